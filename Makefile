@@ -1,0 +1,49 @@
+# Every target sets up what it needs: a virtual environment in .venv, made once and renewed when its two sources change.
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.PHONY: compare test lint format bench test-bugs clean
+
+# The first interpreter that is new enough and not too new; `make PYTHON=/path/to/python test` overrides it.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && command -v "$$p" && break; done)
+
+PY := .venv/bin/python
+INSTALLED := .venv/.installed
+# One thread a process: tests and comparisons run as several processes instead.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+compare: $(INSTALLED)
+	$(ONE_THREAD) $(PY) -m tca compare --config compare.yaml
+
+test: lint
+	$(ONE_THREAD) $(PY) -m pytest -n auto --maxprocesses 4 -q
+
+lint: $(INSTALLED)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+format: $(INSTALLED)
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+bench: $(INSTALLED)
+	$(ONE_THREAD) $(PY) -m benchmarks
+
+test-bugs: $(INSTALLED)
+	$(ONE_THREAD) $(PY) -m tests.bugs.run
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp goes first and comes back last, so that an interrupted installation is never taken for a whole one.
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 is needed and none was found; name one with PYTHON=..." >&2; exit 1; }
+	@test -e $@ || rm -rf .venv
+	@rm -f $@
+	test -x $(PY) || "$(PYTHON)" -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	@touch $@

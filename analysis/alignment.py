@@ -1,0 +1,196 @@
+"""How far the weight changes of a rule are from the true gradient, and what they leave out.
+
+Shapes: T time, B batch, N cells.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import count
+
+import torch
+from torch import Tensor
+
+from tca.batch import Batch
+from tca.names import lookup
+from tca.nets import LeakyRNN
+from tca.rule import Learner, Rule
+from tca.rules import RULES
+from tca.signals import Exact
+
+__all__ = ["Alignment", "Match", "RuleAlignment", "alignment"]
+
+
+@dataclass(frozen=True)
+class Match:
+    """A rule's gradient ``gh`` beside the true one ``g``.
+
+    Attributes:
+        cosine: ``<gh, g> / (|gh| |g|)``; NaN if one of them is zero.
+        norm_ratio: ``|gh| / |g|``; NaN if the true gradient is zero.
+        rho: ``<gh, g> / |g|^2``; NaN if the true gradient is zero. To first order the loss falls by ``rho`` times what
+            gradient descent with the same step would bring.
+    """
+
+    cosine: float
+    norm_ratio: float
+    rho: float
+
+    @classmethod
+    def of(cls, approximate: Tensor, true: Tensor) -> Match:
+        """Return how two gradients match.
+
+        Args:
+            approximate: The rule's gradient ``gh``.
+            true: The true gradient ``g``, same shape.
+
+        >>> Match.of(torch.tensor([0.0, 2.0]), torch.tensor([0.0, 4.0]))
+        Match(cosine=1.0, norm_ratio=0.5, rho=0.5)
+        """
+        gh, g = approximate.flatten().double(), true.flatten().double()
+        inner, square, true_square = (gh @ g).item(), (gh @ gh).item(), (g @ g).item()
+        cosine = _ratio(inner, math.sqrt(square * true_square))
+        return cls(cosine, math.sqrt(_ratio(square, true_square)), _ratio(inner, true_square))
+
+
+@dataclass(frozen=True)
+class RuleAlignment:
+    """One rule beside backpropagation through time.
+
+    Attributes:
+        name: Name of the rule.
+        parameters: Match of every parameter by name.
+        recurrent: Match of all parameters of the recurrent population taken as one vector; the readout, whose
+            gradient is exact in every rule, is left out.
+        dropped: ``|mu - L| / |mu|``, the part of the exact signal that the rule leaves out. ``mu`` is the signal that
+            would make the rule's own eligibility exact, ``L`` the rule's signal; norms over time, trials and cells. NaN
+            if ``mu`` is zero.
+    """
+
+    name: str
+    parameters: Mapping[str, Match]
+    recurrent: Match
+    dropped: float
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """What ``alignment`` has found.
+
+    Attributes:
+        rules: One entry per rule, in the order asked for.
+        loss: Loss of the network on the batch.
+        gradient_norm: Norm of the true gradient of the recurrent population.
+    """
+
+    rules: tuple[RuleAlignment, ...]
+    loss: float
+    gradient_norm: float
+
+    def __getitem__(self, name: str) -> RuleAlignment:
+        """Return the entry of a rule.
+
+        Args:
+            name: Its name.
+
+        Raises:
+            ValueError: There is none.
+        """
+        return lookup({each.name: each for each in self.rules}, name, "rule")
+
+    def __str__(self) -> str:
+        """Return a table, one row a rule: the recurrent parameters together, then the cosine of each parameter."""
+        names = list(self.rules[0].parameters)
+        head = ["rule", "cosine", "norm ratio", "rho", "dropped", *(f"cos {name}" for name in names)]
+        rows = [
+            [
+                each.name,
+                *(f"{value:.4f}" for value in (each.recurrent.cosine, each.recurrent.norm_ratio, each.recurrent.rho)),
+                f"{each.dropped:.4f}",
+                *(f"{each.parameters[name].cosine:.4f}" for name in names),
+            ]
+            for each in self.rules
+        ]
+        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+        lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in (head, *rows)]
+        return "\n".join(lines)
+
+
+def alignment(net: LeakyRNN, batch: Batch, rules: str | Iterable[str | Rule | Learner], *, seed: int = 0) -> Alignment:
+    """Return how well weight changes of rules match the true gradient, and what part of the exact signal they drop.
+
+    With the true gradient ``g`` (backpropagation through time) and a rule's ``gh``: ``cos = <gh, g> / (|gh| |g|)``,
+    ``|gh| / |g|``, ``rho = <gh, g> / |g|^2``, and ``|mu - L| / |mu|`` for its signal. Private noise is left out.
+    Nothing is changed.
+
+    Args:
+        net: The network.
+        batch: The trials.
+        rules: Rules by name, as ``Rule``, or as a ``Learner`` of this network, whose feedback is then used as it has
+            become; one name by itself is allowed.
+        seed: Seed of what the signals of names and rules draw, default 0: the feedback a fresh learner would start
+            with.
+
+    Raises:
+        ValueError: No rule is given, a name is unknown, a learner belongs to another network, or the batch does not
+            fit.
+
+    >>> from tca.losses import MSE
+    >>> net = LeakyRNN(2, 4, 1, seed=0)
+    >>> batch = Batch(torch.ones(6, 3, 2), torch.ones(6, 3, 1), torch.full((6, 3), 1 / 6), MSE())
+    >>> found = alignment(net, batch, ["bptt", "eprop"])
+    >>> found["bptt"].recurrent.rho, found["bptt"].dropped, found["eprop"].dropped > 0
+    (1.0, 0.0, True)
+    """
+    learners = dict(_named(net, [rules] if isinstance(rules, str) else list(rules), seed))
+    if not learners:
+        raise ValueError("rules must hold at least one rule, got none")
+    true, info = Learner(net, RULES["bptt"]).grads(batch)
+    hidden = [each.name for each in net.hidden_connections()]
+    entries = []
+    for name, learner in learners.items():
+        found, _ = learner.grads(batch)
+        entries.append(
+            RuleAlignment(
+                name=name,
+                parameters={each: Match.of(found[each], true[each]) for each in true},
+                recurrent=Match.of(_join(found, hidden), _join(true, hidden)),
+                dropped=_dropped(learner, batch),
+            )
+        )
+    return Alignment(tuple(entries), info.loss.item(), _join(true, hidden).norm().item())
+
+
+def _named(net: LeakyRNN, rules: list[str | Rule | Learner], seed: int) -> Iterable[tuple[str, Learner]]:
+    """Yield a learner for each rule under a name of its own: a rule asked for twice is numbered."""
+    taken: set[str] = set()
+    for each in rules:
+        if isinstance(each, Learner):
+            learner = each
+        else:
+            learner = Learner(net, lookup(RULES, each, "rule") if isinstance(each, str) else each, seed=seed)
+        if learner.net is not net:
+            raise ValueError("rules must be learners of the network that is measured, got one of another network")
+        name = each if isinstance(each, str) else _name_of(learner.rule)
+        unique = next(option for n in count(1) if (option := name if n == 1 else f"{name} #{n}") not in taken)
+        taken.add(unique)
+        yield unique, learner
+
+
+def _name_of(rule: Rule) -> str:
+    return next((name for name, known in RULES.items() if known == rule), f"{rule.signal!r} x {rule.eligibility!r}")
+
+
+def _dropped(learner: Learner, batch: Batch) -> float:
+    exact = Learner(learner.net, Rule(Exact(), learner.rule.eligibility)).signal(batch).double()
+    return _ratio((exact - learner.signal(batch)).norm().item(), exact.norm().item())
+
+
+def _join(gradients: Mapping[str, Tensor], names: list[str]) -> Tensor:
+    return torch.cat([gradients[name].flatten().double() for name in names])
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator else float("nan")

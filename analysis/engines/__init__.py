@@ -1,0 +1,10 @@
+"""Engines: ways to find both ends of the spectrum of a Hessian."""
+
+from __future__ import annotations
+
+from analysis.engines import dense, lanczos, power
+from analysis.engines.base import Ends, Engine, Pair
+
+__all__ = ["ENGINES", "Ends", "Engine", "Pair"]
+
+ENGINES: dict[str, Engine] = {"lanczos": lanczos.ends, "dense": dense.ends, "pyhessian": power.ends}

@@ -1,0 +1,86 @@
+"""Chosen parameters of a network as one flat vector, missing synapses left out.
+
+Shapes: P chosen parameters that exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tca.names import lookup
+from tca.nets import LeakyRNN
+
+__all__ = ["Parameters", "choose"]
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """Some parameters of a network, and the way to and from a flat vector.
+
+    A synapse that a mask rules out is no parameter: it would add an eigenvalue of zero to every Hessian.
+
+    Attributes:
+        names: Their names.
+        values: Their values at the point in question.
+        existing: Flat indices of the synapses that exist, ``None`` where all do.
+    """
+
+    names: tuple[str, ...]
+    values: tuple[Tensor, ...]
+    existing: tuple[Tensor | None, ...]
+
+    def flat(self) -> Tensor:
+        """Return the existing parameters as a vector, shape ``(P,)``."""
+        return torch.cat(
+            [value.flatten() if index is None else value.flatten()[index] for value, index in self._pairs()]
+        )
+
+    def unflatten(self, flat: Tensor) -> dict[str, Tensor]:
+        """Return the parameters that a vector stands for, differentiable in the vector.
+
+        Args:
+            flat: The vector, shape ``(P,)``.
+        """
+        counts = [value.numel() if index is None else len(index) for value, index in self._pairs()]
+        parts = torch.split(flat, counts)
+        return {
+            name: (part if index is None else value.flatten().index_copy(0, index, part)).view_as(value)
+            for name, part, (value, index) in zip(self.names, parts, self._pairs(), strict=True)
+        }
+
+    def _pairs(self) -> list[tuple[Tensor, Tensor | None]]:
+        return list(zip(self.values, self.existing, strict=True))
+
+
+def choose(net: LeakyRNN, names: str | Sequence[str]) -> Parameters:
+    """Return the chosen parameters of a network at their present values.
+
+    Args:
+        net: The network.
+        names: A name, several names, or ``"all"``.
+
+    Raises:
+        ValueError: A name is unknown or comes twice, none is given, or none of the synapses exists.
+
+    >>> net = LeakyRNN(2, 3, 1, autapses=False)
+    >>> choose(net, ["w_rec", "b"]).flat().shape
+    torch.Size([9])
+    """
+    connections = {each.name: each for each in net.connections()}
+    chosen = list(connections) if names == "all" else [names] if isinstance(names, str) else list(names)
+    if not chosen:
+        raise ValueError("parameters must hold at least one name, got none")
+    for name in chosen:
+        lookup({**connections, "all": None}, name, "parameter")
+        if chosen.count(name) > 1 or name == "all":
+            raise ValueError(f"parameters must be different names, or 'all' by itself, got {chosen}")
+    own = [connections[name] for name in chosen]
+    existing = tuple(None if each.mask is None else each.mask.flatten().nonzero().squeeze(1) for each in own)
+    parameters = Parameters(tuple(chosen), tuple(each.effective() for each in own), existing)
+    if not parameters.flat().numel():
+        raise ValueError(f"parameters {chosen} hold no existing synapse")
+    return parameters

@@ -1,0 +1,125 @@
+"""Refusing bad options with an error that names the argument, what came and what is allowed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Integral, Real
+
+__all__ = ["choice", "finite", "not_negative", "positive", "settle", "steps_of", "whole"]
+
+
+def whole(argument: str, value: object, least: int) -> int:
+    """Return ``value`` as an integer.
+
+    Args:
+        argument: Name of the argument, for the message.
+        value: What came.
+        least: Smallest allowed value.
+
+    Raises:
+        TypeError: ``value`` is no integer.
+        ValueError: ``value`` is below ``least``.
+
+    >>> whole("n_train", 3, 1)
+    3
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{argument} must be an integer of at least {least}, got {value!r}")
+    if value < least:
+        raise ValueError(f"{argument} must be at least {least}, got {value}")
+    return int(value)
+
+
+def finite(argument: str, value: object) -> float:
+    """Return ``value`` as a float.
+
+    Args:
+        argument: Name of the argument, for the message.
+        value: What came.
+
+    Raises:
+        TypeError: ``value`` is no number.
+        ValueError: ``value`` is NaN or infinite.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{argument} must be a number, got {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"{argument} must be finite, got {value}")
+    return float(value)
+
+
+def positive(argument: str, value: object) -> float:
+    """Return ``value`` as a float above zero, or raise as `finite` does.
+
+    Args:
+        argument: Name of the argument, for the message.
+        value: What came.
+    """
+    number = finite(argument, value)
+    if number <= 0:
+        raise ValueError(f"{argument} must be greater than 0, got {value}")
+    return number
+
+
+def not_negative(argument: str, value: object) -> float:
+    """Return ``value`` as a float of at least zero, or raise as `finite` does.
+
+    Args:
+        argument: Name of the argument, for the message.
+        value: What came.
+    """
+    number = finite(argument, value)
+    if number < 0:
+        raise ValueError(f"{argument} must be 0 or greater, got {value}")
+    return number
+
+
+def choice(argument: str, values: Sequence[object], least: int = 1) -> tuple[float, ...]:
+    """Return a list of numbers to choose from as a tuple of floats.
+
+    Args:
+        argument: Name of the argument, for the message.
+        values: What came.
+        least: Smallest allowed number of entries.
+
+    Raises:
+        TypeError: ``values`` is no list or tuple, or holds something that is no number.
+        ValueError: There are too few values, or one is not finite.
+    """
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise TypeError(f"{argument} must be a list or tuple of numbers, got {values!r}")
+    if len(values) < least:
+        raise ValueError(f"{argument} must hold at least {least} number(s), got {values!r}")
+    return tuple(finite(f"{argument}[{place}]", value) for place, value in enumerate(values))
+
+
+def steps_of(argument: str, milliseconds: float, dt: float) -> int:
+    """Return how many whole steps fit into a time; a time above zero must hold at least one.
+
+    Args:
+        argument: Name of the argument, for the message.
+        milliseconds: The time in ms, 0 or greater.
+        dt: The time step in ms.
+
+    Raises:
+        ValueError: The time is above zero but shorter than a step.
+
+    >>> steps_of("stimulus", 750.0, 100.0)
+    7
+    """
+    steps = math.floor(milliseconds / dt + 1e-9)
+    if milliseconds > 0 and steps == 0:
+        raise ValueError(f"{argument} must be 0 or at least one time step, got {milliseconds:g} ms with dt = {dt:g} ms")
+    return steps
+
+
+def settle(options: object, **values: object) -> None:
+    """Put checked and converted values in the place of what a frozen dataclass was made with.
+
+    Args:
+        options: The dataclass, in its ``__post_init__``.
+        values: Fields and their values.
+    """
+    for field, value in values.items():
+        object.__setattr__(options, field, value)

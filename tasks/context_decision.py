@@ -1,0 +1,101 @@
+"""Decide on one of two noisy modalities, as the context says, and ignore the other.
+
+Shapes: T time, B batch, I inputs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from tasks.checks import choice, not_negative, positive, settle, steps_of
+from tasks.durations import Duration, draw_steps, duration
+from tasks.task import DrawnTask
+from tasks.timeline import Timeline, trial_weights
+from tca.batch import Batch
+from tca.losses import CrossEntropy, Loss
+
+__all__ = ["ContextDecision"]
+
+
+@dataclass(frozen=True)
+class ContextDecision(DrawnTask):
+    """Context-dependent decision: two noisy stimuli at once, one of which counts, as a context channel says.
+
+    The inputs are fixation, two channels for each modality, and two for the context. In the stimulus period the pair of
+    a modality shows ``1/2 + coherence/200`` on its chosen side and ``1/2 - coherence/200`` on the other, plus noise;
+    the two modalities choose independently. The context is on throughout the trial. The fixation channel is 1 until the
+    decision, whose steps have weight 1 in the loss and all others 0.1, before each trial's weights are scaled to sum to
+    1. Class 0 is to fixate, 1 and 2 are the sides.
+
+    Mante, Sussillo, Shenoy and Newsome (2013), Context-dependent computation by recurrent dynamics in prefrontal
+    cortex, Nature 503:78-84. The periods last as long as those of the neurogym task ContextDecisionMaking-v0, which
+    shows the context with its option ``use_expl_context``.
+
+    Args:
+        dt: Time step in ms.
+        fixation: Time before the stimuli. This and the times below are in ms: a number, ``(low, high)`` drawn
+            uniformly, or ``(mean, low, high)`` drawn from an exponential cut to the range. They are rounded down to
+            whole steps.
+        stimulus: Time of the stimuli.
+        delay: Time between stimuli and decision.
+        decision: Time to answer.
+        coherences: Strengths in per cent, one of which is drawn for each modality; at 0 there is no right answer to
+            see.
+        noise: Input noise per square root of a ms: that of a step has standard deviation ``noise / sqrt(dt)``.
+
+    Raises:
+        ValueError: An option is out of its range, or a time is shorter than a step.
+        TypeError: An option is of a wrong kind.
+
+    >>> ContextDecision(delay=300.0).split(n_train=4, n_test=2, seed=0)[1]
+    TrialSet(trials=2, steps=14, inputs=7, loss=CrossEntropy())
+    """
+
+    dt: float = 100.0
+    fixation: Duration = 300.0
+    stimulus: Duration = 750.0
+    delay: Duration = (600.0, 300.0, 3000.0)
+    decision: float = 100.0
+    coherences: tuple[float, ...] = (5.0, 15.0, 50.0)
+    noise: float = 1.0
+    n_in: ClassVar[int] = 7
+    n_out: ClassVar[int] = 3
+    chance: ClassVar[float] = 0.5
+    loss: ClassVar[Loss] = CrossEntropy()
+
+    def __post_init__(self) -> None:
+        """Check every option."""
+        dt = positive("dt", self.dt)
+        periods = {name: duration(name, getattr(self, name), dt) for name in ("fixation", "stimulus", "delay")}
+        if periods["stimulus"] == 0:
+            raise ValueError("stimulus must be greater than 0, got 0")
+        settle(self, dt=dt, **periods, decision=positive("decision", self.decision))
+        steps_of("decision", self.decision, dt)
+        settle(self, coherences=choice("coherences", self.coherences), noise=not_negative("noise", self.noise))
+        if not all(0 <= coherence <= 100 for coherence in self.coherences):
+            raise ValueError(f"coherences must lie between 0 and 100, got {self.coherences}")
+
+    def draw(self, trials: int, generator: torch.Generator) -> Batch:
+        """Return new trials; see `DrawnTask.draw`."""
+        names = ("fixation", "stimulus", "delay", "decision")
+        steps = {name: draw_steps(getattr(self, name), self.dt, trials, generator) for name in names}
+        timeline = Timeline(trials, **steps)
+        sides_B2 = torch.randint(2, (trials, 2), generator=generator)
+        context_B = torch.randint(2, (trials,), generator=generator)
+        picked_B2 = torch.randint(len(self.coherences), (trials, 2), generator=generator)
+        half_B2 = torch.tensor(self.coherences, dtype=torch.float32)[picked_B2] / 200 * (1 - 2 * sides_B2)
+        values_B4 = 0.5 + torch.stack((half_B2, -half_B2), -1).flatten(1)
+
+        inputs_TBI = torch.zeros(timeline.steps, trials, self.n_in, dtype=torch.float32)
+        inputs_TBI[..., 0] = timeline.during("fixation", "delay")
+        timeline.show(inputs_TBI[..., 1:5], "stimulus", values_B4, self.noise / math.sqrt(self.dt), generator)
+        inside_TB, decisions_TB = timeline.inside, timeline.during("decision")
+        inputs_TBI[..., 5] = inside_TB & (context_B == 0)
+        inputs_TBI[..., 6] = inside_TB & (context_B == 1)
+        target_B = sides_B2.gather(1, context_B[:, None]).squeeze(1)
+        weights_TB = trial_weights(decisions_TB, inside_TB, elsewhere=0.1)
+        return Batch(inputs_TBI, decisions_TB * (target_B + 1), weights_TB, self.loss, decisions_TB)

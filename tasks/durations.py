@@ -1,0 +1,71 @@
+"""How long a period of a trial lasts: the same in all trials, or drawn for each.
+
+Shapes: B batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tasks.checks import finite, not_negative, positive, steps_of
+
+__all__ = ["Duration", "draw_steps", "duration"]
+
+Duration = float | tuple[float, ...]
+"""A time in ms: a number for a fixed one, ``(low, high)`` for a uniform one, ``(mean, low, high)`` for an exponential
+of that mean cut to the range."""
+
+
+def duration(argument: str, value: object, dt: float) -> Duration:
+    """Return a duration that can be drawn from, or raise.
+
+    Args:
+        argument: Name of the argument, for the message.
+        value: A number, ``(low, high)`` or ``(mean, low, high)``, in ms.
+        dt: The time step in ms.
+
+    Raises:
+        TypeError: ``value`` is nothing of that kind.
+        ValueError: A number is negative or not finite, the range is empty, or a time is shorter than a step.
+
+    >>> duration("delay", [300, 600], 100.0)
+    (300.0, 600.0)
+    """
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        fixed = not_negative(argument, value)
+        steps_of(argument, fixed, dt)
+        return fixed
+    if len(value) not in (2, 3):
+        raise TypeError(f"{argument} must be a time in ms, (low, high) or (mean, low, high), got {value!r}")
+    low, high = not_negative(f"{argument}'s low", value[-2]), finite(f"{argument}'s high", value[-1])
+    if high <= low:
+        raise ValueError(f"{argument}'s high must be greater than its low, got {value!r}")
+    steps_of(f"{argument}'s low", low, dt)
+    steps_of(f"{argument}'s high", high, dt)
+    return (low, high) if len(value) == 2 else (positive(f"{argument}'s mean", value[0]), low, high)
+
+
+def draw_steps(value: Duration, dt: float, trials: int, generator: torch.Generator) -> int | Tensor:
+    """Return how many steps the period lasts: one number if it is fixed, else one for each trial, shape ``(B,)``.
+
+    Args:
+        value: The duration, as returned by `duration`.
+        dt: The time step in ms.
+        trials: Number of trials B.
+        generator: Where all randomness comes from.
+    """
+    if isinstance(value, float):
+        return steps_of("duration", value, dt)
+    low, high = value[-2:]
+    quantile_B = torch.rand(trials, generator=generator, dtype=torch.float64)
+    if len(value) == 2:
+        times_B = low + (high - low) * quantile_B
+    else:
+        # The inverse of the exponential's distribution function between low and high.
+        mass = -math.expm1(-(high - low) / value[0])
+        times_B = low - value[0] * torch.log1p(-mass * quantile_B)
+    return (times_B / dt + 1e-9).floor().long()

@@ -1,0 +1,109 @@
+"""On which side were there more cues?
+
+Shapes: T time, B batch, Q cues, I inputs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from tasks.checks import finite, not_negative, positive, settle, steps_of, whole
+from tasks.durations import Duration, draw_steps, duration
+from tasks.task import DrawnTask
+from tasks.timeline import Timeline, background, trial_weights
+from tca.batch import Batch
+from tca.losses import CrossEntropy, Loss
+
+__all__ = ["EvidenceAccumulation"]
+
+
+@dataclass(frozen=True)
+class EvidenceAccumulation(DrawnTask):
+    """Cue accumulation: count brief cues on the left and on the right, wait, and report the side that had more.
+
+    The inputs are a left and a right channel, 1 during a cue of that side, and a recall channel, 1 during the decision,
+    all with noise at every step. Cues of one trial favour one side, drawn for it; the answer is the side with more of
+    the cues that were really shown. The loss and the accuracy count in the decision only. Class 0 is left, class 1
+    right.
+
+    Morcos and Harvey (2016), History-dependent variability in population dynamics during evidence accumulation in
+    cortex, Nat Neurosci 19:1672-1681; in the form of Bellec, Scherr, Subramoney, Hajek, Salaj, Legenstein and Maass
+    (2020), A solution to the learning dilemma for recurrent networks of spiking neurons, Nat Commun 11:3625, with rates
+    for spikes.
+
+    Args:
+        dt: Time step in ms.
+        cues: Number of cues, odd so that no trial is a tie.
+        bias: Probability that a cue is on the favoured side, from 0.5 to 1.
+        cue: Time of a cue in ms.
+        gap: Time in ms after each cue.
+        delay: Time between cues and decision in ms: a number, ``(low, high)`` drawn uniformly, or ``(mean, low, high)``
+            drawn from an exponential cut to the range. Times are rounded down to whole steps.
+        decision: Time to answer in ms.
+        noise: Input noise per square root of a ms: that of a step has standard deviation ``noise / sqrt(dt)``.
+
+    Raises:
+        ValueError: An option is out of its range, or a time is shorter than a step.
+        TypeError: An option is of a wrong kind.
+
+    >>> EvidenceAccumulation(delay=500.0).split(n_train=4, n_test=2, seed=0)[0].steps
+    34
+    """
+
+    dt: float = 50.0
+    cues: int = 7
+    bias: float = 0.7
+    cue: float = 100.0
+    gap: float = 50.0
+    delay: Duration = 1000.0
+    decision: float = 150.0
+    noise: float = 0.5
+    n_in: ClassVar[int] = 3
+    n_out: ClassVar[int] = 2
+    chance: ClassVar[float] = 0.5
+    loss: ClassVar[Loss] = CrossEntropy()
+
+    def __post_init__(self) -> None:
+        """Check every option."""
+        dt = positive("dt", self.dt)
+        if whole("cues", self.cues, 1) % 2 == 0:
+            raise ValueError(f"cues must be odd, so that no trial is a tie, got {self.cues}")
+        bias = finite("bias", self.bias)
+        if not 0.5 <= bias <= 1:
+            raise ValueError(f"bias must lie between 0.5 and 1, got {bias}")
+        settle(self, dt=dt, bias=bias, noise=not_negative("noise", self.noise))
+        for name, check in (("cue", positive), ("gap", not_negative), ("decision", positive)):
+            settle(self, **{name: check(name, getattr(self, name))})
+            steps_of(name, getattr(self, name), dt)
+        settle(self, delay=duration("delay", self.delay, dt))
+
+    def draw(self, trials: int, generator: torch.Generator) -> Batch:
+        """Return new trials; see `DrawnTask.draw`."""
+        cue = steps_of("cue", self.cue, self.dt)
+        slot = cue + steps_of("gap", self.gap, self.dt)
+        timeline = Timeline(
+            trials,
+            cues=self.cues * slot,
+            delay=draw_steps(self.delay, self.dt, trials, generator),
+            decision=steps_of("decision", self.decision, self.dt),
+        )
+        favoured_B = torch.randint(2, (trials,), generator=generator)
+        agrees_QB = torch.rand(self.cues, trials, generator=generator, dtype=torch.float64) < self.bias
+        right_QB = agrees_QB == (favoured_B == 1)
+        target_B = (right_QB.sum(0) > self.cues // 2).long()
+
+        shape = (timeline.steps, trials, self.n_in)
+        inputs_TBI = background(shape, self.noise / math.sqrt(self.dt), generator)
+        decisions_TB = timeline.during("decision")
+        # The cues' steps, seen as slots of equal length that begin with a cue.
+        slots_QtBI = inputs_TBI[: self.cues * slot].view(self.cues, slot, trials, self.n_in)
+        slots_QtBI[:, :cue, :, 0] += ~right_QB[:, None]
+        slots_QtBI[:, :cue, :, 1] += right_QB[:, None]
+        inputs_TBI[..., 2] += decisions_TB
+        timeline.end_(inputs_TBI)
+        weights_TB = trial_weights(decisions_TB, timeline.inside, elsewhere=0.0)
+        return Batch(inputs_TBI, decisions_TB * target_B, weights_TB, self.loss, decisions_TB)

@@ -1,0 +1,70 @@
+"""How well outputs answer: one number for a batch, at its decision steps.
+
+Shapes: T time, B batch, O outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from tca.batch import Batch
+
+__all__ = ["MEASURES", "classification_accuracy", "r_squared"]
+
+
+def classification_accuracy(outputs: Tensor, batch: Batch) -> float:
+    """Return the fraction of right answers (largest output) over a trial's decision steps, averaged over trials.
+
+    Averaging within the trial first makes every trial count the same, however long its decision lasts.
+
+    Args:
+        outputs: Outputs of a network, shape ``(T, B, O)``.
+        batch: What was asked.
+
+    Returns:
+        A number from 0 to 1, NaN if an output at a decision step is not finite.
+
+    >>> from tca.losses import CrossEntropy
+    >>> ones = torch.ones(2, 1)
+    >>> batch = Batch(torch.zeros(2, 1, 1), torch.tensor([[0], [1]]), ones / 2, CrossEntropy())
+    >>> classification_accuracy(torch.tensor([[[3.0, 1.0]], [[3.0, 1.0]]]), batch)
+    0.5
+    """
+    steps_TB = batch.decision_steps
+    if not torch.isfinite(outputs[steps_TB]).all():
+        return math.nan
+    correct_TB = (outputs.argmax(-1) == batch.targets) & steps_TB
+    return float((correct_TB.sum(0).double() / steps_TB.sum(0)).mean())
+
+
+def r_squared(outputs: Tensor, batch: Batch) -> float:
+    """Return explained variance, ``1 - sum (y - t)^2 / sum (mean(t) - t)^2`` over decision steps, trials and outputs.
+
+    The mean is taken over the batch for each output; who always answers it scores 0, the worst score is unbounded.
+
+    Args:
+        outputs: Outputs of a network, shape ``(T, B, O)``.
+        batch: What was asked.
+
+    Returns:
+        A number of at most 1, NaN if an output at a decision step is not finite or the targets do not vary.
+
+    >>> from tca.losses import MSE
+    >>> targets = torch.tensor([[[1.0]], [[3.0]]])
+    >>> batch = Batch(torch.zeros(2, 1, 1), targets, torch.full((2, 1), 0.5), MSE())
+    >>> r_squared(targets, batch), r_squared(torch.full((2, 1, 1), 2.0), batch)
+    (1.0, 0.0)
+    """
+    steps_TB = batch.decision_steps
+    answers, targets = outputs[steps_TB].double(), batch.targets[steps_TB].double()
+    spread = float((targets - targets.mean(0)).square().sum())
+    if not torch.isfinite(answers).all() or spread == 0:
+        return math.nan
+    return 1 - float((answers - targets).square().sum()) / spread
+
+
+MEASURES: dict[str, Callable[[Tensor, Batch], float]] = {"accuracy": classification_accuracy, "R2": r_squared}

@@ -1,0 +1,213 @@
+"""One neurogym environment: made without noise on the screen, seeded in all its parts, and read trial by trial."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tasks.checks import positive
+from tca.names import lookup, unknown
+
+__all__ = ["Environment", "Trial", "UnsupervisableError", "registered"]
+
+
+class UnsupervisableError(ValueError):
+    """An environment that can not be supervised, and why."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        """Say what and why.
+
+        Args:
+            name: The environment's id.
+            reason: Why it can not be supervised.
+        """
+        super().__init__(f"{name} can not be supervised: {reason}")
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A copy of one trial.
+
+    Args:
+        inputs: Observations, shape ``(T, I)``.
+        targets: The right action at each step, shape ``(T,)`` if discrete or ``(T, O)``.
+        periods: First step of each period, and the one after its last.
+    """
+
+    inputs: NDArray[np.float32]
+    targets: NDArray[Any]
+    periods: Mapping[str, tuple[int, int]]
+
+    def during(self, periods: tuple[str, ...]) -> NDArray[np.bool_]:
+        """Return the steps in any of these periods, boolean, shape ``(T,)``; the whole trial if none is named.
+
+        Args:
+            periods: Names of periods; those that the trial does not have are skipped.
+        """
+        steps = np.full(len(self.inputs), not periods)
+        for name in periods:
+            steps[slice(*self.periods.get(name, (0, 0)))] = True
+        return steps
+
+    def same(self, other: Trial) -> bool:
+        """Return whether two trials agree to the bit.
+
+        Args:
+            other: The other trial.
+        """
+        return np.array_equal(self.inputs, other.inputs) and np.array_equal(self.targets, other.targets)
+
+
+class Environment:
+    """An environment that is ready to draw trials.
+
+    Args:
+        name: Its id.
+        options: Its arguments.
+
+    Raises:
+        ValueError: There is no such environment or option, an option is refused by it, or it can not be supervised.
+        ImportError: neurogym is not installed.
+    """
+
+    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
+        """Make the environment."""
+        self.name = name
+        if "dt" in options:
+            positive("dt", options["dt"])
+        with _quiet():
+            self._top = _make(name, options)._top
+            self._check_times()
+            space = self._top.unwrapped.action_space
+        self.dt = float(self._top.unwrapped.dt)
+        self.discrete = hasattr(space, "n")
+        self.n_out = int(space.n) if self.discrete else int(np.prod(space.shape))
+
+    def draw(self, trials: int, generator: torch.Generator) -> list[Trial]:
+        """Seed the environment and return its next trials.
+
+        Args:
+            trials: How many.
+            generator: Where the seeds come from.
+        """
+        with _quiet():
+            _seed(self._top, lambda: int(torch.randint(2**32, (), generator=generator)))
+            return [self._next() for _ in range(trials)]
+
+    def _next(self) -> Trial:
+        try:
+            self._top.new_trial()
+        except Exception as error:  # The environment's own code may fail in any way.
+            raise UnsupervisableError(
+                self.name, f"it fails to draw a trial: {type(error).__name__}: {error}"
+            ) from error
+        environment = self._top.unwrapped
+        if not environment._has_gt:
+            raise UnsupervisableError(
+                self.name, "it has rewards but no ground truth, so no right action is known in advance"
+            )
+        inputs, targets = np.array(environment.ob, np.float32), np.array(environment.gt)
+        if inputs.ndim != 2 or len(inputs) == 0 or len(inputs) != len(targets):
+            raise UnsupervisableError(
+                self.name, f"observations of shape {inputs.shape} do not fit a ground truth of shape {targets.shape}"
+            )
+        if not (np.isfinite(inputs).all() and np.isfinite(targets).all()):
+            raise UnsupervisableError(self.name, "its trials hold NaN or infinity")
+        names = environment.start_ind
+        periods = {name: (environment.start_ind[name], environment.end_ind[name]) for name in names}
+        return Trial(inputs, targets.astype(np.int64 if self.discrete else np.float32), periods)
+
+    def _check_times(self) -> None:
+        """Refuse a time step at which a period that the environment has by default is lost."""
+        environment = self._top.unwrapped
+        if environment.dt <= _arguments(type(environment))["dt"].default:
+            return
+        times = {name: time for name, time in environment.timing.items() if isinstance(time, int | float) and time > 0}
+        shortest = min(times, key=lambda name: times[name], default=None)
+        if shortest is not None and times[shortest] < environment.dt:
+            raise ValueError(
+                f"dt must be at most {times[shortest]:g} ms, the period {shortest!r} of {self.name} lasts no longer, "
+                f"got {environment.dt:g}"
+            )
+
+
+def registered() -> dict[str, str]:
+    """Return the ids that neurogym has registered, and where each comes from.
+
+    Raises:
+        ImportError: neurogym is not installed.
+    """
+    with _quiet():
+        try:
+            from loguru import logger
+            from neurogym.envs.registration import ALL_EXTENDED_ENVS
+        except ImportError as error:
+            raise ImportError("tasks with names that end in -v0 need neurogym: pip install neurogym") from error
+        logger.disable("neurogym")
+        return dict(ALL_EXTENDED_ENVS)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep warnings that gymnasium and neurogym raise themselves from the user; all others pass."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"(gymnasium|neurogym)(\.|$)")
+        yield
+
+
+def _arguments(maker: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Return the arguments that a class or function takes by name."""
+    function = maker.__init__ if inspect.isclass(maker) else maker
+    return {key: argument for key, argument in inspect.signature(function).parameters.items() if key != "self"}
+
+
+def _make(name: str, options: Mapping[str, Any]) -> Any:
+    """Return the bare environment, or raise an error that names the option at fault."""
+    ids = registered()
+    import neurogym
+    from gymnasium.envs.registration import load_env_creator
+
+    arguments = _arguments(load_env_creator(lookup(ids, name, "neurogym environment")))
+    if any(argument.kind is argument.VAR_KEYWORD for argument in arguments.values()):
+        arguments = _arguments(type(neurogym.make(name).unwrapped))
+    missing = [key for key, argument in arguments.items() if argument.default is argument.empty and key not in options]
+    if missing:
+        raise UnsupervisableError(name, f"it has no default for {', '.join(missing)}: give a value as an option")
+    for key in options:
+        if key not in arguments:
+            raise unknown(key, arguments, f"option of {name}")
+    try:
+        return neurogym.make(name, **options).unwrapped
+    except Exception as error:  # The environment's own code may fail in any way.
+        raise ValueError(f"{name} refuses the options {dict(options)}: {error}") from error
+
+
+def _seed(top: Any, fresh: Callable[[], int]) -> None:
+    """Seed whatever draws random numbers: schedules, environments, and the durations of periods.
+
+    The environments' own ``seed`` gives all of these the same numbers, which ties durations to each other and to the
+    answer, and misses generators under other names; so each gets a seed of its own here.
+    """
+    if hasattr(top, "schedule"):
+        top.schedule.seed(fresh())
+    for environment in getattr(top, "envs", [top]):
+        bare = environment.unwrapped
+        bare.seed(fresh())
+        for attribute, value in list(vars(bare).items()):
+            if isinstance(value, np.random.Generator):
+                setattr(bare, attribute, np.random.default_rng(fresh()))
+        for time in bare.timing.values():
+            if hasattr(time, "seed"):
+                time.seed(fresh())
+        if hasattr(bare, "new_block"):
+            # The first block was drawn when the environment was made, before it could be seeded.
+            bare.rule = 0
+            bare.new_block()

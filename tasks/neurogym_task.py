@@ -1,0 +1,170 @@
+"""Any neurogym environment that can be supervised, as a task.
+
+The environment draws its own trials; here they are seeded, copied, aligned at their start, padded and weighted.
+
+Shapes: T time, B batch, I inputs, O outputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from tasks import seeds
+from tasks.checks import whole
+from tasks.neurogym_env import Environment, Trial, UnsupervisableError
+from tasks.task import DrawnTask
+from tasks.timeline import trial_weights
+from tca.batch import Batch
+from tca.losses import MSE, CrossEntropy, Loss
+
+__all__ = ["NeurogymTask"]
+
+PROBE_TRIALS = 1000
+
+
+@dataclass(frozen=True)
+class NeurogymTask(DrawnTask):
+    """Trials of a neurogym environment with its ground truth as the target.
+
+    Discrete actions are classes under the cross-entropy, continuous actions real targets under the squared error.
+    Accuracy counts in the period called ``decision`` if the environment has one, else in the periods in which the right
+    action varies, else everywhere. Those steps have weight 1 in the loss and all others of the trial 0.1, before each
+    trial's weights are scaled to sum to 1. `chance` is measured on trials of its own: one over the number of answers
+    where they are equally common, else the share of the most common one.
+
+    Each draw takes a new environment, all of whose generators are seeded, so nothing carries over between draws; within
+    one, trials follow each other as the environment has it (blocks, for example).
+
+    Molano-Mazon et al. (2022), NeuroGym: an open resource for developing and sharing neuroscience tasks, PsyArXiv
+    aqc9n.
+
+    Args:
+        name: The environment's id, for example ``"DelayMatchSample-v0"``.
+        options: Arguments of the environment, as pairs; ``dt`` is the time step in ms.
+
+    Raises:
+        ValueError: There is no such environment or option, or the environment can not be supervised; the message says
+            why.
+    """
+
+    name: str
+    options: tuple[tuple[str, Any], ...] = ()
+    _facts: _Facts = field(init=False, repr=False, compare=False)
+    batches_a_draw: ClassVar[int] = 32
+
+    def __post_init__(self) -> None:
+        """Draw some trials and refuse the environment if they can not be supervised."""
+        object.__setattr__(self, "_facts", _probe(self.name, dict(self.options)))
+
+    @property
+    def dt(self) -> float:
+        """Time step in ms."""
+        return self._facts.dt
+
+    @property
+    def n_in(self) -> int:
+        """Size of an observation."""
+        return self._facts.n_in
+
+    @property
+    def n_out(self) -> int:
+        """Number of discrete actions, or size of a continuous one."""
+        return self._facts.n_out
+
+    @property
+    def loss(self) -> Loss:
+        """Cross-entropy for discrete actions, squared error for continuous ones."""
+        return CrossEntropy() if self._facts.discrete else MSE()
+
+    @property
+    def chance(self) -> float:
+        """The best accuracy of a constant answer, measured; 0 for ``"R2"``."""
+        return self._facts.chance
+
+    @property
+    def decision_periods(self) -> tuple[str, ...]:
+        """Periods in which accuracy counts; none means the whole trial."""
+        return self._facts.decision_periods
+
+    def draw(self, trials: int, generator: torch.Generator) -> Batch:
+        """Return new trials; see `DrawnTask.draw`."""
+        drawn = Environment(self.name, dict(self.options)).draw(whole("trials", trials, 1), generator)
+        lengths = [len(trial.inputs) for trial in drawn]
+        inputs = np.zeros((max(lengths), trials, self.n_in), np.float32)
+        targets = np.zeros((max(lengths), trials, *drawn[0].targets.shape[1:]), drawn[0].targets.dtype)
+        decisions = np.zeros((max(lengths), trials), np.bool_)
+        for place, (trial, length) in enumerate(zip(drawn, lengths, strict=True)):
+            inputs[:length, place] = trial.inputs
+            targets[:length, place] = trial.targets
+            decisions[:length, place] = trial.during(self.decision_periods)
+        if not decisions.any(0).all():
+            place = int(np.argmin(decisions.any(0)))
+            raise ValueError(
+                f"options of {self.name} must leave every trial a step to decide in, one of {lengths[place]} steps has "
+                f"none with {dict(self.options)}"
+            )
+        inside_TB = torch.arange(max(lengths))[:, None] < torch.tensor(lengths)
+        decisions_TB = torch.from_numpy(decisions)
+        weights_TB = trial_weights(decisions_TB, inside_TB, elsewhere=0.1)
+        return Batch(torch.from_numpy(inputs), torch.from_numpy(targets), weights_TB, self.loss, decisions_TB)
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What is learnt about an environment from trials drawn for the purpose."""
+
+    dt: float
+    n_in: int
+    n_out: int
+    discrete: bool
+    decision_periods: tuple[str, ...]
+    chance: float
+
+
+def _probe(name: str, options: dict[str, Any]) -> _Facts:
+    environment = Environment(name, options)
+    drawn = environment.draw(PROBE_TRIALS, seeds.generator(0))
+    again = Environment(name, options).draw(20, seeds.generator(0))
+    if not all(one.same(other) for one, other in zip(drawn, again, strict=False)):
+        raise UnsupervisableError(name, "the same seed gives different trials")
+    discrete, n_out = environment.discrete, environment.n_out
+    targets = np.concatenate([trial.targets for trial in drawn])
+    if discrete and not (targets.min() >= 0 and targets.max() < n_out):
+        raise UnsupervisableError(
+            name, f"its ground truth goes from {targets.min()} to {targets.max()}, its actions from 0 to {n_out - 1}"
+        )
+    if (targets == targets[0]).all():
+        raise UnsupervisableError(name, "its ground truth is the same at every step of every trial")
+    periods = _decision_periods(drawn)
+    chance = _chance(drawn, periods, n_out) if discrete else 0.0
+    return _Facts(environment.dt, drawn[0].inputs.shape[1], n_out, discrete, periods, chance)
+
+
+def _decision_periods(drawn: list[Trial]) -> tuple[str, ...]:
+    """Return ``decision``, else the periods in which the right action varies, else none."""
+    names = list(dict.fromkeys(name for trial in drawn for name in trial.periods))
+    if "decision" in names:
+        return ("decision",)
+    varying = []
+    for name in names:
+        targets = np.concatenate([trial.targets[trial.during((name,))] for trial in drawn])
+        if len(targets) and (targets != targets[0]).any():
+            varying.append(name)
+    return tuple(varying)
+
+
+def _chance(drawn: list[Trial], periods: tuple[str, ...], classes: int) -> float:
+    """Return 1/k if k answers are equally common within 4 standard errors, else the share of the most common one."""
+    share_BO = np.stack(
+        [np.bincount(trial.targets[trial.during(periods)], minlength=classes) for trial in drawn]
+    ).astype(np.float64)
+    share_BO /= share_BO.sum(1, keepdims=True)
+    mean_O = share_BO.mean(0)
+    given = mean_O > 0
+    even = 1 / int(given.sum())
+    error = np.sqrt(even * (1 - even) / len(drawn))
+    return even if np.abs(mean_O[given] - even).max() <= 4 * error else float(mean_O.max())

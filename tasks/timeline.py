@@ -1,0 +1,114 @@
+"""The periods of a trial, one after the other, with the same or with different lengths in different trials.
+
+Shapes: T time, B batch, C channels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["Timeline", "background", "trial_weights"]
+
+
+class Timeline:
+    """Periods in order, aligned at the start of the trial, and padded to the end of the longest trial.
+
+    Args:
+        trials: Number of trials B.
+        periods: Steps of each period, in their order: one number, or one for every trial, shape ``(B,)``.
+
+    >>> timeline = Timeline(2, cue=1, delay=torch.tensor([1, 2]), go=1)
+    >>> timeline.during("go").int().T.tolist()
+    [[0, 0, 1, 0], [0, 0, 0, 1]]
+    >>> timeline.inside.int().T.tolist()
+    [[1, 1, 1, 0], [1, 1, 1, 1]]
+    """
+
+    def __init__(self, trials: int, **periods: int | Tensor) -> None:
+        """Lay the periods one after the other."""
+        self.trials = trials
+        self.edges: dict[str, tuple[int | Tensor, int | Tensor]] = {}
+        end: int | Tensor = 0
+        for name, steps in periods.items():
+            self.edges[name] = (end, end + steps)
+            end = end + steps
+        self.end = end
+        self.steps = int(end.max()) if isinstance(end, Tensor) else end
+        self._times_T1 = torch.arange(self.steps).unsqueeze(1)
+
+    @property
+    def inside(self) -> Tensor:
+        """Steps before a trial's end, boolean, shape ``(T, B)``."""
+        return (self._times_T1 < self.end).expand(self.steps, self.trials)
+
+    def during(self, first: str, last: str | None = None) -> Tensor:
+        """Return the steps from the start of one period to the end of another, boolean, shape ``(T, B)``.
+
+        Args:
+            first: The first period.
+            last: The last period; the first one by default.
+        """
+        start, end = self.edges[first][0], self.edges[last or first][1]
+        return ((self._times_T1 >= start) & (self._times_T1 < end)).expand(self.steps, self.trials)
+
+    def end_(self, channels_TBC: Tensor) -> None:
+        """Set channels to zero after the end of each trial, in place.
+
+        Args:
+            channels_TBC: The channels.
+        """
+        if isinstance(self.end, Tensor):
+            channels_TBC.mul_(self.inside.unsqueeze(-1))
+
+    def show(
+        self, channels_TBC: Tensor, period: str, values_BC: Tensor, noise: float, generator: torch.Generator
+    ) -> None:
+        """Write noisy values onto channels during a period; other steps stay as they are.
+
+        Args:
+            channels_TBC: The channels, changed in place.
+            period: When.
+            values_BC: What is shown in each trial, shape ``(B, C)``.
+            noise: Standard deviation of the noise of a step.
+            generator: Where the noise comes from.
+        """
+        start, end = self.edges[period]
+        if isinstance(start, int) and isinstance(end, int):
+            channels_TBC[start:end] = _noisy(end - start, values_BC, noise, generator)
+        else:
+            mask_TB1 = self.during(period).unsqueeze(-1)
+            channels_TBC[:] = torch.where(mask_TB1, _noisy(self.steps, values_BC, noise, generator), channels_TBC)
+
+
+def background(shape: tuple[int, ...], noise: float, generator: torch.Generator) -> Tensor:
+    """Return Gaussian noise, or zeros where there is none.
+
+    Args:
+        shape: Its shape.
+        noise: Its standard deviation.
+        generator: Where it comes from.
+    """
+    if noise == 0:
+        return torch.zeros(shape, dtype=torch.float32)
+    return torch.randn(shape, generator=generator, dtype=torch.float32).mul_(noise)
+
+
+def _noisy(steps: int, values_BC: Tensor, noise: float, generator: torch.Generator) -> Tensor:
+    return background((steps, *values_BC.shape), noise, generator).add_(values_BC)
+
+
+def trial_weights(decisions_TB: Tensor, inside_TB: Tensor, elsewhere: float) -> Tensor:
+    """Return weights in proportion 1 at decision steps and ``elsewhere`` at others, that sum to 1 over each trial.
+
+    Args:
+        decisions_TB: Decision steps, boolean, shape ``(T, B)``.
+        inside_TB: Steps before the trial's end, boolean, shape ``(T, B)``.
+        elsewhere: Weight of a step of the trial that is no decision step, relative to one that is.
+
+    >>> decisions_TB, inside_TB = torch.tensor([[False], [True], [False]]), torch.tensor([[True], [True], [False]])
+    >>> trial_weights(decisions_TB, inside_TB, elsewhere=1.0).T.tolist()
+    [[0.5, 0.5, 0.0]]
+    """
+    weights_TB = decisions_TB.to(torch.float32).masked_fill_(inside_TB & ~decisions_TB, elsewhere)
+    return weights_TB.div_(weights_TB.sum(0))

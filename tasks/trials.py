@@ -1,0 +1,126 @@
+"""A fixed set of trials, and the order in which they are shown.
+
+Shapes: T time, B batch, I inputs, O outputs. Time comes first, batch second.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tasks.checks import whole
+from tasks.seeds import SHUFFLE, generator
+from tca.batch import Batch
+from tca.losses import Loss
+
+__all__ = ["TrialSet"]
+
+
+@dataclass(frozen=True, eq=False)
+class TrialSet:
+    """Trials drawn once and kept: aligned at their start, padded to the longest, zero weight where padded.
+
+    Args:
+        trials: All trials as one batch.
+
+    >>> from tca.losses import MSE
+    >>> trials = TrialSet(Batch(torch.zeros(5, 3, 2), torch.zeros(5, 3, 1), torch.full((5, 3), 0.2), MSE()))
+    >>> trials
+    TrialSet(trials=3, steps=5, inputs=2, loss=MSE())
+    >>> [batch.trials for batch in trials.batches(2, seed=0, epochs=1)]
+    [2, 1]
+    """
+
+    trials: Batch
+
+    def __len__(self) -> int:
+        """Return the number of trials."""
+        return self.trials.trials
+
+    def __repr__(self) -> str:
+        """Return the sizes, not the numbers."""
+        inputs = self.trials.inputs.shape[2]
+        return f"TrialSet(trials={len(self)}, steps={self.steps}, inputs={inputs}, loss={self.loss!r})"
+
+    @property
+    def steps(self) -> int:
+        """Number of time steps T of the longest trial."""
+        return self.trials.steps
+
+    @property
+    def loss(self) -> Loss:
+        """The loss of a step."""
+        return self.trials.loss
+
+    def batch(self) -> Batch:
+        """Return all trials as one batch, in the order in which they were drawn."""
+        return self.trials
+
+    def batches(self, batch_size: int, seed: int, epochs: int | None = None, start: int = 0) -> Iterator[Batch]:
+        """Return an iterator of batches that shows every trial once an epoch, shuffled anew in each.
+
+        Every trial is used: where ``batch_size`` does not divide the number of trials, the last batch of an epoch is
+        smaller. Batches are copies. Batch n depends only on the seed and on n, so ``start=n`` resumes at no cost.
+
+        Args:
+            batch_size: Trials a batch, at least 1; more than there are gives all of them.
+            seed: Seed of the order, 0 or greater.
+            epochs: How often all trials are shown; ``None`` goes on for ever.
+            start: How many batches to leave out, counted from the first batch of the first epoch.
+
+        Raises:
+            ValueError: A number is too small.
+            TypeError: A number is no integer.
+        """
+        whole("batch_size", batch_size, 1)
+        whole("seed", seed, 0)
+        whole("start", start, 0)
+        if epochs is not None:
+            whole("epochs", epochs, 1)
+        return self._shuffled(batch_size, seed, epochs, start)
+
+    def _shuffled(self, batch_size: int, seed: int, epochs: int | None, start: int) -> Iterator[Batch]:
+        first_epoch, skipped = divmod(start, -(-len(self) // batch_size))
+        device = self.trials.inputs.device
+        for epoch in itertools.count(first_epoch) if epochs is None else range(first_epoch, epochs):
+            order = torch.randperm(len(self), generator=generator(seed, SHUFFLE, epoch)).to(device)
+            for chosen in torch.split(order, batch_size)[skipped:]:
+                yield self.trials.select(chosen)
+            skipped = 0
+
+    def subset(self, trials: int | Sequence[int] | Tensor) -> TrialSet:
+        """Return a set of some of the trials, a copy.
+
+        Args:
+            trials: How many, counted from the first, or the indices of those wanted, in the order wanted.
+
+        Raises:
+            ValueError: There are no such trials, or none is asked for.
+            TypeError: An index is no integer.
+        """
+        if isinstance(trials, int):
+            trials = range(whole("trials", trials, 1))
+        chosen = torch.as_tensor(trials if isinstance(trials, Tensor) else list(trials))
+        if chosen.ndim != 1 or chosen.numel() == 0:
+            raise ValueError(f"trials must be a list of at least one index, got shape {tuple(chosen.shape)}")
+        if chosen.is_floating_point() or chosen.is_complex() or chosen.dtype == torch.bool:
+            raise TypeError(f"trials must be integer indices, got dtype {chosen.dtype}")
+        if chosen.min() < 0 or chosen.max() >= len(self):
+            raise ValueError(
+                f"trials must be indices from 0 to {len(self) - 1}, as the set holds {len(self)} trials, "
+                f"got values from {int(chosen.min())} to {int(chosen.max())}"
+            )
+        return TrialSet(self.trials.select(chosen.to(self.trials.inputs.device)))
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> TrialSet:
+        """Return the set on a device and in a floating-point type; class indices keep theirs.
+
+        Args:
+            device: Where to; ``None`` leaves it where it is.
+            dtype: Floating-point type of inputs, weights and real targets; ``None`` leaves it as it is.
+        """
+        return TrialSet(self.trials.to(device, dtype))

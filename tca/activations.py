@@ -1,0 +1,171 @@
+"""Activation functions whose slope is a function of their value.
+
+That property lets a forward pass keep the activity alone: the slope of tanh is ``1 - a^2`` at activity ``a``, that of
+softplus ``1 - e^-a``, that of the rectifiers is read off the sign of ``a``.
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["ACTIVATIONS", "Activation", "Linear", "ReLU", "RectifiedTanh", "Softplus", "Tanh"]
+
+
+@dataclass(frozen=True)
+class Activation(abc.ABC):
+    """An activation ``a = f(u)``, three ways."""
+
+    @abc.abstractmethod
+    def __call__(self, u: Tensor) -> Tensor:
+        """Return ``f(u)``, differentiable twice by autograd.
+
+        Args:
+            u: Any tensor.
+        """
+
+    @abc.abstractmethod
+    def into(self, u: Tensor, out: Tensor) -> None:
+        """Write ``f(u)`` into ``out``, without a graph; ``out`` may be ``u`` itself.
+
+        Args:
+            u: Any tensor.
+            out: Where to, same shape.
+        """
+
+    @abc.abstractmethod
+    def times_slope_(self, signal: Tensor, activity: Tensor) -> None:
+        """Multiply ``signal`` in place by ``f'(u)``, given ``activity = f(u)``.
+
+        Args:
+            signal: What to multiply.
+            activity: The value of the activation, same shape.
+        """
+
+    def slope(self, activity: Tensor) -> Tensor:
+        """Return ``f'(u)`` given ``activity = f(u)``.
+
+        Args:
+            activity: The value of the activation.
+        """
+        slope = torch.ones_like(activity)
+        self.times_slope_(slope, activity)
+        return slope
+
+
+@dataclass(frozen=True)
+class Tanh(Activation):
+    """``a = tanh u``, slope ``1 - a^2``.
+
+    >>> Tanh().slope(torch.tensor([0.0, 0.5])).tolist()
+    [1.0, 0.75]
+    """
+
+    def __call__(self, u: Tensor) -> Tensor:
+        """Return ``tanh u``."""
+        return torch.tanh(u)
+
+    def into(self, u: Tensor, out: Tensor) -> None:
+        """Write ``tanh u`` into ``out``."""
+        torch.tanh(u, out=out)
+
+    def times_slope_(self, signal: Tensor, activity: Tensor) -> None:
+        """Multiply by ``1 - a^2``."""
+        torch.ops.aten.tanh_backward.grad_input(signal, activity, grad_input=signal)
+
+
+@dataclass(frozen=True)
+class ReLU(Activation):
+    """``a = max(u, 0)``, slope 1 where ``a > 0``, else 0.
+
+    >>> ReLU().slope(torch.tensor([0.0, 0.5])).tolist()
+    [0.0, 1.0]
+    """
+
+    def __call__(self, u: Tensor) -> Tensor:
+        """Return ``max(u, 0)``."""
+        return torch.relu(u)
+
+    def into(self, u: Tensor, out: Tensor) -> None:
+        """Write ``max(u, 0)`` into ``out``."""
+        torch.clamp_min(u, 0.0, out=out)
+
+    def times_slope_(self, signal: Tensor, activity: Tensor) -> None:
+        """Multiply by one where ``a > 0`` and by zero elsewhere."""
+        torch.ops.aten.threshold_backward.grad_input(signal, activity, 0.0, grad_input=signal)
+
+
+@dataclass(frozen=True)
+class Softplus(Activation):
+    """``a = log(1 + e^u)``, slope ``1 - e^-a``.
+
+    >>> round(Softplus().slope(Softplus()(torch.zeros(()))).item(), 4)
+    0.5
+    """
+
+    def __call__(self, u: Tensor) -> Tensor:
+        """Return ``log(1 + e^u)``."""
+        return torch.logaddexp(u, u.new_zeros(()))
+
+    def into(self, u: Tensor, out: Tensor) -> None:
+        """Write ``log(1 + e^u)`` into ``out``."""
+        torch.logaddexp(u, u.new_zeros(()), out=out)
+
+    def times_slope_(self, signal: Tensor, activity: Tensor) -> None:
+        """Multiply by ``1 - e^-a``."""
+        signal.mul_(activity.neg().expm1_().neg_())
+
+
+@dataclass(frozen=True)
+class RectifiedTanh(Activation):
+    """``a = max(tanh u, 0)``, slope ``1 - a^2`` where ``a > 0``, else 0.
+
+    >>> RectifiedTanh().slope(torch.tensor([0.0, 0.5])).tolist()
+    [0.0, 0.75]
+    """
+
+    def __call__(self, u: Tensor) -> Tensor:
+        """Return ``max(tanh u, 0)``."""
+        return torch.relu(torch.tanh(u))
+
+    def into(self, u: Tensor, out: Tensor) -> None:
+        """Write ``max(tanh u, 0)`` into ``out``."""
+        torch.tanh(u, out=out)
+        out.clamp_min_(0.0)
+
+    def times_slope_(self, signal: Tensor, activity: Tensor) -> None:
+        """Multiply by ``1 - a^2`` where ``a > 0`` and by zero elsewhere."""
+        Tanh().times_slope_(signal, activity)
+        ReLU().times_slope_(signal, activity)
+
+
+@dataclass(frozen=True)
+class Linear(Activation):
+    """``a = u``, slope 1.
+
+    >>> Linear().slope(torch.tensor([-2.0, 0.5])).tolist()
+    [1.0, 1.0]
+    """
+
+    def __call__(self, u: Tensor) -> Tensor:
+        """Return ``u``."""
+        return u
+
+    def into(self, u: Tensor, out: Tensor) -> None:
+        """Write ``u`` into ``out``."""
+        out.copy_(u)
+
+    def times_slope_(self, signal: Tensor, activity: Tensor) -> None:
+        """Leave the signal as it is."""
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "tanh": Tanh(),
+    "relu": ReLU(),
+    "softplus": Softplus(),
+    "rectified_tanh": RectifiedTanh(),
+    "linear": Linear(),
+}

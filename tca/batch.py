@@ -1,0 +1,140 @@
+"""A batch of trials: everything a network and a rule are given.
+
+Shapes: T time, B batch, I inputs, O outputs. Time comes first, batch second.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from tca.losses import Loss
+
+__all__ = ["Batch"]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Trials of equal length with their targets, their weights and their loss.
+
+    The loss of a network with outputs ``y`` on the batch is ``1/B sum_b sum_t weights_tb l(y_tb, targets_tb)``.
+
+    Args:
+        inputs: What the network sees, shape ``(T, B, I)``.
+        targets: What it should answer: class indices ``(T, B)`` or real targets ``(T, B, O)``, as ``loss`` asks.
+        weights: Weight of every step of every trial in the loss, shape ``(T, B)``, not negative; zero where padded.
+        loss: The loss of a step.
+        decisions: Steps at which the answer counts towards accuracy, boolean, shape ``(T, B)``; by default the steps
+            with a positive weight.
+
+    Raises:
+        ValueError: A shape does not fit the others, a value is not finite, or a weight is negative.
+        TypeError: A data type does not fit.
+
+    >>> from tca.losses import MSE
+    >>> Batch(torch.zeros(5, 2, 3), torch.zeros(5, 2, 1), torch.full((5, 2), 0.2), MSE())
+    Batch(steps=5, trials=2, inputs=3, loss=MSE())
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    weights: Tensor
+    loss: Loss
+    decisions: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        """Check that the parts fit; values are checked where they are used first, by ``check``."""
+        if self.inputs.ndim != 3:
+            raise ValueError(f"inputs must have shape (T, B, I), got {tuple(self.inputs.shape)}")
+        if 0 in self.inputs.shape:
+            raise ValueError(
+                f"inputs must hold at least one step, trial and channel, got shape {tuple(self.inputs.shape)}"
+            )
+        grid = tuple(self.inputs.shape[:2])
+        for name in ("targets", "weights", "decisions"):
+            part = getattr(self, name)
+            if part is not None and tuple(part.shape[:2]) != grid:
+                raise ValueError(
+                    f"{name} must start with the shape (T, B) = {grid} of the inputs, got {tuple(part.shape)}"
+                )
+        if self.weights.ndim != 2:
+            raise ValueError(f"weights must have shape (T, B) = {grid}, got {tuple(self.weights.shape)}")
+        if self.decisions is not None and (self.decisions.dtype != torch.bool or self.decisions.ndim != 2):
+            raise TypeError(
+                f"decisions must be boolean with shape (T, B) = {grid}, "
+                f"got {self.decisions.dtype} {tuple(self.decisions.shape)}"
+            )
+
+    def __repr__(self) -> str:
+        """Return the sizes, not the numbers."""
+        return f"Batch(steps={self.steps}, trials={self.trials}, inputs={self.inputs.shape[2]}, loss={self.loss!r})"
+
+    @property
+    def steps(self) -> int:
+        """Number of time steps T."""
+        return self.inputs.shape[0]
+
+    @property
+    def trials(self) -> int:
+        """Number of trials B."""
+        return self.inputs.shape[1]
+
+    @property
+    def decision_steps(self) -> Tensor:
+        """Steps that count towards accuracy, boolean, shape ``(T, B)``."""
+        return self.weights > 0 if self.decisions is None else self.decisions
+
+    def check(self, n_in: int, n_out: int) -> None:
+        """Raise unless a network of these sizes can be trained on this batch.
+
+        Args:
+            n_in: Number of input channels of the network.
+            n_out: Number of outputs of the network.
+
+        Raises:
+            ValueError: Sizes differ, or inputs, targets or weights hold a value that is not allowed.
+            TypeError: A data type does not fit.
+        """
+        if self.inputs.shape[2] != n_in:
+            raise ValueError(f"inputs must have {n_in} channels as the network does, got {self.inputs.shape[2]}")
+        if not torch.isfinite(self.inputs).all():
+            raise ValueError("inputs must be finite, got NaN or infinity")
+        if not torch.isfinite(self.weights).all() or (self.weights < 0).any():
+            raise ValueError("weights must be finite and not negative")
+        self.loss.check((self.steps, self.trials, n_out), self.targets)
+
+    def select(self, trials: Tensor | slice) -> Batch:
+        """Return the batch of the chosen trials, in that order.
+
+        Args:
+            trials: Indices of trials, or a slice of them.
+        """
+        decisions = None if self.decisions is None else self.decisions[:, trials]
+        return replace(
+            self,
+            inputs=self.inputs[:, trials],
+            targets=self.targets[:, trials],
+            weights=self.weights[:, trials],
+            decisions=decisions,
+        )
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Batch:
+        """Return the batch on a device and in a floating-point type; class indices keep theirs.
+
+        Args:
+            device: Where to; ``None`` leaves it where it is.
+            dtype: Floating-point type of inputs, weights and real targets; ``None`` leaves it as it is.
+        """
+
+        def move(part: Tensor) -> Tensor:
+            return part.to(device=device, dtype=dtype if part.is_floating_point() else None)
+
+        return replace(
+            self,
+            inputs=move(self.inputs),
+            targets=move(self.targets),
+            weights=move(self.weights),
+            decisions=None if self.decisions is None else move(self.decisions),
+        )

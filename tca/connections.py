@@ -1,0 +1,160 @@
+"""Connections: one weight tensor each, what it adds to a drive, and the gradient it gathers.
+
+Shapes: M any number of leading steps and trials, B batch, I postsynaptic, J presynaptic.
+
+A connection knows nothing of time, rules or losses. A rule needs three things of it: the drive it adds, the way back
+through its weights, and ``outer_``, which gathers ``sum_m signal_mi pre_mj`` in the shape of its weight.
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+__all__ = ["Bias", "Connection", "Dense", "Initial", "Link"]
+
+
+@dataclass(frozen=True, eq=False)
+class Connection(abc.ABC):
+    """One weight tensor into one population.
+
+    Args:
+        name: Name of the parameter in its network.
+        weight: The parameter.
+        mask: One where a synapse exists and zero where none does, in the shape of the weight; ``None`` if all exist.
+    """
+
+    name: str
+    weight: Tensor
+    mask: Tensor | None = None
+
+    impulse: ClassVar[float] = 0.0  # trace at time zero: one for an initial state, which acts there and never again
+
+    @property
+    def n_post(self) -> int:
+        """Number of postsynaptic cells I."""
+        return self.weight.shape[0]
+
+    @property
+    def n_pre(self) -> int:
+        """Number of presynaptic cells J."""
+        return self.weight[0].numel()
+
+    def effective(self) -> Tensor:
+        """Return the weights with missing synapses at zero, without a graph."""
+        weight = self.weight.detach()
+        return weight if self.mask is None else weight * self.mask
+
+    def gradient(self) -> Tensor:
+        """Return a zero gradient to gather into, in the shape of the weight."""
+        return torch.zeros_like(self.weight, requires_grad=False)
+
+    def finish(self, gradient: Tensor) -> Tensor:
+        """Return a gathered gradient with missing synapses at zero, contiguous.
+
+        Args:
+            gradient: What ``outer_`` has gathered.
+        """
+        return gradient.contiguous() if self.mask is None else gradient * self.mask
+
+    @abc.abstractmethod
+    def drive(self, pre: Tensor) -> Tensor:
+        """Return what the connection adds to the drive of its population, shape ``(..., I)``.
+
+        Args:
+            pre: Presynaptic activity, shape ``(..., J)``.
+        """
+
+    @abc.abstractmethod
+    def outer_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:
+        """Add ``sum_m signal_mi pre_mj`` to ``gradient`` in place.
+
+        Args:
+            gradient: What has been gathered, in the shape of the weight.
+            signal: What every postsynaptic cell is told, shape ``(..., I)``.
+            pre: Presynaptic activity, shape ``(..., J)``.
+        """
+
+    @abc.abstractmethod
+    def fold(self, per_synapse: Tensor) -> Tensor:
+        """Return a gradient per synapse, shape ``(I, J)``, in the shape of the weight, missing synapses at zero.
+
+        Args:
+            per_synapse: The gradient of every pair of cells.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(Connection):
+    """All-to-all weights, ``drive_i = sum_j W_ij pre_j``; the weight has shape ``(I, J)``.
+
+    >>> dense = Dense("w", torch.tensor([[1.0, 2.0]]))
+    >>> dense.drive(torch.tensor([3.0, 4.0])).tolist()
+    [11.0]
+    """
+
+    def gradient(self) -> Tensor:
+        """Return a zero gradient, laid out along its long side: a skinny product is slow the other way round."""
+        n_post, n_pre = self.weight.shape
+        if n_pre < n_post:
+            return self.weight.detach().new_zeros(n_pre, n_post).t()
+        return super().gradient()
+
+    def drive(self, pre: Tensor) -> Tensor:
+        """Return ``pre W^T``."""
+        return pre @ self.effective().t()
+
+    def outer_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:
+        """Add ``signal^T pre`` to ``gradient``, one matrix product over all leading axes."""
+        gradient.addmm_(signal.reshape(-1, signal.shape[-1]).t(), pre.reshape(-1, pre.shape[-1]))
+
+    def fold(self, per_synapse: Tensor) -> Tensor:
+        """Return the gradient masked."""
+        return self.finish(per_synapse)
+
+
+@dataclass(frozen=True, eq=False)
+class Bias(Connection):
+    """One weight per cell from a presynaptic activity that is always one, ``drive_i = b_i``."""
+
+    def drive(self, pre: Tensor) -> Tensor:
+        """Return the bias, whatever came."""
+        return self.effective()
+
+    def outer_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:
+        """Add the sum of the signal over all leading axes; ``pre`` is one everywhere and not read."""
+        gradient.add_(signal.reshape(-1, signal.shape[-1]).sum(0))
+
+    def fold(self, per_synapse: Tensor) -> Tensor:
+        """Return the only column."""
+        return self.finish(per_synapse[:, 0])
+
+
+@dataclass(frozen=True, eq=False)
+class Initial(Bias):
+    """The state at time zero, ``s_0 = weight``: a bias that acts once, before the first step, with gain one."""
+
+    impulse: ClassVar[float] = 1.0
+
+
+class Link(NamedTuple):
+    """A connection and the activity it carried: ``pre[t - 1]`` is what drove its population at step t.
+
+    Attributes:
+        connection: The connection.
+        pre: Presynaptic activity of all steps, shape ``(T, B, J)``; what never changes, as the one of a bias and the
+            zero of an initial state after time zero, has the shape ``(1, 1, 1)``.
+    """
+
+    connection: Connection
+    pre: Tensor
+
+    def at(self, steps: slice) -> Tensor:
+        """Return the presynaptic activity of some steps, counted from one."""
+        if len(self.pre) == 1:
+            return self.pre
+        return self.pre[steps.start - 1 : steps.stop - 1]

@@ -1,0 +1,77 @@
+"""What every eligibility promises: a propagator, run backwards over signals or forwards over traces.
+
+Shapes: T time, B batch, N or I postsynaptic cells, J presynaptic.
+
+With a propagator ``D_t`` the trace of a synapse is ``e_t = D_t e_{t-1} + gain_t (x) pre_t`` and the weight change of a
+rule ``sum_t L_t e_t``. Exchanging the sums gives ``sum_t nu_t (gain_t (x) pre_t)`` with ``nu_t = L_t + D_{t+1}^T
+nu_{t+1}``: the reverse filter, which needs no trace. The two agree to round-off.
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from tca.connections import Connection
+from tca.eligibilities.traces import Trace
+from tca.tape import Moment, Tape
+
+__all__ = ["Eligibility"]
+
+
+@dataclass(frozen=True)
+class Eligibility(abc.ABC):
+    """What every synapse remembers, fixed by the choice of the propagator ``D_t``."""
+
+    @property
+    @abc.abstractmethod
+    def local(self) -> bool:
+        """Whether the trace of a synapse depends on its own two cells alone, that is whether ``D`` is diagonal."""
+
+    remembers: ClassVar[bool] = True  # whether D differs from zero at all
+
+    @property
+    @abc.abstractmethod
+    def equation(self) -> str:
+        """The propagator in one line."""
+
+    @abc.abstractmethod
+    def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
+        """Add ``D_t^T later`` to ``into`` in place.
+
+        Args:
+            tape: The forward pass.
+            t: The step whose propagator is meant, 1 to T.
+            into: State signal of step t - 1, shape ``(B, N)``.
+            later: State signal of step t, shape ``(B, N)``; not changed.
+        """
+
+    @abc.abstractmethod
+    def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
+        """Return the trace of a connection before its first step.
+
+        Args:
+            connection: The connection.
+            moment: The first step, which shows what is constant.
+            trials: Number of trials B.
+        """
+
+    def filter_(self, tape: Tape, signal: Tensor, steps: slice, later: Tensor | None) -> None:
+        """Turn ``L_t`` into ``nu_t = L_t + D_{t+1}^T nu_{t+1}`` in place, from the last step of a window to its first.
+
+        Args:
+            tape: The forward pass.
+            signal: State signal of these steps, shape ``(C, B, N)``.
+            steps: The steps, counted from the initial state.
+            later: The filtered signal of the step after the window, shape ``(B, N)``; ``None`` at the end of the trial.
+        """
+        if not self.remembers:
+            return
+        entries = signal.unbind(0)
+        if later is not None:
+            self.fade_(tape, steps.stop, entries[-1], later)
+        for index in range(len(entries) - 2, -1, -1):
+            self.fade_(tape, steps.start + index + 1, entries[index], entries[index + 1])

@@ -1,0 +1,37 @@
+"""The diagonal of the Jacobian as memory: the trace of SnAp-1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from tca.connections import Connection
+from tca.eligibilities.base import Eligibility
+from tca.eligibilities.traces import SynapticTrace, Trace
+from tca.tape import Moment, Tape
+
+__all__ = ["Diagonal"]
+
+
+@dataclass(frozen=True)
+class Diagonal(Eligibility):
+    """``D_t = diag J_t = leak + gain_t W_ii slope_{t-1}``: memory in the leak and in a cell's synapse onto itself.
+
+    Equal to ``Leak`` if and only if no cell has such a synapse.
+
+    Paper: Menick et al. (2021), A practical sparse approximation for real time recurrent learning, ICLR.
+    """
+
+    local: ClassVar[bool] = True
+    equation: ClassVar[str] = "D_t = diag J_t"
+
+    def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
+        """Add what returns through the leak and through the cell's own synapse."""
+        tape.leak_(into, later)
+        tape.transmit_own_(t, into, later)
+
+    def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
+        """Return a trace per synapse."""
+        return SynapticTrace(connection, trials, Moment.diagonal)

@@ -1,0 +1,112 @@
+"""The whole Jacobian as memory: the trace of real-time recurrent learning, whole or cut into windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tca.connections import Connection
+from tca.eligibilities.base import Eligibility
+from tca.eligibilities.traces import InfluenceTrace, Trace
+from tca.tape import Moment, Tape
+
+__all__ = ["Full", "Windowed"]
+
+
+@dataclass(frozen=True)
+class Full(Eligibility):
+    """``D_t = J_t``: a synapse remembers every cell it has moved, through every path.
+
+    With the direct signal, run forwards, this is real-time recurrent learning, at a cost of ``N^2 I J`` a step and
+    trial; run backwards it is backpropagation through time.
+
+    Paper: Williams and Zipser (1989), Neural Computation 1:270.
+    """
+
+    local: ClassVar[bool] = False
+    equation: ClassVar[str] = "D_t = J_t"
+
+    def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
+        """Add all that returns through leak and recurrent weights."""
+        tape.leak_(into, later)
+        tape.transmit_(t, into, later)
+
+    def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
+        """Return a dense influence trace."""
+        return InfluenceTrace(connection, trials, lambda now: torch.diag_embed(_leak(now)) + now.transmission())
+
+
+@dataclass(frozen=True)
+class Windowed(Eligibility):
+    """``D_t = J_t`` but for a cut every ``steps``, counted from the end of the trial: the last window is a whole one.
+
+    At a cut, before step t where ``(T - t + 1) mod steps = 0``, nothing passes (``D_t = 0``); with ``keep_leak`` only
+    the recurrent transmission is cut (``D_t = leak``). The second is not a truncation: the leak carries credit across
+    every cut, so that with windows of one step it is e-prop.
+
+    Args:
+        steps: Length of a window, default 10, at least 1; T or more cuts nothing.
+        keep_leak: Whether the leak crosses a cut, default ``False``.
+
+    Raises:
+        ValueError: ``steps`` is less than one.
+
+    Papers: Williams and Peng (1990), Neural Computation 2:490; the cut that keeps the leak is that of Liu et al.
+        (2025),
+    arXiv:2506.06904.
+    """
+
+    steps: int = 10
+    keep_leak: bool = False
+    local: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Check the length of the window."""
+        if self.steps < 1:
+            raise ValueError(f"steps of a window must be at least 1, got {self.steps}")
+
+    @property
+    def equation(self) -> str:
+        """The propagator in one line."""
+        return f"D_t = J_t, every {self.steps} steps from the end {'leak' if self.keep_leak else '0'}"
+
+    def cuts(self, to_go: int) -> bool:
+        """Return whether there is a cut before the step that ``to_go`` more steps follow.
+
+        Args:
+            to_go: ``T - t``.
+        """
+        return (to_go + 1) % self.steps == 0
+
+    def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
+        """Add all that returns through leak and recurrent weights, less what is cut."""
+        cut = self.cuts(tape.steps - t)
+        if not cut or self.keep_leak:
+            tape.leak_(into, later)
+        if not cut:
+            tape.transmit_(t, into, later)
+
+    def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
+        """Return a dense influence trace.
+
+        Raises:
+            ValueError: The end of the trial is not known, so that the cuts have no place.
+        """
+        if moment.to_go is None:
+            raise ValueError(
+                "Windowed counts its windows from the end of the trial: give the number of steps to stream()"
+            )
+        return InfluenceTrace(connection, trials, self._propagator)
+
+    def _propagator(self, moment: Moment) -> Tensor:
+        leak = torch.diag_embed(_leak(moment))
+        if not self.cuts(moment.to_go or 0):
+            return leak + moment.transmission()
+        return leak if self.keep_leak else torch.zeros_like(leak)
+
+
+def _leak(moment: Moment) -> Tensor:
+    return moment.leak.expand(len(moment.recurrent))

@@ -1,0 +1,34 @@
+"""No memory: the present step alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from tca.connections import Connection
+from tca.eligibilities.base import Eligibility
+from tca.eligibilities.traces import InstantTrace, Trace
+from tca.tape import Moment, Tape
+
+__all__ = ["Instant"]
+
+
+@dataclass(frozen=True)
+class Instant(Eligibility):
+    """``D_t = 0``, so ``e_t = gain_t (x) pre_t``.
+
+    With the exact signal this is backpropagation through time, with the direct one the instantaneous three-factor rule.
+    """
+
+    local: ClassVar[bool] = True
+    remembers: ClassVar[bool] = False
+    equation: ClassVar[str] = "D_t = 0"
+
+    def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
+        """Add nothing."""
+
+    def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
+        """Return a trace that holds the present step only."""
+        return InstantTrace(connection, trials)

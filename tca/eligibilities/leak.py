@@ -1,0 +1,40 @@
+"""The leak of the cell as memory: the trace of e-prop and RFLO."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from tca.connections import Connection, Initial
+from tca.eligibilities.base import Eligibility
+from tca.eligibilities.traces import PresynapticTrace, SynapticTrace, Trace
+from tca.tape import Moment, Tape
+
+__all__ = ["Leak"]
+
+
+@dataclass(frozen=True)
+class Leak(Eligibility):
+    """``D_t = leak``: a cell remembers through its own leak and through no synapse.
+
+    With the leak on the potential the trace is ``eps_j,t = kappa eps_j,t-1 + z_j,t-1``, presynaptic only, one number
+    per cell and time constant; with the leak on the rate it is ``p_ij,t = (1 - alpha) p_ij,t-1 + alpha f'(u_i,t)
+    r_j,t-1``.
+
+    Papers: Murray (2019), eLife 8:e43299; Bellec et al. (2020), Nature Communications 11:3625.
+    """
+
+    local: ClassVar[bool] = True
+    equation: ClassVar[str] = "D_t = leak"
+
+    def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
+        """Add the leak of ``later``."""
+        tape.leak_(into, later)
+
+    def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
+        """Return a presynaptic trace where leak and gain are constants, else one per synapse."""
+        if moment.gain.ndim == 1 and not isinstance(connection, Initial):
+            return PresynapticTrace(connection, moment, trials)
+        return SynapticTrace(connection, trials, lambda now: now.leak)

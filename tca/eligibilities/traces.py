@@ -1,0 +1,196 @@
+"""Traces carried forward in time, one object per connection, for online use and as the second execution of a rule.
+
+Shapes: B batch, I postsynaptic cells, J presynaptic, L cells whose state a synapse is remembered to have moved (L = I),
+G groups of cells with the same leak.
+
+Every trace obeys ``e_t = D_t e_{t-1} + gain_t (x) pre_t``. What differs is how much must be stored: nothing if ``D =
+0``, one number per presynaptic cell if ``D`` and the gain are constants, one per synapse if ``D`` is diagonal, and one
+per synapse and cell otherwise.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from tca.connections import Connection
+from tca.tape import Moment
+
+__all__ = ["InfluenceTrace", "InstantTrace", "PresynapticTrace", "ReadoutFilteredTrace", "SynapticTrace", "Trace"]
+
+
+class Trace(abc.ABC):
+    """What the synapses of one connection remember at one moment."""
+
+    @abc.abstractmethod
+    def advance(self, moment: Moment, pre: Tensor) -> None:
+        """Take the trace one step further.
+
+        Args:
+            moment: The local quantities of the step.
+            pre: Presynaptic activity of the step, shape ``(B, J)``.
+        """
+
+    @abc.abstractmethod
+    def dense(self) -> Tensor:
+        """Return the trace in full: ``(B, I, J)``, or ``(B, L, I, J)`` if synapses reach beyond their own cell."""
+
+    def gradient(self, signal: Tensor) -> Tensor:
+        """Return ``sum_b L_b e_b``, shape ``(I, J)``.
+
+        Args:
+            signal: State signal of this moment, shape ``(B, I)``.
+        """
+        return contract(signal, self.dense())
+
+
+def contract(signal: Tensor, trace: Tensor) -> Tensor:
+    """Return the sum over trials, and over the cells a synapse has moved, of signal times trace, shape ``(I, J)``.
+
+    Args:
+        signal: Signal to every cell, shape ``(B, I)``.
+        trace: A dense trace.
+
+    >>> contract(torch.ones(2, 1), torch.full((2, 1, 3), 0.5)).tolist()
+    [[1.0, 1.0, 1.0]]
+    """
+    return torch.einsum("bi,bij->ij" if trace.ndim == 3 else "bl,blij->ij", signal, trace)
+
+
+class InstantTrace(Trace):
+    """``e_t = gain_t (x) pre_t``: the present step alone (``D = 0``)."""
+
+    def __init__(self, connection: Connection, trials: int) -> None:
+        """Start with nothing, an initial state with itself."""
+        self.gain = connection.weight.detach().new_full((trials, connection.n_post), connection.impulse)
+        self.pre = self.gain.new_ones(trials, connection.n_pre)
+
+    def advance(self, moment: Moment, pre: Tensor) -> None:
+        """Replace the trace by the present step."""
+        self.gain, self.pre = moment.gain.expand_as(self.gain), pre.expand_as(self.pre)
+
+    def dense(self) -> Tensor:
+        """Return the outer product, shape ``(B, I, J)``."""
+        return self.gain.unsqueeze(-1) * self.pre.unsqueeze(-2)
+
+    def gradient(self, signal: Tensor) -> Tensor:
+        """Return ``(L * gain)^T pre``."""
+        return (signal * self.gain).t() @ self.pre
+
+
+class PresynapticTrace(Trace):
+    """``eps_gj,t = leak_g eps_gj,t-1 + pre_j,t`` and ``e_ij = gain_i eps_g(i)j``: for constant leak and gain."""
+
+    def __init__(self, connection: Connection, moment: Moment, trials: int) -> None:
+        """Start at zero, with one row of numbers for each distinct leak."""
+        leak = moment.leak.expand(connection.n_post)
+        leaks, self.group = torch.unique(leak, return_inverse=True)
+        self.leaks = leaks.view(-1, 1, 1)
+        self.gain = moment.gain.expand(connection.n_post)
+        self.value = leak.new_zeros(len(leaks), trials, connection.n_pre)
+
+    def advance(self, moment: Moment, pre: Tensor) -> None:
+        """Let every group leak and add the presynaptic activity."""
+        self.value.mul_(self.leaks).add_(pre)
+
+    def dense(self) -> Tensor:
+        """Return the trace of every synapse, shape ``(B, I, J)``."""
+        return self.gain.unsqueeze(-1) * self.value[self.group].transpose(0, 1)
+
+    def gradient(self, signal: Tensor) -> Tensor:
+        """Return ``gain_i sum_b L_bi eps_g(i)bj``, one product per group."""
+        driven = (signal * self.gain).t()
+        if len(self.value) == 1:
+            return driven @ self.value[0]
+        result = driven.new_empty(len(driven), self.value.shape[-1])
+        for index, value in enumerate(self.value):
+            members = self.group == index
+            result[members] = driven[members] @ value
+        return result
+
+
+class SynapticTrace(Trace):
+    """``e_ij,t = d_i,t e_ij,t-1 + gain_i,t pre_j,t``: one number per synapse and trial, for a diagonal ``D``."""
+
+    def __init__(self, connection: Connection, trials: int, decay: Callable[[Moment], Tensor]) -> None:
+        """Start at zero, an initial state at one.
+
+        Args:
+            connection: The connection.
+            trials: Number of trials B.
+            decay: The diagonal of the propagator at a moment, broadcastable to ``(B, I)``.
+        """
+        shape = (trials, connection.n_post, connection.n_pre)
+        self.value = connection.weight.detach().new_full(shape, connection.impulse)
+        self.decay = decay
+
+    def advance(self, moment: Moment, pre: Tensor) -> None:
+        """Let every synapse decay and add the outer product of the step."""
+        self.value.mul_(self.decay(moment).unsqueeze(-1))
+        self.value.addcmul_(moment.gain.unsqueeze(-1), pre.unsqueeze(-2))
+
+    def dense(self) -> Tensor:
+        """Return the trace, shape ``(B, I, J)``."""
+        return self.value
+
+
+class InfluenceTrace(Trace):
+    """``P_lij,t = sum_m D_lm,t P_mij,t-1 + 1[l=i] gain_i,t pre_j,t``: per synapse, cell and trial, for any ``D``."""
+
+    def __init__(self, connection: Connection, trials: int, propagator: Callable[[Moment], Tensor]) -> None:
+        """Start at zero, an initial state at one.
+
+        Args:
+            connection: The connection.
+            trials: Number of trials B.
+            propagator: The propagator at a moment, broadcastable to ``(B, L, L)``.
+        """
+        cells = connection.n_post
+        self.value = connection.weight.detach().new_zeros(trials, cells, cells, connection.n_pre)
+        self._own().fill_(connection.impulse)
+        self.propagator = propagator
+
+    def advance(self, moment: Moment, pre: Tensor) -> None:
+        """Pass the influence on to all cells and add the outer product of the step."""
+        trials, cells = self.value.shape[:2]
+        passed = self.propagator(moment) @ self.value.view(trials, cells, -1)
+        self.value = passed.view_as(self.value)
+        self._own().add_((moment.gain.unsqueeze(-1) * pre.unsqueeze(-2)).transpose(-1, -2))
+
+    def dense(self) -> Tensor:
+        """Return the trace, shape ``(B, L, I, J)``."""
+        return self.value
+
+    def _own(self) -> Tensor:
+        return self.value.diagonal(dim1=1, dim2=2)
+
+
+class ReadoutFilteredTrace:
+    """``ebar_t = k ebar_{t-1} + (1 - k) slope_t e_t``: what an instantaneous error meets where the readout is filtered.
+
+    It addresses rates: the slope is inside.
+    """
+
+    def __init__(self, trace: Trace, leak: float) -> None:
+        """Start at zero on top of a trace.
+
+        Args:
+            trace: The trace that is filtered.
+            leak: Leak of the readout per step, in [0, 1).
+        """
+        self.trace, self.leak = trace, leak
+        self.value = torch.zeros_like(trace.dense())
+
+    def advance(self, moment: Moment, pre: Tensor) -> None:
+        """Take the trace and its filter one step further."""
+        self.trace.advance(moment, pre)
+        dense = self.trace.dense()
+        slope = moment.slope.unsqueeze(-1) if dense.ndim == 3 else moment.slope[..., None, None]
+        self.value.mul_(self.leak).add_(slope * dense, alpha=1 - self.leak)
+
+    def gradient(self, signal: Tensor) -> Tensor:
+        """Return ``sum_b G_b ebar_b``, shape ``(I, J)``, for a rate signal of shape ``(B, I)``."""
+        return contract(signal, self.value)

@@ -1,0 +1,7 @@
+"""Networks: populations, their forward passes and their parameters, without a word about learning."""
+
+from tca.nets.leaky_rnn import LeakyRNN
+
+NETWORKS = {"leaky_rnn": LeakyRNN}
+
+__all__ = ["NETWORKS", "LeakyRNN"]

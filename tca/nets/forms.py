@@ -1,0 +1,182 @@
+"""Where the leak sits: on the potential (form A) or on the rate (form B). They are different models.
+
+Shapes: T time, B batch, N cells.
+
+Both are run two ways: ``run_`` goes through a trial in place, without a graph, and is what training uses; ``advance``
+makes a single step out of place, differentiable, and is what curvature and online learning use.
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tca.activations import Activation
+
+__all__ = ["FORMS", "Form", "LeakOnPotential", "LeakOnRate"]
+
+
+@dataclass(frozen=True)
+class Form(abc.ABC):
+    """A leaky population: how drives become states and states become rates."""
+
+    slope_at_emission: ClassVar[bool]  # whether f' is the slope of the rate, or else a part of the gain
+
+    @abc.abstractmethod
+    def fold(self, gain: Tensor | float, weight: Tensor) -> Tensor:
+        """Return what ``run_`` takes in the place of a weight that acts on the drive.
+
+        Args:
+            gain: One minus the leak, a number or ``(N,)``.
+            weight: A weight, postsynaptic axis first.
+        """
+
+    @abc.abstractmethod
+    def run_(
+        self,
+        activation: Activation,
+        leak: Tensor | float,
+        gain: Tensor | float,
+        drive: Tensor,
+        recurrent: Tensor,
+        initial: Tensor,
+        rate: Tensor,
+    ) -> Tensor:
+        """Run a trial in place and return the activity, shape ``(T + 1, B, N)``.
+
+        Args:
+            activation: The activation function f.
+            leak: Leak per step, a number or ``(N,)``.
+            gain: One minus the leak, a number or ``(N,)``.
+            drive: Drive of every step but for the recurrent part, made with folded weights, shape ``(T + 1, B, N)``,
+                index 0 unused; overwritten. It may be ``rate`` itself if ``slope_at_emission``.
+            recurrent: Folded recurrent weights, shape ``(N, N)``.
+            initial: State at time zero, broadcastable to ``(B, N)``.
+            rate: Where the rates go, shape ``(T + 1, B, N)``.
+        """
+
+    @abc.abstractmethod
+    def start(self, activation: Activation, initial: Tensor) -> Tensor:
+        """Return the rates of the initial state.
+
+        Args:
+            activation: The activation function f.
+            initial: State at time zero, shape ``(B, N)``.
+        """
+
+    @abc.abstractmethod
+    def advance(
+        self, activation: Activation, leak: Tensor | float, gain: Tensor | float, state: Tensor, drive: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the next state, its rate and the value of the activation function, each ``(B, N)``.
+
+        Args:
+            activation: The activation function f.
+            leak: Leak per step, a number or ``(N,)``.
+            gain: One minus the leak, a number or ``(N,)``.
+            state: State before the step, shape ``(B, N)``.
+            drive: Drive of the step, shape ``(B, N)``.
+        """
+
+
+@dataclass(frozen=True)
+class LeakOnPotential(Form):
+    """Form A: ``v_t = leak v_{t-1} + gain u_t``, ``z_t = f(v_t)``."""
+
+    slope_at_emission: ClassVar[bool] = True
+
+    def fold(self, gain: Tensor | float, weight: Tensor) -> Tensor:
+        """Return ``gain * weight``: the gain is a constant factor of the drive."""
+        return weight * (gain if isinstance(gain, float) else gain.view(-1, *[1] * (weight.ndim - 1)))
+
+    def run_(
+        self,
+        activation: Activation,
+        leak: Tensor | float,
+        gain: Tensor | float,
+        drive: Tensor,
+        recurrent: Tensor,
+        initial: Tensor,
+        rate: Tensor,
+    ) -> Tensor:
+        """Run a trial; only two potentials are held at a time, since the slope is read off the rate."""
+        weights = recurrent.t()
+        drives, rates = drive.unbind(0), rate.unbind(0)
+        before = initial.expand_as(rates[0]).clone()
+        now = torch.empty_like(before)
+        rates[0].copy_(activation(before))
+        for t in range(1, len(rates)):
+            torch.addmm(drives[t], rates[t - 1], weights, out=now)
+            if isinstance(leak, float):
+                now.add_(before, alpha=leak)
+            else:
+                now.addcmul_(before, leak)
+            activation.into(now, rates[t])
+            before, now = now, before
+        return rate
+
+    def start(self, activation: Activation, initial: Tensor) -> Tensor:
+        """Return ``f(v_0)``."""
+        return activation(initial)
+
+    def advance(
+        self, activation: Activation, leak: Tensor | float, gain: Tensor | float, state: Tensor, drive: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return ``v_t``, ``f(v_t)`` and ``f(v_t)``."""
+        potential = leak * state + gain * drive
+        rate = activation(potential)
+        return potential, rate, rate
+
+
+@dataclass(frozen=True)
+class LeakOnRate(Form):
+    """Form B: ``r_t = leak r_{t-1} + gain f(u_t)``."""
+
+    slope_at_emission: ClassVar[bool] = False
+
+    def fold(self, gain: Tensor | float, weight: Tensor) -> Tensor:
+        """Return the weight: the gain acts after the activation function."""
+        return weight
+
+    def run_(
+        self,
+        activation: Activation,
+        leak: Tensor | float,
+        gain: Tensor | float,
+        drive: Tensor,
+        recurrent: Tensor,
+        initial: Tensor,
+        rate: Tensor,
+    ) -> Tensor:
+        """Run a trial; the drives turn into activities where they are."""
+        weights = recurrent.t()
+        drives, rates = drive.unbind(0), rate.unbind(0)
+        rates[0].copy_(initial.expand_as(rates[0]))
+        for t in range(1, len(rates)):
+            activity = drives[t].addmm_(rates[t - 1], weights)
+            activation.into(activity, activity)
+            torch.mul(activity, gain, out=rates[t])
+            if isinstance(leak, float):
+                rates[t].add_(rates[t - 1], alpha=leak)
+            else:
+                rates[t].addcmul_(rates[t - 1], leak)
+        return drive
+
+    def start(self, activation: Activation, initial: Tensor) -> Tensor:
+        """Return ``r_0`` itself."""
+        return initial
+
+    def advance(
+        self, activation: Activation, leak: Tensor | float, gain: Tensor | float, state: Tensor, drive: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return ``r_t``, ``r_t`` and ``f(u_t)``."""
+        activity = activation(drive)
+        rate = leak * state + gain * activity
+        return rate, rate, activity
+
+
+FORMS: dict[str, Form] = {"A": LeakOnPotential(), "B": LeakOnRate()}

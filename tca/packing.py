@@ -1,0 +1,82 @@
+"""State dictionaries as bytes and back, without pickle: tensors in safetensors, everything else as JSON in its header."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+__all__ = ["pack", "unpack"]
+
+TENSOR, TUPLE, PAIRS = "__tensor__", "__tuple__", "__pairs__"
+
+
+def pack(state: Any) -> bytes:
+    """Return nested dictionaries, lists and tuples of tensors, numbers, strings, booleans and ``None`` as bytes.
+
+    Args:
+        state: For example ``optimizer.state_dict()``. Keys of dictionaries may be numbers.
+
+    Raises:
+        TypeError: It holds something else.
+
+    >>> unpack(pack({"momentum": {0: torch.ones(2)}, "betas": (0.9, 0.999)}))
+    {'momentum': {0: tensor([1., 1.])}, 'betas': (0.9, 0.999)}
+    """
+    tensors: dict[str, Tensor] = {}
+    described = json.dumps(_describe(state, tensors))
+    return safetensors.torch.save(tensors, metadata={"state": described})
+
+
+def unpack(packed: bytes) -> Any:
+    """Return what was packed, tensors on the CPU.
+
+    Args:
+        packed: What `pack` returned.
+
+    Raises:
+        ValueError: These bytes were not made by `pack`, or not all of them are there.
+    """
+    try:
+        tensors = safetensors.torch.load(packed)
+        header = json.loads(packed[8 : 8 + int.from_bytes(packed[:8], "little")])
+        return _restore(json.loads(header["__metadata__"]["state"]), tensors)
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise ValueError(f"this is not a packed state: {error}") from error
+
+
+def _describe(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        name = str(len(tensors))
+        tensors[name] = value.detach().to("cpu", copy=True).contiguous()
+        return {TENSOR: name}
+    if isinstance(value, tuple):
+        return {TUPLE: [_describe(each, tensors) for each in value]}
+    if isinstance(value, list):
+        return [_describe(each, tensors) for each in value]
+    if isinstance(value, dict):
+        if all(isinstance(key, str) and not key.startswith("__") for key in value):
+            return {key: _describe(each, tensors) for key, each in value.items()}
+        return {PAIRS: [[key, _describe(each, tensors)] for key, each in value.items()]}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(
+        f"a state may hold tensors, numbers, strings, lists, tuples and dictionaries, got {type(value).__name__}"
+    )
+
+
+def _restore(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_restore(each, tensors) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if TENSOR in value:
+        return tensors[value[TENSOR]]
+    if TUPLE in value:
+        return tuple(_restore(each, tensors) for each in value[TUPLE])
+    pairs = value[PAIRS] if PAIRS in value else value.items()
+    return {key: _restore(each, tensors) for key, each in pairs}

@@ -1,0 +1,99 @@
+"""What a run has led to."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tca.nets.leaky_rnn import LeakyRNN
+from tca.rule import Learner
+from tca.run import Run
+
+__all__ = ["COMPLETED", "DIVERGED", "REACHED_LOSS", "Metrics", "Result"]
+
+COMPLETED, REACHED_LOSS, DIVERGED = "completed", "reached_loss", "diverged"
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What was measured after some steps; numbers that are not finite are kept as NaN.
+
+    Args:
+        step: Updates made so far.
+        train_loss: Loss over the training set, without private noise.
+        train_accuracy: Accuracy, or whatever the task measures, over the training set.
+        test_loss: The same over the test set.
+        test_accuracy: The same over the test set.
+        elapsed: Seconds spent on the updates so far, measuring and saving left out.
+        observed: What an observer has measured, by name.
+
+    >>> Metrics.from_json(Metrics(5, 0.5, 1.0, math.nan, 0.9, 2.0).to_json()).test_loss
+    nan
+    """
+
+    step: int
+    train_loss: float
+    train_accuracy: float
+    test_loss: float
+    test_accuracy: float
+    elapsed: float
+    observed: Mapping[str, float] = field(default_factory=dict, hash=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the numbers by name; ``None`` stands for NaN, which JSON lacks."""
+        values = dataclasses.asdict(self)
+        return {name: _nulled(each) for name, each in values.items()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Metrics:
+        """Return what ``to_json`` described.
+
+        Args:
+            values: What it returned.
+        """
+        observed = {name: math.nan if each is None else each for name, each in values["observed"].items()}
+        numbers = {name: math.nan if each is None else each for name, each in values.items()}
+        return cls(**numbers | {"observed": observed})
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A trained network, how it got there and how it ended.
+
+    Args:
+        run: What was asked for.
+        outcome: ``"completed"``: all steps were made; ``"reached_loss"``: the training loss fell to ``run.stop_loss``;
+            ``"diverged"``: a loss or gradient was not finite.
+        step: Updates made.
+        reason: What was not finite, if the run diverged.
+        metrics: What was measured, first to last.
+        net: The network after its last update.
+        learner: The learner that trained it.
+    """
+
+    run: Run
+    outcome: str
+    step: int
+    reason: str
+    metrics: tuple[Metrics, ...]
+    net: LeakyRNN = field(repr=False)
+    learner: Learner = field(repr=False)
+
+    @property
+    def last(self) -> Metrics:
+        """What was measured last."""
+        return self.metrics[-1]
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Mean time of one update in seconds, NaN if the last measurement came before the first update."""
+        return self.last.elapsed / self.last.step if self.last.step else math.nan
+
+
+def _nulled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _nulled(each) for name, each in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

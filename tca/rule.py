@@ -1,0 +1,236 @@
+"""A learning rule is a signal and an eligibility; a learner is a rule bound to a network.
+
+Shapes: T time, B batch, N cells, I postsynaptic, J presynaptic, O outputs.
+
+The weight change is ``dW_ij = sum_t L_i,t e_ij,t``, ``L`` the signal and ``e`` the eligibility; ``tca.executions`` has
+the two ways to compute it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from tca.batch import Batch
+from tca.eligibilities import Eligibility
+from tca.executions import EXECUTIONS, Gradients, whole_signal
+from tca.names import lookup
+from tca.nets import LeakyRNN
+from tca.signals import Signal
+from tca.signals.base import Buffers
+from tca.stream import Stream
+from tca.tape import Tape
+from tca.workspace import Workspace
+
+__all__ = ["Info", "Learner", "Rule"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A learning rule: what every cell is told, and what every synapse remembers.
+
+    Rules are compared by these two parts; what is said about them does not count.
+
+    Args:
+        signal: What every cell is told, ``L_t``.
+        eligibility: What every synapse remembers, ``e_t = D_t e_{t-1} + gain_t (x) pre_t``.
+        summary: One line about the rule.
+        reference: The paper it comes from.
+        form: The form of the leaky network that its paper uses, ``None`` if any.
+
+    >>> from tca.signals import Direct
+    >>> from tca.eligibilities import Leak
+    >>> Rule(Direct(), Leak())
+    Rule(signal=Direct(), eligibility=Leak())
+    """
+
+    signal: Signal
+    eligibility: Eligibility
+    summary: str = field(default="", repr=False, compare=False)
+    reference: str = field(default="", repr=False, compare=False)
+    form: str | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def local(self) -> bool:
+        """Whether neither part reads the recurrent weights of other cells."""
+        return self.signal.local and self.eligibility.local
+
+    @property
+    def equations(self) -> str:
+        """What the rule is made of, in one line."""
+        return f"{self.signal.equation};  {self.eligibility.equation}"
+
+
+@dataclass(frozen=True, eq=False)
+class Info:
+    """What else one pass has found.
+
+    Attributes:
+        batch: The batch.
+        outputs: Outputs of the network before the update, shape ``(T, B, O)``.
+    """
+
+    batch: Batch
+    outputs: Tensor
+
+    @cached_property
+    def loss(self) -> Tensor:
+        """Loss on the batch before the update, a scalar without a graph."""
+        return self.batch.loss.mean(self.outputs, self.batch.targets, self.batch.weights)
+
+
+class Learner:
+    """A rule bound to a network; ``backward`` stands where ``loss.backward()`` stands.
+
+    Args:
+        net: The network. Move it to its device first: the learner's buffers are made beside its parameters.
+        rule: The rule.
+        seed: Seed of whatever the signal draws, default 0.
+
+    Attributes:
+        buffers: The state of the signal by name, for example ``feedback``.
+
+    Raises:
+        ValueError: A parameter of the network belongs to no connection, or to more than one.
+
+    >>> import tca, torch
+    >>> net = tca.nets.LeakyRNN(2, 4, 1, seed=0)
+    >>> learner = Learner(net, tca.RULES["eprop"])
+    >>> batch = tca.Batch(torch.ones(3, 1, 2), torch.zeros(3, 1, 1), torch.full((3, 1), 1 / 3), tca.losses.MSE())
+    >>> info = learner.backward(batch)
+    >>> net.w_rec.grad.shape
+    torch.Size([4, 4])
+    """
+
+    def __init__(self, net: LeakyRNN, rule: Rule, seed: int = 0) -> None:
+        """Bind the rule; see the class."""
+        _check_ownership(net)
+        self.net, self.rule = net, rule
+        generator = torch.Generator().manual_seed(seed)
+        self.buffers: Buffers = rule.signal.buffers(net.w_out.detach(), generator)
+        self._workspace = Workspace()
+
+    def backward(self, batch: Batch) -> Info:
+        """Add the rule's weight change, as a gradient to descend, to ``.grad`` of every parameter that wants one.
+
+        A network with private noise draws it here.
+
+        Args:
+            batch: The trials.
+
+        Raises:
+            ValueError: The batch does not fit the network, or holds values that are not allowed.
+            TypeError: A data type does not fit.
+        """
+        self.sync_()
+        gradients, info = self.grads(batch, noise=self.net.draw_noise(batch.steps, batch.trials))
+        for name, parameter in self.net.named_parameters():
+            if parameter.requires_grad:
+                parameter.grad = gradients[name] if parameter.grad is None else parameter.grad.add_(gradients[name])
+        return info
+
+    @torch.no_grad()
+    def grads(
+        self, batch: Batch, execution: Literal["reverse", "forward"] = "reverse", noise: Tensor | None = None
+    ) -> tuple[Gradients, Info]:
+        """Return the rule's weight changes, as gradients to descend, by parameter name; nothing is changed.
+
+        Args:
+            batch: The trials.
+            execution: ``"reverse"`` (default) filters signals backwards, ``"forward"`` carries traces.
+            noise: Private noise of the network, shape ``(T, B, N)``; ``None`` (default) for none.
+
+        Raises:
+            ValueError: The batch does not fit the network, or holds values that are not allowed.
+            TypeError: A data type does not fit.
+        """
+        execute = lookup(EXECUTIONS, execution, "execution")
+        tape = self.tape(batch, noise, self._workspace)
+        return execute(self.rule.signal, self.rule.eligibility, tape, self.buffers), Info(batch, tape.outputs)
+
+    @torch.no_grad()
+    def signal(self, batch: Batch, noise: Tensor | None = None) -> Tensor:
+        """Return the state signal ``L_t`` of the rule, shape ``(T + 1, B, N)``, index t being step t.
+
+        It is zero at time zero unless the initial state is learned. A filtered readout's error has already been taken
+        back through the filter.
+
+        Args:
+            batch: The trials.
+            noise: Private noise of the network, shape ``(T, B, N)``; ``None`` (default) for none.
+        """
+        return whole_signal(self.rule.signal, self.rule.eligibility, self.tape(batch, noise), self.buffers)
+
+    @torch.no_grad()
+    def tape(self, batch: Batch, noise: Tensor | None = None, workspace: Workspace | None = None) -> Tape:
+        """Run the network on a batch and return the scored tape.
+
+        Args:
+            batch: The trials.
+            noise: Private noise of the network, shape ``(T, B, N)``; ``None`` (default) for none.
+            workspace: Memory to use again; the tape is then overwritten by the next run with the same workspace.
+
+        Raises:
+            ValueError: The batch does not fit the network, or holds values that are not allowed.
+            TypeError: A data type does not fit.
+        """
+        batch.check(self.net.n_in, self.net.n_out)
+        tape = self.net.run(batch.inputs, noise, workspace)
+        score = batch.loss.score(tape.outputs, batch.targets)
+        return tape.scored(score.mul_(batch.weights.unsqueeze(-1) / batch.trials))
+
+    @torch.no_grad()
+    def sync_(self) -> None:
+        """Let a signal that learns follow what the optimizer has done since the last call, as ``backward`` does first."""
+        self.rule.signal.sync_(self.net.w_out, self.buffers)
+
+    def stream(self, trials: int, steps: int | None = None) -> Stream:
+        """Return the rule running online: one step at a time, with memory that does not grow with time.
+
+        Args:
+            trials: Number of trials B that run side by side.
+            steps: Number of steps of a trial, for the rules that must know it.
+
+        Raises:
+            ValueError: The rule cannot run online; the reason is given.
+        """
+        return Stream(self, trials, steps)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the state of the signal; with the network's it resumes learning exactly."""
+        return {name: buffer.clone() for name, buffer in self.buffers.items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take over the state of a signal.
+
+        Args:
+            state: What ``state_dict`` has returned.
+
+        Raises:
+            ValueError: The names or shapes are not those of this learner.
+        """
+        if {name: each.shape for name, each in state.items()} != {
+            name: each.shape for name, each in self.buffers.items()
+        }:
+            raise ValueError(f"state must hold {_shapes(self.buffers)}, got {_shapes(state)}")
+        for name, buffer in self.buffers.items():
+            buffer.copy_(state[name])
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(each.shape) for name, each in state.items()}
+
+
+def _check_ownership(net: LeakyRNN) -> None:
+    owned = [id(connection.weight) for connection in net.connections()]
+    for name, parameter in net.named_parameters():
+        if owned.count(id(parameter)) != 1:
+            raise ValueError(
+                f"parameter {name!r} belongs to {owned.count(id(parameter))} connections; "
+                "each must belong to exactly one"
+            )

@@ -1,0 +1,79 @@
+"""The published rules by name: what each is made of, and its paper."""
+
+from __future__ import annotations
+
+from tca.eligibilities import Diagonal, Full, Instant, Leak, Windowed
+from tca.rule import Rule
+from tca.signals import Adaptive, Direct, Exact, Horizon, Random
+
+__all__ = ["RULES"]
+
+RULES: dict[str, Rule] = {
+    "bptt": Rule(
+        Exact(),
+        Instant(),
+        summary="backpropagation through time, the true gradient",
+        reference="Werbos (1990), Proceedings of the IEEE 78:1550",
+    ),
+    "tbptt": Rule(
+        Direct(),
+        Windowed(10),
+        summary="backpropagation through time within windows of 10 steps",
+        reference="Williams and Peng (1990), Neural Computation 2:490",
+    ),
+    "tbptt_future": Rule(
+        Horizon(10),
+        Instant(),
+        summary="each step hears of the errors of the 10 steps that follow it",
+        reference="Marschall, Cho and Savin (2020), Journal of Machine Learning Research 21:135",
+    ),
+    "tbptt_rate_cut": Rule(
+        Direct(),
+        Windowed(10, keep_leak=True),
+        summary="transmission cut every 10 steps while the leak crosses the cuts: between windows it is e-prop",
+        reference="Liu et al. (2025), arXiv:2506.06904",
+    ),
+    "rtrl": Rule(
+        Direct(),
+        Full(),
+        summary="real-time recurrent learning, the true gradient from traces of every path",
+        reference="Williams and Zipser (1989), Neural Computation 1:270",
+    ),
+    "snap1": Rule(
+        Direct(),
+        Diagonal(),
+        summary="traces through the leak and a cell's synapse onto itself",
+        reference="Menick et al. (2021), ICLR, arXiv:2006.07232",
+    ),
+    "eprop": Rule(
+        Direct(),
+        Leak(),
+        summary="traces through the leak, error through the readout's own weights",
+        reference="Bellec et al. (2020), Nature Communications 11:3625",
+    ),
+    "eprop_random": Rule(
+        Random(),
+        Leak(),
+        summary="traces through the leak, error through fixed random weights",
+        reference="Bellec et al. (2020), Nature Communications 11:3625",
+    ),
+    "eprop_adaptive": Rule(
+        Adaptive(),
+        Leak(),
+        summary="traces through the leak, error through weights that follow the readout",
+        reference="Bellec et al. (2020), Nature Communications 11:3625; Kolen and Pollack (1994), IEEE ICNN",
+    ),
+    "rflo": Rule(
+        Random(),
+        Leak(),
+        summary="random-feedback online learning: leak on the rate, error through fixed random weights",
+        reference="Murray (2019), eLife 8:e43299",
+        form="B",
+    ),
+    "three_factor": Rule(
+        Direct(),
+        Instant(),
+        summary="error times slope times presynaptic rate of the same instant, no trace",
+        reference="Fremaux and Gerstner (2016), Frontiers in Neural Circuits 9:85",
+    ),
+}

@@ -1,0 +1,334 @@
+"""A run as a value: everything that decides what is trained and how, and nothing else.
+
+A run prints, compares and hashes; its hash names its folder. Two equal runs give the same bits on the same CPU.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+import tasks
+from tasks.checks import finite, positive, whole
+from tca.eligibilities.base import Eligibility
+from tca.names import lookup, unknown
+from tca.nets.leaky_rnn import LeakyRNN
+from tca.rule import Rule
+from tca.rules import RULES
+from tca.signals.base import Signal
+
+__all__ = ["Leaky", "Optimizer", "Run", "Seeds"]
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+UNUSABLE = {"LBFGS": "it evaluates the loss several times a step", "SparseAdam": "it takes sparse gradients only"}
+
+
+def plain(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy made of what JSON knows, tuples as lists, or raise a `TypeError` that names the culprit."""
+    try:
+        copied = json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must hold finite numbers, strings, lists and dictionaries only: {error}") from error
+    return dict(copied)
+
+
+def _canonical(value: Any) -> Any:
+    """Return the same for 100 and 100.0, which compare equal and so must be named alike."""
+    if isinstance(value, dict):
+        return {name: _canonical(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_canonical(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+@functools.cache
+def _optimizers() -> dict[str, type[torch.optim.Optimizer]]:
+    base = torch.optim.Optimizer
+    found = {
+        name: each for name, each in vars(torch.optim).items() if isinstance(each, type) and issubclass(each, base)
+    }
+    return {name: each for name, each in found.items() if each is not base and name not in UNUSABLE}
+
+
+@dataclass(frozen=True)
+class Leaky:
+    """A leaky recurrent network, described; see `tca.nets.LeakyRNN` for the equations.
+
+    Args:
+        size: Number of recurrent cells, default 128.
+        form: Where the leak acts: ``"A"`` on the potential (default), ``"B"`` on the rate.
+        activation: tanh (default), relu, softplus, rectified_tanh or linear.
+        tau: Time constant of the cells in ms, default 100.
+        leak: How a time constant becomes a factor per step: exponential (default) or euler.
+        noise: Standard deviation of the private noise of a cell's potential while it is trained, default 0.
+        readout_tau: Time constant of the readout in ms, default none.
+        learn_initial: Whether the initial state is learned, default no.
+        autapses: Whether cells may have synapses onto themselves, default yes.
+        gain_rec: Standard deviation of the initial recurrent weights times the square root of the in-degree, default 1.
+
+    Raises:
+        ValueError: A value is not allowed.
+
+    >>> Leaky(size=8).build(3, 2, dt=10.0, seed=0).w_rec.shape
+    torch.Size([8, 8])
+    """
+
+    size: int = 128
+    form: str = "A"
+    activation: str = "tanh"
+    tau: float = 100.0
+    leak: str = "exponential"
+    noise: float = 0.0
+    readout_tau: float | None = None
+    learn_initial: bool = False
+    autapses: bool = True
+    gain_rec: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check what the network itself checks, on the smallest one."""
+        whole("size", self.size, 1)
+        for name in ("tau", "noise", "gain_rec"):
+            finite(name, getattr(self, name))
+        self._sized(1, 1, 1, dt=1e-9, seed=0)
+
+    def build(
+        self, n_in: int, n_out: int, *, dt: float, seed: int, device: str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> LeakyRNN:
+        """Return the network.
+
+        Args:
+            n_in: Number of input channels.
+            n_out: Number of outputs.
+            dt: Duration of a step in ms.
+            seed: Seed of the weights and the noise.
+            device: Where it lives, default the CPU.
+            dtype: Its floating-point type, default ``torch.float32``.
+        """
+        return self._sized(n_in, self.size, n_out, dt=dt, seed=seed, device=device, dtype=dtype)
+
+    def _sized(self, n_in: int, size: int, n_out: int, **options: Any) -> LeakyRNN:
+        own = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.name != "size"}
+        return LeakyRNN(n_in, size, n_out, **own, **options)
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """An optimizer of `torch.optim` and how gradients are clipped before it.
+
+    Args:
+        name: Its name there, default Adam.
+        lr: Learning rate, default 1e-3.
+        clip: Largest norm of the whole gradient, default 1; none leaves gradients alone.
+        options: Its further arguments, default none.
+
+    Raises:
+        ValueError: There is no such optimizer, or it refuses its arguments.
+
+    >>> Optimizer("SGD", lr=0.1, options={"momentum": 0.9}).build(nn.Linear(2, 1)).defaults["momentum"]
+    0.9
+    """
+
+    name: str = "Adam"
+    lr: float = 1e-3
+    clip: float | None = 1.0
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        """Check the name and try the arguments on a small layer."""
+        object.__setattr__(self, "options", plain("optimizer options", self.options))
+        positive("lr", self.lr)
+        if self.clip is not None:
+            positive("clip", self.clip)
+        if self.name in UNUSABLE:
+            raise ValueError(f"optimizer {self.name} cannot be used here: {UNUSABLE[self.name]}")
+        lookup(_optimizers(), self.name, "optimizer")
+        try:
+            self.build(nn.Linear(1, 1))
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"optimizer {self.name} refuses its arguments: {error}") from error
+
+    def build(self, net: nn.Module) -> torch.optim.Optimizer:
+        """Return the optimizer of a network's parameters.
+
+        Args:
+            net: The network.
+        """
+        return _optimizers()[self.name](net.parameters(), lr=self.lr, **self.options)  # type: ignore[call-arg]
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """A seed for everything that is drawn, each default 0.
+
+    Args:
+        data: Of the trials.
+        net: Of the initial weights and the private noise.
+        rule: Of what the rule draws, for example feedback weights.
+        batches: Of the order of the trials.
+
+    Raises:
+        ValueError: A seed is negative.
+    """
+
+    data: int = 0
+    net: int = 0
+    rule: int = 0
+    batches: int = 0
+
+    def __post_init__(self) -> None:
+        """Check that they are whole numbers."""
+        for name, value in dataclasses.asdict(self).items():
+            whole(f"seed of {name}", value, 0)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A network, a rule and a task, and how the one is trained with the other on the third.
+
+    Args:
+        task: Name of the task, see ``tasks.list()``.
+        rule: Name of a rule in ``tca.RULES``, or a `tca.Rule`; default bptt.
+        task_options: Options of the task, default none.
+        net: The network.
+        optimizer: The optimizer.
+        batch_size: Trials a batch, default 64.
+        steps: Batches trained on, at most, default 1000.
+        stop_loss: Stop when the loss over the training set, measured every ``evaluate_every`` steps, is at most this;
+            default none.
+        fresh: Train on new trials in every batch and use the training set for measuring only; default no.
+        n_train: Size of the training set in trials, default 500.
+        n_test: Size of the test set in trials, default 500.
+        evaluate_every: Steps between two measurements, each followed by a checkpoint, default 50.
+        seeds: The seeds.
+        device: Where to train, default cpu.
+        dtype: float32 (default) or float64.
+
+    Raises:
+        ValueError: A name is unknown or a number is not allowed.
+        TypeError: A value is of the wrong type.
+
+    >>> run = Run("delayed_xor", rule="eprop", steps=10)
+    >>> run == Run.from_json(run.to_json()), len(run.name)
+    (True, 16)
+    """
+
+    task: str
+    rule: str | Rule = "bptt"
+    task_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    net: Leaky = Leaky()
+    optimizer: Optimizer = Optimizer()
+    batch_size: int = 64
+    steps: int = 1000
+    stop_loss: float | None = None
+    fresh: bool = False
+    n_train: int = 500
+    n_test: int = 500
+    evaluate_every: int = 50
+    seeds: Seeds = Seeds()
+    device: str = "cpu"
+    dtype: Literal["float32", "float64"] = "float32"
+
+    def __post_init__(self) -> None:
+        """Check every value that can be checked without drawing a trial."""
+        object.__setattr__(self, "task_options", plain("task_options", self.task_options))
+        for name in ("batch_size", "steps", "n_train", "n_test", "evaluate_every"):
+            whole(name, getattr(self, name), 1)
+        if self.stop_loss is not None:
+            finite("stop_loss", self.stop_loss)
+        if self.task not in (known := tasks.list()):
+            raise unknown(self.task, known, "task")
+        if not isinstance(self.rule, Rule):
+            lookup(RULES, self.rule, "rule")
+        lookup(DTYPES, self.dtype, "dtype")
+        try:
+            torch.device(self.device)
+        except RuntimeError as error:
+            raise ValueError(f"device must be cpu, cuda or cuda:0 and so on, got {self.device!r}") from error
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """The floating-point type, as torch calls it."""
+        return DTYPES[self.dtype]
+
+    @property
+    def the_rule(self) -> Rule:
+        """The rule itself, whether it was named or given."""
+        return self.rule if isinstance(self.rule, Rule) else RULES[self.rule]
+
+    @functools.cached_property
+    def name(self) -> str:
+        """A name that depends on every value of the run and nothing else: 16 hexadecimal digits."""
+        canonical = json.dumps(_canonical(self.to_json()), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def folder(self, root: str | Path) -> Path:
+        """Return the run's own record folder.
+
+        Args:
+            root: The folder in which records are kept.
+        """
+        return Path(root) / self.name
+
+    def make_task(self) -> tasks.Task:
+        """Return the task.
+
+        Raises:
+            ValueError: The task refuses its options.
+        """
+        return tasks.make(self.task, **self.task_options)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the run as numbers, strings, lists and dictionaries."""
+        values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        for name in ("net", "optimizer", "seeds"):
+            values[name] = dataclasses.asdict(values[name])
+        if isinstance(self.rule, Rule):
+            values["rule"] = {"signal": _parts(self.rule.signal), "eligibility": _parts(self.rule.eligibility)}
+        return plain("run", values)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Run:
+        """Return the run that ``to_json`` described.
+
+        Args:
+            values: What it returned.
+
+        Raises:
+            ValueError: A key is missing or unknown, or a value is not allowed.
+        """
+        given = dict(values)
+        try:
+            for name, part in (("net", Leaky), ("optimizer", Optimizer), ("seeds", Seeds)):
+                given[name] = part(**given[name])
+            if isinstance(given["rule"], Mapping):
+                signal, eligibility = (_built(kind, given["rule"][name]) for name, kind in _KINDS.items())
+                given["rule"] = Rule(signal, eligibility)
+            return cls(**given)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"this does not describe a run: {error}") from error
+
+
+_KINDS: dict[str, type] = {"signal": Signal, "eligibility": Eligibility}
+
+
+def _parts(part: Any) -> dict[str, Any]:
+    return {"class": type(part).__name__, **{each.name: getattr(part, each.name) for each in dataclasses.fields(part)}}
+
+
+def _built(kind: type, parts: Mapping[str, Any]) -> Any:
+    found = {each.__name__: each for each in _descendants(kind)}
+    options = {name: value for name, value in parts.items() if name != "class"}
+    return lookup(found, parts["class"], kind.__name__.lower())(**options)
+
+
+def _descendants(kind: type) -> list[type]:
+    return [each for child in kind.__subclasses__() for each in (child, *_descendants(child))]

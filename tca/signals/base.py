@@ -1,0 +1,104 @@
+"""What every signal promises: what each cell is told at each step.
+
+Shapes: T time, B batch, N cells, O outputs, C consecutive steps.
+
+A signal is read window by window from the last step to the first, as a *state* signal ``L_t`` (see ``tca.tape``). Most
+signals are made from the score of the present step alone and address rates, ``G_t``; the tape's slope turns those into
+``L_t``.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tca.eligibilities.base import Eligibility
+from tca.tape import Tape
+
+__all__ = ["Buffers", "InstantSignal", "Reader", "Signal"]
+
+Buffers = dict[str, Tensor]
+Reader = Callable[[slice], Tensor]
+
+
+@dataclass(frozen=True)
+class Signal(abc.ABC):
+    """What every cell is told."""
+
+    local: ClassVar[bool]  # whether the signal is made without reading recurrent weights
+
+    @property
+    @abc.abstractmethod
+    def horizon(self) -> int | None:
+        """Steps of later error that ``L_t`` needs; ``None`` for the whole rest of the trial."""
+
+    @property
+    @abc.abstractmethod
+    def equation(self) -> str:
+        """The signal in one line."""
+
+    @abc.abstractmethod
+    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+        """Return a function from a window of steps to the state signal there, a new tensor of shape ``(C, B, N)``.
+
+        Args:
+            tape: The forward pass, scored.
+            buffers: The signal's state.
+            eligibility: The eligibility it is paired with, for signals made to fit one.
+
+        The function must be called with the windows of the tape in their order, last to first.
+        """
+
+    def buffers(self, readout: Tensor, generator: torch.Generator) -> Buffers:
+        """Return the signal's state before learning; most signals have none.
+
+        Args:
+            readout: Readout weights, shape ``(O, N)``.
+            generator: Source of whatever is drawn.
+        """
+        return {}
+
+    def sync_(self, readout: Tensor, buffers: Buffers) -> None:  # noqa: B027 - most signals have nothing to follow
+        """Let the signal's state follow what the optimizer has done to the readout; most signals do nothing.
+
+        Args:
+            readout: Readout weights, shape ``(O, N)``; may be changed in place.
+            buffers: The signal's state, changed in place.
+        """
+
+
+@dataclass(frozen=True)
+class InstantSignal(Signal):
+    """A signal made from the score of the present step alone, so that it exists online."""
+
+    local: ClassVar[bool] = True
+
+    @property
+    def horizon(self) -> int:
+        """Zero: no later error is needed."""
+        return 0
+
+    @abc.abstractmethod
+    def rate_signal(self, score: Tensor, readout: Tensor, buffers: Buffers) -> Tensor:
+        """Return the rate signal ``G``, a new tensor of shape ``(..., N)``.
+
+        Args:
+            score: Score, shape ``(..., O)``.
+            readout: Readout weights, shape ``(O, N)``.
+            buffers: The signal's state.
+        """
+
+    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+        """Return a function from a window of steps to ``slope_t * G_t``."""
+
+        def read(steps: slice) -> Tensor:
+            signal = self.rate_signal(tape.score[steps], tape.readout, buffers)
+            tape.lift_(signal, steps)
+            return signal
+
+        return read

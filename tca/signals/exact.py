@@ -1,0 +1,132 @@
+"""The signal that makes an eligibility exact, whole or cut off after some steps of later error.
+
+Shapes: T time, B batch, N cells, C consecutive steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tca.eligibilities.base import Eligibility
+from tca.eligibilities.full import Full
+from tca.signals.base import Buffers, Reader, Signal
+from tca.signals.direct import Direct
+from tca.tape import Tape
+
+__all__ = ["Exact", "Horizon"]
+
+
+@dataclass(frozen=True)
+class Exact(Signal):
+    """``mu_t = l_t + (J - D)_{t+1}^T lambda_{t+1} = lambda_t - D_{t+1}^T lambda_{t+1}``, ``lambda`` the full adjoint.
+
+    ``sum_t mu_t e_t`` is the true gradient for every propagator ``D``: with ``D = 0`` this is backpropagation through
+    time (``mu = lambda``), with ``D = J`` real-time recurrent learning (``mu = l``).
+    """
+
+    local: ClassVar[bool] = False
+
+    @property
+    def horizon(self) -> None:
+        """The whole rest of the trial."""
+        return None
+
+    @property
+    def equation(self) -> str:
+        """The signal in one line."""
+        return "mu_t = l_t + (J - D)_{t+1}^T lambda_{t+1}"
+
+    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+        """Return a function from a window of steps to ``mu``, carrying the adjoint from window to window."""
+        direct = Direct().reader(tape, {}, eligibility)
+        later: Tensor | None = None
+
+        def read(steps: slice) -> Tensor:
+            nonlocal later
+            adjoint = direct(steps)
+            Full().filter_(tape, adjoint, steps, later)
+            signal = _less_memory(tape, eligibility, adjoint, adjoint[1:], later, steps)
+            later = adjoint[0].clone()
+            return signal
+
+        return read
+
+
+@dataclass(frozen=True)
+class Horizon(Signal):
+    """``L_t = l_t + (J - D)_{t+1}^T lambda^k_{t+1}``: the exact signal with the adjoint cut to the next ``k`` errors.
+
+    ``lambda^k_t = sum_{q=t}^{t+k-1} (J_q ... J_{t+1})^T l_q``. With ``k = 0`` it is the direct signal, with ``k = T``
+    the exact one; with ``D = 0`` it is future-facing truncated backpropagation, each step hearing of the errors from t
+    to t + k.
+
+    Args:
+        steps: Steps ``k`` of later error, default 10, not negative.
+
+    Raises:
+        ValueError: ``steps`` is negative.
+
+    Paper: Marschall, Cho and Savin (2020), Journal of Machine Learning Research 21:135.
+    """
+
+    steps: int = 10
+    local: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Check the horizon."""
+        if self.steps < 0:
+            raise ValueError(f"steps of later error must not be negative, got {self.steps}")
+
+    @property
+    def horizon(self) -> int:
+        """Steps of later error."""
+        return self.steps
+
+    @property
+    def equation(self) -> str:
+        """The signal in one line."""
+        return f"L_t = l_t + (J - D)_{{t+1}}^T lambda_{{t+1}}, errors up to t + {self.steps}"
+
+    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+        """Return a function from a window of steps to the signal, computed for all steps at once beforehand."""
+        everything = slice(0, tape.steps + 1)
+        direct = Direct().reader(tape, {}, eligibility)(everything)
+        adjoint = torch.zeros_like(direct)
+        for _ in range(min(self.steps, tape.steps)):
+            adjoint = _one_step_further(tape, direct, adjoint)
+        extended = _one_step_further(tape, direct, adjoint)
+        signal = _less_memory(tape, eligibility, extended, adjoint[1:], None, everything)
+        return lambda steps: signal[steps].clone()
+
+
+def _one_step_further(tape: Tape, direct: Tensor, adjoint: Tensor) -> Tensor:
+    further = direct.clone()
+    tape.leak_(further[:-1], adjoint[1:])
+    tape.transmit_all_(further[:-1], adjoint[1:])
+    return further
+
+
+def _less_memory(
+    tape: Tape, eligibility: Eligibility, adjoint: Tensor, later: Tensor, after: Tensor | None, steps: slice
+) -> Tensor:
+    """Return ``adjoint_t - D_{t+1}^T later_{t+1}``: what the eligibility remembers need not be told.
+
+    Args:
+        tape: The forward pass.
+        eligibility: Whose memory is meant.
+        adjoint: The adjoint at the steps of the window, shape ``(C, B, N)``.
+        later: The adjoint one step later, shape ``(C - 1, B, N)``.
+        after: The adjoint after the window, shape ``(B, N)``; ``None`` at the end of the trial.
+        steps: The window.
+    """
+    if not eligibility.remembers:
+        return adjoint
+    remembered = torch.zeros_like(adjoint)
+    following = [*later.unbind(0), *([] if after is None else [after])]
+    for index, each in enumerate(following):
+        eligibility.fade_(tape, steps.start + index + 1, remembered[index], each)
+    return adjoint - remembered

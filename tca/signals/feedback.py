@@ -1,0 +1,100 @@
+"""The error through feedback weights of their own: fixed and random, or following the readout.
+
+Shapes: N cells, O outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tca.signals.base import Buffers, InstantSignal
+
+__all__ = ["Adaptive", "Random"]
+
+
+@dataclass(frozen=True)
+class Random(InstantSignal):
+    """``G_t = F score_t`` with feedback weights ``F`` (N, O) drawn once from ``N(0, scale^2 / N)``.
+
+    They are kept in the buffer ``feedback``.
+
+    Args:
+        scale: Standard deviation of the feedback times ``sqrt(N)``, default 1, positive.
+
+    Raises:
+        ValueError: ``scale`` is not positive and finite.
+
+    Papers: Lillicrap et al. (2016), Nature Communications 7:13276; Murray (2019), eLife 8:e43299; Bellec et al. (2020),
+    Nature Communications 11:3625.
+    """
+
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the scale."""
+        if not (math.isfinite(self.scale) and self.scale > 0):
+            raise ValueError(f"scale of the feedback must be positive and finite, got {self.scale}")
+
+    @property
+    def equation(self) -> str:
+        """The signal in one line."""
+        return "G_t = F score_t, F random and fixed"
+
+    def buffers(self, readout: Tensor, generator: torch.Generator) -> Buffers:
+        """Draw the feedback weights."""
+        n_out, n_cells = readout.shape
+        draw = torch.randn(n_cells, n_out, generator=generator, dtype=torch.float64)
+        return {"feedback": (draw * self.scale / math.sqrt(n_cells)).to(readout)}
+
+    def rate_signal(self, score: Tensor, readout: Tensor, buffers: Buffers) -> Tensor:
+        """Return ``score F^T``."""
+        return score @ buffers["feedback"].t()
+
+
+@dataclass(frozen=True)
+class Adaptive(Random):
+    """``G_t = F score_t``, ``F`` receiving every change of ``W_o^T``, after which both shrink by ``1 - decay``.
+
+    The difference ``F - W_o^T`` then shrinks by ``1 - decay`` with every update of the optimizer, whatever the
+    optimizer.
+
+    Args:
+        scale: Standard deviation of the initial feedback times ``sqrt(N)``, default 1, positive.
+        decay: What feedback and readout lose with each update, default 1e-3, in [0, 1).
+
+    Raises:
+        ValueError: ``scale`` is not positive and finite, or ``decay`` is not in [0, 1).
+
+    Papers: Kolen and Pollack (1994), Proc. IEEE Int. Conf. Neural Networks; Bellec et al. (2020), Nature Communications
+    11:3625; Akrout et al. (2019), NeurIPS.
+    """
+
+    decay: float = 1e-3
+
+    def __post_init__(self) -> None:
+        """Check the scale and the decay."""
+        super().__post_init__()
+        if not 0 <= self.decay < 1:
+            raise ValueError(f"decay of the feedback must lie in [0, 1), got {self.decay}")
+
+    @property
+    def equation(self) -> str:
+        """The signal in one line."""
+        return "G_t = F score_t, F follows W_o^T"
+
+    def buffers(self, readout: Tensor, generator: torch.Generator) -> Buffers:
+        """Draw the feedback weights and remember the readout."""
+        return {**super().buffers(readout, generator), "readout_seen": readout.clone()}
+
+    def sync_(self, readout: Tensor, buffers: Buffers) -> None:
+        """Give the feedback the readout's last change, then let both decay; nothing happens if nothing has changed."""
+        change = readout - buffers["readout_seen"]
+        if not change.any():
+            return
+        buffers["feedback"].add_(change.t()).mul_(1 - self.decay)
+        readout.mul_(1 - self.decay)
+        buffers["readout_seen"].copy_(readout)

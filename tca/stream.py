@@ -1,0 +1,159 @@
+"""A rule online: one step of time after another, weight changes in between, memory that does not grow with time.
+
+Shapes: B batch, I inputs, N cells, O outputs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from tca.connections import Initial
+from tca.eligibilities.traces import ReadoutFilteredTrace, Trace
+from tca.losses import Loss
+from tca.signals import InstantSignal
+from tca.tape import Moment
+
+if TYPE_CHECKING:
+    from tca.rule import Learner
+
+__all__ = ["Stream"]
+
+
+class Stream:
+    """Trials that run side by side, and the traces they leave.
+
+    Each ``step`` advances the network, adds the rule's weight change of that step to ``.grad``, and leaves it to the
+    caller when the optimizer steps: after every step of time, or at the end of the trial. With frozen weights the sum
+    over a trial equals ``Learner.grads``. ``reset`` starts new trials.
+
+    Args:
+        learner: A rule bound to a network; its signal must need no later error.
+        trials: Number of trials B.
+        steps: Number of steps of a trial, for the rules that must know it.
+
+    Raises:
+        ValueError: The signal needs later errors, or ``trials`` is less than one.
+
+    >>> import tca, torch
+    >>> net = tca.nets.LeakyRNN(2, 4, 1, seed=0)
+    >>> stream = tca.Learner(net, tca.RULES["eprop"]).stream(trials=1)
+    >>> for _ in range(3):
+    ...     outputs = stream.step(torch.ones(1, 2), torch.zeros(1, 1), torch.full((1,), 1 / 3), tca.losses.MSE())
+    >>> net.w_rec.grad.shape
+    torch.Size([4, 4])
+    """
+
+    def __init__(self, learner: Learner, trials: int, steps: int | None = None) -> None:
+        """Start new trials; see the class."""
+        signal = learner.rule.signal
+        if not isinstance(signal, InstantSignal):
+            raise ValueError(f"{type(signal).__name__} needs later errors and cannot run online; use Learner.backward")
+        if trials < 1:
+            raise ValueError(f"trials must be at least 1, got {trials}")
+        self.learner, self.net, self.signal = learner, learner.net, signal
+        self.trials, self.steps = trials, steps
+        self.reset()
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        """Start new trials: initial state, no traces."""
+        net = self.net
+        initial = torch.zeros_like(net.b) if net.s_0 is None else net.s_0
+        self.time = 0
+        self.state = initial.expand(self.trials, -1).clone()
+        self.rate = net.form.start(net.activation, self.state)
+        self.slope = self._slope(self.rate)
+        self.read = torch.zeros_like(self.rate)  # the rate as the readout sees it, filtered or not
+        self.traces: tuple[Trace | ReadoutFilteredTrace, ...] = ()
+
+    @torch.no_grad()
+    def step(self, inputs: Tensor, targets: Tensor, weights: Tensor, loss: Loss, noise: Tensor | None = None) -> Tensor:
+        """Advance every trial by one step, add the weight change to ``.grad``, and return the outputs ``(B, O)``.
+
+        Args:
+            inputs: Inputs of the step, shape ``(B, I)``.
+            targets: Targets of the step, without the time axis.
+            weights: Weight of the step in the loss, shape ``(B,)``; the loss is averaged over trials.
+            loss: The loss of a step.
+            noise: Private noise of the step, shape ``(B, N)``; ``None`` (default) for none.
+
+        Raises:
+            ValueError: A shape does not fit, or the trial is over.
+        """
+        if tuple(inputs.shape) != (self.trials, self.net.n_in):
+            raise ValueError(
+                f"inputs must have shape (B, I) = {(self.trials, self.net.n_in)}, got {tuple(inputs.shape)}"
+            )
+        if tuple(weights.shape) != (self.trials,):
+            raise ValueError(f"weights must have shape (B,) = {(self.trials,)}, got {tuple(weights.shape)}")
+        if self.steps is not None and self.time >= self.steps:
+            raise ValueError(f"the trial is over after {self.steps} steps; reset() starts a new one")
+        self.learner.sync_()
+        moment = self._advance(inputs, noise)
+        w_out, b_out = self.net.readout_connections()
+        outputs = w_out.drive(self.read) + b_out.effective()
+        loss.check((1, *outputs.shape), targets.unsqueeze(0))
+        score = loss.score(outputs.unsqueeze(0), targets.unsqueeze(0))[0] * (weights / self.trials).unsqueeze(-1)
+        self._learn(moment, score)
+        return outputs
+
+    def _advance(self, inputs: Tensor, noise: Tensor | None) -> Moment:
+        net = self.net
+        hidden = net.hidden_connections()
+        one, zero = self.rate.new_ones(1, 1), self.rate.new_zeros(1, 1)
+        pres = (inputs, self.rate, one, zero)[: len(hidden)]
+        drive = torch.stack(
+            [
+                connection.drive(pre).expand_as(self.rate)
+                for connection, pre in zip(hidden, pres, strict=True)
+                if not isinstance(connection, Initial)
+            ]
+        ).sum(0)
+        drive = drive if noise is None else drive + noise
+        self.state, self.rate, activity = net.form.advance(net.activation, net.leak, net.gain, self.state, drive)
+        self.read = net.readout_leak * self.read + (1 - net.readout_leak) * self.rate
+        self.time += 1
+        slope_before, self.slope = self.slope, self._slope(activity)
+        gain = _at_least_1d(net.gain, self.rate)
+        return Moment(
+            pres=pres,
+            leak=_at_least_1d(net.leak, self.rate),
+            gain=gain if net.form.slope_at_emission else gain * net.activation.slope(activity),
+            slope=self.slope,
+            slope_before=slope_before,
+            recurrent=hidden[1].effective(),
+            to_go=None if self.steps is None else self.steps - self.time,
+        )
+
+    def _learn(self, moment: Moment, score: Tensor) -> None:
+        told = self.signal.rate_signal(score, self.net.w_out, self.learner.buffers)
+        filtered = self.net.readout_leak > 0
+        told = told if filtered else told * moment.slope
+        hidden = self.net.hidden_connections()
+        if not self.traces:
+            fresh = [self.learner.rule.eligibility.trace(connection, moment, self.trials) for connection in hidden]
+            self.traces = tuple(
+                ReadoutFilteredTrace(each, self.net.readout_leak) if filtered else each for each in fresh
+            )
+        for connection, trace, pre in zip(hidden, self.traces, moment.pres, strict=True):
+            trace.advance(moment, pre)
+            _accumulate(connection.weight, connection.fold(trace.gradient(told)))
+        w_out, b_out = self.net.readout_connections()
+        _accumulate(w_out.weight, w_out.fold(score.t() @ self.read))
+        _accumulate(b_out.weight, score.sum(0))
+
+    def _slope(self, activity: Tensor) -> Tensor:
+        """Return ``dz/ds`` at a rate, which is one where the leak is on the rate."""
+        return self.net.activation.slope(activity) if self.net.form.slope_at_emission else activity.new_ones(1)
+
+
+def _accumulate(parameter: Tensor, change: Tensor) -> None:
+    if parameter.requires_grad:
+        parameter.grad = change if parameter.grad is None else parameter.grad.add_(change)
+
+
+def _at_least_1d(value: Tensor | float, like: Tensor) -> Tensor:
+    return value if isinstance(value, Tensor) else like.new_full((1,), value)

@@ -1,0 +1,274 @@
+"""What one forward pass leaves behind, and all that a rule may look at.
+
+Shapes: T time, B batch, N or I postsynaptic cells, J presynaptic, O outputs, C consecutive steps. States and rates are
+counted from the initial one: ``rate_TBN`` has T + 1 entries and index t is step t. What drives the steps 1 to T has T
+entries.
+
+The state of a population obeys ``s_t = leak s_{t-1} + gain_t u_t`` to first order, ``u_t`` the drive, and its rate
+``z_t`` has the slope ``dz_t/ds_t``. From these, with recurrent weights W, the Jacobian of the state from one step to
+the next is
+
+    J_t = leak + diag(gain_t) W diag(slope_{t-1}).
+
+A leaky population has one activation function f whose derivative enters once: as the slope if the leak is on the
+potential (``s = v``, ``slope = f'(v)``, constant gain), or in the gain if the leak is on the rate (``s = z``,
+``gain = alpha f'(u)``, slope one).
+
+What a rule sends to a cell comes at three levels: a *rate* signal addresses ``z_t``, a *state* signal ``s_t``, a
+*drive* signal ``u_t``. The slope leads from the first to the second, the gain from the second to the third.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from tca.activations import Activation
+from tca.connections import Initial, Link
+
+__all__ = ["Moment", "Tape"]
+
+WINDOW_BYTES = 2**19  # a window of the reverse pass that stays in the cache of one core
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """The local quantities of a single step, for rules that carry traces forward.
+
+    Tensors broadcast to ``(B, N)``.
+
+    Attributes:
+        pres: Presynaptic activity of every link into the population, each ``(B, J)``.
+        leak: Part of ``ds_t/ds_{t-1}`` that a cell keeps to itself.
+        gain: ``ds_t/du_t``.
+        slope: ``dz_t/ds_t``.
+        slope_before: ``dz_{t-1}/ds_{t-1}``.
+        recurrent: Recurrent weights W, shape ``(N, N)``.
+        to_go: Number of steps that follow this one; ``None`` where the end of the trial is not known.
+    """
+
+    pres: tuple[Tensor, ...]
+    leak: Tensor
+    gain: Tensor
+    slope: Tensor
+    slope_before: Tensor
+    recurrent: Tensor
+    to_go: int | None = None
+
+    def diagonal(self) -> Tensor:
+        """Return ``diag J_t = leak + gain_t W_ii slope_{t-1}``."""
+        return self.leak + self.gain * self.recurrent.diagonal() * self.slope_before
+
+    def transmission(self) -> Tensor:
+        """Return ``J_t - leak = diag(gain_t) W diag(slope_{t-1})``, broadcastable to ``(B, N, N)``."""
+        return self.gain.unsqueeze(-1) * self.recurrent * self.slope_before.unsqueeze(-2)
+
+
+@dataclass(frozen=True, eq=False)
+class Tape:
+    """One forward pass of a leaky population with a readout.
+
+    Attributes:
+        rate: Rates z, shape ``(T + 1, B, N)``.
+        activity: Values of the activation function, shape ``(T + 1, B, N)``; the rate itself if the leak is on the
+            potential.
+        activation: The activation function.
+        slope_at_emission: Whether the activation's derivative is the slope of the rate (leak on the potential) or a
+            part of the gain (leak on the rate).
+        leak: Leak per step, a number or ``(N,)``.
+        gain: Constant part of the gain, a number or ``(N,)``.
+        links: Connections into the population and what they carried.
+        recurrent: Recurrent weights W, shape ``(N, N)``.
+        readout: Readout weights, shape ``(O, N)``.
+        readout_links: Connections into the outputs and what they carried: the weights, then the bias.
+        readout_leak: Leak per step of the filter of the readout, 0 without one.
+        outputs: Outputs, shape ``(T, B, O)``.
+        score: Derivative of the loss by what the readout weights deliver at each step, shape ``(T + 1, B, O)``; empty
+            before ``scored``.
+        raw_score: Derivative of the loss by the outputs, shape ``(T + 1, B, O)``; the score itself without a filter.
+    """
+
+    rate: Tensor
+    activity: Tensor
+    activation: Activation
+    slope_at_emission: bool
+    leak: Tensor | float
+    gain: Tensor | float
+    links: tuple[Link, ...]
+    recurrent: Tensor
+    readout: Tensor
+    readout_links: tuple[Link, ...]
+    readout_leak: float
+    outputs: Tensor
+    score: Tensor = field(default_factory=lambda: torch.empty(0))
+    raw_score: Tensor = field(default_factory=lambda: torch.empty(0))
+
+    @property
+    def steps(self) -> int:
+        """Number of steps T."""
+        return self.rate.shape[0] - 1
+
+    @property
+    def learns_initial(self) -> bool:
+        """Whether the initial state is a parameter, so that credit is needed at time zero."""
+        return any(isinstance(link.connection, Initial) for link in self.links)
+
+    def scored(self, score_TBO: Tensor) -> Tape:
+        """Return the tape with the derivative of the loss by the outputs.
+
+        With a filtered readout, ``y_t = k y_{t-1} + (1 - k) W_o z_t``, an error at a step reaches back through the
+        filter: what the weights deliver at step t is told ``score_t = (1 - k) err_t + k score_{t+1}``.
+
+        Args:
+            score_TBO: Derivative of the loss by the outputs of the steps 1 to T, shape ``(T, B, O)``.
+        """
+        raw = torch.cat([torch.zeros_like(score_TBO[:1]), score_TBO])
+        if not self.readout_leak:
+            return replace(self, score=raw, raw_score=raw)
+        filtered = raw * (1 - self.readout_leak)
+        entries = filtered.unbind(0)
+        for t in range(self.steps - 1, 0, -1):
+            entries[t].add_(entries[t + 1], alpha=self.readout_leak)
+        return replace(self, score=filtered, raw_score=raw)
+
+    def windows(self) -> Iterator[slice]:
+        """Yield runs of steps from the last to the first, each small enough to stay in the cache of a CPU core.
+
+        Time zero comes last, by itself, if the initial state is learned.
+        """
+        on_cpu = self.rate.device.type == "cpu"
+        size = max(1, WINDOW_BYTES // (self.rate[0].numel() * self.rate.element_size())) if on_cpu else self.steps
+        for stop in range(self.steps + 1, 1, -size):
+            yield slice(max(1, stop - size), stop)
+        if self.learns_initial:
+            yield slice(0, 1)
+
+    def lift_(self, signal: Tensor, steps: slice) -> None:
+        """Turn a rate signal into a state signal in place: multiply by the slope ``dz/ds``.
+
+        Args:
+            signal: Signal of these steps, shape ``(C, B, N)``.
+            steps: The steps, counted from the initial state.
+        """
+        if self.slope_at_emission:
+            self.activation.times_slope_(signal, self.activity[steps])
+
+    def drive_(self, signal: Tensor, steps: slice) -> None:
+        """Turn a state signal into a drive signal in place, but for the constant part of the gain.
+
+        Args:
+            signal: Signal of these steps, shape ``(C, B, N)``.
+            steps: The steps, counted from the initial state.
+        """
+        if not self.slope_at_emission:
+            self.activation.times_slope_(signal, self.activity[steps])
+
+    def scale_gain_(self, gradient: Tensor) -> None:
+        """Multiply a gradient in place by the constant part of the gain, which ``drive_`` leaves out.
+
+        Args:
+            gradient: Gradient of a connection into the population, postsynaptic axis first.
+        """
+        gain = self.gain
+        gradient.mul_(gain if isinstance(gain, float) else gain.view(-1, *[1] * (gradient.ndim - 1)))
+
+    def leak_(self, into: Tensor, later: Tensor) -> None:
+        """Add ``leak^T later`` to ``into`` in place.
+
+        Args:
+            into: State signal of a step, shape ``(..., N)``.
+            later: State signal of the step after, same shape.
+        """
+        if isinstance(self.leak, float):
+            into.add_(later, alpha=self.leak)
+        else:
+            into.addcmul_(later, self.leak)
+
+    def transmit_(self, t: int, into: Tensor, later: Tensor) -> None:
+        """Add ``(J_t - leak)^T later`` to ``into`` in place: what comes back through the recurrent weights.
+
+        Args:
+            t: The step whose Jacobian is meant, 1 to T.
+            into: State signal of step t - 1, shape ``(B, N)``.
+            later: State signal of step t, shape ``(B, N)``; not changed.
+        """
+        self._return_(self._activities[t - 1], self._activities[t], into, later, torch.matmul, self.transmission)
+
+    def transmit_all_(self, into: Tensor, later: Tensor) -> None:
+        """Add ``(J_t - leak)^T later_t`` to ``into_{t-1}`` in place for all steps at once.
+
+        Args:
+            into: State signals of the steps 0 to T - 1, shape ``(T, B, N)``.
+            later: State signals of the steps 1 to T, shape ``(T, B, N)``; not changed.
+        """
+        self._return_(self.activity[:-1], self.activity[1:], into, later, torch.matmul, self.transmission)
+
+    def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
+        """Add the diagonal part of ``(J_t - leak)^T later`` to ``into`` in place: what autapses return.
+
+        Args:
+            t: The step whose Jacobian is meant, 1 to T.
+            into: State signal of step t - 1, shape ``(B, N)``.
+            later: State signal of step t, shape ``(B, N)``; not changed.
+        """
+        self._return_(self._activities[t - 1], self._activities[t], into, later, torch.mul, self._own_transmission)
+
+    def _return_(
+        self,
+        before: Tensor,
+        now: Tensor,
+        into: Tensor,
+        later: Tensor,
+        through: Callable[[Tensor, Tensor], Tensor],
+        weights: Tensor,
+    ) -> None:
+        if self.slope_at_emission:
+            returned = through(later, weights)
+            self.activation.times_slope_(returned, before)
+        else:
+            sent = later.clone()
+            self.activation.times_slope_(sent, now)
+            returned = through(sent, weights)
+        into.add_(returned)
+
+    def moment(self, t: int) -> Moment:
+        """Return the local quantities of step t.
+
+        Args:
+            t: The step, 1 to T.
+        """
+        like = self.rate
+
+        def tensor(value: Tensor | float) -> Tensor:
+            return value if isinstance(value, Tensor) else like.new_full((1,), value)
+
+        def slope(at: int) -> Tensor:
+            return self.activation.slope(self.activity[at])
+
+        emits = self.slope_at_emission
+        return Moment(
+            pres=tuple(link.at(slice(t, t + 1))[0] for link in self.links),
+            leak=tensor(self.leak),
+            gain=tensor(self.gain) if emits else tensor(self.gain) * slope(t),
+            slope=slope(t) if emits else like.new_ones(1),
+            slope_before=slope(t - 1) if emits else like.new_ones(1),
+            recurrent=self.recurrent,
+            to_go=self.steps - t,
+        )
+
+    @cached_property
+    def transmission(self) -> Tensor:
+        """Recurrent weights times the constant part of the gain, shape ``(N, N)``."""
+        return self.recurrent * (self.gain if isinstance(self.gain, float) else self.gain.unsqueeze(-1))
+
+    @cached_property
+    def _own_transmission(self) -> Tensor:
+        return self.transmission.diagonal().contiguous()
+
+    @cached_property
+    def _activities(self) -> tuple[Tensor, ...]:
+        return self.activity.unbind(0)

@@ -1,0 +1,112 @@
+"""Plants one bug at a time in a copy of the library and demands that a test notices each.
+
+``python -m tests.bugs.run`` prints a table and exits with an error if a bug survives, if its text is no longer found
+in the library (the list must follow the code), or if it merely crashes the library, which proves nothing of a test.
+``python -m tests.bugs.run tape readout`` plants only the bugs whose file or title holds one of the words.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bugs.planted import BUGS, Bug
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIED = ("tca", "tests")
+SETTINGS = ("pyproject.toml",)
+AT_ONCE = 2
+SECONDS_ALLOWED = 300
+NOTICED = re.compile(r"^FAILED (\S+) - (?:assert|AssertionError|Failed: DID NOT)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a bug: ``caught`` is what it should be."""
+
+    bug: Bug
+    verdict: str
+    detail: str
+    seconds: float
+
+
+def plant(bug: Bug, folder: Path) -> str | None:
+    """Copy the library into ``folder`` and change one place; return what went wrong, if anything did."""
+    for name in COPIED:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in SETTINGS:
+        if (ROOT / name).exists():
+            shutil.copy(ROOT / name, folder)
+    target = folder / bug.file
+    if not target.exists():
+        return f"there is no {bug.file}"
+    text = target.read_text()
+    if text.count(bug.old) != bug.places:
+        return f"{bug.old!r} occurs {text.count(bug.old)} times in {bug.file}, not {bug.places}"
+    target.write_text(text.replace(bug.old, bug.new))
+    return None
+
+
+def run_tests(bug: Bug, folder: Path) -> tuple[str, str]:
+    """Return the verdict of the bug's tests on the copy, and the test that noticed it or the end of the output."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=line", "-p", "no:cacheprovider", *bug.tests]
+    environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "COLUMNS": "1000"}
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS_ALLOWED, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return "too slow", f"no answer in {SECONDS_ALLOWED} s"
+    noticed = NOTICED.search(done.stdout)
+    if done.returncode == 0:
+        return "SURVIVED", "every test passed"
+    if done.returncode == 1 and noticed:
+        return "caught", noticed.group(1)
+    return "crashed", " ".join((done.stdout + done.stderr).strip().splitlines()[-3:])
+
+
+def try_bug(bug: Bug) -> Outcome:
+    """Plant a bug in a folder of its own and see whether it is noticed."""
+    begun = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="bug-") as name:
+        folder = Path(name)
+        problem = plant(bug, folder)
+        verdict, detail = ("lost", problem) if problem else run_tests(bug, folder)
+    return Outcome(bug, verdict, detail, time.perf_counter() - begun)
+
+
+def healthy() -> str | None:
+    """Return what is wrong with the library before any bug is planted, if anything is."""
+    tests = tuple(sorted({test for bug in BUGS for test in bug.tests}))
+    verdict, detail = run_tests(Bug("none", "", "", "", tests=tests), ROOT)
+    return None if verdict == "SURVIVED" else f"the tests fail on the library as it is: {detail}"
+
+
+def main(words: list[str]) -> int:
+    """Try every bug, or those whose file or title holds one of the words; return the number of bad outcomes."""
+    chosen = [bug for bug in BUGS if not words or any(word in f"{bug.file} {bug.title}" for word in words)]
+    complaint = healthy() if chosen else f"no bug's file or title holds any of {words}"
+    if complaint:
+        print(complaint)
+        return 1
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        outcomes = []
+        for outcome in pool.map(try_bug, chosen):
+            outcomes.append(outcome)
+            place = f"{outcome.bug.file}: {outcome.bug.title}"
+            print(f"{outcome.verdict:9} {outcome.seconds:5.0f} s  {place:90} {outcome.detail}", flush=True)
+    bad = [outcome for outcome in outcomes if outcome.verdict != "caught"]
+    print(f"{len(outcomes) - len(bad)} of {len(outcomes)} bugs caught")
+    return len(bad)
+
+
+if __name__ == "__main__":
+    sys.exit(min(main(sys.argv[1:]), 1))

@@ -1,0 +1,269 @@
+"""The contracts of every rule, and of every signal paired with every eligibility, on every network of the cases."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import tca
+from tca.eligibilities import Eligibility, Instant, Leak
+from tca.executions import EXECUTIONS
+from tca.signals import Exact, InstantSignal, Signal
+from tests import oracle, oracle_traces
+from tests.cases import CASES, F1, F2, Case, tau, weights_of
+from tests.rows import (
+    ELIGIBILITIES,
+    ROWS,
+    SAME_GRADIENT,
+    SIGNALS,
+    Arbitrary,
+    assert_same,
+    learner,
+    matrix_of,
+    propagator_of,
+    relative,
+    signal_of,
+    surgery,
+    true_gradient,
+)
+
+each_case = pytest.mark.parametrize("case", CASES, ids=str)
+each_rule = pytest.mark.parametrize("name", tca.RULES)
+each_signal = pytest.mark.parametrize("signal", SIGNALS, ids=repr)
+each_eligibility = pytest.mark.parametrize("eligibility", ELIGIBILITIES, ids=repr)
+TANH = [replace(F1, steps=14), replace(F2, steps=14)]
+LONG = [replace(F1, name="long-A", steps=30, leak=0.9), replace(F2, name="long-B", steps=30, leak=0.9)]
+
+
+def concrete(module: Any, base: type) -> set[type]:
+    """Return the classes of a package that can be used as they are."""
+    found = {each for _, each in inspect.getmembers(module, inspect.isclass) if issubclass(each, base)}
+    return {each for each in found if not inspect.isabstract(each)}
+
+
+def test_every_part_and_every_rule_has_its_row() -> None:
+    """Nothing enters the library's tables without entering the tests' tables."""
+    assert set(ROWS) == set(tca.RULES)
+    assert {type(signal) for signal in SIGNALS} == concrete(tca.signals, Signal)
+    assert {type(each) for each in ELIGIBILITIES} == concrete(tca.eligibilities, Eligibility)
+    assert all(rule.summary and rule.reference for rule in tca.RULES.values())
+
+
+@each_case
+@each_rule
+def test_rule_equals_its_surgery(case: Case, name: str) -> None:
+    """Both executions of every rule equal autograd on a network with the rule's paths cut by hand."""
+    bound = learner(case, tca.RULES[name])
+    found, info = bound.grads(case.batch())
+    wanted = ROWS[name].answer(case.model(), weights_of(bound.net), case.problem(), matrix_of(bound))
+    assert_same(found, wanted)
+    assert_same(bound.grads(case.batch(), execution="forward")[0], wanted)
+    outputs = oracle.outputs(case.model(), weights_of(bound.net), case.problem().inputs)
+    assert relative(info.outputs, outputs) < 1e-13
+    assert relative(info.loss, case.problem().value(outputs)) < 1e-13
+
+
+@pytest.mark.parametrize("case", [CASES[1], CASES[2], CASES[3], CASES[6], CASES[7]], ids=str)
+@each_signal
+@each_eligibility
+def test_recombination_equals_its_traces(case: Case, signal: Signal, eligibility: Eligibility) -> None:
+    """Every signal with every eligibility, named or not, is ``sum_t L_t e_t`` with the oracle's signal and traces."""
+    bound = learner(case, tca.Rule(signal, eligibility))
+    model, weights, problem = case.model(), weights_of(bound.net), case.problem()
+    propagator = propagator_of(eligibility, model, oracle_traces.jacobians(model, weights, problem.inputs)[0])
+    told = signal_of(signal, model, weights, problem, propagator, matrix_of(bound))
+    shown = bound.signal(case.batch())
+    assert relative(shown[1:], told[1:]) < 1e-12
+    assert relative(shown[0], told[0] if bound.net.s_0 is not None else torch.zeros_like(told[0])) < 1e-12
+    wanted = oracle_traces.dense_gradient(model, weights, problem, told, propagator)
+    assert_same(bound.grads(case.batch(), execution="reverse")[0], wanted)
+    assert_same(bound.grads(case.batch(), execution="forward")[0], wanted)
+
+
+@each_case
+@pytest.mark.parametrize("signal", [each for each in SIGNALS if isinstance(each, InstantSignal)], ids=repr)
+@each_eligibility
+def test_instant_signals_equal_surgery(case: Case, signal: Signal, eligibility: Eligibility) -> None:
+    """A signal without later error is a detached path for each eligibility and a swapped backward pass of the readout."""
+    bound = learner(case, tca.Rule(signal, eligibility))
+    answer = surgery(ELIGIBILITIES[eligibility], feedback=True)
+    wanted = answer(case.model(), weights_of(bound.net), case.problem(), matrix_of(bound))
+    assert_same(bound.grads(case.batch())[0], wanted)
+
+
+@each_case
+@pytest.mark.parametrize("kind", [*ELIGIBILITIES, "random"], ids=repr)
+def test_every_eligibility_has_an_exact_signal(case: Case, kind: Eligibility | str) -> None:
+    """With the signal made to fit it, any propagator gives the true gradient, a random one included."""
+    n_rec, generator = case.sizes[1], torch.Generator().manual_seed(3)
+    drawn = torch.randn(case.steps, case.trials, n_rec, n_rec, dtype=torch.float64, generator=generator) / n_rec**0.5
+    eligibility = kind if isinstance(kind, Eligibility) else Arbitrary(0.7 * drawn)
+    bound = learner(case, tca.Rule(Exact(), eligibility))
+    assert_same(bound.grads(case.batch())[0], true_gradient(case))
+    assert_same(bound.grads(case.batch(), execution="forward")[0], true_gradient(case), 3e-12)
+
+
+@pytest.mark.parametrize("case", [CASES[4], CASES[8]], ids=str)
+@pytest.mark.parametrize("length", [1, 3, 5])
+@each_signal
+@each_eligibility
+def test_windows_of_the_cache_leave_no_seam(
+    case: Case, length: int, signal: Signal, eligibility: Eligibility, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reverse execution goes through a trial in pieces, whose length must not matter."""
+    bound = learner(case, tca.Rule(signal, eligibility))
+    whole, told = bound.grads(case.batch())[0], bound.signal(case.batch())
+    monkeypatch.setattr("tca.tape.WINDOW_BYTES", length * case.trials * case.sizes[1] * 8)
+    assert len(list(bound.tape(case.batch()).windows())) == -(-case.steps // length) + 1
+    assert_same(bound.grads(case.batch())[0], whole)
+    assert relative(bound.signal(case.batch()), told) < 1e-12
+
+
+@pytest.mark.parametrize("case", LONG, ids=str)
+def test_rules_differ(case: Case) -> None:
+    """Approximate rules differ from the true gradient, and from one another, by more than a hundredth."""
+    found = {name: learner(case, rule).grads(case.batch())[0]["w_rec"] for name, rule in tca.RULES.items()}
+    for name, row in ROWS.items():
+        error = relative(found[name], true_gradient(case)["w_rec"])
+        assert error < 1e-12 if row.true_gradient else error > 1e-2, name
+        for other in ROWS:
+            alike = name == other or any({name, other} <= group for group in SAME_GRADIENT)
+            assert alike or relative(found[name], found[other]) > 1e-2, (name, other)
+
+
+@pytest.mark.parametrize("case", TANH, ids=str)
+@pytest.mark.parametrize("part", [*tca.RULES, *(tca.Rule(each, Leak()) for each in SIGNALS)], ids=str)
+def test_declared_horizon_holds(case: Case, part: str | tca.Rule) -> None:
+    """Targets after the horizon leave a signal as it was, bit for bit; the last target within it does not."""
+    rule = tca.RULES[part] if isinstance(part, str) else part
+    if isinstance(part, str):
+        assert rule.signal.horizon == ROWS[part].horizon
+    bound, batch = learner(case, rule), case.batch()
+    before = bound.signal(batch)
+    for t in range(1, case.steps + 1):
+        last = case.steps if rule.signal.horizon is None else min(t + rule.signal.horizon, case.steps)
+        moved = batch.targets.clone()
+        moved[last:] += 1  # targets of the steps after `last`, which counts from one
+        assert torch.equal(bound.signal(replace(batch, targets=moved))[t], before[t])
+        moved = batch.targets.clone()
+        moved[last - 1] += 1
+        assert not torch.equal(bound.signal(replace(batch, targets=moved))[t], before[t])
+
+
+@pytest.mark.parametrize("case", TANH, ids=str)
+@pytest.mark.parametrize("part", [*tca.RULES, *(tca.Rule(each, Instant()) for each in SIGNALS)], ids=str)
+def test_declared_locality_holds(case: Case, part: str | tca.Rule) -> None:
+    """Local rules give the same bits whatever the synapses between other cells are once the activity is known."""
+    rule = tca.RULES[part] if isinstance(part, str) else part
+    if isinstance(part, str):
+        assert rule.local == ROWS[part].local
+    bound = learner(case, rule)
+    tape = bound.tape(case.batch())
+    off_diagonal = 1 - torch.eye(case.sizes[1], dtype=torch.float64)
+    other = replace(tape, recurrent=tape.recurrent + 0.5 * off_diagonal)
+    for execute in EXECUTIONS.values():
+        one, two = (execute(rule.signal, rule.eligibility, each, bound.buffers) for each in (tape, other))
+        unmoved = all(torch.equal(one[name], two[name]) for name in one)
+        assert unmoved == (
+            rule.local or rule.signal.horizon == 0 and rule.eligibility.local or rule.signal == SIGNALS[4]
+        )
+
+
+@pytest.mark.parametrize("case", [CASES[1], CASES[6], CASES[8]], ids=str)
+@each_rule
+def test_permuting_cells_permutes_the_change(case: Case, name: str) -> None:
+    """Cells have no names: the same network in another order learns the same."""
+    order = torch.randperm(case.sizes[1], generator=torch.Generator().manual_seed(5))
+    axes = {"w_in": (0,), "w_rec": (0, 1), "b": (0,), "w_out": (1,), "s_0": (0,), "feedback": (0,), "readout_seen": (1,),
+            "mask_in": (0,), "mask_rec": (0, 1), "mask_out": (1,)}  # fmt: skip
+
+    def permuted(values: Any) -> dict[str, Any]:
+        moved = {}
+        for key, value in values.items():
+            for axis in axes.get(key, ()):
+                value = value.index_select(axis, order)
+            moved[key] = value
+        return moved
+
+    bound = learner(case, tca.RULES[name])
+    other_case = replace(case, leak=tuple(case.leaks()[order].tolist()), options=permuted(case.options))
+    other = learner(other_case, tca.RULES[name])
+    with torch.no_grad():
+        for key, value in permuted(weights_of(bound.net)).items():
+            other.net.get_parameter(key).copy_(value)
+    other.load_state_dict(permuted(bound.state_dict()))
+    assert_same(other.grads(case.batch())[0], permuted(bound.grads(case.batch())[0]))
+
+
+@each_rule
+def test_same_seed_same_bits(name: str) -> None:
+    """Two learners made alike give the same bits; another seed changes what is drawn and nothing else."""
+    case = CASES[1]
+    first, second = (learner(case, tca.RULES[name]).grads(case.batch())[0] for _ in range(2))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    other = tca.Learner(case.net(), tca.RULES[name], seed=18).grads(case.batch())[0]
+    draws = "feedback" in learner(case, tca.RULES[name]).buffers
+    assert torch.equal(other["w_rec"], first["w_rec"]) != draws
+    assert torch.equal(other["w_out"], first["w_out"])
+
+
+@each_case
+@each_rule
+@pytest.mark.parametrize("execution", EXECUTIONS)
+def test_single_precision_is_close(case: Case, name: str, execution: Any) -> None:
+    """Float32 gives what float64 gives, to its own precision."""
+    exact = learner(case, tca.RULES[name]).grads(case.batch())[0]
+    bound, batch = learner(case, tca.RULES[name], dtype=torch.float32), case.batch().to(dtype=torch.float32)
+    found = bound.grads(batch, execution=execution)[0]
+    assert all(value.dtype == torch.float32 for value in found.values())
+    assert_same({key: value.double() for key, value in found.items()}, exact, 1e-4)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@each_case
+@each_rule
+def test_gpu_equals_cpu(case: Case, name: str) -> None:
+    """A GPU gives what the CPU gives, in both executions and both precisions."""
+    wanted = learner(case, tca.RULES[name]).grads(case.batch())[0]
+    for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-4)):
+        bound = learner(case, tca.RULES[name], dtype=dtype, device="cuda")
+        batch = case.batch().to(device="cuda", dtype=dtype)
+        for execution in EXECUTIONS:
+            found = bound.grads(batch, execution=execution)[0]
+            assert_same({key: value.cpu().double() for key, value in found.items()}, wanted, tolerance)
+
+
+def test_every_parameter_belongs_to_one_connection() -> None:
+    """A parameter that no connection owns, or two do, is refused when the learner is built."""
+    for case in CASES:
+        net = case.net()
+        owned = [connection.name for connection in net.connections()]
+        assert sorted(owned) == sorted(name for name, _ in net.named_parameters())
+    orphan = F1.net()
+    orphan.stray = nn.Parameter(torch.zeros(2))
+    with pytest.raises(ValueError, match="'stray' belongs to 0 connections"):
+        tca.Learner(orphan, tca.RULES["eprop"])
+    shared = F1.net()
+    shared.b = shared.s_0
+    with pytest.raises(ValueError, match="belongs to 2 connections"):
+        tca.Learner(shared, tca.RULES["eprop"])
+
+
+def test_cases_reach_what_they_claim() -> None:
+    """The cases hold every activation in both forms, every loss, both leaks, filters, masks, initial states."""
+    nets = [case.net() for case in CASES]
+    assert {(case.form, case.activation) for case in CASES} == {(f, a) for f in "AB" for a in oracle.ACTIVATIONS}
+    assert {case.loss for case in CASES} == set(tca.losses.LOSSES)
+    assert {case.convention for case in CASES} == {"exponential", "euler"}
+    for flag in ("readout_leak", "s_0", "mask_in", "mask_rec", "mask_out"):
+        assert {bool(isinstance(value, torch.Tensor) or value) for net in nets for value in [getattr(net, flag)]} == {
+            True,
+            False,
+        }
+    assert tau(0.6) == pytest.approx(19.576, abs=1e-3)

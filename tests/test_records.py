@@ -1,0 +1,251 @@
+"""Records: what is killed resumes to the same bits, and what cannot be written is said in one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO
+
+import pytest
+import torch
+
+from tca import records
+from tca.packing import pack, unpack
+from tca.records import Record, RecordError
+from tca.rule import Rule
+from tca.run import Leaky, Optimizer, Run, Seeds
+from tca.signals import Random
+from tca.eligibilities import Diagonal
+from tca.train import train
+
+SMALL = Run("delayed_xor", "eprop_adaptive", net=Leaky(size=6, noise=0.1), batch_size=4, steps=7, n_train=10, n_test=6,
+            evaluate_every=3)  # fmt: skip
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Everything in a finished record that must not depend on interruptions: the time taken is left out."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    ending = json.loads((folder / "result.json").read_text())
+    for line in (*lines, ending["last"]):
+        del line["elapsed"]
+    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".safetensors"}
+    return {**files, "metrics": json.dumps(lines).encode(), "ending": json.dumps(ending).encode()}
+
+
+def interrupted(folder: Path, run: Run, *how: str) -> int:
+    """Train in processes that are killed; return how many were."""
+    description = folder.with_suffix(".json")
+    description.write_text(json.dumps(run.to_json()))
+    command = [sys.executable, "-m", "tests.interrupted", str(folder), str(description), *how]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout.split()[-1])
+
+
+def test_killed_at_random_moments_gives_the_same_bits(tmp_path: Path) -> None:
+    run = dataclasses.replace(SMALL, steps=300, evaluate_every=2)
+    train(run, tmp_path / "whole", progress=False)
+    killed = interrupted(tmp_path / "killed", run, "random", "0")
+    assert killed >= 3
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
+
+
+def test_killed_at_every_write_gives_the_same_bits(tmp_path: Path) -> None:
+    train(SMALL, tmp_path / "whole", progress=False)
+    killed = interrupted(tmp_path / "killed", SMALL, "writes")
+    # run.json, metrics.jsonl, 4 checkpoints, weights, learner and result are written and renamed; 4 lines are appended
+    assert killed == 2 * 9 + 4
+    whole = content(tmp_path / "whole")
+    for moment in range(1, killed + 1):
+        assert content(tmp_path / "killed" / str(moment)) == whole, f"killed at write or rename {moment}"
+
+
+class StopError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", ["Adam", "SGD", "RMSprop", "Rprop", "NAdam", "Adafactor", "ASGD"])
+@pytest.mark.parametrize("fresh", [False, True])
+def test_every_optimizer_resumes_to_the_same_bits(tmp_path: Path, name: str, fresh: bool) -> None:
+    options = {"momentum": 0.9} if name == "SGD" else {}
+    run = dataclasses.replace(SMALL, optimizer=Optimizer(name, lr=0.01, options=options), fresh=fresh)
+    train(run, tmp_path / "whole", progress=False)
+    seen = 0
+
+    def stop_at_third(*_: object) -> dict[str, float]:
+        nonlocal seen
+        seen += 1
+        if seen == 3:
+            raise StopError
+        return {}
+
+    with pytest.raises(StopError):
+        train(run, tmp_path / "stopped", progress=False, observe=stop_at_third)
+    assert not records.finished(tmp_path / "stopped")
+    train(run, tmp_path / "stopped", progress=False)
+    assert content(tmp_path / "stopped") == content(tmp_path / "whole")
+
+
+def test_resuming_from_nothing_but_weights_would_be_noticed(tmp_path: Path) -> None:
+    """The comparison above can fail: forgetting the optimizer's state changes the bits."""
+    train(SMALL, tmp_path / "whole", progress=False)
+    with pytest.raises(StopError):
+        train(SMALL, tmp_path / "stopped", progress=False, observe=raise_at_step(6))
+    checkpoint = tmp_path / "stopped" / "checkpoint"
+    state = unpack(checkpoint.read_bytes())
+    assert state["step"] == 3
+    state["optimizer"]["state"] = {}
+    checkpoint.write_bytes(pack(state))
+    train(SMALL, tmp_path / "stopped", progress=False)
+    assert content(tmp_path / "stopped") != content(tmp_path / "whole")
+
+
+def raise_at_step(step: int):  # type: ignore[no-untyped-def]
+    calls = iter(range(0, 10**6, SMALL.evaluate_every))
+
+    def observe(*_: object) -> dict[str, float]:
+        if next(calls) >= step:
+            raise StopError
+        return {}
+
+    return observe
+
+
+def test_a_finished_record_is_read_and_not_trained_again(tmp_path: Path) -> None:
+    first = train(SMALL, tmp_path, progress=False, observe=lambda learner, batch: {"trials": float(batch.trials)})
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    again = train(SMALL, tmp_path, progress=False)
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert again.metrics == first.metrics
+    assert again.last.observed == {"trials": 4.0}
+    assert (again.outcome, again.step, again.run) == (first.outcome, first.step, first.run)
+    for name, value in first.net.state_dict().items():
+        assert torch.equal(again.net.state_dict()[name], value)
+    for name, value in first.learner.state_dict().items():
+        assert torch.equal(again.learner.state_dict()[name], value)
+
+
+def test_a_rule_nobody_has_named_is_recorded_too(tmp_path: Path) -> None:
+    run = dataclasses.replace(SMALL, rule=Rule(Random(scale=2.0), Diagonal()))
+    train(run, tmp_path, progress=False)
+    assert records.read(tmp_path).run == run
+
+
+def test_the_folder_of_another_run_is_refused(tmp_path: Path) -> None:
+    train(SMALL, tmp_path, progress=False)
+    with pytest.raises(RecordError, match=r"another run: steps is 7 there, 8 was asked for"):
+        train(dataclasses.replace(SMALL, steps=8), tmp_path, progress=False)
+    (tmp_path / "result.json").unlink()
+    with pytest.raises(RecordError, match=r"another run: steps is 7 there, 8 was asked for"):
+        train(dataclasses.replace(SMALL, steps=8), tmp_path, progress=False)
+
+
+def test_two_processes_on_one_folder(tmp_path: Path) -> None:
+    with Record(tmp_path, SMALL, {}), pytest.raises(RecordError, match=rf"in use by another process \(number {os.getpid()}\)"):
+        train(SMALL, tmp_path, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: (folder / "run.json").unlink(), "holds no record: there is no run.json"),
+        (lambda folder: (folder / "result.json").unlink(), "is unfinished"),
+        (lambda folder: (folder / "weights.safetensors").write_bytes(b"\0" * 20), "cannot be read"),
+        (lambda folder: (folder / "weights.safetensors").unlink(), "cannot be read: No such file"),
+        (lambda folder: (folder / "run.json").write_text("{"), "run.json cannot be read"),
+        (lambda folder: (folder / "run.json").write_text('{"run": {"task": "delayed_xor"}}'), "does not describe a run"),
+    ],
+)
+def test_spoilt_records_are_refused_in_one_line(tmp_path: Path, spoil, message: str) -> None:  # type: ignore[no-untyped-def]
+    train(SMALL, tmp_path, progress=False)
+    spoil(tmp_path)
+    with pytest.raises(RecordError, match=message) as caught:
+        records.read(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_spoilt_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StopError):
+        train(SMALL, tmp_path, progress=False, observe=raise_at_step(6))
+    packed = (tmp_path / "checkpoint").read_bytes()
+    (tmp_path / "checkpoint").write_bytes(packed[:-5])
+    with pytest.raises(RecordError, match="cannot resume from .*checkpoint: this is not a packed state"):
+        train(SMALL, tmp_path, progress=False)
+
+
+@pytest.mark.parametrize("room", [0, 40, 200, 1500, 3000])
+def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, room: int) -> None:
+    """No file may grow past ``room`` bytes; when there is room again, the run goes on to the same bits."""
+    train(SMALL, tmp_path / "whole", progress=False)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        with pytest.raises(RecordError, match=f"cannot write the record in {tmp_path / 'full'}: File too large") as caught:
+            train(SMALL, tmp_path / "full", progress=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "full").glob("*.tmp"))
+    for path in (tmp_path / "full").glob("*.json"):
+        json.loads(path.read_text())
+    metrics = tmp_path / "full" / "metrics.jsonl"
+    assert not metrics.exists() or all(json.loads(line) for line in metrics.read_text().splitlines())
+    train(SMALL, tmp_path / "full", progress=False)
+    assert content(tmp_path / "full") == content(tmp_path / "whole")
+
+
+def test_a_disk_that_fills_within_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_all = records._write_all
+
+    def fill_up(file: IO[bytes], line: bytes) -> None:
+        if str(file.name).endswith("metrics.jsonl"):
+            write_all(file, line[:10])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_all(file, line)
+
+    monkeypatch.setattr(records, "_write_all", fill_up)
+    with pytest.raises(RecordError, match="No space left on device"):
+        train(SMALL, tmp_path, progress=False)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == b""
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RecordError, match="cannot write the record in .*: Not a directory"):
+        train(SMALL, tmp_path / "file" / "record", progress=False)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
+def test_a_read_only_folder(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    with pytest.raises(RecordError, match="cannot write the record in .*: Permission denied"):
+        train(SMALL, tmp_path / "record", progress=False)
+
+
+def test_equal_runs_have_one_name_and_every_value_changes_it() -> None:
+    assert dataclasses.replace(SMALL, net=Leaky(size=6, noise=0.1, tau=100)).name == SMALL.name
+    changes = [
+        {"task": "flip_flop"}, {"rule": "eprop"}, {"task_options": {"dt": 20}}, {"batch_size": 5}, {"steps": 8},
+        {"stop_loss": 0.1}, {"fresh": True}, {"n_train": 11}, {"n_test": 7}, {"evaluate_every": 4}, {"dtype": "float64"},
+        {"device": "cuda"}, {"seeds": Seeds(rule=1)}, {"optimizer": Optimizer(options={"eps": 1e-7})}, {"net": Leaky(size=6)},
+    ]  # fmt: skip
+    changed = [dataclasses.replace(SMALL, **change) for change in changes]  # type: ignore[arg-type]
+    assert {next(iter(change)) for change in changes} == {each.name for each in dataclasses.fields(Run)}
+    assert len({run.name for run in (SMALL, *changed)}) == len(changed) + 1
+    for run in changed:
+        assert Run.from_json(json.loads(json.dumps(run.to_json()))) == run
+        assert hash(run) == hash(Run.from_json(run.to_json()))
+
+
+def test_the_name_stays_the_same_from_process_to_process(tmp_path: Path) -> None:
+    program = "from tests.test_records import SMALL; print(SMALL.name)"
+    environment = os.environ | {"PYTHONHASHSEED": "7"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == SMALL.name
