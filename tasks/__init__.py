@@ -83,13 +83,15 @@ def make(name: str, **options: Any) -> Task:
     >>> make("delayed_xor", delay=1000, noise=0.0)
     DelayedXor(dt=50.0, pulse=250.0, delay=1000.0, wait=250.0, decision=150.0, noise=0.0)
     """
+    if not isinstance(name, str):
+        raise unknown(name, list(), "task")
     if name in NATIVE:
         allowed = [option.name for option in dataclasses.fields(NATIVE[name])]  # type: ignore[arg-type]
         for option in options:
             if option not in allowed:
                 raise unknown(option, allowed, f"option of {name}")
         return NATIVE[name](**options)
-    if name in SUPERVISED or (isinstance(name, str) and re.search(r"-v\d+$", name) and _is_registered(name)):
+    if name in SUPERVISED or (re.search(r"-v\d+$", name) and _is_registered(name)):
         return NeurogymTask(name, tuple(sorted(options.items())))
     raise unknown(name, list(), "task")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import abc
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -143,5 +144,13 @@ class DrawnTask(Task):
         for index in itertools.count(first):
             drawn = self.draw(self.batches_a_draw * batch_size, generator(seed, STREAM, index))
             for chosen in torch.split(torch.arange(drawn.trials), batch_size)[skipped:]:
-                yield drawn.select(chosen)
+                yield _trimmed(drawn.select(chosen))
             skipped = 0
+
+
+def _trimmed(batch: Batch) -> Batch:
+    """Return the batch without steps that are padding in all of its trials."""
+    steps = 1 + int(batch.weights.any(1).nonzero().max())
+    inputs_TBI, targets, weights_TB = batch.inputs[:steps], batch.targets[:steps], batch.weights[:steps]
+    decisions_TB = None if batch.decisions is None else batch.decisions[:steps]
+    return replace(batch, inputs=inputs_TBI, targets=targets, weights=weights_TB, decisions=decisions_TB)

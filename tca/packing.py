@@ -1,4 +1,4 @@
-"""State dictionaries as bytes and back, without pickle: tensors in safetensors, everything else as JSON in its header."""
+"""State dictionaries as bytes and back, without pickle: tensors as safetensors, all else as JSON in the header."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
-import torch
 from torch import Tensor
 
 __all__ = ["pack", "unpack"]

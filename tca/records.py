@@ -8,7 +8,7 @@
     result.json          how the run ended; written last
 
 Files other than ``metrics.jsonl`` are replaced as a whole, so a process may be killed at any moment. A folder without
-``result.json`` is unfinished, and lines of ``metrics.jsonl`` that are later than the checkpoint are dropped on resuming.
+``result.json`` is unfinished; lines of ``metrics.jsonl`` that are later than the checkpoint are dropped on resuming.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tca.rule import Learner
 from tca.run import Run
 from tca.versions import commit, versions
 
-__all__ = ["Record", "RecordError", "read"]
+__all__ = ["Record", "RecordError", "finished", "read", "require_same"]
 
 Sizes = dict[str, Any]
 
@@ -61,7 +61,7 @@ class Record:
         self.folder, self.run, self.sizes = folder, run, sizes
         self.metrics: list[Metrics] = []
         self.checkpoint: Any = None
-        self._lock: IO[str] | None = None
+        self._lock: IO[bytes] | None = None
 
     def __enter__(self) -> Record:
         """Take hold of the folder and find where to go on."""
@@ -88,7 +88,7 @@ class Record:
         if not description.exists():
             values = {"run": self.run.to_json(), **self.sizes, "versions": versions(), "commit": commit()}
             _replace(description, json.dumps(values, indent=2).encode())
-        _same_run(folder, _json(description)["run"], self.run.to_json())
+        require_same(folder, self.run)
         if (folder / "checkpoint").exists():
             try:
                 self.checkpoint = unpack((folder / "checkpoint").read_bytes())
@@ -165,6 +165,26 @@ def finished(folder: str | Path) -> bool:
     return (Path(folder) / "result.json").exists()
 
 
+def require_same(folder: str | Path, run: Run) -> None:
+    """Raise unless a folder holds the record of this very run.
+
+    Args:
+        folder: The record's folder.
+        run: The run.
+
+    Raises:
+        RecordError: It holds another run; the message says what differs.
+    """
+    there, asked = _json(Path(folder) / "run.json").get("run", {}), run.to_json()
+    different = [
+        f"{name} is {there.get(name)!r} there, {value!r} here"
+        for name, value in asked.items()
+        if there.get(name) != value
+    ]
+    if different:
+        raise RecordError(f"{folder} holds the record of another run: {'; '.join(different)}")
+
+
 def read(folder: str | Path, device: str = "cpu") -> Result:
     """Return the result of a finished run from its record.
 
@@ -209,19 +229,21 @@ def _explained(folder: Path) -> Iterator[None]:
         raise RecordError(f"cannot write the record in {folder}: {error.strerror or error}") from error
 
 
-def _locked(folder: Path) -> IO[str]:
+def _locked(folder: Path) -> IO[bytes]:
     """Return the lock file, locked until it is closed; the system closes it for a process that dies."""
-    lock = open(folder / ".lock", "a+")  # noqa: SIM115
+    lock = open(folder / ".lock", "a+b", buffering=0)  # noqa: SIM115
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock.truncate(0)
+        _write_all(lock, f"{os.getpid()}".encode())
     except BlockingIOError:
-        lock.seek(0)
-        owner = lock.read().strip() or "unknown"
-        lock.close()
+        with lock:
+            lock.seek(0)
+            owner = lock.read().decode() or "unknown"
         raise RecordError(f"the record in {folder} is in use by another process (number {owner})") from None
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
+    except OSError:
+        lock.close()
+        raise
     return lock
 
 
@@ -267,10 +289,3 @@ def _json(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text()))
     except (OSError, ValueError) as error:
         raise RecordError(f"{path} cannot be read: {error}") from error
-
-
-def _same_run(folder: Path, there: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    different = [name for name in asked if there.get(name) != asked[name]]
-    if different:
-        lines = "; ".join(f"{name} is {there.get(name)!r} there, {asked[name]!r} was asked for" for name in different)
-        raise RecordError(f"{folder} holds the record of another run: {lines}")

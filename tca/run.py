@@ -20,7 +20,7 @@ from torch import nn
 import tasks
 from tasks.checks import finite, positive, whole
 from tca.eligibilities.base import Eligibility
-from tca.names import lookup, unknown
+from tca.names import lookup
 from tca.nets.leaky_rnn import LeakyRNN
 from tca.rule import Rule
 from tca.rules import RULES
@@ -238,14 +238,13 @@ class Run:
     dtype: Literal["float32", "float64"] = "float32"
 
     def __post_init__(self) -> None:
-        """Check every value that can be checked without drawing a trial."""
+        """Check every value; no trial is drawn."""
         object.__setattr__(self, "task_options", plain("task_options", self.task_options))
         for name in ("batch_size", "steps", "n_train", "n_test", "evaluate_every"):
             whole(name, getattr(self, name), 1)
         if self.stop_loss is not None:
             finite("stop_loss", self.stop_loss)
-        if self.task not in (known := tasks.list()):
-            raise unknown(self.task, known, "task")
+        self.make_task()
         if not isinstance(self.rule, Rule):
             lookup(RULES, self.rule, "rule")
         lookup(DTYPES, self.dtype, "dtype")
@@ -331,4 +330,5 @@ def _built(kind: type, parts: Mapping[str, Any]) -> Any:
 
 
 def _descendants(kind: type) -> list[type]:
-    return [each for child in kind.__subclasses__() for each in (child, *_descendants(child))]
+    children: list[type] = kind.__subclasses__()
+    return [each for child in children for each in (child, *_descendants(child))]

@@ -196,7 +196,8 @@ class Tape:
             into: State signal of step t - 1, shape ``(B, N)``.
             later: State signal of step t, shape ``(B, N)``; not changed.
         """
-        self._return_(self._activities[t - 1], self._activities[t], into, later, torch.matmul, self.transmission)
+        before, now = self._activities[t - 1], self._activities[t]
+        self._return_(before, now, into, later, torch.matmul, self.transmission, self._scratch)
 
     def transmit_all_(self, into: Tensor, later: Tensor) -> None:
         """Add ``(J_t - leak)^T later_t`` to ``into_{t-1}`` in place for all steps at once.
@@ -205,7 +206,8 @@ class Tape:
             into: State signals of the steps 0 to T - 1, shape ``(T, B, N)``.
             later: State signals of the steps 1 to T, shape ``(T, B, N)``; not changed.
         """
-        self._return_(self.activity[:-1], self.activity[1:], into, later, torch.matmul, self.transmission)
+        before, now, scratch = self.activity[:-1], self.activity[1:], (torch.empty_like(later), torch.empty_like(later))
+        self._return_(before, now, into, later, torch.matmul, self.transmission, scratch)
 
     def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
         """Add the diagonal part of ``(J_t - leak)^T later`` to ``into`` in place: what autapses return.
@@ -215,7 +217,8 @@ class Tape:
             into: State signal of step t - 1, shape ``(B, N)``.
             later: State signal of step t, shape ``(B, N)``; not changed.
         """
-        self._return_(self._activities[t - 1], self._activities[t], into, later, torch.mul, self._own_transmission)
+        before, now = self._activities[t - 1], self._activities[t]
+        self._return_(before, now, into, later, torch.mul, self._own_transmission, self._scratch)
 
     def _return_(
         self,
@@ -223,16 +226,19 @@ class Tape:
         now: Tensor,
         into: Tensor,
         later: Tensor,
-        through: Callable[[Tensor, Tensor], Tensor],
+        through: Callable[..., Tensor],
         weights: Tensor,
+        scratch: tuple[Tensor, Tensor],
     ) -> None:
+        """Add what returns to ``into``: through the slope before the weights or after them, as the form has it."""
+        sent, returned = scratch
         if self.slope_at_emission:
-            returned = through(later, weights)
+            through(later, weights, out=returned)
             self.activation.times_slope_(returned, before)
         else:
-            sent = later.clone()
+            sent.copy_(later)
             self.activation.times_slope_(sent, now)
-            returned = through(sent, weights)
+            through(sent, weights, out=returned)
         into.add_(returned)
 
     def moment(self, t: int) -> Moment:
@@ -268,6 +274,11 @@ class Tape:
     @cached_property
     def _own_transmission(self) -> Tensor:
         return self.transmission.diagonal().contiguous()
+
+    @cached_property
+    def _scratch(self) -> tuple[Tensor, Tensor]:
+        """Two tensors of a single step, used again at every step: a fresh one is slower than what is done with it."""
+        return torch.empty_like(self.rate[0]), torch.empty_like(self.rate[0])
 
     @cached_property
     def _activities(self) -> tuple[Tensor, ...]:

@@ -55,7 +55,8 @@ def train(
     ('completed', 2, [0, 2])
     """
     if folder is not None and records.finished(folder):
-        return _read_same(run, Path(folder))
+        records.require_same(folder, run)
+        return records.read(folder, run.device)
     training = Training(run, observe)
     with Record(None if folder is None else Path(folder), run, training.sizes) as record:
         if record.checkpoint is not None:
@@ -102,7 +103,7 @@ class Training:
         self.task = run.make_task()
         train_set, test_set = self.task.split(run.n_train, run.n_test, seed=run.seeds.data)
         self.train_set, self.test_set = (each.to(run.device, run.torch_dtype) for each in (train_set, test_set))
-        self.sizes = {"n_in": self.task.n_in, "n_out": self.task.n_out, "dt": self.task.dt}
+        self.sizes: dict[str, Any] = {"n_in": self.task.n_in, "n_out": self.task.n_out, "dt": self.task.dt}
         self.net = run.net.build(**self.sizes, seed=run.seeds.net, device=run.device, dtype=run.torch_dtype)
         self.learner = Learner(self.net, run.the_rule, seed=run.seeds.rule)
         self.optimizer = run.optimizer.build(self.net)
@@ -134,10 +135,11 @@ class Training:
 
     def measure(self) -> Metrics:
         """Return loss and accuracy over both sets, and whatever the observer sees."""
-        measured = [*evaluate(self.net, self.task, self.train_set), *evaluate(self.net, self.task, self.test_set)]
+        train_loss, train_accuracy = evaluate(self.net, self.task, self.train_set)
+        test_loss, test_accuracy = evaluate(self.net, self.task, self.test_set)
         few = self.train_set.subset(min(self.run.batch_size, len(self.train_set))).batch()
         observed = {} if self.observe is None else dict(self.observe(self.learner, few))
-        return Metrics(self.step, *measured, self.elapsed, observed)
+        return Metrics(self.step, train_loss, train_accuracy, test_loss, test_accuracy, self.elapsed, observed)
 
     def state(self) -> dict[str, Any]:
         """Return everything needed to go on."""
@@ -179,13 +181,7 @@ def evaluate(net: LeakyRNN, task: tasks.Task, trials: tasks.TrialSet) -> tuple[f
         trials: The trials.
     """
     whole = trials.batch()
-    outputs: Tensor = torch.cat([net(part) for part in whole.inputs.split(TRIALS_AT_ONCE, dim=1)], dim=1)
+    starts = range(0, whole.trials, TRIALS_AT_ONCE)
+    outputs: Tensor = torch.cat([net(whole.inputs[:, start : start + TRIALS_AT_ONCE]) for start in starts], dim=1)
     loss = whole.loss.mean(outputs, whole.targets, whole.weights).item()
     return (loss if math.isfinite(loss) else math.nan), task.accuracy(outputs, whole)
-
-
-def _read_same(run: Run, folder: Path) -> Result:
-    result = records.read(folder, run.device)
-    if result.run != run:
-        raise records.RecordError(f"{folder} holds the record of another run: {result.run}")
-    return result

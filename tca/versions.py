@@ -31,7 +31,7 @@ def _version(package: str) -> str:
 
 @functools.cache
 def commit() -> str | None:
-    """Return the git commit of the library's source, ``-dirty`` if files have changed since; ``None`` outside of git."""
+    """Return the git commit of this source, with ``-dirty`` if files have changed since; ``None`` outside of git."""
     here = Path(__file__).resolve()
     try:
         _git(here.parent, "ls-files", "--error-unmatch", here.name)

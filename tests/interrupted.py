@@ -1,8 +1,8 @@
 """Trains a run in child processes that are killed, until one of them gets to the end.
 
 ``python -m tests.interrupted FOLDER RUN.json random SEED`` kills at random moments;
-``python -m tests.interrupted FOLDER RUN.json writes`` kills at every single write and rename in turn, each in a record of
-its own below FOLDER, and lets the next child go on undisturbed. Prints how many children were killed.
+``python -m tests.interrupted FOLDER RUN.json writes`` kills at every single write and rename in turn, each in a record
+of its own below FOLDER, and lets the next child go on undisturbed. Prints how many children were killed.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def at_random(folder: Path, run: Run, seed: int) -> int:
 
 
 def at_every_write(folder: Path, run: Run) -> int:
-    """Kill at the first write or rename, then at the second in a new record, and so on until nothing is left to kill."""
+    """Kill at the first write or rename, at the second in a new record, and so on until nothing is left to kill."""
     moment = 1
     while True:
         record = folder / str(moment)

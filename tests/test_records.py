@@ -16,12 +16,12 @@ import pytest
 import torch
 
 from tca import records
+from tca.eligibilities import Diagonal
 from tca.packing import pack, unpack
 from tca.records import Record, RecordError
 from tca.rule import Rule
 from tca.run import Leaky, Optimizer, Run, Seeds
 from tca.signals import Random
-from tca.eligibilities import Diagonal
 from tca.train import train
 
 SMALL = Run("delayed_xor", "eprop_adaptive", net=Leaky(size=6, noise=0.1), batch_size=4, steps=7, n_train=10, n_test=6,
@@ -60,8 +60,8 @@ def test_killed_at_random_moments_gives_the_same_bits(tmp_path: Path) -> None:
 def test_killed_at_every_write_gives_the_same_bits(tmp_path: Path) -> None:
     train(SMALL, tmp_path / "whole", progress=False)
     killed = interrupted(tmp_path / "killed", SMALL, "writes")
-    # run.json, metrics.jsonl, 4 checkpoints, weights, learner and result are written and renamed; 4 lines are appended
-    assert killed == 2 * 9 + 4
+    # The lock is written; run, metrics, 4 checkpoints, weights, learner and result are written and renamed; 4 lines are added.
+    assert killed == 1 + 2 * 9 + 4
     whole = content(tmp_path / "whole")
     for moment in range(1, killed + 1):
         assert content(tmp_path / "killed" / str(moment)) == whole, f"killed at write or rename {moment}"
@@ -140,15 +140,18 @@ def test_a_rule_nobody_has_named_is_recorded_too(tmp_path: Path) -> None:
 
 def test_the_folder_of_another_run_is_refused(tmp_path: Path) -> None:
     train(SMALL, tmp_path, progress=False)
-    with pytest.raises(RecordError, match=r"another run: steps is 7 there, 8 was asked for"):
+    with pytest.raises(RecordError, match=r"another run: steps is 7 there, 8 here"):
         train(dataclasses.replace(SMALL, steps=8), tmp_path, progress=False)
     (tmp_path / "result.json").unlink()
-    with pytest.raises(RecordError, match=r"another run: steps is 7 there, 8 was asked for"):
+    with pytest.raises(RecordError, match=r"another run: steps is 7 there, 8 here"):
         train(dataclasses.replace(SMALL, steps=8), tmp_path, progress=False)
 
 
 def test_two_processes_on_one_folder(tmp_path: Path) -> None:
-    with Record(tmp_path, SMALL, {}), pytest.raises(RecordError, match=rf"in use by another process \(number {os.getpid()}\)"):
+    with (
+        Record(tmp_path, SMALL, {}),
+        pytest.raises(RecordError, match=rf"in use by another process \(number {os.getpid()}\)"),
+    ):
         train(SMALL, tmp_path, progress=False)
 
 
@@ -160,7 +163,10 @@ def test_two_processes_on_one_folder(tmp_path: Path) -> None:
         (lambda folder: (folder / "weights.safetensors").write_bytes(b"\0" * 20), "cannot be read"),
         (lambda folder: (folder / "weights.safetensors").unlink(), "cannot be read: No such file"),
         (lambda folder: (folder / "run.json").write_text("{"), "run.json cannot be read"),
-        (lambda folder: (folder / "run.json").write_text('{"run": {"task": "delayed_xor"}}'), "does not describe a run"),
+        (
+            lambda folder: (folder / "run.json").write_text('{"run": {"task": "delayed_xor"}}'),
+            "does not describe a run",
+        ),
     ],
 )
 def test_spoilt_records_are_refused_in_one_line(tmp_path: Path, spoil, message: str) -> None:  # type: ignore[no-untyped-def]
@@ -176,7 +182,7 @@ def test_a_spoilt_checkpoint_is_refused(tmp_path: Path) -> None:
         train(SMALL, tmp_path, progress=False, observe=raise_at_step(6))
     packed = (tmp_path / "checkpoint").read_bytes()
     (tmp_path / "checkpoint").write_bytes(packed[:-5])
-    with pytest.raises(RecordError, match="cannot resume from .*checkpoint: this is not a packed state"):
+    with pytest.raises(RecordError, match=r"cannot resume from .*checkpoint: this is not a packed state"):
         train(SMALL, tmp_path, progress=False)
 
 
@@ -187,7 +193,9 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, room: int) -> N
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
     try:
-        with pytest.raises(RecordError, match=f"cannot write the record in {tmp_path / 'full'}: File too large") as caught:
+        with pytest.raises(
+            RecordError, match=f"cannot write the record in {tmp_path / 'full'}: File too large"
+        ) as caught:
             train(SMALL, tmp_path / "full", progress=False)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -218,23 +226,24 @@ def test_a_disk_that_fills_within_a_line(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RecordError, match="cannot write the record in .*: Not a directory"):
+    with pytest.raises(RecordError, match=r"cannot write the record in .*: Not a directory"):
         train(SMALL, tmp_path / "file" / "record", progress=False)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
 def test_a_read_only_folder(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
-    with pytest.raises(RecordError, match="cannot write the record in .*: Permission denied"):
+    with pytest.raises(RecordError, match=r"cannot write the record in .*: Permission denied"):
         train(SMALL, tmp_path / "record", progress=False)
 
 
 def test_equal_runs_have_one_name_and_every_value_changes_it() -> None:
     assert dataclasses.replace(SMALL, net=Leaky(size=6, noise=0.1, tau=100)).name == SMALL.name
     changes = [
-        {"task": "flip_flop"}, {"rule": "eprop"}, {"task_options": {"dt": 20}}, {"batch_size": 5}, {"steps": 8},
-        {"stop_loss": 0.1}, {"fresh": True}, {"n_train": 11}, {"n_test": 7}, {"evaluate_every": 4}, {"dtype": "float64"},
-        {"device": "cuda"}, {"seeds": Seeds(rule=1)}, {"optimizer": Optimizer(options={"eps": 1e-7})}, {"net": Leaky(size=6)},
+        {"task": "flip_flop"}, {"rule": "eprop"}, {"task_options": {"dt": 20}}, {"net": Leaky(size=6)},
+        {"optimizer": Optimizer(options={"eps": 1e-7})}, {"batch_size": 5}, {"steps": 8}, {"stop_loss": 0.1},
+        {"fresh": True}, {"n_train": 11}, {"n_test": 7}, {"evaluate_every": 4}, {"seeds": Seeds(rule=1)},
+        {"device": "cuda"}, {"dtype": "float64"},
     ]  # fmt: skip
     changed = [dataclasses.replace(SMALL, **change) for change in changes]  # type: ignore[arg-type]
     assert {next(iter(change)) for change in changes} == {each.name for each in dataclasses.fields(Run)}

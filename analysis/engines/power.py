@@ -114,6 +114,7 @@ def _quiet(device: torch.device, seed: int) -> Iterator[None]:
         torch.random.fork_rng(devices=[] if index is None else [index]),
         nullcontext() if index is None else torch.cuda.device(index),
         warnings.catch_warnings(),
+        torch.enable_grad(),
     ):
         torch.default_generator.manual_seed(seed)
         if index is not None:
