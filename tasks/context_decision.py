@@ -98,4 +98,4 @@ class ContextDecision(DrawnTask):
         inputs_TBI[..., 6] = inside_TB & (context_B == 1)
         target_B = sides_B2.gather(1, context_B[:, None]).squeeze(1)
         weights_TB = trial_weights(decisions_TB, inside_TB, elsewhere=0.1)
-        return Batch(inputs_TBI, decisions_TB * (target_B + 1), weights_TB, self.loss, decisions_TB)
+        return Batch(inputs_TBI, torch.where(decisions_TB, target_B + 1, 0), weights_TB, self.loss, decisions_TB)

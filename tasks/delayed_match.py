@@ -107,7 +107,7 @@ class DelayedMatch(DrawnTask):
             timeline.show(inputs_TBI[..., 1:], name, self._tuning(shown_B), self.noise / math.sqrt(self.dt), generator)
         decisions_TB = timeline.during("decision")
         weights_TB = trial_weights(decisions_TB, timeline.inside, elsewhere=0.1)
-        return Batch(inputs_TBI, decisions_TB * (differs_B + 1), weights_TB, self.loss, decisions_TB)
+        return Batch(inputs_TBI, torch.where(decisions_TB, differs_B + 1, 0), weights_TB, self.loss, decisions_TB)
 
     def _tuning(self, shown_B: torch.Tensor) -> torch.Tensor:
         angle_C = torch.arange(self.stimuli, dtype=torch.float32) * (2 * math.pi / self.stimuli)

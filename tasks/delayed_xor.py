@@ -89,4 +89,6 @@ class DelayedXor(DrawnTask):
         inputs_TBI[..., 1] += decisions_TB
         timeline.end_(inputs_TBI)
         weights_TB = trial_weights(decisions_TB, timeline.inside, elsewhere=0.0)
-        return Batch(inputs_TBI, decisions_TB * (bits_2B[0] ^ bits_2B[1]), weights_TB, self.loss, decisions_TB)
+        return Batch(
+            inputs_TBI, torch.where(decisions_TB, bits_2B[0] ^ bits_2B[1], 0), weights_TB, self.loss, decisions_TB
+        )

@@ -106,4 +106,4 @@ class EvidenceAccumulation(DrawnTask):
         inputs_TBI[..., 2] += decisions_TB
         timeline.end_(inputs_TBI)
         weights_TB = trial_weights(decisions_TB, timeline.inside, elsewhere=0.0)
-        return Batch(inputs_TBI, decisions_TB * target_B, weights_TB, self.loss, decisions_TB)
+        return Batch(inputs_TBI, torch.where(decisions_TB, target_B, 0), weights_TB, self.loss, decisions_TB)

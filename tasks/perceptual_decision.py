@@ -108,4 +108,4 @@ class PerceptualDecision(DrawnTask):
         timeline.show(inputs_TBI[..., 1:], "stimulus", values_BC, self.noise / math.sqrt(self.dt), generator)
         decisions_TB = timeline.during("decision")
         weights_TB = trial_weights(decisions_TB, timeline.inside, elsewhere=0.1)
-        return Batch(inputs_TBI, decisions_TB * (target_B + 1), weights_TB, self.loss, decisions_TB)
+        return Batch(inputs_TBI, torch.where(decisions_TB, target_B + 1, 0), weights_TB, self.loss, decisions_TB)

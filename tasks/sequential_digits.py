@@ -106,7 +106,7 @@ class SequentialDigits(Task):
         decisions_TB = torch.zeros(inputs_TBI.shape[:2], dtype=torch.bool)
         decisions_TB[reading:] = True
         weights_TB = trial_weights(decisions_TB, torch.ones_like(decisions_TB), elsewhere=0.0)
-        return Batch(inputs_TBI, decisions_TB * digits_N[chosen_B], weights_TB, self.loss, decisions_TB)
+        return Batch(inputs_TBI, torch.where(decisions_TB, digits_N[chosen_B], 0), weights_TB, self.loss, decisions_TB)
 
 
 @cache

@@ -110,5 +110,7 @@ def trial_weights(decisions_TB: Tensor, inside_TB: Tensor, elsewhere: float) -> 
     >>> trial_weights(decisions_TB, inside_TB, elsewhere=1.0).T.tolist()
     [[0.5, 0.5, 0.0]]
     """
-    weights_TB = decisions_TB.to(torch.float32).masked_fill_(inside_TB & ~decisions_TB, elsewhere)
+    weights_TB = decisions_TB.to(torch.float32)
+    if elsewhere:
+        weights_TB.masked_fill_(inside_TB & ~decisions_TB, elsewhere)
     return weights_TB.div_(weights_TB.sum(0))

@@ -99,6 +99,13 @@ class Batch:
         """
         if self.inputs.shape[2] != n_in:
             raise ValueError(f"inputs must have {n_in} channels as the network does, got {self.inputs.shape[2]}")
+        for name in ("targets", "weights"):
+            part = getattr(self, name)
+            if part.is_floating_point() and (part.dtype, part.device) != (self.inputs.dtype, self.inputs.device):
+                raise TypeError(
+                    f"{name} must be {self.inputs.dtype} on {self.inputs.device} as the inputs are, "
+                    f"got {part.dtype} on {part.device}"
+                )
         if not torch.isfinite(self.inputs).all():
             raise ValueError("inputs must be finite, got NaN or infinity")
         if not torch.isfinite(self.weights).all() or (self.weights < 0).any():

@@ -23,6 +23,7 @@ def pack(state: Any) -> bytes:
     Raises:
         TypeError: It holds something else.
 
+    >>> import torch
     >>> unpack(pack({"momentum": {0: torch.ones(2)}, "betas": (0.9, 0.999)}))
     {'momentum': {0: tensor([1., 1.])}, 'betas': (0.9, 0.999)}
     """

@@ -78,7 +78,7 @@ class Stream:
             targets: Targets of the step, without the time axis.
             weights: Weight of the step in the loss, shape ``(B,)``; the loss is averaged over trials.
             loss: The loss of a step.
-            noise: Private noise of the step, shape ``(B, N)``; ``None`` (default) for none.
+            noise: Private noise of the step, shape ``(B, N)``; ``None`` (default) draws what the network has.
 
         Raises:
             ValueError: A shape does not fit, or the trial is over.
@@ -92,6 +92,9 @@ class Stream:
         if self.steps is not None and self.time >= self.steps:
             raise ValueError(f"the trial is over after {self.steps} steps; reset() starts a new one")
         self.learner.sync_()
+        if noise is None:
+            drawn = self.net.draw_noise(1, self.trials)
+            noise = None if drawn is None else drawn[0]
         moment = self._advance(inputs, noise)
         w_out, b_out = self.net.readout_connections()
         outputs = w_out.drive(self.read) + b_out.effective()

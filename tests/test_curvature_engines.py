@@ -72,7 +72,9 @@ def test_a_flat_loss_has_no_curvature(name: str) -> None:
 @pytest.mark.parametrize("name", list(ENGINES))
 @pytest.mark.parametrize("keep_graph", [True, False])
 def test_chunks_and_l2_reach_every_engine(name: str, keep_graph: bool) -> None:
-    ends = engine(name)(quadratic([2.0, -1.0, *inside(30, 0.3)], chunks=3, keep_graph=keep_graph, l2=0.25), 1e-6, 2000, 0)
+    ends = engine(name)(
+        quadratic([2.0, -1.0, *inside(30, 0.3)], chunks=3, keep_graph=keep_graph, l2=0.25), 1e-6, 2000, 0
+    )
     assert (ends.smallest.value, ends.largest.value) == pytest.approx((-0.75, 2.25), abs=1e-9)
 
 
@@ -97,7 +99,9 @@ def test_a_spectrum_with_a_thousandfold_spread_needs_few_products() -> None:
     assert hessian.products < 100
 
 
-@pytest.mark.parametrize("case", [F1, Case("B", form="B", loss="cross_entropy", sizes=(3, 5, 3), steps=6, seed=5)], ids=str)
+@pytest.mark.parametrize(
+    "case", [F1, Case("B", form="B", loss="cross_entropy", sizes=(3, 5, 3), steps=6, seed=5)], ids=str
+)
 @pytest.mark.parametrize("chunk", [None, 1])
 def test_pyhessian_agrees(case: Case, chunk: int | None) -> None:
     pytest.importorskip("pyhessian")
@@ -123,7 +127,9 @@ class _Quadratic(nn.Module):
 def _raw_pyhessian(matrix: Tensor) -> Any:
     pyhessian = pytest.importorskip("pyhessian")
     unused = torch.zeros(1)
-    return pyhessian.hessian(_Quadratic(len(matrix)), lambda y, _: y @ matrix @ y / 2, data=(unused, unused), cuda=False)
+    return pyhessian.hessian(
+        _Quadratic(len(matrix)), lambda y, _: y @ matrix @ y / 2, data=(unused, unused), cuda=False
+    )
 
 
 @pytest.mark.filterwarnings("ignore:Using backward")
@@ -161,7 +167,9 @@ def test_curvlinops_agrees() -> None:
         TrialsFirst(), nn.MSELoss(reduction="sum"), [net.w_rec, net.b], data, check_deterministic=False
     )
     columns = operator @ torch.eye(42, dtype=torch.float64)
-    theirs = torch.linalg.eigvalsh(0.5 / (2 * batch.trials) * (columns + columns.T) / 2)  # ours: w/B times half the squares
+    theirs = torch.linalg.eigvalsh(
+        0.5 / (2 * batch.trials) * (columns + columns.T) / 2
+    )  # ours: w/B times half the squares
     found = curvature(net, batch, ["w_rec", "b"], engine="lanczos")
     assert (found.smallest.value, found.largest.value) == pytest.approx((theirs[0].item(), theirs[-1].item()), rel=1e-6)
 

@@ -60,7 +60,7 @@ def test_killed_at_random_moments_gives_the_same_bits(tmp_path: Path) -> None:
 def test_killed_at_every_write_gives_the_same_bits(tmp_path: Path) -> None:
     train(SMALL, tmp_path / "whole", progress=False)
     killed = interrupted(tmp_path / "killed", SMALL, "writes")
-    # The lock is written; run, metrics, 4 checkpoints, weights, learner and result are written and renamed; 4 lines are added.
+    # The lock and 4 lines are written; run, metrics, 4 checkpoints, weights, learner and result written and renamed.
     assert killed == 1 + 2 * 9 + 4
     whole = content(tmp_path / "whole")
     for moment in range(1, killed + 1):

@@ -1,0 +1,146 @@
+"""What the figures share: their input, their looks, and how they are written with their numbers beside them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+__all__ = ["Look", "Series", "band", "legend", "looks", "panels", "save"]
+
+# Okabe and Ito (2008), Color Universal Design: told apart with every kind of colour vision. Dashes and markers say the
+# same once more for print without colour.
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+DASHES = ("solid", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1.5, 1.5, 1.5)), (0, (9, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 2)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+SETTINGS = {
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": "medium",
+    "font.size": 10,
+    "legend.frameon": False,
+    "savefig.dpi": 160,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "tca",
+}
+
+
+@dataclass(frozen=True)
+class Series:
+    """Numbers of one run to draw.
+
+    Args:
+        panel: Name of the panel it belongs to, for example the task.
+        label: What it is called in the legend, for example the rule.
+        seed: Which of the repetitions it is.
+        x: Horizontal positions.
+        y: Vertical positions, as many; those that are NaN are left out.
+    """
+
+    panel: str
+    label: str
+    seed: int
+    x: Sequence[float]
+    y: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a label is drawn, everywhere."""
+
+    colour: str
+    dash: str | tuple[int, tuple[float, ...]]
+    marker: str
+
+
+def looks(series: Sequence[Series]) -> dict[str, Look]:
+    """Return a look for every label in the order of their first appearance; with more than seven they repeat.
+
+    Args:
+        series: What will be drawn.
+
+    >>> [look.colour for look in looks([Series("", "bptt", 0, [], []), Series("", "eprop", 0, [], [])]).values()]
+    ['#000000', '#0072B2']
+    """
+    labels = dict.fromkeys(each.label for each in series)
+    cycle = [Look(*each) for each in zip(COLOURS, DASHES, MARKERS, strict=True)]
+    return {label: cycle[place % len(cycle)] for place, label in enumerate(labels)}
+
+
+def panels(series: Sequence[Series], x_label: str, y_label: str) -> tuple[Figure, dict[str, Axes]]:
+    """Return a figure with one panel for every name among the series, side by side.
+
+    Args:
+        series: What will be drawn.
+        x_label: Name of the horizontal axes.
+        y_label: Name of the vertical axes, shown at the first.
+    """
+    names = list(dict.fromkeys(each.panel for each in series))
+    with matplotlib.rc_context(SETTINGS):
+        figure = Figure(figsize=(1.2 + 4.0 * len(names), 3.9), layout="constrained")
+        axes = figure.subplots(1, len(names), squeeze=False)[0]
+        for name, each in zip(names, axes, strict=True):
+            each.set_title(name)
+            each.set_xlabel(x_label)
+            each.grid(color="0.92")
+            each.set_axisbelow(True)
+        axes[0].set_ylabel(y_label)
+    return figure, dict(zip(names, axes, strict=True))
+
+
+def band(axes: Axes, look: Look, label: str, members: Sequence[Series]) -> None:
+    """Draw the mean of some series over seeds, with a band of one standard deviation to either side.
+
+    Where series end at different positions, the mean is over those that have got that far.
+
+    Args:
+        axes: Where.
+        look: How.
+        label: Name for the legend.
+        members: The series.
+    """
+    positions = sorted({x for each in members for x in each.x})
+    table = np.full((len(members), len(positions)), np.nan)
+    for row, each in enumerate(members):
+        table[row, [positions.index(x) for x in each.x]] = each.y
+    kept = ~np.isnan(table).all(axis=0)
+    xs, table = np.array(positions)[kept], table[:, kept]
+    mean, spread = np.nanmean(table, axis=0), np.nanstd(table, axis=0)
+    axes.plot(xs, mean, color=look.colour, linestyle=look.dash, linewidth=1.8, label=label)
+    axes.fill_between(xs, mean - spread, mean + spread, color=look.colour, alpha=0.15, linewidth=0)
+
+
+def legend(figure: Figure, axes: Axes) -> None:
+    """Put the legend of one panel, which stands for all, to the right of the figure.
+
+    Args:
+        figure: The figure.
+        axes: A panel in which everything is drawn.
+    """
+    with matplotlib.rc_context(SETTINGS):
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", handlelength=3.2)
+
+
+def save(figure: Figure, series: Sequence[Series], path: Path, x_name: str, y_name: str) -> None:
+    """Write a figure as SVG and PNG, and its numbers as CSV with one line a point.
+
+    Args:
+        figure: The figure.
+        series: Its numbers.
+        path: Where to, without a suffix.
+        x_name: Name of the column with horizontal positions.
+        y_name: Name of the column with vertical positions.
+    """
+    with matplotlib.rc_context(SETTINGS):
+        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+        figure.savefig(path.with_suffix(".png"))
+    with open(path.with_suffix(".csv"), "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["panel", "label", "seed", x_name, y_name])
+        writer.writerows((each.panel, each.label, each.seed, x, y) for each in series for x, y in zip(each.x, each.y, strict=True))
