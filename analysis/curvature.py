@@ -25,7 +25,7 @@ from tca.nets import LeakyRNN
 __all__ = ["Curvature", "Eigenvalue", "Trace", "Trials", "curvature", "hessian_of"]
 
 AUTO_DENSE = 100  # parameters up to which writing the matrix out costs no more products than Lanczos and probes do
-TENSORS_A_STEP = 24  # tensors of (B, N) that a kept graph and a product hold for every step, measured
+TENSORS_A_STEP = 36  # the most (B, N) tensors that a kept graph and a product were seen to hold for every step
 
 
 class Trials(Protocol):
@@ -144,7 +144,7 @@ def curvature(
     probes: int = 32,
     l2: float = 0.0,
     chunk: int | None = None,
-    memory: float = 1024.0,
+    memory: float = 2048.0,
     dtype: torch.dtype | None = torch.float64,
     seed: int = 0,
 ) -> Curvature:
@@ -166,13 +166,14 @@ def curvature(
             up to 100 parameters and Lanczos for more.
         tolerance: Residual to reach, relative to the largest modulus of the spectrum, default 1e-6. Eigenvalues are
             right to this fraction of the largest modulus, and isolated ones to about its square.
-        products: Most Hessian-vector products spent on the eigenvalues, default 2000.
+        products: Hessian-vector products after which to stop looking for eigenvalues, default 2000: for the two ends
+            together with Lanczos, for each with PyHessian. What has been found by then is returned, not converged.
         probes: Probes of the trace, default 32; 0 for no trace. The dense engine knows the trace without.
         l2: Coefficient c of an L2 penalty ``c/2 |theta|^2`` to include, default 0; it adds c to every eigenvalue.
         chunk: Trials differentiated together; ``None`` (default) for as many as fit into ``memory``. Chunks add up to
             the same Hessian, but for round-off. With more than one, graphs are rebuilt for every product, at 1.5 times
             the cost.
-        memory: Memory for graphs in MB, default 1024; an estimate.
+        memory: Memory for graphs in MB, default 2048; an estimate.
         dtype: Type in which derivatives are computed, default ``torch.float64`` whatever the network's type; ``None``
             for the network's own. In float32 the Hessian itself is only right to about 1e-6 of its largest eigenvalue.
         seed: Seed of starting vectors and probes.
@@ -236,7 +237,7 @@ def hessian_of(
     *,
     l2: float = 0.0,
     chunk: int | None = None,
-    memory: float = 1024.0,
+    memory: float = 2048.0,
     dtype: torch.dtype | None = torch.float64,
 ) -> tuple[Hessian, Parameters, Batch]:
     """Return the Hessian of the loss as an operator, the parameters that it acts on, and the trials as one batch.
@@ -247,7 +248,7 @@ def hessian_of(
         parameters: Name of a parameter, several names, or ``"all"``; default the recurrent weights.
         l2: Coefficient of an L2 penalty, default 0.
         chunk: Trials differentiated together; ``None`` (default) for as many as fit into ``memory``.
-        memory: Memory for graphs in MB, default 1024.
+        memory: Memory for graphs in MB, default 2048.
         dtype: Type in which derivatives are computed, default ``torch.float64``; ``None`` for the network's own.
 
     Raises:

@@ -44,8 +44,7 @@ def reverse(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
     later: Tensor | None = None
     for steps in tape.windows():
         filtered = read(steps)
-        eligibility.filter_(tape, filtered, steps, later)
-        later = filtered[0].clone()
+        later = eligibility.filter_(tape, filtered, steps, later)
         if steps.start > 0:
             tape.drive_(filtered, steps)
         for link in tape.links:

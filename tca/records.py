@@ -31,7 +31,7 @@ from tca.rule import Learner
 from tca.run import Run
 from tca.versions import commit, versions
 
-__all__ = ["Record", "RecordError", "finished", "read", "require_same"]
+__all__ = ["Record", "RecordError", "explained", "finished", "read", "require_same", "write_whole"]
 
 Sizes = dict[str, Any]
 
@@ -66,7 +66,7 @@ class Record:
     def __enter__(self) -> Record:
         """Take hold of the folder and find where to go on."""
         if self.folder is not None:
-            with _explained(self.folder):
+            with explained(self.folder):
                 self.folder.mkdir(parents=True, exist_ok=True)
                 self._lock = _locked(self.folder)
                 try:
@@ -87,7 +87,7 @@ class Record:
         description = folder / "run.json"
         if not description.exists():
             values = {"run": self.run.to_json(), **self.sizes, "versions": versions(), "commit": commit()}
-            _replace(description, json.dumps(values, indent=2).encode())
+            write_whole(description, json.dumps(values, indent=2).encode())
         require_same(folder, self.run)
         if (folder / "checkpoint").exists():
             try:
@@ -96,7 +96,7 @@ class Record:
                 raise RecordError(f"cannot resume from {folder / 'checkpoint'}: {error}") from error
         reached = -1 if self.checkpoint is None else int(self.checkpoint["step"])
         self.metrics = [each for each in _metrics(folder) if each.step <= reached]
-        _replace(folder / "metrics.jsonl", b"".join(map(_line, self.metrics)))
+        write_whole(folder / "metrics.jsonl", b"".join(map(_line, self.metrics)))
 
     def add(self, metrics: Metrics) -> None:
         """Append a measurement.
@@ -110,7 +110,7 @@ class Record:
         self.metrics.append(metrics)
         if self.folder is None:
             return
-        with _explained(self.folder), open(self.folder / "metrics.jsonl", "ab", buffering=0) as file:
+        with explained(self.folder), open(self.folder / "metrics.jsonl", "ab", buffering=0) as file:
             before = os.fstat(file.fileno()).st_size
             try:
                 _write_all(file, _line(metrics))
@@ -128,8 +128,8 @@ class Record:
             RecordError: The folder cannot be written; then the checkpoint before is still there.
         """
         if self.folder is not None:
-            with _explained(self.folder):
-                _replace(self.folder / "checkpoint", pack(state))
+            with explained(self.folder):
+                write_whole(self.folder / "checkpoint", pack(state))
 
     def finish(self, result: Result) -> None:
         """Write what the run has led to and drop the checkpoint.
@@ -148,11 +148,11 @@ class Record:
             "reason": result.reason,
             "last": result.last.to_json(),
         }
-        with _explained(self.folder):
-            _replace(self.folder / "weights.safetensors", _plain_tensors(result.net.state_dict()))
+        with explained(self.folder):
+            write_whole(self.folder / "weights.safetensors", _plain_tensors(result.net.state_dict()))
             if state := result.learner.state_dict():
-                _replace(self.folder / "learner.safetensors", _plain_tensors(state))
-            _replace(self.folder / "result.json", json.dumps(values, indent=2).encode())
+                write_whole(self.folder / "learner.safetensors", _plain_tensors(state))
+            write_whole(self.folder / "result.json", json.dumps(values, indent=2).encode())
             (self.folder / "checkpoint").unlink(missing_ok=True)
 
 
@@ -222,7 +222,12 @@ def read(folder: str | Path, device: str = "cpu") -> Result:
 
 
 @contextlib.contextmanager
-def _explained(folder: Path) -> Iterator[None]:
+def explained(folder: Path) -> Iterator[None]:
+    """Turn the system's errors within into `RecordError`.
+
+    Args:
+        folder: What is written to.
+    """
     try:
         yield
     except OSError as error:
@@ -247,8 +252,13 @@ def _locked(folder: Path) -> IO[bytes]:
     return lock
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that it is either the old or the new one, whole, whatever happens."""
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is either the old or the new one, whole, whatever happens.
+
+    Args:
+        path: The file.
+        content: What it shall hold.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with open(temporary, "wb", buffering=0) as file:

@@ -186,7 +186,7 @@ class Learner:
 
     @torch.no_grad()
     def sync_(self) -> None:
-        """Let a signal that learns follow what the optimizer has done since the last call, as ``backward`` does first."""
+        """Let a signal that learns follow what the optimizer did since the last call; ``backward`` calls it."""
         self.rule.signal.sync_(self.net.w_out, self.buffers)
 
     def stream(self, trials: int, steps: int | None = None) -> Stream:

@@ -224,8 +224,8 @@ class Run:
     task: str
     rule: str | Rule = "bptt"
     task_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    net: Leaky = Leaky()
-    optimizer: Optimizer = Optimizer()
+    net: Leaky = field(default_factory=Leaky)
+    optimizer: Optimizer = field(default_factory=Optimizer)
     batch_size: int = 64
     steps: int = 1000
     stop_loss: float | None = None
@@ -233,7 +233,7 @@ class Run:
     n_train: int = 500
     n_test: int = 500
     evaluate_every: int = 50
-    seeds: Seeds = Seeds()
+    seeds: Seeds = field(default_factory=Seeds)
     device: str = "cpu"
     dtype: Literal["float32", "float64"] = "float32"
 

@@ -127,7 +127,10 @@ class Stream:
             gain=gain if net.form.slope_at_emission else gain * net.activation.slope(activity),
             slope=self.slope,
             slope_before=slope_before,
+            constant_gain=gain,
             recurrent=hidden[1].effective(),
+            recurrent_mask=net.mask_rec,
+            types=net.types,
             to_go=None if self.steps is None else self.steps - self.time,
         )
 

@@ -29,6 +29,7 @@ from torch import Tensor
 
 from tca.activations import Activation
 from tca.connections import Initial, Link
+from tca.estimates import TypeMeans
 
 __all__ = ["Moment", "Tape"]
 
@@ -47,7 +48,10 @@ class Moment:
         gain: ``ds_t/du_t``.
         slope: ``dz_t/ds_t``.
         slope_before: ``dz_{t-1}/ds_{t-1}``.
+        constant_gain: The part of the gain that is the same at every step.
         recurrent: Recurrent weights W, shape ``(N, N)``.
+        recurrent_mask: Which recurrent synapses exist, shape ``(N, N)``; ``None`` if all do.
+        types: Type of every cell, shape ``(N,)``.
         to_go: Number of steps that follow this one; ``None`` where the end of the trial is not known.
     """
 
@@ -56,12 +60,19 @@ class Moment:
     gain: Tensor
     slope: Tensor
     slope_before: Tensor
+    constant_gain: Tensor
     recurrent: Tensor
+    recurrent_mask: Tensor | None
+    types: Tensor
     to_go: int | None = None
 
     def diagonal(self) -> Tensor:
         """Return ``diag J_t = leak + gain_t W_ii slope_{t-1}``."""
         return self.leak + self.gain * self.recurrent.diagonal() * self.slope_before
+
+    def type_means(self) -> TypeMeans:
+        """Return the mean recurrent weight of every pair of cell types."""
+        return TypeMeans.of(self.recurrent, self.types)
 
     def transmission(self) -> Tensor:
         """Return ``J_t - leak = diag(gain_t) W diag(slope_{t-1})``, broadcastable to ``(B, N, N)``."""
@@ -83,6 +94,8 @@ class Tape:
         gain: Constant part of the gain, a number or ``(N,)``.
         links: Connections into the population and what they carried.
         recurrent: Recurrent weights W, shape ``(N, N)``.
+        recurrent_mask: Which recurrent synapses exist, shape ``(N, N)``; ``None`` if all do.
+        types: Type of every cell, shape ``(N,)``.
         readout: Readout weights, shape ``(O, N)``.
         readout_links: Connections into the outputs and what they carried: the weights, then the bias.
         readout_leak: Leak per step of the filter of the readout, 0 without one.
@@ -100,6 +113,8 @@ class Tape:
     gain: Tensor | float
     links: tuple[Link, ...]
     recurrent: Tensor
+    recurrent_mask: Tensor | None
+    types: Tensor
     readout: Tensor
     readout_links: tuple[Link, ...]
     readout_leak: float
@@ -199,14 +214,17 @@ class Tape:
         before, now = self._activities[t - 1], self._activities[t]
         self._return_(before, now, into, later, torch.matmul, self.transmission, self._scratch)
 
-    def transmit_all_(self, into: Tensor, later: Tensor) -> None:
-        """Add ``(J_t - leak)^T later_t`` to ``into_{t-1}`` in place for all steps at once.
+    def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
+        """Add ``(J_t - leak)^T later_t`` to ``into_{t-1}`` in place for many steps at once.
 
         Args:
-            into: State signals of the steps 0 to T - 1, shape ``(T, B, N)``.
-            later: State signals of the steps 1 to T, shape ``(T, B, N)``; not changed.
+            into: State signals of the steps before those of ``later``, shape ``(C, B, N)``.
+            later: State signals of C consecutive steps, shape ``(C, B, N)``; not changed.
+            first: The first step of ``later``, default 1.
         """
-        before, now, scratch = self.activity[:-1], self.activity[1:], (torch.empty_like(later), torch.empty_like(later))
+        steps = slice(first, first + len(later))
+        before, now = self.activity[steps.start - 1 : steps.stop - 1], self.activity[steps]
+        scratch = torch.empty_like(later), torch.empty_like(later)
         self._return_(before, now, into, later, torch.matmul, self.transmission, scratch)
 
     def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
@@ -262,7 +280,10 @@ class Tape:
             gain=tensor(self.gain) if emits else tensor(self.gain) * slope(t),
             slope=slope(t) if emits else like.new_ones(1),
             slope_before=slope(t - 1) if emits else like.new_ones(1),
+            constant_gain=tensor(self.gain),
             recurrent=self.recurrent,
+            recurrent_mask=self.recurrent_mask,
+            types=self.types,
             to_go=self.steps - t,
         )
 
@@ -270,6 +291,11 @@ class Tape:
     def transmission(self) -> Tensor:
         """Recurrent weights times the constant part of the gain, shape ``(N, N)``."""
         return self.recurrent * (self.gain if isinstance(self.gain, float) else self.gain.unsqueeze(-1))
+
+    @cached_property
+    def type_means(self) -> TypeMeans:
+        """Mean recurrent weight of every pair of cell types."""
+        return TypeMeans.of(self.recurrent, self.types)
 
     @cached_property
     def _own_transmission(self) -> Tensor:

@@ -145,8 +145,11 @@ CASES = [
     Case("B-tanh", form="B", leak=0.7, loss="cross_entropy", seed=5, sizes=(2, 5, 3)),
     Case("B-relu-masked", form="B", activation="relu", leak=SLOW_AND_FAST, loss="logistic", seed=6,
          options={"mask_in": mask(4, 6, 3), "mask_rec": mask(5, 6, 6), "mask_out": mask(6, 2, 6), "autapses": False}),
-    Case("B-softplus-filtered", form="B", activation="softplus", readout_leak=0.6, seed=7, options={"learn_initial": True}),
+    Case("B-softplus-filtered", form="B", activation="softplus", readout_leak=0.6, seed=7,
+         options={"learn_initial": True}),
     Case("B-rectified", form="B", activation="rectified_tanh", leak=SLOW_AND_FAST, seed=8, convention="euler",
          options={"learn_initial": True}),
     Case("B-linear", form="B", activation="linear", leak=0.5, loss="logistic", seed=9),
+    Case("A-tiny", sizes=(1, 1, 1), steps=1, trials=1, seed=10, options={"learn_initial": True}),
+    Case("B-tiny", form="B", sizes=(1, 1, 1), steps=1, trials=1, seed=11, readout_leak=0.5),
 ]  # fmt: skip

@@ -30,7 +30,7 @@ PROPAGATORS: dict[str, Propagator] = {
 
 
 def jacobians(model: Model, weights: Weights, inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """``J (T, B, N, N)`` and ``gain (T, B, N)``, the derivatives of each step by the state before it and by the bias."""
+    """``J (T, B, N, N)`` and ``gain (T, B, N)``: derivatives of each step by the state before it and by the bias."""
     trail = torch.stack(states(model, weights, inputs)[:-1])
 
     def step(state: Tensor, bias: Tensor, x: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ def _finish(model: Model, weights: Weights, problem: Problem, found: Weights) ->
 
 
 def dense_gradient(model: Model, weights: Weights, problem: Problem, signal: Tensor, propagator: Tensor) -> Weights:
-    """``sum_t L_t . e_t`` with the influence ``e[b, l, i, j]`` of every synapse ij on every cell l, for any propagator."""
+    """``sum_t L_t . e_t``, with ``e[b, l, i, j]`` the influence of synapse ij on cell l, for any propagator."""
     _, gain = jacobians(model, weights, problem.inputs)
     found: Weights = {}
     for name, pre in _presynaptic(model, weights, problem.inputs).items():

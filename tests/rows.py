@@ -1,12 +1,12 @@
 """What every rule, signal and eligibility of the library should be, in the words of the oracle.
 
-The tables here are the other half of ``tca.RULES``, ``tca.signals`` and ``tca.eligibilities``: whatever is missing from them
-makes a test fail.
+The tables here are the other half of ``tca.RULES``, ``tca.signals`` and ``tca.eligibilities``: whatever is missing from
+them makes a test fail.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -39,12 +39,13 @@ def future(horizon: int) -> Answer:
 
 @dataclass(frozen=True)
 class Row:
-    """What a named rule should be: its gradient, whether that is the true one, its horizon and whether it is local."""
+    """What a named rule should be: its gradient, whether that is the true one, horizon, locality, form of its paper."""
 
     answer: Answer
     true_gradient: bool = False
     horizon: int | None = 0
     local: bool = False
+    form: str | None = None
 
 
 ROWS: dict[str, Row] = {
@@ -57,7 +58,7 @@ ROWS: dict[str, Row] = {
     "eprop": Row(surgery(oracle.LEAK_ONLY), local=True),
     "eprop_random": Row(surgery(oracle.LEAK_ONLY, feedback=True), local=True),
     "eprop_adaptive": Row(surgery(oracle.LEAK_ONLY, feedback=True), local=True),
-    "rflo": Row(surgery(oracle.LEAK_ONLY, feedback=True), local=True),
+    "rflo": Row(surgery(oracle.LEAK_ONLY, feedback=True), local=True, form="B"),
     "three_factor": Row(surgery(oracle.NOTHING), local=True),
 }
 SAME_GRADIENT = [{"bptt", "rtrl"}, {"eprop_random", "rflo", "eprop_adaptive"}]
@@ -75,7 +76,7 @@ ELIGIBILITIES: dict[Eligibility, Surgery] = {
 
 @dataclass(frozen=True, eq=False)
 class Arbitrary(Eligibility):
-    """Any propagator ``D (T, B, N, N)``, entry t - 1 for step t: no rule, but the signal made to fit it must be exact."""
+    """Any propagator ``D (T, B, N, N)``, entry t - 1 for step t: no rule, but its own signal must be exact."""
 
     propagator: Tensor
     local = False
@@ -124,6 +125,20 @@ def matrix_of(bound: tca.Learner) -> Tensor:
     return bound.buffers.get("feedback", bound.net.w_out.detach().t())
 
 
+def put(net: torch.nn.Module, values: Mapping[str, Tensor]) -> None:
+    """Replace parameters of a network."""
+    with torch.no_grad():
+        for name, value in values.items():
+            net.get_parameter(name).copy_(value)
+
+
+def changes(case: Case, rule: str | tca.Rule, replaced: Mapping[str, Tensor] | None = None, **options: Any) -> Weights:
+    """Return what a rule gives on a case, with some of the weights replaced."""
+    bound = learner(case, tca.RULES[rule] if isinstance(rule, str) else rule, **options)
+    put(bound.net, replaced or {})
+    return bound.grads(case.batch())[0]
+
+
 @lru_cache(maxsize=512)
 def true_gradient(case: Case) -> Weights:
     """Return the gradient of the whole network by autograd."""
@@ -134,6 +149,11 @@ def relative(found: Tensor, wanted: Tensor) -> float:
     """Return the relative difference of two tensors; where zero is wanted, zero must be found."""
     difference, scale = float((found - wanted).norm()), float(wanted.norm())
     return 0.0 if difference == 0 else difference / scale if scale else float("inf")
+
+
+def cosine(one: Tensor, other: Tensor) -> float:
+    """Return the cosine of the angle between two tensors."""
+    return float((one * other).sum() / (one.norm() * other.norm()))
 
 
 def assert_same(found: Weights, wanted: Weights, tolerance: float = 1e-12) -> None:

@@ -26,6 +26,7 @@ from tests.rows import (
     learner,
     matrix_of,
     propagator_of,
+    put,
     relative,
     signal_of,
     surgery,
@@ -51,7 +52,11 @@ def test_every_part_and_every_rule_has_its_row() -> None:
     assert set(ROWS) == set(tca.RULES)
     assert {type(signal) for signal in SIGNALS} == concrete(tca.signals, Signal)
     assert {type(each) for each in ELIGIBILITIES} == concrete(tca.eligibilities, Eligibility)
-    assert all(rule.summary and rule.reference for rule in tca.RULES.values())
+    for name, rule in tca.RULES.items():
+        assert rule.summary
+        assert rule.reference
+        assert rule.form == ROWS[name].form
+        assert rule == tca.Rule(rule.signal, rule.eligibility), "what is said about a rule does not count"
 
 
 @each_case
@@ -89,7 +94,7 @@ def test_recombination_equals_its_traces(case: Case, signal: Signal, eligibility
 @pytest.mark.parametrize("signal", [each for each in SIGNALS if isinstance(each, InstantSignal)], ids=repr)
 @each_eligibility
 def test_instant_signals_equal_surgery(case: Case, signal: Signal, eligibility: Eligibility) -> None:
-    """A signal without later error is a detached path for each eligibility and a swapped backward pass of the readout."""
+    """A signal without later error is a detached path per eligibility and a swapped backward pass of the readout."""
     bound = learner(case, tca.Rule(signal, eligibility))
     answer = surgery(ELIGIBILITIES[eligibility], feedback=True)
     wanted = answer(case.model(), weights_of(bound.net), case.problem(), matrix_of(bound))
@@ -177,8 +182,9 @@ def test_declared_locality_holds(case: Case, part: str | tca.Rule) -> None:
 def test_permuting_cells_permutes_the_change(case: Case, name: str) -> None:
     """Cells have no names: the same network in another order learns the same."""
     order = torch.randperm(case.sizes[1], generator=torch.Generator().manual_seed(5))
-    axes = {"w_in": (0,), "w_rec": (0, 1), "b": (0,), "w_out": (1,), "s_0": (0,), "feedback": (0,), "readout_seen": (1,),
-            "mask_in": (0,), "mask_rec": (0, 1), "mask_out": (1,)}  # fmt: skip
+    of_cells = {key: (0,) for key in ("w_in", "b", "s_0", "feedback", "mask_in")}
+    axes = of_cells | {key: (1,) for key in ("w_out", "readout_seen", "mask_out")}
+    axes |= {"w_rec": (0, 1), "mask_rec": (0, 1)}
 
     def permuted(values: Any) -> dict[str, Any]:
         moved = {}
@@ -191,9 +197,7 @@ def test_permuting_cells_permutes_the_change(case: Case, name: str) -> None:
     bound = learner(case, tca.RULES[name])
     other_case = replace(case, leak=tuple(case.leaks()[order].tolist()), options=permuted(case.options))
     other = learner(other_case, tca.RULES[name])
-    with torch.no_grad():
-        for key, value in permuted(weights_of(bound.net)).items():
-            other.net.get_parameter(key).copy_(value)
+    put(other.net, permuted(weights_of(bound.net)))
     other.load_state_dict(permuted(bound.state_dict()))
     assert_same(other.grads(case.batch())[0], permuted(bound.grads(case.batch())[0]))
 

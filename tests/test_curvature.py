@@ -1,7 +1,7 @@
 """Curvature against the Hessian written out by other means.
 
-The reference is ``torch.autograd.functional.hessian`` over the oracle's loop, which shares no code with the library, or a
-case that can be worked out by hand.
+The reference is ``torch.autograd.functional.hessian`` over the oracle's loop, which shares no code with the library, or
+a case that can be worked out by hand.
 """
 
 from __future__ import annotations

@@ -55,6 +55,14 @@ def test_definite_and_semidefinite_spectra(name: str, sign: float) -> None:
 
 
 @pytest.mark.parametrize("name", list(ENGINES))
+def test_the_seed_decides_even_where_directions_run_out(name: str) -> None:
+    hessian = quadratic([3.0, 1.0] + [0.0] * 40)
+    one, again, other = (engine(name)(hessian, 1e-6, 2000, seed) for seed in (5, 5, 6))
+    assert torch.equal(one.smallest.vector, again.smallest.vector)
+    assert (name == "dense") == torch.equal(one.smallest.vector, other.smallest.vector)
+
+
+@pytest.mark.parametrize("name", list(ENGINES))
 @pytest.mark.parametrize("count", [1, 2, 3, 20, 21])
 def test_few_parameters(name: str, count: int) -> None:
     values = [3.0, -1.0, *inside(19, 0.5)][:count]

@@ -36,6 +36,8 @@ def test_the_loss_of_a_batch_is_a_weighted_sum_over_steps_and_a_mean_over_trials
     outputs, targets = example("mse", 2, 1.0)
     weights = torch.arange(12.0, dtype=torch.float64).view(4, 3)
     wanted = sum(
-        float(weights[t, b]) * 0.5 * float((outputs[t, b] - targets[t, b]).square().sum()) for t in range(4) for b in range(3)
+        float(weights[t, b]) * 0.5 * float((outputs[t, b] - targets[t, b]).square().sum())
+        for t in range(4)
+        for b in range(3)
     )
     assert float(tca.losses.MSE().mean(outputs, targets, weights)) == pytest.approx(wanted / 3, rel=1e-14)

@@ -64,7 +64,9 @@ def test_the_differentiable_pass_can_be_differentiated_twice(case: Case) -> None
 def test_noise_is_an_input_of_its_own_to_every_cell(case: Case, name: str) -> None:
     """Noise ``xi`` acts as one more input channel per cell with weight one, forward and under every rule."""
     bound, batch = learner(case, tca.RULES[name]), case.batch()
-    noise = 0.3 * torch.randn(case.steps, case.trials, case.sizes[1], dtype=torch.float64, generator=torch.Generator().manual_seed(8))
+    noise = 0.3 * torch.randn(
+        case.steps, case.trials, case.sizes[1], dtype=torch.float64, generator=torch.Generator().manual_seed(8)
+    )
     weights, problem, n_in = weights_of(bound.net), case.problem(), case.sizes[0]
     model = case.model()
     inputs = torch.eye(case.sizes[1], dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Rules online: equal to whole trials with frozen weights, and to a loop over numbers when weights change in a trial."""
+"""Rules online: equal to whole trials with frozen weights, to a loop over numbers when weights change in a trial."""
 
 from __future__ import annotations
 

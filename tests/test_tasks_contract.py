@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from tca.batch import Batch
 from tca.losses import CrossEntropy
 
 NAMES = tasks.list()
+ROOT = Path(__file__).parents[1]
 
 
 @functools.cache
@@ -44,7 +46,7 @@ def test_same_seed_same_bits_and_other_seeds_others(name: str) -> None:
     assert fingerprint(train.batch(), test.batch(), *itertools.islice(again.stream(8, seed=3), 3)) == first
     assert fingerprint(next(iter(again.stream(8, seed=3, start=2)))) == fingerprint(fresh[2]), "a stream can be resumed"
     others = [batch.batch() for batch in again.split(20, 20, seed=4)] + [train.subset(20).batch()]
-    others += [next(iter(task.stream(20, seed=seed))) for seed in (3, 4)]
+    others += [next(iter(task.stream(8, seed=seed))) for seed in (3, 4)]
     assert len({fingerprint(batch) for batch in others}) == len(others)
     for numbers in (train.batch().inputs, train.batch().weights):
         assert numbers.dtype == torch.float32
@@ -135,10 +137,12 @@ def test_bits_agree_between_processes_and_nothing_is_printed() -> None:
     code = (
         "import hashlib, tasks\n"
         "from tests.test_tasks_contract import fingerprint\n"
-        f"print({{name: fingerprint(tasks.make(name).split(5, 25, seed=1)[1].batch()) for name in {names[::-1]!r}}})"
+        f"print({{name: fingerprint(tasks.make(name).split(5, 25, seed=1)[1].batch()) for name in {names[::-1]!r}}})\n"
+        "try: tasks.make('Bandit-v0', timing={})  # the environment logs a line about timing\n"
+        "except ValueError: pass"
     )
     command = [sys.executable, "-W", "error", "-c", code]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert (result.returncode, result.stderr) == (0, "")
     assert eval(result.stdout) == here
 
@@ -148,7 +152,9 @@ def test_importing_tasks_loads_no_third_party_task_library() -> None:
         "import sys, tasks; tasks.list(); tasks.make('delayed_xor').split(2, 2, 0)\n"
         "print(sorted({'neurogym', 'gymnasium', 'sklearn', 'matplotlib', 'scipy', 'loguru'} & set(sys.modules)))"
     )
-    result = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     assert (result.stdout.strip(), result.stderr) == ("[]", "")
 
 
@@ -163,11 +169,13 @@ def test_global_generators_are_left_alone() -> None:
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
 
 
-def test_train_and_test_share_no_trial() -> None:
-    for name in sorted(tasks.NATIVE):
-        train, test = (part.batch() for part in tasks.make(name).split(300, 300, seed=0))
-        seen = {train.inputs[:, trial].contiguous().numpy().tobytes() for trial in range(300)}
-        assert not seen & {test.inputs[:, trial].contiguous().numpy().tobytes() for trial in range(300)}
+@pytest.mark.parametrize("name", sorted({*tasks.NATIVE} - {"sequential_digits"}))
+def test_sets_and_stream_share_no_trial(name: str) -> None:
+    task = tasks.make(name)
+    batches = [part.batch() for part in task.split(200, 200, seed=0)]
+    batches += itertools.islice(task.stream(200, seed=0), 3)
+    seen = {numbers.numpy().tobytes().rstrip(b"\0") for batch in batches for numbers in batch.inputs.unbind(1)}
+    assert len(seen) == 1000
 
 
 def test_default_dtype_does_not_change_the_bits() -> None:

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -17,7 +18,16 @@ __all__ = ["Look", "Series", "band", "legend", "looks", "panels", "save"]
 # Okabe and Ito (2008), Color Universal Design: told apart with every kind of colour vision. Dashes and markers say the
 # same once more for print without colour.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-DASHES = ("solid", (0, (5, 1.5)), (0, (1.5, 1)), (0, (5, 1.5, 1.5, 1.5)), (0, (9, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 2)))
+Dash = str | tuple[int, tuple[float, ...]]
+DASHES: tuple[Dash, ...] = (
+    "solid",
+    (0, (5, 1.5)),
+    (0, (1.5, 1)),
+    (0, (5, 1.5, 1.5, 1.5)),
+    (0, (9, 2)),
+    (0, (3, 1, 1, 1, 1, 1)),
+    (0, (1, 2)),
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 SETTINGS = {
     "axes.spines.right": False,
@@ -55,7 +65,7 @@ class Look:
     """How a label is drawn, everywhere."""
 
     colour: str
-    dash: str | tuple[int, tuple[float, ...]]
+    dash: Dash
     marker: str
 
 
@@ -73,18 +83,19 @@ def looks(series: Sequence[Series]) -> dict[str, Look]:
     return {label: cycle[place % len(cycle)] for place, label in enumerate(labels)}
 
 
-def panels(series: Sequence[Series], x_label: str, y_label: str) -> tuple[Figure, dict[str, Axes]]:
+def panels(series: Sequence[Series], x_label: str, y_label: str, shared: bool = True) -> tuple[Figure, dict[str, Axes]]:
     """Return a figure with one panel for every name among the series, side by side.
 
     Args:
         series: What will be drawn.
         x_label: Name of the horizontal axes.
         y_label: Name of the vertical axes, shown at the first.
+        shared: Whether all panels have the same vertical axis, default yes.
     """
     names = list(dict.fromkeys(each.panel for each in series))
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(1.2 + 4.0 * len(names), 3.9), layout="constrained")
-        axes = figure.subplots(1, len(names), squeeze=False)[0]
+        axes = figure.subplots(1, len(names), squeeze=False, sharey=shared)[0]
         for name, each in zip(names, axes, strict=True):
             each.set_title(name)
             each.set_xlabel(x_label)
@@ -110,21 +121,30 @@ def band(axes: Axes, look: Look, label: str, members: Sequence[Series]) -> None:
     for row, each in enumerate(members):
         table[row, [positions.index(x) for x in each.x]] = each.y
     kept = ~np.isnan(table).all(axis=0)
-    xs, table = np.array(positions)[kept], table[:, kept]
-    mean, spread = np.nanmean(table, axis=0), np.nanstd(table, axis=0)
+    xs = [x for x, keep in zip(positions, kept, strict=True) if keep]
+    mean, spread = np.nanmean(table[:, kept], axis=0), _deviation(table[:, kept])
     axes.plot(xs, mean, color=look.colour, linestyle=look.dash, linewidth=1.8, label=label)
-    axes.fill_between(xs, mean - spread, mean + spread, color=look.colour, alpha=0.15, linewidth=0)
+    axes.fill_between(xs, mean - spread, mean + spread, color=look.colour, alpha=0.12, linewidth=0)
 
 
-def legend(figure: Figure, axes: Axes) -> None:
-    """Put the legend of one panel, which stands for all, to the right of the figure.
+def _deviation(table: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the standard deviation of the population that each column was drawn from; 0 for a single number."""
+    counts = np.maximum(1, (~np.isnan(table)).sum(axis=0))
+    return np.nanstd(table, axis=0) * np.sqrt(counts / np.maximum(1, counts - 1))
+
+
+def legend(figure: Figure) -> None:
+    """Put one legend for all panels to the right of the figure.
 
     Args:
-        figure: The figure.
-        axes: A panel in which everything is drawn.
+        figure: The figure, with everything drawn.
     """
+    entries: dict[Any, Any] = {}
+    for axes in figure.axes:
+        handles, labels = axes.get_legend_handles_labels()
+        entries.update(zip(labels, handles, strict=True))
     with matplotlib.rc_context(SETTINGS):
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", handlelength=3.2)
+        figure.legend(entries.values(), entries.keys(), loc="outside right upper", handlelength=3.2)
 
 
 def save(figure: Figure, series: Sequence[Series], path: Path, x_name: str, y_name: str) -> None:
@@ -143,4 +163,6 @@ def save(figure: Figure, series: Sequence[Series], path: Path, x_name: str, y_na
     with open(path.with_suffix(".csv"), "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["panel", "label", "seed", x_name, y_name])
-        writer.writerows((each.panel, each.label, each.seed, x, y) for each in series for x, y in zip(each.x, each.y, strict=True))
+        writer.writerows(
+            (each.panel, each.label, each.seed, x, y) for each in series for x, y in zip(each.x, each.y, strict=True)
+        )

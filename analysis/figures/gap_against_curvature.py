@@ -21,7 +21,7 @@ def gap_against_curvature(series: Sequence[Series]) -> Figure:
     >>> figure.axes[0].collections[0].get_offsets().tolist()
     [[3.0, 0.1], [4.0, 0.2]]
     """
-    figure, axes = panels(series, "largest eigenvalue of the Hessian", "test loss - training loss")
+    figure, axes = panels(series, "largest eigenvalue of the Hessian", "test loss − training loss", shared=False)
     for name, each in axes.items():
         each.axhline(0.0, color="0.45", linestyle=":", linewidth=1.0)
         for label, look in looks(series).items():
@@ -31,5 +31,5 @@ def gap_against_curvature(series: Sequence[Series]) -> Figure:
         positive = [x for one in series if one.panel == name for x in one.x if x == x]
         if positive and min(positive) > 0:
             each.set_xscale("log")
-    legend(figure, next(iter(axes.values())))
+    legend(figure)
     return figure

@@ -11,7 +11,9 @@ from analysis.figures.drawing import Series, band, legend, looks, panels
 __all__ = ["learning_curves"]
 
 
-def learning_curves(series: Sequence[Series], measure: str = "accuracy", chance: Mapping[str, float] | None = None) -> Figure:
+def learning_curves(
+    series: Sequence[Series], measure: str = "accuracy", chance: Mapping[str, float] | None = None
+) -> Figure:
     """Return test performance against updates: the mean over seeds with a band of one standard deviation.
 
     Args:
@@ -21,8 +23,8 @@ def learning_curves(series: Sequence[Series], measure: str = "accuracy", chance:
             none.
 
     >>> figure = learning_curves([Series("xor", "bptt", 0, [0, 10], [0.5, 1.0])], chance={"xor": 0.5})
-    >>> [line.get_ydata().tolist() for line in figure.axes[0].lines][0]
-    [0.5, 1.0]
+    >>> figure.axes[0].lines[0].get_ydata()
+    array([0.5, 1. ])
     """
     figure, axes = panels(series, "updates", f"test {measure}")
     for name, each in axes.items():
@@ -34,7 +36,5 @@ def learning_curves(series: Sequence[Series], measure: str = "accuracy", chance:
             each.axhline(chance[name], color="0.45", linestyle=":", linewidth=1.0)
             each.annotate("chance", (1, chance[name]), xycoords=("axes fraction", "data"), ha="right", va="bottom",
                           fontsize="small", color="0.35")  # fmt: skip
-        if measure == "accuracy":
-            each.set_ylim(-0.02, 1.03)
-    legend(figure, next(iter(axes.values())))
+    legend(figure)
     return figure

@@ -32,6 +32,7 @@ class Eligibility(abc.ABC):
         """Whether the trace of a synapse depends on its own two cells alone, that is whether ``D`` is diagonal."""
 
     remembers: ClassVar[bool] = True  # whether D differs from zero at all
+    shared: ClassVar[bool] = True  # whether one D serves all synapses, or else each postsynaptic cell has its own
 
     @property
     @abc.abstractmethod
@@ -59,19 +60,23 @@ class Eligibility(abc.ABC):
             trials: Number of trials B.
         """
 
-    def filter_(self, tape: Tape, signal: Tensor, steps: slice, later: Tensor | None) -> None:
+    def filter_(self, tape: Tape, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
         """Turn ``L_t`` into ``nu_t = L_t + D_{t+1}^T nu_{t+1}`` in place, from the last step of a window to its first.
+
+        Returns what the window before this one must be given as ``later``.
 
         Args:
             tape: The forward pass.
             signal: State signal of these steps, shape ``(C, B, N)``.
             steps: The steps, counted from the initial state.
-            later: The filtered signal of the step after the window, shape ``(B, N)``; ``None`` at the end of the trial.
+            later: What came back from the window after this one: the filtered signal of its first step, shape
+                ``(B, N)``; ``None`` at the end of the trial.
         """
         if not self.remembers:
-            return
+            return signal[0]
         entries = signal.unbind(0)
         if later is not None:
             self.fade_(tape, steps.stop, entries[-1], later)
         for index in range(len(entries) - 2, -1, -1):
             self.fade_(tape, steps.start + index + 1, entries[index], entries[index + 1])
+        return entries[0].clone()

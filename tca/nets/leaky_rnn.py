@@ -15,7 +15,7 @@ from tca.activations import ACTIVATIONS
 from tca.connections import Bias, Connection, Dense, Initial, Link
 from tca.names import lookup
 from tca.nets.forms import FORMS
-from tca.nets.options import check_mask, check_size, leak_and_gain
+from tca.nets.options import check_mask, check_signs, check_size, check_types, leak_and_gain, with_signs
 from tca.tape import Tape
 from tca.workspace import Workspace
 
@@ -52,13 +52,18 @@ class LeakyRNN(nn.Module):
         mask_in: Which input synapses exist, (N, I); ``None`` (default) for all.
         mask_rec: Which recurrent synapses exist, (N, N); ``None`` (default) for all.
         mask_out: Which readout synapses exist, (O, N); ``None`` (default) for all.
+        types: Type of every cell, for the rules that know cells by their type: N whole numbers, or fractions that add
+            up to one such as ``(0.8, 0.2)``, the first cells being of type 0; ``None`` (default) for one type.
+        dale: Sign of the recurrent synapses that the cells of each type make, such as ``(1, -1)``, 0 for both; ``None``
+            (default) for both everywhere. ``project_`` sets weights of the wrong sign to zero. They are drawn such that
+            what excites a cell and what inhibits it cancel in the mean.
         gain_rec: The factor g of the recurrent weights, default 1.
         seed: Seed of the weights and of the private noise, default 0.
         device: Where the network lives, default the CPU.
         dtype: Its floating-point type, default ``torch.float32``.
 
     Raises:
-        ValueError: A size, time constant, mask or name is not allowed.
+        ValueError: A size, time constant, mask, type, sign or name is not allowed.
 
     Papers: form A is the rate version of Bellec et al. (2020), Nature Communications 11:3625; form B that of Murray
         (2019),
@@ -73,6 +78,8 @@ class LeakyRNN(nn.Module):
     mask_rec: Tensor | None
     mask_out: Tensor | None
     noise_state: Tensor | None
+    types: Tensor
+    signs: Tensor | None
 
     def __init__(
         self,
@@ -92,6 +99,8 @@ class LeakyRNN(nn.Module):
         mask_in: Tensor | None = None,
         mask_rec: Tensor | None = None,
         mask_out: Tensor | None = None,
+        types: Sequence[float] | Tensor | None = None,
+        dale: Sequence[int] | None = None,
         gain_rec: float = 1.0,
         seed: int = 0,
         device: torch.device | str | None = None,
@@ -116,6 +125,9 @@ class LeakyRNN(nn.Module):
             0.0 if readout_tau is None else float(leak_and_gain("readout_tau", readout_tau, dt, leak, 1)[0])
         )
 
+        self.register_buffer("types", check_types(types, n_rec))
+        self.register_buffer("signs", check_signs(dale, self.types))
+
         generator = torch.Generator().manual_seed(seed)
         recurrent_mask = check_mask("mask_rec", mask_rec, (n_rec, n_rec))
         if not autapses:
@@ -131,6 +143,8 @@ class LeakyRNN(nn.Module):
         self.w_out = self._draw(
             "out", (n_out, n_rec), 1 / math.sqrt(n_rec), check_mask("mask_out", mask_out, (n_out, n_rec)), generator
         )
+        if self.signs is not None:
+            self.w_rec.data = with_signs(self.w_rec.data, self.signs)
         self.b, self.b_out = nn.Parameter(torch.zeros(n_rec)), nn.Parameter(torch.zeros(n_out))
         self.s_0 = nn.Parameter(torch.zeros(n_rec)) if learn_initial else None
         self.register_buffer("noise_state", torch.Generator().manual_seed(seed + 1).get_state() if noise else None)
@@ -232,6 +246,8 @@ class LeakyRNN(nn.Module):
                 *(Link(each, zero) for each in initial),
             ),
             recurrent=recurrent,
+            recurrent_mask=self.mask_rec,
+            types=self.types,
             readout=readout,
             readout_links=(Link(w_out, rate[1:]), Link(b_out, one)),
             readout_leak=self.readout_leak,
@@ -259,7 +275,9 @@ class LeakyRNN(nn.Module):
 
     @torch.no_grad()
     def project_(self) -> None:
-        """Put the parameters back where they are allowed to be: missing synapses at zero."""
+        """Put the parameters back where they are allowed to be: missing synapses and wrong signs at zero."""
+        if self.signs is not None:
+            self.w_rec.copy_(torch.where(self.w_rec * self.signs < 0, 0.0, self.w_rec))
         for name, mask in self._masks().items():
             if mask is not None:
                 self.get_parameter(name).mul_(mask)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tca.names import lookup
 
-__all__ = ["LEAKS", "check_mask", "check_size", "leak_and_gain"]
+__all__ = ["LEAKS", "check_mask", "check_signs", "check_size", "check_types", "leak_and_gain", "with_signs"]
 
 LEAKS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
     "exponential": lambda ratio: (torch.exp(-ratio), -torch.expm1(-ratio)),
@@ -54,6 +54,50 @@ def check_mask(name: str, mask: Tensor | None, shape: tuple[int, int]) -> Tensor
     return mask
 
 
+def check_types(types: Sequence[float] | Tensor | None, cells: int) -> Tensor:
+    """Return the type of every cell, counted from zero.
+
+    Args:
+        types: Whole numbers, one for each cell; or fractions that add up to one, of which the first is that of type 0,
+            whose cells come first; ``None`` for one type.
+        cells: Number of cells.
+
+    Raises:
+        ValueError: Neither the one nor the other.
+
+    >>> check_types((0.8, 0.2), 5).tolist()
+    [0, 0, 0, 0, 1]
+    """
+    given = torch.as_tensor([0] * cells if types is None else types)
+    if not given.is_floating_point() and tuple(given.shape) == (cells,) and (given >= 0).all():
+        return given.to(torch.int64)
+    if given.is_floating_point() and given.ndim == 1 and (given >= 0).all() and abs(float(given.sum()) - 1) < 1e-6:
+        ends = (given.double().cumsum(0) * cells).round().to(torch.int64)
+        return torch.searchsorted(ends, torch.arange(cells), right=True)
+    raise ValueError(
+        f"types must be {cells} whole numbers, one for each cell and none negative, or fractions that add up to one, "
+        f"got {types!r}"
+    )
+
+
+def check_signs(dale: Sequence[int] | None, types: Tensor) -> Tensor | None:
+    """Return the sign of the synapses that each cell makes, in float64; zero if it may make both.
+
+    Args:
+        dale: The sign of each type, -1, 0 or +1; ``None`` if every cell may make both.
+        types: Type of every cell, shape ``(N,)``.
+
+    Raises:
+        ValueError: Another value, or another number of them than there are types.
+    """
+    if dale is None:
+        return None
+    kinds = int(types.max()) + 1
+    if len(dale) != kinds or any(sign not in (-1, 0, 1) for sign in dale):
+        raise ValueError(f"dale must hold one sign for each of the {kinds} types, each -1, 0 or 1, got {dale!r}")
+    return torch.tensor(dale, dtype=torch.float64)[types]
+
+
 def leak_and_gain(
     name: str, tau: float | Sequence[float] | Tensor, dt: float, convention: str, cells: int
 ) -> tuple[Tensor | float, Tensor | float]:
@@ -88,3 +132,22 @@ def leak_and_gain(
         )
     leak, gain = convert(dt / times)
     return (leak.item(), gain.item()) if single else (leak, gain)
+
+
+def with_signs(weight: Tensor, signs: Tensor) -> Tensor:
+    """Return recurrent weights with the signs of their presynaptic cells, excitation and inhibition in balance.
+
+    Excitatory synapses are scaled by ``sqrt(n_inhibitory / n_excitatory)`` and inhibitory ones by its inverse: the mean
+    input cancels and the mean square stays.
+
+    Args:
+        weight: Recurrent weights, shape ``(N, N)``.
+        signs: Sign of the synapses that each cell makes, shape ``(N,)``; zero for both.
+
+    >>> with_signs(torch.tensor([[-2.0, 3.0]]), torch.tensor([1.0, -1.0])).tolist()
+    [[2.0, -3.0]]
+    """
+    counts = [int((signs == sign).sum()) for sign in (1, -1)]
+    ratio = math.sqrt(counts[1] / counts[0]) if all(counts) else 1.0
+    scale = torch.where(signs > 0, ratio, 1 / ratio)
+    return torch.where(signs == 0, weight, weight.abs() * signs * scale)

@@ -70,7 +70,9 @@ def run_tests(bug: Bug, folder: Path) -> tuple[str, str]:
         return "SURVIVED", "every test passed"
     if done.returncode == 1 and noticed:
         return "caught", noticed.group(1)
-    return "crashed", " ".join((done.stdout + done.stderr).strip().splitlines()[-3:])
+    lines = (done.stdout + done.stderr).strip().splitlines()
+    complaints = [line for line in lines if line.startswith(("FAILED", "ERROR"))] or lines[-1:]
+    return "crashed", complaints[0][:200] if complaints else f"pytest ended with {done.returncode} and said nothing"
 
 
 def try_bug(bug: Bug) -> Outcome:

@@ -1,0 +1,35 @@
+"""All benchmarks, or the named ones, one after another: ``python -m benchmarks rules curvature tasks``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+BENCHMARKS = {
+    "rules": "what a gradient costs, against the floor and against peers",
+    "curvature": "what a Hessian-vector product and the top eigenvalue cost",
+    "tasks": "trials a second, against neurogym",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Run benchmarks with their defaults; `python -m benchmarks.NAME --help` shows the options of one.",
+        epilog="; ".join(f"{name}: {what}" for name, what in BENCHMARKS.items()),
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHMARKS)} (default: all)")
+    names = parser.parse_args().names or list(BENCHMARKS)
+    for name in names:
+        if name not in BENCHMARKS:
+            parser.error(f"unknown benchmark {name!r}, choose from {', '.join(BENCHMARKS)}")
+    for name in names:
+        print(f"## {name}: {BENCHMARKS[name]}\n", flush=True)
+        sys.argv = [f"benchmarks.{name}"]  # each reads its own options
+        importlib.import_module(f"benchmarks.{name}").main()
+        print(flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Memory that a rule needs beyond weights, gradients and the batch: growth of the resident set in a process of its own.
+
+``python -m benchmarks.memory RULE CELLS STEPS`` prints bytes. Everything counts that the run makes resident: tensors,
+scratch memory of the matrix library, Python objects. Linux only: elsewhere a peak cannot be reset.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+import tca
+from benchmarks.problem import make_problem
+from benchmarks.timing import one_core
+
+__all__ = ["extra_bytes", "measurable"]
+
+STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+ONLINE = "online "
+
+
+def measurable() -> bool:
+    """Return whether this system can tell."""
+    return RESET.exists()
+
+
+def extra_bytes(rule: str, cells: int, steps: int) -> int:
+    """Return what a rule needs beyond weights, gradients and batch, measured in a fresh process.
+
+    Args:
+        rule: Name of a rule, ``"online "`` before it for step after step.
+        cells: Number of cells N.
+        steps: Number of steps T.
+    """
+    command = [sys.executable, "-m", "benchmarks.memory", rule, str(cells), str(steps)]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def _measure(rule: str, cells: int, steps: int) -> int:
+    _run(rule, 8, 3)  # code and libraries are loaded
+    problem = make_problem(cells, steps)
+    net = problem.nets["A"]
+    for parameter in net.parameters():
+        parameter.grad = torch.full_like(parameter, 1.0)  # written, so that it is resident
+    learner = tca.Learner(net, tca.RULES[rule.removeprefix(ONLINE)])
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    RESET.write_text("5")  # the peak starts again from here
+    before = _resident("VmRSS")
+    _learn(learner, problem.batch, rule.startswith(ONLINE))
+    return _resident("VmHWM") - before
+
+
+def _run(rule: str, cells: int, steps: int) -> None:
+    problem = make_problem(cells, steps)
+    learner = tca.Learner(problem.nets["A"], tca.RULES[rule.removeprefix(ONLINE)])
+    _learn(learner, problem.batch, rule.startswith(ONLINE))
+
+
+def _learn(learner: tca.Learner, batch: tca.Batch, online: bool) -> None:
+    if not online:
+        learner.backward(batch)
+        return
+    stream = learner.stream(batch.trials)
+    for inputs, targets, weights in zip(batch.inputs, batch.targets, batch.weights, strict=True):
+        stream.step(inputs, targets, weights, batch.loss)
+
+
+def _resident(what: str) -> int:
+    found = re.search(rf"{what}:\s+(\d+) kB", STATUS.read_text())
+    assert found is not None
+    return 1024 * int(found[1])
+
+
+if __name__ == "__main__":
+    one_core()
+    print(_measure(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

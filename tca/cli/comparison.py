@@ -1,0 +1,133 @@
+"""A comparison as a value: which rules are trained on which tasks, how often, and what is measured of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tasks.checks import not_negative, settle, whole
+from tca.run import Leaky, Optimizer, Run, Seeds, plain
+
+__all__ = ["Comparison"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rules trained on the same trials from the same initial weights, once for every seed.
+
+    With a given seed all rules see the same training and test set in the same order and start from the same weights. A
+    rule whose paper uses the other form of the leaky network is trained in that form, with the same sizes and weights.
+
+    Args:
+        tasks: Names of tasks, see ``tca list``.
+        rules: Names of rules, see ``tca list``.
+        seeds: How many times each rule is trained on each task, default 3.
+        task_options: Options by name of the task, default none.
+        net: The network.
+        optimizer: The optimizer, the same for every rule.
+        batch_size: Trials a batch, default 64.
+        steps: Batches trained on, at most, default 1000.
+        stop_loss: Stop at this training loss, so that curvature is compared at equal loss; default none.
+        fresh: Train on new trials in every batch; default no.
+        n_train: Size of the training set in trials, default 200.
+        n_test: Size of the test set in trials, default 500.
+        evaluate_every: Steps between two measurements, default 50.
+        input_noise: Standard deviation of noise on the inputs of the noisy test, default none.
+        curvature_trials: Trials of the training set over which curvature is taken, at most, default 100.
+        curvature_probes: Random vectors for the trace, default 16.
+        device: Where to train, default cpu.
+        dtype: float32 (default) or float64.
+
+    Raises:
+        ValueError: A name is unknown or a number is not allowed.
+        TypeError: A value is of the wrong type.
+
+    >>> comparison = Comparison(tasks="delayed_xor", rules="bptt,rflo", seeds=2)
+    >>> [(run.rule, run.net.form, run.seeds.net) for run in comparison.runs()]
+    [('bptt', 'A', 0), ('rflo', 'B', 0), ('bptt', 'A', 1), ('rflo', 'B', 1)]
+    """
+
+    tasks: list[str] | str = field(default_factory=lambda: ["delayed_xor"], hash=False)
+    rules: list[str] | str = field(
+        default_factory=lambda: ["bptt", "eprop", "rflo", "eprop_random", "three_factor"], hash=False
+    )
+    seeds: int = 3
+    task_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    net: Leaky = field(default_factory=Leaky)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    batch_size: int = 64
+    steps: int = 1000
+    stop_loss: float | None = None
+    fresh: bool = False
+    n_train: int = 200
+    n_test: int = 500
+    evaluate_every: int = 50
+    input_noise: float | None = None
+    curvature_trials: int = 100
+    curvature_probes: int = 16
+    device: str = "cpu"
+    dtype: Literal["float32", "float64"] = "float32"
+
+    def __post_init__(self) -> None:
+        """Check everything, by making every run."""
+        settle(self, tasks=_names("tasks", self.tasks), rules=_names("rules", self.rules))
+        settle(self, task_options=plain("task_options", self.task_options))
+        whole("seeds", self.seeds, 1)
+        whole("curvature_trials", self.curvature_trials, 1)
+        whole("curvature_probes", self.curvature_probes, 2)
+        if self.input_noise is not None:
+            not_negative("input_noise", self.input_noise)
+        for name in self.task_options:
+            if name not in self.tasks:
+                raise ValueError(f"task_options are given for {name!r}, which is not among the tasks {self.tasks}")
+        self.runs()
+
+    def runs(self) -> list[Run]:
+        """Return every run of the comparison: task by task, seed by seed, rule by rule."""
+        return [self._run(task, rule, seed) for task in self.tasks for seed in range(self.seeds) for rule in self.rules]
+
+    def _run(self, task: str, rule: str, seed: int) -> Run:
+        shared = {name: getattr(self, name) for name in SHARED}
+        run = Run(
+            task, rule, task_options=self.task_options.get(task, {}), seeds=Seeds(seed, seed, seed, seed), **shared
+        )
+        form = run.the_rule.form
+        return run if form is None else dataclasses.replace(run, net=dataclasses.replace(self.net, form=form))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the comparison as numbers, strings, lists and dictionaries; ``tca compare --config`` takes them."""
+        return plain("comparison", dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Comparison:
+        """Return the comparison that ``to_json`` described.
+
+        Args:
+            values: What it returned.
+
+        Raises:
+            ValueError: A key is missing or unknown, or a value is not allowed.
+        """
+        try:
+            return cls(**{**values, "net": Leaky(**values["net"]), "optimizer": Optimizer(**values["optimizer"])})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"this does not describe a comparison: {error}") from error
+
+
+# What every run of a comparison takes over as it is.
+SHARED = tuple(
+    sorted(
+        {each.name for each in dataclasses.fields(Run)}
+        & {each.name for each in dataclasses.fields(Comparison)} - {"seeds", "task_options"}
+    )
+)
+
+
+def _names(what: str, given: list[str] | str) -> list[str]:
+    """Return a list of names, which may have come as one string with commas, each once."""
+    names = given.replace(",", " ").split() if isinstance(given, str) else list(given)
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{what} must hold at least one name, got {given!r}")
+    return list(dict.fromkeys(names))

@@ -1,0 +1,92 @@
+"""The figures of a comparison, from its measurements."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from analysis import figures
+from analysis.figures import Series
+from tca.cli.measured import Measured
+from tca.result import Metrics
+
+__all__ = ["DRAWINGS", "Drawing"]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with its numbers.
+
+    Args:
+        figure: The figure.
+        series: Its numbers.
+        columns: What the numbers are, for the file that holds them.
+        caption: What it shows.
+    """
+
+    figure: Figure
+    series: Sequence[Series]
+    columns: tuple[str, str]
+    caption: str
+
+
+def learning_curves(measured: Sequence[Measured]) -> Drawing:
+    """Draw performance over the test set against updates.
+
+    Args:
+        measured: The runs.
+    """
+    tasks = {one.run.task: one.run.make_task() for one in measured}
+    series = [_course(one, lambda each: each.test_accuracy) for one in measured]
+    measures = " or ".join(sorted({task.measure for task in tasks.values()}))
+    figure = figures.learning_curves(series, measures, {name: task.chance for name, task in tasks.items()})
+    caption = "Performance over the test set as the rules learn. Mean over seeds, band of one standard deviation."
+    return Drawing(figure, series, ("updates", "test_score"), caption)
+
+
+def gap_against_curvature(measured: Sequence[Measured]) -> Drawing:
+    """Draw the generalization gap against curvature.
+
+    Args:
+        measured: The runs.
+    """
+    series = [_series(one, [one.largest], [one.loss_gap]) for one in measured if math.isfinite(one.largest)]
+    caption = (
+        "Generalization gap in loss against the largest eigenvalue of the Hessian of the training loss in the "
+        "recurrent weights at the end of training. One point a run."
+    )
+    return Drawing(figures.gap_against_curvature(series), series, ("largest_eigenvalue", "loss_gap"), caption)
+
+
+def alignment_over_training(measured: Sequence[Measured]) -> Drawing:
+    """Draw the cosine with BPTT against updates.
+
+    Args:
+        measured: The runs.
+    """
+    series = [_course(one, lambda each: each.observed.get("cosine", math.nan)) for one in measured]
+    caption = (
+        "Cosine between each rule's gradient of the recurrent population and that of BPTT, at the same weights and "
+        "trials, as the network learns by the rule. Mean over seeds, band of one standard deviation."
+    )
+    return Drawing(figures.alignment_over_training(series), series, ("updates", "cosine"), caption)
+
+
+DRAWINGS: dict[str, Callable[[Sequence[Measured]], Drawing]] = {
+    "learning_curves": learning_curves,
+    "gap_against_curvature": gap_against_curvature,
+    "alignment_over_training": alignment_over_training,
+}
+
+
+def _course(one: Measured, of: Callable[[Metrics], float]) -> Series:
+    """Return a number in the course of a run, points where it is NaN left out."""
+    points = [(float(each.step), value) for each in one.metrics if math.isfinite(value := of(each))]
+    return _series(one, [x for x, _ in points], [y for _, y in points])
+
+
+def _series(one: Measured, x: list[float], y: list[float]) -> Series:
+    return Series(one.run.task, str(one.run.rule), one.run.seeds.net, x, y)

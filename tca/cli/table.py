@@ -1,0 +1,143 @@
+"""The table of a comparison: one row for every task and rule, mean and standard deviation over seeds."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import statistics
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from tca.cli.measured import Measured
+from tca.result import DIVERGED
+
+__all__ = ["Table", "tabulate"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of numbers.
+
+    Args:
+        heading: What stands above it.
+        meaning: What it holds, in a sentence.
+        of: How it is read from a run.
+        digits: Digits after the point; ``None`` for two significant ones.
+    """
+
+    heading: str
+    meaning: str
+    of: Callable[[Measured], float]
+    digits: int | None = None
+
+
+COLUMNS = (
+    Column("test score", "Accuracy at the decision steps of the test set, or R2 for tasks with real targets.",
+           lambda one: one.test_accuracy, 3),
+    Column("noisy score", "The same with noise on the inputs.", lambda one: one.noisy_accuracy, 3),
+    Column("score gap", "Training minus test score.", lambda one: one.accuracy_gap, 3),
+    Column("train loss", "Loss over the training set.", lambda one: one.train_loss),
+    Column("loss gap", "Test minus training loss.", lambda one: one.loss_gap),
+    Column("largest eig.", "Largest eigenvalue of the Hessian of the training loss in the recurrent weights.",
+           lambda one: one.largest),
+    Column("smallest eig.", "Smallest (most negative) eigenvalue of the same Hessian.", lambda one: one.smallest),
+    Column("trace", "Trace of the same Hessian, estimated.", lambda one: one.trace),
+    Column("cosine", "Cosine between the rule's gradient and that of BPTT on the same weights and trials, recurrent "
+           "population, mean over training.", lambda one: one.cosine, 3),
+    Column("ms/update", "Time of one update: forward pass, rule and optimizer together.",
+           lambda one: one.milliseconds, 2),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Table:
+    """Text in rows and columns, with notes below.
+
+    Args:
+        head: Headings.
+        rows: Cells, row by row.
+        notes: Sentences for below the table.
+        meanings: What each column of numbers holds, by heading.
+    """
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+    meanings: dict[str, str]
+
+    def __str__(self) -> str:
+        """Return the table for a terminal: text to the left, numbers to the right, a blank line between tasks."""
+        widths = [max(map(len, column)) for column in zip(self.head, *self.rows, strict=True)]
+        lines, task = [], ""
+        for row in (self.head, *self.rows):
+            if task and row[0] != task:
+                lines.append("")
+            cells = [cell.ljust(width) if place < 2 else cell.rjust(width)
+                     for place, (cell, width) in enumerate(zip(row, widths, strict=True))]  # fmt: skip
+            lines.append("  ".join(cells).rstrip())
+            task = row[0]
+        width = max(map(len, lines))
+        return "\n".join([*lines, "", *(textwrap.fill(note, width) for note in self.notes)])
+
+    def csv(self) -> str:
+        """Return the table as comma-separated values."""
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([self.head, *self.rows])
+        return text.getvalue()
+
+
+def tabulate(measured: Sequence[Measured]) -> Table:
+    """Return the table of some runs.
+
+    Args:
+        measured: The runs, in the order in which tasks and rules shall appear.
+    """
+    groups: dict[tuple[str, str], list[Measured]] = {}
+    for one in measured:
+        groups.setdefault((one.run.task, str(one.run.rule)), []).append(one)
+    used = [column for column in COLUMNS if any(math.isfinite(column.of(one)) for one in measured)]
+    rows = tuple(
+        (task, rule, members[0].run.net.form, _endings(members), *(_cell(column, members) for column in used))
+        for (task, rule), members in groups.items()
+    )
+    head = ("task", "rule", "form", "runs", *(column.heading for column in used))
+    return Table(head, rows, tuple(_notes(measured)), {column.heading: column.meaning for column in used})
+
+
+def _endings(members: Sequence[Measured]) -> str:
+    diverged = sum(one.outcome == DIVERGED for one in members)
+    return f"{len(members)}, {diverged} diverged" if diverged else str(len(members))
+
+
+def _cell(column: Column, members: Sequence[Measured]) -> str:
+    values = [value for one in members if math.isfinite(value := column.of(one))]
+    if not values:
+        return "-"
+    mean, spread = statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else math.nan
+    digits = _digits(mean) if column.digits is None else column.digits
+    return f"{mean:.{digits}f}" + (f" ±{spread:.{digits}f}" if math.isfinite(spread) else "")
+
+
+def _digits(mean: float) -> int:
+    """Return how many digits after the point show two significant ones, at most four."""
+    return min(4, max(0, 1 - math.floor(math.log10(abs(mean))))) if mean else 3
+
+
+def _notes(measured: Sequence[Measured]) -> Iterator[str]:
+    yield (
+        "Mean ± standard deviation over seeds. For a given seed all rules start from the same weights and see the same "
+        "trials in the same order."
+    )
+    papers = {f"{one.run.rule} ({one.run.the_rule.reference})": None for one in measured if one.run.the_rule.form}
+    if len({one.run.net.form for one in measured}) > 1:
+        yield (
+            f"Form A: the leak acts on the potential; form B: on the rate, as in the paper of {'; '.join(papers)}. The "
+            "two are different models with the same sizes, time constants, initial weights and data."
+        )
+    for one in measured:
+        if one.outcome == DIVERGED:
+            yield f"Diverged: {one.run.rule} on {one.run.task}, seed {one.run.seeds.net}: {one.reason}."
+    if any(one.run.stop_loss is None for one in measured):
+        yield "Curvature depends on how far the loss has fallen: stop_loss compares rules at equal training loss."

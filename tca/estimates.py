@@ -1,0 +1,132 @@
+"""What is known of the recurrent weights by those who send signals back through them: all, or only cell types.
+
+Shapes: N cells (W[i, j] is the synapse from j to i), A types.
+
+A rule that returns errors through the recurrent synapses needs their weights at the sending cell. Cell types are a
+cheaper substitute: a cell releases a modulator of its own type, and what a receptor makes of it is one number for each
+pair of types.
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+__all__ = ["BlockMean", "ExactWeights", "SynapseMean", "TypeMeans", "WeightEstimate"]
+
+
+class Wired(Protocol):
+    """Whatever shows recurrent weights: a tape, or a single moment of one."""
+
+    @property
+    def recurrent(self) -> Tensor:
+        """Recurrent weights W, shape ``(N, N)``."""
+
+    @property
+    def recurrent_mask(self) -> Tensor | None:
+        """Which synapses exist, shape ``(N, N)``; ``None`` if all do."""
+
+    @property
+    def types(self) -> Tensor:
+        """Type of every cell, shape ``(N,)``."""
+
+
+class TypeMeans(NamedTuple):
+    """The mean recurrent weight of every pair of cell types, missing synapses counted as zero.
+
+    Attributes:
+        members: One where a cell has a type and zero elsewhere, shape ``(N, A)``.
+        weights: Mean weight from type b to type a at ``[a, b]``, shape ``(A, A)``; zero where a type has no cells.
+
+    >>> means = TypeMeans.of(torch.tensor([[1.0, 3.0], [5.0, 7.0]]), torch.tensor([0, 0]))
+    >>> means.weights.tolist()
+    [[4.0]]
+    """
+
+    members: Tensor
+    weights: Tensor
+
+    @classmethod
+    def of(cls, recurrent: Tensor, types: Tensor) -> TypeMeans:
+        """Return the means of some weights.
+
+        Args:
+            recurrent: Recurrent weights, shape ``(N, N)``.
+            types: Type of every cell, shape ``(N,)``.
+        """
+        members = _members(recurrent, types)
+        cells = members.sum(0)
+        pairs = cells.unsqueeze(1) * cells
+        return cls(members, members.mT @ recurrent @ members / pairs.clamp(min=1))
+
+    def spread(self) -> Tensor:
+        """Return the mean weight of every pair of cells, shape ``(N, N)``."""
+        return self.members @ self.weights @ self.members.mT
+
+    def back(self, signal: Tensor) -> Tensor:
+        """Return ``W_ab^T signal``: sum over each receiving type, weigh, and hand out to each sending type.
+
+        Args:
+            signal: What the receiving cells hold, shape ``(..., N)``.
+        """
+        return signal @ self.members @ self.weights @ self.members.mT
+
+
+@dataclass(frozen=True)
+class WeightEstimate(abc.ABC):
+    """What stands in for the recurrent weights on the way back."""
+
+    @abc.abstractmethod
+    def of(self, wired: Wired) -> Tensor:
+        """Return the weights as they are known, shape ``(N, N)``.
+
+        Args:
+            wired: A tape or a moment, which shows weights, synapses and types.
+        """
+
+
+@dataclass(frozen=True)
+class ExactWeights(WeightEstimate):
+    """Every synapse's own weight."""
+
+    def of(self, wired: Wired) -> Tensor:
+        """Return the recurrent weights."""
+        return wired.recurrent
+
+
+@dataclass(frozen=True)
+class SynapseMean(WeightEstimate):
+    """``w_ab A_ij``: the mean over the existing synapses from type b to type a, where a synapse exists.
+
+    Paper: Liu et al. (2021), PNAS 118:e2111821118.
+
+    """
+
+    def of(self, wired: Wired) -> Tensor:
+        """Return the mean of each pair of types at its existing synapses, zero elsewhere."""
+        exists = torch.ones_like(wired.recurrent) if wired.recurrent_mask is None else wired.recurrent_mask
+        members = _members(wired.recurrent, wired.types)
+        total, synapses = (members.mT @ each @ members for each in (wired.recurrent, exists))
+        return members @ (total / synapses.clamp(min=1)) @ members.mT * exists
+
+
+@dataclass(frozen=True)
+class BlockMean(WeightEstimate):
+    """``w_ab``: the mean over all pairs of cells of type b and a, missing synapses counted as zero, for every pair.
+
+    What a modulator does that reaches every cell, wherever the synapses are.
+
+    Papers: Liu et al. (2021), PNAS 118:e2111821118 (non-local form); Liu et al. (2022), NeurIPS, arXiv:2206.01338.
+    """
+
+    def of(self, wired: Wired) -> Tensor:
+        """Return the mean of each pair of types at every pair of cells."""
+        return TypeMeans.of(wired.recurrent, wired.types).spread()
+
+
+def _members(recurrent: Tensor, types: Tensor) -> Tensor:
+    return torch.nn.functional.one_hot(types).to(recurrent)
