@@ -184,9 +184,7 @@ LOOPS = (
 LIBRARY = (
     Contestant("tca e-prop", library_rule("eprop", "A"), floor="floor of e-prop"),
     Contestant("tca e-prop, random feedback", library_rule("eprop_random", "A"), floor="floor of e-prop"),
-    Contestant(
-        "tca RFLO, form B", library_rule("rflo", "B"), floor="floor of e-prop", loop="autograd loop, form B"
-    ),
+    Contestant("tca RFLO, form B", library_rule("rflo", "B"), floor="floor of e-prop", loop="autograd loop, form B"),
     Contestant("tca BPTT", library_rule("bptt", "A"), floor="floor of BPTT"),
     Contestant("tca SnAp-1", library_rule("snap1", "A"), floor="floor of e-prop"),
     Contestant("tca three-factor", library_rule("three_factor", "A"), floor="floor of e-prop"),

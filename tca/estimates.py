@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["BlockMean", "ExactWeights", "SynapseMean", "TypeMeans", "WeightEstimate"]
+__all__ = ["BlockMean", "ExactWeights", "SynapseMean", "TypeMeans", "WeightEstimate", "Wired"]
 
 
 class Wired(Protocol):

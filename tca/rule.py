@@ -43,6 +43,9 @@ class Rule:
         reference: The paper it comes from.
         form: The form of the leaky network that its paper uses, ``None`` if any.
 
+    Raises:
+        ValueError: The signal is made from the eligibility's propagator, of which there is more than one.
+
     >>> from tca.signals import Direct
     >>> from tca.eligibilities import Leak
     >>> Rule(Direct(), Leak())
@@ -54,6 +57,14 @@ class Rule:
     summary: str = field(default="", repr=False, compare=False)
     reference: str = field(default="", repr=False, compare=False)
     form: str | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Check that the two parts fit."""
+        if self.signal.fitted and not self.eligibility.shared:
+            raise ValueError(
+                f"{type(self.signal).__name__} is made to fit the one propagator of an eligibility, and "
+                f"{type(self.eligibility).__name__} has one for each postsynaptic cell: use another signal"
+            )
 
     @property
     def local(self) -> bool:

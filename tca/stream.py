@@ -13,7 +13,7 @@ from torch import Tensor
 from tca.connections import Initial
 from tca.eligibilities.traces import ReadoutFilteredTrace, Trace
 from tca.losses import Loss
-from tca.signals import InstantSignal
+from tca.signals import CausalSignal
 from tca.tape import Moment
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Stream:
     def __init__(self, learner: Learner, trials: int, steps: int | None = None) -> None:
         """Start new trials; see the class."""
         signal = learner.rule.signal
-        if not isinstance(signal, InstantSignal):
+        if not isinstance(signal, CausalSignal):
             raise ValueError(f"{type(signal).__name__} needs later errors and cannot run online; use Learner.backward")
         if trials < 1:
             raise ValueError(f"trials must be at least 1, got {trials}")
@@ -59,7 +59,7 @@ class Stream:
 
     @torch.no_grad()
     def reset(self) -> None:
-        """Start new trials: initial state, no traces."""
+        """Start new trials: initial state, no traces, nothing told."""
         net = self.net
         initial = torch.zeros_like(net.b) if net.s_0 is None else net.s_0
         self.time = 0
@@ -68,6 +68,7 @@ class Stream:
         self.slope = self._slope(self.rate)
         self.read = torch.zeros_like(self.rate)  # the rate as the readout sees it, filtered or not
         self.traces: tuple[Trace | ReadoutFilteredTrace, ...] = ()
+        self.tell = self.signal.teller(net.w_out, self.learner.buffers)
 
     @torch.no_grad()
     def step(self, inputs: Tensor, targets: Tensor, weights: Tensor, loss: Loss, noise: Tensor | None = None) -> Tensor:
@@ -135,7 +136,7 @@ class Stream:
         )
 
     def _learn(self, moment: Moment, score: Tensor) -> None:
-        told = self.signal.rate_signal(score, self.net.w_out, self.learner.buffers)
+        told = self.tell(score)
         filtered = self.net.readout_leak > 0
         told = told if filtered else told * moment.slope
         hidden = self.net.hidden_connections()

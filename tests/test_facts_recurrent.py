@@ -19,7 +19,7 @@ both_forms = pytest.mark.parametrize("case", [F1, B12], ids=str)
 
 
 def test_backpropagation_by_hand() -> None:
-    """``a_t = psi_t s_t + k a_{t+1} + (1 - k) psi_t W^T a_{t+1}`` gives ``dW = sum (1 - k) a_t z_{t-1}^T``, and so RTRL."""
+    """``a_t = psi_t s_t + k a_{t+1} + (1 - k) psi_t W^T a_{t+1}``, ``dW = sum (1 - k) a_t z_{t-1}^T``; RTRL alike."""
     w, batch = weights_of(F1.net()), F1.batch()
     v = oracle.states(F1.model(), w, batch.inputs)
     y = oracle.outputs(F1.model(), w, batch.inputs)
@@ -186,8 +186,8 @@ def test_trials_leave_nothing_behind(case: Case, name: str) -> None:
     outputs, loss = info.outputs.clone(), float(learner(case, tca.RULES[name]).grads(case.batch())[1].loss)
     kept = {key: value.clone() for key, value in first.items()}
     other = replace(case.batch(), inputs=case.batch().inputs * 3)
-    bound.grads(other.select(slice(0, 1)))
     bound.grads(other)
+    bound.grads(other.select(slice(0, 1)))
     second = bound.grads(case.batch())[0]
     assert all(torch.equal(kept[key], second[key]) and torch.equal(kept[key], first[key]) for key in kept)
     assert torch.equal(info.outputs, outputs), "what was handed out is not written over"

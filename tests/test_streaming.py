@@ -65,6 +65,17 @@ def test_noise_reaches_a_stream_as_it_reaches_a_trial() -> None:
     assert not torch.allclose(wanted["w_rec"], bound.grads(batch)[0]["w_rec"])
 
 
+def test_a_noisy_network_draws_its_noise_online() -> None:
+    """Without noise given, each step draws new noise from the network's own generator."""
+    bound, batch = learner(F1, tca.RULES["eprop"], noise=0.5), F1.batch()
+    first, second = (run(bound.stream(F1.trials), batch) for _ in range(2))
+    clean = bound.net.run(batch.inputs).outputs
+    assert torch.all((first - clean).norm(dim=(1, 2)) > 1e-3)
+    assert torch.all((first - second).norm(dim=(1, 2)) > 1e-3)
+    again = learner(F1, tca.RULES["eprop"], noise=0.5)
+    assert torch.equal(run(again.stream(F1.trials), batch), first)
+
+
 @pytest.mark.parametrize("form", ["A", "B"])
 def test_weights_that_change_in_a_trial(form: str) -> None:
     """Learning after every step equals a loop over single numbers that carries a trace per synapse."""

@@ -77,13 +77,12 @@ def _dominating(hessian: Hessian, scale: float, shift: float, tolerance: float, 
     device = hessian.theta.device
     chunks = torch.arange(len(hessian.losses), device=device)
     module = _Chunks(hessian, scale, shift)
-    keep = hessian.keep_graph
-    data = {"data": (chunks, chunks)} if keep else {"dataloader": [(each, each) for each in torch.split(chunks, 1)]}
-    weight = 1.0 if keep else float(len(chunks))  # a loader is averaged over its batches
+    loader = [(each, each) for each in torch.split(chunks, 1)]  # averaged, not summed, which scales the operator only
+    data = {"data": (chunks, chunks)} if hessian.keep_graph else {"dataloader": loader}
     precision = 4 * torch.finfo(hessian.theta.dtype).eps
     with _quiet(device, seed):
         cuda = device.type == "cuda"
-        solver = pyhessian.hessian(module, lambda outputs, _: weight * outputs.sum(), cuda=cuda, **data)
+        solver = pyhessian.hessian(module, lambda outputs, _: outputs.sum(), cuda=cuda, **data)
         _, vectors = solver.eigenvalues(maxIter=products, tol=max(tolerance**2, precision))
         module.theta.grad = None  # the gradient refers to its own graph, which nothing else would free
     vector: Tensor = vectors[0][0].detach().to("cpu", torch.float64)

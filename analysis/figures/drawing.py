@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 __all__ = ["Look", "Series", "band", "legend", "looks", "panels", "save"]
 
@@ -127,10 +128,11 @@ def band(axes: Axes, look: Look, label: str, members: Sequence[Series]) -> None:
     axes.fill_between(xs, mean - spread, mean + spread, color=look.colour, alpha=0.12, linewidth=0)
 
 
-def _deviation(table: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _deviation(table: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the standard deviation of the population that each column was drawn from; 0 for a single number."""
-    counts = np.maximum(1, (~np.isnan(table)).sum(axis=0))
-    return np.nanstd(table, axis=0) * np.sqrt(counts / np.maximum(1, counts - 1))
+    counts = (~np.isnan(table)).sum(axis=0)
+    unbiased: NDArray[np.float64] = np.nanstd(table, axis=0) * np.sqrt(counts / np.maximum(1, counts - 1))
+    return unbiased
 
 
 def legend(figure: Figure) -> None:

@@ -36,5 +36,6 @@ def learning_curves(
             each.axhline(chance[name], color="0.45", linestyle=":", linewidth=1.0)
             each.annotate("chance", (1, chance[name]), xycoords=("axes fraction", "data"), ha="right", va="bottom",
                           fontsize="small", color="0.35")  # fmt: skip
+        each.set_ylim(top=1.03)  # a perfect score is 1; bands may reach beyond
     legend(figure)
     return figure

@@ -19,13 +19,13 @@ from tca.versions import commit, versions
 __all__ = ["write_report"]
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.3rem 0.6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #ddd; }
+th, td { padding: 0.3rem 0.5rem; text-align: right; border-bottom: 1px solid #ddd; }
 th { border-bottom: 2px solid #444; vertical-align: bottom; }
-th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left; }
+th:nth-child(-n+2), td:nth-child(-n+2) { text-align: left; white-space: nowrap; }
 tr.first td { border-top: 2px solid #999; }
 figure { margin: 1rem 0 2rem; } figure img { max-width: 100%; height: auto; }
 figcaption, .note { color: #444; font-size: 0.9rem; }
@@ -96,9 +96,9 @@ def _summary(comparison: Comparison) -> str:
     trials = "fresh trials in every batch" if comparison.fresh else f"{comparison.n_train} training trials"
     net, optimizer = comparison.net, comparison.optimizer
     return (
-        f"Networks of {net.size} {net.activation} cells with a time constant of {net.tau:g} ms, {comparison.seeds} for each "
-        f"rule and task, trained with {optimizer.name} (learning rate {optimizer.lr:g}) for {comparison.steps} updates{stop}, "
-        f"on {trials} in batches of {comparison.batch_size}; tested on {comparison.n_test} other trials."
+        f"Networks of {net.size} {net.activation} cells with a time constant of {net.tau:g} ms, {comparison.seeds} for "
+        f"each rule and task, trained with {optimizer.name} (learning rate {optimizer.lr:g}) for {comparison.steps} "
+        f"updates{stop}, on {trials} in batches of {comparison.batch_size}; tested on {comparison.n_test} other trials."
     )
 
 

@@ -117,6 +117,7 @@ def _cell(column: Column, members: Sequence[Measured]) -> str:
         return "-"
     mean, spread = statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else math.nan
     digits = _digits(mean) if column.digits is None else column.digits
+    mean = round(mean, digits) + 0.0  # which turns -0 into 0
     return f"{mean:.{digits}f}" + (f" ±{spread:.{digits}f}" if math.isfinite(spread) else "")
 
 

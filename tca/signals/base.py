@@ -20,10 +20,11 @@ from torch import Tensor
 from tca.eligibilities.base import Eligibility
 from tca.tape import Tape
 
-__all__ = ["Buffers", "InstantSignal", "Reader", "Signal"]
+__all__ = ["Buffers", "CausalSignal", "InstantSignal", "Reader", "Signal", "Teller"]
 
 Buffers = dict[str, Tensor]
 Reader = Callable[[slice], Tensor]
+Teller = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Signal(abc.ABC):
     """What every cell is told."""
 
     local: ClassVar[bool]  # whether the signal is made without reading recurrent weights
+    fitted: ClassVar[bool] = False  # whether it is made from the propagator of the eligibility it is paired with
 
     @property
     @abc.abstractmethod
@@ -73,8 +75,8 @@ class Signal(abc.ABC):
 
 
 @dataclass(frozen=True)
-class InstantSignal(Signal):
-    """A signal made from the score of the present step alone, so that it exists online."""
+class CausalSignal(Signal):
+    """A signal made from the errors of present and past steps, so that it exists online."""
 
     local: ClassVar[bool] = True
 
@@ -82,6 +84,23 @@ class InstantSignal(Signal):
     def horizon(self) -> int:
         """Zero: no later error is needed."""
         return 0
+
+    @abc.abstractmethod
+    def teller(self, readout: Tensor, buffers: Buffers) -> Teller:
+        """Return a function from the score of a step, shape ``(B, O)``, to the rate signal of that step, ``(B, N)``.
+
+        It belongs to one run of trials, is called once a step in the order of time, and keeps what the signal must
+        remember. The score is the derivative of the loss by the outputs, not taken back through a readout's filter.
+
+        Args:
+            readout: Readout weights, shape ``(O, N)``; may change in place between the steps.
+            buffers: The signal's state; may change in place between the steps.
+        """
+
+
+@dataclass(frozen=True)
+class InstantSignal(CausalSignal):
+    """A signal made from the score of the present step alone."""
 
     @abc.abstractmethod
     def rate_signal(self, score: Tensor, readout: Tensor, buffers: Buffers) -> Tensor:
@@ -92,6 +111,10 @@ class InstantSignal(Signal):
             readout: Readout weights, shape ``(O, N)``.
             buffers: The signal's state.
         """
+
+    def teller(self, readout: Tensor, buffers: Buffers) -> Teller:
+        """Return the rate signal of the step, which needs no memory."""
+        return lambda score: self.rate_signal(score, readout, buffers)
 
     def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
         """Return a function from a window of steps to ``slope_t * G_t``."""

@@ -17,7 +17,7 @@ from tca.signals.base import Buffers, Reader, Signal
 from tca.signals.direct import Direct
 from tca.tape import Tape
 
-__all__ = ["Exact", "Horizon"]
+__all__ = ["Exact", "Horizon", "less_memory"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Exact(Signal):
     """
 
     local: ClassVar[bool] = False
+    fitted: ClassVar[bool] = True
 
     @property
     def horizon(self) -> None:
@@ -49,7 +50,7 @@ class Exact(Signal):
             nonlocal later
             adjoint = direct(steps)
             Full().filter_(tape, adjoint, steps, later)
-            signal = _less_memory(tape, eligibility, adjoint, adjoint[1:], later, steps)
+            signal = less_memory(tape, eligibility, adjoint, adjoint[1:], later, steps)
             later = adjoint[0].clone()
             return signal
 
@@ -75,6 +76,7 @@ class Horizon(Signal):
 
     steps: int = 10
     local: ClassVar[bool] = False
+    fitted: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Check the horizon."""
@@ -99,7 +101,7 @@ class Horizon(Signal):
         for _ in range(min(self.steps, tape.steps)):
             adjoint = _one_step_further(tape, direct, adjoint)
         extended = _one_step_further(tape, direct, adjoint)
-        signal = _less_memory(tape, eligibility, extended, adjoint[1:], None, everything)
+        signal = less_memory(tape, eligibility, extended, adjoint[1:], None, everything)
         return lambda steps: signal[steps].clone()
 
 
@@ -110,7 +112,7 @@ def _one_step_further(tape: Tape, direct: Tensor, adjoint: Tensor) -> Tensor:
     return further
 
 
-def _less_memory(
+def less_memory(
     tape: Tape, eligibility: Eligibility, adjoint: Tensor, later: Tensor, after: Tensor | None, steps: slice
 ) -> Tensor:
     """Return ``adjoint_t - D_{t+1}^T later_{t+1}``: what the eligibility remembers need not be told.

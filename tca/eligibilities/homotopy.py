@@ -1,0 +1,58 @@
+"""A part of the recurrent transmission as memory: the way from e-prop to real-time recurrent learning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tca.connections import Connection
+from tca.eligibilities.base import Eligibility
+from tca.eligibilities.traces import InfluenceTrace, Trace
+from tca.tape import Moment, Tape
+
+__all__ = ["Homotopy"]
+
+
+@dataclass(frozen=True)
+class Homotopy(Eligibility):
+    """``D_t = leak + s (J_t - leak)``: recurrent synapses pass on the share ``s`` of what they could.
+
+    With the direct signal the weight change is a polynomial in ``s`` of degree T - 1, whose coefficient of ``s^r`` is
+    the part of the gradient that passes exactly r recurrent synapses: e-prop at ``s = 0``, the true gradient at
+    ``s = 1``.
+
+    Args:
+        share: The share ``s``, default 0.5, in [0, 1].
+
+    Raises:
+        ValueError: ``share`` lies outside.
+    """
+
+    share: float = 0.5
+    local: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Check the share."""
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"share of the transmission must lie in [0, 1], got {self.share}")
+
+    @property
+    def equation(self) -> str:
+        """The propagator in one line."""
+        return f"D_t = leak + {self.share} (J_t - leak)"
+
+    def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
+        """Add what returns through the leak, and a share of what returns through recurrent weights."""
+        tape.leak_(into, later)
+        tape.transmit_(t, into, self.share * later)
+
+    def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
+        """Return a dense influence trace."""
+        return InfluenceTrace(connection, trials, self._propagator)
+
+    def _propagator(self, moment: Moment) -> Tensor:
+        leak = torch.diag_embed(moment.leak.expand(len(moment.recurrent)))
+        return leak + self.share * moment.transmission()

@@ -1,0 +1,170 @@
+"""Memory that spreads by cell type at a fixed slope: the traces of ModProp.
+
+Shapes: T time, B batch, N or I postsynaptic cells, J presynaptic, A types, G groups of cells with the same type, leak
+and gain, P sources: the groups where a trace is the same for all cells of a group, else the postsynaptic cells.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tca.connections import Connection, Initial
+from tca.eligibilities.base import Eligibility
+from tca.eligibilities.traces import Trace
+from tca.estimates import TypeMeans
+from tca.tape import Moment, Tape
+
+__all__ = ["TypePropagation", "check_stable"]
+
+
+class TypeTrace(Trace):
+    """``e_lij = 1[l=i] p_ij + q_g(l),ij``: the trace in the cell itself, and what has spread to each group of cells.
+
+    ``p_t = leak p_{t-1} + gain_t (x) pre_t``, and with ``M`` the propagator from cell to cell but for the leak,
+    ``q_a,t = leak_a q_a,t-1 + M_a,g(i) p_t-1 + sum_h M_ah n_h q_h,t-1``, ``n_h`` cells being in group h.
+    """
+
+    def __init__(self, connection: Connection, moment: Moment, trials: int, slope: float) -> None:
+        """Start at zero, an initial state at one.
+
+        Args:
+            connection: The connection.
+            moment: The first step, which shows what is constant.
+            trials: Number of trials B.
+            slope: The slope m.
+        """
+        cells = connection.n_post
+        alike = (moment.leak, moment.constant_gain, moment.types.to(moment.leak))
+        rows = torch.stack([each.expand(cells) for each in alike], 1)
+        groups, self.group = torch.unique(rows, dim=0, return_inverse=True)
+        self.leak, self.gain, self.type = groups[:, 0], groups[:, 1], groups[:, 2].long()
+        self.cells = torch.bincount(self.group, minlength=len(groups)).to(rows)
+        self.by_group = moment.gain.ndim == 1 and not isinstance(connection, Initial)
+        self.source_group = torch.arange(len(groups), device=rows.device) if self.by_group else self.group
+        self.source = self.group if self.by_group else torch.arange(cells, device=rows.device)
+        self.slope = slope
+        self.own = rows.new_full((trials, len(self.source_group), connection.n_pre), connection.impulse)
+        self.spread = rows.new_zeros(trials, len(groups), len(self.source_group), connection.n_pre)
+
+    def advance(self, moment: Moment, pre: Tensor) -> None:
+        """Let the traces leak and spread, and add the presynaptic activity."""
+        weights = moment.type_means().weights[self.type][:, self.type]
+        hop = self.slope * self.gain.unsqueeze(-1) * weights
+        passed = torch.einsum("ah,bhpj->bapj", hop * self.cells, self.spread)
+        passed.addcmul_(hop[:, self.source_group].unsqueeze(-1), self.own.unsqueeze(1))
+        self.spread.mul_(self.leak.view(-1, 1, 1)).add_(passed)
+        gain = self.gain if self.by_group else moment.gain
+        self.own.mul_(self.leak[self.source_group].unsqueeze(-1))
+        self.own.addcmul_(gain.unsqueeze(-1), pre.unsqueeze(-2))
+
+    def dense(self) -> Tensor:
+        """Return the trace at all cells, shape ``(B, L, I, J)``."""
+        dense = self.spread[:, self.group][:, :, self.source]
+        dense.diagonal(dim1=1, dim2=2).add_(self.own[:, self.source].transpose(-1, -2))
+        return dense
+
+    def gradient(self, signal: Tensor) -> Tensor:
+        """Return ``sum_b (L_bi p_bij + sum_a (sum_{l in a} L_bl) q_b,a,ij)``, shape ``(I, J)``."""
+        heard = signal.new_zeros(len(signal), len(self.leak)).index_add_(1, self.group, signal)
+        result = torch.einsum("ba,bapj->pj", heard, self.spread)[self.source]
+        for source, own in enumerate(self.own.unbind(1)):
+            members = self.source == source
+            result[members] += signal[:, members].t() @ own
+        return result
+
+
+@dataclass(frozen=True)
+class TypePropagation(Eligibility):
+    """``D_t = leak + gain m W_ab``: the Jacobian with mean weights of cell types and a constant slope m.
+
+    What a synapse has moved spreads by type, whatever the activity. With the direct signal this is ModProp; with
+    linear cells, ``m = 1`` and weights that are their types' means it is the true gradient. Where the leak is on the
+    potential the traces are presynaptic: ``G (G + 1)`` numbers for each presynaptic cell, G being the number of types.
+
+    Args:
+        slope: The slope m that stands in for that of every activation function, default 0.25, not negative.
+
+    Raises:
+        ValueError: ``slope`` is negative or not finite. When used: the propagator's spectral radius is not below one,
+            so that the memory would grow without bound.
+
+    Paper: Liu et al. (2022), Biologically-plausible backpropagation through arbitrary timespans via local
+    neuromodulators, NeurIPS, arXiv:2206.01338.
+    """
+
+    slope: float = 0.25
+    local: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Check the slope."""
+        if not (math.isfinite(self.slope) and self.slope >= 0):
+            raise ValueError(f"slope must be finite and not negative, got {self.slope}")
+
+    @property
+    def equation(self) -> str:
+        """The propagator in one line."""
+        return f"D_t = leak + gain {self.slope} W_ab"
+
+    def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
+        """Add what returns through the leak, and what returns by type."""
+        tape.leak_(into, later)
+        into.add_(tape.type_means.back(later * tape.gain), alpha=self.slope)
+
+    def filter_(self, tape: Tape, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
+        """Filter the signal as every eligibility does, after a check that the filter is stable.
+
+        Raises:
+            ValueError: It is not.
+        """
+        if later is None:
+            check_stable(tape.type_means, tape.leak, tape.gain, self.slope)
+        return super().filter_(tape, signal, steps, later)
+
+    def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
+        """Return a trace by type.
+
+        Raises:
+            ValueError: The memory would grow without bound.
+        """
+        check_stable(moment.type_means(), moment.leak, moment.constant_gain, self.slope)
+        return TypeTrace(connection, moment, trials, self.slope)
+
+
+def check_stable(means: TypeMeans, leak: Tensor | float, gain: Tensor | float, slope: float) -> None:
+    """Check that ``leak + gain m W_ab`` shrinks what it propagates in the long run.
+
+    With one leak and ``gain = 1 - leak``, ``m rho(W_ab) < 1`` is enough, and necessary where the largest eigenvalue of
+    ``W_ab`` is real and positive.
+
+    Args:
+        means: Mean weights of the types.
+        leak: Leak per step, a number or ``(N,)``.
+        gain: Constant part of the gain, a number or ``(N,)``.
+        slope: The slope m.
+
+    Raises:
+        ValueError: The spectral radius is not below one.
+    """
+    members, weights = (each.double().cpu() for each in means)
+    leaks, gains = (torch.as_tensor(each).double().cpu().expand(len(members)) for each in (leak, gain))
+    cells = members.sum(0)
+    bound = leaks + slope * gains * (members @ (weights.abs() @ cells))
+    if float(bound.max()) < 1:  # no row adds up to one, so no eigenvalue does
+        return
+    kinds = members.argmax(1).double()
+    groups, group = torch.unique(torch.stack([leaks, gains, kinds], 1), dim=0, return_inverse=True)
+    kind = groups[:, 2].long()
+    size = torch.bincount(group, minlength=len(groups)).double()
+    hop = slope * groups[:, 1].unsqueeze(1) * weights[kind][:, kind] * size
+    radius = float(torch.linalg.eigvals(groups[:, 0].diag() + hop).abs().max())
+    if not radius < 1:
+        spectral = float(torch.linalg.eigvals(weights * cells).abs().max())
+        raise ValueError(
+            f"propagation by cell type diverges: leak + gain m W_ab has the spectral radius {radius:.4g} and must stay "
+            f"below 1; with one leak for all cells m < 1 / rho(W_ab) = {1 / spectral:.4g} is enough, got m = {slope}"
+        )

@@ -1,0 +1,194 @@
+"""Memory for the cells that a synapse can reach within some steps: the traces of SnAp-n.
+
+Shapes: B batch, I postsynaptic cells, J presynaptic, K cells that a postsynaptic cell reaches (at most, counting
+itself), C consecutive steps, N cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tca.connections import Connection
+from tca.eligibilities.base import Eligibility
+from tca.eligibilities.traces import Trace
+from tca.estimates import Wired
+from tca.tape import Moment, Tape
+
+__all__ = ["Reachable"]
+
+
+class Neighbours(NamedTuple):
+    """The cells that each cell reaches, and the synapses among them.
+
+    Attributes:
+        cells: Which cells, the cell itself first, shape ``(I, K)``; padded with the cell itself.
+        real: One at a cell that is reached and zero at padding, shape ``(I, K)``.
+    """
+
+    cells: Tensor
+    real: Tensor
+
+    @classmethod
+    def of(cls, wired: Wired, hops: int) -> Neighbours:
+        """Return the cells within some hops of existing synapses.
+
+        Args:
+            wired: A tape or a moment, which shows the synapses.
+            hops: The number of synapses on the way.
+        """
+        mask, cells = wired.recurrent_mask, len(wired.recurrent)
+        exists = torch.ones_like(wired.recurrent) if mask is None else mask
+        own = torch.eye(cells, dtype=exists.dtype, device=exists.device)
+        reached = own  # [i, l]: cell l from cell i
+        for _ in range(min(hops, cells - 1)):
+            reached = ((reached @ exists.mT + reached) > 0).to(exists)
+        order = (reached + own).argsort(dim=1, descending=True, stable=True)
+        order = order[:, : int(reached.sum(1).max())]
+        real = reached.gather(1, order)
+        return cls(torch.where(real > 0, order, order[:, :1]), real)
+
+    def gather(self, values: Tensor) -> Tensor:
+        """Return values of the cells that each cell reaches, zero at padding, shape ``(..., I, K)``.
+
+        Args:
+            values: One for every cell, shape ``(..., N)`` or ``(..., 1)`` for all.
+        """
+        return values.expand(*values.shape[:-1], len(self.cells))[..., self.cells] * self.real
+
+    def local(self, moment: Moment) -> tuple[Tensor, Tensor, Tensor]:
+        """Return leak, gain and slope before the step of the cells that each cell reaches.
+
+        Args:
+            moment: The step.
+        """
+        return self.gather(moment.leak), self.gather(moment.gain), self.gather(moment.slope_before)
+
+    def among(self, recurrent: Tensor) -> Tensor:
+        """Return the weights among the cells that each cell reaches, shape ``(I, K, K)``.
+
+        Args:
+            recurrent: Recurrent weights, shape ``(N, N)``.
+        """
+        pairs = recurrent[self.cells.unsqueeze(2), self.cells.unsqueeze(1)]
+        return pairs * self.real.unsqueeze(2) * self.real.unsqueeze(1)
+
+
+class ReachTrace(Trace):
+    """``P_kij,t = sum_m J_km,t P_mij,t-1 + 1[k=i] gain_i,t pre_j,t``, k and m among the cells that i reaches."""
+
+    def __init__(self, connection: Connection, moment: Moment, trials: int, hops: int) -> None:
+        """Start at zero, an initial state at one.
+
+        Args:
+            connection: The connection.
+            moment: The first step.
+            trials: Number of trials B.
+            hops: Synapses within which a cell is reached.
+        """
+        self.near = Neighbours.of(moment, hops)
+        cells, reached = self.near.cells.shape
+        self.value = connection.weight.detach().new_zeros(trials, cells, reached, connection.n_pre)
+        self.value[:, :, 0] = connection.impulse
+
+    def advance(self, moment: Moment, pre: Tensor) -> None:
+        """Pass the influence on within reach and add the outer product of the step."""
+        near = self.near
+        leak, gain, slope = (
+            near.gather(each).unsqueeze(-1) for each in (moment.leak, moment.gain, moment.slope_before)
+        )
+        passed = gain * torch.einsum("ikm,bimj->bikj", near.among(moment.recurrent), slope * self.value)
+        self.value = passed.addcmul_(leak, self.value)
+        self.value[:, :, 0].add_(moment.gain.unsqueeze(-1) * pre.unsqueeze(-2))
+
+    def dense(self) -> Tensor:
+        """Return the trace at all cells, shape ``(B, L, I, J)``, zero beyond reach."""
+        trials, cells, reached, pre = self.value.shape
+        index = self.near.cells.view(1, cells, reached, 1).expand_as(self.value)
+        dense = self.value.new_zeros(trials, cells, cells, pre)
+        return dense.scatter_add_(2, index, self.value).transpose(1, 2)
+
+    def gradient(self, signal: Tensor) -> Tensor:
+        """Return ``sum_b sum_k L_bk P_bkij``, shape ``(I, J)``."""
+        return torch.einsum("bik,bikj->ij", self.near.gather(signal), self.value)
+
+
+@dataclass(frozen=True)
+class Reachable(Eligibility):
+    """``D_t = Pi_i J_t Pi_i``, ``Pi_i`` the cells within ``steps - 1`` synapses of the postsynaptic cell i: SnAp-n.
+
+    A synapse remembers whom it has moved among the cells that its postsynaptic cell reaches, itself included: with one
+    step that cell alone, which is ``Diagonal``; with more steps than the diameter of the network all cells, which is
+    ``Full``. Without missing synapses two steps are ``Full`` already, at its cost: the traces pay off on sparse masks
+    only.
+
+    Each postsynaptic cell has a propagator of its own. Run backwards, each keeps an adjoint of its own over the K cells
+    that it reaches, at a cost of ``N K^2`` a step and trial; run forwards the traces cost ``N K^2 J``.
+
+    Args:
+        steps: The n of SnAp-n, default 2, at least 1.
+
+    Raises:
+        ValueError: ``steps`` is less than one.
+
+    Paper: Menick et al. (2021), A practical sparse approximation for real time recurrent learning, ICLR.
+    """
+
+    steps: int = 2
+    shared: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Check the number of steps."""
+        if self.steps < 1:
+            raise ValueError(f"steps of SnAp must be at least 1, got {self.steps}")
+
+    @property
+    def local(self) -> bool:
+        """Whether only the postsynaptic cell itself is reached."""
+        return self.steps == 1
+
+    @property
+    def equation(self) -> str:
+        """The propagator in one line."""
+        return f"D_t = Pi_i J_t Pi_i, Pi_i: cells within {self.steps - 1} synapses of i"
+
+    def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
+        """Refuse: there is no single propagator.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError("Reachable has a propagator for each postsynaptic cell; only filter_ and trace can apply them")
+
+    def filter_(self, tape: Tape, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
+        """Filter the signal by an adjoint for each postsynaptic cell, ``nu^i_t = Pi_i (L_t + J_{t+1}^T nu^i_{t+1})``.
+
+        Each cell is left with its own entry ``nu^i_t,i``; what is returned are the adjoints of the first step, shape
+        ``(B, I, K)``.
+
+        Args:
+            tape: The forward pass.
+            signal: State signal of these steps, shape ``(C, B, N)``.
+            steps: The steps, counted from the initial state.
+            later: What came back from the window after this one; ``None`` at the end of the trial.
+        """
+        near = Neighbours.of(tape, self.steps - 1)
+        among = near.among(tape.recurrent)
+        for index in range(len(signal) - 1, -1, -1):
+            adjoint = near.gather(signal[index])
+            if later is not None:
+                moment = tape.moment(steps.start + index + 1)
+                leak, gain, slope = near.local(moment)
+                returned = torch.einsum("bik,ikm->bim", gain * later, among)
+                adjoint += leak * later + slope * returned
+            signal[index] = adjoint[..., 0]
+            later = adjoint
+        assert later is not None
+        return later
+
+    def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
+        """Return a trace of the cells within reach."""
+        return ReachTrace(connection, moment, trials, self.steps - 1)

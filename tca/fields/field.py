@@ -1,0 +1,116 @@
+"""A field: a space, a propagator, and how much of a release arrives.
+
+Shapes: S sites.
+
+    C_t = Prop[C_{t-1}] + g s_t
+
+The field spreads first, then takes up what is released, and is read after that: a fresh release is not attenuated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tca.fields.modes import Modes
+from tca.fields.propagators import Propagator, Stepping
+from tca.fields.runs import Run, cheapest, modes_of
+from tca.fields.spaces import Space
+from tca.names import lookup
+
+__all__ = ["GAINS", "Field"]
+
+GAINS: dict[str, Callable[[float], float]] = {"raw": lambda mass: 1.0, "unit": lambda mass: 1 / mass}
+
+
+@dataclass(frozen=True)
+class Field:
+    """A concentration on a space.
+
+    Args:
+        space: Where it spreads.
+        propagator: How it spreads and decays.
+        gain: ``"unit"`` (default): a constant release of one settles at a mass of one, so that diffusion alone moves
+            from what is released to its mean; or ``"raw"``: a release is taken up as it is.
+
+    Raises:
+        ValueError: The propagator does not fit the space, the name of the gain is unknown, or a unit mass is asked of
+            a field that does not decay.
+
+    >>> from tca.fields.propagators import Box
+    >>> from tca.fields.spaces import Grid
+    >>> Field(Grid((3,)), Box(k=0.75), gain="raw").kernel()[0].tolist()
+    [0.25, 0.25, 0.25]
+    """
+
+    space: Space
+    propagator: Propagator
+    gain: str = "unit"
+
+    def __post_init__(self) -> None:
+        """Check that the parts fit."""
+        lookup(GAINS, self.gain, "gain")
+        self.propagator.check(self.space)
+        if self.gain == "unit" and math.isinf(self.propagator.mass):
+            raise ValueError("gain 'unit' needs a field that decays; use gain='raw' or let the field decay")
+
+    @property
+    def uptake(self) -> float:
+        """The factor g of a release."""
+        return GAINS[self.gain](self.propagator.mass)
+
+    def kernel(self) -> Tensor:
+        """Return a step as a dense matrix, shape ``(S, S)``, float64, made without modes.
+
+        Raises:
+            ValueError: The field has no steps.
+        """
+        return self.stepping().matrix(self.space)
+
+    def stationary(self) -> Tensor:
+        """Return the map from a constant release to the settled field, shape ``(S, S)``, float64."""
+        return self.settle(torch.eye(self.space.sites, dtype=torch.float64))
+
+    def settle(self, release: Tensor) -> Tensor:
+        """Return the field that a constant release settles at.
+
+        Args:
+            release: What is released at every site, shape ``(..., S)``.
+
+        Raises:
+            ValueError: The field does not decay, so that it never settles.
+        """
+        mass = self.propagator.mass
+        if math.isinf(mass):
+            raise ValueError("a field that does not decay never settles")
+        if not self.propagator.spreads:
+            return release * (1.0 if self.gain == "unit" else mass)
+        modes: Modes = modes_of(self.space, release)
+        factors = modes.numbers(self.uptake * self.propagator.settled(modes.eigenvalues))
+        return modes.back(modes.to(release) * factors)
+
+    def run(self, like: Tensor, at_sites: bool = False) -> Run:
+        """Return the cheapest way to run the field in time.
+
+        Args:
+            like: A tensor with the type and device of the releases.
+            at_sites: Whether every step must leave the concentrations at the sites, default ``False``.
+
+        Raises:
+            ValueError: The field has no steps.
+        """
+        return cheapest(self.space, self.stepping(), like, at_sites)
+
+    def stepping(self) -> Stepping:
+        """Return the propagator if it goes in steps.
+
+        Raises:
+            ValueError: The field has no steps.
+        """
+        if not isinstance(self.propagator, Stepping):
+            raise ValueError(f"{type(self.propagator).__name__} has no steps of time, only a settled field")
+        return self.propagator

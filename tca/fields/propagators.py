@@ -1,0 +1,369 @@
+"""How a concentration spreads and decays: in steps of time, or at once.
+
+Shapes: S sites.
+
+Every propagator is a function of the Laplacian of its space, so it multiplies each mode of the space by a number. With
+``lam_a >= 0`` the eigenvalues of ``-Lap`` along axis a and ``lam`` their sum (on a ring of H sites ``lam = 2 - 2 cos(2
+pi n / H)``):
+
+| propagator | a step multiplies a mode by |
+| --- | --- |
+| ``Box`` | ``k prod_a (1 - lam_a / 3)`` |
+| ``Explicit`` | ``1 - dt (kappa + D lam)`` |
+| ``Implicit`` | ``1 / (1 + dt (kappa + D lam))`` |
+| ``Exponential`` | ``exp(-dt (kappa + D lam))`` |
+
+A constant release settles at ``1 / (1 - multiplier)`` times itself; ``Quasistatic`` has no steps and settles at once at
+``1 / (kappa + D lam)``.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+from tca.fields.spaces import Grid, Space, kronecker_product, kronecker_sum
+
+__all__ = ["Box", "Explicit", "Exponential", "Implicit", "Propagator", "Quasistatic", "Stepping"]
+
+
+@dataclass(frozen=True)
+class Propagator(abc.ABC):
+    """How a concentration spreads and decays."""
+
+    @property
+    @abc.abstractmethod
+    def spreads(self) -> bool:
+        """Whether anything reaches another site."""
+
+    @property
+    @abc.abstractmethod
+    def mass(self) -> float:
+        """Mass at which a constant release of one per step settles where none is lost at a rim; may be infinite."""
+
+    @property
+    @abc.abstractmethod
+    def equation(self) -> str:
+        """The propagator in one line, of a field C with a release s."""
+
+    @abc.abstractmethod
+    def settled(self, eigenvalues: Sequence[Tensor]) -> Tensor:
+        """Return by how much a constant release is multiplied once it has settled, for every mode.
+
+        Args:
+            eigenvalues: Eigenvalues of ``-Lap``, one tensor per axis; the result has one axis for each.
+        """
+
+    def check(self, space: Space) -> None:  # noqa: B027 - most propagators live in every space
+        """Refuse a space in which the propagator is not defined or not safe.
+
+        Args:
+            space: The space.
+
+        Raises:
+            ValueError: The propagator does not fit the space.
+        """
+
+
+@dataclass(frozen=True)
+class Stepping(Propagator):
+    """A propagator that goes in steps of time and so has memory."""
+
+    @property
+    @abc.abstractmethod
+    def kept(self) -> float:
+        """What a step keeps of the mass, where none is lost at a rim."""
+
+    @property
+    def mass(self) -> float:
+        """``1 / (1 - kept)``."""
+        return 1 / (1 - self.kept) if self.kept < 1 else math.inf
+
+    @abc.abstractmethod
+    def multiplier(self, eigenvalues: Sequence[Tensor]) -> Tensor:
+        """Return by how much a step multiplies each mode.
+
+        Args:
+            eigenvalues: Eigenvalues of ``-Lap``, one tensor per axis; the result has one axis for each.
+        """
+
+    @abc.abstractmethod
+    def matrix(self, space: Space) -> Tensor:
+        """Return a step as a dense matrix, shape ``(S, S)``, float64, made without modes.
+
+        Args:
+            space: The space.
+        """
+
+    def settled(self, eigenvalues: Sequence[Tensor]) -> Tensor:
+        """Return ``1 / (1 - multiplier)``."""
+        return 1 / (1 - self.multiplier(eigenvalues))
+
+
+@dataclass(frozen=True)
+class Box(Stepping):
+    """``C_t = k Box[C_{t-1}]``: the mean over the 3 sites of a line, 9 of a square or 27 of a cube, times k.
+
+    The coefficient of diffusion is 1/3 site^2 per step, the length ``sqrt(k / (3 (1 - k)))`` sites: one site at k = 3/4.
+    The published rule has k = 3/4 per step of 1 ms; k belongs to the step, ``k(dt) = exp(-kappa dt)``.
+
+    Args:
+        k: What is kept per step, default 0.75, in [0, 1]; with 0 nothing spreads and nothing is remembered.
+
+    Raises:
+        ValueError: ``k`` is out of range; above one the field would grow without bound.
+
+    Paper: Barretto-Bittar et al. (2026), arXiv:2603.08949.
+
+    >>> Box(k=0.75).mass
+    4.0
+    """
+
+    k: float = 0.75
+
+    def __post_init__(self) -> None:
+        """Check the range of k."""
+        if not 0 <= self.k <= 1:
+            raise ValueError(f"k, what a field keeps per step, must lie in [0, 1], got {self.k}")
+
+    @property
+    def spreads(self) -> bool:
+        """Whether anything is kept."""
+        return self.k > 0
+
+    @property
+    def kept(self) -> float:
+        """``k``."""
+        return self.k
+
+    @property
+    def equation(self) -> str:
+        """The propagator in one line."""
+        return f"C_t = {self.k:g} Box[C_t-1] + s_t"
+
+    def multiplier(self, eigenvalues: Sequence[Tensor]) -> Tensor:
+        """Return ``k prod_a (1 - lam_a / 3)``."""
+        return self.k * reduce(_outer_product, [1 - each / 3 for each in eigenvalues])
+
+    def matrix(self, space: Space) -> Tensor:
+        """Return ``k`` times the Kronecker product of the three-site means."""
+        boxes = [torch.eye(len(each), dtype=each.dtype) + each / 3 for each in space.laplacians()]
+        return self.k * kronecker_product(boxes)
+
+    def check(self, space: Space) -> None:
+        """Refuse a space without axes."""
+        if not isinstance(space, Grid):
+            raise ValueError(
+                f"Box needs a Grid, got {type(space).__name__}; Explicit, Implicit or Exponential fit every space"
+            )
+
+
+@dataclass(frozen=True)
+class _Physical(Propagator):
+    """What all propagators with physical constants share.
+
+    Args:
+        diffusion: Coefficient of diffusion D, sites^2 / ms, default 1/3, not negative.
+        decay: Rate of decay kappa, 1 / ms, default 0.288 (what remains after 1 ms is 3/4), not negative.
+    """
+
+    diffusion: float = 1 / 3
+    decay: float = 0.288
+
+    def __post_init__(self) -> None:
+        """Check the constants."""
+        for name in ("diffusion", "decay"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name} must be finite and not negative, got {value}")
+
+    @property
+    def spreads(self) -> bool:
+        """Whether anything diffuses."""
+        return self.diffusion > 0
+
+    def loss(self, eigenvalues: Sequence[Tensor]) -> Tensor:
+        """Return ``kappa + D lam``, the rate at which a mode fades.
+
+        Args:
+            eigenvalues: Eigenvalues of ``-Lap``, one tensor per axis.
+        """
+        return self.decay + self.diffusion * reduce(_outer_sum, eigenvalues)
+
+
+@dataclass(frozen=True)
+class _Timed(Stepping, _Physical):
+    """A physical propagator that goes in steps.
+
+    Args:
+        diffusion: Coefficient of diffusion D, sites^2 / ms, default 1/3, not negative.
+        decay: Rate of decay kappa, 1 / ms, default 0.288, not negative.
+        dt: Duration of a step in ms, default 1, positive.
+    """
+
+    dt: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the constants."""
+        super().__post_init__()
+        if not (math.isfinite(self.dt) and self.dt > 0):
+            raise ValueError(f"dt must be positive and finite, got {self.dt}")
+
+    @property
+    def kept(self) -> float:
+        """The multiplier of the uniform mode."""
+        return float(self.multiplier([torch.zeros((), dtype=torch.float64)]))
+
+    def _rate_matrix(self, space: Space) -> Tensor:
+        return self.dt * (self.diffusion * kronecker_sum(space.laplacians()) - self.decay * _identity(space))
+
+
+@dataclass(frozen=True)
+class Explicit(_Timed):
+    """``C_t = C_{t-1} + dt (D Lap C_{t-1} - kappa C_{t-1})``: forward Euler.
+
+    It is stable up to ``dt = 2 / (kappa + D lam_max)``, ``lam_max = 4 d`` on a grid of d even axes, and keeps
+    concentrations positive up to ``dt = 1 / (kappa + 2 d D)``. Beyond the second bound it is refused.
+
+    Args:
+        diffusion: Coefficient of diffusion D, sites^2 / ms, default 1/3, not negative.
+        decay: Rate of decay kappa, 1 / ms, default 0.288, not negative.
+        dt: Duration of a step in ms, default 0.5, positive.
+        allow_negative: Whether steps beyond the bound of positivity are accepted, default ``False``.
+    """
+
+    dt: float = 0.5
+    allow_negative: bool = False
+
+    @property
+    def equation(self) -> str:
+        """The propagator in one line."""
+        return f"C_t = C_t-1 + {self.dt:g} ({self.diffusion:g} Lap - {self.decay:g}) C_t-1 + s_t"
+
+    def multiplier(self, eigenvalues: Sequence[Tensor]) -> Tensor:
+        """Return ``1 - dt (kappa + D lam)``."""
+        return 1 - self.dt * self.loss(eigenvalues)
+
+    def matrix(self, space: Space) -> Tensor:
+        """Return ``1 + dt (D Lap - kappa)``."""
+        return _identity(space) + self._rate_matrix(space)
+
+    def longest_step(self, space: Space) -> float:
+        """Return the longest step in ms that keeps concentrations positive, ``1 / (kappa + D degree)``.
+
+        Args:
+            space: The space.
+
+        >>> Explicit(diffusion=1.0, decay=1.0).longest_step(Grid((8, 8)))
+        0.2
+        """
+        fastest = self.decay + self.diffusion * space.degree
+        return 1 / fastest if fastest else math.inf
+
+    def check(self, space: Space) -> None:
+        """Refuse a step beyond the bound of positivity."""
+        longest = self.longest_step(space)
+        if self.dt > longest * (1 + 1e-12) and not self.allow_negative:
+            raise ValueError(
+                f"dt = {self.dt:g} ms is beyond the bound of positivity 1 / (kappa + D degree) = {longest:g} ms of "
+                "Explicit: use a shorter step, Implicit or Exponential"
+            )
+
+
+@dataclass(frozen=True)
+class Implicit(_Timed):
+    """``(1 + dt kappa - dt D Lap) C_t = C_{t-1}``: backward Euler, stable and positive with every step.
+
+    Args:
+        diffusion: Coefficient of diffusion D, sites^2 / ms, default 1/3, not negative.
+        decay: Rate of decay kappa, 1 / ms, default 0.288, not negative.
+        dt: Duration of a step in ms, default 1, positive.
+    """
+
+    @property
+    def equation(self) -> str:
+        """The propagator in one line."""
+        return f"C_t = (1 - {self.dt:g} ({self.diffusion:g} Lap - {self.decay:g}))^-1 C_t-1 + s_t"
+
+    def multiplier(self, eigenvalues: Sequence[Tensor]) -> Tensor:
+        """Return ``1 / (1 + dt (kappa + D lam))``."""
+        return 1 / (1 + self.dt * self.loss(eigenvalues))
+
+    def matrix(self, space: Space) -> Tensor:
+        """Return ``(1 - dt (D Lap - kappa))^-1``."""
+        return torch.linalg.inv(_identity(space) - self._rate_matrix(space))
+
+
+@dataclass(frozen=True)
+class Exponential(_Timed):
+    """``C_t = exp(dt (D Lap - kappa)) C_{t-1}``: exact for every step, and two half steps make a whole one.
+
+    Args:
+        diffusion: Coefficient of diffusion D, sites^2 / ms, default 1/3, not negative.
+        decay: Rate of decay kappa, 1 / ms, default 0.288, not negative.
+        dt: Duration of a step in ms, default 1, positive.
+    """
+
+    @property
+    def equation(self) -> str:
+        """The propagator in one line."""
+        return f"C_t = exp({self.dt:g} ({self.diffusion:g} Lap - {self.decay:g})) C_t-1 + s_t"
+
+    def multiplier(self, eigenvalues: Sequence[Tensor]) -> Tensor:
+        """Return ``exp(-dt (kappa + D lam))``."""
+        return torch.exp(-self.dt * self.loss(eigenvalues))
+
+    def matrix(self, space: Space) -> Tensor:
+        """Return ``exp(dt (D Lap - kappa))``."""
+        return torch.linalg.matrix_exp(self._rate_matrix(space))
+
+
+@dataclass(frozen=True)
+class Quasistatic(_Physical):
+    """``0 = D Lap C - kappa C + s``: a field that settles much faster than a step, without memory.
+
+    Args:
+        diffusion: Coefficient of diffusion D, sites^2 / ms, default 1/3, not negative.
+        decay: Rate of decay kappa, 1 / ms, default 0.288, positive.
+
+    Raises:
+        ValueError: A constant is out of range; without decay nothing settles.
+    """
+
+    def __post_init__(self) -> None:
+        """Check the constants."""
+        super().__post_init__()
+        if not self.decay:
+            raise ValueError("decay of a Quasistatic field must be positive: without it nothing settles")
+
+    @property
+    def mass(self) -> float:
+        """``1 / kappa``."""
+        return 1 / self.decay
+
+    @property
+    def equation(self) -> str:
+        """The propagator in one line."""
+        return f"({self.decay:g} - {self.diffusion:g} Lap) C_t = s_t"
+
+    def settled(self, eigenvalues: Sequence[Tensor]) -> Tensor:
+        """Return ``1 / (kappa + D lam)``."""
+        return 1 / self.loss(eigenvalues)
+
+
+def _outer_product(one: Tensor, other: Tensor) -> Tensor:
+    return one.unsqueeze(-1) * other
+
+
+def _outer_sum(one: Tensor, other: Tensor) -> Tensor:
+    return one.unsqueeze(-1) + other
+
+
+def _identity(space: Space) -> Tensor:
+    return torch.eye(space.sites, dtype=torch.float64)

@@ -1,0 +1,219 @@
+"""A field in time: in the modes of its space, or step by step at its sites, whichever is cheaper.
+
+Shapes: T time, B batch, S sites, M numbers that a run keeps.
+
+A run keeps the field in coordinates of its own. Releases enter once, as the weights by which errors are released, and
+only what is read leaves.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from tca.fields.modes import AxisModes, FourierModes, Modes
+from tca.fields.propagators import Box, Explicit, Stepping
+from tca.fields.spaces import Grid, Space
+
+__all__ = ["AtSites", "InModes", "Run", "Shuffled", "cheapest", "modes_of"]
+
+# Nanoseconds per site, step and trial on one core of a CPU, in float32; a stencil is called at every step, the modes are
+# left for many steps at once, so that only the first pays for its calls.
+AXIS_NS = 0.022  # and per site of the length of an axis
+FOURIER_NS = 3.0
+STENCIL_NS = 0.35  # and per axis
+STENCIL_CALL_NS = 500.0  # a step and axis
+
+
+class Run(abc.ABC):
+    """A field in time, ``C_t = Prop[C_{t-1}] + s_t``."""
+
+    @abc.abstractmethod
+    def enter(self, at_sites: Tensor) -> Tensor:
+        """Return values at the sites, shape ``(..., S)``, in the coordinates of the run, shape ``(..., M)``."""
+
+    @abc.abstractmethod
+    def leave(self, inside: Tensor) -> Tensor:
+        """Return the values at the sites, shape ``(..., S)``, of the coordinates of the run, shape ``(..., M)``."""
+
+    @abc.abstractmethod
+    def advance_(self, now: Tensor, before: Tensor) -> None:
+        """Add ``Prop before`` to ``now`` in place: what is released at a step becomes the field of that step.
+
+        Args:
+            now: The release of the step, shape ``(B, ..., M)``.
+            before: The field of the step before, same shape; not changed.
+        """
+
+
+class InModes(Run):
+    """Every mode for itself: a step is one product a mode, and only what is read is taken back to the sites.
+
+    Args:
+        modes: Modes of the space.
+        propagator: The propagator.
+    """
+
+    def __init__(self, modes: Modes, propagator: Stepping) -> None:
+        """Take the multipliers; see the class."""
+        self.modes = modes
+        self.factors = modes.numbers(propagator.multiplier(modes.eigenvalues))
+
+    def enter(self, at_sites: Tensor) -> Tensor:
+        """Return the modes."""
+        return self.modes.to(at_sites)
+
+    def leave(self, inside: Tensor) -> Tensor:
+        """Return the sites."""
+        return self.modes.back(inside)
+
+    def advance_(self, now: Tensor, before: Tensor) -> None:
+        """Add every mode times its multiplier."""
+        now.addcmul_(before, self.factors)
+
+
+class AtSites(Run):
+    """The sites themselves; ``step`` returns ``Prop C`` in a new tensor.
+
+    Args:
+        step: One step of the propagator.
+    """
+
+    def __init__(self, step: Callable[[Tensor], Tensor]) -> None:
+        """Take the step; see the class."""
+        self.step = step
+
+    def enter(self, at_sites: Tensor) -> Tensor:
+        """Return the same."""
+        return at_sites
+
+    def leave(self, inside: Tensor) -> Tensor:
+        """Return the same."""
+        return inside
+
+    def advance_(self, now: Tensor, before: Tensor) -> None:
+        """Add one step of the field."""
+        now.add_(self.step(before))
+
+
+class Shuffled(Run):
+    """At the sites, but every step of every trial diffuses in an order of the sites of its own: a control.
+
+    ``C_t = P^-1 Prop P C_{t-1} + s_t`` with a fresh permutation P for every step and trial.
+
+    Args:
+        run: The field without permutations, at its sites.
+        seed: Seed of the permutations.
+    """
+
+    def __init__(self, run: Run, seed: int) -> None:
+        """Start the permutations; see the class."""
+        self.ordered = run
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def enter(self, at_sites: Tensor) -> Tensor:
+        """Return the same."""
+        return at_sites
+
+    def leave(self, inside: Tensor) -> Tensor:
+        """Return the same."""
+        return inside
+
+    def advance_(self, now: Tensor, before: Tensor) -> None:
+        """Add one step of the field in an order drawn for it, the same for all channels of a trial."""
+        trials, sites = now.shape[0], now.shape[-1]
+        drawn = torch.rand(trials, sites, generator=self.generator, dtype=torch.float64).argsort(-1).to(now.device)
+        order = drawn.view(trials, *[1] * (now.ndim - 2), sites).expand_as(now)
+        spread = torch.zeros_like(now)
+        self.ordered.advance_(spread, before.gather(-1, order))
+        now.scatter_add_(-1, order, spread)
+
+
+def cheapest(space: Space, propagator: Stepping, like: Tensor, at_sites: bool = False) -> Run:
+    """Return the run with the least expected cost.
+
+    A stencil costs the same per site in any large grid, the modes of the axes in proportion to their lengths, Fourier
+    modes next to nothing more in a larger grid. At the sites a dense matrix is the last resort. A GPU, where every call
+    of a step costs more than its numbers, runs in modes.
+
+    Args:
+        space: The space.
+        propagator: The propagator.
+        like: A tensor with the wanted type and device.
+        at_sites: Whether the run must be at the sites, default ``False``.
+    """
+    stencil = _stencil(space, propagator)
+    if at_sites:
+        return AtSites(stencil or _dense(space, propagator, like))
+    of_stencil = len(space.axes) * (STENCIL_NS + STENCIL_CALL_NS / space.sites)
+    in_modes = min(_axis_cost(space), _fourier_cost(space))
+    if stencil is not None and like.device.type == "cpu" and of_stencil < in_modes:
+        return AtSites(stencil)
+    return InModes(modes_of(space, like), propagator)
+
+
+def modes_of(space: Space, like: Tensor) -> Modes:
+    """Return the modes of a space in which values go there and back at the least expected cost.
+
+    Args:
+        space: The space.
+        like: A tensor with the wanted type and device.
+    """
+    if isinstance(space, Grid) and _fourier_cost(space) < _axis_cost(space):
+        return FourierModes(space, like)
+    return AxisModes(space, like)
+
+
+def _axis_cost(space: Space) -> float:
+    return AXIS_NS * sum(space.axes)
+
+
+def _fourier_cost(space: Space) -> float:
+    return FOURIER_NS if isinstance(space, Grid) and space.boundary == "periodic" else float("inf")
+
+
+def _dense(space: Space, propagator: Stepping, like: Tensor) -> Callable[[Tensor], Tensor]:
+    matrix = propagator.matrix(space).to(like)
+    return lambda field: field @ matrix  # symmetric
+
+
+def _stencil(space: Space, propagator: Stepping) -> Callable[[Tensor], Tensor] | None:
+    """Return one step by sums of neighbours, or ``None`` where the propagator has no stencil on the space."""
+    if not isinstance(space, Grid):
+        return None
+    if isinstance(propagator, Box):
+        return lambda field: _box(field, space, propagator.k)
+    if isinstance(propagator, Explicit):
+        return lambda field: _euler(field, space, propagator)
+    return None
+
+
+def _box(field: Tensor, space: Grid, kept: float) -> Tensor:
+    lines = field.reshape(*field.shape[:-1], *space.axes)
+    for axis in range(-len(space.axes), 0):
+        lines = _neighbours(lines, axis, space, lines.clone())
+    return lines.flatten(-len(space.axes)).mul_(kept / 3 ** len(space.axes))
+
+
+def _euler(field: Tensor, space: Grid, propagator: Explicit) -> Tensor:
+    lines = field.reshape(*field.shape[:-1], *space.axes)
+    flow = torch.zeros_like(lines)
+    for axis in range(-len(space.axes), 0):
+        _neighbours(lines, axis, space, flow)
+    exchanged = propagator.dt * propagator.diffusion
+    kept = 1 - propagator.dt * propagator.decay - 2 * len(space.axes) * exchanged
+    return flow.mul_(exchanged).add_(lines, alpha=kept).flatten(-len(space.axes))
+
+
+def _neighbours(lines: Tensor, axis: int, space: Grid, into: Tensor) -> Tensor:
+    """Add to ``into``, and return, the two neighbours of every site along an axis."""
+    count = lines.shape[axis]
+    into.narrow(axis, 1, count - 1).add_(lines.narrow(axis, 0, count - 1))
+    into.narrow(axis, 0, count - 1).add_(lines.narrow(axis, 1, count - 1))
+    for site, neighbour in zip((0, count - 1), space.beyond(count), strict=True):
+        if neighbour is not None:
+            into.select(axis, site).add_(lines.select(axis, neighbour))
+    return into

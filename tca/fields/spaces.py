@@ -1,0 +1,200 @@
+"""Spaces in which a substance diffuses: grids with a boundary, and graphs for places that lie anyhow.
+
+Shapes: S sites. The sites of a grid are counted row by row, the last axis fastest.
+
+A space is known by one symmetric Laplacian per axis, ``(Lap C)_x = sum_y w_xy (C_y - C_x)``; that of the whole space is
+their Kronecker sum. Distances are counted in sites, so that a coefficient of diffusion has the unit sites^2 per ms.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, reduce
+
+import torch
+from torch import Tensor
+
+from tca.names import lookup
+
+__all__ = ["BOUNDARIES", "Graph", "Grid", "Space", "kronecker_product", "kronecker_sum"]
+
+Beyond = Callable[[int], tuple[int | None, int | None]]
+
+# Which site is seen beyond the first and beyond the last of n: the other end, the last itself, or nothing (zero).
+BOUNDARIES: dict[str, Beyond] = {
+    "periodic": lambda n: (n - 1, 0),
+    "no-flux": lambda n: (0, n - 1),
+    "absorbing": lambda n: (None, None),
+}
+
+
+@dataclass(frozen=True)
+class Space(abc.ABC):
+    """Sites and what leads from one to another."""
+
+    @property
+    @abc.abstractmethod
+    def axes(self) -> tuple[int, ...]:
+        """Number of sites along each axis."""
+
+    @abc.abstractmethod
+    def laplacians(self) -> tuple[Tensor, ...]:
+        """Return the Laplacian of every axis, float64."""
+
+    @property
+    def sites(self) -> int:
+        """Number of sites S."""
+        return math.prod(self.axes)
+
+    def laplacian(self) -> Tensor:
+        """Return the Laplacian of the space, shape ``(S, S)``, float64."""
+        return kronecker_sum(self.laplacians())
+
+    @cached_property
+    def degree(self) -> float:
+        """Largest sum of the weights by which a site leaks to others, ``2 d`` inside a grid of d axes."""
+        return sum(float(-each.diagonal().min()) for each in self.laplacians())
+
+
+@dataclass(frozen=True)
+class Grid(Space):
+    """A grid of any number of axes whose sites exchange with their nearest neighbours.
+
+    Args:
+        shape: Number of sites along each axis, each at least 1.
+        boundary: ``"periodic"`` (default), ``"no-flux"`` (a missing neighbour is left out) or ``"absorbing"`` (a
+            missing neighbour is zero, so that mass is lost at the rim).
+
+    Raises:
+        ValueError: The shape is empty or has an axis without sites, or the name of the boundary is unknown.
+
+    >>> Grid((3,), boundary="no-flux").laplacian().tolist()
+    [[-1.0, 1.0, 0.0], [1.0, -2.0, 1.0], [0.0, 1.0, -1.0]]
+    """
+
+    shape: tuple[int, ...]
+    boundary: str = "periodic"
+
+    def __post_init__(self) -> None:
+        """Check the shape and the boundary."""
+        if not self.shape or any(not isinstance(each, int) or each < 1 for each in self.shape):
+            raise ValueError(f"shape must hold at least one axis, each of at least 1 site, got {self.shape!r}")
+        lookup(BOUNDARIES, self.boundary, "boundary")
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The shape."""
+        return self.shape
+
+    @property
+    def beyond(self) -> Beyond:
+        """Which sites are seen beyond the first and beyond the last of an axis."""
+        return BOUNDARIES[self.boundary]
+
+    def laplacians(self) -> tuple[Tensor, ...]:
+        """Return the second difference along every axis."""
+        return tuple(_second_difference(each, self.beyond) for each in self.shape)
+
+
+@dataclass(frozen=True)
+class Graph(Space):
+    """Sites joined by weighted edges, for instance places that lie anyhow.
+
+    Args:
+        size: Number of sites S.
+        edges: Triples of two different sites and the weight of the exchange between them, positive, 1 / ms per unit of
+            diffusion; each pair at most once.
+
+    Raises:
+        ValueError: A site does not exist, an edge ends where it began, a pair comes twice or a weight is not positive.
+
+    >>> Graph(2, ((0, 1, 0.5),)).laplacian().tolist()
+    [[-0.5, 0.5], [0.5, -0.5]]
+    """
+
+    size: int
+    edges: tuple[tuple[int, int, float], ...]
+
+    def __post_init__(self) -> None:
+        """Check the edges."""
+        if self.size < 1:
+            raise ValueError(f"size must be at least 1, got {self.size}")
+        seen: set[frozenset[int]] = set()
+        for one, other, weight in self.edges:
+            if one == other or not (0 <= one < self.size and 0 <= other < self.size):
+                raise ValueError(f"an edge must join two different sites of 0 to {self.size - 1}, got {(one, other)}")
+            if not (math.isfinite(weight) and weight > 0):
+                raise ValueError(f"the weight of an edge must be positive and finite, got {weight} for {(one, other)}")
+            if {one, other} in seen:
+                raise ValueError(f"a pair of sites may be joined once, got {(one, other)} again")
+            seen.add(frozenset((one, other)))
+
+    @classmethod
+    def of_points(cls, points: Sequence[Sequence[float]], reach: float) -> Graph:
+        """Return the graph that joins points no farther apart than ``reach``, with weight 1 / distance^2.
+
+        On the points of a square lattice of unit spacing and with a reach of one this is the grid without flux.
+
+        Args:
+            points: Coordinates of every site, in any number of dimensions, no two alike.
+            reach: Longest edge.
+
+        Raises:
+            ValueError: Two points are alike, or no two are within reach.
+
+        >>> Graph.of_points([(0.0,), (2.0,), (9.0,)], reach=3.0)
+        Graph(size=3, edges=((0, 1, 0.25),))
+        """
+        places = torch.tensor(points, dtype=torch.float64)
+        distance = torch.cdist(places, places, compute_mode="donot_use_mm_for_euclid_dist")
+        near = torch.triu(distance <= reach * (1 + 1e-12), diagonal=1).nonzero().tolist()
+        if not near:
+            raise ValueError(f"no two points are within reach {reach}")
+        edges = []
+        for one, other in near:
+            length = float(distance[one, other])
+            if length == 0:
+                raise ValueError(f"points {one} and {other} are alike")
+            edges.append((one, other, 1 / length**2))
+        return cls(len(points), tuple(edges))
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """A single axis."""
+        return (self.size,)
+
+    def laplacians(self) -> tuple[Tensor, ...]:
+        """Return the Laplacian of the graph."""
+        matrix = torch.zeros(self.size, self.size, dtype=torch.float64)
+        for one, other, weight in self.edges:
+            matrix[one, other] = matrix[other, one] = weight
+        return (matrix - matrix.sum(1).diag(),)
+
+
+def kronecker_product(matrices: Sequence[Tensor]) -> Tensor:
+    """Return the Kronecker product of some matrices."""
+    return reduce(torch.kron, matrices)
+
+
+def kronecker_sum(matrices: Sequence[Tensor]) -> Tensor:
+    """Return ``sum_a 1 x ... x M_a x ... x 1``: every matrix acting along its own axis.
+
+    Args:
+        matrices: One square matrix per axis.
+    """
+    ones = [torch.eye(len(each), dtype=each.dtype) for each in matrices]
+    terms = [kronecker_product([*ones[:a], each, *ones[a + 1 :]]) for a, each in enumerate(matrices)]
+    return torch.stack(terms).sum(0)
+
+
+def _second_difference(sites: int, beyond: Beyond) -> Tensor:
+    matrix = -2 * torch.eye(sites, dtype=torch.float64)
+    for site in range(sites - 1):
+        matrix[site, site + 1] = matrix[site + 1, site] = 1
+    for site, neighbour in zip((0, sites - 1), beyond(sites), strict=True):
+        if neighbour is not None:
+            matrix[site, neighbour] += 1
+    return matrix

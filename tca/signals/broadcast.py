@@ -1,0 +1,102 @@
+"""Errors broadcast to all cells alike, or to a few cells only.
+
+Shapes: N cells, O outputs.
+
+A broadcast that gives every error the same weight vanishes where the outputs pass through a softmax: the score of
+cross-entropy is ``softmax(y) - onehot``, and both parts sum to one, so that ``sum_k score_k = 0`` at every step and
+whatever the cells do. No cell would ever be told anything. One number for all cells can teach only if it weighs the
+errors differently.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from tca.signals.base import Buffers, InstantSignal
+from tca.signals.weights import FeedbackWeights, Frozen
+
+__all__ = ["Broadcast", "Sparse"]
+
+
+@dataclass(frozen=True)
+class Broadcast(InstantSignal):
+    """``G_j,t = a . score_t / sqrt(N)``: one number for all cells.
+
+    The weights of the errors ``a`` (O) are drawn once from ``N(0, scale^2)``, or are all ``scale``. The feedback matrix,
+    all of whose rows are alike, is kept in the buffer ``feedback``.
+
+    Args:
+        scale: Size of the weights, default 1, positive.
+        uniform: Whether all errors have the same weight, default ``False``; then the signal is zero for cross-entropy.
+
+    Raises:
+        ValueError: ``scale`` is not positive and finite.
+
+    Paper: Bellec et al. (2020), Nature Communications 11:3625 (the uniform one, in its code).
+
+    >>> Broadcast(uniform=True).buffers(torch.zeros(2, 4), torch.Generator())["feedback"][0].tolist()
+    [0.5, 0.5]
+    """
+
+    scale: float = 1.0
+    uniform: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the scale."""
+        if not (math.isfinite(self.scale) and self.scale > 0):
+            raise ValueError(f"scale of the feedback must be positive and finite, got {self.scale}")
+
+    @property
+    def equation(self) -> str:
+        """The signal in one line."""
+        return f"G_j,t = a . score_t / sqrt(N), a {'uniform' if self.uniform else 'random'} and the same for all cells"
+
+    def buffers(self, readout: Tensor, generator: torch.Generator) -> Buffers:
+        """Draw the weights of the errors and give them to every cell."""
+        n_out, n_cells = readout.shape
+        drawn = torch.randn(n_out, generator=generator, dtype=torch.float64)
+        weights = torch.ones_like(drawn) if self.uniform else drawn
+        return {"feedback": (weights * self.scale / math.sqrt(n_cells)).to(readout).repeat(n_cells, 1)}
+
+    def rate_signal(self, score: Tensor, readout: Tensor, buffers: Buffers) -> Tensor:
+        """Return ``score F^T``."""
+        return score @ buffers["feedback"].t()
+
+
+@dataclass(frozen=True)
+class Sparse(InstantSignal):
+    """``G_t = F score_t`` with a feedback of which few weights exist; all other cells are told nothing.
+
+    ``F`` is kept in the buffer ``feedback``, what it is made of in ``kept``. Where it follows the readout it does so
+    when ``Learner.sync_`` is called, as ``Learner.backward`` does.
+
+    Args:
+        weights: Where the weights come from, default a tenth of the readout's own at the start.
+
+    Paper: the baseline of Barretto-Bittar et al. (2026), arXiv:2603.08949.
+    """
+
+    weights: FeedbackWeights = field(default_factory=Frozen)
+
+    @property
+    def equation(self) -> str:
+        """The signal in one line."""
+        return f"G_t = F score_t, {self.weights.equation}"
+
+    def buffers(self, readout: Tensor, generator: torch.Generator) -> Buffers:
+        """Draw which weights exist."""
+        kept = self.weights.draw(readout, generator)
+        return {"kept": kept, "feedback": self.weights.now(readout, kept).clone()}
+
+    def sync_(self, readout: Tensor, buffers: Buffers) -> None:
+        """Follow the readout if the weights do."""
+        if self.weights.follows:
+            buffers["feedback"].copy_(self.weights.now(readout, buffers["kept"]))
+
+    def rate_signal(self, score: Tensor, readout: Tensor, buffers: Buffers) -> Tensor:
+        """Return ``score F^T``."""
+        return score @ buffers["feedback"].t()

@@ -1,0 +1,141 @@
+"""All later error that comes back by cell type: ModProp as a signal to the traces of e-prop.
+
+Shapes: T time, B batch, N cells, C consecutive steps.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from tca.eligibilities.base import Eligibility
+from tca.eligibilities.leak import Leak
+from tca.eligibilities.modprop import TypePropagation, check_stable
+from tca.names import unknown
+from tca.signals.base import Buffers, Reader, Signal
+from tca.signals.direct import Direct
+from tca.signals.exact import less_memory
+from tca.tape import Tape
+
+__all__ = ["TypeReturn"]
+
+
+@dataclass(frozen=True)
+class TypeReturn(Signal):
+    """``L_t = n_t - D_{t+1}^T n_{t+1}``: all that comes back by type, less what the eligibility remembers.
+
+    ``n_t = l_t + leak n_{t+1} + (gain m W_ab)^T a_{t+1}`` and ``a_t = l_t + M^T a_{t+1}``.
+
+    ``M = leak + gain m W_ab`` is the propagator of ``TypePropagation``, and for every eligibility the weight change is
+    that of the direct signal with ``TypePropagation``. With no memory this is ModProp in adjoint form, ``L_t = n_t =
+    sum_q (M^T)^q l_{t+q}``, with a number of taps that sum up to there; with the traces of the leak it is an addition
+    to e-prop, ``L_t = l_t + (gain m W_ab)^T a_{t+1}``.
+
+    Args:
+        slope: The slope m that stands in for that of every activation function, default 0.25, not negative.
+        sender_slope: What stands in for m in ``n``, where an error meets the cell that is told of it, the sender of the
+            last synapse on its way: ``"mean"`` (default) m itself; ``"exact"`` the cell's own slope, which it knows. With
+            the leak on the rate a sender's slope lies in the gain of its own traces, exact either way, and m stands for
+            the receiver's: the two are then the same.
+        taps: Steps of later error that come back, q at most; ``None`` (default) for all.
+
+    Raises:
+        ValueError: ``slope`` is negative or not finite, ``sender_slope`` unknown, or ``taps`` negative. When used: the
+            spectral radius of ``leak + gain m W_ab`` is not below one.
+
+    Paper: Liu et al. (2022), NeurIPS, arXiv:2206.01338.
+    """
+
+    slope: float = 0.25
+    sender_slope: Literal["mean", "exact"] = "mean"
+    taps: int | None = None
+    local: ClassVar[bool] = False
+    fitted: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Check slope, reading and taps."""
+        if not (math.isfinite(self.slope) and self.slope >= 0):
+            raise ValueError(f"slope must be finite and not negative, got {self.slope}")
+        if self.sender_slope not in ("mean", "exact"):
+            raise unknown(self.sender_slope, ("mean", "exact"), "sender_slope")
+        if self.taps is not None and self.taps < 0:
+            raise ValueError(f"taps must not be negative, got {self.taps}")
+
+    @property
+    def horizon(self) -> int | None:
+        """Steps of later error that come back."""
+        return self.taps
+
+    @property
+    def equation(self) -> str:
+        """The signal in one line."""
+        return (
+            f"L_t = l_t + (leak + gain {self.slope} W_ab - D)_{{t+1}}^T n_{{t+1}}, sender's slope: {self.sender_slope}"
+        )
+
+    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+        """Return a function from a window of steps to the signal.
+
+        Raises:
+            ValueError: The sum over later errors would grow without bound.
+        """
+        check_stable(tape.type_means, tape.leak, tape.gain, self.slope)
+        direct = Direct().reader(tape, {}, eligibility)
+        return self._all(tape, direct, eligibility) if self.taps is None else self._some(tape, direct, eligibility)
+
+    def _all(self, tape: Tape, direct: Reader, eligibility: Eligibility) -> Reader:
+        """Return a reader that carries ``a`` and ``n`` from window to window."""
+        later: tuple[Tensor | None, Tensor | None] = (None, None)
+
+        def read(steps: slice) -> Tensor:
+            nonlocal later
+            told = direct(steps)
+            passed = told.clone()
+            first_passed = TypePropagation(self.slope).filter_(tape, passed, steps, later[0])
+            self._hop_(tape, told, passed[1:], later[0], steps)
+            first_told = Leak().filter_(tape, told, steps, later[1])
+            signal = less_memory(tape, eligibility, told, told[1:], later[1], steps)
+            later = first_passed, first_told
+            return signal
+
+        return read
+
+    def _some(self, tape: Tape, direct: Reader, eligibility: Eligibility) -> Reader:
+        """Return a reader of what has been computed for all steps at once, one sweep for each tap."""
+        everything = slice(0, tape.steps + 1)
+        errors = direct(everything)
+        mean = replace(self, sender_slope="mean")
+
+        def one_more(which: TypeReturn, passed: Tensor, leaking: Tensor) -> Tensor:
+            further = errors.clone()
+            which._hop_(tape, further, passed[1:], None, everything)
+            tape.leak_(further[:-1], leaking[1:])
+            return further
+
+        passed, told = torch.zeros_like(errors), torch.zeros_like(errors)
+        for _ in range(min(self.taps or 0, tape.steps)):
+            passed, told = one_more(mean, passed, passed), one_more(self, passed, told)
+        signal = less_memory(tape, eligibility, one_more(self, passed, told), told[1:], None, everything)
+        return lambda steps: signal[steps].clone()
+
+    def _hop_(self, tape: Tape, into: Tensor, later: Tensor, after: Tensor | None, steps: slice) -> None:
+        """Add what returns over one synapse, from each step to the one before it.
+
+        Args:
+            tape: The forward pass.
+            into: Signal of the steps of a window, shape ``(C, B, N)``.
+            later: What returns from all of them but the first, shape ``(C - 1, B, N)``.
+            after: What returns from the step after the window, shape ``(B, N)``; ``None`` at the end of the trial.
+            steps: The window.
+        """
+        later = later if after is None else torch.cat([later, after.unsqueeze(0)])
+        returned = tape.type_means.back(later * tape.gain)
+        if self.sender_slope == "exact" and tape.slope_at_emission:
+            tape.lift_(returned, slice(steps.start, steps.start + len(later)))
+        else:
+            returned.mul_(self.slope)
+        into[: len(later)].add_(returned)

@@ -1,0 +1,186 @@
+"""Where feedback weights come from when few of them exist: the readout as it began, as it is, or chance.
+
+Shapes: N cells, O outputs.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Drawn", "FeedbackWeights", "Frozen", "Tracked"]
+
+
+@dataclass(frozen=True)
+class FeedbackWeights(abc.ABC):
+    """Feedback weights ``F`` (N, O), of which a fraction exists.
+
+    Args:
+        fraction: How many of the N O weights exist, default 0.1, in (0, 1]; the nearest whole number, at least one.
+
+    Raises:
+        ValueError: ``fraction`` is out of range.
+    """
+
+    fraction: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Check the fraction."""
+        if not 0 < self.fraction <= 1:
+            raise ValueError(f"fraction of the feedback weights must lie in (0, 1], got {self.fraction}")
+
+    @property
+    @abc.abstractmethod
+    def equation(self) -> str:
+        """Where the weights come from, in a few words."""
+
+    @property
+    @abc.abstractmethod
+    def follows(self) -> bool:
+        """Whether the weights change with the readout."""
+
+    @abc.abstractmethod
+    def draw(self, readout: Tensor, generator: torch.Generator) -> Tensor:
+        """Return what is to be kept in a buffer, shape ``(N, O)``.
+
+        Args:
+            readout: Readout weights before learning, shape ``(O, N)``.
+            generator: Source of whatever is drawn.
+        """
+
+    @abc.abstractmethod
+    def now(self, readout: Tensor, kept: Tensor) -> Tensor:
+        """Return the feedback weights, shape ``(N, O)``.
+
+        Args:
+            readout: Readout weights, shape ``(O, N)``.
+            kept: What ``draw`` has returned.
+        """
+
+    def existing(self, candidates: Tensor, generator: torch.Generator) -> Tensor:
+        """Return ones where weights exist, as many as the fraction says or as there are candidates, and zeros elsewhere.
+
+        Args:
+            candidates: Where weights may exist, in the shape of the result.
+            generator: Source of the choice.
+
+        >>> Frozen(0.5).existing(torch.ones(3, 4), torch.Generator()).sum()
+        tensor(6.)
+        """
+        places = candidates.cpu().reshape(-1).nonzero().squeeze(1)
+        count = max(1, round(self.fraction * candidates.numel()))
+        chosen = places[torch.randperm(len(places), generator=generator)[:count]]
+        mask = torch.zeros(candidates.numel())
+        mask[chosen] = 1
+        return mask.view(candidates.shape)
+
+
+@dataclass(frozen=True)
+class Frozen(FeedbackWeights):
+    """``F = M * W_o^T`` as it was before learning: a weak baseline once the readout has moved.
+
+    The weights are drawn among the synapses that the readout has.
+
+    Args:
+        fraction: How many of the N O weights exist, default 0.1, in (0, 1].
+
+    Paper: Barretto-Bittar et al. (2026), arXiv:2603.08949.
+    """
+
+    @property
+    def equation(self) -> str:
+        """Where the weights come from, in a few words."""
+        return f"F {self.fraction:.0%} of W_o^T at the start"
+
+    @property
+    def follows(self) -> bool:
+        """Never."""
+        return False
+
+    def draw(self, readout: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the weights."""
+        return readout.t() * _readout_synapses(self, readout, generator)
+
+    def now(self, readout: Tensor, kept: Tensor) -> Tensor:
+        """Return what is kept."""
+        return kept
+
+
+@dataclass(frozen=True)
+class Tracked(FeedbackWeights):
+    """``F = M * W_o^T`` as it is: symmetric feedback of which a fraction exists.
+
+    The weights are drawn among the synapses that the readout has.
+
+    Args:
+        fraction: How many of the N O weights exist, default 0.1, in (0, 1].
+    """
+
+    @property
+    def equation(self) -> str:
+        """Where the weights come from, in a few words."""
+        return f"F {self.fraction:.0%} of W_o^T"
+
+    @property
+    def follows(self) -> bool:
+        """Always."""
+        return True
+
+    def draw(self, readout: Tensor, generator: torch.Generator) -> Tensor:
+        """Return where the weights are."""
+        return _readout_synapses(self, readout, generator)
+
+    def now(self, readout: Tensor, kept: Tensor) -> Tensor:
+        """Return the readout's weights there."""
+        return readout.t() * kept
+
+
+@dataclass(frozen=True)
+class Drawn(FeedbackWeights):
+    """``F`` drawn once from ``N(0, scale^2 / N)`` where it exists.
+
+    Args:
+        fraction: How many of the N O weights exist, default 0.1, in (0, 1].
+        scale: Standard deviation of the weights times ``sqrt(N)``, default 1, positive.
+
+    Raises:
+        ValueError: ``fraction`` is out of range, or ``scale`` is not positive and finite.
+    """
+
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the fraction and the scale."""
+        super().__post_init__()
+        if not (math.isfinite(self.scale) and self.scale > 0):
+            raise ValueError(f"scale of the feedback must be positive and finite, got {self.scale}")
+
+    @property
+    def equation(self) -> str:
+        """Where the weights come from, in a few words."""
+        return f"F random and fixed, {self.fraction:.0%} of it"
+
+    @property
+    def follows(self) -> bool:
+        """Never."""
+        return False
+
+    def draw(self, readout: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the weights."""
+        n_out, n_cells = readout.shape
+        draw = torch.randn(n_cells, n_out, generator=generator, dtype=torch.float64) * self.scale / math.sqrt(n_cells)
+        return (draw * self.existing(torch.ones_like(draw), generator)).to(readout)
+
+    def now(self, readout: Tensor, kept: Tensor) -> Tensor:
+        """Return what is kept."""
+        return kept
+
+
+def _readout_synapses(weights: FeedbackWeights, readout: Tensor, generator: torch.Generator) -> Tensor:
+    """Return which weights exist, among the readout's synapses if it has any that differ from zero."""
+    synapses = readout.t() != 0
+    return weights.existing(synapses if synapses.any() else torch.ones_like(synapses), generator).to(readout)

@@ -1,0 +1,333 @@
+"""The command line: what it prints and writes, and how it refuses."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import dataclasses
+import json
+import math
+import re
+import shutil
+import statistics
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import torch
+
+import analysis
+import tasks
+import tca
+from tca import records
+from tca.__main__ import main
+from tca.cli.compare import compare, read_comparison
+from tca.cli.comparison import Comparison
+from tca.cli.measured import Measured
+from tca.cli.table import tabulate
+from tca.run import Leaky, Optimizer, Run, Seeds
+
+TINY = ["--tasks=delayed_xor,flip_flop", "--rules=bptt,rflo,eprop", "--seeds=2", "--net.size=6", "--steps=6",
+        "--n_train=12", "--n_test=8", "--batch_size=5", "--evaluate_every=3", "--curvature_trials=7"]  # fmt: skip
+RUNS = 2 * 3 * 2
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a comparison that has been run by two processes."""
+    folder = tmp_path_factory.mktemp("compared")
+    assert main(["compare", *TINY, "--quiet", f"--folder={folder}"]) == 0
+    return folder
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """Return the one line on stderr of a command that must fail with status 2."""
+    capsys.readouterr()
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Traceback" not in err
+    assert re.fullmatch(r"tca: .+\n", err), err
+    return err.strip()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], 'expected "command" to be one of {train,compare,report,list}'),
+        (["trian"], "did you mean train?"),
+        (["train"], "required: --task"),
+        (["train", "--tsk", "delayed_xor"], "--tsk delayed_xor, did you mean --task?"),
+        (["train", "--task", "delayed_xr"], "unknown task 'delayed_xr', did you mean 'delayed_xor'?"),
+        (["train", "--task", "delayed_xor", "--net.sise", "3"], "did you mean --net.size?"),
+        (["train", "--task", "delayed_xor", "--net.size", "3x"], "--net.size: Expected a int. Got value: 3x"),
+        (["train", "--task", "delayed_xor", "--net.tau", "-5"], "tau must be positive and finite"),
+        (["train", "--task", "delayed_xor", "--steps", "0"], "steps must be at least 1, got 0"),
+        (["train", "--task", "delayed_xor", "--rule", "bptx"], "unknown rule 'bptx', did you mean 'bptt'?"),
+        (["train", "--task", "delayed_xor", "--optimizer.name", "SDG"], "did you mean 'SGD'?"),
+        (["train", "--task", "delayed_xor", "--optimizer.options.betta", "3"], "unexpected keyword argument 'betta'"),
+        (["train", "--task", "Null-v0"], "no ground truth"),
+        (["train", "--config", "/no/such/file"], "--config: File does not exist: '/no/such/file'"),
+        (["train", "--task", "delayed_xor", "--folder", "/dev/null/runs"], "cannot write the record in /dev/null/runs"),
+        (["compare", "--rules", "bptt,epro"], "unknown rule 'epro', did you mean 'eprop'?"),
+        (["compare", "--seeds", "0"], "seeds must be at least 1, got 0"),
+        (["compare", "--workers", "0", "--folder", "/dev/null/x"], "workers must be at least 1, got 0"),
+        (["compare", "--folder", "/dev/null/x"], "cannot write the record in /dev/null/x"),
+        (["compare", "--task_options.flip_flop.dt", "3"], "given for 'flip_flop', which is not among the tasks"),
+        (["report"], "required: --path"),
+        (["report", "/no/such/folder"], "holds neither a comparison nor the record of a finished run"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
+    assert message in refusal(capsys, *words)
+
+
+def test_debug_shows_where_an_error_comes_from(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--task", "delayed_xr", "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_mistake_in_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("task: delayed_xor\nnet: {sise: 3}\n")
+    assert "'net.sise', did you mean --net.size?" in refusal(capsys, "train", f"--config={file}")
+    file.write_text("task: [\n")
+    refusal(capsys, "train", f"--config={file}")
+
+
+def test_train_records_the_run_that_the_flags_describe(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(
+        "task: delayed_xor\nrule: eprop\nsteps: 4\nnet: {size: 5}\noptimizer: {options: {betas: [0.8, 0.9]}}\n"
+    )
+    words = [
+        "train",
+        f"--config={file}",
+        "--n_train=6",
+        "--n_test=5",
+        "--seeds.net=3",
+        "--task_options.dt=25",
+        "--net.tau=50",
+    ]
+    assert main([*words, "--quiet", f"--folder={tmp_path / 'runs'}"]) == 0
+    run = Run("delayed_xor", "eprop", task_options={"dt": 25}, steps=4, n_train=6, n_test=5, seeds=Seeds(net=3),
+              net=Leaky(size=5, tau=50.0), optimizer=Optimizer(options={"betas": [0.8, 0.9]}))  # fmt: skip
+    result = records.read(run.folder(tmp_path / "runs"))
+    assert result.run == run
+    shown = capsys.readouterr().out
+    assert f"test loss {result.last.test_loss:.4g}, accuracy {result.last.test_accuracy:.3f}" in shown
+    assert main(["report", str(tmp_path / "runs")]) == 0
+    assert capsys.readouterr().out == shown
+    assert main(["report", str(run.folder(tmp_path / "runs"))]) == 0
+    assert capsys.readouterr().out == shown
+
+
+def test_list_names_every_rule_task_and_network(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = [line.split()[0] for line in lines if line.startswith("  ")]
+    assert names == [*tca.RULES, *tasks.list(), *tca.nets.NETWORKS]
+    assert all(len(line.split()) > 3 for line in lines if line.startswith("  "))
+
+
+def test_rules_start_alike_and_see_the_same_trials() -> None:
+    comparison = Comparison(tasks="delayed_xor,flip_flop", rules=["bptt", "rflo"], seeds=2, net=Leaky(size=6))
+    runs = comparison.runs()
+    assert len(runs) == len({run.name for run in runs}) == 8
+    for bptt, rflo in zip(runs[::2], runs[1::2], strict=True):
+        assert (bptt.net.form, rflo.net.form) == ("A", "B")
+        alike = dataclasses.replace(rflo, rule="bptt", net=dataclasses.replace(rflo.net, form="A"))
+        assert alike == bptt
+        first, second = (run.net.build(2, 3, dt=10.0, seed=run.seeds.net) for run in (bptt, rflo))
+        for name, value in first.named_parameters():
+            assert torch.equal(value, second.get_parameter(name))
+
+
+def test_a_comparison_survives_its_description() -> None:
+    comparison = Comparison(
+        tasks=["delayed_xor"], rules="eprop", task_options={"delayed_xor": {"dt": 25}}, stop_loss=0.1
+    )
+    assert Comparison.from_json(json.loads(json.dumps(comparison.to_json()))) == comparison
+    with pytest.raises(ValueError, match="does not describe a comparison"):
+        Comparison.from_json({"tasks": ["delayed_xor"]})
+
+
+def rows(folder: Path, name: str) -> list[dict[str, str]]:
+    with open(folder / name) as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_table_holds_what_analysis_says_of_the_recorded_networks(compared: Path) -> None:
+    """Each number again from the records by another way than the command's."""
+    table = rows(compared, "table.csv")
+    assert [(row["task"], row["rule"], row["form"], row["runs"]) for row in table] == [
+        (task, rule, "B" if rule == "rflo" else "A", "2")
+        for task in ("delayed_xor", "flip_flop")
+        for rule in ("bptt", "rflo", "eprop")
+    ]
+    results = [records.read(path) for path in (compared / "runs").iterdir()]
+    assert len(results) == RUNS
+    for row in table:
+        found: dict[str, list[float]] = {
+            "test score": [],
+            "score gap": [],
+            "loss gap": [],
+            "largest eig.": [],
+            "cosine": [],
+        }
+        for result in results:
+            if (result.run.task, result.run.rule) == (row["task"], row["rule"]):
+                task = tasks.make(result.run.task)
+                train, test = (each.batch() for each in task.split(12, 8, seed=result.run.seeds.data))
+                outputs = {id(each): result.net(each.inputs).detach() for each in (train, test)}
+                score = {
+                    each: task.accuracy(outputs[each], batch) for each, batch in ((id(train), train), (id(test), test))
+                }
+                loss = {
+                    id(each): each.loss.mean(outputs[id(each)], each.targets, each.weights).item()
+                    for each in (train, test)
+                }
+                curved = analysis.curvature(result.net, train.select(slice(0, 7)), "w_rec", engine="dense")
+                found["test score"].append(score[id(test)])
+                found["score gap"].append(score[id(train)] - score[id(test)])
+                found["loss gap"].append(loss[id(test)] - loss[id(train)])
+                found["largest eig."].append(curved.largest.value)
+                found["cosine"].append(statistics.fmean(each.observed["cosine"] for each in result.metrics))
+        for name, values in found.items():
+            mean, spread = row[name].split(" ±")
+            unit = 10 ** -len(mean.partition(".")[2])
+            assert float(mean) == pytest.approx(statistics.fmean(values), abs=0.51 * unit), (row["rule"], name)
+            assert float(spread) == pytest.approx(statistics.stdev(values), abs=0.51 * unit), (row["rule"], name)
+    assert all(row["cosine"] == "1.000 ±0.000" for row in table if row["rule"] == "bptt")
+    assert all(float(row["cosine"].split()[0]) < 0.99 for row in table if row["rule"] != "bptt")
+
+
+def test_figures_lie_beside_their_numbers(compared: Path) -> None:
+    for name, points in (("learning_curves", 3), ("gap_against_curvature", 1), ("alignment_over_training", 3)):
+        assert (compared / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert "</svg>" in (compared / f"{name}.svg").read_text()
+        assert len(rows(compared, f"{name}.csv")) == RUNS * points
+    for row in rows(compared, "learning_curves.csv"):
+        run = next(run for run in read_comparison(compared).runs() if
+                   (run.task, run.rule, run.seeds.net) == (row["panel"], row["label"], int(row["seed"])))  # fmt: skip
+        metrics = {each.step: each for each in records.read(run.folder(compared / "runs")).metrics}
+        assert float(row["test_score"]) == metrics[int(float(row["updates"]))].test_accuracy
+
+
+class Page(HTMLParser):
+    """Collects what a page refers to and the text of its cells."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.cells: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.sources += [value or "" for name, value in attributes if name in ("src", "href")]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "td":
+            self.cells.append(data)
+
+
+def test_the_report_needs_no_other_file(compared: Path) -> None:
+    text = (compared / "report.html").read_text()
+    page = Page(text)
+    assert page.open == []
+    assert len(page.sources) == 3
+    for source, name in zip(
+        page.sources, ("learning_curves", "gap_against_curvature", "alignment_over_training"), strict=True
+    ):
+        kind, data = source.split(",")
+        assert kind == "data:image/svg+xml;base64"
+        assert base64.b64decode(data) == (compared / f"{name}.svg").read_bytes()
+    assert page.cells == [cell for row in rows(compared, "table.csv") for cell in row.values()]
+    assert "tca compare --config" in text
+    assert f"<dd>{torch.__version__}</dd>" in text
+    assert "Murray (2019)" in text
+
+
+def test_its_configuration_makes_the_same_comparison_again(compared: Path, tmp_path: Path) -> None:
+    text = (compared / "report.html").read_text()
+    configuration = re.search(r"<pre>({.*?})</pre>", text, re.DOTALL)
+    assert configuration is not None
+    (tmp_path / "comparison.json").write_text(configuration.group(1).replace("&quot;", '"'))
+    shutil.copytree(compared, tmp_path / "again")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "again" / "runs").glob("*/*")}
+    words = [
+        "compare",
+        f"--config={tmp_path / 'comparison.json'}",
+        f"--folder={tmp_path / 'again'}",
+        "--quiet",
+        "--workers=1",
+    ]
+    assert main(words) == 0
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "again" / "runs").glob("*/*")}
+    assert (tmp_path / "again" / "table.csv").read_bytes() == (compared / "table.csv").read_bytes()
+
+
+def test_report_writes_the_same_report_anew(compared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(compared, again)
+    kept = ("comparison.json", "runs")
+    for path in again.iterdir():
+        if path.name not in kept:
+            path.unlink()
+    assert main(["report", str(again)]) == 0
+    for path in compared.iterdir():
+        if path.suffix in (".csv", ".svg", ".html"):
+            assert (again / path.name).read_bytes() == path.read_bytes(), path.name
+    next(again.glob("runs/*/result.json")).unlink()
+    assert f"1 of the {RUNS} runs" in refusal(capsys, "report", str(again))
+
+
+def test_an_interrupted_comparison_goes_on(compared: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(compared, again)
+    lost = sorted((again / "runs").iterdir())[0]
+    shutil.rmtree(lost)
+    measured = compare(read_comparison(again), again, workers=1, progress=False)
+    assert len(measured) == RUNS
+    first, second = (records.read(root / "runs" / lost.name) for root in (again, compared))
+    for name, value in first.net.state_dict().items():
+        assert torch.equal(value, second.net.state_dict()[name])
+
+
+def test_other_settings_of_measuring_measure_again(compared: Path, tmp_path: Path) -> None:
+    shutil.copytree(compared, tmp_path / "again")
+    noisy = dataclasses.replace(read_comparison(compared), input_noise=2.0)
+    measured = compare(noisy, tmp_path / "again", workers=1, progress=False)
+    assert all(math.isfinite(one.noisy_accuracy) for one in measured)
+    assert any(one.noisy_accuracy != one.test_accuracy for one in measured)
+    assert "noisy score" in tabulate(measured).head
+
+
+def test_divergence_is_a_row_of_the_table_and_not_a_crash(tmp_path: Path) -> None:
+    hot = Comparison(tasks="delayed_xor", rules="bptt,eprop", seeds=1, net=Leaky(size=6, activation="relu"), steps=200,
+                     optimizer=Optimizer("SGD", lr=1e6, clip=None), n_train=10, n_test=10, batch_size=5)  # fmt: skip
+    measured = compare(hot, tmp_path, workers=1, progress=False)
+    assert {one.outcome for one in measured} == {"diverged"}
+    assert all(math.isnan(one.largest) for one in measured)
+    table = tabulate(measured)
+    assert [row[3] for row in table.rows] == ["1, 1 diverged"] * 2
+    assert sum(note.startswith("Diverged: ") for note in table.notes) == 2
+    assert main(["report", str(tmp_path)]) == 0
+
+
+def test_the_table_is_mean_and_standard_deviation(compared: Path) -> None:
+    one = compare(read_comparison(compared), compared, workers=1, progress=False)[0]
+
+    def with_score(score: float) -> Measured:
+        return dataclasses.replace(one, test_accuracy=score, largest=math.nan)
+
+    table = tabulate([with_score(0.5), with_score(0.7), with_score(0.9)])
+    assert table.rows[0][table.head.index("test score")] == "0.700 ±0.200"
+    assert "largest eig." not in table.head
+    assert str(table).splitlines()[0].split()[:3] == ["task", "rule", "form"]
