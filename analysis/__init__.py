@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from analysis.alignment import alignment
 from analysis.curvature import curvature
+from analysis.density import density
 from analysis.generalization import generalization_gap
+from analysis.operators import operator, update_jacobian
+from analysis.spectrum import spectrum
+from analysis.trace import trace
 
-__all__ = ["alignment", "curvature", "generalization_gap"]
+__all__ = [
+    "alignment",
+    "curvature",
+    "density",
+    "generalization_gap",
+    "operator",
+    "spectrum",
+    "trace",
+    "update_jacobian",
+]

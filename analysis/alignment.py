@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import count
 
 import torch
 from torch import Tensor
 
+from analysis.learners import named
 from tca.batch import Batch
 from tca.names import lookup
 from tca.nets import LeakyRNN
@@ -118,7 +118,9 @@ class Alignment:
         return "\n".join(lines)
 
 
-def alignment(net: LeakyRNN, batch: Batch, rules: str | Iterable[str | Rule | Learner], *, seed: int = 0) -> Alignment:
+def alignment(
+    net: LeakyRNN, batch: Batch, rules: str | Rule | Learner | Iterable[str | Rule | Learner], *, seed: int = 0
+) -> Alignment:
     """Return how well weight changes of rules match the true gradient, and what part of the exact signal they drop.
 
     With the true gradient ``g`` (backpropagation through time) and a rule's ``gh``: ``cos = <gh, g> / (|gh| |g|)``,
@@ -129,7 +131,7 @@ def alignment(net: LeakyRNN, batch: Batch, rules: str | Iterable[str | Rule | Le
         net: The network.
         batch: The trials.
         rules: Rules by name, as ``Rule``, or as a ``Learner`` of this network, whose feedback is then used as it has
-            become; one name by itself is allowed.
+            become; one by itself is allowed.
         seed: Seed of what the signals of names and rules draw, default 0: the feedback a fresh learner would start
             with.
 
@@ -144,9 +146,7 @@ def alignment(net: LeakyRNN, batch: Batch, rules: str | Iterable[str | Rule | Le
     >>> found["bptt"].recurrent.rho, found["bptt"].dropped, found["eprop"].dropped > 0
     (1.0, 0.0, True)
     """
-    learners = dict(_named(net, [rules] if isinstance(rules, str) else list(rules), seed))
-    if not learners:
-        raise ValueError("rules must hold at least one rule, got none")
+    learners = named(net, rules, seed)
     true, info = Learner(net, RULES["bptt"]).grads(batch)
     hidden = [each.name for each in net.hidden_connections()]
     entries = []
@@ -161,26 +161,6 @@ def alignment(net: LeakyRNN, batch: Batch, rules: str | Iterable[str | Rule | Le
             )
         )
     return Alignment(tuple(entries), info.loss.item(), _join(true, hidden).norm().item())
-
-
-def _named(net: LeakyRNN, rules: list[str | Rule | Learner], seed: int) -> Iterable[tuple[str, Learner]]:
-    """Yield a learner for each rule under a name of its own: a rule asked for twice is numbered."""
-    taken: set[str] = set()
-    for each in rules:
-        if isinstance(each, Learner):
-            learner = each
-        else:
-            learner = Learner(net, lookup(RULES, each, "rule") if isinstance(each, str) else each, seed=seed)
-        if learner.net is not net:
-            raise ValueError("rules must be learners of the network that is measured, got one of another network")
-        name = each if isinstance(each, str) else _name_of(learner.rule)
-        unique = next(option for n in count(1) if (option := name if n == 1 else f"{name} #{n}") not in taken)
-        taken.add(unique)
-        yield unique, learner
-
-
-def _name_of(rule: Rule) -> str:
-    return next((name for name, known in RULES.items() if known == rule), f"{rule.signal!r} x {rule.eligibility!r}")
 
 
 def _dropped(learner: Learner, batch: Batch) -> float:

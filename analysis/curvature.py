@@ -5,74 +5,20 @@ Shapes: T time, B batch, I inputs, O outputs, P parameters.
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
-from torch import Tensor
 
-from analysis.engines import ENGINES, Pair
-from analysis.hessian import Hessian
-from analysis.parameters import Parameters, choose
+from analysis.checks import at_least, whole
+from analysis.operators.build import hessian
+from analysis.problem import Trials, fingerprint, problem_of
+from analysis.spectrum import Eigenvalue, spectrum
+from analysis.trace import Trace, trace
 from tca.batch import Batch
-from tca.names import lookup
 from tca.nets import LeakyRNN
 
-__all__ = ["Curvature", "Eigenvalue", "Trace", "Trials", "curvature", "hessian_of"]
-
-AUTO_DENSE = 100  # parameters up to which writing the matrix out costs no more products than Lanczos and probes do
-TENSORS_A_STEP = 36  # the most (B, N) tensors that a kept graph and a product were seen to hold for every step
-
-
-class Trials(Protocol):
-    """A fixed set of trials, such as a ``TrialSet``."""
-
-    def batch(self) -> Batch:
-        """Return all trials as one batch."""
-        ...
-
-
-@dataclass(frozen=True)
-class Eigenvalue:
-    """An eigenvalue and how far it is to be trusted.
-
-    Attributes:
-        value: The eigenvalue with its sign, ``lambda = v . H v``.
-        residual: ``|H v - lambda v|`` of the unit vector found: an eigenvalue lies within this distance of ``value``.
-        converged: Whether the residual is at most the tolerance times the largest modulus of the spectrum.
-    """
-
-    value: float
-    residual: float
-    converged: bool
-
-    def __str__(self) -> str:
-        """Return the value and its residual in one line."""
-        return f"{self.value:.6g} (residual {self.residual:.1e}{'' if self.converged else ', NOT CONVERGED'})"
-
-
-@dataclass(frozen=True)
-class Trace:
-    """Hutchinson's estimate of the trace, ``mean over probes of z . H z`` with random signs z.
-
-    Attributes:
-        value: The estimate; the exact trace if there were no probes.
-        standard_error: Standard deviation over probes divided by the root of their number; 0 if exact.
-        probes: Number of probes, 0 if exact.
-    """
-
-    value: float
-    standard_error: float
-    probes: int
-
-    def __str__(self) -> str:
-        """Return the value and its error in one line."""
-        error = f"+- {self.standard_error:.2g} ({self.probes} probes)" if self.probes else "(exact)"
-        return f"{self.value:.6g} {error}"
+__all__ = ["Curvature", "curvature"]
 
 
 @dataclass(frozen=True)
@@ -142,6 +88,7 @@ def curvature(
     tolerance: float = 1e-6,
     products: int = 2000,
     probes: int = 32,
+    estimator: str = "hutchinson",
     l2: float = 0.0,
     chunk: int | None = None,
     memory: float = 2048.0,
@@ -169,6 +116,7 @@ def curvature(
         products: Hessian-vector products after which to stop looking for eigenvalues, default 2000: for the two ends
             together with Lanczos, for each with PyHessian. What has been found by then is returned, not converged.
         probes: Probes of the trace, default 32; 0 for no trace. The dense engine knows the trace without.
+        estimator: How the trace is estimated: ``"hutchinson"`` (default), ``"hutch++"`` or ``"xtrace"``.
         l2: Coefficient c of an L2 penalty ``c/2 |theta|^2`` to include, default 0; it adds c to every eigenvalue.
         chunk: Trials differentiated together; ``None`` (default) for as many as fit into ``memory``. Chunks add up to
             the same Hessian, but for round-off. With more than one, graphs are rebuilt for every product, at 1.5 times
@@ -179,12 +127,12 @@ def curvature(
         seed: Seed of starting vectors and probes.
 
     Raises:
-        ValueError: A name is unknown, a number is out of range, the batch does not fit the network, or the loss is not
-            finite.
+        ValueError: A name is unknown, a number is out of range, the batch does not fit the network, trials or outputs
+            differ from one call to the next, or the loss is not finite.
+        TypeError: The trials are no fixed set, such as a stream of fresh ones.
         ImportError: The engine is not installed.
 
-    Papers: Pearlmutter (1994), Neural Computation 6:147, for the products; Hutchinson (1990), Communications in
-    Statistics 19:433, for the trace.
+    Paper: Pearlmutter (1994), Neural Computation 6:147, for the products.
 
     >>> from tca.losses import MSE
     >>> net = LeakyRNN(1, 4, 2)
@@ -193,120 +141,31 @@ def curvature(
     >>> round(found.largest.value, 12), round(found.smallest.value, 12), round(found.trace.value, 12)
     (1.0, 1.0, 2.0)
     """
-    lookup({**ENGINES, "auto": None}, engine, "engine")
-    _check_range("tolerance", tolerance, 0.0, 1.0)
-    _check_range("l2", l2, 0.0, math.inf)
-    _check_range("memory", memory, 0.0, math.inf)
-    _check_whole("products", products, 1)
-    _check_whole("probes", probes, 0)
+    at_least("l2", l2, 0.0)
+    whole("probes", probes, 0)
     if probes == 1:
         raise ValueError("probes must be 0, or at least 2 to have a standard error, got 1")
-
-    hessian, chosen, batch = hessian_of(net, trials, parameters, l2=l2, chunk=chunk, memory=memory, dtype=dtype)
-    if engine == "auto":
-        engine = "dense" if hessian.size <= AUTO_DENSE else "lanczos"
-    ends = ENGINES[engine](hessian, tolerance, products, seed)
-
-    def judged(pair: Pair) -> Eigenvalue:
-        return Eigenvalue(pair.value, pair.residual, pair.residual <= tolerance * ends.magnitude)
-
-    largest, smallest = judged(ends.largest), judged(ends.smallest)
+    problem = problem_of(net, trials, parameters, chunk=chunk, memory=memory, dtype=dtype)
+    operator = hessian(problem, l2=l2)
+    ends = spectrum(operator, 1, engine=engine, tolerance=tolerance, products=products, seed=seed)
+    if ends.trace is not None:
+        found = Trace(ends.trace, 0.0, 0, "exact")
+    else:
+        found = trace(operator, estimator, probes=probes, seed=seed) if probes else None
     return Curvature(
-        largest=largest,
-        smallest=smallest,
-        largest_magnitude=max(largest, smallest, key=lambda each: abs(each.value)),
-        trace=_trace(hessian, probes, seed) if ends.trace is None else Trace(ends.trace, 0.0, 0),
-        parameters=chosen.names,
-        count=hessian.size,
-        trials=batch.trials,
-        steps=batch.steps,
-        data=_fingerprint(batch),
-        loss=hessian.loss,
-        gradient_norm=hessian.gradient.norm().item(),
+        largest=ends.largest[0],
+        smallest=ends.smallest[0],
+        largest_magnitude=ends.largest_magnitude,
+        trace=found,
+        parameters=problem.parameters.names,
+        count=operator.size,
+        trials=problem.batch.trials,
+        steps=problem.batch.steps,
+        data=fingerprint(problem.batch),
+        loss=operator.loss,
+        gradient_norm=operator.gradient.norm().item(),
         l2=l2,
-        engine=engine,
-        dtype=str(hessian.theta.dtype).removeprefix("torch."),
+        engine=ends.engine,
+        dtype=str(operator.theta.dtype).removeprefix("torch."),
         tolerance=tolerance,
     )
-
-
-def hessian_of(
-    net: LeakyRNN,
-    trials: Trials | Batch,
-    parameters: str | Sequence[str] = "w_rec",
-    *,
-    l2: float = 0.0,
-    chunk: int | None = None,
-    memory: float = 2048.0,
-    dtype: torch.dtype | None = torch.float64,
-) -> tuple[Hessian, Parameters, Batch]:
-    """Return the Hessian of the loss as an operator, the parameters that it acts on, and the trials as one batch.
-
-    Args:
-        net: The network; it is copied.
-        trials: A fixed set of trials, or a batch.
-        parameters: Name of a parameter, several names, or ``"all"``; default the recurrent weights.
-        l2: Coefficient of an L2 penalty, default 0.
-        chunk: Trials differentiated together; ``None`` (default) for as many as fit into ``memory``.
-        memory: Memory for graphs in MB, default 2048.
-        dtype: Type in which derivatives are computed, default ``torch.float64``; ``None`` for the network's own.
-
-    Raises:
-        ValueError: A name is unknown, the batch does not fit the network, or the loss is not finite.
-
-    >>> from tca.losses import MSE
-    >>> batch = Batch(torch.zeros(4, 5, 1), torch.zeros(4, 5, 2), torch.full((4, 5), 0.25), MSE())
-    >>> hessian, chosen, _ = hessian_of(LeakyRNN(1, 4, 2), batch, "b_out")
-    >>> hessian.product(torch.tensor([1.0, 2.0])).tolist(), chosen.names
-    ([1.0, 2.0], ('b_out',))
-    """
-    original = trials if isinstance(trials, Batch) else trials.batch()
-    original.check(net.n_in, net.n_out)
-    net = copy.deepcopy(net).to(dtype=dtype).eval()
-    chosen = choose(net, parameters)
-    flat = chosen.flat()
-    batch = original.to(flat.device, flat.dtype)
-    if chunk is None:
-        per_trial = TENSORS_A_STEP * batch.steps * net.n_rec * flat.element_size()
-        chunk = max(1, int(memory * 1e6 / per_trial))
-    _check_whole("chunk", chunk, 1)
-
-    def loss_of(part: Batch) -> Callable[[Tensor], Tensor]:
-        def loss(theta: Tensor) -> Tensor:
-            outputs = net.functional(chosen.unflatten(theta), part.inputs)
-            return part.loss.mean(outputs, part.targets, part.weights) * (part.trials / batch.trials)
-
-        return loss
-
-    parts = [batch.select(slice(start, start + chunk)) for start in range(0, batch.trials, chunk)]
-    return Hessian([loss_of(part) for part in parts], flat, l2=l2, keep_graph=len(parts) == 1), chosen, original
-
-
-def _trace(hessian: Hessian, probes: int, seed: int) -> Trace | None:
-    if not probes:
-        return None
-    generator = torch.Generator().manual_seed(seed)
-    draws = []
-    for _ in range(probes):
-        signs = torch.randint(0, 2, (hessian.size,), generator=generator).mul_(2).sub_(1).to(torch.float64)
-        draws.append((signs @ hessian.product(signs).to(signs)).item())
-    values = torch.tensor(draws, dtype=torch.float64)
-    return Trace(values.mean().item(), (values.std() / math.sqrt(probes)).item(), probes)
-
-
-def _fingerprint(batch: Batch) -> str:
-    digest = hashlib.sha256()
-    for part in (batch.inputs, batch.targets, batch.weights):
-        digest.update(f"{part.dtype} {tuple(part.shape)} ".encode())
-        digest.update(part.detach().to("cpu").contiguous().numpy().tobytes())
-    return digest.hexdigest()[:12]
-
-
-def _check_range(name: str, value: float, above: float, below: float) -> None:
-    if not above <= value < below:
-        raise ValueError(f"{name} must be at least {above:g} and below {below:g}, got {value!r}")
-
-
-def _check_whole(name: str, value: int, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")

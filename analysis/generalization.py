@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from analysis.curvature import Trials
+from analysis.problem import Trials
 from tca.batch import Batch
 from tca.nets import LeakyRNN
 

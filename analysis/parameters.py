@@ -5,8 +5,9 @@ Shapes: P chosen parameters that exist.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -35,9 +36,23 @@ class Parameters:
 
     def flat(self) -> Tensor:
         """Return the existing parameters as a vector, shape ``(P,)``."""
+        return self.gather(dict(zip(self.names, self.values, strict=True)))
+
+    def gather(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Return what belongs to the existing parameters as a vector, shape ``(P,)``.
+
+        Args:
+            tensors: Tensors in the shapes of the parameters by name, such as gradients; others are passed over.
+        """
+        flat = [tensors[name].flatten() for name in self.names]
         return torch.cat(
-            [value.flatten() if index is None else value.flatten()[index] for value, index in self._pairs()]
+            [each if index is None else each[index] for each, index in zip(flat, self.existing, strict=True)]
         )
+
+    def slices(self) -> dict[str, slice]:
+        """Return where each parameter lies in the vector."""
+        ends = list(accumulate(self._counts()))
+        return {name: slice(end - n, end) for name, n, end in zip(self.names, self._counts(), ends, strict=True)}
 
     def unflatten(self, flat: Tensor) -> dict[str, Tensor]:
         """Return the parameters that a vector stands for, differentiable in the vector.
@@ -45,12 +60,14 @@ class Parameters:
         Args:
             flat: The vector, shape ``(P,)``.
         """
-        counts = [value.numel() if index is None else len(index) for value, index in self._pairs()]
-        parts = torch.split(flat, counts)
+        parts = torch.split(flat, self._counts())
         return {
             name: (part if index is None else value.flatten().index_copy(0, index, part)).view_as(value)
             for name, part, (value, index) in zip(self.names, parts, self._pairs(), strict=True)
         }
+
+    def _counts(self) -> list[int]:
+        return [value.numel() if index is None else len(index) for value, index in self._pairs()]
 
     def _pairs(self) -> list[tuple[Tensor, Tensor | None]]:
         return list(zip(self.values, self.existing, strict=True))

@@ -26,9 +26,9 @@ import torch
 from torch import Tensor, nn
 
 import tca
-from analysis.curvature import hessian_of
 from analysis.engines import ENGINES
-from analysis.hessian import Hessian
+from analysis.operators import Hessian, build
+from analysis.problem import problem_of
 from tca.losses import CrossEntropy
 
 CHANNELS = 3
@@ -72,7 +72,7 @@ def print_products(cells: int, steps: int, trials: int, dtype: torch.dtype, repe
         outputs = net.functional({"w_rec": w_rec}, batch.inputs)
         return torch.autograd.grad(batch.loss.mean(outputs, batch.targets, batch.weights), [w_rec])
 
-    kept, _, _ = hessian_of(net, batch, dtype=dtype, memory=1e6)
+    kept = build.hessian(problem_of(net, batch, dtype=dtype, memory=1e6))
     rebuilt = Hessian(kept.losses, kept.theta, keep_graph=False)
     vector = torch.randn(kept.size, generator=torch.Generator().manual_seed(1)).to(dtype)
     works: dict[str, Callable[[], object]] = {
@@ -169,7 +169,7 @@ def lanczos(hessian: Hessian) -> Callable[[float], tuple[float, int]]:
 def print_solvers(cells: int, steps: int, trials: int, updates: int, accuracy: float, repeats: int) -> None:
     """Print what each solver needs for the top eigenvalue."""
     net, batch = problem(cells, steps, trials, torch.float64, updates)
-    hessian, _, _ = hessian_of(net, batch, memory=1e6)
+    hessian = build.hessian(problem_of(net, batch, memory=1e6))
     ends = ENGINES["lanczos"](hessian, 1e-10, MOST_PRODUCTS, 0)
     exact = ends.largest.value
     where = f"{cells} cells after {updates} updates, loss {hessian.loss:.3g}"

@@ -24,9 +24,9 @@ from benchmarks.memory import extra_bytes, measurable
 from benchmarks.problem import FLOORS, TRIALS, make_problem
 from benchmarks.timing import one_core, process_seconds, race
 
-CAPTION = """The floor of e-prop is T products (B,N)x(N,N), T times torch.tanh of (B,N), and one product (N,TB)x(TB,N); that of
-BPTT is T more products (B,N)x(N,N). Recurrent weights only: the products of inputs and readout, the loss, the leak and
-all other element-wise work are not in it. A target is a bound on the time."""
+CAPTION = """The floor of e-prop is T products (B,N)x(N,N), T times torch.tanh of (B,N) and one product (N,TB)x(TB,N);
+that of BPTT is T more products (B,N)x(N,N). Recurrent weights only: the products of inputs and readout, the loss, the
+leak and all other element-wise work are not in it. A target is a bound on the time."""
 PROBE = 100  # steps of the warm-up, and of those that are too slow for more
 TOLERANCE = 1e-4  # between two computations of one gradient in float32
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tasks.checks import finite, not_negative, positive, steps_of
+from tca.checks import finite, not_negative, positive
 
-__all__ = ["Duration", "draw_steps", "duration"]
+__all__ = ["Duration", "draw_steps", "duration", "steps_of"]
 
 Duration = float | tuple[float, ...]
 """A time in ms: a number for a fixed one, ``(low, high)`` for a uniform one, ``(mean, low, high)`` for an exponential
@@ -69,3 +69,23 @@ def draw_steps(value: Duration, dt: float, trials: int, generator: torch.Generat
         mass = -math.expm1(-(high - low) / value[0])
         times_B = low - value[0] * torch.log1p(-mass * quantile_B)
     return (times_B / dt + 1e-9).floor().long()
+
+
+def steps_of(argument: str, milliseconds: float, dt: float) -> int:
+    """Return how many whole steps fit into a time; a time above zero must hold at least one.
+
+    Args:
+        argument: Name of the argument, for the message.
+        milliseconds: The time in ms, 0 or greater.
+        dt: The time step in ms.
+
+    Raises:
+        ValueError: The time is above zero but shorter than a step.
+
+    >>> steps_of("stimulus", 750.0, 100.0)
+    7
+    """
+    steps = math.floor(milliseconds / dt + 1e-9)
+    if milliseconds > 0 and steps == 0:
+        raise ValueError(f"{argument} must be 0 or at least one time step, got {milliseconds:g} ms with dt = {dt:g} ms")
+    return steps

@@ -11,10 +11,11 @@ from typing import ClassVar
 
 import torch
 
-from tasks.checks import finite, not_negative, positive, settle, steps_of, whole
+from tasks.durations import steps_of
 from tasks.task import DrawnTask
 from tasks.timeline import background
 from tca.batch import Batch
+from tca.checks import finite, not_negative, positive, settle, whole
 from tca.losses import MSE, Loss
 
 __all__ = ["FlipFlop"]

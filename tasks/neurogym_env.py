@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tasks.checks import positive
+from tca.checks import positive
 from tca.names import lookup, unknown
 
 __all__ = ["Environment", "Trial", "UnsupervisableError", "registered"]

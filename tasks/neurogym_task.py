@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from tasks import seeds
-from tasks.checks import whole
 from tasks.neurogym_env import Environment, Trial, UnsupervisableError
 from tasks.task import DrawnTask
 from tasks.timeline import trial_weights
 from tca.batch import Batch
+from tca.checks import whole
 from tca.losses import MSE, CrossEntropy, Loss
 
 __all__ = ["NeurogymTask"]

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from tasks import seeds
-from tasks.checks import choice, not_negative, positive, settle, steps_of, whole
+from tasks.durations import steps_of
 from tasks.task import DrawnTask
 from tasks.timeline import background
 from tca.batch import Batch
+from tca.checks import choice, not_negative, positive, settle, whole
 from tca.losses import MSE, Loss
 
 __all__ = ["PatternGeneration"]

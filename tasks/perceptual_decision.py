@@ -11,11 +11,11 @@ from typing import ClassVar
 
 import torch
 
-from tasks.checks import choice, not_negative, positive, settle, steps_of, whole
-from tasks.durations import Duration, draw_steps, duration
+from tasks.durations import Duration, draw_steps, duration, steps_of
 from tasks.task import DrawnTask
 from tasks.timeline import Timeline, trial_weights
 from tca.batch import Batch
+from tca.checks import choice, not_negative, positive, settle, whole
 from tca.losses import CrossEntropy, Loss
 
 __all__ = ["PerceptualDecision"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from tasks.checks import whole
+from tca.checks import whole
 
 __all__ = ["SHUFFLE", "STREAM", "TEST", "TRAIN", "generator"]
 

@@ -15,12 +15,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tasks.checks import not_negative, positive, settle, steps_of, whole
+from tasks.durations import steps_of
 from tasks.seeds import STREAM, TEST, TRAIN, generator
 from tasks.task import Task
 from tasks.timeline import background, trial_weights
 from tasks.trials import TrialSet
 from tca.batch import Batch
+from tca.checks import not_negative, positive, settle, whole
 from tca.losses import CrossEntropy, Loss
 
 __all__ = ["SequentialDigits"]

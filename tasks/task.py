@@ -14,11 +14,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tasks.checks import whole
 from tasks.measures import MEASURES
 from tasks.seeds import STREAM, TEST, TRAIN, generator
 from tasks.trials import TrialSet
 from tca.batch import Batch
+from tca.checks import whole
 from tca.losses import MSE, Loss
 
 __all__ = ["DrawnTask", "Task"]

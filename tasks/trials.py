@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tasks.checks import whole
 from tasks.seeds import SHUFFLE, generator
 from tca.batch import Batch
+from tca.checks import whole
 from tca.losses import Loss
 
 __all__ = ["TrialSet"]

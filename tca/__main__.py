@@ -106,7 +106,7 @@ def _commands() -> dict[str, tuple[ArgumentParser, str]]:
     return {
         "train": (_value_parser(Run, "runs"), "train one network and record it"),
         "compare": (
-            _value_parser(Comparison, "comparison"),
+            _value_parser(Comparison, "runs/compare"),
             "train several rules on the same trials and report on them",
         ),
         "report": (report_parser, "show what a folder of records holds; write the report of a comparison anew"),

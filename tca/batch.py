@@ -99,6 +99,9 @@ class Batch:
         """
         if self.inputs.shape[2] != n_in:
             raise ValueError(f"inputs must have {n_in} channels as the network does, got {self.inputs.shape[2]}")
+        for name in ("inputs", "weights"):
+            if not getattr(self, name).is_floating_point():
+                raise TypeError(f"{name} must be real numbers, got dtype {getattr(self, name).dtype}")
         for name in ("targets", "weights"):
             part = getattr(self, name)
             if part.is_floating_point() and (part.dtype, part.device) != (self.inputs.dtype, self.inputs.device):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from tca.nets.leaky_rnn import LeakyRNN
@@ -89,8 +91,11 @@ class Result:
 
     @property
     def seconds_per_step(self) -> float:
-        """Mean time of one update in seconds, NaN if the last measurement came before the first update."""
-        return self.last.elapsed / self.last.step if self.last.step else math.nan
+        """Time of one update in seconds, the median over the intervals between measurements; NaN if there is none."""
+        times = [
+            (after.elapsed - before.elapsed) / (after.step - before.step) for before, after in pairwise(self.metrics)
+        ]
+        return statistics.median(times) if times else math.nan
 
 
 def _nulled(value: Any) -> Any:

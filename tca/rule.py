@@ -108,6 +108,7 @@ class Learner:
 
     Raises:
         ValueError: A parameter of the network belongs to no connection, or to more than one.
+        TypeError: ``rule`` is no ``Rule``.
 
     >>> import tca, torch
     >>> net = tca.nets.LeakyRNN(2, 4, 1, seed=0)
@@ -120,6 +121,8 @@ class Learner:
 
     def __init__(self, net: LeakyRNN, rule: Rule, seed: int = 0) -> None:
         """Bind the rule; see the class."""
+        if not isinstance(rule, Rule):
+            raise TypeError(f"rule must be a Rule, for example tca.RULES['eprop'], got {rule!r}")
         _check_ownership(net)
         self.net, self.rule = net, rule
         generator = torch.Generator().manual_seed(seed)

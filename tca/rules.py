@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tca.eligibilities import Diagonal, Full, Instant, Leak, Windowed
+from tca.eligibilities import Diagonal, Full, Homotopy, Instant, Leak, Reachable, TypePropagation, Windowed
+from tca.estimates import BlockMean, SynapseMean
 from tca.rule import Rule
-from tca.signals import Adaptive, Direct, Exact, Horizon, Random
+from tca.signals import Adaptive, Direct, Exact, Hops, Horizon, Random
 
 __all__ = ["RULES"]
 
@@ -75,5 +76,59 @@ RULES: dict[str, Rule] = {
         Instant(),
         summary="error times slope times presynaptic rate of the same instant, no trace",
         reference="Fremaux and Gerstner (2016), Frontiers in Neural Circuits 9:85",
+    ),
+    "snap2": Rule(
+        Direct(),
+        Reachable(2),
+        summary="traces through all paths among the cells that a cell reaches over one synapse; for sparse networks",
+        reference="Menick et al. (2021), ICLR, arXiv:2006.07232",
+    ),
+    "homotopy": Rule(
+        Direct(),
+        Homotopy(0.5),
+        summary="recurrent synapses pass on half of the credit: half way from e-prop to the true gradient",
+        reference="between Bellec et al. (2020), Nature Communications 11:3625, and Werbos (1990)",
+    ),
+    "one_hop": Rule(
+        Hops(1),
+        Leak(),
+        summary="the part of the true gradient that has passed at most one recurrent synapse",
+        reference="the gradient that Liu et al. (2021), PNAS 118:e2111821118, start from",
+    ),
+    "two_hops": Rule(
+        Hops(2),
+        Leak(),
+        summary="the part of the true gradient that has passed at most two recurrent synapses",
+        reference="the gradient that Liu et al. (2021), PNAS 118:e2111821118, start from, one synapse further",
+    ),
+    "mdgl_exact": Rule(
+        Hops(1, receiver_leak=False),
+        Leak(),
+        summary="e-prop and the errors of the next step over exact weights: MDGL before cell types",
+        reference="Liu et al. (2021), PNAS 118:e2111821118",
+    ),
+    "mdgl": Rule(
+        Hops(1, SynapseMean(), receiver_leak=False),
+        Leak(),
+        summary="e-prop and the errors of the next step over the mean weight of each pair of cell types",
+        reference="Liu et al. (2021), PNAS 118:e2111821118",
+    ),
+    "nl_mdgl": Rule(
+        Hops(1, BlockMean(), receiver_leak=False),
+        Leak(),
+        summary="MDGL with modulators that reach every cell, whether or not there is a synapse",
+        reference="Liu et al. (2021), PNAS 118:e2111821118",
+    ),
+    "mdgl_one_hop": Rule(
+        Hops(1, SynapseMean()),
+        Leak(),
+        summary="MDGL whose errors stay in the leak of the receiving cells: at most one hop by cell type",
+        reference="after Liu et al. (2021), PNAS 118:e2111821118, with the receiver's leak",
+    ),
+    "modprop": Rule(
+        Direct(),
+        TypePropagation(0.25),
+        summary="traces that spread by cell type at a constant slope, over any number of steps",
+        reference="Liu et al. (2022), NeurIPS, arXiv:2206.01338",
     ),
 }

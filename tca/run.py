@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ import torch
 from torch import nn
 
 import tasks
-from tasks.checks import finite, positive, whole
+from tca.checks import finite, positive, whole
 from tca.eligibilities.base import Eligibility
 from tca.names import lookup
 from tca.nets.leaky_rnn import LeakyRNN
@@ -131,7 +132,7 @@ class Optimizer:
         options: Its further arguments, default none.
 
     Raises:
-        ValueError: There is no such optimizer, or it refuses its arguments.
+        ValueError: There is no such optimizer, it has no such argument, or a number is not positive.
 
     >>> Optimizer("SGD", lr=0.1, options={"momentum": 0.9}).build(nn.Linear(2, 1)).defaults["momentum"]
     0.9
@@ -143,26 +144,30 @@ class Optimizer:
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        """Check the name and try the arguments on a small layer."""
+        """Check the names; what the optimizer thinks of the values it says when it is built."""
         object.__setattr__(self, "options", plain("optimizer options", self.options))
         positive("lr", self.lr)
         if self.clip is not None:
             positive("clip", self.clip)
         if self.name in UNUSABLE:
             raise ValueError(f"optimizer {self.name} cannot be used here: {UNUSABLE[self.name]}")
-        lookup(_optimizers(), self.name, "optimizer")
-        try:
-            self.build(nn.Linear(1, 1))
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(f"optimizer {self.name} refuses its arguments: {error}") from error
+        accepted = inspect.signature(lookup(_optimizers(), self.name, "optimizer")).parameters
+        for option in self.options:
+            lookup(accepted, option, f"option of {self.name}")
 
     def build(self, net: nn.Module) -> torch.optim.Optimizer:
         """Return the optimizer of a network's parameters.
 
         Args:
             net: The network.
+
+        Raises:
+            ValueError: It refuses its arguments.
         """
-        return _optimizers()[self.name](net.parameters(), lr=self.lr, **self.options)  # type: ignore[call-arg]
+        try:
+            return _optimizers()[self.name](net.parameters(), lr=self.lr, **self.options)  # type: ignore[call-arg]
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"optimizer {self.name} refuses its arguments: {error}") from error
 
 
 @dataclass(frozen=True)

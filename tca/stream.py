@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from tca.batch import Batch
 from tca.connections import Initial
 from tca.eligibilities.traces import ReadoutFilteredTrace, Trace
 from tca.losses import Loss
@@ -82,14 +83,15 @@ class Stream:
             noise: Private noise of the step, shape ``(B, N)``; ``None`` (default) draws what the network has.
 
         Raises:
-            ValueError: A shape does not fit, or the trial is over.
+            ValueError: A shape does not fit, a value is not allowed, or the trial is over.
+            TypeError: A data type does not fit.
         """
         if tuple(inputs.shape) != (self.trials, self.net.n_in):
             raise ValueError(
                 f"inputs must have shape (B, I) = {(self.trials, self.net.n_in)}, got {tuple(inputs.shape)}"
             )
-        if tuple(weights.shape) != (self.trials,):
-            raise ValueError(f"weights must have shape (B,) = {(self.trials,)}, got {tuple(weights.shape)}")
+        batch = Batch(inputs.unsqueeze(0), targets.unsqueeze(0), weights.unsqueeze(0), loss)
+        batch.check(self.net.n_in, self.net.n_out)
         if self.steps is not None and self.time >= self.steps:
             raise ValueError(f"the trial is over after {self.steps} steps; reset() starts a new one")
         self.learner.sync_()
@@ -99,8 +101,7 @@ class Stream:
         moment = self._advance(inputs, noise)
         w_out, b_out = self.net.readout_connections()
         outputs = w_out.drive(self.read) + b_out.effective()
-        loss.check((1, *outputs.shape), targets.unsqueeze(0))
-        score = loss.score(outputs.unsqueeze(0), targets.unsqueeze(0))[0] * (weights / self.trials).unsqueeze(-1)
+        score = loss.score(outputs.unsqueeze(0), batch.targets)[0] * (weights / self.trials).unsqueeze(-1)
         self._learn(moment, score)
         return outputs
 

@@ -93,4 +93,5 @@ def void(_: object) -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     place, asked = Path(sys.argv[1]), Run.from_json(json.loads(Path(sys.argv[2]).read_text()))
+    asked.optimizer.build(torch.nn.Linear(1, 1))  # the first optimizer of a process is slow: not once for every child
     print(at_random(place, asked, int(sys.argv[4])) if sys.argv[3] == "random" else at_every_write(place, asked))

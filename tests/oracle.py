@@ -48,7 +48,7 @@ class Model:
 
     Form A keeps the leak on the potential, ``v = k v + (1 - k)(W f(v) + U x + b)`` with rate ``f(v)``; form B on the
     rate, ``r = k r + (1 - k) f(W r + U x + b)`` with rate ``r``. Readout ``y = W_o zbar + b_o``,
-    ``zbar = k_o zbar + (1 - k_o) z`` from zero.
+    ``zbar = k_o zbar + (1 - k_o) z`` from zero. ``types`` are those of the cells.
     """
 
     form: str
@@ -56,6 +56,7 @@ class Model:
     leak: Tensor
     readout_leak: float = 0.0
     masks: dict[str, Tensor] = field(default_factory=dict)
+    types: tuple[int, ...] = ()
 
     def rate(self, state: Tensor) -> Tensor:
         return ACTIVATIONS[self.activation](state) if self.form == "A" else state

@@ -23,29 +23,29 @@ def existing(model: Model, cells: int) -> Tensor:
     return model.masks.get("w_rec", torch.ones(cells, cells, dtype=torch.float64))
 
 
-def block_mean(model: Model, weights: Weights, types: list[int]) -> Tensor:
+def block_mean(model: Model, weights: Weights) -> Tensor:
     """Mean weight from type to type over all pairs of cells, spread over the pairs again; number by number."""
     w = model.weight(weights, "w_rec").detach()
-    return _by_pair(types, lambda pairs: sum(float(w[i, j]) for i, j in pairs) / len(pairs))
+    return _by_pair(model.types, lambda pairs: sum(float(w[i, j]) for i, j in pairs) / len(pairs))
 
 
-def synapse_mean(model: Model, weights: Weights, types: list[int]) -> Tensor:
+def synapse_mean(model: Model, weights: Weights) -> Tensor:
     """Mean weight from type to type over the synapses that exist, where they exist; number by number."""
-    w, there = model.weight(weights, "w_rec").detach(), existing(model, len(types))
+    w, there = model.weight(weights, "w_rec").detach(), existing(model, len(model.types))
 
     def mean(pairs: list[tuple[int, int]]) -> float:
         found = [float(w[i, j]) for i, j in pairs if there[i, j]]
         return sum(found) / len(found) if found else 0.0
 
-    return _by_pair(types, mean) * there
+    return _by_pair(model.types, mean) * there
 
 
-def exact_weights(model: Model, weights: Weights, types: list[int]) -> Tensor:
+def exact_weights(model: Model, weights: Weights) -> Tensor:
     """The weights themselves."""
     return model.weight(weights, "w_rec").detach()
 
 
-def _by_pair(types: list[int], mean: Callable[[list[tuple[int, int]]], float]) -> Tensor:
+def _by_pair(types: tuple[int, ...], mean: Callable[[list[tuple[int, int]]], float]) -> Tensor:
     cells = range(len(types))
     groups: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for i in cells:
@@ -174,6 +174,18 @@ def snap(model: Model, weights: Weights, problem: Problem, signal: Tensor, steps
     return {name: (found | _readout_gradient(model, weights, problem))[name] for name in weights}
 
 
+def told_within_reach(model: Model, weights: Weights, problem: Problem, wanted: Tensor, steps: int) -> Tensor:
+    """The signal that leaves cell i with ``wanted_i`` when an adjoint of its own, within its reach, has filtered it."""
+    jacobian, gain = oracle_traces.jacobians(model, weights, problem.inputs)
+    kept = reach(existing(model, gain.shape[-1]), steps - 1)
+    signal, adjoint = wanted.clone(), torch.zeros(gain.shape[1], *kept.shape, dtype=gain.dtype)
+    for t in range(len(jacobian), -1, -1):
+        back = kept * torch.einsum("blm,bil->bim", jacobian[t], adjoint) if t < len(jacobian) else adjoint
+        signal[t] -= back.diagonal(dim1=-2, dim2=-1)
+        adjoint = kept * signal[t][:, None] + back
+    return signal
+
+
 def transmissions(model: Model, weights: Weights, inputs: Tensor, estimate: Tensor) -> Tensor:
     """``J~ - leak`` ``(T, B, N, N)`` of every step: what a change of state does over the estimated weights alone."""
     trail = torch.stack(oracle.states(model, weights, inputs)[:-1])
@@ -213,17 +225,28 @@ def type_signal(
     sender_exact: bool = False,
     taps: int | None = None,
 ) -> Tensor:
-    """``l_t + (M - D_{t+1})^T a_{t+1}`` with ``a`` a sum of matrix powers, ``(T + 1, B, N)``."""
+    """``n_t - D_{t+1}^T n_{t+1}`` with ``n`` a sum over errors, waits of the sender and matrix powers."""
+    one = torch.eye(len(mean), dtype=mean.dtype)
     leak = (model.leak * torch.ones(len(mean), dtype=mean.dtype)).diag()
-    hop = (torch.eye(len(mean), dtype=mean.dtype) - leak) @ mean
+    hop = (one - leak) @ mean
     direct = oracle_traces.direct_signal(model, weights, problem)
     trail = torch.stack(oracle.states(model, weights, problem.inputs)).detach().requires_grad_()
     own = torch.autograd.grad(model.rate(trail).sum(), trail)[0]
-    steps, signal = len(direct) - 1, direct.clone()
+    own = own if sender_exact and model.form == "A" else torch.full_like(own, slope)
+    steps = len(direct) - 1
+    most = steps if taps is None else taps
+
+    def returned(t: int, terms: int) -> Tensor:
+        """What the errors of some steps from t on bring back to t."""
+        total = torch.zeros_like(direct[0])
+        for q in range(min(terms, steps - t + 1)):
+            total = total + direct[t + q] @ torch.linalg.matrix_power(leak, q)
+            for wait in range(q):
+                passed = direct[t + q] @ torch.linalg.matrix_power(leak + slope * hop, q - wait - 1) @ hop
+                total = total + (own[t + wait] * passed) @ torch.linalg.matrix_power(leak, wait)
+        return total
+
+    signal = torch.stack([returned(t, most + 1) for t in range(steps + 1)])
     for t in range(steps):
-        last = steps if taps is None else min(steps, t + taps)
-        for q in range(t + 1, last + 1):
-            adjoint = direct[q] @ torch.linalg.matrix_power(leak + slope * hop, q - t - 1)
-            returned = own[t] * (adjoint @ hop) if sender_exact and model.form == "A" else slope * (adjoint @ hop)
-            signal[t] += returned + adjoint @ leak - torch.einsum("blm,bl->bm", propagator[t], adjoint)
+        signal[t] -= torch.einsum("blm,bl->bm", propagator[t], returned(t + 1, most))
     return signal

@@ -11,24 +11,85 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
 import tca
-from tca.eligibilities import Diagonal, Eligibility, Full, Instant, Leak, Windowed
+from tca.eligibilities import (
+    Diagonal,
+    Eligibility,
+    Full,
+    Homotopy,
+    Instant,
+    Leak,
+    Reachable,
+    TypePropagation,
+    Windowed,
+)
 from tca.eligibilities.traces import InfluenceTrace, Trace
-from tca.signals import Adaptive, Direct, Exact, Horizon, Random, Signal
-from tests import oracle, oracle_traces
+from tca.estimates import BlockMean, ExactWeights, SynapseMean, WeightEstimate
+from tca.signals import Adaptive, Direct, Exact, Hops, Horizon, Random, Signal, TypeReturn
+from tests import oracle, oracle_traces, oracle_types
 from tests.cases import Case, weights_of
 from tests.oracle import Model, Problem, Surgery, Weights
 
 Answer = Callable[[Model, Weights, Problem, Tensor], Weights]
+Cut = Surgery | Callable[[Model, Weights, Problem, Tensor | None], Weights]  # paths detached, or a gradient of its own
+ESTIMATES: dict[WeightEstimate, Callable[[Model, Weights], Tensor]] = {
+    ExactWeights(): oracle_types.exact_weights,
+    SynapseMean(): oracle_types.synapse_mean,
+    BlockMean(): oracle_types.block_mean,
+}
 
 
-def surgery(which: Surgery, feedback: bool = False) -> Answer:
+def surgery(which: Cut, feedback: bool = False) -> Answer:
     """Return the gradient after surgery, with the feedback matrix in the place of the readout's weights or without."""
-    return lambda model, weights, problem, matrix: oracle.gradient(
-        model, weights, problem, which, matrix if feedback else None
+
+    def answer(model: Model, weights: Weights, problem: Problem, matrix: Tensor) -> Weights:
+        through = matrix if feedback else None
+        if isinstance(which, Surgery):
+            return oracle.gradient(model, weights, problem, which, through)
+        return which(model, weights, problem, through)
+
+    return answer
+
+
+def reachable(steps: int) -> Cut:
+    """Return the gradient by influences within reach."""
+
+    def gradient(model: Model, weights: Weights, problem: Problem, feedback: Tensor | None) -> Weights:
+        signal = oracle_traces.direct_signal(model, weights, problem, feedback)
+        return oracle_types.snap(model, weights, problem, signal, steps)
+
+    return gradient
+
+
+def share(size: float) -> Cut:
+    """Return the gradient with a share of what recurrent synapses pass on."""
+    return lambda model, weights, problem, feedback: oracle_types.share_of_paths(
+        model, weights, problem, size, feedback
+    )
+
+
+def by_type(slope: float) -> Cut:
+    """Return the gradient that spreads by type."""
+    return lambda model, weights, problem, feedback: oracle_types.spread_by_type(
+        model, weights, problem, oracle_types.block_mean(model, weights), slope, feedback=feedback
+    )
+
+
+def next_step(estimate: WeightEstimate) -> Cut:
+    """Return e-prop with the error of the next step and synapse."""
+    return lambda model, weights, problem, feedback: oracle_types.published_mdgl(
+        model, weights, problem, ESTIMATES[estimate](model, weights)
+    )
+
+
+def hops(count: int, estimate: WeightEstimate) -> Cut:
+    """Return the gradient of paths with at most some recurrent synapses."""
+    return lambda model, weights, problem, feedback: oracle_types.at_most_hops(
+        model, weights, problem, ESTIMATES[estimate](model, weights), count, feedback
     )
 
 
@@ -60,17 +121,42 @@ ROWS: dict[str, Row] = {
     "eprop_adaptive": Row(surgery(oracle.LEAK_ONLY, feedback=True), local=True),
     "rflo": Row(surgery(oracle.LEAK_ONLY, feedback=True), local=True, form="B"),
     "three_factor": Row(surgery(oracle.NOTHING), local=True),
+    "snap2": Row(surgery(reachable(2))),
+    "homotopy": Row(surgery(share(0.5))),
+    "one_hop": Row(surgery(hops(1, ExactWeights())), horizon=None),
+    "two_hops": Row(surgery(hops(2, ExactWeights())), horizon=None),
+    "mdgl_exact": Row(surgery(next_step(ExactWeights())), horizon=1),
+    "mdgl": Row(surgery(next_step(SynapseMean())), horizon=1),
+    "nl_mdgl": Row(surgery(next_step(BlockMean())), horizon=1),
+    "mdgl_one_hop": Row(surgery(hops(1, SynapseMean())), horizon=None),
+    "modprop": Row(surgery(by_type(0.25))),
 }
 SAME_GRADIENT = [{"bptt", "rtrl"}, {"eprop_random", "rflo", "eprop_adaptive"}]
 
-SIGNALS: list[Signal] = [Direct(), Random(), Adaptive(), Exact(), Horizon(0), Horizon(3), Horizon(100)]
-ELIGIBILITIES: dict[Eligibility, Surgery] = {
+SIGNALS: list[Signal] = [
+    Direct(),
+    Random(),
+    Adaptive(),
+    Exact(),
+    Horizon(0),
+    Horizon(3),
+    Horizon(100),
+    Hops(2),
+    Hops(1, SynapseMean()),
+    Hops(1, BlockMean(), receiver_leak=False),
+    TypeReturn(0.25),
+    TypeReturn(0.2, "exact", taps=4),
+]
+ELIGIBILITIES: dict[Eligibility, Cut] = {
     Instant(): oracle.NOTHING,
     Leak(): oracle.LEAK_ONLY,
     Diagonal(): oracle.LEAK_AND_OWN,
     Full(): oracle.WHOLE,
     Windowed(5): oracle.windows(5),
     Windowed(5, keep_leak=True): oracle.rate_windows(5),
+    Homotopy(0.4): share(0.4),
+    TypePropagation(0.3): by_type(0.3),
+    Reachable(2): reachable(2),
 }
 
 
@@ -91,28 +177,65 @@ class Arbitrary(Eligibility):
         return InfluenceTrace(connection, trials, lambda now: self.propagator[len(self.propagator) - now.to_go - 1])
 
 
-def propagator_of(eligibility: Eligibility, model: Model, jacobian: Tensor) -> Tensor:
+def propagator_of(eligibility: Eligibility, model: Model, weights: Weights, jacobian: Tensor) -> Tensor:
     """Return ``D (T, B, N, N)`` of an eligibility, from the oracle's Jacobian."""
+    leak, none = (oracle_traces.PROPAGATORS[name](model, jacobian) for name in ("leak", "instant"))
     if isinstance(eligibility, Arbitrary):
         return eligibility.propagator
-    if not isinstance(eligibility, Windowed):
-        name = {Instant: "instant", Leak: "leak", Diagonal: "diagonal", Full: "full"}[type(eligibility)]
-        return oracle_traces.PROPAGATORS[name](model, jacobian)
-    steps = len(jacobian)
-    closed = [(steps - t + 1) % eligibility.steps == 0 for t in range(1, steps + 1)]
-    at_cut = oracle_traces.PROPAGATORS["leak" if eligibility.keep_leak else "instant"](model, jacobian)
-    return torch.stack([at_cut[t] if closed[t] else jacobian[t] for t in range(steps)])
+    if isinstance(eligibility, Homotopy):
+        return leak + eligibility.share * (jacobian - leak)
+    if isinstance(eligibility, TypePropagation):
+        gain = (1 - model.leak) * torch.ones(jacobian.shape[-1], dtype=jacobian.dtype)
+        return leak + eligibility.slope * gain[:, None] * oracle_types.block_mean(model, weights)
+    if isinstance(eligibility, Windowed):
+        steps = len(jacobian)
+        closed = [(steps - t + 1) % eligibility.steps == 0 for t in range(1, steps + 1)]
+        at_cut = leak if eligibility.keep_leak else none
+        return torch.stack([at_cut[t] if closed[t] else jacobian[t] for t in range(steps)])
+    name = {Instant: "instant", Leak: "leak", Diagonal: "diagonal", Full: "full"}[type(eligibility)]
+    return oracle_traces.PROPAGATORS[name](model, jacobian)
 
 
 def signal_of(
     signal: Signal, model: Model, weights: Weights, problem: Problem, propagator: Tensor, matrix: Tensor
 ) -> Tensor:
-    """Return ``L_t (T + 1, B, N)`` of a signal from the oracle; at time zero what a learned initial state is told."""
-    if isinstance(signal, Exact):
-        return oracle_traces.exact_signal(model, weights, problem, propagator)
-    if isinstance(signal, Horizon):
-        return oracle_traces.exact_signal(model, weights, problem, propagator, signal.steps)
-    return oracle_traces.direct_signal(model, weights, problem, matrix if isinstance(signal, Random) else None)
+    """Return ``L_t (T + 1, B, N)`` of a signal from the oracle; at time zero what a learned initial state is told.
+
+    Signals that are made to fit an eligibility need its propagator.
+    """
+    if isinstance(signal, Hops):
+        known = ESTIMATES[signal.weights](model, weights)
+        return oracle_types.hop_signal(model, weights, problem, known, signal.hops, signal.receiver_leak)
+    if not isinstance(signal, Exact | Horizon | TypeReturn):
+        return oracle_traces.direct_signal(model, weights, problem, matrix)
+    if isinstance(signal, TypeReturn):
+        mean, own = oracle_types.block_mean(model, weights), signal.sender_slope == "exact"
+        return oracle_types.type_signal(model, weights, problem, propagator, mean, signal.slope, own, signal.taps)
+    return oracle_traces.exact_signal(model, weights, problem, propagator, getattr(signal, "steps", None))
+
+
+def recombined(
+    signal: Signal, eligibility: Eligibility, model: Model, weights: Weights, problem: Problem, matrix: Tensor
+) -> tuple[Tensor, Weights]:
+    """Return the signal of a recombination and ``sum_t L_t e_t``, both from the oracle."""
+    if isinstance(eligibility, Reachable):
+        told = signal_of(signal, model, weights, problem, torch.zeros(problem.inputs.shape[0], 1, 1, 1), matrix)
+        if isinstance(signal, Exact | TypeReturn):
+            told = oracle_types.told_within_reach(model, weights, problem, told, eligibility.steps)
+        return told, oracle_types.snap(model, weights, problem, told, eligibility.steps)
+    jacobian = oracle_traces.jacobians(model, weights, problem.inputs)[0]
+    propagator = propagator_of(eligibility, model, weights, jacobian)
+    told = signal_of(signal, model, weights, problem, propagator, matrix)
+    return told, oracle_traces.dense_gradient(model, weights, problem, told, propagator)
+
+
+def composed(case: Case, signal: Signal, eligibility: Eligibility) -> tca.Learner:
+    """Return a recombination bound to the network of a case; skip the test where the library refuses it by design."""
+    if signal.fitted and not eligibility.shared:
+        with pytest.raises(ValueError, match="one for each postsynaptic cell"):
+            tca.Rule(signal, eligibility)
+        pytest.skip("a signal made to fit one propagator, and an eligibility with many")
+    return learner(case, tca.Rule(signal, eligibility))
 
 
 def learner(case: Case, rule: tca.Rule, **changes: Any) -> tca.Learner:

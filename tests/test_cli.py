@@ -34,9 +34,9 @@ RUNS = 2 * 3 * 2
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a comparison that has been run by two processes."""
+    """Return the folder of a finished comparison."""
     folder = tmp_path_factory.mktemp("compared")
-    assert main(["compare", *TINY, "--quiet", f"--folder={folder}"]) == 0
+    assert main(["compare", *TINY, "--quiet", "--workers=1", f"--folder={folder}"]) == 0
     return folder
 
 
@@ -65,7 +65,10 @@ def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         (["train", "--task", "delayed_xor", "--steps", "0"], "steps must be at least 1, got 0"),
         (["train", "--task", "delayed_xor", "--rule", "bptx"], "unknown rule 'bptx', did you mean 'bptt'?"),
         (["train", "--task", "delayed_xor", "--optimizer.name", "SDG"], "did you mean 'SGD'?"),
-        (["train", "--task", "delayed_xor", "--optimizer.options.betta", "3"], "unexpected keyword argument 'betta'"),
+        (
+            ["train", "--task", "delayed_xor", "--optimizer.options.betta", "3"],
+            "unknown option of Adam 'betta', did you mean 'betas'?",
+        ),
         (["train", "--task", "Null-v0"], "no ground truth"),
         (["train", "--config", "/no/such/file"], "--config: File does not exist: '/no/such/file'"),
         (["train", "--task", "delayed_xor", "--folder", "/dev/null/runs"], "cannot write the record in /dev/null/runs"),
@@ -298,6 +301,17 @@ def test_an_interrupted_comparison_goes_on(compared: Path, tmp_path: Path) -> No
     first, second = (records.read(root / "runs" / lost.name) for root in (again, compared))
     for name, value in first.net.state_dict().items():
         assert torch.equal(value, second.net.state_dict()[name])
+
+
+def test_several_processes_find_the_same(compared: Path, tmp_path: Path) -> None:
+    few = dataclasses.replace(read_comparison(compared), tasks="delayed_xor", rules="bptt,rflo", seeds=1)
+    measured = compare(few, tmp_path, workers=2, progress=False)
+    assert [one.run for one in measured] == few.runs()
+    for one in measured:
+        there, here = (records.read(one.run.folder(root / "runs")) for root in (compared, tmp_path))
+        assert one.test_accuracy == there.last.test_accuracy == here.last.test_accuracy
+        for name, value in there.net.state_dict().items():
+            assert torch.equal(value, here.net.state_dict()[name])
 
 
 def test_other_settings_of_measuring_measure_again(compared: Path, tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ import tca
 from tca.eligibilities import Eligibility, Instant, Leak
 from tca.executions import EXECUTIONS
 from tca.signals import Exact, Horizon, InstantSignal, Signal
-from tests import oracle, oracle_traces
-from tests.cases import CASES, F1, F2, Case, tau, weights_of
+from tests import oracle
+from tests.cases import CASES, F1, F2, Case, mask, tau, weights_of
 from tests.rows import (
     ELIGIBILITIES,
     ROWS,
@@ -23,12 +23,12 @@ from tests.rows import (
     SIGNALS,
     Arbitrary,
     assert_same,
+    composed,
     learner,
     matrix_of,
-    propagator_of,
     put,
+    recombined,
     relative,
-    signal_of,
     surgery,
     true_gradient,
 )
@@ -38,7 +38,11 @@ each_rule = pytest.mark.parametrize("name", tca.RULES)
 each_signal = pytest.mark.parametrize("signal", SIGNALS, ids=repr)
 each_eligibility = pytest.mark.parametrize("eligibility", ELIGIBILITIES, ids=repr)
 TANH = [replace(F1, steps=14), replace(F2, steps=14)]
-LONG = [replace(F1, name="long-A", steps=30, leak=0.9), replace(F2, name="long-B", steps=30, leak=0.9)]
+APART = {"types": torch.tensor([0, 1, 1, 0, 1, 0, 0, 1, 0, 1]), "dale": (1, -1), "mask_rec": mask(11, 10, 10)}
+LONG = [
+    replace(each, name=f"long-{each.form}", sizes=(3, 10, 2), steps=30, leak=0.9, options=dict(each.options) | APART)
+    for each in (F1, F2)
+]
 
 
 def concrete(module: Any, base: type) -> set[type]:
@@ -82,14 +86,15 @@ def test_rule_equals_its_surgery(case: Case, name: str) -> None:
 @each_eligibility
 def test_recombination_equals_its_traces(case: Case, signal: Signal, eligibility: Eligibility) -> None:
     """Every signal with every eligibility, named or not, is ``sum_t L_t e_t`` with the oracle's signal and traces."""
-    bound = learner(case, tca.Rule(signal, eligibility))
-    model, weights, problem = case.model(), weights_of(bound.net), case.problem()
-    propagator = propagator_of(eligibility, model, oracle_traces.jacobians(model, weights, problem.inputs)[0])
-    told = signal_of(signal, model, weights, problem, propagator, matrix_of(bound))
+    bound = composed(case, signal, eligibility)
+    told, wanted = recombined(
+        signal, eligibility, case.model(), weights_of(bound.net), case.problem(), matrix_of(bound)
+    )
     shown = bound.signal(case.batch())
-    assert relative(shown[1:], told[1:]) < 1e-12
-    assert relative(shown[0], told[0] if bound.net.s_0 is not None else torch.zeros_like(told[0])) < 1e-12
-    wanted = oracle_traces.dense_gradient(model, weights, problem, told, propagator)
+    if bound.net.s_0 is None:
+        assert not shown[0].any()
+        told = torch.cat([torch.zeros_like(told[:1]), told[1:]])
+    assert relative(shown, told) < 1e-12
     assert_same(bound.grads(case.batch(), execution="reverse")[0], wanted)
     assert_same(bound.grads(case.batch(), execution="forward")[0], wanted)
 
@@ -125,7 +130,7 @@ def test_windows_of_the_cache_leave_no_seam(
     case: Case, length: int, signal: Signal, eligibility: Eligibility, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The reverse execution goes through a trial in pieces, whose length must not matter."""
-    bound = learner(case, tca.Rule(signal, eligibility))
+    bound = composed(case, signal, eligibility)
     whole, told = bound.grads(case.batch())[0], bound.signal(case.batch())
     monkeypatch.setattr("tca.tape.WINDOW_BYTES", length * case.trials * case.sizes[1] * 8)
     assert len(list(bound.tape(case.batch()).windows())) == -(-case.steps // length) + 1
@@ -186,7 +191,7 @@ def test_declared_locality_holds(case: Case, part: str | tca.Rule) -> None:
 def test_permuting_cells_permutes_the_change(case: Case, name: str) -> None:
     """Cells have no names: the same network in another order learns the same."""
     order = torch.randperm(case.sizes[1], generator=torch.Generator().manual_seed(5))
-    of_cells = {key: (0,) for key in ("w_in", "b", "s_0", "feedback", "mask_in")}
+    of_cells = {key: (0,) for key in ("w_in", "b", "s_0", "feedback", "mask_in", "types")}
     axes = of_cells | {key: (1,) for key in ("w_out", "readout_seen", "mask_out")}
     axes |= {"w_rec": (0, 1), "mask_rec": (0, 1)}
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import tca
 from analysis import curvature
-from analysis.curvature import hessian_of
+from analysis.operators import operator
 from tasks.trials import TrialSet
 from tca.losses import MSE, Loss
 from tests import oracle
@@ -214,7 +214,7 @@ def test_at_zero_residual_the_spectrum_is_that_of_the_products_of_jacobians() ->
     weights[-4:] = 1.0
     at_rest = replace(batch, targets=net(batch.inputs).detach(), weights=weights)
     jacobian = gauss_newton(case, net, slice(-4, None))
-    hessian, _, _ = hessian_of(net, at_rest)
+    hessian = operator(net, at_rest)
     assert torch.linalg.eigvalsh(hessian.matrix())[-4:] == pytest.approx(
         torch.linalg.eigvalsh(jacobian @ jacobian.T), rel=1e-8
     )
@@ -223,7 +223,7 @@ def test_at_zero_residual_the_spectrum_is_that_of_the_products_of_jacobians() ->
 def test_products_are_differences_of_the_true_gradient_not_of_a_truncated_one() -> None:
     net, model, problem = CUBIC.net(), CUBIC.model(), CUBIC.problem()
     weights = weights_of(net)
-    hessian, _, _ = hessian_of(net, CUBIC.batch())
+    hessian = operator(net, CUBIC.batch())
     direction = torch.randn(64, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     step = 1e-5 * direction.view(8, 8)
 
@@ -243,9 +243,9 @@ def test_products_are_differences_of_the_true_gradient_not_of_a_truncated_one() 
 def test_chunks_add_up() -> None:
     case = replace(F1, trials=7)
     net, batch = case.net(), case.batch()
-    whole, _, _ = hessian_of(net, batch)
-    parts, _, _ = hessian_of(net, batch, chunk=3)
-    tight, _, _ = hessian_of(net, batch, memory=1e-9)
+    whole = operator(net, batch)
+    parts = operator(net, batch, chunk=3)
+    tight = operator(net, batch, memory=1e-9)
     assert (len(whole.losses), len(parts.losses), len(tight.losses)) == (1, 3, 7)
     vector = torch.randn(36, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     for other in (parts, tight):

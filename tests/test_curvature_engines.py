@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from analysis import curvature
 from analysis.engines import ENGINES
-from analysis.hessian import Hessian
+from analysis.operators import Hessian
 from tests.cases import F1, Case
 
 

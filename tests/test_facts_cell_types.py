@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -10,24 +9,15 @@ import torch
 from torch import Tensor
 
 import tca
-from tca.eligibilities import Instant, Leak
-from tca.eligibilities.modprop import TypePropagation
-from tca.estimates import BlockMean, ExactWeights, SynapseMean, TypeMeans, WeightEstimate
-from tca.signals import Direct, Random
-from tca.signals.hops import Hops
-from tca.signals.modprop import TypeReturn
+from tca.eligibilities import Instant, Leak, TypePropagation
+from tca.estimates import BlockMean, SynapseMean, TypeMeans, WeightEstimate
+from tca.signals import Direct, Hops, Random, TypeReturn
 from tests import oracle, oracle_traces, oracle_types
 from tests.cases import CASES, F1, F2, Case, mask, weights_of
-from tests.oracle import Model, Weights
-from tests.rows import assert_same, learner, matrix_of, relative, true_gradient
+from tests.oracle import Weights
+from tests.rows import ESTIMATES, assert_same, learner, matrix_of, relative, true_gradient
 
 KINDS = (0, 2, 1, 0, 1, 0)
-Estimate = Callable[[Model, Weights, list[int]], Tensor]
-ESTIMATES: dict[WeightEstimate, Estimate] = {
-    ExactWeights(): oracle_types.exact_weights,
-    SynapseMean(): oracle_types.synapse_mean,
-    BlockMean(): oracle_types.block_mean,
-}
 
 
 def typed(case: Case, kinds: tuple[int, ...] = KINDS, **options: object) -> Case:
@@ -72,7 +62,7 @@ def cosine(one: Tensor, other: Tensor) -> float:
 def test_estimates_are_means_taken_number_by_number(case: Case, estimate: WeightEstimate) -> None:
     """Weights by type, against sums over pairs of cells."""
     bound = learner(case, tca.Rule(Direct(), Leak()))
-    wanted = ESTIMATES[estimate](case.model(), weights_of(bound.net), kinds_of(case))
+    wanted = ESTIMATES[estimate](case.model(), weights_of(bound.net))
     assert relative(estimate.of(bound.tape(case.batch())), wanted) < 1e-14
     assert relative(estimate.of(bound.tape(case.batch()).moment(1)), wanted) < 1e-14
 
@@ -95,7 +85,7 @@ def test_mdgl_equals_its_equation(case: Case, estimate: WeightEstimate) -> None:
     """One hop without the receiver's leak is e-prop told ``s_t + (1 - k) W~^T (psi_{t+1} s_{t+1})``."""
     rule = tca.Rule(Hops(1, estimate, receiver_leak=False), Leak())
     model, weights = case.model(), weights_of(case.net())
-    known = ESTIMATES[estimate](model, weights, kinds_of(case))
+    known = ESTIMATES[estimate](model, weights)
     wanted = oracle_types.published_mdgl(model, weights, case.problem(), known)
     for execution in EXECUTIONS:
         assert_same(grads(case, rule, execution), wanted)
@@ -108,7 +98,7 @@ def test_leak_filtered_hops_equal_their_surgery(case: Case, estimate: WeightEsti
     """Errors that stay in the receivers' leak, over estimated weights, are copies of the network in a row."""
     rule = tca.Rule(Hops(hops, estimate), Leak())
     model, weights = case.model(), weights_of(case.net())
-    known = ESTIMATES[estimate](model, weights, kinds_of(case))
+    known = ESTIMATES[estimate](model, weights)
     wanted = oracle_types.at_most_hops(model, weights, case.problem(), known, hops)
     for execution in EXECUTIONS:
         assert_same(grads(case, rule, execution), wanted)
@@ -120,7 +110,7 @@ def test_mdgl_is_one_hop_of_the_gradient_without_a_leak_only(leak: float, form: 
     """``c_0 + c_1`` by surgery: the published form with exact weights for kappa = 0, the leak-filtered one always."""
     case = replace(A12 if form == "A" else B12, leak=leak, convention="exponential" if leak else "euler")
     model, weights = case.model(), weights_of(case.net())
-    exact = oracle_types.exact_weights(model, weights, [])
+    exact = oracle_types.exact_weights(model, weights)
     wanted = oracle_types.at_most_hops(model, weights, case.problem(), exact, 1)
     assert_same(grads(case, tca.Rule(Hops(1), Leak())), wanted)
     published = grads(case, tca.Rule(Hops(1, receiver_leak=False), Leak()))
@@ -173,7 +163,7 @@ def test_modprop_equals_its_surgery(case: Case, slope: float) -> None:
     rule = tca.Rule(Random(), TypePropagation(slope))
     bound = learner(case, rule)
     model, weights = case.model(), weights_of(bound.net)
-    mean = oracle_types.block_mean(model, weights, kinds_of(case))
+    mean = oracle_types.block_mean(model, weights)
     wanted = oracle_types.spread_by_type(model, weights, case.problem(), mean, slope, feedback=matrix_of(bound))
     for execution in EXECUTIONS:
         assert_same(grads(case, rule, execution), wanted)
@@ -184,7 +174,7 @@ def test_modprop_equals_its_surgery(case: Case, slope: float) -> None:
 def test_both_readings_of_the_first_synapse_equal_their_surgery(case: Case, reading: str) -> None:
     """The sender's own slope is m, as in ModProp's backward pass, or exact, as in its formula with taps."""
     model, weights = case.model(), weights_of(case.net())
-    mean = oracle_types.block_mean(model, weights, kinds_of(case))
+    mean = oracle_types.block_mean(model, weights)
     wanted = oracle_types.spread_by_type(model, weights, case.problem(), mean, 0.3, sender_exact=reading == "exact")
     for eligibility in (Leak(), Instant(), TypePropagation(0.3)):
         for execution in EXECUTIONS:
@@ -241,7 +231,7 @@ def test_type_means_are_exact_where_weights_are(case: Case) -> None:
 def test_the_backward_recursion_is_a_causal_filter_on_top_of_eprop(case: Case) -> None:
     """``dW = e-prop + sum_t l_t sum_q F_q gain pre_{t-q}`` with ``F_q = (leak + m gain W_ab)^q - leak^q``."""
     model, weights, problem = case.model(), weights_of(case.net()), case.problem()
-    mean, slope = oracle_types.block_mean(model, weights, kinds_of(case)), 0.3
+    mean, slope = oracle_types.block_mean(model, weights), 0.3
     direct = oracle_traces.direct_signal(model, weights, problem)
     _, gain = oracle_traces.jacobians(model, weights, problem.inputs)
     rates = model.rate(torch.stack(oracle.states(model, weights, problem.inputs)))
@@ -259,7 +249,7 @@ def test_the_backward_recursion_is_a_causal_filter_on_top_of_eprop(case: Case) -
 def test_all_taps_are_the_adjoint_and_fewer_come_closer_one_by_one(case: Case) -> None:
     """``sum_{q <= Q} M^q l_{t+q}``: the whole for Q = T - 1, and nearer to it with more taps."""
     model, weights, problem = case.model(), weights_of(case.net()), case.problem()
-    mean, slope = oracle_types.block_mean(model, weights, kinds_of(case)), 0.3
+    mean, slope = oracle_types.block_mean(model, weights), 0.3
     direct = oracle_traces.direct_signal(model, weights, problem)
     _, gain = oracle_traces.jacobians(model, weights, problem.inputs)
     rates = model.rate(torch.stack(oracle.states(model, weights, problem.inputs)))
@@ -324,7 +314,7 @@ def test_the_bound_holds_for_cells_that_leak_differently() -> None:
     for seed in range(30):
         drawn = torch.randn(6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
         weights = {"w_rec": 2.5 * drawn}
-        mean = oracle_types.block_mean(case.model(), weights, kinds_of(case))
+        mean = oracle_types.block_mean(case.model(), weights)
         radius = float(torch.linalg.eigvals(diagonal.diag() + 0.5 * (1 - diagonal)[:, None] * mean).abs().max())
         if radius < 1:
             grads(case, rule, **weights)

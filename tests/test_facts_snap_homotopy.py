@@ -9,11 +9,8 @@ import pytest
 import torch
 
 import tca
-from tca.eligibilities import Diagonal, Full, Leak
-from tca.eligibilities.homotopy import Homotopy
-from tca.eligibilities.snap import Reachable
-from tca.signals import Direct, Exact, Horizon, Random
-from tca.signals.hops import Hops
+from tca.eligibilities import Diagonal, Full, Homotopy, Leak, Reachable
+from tca.signals import Direct, Exact, Hops, Horizon, Random, TypeReturn
 from tests import oracle, oracle_traces, oracle_types
 from tests.cases import CASES, F1, F2, Case, weights_of
 from tests.oracle import Weights
@@ -112,13 +109,23 @@ def test_snap_on_a_sparse_network_stores_the_kept_cells_only() -> None:
     assert trace.value.shape == (case.trials, 8, 3, 8)
 
 
-@pytest.mark.parametrize("signal", [Exact(), Horizon(2)], ids=repr)
-def test_a_signal_made_to_fit_refuses_what_has_many_propagators(signal: tca.signals.Signal) -> None:
+@each_case
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_snap_has_an_exact_signal_as_well(case: Case, steps: int) -> None:
+    """Each postsynaptic cell has a propagator of its own, and still one signal to all cells makes all traces exact."""
+    for execution in EXECUTIONS:
+        assert_same(grads(case, tca.Rule(Exact(), Reachable(steps)), execution), true_gradient(case))
+
+
+@pytest.mark.parametrize("signal", [Horizon(2), TypeReturn(taps=1)], ids=repr)
+def test_a_signal_cut_off_for_one_propagator_refuses_many(signal: tca.signals.Signal) -> None:
     """The reason is given when the rule is made."""
     with pytest.raises(ValueError, match="Reachable has one for each postsynaptic cell"):
         tca.Rule(signal, Reachable(2))
     with pytest.raises(ValueError, match="at least 1, got 0"):
         Reachable(0)
+    with pytest.raises(TypeError, match="a propagator for each postsynaptic cell"):
+        Reachable(2).fade_(*[None] * 4)  # type: ignore[list-item]
 
 
 @each_case
@@ -183,7 +190,7 @@ def test_hops_equal_their_surgery(case: Case, hops: int) -> None:
     """Copies of the network that hear one another in a row: what the last reads has passed at most so many synapses."""
     rule = tca.Rule(Hops(hops), Leak())
     model, weights, problem = case.model(), weights_of(case.net()), case.problem()
-    exact = oracle_types.exact_weights(model, weights, [])
+    exact = oracle_types.exact_weights(model, weights)
     wanted = oracle_types.at_most_hops(model, weights, problem, exact, hops)
     for execution in EXECUTIONS:
         assert_same(grads(case, rule, execution), wanted)

@@ -24,6 +24,7 @@ from tca.run import Leaky, Optimizer, Run, Seeds
 from tca.signals import Random
 from tca.train import train
 
+ROOT = Path(__file__).resolve().parents[1]
 SMALL = Run("delayed_xor", "eprop_adaptive", net=Leaky(size=6, noise=0.1), batch_size=4, steps=7, n_train=10, n_test=6,
             evaluate_every=3)  # fmt: skip
 
@@ -44,13 +45,13 @@ def interrupted(folder: Path, run: Run, *how: str) -> int:
     description.write_text(json.dumps(run.to_json()))
     command = [sys.executable, "-m", "tests.interrupted", str(folder), str(description), *how]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
     return int(done.stdout.split()[-1])
 
 
 def test_killed_at_random_moments_gives_the_same_bits(tmp_path: Path) -> None:
-    run = dataclasses.replace(SMALL, steps=300, evaluate_every=2)
+    run = dataclasses.replace(SMALL, steps=120, evaluate_every=2)
     train(run, tmp_path / "whole", progress=False)
     killed = interrupted(tmp_path / "killed", run, "random", "0")
     assert killed >= 3
@@ -256,5 +257,7 @@ def test_equal_runs_have_one_name_and_every_value_changes_it() -> None:
 def test_the_name_stays_the_same_from_process_to_process(tmp_path: Path) -> None:
     program = "from tests.test_records import SMALL; print(SMALL.name)"
     environment = os.environ | {"PYTHONHASHSEED": "7"}
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment, cwd=ROOT
+    )
     assert done.stdout.strip() == SMALL.name

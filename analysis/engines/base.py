@@ -1,17 +1,17 @@
-"""What an engine returns: a vector at each end of the spectrum.
+"""What an engine returns: vectors at both ends of the spectrum.
 
-Shapes: P parameters.
+Shapes: P parameters, M vectors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from analysis.hessian import Hessian
+from analysis.operators import Operator
 
 __all__ = ["Ends", "Engine", "Pair"]
 
@@ -21,9 +21,9 @@ class Pair:
     """A value and a unit vector of an operator, and how far they are from being an eigenpair.
 
     Attributes:
-        value: Rayleigh quotient ``lambda = v . H v`` of the vector.
+        value: Rayleigh quotient ``lambda = v . A v`` of the vector.
         vector: Unit vector v, float64, shape ``(P,)``.
-        residual: ``|H v - lambda v|``: some eigenvalue lies within this distance of the value.
+        residual: ``|A v - lambda v|``: some eigenvalue lies within this distance of the value.
     """
 
     value: float
@@ -31,16 +31,16 @@ class Pair:
     residual: float
 
     @classmethod
-    def of(cls, hessian: Hessian, vector: Tensor) -> Pair:
+    def of(cls, operator: Operator, vector: Tensor) -> Pair:
         """Return the Rayleigh quotient of a vector and its residual, from one product.
 
         Args:
-            hessian: The operator.
+            operator: The operator.
             vector: Any vector but zero, shape ``(P,)``.
         """
         vector = vector.to(torch.float64)
         vector = vector / vector.norm()
-        product = hessian.product(vector).to(vector)
+        product = operator.product(vector).to(vector)
         value = vector @ product
         return cls(value.item(), vector, (product - value * vector).norm().item())
 
@@ -50,33 +50,55 @@ class Ends:
     """Both ends of a spectrum.
 
     Attributes:
-        largest: The largest algebraic eigenvalue found.
-        smallest: The smallest algebraic eigenvalue found.
+        tops: The largest algebraic eigenvalues found, falling.
+        bottoms: The smallest algebraic eigenvalues found, rising.
         trace: The exact trace, if the engine has come to know it.
     """
 
-    largest: Pair
-    smallest: Pair
+    tops: tuple[Pair, ...]
+    bottoms: tuple[Pair, ...]
     trace: float | None = None
 
     @classmethod
-    def of(cls, hessian: Hessian, first: Tensor, second: Tensor, trace: float | None = None) -> Ends:
-        """Return the two vectors in the order of their Rayleigh quotients.
+    def of(cls, operator: Operator, vectors: Tensor, k: int = 1, trace: float | None = None) -> Ends:
+        """Return vectors in the order of their Rayleigh quotients.
 
         Args:
-            hessian: The operator.
-            first: A vector, shape ``(P,)``.
-            second: Another one.
+            operator: The operator.
+            vectors: At least k vectors, as the columns of a matrix of shape ``(P, M)``.
+            k: How many to return at each end, default 1.
             trace: The exact trace, if known.
         """
-        smallest, largest = sorted((Pair.of(hessian, first), Pair.of(hessian, second)), key=lambda pair: pair.value)
-        return cls(largest, smallest, trace)
+        rising = sorted((Pair.of(operator, each) for each in vectors.mT), key=lambda pair: pair.value)
+        return cls(tuple(rising[: -k - 1 : -1]), tuple(rising[:k]), trace)
+
+    @property
+    def largest(self) -> Pair:
+        """The largest algebraic eigenvalue found."""
+        return self.tops[0]
+
+    @property
+    def smallest(self) -> Pair:
+        """The smallest algebraic eigenvalue found."""
+        return self.bottoms[0]
 
     @property
     def magnitude(self) -> float:
-        """Largest modulus of the two values."""
+        """Largest modulus of the values."""
         return max(abs(self.largest.value), abs(self.smallest.value))
 
 
-Engine = Callable[[Hessian, float, int, int], Ends]
-"""A function of the operator, the relative tolerance, the most products for each end, and the seed."""
+class Engine(Protocol):
+    """A way to find both ends of a spectrum."""
+
+    def __call__(self, operator: Operator, tolerance: float, products: int, seed: int, k: int = 1) -> Ends:
+        """Return the ends.
+
+        Args:
+            operator: The operator, symmetric.
+            tolerance: Residual at which to stop, relative to the eigenvalue of largest modulus.
+            products: The most products.
+            seed: Seed of whatever is drawn.
+            k: How many eigenvalues at each end.
+        """
+        ...

@@ -10,16 +10,16 @@ from torch import Tensor
 
 from analysis.engines import dense
 from analysis.engines.base import Ends
-from analysis.hessian import Hessian
+from analysis.operators import Operator
 
 __all__ = ["ends"]
 
-BASIS = 20  # Lanczos vectors between restarts
+BASIS = 20  # the fewest Lanczos vectors between restarts
 POWER_STEPS = 4
 
 
-def ends(hessian: Hessian, tolerance: float, products: int, seed: int) -> Ends:
-    """Return an eigenvector at each end of the spectrum.
+def ends(operator: Operator, tolerance: float, products: int, seed: int, k: int = 1) -> Ends:
+    """Return eigenvectors at each end of the spectrum.
 
     One Krylov space serves both ends. ARPACK stops when the residual of a value falls below a fraction of that value,
     which no value near zero ever meets, or below an absolute floor, which every value of a small loss meets. So the
@@ -29,36 +29,38 @@ def ends(hessian: Hessian, tolerance: float, products: int, seed: int) -> Ends:
     The vectors are float64 whatever the type of the products.
 
     Args:
-        hessian: The operator.
+        operator: The operator, symmetric.
         tolerance: Residual at which to stop, relative to the eigenvalue of largest modulus.
         products: Most products before giving up.
         seed: Seed of the starting vector.
+        k: How many eigenvalues at each end, default 1.
 
     Paper: Lehoucq, Sorensen and Yang (1998), ARPACK Users' Guide, SIAM.
     """
-    if hessian.size <= BASIS:
-        return dense.ends(hessian, tolerance, products, seed)
-    start = np.random.default_rng(seed).standard_normal(hessian.size)
-    size = _magnitude(hessian, start)
+    basis = max(BASIS, 4 * k + 1)
+    if operator.size <= basis:
+        return dense.ends(operator, tolerance, products, seed, k)
+    start = np.random.default_rng(seed).standard_normal(operator.size)
+    size = _magnitude(operator, start)
     if size == 0.0:
-        return Ends.of(hessian, torch.from_numpy(start), torch.from_numpy(start))
+        return Ends.of(operator, torch.eye(operator.size, 2 * k), k)
     shift = 5.0
 
     def apply(vector: NDArray[np.float64]) -> NDArray[np.float64]:
         flat = vector.ravel()
-        return _apply(hessian, flat) / size + shift * flat
+        return _apply(operator, flat) / size + shift * flat
 
-    operator = LinearOperator((hessian.size, hessian.size), matvec=apply, dtype=np.float64)
-    options = {"k": 2, "which": "BE", "v0": start, "ncv": BASIS}
+    shifted = LinearOperator((operator.size, operator.size), matvec=apply, dtype=np.float64)
+    options = {"k": 2 * k, "which": "BE", "v0": start, "ncv": basis}
     draws = np.random.default_rng(seed)  # for the new directions that ARPACK needs when a subspace is exhausted
     try:
-        _, vectors = eigsh(operator, tol=tolerance / 10, maxiter=max(1, products // BASIS), rng=draws, **options)
+        _, vectors = eigsh(shifted, tol=tolerance / 10, maxiter=max(1, products // basis), rng=draws, **options)
     except ArpackNoConvergence:
-        _, vectors = eigsh(operator, tol=1.0, rng=draws, **options)  # a rough answer, to be flagged by its residual
-    return Ends.of(hessian, torch.from_numpy(vectors[:, 0]), torch.from_numpy(vectors[:, 1]))
+        _, vectors = eigsh(shifted, tol=1.0, rng=draws, **options)  # a rough answer, to be flagged by its residual
+    return Ends.of(operator, torch.from_numpy(vectors), k)
 
 
-def _magnitude(hessian: Hessian, start: NDArray[np.float64]) -> float:
+def _magnitude(operator: Operator, start: NDArray[np.float64]) -> float:
     """Return a lower bound of the largest modulus that is nearly always within a factor of 4.
 
     ``|H v_k| / |v_k|`` grows with every power step and is at least ``|c|^(1/k)`` of the largest modulus, ``c`` the
@@ -69,12 +71,12 @@ def _magnitude(hessian: Hessian, start: NDArray[np.float64]) -> float:
         norm = float(np.linalg.norm(vector))
         if norm == 0.0:
             break
-        vector = _apply(hessian, vector / norm)
+        vector = _apply(operator, vector / norm)
         size = max(size, float(np.linalg.norm(vector)))
     return size
 
 
-def _apply(hessian: Hessian, vector: NDArray[np.float64]) -> NDArray[np.float64]:
-    product: Tensor = hessian.product(torch.from_numpy(vector).to(hessian.theta))
+def _apply(operator: Operator, vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    product: Tensor = operator.product(torch.from_numpy(vector).to(operator.theta))
     result: NDArray[np.float64] = product.to("cpu", torch.float64).numpy()
     return result

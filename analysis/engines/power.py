@@ -38,34 +38,41 @@ import torch
 from torch import Tensor, nn
 
 from analysis.engines.base import Ends, Pair
-from analysis.hessian import Hessian
+from analysis.operators import Hessian, Operator
 
 __all__ = ["ends"]
 
 SCALE = 1e3  # modulus of the dominating eigenvalue as PyHessian sees it, to drown its constants of 1e-6
 
 
-def ends(hessian: Hessian, tolerance: float, products: int, seed: int) -> Ends:
+def ends(operator: Operator, tolerance: float, products: int, seed: int, k: int = 1) -> Ends:
     """Return an eigenvector at each end of the spectrum.
 
     The first iteration finds the end of largest modulus, ``lambda``; the second iterates ``H - lambda I``, whose
     largest modulus is at the other end.
 
     Args:
-        hessian: The operator.
+        operator: The Hessian of a loss.
         tolerance: Residual at which to stop, relative to the eigenvalue of largest modulus. Values converge with
             its square, which is what PyHessian is told.
         products: Most products for each end.
         seed: Seed of the starting vectors.
+        k: How many eigenvalues at each end: one.
 
     Raises:
+        ValueError: The operator is no Hessian, or more than one eigenvalue at each end is wanted.
         ImportError: PyHessian is not installed.
     """
+    if not isinstance(operator, Hessian):
+        raise ValueError(f"engine 'pyhessian' takes the Hessian only, got {type(operator).__name__}")
+    if k != 1:
+        raise ValueError(f"engine 'pyhessian' finds one eigenvalue at each end, got k = {k}: choose engine='lanczos'")
+    hessian = operator
     size = hessian.product(torch.randn(hessian.size, generator=torch.Generator().manual_seed(seed))).norm().item()
     scale = 1.0 if size == 0.0 else SCALE * math.sqrt(hessian.size) / size
     first = Pair.of(hessian, _dominating(hessian, scale, 0.0, tolerance, products, seed))
     second = _dominating(hessian, scale, first.value, tolerance, products, seed)
-    return Ends.of(hessian, first.vector, second)
+    return Ends.of(hessian, torch.stack([first.vector, second], 1))
 
 
 def _dominating(hessian: Hessian, scale: float, shift: float, tolerance: float, products: int, seed: int) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from analysis.figures.drawing import Series, legend, looks, panels
 
@@ -31,5 +32,9 @@ def gap_against_curvature(series: Sequence[Series]) -> Figure:
         positive = [x for one in series if one.panel == name for x in one.x if x == x]
         if positive and min(positive) > 0:
             each.set_xscale("log")
+            few_decades = max(positive) < 100 * min(positive)
+            each.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few_decades else (1,)))
+            each.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            each.xaxis.set_minor_formatter(NullFormatter())
     legend(figure)
     return figure

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from tasks.checks import whole
+from tca.checks import whole
 from tca.cli.comparison import Comparison
 from tca.cli.measured import Measured, Measuring, train_and_measure
 from tca.records import RecordError, explained, write_whole

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tasks.checks import not_negative, settle, whole
+from tca.checks import not_negative, settle, whole
 from tca.run import Leaky, Optimizer, Run, Seeds, plain
 
 __all__ = ["Comparison"]

@@ -53,7 +53,10 @@ def gap_against_curvature(measured: Sequence[Measured]) -> Drawing:
     Args:
         measured: The runs.
     """
-    series = [_series(one, [one.largest], [one.loss_gap]) for one in measured if math.isfinite(one.largest)]
+    finite = [math.isfinite(one.largest) and math.isfinite(one.loss_gap) for one in measured]
+    series = [
+        _series(one, [one.largest] * known, [one.loss_gap] * known) for one, known in zip(measured, finite, strict=True)
+    ]
     caption = (
         "Generalization gap in loss against the largest eigenvalue of the Hessian of the training loss in the "
         "recurrent weights at the end of training. One point a run."

@@ -22,8 +22,9 @@ def listing() -> str:
         "Tasks": {name: tasks.describe(name) for name in tasks.list()},
         "Networks": {name: (inspect.getdoc(each) or "").partition("\n")[0] for name, each in NETWORKS.items()},
     }
-    width = max(len(name) for entries in chapters.values() for name in entries)
-    return "\n\n".join(
-        "\n".join([chapter, *(f"  {name.ljust(width)}  {line}" for name, line in entries.items())])
-        for chapter, entries in chapters.items()
-    )
+    return "\n\n".join(f"{title}\n{_aligned(entries)}" for title, entries in chapters.items())
+
+
+def _aligned(entries: dict[str, str]) -> str:
+    width = max(map(len, entries))
+    return "\n".join(f"  {name.ljust(width)}  {line}" for name, line in entries.items())

@@ -58,7 +58,7 @@ class Measured:
         smallest: Smallest one.
         trace: Trace of the Hessian.
         cosine: Cosine with BPTT's gradient of the recurrent population, mean over training.
-        milliseconds: Mean time of an update.
+        milliseconds: Time of an update, the median over the intervals between measurements.
         metrics: The measurements made while it was trained.
     """
 

@@ -82,7 +82,7 @@ def _page(comparison: Comparison, table: Table, captions: dict[str, str], folder
 {_definitions(table.meanings)}
 <h2>To reproduce</h2>
 <p>Save the configuration as <code>comparison.json</code>, then run</p>
-<pre>tca compare --config comparison.json --folder comparison</pre>
+<pre>tca compare --config comparison.json</pre>
 <pre>{escape(configuration)}</pre>
 <h2>Made with</h2>
 {_definitions(made_with)}

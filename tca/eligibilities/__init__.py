@@ -3,7 +3,10 @@
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.diagonal import Diagonal
 from tca.eligibilities.full import Full, Windowed
+from tca.eligibilities.homotopy import Homotopy
 from tca.eligibilities.instant import Instant
 from tca.eligibilities.leak import Leak
+from tca.eligibilities.modprop import TypePropagation
+from tca.eligibilities.snap import Reachable
 
-__all__ = ["Diagonal", "Eligibility", "Full", "Instant", "Leak", "Windowed"]
+__all__ = ["Diagonal", "Eligibility", "Full", "Homotopy", "Instant", "Leak", "Reachable", "TypePropagation", "Windowed"]

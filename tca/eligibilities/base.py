@@ -13,13 +13,14 @@ import abc
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from tca.connections import Connection
 from tca.eligibilities.traces import Trace
 from tca.tape import Moment, Tape
 
-__all__ = ["Eligibility"]
+__all__ = ["Eligibility", "following"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Eligibility(abc.ABC):
         """Whether the trace of a synapse depends on its own two cells alone, that is whether ``D`` is diagonal."""
 
     remembers: ClassVar[bool] = True  # whether D differs from zero at all
-    shared: ClassVar[bool] = True  # whether one D serves all synapses, or else each postsynaptic cell has its own
+    shared: ClassVar[bool] = True  # whether one D serves all synapses, or each postsynaptic cell has its own
 
     @property
     @abc.abstractmethod
@@ -80,3 +81,45 @@ class Eligibility(abc.ABC):
         for index in range(len(entries) - 2, -1, -1):
             self.fade_(tape, steps.start + index + 1, entries[index], entries[index + 1])
         return entries[0].clone()
+
+    def unfilter(self, tape: Tape, filtered: Tensor, steps: slice, later: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the signal that ``filter_`` turns into the one given, ``L_t = nu_t - D_{t+1}^T nu_{t+1}``.
+
+        The second value is what the window before this one must be given as ``later``.
+
+        Args:
+            tape: The forward pass.
+            filtered: Filtered state signal of these steps, shape ``(C, B, N)``.
+            steps: The steps, counted from the initial state.
+            later: What came back from the window after this one; ``None`` at the end of the trial.
+        """
+        if not self.remembers:
+            return filtered, filtered[0]
+        after = following(filtered, later)
+        signal = filtered.clone()
+        signal[: len(after)].sub_(self.remembered(tape, after, steps.start + 1))
+        return signal, filtered[0].clone()
+
+    def remembered(self, tape: Tape, signal: Tensor, first: int) -> Tensor:
+        """Return ``D_t^T signal_t`` of consecutive steps, shape ``(C, B, N)``.
+
+        Args:
+            tape: The forward pass.
+            signal: State signal of C steps, shape ``(C, B, N)``.
+            first: The first of them.
+        """
+        returned = torch.zeros_like(signal)
+        if self.remembers:
+            for index, each in enumerate(signal.unbind(0)):
+                self.fade_(tape, first + index, returned[index], each)
+        return returned
+
+
+def following(signal: Tensor, later: Tensor | None) -> Tensor:
+    """Return a signal one step later: all but its first step, and the step after the window if there is one.
+
+    Args:
+        signal: Signal of a window, shape ``(C, B, N)``.
+        later: Signal of the step after, shape ``(B, N)``; ``None`` at the end of the trial.
+    """
+    return signal[1:] if later is None else torch.cat([signal[1:], later.unsqueeze(0)])

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from tca.checks import whole
 from tca.connections import Connection
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.traces import InfluenceTrace, Trace
@@ -48,11 +49,13 @@ class Windowed(Eligibility):
     every cut, so that with windows of one step it is e-prop.
 
     Args:
-        steps: Length of a window, default 10, at least 1; T or more cuts nothing.
+        steps: Length of a window, default 10, at least 1. T cuts off nothing but a learned initial state, more than T
+            nothing at all.
         keep_leak: Whether the leak crosses a cut, default ``False``.
 
     Raises:
         ValueError: ``steps`` is less than one.
+        TypeError: ``steps`` is no whole number.
 
     Papers: Williams and Peng (1990), Neural Computation 2:490; the cut that keeps the leak is that of Liu et al.
         (2025),
@@ -65,8 +68,7 @@ class Windowed(Eligibility):
 
     def __post_init__(self) -> None:
         """Check the length of the window."""
-        if self.steps < 1:
-            raise ValueError(f"steps of a window must be at least 1, got {self.steps}")
+        whole("steps of a window", self.steps, 1)
 
     @property
     def equation(self) -> str:

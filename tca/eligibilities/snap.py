@@ -161,7 +161,7 @@ class Reachable(Eligibility):
         Raises:
             TypeError: Always.
         """
-        raise TypeError("Reachable has a propagator for each postsynaptic cell; only filter_ and trace can apply them")
+        raise TypeError("Reachable has a propagator for each postsynaptic cell; filter_, unfilter and trace apply them")
 
     def filter_(self, tape: Tape, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
         """Filter the signal by an adjoint for each postsynaptic cell, ``nu^i_t = Pi_i (L_t + J_{t+1}^T nu^i_{t+1})``.
@@ -178,17 +178,42 @@ class Reachable(Eligibility):
         near = Neighbours.of(tape, self.steps - 1)
         among = near.among(tape.recurrent)
         for index in range(len(signal) - 1, -1, -1):
-            adjoint = near.gather(signal[index])
-            if later is not None:
-                moment = tape.moment(steps.start + index + 1)
-                leak, gain, slope = near.local(moment)
-                returned = torch.einsum("bik,ikm->bim", gain * later, among)
-                adjoint += leak * later + slope * returned
-            signal[index] = adjoint[..., 0]
-            later = adjoint
+            returned = _returned(tape, near, among, steps.start + index + 1, later)
+            later = near.gather(signal[index]) + returned
+            signal[index] = later[..., 0]
         assert later is not None
         return later
+
+    def unfilter(self, tape: Tape, filtered: Tensor, steps: slice, later: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the signal that ``filter_`` turns into the one given.
+
+        From the last step to the first, each cell is told what it should be left with, less what its own adjoint
+        brings back; with that the adjoints of all cells go one step further.
+
+        Args:
+            tape: The forward pass.
+            filtered: Filtered state signal of these steps, shape ``(C, B, N)``.
+            steps: The steps, counted from the initial state.
+            later: What came back from the window after this one; ``None`` at the end of the trial.
+        """
+        near = Neighbours.of(tape, self.steps - 1)
+        among = near.among(tape.recurrent)
+        signal = filtered.clone()
+        for index in range(len(signal) - 1, -1, -1):
+            returned = _returned(tape, near, among, steps.start + index + 1, later)
+            signal[index] -= returned[..., 0]
+            later = near.gather(signal[index]) + returned
+        assert later is not None
+        return signal, later
 
     def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
         """Return a trace of the cells within reach."""
         return ReachTrace(connection, moment, trials, self.steps - 1)
+
+
+def _returned(tape: Tape, near: Neighbours, among: Tensor, t: int, later: Tensor | None) -> Tensor:
+    """Return ``Pi_i J_t^T nu^i_t``, shape ``(B, I, K)``; nothing after the end of the trial."""
+    if later is None:
+        return tape.rate.new_zeros(tape.rate.shape[1], *near.cells.shape)
+    leak, gain, slope = near.local(tape.moment(t))
+    return leak * later + slope * torch.einsum("bik,ikm->bim", gain * later, among)

@@ -112,7 +112,7 @@ class FourierModes(Modes):
     def back(self, in_modes: Tensor) -> Tensor:
         """Return the inverse transform."""
         parts = in_modes.reshape(*in_modes.shape[:-1], *(len(each) for each in self.eigenvalues), 2)
-        grid = torch.fft.irfftn(torch.view_as_complex(parts), s=self.shape, dim=self.axes)
+        grid: Tensor = torch.fft.irfftn(torch.view_as_complex(parts), s=self.shape, dim=self.axes)
         return grid.flatten(-len(self.shape))
 
     def numbers(self, factors: Tensor) -> Tensor:

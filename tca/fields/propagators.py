@@ -110,8 +110,8 @@ class Stepping(Propagator):
 class Box(Stepping):
     """``C_t = k Box[C_{t-1}]``: the mean over the 3 sites of a line, 9 of a square or 27 of a cube, times k.
 
-    The coefficient of diffusion is 1/3 site^2 per step, the length ``sqrt(k / (3 (1 - k)))`` sites: one site at k = 3/4.
-    The published rule has k = 3/4 per step of 1 ms; k belongs to the step, ``k(dt) = exp(-kappa dt)``.
+    The coefficient of diffusion is 1/3 site^2 per step, the length ``sqrt(k / (3 (1 - k)))`` sites: one site at 3/4,
+    the published value for steps of 1 ms. What is kept belongs to the step: ``k(dt) = exp(-kappa dt)``.
 
     Args:
         k: What is kept per step, default 0.75, in [0, 1]; with 0 nothing spreads and nothing is remembered.
@@ -297,7 +297,8 @@ class Implicit(_Timed):
 
     def matrix(self, space: Space) -> Tensor:
         """Return ``(1 - dt (D Lap - kappa))^-1``."""
-        return torch.linalg.inv(_identity(space) - self._rate_matrix(space))
+        step: Tensor = torch.linalg.inv(_identity(space) - self._rate_matrix(space))
+        return step
 
 
 @dataclass(frozen=True)
@@ -321,7 +322,8 @@ class Exponential(_Timed):
 
     def matrix(self, space: Space) -> Tensor:
         """Return ``exp(dt (D Lap - kappa))``."""
-        return torch.linalg.matrix_exp(self._rate_matrix(space))
+        step: Tensor = torch.linalg.matrix_exp(self._rate_matrix(space))
+        return step
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from tca.fields.spaces import Grid, Space
 
 __all__ = ["AtSites", "InModes", "Run", "Shuffled", "cheapest", "modes_of"]
 
-# Nanoseconds per site, step and trial on one core of a CPU, in float32; a stencil is called at every step, the modes are
-# left for many steps at once, so that only the first pays for its calls.
+# Nanoseconds per site, step and trial on one core of a CPU, in float32. A stencil is called at every step; modes are
+# left for many steps at once, so that the calls cost them nothing.
 AXIS_NS = 0.022  # and per site of the length of an axis
 FOURIER_NS = 3.0
 STENCIL_NS = 0.35  # and per axis

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from tca.activations import ACTIVATIONS
+from tca.checks import not_negative, positive, whole
 from tca.connections import Bias, Connection, Dense, Initial, Link
 from tca.names import lookup
 from tca.nets.forms import FORMS
-from tca.nets.options import check_mask, check_signs, check_size, check_types, leak_and_gain, with_signs
+from tca.nets.options import check_mask, check_signs, check_types, leak_and_gain, with_signs
 from tca.tape import Tape
 from tca.workspace import Workspace
 
@@ -108,17 +109,11 @@ class LeakyRNN(nn.Module):
     ) -> None:
         """Draw the weights; see the class."""
         super().__init__()
-        self.n_in, self.n_rec, self.n_out = (
-            check_size("n_in", n_in),
-            check_size("n_rec", n_rec),
-            check_size("n_out", n_out),
-        )
+        self.n_in, self.n_rec, self.n_out = whole("n_in", n_in, 1), whole("n_rec", n_rec, 1), whole("n_out", n_out, 1)
         if not dtype.is_floating_point:
             raise ValueError(f"dtype must be a floating-point type, got {dtype}")
-        if not (math.isfinite(noise) and noise >= 0):
-            raise ValueError(f"noise must be finite and not negative, got {noise!r}")
         self.form, self.activation = lookup(FORMS, form, "form"), lookup(ACTIVATIONS, activation, "activation")
-        self.dt, self.noise = float(dt), float(noise)
+        self.dt, self.noise = positive("dt", dt), not_negative("noise", noise)
         constants = leak_and_gain("tau", tau, dt, leak, n_rec)
         self.leak, self.gain = self._constant("leak", constants[0]), self._constant("gain", constants[1])
         self.readout_leak = (
@@ -139,7 +134,8 @@ class LeakyRNN(nn.Module):
         self.w_in = self._draw(
             "in", (n_rec, n_in), 1 / math.sqrt(n_in), check_mask("mask_in", mask_in, (n_rec, n_in)), generator
         )
-        self.w_rec = self._draw("rec", (n_rec, n_rec), gain_rec / in_degree.sqrt(), recurrent_mask, generator)
+        scale = not_negative("gain_rec", gain_rec) / in_degree.sqrt()
+        self.w_rec = self._draw("rec", (n_rec, n_rec), scale, recurrent_mask, generator)
         self.w_out = self._draw(
             "out", (n_out, n_rec), 1 / math.sqrt(n_rec), check_mask("mask_out", mask_out, (n_out, n_rec)), generator
         )

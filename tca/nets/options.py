@@ -8,29 +8,15 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from tca.checks import positive
 from tca.names import lookup
 
-__all__ = ["LEAKS", "check_mask", "check_signs", "check_size", "check_types", "leak_and_gain", "with_signs"]
+__all__ = ["LEAKS", "check_mask", "check_signs", "check_types", "leak_and_gain", "with_signs"]
 
 LEAKS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
     "exponential": lambda ratio: (torch.exp(-ratio), -torch.expm1(-ratio)),
     "euler": lambda ratio: (1 - ratio, ratio),
 }
-
-
-def check_size(name: str, size: int) -> int:
-    """Return a size if it is a whole number of at least one.
-
-    Args:
-        name: Name of the argument, for the error.
-        size: What came.
-
-    Raises:
-        ValueError: It is not.
-    """
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, got {size!r}")
-    return size
 
 
 def check_mask(name: str, mask: Tensor | None, shape: tuple[int, int]) -> Tensor | None:
@@ -113,16 +99,18 @@ def leak_and_gain(
     Raises:
         ValueError: A duration is not positive and finite, the number of time constants is not that of the cells, a name
             is unknown, or ``dt > tau`` with the Euler leak, which would be negative.
+        TypeError: A duration is no number.
 
     >>> leak_and_gain("tau", 20.0, 10.0, "euler", 4)
     (0.5, 0.5)
     """
     convert = lookup(LEAKS, convention, "leak")
-    if not (isinstance(dt, (int, float)) and math.isfinite(dt) and dt > 0):
-        raise ValueError(f"dt must be a positive number of milliseconds, got {dt!r}")
-    single = isinstance(tau, (int, float))
-    times = torch.as_tensor(tau, dtype=torch.float64)
-    if not single and tuple(times.shape) != (cells,):
+    dt = positive("dt", dt)
+    try:
+        times = torch.as_tensor(None if isinstance(tau, bool) else tau, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name} must be a number of milliseconds or one for each cell, got {tau!r}") from None
+    if times.ndim and tuple(times.shape) != (cells,):
         raise ValueError(f"{name} must be one number or {cells}, one for each cell, got shape {tuple(times.shape)}")
     if not (torch.isfinite(times).all() and (times > 0).all()):
         raise ValueError(f"{name} must be positive and finite, in milliseconds, got {tau!r}")
@@ -131,7 +119,7 @@ def leak_and_gain(
             f"{name} must be at least dt = {dt} with the Euler leak, got {times.min().item()}; use leak='exponential'"
         )
     leak, gain = convert(dt / times)
-    return (leak.item(), gain.item()) if single else (leak, gain)
+    return (leak, gain) if times.ndim else (leak.item(), gain.item())
 
 
 def with_signs(weight: Tensor, signs: Tensor) -> Tensor:

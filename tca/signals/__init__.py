@@ -4,5 +4,18 @@ from tca.signals.base import CausalSignal, InstantSignal, Signal
 from tca.signals.direct import Direct
 from tca.signals.exact import Exact, Horizon
 from tca.signals.feedback import Adaptive, Random
+from tca.signals.hops import Hops
+from tca.signals.modprop import TypeReturn
 
-__all__ = ["Adaptive", "CausalSignal", "Direct", "Exact", "Horizon", "InstantSignal", "Random", "Signal"]
+__all__ = [
+    "Adaptive",
+    "CausalSignal",
+    "Direct",
+    "Exact",
+    "Hops",
+    "Horizon",
+    "InstantSignal",
+    "Random",
+    "Signal",
+    "TypeReturn",
+]

@@ -32,12 +32,16 @@ class Signal(abc.ABC):
     """What every cell is told."""
 
     local: ClassVar[bool]  # whether the signal is made without reading recurrent weights
-    fitted: ClassVar[bool] = False  # whether it is made from the propagator of the eligibility it is paired with
 
     @property
     @abc.abstractmethod
     def horizon(self) -> int | None:
         """Steps of later error that ``L_t`` needs; ``None`` for the whole rest of the trial."""
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the eligibility it is paired with must have a single propagator; ``False`` for most."""
+        return False
 
     @property
     @abc.abstractmethod

@@ -26,8 +26,8 @@ __all__ = ["Broadcast", "Sparse"]
 class Broadcast(InstantSignal):
     """``G_j,t = a . score_t / sqrt(N)``: one number for all cells.
 
-    The weights of the errors ``a`` (O) are drawn once from ``N(0, scale^2)``, or are all ``scale``. The feedback matrix,
-    all of whose rows are alike, is kept in the buffer ``feedback``.
+    The weights of the errors ``a`` (O) are drawn once from ``N(0, scale^2)``, or are all ``scale``. The feedback
+    matrix, all of whose rows are alike, is kept in the buffer ``feedback``.
 
     Args:
         scale: Size of the weights, default 1, positive.

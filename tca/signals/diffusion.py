@@ -6,8 +6,8 @@ Shapes: T time, B batch, N cells, O outputs, S sites, C consecutive steps.
 
 ``F`` the feedback weights, few of which exist, and ``P`` the placing of the N cells on S sites. Nothing of the field is
 learned. The rule is linear: ``G_t = sum_q A_q err_{t-q}``, ``A_q = g P Prop^q P^T F``, so it is a feedback matrix
-blurred in space and time; a field that settles within a step is a blurred feedback matrix and nothing else, of a rank of
-at most O.
+blurred in space and time; a field that settles within a step is a blurred feedback matrix and nothing else, whose rank
+is at most O.
 
 Paper: Barretto-Bittar, Levina, Giannakakis and Zeraati (2026), Diffusion of Neuromodulators for Temporal Credit
 Assignment, arXiv:2603.08949.
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -64,7 +65,7 @@ class _Diffusing(Signal):
             raise unknown(self.shuffle, SHUFFLES, "shuffle")
         Field(self.space or Grid((3, 3)), self.propagator, self.gain)
 
-    def field(self, n_cells: int) -> Field:
+    def medium(self, n_cells: int) -> Field:
         """Return the field in which so many cells lie.
 
         Args:
@@ -87,7 +88,7 @@ class _Diffusing(Signal):
             generator: Source of whatever is drawn.
         """
         n_cells = readout.shape[1]
-        n_sites = self.field(n_cells).space.sites
+        n_sites = self.medium(n_cells).space.sites
         kept = self.weights.draw(readout, generator)
         order = torch.randperm(n_sites, generator=generator) if self.scattered else torch.arange(n_sites)
         found = {"positions": order[:n_cells]}
@@ -168,7 +169,7 @@ class StationaryDiffusion(_Diffusing, InstantSignal):
         return score @ buffers["feedback"].t()
 
     def _folded(self, readout: Tensor, buffers: Buffers) -> Tensor:
-        medium, places = self.field(readout.shape[1]), self.places(buffers)
+        medium, places = self.medium(readout.shape[1]), self.places(buffers)
 
         def spread(release: Tensor) -> Tensor:
             return medium.settle(_put(release, places, medium.space.sites))[..., places]
@@ -228,15 +229,11 @@ class Diffusion(_Diffusing, CausalSignal):
     def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
         """Return a function from a window of steps to ``slope_t * G_t``; the field has run through the trial before."""
         course = _Course(self, tape.readout, buffers)
-        inside = course.emit(tape.raw_score)
-        entries = inside.unbind(0)
-        for before, now in zip(entries[:-1], entries[1:], strict=True):
-            course.run.advance_(now, before)
-        if tape.readout_leak:
-            _filter_back_(entries, tape.readout_leak)
+        through_trial = course.through_trial(tape) if course.remembers else None
 
         def read(steps: slice) -> Tensor:
-            signal = course.hear(inside[steps])
+            inside = course.emit(tape.score[steps]) if through_trial is None else through_trial[steps]
+            signal = course.hear(inside)
             tape.lift_(signal, steps)
             return signal
 
@@ -250,8 +247,7 @@ class Diffusion(_Diffusing, CausalSignal):
         def tell(score: Tensor) -> Tensor:
             nonlocal before
             now = course.emit(score)
-            if before is not None:
-                course.run.advance_(now, before)
+            course.run.advance_(now, torch.zeros_like(now) if before is None else before)
             before = now
             return course.hear(now)
 
@@ -261,7 +257,8 @@ class Diffusion(_Diffusing, CausalSignal):
 class _Course:
     """A field in time with cells in it.
 
-    A field that does not spread needs no places: every cell is a site of its own.
+    A field that does not spread needs no places: every cell is a site of its own. One that keeps nothing needs no
+    memory: every step is made when it is asked for.
     """
 
     def __init__(self, signal: Diffusion, readout: Tensor, buffers: Buffers) -> None:
@@ -274,8 +271,8 @@ class _Course:
         """
         self.signal, self.readout, self.buffers = signal, readout, buffers
         n_cells = readout.shape[1]
-        self.medium = signal.field(n_cells)
-        self.spreads = self.medium.propagator.spreads
+        self.medium = signal.medium(n_cells)
+        self.spreads, self.remembers = self.medium.propagator.spreads, self.medium.stepping().kept > 0
         self.places, self.sites = signal.places(buffers), self.medium.space.sites
         self.run = self._run()
 
@@ -291,6 +288,22 @@ class _Course:
         """Return what the steps release, in the coordinates of the run."""
         weights = self.signal.weights.now(self.readout, self.buffers["feedback"])
         return self.signal.release.emit(score, weights, self.buffers.get("sites"), self._enter)
+
+    def through_trial(self, tape: Tape) -> Tensor:
+        """Return the field of all steps, in the coordinates of the run, back through the filter of the readout.
+
+        The filter acts on what is heard and not on what is released: at the ends of a trial the two do not commute.
+
+        Args:
+            tape: The forward pass, scored.
+        """
+        inside = self.emit(tape.raw_score)
+        entries = inside.unbind(0)
+        for before, now in pairwise(entries):
+            self.run.advance_(now, before)
+        if tape.readout_leak:
+            _filter_back_(entries, tape.readout_leak)
+        return inside
 
     def hear(self, inside: Tensor) -> Tensor:
         """Return what the cells are told, a new tensor."""

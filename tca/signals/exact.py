@@ -11,13 +11,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from tca.checks import whole
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.full import Full
 from tca.signals.base import Buffers, Reader, Signal
 from tca.signals.direct import Direct
 from tca.tape import Tape
 
-__all__ = ["Exact", "Horizon", "less_memory"]
+__all__ = ["Exact", "Horizon"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,6 @@ class Exact(Signal):
     """
 
     local: ClassVar[bool] = False
-    fitted: ClassVar[bool] = True
 
     @property
     def horizon(self) -> None:
@@ -45,13 +45,13 @@ class Exact(Signal):
         """Return a function from a window of steps to ``mu``, carrying the adjoint from window to window."""
         direct = Direct().reader(tape, {}, eligibility)
         later: Tensor | None = None
+        kept: Tensor | None = None
 
         def read(steps: slice) -> Tensor:
-            nonlocal later
+            nonlocal later, kept
             adjoint = direct(steps)
-            Full().filter_(tape, adjoint, steps, later)
-            signal = less_memory(tape, eligibility, adjoint, adjoint[1:], later, steps)
-            later = adjoint[0].clone()
+            later = Full().filter_(tape, adjoint, steps, later)
+            signal, kept = eligibility.unfilter(tape, adjoint, steps, kept)
             return signal
 
         return read
@@ -70,23 +70,27 @@ class Horizon(Signal):
 
     Raises:
         ValueError: ``steps`` is negative.
+        TypeError: ``steps`` is no whole number.
 
     Paper: Marschall, Cho and Savin (2020), Journal of Machine Learning Research 21:135.
     """
 
     steps: int = 10
     local: ClassVar[bool] = False
-    fitted: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Check the horizon."""
-        if self.steps < 0:
-            raise ValueError(f"steps of later error must not be negative, got {self.steps}")
+        whole("steps of later error", self.steps, 0)
 
     @property
     def horizon(self) -> int:
         """Steps of later error."""
         return self.steps
+
+    @property
+    def fitted(self) -> bool:
+        """True: what is cut off is that of one propagator."""
+        return True
 
     @property
     def equation(self) -> str:
@@ -100,8 +104,8 @@ class Horizon(Signal):
         adjoint = torch.zeros_like(direct)
         for _ in range(min(self.steps, tape.steps)):
             adjoint = _one_step_further(tape, direct, adjoint)
-        extended = _one_step_further(tape, direct, adjoint)
-        signal = less_memory(tape, eligibility, extended, adjoint[1:], None, everything)
+        signal = _one_step_further(tape, direct, adjoint)
+        signal[:-1].sub_(eligibility.remembered(tape, adjoint[1:], 1))
         return lambda steps: signal[steps].clone()
 
 
@@ -110,25 +114,3 @@ def _one_step_further(tape: Tape, direct: Tensor, adjoint: Tensor) -> Tensor:
     tape.leak_(further[:-1], adjoint[1:])
     tape.transmit_all_(further[:-1], adjoint[1:])
     return further
-
-
-def less_memory(
-    tape: Tape, eligibility: Eligibility, adjoint: Tensor, later: Tensor, after: Tensor | None, steps: slice
-) -> Tensor:
-    """Return ``adjoint_t - D_{t+1}^T later_{t+1}``: what the eligibility remembers need not be told.
-
-    Args:
-        tape: The forward pass.
-        eligibility: Whose memory is meant.
-        adjoint: The adjoint at the steps of the window, shape ``(C, B, N)``.
-        later: The adjoint one step later, shape ``(C - 1, B, N)``.
-        after: The adjoint after the window, shape ``(B, N)``; ``None`` at the end of the trial.
-        steps: The window.
-    """
-    if not eligibility.remembers:
-        return adjoint
-    remembered = torch.zeros_like(adjoint)
-    following = [*later.unbind(0), *([] if after is None else [after])]
-    for index, each in enumerate(following):
-        eligibility.fade_(tape, steps.start + index + 1, remembered[index], each)
-    return adjoint - remembered

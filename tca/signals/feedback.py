@@ -5,19 +5,42 @@ Shapes: N cells, O outputs.
 
 from __future__ import annotations
 
+import abc
 import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from tca.checks import positive
 from tca.signals.base import Buffers, InstantSignal
 
 __all__ = ["Adaptive", "Random"]
 
 
 @dataclass(frozen=True)
-class Random(InstantSignal):
+class _Feedback(InstantSignal, abc.ABC):
+    """``G_t = F score_t`` with feedback weights ``F`` (N, O) of its own, in the buffer ``feedback``."""
+
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the scale."""
+        positive("scale of the feedback", self.scale)
+
+    def buffers(self, readout: Tensor, generator: torch.Generator) -> Buffers:
+        """Draw the feedback weights."""
+        n_out, n_cells = readout.shape
+        draw = torch.randn(n_cells, n_out, generator=generator, dtype=torch.float64)
+        return {"feedback": (draw * self.scale / math.sqrt(n_cells)).to(readout)}
+
+    def rate_signal(self, score: Tensor, readout: Tensor, buffers: Buffers) -> Tensor:
+        """Return ``score F^T``."""
+        return score @ buffers["feedback"].t()
+
+
+@dataclass(frozen=True)
+class Random(_Feedback):
     """``G_t = F score_t`` with feedback weights ``F`` (N, O) drawn once from ``N(0, scale^2 / N)``.
 
     They are kept in the buffer ``feedback``.
@@ -32,31 +55,14 @@ class Random(InstantSignal):
     Nature Communications 11:3625.
     """
 
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check the scale."""
-        if not (math.isfinite(self.scale) and self.scale > 0):
-            raise ValueError(f"scale of the feedback must be positive and finite, got {self.scale}")
-
     @property
     def equation(self) -> str:
         """The signal in one line."""
         return "G_t = F score_t, F random and fixed"
 
-    def buffers(self, readout: Tensor, generator: torch.Generator) -> Buffers:
-        """Draw the feedback weights."""
-        n_out, n_cells = readout.shape
-        draw = torch.randn(n_cells, n_out, generator=generator, dtype=torch.float64)
-        return {"feedback": (draw * self.scale / math.sqrt(n_cells)).to(readout)}
-
-    def rate_signal(self, score: Tensor, readout: Tensor, buffers: Buffers) -> Tensor:
-        """Return ``score F^T``."""
-        return score @ buffers["feedback"].t()
-
 
 @dataclass(frozen=True)
-class Adaptive(Random):
+class Adaptive(_Feedback):
     """``G_t = F score_t``, ``F`` receiving every change of ``W_o^T``, after which both shrink by ``1 - decay``.
 
     The difference ``F - W_o^T`` then shrinks by ``1 - decay`` with every update of the optimizer, whatever the

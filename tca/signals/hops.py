@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from tca.eligibilities.base import Eligibility
+from tca.eligibilities.base import Eligibility, following
 from tca.eligibilities.leak import Leak
 from tca.estimates import ExactWeights, WeightEstimate
 from tca.signals.base import Buffers, Reader, Signal
@@ -75,11 +74,11 @@ class Hops(Signal):
         def read(steps: slice) -> Tensor:
             told = direct(steps)
             arriving = told.clone()
-            for hop, following in enumerate(after):
+            for hop, later in enumerate(after):
                 if self.receiver_leak:
-                    Leak().filter_(tape, arriving, steps, following)
+                    Leak().filter_(tape, arriving, steps, later)
                 after[hop] = arriving[0].clone()
-                source = arriving[1:] if following is None else torch.cat([arriving[1:], following.unsqueeze(0)])
+                source = following(arriving, later)
                 arriving = told.clone()
                 known.transmit_all_(arriving[: len(source)], source, steps.start + 1)
             return arriving

@@ -12,13 +12,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from tca.eligibilities.base import Eligibility
+from tca.eligibilities.base import Eligibility, following
 from tca.eligibilities.leak import Leak
 from tca.eligibilities.modprop import TypePropagation, check_stable
 from tca.names import unknown
 from tca.signals.base import Buffers, Reader, Signal
 from tca.signals.direct import Direct
-from tca.signals.exact import less_memory
 from tca.tape import Tape
 
 __all__ = ["TypeReturn"]
@@ -38,9 +37,9 @@ class TypeReturn(Signal):
     Args:
         slope: The slope m that stands in for that of every activation function, default 0.25, not negative.
         sender_slope: What stands in for m in ``n``, where an error meets the cell that is told of it, the sender of the
-            last synapse on its way: ``"mean"`` (default) m itself; ``"exact"`` the cell's own slope, which it knows. With
-            the leak on the rate a sender's slope lies in the gain of its own traces, exact either way, and m stands for
-            the receiver's: the two are then the same.
+            last synapse on its way: ``"mean"`` (default) m itself; ``"exact"`` the cell's own slope, which it knows.
+            With the leak on the rate a sender's slope lies in the gain of its own traces, exact either way, and m
+            stands for the receiver's: the two are then the same.
         taps: Steps of later error that come back, q at most; ``None`` (default) for all.
 
     Raises:
@@ -54,7 +53,6 @@ class TypeReturn(Signal):
     sender_slope: Literal["mean", "exact"] = "mean"
     taps: int | None = None
     local: ClassVar[bool] = False
-    fitted: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Check slope, reading and taps."""
@@ -69,6 +67,11 @@ class TypeReturn(Signal):
     def horizon(self) -> int | None:
         """Steps of later error that come back."""
         return self.taps
+
+    @property
+    def fitted(self) -> bool:
+        """Whether later error is cut off: what is left out is then that of one propagator."""
+        return self.taps is not None
 
     @property
     def equation(self) -> str:
@@ -89,17 +92,18 @@ class TypeReturn(Signal):
 
     def _all(self, tape: Tape, direct: Reader, eligibility: Eligibility) -> Reader:
         """Return a reader that carries ``a`` and ``n`` from window to window."""
-        later: tuple[Tensor | None, Tensor | None] = (None, None)
+        spread = TypePropagation(self.slope)
+        later: tuple[Tensor | None, ...] = (None, None, None)
 
         def read(steps: slice) -> Tensor:
             nonlocal later
             told = direct(steps)
             passed = told.clone()
-            first_passed = TypePropagation(self.slope).filter_(tape, passed, steps, later[0])
-            self._hop_(tape, told, passed[1:], later[0], steps)
-            first_told = Leak().filter_(tape, told, steps, later[1])
-            signal = less_memory(tape, eligibility, told, told[1:], later[1], steps)
-            later = first_passed, first_told
+            first = spread.filter_(tape, passed, steps, later[0])
+            self._hop_(tape, told, following(passed, later[0]), steps.start)
+            leaking = Leak().filter_(tape, told, steps, later[1])
+            signal, kept = eligibility.unfilter(tape, told, steps, later[2])
+            later = first, leaking, kept
             return signal
 
         return read
@@ -112,30 +116,29 @@ class TypeReturn(Signal):
 
         def one_more(which: TypeReturn, passed: Tensor, leaking: Tensor) -> Tensor:
             further = errors.clone()
-            which._hop_(tape, further, passed[1:], None, everything)
+            which._hop_(tape, further, passed[1:], 0)
             tape.leak_(further[:-1], leaking[1:])
             return further
 
         passed, told = torch.zeros_like(errors), torch.zeros_like(errors)
         for _ in range(min(self.taps or 0, tape.steps)):
             passed, told = one_more(mean, passed, passed), one_more(self, passed, told)
-        signal = less_memory(tape, eligibility, one_more(self, passed, told), told[1:], None, everything)
+        signal = one_more(self, passed, told)
+        signal[:-1].sub_(eligibility.remembered(tape, told[1:], 1))
         return lambda steps: signal[steps].clone()
 
-    def _hop_(self, tape: Tape, into: Tensor, later: Tensor, after: Tensor | None, steps: slice) -> None:
+    def _hop_(self, tape: Tape, into: Tensor, later: Tensor, first: int) -> None:
         """Add what returns over one synapse, from each step to the one before it.
 
         Args:
             tape: The forward pass.
-            into: Signal of the steps of a window, shape ``(C, B, N)``.
-            later: What returns from all of them but the first, shape ``(C - 1, B, N)``.
-            after: What returns from the step after the window, shape ``(B, N)``; ``None`` at the end of the trial.
-            steps: The window.
+            into: Signal of a window, shape ``(C, B, N)``.
+            later: What returns from the step after each, shape ``(C, B, N)``, or one less at the end of the trial.
+            first: The first step of the window.
         """
-        later = later if after is None else torch.cat([later, after.unsqueeze(0)])
         returned = tape.type_means.back(later * tape.gain)
         if self.sender_slope == "exact" and tape.slope_at_emission:
-            tape.lift_(returned, slice(steps.start, steps.start + len(later)))
+            tape.lift_(returned, slice(first, first + len(later)))
         else:
             returned.mul_(self.slope)
         into[: len(later)].add_(returned)

@@ -62,7 +62,7 @@ class FeedbackWeights(abc.ABC):
         """
 
     def existing(self, candidates: Tensor, generator: torch.Generator) -> Tensor:
-        """Return ones where weights exist, as many as the fraction says or as there are candidates, and zeros elsewhere.
+        """Return ones where weights exist, as many as the fraction says if there are so many candidates, else zeros.
 
         Args:
             candidates: Where weights may exist, in the shape of the result.

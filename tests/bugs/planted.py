@@ -9,6 +9,8 @@ RULES = ("tests/test_conformance.py", *FACTS)
 ONLINE = ("tests/test_streaming.py",)
 NETWORKS = ("tests/test_networks.py",)
 LOSSES = ("tests/test_losses.py",)
+TYPES = ("tests/test_facts_cell_types.py",)
+PATHS = ("tests/test_facts_snap_homotopy.py",)
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Bug:
 TAPE, CONNECTIONS, EXECUTIONS, STREAM = "tca/tape.py", "tca/connections.py", "tca/executions.py", "tca/stream.py"
 BASE, TRACES, FULL = "tca/eligibilities/base.py", "tca/eligibilities/traces.py", "tca/eligibilities/full.py"
 LEAK, DIAGONAL, INSTANT = (f"tca/eligibilities/{name}.py" for name in ("leak", "diagonal", "instant"))
+HOMOTOPY, MODPROP, SNAP = (f"tca/eligibilities/{name}.py" for name in ("homotopy", "modprop", "snap"))
+ESTIMATES, HOPS, RETURN = "tca/estimates.py", "tca/signals/hops.py", "tca/signals/modprop.py"
 EXACT, FEEDBACK, DIRECT = (f"tca/signals/{name}.py" for name in ("exact", "feedback", "direct"))
 INSTANT_SIGNAL, ACTIVATIONS, LOSS = "tca/signals/base.py", "tca/activations.py", "tca/losses.py"
 FORMS, OPTIONS, NET = "tca/nets/forms.py", "tca/nets/options.py", "tca/nets/leaky_rnn.py"
@@ -69,6 +73,8 @@ BUGS = [
     Bug(BASE, "propagator of the step before", "self.fade_(tape, steps.start + index + 1,",
         "self.fade_(tape, steps.start + index,"),
     Bug(BASE, "nothing crosses from window to window", "if later is not None:", "if False:"),
+    Bug(BASE, "filtered signal that ends each window twice", "return entries[0].clone()",
+        "return entries[-1].clone()"),
     Bug(INSTANT, "no memory declared not local", "local: ClassVar[bool] = True", "local: ClassVar[bool] = False"),
     Bug(TRACES, "an instantaneous trace that remembers", "pre.expand_as(self.pre)",
         "self.pre + pre.expand_as(self.pre)"),
@@ -96,9 +102,10 @@ BUGS = [
         "add_(dense, alpha=1 - self.leak)", ONLINE),
     Bug(TRACES, "filtered trace 1 % short", "self.value.mul_(self.leak).add_(slope",
         "self.value.mul_(0.99 * self.leak).add_(slope", ONLINE),
-    Bug(EXACT, "sign of what is remembered", "return adjoint - remembered", "return adjoint + remembered"),
-    Bug(EXACT, "memory of the wrong step", "eligibility.fade_(tape, steps.start + index + 1,",
-        "eligibility.fade_(tape, steps.start + index,"),
+    Bug(BASE, "sign of what is remembered", "].sub_(self.remembered(tape", "].add_(self.remembered(tape"),
+    Bug(BASE, "memory of the wrong step", "self.fade_(tape, first + index,", "self.fade_(tape, first + index - 1,"),
+    Bug(EXACT, "memory of a cut signal one step off", "eligibility.remembered(tape, adjoint[1:], 1)",
+        "eligibility.remembered(tape, adjoint[1:], 0)"),
     Bug(EXACT, "adjoint not carried between windows", "Full().filter_(tape, adjoint, steps, later)",
         "Full().filter_(tape, adjoint, steps, None)"),
     Bug(EXACT, "horizon one step short", "range(min(self.steps, tape.steps))",
@@ -203,4 +210,40 @@ BUGS = [
     Bug(STREAM, "noise ignored", "drive if noise is None else drive + noise", "drive", ONLINE),
     Bug(STREAM, "feedback does not follow inside a trial", "        self.learner.sync_()\n", "", ONLINE),
     Bug(STREAM, "steps to go off by one", "else self.steps - self.time", "else self.steps - self.time - 1", ONLINE),
+    Bug(HOMOTOPY, "share taken twice", "self.share * later", "self.share**2 * later", PATHS),
+    Bug(HOMOTOPY, "share of the leak as well", "return leak + self.share *", "return self.share * leak + self.share *",
+        PATHS),
+    Bug(SNAP, "reach of one synapse more", "range(min(hops, cells - 1))", "range(min(hops + 1, cells - 1))", PATHS),
+    Bug(SNAP, "reach against the direction of the synapses", "reached @ exists.mT", "reached @ exists", PATHS),
+    Bug(SNAP, "padding that passes signals on", "[..., self.cells] * self.real", "[..., self.cells]", PATHS),
+    Bug(SNAP, "weights transposed among the reached", "self.cells.unsqueeze(2), self.cells.unsqueeze(1)",
+        "self.cells.unsqueeze(1), self.cells.unsqueeze(2)", PATHS),
+    Bug(SNAP, "influence that does not leak", "passed.addcmul_(leak, self.value)", "passed", PATHS),
+    Bug(SNAP, "told what it already holds", "signal[index] -= returned[..., 0]", "pass", PATHS),
+    Bug(SNAP, "slope of the step itself", "self.gather(moment.slope_before)", "self.gather(moment.slope)", PATHS),
+    Bug(HOPS, "receiver's leak dropped", "if self.receiver_leak:\n", "if False:\n", TYPES),
+    Bug(HOPS, "one hop too many", "[None] * self.hops ", "[None] * (self.hops + 1) ", TYPES),
+    Bug(HOPS, "hop from the wrong step", "source, steps.start + 1)", "source, max(1, steps.start))", TYPES),
+    Bug(HOPS, "exact weights where types are asked for", "recurrent=self.weights.of(tape)", "recurrent=tape.recurrent",
+        TYPES),
+    Bug(ESTIMATES, "mean over existing synapses counts the missing", "synapses.clamp(min=1)",
+        "(members.sum(0).unsqueeze(1) * members.sum(0))", TYPES),
+    Bug(ESTIMATES, "types of sender and receiver swapped", "return signal @ self.members @ self.weights @",
+        "return signal @ self.members @ self.weights.mT @", TYPES),
+    Bug(ESTIMATES, "mean without its count", " / pairs.clamp(min=1))", ")", TYPES),
+    Bug(MODPROP, "gain missing from what returns by type", "back(later * tape.gain), alpha", "back(later), alpha",
+        TYPES),
+    Bug(MODPROP, "slope missing from what returns by type", "alpha=self.slope)", "alpha=1.0)", TYPES),
+    Bug(MODPROP, "cells of a group not counted", "hop * self.cells", "hop", TYPES),
+    Bug(MODPROP, "a radius above one let through", "if not radius < 1:", "if not radius < 1.01:", TYPES),
+    Bug(MODPROP, "a bound that is no bound", "if float(bound.max()) < 1:", "if float(bound.min()) < 1:", TYPES),
+    Bug(RETURN, "mean slope where the exact one is asked for", 'if self.sender_slope == "exact" and', "if False and",
+        TYPES),
+    Bug(RETURN, "one tap too few", "range(min(self.taps or 0,", "range(min((self.taps or 1) - 1,", TYPES),
+    Bug(NET, "wrong signs left after an update", "if self.signs is not None:\n            self.w_rec.copy_",
+        "if False:\n            self.w_rec.copy_", TYPES),
+    Bug(OPTIONS, "excitation that outweighs inhibition", "torch.where(signs > 0, ratio, 1 / ratio)",
+        "torch.ones_like(signs)", TYPES),
+    Bug(OPTIONS, "signs of the postsynaptic cell", "torch.tensor(dale, dtype=torch.float64)[types]",
+        "torch.tensor(dale, dtype=torch.float64)[types].flip(0)", TYPES),
 ]  # fmt: skip

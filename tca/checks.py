@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from numbers import Integral, Real
 
-__all__ = ["choice", "finite", "not_negative", "positive", "settle", "steps_of", "whole"]
+__all__ = ["choice", "finite", "not_negative", "positive", "settle", "whole"]
 
 
 def whole(argument: str, value: object, least: int) -> int:
@@ -92,26 +92,6 @@ def choice(argument: str, values: Sequence[object], least: int = 1) -> tuple[flo
     if len(values) < least:
         raise ValueError(f"{argument} must hold at least {least} number(s), got {values!r}")
     return tuple(finite(f"{argument}[{place}]", value) for place, value in enumerate(values))
-
-
-def steps_of(argument: str, milliseconds: float, dt: float) -> int:
-    """Return how many whole steps fit into a time; a time above zero must hold at least one.
-
-    Args:
-        argument: Name of the argument, for the message.
-        milliseconds: The time in ms, 0 or greater.
-        dt: The time step in ms.
-
-    Raises:
-        ValueError: The time is above zero but shorter than a step.
-
-    >>> steps_of("stimulus", 750.0, 100.0)
-    7
-    """
-    steps = math.floor(milliseconds / dt + 1e-9)
-    if milliseconds > 0 and steps == 0:
-        raise ValueError(f"{argument} must be 0 or at least one time step, got {milliseconds:g} ms with dt = {dt:g} ms")
-    return steps
 
 
 def settle(options: object, **values: object) -> None:

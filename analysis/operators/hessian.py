@@ -1,6 +1,6 @@
-"""The Hessian of a loss as an operator: what it does to a vector, without ever being written down.
+"""The Hessian of a loss as an operator.
 
-Shapes: P parameters, K chunks of data. The parameters are one flat vector of P numbers.
+Shapes: P parameters.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from analysis.operators.base import Operator
+
 __all__ = ["Hessian"]
 
 
-class Hessian:
+class Hessian(Operator):
     """``H = sum_k d2 loss_k / d theta2 + l2 I`` at a point, acting on vectors.
 
     The gradient is computed once and its graph is kept; every product is then one more backward pass through that
@@ -25,6 +27,10 @@ class Hessian:
         theta: The point, shape ``(P,)``; it is copied.
         l2: Coefficient c of an added ``c/2 |theta|^2``, default 0. It adds c to every eigenvalue.
         keep_graph: Whether to keep the graphs of all chunks between products, default True.
+
+    Attributes:
+        loss: The loss at the point, with the added term.
+        gradient: Its gradient, shape ``(P,)``.
 
     Raises:
         ValueError: The loss or its gradient is not finite at this point, or there is nothing to differentiate.
@@ -40,18 +46,16 @@ class Hessian:
         self, losses: Sequence[Callable[[Tensor], Tensor]], theta: Tensor, *, l2: float = 0.0, keep_graph: bool = True
     ) -> None:
         """Compute the loss and its gradient."""
-        if theta.ndim != 1 or not len(theta):
-            raise ValueError(f"theta must be a vector of at least one number, got shape {tuple(theta.shape)}")
+        super().__init__(theta)
         if not losses:
             raise ValueError("losses must hold at least one function")
         self.losses = list(losses)
         self.l2 = l2
         self.keep_graph = keep_graph
-        self.theta = theta.detach().clone().requires_grad_()
-        self.products = 0
         self._gradients: list[Tensor] = []
-        value = 0.5 * l2 * float(theta.detach().square().sum())
-        gradient = l2 * theta.detach()
+        value = 0.5 * l2 * float(self.theta.square().sum())
+        gradient = l2 * self.theta
+        self._point = self.theta.clone().requires_grad_()
         for loss in self.losses:
             part, part_gradient = self._differentiate(loss)
             value += float(part)
@@ -63,45 +67,21 @@ class Hessian:
         self.loss = value
         self.gradient = gradient
 
-    @property
-    def size(self) -> int:
-        """Number of parameters P."""
-        return len(self.theta)
-
-    def product(self, vector: Tensor) -> Tensor:
-        """Return ``H v``, shape ``(P,)``, without a graph.
-
-        Args:
-            vector: The vector v, shape ``(P,)``.
-
-        Raises:
-            ValueError: The shape is wrong, or the product is not finite.
-        """
-        if vector.shape != self.theta.shape:
-            raise ValueError(f"vector must have shape {tuple(self.theta.shape)}, got {tuple(vector.shape)}")
-        self.products += 1
-        vector = vector.to(self.theta)
+    def _product(self, vector: Tensor) -> Tensor:
         total = self.l2 * vector
-        for part in self._product_of_chunks(vector):
+        for part in self._products_of_chunks(vector):
             total += part
-        if not torch.isfinite(total).all():
-            raise ValueError("the curvature is not finite at this point")
         return total
-
-    def matrix(self) -> Tensor:
-        """Return the Hessian written out, shape ``(P, P)``, from P products and made exactly symmetric."""
-        rows = torch.stack([self.product(row) for row in torch.eye(self.size).to(self.theta)])
-        return (rows + rows.t()) / 2
 
     def _differentiate(self, loss: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
-            value = loss(self.theta)
+            value = loss(self._point)
             if not value.requires_grad:
                 return value.detach(), torch.zeros_like(self.theta)
-            (gradient,) = torch.autograd.grad(value, self.theta, create_graph=True, materialize_grads=True)
+            (gradient,) = torch.autograd.grad(value, self._point, create_graph=True, materialize_grads=True)
         return value.detach(), gradient
 
-    def _product_of_chunks(self, vector: Tensor) -> list[Tensor]:
+    def _products_of_chunks(self, vector: Tensor) -> list[Tensor]:
         if self.keep_graph:
             return [self._second(gradient, vector, retain_graph=True) for gradient in self._gradients]
         return [self._second(self._differentiate(loss)[1], vector, retain_graph=False) for loss in self.losses]
@@ -110,6 +90,6 @@ class Hessian:
         if not gradient.requires_grad:  # the loss is linear in the parameters
             return torch.zeros_like(vector)
         (product,) = torch.autograd.grad(
-            gradient, self.theta, vector, retain_graph=retain_graph, materialize_grads=True
+            gradient, self._point, vector, retain_graph=retain_graph, materialize_grads=True
         )
         return product

@@ -1,0 +1,162 @@
+"""The density of a spectrum by stochastic Lanczos quadrature.
+
+Shapes: P parameters, K probes, M Lanczos steps, X points of a grid.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from analysis.checks import at_least, whole
+from analysis.operators import Operator
+
+__all__ = ["Density", "density"]
+
+
+@dataclass(frozen=True, eq=False)
+class Density:
+    """A spectrum as nodes and weights, one quadrature per probe; where it is exact, one row of all eigenvalues.
+
+    Attributes:
+        nodes: Where each quadrature has its weights, rising, shape ``(K, M)``, float64 on the CPU.
+        weights: The weights, which sum to one for every probe, same shape.
+        size: Number of parameters P.
+        exact: Whether these are the eigenvalues themselves.
+    """
+
+    nodes: Tensor
+    weights: Tensor
+    size: int
+    exact: bool
+
+    def mean(self, values: Tensor) -> tuple[float, float]:
+        """Return the mean over all eigenvalues of a function of them, and its standard error over probes.
+
+        ``1/P sum_i f(lambda_i)``; P times it is the trace of ``f(A)``.
+
+        Args:
+            values: The function at the nodes, shape ``(K, M)``.
+        """
+        per_probe = (self.weights * values).sum(1)
+        error = 0.0 if self.exact else (per_probe.std() / math.sqrt(len(per_probe))).item()
+        return per_probe.mean().item(), error
+
+    def on(self, grid: Tensor, width: float | None = None) -> Tensor:
+        """Return the density smoothed by a normal distribution, shape ``(X,)``; its integral is one.
+
+        Args:
+            grid: Where, shape ``(X,)``.
+            width: Standard deviation of the smoothing, in the units of the eigenvalues; ``None`` (default) for a
+                hundredth of the range of the nodes.
+
+        Raises:
+            ValueError: The width is not positive.
+        """
+        if width is None:
+            width = 0.01 * (self.nodes.max() - self.nodes.min()).item() or 1.0
+        if not 0 < width < math.inf:
+            raise ValueError(f"width must be positive and finite, got {width!r}")
+        distance = (grid.double().reshape(-1, 1, 1) - self.nodes) / width
+        bumps = torch.exp(-0.5 * distance.square()) / (width * math.sqrt(2 * math.pi))
+        return (bumps * self.weights).sum(2).mean(1)
+
+    def negative_mass(self) -> tuple[float, float]:
+        """Return the share of negative curvature and its standard error.
+
+        ``sum_{lambda < 0} |lambda| / sum |lambda|``, between 0 and 1: 0 for a bowl, 1/2 for a saddle that is as much up
+        as down. Eigenvalues near zero, of which there are many, hardly count. The error is that of a ratio of means.
+        """
+        below = (self.weights * self.nodes.clamp(max=0).abs()).sum(1)
+        whole_mass = (self.weights * self.nodes.abs()).sum(1)
+        if whole_mass.mean() == 0:
+            return 0.0, 0.0
+        ratio = (below.mean() / whole_mass.mean()).item()
+        if self.exact:
+            return ratio, 0.0
+        deviation = (below - ratio * whole_mass).std() / whole_mass.mean()
+        return ratio, (deviation / math.sqrt(len(below))).item()
+
+    def negative_fraction(self, floor: float = 1e-3) -> tuple[float, float]:
+        """Return the fraction of eigenvalues below ``-floor`` times the largest modulus, and its standard error.
+
+        Args:
+            floor: What counts as zero, relative to the largest modulus, default 1e-3.
+
+        Raises:
+            ValueError: The floor is not between 0 and 1.
+        """
+        at_least("floor", floor, 0.0, 1.0)
+        return self.mean((self.nodes < -floor * self.nodes.abs().max()).double())
+
+
+def density(operator: Operator, *, probes: int = 8, steps: int = 80, seed: int = 0) -> Density:
+    """Return the density of the spectrum of a symmetric operator.
+
+    Lanczos iteration from a random vector z yields a tridiagonal matrix whose eigenvalues, weighted by the squared first
+    components of its eigenvectors, are the Gauss quadrature of ``sum_i (v_i . z)^2 delta(lambda - lambda_i)``, exact for
+    polynomials up to degree ``2 steps - 1``; the mean over vectors is the density. Every new vector is orthogonalised
+    against all before it, twice: without this, eigenvalues that have converged come back as ghosts.
+
+    Where probes times steps would cost more products than there are parameters, the matrix is written out and its
+    eigenvalues are exact.
+
+    Args:
+        operator: The operator, such as one from ``analysis.operator``.
+        probes: Random vectors K, default 8, at least 2.
+        steps: Lanczos steps M a vector, default 80, each one product; memory for M vectors is needed.
+        seed: Seed of the vectors.
+
+    Raises:
+        ValueError: A number is too small, or the operator is not symmetric.
+
+    Papers: Ubaru, Chen and Saad (2017), SIAM Journal on Matrix Analysis and Applications 38:1075; Ghorbani, Krishnan and
+    Xiao (2019), ICML, arXiv:1901.10159, for networks.
+
+    >>> from analysis.operators import Hessian
+    >>> saddle = Hessian([lambda theta: theta[0] ** 2 - theta[1] ** 2 + theta[2] ** 2], torch.zeros(3))
+    >>> found = density(saddle)
+    >>> found.nodes.tolist(), round(found.negative_mass()[0], 4)
+    ([[-2.0, 2.0, 2.0]], 0.3333)
+    """
+    whole("probes", probes, 2)
+    whole("steps", steps, 1)
+    if not operator.symmetric:
+        raise ValueError(f"operator must be symmetric to have a density, got {type(operator).__name__}")
+    if operator.size <= probes * steps:
+        values = torch.linalg.eigvalsh(operator.matrix().to("cpu", torch.float64))
+        return Density(values[None], torch.full((1, operator.size), 1 / operator.size).double(), operator.size, True)
+    generator = torch.Generator().manual_seed(seed)
+    nodes, weights = torch.zeros(probes, steps).double(), torch.zeros(probes, steps).double()
+    for probe in range(probes):
+        start = torch.randn(operator.size, generator=generator, dtype=torch.float64)
+        values, vectors = torch.linalg.eigh(_lanczos(operator, start, steps))
+        nodes[probe] = values[-1]
+        nodes[probe, : len(values)], weights[probe, : len(values)] = values, vectors[0].square()
+    return Density(nodes, weights, operator.size, False)
+
+
+def _lanczos(operator: Operator, start: Tensor, steps: int) -> Tensor:
+    """Return the tridiagonal matrix of at most so many steps; it ends early where the vectors span all they ever will."""
+    basis = [start / start.norm()]
+    diagonal: list[Tensor] = []
+    beside: list[Tensor] = []
+    for _ in range(steps):
+        product = operator.product(basis[-1]).to(start)
+        diagonal.append(basis[-1] @ product)
+        known = torch.stack(basis)
+        rest = product
+        for _ in range(2):
+            rest = rest - known.mT @ (known @ rest)
+        length = rest.norm()
+        if len(diagonal) == steps or length <= 1e-12 * product.norm():
+            break
+        beside.append(length)
+        basis.append(rest / length)
+    matrix = torch.diag(torch.stack(diagonal))
+    for index, each in enumerate(beside):
+        matrix[index, index + 1] = matrix[index + 1, index] = each
+    return matrix

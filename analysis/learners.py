@@ -1,0 +1,69 @@
+"""Rules bound to the network that is measured, and copies of them that may be moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import count
+
+from tca.names import lookup
+from tca.nets import LeakyRNN
+from tca.rule import Learner, Rule
+from tca.rules import RULES
+
+__all__ = ["moved", "named"]
+
+
+def named(net: LeakyRNN, rules: str | Rule | Learner | Iterable[str | Rule | Learner], seed: int) -> dict[str, Learner]:
+    """Return a learner for each rule, under a name of its own: a rule asked for twice is numbered.
+
+    Args:
+        net: The network.
+        rules: Rules by name, as ``Rule``, or as a ``Learner`` of this network; one by itself is allowed.
+        seed: Seed of what the signals of names and rules draw.
+
+    Raises:
+        ValueError: No rule is given, a name is unknown, or a learner belongs to another network.
+
+    >>> list(named(LeakyRNN(1, 2, 1), ["eprop", RULES["bptt"], "eprop"], 0))
+    ['eprop', 'bptt', 'eprop #2']
+    """
+    asked = [rules] if isinstance(rules, (str, Rule, Learner)) else list(rules)
+    if not asked:
+        raise ValueError("rules must hold at least one rule, got none")
+    return dict(_unique((name, _bound(net, each, seed)) for each in asked for name in [_name_of(each)]))
+
+
+def moved(learner: Learner, net: LeakyRNN) -> Learner:
+    """Return the same rule, in its present state, bound to a copy of its network.
+
+    Args:
+        learner: The learner.
+        net: The copy, of any floating-point type.
+    """
+    copy = Learner(net, learner.rule)
+    copy.load_state_dict({name: each.to(copy.buffers[name]) for name, each in learner.state_dict().items()})
+    return copy
+
+
+def _bound(net: LeakyRNN, rule: str | Rule | Learner, seed: int) -> Learner:
+    if isinstance(rule, Learner):
+        if rule.net is not net:
+            raise ValueError("rules must be learners of the network that is measured, got one of another network")
+        return rule
+    return Learner(net, lookup(RULES, rule, "rule") if isinstance(rule, str) else rule, seed=seed)
+
+
+def _name_of(rule: str | Rule | Learner) -> str:
+    if isinstance(rule, str):
+        return rule
+    if isinstance(rule, Learner):
+        rule = rule.rule
+    return next((name for name, known in RULES.items() if known == rule), f"{rule.signal!r} x {rule.eligibility!r}")
+
+
+def _unique(learners: Iterable[tuple[str, Learner]]) -> Iterator[tuple[str, Learner]]:
+    taken: set[str] = set()
+    for name, learner in learners:
+        unique = next(option for n in count(1) if (option := name if n == 1 else f"{name} #{n}") not in taken)
+        taken.add(unique)
+        yield unique, learner

@@ -1,0 +1,194 @@
+"""Operators of networks on fixed trials, by name.
+
+Shapes: P parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from analysis.learners import moved, named
+from analysis.operators.base import Operator
+from analysis.operators.hessian import Hessian
+from analysis.operators.metrics import METRICS
+from analysis.operators.pullback import Metric, Pullback
+from analysis.operators.update import UpdateJacobian
+from analysis.problem import Problem, Trials, problem_of
+from tca.batch import Batch
+from tca.names import lookup
+from tca.nets import LeakyRNN
+from tca.rule import Learner, Rule
+
+__all__ = ["OPERATORS", "hessian", "operator", "pullback", "rule_field", "update_jacobian"]
+
+
+def hessian(problem: Problem, *, l2: float = 0.0) -> Hessian:
+    """Return the Hessian of the loss.
+
+    Args:
+        problem: The loss as a function of the parameters.
+        l2: Coefficient of an L2 penalty, default 0.
+    """
+    return Hessian(problem.losses(), problem.theta, l2=l2, keep_graph=len(problem.parts) == 1)
+
+
+def pullback(problem: Problem, metric: Callable[[Tensor, Batch, int], Metric], *, l2: float = 0.0) -> Pullback:
+    """Return a metric of the outputs carried back to the parameters.
+
+    Args:
+        problem: The loss as a function of the parameters.
+        metric: What the metric is, such as one of ``METRICS``.
+        l2: Coefficient of an L2 penalty, default 0.
+    """
+
+    def metric_of(part: Batch, outputs: Tensor) -> Metric:
+        return metric(outputs, part, problem.batch.trials)
+
+    return Pullback(
+        [partial(problem.outputs, part) for part in problem.parts],
+        [partial(metric_of, part) for part in problem.parts],
+        problem.theta,
+        l2=l2,
+        keep_graph=len(problem.parts) == 1,
+    )
+
+
+def _pulled_back(name: str) -> Callable[..., Operator]:
+    return partial(pullback, metric=METRICS[name])
+
+
+OPERATORS: dict[str, Callable[..., Operator]] = {"hessian": hessian, **{name: _pulled_back(name) for name in METRICS}}
+
+
+def operator(
+    net: LeakyRNN,
+    trials: Trials | Batch,
+    parameters: str | Sequence[str] = "w_rec",
+    kind: str = "hessian",
+    *,
+    l2: float = 0.0,
+    chunk: int | None = None,
+    memory: float = 2048.0,
+    dtype: torch.dtype | None = torch.float64,
+) -> Operator:
+    """Return a matrix of the loss in chosen parameters as an operator, on which the measures of ``analysis`` work.
+
+    The loss is ``1/B sum_b sum_t w_tb l_tb`` of all trials given, at the network's present weights, the rest of the
+    network fixed, without noise and without any path cut, whatever rule has trained it. With J the Jacobian of the
+    outputs:
+
+    - ``"hessian"``: its second derivative.
+    - ``"gauss_newton"``: ``J^T (d2 loss/d y2) J``, the Hessian less what the curvature of the network itself adds;
+      never negative, and equal to the Hessian where every step's error is zero.
+    - ``"fisher"``: ``1/B sum_tb w_tb E[g g^T]``, g the gradient of a step whose target is drawn from the network's own
+      prediction. It equals the Gauss-Newton matrix for the squared error, cross-entropy and logistic losses.
+    - ``"empirical_fisher"``: the same with every step's given target.
+    - ``"trial_fisher"``: ``1/B sum_b g_b g_b^T``, g_b the gradient of a whole trial.
+
+    All is done on a copy of the network. Trials that are drawn or shuffled anew, and a network that does not repeat
+    itself, are refused.
+
+    Args:
+        net: The network.
+        trials: A fixed set of trials, or a batch.
+        parameters: Name of a parameter, several names, or ``"all"``; default the recurrent weights.
+        kind: Which matrix, default ``"hessian"``.
+        l2: Coefficient c of an L2 penalty ``c/2 |theta|^2``, default 0; it adds c to every eigenvalue.
+        chunk: Trials differentiated together; ``None`` (default) for as many as fit into ``memory``. Chunks add up to
+            the same matrix, but for round-off. With more than one, graphs are rebuilt for every product.
+        memory: Memory for graphs in MB, default 2048; an estimate.
+        dtype: Type in which derivatives are computed, default ``torch.float64`` whatever the network's type; ``None``
+            for the network's own.
+
+    Raises:
+        ValueError: A name is unknown, a number is out of range, the batch does not fit the network, trials or outputs
+            differ from one call to the next, or the loss is not finite.
+        TypeError: The trials are no fixed set.
+
+    Papers: Pearlmutter (1994), Neural Computation 6:147; Schraudolph (2002), Neural Computation 14:1723; Kunstner,
+    Balles and Hennig (2019), NeurIPS, for what the empirical Fisher matrix is not.
+
+    >>> from tca.losses import MSE
+    >>> batch = Batch(torch.zeros(4, 5, 1), torch.ones(4, 5, 2), torch.full((4, 5), 0.25), MSE())
+    >>> [operator(LeakyRNN(1, 4, 2), batch, "b_out", kind).matrix().tolist() for kind in ("hessian", "empirical_fisher")]
+    [[[1.0, 0.0], [0.0, 1.0]], [[1.0, 1.0], [1.0, 1.0]]]
+    """
+    build = lookup(OPERATORS, kind, "operator")
+    problem = problem_of(net, trials, parameters, chunk=chunk, memory=memory, dtype=dtype)
+    built = build(problem, l2=l2)
+    built.groups = problem.parameters.slices()
+    return built
+
+
+def update_jacobian(
+    net: LeakyRNN,
+    trials: Trials | Batch,
+    rule: str | Rule | Learner,
+    parameters: str | Sequence[str] = "w_rec",
+    *,
+    chunk: int | None = None,
+    memory: float = 2048.0,
+    seed: int = 0,
+) -> UpdateJacobian:
+    """Return how the gradient that a rule descends changes with the parameters, as an operator in float64.
+
+    Adaptive feedback is held as it is. For ``"bptt"`` this is the Hessian.
+
+    Args:
+        net: The network.
+        trials: A fixed set of trials, or a batch.
+        rule: The rule by name, as ``Rule``, or as a ``Learner`` of this network, whose feedback is then used.
+        parameters: Name of a parameter, several names, or ``"all"``; default the recurrent weights.
+        chunk: Trials run together; ``None`` (default) for as many as fit into ``memory``.
+        memory: Memory in MB, default 2048; an estimate.
+        seed: Seed of the feedback that a rule draws, default 0.
+
+    Raises:
+        ValueError: As for ``operator``, or the learner belongs to another network.
+        TypeError: The trials are no fixed set.
+
+    >>> from tca.losses import MSE
+    >>> batch = Batch(torch.zeros(4, 5, 1), torch.ones(4, 5, 2), torch.full((4, 5), 0.25), MSE())
+    >>> update_jacobian(LeakyRNN(1, 4, 2), batch, "rflo", "b_out").matrix().round(decimals=9).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+    ((_, learner),) = named(net, rule, seed).items()
+    problem = problem_of(net, trials, parameters, chunk=chunk, memory=memory)
+    built = UpdateJacobian(rule_field(problem, learner), problem.theta)
+    built.groups = problem.parameters.slices()
+    return built
+
+
+def rule_field(problem: Problem, learner: Learner) -> Callable[[Tensor], Tensor]:
+    """Return the gradient that a rule descends, as a function of the flat parameters.
+
+    Args:
+        problem: The loss as a function of the parameters.
+        learner: The rule, with its feedback as it is; it is copied.
+    """
+    copy = moved(learner, problem.net)
+    home = {name: parameter for name, parameter in problem.net.named_parameters() if name in problem.parameters.names}
+
+    @torch.no_grad()
+    def field(theta: Tensor) -> Tensor:
+        own = {name: parameter.clone() for name, parameter in home.items()}
+        try:
+            _write(home, problem.parameters.unflatten(theta))
+            total = torch.zeros_like(theta)
+            for part in problem.parts:
+                gradients, _ = copy.grads(part)
+                total += problem.parameters.gather(gradients) * (part.trials / problem.batch.trials)
+        finally:
+            _write(home, own)
+        return total
+
+    return field
+
+
+def _write(into: dict[str, Tensor], values: dict[str, Tensor]) -> None:
+    for name, parameter in into.items():
+        parameter.copy_(values[name])

@@ -1,0 +1,179 @@
+"""A loss as a function of one flat vector: a network, some of its parameters, and fixed trials in chunks.
+
+Shapes: T time, B batch, P parameters.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from analysis.parameters import Parameters, choose
+from tca.batch import Batch
+from tca.nets import LeakyRNN
+
+__all__ = ["Problem", "Trials", "fingerprint", "fixed", "problem_of"]
+
+TENSORS_A_STEP = 36  # the most (B, N) tensors that a kept graph and a product were seen to hold for every step
+
+
+@runtime_checkable
+class Trials(Protocol):
+    """A fixed set of trials, such as a ``TrialSet``."""
+
+    def batch(self) -> Batch:
+        """Return all trials as one batch."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """The loss of a network as a function of chosen parameters.
+
+    Attributes:
+        net: A copy of the network that no one else uses, whose parameters want no gradient.
+        parameters: The parameters that vary, the others being fixed.
+        theta: Their values, shape ``(P,)``.
+        batch: The trials, as they were given.
+        parts: The trials in chunks, in the type and on the device of the parameters.
+    """
+
+    net: LeakyRNN
+    parameters: Parameters
+    theta: Tensor
+    batch: Batch
+    parts: tuple[Batch, ...]
+
+    def outputs(self, part: Batch, theta: Tensor) -> Tensor:
+        """Return the outputs of the un-truncated network without noise, shape ``(T, B, O)``.
+
+        Args:
+            part: The trials.
+            theta: The flat parameters, shape ``(P,)``.
+        """
+        return self.net.functional(self.parameters.unflatten(theta), part.inputs)
+
+    def part_loss(self, part: Batch, theta: Tensor) -> Tensor:
+        """Return what a chunk adds to the loss, a scalar.
+
+        Args:
+            part: The trials.
+            theta: The flat parameters, shape ``(P,)``.
+        """
+        loss = part.loss.mean(self.outputs(part, theta), part.targets, part.weights)
+        return loss * (part.trials / self.batch.trials)
+
+    def losses(self) -> list[Callable[[Tensor], Tensor]]:
+        """Return what each chunk adds to the loss, as functions of the flat parameters."""
+        return [partial(self.part_loss, part) for part in self.parts]
+
+    @torch.no_grad()
+    def loss(self, theta: Tensor) -> float:
+        """Return the loss.
+
+        Args:
+            theta: The flat parameters, shape ``(P,)``.
+        """
+        return sum(loss(theta).item() for loss in self.losses())
+
+
+def problem_of(
+    net: LeakyRNN,
+    trials: Trials | Batch,
+    parameters: str | Sequence[str] = "w_rec",
+    *,
+    chunk: int | None = None,
+    memory: float = 2048.0,
+    dtype: torch.dtype | None = torch.float64,
+) -> Problem:
+    """Return the loss of a network on fixed trials as a function of chosen parameters.
+
+    Args:
+        net: The network; it is copied.
+        trials: A fixed set of trials, or a batch.
+        parameters: Name of a parameter, several names, or ``"all"``; default the recurrent weights.
+        chunk: Trials differentiated together; ``None`` (default) for as many as fit into ``memory``.
+        memory: Memory for graphs in MB, default 2048; an estimate.
+        dtype: Type in which derivatives are computed, default ``torch.float64``; ``None`` for the network's own.
+
+    Raises:
+        ValueError: A name is unknown, a number is out of range, the batch does not fit the network, or trials or outputs
+            differ from one call to the next.
+        TypeError: The trials are no fixed set.
+
+    >>> from tca.losses import MSE
+    >>> batch = Batch(torch.zeros(4, 5, 1), torch.ones(4, 5, 2), torch.full((4, 5), 0.25), MSE())
+    >>> problem = problem_of(LeakyRNN(1, 4, 2), batch, "b_out", chunk=2)
+    >>> len(problem.parts), problem.loss(problem.theta)
+    (3, 1.0)
+    """
+    if not 0.0 <= memory < float("inf"):
+        raise ValueError(f"memory must be at least 0 and finite, got {memory!r}")
+    batch = fixed(trials)
+    batch.check(net.n_in, net.n_out)
+    net = copy.deepcopy(net).to(dtype=dtype).eval().requires_grad_(False)
+    chosen = choose(net, parameters)
+    theta = chosen.flat()
+    own = batch.to(theta.device, theta.dtype)
+    if chunk is None:
+        per_trial = TENSORS_A_STEP * own.steps * net.n_rec * theta.element_size()
+        chunk = max(1, int(memory * 1e6 / per_trial))
+    if isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1:
+        raise ValueError(f"chunk must be a whole number of at least 1, got {chunk!r}")
+    parts = tuple(own.select(slice(start, start + chunk)) for start in range(0, own.trials, chunk))
+    problem = Problem(net, chosen, theta, batch, parts)
+    _probe(problem)
+    return problem
+
+
+def fixed(trials: Trials | Batch) -> Batch:
+    """Return trials as one batch, having made sure that they are the same each time, in the same order.
+
+    Args:
+        trials: A set of trials, or a batch.
+
+    Raises:
+        ValueError: Trials are drawn or shuffled anew.
+        TypeError: It is neither, such as a stream of batches.
+    """
+    if isinstance(trials, Batch):
+        return trials
+    if not isinstance(trials, Trials):
+        raise TypeError(
+            f"trials must be a Batch or a fixed set of trials such as a TrialSet, got {type(trials).__name__}: "
+            "trials that are drawn or shuffled anew give another function each time"
+        )
+    first = fingerprint(trials.batch())
+    batch = trials.batch()
+    if fingerprint(batch) != first:
+        raise ValueError("trials must be fixed, but two calls of batch() gave different trials, or another order")
+    return batch
+
+
+def fingerprint(batch: Batch) -> str:
+    """Return the first digits of the SHA-256 of inputs, targets and weights: equal for equal data.
+
+    Args:
+        batch: The trials.
+    """
+    digest = hashlib.sha256()
+    for part in (batch.inputs, batch.targets, batch.weights):
+        digest.update(f"{part.dtype} {tuple(part.shape)} ".encode())
+        digest.update(part.detach().to("cpu").contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+@torch.no_grad()
+def _probe(problem: Problem) -> None:
+    """Raise if the network does not give the same outputs twice, but for round-off."""
+    one, other = (problem.outputs(problem.parts[0], problem.theta) for _ in range(2))
+    close = torch.finfo(one.dtype).eps ** 0.5 * one.abs().amax()
+    if bool((one - other).abs().amax() > close):
+        raise ValueError("outputs of the network must be the same each time, got different ones from the same inputs")

@@ -1,0 +1,130 @@
+"""What a field costs: gradients with a diffusing error against e-prop without a field, at one core and one thread.
+
+Run ``python -m benchmarks.diffusion`` from the root. Every rule has the trace of e-prop and 10 percent of the feedback
+weights; they differ in the field. A ratio of 1 is a field for nothing. The second table times a step of the field
+alone, in nanoseconds per site and trial, in every way to run it: what the choice in ``tca/fields/runs.py`` rests on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+import tca
+from benchmarks.problem import TRIALS, make_problem
+from benchmarks.timing import one_core, race
+from tca.eligibilities import Leak
+from tca.fields import Box, Exponential, Grid
+from tca.fields.modes import AxisModes, FourierModes
+from tca.fields.runs import InModes, Run, cheapest
+from tca.signals.broadcast import Sparse
+from tca.signals.diffusion import Diffusion, StationaryDiffusion
+from tca.signals.release import PerError
+
+MOST = 1.10  # times the cost of sparse e-prop at a thousand cells
+SIGNALS = {
+    "sparse feedback, no field": Sparse(),
+    "settled box": StationaryDiffusion(),
+    "box, k = 0.75": Diffusion(),
+    "box without flux": Diffusion(Box(), Grid((1, 1), "no-flux")),
+    "exact, D = 1/3": Diffusion(Exponential()),
+    "box, a field per error": Diffusion(release=PerError()),
+    "box, shuffled at every step": Diffusion(shuffle="every step"),
+}
+BOUNDED = ("settled box", "box, k = 0.75", "box without flux", "exact, D = 1/3")
+
+
+def rules(cells: int) -> dict[str, tca.Rule]:
+    """Return the rules for so many cells; a grid that is not made to measure gets their number."""
+    side = math.isqrt(cells - 1) + 1
+    made = dict(SIGNALS)
+    made["box without flux"] = Diffusion(Box(), Grid((side, side), "no-flux"))
+    return {name: tca.Rule(signal, Leak()) for name, signal in made.items()}
+
+
+def print_gradients(cells: int, steps: int, rounds: int, longest: float) -> bool:
+    """Time a gradient with every field; return whether the bounded ones hold at this size."""
+    problem = make_problem(cells, steps)
+    learners = {name: tca.Learner(problem.nets["A"], rule) for name, rule in rules(cells).items()}
+    works: dict[str, Callable[[], object]] = {}
+    for name, learner in learners.items():
+        learner.grads(problem.batch)
+        works[name] = lambda learner=learner: learner.grads(problem.batch)
+    times = race(works, rounds, longest)
+    reference = times["sparse feedback, no field"]
+    held = True
+    print(f"N = {cells} cells, T = {steps} steps, B = {TRIALS} trials, float32\n")
+    print("| field | ms a step | times e-prop | target |")
+    print("| --- | ---: | ---: | --- |")
+    for name, seconds in times.items():
+        ratio, bounded = seconds / reference, cells >= 1000 and name in BOUNDED
+        held = held and (not bounded or ratio <= MOST)
+        verdict = f"at most {MOST}: {'pass' if ratio <= MOST else '**miss**'}" if bounded else ""
+        print(f"| {name} | {1e3 * seconds / steps:.3f} | {ratio:.3f} | {verdict} |")
+    print(flush=True)
+    return held
+
+
+def print_steps(shapes: list[tuple[int, ...]], rounds: int) -> None:
+    """Time one step of a box field, read at the sites, in every way to run it."""
+    print("| grid | dense | stencil | modes of the axes | Fourier modes | chosen |")
+    print("| --- | ---: | ---: | ---: | ---: | --- |")
+    for shape in shapes:
+        space, like = Grid(shape), torch.zeros(())
+        before = torch.randn(TRIALS, space.sites, generator=torch.Generator().manual_seed(0))
+        ways: dict[str, Callable[[], object]] = {}
+        if space.sites <= 1200:
+            matrix = Box().matrix(space).float()
+            ways["dense"] = lambda before=before, matrix=matrix: before @ matrix
+        runs = {
+            "stencil": cheapest(space, Box(), like, at_sites=True),
+            "axes": InModes(AxisModes(space, like), Box()),
+            "fourier": InModes(FourierModes(space, like), Box()),
+        }
+        for name, run in runs.items():
+            ways[name] = stepping(run, run.enter(before).clone())
+        repeat = max(1, 400_000 // space.sites)
+        times = race({name: repeated(way, repeat) for name, way in ways.items()}, rounds, math.inf)
+        each = {name: f"{1e9 * seconds / repeat / before.numel():.2f}" for name, seconds in times.items()}
+        chosen = cheapest(space, Box(), like)
+        how = type(chosen.modes).__name__ if isinstance(chosen, InModes) else "stencil"
+        cells = (each.get(name, "") for name in ("dense", "stencil", "axes", "fourier"))
+        print(f"| {' x '.join(map(str, shape))} | {' | '.join(cells)} | {how} |", flush=True)
+
+
+def stepping(run: Run, before: Tensor) -> Callable[[], object]:
+    """Return one step with the release of nothing, and a look at all sites."""
+    now = torch.zeros_like(before)
+
+    def step() -> Tensor:
+        run.advance_(now.zero_(), before)
+        return run.leave(now)
+
+    return step
+
+
+def repeated(work: Callable[[], object], times: int) -> Callable[[], object]:
+    """Return a work done many times, warm."""
+    work()
+    return lambda: [work() for _ in range(times)] and None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cells", type=int, nargs="+", default=[100, 400, 1000], help="(default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=100, help="(default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=7, help="of which the fastest counts (default: %(default)s)")
+    parser.add_argument("--longest", type=float, default=60.0, help="seconds per rule (default: %(default)s)")
+    options = parser.parse_args()
+    one_core()
+    for cells in options.cells:
+        print_gradients(cells, options.steps, options.rounds, options.longest)
+    print_steps([(10, 10), (20, 20), (32, 32), (64, 64), (100, 100), (1000,), (10, 10, 10)], options.rounds)
+
+
+if __name__ == "__main__":
+    main()
