@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: compare test lint format bench test-bugs clean
+.PHONY: compare test lint format bench bench-peers test-bugs clean
 
 # The first interpreter that is new enough and not too new; `make PYTHON=/path/to/python test` overrides it.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -10,6 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
+PEERS_INSTALLED := .venv-peers/.installed
 # One thread a process: tests and comparisons run as several processes instead.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
@@ -31,19 +32,23 @@ format: $(INSTALLED)
 bench: $(INSTALLED)
 	$(ONE_THREAD) $(PY) -m benchmarks
 
+# The same with JAX, braintrace and curvlinops beside it, in an environment of its own.
+bench-peers: $(PEERS_INSTALLED)
+	$(ONE_THREAD) .venv-peers/bin/python -m benchmarks
+
 test-bugs: $(INSTALLED)
 	$(ONE_THREAD) $(PY) -m tests.bugs.run
 
 clean:
-	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-peers build *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp goes first and comes back last, so that an interrupted installation is never taken for a whole one.
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED) $(PEERS_INSTALLED): %/.installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 is needed and none was found; name one with PYTHON=..." >&2; exit 1; }
-	@test -e $@ || rm -rf .venv
+	@test -e $@ || rm -rf $*
 	@rm -f $@
-	test -x $(PY) || "$(PYTHON)" -m venv .venv
-	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
-	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	test -x $*/bin/python || "$(PYTHON)" -m venv $*
+	$*/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
+	$*/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-build-isolation --editable '.[$(if $(findstring peers,$*),peers,dev)]'
 	@touch $@

@@ -148,15 +148,13 @@ def curvature(
     problem = problem_of(net, trials, parameters, chunk=chunk, memory=memory, dtype=dtype)
     operator = hessian(problem, l2=l2)
     ends = spectrum(operator, 1, engine=engine, tolerance=tolerance, products=products, seed=seed)
-    if ends.trace is not None:
-        found = Trace(ends.trace, 0.0, 0, "exact")
-    else:
-        found = trace(operator, estimator, probes=probes, seed=seed) if probes else None
+    known = None if ends.trace is None else Trace(ends.trace, 0.0, 0, "exact")
+    estimated = trace(operator, estimator, probes=probes, seed=seed) if probes and known is None else None
     return Curvature(
         largest=ends.largest[0],
         smallest=ends.smallest[0],
         largest_magnitude=ends.largest_magnitude,
-        trace=found,
+        trace=known or estimated,
         parameters=problem.parameters.names,
         count=operator.size,
         trials=problem.batch.trials,

@@ -96,10 +96,10 @@ class Density:
 def density(operator: Operator, *, probes: int = 8, steps: int = 80, seed: int = 0) -> Density:
     """Return the density of the spectrum of a symmetric operator.
 
-    Lanczos iteration from a random vector z yields a tridiagonal matrix whose eigenvalues, weighted by the squared first
-    components of its eigenvectors, are the Gauss quadrature of ``sum_i (v_i . z)^2 delta(lambda - lambda_i)``, exact for
-    polynomials up to degree ``2 steps - 1``; the mean over vectors is the density. Every new vector is orthogonalised
-    against all before it, twice: without this, eigenvalues that have converged come back as ghosts.
+    Lanczos iteration from a random vector z yields a tridiagonal matrix whose eigenvalues, weighted by the squared
+    first components of its eigenvectors, are the Gauss quadrature of ``sum_i (v_i . z)^2 delta(lambda - lambda_i)``,
+    exact for polynomials up to degree ``2 steps - 1``; the mean over vectors is the density. Every new vector is
+    orthogonalised against all before it, twice: without this, eigenvalues that have converged come back as ghosts.
 
     Where probes times steps would cost more products than there are parameters, the matrix is written out and its
     eigenvalues are exact.
@@ -113,7 +113,8 @@ def density(operator: Operator, *, probes: int = 8, steps: int = 80, seed: int =
     Raises:
         ValueError: A number is too small, or the operator is not symmetric.
 
-    Papers: Ubaru, Chen and Saad (2017), SIAM Journal on Matrix Analysis and Applications 38:1075; Ghorbani, Krishnan and
+    Papers: Ubaru, Chen and Saad (2017), SIAM Journal on Matrix Analysis and Applications 38:1075; Ghorbani, Krishnan
+        and
     Xiao (2019), ICML, arXiv:1901.10159, for networks.
 
     >>> from analysis.operators import Hessian
@@ -140,7 +141,7 @@ def density(operator: Operator, *, probes: int = 8, steps: int = 80, seed: int =
 
 
 def _lanczos(operator: Operator, start: Tensor, steps: int) -> Tensor:
-    """Return the tridiagonal matrix of at most so many steps; it ends early where the vectors span all they ever will."""
+    """Return the tridiagonal matrix of at most so many steps; fewer where the vectors span all they ever will."""
     basis = [start / start.norm()]
     diagonal: list[Tensor] = []
     beside: list[Tensor] = []

@@ -104,8 +104,8 @@ def problem_of(
         dtype: Type in which derivatives are computed, default ``torch.float64``; ``None`` for the network's own.
 
     Raises:
-        ValueError: A name is unknown, a number is out of range, the batch does not fit the network, or trials or outputs
-            differ from one call to the next.
+        ValueError: A name is unknown, a number is out of range, the batch does not fit the network, or trials or
+            outputs differ from one call to the next.
         TypeError: The trials are no fixed set.
 
     >>> from tca.losses import MSE

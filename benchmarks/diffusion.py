@@ -21,8 +21,7 @@ from tca.eligibilities import Leak
 from tca.fields import Box, Exponential, Grid
 from tca.fields.modes import AxisModes, FourierModes
 from tca.fields.runs import InModes, Run, cheapest
-from tca.signals.broadcast import Sparse
-from tca.signals.diffusion import Diffusion, StationaryDiffusion
+from tca.signals import Diffusion, Sparse, StationaryDiffusion
 from tca.signals.release import PerError
 
 MOST = 1.10  # times the cost of sparse e-prop at a thousand cells

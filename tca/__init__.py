@@ -1,8 +1,29 @@
 """Temporal credit assignment: networks that learn by alternatives to backpropagation, and what those rules find."""
 
-from tca import eligibilities, losses, nets, signals
+from tca import eligibilities, losses, nets, records, signals
 from tca.batch import Batch
+from tca.ingredients import Leaky, Optimizer, Seeds
+from tca.result import Result
 from tca.rule import Info, Learner, Rule
 from tca.rules import RULES
+from tca.run import Run
+from tca.train import train
 
-__all__ = ["RULES", "Batch", "Info", "Learner", "Rule", "eligibilities", "losses", "nets", "signals"]
+__all__ = [
+    "RULES",
+    "Batch",
+    "Info",
+    "Leaky",
+    "Learner",
+    "Optimizer",
+    "Result",
+    "Rule",
+    "Run",
+    "Seeds",
+    "eligibilities",
+    "losses",
+    "nets",
+    "records",
+    "signals",
+    "train",
+]

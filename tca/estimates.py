@@ -67,14 +67,6 @@ class TypeMeans(NamedTuple):
         """Return the mean weight of every pair of cells, shape ``(N, N)``."""
         return self.members @ self.weights @ self.members.mT
 
-    def back(self, signal: Tensor) -> Tensor:
-        """Return ``W_ab^T signal``: sum over each receiving type, weigh, and hand out to each sending type.
-
-        Args:
-            signal: What the receiving cells hold, shape ``(..., N)``.
-        """
-        return signal @ self.members @ self.weights @ self.members.mT
-
 
 @dataclass(frozen=True)
 class WeightEstimate(abc.ABC):

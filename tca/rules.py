@@ -5,7 +5,18 @@ from __future__ import annotations
 from tca.eligibilities import Diagonal, Full, Homotopy, Instant, Leak, Reachable, TypePropagation, Windowed
 from tca.estimates import BlockMean, SynapseMean
 from tca.rule import Rule
-from tca.signals import Adaptive, Direct, Exact, Hops, Horizon, Random
+from tca.signals import (
+    Adaptive,
+    Broadcast,
+    CausalHop,
+    Direct,
+    Exact,
+    Hops,
+    Horizon,
+    Random,
+    Sparse,
+    StationaryDiffusion,
+)
 
 __all__ = ["RULES"]
 
@@ -119,6 +130,12 @@ RULES: dict[str, Rule] = {
         summary="MDGL with modulators that reach every cell, whether or not there is a synapse",
         reference="Liu et al. (2021), PNAS 118:e2111821118",
     ),
+    "mdgl_online": Rule(
+        CausalHop(),
+        Leak(),
+        summary="MDGL for filtered readouts without later errors: errors of the moment, filtered slopes and traces",
+        reference="Liu et al. (2021), PNAS 118:e2111821118",
+    ),
     "mdgl_one_hop": Rule(
         Hops(1, SynapseMean()),
         Leak(),
@@ -130,5 +147,23 @@ RULES: dict[str, Rule] = {
         TypePropagation(0.25),
         summary="traces that spread by cell type at a constant slope, over any number of steps",
         reference="Liu et al. (2022), NeurIPS, arXiv:2206.01338",
+    ),
+    "eprop_sparse": Rule(
+        Sparse(),
+        Leak(),
+        summary="e-prop that tells few cells: a tenth of the readout's own weights, frozen at the start",
+        reference="baseline of Barretto-Bittar et al. (2026), arXiv:2603.08949",
+    ),
+    "global_broadcast": Rule(
+        Broadcast(),
+        Leak(),
+        summary="traces through the leak, one number for all cells: the errors in fixed random proportions",
+        reference="Bellec et al. (2020), Nature Communications 11:3625, with errors weighed differently",
+    ),
+    "diffusion": Rule(
+        StationaryDiffusion(),
+        Leak(),
+        summary="e-prop that tells few cells, whose errors diffuse to the others on a grid within a step",
+        reference="Barretto-Bittar, Levina, Giannakakis and Zeraati (2026), arXiv:2603.08949",
     ),
 }

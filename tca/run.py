@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,13 +15,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
 
 import tasks
-from tca.checks import finite, positive, whole
+from tca.checks import finite, whole
 from tca.eligibilities.base import Eligibility
+from tca.ingredients import Leaky, Optimizer, Seeds, plain
 from tca.names import lookup
-from tca.nets.leaky_rnn import LeakyRNN
 from tca.rule import Rule
 from tca.rules import RULES
 from tca.signals.base import Signal
@@ -30,169 +28,6 @@ from tca.signals.base import Signal
 __all__ = ["Leaky", "Optimizer", "Run", "Seeds"]
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-UNUSABLE = {"LBFGS": "it evaluates the loss several times a step", "SparseAdam": "it takes sparse gradients only"}
-
-
-def plain(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy made of what JSON knows, tuples as lists, or raise a `TypeError` that names the culprit."""
-    try:
-        copied = json.loads(json.dumps(value, allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must hold finite numbers, strings, lists and dictionaries only: {error}") from error
-    return dict(copied)
-
-
-def _canonical(value: Any) -> Any:
-    """Return the same for 100 and 100.0, which compare equal and so must be named alike."""
-    if isinstance(value, dict):
-        return {name: _canonical(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_canonical(each) for each in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-@functools.cache
-def _optimizers() -> dict[str, type[torch.optim.Optimizer]]:
-    base = torch.optim.Optimizer
-    found = {
-        name: each for name, each in vars(torch.optim).items() if isinstance(each, type) and issubclass(each, base)
-    }
-    return {name: each for name, each in found.items() if each is not base and name not in UNUSABLE}
-
-
-@dataclass(frozen=True)
-class Leaky:
-    """A leaky recurrent network, described; see `tca.nets.LeakyRNN` for the equations.
-
-    Args:
-        size: Number of recurrent cells, default 128.
-        form: Where the leak acts: ``"A"`` on the potential (default), ``"B"`` on the rate.
-        activation: tanh (default), relu, softplus, rectified_tanh or linear.
-        tau: Time constant of the cells in ms, default 100.
-        leak: How a time constant becomes a factor per step: exponential (default) or euler.
-        noise: Standard deviation of the private noise of a cell's potential while it is trained, default 0.
-        readout_tau: Time constant of the readout in ms, default none.
-        learn_initial: Whether the initial state is learned, default no.
-        autapses: Whether cells may have synapses onto themselves, default yes.
-        gain_rec: Standard deviation of the initial recurrent weights times the square root of the in-degree, default 1.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> Leaky(size=8).build(3, 2, dt=10.0, seed=0).w_rec.shape
-    torch.Size([8, 8])
-    """
-
-    size: int = 128
-    form: str = "A"
-    activation: str = "tanh"
-    tau: float = 100.0
-    leak: str = "exponential"
-    noise: float = 0.0
-    readout_tau: float | None = None
-    learn_initial: bool = False
-    autapses: bool = True
-    gain_rec: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check what the network itself checks, on the smallest one."""
-        whole("size", self.size, 1)
-        for name in ("tau", "noise", "gain_rec"):
-            finite(name, getattr(self, name))
-        self._sized(1, 1, 1, dt=1e-9, seed=0)
-
-    def build(
-        self, n_in: int, n_out: int, *, dt: float, seed: int, device: str = "cpu", dtype: torch.dtype = torch.float32
-    ) -> LeakyRNN:
-        """Return the network.
-
-        Args:
-            n_in: Number of input channels.
-            n_out: Number of outputs.
-            dt: Duration of a step in ms.
-            seed: Seed of the weights and the noise.
-            device: Where it lives, default the CPU.
-            dtype: Its floating-point type, default ``torch.float32``.
-        """
-        return self._sized(n_in, self.size, n_out, dt=dt, seed=seed, device=device, dtype=dtype)
-
-    def _sized(self, n_in: int, size: int, n_out: int, **options: Any) -> LeakyRNN:
-        own = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.name != "size"}
-        return LeakyRNN(n_in, size, n_out, **own, **options)
-
-
-@dataclass(frozen=True)
-class Optimizer:
-    """An optimizer of `torch.optim` and how gradients are clipped before it.
-
-    Args:
-        name: Its name there, default Adam.
-        lr: Learning rate, default 1e-3.
-        clip: Largest norm of the whole gradient, default 1; none leaves gradients alone.
-        options: Its further arguments, default none.
-
-    Raises:
-        ValueError: There is no such optimizer, it has no such argument, or a number is not positive.
-
-    >>> Optimizer("SGD", lr=0.1, options={"momentum": 0.9}).build(nn.Linear(2, 1)).defaults["momentum"]
-    0.9
-    """
-
-    name: str = "Adam"
-    lr: float = 1e-3
-    clip: float | None = 1.0
-    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-
-    def __post_init__(self) -> None:
-        """Check the names; what the optimizer thinks of the values it says when it is built."""
-        object.__setattr__(self, "options", plain("optimizer options", self.options))
-        positive("lr", self.lr)
-        if self.clip is not None:
-            positive("clip", self.clip)
-        if self.name in UNUSABLE:
-            raise ValueError(f"optimizer {self.name} cannot be used here: {UNUSABLE[self.name]}")
-        accepted = inspect.signature(lookup(_optimizers(), self.name, "optimizer")).parameters
-        for option in self.options:
-            lookup(accepted, option, f"option of {self.name}")
-
-    def build(self, net: nn.Module) -> torch.optim.Optimizer:
-        """Return the optimizer of a network's parameters.
-
-        Args:
-            net: The network.
-
-        Raises:
-            ValueError: It refuses its arguments.
-        """
-        try:
-            return _optimizers()[self.name](net.parameters(), lr=self.lr, **self.options)  # type: ignore[call-arg]
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(f"optimizer {self.name} refuses its arguments: {error}") from error
-
-
-@dataclass(frozen=True)
-class Seeds:
-    """A seed for everything that is drawn, each default 0.
-
-    Args:
-        data: Of the trials.
-        net: Of the initial weights and the private noise.
-        rule: Of what the rule draws, for example feedback weights.
-        batches: Of the order of the trials.
-
-    Raises:
-        ValueError: A seed is negative.
-    """
-
-    data: int = 0
-    net: int = 0
-    rule: int = 0
-    batches: int = 0
-
-    def __post_init__(self) -> None:
-        """Check that they are whole numbers."""
-        for name, value in dataclasses.asdict(self).items():
-            whole(f"seed of {name}", value, 0)
 
 
 @dataclass(frozen=True)
@@ -337,3 +172,12 @@ def _built(kind: type, parts: Mapping[str, Any]) -> Any:
 def _descendants(kind: type) -> list[type]:
     children: list[type] = kind.__subclasses__()
     return [each for child in children for each in (child, *_descendants(child))]
+
+
+def _canonical(value: Any) -> Any:
+    """Return the same for 100 and 100.0, which compare equal and so must be named alike."""
+    if isinstance(value, dict):
+        return {name: _canonical(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_canonical(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

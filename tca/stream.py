@@ -110,16 +110,12 @@ class Stream:
         hidden = net.hidden_connections()
         one, zero = self.rate.new_ones(1, 1), self.rate.new_zeros(1, 1)
         pres = (inputs, self.rate, one, zero)[: len(hidden)]
-        drive = torch.stack(
-            [
-                connection.drive(pre).expand_as(self.rate)
-                for connection, pre in zip(hidden, pres, strict=True)
-                if not isinstance(connection, Initial)
-            ]
-        ).sum(0)
-        drive = drive if noise is None else drive + noise
+        drive = torch.zeros_like(self.rate) if noise is None else noise.clone()
+        for connection, pre in zip(hidden, pres, strict=True):
+            if not isinstance(connection, Initial):
+                drive += connection.drive(pre)
         self.state, self.rate, activity = net.form.advance(net.activation, net.leak, net.gain, self.state, drive)
-        self.read = net.readout_leak * self.read + (1 - net.readout_leak) * self.rate
+        self.read = torch.lerp(self.rate, self.read, net.readout_leak) if net.readout_leak else self.rate
         self.time += 1
         slope_before, self.slope = self.slope, self._slope(activity)
         gain = _at_least_1d(net.gain, self.rate)

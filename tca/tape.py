@@ -224,7 +224,8 @@ class Tape:
         """
         steps = slice(first, first + len(later))
         before, now = self.activity[steps.start - 1 : steps.stop - 1], self.activity[steps]
-        scratch = torch.empty_like(later), torch.empty_like(later)
+        returned = torch.empty_like(later)
+        scratch = (returned if self.slope_at_emission else torch.empty_like(later)), returned
         self._return_(before, now, into, later, torch.matmul, self.transmission, scratch)
 
     def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
@@ -237,6 +238,17 @@ class Tape:
         """
         before, now = self._activities[t - 1], self._activities[t]
         self._return_(before, now, into, later, torch.mul, self._own_transmission, self._scratch)
+
+    def return_by_type_(self, into: Tensor, later: Tensor, slope: float) -> None:
+        """Add ``(gain m W_ab)^T later`` to ``into`` in place: what comes back by cell type at a constant slope m.
+
+        Args:
+            into: State signals, shape ``(..., N)``.
+            later: State signals of the steps after, same shape; not changed.
+            slope: The slope m.
+        """
+        gather, spread = self._by_type
+        into.add_(later @ gather @ spread, alpha=slope)
 
     def _return_(
         self,
@@ -296,6 +308,13 @@ class Tape:
     def type_means(self) -> TypeMeans:
         """Mean recurrent weight of every pair of cell types."""
         return TypeMeans.of(self.recurrent, self.types)
+
+    @cached_property
+    def _by_type(self) -> tuple[Tensor, Tensor]:
+        """What sums each type's signals times their gain, ``(N, A)``, and what hands them out, ``(A, N)``."""
+        members, weights = self.type_means
+        gain = self.gain if isinstance(self.gain, float) else self.gain.unsqueeze(-1)
+        return members * gain, weights @ members.mT
 
     @cached_property
     def _own_transmission(self) -> Tensor:

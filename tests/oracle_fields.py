@@ -108,6 +108,13 @@ def rates_told(lags: Tensor, errors: Tensor) -> Tensor:
     return torch.stack([sum(errors[t - q] @ lags[q].T for q in range(t + 1)) for t in range(len(errors))])
 
 
+def told_in_order(field: Field, model: Model, weights: Weights, problem: Problem, feedback: Tensor) -> Tensor:
+    """``G_t`` of one field for all errors in which cell j lies on site j, ``(T, B, N)``."""
+    where = placing(torch.arange(len(feedback)), field.space.sites)
+    errors = errors_of(model, weights, problem)
+    return rates_told(field.uptake * taps(dense_step(field), where, feedback, len(errors)), errors)
+
+
 def errors_of(model: Model, weights: Weights, problem: Problem) -> Tensor:
     """Derivative of the loss by the outputs, ``(T, B, O)``."""
     return problem.errors(oracle.outputs(model, weights, problem.inputs))

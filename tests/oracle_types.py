@@ -133,6 +133,23 @@ def published_mdgl(model: Model, weights: Weights, problem: Problem, estimate: T
     return oracle._grad(total, leaves) | _readout_gradient(model, weights, problem)
 
 
+def online_mdgl(model: Model, weights: Weights, problem: Problem, estimate: Tensor) -> Weights:
+    """E-prop, and ``(gain W~)^T (psibar_t W_o^T err_t)`` told to the filtered rates of the step before."""
+    leaves, keep = oracle._leaves(weights), model.readout_leak
+    trail = oracle.states(model, leaves, problem.inputs, oracle.LEAK_ONLY)
+    errors = problem.errors(oracle.outputs(model, weights, problem.inputs)) @ model.weight(weights, "w_out")
+    told = torch.cat([torch.zeros_like(errors[:1]), oracle.direct_errors(model, weights, problem)])
+    total = sum((signal * model.rate(state)).sum() for signal, state in zip(told, trail, strict=True))
+    heard, slope = torch.zeros_like(trail[0]), torch.zeros_like(errors[0])
+    for t, x in enumerate(problem.inputs):
+        pushed = torch.zeros_like(errors[0]).requires_grad_()
+        later = model.step(weights | {"b": weights["b"] + pushed}, trail[t].detach(), x)
+        slope = keep * slope + (1 - keep) * torch.autograd.grad(model.rate(later).sum(), pushed)[0]
+        heard = keep * heard + (1 - keep) * model.rate(trail[t])
+        total = total + ((slope * errors[t]) @ estimate * heard).sum()
+    return oracle._grad(total, leaves) | _readout_gradient(model, weights, problem)
+
+
 def _readout_gradient(model: Model, weights: Weights, problem: Problem) -> Weights:
     found = oracle.gradient(model, weights, problem, oracle.NOTHING)
     return {name: found[name] for name in ("w_out", "b_out")}
@@ -196,6 +213,21 @@ def transmissions(model: Model, weights: Weights, inputs: Tensor, estimate: Tens
 
     each = torch.func.vmap(torch.func.vmap(lambda state, x: torch.func.jacrev(step)(state, state, x)))
     return each(trail, inputs)
+
+
+def online_signal(model: Model, weights: Weights, problem: Problem, estimate: Tensor) -> Tensor:
+    """The signal of ``online_mdgl`` for plain traces: its derivative by states that nothing follows."""
+    errors = problem.errors(oracle.outputs(model, weights, problem.inputs)) @ model.weight(weights, "w_out")
+    trail = torch.stack(oracle.states(model, weights, problem.inputs)).detach().requires_grad_()
+    keep, rates = model.readout_leak, model.rate(trail)
+    heard, slope, total = torch.zeros_like(rates[0]), torch.zeros_like(rates[0]), torch.zeros(())
+    for t, x in enumerate(problem.inputs):
+        pushed = torch.zeros_like(errors[0]).requires_grad_()
+        later = model.step(weights | {"b": weights["b"] + pushed}, trail[t].detach(), x)
+        slope = keep * slope + (1 - keep) * torch.autograd.grad(model.rate(later).sum(), pushed)[0]
+        heard = keep * heard + (1 - keep) * rates[t]
+        total = total + ((slope * errors[t]) @ estimate * heard).sum()
+    return oracle_traces.direct_signal(model, weights, problem) + torch.autograd.grad(total, trail)[0]
 
 
 def hop_signal(

@@ -29,8 +29,23 @@ from tca.eligibilities import (
 )
 from tca.eligibilities.traces import InfluenceTrace, Trace
 from tca.estimates import BlockMean, ExactWeights, SynapseMean, WeightEstimate
-from tca.signals import Adaptive, Direct, Exact, Hops, Horizon, Random, Signal, TypeReturn
-from tests import oracle, oracle_traces, oracle_types
+from tca.signals import (
+    Adaptive,
+    Broadcast,
+    CausalHop,
+    Diffusion,
+    Direct,
+    Exact,
+    Hops,
+    Horizon,
+    Random,
+    Signal,
+    Sparse,
+    StationaryDiffusion,
+    TypeReturn,
+)
+from tca.signals.weights import Frozen
+from tests import oracle, oracle_fields, oracle_traces, oracle_types
 from tests.cases import Case, weights_of
 from tests.oracle import Model, Problem, Surgery, Weights
 
@@ -86,6 +101,13 @@ def next_step(estimate: WeightEstimate) -> Cut:
     )
 
 
+def online(estimate: WeightEstimate) -> Cut:
+    """Return e-prop with errors of the moment from the next synapse, met by filtered slopes and traces."""
+    return lambda model, weights, problem, feedback: oracle_types.online_mdgl(
+        model, weights, problem, ESTIMATES[estimate](model, weights)
+    )
+
+
 def hops(count: int, estimate: WeightEstimate) -> Cut:
     """Return the gradient of paths with at most some recurrent synapses."""
     return lambda model, weights, problem, feedback: oracle_types.at_most_hops(
@@ -128,10 +150,14 @@ ROWS: dict[str, Row] = {
     "mdgl_exact": Row(surgery(next_step(ExactWeights())), horizon=1),
     "mdgl": Row(surgery(next_step(SynapseMean())), horizon=1),
     "nl_mdgl": Row(surgery(next_step(BlockMean())), horizon=1),
+    "mdgl_online": Row(surgery(online(SynapseMean())), horizon=1),
     "mdgl_one_hop": Row(surgery(hops(1, SynapseMean())), horizon=None),
     "modprop": Row(surgery(by_type(0.25))),
+    "eprop_sparse": Row(surgery(oracle.LEAK_ONLY, feedback=True), local=True),
+    "global_broadcast": Row(surgery(oracle.LEAK_ONLY, feedback=True), local=True),
+    "diffusion": Row(surgery(oracle.LEAK_ONLY, feedback=True), local=True),
 }
-SAME_GRADIENT = [{"bptt", "rtrl"}, {"eprop_random", "rflo", "eprop_adaptive"}]
+SAME_GRADIENT = [{"bptt", "rtrl"}, {"eprop_random", "rflo", "eprop_adaptive"}, {"mdgl", "mdgl_online"}]
 
 SIGNALS: list[Signal] = [
     Direct(),
@@ -145,7 +171,12 @@ SIGNALS: list[Signal] = [
     Hops(1, SynapseMean()),
     Hops(1, BlockMean(), receiver_leak=False),
     TypeReturn(0.25),
+    CausalHop(),
     TypeReturn(0.2, "exact", taps=4),
+    Sparse(Frozen(0.3)),
+    Broadcast(),
+    StationaryDiffusion(weights=Frozen(0.3)),
+    Diffusion(weights=Frozen(0.3), scattered=False),
 ]
 ELIGIBILITIES: dict[Eligibility, Cut] = {
     Instant(): oracle.NOTHING,
@@ -203,9 +234,14 @@ def signal_of(
 
     Signals that are made to fit an eligibility need its propagator.
     """
+    if isinstance(signal, CausalHop):
+        return oracle_types.online_signal(model, weights, problem, ESTIMATES[signal.weights](model, weights))
     if isinstance(signal, Hops):
         known = ESTIMATES[signal.weights](model, weights)
         return oracle_types.hop_signal(model, weights, problem, known, signal.hops, signal.receiver_leak)
+    if isinstance(signal, Diffusion):
+        told = oracle_fields.told_in_order(signal.medium(len(matrix)), model, weights, problem, matrix)
+        return oracle_fields.state_signal(model, weights, problem, told)
     if not isinstance(signal, Exact | Horizon | TypeReturn):
         return oracle_traces.direct_signal(model, weights, problem, matrix)
     if isinstance(signal, TypeReturn):

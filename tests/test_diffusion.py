@@ -16,9 +16,7 @@ from torch import Tensor
 import tca
 from tca.eligibilities import Leak
 from tca.fields import Box, Explicit, Exponential, Graph, Grid, Implicit, Quasistatic
-from tca.signals import Random
-from tca.signals.broadcast import Broadcast, Sparse
-from tca.signals.diffusion import Diffusion, StationaryDiffusion
+from tca.signals import Broadcast, Diffusion, Random, Sparse, StationaryDiffusion
 from tca.signals.release import PerError, Shared
 from tca.signals.weights import Drawn, Frozen, Tracked
 from tests import oracle, oracle_fields
@@ -409,9 +407,9 @@ def test_what_is_refused() -> None:
         (lambda: bind(WIDE, Diffusion(space=Grid((10, 10)))), "space has 100 sites, too few for 120 cells"),
         (lambda: Frozen(0.0), r"fraction of the feedback weights must lie in \(0, 1\], got 0.0"),
         (lambda: Drawn(1.5), "fraction of the feedback weights"),
-        (lambda: Drawn(0.5, scale=0.0), "scale of the feedback must be positive"),
+        (lambda: Drawn(0.5, scale=0.0), "scale of the feedback must be greater than 0"),
         (lambda: PerError(2.0), "fraction of the cells that release"),
-        (lambda: Broadcast(scale=-1.0), "scale of the feedback must be positive"),
+        (lambda: Broadcast(scale=-1.0), "scale of the feedback must be greater than 0"),
     ]
     for attempt, message in refused:
         with pytest.raises(ValueError, match=message):

@@ -11,7 +11,7 @@ from torch import Tensor
 import tca
 from tca.eligibilities import Instant, Leak, TypePropagation
 from tca.estimates import BlockMean, SynapseMean, TypeMeans, WeightEstimate
-from tca.signals import Direct, Hops, Random, TypeReturn
+from tca.signals import CausalHop, Direct, Hops, Random, TypeReturn
 from tests import oracle, oracle_traces, oracle_types
 from tests.cases import CASES, F1, F2, Case, mask, weights_of
 from tests.oracle import Weights
@@ -118,6 +118,25 @@ def test_mdgl_is_one_hop_of_the_gradient_without_a_leak_only(leak: float, form: 
     assert error < 1e-13 if leak == 0 else error > 0.05
 
 
+@each_case
+@each_estimate
+def test_online_mdgl_equals_its_equation(case: Case, estimate: WeightEstimate) -> None:
+    """Errors of the moment times filtered slopes, met by filtered traces of the step before."""
+    model, weights = case.model(), weights_of(case.net())
+    wanted = oracle_types.online_mdgl(model, weights, case.problem(), ESTIMATES[estimate](model, weights))
+    for execution in EXECUTIONS:
+        assert_same(grads(case, tca.Rule(CausalHop(estimate), Leak()), execution), wanted)
+
+
+@both_forms
+def test_online_mdgl_is_mdgl_where_nothing_is_filtered(case: Case) -> None:
+    """Without a filter of the readout the two are one, with it they differ."""
+    online, offline = (tca.Rule(s, Leak()) for s in (CausalHop(), Hops(1, SynapseMean(), receiver_leak=False)))
+    assert_same(grads(case, online), grads(case, offline))
+    slow = replace(case, readout_leak=0.8)
+    assert relative(grads(slow, online)["w_rec"], grads(slow, offline)["w_rec"]) > 0.01
+
+
 @both_forms
 def test_without_synapses_nothing_comes_back(case: Case) -> None:
     """W = 0: MDGL in all forms, ModProp and e-prop are the gradient."""
@@ -172,7 +191,7 @@ def test_modprop_equals_its_surgery(case: Case, slope: float) -> None:
 @each_case
 @pytest.mark.parametrize("reading", ["mean", "exact"])
 def test_both_readings_of_the_first_synapse_equal_their_surgery(case: Case, reading: str) -> None:
-    """The sender's own slope is m, as in ModProp's backward pass, or exact, as in its formula with taps."""
+    """The sender's own slope is m, as in ModProp's backward pass, or exact."""
     model, weights = case.model(), weights_of(case.net())
     mean = oracle_types.block_mean(model, weights)
     wanted = oracle_types.spread_by_type(model, weights, case.problem(), mean, 0.3, sender_exact=reading == "exact")

@@ -69,7 +69,7 @@ class Operator(abc.ABC):
         return product
 
     def matrix(self) -> Tensor:
-        """Return the operator written out, shape ``(P, P)``, from P products, exactly symmetric if it is meant to be."""
+        """Return the operator written out, shape ``(P, P)``, from P products; exactly symmetric if it is symmetric."""
         identity = torch.eye(self.size, dtype=self.theta.dtype, device=self.theta.device)
         columns = torch.stack([self.product(column) for column in identity], 1)
         return (columns + columns.mT) / 2 if self.symmetric else columns

@@ -44,8 +44,8 @@ def loss_hessian(outputs: Tensor, batch: Batch, trials: int) -> Metric:
 def fisher(outputs: Tensor, batch: Batch, trials: int) -> Metric:
     """Return ``S = w/B E[s s^T]``, the mean over targets drawn from the network's own prediction of each step.
 
-    The score s is that of the drawn target. A softmax predicts one class, a logistic output yes or no independently, and
-    a squared error a normal target of unit variance. For these three S equals the second derivative of the loss.
+    The score s is that of the drawn target. A softmax predicts one class, a logistic output yes or no independently,
+    and a squared error a normal target of unit variance. For these three S equals the second derivative of the loss.
 
     Args:
         outputs: Outputs of the network, shape ``(T, B, O)``, without a graph.

@@ -93,7 +93,8 @@ class Pullback(Operator):
     Raises:
         ValueError: There is no chunk, or not one metric for each.
 
-    Papers: Schraudolph (2002), Neural Computation 14:1723, for the products; Martens (2020), Journal of Machine Learning
+    Papers: Schraudolph (2002), Neural Computation 14:1723, for the products; Martens (2020), Journal of Machine
+        Learning
     Research 21:146, for what the matrices mean.
 
     >>> toy = Pullback([lambda theta: theta.prod().view(1)], [lambda y: lambda u: 3 * u], torch.tensor([2.0, 5.0]))

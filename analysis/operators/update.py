@@ -23,8 +23,9 @@ class UpdateJacobian(Operator):
     Near a place where the rule rests, its step ``theta <- theta - eta gh(theta)`` acts as ``I - eta K``. For
     backpropagation K is the Hessian; for an approximate rule it is in general not symmetric, and its eigenvalues may be
     complex. Products are differences of fourth order along the vector,
-    ``K v = [8 (gh(+h) - gh(-h)) - (gh(+2h) - gh(-2h))] / 12h``, since rules are no derivatives of anything: four gradients
-    each, in float64 right to about 1e-11 where ``gh`` is smooth. Within 2e-3 of a kink of a rectifier they mix its sides.
+    ``K v = [8 (gh(+h) - gh(-h)) - (gh(+2h) - gh(-2h))] / 12h``, since rules are no derivatives of anything: four
+    gradients each, in float64 right to about 1e-11 where ``gh`` is smooth. Within 2e-3 of a kink of a rectifier they
+    mix its sides.
 
     Args:
         field: The gradient that the rule descends as a function of the flat parameters, float64, shape ``(P,)``.
@@ -58,4 +59,5 @@ class UpdateJacobian(Operator):
         def difference(steps: int) -> Tensor:
             return self.field(self.theta + steps * move) - self.field(self.theta - steps * move)
 
-        return (8 * difference(1) - difference(2)) * (length / (12 * STEP))
+        product: Tensor = (8 * difference(1) - difference(2)) * (length / (12 * STEP))
+        return product

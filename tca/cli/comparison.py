@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tca.checks import not_negative, settle, whole
-from tca.run import Leaky, Optimizer, Run, Seeds, plain
+from tca.ingredients import Leaky, Optimizer, Seeds, plain
+from tca.run import Run
 
 __all__ = ["Comparison"]
 

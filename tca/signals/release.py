@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tca.signals.weights import check_fraction
+
 __all__ = ["PerError", "Release", "Shared"]
 
 FromCells = Callable[[Tensor], Tensor]
@@ -103,8 +105,7 @@ class PerError(Release):
 
     def __post_init__(self) -> None:
         """Check the fraction."""
-        if not 0 < self.fraction <= 1:
-            raise ValueError(f"fraction of the cells that release must lie in (0, 1], got {self.fraction}")
+        check_fraction("fraction of the cells that release", self.fraction)
 
     def sites(self, n_cells: int, generator: torch.Generator) -> Tensor:
         """Draw which cells release."""

@@ -12,7 +12,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Drawn", "FeedbackWeights", "Frozen", "Tracked"]
+from tca.checks import finite, positive
+
+__all__ = ["Drawn", "FeedbackWeights", "Frozen", "Tracked", "check_fraction"]
+
+
+def check_fraction(argument: str, value: float) -> None:
+    """Refuse a fraction of something that must exist.
+
+    Args:
+        argument: Name of the argument, for the message.
+        value: What came; allowed is (0, 1].
+
+    Raises:
+        TypeError: ``value`` is no number.
+        ValueError: ``value`` is out of range.
+    """
+    if not 0 < finite(argument, value) <= 1:
+        raise ValueError(f"{argument} must lie in (0, 1], got {value}")
 
 
 @dataclass(frozen=True)
@@ -30,8 +47,7 @@ class FeedbackWeights(abc.ABC):
 
     def __post_init__(self) -> None:
         """Check the fraction."""
-        if not 0 < self.fraction <= 1:
-            raise ValueError(f"fraction of the feedback weights must lie in (0, 1], got {self.fraction}")
+        check_fraction("fraction of the feedback weights", self.fraction)
 
     @property
     @abc.abstractmethod
@@ -156,8 +172,7 @@ class Drawn(FeedbackWeights):
     def __post_init__(self) -> None:
         """Check the fraction and the scale."""
         super().__post_init__()
-        if not (math.isfinite(self.scale) and self.scale > 0):
-            raise ValueError(f"scale of the feedback must be positive and finite, got {self.scale}")
+        positive("scale of the feedback", self.scale)
 
     @property
     def equation(self) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from tests.bugs.planted import BUGS, Bug
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("tca", "tests")
+COPIED = ("analysis", "tasks", "tca", "tests")
 SETTINGS = ("pyproject.toml",)
 AT_ONCE = 2
 SECONDS_ALLOWED = 300

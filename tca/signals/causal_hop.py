@@ -1,0 +1,81 @@
+"""The error of the next synapse without waiting for it: MDGL with filtered slopes, for filtered readouts.
+
+Shapes: T time, B batch, N cells, C consecutive steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tca.eligibilities.base import Eligibility
+from tca.estimates import SynapseMean, WeightEstimate
+from tca.signals.base import Buffers, Reader, Signal
+from tca.signals.direct import Direct
+from tca.tape import Tape
+
+__all__ = ["CausalHop"]
+
+
+@dataclass(frozen=True)
+class CausalHop(Signal):
+    """``sum_t (gain W~)^T (psibar_t W_o^T err_t) ebar_{t-1}`` on top of the direct signal: On-MDGL.
+
+    With a filtered readout an error reaches back in time, and what a receiver reports to the next cell would have to
+    wait for it. Here the receiver reports its error of the moment times its filtered slope, ``psibar_t = k_o
+    psibar_{t-1} + (1 - k_o) psi_t``, and the sender meets it with its filtered trace, ``ebar_t = k_o ebar_{t-1} +
+    (1 - k_o) e_t``. A product of filters stands in for the filter of a product, so that nothing later is needed.
+
+    The same sum with the plain trace, as every signal is written here, is ``L_t = l_t + slope_t h_t`` with ``h_t =
+    (1 - k_o) c_{t+1} + k_o h_{t+1}`` and ``c_t = (gain W~)^T (psibar_t W_o^T err_t)``. Without a filter it is ``Hops(1,
+    weights, receiver_leak=False)``.
+
+    Args:
+        weights: What stands in for the recurrent weights, default the mean over the synapses of each pair of types.
+
+    Paper: Liu et al. (2021), PNAS 118:e2111821118 (its online approximation).
+    """
+
+    weights: WeightEstimate = field(default_factory=SynapseMean)
+    local: ClassVar[bool] = False
+
+    @property
+    def horizon(self) -> int:
+        """One step, as the error of a step is paired with the trace of the step before it."""
+        return 1
+
+    @property
+    def equation(self) -> str:
+        """The signal in one line."""
+        return (
+            f"L_t = l_t + slope_t filter of (gain W~)^T (psibar W_o^T err)_{{t+1}}, W~ = {type(self.weights).__name__}"
+        )
+
+    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+        """Return a function from a window of steps to the signal; what is reported is computed beforehand."""
+        direct = Direct().reader(tape, {}, eligibility)
+        reported = self._reported(tape)
+
+        def read(steps: slice) -> Tensor:
+            heard = reported[steps].clone()
+            tape.lift_(heard, steps)
+            return direct(steps).add_(heard)
+
+        return read
+
+    def _reported(self, tape: Tape) -> Tensor:
+        """Return ``h`` of all steps, shape ``(T + 1, B, N)``."""
+        keep = tape.readout_leak
+        slope = torch.zeros_like(tape.rate[0])
+        result = tape.raw_score @ tape.readout
+        for t in range(1, tape.steps + 1):
+            slope = keep * slope + (1 - keep) * tape.activation.slope(tape.activity[t])
+            result[t] *= slope
+        known = replace(tape, recurrent=self.weights.of(tape))
+        result = torch.cat([result[1:] @ known.transmission, torch.zeros_like(result[:1])]).mul_(1 - keep)
+        for t in range(tape.steps - 2, -1, -1):
+            result[t] += keep * result[t + 1]
+        return result
