@@ -7,6 +7,7 @@ from analysis.curvature import curvature
 from analysis.density import density
 from analysis.generalization import generalization_gap
 from analysis.operators import operator, update_jacobian
+from analysis.sharpness import sharpness
 from analysis.spectrum import spectrum
 from analysis.trace import trace
 
@@ -16,6 +17,7 @@ __all__ = [
     "density",
     "generalization_gap",
     "operator",
+    "sharpness",
     "spectrum",
     "trace",
     "update_jacobian",

@@ -9,6 +9,7 @@ import sys
 BENCHMARKS = {
     "rules": "what a gradient costs, against the floor and against peers",
     "curvature": "what a Hessian-vector product and the top eigenvalue cost",
+    "diffusion": "what a diffusing error costs, against e-prop without a field",
     "tasks": "trials a second, against neurogym",
 }
 

@@ -25,28 +25,27 @@ from tca.signals import Diffusion, Sparse, StationaryDiffusion
 from tca.signals.release import PerError
 
 MOST = 1.10  # times the cost of sparse e-prop at a thousand cells
-SIGNALS = {
-    "sparse feedback, no field": Sparse(),
-    "settled box": StationaryDiffusion(),
-    "box, k = 0.75": Diffusion(),
-    "box without flux": Diffusion(Box(), Grid((1, 1), "no-flux")),
-    "exact, D = 1/3": Diffusion(Exponential()),
-    "box, a field per error": Diffusion(release=PerError()),
-    "box, shuffled at every step": Diffusion(shuffle="every step"),
-}
+REFERENCE = "sparse feedback, no field"
 BOUNDED = ("settled box", "box, k = 0.75", "box without flux", "exact, D = 1/3")
 
 
 def rules(cells: int) -> dict[str, tca.Rule]:
-    """Return the rules for so many cells; a grid that is not made to measure gets their number."""
+    """Return the rules for so many cells, the one without a field first."""
     side = math.isqrt(cells - 1) + 1
-    made = dict(SIGNALS)
-    made["box without flux"] = Diffusion(Box(), Grid((side, side), "no-flux"))
-    return {name: tca.Rule(signal, Leak()) for name, signal in made.items()}
+    signals = {
+        REFERENCE: Sparse(),
+        "settled box": StationaryDiffusion(),
+        "box, k = 0.75": Diffusion(),
+        "box without flux": Diffusion(Box(), Grid((side, side), "no-flux")),
+        "exact, D = 1/3": Diffusion(Exponential()),
+        "box, a field per error": Diffusion(release=PerError()),
+        "box, shuffled at every step": Diffusion(shuffle="every step"),
+    }
+    return {name: tca.Rule(signal, Leak()) for name, signal in signals.items()}
 
 
-def print_gradients(cells: int, steps: int, rounds: int, longest: float) -> bool:
-    """Time a gradient with every field; return whether the bounded ones hold at this size."""
+def print_gradients(cells: int, steps: int, rounds: int, longest: float) -> None:
+    """Time a gradient with every field."""
     problem = make_problem(cells, steps)
     learners = {name: tca.Learner(problem.nets["A"], rule) for name, rule in rules(cells).items()}
     works: dict[str, Callable[[], object]] = {}
@@ -54,18 +53,15 @@ def print_gradients(cells: int, steps: int, rounds: int, longest: float) -> bool
         learner.grads(problem.batch)
         works[name] = lambda learner=learner: learner.grads(problem.batch)
     times = race(works, rounds, longest)
-    reference = times["sparse feedback, no field"]
-    held = True
+    reference = times[REFERENCE]
     print(f"N = {cells} cells, T = {steps} steps, B = {TRIALS} trials, float32\n")
     print("| field | ms a step | times e-prop | target |")
     print("| --- | ---: | ---: | --- |")
     for name, seconds in times.items():
         ratio, bounded = seconds / reference, cells >= 1000 and name in BOUNDED
-        held = held and (not bounded or ratio <= MOST)
         verdict = f"at most {MOST}: {'pass' if ratio <= MOST else '**miss**'}" if bounded else ""
         print(f"| {name} | {1e3 * seconds / steps:.3f} | {ratio:.3f} | {verdict} |")
     print(flush=True)
-    return held
 
 
 def print_steps(shapes: list[tuple[int, ...]], rounds: int) -> None:

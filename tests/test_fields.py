@@ -187,8 +187,8 @@ def test_impulse_of_the_box_is_a_product_of_trinomials() -> None:
     for _ in range(n):
         line = np.convolve(line, np.ones(3) / 3)
     for run in (
-        AtSites(runs._stencil(Grid((size, size)), Box(k))),
-        AtSites(runs._dense(Grid((size, size)), Box(k), torch.zeros((), dtype=torch.float64))),
+        runs._stencil(Grid((size, size)), Box(k)),
+        runs._dense(Grid((size, size)), Box(k), torch.zeros((), dtype=torch.float64)),
     ):
         field = torch.zeros(size, size, dtype=torch.float64)
         field[10, 10] = 1.0
@@ -371,6 +371,11 @@ def test_shuffled_steps_conserve_mass_and_follow_their_seed() -> None:
     assert far(one_step(1), one_step(2)) > 1e-3
     assert far(one_step(1), ordered) > 1e-3
     assert far(one_step(1).sum(1), ordered.sum(1)) < EXACT
+    impulse, spread = torch.zeros(30, 20, dtype=torch.float64), torch.zeros(30, 20, dtype=torch.float64)
+    impulse[:, 3] = 1
+    Shuffled(cheapest(space, Box(0.75), like, at_sites=True), 3).advance_(spread, impulse)
+    assert far(spread[:, 3], 0.75 / 9) < EXACT, "the order is undone: a site keeps its own share in every trial"
+    assert far(spread.mean(0)[[*range(3), *range(4, 20)]], 0.75 * 8 / 9 / 19) < 0.03, "and the rest goes anywhere"
 
 
 def test_what_is_refused() -> None:

@@ -153,7 +153,7 @@ class Reachable(Eligibility):
     @property
     def equation(self) -> str:
         """The propagator in one line."""
-        return f"D_t = Pi_i J_t Pi_i, Pi_i: cells within {self.steps - 1} synapses of i"
+        return f"D_t = Pi_i J_t Pi_i, Pi_i: cell i and those within n - 1 synapses, n = {self.steps}"
 
     def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Refuse: there is no single propagator.

@@ -76,15 +76,16 @@ class InModes(Run):
 
 
 class AtSites(Run):
-    """The sites themselves; ``step`` returns ``Prop C`` in a new tensor.
+    """The sites themselves: ``Prop C = scale step(C)``.
 
     Args:
-        step: One step of the propagator.
+        step: A function of the field; what it returns is only read.
+        scale: A factor of what it returns, default 1.
     """
 
-    def __init__(self, step: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, step: Callable[[Tensor], Tensor], scale: float = 1.0) -> None:
         """Take the step; see the class."""
-        self.step = step
+        self.step, self.scale = step, scale
 
     def enter(self, at_sites: Tensor) -> Tensor:
         """Return the same."""
@@ -96,7 +97,7 @@ class AtSites(Run):
 
     def advance_(self, now: Tensor, before: Tensor) -> None:
         """Add one step of the field."""
-        now.add_(self.step(before))
+        now.add_(self.step(before), alpha=self.scale)
 
 
 class Shuffled(Run):
@@ -147,11 +148,11 @@ def cheapest(space: Space, propagator: Stepping, like: Tensor, at_sites: bool = 
     """
     stencil = _stencil(space, propagator)
     if at_sites:
-        return AtSites(stencil or _dense(space, propagator, like))
+        return stencil or _dense(space, propagator, like)
     of_stencil = len(space.axes) * (STENCIL_NS + STENCIL_CALL_NS / space.sites)
     in_modes = min(_axis_cost(space), _fourier_cost(space))
     if stencil is not None and like.device.type == "cpu" and of_stencil < in_modes:
-        return AtSites(stencil)
+        return stencil
     return InModes(modes_of(space, like), propagator)
 
 
@@ -175,45 +176,48 @@ def _fourier_cost(space: Space) -> float:
     return FOURIER_NS if isinstance(space, Grid) and space.boundary == "periodic" else float("inf")
 
 
-def _dense(space: Space, propagator: Stepping, like: Tensor) -> Callable[[Tensor], Tensor]:
+def _dense(space: Space, propagator: Stepping, like: Tensor) -> Run:
     matrix = propagator.matrix(space).to(like)
-    return lambda field: field @ matrix  # symmetric
+    return AtSites(lambda field: field @ matrix)  # symmetric
 
 
-def _stencil(space: Space, propagator: Stepping) -> Callable[[Tensor], Tensor] | None:
-    """Return one step by sums of neighbours, or ``None`` where the propagator has no stencil on the space."""
+def _stencil(space: Space, propagator: Stepping) -> Run | None:
+    """Return the field by sums of neighbours, or ``None`` where the propagator has no stencil on the space."""
     if not isinstance(space, Grid):
         return None
     if isinstance(propagator, Box):
-        return lambda field: _box(field, space, propagator.k)
+        return AtSites(lambda field: _sum_of_box(field, space), propagator.k / 3 ** len(space.axes))
     if isinstance(propagator, Explicit):
-        return lambda field: _euler(field, space, propagator)
+        return AtSites(lambda field: _euler(field, space, propagator))
     return None
 
 
-def _box(field: Tensor, space: Grid, kept: float) -> Tensor:
+def _sum_of_box(field: Tensor, space: Grid) -> Tensor:
     lines = field.reshape(*field.shape[:-1], *space.axes)
     for axis in range(-len(space.axes), 0):
-        lines = _neighbours(lines, axis, space, lines.clone())
-    return lines.flatten(-len(space.axes)).mul_(kept / 3 ** len(space.axes))
+        lines = _neighbours(lines, axis, space).add_(lines)
+    return lines.flatten(-len(space.axes))
 
 
 def _euler(field: Tensor, space: Grid, propagator: Explicit) -> Tensor:
     lines = field.reshape(*field.shape[:-1], *space.axes)
-    flow = torch.zeros_like(lines)
-    for axis in range(-len(space.axes), 0):
-        _neighbours(lines, axis, space, flow)
     exchanged = propagator.dt * propagator.diffusion
-    kept = 1 - propagator.dt * propagator.decay - 2 * len(space.axes) * exchanged
-    return flow.mul_(exchanged).add_(lines, alpha=kept).flatten(-len(space.axes))
+    result = lines * (1 - propagator.dt * propagator.decay - 2 * len(space.axes) * exchanged)
+    for axis in range(-len(space.axes), 0):
+        result.add_(_neighbours(lines, axis, space), alpha=exchanged)
+    return result.flatten(-len(space.axes))
 
 
-def _neighbours(lines: Tensor, axis: int, space: Grid, into: Tensor) -> Tensor:
-    """Add to ``into``, and return, the two neighbours of every site along an axis."""
+def _neighbours(lines: Tensor, axis: int, space: Grid) -> Tensor:
+    """Return the sum of the two neighbours of every site along an axis, a new tensor."""
     count = lines.shape[axis]
-    into.narrow(axis, 1, count - 1).add_(lines.narrow(axis, 0, count - 1))
-    into.narrow(axis, 0, count - 1).add_(lines.narrow(axis, 1, count - 1))
-    for site, neighbour in zip((0, count - 1), space.beyond(count), strict=True):
-        if neighbour is not None:
-            into.select(axis, site).add_(lines.select(axis, neighbour))
-    return into
+    result = torch.empty_like(lines)
+    if count > 2:
+        before, after = lines.narrow(axis, 0, count - 2), lines.narrow(axis, 2, count - 2)
+        torch.add(before, after, out=result.narrow(axis, 1, count - 2))
+    first, last = space.beyond(count)
+    rims = {0: (first, 1), count - 1: (count - 2, last)} if count > 1 else {0: (first, last)}
+    for site, beside in rims.items():
+        seen = [lines.select(axis, each) for each in beside if each is not None]
+        result.select(axis, site).copy_(sum(seen, start=result.new_zeros(())))
+    return result

@@ -278,8 +278,7 @@ class _Course:
 
     def _run(self) -> Run:
         if not self.spreads:
-            kept = self.medium.stepping().kept
-            return AtSites(lambda concentration: concentration * kept)
+            return AtSites(lambda concentration: concentration, self.medium.stepping().kept)
         if "shuffle_seed" in self.buffers:
             return Shuffled(self.medium.run(self.readout, at_sites=True), int(self.buffers["shuffle_seed"]))
         return self.medium.run(self.readout)

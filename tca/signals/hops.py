@@ -62,6 +62,8 @@ class Hops(Signal):
     @property
     def equation(self) -> str:
         """The signal in one line."""
+        if not self.hops:
+            return "L_t = l_t"
         source = f"S^{self.hops - 1}" if self.receiver_leak else f"L^{self.hops - 1}"
         return f"L^{self.hops}_t = l_t + (J~ - leak)_{{t+1}}^T {source}_{{t+1}}, W~ = {type(self.weights).__name__}"
 

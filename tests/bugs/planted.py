@@ -30,6 +30,7 @@ BASE, TRACES, FULL = "tca/eligibilities/base.py", "tca/eligibilities/traces.py",
 LEAK, DIAGONAL, INSTANT = (f"tca/eligibilities/{name}.py" for name in ("leak", "diagonal", "instant"))
 HOMOTOPY, MODPROP, SNAP = (f"tca/eligibilities/{name}.py" for name in ("homotopy", "modprop", "snap"))
 ESTIMATES, HOPS, RETURN = "tca/estimates.py", "tca/signals/hops.py", "tca/signals/modprop.py"
+ONLINE_HOP = "tca/signals/causal_hop.py"
 EXACT, FEEDBACK, DIRECT = (f"tca/signals/{name}.py" for name in ("exact", "feedback", "direct"))
 INSTANT_SIGNAL, ACTIVATIONS, LOSS = "tca/signals/base.py", "tca/activations.py", "tca/losses.py"
 FORMS, OPTIONS, NET = "tca/nets/forms.py", "tca/nets/options.py", "tca/nets/leaky_rnn.py"
@@ -233,6 +234,10 @@ BUGS = [
     Bug(MODPROP, "cells of a group not counted", "hop * self.cells", "hop", TYPES),
     Bug(MODPROP, "a radius above one let through", "if not radius < 1:", "if not radius < 1.01:", TYPES),
     Bug(MODPROP, "a bound that is no bound", "if float(bound.max()) < 1:", "if float(bound.min()) < 1:", TYPES),
+    Bug(ONLINE_HOP, "filtered slope without its gain", "(1 - keep) * tape.activation.slope", "tape.activation.slope",
+        TYPES),
+    Bug(ONLINE_HOP, "error that has waited", "tape.raw_score @ tape.readout", "tape.score @ tape.readout", TYPES),
+    Bug(ONLINE_HOP, "filtered trace that forgets", "result[t] += keep * result[t + 1]", "pass", TYPES),
     Bug(RETURN, "mean slope where the exact one is asked for", 'if self.sender_slope == "mean" or', "if True or",
         TYPES),
     Bug(RETURN, "one tap too few", "range(min(self.taps or 0,", "range(min((self.taps or 1) - 1,", TYPES),
