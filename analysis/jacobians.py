@@ -6,6 +6,7 @@ Shapes: T time, B batch, O outputs, N numbers among the outputs that have a weig
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -48,7 +49,7 @@ def output_jacobian(problem: Problem) -> Tensor:
     """
     rows = []
     for part, where in zip(problem.parts, _counted(problem), strict=True):
-        linear = Linearization.of(lambda theta, part=part: problem.outputs(part, theta), problem.theta)
+        linear = Linearization.of(partial(problem.outputs, part), problem.theta)
         unit = torch.zeros_like(linear.outputs.detach())
         for index in where.tolist():
             unit.view(-1)[index] = 1.0
@@ -71,7 +72,8 @@ def rule_jacobian(problem: Problem, learner: Learner) -> Tensor:
         ValueError: There are more than 2,000 outputs that have a weight, or the rule is not linear in s.
     """
     copy = moved(learner, problem.net)
-    rows, mixture = [], []
+    rows: list[Tensor] = []
+    mixture: list[tuple[Tensor, Tensor, slice]] = []
 
     def descended(part: Batch, trials: slice, cotangent: Tensor) -> Tensor:
         chosen = part.select(trials)
@@ -119,7 +121,8 @@ def root_metric(problem: Problem) -> Tensor:
             unit.view(-1)[index] = 0.0
         values, vectors = torch.linalg.eigh(torch.stack(columns, 1))
         blocks.append(values.clamp(min=0).sqrt()[:, None] * vectors.mT)
-    return torch.block_diag(*blocks)
+    whole: Tensor = torch.block_diag(*blocks)  # type: ignore[no-untyped-call]
+    return whole
 
 
 @torch.no_grad()

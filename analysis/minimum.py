@@ -32,9 +32,9 @@ def minimum(
 ) -> LeakyRNN:
     """Return a float64 copy of a network that makes no error, near where the network is.
 
-    ``theta <- theta - factor J^+ (y - target)``, of all steps that remove the error to first order the shortest. It needs
-    at least as many parameters as there are outputs with a weight, and reaches a place where the Hessian is exactly
-    ``J^T J`` (weights included) and where every rule rests.
+    ``theta <- theta - factor J^+ (y - target)``, of all steps that remove the error to first order the shortest. It
+    needs at least as many parameters as there are outputs with a weight, and reaches a place where the Hessian is
+    exactly ``J^T J`` (weights included) and where every rule rests.
 
     Args:
         net: The network; it is not changed.
@@ -49,10 +49,10 @@ def minimum(
             found.
         TypeError: The trials are no fixed set.
 
-    >>> batch = Batch(torch.ones(4, 1, 1), torch.full((4, 1, 1), 0.2), torch.eye(4)[3:].t(), MSE())
+    >>> batch = Batch(torch.ones(4, 1, 1), torch.full((4, 1, 1), 0.25), torch.eye(4)[3:].t(), MSE())
     >>> found = minimum(LeakyRNN(1, 4, 1), batch)
     >>> round(found(batch.inputs.double())[-1].item(), 15)
-    0.2
+    0.25
     """
     whole("steps", steps, 1)
     if not 0 < factor <= 1:

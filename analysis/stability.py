@@ -27,7 +27,7 @@ from tca.names import lookup
 from tca.nets import LeakyRNN
 from tca.rule import Learner, Rule
 
-__all__ = ["RuleStability", "Stability", "critical_rate", "stability"]
+__all__ = ["RuleStability", "Stability", "critical_rate", "critical_rates", "stability"]
 
 NEGLIGIBLE = 1e-10  # eigenvalues below this fraction of the largest modulus are round-off of zero
 
@@ -129,12 +129,12 @@ def stability(
 ) -> Stability:
     """Return at which learning rates each rule can rest where the network is.
 
-    At a minimum without error a map with eigenvalues ``1 - eta mu`` attracts if ``|1 - eta mu| < 1`` for all of them but
-    those that are zero: ``eta < min 2 Re mu / |mu|^2``, and at no rate if a real part is negative. With a single output
-    number there is one mu, ``rho lambda_1``, so that backpropagation rests where ``lambda_1 < 2 / eta`` and an
-    approximate rule where ``lambda_1 < 2 / (eta rho)``: for ``0 < rho < 1`` at minima that are sharper by ``1 / rho``. That
-    is a matter of step length: backpropagation with the rate ``rho eta`` has the same bound. With more outputs rho, along
-    the direction of largest curvature, predicts ``max Re mu / lambda_1`` but does not bound it.
+    At a minimum without error a map with eigenvalues ``1 - eta mu`` attracts if ``|1 - eta mu| < 1`` for all of them
+    but those that are zero: ``eta < min 2 Re mu / |mu|^2``, and at no rate if a real part is negative. With a single
+    output number there is one mu, ``rho lambda_1``, so that backpropagation rests where ``lambda_1 < 2 / eta`` and an
+    approximate rule where ``lambda_1 < 2 / (eta rho)``: for ``0 < rho < 1`` at minima that are sharper by ``1 / rho``.
+    That is a matter of step length: backpropagation with the rate ``rho eta`` has the same bound. With more outputs
+    rho, along the direction of largest curvature, predicts ``max Re mu / lambda_1`` but does not bound it.
 
     Away from such a minimum the terms that the errors add are left out; ``update_jacobian`` has them. For cross-entropy
     S vanishes with the error, so that rules must be compared at equal loss.
@@ -150,8 +150,8 @@ def stability(
         seed: Seed of the feedback that rules draw, default 0.
 
     Raises:
-        ValueError: A name is unknown, a rule is not linear in the error, a learner belongs to another network, the batch
-            does not fit, or it has too many outputs.
+        ValueError: A name is unknown, a rule is not linear in the error, a learner belongs to another network, the
+            batch does not fit, or it has too many outputs.
         TypeError: The trials are no fixed set.
 
     Paper: Liu, Ghosh, Richards, Shea-Brown and Lajoie (2022), Beyond accuracy: generalization properties of
@@ -159,7 +159,7 @@ def stability(
 
     >>> from analysis.minimum import minimum
     >>> from tca.losses import MSE
-    >>> batch = Batch(torch.ones(4, 1, 1), torch.full((4, 1, 1), 0.2), torch.eye(4)[3:].t(), MSE())
+    >>> batch = Batch(torch.ones(4, 1, 1), torch.full((4, 1, 1), 0.25), torch.eye(4)[3:].t(), MSE())
     >>> found = stability(minimum(LeakyRNN(1, 4, 1), batch), batch, ["bptt", "eprop"])
     >>> [round(each.critical_rate * each.rho * found.largest, 12) for each in found.rules]
     [2.0, 2.0]
@@ -187,21 +187,29 @@ def stability(
     return Stability(tuple(entries), curvatures.flip(0).cpu(), score.abs().max().item(), problem.parameters.names)
 
 
-def critical_rate(eigenvalues: Tensor) -> float:
-    """Return the learning rate at which a map with eigenvalues ``1 - eta mu`` stops attracting.
+def critical_rates(eigenvalues: Tensor) -> Tensor:
+    """Return for each mu the learning rate at which ``|1 - eta mu|`` reaches one, ``2 Re mu / |mu|^2``, same shape.
 
-    ``min 2 Re mu / |mu|^2`` over all mu but those that are zero to round-off.
+    Infinity for those mu that are zero to round-off; not positive where no rate is small enough.
 
     Args:
-        eigenvalues: The mu, real or complex.
+        eigenvalues: The mu, real or complex, shape ``(N,)``.
 
-    >>> critical_rate(torch.tensor([4.0, 1.0, 0.0])), critical_rate(torch.tensor([1.0, -0.1]))
-    (0.5, 0.0)
-    >>> critical_rate(torch.tensor([1.0 + 1.0j, 1.0 - 1.0j]))
-    1.0
+    >>> critical_rates(torch.tensor([4.0, -1.0, 0.0])).tolist()
+    [0.5, -2.0, inf]
     """
     moduli = eigenvalues.abs()
-    moving = eigenvalues[moduli > NEGLIGIBLE * moduli.max()]
-    if not len(moving):
-        return math.inf
-    return max(0.0, (2 * moving.real / moving.abs().square()).min().item())
+    moving = moduli > NEGLIGIBLE * moduli.max()
+    return torch.where(moving, 2 * eigenvalues.real / moduli.square(), math.inf)
+
+
+def critical_rate(eigenvalues: Tensor) -> float:
+    """Return the learning rate at which a map with eigenvalues ``1 - eta mu`` stops attracting; 0 if none attracts.
+
+    Args:
+        eigenvalues: The mu, real or complex, shape ``(N,)``.
+
+    >>> critical_rate(torch.tensor([2.0, 4.0])), critical_rate(torch.tensor([1.0, -0.1]))
+    (0.5, 0.0)
+    """
+    return max(0.0, critical_rates(eigenvalues).min().item())

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tca.checks import finite, positive, whole
+from tca.checks import finite, positive, settle, whole
 from tca.names import lookup
 from tca.nets.leaky_rnn import LeakyRNN
 
@@ -58,6 +58,8 @@ class Leaky:
         learn_initial: Whether the initial state is learned, default no.
         autapses: Whether cells may have synapses onto themselves, default yes.
         gain_rec: Standard deviation of the initial recurrent weights times the square root of the in-degree, default 1.
+        types: Fractions of the cell types, which add up to one, or the type of every cell; default one type.
+        dale: Sign of the recurrent synapses that each type makes, -1, 0 (both) or 1; default both for all.
 
     Raises:
         ValueError: A value is not allowed.
@@ -76,13 +78,18 @@ class Leaky:
     learn_initial: bool = False
     autapses: bool = True
     gain_rec: float = 1.0
+    types: tuple[float, ...] | None = None
+    dale: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        """Check what the network itself checks, on the smallest one."""
+        """Check what the network itself checks, with one input and one output."""
         whole("size", self.size, 1)
+        for name in ("types", "dale"):
+            if getattr(self, name) is not None:
+                settle(self, **{name: tuple(getattr(self, name))})
         for name in ("tau", "noise", "gain_rec"):
             finite(name, getattr(self, name))
-        self._sized(1, 1, 1, dt=1e-9, seed=0)
+        self.build(1, 1, dt=1e-9, seed=0)
 
     def build(
         self, n_in: int, n_out: int, *, dt: float, seed: int, device: str = "cpu", dtype: torch.dtype = torch.float32
@@ -97,11 +104,8 @@ class Leaky:
             device: Where it lives, default the CPU.
             dtype: Its floating-point type, default ``torch.float32``.
         """
-        return self._sized(n_in, self.size, n_out, dt=dt, seed=seed, device=device, dtype=dtype)
-
-    def _sized(self, n_in: int, size: int, n_out: int, **options: Any) -> LeakyRNN:
         own = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.name != "size"}
-        return LeakyRNN(n_in, size, n_out, **own, **options)
+        return LeakyRNN(n_in, self.size, n_out, **own, dt=dt, seed=seed, device=device, dtype=dtype)
 
 
 @dataclass(frozen=True)

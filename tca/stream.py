@@ -14,8 +14,8 @@ from tca.batch import Batch
 from tca.connections import Initial
 from tca.eligibilities.traces import ReadoutFilteredTrace, Trace
 from tca.losses import Loss
+from tca.moment import Moment
 from tca.signals import CausalSignal
-from tca.tape import Moment
 
 if TYPE_CHECKING:
     from tca.rule import Learner

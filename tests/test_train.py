@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 
 import pytest
 import torch
@@ -67,7 +68,7 @@ def test_large_sets_are_measured_in_parts(monkeypatch: pytest.MonkeyPatch) -> No
     trials, _ = task.split(20, 1, seed=0)
     net = tca.nets.LeakyRNN(task.n_in, 8, task.n_out, dt=task.dt)
     whole = evaluate(net, task, trials)
-    monkeypatch.setattr("tca.train.TRIALS_AT_ONCE", 7)
+    monkeypatch.setattr(sys.modules["tca.train"], "TRIALS_AT_ONCE", 7)
     assert evaluate(net, task, trials) == pytest.approx(whole, rel=1e-6)
 
 
@@ -199,3 +200,16 @@ def test_training_on_a_gpu_is_close_to_the_cpu(tmp_path) -> None:  # type: ignor
     for name, value in cpu.net.named_parameters():
         assert (gpu.net.get_parameter(name).cpu() - value).abs().max() < 1e-9, name
     assert gpu.last.test_loss == pytest.approx(cpu.last.test_loss, rel=1e-9)
+
+
+def test_cell_types_and_dales_principle_are_part_of_a_run():
+    net = tca.Leaky(size=10, types=[0.8, 0.2], dale=[1, -1])
+    assert net == tca.Leaky(size=10, types=(0.8, 0.2), dale=(1, -1))
+    run = tca.Run("delayed_xor", rule="mdgl", net=net, steps=3, n_train=16, n_test=16, batch_size=8)
+    assert tca.Run.from_json(run.to_json()) == run
+    trained = tca.train(run, progress=False).net
+    assert trained.types.tolist() == [0] * 8 + [1] * 2
+    assert (trained.w_rec[:, :8] >= 0).all()
+    assert (trained.w_rec[:, 8:] <= 0).all()
+    with pytest.raises(ValueError, match="dale must hold one sign for each of the 2 types"):
+        tca.Leaky(size=10, types=(0.8, 0.2), dale=(1,))

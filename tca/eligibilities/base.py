@@ -18,7 +18,8 @@ from torch import Tensor
 
 from tca.connections import Connection
 from tca.eligibilities.traces import Trace
-from tca.tape import Moment, Tape
+from tca.moment import Moment
+from tca.tape import Tape
 
 __all__ = ["Eligibility", "following"]
 

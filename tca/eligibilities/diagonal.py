@@ -10,7 +10,8 @@ from torch import Tensor
 from tca.connections import Connection
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.traces import SynapticTrace, Trace
-from tca.tape import Moment, Tape
+from tca.moment import Moment
+from tca.tape import Tape
 
 __all__ = ["Diagonal"]
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from tca.connections import Connection, Initial
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.traces import PresynapticTrace, SynapticTrace, Trace
-from tca.tape import Moment, Tape
+from tca.moment import Moment
+from tca.tape import Tape
 
 __all__ = ["Leak"]
 

@@ -17,7 +17,8 @@ from tca.connections import Connection, Initial
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.traces import Trace
 from tca.estimates import TypeMeans
-from tca.tape import Moment, Tape
+from tca.moment import Moment
+from tca.tape import Tape
 
 __all__ = ["TypePropagation", "check_stable"]
 

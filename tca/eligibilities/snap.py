@@ -16,7 +16,8 @@ from tca.connections import Connection
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.traces import Trace
 from tca.estimates import Wired
-from tca.tape import Moment, Tape
+from tca.moment import Moment
+from tca.tape import Tape
 
 __all__ = ["Reachable"]
 

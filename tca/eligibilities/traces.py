@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from tca.connections import Connection
-from tca.tape import Moment
+from tca.moment import Moment
 
 __all__ = ["InfluenceTrace", "InstantTrace", "PresynapticTrace", "ReadoutFilteredTrace", "SynapticTrace", "Trace"]
 

@@ -219,5 +219,9 @@ def _neighbours(lines: Tensor, axis: int, space: Grid) -> Tensor:
     rims = {0: (first, 1), count - 1: (count - 2, last)} if count > 1 else {0: (first, last)}
     for site, beside in rims.items():
         seen = [lines.select(axis, each) for each in beside if each is not None]
-        result.select(axis, site).copy_(sum(seen, start=result.new_zeros(())))
+        rim = result.select(axis, site)
+        if len(seen) == 2:
+            torch.add(seen[0], seen[1], out=rim)
+        else:
+            rim.copy_(seen[0] if seen else rim.new_zeros(()))
     return result

@@ -40,7 +40,6 @@ class Form(abc.ABC):
         self,
         activation: Activation,
         leak: Tensor | float,
-        gain: Tensor | float,
         drive: Tensor,
         recurrent: Tensor,
         initial: Tensor,
@@ -50,8 +49,7 @@ class Form(abc.ABC):
 
         Args:
             activation: The activation function f.
-            leak: Leak per step, a number or ``(N,)``.
-            gain: One minus the leak, a number or ``(N,)``.
+            leak: Leak per step, a number or ``(N,)``; the gain is what it leaves.
             drive: Drive of every step but for the recurrent part, made with folded weights, shape ``(T + 1, B, N)``,
                 index 0 unused; overwritten. It may be ``rate`` itself if ``slope_at_emission``.
             recurrent: Folded recurrent weights, shape ``(N, N)``.
@@ -97,7 +95,6 @@ class LeakOnPotential(Form):
         self,
         activation: Activation,
         leak: Tensor | float,
-        gain: Tensor | float,
         drive: Tensor,
         recurrent: Tensor,
         initial: Tensor,
@@ -146,7 +143,6 @@ class LeakOnRate(Form):
         self,
         activation: Activation,
         leak: Tensor | float,
-        gain: Tensor | float,
         drive: Tensor,
         recurrent: Tensor,
         initial: Tensor,

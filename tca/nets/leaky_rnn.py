@@ -225,7 +225,7 @@ class LeakyRNN(nn.Module):
             drive[1:].addcmul_(noise, fold(torch.ones_like(self.b)))
         start = initial[0].effective() if initial else rate.new_zeros(())
         recurrent = w_rec.effective()
-        activity = self.form.run_(self.activation, self.leak, self.gain, drive, fold(recurrent), start, rate)
+        activity = self.form.run_(self.activation, self.leak, drive, fold(recurrent), start, rate)
         readout = w_out.effective()
         one, zero = rate.new_ones(1, 1, 1), rate.new_zeros(1, 1, 1)
         return Tape(

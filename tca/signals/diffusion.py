@@ -229,11 +229,10 @@ class Diffusion(_Diffusing, CausalSignal):
     def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
         """Return a function from a window of steps to ``slope_t * G_t``; the field has run through the trial before."""
         course = _Course(self, tape.readout, buffers)
-        through_trial = course.through_trial(tape) if course.remembers else None
+        heard = course.heard(tape) if course.remembers else None
 
         def read(steps: slice) -> Tensor:
-            inside = course.emit(tape.score[steps]) if through_trial is None else through_trial[steps]
-            signal = course.hear(inside)
+            signal = course.hear(course.emit(tape.score[steps])) if heard is None else heard[steps].clone()
             tape.lift_(signal, steps)
             return signal
 
@@ -288,21 +287,30 @@ class _Course:
         weights = self.signal.weights.now(self.readout, self.buffers["feedback"])
         return self.signal.release.emit(score, weights, self.buffers.get("sites"), self._enter)
 
-    def through_trial(self, tape: Tape) -> Tensor:
-        """Return the field of all steps, in the coordinates of the run, back through the filter of the readout.
+    def heard(self, tape: Tape) -> Tensor:
+        """Return what the cells are told at all steps, shape ``(T + 1, B, N)``, back through the readout's filter.
 
-        The filter acts on what is heard and not on what is released: at the ends of a trial the two do not commute.
+        The trial is taken in windows that stay in the cache. The filter acts on what is heard and not on what is
+        released: at the ends of a trial the two do not commute.
 
         Args:
             tape: The forward pass, scored.
         """
-        inside = self.emit(tape.raw_score)
-        entries = inside.unbind(0)
-        for before, now in pairwise(entries):
-            self.run.advance_(now, before)
+        window = next(tape.windows())
+        length = window.stop - window.start
+        told = torch.empty_like(tape.rate)
+        before: Tensor | None = None
+        for start in range(0, tape.steps + 1, length):
+            steps = slice(start, start + length)
+            inside = self.emit(tape.raw_score[steps])
+            entries = inside.unbind(0)
+            for earlier, now in pairwise(entries if before is None else (before, *entries)):
+                self.run.advance_(now, earlier)
+            told[steps] = self.hear(inside)
+            before = entries[-1]
         if tape.readout_leak:
-            _filter_back_(entries, tape.readout_leak)
-        return inside
+            _filter_back_(told.unbind(0), tape.readout_leak)
+        return told
 
     def hear(self, inside: Tensor) -> Tensor:
         """Return what the cells are told, a new tensor."""

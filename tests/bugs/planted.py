@@ -25,6 +25,7 @@ class Bug:
     places: int = 1
 
 
+MOMENT = "tca/moment.py"
 TAPE, CONNECTIONS, EXECUTIONS, STREAM = "tca/tape.py", "tca/connections.py", "tca/executions.py", "tca/stream.py"
 BASE, TRACES, FULL = "tca/eligibilities/base.py", "tca/eligibilities/traces.py", "tca/eligibilities/full.py"
 LEAK, DIAGONAL, INSTANT = (f"tca/eligibilities/{name}.py" for name in ("leak", "diagonal", "instant"))
@@ -56,12 +57,12 @@ BUGS = [
     Bug(TAPE, "score filtered over one step only", "entries[t].add_(entries[t + 1],", "entries[t].add_(raw[t + 1],"),
     Bug(TAPE, "score filter 1 % short", "alpha=self.readout_leak)", "alpha=0.99 * self.readout_leak)"),
     Bug(TAPE, "score filter without its gain", "filtered = raw * (1 - self.readout_leak)", "filtered = raw.clone()"),
-    Bug(TAPE, "autapse of SnAp-1 without its slope", "self.gain * self.recurrent.diagonal() * self.slope_before",
+    Bug(MOMENT, "autapse of SnAp-1 without its slope", "self.gain * self.recurrent.diagonal() * self.slope_before",
         "self.gain * self.recurrent.diagonal()"),
     Bug(TAPE, "windows that overlap", "yield slice(max(1, stop - size), stop)",
         "yield slice(max(1, stop - size - 1), stop)"),
     Bug(TAPE, "steps to go off by one", "to_go=self.steps - t,", "to_go=self.steps - t - 1,"),
-    Bug(TAPE, "Jacobian carried forwards transposed", "self.gain.unsqueeze(-1) * self.recurrent *",
+    Bug(MOMENT, "Jacobian carried forwards transposed", "self.gain.unsqueeze(-1) * self.recurrent *",
         "self.gain.unsqueeze(-1) * self.recurrent.mT *"),
     Bug(CONNECTIONS, "presynaptic activity one step late", "self.pre[steps.start - 1 : steps.stop - 1]",
         "self.pre[steps.start - 1 : steps.stop - 1].roll(1, 0)"),
@@ -174,9 +175,10 @@ BUGS = [
     Bug(BATCH, "trials chosen from the inputs only", "targets=self.targets[:, trials]",
         "targets=self.targets[:, : self.inputs[:, trials].shape[1]]", FACTS),
     Bug(FORMS, "form A leaks 1 % too fast", "now.add_(before, alpha=leak)", "now.add_(before, alpha=0.99 * leak)"),
-    Bug(FORMS, "form B forgets its per-cell leak", "rates[t].addcmul_(rates[t - 1], leak)",
-        "rates[t].add_(rates[t - 1])"),
-    Bug(FORMS, "form B without its gain", "torch.mul(activity, gain, out=rates[t])", "rates[t].copy_(activity)"),
+    Bug(FORMS, "form B leaks from rate to rate the wrong way", "torch.lerp(activity, rates[t - 1], leak, out=rates[t])",
+        "torch.lerp(rates[t - 1], activity, leak, out=rates[t])"),
+    Bug(FORMS, "form B without its gain", "torch.lerp(activity, rates[t - 1], leak, out=rates[t])",
+        "torch.add(activity, rates[t - 1] * leak, out=rates[t])"),
     Bug(FORMS, "form A emits the potential of the start", "rates[0].copy_(activation(before))",
         "rates[0].copy_(before)"),
     Bug(FORMS, "differentiable form B leaks the activity", "rate = leak * state + gain * activity",
@@ -198,7 +200,7 @@ BUGS = [
     Bug(STREAM, "traces not reset", "self.traces: tuple[Trace | ReadoutFilteredTrace, ...] = ()",
         'self.traces = getattr(self, "traces", ())', ONLINE),
     Bug(STREAM, "readout reads the unfiltered rate",
-        "self.read = net.readout_leak * self.read + (1 - net.readout_leak) * self.rate",
+        "self.read = torch.lerp(self.rate, self.read, net.readout_leak) if net.readout_leak else self.rate",
         "self.read = self.rate", ONLINE),
     Bug(STREAM, "score not averaged over trials", "(weights / self.trials)", "weights", ONLINE),
     Bug(STREAM, "change of the step replaces that of the others", "else parameter.grad.add_(change)", "else change",
@@ -206,7 +208,8 @@ BUGS = [
     Bug(STREAM, "rate signal taken for a state signal", "told if filtered else told * moment.slope", "told", ONLINE),
     Bug(STREAM, "a noisy network streams without noise",
         "noise = None if drawn is None else drawn[0]", "noise = None", ONLINE),
-    Bug(STREAM, "noise ignored", "drive if noise is None else drive + noise", "drive", ONLINE),
+    Bug(STREAM, "noise ignored", "torch.zeros_like(self.rate) if noise is None else noise.clone()",
+        "torch.zeros_like(self.rate)", ONLINE),
     Bug(STREAM, "feedback does not follow inside a trial", "        self.learner.sync_()\n", "", ONLINE),
     Bug(STREAM, "steps to go off by one", "else self.steps - self.time", "else self.steps - self.time - 1", ONLINE),
     Bug(HOMOTOPY, "share taken twice", "self.share * later", "self.share**2 * later", PATHS),
