@@ -68,3 +68,10 @@ def test_the_table_of_tasks_is_the_native_tasks(text):
 def test_every_file_the_readme_links_exists(text):
     for link in re.findall(r"\]\(([^)]+)\)", text):
         assert (README.parent / link).exists(), link
+
+
+def test_every_rule_has_a_page():
+    pages = [page.read_text(encoding="utf-8") for page in (README.parent / "docs" / "rules").glob("*.md")]
+    titles = " ".join(page.splitlines()[0] for page in pages)
+    for name in tca.RULES:
+        assert re.search(rf"\b{name}\b", titles), name

@@ -1,0 +1,156 @@
+"""Similarity and dimension of activity: invariances, closed forms, and other ways to compute the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from scipy.spatial import procrustes
+from torch import Tensor
+
+from analysis.dimension import participation_ratio
+from analysis.similarity import canonical_correlations, cca, cka, procrustes_distance, svcca
+
+
+def activity(seed: int, units: int = 6, samples: int = 60) -> Tensor:
+    """Correlated activity with different variances and means."""
+    generator = torch.Generator().manual_seed(seed)
+    mix = torch.randn(units, units, generator=generator, dtype=torch.float64)
+    return torch.randn(samples, units, generator=generator, dtype=torch.float64) @ mix + 3.0
+
+
+def rotation(size: int, seed: int = 9) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.linalg.qr(torch.randn(size, size, generator=generator, dtype=torch.float64))[0]
+
+
+MEASURES: dict[str, Callable[[Tensor, Tensor], float]] = {
+    "procrustes": lambda x, y: 1 - procrustes_distance(x, y),
+    "cca": cca,
+    "svcca": svcca,
+    "cka": cka,
+    "debiased": lambda x, y: cka(x, y, debiased=True),
+}
+
+
+@pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
+def test_the_same_shape_however_it_is_turned_moved_scaled_or_padded(measure: Callable[[Tensor, Tensor], float]) -> None:
+    x, y = activity(0), activity(1, units=4)
+    assert measure(x, x) == pytest.approx(1.0, abs=1e-12)
+    value = measure(x, y)
+    assert 0 < value < 0.9
+    assert measure(y, x) == pytest.approx(value, abs=1e-12)
+    for changed in (x @ rotation(6), -x, x - 7.0, 1e4 * x, torch.cat([x, torch.zeros(60, 3).double()], 1), x.float()):
+        close = 1e-5 if changed.dtype == torch.float32 else 1e-9
+        assert measure(changed, y) == pytest.approx(value, abs=close)
+        assert measure(changed, x) == pytest.approx(1.0, abs=close)
+    order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
+    assert measure(x[order], y[order]) == pytest.approx(value, abs=1e-12)
+    assert abs(measure(x[order], y) - value) > 1e-3
+    assert measure(x.numpy(), y.view(6, 10, 4)) == pytest.approx(value, abs=1e-12)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("name", "blind"), [("procrustes", False), ("cka", False), ("cca", True)])
+def test_only_cca_is_blind_to_every_linear_map(name: str, blind: bool) -> None:
+    x, y = activity(0), activity(1)
+    stretched = x @ torch.diag(torch.logspace(-1, 1, 6).double())
+    assert (abs(MEASURES[name](stretched, y) - MEASURES[name](x, y)) < 1e-9) is blind
+
+
+def test_procrustes_distance_is_the_angle_of_the_best_rotation() -> None:
+    for seed in range(5):
+        x, y = activity(seed), activity(seed + 10)
+        cross = (x - x.mean(0)).T @ (y - y.mean(0))
+        cosine = torch.linalg.svdvals(cross).sum() / ((x - x.mean(0)).norm() * (y - y.mean(0)).norm())
+        assert procrustes_distance(x, y) == pytest.approx(math.acos(cosine) / (math.pi / 2), abs=1e-12)
+        _, _, disparity = procrustes(x.numpy(), y.numpy())  # one less the squared cosine
+        assert disparity == pytest.approx(1 - cosine.item() ** 2, abs=1e-12)
+
+
+def test_procrustes_distance_is_a_metric() -> None:
+    shapes = [activity(seed, units=3 + seed % 3, samples=20) for seed in range(8)]
+    table = torch.tensor([[procrustes_distance(x, y) for x in shapes] for y in shapes])
+    assert torch.allclose(table, table.T, atol=1e-12)
+    assert (table.diag() < 1e-12).all()
+    assert (table[:, :, None] + table[None, :, :] >= table[:, None, :] - 1e-12).all()
+
+
+def test_procrustes_distance_of_unrelated_and_of_close_shapes() -> None:
+    x = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
+    assert procrustes_distance(x, x.flip(0)) == pytest.approx(1.0, abs=1e-12)  # the cross-product is zero
+    shape, other = activity(0), activity(1)
+    lengths = [procrustes_distance(shape, shape + step * other) for step in (1e-9, 1e-10)]
+    assert lengths[0] / lengths[1] == pytest.approx(10.0, rel=1e-4)  # arccos would have lost these digits
+
+
+def test_canonical_correlations_solve_the_eigenvalue_problem() -> None:
+    x, y = (each - each.mean(0) for each in (activity(0), activity(1, units=4)))
+    within = [(each.T @ each).numpy() for each in (x, y)]
+    cross = (x.T @ y).numpy()
+    values = scipy.linalg.eigh(cross.T @ np.linalg.solve(within[0], cross), within[1], eigvals_only=True)
+    found = canonical_correlations(x, y)
+    assert found.tolist() == pytest.approx(np.sqrt(values[::-1]).tolist(), rel=1e-9)
+    assert cca(x, y) == pytest.approx(np.sqrt(values).mean())
+
+
+def test_components_are_kept_by_number_or_by_variance() -> None:
+    x = torch.randn(80, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x, _ = torch.linalg.qr(x - x.mean(0))
+    x = x * torch.tensor([10.0, 1.0, 0.1])
+    assert [len(canonical_correlations(x, x, components=k)) for k in (1, 2, 3, 9)] == [1, 2, 3, 3]
+    shares = [0.9, 100 / 101.01 + 1e-6, 0.99995, 1.0]
+    assert [len(canonical_correlations(x, x, variance=share)) for share in shares] == [1, 2, 3, 3]
+    y = torch.cat([x[:, :1], activity(5, units=1, samples=80)], 1)
+    assert svcca(x, y, variance=0.5) != pytest.approx(svcca(x, y, variance=1.0), abs=0.05)
+
+
+def test_cka_compares_kernels_and_the_debiased_one_knows_chance() -> None:
+    x, y = activity(0), activity(1)
+    centring = torch.eye(60).double() - 1 / 60
+    k, l = (centring @ each @ each.T @ centring for each in (x, y))  # noqa: E741
+    assert cka(x, y) == pytest.approx(((k * l).sum() / (k.norm() * l.norm())).item(), rel=1e-10)
+    generator = torch.Generator().manual_seed(0)
+    pairs = [torch.randn(2, 30, 300, generator=generator, dtype=torch.float64) for _ in range(40)]
+    plain, debiased = (torch.tensor([cka(a, b, debiased=each) for a, b in pairs]) for each in (False, True))
+    assert plain.min() > 0.8  # ten units for every sample: anything looks alike
+    assert abs(debiased.mean()) < 4 * debiased.std() / math.sqrt(40)
+
+
+def test_participation_ratio_in_closed_form() -> None:
+    basis, _ = torch.linalg.qr(activity(0, units=5) - activity(0, units=5).mean(0))
+    for scales in ([1.0] * 5, [1.0, 0, 0, 0, 0], [3.0, 2.0, 1.0, 0.5, 0.1]):
+        variances = torch.tensor(scales).double().square()
+        exact = (variances.sum() ** 2 / variances.square().sum()).item()
+        given = basis * torch.tensor(scales).double() + 2.0
+        assert participation_ratio(given) == pytest.approx(exact, rel=1e-10)
+        assert participation_ratio(given @ rotation(5)) == pytest.approx(exact, rel=1e-10)
+        assert participation_ratio(given.view(6, 10, 5)) == pytest.approx(exact, rel=1e-10)
+    wide = torch.randn(12, 4000, generator=torch.Generator().manual_seed(0))
+    assert 10 < participation_ratio(wide) <= 11  # one less than the samples
+    values = np.linalg.eigvalsh(np.cov(wide.double().numpy().T[:200]))
+    assert participation_ratio(wide[:, :200]) == pytest.approx(values.sum() ** 2 / (values**2).sum(), rel=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: procrustes_distance(activity(0), activity(1, samples=50)), "same samples, got .*60.* and .*50"),
+        (lambda: cka(activity(0).view(6, 10, 6), activity(1, samples=50)), "same samples, got 60 and 50"),
+        (lambda: cka(activity(0).view(6, 10, 6), activity(1).view(10, 6, 6)), "same samples"),
+        (lambda: cka(torch.ones(5, 2), activity(0, samples=5)), "x must vary from sample to sample"),
+        (lambda: cka(activity(0)[0], activity(0)[0]), "x must have shape"),
+        (lambda: participation_ratio(activity(0)[:1]), "activity must have at least two samples, got 1"),
+        (lambda: participation_ratio(activity(0) * math.nan), "activity must be finite"),
+        (lambda: cca(activity(0, samples=7), activity(1, samples=7)), "at least two more than the components kept, 6"),
+        (lambda: cca(activity(0), activity(1), components=0), "components must be a whole number of at least 1"),
+        (lambda: svcca(activity(0), activity(1), variance=0.0), "variance must be above 0 and at most 1"),
+        (lambda: cka(activity(0, samples=3), activity(1, samples=3), debiased=True), "samples must be at least 4"),
+    ],
+)
+def test_mistakes_are_named(call: Callable[[], float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
