@@ -75,3 +75,11 @@ def test_every_rule_has_a_page():
     titles = " ".join(page.splitlines()[0] for page in pages)
     for name in tca.RULES:
         assert re.search(rf"\b{name}\b", titles), name
+
+
+def test_every_limit_names_a_test_that_exists():
+    limits = (README.parent / "docs" / "limits.md").read_text(encoding="utf-8")
+    pinned = re.findall(r"`(test_\w+\.py)::(\w+)`", limits)
+    assert len(pinned) > 20
+    for file, test in pinned:
+        assert f"def {test}(" in (Path(__file__).parent / file).read_text(encoding="utf-8"), f"{file}::{test}"

@@ -210,3 +210,10 @@ def test_an_environment_that_can_not_be_seeded_is_refused(monkeypatch: pytest.Mo
     monkeypatch.setattr(DelayMatchSample, "seed", lambda self, seed=None: [seed])
     with pytest.raises(UnsupervisableError, match="the same seed gives different trials"):
         tasks.make("DelayMatchSample-v0")
+
+
+def test_an_environment_with_few_different_trials_repeats_them_in_both_sets() -> None:
+    sets = [part.batch() for part in tasks.make("GoNogo-v0").split(30, 30, seed=0)]
+    kinds = [{trial.numpy().tobytes() for trial in part.inputs.unbind(1)} for part in sets]
+    assert kinds[0] == kinds[1]
+    assert len(kinds[0]) == 2
