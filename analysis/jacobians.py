@@ -46,6 +46,15 @@ def output_jacobian(problem: Problem) -> Tensor:
 
     Raises:
         ValueError: There are more than 2,000 such outputs.
+
+    >>> from analysis.problem import problem_of
+    >>> from tca.losses import MSE
+    >>> from tca.nets import LeakyRNN
+    >>> net = LeakyRNN(1, 4, 1)
+    >>> batch = Batch(torch.zeros(2, 1, 1), torch.ones(2, 1, 1), torch.tensor([[0.0], [4.0]]), MSE())  # one counts
+    >>> problem = problem_of(net, batch, "b_out")
+    >>> output_jacobian(problem).tolist()
+    [[1.0]]
     """
     rows = []
     for part, where in zip(problem.parts, _counted(problem), strict=True):
@@ -70,6 +79,16 @@ def rule_jacobian(problem: Problem, learner: Learner) -> Tensor:
 
     Raises:
         ValueError: There are more than 2,000 outputs that have a weight, or the rule is not linear in s.
+
+    >>> from analysis.problem import problem_of
+    >>> from tca.losses import MSE
+    >>> from tca.nets import LeakyRNN
+    >>> net = LeakyRNN(1, 4, 1)
+    >>> batch = Batch(torch.zeros(2, 1, 1), torch.ones(2, 1, 1), torch.tensor([[0.0], [4.0]]), MSE())  # one counts
+    >>> problem = problem_of(net, batch, "b_out")
+    >>> from tca.rules import RULES
+    >>> rule_jacobian(problem, Learner(net, RULES["eprop"])).tolist()
+    [[1.0]]
     """
     copy = moved(learner, problem.net)
     rows: list[Tensor] = []
@@ -109,6 +128,15 @@ def root_metric(problem: Problem) -> Tensor:
 
     Raises:
         ValueError: There are more than 2,000 such outputs.
+
+    >>> from analysis.problem import problem_of
+    >>> from tca.losses import MSE
+    >>> from tca.nets import LeakyRNN
+    >>> net = LeakyRNN(1, 4, 1)
+    >>> batch = Batch(torch.zeros(2, 1, 1), torch.ones(2, 1, 1), torch.tensor([[0.0], [4.0]]), MSE())  # one counts
+    >>> problem = problem_of(net, batch, "b_out")
+    >>> root_metric(problem).tolist()
+    [[2.0]]
     """
     blocks = []
     for part, where in zip(problem.parts, _counted(problem), strict=True):
@@ -132,6 +160,15 @@ def scores(problem: Problem, theta: Tensor) -> Tensor:
     Args:
         problem: The loss as a function of the parameters.
         theta: The flat parameters, shape ``(P,)``.
+
+    >>> from analysis.problem import problem_of
+    >>> from tca.losses import MSE
+    >>> from tca.nets import LeakyRNN
+    >>> net = LeakyRNN(1, 4, 1)
+    >>> batch = Batch(torch.zeros(2, 1, 1), torch.ones(2, 1, 1), torch.tensor([[0.0], [4.0]]), MSE())  # one counts
+    >>> problem = problem_of(net, batch, "b_out")
+    >>> scores(problem, problem.theta).tolist()
+    [-4.0]
     """
     found = []
     for part, where in zip(problem.parts, _counted(problem), strict=True):

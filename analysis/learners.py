@@ -39,6 +39,12 @@ def moved(learner: Learner, net: LeakyRNN) -> Learner:
     Args:
         learner: The learner.
         net: The copy, of any floating-point type.
+
+    >>> from copy import deepcopy
+    >>> net = LeakyRNN(1, 2, 1)
+    >>> learner = Learner(net, RULES["rflo"], seed=5)
+    >>> moved(learner, deepcopy(net).double()).buffers["feedback"].equal(learner.buffers["feedback"].double())
+    True
     """
     copy = Learner(net, learner.rule)
     copy.load_state_dict({name: each.to(copy.buffers[name]) for name, each in learner.state_dict().items()})

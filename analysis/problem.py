@@ -162,6 +162,11 @@ def fingerprint(batch: Batch) -> str:
 
     Args:
         batch: The trials.
+
+    >>> from tca.losses import MSE
+    >>> batch = Batch(torch.zeros(4, 2, 1), torch.zeros(4, 2, 1), torch.ones(4, 2), MSE())
+    >>> fingerprint(batch) == fingerprint(batch.select(slice(0, 1)))
+    False
     """
     digest = hashlib.sha256()
     for part in (batch.inputs, batch.targets, batch.weights):

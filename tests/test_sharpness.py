@@ -97,6 +97,15 @@ def test_any_network(case: Case) -> None:
     assert found.fisher_rao == pytest.approx((moved @ output_hessian(case, outputs(case)) @ moved).sqrt().item())
 
 
+def test_the_highest_loss_met_counts() -> None:
+    net, batch = F1.net(), F1.batch()
+    found = [sharpness(net, batch, radius=30.0, steps=steps) for steps in range(1, 7)]
+    for name in ("ascent", "adaptive"):
+        rises = [getattr(each, name) for each in found]
+        assert rises == sorted(rises)
+        assert rises[0] >= 0
+
+
 def test_chunks_add_up_and_a_flat_point_does_not_rise() -> None:
     case = replace(F1, trials=5)
     whole, parts = (sharpness(case.net(), case.batch(), steps=3, chunk=chunk) for chunk in (None, 2))

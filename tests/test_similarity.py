@@ -97,6 +97,13 @@ def test_canonical_correlations_solve_the_eigenvalue_problem() -> None:
     assert cca(x, y) == pytest.approx(np.sqrt(values).mean())
 
 
+def test_units_that_repeat_others_add_no_component() -> None:
+    x, y = activity(0), activity(1)
+    twice = torch.cat([x, x[:, :3] - x[:, 1:4]], 1)
+    assert canonical_correlations(twice, twice @ rotation(9)).tolist() == pytest.approx([1.0] * 6)
+    assert cca(twice, y) == pytest.approx(cca(x, y), rel=1e-9)
+
+
 def test_components_are_kept_by_number_or_by_variance() -> None:
     x = torch.randn(80, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     x, _ = torch.linalg.qr(x - x.mean(0))

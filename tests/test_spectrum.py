@@ -219,6 +219,12 @@ def test_full_reorthogonalisation_leaves_no_ghosts() -> None:
         assert (nodes > 50).sum() == 1  # without it the outlier, found at once, comes back again and again
 
 
+def test_the_share_of_negative_curvature_of_a_dome_is_one_without_error() -> None:
+    mass, error = density(rotated(-torch.linspace(1, 2, 100)), probes=3, steps=10).negative_mass()
+    assert mass == pytest.approx(1.0)
+    assert error < 1e-12  # a ratio of two means that vary together
+
+
 def test_few_different_eigenvalues_end_the_iteration() -> None:
     found = density(rotated(torch.tensor([2.0] * 100 + [-1.0] * 50)), probes=3, steps=10)
     assert not found.exact

@@ -18,7 +18,7 @@ from analysis import check_stability, iterate, minimum, operator, stability, upd
 from analysis.alignment import Match
 from analysis.jacobians import output_jacobian, root_metric, rule_jacobian, scores
 from analysis.problem import problem_of
-from analysis.stability import critical_rates
+from analysis.stability import critical_rate, critical_rates
 from tca.eligibilities import Leak
 from tca.losses import MSE
 from tca.signals import Direct
@@ -138,6 +138,8 @@ def test_with_more_numbers_the_spectrum_is_that_of_the_small_matrix(
     for check, rate in zip(check_stability(net, batch, ["bptt", "eprop"]).values(), rates, strict=True):
         assert check.critical_rate == pytest.approx(rate, rel=1e-10)
         assert check.holds
+        for run in (check.below, check.above):
+            assert run.ratio == pytest.approx(run.predicted, rel=1e-3)
 
 
 @pytest.mark.parametrize(("seed", "rule"), [(17, "eprop"), (22, "three_factor")])
@@ -237,6 +239,21 @@ def test_a_minimum_is_one_and_the_network_is_left_alone() -> None:
     assert torch.allclose(hessian, newton, atol=1e-12)
     one = minimum(net, batch, "w_out", tolerance=1e-14)
     assert torch.equal(one.w_rec, net.w_rec.double())
+
+
+def test_weights_do_not_change_the_way_to_a_minimum() -> None:
+    net, batch = fixture(0, last=3)
+    with torch.no_grad():
+        net.w_rec.mul_(1.2)
+    found = [minimum(net, replace(batch, weights=batch.weights * scale), tolerance=1e-13) for scale in (0.1, 1.0, 10.0)]
+    for other in found[1:]:
+        assert torch.allclose(other.w_rec, found[0].w_rec, atol=1e-10)
+
+
+def test_round_off_of_zero_has_no_critical_rate() -> None:
+    assert critical_rate(torch.tensor([2.0, -1e-14]).double()) == 1.0
+    assert critical_rate(torch.tensor([2.0, -1e-3]).double()) == 0.0
+    assert critical_rate(torch.zeros(3)) == math.inf
 
 
 def test_the_result_reads_well() -> None:

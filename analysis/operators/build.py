@@ -11,6 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from analysis.checks import at_least
 from analysis.learners import moved, named
 from analysis.operators.base import Operator
 from analysis.operators.hessian import Hessian
@@ -32,6 +33,12 @@ def hessian(problem: Problem, *, l2: float = 0.0) -> Hessian:
     Args:
         problem: The loss as a function of the parameters.
         l2: Coefficient of an L2 penalty, default 0.
+
+    >>> from tca.losses import MSE
+    >>> batch = Batch(torch.zeros(4, 5, 1), torch.ones(4, 5, 2), torch.full((4, 5), 0.25), MSE())
+    >>> found = hessian(problem_of(LeakyRNN(1, 4, 2), batch, "b_out"))
+    >>> found.loss, found.gradient.tolist()
+    (1.0, [-1.0, -1.0])
     """
     return Hessian(problem.losses(), problem.theta, l2=l2, keep_graph=len(problem.parts) == 1)
 
@@ -43,6 +50,12 @@ def pullback(problem: Problem, metric: Callable[[Tensor, Batch, int], Metric], *
         problem: The loss as a function of the parameters.
         metric: What the metric is, such as one of ``METRICS``.
         l2: Coefficient of an L2 penalty, default 0.
+
+    >>> from tca.losses import MSE
+    >>> batch = Batch(torch.zeros(4, 5, 1), torch.ones(4, 5, 2), torch.full((4, 5), 0.25), MSE())
+    >>> found = pullback(problem_of(LeakyRNN(1, 4, 2), batch, "b_out"), METRICS["gauss_newton"], l2=1.0)
+    >>> found.matrix().tolist()
+    [[2.0, 0.0], [0.0, 2.0]]
     """
 
     def metric_of(part: Batch, outputs: Tensor) -> Metric:
@@ -57,11 +70,10 @@ def pullback(problem: Problem, metric: Callable[[Tensor, Batch, int], Metric], *
     )
 
 
-def _pulled_back(name: str) -> Callable[..., Operator]:
-    return partial(pullback, metric=METRICS[name])
-
-
-OPERATORS: dict[str, Callable[..., Operator]] = {"hessian": hessian, **{name: _pulled_back(name) for name in METRICS}}
+OPERATORS: dict[str, Callable[..., Operator]] = {
+    "hessian": hessian,
+    **{name: partial(pullback, metric=metric) for name, metric in METRICS.items()},
+}
 
 
 def operator(
@@ -120,6 +132,7 @@ def operator(
     [[1.0, 1.0], [1.0, 1.0]]
     """
     build = lookup(OPERATORS, kind, "operator")
+    at_least("l2", l2, 0.0)
     problem = problem_of(net, trials, parameters, chunk=chunk, memory=memory, dtype=dtype)
     built = build(problem, l2=l2)
     built.groups = problem.parameters.slices()
@@ -171,6 +184,14 @@ def rule_field(problem: Problem, learner: Learner) -> Callable[[Tensor], Tensor]
     Args:
         problem: The loss as a function of the parameters.
         learner: The rule, with its feedback as it is; it is copied.
+
+    >>> from tca.losses import MSE
+    >>> from tca.rules import RULES
+    >>> net = LeakyRNN(1, 4, 2)
+    >>> batch = Batch(torch.zeros(4, 5, 1), torch.ones(4, 5, 2), torch.full((4, 5), 0.25), MSE())
+    >>> field = rule_field(problem_of(net, batch, "b_out"), Learner(net, RULES["eprop"]))
+    >>> field(torch.tensor([3.0, 1.0]).double()).tolist()
+    [2.0, 0.0]
     """
     copy = moved(learner, problem.net)
     home = {name: parameter for name, parameter in problem.net.named_parameters() if name in problem.parameters.names}

@@ -26,6 +26,10 @@ def loss_hessian(outputs: Tensor, batch: Batch, trials: int) -> Metric:
         outputs: Outputs of the network, shape ``(T, B, O)``, without a graph.
         batch: The trials, which may be some of more.
         trials: Number of trials of the whole set, by which the loss is divided.
+
+    >>> batch = Batch(torch.zeros(1, 1, 1), torch.ones(1, 1, 2), torch.full((1, 1), 3.0), MSE())
+    >>> loss_hessian(torch.zeros(1, 1, 2), batch, 1)(torch.tensor([[[1.0, 0.0]]])).tolist()
+    [[[3.0, 0.0]]]
     """
     with torch.enable_grad():
         point = outputs.detach().clone().requires_grad_()
@@ -54,6 +58,11 @@ def fisher(outputs: Tensor, batch: Batch, trials: int) -> Metric:
 
     Raises:
         ValueError: The loss does not say how targets are distributed.
+
+    >>> classes = torch.zeros(1, 1, dtype=torch.int64)
+    >>> batch = Batch(torch.zeros(1, 1, 1), classes, torch.full((1, 1), 3.0), CrossEntropy())
+    >>> fisher(torch.zeros(1, 1, 2), batch, 1)(torch.tensor([[[1.0, 0.0]]])).tolist()
+    [[[0.75, -0.75]]]
     """
     model = MODELS.get(type(batch.loss))
     if model is None:
@@ -71,6 +80,10 @@ def empirical_fisher(outputs: Tensor, batch: Batch, trials: int) -> Metric:
         outputs: Outputs of the network, shape ``(T, B, O)``, without a graph.
         batch: The trials, which may be some of more.
         trials: Number of trials of the whole set.
+
+    >>> batch = Batch(torch.zeros(1, 1, 1), torch.ones(1, 1, 2), torch.full((1, 1), 3.0), MSE())
+    >>> empirical_fisher(torch.zeros(1, 1, 2), batch, 1)(torch.tensor([[[1.0, 0.0]]])).tolist()
+    [[[3.0, 3.0]]]
     """
     score = batch.loss.score(outputs, batch.targets)
     weights = batch.weights.unsqueeze(-1) / trials
@@ -86,6 +99,10 @@ def trial_fisher(outputs: Tensor, batch: Batch, trials: int) -> Metric:
         outputs: Outputs of the network, shape ``(T, B, O)``, without a graph.
         batch: The trials, which may be some of more.
         trials: Number of trials of the whole set.
+
+    >>> batch = Batch(torch.zeros(1, 1, 1), torch.ones(1, 1, 2), torch.full((1, 1), 3.0), MSE())
+    >>> trial_fisher(torch.zeros(1, 1, 2), batch, 1)(torch.tensor([[[1.0, 0.0]]])).tolist()
+    [[[9.0, 9.0]]]
     """
     score = batch.weights.unsqueeze(-1) * batch.loss.score(outputs, batch.targets)
     return lambda vector: score * (score * vector).sum((0, 2), keepdim=True) / trials
