@@ -54,7 +54,8 @@ def test_the_comment_on_a_rule_is_what_it_prints(text):
 
 def table(text: str, heading: str) -> set[str]:
     (section,) = re.findall(rf"^## {heading}\n(.*?)^## ", text, re.DOTALL | re.MULTILINE)
-    return {name for cell in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)}
+    first_cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    return {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
 
 
 def test_the_table_of_rules_is_the_rules(text):
