@@ -172,3 +172,16 @@ def test_frozen_parameters_get_no_gradient() -> None:
     assert bound.net.w_rec.grad is None
     assert relative(bound.net.w_in.grad, wanted["w_in"] + 1) < 1e-15
     assert not info.loss.requires_grad
+
+
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 2.5e-7), (torch.float64, 5e-16)])
+def test_tanh_on_a_cpu_is_right_absolutely_but_not_relatively(dtype: torch.dtype, error: float) -> None:
+    """The tanh of a run, made of the sigmoid: near zero it has the precision of one, not of its value."""
+    u = torch.linspace(-30, 30, 100_001, dtype=torch.float64).to(dtype)
+    out = torch.empty_like(u)
+    tca.activations.Tanh().into(u, out)
+    assert (out.double() - torch.tanh(u.double())).abs().max() < error
+    tiny = torch.full((1,), 1e-3 * torch.finfo(dtype).eps, dtype=dtype)
+    tca.activations.Tanh().into(tiny, out[:1])
+    assert out[0] == 0
+    assert torch.tanh(tiny) > 0

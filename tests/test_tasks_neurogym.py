@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -217,3 +220,14 @@ def test_an_environment_with_few_different_trials_repeats_them_in_both_sets() ->
     kinds = [{trial.numpy().tobytes() for trial in part.inputs.unbind(1)} for part in sets]
     assert kinds[0] == kinds[1]
     assert len(kinds[0]) == 2
+
+
+def test_importing_neurogym_takes_away_the_handlers_of_loguru() -> None:
+    code = (
+        "import io, tasks; from loguru import logger; sink = io.StringIO(); logger.add(sink); "
+        "logger.info('before'); tasks.make('GoNogo-v0'); logger.info('after'); print(sink.getvalue())"
+    )
+    root = Path(__file__).parents[1]
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
+    assert "before" in ran.stdout
+    assert "after" not in ran.stdout
