@@ -16,7 +16,8 @@ from tca.checks import not_negative, positive, whole
 from tca.connections import Bias, Connection, Dense, Initial, Link
 from tca.names import lookup
 from tca.nets.forms import FORMS
-from tca.nets.options import check_mask, check_signs, check_types, leak_and_gain, with_signs
+from tca.nets.options import check_inputs, check_mask, check_signs, check_types, leak_and_gain, with_signs
+from tca.nets.readout import filtered
 from tca.tape import Tape
 from tca.workspace import Workspace
 
@@ -181,7 +182,7 @@ class LeakyRNN(nn.Module):
         Raises:
             ValueError: A name is not that of a parameter, or a shape does not fit.
         """
-        self._check_inputs(inputs)
+        check_inputs(inputs, self.n_in, self.w_rec)
         own = dict(self.named_parameters())
         for name in parameters:
             lookup(own, name, "parameter")
@@ -194,7 +195,7 @@ class LeakyRNN(nn.Module):
         for external in drive.unbind(0):
             state, rate, _ = self.form.advance(self.activation, self.leak, self.gain, state, external + rate @ weights)
             rates.append(rate)
-        return self._filter(torch.stack(rates) @ masked["w_out"].t()) + use["b_out"]
+        return filtered(torch.stack(rates) @ masked["w_out"].t(), self.readout_leak) + use["b_out"]
 
     @torch.no_grad()
     def run(self, inputs: Tensor, noise: Tensor | None = None, workspace: Workspace | None = None) -> Tape:
@@ -208,7 +209,7 @@ class LeakyRNN(nn.Module):
         Raises:
             ValueError: A shape does not fit.
         """
-        self._check_inputs(inputs)
+        check_inputs(inputs, self.n_in, self.w_rec)
         space = Workspace() if workspace is None else workspace
         steps, trials, _ = inputs.shape
         rate = space.empty("rate", (steps + 1, trials, self.n_rec), self.w_rec)
@@ -247,7 +248,7 @@ class LeakyRNN(nn.Module):
             readout=readout,
             readout_links=(Link(w_out, rate[1:]), Link(b_out, one)),
             readout_leak=self.readout_leak,
-            outputs=self._filter(rate[1:] @ readout.t()) + b_out.effective(),
+            outputs=filtered(rate[1:] @ readout.t(), self.readout_leak) + b_out.effective(),
         )
 
     def draw_noise(self, steps: int, trials: int) -> Tensor | None:
@@ -298,22 +299,3 @@ class LeakyRNN(nn.Module):
         weight = torch.randn(*shape, generator=generator, dtype=torch.float64) * scale
         self.register_buffer(f"mask_{name}", mask)
         return nn.Parameter(weight if mask is None else weight * mask)
-
-    def _filter(self, delivered: Tensor) -> Tensor:
-        """Return ``ybar_t = k_o ybar_{t-1} + (1 - k_o) y_t``: the readout is linear, so this filters the rates."""
-        if not self.readout_leak:
-            return delivered
-        filtered, entries = torch.zeros_like(delivered[0]), []
-        for each in delivered.unbind(0):
-            filtered = self.readout_leak * filtered + (1 - self.readout_leak) * each
-            entries.append(filtered)
-        return torch.stack(entries)
-
-    def _check_inputs(self, inputs: Tensor) -> None:
-        if inputs.ndim != 3 or inputs.shape[2] != self.n_in or 0 in inputs.shape:
-            raise ValueError(f"inputs must have shape (T, B, {self.n_in}), none of them 0, got {tuple(inputs.shape)}")
-        if inputs.dtype != self.w_rec.dtype or inputs.device != self.w_rec.device:
-            raise ValueError(
-                f"inputs must be {self.w_rec.dtype} on {self.w_rec.device} as the network is, "
-                f"got {inputs.dtype} on {inputs.device}"
-            )

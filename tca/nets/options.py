@@ -11,12 +11,31 @@ from torch import Tensor
 from tca.checks import positive
 from tca.names import lookup
 
-__all__ = ["LEAKS", "check_mask", "check_signs", "check_types", "leak_and_gain", "with_signs"]
+__all__ = ["LEAKS", "check_inputs", "check_mask", "check_signs", "check_types", "leak_and_gain", "with_signs"]
 
 LEAKS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
     "exponential": lambda ratio: (torch.exp(-ratio), -torch.expm1(-ratio)),
     "euler": lambda ratio: (1 - ratio, ratio),
 }
+
+
+def check_inputs(inputs: Tensor, n_in: int, weight: Tensor) -> None:
+    """Raise unless a network can be shown these inputs.
+
+    Args:
+        inputs: What came.
+        n_in: Number of input channels.
+        weight: A weight of the network, for its type and device.
+
+    Raises:
+        ValueError: Another shape, type or device.
+    """
+    if inputs.ndim != 3 or inputs.shape[2] != n_in or 0 in inputs.shape:
+        raise ValueError(f"inputs must have shape (T, B, {n_in}), none of them 0, got {tuple(inputs.shape)}")
+    if inputs.dtype != weight.dtype or inputs.device != weight.device:
+        raise ValueError(
+            f"inputs must be {weight.dtype} on {weight.device} as the network is, got {inputs.dtype} on {inputs.device}"
+        )
 
 
 def check_mask(name: str, mask: Tensor | None, shape: tuple[int, int]) -> Tensor | None:

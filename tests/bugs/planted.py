@@ -169,8 +169,8 @@ BUGS = [
     Bug(RULE, "what is said about a rule compared", 'summary: str = field(default="", repr=False, compare=False)',
         'summary: str = field(default="", repr=False)'),
     Bug(NET, "the tape of the last batch handed out",
-        "outputs=self._filter(rate[1:] @ readout.t()) + b_out.effective(),",
-        "outputs=torch.add(self._filter(rate[1:] @ readout.t()), b_out.effective(),\n"
+        "outputs=filtered(rate[1:] @ readout.t(), self.readout_leak) + b_out.effective(),",
+        "outputs=torch.add(filtered(rate[1:] @ readout.t(), self.readout_leak), b_out.effective(),\n"
         "                out=space.empty('out', (steps, trials, self.n_out), rate)),", FACTS),
     Bug(BATCH, "trials chosen from the inputs only", "targets=self.targets[:, trials]",
         "targets=self.targets[:, : self.inputs[:, trials].shape[1]]", FACTS),
@@ -185,7 +185,7 @@ BUGS = [
         "rate = leak * activity + gain * state", NETWORKS),
     Bug(NET, "recurrent weights transposed forward", 'weights, rates = masked["w_rec"].t(), []',
         'weights, rates = masked["w_rec"], []', NETWORKS),
-    Bug(NET, "readout filter without its gain", "(1 - self.readout_leak) * each", "each"),
+    Bug("tca/nets/readout.py", "readout filter without its gain", "(1 - leak) * each", "each"),
     Bug(NET, "noise not scaled by the gain", "drive[1:].addcmul_(noise, fold(torch.ones_like(self.b)))",
         "drive[1:].add_(noise)", NETWORKS),
     Bug(NET, "noise of the wrong size", "((1 + leak) / (1 - leak)).sqrt()", "((1 + leak) / (1 - leak))", NETWORKS),
