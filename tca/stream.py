@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tca.batch import Batch
+from tca.checks import whole
 from tca.connections import Initial
 from tca.eligibilities.traces import ReadoutFilteredTrace, Trace
 from tca.losses import Loss
@@ -52,8 +53,7 @@ class Stream:
         signal = learner.rule.signal
         if not isinstance(signal, CausalSignal):
             raise ValueError(f"{type(signal).__name__} needs later errors and cannot run online; use Learner.backward")
-        if trials < 1:
-            raise ValueError(f"trials must be at least 1, got {trials}")
+        whole("trials", trials, 1)
         self.learner, self.net, self.signal = learner, learner.net, signal
         self.trials, self.steps = trials, steps
         self.reset()

@@ -12,6 +12,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from tca.checks import whole
 from tca.connections import Connection
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.traces import Trace
@@ -134,6 +135,7 @@ class Reachable(Eligibility):
 
     Raises:
         ValueError: ``steps`` is less than one.
+        TypeError: ``steps`` is no whole number.
 
     Paper: Menick et al. (2021), A practical sparse approximation for real time recurrent learning, ICLR.
     """
@@ -143,8 +145,7 @@ class Reachable(Eligibility):
 
     def __post_init__(self) -> None:
         """Check the number of steps."""
-        if self.steps < 1:
-            raise ValueError(f"steps of SnAp must be at least 1, got {self.steps}")
+        whole("steps of SnAp", self.steps, 1)
 
     @property
     def local(self) -> bool:

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from tca.checks import whole
 from tca.eligibilities.base import Eligibility, following
 from tca.eligibilities.leak import Leak
 from tca.estimates import ExactWeights, WeightEstimate
@@ -40,6 +41,7 @@ class Hops(Signal):
 
     Raises:
         ValueError: ``hops`` is negative.
+        TypeError: ``hops`` is no whole number.
 
     Paper: Liu et al. (2021), PNAS 118:e2111821118.
     """
@@ -51,8 +53,7 @@ class Hops(Signal):
 
     def __post_init__(self) -> None:
         """Check the number of hops."""
-        if self.hops < 0:
-            raise ValueError(f"hops must not be negative, got {self.hops}")
+        whole("hops", self.hops, 0)
 
     @property
     def horizon(self) -> int | None:
