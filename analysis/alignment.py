@@ -15,7 +15,7 @@ from torch import Tensor
 from analysis.learners import named
 from tca.batch import Batch
 from tca.names import lookup
-from tca.nets import LeakyRNN
+from tca.nets import Network
 from tca.rule import Learner, Rule
 from tca.rules import RULES
 from tca.signals import Exact
@@ -119,7 +119,7 @@ class Alignment:
 
 
 def alignment(
-    net: LeakyRNN, batch: Batch, rules: str | Rule | Learner | Iterable[str | Rule | Learner], *, seed: int = 0
+    net: Network, batch: Batch, rules: str | Rule | Learner | Iterable[str | Rule | Learner], *, seed: int = 0
 ) -> Alignment:
     """Return how well weight changes of rules match the true gradient, and what part of the exact signal they drop.
 
@@ -139,8 +139,9 @@ def alignment(
         ValueError: No rule is given, a name is unknown, a learner belongs to another network, or the batch does not
             fit.
 
+    >>> import tca
     >>> from tca.losses import MSE
-    >>> net = LeakyRNN(2, 4, 1, seed=0)
+    >>> net = tca.nets.LeakyRNN(2, 4, 1, seed=0)
     >>> batch = Batch(torch.ones(6, 3, 2), torch.ones(6, 3, 1), torch.full((6, 3), 1 / 6), MSE())
     >>> found = alignment(net, batch, ["bptt", "eprop"])
     >>> found["bptt"].recurrent.rho, found["bptt"].dropped, found["eprop"].dropped > 0
@@ -164,8 +165,12 @@ def alignment(
 
 
 def _dropped(learner: Learner, batch: Batch) -> float:
-    exact = Learner(learner.net, Rule(Exact(), learner.rule.eligibility)).signal(batch).double()
-    return _ratio((exact - learner.signal(batch)).norm().item(), exact.norm().item())
+    exact = _flat(Learner(learner.net, Rule(Exact(), learner.rule.eligibility)).signals(batch))
+    return _ratio((exact - _flat(learner.signals(batch))).norm().item(), exact.norm().item())
+
+
+def _flat(signals: Mapping[str, Tensor]) -> Tensor:
+    return torch.cat([each.double().flatten() for each in signals.values()])
 
 
 def _join(gradients: Mapping[str, Tensor], names: list[str]) -> Tensor:

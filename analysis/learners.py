@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 from itertools import count
 
 from tca.names import lookup
-from tca.nets import LeakyRNN
+from tca.nets import Network
 from tca.rule import Learner, Rule
 from tca.rules import RULES
 
 __all__ = ["moved", "named"]
 
 
-def named(net: LeakyRNN, rules: str | Rule | Learner | Iterable[str | Rule | Learner], seed: int) -> dict[str, Learner]:
+def named(net: Network, rules: str | Rule | Learner | Iterable[str | Rule | Learner], seed: int) -> dict[str, Learner]:
     """Return a learner for each rule, under a name of its own: a rule asked for twice is numbered.
 
     Args:
@@ -24,6 +24,7 @@ def named(net: LeakyRNN, rules: str | Rule | Learner | Iterable[str | Rule | Lea
     Raises:
         ValueError: No rule is given, a name is unknown, or a learner belongs to another network.
 
+    >>> from tca.nets import LeakyRNN
     >>> list(named(LeakyRNN(1, 2, 1), ["eprop", RULES["bptt"], "eprop"], 0))
     ['eprop', 'bptt', 'eprop #2']
     """
@@ -33,7 +34,7 @@ def named(net: LeakyRNN, rules: str | Rule | Learner | Iterable[str | Rule | Lea
     return dict(_unique((name, _bound(net, each, seed)) for each in asked for name in [_name_of(each)]))
 
 
-def moved(learner: Learner, net: LeakyRNN) -> Learner:
+def moved(learner: Learner, net: Network) -> Learner:
     """Return the same rule, in its present state, bound to a copy of its network.
 
     Args:
@@ -41,6 +42,7 @@ def moved(learner: Learner, net: LeakyRNN) -> Learner:
         net: The copy, of any floating-point type.
 
     >>> from copy import deepcopy
+    >>> from tca.nets import LeakyRNN
     >>> net = LeakyRNN(1, 2, 1)
     >>> learner = Learner(net, RULES["rflo"], seed=5)
     >>> moved(learner, deepcopy(net).double()).buffers["feedback"].equal(learner.buffers["feedback"].double())
@@ -51,7 +53,7 @@ def moved(learner: Learner, net: LeakyRNN) -> Learner:
     return copy
 
 
-def _bound(net: LeakyRNN, rule: str | Rule | Learner, seed: int) -> Learner:
+def _bound(net: Network, rule: str | Rule | Learner, seed: int) -> Learner:
     if isinstance(rule, Learner):
         if rule.net is not net:
             raise ValueError("rules must be learners of the network that is measured, got one of another network")

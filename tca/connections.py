@@ -69,6 +69,18 @@ class Connection(abc.ABC):
             pre: Presynaptic activity, shape ``(..., J)``.
         """
 
+    def back(self, signal: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Return a signal to the postsynaptic cells as one to the presynaptic, ``W^T signal``, shape ``(..., J)``.
+
+        Args:
+            signal: What every postsynaptic cell is told, shape ``(..., I)``.
+            weight: What stands in for the weights, in their shape; ``None`` (default) for themselves.
+
+        Raises:
+            TypeError: The connection comes from nowhere.
+        """
+        raise TypeError(f"{type(self).__name__} has no presynaptic cells to tell anything")
+
     @abc.abstractmethod
     def outer_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:
         """Add ``sum_m signal_mi pre_mj`` to ``gradient`` in place.
@@ -107,6 +119,10 @@ class Dense(Connection):
     def drive(self, pre: Tensor) -> Tensor:
         """Return ``pre W^T``."""
         return pre @ self.effective().t()
+
+    def back(self, signal: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Return ``signal W``."""
+        return signal @ (self.effective() if weight is None else weight)
 
     def outer_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:
         """Add ``signal^T pre`` to ``gradient``, one matrix product over all leading axes."""

@@ -16,22 +16,24 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from tca.connections import Initial
+from tca.connections import Initial, Link
 from tca.eligibilities import Eligibility
+from tca.place import Place
 from tca.signals import Signal
-from tca.signals.base import Buffers
+from tca.signals.base import Buffers, Reader
 from tca.tape import Tape
 
-__all__ = ["EXECUTIONS", "Gradients", "forward", "reverse", "whole_signal"]
+__all__ = ["EXECUTIONS", "Execution", "Gradients", "forward", "level_buffers", "reverse", "whole_signals"]
 
 Gradients = dict[str, Tensor]
+Execution = Callable[[Signal, Eligibility, Tape, Buffers], Gradients]
 
 
 def reverse(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffers) -> Gradients:
     """Return the gradients of all parameters by filtering the signal backwards.
 
     The trial is taken in windows that stay in the cache, so that a signal is made, filtered and spent before it leaves
-    it.
+    it; within a window the populations are taken from the last to the first.
 
     Args:
         signal: What every cell is told.
@@ -40,20 +42,23 @@ def reverse(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
         buffers: The signal's state.
     """
     gradients = _no_gradients(tape)
-    read = signal.reader(tape, buffers, eligibility)
-    later: Tensor | None = None
+    readers = _readers(signal, eligibility, tape, buffers)
+    later: dict[int, Tensor] = {}
     for steps in tape.windows():
-        filtered = read(steps)
-        later = eligibility.filter_(tape, filtered, steps, later)
-        if steps.start > 0:
-            tape.drive_(filtered, steps)
-        for link in tape.links:
-            if isinstance(link.connection, Initial) == (steps.start == 0):
-                link.connection.outer_(gradients[link.connection.name], filtered, link.at(steps))
+        for index, (level, read) in enumerate(readers):
+            filtered = read(steps)
+            later[index] = eligibility.filter_(level, filtered, steps, later.get(index))
+            if eligibility.joint:
+                level.hand_down(filtered)
+            driven = level.drive(filtered, steps) if steps.start > 0 else filtered
+            for link in level.links:
+                if isinstance(link.connection, Initial) == (steps.start == 0):
+                    link.connection.outer_(gradients[link.connection.name], driven, link.at(steps))
         _gather_readout(tape, gradients, steps)
-    for link in tape.links:
-        if not isinstance(link.connection, Initial):
-            tape.scale_gain_(gradients[link.connection.name])
+    for level, _ in readers:
+        for link in level.links:
+            if not isinstance(link.connection, Initial):
+                level.scale_gain_(gradients[link.connection.name])
     return _finish(tape, gradients)
 
 
@@ -65,9 +70,73 @@ def forward(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
         eligibility: What every synapse remembers.
         tape: The forward pass, scored.
         buffers: The signal's state.
+
+    Raises:
+        ValueError: Memory passes between populations, which traces do not.
     """
+    if eligibility.joint and tape.below:
+        raise ValueError(
+            f"{type(eligibility).__name__} remembers across populations, which traces of one population cannot: "
+            "use execution='reverse'"
+        )
     gradients = _no_gradients(tape)
-    told = whole_signal(signal, eligibility, tape, buffers)
+    for level, told in zip(tape.levels, whole_signals(signal, eligibility, tape, buffers), strict=True):
+        _carry(eligibility, level, told, gradients)
+    _gather_readout(tape, gradients, slice(1, tape.steps + 1))
+    return _finish(tape, gradients)
+
+
+def whole_signals(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffers) -> tuple[Tensor, ...]:
+    """Return the state signals of the whole trial, each ``(T + 1, B, N)``, from the last population to the first.
+
+    They are zero at time zero unless an initial state is learned.
+
+    Args:
+        signal: What every cell is told.
+        eligibility: What every synapse remembers, for signals made to fit it.
+        tape: The forward pass, scored.
+        buffers: The signal's state.
+    """
+    readers = _readers(signal, eligibility, tape, buffers)
+    windows: list[list[Tensor]] = [[] for _ in readers]
+    later: dict[int, Tensor] = {}
+    for steps in tape.windows():
+        for index, (level, read) in enumerate(readers):
+            told = read(steps)
+            windows[index].append(told.clone())
+            if eligibility.joint and tape.below:
+                later[index] = eligibility.filter_(level, told, steps, later.get(index))
+                level.hand_down(told)
+    complete = []
+    for found in windows:
+        if not tape.learns_initial:
+            found.append(torch.zeros_like(found[-1][:1]))
+        complete.append(torch.cat(found[::-1]))
+    return tuple(complete)
+
+
+def level_buffers(place: Place, buffers: Buffers) -> Buffers:
+    """Return the state of a signal in one population, by the names that the signal knows.
+
+    Args:
+        place: Where the population stands.
+        buffers: The state of the signal in all populations.
+    """
+    if not place.name:
+        return buffers
+    prefix = f"{place.name}."
+    return {name.removeprefix(prefix): each for name, each in buffers.items() if name.startswith(prefix)}
+
+
+def _readers(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffers) -> tuple[tuple[Tape, Reader], ...]:
+    """Return every population, from the last to the first, with what reads its signal."""
+    return tuple(
+        (level, signal.reader(level, level_buffers(level.place, buffers), eligibility)) for level in tape.levels
+    )
+
+
+def _carry(eligibility: Eligibility, tape: Tape, told: Tensor, gradients: Gradients) -> None:
+    """Add the gradients of one population's connections."""
     trials = tape.rate.shape[1]
     first = tape.moment(1)
     traces = [eligibility.trace(link.connection, first, trials) for link in tape.links]
@@ -78,36 +147,20 @@ def forward(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
                 trace.advance(moment, pre)
         for trace, link in zip(traces, tape.links, strict=True):
             gradients[link.connection.name].add_(link.connection.fold(trace.gradient(told[t])))
-    _gather_readout(tape, gradients, slice(1, tape.steps + 1))
-    return _finish(tape, gradients)
 
 
-def whole_signal(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffers) -> Tensor:
-    """Return the state signal of the whole trial, shape ``(T + 1, B, N)``.
-
-    It is zero at time zero unless the initial state is learned.
-
-    Args:
-        signal: What every cell is told.
-        eligibility: What every synapse remembers, for signals made to fit it.
-        tape: The forward pass, scored.
-        buffers: The signal's state.
-    """
-    read = signal.reader(tape, buffers, eligibility)
-    told = torch.zeros_like(tape.rate)
-    for steps in tape.windows():
-        told[steps] = read(steps)
-    return told
-
-
-EXECUTIONS: dict[str, Callable[[Signal, Eligibility, Tape, Buffers], Gradients]] = {
+EXECUTIONS: dict[str, Execution] = {
     "reverse": reverse,
     "forward": forward,
 }
 
 
+def _links(tape: Tape) -> list[Link]:
+    return [link for level in (tape, *tape.below) for link in level.links] + list(tape.readout_links)
+
+
 def _no_gradients(tape: Tape) -> Gradients:
-    return {link.connection.name: link.connection.gradient() for link in (*tape.links, *tape.readout_links)}
+    return {link.connection.name: link.connection.gradient() for link in _links(tape)}
 
 
 def _gather_readout(tape: Tape, gradients: Gradients, steps: slice) -> None:
@@ -119,7 +172,4 @@ def _gather_readout(tape: Tape, gradients: Gradients, steps: slice) -> None:
 
 
 def _finish(tape: Tape, gradients: Gradients) -> Gradients:
-    return {
-        link.connection.name: link.connection.finish(gradients[link.connection.name])
-        for link in (*tape.links, *tape.readout_links)
-    }
+    return {link.connection.name: link.connection.finish(gradients[link.connection.name]) for link in _links(tape)}

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from tca.batch import Batch
 from tca.eligibilities import Eligibility
-from tca.executions import EXECUTIONS, Gradients, whole_signal
+from tca.executions import EXECUTIONS, Execution, Gradients, level_buffers, whole_signals
 from tca.names import lookup
-from tca.nets import LeakyRNN
+from tca.nets import Network
 from tca.signals import Signal
 from tca.signals.base import Buffers
 from tca.stream import Stream
@@ -107,7 +107,8 @@ class Learner:
         buffers: The state of the signal by name, for example ``feedback``.
 
     Raises:
-        ValueError: A parameter of the network belongs to no connection, or to more than one.
+        ValueError: A parameter of the network belongs to no connection, or to more than one; or the rule cannot work in
+            one of its populations, for a reason that is given.
         TypeError: ``rule`` is no ``Rule``.
 
     >>> import tca, torch
@@ -119,14 +120,21 @@ class Learner:
     torch.Size([4, 4])
     """
 
-    def __init__(self, net: LeakyRNN, rule: Rule, seed: int = 0) -> None:
+    def __init__(self, net: Network, rule: Rule, seed: int = 0) -> None:
         """Bind the rule; see the class."""
         if not isinstance(rule, Rule):
             raise TypeError(f"rule must be a Rule, for example tca.RULES['eprop'], got {rule!r}")
         _check_ownership(net)
         self.net, self.rule = net, rule
         generator = torch.Generator().manual_seed(seed)
-        self.buffers: Buffers = rule.signal.buffers(net.w_out.detach(), generator)
+        self.buffers: Buffers = {}
+        for place in net.places():
+            rule.signal.check(place)
+            rule.eligibility.check(place)
+            prefix = f"{place.name}." if place.name else ""
+            with torch.no_grad():
+                own = rule.signal.buffers(place, generator)
+            self.buffers |= {prefix + name: each for name, each in own.items()}
         self._workspace = Workspace()
 
     def backward(self, batch: Batch) -> Info:
@@ -142,11 +150,12 @@ class Learner:
             TypeError: A data type does not fit.
         """
         self.sync_()
-        gradients, info = self.grads(batch, noise=self.net.draw_noise(batch.steps, batch.trials))
+        tape = self.tape(batch, self.net.draw_noise(batch.steps, batch.trials), self._workspace)
+        gradients = self._execute(EXECUTIONS["reverse"], tape, self.buffers)
         for name, parameter in self.net.named_parameters():
             if parameter.requires_grad:
                 parameter.grad = gradients[name] if parameter.grad is None else parameter.grad.add_(gradients[name])
-        return info
+        return Info(batch, tape.outputs)
 
     @torch.no_grad()
     def grads(
@@ -165,20 +174,38 @@ class Learner:
         """
         execute = lookup(EXECUTIONS, execution, "execution")
         tape = self.tape(batch, noise, self._workspace)
-        return execute(self.rule.signal, self.rule.eligibility, tape, self.buffers), Info(batch, tape.outputs)
+        return self._execute(execute, tape, self.state_dict()), Info(batch, tape.outputs)
 
     @torch.no_grad()
-    def signal(self, batch: Batch, noise: Tensor | None = None) -> Tensor:
-        """Return the state signal ``L_t`` of the rule, shape ``(T + 1, B, N)``, index t being step t.
+    def signals(self, batch: Batch, noise: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the state signal ``L_t`` to every population by its name, each ``(T + 1, B, N)``.
 
-        It is zero at time zero unless the initial state is learned. A filtered readout's error has already been taken
+        It is zero at time zero unless an initial state is learned. A filtered readout's error has already been taken
         back through the filter.
 
         Args:
             batch: The trials.
             noise: Private noise of the network, shape ``(T, B, N)``; ``None`` (default) for none.
         """
-        return whole_signal(self.rule.signal, self.rule.eligibility, self.tape(batch, noise), self.buffers)
+        tape, buffers = self.tape(batch, noise), self.state_dict()
+        self._observe_(tape, buffers)
+        told = whole_signals(self.rule.signal, self.rule.eligibility, tape, buffers)
+        return {level.place.name: each for level, each in zip(tape.levels, told, strict=True)}
+
+    def signal(self, batch: Batch, noise: Tensor | None = None) -> Tensor:
+        """Return the state signal ``L_t`` to the only population, shape ``(T + 1, B, N)``; see ``signals``.
+
+        Args:
+            batch: The trials.
+            noise: Private noise of the network, shape ``(T, B, N)``; ``None`` (default) for none.
+
+        Raises:
+            ValueError: There are several populations.
+        """
+        told = self.signals(batch, noise)
+        if len(told) > 1:
+            raise ValueError(f"the network has the populations {', '.join(told)}: use signals()")
+        return next(iter(told.values()))
 
     @torch.no_grad()
     def tape(self, batch: Batch, noise: Tensor | None = None, workspace: Workspace | None = None) -> Tape:
@@ -201,7 +228,17 @@ class Learner:
     @torch.no_grad()
     def sync_(self) -> None:
         """Let a signal that learns follow what the optimizer did since the last call; ``backward`` calls it."""
-        self.rule.signal.sync_(self.net.w_out, self.buffers)
+        for place in self.net.places():
+            self.rule.signal.sync_(place, level_buffers(place, self.buffers))
+
+    def _observe_(self, tape: Tape, buffers: Buffers) -> None:
+        for level in tape.levels:
+            self.rule.signal.observe_(level, level_buffers(level.place, buffers))
+
+    @torch.no_grad()
+    def _execute(self, execute: Execution, tape: Tape, buffers: Buffers) -> Gradients:
+        self._observe_(tape, buffers)
+        return execute(self.rule.signal, self.rule.eligibility, tape, buffers)
 
     def stream(self, trials: int, steps: int | None = None) -> Stream:
         """Return the rule running online: one step at a time, with memory that does not grow with time.
@@ -240,7 +277,7 @@ def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(each.shape) for name, each in state.items()}
 
 
-def _check_ownership(net: LeakyRNN) -> None:
+def _check_ownership(net: Network) -> None:
     owned = [id(connection.weight) for connection in net.connections()]
     for name, parameter in net.named_parameters():
         if owned.count(id(parameter)) != 1:

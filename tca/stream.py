@@ -16,6 +16,7 @@ from tca.connections import Initial
 from tca.eligibilities.traces import ReadoutFilteredTrace, Trace
 from tca.losses import Loss
 from tca.moment import Moment
+from tca.nets.leaky_rnn import LeakyRNN
 from tca.signals import CausalSignal
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class Stream:
         signal = learner.rule.signal
         if not isinstance(signal, CausalSignal):
             raise ValueError(f"{type(signal).__name__} needs later errors and cannot run online; use Learner.backward")
+        if not isinstance(learner.net, LeakyRNN):
+            raise ValueError(f"only a LeakyRNN runs online, got {type(learner.net).__name__}; use Learner.backward")
         whole("trials", trials, 1)
         self.learner, self.net, self.signal = learner, learner.net, signal
         self.trials, self.steps = trials, steps
@@ -69,7 +72,7 @@ class Stream:
         self.slope = self._slope(self.rate)
         self.read = torch.zeros_like(self.rate)  # the rate as the readout sees it, filtered or not
         self.traces: tuple[Trace | ReadoutFilteredTrace, ...] = ()
-        self.tell = self.signal.teller(net.w_out, self.learner.buffers)
+        self.tell = self.signal.teller(net.places()[0], self.learner.buffers)
 
     @torch.no_grad()
     def step(self, inputs: Tensor, targets: Tensor, weights: Tensor, loss: Loss, noise: Tensor | None = None) -> Tensor:
@@ -121,6 +124,7 @@ class Stream:
         gain = _at_least_1d(net.gain, self.rate)
         return Moment(
             pres=pres,
+            cells=net.n_rec,
             leak=_at_least_1d(net.leak, self.rate),
             gain=gain if net.form.slope_at_emission else gain * net.activation.slope(activity),
             slope=self.slope,

@@ -23,25 +23,41 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from tca.activations import Activation
-from tca.connections import Initial, Link
+from tca.connections import Connection, Initial, Link
 from tca.estimates import TypeMeans
 from tca.moment import Moment
+from tca.place import Place
 
-__all__ = ["Tape"]
+__all__ = ["Feed", "Tape"]
 
 WINDOW_BYTES = 2**19  # a window of the reverse pass that stays in the cache of one core
 
 
-@dataclass(frozen=True, eq=False)
-class Tape:
-    """One forward pass of a leaky population with a readout.
+class Feed(NamedTuple):
+    """How a population hears the one below it in the same step.
 
     Attributes:
+        connection: The connection from there.
+        back: What turns a signal to the connection's presynaptic cells, shape ``(C, B, J)``, into one to the rates of
+            the population below: the way back through pooling and the like. ``None`` if they are the same.
+    """
+
+    connection: Connection
+    back: Callable[[Tensor], Tensor] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Tape:
+    """One forward pass of a population and, if it is the last of its network, of the readout.
+
+    Attributes:
+        place: Where the population stands in its network.
         rate: Rates z, shape ``(T + 1, B, N)``.
         activity: Values of the activation function, shape ``(T + 1, B, N)``; the rate itself if the leak is on the
             potential.
@@ -51,18 +67,21 @@ class Tape:
         leak: Leak per step, a number or ``(N,)``.
         gain: Constant part of the gain, a number or ``(N,)``.
         links: Connections into the population and what they carried.
-        recurrent: Recurrent weights W, shape ``(N, N)``.
+        recurrent: Recurrent weights W, shape ``(N, N)``; empty if there are none.
         recurrent_mask: Which recurrent synapses exist, shape ``(N, N)``; ``None`` if all do.
         types: Type of every cell, shape ``(N,)``.
-        readout: Readout weights, shape ``(O, N)``.
         readout_links: Connections into the outputs and what they carried: the weights, then the bias.
         readout_leak: Leak per step of the filter of the readout, 0 without one.
         outputs: Outputs, shape ``(T, B, O)``.
         score: Derivative of the loss by what the readout weights deliver at each step, shape ``(T + 1, B, O)``; empty
             before ``scored``.
         raw_score: Derivative of the loss by the outputs, shape ``(T + 1, B, O)``; the score itself without a filter.
+        feed: How the population hears the one below it; ``None`` for the first.
+        below: The tapes of the populations below, from the next one down to the first; empty in each of them.
+        above: The tape of the population above; ``None`` for the last.
     """
 
+    place: Place
     rate: Tensor
     activity: Tensor
     activation: Activation
@@ -73,12 +92,15 @@ class Tape:
     recurrent: Tensor
     recurrent_mask: Tensor | None
     types: Tensor
-    readout: Tensor
-    readout_links: tuple[Link, ...]
-    readout_leak: float
-    outputs: Tensor
+    readout_links: tuple[Link, ...] = ()
+    readout_leak: float = 0.0
+    outputs: Tensor = field(default_factory=lambda: torch.empty(0))
     score: Tensor = field(default_factory=lambda: torch.empty(0))
     raw_score: Tensor = field(default_factory=lambda: torch.empty(0))
+    feed: Feed | None = None
+    below: tuple[Tape, ...] = ()
+    above: Tape | None = None
+    _handed: dict[str, Tensor] = field(init=False, default_factory=dict, repr=False)
 
     @property
     def steps(self) -> int:
@@ -86,9 +108,23 @@ class Tape:
         return self.rate.shape[0] - 1
 
     @property
+    def readout(self) -> Tensor:
+        """Readout weights, shape ``(O, N)``."""
+        return self.place.readout
+
+    @cached_property
+    def levels(self) -> tuple[Tape, ...]:
+        """The tapes of all populations, from the last to the first, all with the same scores."""
+        chain = [self]
+        for each in self.below:
+            chain.append(replace(each, above=chain[-1], score=self.score, raw_score=self.raw_score))
+        return tuple(chain)
+
+    @property
     def learns_initial(self) -> bool:
-        """Whether the initial state is a parameter, so that credit is needed at time zero."""
-        return any(isinstance(link.connection, Initial) for link in self.links)
+        """Whether an initial state is a parameter, so that credit is needed at time zero."""
+        links = [link for tape in (self, *self.below) for link in tape.links]
+        return any(isinstance(link.connection, Initial) for link in links)
 
     def scored(self, score_TBO: Tensor) -> Tape:
         """Return the tape with the derivative of the loss by the outputs.
@@ -114,14 +150,53 @@ class Tape:
         Time zero comes last, by itself, if the initial state is learned.
         """
         on_cpu = self.rate.device.type == "cpu"
-        size = max(1, WINDOW_BYTES // (self.rate[0].numel() * self.rate.element_size())) if on_cpu else self.steps
+        widest = max(tape.rate[0].numel() for tape in (self, *self.below))
+        size = max(1, WINDOW_BYTES // (widest * self.rate.element_size())) if on_cpu else self.steps
         for stop in range(self.steps + 1, 1, -size):
             yield slice(max(1, stop - size), stop)
         if self.learns_initial:
             yield slice(0, 1)
 
-    def lift_(self, signal: Tensor, steps: slice) -> None:
-        """Turn a rate signal into a state signal in place: multiply by the slope ``dz/ds``.
+    def errors(self, steps: slice) -> Tensor:
+        """Return the rate signal of the errors that reach the population directly, a new tensor ``(C, B, N)``.
+
+        To the last population they come through the readout; to any other from the one above, which has handed them
+        down before.
+
+        Args:
+            steps: The steps, counted from the initial state.
+        """
+        if self.above is None:
+            return self.score[steps] @ self.readout
+        return self.above.descend(steps)
+
+    def hand_down(self, signal: Tensor) -> None:
+        """Keep a state signal for the population below, which asks for it with ``errors``.
+
+        Args:
+            signal: State signal of the steps at hand; not changed.
+        """
+        if self.feed is not None:
+            self._handed["signal"] = signal.clone()
+
+    def descend(self, steps: slice, weight: Tensor | None = None) -> Tensor:
+        """Return what has been handed down as a rate signal to the population below, a new tensor.
+
+        ``G = W^T (gain * L)`` within the step, W the weights from there.
+
+        Args:
+            steps: The steps, counted from the initial state, for which it was handed down.
+            weight: What stands in for the weights on the way back, in their shape; ``None`` (default) for themselves.
+        """
+        if self.feed is None:
+            raise ValueError(f"{self.place.title} has no population below it")
+        signal = self.drive(self._handed["signal"].clone(), steps)
+        signal.mul_(self.gain)
+        returned = self.feed.connection.back(signal, weight)
+        return returned if self.feed.back is None else self.feed.back(returned)
+
+    def lift(self, signal: Tensor, steps: slice) -> Tensor:
+        """Return a rate signal as a state signal: times the slope ``dz/ds``. The signal given is used up.
 
         Args:
             signal: Signal of these steps, shape ``(C, B, N)``.
@@ -129,9 +204,10 @@ class Tape:
         """
         if self.slope_at_emission:
             self.activation.times_slope_(signal, self.activity[steps])
+        return signal
 
-    def drive_(self, signal: Tensor, steps: slice) -> None:
-        """Turn a state signal into a drive signal in place, but for the constant part of the gain.
+    def drive(self, signal: Tensor, steps: slice) -> Tensor:
+        """Return a state signal as a drive signal, but for the constant part of the gain. The signal given is used up.
 
         Args:
             signal: Signal of these steps, shape ``(C, B, N)``.
@@ -139,6 +215,7 @@ class Tape:
         """
         if not self.slope_at_emission:
             self.activation.times_slope_(signal, self.activity[steps])
+        return signal
 
     def scale_gain_(self, gradient: Tensor) -> None:
         """Multiply a gradient in place by the constant part of the gain, which ``drive_`` leaves out.
@@ -149,12 +226,13 @@ class Tape:
         gain = self.gain
         gradient.mul_(gain if isinstance(gain, float) else gain.view(-1, *[1] * (gradient.ndim - 1)))
 
-    def leak_(self, into: Tensor, later: Tensor) -> None:
-        """Add ``leak^T later`` to ``into`` in place.
+    def leak_(self, t: int, into: Tensor, later: Tensor) -> None:
+        """Add ``leak_t^T later`` to ``into`` in place.
 
         Args:
-            into: State signal of a step, shape ``(..., N)``.
-            later: State signal of the step after, same shape.
+            t: The step whose leak is meant, 1 to T; the first of them if ``later`` holds several.
+            into: State signal of the step before, shape ``(..., N)``.
+            later: State signal of the step, same shape.
         """
         if isinstance(self.leak, float):
             into.add_(later, alpha=self.leak)
@@ -169,6 +247,8 @@ class Tape:
             into: State signal of step t - 1, shape ``(B, N)``.
             later: State signal of step t, shape ``(B, N)``; not changed.
         """
+        if not self.place.recurrent:
+            return
         before, now = self._activities[t - 1], self._activities[t]
         self._return_(before, now, into, later, torch.matmul, self.transmission, self._scratch)
 
@@ -180,6 +260,8 @@ class Tape:
             later: State signals of C consecutive steps, shape ``(C, B, N)``; not changed.
             first: The first step of ``later``, default 1.
         """
+        if not self.place.recurrent:
+            return
         steps = slice(first, first + len(later))
         before, now = self.activity[steps.start - 1 : steps.stop - 1], self.activity[steps]
         returned = torch.empty_like(later)
@@ -194,6 +276,8 @@ class Tape:
             into: State signal of step t - 1, shape ``(B, N)``.
             later: State signal of step t, shape ``(B, N)``; not changed.
         """
+        if not self.place.recurrent:
+            return
         before, now = self._activities[t - 1], self._activities[t]
         self._return_(before, now, into, later, torch.mul, self._own_transmission, self._scratch)
 
@@ -246,6 +330,7 @@ class Tape:
         emits = self.slope_at_emission
         return Moment(
             pres=tuple(link.at(slice(t, t + 1))[0] for link in self.links),
+            cells=like.shape[-1],
             leak=tensor(self.leak),
             gain=tensor(self.gain) if emits else tensor(self.gain) * slope(t),
             slope=slope(t) if emits else like.new_ones(1),

@@ -16,6 +16,7 @@ from torch import Tensor
 import tca
 from tca.eligibilities import Leak
 from tca.fields import Box, Explicit, Exponential, Graph, Grid, Implicit, Quasistatic
+from tca.place import Place
 from tca.signals import Broadcast, Diffusion, Random, Sparse, StationaryDiffusion
 from tca.signals.release import PerError, Shared
 from tca.signals.weights import Drawn, Frozen, Tracked
@@ -122,7 +123,7 @@ def test_stationary_diffusion_folds_the_settled_kernel(gain: str, propagator: An
     wanted = kernel @ released if sites is None else released * (kernel @ sites)[:, None]
     assert relative(bound.buffers["feedback"], wanted) < EXACT
     errors = oracle_fields.errors_of(WIDE.model(), weights_of(bound.net), WIDE.problem())
-    told = bound.rule.signal.rate_signal(errors, bound.net.w_out, bound.buffers)
+    told = bound.rule.signal.rate_signal(errors, bound.net.places()[0], bound.buffers)
     assert relative(told, errors @ wanted.T) < EXACT
     assert torch.linalg.matrix_rank(told.flatten(0, 1), rtol=1e-10) == 2
 
@@ -174,11 +175,11 @@ def test_a_field_per_error_without_diffusion_and_released_everywhere_is_feedback
 def test_linear_causal_and_settling(propagator: Any) -> None:
     """The signal is linear in the error, deaf to later errors bit for bit, and settles at the stationary one."""
     bound = bind(WIDE, Diffusion(propagator, TORUS))
-    buffers, readout = bound.buffers, bound.net.w_out.detach()
+    buffers, place = bound.buffers, bound.net.places()[0]
     errors = torch.randn(40, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(7))
 
     def told(each: Tensor) -> Tensor:
-        tell = bound.rule.signal.teller(readout, buffers)
+        tell = bound.rule.signal.teller(place, buffers)
         return torch.stack([tell(now) for now in each])
 
     one, other = told(errors), told(errors.roll(3, 0))
@@ -368,11 +369,11 @@ def test_a_broadcast_tells_all_cells_the_same() -> None:
     """Every row of the feedback is alike; the uniform one holds ``1 / sqrt(N)``, the random ``N(0, 1 / N)``."""
     bound = bind(WIDE, Broadcast())
     errors = oracle_fields.errors_of(WIDE.model(), weights_of(bound.net), WIDE.problem())
-    told = bound.rule.signal.rate_signal(errors, bound.net.w_out, bound.buffers)
+    told = bound.rule.signal.rate_signal(errors, bound.net.places()[0], bound.buffers)
     assert float((told - told[..., :1]).abs().max()) < 1e-15 * float(told.abs().max()) * 4
     uniform = bind(WIDE, Broadcast(scale=2.0, uniform=True)).buffers["feedback"]
     assert torch.equal(uniform, torch.full((120, 2), 2 / 120**0.5, dtype=torch.float64))
-    wide = torch.zeros(5000, 4)
+    wide = Place("", (4,), 5000, torch.zeros(1))
     drawn = Broadcast().buffers(wide, torch.Generator().manual_seed(0))["feedback"][0]
     assert float(drawn.var()) * 4 == pytest.approx(1, rel=0.06)
 

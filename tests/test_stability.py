@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -21,7 +22,8 @@ from analysis.problem import problem_of
 from analysis.stability import critical_rate, critical_rates
 from tca.eligibilities import Leak
 from tca.losses import MSE
-from tca.signals import Direct
+from tca.place import Place
+from tca.signals import InstantSignal
 from tca.signals.base import Buffers
 from tests import oracle
 from tests.cases import CASES, F1, Case, tau, weights_of
@@ -219,11 +221,13 @@ def test_jacobians_and_metric_of_any_network(case: Case) -> None:
 
 
 @dataclass(frozen=True)
-class Cubed(Direct):
+class Cubed(InstantSignal):
     """Feedback that is not linear in the error."""
 
-    def rate_signal(self, score: Tensor, readout: Tensor, buffers: Buffers) -> Tensor:
-        return super().rate_signal(score**3, readout, buffers)
+    equation: ClassVar[str] = "G_t = W_o^T score_t^3"
+
+    def rate_signal(self, score: Tensor, place: Place, buffers: Buffers) -> Tensor:
+        return score**3 @ place.readout
 
 
 def test_a_minimum_is_one_and_the_network_is_left_alone() -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 from tca.connections import Connection
 from tca.eligibilities.traces import Trace
 from tca.moment import Moment
+from tca.place import Place
 from tca.tape import Tape
 
 __all__ = ["Eligibility", "following"]
@@ -35,11 +36,22 @@ class Eligibility(abc.ABC):
 
     remembers: ClassVar[bool] = True  # whether D differs from zero at all
     shared: ClassVar[bool] = True  # whether one D serves all synapses, or each postsynaptic cell has its own
+    joint: ClassVar[bool] = False  # whether D is that of the whole network, so that memory passes between populations
 
     @property
     @abc.abstractmethod
     def equation(self) -> str:
         """The propagator in one line."""
+
+    def check(self, place: Place) -> None:  # noqa: B027 - most work everywhere
+        """Raise if a population cannot remember in this way.
+
+        Args:
+            place: Where the population stands.
+
+        Raises:
+            ValueError: The reason.
+        """
 
     @abc.abstractmethod
     def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:

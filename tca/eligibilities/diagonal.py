@@ -30,7 +30,7 @@ class Diagonal(Eligibility):
 
     def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Add what returns through the leak and through the cell's own synapse."""
-        tape.leak_(into, later)
+        tape.leak_(t, into, later)
         tape.transmit_own_(t, into, later)
 
     def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:

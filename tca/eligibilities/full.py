@@ -29,11 +29,12 @@ class Full(Eligibility):
     """
 
     local: ClassVar[bool] = False
+    joint: ClassVar[bool] = True
     equation: ClassVar[str] = "D_t = J_t"
 
     def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Add all that returns through leak and recurrent weights."""
-        tape.leak_(into, later)
+        tape.leak_(t, into, later)
         tape.transmit_(t, into, later)
 
     def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
@@ -66,6 +67,7 @@ class Windowed(Eligibility):
     steps: int = 10
     keep_leak: bool = False
     local: ClassVar[bool] = False
+    joint: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Check the length of the window."""
@@ -88,7 +90,7 @@ class Windowed(Eligibility):
         """Add all that returns through leak and recurrent weights, less what is cut."""
         cut = self.cuts(tape.steps - t)
         if not cut or self.keep_leak:
-            tape.leak_(into, later)
+            tape.leak_(t, into, later)
         if not cut:
             tape.transmit_(t, into, later)
 
@@ -112,4 +114,4 @@ class Windowed(Eligibility):
 
 
 def _leak(moment: Moment) -> Tensor:
-    return moment.leak.expand(len(moment.recurrent))
+    return moment.leak.expand(moment.cells)

@@ -34,6 +34,7 @@ class Homotopy(Eligibility):
 
     share: float = 0.5
     local: ClassVar[bool] = False
+    joint: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Check the share."""
@@ -47,7 +48,7 @@ class Homotopy(Eligibility):
 
     def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Add what returns through the leak, and a share of what returns through recurrent weights."""
-        tape.leak_(into, later)
+        tape.leak_(t, into, later)
         tape.transmit_(t, into, self.share * later)
 
     def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
@@ -55,5 +56,5 @@ class Homotopy(Eligibility):
         return InfluenceTrace(connection, trials, self._propagator)
 
     def _propagator(self, moment: Moment) -> Tensor:
-        leak = torch.diag_embed(moment.leak.expand(len(moment.recurrent)))
+        leak = torch.diag_embed(moment.leak.expand(moment.cells))
         return leak + self.share * moment.transmission()

@@ -32,7 +32,7 @@ class Leak(Eligibility):
 
     def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Add the leak of ``later``."""
-        tape.leak_(into, later)
+        tape.leak_(t, into, later)
 
     def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
         """Return a presynaptic trace where leak and gain are constants, else one per synapse."""

@@ -18,6 +18,7 @@ from tca.eligibilities.base import Eligibility
 from tca.eligibilities.traces import Trace
 from tca.estimates import TypeMeans
 from tca.moment import Moment
+from tca.place import Place, needs_synapses
 from tca.tape import Tape
 
 __all__ = ["TypePropagation", "check_stable"]
@@ -111,9 +112,17 @@ class TypePropagation(Eligibility):
         """The propagator in one line."""
         return f"D_t = leak + gain {self.slope} W_ab"
 
+    def check(self, place: Place) -> None:
+        """Refuse a population without recurrent synapses.
+
+        Raises:
+            ValueError: There is nothing to remember through.
+        """
+        needs_synapses(type(self).__name__, place)
+
     def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Add what returns through the leak, and what returns by type."""
-        tape.leak_(into, later)
+        tape.leak_(t, into, later)
         tape.return_by_type_(into, later, self.slope)
 
     def filter_(self, tape: Tape, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:

@@ -18,6 +18,7 @@ from tca.eligibilities.base import Eligibility
 from tca.eligibilities.traces import Trace
 from tca.estimates import Wired
 from tca.moment import Moment
+from tca.place import Place, needs_synapses
 from tca.tape import Tape
 
 __all__ = ["Reachable"]
@@ -156,6 +157,14 @@ class Reachable(Eligibility):
     def equation(self) -> str:
         """The propagator in one line."""
         return f"D_t = Pi_i J_t Pi_i, Pi_i: cell i and those within n - 1 synapses, n = {self.steps}"
+
+    def check(self, place: Place) -> None:
+        """Refuse a population without recurrent synapses.
+
+        Raises:
+            ValueError: There is nothing to remember through.
+        """
+        needs_synapses(type(self).__name__, place)
 
     def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Refuse: there is no single propagator.

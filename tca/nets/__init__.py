@@ -1,7 +1,8 @@
 """Networks: populations, their forward passes and their parameters, without a word about learning."""
 
 from tca.nets.leaky_rnn import LeakyRNN
+from tca.nets.network import Network
 
-NETWORKS = {"leaky_rnn": LeakyRNN}
+NETWORKS: dict[str, type[Network]] = {"leaky_rnn": LeakyRNN}
 
-__all__ = ["NETWORKS", "LeakyRNN"]
+__all__ = ["NETWORKS", "LeakyRNN", "Network"]

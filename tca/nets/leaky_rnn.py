@@ -16,15 +16,17 @@ from tca.checks import not_negative, positive, whole
 from tca.connections import Bias, Connection, Dense, Initial, Link
 from tca.names import lookup
 from tca.nets.forms import FORMS
+from tca.nets.network import Network
 from tca.nets.options import check_inputs, check_mask, check_signs, check_types, leak_and_gain, with_signs
 from tca.nets.readout import filtered
+from tca.place import Place
 from tca.tape import Tape
 from tca.workspace import Workspace
 
 __all__ = ["LeakyRNN"]
 
 
-class LeakyRNN(nn.Module):
+class LeakyRNN(Network):
     """A leaky recurrent network with activation f, in one of two forms, and a linear readout.
 
     Form A, leak on the potential: ``v_t = k v_{t-1} + (1 - k)(W z_{t-1} + U x_t + b)``, ``z_t = f(v_t)``.
@@ -147,9 +149,9 @@ class LeakyRNN(nn.Module):
         self.register_buffer("noise_state", torch.Generator().manual_seed(seed + 1).get_state() if noise else None)
         self.to(device=device, dtype=dtype)
 
-    def connections(self) -> tuple[Connection, ...]:
-        """Return every connection of the network; each parameter belongs to one."""
-        return (*self.hidden_connections(), *self.readout_connections())
+    def places(self) -> tuple[Place, ...]:
+        """Return where the only population stands."""
+        return (self._place(self.w_out),)
 
     def hidden_connections(self) -> tuple[Connection, ...]:
         """Return the connections into the recurrent population: input, recurrent, bias, and a learned initial state."""
@@ -230,6 +232,7 @@ class LeakyRNN(nn.Module):
         readout = w_out.effective()
         one, zero = rate.new_ones(1, 1, 1), rate.new_zeros(1, 1, 1)
         return Tape(
+            place=self._place(readout),
             rate=rate,
             activity=activity,
             activation=self.activation,
@@ -245,7 +248,6 @@ class LeakyRNN(nn.Module):
             recurrent=recurrent,
             recurrent_mask=self.mask_rec,
             types=self.types,
-            readout=readout,
             readout_links=(Link(w_out, rate[1:]), Link(b_out, one)),
             readout_leak=self.readout_leak,
             outputs=filtered(rate[1:] @ readout.t(), self.readout_leak) + b_out.effective(),
@@ -282,6 +284,9 @@ class LeakyRNN(nn.Module):
     def extra_repr(self) -> str:
         """Return the sizes and the model in one line."""
         return f"{self.n_in}, {self.n_rec}, {self.n_out}, form={self.form}, activation={self.activation}"
+
+    def _place(self, readout: Tensor) -> Place:
+        return Place("", (self.n_rec,), self.n_out, self.w_out.detach(), readout, recurrent=True, alone=True)
 
     def _masks(self) -> dict[str, Tensor | None]:
         return {"w_in": self.mask_in, "w_rec": self.mask_rec, "w_out": self.mask_out}

@@ -2,9 +2,9 @@
 
 Shapes: T time, B batch, N cells, O outputs, C consecutive steps.
 
-A signal is read window by window from the last step to the first, as a *state* signal ``L_t`` (see ``tca.tape``). Most
-signals are made from the score of the present step alone and address rates, ``G_t``; the tape's slope turns those into
-``L_t``.
+A signal is read population by population, from the last to the first, and window by window, from the last step to the
+first, as a *state* signal ``L_t`` (see ``tca.tape``). Most signals are made from the score of the present step alone
+and address rates, ``G_t``; the tape's slope turns those into ``L_t``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from tca.eligibilities.base import Eligibility
+from tca.place import Place
 from tca.tape import Tape
 
 __all__ = ["Buffers", "CausalSignal", "InstantSignal", "Reader", "Signal", "Teller"]
@@ -60,20 +61,38 @@ class Signal(abc.ABC):
         The function must be called with the windows of the tape in their order, last to first.
         """
 
-    def buffers(self, readout: Tensor, generator: torch.Generator) -> Buffers:
-        """Return the signal's state before learning; most signals have none.
+    def check(self, place: Place) -> None:  # noqa: B027 - most signals work everywhere
+        """Raise if the signal cannot be made in a population.
 
         Args:
-            readout: Readout weights, shape ``(O, N)``.
+            place: Where the population stands.
+
+        Raises:
+            ValueError: The reason.
+        """
+
+    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
+        """Return the signal's state in a population before learning; most signals have none.
+
+        Args:
+            place: Where the population stands.
             generator: Source of whatever is drawn.
         """
         return {}
 
-    def sync_(self, readout: Tensor, buffers: Buffers) -> None:  # noqa: B027 - most signals have nothing to follow
-        """Let the signal's state follow what the optimizer has done to the readout; most signals do nothing.
+    def sync_(self, place: Place, buffers: Buffers) -> None:  # noqa: B027 - most signals have nothing to follow
+        """Let the signal's state follow what the optimizer has done; most signals do nothing.
 
         Args:
-            readout: Readout weights, shape ``(O, N)``; may be changed in place.
+            place: Where the population stands; its readout weights may be changed in place.
+            buffers: The signal's state, changed in place.
+        """
+
+    def observe_(self, tape: Tape, buffers: Buffers) -> None:  # noqa: B027 - most signals learn nothing from a batch
+        """Take in what a batch shows, before anything is told; most signals do nothing.
+
+        Args:
+            tape: The forward pass of the population, scored.
             buffers: The signal's state, changed in place.
         """
 
@@ -90,14 +109,14 @@ class CausalSignal(Signal):
         return 0
 
     @abc.abstractmethod
-    def teller(self, readout: Tensor, buffers: Buffers) -> Teller:
+    def teller(self, place: Place, buffers: Buffers) -> Teller:
         """Return a function from the score of a step, shape ``(B, O)``, to the rate signal of that step, ``(B, N)``.
 
         It belongs to one run of trials, is called once a step in the order of time, and keeps what the signal must
         remember. The score is the derivative of the loss by the outputs, not taken back through a readout's filter.
 
         Args:
-            readout: Readout weights, shape ``(O, N)``; may change in place between the steps.
+            place: Where the population stands; its readout weights may change in place between the steps.
             buffers: The signal's state; may change in place between the steps.
         """
 
@@ -107,25 +126,23 @@ class InstantSignal(CausalSignal):
     """A signal made from the score of the present step alone."""
 
     @abc.abstractmethod
-    def rate_signal(self, score: Tensor, readout: Tensor, buffers: Buffers) -> Tensor:
+    def rate_signal(self, score: Tensor, place: Place, buffers: Buffers) -> Tensor:
         """Return the rate signal ``G``, a new tensor of shape ``(..., N)``.
 
         Args:
             score: Score, shape ``(..., O)``.
-            readout: Readout weights, shape ``(O, N)``.
+            place: Where the population stands.
             buffers: The signal's state.
         """
 
-    def teller(self, readout: Tensor, buffers: Buffers) -> Teller:
+    def teller(self, place: Place, buffers: Buffers) -> Teller:
         """Return the rate signal of the step, which needs no memory."""
-        return lambda score: self.rate_signal(score, readout, buffers)
+        return lambda score: self.rate_signal(score, place, buffers)
 
     def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
         """Return a function from a window of steps to ``slope_t * G_t``."""
 
         def read(steps: slice) -> Tensor:
-            signal = self.rate_signal(tape.score[steps], tape.readout, buffers)
-            tape.lift_(signal, steps)
-            return signal
+            return tape.lift(self.rate_signal(tape.score[steps], tape.place, buffers), steps)
 
         return read

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from tca.checks import positive
+from tca.place import Place
 from tca.signals.base import Buffers, InstantSignal
 from tca.signals.weights import FeedbackWeights, Frozen
 
@@ -39,7 +40,8 @@ class Broadcast(InstantSignal):
 
     Paper: Bellec et al. (2020), Nature Communications 11:3625 (the uniform one, in its code).
 
-    >>> Broadcast(uniform=True).buffers(torch.zeros(2, 4), torch.Generator())["feedback"][0].tolist()
+    >>> place = Place("", (4,), 2, torch.zeros(1))
+    >>> Broadcast(uniform=True).buffers(place, torch.Generator())["feedback"][0].tolist()
     [0.5, 0.5]
     """
 
@@ -55,14 +57,13 @@ class Broadcast(InstantSignal):
         """The signal in one line."""
         return f"G_j,t = a . score_t / sqrt(N), a {'uniform' if self.uniform else 'random'} and the same for all cells"
 
-    def buffers(self, readout: Tensor, generator: torch.Generator) -> Buffers:
+    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
         """Draw the weights of the errors and give them to every cell."""
-        n_out, n_cells = readout.shape
-        drawn = torch.randn(n_out, generator=generator, dtype=torch.float64)
+        drawn = torch.randn(place.n_out, generator=generator, dtype=torch.float64)
         weights = torch.ones_like(drawn) if self.uniform else drawn
-        return {"feedback": (weights * self.scale / math.sqrt(n_cells)).to(readout).repeat(n_cells, 1)}
+        return {"feedback": (weights * self.scale / math.sqrt(place.cells)).to(place.like).repeat(place.cells, 1)}
 
-    def rate_signal(self, score: Tensor, readout: Tensor, buffers: Buffers) -> Tensor:
+    def rate_signal(self, score: Tensor, place: Place, buffers: Buffers) -> Tensor:
         """Return ``score F^T``."""
         return score @ buffers["feedback"].t()
 
@@ -87,16 +88,16 @@ class Sparse(InstantSignal):
         """The signal in one line."""
         return f"G_t = F score_t, {self.weights.equation}"
 
-    def buffers(self, readout: Tensor, generator: torch.Generator) -> Buffers:
+    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
         """Draw which weights exist."""
-        kept = self.weights.draw(readout, generator)
-        return {"kept": kept, "feedback": self.weights.now(readout, kept).clone()}
+        kept = self.weights.draw(place.readout, generator)
+        return {"kept": kept, "feedback": self.weights.now(place.readout, kept).clone()}
 
-    def sync_(self, readout: Tensor, buffers: Buffers) -> None:
+    def sync_(self, place: Place, buffers: Buffers) -> None:
         """Follow the readout if the weights do."""
         if self.weights.follows:
-            buffers["feedback"].copy_(self.weights.now(readout, buffers["kept"]))
+            buffers["feedback"].copy_(self.weights.now(place.readout, buffers["kept"]))
 
-    def rate_signal(self, score: Tensor, readout: Tensor, buffers: Buffers) -> Tensor:
+    def rate_signal(self, score: Tensor, place: Place, buffers: Buffers) -> Tensor:
         """Return ``score F^T``."""
         return score @ buffers["feedback"].t()

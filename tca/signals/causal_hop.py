@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tca.eligibilities.base import Eligibility
 from tca.estimates import SynapseMean, WeightEstimate
+from tca.place import Place, needs_synapses
 from tca.signals.base import Buffers, Reader, Signal
 from tca.signals.direct import Direct
 from tca.tape import Tape
@@ -54,15 +55,23 @@ class CausalHop(Signal):
             f"L_t = l_t + slope_t filter of (gain W~)^T (psibar W_o^T err)_{{t+1}}, W~ = {type(self.weights).__name__}"
         )
 
+    def check(self, place: Place) -> None:
+        """Refuse a population that has no readout or no recurrent synapses.
+
+        Raises:
+            ValueError: There is no error to report, or nobody to report it to.
+        """
+        needs_synapses(type(self).__name__, place)
+        if not place.alone:
+            raise ValueError(f"CausalHop reports the errors of a readout, and {place.title} is one of several")
+
     def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
         """Return a function from a window of steps to the signal; what is reported is computed beforehand."""
         direct = Direct().reader(tape, {}, eligibility)
         reported = self._reported(tape)
 
         def read(steps: slice) -> Tensor:
-            heard = reported[steps].clone()
-            tape.lift_(heard, steps)
-            return direct(steps).add_(heard)
+            return direct(steps).add_(tape.lift(reported[steps].clone(), steps))
 
         return read
 

@@ -26,6 +26,7 @@ from tca.eligibilities.base import Eligibility
 from tca.fields import Box, Field, Grid, Propagator, Space
 from tca.fields.runs import AtSites, Run, Shuffled
 from tca.names import unknown
+from tca.place import Place
 from tca.signals.base import Buffers, CausalSignal, InstantSignal, Reader, Signal, Teller
 from tca.signals.release import Release, Shared
 from tca.signals.weights import FeedbackWeights, Frozen
@@ -135,7 +136,8 @@ class StationaryDiffusion(_Diffusing, InstantSignal):
     Paper: Barretto-Bittar et al. (2026), arXiv:2603.08949, in the limit of a fast field.
 
     >>> signal = StationaryDiffusion(Box(k=0.0), weights=Frozen(1.0))
-    >>> buffers = signal.buffers(torch.tensor([[1.0, 2.0, 3.0]]), torch.Generator())
+    >>> readout = torch.tensor([[1.0, 2.0, 3.0]])
+    >>> buffers = signal.buffers(Place("", (3,), 1, readout, readout), torch.Generator())
     >>> buffers["feedback"].t().tolist()
     [[1.0, 2.0, 3.0]]
     """
@@ -153,18 +155,18 @@ class StationaryDiffusion(_Diffusing, InstantSignal):
         """The signal in one line."""
         return f"G_t = P C_t, settled {self.propagator.equation}, s_t = P^T F score_t, {self.weights.equation}"
 
-    def buffers(self, readout: Tensor, generator: torch.Generator) -> Buffers:
+    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
         """Draw the feedback weights and the places of the cells, and fold the settled field into the weights."""
-        kept, found = self.drawn(readout, generator)
+        kept, found = self.drawn(place.readout, generator)
         found["released"] = kept
-        return found | {"feedback": self._folded(readout, found)}
+        return found | {"feedback": self._folded(place.readout, found)}
 
-    def sync_(self, readout: Tensor, buffers: Buffers) -> None:
+    def sync_(self, place: Place, buffers: Buffers) -> None:
         """Fold anew if the weights follow the readout."""
         if self.weights.follows:
-            buffers["feedback"].copy_(self._folded(readout, buffers))
+            buffers["feedback"].copy_(self._folded(place.readout, buffers))
 
-    def rate_signal(self, score: Tensor, readout: Tensor, buffers: Buffers) -> Tensor:
+    def rate_signal(self, score: Tensor, place: Place, buffers: Buffers) -> Tensor:
         """Return ``score F_eff^T``."""
         return score @ buffers["feedback"].t()
 
@@ -214,14 +216,14 @@ class Diffusion(_Diffusing, CausalSignal):
         """The signal in one line."""
         return f"G_t = P C_t, {self.propagator.equation}, s_t = P^T F score_t, {self.weights.equation}"
 
-    def buffers(self, readout: Tensor, generator: torch.Generator) -> Buffers:
+    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
         """Draw the feedback weights, the places of the cells, and where permutations start."""
-        kept, found = self.drawn(readout, generator)
+        kept, found = self.drawn(place.readout, generator)
         if self.shuffle == "every step":
             found["shuffle_seed"] = torch.randint(2**62, (1,), generator=generator)
         return {"feedback": kept, **found}
 
-    def sync_(self, readout: Tensor, buffers: Buffers) -> None:
+    def sync_(self, place: Place, buffers: Buffers) -> None:
         """Go on to fresh permutations where every step has its own."""
         if "shuffle_seed" in buffers:
             buffers["shuffle_seed"].add_(1)
@@ -232,15 +234,14 @@ class Diffusion(_Diffusing, CausalSignal):
         heard = course.heard(tape) if course.remembers else None
 
         def read(steps: slice) -> Tensor:
-            signal = course.hear(course.emit(tape.score[steps])) if heard is None else heard[steps].clone()
-            tape.lift_(signal, steps)
-            return signal
+            told = course.hear(course.emit(tape.score[steps])) if heard is None else heard[steps].clone()
+            return tape.lift(told, steps)
 
         return read
 
-    def teller(self, readout: Tensor, buffers: Buffers) -> Teller:
+    def teller(self, place: Place, buffers: Buffers) -> Teller:
         """Return the concentration at the cells, which remembers the field."""
-        course = _Course(self, readout, buffers)
+        course = _Course(self, place.readout, buffers)
         before: Tensor | None = None
 
         def tell(score: Tensor) -> Tensor:

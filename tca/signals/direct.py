@@ -1,4 +1,4 @@
-"""The error through the readout's own weights."""
+"""The error through the network's own weights, as far as it comes within a step."""
 
 from __future__ import annotations
 
@@ -6,16 +6,23 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from tca.signals.base import Buffers, InstantSignal
+from tca.eligibilities.base import Eligibility
+from tca.place import Place
+from tca.signals.base import Buffers, CausalSignal, Reader, Teller
+from tca.tape import Tape
 
 __all__ = ["Direct"]
 
 
 @dataclass(frozen=True)
-class Direct(InstantSignal):
+class Direct(CausalSignal):
     """``G_t = W_o^T score_t``: the direct derivative of the loss by the rates of step t.
 
-    Paper: Bellec et al. (2020), Nature Communications 11:3625 (symmetric feedback).
+    In a population that others lie above, ``G_t = W^T (gain_t * L_t)`` with W the weights to the next one and L what
+    that one is told: the error comes down through all populations within the step.
+
+    Papers: Bellec et al. (2020), Nature Communications 11:3625 (symmetric feedback); Rumelhart, Hinton and Williams
+    (1986), Nature 323:533 (through populations).
     """
 
     @property
@@ -23,6 +30,16 @@ class Direct(InstantSignal):
         """The signal in one line."""
         return "G_t = W_o^T score_t"
 
-    def rate_signal(self, score: Tensor, readout: Tensor, buffers: Buffers) -> Tensor:
-        """Return ``score W_o``."""
-        return score @ readout
+    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+        """Return a function from a window of steps to ``slope_t * G_t``, which is handed down as well."""
+
+        def read(steps: slice) -> Tensor:
+            signal = tape.lift(tape.errors(steps), steps)
+            tape.hand_down(signal)
+            return signal
+
+        return read
+
+    def teller(self, place: Place, buffers: Buffers) -> Teller:
+        """Return the error of the step through the readout."""
+        return lambda score: score @ place.readout

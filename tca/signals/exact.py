@@ -14,6 +14,7 @@ from torch import Tensor
 from tca.checks import whole
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.full import Full
+from tca.place import Place
 from tca.signals.base import Buffers, Reader, Signal
 from tca.signals.direct import Direct
 from tca.tape import Tape
@@ -51,6 +52,7 @@ class Exact(Signal):
             nonlocal later, kept
             adjoint = direct(steps)
             later = Full().filter_(tape, adjoint, steps, later)
+            tape.hand_down(adjoint)
             signal, kept = eligibility.unfilter(tape, adjoint, steps, kept)
             return signal
 
@@ -97,6 +99,15 @@ class Horizon(Signal):
         """The signal in one line."""
         return f"L_t = l_t + (J - D)_{{t+1}}^T lambda_{{t+1}}, errors up to t + {self.steps}"
 
+    def check(self, place: Place) -> None:
+        """Refuse a population among others.
+
+        Raises:
+            ValueError: The errors that reach it later through the others would be left out.
+        """
+        if not place.alone:
+            raise ValueError(f"Horizon counts later errors within one population, and {place.title} is one of several")
+
     def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
         """Return a function from a window of steps to the signal, computed for all steps at once beforehand."""
         everything = slice(0, tape.steps + 1)
@@ -111,6 +122,6 @@ class Horizon(Signal):
 
 def _one_step_further(tape: Tape, direct: Tensor, adjoint: Tensor) -> Tensor:
     further = direct.clone()
-    tape.leak_(further[:-1], adjoint[1:])
+    tape.leak_(1, further[:-1], adjoint[1:])
     tape.transmit_all_(further[:-1], adjoint[1:])
     return further

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tca.checks import positive
+from tca.place import Place
 from tca.signals.base import Buffers, InstantSignal
 
 __all__ = ["Adaptive", "Random"]
@@ -28,13 +29,12 @@ class _Feedback(InstantSignal, abc.ABC):
         """Check the scale."""
         positive("scale of the feedback", self.scale)
 
-    def buffers(self, readout: Tensor, generator: torch.Generator) -> Buffers:
+    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
         """Draw the feedback weights."""
-        n_out, n_cells = readout.shape
-        draw = torch.randn(n_cells, n_out, generator=generator, dtype=torch.float64)
-        return {"feedback": (draw * self.scale / math.sqrt(n_cells)).to(readout)}
+        draw = torch.randn(place.cells, place.n_out, generator=generator, dtype=torch.float64)
+        return {"feedback": (draw * self.scale / math.sqrt(place.cells)).to(place.like)}
 
-    def rate_signal(self, score: Tensor, readout: Tensor, buffers: Buffers) -> Tensor:
+    def rate_signal(self, score: Tensor, place: Place, buffers: Buffers) -> Tensor:
         """Return ``score F^T``."""
         return score @ buffers["feedback"].t()
 
@@ -92,12 +92,13 @@ class Adaptive(_Feedback):
         """The signal in one line."""
         return "G_t = F score_t, F follows W_o^T"
 
-    def buffers(self, readout: Tensor, generator: torch.Generator) -> Buffers:
+    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
         """Draw the feedback weights and remember the readout."""
-        return {**super().buffers(readout, generator), "readout_seen": readout.clone()}
+        return {**super().buffers(place, generator), "readout_seen": place.readout.clone()}
 
-    def sync_(self, readout: Tensor, buffers: Buffers) -> None:
+    def sync_(self, place: Place, buffers: Buffers) -> None:
         """Give the feedback the readout's last change, then let both decay; nothing happens if nothing has changed."""
+        readout = place.readout
         change = readout - buffers["readout_seen"]
         if not change.any():
             return

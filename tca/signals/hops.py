@@ -14,6 +14,7 @@ from tca.checks import whole
 from tca.eligibilities.base import Eligibility, following
 from tca.eligibilities.leak import Leak
 from tca.estimates import ExactWeights, WeightEstimate
+from tca.place import Place, needs_synapses
 from tca.signals.base import Buffers, Reader, Signal
 from tca.signals.direct import Direct
 from tca.tape import Tape
@@ -67,6 +68,14 @@ class Hops(Signal):
             return "L_t = l_t"
         source = f"S^{self.hops - 1}" if self.receiver_leak else f"L^{self.hops - 1}"
         return f"L^{self.hops}_t = l_t + (J~ - leak)_{{t+1}}^T {source}_{{t+1}}, W~ = {type(self.weights).__name__}"
+
+    def check(self, place: Place) -> None:
+        """Refuse a population without recurrent synapses.
+
+        Raises:
+            ValueError: Nothing could come back.
+        """
+        needs_synapses(type(self).__name__, place)
 
     def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
         """Return a function from a window of steps to the signal, one sweep through the window for each hop."""

@@ -16,6 +16,7 @@ from tca.eligibilities.base import Eligibility, following
 from tca.eligibilities.leak import Leak
 from tca.eligibilities.modprop import TypePropagation, check_stable
 from tca.names import unknown
+from tca.place import Place, needs_synapses
 from tca.signals.base import Buffers, Reader, Signal
 from tca.signals.direct import Direct
 from tca.tape import Tape
@@ -80,6 +81,14 @@ class TypeReturn(Signal):
             f"L_t = l_t + (leak + gain {self.slope} W_ab - D)_{{t+1}}^T n_{{t+1}}, sender's slope: {self.sender_slope}"
         )
 
+    def check(self, place: Place) -> None:
+        """Refuse a population without recurrent synapses.
+
+        Raises:
+            ValueError: Nothing could come back.
+        """
+        needs_synapses(type(self).__name__, place)
+
     def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
         """Return a function from a window of steps to the signal.
 
@@ -117,7 +126,7 @@ class TypeReturn(Signal):
         def one_more(which: TypeReturn, passed: Tensor, leaking: Tensor) -> Tensor:
             further = errors.clone()
             which._hop_(tape, further, passed[1:], 0)
-            tape.leak_(further[:-1], leaking[1:])
+            tape.leak_(1, further[:-1], leaking[1:])
             return further
 
         passed, told = torch.zeros_like(errors), torch.zeros_like(errors)
@@ -141,5 +150,5 @@ class TypeReturn(Signal):
             return
         returned = torch.zeros_like(later)
         tape.return_by_type_(returned, later, 1.0)
-        tape.lift_(returned, slice(first, first + len(later)))
+        returned = tape.lift(returned, slice(first, first + len(later)))
         into[: len(later)].add_(returned)

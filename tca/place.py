@@ -1,0 +1,78 @@
+"""Where a population stands in its network, as a rule sees it before anything has run.
+
+Shapes: N cells, O outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+__all__ = ["Place", "needs_synapses"]
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A population: how many cells it has, and how they reach the outputs.
+
+    Attributes:
+        name: Name of the population; empty if the network has no other.
+        shape: How its cells are laid out: ``(N,)``, or channels, height and width of a map.
+        n_out: Number of outputs O of the network.
+        like: A tensor with the type and the device of the network.
+        weights: Readout weights, shape ``(O, N)``; ``None`` if the cells reach the outputs through other populations
+            only.
+        recurrent: Whether the cells have recurrent synapses.
+        alone: Whether the network has no other population.
+        signs: Stream of every cell, +1 or -1, shape ``(N,)``; ``None`` if the network has one stream.
+
+    >>> import torch
+    >>> Place("conv1", (8, 4, 4), 10, torch.zeros(1)).cells
+    128
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    n_out: int
+    like: Tensor
+    weights: Tensor | None = None
+    recurrent: bool = False
+    alone: bool = False
+    signs: Tensor | None = None
+
+    @property
+    def cells(self) -> int:
+        """Number of cells N."""
+        return math.prod(self.shape)
+
+    @property
+    def title(self) -> str:
+        """What an error message calls it."""
+        return f"population {self.name!r}" if self.name else "the population"
+
+    @property
+    def readout(self) -> Tensor:
+        """Readout weights, shape ``(O, N)``.
+
+        Raises:
+            ValueError: The population has none.
+        """
+        if self.weights is None:
+            raise ValueError(f"{self.title} has no readout weights of its own: use a signal that does not read them")
+        return self.weights
+
+
+def needs_synapses(what: str, place: Place) -> None:
+    """Raise if a population has no recurrent synapses.
+
+    Args:
+        what: What needs them, for the message.
+        place: Where the population stands.
+
+    Raises:
+        ValueError: It has none.
+    """
+    if not place.recurrent:
+        raise ValueError(f"{what} needs recurrent synapses, and {place.title} has none")
