@@ -46,7 +46,14 @@ class Connection(abc.ABC):
 
     def effective(self) -> Tensor:
         """Return the weights with missing synapses at zero, without a graph."""
-        weight = self.weight.detach()
+        return self.masked(self.weight.detach())
+
+    def masked(self, weight: Tensor) -> Tensor:
+        """Return a weight with missing synapses at zero.
+
+        Args:
+            weight: A weight in the shape of the connection's own.
+        """
         return weight if self.mask is None else weight * self.mask
 
     def gradient(self) -> Tensor:
@@ -62,12 +69,21 @@ class Connection(abc.ABC):
         return gradient.contiguous() if self.mask is None else gradient * self.mask
 
     @abc.abstractmethod
+    def apply(self, weight: Tensor, pre: Tensor) -> Tensor:
+        """Return what a weight adds to the drive, shape ``(..., I)``, differentiable in both.
+
+        Args:
+            weight: A weight in the shape of the connection's own, missing synapses at zero.
+            pre: Presynaptic activity, shape ``(..., J)``.
+        """
+
     def drive(self, pre: Tensor) -> Tensor:
-        """Return what the connection adds to the drive of its population, shape ``(..., I)``.
+        """Return what the connection adds to the drive of its population, shape ``(..., I)``, without a graph to it.
 
         Args:
             pre: Presynaptic activity, shape ``(..., J)``.
         """
+        return self.apply(self.effective(), pre)
 
     def back(self, signal: Tensor, weight: Tensor | None = None) -> Tensor:
         """Return a signal to the postsynaptic cells as one to the presynaptic, ``W^T signal``, shape ``(..., J)``.
@@ -92,12 +108,24 @@ class Connection(abc.ABC):
         """
 
     @abc.abstractmethod
-    def fold(self, per_synapse: Tensor) -> Tensor:
-        """Return a gradient per synapse, shape ``(I, J)``, in the shape of the weight, missing synapses at zero.
+    def fold(self, per_pair: Tensor) -> Tensor:
+        """Return a gradient per pair of cells, shape ``(I, J)``, in the shape of the weight, missing synapses at zero.
+
+        Pairs that share a weight are summed, pairs without one left out.
 
         Args:
-            per_synapse: The gradient of every pair of cells.
+            per_pair: The gradient of every pair of cells.
         """
+
+    def gather_pairs(self, per_pair: Tensor) -> Tensor:
+        """Return the same as ``fold`` by telling the postsynaptic cells of each presynaptic cell on its own.
+
+        Args:
+            per_pair: The gradient of every pair of cells.
+        """
+        gradient = self.gradient()
+        self.outer_(gradient, per_pair.t(), torch.eye(per_pair.shape[1]).to(per_pair))
+        return self.finish(gradient)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,9 +144,9 @@ class Dense(Connection):
             return self.weight.detach().new_zeros(n_pre, n_post).t()
         return super().gradient()
 
-    def drive(self, pre: Tensor) -> Tensor:
+    def apply(self, weight: Tensor, pre: Tensor) -> Tensor:
         """Return ``pre W^T``."""
-        return pre @ self.effective().t()
+        return pre @ weight.t()
 
     def back(self, signal: Tensor, weight: Tensor | None = None) -> Tensor:
         """Return ``signal W``."""
@@ -128,26 +156,26 @@ class Dense(Connection):
         """Add ``signal^T pre`` to ``gradient``, one matrix product over all leading axes."""
         gradient.addmm_(signal.reshape(-1, signal.shape[-1]).t(), pre.reshape(-1, pre.shape[-1]))
 
-    def fold(self, per_synapse: Tensor) -> Tensor:
+    def fold(self, per_pair: Tensor) -> Tensor:
         """Return the gradient masked."""
-        return self.finish(per_synapse)
+        return self.finish(per_pair)
 
 
 @dataclass(frozen=True, eq=False)
 class Bias(Connection):
     """One weight per cell from a presynaptic activity that is always one, ``drive_i = b_i``."""
 
-    def drive(self, pre: Tensor) -> Tensor:
+    def apply(self, weight: Tensor, pre: Tensor) -> Tensor:
         """Return the bias, whatever came."""
-        return self.effective()
+        return weight
 
     def outer_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:
         """Add the sum of the signal over all leading axes; ``pre`` is one everywhere and not read."""
         gradient.add_(signal.reshape(-1, signal.shape[-1]).sum(0))
 
-    def fold(self, per_synapse: Tensor) -> Tensor:
+    def fold(self, per_pair: Tensor) -> Tensor:
         """Return the only column."""
-        return self.finish(per_synapse[:, 0])
+        return self.finish(per_pair[:, 0])
 
 
 @dataclass(frozen=True, eq=False)

@@ -72,6 +72,7 @@ class Tape:
         types: Type of every cell, shape ``(N,)``.
         readout_links: Connections into the outputs and what they carried: the weights, then the bias.
         readout_leak: Leak per step of the filter of the readout, 0 without one.
+        readout_back: What turns a signal to what the readout reads into one to the rates; ``None`` if both are one.
         outputs: Outputs, shape ``(T, B, O)``.
         score: Derivative of the loss by what the readout weights deliver at each step, shape ``(T + 1, B, O)``; empty
             before ``scored``.
@@ -94,6 +95,7 @@ class Tape:
     types: Tensor
     readout_links: tuple[Link, ...] = ()
     readout_leak: float = 0.0
+    readout_back: Callable[[Tensor], Tensor] | None = None
     outputs: Tensor = field(default_factory=lambda: torch.empty(0))
     score: Tensor = field(default_factory=lambda: torch.empty(0))
     raw_score: Tensor = field(default_factory=lambda: torch.empty(0))
@@ -166,9 +168,10 @@ class Tape:
         Args:
             steps: The steps, counted from the initial state.
         """
-        if self.above is None:
-            return self.score[steps] @ self.readout
-        return self.above.descend(steps)
+        if self.above is not None:
+            return self.above.descend(steps)
+        told = self.readout_links[0].connection.back(self.score[steps])
+        return told if self.readout_back is None else self.readout_back(told)
 
     def hand_down(self, signal: Tensor) -> None:
         """Keep a state signal for the population below, which asks for it with ``errors``.

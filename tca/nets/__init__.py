@@ -1,8 +1,32 @@
 """Networks: populations, their forward passes and their parameters, without a word about learning."""
 
+from tca.nets.feedforward import CNN, MLP, Feedforward, LocalNet
+from tca.nets.layers import ConvLayer, DenseLayer, LocalLayer
 from tca.nets.leaky_rnn import LeakyRNN
 from tca.nets.network import Network
+from tca.nets.passages import AvgPool, Dropout, MaxPool, RMSNorm
 
-NETWORKS: dict[str, type[Network]] = {"leaky_rnn": LeakyRNN}
+NETWORKS: dict[str, type[Network]] = {
+    "leaky_rnn": LeakyRNN,
+    "feedforward": Feedforward,
+    "mlp": MLP,
+    "cnn": CNN,
+    "local_net": LocalNet,
+}
 
-__all__ = ["NETWORKS", "LeakyRNN", "Network"]
+__all__ = [
+    "CNN",
+    "MLP",
+    "NETWORKS",
+    "AvgPool",
+    "ConvLayer",
+    "DenseLayer",
+    "Dropout",
+    "Feedforward",
+    "LeakyRNN",
+    "LocalLayer",
+    "LocalNet",
+    "MaxPool",
+    "Network",
+    "RMSNorm",
+]

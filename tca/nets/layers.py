@@ -1,0 +1,212 @@
+"""What a feedforward network is made of, described: layers and how their weights begin.
+
+Shapes: N cells of a layer, laid out as ``(N,)`` or as channels, height and width ``(C, H, W)``; K kernel size.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tca.checks import whole
+from tca.connections import Bias, Connection, Dense
+from tca.maps import Conv, Geometry, Local, MapBias
+from tca.nets.passages import Passage, Shape
+
+__all__ = ["INITS", "ConvLayer", "DenseLayer", "Layer", "LocalLayer", "Wiring"]
+
+Maker = Callable[[str, Tensor, Tensor | None], Connection]
+
+
+class Wiring(NamedTuple):
+    """A layer between two populations.
+
+    Attributes:
+        shape: How its cells are laid out.
+        weight: Shape of the weights.
+        fan_in: Number of synapses onto a cell.
+        synapses: What makes the connection of a name, a weight and a mask.
+        bias: Shape of the biases.
+        biases: What makes their connection.
+    """
+
+    shape: Shape
+    weight: Shape
+    fan_in: int
+    synapses: Maker
+    bias: Shape
+    biases: Maker
+
+
+@dataclass(frozen=True)
+class Layer(abc.ABC):
+    """A population and the synapses onto it, described."""
+
+    @abc.abstractmethod
+    def wiring(self, shape: Shape) -> Wiring:
+        """Return the layer on top of cells laid out in some way.
+
+        Args:
+            shape: How the cells below are laid out.
+
+        Raises:
+            ValueError: It cannot lie there.
+        """
+
+    @property
+    @abc.abstractmethod
+    def passages(self) -> tuple[Passage, ...]:
+        """What its rates pass before the next layer."""
+
+
+@dataclass(frozen=True)
+class DenseLayer(Layer):
+    """Cells that hear every cell below.
+
+    Args:
+        size: Number of cells.
+        then: What their rates pass before the next layer, default nothing.
+
+    Raises:
+        ValueError: ``size`` is less than one.
+    """
+
+    size: int
+    then: tuple[Passage, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the size."""
+        whole("size of a layer", self.size, 1)
+
+    @property
+    def passages(self) -> tuple[Passage, ...]:
+        """What the rates pass."""
+        return self.then
+
+    def wiring(self, shape: Shape) -> Wiring:
+        """Return all-to-all synapses."""
+        fan_in = math.prod(shape)
+        return Wiring((self.size,), (self.size, fan_in), fan_in, Dense, (self.size,), Bias)
+
+
+@dataclass(frozen=True)
+class _MapLayer(Layer):
+    """Cells in maps, each of which hears a square of the maps below.
+
+    Args:
+        channels: Number of maps.
+        kernel: Side of the square K, default 3.
+        stride: Step from a cell's square to its neighbour's, default 1.
+        padding: Zeros around the maps below, default 0.
+        then: What the rates pass before the next layer, default nothing.
+    """
+
+    channels: int
+    kernel: int = 3
+    stride: int = 1
+    padding: int = 0
+    then: tuple[Passage, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        for name, least in (("channels", 1), ("kernel", 1), ("stride", 1), ("padding", 0)):
+            whole(f"{name} of a layer", getattr(self, name), least)
+
+    @property
+    def passages(self) -> tuple[Passage, ...]:
+        """What the rates pass."""
+        return self.then
+
+    def geometry(self, shape: Shape) -> Geometry:
+        """Return where the kernels lie.
+
+        Args:
+            shape: How the cells below are laid out.
+
+        Raises:
+            ValueError: They are no maps, or smaller than the kernel.
+        """
+        if len(shape) != 3:
+            raise ValueError(f"{type(self).__name__} must lie on maps of channels, height and width, got shape {shape}")
+        found = Geometry((shape[0], shape[1], shape[2]), self.kernel, self.stride, self.padding)
+        if min(found.positions) < 1:
+            raise ValueError(f"kernel of a layer must fit into maps of {shape[1:]}, got {self.kernel}")
+        return found
+
+
+@dataclass(frozen=True)
+class ConvLayer(_MapLayer):
+    """A convolution: all cells of a map have the same weights.
+
+    Args:
+        channels: Number of maps.
+        kernel: Side of the square that a cell hears, default 3.
+        stride: Step from a cell's square to its neighbour's, default 1.
+        padding: Zeros around the maps below, default 0.
+        then: What the rates pass before the next layer, default nothing.
+
+    Raises:
+        ValueError: A number is too small.
+    """
+
+    def wiring(self, shape: Shape) -> Wiring:
+        """Return the convolution and a bias for each map."""
+        at = self.geometry(shape)
+        positions = math.prod(at.positions)
+        weight = (self.channels, shape[0], self.kernel, self.kernel)
+        cells = (self.channels, *at.positions)
+        biases = partial(MapBias, positions=positions)
+        return Wiring(cells, weight, at.fan_in, partial(Conv, geometry=at), (self.channels,), biases)
+
+
+@dataclass(frozen=True)
+class LocalLayer(_MapLayer):
+    """A locally connected layer: every cell of a map has weights of its own.
+
+    Args:
+        channels: Number of maps.
+        kernel: Side of the square that a cell hears, default 3.
+        stride: Step from a cell's square to its neighbour's, default 1.
+        padding: Zeros around the maps below, default 0.
+        then: What the rates pass before the next layer, default nothing.
+
+    Raises:
+        ValueError: A number is too small.
+    """
+
+    def wiring(self, shape: Shape) -> Wiring:
+        """Return the synapses and a bias for each cell."""
+        at = self.geometry(shape)
+        cells = (self.channels, *at.positions)
+        weight = (self.channels, math.prod(at.positions), at.fan_in)
+        return Wiring(cells, weight, at.fan_in, partial(Local, geometry=at), (math.prod(cells),), Bias)
+
+
+def _normal(variance: float) -> Callable[[Shape, int, torch.Generator], Tensor]:
+    def draw(shape: Shape, fan_in: int, generator: torch.Generator) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64) * math.sqrt(variance / fan_in)
+
+    return draw
+
+
+def _uniform(variance: float) -> Callable[[Shape, int, torch.Generator], Tensor]:
+    def draw(shape: Shape, fan_in: int, generator: torch.Generator) -> Tensor:
+        drawn = torch.rand(*shape, generator=generator, dtype=torch.float64)
+        return (2 * drawn - 1) * math.sqrt(3 * variance / fan_in)
+
+    return draw
+
+
+INITS: dict[str, Callable[[Shape, int, torch.Generator], Tensor]] = {
+    "he_normal": _normal(2.0),
+    "he_uniform": _uniform(2.0),
+    "lecun_normal": _normal(1.0),
+    "lecun_uniform": _uniform(1.0),
+}

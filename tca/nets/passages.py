@@ -1,0 +1,196 @@
+"""What lies between the rates of one population and the synapses onto the next: pooling, dropout, normalisation.
+
+Shapes: M any number of leading steps and trials; N cells of a map ``(C, H, W)``, channel by channel, row by row.
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tca.checks import finite, whole
+
+__all__ = ["AvgPool", "Dropout", "MaxPool", "Passage", "RMSNorm"]
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Passage(abc.ABC):
+    """A fixed function of the rates of a population, without parameters."""
+
+    random = False  # whether every pass draws numbers of its own
+
+    @abc.abstractmethod
+    def shape(self, shape: Shape) -> Shape:
+        """Return how the cells are laid out behind the passage.
+
+        Args:
+            shape: How they are laid out before it.
+
+        Raises:
+            ValueError: They cannot pass.
+        """
+
+    @abc.abstractmethod
+    def through(self, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
+        """Return the rates behind the passage, shape ``(..., J)``, differentiable.
+
+        Args:
+            rate: Rates, shape ``(..., N)``.
+            shape: How the cells are laid out.
+            drawn: Numbers drawn uniformly from [0, 1), one for each rate, if the passage is random and used in
+                training; ``None`` otherwise.
+        """
+
+    def back(self, signal: Tensor, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
+        """Return a signal behind the passage as one before it, shape ``(..., N)``: times the transposed derivative.
+
+        Args:
+            signal: Signal, shape ``(..., J)``.
+            rate: The rates that came, shape ``(..., N)``.
+            shape: How the cells are laid out.
+            drawn: The numbers that were drawn, if any.
+        """
+        with torch.enable_grad():
+            before = rate.detach().requires_grad_()
+            (returned,) = torch.autograd.grad(self.through(before, shape, drawn), before, signal)
+        return returned
+
+
+@dataclass(frozen=True)
+class _Pool(Passage):
+    """Pooling of squares of a map.
+
+    Args:
+        kernel: Side of the square, default 2.
+        stride: Step between two squares; ``None`` (default) for the side.
+    """
+
+    kernel: int = 2
+    stride: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check side and step."""
+        whole("kernel of the pooling", self.kernel, 1)
+        if self.stride is not None:
+            whole("stride of the pooling", self.stride, 1)
+
+    def shape(self, shape: Shape) -> Shape:
+        """Return channels and what is left of height and width."""
+        if len(shape) != 3:
+            raise ValueError(f"pooling needs a map of channels, height and width, got a population of shape {shape}")
+        if min(shape[1:]) < self.kernel:
+            raise ValueError(f"kernel of the pooling must be at most {min(shape[1:])}, got {self.kernel}")
+        step = self.stride or self.kernel
+        return shape[0], *((side - self.kernel) // step + 1 for side in shape[1:])
+
+    def through(self, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
+        """Return the pooled rates."""
+        pooled = self.pooled(rate.reshape(-1, *shape))
+        return pooled.reshape(*rate.shape[:-1], -1)
+
+    @abc.abstractmethod
+    def pooled(self, maps: Tensor) -> Tensor:
+        """Return pooled maps, shape ``(M, C, H', W')``.
+
+        Args:
+            maps: Maps, shape ``(M, C, H, W)``.
+        """
+
+
+@dataclass(frozen=True)
+class AvgPool(_Pool):
+    """The mean over squares of a map.
+
+    Args:
+        kernel: Side of the square, default 2.
+        stride: Step between two squares; ``None`` (default) for the side.
+
+    >>> AvgPool().through(torch.tensor([1.0, 2.0, 3.0, 6.0]), (1, 2, 2), None).tolist()
+    [3.0]
+    """
+
+    def pooled(self, maps: Tensor) -> Tensor:
+        """Return the means."""
+        return functional.avg_pool2d(maps, self.kernel, self.stride)
+
+
+@dataclass(frozen=True)
+class MaxPool(_Pool):
+    """The largest of squares of a map.
+
+    Args:
+        kernel: Side of the square, default 2.
+        stride: Step between two squares; ``None`` (default) for the side.
+
+    >>> MaxPool().through(torch.tensor([1.0, 2.0, 3.0, 6.0]), (1, 2, 2), None).tolist()
+    [6.0]
+    """
+
+    def pooled(self, maps: Tensor) -> Tensor:
+        """Return the largest values."""
+        return functional.max_pool2d(maps, self.kernel, self.stride)
+
+
+@dataclass(frozen=True)
+class Dropout(Passage):
+    """Rates set to zero at random while the network is trained, the others divided by what is left of them.
+
+    Args:
+        share: Probability that a rate is set to zero, default 0.5, in [0, 1).
+
+    Raises:
+        ValueError: ``share`` lies outside.
+
+    Paper: Srivastava et al. (2014), Journal of Machine Learning Research 15:1929.
+    """
+
+    share: float = 0.5
+    random = True
+
+    def __post_init__(self) -> None:
+        """Check the share."""
+        if not 0 <= finite("share of the dropout", self.share) < 1:
+            raise ValueError(f"share of the dropout must lie in [0, 1), got {self.share}")
+
+    def shape(self, shape: Shape) -> Shape:
+        """Return the shape."""
+        return shape
+
+    def through(self, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
+        """Return what is left, everything if nothing was drawn."""
+        return rate if drawn is None else rate * (drawn >= self.share) / (1 - self.share)
+
+
+@dataclass(frozen=True)
+class RMSNorm(Passage):
+    """Rates divided by their root mean square over the cells of an example.
+
+    Args:
+        eps: What is added to the mean square, default 1e-8, positive.
+
+    Paper: Zhang and Sennrich (2019), NeurIPS.
+
+    >>> RMSNorm().through(torch.tensor([3.0, 3.0]), (2,), None).tolist()
+    [1.0, 1.0]
+    """
+
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        """Check the addition."""
+        if not finite("eps of the normalisation", self.eps) > 0:
+            raise ValueError(f"eps of the normalisation must be positive, got {self.eps}")
+
+    def shape(self, shape: Shape) -> Shape:
+        """Return the shape."""
+        return shape
+
+    def through(self, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
+        """Return the rates over their root mean square."""
+        return rate * (rate.square().mean(-1, keepdim=True) + self.eps).rsqrt()
