@@ -119,7 +119,10 @@ class Tape:
         """The tapes of all populations, from the last to the first, all with the same scores."""
         chain = [self]
         for each in self.below:
-            chain.append(replace(each, above=chain[-1], score=self.score, raw_score=self.raw_score))
+            above = chain[-1]
+            chain.append(
+                replace(each, above=above, score=self.score, raw_score=self.raw_score, readout_leak=self.readout_leak)
+            )
         return tuple(chain)
 
     @property
@@ -168,6 +171,8 @@ class Tape:
         Args:
             steps: The steps, counted from the initial state.
         """
+        if self.above is not None and steps.start == 0:  # initial rates are heard one step later, by nobody above
+            return torch.zeros_like(self.rate[steps])
         if self.above is not None:
             return self.above.descend(steps)
         told = self.readout_links[0].connection.back(self.score[steps])

@@ -5,9 +5,11 @@ from tca.nets.layers import ConvLayer, DenseLayer, LocalLayer
 from tca.nets.leaky_rnn import LeakyRNN
 from tca.nets.network import Network
 from tca.nets.passages import AvgPool, Dropout, MaxPool, RMSNorm
+from tca.nets.stacked_rnn import LeakyLayer, StackedRNN
 
 NETWORKS: dict[str, type[Network]] = {
     "leaky_rnn": LeakyRNN,
+    "stacked_rnn": StackedRNN,
     "feedforward": Feedforward,
     "mlp": MLP,
     "cnn": CNN,
@@ -23,10 +25,12 @@ __all__ = [
     "DenseLayer",
     "Dropout",
     "Feedforward",
+    "LeakyLayer",
     "LeakyRNN",
     "LocalLayer",
     "LocalNet",
     "MaxPool",
     "Network",
     "RMSNorm",
+    "StackedRNN",
 ]

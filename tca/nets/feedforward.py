@@ -19,7 +19,7 @@ from tca.connections import Connection, Link
 from tca.names import lookup
 from tca.nets.layers import INITS, ConvLayer, DenseLayer, Layer, LocalLayer, Maker
 from tca.nets.network import Network
-from tca.nets.options import check_inputs
+from tca.nets.options import check_inputs, drawing
 from tca.nets.passages import Passage, Shape
 from tca.place import Place
 from tca.tape import Feed, Tape
@@ -253,11 +253,8 @@ class Feedforward(Network):
         needed = sum(math.prod(shape) for stages in self._stages(None) for each, shape, _ in stages if each.random)
         if not needed:
             return None
-        generator = torch.Generator()
-        generator.set_state(self.noise_state.cpu())
-        drawn = torch.rand(steps, trials, needed, generator=generator)
-        self.noise_state.copy_(generator.get_state())
-        return drawn.to(self.w_out)
+        with drawing(self.noise_state) as generator:
+            return torch.rand(steps, trials, needed, generator=generator).to(self.w_out)
 
     @torch.no_grad()
     def project_(self) -> None:

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from tca.activations import ACTIVATIONS
-from tca.checks import not_negative, positive, whole
-from tca.connections import Bias, Connection, Dense, Initial, Link
+from tca.checks import whole
+from tca.connections import Bias, Connection, Dense, Link
 from tca.names import lookup
-from tca.nets.forms import FORMS
+from tca.nets.leaky_population import LeakyPopulation
 from tca.nets.network import Network
-from tca.nets.options import check_inputs, check_mask, check_signs, check_types, leak_and_gain, with_signs
+from tca.nets.options import check_inputs, check_mask, drawing, leak_and_gain
 from tca.nets.readout import filtered
 from tca.place import Place
 from tca.tape import Tape
@@ -26,7 +26,7 @@ from tca.workspace import Workspace
 __all__ = ["LeakyRNN"]
 
 
-class LeakyRNN(Network):
+class LeakyRNN(LeakyPopulation, Network):
     """A leaky recurrent network with activation f, in one of two forms, and a linear readout.
 
     Form A, leak on the potential: ``v_t = k v_{t-1} + (1 - k)(W z_{t-1} + U x_t + b)``, ``z_t = f(v_t)``.
@@ -78,12 +78,8 @@ class LeakyRNN(Network):
     torch.Size([4, 1, 2])
     """
 
-    mask_in: Tensor | None
-    mask_rec: Tensor | None
     mask_out: Tensor | None
     noise_state: Tensor | None
-    types: Tensor
-    signs: Tensor | None
 
     def __init__(
         self,
@@ -111,41 +107,36 @@ class LeakyRNN(Network):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         """Draw the weights; see the class."""
-        super().__init__()
-        self.n_in, self.n_rec, self.n_out = whole("n_in", n_in, 1), whole("n_rec", n_rec, 1), whole("n_out", n_out, 1)
+        whole("n_in", n_in, 1), whole("n_rec", n_rec, 1), whole("n_out", n_out, 1)
         if not dtype.is_floating_point:
             raise ValueError(f"dtype must be a floating-point type, got {dtype}")
-        self.form, self.activation = lookup(FORMS, form, "form"), lookup(ACTIVATIONS, activation, "activation")
-        self.dt, self.noise = positive("dt", dt), not_negative("noise", noise)
-        constants = leak_and_gain("tau", tau, dt, leak, n_rec)
-        self.leak, self.gain = self._constant("leak", constants[0]), self._constant("gain", constants[1])
+        generator = torch.Generator().manual_seed(seed)
+        super().__init__(
+            n_in,
+            n_rec,
+            generator=generator,
+            tau=tau,
+            dt=dt,
+            form=form,
+            activation=activation,
+            leak=leak,
+            noise=noise,
+            learn_initial=learn_initial,
+            autapses=autapses,
+            mask_in=mask_in,
+            mask_rec=mask_rec,
+            types=types,
+            dale=dale,
+            gain_rec=gain_rec,
+        )
+        self.n_in, self.n_out = n_in, n_out
         self.readout_leak = (
             0.0 if readout_tau is None else float(leak_and_gain("readout_tau", readout_tau, dt, leak, 1)[0])
         )
-
-        self.register_buffer("types", check_types(types, n_rec))
-        self.register_buffer("signs", check_signs(dale, self.types))
-
-        generator = torch.Generator().manual_seed(seed)
-        recurrent_mask = check_mask("mask_rec", mask_rec, (n_rec, n_rec))
-        if not autapses:
-            others = 1 - torch.eye(n_rec, dtype=torch.float64)
-            recurrent_mask = others if recurrent_mask is None else recurrent_mask * others
-        in_degree = (
-            torch.tensor([n_rec]) if recurrent_mask is None else recurrent_mask.sum(1, keepdim=True).clamp(min=1)
-        )
-        self.w_in = self._draw(
-            "in", (n_rec, n_in), 1 / math.sqrt(n_in), check_mask("mask_in", mask_in, (n_rec, n_in)), generator
-        )
-        scale = not_negative("gain_rec", gain_rec) / in_degree.sqrt()
-        self.w_rec = self._draw("rec", (n_rec, n_rec), scale, recurrent_mask, generator)
         self.w_out = self._draw(
             "out", (n_out, n_rec), 1 / math.sqrt(n_rec), check_mask("mask_out", mask_out, (n_out, n_rec)), generator
         )
-        if self.signs is not None:
-            self.w_rec.data = with_signs(self.w_rec.data, self.signs)
-        self.b, self.b_out = nn.Parameter(torch.zeros(n_rec)), nn.Parameter(torch.zeros(n_out))
-        self.s_0 = nn.Parameter(torch.zeros(n_rec)) if learn_initial else None
+        self.b_out = nn.Parameter(torch.zeros(n_out))
         self.register_buffer("noise_state", torch.Generator().manual_seed(seed + 1).get_state() if noise else None)
         self.to(device=device, dtype=dtype)
 
@@ -155,8 +146,7 @@ class LeakyRNN(Network):
 
     def hidden_connections(self) -> tuple[Connection, ...]:
         """Return the connections into the recurrent population: input, recurrent, bias, and a learned initial state."""
-        into = (Dense("w_in", self.w_in, self.mask_in), Dense("w_rec", self.w_rec, self.mask_rec), Bias("b", self.b))
-        return into if self.s_0 is None else (*into, Initial("s_0", self.s_0))
+        return self.into_cells()
 
     def readout_connections(self) -> tuple[Connection, ...]:
         """Return the connections into the outputs: weights and bias."""
@@ -189,15 +179,8 @@ class LeakyRNN(Network):
         for name in parameters:
             lookup(own, name, "parameter")
         use = {**own, **parameters}
-        masked = {name: use[name] if mask is None else use[name] * mask for name, mask in self._masks().items()}
-        drive = inputs @ masked["w_in"].t() + use["b"] + (0.0 if noise is None else noise)
-        state = use["s_0"].expand_as(drive[0]) if self.s_0 is not None else torch.zeros_like(drive[0])
-        rate = self.form.start(self.activation, state)
-        weights, rates = masked["w_rec"].t(), []
-        for external in drive.unbind(0):
-            state, rate, _ = self.form.advance(self.activation, self.leak, self.gain, state, external + rate @ weights)
-            rates.append(rate)
-        return filtered(torch.stack(rates) @ masked["w_out"].t(), self.readout_leak) + use["b_out"]
+        w_out, b_out = (each.masked(use[each.name]) for each in self.readout_connections())
+        return filtered(self.cell_rates(use, inputs, noise) @ w_out.t(), self.readout_leak) + b_out
 
     @torch.no_grad()
     def run(self, inputs: Tensor, noise: Tensor | None = None, workspace: Workspace | None = None) -> Tape:
@@ -212,45 +195,15 @@ class LeakyRNN(Network):
             ValueError: A shape does not fit.
         """
         check_inputs(inputs, self.n_in, self.w_rec)
-        space = Workspace() if workspace is None else workspace
-        steps, trials, _ = inputs.shape
-        rate = space.empty("rate", (steps + 1, trials, self.n_rec), self.w_rec)
-        drive = rate if self.form.slope_at_emission else space.empty("drive", tuple(rate.shape), self.w_rec)
-        w_in, w_rec, b, *initial = self.hidden_connections()
         w_out, b_out = self.readout_connections()
-
-        def fold(weight: Tensor) -> Tensor:
-            return self.form.fold(self.gain, weight)
-
-        flat = drive[1:].view(-1, self.n_rec)
-        torch.addmm(fold(b.effective()), inputs.reshape(-1, self.n_in), fold(w_in.effective()).t(), out=flat)
-        if noise is not None:
-            drive[1:].addcmul_(noise, fold(torch.ones_like(self.b)))
-        start = initial[0].effective() if initial else rate.new_zeros(())
-        recurrent = w_rec.effective()
-        activity = self.form.run_(self.activation, self.leak, drive, fold(recurrent), start, rate)
         readout = w_out.effective()
-        one, zero = rate.new_ones(1, 1, 1), rate.new_zeros(1, 1, 1)
-        return Tape(
-            place=self._place(readout),
-            rate=rate,
-            activity=activity,
-            activation=self.activation,
-            slope_at_emission=self.form.slope_at_emission,
-            leak=self.leak,
-            gain=self.gain,
-            links=(
-                Link(w_in, inputs),
-                Link(w_rec, rate[:-1]),
-                Link(b, one),
-                *(Link(each, zero) for each in initial),
-            ),
-            recurrent=recurrent,
-            recurrent_mask=self.mask_rec,
-            types=self.types,
-            readout_links=(Link(w_out, rate[1:]), Link(b_out, one)),
-            readout_leak=self.readout_leak,
-            outputs=filtered(rate[1:] @ readout.t(), self.readout_leak) + b_out.effective(),
+        space = Workspace() if workspace is None else workspace
+        tape = self.run_cells(self._place(readout), inputs, noise, space, readout_leak=self.readout_leak)
+        rates = tape.rate[1:]
+        return replace(
+            tape,
+            readout_links=(Link(w_out, rates), Link(b_out, rates.new_ones(1, 1, 1))),
+            outputs=filtered(rates @ readout.t(), self.readout_leak) + b_out.effective(),
         )
 
     def draw_noise(self, steps: int, trials: int) -> Tensor | None:
@@ -265,21 +218,15 @@ class LeakyRNN(Network):
         """
         if self.noise_state is None:
             return None
-        generator = torch.Generator()
-        generator.set_state(self.noise_state.cpu())
-        drawn = torch.randn(steps, trials, self.n_rec, generator=generator)
-        self.noise_state.copy_(generator.get_state())
-        leak = torch.as_tensor(self.leak)
-        return drawn.to(self.w_rec) * (self.noise * ((1 + leak) / (1 - leak)).sqrt()).to(self.w_rec)
+        with drawing(self.noise_state) as generator:
+            return self.cell_noise(steps, trials, generator)
 
     @torch.no_grad()
     def project_(self) -> None:
         """Put the parameters back where they are allowed to be: missing synapses and wrong signs at zero."""
-        if self.signs is not None:
-            self.w_rec.copy_(torch.where(self.w_rec * self.signs < 0, 0.0, self.w_rec))
-        for name, mask in self._masks().items():
-            if mask is not None:
-                self.get_parameter(name).mul_(mask)
+        self.project_cells_()
+        if self.mask_out is not None:
+            self.w_out.mul_(self.mask_out)
 
     def extra_repr(self) -> str:
         """Return the sizes and the model in one line."""
@@ -287,20 +234,3 @@ class LeakyRNN(Network):
 
     def _place(self, readout: Tensor) -> Place:
         return Place("", (self.n_rec,), self.n_out, self.w_out.detach(), readout, recurrent=True, alone=True)
-
-    def _masks(self) -> dict[str, Tensor | None]:
-        return {"w_in": self.mask_in, "w_rec": self.mask_rec, "w_out": self.mask_out}
-
-    def _constant(self, name: str, value: Tensor | float) -> Tensor | float:
-        """Register a constant that differs between cells as a buffer, so that it follows device and dtype."""
-        if isinstance(value, Tensor):
-            self.register_buffer(name, value)
-        return value
-
-    def _draw(
-        self, name: str, shape: tuple[int, int], scale: Tensor | float, mask: Tensor | None, generator: torch.Generator
-    ) -> nn.Parameter:
-        """Draw normal weights in float64, so that every dtype gets the same ones, and register their mask."""
-        weight = torch.randn(*shape, generator=generator, dtype=torch.float64) * scale
-        self.register_buffer(f"mask_{name}", mask)
-        return nn.Parameter(weight if mask is None else weight * mask)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -11,7 +12,16 @@ from torch import Tensor
 from tca.checks import positive
 from tca.names import lookup
 
-__all__ = ["LEAKS", "check_inputs", "check_mask", "check_signs", "check_types", "leak_and_gain", "with_signs"]
+__all__ = [
+    "LEAKS",
+    "check_inputs",
+    "check_mask",
+    "check_signs",
+    "check_types",
+    "drawing",
+    "leak_and_gain",
+    "with_signs",
+]
 
 LEAKS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
     "exponential": lambda ratio: (torch.exp(-ratio), -torch.expm1(-ratio)),
@@ -101,6 +111,26 @@ def check_signs(dale: Sequence[int] | None, types: Tensor) -> Tensor | None:
     if len(dale) != kinds or any(sign not in (-1, 0, 1) for sign in dale):
         raise ValueError(f"dale must hold one sign for each of the {kinds} types, each -1, 0 or 1, got {dale!r}")
     return torch.tensor(dale, dtype=torch.float64)[types]
+
+
+@contextmanager
+def drawing(state: Tensor) -> Iterator[torch.Generator]:
+    """Give a generator that goes on from a state, which is moved on with it.
+
+    Args:
+        state: State of a generator of the CPU, changed in place.
+
+    >>> state = torch.Generator().manual_seed(1).get_state()
+    >>> with drawing(state) as one:
+    ...     first = torch.rand(2, generator=one)
+    >>> with drawing(state) as other:
+    ...     bool((first == torch.rand(2, generator=other)).any())
+    False
+    """
+    generator = torch.Generator()
+    generator.set_state(state.cpu())
+    yield generator
+    state.copy_(generator.get_state())
 
 
 def leak_and_gain(

@@ -1,0 +1,209 @@
+"""A leaky recurrent population: its parameters, its forward pass, and what a tape of it shows.
+
+Shapes: T time, B batch, J presynaptic cells or inputs, N cells.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tca.activations import ACTIVATIONS
+from tca.checks import not_negative, positive, whole
+from tca.connections import Bias, Connection, Dense, Initial, Link
+from tca.names import lookup
+from tca.nets.forms import FORMS
+from tca.nets.options import check_mask, check_signs, check_types, leak_and_gain, with_signs
+from tca.place import Place
+from tca.tape import Tape
+from tca.workspace import Workspace
+
+__all__ = ["LeakyPopulation"]
+
+
+class LeakyPopulation(nn.Module):
+    """A leaky recurrent population in one of two forms; see `tca.nets.LeakyRNN` for equations and options.
+
+    Args:
+        n_pre: Number of inputs or presynaptic cells J.
+        n_rec: Number of cells N.
+        generator: Source of the weights.
+        options: The options of `tca.nets.LeakyRNN` that concern cells and their synapses.
+
+    Raises:
+        ValueError: A size, time constant, mask, type, sign or name is not allowed.
+    """
+
+    mask_in: Tensor | None
+    mask_rec: Tensor | None
+    types: Tensor
+    signs: Tensor | None
+
+    def __init__(
+        self,
+        n_pre: int,
+        n_rec: int,
+        *,
+        generator: torch.Generator,
+        tau: float | Sequence[float] | Tensor = 100.0,
+        dt: float = 10.0,
+        form: str = "A",
+        activation: str = "tanh",
+        leak: str = "exponential",
+        noise: float = 0.0,
+        learn_initial: bool = False,
+        autapses: bool = True,
+        mask_in: Tensor | None = None,
+        mask_rec: Tensor | None = None,
+        types: Sequence[float] | Tensor | None = None,
+        dale: Sequence[int] | None = None,
+        gain_rec: float = 1.0,
+    ) -> None:
+        """Draw the weights; see the class."""
+        super().__init__()
+        self.n_pre, self.n_rec = n_pre, whole("n_rec", n_rec, 1)
+        self.form, self.activation = lookup(FORMS, form, "form"), lookup(ACTIVATIONS, activation, "activation")
+        self.dt, self.noise = positive("dt", dt), not_negative("noise", noise)
+        constants = leak_and_gain("tau", tau, dt, leak, n_rec)
+        self.leak, self.gain = self._constant("leak", constants[0]), self._constant("gain", constants[1])
+
+        self.register_buffer("types", check_types(types, n_rec))
+        self.register_buffer("signs", check_signs(dale, self.types))
+
+        recurrent_mask = check_mask("mask_rec", mask_rec, (n_rec, n_rec))
+        if not autapses:
+            others = 1 - torch.eye(n_rec, dtype=torch.float64)
+            recurrent_mask = others if recurrent_mask is None else recurrent_mask * others
+        in_degree = (
+            torch.tensor([n_rec]) if recurrent_mask is None else recurrent_mask.sum(1, keepdim=True).clamp(min=1)
+        )
+        self.w_in = self._draw(
+            "in", (n_rec, n_pre), 1 / math.sqrt(n_pre), check_mask("mask_in", mask_in, (n_rec, n_pre)), generator
+        )
+        scale = not_negative("gain_rec", gain_rec) / in_degree.sqrt()
+        self.w_rec = self._draw("rec", (n_rec, n_rec), scale, recurrent_mask, generator)
+        if self.signs is not None:
+            self.w_rec.data = with_signs(self.w_rec.data, self.signs)
+        self.b = nn.Parameter(torch.zeros(n_rec))
+        self.s_0 = nn.Parameter(torch.zeros(n_rec)) if learn_initial else None
+
+    def into_cells(self, prefix: str = "") -> tuple[Connection, ...]:
+        """Return the connections into the population: input, recurrent, bias, and a learned initial state.
+
+        Args:
+            prefix: What the names of the parameters begin with in the network, default nothing.
+        """
+        into = (
+            Dense(f"{prefix}w_in", self.w_in, self.mask_in),
+            Dense(f"{prefix}w_rec", self.w_rec, self.mask_rec),
+            Bias(f"{prefix}b", self.b),
+        )
+        return into if self.s_0 is None else (*into, Initial(f"{prefix}s_0", self.s_0))
+
+    def cell_rates(
+        self, use: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None = None, prefix: str = ""
+    ) -> Tensor:
+        """Return the rates, shape ``(T, B, N)``, differentiable any number of times.
+
+        Args:
+            use: The parameters by name.
+            inputs: Inputs, shape ``(T, B, J)``.
+            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
+            prefix: What the names of the parameters begin with, default nothing.
+        """
+        w_in, w_rec, b, *initial = (each.masked(use[each.name]) for each in self.into_cells(prefix))
+        drive = inputs @ w_in.t() + b + (0.0 if noise is None else noise)
+        state = initial[0].expand_as(drive[0]) if initial else torch.zeros_like(drive[0])
+        rate = self.form.start(self.activation, state)
+        weights, rates = w_rec.t(), []
+        for external in drive.unbind(0):
+            state, rate, _ = self.form.advance(self.activation, self.leak, self.gain, state, external + rate @ weights)
+            rates.append(rate)
+        return torch.stack(rates)
+
+    def run_cells(self, place: Place, inputs: Tensor, noise: Tensor | None, space: Workspace, **rest: Any) -> Tape:
+        """Run the population without a graph and return its tape.
+
+        Args:
+            place: Where it stands.
+            inputs: Inputs, shape ``(T, B, J)``.
+            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` for none.
+            space: Memory to use.
+            rest: What else the tape shows.
+        """
+        steps, trials, _ = inputs.shape
+        prefix = f"{place.name}." if place.name else ""
+        rate = space.empty(f"{prefix}rate", (steps + 1, trials, self.n_rec), self.w_rec)
+        in_place = self.form.slope_at_emission
+        drive = rate if in_place else space.empty(f"{prefix}drive", tuple(rate.shape), self.w_rec)
+        w_in, w_rec, b, *initial = self.into_cells(prefix)
+
+        def fold(weight: Tensor) -> Tensor:
+            return self.form.fold(self.gain, weight)
+
+        flat = drive[1:].view(-1, self.n_rec)
+        torch.addmm(fold(b.effective()), inputs.reshape(-1, self.n_pre), fold(w_in.effective()).t(), out=flat)
+        if noise is not None:
+            drive[1:].addcmul_(noise, fold(torch.ones_like(self.b)))
+        start = initial[0].effective() if initial else rate.new_zeros(())
+        recurrent = w_rec.effective()
+        activity = self.form.run_(self.activation, self.leak, drive, fold(recurrent), start, rate)
+        one, zero = rate.new_ones(1, 1, 1), rate.new_zeros(1, 1, 1)
+        return Tape(
+            place=place,
+            rate=rate,
+            activity=activity,
+            activation=self.activation,
+            slope_at_emission=self.form.slope_at_emission,
+            leak=self.leak,
+            gain=self.gain,
+            links=(
+                Link(w_in, inputs),
+                Link(w_rec, rate[:-1]),
+                Link(b, one),
+                *(Link(each, zero) for each in initial),
+            ),
+            recurrent=recurrent,
+            recurrent_mask=self.mask_rec,
+            types=self.types,
+            **rest,
+        )
+
+    def cell_noise(self, steps: int, trials: int, generator: torch.Generator) -> Tensor:
+        """Return private noise of the drive, shape ``(T, B, N)``, zero if the cells have none.
+
+        Args:
+            steps: Number of steps T.
+            trials: Number of trials B.
+            generator: Its source.
+        """
+        drawn = torch.randn(steps, trials, self.n_rec, generator=generator)
+        leak = torch.as_tensor(self.leak)
+        return drawn.to(self.w_rec) * (self.noise * ((1 + leak) / (1 - leak)).sqrt()).to(self.w_rec)
+
+    @torch.no_grad()
+    def project_cells_(self) -> None:
+        """Put the parameters back where they are allowed to be: missing synapses and wrong signs at zero."""
+        if self.signs is not None:
+            self.w_rec.copy_(torch.where(self.w_rec * self.signs < 0, 0.0, self.w_rec))
+        for connection in self.into_cells():
+            if connection.mask is not None:
+                connection.weight.mul_(connection.mask)
+
+    def _constant(self, name: str, value: Tensor | float) -> Tensor | float:
+        """Register a constant that differs between cells as a buffer, so that it follows device and dtype."""
+        if isinstance(value, Tensor):
+            self.register_buffer(name, value)
+        return value
+
+    def _draw(
+        self, name: str, shape: tuple[int, int], scale: Tensor | float, mask: Tensor | None, generator: torch.Generator
+    ) -> nn.Parameter:
+        """Draw normal weights in float64, so that every dtype gets the same ones, and register their mask."""
+        weight = torch.randn(*shape, generator=generator, dtype=torch.float64) * scale
+        self.register_buffer(f"mask_{name}", mask)
+        return nn.Parameter(weight if mask is None else weight * mask)

@@ -1,0 +1,254 @@
+"""Leaky recurrent populations one above another, and a linear readout of the last.
+
+Shapes: T time, B batch, I inputs, N cells of all populations, O outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tca.checks import positive, whole
+from tca.connections import Bias, Connection, Dense, Link
+from tca.names import lookup
+from tca.nets.leaky_population import LeakyPopulation
+from tca.nets.network import Network
+from tca.nets.options import check_inputs, check_mask, drawing, leak_and_gain
+from tca.nets.readout import filtered
+from tca.place import Place
+from tca.tape import Feed, Tape
+from tca.workspace import Workspace
+
+__all__ = ["LeakyLayer", "StackedRNN"]
+
+
+@dataclass(frozen=True, eq=False)
+class LeakyLayer:
+    """A leaky recurrent population of a `StackedRNN`, described; see `tca.nets.LeakyRNN` for what the options mean.
+
+    Args:
+        size: Number of cells.
+        tau: Time constant in ms, default 100: a number, or one for each cell.
+        form: ``"A"`` (default) or ``"B"``.
+        activation: ``"tanh"`` (default), ``"relu"``, ``"softplus"``, ``"rectified_tanh"`` or ``"linear"``.
+        leak: ``"exponential"`` (default) or ``"euler"``.
+        noise: Standard deviation of private noise, default 0.
+        learn_initial: Whether the initial state is a parameter, default ``False``.
+        autapses: Whether cells may have synapses onto themselves, default ``True``.
+        mask_in: Which synapses from below exist; ``None`` (default) for all.
+        mask_rec: Which recurrent synapses exist; ``None`` (default) for all.
+        types: Type of every cell, or fractions; ``None`` (default) for one type.
+        dale: Sign of the recurrent synapses of each type; ``None`` (default) for both.
+        gain_rec: Factor of the recurrent weights, default 1.
+    """
+
+    size: int
+    tau: float | Sequence[float] | Tensor = 100.0
+    form: str = "A"
+    activation: str = "tanh"
+    leak: str = "exponential"
+    noise: float = 0.0
+    learn_initial: bool = False
+    autapses: bool = True
+    mask_in: Tensor | None = None
+    mask_rec: Tensor | None = None
+    types: Sequence[float] | Tensor | None = None
+    dale: Sequence[int] | None = None
+    gain_rec: float = 1.0
+
+
+class StackedRNN(Network):
+    """Leaky recurrent populations, each of which hears the one below in the same step, and a linear readout.
+
+    The input of the first population is that of the network, the input of every other the rates below: with the leak on
+    the potential ``v^p_t = k v^p_{t-1} + (1 - k)(W^p z^p_{t-1} + U^p z^{p-1}_t + b^p)`` and ``z^p_t = f(v^p_t)``. The
+    readout is ``y_t = W_o z^P_t + b_o``, filtered if asked for. Populations that hear each other with the delay of a
+    step are one population of a `LeakyRNN`, whose masks, types and time constants tell them apart.
+
+    Parameters are called ``layers.0.w_in``, ``layers.0.w_rec``, ``layers.0.b`` and so on, then ``w_out`` and ``b_out``.
+
+    Args:
+        n_in: Number of input channels I.
+        layers: The populations from the first to the last: `LeakyLayer`, or a number of cells.
+        n_out: Number of outputs O.
+        dt: Duration of a step in ms, default 10.
+        readout_tau: Time constant of the filtered readout in ms; ``None`` (default) for none.
+        mask_out: Which readout synapses exist; ``None`` (default) for all.
+        seed: Seed of the weights and of the private noise, default 0.
+        device: Where the network lives, default the CPU.
+        dtype: Its floating-point type, default ``torch.float32``.
+
+    Raises:
+        ValueError: There is no layer, or a size, time constant, mask, type, sign or name is not allowed.
+
+    Papers: El Hihi and Bengio (1995), NeurIPS; Pascanu et al. (2014), ICLR.
+
+    >>> net = StackedRNN(3, [LeakyLayer(5, tau=20.0), 4], 2)
+    >>> net(torch.zeros(7, 1, 3)).shape, net.layers[1].w_in.shape
+    (torch.Size([7, 1, 2]), torch.Size([4, 5]))
+    """
+
+    mask_out: Tensor | None
+    noise_state: Tensor
+
+    def __init__(
+        self,
+        n_in: int,
+        layers: Sequence[LeakyLayer | int],
+        n_out: int,
+        *,
+        dt: float = 10.0,
+        readout_tau: float | None = None,
+        mask_out: Tensor | None = None,
+        seed: int = 0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Draw the weights; see the class."""
+        super().__init__()
+        self.n_in, self.n_out, self.dt = whole("n_in", n_in, 1), whole("n_out", n_out, 1), positive("dt", dt)
+        if not dtype.is_floating_point:
+            raise ValueError(f"dtype must be a floating-point type, got {dtype}")
+        if not layers:
+            raise ValueError("layers must hold at least one population, got none")
+        generator = torch.Generator().manual_seed(seed)
+        made, below = [], n_in
+        for each in layers:
+            options: dict[str, Any] = dict(vars(each if isinstance(each, LeakyLayer) else LeakyLayer(each)))
+            size = options.pop("size")
+            made.append(LeakyPopulation(below, size, generator=generator, dt=dt, **options))
+            below = size
+        self.layers = nn.ModuleList(made)
+        self.readout_leak = (
+            0.0 if readout_tau is None else float(leak_and_gain("readout_tau", readout_tau, dt, "exponential", 1)[0])
+        )
+        self.register_buffer("mask_out", check_mask("mask_out", mask_out, (n_out, below)))
+        drawn = torch.randn(n_out, below, generator=generator, dtype=torch.float64) / math.sqrt(below)
+        self.w_out = nn.Parameter(drawn if self.mask_out is None else drawn * self.mask_out)
+        self.b_out = nn.Parameter(torch.zeros(n_out))
+        self.register_buffer("noise_state", torch.Generator().manual_seed(seed + 1).get_state())
+        self.to(device=device, dtype=dtype)
+
+    @property
+    def populations(self) -> tuple[tuple[str, LeakyPopulation], ...]:
+        """The populations from the first to the last, with their names."""
+        found = []
+        for index, each in enumerate(self.layers):
+            assert isinstance(each, LeakyPopulation)
+            found.append((f"layers.{index}", each))
+        return tuple(found)
+
+    def hidden_connections(self) -> tuple[Connection, ...]:
+        """Return the connections into all populations, from the first to the last."""
+        return tuple(each for name, cells in self.populations for each in cells.into_cells(f"{name}."))
+
+    def readout_connections(self) -> tuple[Connection, ...]:
+        """Return the connections into the outputs: weights and bias."""
+        return Dense("w_out", self.w_out, self.mask_out), Bias("b_out", self.b_out)
+
+    def places(self) -> tuple[Place, ...]:
+        """Return where the populations stand, from the last to the first."""
+        return self._places(self.w_out)
+
+    def forward(self, inputs: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Return the outputs, shape ``(T, B, O)``, differentiable by autograd where gradients are enabled.
+
+        Args:
+            inputs: Inputs, shape ``(T, B, I)``.
+            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
+        """
+        return self.functional({}, inputs, noise) if torch.is_grad_enabled() else self.run(inputs, noise).outputs
+
+    def functional(self, parameters: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Return the outputs with other parameters, shape ``(T, B, O)``, differentiable any number of times.
+
+        Args:
+            parameters: Tensors that stand in for the parameters of these names; the others are the network's own.
+            inputs: Inputs, shape ``(T, B, I)``.
+            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
+
+        Raises:
+            ValueError: A name is not that of a parameter, or a shape does not fit.
+        """
+        check_inputs(inputs, self.n_in, self.w_out)
+        own = dict(self.named_parameters())
+        for name in parameters:
+            lookup(own, name, "parameter")
+        use = {**own, **parameters}
+        rates = inputs
+        for (name, cells), each in zip(self.populations, self._split(noise), strict=True):
+            rates = cells.cell_rates(use, rates, each, f"{name}.")
+        w_out, b_out = (each.masked(use[each.name]) for each in self.readout_connections())
+        return filtered(rates @ w_out.t(), self.readout_leak) + b_out
+
+    @torch.no_grad()
+    def run(self, inputs: Tensor, noise: Tensor | None = None, workspace: Workspace | None = None) -> Tape:
+        """Run the network without a graph and return the tape of its last population.
+
+        Args:
+            inputs: Inputs, shape ``(T, B, I)``.
+            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
+            workspace: Memory to use again; the tape is then overwritten by the next run with the same workspace.
+
+        Raises:
+            ValueError: A shape does not fit.
+        """
+        check_inputs(inputs, self.n_in, self.w_out)
+        space = Workspace() if workspace is None else workspace
+        w_out, b_out = self.readout_connections()
+        readout = w_out.effective()
+        rates, tapes = inputs, list[Tape]()
+        noises, places = self._split(noise), reversed(self._places(readout))
+        for (_, cells), place, each in zip(self.populations, places, noises, strict=True):
+            tape = cells.run_cells(place, rates, each, space)
+            tapes.append(replace(tape, feed=Feed(tape.links[0].connection)) if tapes else tape)
+            rates = tape.rate[1:]
+        return replace(
+            tapes[-1],
+            below=tuple(tapes[-2::-1]),
+            readout_leak=self.readout_leak,
+            readout_links=(Link(w_out, rates), Link(b_out, rates.new_ones(1, 1, 1))),
+            outputs=filtered(rates @ readout.t(), self.readout_leak) + b_out.effective(),
+        )
+
+    def draw_noise(self, steps: int, trials: int) -> Tensor | None:
+        """Return fresh private noise for a trial, shape ``(T, B, N)``, ``None`` if no population has any.
+
+        Args:
+            steps: Number of steps T.
+            trials: Number of trials B.
+        """
+        if not any(cells.noise for _, cells in self.populations):
+            return None
+        with drawing(self.noise_state) as generator:
+            return torch.cat([cells.cell_noise(steps, trials, generator) for _, cells in self.populations], dim=-1)
+
+    @torch.no_grad()
+    def project_(self) -> None:
+        """Put the parameters back where they are allowed to be: missing synapses and wrong signs at zero."""
+        for _, cells in self.populations:
+            cells.project_cells_()
+        if self.mask_out is not None:
+            self.w_out.mul_(self.mask_out)
+
+    def extra_repr(self) -> str:
+        """Return the sizes in one line."""
+        return f"{self.n_in}, {[cells.n_rec for _, cells in self.populations]}, {self.n_out}"
+
+    def _places(self, readout: Tensor) -> tuple[Place, ...]:
+        last, alone = len(self.layers) - 1, len(self.layers) == 1
+        like = self.w_out.detach()
+        return tuple(
+            Place(name, (cells.n_rec,), self.n_out, like, readout if index == last else None, True, alone)
+            for index, (name, cells) in reversed(tuple(enumerate(self.populations)))
+        )
+
+    def _split(self, noise: Tensor | None) -> Sequence[Tensor | None]:
+        if noise is None:
+            return [None] * len(self.layers)
+        return torch.split(noise, [cells.n_rec for _, cells in self.populations], dim=-1)
