@@ -34,7 +34,9 @@ from tca.estimates import TypeMeans
 from tca.moment import Moment
 from tca.place import Place
 
-__all__ = ["Feed", "Tape"]
+__all__ = ["Back", "Feed", "Tape"]
+
+Back = Callable[[Tensor, slice], Tensor]
 
 WINDOW_BYTES = 2**19  # a window of the reverse pass that stays in the cache of one core
 
@@ -49,7 +51,7 @@ class Feed(NamedTuple):
     """
 
     connection: Connection
-    back: Callable[[Tensor], Tensor] | None = None
+    back: Back | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +97,7 @@ class Tape:
     types: Tensor
     readout_links: tuple[Link, ...] = ()
     readout_leak: float = 0.0
-    readout_back: Callable[[Tensor], Tensor] | None = None
+    readout_back: Back | None = None
     outputs: Tensor = field(default_factory=lambda: torch.empty(0))
     score: Tensor = field(default_factory=lambda: torch.empty(0))
     raw_score: Tensor = field(default_factory=lambda: torch.empty(0))
@@ -176,7 +178,7 @@ class Tape:
         if self.above is not None:
             return self.above.descend(steps)
         told = self.readout_links[0].connection.back(self.score[steps])
-        return told if self.readout_back is None else self.readout_back(told)
+        return told if self.readout_back is None else self.readout_back(told, steps)
 
     def hand_down(self, signal: Tensor) -> None:
         """Keep a state signal for the population below, which asks for it with ``errors``.
@@ -201,7 +203,7 @@ class Tape:
         signal = self.drive(self._handed["signal"].clone(), steps)
         signal.mul_(self.gain)
         returned = self.feed.connection.back(signal, weight)
-        return returned if self.feed.back is None else self.feed.back(returned)
+        return returned if self.feed.back is None else self.feed.back(returned, steps)
 
     def lift(self, signal: Tensor, steps: slice) -> Tensor:
         """Return a rate signal as a state signal: times the slope ``dz/ds``. The signal given is used up.

@@ -13,7 +13,7 @@ from torch import nn
 import tca
 from tca.eligibilities import Eligibility, Instant, Leak
 from tca.executions import EXECUTIONS
-from tca.signals import Exact, Horizon, InstantSignal, Signal
+from tca.signals import Direct, Exact, Horizon, InstantSignal, Signal
 from tests import oracle
 from tests.cases import CASES, F1, F2, Case, mask, tau, weights_of
 from tests.rows import (
@@ -100,7 +100,7 @@ def test_recombination_equals_its_traces(case: Case, signal: Signal, eligibility
 
 
 @each_case
-@pytest.mark.parametrize("signal", [each for each in SIGNALS if isinstance(each, InstantSignal)], ids=repr)
+@pytest.mark.parametrize("signal", [each for each in SIGNALS if isinstance(each, (InstantSignal, Direct))], ids=repr)
 @each_eligibility
 def test_instant_signals_equal_surgery(case: Case, signal: Signal, eligibility: Eligibility) -> None:
     """A signal without later error is a detached path per eligibility and a swapped backward pass of the readout."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import tca
-from tca.signals import InstantSignal
+from tca.signals import CausalSignal
 from tests.cases import CASES, F1, Case
 from tests.rows import ELIGIBILITIES, assert_same, learner
 
@@ -35,7 +35,7 @@ def gathered(net: torch.nn.Module) -> dict[str, Tensor]:
     return {name: parameter.grad.clone() for name, parameter in net.named_parameters()}
 
 
-ONLINE = {name: rule for name, rule in tca.RULES.items() if isinstance(rule.signal, InstantSignal)}
+ONLINE = {name: rule for name, rule in tca.RULES.items() if isinstance(rule.signal, CausalSignal)}
 
 
 @each_case

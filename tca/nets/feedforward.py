@@ -6,7 +6,7 @@ Shapes: T time, B batch, I inputs, N cells, O outputs, P populations.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -22,14 +22,13 @@ from tca.nets.network import Network
 from tca.nets.options import check_inputs, drawing
 from tca.nets.passages import Passage, Shape
 from tca.place import Place
-from tca.tape import Feed, Tape
+from tca.tape import Back, Feed, Tape
 from tca.workspace import Workspace
 
 __all__ = ["CNN", "MLP", "Feedforward", "LocalNet"]
 
 
 Stage = tuple[Passage, Shape, Tensor | None]
-Back = Callable[[Tensor], Tensor]
 
 
 class Population(NamedTuple):
@@ -293,9 +292,13 @@ def _passed(rate: Tensor, stages: list[Stage]) -> tuple[Tensor, Back | None]:
         before.append(rate)
         rate = passage.through(rate, shape, numbers)
 
-    def back(signal: Tensor) -> Tensor:
+    def back(signal: Tensor, steps: slice) -> Tensor:
+        if steps.start == 0:  # nothing passed at time zero
+            later = back(signal[1:], slice(1, steps.stop))
+            return torch.cat([torch.zeros_like(later[:1]), later])
+        at = slice(steps.start - 1, steps.stop - 1)
         for (passage, shape, numbers), came in zip(reversed(stages), reversed(before), strict=True):
-            signal = passage.back(signal, came, shape, numbers)
+            signal = passage.back(signal, came[at], shape, None if numbers is None else numbers[at])
         return signal
 
     return rate, back
