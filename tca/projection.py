@@ -1,8 +1,8 @@
 """Constraints that the state of an optimizer honours too.
 
 After a step ``net.project_()`` puts every parameter back where it is allowed to be. An optimizer with momentum does not
-know of it: its running mean still points across the border and pulls the weight there again, long after the gradient has
-turned round. Where a weight has been put back, that mean is set to zero here.
+know of it: its running mean still points across the border and pulls the weight there again, long after the gradient
+has turned round. Where a weight has been put back, that mean is set to zero here.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def test_momentum_across_the_border_is_forgotten(make: Callable[[Any], torch.opt
             lambda: by_distance(lattice((3,)), lattice((3,)), width=1.0, density=0.5, period=(3, 3)),
             "for each of 1 axes",
         ),
-        (lambda: by_distance(lattice((3,)), lattice((3,)), width=0.0, density=0.5), "width must be positive"),
+        (lambda: by_distance(lattice((3,)), lattice((3,)), width=0.0, density=0.5), "width must be greater than 0"),
     ],
 )
 def test_careless_wiring_is_refused(call: Callable[[], Any], message: str) -> None:
