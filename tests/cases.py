@@ -6,7 +6,7 @@ Shapes: T time, B batch, N recurrent units, O outputs. Everything is float64 unl
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,24 @@ import tca
 from tests.oracle import Model, Problem, Weights
 
 DT = 10.0
+
+
+TARGETS: dict[str, Callable[[Tensor], Tensor]] = {
+    "mse": lambda drawn: drawn,
+    "cross_entropy": lambda drawn: drawn.argmax(-1),
+    "logistic": torch.sigmoid,
+    "smoothed_cross_entropy": lambda drawn: drawn.argmax(-1),
+    "focal": lambda drawn: drawn.argmax(-1),
+    "brier": lambda drawn: drawn.argmax(-1),
+    "kullback_leibler": lambda drawn: drawn.softmax(-1),
+    "itakura_saito": torch.exp,
+    "poisson": lambda drawn: drawn.exp().round(),
+    "gamma": torch.exp,
+    "gaussian_nll": lambda drawn: drawn[..., : drawn.shape[-1] // 2],
+    "hinge": lambda drawn: drawn.argmax(-1),
+    "absolute_error": lambda drawn: drawn,
+}
+"""Targets that a loss takes, made of normal numbers ``(T, B, O)``."""
 
 
 def tau(leak: float) -> float:
@@ -100,8 +118,7 @@ class Case:
     def batch(self) -> tca.Batch:
         """Return the trials of the case; unless ``plain``, weights differ and some steps weigh nothing."""
         n_in, _, n_out = self.sizes
-        scores = self._normal(8, self.steps, self.trials, n_out)
-        targets = {"mse": scores, "cross_entropy": scores.argmax(-1), "logistic": scores.sigmoid()}[self.loss]
+        targets = TARGETS[self.loss](self._normal(8, self.steps, self.trials, n_out))
         weights = torch.full((self.steps, self.trials), float(self.trials), dtype=torch.float64)
         if not self.plain:
             weights = self._normal(9, self.steps, self.trials).relu() + 0.1 * mask(self.seed, self.steps, self.trials)
@@ -157,3 +174,10 @@ CASES = [
     Case("A-tiny", sizes=(1, 1, 1), steps=1, trials=1, seed=10, options={"learn_initial": True}),
     Case("B-tiny", form="B", sizes=(1, 1, 1), steps=1, trials=1, seed=11, readout_leak=0.5),
 ]  # fmt: skip
+
+LOSS_CASES = [
+    Case(f"{name}-{form}", form=form, loss=name, sizes=(2, 4, 4), steps=5, trials=2, seed=20 + seed,
+         readout_leak=0.5 * (seed % 2))
+    for seed, (name, form) in enumerate(zip(TARGETS, "AB" * len(TARGETS), strict=False))
+]  # fmt: skip
+"""One network for every loss; a rule meets a loss in its score alone, so these are not tried with all of them."""

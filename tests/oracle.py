@@ -13,6 +13,7 @@ Shapes: T time, B batch, N recurrent units (I post, J pre, L any), O outputs. Pa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,12 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda v: v,
 }
 
+
+def _focal(surprise: Tensor) -> Tensor:
+    """The focal loss of exponent 2 of minus the log probability of what happened."""
+    return (1 - (-surprise).exp()).square() * surprise
+
+
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mse": lambda y, target: functional.mse_loss(y, target, reduction="none").sum(-1) / 2,
     "cross_entropy": lambda y, target: (
@@ -39,6 +46,28 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "logistic": lambda y, target: (
         -(target * functional.logsigmoid(y) + (1 - target) * functional.logsigmoid(-y)).sum(-1)
     ),
+    "smoothed_cross_entropy": lambda y, target: functional.cross_entropy(
+        y.movedim(-1, 1), target, label_smoothing=0.1, reduction="none"
+    ),
+    "focal": lambda y, target: _focal(functional.cross_entropy(y.movedim(-1, 1), target, reduction="none")),
+    "brier": lambda y, target: (
+        torch.softmax(y, -1).square().sum(-1) - 2 * torch.softmax(y, -1).gather(-1, target[..., None])[..., 0] + 1
+    ),
+    "kullback_leibler": lambda y, target: functional.kl_div(torch.log_softmax(y, -1), target, reduction="none").sum(-1),
+    "itakura_saito": lambda y, target: (target / y.exp() - (target / y.exp()).log() - 1).sum(-1),
+    "poisson": lambda y, target: functional.poisson_nll_loss(y, target, reduction="none").sum(-1),
+    "gamma": lambda y, target: -torch.distributions.Exponential((-y).exp()).log_prob(target).sum(-1),
+    "gaussian_nll": lambda y, target: (
+        -torch.distributions.Normal(y[..., : target.shape[-1]], (y[..., target.shape[-1] :] / 2).exp())
+        .log_prob(target)
+        .add(math.log(2 * math.pi) / 2)
+        .sum(-1)
+    ),
+    "hinge": lambda y, target: (
+        y.shape[-1]
+        * functional.multi_margin_loss(y.flatten(0, -2), target.flatten(), reduction="none").view(target.shape)
+    ),
+    "absolute_error": lambda y, target: functional.l1_loss(y, target, reduction="none").sum(-1),
 }
 
 

@@ -15,7 +15,7 @@ from tca.eligibilities import Eligibility, Instant, Leak
 from tca.executions import EXECUTIONS
 from tca.signals import Direct, Exact, Horizon, InstantSignal, Signal
 from tests import oracle
-from tests.cases import CASES, F1, F2, Case, mask, tau, weights_of
+from tests.cases import CASES, F1, F2, LOSS_CASES, Case, mask, tau, weights_of
 from tests.rows import (
     ELIGIBILITIES,
     ROWS,
@@ -192,7 +192,7 @@ def test_permuting_cells_permutes_the_change(case: Case, name: str) -> None:
     """Cells have no names: the same network in another order learns the same."""
     order = torch.randperm(case.sizes[1], generator=torch.Generator().manual_seed(5))
     of_cells = {key: (0,) for key in ("w_in", "b", "s_0", "feedback", "mask_in", "types")}
-    axes = of_cells | {key: (1,) for key in ("w_out", "readout_seen", "mask_out")}
+    axes = of_cells | {key: (1,) for key in ("w_out", "readout_seen", "mask_out", "backward")}
     axes |= {"w_rec": (0, 1), "mask_rec": (0, 1)}
 
     def permuted(values: Any) -> dict[str, Any]:
@@ -269,7 +269,7 @@ def test_cases_reach_what_they_claim() -> None:
     """The cases hold every activation in both forms, every loss, both leaks, filters, masks, initial states."""
     nets = [case.net() for case in CASES]
     assert {(case.form, case.activation) for case in CASES} == {(f, a) for f in "AB" for a in oracle.ACTIVATIONS}
-    assert {case.loss for case in CASES} == set(tca.losses.LOSSES)
+    assert {case.loss for case in [*CASES, *LOSS_CASES]} == set(tca.losses.LOSSES)
     assert {case.convention for case in CASES} == {"exponential", "euler"}
     for flag in ("readout_leak", "s_0", "mask_in", "mask_rec", "mask_out"):
         assert {bool(isinstance(value, torch.Tensor) or value) for net in nets for value in [getattr(net, flag)]} == {

@@ -33,7 +33,8 @@ HOMOTOPY, MODPROP, SNAP = (f"tca/eligibilities/{name}.py" for name in ("homotopy
 ESTIMATES, HOPS, RETURN = "tca/estimates.py", "tca/signals/hops.py", "tca/signals/modprop.py"
 ONLINE_HOP = "tca/signals/causal_hop.py"
 EXACT, FEEDBACK, DIRECT = (f"tca/signals/{name}.py" for name in ("exact", "feedback", "direct"))
-INSTANT_SIGNAL, ACTIVATIONS, LOSS = "tca/signals/base.py", "tca/activations.py", "tca/losses.py"
+INSTANT_SIGNAL, ACTIVATIONS = "tca/signals/base.py", "tca/activations.py"
+LOSS, CLASSES, SQUARED, LOGISTIC = (f"tca/losses/{name}.py" for name in ("base", "classes", "squared", "logistic"))
 FORMS, OPTIONS, NET = "tca/nets/forms.py", "tca/nets/options.py", "tca/nets/leaky_rnn.py"
 RULE, TABLE, BATCH = "tca/rule.py", "tca/rules.py", "tca/batch.py"
 
@@ -125,15 +126,15 @@ BUGS = [
         "tape.score.roll(-1, 0)[steps], tape.readout"),
     Bug(ACTIVATIONS, "slope of softplus", "activity.neg().expm1_().neg_()", "activity.neg().exp_()"),
     Bug(ACTIVATIONS, "slope of the rectified tanh never zero", "        ReLU().times_slope_(signal, activity)\n", ""),
-    Bug(LOSS, "squared error without its half", "return 0.5 * (outputs", "return (outputs", LOSSES),
-    Bug(LOSS, "score of the squared error with the wrong sign", "return outputs - targets\n",
+    Bug(SQUARED, "squared error without its half", "return 0.5 * (outputs", "return (outputs", LOSSES),
+    Bug(SQUARED, "score of the squared error with the wrong sign", "return outputs - targets\n",
         "return targets - outputs\n"),
-    Bug(LOSS, "softmax over trials", "torch.softmax(outputs.movedim(-1, 0).contiguous(), 0).movedim(0, -1)",
+    Bug(CLASSES, "softmax over trials", "torch.softmax(outputs.movedim(-1, 0).contiguous(), 0).movedim(0, -1)",
         "torch.softmax(outputs, 1)"),
-    Bug(LOSS, "softmax of many outputs over trials", "return torch.softmax(outputs, -1)",
+    Bug(CLASSES, "softmax of many outputs over trials", "return torch.softmax(outputs, -1)",
         "return torch.softmax(outputs, 1)", LOSSES),
     Bug(LOSS, "loss summed over trials, not averaged", ".sum() / weights.shape[1]", ".sum()", LOSSES),
-    Bug(LOSS, "score of the logistic loss doubled", "torch.sigmoid(outputs).sub_(targets)",
+    Bug(LOGISTIC, "score of the logistic loss doubled", "torch.sigmoid(outputs).sub_(targets)",
         "torch.sigmoid(outputs).sub_(targets).mul_(2)"),
     Bug(EXECUTIONS, "signal shifted by a step against the traces", "trace.gradient(told[t])",
         "trace.gradient(told[t - 1])"),

@@ -1,0 +1,191 @@
+"""Scores gated by what the network knows: the prediction, or a fixed random view of the hidden layer or the input.
+
+Shapes: O outputs, N cells of a hidden layer, I inputs, M gates.
+
+A gate is a function of the input, so it can be taken out of the conditional mean: ``E[gate s | x] = gate E[s | x]``.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tca.checks import whole
+from tca.expansions.base import Buffers, Expansion, Seen
+from tca.losses.links import Link, Softmax
+
+__all__ = ["HiddenGates", "InputGates", "PredictionGates"]
+
+
+def _gated(gates: Tensor, score: Tensor) -> Tensor:
+    """Return ``vec(gates s^T)``, all channels of the first gate first, shape ``(..., M * O)``."""
+    return (gates.unsqueeze(-1) * score.unsqueeze(-2)).flatten(-2)
+
+
+@dataclass(frozen=True)
+class PredictionGates(Expansion):
+    """``[s; vec(p s^T)]`` with ``p = r(y)`` the prediction: each score once more for every class, as probable as it is.
+
+    With all classes there are ``O + O^2`` channels, 40,200 for 200 classes; ``top`` keeps the largest predictions only,
+    gates in the order of their size. No gain over the plain score was seen in trials, and these channels are derived
+    for this library, not those of the authors of broadcast decorrelation.
+
+    Args:
+        link: How outputs become predictions, one of `tca.losses.links`; default the softmax.
+        top: How many of the largest predictions are gates; by default all, in the order of the outputs.
+
+    Raises:
+        ValueError: ``top`` is less than 1.
+        TypeError: ``top`` is no integer.
+
+    >>> from tca.losses import CrossEntropy
+    >>> seen = Seen(torch.zeros(1, 2), CrossEntropy())
+    >>> PredictionGates().expand(torch.tensor([[0.5, -0.5]]), seen).tolist()
+    [[0.5, -0.5, 0.25, -0.25, 0.25, -0.25]]
+    """
+
+    link: Link = field(default_factory=Softmax)
+    top: int | None = None
+    needs: ClassVar[tuple[str, ...]] = ("outputs",)
+
+    def __post_init__(self) -> None:
+        """Check the number of gates."""
+        if self.top is not None:
+            whole("top", self.top, 1)
+
+    @property
+    def equation(self) -> str:
+        """The longer score in one line."""
+        return "[s; vec(p s^T)]" if self.top is None else f"[s; vec(p s^T)], p the {self.top} largest predictions"
+
+    def further_channels(self, n_out: int) -> int:
+        """Return the number of gates times that of outputs."""
+        return self._gates(n_out) * n_out
+
+    def further(self, score: Tensor, seen: Seen, buffers: Buffers) -> Tensor:
+        """Return ``vec(p s^T)``."""
+        p = self.link(seen.outputs)
+        return _gated(p if self.top is None else p.topk(self._gates(p.shape[-1]), -1).values, score)
+
+    def _gates(self, n_out: int) -> int:
+        return n_out if self.top is None else min(self.top, n_out)
+
+
+@dataclass(frozen=True)
+class ProjectionGates(Expansion):
+    """``[s; vec((W a) s^T)]``, W (M, number of a) a fixed matrix of independent normal numbers, a some activity.
+
+    The variance of the numbers is one over the number of a, so that gates are of the size of the activity.
+
+    Args:
+        size: Number of gates M, default 8.
+
+    Raises:
+        ValueError: ``size`` is less than 1.
+        TypeError: ``size`` is no integer.
+    """
+
+    size: int = 8
+
+    def __post_init__(self) -> None:
+        """Check the number of gates."""
+        whole("size", self.size, 1)
+
+    @abc.abstractmethod
+    def width(self, n_hidden: int, n_in: int) -> int:
+        """Return how many numbers are projected.
+
+        Args:
+            n_hidden: Number N of cells of the hidden layer.
+            n_in: Number I of inputs.
+        """
+
+    @abc.abstractmethod
+    def activity(self, seen: Seen) -> Tensor:
+        """Return what is projected, shape ``(..., N)`` or ``(..., I)``.
+
+        Args:
+            seen: What there is to look at.
+
+        Raises:
+            ValueError: It is missing.
+        """
+
+    def buffers(self, n_hidden: int, n_in: int, generator: torch.Generator) -> Buffers:
+        """Draw the matrix."""
+        width = self.width(n_hidden, n_in)
+        drawn = torch.randn(self.size, width, generator=generator, dtype=torch.float64)
+        return {"gates": drawn / math.sqrt(width)}
+
+    def further_channels(self, n_out: int) -> int:
+        """Return the number of gates times that of outputs."""
+        return self.size * n_out
+
+    def further(self, score: Tensor, seen: Seen, buffers: Buffers) -> Tensor:
+        """Return ``vec((W a) s^T)``."""
+        return _gated(self.activity(seen) @ buffers["gates"].to(score).mT, score)
+
+
+@dataclass(frozen=True)
+class HiddenGates(ProjectionGates):
+    """``[s; vec((W h) s^T)]``, h the activity of a hidden layer and W a fixed random matrix of ``size`` rows.
+
+    The cheap form of gating for many classes. Not tried in training; no gain was seen in trials of other expansions.
+    These channels are derived for this library, not those of the authors of broadcast decorrelation.
+
+    >>> from tca.losses import MSE
+    >>> seen = Seen(torch.zeros(1, 3), MSE(), hidden=torch.zeros(1, 5))
+    >>> drawn = HiddenGates(size=2).buffers(5, 4, torch.Generator().manual_seed(0))
+    >>> drawn["gates"].shape, HiddenGates(size=2).expand(torch.zeros(1, 3), seen, drawn).shape
+    (torch.Size([2, 5]), torch.Size([1, 9]))
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("hidden",)
+
+    @property
+    def equation(self) -> str:
+        """The longer score in one line."""
+        return f"[s; vec((W h) s^T)], W fixed, {self.size} x N"
+
+    def width(self, n_hidden: int, n_in: int) -> int:
+        """Return the number of cells."""
+        return n_hidden
+
+    def activity(self, seen: Seen) -> Tensor:
+        """Return the activity of the hidden layer."""
+        return _given("hidden", seen.hidden)
+
+
+@dataclass(frozen=True)
+class InputGates(ProjectionGates):
+    """``[s; vec((W x) s^T)]``, x the input and W a fixed random matrix of ``size`` rows.
+
+    Not tried in training; no gain was seen in trials of other expansions. These channels are derived for this library,
+    not those of the authors of broadcast decorrelation.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("inputs",)
+
+    @property
+    def equation(self) -> str:
+        """The longer score in one line."""
+        return f"[s; vec((W x) s^T)], W fixed, {self.size} x I"
+
+    def width(self, n_hidden: int, n_in: int) -> int:
+        """Return the number of inputs."""
+        return n_in
+
+    def activity(self, seen: Seen) -> Tensor:
+        """Return the inputs."""
+        return _given("inputs", seen.inputs)
+
+
+def _given(name: str, activity: Tensor | None) -> Tensor:
+    if activity is None:
+        raise ValueError(f"{name} must be given")
+    return activity

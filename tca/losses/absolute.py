@@ -1,0 +1,48 @@
+"""The absolute error.
+
+Shapes: T time, B batch, O outputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tca.losses.admissibility import Admissibility
+from tca.losses.base import Loss
+from tca.losses.targets import check_real
+
+__all__ = ["AbsoluteError"]
+
+
+@dataclass(frozen=True)
+class AbsoluteError(Loss):
+    """The absolute error summed over outputs, ``l = sum_o |y_o - target_o|``, score ``sign(y - target)``.
+
+    Smallest at the conditional median. Targets are real, shape ``(T, B, O)``.
+
+    >>> outputs, targets = torch.tensor([[[1.0, 3.0]]]), torch.tensor([[[0.0, 5.0]]])
+    >>> AbsoluteError().value(outputs, targets).item(), AbsoluteError().score(outputs, targets).tolist()
+    (3.0, [[[1.0, -1.0]]])
+    """
+
+    admissibility: ClassVar[Admissibility] = Admissibility(
+        False,
+        "it is smallest at the conditional median, which is a kink wherever a target value has a probability of its "
+        "own; the mean of the score is zero only for targets without such values",
+    )
+
+    def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of every step and trial, shape ``(T, B)``."""
+        return (outputs - targets).abs().sum(-1)
+
+    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the sign of the error, zero at the kink."""
+        return torch.sign(outputs - targets)
+
+    def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
+        """Raise unless ``targets`` are finite real numbers of the outputs' shape."""
+        check_real(outputs_shape, targets)

@@ -1,0 +1,104 @@
+"""Softmax cross-entropy, as it is and with smoothed labels.
+
+Shapes: T time, B batch, O outputs, which are the logits of as many classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tca.checks import not_negative, settle
+from tca.losses import moments
+from tca.losses.admissibility import Admissibility
+from tca.losses.base import Likelihood, Loss
+from tca.losses.classes import softmax, take_from_target_
+from tca.losses.targets import check_classes
+
+__all__ = ["CrossEntropy", "SmoothedCrossEntropy"]
+
+
+@dataclass(frozen=True)
+class CrossEntropy(Likelihood):
+    """Softmax cross-entropy, ``l = -log softmax(y)[target]``, score ``softmax(y) - onehot(target)``.
+
+    Targets are class indices, an integer tensor of shape ``(T, B)``.
+
+    >>> outputs, targets = torch.zeros(1, 1, 2), torch.tensor([[1]])
+    >>> round(CrossEntropy().value(outputs, targets).item(), 4), CrossEntropy().score(outputs, targets).tolist()
+    (0.6931, [[[0.5, -0.5]]])
+    """
+
+    admissibility: ClassVar[Admissibility] = Admissibility(
+        True, "it is smallest where the softmax is the conditional distribution of the classes"
+    )
+
+    def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of every step and trial, shape ``(T, B)``."""
+        return outputs.logsumexp(-1) - outputs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+
+    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the probabilities with one taken from the target's."""
+        return take_from_target_(softmax(outputs), targets, 1.0)
+
+    def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
+        """Raise unless ``targets`` are class indices below the number of outputs, one for every step and trial."""
+        check_classes("CrossEntropy", outputs_shape, targets)
+
+    def score_covariance(self, outputs: Tensor) -> Tensor:
+        """Return ``diag(p) - p p^T`` with ``p = softmax(outputs)``."""
+        p = softmax(outputs)
+        return torch.diag_embed(p) - p.unsqueeze(-1) * p.unsqueeze(-2)
+
+    def score_moment(self, outputs: Tensor, order: int) -> Tensor:
+        """Return the moments of ``p_o - 1`` if the class is o, else ``p_o``."""
+        return moments.signed(order, moments.bernoulli(softmax(outputs), order))
+
+
+@dataclass(frozen=True)
+class SmoothedCrossEntropy(Loss):
+    """Cross-entropy with smoothed labels, ``l = -sum_c q_c log softmax(y)_c``, ``q = (1 - a) onehot(target) + a / O``.
+
+    The score is ``softmax(y) - q``; a is the smoothing. Targets are class indices, shape ``(T, B)``. It is smallest
+    where the softmax is the smoothed conditional distribution, which is never on the boundary.
+
+    Szegedy et al. (2016), Rethinking the Inception architecture for computer vision, CVPR.
+
+    Args:
+        smoothing: Share of the target that is spread over all classes, from 0 to below 1, default 0.1.
+
+    Raises:
+        ValueError: ``smoothing`` is out of range.
+
+    >>> outputs, targets = torch.zeros(1, 1, 2), torch.tensor([[1]])
+    >>> SmoothedCrossEntropy(0.5).score(outputs, targets).tolist()
+    [[[0.25, -0.25]]]
+    """
+
+    smoothing: float = 0.1
+    admissibility: ClassVar[Admissibility] = Admissibility(
+        True, "it is smallest where the softmax is the smoothed conditional distribution of the classes"
+    )
+
+    def __post_init__(self) -> None:
+        """Check the smoothing."""
+        settle(self, smoothing=not_negative("smoothing", self.smoothing))
+        if self.smoothing >= 1:
+            raise ValueError(f"smoothing must be less than 1, got {self.smoothing:g}")
+
+    def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of every step and trial, shape ``(T, B)``."""
+        own = outputs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+        return outputs.logsumexp(-1) - own + self.smoothing * (own - outputs.mean(-1))
+
+    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the probabilities less the smoothed target."""
+        score = softmax(outputs).sub_(self.smoothing / outputs.shape[-1])
+        return take_from_target_(score, targets, 1 - self.smoothing)
+
+    def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
+        """Raise unless ``targets`` are class indices below the number of outputs, one for every step and trial."""
+        check_classes("SmoothedCrossEntropy", outputs_shape, targets)

@@ -1,0 +1,62 @@
+"""The likelihood of any exponential family.
+
+Shapes: T time, B batch, O outputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from tca.losses.admissibility import Admissibility
+from tca.losses.base import Likelihood
+from tca.losses.families import Family
+
+__all__ = ["ExponentialFamily"]
+
+
+@dataclass(frozen=True)
+class ExponentialFamily(Likelihood):
+    """Minus a log likelihood, ``l = A(eta) - eta.T(target)`` with ``eta = eta(y)``, but for what no output changes.
+
+    Its score is ``J^T (grad A(eta) - T(target))`` with ``J = d eta / dy``, the unit matrix where every real number may
+    be a natural parameter. It vanishes in the mean where prediction and data agree on the mean of T: moment matching.
+
+    Args:
+        family: The family, one of `tca.losses.families`.
+
+    >>> import torch
+    >>> from tca.losses import families
+    >>> outputs, targets = torch.zeros(1, 1, 2), torch.tensor([[[3.0, 1.0]]])
+    >>> exponential = ExponentialFamily(families.Gamma(shape=1.0))
+    >>> exponential.value(outputs, targets).item(), exponential.score(outputs, targets).tolist()
+    (4.0, [[[-2.0, 0.0]]])
+    """
+
+    family: Family
+    admissibility: ClassVar[Admissibility] = Admissibility(
+        True, "it is smallest where the mean of the sufficient statistic is its conditional mean"
+    )
+
+    def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of every step and trial, shape ``(T, B)``."""
+        inner = self.family.natural(outputs) * self.family.statistic(outputs, targets)
+        return self.family.log_partition(outputs) - inner.sum(-1)
+
+    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return ``J^T (grad A(eta) - T(targets))``."""
+        return self.family.score(outputs, targets)
+
+    def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
+        """Raise unless ``targets`` can be of the family."""
+        self.family.check(outputs_shape, targets)
+
+    def score_covariance(self, outputs: Tensor) -> Tensor:
+        """Return the covariance of the score over targets of the family."""
+        return self.family.score_covariance(outputs)
+
+    def score_moment(self, outputs: Tensor, order: int) -> Tensor:
+        """Return a moment of the score over targets of the family."""
+        return self.family.score_moment(outputs, order)

@@ -1,0 +1,290 @@
+"""Exponential families: distributions of a target whose log density is ``eta(z).T(y) - A(eta(z))`` and a term of y.
+
+Shapes: O outputs z.
+
+T is the sufficient statistic, eta the natural parameter as a function of the unconstrained output (itself, where
+every real number is allowed), A the log partition function. ``grad A`` is the mean of T, its second derivative the
+covariance of T.
+
+Wainwright and Jordan (2008), Graphical models, exponential families, and variational inference, Foundations and Trends
+in Machine Learning 1:1-305.
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tca.checks import positive, settle
+from tca.losses import moments
+from tca.losses.classes import softmax
+from tca.losses.targets import check_between, check_classes, check_real
+
+__all__ = ["Bernoulli", "Categorical", "Family", "Gamma", "Gaussian", "Poisson"]
+
+
+@dataclass(frozen=True)
+class Family(abc.ABC):
+    """A family of distributions of the targets of one step of one trial."""
+
+    @abc.abstractmethod
+    def log_partition(self, outputs: Tensor) -> Tensor:
+        """Return ``A(eta(z))``, shape ``(...)``.
+
+        Args:
+            outputs: Unconstrained outputs z, shape ``(..., O)``.
+        """
+
+    @abc.abstractmethod
+    def natural(self, outputs: Tensor) -> Tensor:
+        """Return the natural parameter ``eta(z)``, shape ``(..., O)``.
+
+        Args:
+            outputs: Unconstrained outputs z, shape ``(..., O)``.
+        """
+
+    @abc.abstractmethod
+    def statistic(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the sufficient statistic ``T(y)``, shape ``(..., O)``.
+
+        Args:
+            outputs: Unconstrained outputs, for shape and type, shape ``(..., O)``.
+            targets: The targets y.
+        """
+
+    @abc.abstractmethod
+    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return ``J^T (grad A(eta) - T(y))`` with ``J = d eta / dz``, a new tensor of shape ``(..., O)``.
+
+        Args:
+            outputs: Unconstrained outputs z, shape ``(..., O)``.
+            targets: The targets y.
+        """
+
+    @abc.abstractmethod
+    def score_covariance(self, outputs: Tensor) -> Tensor:
+        """Return the covariance of the score over targets of the family, shape ``(..., O, O)``.
+
+        Args:
+            outputs: Unconstrained outputs z, shape ``(..., O)``.
+        """
+
+    @abc.abstractmethod
+    def score_moment(self, outputs: Tensor, order: int) -> Tensor:
+        """Return ``E[s_o^order]`` over targets of the family, shape ``(..., O)``.
+
+        Args:
+            outputs: Unconstrained outputs z, shape ``(..., O)``.
+            order: 2, 3 or 4.
+        """
+
+    @abc.abstractmethod
+    def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
+        """Raise if ``targets`` cannot be of the family.
+
+        Args:
+            outputs_shape: The shape ``(T, B, O)`` of the outputs.
+            targets: What came.
+
+        Raises:
+            ValueError: The shape or a value does not fit.
+            TypeError: The data type does not fit.
+        """
+
+
+@dataclass(frozen=True)
+class Canonical(Family):
+    """A family whose natural parameter may be any vector, so that it is the output itself: ``s = grad A(z) - T(y)``."""
+
+    @abc.abstractmethod
+    def expected(self, outputs: Tensor) -> Tensor:
+        """Return ``grad A(z)``, the mean of the sufficient statistic, a new tensor of shape ``(..., O)``.
+
+        Args:
+            outputs: Unconstrained outputs z, shape ``(..., O)``.
+        """
+
+    def natural(self, outputs: Tensor) -> Tensor:
+        """Return the outputs."""
+        return outputs
+
+    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return ``grad A(z) - T(y)``."""
+        return self.expected(outputs).sub_(self.statistic(outputs, targets))
+
+
+@dataclass(frozen=True)
+class Real(Canonical):
+    """A canonical family of real targets, each output by itself, with ``T(y) = y``."""
+
+    def statistic(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the targets."""
+        return targets
+
+    def score_covariance(self, outputs: Tensor) -> Tensor:
+        """Return the second moments on the diagonal."""
+        return torch.diag_embed(self.score_moment(outputs, 2))
+
+
+@dataclass(frozen=True)
+class Bernoulli(Real):
+    """Yes or no, ``A = sum log(1 + e^z)``; targets in [0, 1], shape ``(T, B, O)``."""
+
+    def log_partition(self, outputs: Tensor) -> Tensor:
+        """Return ``sum log(1 + e^z)``."""
+        return -functional.logsigmoid(-outputs).sum(-1)
+
+    def expected(self, outputs: Tensor) -> Tensor:
+        """Return the sigmoid."""
+        return outputs.sigmoid()
+
+    def score_moment(self, outputs: Tensor, order: int) -> Tensor:
+        """Return the moments of the probability less the answer."""
+        return moments.signed(order, moments.bernoulli(outputs.sigmoid(), order))
+
+    def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
+        """Raise unless ``targets`` are numbers in [0, 1] of the outputs' shape."""
+        check_real(outputs_shape, targets)
+        check_between("Bernoulli", targets, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Poisson(Real):
+    """Counts, ``A = sum e^z``; targets of at least zero, shape ``(T, B, O)``."""
+
+    def log_partition(self, outputs: Tensor) -> Tensor:
+        """Return ``sum e^z``."""
+        return outputs.exp().sum(-1)
+
+    def expected(self, outputs: Tensor) -> Tensor:
+        """Return the rate ``e^z``."""
+        return outputs.exp()
+
+    def score_moment(self, outputs: Tensor, order: int) -> Tensor:
+        """Return the moments of the rate less the count."""
+        return moments.signed(order, moments.poisson(outputs.exp(), order))
+
+    def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
+        """Raise unless ``targets`` are numbers of at least zero of the outputs' shape."""
+        check_real(outputs_shape, targets)
+        check_between("Poisson", targets, 0.0)
+
+
+@dataclass(frozen=True)
+class Gaussian(Real):
+    """Normal targets of known variance, ``A = variance/2 sum z^2``; the mean is ``variance z``.
+
+    Targets are real, shape ``(T, B, O)``.
+
+    Args:
+        variance: Of every target, default 1.
+
+    Raises:
+        ValueError: ``variance`` is not positive.
+    """
+
+    variance: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the variance."""
+        settle(self, variance=positive("variance", self.variance))
+
+    def log_partition(self, outputs: Tensor) -> Tensor:
+        """Return ``variance/2 sum z^2``."""
+        return 0.5 * self.variance * outputs.square().sum(-1)
+
+    def expected(self, outputs: Tensor) -> Tensor:
+        """Return ``variance z``."""
+        return self.variance * outputs
+
+    def score_moment(self, outputs: Tensor, order: int) -> Tensor:
+        """Return the moments of a normal variable."""
+        return moments.normal(torch.full_like(outputs, self.variance), order)
+
+    def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
+        """Raise unless ``targets`` are finite real numbers of the outputs' shape."""
+        check_real(outputs_shape, targets)
+
+
+@dataclass(frozen=True)
+class Categorical(Canonical):
+    """One of O classes, ``A = log sum e^z``, ``T = onehot``; targets are class indices, shape ``(T, B)``."""
+
+    def log_partition(self, outputs: Tensor) -> Tensor:
+        """Return ``log sum e^z``."""
+        return outputs.logsumexp(-1)
+
+    def statistic(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return a one at the target's class and zeros elsewhere."""
+        return functional.one_hot(targets, outputs.shape[-1]).to(outputs.dtype)
+
+    def expected(self, outputs: Tensor) -> Tensor:
+        """Return the softmax."""
+        return softmax(outputs)
+
+    def score_covariance(self, outputs: Tensor) -> Tensor:
+        """Return ``diag(p) - p p^T`` with ``p = softmax(z)``."""
+        p = softmax(outputs)
+        return torch.diag_embed(p) - p.unsqueeze(-1) * p.unsqueeze(-2)
+
+    def score_moment(self, outputs: Tensor, order: int) -> Tensor:
+        """Return the moments of ``p_o - 1`` if the class is o, else ``p_o``."""
+        return moments.signed(order, moments.bernoulli(softmax(outputs), order))
+
+    def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
+        """Raise unless ``targets`` are class indices below the number of outputs, one for every step and trial."""
+        check_classes("Categorical", outputs_shape, targets)
+
+
+@dataclass(frozen=True)
+class Gamma(Family):
+    """Positive targets of known shape whose log scale is the output: ``mean = shape e^z``; shape 1 is exponential.
+
+    The natural parameter ``eta = -e^-z`` is negative, ``A = -shape log(-eta) = shape z``, ``T = y``, and the score is
+    ``shape - y e^-z``. Targets have the shape ``(T, B, O)``.
+
+    Args:
+        shape: The shape parameter, default 1, the exponential distribution.
+
+    Raises:
+        ValueError: ``shape`` is not positive.
+    """
+
+    shape: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the shape parameter."""
+        settle(self, shape=positive("shape", self.shape))
+
+    def log_partition(self, outputs: Tensor) -> Tensor:
+        """Return ``shape sum z``."""
+        return self.shape * outputs.sum(-1)
+
+    def natural(self, outputs: Tensor) -> Tensor:
+        """Return ``-e^-z``."""
+        return -(-outputs).exp()
+
+    def statistic(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the targets."""
+        return targets
+
+    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return ``shape - y e^-z``."""
+        return self.shape - targets * (-outputs).exp()
+
+    def score_covariance(self, outputs: Tensor) -> Tensor:
+        """Return the shape on the diagonal."""
+        return torch.diag_embed(self.score_moment(outputs, 2))
+
+    def score_moment(self, outputs: Tensor, order: int) -> Tensor:
+        """Return the moments of the shape less a gamma variable of unit scale."""
+        return moments.signed(order, moments.gamma(torch.full_like(outputs, self.shape), order))
+
+    def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
+        """Raise unless ``targets`` are positive numbers of the outputs' shape."""
+        check_real(outputs_shape, targets)
+        check_between("Gamma", targets, 0.0, without_least=True)

@@ -1,0 +1,73 @@
+"""The focal loss: cross-entropy that turns away from what is already known.
+
+Shapes: T time, B batch, O outputs, which are the logits of as many classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tca.checks import not_negative, settle
+from tca.losses.admissibility import Admissibility
+from tca.losses.base import Loss
+from tca.losses.classes import lead, others
+from tca.losses.targets import check_classes
+
+__all__ = ["Focal"]
+
+
+@dataclass(frozen=True)
+class Focal(Loss):
+    """The focal loss, ``l = -(1 - q)^gamma log q`` with ``q = softmax(y)[target]``.
+
+    With ``p' = p`` over the other classes, rescaled to sum to one, its score is ``h (onehot(target) - p')`` where
+    ``h = gamma q (1 - q)^gamma log q - (1 - q)^(gamma + 1)``. Not proper: it is smallest at probabilities nearer to
+    uniform than the true ones, where its score has zero mean all the same. Not convex in the logits. Targets are class
+    indices, shape ``(T, B)``, of at least two classes.
+
+    Lin et al. (2017), Focal loss for dense object detection, ICCV.
+
+    Args:
+        gamma: How much the known is discounted, default 2; 0 gives cross-entropy.
+
+    Raises:
+        ValueError: ``gamma`` is negative or not finite.
+
+    >>> outputs, targets = torch.zeros(1, 1, 2), torch.tensor([[1]])
+    >>> round(Focal(1.0).value(outputs, targets).item(), 4), Focal(0.0).score(outputs, targets).tolist()
+    (0.3466, [[[0.5, -0.5]]])
+    """
+
+    gamma: float = 2.0
+    admissibility: ClassVar[Admissibility] = Admissibility(
+        True, "it is smooth in the logits and grows without bound as the probability of any possible class vanishes"
+    )
+
+    def __post_init__(self) -> None:
+        """Check the exponent."""
+        settle(self, gamma=not_negative("gamma", self.gamma))
+
+    def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of every step and trial, shape ``(T, B)``."""
+        odds = lead(outputs, targets)
+        return -(self.gamma * functional.logsigmoid(-odds)).exp() * functional.logsigmoid(odds)
+
+    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return ``h`` at the target's class and minus its share at every other one."""
+        odds = lead(outputs, targets)
+        missed = torch.sigmoid(-odds)
+        h = self.gamma * torch.sigmoid(odds) * functional.logsigmoid(odds) - missed
+        h = h * (self.gamma * functional.logsigmoid(-odds)).exp()
+        shares = others(outputs, targets).softmax(-1).neg_().scatter_(-1, targets.unsqueeze(-1), 1.0)
+        return shares.mul_(h.unsqueeze(-1))
+
+    def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
+        """Raise unless ``targets`` are classes, one for every step and trial, and there are at least two classes."""
+        if outputs_shape[-1] < 2:
+            raise ValueError(f"Focal needs at least 2 outputs, got {outputs_shape[-1]}")
+        check_classes("Focal", outputs_shape, targets)

@@ -1,0 +1,67 @@
+"""The hinge loss: classes kept apart by a margin.
+
+Shapes: T time, B batch, O outputs, one a class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from tca.checks import positive, settle
+from tca.losses.admissibility import Admissibility
+from tca.losses.base import Loss
+from tca.losses.targets import check_classes
+
+__all__ = ["Hinge"]
+
+
+@dataclass(frozen=True)
+class Hinge(Loss):
+    """The hinge loss, ``l = sum_{c != target} max(0, margin + y_c - y_target)``.
+
+    Its score is 1 at every class within the margin and minus their number at the target's; at a kink it is that of the
+    flat side. Targets are class indices, shape ``(T, B)``.
+
+    Weston and Watkins (1999), Support vector machines for multi-class pattern recognition, ESANN.
+
+    Args:
+        margin: By how much the target's output must exceed the others, default 1.
+
+    Raises:
+        ValueError: ``margin`` is not positive.
+
+    >>> import torch
+    >>> outputs, targets = torch.tensor([[[0.5, 0.0, -2.0]]]), torch.tensor([[1]])
+    >>> Hinge().value(outputs, targets).item(), Hinge().score(outputs, targets).tolist()
+    (1.5, [[[1.0, -1.0, 0.0]]])
+    """
+
+    margin: float = 1.0
+    admissibility: ClassVar[Admissibility] = Admissibility(
+        False, "it is smallest at a kink, where no choice of its score is a derivative and its mean is not zero"
+    )
+
+    def __post_init__(self) -> None:
+        """Check the margin."""
+        settle(self, margin=positive("margin", self.margin))
+
+    def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of every step and trial, shape ``(T, B)``."""
+        return self._excess(outputs, targets).relu().sum(-1)
+
+    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return 1 for every class within the margin and minus their number for the target's."""
+        within = (self._excess(outputs, targets) > 0).to(outputs.dtype)
+        return within.scatter_(-1, targets.unsqueeze(-1), -within.sum(-1, keepdim=True))
+
+    def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
+        """Raise unless ``targets`` are class indices below the number of outputs, one for every step and trial."""
+        check_classes("Hinge", outputs_shape, targets)
+
+    def _excess(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return ``margin + y_c - y_target``, and zero at the target's own class."""
+        own = targets.unsqueeze(-1)
+        return (outputs - outputs.gather(-1, own) + self.margin).scatter(-1, own, 0.0)

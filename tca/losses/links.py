@@ -1,0 +1,229 @@
+"""Links: how unconstrained outputs become predictions that may have to be positive, or probabilities.
+
+A link is ``r(z)`` with its derivative J. Positive predictions are better handled by their logarithm, probabilities of
+yes by their log odds: the links give these and their derivatives without passing through numbers that underflow.
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tca.losses.classes import softmax
+from tca.losses.targets import check_between, check_distributions
+
+__all__ = ["LINKS", "Exponential", "Identity", "Link", "PositiveLink", "Sigmoid", "Softmax", "Softplus", "UnitLink"]
+
+
+@dataclass(frozen=True)
+class Link(abc.ABC):
+    """A differentiable map from outputs to predictions, both of shape ``(..., O)``."""
+
+    @abc.abstractmethod
+    def __call__(self, outputs: Tensor) -> Tensor:
+        """Return the predictions ``r(z)``, shape ``(..., O)``, a new tensor.
+
+        Args:
+            outputs: Unconstrained outputs z, shape ``(..., O)``.
+        """
+
+    @abc.abstractmethod
+    def pull(self, outputs: Tensor, cotangent: Tensor) -> Tensor:
+        """Return ``J^T cotangent`` with ``J = dr/dz``, a new tensor.
+
+        Args:
+            outputs: Unconstrained outputs z, shape ``(..., O)``.
+            cotangent: What is taken back, same shape.
+        """
+
+    @abc.abstractmethod
+    def check(self, name: str, targets: Tensor) -> None:
+        """Raise unless finite ``targets`` lie where predictions can, edges included, so that their mean does.
+
+        Args:
+            name: Of the loss, for the message.
+            targets: What came, shape ``(..., O)``.
+
+        Raises:
+            ValueError: A target lies outside.
+        """
+
+
+@dataclass(frozen=True)
+class PositiveLink(Link):
+    """A link to positive predictions."""
+
+    @abc.abstractmethod
+    def log(self, outputs: Tensor) -> Tensor:
+        """Return ``log r(z)``, finite for every finite z.
+
+        Args:
+            outputs: Unconstrained outputs z, shape ``(..., O)``.
+        """
+
+    @abc.abstractmethod
+    def pull_log(self, outputs: Tensor, cotangent: Tensor) -> Tensor:
+        """Return ``J^T cotangent`` with ``J = d log r / dz``, a new tensor.
+
+        Args:
+            outputs: Unconstrained outputs z, shape ``(..., O)``.
+            cotangent: What is taken back, same shape.
+        """
+
+
+@dataclass(frozen=True)
+class UnitLink(PositiveLink):
+    """A link to predictions between 0 and 1, each by itself."""
+
+    @abc.abstractmethod
+    def log_complement(self, outputs: Tensor) -> Tensor:
+        """Return ``log(1 - r(z))``, finite for every finite z.
+
+        Args:
+            outputs: Unconstrained outputs z, shape ``(..., O)``.
+        """
+
+    @abc.abstractmethod
+    def pull_log_odds(self, outputs: Tensor, cotangent: Tensor) -> Tensor:
+        """Return ``J^T cotangent`` with ``J = d log(r / (1 - r)) / dz``, a new tensor.
+
+        Args:
+            outputs: Unconstrained outputs z, shape ``(..., O)``.
+            cotangent: What is taken back, same shape.
+        """
+
+
+@dataclass(frozen=True)
+class Identity(Link):
+    """``r = z``: the outputs are the predictions."""
+
+    def __call__(self, outputs: Tensor) -> Tensor:
+        """Return a copy of the outputs."""
+        return outputs.clone()
+
+    def pull(self, outputs: Tensor, cotangent: Tensor) -> Tensor:
+        """Return a copy of the cotangent."""
+        return cotangent.clone()
+
+    def check(self, name: str, targets: Tensor) -> None:
+        """Accept every real number."""
+
+
+@dataclass(frozen=True)
+class Exponential(PositiveLink):
+    """``r = e^z``, each output by itself; overflows for z above 88 in float32 and 709 in float64."""
+
+    def __call__(self, outputs: Tensor) -> Tensor:
+        """Return ``e^z``."""
+        return outputs.exp()
+
+    def pull(self, outputs: Tensor, cotangent: Tensor) -> Tensor:
+        """Return ``e^z cotangent``."""
+        return outputs.exp() * cotangent
+
+    def log(self, outputs: Tensor) -> Tensor:
+        """Return a copy of the outputs."""
+        return outputs.clone()
+
+    def pull_log(self, outputs: Tensor, cotangent: Tensor) -> Tensor:
+        """Return a copy of the cotangent."""
+        return cotangent.clone()
+
+    def check(self, name: str, targets: Tensor) -> None:
+        """Raise if a target is negative."""
+        check_between(name, targets, 0.0)
+
+
+@dataclass(frozen=True)
+class Softplus(PositiveLink):
+    """``r = log(1 + e^z)``, each output by itself: positive, and never larger than ``|z| + log 2``.
+
+    >>> round(Softplus()(torch.zeros(1)).item(), 4), Softplus().log(torch.tensor([-1000.0])).item()
+    (0.6931, -1000.0)
+    """
+
+    def __call__(self, outputs: Tensor) -> Tensor:
+        """Return ``log(1 + e^z)``, to all digits also where the exponential is small or large."""
+        return torch.logaddexp(outputs, outputs.new_zeros(()))
+
+    def pull(self, outputs: Tensor, cotangent: Tensor) -> Tensor:
+        """Return ``sigmoid(z) cotangent``."""
+        return outputs.sigmoid() * cotangent
+
+    def log(self, outputs: Tensor) -> Tensor:
+        """Return the logarithm of the softplus, which is z itself, to all digits, where z is below -40."""
+        return torch.where(outputs < -40, outputs, self(outputs.clamp(min=-40)).log())
+
+    def pull_log(self, outputs: Tensor, cotangent: Tensor) -> Tensor:
+        """Return ``sigmoid(z) / log(1 + e^z) cotangent``."""
+        return (functional.logsigmoid(outputs) - self.log(outputs)).exp() * cotangent
+
+    def check(self, name: str, targets: Tensor) -> None:
+        """Raise if a target is negative."""
+        check_between(name, targets, 0.0)
+
+
+@dataclass(frozen=True)
+class Sigmoid(UnitLink):
+    """``r = 1 / (1 + e^-z)``, each output by itself."""
+
+    def __call__(self, outputs: Tensor) -> Tensor:
+        """Return the sigmoid of z."""
+        return outputs.sigmoid()
+
+    def pull(self, outputs: Tensor, cotangent: Tensor) -> Tensor:
+        """Return ``r (1 - r) cotangent``."""
+        return outputs.sigmoid() * (-outputs).sigmoid() * cotangent
+
+    def log(self, outputs: Tensor) -> Tensor:
+        """Return ``-log(1 + e^-z)``."""
+        return functional.logsigmoid(outputs)
+
+    def pull_log(self, outputs: Tensor, cotangent: Tensor) -> Tensor:
+        """Return ``(1 - r) cotangent``."""
+        return (-outputs).sigmoid() * cotangent
+
+    def log_complement(self, outputs: Tensor) -> Tensor:
+        """Return ``-log(1 + e^z)``."""
+        return functional.logsigmoid(-outputs)
+
+    def pull_log_odds(self, outputs: Tensor, cotangent: Tensor) -> Tensor:
+        """Return a copy of the cotangent."""
+        return cotangent.clone()
+
+    def check(self, name: str, targets: Tensor) -> None:
+        """Raise unless targets lie in [0, 1]."""
+        check_between(name, targets, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Softmax(PositiveLink):
+    """``r = e^z / sum e^z``: the outputs of a step are the logits of one distribution."""
+
+    def __call__(self, outputs: Tensor) -> Tensor:
+        """Return the softmax of z."""
+        return softmax(outputs)
+
+    def pull(self, outputs: Tensor, cotangent: Tensor) -> Tensor:
+        """Return ``r (cotangent - r.cotangent)``."""
+        r = softmax(outputs)
+        return r * (cotangent - (r * cotangent).sum(-1, keepdim=True))
+
+    def log(self, outputs: Tensor) -> Tensor:
+        """Return ``z - log sum e^z``."""
+        return outputs.log_softmax(-1)
+
+    def pull_log(self, outputs: Tensor, cotangent: Tensor) -> Tensor:
+        """Return ``cotangent - r sum cotangent``."""
+        return cotangent - softmax(outputs) * cotangent.sum(-1, keepdim=True)
+
+    def check(self, name: str, targets: Tensor) -> None:
+        """Raise unless targets are probabilities that sum to one."""
+        check_distributions(name, targets)
+
+
+LINKS: tuple[Link, ...] = (Identity(), Exponential(), Softplus(), Sigmoid(), Softmax())

@@ -1,0 +1,57 @@
+"""The logistic loss of independent yes-or-no answers.
+
+Shapes: T time, B batch, O outputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tca.losses import moments
+from tca.losses.admissibility import Admissibility
+from tca.losses.base import Likelihood
+from tca.losses.targets import check_between, check_real
+
+__all__ = ["Logistic"]
+
+
+@dataclass(frozen=True)
+class Logistic(Likelihood):
+    """Independent logistic losses, ``l = sum_o log(1 + e^y_o) - target_o y_o``, score ``sigmoid(y) - target``.
+
+    Targets are probabilities between 0 and 1, shape ``(T, B, O)``. As a likelihood: every target is 0 or 1.
+
+    >>> outputs, targets = torch.zeros(1, 1, 2), torch.tensor([[[1.0, 0.0]]])
+    >>> round(Logistic().value(outputs, targets).item(), 4), Logistic().score(outputs, targets).tolist()
+    (1.3863, [[[-0.5, 0.5]]])
+    """
+
+    admissibility: ClassVar[Admissibility] = Admissibility(
+        True, "it is smallest where every sigmoid is the conditional mean of its target"
+    )
+
+    def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of every step and trial, shape ``(T, B)``."""
+        return functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none").sum(-1)
+
+    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return ``sigmoid(outputs) - targets``."""
+        return torch.sigmoid(outputs).sub_(targets)
+
+    def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
+        """Raise unless ``targets`` are numbers in [0, 1] of the outputs' shape."""
+        check_real(outputs_shape, targets)
+        check_between("Logistic", targets, 0.0, 1.0)
+
+    def score_covariance(self, outputs: Tensor) -> Tensor:
+        """Return ``diag(p (1 - p))`` with ``p = sigmoid(outputs)``."""
+        return torch.diag_embed(self.score_moment(outputs, 2))
+
+    def score_moment(self, outputs: Tensor, order: int) -> Tensor:
+        """Return the moments of ``p - 1`` if the answer is yes, else ``p``."""
+        return moments.signed(order, moments.bernoulli(torch.sigmoid(outputs), order))
