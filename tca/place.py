@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from tca.connections import Connection
+
 __all__ = ["Place", "needs_synapses"]
 
 
@@ -24,6 +26,7 @@ class Place:
         like: A tensor with the type and the device of the network.
         weights: Readout weights, shape ``(O, N)``; ``None`` if the cells reach the outputs through other populations
             only.
+        onwards: The connection that hears the cells: into the population above, or into the outputs.
         recurrent: Whether the cells have recurrent synapses.
         alone: Whether the network has no other population.
         signs: Stream of every cell, +1 or -1, shape ``(N,)``; ``None`` if the network has one stream.
@@ -38,6 +41,7 @@ class Place:
     n_out: int
     like: Tensor
     weights: Tensor | None = None
+    onwards: Connection | None = None
     recurrent: bool = False
     alone: bool = False
     signs: Tensor | None = None

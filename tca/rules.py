@@ -11,9 +11,11 @@ from tca.signals import (
     CausalHop,
     Direct,
     Exact,
+    FeedbackAlignment,
     Hops,
     Horizon,
     Random,
+    SignSymmetric,
     Sparse,
     StationaryDiffusion,
 )
@@ -165,5 +167,29 @@ RULES: dict[str, Rule] = {
         Leak(),
         summary="e-prop that tells few cells, whose errors diffuse to the others on a grid within a step",
         reference="Barretto-Bittar, Levina, Giannakakis and Zeraati (2026), arXiv:2603.08949",
+    ),
+    "backprop": Rule(
+        Direct(),
+        Instant(),
+        summary="errors through the network's own weights, within a step: the gradient of a feedforward network",
+        reference="Rumelhart, Hinton and Williams (1986), Nature 323:533",
+    ),
+    "feedback_alignment": Rule(
+        FeedbackAlignment(),
+        Instant(),
+        summary="backpropagation through fixed random weights, layer by layer",
+        reference="Lillicrap et al. (2016), Nature Communications 7:13276",
+    ),
+    "sign_symmetric": Rule(
+        SignSymmetric(),
+        Instant(),
+        summary="backpropagation through weights of random sizes that have the signs of the network's own",
+        reference="Liao, Leibo and Poggio (2016), AAAI, arXiv:1510.05067",
+    ),
+    "dfa": Rule(
+        Random(),
+        Instant(),
+        summary="direct feedback alignment: errors through fixed random weights straight to every layer",
+        reference="Nokland (2016), NeurIPS, arXiv:1609.01596",
     ),
 }

@@ -164,7 +164,7 @@ class Tape:
         if self.learns_initial:
             yield slice(0, 1)
 
-    def errors(self, steps: slice) -> Tensor:
+    def errors(self, steps: slice, weight: Tensor | None = None) -> Tensor:
         """Return the rate signal of the errors that reach the population directly, a new tensor ``(C, B, N)``.
 
         To the last population they come through the readout; to any other from the one above, which has handed them
@@ -172,12 +172,13 @@ class Tape:
 
         Args:
             steps: The steps, counted from the initial state.
+            weight: What stands in for the weights on the way back, in their shape; ``None`` (default) for themselves.
         """
         if self.above is not None and steps.start == 0:  # initial rates are heard one step later, by nobody above
             return torch.zeros_like(self.rate[steps])
         if self.above is not None:
-            return self.above.descend(steps)
-        told = self.readout_links[0].connection.back(self.score[steps])
+            return self.above.descend(steps, weight)
+        told = self.readout_links[0].connection.back(self.score[steps], weight)
         return told if self.readout_back is None else self.readout_back(told, steps)
 
     def hand_down(self, signal: Tensor) -> None:

@@ -36,10 +36,12 @@ from tca.signals import (
     Diffusion,
     Direct,
     Exact,
+    FeedbackAlignment,
     Hops,
     Horizon,
     Random,
     Signal,
+    SignSymmetric,
     Sparse,
     StationaryDiffusion,
     TypeReturn,
@@ -156,8 +158,17 @@ ROWS: dict[str, Row] = {
     "eprop_sparse": Row(surgery(oracle.LEAK_ONLY, feedback=True), local=True),
     "global_broadcast": Row(surgery(oracle.LEAK_ONLY, feedback=True), local=True),
     "diffusion": Row(surgery(oracle.LEAK_ONLY, feedback=True), local=True),
+    "backprop": Row(surgery(oracle.NOTHING), local=True),
+    "feedback_alignment": Row(surgery(oracle.NOTHING, feedback=True), local=True),
+    "sign_symmetric": Row(surgery(oracle.NOTHING, feedback=True), local=True),
+    "dfa": Row(surgery(oracle.NOTHING, feedback=True), local=True),
 }
-SAME_GRADIENT = [{"bptt", "rtrl"}, {"eprop_random", "rflo", "eprop_adaptive"}, {"mdgl", "mdgl_online"}]
+SAME_GRADIENT = [
+    {"bptt", "rtrl"},
+    {"eprop_random", "rflo", "eprop_adaptive"},
+    {"mdgl", "mdgl_online"},
+    {"three_factor", "backprop"},
+]
 
 SIGNALS: list[Signal] = [
     Direct(),
@@ -177,6 +188,9 @@ SIGNALS: list[Signal] = [
     Broadcast(),
     StationaryDiffusion(weights=Frozen(0.3)),
     Diffusion(weights=Frozen(0.3), scattered=False),
+    FeedbackAlignment(),
+    SignSymmetric(),
+    SignSymmetric(2.0, uniform=True),
 ]
 ELIGIBILITIES: dict[Eligibility, Cut] = {
     Instant(): oracle.NOTHING,
@@ -281,7 +295,10 @@ def learner(case: Case, rule: tca.Rule, **changes: Any) -> tca.Learner:
 
 def matrix_of(bound: tca.Learner) -> Tensor:
     """Return the feedback matrix of a learner, or the transposed readout where it has none."""
-    return bound.buffers.get("feedback", bound.net.w_out.detach().t())
+    readout = bound.net.w_out.detach()
+    if "backward" in bound.buffers:
+        return bound.rule.signal.backward(readout, bound.buffers["backward"]).t()
+    return bound.buffers.get("feedback", readout.t())
 
 
 def put(net: torch.nn.Module, values: Mapping[str, Tensor]) -> None:

@@ -136,6 +136,7 @@ class Feedforward(Network):
     def places(self) -> tuple[Place, ...]:
         """Return where the populations stand, from the last to the first."""
         last = self.populations[-1]
+        onwards = [*(self._made(each.wires)[0] for each in self.populations[1:]), self.readout_connections()[0]]
         return tuple(
             Place(
                 each.name,
@@ -143,10 +144,11 @@ class Feedforward(Network):
                 self.n_out,
                 self.w_out.detach(),
                 self.w_out if each is last and not last.passages else None,
+                heard,
                 alone=len(self.populations) == 1,
                 signs=None if each.signs is None else self.get_buffer(each.signs),
             )
-            for each in reversed(self.populations)
+            for each, heard in reversed(tuple(zip(self.populations, onwards, strict=True)))
         )
 
     def forward(self, inputs: Tensor, noise: Tensor | None = None) -> Tensor:

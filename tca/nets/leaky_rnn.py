@@ -233,4 +233,5 @@ class LeakyRNN(LeakyPopulation, Network):
         return f"{self.n_in}, {self.n_rec}, {self.n_out}, form={self.form}, activation={self.activation}"
 
     def _place(self, readout: Tensor) -> Place:
-        return Place("", (self.n_rec,), self.n_out, self.w_out.detach(), readout, recurrent=True, alone=True)
+        onwards = self.readout_connections()[0]
+        return Place("", (self.n_rec,), self.n_out, self.w_out.detach(), readout, onwards, recurrent=True, alone=True)

@@ -241,11 +241,13 @@ class StackedRNN(Network):
         return f"{self.n_in}, {[cells.n_rec for _, cells in self.populations]}, {self.n_out}"
 
     def _places(self, readout: Tensor) -> tuple[Place, ...]:
+        onwards = [cells.into_cells(f"{name}.")[0] for name, cells in self.populations[1:]]
+        onwards.append(self.readout_connections()[0])
         last, alone = len(self.layers) - 1, len(self.layers) == 1
         like = self.w_out.detach()
         return tuple(
-            Place(name, (cells.n_rec,), self.n_out, like, readout if index == last else None, True, alone)
-            for index, (name, cells) in reversed(tuple(enumerate(self.populations)))
+            Place(name, (cells.n_rec,), self.n_out, like, readout if index == last else None, heard, True, alone)
+            for index, ((name, cells), heard) in reversed(tuple(enumerate(zip(self.populations, onwards, strict=True))))
         )
 
     def _split(self, noise: Tensor | None) -> Sequence[Tensor | None]:

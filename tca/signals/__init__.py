@@ -1,5 +1,6 @@
 """Signals: what every cell is told, one idea a file."""
 
+from tca.signals.backward import FeedbackAlignment, SignSymmetric
 from tca.signals.base import CausalSignal, InstantSignal, Signal
 from tca.signals.broadcast import Broadcast, Sparse
 from tca.signals.causal_hop import CausalHop
@@ -18,10 +19,12 @@ __all__ = [
     "Diffusion",
     "Direct",
     "Exact",
+    "FeedbackAlignment",
     "Hops",
     "Horizon",
     "InstantSignal",
     "Random",
+    "SignSymmetric",
     "Signal",
     "Sparse",
     "StationaryDiffusion",

@@ -1,0 +1,128 @@
+"""The error on its way down through weights that are not the network's own: feedback alignment.
+
+Shapes: B batch, O outputs; a weight has the shape of the connection that it stands in for.
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tca.checks import positive
+from tca.connections import Connection
+from tca.eligibilities.base import Eligibility
+from tca.place import Place
+from tca.signals.base import Buffers, CausalSignal, Reader, Teller
+from tca.tape import Tape
+
+__all__ = ["FeedbackAlignment", "SignSymmetric"]
+
+
+@dataclass(frozen=True)
+class _Backward(CausalSignal, abc.ABC):
+    """``G_p = B_p^T (gain * L_{p+1})``, from the outputs down: backpropagation through other weights.
+
+    Magnitudes ``A`` are drawn once for each connection that hears a population, from a normal distribution with
+    ``scale`` times the root mean square of its weights at that moment, and kept in the buffer ``backward``.
+    """
+
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the scale."""
+        positive("scale of the backward weights", self.scale)
+
+    @abc.abstractmethod
+    def backward(self, weight: Tensor, drawn: Tensor) -> Tensor:
+        """Return what stands in for the weights on the way back.
+
+        Args:
+            weight: The weights themselves, missing synapses at zero.
+            drawn: What was drawn at the start, in their shape.
+        """
+
+    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
+        """Draw the weights on the way back from whoever hears the population; missing synapses stay missing."""
+        onwards = _heard_by(place)
+        weight = onwards.effective()
+        drawn = torch.randn(weight.shape, generator=generator, dtype=torch.float64).to(weight)
+        exists = weight != 0
+        size = weight.square().sum() / exists.sum().clamp(min=1)
+        return {"backward": onwards.masked(drawn * (self.scale * size.sqrt()))}
+
+    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+        """Return a function from a window of steps to ``slope_t * G_t``, which is handed down as well."""
+        onwards = _heard_by(tape.place)
+
+        def read(steps: slice) -> Tensor:
+            weight = self.backward(onwards.effective(), buffers["backward"])
+            signal = tape.lift(tape.errors(steps, weight), steps)
+            tape.hand_down(signal)
+            return signal
+
+        return read
+
+    def teller(self, place: Place, buffers: Buffers) -> Teller:
+        """Return the error of the step through the weights on the way back from the outputs."""
+        onwards = _heard_by(place)
+        return lambda score: onwards.back(score, self.backward(onwards.effective(), buffers["backward"]))
+
+
+@dataclass(frozen=True)
+class FeedbackAlignment(_Backward):
+    """``G_p = A_p^T (gain * L_{p+1})``: the error comes down through fixed random weights, layer by layer.
+
+    Args:
+        scale: Size of the random weights in units of the root mean square of those that they stand in for, default 1.
+
+    Raises:
+        ValueError: ``scale`` is not positive and finite.
+
+    Paper: Lillicrap et al. (2016), Nature Communications 7:13276.
+    """
+
+    @property
+    def equation(self) -> str:
+        """The signal in one line."""
+        return "G_p = A_p^T (gain L)_{p+1}, A random and fixed"
+
+    def backward(self, weight: Tensor, drawn: Tensor) -> Tensor:
+        """Return what was drawn."""
+        return drawn
+
+
+@dataclass(frozen=True)
+class SignSymmetric(_Backward):
+    """``G_p = (|A_p| * sign W_p)^T (gain * L_{p+1})``: random sizes, the signs of the weights themselves.
+
+    Args:
+        scale: Size of the random weights in units of the root mean square of those that they stand in for, default 1.
+        uniform: Whether all sizes are alike, the root mean square, default ``False``.
+
+    Raises:
+        ValueError: ``scale`` is not positive and finite.
+
+    Paper: Liao, Leibo and Poggio (2016), AAAI, arXiv:1510.05067.
+    """
+
+    uniform: bool = False
+
+    @property
+    def equation(self) -> str:
+        """The signal in one line."""
+        sizes = "of one size" if self.uniform else "of random sizes"
+        return f"G_p = B_p^T (gain L)_{{p+1}}, B {sizes} with the signs of W"
+
+    def backward(self, weight: Tensor, drawn: Tensor) -> Tensor:
+        """Return sizes with the signs of the weights."""
+        sizes = drawn.square().mean().sqrt() if self.uniform else drawn.abs()
+        return sizes * weight.sign()
+
+
+def _heard_by(place: Place) -> Connection:
+    if place.onwards is None:
+        raise ValueError(f"{place.title} is heard by no connection")
+    return place.onwards
