@@ -140,7 +140,7 @@ class Dense(Connection):
     def gradient(self) -> Tensor:
         """Return a zero gradient, laid out along its long side: a skinny product is slow the other way round."""
         n_post, n_pre = self.weight.shape
-        if n_pre < n_post:
+        if 4 * n_pre < n_post:
             return self.weight.detach().new_zeros(n_pre, n_post).t()
         return super().gradient()
 

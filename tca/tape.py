@@ -235,7 +235,10 @@ class Tape:
             gradient: Gradient of a connection into the population, postsynaptic axis first.
         """
         gain = self.gain
-        gradient.mul_(gain if isinstance(gain, float) else gain.view(-1, *[1] * (gradient.ndim - 1)))
+        if isinstance(gain, Tensor):
+            gradient.mul_(gain.view(-1, *[1] * (gradient.ndim - 1)))
+        elif gain != 1.0:
+            gradient.mul_(gain)
 
     def leak_(self, t: int, into: Tensor, later: Tensor) -> None:
         """Add ``leak_t^T later`` to ``into`` in place.
