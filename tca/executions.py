@@ -6,7 +6,7 @@ Shapes: T time, B batch, N or I postsynaptic cells, J presynaptic.
     D_{t+1}^T nu_{t+1}
 
 The left side is what a synapse could compute, the right side ends in one matrix product per connection. Both give the
-readout its exact gradient.
+readout its exact gradient, unless the signal tells the outputs something else.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ def reverse(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
         buffers: The signal's state.
     """
     gradients = _no_gradients(tape)
+    outputs_told = signal.outputs_told(tape, level_buffers(tape.place, buffers))
     readers = _readers(signal, eligibility, tape, buffers)
     later: dict[int, Tensor] = {}
     for steps in tape.windows():
@@ -54,7 +55,7 @@ def reverse(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
             for link in level.links:
                 if isinstance(link.connection, Initial) == (steps.start == 0):
                     link.connection.outer_(gradients[link.connection.name], driven, link.at(steps))
-        _gather_readout(tape, gradients, steps)
+        _gather_readout(tape, outputs_told, gradients, steps)
     for level, _ in readers:
         for link in level.links:
             if not isinstance(link.connection, Initial):
@@ -82,7 +83,8 @@ def forward(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
     gradients = _no_gradients(tape)
     for level, told in zip(tape.levels, whole_signals(signal, eligibility, tape, buffers), strict=True):
         _carry(eligibility, level, told, gradients)
-    _gather_readout(tape, gradients, slice(1, tape.steps + 1))
+    outputs_told = signal.outputs_told(tape, level_buffers(tape.place, buffers))
+    _gather_readout(tape, outputs_told, gradients, slice(1, tape.steps + 1))
     return _finish(tape, gradients)
 
 
@@ -163,12 +165,12 @@ def _no_gradients(tape: Tape) -> Gradients:
     return {link.connection.name: link.connection.gradient() for link in _links(tape)}
 
 
-def _gather_readout(tape: Tape, gradients: Gradients, steps: slice) -> None:
-    """Add the exact gradient of the readout: the score times the rates, and the unfiltered score for the bias."""
+def _gather_readout(tape: Tape, told: tuple[Tensor, Tensor], gradients: Gradients, steps: slice) -> None:
+    """Add the gradient of the readout: what the outputs are told times the rates, and for the bias unfiltered."""
     if steps.start == 0:
         return
-    for link, score in zip(tape.readout_links, (tape.score, tape.raw_score), strict=True):
-        link.connection.outer_(gradients[link.connection.name], score[steps], link.at(steps))
+    for link, each in zip(tape.readout_links, told, strict=True):
+        link.connection.outer_(gradients[link.connection.name], each[steps], link.at(steps))
 
 
 def _finish(tape: Tape, gradients: Gradients) -> Gradients:

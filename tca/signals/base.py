@@ -71,6 +71,15 @@ class Signal(abc.ABC):
             ValueError: The reason.
         """
 
+    def outputs_told(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
+        """Return what the readout's weights and biases learn from, each ``(T + 1, B, O)``: the score, for most signals.
+
+        Args:
+            tape: The forward pass of the last population, scored.
+            buffers: The signal's state there.
+        """
+        return tape.score, tape.raw_score
+
     def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
         """Return the signal's state in a population before learning; most signals have none.
 
