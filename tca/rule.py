@@ -223,7 +223,7 @@ class Learner:
         batch.check(self.net.n_in, self.net.n_out)
         tape = self.net.run(batch.inputs, noise, workspace)
         score = batch.loss.score(tape.outputs, batch.targets)
-        return tape.scored(score.mul_(batch.weights.unsqueeze(-1) / batch.trials))
+        return tape.scored(score.mul_(batch.weights.unsqueeze(-1) / batch.trials), batch)
 
     @torch.no_grad()
     def sync_(self) -> None:

@@ -29,6 +29,7 @@ import torch
 from torch import Tensor
 
 from tca.activations import Activation
+from tca.batch import Batch
 from tca.connections import Connection, Initial, Link
 from tca.estimates import TypeMeans
 from tca.moment import Moment
@@ -79,6 +80,7 @@ class Tape:
         score: Derivative of the loss by what the readout weights deliver at each step, shape ``(T + 1, B, O)``; empty
             before ``scored``.
         raw_score: Derivative of the loss by the outputs, shape ``(T + 1, B, O)``; the score itself without a filter.
+        batch: The trials, their targets, weights and loss; ``None`` before ``scored``.
         feed: How the population hears the one below it; ``None`` for the first.
         below: The tapes of the populations below, from the next one down to the first; empty in each of them.
         above: The tape of the population above; ``None`` for the last.
@@ -101,6 +103,7 @@ class Tape:
     outputs: Tensor = field(default_factory=lambda: torch.empty(0))
     score: Tensor = field(default_factory=lambda: torch.empty(0))
     raw_score: Tensor = field(default_factory=lambda: torch.empty(0))
+    batch: Batch | None = None
     feed: Feed | None = None
     below: tuple[Tape, ...] = ()
     above: Tape | None = None
@@ -121,9 +124,15 @@ class Tape:
         """The tapes of all populations, from the last to the first, all with the same scores."""
         chain = [self]
         for each in self.below:
-            above = chain[-1]
             chain.append(
-                replace(each, above=above, score=self.score, raw_score=self.raw_score, readout_leak=self.readout_leak)
+                replace(
+                    each,
+                    above=chain[-1],
+                    batch=self.batch,
+                    score=self.score,
+                    raw_score=self.raw_score,
+                    readout_leak=self.readout_leak,
+                )
             )
         return tuple(chain)
 
@@ -133,7 +142,18 @@ class Tape:
         links = [link for tape in (self, *self.below) for link in tape.links]
         return any(isinstance(link.connection, Initial) for link in links)
 
-    def scored(self, score_TBO: Tensor) -> Tape:
+    @property
+    def trials_shown(self) -> Batch:
+        """The trials.
+
+        Raises:
+            ValueError: The tape has not been scored.
+        """
+        if self.batch is None:
+            raise ValueError("the tape does not know its trials: use Learner.tape")
+        return self.batch
+
+    def scored(self, score_TBO: Tensor, batch: Batch | None = None) -> Tape:
         """Return the tape with the derivative of the loss by the outputs.
 
         With a filtered readout, ``y_t = k y_{t-1} + (1 - k) W_o z_t``, an error at a step reaches back through the
@@ -141,15 +161,16 @@ class Tape:
 
         Args:
             score_TBO: Derivative of the loss by the outputs of the steps 1 to T, shape ``(T, B, O)``.
+            batch: The trials.
         """
         raw = torch.cat([torch.zeros_like(score_TBO[:1]), score_TBO])
         if not self.readout_leak:
-            return replace(self, score=raw, raw_score=raw)
+            return replace(self, score=raw, raw_score=raw, batch=batch)
         filtered = raw * (1 - self.readout_leak)
         entries = filtered.unbind(0)
         for t in range(self.steps - 1, 0, -1):
             entries[t].add_(entries[t + 1], alpha=self.readout_leak)
-        return replace(self, score=filtered, raw_score=raw)
+        return replace(self, score=filtered, raw_score=raw, batch=batch)
 
     def windows(self) -> Iterator[slice]:
         """Yield runs of steps from the last to the first, each small enough to stay in the cache of a CPU core.
