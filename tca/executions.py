@@ -54,7 +54,7 @@ def reverse(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
             driven = level.drive(filtered, steps) if steps.start > 0 else filtered
             for link in level.links:
                 if isinstance(link.connection, Initial) == (steps.start == 0):
-                    link.connection.outer_(gradients[link.connection.name], driven, link.at(steps))
+                    signal.gather_(level, link, gradients[link.connection.name], driven, steps)
         _gather_readout(tape, outputs_told, gradients, steps)
     for level, _ in readers:
         for link in level.links:

@@ -17,6 +17,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from tca.connections import Link
 from tca.eligibilities.base import Eligibility
 from tca.place import Place
 from tca.tape import Tape
@@ -79,6 +80,20 @@ class Signal(abc.ABC):
             buffers: The signal's state there.
         """
         return tape.score, tape.raw_score
+
+    def gather_(self, tape: Tape, link: Link, gradient: Tensor, driven: Tensor, steps: slice) -> None:
+        """Add ``sum_t driven_t (x) pre_t`` of a connection to its gradient in place, in the reverse execution.
+
+        A signal that knows more of what it told, for instance that it is a product, may gather it in less time.
+
+        Args:
+            tape: The forward pass of the population.
+            link: The connection and what it carried.
+            gradient: What has been gathered, in the shape of the weight.
+            driven: Filtered drive signal of these steps, shape ``(C, B, N)``.
+            steps: The steps, counted from the initial state.
+        """
+        link.connection.outer_(gradient, driven, link.at(steps))
 
     def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
         """Return the signal's state in a population before learning; most signals have none.
