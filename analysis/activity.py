@@ -1,6 +1,6 @@
 """Activity given as an array: what all measures of it start from.
 
-Shapes: T time, B batch, N units, M samples.
+Shapes: T time, B batch, I inputs, N units, M samples.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Activity", "centred"]
+from tca.batch import Batch
+from tca.nets import Network
+
+__all__ = ["Activity", "centred", "rates"]
 
 Activity = Tensor | NDArray[Any]
 """Activity of N units at M samples, shape ``(M, N)``, or over time and trials, shape ``(T, B, N)``."""
@@ -42,3 +45,22 @@ def centred(name: str, activity: Activity) -> Tensor:
     if moved.norm() <= 1e-12 * values.norm():
         raise ValueError(f"{name} must vary from sample to sample, got the same values in all")
     return moved
+
+
+def rates(net: Network, inputs: Tensor | Batch) -> Tensor:
+    """Return the rates of a network's last hidden population without private noise, float64, shape ``(T, B, N)``.
+
+    Args:
+        net: The network.
+        inputs: Inputs, shape ``(T, B, I)``, or the trials that hold them.
+
+    Raises:
+        ValueError: The inputs do not fit the network.
+
+    >>> from tca.nets import LeakyRNN
+    >>> rates(LeakyRNN(2, 5, 1), torch.zeros(4, 3, 2)).shape
+    torch.Size([4, 3, 5])
+    """
+    given = inputs.inputs if isinstance(inputs, Batch) else inputs
+    own = next(net.parameters())
+    return net.run(given.to(own)).rate[1:].to(torch.float64)

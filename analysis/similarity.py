@@ -16,7 +16,7 @@ from torch import Tensor
 from analysis.activity import Activity, centred
 from analysis.checks import whole
 
-__all__ = ["canonical_correlations", "cca", "cka", "procrustes_distance", "svcca"]
+__all__ = ["canonical_correlations", "cca", "cka", "cka_distance", "procrustes_distance", "svcca"]
 
 NEGLIGIBLE = 1e-10  # singular values below this fraction of the largest are round-off
 
@@ -89,7 +89,8 @@ def canonical_correlations(
 def cca(x: Activity, y: Activity, components: int = 20) -> float:
     """Return the mean canonical correlation of the leading principal components, from 0 to 1 (the same).
 
-    One less it is the CCA distance. It does not change under any invertible map of the components of either.
+    This is SVCCA with a fixed number of components; one less it is the CCA distance. It does not change under any
+    invertible map of the components of either.
 
     Args:
         x: Activity, shape ``(samples, units)`` or ``(time, trials, units)``.
@@ -158,6 +159,31 @@ def cka(x: Activity, y: Activity, *, debiased: bool = False) -> float:
     if own <= 0 or other <= 0:
         raise ValueError("samples are too few for a debiased estimate: a variance has come out negative")
     return (both / (own * other).sqrt()).item()
+
+
+def cka_distance(x: Activity, y: Activity) -> float:
+    """Return the angle between two linear kernels, ``arccos(cka) / (pi/2)``, from 0 (the same) to 1.
+
+    Unlike ``1 - cka`` it is a metric. It is computed from the distance of the unit kernels, so that small angles keep
+    their digits.
+
+    Args:
+        x: Activity, shape ``(samples, units)`` or ``(time, trials, units)``.
+        y: Other activity at the same samples.
+
+    Raises:
+        ValueError: Samples differ, are too few, a value is not finite, or nothing varies.
+
+    Paper: Williams, Kunz, Kornblith and Linderman (2021), NeurIPS, arXiv:2110.14739.
+
+    >>> x = torch.tensor([[1.0], [-1.0], [1.0], [-1.0]])
+    >>> cka_distance(x, 3 * x), round(cka_distance(x, torch.tensor([[1.0], [1.0], [-1.0], [-1.0]])), 12)
+    (0.0, 1.0)
+    """
+    first, second = _pair(x, y)
+    kernels = [each @ each.mT for each in (first, second)]
+    apart = (kernels[0] / kernels[0].norm() - kernels[1] / kernels[1].norm()).norm().item()
+    return 2 * math.asin(min(1.0, apart / 2)) / (math.pi / 2)
 
 
 def _pair(x: Activity, y: Activity) -> tuple[Tensor, Tensor]:

@@ -8,12 +8,16 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.spatial
+import scipy.stats
 import torch
 from scipy.spatial import procrustes
 from torch import Tensor
 
 from analysis.dimension import participation_ratio
-from analysis.similarity import canonical_correlations, cca, cka, procrustes_distance, svcca
+from analysis.similarity import canonical_correlations, cca, cka, cka_distance, procrustes_distance, svcca
+from analysis.similarity_distances import DISTANCES, distances
+from analysis.similarity_rsa import dissimilarities, rsa
 
 
 def activity(seed: int, units: int = 6, samples: int = 60) -> Tensor:
@@ -34,6 +38,10 @@ MEASURES: dict[str, Callable[[Tensor, Tensor], float]] = {
     "svcca": svcca,
     "cka": cka,
     "debiased": lambda x, y: cka(x, y, debiased=True),
+    "cka_angle": lambda x, y: 1 - cka_distance(x, y),
+    "rsa": rsa,
+    "rsa_pearson": lambda x, y: rsa(x, y, "pearson"),
+    "rsa_cosine": lambda x, y: rsa(x, y, "cosine"),
 }
 
 
@@ -54,7 +62,9 @@ def test_the_same_shape_however_it_is_turned_moved_scaled_or_padded(measure: Cal
     assert measure(x.numpy(), y.view(6, 10, 4)) == pytest.approx(value, abs=1e-12)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("name", "blind"), [("procrustes", False), ("cka", False), ("cca", True)])
+@pytest.mark.parametrize(
+    ("name", "blind"), [("procrustes", False), ("cka", False), ("rsa", False), ("cca", True), ("svcca", False)]
+)
 def test_only_cca_is_blind_to_every_linear_map(name: str, blind: bool) -> None:
     x, y = activity(0), activity(1)
     stretched = x @ torch.diag(torch.logspace(-1, 1, 6).double())
@@ -71,9 +81,10 @@ def test_procrustes_distance_is_the_angle_of_the_best_rotation() -> None:
         assert disparity == pytest.approx(1 - cosine.item() ** 2, abs=1e-12)
 
 
-def test_procrustes_distance_is_a_metric() -> None:
+@pytest.mark.parametrize("distance", [procrustes_distance, cka_distance])
+def test_angles_are_metrics(distance: Callable[[Tensor, Tensor], float]) -> None:
     shapes = [activity(seed, units=3 + seed % 3, samples=20) for seed in range(8)]
-    table = torch.tensor([[procrustes_distance(x, y) for x in shapes] for y in shapes])
+    table = torch.tensor([[distance(x, y) for x in shapes] for y in shapes])
     assert torch.allclose(table, table.T, atol=1e-12)
     assert (table.diag() < 1e-12).all()
     assert (table[:, :, None] + table[None, :, :] >= table[:, None, :] - 1e-12).all()
@@ -127,6 +138,34 @@ def test_cka_compares_kernels_and_the_debiased_one_knows_chance() -> None:
     assert abs(debiased.mean()) < 4 * debiased.std() / math.sqrt(40)
 
 
+def test_the_angle_between_kernels_is_the_arc_cosine_of_their_alignment() -> None:
+    x, y = activity(0), activity(1)
+    assert cka_distance(x, y) == pytest.approx(math.acos(cka(x, y)) / (math.pi / 2), abs=1e-12)
+    lengths = [cka_distance(x, x + step * y) for step in (1e-8, 1e-9)]
+    assert lengths[0] / lengths[1] == pytest.approx(10.0, rel=1e-3)  # arccos would have lost these digits
+
+
+def test_representational_similarity_is_a_correlation_over_pairs() -> None:
+    x, y = activity(0, samples=15), activity(1, samples=15)
+    tables = [scipy.spatial.distance.pdist(each.numpy(), "sqeuclidean") for each in (x, y)]
+    assert dissimilarities(x).tolist() == pytest.approx(tables[0].tolist(), rel=1e-10)
+    assert rsa(x, y) == pytest.approx(scipy.stats.spearmanr(*tables).statistic, abs=1e-12)
+    assert rsa(x, y, "pearson") == pytest.approx(scipy.stats.pearsonr(*tables).statistic, abs=1e-12)
+    cosine = tables[0] @ tables[1] / np.linalg.norm(tables[0]) / np.linalg.norm(tables[1])
+    assert rsa(x, y, "cosine") == pytest.approx(cosine, abs=1e-12)
+
+
+def test_the_table_of_distances_is_zero_on_its_diagonal_and_symmetric() -> None:
+    named = {"a": activity(0, samples=30), "b": activity(1, units=4, samples=30), "c": activity(2, samples=30)}
+    for name, measure in DISTANCES.items():
+        table = distances(named, name)
+        assert torch.equal(table, table.mT)
+        assert (table.diag() == 0).all()
+        assert table[0, 1].item() == pytest.approx(measure(named["a"], named["b"]), abs=1e-12)
+        assert measure(named["a"], named["a"]) == pytest.approx(0.0, abs=1e-12)
+        assert (table[0, 1:] > 0.01).all()
+
+
 def test_participation_ratio_in_closed_form() -> None:
     basis, _ = torch.linalg.qr(activity(0, units=5) - activity(0, units=5).mean(0))
     for scales in ([1.0] * 5, [1.0, 0, 0, 0, 0], [3.0, 2.0, 1.0, 0.5, 0.1]):
@@ -156,6 +195,13 @@ def test_participation_ratio_in_closed_form() -> None:
         (lambda: cca(activity(0), activity(1), components=0), "components must be a whole number of at least 1"),
         (lambda: svcca(activity(0), activity(1), variance=0.0), "variance must be above 0 and at most 1"),
         (lambda: cka(activity(0, samples=3), activity(1, samples=3), debiased=True), "samples must be at least 4"),
+        (lambda: cka_distance(activity(0), activity(1, samples=50)), "same samples"),
+        (lambda: rsa(activity(0), activity(1, samples=50)), "same samples"),
+        (lambda: rsa(activity(0).view(6, 10, 6), activity(1).view(10, 6, 6)), "same samples"),
+        (lambda: rsa(activity(0, samples=2), activity(1, samples=2)), "samples must be at least 3"),
+        (lambda: rsa(activity(0), activity(1), "spearmann"), "did you mean 'spearman'"),
+        (lambda: rsa(torch.eye(4), activity(1, samples=4)), "must differ from pair to pair"),
+        (lambda: distances({"a": activity(0), "b": activity(1)}, "procrustean"), "did you mean 'procrustes'"),
     ],
 )
 def test_mistakes_are_named(call: Callable[[], float], message: str) -> None:

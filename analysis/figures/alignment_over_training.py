@@ -28,7 +28,8 @@ def alignment_over_training(series: Sequence[Series]) -> Figure:
             members = [one for one in series if (one.panel, one.label) == (name, label)]
             if members:
                 band(each, look, label, members)
-        low = min((y for one in series for y in one.y if y == y), default=0.0)
+    low = min(each.dataLim.y0 for each in axes.values())
+    for each in axes.values():
         each.set_ylim(min(-0.1, low - 0.05), 1.05)
     legend(figure)
     return figure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-__all__ = ["Look", "Series", "band", "legend", "looks", "panels", "save"]
+__all__ = ["Look", "Series", "band", "legend", "looks", "panels", "save", "write"]
 
 # Okabe and Ito (2008), Color Universal Design: told apart with every kind of colour vision. Dashes and markers say the
 # same once more for print without colour.
@@ -71,7 +71,9 @@ class Look:
 
 
 def looks(series: Sequence[Series]) -> dict[str, Look]:
-    """Return a look for every label in the order of their first appearance; with more than seven they repeat.
+    """Return a look for every label in the order of their first appearance, different for up to 49 labels.
+
+    After every seven the colours come again, with the dash and the marker of the colour after.
 
     Args:
         series: What will be drawn.
@@ -80,8 +82,12 @@ def looks(series: Sequence[Series]) -> dict[str, Look]:
     ['#000000', '#0072B2']
     """
     labels = dict.fromkeys(each.label for each in series)
-    cycle = [Look(*each) for each in zip(COLOURS, DASHES, MARKERS, strict=True)]
-    return {label: cycle[place % len(cycle)] for place, label in enumerate(labels)}
+    count = len(COLOURS)
+    turns = [(place % count, (place + place // count) % count) for place in range(len(labels))]
+    return {
+        label: Look(COLOURS[colour], DASHES[style], MARKERS[style])
+        for label, (colour, style) in zip(labels, turns, strict=True)
+    }
 
 
 def panels(series: Sequence[Series], x_label: str, y_label: str, shared: bool = True) -> tuple[Figure, dict[str, Axes]]:
@@ -106,7 +112,7 @@ def panels(series: Sequence[Series], x_label: str, y_label: str, shared: bool = 
     return figure, dict(zip(names, axes, strict=True))
 
 
-def band(axes: Axes, look: Look, label: str, members: Sequence[Series]) -> None:
+def band(axes: Axes, look: Look, label: str, members: Sequence[Series], geometric: bool = False) -> None:
     """Draw the mean of some series over seeds, with a band of one standard deviation to either side.
 
     Where series end at different positions, the mean is over those that have got that far.
@@ -116,6 +122,8 @@ def band(axes: Axes, look: Look, label: str, members: Sequence[Series]) -> None:
         look: How.
         label: Name for the legend.
         members: The series.
+        geometric: Whether to take mean and standard deviation of logarithms, for an axis that is logarithmic, so that
+            the band never reaches zero; default no.
     """
     positions = sorted({x for each in members for x in each.x})
     table = np.full((len(members), len(positions)), np.nan)
@@ -123,9 +131,11 @@ def band(axes: Axes, look: Look, label: str, members: Sequence[Series]) -> None:
         table[row, [positions.index(x) for x in each.x]] = each.y
     kept = ~np.isnan(table).all(axis=0)
     xs = [x for x, keep in zip(positions, kept, strict=True) if keep]
-    mean, spread = np.nanmean(table[:, kept], axis=0), _deviation(table[:, kept])
-    axes.plot(xs, mean, color=look.colour, linestyle=look.dash, linewidth=1.8, label=label)
-    axes.fill_between(xs, mean - spread, mean + spread, color=look.colour, alpha=0.12, linewidth=0)
+    values = np.log(table[:, kept]) if geometric else table[:, kept]
+    mean, spread = np.nanmean(values, axis=0), _deviation(values)
+    middle, low, high = (np.exp(each) if geometric else each for each in (mean, mean - spread, mean + spread))
+    axes.plot(xs, middle, color=look.colour, linestyle=look.dash, linewidth=1.8, label=label)
+    axes.fill_between(xs, low, high, color=look.colour, alpha=0.12, linewidth=0)
 
 
 def _deviation(table: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -159,12 +169,24 @@ def save(figure: Figure, series: Sequence[Series], path: Path, x_name: str, y_na
         x_name: Name of the column with horizontal positions.
         y_name: Name of the column with vertical positions.
     """
+    rows = ((each.panel, each.label, each.seed, x, y) for each in series for x, y in zip(each.x, each.y, strict=True))
+    write(figure, path, ("panel", "label", "seed", x_name, y_name), rows)
+
+
+def write(figure: Figure, path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a figure as SVG and PNG, and its numbers as CSV.
+
+    Args:
+        figure: The figure.
+        path: Where to, without a suffix; folders are made.
+        head: Names of the columns.
+        rows: The numbers.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(SETTINGS):
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
         figure.savefig(path.with_suffix(".png"))
-    with open(path.with_suffix(".csv"), "w", newline="") as file:
+    with open(path.with_suffix(".csv"), "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["panel", "label", "seed", x_name, y_name])
-        writer.writerows(
-            (each.panel, each.label, each.seed, x, y) for each in series for x, y in zip(each.x, each.y, strict=True)
-        )
+        writer.writerow(head)
+        writer.writerows(rows)

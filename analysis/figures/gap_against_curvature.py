@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from analysis.figures.drawing import Series, legend, looks, panels
+from analysis.figures.logarithmic import readable
 
 __all__ = ["gap_against_curvature"]
 
@@ -29,12 +29,6 @@ def gap_against_curvature(series: Sequence[Series]) -> Figure:
             members = [one for one in series if (one.panel, one.label) == (name, label)]
             xs, ys = ([value for one in members for value in getattr(one, axis)] for axis in ("x", "y"))
             each.scatter(xs, ys, c=look.colour, marker=look.marker, s=34, alpha=0.85, linewidths=0, label=label)
-        positive = [x for one in series if one.panel == name for x in one.x if x == x]
-        if positive and min(positive) > 0:
-            each.set_xscale("log")
-            few_decades = max(positive) < 100 * min(positive)
-            each.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few_decades else (1,)))
-            each.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            each.xaxis.set_minor_formatter(NullFormatter())
+        readable(each, "x", [x for one in series if one.panel == name for x in one.x])
     legend(figure)
     return figure

@@ -1,0 +1,41 @@
+"""Whether networks rest where the theorem lets their rule rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from analysis.figures.drawing import Series, legend, looks, panels
+from analysis.figures.logarithmic import readable
+
+__all__ = ["curvature_against_bound"]
+
+
+def curvature_against_bound(series: Sequence[Series]) -> Figure:
+    """Return the largest eigenvalue of the loss against ``2 / (eta rho)``, one point a run, with the line of equality.
+
+    Below the line a rule with learning rate eta and relative step length rho can rest, above it it is driven away.
+
+    Args:
+        series: The bound (x) and the eigenvalue (y) of every run; panels are what is compared, labels arms.
+
+    >>> figure = curvature_against_bound([Series("0.1", "bptt", 0, [40.0], [24.0])])
+    >>> figure.axes[0].collections[0].get_offsets().tolist()
+    [[40.0, 24.0]]
+    """
+    figure, axes = panels(series, "bound 2 / (η ρ)", "largest eigenvalue of the Hessian")
+    for name, each in axes.items():
+        for label, look in looks(series).items():
+            members = [one for one in series if (one.panel, one.label) == (name, label)]
+            xs, ys = ([value for one in members for value in getattr(one, axis)] for axis in ("x", "y"))
+            each.scatter(xs, ys, c=look.colour, marker=look.marker, s=30, alpha=0.8, linewidths=0, label=label)
+        here = [one for one in series if one.panel == name]
+        for axis in ("x", "y"):
+            readable(each, axis, [value for one in here for value in getattr(one, axis)])
+        ends = [value for one in here for value in (*one.x, *one.y)]
+        if ends:
+            each.plot([min(ends), max(ends)], [min(ends), max(ends)], color="0.45", linestyle=":", linewidth=1.2,
+                      label="λ₁ = 2 / (η ρ)", zorder=1)  # fmt: skip
+    legend(figure)
+    return figure
