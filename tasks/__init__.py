@@ -20,16 +20,18 @@ from tasks.delayed_match import DelayedMatch
 from tasks.delayed_xor import DelayedXor
 from tasks.evidence_accumulation import EvidenceAccumulation
 from tasks.flip_flop import FlipFlop
+from tasks.images import Images, ImageTask
 from tasks.neurogym_ids import SUPERVISED
 from tasks.neurogym_task import NeurogymTask
 from tasks.pattern_generation import PatternGeneration
 from tasks.perceptual_decision import PerceptualDecision
 from tasks.sequential_digits import SequentialDigits
+from tasks.sequential_images import SequentialImages
 from tasks.task import Task
 from tasks.trials import TrialSet
 from tca.names import lookup, unknown
 
-__all__ = ["NATIVE", "Task", "TrialSet", "describe", "list", "make"]
+__all__ = ["IMAGES", "NATIVE", "Task", "TrialSet", "describe", "images", "list", "make"]
 
 NATIVE: dict[str, type[Task]] = {
     "context_decision": ContextDecision,
@@ -41,15 +43,19 @@ NATIVE: dict[str, type[Task]] = {
     "perceptual_decision": PerceptualDecision,
     "sequential_digits": SequentialDigits,
 }
+IMAGES: dict[str, type[ImageTask]] = {"images": Images, "sequential_images": SequentialImages}
+"""Tasks made of an image set, which their option ``name`` says; their trials are images, not draws."""
+
+_CLASSES: dict[str, type[Task]] = {**NATIVE, **IMAGES}
 
 
 def list() -> builtins.list[str]:
-    """Return the names that `make` knows: native tasks first, then the neurogym ids that can be supervised.
+    """Return the names that `make` knows: native tasks, tasks of images, and the neurogym ids that can be supervised.
 
-    >>> "flip_flop" in list(), "DelayMatchSample-v0" in list()
-    (True, True)
+    >>> "flip_flop" in list(), "images" in list(), "DelayMatchSample-v0" in list()
+    (True, True, True)
     """
-    return [*sorted(NATIVE), *sorted(SUPERVISED)]
+    return [*sorted(NATIVE), *sorted(IMAGES), *sorted(SUPERVISED)]
 
 
 def describe(name: str) -> str:
@@ -64,17 +70,17 @@ def describe(name: str) -> str:
     >>> describe("flip_flop")
     'Flip-flop memory: each output holds the sign of the last pulse on its own channel, whatever the others do.'
     """
-    natives = {native: (inspect.getdoc(task) or "").partition("\n")[0] for native, task in NATIVE.items()}
+    natives = {native: (inspect.getdoc(task) or "").partition("\n")[0] for native, task in _CLASSES.items()}
     return lookup(natives | SUPERVISED, name, "task")
 
 
-def make(name: str, **options: Any) -> Task:
+def make(name: str, /, **options: Any) -> Task:
     """Return a task.
 
     Args:
         name: A name from `list`, or any neurogym id; one that can not be supervised is refused with the reason.
-        options: Of a native task, the fields of its class; of a neurogym task, the arguments of the environment.
-            ``dt``, the time step in ms, is one of both.
+        options: Of a native task and of a task of images, the fields of its class; of a neurogym task, the arguments
+            of the environment. ``dt``, the time step in ms, is one of all.
 
     Raises:
         ValueError: There is no such task or option (the message offers the nearest), or an option is not allowed.
@@ -85,15 +91,38 @@ def make(name: str, **options: Any) -> Task:
     """
     if not isinstance(name, str):
         raise unknown(name, list(), "task")
-    if name in NATIVE:
-        allowed = [option.name for option in dataclasses.fields(NATIVE[name])]  # type: ignore[arg-type]
+    if name in _CLASSES:
+        allowed = [option.name for option in dataclasses.fields(_CLASSES[name])]  # type: ignore[arg-type]
         for option in options:
             if option not in allowed:
                 raise unknown(option, allowed, f"option of {name}")
-        return NATIVE[name](**options)
+        return _CLASSES[name](**options)
     if name in SUPERVISED or (re.search(r"-v\d+$", name) and _is_registered(name)):
         return NeurogymTask(name, tuple(sorted(options.items())))
     raise unknown(name, list(), "task")
+
+
+def images(name: str = "digits", /, **options: Any) -> Images:
+    """Return a set of images as a task, having made sure that it is there; it is decoded if it has not been before.
+
+    Args:
+        name: ``"digits"`` (default), ``"mnist"``, ``"fashion_mnist"``, ``"cifar10"``, ``"cifar100"``,
+            ``"tiny_imagenet"``, or the name of a folder of parquet files.
+        options: Further fields of `tasks.images.Images`.
+
+    Raises:
+        ValueError: There is no such set or option (the message offers the nearest), or an option is not allowed.
+        FileNotFoundError: The set is not there; the message says which command fetches it.
+        ImportError: A library is missing; the message names it.
+
+    >>> task = images("digits", normalise="centred")
+    >>> task.shape, task.n_out, task.pool_sizes
+    ((1, 8, 8), 10, {'train': 1198, 'validation': 0, 'test': 599})
+    """
+    task = make("images", name=name, **options)
+    assert isinstance(task, Images)
+    _ = task.data
+    return task
 
 
 def _is_registered(name: str) -> bool:

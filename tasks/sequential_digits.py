@@ -1,6 +1,6 @@
 """Read the image of a digit row by row and name the digit.
 
-Shapes: T time, B batch, I inputs, N images.
+Shapes: T time, B batch, I inputs, N images of a pool, C channels, H height, W width.
 """
 
 from __future__ import annotations
@@ -9,16 +9,19 @@ import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from tasks.durations import steps_of
+from tasks.images.digits import digits
+from tasks.images.pixels import Pixels
+from tasks.images.pools import chosen
 from tasks.seeds import STREAM, TEST, TRAIN, generator
+from tasks.sequential_images import Reading
 from tasks.task import Task
-from tasks.timeline import background, trial_weights
+from tasks.timeline import background
 from tasks.trials import TrialSet
 from tca.batch import Batch
 from tca.checks import not_negative, positive, settle, whole
@@ -75,12 +78,10 @@ class SequentialDigits(Task):
         """Return images of the training pool and of the test pool, none of them twice; see `Task.split`."""
         sets = []
         for argument, count, purpose in (("n_train", n_train, TRAIN), ("n_test", n_test, TEST)):
-            pool_N = _pools()[purpose]
-            if whole(argument, count, 1) > len(pool_N):
-                raise ValueError(f"{argument} must be at most {len(pool_N)}, the images in its pool, got {count}")
-            source = generator(seed, purpose)
-            chosen_B = pool_N[torch.randperm(len(pool_N), generator=source)[:count]]
-            sets.append(TrialSet(self._read(chosen_B, source)))
+            pixels, source = _pool(purpose), generator(seed, purpose)
+            labels_N = torch.from_numpy(pixels.labels)
+            chosen_B = chosen(argument, count, labels_N, balanced=False, repeat=False, source=source)
+            sets.append(TrialSet(self._read(pixels, chosen_B, source)))
         return sets[0], sets[1]
 
     def stream(self, batch_size: int, seed: int, start: int = 0) -> Iterator[Batch]:
@@ -91,36 +92,20 @@ class SequentialDigits(Task):
         return self._endless(batch_size, seed, start)
 
     def _endless(self, batch_size: int, seed: int, start: int) -> Iterator[Batch]:
-        pool_N = _pools()[TRAIN]
+        pixels = _pool(TRAIN)
         for index in itertools.count(start):
             source = generator(seed, STREAM, index)
-            yield self._read(pool_N[torch.randint(len(pool_N), (batch_size,), generator=source)], source)
+            yield self._read(pixels, torch.randint(len(pixels), (batch_size,), generator=source), source)
 
-    def _read(self, chosen_B: Tensor, source: torch.Generator) -> Batch:
-        images_N88, digits_N = _digits()
+    def _read(self, pixels: Pixels, chosen_B: Tensor, source: torch.Generator) -> Batch:
+        bytes_BCHW, digits_B = pixels.take(chosen_B)
         row, decision = steps_of("row", self.row, self.dt), steps_of("decision", self.decision, self.dt)
-        reading, trials = 8 * row, len(chosen_B)
-        shape = (reading + decision, trials, self.n_in)
-        inputs_TBI = background(shape, self.noise / math.sqrt(self.dt), source)
-        inputs_TBI[:reading, :, :8] += images_N88[chosen_B].transpose(0, 1).repeat_interleave(row, 0)
-        inputs_TBI[reading:, :, 8] += 1
-        decisions_TB = torch.zeros(inputs_TBI.shape[:2], dtype=torch.bool)
-        decisions_TB[reading:] = True
-        weights_TB = trial_weights(decisions_TB, torch.ones_like(decisions_TB), elsewhere=0.0)
-        return Batch(inputs_TBI, torch.where(decisions_TB, digits_N[chosen_B], 0), weights_TB, self.loss, decisions_TB)
+        reading = Reading("rows", row, decision, cue=True, answer="blank")
+        inputs_TBI = reading.inputs(bytes_BCHW.to(torch.float32).div_(digits().white))
+        inputs_TBI += background(tuple(inputs_TBI.shape), self.noise / math.sqrt(self.dt), source)
+        weights_TB, decisions_TB = reading.counted(inputs_TBI)
+        return Batch(inputs_TBI, torch.where(decisions_TB, digits_B, 0), weights_TB, self.loss, decisions_TB)
 
 
-@cache
-def _digits() -> tuple[Tensor, Tensor]:
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise ImportError("sequential_digits needs scikit-learn: pip install scikit-learn") from error
-    images, digits = load_digits(return_X_y=True)
-    return torch.from_numpy(images).float().div_(16).view(-1, 8, 8), torch.from_numpy(digits).long()
-
-
-@cache
-def _pools() -> dict[int, Tensor]:
-    image_N = torch.arange(len(_digits()[1]))
-    return {TRAIN: image_N[image_N % 3 != 2], TEST: image_N[image_N % 3 == 2]}
+def _pool(purpose: int) -> Pixels:
+    return digits().train if purpose == TRAIN else digits().test

@@ -1,0 +1,88 @@
+"""Options of image tasks: checked, asked, and written down as JSON knows them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from tasks.images.augmentation import Augmentation
+from tasks.images.normalisation import NORMALISATIONS, Normalisation
+from tca.checks import whole
+from tca.losses import LOSSES, Loss
+
+__all__ = ["plain", "size", "takes_classes"]
+
+
+def size(value: object) -> int | tuple[int, int] | None:
+    """Return a number of pixels, or height and width, or nothing.
+
+    Args:
+        value: What came.
+
+    Raises:
+        ValueError: A number is less than 1, or there are not two of them.
+        TypeError: A number is no integer.
+    """
+    if value is None:
+        return None
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        if len(value) != 2:
+            raise ValueError(f"size must be one number of pixels, or height and width, got {value!r}")
+        return whole("size's height", value[0], 1), whole("size's width", value[1], 1)
+    return whole("size", value, 1)
+
+
+@functools.cache
+def takes_classes(loss: Loss) -> bool:
+    """Return whether the targets of a loss are class numbers, not one real number for each class.
+
+    Args:
+        loss: The loss.
+
+    Raises:
+        ValueError: They can be neither.
+
+    >>> takes_classes(LOSSES["cross_entropy"]), takes_classes(LOSSES["mse"])
+    (True, False)
+    """
+    label = torch.zeros(1, 1, dtype=torch.int64)
+    try:
+        loss.check((1, 1, 2), label)
+    except (TypeError, ValueError):
+        try:
+            loss.check((1, 1, 2), functional.one_hot(label, 2).float())
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"loss must take classes or one number for each of them, got {loss!r}: {error}") from error
+        return False
+    return True
+
+
+def plain(value: Any) -> Any:
+    """Return the value of an option as JSON knows it.
+
+    Args:
+        value: The value.
+
+    Raises:
+        ValueError: It is a loss or a normalisation without a name.
+    """
+    if isinstance(value, tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, Augmentation):
+        return value.to_json()
+    if isinstance(value, Loss):
+        return _named("loss", LOSSES, value)
+    if isinstance(value, Normalisation):
+        return _named("normalise", NORMALISATIONS, value)
+    return value
+
+
+def _named(option: str, table: Mapping[str, Any], value: Any) -> str:
+    names = [name for name, each in table.items() if each == value]
+    if not names:
+        raise ValueError(f"{option}={value!r} cannot be written down, as it has no name; those that have: {[*table]}")
+    return names[0]
