@@ -18,6 +18,7 @@ from benchmarks.problem import CHANNELS, TRIALS, Problem
 
 __all__ = ["LIBRARY", "LOOPS", "TORCH_PEERS", "Contestant", "Gradients", "Work"]
 
+TYPED: Mapping[str, Any] = {"types": (0.8, 0.2), "dale": (1, -1)}  # excitatory and inhibitory cells
 Gradients = Mapping[str, Any]  # by parameter; tensors, or arrays of another library
 Work = Callable[[], Gradients]
 
@@ -43,11 +44,13 @@ class Contestant:
     loop: str = "autograd loop"
 
 
-def library_rule(rule: str, form: str) -> Callable[[Problem], Work]:
-    """Return a contestant's preparation: a rule of the library, whole trials at once."""
+def library_rule(rule: str, form: str, **options: Any) -> Callable[[Problem], Work]:
+    """Return a contestant's preparation: a rule of the library, whole trials at once, on a network with options."""
 
     def prepare(problem: Problem) -> Work:
         net = problem.nets[form]
+        if options:
+            net = tca.nets.LeakyRNN(CHANNELS, net.n_rec, CHANNELS, form=form, **options)
         learner = tca.Learner(net, tca.RULES[rule])
 
         def work() -> Gradients:
@@ -189,6 +192,8 @@ LIBRARY = (
     Contestant("tca SnAp-1", library_rule("snap1", "A"), floor="floor of e-prop"),
     Contestant("tca three-factor", library_rule("three_factor", "A"), floor="floor of e-prop"),
     Contestant("tca truncated BPTT, windows of 10", library_rule("tbptt", "A"), floor="floor of BPTT"),
+    Contestant("tca MDGL, two cell types", library_rule("mdgl", "A", **TYPED), floor="floor of e-prop"),
+    Contestant("tca ModProp, two cell types", library_rule("modprop", "A", **TYPED), floor="floor of e-prop"),
     Contestant("tca e-prop, online", library_online("eprop"), ("eprop",), floor="floor of e-prop"),
 )
 

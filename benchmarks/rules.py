@@ -48,6 +48,8 @@ TARGETS = (
     Target("tca BPTT", "floor of BPTT", 1.35),
     Target("tca BPTT", "autograd loop", 0.85),
     Target("tca SnAp-1", "tca e-prop", 2.0),
+    Target("tca MDGL, two cell types", "tca e-prop", 1.5),
+    Target("tca ModProp, two cell types", "tca e-prop", 1.5),
 )
 MOST_ONLINE_BYTES = 16e6
 MEMORY_CELLS, MEMORY_STEPS = 512, 1000

@@ -1,6 +1,6 @@
 """Temporal credit assignment: networks that learn by alternatives to backpropagation, and what those rules find."""
 
-from tca import eligibilities, losses, nets, records, signals
+from tca import eligibilities, expansions, losses, nets, records, regularisers, signals
 from tca.batch import Batch
 from tca.ingredients import Leaky, Optimizer, Seeds
 from tca.result import Result
@@ -21,9 +21,11 @@ __all__ = [
     "Run",
     "Seeds",
     "eligibilities",
+    "expansions",
     "losses",
     "nets",
     "records",
+    "regularisers",
     "signals",
     "train",
 ]

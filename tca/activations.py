@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["ACTIVATIONS", "Activation", "Linear", "ReLU", "RectifiedTanh", "Softplus", "Tanh"]
+from tca.checks import positive
+
+__all__ = ["ACTIVATIONS", "Activation", "Linear", "ReLU", "RectifiedTanh", "Sigmoid", "Softplus", "Tanh"]
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,42 @@ class Linear(Activation):
 
     def times_slope_(self, signal: Tensor, activity: Tensor) -> None:
         """Leave the signal as it is."""
+
+
+@dataclass(frozen=True)
+class Sigmoid(Activation):
+    """``a = 1 / (1 + exp(-2 u / width))``, slope ``(2 / width) a (1 - a)``, at most ``1 / (2 width)``.
+
+    Args:
+        width: How far a drive must go to saturate it, default 2, the logistic function; positive.
+
+    Raises:
+        ValueError: ``width`` is not positive and finite.
+
+    Paper: Kaneko (1999), in the C program of his error diffusion learning algorithm.
+
+    >>> Sigmoid(4.0).slope(torch.tensor([0.5])).item()
+    0.125
+    """
+
+    width: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Check the width."""
+        positive("width of the sigmoid", self.width)
+
+    def __call__(self, u: Tensor) -> Tensor:
+        """Return the sigmoid."""
+        return torch.sigmoid(u * (2 / self.width))
+
+    def into(self, u: Tensor, out: Tensor) -> None:
+        """Write the sigmoid into ``out``."""
+        torch.mul(u, 2 / self.width, out=out)
+        torch.sigmoid(out, out=out)
+
+    def times_slope_(self, signal: Tensor, activity: Tensor) -> None:
+        """Multiply by ``(2 / width) a (1 - a)``."""
+        signal.mul_(activity).mul_(1 - activity).mul_(2 / self.width)
 
 
 ACTIVATIONS: dict[str, Activation] = {

@@ -144,6 +144,10 @@ class Dense(Connection):
             return self.weight.detach().new_zeros(n_pre, n_post).t()
         return super().gradient()
 
+    def matrix(self) -> Tensor:
+        """Return the weights between the cells, shape ``(I, J)``, without a graph."""
+        return self.effective()
+
     def apply(self, weight: Tensor, pre: Tensor) -> Tensor:
         """Return ``pre W^T``."""
         return pre @ weight.t()

@@ -42,7 +42,7 @@ def reverse(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
         buffers: The signal's state.
     """
     gradients = _no_gradients(tape)
-    outputs_told = signal.outputs_told(tape, level_buffers(tape.place, buffers))
+    outputs_told = signal.outputs_told(tape, _of_all(tape.place, buffers))
     readers = _readers(signal, eligibility, tape, buffers)
     later: dict[int, Tensor] = {}
     for steps in tape.windows():
@@ -55,7 +55,7 @@ def reverse(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
             for link in level.links:
                 if isinstance(link.connection, Initial) == (steps.start == 0):
                     signal.gather_(level, link, gradients[link.connection.name], driven, steps)
-        _gather_readout(tape, outputs_told, gradients, steps)
+        _gather_readout(signal, tape, outputs_told, gradients, steps)
     for level, _ in readers:
         for link in level.links:
             if not isinstance(link.connection, Initial):
@@ -83,8 +83,8 @@ def forward(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
     gradients = _no_gradients(tape)
     for level, told in zip(tape.levels, whole_signals(signal, eligibility, tape, buffers), strict=True):
         _carry(eligibility, level, told, gradients)
-    outputs_told = signal.outputs_told(tape, level_buffers(tape.place, buffers))
-    _gather_readout(tape, outputs_told, gradients, slice(1, tape.steps + 1))
+    outputs_told = signal.outputs_told(tape, _of_all(tape.place, buffers))
+    _gather_readout(signal, tape, outputs_told, gradients, slice(1, tape.steps + 1))
     return _finish(tape, gradients)
 
 
@@ -130,6 +130,11 @@ def level_buffers(place: Place, buffers: Buffers) -> Buffers:
     return {name.removeprefix(prefix): each for name, each in buffers.items() if name.startswith(prefix)}
 
 
+def _of_all(place: Place, buffers: Buffers) -> Buffers:
+    """Return the state in one population by the names that the signal knows, beside that in all by their full names."""
+    return buffers | level_buffers(place, buffers)
+
+
 def _readers(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffers) -> tuple[tuple[Tape, Reader], ...]:
     """Return every population, from the last to the first, with what reads its signal."""
     return tuple(
@@ -165,12 +170,14 @@ def _no_gradients(tape: Tape) -> Gradients:
     return {link.connection.name: link.connection.gradient() for link in _links(tape)}
 
 
-def _gather_readout(tape: Tape, told: tuple[Tensor, Tensor], gradients: Gradients, steps: slice) -> None:
+def _gather_readout(
+    signal: Signal, tape: Tape, told: tuple[Tensor, Tensor], gradients: Gradients, steps: slice
+) -> None:
     """Add the gradient of the readout: what the outputs are told times the rates, and for the bias unfiltered."""
     if steps.start == 0:
         return
     for link, each in zip(tape.readout_links, told, strict=True):
-        link.connection.outer_(gradients[link.connection.name], each[steps], link.at(steps))
+        signal.gather_(tape, link, gradients[link.connection.name], each[steps], steps)
 
 
 def _finish(tape: Tape, gradients: Gradients) -> Gradients:

@@ -19,6 +19,8 @@ from torch import nn
 from tca.checks import finite, positive, settle, whole
 from tca.names import lookup
 from tca.nets.leaky_rnn import LeakyRNN
+from tca.schedules import Schedule, schedule_of
+from tca.steps import Ascent, MatchedStep
 
 __all__ = ["Leaky", "Optimizer", "Seeds", "plain"]
 
@@ -117,6 +119,9 @@ class Optimizer:
         lr: Learning rate, default 1e-3.
         clip: Largest norm of the whole gradient, default 1; none leaves gradients alone.
         options: Its further arguments, default none.
+        schedule: How the learning rate changes, default not at all.
+        matched: Whether the steps of the recurrent population are scaled by a rule's rho, default not.
+        ascent: Whether gradients are taken uphill, so that flat places are preferred, default not.
 
     Raises:
         ValueError: There is no such optimizer, it has no such argument, or a number is not positive.
@@ -129,6 +134,9 @@ class Optimizer:
     lr: float = 1e-3
     clip: float | None = 1.0
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    schedule: Schedule | None = None
+    matched: MatchedStep | None = None
+    ascent: Ascent | None = None
 
     def __post_init__(self) -> None:
         """Check the names; what the optimizer thinks of the values it says when it is built."""
@@ -141,6 +149,11 @@ class Optimizer:
         accepted = inspect.signature(lookup(_optimizers(), self.name, "optimizer")).parameters
         for option in self.options:
             lookup(accepted, option, f"option of {self.name}")
+        if self.schedule is not None:
+            settle(self, schedule=schedule_of(self.schedule))
+        for name, kind in (("matched", MatchedStep), ("ascent", Ascent)):
+            if isinstance(given := getattr(self, name), Mapping):
+                settle(self, **{name: kind(**given)})
 
     def build(self, net: nn.Module) -> torch.optim.Optimizer:
         """Return the optimizer of a network's parameters.

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from tca.connections import Connection
 
-__all__ = ["Conv", "Geometry", "Local", "MapBias"]
+__all__ = ["POINT", "Conv", "Geometry", "Local", "MapBias"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,9 @@ class Geometry:
         return functional.fold(patches, side, self.kernel, padding=self.padding, stride=self.stride).flatten(1)
 
 
+POINT = Geometry((1, 1, 1), 1)  # a map of one cell, where no geometry is given
+
+
 @dataclass(frozen=True, eq=False)
 class Conv(Connection):
     """``drive_c'p = sum_{c,q} w_c'cq pre_c,p+q``: one kernel for all positions; the weight is ``(C', C, K, K)``.
@@ -72,7 +75,7 @@ class Conv(Connection):
         geometry: Where the kernel lies.
     """
 
-    geometry: Geometry = Geometry((1, 1, 1), 1)
+    geometry: Geometry = POINT
 
     @property
     def n_post(self) -> int:
@@ -130,7 +133,7 @@ class Local(Connection):
         geometry: Where the kernels lie.
     """
 
-    geometry: Geometry = Geometry((1, 1, 1), 1)
+    geometry: Geometry = POINT
 
     @property
     def n_post(self) -> int:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tca.connections import Connection
 
-__all__ = ["Place", "needs_synapses"]
+__all__ = ["Place", "needs_rates", "needs_synapses"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +30,8 @@ class Place:
         recurrent: Whether the cells have recurrent synapses.
         alone: Whether the network has no other population.
         signs: Stream of every cell, +1 or -1, shape ``(N,)``; ``None`` if the network has one stream.
+        n_in: Number of inputs I of the network; 0 if it is not known.
+        spiking: Whether the cells spike: their rates are zeros and ones, and have a pseudo-derivative only.
 
     >>> import torch
     >>> Place("conv1", (8, 4, 4), 10, torch.zeros(1)).cells
@@ -45,6 +47,8 @@ class Place:
     recurrent: bool = False
     alone: bool = False
     signs: Tensor | None = None
+    n_in: int = 0
+    spiking: bool = False
 
     @property
     def cells(self) -> int:
@@ -80,3 +84,20 @@ def needs_synapses(what: str, place: Place) -> None:
     """
     if not place.recurrent:
         raise ValueError(f"{what} needs recurrent synapses, and {place.title} has none")
+
+
+def needs_rates(what: str, place: Place) -> None:
+    """Raise if the cells of a population spike.
+
+    Args:
+        what: What needs rates, for the message.
+        place: Where the population stands.
+
+    Raises:
+        ValueError: They spike.
+    """
+    if place.spiking:
+        raise ValueError(
+            f"{what} puts one constant in the place of the slope of every rate, and {place.title} spikes: the slope of "
+            "a spike is zero but near the threshold"
+        )

@@ -5,6 +5,7 @@
     checkpoint           everything needed to go on from the last measurement; gone once the run has ended
     weights.safetensors  the trained network
     learner.safetensors  the state of its rule, such as feedback weights; only for rules that have one
+    at_loss_*.safetensors  both, when the training loss was first measured to be at most a loss that the run names
     result.json          how the run ended; written last
 
 Files other than ``metrics.jsonl`` are replaced as a whole, so a process may be killed at any moment. A folder without
@@ -13,11 +14,8 @@ Files other than ``metrics.jsonl`` are replaced as a whole, so a process may be 
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -25,8 +23,10 @@ from typing import IO, Any
 import safetensors.torch
 from torch import Tensor
 
+from tca.files import RecordError, append, explained, locked, write_whole
+from tca.nets.leaky_rnn import LeakyRNN
 from tca.packing import pack, unpack
-from tca.result import Metrics, Result
+from tca.result import Crossing, Metrics, Result, first_at
 from tca.rule import Learner
 from tca.run import Run
 from tca.versions import commit, versions
@@ -34,10 +34,6 @@ from tca.versions import commit, versions
 __all__ = ["Record", "RecordError", "explained", "finished", "read", "require_same", "write_whole"]
 
 Sizes = dict[str, Any]
-
-
-class RecordError(RuntimeError):
-    """A record cannot be written, read or resumed; the message is one line that names the folder and the reason."""
 
 
 class Record:
@@ -51,6 +47,7 @@ class Record:
     Attributes:
         metrics: What has been measured so far.
         checkpoint: Where to go on from, ``None`` at the start.
+        kept: States of network and learner at the losses that the run names, by loss, as far as they were reached.
 
     Raises:
         RecordError: The folder cannot be written, is in use by another process, or holds another run.
@@ -61,6 +58,7 @@ class Record:
         self.folder, self.run, self.sizes = folder, run, sizes
         self.metrics: list[Metrics] = []
         self.checkpoint: Any = None
+        self.kept: dict[float, dict[str, Tensor]] = {}
         self._lock: IO[bytes] | None = None
 
     def __enter__(self) -> Record:
@@ -68,7 +66,7 @@ class Record:
         if self.folder is not None:
             with explained(self.folder):
                 self.folder.mkdir(parents=True, exist_ok=True)
-                self._lock = _locked(self.folder)
+                self._lock = locked(self.folder)
                 try:
                     self._begin(self.folder)
                 except BaseException:
@@ -97,6 +95,9 @@ class Record:
         reached = -1 if self.checkpoint is None else int(self.checkpoint["step"])
         self.metrics = [each for each in _metrics(folder) if each.step <= reached]
         write_whole(folder / "metrics.jsonl", b"".join(map(_line, self.metrics)))
+        self.kept = _kept(folder, self.run, self.metrics)
+        for loss in set(self.run.measure_at_losses) - set(self.kept):
+            _path_at(folder, loss).unlink(missing_ok=True)  # of a measurement later than the checkpoint
 
     def add(self, metrics: Metrics) -> None:
         """Append a measurement.
@@ -110,13 +111,31 @@ class Record:
         self.metrics.append(metrics)
         if self.folder is None:
             return
-        with explained(self.folder), open(self.folder / "metrics.jsonl", "ab", buffering=0) as file:
-            before = os.fstat(file.fileno()).st_size
-            try:
-                _write_all(file, _line(metrics))
-            except OSError:
-                file.truncate(before)
-                raise
+        with explained(self.folder):
+            append(self.folder / "metrics.jsonl", _line(metrics))
+
+    def keep(self, net: Mapping[str, Tensor], learner: Mapping[str, Tensor]) -> None:
+        """Keep network and learner if the last measurement is the first at one of the losses that the run names.
+
+        Args:
+            net: The network's state.
+            learner: The learner's state.
+
+        Raises:
+            RecordError: The folder cannot be written.
+        """
+        reached = [loss for loss in self.run.measure_at_losses if first_at(loss, self.metrics) is self.metrics[-1]]
+        for loss in reached:
+            named = {f"net.{name}": each for name, each in net.items()}
+            named |= {f"learner.{name}": each for name, each in learner.items()}
+            self.kept[loss] = {name: each.detach().to("cpu", copy=True) for name, each in named.items()}
+            if self.folder is not None:
+                with explained(self.folder):
+                    write_whole(_path_at(self.folder, loss), _plain_tensors(self.kept[loss]))
+
+    def crossings(self) -> tuple[Crossing, ...]:
+        """Return what was kept, from the first loss named to the last."""
+        return _crossings(self.run, self.sizes, self.metrics, self.kept, self.run.device)
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Replace the checkpoint.
@@ -177,9 +196,9 @@ def require_same(folder: str | Path, run: Run) -> None:
     """
     there, asked = _json(Path(folder) / "run.json").get("run", {}), run.to_json()
     different = [
-        f"{name} is {there.get(name)!r} there, {value!r} here"
-        for name, value in asked.items()
-        if there.get(name) != value
+        f"{name} is {there.get(name)!r} there, {asked.get(name)!r} here"
+        for name in dict.fromkeys([*asked, *there])
+        if there.get(name) != asked.get(name)
     ]
     if different:
         raise RecordError(f"{folder} holds the record of another run: {'; '.join(different)}")
@@ -204,76 +223,54 @@ def read(folder: str | Path, device: str = "cpu") -> Result:
     try:
         run = Run.from_json(description["run"])
         metrics = tuple(_metrics(folder))
-        net = run.net.build(
-            description["n_in"],
-            description["n_out"],
-            dt=description["dt"],
-            seed=run.seeds.net,
-            device=device,
-            dtype=run.torch_dtype,
+        sizes = {name: description[name] for name in ("n_in", "n_out", "dt")}
+        net, learner = _rebuilt(
+            run, sizes, device, _tensors(folder / "weights.safetensors"), _tensors(folder / "learner.safetensors", {})
         )
-        net.load_state_dict(safetensors.torch.load_file(folder / "weights.safetensors"))
-        learner = Learner(net, run.the_rule, seed=run.seeds.rule)
-        if (folder / "learner.safetensors").exists():
-            learner.load_state_dict(safetensors.torch.load_file(folder / "learner.safetensors"))
-        return Result(run, ending["outcome"], ending["step"], ending["reason"], metrics, net, learner)
+        crossings = _crossings(run, sizes, metrics, _kept(folder, run, metrics), device)
+        return Result(run, ending["outcome"], ending["step"], ending["reason"], metrics, net, learner, crossings)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
         raise RecordError(f"the record in {folder} cannot be read: {error}") from error
 
 
-@contextlib.contextmanager
-def explained(folder: Path) -> Iterator[None]:
-    """Turn the system's errors within into `RecordError`.
-
-    Args:
-        folder: What is written to.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise RecordError(f"cannot write the record in {folder}: {error.strerror or error}") from error
+def _rebuilt(
+    run: Run, sizes: Sizes, device: str, net_state: Mapping[str, Tensor], learner_state: Mapping[str, Tensor]
+) -> tuple[LeakyRNN, Learner]:
+    net = run.net.build(**sizes, seed=run.seeds.net, device=device, dtype=run.torch_dtype)
+    net.load_state_dict(net_state)
+    learner = Learner(net, run.the_rule, seed=run.seeds.rule)
+    if learner_state:
+        learner.load_state_dict(learner_state)
+    return net, learner
 
 
-def _locked(folder: Path) -> IO[bytes]:
-    """Return the lock file, locked until it is closed; the system closes it for a process that dies."""
-    lock = open(folder / ".lock", "a+b", buffering=0)  # noqa: SIM115
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        lock.truncate(0)
-        _write_all(lock, f"{os.getpid()}".encode())
-    except BlockingIOError:
-        with lock:
-            lock.seek(0)
-            owner = lock.read().decode() or "unknown"
-        raise RecordError(f"the record in {folder} is in use by another process (number {owner})") from None
-    except OSError:
-        lock.close()
-        raise
-    return lock
+def _crossings(
+    run: Run, sizes: Sizes, metrics: Sequence[Metrics], kept: Mapping[float, Mapping[str, Tensor]], device: str
+) -> tuple[Crossing, ...]:
+    found = []
+    for loss in run.measure_at_losses:
+        at = first_at(loss, metrics)
+        if at is not None:
+            states: dict[str, dict[str, Tensor]] = {"net": {}, "learner": {}}
+            for name, each in kept[loss].items():
+                part, _, own = name.partition(".")
+                states[part][own] = each
+            found.append(Crossing(loss, at, *_rebuilt(run, sizes, device, states["net"], states["learner"])))
+    return tuple(found)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is either the old or the new one, whole, whatever happens.
-
-    Args:
-        path: The file.
-        content: What it shall hold.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(temporary, "wb", buffering=0) as file:
-            _write_all(file, content)
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+def _kept(folder: Path, run: Run, metrics: Sequence[Metrics]) -> dict[float, dict[str, Tensor]]:
+    reached = [loss for loss in run.measure_at_losses if first_at(loss, metrics) is not None]
+    return {loss: _tensors(_path_at(folder, loss)) for loss in reached}
 
 
-def _write_all(file: IO[bytes], content: bytes) -> None:
-    remaining = memoryview(content)
-    while remaining:
-        remaining = remaining[file.write(remaining) :]
+def _path_at(folder: Path, loss: float) -> Path:
+    return folder / f"at_loss_{loss!r}.safetensors"
+
+
+def _tensors(path: Path, missing: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """Return what a file holds, or ``missing``, if that is given, where there is no file."""
+    return missing if missing is not None and not path.exists() else safetensors.torch.load_file(path)
 
 
 def _plain_tensors(state: Mapping[str, Tensor]) -> bytes:

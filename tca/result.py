@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -14,7 +14,7 @@ from tca.nets.leaky_rnn import LeakyRNN
 from tca.rule import Learner
 from tca.run import Run
 
-__all__ = ["COMPLETED", "DIVERGED", "REACHED_LOSS", "Metrics", "Result"]
+__all__ = ["COMPLETED", "DIVERGED", "REACHED_LOSS", "Crossing", "Metrics", "Result", "first_at"]
 
 COMPLETED, REACHED_LOSS, DIVERGED = "completed", "reached_loss", "diverged"
 
@@ -61,6 +61,33 @@ class Metrics:
         return cls(**numbers | {"observed": observed})
 
 
+def first_at(loss: float, metrics: Sequence[Metrics]) -> Metrics | None:
+    """Return the first measurement whose training loss is at most a loss, ``None`` if there is none.
+
+    Args:
+        loss: The loss.
+        metrics: What was measured, first to last.
+    """
+    return next((each for each in metrics if each.train_loss <= loss), None)
+
+
+@dataclass(frozen=True, eq=False)
+class Crossing:
+    """A network when its training loss was first measured to be at most some loss.
+
+    Args:
+        loss: That loss.
+        metrics: What was measured then; ``metrics.train_loss`` is at most ``loss``.
+        net: The network as it was then.
+        learner: Its learner as it was then.
+    """
+
+    loss: float
+    metrics: Metrics
+    net: LeakyRNN = field(repr=False)
+    learner: Learner = field(repr=False)
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
     """A trained network, how it got there and how it ended.
@@ -74,6 +101,7 @@ class Result:
         metrics: What was measured, first to last.
         net: The network after its last update.
         learner: The learner that trained it.
+        crossings: Network and learner at each of ``run.measure_at_losses`` that was reached.
     """
 
     run: Run
@@ -83,6 +111,7 @@ class Result:
     metrics: tuple[Metrics, ...]
     net: LeakyRNN = field(repr=False)
     learner: Learner = field(repr=False)
+    crossings: tuple[Crossing, ...] = field(default=(), repr=False)
 
     @property
     def last(self) -> Metrics:

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from tca.eligibilities import Diagonal, Full, Homotopy, Instant, Leak, Reachable, TypePropagation, Windowed
 from tca.estimates import BlockMean, SynapseMean
+from tca.expansions import PredictionGates
 from tca.rule import Rule
 from tca.signals import (
     Adaptive,
     Broadcast,
     CausalHop,
+    Decorrelation,
     Direct,
+    ErrorDiffusion,
     Exact,
     FeedbackAlignment,
+    Filtered,
     Hops,
     Horizon,
+    Lagged,
+    Normal,
+    OutputError,
     Random,
+    Score,
+    SharedRandom,
     SignSymmetric,
     Sparse,
     StationaryDiffusion,
 )
+from tca.signals.error_diffusion import NoCentre, RunningCentre
+from tca.signals.weights import Drawn
 
 __all__ = ["RULES"]
 
@@ -191,5 +202,65 @@ RULES: dict[str, Rule] = {
         Instant(),
         summary="direct feedback alignment: errors through fixed random weights straight to every layer",
         reference="Nokland (2016), NeurIPS, arXiv:1609.01596",
+    ),
+    "dfa_sparse": Rule(
+        Sparse(Drawn(0.1)),
+        Instant(),
+        summary="direct feedback alignment through a tenth of the feedback weights",
+        reference="Crafton, Parihar, Gebhardt and Raychowdhury (2019), Frontiers in Neuroscience 13:525",
+    ),
+    "dfa_shared": Rule(
+        SharedRandom(),
+        Instant(),
+        summary="direct feedback alignment through one matrix from which every layer takes its part",
+        reference="baseline of Clark, Abbott and Chung (2021), NeurIPS, arXiv:2106.07587; Nokland (2016), NeurIPS",
+    ),
+    "ebd": Rule(
+        Decorrelation(start=Normal(1e-3), source=OutputError()),
+        Instant(),
+        summary="error broadcast and decorrelation: errors through weights that average their product with activity",
+        reference="Erdogan et al. (2025), arXiv:2504.11558",
+    ),
+    "sbd": Rule(
+        Decorrelation(),
+        Leak(),
+        summary="score broadcast and decorrelation: scores of any admissible loss, traces through the leak",
+        reference="arXiv:2605.30638, after Erdogan et al. (2025), arXiv:2504.11558; traces derived here",
+    ),
+    "sbd_expansion": Rule(
+        Decorrelation(source=Score(PredictionGates())),
+        Leak(),
+        summary="the same with scores gated by the prediction as further channels",
+        reference="after arXiv:2605.30638, whose channels are unknown; these derived here",
+    ),
+    "sbd_filtered": Rule(
+        Decorrelation(reach=Filtered()),
+        Leak(),
+        summary="scores decorrelated from filtered activity, met by filtered traces",
+        reference="derived here, after arXiv:2605.30638",
+    ),
+    "sbd_lagged": Rule(
+        Decorrelation(reach=Lagged()),
+        Instant(),
+        summary="scores decorrelated from the activity of each of the ten steps before, without traces",
+        reference="derived here, after arXiv:2605.30638",
+    ),
+    "error_diffusion": Rule(
+        ErrorDiffusion(),
+        Leak(),
+        summary="each cell of a dual-stream network hears the centred error of one output, with the sign of its stream",
+        reference="Yamada et al. (2026), arXiv:2606.31700, after Kaneko (1999)",
+    ),
+    "error_diffusion_online": Rule(
+        ErrorDiffusion(centring=RunningCentre()),
+        Leak(),
+        summary="the same with a running mean of the errors in the place of that of the batch",
+        reference="derived here, after Yamada et al. (2026), arXiv:2606.31700",
+    ),
+    "kaneko": Rule(
+        ErrorDiffusion(centring=NoCentre(), grow_only=True),
+        Instant(),
+        summary="the original error diffusion: magnitudes only grow, from + cells to raise outputs, from - to lower",
+        reference="Kaneko (1999), error diffusion learning algorithm (C program)",
     ),
 }

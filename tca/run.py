@@ -17,17 +17,20 @@ from typing import Any, Literal
 import torch
 
 import tasks
-from tca.checks import finite, whole
+from tca.checks import choice, finite, settle, whole
 from tca.eligibilities.base import Eligibility
 from tca.ingredients import Leaky, Optimizer, Seeds, plain
 from tca.names import lookup
 from tca.rule import Rule
 from tca.rules import RULES
 from tca.signals.base import Signal
+from tca.watching import Watch
 
-__all__ = ["Leaky", "Optimizer", "Run", "Seeds"]
+__all__ = ["Leaky", "Optimizer", "Run", "Seeds", "Watch"]
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
+# Fields, by part, that are written down only where they are used: other runs keep the names they have always had.
+ADDED = {"": ("measure_at_losses", "watch"), "optimizer": ("schedule", "matched", "ascent")}
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,9 @@ class Run:
         n_train: Size of the training set in trials, default 500.
         n_test: Size of the test set in trials, default 500.
         evaluate_every: Steps between two measurements, each followed by a checkpoint, default 50.
+        measure_at_losses: Training losses at which network and learner are kept when a measurement first finds the
+            loss to be at most that, so that runs can be compared at equal loss; default none.
+        watch: Further measurements made in training, default none.
         seeds: The seeds.
         device: Where to train, default cpu.
         dtype: float32 (default) or float64.
@@ -73,6 +79,8 @@ class Run:
     n_train: int = 500
     n_test: int = 500
     evaluate_every: int = 50
+    measure_at_losses: tuple[float, ...] = ()
+    watch: tuple[Watch, ...] = ()
     seeds: Seeds = field(default_factory=Seeds)
     device: str = "cpu"
     dtype: Literal["float32", "float64"] = "float32"
@@ -84,6 +92,10 @@ class Run:
             whole(name, getattr(self, name), 1)
         if self.stop_loss is not None:
             finite("stop_loss", self.stop_loss)
+        losses = choice("measure_at_losses", self.measure_at_losses, 0)
+        settle(self, measure_at_losses=tuple(dict.fromkeys(losses)), watch=tuple(self.watch))
+        if any(not isinstance(each, Watch) for each in self.watch):
+            raise TypeError(f"watch must hold values of type Watch, got {self.watch!r}")
         self.make_task()
         if not isinstance(self.rule, Rule):
             lookup(RULES, self.rule, "rule")
@@ -130,6 +142,11 @@ class Run:
         values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         for name in ("net", "optimizer", "seeds"):
             values[name] = dataclasses.asdict(values[name])
+        values["watch"] = [dataclasses.asdict(each) for each in self.watch]
+        for part, names in ADDED.items():
+            holder = values[part] if part else values
+            for name in [name for name in names if not holder[name]]:
+                del holder[name]
         if isinstance(self.rule, Rule):
             values["rule"] = {"signal": _parts(self.rule.signal), "eligibility": _parts(self.rule.eligibility)}
         return plain("run", values)
@@ -148,6 +165,7 @@ class Run:
         try:
             for name, part in (("net", Leaky), ("optimizer", Optimizer), ("seeds", Seeds)):
                 given[name] = part(**given[name])
+            given["watch"] = tuple(Watch(**each) for each in given.get("watch", ()))
             if isinstance(given["rule"], Mapping):
                 signal, eligibility = (_built(kind, given["rule"][name]) for name, kind in _KINDS.items())
                 given["rule"] = Rule(signal, eligibility)

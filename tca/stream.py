@@ -5,18 +5,19 @@ Shapes: B batch, I inputs, N cells, O outputs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 
 from tca.batch import Batch
 from tca.checks import whole
-from tca.connections import Initial
 from tca.eligibilities.traces import ReadoutFilteredTrace, Trace
 from tca.losses import Loss
 from tca.moment import Moment
 from tca.nets.leaky_rnn import LeakyRNN
+from tca.nets.spiking_rnn import SpikingRNN
+from tca.nets.steppers import STEPPERS
 from tca.signals import CausalSignal
 
 if TYPE_CHECKING:
@@ -54,25 +55,24 @@ class Stream:
         signal = learner.rule.signal
         if not isinstance(signal, CausalSignal):
             raise ValueError(f"{type(signal).__name__} needs later errors and cannot run online; use Learner.backward")
-        if not isinstance(learner.net, LeakyRNN):
-            raise ValueError(f"only a LeakyRNN runs online, got {type(learner.net).__name__}; use Learner.backward")
+        steppers = [stepper for kind, stepper in STEPPERS.items() if isinstance(learner.net, kind)]
+        if not steppers:
+            kinds = " or ".join(f"a {kind.__name__}" for kind in STEPPERS)
+            raise ValueError(f"only {kinds} runs online, got {type(learner.net).__name__}; use Learner.backward")
         whole("trials", trials, 1)
-        self.learner, self.net, self.signal = learner, learner.net, signal
+        self.learner, self.net, self.signal = learner, cast(LeakyRNN | SpikingRNN, learner.net), signal
+        self.begin = steppers[0]
         self.trials, self.steps = trials, steps
         self.reset()
 
     @torch.no_grad()
     def reset(self) -> None:
         """Start new trials: initial state, no traces, nothing told."""
-        net = self.net
-        initial = torch.zeros_like(net.b) if net.s_0 is None else net.s_0
         self.time = 0
-        self.state = initial.expand(self.trials, -1).clone()
-        self.rate = net.form.start(net.activation, self.state)
-        self.slope = self._slope(self.rate)
-        self.read = torch.zeros_like(self.rate)  # the rate as the readout sees it, filtered or not
+        self.cells = self.begin(self.net, self.trials)
+        self.read = torch.zeros_like(self.cells.rate)  # the rate as the readout sees it, filtered or not
         self.traces: tuple[Trace | ReadoutFilteredTrace, ...] = ()
-        self.tell = self.signal.teller(net.places()[0], self.learner.buffers)
+        self.tell = self.signal.teller(self.net.places()[0], self.learner.buffers)
 
     @torch.no_grad()
     def step(self, inputs: Tensor, targets: Tensor, weights: Tensor, loss: Loss, noise: Tensor | None = None) -> Tensor:
@@ -103,48 +103,27 @@ class Stream:
             noise = None if drawn is None else drawn[0]
         moment = self._advance(inputs, noise)
         w_out, b_out = self.net.readout_connections()
-        outputs = w_out.drive(self.read) + b_out.effective()
+        outputs: Tensor = w_out.drive(self.read) + b_out.effective()
         score = loss.score(outputs.unsqueeze(0), batch.targets)[0] * (weights / self.trials).unsqueeze(-1)
         self._learn(moment, score)
         return outputs
 
     def _advance(self, inputs: Tensor, noise: Tensor | None) -> Moment:
-        net = self.net
-        hidden = net.hidden_connections()
-        one, zero = self.rate.new_ones(1, 1), self.rate.new_zeros(1, 1)
-        pres = (inputs, self.rate, one, zero)[: len(hidden)]
-        drive = torch.zeros_like(self.rate) if noise is None else noise.clone()
-        for connection, pre in zip(hidden, pres, strict=True):
-            if not isinstance(connection, Initial):
-                drive += connection.drive(pre)
-        self.state, self.rate, activity = net.form.advance(net.activation, net.leak, net.gain, self.state, drive)
-        self.read = torch.lerp(self.rate, self.read, net.readout_leak) if net.readout_leak else self.rate
         self.time += 1
-        slope_before, self.slope = self.slope, self._slope(activity)
-        gain = _at_least_1d(net.gain, self.rate)
-        return Moment(
-            pres=pres,
-            cells=net.n_rec,
-            leak=_at_least_1d(net.leak, self.rate),
-            gain=gain if net.form.slope_at_emission else gain * net.activation.slope(activity),
-            slope=self.slope,
-            slope_before=slope_before,
-            constant_gain=gain,
-            recurrent=hidden[1].effective(),
-            recurrent_mask=net.mask_rec,
-            types=net.types,
-            to_go=None if self.steps is None else self.steps - self.time,
-        )
+        moment = self.cells.advance(inputs, noise, None if self.steps is None else self.steps - self.time)
+        rate, keep = self.cells.rate, self.net.readout_leak
+        self.read = torch.lerp(rate, self.read, keep) if keep else rate
+        return moment
 
     def _learn(self, moment: Moment, score: Tensor) -> None:
         told = self.tell(score)
         filtered = self.net.readout_leak > 0
-        told = told if filtered else told * moment.slope
+        told = told if filtered else moment.lifted(told)
         hidden = self.net.hidden_connections()
         if not self.traces:
             fresh = [self.learner.rule.eligibility.trace(connection, moment, self.trials) for connection in hidden]
             self.traces = tuple(
-                ReadoutFilteredTrace(each, self.net.readout_leak) if filtered else each for each in fresh
+                ReadoutFilteredTrace(each, moment, self.net.readout_leak) if filtered else each for each in fresh
             )
         for connection, trace, pre in zip(hidden, self.traces, moment.pres, strict=True):
             trace.advance(moment, pre)
@@ -153,15 +132,7 @@ class Stream:
         _accumulate(w_out.weight, w_out.fold(score.t() @ self.read))
         _accumulate(b_out.weight, score.sum(0))
 
-    def _slope(self, activity: Tensor) -> Tensor:
-        """Return ``dz/ds`` at a rate, which is one where the leak is on the rate."""
-        return self.net.activation.slope(activity) if self.net.form.slope_at_emission else activity.new_ones(1)
-
 
 def _accumulate(parameter: Tensor, change: Tensor) -> None:
     if parameter.requires_grad:
         parameter.grad = change if parameter.grad is None else parameter.grad.add_(change)
-
-
-def _at_least_1d(value: Tensor | float, like: Tensor) -> Tensor:
-    return value if isinstance(value, Tensor) else like.new_full((1,), value)

@@ -10,9 +10,9 @@ the next is
 
     J_t = leak + diag(gain_t) W diag(slope_{t-1}).
 
-A leaky population has one activation function f whose derivative enters once: as the slope if the leak is on the
-potential (``s = v``, ``slope = f'(v)``, constant gain), or in the gain if the leak is on the rate (``s = z``,
-``gain = alpha f'(u)``, slope one).
+The state of a leaky population is one number per cell (``tca.leaky_tape``), that of a spiking one two, the potential
+and the adaptation (``tca.spiking_tape``). A tensor that holds something of every state has the shape ``(..., N)`` for
+the first and ``(..., 2, N)`` for the second, components before cells; leak, gain and slope are then blocks per cell.
 
 What a rule sends to a cell comes at three levels: a *rate* signal addresses ``z_t``, a *state* signal ``s_t``, a
 *drive* signal ``u_t``. The slope leads from the first to the second, the gain from the second to the third.
@@ -20,6 +20,7 @@ What a rule sends to a cell comes at three levels: a *rate* signal addresses ``z
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -28,7 +29,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tca.activations import Activation
 from tca.batch import Batch
 from tca.connections import Connection, Initial, Link
 from tca.estimates import TypeMeans
@@ -55,24 +55,21 @@ class Feed(NamedTuple):
     back: Back | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Tape:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Tape(abc.ABC):
     """One forward pass of a population and, if it is the last of its network, of the readout.
 
     Attributes:
         place: Where the population stands in its network.
         rate: Rates z, shape ``(T + 1, B, N)``.
-        activity: Values of the activation function, shape ``(T + 1, B, N)``; the rate itself if the leak is on the
-            potential.
-        activation: The activation function.
-        slope_at_emission: Whether the activation's derivative is the slope of the rate (leak on the potential) or a
-            part of the gain (leak on the rate).
-        leak: Leak per step, a number or ``(N,)``.
+        leak: Leak per step of what the drive moves, a number or ``(N,)``.
         gain: Constant part of the gain, a number or ``(N,)``.
         links: Connections into the population and what they carried.
         recurrent: Recurrent weights W, shape ``(N, N)``; empty if there are none.
         recurrent_mask: Which recurrent synapses exist, shape ``(N, N)``; ``None`` if all do.
         types: Type of every cell, shape ``(N,)``.
+        slope_at_emission: Whether a slope that changes with the activity is that of the rate (default) or a part of the
+            gain.
         readout_links: Connections into the outputs and what they carried: the weights, then the bias.
         readout_leak: Leak per step of the filter of the readout, 0 without one.
         readout_back: What turns a signal to what the readout reads into one to the rates; ``None`` if both are one.
@@ -88,15 +85,13 @@ class Tape:
 
     place: Place
     rate: Tensor
-    activity: Tensor
-    activation: Activation
-    slope_at_emission: bool
     leak: Tensor | float
     gain: Tensor | float
     links: tuple[Link, ...]
     recurrent: Tensor
     recurrent_mask: Tensor | None
     types: Tensor
+    slope_at_emission: bool = True
     readout_links: tuple[Link, ...] = ()
     readout_leak: float = 0.0
     readout_back: Back | None = None
@@ -128,6 +123,7 @@ class Tape:
                 replace(
                     each,
                     above=chain[-1],
+                    outputs=self.outputs,
                     batch=self.batch,
                     score=self.score,
                     raw_score=self.raw_score,
@@ -156,21 +152,29 @@ class Tape:
     def scored(self, score_TBO: Tensor, batch: Batch | None = None) -> Tape:
         """Return the tape with the derivative of the loss by the outputs.
 
-        With a filtered readout, ``y_t = k y_{t-1} + (1 - k) W_o z_t``, an error at a step reaches back through the
-        filter: what the weights deliver at step t is told ``score_t = (1 - k) err_t + k score_{t+1}``.
-
         Args:
             score_TBO: Derivative of the loss by the outputs of the steps 1 to T, shape ``(T, B, O)``.
             batch: The trials.
         """
         raw = torch.cat([torch.zeros_like(score_TBO[:1]), score_TBO])
+        return replace(self, score=self.through_readout(raw), raw_score=raw, batch=batch)
+
+    def through_readout(self, told: Tensor) -> Tensor:
+        """Return what outputs are told as what the readout's weights deliver is told; the same without a filter.
+
+        With a filtered readout, ``y_t = k y_{t-1} + (1 - k) W_o z_t``, an error at a step reaches back through the
+        filter: what the weights deliver at step t is told ``score_t = (1 - k) err_t + k score_{t+1}``.
+
+        Args:
+            told: What outputs are told from time zero, where it is nothing, shape ``(T + 1, B, O)``; not changed.
+        """
         if not self.readout_leak:
-            return replace(self, score=raw, raw_score=raw, batch=batch)
-        filtered = raw * (1 - self.readout_leak)
+            return told
+        filtered = told * (1 - self.readout_leak)
         entries = filtered.unbind(0)
         for t in range(self.steps - 1, 0, -1):
             entries[t].add_(entries[t + 1], alpha=self.readout_leak)
-        return replace(self, score=filtered, raw_score=raw, batch=batch)
+        return filtered
 
     def windows(self) -> Iterator[slice]:
         """Yield runs of steps from the last to the first, each small enough to stay in the cache of a CPU core.
@@ -227,6 +231,7 @@ class Tape:
         returned = self.feed.connection.back(signal, weight)
         return returned if self.feed.back is None else self.feed.back(returned, steps)
 
+    @abc.abstractmethod
     def lift(self, signal: Tensor, steps: slice) -> Tensor:
         """Return a rate signal as a state signal: times the slope ``dz/ds``. The signal given is used up.
 
@@ -234,20 +239,15 @@ class Tape:
             signal: Signal of these steps, shape ``(C, B, N)``.
             steps: The steps, counted from the initial state.
         """
-        if self.slope_at_emission:
-            self.activation.times_slope_(signal, self.activity[steps])
-        return signal
 
+    @abc.abstractmethod
     def drive(self, signal: Tensor, steps: slice) -> Tensor:
         """Return a state signal as a drive signal, but for the constant part of the gain. The signal given is used up.
 
         Args:
-            signal: Signal of these steps, shape ``(C, B, N)``.
+            signal: State signal of these steps.
             steps: The steps, counted from the initial state.
         """
-        if not self.slope_at_emission:
-            self.activation.times_slope_(signal, self.activity[steps])
-        return signal
 
     def scale_gain_(self, gradient: Tensor) -> None:
         """Multiply a gradient in place by the constant part of the gain, which ``drive_`` leaves out.
@@ -261,60 +261,66 @@ class Tape:
         elif gain != 1.0:
             gradient.mul_(gain)
 
+    @abc.abstractmethod
     def leak_(self, t: int, into: Tensor, later: Tensor) -> None:
         """Add ``leak_t^T later`` to ``into`` in place.
 
         Args:
             t: The step whose leak is meant, 1 to T; the first of them if ``later`` holds several.
-            into: State signal of the step before, shape ``(..., N)``.
-            later: State signal of the step, same shape.
+            into: State signal of the step before, or of the steps before.
+            later: State signal of the step or steps, same shape.
         """
-        if isinstance(self.leak, float):
-            into.add_(later, alpha=self.leak)
-        else:
-            into.addcmul_(later, self.leak)
 
+    @abc.abstractmethod
     def transmit_(self, t: int, into: Tensor, later: Tensor) -> None:
         """Add ``(J_t - leak)^T later`` to ``into`` in place: what comes back through the recurrent weights.
 
         Args:
             t: The step whose Jacobian is meant, 1 to T.
-            into: State signal of step t - 1, shape ``(B, N)``.
-            later: State signal of step t, shape ``(B, N)``; not changed.
+            into: State signal of step t - 1.
+            later: State signal of step t; not changed.
         """
-        if not self.place.recurrent:
-            return
-        before, now = self._activities[t - 1], self._activities[t]
-        self._return_(before, now, into, later, torch.matmul, self.transmission, self._scratch)
 
+    @abc.abstractmethod
     def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
         """Add ``(J_t - leak)^T later_t`` to ``into_{t-1}`` in place for many steps at once.
 
         Args:
-            into: State signals of the steps before those of ``later``, shape ``(C, B, N)``.
-            later: State signals of C consecutive steps, shape ``(C, B, N)``; not changed.
+            into: State signals of the steps before those of ``later``.
+            later: State signals of consecutive steps, same shape; not changed.
             first: The first step of ``later``, default 1.
         """
-        if not self.place.recurrent:
-            return
-        steps = slice(first, first + len(later))
-        before, now = self.activity[steps.start - 1 : steps.stop - 1], self.activity[steps]
-        returned = torch.empty_like(later)
-        scratch = (returned if self.slope_at_emission else torch.empty_like(later)), returned
-        self._return_(before, now, into, later, torch.matmul, self.transmission, scratch)
 
+    @abc.abstractmethod
     def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add the diagonal part of ``(J_t - leak)^T later`` to ``into`` in place: what autapses return.
+        """Add the part of ``(J_t - leak)^T later`` that stays in each cell to ``into`` in place: what autapses return.
 
         Args:
             t: The step whose Jacobian is meant, 1 to T.
-            into: State signal of step t - 1, shape ``(B, N)``.
-            later: State signal of step t, shape ``(B, N)``; not changed.
+            into: State signal of step t - 1.
+            later: State signal of step t; not changed.
         """
-        if not self.place.recurrent:
-            return
-        before, now = self._activities[t - 1], self._activities[t]
-        self._return_(before, now, into, later, torch.mul, self._own_transmission, self._scratch)
+
+    @abc.abstractmethod
+    def derivative(self, t: int) -> Tensor:
+        """Return the derivative of the activation function at a step, or what stands in for it, shape ``(B, N)``.
+
+        Args:
+            t: The step, counted from the initial state.
+        """
+
+    @abc.abstractmethod
+    def moment(self, t: int) -> Moment:
+        """Return the local quantities of step t.
+
+        Args:
+            t: The step, 1 to T.
+        """
+
+    @property
+    @abc.abstractmethod
+    def synapses(self) -> Tensor:
+        """Recurrent weights as the state feels them, shape ``(N, N)``: ``J - leak = gain synapses slope``."""
 
     def return_by_type_(self, into: Tensor, later: Tensor, slope: float) -> None:
         """Add ``(gain m W_ab)^T later`` to ``into`` in place: what comes back by cell type at a constant slope m.
@@ -327,60 +333,10 @@ class Tape:
         gather, spread = self._by_type
         into.add_(later @ gather @ spread, alpha=slope)
 
-    def _return_(
-        self,
-        before: Tensor,
-        now: Tensor,
-        into: Tensor,
-        later: Tensor,
-        through: Callable[..., Tensor],
-        weights: Tensor,
-        scratch: tuple[Tensor, Tensor],
-    ) -> None:
-        """Add what returns to ``into``: through the slope before the weights or after them, as the form has it."""
-        sent, returned = scratch
-        if self.slope_at_emission:
-            through(later, weights, out=returned)
-            self.activation.times_slope_(returned, before)
-        else:
-            sent.copy_(later)
-            self.activation.times_slope_(sent, now)
-            through(sent, weights, out=returned)
-        into.add_(returned)
-
-    def moment(self, t: int) -> Moment:
-        """Return the local quantities of step t.
-
-        Args:
-            t: The step, 1 to T.
-        """
-        like = self.rate
-
-        def tensor(value: Tensor | float) -> Tensor:
-            return value if isinstance(value, Tensor) else like.new_full((1,), value)
-
-        def slope(at: int) -> Tensor:
-            return self.activation.slope(self.activity[at])
-
-        emits = self.slope_at_emission
-        return Moment(
-            pres=tuple(link.at(slice(t, t + 1))[0] for link in self.links),
-            cells=like.shape[-1],
-            leak=tensor(self.leak),
-            gain=tensor(self.gain) if emits else tensor(self.gain) * slope(t),
-            slope=slope(t) if emits else like.new_ones(1),
-            slope_before=slope(t - 1) if emits else like.new_ones(1),
-            constant_gain=tensor(self.gain),
-            recurrent=self.recurrent,
-            recurrent_mask=self.recurrent_mask,
-            types=self.types,
-            to_go=self.steps - t,
-        )
-
     @cached_property
     def transmission(self) -> Tensor:
-        """Recurrent weights times the constant part of the gain, shape ``(N, N)``."""
-        return self.recurrent * (self.gain if isinstance(self.gain, float) else self.gain.unsqueeze(-1))
+        """Recurrent weights, as the state feels them, times the constant part of the gain, shape ``(N, N)``."""
+        return self.synapses * (self.gain if isinstance(self.gain, float) else self.gain.unsqueeze(-1))
 
     @cached_property
     def type_means(self) -> TypeMeans:
@@ -393,16 +349,3 @@ class Tape:
         members, weights = self.type_means
         gain = self.gain if isinstance(self.gain, float) else self.gain.unsqueeze(-1)
         return members * gain, weights @ members.mT
-
-    @cached_property
-    def _own_transmission(self) -> Tensor:
-        return self.transmission.diagonal().contiguous()
-
-    @cached_property
-    def _scratch(self) -> tuple[Tensor, Tensor]:
-        """Two tensors of a single step, used again at every step: a fresh one is slower than what is done with it."""
-        return torch.empty_like(self.rate[0]), torch.empty_like(self.rate[0])
-
-    @cached_property
-    def _activities(self) -> tuple[Tensor, ...]:
-        return self.activity.unbind(0)

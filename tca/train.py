@@ -1,34 +1,27 @@
-"""Training: a run in, a result out.
-
-Shapes: T time, B batch, O outputs.
-"""
+"""Training: a run in, a result out."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
-import tasks
 from tca import records
 from tca.batch import Batch
-from tca.nets.leaky_rnn import LeakyRNN
+from tca.evaluation import evaluate
 from tca.records import Record
 from tca.result import COMPLETED, DIVERGED, REACHED_LOSS, Metrics, Result
 from tca.rule import Learner
 from tca.run import Run
+from tca.updates import Updates
 
-__all__ = ["evaluate", "train"]
+__all__ = ["Observer", "evaluate", "train"]
 
 Observer = Callable[[Learner, Batch], Mapping[str, float]]
-
-TRIALS_AT_ONCE = 512  # of an evaluation, which bounds its memory
 
 
 def train(
@@ -62,7 +55,8 @@ def train(
         if record.checkpoint is not None:
             training.restore(record.checkpoint)
         outcome, reason = _go_on(training, record, progress)
-        result = Result(run, outcome, training.step, reason, tuple(record.metrics), training.net, training.learner)
+        net, learner = training.net, training.learner
+        result = Result(run, outcome, training.step, reason, tuple(record.metrics), net, learner, record.crossings())
         record.finish(result)
     return result
 
@@ -74,6 +68,7 @@ def _go_on(training: Training, record: Record, progress: bool) -> tuple[str, str
         while True:
             if not record.metrics or record.metrics[-1].step < training.step:
                 record.add(training.measure())
+                record.keep(training.net.state_dict(), training.learner.state_dict())
                 record.save(training.state())
             last = record.metrics[-1]
             bar.set_postfix(loss=f"{last.train_loss:.4f}", accuracy=f"{last.test_accuracy:.3f}")
@@ -106,7 +101,8 @@ class Training:
         self.sizes: dict[str, Any] = {"n_in": self.task.n_in, "n_out": self.task.n_out, "dt": self.task.dt}
         self.net = run.net.build(**self.sizes, seed=run.seeds.net, device=run.device, dtype=run.torch_dtype)
         self.learner = Learner(self.net, run.the_rule, seed=run.seeds.rule)
-        self.optimizer = run.optimizer.build(self.net)
+        self.updates = Updates(self.learner, run.optimizer, run.steps, run.seeds.rule)
+        self.watchers = [each.build() for each in run.watch]
         self.step, self.elapsed = 0, 0.0
         self.batches = self._batches()
 
@@ -119,26 +115,23 @@ class Training:
         """Make one update; return what was not finite, then without an update, or nothing."""
         batch = next(self.batches)
         begun = time.perf_counter()
-        self.optimizer.zero_grad()
-        info = self.learner.backward(batch)
-        clip = math.inf if self.run.optimizer.clip is None else self.run.optimizer.clip
-        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), clip)
-        for what, value in (("loss", info.loss), ("gradient norm", norm)):
-            if not math.isfinite(value.item()):
-                return f"{what} became {value.item()} in step {self.step + 1}"
-        self.optimizer.step()
-        self.net.project_()
-        self.learner.sync_()
+        if trouble := self.updates.make(batch, self.step):
+            return trouble
         self.elapsed += time.perf_counter() - begun
         self.step += 1
         return ""
 
     def measure(self) -> Metrics:
-        """Return loss and accuracy over both sets, and whatever the observer sees."""
+        """Return loss and accuracy over both sets, and whatever the watchers and the observer see."""
         train_loss, train_accuracy = evaluate(self.net, self.task, self.train_set)
         test_loss, test_accuracy = evaluate(self.net, self.task, self.test_set)
-        few = self.train_set.subset(min(self.run.batch_size, len(self.train_set))).batch()
-        observed = {} if self.observe is None else dict(self.observe(self.learner, few))
+        observed: dict[str, float] = {}
+        for watch, watcher in zip(self.run.watch, self.watchers, strict=True):
+            if self.step == self.run.steps or -(-self.step // self.run.evaluate_every) % watch.every == 0:
+                observed |= watcher(self.learner, self.train_set.batch())
+        if self.observe is not None:
+            few = self.train_set.subset(min(self.run.batch_size, len(self.train_set))).batch()
+            observed |= self.observe(self.learner, few)
         return Metrics(self.step, train_loss, train_accuracy, test_loss, test_accuracy, self.elapsed, observed)
 
     def state(self) -> dict[str, Any]:
@@ -148,7 +141,8 @@ class Training:
             "elapsed": self.elapsed,
             "net": dict(self.net.state_dict()),
             "learner": dict(self.learner.state_dict()),
-            "optimizer": self.optimizer.state_dict(),
+            **self.updates.state(),
+            "watchers": [dict(each.state()) for each in self.watchers],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -160,7 +154,9 @@ class Training:
         self.step, self.elapsed = state["step"], state["elapsed"]
         self.net.load_state_dict(state["net"])
         self.learner.load_state_dict(state["learner"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.updates.restore(state)
+        for watcher, its in zip(self.watchers, state.get("watchers", []), strict=True):
+            watcher.restore(its)
         self.batches = self._batches()
 
     def _batches(self) -> Iterator[Batch]:
@@ -169,19 +165,3 @@ class Training:
             return self.train_set.batches(size, seed, start=self.step)
         stream = self.task.stream(size, seed, start=self.step)
         return (batch.to(self.run.device, self.run.torch_dtype) for batch in stream)
-
-
-@torch.no_grad()
-def evaluate(net: LeakyRNN, task: tasks.Task, trials: tasks.TrialSet) -> tuple[float, float]:
-    """Return loss and accuracy of a network without private noise, NaN where an output is not finite.
-
-    Args:
-        net: The network.
-        task: The task, which says what accuracy is.
-        trials: The trials.
-    """
-    whole = trials.batch()
-    starts = range(0, whole.trials, TRIALS_AT_ONCE)
-    outputs: Tensor = torch.cat([net(whole.inputs[:, start : start + TRIALS_AT_ONCE]) for start in starts], dim=1)
-    loss = whole.loss.mean(outputs, whole.targets, whole.weights).item()
-    return (loss if math.isfinite(loss) else math.nan), task.accuracy(outputs, whole)

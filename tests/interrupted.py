@@ -7,6 +7,7 @@ of its own below FOLDER, and lets the next child go on undisturbed. Prints how m
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
@@ -19,7 +20,7 @@ from typing import IO, Any
 
 import torch
 
-from tca import records
+from tca import files, records
 from tca.run import Run
 from tca.train import train
 
@@ -42,7 +43,7 @@ def child(work: Callable[[], None], life: float | None = None) -> bool:
 def die_at(moment: int) -> None:
     """Let this process die at the given write or rename: of a write, half is done."""
     left = moment
-    write_all, replace = records._write_all, os.replace
+    write_all, replace = files._write_all, os.replace
 
     def dying_write(file: IO[bytes], content: bytes) -> None:
         nonlocal left
@@ -59,7 +60,7 @@ def die_at(moment: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         replace(source, target)
 
-    records._write_all, os.replace = dying_write, dying_replace
+    files._write_all, os.replace = dying_write, dying_replace
 
 
 def at_random(folder: Path, run: Run, seed: int) -> int:
@@ -93,5 +94,5 @@ def void(_: object) -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     place, asked = Path(sys.argv[1]), Run.from_json(json.loads(Path(sys.argv[2]).read_text()))
-    asked.optimizer.build(torch.nn.Linear(1, 1))  # the first optimizer of a process is slow: not once for every child
+    train(dataclasses.replace(asked, steps=1), progress=False)  # what comes first is slow: not once for every child
     print(at_random(place, asked, int(sys.argv[4])) if sys.argv[3] == "random" else at_every_write(place, asked))

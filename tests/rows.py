@@ -29,25 +29,37 @@ from tca.eligibilities import (
 )
 from tca.eligibilities.traces import InfluenceTrace, Trace
 from tca.estimates import BlockMean, ExactWeights, SynapseMean, WeightEstimate
+from tca.expansions import PredictionGates
+from tca.regularisers import ActivityL1, LayerEntropy, Power
 from tca.signals import (
     Adaptive,
     Broadcast,
     CausalHop,
+    Decay,
+    Decorrelation,
     Diffusion,
     Direct,
+    ErrorDiffusion,
     Exact,
     FeedbackAlignment,
+    Filtered,
     Hops,
     Horizon,
+    Lagged,
+    OutputError,
     Random,
+    Regularised,
+    Score,
+    SharedRandom,
     Signal,
     SignSymmetric,
     Sparse,
     StationaryDiffusion,
     TypeReturn,
 )
-from tca.signals.weights import Frozen
-from tests import oracle, oracle_fields, oracle_traces, oracle_types
+from tca.signals.decorrelation_observables import Polynomial, Square, TanhOf
+from tca.signals.weights import Drawn, Frozen
+from tests import oracle, oracle_decorrelation, oracle_fields, oracle_traces, oracle_types
 from tests.cases import Case, weights_of
 from tests.oracle import Model, Problem, Surgery, Weights
 
@@ -122,6 +134,17 @@ def future(horizon: int) -> Answer:
     return lambda model, weights, problem, matrix: oracle.future_gradient(model, weights, problem, horizon)
 
 
+def decorrelated(name: str, which: Surgery) -> Answer:
+    """Return the gradient by a correlation that has taken in the batch."""
+
+    def answer(model: Model, weights: Weights, problem: Problem, matrix: Tensor) -> Weights:
+        signal = tca.RULES[name].signal
+        assert isinstance(signal, Decorrelation)
+        return oracle_decorrelation.gradient(signal, model, weights, problem, matrix, which)
+
+    return answer
+
+
 @dataclass(frozen=True)
 class Row:
     """What a named rule should be: its gradient, whether that is the true one, horizon, locality, form of its paper."""
@@ -162,7 +185,21 @@ ROWS: dict[str, Row] = {
     "feedback_alignment": Row(surgery(oracle.NOTHING, feedback=True), local=True),
     "sign_symmetric": Row(surgery(oracle.NOTHING, feedback=True), local=True),
     "dfa": Row(surgery(oracle.NOTHING, feedback=True), local=True),
+    "dfa_sparse": Row(surgery(oracle.NOTHING, feedback=True), local=True),
+    "dfa_shared": Row(surgery(oracle.NOTHING, feedback=True), local=True),
+    "ebd": Row(decorrelated("ebd", oracle.NOTHING), horizon=None, local=True),
+    "sbd": Row(decorrelated("sbd", oracle.LEAK_ONLY), horizon=None, local=True),
+    "sbd_expansion": Row(decorrelated("sbd_expansion", oracle.LEAK_ONLY), horizon=None, local=True),
+    "sbd_filtered": Row(decorrelated("sbd_filtered", oracle.LEAK_ONLY), horizon=None, local=True),
+    "sbd_lagged": Row(decorrelated("sbd_lagged", oracle.NOTHING), horizon=None, local=True),
 }
+# Rules and signals for other networks than a `LeakyRNN`, which refuses them with these words.
+ELSEWHERE: dict[str, str] = {
+    "error_diffusion": "needs the two streams",
+    "error_diffusion_online": "needs the two streams",
+    "kaneko": "needs the two streams",
+}
+SIGNALS_ELSEWHERE: set[type[Signal]] = {ErrorDiffusion}
 SAME_GRADIENT = [
     {"bptt", "rtrl"},
     {"eprop_random", "rflo", "eprop_adaptive"},
@@ -191,6 +228,13 @@ SIGNALS: list[Signal] = [
     FeedbackAlignment(),
     SignSymmetric(),
     SignSymmetric(2.0, uniform=True),
+    Sparse(Drawn(0.4)),
+    SharedRandom(0.5, nonnegative=True),
+    Decorrelation(Decay(0.9), observable=Square()),
+    Decorrelation(Decay(0.7), observable=TanhOf(), source=OutputError(), reach=Lagged(3)),
+    Decorrelation(Decay(0.9), observable=Polynomial((1, 0, 1)), reach=Filtered((0.0, 0.7))),
+    Decorrelation(Decay(0.8), source=Score(PredictionGates()), centred=True),
+    Regularised(Random(), (Power(0.1), ActivityL1(0.01), LayerEntropy(0.1, 0.9))),
 ]
 ELIGIBILITIES: dict[Eligibility, Cut] = {
     Instant(): oracle.NOTHING,
@@ -250,6 +294,19 @@ def signal_of(
     """
     if isinstance(signal, CausalHop):
         return oracle_types.online_signal(model, weights, problem, ESTIMATES[signal.weights](model, weights))
+    if isinstance(signal, Regularised):
+        losses = signal.regularisers
+        of_activity = oracle_decorrelation.state_signal(
+            model, weights, problem, lambda rates: oracle_decorrelation.regularisation(losses, rates)
+        )
+        return signal_of(signal.signal, model, weights, problem, propagator, matrix) + of_activity
+    if isinstance(signal, Decorrelation):
+        return oracle_decorrelation.state_signal(
+            model,
+            weights,
+            problem,
+            lambda rates: oracle_decorrelation.cost(signal, model, weights, problem, matrix, rates),
+        )
     if isinstance(signal, Hops):
         known = ESTIMATES[signal.weights](model, weights)
         return oracle_types.hop_signal(model, weights, problem, known, signal.hops, signal.receiver_leak)
@@ -294,11 +351,11 @@ def learner(case: Case, rule: tca.Rule, **changes: Any) -> tca.Learner:
 
 
 def matrix_of(bound: tca.Learner) -> Tensor:
-    """Return the feedback matrix of a learner, or the transposed readout where it has none."""
+    """Return the feedback matrix of a learner before any trial, or the transposed readout where it has none."""
     readout = bound.net.w_out.detach()
     if "backward" in bound.buffers:
         return bound.rule.signal.backward(readout, bound.buffers["backward"]).t()
-    return bound.buffers.get("feedback", readout.t())
+    return bound.buffers.get("feedback", bound.buffers.get("correlation", readout.t()))
 
 
 def put(net: torch.nn.Module, values: Mapping[str, Tensor]) -> None:

@@ -14,6 +14,7 @@ from analysis import alignment
 from analysis.alignment import Match
 from tests import oracle
 from tests.cases import CASES, F1, Case, weights_of
+from tests.rows import ROWS
 
 CASE = Case("alignment", sizes=(3, 7, 2), trials=4)
 RECURRENT = ("w_in", "w_rec", "b")
@@ -166,8 +167,8 @@ def test_a_gradient_of_zero_has_no_direction() -> None:
 
 
 def test_the_table_has_a_row_for_every_rule() -> None:
-    lines = str(alignment(F1.net(), F1.batch(), list(tca.RULES))).splitlines()
-    assert [line.split()[0] for line in lines] == ["rule", *tca.RULES]
+    lines = str(alignment(F1.net(), F1.batch(), list(ROWS))).splitlines()
+    assert [line.split()[0] for line in lines] == ["rule", *ROWS]
     assert len({len(line) for line in lines}) == 1
     assert lines[1].split()[1:5] == ["1.0000", "1.0000", "1.0000", "0.0000"]
 

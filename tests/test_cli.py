@@ -54,7 +54,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], 'expected "command" to be one of {train,compare,report,list}'),
+        ([], "a command is missing, one of: train, compare, sweep, show, report, list; see tca --help"),
         (["trian"], "did you mean train?"),
         (["train"], "required: --task"),
         (["train", "--tsk", "delayed_xor"], "--tsk delayed_xor, did you mean --task?"),
@@ -77,7 +77,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         (["compare", "--workers", "0", "--folder", "/dev/null/x"], "workers must be at least 1, got 0"),
         (["compare", "--folder", "/dev/null/x"], "cannot write the record in /dev/null/x"),
         (["compare", "--task_options.flip_flop.dt", "3"], "given for 'flip_flop', which is not among the tasks"),
-        (["report"], "required: --path"),
+        (["report"], "required: FOLDER"),
         (["report", "/no/such/folder"], "holds neither a comparison nor the record of a finished run"),
     ],
 )

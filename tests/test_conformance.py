@@ -18,9 +18,11 @@ from tests import oracle
 from tests.cases import CASES, F1, F2, LOSS_CASES, Case, mask, tau, weights_of
 from tests.rows import (
     ELIGIBILITIES,
+    ELSEWHERE,
     ROWS,
     SAME_GRADIENT,
     SIGNALS,
+    SIGNALS_ELSEWHERE,
     Arbitrary,
     assert_same,
     composed,
@@ -34,7 +36,7 @@ from tests.rows import (
 )
 
 each_case = pytest.mark.parametrize("case", CASES, ids=str)
-each_rule = pytest.mark.parametrize("name", tca.RULES)
+each_rule = pytest.mark.parametrize("name", ROWS)
 each_signal = pytest.mark.parametrize("signal", SIGNALS, ids=repr)
 each_eligibility = pytest.mark.parametrize("eligibility", ELIGIBILITIES, ids=repr)
 TANH = [replace(F1, steps=14), replace(F2, steps=14)]
@@ -53,18 +55,25 @@ def concrete(module: Any, base: type) -> set[type]:
 
 def test_every_rule_has_its_row() -> None:
     """No rule enters the library's table without entering the tests' table; each cites its paper."""
-    assert set(ROWS) == set(tca.RULES)
+    assert ROWS.keys() | ELSEWHERE.keys() == tca.RULES.keys()
     for name, rule in tca.RULES.items():
         assert rule.summary
         assert rule.reference
-        assert rule.form == ROWS[name].form
+        assert rule.form == (ROWS[name].form if name in ROWS else None)
         assert rule == tca.Rule(rule.signal, rule.eligibility), "what is said about a rule does not count"
 
 
 def test_every_part_has_its_row() -> None:
     """No signal and no eligibility enters the library without entering the recombinations that are tried here."""
-    assert {type(signal) for signal in SIGNALS} == concrete(tca.signals, Signal)
+    assert {type(signal) for signal in SIGNALS} | SIGNALS_ELSEWHERE == concrete(tca.signals, Signal)
     assert {type(each) for each in ELIGIBILITIES} == concrete(tca.eligibilities, Eligibility)
+
+
+@pytest.mark.parametrize(("name", "words"), ELSEWHERE.items())
+def test_rules_of_other_networks_are_refused(name: str, words: str) -> None:
+    """A rule that needs another network says so when it is bound."""
+    with pytest.raises(ValueError, match=words):
+        learner(CASES[0], tca.RULES[name])
 
 
 @each_case
@@ -141,7 +150,9 @@ def test_windows_of_the_cache_leave_no_seam(
 @pytest.mark.parametrize("case", LONG, ids=str)
 def test_rules_differ(case: Case) -> None:
     """Approximate rules differ from the true gradient, and from one another, by more than a hundredth."""
-    found = {name: learner(case, rule).grads(case.batch())[0]["w_rec"] for name, rule in tca.RULES.items()}
+    found = {
+        name: learner(case, rule).grads(case.batch())[0]["w_rec"] for name, rule in tca.RULES.items() if name in ROWS
+    }
     for name, row in ROWS.items():
         error = relative(found[name], true_gradient(case)["w_rec"])
         assert error < 1e-12 if row.true_gradient else error > 1e-2, name
@@ -151,7 +162,7 @@ def test_rules_differ(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", TANH, ids=str)
-@pytest.mark.parametrize("part", [*tca.RULES, *(tca.Rule(each, Leak()) for each in SIGNALS)], ids=str)
+@pytest.mark.parametrize("part", [*ROWS, *(tca.Rule(each, Leak()) for each in SIGNALS)], ids=str)
 def test_declared_horizon_holds(case: Case, part: str | tca.Rule) -> None:
     """Targets after the horizon leave a signal as it was, bit for bit; the last target within it does not."""
     rule = tca.RULES[part] if isinstance(part, str) else part
@@ -170,7 +181,7 @@ def test_declared_horizon_holds(case: Case, part: str | tca.Rule) -> None:
 
 
 @pytest.mark.parametrize("case", TANH, ids=str)
-@pytest.mark.parametrize("part", [*tca.RULES, *(tca.Rule(each, Instant()) for each in SIGNALS)], ids=str)
+@pytest.mark.parametrize("part", [*ROWS, *(tca.Rule(each, Instant()) for each in SIGNALS)], ids=str)
 def test_declared_locality_holds(case: Case, part: str | tca.Rule) -> None:
     """Local rules give the same bits whatever the synapses between other cells are once the activity is known."""
     rule = tca.RULES[part] if isinstance(part, str) else part
@@ -191,7 +202,7 @@ def test_declared_locality_holds(case: Case, part: str | tca.Rule) -> None:
 def test_permuting_cells_permutes_the_change(case: Case, name: str) -> None:
     """Cells have no names: the same network in another order learns the same."""
     order = torch.randperm(case.sizes[1], generator=torch.Generator().manual_seed(5))
-    of_cells = {key: (0,) for key in ("w_in", "b", "s_0", "feedback", "mask_in", "types")}
+    of_cells = {key: (0,) for key in ("w_in", "b", "s_0", "feedback", "correlation", "mask_in", "types")}
     axes = of_cells | {key: (1,) for key in ("w_out", "readout_seen", "mask_out", "backward")}
     axes |= {"w_rec": (0, 1), "mask_rec": (0, 1)}
 
@@ -218,7 +229,7 @@ def test_same_seed_same_bits(name: str) -> None:
     first, second = (learner(case, tca.RULES[name]).grads(case.batch())[0] for _ in range(2))
     assert all(torch.equal(first[key], second[key]) for key in first)
     other = tca.Learner(case.net(), tca.RULES[name], seed=18).grads(case.batch())[0]
-    draws = bool({"feedback", "backward"} & learner(case, tca.RULES[name]).buffers.keys())
+    draws = bool({"feedback", "backward", "correlation"} & learner(case, tca.RULES[name]).buffers.keys())
     assert torch.equal(other["w_rec"], first["w_rec"]) != draws
     assert torch.equal(other["w_out"], first["w_out"])
 

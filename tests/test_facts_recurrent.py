@@ -12,7 +12,7 @@ from tca.eligibilities import Full, Instant, Leak, Windowed
 from tca.signals import Direct, Exact, Horizon
 from tests import oracle, oracle_traces
 from tests.cases import F1, F2, Case, weights_of
-from tests.rows import assert_same, changes, cosine, learner, relative, true_gradient
+from tests.rows import ROWS, assert_same, changes, cosine, learner, relative, true_gradient
 
 B12 = replace(F2, name="F2 of 12 steps", steps=12)
 both_forms = pytest.mark.parametrize("case", [F1, B12], ids=str)
@@ -178,7 +178,7 @@ def test_a_filtered_trace_meets_the_error_of_the_moment(case: Case, name: str) -
 
 
 @both_forms
-@pytest.mark.parametrize("name", tca.RULES)
+@pytest.mark.parametrize("name", ROWS)
 def test_trials_leave_nothing_behind(case: Case, name: str) -> None:
     """The same trial twice in a row gives the same gradient twice, whatever came between, and gradients add up."""
     bound = learner(case, tca.RULES[name])
@@ -209,7 +209,7 @@ def test_the_gradient_of_a_batch_is_the_mean_of_its_trials(case: Case, name: str
 
 
 @both_forms
-@pytest.mark.parametrize("name", tca.RULES)
+@pytest.mark.parametrize("name", ROWS)
 def test_every_rule_gives_the_readout_its_true_gradient(case: Case, name: str) -> None:
     """``dW_o = sum_t err_t zbar_t^T`` and ``db_o = sum_t err_t``, exact under every rule, filtered or not."""
     case = replace(case, readout_leak=0.7)

@@ -382,7 +382,11 @@ CARELESS: tuple[tuple[Callable[[], Any], type[Exception], str], ...] = (
     (lambda: StackedRNN(3, [], 2), ValueError, "layers must hold at least one population"),
     (lambda: StackedRNN(3, [LeakyLayer(4, tau=-1.0)], 2), ValueError, "tau must be positive"),
     (lambda: tca.Learner(plain_stack(), tca.RULES["eprop_adaptive"]), ValueError, "no readout weights of its own"),
-    (lambda: tca.Learner(plain_stack(), tca.RULES["eprop"]).stream(1), ValueError, "only a LeakyRNN runs online"),
+    (
+        lambda: tca.Learner(plain_stack(), tca.RULES["eprop"]).stream(1),
+        ValueError,
+        "only a LeakyRNN or a SpikingRNN runs online",
+    ),
     (lambda: tca.Learner(plain_stack(), tca.RULES["eprop"]).signal(batch_of(plain_stack())), ValueError, "signals()"),
     (lambda: MLP(3, [4], 2)(torch.zeros(1, 2, 5)), ValueError, "inputs must have shape"),
 )

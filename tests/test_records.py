@@ -15,13 +15,15 @@ from typing import IO
 import pytest
 import torch
 
-from tca import records
+from tca import files, records
 from tca.eligibilities import Diagonal
 from tca.packing import pack, unpack
 from tca.records import Record, RecordError
 from tca.rule import Rule
-from tca.run import Leaky, Optimizer, Run, Seeds
+from tca.run import Leaky, Optimizer, Run, Seeds, Watch
+from tca.schedules import Cosine
 from tca.signals import Random
+from tca.steps import Ascent, MatchedStep
 from tca.train import train
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,6 +52,16 @@ def interrupted(folder: Path, run: Run, *how: str) -> int:
     return int(done.stdout.split()[-1])
 
 
+# A run that uses everything that must come back after a kill: what was kept at two losses, one of them reached at once,
+# vectors that a measurement starts from, and averages that scale the steps.
+RICH = dataclasses.replace(
+    SMALL, net=Leaky(size=6), batch_size=10, steps=4, evaluate_every=2, measure_at_losses=(1.0, 0.69, 0.0),
+    seeds=Seeds(rule=7), watch=(Watch("curvature", 2, {"trials": 4, "products": 3, "first": 4}),),
+    optimizer=Optimizer("SGD", lr=0.3, options={"momentum": 0.9}, schedule=Cosine(),
+                        matched=MatchedStep("eprop_adaptive"), ascent=Ascent(0.1)),
+)  # fmt: skip
+
+
 def test_killed_at_random_moments_gives_the_same_bits(tmp_path: Path) -> None:
     run = dataclasses.replace(SMALL, steps=120, evaluate_every=2)
     train(run, tmp_path / "whole", progress=False)
@@ -66,6 +78,75 @@ def test_killed_at_every_write_gives_the_same_bits(tmp_path: Path) -> None:
     whole = content(tmp_path / "whole")
     for moment in range(1, killed + 1):
         assert content(tmp_path / "killed" / str(moment)) == whole, f"killed at write or rename {moment}"
+
+
+def test_what_was_kept_and_what_is_remembered_survive_every_kill(tmp_path: Path) -> None:
+    result = train(RICH, tmp_path / "whole", progress=False)
+    assert [each.loss for each in result.crossings] == [1.0, 0.69]
+    assert result.crossings[0].metrics.step == 0 < result.crossings[1].metrics.step < result.step
+    killed = interrupted(tmp_path / "killed", RICH, "writes")
+    # The lock and 3 lines; run, metrics, 2 kept, 3 checkpoints, weights, learner and result written and renamed.
+    assert killed == 1 + 2 * 10 + 3
+    whole = content(tmp_path / "whole")
+    assert {"at_loss_1.0.safetensors", "at_loss_0.69.safetensors"} < set(whole)
+    for moment in range(1, killed + 1):
+        assert content(tmp_path / "killed" / str(moment)) == whole, f"killed at write or rename {moment}"
+
+
+@pytest.mark.parametrize(
+    "forget",
+    [
+        lambda state: state["length"].update(inner=0.0),
+        lambda state: state["length"]["rule"]["feedback"].zero_(),
+        lambda state: state["watchers"][0]["ends"].copy_(torch.ones(36, 2)),
+    ],
+)
+def test_forgetting_what_is_remembered_would_be_noticed(tmp_path: Path, forget) -> None:  # type: ignore[no-untyped-def]
+    train(RICH, tmp_path / "whole", progress=False)
+    with pytest.raises(StopError):
+        train(RICH, tmp_path / "stopped", progress=False, observe=raise_at_step(4, 2))
+    checkpoint = tmp_path / "stopped" / "checkpoint"
+    state = unpack(checkpoint.read_bytes())
+    forget(state)
+    checkpoint.write_bytes(pack(state))
+    train(RICH, tmp_path / "stopped", progress=False)
+    assert content(tmp_path / "stopped") != content(tmp_path / "whole")
+
+
+def test_networks_are_kept_as_they_were_when_the_loss_was_first_reached(tmp_path: Path) -> None:
+    """The same weights and feedback as a run that stops there, in memory, from the record, and read again."""
+    run = dataclasses.replace(
+        SMALL, evaluate_every=1, measure_at_losses=(0.702,), optimizer=Optimizer(lr=0.03), steps=20
+    )
+    stopped = train(dataclasses.replace(run, measure_at_losses=(), stop_loss=0.702), progress=False)
+    assert 0 < stopped.step < 20
+    results = [train(run, None, progress=False), train(run, tmp_path, progress=False), records.read(tmp_path)]
+    for result in results:
+        (crossing,) = result.crossings
+        assert (crossing.loss, crossing.metrics.step) == (0.702, stopped.step)
+        assert crossing.metrics.train_loss == stopped.last.train_loss
+        for name, value in stopped.net.state_dict().items():
+            assert torch.equal(crossing.net.state_dict()[name], value), name
+        for name, value in stopped.learner.state_dict().items():
+            assert torch.equal(crossing.learner.state_dict()[name], value), name
+        assert crossing.learner.net is crossing.net
+        assert result.step == 20
+        assert not torch.equal(result.net.w_rec, crossing.net.w_rec)
+
+
+def test_what_was_kept_after_the_checkpoint_is_taken_back(tmp_path: Path) -> None:
+    """A network written between a measurement and its checkpoint is not there before it is reached again."""
+    whole = train(RICH, tmp_path / "whole", progress=False)
+    at = whole.crossings[1].metrics.step
+    with pytest.raises(StopError):
+        train(RICH, tmp_path / "stopped", progress=False, observe=raise_at_step(at, 2))
+    stray = tmp_path / "stopped" / "at_loss_0.69.safetensors"
+    stray.write_bytes(b"half a file")
+    with pytest.raises(StopError):
+        train(RICH, tmp_path / "stopped", progress=False, observe=raise_at_step(0, 2))
+    assert not stray.exists()
+    train(RICH, tmp_path / "stopped", progress=False)
+    assert content(tmp_path / "stopped") == content(tmp_path / "whole")
 
 
 class StopError(Exception):
@@ -108,8 +189,8 @@ def test_resuming_from_nothing_but_weights_would_be_noticed(tmp_path: Path) -> N
     assert content(tmp_path / "stopped") != content(tmp_path / "whole")
 
 
-def raise_at_step(step: int):  # type: ignore[no-untyped-def]
-    calls = iter(range(0, 10**6, SMALL.evaluate_every))
+def raise_at_step(step: int, every: int = SMALL.evaluate_every):  # type: ignore[no-untyped-def]
+    calls = iter(range(0, 10**6, every))
 
     def observe(*_: object) -> dict[str, float]:
         if next(calls) >= step:
@@ -211,7 +292,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, room: int) -> N
 
 
 def test_a_disk_that_fills_within_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_all = records._write_all
+    write_all = files._write_all
 
     def fill_up(file: IO[bytes], line: bytes) -> None:
         if str(file.name).endswith("metrics.jsonl"):
@@ -219,7 +300,7 @@ def test_a_disk_that_fills_within_a_line(tmp_path: Path, monkeypatch: pytest.Mon
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write_all(file, line)
 
-    monkeypatch.setattr(records, "_write_all", fill_up)
+    monkeypatch.setattr(files, "_write_all", fill_up)
     with pytest.raises(RecordError, match="No space left on device"):
         train(SMALL, tmp_path, progress=False)
     assert (tmp_path / "metrics.jsonl").read_bytes() == b""
@@ -244,6 +325,7 @@ def test_equal_runs_have_one_name_and_every_value_changes_it() -> None:
         {"task": "flip_flop"}, {"rule": "eprop"}, {"task_options": {"dt": 20}}, {"net": Leaky(size=6)},
         {"optimizer": Optimizer(options={"eps": 1e-7})}, {"batch_size": 5}, {"steps": 8}, {"stop_loss": 0.1},
         {"fresh": True}, {"n_train": 11}, {"n_test": 7}, {"evaluate_every": 4}, {"seeds": Seeds(rule=1)},
+        {"measure_at_losses": (0.3, 0.2)}, {"watch": (Watch("curvature", 2, {"trials": 5}),)},
         {"device": "cuda"}, {"dtype": "float64"},
     ]  # fmt: skip
     changed = [dataclasses.replace(SMALL, **change) for change in changes]  # type: ignore[arg-type]

@@ -68,7 +68,7 @@ def test_large_sets_are_measured_in_parts(monkeypatch: pytest.MonkeyPatch) -> No
     trials, _ = task.split(20, 1, seed=0)
     net = tca.nets.LeakyRNN(task.n_in, 8, task.n_out, dt=task.dt)
     whole = evaluate(net, task, trials)
-    monkeypatch.setattr(sys.modules["tca.train"], "TRIALS_AT_ONCE", 7)
+    monkeypatch.setattr(sys.modules["tca.evaluation"], "TRIALS_AT_ONCE", 7)
     assert evaluate(net, task, trials) == pytest.approx(whole, rel=1e-6)
 
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import sys
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-import torch
-from tqdm import tqdm
+from typing import cast
 
 from tca.checks import whole
 from tca.cli.comparison import Comparison
 from tca.cli.measured import Measured, Measuring, train_and_measure
 from tca.records import RecordError, explained, write_whole
 from tca.run import Run
+from tca.sweep.crews import Call, Crew, CrewError, Here
+from tca.sweep.jobs import threads
+from tca.sweep.processes import Processes
+from tca.sweep.progress import shown
 
 __all__ = ["compare", "read_comparison"]
 
@@ -39,13 +38,8 @@ def compare(comparison: Comparison, folder: Path, workers: int = 2, progress: bo
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / "comparison.json", json.dumps(comparison.to_json(), indent=2).encode())
     runs = comparison.runs()
-    done: dict[Run, Measured] = {}
-    with tqdm(total=len(runs), disable=not progress, unit="run", file=sys.stderr) as bar:
-        for measured in _results(comparison, runs, folder, workers):
-            done[measured.run] = measured
-            bar.write(_line(measured), file=sys.stderr)
-            bar.update()
-            bar.set_postfix(loss=f"{measured.train_loss:.4f}", accuracy=f"{measured.test_accuracy:.3f}")
+    found = _results(comparison, runs, folder, workers)
+    done = {measured.run: measured for measured in shown(found, len(runs), _line, bar=progress)}
     return [done[run] for run in runs]
 
 
@@ -69,19 +63,24 @@ def read_comparison(folder: Path) -> Comparison:
 def _results(comparison: Comparison, runs: list[Run], folder: Path, workers: int) -> Iterator[Measured]:
     """Yield runs as they get ready."""
     how = Measuring(comparison.input_noise, comparison.curvature_trials, comparison.curvature_probes)
-    jobs = [(run, run.folder(folder / "runs"), how) for run in runs]
-    if workers == 1:
-        yield from (train_and_measure(*job) for job in jobs)
-        return
-    context = multiprocessing.get_context("spawn")  # a forked process would inherit the threads of torch
-    with ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        waiting = [pool.submit(train_and_measure, *job) for job in jobs]
-        try:
-            for each in as_completed(waiting):
-                yield each.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    by_name = {run.name: run for run in runs}
+    with Here() if workers == 1 else Processes(workers) as crew, threads(1):
+        for name, run in by_name.items():
+            crew.submit(Call(name, train_and_measure, (run, run.folder(folder / "runs"), how)))
+        for _ in by_name:
+            yield _measured(crew, by_name)
+
+
+def _measured(crew: Crew, runs: Mapping[str, Run]) -> Measured:
+    """Return the next run that is ready."""
+    answer = crew.answer()
+    assert answer is not None  # one is left
+    if answer.lost:
+        run = runs[answer.key]
+        raise CrewError(f"the process that trained {run.rule} on {run.task}, seed {run.seeds.net}, died: {answer.lost}")
+    if answer.error is not None:
+        raise answer.error
+    return cast(Measured, answer.value)
 
 
 def _line(measured: Measured) -> str:

@@ -1,30 +1,163 @@
-"""What there is to choose from, one line each."""
+"""What there is to choose from: one line each in the overview, all that is needed to use it in a chapter."""
 
 from __future__ import annotations
 
 import inspect
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import tasks
+from analysis import figures
+from tca.losses import LOSSES
+from tca.names import lookup
 from tca.nets import NETWORKS
 from tca.rules import RULES
 
-__all__ = ["listing"]
+__all__ = ["CHAPTERS", "listing"]
+
+WIDTH = 118
 
 
-def listing() -> str:
-    """Return rules, tasks and networks with one line each.
+@dataclass(frozen=True)
+class Chapter:
+    """A kind of thing to choose from.
+
+    Args:
+        title: What the things are.
+        use: How one is chosen.
+        names: Their names.
+        line: What one of them is, in a line.
+        details: What else is to be known of it.
+    """
+
+    title: str
+    use: str
+    names: Callable[[], list[str]]
+    line: Callable[[str], str]
+    details: Callable[[str], list[str]]
+
+
+def listing(chapter: str | None = None) -> str:
+    """Return what there is to choose from.
+
+    Args:
+        chapter: ``rules``, ``tasks``, ``nets``, ``losses`` or ``figures``; ``None`` (default) for a line on each thing.
+
+    Raises:
+        ValueError: There is no such chapter.
 
     >>> print(listing().splitlines()[0])
-    Rules
+    Rules: --rule NAME, or tca.RULES["NAME"]
     """
-    chapters = {
-        "Rules": {name: f"{rule.summary} [{rule.equations}; {rule.reference}]" for name, rule in RULES.items()},
-        "Tasks": {name: tasks.describe(name) for name in tasks.list()},
-        "Networks": {name: (inspect.getdoc(each) or "").partition("\n")[0] for name, each in NETWORKS.items()},
-    }
-    return "\n\n".join(f"{title}\n{_aligned(entries)}" for title, entries in chapters.items())
+    if chapter is not None:
+        return _whole(lookup(CHAPTERS, chapter, "chapter"))
+    overview = "\n\n".join(_short(each) for each in CHAPTERS.values())
+    return f"{overview}\n\nMore on each: tca list {{{','.join(CHAPTERS)}}}"
 
 
-def _aligned(entries: dict[str, str]) -> str:
-    width = max(map(len, entries))
-    return "\n".join(f"  {name.ljust(width)}  {line}" for name, line in entries.items())
+def _short(chapter: Chapter) -> str:
+    names = chapter.names()
+    width = max(map(len, names))
+    return "\n".join([_head(chapter), *(f"  {name.ljust(width)}  {chapter.line(name)}" for name in names)])
+
+
+def _whole(chapter: Chapter) -> str:
+    entries = []
+    for name in chapter.names():
+        details = [_wrapped(each) for each in chapter.details(name)]
+        entries.append("\n".join([f"  {name}", _wrapped(chapter.line(name)), *details]))
+    return "\n\n".join([_head(chapter), *entries])
+
+
+def _head(chapter: Chapter) -> str:
+    return f"{chapter.title}: {chapter.use}"
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent="      ", subsequent_indent="        ")
+
+
+def _rule_details(name: str) -> list[str]:
+    rule = RULES[name]
+    form = f"; networks of form {rule.form}, as in its paper" if rule.form else ""
+    reach = "reads no recurrent weights of other cells" if rule.local else "reads recurrent weights of other cells"
+    return [rule.equations, f"{reach}{form}", rule.reference]
+
+
+def _task_details(name: str) -> list[str]:
+    if name not in tasks.NATIVE:
+        return []
+    task = tasks.make(name)
+    options = ", ".join(f"{each} {_plain(getattr(task, each))}" for each in inspect.signature(type(task)).parameters)
+    return [f"{task.measure}, {task.chance:.3g} by chance", f"--task_options.NAME VALUE: {options}"]
+
+
+def _options(made: type) -> list[str]:
+    parameters = inspect.signature(made).parameters.values()
+    optional = [each for each in parameters if each.kind is each.KEYWORD_ONLY and each.default is not each.empty]
+    shown = ", ".join(f"{each.name} {_plain(each.default)}" for each in optional)
+    return [f"options and their defaults: {shown}"] if shown else []
+
+
+def _described(made: type, module: str) -> str:
+    return f"{_first_line(made)} [{module}.{made.__name__}]"
+
+
+def _plain(value: object) -> str:
+    """Return a default as a user would write it."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(map(_plain, value)) + "]"
+    return "none" if value is None else str(value)
+
+
+def _first_line(of: object) -> str:
+    return (inspect.getdoc(of) or "").partition("\n")[0].replace("`", "")
+
+
+def _figures() -> dict[str, Callable[..., Any]]:
+    functions = {name: getattr(figures, name) for name in figures.__all__ if name != "save"}
+    return {name: each for name, each in functions.items() if inspect.isfunction(each)}
+
+
+CHAPTERS: dict[str, Chapter] = {
+    "rules": Chapter(
+        "Rules",
+        '--rule NAME, or tca.RULES["NAME"]',
+        lambda: list(RULES),
+        lambda name: RULES[name].summary,
+        _rule_details,
+    ),
+    "tasks": Chapter(
+        "Tasks",
+        '--task NAME, or tasks.make("NAME"); those that end in -v0 are of neurogym and take the options of the '
+        "environment, and dt, the time step in ms",
+        tasks.list,
+        tasks.describe,
+        _task_details,
+    ),
+    "nets": Chapter(
+        "Networks",
+        "from Python by the class; --net.OPTION VALUE on the command line, see tca train --help",
+        lambda: list(NETWORKS),
+        lambda name: _described(NETWORKS[name], "tca.nets"),
+        lambda name: _options(NETWORKS[name]),
+    ),
+    "losses": Chapter(
+        "Losses",
+        "a task brings its own; from Python, a batch takes any of tca.losses",
+        lambda: list(LOSSES),
+        lambda name: _described(type(LOSSES[name]), "tca.losses"),
+        lambda name: [],
+    ),
+    "figures": Chapter(
+        "Figures",
+        "analysis.figures.NAME(...) from Python; tca compare draws some into its report",
+        lambda: list(_figures()),
+        lambda name: _first_line(_figures()[name]).removeprefix("Return "),
+        lambda name: [],
+    ),
+}

@@ -60,24 +60,28 @@ class Table:
         rows: Cells, row by row.
         notes: Sentences for below the table.
         meanings: What each column of numbers holds, by heading.
+        left: How many columns hold text, which goes to the left, default 2; the others hold numbers.
+        grouped: Whether a blank line stands where the first column changes (default).
     """
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
     meanings: dict[str, str]
+    left: int = 2
+    grouped: bool = True
 
     def __str__(self) -> str:
-        """Return the table for a terminal: text to the left, numbers to the right, a blank line between tasks."""
+        """Return the table for a terminal: text to the left, numbers to the right, a blank line between groups."""
         widths = [max(map(len, column)) for column in zip(self.head, *self.rows, strict=True)]
-        lines, task = [], ""
+        lines, group = [], ""
         for row in (self.head, *self.rows):
-            if task and row[0] != task:
+            if self.grouped and group and row[0] != group:
                 lines.append("")
-            cells = [cell.ljust(width) if place < 2 else cell.rjust(width)
+            cells = [cell.ljust(width) if place < self.left else cell.rjust(width)
                      for place, (cell, width) in enumerate(zip(row, widths, strict=True))]  # fmt: skip
             lines.append("  ".join(cells).rstrip())
-            task = row[0]
+            group = row[0]
         width = max(map(len, lines))
         return "\n".join([*lines, "", *(textwrap.fill(note, width) for note in self.notes)])
 

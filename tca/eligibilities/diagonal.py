@@ -9,7 +9,8 @@ from torch import Tensor
 
 from tca.connections import Connection
 from tca.eligibilities.base import Eligibility
-from tca.eligibilities.traces import SynapticTrace, Trace
+from tca.eligibilities.blocks import synaptic_trace
+from tca.eligibilities.traces import Trace
 from tca.moment import Moment
 from tca.tape import Tape
 
@@ -20,7 +21,8 @@ __all__ = ["Diagonal"]
 class Diagonal(Eligibility):
     """``D_t = diag J_t = leak + gain_t W_ii slope_{t-1}``: memory in the leak and in a cell's synapse onto itself.
 
-    Equal to ``Leak`` if and only if no cell has such a synapse.
+    Equal to ``Leak`` if and only if no cell has such a synapse. The reset of a spiking cell is one, of weight ``-thr``,
+    unless it counts as part of the leak.
 
     Paper: Menick et al. (2021), A practical sparse approximation for real time recurrent learning, ICLR.
     """
@@ -35,4 +37,4 @@ class Diagonal(Eligibility):
 
     def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
         """Return a trace per synapse."""
-        return SynapticTrace(connection, trials, Moment.diagonal)
+        return synaptic_trace(connection, moment, trials, lambda now: now.diagonal())

@@ -39,7 +39,7 @@ class Full(Eligibility):
 
     def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
         """Return a dense influence trace."""
-        return InfluenceTrace(connection, trials, lambda now: torch.diag_embed(_leak(now)) + now.transmission())
+        return InfluenceTrace(connection, trials, lambda now: now.leak_matrix() + now.transmission(), moment.components)
 
 
 @dataclass(frozen=True)
@@ -104,14 +104,10 @@ class Windowed(Eligibility):
             raise ValueError(
                 "Windowed counts its windows from the end of the trial: give the number of steps to stream()"
             )
-        return InfluenceTrace(connection, trials, self._propagator)
+        return InfluenceTrace(connection, trials, self._propagator, moment.components)
 
     def _propagator(self, moment: Moment) -> Tensor:
-        leak = torch.diag_embed(_leak(moment))
+        leak = moment.leak_matrix()
         if not self.cuts(moment.to_go or 0):
             return leak + moment.transmission()
         return leak if self.keep_leak else torch.zeros_like(leak)
-
-
-def _leak(moment: Moment) -> Tensor:
-    return moment.leak.expand(moment.cells)

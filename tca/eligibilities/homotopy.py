@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from tca.connections import Connection
@@ -53,8 +52,8 @@ class Homotopy(Eligibility):
 
     def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
         """Return a dense influence trace."""
-        return InfluenceTrace(connection, trials, self._propagator)
+        return InfluenceTrace(connection, trials, self._propagator, moment.components)
 
     def _propagator(self, moment: Moment) -> Tensor:
-        leak = torch.diag_embed(moment.leak.expand(moment.cells))
+        leak = moment.leak_matrix()
         return leak + self.share * moment.transmission()

@@ -32,4 +32,4 @@ class Instant(Eligibility):
 
     def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
         """Return a trace that holds the present step only."""
-        return InstantTrace(connection, trials)
+        return InstantTrace(connection, moment, trials)

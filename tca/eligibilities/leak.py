@@ -9,7 +9,8 @@ from torch import Tensor
 
 from tca.connections import Connection, Initial
 from tca.eligibilities.base import Eligibility
-from tca.eligibilities.traces import PresynapticTrace, SynapticTrace, Trace
+from tca.eligibilities.blocks import AdaptationTrace, synaptic_trace
+from tca.eligibilities.traces import PresynapticTrace, Trace
 from tca.moment import Moment
 from tca.tape import Tape
 
@@ -22,7 +23,9 @@ class Leak(Eligibility):
 
     With the leak on the potential the trace is ``eps_j,t = kappa eps_j,t-1 + z_j,t-1``, presynaptic only, one number
     per cell and time constant; with the leak on the rate it is ``p_ij,t = (1 - alpha) p_ij,t-1 + alpha f'(u_i,t)
-    r_j,t-1``.
+    r_j,t-1``. A spiking cell that adapts remembers through its own spikes as well, which raise its threshold:
+    ``leak_t = [[kappa, 0], [(1 - rho) psi_t-1, rho - (1 - rho) beta psi_t-1]]`` from potential and adaptation to the
+    same.
 
     Papers: Murray (2019), eLife 8:e43299; Bellec et al. (2020), Nature Communications 11:3625.
     """
@@ -36,6 +39,7 @@ class Leak(Eligibility):
 
     def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
         """Return a presynaptic trace where leak and gain are constants, else one per synapse."""
-        if moment.gain.ndim == 1 and not isinstance(connection, Initial):
-            return PresynapticTrace(connection, moment, trials)
-        return SynapticTrace(connection, trials, lambda now: now.leak)
+        if moment.constant_leak is None or isinstance(connection, Initial):
+            return synaptic_trace(connection, moment, trials, lambda now: now.leak)
+        trace = PresynapticTrace(connection, moment, trials)
+        return trace if moment.components == 1 else AdaptationTrace(trace, moment)

@@ -18,7 +18,7 @@ from tca.eligibilities.base import Eligibility
 from tca.eligibilities.traces import Trace
 from tca.estimates import TypeMeans
 from tca.moment import Moment
-from tca.place import Place, needs_synapses
+from tca.place import Place, needs_rates, needs_synapses
 from tca.tape import Tape
 
 __all__ = ["TypePropagation", "check_stable"]
@@ -113,12 +113,13 @@ class TypePropagation(Eligibility):
         return f"D_t = leak + gain {self.slope} W_ab"
 
     def check(self, place: Place) -> None:
-        """Refuse a population without recurrent synapses.
+        """Refuse a population without recurrent synapses, and one that spikes.
 
         Raises:
-            ValueError: There is nothing to remember through.
+            ValueError: There is nothing to remember through, or no slope that a constant could stand in for.
         """
         needs_synapses(type(self).__name__, place)
+        needs_rates(type(self).__name__, place)
 
     def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Add what returns through the leak, and what returns by type."""

@@ -1,7 +1,7 @@
 """Memory for the cells that a synapse can reach within some steps: the traces of SnAp-n.
 
 Shapes: B batch, I postsynaptic cells, J presynaptic, K cells that a postsynaptic cell reaches (at most, counting
-itself), C consecutive steps, N cells.
+itself), C consecutive steps, N cells, S components of a cell's state, an axis that is left out where there is one.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ class Neighbours(NamedTuple):
         """
         return values.expand(*values.shape[:-1], len(self.cells))[..., self.cells]
 
-    def local(self, moment: Moment) -> tuple[Tensor, Tensor, Tensor]:
-        """Return leak, gain and slope before the step of the cells that each cell reaches.
+    def local(self, moment: Moment) -> Moment:
+        """Return a step with leak, gain and slope before it of the cells that each cell reaches.
 
         Args:
             moment: The step.
         """
-        return self.gather(moment.leak), self.gather(moment.gain), self.gather(moment.slope_before)
+        return moment.at(self.gather)
 
     def among(self, recurrent: Tensor) -> Tensor:
         """Return the weights among the cells that each cell reaches, shape ``(I, K, K)``.
@@ -93,30 +93,29 @@ class ReachTrace(Trace):
             hops: Synapses within which a cell is reached.
         """
         self.near = Neighbours.of(moment, hops)
-        cells, reached = self.near.cells.shape
-        self.value = connection.weight.detach().new_zeros(trials, cells, reached, connection.n_pre)
-        self.value[:, :, 0] = connection.impulse
+        components = () if moment.components == 1 else (moment.components,)
+        shape = (trials, *components, *self.near.cells.shape, connection.n_pre)
+        self.value = connection.weight.detach().new_zeros(shape)
+        self.value[..., 0, :] = connection.impulse
 
     def advance(self, moment: Moment, pre: Tensor) -> None:
         """Pass the influence on within reach and add the outer product of the step."""
         near = self.near
-        leak, gain, slope = (
-            near.gather(each).unsqueeze(-1) for each in (moment.leak, moment.gain, moment.slope_before)
-        )
-        passed = gain * torch.einsum("ikm,bimj->bikj", near.among(moment.recurrent), slope * self.value)
-        self.value = passed.addcmul_(leak, self.value)
-        self.value[:, :, 0].add_(moment.gain.unsqueeze(-1) * pre.unsqueeze(-2))
+        here = moment.at(lambda each: near.gather(each).unsqueeze(-1))
+        arriving = torch.einsum("ikm,bimj->bikj", near.among(moment.recurrent), here.emitted(self.value))
+        arriving[:, :, 0].add_(pre.unsqueeze(-2))
+        self.value = here.kept(self.value).add_(here.driven(arriving))
 
     def dense(self) -> Tensor:
-        """Return the trace at all cells, shape ``(B, L, I, J)``, zero beyond reach."""
-        trials, cells, reached, pre = self.value.shape
-        index = self.near.cells.view(1, cells, reached, 1).expand_as(self.value)
-        dense = self.value.new_zeros(trials, cells, cells, pre)
-        return dense.scatter_add_(2, index, self.value).transpose(1, 2)
+        """Return the trace at all cells, shape ``(B, S, L, I, J)``, zero beyond reach."""
+        *leading, cells, _, pre = self.value.shape
+        index = self.near.cells.unsqueeze(-1).expand_as(self.value)
+        dense = self.value.new_zeros(*leading, cells, cells, pre)
+        return dense.scatter_add_(-2, index, self.value).transpose(-3, -2)
 
     def gradient(self, signal: Tensor) -> Tensor:
         """Return ``sum_b sum_k L_bk P_bkij``, shape ``(I, J)``."""
-        return torch.einsum("bik,bikj->ij", self.near.gather(signal), self.value)
+        return torch.einsum("bik,bikj->ij", self.near.gather(signal).flatten(0, -3), self.value.flatten(0, -4))
 
 
 @dataclass(frozen=True)
@@ -178,16 +177,16 @@ class Reachable(Eligibility):
         """Filter the signal by an adjoint for each postsynaptic cell, ``nu^i_t = Pi_i (L_t + J_{t+1}^T nu^i_{t+1})``.
 
         Each cell is left with its own entry ``nu^i_t,i``; what is returned are the adjoints of the first step, shape
-        ``(B, I, K)``.
+        ``(B, S, I, K)``.
 
         Args:
             tape: The forward pass.
-            signal: State signal of these steps, shape ``(C, B, N)``.
+            signal: State signal of these steps, shape ``(C, B, S, N)``.
             steps: The steps, counted from the initial state.
             later: What came back from the window after this one; ``None`` at the end of the trial.
         """
         near = Neighbours.of(tape, self.steps - 1)
-        among = near.among(tape.recurrent)
+        among = near.among(tape.synapses)
         for index in range(len(signal) - 1, -1, -1):
             returned = _returned(tape, near, among, steps.start + index + 1, later)
             later = near.gather(signal[index]) + returned
@@ -208,7 +207,7 @@ class Reachable(Eligibility):
             later: What came back from the window after this one; ``None`` at the end of the trial.
         """
         near = Neighbours.of(tape, self.steps - 1)
-        among = near.among(tape.recurrent)
+        among = near.among(tape.synapses)
         signal = filtered.clone()
         for index in range(len(signal) - 1, -1, -1):
             returned = _returned(tape, near, among, steps.start + index + 1, later)
@@ -223,8 +222,8 @@ class Reachable(Eligibility):
 
 
 def _returned(tape: Tape, near: Neighbours, among: Tensor, t: int, later: Tensor | None) -> Tensor:
-    """Return ``Pi_i J_t^T nu^i_t``, shape ``(B, I, K)``; nothing after the end of the trial."""
+    """Return ``Pi_i J_t^T nu^i_t``, shape ``(B, S, I, K)``; nothing after the end of the trial."""
     if later is None:
-        return tape.rate.new_zeros(tape.rate.shape[1], *near.cells.shape)
-    leak, gain, slope = near.local(tape.moment(t))
-    return leak * later + slope * torch.einsum("bik,ikm->bim", gain * later, among)
+        return tape.rate.new_zeros(1)
+    here = near.local(tape.moment(t))
+    return here.kept_back(later) + here.emitted_back(torch.einsum("bik,ikm->bim", here.driven_back(later), among))

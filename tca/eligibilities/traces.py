@@ -1,7 +1,8 @@
 """Traces carried forward in time, one object per connection, for online use and as the second execution of a rule.
 
 Shapes: B batch, I postsynaptic cells, J presynaptic, L cells whose state a synapse is remembered to have moved (L = I),
-G groups of cells with the same leak.
+S components of a cell's state, an axis that is left out where there is one, M = S L, G groups of cells with the same
+leak.
 
 Every trace obeys ``e_t = D_t e_{t-1} + gain_t (x) pre_t``. What differs is how much must be stored: nothing if ``D =
 0``, one number per presynaptic cell if ``D`` and the gain are constants, one per synapse if ``D`` is diagonal, and one
@@ -36,35 +37,38 @@ class Trace(abc.ABC):
 
     @abc.abstractmethod
     def dense(self) -> Tensor:
-        """Return the trace in full: ``(B, I, J)``, or ``(B, L, I, J)`` if synapses reach beyond their own cell."""
+        """Return the trace in full: ``(B, S, I, J)``, or ``(B, S, L, I, J)`` if synapses reach beyond their cell."""
 
     def gradient(self, signal: Tensor) -> Tensor:
         """Return ``sum_b L_b e_b``, shape ``(I, J)``.
 
         Args:
-            signal: State signal of this moment, shape ``(B, I)``.
+            signal: State signal of this moment, shape ``(B, S, I)``.
         """
         return contract(signal, self.dense())
 
 
 def contract(signal: Tensor, trace: Tensor) -> Tensor:
-    """Return the sum over trials, and over the cells a synapse has moved, of signal times trace, shape ``(I, J)``.
+    """Return the sum over trials, and over what a synapse has moved, of signal times trace, shape ``(I, J)``.
 
     Args:
-        signal: Signal to every cell, shape ``(B, I)``.
+        signal: Signal to every state, shape ``(B, S, I)``.
         trace: A dense trace.
 
     >>> contract(torch.ones(2, 1), torch.full((2, 1, 3), 0.5)).tolist()
     [[1.0, 1.0, 1.0]]
     """
-    return torch.einsum("bi,bij->ij" if trace.ndim == 3 else "bl,blij->ij", signal, trace)
+    if trace.ndim == signal.ndim + 1:
+        return torch.einsum("bi,bij->ij", signal.flatten(0, -2), trace.flatten(0, -3))
+    return torch.einsum("bl,blij->ij", signal.flatten(1), trace.flatten(1, -3))
 
 
 class InstantTrace(Trace):
     """``e_t = gain_t (x) pre_t``: the present step alone (``D = 0``)."""
 
-    def __init__(self, connection: Connection, trials: int) -> None:
+    def __init__(self, connection: Connection, moment: Moment, trials: int) -> None:
         """Start with nothing, an initial state with itself."""
+        self.components = moment.components
         self.gain = connection.weight.detach().new_full((trials, connection.n_post), connection.impulse)
         self.pre = self.gain.new_ones(trials, connection.n_pre)
 
@@ -73,11 +77,15 @@ class InstantTrace(Trace):
         self.gain, self.pre = moment.gain.expand_as(self.gain), pre.expand_as(self.pre)
 
     def dense(self) -> Tensor:
-        """Return the outer product, shape ``(B, I, J)``."""
-        return self.gain.unsqueeze(-1) * self.pre.unsqueeze(-2)
+        """Return the outer product in the first component, shape ``(B, S, I, J)``."""
+        outer = self.gain.unsqueeze(-1) * self.pre.unsqueeze(-2)
+        if self.components == 1:
+            return outer
+        return torch.stack([outer, *[torch.zeros_like(outer)] * (self.components - 1)], 1)
 
     def gradient(self, signal: Tensor) -> Tensor:
         """Return ``(L * gain)^T pre``."""
+        signal = signal if self.components == 1 else signal[:, 0]
         return (signal * self.gain).t() @ self.pre
 
 
@@ -85,8 +93,15 @@ class PresynapticTrace(Trace):
     """``eps_gj,t = leak_g eps_gj,t-1 + pre_j,t`` and ``e_ij = gain_i eps_g(i)j``: for constant leak and gain."""
 
     def __init__(self, connection: Connection, moment: Moment, trials: int) -> None:
-        """Start at zero, with one row of numbers for each distinct leak."""
-        leak = moment.leak.expand(connection.n_post)
+        """Start at zero, with one row of numbers for each distinct leak.
+
+        Args:
+            connection: The connection.
+            moment: The first step, whose leak is a constant.
+            trials: Number of trials B.
+        """
+        assert moment.constant_leak is not None, "the leak changes"
+        leak = moment.constant_leak.expand(connection.n_post)
         leaks, self.group = torch.unique(leak, return_inverse=True)
         self.leaks = leaks.view(-1, 1, 1)
         self.gain = moment.gain.expand(connection.n_post)
@@ -95,6 +110,14 @@ class PresynapticTrace(Trace):
     def advance(self, moment: Moment, pre: Tensor) -> None:
         """Let every group leak and add the presynaptic activity."""
         self.value.mul_(self.leaks).add_(pre)
+
+    def rows(self, cells: Tensor) -> Tensor:
+        """Return the traces of the synapses onto some cells, shape ``(B, A, J)``.
+
+        Args:
+            cells: Which cells, shape ``(A,)``.
+        """
+        return self.gain[cells].unsqueeze(-1) * self.value[self.group[cells]].transpose(0, 1)
 
     def dense(self) -> Tensor:
         """Return the trace of every synapse, shape ``(B, I, J)``."""
@@ -140,56 +163,66 @@ class SynapticTrace(Trace):
 class InfluenceTrace(Trace):
     """``P_lij,t = sum_m D_lm,t P_mij,t-1 + 1[l=i] gain_i,t pre_j,t``: per synapse, cell and trial, for any ``D``."""
 
-    def __init__(self, connection: Connection, trials: int, propagator: Callable[[Moment], Tensor]) -> None:
+    def __init__(
+        self, connection: Connection, trials: int, propagator: Callable[[Moment], Tensor], components: int = 1
+    ) -> None:
         """Start at zero, an initial state at one.
 
         Args:
             connection: The connection.
             trials: Number of trials B.
-            propagator: The propagator at a moment, broadcastable to ``(B, L, L)``.
+            propagator: The propagator at a moment, broadcastable to ``(B, M, M)``.
+            components: Numbers S in the state of a cell, default 1.
         """
-        cells = connection.n_post
-        self.value = connection.weight.detach().new_zeros(trials, cells, cells, connection.n_pre)
+        self.cells, self.components = connection.n_post, components
+        states = self.cells * components
+        self.value = connection.weight.detach().new_zeros(trials, states, self.cells, connection.n_pre)
         self._own().fill_(connection.impulse)
         self.propagator = propagator
 
     def advance(self, moment: Moment, pre: Tensor) -> None:
         """Pass the influence on to all cells and add the outer product of the step."""
-        trials, cells = self.value.shape[:2]
-        passed = self.propagator(moment) @ self.value.view(trials, cells, -1)
+        passed = self.propagator(moment) @ self.value.flatten(2)
         self.value = passed.view_as(self.value)
         self._own().add_((moment.gain.unsqueeze(-1) * pre.unsqueeze(-2)).transpose(-1, -2))
 
     def dense(self) -> Tensor:
-        """Return the trace, shape ``(B, L, I, J)``."""
-        return self.value
+        """Return the trace, shape ``(B, S, L, I, J)``."""
+        if self.components == 1:
+            return self.value
+        return self.value.view(len(self.value), self.components, self.cells, *self.value.shape[2:])
 
     def _own(self) -> Tensor:
-        return self.value.diagonal(dim1=1, dim2=2)
+        """Return what moves with the drive: the first component of the postsynaptic cell."""
+        return self.value[:, : self.cells].diagonal(dim1=1, dim2=2)
 
 
 class ReadoutFilteredTrace:
     """``ebar_t = k ebar_{t-1} + (1 - k) slope_t e_t``: what an instantaneous error meets where the readout is filtered.
 
-    It addresses rates: the slope is inside.
+    It addresses rates: the slope is inside, and with it the components.
     """
 
-    def __init__(self, trace: Trace, leak: float) -> None:
+    def __init__(self, trace: Trace, moment: Moment, leak: float) -> None:
         """Start at zero on top of a trace.
 
         Args:
             trace: The trace that is filtered.
+            moment: The first step.
             leak: Leak of the readout per step, in [0, 1).
         """
         self.trace, self.leak = trace, leak
-        self.value = torch.zeros_like(trace.dense())
+        dense = trace.dense()
+        self.value = torch.zeros_like(dense[:, 0] if moment.components > 1 else dense)
 
     def advance(self, moment: Moment, pre: Tensor) -> None:
         """Take the trace and its filter one step further."""
         self.trace.advance(moment, pre)
         dense = self.trace.dense()
-        slope = moment.slope.unsqueeze(-1) if dense.ndim == 3 else moment.slope[..., None, None]
-        self.value.mul_(self.leak).add_(slope * dense, alpha=1 - self.leak)
+        paired = moment.components > 1
+        slope = moment.slope.unsqueeze(-1) if dense.ndim == 3 + paired else moment.slope[..., None, None]
+        moved = (slope * dense).sum(1) if paired else slope * dense
+        self.value.mul_(self.leak).add_(moved, alpha=1 - self.leak)
 
     def gradient(self, signal: Tensor) -> Tensor:
         """Return ``sum_b G_b ebar_b``, shape ``(I, J)``, for a rate signal of shape ``(B, I)``."""

@@ -147,7 +147,7 @@ class CNN(Feedforward):
 
     def __init__(self, shape: Sequence[int], layers: Sequence[Layer], n_out: int, **options: Any) -> None:
         """Draw the weights; see the class."""
-        _check_kinds(layers, ConvLayer, DenseLayer)
+        check_kinds(layers, ConvLayer, DenseLayer)
         super().__init__(shape, layers, n_out, **options)
 
 
@@ -170,11 +170,11 @@ class LocalNet(Feedforward):
 
     def __init__(self, shape: Sequence[int], layers: Sequence[Layer], n_out: int, **options: Any) -> None:
         """Draw the weights; see the class."""
-        _check_kinds(layers, LocalLayer, DenseLayer)
+        check_kinds(layers, LocalLayer, DenseLayer)
         super().__init__(shape, layers, n_out, **options)
 
 
-def _check_kinds(layers: Sequence[Layer], *allowed: type[Layer]) -> None:
+def check_kinds(layers: Sequence[Layer], *allowed: type[Layer]) -> None:
     for layer in layers:
         if not isinstance(layer, allowed):
             raise TypeError(f"layers must be {' or '.join(each.__name__ for each in allowed)}, got {layer!r}")

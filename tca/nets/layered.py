@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from tca.activations import Activation
 from tca.connections import Connection, Link
+from tca.leaky_tape import LeakyTape
 from tca.names import lookup
 from tca.nets.layers import Maker
 from tca.nets.network import Network
@@ -86,6 +87,7 @@ class Layered(Network, abc.ABC):
                 heard,
                 alone=len(self.populations) == 1,
                 signs=None if each.signs is None else self.get_buffer(each.signs),
+                n_in=self.n_in,
             )
             for each, heard in reversed(tuple(zip(self.populations, onwards, strict=True)))
         )
@@ -155,7 +157,7 @@ class Layered(Network, abc.ABC):
             rate[0].zero_()
             each.activation.into(driven, rate[1:])
             tapes.append(
-                Tape(
+                LeakyTape(
                     place=place,
                     rate=rate,
                     activity=rate,

@@ -6,7 +6,7 @@ Shapes: T time, B batch, J presynaptic cells or inputs, N cells.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from tca.activations import ACTIVATIONS
 from tca.checks import not_negative, positive, whole
-from tca.connections import Bias, Connection, Dense, Initial, Link
+from tca.connections import Bias, Dense, Initial, Link
+from tca.leaky_tape import LeakyTape
 from tca.names import lookup
 from tca.nets.forms import FORMS
 from tca.nets.options import check_mask, check_signs, check_types, leak_and_gain, with_signs
@@ -32,6 +33,8 @@ class LeakyPopulation(nn.Module):
         n_pre: Number of inputs or presynaptic cells J.
         n_rec: Number of cells N.
         generator: Source of the weights.
+        synapses: What makes the recurrent connection of a name, a weight and a mask, default all-to-all.
+        synapses_in: What makes the connection from the inputs, default all-to-all.
         options: The options of `tca.nets.LeakyRNN` that concern cells and their synapses.
 
     Raises:
@@ -62,9 +65,12 @@ class LeakyPopulation(nn.Module):
         types: Sequence[float] | Tensor | None = None,
         dale: Sequence[int] | None = None,
         gain_rec: float = 1.0,
+        synapses: Callable[..., Any] = Dense,
+        synapses_in: Callable[..., Any] = Dense,
     ) -> None:
         """Draw the weights; see the class."""
         super().__init__()
+        self.synapses, self.synapses_in = synapses, synapses_in
         self.n_pre, self.n_rec = n_pre, whole("n_rec", n_rec, 1)
         self.form, self.activation = lookup(FORMS, form, "form"), lookup(ACTIVATIONS, activation, "activation")
         self.dt, self.noise = positive("dt", dt), not_negative("noise", noise)
@@ -91,15 +97,15 @@ class LeakyPopulation(nn.Module):
         self.b = nn.Parameter(torch.zeros(n_rec))
         self.s_0 = nn.Parameter(torch.zeros(n_rec)) if learn_initial else None
 
-    def into_cells(self, prefix: str = "") -> tuple[Connection, ...]:
+    def into_cells(self, prefix: str = "") -> tuple[Any, ...]:
         """Return the connections into the population: input, recurrent, bias, and a learned initial state.
 
         Args:
             prefix: What the names of the parameters begin with in the network, default nothing.
         """
         into = (
-            Dense(f"{prefix}w_in", self.w_in, self.mask_in),
-            Dense(f"{prefix}w_rec", self.w_rec, self.mask_rec),
+            self.synapses_in(f"{prefix}w_in", self.w_in, self.mask_in),
+            self.synapses(f"{prefix}w_rec", self.w_rec, self.mask_rec),
             Bias(f"{prefix}b", self.b),
         )
         return into if self.s_0 is None else (*into, Initial(f"{prefix}s_0", self.s_0))
@@ -115,13 +121,14 @@ class LeakyPopulation(nn.Module):
             noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
             prefix: What the names of the parameters begin with, default nothing.
         """
-        w_in, w_rec, b, *initial = (each.masked(use[each.name]) for each in self.into_cells(prefix))
-        drive = inputs @ w_in.t() + b + (0.0 if noise is None else noise)
-        state = initial[0].expand_as(drive[0]) if initial else torch.zeros_like(drive[0])
-        rate = self.form.start(self.activation, state)
-        weights, rates = w_rec.t(), []
+        into = self.into_cells(prefix)
+        weights, recurrent = [each.masked(use[each.name]) for each in into], into[1]
+        drive = into[0].apply(weights[0], inputs) + weights[2] + (0.0 if noise is None else noise)
+        state = weights[3].expand_as(drive[0]) if len(weights) > 3 else torch.zeros_like(drive[0])
+        rate, rates = self.form.start(self.activation, state), []
         for external in drive.unbind(0):
-            state, rate, _ = self.form.advance(self.activation, self.leak, self.gain, state, external + rate @ weights)
+            driven = external + recurrent.apply(weights[1], rate)
+            state, rate, _ = self.form.advance(self.activation, self.leak, self.gain, state, driven)
             rates.append(rate)
         return torch.stack(rates)
 
@@ -146,14 +153,14 @@ class LeakyPopulation(nn.Module):
             return self.form.fold(self.gain, weight)
 
         flat = drive[1:].view(-1, self.n_rec)
-        torch.addmm(fold(b.effective()), inputs.reshape(-1, self.n_pre), fold(w_in.effective()).t(), out=flat)
+        torch.addmm(fold(b.effective()), inputs.reshape(-1, self.n_pre), fold(w_in.matrix()).t(), out=flat)
         if noise is not None:
             drive[1:].addcmul_(noise, fold(torch.ones_like(self.b)))
         start = initial[0].effective() if initial else rate.new_zeros(())
-        recurrent = w_rec.effective()
+        recurrent = w_rec.matrix()
         activity = self.form.run_(self.activation, self.leak, drive, fold(recurrent), start, rate)
         one, zero = rate.new_ones(1, 1, 1), rate.new_zeros(1, 1, 1)
-        return Tape(
+        return LeakyTape(
             place=place,
             rate=rate,
             activity=activity,

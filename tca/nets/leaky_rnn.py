@@ -6,27 +6,19 @@ Shapes: T time, B batch, I inputs, N cells, O outputs.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from tca.checks import whole
-from tca.connections import Bias, Connection, Dense, Link
-from tca.names import lookup
-from tca.nets.leaky_population import LeakyPopulation
-from tca.nets.network import Network
-from tca.nets.options import check_inputs, check_mask, drawing, leak_and_gain
-from tca.nets.readout import filtered
-from tca.place import Place
-from tca.tape import Tape
-from tca.workspace import Workspace
+from tca.nets.leaky_network import LeakyNetwork
+from tca.nets.options import check_mask, leak_and_gain
 
 __all__ = ["LeakyRNN"]
 
 
-class LeakyRNN(LeakyPopulation, Network):
+class LeakyRNN(LeakyNetwork):
     """A leaky recurrent network with activation f, in one of two forms, and a linear readout.
 
     Form A, leak on the potential: ``v_t = k v_{t-1} + (1 - k)(W z_{t-1} + U x_t + b)``, ``z_t = f(v_t)``.
@@ -77,9 +69,6 @@ class LeakyRNN(LeakyPopulation, Network):
     >>> net(torch.zeros(4, 1, 3)).shape
     torch.Size([4, 1, 2])
     """
-
-    mask_out: Tensor | None
-    noise_state: Tensor | None
 
     def __init__(
         self,
@@ -140,86 +129,10 @@ class LeakyRNN(LeakyPopulation, Network):
         self.register_buffer("noise_state", torch.Generator().manual_seed(seed + 1).get_state() if noise else None)
         self.to(device=device, dtype=dtype)
 
-    def places(self) -> tuple[Place, ...]:
-        """Return where the only population stands."""
-        return (self._place(self.w_out),)
-
-    def hidden_connections(self) -> tuple[Connection, ...]:
-        """Return the connections into the recurrent population: input, recurrent, bias, and a learned initial state."""
-        return self.into_cells()
-
-    def readout_connections(self) -> tuple[Connection, ...]:
-        """Return the connections into the outputs: weights and bias."""
-        return Dense("w_out", self.w_out, self.mask_out), Bias("b_out", self.b_out)
-
-    def forward(self, inputs: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Return the outputs, shape ``(T, B, O)``, differentiable by autograd where gradients are enabled.
-
-        Args:
-            inputs: Inputs, shape ``(T, B, I)``.
-            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
-        """
-        return self.functional({}, inputs, noise) if torch.is_grad_enabled() else self.run(inputs, noise).outputs
-
-    def functional(self, parameters: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Return the outputs with other parameters, shape ``(T, B, O)``, differentiable any number of times.
-
-        No path is cut: this is the network whose curvature is meant, whatever rule trains it.
-
-        Args:
-            parameters: Tensors that stand in for the parameters of these names; the others are the network's own.
-            inputs: Inputs, shape ``(T, B, I)``.
-            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
-
-        Raises:
-            ValueError: A name is not that of a parameter, or a shape does not fit.
-        """
-        check_inputs(inputs, self.n_in, self.w_rec)
-        own = dict(self.named_parameters())
-        for name in parameters:
-            lookup(own, name, "parameter")
-        use = {**own, **parameters}
-        w_out, b_out = (each.masked(use[each.name]) for each in self.readout_connections())
-        return filtered(self.cell_rates(use, inputs, noise) @ w_out.t(), self.readout_leak) + b_out
-
-    @torch.no_grad()
-    def run(self, inputs: Tensor, noise: Tensor | None = None, workspace: Workspace | None = None) -> Tape:
-        """Run the network without a graph and return the tape.
-
-        Args:
-            inputs: Inputs, shape ``(T, B, I)``.
-            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
-            workspace: Memory to use again; the tape is then overwritten by the next run with the same workspace.
-
-        Raises:
-            ValueError: A shape does not fit.
-        """
-        check_inputs(inputs, self.n_in, self.w_rec)
-        w_out, b_out = self.readout_connections()
-        readout = w_out.effective()
-        space = Workspace() if workspace is None else workspace
-        tape = self.run_cells(self._place(readout), inputs, noise, space, readout_leak=self.readout_leak)
-        rates = tape.rate[1:]
-        return replace(
-            tape,
-            readout_links=(Link(w_out, rates), Link(b_out, rates.new_ones(1, 1, 1))),
-            outputs=filtered(rates @ readout.t(), self.readout_leak) + b_out.effective(),
-        )
-
-    def draw_noise(self, steps: int, trials: int) -> Tensor | None:
-        """Return fresh private noise for a trial, shape ``(T, B, N)``, ``None`` if the network has none.
-
-        It is drawn on the CPU from the network's own generator, whose state is part of ``state_dict``, so that every
-        device sees the same numbers.
-
-        Args:
-            steps: Number of steps T.
-            trials: Number of trials B.
-        """
-        if self.noise_state is None:
-            return None
-        with drawing(self.noise_state) as generator:
-            return self.cell_noise(steps, trials, generator)
+    @property
+    def streams(self) -> None:
+        """There is one stream."""
+        return None
 
     @torch.no_grad()
     def project_(self) -> None:
@@ -227,11 +140,3 @@ class LeakyRNN(LeakyPopulation, Network):
         self.project_cells_()
         if self.mask_out is not None:
             self.w_out.mul_(self.mask_out)
-
-    def extra_repr(self) -> str:
-        """Return the sizes and the model in one line."""
-        return f"{self.n_in}, {self.n_rec}, {self.n_out}, form={self.form}, activation={self.activation}"
-
-    def _place(self, readout: Tensor) -> Place:
-        onwards = self.readout_connections()[0]
-        return Place("", (self.n_rec,), self.n_out, self.w_out.detach(), readout, onwards, recurrent=True, alone=True)

@@ -246,7 +246,17 @@ class StackedRNN(Network):
         last, alone = len(self.layers) - 1, len(self.layers) == 1
         like = self.w_out.detach()
         return tuple(
-            Place(name, (cells.n_rec,), self.n_out, like, readout if index == last else None, heard, True, alone)
+            Place(
+                name,
+                (cells.n_rec,),
+                self.n_out,
+                like,
+                readout if index == last else None,
+                heard,
+                True,
+                alone,
+                n_in=self.n_in,
+            )
             for index, ((name, cells), heard) in reversed(tuple(enumerate(zip(self.populations, onwards, strict=True))))
         )
 

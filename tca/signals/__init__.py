@@ -4,29 +4,51 @@ from tca.signals.backward import FeedbackAlignment, SignSymmetric
 from tca.signals.base import CausalSignal, InstantSignal, Signal
 from tca.signals.broadcast import Broadcast, Sparse
 from tca.signals.causal_hop import CausalHop
+from tca.signals.decorrelation import Decorrelation
+from tca.signals.decorrelation_averages import CollapseWarning, Decay, Normal, Share, TimeConstant, Uniform
+from tca.signals.decorrelation_reaches import Filtered, Lagged, SameStep
+from tca.signals.decorrelation_sources import OutputError, Score
 from tca.signals.diffusion import Diffusion, StationaryDiffusion
 from tca.signals.direct import Direct
+from tca.signals.error_diffusion import ErrorDiffusion
 from tca.signals.exact import Exact, Horizon
 from tca.signals.feedback import Adaptive, Random
 from tca.signals.hops import Hops
 from tca.signals.modprop import TypeReturn
+from tca.signals.regularised import Regularised
+from tca.signals.shared_random import SharedRandom
 
 __all__ = [
     "Adaptive",
     "Broadcast",
     "CausalHop",
     "CausalSignal",
+    "CollapseWarning",
+    "Decay",
+    "Decorrelation",
     "Diffusion",
     "Direct",
+    "ErrorDiffusion",
     "Exact",
     "FeedbackAlignment",
+    "Filtered",
     "Hops",
     "Horizon",
     "InstantSignal",
+    "Lagged",
+    "Normal",
+    "OutputError",
     "Random",
+    "Regularised",
+    "SameStep",
+    "Score",
+    "Share",
+    "SharedRandom",
     "SignSymmetric",
     "Signal",
     "Sparse",
     "StationaryDiffusion",
+    "TimeConstant",
     "TypeReturn",
+    "Uniform",
 ]

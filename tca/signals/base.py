@@ -77,7 +77,7 @@ class Signal(abc.ABC):
 
         Args:
             tape: The forward pass of the last population, scored.
-            buffers: The signal's state there.
+            buffers: The signal's state there, and that in each population by its full name.
         """
         return tape.score, tape.raw_score
 

@@ -90,8 +90,9 @@ class Sparse(InstantSignal):
 
     def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
         """Draw which weights exist."""
-        kept = self.weights.draw(place.readout, generator)
-        return {"kept": kept, "feedback": self.weights.now(place.readout, kept).clone()}
+        readout = self.weights.beside(place)
+        kept = self.weights.draw(readout, generator)
+        return {"kept": kept, "feedback": self.weights.now(readout, kept).clone()}
 
     def sync_(self, place: Place, buffers: Buffers) -> None:
         """Follow the readout if the weights do."""

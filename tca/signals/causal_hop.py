@@ -81,7 +81,7 @@ class CausalHop(Signal):
         slope = torch.zeros_like(tape.rate[0])
         result = tape.raw_score @ tape.readout
         for t in range(1, tape.steps + 1):
-            slope = keep * slope + (1 - keep) * tape.activation.slope(tape.activity[t])
+            slope = keep * slope + (1 - keep) * tape.derivative(t)
             result[t] *= slope
         known = replace(tape, recurrent=self.weights.of(tape))
         result = torch.cat([result[1:] @ known.transmission, torch.zeros_like(result[:1])]).mul_(1 - keep)

@@ -16,7 +16,7 @@ from tca.eligibilities.base import Eligibility, following
 from tca.eligibilities.leak import Leak
 from tca.eligibilities.modprop import TypePropagation, check_stable
 from tca.names import unknown
-from tca.place import Place, needs_synapses
+from tca.place import Place, needs_rates, needs_synapses
 from tca.signals.base import Buffers, Reader, Signal
 from tca.signals.direct import Direct
 from tca.tape import Tape
@@ -82,12 +82,13 @@ class TypeReturn(Signal):
         )
 
     def check(self, place: Place) -> None:
-        """Refuse a population without recurrent synapses.
+        """Refuse a population without recurrent synapses, and one that spikes.
 
         Raises:
-            ValueError: Nothing could come back.
+            ValueError: Nothing could come back, or there is no slope that a constant could stand in for.
         """
         needs_synapses(type(self).__name__, place)
+        needs_rates(type(self).__name__, place)
 
     def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
         """Return a function from a window of steps to the signal.

@@ -8,11 +8,13 @@ from __future__ import annotations
 import abc
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from tca.checks import finite, positive
+from tca.place import Place
 
 __all__ = ["Drawn", "FeedbackWeights", "Frozen", "Tracked", "check_fraction"]
 
@@ -44,10 +46,22 @@ class FeedbackWeights(abc.ABC):
     """
 
     fraction: float = 0.1
+    reads: ClassVar[bool] = True  # whether the numbers of the readout matter, or its size alone
 
     def __post_init__(self) -> None:
         """Check the fraction."""
         check_fraction("fraction of the feedback weights", self.fraction)
+
+    def beside(self, place: Place) -> Tensor:
+        """Return the readout weights of a population, or zeros in their place if they are not read, shape ``(O, N)``.
+
+        Args:
+            place: Where the population stands.
+
+        Raises:
+            ValueError: They are read, and the population has none.
+        """
+        return place.readout if self.reads else place.like.new_zeros(()).expand(place.n_out, place.cells)
 
     @property
     @abc.abstractmethod
@@ -168,6 +182,7 @@ class Drawn(FeedbackWeights):
     """
 
     scale: float = 1.0
+    reads: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Check the fraction and the scale."""

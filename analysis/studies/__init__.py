@@ -1,0 +1,1 @@
+"""Studies: questions about rules, each answered by a command that trains, measures, and draws a figure."""

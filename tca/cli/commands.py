@@ -1,0 +1,109 @@
+"""The commands: what each is for, what it takes and what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from tca.cli import parsers
+from tca.cli.compare import compare
+from tca.cli.comparison import Comparison
+from tca.cli.listing import listing
+from tca.cli.report import write_report
+from tca.cli.summary import describe, report, show
+from tca.cli.sweeping import plan, sweep_file
+from tca.run import Run
+from tca.train import train
+
+__all__ = ["COMMANDS", "Command", "Said"]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command says at its end.
+
+    Args:
+        text: For stdout.
+        status: The exit status, default 0; 1 if it did its work and something of it came to nothing.
+    """
+
+    text: str
+    status: int = 0
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command.
+
+    Args:
+        purpose: What it is for, in a line.
+        parser: Makes its parser.
+        act: Does what it is for.
+    """
+
+    purpose: str
+    parser: Callable[[], ArgumentParser]
+    act: Callable[[Namespace], Said]
+
+
+def _train(options: Namespace) -> Said:
+    run = Run(**_values(options, ("config", "folder", "quiet")))
+    folder = run.folder(options.folder)
+    result = train(run, folder, progress=not options.quiet)
+    return Said(describe(result, folder))
+
+
+def _compare(options: Namespace) -> Said:
+    comparison = Comparison(**_values(options, ("config", "folder", "quiet", "workers")))
+    folder = Path(options.folder)
+    measured = compare(comparison, folder, options.workers, progress=not options.quiet)
+    return Said(f"{write_report(comparison, measured, folder)}\n\nreport: {folder / 'report.html'}")
+
+
+def _sweep(options: Namespace) -> Said:
+    out = Path(options.out)
+    if options.dry_run:
+        return Said(plan(options.target, out))
+    text, ended = sweep_file(
+        options.target,
+        out,
+        options.scheduler,
+        options.workers,
+        threads=options.threads,
+        retries=options.retries,
+        wait=not options.no_wait,
+        progress=not options.quiet,
+    )
+    return Said(text, 0 if ended else 1)
+
+
+def _report(options: Namespace) -> Said:
+    return Said(report(Path(options.path)))
+
+
+def _show(options: Namespace) -> Said:
+    return Said(show(Path(options.path)))
+
+
+def _list(options: Namespace) -> Said:
+    return Said(listing(options.chapter))
+
+
+def _values(options: Namespace, others: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name, value in vars(options).items() if name not in others}
+
+
+COMMANDS = {
+    "train": Command("train one network and record it", parsers.train_parser, _train),
+    "compare": Command("train several rules on the same trials and report on them", parsers.compare_parser, _compare),
+    "sweep": Command("train the runs that a Python function yields, many at a time", parsers.sweep_parser, _sweep),
+    "show": Command("show one run: its settings, how it ended, what was measured last", parsers.show_parser, _show),
+    "report": Command(
+        "show what a folder of records holds; write the report of a comparison anew", parsers.report_parser, _report
+    ),
+    "list": Command("list rules, tasks, networks, losses and figures", parsers.list_parser, _list),
+}

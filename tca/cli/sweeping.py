@@ -1,0 +1,112 @@
+"""The command that sweeps: from a Python file to records, a table and its CSV."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from tca import records
+from tca.cli.table import Table
+from tca.files import explained, write_whole
+from tca.run import Run
+from tca.sweep import Swept, read_runs, settings, sweep, varying
+from tca.sweep.sources import FUNCTION, split
+from tca.sweep.table import csv_text
+
+__all__ = ["plan", "sweep_file", "tabulate"]
+
+
+def sweep_file(
+    target: str,
+    out: Path,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    *,
+    threads: int = 1,
+    retries: int = 2,
+    wait: bool = True,
+    progress: bool = True,
+) -> tuple[str, bool]:
+    """Train the runs that a function in a Python file yields; return a table, and whether all of them have ended.
+
+    Args:
+        target: ``file.py`` or ``file.py:function``.
+        out: Where to keep the records and the table as CSV, which is named after file and function.
+        scheduler: See `tca.sweep.sweep`, like all that follow.
+        workers: How many train at the same time.
+        threads: Threads of torch in each.
+        retries: How often a run is begun anew whose worker has died.
+        wait: Whether to wait for runs in use elsewhere.
+        progress: Whether to show a bar and a line for each run.
+    """
+    runs, (source, function) = read_runs(target), split(target)
+    found = sweep(
+        runs, out, scheduler, workers, threads=threads, retries=retries, wait=wait, source=source, progress=progress
+    )
+    by_name = {each.run.name: each for each in found}
+    swept = [by_name[name] for name in dict.fromkeys(run.name for run in runs)]
+    path = out / f"{source.stem if function == FUNCTION else f'{source.stem}_{function}'}.csv"
+    with explained(out):
+        write_whole(path, csv_text(swept).encode())
+    return f"{tabulate(swept)}\n\ntable: {path}", all(each.ended for each in swept)
+
+
+def plan(target: str, out: Path) -> str:
+    """Return what a sweep would do, without doing any of it.
+
+    Args:
+        target: ``file.py`` or ``file.py:function``.
+        out: Where the records are, or would be.
+    """
+    runs = list({run.name: run for run in read_runs(target)}.values())
+    states = [_state(run.folder(out)) for run in runs]
+    names = _shown(runs)
+    rows = tuple(
+        (*(settings(run).get(name, "") for name in names), state, run.name)
+        for run, state in zip(runs, states, strict=True)
+    )
+    head = (*names, "state", "record")
+    count = Counter(states)
+    summary = ", ".join(f"{count[state]} {state}" for state in STATES if count[state])
+    return str(Table(head, rows, (f"{len(runs)} runs: {summary}; nothing was done.",), {}, len(head), False))
+
+
+STATES = ("ended", "unfinished", "new")
+
+
+def _state(folder: Path) -> str:
+    if records.finished(folder):
+        return "ended"
+    return "unfinished" if (folder / "run.json").exists() else "new"
+
+
+def tabulate(swept: Sequence[Swept]) -> Table:
+    """Return the table of a sweep for a terminal.
+
+    Args:
+        swept: The runs, in the order of the rows.
+    """
+    names = _shown([each.run for each in swept])
+    rows = tuple((*(settings(each.run).get(name, "") for name in names), *_cells(each)) for each in swept)
+    head = (*names, "outcome", "updates", "train loss", "test loss", "test score")
+    count = Counter(each.outcome for each in swept)
+    notes = [f"{len(swept)} runs: {', '.join(f'{number} {outcome}' for outcome, number in count.items())}."]
+    for each in swept:
+        if each.reason:
+            which = ", ".join(f"{name} {settings(each.run).get(name, '')}" for name in names)
+            notes.append(f"{each.outcome}: {which}: {each.reason}.")
+    return Table(head, rows, tuple(notes), {}, left=len(names) + 1, grouped=False)
+
+
+def _shown(runs: Sequence[Run]) -> list[str]:
+    """Return the settings that a table shows: those that vary, or task and rule if none does."""
+    return varying(runs) or ["task", "rule"]
+
+
+def _cells(swept: Swept) -> tuple[str, ...]:
+    if swept.last is None:
+        return (swept.outcome, "-", "-", "-", "-")
+    last = swept.last
+    numbers = (f"{last.train_loss:.4g}", f"{last.test_loss:.4g}", f"{last.test_accuracy:.3f}")
+    return (swept.outcome, str(swept.step), *numbers)

@@ -1,0 +1,101 @@
+"""Traces of cells whose state has more than one component: a block of numbers per synapse, or less where less will do.
+
+Shapes: B batch, S components, I postsynaptic cells, J presynaptic, A cells that adapt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from tca.connections import Connection
+from tca.eligibilities.traces import PresynapticTrace, SynapticTrace, Trace
+from tca.moment import Moment
+
+__all__ = ["AdaptationTrace", "BlockTrace", "synaptic_trace"]
+
+
+class BlockTrace(Trace):
+    """``e_sij,t = sum_r d_sri,t e_rij,t-1 + 1[s=0] gain_i,t pre_j,t``: S numbers per synapse and trial."""
+
+    def __init__(self, connection: Connection, moment: Moment, trials: int, decay: Callable[[Moment], Tensor]) -> None:
+        """Start at zero.
+
+        Args:
+            connection: The connection.
+            moment: The first step.
+            trials: Number of trials B.
+            decay: The blocks of the propagator at a moment, broadcastable to ``(B, S, S, I)``.
+        """
+        shape = (trials, moment.components, connection.n_post, connection.n_pre)
+        self.value = connection.weight.detach().new_zeros(shape)
+        self.decay = decay
+
+    def advance(self, moment: Moment, pre: Tensor) -> None:
+        """Let the components of every synapse pass on to one another and add the outer product of the step."""
+        decay = self.decay(moment).expand(len(self.value), -1, -1, -1)
+        self.value = torch.einsum("bsri,brij->bsij", decay, self.value)
+        self.value[:, 0].addcmul_(moment.gain.unsqueeze(-1), pre.unsqueeze(-2))
+
+    def dense(self) -> Tensor:
+        """Return the trace, shape ``(B, S, I, J)``."""
+        return self.value
+
+
+class AdaptationTrace(Trace):
+    """A presynaptic trace of the potential, and one per synapse of the adaptation that follows it.
+
+    ``eps^a_ij,t = leak^aa_i,t eps^a_ij,t-1 + leak^av_i,t eps^v_ij,t-1``, kept for the cells that adapt only. The trace
+    of the potential is that of a cell that does not: one number per presynaptic cell and time constant.
+
+    Paper: Bellec et al. (2020), Nature Communications 11:3625.
+    """
+
+    def __init__(self, potential: PresynapticTrace, moment: Moment) -> None:
+        """Start at zero on top of the trace of the potential.
+
+        Args:
+            potential: That trace, before its first step.
+            moment: The first step.
+        """
+        assert moment.adaptive is not None, "a cell with one component does not adapt"
+        self.potential, self.adaptive = potential, moment.adaptive
+        _, trials, n_pre = potential.value.shape
+        self.value = potential.value.new_zeros(trials, len(self.adaptive), n_pre)
+
+    def advance(self, moment: Moment, pre: Tensor) -> None:
+        """Let the adaptation follow the potential of the step before, then take the potential one step further."""
+        if len(self.adaptive):
+            leak = moment.leak[:, 1, :, self.adaptive].unsqueeze(-1)
+            self.value.mul_(leak[:, 1]).addcmul_(leak[:, 0], self.potential.rows(self.adaptive))
+        self.potential.advance(moment, pre)
+
+    def dense(self) -> Tensor:
+        """Return the trace of every synapse, shape ``(B, S, I, J)``."""
+        potential = self.potential.dense()
+        adaptation = torch.zeros_like(potential).index_copy_(1, self.adaptive, self.value)
+        return torch.stack([potential, adaptation], 1)
+
+    def gradient(self, signal: Tensor) -> Tensor:
+        """Return ``sum_b L_b e_b``: one product for the potential, one sum per synapse for the adaptation."""
+        result = self.potential.gradient(signal[:, 0])
+        told = signal[:, 1, self.adaptive]
+        return result.index_add_(0, self.adaptive, torch.einsum("bi,bij->ij", told, self.value))
+
+
+def synaptic_trace(
+    connection: Connection, moment: Moment, trials: int, decay: Callable[[Moment], Tensor]
+) -> SynapticTrace | BlockTrace:
+    """Return the trace of a propagator that stays in each cell: a number per synapse, or one for each component.
+
+    Args:
+        connection: The connection.
+        moment: The first step.
+        trials: Number of trials B.
+        decay: The part of the propagator in each cell at a moment, in the shape of the leak.
+    """
+    if moment.components == 1:
+        return SynapticTrace(connection, trials, decay)
+    return BlockTrace(connection, moment, trials, decay)

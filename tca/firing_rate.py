@@ -1,0 +1,73 @@
+"""A regulariser that keeps cells firing at a rate: the homeostatic term of spiking networks.
+
+Shapes: T time, B batch, N cells, C consecutive steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from tca.checks import finite, not_negative, positive, settle
+from tca.regularisers import Buffers, Reader, Regulariser
+from tca.tape import Tape
+
+__all__ = ["FiringRate"]
+
+
+@dataclass(frozen=True)
+class FiringRate(Regulariser):
+    """``J = weight / 2 (dt / 1 s) sum_i (f_i - target)^2``, ``f_i`` the mean rate of cell i in Hz.
+
+    Added to a signal with `tca.signals.Regularised`, it tells a spike ``weight / (B T) (f_i - target)`` at every step
+    and trial, whatever the rule, so that with the traces ``e`` of e-prop the weight change is ``mean_B weight / T
+    (f_i - target) sum_t e_ij,t``. The rate is averaged over the steps and trials of the batch, or each trial has its
+    own. It is not filtered by the readout. A rule's eligibility decides how far back the term reaches: with ``Leak``
+    this is the published one, with ``Direct`` and ``Full`` the true gradient of J. Cells of a rate network fire
+    ``mean z_i`` times in ``dt``: with ``dt = 1000`` the target is one of mean activity.
+
+    Args:
+        target: The wanted rate in Hz, default 10.
+        weight: Weight c_reg, default 0.01, at least 0.
+        dt: Duration of a step in ms, default 1.
+        per_trial: Whether each trial has its own rate, ``mean_B`` of the loss above; default ``False``.
+
+    Raises:
+        ValueError: A number is out of range.
+
+    Papers: Bellec et al. (2020), Nature Communications 11:3625; Liu et al. (2021), PNAS 118:e2111821118.
+
+    >>> FiringRate().equation
+    '0.01/2 0.001 s sum_i (f_i - 10 Hz)^2'
+    """
+
+    target: float = 10.0
+    weight: float = 0.01
+    dt: float = 1.0
+    per_trial: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        settle(self, weight=not_negative("weight", self.weight), dt=positive("dt", self.dt))
+        settle(self, target=finite("target", self.target))
+
+    @property
+    def equation(self) -> str:
+        """The loss in one line."""
+        return f"{self.weight:g}/2 {self.dt / 1000:g} s sum_i (f_i - {self.target:g} Hz)^2"
+
+    def rate(self, tape: Tape) -> Tensor:
+        """Return the mean rate in Hz, shape ``(B, N)``, alike for all trials unless each has its own.
+
+        Args:
+            tape: The forward pass of the population.
+        """
+        found = tape.rate[1:].mean(0) * (1000 / self.dt)
+        return found if self.per_trial else found.mean(0).expand_as(found)
+
+    def reader(self, tape: Tape, buffers: Buffers) -> Reader:
+        """Return ``weight / (B T) (f_i - target)``."""
+        trials, steps = tape.rate.shape[1], tape.steps
+        told = (self.rate(tape) - self.target) * (self.weight / (trials * steps))
+        return lambda window: told.expand(window.stop - window.start, -1, -1).clone()

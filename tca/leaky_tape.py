@@ -1,0 +1,189 @@
+"""The tape of a leaky population, whose state is one number per cell.
+
+Shapes: T time, B batch, N cells, C consecutive steps.
+
+A leaky population has one activation function f whose derivative enters once: as the slope if the leak is on the
+potential (``s = v``, ``slope = f'(v)``, constant gain), or in the gain if the leak is on the rate (``s = z``,
+``gain = alpha f'(u)``, slope one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from tca.activations import Activation
+from tca.moment import LeakyMoment
+from tca.tape import Tape
+
+__all__ = ["LeakyTape"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LeakyTape(Tape):
+    """One forward pass of a leaky population; see `tca.tape.Tape` for what every tape shows.
+
+    Attributes:
+        activity: Values of the activation function, shape ``(T + 1, B, N)``; the rate itself if the leak is on the
+            potential.
+        activation: The activation function. Its derivative is the slope of the rate if ``slope_at_emission`` (leak on
+            the potential), else a part of the gain (leak on the rate).
+    """
+
+    activity: Tensor
+    activation: Activation
+
+    def lift(self, signal: Tensor, steps: slice) -> Tensor:
+        """Return a rate signal as a state signal: times the slope ``dz/ds``. The signal given is used up.
+
+        Args:
+            signal: Signal of these steps, shape ``(C, B, N)``.
+            steps: The steps, counted from the initial state.
+        """
+        if self.slope_at_emission:
+            self.activation.times_slope_(signal, self.activity[steps])
+        return signal
+
+    def drive(self, signal: Tensor, steps: slice) -> Tensor:
+        """Return a state signal as a drive signal, but for the constant part of the gain. The signal given is used up.
+
+        Args:
+            signal: Signal of these steps, shape ``(C, B, N)``.
+            steps: The steps, counted from the initial state.
+        """
+        if not self.slope_at_emission:
+            self.activation.times_slope_(signal, self.activity[steps])
+        return signal
+
+    def leak_(self, t: int, into: Tensor, later: Tensor) -> None:
+        """Add ``leak_t^T later`` to ``into`` in place.
+
+        Args:
+            t: The step whose leak is meant, 1 to T; the first of them if ``later`` holds several.
+            into: State signal of the step before, shape ``(..., N)``.
+            later: State signal of the step, same shape.
+        """
+        if isinstance(self.leak, float):
+            into.add_(later, alpha=self.leak)
+        else:
+            into.addcmul_(later, self.leak)
+
+    def transmit_(self, t: int, into: Tensor, later: Tensor) -> None:
+        """Add ``(J_t - leak)^T later`` to ``into`` in place: what comes back through the recurrent weights.
+
+        Args:
+            t: The step whose Jacobian is meant, 1 to T.
+            into: State signal of step t - 1, shape ``(B, N)``.
+            later: State signal of step t, shape ``(B, N)``; not changed.
+        """
+        if not self.place.recurrent:
+            return
+        before, now = self._activities[t - 1], self._activities[t]
+        self._return_(before, now, into, later, torch.matmul, self.transmission, self._scratch)
+
+    def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
+        """Add ``(J_t - leak)^T later_t`` to ``into_{t-1}`` in place for many steps at once.
+
+        Args:
+            into: State signals of the steps before those of ``later``, shape ``(C, B, N)``.
+            later: State signals of C consecutive steps, shape ``(C, B, N)``; not changed.
+            first: The first step of ``later``, default 1.
+        """
+        if not self.place.recurrent:
+            return
+        steps = slice(first, first + len(later))
+        before, now = self.activity[steps.start - 1 : steps.stop - 1], self.activity[steps]
+        returned = torch.empty_like(later)
+        scratch = (returned if self.slope_at_emission else torch.empty_like(later)), returned
+        self._return_(before, now, into, later, torch.matmul, self.transmission, scratch)
+
+    def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
+        """Add the diagonal part of ``(J_t - leak)^T later`` to ``into`` in place: what autapses return.
+
+        Args:
+            t: The step whose Jacobian is meant, 1 to T.
+            into: State signal of step t - 1, shape ``(B, N)``.
+            later: State signal of step t, shape ``(B, N)``; not changed.
+        """
+        if not self.place.recurrent:
+            return
+        before, now = self._activities[t - 1], self._activities[t]
+        self._return_(before, now, into, later, torch.mul, self._own_transmission, self._scratch)
+
+    def derivative(self, t: int) -> Tensor:
+        """Return the derivative of the activation function at a step, shape ``(B, N)``.
+
+        Args:
+            t: The step, counted from the initial state.
+        """
+        return self.activation.slope(self.activity[t])
+
+    def moment(self, t: int) -> LeakyMoment:
+        """Return the local quantities of step t.
+
+        Args:
+            t: The step, 1 to T.
+        """
+        like = self.rate
+
+        def tensor(value: Tensor | float) -> Tensor:
+            return value if isinstance(value, Tensor) else like.new_full((1,), value)
+
+        emits = self.slope_at_emission
+        return LeakyMoment(
+            pres=tuple(link.at(slice(t, t + 1))[0] for link in self.links),
+            cells=like.shape[-1],
+            leak=tensor(self.leak),
+            gain=tensor(self.gain) if emits else tensor(self.gain) * self.derivative(t),
+            slope=self.derivative(t) if emits else like.new_ones(1),
+            slope_before=self.derivative(t - 1) if emits else like.new_ones(1),
+            constant_gain=tensor(self.gain),
+            recurrent=self.recurrent,
+            recurrent_mask=self.recurrent_mask,
+            types=self.types,
+            to_go=self.steps - t,
+            constant_leak=tensor(self.leak) if emits else None,
+        )
+
+    @property
+    def synapses(self) -> Tensor:
+        """Recurrent weights W, shape ``(N, N)``."""
+        return self.recurrent
+
+    def _return_(
+        self,
+        before: Tensor,
+        now: Tensor,
+        into: Tensor,
+        later: Tensor,
+        through: Callable[..., Tensor],
+        weights: Tensor,
+        scratch: tuple[Tensor, Tensor],
+    ) -> None:
+        """Add what returns to ``into``: through the slope before the weights or after them, as the form has it."""
+        sent, returned = scratch
+        if self.slope_at_emission:
+            through(later, weights, out=returned)
+            self.activation.times_slope_(returned, before)
+        else:
+            sent.copy_(later)
+            self.activation.times_slope_(sent, now)
+            through(sent, weights, out=returned)
+        into.add_(returned)
+
+    @cached_property
+    def _own_transmission(self) -> Tensor:
+        return self.transmission.diagonal().contiguous()
+
+    @cached_property
+    def _scratch(self) -> tuple[Tensor, Tensor]:
+        """Two tensors of a single step, used again at every step: a fresh one is slower than what is done with it."""
+        return torch.empty_like(self.rate[0]), torch.empty_like(self.rate[0])
+
+    @cached_property
+    def _activities(self) -> tuple[Tensor, ...]:
+        return self.activity.unbind(0)

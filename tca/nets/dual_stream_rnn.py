@@ -1,0 +1,137 @@
+"""The recurrent network of two streams: a leaky population whose weights are magnitudes with fixed signs.
+
+Shapes: T time, B batch, I inputs, H cells of a stream, O outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tca.activations import Sigmoid
+from tca.checks import not_negative, positive, whole
+from tca.names import lookup
+from tca.nets.dual_stream import WIRINGS, streams_of
+from tca.nets.leaky_network import LeakyNetwork
+from tca.streams import SignedDense
+
+__all__ = ["DualStreamRNN"]
+
+
+class DualStreamRNN(LeakyNetwork):
+    """A leaky recurrent network of two streams whose weights are nonnegative magnitudes, ``w_ij = sigma_ij m_ij``.
+
+        z_t = k z_{t-1} + (1 - k)(sigma m h_{t-1} + sigma m_in [x_t; x_t] + b),   h_t = f(z_t)
+
+    with ``f(z) = 1 / (1 + exp(-2 z / width))`` in form A; in form B the leak is on the rates. The outputs are
+    ``y = m_p h_p - m_n h_n + b_o``, to be taken as logits. The network is monotone: with both signs all loops feed back
+    positively, so that growing weights end in latching. ``project_`` therefore scales what a cell receives from other
+    cells to at most ``kappa 2 width``: as the slope is at most ``1 / (2 width)``, the gain of the loops stays below
+    kappa.
+
+    Magnitudes begin as ``U[0, 1)``, over H for recurrent synapses, times ``2 / sqrt(I)`` for inputs, over ``sqrt(H)``
+    for outputs. No cell has a synapse onto itself. Cells of the + stream come first; parameters are called as in
+    `LeakyRNN`.
+
+    Args:
+        n_in: Number of input channels I.
+        n_rec: Number of cells of a stream H.
+        n_out: Number of outputs O.
+        width: Width of the sigmoid, default 3.
+        kappa: Bound of the gain of the loops, default 0.9; ``None`` for none.
+        wiring: Which signs a weight has: ``"streams"`` (default), of both its cells; ``"presynaptic"``, of its
+            presynaptic cell, as Dale's principle has it cell by cell.
+        floor: Least magnitude, default 1e-4, held by ``project_``.
+        tau: Time constant in ms, default 45, a leak of 0.8 with steps of 10 ms.
+        dt: Duration of a step in ms, default 10.
+        form: ``"A"`` (default), leak on the potential, or ``"B"``, leak on the rate.
+        leak: ``"exponential"`` (default) or ``"euler"``.
+        noise: Standard deviation of private noise, default 0.
+        seed: Seed of the magnitudes and of the noise, default 0.
+        device: Where the network lives, default the CPU.
+        dtype: Its floating-point type, default ``torch.float32``.
+
+    Raises:
+        ValueError: A size, number or name is not allowed.
+
+    >>> net = DualStreamRNN(3, 5, 2)
+    >>> net.w_rec.shape, net.w_in.shape, net(torch.zeros(4, 1, 3)).shape
+    (torch.Size([10, 10]), torch.Size([10, 6]), torch.Size([4, 1, 2]))
+    """
+
+    synapses_out = partial(SignedDense, by_post=False)
+
+    def __init__(
+        self,
+        n_in: int,
+        n_rec: int,
+        n_out: int,
+        *,
+        width: float = 3.0,
+        kappa: float | None = 0.9,
+        wiring: str = "streams",
+        floor: float = 1e-4,
+        tau: float = 45.0,
+        dt: float = 10.0,
+        form: str = "A",
+        leak: str = "exponential",
+        noise: float = 0.0,
+        seed: int = 0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Draw the magnitudes; see the class."""
+        for name, size in (("n_in", n_in), ("n_rec", n_rec), ("n_out", n_out)):
+            whole(name, size, 1)
+        signs: dict[str, Any] = {"by_post": lookup(WIRINGS, wiring, "wiring")}
+        generator = torch.Generator().manual_seed(seed)
+        super().__init__(
+            n_in,
+            2 * n_rec,
+            generator=generator,
+            tau=tau,
+            dt=dt,
+            form=form,
+            leak=leak,
+            noise=noise,
+            autapses=False,
+            synapses=partial(SignedDense, **signs),
+            synapses_in=partial(SignedDense, copied=True, **signs),
+        )
+        self.activation = Sigmoid(positive("width", width))
+        self.floor, self.kappa = not_negative("floor", floor), None if kappa is None else positive("kappa", kappa)
+        self.n_in, self.n_out, self.readout_leak = n_in, n_out, 0.0
+
+        def drawn(post: int, pre: int, scale: float) -> nn.Parameter:
+            return nn.Parameter(torch.rand(post, pre, generator=generator, dtype=torch.float64) * scale)
+
+        self.w_in = drawn(2 * n_rec, 2 * n_in, 2 / math.sqrt(n_in))
+        self.w_rec = drawn(2 * n_rec, 2 * n_rec, 1 / n_rec)
+        self.w_out = drawn(n_out, 2 * n_rec, 1 / math.sqrt(n_rec))
+        self.b_out = nn.Parameter(torch.zeros(n_out))
+        self.register_buffer("mask_out", None)
+        self.register_buffer("stream_of_cell", streams_of(2 * n_rec))
+        self.register_buffer("noise_state", torch.Generator().manual_seed(seed + 1).get_state() if noise else None)
+        self.to(device=device, dtype=dtype)
+        self.project_()
+
+    @property
+    def streams(self) -> Tensor:
+        """Stream of every cell, +1 or -1, shape ``(2 H,)``."""
+        return self.get_buffer("stream_of_cell")
+
+    @torch.no_grad()
+    def project_(self) -> None:
+        """Raise magnitudes to the floor, remove synapses of a cell onto itself, and bound the gain of the loops."""
+        for weight in (self.w_in, self.w_rec, self.w_out):
+            weight.clamp_(min=self.floor)
+        if self.mask_rec is not None:
+            self.w_rec.mul_(self.mask_rec)
+        if self.kappa is not None:
+            assert isinstance(self.activation, Sigmoid)
+            most = self.kappa * 2 * self.activation.width
+            self.w_rec.mul_((most / self.w_rec.sum(1, keepdim=True).clamp(min=1e-300)).clamp(max=1.0))

@@ -1,0 +1,152 @@
+"""What networks of one leaky recurrent population share: a linear readout, their forward pass, and the tape it leaves.
+
+Shapes: T time, B batch, I inputs, N cells, O outputs.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from tca.connections import Bias, Connection, Dense, Link
+from tca.names import lookup
+from tca.nets.leaky_population import LeakyPopulation
+from tca.nets.network import Network
+from tca.nets.options import check_inputs, drawing
+from tca.nets.readout import filtered
+from tca.place import Place
+from tca.tape import Tape
+from tca.workspace import Workspace
+
+__all__ = ["LeakyNetwork"]
+
+
+class LeakyNetwork(LeakyPopulation, Network, abc.ABC):
+    """A leaky recurrent population and a linear readout, which may be filtered.
+
+    Attributes:
+        w_out: Readout weights.
+        b_out: Biases of the outputs.
+        mask_out: Which readout synapses exist; ``None`` for all.
+        readout_leak: Leak per step of the readout's filter, 0 for none.
+        noise_state: State of the generator of private noise; ``None`` without any.
+    """
+
+    synapses_out: ClassVar[Callable[..., Any]] = Dense
+
+    w_out: nn.Parameter
+    b_out: nn.Parameter
+    mask_out: Tensor | None
+    readout_leak: float
+    noise_state: Tensor | None
+
+    @property
+    @abc.abstractmethod
+    def streams(self) -> Tensor | None:
+        """Stream of every cell, +1 or -1, shape ``(N,)``; ``None`` if there is one."""
+
+    def places(self) -> tuple[Place, ...]:
+        """Return where the only population stands."""
+        return (self._place(self.w_out),)
+
+    def hidden_connections(self) -> tuple[Connection, ...]:
+        """Return the connections into the recurrent population: input, recurrent, bias, and a learned initial state."""
+        return self.into_cells()
+
+    def readout_connections(self) -> tuple[Any, ...]:
+        """Return the connections into the outputs: weights and bias."""
+        return self.synapses_out("w_out", self.w_out, self.mask_out), Bias("b_out", self.b_out)
+
+    def forward(self, inputs: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Return the outputs, shape ``(T, B, O)``, differentiable by autograd where gradients are enabled.
+
+        Args:
+            inputs: Inputs, shape ``(T, B, I)``.
+            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
+        """
+        return self.functional({}, inputs, noise) if torch.is_grad_enabled() else self.run(inputs, noise).outputs
+
+    def functional(self, parameters: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Return the outputs with other parameters, shape ``(T, B, O)``, differentiable any number of times.
+
+        No path is cut: this is the network whose curvature is meant, whatever rule trains it.
+
+        Args:
+            parameters: Tensors that stand in for the parameters of these names; the others are the network's own.
+            inputs: Inputs, shape ``(T, B, I)``.
+            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
+
+        Raises:
+            ValueError: A name is not that of a parameter, or a shape does not fit.
+        """
+        check_inputs(inputs, self.n_in, self.w_rec)
+        own = dict(self.named_parameters())
+        for name in parameters:
+            lookup(own, name, "parameter")
+        use = {**own, **parameters}
+        w_out, b_out = self.readout_connections()
+        delivered = w_out.apply(w_out.masked(use[w_out.name]), self.cell_rates(use, inputs, noise))
+        return filtered(delivered, self.readout_leak) + use[b_out.name]
+
+    @torch.no_grad()
+    def run(self, inputs: Tensor, noise: Tensor | None = None, workspace: Workspace | None = None) -> Tape:
+        """Run the network without a graph and return the tape.
+
+        Args:
+            inputs: Inputs, shape ``(T, B, I)``.
+            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
+            workspace: Memory to use again; the tape is then overwritten by the next run with the same workspace.
+
+        Raises:
+            ValueError: A shape does not fit.
+        """
+        check_inputs(inputs, self.n_in, self.w_rec)
+        w_out, b_out = self.readout_connections()
+        readout = w_out.matrix()
+        space = Workspace() if workspace is None else workspace
+        tape = self.run_cells(self._place(readout), inputs, noise, space, readout_leak=self.readout_leak)
+        rates = tape.rate[1:]
+        return replace(
+            tape,
+            readout_links=(Link(w_out, rates), Link(b_out, rates.new_ones(1, 1, 1))),
+            outputs=filtered(rates @ readout.t(), self.readout_leak) + b_out.effective(),
+        )
+
+    def draw_noise(self, steps: int, trials: int) -> Tensor | None:
+        """Return fresh private noise for a trial, shape ``(T, B, N)``, ``None`` if the network has none.
+
+        It is drawn on the CPU from the network's own generator, whose state is part of ``state_dict``, so that every
+        device sees the same numbers.
+
+        Args:
+            steps: Number of steps T.
+            trials: Number of trials B.
+        """
+        if self.noise_state is None:
+            return None
+        with drawing(self.noise_state) as generator:
+            return self.cell_noise(steps, trials, generator)
+
+    def extra_repr(self) -> str:
+        """Return the sizes and the model in one line."""
+        return f"{self.n_in}, {self.n_rec}, {self.n_out}, form={self.form}, activation={self.activation}"
+
+    def _place(self, readout: Tensor) -> Place:
+        onwards = self.readout_connections()[0]
+        return Place(
+            "",
+            (self.n_rec,),
+            self.n_out,
+            self.w_out.detach(),
+            readout,
+            onwards,
+            recurrent=True,
+            alone=True,
+            signs=self.streams,
+            n_in=self.n_in,
+        )

@@ -1,0 +1,183 @@
+"""Pseudo-derivatives: what stands in for the derivative of a spike, which has none.
+
+A spike is ``z = [v > A]``. Where a derivative is asked for, ``dz/dv = psi = p(u) / thr`` with ``u = (v - A) / thr`` the
+distance to the threshold ``A`` in units of its resting value ``thr``. A refractory cell has the derivative zero.
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tca.checks import positive
+
+__all__ = [
+    "PSEUDO_DERIVATIVES",
+    "Boxcar",
+    "Exponential",
+    "FastSigmoid",
+    "Gaussian",
+    "PseudoDerivative",
+    "Triangular",
+    "spike",
+]
+
+
+@dataclass(frozen=True)
+class PseudoDerivative(abc.ABC):
+    """A bump ``p(u)`` of height ``gamma`` at the threshold, and so wide.
+
+    Args:
+        gamma: Height at the threshold, default 0.3, positive. Large values let gradients explode that pass many spikes,
+            small ones silence them.
+        width: Width in units of the threshold, default 1, positive.
+
+    Raises:
+        ValueError: One of them is not positive and finite.
+    """
+
+    gamma: float = 0.3
+    width: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check height and width."""
+        positive("gamma of the pseudo-derivative", self.gamma)
+        positive("width of the pseudo-derivative", self.width)
+
+    @abc.abstractmethod
+    def __call__(self, distance: Tensor) -> Tensor:
+        """Return ``p(u)``, differentiable where it has a derivative.
+
+        Args:
+            distance: The distance u, zero at the threshold.
+        """
+
+
+@dataclass(frozen=True)
+class Triangular(PseudoDerivative):
+    """``p(u) = gamma max(0, 1 - |u| / width)``.
+
+    Args:
+        gamma: Height at the threshold, default 0.3, positive.
+        width: Half the base in units of the threshold, default 1, positive.
+
+    Paper: Bellec et al. (2018), NeurIPS, arXiv:1803.09574.
+
+    >>> Triangular(gamma=0.5)(torch.tensor([0.0, -0.5, 2.0])).tolist()
+    [0.5, 0.25, 0.0]
+    """
+
+    def __call__(self, distance: Tensor) -> Tensor:
+        """Return the triangle."""
+        return self.gamma * torch.relu(1 - distance.abs() / self.width)
+
+
+@dataclass(frozen=True)
+class FastSigmoid(PseudoDerivative):
+    """``p(u) = gamma / (1 + |u| / width)^2``: the derivative of ``u / (1 + |u|)``.
+
+    Args:
+        gamma: Height at the threshold, default 0.3, positive.
+        width: Where a quarter of it is left, in units of the threshold, default 1, positive.
+
+    Paper: Zenke and Ganguli (2018), Neural Computation 30:1514.
+    """
+
+    def __call__(self, distance: Tensor) -> Tensor:
+        """Return the derivative of the fast sigmoid."""
+        return self.gamma / (1 + distance.abs() / self.width).square()
+
+
+@dataclass(frozen=True)
+class Gaussian(PseudoDerivative):
+    """``p(u) = gamma exp(-(u / width)^2 / 2)``.
+
+    Args:
+        gamma: Height at the threshold, default 0.3, positive.
+        width: Standard deviation in units of the threshold, default 1, positive.
+
+    Paper: Yin, Corradi and Bohte (2021), Nature Machine Intelligence 3:905.
+    """
+
+    def __call__(self, distance: Tensor) -> Tensor:
+        """Return the bell."""
+        return self.gamma * torch.exp(-(distance / self.width).square() / 2)
+
+
+@dataclass(frozen=True)
+class Exponential(PseudoDerivative):
+    """``p(u) = gamma exp(-|u| / width)``.
+
+    Args:
+        gamma: Height at the threshold, default 0.3, positive.
+        width: Where ``1/e`` of it is left, in units of the threshold, default 1, positive.
+
+    Paper: Shrestha and Orchard (2018), NeurIPS, arXiv:1810.08646.
+    """
+
+    def __call__(self, distance: Tensor) -> Tensor:
+        """Return the two-sided exponential."""
+        return self.gamma * torch.exp(-distance.abs() / self.width)
+
+
+@dataclass(frozen=True)
+class Boxcar(PseudoDerivative):
+    """``p(u) = gamma [|u| < width]``: the derivative passes unchanged near the threshold; it has none of its own.
+
+    Args:
+        gamma: Height, default 0.3, positive.
+        width: Half the base in units of the threshold, default 1, positive.
+
+    Paper: Bengio, Leonard and Courville (2013), arXiv:1308.3432 (straight through).
+    """
+
+    def __call__(self, distance: Tensor) -> Tensor:
+        """Return the box."""
+        return self.gamma * (distance.abs() < self.width).to(distance)
+
+
+PSEUDO_DERIVATIVES: dict[str, type[PseudoDerivative]] = {
+    "triangular": Triangular,
+    "fast_sigmoid": FastSigmoid,
+    "gaussian": Gaussian,
+    "exponential": Exponential,
+    "boxcar": Boxcar,
+}
+
+
+class _Spike(torch.autograd.Function):
+    """The step function, with a pseudo-derivative that can itself be differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, distance: Tensor, pseudo: PseudoDerivative) -> Tensor:
+        """Return one where the distance is positive, else zero."""
+        ctx.save_for_backward(distance)
+        ctx.pseudo = pseudo
+        return (distance > 0).to(distance)
+
+    @staticmethod
+    def backward(ctx: Any, *errors: Tensor) -> tuple[Tensor, None]:
+        """Return the errors times the pseudo-derivative."""
+        (distance,) = ctx.saved_tensors
+        return errors[0] * ctx.pseudo(distance), None
+
+
+def spike(distance: Tensor, pseudo: PseudoDerivative) -> Tensor:
+    """Return ``[u > 0]``, whose derivative by ``u`` is ``p(u)``, and so on as often as ``p`` has derivatives.
+
+    Args:
+        distance: The distance u to the threshold, in units of its resting value.
+        pseudo: What stands in for the derivative.
+
+    >>> u = torch.tensor([0.5], requires_grad=True)
+    >>> z = spike(u, Triangular(gamma=0.5))
+    >>> (first,) = torch.autograd.grad(z, u, create_graph=True)
+    >>> z.item(), first.item(), torch.autograd.grad(first, u)[0].item()
+    (1.0, 0.25, -0.5)
+    """
+    found: Tensor = _Spike.apply(distance, pseudo)  # type: ignore[no-untyped-call]
+    return found

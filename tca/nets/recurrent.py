@@ -1,0 +1,162 @@
+"""A network of one recurrent population and a linear readout.
+
+Shapes: T time, B batch, I inputs, N cells, O outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from tca.connections import Bias, Connection, Dense, Link
+from tca.names import lookup
+from tca.nets.network import Network
+from tca.nets.options import check_inputs, check_mask, drawing
+from tca.nets.population import RecurrentPopulation
+from tca.nets.readout import filtered
+from tca.place import Place
+from tca.tape import Tape
+from tca.workspace import Workspace
+
+__all__ = ["RecurrentNetwork"]
+
+
+class RecurrentNetwork(RecurrentPopulation, Network):
+    """One recurrent population and the readout ``y_t = W_o zbar_t + b_o``, filtered or not."""
+
+    mask_out: Tensor | None
+    noise_state: Tensor | None
+    readout_leak: float
+
+    def _read_out(
+        self,
+        n_in: int,
+        n_out: int,
+        *,
+        leak: float,
+        scale: Tensor | float,
+        mask: Tensor | None,
+        generator: torch.Generator,
+        noise_seed: int | None,
+    ) -> None:
+        """Draw the readout; the last step of making a network.
+
+        Args:
+            n_in: Number of input channels I.
+            n_out: Number of outputs O.
+            leak: Leak per step of the filter of the readout, 0 for none.
+            scale: Standard deviation of its weights.
+            mask: Which of them exist, (O, N); ``None`` for all.
+            generator: Source of the weights.
+            noise_seed: Seed of the private noise; ``None`` if there is none.
+        """
+        self.n_in, self.n_out, self.readout_leak = n_in, n_out, leak
+        shape = (n_out, self.n_rec)
+        self.w_out = self._draw("out", shape, scale, check_mask("mask_out", mask, shape), generator)
+        self.b_out = nn.Parameter(torch.zeros(n_out))
+        state = None if noise_seed is None else torch.Generator().manual_seed(noise_seed).get_state()
+        self.register_buffer("noise_state", state)
+
+    def places(self) -> tuple[Place, ...]:
+        """Return where the only population stands."""
+        return (self._place(self.w_out),)
+
+    def hidden_connections(self) -> tuple[Connection, ...]:
+        """Return the connections into the recurrent population: input, recurrent, bias, and a learned initial state."""
+        return self.into_cells()
+
+    def readout_connections(self) -> tuple[Connection, ...]:
+        """Return the connections into the outputs: weights and bias."""
+        return Dense("w_out", self.w_out, self.mask_out), Bias("b_out", self.b_out)
+
+    def forward(self, inputs: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Return the outputs, shape ``(T, B, O)``, differentiable by autograd where gradients are enabled.
+
+        Args:
+            inputs: Inputs, shape ``(T, B, I)``.
+            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
+        """
+        return self.functional({}, inputs, noise) if torch.is_grad_enabled() else self.run(inputs, noise).outputs
+
+    def functional(self, parameters: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Return the outputs with other parameters, shape ``(T, B, O)``, differentiable any number of times.
+
+        No path is cut: this is the network whose curvature is meant, whatever rule trains it.
+
+        Args:
+            parameters: Tensors that stand in for the parameters of these names; the others are the network's own.
+            inputs: Inputs, shape ``(T, B, I)``.
+            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
+
+        Raises:
+            ValueError: A name is not that of a parameter, or a shape does not fit.
+        """
+        check_inputs(inputs, self.n_in, self.w_rec)
+        own = dict(self.named_parameters())
+        for name in parameters:
+            lookup(own, name, "parameter")
+        use = {**own, **parameters}
+        w_out, b_out = (each.masked(use[each.name]) for each in self.readout_connections())
+        return filtered(self.cell_rates(use, inputs, noise) @ w_out.t(), self.readout_leak) + b_out
+
+    @torch.no_grad()
+    def run(self, inputs: Tensor, noise: Tensor | None = None, workspace: Workspace | None = None) -> Tape:
+        """Run the network without a graph and return the tape.
+
+        Args:
+            inputs: Inputs, shape ``(T, B, I)``.
+            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
+            workspace: Memory to use again; the tape is then overwritten by the next run with the same workspace.
+
+        Raises:
+            ValueError: A shape does not fit.
+        """
+        check_inputs(inputs, self.n_in, self.w_rec)
+        w_out, b_out = self.readout_connections()
+        readout = w_out.effective()
+        space = Workspace() if workspace is None else workspace
+        tape = self.run_cells(self._place(readout), inputs, noise, space, readout_leak=self.readout_leak)
+        rates = tape.rate[1:]
+        return replace(
+            tape,
+            readout_links=(Link(w_out, rates), Link(b_out, rates.new_ones(1, 1, 1))),
+            outputs=filtered(rates @ readout.t(), self.readout_leak) + b_out.effective(),
+        )
+
+    def draw_noise(self, steps: int, trials: int) -> Tensor | None:
+        """Return fresh private noise for a trial, shape ``(T, B, N)``, ``None`` if the network has none.
+
+        It is drawn on the CPU from the network's own generator, whose state is part of ``state_dict``, so that every
+        device sees the same numbers.
+
+        Args:
+            steps: Number of steps T.
+            trials: Number of trials B.
+        """
+        if self.noise_state is None:
+            return None
+        with drawing(self.noise_state) as generator:
+            return self.cell_noise(steps, trials, generator)
+
+    @torch.no_grad()
+    def project_(self) -> None:
+        """Put the parameters back where they are allowed to be: missing synapses and wrong signs at zero."""
+        self.project_cells_()
+        if self.mask_out is not None:
+            self.w_out.mul_(self.mask_out)
+
+    def _place(self, readout: Tensor) -> Place:
+        return Place(
+            "",
+            (self.n_rec,),
+            self.n_out,
+            self.w_out.detach(),
+            readout,
+            self.readout_connections()[0],
+            recurrent=True,
+            alone=True,
+            spiking=self.spiking,
+        )

@@ -1,0 +1,317 @@
+"""A spiking recurrent population: its parameters, its forward pass, and what a tape of it shows.
+
+Shapes: T time, B batch, J presynaptic cells or inputs, N cells.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tca.checks import finite, not_negative, positive
+from tca.connections import Link
+from tca.names import lookup
+from tca.nets.options import check_mask, leak_and_gain
+from tca.nets.population import RecurrentPopulation
+from tca.nets.pseudo import PSEUDO_DERIVATIVES, PseudoDerivative, spike
+from tca.place import Place
+from tca.spiking_cells import SpikingCells
+from tca.spiking_tape import SpikingTape
+from tca.tape import WINDOW_BYTES
+from tca.workspace import Workspace
+
+__all__ = ["SpikingPopulation", "SpikingState"]
+
+
+class SpikingState(NamedTuple):
+    """Where the cells of a population are, each ``(B, N)``.
+
+    Attributes:
+        potential: Potential v.
+        adaptation: Adaptation a.
+        rate: Spikes z, zeros and ones.
+        wait: Steps for which a cell stays refractory, this one included.
+    """
+
+    potential: Tensor
+    adaptation: Tensor
+    rate: Tensor
+    wait: Tensor
+
+
+class SpikingPopulation(RecurrentPopulation):
+    """A population of leaky integrate-and-fire cells, some or all of which adapt; see `tca.nets.SpikingRNN`.
+
+    Args:
+        n_pre: Number of inputs or presynaptic cells J.
+        n_rec: Number of cells N.
+        generator: Source of the weights.
+        options: The options of `tca.nets.SpikingRNN` that concern cells and their synapses.
+
+    Raises:
+        ValueError: A size, constant, mask, type, sign or name is not allowed.
+    """
+
+    spiking: ClassVar[bool] = True
+
+    leak: Tensor
+    gain: Tensor
+    adaptation_leak: Tensor
+    adaptation_gain: Tensor
+    beta: Tensor
+    reset: Tensor
+
+    def __init__(
+        self,
+        n_pre: int,
+        n_rec: int,
+        *,
+        generator: torch.Generator,
+        tau: float | Sequence[float] | Tensor = 20.0,
+        tau_adaptation: float | Sequence[float] | Tensor = 2000.0,
+        dt: float = 1.0,
+        threshold: float = 0.03,
+        beta: float | Sequence[float] | Tensor = 1.8,
+        adaptive: float = 0.5,
+        refractory: float = 5.0,
+        pseudo: str | PseudoDerivative = "triangular",
+        leak: str = "exponential",
+        scaled_drive: bool = True,
+        scaled_adaptation: bool = True,
+        reset_in_trace: bool = False,
+        noise: float = 0.0,
+        bias: bool = False,
+        autapses: bool = False,
+        mask_in: Tensor | None = None,
+        mask_rec: Tensor | None = None,
+        types: Sequence[float] | Tensor | None = None,
+        dale: Sequence[int] | None = None,
+        gain_in: float = 1.0,
+        gain_rec: float = 1.0,
+    ) -> None:
+        """Draw the weights; see the class."""
+        mask = check_mask("mask_in", mask_in, (n_rec, n_pre))
+        in_degree = torch.tensor([n_pre]) if mask is None else mask.sum(1, keepdim=True).clamp(min=1)
+        super().__init__(
+            n_pre,
+            n_rec,
+            generator=generator,
+            scale_in=not_negative("gain_in", gain_in) / in_degree.sqrt(),
+            gain_rec=gain_rec,
+            autapses=autapses,
+            mask_in=mask,
+            mask_rec=mask_rec,
+            types=types,
+            dale=dale,
+            bias=bias,
+        )
+        self.dt, self.noise = positive("dt", dt), not_negative("noise", noise)
+        self.threshold = positive("threshold", threshold)
+        self.refractory = math.ceil(not_negative("refractory", refractory) / dt - 1e-9)
+        self.pseudo = lookup(PSEUDO_DERIVATIVES, pseudo, "pseudo")() if isinstance(pseudo, str) else pseudo
+        self.reset_in_trace = reset_in_trace
+        kept, added = leak_and_gain("tau", tau, dt, leak, n_rec)
+        kept_long, added_long = leak_and_gain("tau_adaptation", tau_adaptation, dt, leak, n_rec)
+        constants = {
+            "leak": kept,
+            "gain": added if scaled_drive else 1.0,
+            "adaptation_leak": kept_long,
+            "adaptation_gain": added_long if scaled_adaptation else 1.0,
+            "beta": _strengths(beta, adaptive, n_rec),
+            "reset": self.threshold,
+        }
+        for name, value in constants.items():
+            self.register_buffer(name, torch.as_tensor(value, dtype=torch.float64).expand(n_rec).clone())
+
+    @property
+    def cells(self) -> SpikingCells:
+        """The constants of the cells."""
+        return SpikingCells(
+            self.leak,
+            self.gain,
+            self.adaptation_leak,
+            self.adaptation_gain,
+            self.beta,
+            self.reset,
+            self.reset_in_trace,
+        )
+
+    def start(self, trials: int) -> SpikingState:
+        """Return cells at rest.
+
+        Args:
+            trials: Number of trials B.
+        """
+        zero = self.leak.new_zeros(trials, self.n_rec)
+        return SpikingState(zero, zero, zero, zero)
+
+    def advance(self, state: SpikingState, drive: Tensor) -> tuple[SpikingState, Tensor]:
+        """Return the next state and the pseudo-derivative there, both differentiable.
+
+        Args:
+            state: The state before the step.
+            drive: Drive of the step, shape ``(B, N)``.
+        """
+        wait = torch.where(state.rate > 0, float(self.refractory), (state.wait - 1).clamp(min=0)).detach()
+        potential = self.leak * state.potential + self.gain * drive - self.reset * state.rate
+        adaptation = self.adaptation_leak * state.adaptation + self.adaptation_gain * state.rate
+        distance = (potential - self.beta * adaptation - self.threshold) / self.threshold
+        ready = (wait == 0).to(drive)
+        rate = spike(distance, self.pseudo) * ready
+        return SpikingState(potential, adaptation, rate, wait), self.pseudo(distance) * ready / self.threshold
+
+    def cell_rates(
+        self, use: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None = None, prefix: str = ""
+    ) -> Tensor:
+        """Return the spikes, shape ``(T, B, N)``, differentiable through the pseudo-derivative.
+
+        As often as it has derivatives itself.
+
+        Args:
+            use: The parameters by name.
+            inputs: Inputs, shape ``(T, B, J)``.
+            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
+            prefix: What the names of the parameters begin with, default nothing.
+        """
+        w_in, w_rec, *bias = (each.masked(use[each.name]) for each in self.into_cells(prefix))
+        drive = inputs @ w_in.t() + (0.0 if noise is None else noise)
+        for each in bias:
+            drive = drive + each
+        state, weights, rates = self.start(inputs.shape[1]), w_rec.t(), []
+        for external in drive.unbind(0):
+            state, _ = self.advance(state, external + state.rate @ weights)
+            rates.append(state.rate)
+        return torch.stack(rates)
+
+    def run_cells(
+        self, place: Place, inputs: Tensor, noise: Tensor | None, space: Workspace, **rest: Any
+    ) -> SpikingTape:
+        """Run the population without a graph and return its tape.
+
+        Args:
+            place: Where it stands.
+            inputs: Inputs, shape ``(T, B, J)``.
+            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` for none.
+            space: Memory to use.
+            rest: What else the tape shows.
+        """
+        steps, trials, _ = inputs.shape
+        prefix = f"{place.name}." if place.name else ""
+        shape = (steps + 1, trials, self.n_rec)
+        rate, drive = (space.empty(f"{prefix}{name}", shape, self.w_rec) for name in ("rate", "drive"))
+        w_in, w_rec, *bias = self.into_cells(prefix)
+        folded = (w_in.effective() * self.gain.unsqueeze(-1)).t()
+        torch.mm(inputs.reshape(-1, self.n_pre), folded, out=drive[1:].view(-1, self.n_rec))
+        for each in bias:
+            drive[1:].add_(each.effective() * self.gain)
+        if noise is not None:
+            drive[1:].addcmul_(noise, self.gain)
+        recurrent = w_rec.effective()
+        self._spike_(drive, recurrent * self.gain.unsqueeze(-1) - torch.diag(self.reset), rate)
+        for window in _windows(drive):
+            drive[window] = self._slope(drive[window], rate, window)
+        one = rate.new_ones(1, 1, 1)
+        return SpikingTape(
+            place=place,
+            rate=rate,
+            leak=self.leak,
+            gain=self.gain,
+            slope=drive,
+            cells=self.cells,
+            links=(Link(w_in, inputs), Link(w_rec, rate[:-1]), *(Link(each, one) for each in bias)),
+            recurrent=recurrent,
+            recurrent_mask=self.mask_rec,
+            types=self.types,
+            **rest,
+        )
+
+    def _spike_(self, drive: Tensor, recurrent: Tensor, rate: Tensor) -> None:
+        """Run a trial in place: drives turn into potentials less the rise of the threshold, ``v - beta a``.
+
+        Args:
+            drive: What inputs, biases and noise add to the potentials, shape ``(T + 1, B, N)``, index 0 unused.
+            recurrent: What spikes add to the potentials, the reset among it, shape ``(N, N)``.
+            rate: Where the spikes go, shape ``(T + 1, B, N)``.
+        """
+        weights, adapts = recurrent.t(), bool(self.beta.any())
+        drives, rates = drive.unbind(0), rate.unbind(0)
+        drives[0].zero_(), rates[0].zero_()
+        potential, before, adaptation = (torch.zeros_like(drives[0]) for _ in range(3))
+        ready = torch.ones_like(drives[0])
+        for t in range(1, len(rates)):
+            potential, before = before, potential
+            torch.addmm(drives[t], rates[t - 1], weights, out=potential).addcmul_(before, self.leak)
+            if adapts:
+                adaptation.mul_(self.adaptation_leak).addcmul_(rates[t - 1], self.adaptation_gain)
+                torch.addcmul(potential, adaptation, self.beta, value=-1, out=drives[t])
+            else:
+                drives[t].copy_(potential)
+            torch.gt(drives[t], self.threshold, out=rates[t])
+            if self.refractory:
+                ready.sub_(rates[t - 1])
+                if t > self.refractory:
+                    ready.add_(rates[t - 1 - self.refractory])
+                rates[t].mul_(ready)
+
+    def _slope(self, raised: Tensor, rate: Tensor, window: slice) -> Tensor:
+        """Return the pseudo-derivative of some steps, zero while refractory.
+
+        Args:
+            raised: Potentials less the rise of the threshold, shape ``(C, B, N)``.
+            rate: Spikes of all steps, shape ``(T + 1, B, N)``.
+            window: The steps.
+        """
+        slope = self.pseudo((raised - self.threshold) / self.threshold).div_(self.threshold)
+        for back in range(1, self.refractory + 1):
+            first = max(window.start - back, 0)
+            silenced = 1 - rate[first : max(window.stop - back, 0)]
+            slope[len(slope) - len(silenced) :].mul_(silenced)
+        return slope
+
+    def cell_noise(self, steps: int, trials: int, generator: torch.Generator) -> Tensor:
+        """Return private noise of the drive, shape ``(T, B, N)``, zero if the cells have none.
+
+        Args:
+            steps: Number of steps T.
+            trials: Number of trials B.
+            generator: Its source.
+        """
+        drawn = torch.randn(steps, trials, self.n_rec, generator=generator).to(self.w_rec)
+        return drawn * (self.noise * (1 - self.leak.square()).sqrt() / self.gain)
+
+
+def _windows(values: Tensor) -> Iterator[slice]:
+    """Yield runs of steps that stay in the cache of a CPU core, all of them at once elsewhere."""
+    steps = len(values)
+    on_cpu = values.device.type == "cpu"
+    size = max(1, WINDOW_BYTES // (values[0].numel() * values.element_size())) if on_cpu else steps
+    for first in range(0, steps, size):
+        yield slice(first, min(first + size, steps))
+
+
+def _strengths(beta: float | Sequence[float] | Tensor, adaptive: float, cells: int) -> Tensor:
+    """Return how much adaptation raises the threshold of every cell, zero for those that do not adapt.
+
+    Args:
+        beta: One number, or one for each cell.
+        adaptive: Fraction of the cells that have it, the last of them, where it is one number.
+        cells: Number of cells N.
+
+    Raises:
+        ValueError: A number is negative or not finite, or their number is not that of the cells.
+    """
+    strength = torch.as_tensor(beta, dtype=torch.float64)
+    if strength.ndim and tuple(strength.shape) != (cells,):
+        raise ValueError(f"beta must be one number or {cells}, one for each cell, got shape {tuple(strength.shape)}")
+    if not (torch.isfinite(strength).all() and (strength >= 0).all()):
+        raise ValueError(f"beta must be finite and not negative, got {beta!r}")
+    if strength.ndim:
+        return strength
+    if not 0 <= finite("adaptive", adaptive) <= 1:
+        raise ValueError(f"adaptive must be a fraction of the cells in [0, 1], got {adaptive}")
+    first = cells - round(adaptive * cells)
+    return torch.where(torch.arange(cells) >= first, strength, 0.0)

@@ -1,0 +1,251 @@
+"""What cells are told besides the error: to keep their activity neither silent nor loud nor all alike.
+
+Shapes: T time, B batch, N cells, M steps and trials together, C consecutive steps.
+
+A regulariser is a loss of the activity of one population, and tells its cells the derivative by their rates. It stays
+in the population: what lies below is told nothing of it. ``tca.signals.Regularised`` adds regularisers to any signal.
+Means are over all steps and trials. Weight decay is a matter of the optimizer.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tca.checks import finite, not_negative, positive, settle
+from tca.place import Place
+from tca.tape import Tape
+
+__all__ = ["ActivityL1", "LayerEntropy", "Power", "Regulariser", "TrackedEntropy"]
+
+Buffers = dict[str, Tensor]
+Reader = Callable[[slice], Tensor]
+
+
+@dataclass(frozen=True)
+class Regulariser(abc.ABC):
+    """A loss of the activity of one population."""
+
+    @property
+    @abc.abstractmethod
+    def equation(self) -> str:
+        """The loss in one line."""
+
+    def buffers(self, place: Place) -> Buffers:
+        """Return the state in a population before learning; most have none.
+
+        Args:
+            place: Where the population stands.
+        """
+        return {}
+
+    def observe_(self, tape: Tape, buffers: Buffers) -> None:  # noqa: B027 - most remember nothing
+        """Take in the activity of a batch, before cells are told of it; most do nothing.
+
+        Args:
+            tape: The forward pass of the population.
+            buffers: The state, changed in place.
+        """
+
+    @abc.abstractmethod
+    def reader(self, tape: Tape, buffers: Buffers) -> Reader:
+        """Return a function from a window of steps to the derivative by their rates, a new tensor ``(C, B, N)``.
+
+        Args:
+            tape: The forward pass of the population.
+            buffers: The state.
+        """
+
+
+@dataclass(frozen=True)
+class Power(Regulariser):
+    """``J = weight sum_i (mean z_i^2 - target)^2``: every cell is as active as it should be.
+
+    Args:
+        weight: Weight, default 1e-3, at least 0. With 1 the features stay as random as they were.
+        target: Mean square that is wanted, default 0.25, positive.
+
+    Raises:
+        ValueError: A number is out of range.
+
+    Paper: Erdogan et al. (2025), arXiv:2504.11558.
+    """
+
+    weight: float = 1e-3
+    target: float = 0.25
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        settle(self, weight=not_negative("weight", self.weight), target=positive("target", self.target))
+
+    @property
+    def equation(self) -> str:
+        """The loss in one line."""
+        return f"{self.weight:g} sum_i (mean z_i^2 - {self.target:g})^2"
+
+    def reader(self, tape: Tape, buffers: Buffers) -> Reader:
+        """Return ``4 weight / M (mean z_i^2 - target) z_i``."""
+        rate = _samples(tape)
+        factor = (rate.square().mean(0) - self.target) * (4 * self.weight / len(rate))
+        return lambda steps: tape.rate[steps] * factor
+
+
+@dataclass(frozen=True)
+class ActivityL1(Regulariser):
+    """``J = weight sum_i mean |z_i|``: few cells are active.
+
+    Args:
+        weight: Weight, at least 0.
+
+    Raises:
+        ValueError: ``weight`` is negative.
+    """
+
+    weight: float
+
+    def __post_init__(self) -> None:
+        """Check the weight."""
+        settle(self, weight=not_negative("weight", self.weight))
+
+    @property
+    def equation(self) -> str:
+        """The loss in one line."""
+        return f"{self.weight:g} sum_i mean |z_i|"
+
+    def reader(self, tape: Tape, buffers: Buffers) -> Reader:
+        """Return ``weight / M sign z_i``."""
+        return lambda steps: tape.rate[steps].sign().mul_(self.weight / len(_samples(tape)))
+
+
+@dataclass(frozen=True)
+class _Entropy(Regulariser, abc.ABC):
+    """``J = -weight / 2 logdet(C + floor)``, ``C <- lam C + (1 - lam) mean z z^T``: activity fills the space of cells.
+
+    Not local: cells need the inverse of the matrix. Without a control of power activity grows without bound.
+
+    Args:
+        weight: Weight, at least 0; sensible are tiny ones.
+        kept: The share lam that is kept at each update, default 0.99999, in [0, 1).
+        floor: What is added to the diagonal, default 1e-2, positive.
+
+    Raises:
+        ValueError: A number is out of range.
+
+    Paper: Erdogan et al. (2025), arXiv:2504.11558.
+    """
+
+    weight: float
+    kept: float = 0.99999
+    floor: float = 1e-2
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        settle(self, weight=not_negative("weight", self.weight), floor=positive("floor", self.floor))
+        if not 0 <= finite("kept", self.kept) < 1:
+            raise ValueError(f"kept must lie in [0, 1), got {self.kept}")
+
+    @abc.abstractmethod
+    def precision(self, buffers: Buffers) -> Tensor:
+        """Return ``(C + floor)^-1``, shape ``(N, N)``.
+
+        Args:
+            buffers: The state.
+        """
+
+    def reader(self, tape: Tape, buffers: Buffers) -> Reader:
+        """Return ``-weight (1 - lam) / M (C + floor)^-1 z``."""
+        precision = self.precision(buffers) * (-self.weight * (1 - self.kept) / len(_samples(tape)))
+        return lambda steps: tape.rate[steps] @ precision
+
+
+@dataclass(frozen=True)
+class LayerEntropy(_Entropy):
+    """``J = -weight / 2 logdet(C + floor 1)``, ``C <- lam C + (1 - lam) mean z z^T``, from the unit matrix.
+
+    A matrix of all pairs of cells is inverted for each batch.
+
+    Args:
+        weight: Weight, at least 0; sensible are tiny ones, beside a control of power.
+        kept: The share lam that is kept at each update, default 0.99999, in [0, 1).
+        floor: What is added to the diagonal, default 1e-2, positive.
+
+    Raises:
+        ValueError: A number is out of range.
+
+    Paper: Erdogan et al. (2025), arXiv:2504.11558.
+    """
+
+    @property
+    def equation(self) -> str:
+        """The loss in one line."""
+        return f"-{self.weight:g}/2 logdet(C + {self.floor:g}), C <- {self.kept:g} C + {1 - self.kept:.3g} mean z z^T"
+
+    def buffers(self, place: Place) -> Buffers:
+        """Return the second moment C."""
+        return {"second_moment": torch.eye(place.cells, dtype=torch.float64).to(place.like)}
+
+    def observe_(self, tape: Tape, buffers: Buffers) -> None:
+        """Average the second moment of this batch into C."""
+        rate = _samples(tape)
+        buffers["second_moment"].addmm_(rate.t(), rate, beta=self.kept, alpha=(1 - self.kept) / len(rate))
+
+    def precision(self, buffers: Buffers) -> Tensor:
+        """Return the inverse, by Cholesky."""
+        matrix = buffers["second_moment"].clone()
+        matrix.diagonal().add_(self.floor)
+        return torch.cholesky_inverse(torch.linalg.cholesky(matrix))
+
+
+@dataclass(frozen=True)
+class TrackedEntropy(_Entropy):
+    """The same with a floor that fades, ``A <- lam A + (1 - lam) mean z z^T`` from ``(1 + floor) 1``.
+
+    Then the inverse itself can be carried from batch to batch (Woodbury): ``A = C + lam^m floor 1`` after m updates.
+    The cheaper one where a batch has fewer steps and trials than the population has cells.
+
+    Args:
+        weight: Weight, at least 0; sensible are tiny ones, beside a control of power.
+        kept: The share lam that is kept at each update, default 0.99999, in (0, 1).
+        floor: What is added to the diagonal at the start, default 1e-2, positive.
+
+    Raises:
+        ValueError: A number is out of range.
+    """
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        super().__post_init__()
+        if not self.kept:
+            raise ValueError("kept must be greater than 0 where an inverse is carried on")
+
+    @property
+    def equation(self) -> str:
+        """The loss in one line."""
+        return f"-{self.weight:g}/2 logdet A, A <- {self.kept:g} A + {1 - self.kept:.3g} mean z z^T, A_0 = 1 + floor"
+
+    def buffers(self, place: Place) -> Buffers:
+        """Return the inverse."""
+        start = torch.eye(place.cells, dtype=torch.float64) / (1 + self.floor)
+        return {"precision": start.to(place.like)}
+
+    def observe_(self, tape: Tape, buffers: Buffers) -> None:
+        """Carry the inverse on: ``(P - P Z^T (m lam / (1 - lam) + Z P Z^T)^-1 Z P) / lam``."""
+        rate, precision = _samples(tape), buffers["precision"]
+        seen = rate @ precision
+        inner = seen @ rate.t()
+        inner.diagonal().add_(len(rate) * self.kept / (1 - self.kept))
+        less = torch.linalg.solve_triangular(torch.linalg.cholesky(inner), seen, upper=False)
+        precision.sub_(less.t() @ less).div_(self.kept)
+
+    def precision(self, buffers: Buffers) -> Tensor:
+        """Return what has been carried on."""
+        return buffers["precision"]
+
+
+def _samples(tape: Tape) -> Tensor:
+    """Return the rates of all steps and trials, shape ``(M, N)``."""
+    return tape.rate[1:].flatten(0, 1)

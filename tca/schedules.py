@@ -1,0 +1,146 @@
+"""Learning rates that change while a network is trained, as values: factors by the number of the update.
+
+A schedule has no state: its factor follows from the update alone, so that a run resumes with the rate it had.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tca.checks import choice, not_negative, positive, settle, whole
+from tca.names import lookup
+
+__all__ = ["SCHEDULES", "Cosine", "Exponential", "Piecewise", "Schedule", "schedule_of"]
+
+
+@dataclass(frozen=True)
+class Piecewise:
+    """Constant factors, one after the other.
+
+    Args:
+        factors: The factors in turn, default 3 and then 1: a large early learning rate.
+        until: Where each factor but the last ends, as fractions of all updates, rising, default a tenth.
+        kind: Its name in a record.
+
+    Raises:
+        ValueError: A factor is negative, the ends do not rise from 0 to 1, or there is not one end less than factors.
+
+    >>> [Piecewise((3.0, 1.0), (0.1,)).at(step, 20) for step in (0, 1, 2, 19)]
+    [3.0, 3.0, 1.0, 1.0]
+    """
+
+    factors: tuple[float, ...] = (3.0, 1.0)
+    until: tuple[float, ...] = (0.1,)
+    kind: Literal["piecewise"] = "piecewise"
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        factors, until = choice("factors", self.factors), choice("until", self.until, 0)
+        settle(self, factors=tuple(not_negative("factors", each) for each in factors), until=until)
+        if len(until) != len(factors) - 1:
+            raise ValueError(f"until must hold one end less than there are factors, got {until} for {factors}")
+        if any(not 0 < end < 1 for end in until) or list(until) != sorted(set(until)):
+            raise ValueError(f"until must hold rising fractions between 0 and 1, got {until}")
+
+    def at(self, step: int, steps: int) -> float:
+        """Return the factor of an update.
+
+        Args:
+            step: Number of the update, from 0.
+            steps: Number of all updates.
+        """
+        return self.factors[sum(step >= end * steps for end in self.until)]
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """``factor^floor(step / every)``: the rate falls, or rises, by a factor now and then.
+
+    Args:
+        factor: The factor, default 0.8.
+        every: Updates between two changes, default 1000.
+        kind: Its name in a record.
+
+    Raises:
+        ValueError: A number is out of range.
+
+    >>> [Exponential(0.5, every=10).at(step, 100) for step in (0, 9, 10, 25)]
+    [1.0, 1.0, 0.5, 0.25]
+    """
+
+    factor: float = 0.8
+    every: int = 1000
+    kind: Literal["exponential"] = "exponential"
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        settle(self, factor=positive("factor", self.factor))
+        whole("every", self.every, 1)
+
+    def at(self, step: int, steps: int) -> float:
+        """Return the factor of an update; see `Piecewise.at`."""
+        return self.factor ** (step // self.every)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """A linear rise to 1 over the first updates, then half a cosine down to a last factor.
+
+    Args:
+        warmup: Fraction of all updates over which the factor rises, default 0.
+        last: Factor at the end, default 0.
+        kind: Its name in a record.
+
+    Raises:
+        ValueError: A number is out of range.
+
+    Paper: Loshchilov and Hutter (2017), SGDR: stochastic gradient descent with warm restarts, ICLR.
+
+    >>> [round(Cosine(warmup=0.5).at(step, 4), 12) for step in range(4)]
+    [0.5, 1.0, 1.0, 0.5]
+    """
+
+    warmup: float = 0.0
+    last: float = 0.0
+    kind: Literal["cosine"] = "cosine"
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        settle(self, warmup=not_negative("warmup", self.warmup), last=not_negative("last", self.last))
+        if self.warmup >= 1:
+            raise ValueError(f"warmup must be a fraction below 1, got {self.warmup}")
+
+    def at(self, step: int, steps: int) -> float:
+        """Return the factor of an update; see `Piecewise.at`."""
+        rise = self.warmup * steps
+        if step < rise:
+            return (step + 1) / math.ceil(rise)
+        fallen = (step - rise) / (steps - rise)
+        return self.last + (1 - self.last) * (1 + math.cos(math.pi * fallen)) / 2
+
+
+Schedule = Piecewise | Exponential | Cosine
+SCHEDULES: dict[str, type[Schedule]] = {"piecewise": Piecewise, "exponential": Exponential, "cosine": Cosine}
+
+
+def schedule_of(given: Schedule | Mapping[str, Any]) -> Schedule:
+    """Return a schedule, which may have come as what a record holds of it.
+
+    Args:
+        given: The schedule, or its values with its ``kind``.
+
+    Raises:
+        ValueError: There is no such kind.
+        TypeError: It is neither, or has no such value.
+
+    >>> schedule_of({"kind": "cosine", "last": 0.1})
+    Cosine(warmup=0.0, last=0.1, kind='cosine')
+    """
+    if isinstance(given, Schedule):
+        return given
+    if not isinstance(given, Mapping):
+        raise TypeError(f"schedule must be one of {', '.join(SCHEDULES)}, got {given!r}")
+    return lookup(SCHEDULES, given.get("kind", ""), "schedule")(**given)

@@ -1,0 +1,197 @@
+"""The score through a matrix that is its own correlation with activity: error, or score, broadcast and decorrelation.
+
+Shapes: T time, B batch, N cells, O outputs, K channels of what is broadcast, C consecutive steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tca.checks import not_negative, settle
+from tca.eligibilities.base import Eligibility
+from tca.place import Place
+from tca.signals.base import Buffers, Reader, Signal
+from tca.signals.decorrelation_averages import Average, Decay, Normal, Start
+from tca.signals.decorrelation_observables import Identity, Observable
+from tca.signals.decorrelation_reaches import Reach, SameStep
+from tca.signals.decorrelation_sources import Score, Source
+from tca.tape import Tape
+
+__all__ = ["Decorrelation"]
+
+
+@dataclass(frozen=True)
+class Decorrelation(Signal):
+    """``G_t = g'(z_t) R s_t`` with ``R <- lam R + (1 - lam) mean g(z_t) s_t^T``, averaged before it is used.
+
+    At the best predictor the score ``s`` is uncorrelated with every function of the input. As long as activity is
+    correlated with it there is something to learn, and ``1/2 |R|^2`` says how much: the signal is its derivative by the
+    activity, but for the factor ``1 - lam``, with ``R`` of before, the score and the input held fixed. So the rule is
+    one of three factors, and what is broadcast comes through weights that are learned by the correlation of both sides,
+    without a way back through the network. Held still (``Decay(1.0)``), it is direct feedback alignment.
+
+    ``R`` (N, K), one row a cell, also where cells form maps, is the buffer ``correlation``. At every step at which the
+    loss weighs anything it takes in the mean over trials, weighted as in the loss. A filtered readout's score is taken
+    back through the filter. The readout gets its exact gradient, unless ``forward_broadcast`` is given.
+
+    Fast averages make activity vanish instead of learning; see ``tca.signals.decorrelation_averages.warn_if_fast``.
+    In single precision averages with ``1 - lam`` below 1e-6 are lost in rounding.
+
+    Args:
+        average: How slowly R is averaged, default ``Decay(0.9999)``.
+        start: How R is drawn, default ``Normal(1e-2)``; 1e-3 is better for the squared error.
+        observable: The function g, default ``Identity()``.
+        source: What is broadcast, default ``Score()``.
+        reach: Which steps' activity a score is paired with, default ``SameStep()``.
+        centred: Whether the mean over trials of ``g(z)`` is left out of R, default ``False``. The output biases make
+            the mean of the score vanish, and with it the difference.
+        keep_norm: Whether R is brought back to the norm it had after every update, default ``False``.
+        forward_broadcast: Weight of the derivative of ``1/2 |R|^2`` by the readout, default 0; at 0.1 it was harmful.
+
+    Raises:
+        ValueError: ``forward_broadcast`` is negative, or given with a source or reach that has no such derivative.
+
+    Papers: Erdogan et al. (2025), Error broadcast and decorrelation as a potential artificial and natural learning
+    mechanism, arXiv:2504.11558 (squared error); score broadcast and decorrelation, arXiv:2605.30638 (other losses). The
+    forms for recurrent networks were derived for this library.
+
+    >>> Decorrelation(Decay(1.0)).equation
+    "G_t = g'(z_t) R x_t, R <- 1 R + 0 mean g(z_t) x_t^T, x_t = s_t, s = s"
+    """
+
+    average: Average = field(default_factory=Decay)
+    start: Start = field(default_factory=Normal)
+    observable: Observable = field(default_factory=Identity)
+    source: Source = field(default_factory=Score)
+    reach: Reach = field(default_factory=SameStep)
+    centred: bool = False
+    keep_norm: bool = False
+    forward_broadcast: float = 0.0
+
+    local: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Check the forward broadcast."""
+        settle(self, forward_broadcast=not_negative("forward_broadcast", self.forward_broadcast))
+        if self.forward_broadcast and not (self.source.plain and self.reach == SameStep()):
+            raise ValueError(
+                "forward_broadcast needs the score as it is and of the same step, "
+                f"got source={self.source!r}, reach={self.reach!r}"
+            )
+
+    @property
+    def horizon(self) -> None:
+        """The whole rest of the trial: what is told depends on R, which has seen all of the batch."""
+
+    @property
+    def equation(self) -> str:
+        """The signal in one line."""
+        lam = self.average.lam
+        return (
+            f"G_t = g'(z_t) R x_t, R <- {lam:.10g} R + {1 - lam:.3g} mean g(z_t) x_t^T, "
+            f"{self.reach.equation}, {self.source.equation}"
+        )
+
+    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
+        """Draw the correlation, and what the source needs."""
+        channels = self.reach.channels(self.source.channels(place.n_out))
+        drawn = self.start.draw(place.cells, channels, generator).to(place.like)
+        return {"correlation": drawn, **self.source.buffers(place, generator)}
+
+    def observe_(self, tape: Tape, buffers: Buffers) -> None:
+        """Average the correlation of this batch into R.
+
+        Raises:
+            ValueError: The mean of the score is not zero at the best predictor; the message has the reason.
+        """
+        tape.trials_shown.loss.require_admissible()
+        lam, correlation = self.average.lam, buffers["correlation"]
+        if lam == 1:
+            return
+        norm = correlation.norm() if self.keep_norm else None
+        kept, taken = _shares(tape, lam)
+        correlation.mul_(kept)
+        for steps, paired in self._paired(tape, self.source.weighted(tape, buffers) * taken):
+            seen = self.observable(tape.rate[steps])
+            if self.centred:
+                seen = seen - seen.mean(1, keepdim=True)
+            correlation.add_((paired.flatten(0, 1).t() @ seen.flatten(0, 1)).t())  # along its long side
+        if norm is not None:
+            correlation.mul_(norm / correlation.norm())
+
+    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+        """Return a function from a window of steps to ``slope_t * g'(z_t) * R x_t``."""
+        told = self.reach.over(self._told(tape, buffers))
+        feedback = buffers["correlation"].t()
+
+        def read(steps: slice) -> Tensor:
+            signal = told(steps) @ feedback
+            self.observable.times_slope_(signal, tape.rate[steps])
+            return tape.lift(signal, steps)
+
+        return read
+
+    def outputs_told(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
+        """Return the score and, of every population, ``weight * Hess l (R^T g(z_t))``.
+
+        That is the derivative of ``1/2 |R|^2`` by the outputs, but for the factor ``1 - lam``.
+
+        Raises:
+            ValueError: The readout is filtered.
+        """
+        if not self.forward_broadcast:
+            return tape.score, tape.raw_score
+        if tape.readout_leak:
+            raise ValueError("forward_broadcast needs a readout without a filter")
+        towards = torch.zeros_like(tape.outputs)
+        for level in tape.levels:
+            name = f"{level.place.name}.correlation" if level.place.name else "correlation"
+            towards.add_(self.observable(level.rate[1:]) @ buffers[name])
+        batch = tape.trials_shown
+        further = _hessian_product(tape, towards) * (self.forward_broadcast * batch.weights / batch.trials).unsqueeze(
+            -1
+        )
+        told = torch.cat([tape.score[:1], tape.score[1:] + further])
+        return told, told
+
+    def _told(self, tape: Tape, buffers: Buffers) -> Tensor:
+        """Return what is broadcast, weighted and taken back through the readout's filter, shape ``(T + 1, B, K)``."""
+        if self.source.plain:
+            return tape.score
+        return tape.through_readout(self.source.weighted(tape, buffers))
+
+    def _paired(self, tape: Tape, weighted: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Yield windows of steps, and what the activity there is paired with."""
+        read = self.reach.over(tape.through_readout(weighted))
+        for steps in tape.windows():
+            if steps.start > 0:
+                yield steps, read(steps)
+
+
+def _shares(tape: Tape, lam: float) -> tuple[Tensor, Tensor]:
+    """Return what of R is kept, and what the weighted channels of every step are taken in with, ``(T + 1, 1, 1)``.
+
+    R is averaged at every step at which the loss weighs anything, in the order of time: the channels of a step shrink
+    by ``lam`` with every such step that follows. Their weights are made to have the mean one over trials.
+    """
+    weight = tape.trials_shown.weights.mean(1)
+    counts = weight > 0
+    later = (counts.sum() - counts.cumsum(0)).to(weight.dtype)
+    taken = torch.where(counts, (1 - lam) * lam**later / weight, torch.zeros_like(weight))
+    return lam ** counts.sum().to(weight.dtype), torch.cat([taken.new_zeros(1), taken]).view(-1, 1, 1)
+
+
+def _hessian_product(tape: Tape, towards: Tensor) -> Tensor:
+    """Return how the score of every step and trial changes when the outputs move, ``Hess l towards``, ``(T, B, O)``."""
+    batch = tape.trials_shown
+    with torch.enable_grad():
+        outputs = tape.outputs.detach().requires_grad_()
+        value = batch.loss.value(outputs, batch.targets).sum()
+        (score,) = torch.autograd.grad(value, outputs, create_graph=True)
+        (moved,) = torch.autograd.grad((score * towards).sum(), outputs)
+    return moved

@@ -1,0 +1,211 @@
+"""How slowly a correlation is averaged, and what it is before learning.
+
+Shapes: N cells, K channels of the score.
+
+With ``lam`` the share that is kept at each update, two numbers decide whether the average is slow enough, ``c =
+updates (1 - lam)``, what is averaged away over a training, and ``rho = (1 - lam) / rate``, how fast the average moves
+beside a readout that learns at this rate.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+import warnings
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tca.checks import finite, positive, settle, whole
+
+__all__ = ["Average", "CollapseWarning", "Decay", "Normal", "Share", "Start", "TimeConstant", "Uniform", "warn_if_fast"]
+
+MOST_SHARE, MOST_SPEED = 4.0, 5.0  # of c and of rho: above, activity was seen to vanish
+
+
+class CollapseWarning(UserWarning):
+    """The correlation is averaged so fast that activity may vanish instead of learning."""
+
+
+def warn_if_fast(lam: float, updates: int | None = None, rate: float | None = None) -> None:
+    """Warn if an average is as fast as those under which activity was seen to vanish: ``c > 4`` or ``rho > 5``.
+
+    Args:
+        lam: What is kept at each update.
+        updates: Number of updates of the training, if it is known.
+        rate: Learning rate of the readout, if it is known.
+
+    >>> warn_if_fast(0.9999, updates=3000, rate=1e-3)
+    """
+    share = 0.0 if updates is None else updates * (1 - lam)
+    speed = 0.0 if rate is None else (1 - lam) / rate
+    if share > MOST_SHARE:
+        warnings.warn(
+            f"updates * (1 - lam) = {share:.3g} is above {MOST_SHARE:g}: activity may vanish; choose lam nearer to 1",
+            CollapseWarning,
+            stacklevel=3,
+        )
+    if speed > MOST_SPEED:
+        warnings.warn(
+            f"(1 - lam) / rate = {speed:.3g} is above {MOST_SPEED:g}: activity may vanish; "
+            "choose lam nearer to 1 or a faster readout",
+            CollapseWarning,
+            stacklevel=3,
+        )
+
+
+@dataclass(frozen=True)
+class Average(abc.ABC):
+    """A running average ``R <- lam R + (1 - lam) what is seen``."""
+
+    @property
+    @abc.abstractmethod
+    def lam(self) -> float:
+        """The share that is kept at each update, in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Decay(Average):
+    """What is kept, as a number; with 1 the correlation is frozen, and the rule is direct feedback alignment.
+
+    Args:
+        kept: The share lam that is kept at each update, default 0.9999, in [0, 1].
+
+    Raises:
+        ValueError: ``kept`` is out of range.
+    """
+
+    kept: float = 0.9999
+
+    def __post_init__(self) -> None:
+        """Check the share."""
+        if not 0 <= finite("kept", self.kept) <= 1:
+            raise ValueError(f"kept must lie in [0, 1], got {self.kept}")
+
+    @property
+    def lam(self) -> float:
+        """The share that is kept."""
+        return float(self.kept)
+
+
+@dataclass(frozen=True)
+class TimeConstant(Average):
+    """What is kept falls to 1/e within a number of updates, ``lam = exp(-1 / updates)``.
+
+    Args:
+        updates: The time constant in updates, positive.
+
+    Raises:
+        ValueError: ``updates`` is not positive and finite.
+    """
+
+    updates: float
+
+    def __post_init__(self) -> None:
+        """Check the time constant."""
+        settle(self, updates=positive("updates", self.updates))
+
+    @property
+    def lam(self) -> float:
+        """The share that is kept."""
+        return math.exp(-1 / self.updates)
+
+
+@dataclass(frozen=True)
+class Share(Average):
+    """The share c of the average that a training renews, ``lam = 1 - c / updates``.
+
+    Sensible are 0.05 to 0.4; near 0 the rule is direct feedback alignment.
+
+    Args:
+        updates: Number of updates of the training.
+        c: The share, default 0.3, positive, at most ``updates``.
+
+    Raises:
+        ValueError: A number is out of range.
+        TypeError: ``updates`` is no integer.
+
+    Warns:
+        CollapseWarning: ``c`` is above 4.
+
+    >>> Share(3000).lam
+    0.9999
+    """
+
+    updates: int
+    c: float = 0.3
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        settle(self, updates=whole("updates", self.updates, 1), c=positive("c", self.c))
+        if self.c > self.updates:
+            raise ValueError(f"c must be at most updates = {self.updates}, got {self.c:g}")
+        warn_if_fast(self.lam, self.updates)
+
+    @property
+    def lam(self) -> float:
+        """The share that is kept."""
+        return 1 - self.c / self.updates
+
+
+@dataclass(frozen=True)
+class Start(abc.ABC):
+    """How a correlation is drawn before learning; it must be random, or nothing is ever learned."""
+
+    @abc.abstractmethod
+    def draw(self, cells: int, channels: int, generator: torch.Generator) -> Tensor:
+        """Return the correlation (N, K), in float64 on the CPU.
+
+        Args:
+            cells: Number of cells N.
+            channels: Number of channels K.
+            generator: Source of the numbers.
+        """
+
+
+@dataclass(frozen=True)
+class Normal(Start):
+    """Independent normal numbers.
+
+    Args:
+        scale: Their standard deviation, default 1e-2, positive. At 1e-4 and below nothing was learned.
+
+    Raises:
+        ValueError: ``scale`` is not positive and finite.
+    """
+
+    scale: float = 1e-2
+
+    def __post_init__(self) -> None:
+        """Check the scale."""
+        settle(self, scale=positive("scale of the correlation", self.scale))
+
+    def draw(self, cells: int, channels: int, generator: torch.Generator) -> Tensor:
+        """Return the numbers."""
+        return torch.randn(cells, channels, generator=generator, dtype=torch.float64) * self.scale
+
+
+@dataclass(frozen=True)
+class Uniform(Start):
+    """Independent uniform numbers between plus and minus ``gain sqrt(6 / (N + K))``.
+
+    Args:
+        gain: The gain, default 1e-2, positive.
+
+    Raises:
+        ValueError: ``gain`` is not positive and finite.
+
+    Paper: Glorot and Bengio (2010), AISTATS.
+    """
+
+    gain: float = 1e-2
+
+    def __post_init__(self) -> None:
+        """Check the gain."""
+        settle(self, gain=positive("gain of the correlation", self.gain))
+
+    def draw(self, cells: int, channels: int, generator: torch.Generator) -> Tensor:
+        """Return the numbers."""
+        drawn = torch.rand(cells, channels, generator=generator, dtype=torch.float64)
+        return (2 * drawn - 1) * self.gain * math.sqrt(6 / (cells + channels))

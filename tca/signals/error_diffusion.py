@@ -1,0 +1,285 @@
+"""Error diffusion: every cell hears the error of one output, with the sign of its stream.
+
+Shapes: T time, B batch, N cells of both streams, H cells of a stream, O outputs, C consecutive steps.
+
+In a network of two streams every path from a cell to an output has the sign of the cell's stream, so that the sign is
+all that must be known of the weights in between.
+"""
+
+from __future__ import annotations
+
+import abc
+import warnings
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tca.checks import positive
+from tca.connections import Link
+from tca.eligibilities.base import Eligibility
+from tca.losses import CrossEntropy, Logistic
+from tca.place import Place
+from tca.signals.base import Buffers, Reader, Signal
+from tca.streams import SignedDense
+from tca.tape import Tape
+
+__all__ = [
+    "BatchCentre",
+    "Centring",
+    "ErrorDiffusion",
+    "ModuloRouting",
+    "NoCentre",
+    "RandomRouting",
+    "Routing",
+    "RunningCentre",
+    "SingleClassWarning",
+]
+
+
+class SingleClassWarning(UserWarning):
+    """A batch whose errors are centred holds one class only, so that nothing is left of what it would teach."""
+
+
+@dataclass(frozen=True)
+class Routing(abc.ABC):
+    """Which error a cell of a stream hears."""
+
+    @abc.abstractmethod
+    def matrix(self, cells: int, outputs: int, generator: torch.Generator) -> Tensor:
+        """Return how much of each error a cell hears, shape ``(H, O)``, float64.
+
+        Args:
+            cells: Number of cells or maps of a stream H.
+            outputs: Number of outputs O.
+            generator: Source of whatever is drawn.
+        """
+
+
+@dataclass(frozen=True)
+class ModuloRouting(Routing):
+    """``M_ic = 1`` where ``i mod O = c``: each cell hears one error; with fewer cells than errors ``c mod H = i``.
+
+    >>> ModuloRouting().matrix(3, 2, torch.Generator()).tolist()
+    [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]
+    """
+
+    def matrix(self, cells: int, outputs: int, generator: torch.Generator) -> Tensor:
+        """Return zeros and ones."""
+        i, c, shorter = torch.arange(cells).unsqueeze(1), torch.arange(outputs), min(cells, outputs)
+        return (i % shorter == c % shorter).double()
+
+
+@dataclass(frozen=True)
+class RandomRouting(Routing):
+    """One error for each cell, drawn at random with a random sign: as sparse as routing by number, knowing nothing.
+
+    >>> RandomRouting().matrix(50, 4, torch.Generator().manual_seed(0)).abs().sum(1).unique().tolist()
+    [1.0]
+    """
+
+    def matrix(self, cells: int, outputs: int, generator: torch.Generator) -> Tensor:
+        """Return zeros and one plus or minus one in each row."""
+        heard = torch.randint(outputs, (cells, 1), generator=generator)
+        sign = 2.0 * torch.randint(2, (cells, 1), generator=generator).double() - 1
+        return torch.zeros(cells, outputs, dtype=torch.float64).scatter_(1, heard, sign)
+
+
+@dataclass(frozen=True)
+class Centring(abc.ABC):
+    """What is taken from the errors of a step before they are told: one class against many has a common part."""
+
+    @abc.abstractmethod
+    def centre(self, mean: Tensor, buffers: Buffers) -> Tensor:
+        """Return what is taken from each error, shape ``(T, 1, O)``.
+
+        Args:
+            mean: Mean of the errors over the trials that count at each step, shape ``(T, 1, O)``.
+            buffers: The signal's state; ``mean`` is the running mean, shape ``(O,)``.
+        """
+
+
+@dataclass(frozen=True)
+class BatchCentre(Centring):
+    """``D = d - mean over the batch``, at every step."""
+
+    def centre(self, mean: Tensor, buffers: Buffers) -> Tensor:
+        """Return the mean."""
+        return mean
+
+
+@dataclass(frozen=True)
+class NoCentre(Centring):
+    """``D = d``."""
+
+    def centre(self, mean: Tensor, buffers: Buffers) -> Tensor:
+        """Return zero."""
+        return torch.zeros_like(mean)
+
+
+@dataclass(frozen=True)
+class RunningCentre(Centring):
+    """``D = d - m``, ``m <- m + rate (d - m)``: the online form of the mean over a batch.
+
+    Args:
+        rate: How fast the mean follows, default 0.01, in (0, 1].
+    """
+
+    rate: float = 0.01
+
+    def __post_init__(self) -> None:
+        """Check the rate."""
+        if not 0 < self.rate <= 1:
+            raise ValueError(f"rate of the running mean must lie in (0, 1], got {self.rate}")
+
+    def centre(self, mean: Tensor, buffers: Buffers) -> Tensor:
+        """Return the running mean."""
+        return buffers["mean"].view(1, 1, -1)
+
+
+@dataclass(frozen=True)
+class ErrorDiffusion(Signal):
+    """``L_k,t = t_k D_r(k),t``: the centred error of the output that a cell is routed to, times its stream.
+
+    What a rule tells is to be descended, so here ``G_k = -t_k (M D)_k``. The hidden cells hear the error itself, which
+    is minus the score of a matched loss (softmax and cross-entropy, sigmoid and logistic loss, linear and squared
+    error), and not its product with the slope of the outputs. The readout learns from the same centred error, times the
+    slope ``y (1 - y)`` of logistic outputs. In maps all positions of a channel hear the same, and the sum over
+    positions is divided by their number. The mean is taken over the trials with a weight at that step.
+
+    Args:
+        routing: Which error a cell hears, default that of its number modulo O.
+        centring: What is taken from the errors, default their mean over the batch.
+        gain: Factor of what hidden cells are told, default 1, positive.
+        gate_outputs: Whether logistic outputs gate what the readout learns from by their slope, default ``True``.
+        grow_only: Whether magnitudes may only grow, ``dm_ij = eta a_j f'(u_i) max(t_j R_i, 0)`` trial by trial with the
+            routed error R: synapses from + cells where the error is positive, from - cells where it is negative. The
+            original rule, which needs a network for each output; default ``False``.
+
+    Raises:
+        ValueError: ``gain`` is not positive. When bound: the network has one stream only.
+
+    Papers: Kaneko (1999), error diffusion learning algorithm; Yamada et al. (2026), arXiv:2606.31700.
+    """
+
+    routing: Routing = field(default_factory=ModuloRouting)
+    centring: Centring = field(default_factory=BatchCentre)
+    gain: float = 1.0
+    gate_outputs: bool = True
+    grow_only: bool = False
+    local: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Check the gain."""
+        positive("gain of the error", self.gain)
+
+    @property
+    def horizon(self) -> int:
+        """Zero: no later error is needed."""
+        return 0
+
+    @property
+    def equation(self) -> str:
+        """The signal in one line."""
+        return "G_k = t_k (y - Y)_r(k), centred"
+
+    def check(self, place: Place) -> None:
+        """Refuse a network of one stream.
+
+        Raises:
+            ValueError: There is no stream whose sign could stand for the weights.
+        """
+        _streams(place)
+
+    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
+        """Draw which error each cell of a stream hears; the running mean of the errors begins at zero."""
+        matrix = self.routing.matrix(place.shape[0] // 2, place.n_out, generator)
+        return {"routing": matrix.to(place.like), "mean": torch.zeros(place.n_out).to(place.like)}
+
+    def observe_(self, tape: Tape, buffers: Buffers) -> None:
+        """Let the running mean follow the errors of the batch, and warn of a batch that teaches nothing."""
+        batch = tape.trials_shown
+        mean = _mean(_errors(tape), batch.weights)
+        if isinstance(self.centring, RunningCentre):
+            for each, counts in zip(mean[:, 0], (batch.weights > 0).any(1).tolist(), strict=True):
+                if counts:
+                    buffers["mean"].lerp_(each, self.centring.rate)
+        elif isinstance(self.centring, BatchCentre) and batch.trials > 1 and _one_class(tape):
+            warnings.warn(
+                "a batch holds a single class, so that centred errors teach differences within it only",
+                SingleClassWarning,
+                stacklevel=2,
+            )
+
+    def outputs_told(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
+        """Return minus the centred error, gated by the slope of logistic outputs, twice."""
+        told = -self.diffused(tape, buffers)
+        if self.gate_outputs and isinstance(tape.trials_shown.loss, Logistic):
+            share = torch.sigmoid(tape.outputs)
+            told[1:] *= share * (1 - share)
+        return told, told
+
+    def gather_(self, tape: Tape, link: Link, gradient: Tensor, driven: Tensor, steps: slice) -> None:
+        """Add the change of the magnitudes; of each presynaptic stream only what lets them grow, if so asked."""
+        if self.grow_only and isinstance(link.connection, SignedDense):
+            link.connection.grow_(gradient, driven, link.at(steps))
+        else:
+            link.connection.outer_(gradient, driven, link.at(steps))
+
+    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+        """Return a function from a window of steps to ``-slope_t t_k (M D)_k``."""
+        diffused = self.diffused(tape, buffers)
+        streams, positions = _streams(tape.place), tape.place.cells // tape.place.shape[0]
+
+        def read(steps: slice) -> Tensor:
+            routed = diffused[steps] @ buffers["routing"].t() * (-self.gain / positions)
+            both = torch.cat([routed, routed], -1).repeat_interleave(positions, -1)
+            return tape.lift(both * streams, steps)
+
+        return read
+
+    def diffused(self, tape: Tape, buffers: Buffers) -> Tensor:
+        """Return the centred errors of all steps and trials, times their weights, shape ``(T + 1, B, O)``.
+
+        Args:
+            tape: The forward pass, scored.
+            buffers: The signal's state.
+        """
+        batch, errors = tape.trials_shown, _errors(tape)
+        centred = errors - self.centring.centre(_mean(errors, batch.weights), buffers)
+        centred *= batch.weights.unsqueeze(-1) / batch.trials
+        return torch.cat([torch.zeros_like(centred[:1]), centred])
+
+
+def _streams(place: Place) -> Tensor:
+    if place.signs is None:
+        raise ValueError(
+            f"error diffusion needs the two streams of a dual-stream network, and {place.title} has one stream"
+        )
+    return place.signs
+
+
+def _errors(tape: Tape) -> Tensor:
+    """Return ``d = Y - y``, minus the score of a matched loss, shape ``(T, B, O)``."""
+    batch = tape.trials_shown
+    return -batch.loss.score(tape.outputs, batch.targets)
+
+
+def _mean(errors: Tensor, weights: Tensor) -> Tensor:
+    """Return the mean error of every step over the trials with a weight, shape ``(T, 1, O)``."""
+    counts = (weights > 0).to(errors).unsqueeze(-1)
+    return (errors * counts).sum(1, keepdim=True) / counts.sum(1, keepdim=True).clamp(min=1)
+
+
+def _one_class(tape: Tape) -> bool:
+    """Return whether all targets of some step that counts are the same class."""
+    batch = tape.trials_shown
+    if isinstance(batch.loss, CrossEntropy):
+        classes = batch.targets
+    elif isinstance(batch.loss, Logistic) and batch.targets.shape[-1] > 1:
+        classes = batch.targets.argmax(-1)
+    else:
+        return False
+    counts = (batch.weights > 0).any(1)
+    return bool((classes == classes[:, :1]).all(1)[counts].any())

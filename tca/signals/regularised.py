@@ -1,0 +1,125 @@
+"""A signal, and what cells are told of their own activity besides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tca.connections import Link
+from tca.eligibilities.base import Eligibility
+from tca.place import Place
+from tca.regularisers import Regulariser
+from tca.signals.base import Buffers, Reader, Signal
+from tca.tape import Tape
+
+__all__ = ["Regularised"]
+
+
+@dataclass(frozen=True)
+class Regularised(Signal):
+    """A signal plus the derivative of losses of activity by the rates, population by population.
+
+    The signal hands down to the populations below what it would without regularisers. The state of the k-th regulariser
+    is in the buffers ``regulariser_k.*``, that of the signal in its own.
+
+    Args:
+        signal: The signal.
+        regularisers: What is added, from `tca.regularisers`, at least one.
+
+    Raises:
+        ValueError: No regulariser is given.
+
+    >>> from tca.regularisers import Power
+    >>> from tca.signals import Direct
+    >>> Regularised(Direct(), (Power(),)).equation
+    'G_t = W_o^T score_t, and d/dz of 0.001 sum_i (mean z_i^2 - 0.25)^2'
+    """
+
+    signal: Signal
+    regularisers: tuple[Regulariser, ...]
+
+    def __post_init__(self) -> None:
+        """Check that there is something to add."""
+        if not self.regularisers:
+            raise ValueError("regularisers must hold at least one regulariser, got none")
+
+    @property
+    def local(self) -> bool:  # type: ignore[override]
+        """Whether the signal is made without reading recurrent weights; no regulariser reads them."""
+        return self.signal.local
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the signal needs an eligibility with a single propagator."""
+        return self.signal.fitted
+
+    @property
+    def horizon(self) -> int | None:
+        """Steps of later error that the signal needs; regularisers need none, though means are over all steps."""
+        return self.signal.horizon
+
+    @property
+    def equation(self) -> str:
+        """The signal in one line."""
+        return f"{self.signal.equation}, and d/dz of {' + '.join(each.equation for each in self.regularisers)}"
+
+    def check(self, place: Place) -> None:
+        """Raise if the signal cannot be made in a population.
+
+        Raises:
+            ValueError: The reason.
+        """
+        self.signal.check(place)
+
+    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
+        """Return the state of the signal and of every regulariser."""
+        found = self.signal.buffers(place, generator)
+        for index, each in enumerate(self.regularisers):
+            found |= {_prefix(index) + name: value for name, value in each.buffers(place).items()}
+        return found
+
+    def sync_(self, place: Place, buffers: Buffers) -> None:
+        """Let the signal follow the optimizer."""
+        self.signal.sync_(place, buffers)
+
+    def observe_(self, tape: Tape, buffers: Buffers) -> None:
+        """Let the signal and every regulariser take in the batch."""
+        self.signal.observe_(tape, buffers)
+        for index, each in enumerate(self.regularisers):
+            each.observe_(tape, _own(index, buffers))
+
+    def outputs_told(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
+        """Return what the signal tells the outputs."""
+        return self.signal.outputs_told(tape, buffers)
+
+    def gather_(self, tape: Tape, link: Link, gradient: Tensor, driven: Tensor, steps: slice) -> None:
+        """Gather in full: with what is added, a signal is no longer the product that it may have been."""
+        link.connection.outer_(gradient, driven, link.at(steps))
+
+    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+        """Return a function from a window of steps to the signal and what is added to it, nothing at time zero."""
+        told = self.signal.reader(tape, buffers, eligibility)
+        added = [each.reader(tape, _own(index, buffers)) for index, each in enumerate(self.regularisers)]
+
+        def read(steps: slice) -> Tensor:
+            signal = told(steps)
+            if steps.start == 0:
+                return signal
+            further = added[0](steps)
+            for each in added[1:]:
+                further += each(steps)
+            return signal.add_(tape.lift(further, steps))
+
+        return read
+
+
+def _prefix(index: int) -> str:
+    return f"regulariser_{index}."
+
+
+def _own(index: int, buffers: Buffers) -> Buffers:
+    """Return the state of a regulariser by the names that it knows."""
+    prefix = _prefix(index)
+    return {name.removeprefix(prefix): each for name, each in buffers.items() if name.startswith(prefix)}

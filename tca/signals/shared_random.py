@@ -1,0 +1,60 @@
+"""Errors through one fixed random matrix from which every population takes its part.
+
+Shapes: N cells, O outputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tca.checks import positive, settle
+from tca.place import Place
+from tca.signals.base import Buffers, InstantSignal
+
+__all__ = ["SharedRandom"]
+
+
+@dataclass(frozen=True)
+class SharedRandom(InstantSignal):
+    """``G_t = F score_t``: the first N rows of one matrix of uniform numbers, whatever the population.
+
+    The numbers lie between minus and plus ``scale``, or between zero and ``scale``, and are not divided by anything.
+    Cell j of every population is told the same. What a population takes is in its buffer ``feedback``; the matrix
+    follows from the learner's seed alone.
+
+    Args:
+        scale: Size of the numbers, default 1, positive.
+        nonnegative: Whether no number is negative, default ``False``.
+
+    Raises:
+        ValueError: ``scale`` is not positive and finite.
+
+    Papers: Nokland (2016), NeurIPS, arXiv:1609.01596 (direct feedback alignment); Clark, Abbott and Chung (2021),
+    NeurIPS, arXiv:2106.07587 (this matrix, as their baseline).
+    """
+
+    scale: float = 1.0
+    nonnegative: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the scale."""
+        settle(self, scale=positive("scale of the feedback", self.scale))
+
+    @property
+    def equation(self) -> str:
+        """The signal in one line."""
+        least = "0" if self.nonnegative else f"-{self.scale:g}"
+        return f"G_t = F score_t, F the first N rows of one matrix, uniform in [{least}, {self.scale:g}]"
+
+    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
+        """Take the population's part of the matrix, which is drawn row by row from a generator of its own."""
+        own = torch.Generator().manual_seed(generator.initial_seed())
+        drawn = torch.rand(place.cells, place.n_out, generator=own, dtype=torch.float64)
+        return {"feedback": ((drawn if self.nonnegative else 2 * drawn - 1) * self.scale).to(place.like)}
+
+    def rate_signal(self, score: Tensor, place: Place, buffers: Buffers) -> Tensor:
+        """Return ``score F^T``."""
+        return score @ buffers["feedback"].t()

@@ -1,0 +1,124 @@
+"""The tape of a spiking population, whose state is two numbers per cell: the potential and the adaptation.
+
+Shapes: T time, B batch, N cells, C consecutive steps. State signals have the shape ``(C, B, 2, N)``. The equations are
+in ``tca.spiking_cells``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor
+
+from tca.spiking_cells import SpikingCells, SpikingMoment
+from tca.tape import Tape
+
+__all__ = ["SpikingTape"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SpikingTape(Tape):
+    """One forward pass of a spiking population; see `tca.tape.Tape` for what every tape shows.
+
+    Attributes:
+        slope: Pseudo-derivative ``psi`` of a spike by the potential, shape ``(T + 1, B, N)``.
+        cells: The constants of the cells.
+    """
+
+    slope: Tensor
+    cells: SpikingCells
+
+    def lift(self, signal: Tensor, steps: slice) -> Tensor:
+        """Return a rate signal as a state signal, ``psi (1, -beta) G``. The signal given is used up.
+
+        Args:
+            signal: Signal of these steps, shape ``(C, B, N)``.
+            steps: The steps, counted from the initial state.
+        """
+        return signal.mul_(self.slope[steps]).unsqueeze(-2) * self.cells.emission
+
+    def drive(self, signal: Tensor, steps: slice) -> Tensor:
+        """Return the part of a state signal that addresses potentials, a view.
+
+        Args:
+            signal: State signal of these steps, shape ``(C, B, 2, N)``.
+            steps: The steps, counted from the initial state.
+        """
+        return signal[..., 0, :]
+
+    def leak_(self, t: int, into: Tensor, later: Tensor) -> None:
+        """Add ``leak_t^T later`` to ``into`` in place.
+
+        Args:
+            t: The step whose leak is meant, 1 to T; the first of them if ``later`` holds several.
+            into: State signal of the step before, shape ``(B, 2, N)`` or ``(C, B, 2, N)``.
+            later: State signal of the step, same shape.
+        """
+        into.addcmul_(later, self.cells.decay)
+        if self.cells.reset_in_trace:
+            self._emit_back_(t, into, (later * self.cells.echo).sum(-2))
+        elif not self.cells.idle:
+            self._emit_back_(t, into, later[..., 1, :] * self.cells.adaptation_gain)
+
+    def transmit_(self, t: int, into: Tensor, later: Tensor) -> None:
+        """Add ``(J_t - leak)^T later`` to ``into`` in place: what comes back through synapses, the reset among them.
+
+        Args:
+            t: The step whose Jacobian is meant, 1 to T.
+            into: State signal of step t - 1, shape ``(B, 2, N)``.
+            later: State signal of step t, shape ``(B, 2, N)``; not changed.
+        """
+        self._emit_back_(t, into, later[..., 0, :] @ self.transmission)
+
+    def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
+        """Add ``(J_t - leak)^T later_t`` to ``into_{t-1}`` in place for many steps at once.
+
+        Args:
+            into: State signals of the steps before those of ``later``, shape ``(C, B, 2, N)``.
+            later: State signals of C consecutive steps, shape ``(C, B, 2, N)``; not changed.
+            first: The first step of ``later``, default 1.
+        """
+        self._emit_back_(first, into, later[..., 0, :] @ self.transmission)
+
+    def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
+        """Add the part of ``(J_t - leak)^T later`` in each cell to ``into`` in place: what autapses and resets return.
+
+        Args:
+            t: The step whose Jacobian is meant, 1 to T.
+            into: State signal of step t - 1, shape ``(B, 2, N)``.
+            later: State signal of step t, shape ``(B, 2, N)``; not changed.
+        """
+        self._emit_back_(t, into, later[..., 0, :] * self.transmission.diagonal())
+
+    def derivative(self, t: int) -> Tensor:
+        """Return the pseudo-derivative at a step, shape ``(B, N)``.
+
+        Args:
+            t: The step, counted from the initial state.
+        """
+        return self.slope[t]
+
+    def moment(self, t: int) -> SpikingMoment:
+        """Return the local quantities of step t.
+
+        Args:
+            t: The step, 1 to T.
+        """
+        pres = tuple(link.at(slice(t, t + 1))[0] for link in self.links)
+        slopes = self.slope[t - 1], self.slope[t]
+        return self.cells.moment(pres, slopes, self.synapses, self.recurrent_mask, self.types, self.steps - t)
+
+    @cached_property
+    def synapses(self) -> Tensor:
+        """Recurrent weights, with the reset as a synapse of each cell onto itself unless it is a part of the leak."""
+        return self.cells.synapses(self.recurrent)
+
+    def _emit_back_(self, t: int, into: Tensor, returned: Tensor) -> None:
+        """Add what returns to the spikes before step t, or before it and those that follow, to ``into`` in place."""
+        slope = self._slopes[t - 1] if returned.ndim == 2 else self.slope[t - 1 : t - 1 + len(returned)]
+        into.addcmul_(returned.mul_(slope).unsqueeze(-2), self.cells.emission)
+
+    @cached_property
+    def _slopes(self) -> tuple[Tensor, ...]:
+        return self.slope.unbind(0)

@@ -1,0 +1,199 @@
+"""Connections between populations of two streams: nonnegative magnitudes whose signs are fixed by the streams.
+
+Shapes: I postsynaptic cells, J presynaptic, each half in the + stream and half in the - stream, + first.
+
+The weight is ``sigma_ij m_ij`` with ``m >= 0``. With both signs, ``sigma_ij = t_i t_j``: cells excite their own stream
+and inhibit the other. With the presynaptic sign, ``sigma_ij = t_j``: cells of the + stream excite, those of the -
+stream inhibit, which is Dale's principle cell by cell. A synapse onto an output has the sign of its presynaptic cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tca.connections import Connection
+from tca.maps import POINT, Conv, Geometry
+
+__all__ = ["ScaledBias", "SignedConv", "SignedDense", "negated"]
+
+
+def negated(values: Tensor, axis: int = -1) -> Tensor:
+    """Return values with those of the - stream, the second half of an axis, negated.
+
+    Args:
+        values: Values of cells of both streams.
+        axis: The axis of the cells, default the last.
+
+    >>> negated(torch.tensor([1.0, 2.0])).tolist()
+    [1.0, -2.0]
+    """
+    plus, minus = values.chunk(2, axis)
+    return torch.cat([plus, -minus], axis)
+
+
+@dataclass(frozen=True, eq=False)
+class _Signed(Connection):
+    """Magnitudes with signs.
+
+    Args:
+        name: Name of the parameter in its network.
+        weight: The magnitudes.
+        mask: One where a synapse exists; ``None`` if all do.
+        by_pre: Whether the sign of the presynaptic cell counts, default ``True``; not so for inputs of any sign.
+        by_post: Whether the sign of the postsynaptic cell counts, default ``True``.
+        copied: Whether both presynaptic streams are copies of the same cells, as of an input, default ``False``.
+        scale: A constant factor of the drive, default 1.
+    """
+
+    by_pre: bool = True
+    by_post: bool = True
+    copied: bool = False
+    scale: float = 1.0
+
+    def post(self, signal: Tensor) -> Tensor:
+        """Return a signal to the postsynaptic cells, or their drive, with the signs of these and the factor."""
+        signed = negated(signal) if self.by_post else signal
+        return signed if self.scale == 1.0 else signed * self.scale
+
+    def pre(self, pre: Tensor) -> Tensor:
+        """Return presynaptic activity with the signs of the streams."""
+        both = torch.cat([pre, pre], -1) if self.copied else pre
+        return negated(both) if self.by_pre else both
+
+    def unsigned(self, told: Tensor) -> Tensor:
+        """Return a signal to signed presynaptic cells as one to the cells themselves: the transpose of ``pre``."""
+        signed = negated(told) if self.by_pre else told
+        return signed[..., : signed.shape[-1] // 2] + signed[..., signed.shape[-1] // 2 :] if self.copied else signed
+
+    def fold(self, per_pair: Tensor) -> Tensor:
+        """Return the gradient of every pair in the shape of the magnitudes."""
+        return self.gather_pairs(per_pair)
+
+
+@dataclass(frozen=True, eq=False)
+class SignedDense(_Signed):
+    """``drive_i = scale sum_j sigma_ij m_ij pre_j``; the magnitudes have shape ``(I, J)``.
+
+    Args:
+        name: Name of the parameter in its network.
+        weight: The magnitudes.
+        mask: One where a synapse exists; ``None`` if all do.
+        by_pre: Whether the sign of the presynaptic cell counts, default ``True``.
+        by_post: Whether the sign of the postsynaptic cell counts, default ``True``.
+        copied: Whether both presynaptic streams are copies of the same cells, default ``False``.
+        scale: A constant factor of the drive, default 1.
+
+    >>> signed = SignedDense("m", torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    >>> signed.drive(torch.tensor([1.0, 1.0])).tolist()
+    [-1.0, 1.0]
+    """
+
+    @property
+    def n_pre(self) -> int:
+        """Number of presynaptic cells."""
+        return self.weight.shape[1] // (2 if self.copied else 1)
+
+    def matrix(self) -> Tensor:
+        """Return the weights ``scale sigma m`` between the cells, shape ``(I, n_pre)``, without a graph."""
+        return self.back(torch.eye(self.n_post).to(self.weight.detach()))
+
+    def apply(self, weight: Tensor, pre: Tensor) -> Tensor:
+        """Return the drive."""
+        return self.post(self.pre(pre) @ weight.t())
+
+    def back(self, signal: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Return ``scale (sigma m)^T signal``."""
+        return self.unsigned(self.post(signal) @ (self.effective() if weight is None else weight))
+
+    def outer_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:
+        """Add ``scale sigma (signal (x) pre)``, one matrix product."""
+        told, heard = self.post(signal), self.pre(pre)
+        gradient.addmm_(told.reshape(-1, told.shape[-1]).t(), heard.reshape(-1, heard.shape[-1]))
+
+    def grow_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:
+        """Add what ``outer_`` adds as far as descending it lets magnitudes grow, trial by trial, for positive activity.
+
+        Args:
+            gradient: What has been gathered, in the shape of the magnitudes.
+            signal: What every postsynaptic cell is told, shape ``(..., I)``.
+            pre: Presynaptic activity, shape ``(..., J)``.
+        """
+        told = self.post(signal).reshape(-1, self.weight.shape[0])
+        heard = self.pre(pre).reshape(-1, self.weight.shape[1])
+        half = self.weight.shape[1] // 2
+        gradient[:, :half].addmm_(told.clamp(max=0).t(), heard[:, :half])
+        gradient[:, half:].addmm_(told.clamp(min=0).t(), heard[:, half:])
+
+
+@dataclass(frozen=True, eq=False)
+class SignedConv(_Signed):
+    """A convolution of magnitudes ``(C', C, K, K)`` with signs by channel; half of the channels of each map are +.
+
+    Args:
+        name: Name of the parameter in its network.
+        weight: The magnitudes.
+        mask: One where a synapse exists; ``None`` if all do.
+        by_pre: Whether the sign of the presynaptic cell counts, default ``True``.
+        by_post: Whether the sign of the postsynaptic cell counts, default ``True``.
+        copied: Whether both presynaptic streams are copies of the same cells, default ``False``.
+        scale: A constant factor of the drive, default 1.
+        geometry: Where the kernel lies on the maps of both streams.
+    """
+
+    geometry: Geometry = POINT
+
+    @property
+    def inner(self) -> Conv:
+        """The convolution of the magnitudes, without signs."""
+        return Conv(self.name, self.weight, self.mask, self.geometry)
+
+    @property
+    def n_post(self) -> int:
+        """Number of postsynaptic cells."""
+        return self.inner.n_post
+
+    @property
+    def n_pre(self) -> int:
+        """Number of presynaptic cells."""
+        return self.inner.n_pre // (2 if self.copied else 1)
+
+    def apply(self, weight: Tensor, pre: Tensor) -> Tensor:
+        """Return the drive."""
+        return self.post(self.inner.apply(weight, self.pre(pre)))
+
+    def back(self, signal: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Return the transposed convolution of a signal, with signs."""
+        return self.unsigned(self.inner.back(self.post(signal), weight))
+
+    def outer_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:
+        """Add the weight gradient of the convolution, with signs."""
+        self.inner.outer_(gradient, self.post(signal), self.pre(pre))
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledBias(Connection):
+    """One weight per cell times a constant factor, ``drive_i = scale b_i``.
+
+    Args:
+        name: Name of the parameter in its network.
+        weight: The biases.
+        mask: One where a bias exists; ``None`` if all do.
+        scale: The factor, default 1.
+    """
+
+    scale: float = 1.0
+
+    def apply(self, weight: Tensor, pre: Tensor) -> Tensor:
+        """Return the drive, whatever came."""
+        return weight * self.scale
+
+    def outer_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:
+        """Add the sum of the signal over all leading axes, times the factor."""
+        gradient.add_(signal.reshape(-1, signal.shape[-1]).sum(0), alpha=self.scale)
+
+    def fold(self, per_pair: Tensor) -> Tensor:
+        """Return the only column, times the factor."""
+        return self.gather_pairs(per_pair)

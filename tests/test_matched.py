@@ -1,0 +1,52 @@
+"""Runs at matched training loss: who is measured when, and that the missing are counted."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+
+import tca
+from analysis.matched import Matched, at_loss, matched
+from tca.ingredients import Leaky, Seeds
+from tca.result import Crossing
+
+RUN = tca.Run("delayed_xor", net=Leaky(size=8), steps=30, evaluate_every=2, n_train=40, n_test=4,
+              optimizer=tca.Optimizer(lr=0.02), measure_at_losses=(0.6, 0.5, 0.0))  # fmt: skip
+RESULTS = [tca.train(dataclasses.replace(RUN, seeds=Seeds(net=seed)), progress=False) for seed in range(4)]
+
+
+def step(crossing: Crossing) -> dict[str, float]:
+    return {"step": crossing.metrics.step, "loss": crossing.metrics.train_loss}
+
+
+@pytest.mark.parametrize("loss", [0.6, 0.5, 0.0])
+def test_each_run_is_measured_when_it_first_reached_the_loss(loss: float) -> None:
+    found = matched(RESULTS, loss, step)
+    for result in RESULTS:
+        below = [each for each in result.metrics if each.train_loss <= loss]
+        row = found.rows[result.run.seeds.net]
+        assert row == ({"step": below[0].step, "loss": below[0].train_loss} if below else None)
+    assert (found.asked, found.reached) == (4, sum(row is not None for row in found.rows.values()))
+
+
+def test_losses_that_nobody_reaches_leave_only_counts() -> None:
+    found = matched(RESULTS, 0.0, step)
+    estimate = found.estimate("step")
+    assert (found.reached, estimate.count, estimate.asked) == (0, 0, 4)
+    assert math.isnan(estimate.value)
+    assert all(math.isnan(each) for each in found.column("step").values())
+
+
+def test_means_are_over_those_that_reached_it() -> None:
+    found = Matched(0.1, {0: {"a": 1.0}, 1: None, 2: {"a": 3.0}, 3: {"b": 9.0}})
+    estimate = found.estimate("a")
+    assert (estimate.value, estimate.count, estimate.asked, found.reached) == (2.0, 2, 4, 3)
+
+
+def test_mistakes_are_named() -> None:
+    with pytest.raises(ValueError, match=r"loss must be one of measure_at_losses, \(0.6, 0.5, 0.0\), got 0.3"):
+        at_loss(RESULTS[0], 0.3)
+    with pytest.raises(ValueError, match="results must have different seeds of the weights, got 0 twice"):
+        matched(RESULTS[:1] * 2, 0.6, step)
