@@ -55,7 +55,7 @@ THEORY: Mapping[tuple[str, str], Theory] = {
     ("rtrl", FORWARD): Theory(4, 1, "N x N products with N x N traces a step"),
 }
 CELLS = (64, 128, 256, 512, 1024, 2048)
-FEWER_CELLS = (8, 16, 32, 64)  # where a rule costs more than N^2: further ones would take too long
+FEWER_CELLS = (8, 16, 32, 64, 128, 256)  # where a rule costs more than N^2: further ones would take too long
 STEPS = (100, 200, 500, 1000, 2000)
 FIXED_STEPS, FIXED_CELLS, FIXED_FEWER = 100, 128, 16
 HIGHLIGHTED = ("eprop", "bptt", "mdgl", "modprop", "snap2", "rtrl, forward", "snap1, forward")

@@ -2,6 +2,7 @@
 
 from tca import eligibilities, expansions, losses, nets, records, regularisers, signals
 from tca.batch import Batch
+from tca.described import Net
 from tca.ingredients import Leaky, Optimizer, Seeds
 from tca.result import Result
 from tca.rule import Info, Learner, Rule
@@ -15,6 +16,7 @@ __all__ = [
     "Info",
     "Leaky",
     "Learner",
+    "Net",
     "Optimizer",
     "Result",
     "Rule",

@@ -12,9 +12,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.checks import positive
+from tca.checks import positive, whole
 
-__all__ = ["ACTIVATIONS", "Activation", "Linear", "ReLU", "RectifiedTanh", "Sigmoid", "Softplus", "Tanh"]
+__all__ = [
+    "ACTIVATIONS",
+    "Activation",
+    "AlternatingReLU",
+    "Linear",
+    "ReLU",
+    "RectifiedTanh",
+    "Sigmoid",
+    "Softplus",
+    "Tanh",
+]
 
 
 @dataclass(frozen=True)
@@ -206,6 +216,48 @@ class Sigmoid(Activation):
     def times_slope_(self, signal: Tensor, activity: Tensor) -> None:
         """Multiply by ``(2 / width) a (1 - a)``."""
         signal.mul_(activity).mul_(1 - activity).mul_(2 / self.width)
+
+
+@dataclass(frozen=True)
+class AlternatingReLU(Activation):
+    """``a = min(u, 0)`` in even cells and ``max(u, 0)`` in odd ones, counted from zero; slope 1 where ``a`` is not 0.
+
+    Args:
+        positions: Cells in a row that count as one, those of a map; default 1.
+
+    Raises:
+        ValueError: ``positions`` is less than one.
+
+    Paper: the conventional networks of Clark, Abbott and Chung (2021), NeurIPS, arXiv:2106.04089.
+
+    >>> AlternatingReLU()(torch.tensor([-1.0, -1.0, 2.0, 2.0])).tolist()
+    [-1.0, 0.0, 0.0, 2.0]
+    """
+
+    positions: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the number of positions."""
+        whole("positions of a map", self.positions, 1)
+
+    def __call__(self, u: Tensor) -> Tensor:
+        """Return negative parts of even cells and positive parts of odd ones."""
+        even, odd = self._pairs(u).unbind(-2)
+        return torch.stack([even.clamp(max=0), odd.clamp(min=0)], -2).view_as(u)
+
+    def into(self, u: Tensor, out: Tensor) -> None:
+        """Write the same into ``out``."""
+        came, goes = self._pairs(u), self._pairs(out)
+        torch.clamp_max(came[..., 0, :], 0.0, out=goes[..., 0, :])
+        torch.clamp_min(came[..., 1, :], 0.0, out=goes[..., 1, :])
+
+    def times_slope_(self, signal: Tensor, activity: Tensor) -> None:
+        """Multiply by one where the activity differs from zero and by zero elsewhere."""
+        signal.mul_(activity != 0)
+
+    def _pairs(self, values: Tensor) -> Tensor:
+        """Return a view with the members of a pair on the axis before the last."""
+        return values.view(*values.shape[:-1], -1, 2, self.positions)
 
 
 ACTIVATIONS: dict[str, Activation] = {

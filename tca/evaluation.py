@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tasks.trials import TrialSet
 from tca.batch import Batch
-from tca.nets.leaky_rnn import LeakyRNN
+from tca.nets import Network
 
 __all__ = ["Measure", "evaluate", "outputs_of"]
 
@@ -29,7 +29,7 @@ class Measure(Protocol):
 
 
 @torch.no_grad()
-def outputs_of(net: LeakyRNN, inputs: Tensor) -> Tensor:
+def outputs_of(net: Network, inputs: Tensor) -> Tensor:
     """Return the outputs of a network, some trials at a time, shape ``(T, B, O)``.
 
     Args:
@@ -39,7 +39,7 @@ def outputs_of(net: LeakyRNN, inputs: Tensor) -> Tensor:
     return torch.cat([net(part) for part in torch.split(inputs, TRIALS_AT_ONCE, 1)], 1)
 
 
-def evaluate(net: LeakyRNN, task: Measure, trials: TrialSet | Batch) -> tuple[float, float]:
+def evaluate(net: Network, task: Measure, trials: TrialSet | Batch) -> tuple[float, float]:
     """Return loss and accuracy of a network, a loss that is not finite as NaN.
 
     Args:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from tca.connections import Initial, Link
+from tca.connections import Link
 from tca.eligibilities import Eligibility
 from tca.place import Place
 from tca.signals import Signal
@@ -51,15 +51,10 @@ def reverse(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
             later[index] = eligibility.filter_(level, filtered, steps, later.get(index))
             if eligibility.joint:
                 level.hand_down(filtered)
-            driven = level.drive(filtered, steps) if steps.start > 0 else filtered
-            for link in level.links:
-                if isinstance(link.connection, Initial) == (steps.start == 0):
-                    signal.gather_(level, link, gradients[link.connection.name], driven, steps)
+            eligibility.gather_(signal.gather_, level, filtered, steps, gradients)
         _gather_readout(signal, tape, outputs_told, gradients, steps)
     for level, _ in readers:
-        for link in level.links:
-            if not isinstance(link.connection, Initial):
-                level.scale_gain_(gradients[link.connection.name])
+        eligibility.finish_(level, gradients)
     return _finish(tape, gradients)
 
 
@@ -82,7 +77,7 @@ def forward(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
         )
     gradients = _no_gradients(tape)
     for level, told in zip(tape.levels, whole_signals(signal, eligibility, tape, buffers), strict=True):
-        _carry(eligibility, level, told, gradients)
+        _carry(eligibility, level, told, gradients, level_buffers(level.place, buffers))
     outputs_told = signal.outputs_told(tape, _of_all(tape.place, buffers))
     _gather_readout(signal, tape, outputs_told, gradients, slice(1, tape.steps + 1))
     return _finish(tape, gradients)
@@ -142,11 +137,11 @@ def _readers(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buff
     )
 
 
-def _carry(eligibility: Eligibility, tape: Tape, told: Tensor, gradients: Gradients) -> None:
+def _carry(eligibility: Eligibility, tape: Tape, told: Tensor, gradients: Gradients, buffers: Buffers) -> None:
     """Add the gradients of one population's connections."""
     trials = tape.rate.shape[1]
     first = tape.moment(1)
-    traces = [eligibility.trace(link.connection, first, trials) for link in tape.links]
+    traces = eligibility.traces([link.connection for link in tape.links], first, trials, buffers)
     for t in range(tape.steps + 1):
         if t:
             moment = tape.moment(t)

@@ -93,6 +93,11 @@ class Leaky:
             finite(name, getattr(self, name))
         self.build(1, 1, dt=1e-9, seed=0)
 
+    @property
+    def title(self) -> str:
+        """What the network is, in a few words."""
+        return f"{self.size} {self.activation} cells with a time constant of {self.tau:g} ms"
+
     def build(
         self, n_in: int, n_out: int, *, dt: float, seed: int, device: str = "cpu", dtype: torch.dtype = torch.float32
     ) -> LeakyRNN:

@@ -24,7 +24,7 @@ import safetensors.torch
 from torch import Tensor
 
 from tca.files import RecordError, append, explained, locked, write_whole
-from tca.nets.leaky_rnn import LeakyRNN
+from tca.nets import Network
 from tca.packing import pack, unpack
 from tca.result import Crossing, Metrics, Result, first_at
 from tca.rule import Learner
@@ -235,7 +235,7 @@ def read(folder: str | Path, device: str = "cpu") -> Result:
 
 def _rebuilt(
     run: Run, sizes: Sizes, device: str, net_state: Mapping[str, Tensor], learner_state: Mapping[str, Tensor]
-) -> tuple[LeakyRNN, Learner]:
+) -> tuple[Network, Learner]:
     net = run.net.build(**sizes, seed=run.seeds.net, device=device, dtype=run.torch_dtype)
     net.load_state_dict(net_state)
     learner = Learner(net, run.the_rule, seed=run.seeds.rule)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.checks import finite, not_negative, positive, settle
+from tca.checks import finite, not_negative, positive, settle, whole
 from tca.place import Place
 from tca.tape import Tape
 
@@ -131,9 +131,12 @@ class _Entropy(Regulariser, abc.ABC):
         weight: Weight, at least 0; sensible are tiny ones.
         kept: The share lam that is kept at each update, default 0.99999, in [0, 1).
         floor: What is added to the diagonal, default 1e-2, positive.
+        most: The largest population that is kept from being alike, default 4096 cells, since every pair of cells needs
+            a number; larger ones, such as maps, are told nothing.
 
     Raises:
         ValueError: A number is out of range.
+        TypeError: ``most`` is no integer.
 
     Paper: Erdogan et al. (2025), arXiv:2504.11558.
     """
@@ -141,12 +144,31 @@ class _Entropy(Regulariser, abc.ABC):
     weight: float
     kept: float = 0.99999
     floor: float = 1e-2
+    most: int = 4096
 
     def __post_init__(self) -> None:
         """Check the numbers."""
         settle(self, weight=not_negative("weight", self.weight), floor=positive("floor", self.floor))
+        settle(self, most=whole("most", self.most, 1))
         if not 0 <= finite("kept", self.kept) < 1:
             raise ValueError(f"kept must lie in [0, 1), got {self.kept}")
+
+    @abc.abstractmethod
+    def start(self, place: Place) -> Buffers:
+        """Return the state of a population that is not too large.
+
+        Args:
+            place: Where it stands.
+        """
+
+    @abc.abstractmethod
+    def average_(self, rate: Tensor, buffers: Buffers) -> None:
+        """Take in the rates of a batch.
+
+        Args:
+            rate: Rates of all steps and trials, shape ``(M, N)``.
+            buffers: The state, changed in place.
+        """
 
     @abc.abstractmethod
     def precision(self, buffers: Buffers) -> Tensor:
@@ -156,8 +178,19 @@ class _Entropy(Regulariser, abc.ABC):
             buffers: The state.
         """
 
+    def buffers(self, place: Place) -> Buffers:
+        """Return the matrix of a population that is not too large."""
+        return self.start(place) if place.cells <= self.most else {}
+
+    def observe_(self, tape: Tape, buffers: Buffers) -> None:
+        """Average the second moment of this batch into the matrix, if there is one."""
+        if buffers:
+            self.average_(_samples(tape), buffers)
+
     def reader(self, tape: Tape, buffers: Buffers) -> Reader:
-        """Return ``-weight (1 - lam) / M (C + floor)^-1 z``."""
+        """Return ``-weight (1 - lam) / M (C + floor)^-1 z``, zero for a population that is too large."""
+        if not buffers:
+            return lambda steps: torch.zeros_like(tape.rate[steps])
         precision = self.precision(buffers) * (-self.weight * (1 - self.kept) / len(_samples(tape)))
         return lambda steps: tape.rate[steps] @ precision
 
@@ -172,9 +205,12 @@ class LayerEntropy(_Entropy):
         weight: Weight, at least 0; sensible are tiny ones, beside a control of power.
         kept: The share lam that is kept at each update, default 0.99999, in [0, 1).
         floor: What is added to the diagonal, default 1e-2, positive.
+        most: The largest population that is kept from being alike, default 4096 cells, since every pair of cells needs
+            a number; larger ones, such as maps, are told nothing.
 
     Raises:
         ValueError: A number is out of range.
+        TypeError: ``most`` is no integer.
 
     Paper: Erdogan et al. (2025), arXiv:2504.11558.
     """
@@ -184,13 +220,12 @@ class LayerEntropy(_Entropy):
         """The loss in one line."""
         return f"-{self.weight:g}/2 logdet(C + {self.floor:g}), C <- {self.kept:g} C + {1 - self.kept:.3g} mean z z^T"
 
-    def buffers(self, place: Place) -> Buffers:
+    def start(self, place: Place) -> Buffers:
         """Return the second moment C."""
         return {"second_moment": torch.eye(place.cells, dtype=torch.float64).to(place.like)}
 
-    def observe_(self, tape: Tape, buffers: Buffers) -> None:
+    def average_(self, rate: Tensor, buffers: Buffers) -> None:
         """Average the second moment of this batch into C."""
-        rate = _samples(tape)
         buffers["second_moment"].addmm_(rate.t(), rate, beta=self.kept, alpha=(1 - self.kept) / len(rate))
 
     def precision(self, buffers: Buffers) -> Tensor:
@@ -211,9 +246,11 @@ class TrackedEntropy(_Entropy):
         weight: Weight, at least 0; sensible are tiny ones, beside a control of power.
         kept: The share lam that is kept at each update, default 0.99999, in (0, 1).
         floor: What is added to the diagonal at the start, default 1e-2, positive.
+        most: The largest population that is kept from being alike, default 4096 cells; larger ones are told nothing.
 
     Raises:
         ValueError: A number is out of range.
+        TypeError: ``most`` is no integer.
     """
 
     def __post_init__(self) -> None:
@@ -227,14 +264,14 @@ class TrackedEntropy(_Entropy):
         """The loss in one line."""
         return f"-{self.weight:g}/2 logdet A, A <- {self.kept:g} A + {1 - self.kept:.3g} mean z z^T, A_0 = 1 + floor"
 
-    def buffers(self, place: Place) -> Buffers:
+    def start(self, place: Place) -> Buffers:
         """Return the inverse."""
         start = torch.eye(place.cells, dtype=torch.float64) / (1 + self.floor)
         return {"precision": start.to(place.like)}
 
-    def observe_(self, tape: Tape, buffers: Buffers) -> None:
-        """Carry the inverse on: ``(P - P Z^T (m lam / (1 - lam) + Z P Z^T)^-1 Z P) / lam``."""
-        rate, precision = _samples(tape), buffers["precision"]
+    def average_(self, rate: Tensor, buffers: Buffers) -> None:
+        """Carry the inverse on: ``(P - P Z^T (M lam / (1 - lam) + Z P Z^T)^-1 Z P) / lam``."""
+        precision = buffers["precision"]
         seen = rate @ precision
         inner = seen @ rate.t()
         inner.diagonal().add_(len(rate) * self.kept / (1 - self.kept))

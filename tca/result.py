@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from tca.nets.leaky_rnn import LeakyRNN
+from tca.nets import Network
 from tca.rule import Learner
 from tca.run import Run
 
@@ -84,7 +84,7 @@ class Crossing:
 
     loss: float
     metrics: Metrics
-    net: LeakyRNN = field(repr=False)
+    net: Network = field(repr=False)
     learner: Learner = field(repr=False)
 
 
@@ -109,7 +109,7 @@ class Result:
     step: int
     reason: str
     metrics: tuple[Metrics, ...]
-    net: LeakyRNN = field(repr=False)
+    net: Network = field(repr=False)
     learner: Learner = field(repr=False)
     crossings: tuple[Crossing, ...] = field(default=(), repr=False)
 

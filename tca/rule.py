@@ -9,7 +9,7 @@ the two ways to compute it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -21,6 +21,7 @@ from tca.eligibilities import Eligibility
 from tca.executions import EXECUTIONS, Execution, Gradients, level_buffers, whole_signals
 from tca.names import lookup
 from tca.nets import Network
+from tca.replay import Replay
 from tca.signals import Signal
 from tca.signals.base import Buffers
 from tca.stream import Stream
@@ -28,6 +29,9 @@ from tca.tape import Tape
 from tca.workspace import Workspace
 
 __all__ = ["Info", "Learner", "Rule"]
+
+
+APART = 0x9E3779B97F4A7C15  # what is drawn for a rule is not what is drawn for weights from the same seed
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,8 @@ class Rule:
         form: The form of the leaky network that its paper uses, ``None`` if any.
 
     Raises:
-        ValueError: The signal is made from the eligibility's propagator, of which there is more than one.
+        ValueError: The signal is made from the eligibility's propagator, of which there is not one; or one of the two
+            goes by what was tried and the other does not.
 
     >>> from tca.signals import Direct
     >>> from tca.eligibilities import Leak
@@ -63,7 +68,12 @@ class Rule:
         if self.signal.fitted and not self.eligibility.shared:
             raise ValueError(
                 f"{type(self.signal).__name__} is made to fit the one propagator of an eligibility, and "
-                f"{type(self.eligibility).__name__} has one for each postsynaptic cell: use another signal"
+                f"{type(self.eligibility).__name__} has none, or one for each postsynaptic cell: use another signal"
+            )
+        if self.signal.hears_of_trials != self.eligibility.tries:
+            raise ValueError(
+                f"{type(self.signal).__name__} and {type(self.eligibility).__name__} do not fit: what a trial was "
+                "worth means something to synapses that remember what was tried, and to no others"
             )
 
     @property
@@ -126,32 +136,32 @@ class Learner:
             raise TypeError(f"rule must be a Rule, for example tca.RULES['eprop'], got {rule!r}")
         _check_ownership(net)
         self.net, self.rule = net, rule
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed((seed + APART) % 2**63)
         self.buffers: Buffers = {}
         for place in net.places():
             rule.signal.check(place)
             rule.eligibility.check(place)
             prefix = f"{place.name}." if place.name else ""
             with torch.no_grad():
-                own = rule.signal.buffers(place, generator)
+                own = rule.signal.buffers(place, generator) | rule.eligibility.buffers(place, generator)
             self.buffers |= {prefix + name: each for name, each in own.items()}
         self._workspace = Workspace()
 
-    def backward(self, batch: Batch) -> Info:
+    def backward(self, batch: Batch, noise: Tensor | None = None) -> Info:
         """Add the rule's weight change, as a gradient to descend, to ``.grad`` of every parameter that wants one.
-
-        A network with private noise draws it here.
 
         Args:
             batch: The trials.
+            noise: Private noise of the network, shape ``(T, B, N)``; ``None`` (default) draws what the network has.
 
         Raises:
             ValueError: The batch does not fit the network, or holds values that are not allowed.
             TypeError: A data type does not fit.
         """
         self.sync_()
-        tape = self.tape(batch, self.net.draw_noise(batch.steps, batch.trials), self._workspace)
-        gradients = self._execute(EXECUTIONS["reverse"], tape, self.buffers)
+        noise = self.net.draw_noise(batch.steps, batch.trials) if noise is None else noise
+        tape = self.tape(batch, noise, self._workspace)
+        gradients = self._execute(EXECUTIONS[self.rule.eligibility.executions[0]], tape, self.buffers)
         for name, parameter in self.net.named_parameters():
             if parameter.requires_grad:
                 parameter.grad = gradients[name] if parameter.grad is None else parameter.grad.add_(gradients[name])
@@ -159,20 +169,29 @@ class Learner:
 
     @torch.no_grad()
     def grads(
-        self, batch: Batch, execution: Literal["reverse", "forward"] = "reverse", noise: Tensor | None = None
+        self, batch: Batch, execution: Literal["reverse", "forward"] | None = None, noise: Tensor | None = None
     ) -> tuple[Gradients, Info]:
         """Return the rule's weight changes, as gradients to descend, by parameter name; nothing is changed.
 
         Args:
             batch: The trials.
-            execution: ``"reverse"`` (default) filters signals backwards, ``"forward"`` carries traces.
+            execution: ``"reverse"`` filters signals backwards, ``"forward"`` carries traces; ``None`` (default) is the
+                first of these that the rule's eligibility has.
             noise: Private noise of the network, shape ``(T, B, N)``; ``None`` (default) for none.
 
         Raises:
-            ValueError: The batch does not fit the network, or holds values that are not allowed.
+            ValueError: The batch does not fit the network, or holds values that are not allowed; or the rule cannot be
+                carried out in this way.
             TypeError: A data type does not fit.
         """
+        eligibility = self.rule.eligibility
+        execution = eligibility.executions[0] if execution is None else execution
         execute = lookup(EXECUTIONS, execution, "execution")
+        if execution not in eligibility.executions:
+            raise ValueError(
+                f"execution of {type(eligibility).__name__} must be {' or '.join(map(repr, eligibility.executions))}, "
+                f"got {execution!r}: {eligibility.why_not}"
+            )
         tape = self.tape(batch, noise, self._workspace)
         return self._execute(execute, tape, self.state_dict()), Info(batch, tape.outputs)
 
@@ -187,8 +206,8 @@ class Learner:
             batch: The trials.
             noise: Private noise of the network, shape ``(T, B, N)``; ``None`` (default) for none.
         """
-        tape, buffers = self.tape(batch, noise), self.state_dict()
-        self._observe_(tape, buffers)
+        buffers = self.state_dict()
+        tape = self._shown(self.tape(batch, noise), buffers)
         told = whole_signals(self.rule.signal, self.rule.eligibility, tape, buffers)
         return {level.place.name: each for level, each in zip(tape.levels, told, strict=True)}
 
@@ -223,22 +242,26 @@ class Learner:
         batch.check(self.net.n_in, self.net.n_out)
         tape = self.net.run(batch.inputs, noise, workspace)
         score = batch.loss.score(tape.outputs, batch.targets)
-        return tape.scored(score.mul_(batch.weights.unsqueeze(-1) / batch.trials), batch)
+        scored = tape.scored(score.mul_(batch.weights.unsqueeze(-1) / batch.trials), batch)
+        return replace(scored, replay=Replay(self.net, batch, noise))
 
     @torch.no_grad()
     def sync_(self) -> None:
         """Let a signal that learns follow what the optimizer did since the last call; ``backward`` calls it."""
         for place in self.net.places():
             self.rule.signal.sync_(place, level_buffers(place, self.buffers))
+            self.rule.eligibility.sync_(place, level_buffers(place, self.buffers))
 
-    def _observe_(self, tape: Tape, buffers: Buffers) -> None:
+    def _shown(self, tape: Tape, buffers: Buffers) -> Tape:
+        """Return the tape as the rule needs it, once signal and eligibility have taken in what the batch shows."""
+        tape = self.rule.eligibility.begin(tape, buffers)
         for level in tape.levels:
             self.rule.signal.observe_(level, level_buffers(level.place, buffers))
+        return tape
 
     @torch.no_grad()
     def _execute(self, execute: Execution, tape: Tape, buffers: Buffers) -> Gradients:
-        self._observe_(tape, buffers)
-        return execute(self.rule.signal, self.rule.eligibility, tape, buffers)
+        return execute(self.rule.signal, self.rule.eligibility, self._shown(tape, buffers), buffers)
 
     def stream(self, trials: int, steps: int | None = None) -> Stream:
         """Return the rule running online: one step at a time, with memory that does not grow with time.

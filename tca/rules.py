@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from tca.eligibilities import Diagonal, Full, Homotopy, Instant, Leak, Reachable, TypePropagation, Windowed
+from tca.eligibilities import (
+    Diagonal,
+    Full,
+    Homotopy,
+    Instant,
+    Leak,
+    NetworkKernel,
+    Reachable,
+    TypePropagation,
+    Windowed,
+)
 from tca.estimates import BlockMean, SynapseMean
 from tca.expansions import PredictionGates
 from tca.rule import Rule
@@ -16,6 +26,7 @@ from tca.signals import (
     Exact,
     FeedbackAlignment,
     Filtered,
+    GlobalVector,
     Hops,
     Horizon,
     Lagged,
@@ -213,7 +224,7 @@ RULES: dict[str, Rule] = {
         SharedRandom(),
         Instant(),
         summary="direct feedback alignment through one matrix from which every layer takes its part",
-        reference="baseline of Clark, Abbott and Chung (2021), NeurIPS, arXiv:2106.07587; Nokland (2016), NeurIPS",
+        reference="baseline of Clark, Abbott and Chung (2021), NeurIPS, arXiv:2106.04089; Nokland (2016), NeurIPS",
     ),
     "ebd": Rule(
         Decorrelation(start=Normal(1e-3), source=OutputError()),
@@ -262,5 +273,23 @@ RULES: dict[str, Rule] = {
         Instant(),
         summary="the original error diffusion: magnitudes only grow, from + cells to raise outputs, from - to lower",
         reference="Kaneko (1999), error diffusion learning algorithm (C program)",
+    ),
+    "gevb": Rule(
+        GlobalVector(),
+        Instant(),
+        summary="every cell of a network of vectors is told the score itself: no feedback weights",
+        reference="Clark, Abbott and Chung (2021), NeurIPS, arXiv:2106.04089",
+    ),
+    "gevb_local": Rule(
+        GlobalVector(),
+        Leak(),
+        summary="the same in a recurrent network, with traces through the leak",
+        reference="derived here, after Clark, Abbott and Chung (2021), NeurIPS, arXiv:2106.04089",
+    ),
+    "gevb_network": Rule(
+        GlobalVector(gated=False),
+        NetworkKernel(),
+        summary="the same with traces through the mean field of all nonnegative recurrent weights",
+        reference="derived here, after Clark, Abbott and Chung (2021), NeurIPS, arXiv:2106.04089",
     ),
 }

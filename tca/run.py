@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ import torch
 
 import tasks
 from tca.checks import choice, finite, settle, whole
+from tca.described import Net, net_of
 from tca.eligibilities.base import Eligibility
 from tca.ingredients import Leaky, Optimizer, Seeds, plain
 from tca.names import lookup
@@ -26,7 +28,7 @@ from tca.rules import RULES
 from tca.signals.base import Signal
 from tca.watching import Watch
 
-__all__ = ["Leaky", "Optimizer", "Run", "Seeds", "Watch"]
+__all__ = ["Leaky", "Net", "Optimizer", "Run", "Seeds", "Watch"]
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # Fields, by part, that are written down only where they are used: other runs keep the names they have always had.
@@ -41,7 +43,7 @@ class Run:
         task: Name of the task, see ``tasks.list()``.
         rule: Name of a rule in ``tca.RULES``, or a `tca.Rule`; default bptt.
         task_options: Options of the task, default none.
-        net: The network.
+        net: The network: `Leaky`, or `Net` for any other kind.
         optimizer: The optimizer.
         batch_size: Trials a batch, default 64.
         steps: Batches trained on, at most, default 1000.
@@ -70,7 +72,7 @@ class Run:
     task: str
     rule: str | Rule = "bptt"
     task_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    net: Leaky = field(default_factory=Leaky)
+    net: Any = field(default_factory=Leaky)  # Leaky or Net
     optimizer: Optimizer = field(default_factory=Optimizer)
     batch_size: int = 64
     steps: int = 1000
@@ -96,6 +98,8 @@ class Run:
         settle(self, measure_at_losses=tuple(dict.fromkeys(losses)), watch=tuple(self.watch))
         if any(not isinstance(each, Watch) for each in self.watch):
             raise TypeError(f"watch must hold values of type Watch, got {self.watch!r}")
+        if not isinstance(self.net, (Leaky, Net)):
+            raise TypeError(f"net must be a Leaky or a Net, got {self.net!r}")
         self.make_task()
         if not isinstance(self.rule, Rule):
             lookup(RULES, self.rule, "rule")
@@ -148,7 +152,8 @@ class Run:
             for name in [name for name in names if not holder[name]]:
                 del holder[name]
         if isinstance(self.rule, Rule):
-            values["rule"] = {"signal": _parts(self.rule.signal), "eligibility": _parts(self.rule.eligibility)}
+            parts = {"signal": self.rule.signal, "eligibility": self.rule.eligibility}
+            values["rule"] = {name: _parts(part, type(part).__name__) for name, part in parts.items()}
         return plain("run", values)
 
     @classmethod
@@ -163,12 +168,13 @@ class Run:
         """
         given = dict(values)
         try:
-            for name, part in (("net", Leaky), ("optimizer", Optimizer), ("seeds", Seeds)):
+            given["net"] = net_of(given["net"])
+            for name, part in (("optimizer", Optimizer), ("seeds", Seeds)):
                 given[name] = part(**given[name])
             given["watch"] = tuple(Watch(**each) for each in given.get("watch", ()))
             if isinstance(given["rule"], Mapping):
-                signal, eligibility = (_built(kind, given["rule"][name]) for name, kind in _KINDS.items())
-                given["rule"] = Rule(signal, eligibility)
+                parts = given["rule"]
+                given["rule"] = Rule(*(_built(parts[name], _named(kind)) for name, kind in _KINDS.items()))
             return cls(**given)
         except (KeyError, TypeError) as error:
             raise ValueError(f"this does not describe a run: {error}") from error
@@ -177,14 +183,36 @@ class Run:
 _KINDS: dict[str, type] = {"signal": Signal, "eligibility": Eligibility}
 
 
-def _parts(part: Any) -> dict[str, Any]:
-    return {"class": type(part).__name__, **{each.name: getattr(part, each.name) for each in dataclasses.fields(part)}}
+def _parts(part: Any, name: str | None = None) -> Any:
+    """Return a part of a rule as a dictionary with the name of its class, and so the parts it is made of."""
+    if dataclasses.is_dataclass(part):
+        fields = {each.name: _parts(getattr(part, each.name)) for each in dataclasses.fields(part)}
+        return {"class": name or f"{type(part).__module__}.{type(part).__name__}", **fields}
+    return [_parts(each) for each in part] if isinstance(part, (tuple, list)) else part
 
 
-def _built(kind: type, parts: Mapping[str, Any]) -> Any:
-    found = {each.__name__: each for each in _descendants(kind)}
-    options = {name: value for name, value in parts.items() if name != "class"}
-    return lookup(found, parts["class"], kind.__name__.lower())(**options)
+def _built(parts: Any, classes: Mapping[str, type]) -> Any:
+    """Return what ``_parts`` described.
+
+    Args:
+        parts: What it returned.
+        classes: The classes that may be named without their module.
+    """
+    if isinstance(parts, list):
+        return tuple(_built(each, {}) for each in parts)
+    if not isinstance(parts, Mapping):
+        return parts
+    options = {name: _built(value, {}) for name, value in parts.items() if name != "class"}
+    module, _, name = parts["class"].rpartition(".")
+    if module and not module.startswith("tca."):
+        raise ValueError(f"a part of a rule must be a class of tca, got {parts['class']!r}")
+    found = vars(importlib.import_module(module)) if module else classes
+    kind = lookup({each: value for each, value in found.items() if dataclasses.is_dataclass(value)}, name, "class")
+    return kind(**options)
+
+
+def _named(kind: type) -> dict[str, type]:
+    return {each.__name__: each for each in _descendants(kind)}
 
 
 def _descendants(kind: type) -> list[type]:

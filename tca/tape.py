@@ -24,7 +24,7 @@ import abc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,6 +34,9 @@ from tca.connections import Connection, Initial, Link
 from tca.estimates import TypeMeans
 from tca.moment import Moment
 from tca.place import Place
+
+if TYPE_CHECKING:
+    from tca.replay import Attempt, Replay
 
 __all__ = ["Back", "Feed", "Tape"]
 
@@ -78,6 +81,8 @@ class Tape(abc.ABC):
             before ``scored``.
         raw_score: Derivative of the loss by the outputs, shape ``(T + 1, B, O)``; the score itself without a filter.
         batch: The trials, their targets, weights and loss; ``None`` before ``scored``.
+        replay: What runs the same trials again with something changed; ``None`` unless a learner has run the network.
+        attempt: What came of such a run; ``None`` if there has been none.
         feed: How the population hears the one below it; ``None`` for the first.
         below: The tapes of the populations below, from the next one down to the first; empty in each of them.
         above: The tape of the population above; ``None`` for the last.
@@ -99,6 +104,8 @@ class Tape(abc.ABC):
     score: Tensor = field(default_factory=lambda: torch.empty(0))
     raw_score: Tensor = field(default_factory=lambda: torch.empty(0))
     batch: Batch | None = None
+    replay: Replay | None = None
+    attempt: Attempt | None = None
     feed: Feed | None = None
     below: tuple[Tape, ...] = ()
     above: Tape | None = None
@@ -125,6 +132,8 @@ class Tape(abc.ABC):
                     above=chain[-1],
                     outputs=self.outputs,
                     batch=self.batch,
+                    replay=self.replay,
+                    attempt=self.attempt,
                     score=self.score,
                     raw_score=self.raw_score,
                     readout_leak=self.readout_leak,
@@ -148,6 +157,17 @@ class Tape(abc.ABC):
         if self.batch is None:
             raise ValueError("the tape does not know its trials: use Learner.tape")
         return self.batch
+
+    @property
+    def tried(self) -> Attempt:
+        """What came of a run with something changed.
+
+        Raises:
+            ValueError: There has been none.
+        """
+        if self.attempt is None:
+            raise ValueError("nothing has been tried: pair the signal with an eligibility that changes something")
+        return self.attempt
 
     def scored(self, score_TBO: Tensor, batch: Batch | None = None) -> Tape:
         """Return the tape with the derivative of the loss by the outputs.

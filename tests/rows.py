@@ -23,6 +23,7 @@ from tca.eligibilities import (
     Homotopy,
     Instant,
     Leak,
+    NetworkKernel,
     Reachable,
     TypePropagation,
     Windowed,
@@ -43,6 +44,7 @@ from tca.signals import (
     Exact,
     FeedbackAlignment,
     Filtered,
+    GlobalVector,
     Hops,
     Horizon,
     Lagged,
@@ -198,8 +200,12 @@ ELSEWHERE: dict[str, str] = {
     "error_diffusion": "needs the two streams",
     "error_diffusion_online": "needs the two streams",
     "kaneko": "needs the two streams",
+    "gevb": "carry a vector",
+    "gevb_local": "carry a vector",
+    "gevb_network": "carry a vector",
 }
-SIGNALS_ELSEWHERE: set[type[Signal]] = {ErrorDiffusion}
+SIGNALS_ELSEWHERE: set[type[Signal]] = {GlobalVector, ErrorDiffusion}
+ELIGIBILITIES_ELSEWHERE: set[type[Eligibility]] = {NetworkKernel}
 SAME_GRADIENT = [
     {"bptt", "rtrl"},
     {"eprop_random", "rflo", "eprop_adaptive"},

@@ -5,11 +5,15 @@ from __future__ import annotations
 import base64
 import csv
 import dataclasses
+import inspect
 import json
 import math
+import os
 import re
 import shutil
+import signal
 import statistics
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -21,11 +25,13 @@ import tasks
 import tca
 from tca import records
 from tca.__main__ import main
+from tca.cli.commands import COMMANDS
 from tca.cli.compare import compare, read_comparison
 from tca.cli.comparison import Comparison
 from tca.cli.measured import Measured
 from tca.cli.table import tabulate
 from tca.run import Leaky, Optimizer, Run, Seeds
+from tca.sweep import CrewError, settings
 
 TINY = ["--tasks=delayed_xor,flip_flop", "--rules=bptt,rflo,eprop", "--seeds=2", "--net.size=6", "--steps=6",
         "--n_train=12", "--n_test=8", "--batch_size=5", "--evaluate_every=3", "--curvature_trials=7"]  # fmt: skip
@@ -78,6 +84,12 @@ def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         (["compare", "--folder", "/dev/null/x"], "cannot write the record in /dev/null/x"),
         (["compare", "--task_options.flip_flop.dt", "3"], "given for 'flip_flop', which is not among the tasks"),
         (["report"], "required: FOLDER"),
+        (["sweep"], "required: FILE.py[:FUNCTION]"),
+        (["sweep", "/no/such/file.py"], "there is no file /no/such/file.py"),
+        (["sweep", "x.py", "--worker", "2"], "did you mean --workers?"),
+        (["sweep", "x.py", "--no-wiat"], "did you mean --no-wait?"),
+        (["show"], "required: RUN_FOLDER"),
+        (["show", "/no/such/folder"], "holds no record of a run: there is no run.json"),
         (["report", "/no/such/folder"], "holds neither a comparison nor the record of a finished run"),
     ],
 )
@@ -125,12 +137,146 @@ def test_train_records_the_run_that_the_flags_describe(capsys: pytest.CaptureFix
     assert capsys.readouterr().out == shown
 
 
-def test_list_names_every_rule_task_and_network(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["list"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    names = [line.split()[0] for line in lines if line.startswith("  ")]
-    assert names == [*tca.RULES, *tasks.list(), *tca.nets.NETWORKS]
-    assert all(len(line.split()) > 3 for line in lines if line.startswith("  "))
+def listed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """Return what a command prints."""
+    capsys.readouterr()
+    assert main(words) == 0
+    return capsys.readouterr().out
+
+
+def test_list_names_everything_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [line for line in listed(capsys, "list").splitlines() if line.startswith("  ")]
+    figures = [name for name in analysis.figures.__all__ if name not in ("Series", "save")]
+    names = [line.split()[0] for line in lines]
+    assert names == [*tca.RULES, *tasks.list(), *tca.nets.NETWORKS, *tca.losses.LOSSES, *figures]
+    assert all(len(line.split()) > 3 for line in lines)
+
+
+def test_a_chapter_of_the_list_tells_all_that_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of each rule its equations, form and paper; of each native task its measure and its options."""
+    rules = listed(capsys, "list", "rules")
+    for rule in tca.RULES.values():
+        first = rule.reference.split(";")[0].split(",")[0]
+        assert rule.equations.split(";")[0][:60] in rules
+        assert first in rules
+    assert "networks of form B" in rules
+    text = " ".join(listed(capsys, "list", "tasks").split())
+    assert "R2, 0 by chance --task_options.NAME VALUE: dt 20, bits 3," in text
+    for name in tasks.NATIVE:
+        for option in inspect.signature(tasks.NATIVE[name]).parameters:
+            assert re.search(rf"[:,] {option} ", text), (name, option)
+    assert "unknown chapter 'taks', did you mean 'tasks'?" in refusal(capsys, "list", "taks")
+
+
+def described(value: type, prefix: str = "") -> Iterator[str]:
+    """Yield the names of all settings of a dataclass and of the dataclasses in it."""
+    for each in dataclasses.fields(value):
+        yield prefix + each.name
+        if each.name in ("net", "optimizer", "seeds") and not prefix and value is Run:
+            yield from described({"net": Leaky, "optimizer": Optimizer, "seeds": Seeds}[each.name], f"{each.name}.")
+
+
+@pytest.mark.parametrize(("command", "value"), [("train", Run), ("compare", Comparison)])
+def test_help_tells_every_option(capsys: pytest.CaptureFixture[str], command: str, value: type) -> None:
+    """With an explanation of more than a word, and without the names that Python has for things."""
+    with pytest.raises(SystemExit) as left:
+        main([command, "--help"])
+    assert left.value.code == 0
+    text = capsys.readouterr().out
+    assert "``" not in text
+    assert "tasks.list()" not in text
+    entries = dict(re.findall(r"^  --([\w.]+)\b(?:,[^\n]*)?((?:.*\n)(?: {20,}.*\n)*)", text, re.MULTILINE))
+    for name in described(value):
+        assert len(entries[name].split()) > 4, (name, entries[name])
+
+
+def test_help_of_the_program_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    for name, command in COMMANDS.items():
+        assert re.search(rf"^    {name} +{command.purpose.split()[0]}", text, re.MULTILINE), name
+
+
+def test_show_tells_settings_ending_and_last_measurement(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    run = Run("flip_flop", "eprop", steps=4, n_train=6, n_test=5, evaluate_every=2, net=Leaky(size=5))
+    result = tca.train(run, tmp_path, progress=False, observe=lambda *_: {"depth": 2.5})
+    shown = listed(capsys, "show", str(tmp_path))
+    entries = dict(line.split(maxsplit=1) for line in shown.splitlines() if line.startswith("  "))
+    assert {name: entries[name] for name in settings(run)} == settings(run)
+    assert "\ncompleted after 4 updates\n" in shown
+    assert float(entries["test_loss"]) == pytest.approx(result.last.test_loss, rel=1e-5)
+    assert (entries["step"], entries["depth"]) == ("4", "2.5")
+    assert entries["torch"] == torch.__version__
+    (tmp_path / "result.json").unlink()
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "metrics.jsonl").write_text(lines[0] + lines[1] + lines[2][:20])
+    assert "\nunfinished, 2 updates or more made" in listed(capsys, "show", str(tmp_path))
+    (tmp_path / "metrics.jsonl").unlink()
+    assert "\nunfinished, nothing measured yet" in listed(capsys, "show", str(tmp_path))
+    (tmp_path / "run.json").write_text("{}")
+    assert "cannot be read: KeyError" in refusal(capsys, "show", str(tmp_path))
+
+
+SWEEP = """
+from dataclasses import replace
+from tca import Leaky, Run
+from tca.sweep import grid
+
+SMALL = Run("delayed_xor", net=Leaky(size=5), steps=2, n_train=6, n_test=5, batch_size=3)
+
+def runs():
+    yield from grid(SMALL, {"rule": ["bptt", "eprop"], "net.size": [4, 5]})
+
+def broken():
+    yield SMALL
+    yield replace(SMALL, device="cuda:99")
+"""
+
+
+@pytest.fixture
+def sweep_file(tmp_path: Path) -> Path:
+    """Return a file with two sweeps."""
+    file = tmp_path / "small.py"
+    file.write_text(SWEEP)
+    return file
+
+
+def test_sweep_trains_what_the_file_yields(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, sweep_file: Path
+) -> None:
+    """First a look, then the work, then a look at what is done; the table holds what the records hold."""
+    words = ["sweep", str(sweep_file), f"--out={tmp_path / 'out'}"]
+    plan = listed(capsys, *words, "--dry-run")
+    assert "4 runs: 4 new; nothing was done." in plan
+    assert not (tmp_path / "out").exists()
+    table = listed(capsys, *words, "--scheduler=here", "--quiet")
+    assert table.splitlines()[0].split() == ["rule", "net.size", "outcome", "updates", "train", "loss", "test", "loss",
+                                             "test", "score"]  # fmt: skip
+    assert "4 runs: 4 completed." in table
+    written = rows(tmp_path / "out", "small.csv")
+    assert [(row["rule"], row["net.size"]) for row in written] == [
+        ("bptt", "4"), ("bptt", "5"), ("eprop", "4"), ("eprop", "5")
+    ]  # fmt: skip
+    for row, line in zip(written, table.splitlines()[1:], strict=False):
+        result = records.read(tmp_path / "out" / row["record"])
+        assert (row["rule"], row["net.size"]) == (result.run.rule, str(result.run.net.size))
+        assert float(row["test_loss"]) == result.last.test_loss
+        assert line.split()[-1] == f"{result.last.test_accuracy:.3f}"
+    (tmp_path / "out" / written[0]["record"] / "result.json").unlink()
+    assert "4 runs: 3 ended, 1 unfinished; nothing was done." in listed(capsys, *words, "--dry-run")
+
+
+def test_a_sweep_in_which_a_run_fails_ends_with_status_1(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, sweep_file: Path
+) -> None:
+    words = ["sweep", f"{sweep_file}:broken", f"--out={tmp_path / 'out'}", "--scheduler=here"]
+    assert main(words) == 1
+    out, err = capsys.readouterr()
+    assert "2 runs: 1 completed, 1 failed." in out
+    assert "failed: device cuda:99: " in out
+    assert "device cpu: completed after 2 updates" in err
+    assert [row["outcome"] for row in rows(tmp_path / "out", "small_broken.csv")] == ["completed", "failed"]
 
 
 def test_rules_start_alike_and_see_the_same_trials() -> None:
@@ -312,6 +458,19 @@ def test_several_processes_find_the_same(compared: Path, tmp_path: Path) -> None
         assert one.test_accuracy == there.last.test_accuracy == here.last.test_accuracy
         for name, value in there.net.state_dict().items():
             assert torch.equal(value, here.net.state_dict()[name])
+
+
+def die(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_dies_in_a_comparison_is_an_error_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tca.cli.compare.train_and_measure", die)
+    few = Comparison(tasks="delayed_xor", rules="bptt", seeds=1)
+    with pytest.raises(CrewError, match="that trained bptt on delayed_xor, seed 0, died: killed by SIGKILL"):
+        compare(few, tmp_path, workers=2, progress=False)
 
 
 def test_other_settings_of_measuring_measure_again(compared: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from tests import oracle
 from tests.cases import CASES, F1, F2, LOSS_CASES, Case, mask, tau, weights_of
 from tests.rows import (
     ELIGIBILITIES,
+    ELIGIBILITIES_ELSEWHERE,
     ELSEWHERE,
     ROWS,
     SAME_GRADIENT,
@@ -66,7 +67,8 @@ def test_every_rule_has_its_row() -> None:
 def test_every_part_has_its_row() -> None:
     """No signal and no eligibility enters the library without entering the recombinations that are tried here."""
     assert {type(signal) for signal in SIGNALS} | SIGNALS_ELSEWHERE == concrete(tca.signals, Signal)
-    assert {type(each) for each in ELIGIBILITIES} == concrete(tca.eligibilities, Eligibility)
+    named = {type(each) for each in ELIGIBILITIES} | ELIGIBILITIES_ELSEWHERE
+    assert named == concrete(tca.eligibilities, Eligibility)
 
 
 @pytest.mark.parametrize(("name", "words"), ELSEWHERE.items())

@@ -432,6 +432,18 @@ def test_state_is_saved_and_asking_changes_nothing() -> None:
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+def test_slow_averages_are_lost_in_single_precision() -> None:
+    """With silent cells and ``1 - lam = 1e-8`` the correlation fades in double precision and stands still in single."""
+    for dtype, moves in ((F64, True), (torch.float32, False)):
+        net = MLP(2, [3], 2, dtype=dtype)
+        batch = tca.Batch(torch.zeros(1, 4, 2), torch.ones(1, 4, 2), torch.ones(1, 4), MSE()).to(dtype=dtype)
+        learner = tca.Learner(net, tca.Rule(Decorrelation(Decay(1 - 1e-8)), Instant()))
+        before = learner.buffers["hidden_1.correlation"].clone()
+        for _ in range(5):
+            learner.backward(batch)
+        assert torch.equal(learner.buffers["hidden_1.correlation"], before) != moves
+
+
 @pytest.mark.parametrize("name", ROWS)
 @pytest.mark.parametrize("build", [NETS["stack"], NETS["mlp"], NETS["cnn"]], ids=["stack", "mlp", "cnn"])
 def test_every_row_lowers_the_loss_of_every_network(name: str, build: Callable[[], Network]) -> None:

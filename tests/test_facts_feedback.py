@@ -124,3 +124,11 @@ def test_adaptive_feedback_resumes_where_it_was() -> None:
     assert_same(other.state_dict(), bound.state_dict(), 0)
     with pytest.raises(ValueError, match="state must hold"):
         other.load_state_dict({"feedback": state["feedback"]})
+
+
+def test_feedback_is_not_drawn_as_weights_are() -> None:
+    """From one seed, with as many inputs as outputs, input weights and feedback are not the same numbers."""
+    net = tca.nets.LeakyRNN(3, 200, 3, seed=4)
+    feedback = tca.Learner(net, tca.RULES["eprop_random"], seed=4).buffers["feedback"]
+    together = torch.stack([net.w_in.detach().flatten(), feedback.flatten()])
+    assert abs(float(torch.corrcoef(together)[0, 1])) < 0.15

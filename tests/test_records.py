@@ -343,3 +343,30 @@ def test_the_name_stays_the_same_from_process_to_process(tmp_path: Path) -> None
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment, cwd=ROOT
     )
     assert done.stdout.strip() == SMALL.name
+
+
+@pytest.mark.parametrize("name", tca.RULES)
+def test_a_run_writes_down_every_rule_with_all_its_parts(name: str) -> None:
+    """A rule that is given, not named, comes back from JSON as it was; nothing but the library's classes is built."""
+    rule = tca.RULES[name]
+    run = tca.Run("delayed_xor", rule=tca.Rule(rule.signal, rule.eligibility))
+    values = json.loads(json.dumps(run.to_json()))
+    assert tca.Run.from_json(values) == run
+    values["rule"]["signal"]["class"] = "subprocess.Popen"
+    with pytest.raises(ValueError, match="class of tca"):
+        tca.Run.from_json(values)
+
+
+def test_a_run_describes_any_network() -> None:
+    """The kind and its options come back from JSON; an unknown option and a value that is no network are named."""
+    run = tca.Run("images", net=tca.Net("mlp", {"sizes": [8, 4]}), steps=2, n_train=40, n_test=20)
+    assert tca.Run.from_json(json.loads(json.dumps(run.to_json()))) == run
+    assert tca.train(run, progress=False).step == 2
+    for wrong, kind, message in (
+        ({"kind": "mlp", "options": {"size": [3]}}, ValueError, "did you mean 'sizes'"),
+        ({"kind": "cnn", "options": {}}, ValueError, "needs the option 'layers'"),
+    ):
+        with pytest.raises(kind, match=message):
+            tca.Net(**wrong)
+    with pytest.raises(TypeError, match="net must be a Leaky or a Net"):
+        tca.Run("images", net=7)

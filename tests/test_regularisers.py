@@ -86,6 +86,18 @@ def test_inverse_carried_on_equals_the_inverse(cells: int) -> None:
     assert torch.allclose(found, found.T, atol=1e-12)
 
 
+def test_large_populations_are_left_alone() -> None:
+    """No matrix of all pairs of cells is made where there are too many of them."""
+    net = FEEDFORWARD["mlp"]()
+    batch = batch_of(net, steps=2)
+    for kind in (LayerEntropy, TrackedEntropy):
+        learner = tca.Learner(net, tca.Rule(Regularised(Random(), (kind(1.0, 0.5, most=4),)), Instant()))
+        assert {name.split(".")[0] for name in learner.buffers if "regulariser" in name} == {"hidden_2"}
+        found, plain = learner.grads(batch)[0], gradients(net, tca.Rule(Random(), Instant()), batch)
+        assert torch.equal(found["w_1"], plain["w_1"])
+        assert not torch.allclose(found["w_2"], plain["w_2"])
+
+
 def test_in_time_a_loss_meets_the_traces() -> None:
     """With the whole Jacobian as memory it is the derivative by autograd through time; with the leak it is not."""
     net = tca.nets.LeakyRNN(3, 5, 2, seed=1, tau=30.0, dtype=F64)
@@ -143,6 +155,7 @@ CARELESS: tuple[tuple[Callable[[], Any], str], ...] = (
     (lambda: ActivityL1(-1.0), "weight must be 0 or greater"),
     (lambda: LayerEntropy(1.0, 1.0), "kept must lie in"),
     (lambda: LayerEntropy(1.0, 0.9, 0.0), "floor must be greater than 0"),
+    (lambda: LayerEntropy(1.0, most=0), "most must be at least 1"),
     (lambda: TrackedEntropy(1.0, 0.0), "kept must be greater than 0"),
 )
 

@@ -261,7 +261,7 @@ def assert_bounded(found: list[Swept], folder: Path) -> str:
     assert [by_size[size].outcome for size in (3, 4, 5)] == ["died", "completed", "completed"]
     begun = {size: (folder.parent / f"begun_{size}").stat().st_size for size in (3, 4)}
     assert begun[3] == 3, begun
-    assert begun[4] in (2, 3), begun  # its result may get lost with a worker, and is then read once more
+    assert begun[4] >= 2, begun  # its result may get lost with a worker, and is then read once more
     assert by_size[3].reason.startswith("the worker that trained it died, 3 times")
     assert not list(folder.glob("*/.begun-*"))
     assert not by_size[3].ended

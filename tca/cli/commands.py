@@ -16,6 +16,7 @@ from tca.cli.listing import listing
 from tca.cli.report import write_report
 from tca.cli.summary import describe, report, show
 from tca.cli.sweeping import plan, sweep_file
+from tca.described import net_of
 from tca.run import Run
 from tca.train import train
 
@@ -94,7 +95,10 @@ def _list(options: Namespace) -> Said:
 
 
 def _values(options: Namespace, others: Sequence[str]) -> dict[str, Any]:
-    return {name: value for name, value in vars(options).items() if name not in others}
+    """Return the fields of a run or a comparison; the network is the one asked for, or a leaky one."""
+    values = {name: value for name, value in vars(options).items() if name not in (*others, "network")}
+    asked = options.network
+    return values | {"net": net_of(vars(options.net) if asked is None else asked)}
 
 
 COMMANDS = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tca.checks import not_negative, settle, whole
+from tca.described import net_of
 from tca.ingredients import Leaky, Optimizer, Seeds, plain
 from tca.run import Run
 
@@ -56,7 +57,7 @@ class Comparison:
     )
     seeds: int = 3
     task_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    net: Leaky = field(default_factory=Leaky)
+    net: Any = field(default_factory=Leaky)  # Leaky or Net
     optimizer: Optimizer = field(default_factory=Optimizer)
     batch_size: int = 64
     steps: int = 1000
@@ -95,7 +96,9 @@ class Comparison:
             task, rule, task_options=self.task_options.get(task, {}), seeds=Seeds(seed, seed, seed, seed), **shared
         )
         form = run.the_rule.form
-        return run if form is None else dataclasses.replace(run, net=dataclasses.replace(self.net, form=form))
+        if form is None or not isinstance(self.net, Leaky):
+            return run
+        return dataclasses.replace(run, net=dataclasses.replace(self.net, form=form))
 
     def to_json(self) -> dict[str, Any]:
         """Return the comparison as numbers, strings, lists and dictionaries; ``tca compare --config`` takes them."""
@@ -112,7 +115,7 @@ class Comparison:
             ValueError: A key is missing or unknown, or a value is not allowed.
         """
         try:
-            return cls(**{**values, "net": Leaky(**values["net"]), "optimizer": Optimizer(**values["optimizer"])})
+            return cls(**{**values, "net": net_of(values["net"]), "optimizer": Optimizer(**values["optimizer"])})
         except (KeyError, TypeError) as error:
             raise ValueError(f"this does not describe a comparison: {error}") from error
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from argparse import Action
+from typing import Any, Optional
 
 from jsonargparse import ArgumentParser
 
 from tca.cli.comparison import Comparison
 from tca.cli.listing import CHAPTERS
+from tca.ingredients import Leaky
 from tca.run import Run
 from tca.sweep.sweeping import SCHEDULERS
 
@@ -45,7 +47,8 @@ def train_parser() -> ArgumentParser:
     """Return the parser of ``tca train``."""
     parser = _value_parser("tca train --task TASK [options]", "runs", "where records are kept, each in its own folder")
     parser.add_argument("--rule", default="bptt", help="Name of the rule; `tca list rules` shows all.")
-    parser.add_class_arguments(Run, skip={"rule"})
+    parser.add_class_arguments(Run, skip={"rule", "net"})
+    _add_network(parser)
     return _explained(parser, HELP)
 
 
@@ -53,7 +56,8 @@ def compare_parser() -> ArgumentParser:
     """Return the parser of ``tca compare``."""
     parser = _value_parser("tca compare [options]", "runs/compare", "where the records and the report are kept")
     parser.add_argument("--workers", type=int, default=2, help="Processes that train at the same time.")
-    parser.add_class_arguments(Comparison)
+    parser.add_class_arguments(Comparison, skip={"net"})
+    _add_network(parser)
     return _explained(parser, HELP | IN_COMPARISONS)
 
 
@@ -116,6 +120,17 @@ def list_parser() -> ArgumentParser:
         help=f"One of {', '.join(CHAPTERS)}, to be told all about them; unless given, everything in a line.",
     )
     return parser
+
+
+def _add_network(parser: ArgumentParser) -> None:
+    """Add the options of a leaky network, and the one that asks for another kind."""
+    parser.add_class_arguments(Leaky, "net")
+    parser.add_argument(
+        "--network",
+        type=Optional[dict[str, Any]],  # noqa: UP045 - jsonargparse shows this one in its help as it should be
+        help="Another network than a leaky one, in the place of the options of net: its kind and its options, such as "
+        '{"kind": "mlp", "options": {"sizes": [256, 128]}}; `tca list nets` shows the kinds.',
+    )
 
 
 def _parser(usage: str) -> ArgumentParser:

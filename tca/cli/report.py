@@ -96,8 +96,8 @@ def _summary(comparison: Comparison) -> str:
     trials = "fresh trials in every batch" if comparison.fresh else f"{comparison.n_train} training trials"
     net, optimizer = comparison.net, comparison.optimizer
     return (
-        f"Networks of {net.size} {net.activation} cells with a time constant of {net.tau:g} ms, {comparison.seeds} for "
-        f"each rule and task, trained with {optimizer.name} (learning rate {optimizer.lr:g}) for {comparison.steps} "
+        f"Networks of {net.title}, {comparison.seeds} for each "
+        f"rule and task, trained with {optimizer.name} (learning rate {optimizer.lr:g}) for {comparison.steps} "
         f"updates{stop}, on {trials} in batches of {comparison.batch_size}; tested on {comparison.n_test} other trials."
     )
 

@@ -45,7 +45,7 @@ def describe(result: Result, folder: Path | None = None) -> str:
     measure = run.make_task().measure
     reason = f" ({result.reason})" if result.reason else ""
     lines = [
-        f"{run.task}, {run.rule}, form {run.net.form}, {run.net.size} cells: "
+        f"{run.task}, {run.rule}, {f'form {run.net.form}, ' if run.net.form else ''}{run.net.title}: "
         f"{result.outcome} after {result.step} updates{reason}",
         f"  training loss {last.train_loss:.4g}, {measure} {last.train_accuracy:.3f};"
         f" test loss {last.test_loss:.4g}, {measure} {last.test_accuracy:.3f}",

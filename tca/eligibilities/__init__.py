@@ -7,6 +7,21 @@ from tca.eligibilities.homotopy import Homotopy
 from tca.eligibilities.instant import Instant
 from tca.eligibilities.leak import Leak
 from tca.eligibilities.modprop import TypePropagation
+from tca.eligibilities.network_kernel import NetworkKernel
+from tca.eligibilities.perturbation import NodeNoise, WeightNoise
 from tca.eligibilities.snap import Reachable
 
-__all__ = ["Diagonal", "Eligibility", "Full", "Homotopy", "Instant", "Leak", "Reachable", "TypePropagation", "Windowed"]
+__all__ = [
+    "Diagonal",
+    "Eligibility",
+    "Full",
+    "Homotopy",
+    "Instant",
+    "Leak",
+    "NetworkKernel",
+    "NodeNoise",
+    "Reachable",
+    "TypePropagation",
+    "WeightNoise",
+    "Windowed",
+]

@@ -10,19 +10,22 @@ nu_{t+1}``: the reverse filter, which needs no trace. The two agree to round-off
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from tca.connections import Connection
+from tca.connections import Connection, Initial, Link
 from tca.eligibilities.traces import Trace
 from tca.moment import Moment
 from tca.place import Place
 from tca.tape import Tape
 
-__all__ = ["Eligibility", "following"]
+__all__ = ["Eligibility", "Gather", "following"]
+
+Gather = Callable[[Tape, Link, Tensor, Tensor, slice], None]
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,9 @@ class Eligibility(abc.ABC):
     remembers: ClassVar[bool] = True  # whether D differs from zero at all
     shared: ClassVar[bool] = True  # whether one D serves all synapses, or each postsynaptic cell has its own
     joint: ClassVar[bool] = False  # whether D is that of the whole network, so that memory passes between populations
+    executions: ClassVar[tuple[str, ...]] = ("reverse", "forward")  # how it can be carried out, the first by default
+    why_not: ClassVar[str] = ""  # why it cannot be carried out otherwise
+    tries: ClassVar[bool] = False  # whether it runs trials again with something changed, to learn what that was worth
 
     @property
     @abc.abstractmethod
@@ -52,6 +58,32 @@ class Eligibility(abc.ABC):
         Raises:
             ValueError: The reason.
         """
+
+    def buffers(self, place: Place, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return what the eligibility keeps from batch to batch in a population; most keep nothing.
+
+        Args:
+            place: Where the population stands.
+            generator: Source of whatever is drawn.
+        """
+        return {}
+
+    def sync_(self, place: Place, buffers: dict[str, Tensor]) -> None:  # noqa: B027 - most keep nothing
+        """Go on to the next batch; most eligibilities do nothing.
+
+        Args:
+            place: Where the population stands.
+            buffers: What it keeps, changed in place.
+        """
+
+    def begin(self, tape: Tape, buffers: dict[str, Tensor]) -> Tape:
+        """Return the tape as the eligibility needs it; most take it as it is.
+
+        Args:
+            tape: The forward pass of the last population, scored.
+            buffers: What it keeps, of all populations by their full names.
+        """
+        return tape
 
     @abc.abstractmethod
     def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
@@ -73,6 +105,45 @@ class Eligibility(abc.ABC):
             moment: The first step, which shows what is constant.
             trials: Number of trials B.
         """
+
+    def traces(
+        self, connections: Sequence[Connection], moment: Moment, trials: int, buffers: dict[str, Tensor]
+    ) -> list[Trace]:
+        """Return the traces of all connections into a population before its first step.
+
+        Args:
+            connections: The connections, in the order of the links of the tape.
+            moment: The first step, which shows what is constant.
+            trials: Number of trials B.
+            buffers: What it keeps; may be changed in place while the traces advance.
+        """
+        return [self.trace(connection, moment, trials) for connection in connections]
+
+    def gather_(self, gather: Gather, tape: Tape, filtered: Tensor, steps: slice, gradients: dict[str, Tensor]) -> None:
+        """Add what a window tells every synapse of a population to the gradients in place, but for constant gains.
+
+        Args:
+            gather: What adds ``sum_t driven_t (x) pre_t`` of a connection to its gradient.
+            tape: The forward pass.
+            filtered: Filtered state signal of these steps, shape ``(C, B, N)``; used up.
+            steps: The steps, counted from the initial state.
+            gradients: What has been gathered, by the names of the connections.
+        """
+        driven = tape.drive(filtered, steps) if steps.start > 0 else filtered
+        for link in tape.links:
+            if isinstance(link.connection, Initial) == (steps.start == 0):
+                gather(tape, link, gradients[link.connection.name], driven, steps)
+
+    def finish_(self, tape: Tape, gradients: dict[str, Tensor]) -> None:
+        """Multiply what has been gathered in a population by its constant gains in place.
+
+        Args:
+            tape: The forward pass.
+            gradients: What has been gathered, by the names of the connections.
+        """
+        for link in tape.links:
+            if not isinstance(link.connection, Initial):
+                tape.scale_gain_(gradients[link.connection.name])
 
     def filter_(self, tape: Tape, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
         """Turn ``L_t`` into ``nu_t = L_t + D_{t+1}^T nu_{t+1}`` in place, from the last step of a window to its first.

@@ -7,8 +7,11 @@ from tca.nets.layers import ConvLayer, DenseLayer, LocalLayer
 from tca.nets.leaky_rnn import LeakyRNN
 from tca.nets.network import Network
 from tca.nets.passages import AvgPool, Dropout, MaxPool, RMSNorm
+from tca.nets.presets import PRESETS
 from tca.nets.spiking_rnn import SpikingRNN
 from tca.nets.stacked_rnn import LeakyLayer, StackedRNN
+from tca.nets.vector import AlternatingNet, VectorCNN, VectorLocalNet, VectorMLP, VectorNet
+from tca.nets.vector_rnn import VectorRNN
 
 NETWORKS: dict[str, type[Network]] = {
     "leaky_rnn": LeakyRNN,
@@ -21,12 +24,20 @@ NETWORKS: dict[str, type[Network]] = {
     "dual_stream_mlp": DualStreamMLP,
     "dual_stream_cnn": DualStreamCNN,
     "dual_stream_rnn": DualStreamRNN,
+    "alternating_net": AlternatingNet,
+    "vector_net": VectorNet,
+    "vector_mlp": VectorMLP,
+    "vector_cnn": VectorCNN,
+    "vector_local_net": VectorLocalNet,
+    "vector_rnn": VectorRNN,
 }
 
 __all__ = [
     "CNN",
     "MLP",
     "NETWORKS",
+    "PRESETS",
+    "AlternatingNet",
     "AvgPool",
     "ConvLayer",
     "DenseLayer",
@@ -45,4 +56,9 @@ __all__ = [
     "RMSNorm",
     "SpikingRNN",
     "StackedRNN",
+    "VectorCNN",
+    "VectorLocalNet",
+    "VectorMLP",
+    "VectorNet",
+    "VectorRNN",
 ]

@@ -6,11 +6,11 @@ Shapes: T time, B batch, I inputs, N cells, O outputs, P populations.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tca.activations import ACTIVATIONS
 from tca.checks import positive, whole
@@ -38,12 +38,14 @@ class Feedforward(Layered):
             ``"lecun_normal"`` (1 / fan-in) or ``"lecun_uniform"``.
         init_out: How the readout's weights are drawn, default ``"lecun_normal"``.
         gain: Factor of the hidden weights, default 1.
+        masks: Which synapses exist, by the name of the weights, one or zero in their shape; all where none is given.
+            The others have weight zero and no gradient.
         seed: Seed of the weights and of what is drawn in training, default 0.
         device: Where the network lives, default the CPU.
         dtype: Its floating-point type, default ``torch.float32``.
 
     Raises:
-        ValueError: A size or a name is not allowed, or a layer cannot lie on the one below.
+        ValueError: A size, a name or a mask is not allowed, or a layer cannot lie on the one below.
 
     >>> net = Feedforward(4, [DenseLayer(3)], 2)
     >>> net(torch.zeros(1, 5, 4)).shape
@@ -61,6 +63,7 @@ class Feedforward(Layered):
         init: str = "he_normal",
         init_out: str = "lecun_normal",
         gain: float = 1.0,
+        masks: Mapping[str, Tensor] | None = None,
         seed: int = 0,
         device: torch.device | str | None = None,
         dtype: torch.dtype = torch.float32,
@@ -92,7 +95,22 @@ class Feedforward(Layered):
         self.b_out = nn.Parameter(torch.zeros(self.n_out, dtype=torch.float64))
         self.readout = (("w_out", out.synapses), ("b_out", out.biases))
         self.register_buffer("noise_state", torch.Generator().manual_seed(seed + 1).get_state())
+        for name, mask in ({} if masks is None else masks).items():
+            self._remove_synapses(name, mask)
         self.to(device=device, dtype=dtype)
+
+    def _remove_synapses(self, name: str, mask: Tensor) -> None:
+        """Keep a mask, and put the weights that it leaves out at zero."""
+        weights = {each: value for each, value in self.named_parameters() if each.startswith("w_")}
+        weight = lookup(weights, name, "weights in masks")
+        if mask.shape != weight.shape or not ((mask == 0) | (mask == 1)).all():
+            raise ValueError(
+                f"masks[{name!r}] must hold zeros and ones in the shape {tuple(weight.shape)}, "
+                f"got shape {tuple(mask.shape)}"
+            )
+        self.register_buffer(f"mask_{name}", mask.to(weight))
+        with torch.no_grad():
+            weight.mul_(mask.to(weight))
 
     @torch.no_grad()
     def project_(self) -> None:

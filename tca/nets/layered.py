@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,9 +26,33 @@ from tca.place import Place
 from tca.tape import Back, Feed, Tape
 from tca.workspace import Workspace
 
-__all__ = ["Layered", "Population"]
+__all__ = ["Layered", "Population", "instant_tape"]
 
 Stage = tuple[Passage, Shape, Tensor | None]
+
+
+def instant_tape(activation: Activation, driven: Tensor, rate: Tensor, **rest: Any) -> Tape:
+    """Write the rates of cells without memory, and return the tape of their steps, each an instant of its own.
+
+    Args:
+        activation: Their activation function.
+        driven: Drives, shape ``(T, B, N)``.
+        rate: Where the rates go, shape ``(T + 1, B, N)``, zero at time zero.
+        rest: What else the tape shows.
+    """
+    activation.into(driven, rate[1:])
+    return LeakyTape(
+        rate=rate,
+        activity=rate,
+        activation=activation,
+        slope_at_emission=True,
+        leak=0.0,
+        gain=1.0,
+        recurrent=rate.new_empty(0, 0),
+        recurrent_mask=None,
+        types=torch.zeros(rate.shape[-1], dtype=torch.int64, device=rate.device),
+        **rest,
+    )
 
 
 class Population(NamedTuple):
@@ -37,18 +61,21 @@ class Population(NamedTuple):
     Attributes:
         name: Its name.
         shape: How its cells are laid out.
-        activation: Its activation function.
+        activation: Its activation function, or what else makes rates of drives.
         wires: Names of its parameters and what makes connections of them: the weights, then the bias if there is one.
         passages: What its rates pass before the next population.
         signs: Name of the buffer with the stream of every cell, if the network has two.
+        record: What writes the rates of a pass and returns its tape, given the activation function, the drives and
+            where the rates go; default `instant_tape`.
     """
 
     name: str
     shape: Shape
-    activation: Activation
+    activation: Callable[[Tensor], Tensor]
     wires: tuple[tuple[str, Maker], ...]
     passages: tuple[Passage, ...] = ()
     signs: str | None = None
+    record: Callable[..., Tape] = instant_tape
 
 
 class Layered(Network, abc.ABC):
@@ -76,6 +103,7 @@ class Layered(Network, abc.ABC):
     def places(self) -> tuple[Place, ...]:
         """Return where the populations stand, from the last to the first."""
         last = self.populations[-1]
+        reads = not last.passages and self.w_out.shape == (self.n_out, math.prod(last.shape))
         onwards = [*(self._made(each.wires)[0] for each in self.populations[1:]), self.readout_connections()[0]]
         return tuple(
             Place(
@@ -83,7 +111,7 @@ class Layered(Network, abc.ABC):
                 each.shape,
                 self.n_out,
                 self.w_out.detach(),
-                self.w_out if each is last and not last.passages else None,
+                self.w_out if each is last and reads else None,
                 heard,
                 alone=len(self.populations) == 1,
                 signs=None if each.signs is None else self.get_buffer(each.signs),
@@ -144,7 +172,7 @@ class Layered(Network, abc.ABC):
         check_inputs(inputs, self.n_in, self.w_out)
         space = Workspace() if workspace is None else workspace
         steps, trials, _ = inputs.shape
-        one, nothing = inputs.new_ones(1, 1, 1), inputs.new_empty(0, 0)
+        one = inputs.new_ones(1, 1, 1)
         tapes: list[Tape] = []
         pre: Tensor = inputs
         back: Back | None = None
@@ -155,20 +183,13 @@ class Layered(Network, abc.ABC):
             for connection in bias:
                 driven += connection.drive(one)
             rate[0].zero_()
-            each.activation.into(driven, rate[1:])
             tapes.append(
-                LeakyTape(
+                each.record(
+                    each.activation,
+                    driven,
+                    rate,
                     place=place,
-                    rate=rate,
-                    activity=rate,
-                    activation=each.activation,
-                    slope_at_emission=True,
-                    leak=0.0,
-                    gain=1.0,
                     links=(Link(synapses, pre), *(Link(connection, one) for connection in bias)),
-                    recurrent=nothing,
-                    recurrent_mask=None,
-                    types=torch.zeros(place.cells, dtype=torch.int64, device=rate.device),
                     feed=Feed(synapses, back) if tapes else None,
                 )
             )

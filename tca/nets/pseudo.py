@@ -1,7 +1,7 @@
 """Pseudo-derivatives: what stands in for the derivative of a spike, which has none.
 
 A spike is ``z = [v > A]``. Where a derivative is asked for, ``dz/dv = psi = p(u) / thr`` with ``u = (v - A) / thr`` the
-distance to the threshold ``A`` in units of its resting value ``thr``. A refractory cell has the derivative zero.
+distance to the threshold ``A`` in units of its resting value ``thr``. The slope of a refractory cell is zero.
 """
 
 from __future__ import annotations

@@ -202,7 +202,7 @@ class SpikingPopulation(RecurrentPopulation):
         steps, trials, _ = inputs.shape
         prefix = f"{place.name}." if place.name else ""
         shape = (steps + 1, trials, self.n_rec)
-        rate, drive = (space.empty(f"{prefix}{name}", shape, self.w_rec) for name in ("rate", "drive"))
+        rate, drive, ready = (space.empty(f"{prefix}{name}", shape, self.w_rec) for name in ("rate", "drive", "ready"))
         w_in, w_rec, *bias = self.into_cells(prefix)
         folded = (w_in.effective() * self.gain.unsqueeze(-1)).t()
         torch.mm(inputs.reshape(-1, self.n_pre), folded, out=drive[1:].view(-1, self.n_rec))
@@ -211,9 +211,10 @@ class SpikingPopulation(RecurrentPopulation):
         if noise is not None:
             drive[1:].addcmul_(noise, self.gain)
         recurrent = w_rec.effective()
-        self._spike_(drive, recurrent * self.gain.unsqueeze(-1) - torch.diag(self.reset), rate)
+        self._spike_(drive, recurrent * self.gain.unsqueeze(-1) - torch.diag(self.reset), rate, ready)
         for window in _windows(drive):
-            drive[window] = self._slope(drive[window], rate, window)
+            slope = self.pseudo((drive[window] - self.threshold) / self.threshold)
+            torch.mul(slope.div_(self.threshold), ready[window], out=drive[window])
         one = rate.new_ones(1, 1, 1)
         return SpikingTape(
             place=place,
@@ -229,19 +230,19 @@ class SpikingPopulation(RecurrentPopulation):
             **rest,
         )
 
-    def _spike_(self, drive: Tensor, recurrent: Tensor, rate: Tensor) -> None:
+    def _spike_(self, drive: Tensor, recurrent: Tensor, rate: Tensor, ready: Tensor) -> None:
         """Run a trial in place: drives turn into potentials less the rise of the threshold, ``v - beta a``.
 
         Args:
             drive: What inputs, biases and noise add to the potentials, shape ``(T + 1, B, N)``, index 0 unused.
             recurrent: What spikes add to the potentials, the reset among it, shape ``(N, N)``.
             rate: Where the spikes go, shape ``(T + 1, B, N)``.
+            ready: Where it goes who is not refractory, zeros and ones, shape ``(T + 1, B, N)``.
         """
         weights, adapts = recurrent.t(), bool(self.beta.any())
-        drives, rates = drive.unbind(0), rate.unbind(0)
-        drives[0].zero_(), rates[0].zero_()
+        drives, rates, readies = drive.unbind(0), rate.unbind(0), ready.unbind(0)
+        drives[0].zero_(), rates[0].zero_(), readies[0].fill_(1)
         potential, before, adaptation = (torch.zeros_like(drives[0]) for _ in range(3))
-        ready = torch.ones_like(drives[0])
         for t in range(1, len(rates)):
             potential, before = before, potential
             torch.addmm(drives[t], rates[t - 1], weights, out=potential).addcmul_(before, self.leak)
@@ -251,26 +252,10 @@ class SpikingPopulation(RecurrentPopulation):
             else:
                 drives[t].copy_(potential)
             torch.gt(drives[t], self.threshold, out=rates[t])
-            if self.refractory:
-                ready.sub_(rates[t - 1])
-                if t > self.refractory:
-                    ready.add_(rates[t - 1 - self.refractory])
-                rates[t].mul_(ready)
-
-    def _slope(self, raised: Tensor, rate: Tensor, window: slice) -> Tensor:
-        """Return the pseudo-derivative of some steps, zero while refractory.
-
-        Args:
-            raised: Potentials less the rise of the threshold, shape ``(C, B, N)``.
-            rate: Spikes of all steps, shape ``(T + 1, B, N)``.
-            window: The steps.
-        """
-        slope = self.pseudo((raised - self.threshold) / self.threshold).div_(self.threshold)
-        for back in range(1, self.refractory + 1):
-            first = max(window.start - back, 0)
-            silenced = 1 - rate[first : max(window.stop - back, 0)]
-            slope[len(slope) - len(silenced) :].mul_(silenced)
-        return slope
+            torch.sub(readies[t - 1], rates[t - 1], out=readies[t])
+            if t > self.refractory:
+                readies[t].add_(rates[t - 1 - self.refractory])
+            rates[t].mul_(readies[t])
 
     def cell_noise(self, steps: int, trials: int, generator: torch.Generator) -> Tensor:
         """Return private noise of the drive, shape ``(T, B, N)``, zero if the cells have none.

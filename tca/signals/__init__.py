@@ -13,8 +13,10 @@ from tca.signals.direct import Direct
 from tca.signals.error_diffusion import ErrorDiffusion
 from tca.signals.exact import Exact, Horizon
 from tca.signals.feedback import Adaptive, Random
+from tca.signals.global_vector import GlobalVector
 from tca.signals.hops import Hops
 from tca.signals.modprop import TypeReturn
+from tca.signals.perturbation import RewardChange
 from tca.signals.regularised import Regularised
 from tca.signals.shared_random import SharedRandom
 
@@ -32,6 +34,7 @@ __all__ = [
     "Exact",
     "FeedbackAlignment",
     "Filtered",
+    "GlobalVector",
     "Hops",
     "Horizon",
     "InstantSignal",
@@ -40,6 +43,7 @@ __all__ = [
     "OutputError",
     "Random",
     "Regularised",
+    "RewardChange",
     "SameStep",
     "Score",
     "Share",

@@ -34,6 +34,7 @@ class Signal(abc.ABC):
     """What every cell is told."""
 
     local: ClassVar[bool]  # whether the signal is made without reading recurrent weights
+    hears_of_trials: ClassVar[bool] = False  # whether it is what a trial was worth, one number to all cells
 
     @property
     @abc.abstractmethod

@@ -33,7 +33,7 @@ class SharedRandom(InstantSignal):
         ValueError: ``scale`` is not positive and finite.
 
     Papers: Nokland (2016), NeurIPS, arXiv:1609.01596 (direct feedback alignment); Clark, Abbott and Chung (2021),
-    NeurIPS, arXiv:2106.07587 (this matrix, as their baseline).
+    NeurIPS, arXiv:2106.04089 (this matrix, as their baseline).
     """
 
     scale: float = 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import importlib
 import importlib.util
 import logging
@@ -16,6 +17,7 @@ from tca.sweep.crews import Answer, Call, Crew, CrewError
 __all__ = ["Cluster", "installed", "require"]
 
 SECONDS_TO_CONNECT = 10
+TIME_TO_RESTART = "10 minutes"  # of a worker on this machine; Dask gives one up after 15 s, too few on a busy one
 SECONDS_TO_FETCH = 10  # the few numbers that a worker holds after a run
 
 
@@ -58,25 +60,32 @@ class Cluster(Crew):
         self._where = "on this machine" if address is None else f"at {address}"
         self._done: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._futures: dict[str, Any] = {}
-        self._cluster = None
-        # It logs with stack traces what is said here in a line: a worker that died, a scheduler that is gone.
-        self._logger = logging.getLogger("distributed.client")
-        self._level = self._logger.level
-        self._logger.setLevel(logging.CRITICAL)
+        self._cluster: Any = None
         try:
-            if address is None:
-                self._cluster = self._distributed.LocalCluster(
-                    n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None,
-                    memory_limit=None, silence_logs=logging.CRITICAL,
-                )  # fmt: skip
-            self._client = self._distributed.Client(
-                self._cluster or address, timeout=SECONDS_TO_CONNECT, set_as_default=False
-            )
+            self._open = self._opened(address, workers)
         except (OSError, ValueError, RuntimeError) as error:
-            self._logger.setLevel(self._level)
-            if self._cluster is not None:
-                self._cluster.close()
             raise CrewError(f"no Dask scheduler can be used {self._where}: {' '.join(str(error).split())}") from error
+
+    def _opened(self, address: str | None, workers: int) -> contextlib.ExitStack:
+        """Connect, and return what closes everything again."""
+        logger = logging.getLogger("distributed.client")
+        with contextlib.ExitStack() as stack:
+            # It logs with stack traces what is said here in a line: a worker that died, a scheduler that is gone.
+            stack.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.CRITICAL)
+            if address is None:
+                config = importlib.import_module("dask.config")
+                stack.enter_context(config.set({"distributed.deploy.lost-worker-timeout": TIME_TO_RESTART}))
+                self._cluster = stack.enter_context(
+                    self._distributed.LocalCluster(
+                        n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None,
+                        memory_limit=None, silence_logs=logging.CRITICAL,
+                    )
+                )  # fmt: skip
+            self._client = stack.enter_context(
+                self._distributed.Client(self._cluster or address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
+            )
+            return stack.pop_all()
 
     def submit(self, call: Call) -> None:
         """Hand a call to the scheduler.
@@ -142,7 +151,4 @@ class Cluster(Crew):
     def close(self) -> None:
         """Drop what has not been begun, and stop the workers if they were started here."""
         self._futures.clear()
-        self._client.close()
-        if self._cluster is not None:
-            self._cluster.close()
-        self._logger.setLevel(self._level)
+        self._open.close()

@@ -1,0 +1,140 @@
+"""Memory through other cells as one number: the mean field of nonnegative recurrent weights.
+
+Shapes: T time, B batch, N entries of the vectors of all cells, J presynaptic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tca.checks import not_negative
+from tca.connections import Connection
+from tca.eligibilities.base import Eligibility
+from tca.eligibilities.instant import Instant
+from tca.eligibilities.leak import Leak
+from tca.eligibilities.traces import Trace
+from tca.moment import Moment
+from tca.place import Place
+from tca.tape import Tape
+from tca.vectors import Vectors
+
+__all__ = ["NetworkKernel"]
+
+
+class NetworkTrace(Trace):
+    """``e_ij,t = lambda e_ij,t-1 + G_i,t p_ij,t``, ``p`` another trace."""
+
+    def __init__(self, inner: Trace, root: float) -> None:
+        """Start at zero.
+
+        Args:
+            inner: The trace p.
+            root: The Perron root that stands in for all paths through other cells.
+        """
+        self.inner, self.root = inner, root
+        self.value = torch.zeros_like(inner.dense())
+
+    def advance(self, moment: Moment, pre: Tensor) -> None:
+        """Take the inner trace a step further, let the outer one decay, and add the first where gates are open."""
+        self.inner.advance(moment, pre)
+        decay = float(moment.leak) + float(moment.constant_gain) * self.root
+        self.value.mul_(decay).add_(moment.slope.unsqueeze(-1) * self.inner.dense())
+
+    def dense(self) -> Tensor:
+        """Return the trace, shape ``(B, N, J)``."""
+        return self.value
+
+
+@dataclass(frozen=True)
+class NetworkKernel(Eligibility):
+    """``e_ij,t = lambda e_ij,t-1 + G_i,t p_j,t`` with ``lambda = leak + gain root``: paths through the other cells.
+
+    In a recurrent network of vectors with nonnegative weights all paths from a cell to the outputs carry nonnegative
+    numbers. Their mean field is one kernel for all cells, of which the gated Perron root of the recurrent weights is
+    the only trace; `tca.nets.VectorRNN` keeps it at or below a bound. The gate is that of the step at which a synapse
+    was moved, hence the signal must not apply its own: ``Rule(GlobalVector(gated=False), NetworkKernel())``.
+
+    Args:
+        root: Gated Perron root of the recurrent weights, default 0.9, the bound of `tca.nets.VectorRNN`.
+        leaky: Whether p is the leaky trace ``p_t = leak p_t-1 + gain pre_t`` (default), so that the leak counts twice,
+            or ``gain pre_t``.
+
+    Raises:
+        ValueError: ``root`` is negative or not finite.
+
+    Derived here, after Clark, Abbott and Chung (2021), NeurIPS, arXiv:2106.04089; the nearest published relative is
+    Liu et al. (2022), NeurIPS, arXiv:2206.01338.
+    """
+
+    root: float = 0.9
+    leaky: bool = True
+    local: ClassVar[bool] = True
+    shared: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Check the root."""
+        not_negative("root", self.root)
+
+    @property
+    def equation(self) -> str:
+        """The trace in one line."""
+        return f"e_t = (leak + {self.root} gain) e_t-1 + G_t p_t"
+
+    @property
+    def inner(self) -> Eligibility:
+        """What the trace p remembers."""
+        return Leak() if self.leaky else Instant()
+
+    def check(self, place: Place) -> None:
+        """Refuse cells without recurrent synapses, or that carry no vectors.
+
+        Raises:
+            ValueError: There is no network to remember through.
+        """
+        if not place.recurrent or not isinstance(place.onwards, Vectors):
+            raise ValueError(
+                f"NetworkKernel needs recurrent cells that carry vectors, and {place.title} has none: "
+                "use nets.VectorRNN"
+            )
+
+    def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
+        """Refuse: with gates inside, the kernel is no propagator of states, so that no signal makes it exact.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError("NetworkKernel has no propagator of states; filter_ and trace apply it")
+
+    def filter_(self, tape: Tape, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
+        """Sum the scores that follow by the kernel, apply the gates, and filter by the inner trace, in place.
+
+            s^_t = s_t + lambda s^_t+1,   nu_t = G_t s^_t + leak nu_t+1
+
+        Args:
+            tape: The forward pass.
+            signal: Signal without gates of these steps, shape ``(C, B, N)``.
+            steps: The steps, counted from the initial state.
+            later: Both filters at the first step of the window after this one, shape ``(2, B, N)``; ``None`` at the
+                end of the trial.
+        """
+        assert isinstance(tape.leak, float)
+        assert isinstance(tape.gain, float)
+        decay = tape.leak + tape.gain * self.root
+        scores, filtered = (None, None) if later is None else later.unbind(0)
+        entries = signal.unbind(0)
+        if scores is not None:
+            entries[-1].add_(scores, alpha=decay)
+        for index in range(len(entries) - 2, -1, -1):
+            entries[index].add_(entries[index + 1], alpha=decay)
+        first = signal[0].clone()
+        tape.lift(signal, steps)
+        kept = self.inner.filter_(tape, signal, steps, filtered)
+        return torch.stack([first, kept])
+
+    def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
+        """Return the trace of the kernel on top of the inner one."""
+        return NetworkTrace(self.inner.trace(connection, moment, trials), self.root)

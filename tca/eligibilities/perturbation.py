@@ -1,0 +1,233 @@
+"""Synapses that remember what was tried: noise in the drive of their cell, or in their own weight.
+
+Shapes: T time, B batch, N cells, C consecutive steps.
+
+There is no gain and no slope in these traces. What a trial was worth comes as one number when it is over, and the trace
+is what this number is multiplied with: a running sum (``D = 1``) of noise times presynaptic activity, or what was added
+to the weight.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tca.checks import positive
+from tca.connections import Connection, Initial
+from tca.eligibilities.base import Eligibility, Gather
+from tca.eligibilities.drawing import draws_of, fresh, move_on_
+from tca.eligibilities.traces import Trace
+from tca.moment import Moment
+from tca.names import lookup
+from tca.noises import Noise, Normal
+from tca.place import Place
+from tca.replay import Attempt, Replay
+from tca.tape import Tape
+
+__all__ = ["Coincidence", "NodeNoise", "Trying", "WeightNoise"]
+
+RATES = ("clean", "perturbed")
+
+
+@dataclass(frozen=True)
+class Trying(Eligibility, abc.ABC):
+    """An eligibility that runs trials again with something changed.
+
+    The seed of what is drawn for a batch is kept in the buffer ``draws``; it moves on with every batch.
+    """
+
+    local: ClassVar[bool] = True
+    shared: ClassVar[bool] = False
+    tries: ClassVar[bool] = True
+    executions: ClassVar[tuple[str, ...]] = ("reverse",)
+    why_not: ClassVar[str] = (
+        "what a trial was worth is known when it is over, so that nothing is left to carry forwards"
+    )
+
+    def buffers(self, place: Place, generator: torch.Generator) -> dict[str, Tensor]:
+        """Draw the seed of the first batch."""
+        return fresh(generator)
+
+    def sync_(self, place: Place, buffers: dict[str, Tensor]) -> None:
+        """Go on to fresh noise."""
+        move_on_(buffers)
+
+    def begin(self, tape: Tape, buffers: dict[str, Tensor]) -> Tape:
+        """Return the tape with what came of a run with something changed.
+
+        Raises:
+            ValueError: The tape does not come from a learner.
+        """
+        if tape.replay is None:
+            raise ValueError(f"{type(self).__name__} runs the trials again: use Learner.tape")
+        return replace(tape, attempt=self.attempt(tape, tape.replay, buffers))
+
+    @abc.abstractmethod
+    def attempt(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> Attempt:
+        """Return what came of a run with something changed.
+
+        Args:
+            tape: The forward pass of the last population, scored.
+            replay: What runs the trials again.
+            buffers: What is kept in all populations, by their full names.
+        """
+
+    def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
+        """Add ``later``: nothing is forgotten within a trial."""
+        into.add_(later)
+
+    def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
+        """Refuse.
+
+        Raises:
+            ValueError: Always; the reason.
+        """
+        raise ValueError(f"{type(self).__name__} has no traces to carry: {self.why_not}")
+
+
+@dataclass(frozen=True)
+class Coincidence(Trying, abc.ABC):
+    """``e_ij,t = e_ij,t-1 + post_i,t pre_j,t``: how often what a cell tried coincided with presynaptic activity.
+
+    A learned initial state is not tried and learns nothing.
+    """
+
+    def check(self, place: Place) -> None:
+        """Refuse populations whose drive takes no noise.
+
+        Raises:
+            ValueError: There are several populations, or the cells are not recurrent.
+        """
+        if not (place.alone and place.recurrent):
+            raise ValueError(
+                f"{type(self).__name__} adds noise to the drive of one recurrent population, which {place.title} is "
+                "not: WeightNoise() works in every network"
+            )
+
+    def gather_(self, gather: Gather, tape: Tape, filtered: Tensor, steps: slice, gradients: dict[str, Tensor]) -> None:
+        """Add ``sum_t (L post_t) (x) pre_t`` of every connection."""
+        if steps.start == 0:
+            return
+        told = filtered.mul_(tape.tried.post[steps.start - 1 : steps.stop - 1])
+        for link in tape.tried.links:
+            if not isinstance(link.connection, Initial):
+                gather(tape, link, gradients[link.connection.name], told, steps)
+
+    def finish_(self, tape: Tape, gradients: dict[str, Tensor]) -> None:
+        """Leave the gradients as they are: there is no gain."""
+
+
+@dataclass(frozen=True)
+class NodeNoise(Coincidence):
+    """Node perturbation: ``u_t + sigma xi_t``, ``e_ij,t = e_ij,t-1 + xi_i,t pre_j,t``.
+
+    With the change of the loss divided by ``sigma`` the mean over the noise is the true gradient, but for an error of
+    the order ``sigma^2``.
+
+    Args:
+        sigma: Standard deviation of the noise in the drive, default 0.01, positive. A large one makes a bias, a small
+            one costs digits.
+        antithetic: Whether the run is compared with one whose noise has the opposite sign, or with one without noise
+            (default); the first is free of errors of even order in every single draw.
+        rates: Whether presynaptic activity is that of the run without noise, ``"clean"`` (default), or with it,
+            ``"perturbed"``.
+        noise: The distribution of xi, of variance one, default normal.
+
+    Raises:
+        ValueError: ``sigma`` is not positive, or ``rates`` is another word.
+
+    Papers: Fiete and Seung (2006), Physical Review Letters 97:048104; Zuge, Klos and Memmesheimer (2023), Physical
+    Review X 13:021006.
+    """
+
+    sigma: float = 0.01
+    antithetic: bool = False
+    rates: str = "clean"
+    noise: Noise = field(default_factory=Normal)
+
+    def __post_init__(self) -> None:
+        """Check the size of the noise and the word."""
+        positive("sigma of the noise", self.sigma)
+        lookup(dict.fromkeys(RATES, True), self.rates, "rates")
+
+    @property
+    def equation(self) -> str:
+        """The trace in one line."""
+        return f"e_t = e_t-1 + xi_t (x) pre_t, u_t + {self.sigma:g} xi_t"
+
+    def attempt(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> Attempt:
+        """Run with noise in the drive and, if antithetic, with its opposite."""
+        shape = (tape.steps, tape.rate.shape[1], tape.place.cells)
+        xi = self.noise.draw(shape, draws_of(tape.place, buffers)).to(tape.rate)
+        noisy, _ = replay.with_drive(self.sigma * xi)
+        against = replay.with_drive(-self.sigma * xi)[0].outputs if self.antithetic else tape.outputs
+        links = noisy.links if self.rates == "perturbed" else tape.links
+        return Attempt(noisy.outputs, against, self.sigma * (1 + self.antithetic), xi, links)
+
+
+@dataclass(frozen=True)
+class WeightNoise(Trying):
+    """Weight perturbation: ``W + sigma xi``, ``e_ij = xi_ij``, one draw a batch for every weight into a population.
+
+    All trials of a batch share the noise, so that their mean loss is what is compared.
+
+    Args:
+        sigma: Standard deviation of the noise, default 0.01, positive.
+        antithetic: Whether the run is compared with one whose noise has the opposite sign, or with one without noise
+            (default).
+        noise: The distribution of xi, of variance one, default normal.
+
+    Raises:
+        ValueError: ``sigma`` is not positive.
+
+    Papers: Jabri and Flower (1992), IEEE Transactions on Neural Networks 3:154; Zuge, Klos and Memmesheimer (2023),
+    Physical Review X 13:021006.
+    """
+
+    sigma: float = 0.01
+    antithetic: bool = False
+    noise: Noise = field(default_factory=Normal)
+    remembers: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Check the size of the noise."""
+        positive("sigma of the noise", self.sigma)
+
+    @property
+    def equation(self) -> str:
+        """The trace in one line."""
+        return f"e = xi, W + {self.sigma:g} xi"
+
+    def attempt(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> Attempt:
+        """Run with noise in the weights and, if antithetic, with its opposite."""
+        xi: dict[str, Tensor] = {}
+        for level in tape.levels:
+            xi |= self._drawn([link.connection for link in level.links], draws_of(level.place, buffers))
+        own = {name: replay.net.get_parameter(name).detach() for name in xi}
+
+        def outputs(size: float) -> Tensor:
+            return replay.with_parameters({name: own[name] + size * each for name, each in xi.items()})
+
+        against = outputs(-self.sigma) if self.antithetic else tape.outputs
+        return Attempt(outputs(self.sigma), against, self.sigma * (1 + self.antithetic), weights=xi)
+
+    def gather_(self, gather: Gather, tape: Tape, filtered: Tensor, steps: slice, gradients: dict[str, Tensor]) -> None:
+        """Add the noise of every weight times what the batch was worth, once, when the trials are over."""
+        if steps.stop == tape.steps + 1:
+            worth = filtered[-1, :, 0].sum()
+            for link in tape.links:
+                gradients[link.connection.name].add_(tape.tried.weights[link.connection.name] * worth)
+
+    def finish_(self, tape: Tape, gradients: dict[str, Tensor]) -> None:
+        """Leave the gradients as they are: there is no gain."""
+
+    def _drawn(self, connections: Sequence[Connection], generator: torch.Generator) -> dict[str, Tensor]:
+        return {
+            each.name: each.masked(self.noise.draw(tuple(each.weight.shape), generator).to(each.weight.detach()))
+            for each in connections
+        }

@@ -1,0 +1,94 @@
+"""Architectures of published studies by name, so that a figure can be repeated on the network it was measured on.
+
+`PRESETS` maps a name to a description; ``PRESETS["gevb_mnist_fc"].build(seed=3)`` builds the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from tca.nets.feedforward import Feedforward
+from tca.nets.layered import Layered
+from tca.nets.layers import ConvLayer, DenseLayer, Layer, LocalLayer
+from tca.nets.passages import AvgPool, Dropout, MaxPool
+from tca.nets.vector import AlternatingNet, VectorNet
+
+__all__ = ["PRESETS", "Preset"]
+
+CLARK = "Clark, Abbott and Chung (2021), NeurIPS, arXiv:2106.04089"
+ERDOGAN = "Erdogan et al. (2025), arXiv:2504.11558"
+MNIST, CIFAR = (1, 28, 28), (3, 32, 32)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """An architecture, described.
+
+    Attributes:
+        kind: The class of the network.
+        shape: Channels, height and width of the inputs.
+        layers: The hidden layers from the inputs upwards.
+        n_out: Number of outputs.
+        reference: The paper it comes from.
+        options: What else the class is given.
+    """
+
+    kind: type[Layered]
+    shape: tuple[int, int, int]
+    layers: tuple[Layer, ...]
+    n_out: int
+    reference: str
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def build(self, **options: Any) -> Layered:
+        """Return the network.
+
+        Args:
+            options: Options of its class, before those of the preset: ``seed``, ``dtype``, ``signs`` and so on.
+        """
+        return self.kind(self.shape, self.layers, self.n_out, **{**self.options, **options})
+
+
+def _dense(*sizes: int) -> tuple[Layer, ...]:
+    return tuple(DenseLayer(size) for size in sizes)
+
+
+def _maps(kind: Any, kernel: int, *channels: int) -> tuple[Layer, ...]:
+    """Return layers of maps of the same height and width as below, each followed by mean pooling."""
+    return tuple(kind(each, kernel, padding=kernel // 2, then=(AvgPool(),)) for each in channels)
+
+
+_LAYERS: dict[str, tuple[tuple[int, int, int], tuple[Layer, ...]]] = {
+    "mnist_fc": (MNIST, _dense(1024, 512)),
+    "mnist_conv": (MNIST, (*_maps(ConvLayer, 3, 64, 32), *_dense(1024))),
+    "mnist_lc": (MNIST, (*_maps(LocalLayer, 3, 32, 32), *_dense(1024))),
+    "cifar10_fc": (CIFAR, _dense(1024, 512, 512)),
+    "cifar10_conv": (CIFAR, (*_maps(ConvLayer, 5, 128, 64), ConvLayer(64, 2, 2), *_dense(1024))),
+    "cifar10_lc": (CIFAR, (*_maps(LocalLayer, 5, 64, 32), LocalLayer(32, 2, 2), *_dense(512))),
+}
+_NARROWER = {"cifar10_lc": (*_LAYERS["cifar10_lc"][1][:-1], DenseLayer(256))}  # where vectors have fewer cells
+_WITHOUT_BIAS = MappingProxyType({"bias": False})
+_CIFAR100 = (
+    ConvLayer(96, 5, padding=2, then=(MaxPool(),)),
+    ConvLayer(128, 5, padding=2, then=(MaxPool(),)),
+    ConvLayer(256, 5, padding=2, then=(MaxPool(), Dropout(0.075))),
+    DenseLayer(2048),
+)
+
+PRESETS: dict[str, Preset] = {
+    **{
+        f"gevb_{name}": Preset(VectorNet, on, _NARROWER.get(name, made), 10, CLARK)
+        for name, (on, made) in _LAYERS.items()
+    },
+    **{f"conventional_{name}": Preset(AlternatingNet, on, made, 10, CLARK) for name, (on, made) in _LAYERS.items()},
+    **{
+        f"ebd_{name}": Preset(
+            Feedforward, on, made, 10, ERDOGAN, MappingProxyType({}) if name.endswith("fc") else _WITHOUT_BIAS
+        )
+        for name, (on, made) in _LAYERS.items()
+    },
+    "ebd_cifar100_conv": Preset(Feedforward, CIFAR, _CIFAR100, 100, ERDOGAN, _WITHOUT_BIAS),
+}

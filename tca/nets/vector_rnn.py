@@ -1,0 +1,273 @@
+"""The recurrent network whose cells carry vectors.
+
+Shapes: T time, B batch, J inputs, K components and outputs, I cells, N = K I.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from tca.checks import finite, positive, whole
+from tca.connections import Bias, Connection, Link
+from tca.names import lookup
+from tca.nets.network import Network
+from tca.nets.options import check_inputs
+from tca.nets.vector_gates import Gates
+from tca.nets.vector_start import SIGNS
+from tca.place import Place
+from tca.tape import Tape
+from tca.vector_tape import VectorTape
+from tca.vectors import InputVectors, VectorBias, Vectors
+from tca.workspace import Workspace
+
+__all__ = ["VectorRNN", "perron_root"]
+
+LIFT = 1e-3  # added to the diagonal, of the mean row sum, so that power iteration settles on cyclic weights as well
+
+
+def perron_root(weights: Tensor, sweeps: int = 200, tolerance: float = 1e-9) -> tuple[float, float]:
+    """Return bounds from below and above of the spectral radius of a nonnegative matrix, which is an eigenvalue.
+
+    For every positive vector x the smallest and the largest of ``(W x)_i / x_i`` enclose it (Collatz and Wielandt).
+    Power iteration draws them together; where it has not done so, the bounds still hold.
+
+    Args:
+        weights: Nonnegative matrix, shape ``(I, I)``.
+        sweeps: Most steps of the iteration, default 200.
+        tolerance: Relative distance of the bounds at which it stops, default 1e-9.
+
+    >>> low, high = perron_root(torch.tensor([[1.0, 2.0], [2.0, 1.0]], dtype=torch.float64))
+    >>> abs(low - 3) < 1e-6, abs(high - 3) < 1e-6
+    (True, True)
+    """
+    matrix = weights.detach().double()
+    lift = LIFT * float(matrix.sum(1).mean())
+    if lift == 0:
+        return 0.0, 0.0
+    vector = torch.ones_like(matrix[0])
+    low = high = 0.0
+    for _ in range(sweeps):
+        product = matrix @ vector + lift * vector
+        ratios = product / vector
+        low, high = float(ratios.min()), float(ratios.max())
+        if high - low <= tolerance * high:
+            break
+        vector = (product / product.max()).clamp(min=1e-250)
+    return max(low - lift, 0.0), high - lift
+
+
+class VectorRNN(Network):
+    """A leaky recurrent network of cells that carry vectors, connected by nonnegative scalars.
+
+        u_i,t = leak u_i,t-1 + alpha (sum_j R_ij r_j,t-1 + W_i x_t + b_i),   leak = 1 - alpha
+        G_i,t = 1[t_i . u_i,t >= 0],   r_i,t = G_i,t u_i,t,   z_t = sum_i w_i r_i,t + b_o
+
+    u and r are vectors with a component for each output; a cell passes its whole vector or nothing. R and w are not
+    negative, so that the exact error of a cell at any earlier step is a nonnegative number times a score of the
+    outputs. All cells of R feed back positively: their common mode has the gain of its Perron root, half of which
+    counts on average, since half of the cells are open. ``project_`` scales R so that this gated root stays at or
+    below ``root``; above one the common mode explodes in time.
+
+    Weights begin in pairs as in `VectorNet`, R scaled to the gated root. Parameters: ``w_in (K, I, J)``, ``w_rec (I,
+    I)``, ``b (K, I)``, ``w_out (1, I)``, ``b_out (K,)``.
+
+    Args:
+        n_in: Number of inputs J.
+        n_rec: Number of cells I, even.
+        n_out: Number of outputs and components K.
+        alpha: What the drive of a step adds, in (0, 1], default 0.2.
+        root: Bound of the gated Perron root of R, default 0.9, positive.
+        signs: ``"nonnegative"`` (default) or ``"mixed"``: R and w begin as ``N(0, 2 / I)``, R times ``root``, and
+            nothing bounds them.
+        seed: Seed of the weights and gating vectors, default 0.
+        device: Where the network lives, default the CPU.
+        dtype: Its floating-point type, default ``torch.float32``.
+
+    Raises:
+        ValueError: A size, number or name is not allowed.
+
+    Derived here, after Clark, Abbott and Chung (2021), NeurIPS, arXiv:2106.04089.
+
+    >>> VectorRNN(3, 6, 2)(torch.zeros(4, 1, 3)).shape
+    torch.Size([4, 1, 2])
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_rec: int,
+        n_out: int,
+        *,
+        alpha: float = 0.2,
+        root: float = 0.9,
+        signs: str = "nonnegative",
+        seed: int = 0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Draw the weights; see the class."""
+        super().__init__()
+        self.n_in, self.n_rec, self.n_out = (
+            whole(name, size, 1) for name, size in (("n_in", n_in), ("n_rec", n_rec), ("n_out", n_out))
+        )
+        if n_rec % 2:
+            raise ValueError(f"n_rec must be even, since cells come in pairs, got {n_rec}")
+        if not 0 < finite("alpha", alpha) <= 1:
+            raise ValueError(f"alpha must lie in (0, 1], got {alpha}")
+        self.gain, self.leak, self.root = float(alpha), 1 - float(alpha), positive("root", root)
+        start = lookup(SIGNS, signs, "signs")
+        self.nonnegative = start.nonnegative
+        generator = torch.Generator().manual_seed(seed)
+
+        def drawn(fan_in: int) -> object:
+            return lambda shape: torch.randn(*shape, generator=generator, dtype=torch.float64) / math.sqrt(fan_in)
+
+        cells: tuple[int, ...] = (n_rec, n_rec)
+        self.w_in = nn.Parameter(start.first((n_rec, n_out, n_in), drawn(n_in)).movedim(1, 0).contiguous())
+        recurrent = start.between(cells, drawn(n_rec))
+        scale = 2 * self.root / perron_root(recurrent)[1] if self.nonnegative else self.root
+        self.w_rec = nn.Parameter(recurrent * scale)
+        self.b = nn.Parameter(torch.zeros(n_out, n_rec, dtype=torch.float64))
+        self.w_out = nn.Parameter(start.out((1, n_rec), drawn(n_rec)))
+        self.b_out = nn.Parameter(torch.zeros(n_out, dtype=torch.float64))
+        self.gates = Gates(n_out, n_rec, generator=generator)
+        self.to(device=device, dtype=dtype)
+
+    def hidden_connections(self) -> tuple[Connection, ...]:
+        """Return the connections into the cells: input, recurrent, bias."""
+        return (
+            InputVectors("w_in", self.w_in),
+            Vectors("w_rec", self.w_rec, components=self.n_out),
+            VectorBias("b", self.b),
+        )
+
+    def readout_connections(self) -> tuple[Connection, ...]:
+        """Return the connections into the outputs: weights and bias."""
+        return Vectors("w_out", self.w_out, components=self.n_out), Bias("b_out", self.b_out)
+
+    def places(self) -> tuple[Place, ...]:
+        """Return where the only population stands."""
+        return (
+            Place(
+                "",
+                (self.n_out, self.n_rec),
+                self.n_out,
+                self.w_out.detach(),
+                onwards=self.readout_connections()[0],
+                recurrent=True,
+                alone=True,
+                n_in=self.n_in,
+            ),
+        )
+
+    def forward(self, inputs: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Return the outputs, shape ``(T, B, K)``, differentiable by autograd where gradients are enabled.
+
+        Args:
+            inputs: Inputs, shape ``(T, B, J)``.
+            noise: Nothing: the network has no private noise.
+        """
+        return self.functional({}, inputs, noise) if torch.is_grad_enabled() else self.run(inputs, noise).outputs
+
+    def functional(self, parameters: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Return the outputs with other parameters, shape ``(T, B, K)``, differentiable but for the gates.
+
+        Args:
+            parameters: Tensors that stand in for the parameters of these names; the others are the network's own.
+            inputs: Inputs, shape ``(T, B, J)``.
+            noise: Nothing: the network has no private noise.
+
+        Raises:
+            ValueError: A name is not that of a parameter, or a shape does not fit.
+        """
+        check_inputs(inputs, self.n_in, self.w_rec)
+        own = dict(self.named_parameters())
+        for name in parameters:
+            lookup(own, name, "parameter")
+        use = {**own, **parameters}
+        w_in, w_rec, b = self.hidden_connections()
+        external = w_in.apply(use["w_in"], inputs) + b.apply(use["b"], inputs)
+        state = rate = torch.zeros_like(external[0])
+        rates = []
+        for each in external.unbind(0):
+            state = self.leak * state + self.gain * (each + w_rec.apply(use["w_rec"], rate))
+            rate = self.gates(state)
+            rates.append(rate)
+        return self.readout_connections()[0].apply(use["w_out"], torch.stack(rates)) + use["b_out"]
+
+    @torch.no_grad()
+    def run(self, inputs: Tensor, noise: Tensor | None = None, workspace: Workspace | None = None) -> Tape:
+        """Run the network without a graph and return the tape.
+
+        Args:
+            inputs: Inputs, shape ``(T, B, J)``.
+            noise: Nothing: the network has no private noise.
+            workspace: Memory to use again; the tape is then overwritten by the next run with the same workspace.
+
+        Raises:
+            ValueError: A shape does not fit.
+        """
+        check_inputs(inputs, self.n_in, self.w_rec)
+        space = Workspace() if workspace is None else workspace
+        steps, trials, _ = inputs.shape
+        components, cells = self.n_out, self.n_rec
+        rate = space.empty("rate", (steps + 1, trials, components * cells), self.w_rec)
+        gates = space.empty("gates", (steps + 1, trials, cells), self.w_rec)
+        w_in, w_rec, b = self.hidden_connections()
+        one = inputs.new_ones(1, 1, 1)
+        external = (w_in.drive(inputs) + b.drive(one)).mul_(self.gain)
+        shared = self.w_rec.detach()
+        weights = shared.t() * self.gain
+        state = torch.zeros_like(external[0])
+        rate[0].zero_()
+        gates[0].fill_(1.0)  # a state of zero meets the condition of every gate
+        apart = rate.view(steps + 1, trials, components, cells)
+        for t, drive in enumerate(external.unbind(0), 1):
+            state.mul_(self.leak).add_(drive)
+            state.view(-1, cells).addmm_(apart[t - 1].view(-1, cells), weights)
+            gates[t].copy_(self.gates.open(state))
+            torch.mul(state.view(trials, components, cells), gates[t].unsqueeze(-2), out=apart[t])
+        w_out, b_out = self.readout_connections()
+        return VectorTape(
+            place=self.places()[0],
+            rate=rate,
+            gates=gates,
+            components=components,
+            shared=shared,
+            leak=self.leak,
+            gain=self.gain,
+            links=(Link(w_in, inputs), Link(w_rec, rate[:-1]), Link(b, one)),
+            recurrent=torch.block_diag(*[shared] * components),
+            recurrent_mask=None,
+            types=torch.zeros(components * cells, dtype=torch.int64, device=rate.device),
+            readout_links=(Link(w_out, rate[1:]), Link(b_out, one)),
+            outputs=w_out.drive(rate[1:]) + b_out.drive(one),
+        )
+
+    def draw_noise(self, steps: int, trials: int) -> None:
+        """Return nothing: the network has no private noise.
+
+        Args:
+            steps: Number of steps T.
+            trials: Number of trials B.
+        """
+        return
+
+    @torch.no_grad()
+    def project_(self) -> None:
+        """Set negative weights of a nonnegative network to zero, and keep the Perron root of R within its bound."""
+        if not self.nonnegative:
+            return
+        self.w_out.clamp_(min=0)
+        self.w_rec.clamp_(min=0)
+        high = perron_root(self.w_rec, sweeps=50, tolerance=1e-4)[1]
+        if high > 2 * self.root:
+            self.w_rec.mul_(2 * self.root / high)
+
+    def extra_repr(self) -> str:
+        """Return the sizes in one line."""
+        return f"{self.n_in}, {self.n_rec}, {self.n_out}, alpha={self.gain:g}, root={self.root:g}"

@@ -1,0 +1,130 @@
+"""How weights between pairs of an ON and an OFF cell begin, and how cells of maps are put in their order.
+
+Shapes: I postsynaptic cells or maps, J presynaptic; every even one is ON, the next one OFF. K components.
+
+With zero biases both cells of a pair have opposite drives and the same gate, so that a nonnegative network of pairs
+computes what a network of half the width with weights V of both signs computes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tca.nets.passages import Passage, Shape
+
+__all__ = ["SIGNS", "ChannelsLast", "Componentwise", "Start", "on_off", "on_row", "opposite"]
+
+
+def opposite(on: Tensor) -> Tensor:
+    """Return rows in pairs, each followed by its negative.
+
+    Args:
+        on: Weights of the ON cells, shape ``(I / 2, ...)``.
+
+    >>> opposite(torch.tensor([[1.0], [2.0]])).flatten().tolist()
+    [1.0, -1.0, 2.0, -2.0]
+    """
+    return torch.stack([on, -on], 1).flatten(0, 1)
+
+
+def on_row(signed: Tensor) -> Tensor:
+    """Return nonnegative weights from pairs, ``w_i,2b = max(V_ib, 0)``, ``w_i,2b+1 = max(-V_ib, 0)``.
+
+    Args:
+        signed: Weights V of both signs, shape ``(I, J / 2, ...)``.
+
+    >>> on_row(torch.tensor([[1.0, -2.0]])).tolist()
+    [[1.0, 0.0, 0.0, 2.0]]
+    """
+    return torch.stack([signed.clamp(min=0), (-signed).clamp(min=0)], 2).flatten(1, 2)
+
+
+def on_off(signed: Tensor) -> Tensor:
+    """Return nonnegative weights between pairs: like cells for positive weights, unlike cells for negative ones.
+
+    Args:
+        signed: Weights V of both signs, shape ``(I / 2, J / 2, ...)``.
+
+    >>> on_off(torch.tensor([[-3.0]])).tolist()
+    [[0.0, 3.0], [3.0, 0.0]]
+    """
+    return torch.stack([on_row(signed), on_row(-signed)], 1).flatten(0, 1)
+
+
+@dataclass(frozen=True)
+class Start:
+    """How the weights of a network begin.
+
+    Attributes:
+        nonnegative: Whether weights above the first layer must not be negative.
+        first: Weights from the inputs, of unit variance, from ``(shape, draw)``.
+        between: Weights between populations, of variance 2 in the mean square, from the same.
+        out: Weights onto the outputs, likewise.
+    """
+
+    nonnegative: bool
+    first: Callable[[Shape, Callable[..., Tensor]], Tensor]
+    between: Callable[[Shape, Callable[..., Tensor]], Tensor]
+    out: Callable[[Shape, Callable[..., Tensor]], Tensor]
+
+
+def _halved(shape: Shape, axes: int) -> Shape:
+    return (*(side // 2 for side in shape[:axes]), *shape[axes:])
+
+
+SIGNS: dict[str, Start] = {
+    "nonnegative": Start(
+        True,
+        lambda shape, draw: opposite(draw(_halved(shape, 1))),
+        lambda shape, draw: on_off(2 * draw(_halved(shape, 2))),
+        lambda shape, draw: on_row(2 * draw((shape[0], shape[1] // 2, *shape[2:]))),
+    ),
+    "mixed": Start(
+        False,
+        lambda shape, draw: draw(shape),
+        lambda shape, draw: math.sqrt(2) * draw(shape),
+        lambda shape, draw: math.sqrt(2) * draw(shape),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class ChannelsLast(Passage):
+    """Cells of maps position by position, so that ON and OFF cells alternate: ``(..., C, H, W)`` to ``(..., H W C)``.
+
+    >>> ChannelsLast().through(torch.tensor([1.0, 2.0, 3.0, 4.0]), (2, 1, 2), None).tolist()
+    [1.0, 3.0, 2.0, 4.0]
+    """
+
+    def shape(self, shape: Shape) -> Shape:
+        """Return the leading axes and the number of cells."""
+        return (*shape[:-3], math.prod(shape[-3:]))
+
+    def through(self, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
+        """Return the rates in the other order."""
+        apart = rate.unflatten(-1, (-1, shape[-3], math.prod(shape[-2:])))
+        return apart.transpose(-1, -2).flatten(-3)
+
+
+@dataclass(frozen=True)
+class Componentwise(Passage):
+    """A passage that every component of the vectors takes on its own.
+
+    Args:
+        inner: The passage; the same linear map for all components.
+    """
+
+    inner: Passage
+
+    def shape(self, shape: Shape) -> Shape:
+        """Return the components, and how the cells are laid out behind the passage."""
+        return (shape[0], *self.inner.shape(shape[1:]))
+
+    def through(self, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
+        """Return the rates behind the passage."""
+        return self.inner.through(rate.unflatten(-1, (shape[0], -1)), shape[1:], drawn).flatten(-2)

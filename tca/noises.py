@@ -1,0 +1,109 @@
+"""What a rule that tries things out draws: noise of mean zero, in float64 on the CPU, whatever the network.
+
+Shapes: whatever is asked for.
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from tca.checks import positive
+
+__all__ = ["Noise", "Normal", "Rare", "Signs", "Uniform", "source"]
+
+
+@dataclass(frozen=True)
+class Noise(abc.ABC):
+    """A distribution of mean zero."""
+
+    @abc.abstractmethod
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Return independent numbers, float64 on the CPU.
+
+        Args:
+            shape: How many.
+            generator: Their source.
+        """
+
+
+@dataclass(frozen=True)
+class Signs(Noise):
+    """Plus one or minus one, each half of the time: variance one.
+
+    >>> Signs().draw((1000,), torch.Generator().manual_seed(0)).square().mean().item()
+    1.0
+    """
+
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Return signs."""
+        return torch.randint(2, shape, generator=generator).double() * 2 - 1
+
+
+@dataclass(frozen=True)
+class Normal(Noise):
+    """Normal numbers of variance one."""
+
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Return normal numbers."""
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class Uniform(Noise):
+    """Uniform numbers between ``-size`` and ``size``: variance ``size^2 / 3``, which is one for the square root of 3.
+
+    Args:
+        size: Half the width, default 1, positive.
+
+    Raises:
+        ValueError: ``size`` is not positive and finite.
+    """
+
+    size: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the width."""
+        positive("size of the noise", self.size)
+
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Return uniform numbers."""
+        return (torch.rand(shape, generator=generator, dtype=torch.float64) * 2 - 1) * self.size
+
+
+@dataclass(frozen=True)
+class Rare(Noise):
+    """Another noise now and then, and zero otherwise.
+
+    Args:
+        probability: How often each number is not zero, default 0.003, in (0, 1].
+        noise: What it is then, default uniform between -1 and 1.
+
+    Raises:
+        ValueError: The probability is not in (0, 1].
+    """
+
+    probability: float = 0.003
+    noise: Noise = field(default_factory=Uniform)
+
+    def __post_init__(self) -> None:
+        """Check the probability."""
+        if not 0 < self.probability <= 1:
+            raise ValueError(f"probability of the noise must lie in (0, 1], got {self.probability}")
+
+    def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Return mostly zeros."""
+        there = torch.rand(shape, generator=generator, dtype=torch.float64) < self.probability
+        return self.noise.draw(shape, generator) * there
+
+
+def source(seed: Tensor) -> torch.Generator:
+    """Return a fresh generator.
+
+    Args:
+        seed: Its seed, one whole number.
+    """
+    return torch.Generator().manual_seed(int(seed))

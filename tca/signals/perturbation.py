@@ -1,0 +1,77 @@
+"""What a trial was worth, as one number to all cells: how much the reward has changed with what was tried.
+
+Shapes: T time, B batch, N cells, C consecutive steps.
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tca.eligibilities.base import Eligibility
+from tca.reward import MinusLoss, Reward
+from tca.signals.base import Buffers, Reader, Signal
+from tca.tape import Tape
+
+__all__ = ["OfTrials", "RewardChange"]
+
+
+@dataclass(frozen=True)
+class OfTrials(Signal, abc.ABC):
+    """``L_T = m / B`` for all cells, zero before: one number m a trial, when it is over."""
+
+    local: ClassVar[bool] = True
+    hears_of_trials: ClassVar[bool] = True
+
+    @property
+    def horizon(self) -> int:
+        """Zero: what is told at the last step is known then."""
+        return 0
+
+    @abc.abstractmethod
+    def worth(self, tape: Tape, buffers: Buffers) -> Tensor:
+        """Return how much worse than expected every trial was, shape ``(B,)``.
+
+        Args:
+            tape: The forward pass, with what was tried.
+            buffers: The signal's state.
+        """
+
+    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+        """Return a function from a window of steps to zeros, and the number where the trial ends."""
+        worth = self.worth(tape, buffers) / tape.rate.shape[1]
+
+        def read(steps: slice) -> Tensor:
+            told = torch.zeros_like(tape.rate[steps])
+            if steps.stop == tape.steps + 1:
+                told[-1] += worth.unsqueeze(-1)
+            return told
+
+        return read
+
+
+@dataclass(frozen=True)
+class RewardChange(OfTrials):
+    """``m = -(R(tried) - R(against)) / distance``: the slope of minus the reward along what was tried.
+
+    The readout learns from its own error, as under every rule.
+
+    Args:
+        reward: What a trial is worth, default minus its loss.
+    """
+
+    reward: Reward = field(default_factory=MinusLoss)
+
+    @property
+    def equation(self) -> str:
+        """The signal in one line."""
+        return "L_T = -(R(xi) - R(0)) / sigma, the same for all cells"
+
+    def worth(self, tape: Tape, buffers: Buffers) -> Tensor:
+        """Return the slope."""
+        tried, batch = tape.tried, tape.trials_shown
+        return -(self.reward.of(tried.outputs, batch) - self.reward.of(tried.against, batch)) / tried.size

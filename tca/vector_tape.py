@@ -1,0 +1,140 @@
+"""The tape of a population whose cells carry a vector each and pass all of it or nothing.
+
+Shapes: T time, B batch, K components, I cells, N = K I, C consecutive steps.
+
+The state of cell i is a vector ``u_i`` of K components, its rate ``r_i = G_i u_i`` with one gate for all of them, which
+is a constant to every derivative. Components are laid out one after another: ``(..., K, I)`` flattened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from tca.moment import LeakyMoment
+from tca.tape import Tape
+
+__all__ = ["VectorTape"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class VectorTape(Tape):
+    """One forward pass of a population of vectors; see `tca.tape.Tape` for what every tape shows.
+
+    Attributes:
+        gates: One where a cell passes its vector, zero elsewhere, shape ``(T + 1, B, I)``.
+        components: Number of components K.
+        shared: Recurrent weights, one for all components, shape ``(I, I)``; empty if there are none.
+        leak: Leak per step, a number.
+        gain: Constant part of the gain, a number.
+    """
+
+    gates: Tensor
+    components: int
+    shared: Tensor
+    leak: float
+    gain: float
+
+    def lift(self, signal: Tensor, steps: slice) -> Tensor:
+        """Return a rate signal as a state signal: what reaches closed cells is lost. The signal given is used up.
+
+        Args:
+            signal: Signal of these steps, shape ``(C, B, N)``.
+            steps: The steps, counted from the initial state.
+        """
+        self._apart(signal).mul_(self.gates[steps].unsqueeze(-2))
+        return signal
+
+    def drive(self, signal: Tensor, steps: slice) -> Tensor:
+        """Return a state signal as a drive signal, which it is but for the constant gain.
+
+        Args:
+            signal: Signal of these steps, shape ``(C, B, N)``.
+            steps: The steps, counted from the initial state.
+        """
+        return signal
+
+    def leak_(self, t: int, into: Tensor, later: Tensor) -> None:
+        """Add ``leak later`` to ``into`` in place.
+
+        Args:
+            t: The step whose leak is meant.
+            into: State signal of the step before, shape ``(..., N)``.
+            later: State signal of the step, same shape.
+        """
+        into.add_(later, alpha=self.leak)
+
+    def transmit_(self, t: int, into: Tensor, later: Tensor) -> None:
+        """Add ``(J_t - leak)^T later`` to ``into`` in place: what comes back through the recurrent weights.
+
+        Args:
+            t: The step whose Jacobian is meant, 1 to T.
+            into: State signal of step t - 1, shape ``(B, N)``.
+            later: State signal of step t, shape ``(B, N)``; not changed.
+        """
+        self.transmit_all_(into, later, t)
+
+    def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
+        """Add ``(J_t - leak)^T later_t`` to ``into_{t-1}`` in place, for one step or for many at once.
+
+        Args:
+            into: State signals of the steps before those of ``later``, shape ``(C, B, N)`` or ``(B, N)``.
+            later: State signals of consecutive steps, same shape; not changed.
+            first: The first step of ``later``, default 1.
+        """
+        if self.place.recurrent:
+            self._return_(into, self._apart(later) @ self.shared, first)
+
+    def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
+        """Add the part of ``(J_t - leak)^T later`` that stays in each cell to ``into`` in place.
+
+        Args:
+            t: The step whose Jacobian is meant, 1 to T.
+            into: State signal of step t - 1, shape ``(B, N)``.
+            later: State signal of step t, shape ``(B, N)``; not changed.
+        """
+        if self.place.recurrent:
+            self._return_(into, self._apart(later) * self.shared.diagonal(), t)
+
+    def derivative(self, t: int) -> Tensor:
+        """Return the gate of every component at a step, shape ``(B, N)``.
+
+        Args:
+            t: The step, counted from the initial state.
+        """
+        return self.gates[t].repeat(1, self.components)
+
+    def moment(self, t: int) -> LeakyMoment:
+        """Return the local quantities of step t.
+
+        Args:
+            t: The step, 1 to T.
+        """
+        leak, gain = self.rate.new_full((1,), self.leak), self.rate.new_full((1,), self.gain)
+        return LeakyMoment(
+            pres=tuple(link.at(slice(t, t + 1))[0] for link in self.links),
+            cells=self.rate.shape[-1],
+            leak=leak,
+            gain=gain,
+            slope=self.derivative(t),
+            slope_before=self.derivative(t - 1),
+            constant_gain=gain,
+            recurrent=self.recurrent,
+            recurrent_mask=self.recurrent_mask,
+            types=self.types,
+            to_go=self.steps - t,
+            constant_leak=leak,
+        )
+
+    @property
+    def synapses(self) -> Tensor:
+        """Recurrent weights between the components, shape ``(N, N)``."""
+        return self.recurrent
+
+    def _return_(self, into: Tensor, returned: Tensor, first: int) -> None:
+        before = self.gates[first - 1] if into.ndim == 2 else self.gates[first - 1 : first - 1 + len(into)]
+        into.add_((returned * before.unsqueeze(-2)).flatten(-2), alpha=self.gain)
+
+    def _apart(self, values: Tensor) -> Tensor:
+        return values.view(*values.shape[:-1], self.components, -1)

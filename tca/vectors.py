@@ -1,0 +1,192 @@
+"""Connections of cells that carry a vector: one scalar weight for all components.
+
+Shapes: M any number of leading steps and trials; K components of a vector, I postsynaptic cells, J presynaptic, C maps.
+
+A population of I such cells is laid out component by component: ``N = K I``, component k of cell i at ``k I + i``. A
+weight between two cells multiplies the whole vector, ``drive_ki = sum_j W_ij pre_kj``: each component passes the same
+connection, be it all-to-all, a convolution or locally connected. From scalar inputs every component of a cell has
+weights of its own.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from tca.connections import Connection, Dense
+
+__all__ = ["InputVectors", "VectorBias", "VectorConnection", "Vectors"]
+
+Maker = Callable[[str, Tensor, Tensor | None], Connection]
+
+
+@dataclass(frozen=True, eq=False)
+class VectorConnection(Connection, abc.ABC):
+    """A connection that treats the components of its cells alike."""
+
+    @abc.abstractmethod
+    def broadcast_(self, gradient: Tensor, gate: Tensor, score: Tensor, pre: Tensor) -> None:
+        """Add what ``outer_`` adds for the signal ``gate_i score_k``, without the product over components.
+
+        Args:
+            gradient: What has been gathered, in the shape of the weight.
+            gate: What every cell is told, shape ``(..., I)``.
+            score: What every component is told, shape ``(..., K)``.
+            pre: Presynaptic activity, shape ``(..., K J)``.
+        """
+
+    def fold(self, per_pair: Tensor) -> Tensor:
+        """Return the gradient of every pair summed over those that share a weight."""
+        return self.gather_pairs(per_pair)
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors(VectorConnection):
+    """``drive_ki = sum_j W_ij pre_kj``: one weight for all components, in the shape of the connection it repeats.
+
+    Args:
+        name: Name of the parameter in its network.
+        weight: The parameter.
+        mask: One where a synapse exists and zero where none does; ``None`` if all exist.
+        components: Number of components K.
+        inner: What makes the connection of one component, default all-to-all.
+
+    Paper: Clark, Abbott and Chung (2021), NeurIPS, arXiv:2106.04089.
+
+    >>> Vectors("w", torch.tensor([[1.0, 2.0]]), components=2).drive(torch.tensor([1.0, 1.0, 3.0, 0.0])).tolist()
+    [3.0, 3.0]
+    """
+
+    components: int = 1
+    inner: Maker = Dense
+
+    @property
+    def plain(self) -> Connection:
+        """The connection of one component."""
+        return self.inner(self.name, self.weight, self.mask)
+
+    @property
+    def n_post(self) -> int:
+        """Number of postsynaptic entries, ``K I``."""
+        return self.components * self.plain.n_post
+
+    @property
+    def n_pre(self) -> int:
+        """Number of presynaptic entries, ``K J``."""
+        return self.components * self.plain.n_pre
+
+    def apply(self, weight: Tensor, pre: Tensor) -> Tensor:
+        """Return the drive, every component on its own, shape ``(..., K I)``."""
+        return self.plain.apply(weight, self._apart(pre)).flatten(-2)
+
+    def back(self, signal: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Return ``W^T signal``, every component on its own, shape ``(..., K J)``."""
+        return self.plain.back(self._apart(signal), weight).flatten(-2)
+
+    def outer_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:
+        """Add the sum over components of ``signal_ki pre_kj``, one product."""
+        self.plain.outer_(gradient, self._apart(signal), self._apart(pre))
+
+    def broadcast_(self, gradient: Tensor, gate: Tensor, score: Tensor, pre: Tensor) -> None:
+        """Add ``gate_i (score . pre_j)``: the product over components is taken in the presynaptic cell."""
+        met = (score.unsqueeze(-2) @ self._apart(pre)).squeeze(-2)
+        self.plain.outer_(gradient, gate, met)
+
+    def _apart(self, values: Tensor) -> Tensor:
+        return values.unflatten(-1, (self.components, -1))
+
+
+@dataclass(frozen=True, eq=False)
+class InputVectors(Connection):
+    """``drive_ki = sum_c W_kic x_c``: every component of a cell has weights of its own from scalar inputs.
+
+    It equals ``Vectors`` on inputs expanded to one vector for each input and component, at a K-th of the cost.
+
+    Args:
+        name: Name of the parameter in its network.
+        weight: The parameter: components, then as in the connection it repeats, for example ``(K, I, J)``.
+        mask: One where a synapse exists and zero where none does; ``None`` if all exist.
+        inner: What makes the connection to ``K I`` scalar cells or ``K C`` maps, default all-to-all.
+
+    Paper: Clark, Abbott and Chung (2021), NeurIPS, arXiv:2106.04089.
+
+    >>> InputVectors("w", torch.tensor([[[1.0, 2.0]], [[0.0, 3.0]]])).drive(torch.tensor([1.0, 1.0])).tolist()
+    [3.0, 3.0]
+    """
+
+    inner: Maker = Dense
+
+    @property
+    def plain(self) -> Connection:
+        """The connection to the components as if they were cells."""
+        mask = None if self.mask is None else self.mask.flatten(0, 1)
+        return self.inner(self.name, self.weight.detach().flatten(0, 1), mask)
+
+    @property
+    def n_post(self) -> int:
+        """Number of postsynaptic entries, ``K I``."""
+        return self.plain.n_post
+
+    @property
+    def n_pre(self) -> int:
+        """Number of inputs."""
+        return self.plain.n_pre
+
+    def apply(self, weight: Tensor, pre: Tensor) -> Tensor:
+        """Return the drive, shape ``(..., K I)``."""
+        return self.plain.apply(weight.flatten(0, 1), pre)
+
+    def back(self, signal: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Return ``W^T signal``, shape ``(..., J)``."""
+        return self.plain.back(signal, None if weight is None else weight.flatten(0, 1))
+
+    def outer_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:
+        """Add ``signal_ki pre_c``."""
+        self.plain.outer_(gradient.flatten(0, 1), signal, pre)
+
+    def fold(self, per_pair: Tensor) -> Tensor:
+        """Return the gradient of every pair summed over those that share a weight."""
+        return self.gather_pairs(per_pair)
+
+
+@dataclass(frozen=True, eq=False)
+class VectorBias(VectorConnection):
+    """One weight per component and map, the same at every position: ``drive_kcp = b_kc``; the weight is ``(K, C)``.
+
+    Args:
+        name: Name of the parameter in its network.
+        weight: The parameter.
+        mask: One where a bias exists; ``None`` if all exist.
+        positions: Cells that share it, default 1.
+
+    >>> VectorBias("b", torch.tensor([[1.0], [2.0]]), positions=2).drive(torch.ones(1)).tolist()
+    [1.0, 1.0, 2.0, 2.0]
+    """
+
+    positions: int = 1
+
+    @property
+    def n_post(self) -> int:
+        """Number of postsynaptic entries."""
+        return self.weight.numel() * self.positions
+
+    @property
+    def n_pre(self) -> int:
+        """One: the activity that is always one."""
+        return 1
+
+    def apply(self, weight: Tensor, pre: Tensor) -> Tensor:
+        """Return the bias of every entry, shape ``(K C P,)``, whatever came."""
+        return weight.flatten() if self.positions == 1 else weight.flatten().repeat_interleave(self.positions)
+
+    def outer_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:
+        """Add the sum of the signal over all leading axes and positions; ``pre`` is one everywhere and not read."""
+        gradient.add_(signal.reshape(-1, *gradient.shape, self.positions).sum((0, 3)))
+
+    def broadcast_(self, gradient: Tensor, gate: Tensor, score: Tensor, pre: Tensor) -> None:
+        """Add ``score_k gate_c``, summed over all leading axes and positions."""
+        per_map = gate.unflatten(-1, (-1, self.positions)).sum(-1) if self.positions > 1 else gate
+        gradient.addmm_(score.reshape(-1, len(gradient)).t(), per_map.reshape(-1, gradient.shape[1]))
