@@ -96,7 +96,7 @@ class Vectors(VectorConnection):
         self.plain.outer_(gradient, gate, met)
 
     def _apart(self, values: Tensor) -> Tensor:
-        return values.unflatten(-1, (self.components, -1))
+        return values.reshape(*values.shape[:-1], self.components, -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,5 +188,5 @@ class VectorBias(VectorConnection):
 
     def broadcast_(self, gradient: Tensor, gate: Tensor, score: Tensor, pre: Tensor) -> None:
         """Add ``score_k gate_c``, summed over all leading axes and positions."""
-        per_map = gate.unflatten(-1, (-1, self.positions)).sum(-1) if self.positions > 1 else gate
+        per_map = gate.reshape(*gate.shape[:-1], -1, self.positions).sum(-1) if self.positions > 1 else gate
         gradient.addmm_(score.reshape(-1, len(gradient)).t(), per_map.reshape(-1, gradient.shape[1]))

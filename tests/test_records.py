@@ -15,6 +15,7 @@ from typing import IO
 import pytest
 import torch
 
+import tca
 from tca import files, records
 from tca.eligibilities import Diagonal
 from tca.packing import pack, unpack

@@ -25,7 +25,7 @@ from tca.nets.layered import Layered, Population
 from tca.nets.layers import ConvLayer, DenseLayer, Layer, LocalLayer, Maker, Wiring
 from tca.nets.passages import AvgPool, Passage, Shape
 from tca.nets.vector_gates import Gates, gated_tape
-from tca.nets.vector_start import SIGNS, ChannelsLast, Componentwise
+from tca.nets.vector_start import SIGNS, ChannelsLast, Componentwise, Weights
 from tca.vectors import InputVectors, VectorBias, Vectors
 
 __all__ = ["AlternatingNet", "PairedNet", "VectorCNN", "VectorLocalNet", "VectorMLP", "VectorNet"]
@@ -119,7 +119,7 @@ class PairedNet(Layered, abc.ABC):
                 raise ValueError(f"layers of pairs must have even sizes and channels, got {ground.channels}")
             draw = _normal(ground.found.fan_in, generator)
             if number == 1:
-                weight = self._first(ground, partial(start.first, draw=draw))
+                weight = self._first(ground, start.first, draw)
             else:
                 wanted, arrange = ground.between()
                 weight = arrange(start.between(wanted, draw)).contiguous()
@@ -153,8 +153,8 @@ class PairedNet(Layered, abc.ABC):
         """What makes the readout's connection."""
 
     @abc.abstractmethod
-    def _first(self, ground: Ground, draw: Callable[[Shape], Tensor]) -> Tensor:
-        """Return the weights of the first layer, drawn with postsynaptic pairs first."""
+    def _first(self, ground: Ground, first: Weights, draw: Callable[[Shape], Tensor]) -> Tensor:
+        """Return the weights of the first layer."""
 
     @abc.abstractmethod
     def _bias(self, ground: Ground) -> Tensor:
@@ -244,9 +244,9 @@ class VectorNet(PairedNet):
     def _outputs(self) -> Maker:
         return partial(Vectors, components=self.n_out)
 
-    def _first(self, ground: Ground, draw: Callable[[Shape], Tensor]) -> Tensor:
+    def _first(self, ground: Ground, first: Weights, draw: Callable[[Shape], Tensor]) -> Tensor:
         post, *rest = ground.found.weight
-        return draw((post, self.n_out, *rest)).movedim(1, 0).contiguous()
+        return first((post, self.n_out, *rest), draw).movedim(1, 0).contiguous()
 
     def _bias(self, ground: Ground) -> Tensor:
         return torch.zeros(self.n_out, *ground.found.bias, dtype=torch.float64)
@@ -303,8 +303,8 @@ class AlternatingNet(PairedNet):
     def _outputs(self) -> Maker:
         return Dense
 
-    def _first(self, ground: Ground, draw: Callable[[Shape], Tensor]) -> Tensor:
-        return draw(ground.found.weight)
+    def _first(self, ground: Ground, first: Weights, draw: Callable[[Shape], Tensor]) -> Tensor:
+        return first(ground.found.weight, draw)
 
     def _bias(self, ground: Ground) -> Tensor:
         return torch.zeros(*ground.found.bias, dtype=torch.float64)

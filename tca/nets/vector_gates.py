@@ -57,7 +57,7 @@ class Gates(nn.Module):
         Args:
             drive: What the gates judge, shape ``(..., N)``.
         """
-        along = (drive.detach().unflatten(-1, self.shape) * self.vectors).sum(-3)
+        along = (drive.detach().reshape(*drive.shape[:-1], *self.shape) * self.vectors).sum(-3)
         return (along >= 0).to(drive).flatten(-2)
 
     def forward(self, drive: Tensor) -> Tensor:
@@ -66,8 +66,8 @@ class Gates(nn.Module):
         Args:
             drive: The vectors of all cells, shape ``(..., N)``.
         """
-        components = self.shape[0]
-        return (drive.unflatten(-1, (components, -1)) * self.open(drive).unsqueeze(-2)).flatten(-2)
+        apart = drive.reshape(*drive.shape[:-1], self.shape[0], -1)
+        return (apart * self.open(drive).unsqueeze(-2)).flatten(-2)
 
 
 def gated_tape(gates: Gates, driven: Tensor, rate: Tensor, **rest: Any) -> Tape:

@@ -6,7 +6,7 @@ Shapes: T time, B batch, J inputs, K components and outputs, I cells, N = K I.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -123,7 +123,7 @@ class VectorRNN(Network):
         self.nonnegative = start.nonnegative
         generator = torch.Generator().manual_seed(seed)
 
-        def drawn(fan_in: int) -> object:
+        def drawn(fan_in: int) -> Callable[[tuple[int, ...]], Tensor]:
             return lambda shape: torch.randn(*shape, generator=generator, dtype=torch.float64) / math.sqrt(fan_in)
 
         cells: tuple[int, ...] = (n_rec, n_rec)
@@ -241,7 +241,7 @@ class VectorRNN(Network):
             leak=self.leak,
             gain=self.gain,
             links=(Link(w_in, inputs), Link(w_rec, rate[:-1]), Link(b, one)),
-            recurrent=torch.block_diag(*[shared] * components),
+            recurrent=torch.kron(torch.eye(components).to(shared), shared),
             recurrent_mask=None,
             types=torch.zeros(components * cells, dtype=torch.int64, device=rate.device),
             readout_links=(Link(w_out, rate[1:]), Link(b_out, one)),

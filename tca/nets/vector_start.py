@@ -17,7 +17,10 @@ from torch import Tensor
 
 from tca.nets.passages import Passage, Shape
 
-__all__ = ["SIGNS", "ChannelsLast", "Componentwise", "Start", "on_off", "on_row", "opposite"]
+__all__ = ["SIGNS", "ChannelsLast", "Componentwise", "Start", "Weights", "on_off", "on_row", "opposite"]
+
+
+Weights = Callable[[Shape, Callable[[Shape], Tensor]], Tensor]
 
 
 def opposite(on: Tensor) -> Tensor:
@@ -62,15 +65,16 @@ class Start:
 
     Attributes:
         nonnegative: Whether weights above the first layer must not be negative.
-        first: Weights from the inputs, of unit variance, from ``(shape, draw)``.
-        between: Weights between populations, of variance 2 in the mean square, from the same.
-        out: Weights onto the outputs, likewise.
+        first: Makes weights from the inputs, of a shape with postsynaptic cells or maps first and of what draws normal
+            numbers of a variance of one over the fan-in.
+        between: Makes weights between populations likewise, presynaptic cells or maps second.
+        out: Makes weights onto the outputs likewise.
     """
 
     nonnegative: bool
-    first: Callable[[Shape, Callable[..., Tensor]], Tensor]
-    between: Callable[[Shape, Callable[..., Tensor]], Tensor]
-    out: Callable[[Shape, Callable[..., Tensor]], Tensor]
+    first: Weights
+    between: Weights
+    out: Weights
 
 
 def _halved(shape: Shape, axes: int) -> Shape:
@@ -107,7 +111,7 @@ class ChannelsLast(Passage):
 
     def through(self, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
         """Return the rates in the other order."""
-        apart = rate.unflatten(-1, (-1, shape[-3], math.prod(shape[-2:])))
+        apart = rate.reshape(*rate.shape[:-1], -1, shape[-3], math.prod(shape[-2:]))
         return apart.transpose(-1, -2).flatten(-3)
 
 
@@ -127,4 +131,4 @@ class Componentwise(Passage):
 
     def through(self, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
         """Return the rates behind the passage."""
-        return self.inner.through(rate.unflatten(-1, (shape[0], -1)), shape[1:], drawn).flatten(-2)
+        return self.inner.through(rate.reshape(*rate.shape[:-1], shape[0], -1), shape[1:], drawn).flatten(-2)
