@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: compare test lint format bench bench-peers test-bugs clean
+.PHONY: compare test lint format bench bench-peers test-bugs accept study-generalization clean
 
 # The first interpreter that is new enough and not too new; `make PYTHON=/path/to/python test` overrides it.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -38,6 +38,14 @@ bench-peers: $(PEERS_INSTALLED)
 
 test-bugs: $(INSTALLED)
 	$(ONE_THREAD) $(PY) -m tests.bugs.run
+
+# The study of curvature and generalization, in its short version; `--full` is for a GPU.
+study-generalization: $(INSTALLED)
+	$(ONE_THREAD) $(PY) -m analysis.studies.generalization --out runs/generalization --workers 2
+
+# Sparse feedback at 3 % of the readout, twenty seeds: does diffusion help?
+accept: $(INSTALLED)
+	$(ONE_THREAD) $(PY) -m analysis.studies.sparse_feedback --accept --out runs/accept
 
 clean:
 	rm -rf .venv .venv-peers build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -16,7 +16,7 @@ from analysis.problem import Trials, fingerprint, problem_of
 from analysis.spectrum import Eigenvalue, spectrum
 from analysis.trace import Trace, trace
 from tca.batch import Batch
-from tca.nets import LeakyRNN
+from tca.nets.network import Network
 
 __all__ = ["Curvature", "curvature"]
 
@@ -80,7 +80,7 @@ class Curvature:
 
 
 def curvature(
-    net: LeakyRNN,
+    net: Network,
     trials: Trials | Batch,
     parameters: str | Sequence[str] = "w_rec",
     *,
@@ -109,8 +109,9 @@ def curvature(
         trials: A fixed set of trials, or a batch.
         parameters: Name of a parameter, several names, or ``"all"``; default the recurrent weights.
         engine: ``"lanczos"``; ``"dense"``, for up to 2,000 parameters; ``"pyhessian"``, power iteration, slow and given
-            to missing the end of smaller modulus (see ``analysis.engines.power``); or ``"auto"`` (default), dense for
-            up to 100 parameters and Lanczos for more.
+            to missing the end of smaller modulus (see ``analysis.engines.power``); ``"curvlinops"``, the same
+            eigenvalues from another library's products; or ``"auto"`` (default), dense for up to 100 parameters and
+            Lanczos for more.
         tolerance: Residual to reach, relative to the largest modulus of the spectrum, default 1e-6. Eigenvalues are
             right to this fraction of the largest modulus, and isolated ones to about its square.
         products: Hessian-vector products after which to stop looking for eigenvalues, default 2000: for the two ends
@@ -119,9 +120,9 @@ def curvature(
         estimator: How the trace is estimated: ``"hutchinson"`` (default), ``"hutch++"`` or ``"xtrace"``.
         l2: Coefficient c of an L2 penalty ``c/2 |theta|^2`` to include, default 0; it adds c to every eigenvalue.
         chunk: Trials differentiated together; ``None`` (default) for as many as fit into ``memory``. Chunks add up to
-            the same Hessian, but for round-off. With more than one, graphs are rebuilt for every product, at 1.5 times
-            the cost.
-        memory: Memory for graphs in MB, default 2048; an estimate.
+            the same Hessian, but for round-off. What all chunks do not keep in ``memory`` is computed anew for every
+            product, at 1.5 times the cost.
+        memory: Memory for derivatives in MB, default 2048; an estimate.
         dtype: Type in which derivatives are computed, default ``torch.float64`` whatever the network's type; ``None``
             for the network's own. In float32 the Hessian itself is only right to about 1e-6 of its largest eigenvalue.
         seed: Seed of starting vectors and probes.
@@ -135,6 +136,7 @@ def curvature(
     Paper: Pearlmutter (1994), Neural Computation 6:147, for the products.
 
     >>> from tca.losses import MSE
+    >>> from tca.nets import LeakyRNN
     >>> net = LeakyRNN(1, 4, 2)
     >>> batch = Batch(torch.zeros(4, 5, 1), torch.zeros(4, 5, 2), torch.full((4, 5), 0.25), MSE())
     >>> found = curvature(net, batch, "b_out")                  # the loss is |b_out - target|^2 / 2: curvature one

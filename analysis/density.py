@@ -16,6 +16,8 @@ from analysis.operators import Operator
 
 __all__ = ["Density", "density"]
 
+BASES = 2**30  # bytes for the vectors of iterations that share their passes
+
 
 @dataclass(frozen=True, eq=False)
 class Density:
@@ -107,7 +109,8 @@ def density(operator: Operator, *, probes: int = 8, steps: int = 80, seed: int =
     Args:
         operator: The operator, such as one from ``analysis.operator``.
         probes: Random vectors K, default 8, at least 2.
-        steps: Lanczos steps M a vector, default 80, each one product; memory for M vectors is needed.
+        steps: Lanczos steps M a vector, default 80, each one product; memory for M vectors is needed, and for several
+            times as many, up to 1 GiB, where the operator takes several vectors at once.
         seed: Seed of the vectors.
 
     Raises:
@@ -131,33 +134,51 @@ def density(operator: Operator, *, probes: int = 8, steps: int = 80, seed: int =
         values = torch.linalg.eigvalsh(operator.matrix().to("cpu", torch.float64))
         return Density(values[None], torch.full((1, operator.size), 1 / operator.size).double(), operator.size, True)
     generator = torch.Generator().manual_seed(seed)
-    nodes, weights = torch.zeros(probes, steps).double(), torch.zeros(probes, steps).double()
-    for probe in range(probes):
-        start = torch.randn(operator.size, generator=generator, dtype=torch.float64)
-        values, vectors = torch.linalg.eigh(_lanczos(operator, start, steps))
-        nodes[probe] = values[-1]
-        nodes[probe, : len(values)], weights[probe, : len(values)] = values, vectors[0].square()
+    together = max(1, min(operator.width, BASES // (8 * steps * operator.size)))
+    quadratures = []
+    for start in range(0, probes, together):
+        vectors = torch.randn(min(together, probes - start), operator.size, generator=generator, dtype=torch.float64)
+        quadratures += _quadratures(operator, vectors, steps)
+    nodes, weights = (torch.stack(each) for each in zip(*quadratures, strict=True))
     return Density(nodes, weights, operator.size, False)
 
 
-def _lanczos(operator: Operator, start: Tensor, steps: int) -> Tensor:
-    """Return the tridiagonal matrix of at most so many steps; fewer where the vectors span all they ever will."""
-    basis = [start / start.norm()]
-    diagonal: list[Tensor] = []
-    beside: list[Tensor] = []
-    for _ in range(steps):
-        product = operator.product(basis[-1]).to(start)
-        diagonal.append(basis[-1] @ product)
-        known = torch.stack(basis)
-        rest = product
-        for _ in range(2):
-            rest = rest - known.mT @ (known @ rest)
-        length = rest.norm()
-        if len(diagonal) == steps or length <= 1e-12 * product.norm():
+def _quadratures(operator: Operator, starts: Tensor, steps: int) -> list[tuple[Tensor, Tensor]]:
+    """Return nodes and weights of Lanczos iterations from several vectors, which share the passes of the operator.
+
+    Args:
+        operator: The operator.
+        starts: The vectors, shape ``(K, P)``, float64.
+        steps: Steps, at most; fewer where vectors span all they ever will, the rest of the weights being zero.
+    """
+    count = len(starts)
+    bases = starts.new_zeros(steps, *starts.shape)
+    bases[0] = starts / starts.norm(dim=1, keepdim=True)
+    diagonal, beside = starts.new_zeros(count, steps), starts.new_zeros(count, steps - 1)
+    ends = [steps] * count
+    for step in range(steps):
+        running = [index for index in range(count) if ends[index] > step]
+        if not running:
             break
-        beside.append(length)
-        basis.append(rest / length)
-    matrix = torch.diag(torch.stack(diagonal))
-    for index, each in enumerate(beside):
-        matrix[index, index + 1] = matrix[index + 1, index] = each
-    return matrix
+        products = (operator @ bases[step, running].mT).to(starts).mT
+        for index, product in zip(running, products, strict=True):
+            known = bases[: step + 1, index]
+            diagonal[index, step] = known[-1] @ product
+            rest = product
+            for _ in range(2):
+                rest = rest - (known @ rest) @ known
+            length = rest.norm()
+            if step + 1 == steps or length <= 1e-12 * product.norm():
+                ends[index] = step + 1
+                continue
+            beside[index, step] = length
+            bases[step + 1, index] = rest / length
+    return [_quadrature(diagonal[index, :end], beside[index, : end - 1], steps) for index, end in enumerate(ends)]
+
+
+def _quadrature(diagonal: Tensor, beside: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Return nodes and weights of a tridiagonal matrix, filled up with copies of the last node that weigh nothing."""
+    values, vectors = torch.linalg.eigh(torch.diag(diagonal) + torch.diag(beside, 1) + torch.diag(beside, -1))
+    nodes, weights = values[-1].repeat(steps), values.new_zeros(steps)
+    nodes[: len(values)], weights[: len(values)] = values, vectors[0].square()
+    return nodes, weights

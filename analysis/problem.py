@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from torch import Tensor
 from analysis.parameters import Parameters, choose
 from tca.batch import Batch
 from tca.nets import LeakyRNN
+from tca.nets.network import Network
 
 __all__ = ["Problem", "Trials", "fingerprint", "fixed", "problem_of"]
 
@@ -43,13 +44,15 @@ class Problem:
         theta: Their values, shape ``(P,)``.
         batch: The trials, as they were given.
         parts: The trials in chunks, in the type and on the device of the parameters.
+        memory: Memory for derivatives in MB.
     """
 
-    net: LeakyRNN
+    net: Network
     parameters: Parameters
     theta: Tensor
     batch: Batch
     parts: tuple[Batch, ...]
+    memory: float
 
     def outputs(self, part: Batch, theta: Tensor) -> Tensor:
         """Return the outputs of the un-truncated network without noise, shape ``(T, B, O)``.
@@ -85,7 +88,7 @@ class Problem:
 
 
 def problem_of(
-    net: LeakyRNN,
+    net: Network,
     trials: Trials | Batch,
     parameters: str | Sequence[str] = "w_rec",
     *,
@@ -100,7 +103,7 @@ def problem_of(
         trials: A fixed set of trials, or a batch.
         parameters: Name of a parameter, several names, or ``"all"``; default the recurrent weights.
         chunk: Trials differentiated together; ``None`` (default) for as many as fit into ``memory``.
-        memory: Memory for graphs in MB, default 2048; an estimate.
+        memory: Memory for derivatives in MB, default 2048; an estimate.
         dtype: Type in which derivatives are computed, default ``torch.float64``; ``None`` for the network's own.
 
     Raises:
@@ -119,16 +122,17 @@ def problem_of(
     batch = fixed(trials)
     batch.check(net.n_in, net.n_out)
     net = copy.deepcopy(net).to(dtype=dtype).eval().requires_grad_(False)
-    chosen = choose(net, parameters)
+    chosen = choose(cast(LeakyRNN, net), parameters)  # any network has connections
     theta = chosen.flat()
     own = batch.to(theta.device, theta.dtype)
     if chunk is None:
-        per_trial = TENSORS_A_STEP * own.steps * net.n_rec * theta.element_size()
+        cells = sum(place.cells for place in net.places())
+        per_trial = TENSORS_A_STEP * own.steps * cells * theta.element_size()
         chunk = max(1, int(memory * 1e6 / per_trial))
     if isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1:
         raise ValueError(f"chunk must be a whole number of at least 1, got {chunk!r}")
     parts = tuple(own.select(slice(start, start + chunk)) for start in range(0, own.trials, chunk))
-    problem = Problem(net, chosen, theta, batch, parts)
+    problem = Problem(net, chosen, theta, batch, parts, memory)
     _probe(problem)
     return problem
 

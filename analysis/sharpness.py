@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from analysis.operators.build import hessian, pullback
 from analysis.operators.metrics import fisher
 from analysis.problem import Problem, Trials, problem_of
 from tca.batch import Batch
-from tca.nets import LeakyRNN
+from tca.nets.network import Network
 
 __all__ = ["Sharpness", "sharpness"]
 
@@ -54,7 +54,7 @@ class Sharpness:
 
 
 def sharpness(
-    net: LeakyRNN,
+    net: Network,
     trials: Trials | Batch,
     parameters: str | Sequence[str] = "w_rec",
     *,
@@ -79,7 +79,7 @@ def sharpness(
         radius: The radius, default 0.05: for ``adaptive`` relative to each parameter.
         steps: Steps of ascent, default 1.
         chunk: Trials differentiated together; ``None`` (default) for as many as fit into ``memory``.
-        memory: Memory for graphs in MB, default 2048; an estimate.
+        memory: Memory for derivatives in MB, default 2048; an estimate.
         dtype: Type in which all is computed, default ``torch.float64``; ``None`` for the network's own.
 
     Raises:
@@ -92,6 +92,7 @@ def sharpness(
     Fisher-Rao norm.
 
     >>> from tca.losses import MSE
+    >>> from tca.nets import LeakyRNN
     >>> batch = Batch(torch.zeros(4, 5, 1), torch.ones(4, 5, 2), torch.full((4, 5), 0.25), MSE())
     >>> found = sharpness(LeakyRNN(1, 4, 2), batch, "b_out", radius=1.0)    # the loss is |b_out - (1, 1)|^2 / 2 at zero
     >>> round(found.gradient_norm**2, 9), round((found.loss + found.ascent - 1.5) ** 2, 9), found.fisher_rao
@@ -122,14 +123,5 @@ def _rise(problem: Problem, gradient: Tensor, scale: Tensor, radius: float, step
             break
         there = problem.theta + radius * scale * direction / direction.norm()
         highest = max(highest, problem.loss(there))
-        gradient = _gradient(problem, there) if steps > 1 else gradient
+        gradient = hessian(replace(problem, theta=there)).gradient if steps > 1 else gradient
     return highest
-
-
-def _gradient(problem: Problem, theta: Tensor) -> Tensor:
-    point = theta.clone().requires_grad_()
-    total = torch.zeros_like(theta)
-    with torch.enable_grad():
-        for loss in problem.losses():
-            total += torch.autograd.grad(loss(point), point, materialize_grads=True)[0]
-    return total

@@ -93,14 +93,15 @@ def spectrum(
     """Return the k largest and the k smallest algebraic eigenvalues of a symmetric operator with their vectors.
 
     ``A v = lambda v``. Every value comes with the residual of its vector, so that what has not converged says so. A
-    value that occurs several times may be found fewer times than it occurs by Lanczos iteration; the dense engine
-    counts right.
+    value that occurs several times may be found fewer times than it occurs by Lanczos iteration, which then takes the
+    next ones for the outermost; the dense engine counts right.
 
     Args:
         operator: The operator, such as one from ``analysis.operator``.
         k: How many at each end, default 5.
-        engine: ``"lanczos"``; ``"dense"``, for up to 2,000 parameters; ``"pyhessian"``, for one eigenvalue at each end
-            of a Hessian; or ``"auto"`` (default), dense for up to 100 parameters and Lanczos for more.
+        engine: ``"lanczos"``; ``"dense"``, for up to 2,000 parameters; of a Hessian also ``"pyhessian"``, for one
+            eigenvalue at each end, and ``"curvlinops"``; or ``"auto"`` (default), dense for up to 100 parameters and
+            Lanczos for more.
         tolerance: Residual to reach, relative to the largest modulus of the spectrum, default 1e-6.
         products: Products after which to stop, default 2000. What has been found by then is returned, not converged.
         seed: Seed of starting vectors.

@@ -95,8 +95,12 @@ def _mean(values: Tensor) -> tuple[float, float]:
 
 
 def _hutchinson(operator: Operator, probes: int, generator: torch.Generator) -> tuple[float, float]:
-    signs = _signs(operator.size, probes, generator)
-    return _mean((signs * _apply(operator, signs)).sum(0))
+    """Return the mean over probes, of which only as many are held as the operator takes at once."""
+    values = []
+    for start in range(0, probes, operator.width):
+        signs = _signs(operator.size, min(operator.width, probes - start), generator)
+        values.append((signs * _apply(operator, signs)).sum(0))
+    return _mean(torch.cat(values))
 
 
 def _hutch_plus_plus(operator: Operator, probes: int, generator: torch.Generator) -> tuple[float, float]:
@@ -153,10 +157,7 @@ def _signs(size: int, count: int, generator: torch.Generator) -> Tensor:
 
 
 def _apply(operator: Operator, vectors: Tensor) -> Tensor:
-    products = torch.empty_like(vectors)
-    for index, vector in enumerate(vectors.t()):
-        products[:, index] = operator.product(vector)
-    return products
+    return (operator @ vectors).to(vectors)
 
 
 def _range(columns: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """Activation functions whose slope is a function of their value.
 
 That property lets a forward pass keep the activity alone: the slope of tanh is ``1 - a^2`` at activity ``a``, that of
-softplus ``1 - e^-a``, that of the rectifiers is read off the sign of ``a``.
+softplus ``1 - e^-a``, that of the rectifiers is read off the sign of ``a``. The second derivative is the slope times a
+factor that is a function of the value too, the *bend* ``f''(u) / f'(u)``, finite even where the slope is zero.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Activation(abc.ABC):
-    """An activation ``a = f(u)``, three ways."""
+    """An activation ``a = f(u)`` with its first two derivatives as functions of ``a``."""
 
     @abc.abstractmethod
     def __call__(self, u: Tensor) -> Tensor:
@@ -57,6 +58,15 @@ class Activation(abc.ABC):
             activity: The value of the activation, same shape.
         """
 
+    @abc.abstractmethod
+    def times_bend_(self, signal: Tensor, activity: Tensor) -> None:
+        """Multiply ``signal`` in place by the bend ``f''(u) / f'(u)``, given ``activity = f(u)``.
+
+        Args:
+            signal: What to multiply.
+            activity: The value of the activation, same shape.
+        """
+
     def slope(self, activity: Tensor) -> Tensor:
         """Return ``f'(u)`` given ``activity = f(u)``.
 
@@ -67,13 +77,23 @@ class Activation(abc.ABC):
         self.times_slope_(slope, activity)
         return slope
 
+    def second_derivative(self, activity: Tensor) -> Tensor:
+        """Return ``f''(u)`` given ``activity = f(u)``; zero at the kink of a rectifier.
+
+        Args:
+            activity: The value of the activation.
+        """
+        second = self.slope(activity)
+        self.times_bend_(second, activity)
+        return second
+
 
 @dataclass(frozen=True)
 class Tanh(Activation):
     """``a = tanh u``, slope ``1 - a^2``.
 
-    >>> Tanh().slope(torch.tensor([0.0, 0.5])).tolist()
-    [1.0, 0.75]
+    >>> Tanh().slope(torch.tensor([0.0, 0.5])).tolist(), Tanh().second_derivative(torch.tensor([0.5])).tolist()
+    ([1.0, 0.75], [-0.75])
     """
 
     def __call__(self, u: Tensor) -> Tensor:
@@ -96,6 +116,10 @@ class Tanh(Activation):
         """Multiply by ``1 - a^2``."""
         torch.ops.aten.tanh_backward.grad_input(signal, activity, grad_input=signal)
 
+    def times_bend_(self, signal: Tensor, activity: Tensor) -> None:
+        """Multiply by ``-2 a``."""
+        signal.mul_(activity).mul_(-2.0)
+
 
 @dataclass(frozen=True)
 class ReLU(Activation):
@@ -117,6 +141,10 @@ class ReLU(Activation):
         """Multiply by one where ``a > 0`` and by zero elsewhere."""
         torch.ops.aten.threshold_backward.grad_input(signal, activity, 0.0, grad_input=signal)
 
+    def times_bend_(self, signal: Tensor, activity: Tensor) -> None:
+        """Set to zero."""
+        signal.zero_()
+
 
 @dataclass(frozen=True)
 class Softplus(Activation):
@@ -137,6 +165,10 @@ class Softplus(Activation):
     def times_slope_(self, signal: Tensor, activity: Tensor) -> None:
         """Multiply by ``1 - e^-a``."""
         signal.mul_(activity.neg().expm1_().neg_())
+
+    def times_bend_(self, signal: Tensor, activity: Tensor) -> None:
+        """Multiply by ``e^-a``."""
+        signal.mul_(activity.neg().exp_())
 
 
 @dataclass(frozen=True)
@@ -161,6 +193,10 @@ class RectifiedTanh(Activation):
         Tanh().times_slope_(signal, activity)
         ReLU().times_slope_(signal, activity)
 
+    def times_bend_(self, signal: Tensor, activity: Tensor) -> None:
+        """Multiply by ``-2 a``, which is zero where the slope is."""
+        Tanh().times_bend_(signal, activity)
+
 
 @dataclass(frozen=True)
 class Linear(Activation):
@@ -180,6 +216,10 @@ class Linear(Activation):
 
     def times_slope_(self, signal: Tensor, activity: Tensor) -> None:
         """Leave the signal as it is."""
+
+    def times_bend_(self, signal: Tensor, activity: Tensor) -> None:
+        """Set to zero."""
+        signal.zero_()
 
 
 @dataclass(frozen=True)
@@ -216,6 +256,10 @@ class Sigmoid(Activation):
     def times_slope_(self, signal: Tensor, activity: Tensor) -> None:
         """Multiply by ``(2 / width) a (1 - a)``."""
         signal.mul_(activity).mul_(1 - activity).mul_(2 / self.width)
+
+    def times_bend_(self, signal: Tensor, activity: Tensor) -> None:
+        """Multiply by ``(2 / width) (1 - 2 a)``."""
+        signal.mul_(1 - 2 * activity).mul_(2 / self.width)
 
 
 @dataclass(frozen=True)
@@ -254,6 +298,10 @@ class AlternatingReLU(Activation):
     def times_slope_(self, signal: Tensor, activity: Tensor) -> None:
         """Multiply by one where the activity differs from zero and by zero elsewhere."""
         signal.mul_(activity != 0)
+
+    def times_bend_(self, signal: Tensor, activity: Tensor) -> None:
+        """Set to zero."""
+        signal.zero_()
 
     def _pairs(self, values: Tensor) -> Tensor:
         """Return a view with the members of a pair on the axis before the last."""

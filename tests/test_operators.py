@@ -318,7 +318,7 @@ def test_mistakes_are_named() -> None:
         UpdateJacobian(lambda theta: theta, torch.ones(2))
     with pytest.raises(ValueError, match="must be finite to have a derivative"):
         UpdateJacobian(lambda theta: theta.log(), torch.zeros(2).double())
-    with pytest.raises(ValueError, match="one for each chunk, got 1 and 0"):
+    with pytest.raises(ValueError, match="must be one for each chunk, got 1, 0 and 1"):
         Pullback([lambda theta: theta], [], torch.ones(2))
     with pytest.raises(ValueError, match="blocks must hold at least one operator"):
         BlockDiagonal([])

@@ -632,3 +632,12 @@ def test_the_csv_holds_what_the_records_hold(reference: Path, tmp_path: Path) ->
             assert float(row[name]) == ending["last"][name]
     assert (table[4]["outcome"], table[4]["step"], table[4]["test_loss"]) == ("failed", "", "")
     assert table[4]["reason"]
+
+
+def test_the_example_of_the_page_is_a_sweep(tmp_path: Path) -> None:
+    """The file that it shows yields what its words say: every rule at every size, three times."""
+    page = (ROOT / "docs" / "sweeps.md").read_text()
+    (tmp_path / "sizes.py").write_text(page.split("```python\n")[1].split("```")[0])
+    runs = read_runs(str(tmp_path / "sizes.py"))
+    assert varying(runs) == ["rule", "net.size", "seeds.net"]
+    assert len({run.name for run in runs}) == 2 * 2 * 3

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from analysis.engines import dense, lanczos, power
+from analysis.engines import dense, lanczos, linops, power
 from analysis.engines.base import Ends, Engine, Pair
 
 __all__ = ["ENGINES", "Ends", "Engine", "Pair"]
 
-ENGINES: dict[str, Engine] = {"lanczos": lanczos.ends, "dense": dense.ends, "pyhessian": power.ends}
+ENGINES: dict[str, Engine] = {
+    "lanczos": lanczos.ends,
+    "dense": dense.ends,
+    "pyhessian": power.ends,
+    "curvlinops": linops.ends,
+}

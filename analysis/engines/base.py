@@ -31,18 +31,22 @@ class Pair:
     residual: float
 
     @classmethod
-    def of(cls, operator: Operator, vector: Tensor) -> Pair:
-        """Return the Rayleigh quotient of a vector and its residual, from one product.
+    def of(cls, operator: Operator, vectors: Tensor) -> list[Pair]:
+        """Return the Rayleigh quotients of vectors and their residuals, from one product each.
 
         Args:
             operator: The operator.
-            vector: Any vector but zero, shape ``(P,)``.
+            vectors: Any vectors but zero, as the columns of a matrix of shape ``(P, M)``.
         """
-        vector = vector.to(torch.float64)
-        vector = vector / vector.norm()
-        product = operator.product(vector).to(vector)
-        value = vector @ product
-        return cls(value.item(), vector, (product - value * vector).norm().item())
+        vectors = vectors.to(torch.float64)
+        vectors = vectors / vectors.norm(dim=0)
+        products = (operator @ vectors).to(vectors)
+        values = (vectors * products).sum(0)
+        residuals = (products - values * vectors).norm(dim=0)
+        return [
+            cls(value, vector, residual)
+            for value, vector, residual in zip(values.tolist(), vectors.mT, residuals.tolist(), strict=True)
+        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +73,7 @@ class Ends:
             k: How many to return at each end, default 1.
             trace: The exact trace, if known.
         """
-        rising = sorted((Pair.of(operator, each) for each in vectors.mT), key=lambda pair: pair.value)
+        rising = sorted(Pair.of(operator, vectors), key=lambda pair: pair.value)
         return cls(tuple(rising[: -k - 1 : -1]), tuple(rising[:k]), trace)
 
     @property

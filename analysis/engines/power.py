@@ -31,13 +31,14 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from analysis.engines.base import Ends, Pair
+from analysis.engines.module import LossModule
 from analysis.operators import Hessian, Operator
 
 __all__ = ["ends"]
@@ -70,7 +71,7 @@ def ends(operator: Operator, tolerance: float, products: int, seed: int, k: int 
     hessian = operator
     size = hessian.product(torch.randn(hessian.size, generator=torch.Generator().manual_seed(seed))).norm().item()
     scale = 1.0 if size == 0.0 else SCALE * math.sqrt(hessian.size) / size
-    first = Pair.of(hessian, _dominating(hessian, scale, 0.0, tolerance, products, seed))
+    (first,) = Pair.of(hessian, _dominating(hessian, scale, 0.0, tolerance, products, seed).unsqueeze(1))
     second = _dominating(hessian, scale, first.value, tolerance, products, seed)
     return Ends.of(hessian, torch.stack([first.vector, second], 1))
 
@@ -83,9 +84,9 @@ def _dominating(hessian: Hessian, scale: float, shift: float, tolerance: float, 
         raise ImportError("engine 'pyhessian' needs PyHessian: pip install PyHessian==0.1") from error
     device = hessian.theta.device
     chunks = torch.arange(len(hessian.losses), device=device)
-    module = _Chunks(hessian, scale, shift)
+    module = LossModule(hessian, scale, shift)
     loader = [(each, each) for each in torch.split(chunks, 1)]  # averaged, not summed, which scales the operator only
-    data = {"data": (chunks, chunks)} if hessian.keep_graph else {"dataloader": loader}
+    data = {"data": (chunks, chunks)} if len(hessian.losses) == 1 else {"dataloader": loader}
     precision = 4 * torch.finfo(hessian.theta.dtype).eps
     with _quiet(device, seed):
         cuda = device.type == "cuda"
@@ -94,21 +95,6 @@ def _dominating(hessian: Hessian, scale: float, shift: float, tolerance: float, 
         module.theta.grad = None  # the gradient refers to its own graph, which nothing else would free
     vector: Tensor = vectors[0][0].detach().to("cpu", torch.float64)
     return vector if vector.norm() > 0 else torch.ones_like(vector)
-
-
-class _Chunks(nn.Module):
-    """The loss as PyHessian wants it: a module of the chosen parameters that maps numbers of chunks to their losses."""
-
-    def __init__(self, hessian: Hessian, scale: float, shift: float) -> None:
-        super().__init__()
-        self.theta = nn.Parameter(hessian.theta.detach().clone())
-        self._losses: list[Callable[[Tensor], Tensor]] = hessian.losses
-        self._scale = scale
-        self._quadratic = (hessian.l2 - shift) / (2 * len(hessian.losses))
-
-    def forward(self, chunks: Tensor) -> Tensor:
-        ridge = self._quadratic * self.theta.square().sum()
-        return self._scale * torch.stack([self._losses[index](self.theta) + ridge for index in chunks.tolist()])
 
 
 @contextmanager

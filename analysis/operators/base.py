@@ -1,6 +1,7 @@
-"""A linear operator on the parameters of a network: what it does to a vector, without ever being written down.
+"""A linear operator on the parameters of a network: what it does to vectors, without ever being written down.
 
-Shapes: P parameters. The parameters are one flat vector of P numbers.
+Shapes: P parameters, V vectors. The parameters are one flat vector of P numbers; several vectors are the columns of a
+matrix.
 """
 
 from __future__ import annotations
@@ -22,29 +23,32 @@ class Operator(abc.ABC):
     Args:
         theta: The point, shape ``(P,)``; it is copied. Products have its type and device.
         symmetric: Whether the matrix equals its transpose, default True.
+        width: How many vectors are taken at once, at most, default 1: more need more memory.
 
     Attributes:
         theta: The point.
         symmetric: Whether the matrix equals its transpose.
-        products: Number of products so far.
+        width: How many vectors are taken at once, at most.
+        products: Number of products so far, every vector counted.
         groups: Where each parameter of a network lies in the vector, by name; empty where there is no network.
 
     Raises:
         ValueError: The point is no vector of at least one number.
     """
 
-    def __init__(self, theta: Tensor, *, symmetric: bool = True) -> None:
+    def __init__(self, theta: Tensor, *, symmetric: bool = True, width: int = 1) -> None:
         """Take over the point."""
         if theta.ndim != 1 or not len(theta):
             raise ValueError(f"theta must be a vector of at least one number, got shape {tuple(theta.shape)}")
         self.theta = theta.detach().clone()
         self.symmetric = symmetric
+        self.width = width
         self.products = 0
         self.groups: dict[str, slice] = {}
 
     @abc.abstractmethod
-    def _product(self, vector: Tensor) -> Tensor:
-        """Return ``A v`` of a vector in the type of the point, without a graph."""
+    def _multiply(self, vectors: Tensor) -> Tensor:
+        """Return ``A M``, shape ``(P, V)``, of at most ``width`` columns in the type of the point, without a graph."""
 
     @property
     def size(self) -> int:
@@ -62,16 +66,33 @@ class Operator(abc.ABC):
         """
         if vector.shape != self.theta.shape:
             raise ValueError(f"vector must have shape {tuple(self.theta.shape)}, got {tuple(vector.shape)}")
-        self.products += 1
-        product = self._product(vector.detach().to(self.theta)).detach()
-        if not torch.isfinite(product).all():
-            raise ValueError("the curvature is not finite at this point")
-        return product
+        return self._checked(vector.unsqueeze(1)).squeeze(1)
+
+    def __matmul__(self, vectors: Tensor) -> Tensor:
+        """Return ``A v``, shape ``(P,)``, or ``A M``, shape ``(P, V)``, without a graph.
+
+        Columns are taken ``width`` at a time, which for the networks that support it costs less than one after the
+        other, and no more memory however many there are.
+
+        Args:
+            vectors: A vector of shape ``(P,)``, or a matrix of shape ``(P, V)``, of any type and on any device.
+
+        Raises:
+            ValueError: The shape is wrong, or a product is not finite.
+        """
+        if vectors.ndim == 1:
+            return self.product(vectors)
+        if vectors.ndim != 2 or len(vectors) != self.size:
+            raise ValueError(f"vectors must have shape ({self.size}, V), got {tuple(vectors.shape)}")
+        products = self.theta.new_empty(vectors.shape)
+        for start in range(0, vectors.shape[1], self.width):
+            some = slice(start, start + self.width)
+            products[:, some] = self._checked(vectors[:, some])
+        return products
 
     def matrix(self) -> Tensor:
         """Return the operator written out, shape ``(P, P)``, from P products; exactly symmetric if it is symmetric."""
-        identity = torch.eye(self.size, dtype=self.theta.dtype, device=self.theta.device)
-        columns = torch.stack([self.product(column) for column in identity], 1)
+        columns = self @ torch.eye(self.size, dtype=self.theta.dtype, device=self.theta.device)
         return (columns + columns.mT) / 2 if self.symmetric else columns
 
     def linear_operator(self) -> LinearOperator:
@@ -80,10 +101,18 @@ class Operator(abc.ABC):
         It counts its products as this one does. Its adjoint is known only where the operator is symmetric.
         """
 
-        def apply(vector: NDArray[np.float64]) -> NDArray[np.float64]:
-            product = self.product(torch.from_numpy(np.ravel(vector).astype(np.float64)))
-            result: NDArray[np.float64] = product.to("cpu", torch.float64).numpy()
+        def apply(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+            given = np.asarray(vectors, dtype=np.float64).reshape(self.size, -1)
+            products = self @ torch.from_numpy(given)
+            result: NDArray[np.float64] = products.to("cpu", torch.float64).numpy().reshape(vectors.shape)
             return result
 
-        adjoint = {"rmatvec": apply} if self.symmetric else {}
-        return LinearOperator((self.size, self.size), matvec=apply, dtype=np.float64, **adjoint)
+        adjoint = {"rmatvec": apply, "rmatmat": apply} if self.symmetric else {}
+        return LinearOperator((self.size, self.size), matvec=apply, matmat=apply, dtype=np.float64, **adjoint)
+
+    def _checked(self, vectors: Tensor) -> Tensor:
+        self.products += vectors.shape[1]
+        products = self._multiply(vectors.detach().to(self.theta)).detach()
+        if not torch.isfinite(products).all():
+            raise ValueError("the curvature is not finite at this point")
+        return products

@@ -1,6 +1,6 @@
 """Blocks of an operator: what it is among some of its parameters.
 
-Shapes: P parameters of the whole operator, Q of the block.
+Shapes: P parameters of the whole operator, Q of the block, V vectors.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Block(Operator):
 
     def __init__(self, whole: Operator, parameters: slice) -> None:
         """Take over the operator."""
-        super().__init__(whole.theta[parameters], symmetric=whole.symmetric)
+        super().__init__(whole.theta[parameters], symmetric=whole.symmetric, width=whole.width)
         self.whole = whole
         self.parameters = parameters
 
@@ -54,10 +54,10 @@ class Block(Operator):
         """
         return cls(whole, lookup(whole.groups, name, "parameter of the operator"))
 
-    def _product(self, vector: Tensor) -> Tensor:
-        embedded = torch.zeros_like(self.whole.theta)
-        embedded[self.parameters] = vector
-        return self.whole.product(embedded)[self.parameters]
+    def _multiply(self, vectors: Tensor) -> Tensor:
+        embedded = vectors.new_zeros(self.whole.size, vectors.shape[1])
+        embedded[self.parameters] = vectors
+        return (self.whole @ embedded)[self.parameters]
 
 
 class BlockDiagonal(Operator):
@@ -79,7 +79,11 @@ class BlockDiagonal(Operator):
         """Put the blocks side by side."""
         if not blocks:
             raise ValueError("blocks must hold at least one operator")
-        super().__init__(torch.cat([each.theta for each in blocks]), symmetric=all(each.symmetric for each in blocks))
+        super().__init__(
+            torch.cat([each.theta for each in blocks]),
+            symmetric=all(each.symmetric for each in blocks),
+            width=max(each.width for each in blocks),
+        )
         self.blocks = list(blocks)
 
     @classmethod
@@ -93,6 +97,6 @@ class BlockDiagonal(Operator):
         blocks.groups = dict(whole.groups)
         return blocks
 
-    def _product(self, vector: Tensor) -> Tensor:
-        parts = torch.split(vector, [each.size for each in self.blocks])
-        return torch.cat([block.product(part) for block, part in zip(self.blocks, parts, strict=True)])
+    def _multiply(self, vectors: Tensor) -> Tensor:
+        parts = torch.split(vectors, [each.size for each in self.blocks])
+        return torch.cat([block @ part for block, part in zip(self.blocks, parts, strict=True)])

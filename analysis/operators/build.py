@@ -17,11 +17,12 @@ from analysis.operators.base import Operator
 from analysis.operators.hessian import Hessian
 from analysis.operators.metrics import METRICS
 from analysis.operators.pullback import Metric, Pullback
+from analysis.operators.scans import plan
 from analysis.operators.update import UpdateJacobian
 from analysis.problem import Problem, Trials, problem_of
 from tca.batch import Batch
 from tca.names import lookup
-from tca.nets import LeakyRNN
+from tca.nets.network import Network
 from tca.rule import Learner, Rule
 
 __all__ = ["OPERATORS", "hessian", "operator", "pullback", "rule_field", "update_jacobian"]
@@ -35,12 +36,16 @@ def hessian(problem: Problem, *, l2: float = 0.0) -> Hessian:
         l2: Coefficient of an L2 penalty, default 0.
 
     >>> from tca.losses import MSE
+    >>> from tca.nets import LeakyRNN
     >>> batch = Batch(torch.zeros(4, 5, 1), torch.ones(4, 5, 2), torch.full((4, 5), 0.25), MSE())
     >>> found = hessian(problem_of(LeakyRNN(1, 4, 2), batch, "b_out"))
     >>> found.loss, found.gradient.tolist()
     (1.0, [-1.0, -1.0])
     """
-    return Hessian(problem.losses(), problem.theta, l2=l2, keep_graph=len(problem.parts) == 1)
+    means = plan(problem)
+    return Hessian(
+        problem.losses(), problem.theta, l2=l2, keep=means.keep, expansions=means.expansions, width=means.width
+    )
 
 
 def pullback(problem: Problem, metric: Callable[[Tensor, Batch, int], Metric], *, l2: float = 0.0) -> Pullback:
@@ -52,6 +57,7 @@ def pullback(problem: Problem, metric: Callable[[Tensor, Batch, int], Metric], *
         l2: Coefficient of an L2 penalty, default 0.
 
     >>> from tca.losses import MSE
+    >>> from tca.nets import LeakyRNN
     >>> batch = Batch(torch.zeros(4, 5, 1), torch.ones(4, 5, 2), torch.full((4, 5), 0.25), MSE())
     >>> found = pullback(problem_of(LeakyRNN(1, 4, 2), batch, "b_out"), METRICS["gauss_newton"], l2=1.0)
     >>> found.matrix().tolist()
@@ -61,12 +67,15 @@ def pullback(problem: Problem, metric: Callable[[Tensor, Batch, int], Metric], *
     def metric_of(part: Batch, outputs: Tensor) -> Metric:
         return metric(outputs, part, problem.batch.trials)
 
+    means = plan(problem)
     return Pullback(
         [partial(problem.outputs, part) for part in problem.parts],
         [partial(metric_of, part) for part in problem.parts],
         problem.theta,
         l2=l2,
-        keep_graph=len(problem.parts) == 1,
+        keep=means.keep,
+        carriers=means.carriers,
+        width=means.width,
     )
 
 
@@ -77,7 +86,7 @@ OPERATORS: dict[str, Callable[..., Operator]] = {
 
 
 def operator(
-    net: LeakyRNN,
+    net: Network,
     trials: Trials | Batch,
     parameters: str | Sequence[str] = "w_rec",
     kind: str = "hessian",
@@ -101,6 +110,10 @@ def operator(
     - ``"empirical_fisher"``: the same with every step's given target.
     - ``"trial_fisher"``: ``1/B sum_b g_b g_b^T``, g_b the gradient of a whole trial.
 
+    ``operator @ matrix`` multiplies several vectors at once. The networks that have a row in
+    ``analysis.operators.scans.SCANS`` are differentiated by hand, in a fraction of the time that autograd takes, which
+    differentiates all others.
+
     All is done on a copy of the network. Trials that are drawn or shuffled anew, and a network that does not repeat
     itself, are refused.
 
@@ -111,8 +124,9 @@ def operator(
         kind: Which matrix, default ``"hessian"``.
         l2: Coefficient c of an L2 penalty ``c/2 |theta|^2``, default 0; it adds c to every eigenvalue.
         chunk: Trials differentiated together; ``None`` (default) for as many as fit into ``memory``. Chunks add up to
-            the same matrix, but for round-off. With more than one, graphs are rebuilt for every product.
-        memory: Memory for graphs in MB, default 2048; an estimate.
+            the same matrix, but for round-off. What all chunks do not keep in ``memory`` is computed anew for every
+            product.
+        memory: Memory for derivatives in MB, default 2048; an estimate.
         dtype: Type in which derivatives are computed, default ``torch.float64`` whatever the network's type; ``None``
             for the network's own.
 
@@ -125,6 +139,7 @@ def operator(
     Balles and Hennig (2019), NeurIPS, for what the empirical Fisher matrix is not.
 
     >>> from tca.losses import MSE
+    >>> from tca.nets import LeakyRNN
     >>> batch = Batch(torch.zeros(4, 5, 1), torch.ones(4, 5, 2), torch.full((4, 5), 0.25), MSE())
     >>> operator(LeakyRNN(1, 4, 2), batch, "b_out").matrix().tolist()
     [[1.0, 0.0], [0.0, 1.0]]
@@ -140,7 +155,7 @@ def operator(
 
 
 def update_jacobian(
-    net: LeakyRNN,
+    net: Network,
     trials: Trials | Batch,
     rule: str | Rule | Learner,
     parameters: str | Sequence[str] = "w_rec",
@@ -167,6 +182,7 @@ def update_jacobian(
         TypeError: The trials are no fixed set.
 
     >>> from tca.losses import MSE
+    >>> from tca.nets import LeakyRNN
     >>> batch = Batch(torch.zeros(4, 5, 1), torch.ones(4, 5, 2), torch.full((4, 5), 0.25), MSE())
     >>> update_jacobian(LeakyRNN(1, 4, 2), batch, "rflo", "b_out").matrix().round(decimals=9).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
@@ -186,6 +202,7 @@ def rule_field(problem: Problem, learner: Learner) -> Callable[[Tensor], Tensor]
         learner: The rule, with its feedback as it is; it is copied.
 
     >>> from tca.losses import MSE
+    >>> from tca.nets import LeakyRNN
     >>> from tca.rules import RULES
     >>> net = LeakyRNN(1, 4, 2)
     >>> batch = Batch(torch.zeros(4, 5, 1), torch.ones(4, 5, 2), torch.full((4, 5), 0.25), MSE())

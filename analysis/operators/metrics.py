@@ -2,7 +2,8 @@
 
 Shapes: T time, B batch, O outputs, C classes.
 
-A loss ``1/B sum_b sum_t w_tb l(y_tb)`` counts every step of a trial as an observation with the weight ``w_tb``.
+A loss ``1/B sum_b sum_t w_tb l(y_tb)`` counts every step of a trial as an observation with the weight ``w_tb``. Every
+metric takes tensors of shape ``(..., T, B, O)``, several at a time.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ def loss_hessian(outputs: Tensor, batch: Batch, trials: int) -> Metric:
         value = (batch.weights * batch.loss.value(point, batch.targets)).sum() / trials
         (score,) = torch.autograd.grad(value, point, create_graph=True)
 
-    def apply(vector: Tensor) -> Tensor:
+    def one(vector: Tensor) -> Tensor:
         if not score.requires_grad:  # the loss is linear in the outputs
             return torch.zeros_like(vector)
         (product,) = torch.autograd.grad(score, point, vector, retain_graph=True)
         return product
 
-    return apply
+    return lambda vectors: torch.stack([one(each) for each in vectors.reshape(-1, *point.shape)]).view(vectors.shape)
 
 
 def fisher(outputs: Tensor, batch: Batch, trials: int) -> Metric:
@@ -105,7 +106,7 @@ def trial_fisher(outputs: Tensor, batch: Batch, trials: int) -> Metric:
     [[[9.0, 9.0]]]
     """
     score = batch.weights.unsqueeze(-1) * batch.loss.score(outputs, batch.targets)
-    return lambda vector: score * (score * vector).sum((0, 2), keepdim=True) / trials
+    return lambda vector: score * (score * vector).sum((-3, -1), keepdim=True) / trials
 
 
 def _classes(outputs: Tensor, loss: Loss) -> Metric:

@@ -1,22 +1,45 @@
 """A metric of the outputs carried back to the parameters: Gauss-Newton and Fisher matrices as operators.
 
-Shapes: P parameters; outputs of any shape.
+Shapes: P parameters, V vectors; outputs of any shape.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from analysis.operators.base import Operator
 
-__all__ = ["Linearization", "Metric", "Pullback"]
+__all__ = ["Carrier", "Linearization", "Metric", "Pullback"]
 
 Metric = Callable[[Tensor], Tensor]
-"""What a symmetric matrix between the outputs of a chunk does to a tensor of their shape, ``u -> S u``."""
+"""What a symmetric matrix between the outputs of a chunk does to a tensor of their shape, ``u -> S u``.
+
+Metrics of networks take any number of axes before those of the outputs, and do the same to each tensor of them.
+"""
+
+
+class Carrier(Protocol):
+    """A function of the parameters at a point that carries a metric of its outputs back to them."""
+
+    @property
+    def value(self) -> Tensor:
+        """Its outputs at the point, without a graph."""
+        ...
+
+    def carry(self, metric: Metric, vectors: Tensor) -> Tensor:
+        """Return ``J^T S J M``, shape ``(P, V)``, without a graph.
+
+        Args:
+            metric: What S does.
+            vectors: The vectors M, shape ``(P, V)``.
+        """
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,27 +98,42 @@ class Linearization:
         (product,) = torch.autograd.grad(self.outputs, self.theta, cotangent, retain_graph=True)
         return product
 
+    @property
+    def value(self) -> Tensor:
+        """Value of the function without a graph."""
+        return self.outputs.detach()
+
+    def carry(self, metric: Metric, vectors: Tensor) -> Tensor:
+        """Return ``J^T S J M``, shape ``(P, V)``, one column after the other.
+
+        Args:
+            metric: What S does.
+            vectors: The vectors M, shape ``(P, V)``.
+        """
+        return torch.stack([self.pull(metric(self.push(vector))) for vector in vectors.mT], 1)
+
 
 class Pullback(Operator):
     """``G = sum_k J_k^T S_k J_k + l2 I``: matrices ``S_k`` between outputs, carried back by their Jacobians ``J_k``.
 
     With the loss's own second derivatives for S this is the generalized Gauss-Newton matrix, the Hessian less what the
-    curvature of the network itself adds; with outer products of scores it is a Fisher matrix. A product costs about
-    as much as one of the Hessian.
+    curvature of the network itself adds; with outer products of scores it is a Fisher matrix. By autograd a product
+    costs about as much as one of the Hessian.
 
     Args:
         functions: Functions from the flat parameters to outputs, one per chunk of the data.
         metrics: For each chunk a function from its outputs, without a graph, to what S does.
         theta: The point, shape ``(P,)``; it is copied.
         l2: Coefficient c of an added ``c/2 |theta|^2``, default 0.
-        keep_graph: Whether to keep the graphs of all chunks between products, default True.
+        keep: Whether to keep the carriers of all chunks between products, default True.
+        carriers: For every function what makes its carrier at the point; ``None`` (default) for autograd.
+        width: How many vectors the carriers take at once, at most, default 1.
 
     Raises:
-        ValueError: There is no chunk, or not one metric for each.
+        ValueError: There is no chunk, or not one metric and one carrier for each.
 
     Papers: Schraudolph (2002), Neural Computation 14:1723, for the products; Martens (2020), Journal of Machine
-        Learning
-    Research 21:146, for what the matrices mean.
+    Learning Research 21:146, for what the matrices mean.
 
     >>> toy = Pullback([lambda theta: theta.prod().view(1)], [lambda y: lambda u: 3 * u], torch.tensor([2.0, 5.0]))
     >>> toy.matrix().tolist()
@@ -109,22 +147,30 @@ class Pullback(Operator):
         theta: Tensor,
         *,
         l2: float = 0.0,
-        keep_graph: bool = True,
+        keep: bool = True,
+        carriers: Sequence[Callable[[], Carrier]] | None = None,
+        width: int = 1,
     ) -> None:
         """Run the functions."""
-        super().__init__(theta)
-        if not functions or len(functions) != len(metrics):
-            raise ValueError(
-                f"functions and metrics must be one for each chunk, got {len(functions)} and {len(metrics)}"
-            )
+        super().__init__(theta, width=width)
         self.l2 = l2
-        self._functions = list(functions)
         self._metrics = list(metrics)
-        self._kept = [Linearization.of(each, self.theta) for each in functions] if keep_graph else None
+        by_autograd = [partial(Linearization.of, each, self.theta) for each in functions]
+        self._make: Sequence[Callable[[], Carrier]] = by_autograd if carriers is None else carriers
+        if not functions or {len(functions), len(metrics), len(self._make)} != {len(functions)}:
+            raise ValueError(
+                "functions, metrics and carriers must be one for each chunk, "
+                f"got {len(functions)}, {len(metrics)} and {len(self._make)}"
+            )
+        self._kept = [self._chunk(index) for index in range(len(functions))] if keep else None
 
-    def _product(self, vector: Tensor) -> Tensor:
-        total = self.l2 * vector
-        for index, metric in enumerate(self._metrics):
-            chunk = self._kept[index] if self._kept else Linearization.of(self._functions[index], self.theta)
-            total += chunk.pull(metric(chunk.outputs.detach())(chunk.push(vector)))
+    def _chunk(self, index: int) -> tuple[Carrier, Metric]:
+        carrier = self._make[index]()
+        return carrier, self._metrics[index](carrier.value)
+
+    def _multiply(self, vectors: Tensor) -> Tensor:
+        total = self.l2 * vectors
+        for index in range(len(self._metrics)):
+            carrier, metric = self._kept[index] if self._kept else self._chunk(index)
+            total += carrier.carry(metric, vectors)
         return total

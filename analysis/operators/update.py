@@ -50,7 +50,10 @@ class UpdateJacobian(Operator):
         if not torch.isfinite(self.gradient).all():
             raise ValueError("the gradient of the rule must be finite to have a derivative")
 
-    def _product(self, vector: Tensor) -> Tensor:
+    def _multiply(self, vectors: Tensor) -> Tensor:
+        return torch.stack([self._along(each) for each in vectors.mT], 1)
+
+    def _along(self, vector: Tensor) -> Tensor:
         length = vector.norm()
         if length == 0:
             return torch.zeros_like(vector)

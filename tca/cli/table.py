@@ -82,7 +82,7 @@ class Table:
                      for place, (cell, width) in enumerate(zip(row, widths, strict=True))]  # fmt: skip
             lines.append("  ".join(cells).rstrip())
             group = row[0]
-        width = max(map(len, lines))
+        width = max(80, *map(len, lines))
         return "\n".join([*lines, "", *(textwrap.fill(note, width) for note in self.notes)])
 
     def csv(self) -> str:

@@ -65,8 +65,10 @@ class GlobalVector(CausalSignal):
         """Return a function from a window of steps to the score of every component, times the gates if so wanted."""
 
         def read(steps: slice) -> Tensor:
-            told = _spread(tape.score[steps], tape.place)
-            return tape.lift(told, steps) if self.gated else told
+            if not self.gated:
+                return _spread(tape.score[steps], tape.place)
+            assert isinstance(tape, VectorTape)
+            return (tape.gates[steps].unsqueeze(-2) * tape.score[steps].unsqueeze(-1)).flatten(-2)
 
         return read
 

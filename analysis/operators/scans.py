@@ -1,0 +1,95 @@
+"""Which networks are differentiated by hand, and how much of that is kept in memory.
+
+Shapes: T time, B batch, N cells.
+
+A network that has a row in ``SCANS`` is differentiated by its own passes. All others, subclasses included, are left to
+autograd, which differentiates ``functional`` twice whatever it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from torch import nn
+
+from analysis.operators.expansion import Expansion
+from analysis.operators.leaky import LeakyScan
+from analysis.operators.pullback import Carrier
+from analysis.operators.scan import Scan, ScanCarrier, ScanExpansion
+from analysis.problem import Problem
+from tca.batch import Batch
+from tca.nets import LeakyRNN
+from tca.workspace import Workspace
+
+__all__ = ["SCANS", "WIDTH", "Plan", "plan"]
+
+SCANS: dict[type[nn.Module], type[Scan]] = {LeakyRNN: LeakyScan}
+
+WIDTH = 8  # vectors at once: more gain nothing
+KEPT, PASSING = 4, 3  # tensors of (T, B, N) that a scan keeps, and that a pass needs for every vector, at most
+
+
+class Plan(NamedTuple):
+    """How a loss is differentiated.
+
+    Attributes:
+        keep: Whether what does not depend on a vector is kept between products.
+        width: How many vectors are taken at once.
+        expansions: For each chunk what expands the loss to second order; ``None`` for autograd.
+        carriers: For each chunk what expands the outputs to first order; ``None`` for autograd.
+    """
+
+    keep: bool
+    width: int
+    expansions: Sequence[Callable[[], Expansion]] | None = None
+    carriers: Sequence[Callable[[], Carrier]] | None = None
+
+
+def plan(problem: Problem) -> Plan:
+    """Return how to differentiate a problem: by hand where that is known, else by autograd.
+
+    By hand, what is kept for all chunks and what a pass needs stay below ``problem.memory`` together. Where they do
+    not, nothing is kept of more than one chunk, and then fewer vectors are taken at once, at least one.
+
+    Args:
+        problem: The loss as a function of the parameters.
+
+    >>> import torch
+    >>> from analysis.problem import problem_of
+    >>> from tca.losses import MSE
+    >>> batch = Batch(torch.zeros(4, 5, 1), torch.ones(4, 5, 2), torch.full((4, 5), 0.25), MSE())
+    >>> found = plan(problem_of(LeakyRNN(1, 4, 2), batch))
+    >>> found.keep, found.width
+    (True, 8)
+    """
+    net = problem.net
+    scan = SCANS.get(type(net))
+    if scan is None or not {each.name for each in net.connections()} <= scan.parameters:
+        return Plan(keep=len(problem.parts) == 1, width=1)
+    cells = sum(place.cells for place in net.places())
+    a_trial = problem.batch.steps * cells * problem.theta.element_size() / 1e6
+    kept, passing = KEPT * a_trial * problem.batch.trials, PASSING * a_trial * problem.parts[0].trials
+    keep = len(problem.parts) == 1 or kept + passing <= problem.memory
+    left = problem.memory - (kept if keep else KEPT * a_trial * problem.parts[0].trials)
+    values = problem.parameters.unflatten(problem.theta)
+    weights = {each.name: values.get(each.name, each.effective()) for each in net.connections()}
+    scratch, shared = Workspace(), Workspace()
+
+    def scanned(part: Batch) -> Scan:
+        own = Workspace() if keep else shared
+        return scan(net, weights, problem.parameters.names, part.inputs, own, scratch)
+
+    def expansion(part: Batch) -> Expansion:
+        return ScanExpansion(scanned(part), problem.parameters, part, problem.batch.trials)
+
+    def carrier(part: Batch) -> Carrier:
+        return ScanCarrier(scanned(part), problem.parameters)
+
+    return Plan(
+        keep,
+        max(1, min(WIDTH, int(left / passing))),
+        [partial(expansion, part) for part in problem.parts],
+        [partial(carrier, part) for part in problem.parts],
+    )

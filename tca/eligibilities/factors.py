@@ -1,0 +1,233 @@
+"""Influences kept as a product of small random factors: what such eligibilities share.
+
+Shapes: B batch, I = N postsynaptic cells, J presynaptic, S components of a cell's state, M = S N.
+
+The influence ``P_m,ij`` of every synapse of a population on every state is the sum of what the step before passes on
+and of what the step adds, ``J_t P + gain_t (x) pre_t``. A sum of two products is no product; with random signs in front
+of both factors the product of the sums has it as its mean.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tca.connections import Connection
+from tca.eligibilities.base import Eligibility
+from tca.eligibilities.drawing import DRAWS, fresh, move_on_
+from tca.eligibilities.traces import Trace
+from tca.moment import Moment
+from tca.noises import Noise, source
+from tca.place import Place
+from tca.tape import Tape
+
+__all__ = ["Drawn", "FactorTrace", "Factored", "Factors", "balance", "length"]
+
+GUARD = 1e-12  # keeps the quotient of two lengths finite where one of them is zero
+
+
+class Factors(abc.ABC):
+    """The factors of one population, which its connections share, at one moment.
+
+    Args:
+        connections: The connections into the population.
+        moment: The first step.
+        trials: Number of trials B.
+        noise: What is drawn at every step.
+        generator: Its source.
+    """
+
+    def __init__(
+        self,
+        connections: Sequence[Connection],
+        moment: Moment,
+        trials: int,
+        noise: Noise,
+        generator: torch.Generator,
+    ) -> None:
+        """Start with no influence but that of an initial state on itself."""
+        self.trials, self.cells, self.components = trials, moment.cells, moment.components
+        self.noise, self.generator = noise, generator
+        self.like = connections[0].weight.detach()
+        self.impulses = [each.impulse for each in connections]
+        self.widths = [each.n_pre for each in connections]
+        self.moment: Moment | None = None
+        self.start()
+
+    def catch_up(self, moment: Moment) -> None:
+        """Advance by a step, once for all connections.
+
+        Args:
+            moment: The local quantities of the step.
+        """
+        if moment is not self.moment:
+            self.moment = moment
+            self.advance(moment, [pre.expand(self.trials, -1) for pre in moment.pres])
+
+    def draw(self, *shape: int) -> Tensor:
+        """Return fresh noise.
+
+        Args:
+            shape: How much, trials first.
+        """
+        return self.noise.draw(shape, self.generator).to(self.like)
+
+    def jacobian(self, moment: Moment) -> Tensor:
+        """Return ``J_t``, broadcastable to ``(B, M, M)``."""
+        return moment.leak_matrix() + moment.transmission()
+
+    @abc.abstractmethod
+    def start(self) -> None:
+        """Make the factors of time zero."""
+
+    @abc.abstractmethod
+    def advance(self, moment: Moment, pres: list[Tensor]) -> None:
+        """Take the factors one step further.
+
+        Args:
+            moment: The local quantities of the step.
+            pres: Presynaptic activity of every connection, each ``(B, J)``.
+        """
+
+    @abc.abstractmethod
+    def influence(self, index: int) -> Tensor:
+        """Return the influence of a connection's synapses on every state, shape ``(B, M, I, J)``.
+
+        Args:
+            index: Which connection.
+        """
+
+    @abc.abstractmethod
+    def gradient(self, index: int, signal: Tensor) -> Tensor:
+        """Return ``sum_b sum_m L_bm P_bm,ij``, shape ``(I, J)``, without the influence itself.
+
+        Args:
+            index: Which connection.
+            signal: Signal to every state, shape ``(B, M)``.
+        """
+
+
+class FactorTrace(Trace):
+    """What one connection sees of the factors of its population."""
+
+    def __init__(self, factors: Factors, index: int) -> None:
+        """Look at the factors.
+
+        Args:
+            factors: Those of the population.
+            index: Which of its connections this is.
+        """
+        self.factors, self.index = factors, index
+
+    def advance(self, moment: Moment, pre: Tensor) -> None:
+        """Advance the factors, if no other connection has."""
+        self.factors.catch_up(moment)
+
+    def dense(self) -> Tensor:
+        """Return the influence, shape ``(B, S, L, I, J)``."""
+        influence, cells = self.factors.influence(self.index), self.factors.cells
+        if self.factors.components == 1:
+            return influence
+        return influence.view(len(influence), -1, cells, *influence.shape[2:])
+
+    def gradient(self, signal: Tensor) -> Tensor:
+        """Return ``sum_b L_b P_b`` from the factors."""
+        return self.factors.gradient(self.index, signal.flatten(1))
+
+
+@dataclass(frozen=True)
+class Drawn(Eligibility, abc.ABC):
+    """Random traces that can only be carried forwards: they have no propagator to filter a signal with.
+
+    The seed of what is drawn for a batch is kept in the buffer ``draws``; it moves on with every batch.
+    """
+
+    shared: ClassVar[bool] = False
+    executions: ClassVar[tuple[str, ...]] = ("forward",)
+    why_not: ClassVar[str] = "no propagator gives its traces, so that no signal can be filtered backwards"
+
+    def buffers(self, place: Place, generator: torch.Generator) -> dict[str, Tensor]:
+        """Draw the seed of the first batch."""
+        return fresh(generator)
+
+    def sync_(self, place: Place, buffers: dict[str, Tensor]) -> None:
+        """Go on to fresh noise."""
+        move_on_(buffers)
+
+    def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
+        """Refuse.
+
+        Raises:
+            ValueError: Always; the reason.
+        """
+        raise ValueError(f"{type(self).__name__} cannot filter a signal: {self.why_not}")
+
+    def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
+        """Refuse.
+
+        Raises:
+            ValueError: Always; the reason.
+        """
+        raise ValueError(f"the connections of {type(self).__name__} share what they remember: use traces()")
+
+
+@dataclass(frozen=True)
+class Factored(Drawn, abc.ABC):
+    """Random traces that are a product of factors, with the influence of real-time recurrent learning as their mean."""
+
+    local: ClassVar[bool] = False
+
+    def check(self, place: Place) -> None:
+        """Refuse populations whose influence passes through others.
+
+        Raises:
+            ValueError: There are several populations, or the cells are not recurrent.
+        """
+        if not (place.alone and place.recurrent):
+            raise ValueError(
+                f"{type(self).__name__} keeps the influence within one recurrent population, which {place.title} is not"
+            )
+
+    @abc.abstractmethod
+    def factors(
+        self, connections: Sequence[Connection], moment: Moment, trials: int, generator: torch.Generator
+    ) -> Factors:
+        """Return the factors before the first step.
+
+        Args:
+            connections: The connections into the population.
+            moment: The first step.
+            trials: Number of trials B.
+            generator: Source of what is drawn.
+        """
+
+    def traces(
+        self, connections: Sequence[Connection], moment: Moment, trials: int, buffers: dict[str, Tensor]
+    ) -> list[Trace]:
+        """Return what each connection sees of the factors."""
+        factors = self.factors(connections, moment, trials, source(buffers[DRAWS]))
+        return [FactorTrace(factors, index) for index in range(len(connections))]
+
+
+def length(*parts: Tensor) -> Tensor:
+    """Return the length of all numbers of a trial together, shape ``(B,)``.
+
+    Args:
+        parts: Tensors whose first axis is the trials.
+    """
+    return torch.stack([each.flatten(1).square().sum(1) for each in parts]).sum(0).sqrt()
+
+
+def balance(one: Tensor, other: Tensor) -> Tensor:
+    """Return ``sqrt(one / other)``, what makes two factors equally long, with a guard against zeros.
+
+    Args:
+        one: Lengths, shape ``(B,)``.
+        other: Lengths, shape ``(B,)``.
+    """
+    return ((one + GUARD) / (other + GUARD)).sqrt()

@@ -1,0 +1,141 @@
+"""A Kronecker product in place of the whole influence: presynaptic activity times a matrix over cells, or the reverse.
+
+Shapes: B batch, I = N postsynaptic cells, J presynaptic, S components of a cell's state, M = S N.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tca.connections import Connection
+from tca.eligibilities.factors import Factored, Factors, balance, length
+from tca.moment import Moment
+from tca.noises import Noise, Signs
+
+__all__ = ["Kronecker", "ReverseKronecker"]
+
+
+@dataclass(frozen=True)
+class Kronecker(Factored):
+    """``P_t,m,ij ~ C_t,mi A_t,j``: presynaptic activity summed with random signs, times a matrix over cells.
+
+    With two fresh signs ``xi, xi'`` a step, ``A_t = xi p0 A_{t-1} + xi' p1 pre_t`` and ``C_t = xi J_t C_{t-1} / p0 + xi'
+    diag(gain_t) / p1``. The mean is the influence itself, with far less scatter than one random direction, for a product
+    of two matrices over cells, ``N^3``, a step and trial.
+
+    Args:
+        noise: What the two signs are drawn from, default signs; its variance must be one.
+
+    Paper: Mujika, Meier and Steger (2018), NeurIPS, arXiv:1805.10842 (KF-RTRL).
+    """
+
+    noise: Noise = field(default_factory=Signs)
+    equation: ClassVar[str] = "e_t = C_t (x) A_t, A_t = xi p0 A_t-1 + xi' p1 pre, C_t = xi J_t C_t-1/p0 + xi' gain/p1"
+
+    def factors(
+        self, connections: Sequence[Connection], moment: Moment, trials: int, generator: torch.Generator
+    ) -> Factors:
+        """Return the two factors."""
+        return _Kronecker(connections, moment, trials, self.noise, generator)
+
+
+@dataclass(frozen=True)
+class ReverseKronecker(Factored):
+    """``P_t,m,ij ~ A_t,i C_t,mj``: a random direction over postsynaptic cells, times a matrix of states and inputs.
+
+    With fresh ``xi_t`` of variance one for every cell, ``A_t = p0 A_{t-1} + p1 xi_t`` and ``C_t = J_t C_{t-1} / p0 +
+    (xi_t gain_t) (x) pre_t / p1``.
+
+    Args:
+        noise: What is drawn for every cell at every step, default signs; its variance must be one.
+
+    Paper: Marschall, Cho and Savin (2020), Journal of Machine Learning Research 21:135 (R-KF-RTRL).
+    """
+
+    noise: Noise = field(default_factory=Signs)
+    equation: ClassVar[str] = "e_t = A_t (x) C_t, A_t = p0 A_t-1 + p1 xi, C_t = J_t C_t-1 / p0 + (xi gain) (x) pre / p1"
+
+    def factors(
+        self, connections: Sequence[Connection], moment: Moment, trials: int, generator: torch.Generator
+    ) -> Factors:
+        """Return the two factors."""
+        return _ReverseKronecker(connections, moment, trials, self.noise, generator)
+
+
+class _Kronecker(Factors):
+    """``A`` (B, J) over the presynaptic cells of every connection, ``C`` (B, M, N) from drives to states."""
+
+    def start(self) -> None:
+        """Start at zero; an initial state is a product as it is."""
+        self.inputs = [
+            self.like.new_full((self.trials, width), impulse)
+            for width, impulse in zip(self.widths, self.impulses, strict=True)
+        ]
+        self.moved = self.like.new_zeros(self.trials, self.components * self.cells, self.cells)
+        if any(self.impulses):
+            self.moved[:, : self.cells] = torch.eye(self.cells).to(self.like)
+
+    def advance(self, moment: Moment, pres: list[Tensor]) -> None:
+        """Pass the matrix on, and add the step to both factors with random signs."""
+        passed = self.jacobian(moment) @ self.moved
+        direct = torch.zeros_like(passed)
+        direct[:, : self.cells].diagonal(dim1=1, dim2=2).add_(moment.gain)
+        old, new = self.draw(self.trials, 2).unbind(1)
+        p0 = balance(length(passed), length(*self.inputs))
+        p1 = balance(length(direct), length(*pres))
+        self.moved = passed * (old / p0).view(-1, 1, 1) + direct * (new / p1).view(-1, 1, 1)
+        self.inputs = [
+            (old * p0).unsqueeze(-1) * before + (new * p1).unsqueeze(-1) * pre
+            for before, pre in zip(self.inputs, pres, strict=True)
+        ]
+
+    def influence(self, index: int) -> Tensor:
+        """Return ``C (x) A``."""
+        return self.moved.unsqueeze(-1) * self.inputs[index][:, None, None]
+
+    def gradient(self, index: int, signal: Tensor) -> Tensor:
+        """Return ``(C^T L) (x) A``, summed over trials."""
+        return torch.einsum("bm,bmi->bi", signal, self.moved).t() @ self.inputs[index]
+
+
+class _ReverseKronecker(Factors):
+    """``A`` (B, N) over postsynaptic cells, ``C`` (B, M, J) for every connection."""
+
+    def start(self) -> None:
+        """Start at zero; what an initial state does is drawn like what a step does."""
+        self.cell = self.like.new_zeros(self.trials, self.cells)
+        states = self.components * self.cells
+        self.moved = [self.like.new_zeros(self.trials, states, width) for width in self.widths]
+        if any(self.impulses):
+            self.cell = self.draw(self.trials, self.cells)
+            for moved, impulse in zip(self.moved, self.impulses, strict=True):
+                moved[:, : self.cells] += (self.cell * impulse).unsqueeze(-1)
+
+    def advance(self, moment: Moment, pres: list[Tensor]) -> None:
+        """Pass the matrix on, and add the step to both factors in a random direction."""
+        jacobian = self.jacobian(moment)
+        passed = [jacobian @ each for each in self.moved]
+        xi = self.draw(self.trials, self.cells)
+        drives = xi * moment.gain
+        everywhere = xi.new_full((self.trials,), math.sqrt(self.cells))
+        p0 = balance(length(*passed), length(self.cell))
+        p1 = balance(length(drives) * length(*pres), everywhere)
+        self.cell = p0.unsqueeze(-1) * self.cell + p1.unsqueeze(-1) * xi
+        added = drives / p1.unsqueeze(-1)
+        for each, pre in zip(passed, pres, strict=True):
+            each.div_(p0.view(-1, 1, 1))[:, : self.cells].addcmul_(added.unsqueeze(-1), pre.unsqueeze(-2))
+        self.moved = passed
+
+    def influence(self, index: int) -> Tensor:
+        """Return ``A (x) C``."""
+        return self.cell[:, None, :, None] * self.moved[index].unsqueeze(2)
+
+    def gradient(self, index: int, signal: Tensor) -> Tensor:
+        """Return ``A (x) (L C)``, summed over trials."""
+        return self.cell.t() @ torch.einsum("bm,bmj->bj", signal, self.moved[index])

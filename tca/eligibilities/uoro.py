@@ -1,0 +1,86 @@
+"""One random direction in place of the whole influence: unbiased online recurrent optimization.
+
+Shapes: B batch, I = N postsynaptic cells, J presynaptic, S components of a cell's state, M = S N.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tca.connections import Connection
+from tca.eligibilities.factors import Factored, Factors, balance, length
+from tca.moment import Moment
+from tca.noises import Noise, Signs
+
+__all__ = ["RankOne"]
+
+
+@dataclass(frozen=True)
+class RankOne(Factored):
+    """``P_t ~ A_t (x) C_t``: the influence of all synapses on all states as one product, right in the mean.
+
+    With fresh ``xi_t`` of variance one for every state, ``A_t = p0 J_t A_{t-1} + p1 xi_t`` and ``C_t = C_{t-1} / p0 +
+    (xi_t gain_t) (x) pre_t / p1``, ``p0`` and ``p1`` such that the two parts of each factor are equally long. A trace is
+    one number per synapse and trial, as that of e-prop, and a step costs one product with the recurrent weights more.
+
+    Args:
+        noise: What is drawn for every state at every step, default signs. Its variance must be one: the gradient is
+            scaled by it.
+
+    Paper: Tallec and Ollivier (2018), ICLR, arXiv:1702.05043.
+    """
+
+    noise: Noise = field(default_factory=Signs)
+    equation: ClassVar[str] = "e_t = A_t (x) C_t, A_t = p0 J_t A_t-1 + p1 xi, C_t = C_t-1 / p0 + (xi gain) (x) pre / p1"
+
+    def factors(
+        self, connections: Sequence[Connection], moment: Moment, trials: int, generator: torch.Generator
+    ) -> Factors:
+        """Return the two factors."""
+        return _RankOne(connections, moment, trials, self.noise, generator)
+
+
+class _RankOne(Factors):
+    """``A`` (B, N) or (B, S, N) over states, ``C`` (B, I, J) over the synapses of every connection."""
+
+    def start(self) -> None:
+        """Start at zero; what an initial state does is drawn like what a step does."""
+        state = (self.cells,) if self.components == 1 else (self.components, self.cells)
+        self.state = torch.zeros(self.trials, *state).to(self.like)
+        self.synapses = [self.like.new_zeros(self.trials, self.cells, width) for width in self.widths]
+        if any(self.impulses):
+            own = self.draw(self.trials, self.cells)
+            self.state.view(self.trials, -1)[:, : self.cells] = own
+            for synapses, impulse in zip(self.synapses, self.impulses, strict=True):
+                synapses += (own * impulse).unsqueeze(-1)
+
+    def advance(self, moment: Moment, pres: list[Tensor]) -> None:
+        """Pass the first factor on, and add the step to both in a random direction."""
+        passed = moment.kept(self.state)
+        if moment.recurrent.numel():
+            passed = passed + moment.driven(moment.emitted(self.state) @ moment.recurrent.t())
+        xi = self.draw(*self.state.shape)
+        drives = moment.driven_back(xi)
+        everywhere = length(xi).new_full((self.trials,), math.sqrt(xi[0].numel()))
+        p0 = balance(length(*self.synapses), length(passed))
+        p1 = balance(length(drives) * length(*pres), everywhere)
+        state = (-1, *[1] * (xi.ndim - 1))
+        self.state = p0.view(state) * passed + p1.view(state) * xi
+        added = drives / p1.unsqueeze(-1)
+        for synapses, pre in zip(self.synapses, pres, strict=True):
+            synapses.div_(p0.view(-1, 1, 1)).addcmul_(added.unsqueeze(-1), pre.unsqueeze(-2))
+
+    def influence(self, index: int) -> Tensor:
+        """Return ``A (x) C``."""
+        return self.state.flatten(1)[..., None, None] * self.synapses[index].unsqueeze(1)
+
+    def gradient(self, index: int, signal: Tensor) -> Tensor:
+        """Return ``(L . A) C``, summed over trials."""
+        along = (signal * self.state.flatten(1)).sum(1)
+        return torch.einsum("b,bij->ij", along, self.synapses[index])
