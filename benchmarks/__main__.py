@@ -8,6 +8,7 @@ import sys
 
 BENCHMARKS = {
     "rules": "what a gradient costs, against the floor and against peers",
+    "feedforward": "what a gradient of a feedforward network costs, against autograd and steps by hand",
     "curvature": "what a Hessian-vector product and the top eigenvalue cost",
     "diffusion": "what a diffusing error costs, against e-prop without a field",
     "scaling": "how the cost of every rule grows with cells and steps, against theory",

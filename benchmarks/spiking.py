@@ -3,9 +3,9 @@
 Shapes: T time, B batch, N cells, I postsynaptic, J presynaptic, O outputs.
 
 Half the cells adapt, the loss is read in the last steps of a trial, as in the tasks of the field. *Traces* is the
-textbook loop: the trace of the adaptation of every synapse and trial, ``(B, N, J)``, taken through all steps, once as the
-equation is written and once in place, and read where there is an error. The readout is not filtered, which spares that
-loop a second trace. The *pass* is the forward pass of the library alone, from which nothing has been learned.
+textbook loop: the trace of the adaptation of every synapse and trial, ``(B, N, J)``, taken through all steps, once as
+the equation is written and once in place, and read where there is an error. The readout is not filtered, which spares
+that loop a second trace. The *pass* is the forward pass of the library alone, from which nothing has been learned.
 """
 
 from __future__ import annotations

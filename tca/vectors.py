@@ -14,6 +14,7 @@ import abc
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from tca.connections import Connection, Dense
@@ -137,6 +138,8 @@ class InputVectors(Connection):
 
     def apply(self, weight: Tensor, pre: Tensor) -> Tensor:
         """Return the drive, shape ``(..., K I)``."""
+        if weight.ndim == 3:  # matrices: a product for each component takes less time than one of K-fold width
+            return torch.cat([pre @ each.t() for each in weight.unbind(0)], -1)
         return self.plain.apply(weight.flatten(0, 1), pre)
 
     def back(self, signal: Tensor, weight: Tensor | None = None) -> Tensor:

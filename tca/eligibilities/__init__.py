@@ -5,11 +5,14 @@ from tca.eligibilities.diagonal import Diagonal
 from tca.eligibilities.full import Full, Windowed
 from tca.eligibilities.homotopy import Homotopy
 from tca.eligibilities.instant import Instant
+from tca.eligibilities.kernel import LearnedKernel
+from tca.eligibilities.kronecker import Kronecker, ReverseKronecker
 from tca.eligibilities.leak import Leak
 from tca.eligibilities.modprop import TypePropagation
 from tca.eligibilities.network_kernel import NetworkKernel
 from tca.eligibilities.perturbation import NodeNoise, WeightNoise
 from tca.eligibilities.snap import Reachable
+from tca.eligibilities.uoro import RankOne
 
 __all__ = [
     "Diagonal",
@@ -17,10 +20,14 @@ __all__ = [
     "Full",
     "Homotopy",
     "Instant",
+    "Kronecker",
     "Leak",
+    "LearnedKernel",
     "NetworkKernel",
     "NodeNoise",
+    "RankOne",
     "Reachable",
+    "ReverseKronecker",
     "TypePropagation",
     "WeightNoise",
     "Windowed",

@@ -153,9 +153,9 @@ class OutputError(Source):
         loss = batch.loss
         link = loss.link if isinstance(loss, Bregman) else PREDICTIONS.get(type(loss))
         if link is None:
-            names = [each.__name__ for each in PREDICTIONS]
+            known = ", ".join(each.__name__ for each in PREDICTIONS)
             raise ValueError(
-                f"OutputError needs a loss whose predictions are means of targets ({', '.join(names)}, Bregman), got {loss!r}"
+                f"OutputError needs a loss whose predictions are means of targets ({known}, Bregman), got {loss!r}"
             )
         targets = batch.targets
         if not targets.is_floating_point():

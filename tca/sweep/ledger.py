@@ -111,6 +111,7 @@ class Ledger:
         self._lost[run.name] += 1
         if attempts.begun <= self._terms.retries and self._lost[run.name] < MOST_LOST:
             self._say(f"{answer.lost} while it had {folder.name}, which another goes on with")
+            crew.submit(self._call(run.name))
             return None
         reason = attempts.reason(answer.lost)
         attempts.forget()

@@ -1,0 +1,86 @@
+"""The study's command: ``python -m analysis.studies.vision``."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from analysis.studies.vision.measuring import Job, work
+from analysis.studies.vision.plan import ARMS, MNIST, PANELS, Arm, Panel, arms_of, missing
+from analysis.studies.vision.reporting import draw, table
+from analysis.studies.work import command, options_of, spread
+
+__all__ = ["main"]
+
+SEEDS, FULL_SEEDS, LONGER = 3, 10, 5
+
+
+def main(words: Sequence[str] | None = None, panels: Sequence[Panel] = PANELS, arms: Sequence[Arm] = ARMS) -> int:
+    """Run the study; finished runs are read from their records.
+
+    Args:
+        words: The words of the command line, ``None`` (default) for those of this process.
+        panels: Sets of images and networks, default those of the study.
+        arms: Rules, default those of the study.
+    """
+    parser = command(
+        "vision",
+        "Do rules that broadcast an error learn images?",
+        f"digits, {SEEDS} seeds",
+        f"{FULL_SEEDS} seeds, {LONGER} times as many epochs, all of MNIST, on a GPU if there is one",
+    )
+    parser.add_argument("--data", type=Path, help="folder of image data: adds MNIST")
+    parser.add_argument("--seeds", type=int, help=f"repetitions, default {SEEDS}, or {FULL_SEEDS} with --full")
+    parser.add_argument("--images", nargs="+", help="some sets of images only, default all")
+    options = options_of(parser, words)
+    if options.data is not None:
+        os.environ["TCA_DATA"] = str(options.data)  # where the task looks, here and in worker processes
+        panels = (*panels, *MNIST)
+    known = list(dict.fromkeys(each.images for each in panels))
+    if unknown := [name for name in options.images or () if name not in known]:
+        parser.error(f"--images must be among {', '.join(known)}, got {', '.join(unknown)}")
+    chosen = [each for each in panels if not options.images or each.images in options.images]
+    if options.full:
+        chosen = [_longer(each) for each in chosen]
+    jobs, notes = _jobs(chosen, arms, options.seeds or (FULL_SEEDS if options.full else SEEDS), options.full,
+                        options.out / "runs")  # fmt: skip
+    for note in notes:
+        print(note, file=sys.stderr)
+    entries = spread(work, jobs, options.workers)
+    found = table(entries)
+    found.write(options.out / "vision")
+    draw(entries, options.out)
+    print("\n".join([str(found), *notes]))
+    return 0
+
+
+def _longer(panel: Panel) -> Panel:
+    n_train = 60_000 if panel.task_options["name"] == "mnist" else panel.n_train
+    n_test = 10_000 if panel.task_options["name"] == "mnist" else panel.n_test
+    return dataclasses.replace(
+        panel, n_train=n_train, n_test=n_test, epochs=LONGER * panel.epochs, every=LONGER * panel.every
+    )
+
+
+def _jobs(
+    panels: Sequence[Panel], arms: Sequence[Arm], seeds: int, full: bool, folder: Path
+) -> tuple[list[Job], list[str]]:
+    """Return the runs, and what was left out and why."""
+    device = "cuda" if full and torch.cuda.is_available() else "cpu"
+    jobs, notes = [], []
+    for panel in panels:
+        for arm in arms_of(panel, arms):
+            if lacks := missing(arm, panel):
+                notes.append(f"left out, as the library lacks {lacks}: {panel.name}, {arm.name}")
+            else:
+                jobs += [Job(panel, arm, panel.run(arm, seed, device), folder) for seed in range(seeds)]
+    return jobs, notes
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,208 @@
+"""What the study trains, as data: panels (a set of images and a network) and arms (a rule and how it is trained)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tca.described import BUILDERS
+from tca.eligibilities import Instant
+from tca.ingredients import Optimizer, Seeds
+from tca.rule import Rule
+from tca.rules import RULES
+from tca.run import Net, Run
+from tca.signals import Decorrelation, ErrorDiffusion
+from tca.signals.decorrelation_averages import Share
+from tca.signals.error_diffusion import NoCentre
+
+__all__ = ["ARMS", "BASELINE", "MNIST", "PANELS", "Arm", "Panel", "arms_of", "missing"]
+
+BASELINE = "BP"  # what times are relative to, in the same network
+ADAM = Optimizer(lr=1e-3, clip=None)
+SLOW_ADAM = Optimizer(lr=3e-4, clip=None)
+SQUARED, LOGISTIC = "mse", "logistic"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A rule, the networks it belongs to, and how it is trained there.
+
+    Args:
+        name: What it is called in tables and figures.
+        rule: Name of the rule, or the rule.
+        nets: Kinds of network.
+        optimizer: The optimizer.
+        loss: Name of the loss, default the cross-entropy.
+        share: Share of a correlation that all of the training renews, ``None`` (default) for a rule without one.
+        options: Further options of the network, default none.
+    """
+
+    name: str
+    rule: str | Rule
+    nets: tuple[str, ...]
+    optimizer: Optimizer = ADAM
+    loss: str = "cross_entropy"
+    share: float | None = None
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def the_rule(self, updates: int) -> str | Rule:
+        """Return the rule for a training of so many updates.
+
+        Args:
+            updates: How many.
+        """
+        if self.share is None:
+            return self.rule
+        rule = RULES[self.rule] if isinstance(self.rule, str) else self.rule
+        assert isinstance(rule.signal, Decorrelation)
+        return Rule(dataclasses.replace(rule.signal, average=Share(updates, self.share)), rule.eligibility)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A set of images and a network that is to tell their classes, the same for all arms.
+
+    Args:
+        images: What the set is called.
+        net: What the network is called.
+        kind: Its kind, see `tca.Net`.
+        options: Its options.
+        task_options: Options of the task ``images``.
+        n_train: Training images.
+        n_test: Test images.
+        batch_size: Images a batch.
+        epochs: How often all training images are shown.
+        every: Epochs between two measurements, default 1.
+        curvature_trials: Training images over which curvature is measured, default 200; 0 for no curvature.
+    """
+
+    images: str
+    net: str
+    kind: str
+    options: Mapping[str, Any] = field(hash=False)
+    task_options: Mapping[str, Any] = field(hash=False)
+    n_train: int
+    n_test: int
+    batch_size: int
+    epochs: int
+    every: int = 1
+    curvature_trials: int = 200
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return f"{self.images}, {self.net}"
+
+    @property
+    def batches(self) -> int:
+        """Batches an epoch."""
+        return -(-self.n_train // self.batch_size)
+
+    def run(self, arm: Arm, seed: int, device: str = "cpu") -> Run:
+        """Return the run of an arm; arms of a seed have the same images in the same order and the same first weights.
+
+        Args:
+            arm: The arm.
+            seed: The seed.
+            device: Where to train, default the CPU.
+        """
+        steps = self.epochs * self.batches
+        return Run(
+            "images",
+            arm.the_rule(steps),
+            task_options={**self.task_options, "loss": arm.loss},
+            net=Net(self.kind, {**self.options, **arm.options}),
+            optimizer=arm.optimizer,
+            batch_size=self.batch_size,
+            steps=steps,
+            n_train=self.n_train,
+            n_test=self.n_test,
+            evaluate_every=self.every * self.batches,
+            seeds=Seeds(seed, seed, seed, seed),
+            device=device,
+        )
+
+
+SINGLE, VECTORS, STREAMS = ("mlp", "cnn"), ("vector_mlp", "vector_cnn"), ("dual_stream_mlp", "dual_stream_cnn")
+UNCENTRED = Rule(ErrorDiffusion(centring=NoCentre()), Instant())
+
+ARMS = (
+    Arm(BASELINE, "backprop", SINGLE),
+    Arm("FA", "feedback_alignment", SINGLE),
+    Arm("DFA", "dfa", SINGLE),
+    Arm("SBD", "sbd", SINGLE, share=0.3),
+    Arm("SBD + expansion", "sbd_expansion", SINGLE, share=0.3),
+    Arm("BP, squared error", "backprop", SINGLE, loss=SQUARED),
+    Arm("DFA, squared error", "dfa", SINGLE, loss=SQUARED),
+    Arm("EBD", "ebd", SINGLE, loss=SQUARED, share=0.3),
+    Arm(BASELINE, "backprop", VECTORS, SLOW_ADAM),
+    Arm("GEVB", "gevb", VECTORS, SLOW_ADAM),
+    Arm("GEVB, mixed signs", "gevb", VECTORS, SLOW_ADAM, options={"signs": "mixed"}),
+    Arm(BASELINE, "backprop", STREAMS, Optimizer(lr=1e-2, clip=None), LOGISTIC),
+    Arm("DFA", "dfa", STREAMS, Optimizer("SGD", lr=60.0, clip=None), LOGISTIC),
+    Arm("ED", "error_diffusion", STREAMS, Optimizer("SGD", lr=30.0, clip=None), LOGISTIC),
+    Arm("ED, not centred", UNCENTRED, STREAMS, Optimizer("SGD", lr=3.0, clip=None), LOGISTIC),
+)
+
+DIGITS: dict[str, Any] = {"name": "digits"}
+CENTRED: dict[str, Any] = {"name": "digits", "normalise": "centred"}
+# Rotated, scaled, shifted and noisy digits at twice the resolution: hard enough for rules to differ.
+DISTORTED: dict[str, Any] = {
+    "name": "digits",
+    "size": 16,
+    "repeat": True,
+    "distort": [
+        {"class": "Affine", "rotation": 20.0, "scale": 0.2, "shift": 2.0},
+        {"class": "Noise", "sd": 0.25},
+    ],
+}
+
+
+def _maps(first: int, second: int, cells: int) -> dict[str, Any]:
+    """Return two convolutions of 3 x 3, each with mean pooling, and a layer of cells."""
+    maps = [{"conv": each, "padding": 1, "then": ["avg_pool"]} for each in (first, second)]
+    return {"layers": [*maps, {"dense": cells}]}
+
+
+PANELS = (
+    Panel("digits", "MLP", "mlp", {"sizes": [256, 128]}, DIGITS, 1198, 599, 32, 20, 2),
+    Panel("digits", "CNN", "cnn", _maps(16, 32, 64), DIGITS, 1198, 599, 32, 20, 2),
+    Panel("digits", "vector MLP", "vector_mlp", {"sizes": [256, 128]}, CENTRED, 1198, 599, 64, 20, 2),
+    Panel("digits", "vector CNN", "vector_cnn", _maps(8, 16, 32), CENTRED, 1198, 599, 64, 20, 2),
+    Panel("digits", "dual-stream MLP", "dual_stream_mlp", {"sizes": [200, 100]}, DIGITS, 1198, 599, 128, 60, 6),
+    Panel("digits", "dual-stream CNN", "dual_stream_cnn", _maps(10, 20, 50), DIGITS, 1198, 599, 128, 60, 6),
+    Panel("distorted digits", "MLP", "mlp", {"sizes": [256, 128]}, DISTORTED, 12_000, 2000, 32, 8),
+)
+
+GREY: dict[str, Any] = {"name": "mnist"}
+MNIST = (
+    Panel("MNIST", "MLP", "mlp", {"sizes": [256, 128]}, GREY, 10_000, 2000, 32, 4),
+    Panel("MNIST", "CNN", "cnn", _maps(8, 16, 64), GREY, 10_000, 2000, 32, 2),
+    Panel("MNIST", "vector MLP", "vector_mlp", {"sizes": [128, 64]}, {**GREY, "normalise": "centred"}, 10_000, 2000,
+          64, 4),
+    Panel("MNIST", "dual-stream MLP", "dual_stream_mlp", {"sizes": [200, 100]}, GREY, 10_000, 2000, 128, 12, 2),
+)  # fmt: skip
+
+
+def missing(arm: Arm, panel: Panel) -> str:
+    """Return what the library lacks for an arm in a panel, nothing if nothing.
+
+    Args:
+        arm: The arm.
+        panel: The panel.
+    """
+    if panel.kind not in BUILDERS:
+        return f"networks of kind {panel.kind!r}"
+    return f"the rule {arm.rule!r}" if isinstance(arm.rule, str) and arm.rule not in RULES else ""
+
+
+def arms_of(panel: Panel, arms: Sequence[Arm] = ARMS) -> list[Arm]:
+    """Return the arms that belong into the network of a panel.
+
+    Args:
+        panel: The panel.
+        arms: The arms to choose from, default all.
+    """
+    return [arm for arm in arms if panel.kind in arm.nets]

@@ -1,0 +1,169 @@
+"""Kernel RNN learning: how cells reach one another, and for how long, learned from perturbations while the network runs.
+
+Shapes: B batch, I = N postsynaptic cells, J presynaptic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tca.checks import not_negative, settle
+from tca.connections import Connection
+from tca.eligibilities.drawing import DRAWS
+from tca.eligibilities.factors import Drawn
+from tca.eligibilities.traces import SynapticTrace, Trace
+from tca.moment import Moment
+from tca.noises import Noise, Normal, source
+from tca.place import Place
+
+__all__ = ["LearnedKernel"]
+
+
+@dataclass(frozen=True)
+class LearnedKernel(Drawn):
+    """``P_t,l,ij ~ A_li C_t,ij`` with ``C_ij,t = k_i C_ij,t-1 + gain_i pre_j`` and ``k = 1 - gamma``: KeRNL.
+
+    A synapse moves its own cell, whose effect on the others is ``A`` times a memory that decays with ``gamma``. Both
+    are learned by predicting what perturbations of the states do. Noise ``zeta_t`` is added to the states after every
+    step, the difference to the unperturbed network is ``d_t = J_t d_{t-1} + zeta_t``, the prediction ``A Om_t`` with
+    ``Om_t = k Om_{t-1} + zeta_t``, and after every step
+
+        A <- A - rate (A Om - d) Om^T,    gamma <- gamma - rate (A^T (A Om - d)) Gam,    Gam = dOm / dgamma,
+
+    with means over trials and the rates divided by the number of cells. This is the limit of small perturbations, in
+    which there is no difference of nearly equal numbers to lose digits in and the size of the noise is a factor of the
+    rates. A perturbation enters at the moment at which a synapse moves its cell, so that one memory serves both.
+
+    ``A`` is kept in the buffer ``kernel``, ``gamma`` in ``decay``, the seed of the noise in ``draws``; they go on from
+    batch to batch. With both rates at zero, ``A`` a unit matrix and ``gamma`` one minus the leak it is the trace of
+    RFLO.
+
+    Args:
+        decay: First value of gamma, default 0.8, in [0, 1].
+        kernel_rate: Learning rate of A times the number of cells, default 0.1; zero freezes it.
+        decay_rate: Learning rate of gamma times the number of cells, default 0.1; zero freezes it.
+        noise: What perturbs a state at every step, default normal with variance one.
+
+    Raises:
+        ValueError: ``decay`` is not in [0, 1], or a rate is negative.
+
+    Paper: Roth, Kanitscheider and Fiete (2019), ICLR.
+    """
+
+    decay: float = 0.8
+    kernel_rate: float = 0.1
+    decay_rate: float = 0.1
+    noise: Noise = field(default_factory=Normal)
+    local: ClassVar[bool] = False
+    equation: ClassVar[str] = "e_t = A (x) C_t, C_t = (1 - gamma) C_t-1 + gain (x) pre, A and gamma learned"
+
+    def __post_init__(self) -> None:
+        """Check decay and rates."""
+        if not 0 <= self.decay <= 1:
+            raise ValueError(f"decay of the kernel must lie in [0, 1], got {self.decay}")
+        settle(
+            self,
+            kernel_rate=not_negative("kernel_rate", self.kernel_rate),
+            decay_rate=not_negative("decay_rate", self.decay_rate),
+        )
+
+    def check(self, place: Place) -> None:
+        """Refuse cells whose state has several components, and cells without recurrent synapses.
+
+        Raises:
+            ValueError: The cells spike, or are not recurrent.
+        """
+        if place.spiking or not place.recurrent:
+            raise ValueError(
+                f"{type(self).__name__} learns how recurrent cells with one number as their state reach one another, "
+                f"and {place.title} has no such cells"
+            )
+
+    def buffers(self, place: Place, generator: torch.Generator) -> dict[str, Tensor]:
+        """Start with cells that reach themselves alone."""
+        own = torch.eye(place.cells, dtype=torch.float64).to(place.like)
+        return super().buffers(place, generator) | {
+            "kernel": own,
+            "decay": torch.full((place.cells,), self.decay, dtype=torch.float64).to(place.like),
+        }
+
+    def traces(
+        self, connections: Sequence[Connection], moment: Moment, trials: int, buffers: dict[str, Tensor]
+    ) -> list[Trace]:
+        """Return traces that share what is learned."""
+        kernel = _Kernel(self, moment, trials, buffers)
+        return [_KernelTrace(kernel, connection, trials) for connection in connections]
+
+
+class _Kernel:
+    """``A`` and ``gamma`` of a population, and the perturbations that teach them."""
+
+    def __init__(self, kind: LearnedKernel, moment: Moment, trials: int, buffers: dict[str, Tensor]) -> None:
+        """Start a trial without any perturbation.
+
+        Args:
+            kind: The rates, and what is drawn.
+            moment: The first step.
+            trials: Number of trials B.
+            buffers: ``A``, ``gamma`` and the seed; the first two are changed in place.
+        """
+        self.kind, self.reach, self.gamma = kind, buffers["kernel"], buffers["decay"]
+        self.generator = source(buffers[DRAWS])
+        self.difference, self.memory, self.slope = self.reach.new_zeros(3, trials, moment.cells).unbind(0)
+        self.moment: Moment | None = None
+
+    @property
+    def kept(self) -> Tensor:
+        """What a cell's memory keeps from step to step, shape ``(N,)``."""
+        return (1 - self.gamma).clamp(min=0)
+
+    def catch_up(self, moment: Moment) -> None:
+        """Perturb, predict and learn, once a step for all connections.
+
+        Args:
+            moment: The local quantities of the step.
+        """
+        if moment is self.moment:
+            return
+        self.moment = moment
+        zeta = self.kind.noise.draw(tuple(self.memory.shape), self.generator).to(self.memory)
+        passed = moment.kept(self.difference)
+        passed = passed + moment.driven(moment.emitted(self.difference) @ moment.recurrent.t())
+        self.difference = passed + zeta
+        self.slope = self.kept * self.slope - self.memory
+        self.memory = self.kept * self.memory + zeta
+        self._learn()
+
+    def _learn(self) -> None:
+        trials, cells = self.memory.shape
+        error = self.memory @ self.reach.t() - self.difference
+        change = (error @ self.reach * self.slope).sum(0)
+        self.reach.sub_(error.t() @ self.memory, alpha=self.kind.kernel_rate / (trials * cells))
+        self.gamma.sub_(change, alpha=self.kind.decay_rate / (trials * cells)).clamp_(0, 1)
+
+
+class _KernelTrace(Trace):
+    """The memory of one connection, which the signal meets through ``A``."""
+
+    def __init__(self, kernel: _Kernel, connection: Connection, trials: int) -> None:
+        """Start at zero, an initial state at one."""
+        self.kernel = kernel
+        self.own = SynapticTrace(connection, trials, lambda moment: kernel.kept.unsqueeze(0))
+
+    def advance(self, moment: Moment, pre: Tensor) -> None:
+        """Let ``A`` and ``gamma`` learn from the step, if no other connection has, then let the synapses follow."""
+        self.kernel.catch_up(moment)
+        self.own.advance(moment, pre)
+
+    def dense(self) -> Tensor:
+        """Return the influence, shape ``(B, L, I, J)``."""
+        return self.kernel.reach[:, :, None] * self.own.dense().unsqueeze(1)
+
+    def gradient(self, signal: Tensor) -> Tensor:
+        """Return ``sum_b (A^T L)_bi C_bij``."""
+        return self.own.gradient(signal @ self.kernel.reach)
