@@ -13,7 +13,7 @@ from analysis import operator
 from analysis.operators import OPERATORS, Hessian, build
 from analysis.operators.leaky import LeakyScan
 from analysis.operators.pullback import Linearization
-from analysis.operators.scan import ScanCarrier, collect, spread
+from analysis.operators.scan import ScanCarrier, ScanExpansion, collect, spread
 from analysis.operators.scans import SCANS, WIDTH, plan
 from analysis.problem import Problem, problem_of
 from tca.activations import ACTIVATIONS, Activation, AlternatingReLU, Sigmoid
@@ -140,6 +140,25 @@ def test_jacobians_are_those_of_autograd_and_each_others_transpose(case: Case) -
     assert near(pulled, torch.stack([linear.pull(each) for each in signals], 1), 1e-12)
     assert near((pushed * signals).sum((1, 2, 3)), (pulled * some).sum(0), 1e-12)
     assert torch.equal(ScanCarrier(scan, problem.parameters).value, scan.outputs)
+
+
+class Dirty(Workspace):
+    """Memory that holds the worst that memory may hold."""
+
+    def empty(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        return super().empty(name, shape, like).fill_(torch.nan)
+
+
+@each_case
+def test_what_memory_held_before_does_not_matter(case: Case) -> None:
+    """No entry is read before it has been written, the initial state included."""
+    problem = problem_of(case.net(), case.batch(), "all")
+    net, part = problem.net, problem.parts[0]
+    weights = {each.name: each.effective() for each in net.connections()}
+    scan = LeakyScan(net, weights, problem.parameters.names, part.inputs, Dirty(), Dirty())  # type: ignore[arg-type]
+    expansion = ScanExpansion(scan, problem.parameters, part, part.trials)
+    some = vectors(len(problem.theta), 2)
+    assert near(expansion.second(some), build.hessian(problem) @ some, 1e-13)
 
 
 def test_the_second_order_matters() -> None:

@@ -2,6 +2,7 @@
 
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.diagonal import Diagonal
+from tca.eligibilities.fluctuations import Fluctuations
 from tca.eligibilities.full import Full, Windowed
 from tca.eligibilities.homotopy import Homotopy
 from tca.eligibilities.instant import Instant
@@ -17,6 +18,7 @@ from tca.eligibilities.uoro import RankOne
 __all__ = [
     "Diagonal",
     "Eligibility",
+    "Fluctuations",
     "Full",
     "Homotopy",
     "Instant",

@@ -1,4 +1,4 @@
-"""Kernel RNN learning: how cells reach one another, and for how long, learned from perturbations while the network runs.
+"""Kernel RNN learning: how cells reach one another, and for how long, learned from perturbations.
 
 Shapes: B batch, I = N postsynaptic cells, J presynaptic.
 """

@@ -25,9 +25,9 @@ __all__ = ["Kronecker", "ReverseKronecker"]
 class Kronecker(Factored):
     """``P_t,m,ij ~ C_t,mi A_t,j``: presynaptic activity summed with random signs, times a matrix over cells.
 
-    With two fresh signs ``xi, xi'`` a step, ``A_t = xi p0 A_{t-1} + xi' p1 pre_t`` and ``C_t = xi J_t C_{t-1} / p0 + xi'
-    diag(gain_t) / p1``. The mean is the influence itself, with far less scatter than one random direction, for a product
-    of two matrices over cells, ``N^3``, a step and trial.
+    With two fresh signs ``xi, xi'`` a step, ``A_t = xi p0 A_{t-1} + xi' p1 pre_t`` and
+    ``C_t = xi J_t C_{t-1} / p0 + xi' diag(gain_t) / p1``. The mean is the influence itself, with less scatter than
+    one random direction, for a product of two matrices over cells, ``N^3``, a step and trial.
 
     Args:
         noise: What the two signs are drawn from, default signs; its variance must be one.

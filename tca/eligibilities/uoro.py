@@ -25,9 +25,9 @@ __all__ = ["RankOne"]
 class RankOne(Factored):
     """``P_t ~ A_t (x) C_t``: the influence of all synapses on all states as one product, right in the mean.
 
-    With fresh ``xi_t`` of variance one for every state, ``A_t = p0 J_t A_{t-1} + p1 xi_t`` and ``C_t = C_{t-1} / p0 +
-    (xi_t gain_t) (x) pre_t / p1``, ``p0`` and ``p1`` such that the two parts of each factor are equally long. A trace is
-    one number per synapse and trial, as that of e-prop, and a step costs one product with the recurrent weights more.
+    With fresh ``xi_t`` of variance one for every state, ``A_t = p0 J_t A_{t-1} + p1 xi_t`` and
+    ``C_t = C_{t-1} / p0 + (xi_t gain_t) (x) pre_t / p1``, ``p0`` and ``p1`` such that the two parts of each factor are
+    equally long. A trace is one number per synapse and trial, and a step costs one product with the recurrent weights.
 
     Args:
         noise: What is drawn for every state at every step, default signs. Its variance must be one: the gradient is

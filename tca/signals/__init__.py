@@ -18,6 +18,7 @@ from tca.signals.hops import Hops
 from tca.signals.modprop import TypeReturn
 from tca.signals.perturbation import RewardChange
 from tca.signals.regularised import Regularised
+from tca.signals.reward import RewardSurprise
 from tca.signals.shared_random import SharedRandom
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "Random",
     "Regularised",
     "RewardChange",
+    "RewardSurprise",
     "SameStep",
     "Score",
     "Share",

@@ -135,7 +135,7 @@ class Processes(Crew):
                 f"a worker process could not start: {how}; a script that starts workers must do so below "
                 "if __name__ == '__main__'"
             )
-        return None if member.key is None else None
+        return None if member.key is None else Answer(member.key, lost=how)
 
     def _dismiss(self, member: _Member) -> None:
         self._members.remove(member)

@@ -1,0 +1,35 @@
+"""neurogym environments for learning from rewards: as they are, but seeded in all their parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from tasks.neurogym_env import _make, _quiet, _seed
+from tca.checks import whole
+
+__all__ = ["reward_environments"]
+
+
+def reward_environments(name: str, count: int, seed: int = 0, **options: Any) -> list[Any]:
+    """Return environments of one kind, each with random numbers of its own.
+
+    Args:
+        name: The environment's id, for example ``"PerceptualDecisionMaking-v0"``.
+        count: How many, at least 1.
+        seed: Seed of all of them, default 0.
+        options: Arguments of the environment.
+
+    Raises:
+        ValueError: There is no such environment or option, or an option is refused by it.
+        ImportError: neurogym is not installed.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    found = []
+    for _ in range(whole("count", count, 1)):
+        with _quiet():
+            environment = _make(name, options)
+            _seed(environment, lambda: int(torch.randint(2**32, (), generator=generator)))
+        found.append(environment)
+    return found

@@ -1,0 +1,200 @@
+"""Learning from rewards: a network acts in environments, and any rule learns from what the actions were worth.
+
+Shapes: T time, B environments side by side, I inputs, A actions, O = A + 1 outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tca.actor_critic import ActorCritic, advantages
+from tca.batch import Batch
+from tca.checks import whole
+from tca.nets.steppers import STEPPERS
+from tca.projection import project_
+from tca.rule import Learner
+
+__all__ = ["Agent", "Environment", "Episode", "train_reward"]
+
+
+class Environment(Protocol):
+    """What an environment of gymnasium or neurogym offers; neurogym says in ``info["new_trial"]`` that a trial is over."""
+
+    def reset(self) -> tuple[Any, dict[str, Any]]:
+        """Begin, and return the first observation."""
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Act, and return the next observation, the reward, whether it is over (twice), and what else is known.
+
+        Args:
+            action: Which action.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Episode:
+    """What a network has done and met in some steps of all environments.
+
+    Attributes:
+        inputs: Observations, shape ``(T, B, I)``.
+        actions: What was done upon them, whole numbers, shape ``(T, B)``.
+        rewards: What followed, shape ``(T, B)``.
+        ends: Whether a trial was over after the action, boolean, shape ``(T, B)``.
+        values: What the network expected before each action, and after the last, shape ``(T + 1, B)``.
+        performance: Of the trials that came to their end, as the environments judge it; empty if they do not.
+    """
+
+    inputs: Tensor
+    actions: Tensor
+    rewards: Tensor
+    ends: Tensor
+    values: Tensor
+    performance: tuple[float, ...] = ()
+
+    @property
+    def reward_per_trial(self) -> float:
+        """Sum of the rewards over the number of trials that came to their end, at least one."""
+        return float(self.rewards.sum() / self.ends.sum().clamp(min=1))
+
+
+@dataclass(frozen=True)
+class Agent:
+    """How a network acts and what it makes of rewards.
+
+    Args:
+        steps: Steps of an episode, default 100, at least 1; the network starts each at its initial state, the
+            environments go on.
+        discount: What a reward one step later is worth, default 0.99, in [0, 1].
+        memory: What an error of prediction one step later counts for beside the discount, default 1, in [0, 1].
+        loss: Weights of value and entropy.
+
+    Raises:
+        ValueError: A number is not allowed.
+    """
+
+    steps: int = 100
+    discount: float = 0.99
+    memory: float = 1.0
+    loss: ActorCritic = field(default_factory=ActorCritic)
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        whole("steps of an episode", self.steps, 1)
+        for name in ("discount", "memory"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
+
+    def batch(self, episode: Episode) -> Batch:
+        """Return an episode as trials that any rule can learn from; every step weighs ``1/T``.
+
+        Args:
+            episode: What has been done and met.
+        """
+        better = advantages(episode.rewards, episode.values, episode.ends, self.discount, self.memory)
+        targets = torch.stack([episode.actions.to(better), better, better + episode.values[:-1]], -1)
+        return Batch(episode.inputs, targets, torch.full_like(better, 1 / len(better)), self.loss)
+
+
+class _Actor:
+    """A network in environments that go on from episode to episode."""
+
+    def __init__(self, learner: Learner, environments: Sequence[Environment], generator: torch.Generator) -> None:
+        starters = [begin for kind, begin in STEPPERS.items() if isinstance(learner.net, kind)]
+        if not starters:
+            kinds = " or ".join(kind.__name__ for kind in STEPPERS)
+            raise ValueError(f"only a {kinds} acts step by step, got {type(learner.net).__name__}")
+        self.net: Any = learner.net
+        self.begin, self.environments, self.generator = starters[0], environments, generator
+        self.seen = self._tensor([each.reset()[0] for each in environments])
+
+    def act(self, steps: int, noise: Tensor | None) -> Episode:
+        """Return an episode.
+
+        Args:
+            steps: Number of steps T.
+            noise: Private noise of the network, shape ``(T, B, N)``; ``None`` for none.
+        """
+        cells = self.begin(self.net, len(self.environments))
+        read = torch.zeros_like(cells.rate)
+        inputs, actions, rewards, ends, values, performance = [], [], [], [], [], []
+        for t in range(steps + 1):
+            cells.advance(self.seen, noise[t] if noise is not None and t < steps else None, None)
+            read = torch.lerp(cells.rate, read, self.net.readout_leak)
+            weights, bias = self.net.readout_connections()
+            outputs = weights.drive(read) + bias.effective()
+            values.append(outputs[:, -1])
+            if t == steps:
+                break
+            policy = torch.softmax(outputs[:, :-1].double().cpu(), -1)
+            chosen = torch.multinomial(policy, 1, generator=self.generator)[:, 0]
+            inputs.append(self.seen)
+            met = [each.step(int(action)) for each, action in zip(self.environments, chosen, strict=True)]
+            over = [bool(info.get("new_trial")) or end or cut for _, _, end, cut, info in met]
+            performance += [float(info["performance"]) for *_, info in met if "performance" in info]
+            actions.append(chosen)
+            rewards.append([reward for _, reward, *_ in met])
+            ends.append(over)
+            self.seen = self._tensor(
+                [
+                    each.reset()[0] if end or cut else seen
+                    for each, (seen, _, end, cut, _) in zip(self.environments, met, strict=True)
+                ]
+            )
+        return Episode(
+            torch.stack(inputs),
+            torch.stack(actions).to(self.seen.device),
+            self._tensor(rewards),
+            torch.tensor(ends, device=self.seen.device),
+            torch.stack(values),
+            tuple(performance),
+        )
+
+    def _tensor(self, numbers: Sequence[Any]) -> Tensor:
+        return torch.as_tensor(np.asarray(numbers, dtype=np.float64)).to(self.net.w_out.detach())
+
+
+@torch.no_grad()
+def train_reward(
+    learner: Learner,
+    environments: Sequence[Environment],
+    optimizer: torch.optim.Optimizer,
+    episodes: int,
+    agent: Agent | None = None,
+    seed: int = 0,
+) -> list[Episode]:
+    """Train a network that acts, by whatever rule its learner has, and return its episodes.
+
+    The network has an output for every action and one more for the value. After every episode the rule makes its
+    gradient, with the same private noise, and the optimizer steps.
+
+    Args:
+        learner: A rule bound to the network.
+        environments: Environments side by side, seeded; they are reset here once.
+        optimizer: Of the network's parameters.
+        episodes: How many.
+        agent: How long episodes are and how rewards are discounted; ``None`` (default) for the defaults.
+        seed: Seed of the actions, default 0.
+
+    Raises:
+        ValueError: There is no environment, the network cannot act step by step, or its outputs do not fit.
+    """
+    agent = Agent() if agent is None else agent
+    if not environments:
+        raise ValueError("environments must hold at least one environment")
+    actor = _Actor(learner, environments, torch.Generator().manual_seed(seed))
+    net, found = learner.net, []
+    for _ in range(whole("episodes", episodes, 1)):
+        noise = net.draw_noise(agent.steps, len(environments))
+        episode = actor.act(agent.steps, noise)
+        optimizer.zero_grad()
+        learner.backward(agent.batch(episode), noise)
+        optimizer.step()
+        project_(net, optimizer)
+        found.append(episode)
+    return found

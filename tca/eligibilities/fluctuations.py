@@ -1,0 +1,129 @@
+"""Synapses that remember when a jump of their cell's potential met presynaptic activity, large jumps above all.
+
+Shapes: T time, B batch, N cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from tca.checks import positive, whole
+from tca.connections import Initial, Link
+from tca.eligibilities.drawing import draws_of
+from tca.eligibilities.perturbation import Coincidence
+from tca.noises import Noise, Rare, Uniform
+from tca.place import Place
+from tca.replay import Attempt, Replay
+from tca.tape import Tape
+
+__all__ = ["Fluctuations"]
+
+
+@dataclass(frozen=True)
+class Fluctuations(Coincidence):
+    """``e_ij,t = e_ij,t-1 + (pre_j,t (x_i,t - xbar_i,t-1))^p``: reward-modulated Hebbian learning.
+
+    ``x`` is what the cell adds up: the potential, or the drive where the leak is on the rate. ``xbar`` is its running
+    mean, ``xbar_t = keep xbar_{t-1} + (1 - keep) x_t``, from the first value on. An odd power above one lets the few
+    large fluctuations, which are the perturbations, count for more than the many small ones of the network itself, so
+    that no synapse must know the noise.
+
+    The network is run once without perturbations, whose outputs are reported, and once with them.
+
+    Args:
+        noise: What is added to the drive, default uniform between -16 and 16 with probability 0.003 a cell and step.
+        power: The power p, default 3, odd.
+        keep: What the running mean keeps, default 0.05, in [0, 1).
+        limit: Largest gradient of a weight, default 0.003; what the paper limits is the change, at its learning rate of
+            0.1 this limit times that. ``None`` for none.
+
+    Raises:
+        ValueError: A number is not allowed.
+        TypeError: The power is no whole number.
+
+    Paper: Miconi (2017), eLife 6:e20899.
+    """
+
+    noise: Noise = field(default_factory=lambda: Rare(0.003, Uniform(16.0)))
+    power: int = 3
+    keep: float = 0.05
+    limit: float | None = 3e-3
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if whole("power of the fluctuations", self.power, 1) % 2 == 0:
+            raise ValueError(f"power of the fluctuations must be odd, so that their sign counts, got {self.power}")
+        if not 0 <= self.keep < 1:
+            raise ValueError(f"keep must lie in [0, 1), got {self.keep}")
+        if self.limit is not None:
+            positive("limit of the gradient", self.limit)
+
+    @property
+    def equation(self) -> str:
+        """The trace in one line."""
+        return f"e_t = e_t-1 + (pre_t (x_t - xbar_t))^{self.power}"
+
+    def check(self, place: Place) -> None:
+        """Refuse populations without a potential to fluctuate.
+
+        Raises:
+            ValueError: There are several populations, or the cells are not recurrent, or they spike.
+        """
+        super().check(place)
+        if place.spiking:
+            raise ValueError(f"{type(self).__name__} goes by potentials without resets, and {place.title} spikes")
+
+    def attempt(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> Attempt:
+        """Run with perturbations in the drive."""
+        shape = (tape.steps, tape.rate.shape[1], tape.place.cells)
+        extra = self.noise.draw(shape, draws_of(tape.place, buffers)).to(tape.rate)
+        noisy, added = replay.with_drive(extra)
+        post = self.fluctuations(potentials(noisy, added)).pow_(self.power)
+        links = tuple(Link(each.connection, each.pre.pow(self.power)) for each in noisy.links)
+        return Attempt(noisy.outputs, tape.outputs, 1.0, post, links)
+
+    def fluctuations(self, values: Tensor) -> Tensor:
+        """Return how far each value is from the running mean before it, shape ``(T, B, N)``.
+
+        Args:
+            values: Values from time zero on, shape ``(T + 1, B, N)``.
+        """
+        mean = values[0]
+        found = torch.empty_like(values[1:])
+        for t, value in enumerate(values[1:].unbind(0)):
+            torch.sub(value, mean, out=found[t])
+            mean = torch.lerp(value, mean, self.keep)
+        return found
+
+    def finish_(self, tape: Tape, gradients: dict[str, Tensor]) -> None:
+        """Limit the gradients; there is no gain."""
+        if self.limit is not None:
+            for link in tape.links:
+                gradients[link.connection.name].clamp_(-self.limit, self.limit)
+
+
+def potentials(tape: Tape, added: Tensor) -> Tensor:
+    """Return what the cells of a leaky population add up, from time zero on, shape ``(T + 1, B, N)``.
+
+    That is the potential if the leak is on it, else the drive, whose value at time zero is taken to be the first.
+
+    Args:
+        tape: The forward pass.
+        added: What has been added to the drive, shape ``(T, B, N)``.
+    """
+    drive = added.clone()
+    start = torch.zeros_like(drive[0])
+    for link in tape.links:
+        if isinstance(link.connection, Initial):
+            start += link.connection.effective()
+        else:
+            drive += link.connection.drive(link.pre)
+    if not tape.slope_at_emission:
+        return torch.cat([drive[:1], drive])
+    values = [start]
+    for each in drive.unbind(0):
+        values.append(tape.leak * values[-1] + tape.gain * each)
+    return torch.stack(values)

@@ -1,0 +1,101 @@
+"""What a trial was worth against what trials of its kind have been worth.
+
+Shapes: T time, B batch, O outputs, K kinds of trials.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from tca.batch import Batch
+from tca.place import Place
+from tca.reward import MinusLoss, Reward
+from tca.signals.base import Buffers
+from tca.signals.perturbation import OfTrials
+from tca.tape import Tape
+
+__all__ = ["RewardSurprise"]
+
+
+@dataclass(frozen=True)
+class RewardSurprise(OfTrials):
+    """``m = Ebar_c (E - Ebar_c)``: how much worse a trial was than trials of its kind c, ``E`` minus the reward.
+
+    ``Ebar_c`` is a running mean, ``Ebar_c <- keep Ebar_c + (1 - keep) E``, which moves when a batch is over, by the mean
+    of its trials of that kind. It starts at zero, so that a kind that has never been met teaches nothing. The kind of a
+    trial is the class of its last target that counts; where targets are numbers there is one kind.
+
+    ``Ebar`` is kept in the buffer ``expected``; ``met`` and ``found`` hold what the last batch has added.
+
+    Args:
+        reward: What a trial is worth, default minus its loss.
+        keep: What the running mean keeps, default 0.75, in [0, 1).
+        readout_learns: Whether the readout learns from its own error; by default it learns nothing, since a network
+            that hears of rewards alone has no such error.
+
+    Raises:
+        ValueError: ``keep`` is not in [0, 1).
+
+    Paper: Miconi (2017), eLife 6:e20899.
+    """
+
+    reward: Reward = field(default_factory=MinusLoss)
+    keep: float = 0.75
+    readout_learns: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the running mean."""
+        if not 0 <= self.keep < 1:
+            raise ValueError(f"keep of the expected error must lie in [0, 1), got {self.keep}")
+
+    @property
+    def equation(self) -> str:
+        """The signal in one line."""
+        return "L_T = Ebar (E - Ebar), the same for all cells"
+
+    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
+        """Expect nothing."""
+        nothing = torch.zeros(place.n_out, dtype=torch.float64).to(place.like)
+        return {"expected": nothing, "found": nothing.clone(), "met": nothing.clone()}
+
+    def sync_(self, place: Place, buffers: Buffers) -> None:
+        """Let what is expected follow what the last batch was worth."""
+        met = buffers["met"] > 0
+        moved = torch.lerp(buffers["found"] / buffers["met"].clamp(min=1), buffers["expected"], self.keep)
+        buffers["expected"].copy_(torch.where(met, moved, buffers["expected"]))
+        buffers["found"].zero_(), buffers["met"].zero_()
+
+    def observe_(self, tape: Tape, buffers: Buffers) -> None:
+        """Take down what the trials were worth; it is expected from the next batch on."""
+        kinds, errors = kinds_of(tape.trials_shown), self._errors(tape)
+        buffers["found"].zero_().index_add_(0, kinds, errors)
+        buffers["met"].zero_().index_add_(0, kinds, torch.ones_like(errors))
+
+    def worth(self, tape: Tape, buffers: Buffers) -> Tensor:
+        """Return the surprise, scaled by what was expected."""
+        expected = buffers["expected"][kinds_of(tape.trials_shown)]
+        return expected * (self._errors(tape) - expected)
+
+    def outputs_told(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
+        """Return the score if the readout learns, else zeros."""
+        told = super().outputs_told(tape, buffers)
+        return told if self.readout_learns else (torch.zeros_like(told[0]), torch.zeros_like(told[1]))
+
+    def _errors(self, tape: Tape) -> Tensor:
+        return -self.reward.of(tape.tried.outputs, tape.trials_shown)
+
+
+def kinds_of(batch: Batch) -> Tensor:
+    """Return the kind of every trial, shape ``(B,)``: the class of the last target that counts, or zero.
+
+    Args:
+        batch: The trials.
+    """
+    if batch.targets.ndim != 2:
+        return torch.zeros(batch.trials, dtype=torch.int64, device=batch.inputs.device)
+    steps = torch.arange(batch.steps, device=batch.inputs.device).unsqueeze(1)
+    last = torch.where(batch.weights > 0, steps, -1).amax(0).clamp(min=0)
+    return batch.targets.gather(0, last.unsqueeze(0))[0]
