@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tca.activations import Activation
-from tca.nets import LeakyRNN
+from tca.nets import LeakyRNN, Network
 from tca.nets.forms import Form
 
 __all__ = ["StateMap", "state_map"]
@@ -107,7 +107,7 @@ class StateMap:
 
 
 @torch.no_grad()
-def state_map(net: LeakyRNN) -> StateMap:
+def state_map(net: Network) -> StateMap:
     """Return the map that a recurrent network applies to its state at every step, a copy in float64.
 
     Args:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from analysis.dynamics_map import StateMap, state_map
 from tca.checks import not_negative, positive, whole
-from tca.nets import LeakyRNN
+from tca.nets import Network
 
 __all__ = ["FixedPoints", "fixed_points", "rest", "sampled_states"]
 
@@ -152,7 +152,7 @@ def rest(
 
 
 def fixed_points(
-    net: LeakyRNN,
+    net: Network,
     inputs: Tensor | Sequence[float],
     starts: Tensor,
     *,
@@ -179,6 +179,7 @@ def fixed_points(
 
     Paper: Sussillo and Barak (2013), Neural Computation 25:626.
 
+    >>> from tca.nets import LeakyRNN
     >>> net = LeakyRNN(1, 4, 1, gain_rec=0.1)                   # too weak to hold anything: all starts end at rest
     >>> found = fixed_points(net, [0.0], torch.randn(5, 4, generator=torch.Generator().manual_seed(0)))
     >>> found.kinds(), found.found.tolist(), bool(found.states.abs().max() < 1e-9)
@@ -201,7 +202,7 @@ def fixed_points(
 
 
 def sampled_states(
-    net: LeakyRNN | StateMap,
+    net: Network | StateMap,
     inputs: Tensor,
     count: int,
     *,
@@ -224,6 +225,7 @@ def sampled_states(
         TypeError: The network is not recurrent.
         ValueError: A shape does not fit, a number is out of range, or there is no such step.
 
+    >>> from tca.nets import LeakyRNN
     >>> sampled_states(LeakyRNN(1, 4, 1), torch.ones(5, 3, 1), 7).shape
     torch.Size([7, 4])
     """

@@ -19,7 +19,7 @@ from analysis.problem import Trials
 from tca.batch import Batch
 from tca.checks import not_negative, whole
 from tca.evaluation import Measure, evaluate, outputs_of
-from tca.nets import LeakyRNN
+from tca.nets import Network
 from tca.run import Run
 
 __all__ = ["Gap", "Generalization", "Score", "gap_intervals", "generalization_gap", "sizes"]
@@ -119,7 +119,7 @@ class Generalization:
 
 
 def generalization_gap(
-    net: LeakyRNN,
+    net: Network,
     task: Measure,
     train: Trials | Batch,
     test: Trials | Batch,
@@ -154,6 +154,7 @@ def generalization_gap(
     Paper: Liu, Ghosh, Richards, Shea-Brown and Lajoie (2022), Beyond accuracy: generalization properties of
     bio-plausible temporal credit assignment rules, arXiv:2206.00823.
 
+    >>> from tca.nets import LeakyRNN
     >>> from tca.losses import MSE
     >>> class Near:
     ...     def accuracy(self, outputs, batch):
@@ -180,7 +181,7 @@ def generalization_gap(
 
 
 def gap_intervals(
-    net: LeakyRNN,
+    net: Network,
     task: Measure,
     train: Trials | Batch,
     test: Trials | Batch,
@@ -239,12 +240,12 @@ def sizes(run: Run, n_train: tuple[int, ...]) -> list[Run]:
     return [dataclasses.replace(run, n_train=each) for each in n_train]
 
 
-def _score(net: LeakyRNN, task: Measure, batch: Batch) -> Score:
+def _score(net: Network, task: Measure, batch: Batch) -> Score:
     batch.check(net.n_in, net.n_out)
     return Score(*evaluate(net, task, batch), batch.trials)
 
 
-def _under(net: LeakyRNN, task: Measure, test: Batch, conditions: Mapping[str, Condition]) -> dict[str, Score]:
+def _under(net: Network, task: Measure, test: Batch, conditions: Mapping[str, Condition]) -> dict[str, Score]:
     if conditions and not isinstance(task, tasks.Task):
         raise TypeError(f"task must be a tasks.Task where there are conditions, got {type(task).__name__}")
     return {
@@ -253,7 +254,7 @@ def _under(net: LeakyRNN, task: Measure, test: Batch, conditions: Mapping[str, C
 
 
 def _resampled(
-    net: LeakyRNN, task: Measure, batch: Batch, resamples: int, source: np.random.Generator
+    net: Network, task: Measure, batch: Batch, resamples: int, source: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return loss and accuracy of trials drawn with replacement, each of shape ``(R,)``."""
     batch.check(net.n_in, net.n_out)

@@ -18,7 +18,7 @@ from analysis.operators.build import rule_field
 from analysis.problem import Problem, Trials, problem_of
 from analysis.stability import critical_rate, critical_rates
 from tca.batch import Batch
-from tca.nets import LeakyRNN
+from tca.nets import Network
 from tca.rule import Learner, Rule
 
 __all__ = ["Check", "Iteration", "check_stability", "iterate"]
@@ -65,7 +65,7 @@ class Check:
 
 
 def iterate(
-    net: LeakyRNN,
+    net: Network,
     trials: Trials | Batch,
     rule: str | Rule | Learner,
     rate: float,
@@ -94,6 +94,7 @@ def iterate(
         ValueError: As for ``stability``, or a number is out of range.
         TypeError: The trials are no fixed set.
 
+    >>> from tca.nets import LeakyRNN
     >>> from analysis.minimum import minimum
     >>> from tca.losses import MSE
     >>> batch = Batch(torch.ones(4, 1, 1), torch.full((4, 1, 1), 0.25), torch.eye(4)[3:].t(), MSE())
@@ -111,7 +112,7 @@ def iterate(
 
 
 def check_stability(
-    net: LeakyRNN,
+    net: Network,
     trials: Trials | Batch,
     rules: str | Rule | Learner | Iterable[str | Rule | Learner],
     parameters: str | Sequence[str] = "w_rec",
@@ -138,6 +139,7 @@ def check_stability(
             attracts it at none.
         TypeError: The trials are no fixed set.
 
+    >>> from tca.nets import LeakyRNN
     >>> from analysis.minimum import minimum
     >>> from tca.losses import MSE
     >>> batch = Batch(torch.ones(4, 1, 1), torch.full((4, 1, 1), 0.25), torch.eye(4)[3:].t(), MSE())

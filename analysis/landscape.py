@@ -19,7 +19,7 @@ from analysis.spectrum import Eigenvalue, Spectrum, spectrum
 from tca.batch import Batch
 from tca.checks import positive, whole
 from tca.names import lookup
-from tca.nets import LeakyRNN
+from tca.nets import Network
 
 __all__ = ["Landscape", "filter_normalised", "landscape"]
 
@@ -55,7 +55,7 @@ class Landscape:
 
 
 def landscape(
-    net: LeakyRNN,
+    net: Network,
     trials: Trials | Batch,
     parameters: str | Sequence[str] = "w_rec",
     *,
@@ -96,6 +96,7 @@ def landscape(
 
     Papers: Li, Xu, Taylor, Studer and Goldstein (2018), NeurIPS, arXiv:1712.09913, for normalised directions.
 
+    >>> from tca.nets import LeakyRNN
     >>> from tca.losses import MSE
     >>> batch = Batch(torch.zeros(4, 5, 1), torch.zeros(4, 5, 1), torch.full((4, 5), 0.25), MSE())
     >>> found = landscape(LeakyRNN(1, 4, 1), batch, "b_out", points=3)         # the loss is b_out^2 / 2

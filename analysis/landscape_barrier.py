@@ -14,7 +14,7 @@ from analysis.landscape_matching import match_cells, permuted, same_kind
 from analysis.problem import Trials, fixed, problem_of
 from tca.batch import Batch
 from tca.checks import whole
-from tca.nets import LeakyRNN
+from tca.nets import Network
 
 __all__ = ["Barrier", "barrier"]
 
@@ -52,8 +52,8 @@ class Barrier:
 
 
 def barrier(
-    net: LeakyRNN,
-    other: LeakyRNN,
+    net: Network,
+    other: Network,
     trials: Trials | Batch,
     *,
     match: str | None = None,
@@ -83,6 +83,7 @@ def barrier(
     Papers: Frankle, Dziugaite, Roy and Carbin (2020), ICML, arXiv:1912.05671; Entezari, Sedghi, Saukh and Neyshabur
     (2022), ICLR, arXiv:2110.06296.
 
+    >>> from tca.nets import LeakyRNN
     >>> from tca.losses import MSE
     >>> net = LeakyRNN(1, 4, 1)
     >>> batch = Batch(torch.ones(6, 2, 1), torch.ones(6, 2, 1), torch.full((6, 2), 1 / 6), MSE())
@@ -96,7 +97,7 @@ def barrier(
     batch = fixed(trials)
     order = None if match is None else match_cells(net, other, batch, match)
     if order is not None:
-        other = permuted(other, order.to(other.types.device))
+        other = permuted(other, order)
     problem = problem_of(net, batch, "all", chunk=chunk, dtype=dtype)
     there = problem_of(other, batch, "all", chunk=chunk, dtype=dtype)
     if any(_differ(a, b) for a, b in zip(problem.parameters.existing, there.parameters.existing, strict=True)):

@@ -16,7 +16,7 @@ from analysis.activity import rates
 from analysis.problem import Trials, fixed
 from tca.batch import Batch
 from tca.names import lookup
-from tca.nets import LeakyRNN
+from tca.nets import LeakyRNN, Network
 
 __all__ = ["match_cells", "permuted"]
 
@@ -25,7 +25,7 @@ ROWS = {"w_in", "w_rec", "b", "s_0"}  # parameters with a row, and
 COLUMNS = {"w_rec", "w_out"}  # with a column for every cell
 
 
-def match_cells(net: LeakyRNN, other: LeakyRNN, trials: Trials | Batch, by: str = "activity") -> Tensor:
+def match_cells(net: Network, other: Network, trials: Trials | Batch, by: str = "activity") -> Tensor:
     """Return which cell of another network stands for each cell of this one, shape ``(N,)``.
 
     Permuting the hidden cells of a network does not change what it does, so two solutions can only be compared weight
@@ -56,14 +56,12 @@ def match_cells(net: LeakyRNN, other: LeakyRNN, trials: Trials | Batch, by: str 
     [1, 3, 0, 2]
     """
     match = lookup(_MATCHINGS, by, "matching")
-    for each in (net, other):
-        if not _leaky(each) or {one.name for one in each.connections()} - ROWS - COLUMNS - {"b_out"}:
-            raise TypeError(f"cells are matched in recurrent networks of one population, got {each}")
+    mine, theirs = _one_population(net), _one_population(other)
     same_kind(net, other)
-    return match(net, other, fixed(trials))
+    return match(mine, theirs, fixed(trials))
 
 
-def permuted(net: LeakyRNN, order: Tensor) -> LeakyRNN:
+def permuted(net: Network, order: Tensor) -> Network:
     """Return a copy of a network with its hidden cells in another order; its outputs stay the same.
 
     Args:
@@ -78,10 +76,10 @@ def permuted(net: LeakyRNN, order: Tensor) -> LeakyRNN:
     >>> bool(other.w_rec[0, 1] == net.w_rec[2, 0]), torch.allclose(net(torch.ones(4, 1, 1)), other(torch.ones(4, 1, 1)))
     (True, True)
     """
-    cells = len(net.b)
+    kinds = _kinds(_one_population(net))
+    cells, order = len(kinds), order.to(kinds.device)
     if tuple(order.shape) != (cells,) or sorted(order.tolist()) != list(range(cells)):
         raise ValueError(f"order must be a permutation of {cells} cells, got {order.tolist()}")
-    kinds = _kinds(net)
     if not torch.equal(kinds[order], kinds):
         raise ValueError("order must keep cells among those of their type and time constant")
     changed = copy.deepcopy(net)
@@ -93,7 +91,7 @@ def permuted(net: LeakyRNN, order: Tensor) -> LeakyRNN:
     return changed
 
 
-def same_kind(net: LeakyRNN, other: LeakyRNN) -> None:
+def same_kind(net: Network, other: Network) -> None:
     """Raise unless two networks differ in the values of their parameters only.
 
     Args:
@@ -112,17 +110,19 @@ def same_kind(net: LeakyRNN, other: LeakyRNN) -> None:
             raise ValueError(f"networks must have the same {name}, got different ones")
 
 
-def _constants(net: LeakyRNN) -> dict[str, Tensor]:
+def _constants(net: Network) -> dict[str, Tensor]:
     """Return what a network is given and does not learn."""
     constants = {name: each.cpu() for name, each in net.named_buffers() if name != "noise_state"}
-    if _leaky(net):
+    if isinstance(net, LeakyRNN):
         leaks = {"leak": net.leak, "readout_leak": net.readout_leak}
         constants |= {name: torch.as_tensor(each, dtype=torch.float64).cpu() for name, each in leaks.items()}
     return constants
 
 
-def _leaky(net: object) -> bool:
-    return isinstance(net, LeakyRNN)
+def _one_population(net: Network) -> LeakyRNN:
+    if not isinstance(net, LeakyRNN) or {one.name for one in net.connections()} - ROWS - COLUMNS - {"b_out"}:
+        raise TypeError(f"cells are matched in recurrent networks of one population, got {net}")
+    return net
 
 
 def _kinds(net: LeakyRNN) -> Tensor:

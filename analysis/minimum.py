@@ -16,20 +16,20 @@ from analysis.jacobians import output_jacobian, scores
 from analysis.problem import Trials, problem_of
 from tca.batch import Batch
 from tca.losses import MSE
-from tca.nets import LeakyRNN
+from tca.nets import Network
 
 __all__ = ["minimum"]
 
 
 def minimum(
-    net: LeakyRNN,
+    net: Network,
     trials: Trials | Batch,
     parameters: str | Sequence[str] = "w_rec",
     *,
     factor: float = 0.5,
     tolerance: float = 1e-16,
     steps: int = 200,
-) -> LeakyRNN:
+) -> Network:
     """Return a float64 copy of a network that makes no error, near where the network is.
 
     ``theta <- theta - factor J^+ (y - target)``, of all steps that remove the error to first order the shortest. It
@@ -49,6 +49,7 @@ def minimum(
             found.
         TypeError: The trials are no fixed set.
 
+    >>> from tca.nets import LeakyRNN
     >>> batch = Batch(torch.ones(4, 1, 1), torch.full((4, 1, 1), 0.25), torch.eye(4)[3:].t(), MSE())
     >>> found = minimum(LeakyRNN(1, 4, 1), batch)
     >>> round(found(batch.inputs.double())[-1].item(), 15)

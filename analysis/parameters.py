@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tca.names import lookup
-from tca.nets import LeakyRNN
+from tca.nets import Network
 
 __all__ = ["Parameters", "choose"]
 
@@ -73,7 +73,7 @@ class Parameters:
         return list(zip(self.values, self.existing, strict=True))
 
 
-def choose(net: LeakyRNN, names: str | Sequence[str]) -> Parameters:
+def choose(net: Network, names: str | Sequence[str]) -> Parameters:
     """Return the chosen parameters of a network at their present values.
 
     Args:
@@ -83,6 +83,7 @@ def choose(net: LeakyRNN, names: str | Sequence[str]) -> Parameters:
     Raises:
         ValueError: A name is unknown or comes twice, none is given, or none of the synapses exists.
 
+    >>> from tca.nets import LeakyRNN
     >>> net = LeakyRNN(2, 3, 1, autapses=False)
     >>> choose(net, ["w_rec", "b"]).flat().shape
     torch.Size([9])

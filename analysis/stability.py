@@ -24,7 +24,7 @@ from analysis.operators.build import rule_field
 from analysis.problem import Trials, problem_of
 from tca.batch import Batch
 from tca.names import lookup
-from tca.nets import LeakyRNN
+from tca.nets import Network
 from tca.rule import Learner, Rule
 
 __all__ = ["RuleStability", "Stability", "critical_rate", "critical_rates", "stability"]
@@ -120,7 +120,7 @@ class Stability:
 
 
 def stability(
-    net: LeakyRNN,
+    net: Network,
     trials: Trials | Batch,
     rules: str | Rule | Learner | Iterable[str | Rule | Learner],
     parameters: str | Sequence[str] = "w_rec",
@@ -157,6 +157,7 @@ def stability(
     Paper: Liu, Ghosh, Richards, Shea-Brown and Lajoie (2022), Beyond accuracy: generalization properties of
     bio-plausible temporal credit assignment rules, arXiv:2206.00823.
 
+    >>> from tca.nets import LeakyRNN
     >>> from analysis.minimum import minimum
     >>> from tca.losses import MSE
     >>> batch = Batch(torch.ones(4, 1, 1), torch.full((4, 1, 1), 0.25), torch.eye(4)[3:].t(), MSE())

@@ -368,6 +368,7 @@ def test_a_killed_client_takes_its_workers_along_and_the_next_goes_on(reference:
     assert begun
     assert not all(records.finished(run.folder(out)) for run in GRID)
     wait_for(lambda: not any(locked(path.parent) for path in begun))
+    assert not any(records.finished(path.parent) for path in begun)  # the worker has ended at once, not after its run
     lines = [(path.parent / "metrics.jsonl").read_text().splitlines()[0] for path in begun]
     assert {each.outcome for each in quiet(GRID, out)} == {"completed"}
     assert [(path.parent / "metrics.jsonl").read_text().splitlines()[0] for path in begun] == lines

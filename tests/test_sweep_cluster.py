@@ -140,6 +140,7 @@ def test_a_killed_client_of_a_cluster_goes_on(reference: Path, tmp_path: Path) -
     kill_client(file, out, "dask")
     begun = list(out.glob("*/checkpoint"))
     wait_for(lambda: not any(locked(path.parent) for path in begun))
+    assert not any(records.finished(path.parent) for path in begun)
     assert {each.outcome for each in quiet(GRID, out)} == {"completed"}
     assert_same_weights(out, reference)
 

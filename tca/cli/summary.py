@@ -90,7 +90,7 @@ def _ending(folder: Path) -> tuple[str, Metrics | None]:
         return f"{values['outcome']} after {values['step']} updates{reason}", Metrics.from_json(values["last"])
     path = folder / "metrics.jsonl"
     lines = (
-        [each for each in path.read_text().splitlines(keepends=True) if each] if path.exists() else []
+        [each for each in path.read_text().splitlines(keepends=True) if each.endswith("\n")] if path.exists() else []
     )
     if not lines:
         return "unfinished, nothing measured yet", None

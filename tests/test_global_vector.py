@@ -1,0 +1,394 @@
+"""Global error-vector broadcasting: equal to its equations, to backpropagation where it must be, and in sign.
+
+Shapes: T time, B batch, K components and outputs, I postsynaptic cells, J presynaptic. Everything is float64.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+import tca
+from tca.eligibilities import Instant, Leak, NetworkKernel
+from tca.losses import CrossEntropy
+from tca.nets import ConvLayer, DenseLayer, VectorCNN, VectorMLP, VectorRNN
+from tca.signals import GlobalVector
+from tests.test_vector_networks import MAPS, NETS, autograd, batch_of, by_hand, distance, normal, scattered
+
+F64 = torch.float64
+
+
+def examples(n_in: int, classes: int, count: int, seed: int = 1) -> tca.Batch:
+    labels = torch.randint(classes, (1, count), generator=torch.Generator().manual_seed(seed))
+    return tca.Batch(normal(1, count, n_in, seed=seed), labels, torch.ones(1, count, dtype=F64), CrossEntropy())
+
+
+def changes(net: Any, rule: str | tca.Rule, batch: tca.Batch) -> dict[str, Tensor]:
+    return tca.Learner(net, tca.RULES[rule] if isinstance(rule, str) else rule).grads(batch)[0]
+
+
+def cosine(one: Tensor, other: Tensor) -> float:
+    return float((one * other).sum() / (one.norm() * other.norm()))
+
+
+def scalar_backpropagation(net: Any, batch: tca.Batch, broadcast: bool) -> dict[str, Tensor]:
+    """Backpropagation of one number for each cell by its recursion, or with that number set to one everywhere."""
+    outputs, gates = by_hand(net, batch.inputs)
+    score = (outputs.softmax(-1) - functional.one_hot(batch.targets, net.n_out)) * batch.weights[..., None]
+    score = score / batch.trials
+    heard = [batch.inputs]
+    for number in range(1, len(net.populations) + 1):
+        weight, bias = net.get_parameter(f"w_{number}"), net.get_parameter(f"b_{number}")
+        equation = "kij,tbj->tbki" if number == 1 else "ij,tbkj->tbki"
+        heard.append((torch.einsum(equation, weight, heard[-1]) + bias) * gates[number - 1].unsqueeze(2))
+    found = {"w_out": torch.einsum("tbk,tbkj->j", score, heard[-1])[None], "b_out": score.sum((0, 1))}
+    reached = net.w_out[0].expand_as(gates[-1])
+    for number in range(len(net.populations), 0, -1):
+        told = gates[number - 1] * (torch.ones_like(reached) if broadcast else reached)
+        equation = "tbk,tbi,tbj->kij" if number == 1 else "tbk,tbi,tbkj->ij"
+        found[f"w_{number}"] = torch.einsum(equation, score, told, heard[number - 1])
+        found[f"b_{number}"] = torch.einsum("tbk,tbi->ki", score, told)
+        if number > 1:
+            reached = (gates[number - 1] * reached) @ net.get_parameter(f"w_{number}")
+    return {name: each.detach() for name, each in found.items()}
+
+
+@pytest.mark.parametrize("signs", ["nonnegative", "mixed"])
+def test_one_number_for_each_cell_is_the_gradient(signs: str) -> None:
+    """The recursion of one number equals autograd and the library; with ones it is the broadcast, exact at the outputs
+    only."""
+    net = scattered(VectorMLP(6, [8, 6], 4, signs=signs, dtype=F64))
+    batch = batch_of(net, steps=2, trials=5)
+    true = autograd(net, batch)
+    assert distance(scalar_backpropagation(net, batch, broadcast=False), true) < 1e-12
+    assert distance(changes(net, "backprop", batch), true) < 1e-12
+    found = changes(net, "gevb", batch)
+    assert distance(found, scalar_backpropagation(net, batch, broadcast=True)) < 1e-12
+    for name, each in true.items():
+        error = float((found[name] - each).norm() / each.norm())
+        assert error < 1e-12 if name.endswith("out") else error > 0.1, name
+
+
+def test_broadcast_through_maps_equals_outer_products() -> None:
+    """Convolutions: gate times score, position by position and example by example, whatever pooling lies above."""
+    net = scattered(VectorCNN((2, 6, 6), MAPS, 3, dtype=F64))
+    batch = batch_of(net, steps=1, trials=4)
+    found = changes(net, "gevb", batch)
+    tape = tca.Learner(net, tca.RULES["gevb"]).tape(batch)
+    second = tape.levels[1]
+    score, gates = tape.score[1], second.gates[1].view(4, 2, 2, 2)
+    heard = second.links[0].pre[0].view(4, 3, 4, 3, 3)
+    kernel = torch.zeros(2, 4, 2, 2, dtype=F64)
+    for b in range(4):
+        for k in range(3):
+            for y in range(2):
+                for x in range(2):
+                    patch = heard[b, k, :, y : y + 2, x : x + 2]
+                    kernel += gates[b, :, y, x, None, None, None] * score[b, k] * patch
+    assert torch.allclose(found["w_2"], kernel, rtol=1e-12)
+    assert torch.allclose(found["b_2"], torch.einsum("bk,bcyx->kc", score, gates), rtol=1e-12)
+    first = tape.levels[2].gates[1].view(4, 4, 36)
+    assert torch.allclose(found["b_1"], torch.einsum("bk,bcp->kc", score, first), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", "local"])
+def test_factored_products_equal_the_full_signal(name: str) -> None:
+    """What every cell is told is gate times score, and the changes are those of outer products with it."""
+    net = scattered(NETS[name](dtype=F64))
+    batch = batch_of(net)
+    learner = tca.Learner(net, tca.RULES["gevb"])
+    tape, told, found = learner.tape(batch), learner.signals(batch), learner.grads(batch)[0]
+    for level in tape.levels:
+        wanted = torch.einsum("tbk,tbi->tbki", tape.score, level.gates).flatten(2)
+        assert torch.equal(told[level.place.name], wanted)
+        for link in level.links:
+            gradient = link.connection.gradient()
+            link.connection.outer_(gradient, wanted[1:], link.pre)
+            assert torch.allclose(found[link.connection.name], gradient, rtol=1e-11, atol=1e-14)
+
+
+def violations(net: Any, rounds: int) -> dict[str, float]:
+    """Share of the changes of single examples that have another sign than the gradient, by parameter."""
+    wrong: dict[str, int] = {}
+    counted: dict[str, int] = {}
+    for example in range(rounds):
+        batch = examples(net.n_in, net.n_out, 1, seed=example)
+        found, true = changes(net, "gevb", batch), changes(net, "backprop", batch)
+        for name, each in found.items():
+            product = each * true[name]
+            wrong[name] = wrong.get(name, 0) + int((product < 0).sum())
+            counted[name] = counted.get(name, 0) + int((each != 0).sum())
+    return {name: wrong[name] / counted[name] for name in wrong}
+
+
+def with_biases(net: Any, size: float) -> Any:
+    with torch.no_grad():
+        for number in range(1, len(net.populations) + 1):
+            bias = net.get_parameter(f"b_{number}")
+            bias += size * normal(*bias.shape, seed=number)
+    return net
+
+
+@pytest.mark.parametrize("size", [0.0, 0.5])
+def test_signs_of_single_examples(size: float) -> None:
+    """Nonnegative weights: every change has the sign of its gradient. Mixed weights: as good as a coin."""
+    sizes = [256, 128, 128]
+    net = with_biases(VectorMLP(100, sizes, 10, dtype=F64), size)
+    assert set(violations(net, 20).values()) == {0.0}
+    mixed = violations(with_biases(VectorMLP(100, sizes, 10, signs="mixed", dtype=F64), size), 20)
+    for number in (1, 2, 3):
+        assert 0.4 < mixed[f"w_{number}"] < 0.6
+    assert mixed["w_out"] == mixed["b_out"] == 0.0
+
+
+def test_half_of_the_last_layer_has_no_gradient_at_the_start() -> None:
+    """Output weights begin as ON cells: half are zero, and the broadcast moves what the gradient does not."""
+    net = VectorMLP(100, [256, 128, 128], 10, dtype=F64)
+    batch = examples(100, 10, 1)
+    open_cells = tca.Learner(net, tca.RULES["gevb"]).tape(batch).gates[1, 0] > 0
+    told = changes(net, "backprop", batch)["b_3"][:, open_cells]
+    assert float((told == 0).double().mean()) == 0.5
+    assert bool((changes(net, "gevb", batch)["b_3"][:, open_cells] != 0).all())
+
+
+def test_batches_agree_in_most_signs_only() -> None:
+    """A sum over examples has no warrant of sign: agreement and cosine of a batch of 64 at the start."""
+    net = VectorMLP(100, [256, 128, 128], 10, dtype=F64)
+    batch = examples(100, 10, 64)
+    found, true = changes(net, "gevb", batch), changes(net, "backprop", batch)
+    wanted = {"w_1": (0.94, 0.98), "w_2": (0.92, 0.95), "w_3": (1.0, 0.59), "w_out": (1.0, 1.0)}
+    for name, (agreement, angle) in wanted.items():
+        here = (found[name] * true[name] != 0) & (true[name].abs() > 1e-14)
+        share = float(((found[name] * true[name])[here] > 0).double().mean())
+        assert share == pytest.approx(agreement, abs=0.04), (name, share)
+        assert cosine(found[name], true[name]) == pytest.approx(angle, abs=0.04), name
+    assert cosine(found["w_1"], true["w_1"]) < 1 - 1e-3
+
+
+def angles(net: Any, batch: tca.Batch) -> list[float]:
+    """Mean angle in degrees between the number of every cell and ones, layer by layer from the inputs."""
+    gates = [level.gates[1:] for level in net.run(batch.inputs).levels]
+    reached = net.w_out.detach()[0].expand_as(gates[0])
+    found = []
+    for number, gate in zip(range(len(gates), 0, -1), gates, strict=True):
+        along = reached.sum(-1) / (reached.norm(dim=-1) * math.sqrt(reached.shape[-1]))
+        found.append(math.degrees(float(along.clamp(max=1).acos().mean())))
+        if number > 1:
+            reached = (gate * reached) @ net.get_parameter(f"w_{number}").detach()
+    return found[::-1]
+
+
+@pytest.mark.parametrize("cells", [256, 512])
+def test_angle_law_of_wide_networks(cells: int) -> None:
+    """At the start the numbers of lower layers become alike with the width; those of the last layer never do."""
+    batch = examples(100, 10, 32)
+    nets = [VectorMLP(100, [cells] * 4, 10, seed=seed, dtype=F64) for seed in range(3)]
+    means = torch.tensor([angles(net, batch) for net in nets]).mean(0).tolist()
+    deep = math.degrees(math.atan(math.sqrt(math.pi / 2 - 1) / math.sqrt(cells / 4)))
+    second = math.degrees(math.atan(math.sqrt((math.pi - 1) * math.pi / 2) / math.sqrt(cells / 4)))
+    last = math.degrees(math.acos(1 / math.sqrt(math.pi)))
+    for found, law, within in zip(means, (deep, deep, second, last), (0.06, 0.08, 0.08, 0.05), strict=True):
+        assert found == pytest.approx(law, rel=within), means
+    found, true = changes(nets[0], "gevb", batch), changes(nets[0], "backprop", batch)
+    assert cosine(found["w_1"], true["w_1"]) > 0.975
+    assert cosine(found["w_4"], true["w_4"]) < 0.65
+    assert cosine(found["w_out"], true["w_out"]) == pytest.approx(1, abs=1e-12)
+    mixed = VectorMLP(100, [cells] * 4, 10, signs="mixed", dtype=F64)
+    assert min(angles(mixed, batch)) > 80
+
+
+def test_constant_output_weights_remove_the_last_angle() -> None:
+    """One positive number in the place of ON cells: the last layer hears its exact signal up to that number."""
+    net = VectorMLP(20, [16, 12], 5, readout="constant", dtype=F64)
+    batch = examples(20, 5, 8)
+    found, true = changes(net, "gevb", batch), changes(net, "backprop", batch)
+    assert torch.allclose(found["w_2"] * float(net.w_out.detach()[0, 0]), true["w_2"], rtol=1e-11)
+
+
+def sequences(
+    net: Any, trials: int, steps: int, pulse: bool = False, last_only: bool = True, seed: int = 3
+) -> tca.Batch:
+    inputs = normal(steps, trials, net.n_in, seed=seed)
+    weights = torch.ones(steps, trials, dtype=F64)
+    if pulse:
+        inputs[1:] = 0
+    if last_only:
+        weights[:-1] = 0
+    labels = torch.randint(net.n_out, (steps, trials), generator=torch.Generator().manual_seed(seed))
+    return tca.Batch(inputs, labels, weights, CrossEntropy())
+
+
+def kernel_by_hand(net: Any, batch: tca.Batch, rule: tca.Rule) -> dict[str, Tensor]:
+    """The recurrent rules from their traces: presynaptic, then through the gates and the kernel if there is one."""
+    tape = tca.Learner(net, rule).tape(batch)
+    alpha, leak = net.gain, 1 - net.gain
+    gates, score = tape.gates, tape.score
+    rates = tape.rate.view(*tape.rate.shape[:2], net.n_out, net.n_rec)
+    kernel = rule.eligibility if isinstance(rule.eligibility, NetworkKernel) else None
+    keep = 0.0 if rule.eligibility == Instant() or (kernel and not kernel.leaky) else leak
+    heard, seen, always = torch.zeros_like(rates[0]), torch.zeros_like(batch.inputs[0]), 0.0
+    found = {name: torch.zeros_like(each) for name, each in net.named_parameters()}
+    shapes = (batch.trials, net.n_rec)
+    memory = [torch.zeros(*shapes, *rates.shape[2:]), torch.zeros(*shapes, net.n_in), torch.zeros(*shapes)]
+    memory = [each.double() for each in memory]
+    for t in range(1, batch.steps + 1):
+        heard = keep * heard + alpha * rates[t - 1]
+        seen = keep * seen + alpha * batch.inputs[t - 1]
+        always = keep * always + alpha
+        gate = gates[t]
+        now = [
+            torch.einsum("bi,bkj->bikj", gate, heard),
+            torch.einsum("bi,bd->bid", gate, seen),
+            gate * always,
+        ]
+        decay = leak + alpha * kernel.root if kernel else 0.0
+        memory = [decay * old + new for old, new in zip(memory, now, strict=True)]
+        found["w_rec"] += torch.einsum("bk,bikj->ij", score[t], memory[0])
+        found["w_in"] += torch.einsum("bk,bid->kid", score[t], memory[1])
+        found["b"] += torch.einsum("bk,bi->ki", score[t], memory[2])
+        found["w_out"] += torch.einsum("bk,bki->i", score[t], rates[t])
+        found["b_out"] += score[t].sum(0)
+    return found
+
+
+RECURRENT = {
+    "instant": tca.RULES["gevb"],
+    "local": tca.RULES["gevb_local"],
+    "network": tca.RULES["gevb_network"],
+    "pure network": tca.Rule(GlobalVector(gated=False), NetworkKernel(0.7, leaky=False)),
+}
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0])
+@pytest.mark.parametrize("rule", RECURRENT.values(), ids=RECURRENT)
+def test_recurrent_rules_equal_their_traces(rule: tca.Rule, alpha: float) -> None:
+    """Both executions equal the traces of the equations, with errors at every step."""
+    net = scattered(VectorRNN(3, 6, 4, alpha=alpha, dtype=F64))
+    batch = sequences(net, 4, 9, last_only=False)
+    wanted = kernel_by_hand(net, batch, rule)
+    learner = tca.Learner(net, rule)
+    assert distance(learner.grads(batch)[0], wanted) < 1e-12
+    assert distance(learner.grads(batch, execution="forward")[0], wanted) < 1e-12
+    true = autograd(net, batch)
+    assert float((wanted["w_rec"] - true["w_rec"]).norm() / true["w_rec"].norm()) > 0.1
+    for name in ("w_out", "b_out"):
+        assert torch.allclose(wanted[name], true[name], rtol=1e-10)
+
+
+def recurrent_violations(net: Any, rule: str, name: str) -> float:
+    wrong = counted = 0
+    for seed in range(20):
+        batch = sequences(net, 1, 20, pulse=True, seed=seed)
+        found, true = changes(net, rule, batch)[name], changes(net, "bptt", batch)[name]
+        wrong += int((found * true < 0).sum())
+        counted += int((found != 0).sum())
+    return wrong / counted
+
+
+def test_signs_of_a_pulse_long_ago() -> None:
+    """One pulse, one error 20 steps later: input weights move with the sign of their gradient, recurrent ones mostly;
+    with recurrent weights of both signs neither do."""
+    net = VectorRNN(6, 64, 4, dtype=F64)
+    for rule, most in (("gevb_local", 0.15), ("gevb_network", 0.04)):
+        assert recurrent_violations(net, rule, "w_in") == 0.0
+        assert 0.0 < recurrent_violations(net, rule, "w_rec") < most
+    with torch.no_grad():
+        net.w_rec *= normal(64, 64).sign()
+    assert recurrent_violations(net, "gevb_local", "w_in") > 0.2
+
+
+KERNELS = {
+    (64, 1.0, 0.9): (0.38, 0.43, 0.84, 0.82),
+    (64, 0.2, 0.9): (0.66, 0.58, 0.81, 0.75),
+    (64, 0.2, 0.5): (0.67, 0.63, 0.63, 0.56),
+}
+
+
+@pytest.mark.parametrize(("setting", "wanted"), KERNELS.items(), ids=str)
+def test_alignment_with_backpropagation_through_time(
+    setting: tuple[int, float, float], wanted: tuple[float, ...]
+) -> None:
+    """Mean cosine at the start with white-noise inputs and an error at the end: local and network kernel."""
+    cells, alpha, root = setting
+    network = tca.Rule(GlobalVector(gated=False), NetworkKernel(root))
+    found = torch.zeros(10, 4)
+    for seed in range(10):
+        net = VectorRNN(6, cells, 4, alpha=alpha, root=root, seed=seed, dtype=F64)
+        batch = sequences(net, 32, 20, seed=seed)
+        true = changes(net, "bptt", batch)
+        for at, rule in ((0, tca.RULES["gevb_local"]), (2, network)):
+            told = changes(net, rule, batch)
+            found[seed, at] = cosine(told["w_rec"], true["w_rec"])
+            found[seed, at + 1] = cosine(told["w_in"], true["w_in"])
+            assert cosine(told["w_out"], true["w_out"]) > 1 - 1e-12
+    assert found.mean(0).tolist() == pytest.approx(wanted, abs=0.08)
+
+
+def test_digits_are_learned() -> None:
+    """Handwritten digits in five epochs: nonnegative networks learn at once, mixed ones hardly."""
+    datasets = pytest.importorskip("sklearn.datasets")
+    pixels, labels = (torch.as_tensor(each) for each in datasets.load_digits(return_X_y=True))
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    inputs, labels = (pixels[order] / 8 - 1).float(), labels[order].long()
+    errors = {}
+    for signs in ("nonnegative", "mixed"):
+        net = VectorMLP(64, [256, 128], 10, signs=signs, seed=1)
+        learner, optimizer = tca.Learner(net, tca.RULES["gevb"]), torch.optim.Adam(net.parameters(), 3e-4)
+        shuffle = torch.Generator().manual_seed(1)
+        for _ in range(5):
+            for some in torch.randperm(1437, generator=shuffle).split(64):
+                batch = tca.Batch(inputs[some][None], labels[some][None], torch.ones(1, len(some)), CrossEntropy())
+                optimizer.zero_grad()
+                learner.backward(batch)
+                optimizer.step()
+                net.project_()
+        with torch.no_grad():
+            errors[signs] = float((net(inputs[1437:][None])[0].argmax(-1) != labels[1437:]).double().mean())
+    assert errors["nonnegative"] < 0.08
+    assert errors["mixed"] > 0.15
+
+
+def cue_accuracy(rule: tca.Rule, frozen: tuple[str, ...], updates: int) -> float:
+    """Share of right answers after training on a cue of two steps, one of four, asked for at the end of 15 steps."""
+    net = VectorRNN(4, 64, 4)
+    for name in frozen:
+        net.get_parameter(name).requires_grad_(False)
+    learned = [each for each in net.parameters() if each.requires_grad]
+    learner, optimizer = tca.Learner(net, rule), torch.optim.Adam(learned, 3e-3)
+    generator = torch.Generator().manual_seed(2)
+    weights = torch.zeros(15, 64)
+    weights[-1] = 1
+    right = []
+    for _ in range(updates):
+        cue = torch.randint(4, (64,), generator=generator)
+        inputs = 0.1 * torch.randn(15, 64, 4, generator=generator)
+        inputs[:2] += functional.one_hot(cue, 4)
+        optimizer.zero_grad()
+        info = learner.backward(tca.Batch(inputs, cue.expand(15, 64), weights, CrossEntropy()))
+        optimizer.step()
+        net.project_()
+        right.append(float((info.outputs[-1].argmax(-1) == cue).double().mean()))
+    return sum(right[-20:]) / 20
+
+
+def test_delayed_cues_are_learned() -> None:
+    """Both kernels learn to hold a cue; the readout alone does not."""
+    for name in ("gevb_local", "gevb_network"):
+        assert cue_accuracy(tca.RULES[name], (), 120) >= 0.97
+    assert cue_accuracy(tca.RULES["gevb_local"], ("w_in", "w_rec", "b"), 120) <= 0.8
+
+
+def test_rules_are_compositions() -> None:
+    """The rows of the table, and which of them work without recurrent cells."""
+    assert tca.RULES["gevb"] == tca.Rule(GlobalVector(), Instant())
+    assert tca.RULES["gevb_local"] == tca.Rule(GlobalVector(), Leak())
+    assert tca.RULES["gevb_network"] == tca.Rule(GlobalVector(gated=False), NetworkKernel())
+    net = VectorCNN((1, 4, 4), [ConvLayer(2), DenseLayer(4)], 2)
+    for name in ("gevb", "gevb_local"):
+        assert tca.RULES[name].local
+        assert tca.Learner(net, tca.RULES[name]).buffers == {}
