@@ -17,13 +17,16 @@ from typing import Any
 
 from tasks.context_decision import ContextDecision
 from tasks.delayed_match import DelayedMatch
+from tasks.delayed_match_spikes import DelayedMatchSpikes
 from tasks.delayed_xor import DelayedXor
 from tasks.evidence_accumulation import EvidenceAccumulation
+from tasks.evidence_accumulation_spikes import EvidenceAccumulationSpikes
 from tasks.flip_flop import FlipFlop
 from tasks.images import Images, ImageTask
 from tasks.neurogym_ids import SUPERVISED
 from tasks.neurogym_task import NeurogymTask
 from tasks.pattern_generation import PatternGeneration
+from tasks.pattern_generation_spikes import PatternGenerationSpikes
 from tasks.perceptual_decision import PerceptualDecision
 from tasks.sequential_digits import SequentialDigits
 from tasks.sequential_images import SequentialImages
@@ -36,10 +39,13 @@ __all__ = ["IMAGES", "NATIVE", "Task", "TrialSet", "describe", "images", "list",
 NATIVE: dict[str, type[Task]] = {
     "context_decision": ContextDecision,
     "delayed_match": DelayedMatch,
+    "delayed_match_spikes": DelayedMatchSpikes,
     "delayed_xor": DelayedXor,
     "evidence_accumulation": EvidenceAccumulation,
+    "evidence_accumulation_spikes": EvidenceAccumulationSpikes,
     "flip_flop": FlipFlop,
     "pattern_generation": PatternGeneration,
+    "pattern_generation_spikes": PatternGenerationSpikes,
     "perceptual_decision": PerceptualDecision,
     "sequential_digits": SequentialDigits,
 }

@@ -24,7 +24,7 @@ __all__ = ["Agent", "Environment", "Episode", "train_reward"]
 
 
 class Environment(Protocol):
-    """What an environment of gymnasium or neurogym offers; neurogym says in ``info["new_trial"]`` that a trial is over."""
+    """What an environment offers; those of neurogym say in ``info["new_trial"]`` that a trial is over."""
 
     def reset(self) -> tuple[Any, dict[str, Any]]:
         """Begin, and return the first observation."""

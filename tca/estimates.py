@@ -80,6 +80,14 @@ class WeightEstimate(abc.ABC):
             wired: A tape or a moment, which shows weights, synapses and types.
         """
 
+    @abc.abstractmethod
+    def by_type(self, wired: Wired) -> bool:
+        """Return whether they are the same for all cells of a type, a matrix whose rank is the number of types.
+
+        Args:
+            wired: A tape or a moment, which shows weights, synapses and types.
+        """
+
 
 @dataclass(frozen=True)
 class ExactWeights(WeightEstimate):
@@ -88,6 +96,10 @@ class ExactWeights(WeightEstimate):
     def of(self, wired: Wired) -> Tensor:
         """Return the recurrent weights."""
         return wired.recurrent
+
+    def by_type(self, wired: Wired) -> bool:
+        """Never."""
+        return False
 
 
 @dataclass(frozen=True)
@@ -105,6 +117,10 @@ class SynapseMean(WeightEstimate):
         total, synapses = (members.mT @ each @ members for each in (wired.recurrent, exists))
         return members @ (total / synapses.clamp(min=1)) @ members.mT * exists
 
+    def by_type(self, wired: Wired) -> bool:
+        """Where all synapses exist."""
+        return wired.recurrent_mask is None
+
 
 @dataclass(frozen=True)
 class BlockMean(WeightEstimate):
@@ -118,6 +134,10 @@ class BlockMean(WeightEstimate):
     def of(self, wired: Wired) -> Tensor:
         """Return the mean of each pair of types at every pair of cells."""
         return TypeMeans.of(wired.recurrent, wired.types).spread()
+
+    def by_type(self, wired: Wired) -> bool:
+        """Always."""
+        return True
 
 
 def _members(recurrent: Tensor, types: Tensor) -> Tensor:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from tca.eligibilities import (
     Diagonal,
+    Fluctuations,
     Full,
     Homotopy,
     Instant,
+    Kronecker,
     Leak,
+    LearnedKernel,
     NetworkKernel,
+    NodeNoise,
+    RankOne,
     Reachable,
+    ReverseKronecker,
     TypePropagation,
+    WeightNoise,
     Windowed,
 )
 from tca.estimates import BlockMean, SynapseMean
@@ -33,6 +40,8 @@ from tca.signals import (
     Normal,
     OutputError,
     Random,
+    RewardChange,
+    RewardSurprise,
     Score,
     SharedRandom,
     SignSymmetric,
@@ -291,5 +300,53 @@ RULES: dict[str, Rule] = {
         NetworkKernel(),
         summary="the same with traces through the mean field of all nonnegative recurrent weights",
         reference="derived here, after Clark, Abbott and Chung (2021), NeurIPS, arXiv:2106.04089",
+    ),
+    "uoro": Rule(
+        Direct(),
+        RankOne(),
+        summary="real-time recurrent learning with one random direction in place of all influences, right in the mean",
+        reference="Tallec and Ollivier (2018), ICLR, arXiv:1702.05043",
+    ),
+    "kf_rtrl": Rule(
+        Direct(),
+        Kronecker(),
+        summary="the same with a random Kronecker product: presynaptic activity times a matrix over cells",
+        reference="Mujika, Meier and Steger (2018), NeurIPS, arXiv:1805.10842",
+    ),
+    "r_kf_rtrl": Rule(
+        Direct(),
+        ReverseKronecker(),
+        summary="the same with the random direction over postsynaptic cells",
+        reference="Marschall, Cho and Savin (2020), Journal of Machine Learning Research 21:135",
+    ),
+    "kernl": Rule(
+        Direct(),
+        LearnedKernel(),
+        summary="how cells reach one another, and for how long, learned from perturbations while the network runs",
+        reference="Roth, Kanitscheider and Fiete (2019), ICLR",
+    ),
+    "node_perturbation": Rule(
+        RewardChange(),
+        NodeNoise(),
+        summary="noise in the drive of every cell, times what it did to the loss of the trial",
+        reference="Fiete and Seung (2006), Phys. Rev. Lett. 97:048104; Zuge et al. (2023), Phys. Rev. X 13:021006",
+    ),
+    "weight_perturbation": Rule(
+        RewardChange(),
+        WeightNoise(),
+        summary="noise in every weight, times what it did to the loss of the batch",
+        reference="Jabri and Flower (1992), IEEE Trans. Neural Netw. 3:154; Zuge et al. (2023), Phys. Rev. X 13:021006",
+    ),
+    "miconi": Rule(
+        RewardSurprise(),
+        Fluctuations(),
+        summary="cubed fluctuations times activity, times how much worse a trial was than its kind",
+        reference="Miconi (2017), eLife 6:e20899",
+    ),
+    "reward_eprop": Rule(
+        Direct(),
+        Leak(),
+        summary="the parts of e-prop; learns from rewards with the loss ActorCritic and train_reward",
+        reference="Bellec et al. (2020), Nature Communications 11:3625",
     ),
 }

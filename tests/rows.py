@@ -19,13 +19,20 @@ import tca
 from tca.eligibilities import (
     Diagonal,
     Eligibility,
+    Fluctuations,
     Full,
     Homotopy,
     Instant,
+    Kronecker,
     Leak,
+    LearnedKernel,
     NetworkKernel,
+    NodeNoise,
+    RankOne,
     Reachable,
+    ReverseKronecker,
     TypePropagation,
+    WeightNoise,
     Windowed,
 )
 from tca.eligibilities.traces import InfluenceTrace, Trace
@@ -51,6 +58,8 @@ from tca.signals import (
     OutputError,
     Random,
     Regularised,
+    RewardChange,
+    RewardSurprise,
     Score,
     SharedRandom,
     Signal,
@@ -194,6 +203,7 @@ ROWS: dict[str, Row] = {
     "sbd_expansion": Row(decorrelated("sbd_expansion", oracle.LEAK_ONLY), horizon=None, local=True),
     "sbd_filtered": Row(decorrelated("sbd_filtered", oracle.LEAK_ONLY), horizon=None, local=True),
     "sbd_lagged": Row(decorrelated("sbd_lagged", oracle.NOTHING), horizon=None, local=True),
+    "reward_eprop": Row(surgery(oracle.LEAK_ONLY), local=True),
 }
 # Rules and signals for other networks than a `LeakyRNN`, which refuses them with these words.
 ELSEWHERE: dict[str, str] = {
@@ -204,13 +214,34 @@ ELSEWHERE: dict[str, str] = {
     "gevb_local": "carry a vector",
     "gevb_network": "carry a vector",
 }
-SIGNALS_ELSEWHERE: set[type[Signal]] = {GlobalVector, ErrorDiffusion}
-ELIGIBILITIES_ELSEWHERE: set[type[Eligibility]] = {NetworkKernel}
+# Rules that draw or try things out, which have no gradient of their own to compare with; see test_stochastic.py and
+# test_perturbation.py.
+STOCHASTIC: set[str] = {
+    "uoro",
+    "kf_rtrl",
+    "r_kf_rtrl",
+    "kernl",
+    "node_perturbation",
+    "weight_perturbation",
+    "miconi",
+}
+SIGNALS_ELSEWHERE: set[type[Signal]] = {GlobalVector, ErrorDiffusion, RewardChange, RewardSurprise}
+ELIGIBILITIES_ELSEWHERE: set[type[Eligibility]] = {
+    NetworkKernel,
+    RankOne,
+    Kronecker,
+    ReverseKronecker,
+    LearnedKernel,
+    NodeNoise,
+    WeightNoise,
+    Fluctuations,
+}
 SAME_GRADIENT = [
     {"bptt", "rtrl"},
     {"eprop_random", "rflo", "eprop_adaptive"},
     {"mdgl", "mdgl_online"},
     {"three_factor", "backprop"},
+    {"eprop", "reward_eprop"},
 ]
 
 SIGNALS: list[Signal] = [

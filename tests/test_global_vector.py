@@ -330,17 +330,17 @@ def test_alignment_with_backpropagation_through_time(
 
 
 def test_digits_are_learned() -> None:
-    """Handwritten digits in five epochs: nonnegative networks learn at once, mixed ones hardly."""
+    """Handwritten digits in two epochs: nonnegative networks learn at once, mixed ones hardly."""
     datasets = pytest.importorskip("sklearn.datasets")
     pixels, labels = (torch.as_tensor(each) for each in datasets.load_digits(return_X_y=True))
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     inputs, labels = (pixels[order] / 8 - 1).float(), labels[order].long()
     errors = {}
     for signs in ("nonnegative", "mixed"):
-        net = VectorMLP(64, [256, 128], 10, signs=signs, seed=1)
+        net = VectorMLP(64, [128, 64], 10, signs=signs, seed=1)
         learner, optimizer = tca.Learner(net, tca.RULES["gevb"]), torch.optim.Adam(net.parameters(), 3e-4)
         shuffle = torch.Generator().manual_seed(1)
-        for _ in range(5):
+        for _ in range(2):
             for some in torch.randperm(1437, generator=shuffle).split(64):
                 batch = tca.Batch(inputs[some][None], labels[some][None], torch.ones(1, len(some)), CrossEntropy())
                 optimizer.zero_grad()
@@ -349,8 +349,8 @@ def test_digits_are_learned() -> None:
                 net.project_()
         with torch.no_grad():
             errors[signs] = float((net(inputs[1437:][None])[0].argmax(-1) != labels[1437:]).double().mean())
-    assert errors["nonnegative"] < 0.08
-    assert errors["mixed"] > 0.15
+    assert errors["nonnegative"] < 0.15
+    assert errors["mixed"] > 0.5
 
 
 def cue_accuracy(rule: tca.Rule, frozen: tuple[str, ...], updates: int) -> float:
@@ -379,8 +379,8 @@ def cue_accuracy(rule: tca.Rule, frozen: tuple[str, ...], updates: int) -> float
 def test_delayed_cues_are_learned() -> None:
     """Both kernels learn to hold a cue; the readout alone does not."""
     for name in ("gevb_local", "gevb_network"):
-        assert cue_accuracy(tca.RULES[name], (), 120) >= 0.97
-    assert cue_accuracy(tca.RULES["gevb_local"], ("w_in", "w_rec", "b"), 120) <= 0.8
+        assert cue_accuracy(tca.RULES[name], (), 100) >= 0.97
+    assert cue_accuracy(tca.RULES["gevb_local"], ("w_in", "w_rec", "b"), 100) <= 0.8
 
 
 def test_rules_are_compositions() -> None:

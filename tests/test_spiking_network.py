@@ -250,12 +250,12 @@ def test_backward_learns() -> None:
     """e-prop lowers the loss of a network that must reproduce a pattern."""
     net = SpikingRNN(20, 40, 1, gain_in=2.0, seed=1)
     generator = torch.Generator().manual_seed(2)
-    inputs = (torch.rand(200, 1, 20, generator=generator) < 0.05).float()
-    target = torch.sin(torch.arange(200) / 20).view(200, 1, 1)
-    batch = tca.Batch(inputs, target, torch.full((200, 1), 1 / 200), tca.losses.MSE())
+    inputs = (torch.rand(100, 1, 20, generator=generator) < 0.05).float()
+    target = torch.sin(torch.arange(100) / 10).view(100, 1, 1)
+    batch = tca.Batch(inputs, target, torch.full((100, 1), 1 / 100), tca.losses.MSE())
     bound, optimizer = tca.Learner(net, tca.RULES["eprop"]), torch.optim.Adam(net.parameters(), lr=5e-3)
     losses = []
-    for _ in range(60):
+    for _ in range(40):
         optimizer.zero_grad()
         losses.append(float(bound.backward(batch).loss))
         optimizer.step()

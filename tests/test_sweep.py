@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import fcntl
@@ -198,6 +199,9 @@ def test_divergence_and_errors_are_outcomes(tmp_path: Path) -> None:
     spoilt = SMALL.folder(tmp_path) / "weights.safetensors"
     spoilt.write_bytes(b"\0" * 20)
     assert quiet([SMALL], tmp_path)[0].reason.startswith(f"the record in {SMALL.folder(tmp_path)} cannot be read")
+    description = SMALL.folder(tmp_path) / "run.json"
+    description.write_text(description.read_text().replace('"batch_size": 4', '"batch_size": 5'))
+    assert "another run: batch_size is 5 there, 4 here" in quiet([SMALL], tmp_path)[0].reason
 
 
 class StopError(Exception):
@@ -510,6 +514,25 @@ def test_workers_take_the_devices_in_turn(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with placed("cuda"):
         assert chosen == [0, 1, 0, 0]
+
+
+def test_a_worker_trains_on_the_device_that_it_has_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    taken: list[str] = []
+
+    @contextlib.contextmanager
+    def noted(device: str) -> Iterator[None]:
+        taken.append(device)
+        yield
+        taken.append("given back")
+
+    def seen(run: Run, *arguments: Any, **options: Any) -> Any:
+        taken.append("trained")
+        return train(run, *arguments, **options)
+
+    monkeypatch.setattr(jobs, "placed", noted)
+    monkeypatch.setattr(jobs, "train", seen)
+    quiet([SMALL], tmp_path)
+    assert taken == ["cpu", "trained", "given back"]
 
 
 @pytest.mark.cuda

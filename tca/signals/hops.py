@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from tca.checks import whole
@@ -80,7 +81,8 @@ class Hops(Signal):
     def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
         """Return a function from a window of steps to the signal, one sweep through the window for each hop."""
         direct = Direct().reader(tape, {}, eligibility)
-        known = replace(tape, recurrent=self.weights.of(tape))
+        by_type = self.weights.by_type(tape) and not tape.place.spiking
+        known = tape if by_type else replace(tape, recurrent=self.weights.of(tape))
         after: list[Tensor | None] = [None] * self.hops  # what each sweep holds at the first step after the window
 
         def read(steps: slice) -> Tensor:
@@ -93,7 +95,18 @@ class Hops(Signal):
                 after[hop] = arriving[0].clone()
                 source = following(arriving, later)
                 arriving = told.clone()
-                known.transmit_all_(arriving[: len(source)], source, steps.start + 1)
+                if by_type:
+                    _return_by_type_(tape, arriving[: len(source)], source, steps.start)
+                else:
+                    known.transmit_all_(arriving[: len(source)], source, steps.start + 1)
             return arriving
 
         return read
+
+
+def _return_by_type_(tape: Tape, into: Tensor, later: Tensor, first: int) -> None:
+    """Add ``(J~ - leak)^T later`` by way of the types, at the cost of their number instead of that of the cells."""
+    driven = later if tape.slope_at_emission else tape.drive(later.clone(), slice(first + 1, first + 1 + len(later)))
+    returned = torch.zeros_like(later)
+    tape.return_by_type_(returned, driven, 1.0)
+    into.add_(tape.lift(returned, slice(first, first + len(later))))

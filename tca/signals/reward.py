@@ -24,9 +24,9 @@ __all__ = ["RewardSurprise"]
 class RewardSurprise(OfTrials):
     """``m = Ebar_c (E - Ebar_c)``: how much worse a trial was than trials of its kind c, ``E`` minus the reward.
 
-    ``Ebar_c`` is a running mean, ``Ebar_c <- keep Ebar_c + (1 - keep) E``, which moves when a batch is over, by the mean
-    of its trials of that kind. It starts at zero, so that a kind that has never been met teaches nothing. The kind of a
-    trial is the class of its last target that counts; where targets are numbers there is one kind.
+    ``Ebar_c`` is a running mean, ``Ebar_c <- keep Ebar_c + (1 - keep) E``, which moves when a batch is over, by the
+    mean of its trials of that kind. It starts at zero, so that a kind that has never been met teaches nothing. The kind
+    of a trial is the class of its last target that counts; where targets are numbers there is one kind.
 
     ``Ebar`` is kept in the buffer ``expected``; ``met`` and ``found`` hold what the last batch has added.
 

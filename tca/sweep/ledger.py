@@ -97,7 +97,7 @@ class Ledger:
         if answer.lost:
             return self._mourned(run, folder, answer, crew)
         values = answer.value if answer.error is None else ending(FAILED, one_line(answer.error))
-        if values["outcome"] == IN_USE:
+        if values["outcome"] == IN_USE and self._terms.wait:
             self._once(f"waiting: {values['reason']}")
             self._due[run.name] = time.monotonic() + SECONDS_TO_LOOK_AGAIN
             return None

@@ -148,13 +148,12 @@ ARMS = (
 
 DIGITS: dict[str, Any] = {"name": "digits"}
 CENTRED: dict[str, Any] = {"name": "digits", "normalise": "centred"}
-# Rotated, scaled, shifted and noisy digits at twice the resolution: hard enough for rules to differ.
+# Rotated, scaled, shifted and noisy digits: hard enough for rules to differ.
 DISTORTED: dict[str, Any] = {
     "name": "digits",
-    "size": 16,
     "repeat": True,
     "distort": [
-        {"class": "Affine", "rotation": 20.0, "scale": 0.2, "shift": 2.0},
+        {"class": "Affine", "rotation": 20.0, "scale": 0.2, "shift": 1.0},
         {"class": "Noise", "sd": 0.25},
     ],
 }
@@ -173,7 +172,7 @@ PANELS = (
     Panel("digits", "vector CNN", "vector_cnn", _maps(8, 16, 32), CENTRED, 1198, 599, 64, 20, 2),
     Panel("digits", "dual-stream MLP", "dual_stream_mlp", {"sizes": [200, 100]}, DIGITS, 1198, 599, 128, 60, 6),
     Panel("digits", "dual-stream CNN", "dual_stream_cnn", _maps(10, 20, 50), DIGITS, 1198, 599, 128, 60, 6),
-    Panel("distorted digits", "MLP", "mlp", {"sizes": [256, 128]}, DISTORTED, 12_000, 2000, 32, 8),
+    Panel("distorted digits", "MLP", "mlp", {"sizes": [256, 128]}, DISTORTED, 4000, 2000, 32, 8),
 )
 
 GREY: dict[str, Any] = {"name": "mnist"}

@@ -1,0 +1,105 @@
+"""Were both cues there, or neither, told in spikes?
+
+Shapes: T time, B batch, G groups, I inputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from tasks.durations import Duration, draw_steps, duration, steps_of
+from tasks.spike_encoding import check_rates, poisson
+from tasks.task import DrawnTask
+from tasks.timeline import Timeline, trial_weights
+from tca.batch import Batch
+from tca.checks import positive, settle
+from tca.losses import CrossEntropy, Loss
+
+__all__ = ["DelayedMatchSpikes"]
+
+
+@dataclass(frozen=True)
+class DelayedMatchSpikes(DrawnTask):
+    """Delayed match to sample in spikes: were two cues alike, each being there or not, in steps of 1 ms.
+
+    Four groups of Poisson cells: the first fires during the sample, the second during the test, each in half of the
+    trials and independently of the other; recall fires during the decision, background all the time. Class 1 is match:
+    both fired, or neither. Loss and accuracy count in the decision only.
+
+    The defaults are those of Barretto-Bittar, Levina, Giannakakis and Zeraati (2026), Diffusion of Neuromodulators for
+    Temporal Credit Assignment, arXiv:2603.08949, T = 1100.
+
+    Args:
+        dt: Time step in ms.
+        fixation: Time before the sample. This and the times below are in ms: a number, ``(low, high)`` drawn
+            uniformly, or ``(mean, low, high)`` drawn from an exponential cut to the range. They are rounded down to
+            whole steps.
+        sample: Time of the first cue.
+        delay: Time between the cues.
+        test: Time of the second cue.
+        decision: Time to answer.
+        rate: Rate of a cell of the other groups, while the group fires, in Hz.
+        background: Rate of a cell of the background in Hz.
+        per_group: Number of cells of a group.
+
+    Raises:
+        ValueError: An option is out of its range, or a time is shorter than a step.
+        TypeError: An option is of a wrong kind.
+
+    >>> task = DelayedMatchSpikes()
+    >>> task.n_in, task.split(n_train=4, n_test=2, seed=0)[0].steps
+    (80, 1100)
+    """
+
+    dt: float = 1.0
+    fixation: Duration = 50.0
+    sample: Duration = 150.0
+    delay: Duration = 700.0
+    test: Duration = 150.0
+    decision: float = 50.0
+    rate: float = 40.0
+    background: float = 10.0
+    per_group: int = 20
+    n_out: ClassVar[int] = 2
+    chance: ClassVar[float] = 0.5
+    loss: ClassVar[Loss] = CrossEntropy()
+
+    def __post_init__(self) -> None:
+        """Check every option."""
+        dt = positive("dt", self.dt)
+        periods = {name: duration(name, getattr(self, name), dt) for name in ("fixation", "sample", "delay", "test")}
+        for name in ("sample", "test"):
+            if periods[name] == 0:
+                raise ValueError(f"{name} must be greater than 0, got 0")
+        settle(self, dt=dt, **periods, decision=positive("decision", self.decision))
+        steps_of("decision", self.decision, dt)
+        settle(self, **check_rates(dt, self.per_group, rate=self.rate, background=self.background))
+
+    @property
+    def n_in(self) -> int:
+        """Sample, test, recall and background."""
+        return 4 * self.per_group
+
+    def draw(self, trials: int, generator: torch.Generator) -> Batch:
+        """Return new trials; see `DrawnTask.draw`."""
+        names = ("fixation", "sample", "delay", "test", "decision")
+        steps = {name: draw_steps(getattr(self, name), self.dt, trials, generator) for name in names}
+        timeline = Timeline(trials, **steps)
+        shown_2B = torch.randint(2, (2, trials), generator=generator).bool()
+        match_B = (shown_2B[0] == shown_2B[1]).long()
+
+        decisions_TB = timeline.during("decision")
+        fires = (
+            shown_2B[0] & timeline.during("sample"),
+            shown_2B[1] & timeline.during("test"),
+            decisions_TB,
+            timeline.inside,
+        )
+        rates = (self.rate, self.rate, self.rate, self.background)
+        rates_TBG = torch.stack([rate * each for rate, each in zip(rates, fires, strict=True)], -1)
+        inputs_TBI = poisson(rates_TBG, self.dt, self.per_group, generator)
+        weights_TB = trial_weights(decisions_TB, timeline.inside, elsewhere=0.0)
+        return Batch(inputs_TBI, torch.where(decisions_TB, match_B, 0), weights_TB, self.loss, decisions_TB)

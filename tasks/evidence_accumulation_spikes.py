@@ -1,0 +1,123 @@
+"""On which side were there more cues, told in spikes?
+
+Shapes: T time, B batch, Q cues, G groups, I inputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from tasks.durations import Duration, draw_steps, duration, steps_of
+from tasks.spike_encoding import check_rates, poisson
+from tasks.task import DrawnTask
+from tasks.timeline import Timeline, trial_weights
+from tca.batch import Batch
+from tca.checks import finite, not_negative, positive, settle, whole
+from tca.losses import CrossEntropy, Loss
+
+__all__ = ["EvidenceAccumulationSpikes"]
+
+
+@dataclass(frozen=True)
+class EvidenceAccumulationSpikes(DrawnTask):
+    """Cue accumulation in spikes: the side that had more cues, told by groups of Poisson cells in steps of 1 ms.
+
+    Four groups of cells: left and right fire during a cue of their side, recall during the decision, background all
+    the time. Cues of one trial favour one side, drawn for it; the answer is the side with more of the cues that were
+    really shown. Class 0 is left, class 1 right.
+
+    Bellec, Scherr, Subramoney, Hajek, Salaj, Legenstein and Maass (2020), A solution to the learning dilemma for
+    recurrent networks of spiking neurons, Nat Commun 11:3625. The defaults are those of Barretto-Bittar, Levina,
+    Giannakakis and Zeraati (2026), arXiv:2603.08949, T = 2050; ``bias=0.7, lead=0, answer=1`` are those of Liu, Smith,
+    Mihalas, Shea-Brown and Sümbül (2021), PNAS 118:e2111821118, T = 2000.
+
+    Args:
+        dt: Time step in ms.
+        cues: Number of cues, odd so that no trial is a tie.
+        bias: Probability that a cue is on the favoured side, from 0.5 to 1.
+        lead: Time before the first cue. This and the times below are in ms, rounded down to whole steps.
+        cue: Time of a cue.
+        gap: Time after each cue.
+        delay: Time between the last gap and the decision: a number, ``(low, high)`` drawn uniformly, or ``(mean, low,
+            high)`` drawn from an exponential cut to the range.
+        decision: Time to answer, in which recall fires.
+        answer: Time at the end of the decision in which loss and accuracy count; ``None`` (default) for all of it.
+        rate: Rate of a cell of the groups left, right and recall, while the group fires, in Hz.
+        background: Rate of a cell of the background in Hz.
+        per_group: Number of cells of a group.
+
+    Raises:
+        ValueError: An option is out of its range, or a time is shorter than a step.
+        TypeError: An option is of a wrong kind.
+
+    >>> task = EvidenceAccumulationSpikes(dt=10.0)
+    >>> task.n_in, task.split(n_train=4, n_test=2, seed=0)[0].steps
+    (40, 205)
+    """
+
+    dt: float = 1.0
+    cues: int = 7
+    bias: float = 0.5
+    lead: float = 50.0
+    cue: float = 100.0
+    gap: float = 50.0
+    delay: Duration = 800.0
+    decision: float = 150.0
+    answer: float | None = None
+    rate: float = 40.0
+    background: float = 10.0
+    per_group: int = 10
+    n_out: ClassVar[int] = 2
+    chance: ClassVar[float] = 0.5
+    loss: ClassVar[Loss] = CrossEntropy()
+
+    def __post_init__(self) -> None:
+        """Check every option."""
+        dt = positive("dt", self.dt)
+        if whole("cues", self.cues, 1) % 2 == 0:
+            raise ValueError(f"cues must be odd, so that no trial is a tie, got {self.cues}")
+        bias = finite("bias", self.bias)
+        if not 0.5 <= bias <= 1:
+            raise ValueError(f"bias must lie between 0.5 and 1, got {bias}")
+        settle(self, dt=dt, bias=bias, delay=duration("delay", self.delay, dt))
+        for name, check in (("lead", not_negative), ("cue", positive), ("gap", not_negative), ("decision", positive)):
+            settle(self, **{name: check(name, getattr(self, name))})
+            steps_of(name, getattr(self, name), dt)
+        if self.answer is not None:
+            settle(self, answer=positive("answer", self.answer))
+            steps_of("answer", self.answer, dt)
+            if self.answer > self.decision:
+                raise ValueError(f"answer must be at most decision = {self.decision:g} ms, got {self.answer:g}")
+        settle(self, **check_rates(dt, self.per_group, rate=self.rate, background=self.background))
+
+    @property
+    def n_in(self) -> int:
+        """Left, right, recall and background."""
+        return 4 * self.per_group
+
+    def draw(self, trials: int, generator: torch.Generator) -> Batch:
+        """Return new trials; see `DrawnTask.draw`."""
+        lead, cue = steps_of("lead", self.lead, self.dt), steps_of("cue", self.cue, self.dt)
+        slot, decision = cue + steps_of("gap", self.gap, self.dt), steps_of("decision", self.decision, self.dt)
+        answer = decision if self.answer is None else steps_of("answer", self.answer, self.dt)
+        delay = draw_steps(self.delay, self.dt, trials, generator)
+        timeline = Timeline(trials, lead=lead, cues=self.cues * slot, delay=delay, go=decision - answer, answer=answer)
+        favoured_B = torch.randint(2, (trials,), generator=generator)
+        agrees_QB = torch.rand(self.cues, trials, generator=generator, dtype=torch.float64) < self.bias
+        right_QB = agrees_QB == (favoured_B == 1)
+        target_B = (right_QB.sum(0) > self.cues // 2).long()
+
+        rates_TBG = torch.zeros(timeline.steps, trials, 4, dtype=torch.float32)
+        # The cues' steps, seen as slots of equal length that begin with a cue.
+        slots_QtBG = rates_TBG[lead : lead + self.cues * slot].view(self.cues, slot, trials, 4)
+        slots_QtBG[:, :cue, :, 0] = self.rate * ~right_QB[:, None]
+        slots_QtBG[:, :cue, :, 1] = self.rate * right_QB[:, None]
+        rates_TBG[..., 2] = self.rate * timeline.during("go", "answer")
+        rates_TBG[..., 3] = self.background * timeline.inside
+        inputs_TBI = poisson(rates_TBG, self.dt, self.per_group, generator)
+        answers_TB = timeline.during("answer")
+        weights_TB = trial_weights(answers_TB, timeline.inside, elsewhere=0.0)
+        return Batch(inputs_TBI, torch.where(answers_TB, target_B, 0), weights_TB, self.loss, answers_TB)

@@ -1,0 +1,56 @@
+"""Rates written as spikes: groups of input cells that fire at random, each cell and step for itself.
+
+Shapes: T time, B batch, G groups, C cells of a group.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tca.checks import not_negative, whole
+
+__all__ = ["check_rates", "poisson"]
+
+
+def check_rates(dt: float, per_group: int, **rates: float) -> dict[str, float]:
+    """Return rates that a step has room for, or raise.
+
+    Args:
+        dt: Time step in ms.
+        per_group: Number of cells of a group C, at least 1.
+        rates: Rates in Hz by the name of the argument, each at most one spike a step.
+
+    Raises:
+        TypeError: A value is of a wrong kind.
+        ValueError: There are no cells, or a rate is negative or above ``1000 / dt``.
+
+    >>> check_rates(1.0, 10, rate=40)
+    {'rate': 40.0}
+    """
+    whole("per_group", per_group, 1)
+    checked = {name: not_negative(name, rate) for name, rate in rates.items()}
+    for name, rate in checked.items():
+        if rate * dt > 1000:
+            raise ValueError(f"{name} must be at most one spike a step, 1000 / dt = {1000 / dt:g} Hz, got {rate:g}")
+    return checked
+
+
+def poisson(rates_TBG: Tensor, dt: float, per_group: int, generator: torch.Generator) -> Tensor:
+    """Return spikes, zeros and ones, shape ``(T, B, G C)``, the cells of a group beside each other.
+
+    A cell spikes in a step with the probability ``rate dt``, whatever it and others did before: a Poisson process, but
+    for at most one spike a step.
+
+    Args:
+        rates_TBG: Rate of the cells of each group in Hz, at most ``1000 / dt``.
+        dt: Time step in ms.
+        per_group: Number of cells of a group C.
+        generator: Where the spikes come from.
+
+    >>> rates = torch.tensor([[[0.0, 1000.0]], [[1000.0, 0.0]]])
+    >>> poisson(rates, 1.0, 2, torch.Generator()).int().tolist()
+    [[[0, 0, 1, 1]], [[1, 1, 0, 0]]]
+    """
+    chance_TBGC = torch.rand((*rates_TBG.shape, per_group), generator=generator, dtype=torch.float32)
+    return (chance_TBGC < (rates_TBG * (dt / 1000)).unsqueeze(-1)).to(torch.float32).flatten(2)
