@@ -14,6 +14,7 @@ import torch
 
 from tca import nets
 from tca.ingredients import Leaky, plain
+from tca.masks import mask_of
 from tca.names import lookup
 from tca.nets import Network
 from tca.nets.layers import ConvLayer, DenseLayer, Layer, LocalLayer
@@ -77,7 +78,8 @@ class Net:
 
     Options are those of the class in `tca.nets`, but for sizes of inputs and outputs, duration of a step, seed, device
     and floating-point type, which a run knows. Layers are mappings, see `layer_of`; those of a stack of leaky
-    populations hold the options of `tca.nets.LeakyLayer`. Images are taken to be square and grey, or to have three
+    populations hold the options of `tca.nets.LeakyLayer`. Masks may be described, see `tca.masks.mask_of`, and are then
+    drawn with the seed. Images are taken to be square and grey, or to have three
     channels, unless ``shape`` says otherwise.
 
     Args:
@@ -183,6 +185,10 @@ class _Builder:
         """Return the network."""
         if self.layer is not None:
             options["layers"] = [self.layer(each) for each in options["layers"]]
+        for place, (name, sizes) in enumerate(MASKED.items()):
+            if isinstance(options.get(name), Mapping):
+                post, pre = ({**options, **known}[size] for size in sizes)
+                options[name] = mask_of(options[name], post, pre, len(MASKED) * known["seed"] + place)
         if self.images:
             options.setdefault("shape", _square(known["n_in"]))
             known.pop("n_in")
@@ -192,6 +198,8 @@ class _Builder:
 
 
 RUN_KNOWS = ("n_in", "n_out", "dt", "seed", "device", "dtype")
+# Masks by the names of their numbers of postsynaptic and presynaptic cells.
+MASKED = {"mask_in": ("n_rec", "n_in"), "mask_rec": ("n_rec", "n_rec"), "mask_out": ("n_out", "n_rec")}
 
 
 def _inherited(network: type[Network]) -> Mapping[str, Any]:
@@ -235,6 +243,7 @@ def _known(kind: type, options: Mapping[str, Any], what: str) -> dict[str, Any]:
 
 BUILDERS: dict[str, _Builder] = {
     "leaky_rnn": _Builder(nets.LeakyRNN, ("n_rec",), timed=True),
+    "spiking_rnn": _Builder(nets.SpikingRNN, ("n_rec",), timed=True),
     "stacked_rnn": _Builder(nets.StackedRNN, ("layers",), timed=True, layer=_leaky_layer),
     "mlp": _Builder(nets.MLP, ("sizes",)),
     "cnn": _Builder(nets.CNN, ("layers",), images=True, layer=layer_of),

@@ -127,6 +127,7 @@ class Optimizer:
         schedule: How the learning rate changes, default not at all.
         matched: Whether the steps of the recurrent population are scaled by a rule's rho, default not.
         ascent: Whether gradients are taken uphill, so that flat places are preferred, default not.
+        forget: Whether momentum is forgotten where a constraint has put a weight back, see `tca.projection`; default no.
 
     Raises:
         ValueError: There is no such optimizer, it has no such argument, or a number is not positive.
@@ -142,6 +143,7 @@ class Optimizer:
     schedule: Schedule | None = None
     matched: MatchedStep | None = None
     ascent: Ascent | None = None
+    forget: bool = False
 
     def __post_init__(self) -> None:
         """Check the names; what the optimizer thinks of the values it says when it is built."""

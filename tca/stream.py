@@ -121,7 +121,7 @@ class Stream:
         told = told if filtered else moment.lifted(told)
         hidden = self.net.hidden_connections()
         if not self.traces:
-            fresh = [self.learner.rule.eligibility.trace(connection, moment, self.trials) for connection in hidden]
+            fresh = self.learner.rule.eligibility.traces(hidden, moment, self.trials, self.learner.buffers)
             self.traces = tuple(
                 ReadoutFilteredTrace(each, moment, self.net.readout_leak) if filtered else each for each in fresh
             )

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tca.batch import Batch
 from tca.ingredients import Optimizer
+from tca.projection import project_
 from tca.rule import Learner
 from tca.rules import RULES
 from tca.steps import Ascent, MatchedStep
@@ -56,7 +57,10 @@ class Updates:
                 group["lr"] = self.chosen.lr * self.chosen.schedule.at(step, self.steps)
         with self._scaled(batch):
             self.optimizer.step()
-        self.net.project_()
+        if self.chosen.forget:
+            project_(self.net, self.optimizer)
+        else:
+            self.net.project_()
         self.learner.sync_()
         return ""
 

@@ -25,7 +25,7 @@ class SpikingCase:
 
     name: str
     sizes: tuple[int, int, int] = (4, 6, 2)
-    steps: int = 30
+    steps: int = 24
     trials: int = 2
     seed: int = 0
     loss: str = "mse"

@@ -122,3 +122,18 @@ def test_careless_wiring_is_refused(call: Callable[[], Any], message: str) -> No
     """Errors name the argument."""
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_run_may_ask_for_momentum_to_be_forgotten() -> None:
+    """The option of an optimizer changes what is learned where signs are fixed; runs without it keep their names."""
+    net = tca.Leaky(size=12, types=(0.5, 0.5), dale=(1, -1))
+    weights = {}
+    for forget in (False, True):
+        run = tca.Run(
+            "delayed_xor", net=net, optimizer=tca.Optimizer(lr=0.05, forget=forget), steps=12, n_train=64, n_test=8
+        )
+        assert tca.Run.from_json(run.to_json()) == run
+        weights[forget] = tca.train(run, progress=False).net.w_rec.detach()
+        assert (weights[forget][:, :6] >= 0).all()
+        assert ("forget" in run.to_json()["optimizer"]) == forget
+    assert not torch.equal(weights[True], weights[False])

@@ -1,0 +1,82 @@
+"""Which synapses exist, described by a few numbers instead of as many as there are synapses, for runs.
+
+Shapes: I postsynaptic cells, J presynaptic.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tca.checks import positive
+from tca.names import lookup
+from tca.nets.wiring import sparse
+
+__all__ = ["mask_of", "torus"]
+
+APART = 3_000_017  # added to a seed, so that synapses are drawn apart from weights
+
+
+def torus(post: int, pre: int, *, sigma: float = 0.012, seed: int = 0) -> Tensor:
+    """Return a recurrent mask of cells on a periodic square, near cells being joined more often.
+
+    Cell j lies on site j, row by row. A synapse between two cells at distance d, the shortest way around, exists with
+    probability ``1 / (1 + exp(d^2 / (4 sigma)))``, the side of the square being 1, independently of all others.
+
+    Args:
+        post: Number of postsynaptic cells, a square.
+        pre: Number of presynaptic cells, the same.
+        sigma: Width of the wiring, default 0.012: a tenth of all synapses exist.
+        seed: Seed of the choice, default 0.
+
+    Raises:
+        ValueError: The cells do not fill a square, or ``sigma`` is not positive.
+
+    Paper: Barretto-Bittar et al. (2026), arXiv:2603.08949.
+
+    >>> torus(100, 100).mean(0, dtype=torch.float64).shape, 0.08 < float(torus(100, 100).mean()) < 0.12
+    (torch.Size([100]), True)
+    """
+    side = math.isqrt(post)
+    if post != pre or side**2 != post:
+        raise ValueError(f"a torus needs as many cells before as after its synapses, a square, got {pre} and {post}")
+    along = torch.arange(side, dtype=torch.float64)
+    apart = (along - along.unsqueeze(1)).abs()
+    squares = (torch.minimum(apart, side - apart) / side) ** 2
+    distance = (squares[:, None, :, None] + squares[None, :, None, :]).reshape(post, pre)
+    chance = torch.sigmoid(-distance / (4 * positive("sigma", sigma)))
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.rand(post, pre, generator=generator, dtype=torch.float64) < chance).double()
+
+
+KINDS: dict[str, Callable[..., Tensor]] = {"sparse": sparse, "torus": torus}
+
+
+def mask_of(described: Mapping[str, Any], post: int, pre: int, seed: int) -> Tensor:
+    """Return a mask: ``sparse`` (see `tca.nets.wiring.sparse`) or `torus`, as the only key, and its options.
+
+    Args:
+        described: The kind as the only key of a mapping to its options.
+        post: Number of postsynaptic cells I.
+        pre: Number of presynaptic cells J.
+        seed: Seed of the choice.
+
+    Raises:
+        ValueError: There is not one kind, the kind or an option is unknown, or a value is not allowed.
+
+    >>> int(mask_of({"sparse": {"density": 0.1}}, 20, 50, seed=0).sum())
+    100
+    """
+    if len(described) != 1:
+        raise ValueError(f"a mask must be a mapping with one key, {' or '.join(KINDS)}, got {dict(described)!r}")
+    ((name, options),) = described.items()
+    kind = lookup(KINDS, name, "mask")
+    accepted = dict.fromkeys(each for each in inspect.signature(kind).parameters if each not in ("post", "pre", "seed"))
+    for option in options:
+        lookup(accepted, option, f"option of a {name} mask")
+    return kind(post, pre, **options, seed=seed + APART)
