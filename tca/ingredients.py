@@ -127,7 +127,7 @@ class Optimizer:
         schedule: How the learning rate changes, default not at all.
         matched: Whether the steps of the recurrent population are scaled by a rule's rho, default not.
         ascent: Whether gradients are taken uphill, so that flat places are preferred, default not.
-        forget: Whether momentum is forgotten where a constraint has put a weight back, see `tca.projection`; default no.
+        forget: Whether momentum is forgotten where a constraint puts a weight back, see `tca.projection`; default no.
 
     Raises:
         ValueError: There is no such optimizer, it has no such argument, or a number is not positive.

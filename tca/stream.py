@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tca.batch import Batch
 from tca.checks import whole
+from tca.connections import Initial
 from tca.eligibilities.traces import ReadoutFilteredTrace, Trace
 from tca.losses import Loss
 from tca.moment import Moment
@@ -19,6 +20,7 @@ from tca.nets.leaky_rnn import LeakyRNN
 from tca.nets.spiking_rnn import SpikingRNN
 from tca.nets.steppers import STEPPERS
 from tca.signals import CausalSignal
+from tca.signals.base import DelayedSignal
 
 if TYPE_CHECKING:
     from tca.rule import Learner
@@ -53,7 +55,7 @@ class Stream:
     def __init__(self, learner: Learner, trials: int, steps: int | None = None) -> None:
         """Start new trials; see the class."""
         signal = learner.rule.signal
-        if not isinstance(signal, CausalSignal):
+        if not isinstance(signal, (CausalSignal, DelayedSignal)):
             raise ValueError(f"{type(signal).__name__} needs later errors and cannot run online; use Learner.backward")
         steppers = [stepper for kind, stepper in STEPPERS.items() if isinstance(learner.net, kind)]
         if not steppers:
@@ -72,7 +74,13 @@ class Stream:
         self.cells = self.begin(self.net, self.trials)
         self.read = torch.zeros_like(self.cells.rate)  # the rate as the readout sees it, filtered or not
         self.traces: tuple[Trace | ReadoutFilteredTrace, ...] = ()
-        self.tell = self.signal.teller(self.net.places()[0], self.learner.buffers)
+        place = self.net.places()[0]
+        self.tell = self.signal.teller(place, self.learner.buffers)
+        self.report = None
+        if isinstance(self.signal, DelayedSignal):
+            if any(isinstance(each, Initial) for each in self.net.hidden_connections()):
+                raise ValueError(f"{type(self.signal).__name__} cannot teach a learned initial state online")
+            self.report = self.signal.reporter(place, self.net.readout_leak)
 
     @torch.no_grad()
     def step(self, inputs: Tensor, targets: Tensor, weights: Tensor, loss: Loss, noise: Tensor | None = None) -> Tensor:
@@ -125,7 +133,12 @@ class Stream:
             self.traces = tuple(
                 ReadoutFilteredTrace(each, moment, self.net.readout_leak) if filtered else each for each in fresh
             )
+        late = None if self.report is None else self.report(moment, score)
+        if late is not None and not filtered:
+            late = moment.emitted_back(late)
         for connection, trace, pre in zip(hidden, self.traces, moment.pres, strict=True):
+            if late is not None and self.time > 1:
+                _accumulate(connection.weight, connection.fold(trace.gradient(late)))
             trace.advance(moment, pre)
             _accumulate(connection.weight, connection.fold(trace.gradient(told)))
         w_out, b_out = self.net.readout_connections()

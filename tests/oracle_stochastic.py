@@ -91,7 +91,7 @@ def kernl(
     each = [one_trial(problem, b, trials) for b in range(trials)]
     steps = [local(model, weights, alone) for alone in each]
     told = [oracle_traces.direct_signal(model, weights, alone, None)[1:, 0] for alone in each]
-    A, gamma = torch.eye(n_rec).double(), torch.full((n_rec,), decay).double()
+    A, gamma = torch.eye(n_rec).double(), torch.full((n_rec,), decay, dtype=torch.float64)
     zero = [torch.zeros(n_rec).double() for _ in range(trials)]
     d, Om, Gam = list(zero), list(zero), list(zero)
     C = [torch.zeros(n_rec, len(steps[0][2][0])).double() for _ in range(trials)]

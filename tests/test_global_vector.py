@@ -330,7 +330,7 @@ def test_alignment_with_backpropagation_through_time(
 
 
 def test_digits_are_learned() -> None:
-    """Handwritten digits in two epochs: nonnegative networks learn at once, mixed ones hardly."""
+    """Handwritten digits in three epochs: nonnegative networks learn at once, mixed ones hardly."""
     datasets = pytest.importorskip("sklearn.datasets")
     pixels, labels = (torch.as_tensor(each) for each in datasets.load_digits(return_X_y=True))
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
@@ -340,7 +340,7 @@ def test_digits_are_learned() -> None:
         net = VectorMLP(64, [128, 64], 10, signs=signs, seed=1)
         learner, optimizer = tca.Learner(net, tca.RULES["gevb"]), torch.optim.Adam(net.parameters(), 3e-4)
         shuffle = torch.Generator().manual_seed(1)
-        for _ in range(2):
+        for _ in range(3):
             for some in torch.randperm(1437, generator=shuffle).split(64):
                 batch = tca.Batch(inputs[some][None], labels[some][None], torch.ones(1, len(some)), CrossEntropy())
                 optimizer.zero_grad()

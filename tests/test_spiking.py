@@ -187,7 +187,9 @@ def test_further_rules_agree_with_themselves_or_say_why_not(name: str) -> None:
         bound = learner(case, tca.RULES[name])
     except ValueError as refusal:
         pytest.skip(str(refusal))
-    assert_same(bound.grads(case.batch(), execution="forward")[0], bound.grads(case.batch())[0])
+    reverse = bound.grads(case.batch())[0]
+    for execution in bound.rule.eligibility.executions:
+        assert_same(bound.grads(case.batch(), execution=execution)[0], reverse)
 
 
 def test_propagation_by_type_is_refused() -> None:

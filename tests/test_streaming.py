@@ -110,9 +110,22 @@ def test_weights_that_change_in_a_trial(form: str) -> None:
     assert_same({name: parameter.detach() for name, parameter in bound.net.named_parameters()}, w)
 
 
+@each_case
+def test_online_hops_give_the_change_of_the_trial(case: Case) -> None:
+    """The error of the next synapse, met by traces of the step before, sums to what the whole trial gives."""
+    bound = learner(case, tca.RULES["mdgl_online"])
+    if bound.net.s_0 is not None:
+        with pytest.raises(ValueError, match="learned initial state"):
+            bound.stream(case.trials)
+        return
+    wanted, _ = bound.grads(case.batch())
+    run(bound.stream(case.trials), case.batch())
+    assert_same(gathered(bound.net), wanted)
+
+
 def test_what_cannot_stream_says_so() -> None:
     """Rules with later errors, windows without an end, and steps beyond the end are refused."""
-    for name in set(ROWS) - set(ONLINE):
+    for name in set(ROWS) - set(ONLINE) - {"mdgl_online"}:
         with pytest.raises(ValueError, match="needs later errors"):
             learner(F1, tca.RULES[name]).stream(F1.trials)
     with pytest.raises(ValueError, match="give the number of steps"):

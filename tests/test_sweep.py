@@ -202,6 +202,12 @@ def test_divergence_and_errors_are_outcomes(tmp_path: Path) -> None:
     description = SMALL.folder(tmp_path) / "run.json"
     description.write_text(description.read_text().replace('"batch_size": 4', '"batch_size": 5'))
     assert "another run: batch_size is 5 there, 4 here" in quiet([SMALL], tmp_path)[0].reason
+    unfinished = SMALL.folder(tmp_path / "unfinished")
+    unfinished.mkdir(parents=True)
+    (unfinished / "checkpoint").write_bytes(b"\0" * 20)
+    (found_spoilt,) = quiet([SMALL], tmp_path / "unfinished", wait=False)
+    assert found_spoilt.outcome == "failed"
+    assert found_spoilt.reason.startswith("RecordError: cannot resume from")
 
 
 class StopError(Exception):

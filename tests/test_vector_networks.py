@@ -36,7 +36,7 @@ from tca.nets import (
     VectorRNN,
 )
 from tca.nets.vector_rnn import perron_root
-from tca.signals import Direct, Exact
+from tca.signals import Direct, Exact, Horizon
 from tca.vectors import InputVectors, VectorBias, VectorConnection, Vectors
 
 F64 = torch.float64
@@ -209,6 +209,15 @@ def test_windows_leave_no_seam(build: Callable[..., Any], monkeypatch: pytest.Mo
     for rule, whole in zip(rules, wanted, strict=True):
         found = tca.Learner(single, rule).grads(batch.to(dtype=torch.float32))[0]
         assert distance({name: each.double() for name, each in found.items()}, whole) < 1e-4
+
+
+def test_later_errors_of_many_steps_at_once() -> None:
+    """Errors of all later steps, propagated for the whole trial at a time, are the gradient; of two steps, not."""
+    net = scattered(VectorRNN(3, 6, 4, dtype=F64))
+    batch = batch_of(net)
+    true = autograd(net, batch)
+    assert distance(tca.Learner(net, tca.Rule(Horizon(9), Instant())).grads(batch)[0], true) < 1e-12
+    assert distance(tca.Learner(net, tca.Rule(Horizon(2), Instant())).grads(batch)[0], true) > 1e-2
 
 
 def works(net: Network, rule: tca.Rule) -> bool:
@@ -415,6 +424,10 @@ def test_perron_root_is_kept_below_its_bound() -> None:
     assert 0.8 * (1 - 1e-3) < gated_root(net.w_rec) <= 0.8 * (1 + 1e-12)
     assert float(net.w_out.detach().min()) == 0
     before = net.w_rec.detach().clone()
+    net.project_()
+    assert torch.allclose(net.w_rec, before, rtol=1e-3)
+    with torch.no_grad():
+        net.w_rec.mul_(1.3)
     net.project_()
     assert torch.allclose(net.w_rec, before, rtol=1e-3)
     with torch.no_grad():

@@ -19,14 +19,16 @@ from torch import Tensor
 
 from tca.connections import Link
 from tca.eligibilities.base import Eligibility
+from tca.moment import Moment
 from tca.place import Place
 from tca.tape import Tape
 
-__all__ = ["Buffers", "CausalSignal", "InstantSignal", "Reader", "Signal", "Teller"]
+__all__ = ["Buffers", "CausalSignal", "DelayedSignal", "InstantSignal", "Reader", "Reporter", "Signal", "Teller"]
 
 Buffers = dict[str, Tensor]
 Reader = Callable[[slice], Tensor]
 Teller = Callable[[Tensor], Tensor]
+Reporter = Callable[[Moment, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,32 @@ class CausalSignal(Signal):
         Args:
             place: Where the population stands; its readout weights may change in place between the steps.
             buffers: The signal's state; may change in place between the steps.
+        """
+
+
+@dataclass(frozen=True)
+class DelayedSignal(Signal):
+    """A signal that exists online, a part of which meets the traces of the step before."""
+
+    @abc.abstractmethod
+    def teller(self, place: Place, buffers: Buffers) -> Teller:
+        """Return what gives the rate signal that meets the traces of the step; see `CausalSignal`.
+
+        Args:
+            place: Where the population stands.
+            buffers: The signal's state.
+        """
+
+    @abc.abstractmethod
+    def reporter(self, place: Place, readout_leak: float) -> Reporter:
+        """Return a function from a step and its score, ``(B, O)``, to the rate signal that meets the traces before it.
+
+        Args:
+            place: Where the population stands.
+            readout_leak: Leak per step of the readout's filter, 0 without one.
+
+        Raises:
+            ValueError: It cannot be had online in this population.
         """
 
 

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from tca.eligibilities.base import Eligibility
 from tca.estimates import SynapseMean, WeightEstimate
-from tca.place import Place, needs_synapses
-from tca.signals.base import Buffers, Reader, Signal
+from tca.moment import Moment
+from tca.place import Place, needs_rates, needs_synapses
+from tca.signals.base import Buffers, DelayedSignal, Reader, Reporter, Teller
 from tca.signals.direct import Direct
 from tca.tape import Tape
 
@@ -22,7 +23,7 @@ __all__ = ["CausalHop"]
 
 
 @dataclass(frozen=True)
-class CausalHop(Signal):
+class CausalHop(DelayedSignal):
     """``sum_t (gain W~)^T (psibar_t W_o^T err_t) ebar_{t-1}`` on top of the direct signal: On-MDGL.
 
     With a filtered readout an error reaches back in time, and what a receiver reports to the next cell would have to
@@ -74,6 +75,28 @@ class CausalHop(Signal):
             return direct(steps).add_(tape.lift(reported[steps].clone(), steps))
 
         return read
+
+    def teller(self, place: Place, buffers: Buffers) -> Teller:
+        """Return the error of the step through the readout."""
+        return Direct().teller(place, buffers)
+
+    def reporter(self, place: Place, readout_leak: float) -> Reporter:
+        """Return what the receivers of a cell report at a step, which meets the cell's trace of the step before.
+
+        Raises:
+            ValueError: The cells spike.
+        """
+        needs_rates("CausalHop on a stream", place)
+        slope: Tensor | None = None
+
+        def report(moment: Moment, score: Tensor) -> Tensor:
+            nonlocal slope
+            now = (moment.slope * moment.gain / moment.constant_gain) * (1 - readout_leak)
+            slope = now if slope is None else readout_leak * slope + now
+            receiving = score @ place.readout * slope * moment.constant_gain
+            return receiving @ self.weights.of(moment)
+
+        return report
 
     def _reported(self, tape: Tape) -> Tensor:
         """Return ``h`` of all steps, shape ``(T + 1, B, N)``."""

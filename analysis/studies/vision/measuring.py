@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import cast
 
 import torch
 
@@ -17,7 +16,6 @@ from analysis.alignment import Match
 from analysis.curvature import curvature
 from analysis.studies.vision.plan import Arm, Panel
 from tca.batch import Batch
-from tca.nets import LeakyRNN
 from tca.records import explained, write_whole
 from tca.result import DIVERGED, Metrics, Result
 from tca.rule import Learner
@@ -168,7 +166,7 @@ def _curvature(result: Result, trials: int) -> float:
     train_set, _ = run.make_task().split(run.n_train, run.n_test, seed=run.seeds.data)
     few = train_set.subset(min(trials, len(train_set))).to(run.device, run.torch_dtype)
     found = curvature(
-        cast(LeakyRNN, result.net), few, "all", chunk=trials, tolerance=TOLERANCE, products=PRODUCTS, probes=0,
+        result.net, few, "all", chunk=trials, tolerance=TOLERANCE, products=PRODUCTS, probes=0,
         dtype=None,
     )  # fmt: skip
     return found.largest.value if found.largest.converged else math.nan

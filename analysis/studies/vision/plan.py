@@ -22,6 +22,7 @@ __all__ = ["ARMS", "BASELINE", "MNIST", "PANELS", "Arm", "Panel", "arms_of", "mi
 BASELINE = "BP"  # what times are relative to, in the same network
 ADAM = Optimizer(lr=1e-3, clip=None)
 SLOW_ADAM = Optimizer(lr=3e-4, clip=None)
+SHARE_IN_MAPS = 0.01  # with few updates a larger share makes the activity of maps vanish, see the search
 SQUARED, LOGISTIC = "mse", "logistic"
 
 
@@ -125,18 +126,22 @@ class Panel:
         )
 
 
-SINGLE, VECTORS, STREAMS = ("mlp", "cnn"), ("vector_mlp", "vector_cnn"), ("dual_stream_mlp", "dual_stream_cnn")
+DENSE, MAPS = ("mlp",), ("cnn",)
+SINGLE, VECTORS, STREAMS = (*DENSE, *MAPS), ("vector_mlp", "vector_cnn"), ("dual_stream_mlp", "dual_stream_cnn")
 UNCENTRED = Rule(ErrorDiffusion(centring=NoCentre()), Instant())
 
 ARMS = (
     Arm(BASELINE, "backprop", SINGLE),
     Arm("FA", "feedback_alignment", SINGLE),
     Arm("DFA", "dfa", SINGLE),
-    Arm("SBD", "sbd", SINGLE, share=0.3),
-    Arm("SBD + expansion", "sbd_expansion", SINGLE, share=0.3),
+    Arm("SBD", "sbd", DENSE, share=0.3),
+    Arm("SBD + expansion", "sbd_expansion", DENSE, share=0.3),
+    Arm("SBD", "sbd", MAPS, share=SHARE_IN_MAPS),
+    Arm("SBD + expansion", "sbd_expansion", MAPS, share=SHARE_IN_MAPS),
     Arm("BP, squared error", "backprop", SINGLE, loss=SQUARED),
     Arm("DFA, squared error", "dfa", SINGLE, loss=SQUARED),
-    Arm("EBD", "ebd", SINGLE, loss=SQUARED, share=0.3),
+    Arm("EBD", "ebd", DENSE, loss=SQUARED, share=0.3),
+    Arm("EBD", "ebd", MAPS, loss=SQUARED, share=SHARE_IN_MAPS),
     Arm(BASELINE, "backprop", VECTORS, SLOW_ADAM),
     Arm("GEVB", "gevb", VECTORS, SLOW_ADAM),
     Arm("GEVB, mixed signs", "gevb", VECTORS, SLOW_ADAM, options={"signs": "mixed"}),

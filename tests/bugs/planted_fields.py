@@ -1,0 +1,80 @@
+"""Bugs of fields and of the errors that diffuse in them."""
+
+from __future__ import annotations
+
+from tests.bugs.bug import Bug
+
+FIELDS = ("tests/test_fields.py",)
+DIFFUSED = ("tests/test_diffusion.py",)
+
+SPACES, MODES, PROPAGATORS, RUNS, FIELD = (
+    f"tca/fields/{name}.py" for name in ("spaces", "modes", "propagators", "runs", "field")
+)
+DIFFUSION, WEIGHTS, RELEASE = (f"tca/signals/{name}.py" for name in ("diffusion", "weights", "release"))
+
+BUGS = [
+    Bug(SPACES, "rims that see their neighbour instead of themselves", '"no-flux": lambda n: (0, n - 1)',
+        '"no-flux": lambda n: (1, n - 2)', FIELDS),
+    Bug(SPACES, "rims that absorb nothing", '"absorbing": lambda n: (None, None)', '"absorbing": lambda n: (0, n - 1)',
+        FIELDS),
+    Bug(SPACES, "edges by distance, not by its square", "1 / length**2", "1 / length", ("tests/test_diffusion.py", *FIELDS)),
+    Bug(SPACES, "mass that leaks from a graph", "(matrix - matrix.sum(1).diag(),)", "(matrix - torch.eye(self.size),)",
+        FIELDS),
+    Bug(MODES, "frequencies of half a turn", "2 - 2 * torch.cos(2 * torch.pi * each / n)",
+        "2 - 2 * torch.cos(torch.pi * each / n)", FIELDS),
+    Bug(MODES, "imaginary parts multiplied by the factors of others", "repeat_interleave(2)", "repeat(2)", FIELDS),
+    Bug(MODES, "eigenvectors in rows", "tuple(each.t() for each in self.vectors)", "self.vectors", FIELDS),
+    Bug(PROPAGATORS, "mean over two sites of a line", "[1 - each / 3 for each in eigenvalues]",
+        "[1 - each / 2 for each in eigenvalues]", FIELDS),
+    Bug(PROPAGATORS, "implicit steps that grow", "1 / (1 + self.dt * self.loss(eigenvalues))",
+        "1 / (1 - self.dt * self.loss(eigenvalues))", FIELDS),
+    Bug(PROPAGATORS, "exact steps that are Euler's", "torch.exp(-self.dt * self.loss(eigenvalues))",
+        "1 - self.dt * self.loss(eigenvalues)", FIELDS),
+    Bug(PROPAGATORS, "settled after a step", "return 1 / (1 - self.multiplier(eigenvalues))",
+        "return self.multiplier(eigenvalues)", FIELDS),
+    Bug(PROPAGATORS, "decay that does not belong to the step",
+        "self.dt * (self.diffusion * kronecker_sum(space.laplacians()) - self.decay * _identity(space))",
+        "self.dt * self.diffusion * kronecker_sum(space.laplacians()) - self.decay * _identity(space)", FIELDS),
+    Bug(PROPAGATORS, "bound of positivity without decay", "self.decay + self.diffusion * space.degree",
+        "self.diffusion * space.degree", FIELDS),
+    Bug(PROPAGATORS, "mass of a step more", "1 / (1 - self.kept) if", "self.kept / (1 - self.kept) if", FIELDS),
+    Bug(RUNS, "box of a line on every grid", "propagator.k / 3 ** len(space.axes)", "propagator.k / 3", FIELDS),
+    Bug(RUNS, "Euler's stencil with one axis", "2 * len(space.axes) * exchanged", "2 * exchanged", FIELDS),
+    Bug(RUNS, "rims swapped", "rims = {0: (first, 1), count - 1: (count - 2, last)}",
+        "rims = {0: (last, 1), count - 1: (count - 2, first)}", FIELDS),
+    Bug(RUNS, "no order of the sites", "before.gather(-1, order)", "before", FIELDS),
+    Bug(RUNS, "one order for all trials", "torch.rand(trials, sites, generator", "torch.rand(1, sites, generator",
+        DIFFUSED),
+    Bug(RUNS, "sites by axes in Fourier modes", "_fourier_cost(space) < _axis_cost(space):",
+        "_fourier_cost(space) > _axis_cost(space):", FIELDS),
+    Bug(FIELD, "unit mass forgotten", '"unit": lambda mass: 1 / mass', '"unit": lambda mass: 1.0', DIFFUSED),
+    Bug(FIELD, "uptake left out of what settles", "self.uptake * self.propagator.settled",
+        "self.propagator.settled", DIFFUSED),
+    Bug(DIFFUSION, "a filtered error released", "self.emit(tape.raw_score[steps])", "self.emit(tape.score[steps])",
+        DIFFUSED),
+    Bug(DIFFUSION, "what is heard not taken back through the filter", "        if tape.readout_leak:\n",
+        "        if False:\n", DIFFUSED),
+    Bug(DIFFUSION, "filter of the readout without its gain", "entry.mul_(1 - leak)", "pass", DIFFUSED),
+    Bug(DIFFUSION, "field that forgets between windows", "before = entries[-1]", "before = None", DIFFUSED),
+    Bug(DIFFUSION, "field that forgets online", "before = now\n", "before = None\n", DIFFUSED),
+    Bug(DIFFUSION, "released as it is, whatever the gain", "taken_up = release * self.medium.uptake",
+        "taken_up = release", DIFFUSED),
+    Bug(DIFFUSION, "permutation of the sites ignored", 'buffers["permutation"][positions] if "permutation" in buffers',
+        'positions if "permutation" in buffers', DIFFUSED),
+    Bug(DIFFUSION, "cells in their order", "if self.scattered else torch.arange(n_sites)",
+        "if not self.scattered else torch.arange(n_sites)", DIFFUSED),
+    Bug(DIFFUSION, "the same permutations for every batch", 'buffers["shuffle_seed"].add_(1)', "pass", DIFFUSED),
+    Bug(DIFFUSION, "settled weights that do not follow", 'buffers["feedback"].copy_(self._folded(place.readout, buffers))',
+        "pass", DIFFUSED),
+    Bug(DIFFUSION, "a square too small", "math.isqrt(n_cells - 1) + 1", "math.isqrt(n_cells) + 1", DIFFUSED),
+    Bug(DIFFUSION, "what was heard changed by the next window", "heard[steps].clone()", "heard[steps]", DIFFUSED),
+    Bug(RELEASE, "receptors that do not weigh", "(at_cells * weights.t()).sum(-2)", "at_cells.sum(-2)", DIFFUSED),
+    Bug(RELEASE, "settled weights transposed", "spread(weights.t()).t()", "weights", DIFFUSED),
+    Bug(WEIGHTS, "fewer feedback weights than asked for", "round(self.fraction * candidates.numel())",
+        "round(self.fraction * len(places))", DIFFUSED),
+    Bug(WEIGHTS, "feedback where the readout has no synapse", "synapses if synapses.any() else",
+        "torch.ones_like(synapses) if synapses.any() else", DIFFUSED),
+    Bug(WEIGHTS, "frozen weights that follow the readout", '        """Return what is kept."""\n        return kept\n\n\n@dataclass(frozen=True)\nclass Tracked',
+        '        """Return what is kept."""\n        return readout.t() * (kept != 0)\n\n\n@dataclass(frozen=True)\nclass Tracked', DIFFUSED),
+    Bug(WEIGHTS, "drawn weights of another size", "* self.scale / math.sqrt(n_cells)", "* self.scale", DIFFUSED),
+]  # fmt: skip

@@ -1,0 +1,45 @@
+"""Bugs of tasks, training, records and sweeps."""
+
+from __future__ import annotations
+
+from tests.bugs.bug import Bug
+
+IMAGES = ("tests/test_images.py",)
+RECORDS = ("tests/test_records.py",)
+UPDATES = ("tests/test_updates.py",)
+
+TRIALS, TASK = "tasks/images/trials.py", "tasks/images/task.py"
+
+BUGS = [
+    Bug(TRIALS, "every epoch augmented alike", "generator(seed, AUGMENT, number)", "generator(seed, AUGMENT)", IMAGES),
+    Bug(TRIALS, "epochs counted from zero after a resumption", "for number, each in enumerate(order, start)",
+        "for number, each in enumerate(order)", IMAGES),
+    Bug(TASK, "normalised by what is held out", 'fit(data.train, self._pools["train"], data.white)',
+        "fit(data.train, torch.arange(len(data.train)), data.white)", IMAGES),
+    Bug(TASK, "trained on what is held out", 'return {"train": kept, "validation": held',
+        'return {"train": torch.arange(len(labels_N)), "validation": held', IMAGES),
+    Bug(TASK, "trials skipped at the end of a pool", "place += len(parts[-1])", "place += batch_size", IMAGES),
+    Bug("tasks/images/augmentation.py", "images moved the wrong way", "self.padding - drawn_BK",
+        "drawn_BK - self.padding", ("tests/test_images_augmentation.py",)),
+    Bug("tasks/images/cache.py", "a cache that never notices new files", "all(_facts(folder / name) == facts for",
+        "all((folder / name).exists() for", ("tests/test_images_cache.py",)),
+    Bug("tasks/sequential_images.py", "pixels read column by column", "permute(2, 3, 0, 1).flatten(0, 1)",
+        "permute(3, 2, 0, 1).flatten(0, 1)", ("tests/test_images_sequential.py",)),
+    Bug("tca/run.py", "parts from elsewhere written as if they were ours",
+        'if module and not module.startswith("tca."):', "if False:", RECORDS),
+    Bug("tca/records.py", "networks kept whenever the loss is low", "first_at(loss, self.metrics) is self.metrics[-1]",
+        "self.metrics[-1].train_loss <= loss", RECORDS),
+    Bug("tca/records.py", "what was kept after the checkpoint stays", "_path_at(folder, loss).unlink(missing_ok=True)",
+        "pass", RECORDS),
+    Bug("tca/updates.py", "step matched to the rule's own square",
+        "self.square = past * self.square + (1 - past) * float(g @ g)",
+        "self.square = past * self.square + (1 - past) * float(gh @ gh)", UPDATES),
+    Bug("tca/updates.py", "weights left where the ascent has taken them",
+        "        finally:\n            _assign(parameters, before)", "        finally:\n            pass", UPDATES),
+    Bug("tca/updates.py", "ascent by the gradient itself", "gradients[name] * (ascent.radius / norm)",
+        "gradients[name] * ascent.radius", UPDATES),
+    Bug("tca/updates.py", "steps lengthened the wrong way", "torch.lerp(before[name], each, factor)",
+        "torch.lerp(each, before[name], factor)", UPDATES),
+    Bug("tca/schedules.py", "a phase that begins a step late", "sum(step >= end * steps for",
+        "sum(step > end * steps for", UPDATES),
+]  # fmt: skip
