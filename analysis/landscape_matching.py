@@ -127,7 +127,7 @@ def _one_population(net: Network) -> LeakyRNN:
 
 def _kinds(net: LeakyRNN) -> Tensor:
     """Return the kind of every cell, as numbers that are equal for cells that may be exchanged, shape ``(N, 2)``."""
-    leak = torch.as_tensor(net.leak, dtype=torch.float64).to(net.types.device).expand(len(net.b))
+    leak = torch.as_tensor(net.leak, dtype=torch.float64).to(net.types.device).expand(net.n_rec)
     return torch.stack([net.types.double(), leak], 1)
 
 

@@ -10,6 +10,7 @@ BENCHMARKS = {
     "rules": "what a gradient costs, against the floor and against peers",
     "feedforward": "what a gradient of a feedforward network costs, against autograd and steps by hand",
     "curvature": "what a Hessian-vector product and the top eigenvalue cost",
+    "vector": "what a step of a network of vectors costs, against a perceptron",
     "spiking": "what a gradient of a spiking network costs, against traces carried forwards",
     "diffusion": "what a diffusing error costs, against e-prop without a field",
     "scaling": "how the cost of every rule grows with cells and steps, against theory",

@@ -185,12 +185,12 @@ class Learner:
             TypeError: A data type does not fit.
         """
         eligibility = self.rule.eligibility
-        execution = eligibility.executions[0] if execution is None else execution
-        execute = lookup(EXECUTIONS, execution, "execution")
-        if execution not in eligibility.executions:
+        chosen: str = eligibility.executions[0] if execution is None else execution
+        execute = lookup(EXECUTIONS, chosen, "execution")
+        if chosen not in eligibility.executions:
             raise ValueError(
                 f"execution of {type(eligibility).__name__} must be {' or '.join(map(repr, eligibility.executions))}, "
-                f"got {execution!r}: {eligibility.why_not}"
+                f"got {chosen!r}: {eligibility.why_not}"
             )
         tape = self.tape(batch, noise, self._workspace)
         return self._execute(execute, tape, self.state_dict()), Info(batch, tape.outputs)

@@ -236,6 +236,11 @@ def test_forward_equals_reverse(build: Callable[[], Network], name: str) -> None
         assert "population" in refusal
         return
     reverse = learner.grads(batch)[0]
+    if len(tca.RULES[name].eligibility.executions) < 2:
+        other = ({"forward", "reverse"} - {*tca.RULES[name].eligibility.executions}).pop()
+        with pytest.raises(ValueError, match="execution of"):
+            learner.grads(batch, execution=other)
+        return
     if tca.RULES[name].eligibility.joint and len(net.places()) > 1:
         with pytest.raises(ValueError, match="remembers across populations"):
             learner.grads(batch, execution="forward")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tca import records
 from tca.train import train
 from tests.test_records import content
 from tests.test_sweep import (

@@ -192,7 +192,7 @@ def draw(found: Found, setting: Setting, folder: Path) -> None:
     ]
     chance = tasks.make("images", name="digits").chance
     drawn = over_epochs(series, "test accuracy", lines={chance: "chance"}, limits=(0.0, 1.02))
-    save(drawn, series, folder / "at_once_or_by_rows", "epochs", "test_accuracy")
+    save(drawn, series, folder / "at_once_or_by_rows_accuracy", "epochs", "test_accuracy")
 
 
 def main(words: Sequence[str] | None = None, setting: Setting | None = None) -> int:

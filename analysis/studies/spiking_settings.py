@@ -95,7 +95,7 @@ class Cells:
             f"gain_{name}": math.sqrt(0.2) * gain for name, gain in zip(("in", "rec", "out"), self.gains, strict=True)
         }
         masks = {"mask_in": tenth, "mask_rec": {"torus": {"sigma": 0.012}} if self.local else tenth, "mask_out": tenth}
-        options = {"n_rec": cells, "beta": torch.where(adapts, 1.8, 0.0).tolist(), **masks, **gains}
+        options = {"n_rec": cells, "beta": (1.8 * adapts.double()).tolist(), **masks, **gains}
         return Net("spiking_rnn", {**options, **self.options})
 
 
@@ -193,20 +193,26 @@ def _curve(*losses: float) -> dict[int, float]:
     return dict(zip(UPDATES, losses, strict=True))
 
 
+CLASSES = Run(
+    "evidence_accumulation_spikes",
+    optimizer=_adam(0.005),
+    batch_size=64,
+    steps=2000,
+    fresh=True,
+    n_train=64,
+    n_test=512,
+    evaluate_every=25,
+)
+SHORT: dict[str, Any] = {"batch_size": 32, "steps": 300, "n_train": 32, "n_test": 256, "evaluate_every": 50}
+EIGHT: dict[str, Any] = {"batch_size": 8, "n_train": 8, "n_test": 8}
+LATE: dict[str, Any] = {"bias": 0.7, "lead": 0.0, "answer": 1.0}  # the loss counts at the last step
+
 SETTINGS: dict[str, Setting] = {
     "delayed_match": Setting(
         "delayed match to sample, 50 LIF and 50 ALIF cells",
         DIFFUSION,
         Cells(gains=(0.5, 0.1, 0.5), options={"tau_adaptation": 1400.0}),
-        Run(
-            "delayed_match_spikes",
-            optimizer=_adam(0.005),
-            steps=2000,
-            fresh=True,
-            n_train=64,
-            n_test=512,
-            evaluate_every=25,
-        ),
+        replace(CLASSES, task="delayed_match_spikes"),
         0.01,
         {
             "BPTT": Authors(
@@ -222,29 +228,14 @@ SETTINGS: dict[str, Setting] = {
                 _curve(0.693, 0.666, 0.545, 0.552, 0.510, 0.421, 0.382, 0.292, 0.301, 0.241, 0.243, 0.191),
             ),
         },
-        {
-            "task_options": {"delay": 100.0},
-            "batch_size": 32,
-            "steps": 300,
-            "n_train": 32,
-            "n_test": 256,
-            "evaluate_every": 50,
-        },
+        {"task_options": {"delay": 100.0}, **SHORT},
         controls=("diffusion, shuffled once", "dense random"),
     ),
     "cue_accumulation": Setting(
         "cue accumulation, 50 LIF and 50 ALIF cells",
         DIFFUSION,
         Cells(),
-        Run(
-            "evidence_accumulation_spikes",
-            optimizer=_adam(0.005),
-            steps=2000,
-            fresh=True,
-            n_train=64,
-            n_test=512,
-            evaluate_every=25,
-        ),
+        replace(CLASSES, task="evidence_accumulation_spikes"),
         0.005,
         {
             "BPTT": Authors(0.005, "0.090 ± 0.081", "0.968"),
@@ -257,29 +248,14 @@ SETTINGS: dict[str, Setting] = {
                 _curve(0.693, 0.683, 0.632, 0.578, 0.535, 0.496, 0.413, 0.350, 0.310, 0.280, 0.262, 0.228),
             ),
         },
-        {
-            "task_options": {"cues": 3, "delay": 100.0},
-            "batch_size": 32,
-            "steps": 300,
-            "n_train": 32,
-            "n_test": 256,
-            "evaluate_every": 50,
-        },
+        {"task_options": {"cues": 3, "delay": 100.0}, **SHORT},
         controls=("diffusion, shuffled once", "dense random"),
     ),
     "pattern_generation": Setting(
         "pattern generation, 400 LIF cells",
         DIFFUSION,
         Cells(20, 0.0, options={"tau": 30.0, "readout_tau": 30.0, "refractory": 2.0}),
-        Run(
-            "pattern_generation_spikes",
-            optimizer=_adam(0.01),
-            batch_size=8,
-            steps=2000,
-            n_train=8,
-            n_test=8,
-            evaluate_every=25,
-        ),
+        replace(CLASSES, task="pattern_generation_spikes", optimizer=_adam(0.01), fresh=False, **EIGHT),
         0.01,
         {
             "BPTT": Authors(0.01, "0.0054, 0.0043 (two seeds)"),
@@ -298,30 +274,14 @@ SETTINGS: dict[str, Setting] = {
             local=False,
             options={"threshold": 0.01, "reset_in_trace": True, "types": [0.8, 0.2], "dale": [1, -1]},
         ),
-        Run(
-            "evidence_accumulation_spikes",
-            task_options={"bias": 0.7, "lead": 0.0, "answer": 1.0},
-            optimizer=_adam(2.5e-3),
-            steps=2000,
-            fresh=True,
-            n_train=64,
-            n_test=512,
-            evaluate_every=10,
-        ),
+        replace(CLASSES, task_options=LATE, optimizer=_adam(2.5e-3), evaluate_every=10),
         0.0,
         {
             "BPTT": Authors(0.0, "0.083 ± 0.011", "0.979 ± 0.004"),
             "MDGL": Authors(0.0, "0.243 ± 0.022", "0.902 ± 0.014"),
             "e-prop": Authors(0.0, "0.489 ± 0.099", "0.753 ± 0.095"),
         },
-        {
-            "task_options": {"bias": 0.7, "lead": 0.0, "answer": 1.0, "cues": 3, "delay": 100.0},
-            "batch_size": 32,
-            "steps": 300,
-            "n_train": 32,
-            "n_test": 256,
-            "evaluate_every": 50,
-        },
+        {"task_options": {**LATE, "cues": 3, "delay": 100.0}, **SHORT},
         baseline="e-prop",
     ),
 }  # fmt: skip

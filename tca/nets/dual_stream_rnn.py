@@ -16,13 +16,14 @@ from tca.activations import Sigmoid
 from tca.checks import not_negative, positive, whole
 from tca.names import lookup
 from tca.nets.dual_stream import WIRINGS, streams_of
-from tca.nets.leaky_network import LeakyNetwork
+from tca.nets.leaky_population import LeakyPopulation
+from tca.nets.recurrent import RecurrentNetwork
 from tca.streams import SignedDense
 
 __all__ = ["DualStreamRNN"]
 
 
-class DualStreamRNN(LeakyNetwork):
+class DualStreamRNN(LeakyPopulation, RecurrentNetwork):
     """A leaky recurrent network of two streams whose weights are nonnegative magnitudes, ``w_ij = sigma_ij m_ij``.
 
         z_t = k z_{t-1} + (1 - k)(sigma m h_{t-1} + sigma m_in [x_t; x_t] + b),   h_t = f(z_t)
@@ -135,3 +136,7 @@ class DualStreamRNN(LeakyNetwork):
             assert isinstance(self.activation, Sigmoid)
             most = self.kappa * 2 * self.activation.width
             self.w_rec.mul_((most / self.w_rec.sum(1, keepdim=True).clamp(min=1e-300)).clamp(max=1.0))
+
+    def extra_repr(self) -> str:
+        """Return the sizes and the model in one line."""
+        return f"{self.n_in}, 2 x {self.n_rec // 2}, {self.n_out}, form={self.form}, activation={self.activation}"

@@ -10,15 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tca.activations import ACTIVATIONS
-from tca.checks import not_negative, positive, whole
-from tca.connections import Bias, Dense, Initial, Link
+from tca.checks import not_negative, positive
+from tca.connections import Dense, Link
 from tca.leaky_tape import LeakyTape
 from tca.names import lookup
 from tca.nets.forms import FORMS
-from tca.nets.options import check_mask, check_signs, check_types, leak_and_gain, with_signs
+from tca.nets.options import leak_and_gain
+from tca.nets.population import RecurrentPopulation
 from tca.place import Place
 from tca.tape import Tape
 from tca.workspace import Workspace
@@ -26,7 +27,7 @@ from tca.workspace import Workspace
 __all__ = ["LeakyPopulation"]
 
 
-class LeakyPopulation(nn.Module):
+class LeakyPopulation(RecurrentPopulation):
     """A leaky recurrent population in one of two forms; see `tca.nets.LeakyRNN` for equations and options.
 
     Args:
@@ -40,11 +41,6 @@ class LeakyPopulation(nn.Module):
     Raises:
         ValueError: A size, time constant, mask, type, sign or name is not allowed.
     """
-
-    mask_in: Tensor | None
-    mask_rec: Tensor | None
-    types: Tensor
-    signs: Tensor | None
 
     def __init__(
         self,
@@ -69,46 +65,25 @@ class LeakyPopulation(nn.Module):
         synapses_in: Callable[..., Any] = Dense,
     ) -> None:
         """Draw the weights; see the class."""
-        super().__init__()
-        self.synapses, self.synapses_in = synapses, synapses_in
-        self.n_pre, self.n_rec = n_pre, whole("n_rec", n_rec, 1)
+        super().__init__(
+            n_pre,
+            n_rec,
+            generator=generator,
+            scale_in=1 / math.sqrt(n_pre),
+            gain_rec=gain_rec,
+            autapses=autapses,
+            mask_in=mask_in,
+            mask_rec=mask_rec,
+            types=types,
+            dale=dale,
+            learn_initial=learn_initial,
+            synapses=synapses,
+            synapses_in=synapses_in,
+        )
         self.form, self.activation = lookup(FORMS, form, "form"), lookup(ACTIVATIONS, activation, "activation")
         self.dt, self.noise = positive("dt", dt), not_negative("noise", noise)
         constants = leak_and_gain("tau", tau, dt, leak, n_rec)
         self.leak, self.gain = self._constant("leak", constants[0]), self._constant("gain", constants[1])
-
-        self.register_buffer("types", check_types(types, n_rec))
-        self.register_buffer("signs", check_signs(dale, self.types))
-
-        recurrent_mask = check_mask("mask_rec", mask_rec, (n_rec, n_rec))
-        if not autapses:
-            others = 1 - torch.eye(n_rec, dtype=torch.float64)
-            recurrent_mask = others if recurrent_mask is None else recurrent_mask * others
-        in_degree = (
-            torch.tensor([n_rec]) if recurrent_mask is None else recurrent_mask.sum(1, keepdim=True).clamp(min=1)
-        )
-        self.w_in = self._draw(
-            "in", (n_rec, n_pre), 1 / math.sqrt(n_pre), check_mask("mask_in", mask_in, (n_rec, n_pre)), generator
-        )
-        scale = not_negative("gain_rec", gain_rec) / in_degree.sqrt()
-        self.w_rec = self._draw("rec", (n_rec, n_rec), scale, recurrent_mask, generator)
-        if self.signs is not None:
-            self.w_rec.data = with_signs(self.w_rec.data, self.signs)
-        self.b = nn.Parameter(torch.zeros(n_rec))
-        self.s_0 = nn.Parameter(torch.zeros(n_rec)) if learn_initial else None
-
-    def into_cells(self, prefix: str = "") -> tuple[Any, ...]:
-        """Return the connections into the population: input, recurrent, bias, and a learned initial state.
-
-        Args:
-            prefix: What the names of the parameters begin with in the network, default nothing.
-        """
-        into = (
-            self.synapses_in(f"{prefix}w_in", self.w_in, self.mask_in),
-            self.synapses(f"{prefix}w_rec", self.w_rec, self.mask_rec),
-            Bias(f"{prefix}b", self.b),
-        )
-        return into if self.s_0 is None else (*into, Initial(f"{prefix}s_0", self.s_0))
 
     def cell_rates(
         self, use: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None = None, prefix: str = ""
@@ -155,7 +130,7 @@ class LeakyPopulation(nn.Module):
         flat = drive[1:].view(-1, self.n_rec)
         torch.addmm(fold(b.effective()), inputs.reshape(-1, self.n_pre), fold(w_in.matrix()).t(), out=flat)
         if noise is not None:
-            drive[1:].addcmul_(noise, fold(torch.ones_like(self.b)))
+            drive[1:].addcmul_(noise, fold(torch.ones_like(self.w_rec[0])))
         start = initial[0].effective() if initial else rate.new_zeros(())
         recurrent = w_rec.matrix()
         activity = self.form.run_(self.activation, self.leak, drive, fold(recurrent), start, rate)
@@ -191,26 +166,3 @@ class LeakyPopulation(nn.Module):
         drawn = torch.randn(steps, trials, self.n_rec, generator=generator)
         leak = torch.as_tensor(self.leak)
         return drawn.to(self.w_rec) * (self.noise * ((1 + leak) / (1 - leak)).sqrt()).to(self.w_rec)
-
-    @torch.no_grad()
-    def project_cells_(self) -> None:
-        """Put the parameters back where they are allowed to be: missing synapses and wrong signs at zero."""
-        if self.signs is not None:
-            self.w_rec.copy_(torch.where(self.w_rec * self.signs < 0, 0.0, self.w_rec))
-        for connection in self.into_cells():
-            if connection.mask is not None:
-                connection.weight.mul_(connection.mask)
-
-    def _constant(self, name: str, value: Tensor | float) -> Tensor | float:
-        """Register a constant that differs between cells as a buffer, so that it follows device and dtype."""
-        if isinstance(value, Tensor):
-            self.register_buffer(name, value)
-        return value
-
-    def _draw(
-        self, name: str, shape: tuple[int, int], scale: Tensor | float, mask: Tensor | None, generator: torch.Generator
-    ) -> nn.Parameter:
-        """Draw normal weights in float64, so that every dtype gets the same ones, and register their mask."""
-        weight = torch.randn(*shape, generator=generator, dtype=torch.float64) * scale
-        self.register_buffer(f"mask_{name}", mask)
-        return nn.Parameter(weight if mask is None else weight * mask)

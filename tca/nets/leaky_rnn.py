@@ -9,16 +9,17 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tca.checks import whole
-from tca.nets.leaky_network import LeakyNetwork
-from tca.nets.options import check_mask, leak_and_gain
+from tca.nets.leaky_population import LeakyPopulation
+from tca.nets.options import leak_and_gain
+from tca.nets.recurrent import RecurrentNetwork
 
 __all__ = ["LeakyRNN"]
 
 
-class LeakyRNN(LeakyNetwork):
+class LeakyRNN(LeakyPopulation, RecurrentNetwork):
     """A leaky recurrent network with activation f, in one of two forms, and a linear readout.
 
     Form A, leak on the potential: ``v_t = k v_{t-1} + (1 - k)(W z_{t-1} + U x_t + b)``, ``z_t = f(v_t)``.
@@ -118,15 +119,16 @@ class LeakyRNN(LeakyNetwork):
             dale=dale,
             gain_rec=gain_rec,
         )
-        self.n_in, self.n_out = n_in, n_out
-        self.readout_leak = (
-            0.0 if readout_tau is None else float(leak_and_gain("readout_tau", readout_tau, dt, leak, 1)[0])
+        filter_leak = 0.0 if readout_tau is None else leak_and_gain("readout_tau", readout_tau, dt, leak, 1)[0]
+        self._read_out(
+            n_in,
+            n_out,
+            leak=float(filter_leak),
+            scale=1 / math.sqrt(n_rec),
+            mask=mask_out,
+            generator=generator,
+            noise_seed=seed + 1 if noise else None,
         )
-        self.w_out = self._draw(
-            "out", (n_out, n_rec), 1 / math.sqrt(n_rec), check_mask("mask_out", mask_out, (n_out, n_rec)), generator
-        )
-        self.b_out = nn.Parameter(torch.zeros(n_out))
-        self.register_buffer("noise_state", torch.Generator().manual_seed(seed + 1).get_state() if noise else None)
         self.to(device=device, dtype=dtype)
 
     @property
@@ -140,3 +142,7 @@ class LeakyRNN(LeakyNetwork):
         self.project_cells_()
         if self.mask_out is not None:
             self.w_out.mul_(self.mask_out)
+
+    def extra_repr(self) -> str:
+        """Return the sizes and the model in one line."""
+        return f"{self.n_in}, {self.n_rec}, {self.n_out}, form={self.form}, activation={self.activation}"

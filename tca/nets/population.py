@@ -6,7 +6,7 @@ Shapes: T time, B batch, J presynaptic cells or inputs, N cells.
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -38,6 +38,8 @@ class RecurrentPopulation(nn.Module, abc.ABC):
         dale: Sign of the recurrent synapses of each type; ``None`` for both.
         bias: Whether cells have biases.
         learn_initial: Whether the initial state is a parameter.
+        synapses: What makes the recurrent connection of a name, a weight and a mask, default all-to-all.
+        synapses_in: What makes the connection from the inputs, default all-to-all.
 
     Raises:
         ValueError: A size, mask, type or sign is not allowed.
@@ -65,9 +67,12 @@ class RecurrentPopulation(nn.Module, abc.ABC):
         dale: Sequence[int] | None,
         bias: bool = True,
         learn_initial: bool = False,
+        synapses: Callable[..., Any] = Dense,
+        synapses_in: Callable[..., Any] = Dense,
     ) -> None:
         """Draw the weights; see the class."""
         super().__init__()
+        self.synapses, self.synapses_in = synapses, synapses_in
         self.n_pre, self.n_rec = n_pre, whole("n_rec", n_rec, 1)
         self.register_buffer("types", check_types(types, n_rec))
         self.register_buffer("signs", check_signs(dale, self.types))
@@ -87,15 +92,15 @@ class RecurrentPopulation(nn.Module, abc.ABC):
         self.b = nn.Parameter(torch.zeros(n_rec)) if bias else None
         self.s_0 = nn.Parameter(torch.zeros(n_rec)) if learn_initial else None
 
-    def into_cells(self, prefix: str = "") -> tuple[Connection, ...]:
+    def into_cells(self, prefix: str = "") -> tuple[Any, ...]:
         """Return the connections into the population: input, recurrent, and a bias and an initial state if it has them.
 
         Args:
             prefix: What the names of the parameters begin with in the network, default nothing.
         """
         into: list[Connection] = [
-            Dense(f"{prefix}w_in", self.w_in, self.mask_in),
-            Dense(f"{prefix}w_rec", self.w_rec, self.mask_rec),
+            self.synapses_in(f"{prefix}w_in", self.w_in, self.mask_in),
+            self.synapses(f"{prefix}w_rec", self.w_rec, self.mask_rec),
         ]
         if self.b is not None:
             into.append(Bias(f"{prefix}b", self.b))

@@ -5,8 +5,10 @@ Shapes: T time, B batch, I inputs, N cells, O outputs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import abc
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,12 +26,21 @@ from tca.workspace import Workspace
 __all__ = ["RecurrentNetwork"]
 
 
-class RecurrentNetwork(RecurrentPopulation, Network):
+class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
     """One recurrent population and the readout ``y_t = W_o zbar_t + b_o``, filtered or not."""
+
+    synapses_out: ClassVar[Callable[..., Any]] = Dense  # what makes the readout's connection
 
     mask_out: Tensor | None
     noise_state: Tensor | None
     readout_leak: float
+    w_out: nn.Parameter
+    b_out: nn.Parameter
+
+    @property
+    @abc.abstractmethod
+    def streams(self) -> Tensor | None:
+        """Stream of every cell, +1 or -1, shape ``(N,)``; ``None`` if there is one."""
 
     def _read_out(
         self,
@@ -68,9 +79,9 @@ class RecurrentNetwork(RecurrentPopulation, Network):
         """Return the connections into the recurrent population: input, recurrent, bias, and a learned initial state."""
         return self.into_cells()
 
-    def readout_connections(self) -> tuple[Connection, ...]:
+    def readout_connections(self) -> tuple[Any, ...]:
         """Return the connections into the outputs: weights and bias."""
-        return Dense("w_out", self.w_out, self.mask_out), Bias("b_out", self.b_out)
+        return self.synapses_out("w_out", self.w_out, self.mask_out), Bias("b_out", self.b_out)
 
     def forward(self, inputs: Tensor, noise: Tensor | None = None) -> Tensor:
         """Return the outputs, shape ``(T, B, O)``, differentiable by autograd where gradients are enabled.
@@ -99,8 +110,9 @@ class RecurrentNetwork(RecurrentPopulation, Network):
         for name in parameters:
             lookup(own, name, "parameter")
         use = {**own, **parameters}
-        w_out, b_out = (each.masked(use[each.name]) for each in self.readout_connections())
-        return filtered(self.cell_rates(use, inputs, noise) @ w_out.t(), self.readout_leak) + b_out
+        w_out, b_out = self.readout_connections()
+        delivered = w_out.apply(w_out.masked(use[w_out.name]), self.cell_rates(use, inputs, noise))
+        return filtered(delivered, self.readout_leak) + use[b_out.name]
 
     @torch.no_grad()
     def run(self, inputs: Tensor, noise: Tensor | None = None, workspace: Workspace | None = None) -> Tape:
@@ -116,7 +128,7 @@ class RecurrentNetwork(RecurrentPopulation, Network):
         """
         check_inputs(inputs, self.n_in, self.w_rec)
         w_out, b_out = self.readout_connections()
-        readout = w_out.effective()
+        readout = w_out.matrix()
         space = Workspace() if workspace is None else workspace
         tape = self.run_cells(self._place(readout), inputs, noise, space, readout_leak=self.readout_leak)
         rates = tape.rate[1:]
@@ -141,13 +153,6 @@ class RecurrentNetwork(RecurrentPopulation, Network):
         with drawing(self.noise_state) as generator:
             return self.cell_noise(steps, trials, generator)
 
-    @torch.no_grad()
-    def project_(self) -> None:
-        """Put the parameters back where they are allowed to be: missing synapses and wrong signs at zero."""
-        self.project_cells_()
-        if self.mask_out is not None:
-            self.w_out.mul_(self.mask_out)
-
     def _place(self, readout: Tensor) -> Place:
         return Place(
             "",
@@ -158,5 +163,7 @@ class RecurrentNetwork(RecurrentPopulation, Network):
             self.readout_connections()[0],
             recurrent=True,
             alone=True,
+            signs=self.streams,
+            n_in=self.n_in,
             spiking=self.spiking,
         )

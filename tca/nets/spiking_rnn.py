@@ -171,6 +171,18 @@ class SpikingRNN(SpikingPopulation, RecurrentNetwork):
         )
         self.to(device=device, dtype=dtype)
 
+    @property
+    def streams(self) -> None:
+        """There is one stream."""
+        return None
+
+    @torch.no_grad()
+    def project_(self) -> None:
+        """Put the parameters back where they are allowed to be: missing synapses and wrong signs at zero."""
+        self.project_cells_()
+        if self.mask_out is not None:
+            self.w_out.mul_(self.mask_out)
+
     def extra_repr(self) -> str:
         """Return the sizes and the model in one line."""
         adaptive = int((self.beta > 0).sum())

@@ -73,7 +73,7 @@ class LeakyStepper(Stepper):
             cells: The network of the population.
             trials: Number of trials B.
         """
-        initial = torch.zeros_like(cells.b) if cells.s_0 is None else cells.s_0
+        initial = cells.w_rec.new_zeros(cells.n_rec) if cells.s_0 is None else cells.s_0
         self.cells = cells
         self.state = initial.expand(trials, -1).clone()
         self.rate = cells.form.start(cells.activation, self.state)

@@ -57,7 +57,10 @@ class Gates(nn.Module):
         Args:
             drive: What the gates judge, shape ``(..., N)``.
         """
-        along = (drive.detach().reshape(*drive.shape[:-1], *self.shape) * self.vectors).sum(-3)
+        apart = drive.detach().reshape(*drive.shape[:-1], *self.shape)
+        along = torch.zeros_like(apart[..., 0, :, :])
+        for component, signs in zip(apart.unbind(-3), self.vectors, strict=True):  # nothing of K-fold size is made
+            along.addcmul_(component, signs)
         return (along >= 0).to(drive).flatten(-2)
 
     def forward(self, drive: Tensor) -> Tensor:

@@ -13,7 +13,9 @@ WIRED = ("tests/test_wiring.py",)
 STREAMS = ("tests/test_error_diffusion.py",)
 DESCRIBED = ("tests/test_records.py::test_a_run_describes_any_network",)
 
-FORMS, OPTIONS, CELLS, NET = (f"tca/nets/{name}.py" for name in ("forms", "options", "leaky_population", "leaky_network"))
+FORMS, OPTIONS, CELLS, LEAKY, NET = (
+    f"tca/nets/{name}.py" for name in ("forms", "options", "population", "leaky_population", "recurrent")
+)
 STACKED, LAYERED, LAYERS = (f"tca/nets/{name}.py" for name in ("stacked_rnn", "layered", "layers"))
 FEEDFORWARD, PASSAGES, WIRING = (f"tca/nets/{name}.py" for name in ("feedforward", "passages", "wiring"))
 DUAL, DUAL_RNN = "tca/nets/dual_stream.py", "tca/nets/dual_stream_rnn.py"
@@ -35,12 +37,12 @@ BUGS = [
         "rates[0].copy_(before)", NETWORKS),
     Bug(FORMS, "differentiable form B leaks the activity", "rate = leak * state + gain * activity",
         "rate = leak * activity + gain * state", NETWORKS),
-    Bug(CELLS, "recurrent weights transposed forward", "recurrent.apply(weights[1], rate)",
+    Bug(LEAKY, "recurrent weights transposed forward", "recurrent.apply(weights[1], rate)",
         "recurrent.apply(weights[1].t(), rate)", NETWORKS),
     Bug("tca/nets/readout.py", "readout filter without its gain", "(1 - leak) * each", "each", NETWORKS),
-    Bug(CELLS, "noise not scaled by the gain", "drive[1:].addcmul_(noise, fold(torch.ones_like(self.b)))",
+    Bug(LEAKY, "noise not scaled by the gain", "drive[1:].addcmul_(noise, fold(torch.ones_like(self.w_rec[0])))",
         "drive[1:].add_(noise)", NETWORKS),
-    Bug(CELLS, "noise of the wrong size", "((1 + leak) / (1 - leak)).sqrt()", "((1 + leak) / (1 - leak))", NETWORKS),
+    Bug(LEAKY, "noise of the wrong size", "((1 + leak) / (1 - leak)).sqrt()", "((1 + leak) / (1 - leak))", NETWORKS),
     Bug(OPTIONS, "the same noise at every trial", "    state.copy_(generator.get_state())\n", "", NETWORKS),
     Bug(CELLS, "no-autapse option ignored", "if not autapses:", "if False:", RULES),
     Bug(CELLS, "missing synapses grow back", "connection.weight.mul_(connection.mask)", "pass", NETWORKS),
@@ -91,8 +93,8 @@ BUGS = [
         POPULATIONS),
     Bug(MAPS, "local drives in the order of positions", "driven.permute(2, 1, 0)", "driven.permute(2, 0, 1)",
         POPULATIONS),
-    Bug(MAPS, "stride ignored on the way back", "both = [at.stride] * 2, [at.padding] * 2", "both = [1] * 2, [at.padding] * 2",
-        POPULATIONS),
+    Bug(MAPS, "stride ignored on the way back", "both = [at.stride] * 2, [at.padding] * 2",
+        "both = [1] * 2, [at.padding] * 2", POPULATIONS),
     Bug(MAPS, "biases of maps in the order of positions", "weight.repeat_interleave(self.positions)",
         "weight.repeat(self.positions)", POPULATIONS),
     Bug(MAPS, "bias of a map averaged over positions", "self.positions).sum((0, 2))", "self.positions).sum(0).mean(1)",
@@ -100,7 +102,8 @@ BUGS = [
     Bug(MAPS, "local signals in the order of positions", "signal.reshape(-1, *self.weight.shape[:2]).permute(2, 1, 0)",
         "signal.reshape(-1, *self.weight.shape[1::-1]).permute(1, 2, 0)", POPULATIONS),
     Bug(MAPS, "stand-in kernels ignored on the way back",
-        "weight = self.effective() if weight is None else weight\n        like", "weight = self.effective()\n        like",
+        "weight = self.effective() if weight is None else weight\n        like",
+        "weight = self.effective()\n        like",
         ("tests/test_feedback_alignment.py",)),
     Bug(WIRING, "space that never closes", "torch.minimum(apart % lengths, -apart % lengths)", "apart", WIRED),
     Bug(WIRING, "synapses of a cell onto itself let through", "odds.masked_fill(squared == 0, -math.inf)", "odds",

@@ -18,14 +18,33 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bugs.planted import BUGS, Bug
+from tests.bugs import (
+    planted_analysis,
+    planted_engine,
+    planted_fields,
+    planted_losses,
+    planted_networks,
+    planted_rules,
+    planted_training,
+)
+from tests.bugs.bug import Bug
 
+TABLES = (
+    planted_engine,
+    planted_rules,
+    planted_networks,
+    planted_fields,
+    planted_losses,
+    planted_training,
+    planted_analysis,
+)
+BUGS: list[Bug] = [bug for table in TABLES for bug in table.BUGS]
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("analysis", "tasks", "tca", "tests")
 SETTINGS = ("pyproject.toml",)
 AT_ONCE = 2
 SECONDS_ALLOWED = 300
-NOTICED = re.compile(r"^FAILED (\S+) - (?:assert|AssertionError|Failed: DID NOT)", re.MULTILINE)
+NOTICED = re.compile(r"^FAILED ((?:(?! - ).)+) - (?:assert|AssertionError|Failed: DID NOT)", re.MULTILINE)
 
 
 @dataclass(frozen=True)

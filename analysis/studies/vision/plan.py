@@ -145,8 +145,9 @@ ARMS = (
     Arm(BASELINE, "backprop", VECTORS, SLOW_ADAM),
     Arm("GEVB", "gevb", VECTORS, SLOW_ADAM),
     Arm("GEVB, mixed signs", "gevb", VECTORS, SLOW_ADAM, options={"signs": "mixed"}),
-    Arm(BASELINE, "backprop", STREAMS, Optimizer(lr=1e-2, clip=None), LOGISTIC),
-    Arm("DFA", "dfa", STREAMS, Optimizer("SGD", lr=60.0, clip=None), LOGISTIC),
+    Arm(BASELINE, "backprop", STREAMS, Optimizer(lr=3e-3, clip=None), LOGISTIC),
+    Arm("DFA", "dfa", STREAMS[:1], Optimizer("SGD", lr=60.0, clip=None), LOGISTIC),
+    Arm("DFA", "dfa", STREAMS[1:], Optimizer("SGD", lr=3.0, clip=None), LOGISTIC),
     Arm("ED", "error_diffusion", STREAMS, Optimizer("SGD", lr=30.0, clip=None), LOGISTIC),
     Arm("ED, not centred", UNCENTRED, STREAMS, Optimizer("SGD", lr=3.0, clip=None), LOGISTIC),
 )

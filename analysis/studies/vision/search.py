@@ -93,7 +93,7 @@ QUESTIONS: Mapping[str, tuple[Panel, Sequence[Arm]]] = {
     "EBD in a CNN": (NAMED["digits, CNN"], _averages(SQUARED)),
     "EBD in an MLP": (NAMED["distorted digits, MLP"], _averages(SQUARED)),
     "ED in an MLP": (NAMED["digits, dual-stream MLP"], _recipes(30.0)),
-    "ED in a CNN": (NAMED["digits, dual-stream CNN"], [_diffusion(lr) for lr in (30.0, 100.0, 300.0, 1000.0)]),
+    "ED in a CNN": (NAMED["digits, dual-stream CNN"], [_diffusion(lr) for lr in (10.0, 30.0, 100.0, 300.0)]),
     "BP in two streams, MLP": (NAMED["digits, dual-stream MLP"], _rates("backprop", "Adam", (1e-3, 3e-3, 1e-2))),
     "BP in two streams, CNN": (NAMED["digits, dual-stream CNN"], _rates("backprop", "Adam", (1e-3, 3e-3, 1e-2))),
     "DFA in two streams, MLP": (NAMED["digits, dual-stream MLP"], _rates("dfa", "SGD", (10.0, 30.0, 60.0))),

@@ -1,0 +1,164 @@
+"""Bugs of the measures of what rules find, and of the studies made with them."""
+
+from __future__ import annotations
+
+from tests.bugs.bug import Bug
+
+ALIGNED = ("tests/test_alignment.py",)
+STABLE = ("tests/test_stability.py",)
+SIMILAR = ("tests/test_similarity.py",)
+SPECTRUM = ("tests/test_spectrum.py",)
+CONDITIONS = ("tests/test_conditions.py",)
+MATCHED = ("tests/test_matched.py",)
+DYNAMICS = ("tests/test_dynamics.py",)
+FIXED = ("tests/test_fixed_points.py",)
+LANDSCAPE = ("tests/test_landscape.py",)
+CEILING = ("tests/test_ceiling.py",)
+STATISTICS = ("tests/test_statistics.py",)
+GAPS = ("tests/test_generalization.py",)
+BROADCAST = ("tests/test_broadcast.py",)
+SHARP = ("tests/test_sharpness.py",)
+STUDIES = ("tests/test_studies.py",)
+GENERALIZATION = ("tests/test_study_generalization.py",)
+
+ALIGNMENT, STABILITY, JACOBIANS, SIMILARITY, RSA, DIMENSION, DENSITY, TRACE = (
+    f"analysis/{name}.py"
+    for name in (
+        "alignment",
+        "stability",
+        "jacobians",
+        "similarity",
+        "similarity_rsa",
+        "dimension",
+        "density",
+        "trace",
+    )
+)
+TORUS, EVERY_RULE = "analysis/studies/torus.py", "analysis/studies/every_rule.py"
+
+BUGS = [
+    Bug(ALIGNMENT, "cosine divided by one norm", "_ratio(inner, math.sqrt(square * true_square))",
+        "_ratio(inner, square)", ALIGNED),
+    Bug(ALIGNMENT, "squares of norms taken for norms", "math.sqrt(_ratio(square, true_square))",
+        "_ratio(square, true_square)", ALIGNED),
+    Bug(ALIGNMENT, "rho by the rule's own norm", "_ratio(inner, true_square))", "_ratio(inner, square))", ALIGNED),
+    Bug(ALIGNMENT, "readout counted among the recurrent parameters",
+        "[each.name for each in net.hidden_connections()]", "[each.name for each in net.connections()]", ALIGNED),
+    Bug(ALIGNMENT, "signal of another eligibility taken for the exact one",
+        "Rule(Exact(), learner.rule.eligibility)", 'Rule(Exact(), RULES["bptt"].eligibility)', ALIGNED),
+    Bug(STABILITY, "critical rates of real numbers", "2 * eigenvalues.real / moduli.square()", "2 / eigenvalues.real",
+        STABLE),
+    Bug(STABILITY, "critical rates halved", "2 * eigenvalues.real / moduli.square()",
+        "eigenvalues.real / moduli.square()", STABLE),
+    Bug(STABILITY, "round-off taken for an eigenvalue", "moving = moduli > NEGLIGIBLE * moduli.max()",
+        "moving = moduli > 0", STABLE),
+    Bug(STABILITY, "rules that climb given a rate", "max(0.0, critical_rates(eigenvalues).min().item())",
+        "critical_rates(eigenvalues).abs().min().item()", STABLE),
+    Bug(STABILITY, "the rule's Jacobian on both sides", "product = root @ plain @ back.mT @ root.mT",
+        "product = root @ back @ back.mT @ root.mT", STABLE),
+    Bug(STABILITY, "direction of the least curvature", "largest, first, true = curvatures[-1], directions[:, -1],",
+        "largest, first, true = curvatures[-1], directions[:, 0],", STABLE),
+    Bug(STABILITY, "bound of another rule", "return 2 / pull if", "return 2 / rate if", STABLE),
+    Bug(JACOBIANS, "metric without its root", "values.clamp(min=0).sqrt()", "values.clamp(min=0)", STABLE),
+    Bug(JACOBIANS, "errors of a chunk averaged over the chunk", "part.weights.unsqueeze(-1) / problem.batch.trials",
+        "part.weights.unsqueeze(-1) / part.trials", STABLE),
+    Bug("analysis/minimum.py", "weights that bend the way to a minimum",
+        "torch.linalg.pinv(jacobian) @ (score / share)", "torch.linalg.pinv(jacobian) @ score", STABLE),
+    Bug(SIMILARITY, "shapes compared by size", "_padded(each / each.norm(), units)", "_padded(each, units)", SIMILAR),
+    Bug(SIMILARITY, "shapes that are not turned", "(first - second @ (left @ right)).norm()",
+        "(first - second).norm()", SIMILAR),
+    Bug(SIMILARITY, "round-off taken for a component", "sizes > NEGLIGIBLE * sizes[0]", "sizes >= 0", SIMILAR),
+    Bug(SIMILARITY, "a component less than the variance asks for",
+        "int((held < variance - 1e-12).sum()) + 1)", "max(1, int((held < variance - 1e-12).sum())))", SIMILAR),
+    Bug(SIMILARITY, "singular values taken for variances", "sizes.square().cumsum(0) / sizes.square().sum()",
+        "sizes.cumsum(0) / sizes.sum()", SIMILAR),
+    Bug(SIMILARITY, "alignment of kernels without its root", "(both / (own * other).sqrt())", "(both / (own * other))",
+        SIMILAR),
+    Bug(SIMILARITY, "debiased kernels with their diagonals", "kernels = [_hollow(each @ each.mT)",
+        "kernels = [(each @ each.mT)", SIMILAR),
+    Bug(SIMILARITY, "debiased sums counted once", "sums = 2 * (first.sum(0)", "sums = (first.sum(0)", SIMILAR),
+    Bug(RSA, "ranks that are not taken", "_moved(torch.from_numpy(rankdata(values.numpy())))", "_moved(values)",
+        SIMILAR),
+    Bug(RSA, "distances not squared", "pdist(values).square()", "pdist(values)", SIMILAR),
+    Bug(DIMENSION, "participation of singular values", "gram.trace().square() / gram.square().sum()",
+        "gram.trace() / gram.square().sum().sqrt()", SIMILAR),
+    Bug(DENSITY, "ghosts of converged eigenvalues", "known = bases[: step + 1, index]",
+        "known = bases[max(0, step - 1) : step + 1, index]", SPECTRUM),
+    Bug(DENSITY, "weights that are not squared", "vectors[0].square()", "vectors[0].abs()", SPECTRUM),
+    Bug(DENSITY, "spread of the probes taken for the error of their mean",
+        "(per_probe.std() / math.sqrt(len(per_probe))).item()", "(3 * per_probe.std()).item()", SPECTRUM),
+    Bug(DENSITY, "smoothed density of another integral", "(width * math.sqrt(2 * math.pi))",
+        "(width * math.sqrt(math.pi))", SPECTRUM),
+    Bug(DENSITY, "share of negative curvature by number", "whole_mass = (self.weights * self.nodes.abs()).sum(1)",
+        "whole_mass = self.weights.sum(1)", SPECTRUM),
+    Bug(TRACE, "trace of the sketch forgotten", "_mean(known + (rest * _apply(operator, rest)).sum(0))",
+        "_mean((rest * _apply(operator, rest)).sum(0))", SPECTRUM),
+    Bug(TRACE, "each vector kept in its own sketch", "value = estimates(everything, without).mean()",
+        "value = estimates(everything).mean()", SPECTRUM),
+    Bug(TRACE, "vectors of zeros and ones", "drawn.mul_(2).sub_(1)", "drawn.mul_(2)", SPECTRUM),
+    Bug(TRACE, "standard deviation taken for the error of a mean", "(values.std() / math.sqrt(len(values))).item()",
+        "values.std().item()", SPECTRUM),
+    Bug("analysis/sharpness.py", "scale of each parameter taken once", "problem.theta + radius * scale * direction",
+        "problem.theta + radius * direction", SHARP),
+    Bug("analysis/broadcast.py", "entropy of squares", "shares = sizes / total", "shares = sizes.square() / total",
+        BROADCAST),
+    Bug("analysis/broadcast.py", "what remains after one update", "lam**updates * first", "lam * first", BROADCAST),
+    Bug("analysis/conditions.py", "noise on the steps of the decision",
+        "pixels = inputs[: self.steps, :, : self.channels]", "pixels = inputs[:, :, : self.channels]", CONDITIONS),
+    Bug("analysis/conditions.py", "noise beyond the range of a pixel",
+        "return noisy if clip is None else noisy.clamp(*clip)", "return noisy", CONDITIONS),
+    Bug("analysis/conditions.py", "times lengthened by a sum", "self.factor * time for", "self.factor + time for",
+        CONDITIONS),
+    Bug("analysis/conditions.py", "fresh trials that are the old ones", "_, drawn = task.split(1, test.trials, seed)",
+        "_, drawn = task.split(4, test.trials, 0)", CONDITIONS),
+    Bug("analysis/matched.py", "runs that never reached the loss counted as zeros", "math.nan if row is None",
+        "0.0 if row is None", MATCHED),
+    Bug("analysis/matched.py", "measured at the first loss that was kept", "if each.loss == loss), None)",
+        "), None)", MATCHED),
+    Bug("analysis/matched.py", "all runs counted as having reached the loss",
+        "sum(row is not None for row in self.rows.values())", "len(self.rows)", MATCHED),
+    Bug("analysis/dynamics.py", "rotations without mirror images", "        yield each * mirror\n", "", DYNAMICS),
+    Bug("analysis/dynamics.py", "delays that join nothing", "for place in reversed(range(delays))], -1)",
+        "for place in reversed(range(delays))][:1], -1)", DYNAMICS),
+    Bug("analysis/dynamics_map.py", "slope of the receiver, form A",
+        "return leak + gain * self.w_rec * slope[..., None, :]",
+        "return leak + gain * self.w_rec * slope[..., :, None]", FIXED),
+    Bug("analysis/fixed_points.py", "fixed points called stable", "return self.fixed & (self.radius < 1 - MARGIN)",
+        "return self.fixed", FIXED),
+    Bug("analysis/fixed_points.py", "slow points called fixed", "fixed = residuals[chosen] <= tolerance",
+        "fixed = residuals[chosen] <= 1e8 * tolerance", FIXED),
+    Bug("analysis/landscape_barrier.py", "barrier above one end", "return (self.losses - self.chord).max().item()",
+        "return (self.losses - self.losses[0]).max().item()", LANDSCAPE),
+    Bug("analysis/ceiling.py", "ceiling of new repeats", "math.sqrt(whole_likeness))", "whole_likeness)", CEILING),
+    Bug("analysis/ceiling.py", "halves taken for the whole", "2 * mean / (1 + mean)", "mean", CEILING),
+    Bug("analysis/similarity_study.py", "references of another error",
+        "(threshold, rule) == (one.threshold, reference) and seed != one.seed",
+        "rule == reference and seed != one.seed", ("tests/test_similarity_study.py",)),
+    Bug("analysis/bootstrap.py", "interval without its bias",
+        "below = (np.sum(found < estimate) + np.sum(found <= estimate)) / (2 * len(found))", "below = 0.5", STATISTICS),
+    Bug("analysis/bootstrap.py", "acceleration with the wrong sign", "away = left_out.mean() - left_out",
+        "away = left_out - left_out.mean()", STATISTICS),
+    Bug("analysis/statistics.py", "groups that count", "rest: Array = ranks_RN - means_RG @ members.T",
+        "rest: Array = ranks_RN - ranks_RN.mean(1, keepdims=True)", STATISTICS),
+    Bug("analysis/statistics.py", "runs resampled as if they were seeds",
+        "drawn[:, cluster_of].astype(np.float64)",
+        "np.random.default_rng(0).multinomial(len(xs), np.full(len(xs), 1 / len(xs)), resamples).astype(np.float64)",
+        STATISTICS),
+    Bug("analysis/generalization.py", "gap with the wrong sign", "Gap(score.loss - self.train.loss,",
+        "Gap(self.train.loss - score.loss,", GAPS),
+    Bug("analysis/watching.py", "search that starts anew at every measurement", "self._ends = ends", "pass",
+        ("tests/test_watching.py",)),
+    Bug("analysis/studies/generalization/measuring.py", "pull that forgets the phase of the rate",
+        '"pull": eta * factor * own.rho}', '"pull": eta * own.rho}', GENERALIZATION),
+    Bug(TORUS, "a torus of one site less", "torch.minimum(apart, self.side - apart) / self.side",
+        "torch.minimum(apart, self.side - apart) / (self.side - 1)", STUDIES),
+    Bug(TORUS, "every seed written down as the first", '"seed": self.seed}', '"seed": 0}', STUDIES),
+    Bug(EVERY_RULE, "feedback drawn as the weights are", "rule=seed + FEEDBACK", "rule=seed", STUDIES),
+    Bug(EVERY_RULE, "a readout alone that has feedback", "Random(scale=1e-300)", "Random(scale=1e-3)", STUDIES),
+    Bug("analysis/studies/alignment.py", "both forms in one column", "if one.run.net.form == form:",
+        "if one.run.net.form:", STUDIES),
+    Bug("analysis/studies/sparse_feedback.py", "accepted by its mean", ".accuracy.low > 0", ".accuracy.value > 0",
+        STUDIES),
+    Bug("analysis/studies/work.py", "results in the order in which they came",
+        "[done[place] for place in range(len(jobs))]", "list(done.values())[::-1]", STUDIES),
+]  # fmt: skip

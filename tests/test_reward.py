@@ -1,0 +1,229 @@
+"""Learning from rewards: the actor-critic loss, advantages, and a network that acts in neurogym's environments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+import tca
+from tasks.neurogym_rewards import reward_environments
+from tca.acting import Agent, Episode, train_reward
+from tca.actor_critic import ActorCritic, advantages
+from tests import oracle
+from tests.cases import Case, weights_of
+from tests.rows import assert_same, learner, relative
+
+LOSS = ActorCritic(value_weight=0.7, entropy=0.05)
+
+
+def numbers(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def targets_of(steps: int, trials: int, actions: int) -> Tensor:
+    """Actions, advantages and returns."""
+    taken = torch.randint(actions, (steps, trials), generator=torch.Generator().manual_seed(3)).double()
+    return torch.stack([taken, numbers(steps, trials, seed=4), numbers(steps, trials, seed=5)], -1)
+
+
+def surrogate(outputs: Tensor, targets: Tensor) -> Tensor:
+    """The loss of every step in other words: a categorical distribution, its entropy, and half a squared error."""
+    policy = torch.distributions.Categorical(logits=outputs[..., :-1])
+    critic = functional.mse_loss(outputs[..., -1], targets[..., 2], reduction="none")
+    return -policy.log_prob(targets[..., 0]) * targets[..., 1] + 0.35 * critic - 0.05 * policy.entropy()
+
+
+def test_the_score_is_the_derivative() -> None:
+    outputs, targets = numbers(5, 3, 5).requires_grad_(), targets_of(5, 3, 4)
+    assert relative(LOSS.value(outputs, targets).detach(), surrogate(outputs, targets).detach()) < 1e-14
+    (wanted,) = torch.autograd.grad(surrogate(outputs, targets).sum(), outputs)
+    assert relative(LOSS.score(outputs.detach(), targets), wanted) < 1e-14
+
+
+@pytest.mark.parametrize("form", ["A", "B"])
+@pytest.mark.parametrize("readout_leak", [0.0, 0.6])
+def test_reward_eprop_is_the_policy_gradient_with_cut_transmission(form: str, readout_leak: float) -> None:
+    """Autograd of the surrogate on a network whose recurrent transmission is cut by hand, and not of the whole one."""
+    case = Case("acting", form=form, sizes=(3, 6, 4), steps=9, trials=3, readout_leak=readout_leak, seed=2)
+    bound, targets = learner(case, tca.RULES["reward_eprop"]), targets_of(9, 3, 3)
+    weights, inputs = torch.full((9, 3), 1 / 9).double(), case.batch().inputs
+    found = bound.grads(tca.Batch(inputs, targets, weights, LOSS))[0]
+
+    def gradient(surgery: oracle.Surgery) -> dict[str, Tensor]:
+        leaves = {name: each.requires_grad_() for name, each in weights_of(bound.net).items()}
+        rates = [case.model().rate(state) for state in oracle.states(case.model(), leaves, inputs, surgery)[1:]]
+        loss = (surrogate(oracle.readout(case.model(), leaves, rates), targets) * weights).sum() / 3
+        return dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
+
+    assert_same(found, gradient(oracle.LEAK_ONLY))
+    assert relative(found["w_rec"], gradient(oracle.WHOLE)["w_rec"]) > 1e-2
+
+
+def test_advantages_are_discounted_sums_of_errors_within_a_trial() -> None:
+    rewards, values = numbers(7, 2), numbers(8, 2, seed=1)
+    ends = torch.zeros(7, 2, dtype=torch.bool)
+    ends[2, 0] = ends[4, 1] = True
+    found = advantages(rewards, values, ends, discount=0.9, memory=0.7)
+    for b in range(2):
+        for t in range(7):
+            total, factor = 0.0, 1.0
+            for q in range(t, 7):
+                after = 0.0 if ends[q, b] else float(values[q + 1, b])
+                total += factor * (float(rewards[q, b]) + 0.9 * after - float(values[q, b]))
+                factor *= 0.9 * 0.7
+                if ends[q, b]:
+                    break
+            assert float(found[t, b]) == pytest.approx(total, rel=1e-12)
+    one = advantages(rewards, values, ends, discount=0.9, memory=1.0)
+    rest = float(rewards[3:, 0] @ 0.9 ** torch.arange(4.0).double()) + 0.9**4 * float(values[7, 0])
+    assert float(one[3, 0] + values[3, 0]) == pytest.approx(rest, rel=1e-12), "with all memory it is the return"
+
+
+def test_advantages_are_filtered_traces_that_meet_errors_of_prediction() -> None:
+    """``sum_t D_t L_t e_t = sum_t delta_t g_t`` with ``g_t = gamma lambda g_t-1 + L_t e_t``, as synapses do."""
+    case = Case("filter", sizes=(3, 5, 4), steps=6, trials=1, seed=3)
+    bound, actions = learner(case, tca.RULES["reward_eprop"]), targets_of(6, 1, 3)[..., 0]
+    rewards, values = numbers(6, 1), numbers(7, 1, seed=1)
+    ends = torch.zeros(6, 1, dtype=torch.bool)
+    plain = ActorCritic(value_weight=0.0, entropy=0.0)
+
+    def change(weights: Tensor, better: Tensor) -> Tensor:
+        targets = torch.stack([actions, better, torch.zeros_like(better)], -1)
+        return bound.grads(tca.Batch(case.batch().inputs, targets, weights, plain))[0]["w_rec"]
+
+    wanted, g = 0, 0
+    for t in range(6):
+        only = torch.zeros(6, 1).double()
+        only[t] = 1
+        g = 0.9 * 0.8 * g + change(only, torch.ones(6, 1).double())
+        wanted = wanted + float(rewards[t] + 0.9 * values[t + 1] - values[t]) * g
+    found = change(torch.ones(6, 1).double(), advantages(rewards, values, ends, 0.9, 0.8))
+    assert relative(found, wanted) < 1e-12
+
+
+class Levers:
+    """Two levers: the right one is shown for two steps, pays one, and ends the trial."""
+
+    def __init__(self, seed: int, over: bool = False) -> None:
+        self.generator, self.time, self.over = torch.Generator().manual_seed(seed), 0, over
+        self.resets = 0
+
+    def reset(self) -> tuple[Any, dict[str, Any]]:
+        self.resets += 1
+        return self._show(), {}
+
+    def _show(self) -> list[float]:
+        self.right, self.time = int(torch.randint(2, (), generator=self.generator)), 0
+        return [1.0 - self.right, float(self.right)]
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.time += 1
+        paid = float(action == self.right)
+        if self.time < 2:
+            return [1.0 - self.right, float(self.right)], paid, False, False, {}
+        over = self.over
+        return self._show(), paid, over, False, {"new_trial": True, "performance": paid}
+
+
+@pytest.mark.parametrize("kind", ["leaky", "filtered", "noisy", "spiking"])
+def test_what_is_learned_from_is_what_was_done(kind: str) -> None:
+    """The outputs that the rule learns from are those that the actions and values came from, private noise included."""
+    options = {"leaky": {}, "filtered": {"readout_tau": 50.0}, "noisy": {"noise": 0.5, "form": "B"}}
+    if kind == "spiking":
+        net: Any = tca.nets.SpikingRNN(2, 8, 3, threshold=0.1, gain_in=3.0, dtype=torch.float64)
+    else:
+        net = tca.nets.LeakyRNN(2, 8, 3, dtype=torch.float64, **options[kind])
+    seen: list[Tensor] = []
+
+    class Looking(tca.Learner):
+        def backward(self, batch: tca.Batch, noise: Tensor | None = None) -> tca.Info:
+            info = super().backward(batch, noise)
+            seen.append(info.outputs)
+            return info
+
+    bound = Looking(net, tca.RULES["reward_eprop"])
+    environments = [Levers(seed) for seed in range(3)]
+    (episode,) = train_reward(bound, environments, torch.optim.SGD(net.parameters(), 0.1), 1, Agent(steps=11))
+    assert episode.actions.shape == episode.rewards.shape == episode.ends.shape == (11, 3)
+    assert relative(episode.values[:-1], seen[0][..., -1]) < 1e-12
+    assert episode.ends.sum() == 15
+    assert len(episode.performance) == 15
+    assert 0 < episode.reward_per_trial < 2.01
+
+
+def test_environments_that_are_over_begin_anew() -> None:
+    net = tca.nets.LeakyRNN(2, 4, 3)
+    environments = [Levers(0, over=True), Levers(1)]
+    train_reward(tca.Learner(net, tca.RULES["uoro"]), environments, torch.optim.SGD(net.parameters(), 0.1), 2, Agent(6))
+    assert [each.resets for each in environments] == [7, 1]
+
+
+@pytest.mark.parametrize("rule", ["reward_eprop", "uoro"])
+def test_any_rule_learns_to_pull_the_lever(rule: str) -> None:
+    """From half right, which is chance, to nearly always, and to the same bits from the same seeds."""
+
+    def trained() -> list[Episode]:
+        net = tca.nets.LeakyRNN(2, 12, 3, tau=20.0, seed=1)
+        optimizer = torch.optim.Adam(net.parameters(), 0.02)
+        environments = [Levers(seed) for seed in range(8)]
+        return train_reward(tca.Learner(net, tca.RULES[rule]), environments, optimizer, 40, Agent(20, discount=0.5))
+
+    episodes = trained()
+    assert 0.3 < sum(each.rewards.mean() for each in episodes[:2]) / 2 < 0.75
+    assert sum(each.rewards.mean() for each in episodes[-5:]) / 5 > 0.8
+    assert torch.equal(trained()[-1].rewards, episodes[-1].rewards)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_reward_eprop_learns_a_perceptual_decision() -> None:
+    """neurogym's environment as it is, rewards step by step: decisions rise from chance, a half, in forty episodes."""
+    pytest.importorskip("neurogym")
+    environments = reward_environments(
+        "PerceptualDecisionMaking-v0", 8, seed=1, dt=100, cohs=[51.2],
+        timing={"fixation": 100, "stimulus": 200, "delay": 0, "decision": 200},
+    )  # fmt: skip
+    net = tca.nets.LeakyRNN(3, 16, 4, tau=50.0, dt=50.0)
+    optimizer = torch.optim.Adam(net.parameters(), 0.02)
+    episodes = train_reward(tca.Learner(net, tca.RULES["reward_eprop"]), environments, optimizer, 40, Agent(30, 0.9))
+
+    def right(part: list[Episode]) -> float:
+        judged = [each for episode in part for each in episode.performance]
+        return sum(judged) / len(judged)
+
+    assert right(episodes[:3]) < 0.7
+    assert right(episodes[-10:]) > 0.85
+    first, second = (reward_environments("PerceptualDecisionMaking-v0", 2, seed=seed) for seed in (1, 1))
+    assert all((one.reset()[0] == other.reset()[0]).all() for one, other in zip(first, second, strict=True))
+    one, other = (each.reset()[0] for each in first)
+    assert (one != other).any(), "environments differ"
+
+
+def test_what_cannot_be_is_refused() -> None:
+    """Targets, settings and networks that do not fit."""
+    outputs, targets = (2, 1, 3), torch.zeros(2, 1, 3)
+    for wrong, words in (
+        (torch.zeros(2, 1, 2), r"targets must have shape \(2, 1, 3\)"),
+        (torch.full((2, 1, 3), torch.nan), "targets must be finite"),
+        (targets + 0.5, "actions must be whole numbers from 0 to 1"),
+        (targets + 2, "actions must be whole numbers from 0 to 1"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            LOSS.check(outputs, wrong)
+    with pytest.raises(TypeError, match="targets must be real numbers"):
+        LOSS.check(outputs, targets.long())
+    with pytest.raises(ValueError, match="at least one action and a value"):
+        LOSS.check((2, 1, 1), targets)
+    with pytest.raises(ValueError, match="entropy must be 0 or greater"):
+        ActorCritic(entropy=-1.0)
+    with pytest.raises(ValueError, match=r"discount must lie in \[0, 1\], got 2"):
+        Agent(discount=2)
+    net = tca.nets.MLP(2, [3], 3)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    with pytest.raises(ValueError, match="acts step by step, got MLP"):
+        train_reward(tca.Learner(net, tca.RULES["dfa"]), [Levers(0)], optimizer, 1)
+    with pytest.raises(ValueError, match="at least one environment"):
+        train_reward(tca.Learner(net, tca.RULES["dfa"]), [], optimizer, 1)
