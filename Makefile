@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: compare test lint format bench bench-peers test-bugs accept study-generalization clean
+.PHONY: compare test lint format bench bench-peers test-bugs test-slow accept study-generalization vision clean
 
 # The first interpreter that is new enough and not too new; `make PYTHON=/path/to/python test` overrides it.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -39,9 +39,17 @@ bench-peers: $(PEERS_INSTALLED)
 test-bugs: $(INSTALLED)
 	$(ONE_THREAD) $(PY) -m tests.bugs.run
 
+# What takes minutes: real clusters, behaviours that need a whole training.
+test-slow: $(INSTALLED)
+	$(ONE_THREAD) $(PY) -m pytest -q -m slow
+
 # The study of curvature and generalization, in its short version; `--full` is for a GPU.
 study-generalization: $(INSTALLED)
 	$(ONE_THREAD) $(PY) -m analysis.studies.generalization --out runs/generalization --workers 2
+
+# Broadcast rules on images: digits, and MNIST where TCA_DATA names a folder that has it.
+vision: $(INSTALLED)
+	$(ONE_THREAD) $(PY) -m analysis.studies.vision --out runs/vision --workers 2
 
 # Sparse feedback at 3 % of the readout, twenty seeds: does diffusion help?
 accept: $(INSTALLED)

@@ -17,7 +17,7 @@ from typing import Any
 import tasks
 from analysis.figures.drawing import Series, save
 from analysis.figures.over_epochs import over_epochs
-from analysis.statistics import paired_difference
+from analysis.statistics import Estimate, paired_difference
 from analysis.studies.tables import Table, difference, mean_and_spread
 from analysis.studies.work import Learned, command, learn, options_of
 from tca.eligibilities import Full, Instant, Leak
@@ -160,11 +160,15 @@ def table(found: Found) -> Table:
                 f"{way}, {signal}",
                 mean_and_spread(reached.get(UNTRACED, reached.get(EXACT, [])), 3),
                 mean_and_spread(reached[TRACED], 3) if both else "",
-                "" if added is None else difference(added),
+                "" if added is None else _added(added),
             )
         )
     head = ("images, signal", "without a trace", "with the trace", "the trace adds, ± s.e.m. [95 %]")
     return Table(head, tuple(rows))
+
+
+def _added(found: Estimate) -> str:
+    return difference(found) if found.count > 1 else f"{found.value:+.3f}"
 
 
 def _accuracies(runs: Sequence[Learned]) -> list[float]:

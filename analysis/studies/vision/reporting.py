@@ -56,7 +56,7 @@ def _row(runs: Sequence[Entry], baseline: Sequence[float]) -> tuple[str, ...]:
         _angles(runs, lambda found: found[0]),
         _angles(runs, lambda found: found[-1]),
         mean_and_spread([each.curvature for each in runs], 1),
-        f"{fmean(each.seconds_an_epoch for each in runs) / fmean(baseline):.1f}" if baseline else "-",
+        f"{min(each.seconds_an_epoch for each in runs) / min(baseline):.1f}" if baseline else "-",
     )
 
 
