@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: compare test lint format bench bench-peers test-bugs test-slow accept study-generalization vision clean
+.PHONY: compare test lint format bench bench-peers test-bugs test-slow accept study-generalization study-spiking vision clean
 
 # The first interpreter that is new enough and not too new; `make PYTHON=/path/to/python test` overrides it.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -47,9 +47,13 @@ test-slow: $(INSTALLED)
 study-generalization: $(INSTALLED)
 	$(ONE_THREAD) $(PY) -m analysis.studies.generalization --out runs/generalization --workers 2
 
-# Broadcast rules on images: digits, and MNIST where TCA_DATA names a folder that has it.
+# Broadcast rules on images: digits, and MNIST from a folder given as DATA=.
 vision: $(INSTALLED)
-	$(ONE_THREAD) $(PY) -m analysis.studies.vision --out runs/vision --workers 2
+	$(ONE_THREAD) $(PY) -m analysis.studies.vision --out runs/vision --workers 2 $(if $(DATA),--data $(DATA))
+
+# A published spiking task in its own units, shortened; the module lists the others and runs them in full.
+study-spiking: $(INSTALLED)
+	$(ONE_THREAD) $(PY) -m analysis.studies.published_spiking run delayed_match --short --out runs/published_spiking
 
 # Sparse feedback at 3 % of the readout, twenty seeds: does diffusion help?
 accept: $(INSTALLED)

@@ -208,6 +208,7 @@ def test_the_running_mean_follows_the_errors() -> None:
     learner.backward(batch)
     assert torch.allclose(learner.buffers["hidden_1.mean"], 0.25 * errors.mean((0, 1)), rtol=1e-12)
     assert torch.equal(learner.buffers["hidden_1.mean"], learner.buffers["hidden_2.mean"])
+    assert torch.allclose(net.get_parameter("b_out").grad, -2 / 6 * 0.75 * errors.mean((0, 1)), rtol=1e-12)  # type: ignore[arg-type]
 
 
 def test_a_batch_of_one_class_is_named() -> None:
@@ -245,6 +246,15 @@ def test_magnitudes_stay_above_the_floor_and_rise_again(build: Callable[[], Netw
     if net.connections()[-2].mask is not None:
         driven &= net.connections()[-2].mask > 0
     assert bool((net.w_out > up)[driven].all())
+
+
+def test_blocks_of_the_readout_lie_alike_in_both_streams() -> None:
+    """Output c hears the cells whose place in their stream is c modulo O; the floor makes no other synapse."""
+    net = DualStreamMLP(4, [5], 3, block=True, dtype=F64)
+    net.project_()
+    place = torch.arange(5) % 3
+    heard = torch.cat([place, place]) == torch.arange(3).unsqueeze(1)
+    assert torch.equal(net.w_out.detach() != 0, heard)
 
 
 def test_the_original_rule_only_grows() -> None:
@@ -326,6 +336,10 @@ def test_spectrum_and_bound_of_the_recurrent_network() -> None:
     assert float(magnitude.sum(1).max()) <= 0.9 * 2 * 3 + 1e-12
     assert float(leading.real) / (2 * 3) <= 0.9 + 1e-12
     assert (magnitude.diagonal() == 0).all()
+    with torch.no_grad():
+        net.w_rec.fill_(0.01)
+    net.project_()
+    assert float(net.w_rec.detach().max()) == 0.01
     free = DualStreamRNN(2, 20, 2, seed=1, kappa=None, dtype=F64)
     with torch.no_grad():
         free.w_rec.mul_(50)

@@ -36,12 +36,12 @@ class OtherWay(torch.autograd.Function):
 
 
 def surgery(net: Any, batch: tca.Batch, backs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The gradient of a network of one convolution or none, with other weights on the way back."""
+    """The gradient of a network of dense layers on convolutions or on none, with other weights on the way back."""
     use = dict(net.named_parameters())
     pre = batch.inputs[0]
     for number, population in enumerate(net.populations, 1):
         weight, bias = use[f"w_{number}"], use[f"b_{number}"]
-        maps = pre.reshape(-1, 2, 6, 6) if weight.ndim == 4 else pre.flatten(1)
+        maps = pre.reshape(-1, weight.shape[1], 6, 6) if weight.ndim == 4 else pre.flatten(1)
         driven = OtherWay.apply(maps, weight, backs.get(f"w_{number}", weight))
         pre = torch.relu(driven + (bias.view(-1, 1, 1) if weight.ndim == 4 else bias))
         if population.passages:
@@ -54,6 +54,9 @@ def surgery(net: Any, batch: tca.Batch, backs: dict[str, Tensor]) -> dict[str, T
 NETS = {
     "mlp": lambda: scattered(MLP(6, [5, 4], 3, dtype=F64)),
     "cnn": lambda: scattered(CNN((2, 6, 6), [ConvLayer(4, padding=1, then=(AvgPool(),)), DenseLayer(5)], 3, dtype=F64)),
+    "two convolutions": lambda: scattered(
+        CNN((2, 6, 6), [ConvLayer(4, padding=1), ConvLayer(3, padding=1, then=(AvgPool(),))], 3, dtype=F64)
+    ),
 }
 
 

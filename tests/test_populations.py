@@ -5,6 +5,7 @@ Shapes: T time, B batch, O outputs. Everything is float64 unless a test converts
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -31,7 +32,7 @@ from tca.nets import (
     RMSNorm,
     StackedRNN,
 )
-from tca.signals import Direct, Exact, Random
+from tca.signals import Direct, Exact, Horizon, Random
 
 F64 = torch.float64
 EXACT = 1e-12
@@ -289,9 +290,13 @@ def test_dropout_is_drawn_in_training_only() -> None:
     found = tca.Learner(net, tca.RULES["bptt"]).grads(batch, noise=noise)[0]
     assert distance(found, autograd(net, batch, noise)) < EXACT
     assert distance(found, autograd(net, batch)) > 1e-2
-    kept = net.run(batch.inputs, noise).levels[0].links[0].pre / net.run(batch.inputs, noise).levels[1].rate[1:]
-    kept = kept[kept.isfinite()]
-    assert set(kept.round(decimals=9).unique().tolist()) == {0.0, round(1 / 0.75, 9)}
+    last, first = net.run(batch.inputs, noise).levels
+    for pre, rate, drawn in (
+        (last.links[0].pre, first.rate[1:], noise[..., :40]),
+        (last.readout_links[0].pre, last.rate[1:], noise[..., 40:]),
+    ):
+        active = rate > 0
+        assert torch.allclose((pre / rate)[active], ((drawn >= 0.25).to(pre) / 0.75)[active], rtol=1e-12)
     net.load_state_dict(saved)
     assert torch.equal(net.draw_noise(1, 5), noise)  # type: ignore[arg-type]
     assert not torch.equal(net.draw_noise(1, 5), noise)  # type: ignore[arg-type]
@@ -374,6 +379,37 @@ def test_one_population_of_a_stack_is_a_leaky_network() -> None:
         assert torch.equal(found["layers.0.w_rec"], wanted["w_rec"])
 
 
+def test_populations_of_a_stack_keep_their_step_and_their_constraints() -> None:
+    """Each leaks by the duration of a step; missing synapses and wrong signs are put back in all of them."""
+    layers = [LeakyLayer(5, tau=20.0, autapses=False), LeakyLayer(4, tau=40.0, dale=(1,))]
+    net = StackedRNN(3, layers, 2, dt=5.0, dtype=F64)
+    assert [cells.leak for _, cells in net.populations] == pytest.approx([math.exp(-5 / 20), math.exp(-5 / 40)])
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.fill_(-1.0)
+    net.project_()
+    below, above = (cells.w_rec for _, cells in net.populations)
+    assert torch.equal(below, torch.eye(5, dtype=F64) - 1)
+    assert not above.any()
+
+
+@pytest.mark.parametrize(
+    ("init", "variance"), [("he_normal", 2), ("he_uniform", 2), ("lecun_normal", 1), ("lecun_uniform", 1)]
+)
+def test_weights_have_the_variance_of_their_name(init: str, variance: int) -> None:
+    """That over the number of synapses onto a cell, times the gain squared, in maps and in dense layers."""
+    net = CNN((3, 6, 6), [ConvLayer(64), DenseLayer(30)], 2, init=init, gain=3.0, dtype=F64)
+    for weight, synapses in ((net.w_1, 27), (net.w_2, 1024)):
+        assert float(weight.detach().var()) * synapses == pytest.approx(9 * variance, rel=0.15)
+
+
+def test_normalised_rates_have_a_mean_square_of_one() -> None:
+    """But for what is added to the mean square."""
+    rates = torch.tensor([[3.0, 4.0], [0.0, 0.0]], dtype=F64)
+    wanted = rates / (12.5 + 0.25) ** 0.5
+    assert torch.allclose(RMSNorm(0.25).through(rates, (2,), None), wanted, rtol=1e-12)
+
+
 CARELESS: tuple[tuple[Callable[[], Any], type[Exception], str], ...] = (
     (lambda: MLP(3, [], 2), ValueError, "layers must hold at least one layer"),
     (lambda: MLP(3, [4, 0], 2), ValueError, "size of a layer must be at least 1"),
@@ -393,6 +429,7 @@ CARELESS: tuple[tuple[Callable[[], Any], type[Exception], str], ...] = (
         "only a LeakyRNN or a SpikingRNN runs online",
     ),
     (lambda: tca.Learner(plain_stack(), tca.RULES["eprop"]).signal(batch_of(plain_stack())), ValueError, "signals()"),
+    (lambda: tca.Learner(MLP(3, [4, 4], 2), tca.Rule(Horizon(2), Instant())), ValueError, "one of several"),
     (lambda: MLP(3, [4], 2)(torch.zeros(1, 2, 5)), ValueError, "inputs must have shape"),
 )
 

@@ -18,6 +18,7 @@ import torch
 import tca
 from tca import files, records
 from tca.eligibilities import Diagonal
+from tca.nets import CNN, ConvLayer, DenseLayer, Dropout, MaxPool
 from tca.packing import pack, unpack
 from tca.records import Record, RecordError
 from tca.rule import Rule
@@ -363,7 +364,14 @@ def test_a_run_describes_any_network() -> None:
     run = tca.Run("images", net=tca.Net("mlp", {"sizes": [8, 4]}), steps=2, n_train=40, n_test=20)
     assert tca.Run.from_json(json.loads(json.dumps(run.to_json()))) == run
     assert tca.train(run, progress=False).step == 2
+    layers = [{"conv": 3, "kernel": 2, "then": ["max_pool"]}, {"dense": 5, "then": [{"dropout": {"share": 0.2}}]}]
+    found = tca.Net("cnn", {"layers": layers}).build(3 * 8 * 8, 4, dt=1.0, seed=7)
+    made = [ConvLayer(3, 2, then=(MaxPool(),)), DenseLayer(5, (Dropout(0.2),))]
+    wanted = CNN((3, 8, 8), made, 4, seed=7)
+    noise, inputs = wanted.draw_noise(1, 2), torch.ones(1, 2, 192)
+    assert torch.equal(found(inputs, found.draw_noise(1, 2)), wanted(inputs, noise))
     for wrong, kind, message in (
+        ({"kind": "mlp", "options": {"sizes": [3], "seed": 1}}, ValueError, "unknown option of MLP 'seed'"),
         ({"kind": "mlp", "options": {"size": [3]}}, ValueError, "did you mean 'sizes'"),
         ({"kind": "cnn", "options": {}}, ValueError, "needs the option 'layers'"),
     ):

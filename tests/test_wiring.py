@@ -32,7 +32,8 @@ def test_every_pair_of_types_has_its_density() -> None:
     mask = by_type(types, [[0.2, 0.4], [0.0, 1.0]])
     blocks = [[mask[types == a][:, types == b].sum().item() for b in (0, 1)] for a in (0, 1)]
     assert blocks == [[125, 250], [0, 625]]
-    assert not torch.equal(mask[types == 0][:, types == 0], mask[types == 1][:, types == 0])
+    even = by_type(types, [[0.3, 0.3], [0.3, 0.3]])
+    assert not torch.equal(even[types == 0][:, types == 0], even[types == 1][:, types == 1])
 
 
 def test_near_cells_are_joined_more_often() -> None:

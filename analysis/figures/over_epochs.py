@@ -59,6 +59,6 @@ def over_epochs(
                 axes.axhline(level, color="0.45", linestyle=":", linewidth=1.0)
                 axes.annotate(name, (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom",
                               fontsize="small", color="0.35")  # fmt: skip
-            axes.set_ylim(*limits)
+    figure.axes[0].set_ylim(*limits)  # shared by all, and so set when all is drawn
     legend(figure)
     return figure
