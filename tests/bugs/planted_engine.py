@@ -124,7 +124,7 @@ BUGS = [
     Bug(TABLE, "a rule without a row in the tests", "RULES: dict[str, Rule] = {\n",
         'RULES: dict[str, Rule] = {\n    "mine": Rule(Direct(), Leak(), summary="?", reference="?"),\n', RULES),
     Bug(BATCH, "trials chosen from the inputs only", "targets=self.targets[:, trials]",
-        "targets=self.targets[:, : self.inputs[:, trials].shape[1]]", FACTS),
+        "targets=self.targets[:, : self.inputs[:, trials].shape[1]]", ("tests/test_facts_recurrent.py",)),
     Bug(STEPPERS, "slope of the step before", "slope=self.slope,", "slope=slope_before,", ONLINE),
     Bug(STEPPERS, "noise ignored", "torch.zeros_like(rate) if noise is None else noise.clone()",
         "torch.zeros_like(rate)", ONLINE),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from tests.bugs.bug import Bug
 
 IMAGES = ("tests/test_images.py",)
-RECORDS = ("tests/test_records.py",)
+WRITTEN = ("tests/test_records.py::test_a_run_writes_down_every_rule_with_all_its_parts",)
+KEPT = ("tests/test_records.py::test_networks_are_kept_as_they_were_when_the_loss_was_first_reached",)
+TAKEN_BACK = ("tests/test_records.py::test_what_was_kept_after_the_checkpoint_is_taken_back",)
 UPDATES = ("tests/test_updates.py",)
 
 TRIALS, TASK = "tasks/images/trials.py", "tasks/images/task.py"
@@ -26,11 +28,11 @@ BUGS = [
     Bug("tasks/sequential_images.py", "pixels read column by column", "permute(2, 3, 0, 1).flatten(0, 1)",
         "permute(3, 2, 0, 1).flatten(0, 1)", ("tests/test_images_sequential.py",)),
     Bug("tca/run.py", "parts from elsewhere written as if they were ours",
-        'if module and not module.startswith("tca."):', "if False:", RECORDS),
+        'if module and not module.startswith("tca."):', "if False:", WRITTEN),
     Bug("tca/records.py", "networks kept whenever the loss is low", "first_at(loss, self.metrics) is self.metrics[-1]",
-        "self.metrics[-1].train_loss <= loss", RECORDS),
+        "self.metrics[-1].train_loss <= loss", KEPT),
     Bug("tca/records.py", "what was kept after the checkpoint stays", "_path_at(folder, loss).unlink(missing_ok=True)",
-        "pass", RECORDS),
+        "pass", TAKEN_BACK),
     Bug("tca/updates.py", "step matched to the rule's own square",
         "self.square = past * self.square + (1 - past) * float(g @ g)",
         "self.square = past * self.square + (1 - past) * float(gh @ gh)", UPDATES),
