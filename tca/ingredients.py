@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,10 @@ def plain(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must hold finite numbers, strings, lists and dictionaries only: {error}") from error
     return dict(copied)
+
+
+FORMS = {"fused", "foreach", "capturable", "differentiable"}  # ways of taking an update that exclude one another
+FUSED_ON = ("cpu", "cuda")
 
 
 @functools.cache
@@ -173,6 +177,9 @@ class Optimizer:
     def build(self, net: nn.Module) -> torch.optim.Optimizer:
         """Return the optimizer of a network's parameters, one group of them for each factor on the learning rate.
 
+        Where PyTorch has a form of it that takes all of an update in one pass, that form is used, unless the options
+        choose another: the same numbers but for rounding, in a third to a half of the time.
+
         Args:
             net: The network.
 
@@ -186,10 +193,18 @@ class Optimizer:
         for name, each in known.items():
             groups.setdefault(self.factors.get(name, 1.0), []).append(each)
         rates = [{"params": its, "lr": self.lr * factor} for factor, its in groups.items()]
+        options = {**self._one_pass(known.values()), **self.options}
         try:
-            return _optimizers()[self.name](rates, lr=self.lr, **self.options)  # type: ignore[call-arg]
+            return _optimizers()[self.name](rates, lr=self.lr, **options)  # type: ignore[call-arg]
         except (TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"optimizer {self.name} refuses its arguments: {error}") from error
+
+    def _one_pass(self, parameters: Collection[nn.Parameter]) -> dict[str, Any]:
+        """Return the option that chooses PyTorch's fused form, nothing where there is none or another is asked for."""
+        accepted = inspect.signature(_optimizers()[self.name]).parameters
+        asked = FORMS & self.options.keys()
+        flat = all(each.is_contiguous() and each.device.type in FUSED_ON for each in parameters)  # it takes flat memory
+        return {"fused": True} if "fused" in accepted and flat and not asked else {}
 
 
 @dataclass(frozen=True)

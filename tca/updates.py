@@ -48,8 +48,10 @@ class Updates:
         self.optimizer.zero_grad()
         with self._uphill(batch):
             info = self.learner.backward(batch)
-        clip = math.inf if self.chosen.clip is None else self.chosen.clip
-        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), clip)
+        gradients = [each.grad for each in self.net.parameters() if each.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if self.chosen.clip is not None:
+            torch.nn.utils.clip_grads_with_norm_(self.net.parameters(), self.chosen.clip, norm)
         for what, value in (("loss", info.loss), ("gradient norm", norm)):
             if not math.isfinite(value.item()):
                 return f"{what} became {value.item()} in step {step + 1}"

@@ -6,11 +6,11 @@ import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import tasks
 import tca
@@ -21,6 +21,7 @@ from tca.run import Run
 from tca.schedules import SCHEDULES, Cosine, Exponential, Piecewise
 from tca.steps import Ascent, MatchedStep
 from tca.train import Training, train
+from tca.updates import Updates
 
 HIDDEN = ("w_in", "w_rec", "b")
 STEPS = 8
@@ -175,9 +176,68 @@ def test_a_run_with_factors_resumes_to_the_same_bits(tmp_path: Path, monkeypatch
 def test_without_factors_the_optimizer_is_as_it_always_was() -> None:
     """One group, whose state has the places that records of older runs have."""
     net = Leaky(size=4).build(2, 2, dt=10.0, seed=0)
-    plain, made = torch.optim.Adam(net.parameters(), lr=1e-3), Optimizer().build(net)
+    plain, made = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True), Optimizer().build(net)
     assert made.state_dict() == plain.state_dict()
-    made.load_state_dict(plain.state_dict())
+    made.load_state_dict(torch.optim.Adam(net.parameters(), lr=1e-3).state_dict())  # that of an older record
+
+
+FUSED: dict[str, dict[str, Any]] = {
+    "Adam": {},
+    "AdamW": {"weight_decay": 0.1, "amsgrad": True},
+    "SGD": {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1},
+    "Adagrad": {"lr_decay": 0.1},
+}
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_the_form_of_one_pass_makes_the_updates_of_the_plain_one(name: str) -> None:
+    """After ten updates but for rounding; an option that asks for another form is heard."""
+    nets = [Leaky(size=6).build(3, 2, dt=10.0, seed=0, dtype=torch.float64) for _ in range(2)]
+    fused, plain = (
+        Optimizer(name, lr=0.01, options={**FUSED[name], **each}).build(net)
+        for net, each in zip(nets, ({}, {"fused": False}), strict=True)
+    )
+    assert fused.defaults["fused"]
+    assert not plain.defaults["fused"]
+    assert not Optimizer(name, options={"foreach": True}).build(nets[0]).defaults["fused"]
+    generator = torch.Generator().manual_seed(0)
+    start = [each.detach().clone() for each in nets[0].parameters()]
+    for _ in range(10):
+        for one, other in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+            one.grad = torch.randn(one.shape, generator=generator, dtype=torch.float64)
+            other.grad = one.grad.clone()
+        fused.step()
+        plain.step()
+    for one, other, first in zip(nets[0].parameters(), nets[1].parameters(), start, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+        assert not torch.equal(one, first)
+
+
+def test_weights_laid_out_across_are_updated_one_by_one() -> None:
+    """The form of one pass takes memory as it lies and would give a transposed weight the numbers of others."""
+    across = nn.Linear(3, 2, bias=False)
+    across.weight = nn.Parameter(torch.arange(6.0).view(3, 2).t())
+    optimizer = Optimizer("SGD", lr=1.0).build(across)
+    across.weight.grad = across.weight.detach().contiguous()
+    optimizer.step()
+    assert not across.weight.any()
+
+
+def test_without_a_bound_gradients_stay_as_they_are() -> None:
+    """Bit by bit, and with a bound they are as long as it."""
+    task = tasks.make("delayed_match")
+    batch = next(task.split(20, 4, seed=1)[0].batches(8, seed=4))
+    lengths = {}
+    for clip in (None, 1e-3):
+        net = Leaky(size=6).build(task.n_in, task.n_out, dt=task.dt, seed=0)
+        learner = Learner(net, tca.RULES["bptt"])
+        before, _ = learner.grads(batch)
+        assert not Updates(learner, Optimizer("SGD", lr=1e-9, clip=clip), 1, 0).make(batch, 0)
+        found = {name: each.grad for name, each in learner.net.named_parameters() if each.grad is not None}
+        lengths[clip] = torch.stack([each.norm() for each in found.values()]).norm().item()
+        if clip is None:
+            assert all(torch.equal(each, before[name]) for name, each in found.items())
+    assert lengths[None] > lengths[1e-3] == pytest.approx(1e-3, rel=1e-3)
 
 
 def test_parameters_that_a_network_does_not_have_are_refused() -> None:
