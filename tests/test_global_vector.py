@@ -186,7 +186,9 @@ def angles(net: Any, batch: tca.Batch) -> list[float]:
     return found[::-1]
 
 
-@pytest.mark.parametrize("cells", [256, 512])
+@pytest.mark.parametrize(
+    "cells", [256, 512, *(pytest.param(cells, marks=pytest.mark.slow) for cells in (1024, 2048))]
+)
 def test_angle_law_of_wide_networks(cells: int) -> None:
     """At the start the numbers of lower layers become alike with the width; those of the last layer never do."""
     batch = examples(100, 10, 32)
@@ -401,28 +403,41 @@ def test_alignment_with_backpropagation_through_time(
     assert found.mean(0).tolist() == pytest.approx(wanted, abs=0.08)
 
 
-def test_digits_are_learned() -> None:
-    """Handwritten digits in three epochs: nonnegative networks learn at once, mixed ones hardly."""
+def errors_on_digits(signs: str, sizes: list[int], epochs: int, seed: int) -> list[float]:
+    """Share of 360 held-out digits told wrong after each epoch."""
     datasets = pytest.importorskip("sklearn.datasets")
     pixels, labels = (torch.as_tensor(each) for each in datasets.load_digits(return_X_y=True))
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     inputs, labels = (pixels[order] / 8 - 1).float(), labels[order].long()
-    errors = {}
-    for signs in ("nonnegative", "mixed"):
-        net = VectorMLP(64, [128, 64], 10, signs=signs, seed=1)
-        learner, optimizer = tca.Learner(net, tca.RULES["gevb"]), torch.optim.Adam(net.parameters(), 3e-4)
-        shuffle = torch.Generator().manual_seed(1)
-        for _ in range(3):
-            for some in torch.randperm(1437, generator=shuffle).split(64):
-                batch = tca.Batch(inputs[some][None], labels[some][None], torch.ones(1, len(some)), CrossEntropy())
-                optimizer.zero_grad()
-                learner.backward(batch)
-                optimizer.step()
-                net.project_()
+    net = VectorMLP(64, sizes, 10, signs=signs, seed=seed)
+    learner, optimizer = tca.Learner(net, tca.RULES["gevb"]), torch.optim.Adam(net.parameters(), 3e-4)
+    found = []
+    for _ in range(epochs):
+        for some in torch.randperm(1437, generator=torch.Generator().manual_seed(seed + len(found))).split(64):
+            batch = tca.Batch(inputs[some][None], labels[some][None], torch.ones(1, len(some)), CrossEntropy())
+            optimizer.zero_grad()
+            learner.backward(batch)
+            optimizer.step()
+            net.project_()
         with torch.no_grad():
-            errors[signs] = float((net(inputs[1437:][None])[0].argmax(-1) != labels[1437:]).double().mean())
-    assert errors["nonnegative"] < 0.15
-    assert errors["mixed"] > 0.5
+            found.append(float((net(inputs[1437:][None])[0].argmax(-1) != labels[1437:]).double().mean()))
+    return found
+
+
+def test_digits_are_learned() -> None:
+    """Handwritten digits in three epochs: nonnegative networks learn at once, mixed ones hardly."""
+    assert errors_on_digits("nonnegative", [128, 64], 3, seed=0)[-1] < 0.15
+    assert errors_on_digits("mixed", [128, 64], 3, seed=0)[-1] > 0.5
+
+
+@pytest.mark.slow
+def test_digits_are_learned_well() -> None:
+    """Mean error of three splits: nonnegative networks below 6 % after 5 epochs and 4 % after 20, mixed ones not."""
+    learned = torch.tensor([errors_on_digits("nonnegative", [256, 128], 20, seed) for seed in range(3)]).mean(0)
+    assert learned[4] <= 0.06, learned
+    assert learned[19] <= 0.04, learned
+    mixed = torch.tensor([errors_on_digits("mixed", [256, 128], 5, seed) for seed in range(3)]).mean(0)
+    assert mixed[4] >= 0.15, mixed
 
 
 def cue_accuracy(rule: tca.Rule, frozen: tuple[str, ...], updates: int) -> float:

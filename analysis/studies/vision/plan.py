@@ -24,7 +24,7 @@ BASELINE = "BP"  # what times are relative to, in the same network
 ADAM = Optimizer(lr=1e-3, clip=None)
 SLOW_ADAM = Optimizer(lr=3e-4, clip=None)
 SHARE_IN_MAPS = 0.01  # with few updates a larger share makes the activity of maps vanish, see the search
-SQUARED, LOGISTIC = "mse", "logistic"
+ENTROPY, SQUARED, LOGISTIC = "cross_entropy", "mse", "logistic"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Arm:
     rule: str | Rule
     nets: tuple[str, ...]
     optimizer: Optimizer = ADAM
-    loss: str = "cross_entropy"
+    loss: str = ENTROPY
     share: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 

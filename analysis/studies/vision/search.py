@@ -16,6 +16,8 @@ from typing import Any
 from analysis.studies.tables import Table, mean_and_spread
 from analysis.studies.vision.measuring import Entry, Job, work
 from analysis.studies.vision.plan import (
+    ADAM,
+    ENTROPY,
     LOGISTIC,
     PANELS,
     SHARE_IN_MAPS,
@@ -26,6 +28,7 @@ from analysis.studies.vision.plan import (
     Arm,
     Panel,
     falling,
+    fast_readout,
 )
 from analysis.studies.work import command, options_of, spread
 from tca.eligibilities import Instant
@@ -61,24 +64,24 @@ def _expansions() -> list[Arm]:
     ]
 
 
-def _averages(loss: str, shares: Sequence[float] = (0.01, 0.05, 0.3)) -> list[Arm]:
+def _averages(loss: str, optimizer: Optimizer) -> list[Arm]:
     """Return candidates for how fast R is averaged and how large it is at the start."""
     source = OutputError() if loss == SQUARED else Score()
     return [
         Arm(f"share {share:g}, start {start:g}", Rule(Decorrelation(start=Normal(start), source=source), Instant()),
-            SINGLE, loss=loss, share=share)
-        for share in shares
+            SINGLE, optimizer, loss, share)
+        for share in (0.01, 0.05, 0.3)
         for start in (1e-3, 1e-2)
     ]  # fmt: skip
 
 
-def _by_layer(rule: str, share: float | None) -> list[Arm]:
+def _by_layer(rule: str, loss: str, share: float | None = None) -> list[Arm]:
     """Return candidates for the rate of the hidden layers, and for that of the readout as a multiple of it."""
     return [
         Arm(f"rate {lr:g}, readout x {multiple:g}", rule, SINGLE,
             Optimizer(lr=lr, clip=None, factors={"w_out": multiple, "b_out": multiple} if multiple != 1 else {}),
-            SQUARED, share=share)
-        for lr, multiple in ((1e-3, 1), (1e-3, 3), (1e-3, 10), (3e-4, 10), (1e-4, 30))
+            loss, share=share)
+        for lr, multiple in ((1e-3, 1), (1e-3, 3), (1e-3, 10), (1e-3, 30), (3e-4, 10), (1e-4, 30))
     ]  # fmt: skip
 
 
@@ -110,25 +113,38 @@ def _adam(rule: str, rates: Sequence[float]) -> list[Arm]:
 
 
 NAMED = {each.name: each for each in PANELS}
+RULES_AND_LOSSES = (
+    ("BP", "backprop", ENTROPY),
+    ("FA", "feedback_alignment", ENTROPY),
+    ("DFA", "dfa", ENTROPY),
+    ("SBD", "sbd", ENTROPY),
+    ("BP, squared error,", "backprop", SQUARED),
+    ("DFA, squared error,", "dfa", SQUARED),
+    ("EBD", "ebd", SQUARED),
+)
 # What is asked, in which panel, and what is tried.
 QUESTIONS: Mapping[str, tuple[Panel, Sequence[Arm]]] = {
     "ED in an MLP": (NAMED["digits, dual-stream MLP"], _recipes(15.0)),
     "ED in an MLP, not centred": (NAMED["digits, dual-stream MLP"], _rates(UNCENTRED, (0.5, 1.5, 5.0, 15.0))),
     "DFA in two streams, MLP": (NAMED["digits, dual-stream MLP"], _rates("dfa", (5.0, 15.0, 45.0, 135.0))),
     "BP in two streams, MLP": (NAMED["digits, dual-stream MLP"], _adam("backprop", (1e-3, 3e-3, 1e-2))),
-    "EBD in an MLP, averages": (NAMED["distorted digits, MLP"], _averages(SQUARED)),
-    "EBD in an MLP, rates": (NAMED["distorted digits, MLP"], _by_layer("ebd", 0.3)),
-    "DFA in an MLP, rates": (NAMED["distorted digits, MLP"], _by_layer("dfa", None)),
+    "EBD in an MLP, averages": (
+        NAMED["distorted digits, MLP"],
+        _averages(SQUARED, fast_readout(3.0)),
+    ),
     "SBD, which expansion": (NAMED["distorted digits, MLP"], _expansions()),
-    "SBD in an MLP, averages": (NAMED["distorted digits, MLP"], _averages("cross_entropy")),
+    "SBD in an MLP, averages": (NAMED["distorted digits, MLP"], _averages(ENTROPY, ADAM)),
     "ED in a CNN": (NAMED["digits, dual-stream CNN"], _rates("error_diffusion", (10.0, 30.0, 100.0))),
     "ED in a CNN, not centred": (NAMED["digits, dual-stream CNN"], _rates(UNCENTRED, (1.0, 3.0, 10.0))),
     "DFA in two streams, CNN": (NAMED["digits, dual-stream CNN"], _rates("dfa", (1.0, 3.0, 10.0))),
     "BP in two streams, CNN": (NAMED["digits, dual-stream CNN"], _adam("backprop", (1e-3, 3e-3, 1e-2))),
-    "SBD in a CNN, averages": (NAMED["digits, CNN"], _averages("cross_entropy", (0.01, 0.05))),
-    "EBD in a CNN, averages": (NAMED["digits, CNN"], _averages(SQUARED, (0.01, 0.05))),
-    "EBD in a CNN, rates": (NAMED["digits, CNN"], _by_layer("ebd", SHARE_IN_MAPS)),
-    "DFA in a CNN, rates": (NAMED["digits, CNN"], _by_layer("dfa", None)),
+    "SBD in a CNN, averages": (NAMED["digits, CNN"], _averages(ENTROPY, ADAM)),
+    "EBD in a CNN, averages": (NAMED["digits, CNN"], _averages(SQUARED, fast_readout(10.0))),
+    **{
+        f"{what} in {where}, rates": (NAMED[panel], _by_layer(rule, loss, share if rule in {"sbd", "ebd"} else None))
+        for where, panel, share in (("an MLP", "distorted digits, MLP", 0.3), ("a CNN", "digits, CNN", SHARE_IN_MAPS))
+        for what, rule, loss in RULES_AND_LOSSES
+    },
 }
 
 
