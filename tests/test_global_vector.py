@@ -186,9 +186,7 @@ def angles(net: Any, batch: tca.Batch) -> list[float]:
     return found[::-1]
 
 
-@pytest.mark.parametrize(
-    "cells", [256, 512, *(pytest.param(cells, marks=pytest.mark.slow) for cells in (1024, 2048))]
-)
+@pytest.mark.parametrize("cells", [256, 512, *(pytest.param(cells, marks=pytest.mark.slow) for cells in (1024, 2048))])
 def test_angle_law_of_wide_networks(cells: int) -> None:
     """At the start the numbers of lower layers become alike with the width; those of the last layer never do."""
     batch = examples(100, 10, 32)
