@@ -119,6 +119,13 @@ class AvgPool(_Pool):
         """Return the means."""
         return functional.avg_pool2d(maps, self.kernel, self.stride)
 
+    def back(self, signal: Tensor, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
+        """Return an equal share of what every square is told for each of its cells: no mean has to be taken again."""
+        told, maps = signal.reshape(-1, *self.shape(shape)), rate.reshape(-1, *shape)
+        square, step = [self.kernel] * 2, [self.stride or self.kernel] * 2
+        spread: Tensor = torch.ops.aten.avg_pool2d_backward(told, maps, square, step, [0, 0], False, True, None)
+        return spread.reshape(rate.shape)
+
 
 @dataclass(frozen=True)
 class MaxPool(_Pool):
@@ -165,6 +172,10 @@ class Dropout(Passage):
     def through(self, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
         """Return what is left, everything if nothing was drawn."""
         return rate if drawn is None else rate * (drawn >= self.share) / (1 - self.share)
+
+    def back(self, signal: Tensor, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
+        """Return the signal where a rate is left, as it has passed."""
+        return self.through(signal, shape, drawn)
 
 
 @dataclass(frozen=True)

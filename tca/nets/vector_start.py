@@ -114,6 +114,11 @@ class ChannelsLast(Passage):
         apart = rate.reshape(*rate.shape[:-1], -1, shape[-3], math.prod(shape[-2:]))
         return apart.transpose(-1, -2).flatten(-3)
 
+    def back(self, signal: Tensor, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
+        """Return the signal in the order of the maps."""
+        apart = signal.reshape(*signal.shape[:-1], -1, math.prod(shape[-2:]), shape[-3])
+        return apart.transpose(-1, -2).flatten(-3)
+
 
 @dataclass(frozen=True)
 class Componentwise(Passage):
@@ -131,4 +136,12 @@ class Componentwise(Passage):
 
     def through(self, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
         """Return the rates behind the passage."""
-        return self.inner.through(rate.reshape(*rate.shape[:-1], shape[0], -1), shape[1:], drawn).flatten(-2)
+        return self.inner.through(_apart(rate, shape), shape[1:], drawn).flatten(-2)
+
+    def back(self, signal: Tensor, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
+        """Return the signal before the passage."""
+        return self.inner.back(_apart(signal, shape), _apart(rate, shape), shape[1:], drawn).flatten(-2)
+
+
+def _apart(values: Tensor, shape: Shape) -> Tensor:
+    return values.reshape(*values.shape[:-1], shape[0], -1)
