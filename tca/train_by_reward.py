@@ -6,27 +6,24 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from tasks.neurogym_rewards import reward_environments
 from tasks.neurogym_task import NeurogymTask
 from tca import records
 from tca.acting import Actor, Agent, Episode
-from tca.evaluation import evaluate
+from tca.course import Course
 from tca.files import explained, write_whole
 from tca.losses import CrossEntropy
 from tca.nets.network import Network
 from tca.records import Record, RecordError
-from tca.result import COMPLETED, DIVERGED, REACHED_LOSS, Metrics, Result
-from tca.rule import Learner
+from tca.result import Metrics, Result
 from tca.run import Run
-from tca.updates import Updates
 
 __all__ = ["REWARD_RULES", "check_rewards", "folder_of", "policy_of", "train_by_reward"]
 
@@ -68,13 +65,7 @@ def train_by_reward(
     with Record(None if folder is None else Path(folder), run, training.sizes) as record:
         if folder is not None:
             _require_agent(Path(folder), agent)
-        if record.checkpoint is not None:
-            training.restore(record.checkpoint)
-        outcome, reason = _go_on(training, record, progress)
-        net, learner = training.net, training.learner
-        result = Result(run, outcome, training.step, reason, tuple(record.metrics), net, learner, record.crossings())
-        record.finish(result)
-    return result
+        return training.finish(record, progress)
 
 
 def check_rewards(run: Run) -> NeurogymTask:
@@ -127,44 +118,29 @@ def policy_of(run: Run, net: Network, dt: float) -> Network:
     return policy
 
 
-def _go_on(training: _Training, record: Record, progress: bool) -> tuple[str, str]:
-    """Train until there is an outcome; return it with its reason."""
-    run = training.run
-    with tqdm(total=run.steps, initial=training.step, disable=not progress, unit="episode", desc=run.task) as bar:
-        while True:
-            if not record.metrics or record.metrics[-1].step < training.step:
-                record.add(training.measure())
-                record.keep(training.net.state_dict(), training.learner.state_dict())
-                record.save(training.state())
-            last = record.metrics[-1]
-            bar.set_postfix(accuracy=f"{last.test_accuracy:.3f}")
-            if run.stop_loss is not None and last.train_loss <= run.stop_loss:
-                return REACHED_LOSS, ""
-            if training.step >= run.steps:
-                return COMPLETED, ""
-            if trouble := training.block(min(run.evaluate_every, run.steps - training.step), bar):
-                return DIVERGED, trouble
+class _Training(Course):
+    """The course of a run that learns from rewards."""
 
-
-class _Training:
-    """Everything that changes while a run is trained by rewards."""
+    unit: ClassVar[str] = "episode"
 
     def __init__(self, run: Run, agent: Agent, task: NeurogymTask) -> None:
-        """Draw the sets and the weights."""
-        if torch.device(run.device).type == "cuda" and not torch.cuda.is_available():
-            raise ValueError(f"device {run.device!r} was asked for, but there is no CUDA device here")
-        self.run, self.agent, self.task = run, agent, task
-        sets = self.task.split(run.n_train, run.n_test, seed=run.seeds.data)
-        self.train_set, self.test_set = (each.to(run.device, run.torch_dtype) for each in sets)
-        self.sizes: dict[str, Any] = {"n_in": self.task.n_in, "n_out": self.task.n_out + 1, "dt": self.task.dt}
-        self.net: Any = run.net.build(**self.sizes, seed=run.seeds.net, device=run.device, dtype=run.torch_dtype)
-        self.learner = Learner(self.net, run.the_rule, seed=run.seeds.rule)
-        self.updates = Updates(self.learner, run.optimizer, run.steps, run.seeds.rule)
-        self.step, self.elapsed = 0, 0.0
+        """Draw the sets and the weights; the network has an output more than the task, for the value."""
+        super().__init__(run, task, task.n_out + 1)
+        self.agent = agent
         self.lived: list[Episode] = []
 
-    def block(self, episodes: int, bar: Any) -> str:
-        """Live through some episodes in environments that begin anew; return what was not finite, or nothing."""
+    @property
+    def title(self) -> str:
+        """What the progress bar calls it."""
+        return f"{self.run.task}, rewards, seed {self.run.seeds.net}"
+
+    def block(self, updates: int, made: Callable[[], object]) -> str:
+        """Live through some episodes in environments that begin anew; return what was not finite, or nothing.
+
+        Args:
+            updates: How many, one update each.
+            made: To be called after each.
+        """
         self.lived = []
         number = self.step // self.run.evaluate_every
         seeds = self.run.seeds
@@ -172,12 +148,12 @@ class _Training:
             self.run.task, self.run.batch_size, _seed(seeds.data, number), **self.run.task_options
         )
         actor = Actor(self.learner, environments, torch.Generator().manual_seed(_seed(seeds.batches, number)))
-        for _ in range(episodes):
+        for _ in range(updates):
             begun = time.perf_counter()
             if trouble := self._episode(actor):
                 return trouble
             self.elapsed += time.perf_counter() - begun
-            bar.update()
+            made()
         return ""
 
     def _episode(self, actor: Actor) -> str:
@@ -197,33 +173,13 @@ class _Training:
 
     def measure(self) -> Metrics:
         """Return loss and accuracy of the policy over both sets, and what was earned since the last measurement."""
-        policy = policy_of(self.run, self.net, self.task.dt)
-        train_loss, train_accuracy = evaluate(policy, self.task, self.train_set)
-        test_loss, test_accuracy = evaluate(policy, self.task, self.test_set)
         observed: dict[str, float] = {}
         if self.lived:
             observed["reward_per_trial"] = sum(each.reward_per_trial for each in self.lived) / len(self.lived)
         judged = [right for each in self.lived for right in each.performance]
         if judged:
             observed["performance"] = sum(judged) / len(judged)
-        return Metrics(self.step, train_loss, train_accuracy, test_loss, test_accuracy, self.elapsed, observed)
-
-    def state(self) -> dict[str, Any]:
-        """Return everything needed to go on; the environments begin anew there."""
-        return {
-            "step": self.step,
-            "elapsed": self.elapsed,
-            "net": dict(self.net.state_dict()),
-            "learner": dict(self.learner.state_dict()),
-            **self.updates.state(),
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what ``state`` returned."""
-        self.step, self.elapsed = state["step"], state["elapsed"]
-        self.net.load_state_dict(state["net"])
-        self.learner.load_state_dict(state["learner"])
-        self.updates.restore(state)
+        return self.measured(policy_of(self.run, self.net, self.task.dt), observed)
 
 
 def _seed(base: int, number: int) -> int:

@@ -15,7 +15,8 @@ from torch import Tensor
 import tca
 from tca import records
 from tca.__main__ import main
-from tca.acting import Agent
+from tca.acting import Actor, Agent, Episode
+from tca.checks import DivergenceError
 from tca.described import Net
 from tca.ingredients import Leaky, Optimizer, Seeds
 from tca.records import RecordError
@@ -157,6 +158,28 @@ def test_a_gradient_that_is_not_finite_is_an_outcome() -> None:
     assert "became" in result.reason
     reached = train_by_reward(replace(TINY, stop_loss=100.0), AGENT, progress=False)
     assert (reached.outcome, reached.step) == ("reached_loss", 0)
+
+
+def test_a_rule_that_comes_to_refuse_its_weights_is_an_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the first episode; before it the weights are those that the run was given, and it is an error."""
+    act = Actor.act
+    lived = []
+
+    def refuse(actor: Actor, *words: Any) -> Episode:
+        if len(lived) == refused_after:
+            raise DivergenceError("spectral radius 2")
+        lived.append(act(actor, *words))
+        return lived[-1]
+
+    monkeypatch.setattr(Actor, "act", refuse)
+    refused_after = 1
+    result = train_by_reward(TINY, AGENT, progress=False)
+    assert (result.outcome, result.step) == ("diverged", 1)
+    assert result.reason == "spectral radius 2, after episode 1"
+    lived.clear()
+    refused_after = 0
+    with pytest.raises(DivergenceError):
+        train_by_reward(TINY, AGENT, progress=False)
 
 
 @pytest.mark.parametrize(

@@ -136,9 +136,9 @@ BUGS = [
     ),
     Bug("tca/signals/causal_hop.py", "errors of no readout reported", "        _ = place.readout\n", "", CARELESS),
     Bug(
-        "tca/train.py",
+        "tca/course.py",
         "a rule that cannot begin called diverged",
-        "            if not training.step:  # the weights that were drawn, not those that were learned\n"
+        "            if not self.step:  # the weights that were drawn, not those that were learned\n"
         "                raise\n",
         "",
         ("tests/test_train.py",),

@@ -1,0 +1,139 @@
+"""The course of a run, whatever it learns from: what changes on the way, the loop of its updates, and how it ends."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import torch
+from tqdm import tqdm
+
+from tasks.task import Task
+from tca.checks import DivergenceError
+from tca.evaluation import evaluate
+from tca.nets.network import Network
+from tca.records import Record
+from tca.result import COMPLETED, DIVERGED, REACHED_LOSS, Metrics, Result
+from tca.rule import Learner
+from tca.run import Run
+from tca.updates import Updates
+
+__all__ = ["Course"]
+
+
+class Course(abc.ABC):
+    """Everything that changes while a run is trained.
+
+    Args:
+        run: The run.
+        task: Its task.
+        n_out: Number of outputs of the network.
+
+    Raises:
+        ValueError: The device does not exist.
+    """
+
+    unit: ClassVar[str] = "step"
+
+    def __init__(self, run: Run, task: Task, n_out: int) -> None:
+        """Draw trials and weights."""
+        if torch.device(run.device).type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f"device {run.device!r} was asked for, but there is no CUDA device here")
+        self.run, self.task = run, task
+        train_set, test_set = task.split(run.n_train, run.n_test, seed=run.seeds.data)
+        self.train_set, self.test_set = (each.to(run.device, run.torch_dtype) for each in (train_set, test_set))
+        self.sizes: dict[str, Any] = {"n_in": task.n_in, "n_out": n_out, "dt": task.dt}
+        self.net: Any = run.net.build(**self.sizes, seed=run.seeds.net, device=run.device, dtype=run.torch_dtype)
+        self.learner = Learner(self.net, run.the_rule, seed=run.seeds.rule)
+        self.updates = Updates(self.learner, run.optimizer, run.steps, run.seeds.rule)
+        self.step, self.elapsed = 0, 0.0
+
+    @property
+    @abc.abstractmethod
+    def title(self) -> str:
+        """What the progress bar calls it."""
+
+    @abc.abstractmethod
+    def block(self, updates: int, made: Callable[[], object]) -> str:
+        """Make the updates between two measurements; return what was not finite, then without an update, or nothing.
+
+        Args:
+            updates: How many.
+            made: To be called after each.
+        """
+
+    @abc.abstractmethod
+    def measure(self) -> Metrics:
+        """Return loss and accuracy over both sets, and whatever else is seen."""
+
+    def measured(self, net: Network, observed: Mapping[str, float]) -> Metrics:
+        """Return loss and accuracy of a network over both sets, with what else was seen.
+
+        Args:
+            net: The network.
+            observed: What else was seen.
+        """
+        train_loss, train_accuracy = evaluate(net, self.task, self.train_set)
+        test_loss, test_accuracy = evaluate(net, self.task, self.test_set)
+        return Metrics(self.step, train_loss, train_accuracy, test_loss, test_accuracy, self.elapsed, dict(observed))
+
+    def state(self) -> dict[str, Any]:
+        """Return everything needed to go on."""
+        return {
+            "step": self.step,
+            "elapsed": self.elapsed,
+            "net": dict(self.net.state_dict()),
+            "learner": dict(self.learner.state_dict()),
+            **self.updates.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state`` returned.
+
+        Args:
+            state: What it returned.
+        """
+        self.step, self.elapsed = state["step"], state["elapsed"]
+        self.net.load_state_dict(state["net"])
+        self.learner.load_state_dict(state["learner"])
+        self.updates.restore(state)
+
+    def finish(self, record: Record, progress: bool) -> Result:
+        """Go on from the record's checkpoint, if it has one, to the end, and return what it has led to.
+
+        Args:
+            record: The record.
+            progress: Whether to show a progress bar.
+        """
+        if record.checkpoint is not None:
+            self.restore(record.checkpoint)
+        try:
+            outcome, reason = self._go_on(record, progress)
+        except DivergenceError as error:
+            if not self.step:  # the weights that were drawn, not those that were learned
+                raise
+            outcome, reason = DIVERGED, f"{error}, after {self.unit} {self.step}"
+        found = tuple(record.metrics)
+        result = Result(self.run, outcome, self.step, reason, found, self.net, self.learner, record.crossings())
+        record.finish(result)
+        return result
+
+    def _go_on(self, record: Record, progress: bool) -> tuple[str, str]:
+        """Train until there is an outcome; return it with its reason."""
+        run = self.run
+        shown = {"initial": self.step, "disable": not progress, "unit": self.unit, "desc": self.title}
+        with tqdm(total=run.steps, **shown) as bar:
+            while True:
+                if not record.metrics or record.metrics[-1].step < self.step:
+                    record.add(self.measure())
+                    record.keep(self.net.state_dict(), self.learner.state_dict())
+                    record.save(self.state())
+                last = record.metrics[-1]
+                bar.set_postfix(loss=f"{last.train_loss:.4f}", accuracy=f"{last.test_accuracy:.3f}")
+                if run.stop_loss is not None and last.train_loss <= run.stop_loss:
+                    return REACHED_LOSS, ""
+                if self.step >= run.steps:
+                    return COMPLETED, ""
+                if trouble := self.block(min(run.evaluate_every, run.steps - self.step), bar.update):
+                    return DIVERGED, trouble
