@@ -6,6 +6,7 @@ The oracle is ``tests.oracle_fields``: powers of dense matrices, and autograd on
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor
 
 import tca
-from tca.eligibilities import Leak
+from tca.eligibilities import Instant, Leak
 from tca.fields import Box, Explicit, Exponential, Graph, Grid, Implicit, Quasistatic
+from tca.nets import MLP, LeakyLayer, SpikingLayer, StackedRNN
 from tca.place import Place
 from tca.signals import Broadcast, Diffusion, Random, Sparse, StationaryDiffusion
 from tca.signals.release import PerError, Shared
@@ -142,6 +144,40 @@ def test_without_a_field_it_is_sparse_eprop_bit_for_bit(still: Any, source: Any,
         assert (
             relative(bind(case, kind(Box(0.75), weights=source)).grads(case.batch())[0]["w_rec"], wanted["w_rec"]) > 0.1
         )
+
+
+STACKS = {
+    "leaky": lambda: StackedRNN(3, [LeakyLayer(7, tau=30.0), LeakyLayer(5, tau=50.0)], 2, dt=10.0, dtype=torch.float64),
+    "spiking below": lambda: StackedRNN(3, [SpikingLayer(6, threshold=0.1), 5], 2, dt=1.0, dtype=torch.float64),
+    "no recurrence": lambda: MLP(3, [7, 5], 2, activation="tanh", dtype=torch.float64),
+}
+
+
+@pytest.mark.parametrize("build", STACKS.values(), ids=STACKS)
+def test_every_population_of_a_stack_has_a_field_of_its_own(build: Callable[[], Any]) -> None:
+    """The told signal is the powers of a dense kernel over that population's cells, fed by feedback of its own."""
+    net, batch = build(), SMALL.batch()
+    batch = replace(batch, targets=batch.targets.clamp(max=1))
+    signal = Diffusion(Box(0.75), weights=Drawn(0.4))
+    bound = tca.Learner(net, tca.Rule(signal, Instant() if isinstance(net, MLP) else Leak()))
+    tape, told = bound.tape(batch), bound.signals(batch)
+    score = tape.score[1:]
+    for level in tape.levels:
+        name = level.place.name
+        own = {key.removeprefix(f"{name}."): each for key, each in bound.buffers.items() if key.startswith(f"{name}.")}
+        field = signal.medium(level.place.cells)
+        where = oracle_fields.placing(own["positions"], field.space.sites)
+        lags = oracle_fields.taps(oracle_fields.dense_step(field), where, own["feedback"], batch.steps, None)
+        wanted = level.lift(oracle_fields.rates_told(field.uptake * lags, score), slice(1, batch.steps + 1))
+        assert wanted.abs().max() > 0
+        assert relative(told[name][1:], wanted) < EXACT
+    assert_same(bound.grads(batch, execution="forward")[0], bound.grads(batch)[0])
+    still = tca.Learner(net, tca.Rule(StationaryDiffusion(Box(0.0), weights=Drawn(0.4)), Instant()))
+    sparse = tca.Learner(net, tca.Rule(Sparse(Drawn(0.4)), Instant()))
+    sparse.load_state_dict({name: still.buffers[name] for name in sparse.buffers if name.endswith("feedback")} | {
+        name: each for name, each in sparse.buffers.items() if name.endswith("kept")})  # fmt: skip
+    wanted = sparse.grads(batch)[0]
+    assert all(torch.equal(each, wanted[name]) for name, each in still.grads(batch)[0].items())
 
 
 @pytest.mark.parametrize("diffusion", [1e6, 1e7])

@@ -157,9 +157,10 @@ class StationaryDiffusion(_Diffusing, InstantSignal):
 
     def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
         """Draw the feedback weights and the places of the cells, and fold the settled field into the weights."""
-        kept, found = self.drawn(place.readout, generator)
+        readout = self.weights.beside(place)
+        kept, found = self.drawn(readout, generator)
         found["released"] = kept
-        return found | {"feedback": self._folded(place.readout, found)}
+        return found | {"feedback": self._folded(readout, found)}
 
     def sync_(self, place: Place, buffers: Buffers) -> None:
         """Fold anew if the weights follow the readout."""
@@ -218,7 +219,7 @@ class Diffusion(_Diffusing, CausalSignal):
 
     def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
         """Draw the feedback weights, the places of the cells, and where permutations start."""
-        kept, found = self.drawn(place.readout, generator)
+        kept, found = self.drawn(self.weights.beside(place), generator)
         if self.shuffle == "every step":
             found["shuffle_seed"] = torch.randint(2**62, (1,), generator=generator)
         return {"feedback": kept, **found}
@@ -230,7 +231,7 @@ class Diffusion(_Diffusing, CausalSignal):
 
     def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
         """Return a function from a window of steps to ``slope_t * G_t``; the field has run through the trial before."""
-        course = _Course(self, tape.readout, buffers)
+        course = _Course(self, self.weights.beside(tape.place), buffers)
         heard = course.heard(tape) if course.remembers else None
 
         def read(steps: slice) -> Tensor:
@@ -241,7 +242,7 @@ class Diffusion(_Diffusing, CausalSignal):
 
     def teller(self, place: Place, buffers: Buffers) -> Teller:
         """Return the concentration at the cells, which remembers the field."""
-        course = _Course(self, place.readout, buffers)
+        course = _Course(self, self.weights.beside(place), buffers)
         before: Tensor | None = None
 
         def tell(score: Tensor) -> Tensor:
