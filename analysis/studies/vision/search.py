@@ -16,7 +16,6 @@ from typing import Any
 from analysis.studies.tables import Table, mean_and_spread
 from analysis.studies.vision.measuring import Entry, Job, work
 from analysis.studies.vision.plan import (
-    ADAM,
     ENTROPY,
     LOGISTIC,
     PANELS,
@@ -59,9 +58,10 @@ EXPANSIONS: dict[str, Expansion] = {
 
 def _expansions() -> list[Arm]:
     return [
-        Arm(f"expansion: {name}", Rule(Decorrelation(source=Score(each)), Instant()), SINGLE, share=0.3)
+        Arm(f"expansion: {name}", Rule(Decorrelation(source=Score(each)), Instant()), SINGLE, fast_readout(10.0),
+            share=0.3)
         for name, each in EXPANSIONS.items()
-    ]
+    ]  # fmt: skip
 
 
 def _averages(loss: str, optimizer: Optimizer) -> list[Arm]:
@@ -81,7 +81,7 @@ def _by_layer(rule: str, loss: str, share: float | None = None) -> list[Arm]:
         Arm(f"rate {lr:g}, readout x {multiple:g}", rule, SINGLE,
             Optimizer(lr=lr, clip=None, factors={"w_out": multiple, "b_out": multiple} if multiple != 1 else {}),
             loss, share=share)
-        for lr, multiple in ((1e-3, 1), (1e-3, 3), (1e-3, 10), (1e-3, 30), (3e-4, 10), (1e-4, 30))
+        for lr, multiple in (*((1e-3, multiple) for multiple in (1, 3, 10, 30, 100)), (3e-4, 10), (1e-4, 30))
     ]  # fmt: skip
 
 
@@ -112,6 +112,7 @@ def _adam(rule: str, rates: Sequence[float]) -> list[Arm]:
     return [Arm(f"Adam, rate {lr:g}", rule, STREAMS, Optimizer(lr=lr, clip=None), LOGISTIC) for lr in rates]
 
 
+WIDELY = (0.01, 0.1, 1.0, 3.0, 10.0, 100.0)
 NAMED = {each.name: each for each in PANELS}
 RULES_AND_LOSSES = (
     ("BP", "backprop", ENTROPY),
@@ -127,19 +128,22 @@ QUESTIONS: Mapping[str, tuple[Panel, Sequence[Arm]]] = {
     "ED in an MLP": (NAMED["digits, dual-stream MLP"], _recipes(15.0)),
     "ED in an MLP, not centred": (NAMED["digits, dual-stream MLP"], _rates(UNCENTRED, (0.5, 1.5, 5.0, 15.0))),
     "DFA in two streams, MLP": (NAMED["digits, dual-stream MLP"], _rates("dfa", (5.0, 15.0, 45.0, 135.0))),
-    "BP in two streams, MLP": (NAMED["digits, dual-stream MLP"], _adam("backprop", (1e-3, 3e-3, 1e-2))),
+    "BP in two streams, MLP": (NAMED["digits, dual-stream MLP"], _adam("backprop", (1e-3, 3e-3, 1e-2, 3e-2, 1e-1))),
     "EBD in an MLP, averages": (
         NAMED["distorted digits, MLP"],
         _averages(SQUARED, fast_readout(3.0)),
     ),
     "SBD, which expansion": (NAMED["distorted digits, MLP"], _expansions()),
-    "SBD in an MLP, averages": (NAMED["distorted digits, MLP"], _averages(ENTROPY, ADAM)),
-    "ED in a CNN": (NAMED["digits, dual-stream CNN"], _rates("error_diffusion", (10.0, 30.0, 100.0))),
-    "ED in a CNN, not centred": (NAMED["digits, dual-stream CNN"], _rates(UNCENTRED, (1.0, 3.0, 10.0))),
-    "DFA in two streams, CNN": (NAMED["digits, dual-stream CNN"], _rates("dfa", (1.0, 3.0, 10.0))),
-    "BP in two streams, CNN": (NAMED["digits, dual-stream CNN"], _adam("backprop", (1e-3, 3e-3, 1e-2))),
-    "SBD in a CNN, averages": (NAMED["digits, CNN"], _averages(ENTROPY, ADAM)),
-    "EBD in a CNN, averages": (NAMED["digits, CNN"], _averages(SQUARED, fast_readout(10.0))),
+    "SBD in an MLP, averages": (NAMED["distorted digits, MLP"], _averages(ENTROPY, fast_readout(10.0))),
+    "ED in a CNN": (NAMED["digits, dual-stream CNN"], _rates("error_diffusion", (10.0, 30.0, 100.0, 300.0, 1000.0))),
+    "ED in a CNN, not centred": (NAMED["digits, dual-stream CNN"], _rates(UNCENTRED, WIDELY)),
+    "DFA in two streams, CNN": (NAMED["digits, dual-stream CNN"], _rates("dfa", WIDELY)),
+    "BP in two streams, CNN": (
+        NAMED["digits, dual-stream CNN"],
+        [*_adam("backprop", (1e-4, 1e-3, 3e-3, 1e-2, 1e-1)), *_rates("backprop", WIDELY)],
+    ),
+    "SBD in a CNN, averages": (NAMED["digits, CNN"], _averages(ENTROPY, fast_readout(30.0))),
+    "EBD in a CNN, averages": (NAMED["digits, CNN"], _averages(SQUARED, fast_readout(30.0))),
     **{
         f"{what} in {where}, rates": (NAMED[panel], _by_layer(rule, loss, share if rule in {"sbd", "ebd"} else None))
         for where, panel, share in (("an MLP", "distorted digits, MLP", 0.3), ("a CNN", "digits, CNN", SHARE_IN_MAPS))
