@@ -228,7 +228,16 @@ def test_the_search_looks_at_held_out_images_only(tmp_path: Path, monkeypatch: p
     + [
         (f"{rule.removesuffix(',') if rule.count(',') == 1 else rule} in {place}, rates", rule.removesuffix(","))
         for place in ("an MLP", "a CNN")
-        for rule in ("BP,", "FA,", "DFA,", "SBD,", "EBD,", "BP, squared error,", "DFA, squared error,")
+        for rule in (
+            "BP,",
+            "FA,",
+            "DFA,",
+            "SBD,",
+            "SBD + expansion,",
+            "EBD,",
+            "BP, squared error,",
+            "DFA, squared error,",
+        )
     ],
 )
 def test_recipes_are_candidates_of_the_search(question: str, name: str) -> None:

@@ -24,6 +24,7 @@ from analysis.studies.vision.plan import (
     SQUARED,
     STREAMS,
     UNCENTRED,
+    VECTORS,
     Arm,
     Panel,
     falling,
@@ -108,8 +109,11 @@ def _rates(rule: str | Rule, rates: Sequence[float]) -> list[Arm]:
     return [Arm(f"rate {lr:g}", rule, STREAMS, falling(lr), LOGISTIC) for lr in rates]
 
 
-def _adam(rule: str, rates: Sequence[float]) -> list[Arm]:
-    return [Arm(f"Adam, rate {lr:g}", rule, STREAMS, Optimizer(lr=lr, clip=None), LOGISTIC) for lr in rates]
+def _adam(rule: str, rates: Sequence[float], loss: str = LOGISTIC, **options: Any) -> list[Arm]:
+    return [
+        Arm(f"Adam, rate {lr:g}", rule, (*STREAMS, *VECTORS), Optimizer(lr=lr, clip=None), loss, options=options)
+        for lr in rates
+    ]
 
 
 WIDELY = (0.01, 0.1, 1.0, 3.0, 10.0, 100.0)
@@ -119,10 +123,17 @@ RULES_AND_LOSSES = (
     ("FA", "feedback_alignment", ENTROPY),
     ("DFA", "dfa", ENTROPY),
     ("SBD", "sbd", ENTROPY),
+    ("SBD + expansion", "sbd_expansion", ENTROPY),
     ("BP, squared error,", "backprop", SQUARED),
     ("DFA, squared error,", "dfa", SQUARED),
     ("EBD", "ebd", SQUARED),
 )
+IN_VECTORS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("BP", "backprop", {}),
+    ("GEVB", "gevb", {}),
+    ("GEVB, mixed signs", "gevb", {"signs": "mixed"}),
+)
+DECORRELATING = {"sbd", "sbd_expansion", "ebd"}
 # What is asked, in which panel, and what is tried.
 QUESTIONS: Mapping[str, tuple[Panel, Sequence[Arm]]] = {
     "ED in an MLP": (NAMED["digits, dual-stream MLP"], _recipes(15.0)),
@@ -142,10 +153,18 @@ QUESTIONS: Mapping[str, tuple[Panel, Sequence[Arm]]] = {
         NAMED["digits, dual-stream CNN"],
         [*_adam("backprop", (1e-4, 1e-3, 3e-3, 1e-2, 1e-1)), *_rates("backprop", WIDELY)],
     ),
+    **{
+        f"{what} in vectors, {net}": (
+            NAMED[f"digits, vector {net}"],
+            _adam(rule, (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), ENTROPY, **options),
+        )
+        for net in ("MLP", "CNN")
+        for what, rule, options in IN_VECTORS
+    },
     "SBD in a CNN, averages": (NAMED["digits, CNN"], _averages(ENTROPY, fast_readout(30.0))),
     "EBD in a CNN, averages": (NAMED["digits, CNN"], _averages(SQUARED, fast_readout(30.0))),
     **{
-        f"{what} in {where}, rates": (NAMED[panel], _by_layer(rule, loss, share if rule in {"sbd", "ebd"} else None))
+        f"{what} in {where}, rates": (NAMED[panel], _by_layer(rule, loss, share if rule in DECORRELATING else None))
         for where, panel, share in (("an MLP", "distorted digits, MLP", 0.3), ("a CNN", "digits, CNN", SHARE_IN_MAPS))
         for what, rule, loss in RULES_AND_LOSSES
     },
