@@ -22,7 +22,8 @@ __all__ = ["ARMS", "BASELINE", "MNIST", "PANELS", "Arm", "Panel", "arms_of", "fa
 
 BASELINE = "BP"  # what times are relative to, in the same network
 ADAM = Optimizer(lr=1e-3, clip=None)
-SLOW_ADAM = Optimizer(lr=3e-4, clip=None)
+IN_VECTORS = Optimizer(lr=3e-3, clip=None)
+FAST_ADAM = Optimizer(lr=1e-2, clip=None)
 SHARE_IN_MAPS = 0.01  # with few updates a larger share makes the activity of maps vanish, see the search
 ENTROPY, SQUARED, LOGISTIC = "cross_entropy", "mse", "logistic"
 
@@ -166,10 +167,13 @@ ARMS = (  # rates as chosen on held-out images, see the search
     Arm("BP, squared error", "backprop", MAPS, fast_readout(30.0), SQUARED),
     Arm("DFA, squared error", "dfa", MAPS, fast_readout(30.0), SQUARED),
     Arm("EBD", "ebd", MAPS, fast_readout(30.0), SQUARED, share=SHARE_IN_MAPS),
-    Arm(BASELINE, "backprop", VECTORS, SLOW_ADAM),
-    Arm("GEVB", "gevb", VECTORS, SLOW_ADAM),
-    Arm("GEVB, mixed signs", "gevb", VECTORS, SLOW_ADAM, options={"signs": "mixed"}),
-    Arm(BASELINE, "backprop", STREAMS, Optimizer(lr=1e-2, clip=None), LOGISTIC),
+    Arm(BASELINE, "backprop", VECTORS[:1], IN_VECTORS),
+    Arm("GEVB", "gevb", VECTORS[:1], IN_VECTORS),
+    Arm("GEVB, mixed signs", "gevb", VECTORS[:1], IN_VECTORS, options={"signs": "mixed"}),
+    Arm(BASELINE, "backprop", VECTORS[1:], FAST_ADAM),
+    Arm("GEVB", "gevb", VECTORS[1:], FAST_ADAM),
+    Arm("GEVB, mixed signs", "gevb", VECTORS[1:], FAST_ADAM, options={"signs": "mixed"}),
+    Arm(BASELINE, "backprop", STREAMS, FAST_ADAM, LOGISTIC),
     Arm("DFA", "dfa", STREAMS[:1], falling(45.0), LOGISTIC),
     Arm("DFA", "dfa", STREAMS[1:], falling(0.01), LOGISTIC),
     Arm("ED", "error_diffusion", STREAMS[:1], falling(15.0), LOGISTIC),

@@ -156,7 +156,7 @@ QUESTIONS: Mapping[str, tuple[Panel, Sequence[Arm]]] = {
     **{
         f"{what} in vectors, {net}": (
             NAMED[f"digits, vector {net}"],
-            _adam(rule, (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), ENTROPY, **options),
+            _adam(rule, (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2), ENTROPY, **options),
         )
         for net in ("MLP", "CNN")
         for what, rule, options in IN_VECTORS
