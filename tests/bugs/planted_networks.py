@@ -11,6 +11,7 @@ POPULATIONS = ("tests/test_populations.py",)
 TYPES = ("tests/test_facts_cell_types.py",)
 WIRED = ("tests/test_wiring.py",)
 STREAMS = ("tests/test_error_diffusion.py",)
+PASSED = ("tests/test_passages.py",)
 DESCRIBED = ("tests/test_records.py::test_a_run_describes_any_network",)
 
 FORMS, OPTIONS, CELLS, LEAKY, NET = (
@@ -150,4 +151,10 @@ BUGS = [
         "batch.weights.unsqueeze(-1)", STREAMS),
     Bug(DIFFUSED, "sign of the error", "return -batch.loss.score(tape.outputs, batch.targets)",
         "return batch.loss.score(tape.outputs, batch.targets)", STREAMS),
+    Bug(PASSAGES, "squares told in full, not in shares", "[0, 0], False, True, None)",
+        "[0, 0], False, True, 1)", PASSED),
+    Bug(PASSAGES, "signals that pass where rates were dropped", "return self.through(signal, shape, drawn)",
+        "return signal", PASSED),
+    Bug("tca/nets/vector_start.py", "signals left in the order of positions",
+        "-1, math.prod(shape[-2:]), shape[-3])", "-1, shape[-3], math.prod(shape[-2:]))", PASSED),
 ]  # fmt: skip

@@ -44,4 +44,11 @@ BUGS = [
         "torch.lerp(each, before[name], factor)", UPDATES),
     Bug("tca/schedules.py", "a phase that begins a step late", "sum(step >= end * steps for",
         "sum(step > end * steps for", UPDATES),
+    Bug("tca/ingredients.py", "memory of transposed weights taken as it lies",
+        "each.is_contiguous() and each.device.type in FUSED_ON", "each.device.type in FUSED_ON", UPDATES),
+    Bug("tca/ingredients.py", "the form of one pass forgotten", '{"fused": True} if', "{} if", UPDATES),
+    Bug("tca/updates.py", "a bound that is not kept", "self.chosen.clip, norm)", "math.inf, norm)", UPDATES),
+    Bug("tca/course.py", "tested on what was trained on",
+        "test_loss, test_accuracy = evaluate(net, self.task, self.test_set)",
+        "test_loss, test_accuracy = evaluate(net, self.task, self.train_set)", ("tests/test_train.py",)),
 ]  # fmt: skip
