@@ -17,6 +17,8 @@ from tca.records import Record
 from tca.result import COMPLETED, DIVERGED, REACHED_LOSS, Metrics, Result
 from tca.rule import Learner
 from tca.run import Run
+from tca.signals import Decorrelation, Regularised
+from tca.signals.decorrelation_averages import warn_if_fast
 from tca.updates import Updates
 
 __all__ = ["Course"]
@@ -32,6 +34,10 @@ class Course(abc.ABC):
 
     Raises:
         ValueError: The device does not exist.
+
+    Warns:
+        CollapseWarning: The rule averages correlations so fast that activity may vanish, see
+            `tca.signals.decorrelation_averages.warn_if_fast`.
     """
 
     unit: ClassVar[str] = "step"
@@ -48,6 +54,7 @@ class Course(abc.ABC):
         self.learner = Learner(self.net, run.the_rule, seed=run.seeds.rule)
         self.updates = Updates(self.learner, run.optimizer, run.steps, run.seeds.rule)
         self.step, self.elapsed = 0, 0.0
+        _warn_of_collapse(run)
 
     @property
     @abc.abstractmethod
@@ -137,3 +144,13 @@ class Course(abc.ABC):
                     return COMPLETED, ""
                 if trouble := self.block(min(run.evaluate_every, run.steps - self.step), bar.update):
                     return DIVERGED, trouble
+
+
+def _warn_of_collapse(run: Run) -> None:
+    """Warn if a correlation that the run learns from is averaged so fast that activity may vanish."""
+    signal = run.the_rule.signal
+    while isinstance(signal, Regularised):
+        signal = signal.signal
+    if isinstance(signal, Decorrelation):
+        readout = run.optimizer.lr * run.optimizer.factors.get("w_out", 1.0)
+        warn_if_fast(signal.average.lam, run.steps, readout or None)

@@ -248,9 +248,9 @@ RULES: dict[str, Rule] = {
         reference="arXiv:2605.30638, after Erdogan et al. (2025), arXiv:2504.11558; traces derived here",
     ),
     "sbd_expansion": Rule(
-        Decorrelation(source=Score(PredictionGates())),
+        Decorrelation(source=Score(PredictionGates(top=2))),
         Leak(),
-        summary="the same with scores gated by the prediction as further channels",
+        summary="the same with scores gated by the two largest predictions as further channels",
         reference="after arXiv:2605.30638, whose channels are unknown; these derived here",
     ),
     "sbd_filtered": Rule(

@@ -43,8 +43,11 @@ def channels(signal: Decorrelation, score: Tensor, outputs: Tensor) -> Tensor:
     expansion = signal.source.expansion if isinstance(signal.source, Score) else Plain()
     if expansion == Plain():
         return score
-    assert expansion == PredictionGates()
-    gated = torch.einsum("tbi,tbj->tbij", torch.softmax(outputs, -1), score)
+    assert isinstance(expansion, PredictionGates)
+    assert expansion == PredictionGates(top=expansion.top)
+    predicted = torch.softmax(outputs, -1)
+    gates = predicted if expansion.top is None else predicted.sort(-1, descending=True).values[..., : expansion.top]
+    gated = torch.einsum("tbi,tbj->tbij", gates, score)
     return torch.cat([score, gated.flatten(-2)], -1)
 
 

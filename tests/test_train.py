@@ -12,9 +12,13 @@ import torch
 import tasks
 import tca
 from tca.batch import Batch
-from tca.rule import Learner
+from tca.eligibilities import Leak
+from tca.regularisers import Power
+from tca.rule import Learner, Rule
 from tca.run import Leaky, Optimizer, Run, Seeds
-from tca.train import evaluate, train
+from tca.signals import Decorrelation, Regularised, Signal
+from tca.signals.decorrelation_averages import CollapseWarning, Decay
+from tca.train import Training, evaluate, train
 
 SMALL = Run("delayed_match", "bptt", net=Leaky(size=8), batch_size=8, steps=10, n_train=20, n_test=12, evaluate_every=4,
             dtype="float64", seeds=Seeds(data=1, net=2, rule=3, batches=4))  # fmt: skip
@@ -228,3 +232,27 @@ def test_cell_types_and_dales_principle_are_part_of_a_run():
     assert (trained.w_rec[:, 8:] <= 0).all()
     with pytest.raises(ValueError, match="dale must hold one sign for each of the 2 types"):
         tca.Leaky(size=10, types=(0.8, 0.2), dale=(1,))
+
+
+FAST = Decorrelation(average=Decay(0.9))
+
+
+@pytest.mark.parametrize(
+    ("signal", "optimizer", "steps", "words"),
+    [
+        (FAST, Optimizer(lr=1.0), 50, r"updates \* \(1 - lam\) = 5 is above 4"),
+        (Regularised(FAST, (Power(),)), Optimizer(lr=1.0), 50, r"updates \* \(1 - lam\) = 5 is above 4"),
+        (FAST, Optimizer(lr=1e-3), 2, r"\(1 - lam\) / rate = 100 is above 5"),
+        (FAST, Optimizer(lr=1e-3, factors={"w_out": 10.0}), 2, r"\(1 - lam\) / rate = 10 is above 5"),
+    ],
+)
+def test_correlations_that_are_averaged_too_fast_are_warned_of(
+    signal: Signal, optimizer: Optimizer, steps: int, words: str
+) -> None:
+    """By the number of updates or beside the rate of the readout; a readout that is fast enough brings no warning."""
+    run = Run("delayed_xor", Rule(signal, Leak()), steps=steps, optimizer=optimizer, net=Leaky(size=3), n_train=4,
+              n_test=4, batch_size=2)  # fmt: skip
+    with pytest.warns(CollapseWarning, match=words):
+        Training(run, None)
+    faster = {"w_out": 0.2 / optimizer.lr}
+    Training(dataclasses.replace(run, steps=30, optimizer=dataclasses.replace(optimizer, factors=faster)), None)

@@ -163,7 +163,7 @@ ARMS = (  # rates as chosen on held-out images, see the search
     Arm("FA", "feedback_alignment", MAPS, fast_readout(30.0)),
     Arm("DFA", "dfa", MAPS, fast_readout(30.0)),
     Arm("SBD", "sbd", MAPS, fast_readout(30.0), share=SHARE_IN_MAPS),
-    Arm("SBD + expansion", "sbd_expansion", MAPS, fast_readout(10.0), share=SHARE_IN_MAPS),
+    Arm("SBD + expansion", "sbd_expansion", MAPS, fast_readout(30.0), share=SHARE_IN_MAPS),
     Arm("BP, squared error", "backprop", MAPS, fast_readout(30.0), SQUARED),
     Arm("DFA, squared error", "dfa", MAPS, fast_readout(30.0), SQUARED),
     Arm("EBD", "ebd", MAPS, fast_readout(30.0), SQUARED, share=SHARE_IN_MAPS),

@@ -1,0 +1,182 @@
+"""Broadcast rules in the recurrent networks that they were made for, beside BPTT, e-prop and random broadcast.
+
+Handwritten digits are shown row by row and told after a time without input. Every rule has the rate of Adam that was
+best for it on held-out images of the training split; in one network all rules begin with the same weights.
+
+    python -m analysis.studies.recurrent_broadcasts --out runs/recurrent_broadcasts
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from analysis.statistics import paired_difference
+from analysis.studies.tables import Table, difference, mean_and_spread
+from analysis.studies.work import Learned, command, learn, options_of
+from tca.ingredients import Leaky, Optimizer, Seeds
+from tca.rule import Rule
+from tca.rules import RULES
+from tca.run import Net, Run
+from tca.signals import Decorrelation
+from tca.signals.decorrelation_averages import Share
+
+__all__ = ["NETWORKS", "Setting", "main"]
+
+SEEDS, FULL_SEEDS = 5, 20
+HELD_OUT, TRIED = 302, 2  # images of the 1198, and seeds, on which rates are chosen
+RATES = (1e-3, 3e-3, 1e-2)
+EXACT, RANDOM = "bptt", "eprop_random"
+COMMON = (EXACT, "eprop", RANDOM, "global_broadcast")
+LEAK = 0.7  # per step, the same in all networks
+Networks = Mapping[str, tuple[Leaky | Net, tuple[str, ...]]]
+NETWORKS: Networks = {
+    "64 leaky cells": (Leaky(64, tau=56.0), (*COMMON, "sbd", "sbd_filtered", "sbd_lagged")),
+    "32 vectors": (Net("vector_rnn", {"n_rec": 32, "alpha": 1 - LEAK}), (*COMMON, "gevb_local", "gevb_network")),
+    "two streams of 60 cells": (
+        Net("dual_stream_rnn", {"n_rec": 60, "tau": 56.0}),
+        (*COMMON, "error_diffusion", "error_diffusion_online"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all runs have in common.
+
+    Args:
+        n_train: Training images.
+        n_test: Test images.
+        batch_size: Images a batch.
+        epochs: How often all training images are shown.
+        blank: Time without input before the answer in ms, four steps.
+    """
+
+    n_train: int = 1198
+    n_test: int = 599
+    batch_size: int = 32
+    epochs: int = 12
+    blank: float = 80.0
+
+    def run(self, net: Leaky | Net, rule: str, rate: float, seed: int) -> Run:
+        """Return a run.
+
+        Args:
+            net: The network.
+            rule: Name of the rule.
+            rate: Learning rate of Adam.
+            seed: The seed.
+        """
+        batches = -(-self.n_train // self.batch_size)
+        return Run(
+            "sequential_images",
+            _renewing(rule, self.epochs * batches),
+            task_options={"name": "digits", "blank": self.blank},
+            net=net,
+            optimizer=Optimizer(lr=rate),
+            batch_size=self.batch_size,
+            steps=self.epochs * batches,
+            n_train=self.n_train,
+            n_test=self.n_test,
+            evaluate_every=2 * batches,
+            seeds=Seeds(seed, seed, seed, seed),
+        )
+
+    def held_out(self, run: Run) -> Run:
+        """Return a run that is tested on images held out from the training split.
+
+        Args:
+            run: The run.
+        """
+        kept = min(HELD_OUT, self.n_train // 4)
+        options: dict[str, Any] = {**run.task_options, "validation": kept, "test_on": "validation"}
+        return replace(run, task_options=options, n_train=self.n_train - kept, n_test=kept, evaluate_every=run.steps)
+
+
+def _renewing(name: str, steps: int) -> str | Rule:
+    """Return a rule whose correlations, if it has any, renew a tenth in the training."""
+    rule = RULES[name]
+    if not isinstance(rule.signal, Decorrelation):
+        return name
+    return replace(rule, signal=dataclasses.replace(rule.signal, average=Share(steps, 0.1)))
+
+
+def chosen(setting: Setting, networks: Networks, folder: Path, workers: int) -> dict[tuple[str, str], float]:
+    """Return the rate of every rule in every network, by their names: the best on held-out images.
+
+    Args:
+        setting: What runs have in common.
+        networks: The networks and their rules.
+        folder: Where records are kept.
+        workers: Processes that train at the same time.
+    """
+    asked = [
+        ((where, rule), rate, setting.held_out(setting.run(net, rule, rate, seed)))
+        for where, (net, rules) in networks.items()
+        for rule in rules
+        for rate in RATES
+        for seed in range(TRIED)
+    ]
+    reached: dict[tuple[str, str], dict[float, list[float]]] = {}
+    for (key, rate, _), one in zip(asked, learn([run for *_, run in asked], folder, workers), strict=True):
+        reached.setdefault(key, {}).setdefault(rate, []).append(_accuracy(one))
+    return {key: max(rates, key=lambda rate: fmean(rates[rate])) for key, rates in reached.items()}
+
+
+def table(setting: Setting, networks: Networks, seeds: int, folder: Path, workers: int) -> Table:
+    """Train everything and return the table: accuracy at the end, and how far above random broadcast, paired by seed.
+
+    Args:
+        setting: What runs have in common.
+        networks: The networks and their rules.
+        seeds: How many seeds.
+        folder: Where records are kept.
+        workers: Processes that train at the same time.
+    """
+    rates = chosen(setting, networks, folder / "held_out", workers)
+    runs = [
+        setting.run(networks[where][0], rule, rate, seed)
+        for (where, rule), rate in rates.items()
+        for seed in range(seeds)
+    ]
+    found = iter(learn(runs, folder / "runs", workers))
+    reached = {key: dict(enumerate(_accuracy(next(found)) for _ in range(seeds))) for key in rates}
+    rows = []
+    for (where, rule), accuracies in reached.items():
+        above = "" if rule == RANDOM or seeds < 2 else difference(paired_difference(accuracies, reached[where, RANDOM]))
+        rows.append((where, rule, f"{rates[where, rule]:g}", mean_and_spread(list(accuracies.values()), 3), above))
+    head = ("network", "rule", "rate", "test accuracy", f"above {RANDOM}, ± s.e.m. [95 %]")
+    return Table(head, tuple(rows))
+
+
+def _accuracy(one: Learned) -> float:
+    return one.metrics[-1].test_accuracy
+
+
+def main(words: Sequence[str] | None = None, setting: Setting | None = None, networks: Networks = NETWORKS) -> int:
+    """Run the study; finished runs are read from their records.
+
+    Args:
+        words: The words of the command line, ``None`` (default) for those of this process.
+        setting: What runs have in common, ``None`` (default) for those of the study.
+        networks: The networks and their rules, default those of the study.
+    """
+    question = "What do broadcast rules reach in recurrent networks?"
+    parser = command("recurrent_broadcasts", question, f"{SEEDS} seeds", f"{FULL_SEEDS} seeds, five times as long")
+    options = options_of(parser, words)
+    setting = setting or Setting()
+    if options.full:
+        setting = replace(setting, epochs=5 * setting.epochs)
+    made = table(setting, networks, FULL_SEEDS if options.full else SEEDS, options.out, options.workers)
+    made.write(options.out / "recurrent_broadcasts")
+    print(made)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
