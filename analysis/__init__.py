@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from analysis.activity import rates
 from analysis.alignment import alignment
+from analysis.broadcast import broadcasting
 from analysis.ceiling import noise_ceiling, reliability
 from analysis.curvature import curvature
 from analysis.density import density
@@ -28,6 +29,7 @@ from analysis.trace import trace
 __all__ = [
     "alignment",
     "barrier",
+    "broadcasting",
     "cca",
     "check_stability",
     "cka",

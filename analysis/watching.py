@@ -1,4 +1,4 @@
-"""Measurements that a run may name to have them made while it is trained: curvature, and how the rule is aligned.
+"""Measurements that a run may name to have them made while it is trained: curvature, alignment, learned broadcasts.
 
 Shapes: P parameters, M products.
 """
@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from analysis.alignment import alignment
+from analysis.broadcast import broadcasting
 from analysis.operators import Operator, operator
 from tca.batch import Batch
 from tca.checks import whole
 from tca.nets import LeakyRNN
 from tca.rule import Learner
 
-__all__ = ["AlignmentWatcher", "CurvatureWatcher", "ritz_ends"]
+__all__ = ["AlignmentWatcher", "BroadcastWatcher", "CurvatureWatcher", "ritz_ends"]
 
 
 @dataclass(eq=False)
@@ -107,6 +108,50 @@ class AlignmentWatcher:
         few = train.select(slice(0, min(self.trials, train.trials)))
         match = alignment(learner.net, few, [learner]).rules[0].parameters[self.parameter]
         return {"cosine": match.cosine, "norm_ratio": match.norm_ratio, "rho": match.rho}
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing: nothing is remembered."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+
+@dataclass(eq=False)
+class BroadcastWatcher:
+    """What a rule of decorrelation has come to over some training trials, population by population.
+
+    Returns ``broadcast_norm/NAME``, the same with ``rms``, ``dead``, ``rank``, ``cosine`` and ``norm_ratio``, see
+    ``analysis.broadcast.Layer``; the only population of a network is called ``hidden``. The first measurement raises
+    ``ValueError`` for a rule without such correlations.
+
+    Args:
+        trials: How many of the first training trials, at most, default 100.
+
+    Raises:
+        ValueError: The number is too small.
+    """
+
+    trials: int = 100
+
+    def __post_init__(self) -> None:
+        """Check the number."""
+        whole("trials", self.trials, 1)
+
+    def __call__(self, learner: Learner, train: Batch) -> Mapping[str, float]:
+        """Return the numbers of every population, from the inputs upwards."""
+        found: dict[str, float] = {}
+        for layer in broadcasting(learner, train.select(slice(0, min(self.trials, train.trials)))).layers:
+            numbers = {
+                "norm": layer.norm,
+                "rms": layer.rms,
+                "dead": layer.dead,
+                "rank": layer.rank,
+                "cosine": layer.match.cosine,
+                "norm_ratio": layer.match.norm_ratio,
+            }
+            found |= {f"broadcast_{what}/{layer.name or 'hidden'}": number for what, number in numbers.items()}
+        return found
 
     def state(self) -> dict[str, Any]:
         """Return nothing: nothing is remembered."""

@@ -34,7 +34,7 @@ from tasks.task import Task
 from tasks.trials import TrialSet
 from tca.names import lookup, unknown
 
-__all__ = ["IMAGES", "NATIVE", "Task", "TrialSet", "describe", "images", "list", "make"]
+__all__ = ["IMAGES", "NATIVE", "Task", "TrialSet", "describe", "images", "list", "make", "sequential_images"]
 
 NATIVE: dict[str, type[Task]] = {
     "context_decision": ContextDecision,
@@ -114,7 +114,7 @@ def images(name: str = "digits", /, **options: Any) -> Images:
     Args:
         name: ``"digits"`` (default), ``"mnist"``, ``"fashion_mnist"``, ``"cifar10"``, ``"cifar100"``,
             ``"tiny_imagenet"``, or the name of a folder of parquet files.
-        options: Further fields of `tasks.images.Images`.
+        options: Further fields of ``Images``, a class in `tasks.images`.
 
     Raises:
         ValueError: There is no such set or option (the message offers the nearest), or an option is not allowed.
@@ -127,6 +127,27 @@ def images(name: str = "digits", /, **options: Any) -> Images:
     """
     task = make("images", name=name, **options)
     assert isinstance(task, Images)
+    _ = task.data
+    return task
+
+
+def sequential_images(name: str = "digits", /, **options: Any) -> SequentialImages:
+    """Return a set of images that are shown bit by bit as a task, having made sure that it is there; see `images`.
+
+    Args:
+        name: As of `images`.
+        options: Further fields of ``SequentialImages``, a class in `tasks.sequential_images`.
+
+    Raises:
+        ValueError: There is no such set or option (the message offers the nearest), or an option is not allowed.
+        FileNotFoundError: The set is not there; the message says which command fetches it.
+        ImportError: A library is missing; the message names it.
+
+    >>> sequential_images("digits", by="pixels").split(n_train=100, n_test=50, seed=0)[0]
+    ImageTrials(trials=100, steps=64, inputs=1, loss=CrossEntropy())
+    """
+    task = make("sequential_images", name=name, **options)
+    assert isinstance(task, SequentialImages)
     _ = task.data
     return task
 

@@ -21,6 +21,7 @@ __all__ = ["WATCHERS", "Watch", "Watcher"]
 # Where each measurement is written: module and class, whose arguments are the options of the watch.
 WATCHERS = {
     "alignment": "analysis.watching:AlignmentWatcher",
+    "broadcast": "analysis.watching:BroadcastWatcher",
     "curvature": "analysis.watching:CurvatureWatcher",
 }
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
+import re
+from pathlib import Path
 
 import pytest
 import torch
 
+import analysis
 import tca
 from analysis.broadcast import CollapseWarning, broadcasting, effective_rank
 from tca.eligibilities import Instant
 from tca.regularisers import Power
+from tca.run import Net, Run, Watch
 from tca.signals import Decay, Decorrelation, Regularised
+from tca.train import Training, train
 from tests.test_populations import FEEDFORWARD, autograd, batch_of
 
 
@@ -69,3 +76,60 @@ def test_other_signals_are_refused() -> None:
     net = FEEDFORWARD["mlp"]()
     with pytest.raises(ValueError, match="must be a Decorrelation"):
         broadcasting(tca.Learner(net, tca.RULES["dfa"]), batch_of(net))
+
+
+def test_a_run_names_the_measurement_and_goes_the_same_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its numbers are those of the function on the first trials; written down and read back, training unchanged."""
+    watch = Watch("broadcast", every=2, options={"trials": 5})
+    plain = Run("images", "ebd", task_options={"loss": "mse"}, net=Net("mlp", {"sizes": [6, 4]}), n_train=24, n_test=8,
+                batch_size=8, steps=6, evaluate_every=2, dtype="float64")  # fmt: skip
+    run = Run.from_json(json.loads(json.dumps(dataclasses.replace(plain, watch=(watch,)).to_json())))
+    assert run.watch == (watch,)
+    seen, other = train(run, tmp_path / "seen", progress=False), train(plain, progress=False)
+    for name, value in other.net.state_dict().items():
+        assert torch.equal(seen.net.state_dict()[name], value), name
+    monkeypatch.setattr(Training, "update", lambda _: pytest.fail("trained again"))
+    kept = [each.observed for each in train(run, tmp_path / "seen", progress=False).metrics]
+    assert [bool(each) for each in kept] == [True, False, True, True]
+    task = run.make_task()
+    few = task.split(24, 8, seed=0)[0].subset(5).to(dtype=torch.float64).batch()
+    net = run.net.build(task.n_in, task.n_out, dt=task.dt, seed=0, dtype=torch.float64)
+    found = broadcasting(tca.Learner(net, run.the_rule, seed=run.seeds.rule), few)
+    assert len(kept[0]) == 12
+    for each in found.layers:
+        for what in ("norm", "rms", "dead", "rank"):
+            assert kept[0][f"broadcast_{what}/{each.name}"] == pytest.approx(getattr(each, what), rel=1e-12), what
+        assert kept[0][f"broadcast_cosine/{each.name}"] == pytest.approx(each.match.cosine, rel=1e-10)
+        assert kept[0][f"broadcast_norm_ratio/{each.name}"] == pytest.approx(each.match.norm_ratio, rel=1e-10)
+    assert kept[-1]["broadcast_norm/hidden_1"] != kept[0]["broadcast_norm/hidden_1"]
+
+
+def test_the_watcher_of_a_recurrent_network_names_its_population() -> None:
+    """All trials where there are fewer than it may take; other rules are refused as by the function."""
+    net = tca.nets.LeakyRNN(3, 5, 2, dtype=torch.float64)
+    batch, watcher = batch_of(net), Watch("broadcast").build()
+    learner = tca.Learner(net, tca.RULES["sbd"])
+    (layer,) = broadcasting(learner, batch).layers
+    assert watcher(learner, batch)["broadcast_norm/hidden"] == layer.norm
+    assert watcher(learner, batch)["broadcast_rank/hidden"] == layer.rank
+    watcher.restore(watcher.state())
+    with pytest.raises(ValueError, match="must be a Decorrelation"):
+        watcher(tca.Learner(net, tca.RULES["dfa"]), batch)
+    with pytest.raises(ValueError, match="trials must be at least 1, got 0"):
+        Watch("broadcast", options={"trials": 0})
+
+
+def test_the_calls_of_the_page_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """As they stand, the training shortened."""
+    page = Path(__file__).parents[1] / "docs" / "rules" / "decorrelation.md"
+    if not page.exists():
+        pytest.skip("no pages beside an installed package")
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    assert blocks[1].count("steps=200, evaluate_every=50") == 1
+    names: dict[str, object] = {}
+    exec(blocks[0] + blocks[1].replace("steps=200, evaluate_every=50", "steps=4, evaluate_every=2"), names)
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in shown[:3]] == ["population", "hidden_1", "hidden_2"]
+    assert analysis.broadcasting is broadcasting
+    assert "nan" not in shown[1], "what is left of the start is known"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import io
+import re
 import resource
 import socket
 import subprocess
@@ -19,7 +21,7 @@ import torch
 from PIL import Image
 
 import tasks
-from tasks.images import KNOWN, CacheError, ImageTask, fetch, sources
+from tasks.images import AUGMENTATIONS, KNOWN, CacheError, ImageTask, fetch, sources
 from tasks.images.__main__ import main
 
 datasets = pytest.importorskip("datasets")
@@ -210,6 +212,11 @@ def test_unknown_names_offer_the_nearest_and_half_a_set_is_named(tmp_path: Path)
             tasks.make("images", name=name, data_dir=str(tmp_path))
     with pytest.raises(ValueError, match="looked for nowhere, as neither data_dir nor TCA_DATA is set"):
         tasks.images("shapes")
+    write_set(tmp_path / "mnist", drawn(2, 28, 28), drawn(1, 28, 28))
+    with pytest.raises(
+        ValueError, match="Allowed: cifar10, cifar100, digits, fashion_mnist, mnist, shapes, tiny_imagenet;"
+    ):
+        tasks.make("images", name="mnits", data_dir=str(tmp_path))
     (tmp_path / "shapes" / "test.parquet").unlink()
     with pytest.raises(FileNotFoundError, match="shapes is incomplete"):
         tasks.images("shapes", data_dir=str(tmp_path))
@@ -461,3 +468,23 @@ def test_the_page_names_every_set_and_every_option() -> None:
         assert f"`{known.hub}`" in text
     for option in dataclasses.fields(ImageTask):
         assert f"`{option.name}`" in text or f"<{option.name}>" in text, option.name
+
+
+def test_what_the_page_imports_is_there() -> None:
+    """Every augmentation that the page lists comes by the import that it names, with the options that it names."""
+    page = ROOT / "docs" / "data.md"
+    if not page.exists():
+        pytest.skip("no pages beside an installed package")
+    text = page.read_text(encoding="utf-8")
+    imports = re.findall(r"^ *(from tasks\S* import .*)$", text, re.MULTILINE)
+    assert imports
+    for line in imports:
+        exec(line, {})
+    (listed,) = re.findall(r"values that are imported by `from (tasks\.images) import`(.*?)They act", text, re.DOTALL)
+    calls = dict(re.findall(r"`(\w+)\(([\w,\s]+)\)`", listed[1]))
+    assert set(calls) == set(AUGMENTATIONS)
+    for name, options in calls.items():
+        known = {each.name for each in dataclasses.fields(getattr(importlib.import_module(listed[0]), name))}
+        assert set(re.split(r",\s*", options)) == known, name
+    for name in re.findall(r"`?tasks\.(\w+)\(", text):
+        assert callable(getattr(tasks, name)), name

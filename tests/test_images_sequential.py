@@ -151,3 +151,19 @@ def test_sequential_digits_keep_their_numbers(noise: float) -> None:
         assert not batch.targets[:16].any()
         assert torch.equal(batch.weights[16:], torch.full((3, len(chosen)), 1 / 3))
         assert not batch.weights[:16].any()
+
+
+def test_the_builder_makes_what_its_name_makes_and_opens_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`tasks.sequential_images` is a function as `tasks.images` is; what is missing is said by it, not later."""
+    options: dict[str, Any] = {"by": "pixels", "blank": 80.0, "answer": "blank"}
+    task = tasks.sequential_images("digits", **options)
+    assert type(task) is SequentialImages
+    assert task == tasks.make("sequential_images", name="digits", **options)
+    assert "data" in vars(task)
+    assert tasks.sequential_images() == SequentialImages()
+    monkeypatch.delenv("TCA_DATA", raising=False)
+    assert tasks.make("sequential_images", name="mnist").name == "mnist"
+    with pytest.raises(FileNotFoundError, match="MNIST is not here"):
+        tasks.sequential_images("mnist")
+    with pytest.raises(ValueError, match="unknown option of sequential_images 'bye', did you mean 'by'"):
+        tasks.sequential_images(bye="rows")

@@ -33,6 +33,8 @@ from tca.run import Run
 from tca.signals import Decorrelation
 from tca.train import Training
 
+# Trainings of a few updates renew correlations fast, whatever their share.
+pytestmark = pytest.mark.filterwarnings("ignore::tca.signals.decorrelation_averages.CollapseWarning")
 DIGITS = {"name": "digits"}
 TINY = (
     Panel("digits", "MLP", "mlp", {"sizes": [6, 4]}, DIGITS, 20, 12, 8, 2, 1, 5),
@@ -102,7 +104,7 @@ def test_some_of_the_study_can_be_asked_for(
     assert main([f"--out={tmp_path}", "--seeds=1", "--rules", "BP", "--networks", "dual-stream MLP"], TINY) == 0
     shown = [line.split(" | ")[:2] for line in capsys.readouterr().out.splitlines()[2:]]
     assert shown == [["| digits, dual-stream MLP", "BP"]]
-    for words in (["--rules", "EDD"], ["--networks", "CNN"], ["--images", "MNIST"]):
+    for words in (["--rules", "EDD"], ["--networks", "CNN"], ["--images", "MNITS"]):
         with pytest.raises(SystemExit):
             main([f"--out={tmp_path}", *words], TINY)
         assert f"{words[0]} must be among" in capsys.readouterr().err

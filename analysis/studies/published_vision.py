@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from pathlib import Path
 import torch
 
 from analysis.studies.tables import Table, mean_and_spread
+from analysis.studies.vision.asking import count, folder, look_in, opened, rate
 from analysis.studies.vision.cells import Cell, Scale
 from analysis.studies.vision.published import CELLS
 from analysis.studies.work import spread
@@ -143,16 +143,16 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("list", help="name all cells")
     run = commands.add_parser("run", help="run some cells")
     run.add_argument("cells", nargs="+", help="names of cells, where * stands for anything")
-    run.add_argument("--data", type=Path, help="folder of image data, default that of TCA_DATA")
-    run.add_argument("--images", help="another set of images, by the name of its folder")
-    run.add_argument("--epochs", type=int, help="so many epochs only")
-    run.add_argument("--train", type=int, help="so many training images only")
-    run.add_argument("--test", type=int, help="so many test images only")
-    run.add_argument("--thin", type=int, default=1, help="divide all sizes and channels, default by 1")
-    run.add_argument("--lr", type=float, help="another learning rate")
-    run.add_argument("--batch", type=int, help="another number of images a batch")
-    run.add_argument("--seeds", type=int, default=1, help="repetitions, default 1")
-    run.add_argument("--workers", type=int, default=1, help="processes that train at the same time")
+    run.add_argument("--data", type=folder, help="folder of image data, default that of TCA_DATA")
+    run.add_argument("--images", help="another set of images, by the name of its folder; all of it")
+    run.add_argument("--epochs", type=count, help="so many epochs only")
+    run.add_argument("--train", type=count, help="so many training images only")
+    run.add_argument("--test", type=count, help="so many test images only")
+    run.add_argument("--thin", type=count, default=1, help="divide all sizes and channels, default by 1")
+    run.add_argument("--lr", type=rate, help="another learning rate")
+    run.add_argument("--batch", type=count, help="another number of images a batch")
+    run.add_argument("--seeds", type=count, default=1, help="repetitions, default 1")
+    run.add_argument("--workers", type=count, default=1, help="processes that train at the same time")
     for each in (run, commands.add_parser("table", help="show what has been run")):
         each.add_argument("--out", type=Path, default=Path("runs/published_vision"), help="folder of records")
     return parser
@@ -171,9 +171,11 @@ def main(words: Sequence[str] | None = None) -> int:
         return 0
     if options.command == "run":
         try:
-            _run(options)
+            jobs = _jobs(options)
         except (ValueError, TypeError) as error:
             parser.error(str(error))
+        torch.set_num_threads(1)
+        spread(partial(_work, folder=options.out), jobs, options.workers)
     made = table(outcomes(options.out))
     if options.out.exists():
         made.write(options.out / "published_vision")
@@ -181,20 +183,20 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(options: argparse.Namespace) -> None:
-    if options.data is not None:
-        os.environ["TCA_DATA"] = str(options.data)  # where the task looks, here and in worker processes
-    torch.set_num_threads(1)
+def _jobs(options: argparse.Namespace) -> list[_Job]:
+    """Return the runs, having built each and opened its images, so that what is wrong is said before any is trained."""
+    look_in(options.data)
     scale = Scale(options.epochs, options.train, options.test, options.thin, options.lr, options.batch, options.images)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    cells = chosen(options.cells)
-    for each in cells:
-        if each.lacking:
-            print(f"left out, as the library lacks {each.lacking}: {each.name}", file=sys.stderr)
-    jobs = [_Job(each, scale, seed, device) for each in cells if not each.lacking for seed in range(options.seeds)]
-    for job in jobs:
-        job.cell.run(job.seed, scale, device)  # so that what is wrong is said before anything is trained
-    spread(partial(_work, folder=options.out), jobs, options.workers)
+    jobs: list[_Job] = []
+    for cell in chosen(options.cells):
+        if cell.lacking:
+            print(f"left out, as the library lacks {cell.lacking}: {cell.name}", file=sys.stderr)
+            continue
+        opened(cell.run(0, scale, device).task_options)
+        fitted = cell.fitted(scale)
+        jobs += [_Job(cell, fitted, seed, device) for seed in range(options.seeds)]
+    return jobs
 
 
 if __name__ == "__main__":

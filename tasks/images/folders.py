@@ -62,7 +62,7 @@ def check_name(name: object, data_dir: str | None) -> None:
         ValueError: There is no such set; the message offers the nearest and says where folders were looked for.
     """
     root = data_root(data_dir)
-    names = [DIGITS, *KNOWN, *found(root)]
+    names = [*dict.fromkeys([DIGITS, *KNOWN, *found(root)])]  # a folder may bear the name of a known set
     if name not in names:
         where = f"in {root}" if root else f"nowhere, as neither data_dir nor {VARIABLE} is set"
         raise ValueError(f"{unknown(name, names, 'image set')}; folders with a train.parquet were looked for {where}")
