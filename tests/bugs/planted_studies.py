@@ -10,6 +10,7 @@ SPIKING, TYPES, CASES = (
 PUBLISHED = ("tests/test_studies_spiking.py",)
 STUDIES = ("tests/test_studies.py",)
 IMAGES = ("tests/test_studies_vision.py",)
+ASKED = ("tests/test_studies_vision_commands.py",)
 FACTORS = ("tests/test_updates.py", "tests/test_records.py")
 VISION = "analysis/studies/vision"
 
@@ -72,4 +73,13 @@ BUGS = [
     Bug(f"{VISION}/plan.py", "another rate than was found", "falling(45.0)", "falling(60.0)", IMAGES),
     Bug(CASES, "weights of a dense network", '"gain_rec": math.sqrt(0.1)', '"gain_rec": 1.0', STUDIES),
     Bug(CASES, "a dense readout", '{"density": readout}', '{"density": 1.0}', STUDIES),
-]
+    Bug(f"{VISION}/cells.py", "another set with the sizes of the cell's own",
+        "filled.append(there if asked is None and there != own else asked)", "filled.append(asked)", ASKED),
+    Bug(f"{VISION}/cells.py", "images of another shape", "            if found != wanted:",
+        "            if found[1] != wanted[1]:", ASKED),
+    Bug(f"{VISION}/cells.py", "nothing taken for everything", "whole(name, getattr(self, name), 1)",
+        "whole(name, getattr(self, name), 0)", ASKED),
+    Bug("analysis/watching.py", "broadcasts measured over all trials",
+        "broadcasting(learner, train.select(slice(0, min(self.trials, train.trials)))).layers",
+        "broadcasting(learner, train).layers", ("tests/test_broadcast.py",)),
+]  # fmt: skip
