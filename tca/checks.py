@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from numbers import Integral, Real
 
-__all__ = ["DivergenceError", "choice", "finite", "not_negative", "positive", "settle", "whole"]
+__all__ = ["DivergenceError", "choice", "finite", "instance", "not_negative", "positive", "settle", "whole"]
 
 
 class DivergenceError(ValueError):
@@ -96,6 +96,26 @@ def choice(argument: str, values: Sequence[object], least: int = 1) -> tuple[flo
     if len(values) < least:
         raise ValueError(f"{argument} must hold at least {least} number(s), got {values!r}")
     return tuple(finite(f"{argument}[{place}]", value) for place, value in enumerate(values))
+
+
+def instance(argument: str, value: object, kind: type, allowed: str) -> None:
+    """Raise unless ``value`` is of a kind.
+
+    Args:
+        argument: Name of the argument, for the message.
+        value: What came.
+        kind: The class that it must be an instance of.
+        allowed: What may be given, for the message.
+
+    Raises:
+        TypeError: ``value`` is of another kind.
+
+    >>> instance("centred", "yes", bool, "True or False")
+    Traceback (most recent call last):
+    TypeError: centred must be True or False, got 'yes'
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"{argument} must be {allowed}, got {value!r}")
 
 
 def settle(options: object, /, **values: object) -> None:

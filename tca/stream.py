@@ -41,7 +41,7 @@ class Stream:
         steps: Number of steps of a trial, for the rules that must know it.
 
     Raises:
-        ValueError: The signal needs later errors, or ``trials`` is less than one.
+        ValueError: The network or the signal cannot run online, or ``trials`` is less than one.
 
     >>> import tca, torch
     >>> net = tca.nets.LeakyRNN(2, 4, 1, seed=0)
@@ -54,13 +54,14 @@ class Stream:
 
     def __init__(self, learner: Learner, trials: int, steps: int | None = None) -> None:
         """Start new trials; see the class."""
-        signal = learner.rule.signal
-        if not isinstance(signal, (CausalSignal, DelayedSignal)):
-            raise ValueError(f"{type(signal).__name__} needs later errors and cannot run online; use Learner.backward")
         steppers = [stepper for kind, stepper in STEPPERS.items() if isinstance(learner.net, kind)]
         if not steppers:
             kinds = " or ".join(f"a {kind.__name__}" for kind in STEPPERS)
             raise ValueError(f"only {kinds} runs online, got {type(learner.net).__name__}; use Learner.backward")
+        signal = learner.rule.signal
+        if not isinstance(signal, (CausalSignal, DelayedSignal)):
+            why = "is made from whole trials only" if signal.horizon == 0 else "needs later errors"
+            raise ValueError(f"{type(signal).__name__} {why} and cannot run online; use Learner.backward")
         whole("trials", trials, 1)
         self.learner, self.net, self.signal = learner, cast(LeakyRNN | SpikingRNN, learner.net), signal
         self.begin = steppers[0]

@@ -342,5 +342,5 @@ def test_what_cannot_be_is_refused() -> None:
         NodeNoise(rates="cleen")
     with pytest.raises(ValueError, match="must be odd"):
         Fluctuations(power=2)
-    with pytest.raises(ValueError, match="needs later errors and cannot run online"):
+    with pytest.raises(ValueError, match="is made from whole trials only and cannot run online"):
         learner(F1, tca.RULES["weight_perturbation"]).stream(1)

@@ -288,7 +288,7 @@ def test_stacks_refuse_what_makes_no_sense() -> None:
 def test_mean_rates_do_not_exist_online() -> None:
     """The mean over a trial is not known within it: a firing-rate term is refused on a stream, with the reason."""
     rule = tca.Rule(Regularised(Random(), (FiringRate(),)), Leak())
-    with pytest.raises(ValueError, match="Regularised needs later errors and cannot run online"):
+    with pytest.raises(ValueError, match="Regularised is made from whole trials only and cannot run online"):
         tca.Learner(SpikingRNN(3, 4, 2), rule).stream(1)
 
 

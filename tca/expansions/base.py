@@ -13,11 +13,17 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.losses import Loss
+from tca.losses import Admissibility, Loss
 
 __all__ = ["Expansion", "Plain", "Seen"]
 
 Buffers = dict[str, Tensor]
+
+UNKNOWN = Admissibility(
+    False,
+    "it does not say whether the mean of its further channels is zero wherever that of the score is; a class whose "
+    "channels keep it says so with admissibility = tca.losses.Admissibility(True, 'why')",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,13 +52,25 @@ class Expansion(abc.ABC):
     steps and trials, before weights of steps, division by the number of trials or a filter: what is squared here would
     square these as well.
 
+    Whether that is so a class must say itself, in ``admissibility``, anew wherever it defines ``further``; one that
+    does not is refused where activity and score are decorrelated.
+
     That broadcast decorrelation may be enriched by such channels is said in the literature; which channels its authors
-    append is not known here. The expansions offered were derived for this library. In trials on small data sets no gain
-    over the plain score was seen, with those that were tried: gates by the prediction and Bartlett channels.
+    append is not known here. The expansions offered were derived for this library. On distorted digits each was tried
+    in training, and none was above the plain score.
     """
+
+    admissibility: ClassVar[Admissibility] = UNKNOWN
+    """Whether the mean of the further channels is zero wherever that of the score is, and why or why not."""
 
     needs: ClassVar[tuple[str, ...]]
     """The fields of `Seen` that are read."""
+
+    def __init_subclass__(cls, **options: object) -> None:
+        """Take what was said of other channels back where a class defines its own."""
+        super().__init_subclass__(**options)
+        if "further" in vars(cls) and "admissibility" not in vars(cls):
+            cls.admissibility = UNKNOWN
 
     @property
     @abc.abstractmethod
@@ -87,6 +105,17 @@ class Expansion(abc.ABC):
         """
         return {}
 
+    def require_admissible(self) -> None:
+        """Raise unless decorrelating activity and the longer score is justified.
+
+        Raises:
+            ValueError: It is not; the message has the reason.
+        """
+        if not self.admissibility:
+            raise ValueError(
+                f"{self!r} cannot be used where activity and score are decorrelated: {self.admissibility.reason}"
+            )
+
     def channels(self, n_out: int) -> int:
         """Return the number of channels of the longer score.
 
@@ -118,13 +147,14 @@ class Expansion(abc.ABC):
 
 @dataclass(frozen=True)
 class Plain(Expansion):
-    """The score as it is.
+    """The score as it is; its mean is its own.
 
     >>> from tca.losses import MSE
     >>> Plain().expand(torch.ones(1, 2), Seen(torch.zeros(1, 2), MSE())).tolist(), Plain().channels(2)
     ([[1.0, 1.0]], 2)
     """
 
+    admissibility: ClassVar[Admissibility] = Admissibility(True, "nothing is appended")
     needs: ClassVar[tuple[str, ...]] = ()
 
     @property

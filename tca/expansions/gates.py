@@ -15,8 +15,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import whole
+from tca.checks import instance, whole
 from tca.expansions.base import Buffers, Expansion, Seen
+from tca.losses import Admissibility
 from tca.losses.links import Link, Softmax
 
 __all__ = ["HiddenGates", "InputGates", "PredictionGates"]
@@ -32,8 +33,9 @@ class PredictionGates(Expansion):
     """``[s; vec(p s^T)]`` with ``p = r(y)`` the prediction: each score once more for every class, as probable as it is.
 
     With all classes there are ``O + O^2`` channels, 40,200 for 200 classes; ``top`` keeps the largest predictions only,
-    gates in the order of their size. No gain over the plain score was seen in trials, and these channels are derived
-    for this library, not those of the authors of broadcast decorrelation.
+    gates in the order of their size. Predictions are functions of the input, so the mean stays zero wherever that of
+    the score is. On distorted digits these gates were below the plain score. They are derived for this library, not
+    those of the authors of broadcast decorrelation.
 
     Args:
         link: How outputs become predictions, one of `tca.losses.links`; default the softmax.
@@ -41,7 +43,7 @@ class PredictionGates(Expansion):
 
     Raises:
         ValueError: ``top`` is less than 1.
-        TypeError: ``top`` is no integer.
+        TypeError: ``top`` is no integer, or ``link`` no link.
 
     >>> from tca.losses import CrossEntropy
     >>> seen = Seen(torch.zeros(1, 2), CrossEntropy())
@@ -51,10 +53,12 @@ class PredictionGates(Expansion):
 
     link: Link = field(default_factory=Softmax)
     top: int | None = None
+    admissibility: ClassVar[Admissibility] = Admissibility(True, "a prediction is a function of the input")
     needs: ClassVar[tuple[str, ...]] = ("outputs",)
 
     def __post_init__(self) -> None:
-        """Check the number of gates."""
+        """Check the link and the number of gates."""
+        instance("link", self.link, Link, "one of tca.losses.links, such as Softmax()")
         if self.top is not None:
             whole("top", self.top, 1)
 
@@ -80,7 +84,8 @@ class PredictionGates(Expansion):
 class ProjectionGates(Expansion):
     """``[s; vec((W a) s^T)]``, W (M, number of a) a fixed matrix of independent normal numbers, a some activity.
 
-    The variance of the numbers is one over the number of a, so that gates are of the size of the activity.
+    The variance of the numbers is one over the number of a, so that gates are of the size of the activity. Gates are
+    functions of what is `Seen`, which holds no target, so the mean stays zero wherever that of the score is.
 
     Args:
         size: Number of gates M, default 8.
@@ -91,6 +96,7 @@ class ProjectionGates(Expansion):
     """
 
     size: int = 8
+    admissibility: ClassVar[Admissibility] = Admissibility(True, "a gate is a function of the input and no target")
 
     def __post_init__(self) -> None:
         """Check the number of gates."""
@@ -135,7 +141,7 @@ class ProjectionGates(Expansion):
 class HiddenGates(ProjectionGates):
     """``[s; vec((W h) s^T)]``, h the activity of a hidden layer and W a fixed random matrix of ``size`` rows.
 
-    The cheap form of gating for many classes. Not tried in training; no gain was seen in trials of other expansions.
+    The cheap form of gating for many classes. On distorted digits it was below the plain score, with 4 and 16 rows.
     These channels are derived for this library, not those of the authors of broadcast decorrelation.
 
     >>> from tca.losses import MSE
@@ -165,8 +171,8 @@ class HiddenGates(ProjectionGates):
 class InputGates(ProjectionGates):
     """``[s; vec((W x) s^T)]``, x the input and W a fixed random matrix of ``size`` rows.
 
-    Not tried in training; no gain was seen in trials of other expansions. These channels are derived for this library,
-    not those of the authors of broadcast decorrelation.
+    On distorted digits it was below the plain score, with 16 rows. These channels are derived for this library, not
+    those of the authors of broadcast decorrelation.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("inputs",)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from tca.checks import not_negative, settle
+from tca.checks import instance, not_negative, settle
 from tca.eligibilities.base import Eligibility
 from tca.place import Place
 from tca.signals.base import Buffers, Reader, Signal
@@ -43,7 +44,7 @@ class Decorrelation(Signal):
     In single precision averages with ``1 - lam`` below 1e-6 are lost in rounding.
 
     Args:
-        average: How slowly R is averaged, default ``Decay(0.9999)``.
+        average: How slowly R is averaged, default ``Decay(0.9999)``; a number stands for ``Decay(number)``.
         start: How R is drawn, default ``Normal(1e-2)``; 1e-3 is better for the squared error.
         observable: The function g, default ``Identity()``.
         source: What is broadcast, default ``Score()``.
@@ -55,6 +56,7 @@ class Decorrelation(Signal):
 
     Raises:
         ValueError: ``forward_broadcast`` is negative, or given with a source or reach that has no such derivative.
+        TypeError: A part is of another kind.
 
     Papers: Erdogan et al. (2025), Error broadcast and decorrelation as a potential artificial and natural learning
     mechanism, arXiv:2504.11558 (squared error); score broadcast and decorrelation, arXiv:2605.30638 (other losses). The
@@ -76,7 +78,16 @@ class Decorrelation(Signal):
     local: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Check the forward broadcast."""
+        """Check the kinds of the parts and the forward broadcast."""
+        if isinstance(self.average, Real) and not isinstance(self.average, bool):
+            settle(self, average=Decay(float(self.average)))
+        instance("average", self.average, Average, "Decay(kept), TimeConstant(updates), Share(updates) or a number")
+        instance("start", self.start, Start, "Normal(scale) or Uniform(gain)")
+        instance("observable", self.observable, Observable, "Identity(), Square(), TanhOf() or Polynomial(numbers)")
+        instance("source", self.source, Source, "Score(expansion) or OutputError()")
+        instance("reach", self.reach, Reach, "SameStep(), Filtered(kappas) or Lagged(lags)")
+        instance("centred", self.centred, bool, "True or False")
+        instance("keep_norm", self.keep_norm, bool, "True or False")
         settle(self, forward_broadcast=not_negative("forward_broadcast", self.forward_broadcast))
         if self.forward_broadcast and not (self.source.plain and self.reach == SameStep()):
             raise ValueError(

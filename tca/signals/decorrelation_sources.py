@@ -6,21 +6,34 @@ Shapes: T time, B batch, O outputs, K channels.
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from tca.batch import Batch
+from tca.checks import instance
 from tca.expansions import Expansion, Plain, Seen
-from tca.losses import MSE, Bregman, Brier, CrossEntropy, Logistic, Loss, Poisson
+from tca.losses import (
+    MSE,
+    Bregman,
+    Brier,
+    CrossEntropy,
+    ExponentialFamily,
+    Logistic,
+    Loss,
+    Poisson,
+    SmoothedCrossEntropy,
+)
+from tca.losses.classes import take_from_target_
+from tca.losses.families import Canonical
 from tca.losses.links import Exponential, Identity, Link, Sigmoid, Softmax
 from tca.place import Place
 from tca.signals.base import Buffers
 from tca.tape import Tape
 
-__all__ = ["OutputError", "Score", "Source"]
+__all__ = ["OutputError", "Score", "Source", "output_error"]
 
 
 @dataclass(frozen=True)
@@ -75,9 +88,18 @@ class Score(Source):
 
     Args:
         expansion: What is appended, one of `tca.expansions`; default nothing.
+
+    Raises:
+        TypeError: ``expansion`` is none.
+        ValueError: It does not say that its channels keep the mean at zero; the message has the reason.
     """
 
     expansion: Expansion = field(default_factory=Plain)
+
+    def __post_init__(self) -> None:
+        """Check that what is appended has zero mean where the score has."""
+        instance("expansion", self.expansion, Expansion, "one of tca.expansions, such as PredictionGates() or Plain()")
+        self.expansion.require_admissible()
 
     @property
     def equation(self) -> str:
@@ -111,6 +133,7 @@ class Score(Source):
 PREDICTIONS: dict[type[Loss], Link] = {
     MSE: Identity(),
     CrossEntropy: Softmax(),
+    SmoothedCrossEntropy: Softmax(),
     Brier: Softmax(),
     Logistic: Sigmoid(),
     Poisson: Exponential(),
@@ -118,13 +141,51 @@ PREDICTIONS: dict[type[Loss], Link] = {
 """How a loss reads the outputs: what it compares with the targets."""
 
 
+def output_error(outputs: Tensor, batch: Batch, needed_by: str) -> Tensor:
+    """Return ``prediction - target`` of every step and trial, whatever the score of the loss, shape ``(T, B, O)``.
+
+    A class is one at its place and zero elsewhere, or what smoothed cross-entropy makes of that.
+
+    Args:
+        outputs: Unconstrained outputs, shape ``(T, B, O)``.
+        batch: The targets and the loss.
+        needed_by: What asks for the error, for the message.
+
+    Raises:
+        ValueError: What the loss compares with the targets is no prediction of their mean, or not known.
+    """
+    loss, targets = batch.loss, batch.targets
+    predict = _prediction(loss)
+    if predict is None:
+        known = ", ".join(each.__name__ for each in PREDICTIONS)
+        raise ValueError(
+            f"{needed_by} needs a loss whose predictions are means of targets, and known: {known}, Bregman, or "
+            f"ExponentialFamily with a natural parameter that is the output; got {loss!r}"
+        )
+    error = predict(outputs)
+    if targets.is_floating_point():
+        return error.sub_(targets)
+    spread = loss.smoothing if isinstance(loss, SmoothedCrossEntropy) else 0.0
+    return take_from_target_(error.sub_(spread / outputs.shape[-1]), targets, 1 - spread)
+
+
+def _prediction(loss: Loss) -> Callable[[Tensor], Tensor] | None:
+    """Return what makes predictions of outputs, new tensors; ``None`` if it is not known."""
+    if isinstance(loss, Bregman):
+        return loss.link
+    if isinstance(loss, ExponentialFamily):
+        return loss.family.expected if isinstance(loss.family, Canonical) else None
+    return PREDICTIONS.get(type(loss))
+
+
 @dataclass(frozen=True)
 class OutputError(Source):
     """``prediction - target``, the error of outputs that have passed a non-linearity, whatever the loss.
 
-    For the squared error, cross-entropy, the logistic loss and matched Bregman divergences it is the score; for others
-    it is not, and its mean is zero at the best predictor as well. Predictions are the means of the targets: those of
-    the squared error, cross-entropy, the logistic loss, the Brier score, the Poisson loss and Bregman divergences.
+    For the squared error, cross-entropy, also smoothed, the logistic and the Poisson loss, exponential families whose
+    natural parameter is the output and matched Bregman divergences it is the score; for the Brier score and other
+    Bregman divergences it is not, and its mean is zero at the best predictor as well. Predictions are the means of the
+    targets, of smoothed ones where the loss smooths them. Other losses are refused.
 
     Paper: Erdogan et al. (2025), arXiv:2504.11558.
     """
@@ -150,17 +211,7 @@ class OutputError(Source):
     def weighted(self, tape: Tape, buffers: Buffers) -> Tensor:
         """Return the errors, weighted."""
         batch = tape.trials_shown
-        loss = batch.loss
-        link = loss.link if isinstance(loss, Bregman) else PREDICTIONS.get(type(loss))
-        if link is None:
-            known = ", ".join(each.__name__ for each in PREDICTIONS)
-            raise ValueError(
-                f"OutputError needs a loss whose predictions are means of targets ({known}, Bregman), got {loss!r}"
-            )
-        targets = batch.targets
-        if not targets.is_floating_point():
-            targets = functional.one_hot(targets, tape.outputs.shape[-1]).to(tape.outputs)
-        return _from_zero(link(tape.outputs) - targets, batch)
+        return _from_zero(output_error(tape.outputs, batch, "OutputError"), batch)
 
 
 def _from_zero(channels: Tensor, batch: Batch) -> Tensor:

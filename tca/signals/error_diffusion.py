@@ -16,12 +16,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import positive
+from tca.checks import finite, instance, positive
 from tca.connections import Link
 from tca.eligibilities.base import Eligibility
-from tca.losses import CrossEntropy, Logistic
+from tca.losses import Logistic
 from tca.place import Place
 from tca.signals.base import Buffers, Reader, Signal
+from tca.signals.decorrelation_sources import output_error
 from tca.streams import Signed
 from tca.tape import Tape
 
@@ -130,7 +131,7 @@ class RunningCentre(Centring):
 
     def __post_init__(self) -> None:
         """Check the rate."""
-        if not 0 < self.rate <= 1:
+        if not 0 < finite("rate of the running mean", self.rate) <= 1:
             raise ValueError(f"rate of the running mean must lie in (0, 1], got {self.rate}")
 
     def centre(self, mean: Tensor, buffers: Buffers) -> Tensor:
@@ -142,11 +143,14 @@ class RunningCentre(Centring):
 class ErrorDiffusion(Signal):
     """``L_k,t = t_k D_r(k),t``: the centred error of the output that a cell is routed to, times its stream.
 
-    What a rule tells is to be descended, so here ``G_k = -t_k (M D)_k``. The hidden cells hear the error itself, which
-    is minus the score of a matched loss (softmax and cross-entropy, sigmoid and logistic loss, linear and squared
-    error), and not its product with the slope of the outputs. The readout learns from the same centred error, times the
-    slope ``y (1 - y)`` of logistic outputs. In maps all positions of a channel hear the same, and the sum over
-    positions is divided by their number. The mean is taken over the trials with a weight at that step.
+    What a rule tells is to be descended, so here ``G_k = -t_k (M D)_k``. The hidden cells hear the error itself, target
+    minus prediction, whatever the score of the loss. It is minus the score of a matched loss (softmax and
+    cross-entropy, sigmoid and logistic loss, linear and squared error, rates and Poisson loss), also of smoothed
+    cross-entropy, whose target is the smoothed class. It is not that of the Brier score, which has the slopes of the
+    softmax in it. Losses without a known prediction of the mean target, such as hinge, absolute error and focal loss,
+    are refused. The readout learns from the same centred error, times the slope ``y (1 - y)`` of logistic outputs. In
+    maps all positions of a channel hear the same, and the sum over positions is divided by their number. The mean is
+    taken over the trials with a weight at that step.
 
     Args:
         routing: Which error a cell hears, default that of its number modulo O.
@@ -158,7 +162,9 @@ class ErrorDiffusion(Signal):
             original rule, which needs a network for each output; default ``False``.
 
     Raises:
-        ValueError: ``gain`` is not positive. When bound: the network has one stream only.
+        ValueError: ``gain`` is not positive. When bound: the network has one stream only. When it learns: the loss has
+            no known prediction.
+        TypeError: A part is of another kind.
 
     Papers: Kaneko (1999), error diffusion learning algorithm; Yamada et al. (2026), arXiv:2606.31700.
     """
@@ -171,7 +177,11 @@ class ErrorDiffusion(Signal):
     local: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Check the gain."""
+        """Check the kinds of the parts and the gain."""
+        instance("routing", self.routing, Routing, "ModuloRouting() or RandomRouting()")
+        instance("centring", self.centring, Centring, "BatchCentre(), RunningCentre(rate) or NoCentre()")
+        instance("gate_outputs", self.gate_outputs, bool, "True or False")
+        instance("grow_only", self.grow_only, bool, "True or False")
         positive("gain of the error", self.gain)
 
     @property
@@ -266,9 +276,8 @@ def _streams(place: Place) -> Tensor:
 
 
 def _errors(tape: Tape) -> Tensor:
-    """Return ``d = Y - y``, minus the score of a matched loss, shape ``(T, B, O)``."""
-    batch = tape.trials_shown
-    return -batch.loss.score(tape.outputs, batch.targets)
+    """Return ``d = Y - y``, target minus prediction, shape ``(T, B, O)``."""
+    return output_error(tape.outputs, tape.trials_shown, "ErrorDiffusion").neg_()
 
 
 def _mean(errors: Tensor, weights: Tensor) -> Tensor:
@@ -280,7 +289,7 @@ def _mean(errors: Tensor, weights: Tensor) -> Tensor:
 def _one_class(tape: Tape) -> bool:
     """Return whether all targets of some step that counts are the same class."""
     batch = tape.trials_shown
-    if isinstance(batch.loss, CrossEntropy):
+    if not batch.targets.is_floating_point():
         classes = batch.targets
     elif isinstance(batch.loss, Logistic) and batch.targets.shape[-1] > 1:
         classes = batch.targets.argmax(-1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from tca.checks import instance, settle
 from tca.connections import Link
 from tca.eligibilities.base import Eligibility
 from tca.place import Place
@@ -26,10 +28,11 @@ class Regularised(Signal):
 
     Args:
         signal: The signal.
-        regularisers: What is added, from `tca.regularisers`, at least one.
+        regularisers: What is added, from `tca.regularisers`, a tuple or list of at least one.
 
     Raises:
         ValueError: No regulariser is given.
+        TypeError: A part is of another kind.
 
     >>> from tca.regularisers import Power
     >>> from tca.signals import Direct
@@ -41,7 +44,12 @@ class Regularised(Signal):
     regularisers: tuple[Regulariser, ...]
 
     def __post_init__(self) -> None:
-        """Check that there is something to add."""
+        """Check that there is a signal, and something to add."""
+        instance("signal", self.signal, Signal, "a signal, one of tca.signals")
+        instance("regularisers", self.regularisers, Sequence, "a tuple of regularisers, such as (Power(),)")
+        for place, each in enumerate(self.regularisers):
+            instance(f"regularisers[{place}]", each, Regulariser, "one of tca.regularisers, such as Power()")
+        settle(self, regularisers=tuple(self.regularisers))
         if not self.regularisers:
             raise ValueError("regularisers must hold at least one regulariser, got none")
 

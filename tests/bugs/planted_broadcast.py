@@ -150,4 +150,32 @@ BUGS = [
         'answer="blank"',
         ("tests/test_tasks_native.py",),
     ),
+    Bug(
+        "tca/signals/decorrelation_sources.py",
+        "smoothed classes taken for plain ones",
+        "loss.smoothing if isinstance(loss, SmoothedCrossEntropy) else 0.0",
+        "0.0",
+        ("tests/test_careless_broadcast.py",),
+    ),
+    Bug(
+        "tca/signals/error_diffusion.py",
+        "the score in the place of the error",
+        'return output_error(tape.outputs, tape.trials_shown, "ErrorDiffusion").neg_()',
+        "return -tape.trials_shown.loss.score(tape.outputs, tape.trials_shown.targets)",
+        ("tests/test_careless_broadcast.py",),
+    ),
+    Bug(
+        "tca/expansions/base.py",
+        "changed channels that keep their warrant",
+        'if "further" in vars(cls) and',
+        "if False and",
+        ("tests/test_careless_broadcast.py",),
+    ),
+    Bug(
+        "tca/stream.py",
+        "later errors blamed for what is made from whole trials",
+        '"is made from whole trials only" if signal.horizon == 0 else "needs later errors"',
+        '"needs later errors"',
+        ("tests/test_careless_broadcast.py",),
+    ),
 ]
