@@ -5,6 +5,7 @@ Shapes: C channels, H height, W width of an image.
 
 from __future__ import annotations
 
+import abc
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,9 @@ from tca import nets
 from tca.ingredients import Leaky, plain
 from tca.masks import mask_of
 from tca.names import lookup
-from tca.nets import Network
+from tca.nets import PRESETS, Network
+from tca.nets.accepted import signature_of
+from tca.nets.feedforward import GIVEN
 from tca.nets.layers import ConvLayer, DenseLayer, Layer, LocalLayer
 from tca.nets.passages import AvgPool, Dropout, MaxPool, Passage, RMSNorm
 from tca.spiking_ingredient import Pseudo
@@ -85,10 +88,10 @@ class Net:
     and floating-point type, which a run knows. Layers are mappings, see `layer_of`; those of a stack of recurrent
     populations hold the options of `tca.nets.LeakyLayer`, or with ``"cells": "spiking"`` those of
     `tca.nets.SpikingLayer`. Masks may be described, see `tca.masks.mask_of`, and are then drawn with the seed. Images
-    are taken to be square and grey, or to have three channels, unless ``shape`` says otherwise.
+    are taken to be square and grey, or to have three channels, unless ``shape`` says otherwise. Presets have one size.
 
     Args:
-        kind: A name in ``tca.nets.NETWORKS``.
+        kind: A name in ``tca.nets.NETWORKS`` or ``tca.nets.PRESETS``.
         options: Its options, of numbers, strings, lists and mappings.
 
     Raises:
@@ -117,7 +120,8 @@ class Net:
     @property
     def title(self) -> str:
         """What the network is, in a few words."""
-        return f"{self.kind} of {', '.join(f'{name} {value}' for name, value in self.options.items())}"
+        options = ", ".join(f"{name} {value}" for name, value in self.options.items())
+        return f"{self.kind} of {options}" if options else self.kind
 
     def build(
         self, n_in: int, n_out: int, *, dt: float, seed: int, device: str = "cpu", dtype: torch.dtype = torch.float32
@@ -133,7 +137,7 @@ class Net:
             dtype: Its floating-point type, default ``torch.float32``.
 
         Raises:
-            ValueError: A value is not allowed.
+            ValueError: A value is not allowed, or a published architecture has other numbers of inputs and outputs.
         """
         builder = BUILDERS[self.kind]
         options = dict(self.options)
@@ -157,9 +161,21 @@ def net_of(described: Mapping[str, Any]) -> Leaky | Net:
     return Net(**described) if "kind" in described else Leaky(**described)
 
 
+class _Builder(abc.ABC):
+    """How a kind of network is made of options and of what a run knows."""
+
+    @abc.abstractmethod
+    def check(self, options: Mapping[str, Any]) -> None:
+        """Raise if an option is unknown or missing."""
+
+    @abc.abstractmethod
+    def make(self, options: dict[str, Any], known: dict[str, Any]) -> Network:
+        """Return the network."""
+
+
 @dataclass(frozen=True)
-class _Builder:
-    """How a kind of network is made of options and of what a run knows.
+class _OfClass(_Builder):
+    """A kind of network that is a class.
 
     Args:
         network: The class.
@@ -177,11 +193,7 @@ class _Builder:
 
     def check(self, options: Mapping[str, Any]) -> None:
         """Raise if an option is unknown or missing."""
-        given = inspect.signature(self.network.__init__).parameters
-        accepted = {**given, **_inherited(self.network)}
-        allowed = {name for name in accepted if name not in ("self", "options", *RUN_KNOWS)}
-        for name in options:
-            lookup(dict.fromkeys(allowed), name, f"option of {self.network.__name__}")
+        _check_names(self.network, options)
         for name in self.needs:
             if name not in options:
                 raise ValueError(f"{self.network.__name__} needs the option {name!r}, got {sorted(options)}")
@@ -202,28 +214,43 @@ class _Builder:
         return self.network(**options, **known)
 
 
+@dataclass(frozen=True)
+class _OfPreset(_Builder):
+    """A kind of network that is a published architecture; see `tca.nets.PRESETS`.
+
+    Args:
+        name: Its name.
+    """
+
+    name: str
+
+    def check(self, options: Mapping[str, Any]) -> None:
+        """Raise if an option is unknown: layers and sizes are known."""
+        _check_names(PRESETS[self.name].kind, options, GIVEN)
+
+    def make(self, options: dict[str, Any], known: dict[str, Any]) -> Network:
+        """Return the network, once the task has been found to have its numbers of inputs and outputs."""
+        PRESETS[self.name].check_sizes(known["n_in"], known["n_out"])
+        return PRESETS[self.name].build(**options, **{name: known[name] for name in ("seed", "device", "dtype")})
+
+
 RUN_KNOWS = ("n_in", "n_out", "dt", "seed", "device", "dtype")
 # Masks by the names of their numbers of postsynaptic and presynaptic cells.
 MASKED = {"mask_in": ("n_rec", "n_in"), "mask_rec": ("n_rec", "n_rec"), "mask_out": ("n_out", "n_rec")}
 
 
-def _inherited(network: type[Network]) -> Mapping[str, Any]:
-    """Return the options of the classes that take what a network hands on; what has no default it gives itself."""
-    found: dict[str, Any] = {}
-    for base in network.__mro__:
-        if base is not network and issubclass(base, Network) and "__init__" in vars(base):
-            taken = inspect.signature(base.__init__).parameters
-            found |= {name: each for name, each in taken.items() if each.default is not each.empty}
-    return found if "options" in inspect.signature(network.__init__).parameters else {}
+def _check_names(network: type[Network], options: Mapping[str, Any], fixed: Sequence[str] = ()) -> None:
+    allowed = [name for name in signature_of(network) if name not in ("self", "options", *RUN_KNOWS)]
+    for name in options:
+        lookup({each: each for each in allowed if each not in fixed}, name, f"option of {network.__name__}")
 
 
 def _recurrent_layer(described: Mapping[str, Any]) -> nets.LeakyLayer | nets.SpikingLayer:
     options = dict(described)
     cells = options.pop("cells", "leaky")
     kind = lookup(RECURRENT_LAYERS, cells, "cells of a layer")
-    accepted = inspect.signature(kind).parameters
     for name in options:
-        lookup(accepted, name, f"option of a {cells} layer")
+        lookup(inspect.signature(kind).parameters, name, f"option of a {cells} layer")
     if isinstance(options.get("pseudo"), Mapping):
         options["pseudo"] = Pseudo(**options["pseudo"]).build()
     return kind(**options)
@@ -246,27 +273,28 @@ def _only(described: Mapping[str, Any], what: str) -> tuple[str, Mapping[str, An
 
 
 def _known(kind: type, options: Mapping[str, Any], what: str) -> dict[str, Any]:
-    accepted: Sequence[str] = [name for name in inspect.signature(kind).parameters if name != "then"]
+    allowed = dict.fromkeys(name for name in inspect.signature(kind).parameters if name != "then")
     for name in options:
-        lookup(dict.fromkeys(accepted), name, what)
+        lookup(allowed, name, what)
     return dict(options)
 
 
 BUILDERS: dict[str, _Builder] = {
-    "leaky_rnn": _Builder(nets.LeakyRNN, ("n_rec",), timed=True),
-    "spiking_rnn": _Builder(nets.SpikingRNN, ("n_rec",), timed=True),
-    "stacked_rnn": _Builder(nets.StackedRNN, ("layers",), timed=True, layer=_recurrent_layer),
-    "feedforward": _Builder(nets.Feedforward, ("layers",), images=True, layer=layer_of),
-    "mlp": _Builder(nets.MLP, ("sizes",)),
-    "cnn": _Builder(nets.CNN, ("layers",), images=True, layer=layer_of),
-    "local_net": _Builder(nets.LocalNet, ("layers",), images=True, layer=layer_of),
-    "alternating_net": _Builder(nets.AlternatingNet, ("layers",), images=True, layer=layer_of),
-    "vector_net": _Builder(nets.VectorNet, ("layers",), images=True, layer=layer_of),
-    "vector_mlp": _Builder(nets.VectorMLP, ("sizes",)),
-    "vector_cnn": _Builder(nets.VectorCNN, ("layers",), images=True, layer=layer_of),
-    "vector_local_net": _Builder(nets.VectorLocalNet, ("layers",), images=True, layer=layer_of),
-    "vector_rnn": _Builder(nets.VectorRNN, ("n_rec",)),
-    "dual_stream_mlp": _Builder(nets.DualStreamMLP, ("sizes",)),
-    "dual_stream_cnn": _Builder(nets.DualStreamCNN, ("layers",), images=True, layer=layer_of),
-    "dual_stream_rnn": _Builder(nets.DualStreamRNN, ("n_rec",), timed=True),
+    "leaky_rnn": _OfClass(nets.LeakyRNN, ("n_rec",), timed=True),
+    "spiking_rnn": _OfClass(nets.SpikingRNN, ("n_rec",), timed=True),
+    "stacked_rnn": _OfClass(nets.StackedRNN, ("layers",), timed=True, layer=_recurrent_layer),
+    "feedforward": _OfClass(nets.Feedforward, ("layers",), images=True, layer=layer_of),
+    "mlp": _OfClass(nets.MLP, ("sizes",)),
+    "cnn": _OfClass(nets.CNN, ("layers",), images=True, layer=layer_of),
+    "local_net": _OfClass(nets.LocalNet, ("layers",), images=True, layer=layer_of),
+    "alternating_net": _OfClass(nets.AlternatingNet, ("layers",), images=True, layer=layer_of),
+    "vector_net": _OfClass(nets.VectorNet, ("layers",), images=True, layer=layer_of),
+    "vector_mlp": _OfClass(nets.VectorMLP, ("sizes",)),
+    "vector_cnn": _OfClass(nets.VectorCNN, ("layers",), images=True, layer=layer_of),
+    "vector_local_net": _OfClass(nets.VectorLocalNet, ("layers",), images=True, layer=layer_of),
+    "vector_rnn": _OfClass(nets.VectorRNN, ("n_rec",)),
+    "dual_stream_mlp": _OfClass(nets.DualStreamMLP, ("sizes",)),
+    "dual_stream_cnn": _OfClass(nets.DualStreamCNN, ("layers",), images=True, layer=layer_of),
+    "dual_stream_rnn": _OfClass(nets.DualStreamRNN, ("n_rec",), timed=True),
+    **{name: _OfPreset(name) for name in PRESETS},
 }

@@ -41,6 +41,8 @@ class Moment(abc.ABC):
         constant_leak: Leak of the component that the drive moves, ``(N,)``, if nothing else of the cell moves it and
             neither this leak nor the gain changes; else ``None``.
         adaptive: Cells whose further components reach their rate, ``(A,)``; ``None`` where there is one component.
+        root: Bound at or below which the network keeps the gated Perron root of its recurrent weights; ``None`` if it
+            has none.
     """
 
     components: ClassVar[int]  # numbers S in the state of a cell
@@ -58,6 +60,7 @@ class Moment(abc.ABC):
     to_go: int | None = None
     constant_leak: Tensor | None = None
     adaptive: Tensor | None = None
+    root: float | None = None
 
     @abc.abstractmethod
     def diagonal(self) -> Tensor:

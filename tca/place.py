@@ -32,6 +32,8 @@ class Place:
         signs: Stream of every cell, +1 or -1, shape ``(N,)``; ``None`` if the network has one stream.
         n_in: Number of inputs I of the network; 0 if it is not known.
         spiking: Whether the cells spike: their rates are zeros and ones, and have a pseudo-derivative only.
+        root: Bound at or below which the network keeps the gated Perron root of its recurrent weights; ``None`` if it
+            has none.
 
     >>> import torch
     >>> Place("conv1", (8, 4, 4), 10, torch.zeros(1)).cells
@@ -49,6 +51,7 @@ class Place:
     signs: Tensor | None = None
     n_in: int = 0
     spiking: bool = False
+    root: float | None = None
 
     @property
     def cells(self) -> int:

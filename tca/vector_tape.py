@@ -142,6 +142,7 @@ class VectorTape(Tape):
             types=self.types,
             to_go=self.steps - t,
             constant_leak=leak,
+            root=self.place.root,
         )
 
     @property

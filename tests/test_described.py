@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any
 
 import pytest
 import torch
 
 import tca
-from tca.nets import NETWORKS
+from tca.described import BUILDERS
+from tca.nets import NETWORKS, PRESETS, Network
+from tca.nets.presets import Preset
 from tca.run import Run
 
 RECURRENT: dict[str, Any] = {"n_rec": 4}
@@ -49,3 +53,53 @@ def test_options_that_a_class_gives_its_base_are_not_its_own() -> None:
     assert "masks" in str(told.value)
     assert "shape" not in str(told.value)
     assert tca.Net("mlp", {"sizes": [4], "bias": False}).build(3, 2, dt=1.0, seed=0).n_out == 2
+
+
+def test_kinds_are_the_networks_and_the_presets() -> None:
+    """Whatever is listed can be described, under one name."""
+    assert set(BUILDERS) == {*NETWORKS, *PRESETS}
+    assert not set(NETWORKS) & set(PRESETS)
+
+
+@pytest.mark.parametrize("kind", PRESETS)
+def test_every_preset_can_be_described(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The preset of the name is built, with its options, seed and type; the description survives a record.
+
+    No network is made, as some are large: the call is written down in the place of it.
+    """
+    built: list[tuple[Preset, dict[str, Any]]] = []
+
+    def build(self: Preset, **options: Any) -> Network:
+        built.append((self, options))
+        return NETWORKS["mlp"](2, [1], 1)
+
+    monkeypatch.setattr(Preset, "build", build)
+    preset = PRESETS[kind]
+    options = {"init": "he_uniform"} if kind.startswith("ebd") else {"signs": "mixed"}
+    for given in ({}, options):
+        described = tca.Net(kind, given)
+        described.build(math.prod(preset.shape), preset.n_out, dt=5.0, seed=7, dtype=torch.float64)
+        assert built.pop() == (preset, {**given, "seed": 7, "device": "cpu", "dtype": torch.float64})
+        run = Run("images", "gevb", net=described)
+        again = Run.from_json(json.loads(json.dumps(run.to_json())))
+        assert again.net == described
+        assert again.name == run.name
+    for n_in, n_out in ((64, preset.n_out), (math.prod(preset.shape), preset.n_out + 1)):
+        with pytest.raises(ValueError, match=f"{preset.n_out} outputs, got a task of {n_in} and {n_out}"):
+            tca.Net(kind).build(n_in, n_out, dt=1.0, seed=0)
+    for known in ("layers", "shape", "n_out", "seed", "bogus"):
+        with pytest.raises(ValueError, match=f"unknown option of {preset.kind.__name__} '{known}'"):
+            tca.Net(kind, {known: 1})
+    assert not built
+
+
+@pytest.mark.parametrize("kind", ["conventional_mnist_fc", "ebd_mnist_conv"])
+def test_a_described_preset_is_the_preset(kind: str) -> None:
+    """Parameters are those of the preset with the same seed, and not those of another."""
+    found = tca.Net(kind).build(784, 10, dt=1.0, seed=3)
+    assert type(found) is PRESETS[kind].kind
+    assert tca.Net(kind).title == kind
+    wanted, other = (PRESETS[kind].build(seed=seed) for seed in (3, 4))
+    for name, each in wanted.named_parameters():
+        assert torch.equal(found.get_parameter(name), each)
+    assert not torch.equal(found.w_out, other.w_out)

@@ -249,7 +249,7 @@ def kernel_by_hand(net: Any, batch: tca.Batch, rule: tca.Rule) -> dict[str, Tens
             torch.einsum("bi,bd->bid", gate, seen),
             gate * always,
         ]
-        decay = leak + alpha * kernel.root if kernel else 0.0
+        decay = leak + alpha * (net.root if kernel.root is None else kernel.root) if kernel else 0.0
         memory = [decay * old + new for old, new in zip(memory, now, strict=True)]
         found["w_rec"] += torch.einsum("bk,bikj->ij", score[t], memory[0])
         found["w_in"] += torch.einsum("bk,bid->kid", score[t], memory[1])
@@ -281,6 +281,41 @@ def test_recurrent_rules_equal_their_traces(rule: tca.Rule, alpha: float) -> Non
     assert float((wanted["w_rec"] - true["w_rec"]).norm() / true["w_rec"].norm()) > 0.1
     for name in ("w_out", "b_out"):
         assert torch.allclose(wanted[name], true[name], rtol=1e-10)
+
+
+@pytest.mark.parametrize("execution", ["reverse", "forward"])
+@pytest.mark.parametrize("root", [0.3, 0.9])
+def test_the_kernel_takes_the_root_of_the_network(root: float, execution: Any) -> None:
+    """Without a number it is the rule with the network's own, bit for bit, and with another number another rule."""
+    net = scattered(VectorRNN(3, 6, 4, root=root, dtype=F64))
+    batch = sequences(net, 4, 9, last_only=False)
+    own, same, other = (
+        tca.Learner(net, tca.Rule(GlobalVector(gated=False), kernel)).grads(batch, execution=execution)[0]
+        for kernel in (NetworkKernel(), NetworkKernel(root), NetworkKernel(0.6))
+    )
+    for name, each in own.items():
+        assert torch.equal(each, same[name])
+    assert distance(own, other) > 1e-3
+    assert net.places()[0].root == root
+
+
+def test_a_network_that_keeps_no_root_needs_a_number() -> None:
+    """Recurrent weights of both signs have no Perron root: the rule is refused unless it is given one."""
+    net = scattered(VectorRNN(3, 6, 4, signs="mixed", dtype=F64))
+    batch = sequences(net, 4, 9, last_only=False)
+    assert net.places()[0].root is None
+    with pytest.raises(ValueError, match=r"root must be given to NetworkKernel, for example NetworkKernel\(0\.9\)"):
+        tca.Learner(net, tca.RULES["gevb_network"])
+    with pytest.raises(ValueError, match="root must be given to NetworkKernel, since the network keeps none"):
+        NetworkKernel().decay(0.8, 0.2)
+    given = tca.Rule(GlobalVector(gated=False), NetworkKernel(0.7))
+    assert distance(changes(net, given, batch), kernel_by_hand(net, batch, given)) < 1e-12
+
+
+def test_equations_name_the_root() -> None:
+    """The number that was given, or the word."""
+    assert "(leak + 0.7 gain)" in NetworkKernel(0.7).equation
+    assert "(leak + root gain)" in NetworkKernel().equation
 
 
 TOLD = {"all": tuple(range(9)), "the last": (8,), "two": (2, 5), "none": ()}
@@ -385,7 +420,7 @@ def test_alignment_with_backpropagation_through_time(
     Means of ten networks scatter by 0.03, of three by 0.05.
     """
     cells, alpha, root = setting
-    network = tca.Rule(GlobalVector(gated=False), NetworkKernel(root))
+    network = tca.RULES["gevb_network"]
     found = torch.zeros(NETWORKS[cells], 6)
     for seed, row in enumerate(found):
         net = VectorRNN(6, cells, 4, alpha=alpha, root=root, seed=seed, dtype=F64)

@@ -29,12 +29,12 @@ __all__ = ["NetworkKernel"]
 class NetworkTrace(Trace):
     """``e_ij,t = lambda e_ij,t-1 + G_i,t p_ij,t``, ``p`` another trace."""
 
-    def __init__(self, inner: Trace, decay: Callable[[float, float], float]) -> None:
+    def __init__(self, inner: Trace, decay: Callable[[float, float, float | None], float]) -> None:
         """Start at zero.
 
         Args:
             inner: The trace p.
-            decay: What makes lambda of the leak and the gain of the cells.
+            decay: What makes lambda of the leak and the gain of the cells, and of the root that the network keeps.
         """
         self.inner, self.decay = inner, decay
         self.value = torch.zeros_like(inner.dense())
@@ -42,7 +42,7 @@ class NetworkTrace(Trace):
     def advance(self, moment: Moment, pre: Tensor) -> None:
         """Take the inner trace a step further, let the outer one decay, and add the first where gates are open."""
         self.inner.advance(moment, pre)
-        decay = self.decay(float(moment.leak), float(moment.constant_gain))
+        decay = self.decay(float(moment.leak), float(moment.constant_gain), moment.root)
         self.value.mul_(decay).add_(moment.slope.unsqueeze(-1) * self.inner.dense())
 
     def dense(self) -> Tensor:
@@ -56,11 +56,13 @@ class NetworkKernel(Eligibility):
 
     In a recurrent network of vectors with nonnegative weights all paths from a cell to the outputs carry nonnegative
     numbers. Their mean field is one kernel for all cells, of which the gated Perron root of the recurrent weights is
-    the only trace; `tca.nets.VectorRNN` keeps it at or below a bound. The gate is that of the step at which a synapse
-    was moved, hence the signal must not apply its own: ``Rule(GlobalVector(gated=False), NetworkKernel())``.
+    the only trace; `tca.nets.VectorRNN` begins at a root and lets it grow no further. The gate is that of the step at
+    which a synapse was moved, hence the signal must not apply its own: ``Rule(GlobalVector(gated=False),
+    NetworkKernel())``.
 
     Args:
-        root: Gated Perron root of the recurrent weights, default 0.9, the bound of `tca.nets.VectorRNN`.
+        root: Gated Perron root of the recurrent weights; ``None`` (default) for the bound that the network keeps it at
+            or below, its ``root``, which one of weights of both signs has not.
         leaky: Whether p is the leaky trace ``p_t = leak p_t-1 + gain pre_t`` (default), so that the leak counts twice,
             or ``gain pre_t``.
 
@@ -71,19 +73,20 @@ class NetworkKernel(Eligibility):
     Liu et al. (2022), NeurIPS, arXiv:2206.01338.
     """
 
-    root: float = 0.9
+    root: float | None = None
     leaky: bool = True
     local: ClassVar[bool] = True
     shared: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Check the root."""
-        not_negative("root", self.root)
+        if self.root is not None:
+            not_negative("root", self.root)
 
     @property
     def equation(self) -> str:
         """The trace in one line."""
-        return f"e_t = (leak + {self.root} gain) e_t-1 + G_t p_t"
+        return f"e_t = (leak + {'root' if self.root is None else self.root} gain) e_t-1 + G_t p_t"
 
     @property
     def inner(self) -> Eligibility:
@@ -91,25 +94,37 @@ class NetworkKernel(Eligibility):
         return Leak() if self.leaky else Instant()
 
     def check(self, place: Place) -> None:
-        """Refuse cells without recurrent synapses, or that carry no vectors.
+        """Refuse cells without recurrent synapses, that carry no vectors, or of whose weights no root is known.
 
         Raises:
-            ValueError: There is no network to remember through.
+            ValueError: There is no network to remember through, or it keeps no root and none was given.
         """
         if not place.recurrent or not isinstance(place.onwards, Vectors):
             raise ValueError(
                 f"NetworkKernel needs recurrent cells that carry vectors, and {place.title} has none: "
                 "use nets.VectorRNN"
             )
+        if self.root is None and place.root is None:
+            raise ValueError(
+                f"root must be given to NetworkKernel, for example NetworkKernel(0.9), since {place.title} keeps none: "
+                "its recurrent weights have both signs"
+            )
 
-    def decay(self, leak: float, gain: float) -> float:
+    def decay(self, leak: float, gain: float, kept: float | None = None) -> float:
         """Return what remains of a score a step earlier, ``lambda``.
 
         Args:
             leak: Leak of the cells per step.
             gain: Their gain.
+            kept: The root that the network keeps, used where none was given; ``None`` (default) if it keeps none.
+
+        Raises:
+            ValueError: There is neither.
         """
-        return leak + gain * self.root
+        root = kept if self.root is None else self.root
+        if root is None:
+            raise ValueError("root must be given to NetworkKernel, since the network keeps none")
+        return leak + gain * root
 
     def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Refuse: with gates inside, the kernel is no propagator of states, so that no signal makes it exact.
@@ -133,7 +148,7 @@ class NetworkKernel(Eligibility):
         """
         assert isinstance(tape.leak, float)
         assert isinstance(tape.gain, float)
-        decay = self.decay(tape.leak, tape.gain)
+        decay = self.decay(tape.leak, tape.gain, tape.place.root)
         scores, filtered = (None, None) if later is None else later.unbind(0)
         entries = signal.unbind(0)
         if scores is not None:

@@ -8,6 +8,7 @@ from tca.nets.leaky_rnn import LeakyRNN
 from tca.nets.network import Network
 from tca.nets.passages import AvgPool, Dropout, MaxPool, RMSNorm
 from tca.nets.presets import PRESETS
+from tca.nets.relays import Relayed, relayed
 from tca.nets.spiking_layer import SpikingLayer
 from tca.nets.spiking_rnn import SpikingRNN
 from tca.nets.stacked_rnn import LeakyLayer, StackedRNN
@@ -55,6 +56,7 @@ __all__ = [
     "MaxPool",
     "Network",
     "RMSNorm",
+    "Relayed",
     "SpikingLayer",
     "SpikingRNN",
     "StackedRNN",
@@ -63,4 +65,5 @@ __all__ = [
     "VectorMLP",
     "VectorNet",
     "VectorRNN",
+    "relayed",
 ]

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from tca.activations import Sigmoid
 from tca.checks import not_negative, positive, whole
 from tca.names import lookup
-from tca.nets.feedforward import check_kinds, check_shape
+from tca.nets.accepted import check_layers, check_options, check_pair, check_sizes
+from tca.nets.feedforward import check_shape
 from tca.nets.layered import Layered, Population
 from tca.nets.layers import ConvLayer, DenseLayer, Layer, Maker
 from tca.nets.passages import Shape
@@ -85,7 +86,7 @@ class DualStream(Layered):
 
     Raises:
         ValueError: A size, number or name is not allowed.
-        TypeError: A layer is neither all-to-all nor a convolution.
+        TypeError: A layer is neither all-to-all nor a convolution, or ``asymmetry`` is no pair of numbers.
 
     Papers: Kaneko (1999), error diffusion learning algorithm; Yamada et al. (2026), arXiv:2606.31700.
 
@@ -112,13 +113,11 @@ class DualStream(Layered):
     ) -> None:
         """Draw the magnitudes; see the class."""
         super().__init__()
-        check_kinds(layers, DenseLayer, ConvLayer)
-        if not layers:
-            raise ValueError("layers must hold at least one layer, got none")
+        check_layers(layers, DenseLayer, ConvLayer)
         self.shape = check_shape(shape)
         self.n_in, self.n_out = math.prod(self.shape), whole("n_out", n_out, 1)
         self.floor, by_post = not_negative("floor", floor), lookup(WIRINGS, wiring, "wiring")
-        factors = (positive("asymmetry", asymmetry[0]), positive("asymmetry", asymmetry[1]))
+        factors = check_pair("asymmetry", asymmetry, "the factors within a stream and between the streams")
         generator = torch.Generator().manual_seed(seed)
         self.populations = []
         below = (2 * self.shape[0], *self.shape[1:])
@@ -181,7 +180,8 @@ class DualStreamMLP(DualStream):
 
     def __init__(self, n_in: int, sizes: Sequence[int], n_out: int, **options: Any) -> None:
         """Draw the magnitudes; see the class."""
-        super().__init__(n_in, [DenseLayer(size) for size in sizes], n_out, **options)
+        check_options(DualStreamMLP, options, ("n_in", "sizes", "n_out"))
+        super().__init__(n_in, [DenseLayer(size) for size in check_sizes(sizes)], n_out, **options)
 
 
 class DualStreamCNN(DualStream):
@@ -199,6 +199,7 @@ class DualStreamCNN(DualStream):
 
     def __init__(self, shape: Sequence[int], layers: Sequence[Layer], n_out: int, **options: Any) -> None:
         """Draw the magnitudes; see the class."""
+        check_options(DualStreamCNN, options, ("shape", "layers", "n_out"))
         super().__init__(shape, layers, n_out, **options)
 
 

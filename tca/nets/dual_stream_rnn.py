@@ -57,7 +57,7 @@ class DualStreamRNN(LeakyPopulation, RecurrentNetwork):
         dtype: Its floating-point type, default ``torch.float32``.
 
     Raises:
-        ValueError: A size, number or name is not allowed.
+        ValueError: A size, number or name is not allowed; or synapses at the floor alone exceed the bound of kappa.
 
     >>> net = DualStreamRNN(3, 5, 2)
     >>> net.w_rec.shape, net.w_in.shape, net(torch.zeros(4, 1, 3)).shape
@@ -105,6 +105,7 @@ class DualStreamRNN(LeakyPopulation, RecurrentNetwork):
         )
         self.activation = Sigmoid(positive("width", width))
         self.floor, self.kappa = not_negative("floor", floor), None if kappa is None else positive("kappa", kappa)
+        self._check_bound(n_rec)
         self.n_in, self.n_out, self.readout_leak = n_in, n_out, 0.0
 
         def drawn(post: int, pre: int, scale: float) -> nn.Parameter:
@@ -119,6 +120,20 @@ class DualStreamRNN(LeakyPopulation, RecurrentNetwork):
         self.register_buffer("noise_state", torch.Generator().manual_seed(seed + 1).get_state() if noise else None)
         self.to(device=device, dtype=dtype)
         self.project_()
+
+    def _check_bound(self, n_rec: int) -> None:
+        """Refuse a floor that keeps the gain of the loops above its bound."""
+        if self.kappa is None:
+            return
+        assert isinstance(self.activation, Sigmoid)
+        least, most = self.floor * (2 * n_rec - 1), self.kappa * 2 * self.activation.width
+        if least > most:
+            raise ValueError(
+                f"kappa must be at least floor (2 n_rec - 1) / (2 width) = {least / (2 * self.activation.width):.3g}, "
+                f"since a cell has {2 * n_rec - 1} synapses of at least floor = {self.floor:g} each from other cells "
+                f"and may have kappa 2 width = {most:.3g}, got kappa = {self.kappa:g}: "
+                "raise kappa or width, lower floor or n_rec, or give kappa=None for no bound"
+            )
 
     @property
     def streams(self) -> Tensor:

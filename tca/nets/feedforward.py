@@ -15,11 +15,14 @@ from torch import Tensor, nn
 from tca.activations import ACTIVATIONS
 from tca.checks import positive, whole
 from tca.names import lookup
+from tca.nets.accepted import check_layers, check_options, check_sizes
 from tca.nets.layered import Layered, Population
 from tca.nets.layers import INITS, ConvLayer, DenseLayer, Layer, LocalLayer, Maker
 from tca.nets.passages import Passage, Shape
 
 __all__ = ["CNN", "MLP", "Feedforward", "LocalNet"]
+
+GIVEN = ("shape", "layers", "n_out")
 
 
 class Feedforward(Layered):
@@ -70,10 +73,9 @@ class Feedforward(Layered):
     ) -> None:
         """Draw the weights; see the class."""
         super().__init__()
+        check_layers(layers, DenseLayer, ConvLayer, LocalLayer, Layer)
         self.shape = check_shape(shape)
         self.n_in, self.n_out = math.prod(self.shape), whole("n_out", n_out, 1)
-        if not layers:
-            raise ValueError("layers must hold at least one layer, got none")
         function, gain = lookup(ACTIVATIONS, activation, "activation"), positive("gain", gain)
         draw, draw_out = lookup(INITS, init, "init"), lookup(INITS, init_out, "init_out")
         generator = torch.Generator().manual_seed(seed)
@@ -143,7 +145,8 @@ class MLP(Feedforward):
         self, n_in: int, sizes: Sequence[int], n_out: int, *, then: tuple[Passage, ...] = (), **options: Any
     ) -> None:
         """Draw the weights; see the class."""
-        super().__init__(n_in, [DenseLayer(size, then) for size in sizes], n_out, **options)
+        check_options(MLP, options, ("n_in", "sizes", "n_out"))
+        super().__init__(n_in, [DenseLayer(size, then) for size in check_sizes(sizes)], n_out, **options)
 
 
 class CNN(Feedforward):
@@ -166,7 +169,8 @@ class CNN(Feedforward):
 
     def __init__(self, shape: Sequence[int], layers: Sequence[Layer], n_out: int, **options: Any) -> None:
         """Draw the weights; see the class."""
-        check_kinds(layers, ConvLayer, DenseLayer)
+        check_layers(layers, ConvLayer, DenseLayer)
+        check_options(CNN, options, GIVEN)
         super().__init__(shape, layers, n_out, **options)
 
 
@@ -189,11 +193,6 @@ class LocalNet(Feedforward):
 
     def __init__(self, shape: Sequence[int], layers: Sequence[Layer], n_out: int, **options: Any) -> None:
         """Draw the weights; see the class."""
-        check_kinds(layers, LocalLayer, DenseLayer)
+        check_layers(layers, LocalLayer, DenseLayer)
+        check_options(LocalNet, options, GIVEN)
         super().__init__(shape, layers, n_out, **options)
-
-
-def check_kinds(layers: Sequence[Layer], *allowed: type[Layer]) -> None:
-    for layer in layers:
-        if not isinstance(layer, allowed):
-            raise TypeError(f"layers must be {' or '.join(each.__name__ for each in allowed)}, got {layer!r}")

@@ -5,18 +5,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from tca.nets.feedforward import Feedforward
+from tca.names import unknown
+from tca.nets.accepted import check_options
+from tca.nets.feedforward import GIVEN, Feedforward
 from tca.nets.layered import Layered
 from tca.nets.layers import ConvLayer, DenseLayer, Layer, LocalLayer
 from tca.nets.passages import AvgPool, Dropout, MaxPool
 from tca.nets.vector import AlternatingNet, VectorNet
 
-__all__ = ["PRESETS", "Preset"]
+__all__ = ["PRESETS", "Preset", "Presets"]
 
 CLARK = "Clark, Abbott and Chung (2021), NeurIPS, arXiv:2106.04089"
 ERDOGAN = "Erdogan et al. (2025), arXiv:2504.11558"
@@ -48,8 +51,65 @@ class Preset:
 
         Args:
             options: Options of its class, before those of the preset: ``seed``, ``dtype``, ``signs`` and so on.
+
+        Raises:
+            TypeError: The class has no such option.
         """
+        check_options(self.kind, options, GIVEN)
         return self.kind(self.shape, self.layers, self.n_out, **{**self.options, **options})
+
+    def check_sizes(self, n_in: int, n_out: int) -> None:
+        """Raise if a task has other numbers of inputs and outputs.
+
+        Args:
+            n_in: Number of inputs of the task.
+            n_out: Number of its outputs.
+
+        Raises:
+            ValueError: One of them is another.
+        """
+        if (n_in, n_out) != (math.prod(self.shape), self.n_out):
+            raise ValueError(
+                f"the architecture has {math.prod(self.shape)} inputs ({' x '.join(map(str, self.shape))}) and "
+                f"{self.n_out} outputs, got a task of {n_in} and {n_out}"
+            )
+
+
+class Presets(Mapping[str, Preset]):
+    """Architectures by name; asking for one that is not there names those that are.
+
+    Args:
+        entries: The architectures.
+
+    >>> "mnist" in PRESETS, PRESETS["gevb_mnist_fc"].n_out
+    (False, 10)
+    """
+
+    def __init__(self, entries: Mapping[str, Preset]) -> None:
+        """Keep a copy."""
+        self._entries = dict(entries)
+
+    def __getitem__(self, name: str) -> Preset:
+        """Return an architecture.
+
+        Args:
+            name: Its name.
+
+        Raises:
+            KeyError: There is none of this name; the message offers the nearest one and lists all.
+        """
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise KeyError(str(unknown(name, self._entries, "preset"))) from None
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the names one by one."""
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        """Return their number."""
+        return len(self._entries)
 
 
 def _dense(*sizes: int) -> tuple[Layer, ...]:
@@ -78,17 +138,19 @@ _CIFAR100 = (
     DenseLayer(2048),
 )
 
-PRESETS: dict[str, Preset] = {
-    **{
-        f"gevb_{name}": Preset(VectorNet, on, _NARROWER.get(name, made), 10, CLARK)
-        for name, (on, made) in _LAYERS.items()
-    },
-    **{f"conventional_{name}": Preset(AlternatingNet, on, made, 10, CLARK) for name, (on, made) in _LAYERS.items()},
-    **{
-        f"ebd_{name}": Preset(
-            Feedforward, on, made, 10, ERDOGAN, MappingProxyType({}) if name.endswith("fc") else _WITHOUT_BIAS
-        )
-        for name, (on, made) in _LAYERS.items()
-    },
-    "ebd_cifar100_conv": Preset(Feedforward, CIFAR, _CIFAR100, 100, ERDOGAN, _WITHOUT_BIAS),
-}
+PRESETS: Mapping[str, Preset] = Presets(
+    {
+        **{
+            f"gevb_{name}": Preset(VectorNet, on, _NARROWER.get(name, made), 10, CLARK)
+            for name, (on, made) in _LAYERS.items()
+        },
+        **{f"conventional_{name}": Preset(AlternatingNet, on, made, 10, CLARK) for name, (on, made) in _LAYERS.items()},
+        **{
+            f"ebd_{name}": Preset(
+                Feedforward, on, made, 10, ERDOGAN, MappingProxyType({}) if name.endswith("fc") else _WITHOUT_BIAS
+            )
+            for name, (on, made) in _LAYERS.items()
+        },
+        "ebd_cifar100_conv": Preset(Feedforward, CIFAR, _CIFAR100, 100, ERDOGAN, _WITHOUT_BIAS),
+    }
+)

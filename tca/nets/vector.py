@@ -20,7 +20,8 @@ from tca.activations import AlternatingReLU
 from tca.checks import whole
 from tca.connections import Bias, Dense
 from tca.names import lookup
-from tca.nets.feedforward import check_kinds, check_shape
+from tca.nets.accepted import check_layers, check_options, check_sizes
+from tca.nets.feedforward import check_shape
 from tca.nets.layered import Layered, Population
 from tca.nets.layers import ConvLayer, DenseLayer, Layer, LocalLayer, Maker, Wiring
 from tca.nets.passages import AvgPool, Passage, Shape
@@ -104,10 +105,9 @@ class PairedNet(Layered, abc.ABC):
     ) -> None:
         """Draw the weights; see the class."""
         super().__init__()
+        check_layers(layers, DenseLayer, ConvLayer, LocalLayer, Layer)
         self.shape = check_shape(shape)
         self.n_in, self.n_out = math.prod(self.shape), whole("n_out", n_out, 1)
-        if not layers:
-            raise ValueError("layers must hold at least one layer, got none")
         start, finished = lookup(SIGNS, signs, "signs"), lookup(READOUTS, readout, "readout")
         self.nonnegative = start.nonnegative
         generator = torch.Generator().manual_seed(seed)
@@ -233,6 +233,7 @@ class VectorNet(PairedNet):
         **options: Any,
     ) -> None:
         """Draw the weights and the gating vectors; see the class."""
+        check_options(type(self), options, ("n_in", "sizes", "shape", "layers", "n_out"))
         self.by_position = by_position
         super().__init__(shape, layers, n_out, **options)
 
@@ -338,7 +339,7 @@ class VectorMLP(VectorNet):
 
     def __init__(self, n_in: int, sizes: Sequence[int], n_out: int, **options: Any) -> None:
         """Draw the weights; see the class."""
-        super().__init__(n_in, [DenseLayer(size) for size in sizes], n_out, **options)
+        super().__init__(n_in, [DenseLayer(size) for size in check_sizes(sizes)], n_out, **options)
 
 
 class VectorCNN(VectorNet):
@@ -359,7 +360,7 @@ class VectorCNN(VectorNet):
 
     def __init__(self, shape: Sequence[int], layers: Sequence[Layer], n_out: int, **options: Any) -> None:
         """Draw the weights; see the class."""
-        check_kinds(layers, ConvLayer, DenseLayer)
+        check_layers(layers, ConvLayer, DenseLayer)
         super().__init__(shape, layers, n_out, **options)
 
 
@@ -381,7 +382,7 @@ class VectorLocalNet(VectorNet):
 
     def __init__(self, shape: Sequence[int], layers: Sequence[Layer], n_out: int, **options: Any) -> None:
         """Draw the weights; see the class."""
-        check_kinds(layers, LocalLayer, DenseLayer)
+        check_layers(layers, LocalLayer, DenseLayer)
         super().__init__(shape, layers, n_out, **options)
 
 

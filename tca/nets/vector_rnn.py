@@ -161,6 +161,7 @@ class VectorRNN(Network):
                 recurrent=True,
                 alone=True,
                 n_in=self.n_in,
+                root=self.root if self.nonnegative else None,
             ),
         )
 

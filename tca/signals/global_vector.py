@@ -106,7 +106,7 @@ FILTERS: dict[tuple[type[Eligibility], bool], Filters] = {  # of scores ahead an
     (Instant, True): lambda _, tape: (0.0, 0.0),
     (Leak, True): lambda _, tape: (0.0, tape.leak),
     (NetworkKernel, False): lambda kernel, tape: (
-        kernel.decay(tape.leak, tape.gain),
+        kernel.decay(tape.leak, tape.gain, tape.place.root),
         tape.leak if kernel.leaky else 0.0,
     ),
 }

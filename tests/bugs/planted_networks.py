@@ -11,6 +11,7 @@ POPULATIONS = ("tests/test_populations.py",)
 TYPES = ("tests/test_facts_cell_types.py",)
 WIRED = ("tests/test_wiring.py",)
 STREAMS = ("tests/test_error_diffusion.py",)
+RELAYED = ("tests/test_relays.py",)
 PASSED = ("tests/test_passages.py",)
 DESCRIBED = ("tests/test_records.py::test_a_run_describes_any_network",)
 
@@ -157,4 +158,16 @@ BUGS = [
         "return signal", PASSED),
     Bug("tca/nets/vector_start.py", "signals left in the order of positions",
         "-1, math.prod(shape[-2:]), shape[-3])", "-1, shape[-3], math.prod(shape[-2:]))", PASSED),
+    Bug("tca/nets/relays.py", "synapses that do not exist written out",
+        "magnitude = connection.masked(connection.weight)", "magnitude = connection.weight", RELAYED),
+    Bug("tca/nets/relays.py", "cells that inhibit",
+        "torch.cat([magnitude * factor.clamp(min=0), magnitude * factor.clamp(max=0)], 1)",
+        "torch.cat([magnitude * factor, magnitude * 0], 1)", RELAYED),
+    Bug("tca/nets/dual_stream_rnn.py", "a floor above the bound", "self.floor * (2 * n_rec - 1)",
+        "self.floor * (n_rec - 1)", ("tests/test_careless_networks.py",)),
+    Bug("tca/described.py", "every preset with the same weights", 'for name in ("seed", "device", "dtype")',
+        'for name in ("device", "dtype")', ("tests/test_described.py",)),
+    Bug("tca/eligibilities/network_kernel.py", "a root that is not the network's",
+        "root = kept if self.root is None else self.root", "root = 0.9 if self.root is None else self.root",
+        ("tests/test_global_vector.py",)),
 ]  # fmt: skip
