@@ -66,7 +66,7 @@ class Connection(abc.ABC):
         Args:
             gradient: What ``outer_`` has gathered.
         """
-        return gradient.contiguous() if self.mask is None else gradient * self.mask
+        return self.masked(gradient).contiguous()  # optimizers that take memory as it lies need it so
 
     @abc.abstractmethod
     def apply(self, weight: Tensor, pre: Tensor) -> Tensor:

@@ -213,6 +213,35 @@ def test_the_form_of_one_pass_makes_the_updates_of_the_plain_one(name: str) -> N
         assert not torch.equal(one, first)
 
 
+@pytest.mark.parametrize("execution", ["reverse", "forward", "stream"])
+def test_gradients_of_few_synapses_lie_as_their_weights_do(execution: str) -> None:
+    """Where inputs are few, products are gathered across; the form of one pass then still makes the plain update."""
+    task = tasks.make("delayed_match")
+    batch = next(task.split(20, 4, seed=1)[0].batches(8, seed=4)).to(dtype=torch.float64)
+    size, generator = 8 * task.n_in, torch.Generator().manual_seed(0)
+    masks = {name: torch.rand(shape, generator=generator) > 0.4 for name, shape in
+             {"mask_in": (size, task.n_in), "mask_rec": (size, size), "mask_out": (task.n_out, size)}.items()}  # fmt: skip
+    made = []
+    for options in ({}, {"fused": False}):
+        net = tca.nets.LeakyRNN(task.n_in, size, task.n_out, dt=task.dt, dtype=torch.float64, **masks)
+        learner, start = Learner(net, tca.RULES["eprop"]), net.w_in.detach().clone()
+        if execution == "stream":
+            stream = learner.stream(batch.trials)
+            for inputs, targets, weights in zip(batch.inputs, batch.targets, batch.weights, strict=True):
+                stream.step(inputs, targets, weights, batch.loss)
+        else:
+            found, _ = learner.grads(batch, execution)  # type: ignore[arg-type]
+            for name, parameter in net.named_parameters():
+                parameter.grad = found[name]
+        assert all(each.grad is not None and each.grad.stride() == each.stride() for each in net.parameters())
+        Optimizer("SGD", lr=0.1, options=options).build(net).step()
+        assert torch.equal((net.w_in != start) & ~masks["mask_in"], torch.zeros_like(masks["mask_in"]))
+        assert not torch.equal(net.w_in, start)
+        made.append(net)
+    for one, other in zip(made[0].parameters(), made[1].parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-14)
+
+
 def test_weights_laid_out_across_are_updated_one_by_one() -> None:
     """The form of one pass takes memory as it lies and would give a transposed weight the numbers of others."""
     across = nn.Linear(3, 2, bias=False)
