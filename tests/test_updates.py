@@ -219,8 +219,8 @@ def test_gradients_of_few_synapses_lie_as_their_weights_do(execution: str) -> No
     task = tasks.make("delayed_match")
     batch = next(task.split(20, 4, seed=1)[0].batches(8, seed=4)).to(dtype=torch.float64)
     size, generator = 8 * task.n_in, torch.Generator().manual_seed(0)
-    masks = {name: torch.rand(shape, generator=generator) > 0.4 for name, shape in
-             {"mask_in": (size, task.n_in), "mask_rec": (size, size), "mask_out": (task.n_out, size)}.items()}  # fmt: skip
+    shapes = {"mask_in": (size, task.n_in), "mask_rec": (size, size), "mask_out": (task.n_out, size)}
+    masks = {name: torch.rand(shape, generator=generator) > 0.4 for name, shape in shapes.items()}
     made = []
     for options in ({}, {"fused": False}):
         net = tca.nets.LeakyRNN(task.n_in, size, task.n_out, dt=task.dt, dtype=torch.float64, **masks)

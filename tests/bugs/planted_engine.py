@@ -75,7 +75,7 @@ BUGS = [
         "slope_before=change(self.slope)", PATHS),
     Bug(CONNECTIONS, "presynaptic activity one step late", "self.pre[steps.start - 1 : steps.stop - 1]",
         "self.pre[steps.start - 1 : steps.stop - 1].roll(1, 0)", RULES),
-    Bug(CONNECTIONS, "mask ignored by the gradient", "if self.mask is None else gradient * self.mask", "", RULES),
+    Bug(CONNECTIONS, "mask ignored by the gradient", "self.masked(gradient).contiguous()", "gradient.contiguous()", RULES),
     Bug(CONNECTIONS, "mask ignored by the drive", "return weight if self.mask is None else weight * self.mask",
         "return weight", NETWORKS),
     Bug(CONNECTIONS, "bias averaged over steps and trials", "signal.shape[-1]).sum(0)", "signal.shape[-1]).mean(0)",
