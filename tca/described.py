@@ -18,7 +18,7 @@ from tca.ingredients import Leaky, plain
 from tca.masks import mask_of
 from tca.names import lookup
 from tca.nets import PRESETS, Network
-from tca.nets.accepted import signature_of
+from tca.nets.accepted import options_of
 from tca.nets.feedforward import GIVEN
 from tca.nets.layers import ConvLayer, DenseLayer, Layer, LocalLayer
 from tca.nets.passages import AvgPool, Dropout, MaxPool, Passage, RMSNorm
@@ -240,9 +240,9 @@ MASKED = {"mask_in": ("n_rec", "n_in"), "mask_rec": ("n_rec", "n_rec"), "mask_ou
 
 
 def _check_names(network: type[Network], options: Mapping[str, Any], fixed: Sequence[str] = ()) -> None:
-    allowed = [name for name in signature_of(network) if name not in ("self", "options", *RUN_KNOWS)]
+    allowed = dict.fromkeys(options_of(network, (*RUN_KNOWS, *fixed)))
     for name in options:
-        lookup({each: each for each in allowed if each not in fixed}, name, f"option of {network.__name__}")
+        lookup(allowed, name, f"option of {network.__name__}")
 
 
 def _recurrent_layer(described: Mapping[str, Any]) -> nets.LeakyLayer | nets.SpikingLayer:

@@ -111,10 +111,7 @@ class Expansion(abc.ABC):
         Raises:
             ValueError: It is not; the message has the reason.
         """
-        if not self.admissibility:
-            raise ValueError(
-                f"{self!r} cannot be used where activity and score are decorrelated: {self.admissibility.reason}"
-            )
+        self.admissibility.require(self)
 
     def channels(self, n_out: int) -> int:
         """Return the number of channels of the longer score.

@@ -33,5 +33,17 @@ class Admissibility:
         """Return whether it holds."""
         return self.holds
 
+    def require(self, of: object) -> None:
+        """Raise unless it holds.
+
+        Args:
+            of: The loss, or what makes its score longer, for the message.
+
+        Raises:
+            ValueError: It does not; the message has the reason.
+        """
+        if not self:
+            raise ValueError(f"{of!r} cannot be used where activity and score are decorrelated: {self.reason}")
+
 
 UNKNOWN = Admissibility(False, "it does not say whether its score has zero mean at its minimiser")

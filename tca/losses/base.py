@@ -77,10 +77,7 @@ class Loss(abc.ABC):
         Raises:
             ValueError: It is not; the message has the reason.
         """
-        if not self.admissibility:
-            raise ValueError(
-                f"{self!r} cannot be used where activity and score are decorrelated: {self.admissibility.reason}"
-            )
+        self.admissibility.require(self)
 
 
 @dataclass(frozen=True)

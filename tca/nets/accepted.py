@@ -9,29 +9,29 @@ from tca.checks import positive
 from tca.names import unknown
 from tca.nets.network import Network
 
-__all__ = ["check_layers", "check_options", "check_pair", "check_sizes", "signature_of"]
+__all__ = ["check_layers", "check_options", "check_pair", "check_sizes", "options_of"]
 
 
-def signature_of(kind: type[Network]) -> tuple[str, ...]:
-    """Return the names in the signature of a class, then of what its ``options`` are handed on to.
+def options_of(kind: type[Network], fixed: Sequence[str] = ()) -> list[str]:
+    """Return the names of the options of a class, then of what it hands its ``options`` on to.
 
     What has no default there a class gives its base itself.
 
     Args:
         kind: The class.
+        fixed: Arguments that are no options, since something else gives them.
 
     >>> from tca.nets import VectorRNN
-    >>> signature_of(VectorRNN)[:6]
-    ('self', 'n_in', 'n_rec', 'n_out', 'alpha', 'root')
+    >>> options_of(VectorRNN, ("n_in", "n_rec", "n_out"))[:3]
+    ['alpha', 'root', 'signs']
     """
     names = list(inspect.signature(kind.__init__).parameters)
-    if "options" not in names:
-        return tuple(names)
-    for base in kind.__mro__[1:]:
-        if issubclass(base, Network) and "__init__" in vars(base):
-            taken = inspect.signature(base.__init__).parameters
-            names += [name for name, each in taken.items() if each.default is not each.empty and name not in names]
-    return tuple(names)
+    if "options" in names:
+        for base in kind.__mro__[1:]:
+            if issubclass(base, Network) and "__init__" in vars(base):
+                taken = inspect.signature(base.__init__).parameters
+                names += [name for name, each in taken.items() if each.default is not each.empty and name not in names]
+    return [name for name in names if name not in ("self", "options", *fixed)]
 
 
 def check_options(kind: type[Network], options: Iterable[str], given: Sequence[str] = ()) -> None:
@@ -45,7 +45,7 @@ def check_options(kind: type[Network], options: Iterable[str], given: Sequence[s
     Raises:
         TypeError: An option is unknown; the message offers the nearest one and lists all.
     """
-    allowed = [name for name in signature_of(kind) if name not in ("self", "options", *given)]
+    allowed = options_of(kind, given)
     for name in options:
         if name not in allowed:
             raise TypeError(str(unknown(name, allowed, f"option of {kind.__name__}")))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tasks
 from tasks.images import Images
 from tasks.images.folders import VARIABLE, data_root
 from tca.checks import positive, whole
+
+Value = TypeVar("Value")
 
 __all__ = ["count", "folder", "look_in", "opened", "rate"]
 
@@ -28,10 +30,7 @@ def count(word: str) -> int:
     >>> count("3")
     3
     """
-    try:
-        return whole("count", int(word), 1)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {word}") from None
+    return _read(word, lambda: whole("count", int(word), 1), "a whole number of at least 1")
 
 
 def rate(word: str) -> float:
@@ -46,10 +45,14 @@ def rate(word: str) -> float:
     >>> rate("1e-3")
     0.001
     """
+    return _read(word, lambda: positive("rate", float(word)), "a finite number greater than 0")
+
+
+def _read(word: str, make: Callable[[], Value], allowed: str) -> Value:
     try:
-        return positive("rate", float(word))
+        return make()
     except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a finite number greater than 0, got {word}") from None
+        raise argparse.ArgumentTypeError(f"must be {allowed}, got {word}") from None
 
 
 def folder(word: str) -> Path:
