@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: compare test lint format bench bench-peers test-bugs test-slow accept study-generalization study-spiking vision clean
+.PHONY: compare test lint pages format bench bench-peers test-bugs test-docs test-slow accept study-generalization study-spiking vision clean
 
 # The first interpreter that is new enough and not too new; `make PYTHON=/path/to/python test` overrides it.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -25,6 +25,10 @@ lint: $(INSTALLED)
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
+# Tables of the pages that are made from the code.
+pages: $(INSTALLED)
+	$(PY) -m tools.pages
+
 format: $(INSTALLED)
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
@@ -38,6 +42,10 @@ bench-peers: $(PEERS_INSTALLED)
 
 test-bugs: $(INSTALLED)
 	$(ONE_THREAD) $(PY) -m tests.bugs.run
+
+# The pages: their code, their commands on what `make compare` writes, their links and tables.
+test-docs: $(INSTALLED)
+	$(ONE_THREAD) $(PY) -m pytest -q -m 'slow or not slow' tests/test_pages.py tests/test_readme.py
 
 # What takes minutes: real clusters, behaviours that need a whole training.
 test-slow: $(INSTALLED)

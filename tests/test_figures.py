@@ -76,6 +76,14 @@ def test_loss_plane(records: Path, tmp_path: Path) -> None:
     assert numbers(rows, "second")[:3] == [-1.0, 0.0, 1.0]
 
 
+def test_a_barrier_leaves_out_networks_of_another_kind(records: Path, tmp_path: Path, capsys) -> None:
+    other = dataclasses.replace(BASE, rule="three_factor", net=Leaky(size=6, form="B"))
+    train(other, other.folder(tmp_path), progress=False)
+    rows = draw("loss_barrier", str(records), str(tmp_path), "--points", "3", "--trials", "8", out=tmp_path)
+    assert {row["label"] for row in rows} == {"bptt to eprop", "bptt to bptt, other seed"}
+    assert "three_factor: left out" in capsys.readouterr().out
+
+
 def test_loss_barrier(records: Path, tmp_path: Path) -> None:
     rows = draw("loss_barrier", str(records), "--points", "3", "--trials", "8", out=tmp_path)
     nets = {(str(one.run.rule), one.run.seeds.net): one for one in recorded([records])}

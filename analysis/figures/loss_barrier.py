@@ -3,6 +3,7 @@
     python -m analysis.figures.loss_barrier runs/compare --reference bptt
 
 Every solution of the reference is joined with that of every other rule of the same seed, and with its own of another.
+Networks of another kind or size than that of the reference have no straight line in common with it: they are named.
 """
 
 from __future__ import annotations
@@ -66,8 +67,9 @@ def main(words: Sequence[str] | None = None) -> str:
     tasks = sorted({one.run.task for one in found})
     if len(tasks) != 1:
         raise ValueError(f"records must be of one task, got {', '.join(tasks) or 'none'}; choose one with --task")
-    series, lines = [], []
-    for first, second in _pairs(found, given.reference):
+    pairs, apart = _pairs(found, given.reference)
+    series, lines = [], [f"{rule}: left out, its network is of another kind or size" for rule in apart]
+    for first, second in pairs:
         trials = training_trials(first, given.trials)
         label = f"{first.run.rule} to {second.run.rule}" + (", other seed" if first.run.rule == second.run.rule else "")
         for panel, match in ((AS_THEY_ARE, None), (MATCHED, given.match)):
@@ -79,21 +81,34 @@ def main(words: Sequence[str] | None = None) -> str:
     return "\n".join(lines)
 
 
-def _pairs(found: Sequence[Result], reference: str) -> list[tuple[Result, Result]]:
-    """Return each solution of the reference with those of other rules of its seed, and with its own of the next."""
+def _pairs(found: Sequence[Result], reference: str) -> tuple[list[tuple[Result, Result]], list[str]]:
+    """Return each solution of the reference with those of other rules of its seed, and with its own of the next.
+
+    The second value names the rules whose networks are of another kind.
+    """
     own = [one for one in found if str(one.run.rule) == reference]
     if not own:
         raise ValueError(f"reference must be a rule of the records, got {reference!r} and {_rules(found)}")
+    others = [one for one in found if one not in own]
+    alike = [one for one in others if any(one.run.net == each.run.net for each in own)]
     pairs = [
         (first, second)
         for first in own
-        for second in found
-        if second not in own and second.run.seeds.net == first.run.seeds.net
+        for second in alike
+        if second.run.seeds.net == first.run.seeds.net and second.run.net == first.run.net
     ]
-    pairs += list(pairwise(own)) + ([(own[-1], own[0])] if len(own) > 2 else [])
+    pairs += [(first, second) for first, second in _ring(own) if first.run.net == second.run.net]
     if not pairs:
-        raise ValueError(f"records must hold two solutions to go between, got one of {reference}")
-    return pairs
+        raise ValueError(
+            f"records must hold two solutions of one kind of network to go between, got {_rules(found)} in "
+            f"{len({repr(one.run.net) for one in found})} kinds of networks"
+        )
+    return pairs, sorted({str(one.run.rule) for one in others if one not in alike})
+
+
+def _ring(own: Sequence[Result]) -> list[tuple[Result, Result]]:
+    """Return each with the next, and the last with the first of more than two."""
+    return [*pairwise(own), *([(own[-1], own[0])] if len(own) > 2 else [])]
 
 
 def _rules(found: Sequence[Result]) -> str:

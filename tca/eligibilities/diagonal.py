@@ -24,7 +24,7 @@ class Diagonal(Eligibility):
     Equal to ``Leak`` if and only if no cell has such a synapse. The reset of a spiking cell is one, of weight ``-thr``,
     unless it counts as part of the leak.
 
-    Paper: Menick et al. (2021), A practical sparse approximation for real time recurrent learning, ICLR.
+    Paper: Menick et al. (2021), Practical real time recurrent learning with a sparse approximation, ICLR.
     """
 
     local: ClassVar[bool] = True

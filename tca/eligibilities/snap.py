@@ -137,7 +137,7 @@ class Reachable(Eligibility):
         ValueError: ``steps`` is less than one.
         TypeError: ``steps`` is no whole number.
 
-    Paper: Menick et al. (2021), A practical sparse approximation for real time recurrent learning, ICLR.
+    Paper: Menick et al. (2021), Practical real time recurrent learning with a sparse approximation, ICLR.
     """
 
     steps: int = 2

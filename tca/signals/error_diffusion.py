@@ -91,6 +91,8 @@ class RandomRouting(Routing):
 class Centring(abc.ABC):
     """What is taken from the errors of a step before they are told: one class against many has a common part."""
 
+    equation: ClassVar[str]
+
     @abc.abstractmethod
     def centre(self, mean: Tensor, buffers: Buffers) -> Tensor:
         """Return what is taken from each error, shape ``(T, 1, O)``.
@@ -105,6 +107,8 @@ class Centring(abc.ABC):
 class BatchCentre(Centring):
     """``D = d - mean over the batch``, at every step."""
 
+    equation = "D = d - mean over the batch"
+
     def centre(self, mean: Tensor, buffers: Buffers) -> Tensor:
         """Return the mean."""
         return mean
@@ -113,6 +117,8 @@ class BatchCentre(Centring):
 @dataclass(frozen=True)
 class NoCentre(Centring):
     """``D = d``."""
+
+    equation = "D = d"
 
     def centre(self, mean: Tensor, buffers: Buffers) -> Tensor:
         """Return zero."""
@@ -127,6 +133,7 @@ class RunningCentre(Centring):
         rate: How fast the mean follows, default 0.01, in (0, 1].
     """
 
+    equation = "D = d - m, m a running mean"
     rate: float = 0.01
 
     def __post_init__(self) -> None:
@@ -192,7 +199,7 @@ class ErrorDiffusion(Signal):
     @property
     def equation(self) -> str:
         """The signal in one line."""
-        return "G_k = t_k (y - Y)_r(k), centred"
+        return f"G_k = -t_k D_r(k), {self.centring.equation}, d = target - prediction"
 
     @property
     def executions(self) -> tuple[str, ...]:

@@ -1,0 +1,121 @@
+"""Write the tables of the pages that follow from the code.
+
+    python -m tools.pages
+
+rewrites every block between ``<!-- table NAME -->`` and ``<!-- end of table -->`` below ``docs/``.
+A test demands that pages and code agree, so a table is never edited by hand.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import tca
+from tca.rule import Rule
+
+__all__ = ["TABLES", "rewritten"]
+
+DOCS = Path(__file__).parents[1] / "docs"
+BLOCK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+
+def rules() -> str:
+    """Return the table of the published rules."""
+    pages = _pages()
+    rows = [
+        (
+            f"[`{name}`]({pages[name]})",
+            rule.summary,
+            f"`{_cell(rule.signal.equation)}`",
+            f"`{_cell(rule.eligibility.equation)}`",
+            rule.reference,
+        )
+        for name, rule in tca.RULES.items()
+    ]
+    return _table(("name", "in a line", "learning signal", "eligibility trace", "source"), rows)
+
+
+def combinations() -> str:
+    """Return which learning signals go with which eligibilities."""
+    signals = _parts(tca.signals, tca.signals.Signal)
+    eligibilities = _parts(tca.eligibilities, tca.eligibilities.Eligibility)
+    groups: dict[tuple[bool, ...], list[str]] = {}
+    for name, signal in signals.items():
+        groups.setdefault(tuple(_fit(signal, each) for each in eligibilities.values()), []).append(name)
+    rows = [
+        (_names(names), _names(each for each, fits in zip(eligibilities, fit, strict=True) if fits))
+        for fit, names in groups.items()
+    ]
+    return _table(("learning signals", "eligibilities they go with"), rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {"rules": rules, "combinations": combinations}
+
+
+def rewritten(text: str) -> str:
+    """Return a page with its tables made anew.
+
+    Args:
+        text: The page.
+
+    >>> rewritten("no table here")
+    'no table here'
+    """
+    return BLOCK.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[3]}", text)
+
+
+def _pages() -> dict[str, str]:
+    """Return the page of every rule, by the names before the colon of its title."""
+    titles = {page.name: page.read_text(encoding="utf-8").partition("\n")[0] for page in (DOCS / "rules").glob("*.md")}
+    return {name: page for page, title in titles.items() for name in re.findall(r"\w+", title.partition(":")[0])}
+
+
+def _parts(module: ModuleType, kind: type) -> dict[str, Any]:
+    """Return an instance of every concrete part that needs no arguments."""
+    found = {}
+    for name in module.__all__:
+        part = getattr(module, name)
+        if inspect.isclass(part) and issubclass(part, kind) and not inspect.isabstract(part):
+            needed = [each for each in inspect.signature(part).parameters.values() if each.default is each.empty]
+            if not needed:
+                found[name] = part()
+    return found
+
+
+def _fit(signal: Any, eligibility: Any) -> bool:
+    try:
+        Rule(signal, eligibility)
+    except ValueError:
+        return False
+    return True
+
+
+def _names(names: Any) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [heads, tuple("---" for _ in heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main() -> None:
+    """Rewrite every page below ``docs/`` whose tables differ from the code."""
+    for page in sorted(DOCS.rglob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        if (new := rewritten(text)) != text:
+            page.write_text(new, encoding="utf-8")
+            print(f"wrote {page.relative_to(DOCS.parent)}")
+
+
+if __name__ == "__main__":
+    main()
