@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tca.arrays import tensor_of
 from tca.batch import Batch
 from tca.nets import Network
 
@@ -33,7 +34,7 @@ def centred(name: str, activity: Activity) -> Tensor:
     >>> centred("activity", torch.tensor([[1.0, 5.0], [3.0, 5.0]])).tolist()
     [[-1.0, 0.0], [1.0, 0.0]]
     """
-    values = torch.as_tensor(activity).detach().to(torch.float64)
+    values = tensor_of(activity).detach().to(torch.float64)
     if values.ndim not in (2, 3) or not values.numel():
         raise ValueError(f"{name} must have shape (samples, units) or (time, trials, units), got {tuple(values.shape)}")
     values = values.reshape(-1, values.shape[-1])

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from analysis.activity import Activity
 from analysis.similarity import procrustes_distance
+from tca.arrays import tensor_of
 from tca.checks import whole
 
 __all__ = ["NoiseCeiling", "conditions_averaged", "noise_ceiling", "reliability", "spearman_brown"]
@@ -57,7 +58,7 @@ def conditions_averaged(recorded: Activity) -> Tensor:
     >>> conditions_averaged(torch.tensor([[[1.0], [3.0]]])).tolist()
     [[[2.0], [2.0]]]
     """
-    values = torch.as_tensor(recorded).detach().to(torch.float64)
+    values = tensor_of(recorded).detach().to(torch.float64)
     if values.ndim != 3:
         raise ValueError(f"recorded must have shape (time, conditions, units), got {tuple(values.shape)}")
     return values.mean(1, keepdim=True).expand_as(values).clone()
@@ -85,12 +86,12 @@ def reliability(repeats: Activity, *, splits: int = 100, seed: int = 0) -> Tenso
     >>> [round(each, 9) for each in reliability(trials).tolist()]
     [1.0, 1.0]
     """
-    total = 0.0
+    total = torch.zeros((), dtype=torch.float64, device="cpu")
     halves = _halves(repeats, splits, seed)
     for first, second in halves:
         a, b = (each.flatten(0, 1) - each.flatten(0, 1).mean(0) for each in (first, second))
         total = total + (a * b).sum(0) / (a.norm(dim=0) * b.norm(dim=0))
-    mean = torch.as_tensor(total) / splits
+    mean = total / splits
     return torch.where(mean > -1 / 3, 2 * mean / (1 + mean), math.nan)
 
 
@@ -146,7 +147,7 @@ def noise_ceiling(
     >>> round(noise_ceiling(trials).truth, 6)
     0.0
     """
-    found = torch.tensor([distance(a, b) for a, b in _halves(repeats, splits, seed)], dtype=torch.float64)
+    found = torch.tensor([distance(a, b) for a, b in _halves(repeats, splits, seed)], dtype=torch.float64, device="cpu")
     half = found.mean().item()
     likeness = max(0.0, math.cos(min(1.0, half) * math.pi / 2))
     whole_likeness = spearman_brown(likeness)
@@ -156,7 +157,7 @@ def noise_ceiling(
 
 def _halves(repeats: Activity, splits: int, seed: int) -> list[tuple[Tensor, Tensor]]:
     """Return the means of two random halves of the repeats, each ``(T, C, N)``, for every split."""
-    values = torch.as_tensor(repeats).detach().to("cpu", torch.float64)
+    values = tensor_of(repeats).detach().to("cpu", torch.float64)
     if values.ndim != 4 or len(values) < 2:
         raise ValueError(
             f"repeats must have shape (repeats, time, conditions, units) with at least two repeats, "
@@ -166,5 +167,5 @@ def _halves(repeats: Activity, splits: int, seed: int) -> list[tuple[Tensor, Ten
         raise ValueError("repeats must be finite, got NaN or infinity")
     generator = torch.Generator().manual_seed(seed)
     size = len(values) // 2
-    orders = [torch.randperm(len(values), generator=generator) for _ in range(whole("splits", splits, 1))]
+    orders = [torch.randperm(len(values), generator=generator, device="cpu") for _ in range(whole("splits", splits, 1))]
     return [(values[order[:size]].mean(0), values[order[size : 2 * size]].mean(0)) for order in orders]

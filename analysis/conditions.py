@@ -259,7 +259,7 @@ def _drawn(task: tasks.Task, test: Batch, seed: int) -> Batch:
 
 
 def _noisy(inputs: Tensor, sd: float, clip: tuple[float, float] | None, seed: int) -> Tensor:
-    noise = torch.randn(inputs.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    noise = torch.randn(inputs.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64, device="cpu")
     noisy = inputs + sd * noise.to(inputs)
     return noisy if clip is None else noisy.clamp(*clip)
 

@@ -132,12 +132,14 @@ def density(operator: Operator, *, probes: int = 8, steps: int = 80, seed: int =
         raise ValueError(f"operator must be symmetric to have a density, got {type(operator).__name__}")
     if operator.size <= probes * steps:
         values = torch.linalg.eigvalsh(operator.matrix().to("cpu", torch.float64))
-        return Density(values[None], torch.full((1, operator.size), 1 / operator.size).double(), operator.size, True)
+        return Density(values[None], torch.full_like(values[None], 1 / operator.size), operator.size, True)
     generator = torch.Generator().manual_seed(seed)
     together = max(1, min(operator.width, BASES // (8 * steps * operator.size)))
     quadratures = []
     for start in range(0, probes, together):
-        vectors = torch.randn(min(together, probes - start), operator.size, generator=generator, dtype=torch.float64)
+        vectors = torch.randn(
+            min(together, probes - start), operator.size, generator=generator, dtype=torch.float64, device="cpu"
+        )
         quadratures += _quadratures(operator, vectors, steps)
     nodes, weights = (torch.stack(each) for each in zip(*quadratures, strict=True))
     return Density(nodes, weights, operator.size, False)

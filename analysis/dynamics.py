@@ -100,7 +100,7 @@ def linear_dynamics(
         raise ValueError(f"steps and trials must give more than {count} pairs, one a component, got {len(before)}")
     still = (after - before).square().sum()
     before, after = before - before.mean(0), after - after.mean(0)
-    gram = before.mT @ before + ridge * len(before) * torch.eye(count).to(before)
+    gram = before.mT @ before + ridge * len(before) * torch.eye(count, dtype=before.dtype, device=before.device)
     matrix = torch.linalg.solve(gram, before.mT @ after).mT
     scale = after.square().sum()
     explained = 1 - (after - before @ matrix.mT).square().sum() / scale
@@ -197,8 +197,8 @@ def _starts(a: Tensor, b: Tensor, count: int, seed: int) -> Iterator[Tensor]:
     generator = torch.Generator().manual_seed(seed)
     vectors = [[torch.linalg.eigh((each + each.mT) / 2)[1] for each in (a, b)], [_schur(each) for each in (a, b)]]
     candidates = [left @ right.mT for left, right in vectors]
-    drawn = [torch.randn(len(a), len(a), generator=generator, dtype=torch.float64) for _ in range(count)]
-    mirror = torch.ones(len(a), dtype=torch.float64)
+    drawn = [torch.randn(len(a), len(a), generator=generator, dtype=torch.float64, device="cpu") for _ in range(count)]
+    mirror = torch.ones(len(a), dtype=torch.float64, device="cpu")
     mirror[0] = -1.0
     for each in [*candidates, *(torch.linalg.qr(one)[0] for one in drawn)]:
         yield each
@@ -221,8 +221,8 @@ def _apart(a: Tensor, b: Tensor, rotation: Tensor) -> float:
 
 def _descend(a: Tensor, b: Tensor, start: Tensor, precision: float) -> Tensor:
     """Return the rotation at the minimum of ``|A - C B C^T|`` next to a start, C = start (1 - S)^-1 (1 + S), S skew."""
-    rows, columns = torch.triu_indices(len(a), len(a), 1)
-    one = torch.eye(len(a)).to(a)
+    rows, columns = torch.triu_indices(len(a), len(a), 1, device="cpu")
+    one = torch.eye(len(a), dtype=a.dtype, device=a.device)
 
     def rotated(free: Tensor) -> Tensor:
         skew = torch.zeros_like(a).index_put((rows, columns), free)
@@ -231,7 +231,7 @@ def _descend(a: Tensor, b: Tensor, start: Tensor, precision: float) -> Tensor:
         return turned
 
     def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        free = torch.tensor(flat, dtype=torch.float64, requires_grad=True)
+        free = torch.tensor(flat, dtype=torch.float64, requires_grad=True, device="cpu")
         rotation = rotated(free)
         value = (a - rotation @ b @ rotation.mT).square().sum() / 2
         (slope,) = torch.autograd.grad(value, free)

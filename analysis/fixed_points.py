@@ -187,7 +187,7 @@ def fixed_points(
     (['stable'], [5], True)
     """
     one = state_map(net)
-    given = torch.as_tensor(inputs, dtype=torch.float64).to(one.b.device)
+    given = torch.as_tensor(inputs, dtype=torch.float64, device="cpu").to(one.b.device)
     if tuple(given.shape) != (one.w_in.shape[1],):
         raise ValueError(f"inputs must have shape ({one.w_in.shape[1]},), got {tuple(given.shape)}")
     if starts.ndim != 2 or starts.shape[1] != one.cells:
@@ -236,8 +236,8 @@ def sampled_states(
     if not len(visited):
         raise ValueError(f"steps must hold at least one of the {len(inputs)} steps, got {steps}")
     generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randint(len(visited), (whole("count", count, 1),), generator=generator)
-    drawn = torch.randn(count, one.cells, generator=generator, dtype=torch.float64)
+    chosen = torch.randint(len(visited), (whole("count", count, 1),), generator=generator, device="cpu")
+    drawn = torch.randn(count, one.cells, generator=generator, dtype=torch.float64, device="cpu")
     size = not_negative("noise", noise) * visited.std(correction=0)
     return visited[chosen.to(visited.device)] + size * drawn.to(visited.device)
 
@@ -252,7 +252,7 @@ def _descend(
     precision with which it can be known; the others go on without it.
     """
     states = states.clone()
-    identity = torch.eye(states.shape[1]).to(states)
+    identity = torch.eye(states.shape[1], dtype=states.dtype, device=states.device)
     active = torch.arange(len(states), device=states.device)
     converged = torch.zeros(len(states), dtype=torch.bool, device=states.device)
     damping, growth = (
@@ -298,4 +298,6 @@ def _different(points: Tensor, apart: float) -> tuple[Tensor, Tensor]:
         else:
             kept.append(index)
             counts.append(1)
-    return torch.tensor(kept, dtype=torch.long, device=points.device), torch.tensor(counts, dtype=torch.long)
+    return torch.tensor(kept, dtype=torch.long, device=points.device), torch.tensor(
+        counts, dtype=torch.long, device="cpu"
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -104,12 +105,14 @@ def rule_jacobian(problem: Problem, learner: Learner) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     for part, where in zip(problem.parts, _counted(problem), strict=True):
         shape = (part.steps, part.trials, problem.net.n_out)
-        mixed = torch.zeros(shape).to(problem.theta)
-        mixed.view(-1)[where] = torch.randn(len(where), generator=generator).to(problem.theta)
+        mixed = problem.theta.new_zeros(shape)
+        mixed.view(-1)[where] = torch.randn(len(where), generator=generator, dtype=torch.float32, device="cpu").to(
+            problem.theta
+        )
         start = len(rows)
         for index in where.tolist():
-            step, trial, output = (int(each) for each in torch.unravel_index(torch.tensor(index), shape))
-            unit = torch.zeros(part.steps, 1, shape[2]).to(problem.theta)
+            step, trial, output = (int(each) for each in np.unravel_index(index, shape))
+            unit = problem.theta.new_zeros(part.steps, 1, shape[2])
             unit[step, 0, output] = 1.0
             rows.append(descended(part, slice(trial, trial + 1), unit))
         mixture.append((descended(part, slice(None), mixed), mixed.view(-1)[where], slice(start, len(rows))))

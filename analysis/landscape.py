@@ -118,15 +118,18 @@ def landscape(
         raise ValueError("directions must not be zero, got one, or weights of zero that normalise to it")
     curvatures = torch.stack([row @ curved.product(row) / row.square().sum() for row in rows])
     slopes = rows @ curved.gradient
-    positions = torch.linspace(-reach, reach, points, dtype=torch.float64)
+    positions = torch.linspace(-reach, reach, points, dtype=torch.float64, device="cpu")
     positions[points // 2] = 0.0
     along = [positions.to(rows)[:, None] * row for row in rows]
     if dimensions == 1:
-        losses = torch.tensor([problem.loss(problem.theta + step) for step in along[0]], dtype=torch.float64)
+        losses = torch.tensor(
+            [problem.loss(problem.theta + step) for step in along[0]], dtype=torch.float64, device="cpu"
+        )
     else:
         losses = torch.tensor(
             [[problem.loss(problem.theta + first + other) for other in along[1]] for first in along[0]],
             dtype=torch.float64,
+            device="cpu",
         )
     second = positions if dimensions == 2 else positions[:0]
     here = problem.loss(problem.theta)
@@ -176,7 +179,9 @@ def _directions(theta: Tensor, curved: Operator, asked: str | Tensor, count: int
 def _random(curved: Operator, count: int, seed: int) -> Tensor:
     """Return orthonormal directions, drawn from all alike."""
     generator = torch.Generator().manual_seed(seed)
-    basis: Tensor = torch.linalg.qr(torch.randn(curved.size, count, generator=generator, dtype=torch.float64))[0]
+    basis: Tensor = torch.linalg.qr(
+        torch.randn(curved.size, count, generator=generator, dtype=torch.float64, device="cpu")
+    )[0]
     return basis.mT
 
 

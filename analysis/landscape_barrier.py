@@ -103,9 +103,9 @@ def barrier(
     if any(_differ(a, b) for a, b in zip(problem.parameters.existing, there.parameters.existing, strict=True)):
         raise ValueError("networks must have the same missing synapses")
     end = there.theta.to(problem.theta)
-    positions = torch.linspace(0, 1, points, dtype=torch.float64)
+    positions = torch.linspace(0, 1, points, dtype=torch.float64, device="cpu")
     line = [torch.lerp(problem.theta, end, at.item()) for at in positions]
-    losses = torch.tensor([problem.loss(theta) for theta in line], dtype=torch.float64)
+    losses = torch.tensor([problem.loss(theta) for theta in line], dtype=torch.float64, device="cpu")
     return Barrier(positions, losses, order, (end - problem.theta).norm().item())
 
 

@@ -105,7 +105,10 @@ def same_kind(net: Network, other: Network) -> None:
         raise ValueError(f"networks must be of the same kind and size, got {net} and {other}")
     first, second = _constants(net), _constants(other)
     for name in sorted(set(first) | set(second)):
-        a, b = first.get(name, torch.empty(0)), second.get(name, torch.empty(0))
+        a, b = (
+            first.get(name, torch.empty(0, dtype=torch.float64, device="cpu")),
+            second.get(name, torch.empty(0, dtype=torch.float64, device="cpu")),
+        )
         if a.shape != b.shape or not torch.equal(a, b.to(a)):
             raise ValueError(f"networks must have the same {name}, got different ones")
 
@@ -115,7 +118,9 @@ def _constants(net: Network) -> dict[str, Tensor]:
     constants = {name: each.cpu() for name, each in net.named_buffers() if name != "noise_state"}
     if isinstance(net, LeakyRNN):
         leaks = {"leak": net.leak, "readout_leak": net.readout_leak}
-        constants |= {name: torch.as_tensor(each, dtype=torch.float64).cpu() for name, each in leaks.items()}
+        constants |= {
+            name: torch.as_tensor(each, dtype=torch.float64, device="cpu").cpu() for name, each in leaks.items()
+        }
     return constants
 
 
@@ -127,7 +132,7 @@ def _one_population(net: Network) -> LeakyRNN:
 
 def _kinds(net: LeakyRNN) -> Tensor:
     """Return the kind of every cell, as numbers that are equal for cells that may be exchanged, shape ``(N, 2)``."""
-    leak = torch.as_tensor(net.leak, dtype=torch.float64).to(net.types.device).expand(net.n_rec)
+    leak = torch.as_tensor(net.leak, dtype=torch.float64, device="cpu").to(net.types.device).expand(net.n_rec)
     return torch.stack([net.types.double(), leak], 1)
 
 
@@ -140,7 +145,7 @@ def _assign(gain: Tensor, net: LeakyRNN, other: LeakyRNN) -> Tensor:
     """Return the assignment with the largest total gain ``[i, j]`` of cell i and the other network's cell j."""
     forbidden = (_kinds(net)[:, None] != _kinds(other)[None].to(net.types.device)).any(-1).cpu()
     cost = torch.where(forbidden, NEVER, -gain.double().cpu())
-    return torch.as_tensor(linear_sum_assignment(cost.numpy())[1])
+    return torch.from_numpy(linear_sum_assignment(cost.numpy())[1])
 
 
 def _by_activity(net: LeakyRNN, other: LeakyRNN, batch: Batch) -> Tensor:

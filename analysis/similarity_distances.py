@@ -47,7 +47,7 @@ def distances(activities: Mapping[str, Activity], distance: str | Distance = "pr
     """
     measure = lookup(DISTANCES, distance, "distance") if isinstance(distance, str) else distance
     names = list(activities)
-    table = torch.zeros(len(names), len(names), dtype=torch.float64)
+    table = torch.zeros(len(names), len(names), dtype=torch.float64, device="cpu")
     for row, name in enumerate(names):
         for column, other in enumerate(names[:row]):
             table[row, column] = table[column, row] = measure(activities[name], activities[other])

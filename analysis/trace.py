@@ -139,9 +139,9 @@ def _xtrace(operator: Operator, probes: int, generator: torch.Generator) -> tupl
             known = known - (each * (core @ each)).sum(0)
         return known + (image_z * (z - part)).sum(0) + (part * (core @ part - back)).sum(0)
 
-    everything = torch.arange(half)
+    everything = torch.arange(half, device="cpu")
     value = estimates(everything, without).mean()
-    shorter = torch.empty(half, dtype=torch.float64)
+    shorter = torch.empty(half, dtype=torch.float64, device="cpu")
     for index in range(half):
         others = everything[everything != index]
         first = without[:, index : index + 1]
@@ -152,7 +152,7 @@ def _xtrace(operator: Operator, probes: int, generator: torch.Generator) -> tupl
 
 def _signs(size: int, count: int, generator: torch.Generator) -> Tensor:
     """Return random signs, one vector after the other, shape ``(P, K)``, float64."""
-    drawn = torch.randint(0, 2, (count, size), generator=generator)
+    drawn = torch.randint(0, 2, (count, size), generator=generator, device="cpu")
     return drawn.mul_(2).sub_(1).to(torch.float64).t()
 
 

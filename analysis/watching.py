@@ -61,7 +61,9 @@ class CurvatureWatcher:
         few = train.select(slice(0, min(self.trials, train.trials)))
         matrix = operator(cast(LeakyRNN, learner.net), few, self.parameters)
         if self._ends is None:
-            start = torch.randn(matrix.size, generator=torch.Generator().manual_seed(self.seed), dtype=torch.float64)
+            start = torch.randn(
+                matrix.size, generator=torch.Generator().manual_seed(self.seed), dtype=torch.float64, device="cpu"
+            )
             products = self.first
         else:
             start, products = self._ends.sum(1), self.products

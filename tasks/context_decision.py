@@ -84,13 +84,13 @@ class ContextDecision(DrawnTask):
         names = ("fixation", "stimulus", "delay", "decision")
         steps = {name: draw_steps(getattr(self, name), self.dt, trials, generator) for name in names}
         timeline = Timeline(trials, **steps)
-        sides_B2 = torch.randint(2, (trials, 2), generator=generator)
-        context_B = torch.randint(2, (trials,), generator=generator)
-        picked_B2 = torch.randint(len(self.coherences), (trials, 2), generator=generator)
-        half_B2 = torch.tensor(self.coherences, dtype=torch.float32)[picked_B2] / 200 * (1 - 2 * sides_B2)
+        sides_B2 = torch.randint(2, (trials, 2), generator=generator, device="cpu")
+        context_B = torch.randint(2, (trials,), generator=generator, device="cpu")
+        picked_B2 = torch.randint(len(self.coherences), (trials, 2), generator=generator, device="cpu")
+        half_B2 = torch.tensor(self.coherences, dtype=torch.float32, device="cpu")[picked_B2] / 200 * (1 - 2 * sides_B2)
         values_B4 = 0.5 + torch.stack((half_B2, -half_B2), -1).flatten(1)
 
-        inputs_TBI = torch.zeros(timeline.steps, trials, self.n_in, dtype=torch.float32)
+        inputs_TBI = torch.zeros(timeline.steps, trials, self.n_in, dtype=torch.float32, device="cpu")
         inputs_TBI[..., 0] = timeline.during("fixation", "delay")
         timeline.show(inputs_TBI[..., 1:5], "stimulus", values_B4, self.noise / math.sqrt(self.dt), generator)
         inside_TB, decisions_TB = timeline.inside, timeline.during("decision")

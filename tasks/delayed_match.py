@@ -96,12 +96,14 @@ class DelayedMatch(DrawnTask):
         names = ("fixation", "sample", "delay", "test", "decision")
         steps = {name: draw_steps(getattr(self, name), self.dt, trials, generator) for name in names}
         timeline = Timeline(trials, **steps)
-        sample_B = torch.randint(self.stimuli, (trials,), generator=generator)
-        differs_B = torch.randint(2, (trials,), generator=generator)
-        other_B = (sample_B + torch.randint(1, self.stimuli, (trials,), generator=generator)) % self.stimuli
+        sample_B = torch.randint(self.stimuli, (trials,), generator=generator, device="cpu")
+        differs_B = torch.randint(2, (trials,), generator=generator, device="cpu")
+        other_B = (
+            sample_B + torch.randint(1, self.stimuli, (trials,), generator=generator, device="cpu")
+        ) % self.stimuli
         test_B = torch.where(differs_B == 1, other_B, sample_B)
 
-        inputs_TBI = torch.zeros(timeline.steps, trials, self.n_in, dtype=torch.float32)
+        inputs_TBI = torch.zeros(timeline.steps, trials, self.n_in, dtype=torch.float32, device="cpu")
         inputs_TBI[..., 0] = timeline.during("fixation", "test")
         for name, shown_B in (("sample", sample_B), ("test", test_B)):
             timeline.show(inputs_TBI[..., 1:], name, self._tuning(shown_B), self.noise / math.sqrt(self.dt), generator)
@@ -110,5 +112,5 @@ class DelayedMatch(DrawnTask):
         return Batch(inputs_TBI, torch.where(decisions_TB, differs_B + 1, 0), weights_TB, self.loss, decisions_TB)
 
     def _tuning(self, shown_B: torch.Tensor) -> torch.Tensor:
-        angle_C = torch.arange(self.stimuli, dtype=torch.float32) * (2 * math.pi / self.stimuli)
+        angle_C = torch.arange(self.stimuli, dtype=torch.float32, device="cpu") * (2 * math.pi / self.stimuli)
         return 0.5 + 0.5 * torch.cos(angle_C - angle_C[shown_B][:, None])

@@ -88,7 +88,7 @@ class DelayedMatchSpikes(DrawnTask):
         names = ("fixation", "sample", "delay", "test", "decision")
         steps = {name: draw_steps(getattr(self, name), self.dt, trials, generator) for name in names}
         timeline = Timeline(trials, **steps)
-        shown_2B = torch.randint(2, (2, trials), generator=generator).bool()
+        shown_2B = torch.randint(2, (2, trials), generator=generator, device="cpu").bool()
         match_B = (shown_2B[0] == shown_2B[1]).long()
 
         decisions_TB = timeline.during("decision")
@@ -99,7 +99,7 @@ class DelayedMatchSpikes(DrawnTask):
             timeline.inside,
         )
         rates = (self.rate, self.rate, self.rate, self.background)
-        rates_TBG = torch.stack([rate * each for rate, each in zip(rates, fires, strict=True)], -1)
+        rates_TBG = torch.stack([rate * each.float() for rate, each in zip(rates, fires, strict=True)], -1)
         inputs_TBI = poisson(rates_TBG, self.dt, self.per_group, generator)
         weights_TB = trial_weights(decisions_TB, timeline.inside, elsewhere=0.0)
         return Batch(inputs_TBI, torch.where(decisions_TB, match_B, 0), weights_TB, self.loss, decisions_TB)

@@ -80,7 +80,7 @@ class DelayedXor(DrawnTask):
             wait=draw_steps(self.wait, self.dt, trials, generator),
             decision=steps_of("decision", self.decision, self.dt),
         )
-        bits_2B = torch.randint(2, (2, trials), generator=generator)
+        bits_2B = torch.randint(2, (2, trials), generator=generator, device="cpu")
         shape = (timeline.steps, trials, self.n_in)
         inputs_TBI = background(shape, self.noise / math.sqrt(self.dt), generator)
         for name, bit_B in zip(("first", "second"), bits_2B, strict=True):

@@ -61,7 +61,7 @@ def draw_steps(value: Duration, dt: float, trials: int, generator: torch.Generat
     if isinstance(value, float):
         return steps_of("duration", value, dt)
     low, high = value[-2:]
-    quantile_B = torch.rand(trials, generator=generator, dtype=torch.float64)
+    quantile_B = torch.rand(trials, generator=generator, dtype=torch.float64, device="cpu")
     if len(value) == 2:
         times_B = low + (high - low) * quantile_B
     else:

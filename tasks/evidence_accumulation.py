@@ -91,8 +91,8 @@ class EvidenceAccumulation(DrawnTask):
             delay=draw_steps(self.delay, self.dt, trials, generator),
             decision=steps_of("decision", self.decision, self.dt),
         )
-        favoured_B = torch.randint(2, (trials,), generator=generator)
-        agrees_QB = torch.rand(self.cues, trials, generator=generator, dtype=torch.float64) < self.bias
+        favoured_B = torch.randint(2, (trials,), generator=generator, device="cpu")
+        agrees_QB = torch.rand(self.cues, trials, generator=generator, dtype=torch.float64, device="cpu") < self.bias
         right_QB = agrees_QB == (favoured_B == 1)
         target_B = (right_QB.sum(0) > self.cues // 2).long()
 

@@ -105,18 +105,18 @@ class EvidenceAccumulationSpikes(DrawnTask):
         answer = decision if self.answer is None else steps_of("answer", self.answer, self.dt)
         delay = draw_steps(self.delay, self.dt, trials, generator)
         timeline = Timeline(trials, lead=lead, cues=self.cues * slot, delay=delay, go=decision - answer, answer=answer)
-        favoured_B = torch.randint(2, (trials,), generator=generator)
-        agrees_QB = torch.rand(self.cues, trials, generator=generator, dtype=torch.float64) < self.bias
+        favoured_B = torch.randint(2, (trials,), generator=generator, device="cpu")
+        agrees_QB = torch.rand(self.cues, trials, generator=generator, dtype=torch.float64, device="cpu") < self.bias
         right_QB = agrees_QB == (favoured_B == 1)
         target_B = (right_QB.sum(0) > self.cues // 2).long()
 
-        rates_TBG = torch.zeros(timeline.steps, trials, 4, dtype=torch.float32)
+        rates_TBG = torch.zeros(timeline.steps, trials, 4, dtype=torch.float32, device="cpu")
         # The cues' steps, seen as slots of equal length that begin with a cue.
         slots_QtBG = rates_TBG[lead : lead + self.cues * slot].view(self.cues, slot, trials, 4)
-        slots_QtBG[:, :cue, :, 0] = self.rate * ~right_QB[:, None]
-        slots_QtBG[:, :cue, :, 1] = self.rate * right_QB[:, None]
-        rates_TBG[..., 2] = self.rate * timeline.during("go", "answer")
-        rates_TBG[..., 3] = self.background * timeline.inside
+        slots_QtBG[:, :cue, :, 0] = self.rate * (~right_QB[:, None]).float()
+        slots_QtBG[:, :cue, :, 1] = self.rate * right_QB[:, None].float()
+        rates_TBG[..., 2] = self.rate * timeline.during("go", "answer").float()
+        rates_TBG[..., 3] = self.background * timeline.inside.float()
         inputs_TBI = poisson(rates_TBG, self.dt, self.per_group, generator)
         answers_TB = timeline.during("answer")
         weights_TB = trial_weights(answers_TB, timeline.inside, elsewhere=0.0)

@@ -86,14 +86,16 @@ class FlipFlop(DrawnTask):
         width = steps_of("pulse", self.pulse, self.dt)
         slots = steps_of("duration", self.duration, self.dt) // width
         shape = (slots, trials, self.bits)
-        comes_SBK = torch.rand(shape, generator=generator, dtype=torch.float64) < self.rate * self.pulse / 1000
+        comes_SBK = (
+            torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu") < self.rate * self.pulse / 1000
+        )
         comes_SBK[0] = True
-        signs_SBK = 2.0 * torch.randint(2, shape, generator=generator) - 1
+        signs_SBK = 2 * torch.randint(2, shape, generator=generator, device="cpu").float() - 1
         # The slot of the last pulse so far: slots without one repeat the largest index before them.
-        slot_S11 = torch.arange(slots)[:, None, None]
+        slot_S11 = torch.arange(slots, device="cpu")[:, None, None]
         last_SBK = (comes_SBK * slot_S11).cummax(0).values
         targets_TBK = signs_SBK.gather(0, last_SBK).repeat_interleave(width, 0)
         pulses_TBK = (signs_SBK * comes_SBK).repeat_interleave(width, 0)
         inputs_TBK = background(pulses_TBK.shape, self.noise / math.sqrt(self.dt), generator).add_(pulses_TBK)
-        weights_TB = torch.full(inputs_TBK.shape[:2], 1 / inputs_TBK.shape[0], dtype=torch.float32)
+        weights_TB = torch.full(inputs_TBK.shape[:2], 1 / inputs_TBK.shape[0], dtype=torch.float32, device="cpu")
         return Batch(inputs_TBK, targets_TBK, weights_TB, self.loss)

@@ -99,7 +99,7 @@ class Environment:
             generator: Where the seeds come from.
         """
         with _quiet():
-            _seed(self._top, lambda: int(torch.randint(2**32, (), generator=generator)))
+            _seed(self._top, lambda: int(torch.randint(2**32, (), generator=generator, device="cpu")))
             return [self._next() for _ in range(trials)]
 
     def _next(self) -> Trial:

@@ -30,6 +30,6 @@ def reward_environments(name: str, count: int, seed: int = 0, **options: Any) ->
     for _ in range(whole("count", count, 1)):
         with _quiet():
             environment = _make(name, options)
-            _seed(environment, lambda: int(torch.randint(2**32, (), generator=generator)))
+            _seed(environment, lambda: int(torch.randint(2**32, (), generator=generator, device="cpu")))
         found.append(environment)
     return found

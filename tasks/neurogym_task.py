@@ -107,7 +107,9 @@ class NeurogymTask(DrawnTask):
                 f"options of {self.name} must leave every trial a step to decide in, one of {lengths[place]} steps has "
                 f"none with {dict(self.options)}"
             )
-        inside_TB = torch.arange(max(lengths))[:, None] < torch.tensor(lengths)
+        inside_TB = torch.arange(max(lengths), device="cpu")[:, None] < torch.tensor(
+            lengths, dtype=torch.int64, device="cpu"
+        )
         decisions_TB = torch.from_numpy(decisions)
         weights_TB = trial_weights(decisions_TB, inside_TB, elsewhere=0.1)
         return Batch(torch.from_numpy(inputs), torch.from_numpy(targets), weights_TB, self.loss, decisions_TB)

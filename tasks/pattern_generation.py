@@ -96,11 +96,11 @@ class PatternGeneration(DrawnTask):
         """Return all patterns, shape ``(T, P, K)``."""
         generator = seeds.generator(self.pattern_seed)
         shape = (self.patterns, self.outputs, len(self.frequencies))
-        amplitudes_PKF = 0.5 + 1.5 * torch.rand(shape, generator=generator, dtype=torch.float64)
-        phases_PKF = 2 * math.pi * torch.rand(shape, generator=generator, dtype=torch.float64)
+        amplitudes_PKF = 0.5 + 1.5 * torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu")
+        phases_PKF = 2 * math.pi * torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu")
         steps = steps_of("duration", self.duration, self.dt)
-        seconds_T = torch.arange(steps, dtype=torch.float64) * self.dt / 1000
-        frequencies_F = torch.tensor(self.frequencies, dtype=torch.float64)
+        seconds_T = torch.arange(steps, dtype=torch.float64, device="cpu") * self.dt / 1000
+        frequencies_F = torch.tensor(self.frequencies, dtype=torch.float64, device="cpu")
         angles_TPKF = 2 * math.pi * frequencies_F * seconds_T[:, None, None, None] + phases_PKF
         signals_TPK = (amplitudes_PKF * torch.sin(angles_TPKF)).sum(-1)
         return (signals_TPK / signals_TPK.std(0, correction=0)).float()
@@ -109,12 +109,12 @@ class PatternGeneration(DrawnTask):
         """Return new trials; see `DrawnTask.draw`."""
         signals_TPK = self.signals()
         steps = signals_TPK.shape[0]
-        pattern_B = torch.randint(self.patterns, (trials,), generator=generator)
+        pattern_B = torch.randint(self.patterns, (trials,), generator=generator, device="cpu")
         shape = (steps, trials, self.n_in)
         inputs_TBI = background(shape, self.noise / math.sqrt(self.dt), generator)
-        inputs_TBI[:, torch.arange(trials), pattern_B] += 1
-        tick_T = self.patterns + torch.arange(steps) * self.clock // steps
+        inputs_TBI[:, torch.arange(trials, device="cpu"), pattern_B] += 1
+        tick_T = self.patterns + torch.arange(steps, device="cpu") * self.clock // steps
         if self.clock:
-            inputs_TBI[torch.arange(steps), :, tick_T] += 1
-        weights_TB = torch.full((steps, trials), 1 / steps, dtype=torch.float32)
+            inputs_TBI[torch.arange(steps, device="cpu"), :, tick_T] += 1
+        weights_TB = torch.full((steps, trials), 1 / steps, dtype=torch.float32, device="cpu")
         return Batch(inputs_TBI, signals_TPK[:, pattern_B], weights_TB, self.loss)

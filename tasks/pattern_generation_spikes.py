@@ -88,10 +88,14 @@ class PatternGenerationSpikes(DrawnTask):
 
     def signal(self) -> Tensor:
         """Return the signal, shape ``(T,)``."""
-        weights_F = torch.rand(len(self.frequencies), generator=seeds.generator(self.pattern_seed), dtype=torch.float64)
+        weights_F = torch.rand(
+            len(self.frequencies), generator=seeds.generator(self.pattern_seed), dtype=torch.float64, device="cpu"
+        )
         steps = steps_of("duration", self.duration, self.dt)
-        seconds_T = torch.arange(steps, dtype=torch.float64) * self.dt / 1000
-        waves_TF = torch.sin(2 * math.pi * seconds_T[:, None] * torch.tensor(self.frequencies, dtype=torch.float64))
+        seconds_T = torch.arange(steps, dtype=torch.float64, device="cpu") * self.dt / 1000
+        waves_TF = torch.sin(
+            2 * math.pi * seconds_T[:, None] * torch.tensor(self.frequencies, dtype=torch.float64, device="cpu")
+        )
         signal_T = waves_TF @ (weights_F / weights_F.sum())
         return (signal_T - signal_T.mean()).float()
 
@@ -99,8 +103,8 @@ class PatternGenerationSpikes(DrawnTask):
         """Return new trials; see `DrawnTask.draw`."""
         signal_T = self.signal()
         steps = len(signal_T)
-        turn_T = torch.arange(steps) * self.groups // steps
-        rates_TG = self.rate * torch.nn.functional.one_hot(turn_T, self.groups)
+        turn_T = torch.arange(steps, device="cpu") * self.groups // steps
+        rates_TG = self.rate * torch.nn.functional.one_hot(turn_T, self.groups).float()
         inputs_TBI = poisson(rates_TG[:, None].expand(steps, trials, self.groups), self.dt, self.per_group, generator)
-        weights_TB = torch.full((steps, trials), 1 / steps, dtype=torch.float32)
+        weights_TB = torch.full((steps, trials), 1 / steps, dtype=torch.float32, device="cpu")
         return Batch(inputs_TBI, signal_T[:, None, None].repeat(1, trials, 1), weights_TB, self.loss)

@@ -97,13 +97,13 @@ class PerceptualDecision(DrawnTask):
         names = ("fixation", "stimulus", "delay", "decision")
         steps = {name: draw_steps(getattr(self, name), self.dt, trials, generator) for name in names}
         timeline = Timeline(trials, **steps)
-        target_B = torch.randint(self.choices, (trials,), generator=generator)
-        picked_B = torch.randint(len(self.coherences), (trials,), generator=generator)
-        coherence_B = torch.tensor(self.coherences, dtype=torch.float32)[picked_B]
-        angle_C = torch.arange(self.choices, dtype=torch.float32) * (2 * math.pi / self.choices)
+        target_B = torch.randint(self.choices, (trials,), generator=generator, device="cpu")
+        picked_B = torch.randint(len(self.coherences), (trials,), generator=generator, device="cpu")
+        coherence_B = torch.tensor(self.coherences, dtype=torch.float32, device="cpu")[picked_B]
+        angle_C = torch.arange(self.choices, dtype=torch.float32, device="cpu") * (2 * math.pi / self.choices)
         values_BC = 0.5 + coherence_B[:, None] / 200 * torch.cos(angle_C - angle_C[target_B][:, None])
 
-        inputs_TBI = torch.zeros(timeline.steps, trials, self.n_in, dtype=torch.float32)
+        inputs_TBI = torch.zeros(timeline.steps, trials, self.n_in, dtype=torch.float32, device="cpu")
         inputs_TBI[..., 0] = timeline.during("fixation", "delay")
         timeline.show(inputs_TBI[..., 1:], "stimulus", values_BC, self.noise / math.sqrt(self.dt), generator)
         decisions_TB = timeline.during("decision")

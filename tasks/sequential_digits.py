@@ -107,7 +107,7 @@ class SequentialDigits(Task):
         pixels = _pool(TRAIN)
         for index in itertools.count(start):
             source = generator(seed, STREAM, index)
-            yield self._read(pixels, torch.randint(len(pixels), (batch_size,), generator=source), source)
+            yield self._read(pixels, torch.randint(len(pixels), (batch_size,), generator=source, device="cpu"), source)
 
     def _read(self, pixels: Pixels, chosen_B: Tensor, source: torch.Generator) -> Batch:
         bytes_BCHW, digits_B = pixels.take(chosen_B)

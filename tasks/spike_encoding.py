@@ -52,5 +52,5 @@ def poisson(rates_TBG: Tensor, dt: float, per_group: int, generator: torch.Gener
     >>> poisson(rates, 1.0, 2, torch.Generator()).int().tolist()
     [[[0, 0, 1, 1]], [[1, 1, 0, 0]]]
     """
-    chance_TBGC = torch.rand((*rates_TBG.shape, per_group), generator=generator, dtype=torch.float32)
+    chance_TBGC = torch.rand((*rates_TBG.shape, per_group), generator=generator, dtype=torch.float32, device="cpu")
     return (chance_TBGC < (rates_TBG * (dt / 1000)).unsqueeze(-1)).to(torch.float32).flatten(2)

@@ -143,7 +143,7 @@ class DrawnTask(Task):
         first, skipped = divmod(start, self.batches_a_draw)
         for index in itertools.count(first):
             drawn = self.draw(self.batches_a_draw * batch_size, generator(seed, STREAM, index))
-            for chosen in torch.split(torch.arange(drawn.trials), batch_size)[skipped:]:
+            for chosen in torch.split(torch.arange(drawn.trials, device="cpu"), batch_size)[skipped:]:
                 yield _trimmed(drawn.select(chosen))
             skipped = 0
 

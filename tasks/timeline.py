@@ -35,7 +35,7 @@ class Timeline:
             end = end + steps
         self.end = end
         self.steps = int(end.max()) if isinstance(end, Tensor) else end
-        self._times_T1 = torch.arange(self.steps).unsqueeze(1)
+        self._times_T1 = torch.arange(self.steps, device="cpu").unsqueeze(1)
 
     @property
     def inside(self) -> Tensor:
@@ -90,8 +90,8 @@ def background(shape: tuple[int, ...], noise: float, generator: torch.Generator)
         generator: Where it comes from.
     """
     if noise == 0:
-        return torch.zeros(shape, dtype=torch.float32)
-    return torch.randn(shape, generator=generator, dtype=torch.float32).mul_(noise)
+        return torch.zeros(shape, dtype=torch.float32, device="cpu")
+    return torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu").mul_(noise)
 
 
 def _noisy(steps: int, values_BC: Tensor, noise: float, generator: torch.Generator) -> Tensor:

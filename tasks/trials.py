@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from tasks.seeds import SHUFFLE, generator
+from tca.arrays import tensor_of
 from tca.batch import Batch
 from tca.checks import whole
 from tca.losses import Loss
@@ -89,7 +90,7 @@ class FixedTrials(abc.ABC):
             ValueError: ``batch_size`` is too small.
         """
         size = whole("batch_size", batch_size, 1)
-        return (self.part(chosen_B) for chosen_B in torch.split(torch.arange(len(self)), size))
+        return (self.part(chosen_B) for chosen_B in torch.split(torch.arange(len(self), device="cpu"), size))
 
     @final
     def batches(self, batch_size: int, seed: int, epochs: int | None = None, start: int = 0) -> Iterator[Batch]:
@@ -120,7 +121,7 @@ class FixedTrials(abc.ABC):
     def _shuffled(self, batch_size: int, seed: int, epochs: int | None, start: int) -> Iterator[Tensor]:
         first_epoch, skipped = divmod(start, -(-len(self) // batch_size))
         for epoch in itertools.count(first_epoch) if epochs is None else range(first_epoch, epochs):
-            order = torch.randperm(len(self), generator=generator(seed, SHUFFLE, epoch))
+            order = torch.randperm(len(self), generator=generator(seed, SHUFFLE, epoch), device="cpu")
             yield from torch.split(order, batch_size)[skipped:]
             skipped = 0
 
@@ -137,7 +138,7 @@ class FixedTrials(abc.ABC):
         """
         if isinstance(trials, int):
             trials = range(whole("trials", trials, 1))
-        chosen = torch.as_tensor(trials if isinstance(trials, Tensor) else list(trials))
+        chosen = tensor_of(trials if isinstance(trials, Tensor) else list(trials))
         if chosen.ndim != 1 or chosen.numel() == 0:
             raise ValueError(f"trials must be a list of at least one index, got shape {tuple(chosen.shape)}")
         if chosen.is_floating_point() or chosen.is_complex() or chosen.dtype == torch.bool:

@@ -160,13 +160,13 @@ class Actor:
             torch.stack(inputs),
             torch.stack(actions).to(self.seen.device),
             self._tensor(rewards),
-            torch.tensor(ends, device=self.seen.device),
+            torch.tensor(ends, dtype=torch.bool, device=self.seen.device),
             torch.stack(values),
             tuple(performance),
         )
 
     def _tensor(self, numbers: Sequence[Any]) -> Tensor:
-        return torch.as_tensor(np.asarray(numbers, dtype=np.float64)).to(self.net.w_out.detach())
+        return torch.from_numpy(np.array(numbers, dtype=np.float64)).to(self.net.w_out.detach())
 
 
 @torch.no_grad()

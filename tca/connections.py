@@ -124,7 +124,7 @@ class Connection(abc.ABC):
             per_pair: The gradient of every pair of cells.
         """
         gradient = self.gradient()
-        self.outer_(gradient, per_pair.t(), torch.eye(per_pair.shape[1]).to(per_pair))
+        self.outer_(gradient, per_pair.t(), torch.eye(per_pair.shape[1], dtype=per_pair.dtype, device=per_pair.device))
         return self.finish(gradient)
 
 

@@ -38,7 +38,7 @@ def torus_chance(side: int, sigma: float = 0.012) -> Tensor:
     >>> torus_chance(2, sigma=1 / 16)[0].mul(1000).round().tolist()
     [500.0, 269.0, 269.0, 119.0]
     """
-    along = torch.arange(side, dtype=torch.float64)
+    along = torch.arange(side, dtype=torch.float64, device="cpu")
     apart = (along - along.unsqueeze(1)).abs()
     squares = (torch.minimum(apart, side - apart) / side) ** 2
     distance = (squares[:, None, :, None] + squares[None, :, None, :]).reshape(side**2, side**2)
@@ -69,7 +69,7 @@ def torus(post: int, pre: int, *, sigma: float = 0.012, seed: int = 0) -> Tensor
         raise ValueError(f"a torus needs as many cells before as after its synapses, a square, got {pre} and {post}")
     chance = torus_chance(side, sigma)
     generator = torch.Generator().manual_seed(seed)
-    return (torch.rand(post, pre, generator=generator, dtype=torch.float64) < chance).double()
+    return (torch.rand(post, pre, generator=generator, dtype=torch.float64, device="cpu") < chance).double()
 
 
 KINDS: dict[str, Callable[..., Tensor]] = {"sparse": sparse, "torus": torus}

@@ -40,7 +40,7 @@ class Signs(Noise):
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Return signs."""
-        return torch.randint(2, shape, generator=generator).double() * 2 - 1
+        return torch.randint(2, shape, generator=generator, device="cpu").double() * 2 - 1
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Normal(Noise):
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Return normal numbers."""
-        return torch.randn(shape, generator=generator, dtype=torch.float64)
+        return torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Uniform(Noise):
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Return uniform numbers."""
-        return (torch.rand(shape, generator=generator, dtype=torch.float64) * 2 - 1) * self.size
+        return (torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu") * 2 - 1) * self.size
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Rare(Noise):
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Return mostly zeros."""
-        there = torch.rand(shape, generator=generator, dtype=torch.float64) < self.probability
+        there = torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu") < self.probability
         return self.noise.draw(shape, generator) * there
 
 

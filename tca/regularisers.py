@@ -222,7 +222,7 @@ class LayerEntropy(_Entropy):
 
     def start(self, place: Place) -> Buffers:
         """Return the second moment C."""
-        return {"second_moment": torch.eye(place.cells, dtype=torch.float64).to(place.like)}
+        return {"second_moment": torch.eye(place.cells, dtype=torch.float64, device="cpu").to(place.like)}
 
     def average_(self, rate: Tensor, buffers: Buffers) -> None:
         """Average the second moment of this batch into C."""
@@ -266,7 +266,7 @@ class TrackedEntropy(_Entropy):
 
     def start(self, place: Place) -> Buffers:
         """Return the inverse."""
-        start = torch.eye(place.cells, dtype=torch.float64) / (1 + self.floor)
+        start = torch.eye(place.cells, dtype=torch.float64, device="cpu") / (1 + self.floor)
         return {"precision": start.to(place.like)}
 
     def average_(self, rate: Tensor, buffers: Buffers) -> None:

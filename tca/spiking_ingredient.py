@@ -173,9 +173,13 @@ def _drawn(
     """
     if density == 1:
         return None
-    candidates = torch.ones(rows, columns) if own else 1 - torch.eye(rows)
+    candidates = (
+        torch.ones(rows, columns, dtype=torch.float64, device="cpu")
+        if own
+        else 1 - torch.eye(rows, dtype=torch.float64, device="cpu")
+    )
     places = candidates.flatten().nonzero().squeeze(1)
-    chosen = places[torch.randperm(len(places), generator=generator)[: round(density * len(places))]]
-    mask = torch.zeros(rows * columns, dtype=torch.float64)
+    chosen = places[torch.randperm(len(places), generator=generator, device="cpu")[: round(density * len(places))]]
+    mask = torch.zeros(rows * columns, dtype=torch.float64, device="cpu")
     mask[chosen] = 1
     return mask.view(rows, columns)

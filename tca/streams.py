@@ -127,7 +127,7 @@ class SignedDense(Signed):
 
     def matrix(self) -> Tensor:
         """Return the weights ``scale sigma m`` between the cells, shape ``(I, n_pre)``, without a graph."""
-        return self.back(torch.eye(self.n_post).to(self.weight.detach()))
+        return self.back(torch.eye(self.n_post, dtype=self.weight.dtype, device=self.weight.device))
 
     def apply(self, weight: Tensor, pre: Tensor) -> Tensor:
         """Return the drive."""

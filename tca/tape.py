@@ -100,9 +100,9 @@ class Tape(abc.ABC):
     readout_links: tuple[Link, ...] = ()
     readout_leak: float = 0.0
     readout_back: Back | None = None
-    outputs: Tensor = field(default_factory=lambda: torch.empty(0))
-    score: Tensor = field(default_factory=lambda: torch.empty(0))
-    raw_score: Tensor = field(default_factory=lambda: torch.empty(0))
+    outputs: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float32, device="cpu"))
+    score: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float32, device="cpu"))
+    raw_score: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float32, device="cpu"))
     batch: Batch | None = None
     replay: Replay | None = None
     attempt: Attempt | None = None

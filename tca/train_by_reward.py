@@ -184,7 +184,7 @@ class _Training(Course):
 
 def _seed(base: int, number: int) -> int:
     """Return one of a row of seeds that belong to a seed."""
-    return int(torch.randint(2**62, (number + 1,), generator=torch.Generator().manual_seed(base))[number])
+    return int(torch.randint(2**62, (number + 1,), generator=torch.Generator().manual_seed(base), device="cpu")[number])
 
 
 def _require_agent(folder: Path, agent: Agent) -> None:

@@ -79,13 +79,13 @@ def ends(operator: Operator, tolerance: float, products: int, seed: int, k: int 
 
 def _outermost(count: int, each: int) -> Tensor:
     """Return the indices of so many at each end, of all if there are not as many."""
-    everything = torch.arange(count)
+    everything = torch.arange(count, device="cpu")
     return everything if count <= 2 * each else torch.cat([everything[:each], everything[-each:]])
 
 
 def _direction(known: Tensor, generator: torch.Generator) -> Tensor:
     """Return a random unit vector orthogonal to all known ones."""
-    fresh = torch.randn(known.shape[1], generator=generator, dtype=torch.float64).to(known)
+    fresh = torch.randn(known.shape[1], generator=generator, dtype=torch.float64, device="cpu").to(known)
     for _ in range(2):
         fresh -= (known @ fresh) @ known
     unit: Tensor = fresh / fresh.norm()

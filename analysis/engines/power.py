@@ -69,7 +69,9 @@ def ends(operator: Operator, tolerance: float, products: int, seed: int, k: int 
     if k != 1:
         raise ValueError(f"engine 'pyhessian' finds one eigenvalue at each end, got k = {k}: choose engine='lanczos'")
     hessian = operator
-    size = hessian.product(torch.randn(hessian.size, generator=torch.Generator().manual_seed(seed))).norm().item()
+    source = torch.Generator().manual_seed(seed)
+    probe = torch.randn(hessian.size, generator=source, dtype=torch.float32, device="cpu")
+    size = hessian.product(probe).norm().item()
     scale = 1.0 if size == 0.0 else SCALE * math.sqrt(hessian.size) / size
     (first,) = Pair.of(hessian, _dominating(hessian, scale, 0.0, tolerance, products, seed).unsqueeze(1))
     second = _dominating(hessian, scale, first.value, tolerance, products, seed)

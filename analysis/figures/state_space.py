@@ -77,7 +77,7 @@ def state_space(states: Tensor, points: FixedPoints, labels: Sequence[str], show
     >>> len(figure.axes), len(figure.axes[0].lines)
     (2, 6)
     """
-    shown = torch.ones(states.shape[:2], dtype=torch.bool) if shown is None else shown.cpu()
+    shown = torch.ones(states.shape[:2], dtype=torch.bool, device="cpu") if shown is None else shown.cpu()
     drawn = shown.flip(0).cummax(0).values.flip(0)  # up to the last step that is shown
     mean, axes_2N, held = plane(states.cpu()[drawn])
     paths = ((states.double().cpu() - mean) @ axes_2N.mT).numpy()
@@ -168,8 +168,8 @@ def _window(batch: Batch, start: int, stop: int) -> Tensor:
 
 def _labels(batch: Batch) -> list[str]:
     """Return what each trial asks for at its last decision step: a class, or the sign of the first target."""
-    counted = batch.decision_steps.to(torch.int64) * torch.arange(1, batch.steps + 1)[:, None]
-    last = batch.targets[counted.argmax(0), torch.arange(batch.trials)]
+    counted = batch.decision_steps.to(torch.int64) * torch.arange(1, batch.steps + 1, device="cpu")[:, None]
+    last = batch.targets[counted.argmax(0), torch.arange(batch.trials, device="cpu")]
     if last.ndim == 1:
         return [f"class {int(each)}" for each in last]
     return ["target > 0" if each > 0 else "target ≤ 0" for each in last[:, 0]]

@@ -49,7 +49,7 @@ class Level:
     bridge: Bridge | None
     width: int
     kept: Workspace
-    told: Tensor = field(default_factory=lambda: torch.empty(0))
+    told: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float32, device="cpu"))
     bent: Tensor | None = None
 
     @property

@@ -176,7 +176,12 @@ def _signed(connection: SignedDense, pre: Tensor) -> _Matrix:
     """Signs are factors of the magnitudes; those of an input that both streams copy are put on the input."""
     if connection.copied:
         return _Matrix(connection.pre(pre), connection.post(pre.new_ones(connection.n_post)).unsqueeze(-1))
-    return _Matrix(pre, connection.back(torch.eye(connection.n_post).to(pre), torch.ones_like(connection.effective())))
+    return _Matrix(
+        pre,
+        connection.back(
+            torch.eye(connection.n_post, dtype=pre.dtype, device=pre.device), torch.ones_like(connection.effective())
+        ),
+    )
 
 
 def _input_vectors(connection: InputVectors, pre: Tensor) -> _Matrix | None:

@@ -114,7 +114,7 @@ def _classes(outputs: Tensor, loss: Loss) -> Metric:
     probabilities = torch.softmax(outputs, -1)
 
     def score(drawn: int) -> Tensor:
-        return loss.score(outputs, torch.full(outputs.shape[:-1], drawn, device=outputs.device))
+        return loss.score(outputs, torch.full(outputs.shape[:-1], drawn, dtype=torch.int64, device=outputs.device))
 
     def apply(vector: Tensor) -> Tensor:
         total = torch.zeros_like(vector)

@@ -91,7 +91,7 @@ class Cells:
         (50, 800, 20)
         """
         cells, tenth = self.side**2, {"sparse": {"density": 0.1}}
-        order = torch.randperm(cells, generator=torch.Generator().manual_seed(seed))
+        order = torch.randperm(cells, generator=torch.Generator().manual_seed(seed), device="cpu")
         adapts = order < round(self.adaptive * cells)
         gains = {
             f"gain_{name}": math.sqrt(0.2) * gain for name, gain in zip(("in", "rec", "out"), self.gains, strict=True)

@@ -78,15 +78,16 @@ class Torus:
         """
         cells = self.side**2
         generator = torch.Generator().manual_seed(seed + WIRING)
-        synapses = torch.rand(cells, cells, generator=generator, dtype=torch.float64) < self.probability()
-        mask_out = torch.zeros(n_out * cells)
-        mask_out[torch.randperm(n_out * cells, generator=generator)[: max(1, int(self.readout * n_out * cells))]] = 1
-        slow = torch.randperm(cells, generator=generator) < cells // 2
+        synapses = torch.rand(cells, cells, generator=generator, dtype=torch.float64, device="cpu") < self.probability()
+        mask_out = torch.zeros(n_out * cells, dtype=torch.float64, device="cpu")
+        order = torch.randperm(n_out * cells, generator=generator, device="cpu")
+        mask_out[order[: max(1, int(self.readout * n_out * cells))]] = 1
+        slow = torch.randperm(cells, generator=generator, device="cpu") < cells // 2
         return LeakyRNN(
             n_in,
             cells,
             n_out,
-            tau=torch.where(slow, self.slow, self.fast),
+            tau=torch.where(slow, torch.tensor(self.slow, dtype=torch.float64, device="cpu"), self.fast),
             dt=dt,
             autapses=False,
             mask_rec=synapses.double(),

@@ -80,7 +80,7 @@ class RandomCrop(Augmentation):
 
     def draw(self, images: int, source: torch.Generator) -> Tensor:
         """Return top and left edge of the piece, each value as likely."""
-        return torch.randint(2 * self.padding + 1, (images, 2), generator=source)
+        return torch.randint(2 * self.padding + 1, (images, 2), generator=source, device="cpu")
 
     def apply(self, images_BCHW: Tensor, drawn_BK: Tensor) -> Tensor:
         """Return the pieces."""
@@ -109,7 +109,10 @@ class Shift(Augmentation):
 
     def draw(self, images: int, source: torch.Generator) -> Tensor:
         """Return the way down and to the right, each value as likely."""
-        ways = [torch.randint(-far, far + 1, (images,), generator=source) for far in (self.vertical, self.horizontal)]
+        ways = [
+            torch.randint(-far, far + 1, (images,), generator=source, device="cpu")
+            for far in (self.vertical, self.horizontal)
+        ]
         return torch.stack(ways, 1)
 
     def apply(self, images_BCHW: Tensor, drawn_BK: Tensor) -> Tensor:
@@ -139,7 +142,7 @@ class HorizontalFlip(Augmentation):
 
     def draw(self, images: int, source: torch.Generator) -> Tensor:
         """Return whether to flip."""
-        return torch.rand(images, 1, generator=source, dtype=torch.float64) < self.probability
+        return torch.rand(images, 1, generator=source, dtype=torch.float64, device="cpu") < self.probability
 
     def apply(self, images_BCHW: Tensor, drawn_BK: Tensor) -> Tensor:
         """Return the images, some of them flipped."""
@@ -177,8 +180,10 @@ class Affine(Augmentation):
 
     def draw(self, images: int, source: torch.Generator) -> Tensor:
         """Return angle in radians, scale, and the way down and to the right in pixels."""
-        even_B4 = 2 * torch.rand(images, 4, generator=source, dtype=torch.float64) - 1
-        far_4 = torch.tensor([math.radians(self.rotation), self.scale, self.shift, self.shift], dtype=torch.float64)
+        even_B4 = 2 * torch.rand(images, 4, generator=source, dtype=torch.float64, device="cpu") - 1
+        far_4 = torch.tensor(
+            [math.radians(self.rotation), self.scale, self.shift, self.shift], dtype=torch.float64, device="cpu"
+        )
         drawn_B4 = even_B4 * far_4
         drawn_B4[:, 1] += 1
         return drawn_B4
@@ -191,7 +196,7 @@ class Affine(Augmentation):
         # Rows of the inverse map; y goes down, and sampling wants coordinates in units of half the image.
         x_B3 = torch.stack([cosine_B, -sine_B, -cosine_B * right_B + sine_B * down_B], 1)
         y_B3 = torch.stack([sine_B, cosine_B, -sine_B * right_B - cosine_B * down_B], 1)
-        half_3 = torch.tensor([width, height, 2.0], dtype=torch.float64) / 2
+        half_3 = torch.tensor([width, height, 2.0], dtype=torch.float64, device="cpu") / 2
         map_B23 = torch.stack([x_B3 * half_3 * (2 / width), y_B3 * half_3 * (2 / height)], 1).to(images_BCHW)
         grid = functional.affine_grid(map_B23, list(images_BCHW.shape), align_corners=False)
         return functional.grid_sample(images_BCHW, grid, padding_mode="zeros", align_corners=False)
@@ -219,7 +224,7 @@ class Noise(Augmentation):
 
     def draw(self, images: int, source: torch.Generator) -> Tensor:
         """Return a seed for each image: noise that is kept for an image takes no memory."""
-        return torch.randint(2**62, (images, 1), generator=source)
+        return torch.randint(2**62, (images, 1), generator=source, device="cpu")
 
     def apply(self, images_BCHW: Tensor, drawn_BK: Tensor) -> Tensor:
         """Return the noisy images."""

@@ -63,7 +63,10 @@ class Unit(Normalisation):
     def fit(self, pixels: Pixels, chosen_N: Tensor, white: int) -> Scaling:
         """Return shift 0 and scale 1."""
         channels = pixels.images.shape[1]
-        return Scaling(torch.zeros(channels, dtype=torch.float64), torch.ones(channels, dtype=torch.float64))
+        return Scaling(
+            torch.zeros(channels, dtype=torch.float64, device="cpu"),
+            torch.ones(channels, dtype=torch.float64, device="cpu"),
+        )
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Centred(Normalisation):
 
     def fit(self, pixels: Pixels, chosen_N: Tensor, white: int) -> Scaling:
         """Return shift 1/2 and scale 1/2."""
-        half_C = torch.full((pixels.images.shape[1],), 0.5, dtype=torch.float64)
+        half_C = torch.full((pixels.images.shape[1],), 0.5, dtype=torch.float64, device="cpu")
         return Scaling(half_C, half_C)
 
 

@@ -49,7 +49,7 @@ def takes_classes(loss: Loss) -> bool:
     >>> takes_classes(LOSSES["cross_entropy"]), takes_classes(LOSSES["mse"])
     (True, False)
     """
-    label = torch.zeros(1, 1, dtype=torch.int64)
+    label = torch.zeros(1, 1, dtype=torch.int64, device="cpu")
     try:
         loss.check((1, 1, 2), label)
     except (TypeError, ValueError):

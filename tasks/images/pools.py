@@ -26,14 +26,14 @@ def order(labels_N: Tensor, balanced: bool, source: torch.Generator) -> Tensor:
     >>> labels_N[order(labels_N, True, torch.Generator().manual_seed(0))][:4].sort().values.tolist()
     [0, 0, 1, 1]
     """
-    order_N = torch.randperm(len(labels_N), generator=source)
+    order_N = torch.randperm(len(labels_N), generator=source, device="cpu")
     if not balanced:
         return order_N
     by_class_N = torch.argsort(labels_N[order_N], stable=True)
     counts = torch.bincount(labels_N)
     starts = counts.cumsum(0) - counts
     turn_N = torch.empty_like(order_N)
-    turn_N[by_class_N] = torch.arange(len(order_N)) - starts.repeat_interleave(counts)
+    turn_N[by_class_N] = torch.arange(len(order_N), device="cpu") - starts.repeat_interleave(counts)
     return order_N[torch.argsort(turn_N, stable=True)]
 
 
@@ -56,7 +56,7 @@ def chosen(
     """
     whole(argument, count, 1)
     if repeat:
-        return torch.randint(len(labels_N), (count,), generator=source)
+        return torch.randint(len(labels_N), (count,), generator=source, device="cpu")
     if count > len(labels_N):
         raise ValueError(f"{argument} must be at most {len(labels_N)}, the images in its pool, got {count}")
     first = order(labels_N, balanced, source)[:count]

@@ -230,7 +230,7 @@ class ImageTask(Task):
                 f"validation must be less than {len(labels_N)}, the training images, got {self.validation}"
             )
         kept, held = held_out(labels_N, self.validation, self.balanced, generator(0, VALIDATION))
-        return {"train": kept, "validation": held, "test": torch.arange(len(self.data.test))}
+        return {"train": kept, "validation": held, "test": torch.arange(len(self.data.test), device="cpu")}
 
     @functools.cached_property
     def _view(self) -> View:
@@ -262,7 +262,7 @@ class ImageTask(Task):
             while place < (index + 1) * batch_size:
                 if place // len(pool_N) != epoch:
                     epoch = place // len(pool_N)
-                    order_N = torch.randperm(len(pool_N), generator=generator(seed, STREAM, epoch))
+                    order_N = torch.randperm(len(pool_N), generator=generator(seed, STREAM, epoch), device="cpu")
                 ahead = (index + 1) * batch_size - place
                 parts.append(order_N[place % len(pool_N) :][:ahead])
                 place += len(parts[-1])

@@ -131,7 +131,7 @@ class ImageTrials(FixedTrials):
 
     def __repr__(self) -> str:
         """Return the sizes, not the numbers."""
-        one = self.show(torch.tensor([0]))
+        one = self.show(torch.tensor([0], dtype=torch.int64, device="cpu"))
         return f"ImageTrials(trials={len(self)}, steps={one.steps}, inputs={one.inputs.shape[2]}, loss={self.loss!r})"
 
     @property
@@ -142,7 +142,7 @@ class ImageTrials(FixedTrials):
     @property
     def steps(self) -> int:
         """Number of time steps T."""
-        return self.show(torch.tensor([0])).steps
+        return self.show(torch.tensor([0], dtype=torch.int64, device="cpu")).steps
 
     @property
     def loss(self) -> Loss:
@@ -151,7 +151,7 @@ class ImageTrials(FixedTrials):
 
     def batch(self) -> Batch:
         """Return all trials as one batch, not augmented, in the order in which they were drawn."""
-        return self.show(torch.arange(len(self)))
+        return self.show(torch.arange(len(self), device="cpu"))
 
     def part(self, chosen_B: Tensor) -> Batch:
         """Return some of the images, not augmented."""

@@ -92,7 +92,7 @@ class Displaced(Deviation):
         """Return the normalised differences of drives, and one."""
         pairs = zip(noisy.levels, against.levels, strict=True)
         moved = {one.place.name: size * xi[one.place.name] + _difference(one, other) for one, other in pairs}
-        square = sum((each.square().sum(-1) for each in moved.values()), start=torch.zeros(()).to(noisy.rate))
+        square = sum((each.square().sum(-1) for each in moved.values()), start=noisy.rate.new_zeros(()))
         count = sum(each.shape[-1] for each in moved.values())
         if not self.by_step:
             square, count = square.sum(0), count * noisy.steps

@@ -19,7 +19,7 @@ def fresh(generator: torch.Generator) -> dict[str, Tensor]:
     Args:
         generator: Source of the seed.
     """
-    return {DRAWS: torch.randint(2**62, (1,), generator=generator)}
+    return {DRAWS: torch.randint(2**62, (1,), generator=generator, device="cpu")}
 
 
 def move_on_(buffers: dict[str, Tensor]) -> None:

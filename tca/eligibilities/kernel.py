@@ -91,10 +91,10 @@ class LearnedKernel(Drawn):
 
     def buffers(self, place: Place, generator: torch.Generator) -> dict[str, Tensor]:
         """Start with cells that reach themselves alone."""
-        own = torch.eye(place.cells, dtype=torch.float64).to(place.like)
+        own = torch.eye(place.cells, dtype=torch.float64, device="cpu").to(place.like)
         return super().buffers(place, generator) | {
             "kernel": own,
-            "decay": torch.full((place.cells,), self.decay, dtype=torch.float64).to(place.like),
+            "decay": torch.full((place.cells,), self.decay, dtype=torch.float64, device="cpu").to(place.like),
         }
 
     def traces(

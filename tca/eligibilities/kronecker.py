@@ -79,7 +79,7 @@ class _Kronecker(Factors):
         ]
         self.moved = self.like.new_zeros(self.trials, self.components * self.cells, self.cells)
         if any(self.impulses):
-            self.moved[:, : self.cells] = torch.eye(self.cells).to(self.like)
+            self.moved[:, : self.cells] = torch.eye(self.cells, dtype=self.like.dtype, device=self.like.device)
 
     def advance(self, moment: Moment, pres: list[Tensor]) -> None:
         """Pass the matrix on, and add the step to both factors with random signs."""

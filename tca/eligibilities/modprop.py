@@ -163,7 +163,9 @@ def check_stable(means: TypeMeans, leak: Tensor | float, gain: Tensor | float, s
         DivergenceError: The spectral radius is not below one.
     """
     members, weights = (each.double().cpu() for each in means)
-    leaks, gains = (torch.as_tensor(each).double().cpu().expand(len(members)) for each in (leak, gain))
+    leaks, gains = (
+        torch.as_tensor(each, dtype=torch.float64, device="cpu").expand(len(members)) for each in (leak, gain)
+    )
     cells = members.sum(0)
     bound = leaks + slope * gains * (members @ (weights.abs() @ cells))
     if float(bound.max()) < 1:  # no row adds up to one, so no eigenvalue does

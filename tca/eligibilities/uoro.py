@@ -52,7 +52,7 @@ class _RankOne(Factors):
     def start(self) -> None:
         """Start at zero; what an initial state does is drawn like what a step does."""
         state = (self.cells,) if self.components == 1 else (self.components, self.cells)
-        self.state = torch.zeros(self.trials, *state).to(self.like)
+        self.state = self.like.new_zeros(self.trials, *state)
         self.synapses = [self.like.new_zeros(self.trials, self.cells, width) for width in self.widths]
         if any(self.impulses):
             own = self.draw(self.trials, self.cells)

@@ -125,7 +125,7 @@ class ProjectionGates(Expansion):
     def buffers(self, n_hidden: int, n_in: int, generator: torch.Generator) -> Buffers:
         """Draw the matrix."""
         width = self.width(n_hidden, n_in)
-        drawn = torch.randn(self.size, width, generator=generator, dtype=torch.float64)
+        drawn = torch.randn(self.size, width, generator=generator, dtype=torch.float64, device="cpu")
         return {"gates": drawn / math.sqrt(width)}
 
     def further_channels(self, n_out: int) -> int:

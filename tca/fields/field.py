@@ -73,7 +73,7 @@ class Field:
 
     def stationary(self) -> Tensor:
         """Return the map from a constant release to the settled field, shape ``(S, S)``, float64."""
-        return self.settle(torch.eye(self.space.sites, dtype=torch.float64))
+        return self.settle(torch.eye(self.space.sites, dtype=torch.float64, device="cpu"))
 
     def settle(self, release: Tensor) -> Tensor:
         """Return the field that a constant release settles at.

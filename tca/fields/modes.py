@@ -97,8 +97,8 @@ class FourierModes(Modes):
         """Note the frequencies; see the class."""
         super().__init__(space, like)
         *whole, last = space.axes
-        counts = [torch.arange(n, dtype=torch.float64) for n in whole]
-        counts.append(torch.arange(last // 2 + 1, dtype=torch.float64))
+        counts = [torch.arange(n, dtype=torch.float64, device="cpu") for n in whole]
+        counts.append(torch.arange(last // 2 + 1, dtype=torch.float64, device="cpu"))
         self.eigenvalues = tuple(
             2 - 2 * torch.cos(2 * torch.pi * each / n) for each, n in zip(counts, space.axes, strict=True)
         )

@@ -154,7 +154,7 @@ class Box(Stepping):
 
     def matrix(self, space: Space) -> Tensor:
         """Return ``k`` times the Kronecker product of the three-site means."""
-        boxes = [torch.eye(len(each), dtype=each.dtype) + each / 3 for each in space.laplacians()]
+        boxes = [torch.eye(len(each), dtype=each.dtype, device="cpu") + each / 3 for each in space.laplacians()]
         return self.k * kronecker_product(boxes)
 
     def check(self, space: Space) -> None:
@@ -216,7 +216,7 @@ class _Timed(Stepping, _Physical):
     @property
     def kept(self) -> float:
         """The multiplier of the uniform mode."""
-        return float(self.multiplier([torch.zeros((), dtype=torch.float64)]))
+        return float(self.multiplier([torch.zeros((), dtype=torch.float64, device="cpu")]))
 
     def _rate_matrix(self, space: Space) -> Tensor:
         return self.dt * (self.diffusion * kronecker_sum(space.laplacians()) - self.decay * _identity(space))
@@ -365,4 +365,4 @@ def _outer_sum(one: Tensor, other: Tensor) -> Tensor:
 
 
 def _identity(space: Space) -> Tensor:
-    return torch.eye(space.sites, dtype=torch.float64)
+    return torch.eye(space.sites, dtype=torch.float64, device="cpu")

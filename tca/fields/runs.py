@@ -126,8 +126,8 @@ class Shuffled(Run):
     def advance_(self, now: Tensor, before: Tensor) -> None:
         """Add one step of the field in an order drawn for it, the same for all channels of a trial."""
         trials, sites = now.shape[0], now.shape[-1]
-        drawn = torch.rand(trials, sites, generator=self.generator, dtype=torch.float64).argsort(-1).to(now.device)
-        order = drawn.view(trials, *[1] * (now.ndim - 2), sites).expand_as(now)
+        drawn = torch.rand(trials, sites, generator=self.generator, dtype=torch.float64, device="cpu")
+        order = drawn.argsort(-1).to(now.device).view(trials, *[1] * (now.ndim - 2), sites).expand_as(now)
         spread = torch.zeros_like(now)
         self.ordered.advance_(spread, before.gather(-1, order))
         now.scatter_add_(-1, order, spread)

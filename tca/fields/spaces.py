@@ -148,7 +148,7 @@ class Graph(Space):
         >>> Graph.of_points([(0.0,), (2.0,), (9.0,)], reach=3.0)
         Graph(size=3, edges=((0, 1, 0.25),))
         """
-        places = torch.as_tensor(points, dtype=torch.float64)
+        places = torch.as_tensor(points, dtype=torch.float64, device="cpu")
         if places.ndim != 2 or not places.isfinite().all():
             raise ValueError(f"points must be finite coordinates of shape (sites, dimensions), got {points!r}")
         positive("reach", reach)
@@ -171,7 +171,7 @@ class Graph(Space):
 
     def laplacians(self) -> tuple[Tensor, ...]:
         """Return the Laplacian of the graph."""
-        matrix = torch.zeros(self.size, self.size, dtype=torch.float64)
+        matrix = torch.zeros(self.size, self.size, dtype=torch.float64, device="cpu")
         for one, other, weight in self.edges:
             matrix[one, other] = matrix[other, one] = weight
         return (matrix - matrix.sum(1).diag(),)
@@ -188,13 +188,13 @@ def kronecker_sum(matrices: Sequence[Tensor]) -> Tensor:
     Args:
         matrices: One square matrix per axis.
     """
-    ones = [torch.eye(len(each), dtype=each.dtype) for each in matrices]
+    ones = [torch.eye(len(each), dtype=each.dtype, device="cpu") for each in matrices]
     terms = [kronecker_product([*ones[:a], each, *ones[a + 1 :]]) for a, each in enumerate(matrices)]
     return torch.stack(terms).sum(0)
 
 
 def _second_difference(sites: int, beyond: Beyond) -> Tensor:
-    matrix = -2 * torch.eye(sites, dtype=torch.float64)
+    matrix = -2 * torch.eye(sites, dtype=torch.float64, device="cpu")
     for site in range(sites - 1):
         matrix[site, site + 1] = matrix[site + 1, site] = 1
     for site, neighbour in zip((0, sites - 1), beyond(sites), strict=True):

@@ -39,7 +39,9 @@ def streams_of(cells: int) -> Tensor:
     >>> streams_of(4).tolist()
     [1.0, 1.0, -1.0, -1.0]
     """
-    return torch.ones(cells, dtype=torch.float64).index_fill_(0, torch.arange(cells // 2, cells), -1.0)
+    return torch.ones(cells, dtype=torch.float64, device="cpu").index_fill_(
+        0, torch.arange(cells // 2, cells, device="cpu"), -1.0
+    )
 
 
 def magnitudes(shape: Shape, fan_in: int, asymmetry: tuple[float, float], generator: torch.Generator) -> Tensor:
@@ -51,10 +53,10 @@ def magnitudes(shape: Shape, fan_in: int, asymmetry: tuple[float, float], genera
         asymmetry: The two factors.
         generator: Source of the numbers.
     """
-    drawn = torch.rand(*shape, generator=generator, dtype=torch.float64) / math.sqrt(fan_in)
+    drawn = torch.rand(*shape, generator=generator, dtype=torch.float64, device="cpu") / math.sqrt(fan_in)
     post, pre = (streams_of(side) for side in shape[:2])
     same = (post.unsqueeze(1) == pre).view(*shape[:2], *[1] * (len(shape) - 2))
-    return drawn * torch.where(same, *asymmetry)
+    return torch.where(same, drawn * asymmetry[0], drawn * asymmetry[1])
 
 
 class DualStream(Layered):
@@ -130,7 +132,9 @@ class DualStream(Layered):
             )
             start = magnitudes(found.weight, found.fan_in // 2, factors, generator)
             self.register_parameter(f"w_{number}", nn.Parameter(start))
-            self.register_parameter(f"b_{number}", nn.Parameter(torch.zeros(*found.bias, dtype=torch.float64)))
+            self.register_parameter(
+                f"b_{number}", nn.Parameter(torch.zeros(*found.bias, dtype=torch.float64, device="cpu"))
+            )
             self.register_buffer(f"streams_{number}", streams_of(math.prod(found.shape)))
             activation = Sigmoid(BREADTH[type(layer)] if width is None else width)
             self.populations.append(
@@ -141,9 +145,9 @@ class DualStream(Layered):
                 below = passage.shape(below)
         cells = math.prod(below)
         self.w_out = nn.Parameter(magnitudes((2 * self.n_out, cells), cells // 2, (1.0, 1.0), generator)[: self.n_out])
-        self.b_out = nn.Parameter(torch.zeros(self.n_out, dtype=torch.float64))
-        place = torch.arange(cells) % (cells // 2) % self.n_out
-        mask = (place == torch.arange(self.n_out).unsqueeze(1)).double() if block else None
+        self.b_out = nn.Parameter(torch.zeros(self.n_out, dtype=torch.float64, device="cpu"))
+        place = torch.arange(cells, device="cpu") % (cells // 2) % self.n_out
+        mask = (place == torch.arange(self.n_out, device="cpu").unsqueeze(1)).double() if block else None
         self.register_buffer("mask_w_out", mask)
         scale = 2 / positive("width_out", width_out)
         self.readout = (

@@ -109,12 +109,12 @@ class DualStreamRNN(LeakyPopulation, RecurrentNetwork):
         self.n_in, self.n_out, self.readout_leak = n_in, n_out, 0.0
 
         def drawn(post: int, pre: int, scale: float) -> nn.Parameter:
-            return nn.Parameter(torch.rand(post, pre, generator=generator, dtype=torch.float64) * scale)
+            return nn.Parameter(torch.rand(post, pre, generator=generator, dtype=torch.float64, device="cpu") * scale)
 
         self.w_in = drawn(2 * n_rec, 2 * n_in, 2 / math.sqrt(n_in))
         self.w_rec = drawn(2 * n_rec, 2 * n_rec, 1 / n_rec)
         self.w_out = drawn(n_out, 2 * n_rec, 1 / math.sqrt(n_rec))
-        self.b_out = nn.Parameter(torch.zeros(n_out))
+        self.b_out = nn.Parameter(torch.zeros(n_out, dtype=torch.float64, device="cpu"))
         self.register_buffer("mask_out", None)
         self.register_buffer("stream_of_cell", streams_of(2 * n_rec))
         self.register_buffer("noise_state", torch.Generator().manual_seed(seed + 1).get_state() if noise else None)

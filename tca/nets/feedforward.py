@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tca.activations import ACTIVATIONS
+from tca.arrays import tensor_of
 from tca.checks import positive, whole
 from tca.names import lookup
 from tca.nets.accepted import check_layers, check_options, check_sizes
@@ -87,14 +88,16 @@ class Feedforward(Layered):
             self.register_parameter(f"w_{number}", nn.Parameter(draw(found.weight, found.fan_in, generator) * gain))
             if bias:
                 wires.append((f"b_{number}", found.biases))
-                self.register_parameter(f"b_{number}", nn.Parameter(torch.zeros(*found.bias, dtype=torch.float64)))
+                self.register_parameter(
+                    f"b_{number}", nn.Parameter(torch.zeros(*found.bias, dtype=torch.float64, device="cpu"))
+                )
             self.populations.append(Population(f"hidden_{number}", found.shape, function, tuple(wires), layer.passages))
             below = found.shape
             for passage in layer.passages:
                 below = passage.shape(below)
         out = DenseLayer(self.n_out).wiring(below)
         self.w_out = nn.Parameter(draw_out(out.weight, out.fan_in, generator))
-        self.b_out = nn.Parameter(torch.zeros(self.n_out, dtype=torch.float64))
+        self.b_out = nn.Parameter(torch.zeros(self.n_out, dtype=torch.float64, device="cpu"))
         self.readout = (("w_out", out.synapses), ("b_out", out.biases))
         self.register_buffer("noise_state", torch.Generator().manual_seed(seed + 1).get_state())
         for name, mask in ({} if masks is None else masks).items():
@@ -105,7 +108,7 @@ class Feedforward(Layered):
         """Keep a mask, and put the weights that it leaves out at zero."""
         weights = {each: value for each, value in self.named_parameters() if each.startswith("w_")}
         weight = lookup(weights, name, "weights in masks")
-        mask = torch.as_tensor(mask)
+        mask = tensor_of(mask)
         if mask.shape != weight.shape or not ((mask == 0) | (mask == 1)).all():
             raise ValueError(
                 f"masks[{name!r}] must hold zeros and ones in the shape {tuple(weight.shape)}, "

@@ -216,7 +216,9 @@ class Layered(Network, abc.ABC):
         if not self._n_drawn:
             return None
         with drawing(self.noise_state) as generator:
-            return torch.rand(steps, trials, self._n_drawn, generator=generator).to(self.w_out)
+            return torch.rand(steps, trials, self._n_drawn, generator=generator, dtype=torch.float32, device="cpu").to(
+                self.w_out
+            )
 
     def extra_repr(self) -> str:
         """Return the sizes in one line."""

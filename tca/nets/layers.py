@@ -191,14 +191,15 @@ class LocalLayer(_MapLayer):
 
 def _normal(variance: float) -> Callable[[Shape, int, torch.Generator], Tensor]:
     def draw(shape: Shape, fan_in: int, generator: torch.Generator) -> Tensor:
-        return torch.randn(*shape, generator=generator, dtype=torch.float64) * math.sqrt(variance / fan_in)
+        drawn = torch.randn(*shape, generator=generator, dtype=torch.float64, device="cpu")
+        return drawn * math.sqrt(variance / fan_in)
 
     return draw
 
 
 def _uniform(variance: float) -> Callable[[Shape, int, torch.Generator], Tensor]:
     def draw(shape: Shape, fan_in: int, generator: torch.Generator) -> Tensor:
-        drawn = torch.rand(*shape, generator=generator, dtype=torch.float64)
+        drawn = torch.rand(*shape, generator=generator, dtype=torch.float64, device="cpu")
         return (2 * drawn - 1) * math.sqrt(3 * variance / fan_in)
 
     return draw

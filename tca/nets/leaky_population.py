@@ -163,6 +163,6 @@ class LeakyPopulation(RecurrentPopulation):
             trials: Number of trials B.
             generator: Its source.
         """
-        drawn = torch.randn(steps, trials, self.n_rec, generator=generator)
-        leak = torch.as_tensor(self.leak)
+        drawn = torch.randn(steps, trials, self.n_rec, generator=generator, dtype=torch.float32, device="cpu")
+        leak = torch.as_tensor(self.leak, dtype=torch.float64, device=self.w_rec.device)
         return drawn.to(self.w_rec) * (self.noise * ((1 + leak) / (1 - leak)).sqrt()).to(self.w_rec)

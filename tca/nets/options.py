@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from tca.arrays import tensor_of
 from tca.checks import positive
 from tca.names import lookup
 
@@ -76,7 +77,7 @@ def check_mask(name: str, mask: Tensor | None, shape: tuple[int, int]) -> Tensor
     """
     if mask is None:
         return None
-    mask = torch.as_tensor(mask).to(torch.float64)
+    mask = tensor_of(mask).to("cpu", torch.float64)
     if tuple(mask.shape) != shape:
         raise ValueError(f"{name} must have the shape {shape} of its weights, got {tuple(mask.shape)}")
     if not ((mask == 0) | (mask == 1)).all():
@@ -98,12 +99,12 @@ def check_types(types: Sequence[float] | Tensor | None, cells: int) -> Tensor:
     >>> check_types((0.8, 0.2), 5).tolist()
     [0, 0, 0, 0, 1]
     """
-    given = torch.as_tensor([0] * cells if types is None else types)
+    given = tensor_of([0] * cells if types is None else types).cpu()
     if not given.is_floating_point() and tuple(given.shape) == (cells,) and (given >= 0).all():
         return given.to(torch.int64)
     if given.is_floating_point() and given.ndim == 1 and (given >= 0).all() and abs(float(given.sum()) - 1) < 1e-6:
         ends = (given.double().cumsum(0) * cells).round().to(torch.int64)
-        return torch.searchsorted(ends, torch.arange(cells), right=True)
+        return torch.searchsorted(ends, torch.arange(cells, device="cpu"), right=True)
     raise ValueError(
         f"types must be {cells} whole numbers, one for each cell and none negative, or fractions that add up to one, "
         f"got {types!r}"
@@ -125,7 +126,7 @@ def check_signs(dale: Sequence[int] | None, types: Tensor) -> Tensor | None:
     kinds = int(types.max()) + 1
     if len(dale) != kinds or any(sign not in (-1, 0, 1) for sign in dale):
         raise ValueError(f"dale must hold one sign for each of the {kinds} types, each -1, 0 or 1, got {dale!r}")
-    return torch.tensor(dale, dtype=torch.float64)[types]
+    return torch.tensor(dale, dtype=torch.float64, device="cpu")[types]
 
 
 @contextmanager
@@ -171,7 +172,7 @@ def leak_and_gain(
     convert = lookup(LEAKS, convention, "leak")
     dt = positive("dt", dt)
     try:
-        times = torch.as_tensor(None if isinstance(tau, bool) else tau, dtype=torch.float64)
+        times = torch.as_tensor(None if isinstance(tau, bool) else tau, dtype=torch.float64, device="cpu")
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{name} must be a number of milliseconds or one for each cell, got {tau!r}") from None
     if times.ndim and tuple(times.shape) != (cells,):
@@ -201,5 +202,5 @@ def with_signs(weight: Tensor, signs: Tensor) -> Tensor:
     """
     counts = [int((signs == sign).sum()) for sign in (1, -1)]
     ratio = math.sqrt(counts[1] / counts[0]) if all(counts) else 1.0
-    scale = torch.where(signs > 0, ratio, 1 / ratio)
+    scale = torch.where(signs > 0, signs.new_tensor(ratio), 1 / ratio)
     return torch.where(signs == 0, weight, weight.abs() * signs * scale)

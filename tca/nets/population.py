@@ -96,18 +96,20 @@ class RecurrentPopulation(nn.Module, abc.ABC):
         input_mask = check_mask("mask_in", mask_in, (n_rec, n_pre))
         recurrent_mask = check_mask("mask_rec", mask_rec, (n_rec, n_rec))
         if not autapses:
-            others = 1 - torch.eye(n_rec, dtype=torch.float64)
+            others = 1 - torch.eye(n_rec, dtype=torch.float64, device="cpu")
             recurrent_mask = others if recurrent_mask is None else recurrent_mask * others
         in_degree = (
-            torch.tensor([n_rec]) if recurrent_mask is None else recurrent_mask.sum(1, keepdim=True).clamp(min=1)
+            torch.tensor([n_rec], dtype=torch.float64, device="cpu")
+            if recurrent_mask is None
+            else recurrent_mask.sum(1, keepdim=True).clamp(min=1)
         )
         self.w_in = self._draw("in", (n_rec, n_pre), scale_in, input_mask, generator)
         scale = not_negative("gain_rec", gain_rec) / in_degree.sqrt()
         self.w_rec = self._draw("rec", (n_rec, n_rec), scale, recurrent_mask, generator)
         if self.signs is not None:
             self.w_rec.data = with_signs(self.w_rec.data, self.signs)
-        self.b = nn.Parameter(torch.zeros(n_rec)) if bias else None
-        self.s_0 = nn.Parameter(torch.zeros(n_rec)) if learn_initial else None
+        self.b = nn.Parameter(torch.zeros(n_rec, dtype=torch.float64, device="cpu")) if bias else None
+        self.s_0 = nn.Parameter(torch.zeros(n_rec, dtype=torch.float64, device="cpu")) if learn_initial else None
 
     def into_cells(self, prefix: str = "") -> tuple[Any, ...]:
         """Return the connections into the population: input, recurrent, and a bias and an initial state if it has them.
@@ -179,6 +181,6 @@ class RecurrentPopulation(nn.Module, abc.ABC):
         self, name: str, shape: tuple[int, int], scale: Tensor | float, mask: Tensor | None, generator: torch.Generator
     ) -> nn.Parameter:
         """Draw normal weights in float64, so that every dtype gets the same ones, and register their mask."""
-        weight = torch.randn(*shape, generator=generator, dtype=torch.float64) * scale
+        weight = torch.randn(*shape, generator=generator, dtype=torch.float64, device="cpu") * scale
         self.register_buffer(f"mask_{name}", mask)
         return nn.Parameter(weight if mask is None else weight * mask)

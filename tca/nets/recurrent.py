@@ -66,7 +66,7 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         self.n_in, self.n_out, self.readout_leak = n_in, n_out, leak
         shape = (n_out, self.n_rec)
         self.w_out = self._draw("out", shape, scale, check_mask("mask_out", mask, shape), generator)
-        self.b_out = nn.Parameter(torch.zeros(n_out))
+        self.b_out = nn.Parameter(torch.zeros(n_out, dtype=torch.float64, device="cpu"))
         state = None if noise_seed is None else torch.Generator().manual_seed(noise_seed).get_state()
         self.register_buffer("noise_state", state)
 

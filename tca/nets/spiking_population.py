@@ -103,7 +103,11 @@ class SpikingPopulation(RecurrentPopulation):
                 "has no rate that could be told anything, and traces of its two components begin at zero"
             )
         mask = check_mask("mask_in", mask_in, (n_rec, n_pre))
-        in_degree = torch.tensor([n_pre]) if mask is None else mask.sum(1, keepdim=True).clamp(min=1)
+        in_degree = (
+            torch.tensor([n_pre], dtype=torch.float64, device="cpu")
+            if mask is None
+            else mask.sum(1, keepdim=True).clamp(min=1)
+        )
         super().__init__(
             n_pre,
             n_rec,
@@ -133,7 +137,7 @@ class SpikingPopulation(RecurrentPopulation):
             "reset": self.threshold,
         }
         for name, value in constants.items():
-            self.register_buffer(name, torch.as_tensor(value, dtype=torch.float64).expand(n_rec).clone())
+            self.register_buffer(name, torch.as_tensor(value, dtype=torch.float64, device="cpu").expand(n_rec).clone())
 
     @property
     def cells(self) -> SpikingCells:
@@ -253,7 +257,9 @@ class SpikingPopulation(RecurrentPopulation):
             trials: Number of trials B.
             generator: Its source.
         """
-        drawn = torch.randn(steps, trials, self.n_rec, generator=generator).to(self.w_rec)
+        drawn = torch.randn(steps, trials, self.n_rec, generator=generator, dtype=torch.float32, device="cpu").to(
+            self.w_rec
+        )
         return drawn * (self.noise * (1 - self.leak.square()).sqrt() / self.gain)
 
 
@@ -277,7 +283,7 @@ def _strengths(beta: float | Sequence[float] | Tensor, adaptive: float, cells: i
     Raises:
         ValueError: A number is negative or not finite, or their number is not that of the cells.
     """
-    strength = torch.as_tensor(beta, dtype=torch.float64)
+    strength = torch.as_tensor(beta, dtype=torch.float64, device="cpu")
     if strength.ndim and tuple(strength.shape) != (cells,):
         raise ValueError(f"beta must be one number or {cells}, one for each cell, got shape {tuple(strength.shape)}")
     if not (torch.isfinite(strength).all() and (strength >= 0).all()):
@@ -287,4 +293,4 @@ def _strengths(beta: float | Sequence[float] | Tensor, adaptive: float, cells: i
     if not 0 <= finite("adaptive", adaptive) <= 1:
         raise ValueError(f"adaptive must be a fraction of the cells in [0, 1], got {adaptive}")
     first = cells - round(adaptive * cells)
-    return torch.where(torch.arange(cells) >= first, strength, 0.0)
+    return torch.where(torch.arange(cells, device="cpu") >= first, strength, 0.0)

@@ -162,7 +162,11 @@ class SpikingRNN(SpikingPopulation, RecurrentNetwork):
             gain_rec=gain_rec,
         )
         mask = check_mask("mask_out", mask_out, (n_out, n_rec))
-        in_degree = torch.tensor([n_rec]) if mask is None else mask.sum(1, keepdim=True).clamp(min=1)
+        in_degree = (
+            torch.tensor([n_rec], dtype=torch.float64, device="cpu")
+            if mask is None
+            else mask.sum(1, keepdim=True).clamp(min=1)
+        )
         self._read_out(
             n_in,
             n_out,

@@ -143,9 +143,11 @@ class StackedRNN(Network):
             0.0 if readout_tau is None else float(leak_and_gain("readout_tau", readout_tau, dt, "exponential", 1)[0])
         )
         self.register_buffer("mask_out", check_mask("mask_out", mask_out, (n_out, below)))
-        drawn = torch.randn(n_out, below, generator=generator, dtype=torch.float64) * (1 / math.sqrt(below))
+        drawn = torch.randn(n_out, below, generator=generator, dtype=torch.float64, device="cpu") * (
+            1 / math.sqrt(below)
+        )
         self.w_out = nn.Parameter(drawn if self.mask_out is None else drawn * self.mask_out)
-        self.b_out = nn.Parameter(torch.zeros(n_out))
+        self.b_out = nn.Parameter(torch.zeros(n_out, dtype=torch.float64, device="cpu"))
         self.register_buffer("noise_state", torch.Generator().manual_seed(seed + 1).get_state())
         self.to(device=device, dtype=dtype)
 

@@ -130,7 +130,7 @@ class PairedNet(Layered, abc.ABC):
             self.populations.append(self._population(ground, passages, wires, generator))
         rows, fan_in = self._rows, math.prod(below)
         self.w_out = nn.Parameter(finished(start.out((rows, fan_in), _normal(fan_in, generator))))
-        self.b_out = nn.Parameter(torch.zeros(self.n_out, dtype=torch.float64))
+        self.b_out = nn.Parameter(torch.zeros(self.n_out, dtype=torch.float64, device="cpu"))
         self.readout = (("w_out", self._outputs), ("b_out", Bias))
         self.register_buffer("noise_state", torch.Generator().manual_seed(seed + 1).get_state())
         self.to(device=device, dtype=dtype)
@@ -250,7 +250,7 @@ class VectorNet(PairedNet):
         return first((post, self.n_out, *rest), draw).movedim(1, 0).contiguous()
 
     def _bias(self, ground: Ground) -> Tensor:
-        return torch.zeros(self.n_out, *ground.found.bias, dtype=torch.float64)
+        return torch.zeros(self.n_out, *ground.found.bias, dtype=torch.float64, device="cpu")
 
     def _synapses(self, ground: Ground) -> Maker:
         if ground.number == 1:
@@ -308,7 +308,7 @@ class AlternatingNet(PairedNet):
         return first(ground.found.weight, draw)
 
     def _bias(self, ground: Ground) -> Tensor:
-        return torch.zeros(*ground.found.bias, dtype=torch.float64)
+        return torch.zeros(*ground.found.bias, dtype=torch.float64, device="cpu")
 
     def _synapses(self, ground: Ground) -> Maker:
         return ground.found.synapses
@@ -388,6 +388,6 @@ class VectorLocalNet(VectorNet):
 
 def _normal(fan_in: int, generator: torch.Generator) -> Callable[[Shape], Tensor]:
     def draw(shape: Shape) -> Tensor:
-        return torch.randn(*shape, generator=generator, dtype=torch.float64) / math.sqrt(fan_in)
+        return torch.randn(*shape, generator=generator, dtype=torch.float64, device="cpu") / math.sqrt(fan_in)
 
     return draw

@@ -47,7 +47,9 @@ class Gates(nn.Module):
         """Draw the signs; see the class."""
         super().__init__()
         self.shape = (components, channels, positions)
-        drawn = torch.randint(2, (components, channels // 2, positions if by_position else 1), generator=generator)
+        drawn = torch.randint(
+            2, (components, channels // 2, positions if by_position else 1), generator=generator, device="cpu"
+        )
         signs = 2.0 * drawn.double() - 1
         self.register_buffer("vectors", torch.stack([signs, -signs], 2).flatten(1, 2))
 

@@ -124,16 +124,18 @@ class VectorRNN(Network):
         generator = torch.Generator().manual_seed(seed)
 
         def drawn(fan_in: int) -> Callable[[tuple[int, ...]], Tensor]:
-            return lambda shape: torch.randn(*shape, generator=generator, dtype=torch.float64) / math.sqrt(fan_in)
+            return lambda shape: (
+                torch.randn(*shape, generator=generator, dtype=torch.float64, device="cpu") / math.sqrt(fan_in)
+            )
 
         cells: tuple[int, ...] = (n_rec, n_rec)
         self.w_in = nn.Parameter(start.first((n_rec, n_out, n_in), drawn(n_in)).movedim(1, 0).contiguous())
         recurrent = start.between(cells, drawn(n_rec))
         scale = 2 * self.root / perron_root(recurrent)[1] if self.nonnegative else self.root
         self.w_rec = nn.Parameter(recurrent * scale)
-        self.b = nn.Parameter(torch.zeros(n_out, n_rec, dtype=torch.float64))
+        self.b = nn.Parameter(torch.zeros(n_out, n_rec, dtype=torch.float64, device="cpu"))
         self.w_out = nn.Parameter(start.out((1, n_rec), drawn(n_rec)))
-        self.b_out = nn.Parameter(torch.zeros(n_out, dtype=torch.float64))
+        self.b_out = nn.Parameter(torch.zeros(n_out, dtype=torch.float64, device="cpu"))
         self.gates = Gates(n_out, n_rec, generator=generator)
         self.to(device=device, dtype=dtype)
 

@@ -34,7 +34,9 @@ def sparse(post: int, pre: int, density: float, *, seed: int = 0, per_cell: bool
     (100, [5.0, 5.0, 5.0, 5.0])
     """
     post, pre = whole("post", post, 1), whole("pre", pre, 1)
-    return _chosen(torch.zeros(post, pre, dtype=torch.float64), _share("density", density), seed, per_cell)
+    return _chosen(
+        torch.zeros(post, pre, dtype=torch.float64, device="cpu"), _share("density", density), seed, per_cell
+    )
 
 
 def by_type(types: Tensor, densities: Sequence[Sequence[float]] | Tensor, *, seed: int = 0) -> Tensor:
@@ -52,17 +54,17 @@ def by_type(types: Tensor, densities: Sequence[Sequence[float]] | Tensor, *, see
     >>> mask[:4, :4].sum().item(), mask[:4, 4:].sum().item(), mask[4:, :4].sum().item()
     (8.0, 8.0, 0.0)
     """
-    shares, kinds = torch.as_tensor(densities, dtype=torch.float64), int(types.max()) + 1
+    shares, kinds = torch.as_tensor(densities, dtype=torch.float64, device="cpu"), int(types.max()) + 1
     if tuple(shares.shape) != (kinds, kinds):
         raise ValueError(f"densities must have shape {(kinds, kinds)}, one for each pair, got {tuple(shares.shape)}")
     if not ((shares >= 0) & (shares <= 1)).all():
         raise ValueError(f"densities must lie in [0, 1], got {shares.tolist()}")
-    mask = torch.zeros(len(types), len(types), dtype=torch.float64)
+    mask = torch.zeros(len(types), len(types), dtype=torch.float64, device="cpu")
     for a in range(kinds):
         for b in range(kinds):
             rows, columns = (types == a).nonzero().flatten(), (types == b).nonzero().flatten()
             if shares[a, b] > 0 and len(rows) and len(columns):
-                block = torch.zeros(len(rows), len(columns), dtype=torch.float64)
+                block = torch.zeros(len(rows), len(columns), dtype=torch.float64, device="cpu")
                 chosen = _chosen(block, float(shares[a, b]), seed * kinds**2 + a * kinds + b, per_cell=False)
                 mask[rows.unsqueeze(1), columns] = chosen
     return mask
@@ -105,7 +107,7 @@ def by_distance(
         )
     apart = (post.double().unsqueeze(1) - pre.double()).abs()
     if period is not None:
-        lengths = torch.as_tensor(period, dtype=torch.float64)
+        lengths = torch.as_tensor(period, dtype=torch.float64, device="cpu")
         if tuple(lengths.shape) != (post.shape[1],) or not (lengths > 0).all():
             raise ValueError(f"period must hold a positive length for each of {post.shape[1]} axes, got {period!r}")
         apart = torch.minimum(apart % lengths, -apart % lengths)
@@ -125,7 +127,7 @@ def lattice(shape: Sequence[int]) -> Tensor:
     >>> lattice((2, 2)).tolist()
     [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
     """
-    axes = [torch.arange(whole("shape of a lattice", side, 1), dtype=torch.float64) for side in shape]
+    axes = [torch.arange(whole("shape of a lattice", side, 1), dtype=torch.float64, device="cpu") for side in shape]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
 
 
@@ -137,7 +139,9 @@ def _share(name: str, value: float) -> float:
 
 def _chosen(log_odds: Tensor, density: float, seed: int, per_cell: bool) -> Tensor:
     """Return ones at the largest of the log odds plus Gumbel noise, which draws without replacement with these odds."""
-    uniform = torch.rand(log_odds.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    uniform = torch.rand(
+        log_odds.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed), device="cpu"
+    )
     keys = log_odds - torch.log(-torch.log(uniform.clamp(min=1e-300)))
     rows = keys if per_cell else keys.reshape(1, -1)
     count = max(1, round(density * rows.shape[1]))

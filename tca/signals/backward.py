@@ -48,7 +48,7 @@ class _Backward(CausalSignal, abc.ABC):
         """Draw the weights on the way back from whoever hears the population; missing synapses stay missing."""
         onwards = _heard_by(place)
         weight = onwards.effective()
-        drawn = torch.randn(weight.shape, generator=generator, dtype=torch.float64).to(weight)
+        drawn = torch.randn(weight.shape, generator=generator, dtype=torch.float64, device="cpu").to(weight)
         exists = weight != 0
         size = weight.square().sum() / exists.sum().clamp(min=1)
         return {"backward": onwards.masked(drawn * (self.scale * size.sqrt()))}

@@ -59,7 +59,7 @@ class Broadcast(InstantSignal):
 
     def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
         """Draw the weights of the errors and give them to every cell."""
-        drawn = torch.randn(place.n_out, generator=generator, dtype=torch.float64)
+        drawn = torch.randn(place.n_out, generator=generator, dtype=torch.float64, device="cpu")
         weights = torch.ones_like(drawn) if self.uniform else drawn
         return {"feedback": (weights * self.scale / math.sqrt(place.cells)).to(place.like).repeat(place.cells, 1)}
 

@@ -183,7 +183,7 @@ class Normal(Start):
 
     def draw(self, cells: int, channels: int, generator: torch.Generator) -> Tensor:
         """Return the numbers."""
-        return torch.randn(cells, channels, generator=generator, dtype=torch.float64) * self.scale
+        return torch.randn(cells, channels, generator=generator, dtype=torch.float64, device="cpu") * self.scale
 
 
 @dataclass(frozen=True)
@@ -207,5 +207,5 @@ class Uniform(Start):
 
     def draw(self, cells: int, channels: int, generator: torch.Generator) -> Tensor:
         """Return the numbers."""
-        drawn = torch.rand(cells, channels, generator=generator, dtype=torch.float64)
+        drawn = torch.rand(cells, channels, generator=generator, dtype=torch.float64, device="cpu")
         return (2 * drawn - 1) * self.gain * math.sqrt(6 / (cells + channels))

@@ -91,10 +91,12 @@ class _Diffusing(Signal):
         n_cells = readout.shape[1]
         n_sites = self.medium(n_cells).space.sites
         kept = self.weights.draw(readout, generator)
-        order = torch.randperm(n_sites, generator=generator) if self.scattered else torch.arange(n_sites)
+        order = torch.arange(n_sites, device="cpu")
+        if self.scattered:
+            order = torch.randperm(n_sites, generator=generator, device="cpu")
         found = {"positions": order[:n_cells]}
         if self.shuffle == "once":
-            found["permutation"] = torch.randperm(n_sites, generator=generator)
+            found["permutation"] = torch.randperm(n_sites, generator=generator, device="cpu")
         releasing = self.release.sites(n_cells, generator)
         if releasing is not None:
             found["sites"] = releasing.to(readout.dtype)
@@ -221,7 +223,7 @@ class Diffusion(_Diffusing, CausalSignal):
         """Draw the feedback weights, the places of the cells, and where permutations start."""
         kept, found = self.drawn(self.weights.beside(place), generator)
         if self.shuffle == "every step":
-            found["shuffle_seed"] = torch.randint(2**62, (1,), generator=generator)
+            found["shuffle_seed"] = torch.randint(2**62, (1,), generator=generator, device="cpu")
         return {"feedback": kept, **found}
 
     def sync_(self, place: Place, buffers: Buffers) -> None:

@@ -68,7 +68,11 @@ class ModuloRouting(Routing):
 
     def matrix(self, cells: int, outputs: int, generator: torch.Generator) -> Tensor:
         """Return zeros and ones."""
-        i, c, shorter = torch.arange(cells).unsqueeze(1), torch.arange(outputs), min(cells, outputs)
+        i, c, shorter = (
+            torch.arange(cells, device="cpu").unsqueeze(1),
+            torch.arange(outputs, device="cpu"),
+            min(cells, outputs),
+        )
         return (i % shorter == c % shorter).double()
 
 
@@ -82,9 +86,9 @@ class RandomRouting(Routing):
 
     def matrix(self, cells: int, outputs: int, generator: torch.Generator) -> Tensor:
         """Return zeros and one plus or minus one in each row."""
-        heard = torch.randint(outputs, (cells, 1), generator=generator)
-        sign = 2.0 * torch.randint(2, (cells, 1), generator=generator).double() - 1
-        return torch.zeros(cells, outputs, dtype=torch.float64).scatter_(1, heard, sign)
+        heard = torch.randint(outputs, (cells, 1), generator=generator, device="cpu")
+        sign = 2.0 * torch.randint(2, (cells, 1), generator=generator, device="cpu").double() - 1
+        return torch.zeros(cells, outputs, dtype=torch.float64, device="cpu").scatter_(1, heard, sign)
 
 
 @dataclass(frozen=True)
@@ -217,7 +221,7 @@ class ErrorDiffusion(Signal):
     def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
         """Draw which error each cell of a stream hears; the running mean of the errors begins at zero."""
         matrix = self.routing.matrix(place.shape[0] // 2, place.n_out, generator)
-        return {"routing": matrix.to(place.like), "mean": torch.zeros(place.n_out).to(place.like)}
+        return {"routing": matrix.to(place.like), "mean": place.like.new_zeros(place.n_out)}
 
     def observe_(self, tape: Tape, buffers: Buffers) -> None:
         """Let the running mean follow the errors of the batch, and warn of a batch that teaches nothing."""

@@ -31,7 +31,7 @@ class _Feedback(InstantSignal, abc.ABC):
 
     def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
         """Draw the feedback weights."""
-        draw = torch.randn(place.cells, place.n_out, generator=generator, dtype=torch.float64)
+        draw = torch.randn(place.cells, place.n_out, generator=generator, dtype=torch.float64, device="cpu")
         return {"feedback": (draw * self.scale / math.sqrt(place.cells)).to(place.like)}
 
     def rate_signal(self, score: Tensor, place: Place, buffers: Buffers) -> Tensor:

@@ -109,8 +109,9 @@ class PerError(Release):
 
     def sites(self, n_cells: int, generator: torch.Generator) -> Tensor:
         """Draw which cells release."""
-        releasing = torch.zeros(n_cells)
-        releasing[torch.randperm(n_cells, generator=generator)[: max(1, round(self.fraction * n_cells))]] = 1
+        releasing = torch.zeros(n_cells, dtype=torch.float64, device="cpu")
+        order = torch.randperm(n_cells, generator=generator, device="cpu")
+        releasing[order[: max(1, round(self.fraction * n_cells))]] = 1
         return releasing
 
     def folded(self, weights: Tensor, sites: Tensor | None, spread: FromCells) -> Tensor:

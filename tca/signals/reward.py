@@ -58,7 +58,7 @@ class RewardSurprise(OfTrials):
 
     def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
         """Expect nothing."""
-        nothing = torch.zeros(place.n_out, dtype=torch.float64).to(place.like)
+        nothing = torch.zeros(place.n_out, dtype=torch.float64, device="cpu").to(place.like)
         return {"expected": nothing, "found": nothing.clone(), "met": nothing.clone()}
 
     def sync_(self, place: Place, buffers: Buffers) -> None:

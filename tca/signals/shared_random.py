@@ -52,7 +52,7 @@ class SharedRandom(InstantSignal):
     def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
         """Take the population's part of the matrix, which is drawn row by row from a generator of its own."""
         own = torch.Generator().manual_seed(generator.initial_seed())
-        drawn = torch.rand(place.cells, place.n_out, generator=own, dtype=torch.float64)
+        drawn = torch.rand(place.cells, place.n_out, generator=own, dtype=torch.float64, device="cpu")
         return {"feedback": ((drawn if self.nonnegative else 2 * drawn - 1) * self.scale).to(place.like)}
 
     def rate_signal(self, score: Tensor, place: Place, buffers: Buffers) -> Tensor:

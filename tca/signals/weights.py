@@ -103,8 +103,8 @@ class FeedbackWeights(abc.ABC):
         """
         places = candidates.cpu().reshape(-1).nonzero().squeeze(1)
         count = max(1, round(self.fraction * candidates.numel()))
-        chosen = places[torch.randperm(len(places), generator=generator)[:count]]
-        mask = torch.zeros(candidates.numel())
+        chosen = places[torch.randperm(len(places), generator=generator, device="cpu")[:count]]
+        mask = torch.zeros(candidates.numel(), dtype=candidates.dtype, device="cpu")
         mask[chosen] = 1
         return mask.view(candidates.shape)
 
@@ -202,7 +202,8 @@ class Drawn(FeedbackWeights):
     def draw(self, readout: Tensor, generator: torch.Generator) -> Tensor:
         """Return the weights."""
         n_out, n_cells = readout.shape
-        draw = torch.randn(n_cells, n_out, generator=generator, dtype=torch.float64) * self.scale / math.sqrt(n_cells)
+        draw = torch.randn(n_cells, n_out, generator=generator, dtype=torch.float64, device="cpu")
+        draw = draw * self.scale / math.sqrt(n_cells)
         return (draw * self.existing(torch.ones_like(draw), generator)).to(readout)
 
     def now(self, readout: Tensor, kept: Tensor) -> Tensor:
