@@ -46,14 +46,13 @@ class Matched:
         """
         return {seed: math.nan if row is None else row.get(name, math.nan) for seed, row in self.rows.items()}
 
-    def estimate(self, name: str, seed: int = 0) -> Estimate:
+    def estimate(self, name: str) -> Estimate:
         """Return the mean of a number over the runs that reached the loss, with its interval.
 
         Args:
             name: Its name.
-            seed: Seed of the bootstrap resamples, default 0.
         """
-        return mean(list(self.column(name).values()), seed=seed)
+        return mean(list(self.column(name).values()))
 
 
 def at_loss(result: Result, loss: float) -> Crossing | None:

@@ -1,38 +1,43 @@
-"""Statistics over seeds: bootstrap intervals, differences paired by seed, rank correlations, and who is missing.
+"""Statistics over seeds: Student's t, differences paired by seed, corrected p values and verdicts.
 
 A run that never reached what is measured is a missing value, NaN. It is left out of every mean and counted in every
 result: means over survivors alone are biased, and the counts say so.
-
-Shapes: N runs, R resamples, G groups.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+import scipy.stats
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtr, stdtrit
 
-from analysis.bootstrap import FEWEST, RESAMPLES, Array, Picks, between, bootstrap, check_confidence
 from tca.checks import whole
 
-__all__ = ["Correlation", "Estimate", "mean", "paired_difference", "rank_correlation"]
+__all__ = ["DECIDING", "RESAMPLES", "Estimate", "bootstrap", "check_confidence", "holm", "mean", "numbers",
+           "paired_difference", "verdict"]  # fmt: skip
+
+RESAMPLES = 4000
+DECIDING = 5  # values below which no interval decides a claim
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its bootstrap interval.
+    """A number with its interval.
 
     Attributes:
         value: The estimate; NaN if there is nothing to estimate it from.
-        low: Lower end of the interval; NaN with fewer than three values.
+        low: Lower end of the interval; NaN where the values are too few for one.
         high: Upper end.
         spread: Standard deviation of the values over seeds; NaN with fewer than two.
         count: Values that it rests on.
         asked: Values that there would be if none were missing.
         confidence: Probability with which such intervals hold the truth.
+        p: Two-sided p value of a mean of zero; NaN with fewer than two values, and of other statistics.
     """
 
     value: float
@@ -42,90 +47,57 @@ class Estimate:
     count: int
     asked: int
     confidence: float
+    p: float = math.nan
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether zero lies outside the interval; never without an interval."""
-        return self.low > 0 or self.high < 0
+        """Whether zero lies outside the interval of at least five values."""
+        return self.count >= DECIDING and (self.low > 0 or self.high < 0)
 
     def __str__(self) -> str:
         """Return value, interval and counts in one line."""
         return f"{_shown(self.value)} [{_shown(self.low)}, {_shown(self.high)}] ({self.count}/{self.asked})"
 
 
-@dataclass(frozen=True)
-class Correlation:
-    """A rank correlation with its bootstrap interval.
+def mean(values: ArrayLike, *, confidence: float = 0.95) -> Estimate:
+    """Return the mean of the finite values with Student's t interval.
 
-    Attributes:
-        value: The correlation, from -1 to 1; NaN if one side does not vary.
-        low: Lower end of the interval; NaN with fewer than three seeds.
-        high: Upper end.
-        runs: Runs that it rests on.
-        asked: Runs that there would be if none were missing.
-        seeds: Different seeds among them, which are what is resampled.
-        confidence: Probability with which such intervals hold the truth.
-    """
-
-    value: float
-    low: float
-    high: float
-    runs: int
-    asked: int
-    seeds: int
-    confidence: float
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether zero lies outside the interval; never without an interval."""
-        return self.low > 0 or self.high < 0
-
-    def __str__(self) -> str:
-        """Return value, interval and counts in one line."""
-        interval = f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
-        return f"{interval} ({self.runs}/{self.asked} runs, {self.seeds} seeds)"
-
-
-def mean(
-    values: ArrayLike, *, confidence: float = 0.95, resamples: int = RESAMPLES, seed: int = 0, method: str = "bca"
-) -> Estimate:
-    """Return the mean of the values that are finite, with its bootstrap interval.
+    The interval is ``m -+ t s / sqrt(n)`` with ``t`` the quantile of Student's distribution of n - 1 degrees of
+    freedom, and the p value that of the t test of a mean of zero. Of equal values the interval has no width; p is then
+    1 for zeros and 0 otherwise.
 
     Args:
         values: One value a seed; NaN where it is missing.
         confidence: Of the interval, default 0.95.
-        resamples: Bootstrap resamples, default 4000.
-        seed: Seed of the resamples, default 0.
-        method: ``"bca"`` (default) or ``"percentile"``.
 
     Raises:
-        ValueError: A number is out of range or the method is unknown.
+        ValueError: The confidence is out of range.
+        TypeError: The values are no real numbers.
+
+    Paper: Student (1908), The probable error of a mean, Biometrika 6:1.
 
     >>> found = mean([1.0, 2.0, 3.0, float("nan")])
-    >>> found.value, found.count, found.asked, found.low < 2 < found.high
-    (2.0, 3, 4, True)
+    >>> found.value, round(found.low, 3), round(found.high, 3), found.count, found.asked
+    (2.0, -0.484, 4.484, 3, 4)
     """
-    given = np.asarray(values, dtype=np.float64).ravel()
-    kept = given[np.isfinite(given)]
-    low, high = bootstrap(
-        lambda picks: np.asarray(kept[picks].mean(-1)), len(kept),
-        confidence=confidence, resamples=resamples, seed=seed, method=method,
-    )  # fmt: skip
-    value = float(kept.mean()) if len(kept) else math.nan
-    spread = float(kept.std(ddof=1)) if len(kept) > 1 else math.nan
-    return Estimate(value, low, high, spread, len(kept), len(given), confidence)
+    check_confidence(confidence)
+    given, kept = _finite(values)
+    count = len(kept)
+    value = float(kept.mean()) if count else math.nan
+    if count < 2:
+        return Estimate(value, math.nan, math.nan, math.nan, count, len(given), confidence)
+    if np.ptp(kept) == 0:
+        value = float(kept[0])  # a mean of equal numbers may differ from them by round-off
+        return Estimate(value, value, value, 0.0, count, len(given), confidence, 0.0 if value else 1.0)
+    spread = float(kept.std(ddof=1))
+    error = spread / math.sqrt(count)
+    half = float(stdtrit(count - 1, (1 + confidence) / 2)) * error
+    p = 2 * float(stdtr(count - 1, -abs(value) / error))
+    return Estimate(value, value - half, value + half, spread, count, len(given), confidence, p)
 
 
-def paired_difference(
-    first: Mapping[int, float],
-    second: Mapping[int, float],
-    *,
-    confidence: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    method: str = "bca",
-) -> Estimate:
-    """Return the mean over seeds of ``first - second``, with its bootstrap interval.
+def paired_difference(first: Mapping[int, float], second: Mapping[int, float], *, confidence: float = 0.95) -> Estimate:
+    """Return the mean over seeds of ``first - second``, with Student's t interval.
 
     Runs of one seed share their trials and initial weights, so the spread between seeds cancels in the difference. A
     seed counts where both values are finite; ``asked`` is the number of seeds that either side holds.
@@ -134,100 +106,160 @@ def paired_difference(
         first: One value a seed, by seed.
         second: The values to compare with, by seed.
         confidence: Of the interval, default 0.95.
-        resamples: Bootstrap resamples, default 4000.
-        seed: Seed of the resamples, default 0.
-        method: ``"bca"`` (default) or ``"percentile"``.
 
     Raises:
-        ValueError: A number is out of range or the method is unknown.
+        ValueError: The confidence is out of range.
+        TypeError: The values are no real numbers.
 
     >>> found = paired_difference({0: 5.0, 1: 7.0, 2: 9.0}, {2: 8.0, 1: 6.0, 0: 4.0, 3: 1.0})
     >>> found.value, found.low, found.high, found.count, found.asked
     (1.0, 1.0, 1.0, 3, 4)
     """
     seeds = sorted({*first, *second})
-    differences = [first.get(each, math.nan) - second.get(each, math.nan) for each in seeds]
-    return mean(differences, confidence=confidence, resamples=resamples, seed=seed, method=method)
+    one, two = (numbers(name, [each.get(seed, math.nan) for seed in seeds])
+                for name, each in (("first", first), ("second", second)))  # fmt: skip
+    return mean(one - two, confidence=confidence)
 
 
-def rank_correlation(
-    x: Sequence[float],
-    y: Sequence[float],
-    seeds: Sequence[int],
-    within: Sequence[Hashable] | None = None,
+def bootstrap(
+    values: ArrayLike,
+    statistic: Callable[..., ArrayLike],
     *,
     confidence: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> Correlation:
-    """Return Spearman's rank correlation of two measures over runs, pooled or within groups, with its interval.
+    method: str = "BCa",
+) -> Estimate:
+    """Return a statistic of the finite values with a bootstrap interval of `scipy.stats.bootstrap`.
 
-    Pooled, it is the correlation of the ranks. Within groups, such as rules, it is the partial correlation given the
-    group: the correlation of what is left of the ranks when the mean rank of its group is taken from each, so that
-    differences between groups count for nothing. Runs of one seed share trials and initial weights and are not
-    independent: whole seeds are resampled, and the interval is between percentiles.
+    For statistics other than a mean, such as a median; few values make these intervals too narrow, see
+    ``benchmarks/coverage.py``. There is none with fewer than three values, nor where SciPy finds the resamples
+    degenerate.
 
     Args:
-        x: One measure, such as the largest curvature, one value a run; NaN where it is missing.
-        y: The other, such as the gap.
-        seeds: Seed of every run.
-        within: Group of every run; ``None`` (default) pools all.
+        values: One value a seed; NaN where it is missing.
+        statistic: Takes an array and ``axis``, as `numpy.median` does.
         confidence: Of the interval, default 0.95.
-        resamples: Bootstrap resamples of the seeds, default 4000.
+        resamples: Bootstrap resamples, default 4000.
         seed: Seed of the resamples, default 0.
+        method: ``"BCa"`` (default), ``"percentile"`` or ``"basic"``.
 
     Raises:
-        ValueError: The sequences differ in length, or a number is out of range.
+        ValueError: A number is out of range or the method is unknown.
+        TypeError: The values are no real numbers.
 
-    >>> curvature, gap, rules = [1, 2, 3, 11, 12, 13], [3, 2, 1, 13, 12, 11], ["a", "a", "a", "b", "b", "b"]
-    >>> rank_correlation(curvature, gap, [0, 1, 2, 0, 1, 2]).value > 0.5           # rules differ in both
-    True
-    >>> round(rank_correlation(curvature, gap, [0, 1, 2, 0, 1, 2], rules).value, 12)    # within a rule it is reversed
-    -1.0
+    Paper: Efron (1987), Better bootstrap confidence intervals, J Am Stat Assoc 82:171.
+
+    >>> found = bootstrap([1.0, 2.0, 3.0, 4.0, 50.0], np.median)
+    >>> found.value, found.low, found.high
+    (3.0, 1.0, 50.0)
     """
-    lengths = {len(each) for each in (x, y, seeds, seeds if within is None else within)}
-    if len(lengths) != 1:
-        raise ValueError(f"x, y, seeds and within must be equally long, got lengths {sorted(lengths)}")
     whole("resamples", resamples, 1)
+    whole("seed", seed, 0)
     check_confidence(confidence)
-    xs, ys = (np.asarray(each, dtype=np.float64) for each in (x, y))
-    kept = np.flatnonzero(np.isfinite(xs) & np.isfinite(ys))
-    names = list(dict.fromkeys([None] * len(xs) if within is None else within))
-    groups = np.array([0 if within is None else names.index(within[run]) for run in kept], dtype=np.intp)
-    xs, ys = xs[kept], ys[kept]
-    clusters, cluster_of = np.unique([seeds[run] for run in kept], return_inverse=True)
+    if method not in ("BCa", "percentile", "basic"):
+        raise ValueError(f"method must be BCa, percentile or basic, got {method!r}")
+    given, kept = _finite(values)
+    value = float(np.asarray(statistic(kept, axis=-1))) if len(kept) else math.nan
     low = high = math.nan
-    if len(clusters) >= FEWEST:
-        draws = np.random.default_rng(seed).integers(0, len(clusters), (resamples, len(clusters)))
-        drawn = np.apply_along_axis(np.bincount, 1, draws, minlength=len(clusters))
-        found = _correlations(xs, ys, groups, drawn[:, cluster_of].astype(np.float64))
-        low, high = between(found[np.isfinite(found)], (1 - confidence) / 2, (1 + confidence) / 2)
-    value = float(_correlations(xs, ys, groups, np.ones((1, len(xs))))[0])
-    return Correlation(value, low, high, len(xs), len(x), len(clusters), confidence)
+    if len(kept) >= 3 and np.ptp(kept) == 0:
+        low = high = value
+    elif len(kept) >= 3:
+        with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
+            warnings.simplefilter("ignore", scipy.stats.DegenerateDataWarning)  # its interval is NaN then
+            ends = scipy.stats.bootstrap(
+                (kept,), statistic, confidence_level=confidence, n_resamples=resamples, method=method, vectorized=True,
+                rng=np.random.default_rng(seed),
+            ).confidence_interval  # fmt: skip
+        low, high = float(ends.low), float(ends.high)
+    spread = float(kept.std(ddof=1)) if len(kept) > 1 else math.nan
+    return Estimate(value, low, high, spread, len(kept), len(given), confidence)
 
 
-def _correlations(x: Array, y: Array, groups: Picks, counts_RN: Array) -> Array:
-    """Return for each row of counts the correlation of runs that occur so often, NaN where a side does not vary.
+def holm(p: Sequence[float]) -> list[float]:
+    """Return p values corrected for their number by Holm's method.
 
-    The rank of a run is the number of those below it and half of those equal to it, itself included. From each rank the
-    mean of its group is taken.
+    The k-th smallest of m becomes ``max_{j <= k} min(1, (m - j + 1) p_j)``. Rejecting those at most alpha keeps the
+    probability of a single false rejection at alpha. Missing values, NaN, stay and do not count.
+
+    Args:
+        p: The p values of one family of claims.
+
+    Raises:
+        ValueError: One is no probability.
+        TypeError: They are no real numbers.
+
+    Paper: Holm (1979), A simple sequentially rejective multiple test procedure, Scand J Stat 6:65.
+
+    >>> [round(each, 12) for each in holm([0.01, 0.04, 0.03, 0.005])]
+    [0.03, 0.06, 0.06, 0.02]
     """
-    if len(x) < FEWEST:
-        return np.full(len(counts_RN), math.nan)
-    members = (groups[:, None] == np.unique(groups)).astype(np.float64)
-    sizes_RG = np.maximum(counts_RN @ members, 1e-300)
+    given = numbers("p", p)
+    if ((given < 0) | (given > 1)).any():
+        raise ValueError(f"p must hold probabilities between 0 and 1, got {list(p)!r}")
+    known = np.flatnonzero(~np.isnan(given))
+    order = known[np.argsort(given[known], kind="stable")]
+    scaled = np.minimum(given[order] * np.arange(len(order), 0, -1), 1.0)
+    corrected = np.full(len(given), math.nan)
+    corrected[order] = np.maximum.accumulate(scaled)
+    return [float(each) for each in corrected]
 
-    def left(values: Array) -> Array:
-        ranks_RN = counts_RN @ ((values[:, None] < values) + 0.5 * (values[:, None] == values))
-        means_RG = (counts_RN * ranks_RN) @ members / sizes_RG
-        rest: Array = ranks_RN - means_RG @ members.T
-        return rest
 
-    x_RN, y_RN = left(x), left(y)
-    squares = (counts_RN * x_RN**2).sum(1) * (counts_RN * y_RN**2).sum(1)
-    vary = squares > (1e-9 * len(x) ** 3) ** 2
-    found: Array = np.where(vary, (counts_RN * x_RN * y_RN).sum(1) / np.sqrt(np.where(vary, squares, 1.0)), math.nan)
-    return found
+def verdict(difference: Estimate, corrected: float | None = None, sign: int = 1) -> str:
+    """Return whether a claimed difference holds, is reversed, or is undecided.
+
+    Undecided are differences of fewer than five values and those whose p value is at least ``1 - confidence``.
+
+    Args:
+        difference: The difference.
+        corrected: Its p value after a correction for several claims, default its own.
+        sign: 1 (default) if the claim is a positive difference, -1 if a negative one.
+
+    >>> verdict(mean([1.0, 1.1, 1.2, 0.9, 1.0])), verdict(mean([1.0, 1.1, 1.2, 0.9]))
+    ('holds', 'undecided')
+    """
+    p = difference.p if corrected is None else corrected
+    if difference.count < DECIDING or not p < 1 - difference.confidence or not difference.value:
+        return "undecided"
+    return "holds" if difference.value * sign > 0 else "reversed"
+
+
+def check_confidence(confidence: float) -> None:
+    """Refuse a confidence that is no probability between 0 and 1.
+
+    Args:
+        confidence: The confidence.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if isinstance(confidence, bool) or not isinstance(confidence, int | float) or not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1, got {confidence!r}")
+
+
+def numbers(argument: str, values: ArrayLike) -> NDArray[np.float64]:
+    """Return numbers as one row in float64.
+
+    Args:
+        argument: What they are called in an error.
+        values: The numbers.
+
+    Raises:
+        TypeError: They are no real numbers.
+    """
+    try:
+        given = np.asarray(values).ravel()
+        if given.size and given.dtype.kind not in "biuf":
+            raise TypeError(given.dtype)
+        return given.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{argument} must hold real numbers, got {values!r}") from error
+
+
+def _finite(values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the values and those of them that are finite."""
+    given = numbers("values", values)
+    return given, given[np.isfinite(given)]
 
 
 def _shown(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Statistics over seeds: against SciPy, against a regression on dummies, and on data whose answer is known."""
+"""Statistics over seeds: against SciPy, worked examples, and data whose answer is known."""
 
 from __future__ import annotations
 
@@ -8,40 +8,48 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from analysis.bootstrap import bootstrap
-from analysis.statistics import Estimate, mean, paired_difference, rank_correlation
+from analysis.statistics import Estimate, bootstrap, holm, mean, paired_difference, verdict
 
 VALUES = np.random.default_rng(0).exponential(size=12)
 
 
-@pytest.mark.parametrize("method", ["bca", "percentile"])
+@pytest.mark.parametrize("count", [2, 3, 5, 12])
 @pytest.mark.parametrize("confidence", [0.95, 0.8])
-def test_intervals_of_a_mean_are_those_of_scipy(method: str, confidence: float) -> None:
-    """With the same resamples, which both draw in the same way from the same seed."""
-    found = mean(VALUES, confidence=confidence, resamples=999, seed=3, method=method)
-    known = scipy.stats.bootstrap(
-        (VALUES,), np.mean, confidence_level=confidence, n_resamples=999, method=method.replace("bca", "BCa"),
-        rng=np.random.default_rng(3), vectorized=True,
-    ).confidence_interval  # fmt: skip
-    assert (found.low, found.high) == pytest.approx((known.low, known.high), rel=1e-12)
-    assert (found.value, found.spread) == pytest.approx((VALUES.mean(), VALUES.std(ddof=1)), rel=1e-12)
+def test_intervals_of_a_mean_are_those_of_students_t(count: int, confidence: float) -> None:
+    found, values = mean(VALUES[:count], confidence=confidence), VALUES[:count]
+    known = scipy.stats.ttest_1samp(values, 0.0)
+    ends = known.confidence_interval(confidence)
+    assert (found.low, found.high, found.p) == pytest.approx((ends.low, ends.high, known.pvalue), rel=1e-12)
+    assert (found.value, found.spread) == pytest.approx((values.mean(), values.std(ddof=1)), rel=1e-12)
 
 
-def test_intervals_of_a_skewed_statistic_are_those_of_scipy() -> None:
+def test_the_interval_of_a_worked_example() -> None:
+    """Differences of Student's sleep data (1908): mean 1.58, interval .70 to 2.46, t 4.0621, p .002833."""
+    gained = [1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]
+    found = mean(gained)
+    assert found.value == pytest.approx(1.58)
+    assert (found.low, found.high) == pytest.approx((0.7001142, 2.4598858), abs=1e-6)
+    assert found.p == pytest.approx(0.00283289, abs=1e-7)
+
+
+def test_bootstrap_intervals_are_those_of_scipy() -> None:
+    found = bootstrap(VALUES, np.var, resamples=999, seed=5)
     known = scipy.stats.bootstrap((VALUES,), np.var, n_resamples=999, method="BCa", rng=np.random.default_rng(5))
-    found = bootstrap(lambda picks: VALUES[picks].var(-1), 12, resamples=999, seed=5)
-    ends = known.confidence_interval
-    assert found == pytest.approx((ends.low, ends.high), rel=1e-12)
-    plain = bootstrap(lambda picks: VALUES[picks].var(-1), 12, resamples=999, seed=5, method="percentile")
-    assert abs(found[1] - plain[1]) > 0.01 * plain[1]  # the correction does something
+    assert (found.low, found.high) == (known.confidence_interval.low, known.confidence_interval.high)
+    assert found.value == pytest.approx(VALUES.var(), rel=1e-12)
+    plain = bootstrap(VALUES, np.var, resamples=999, seed=5, method="percentile")
+    assert abs(found.high - plain.high) > 0.01 * plain.high  # the correction does something
+    assert math.isnan(found.p)
+    assert verdict(found) == "undecided"  # no p value, no verdict
+    assert bootstrap(VALUES, np.var, seed=1) == bootstrap(VALUES, np.var, seed=1)
+    assert bootstrap(VALUES, np.var, seed=1).low != bootstrap(VALUES, np.var, seed=2).low
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
-    """95 of 100 for normal numbers, but for what small samples cost: between 86 and 98 of 100 with ten of them."""
-    source = np.random.default_rng(7)
-    found = [mean(source.normal(size=10), resamples=500) for _ in range(300)]
-    covered = np.mean([each.low < 0 < each.high for each in found])
-    assert 0.86 < covered < 0.98
+def test_bootstraps_that_say_nothing_have_no_interval() -> None:
+    assert math.isnan(bootstrap([1.0, 2.0], np.median).low)
+    assert math.isnan(bootstrap([1.0, 1.0, 1.0, 1.0, 2.0], np.median).low)  # SciPy calls it degenerate
+    assert bootstrap([2.0] * 4, np.median).high == 2.0
+    assert bootstrap([], np.median).count == 0
 
 
 def test_the_missing_are_left_out_and_counted() -> None:
@@ -56,16 +64,65 @@ def test_the_missing_are_left_out_and_counted() -> None:
     assert str(nobody) == "- [-, -] (0/3)"
 
 
-@pytest.mark.parametrize("values", [[], [1.0], [1.0, 2.0]])
-def test_with_fewer_than_three_values_there_is_no_interval(values: list[float]) -> None:
+@pytest.mark.parametrize("values", [[], [1.0], [1.0, math.nan]])
+def test_with_fewer_than_two_values_there_is_no_interval(values: list[float]) -> None:
     found = mean(values)
     assert math.isnan(found.low)
     assert math.isnan(found.high)
+    assert math.isnan(found.p)
     assert not found.excludes_zero
+    assert verdict(found) == "undecided"
+
+
+@pytest.mark.parametrize(("count", "decided"), [(2, False), (3, False), (4, False), (5, True), (8, True)])
+def test_fewer_than_five_values_decide_nothing(count: int, decided: bool) -> None:
+    """However far from zero: the interval is there, but neither it nor its p value decides."""
+    found = mean([1.0 + 1e-6 * each for each in range(count)])
+    assert found.low > 0.99
+    assert found.excludes_zero is decided
+    assert verdict(found, 1e-12) == verdict(found) == ("holds" if decided else "undecided")
+
+
+def test_verdicts_follow_the_corrected_p_value_and_the_side() -> None:
+    found = mean([1.0, 1.2, 0.8, 1.1, 0.3])
+    assert found.p < 0.05
+    assert (verdict(found), verdict(found, sign=-1), verdict(found, 0.06)) == ("holds", "reversed", "undecided")
+    assert verdict(mean([-1.0, -1.2, -0.8, -1.1, -0.3])) == "reversed"
+    assert verdict(mean([1.0, -1.0, 0.5, -0.4, 0.3])) == "undecided"
+    assert verdict(found, math.nan) == "undecided"
+    assert verdict(mean([0.0] * 6)) == "undecided"
+    strict = mean([1.0, 1.2, 0.8, 1.1, 0.3], confidence=0.999)
+    assert verdict(strict) == "undecided"  # its p value lies above .001
+
+
+def test_holms_correction_of_a_worked_example() -> None:
+    """p of .01, .04, .03 and .005 become .03, .06, .06 and .02: 4 x .005, 3 x .01, 2 x .03, and .04 raised to .06."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02], rel=1e-12)
+    assert holm([0.5, 0.4]) == pytest.approx([0.8, 0.8])
+    assert holm([0.9]) == [0.9]
+    assert holm([]) == []
+    with_gaps = holm([0.01, math.nan, 0.04])
+    assert with_gaps[::2] == pytest.approx([0.02, 0.04])
+    assert math.isnan(with_gaps[1])
+
+
+def test_holm_rejects_what_the_step_down_procedure_rejects() -> None:
+    """Compare with alpha / m, alpha / (m - 1), ... from the smallest p value, up to the first that is larger."""
+    source = np.random.default_rng(2)
+    for _ in range(200):
+        p = source.uniform(size=6) ** 4
+        rejected = np.zeros(6, dtype=bool)
+        for place, which in enumerate(np.argsort(p)):
+            if p[which] > 0.05 / (6 - place):
+                break
+            rejected[which] = True
+        assert (np.array(holm(list(p))) <= 0.05).tolist() == rejected.tolist()
 
 
 def test_equal_values_have_an_interval_of_no_width() -> None:
-    assert mean([2.0] * 5) == Estimate(2.0, 2.0, 2.0, 0.0, 5, 5, 0.95)
+    assert mean([2.0] * 5) == Estimate(2.0, 2.0, 2.0, 0.0, 5, 5, 0.95, 0.0)
+    assert mean([0.0] * 5) == Estimate(0.0, 0.0, 0.0, 0.0, 5, 5, 0.95, 1.0)
+    assert mean([0.1] * 3).value == 0.1  # not what round-off makes of the mean
 
 
 def test_pairing_takes_away_what_seeds_have_in_common() -> None:
@@ -76,7 +133,8 @@ def test_pairing_takes_away_what_seeds_have_in_common() -> None:
     found = paired_difference(better, base)
     assert found.excludes_zero
     assert found.value == pytest.approx(1.0, abs=0.1)
-    assert found.value == pytest.approx(np.mean([better[seed] - base[seed] for seed in base]), rel=1e-12)
+    known = scipy.stats.ttest_rel([better[seed] for seed in base], list(base.values()))
+    assert found.p == pytest.approx(known.pvalue, rel=1e-6)
     assert not mean([*better.values(), *(-value for value in base.values())]).excludes_zero
     shuffled = dict(reversed(better.items()))
     assert paired_difference(shuffled, base) == found
@@ -87,88 +145,21 @@ def test_pairs_count_where_both_sides_have_a_value() -> None:
     assert (found.value, found.count, found.asked) == (2.0, 2, 5)
 
 
-def data(runs: int, rules: int, slope: float, between: float, seed: int = 0) -> tuple[list[float], ...]:
-    source = np.random.default_rng(seed)
-    x, y, seeds, groups = [], [], [], []
-    for one in range(runs):
-        for rule in range(rules):
-            noise = source.normal(size=2)
-            x.append(between * rule + noise[0])
-            y.append(between * rule + slope * noise[0] + noise[1])
-            seeds.append(one)
-            groups.append(rule)
-    return x, y, seeds, groups
-
-
-def test_the_pooled_correlation_is_that_of_spearman() -> None:
-    x, y, seeds, _ = data(10, 3, 1.0, 1.0)
-    assert rank_correlation(x, y, seeds).value == pytest.approx(scipy.stats.spearmanr(x, y).statistic, rel=1e-12)
-    tied = [round(value) for value in x]
-    assert rank_correlation(tied, y, seeds).value == pytest.approx(scipy.stats.spearmanr(tied, y).statistic, rel=1e-12)
-
-
-def test_the_correlation_within_groups_is_partial() -> None:
-    """The correlation of what a regression of the ranks on the groups leaves unexplained."""
-    x, y, seeds, groups = data(10, 3, 1.0, 3.0)
-    dummies = np.eye(3)[groups]
-    left = []
-    for values in (x, y):
-        ranks = scipy.stats.rankdata(values)
-        left.append(ranks - dummies @ np.linalg.lstsq(dummies, ranks, rcond=None)[0])
-    found = rank_correlation(x, y, seeds, groups)
-    assert found.value == pytest.approx(np.corrcoef(*left)[0, 1], rel=1e-12)
-
-
-def test_groups_that_differ_in_both_correlate_when_pooled_only() -> None:
-    x, y, seeds, groups = data(20, 4, 0.0, 5.0)
-    pooled, within = rank_correlation(x, y, seeds), rank_correlation(x, y, seeds, groups)
-    assert pooled.excludes_zero
-    assert pooled.value > 0.8
-    assert not within.excludes_zero
-    assert abs(within.value) < 0.3
-    real = rank_correlation(*data(20, 4, 2.0, 5.0)[:3], groups)
-    assert real.excludes_zero
-
-
-def test_whole_seeds_are_resampled() -> None:
-    """Copies of a run under its own seed add nothing: the interval stays as wide as it was."""
-    x, y, seeds, _ = data(12, 1, 1.0, 0.0)
-    once, thrice = rank_correlation(x, y, seeds), rank_correlation(3 * x, 3 * y, 3 * seeds)
-    assert (thrice.low, thrice.high) == pytest.approx((once.low, once.high), abs=1e-12)
-    assert (once.runs, thrice.runs, thrice.seeds) == (12, 36, 12)
-    apart = rank_correlation(3 * x, 3 * y, list(range(36)))
-    assert apart.high - apart.low < 0.8 * (once.high - once.low)
-
-
-def test_correlations_count_the_missing_and_need_variation() -> None:
-    x, y, seeds, _ = data(8, 2, 1.0, 0.0)
-    gaps = rank_correlation([math.nan, *x[1:]], [*y[:-1], math.nan], seeds)
-    assert (gaps.runs, gaps.asked) == (14, 16)
-    assert gaps.value == pytest.approx(scipy.stats.spearmanr(x[1:-1], y[1:-1]).statistic, rel=1e-12)
-    assert str(gaps).endswith("(14/16 runs, 8 seeds)")
-    assert math.isnan(rank_correlation([1.0] * 16, y, seeds).value)
-    assert math.isnan(rank_correlation(x[:2], y[:2], seeds[:2]).low)
-
-
-def test_the_seed_decides() -> None:
-    x, y, seeds, groups = data(8, 2, 1.0, 0.0)
-    state = np.random.get_state()[1].copy()  # noqa: NPY002
-    assert mean(VALUES, seed=1) == mean(VALUES, seed=1)
-    assert mean(VALUES, seed=1).low != mean(VALUES, seed=2).low
-    assert rank_correlation(x, y, seeds, groups, seed=1) == rank_correlation(x, y, seeds, groups, seed=1)
-    assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
-
-
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "error", "message"),
     [
-        (lambda: mean(VALUES, confidence=1.0), "confidence must lie between 0 and 1, got 1.0"),
-        (lambda: mean(VALUES, resamples=0), "resamples must be at least 1, got 0"),
-        (lambda: mean(VALUES, method="BCa"), "method must be bca or percentile, got 'BCa'"),
-        (lambda: rank_correlation([1.0], [1.0, 2.0], [0]), r"must be equally long, got lengths \[1, 2\]"),
-        (lambda: rank_correlation([1.0], [1.0], [0], confidence=0.0), "confidence must lie between 0 and 1"),
+        (lambda: mean(VALUES, confidence=1.0), ValueError, "confidence must lie between 0 and 1, got 1.0"),
+        (lambda: mean(VALUES, confidence="a"), ValueError, "confidence must lie between 0 and 1, got 'a'"),
+        (lambda: mean(["a"]), TypeError, r"values must hold real numbers, got \['a'\]"),
+        (lambda: mean([1j]), TypeError, "values must hold real numbers"),
+        (lambda: mean([None, 1.0]), TypeError, "values must hold real numbers"),
+        (lambda: paired_difference({0: "a"}, {0: 1.0}), TypeError, "first must hold real numbers"),
+        (lambda: bootstrap(VALUES, np.mean, resamples=0), ValueError, "resamples must be at least 1, got 0"),
+        (lambda: bootstrap(VALUES, np.mean, method="bca"), ValueError, "method must be BCa, percentile or basic"),
+        (lambda: holm([0.5, 1.5]), ValueError, "p must hold probabilities between 0 and 1"),
+        (lambda: holm(["a"]), TypeError, "p must hold real numbers"),
     ],
 )
-def test_mistakes_are_named(make, message: str) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(ValueError, match=message):
+def test_mistakes_are_named(make, error: type[Exception], message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(error, match=message):
         make()

@@ -9,6 +9,7 @@ import pytest
 
 from analysis.studies import recurrent_broadcasts
 from analysis.studies.recurrent_broadcasts import NETWORKS, RATES, Setting
+from analysis.studies.tables import COMPARED
 from tca.ingredients import Leaky
 from tca.rule import Rule
 from tca.rules import RULES
@@ -57,7 +58,7 @@ def test_the_table_compares_with_random_broadcast(tmp_path: Path, monkeypatch: p
         (where, rule) for where, (_, rules) in TINY.items() for rule in rules
     ]
     assert all(float(each["rate"]) in RATES[:2] for each in found)
-    above = "above eprop_random, ± s.e.m. [95 %]"
+    above = f"above eprop_random, {COMPARED}"
     assert [bool(each[above]) for each in found] == [False, True, False, True]
     for each, base in ((found[1], found[0]), (found[3], found[2])):
         reached, other = (float(one["test accuracy"].split(" ")[0]) for one in (each, base))

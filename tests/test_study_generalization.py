@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
+import scipy.stats
 
 import analysis
 import tca
 from analysis.conditions import InputNoise
+from analysis.statistics import holm
 from analysis.studies.generalization.__main__ import main
 from analysis.studies.generalization.measuring import Entry, Job, measure, work
 from analysis.studies.generalization.plan import ARMS, BPTT, EARLY, IMAGES, MATCHED, SETTINGS, THREE, Arm, Setting
@@ -114,13 +118,14 @@ def test_a_loss_that_nobody_reaches_is_shown_as_such(studied) -> None:  # type: 
     assert {cell for row in never for cell in row[2:]} == {"-"}
     report = (folder / "report.md").read_text()
     assert "0/2" in report
-    assert "not decided" in report
+    assert "undecided" in report
 
 
 def made_up(values: dict[str, list[float | None]]) -> list[Entry]:
     return [
         Entry("tiny", arm, TINY.run(ARMS[arm], seed), "completed",
-              {loss: None if value is None else {"log_lambda_1": value, "lambda_1": 10**value, "noisy_gap": value / 10}
+              {loss: None if value is None else {"log_lambda_1": value, "lambda_1": 10**value, "noisy_gap": value / 10,
+               "test_gap": value / 20, "train_loss": loss}
                for loss in TINY.losses}, (Metrics(0, 1.0, 0.5, 1.0, 0.5, 0.0),))
         for arm, each in values.items()
         for seed, value in enumerate(each)
@@ -130,26 +135,52 @@ def made_up(values: dict[str, list[float | None]]) -> list[Entry]:
 @pytest.mark.parametrize(
     ("three", "verdict"),
     [
-        ([2.0, 2.1, 2.2, 2.4], "holds"),
-        ([0.0, 0.1, 0.2, 0.4], "reversed"),
-        ([2.0, 0.0, 2.0, 0.3], "not decided"),
-        ([2.0, 2.1, None, None], "not decided"),
+        ([2.0, 2.1, 2.2, 2.4, 2.3], "holds"),
+        ([0.0, 0.1, 0.2, 0.4, 0.3], "reversed"),
+        ([2.0, 0.0, 2.0, 0.3, 2.0], "undecided"),
+        ([2.0, 2.1, 2.2, 2.4, None], "undecided"),  # four pairs decide nothing, however alike
+        ([2.0, 2.1, None, None, None], "undecided"),
     ],
 )
 def test_verdicts_follow_the_paired_interval(three: list[float | None], verdict: str) -> None:
-    entries = made_up({BPTT: [1.0, 1.1, 1.2, 1.3], THREE: three})
+    entries = made_up({BPTT: [1.0, 1.1, 1.2, 1.3, 1.4], THREE: three})
     rows = {row[0]: row for row in claims_table(entries, TINY).rows if row[2] == "0.6"}
     row = rows["three-factor is sharper than BPTT"]
     assert row[-1] == verdict
-    assert row[3] == f"{sum(each is not None for each in three)}/4"
+    assert row[3] == f"{sum(each is not None for each in three)}/5"
     assert "MDGL is sharper than BPTT" not in rows  # no such runs
+
+
+def test_claims_are_corrected_for_their_number() -> None:
+    """Four claims, sharper and both gaps at two losses that were reached: the smallest p value times their number."""
+    source = np.random.default_rng(0)
+    entries = made_up({BPTT: [0.0] * 6, THREE: [float(0.5 + source.normal()) for _ in range(6)]})
+    table = claims_table(entries, TINY)
+    p, corrected = ([row[table.head.index(name)] for row in table.rows] for name in ("p", "p, Holm"))
+    known = holm([float(each) if each != "-" else math.nan for each in p])
+    assert [float(each) for each in corrected if each != "-"] == pytest.approx(
+        [each for each in known if each == each], rel=0.06
+    )  # fmt: skip
+    assert corrected != p
+    single = scipy.stats.ttest_1samp([one.rows[0.6]["log_lambda_1"] for one in entries if one.arm == THREE], 0.0)
+    assert float(p[0]) == pytest.approx(single.pvalue, rel=0.05)
+    decided = {row[-1] for row, each in zip(table.rows, corrected, strict=True) if each == "-" or float(each) >= 0.05}
+    assert decided == {"undecided"}
+
+
+def test_both_gaps_and_the_losses_stand_in_the_tables(studied) -> None:  # type: ignore[no-untyped-def]
+    _, entries = studied
+    head = results_table(entries, TINY).head
+    assert {"training loss", "gap, clean", "gap, noisy"} <= set(head)
+    texts = [row[0] for row in claims_table(entries, TINY).rows]
+    assert {text.rpartition(", ")[2] for text in texts if "generalizes" in text} == {"clean", "noisy"}
 
 
 def test_correlations_are_pooled_and_within_arms() -> None:
     entries = made_up({BPTT: [1.0, 1.1, 1.2, 1.3], THREE: [2.0, 2.1, 2.2, None]})
     pooled, within = correlations(entries, TINY, (BPTT, THREE), 0.6, "noisy_gap")
     assert (pooled.value, within.value) == (pytest.approx(1.0), pytest.approx(1.0))
-    assert (pooled.runs, pooled.asked, pooled.seeds) == (7, 8, 4)
+    assert (pooled.runs, pooled.asked, pooled.seeds, pooled.arms) == (7, 8, 4, 2)
     assert at(entries, TINY, THREE, 0.6).reached == 3
 
 

@@ -14,7 +14,7 @@ __all__ = ["paired_differences"]
 
 
 def paired_differences(series: Sequence[Series], name: str) -> Figure:
-    """Return differences from a baseline: a dot a seed, the mean, and the 95 % interval of its bootstrap samples.
+    """Return differences from a baseline: a dot a seed, the mean, and its 95 % interval (Student's t).
 
     Args:
         series: The differences (x) of every run; panels are side by side, labels are rows.

@@ -18,7 +18,7 @@ import tasks
 from analysis.figures.drawing import Series, save
 from analysis.figures.over_epochs import over_epochs
 from analysis.statistics import Estimate, paired_difference
-from analysis.studies.tables import Table, difference, mean_and_spread
+from analysis.studies.tables import COMPARED, Table, differences, mean_and_spread
 from analysis.studies.work import Learned, command, learn, options_of
 from tca.eligibilities import Full, Instant, Leak
 from tca.ingredients import Leaky, Optimizer, Seeds
@@ -148,27 +148,25 @@ def table(found: Found) -> Table:
     Args:
         found: What `study` has returned.
     """
-    rows = []
+    rows: list[tuple[str, str, str]] = []
+    added: list[Estimate | None] = []
     for way, signal in dict.fromkeys((key.way, key.signal) for key in found):
         reached = {
             key.trace: _accuracies(runs) for key, runs in found.items() if (key.way, key.signal) == (way, signal)
         }
         both = TRACED in reached
-        added = paired_difference(*(dict(enumerate(reached[each])) for each in (TRACED, UNTRACED))) if both else None
+        added.append(
+            paired_difference(*(dict(enumerate(reached[each])) for each in (TRACED, UNTRACED))) if both else None
+        )
         rows.append(
             (
                 f"{way}, {signal}",
                 mean_and_spread(reached.get(UNTRACED, reached.get(EXACT, [])), 3),
                 mean_and_spread(reached[TRACED], 3) if both else "",
-                "" if added is None else _added(added),
             )
         )
-    head = ("images, signal", "without a trace", "with the trace", "the trace adds, ± s.e.m. [95 %]")
-    return Table(head, tuple(rows))
-
-
-def _added(found: Estimate) -> str:
-    return difference(found) if found.count > 1 else f"{found.value:+.3f}"
+    head = ("images, signal", "without a trace", "with the trace", f"the trace adds, {COMPARED}")
+    return Table(head, tuple((*row, text) for row, text in zip(rows, differences(added), strict=True)))
 
 
 def _accuracies(runs: Sequence[Learned]) -> list[float]:

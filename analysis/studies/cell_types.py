@@ -31,10 +31,10 @@ import torch
 
 from analysis.figures.drawing import Series, save
 from analysis.figures.learning_curves import learning_curves
-from analysis.statistics import paired_difference
+from analysis.statistics import Estimate, paired_difference
 from analysis.studies.cell_type_cases import CASES, Case, Published
 from analysis.studies.every_rule import seeded
-from analysis.studies.tables import Table, difference, mean_and_spread
+from analysis.studies.tables import COMPARED, Table, differences, mean_and_spread
 from analysis.studies.work import Learned, command, learn, options_of
 from tca.checks import whole
 from tca.rule import Learner
@@ -57,7 +57,7 @@ HEAD = (
     "loss",
     "cells told, cosine with BPTT",
     "updates to 90 %, median (runs)",
-    "accuracy over training, minus e-prop, ± s.e.m. [95 %]",
+    f"accuracy over training, minus e-prop, {COMPARED}",
     "authors: accuracy",
     "authors: loss",
 )
@@ -114,7 +114,8 @@ def table(case: Case, learned: Sequence[Learned]) -> Table:
     """
     groups = _groups(learned)
     rows = []
-    for rule, members in groups.items():
+    texts = differences([None if rule == BASELINE else _between(groups, rule, BASELINE) for rule in groups])
+    for (rule, members), compared in zip(groups.items(), texts, strict=True):
         authors = case.authors.get(rule, Published("", ""))
         soon = [value for one in members if math.isfinite(value := _learnt(one))]
         rows.append(
@@ -125,7 +126,7 @@ def table(case: Case, learned: Sequence[Learned]) -> Table:
                 mean_and_spread([_end(one, "test_loss") for one in members]),
                 _told([each.run for each in members]),
                 f"{statistics.median(soon):.0f} ({len(soon)} of {len(members)})" if soon else f"0 of {len(members)}",
-                _against_baseline(groups, rule),
+                compared,
                 authors.accuracy,
                 authors.loss,
             )
@@ -161,13 +162,9 @@ def _groups(learned: Sequence[Learned]) -> dict[str, list[Learned]]:
     return groups
 
 
-def _against_baseline(groups: Mapping[str, Sequence[Learned]], rule: str) -> str:
-    return "" if rule == BASELINE else _between(groups, rule, BASELINE)
-
-
-def _between(groups: Mapping[str, Sequence[Learned]], rule: str, other: str) -> str:
+def _between(groups: Mapping[str, Sequence[Learned]], rule: str, other: str) -> Estimate:
     one, two = ({each.run.seeds.net: _over_training(each) for each in groups[name]} for name in (rule, other))
-    return difference(paired_difference(one, two))
+    return paired_difference(one, two)
 
 
 def order(learned: Sequence[Learned]) -> str:
@@ -179,7 +176,9 @@ def order(learned: Sequence[Learned]) -> str:
     groups = _groups(learned)
     means = {rule: statistics.fmean(map(_over_training, members)) for rule, members in groups.items()}
     found = " > ".join(f"{rule} {means[rule]:.3f}" for rule in sorted(means, key=lambda rule: -means[rule]))
-    steps = [f"{one} minus {other} {_between(groups, one, other)}" for one, other in pairwise(EXPECTED)]
+    pairs = list(pairwise(EXPECTED))
+    texts = differences([_between(groups, one, other) for one, other in pairs])
+    steps = [f"{one} minus {other} {text}" for (one, other), text in zip(pairs, texts, strict=True)]
     return "\n".join([f"{found}; published: {' > '.join(EXPECTED)}", *steps])
 
 

@@ -31,9 +31,9 @@ import torch
 
 from analysis.figures.drawing import Series, save
 from analysis.figures.learning_curves import learning_curves
-from analysis.statistics import paired_difference
+from analysis.statistics import Estimate, paired_difference
 from analysis.studies.spiking_settings import SETTINGS, Arm, Setting
-from analysis.studies.tables import Table, difference, mean_and_spread
+from analysis.studies.tables import COMPARED, Table, differences, mean_and_spread
 from analysis.studies.work import Learned, learn
 from tca import records
 from tca.batch import Batch
@@ -102,26 +102,31 @@ def table(setting: Setting, found: Outcome) -> Table:
         loss,
         accuracy,
         "rate (Hz)",
-        f"{loss}, minus {setting.baseline}, ± s.e.m. [95 %]",
+        f"{loss}, minus {setting.baseline}, {COMPARED}",
         "the same, mean over training",
         "authors: c_reg",
         "authors: as many updates",
         f"authors: {loss} at the end",
         "authors: accuracy",
     )
-    return Table(head, tuple(_row(setting, arm, runs, found) for arm, runs in found.items()))
+    texts = differences([each for arm in found for each in _against_baseline(setting, arm, found)])
+    pairs = zip(texts[::2], texts[1::2], strict=True)
+    rows = (_row(setting, arm, runs, pair) for (arm, runs), pair in zip(found.items(), pairs, strict=True))
+    return Table(head, tuple(rows))
 
 
-def _row(setting: Setting, arm: Arm, runs: Sequence[Learned], found: Outcome) -> tuple[str, ...]:
-    last = [each.metrics[-1] for each in runs]
-    losses, accuracies = zip(*(reached(setting, each) for each in last), strict=True)
+def _against_baseline(setting: Setting, arm: Arm, found: Outcome) -> list[Estimate | None]:
+    """Return the differences of the loss from the baseline at the end and in the mean over training."""
     baseline = next((each for other, each in found.items() if _pairs(setting, arm, other)), ())
-    compared = [
-        difference(paired_difference(*(_by_seed(setting, each, number) for each in (runs, baseline))))
-        if baseline
-        else ""
+    return [
+        paired_difference(*(_by_seed(setting, each, number) for each in (found[arm], baseline))) if baseline else None
         for number in (_at_the_end, fmean)
     ]
+
+
+def _row(setting: Setting, arm: Arm, runs: Sequence[Learned], compared: Sequence[str]) -> tuple[str, ...]:
+    last = [each.metrics[-1] for each in runs]
+    losses, accuracies = zip(*(reached(setting, each) for each in last), strict=True)
     authors = setting.authors.get(arm.label)
     published = ("", "", "", "")
     if authors is not None:
@@ -148,11 +153,9 @@ def order(setting: Setting, found: Outcome) -> str:
         found: The runs of every line.
     """
     equal = {arm.label: _by_seed(setting, runs, fmean) for arm, runs in found.items() if arm.weight == setting.weight}
-    steps = [
-        f"{one} minus {other}: {difference(paired_difference(equal[one], equal[other]))}"
-        for one, other in pairwise(setting.order)
-        if one in equal and other in equal
-    ]
+    pairs = [(one, other) for one, other in pairwise(setting.order) if one in equal and other in equal]
+    texts = differences([paired_difference(equal[one], equal[other]) for one, other in pairs])
+    steps = [f"{one} minus {other}: {text}" for (one, other), text in zip(pairs, texts, strict=True)]
     return "\n".join([f"published order: {' > '.join(setting.order)}", *steps])
 
 

@@ -17,7 +17,7 @@ from statistics import fmean
 from typing import Any
 
 from analysis.statistics import paired_difference
-from analysis.studies.tables import Table, difference, mean_and_spread
+from analysis.studies.tables import COMPARED, Table, differences, mean_and_spread
 from analysis.studies.work import Learned, command, learn, options_of
 from tca.ingredients import Leaky, Optimizer, Seeds
 from tca.rule import Rule
@@ -146,11 +146,15 @@ def table(setting: Setting, networks: Networks, seeds: int, folder: Path, worker
     ]
     found = iter(learn(runs, folder / "runs", workers))
     reached = {key: dict(enumerate(_accuracy(next(found)) for _ in range(seeds))) for key in rates}
-    rows = []
-    for (where, rule), accuracies in reached.items():
-        above = "" if rule == RANDOM or seeds < 2 else difference(paired_difference(accuracies, reached[where, RANDOM]))
-        rows.append((where, rule, f"{rates[where, rule]:g}", mean_and_spread(list(accuracies.values()), 3), above))
-    head = ("network", "rule", "rate", "test accuracy", f"above {RANDOM}, ± s.e.m. [95 %]")
+    above = differences([
+        None if rule == RANDOM else paired_difference(accuracies, reached[where, RANDOM])
+        for (where, rule), accuracies in reached.items()
+    ])  # fmt: skip
+    rows = [
+        (where, rule, f"{rates[where, rule]:g}", mean_and_spread(list(accuracies.values()), 3), text)
+        for ((where, rule), accuracies), text in zip(reached.items(), above, strict=True)
+    ]
+    head = ("network", "rule", "rate", "test accuracy", f"above {RANDOM}, {COMPARED}")
     return Table(head, tuple(rows))
 
 

@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.statistics import Estimate
+from analysis.statistics import Estimate, holm, verdict
 
-__all__ = ["Table", "difference", "mean_and_spread"]
+__all__ = ["COMPARED", "SIDES", "Table", "differences", "mean_and_spread"]
+
+COMPARED = "± s.e.m. [95 %], p, p after Holm"  # what a cell of a difference holds
+SIDES = {"holds": "above", "reversed": "below", "undecided": "undecided"}
 
 
 @dataclass(frozen=True)
@@ -49,18 +52,34 @@ class Table:
         path.with_suffix(".csv").write_text(text.getvalue(), encoding="utf-8")
 
 
-def difference(found: Estimate) -> str:
-    """Return a mean difference, its standard error and its interval as text.
+def differences(found: Sequence[Estimate | None]) -> list[str]:
+    """Return the differences of one table as text, with p values corrected for their number.
+
+    Each is a mean, its standard error, Student's t interval, p, p after Holm's correction over all of them, and on
+    which side of zero it lies; with fewer than five values that is undecided.
 
     Args:
-        found: The estimate.
+        found: The differences; ``None`` for an empty cell.
 
     >>> from analysis.statistics import mean
-    >>> difference(mean([0.25, 0.25, 0.25]))
-    '+0.250 ± 0.000 [+0.250, +0.250]'
+    >>> differences([mean([0.2, 0.3, 0.25, 0.21, 0.29]), None, mean([0.25, 0.75]), mean([0.5])])
+    ... # doctest: +NORMALIZE_WHITESPACE
+    ['+0.250 ± 0.020 [+0.194, +0.306], p 0.00025, 0.00049, above', '',
+     '+0.500 ± 0.250 [-2.677, +3.677], p 0.3, 0.3, undecided', '+0.500, undecided']
     """
-    error = found.spread / math.sqrt(found.count) if found.count else math.nan
-    return f"{found.value:+.3f} ± {error:.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    corrected = holm([math.nan if each is None else each.p for each in found])
+    return ["" if each is None else _difference(each, p) for each, p in zip(found, corrected, strict=True)]
+
+
+def _difference(found: Estimate, corrected: float) -> str:
+    side = SIDES[verdict(found, corrected)]
+    if not found.count:
+        return "-"
+    if found.count < 2:
+        return f"{found.value:+.3f}, {side}"
+    error = found.spread / math.sqrt(found.count)
+    interval = f"{found.value:+.3f} ± {error:.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    return f"{interval}, p {found.p:.2g}, {corrected:.2g}, {side}"
 
 
 def mean_and_spread(values: Sequence[float], digits: int = 3) -> str:

@@ -21,6 +21,7 @@ FIXED = ("tests/test_fixed_points.py",)
 LANDSCAPE = ("tests/test_landscape.py",)
 CEILING = ("tests/test_ceiling.py",)
 STATISTICS = ("tests/test_statistics.py",)
+RANKS, CORRELATED = "analysis/rank_correlation.py", ("tests/test_rank_correlation.py",)
 GAPS = ("tests/test_generalization.py",)
 BROADCAST = ("tests/test_broadcast.py",)
 SHARP = ("tests/test_sharpness.py",)
@@ -140,16 +141,25 @@ BUGS = [
     Bug("analysis/similarity_study.py", "references of another error",
         "(threshold, rule) == (one.threshold, reference) and seed != one.seed",
         "rule == reference and seed != one.seed", ("tests/test_similarity_study.py",)),
-    Bug("analysis/bootstrap.py", "interval without its bias",
-        "below = (np.sum(found < estimate) + np.sum(found <= estimate)) / (2 * len(found))", "below = 0.5", STATISTICS),
-    Bug("analysis/bootstrap.py", "acceleration with the wrong sign", "away = left_out.mean() - left_out",
-        "away = left_out - left_out.mean()", STATISTICS),
-    Bug("analysis/statistics.py", "groups that count", "rest: Array = ranks_RN - means_RG @ members.T",
-        "rest: Array = ranks_RN - ranks_RN.mean(1, keepdims=True)", STATISTICS),
-    Bug("analysis/statistics.py", "runs resampled as if they were seeds",
-        "drawn[:, cluster_of].astype(np.float64)",
-        "np.random.default_rng(0).multinomial(len(xs), np.full(len(xs), 1 / len(xs)), resamples).astype(np.float64)",
+    Bug("analysis/statistics.py", "one side for two", "stdtrit(count - 1, (1 + confidence) / 2)",
+        "stdtrit(count - 1, confidence)", STATISTICS),
+    Bug("analysis/statistics.py", "as many degrees of freedom as values", "stdtr(count - 1, -abs(value) / error)",
+        "stdtr(count, -abs(value) / error)", STATISTICS),
+    Bug("analysis/statistics.py", "three values decide", "DECIDING = 5", "DECIDING = 3", STATISTICS),
+    Bug("analysis/statistics.py", "verdicts of uncorrected p values",
+        "p = difference.p if corrected is None else corrected", "p = difference.p", STATISTICS),
+    Bug("analysis/statistics.py", "Bonferroni for Holm", "np.arange(len(order), 0, -1)", "len(order)", STATISTICS),
+    Bug("analysis/statistics.py", "corrected p values out of order", "np.maximum.accumulate(scaled)", "scaled",
         STATISTICS),
+    Bug("analysis/statistics.py", "missing claims that count", "known = np.flatnonzero(~np.isnan(given))",
+        "known = np.arange(len(given))", STATISTICS),
+    Bug(RANKS, "groups that count", "rest: NDArray[np.float64] = ranks_RN - means_RG @ members.T",
+        "rest: NDArray[np.float64] = ranks_RN - ranks_RN.mean(1, keepdims=True)", CORRELATED),
+    Bug(RANKS, "arms that are not resampled", 'drawn * _drawn(counts["arms"], resamples, source)[:, of_arm]',
+        "drawn", CORRELATED),
+    Bug(RANKS, "runs resampled as if they were seeds", '_drawn(counts["seeds"], resamples, source)[:, of_seed]',
+        "_drawn(len(xs), resamples, source)", CORRELATED),
+    Bug(RANKS, "four arms decide", "self.arms >= DECIDING", "self.arms >= DECIDING - 1", CORRELATED),
     Bug("analysis/generalization.py", "gap with the wrong sign", "Gap(score.loss - self.train.loss,",
         "Gap(self.train.loss - score.loss,", GAPS),
     Bug("analysis/watching.py", "search that starts anew at every measurement", "self._ends = ends", "pass",
@@ -162,7 +172,7 @@ BUGS = [
     Bug(EVERY_RULE, "a readout alone that has feedback", "Random(scale=1e-300)", "Random(scale=1e-3)", STUDIES),
     Bug("analysis/studies/alignment.py", "both forms in one column", "if one.run.net.form == form:",
         "if one.run.net.form:", STUDIES),
-    Bug("analysis/studies/sparse_feedback.py", "accepted by its mean", ".accuracy.low > 0", ".accuracy.value > 0",
+    Bug("analysis/studies/sparse_feedback.py", "accepted by its mean", 'verdict(gained) == "holds"', "gained.value > 0",
         STUDIES),
     Bug("analysis/studies/work.py", "results in the order in which they came",
         "[done[place] for place in range(len(jobs))]", "list(done.values())[::-1]", STUDIES),

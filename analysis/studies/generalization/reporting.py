@@ -15,12 +15,12 @@ __all__ = ["write_report"]
 
 PREFACE = """# Generalization of learning rules at matched training loss
 
-Every run is measured when its training loss is first found to be at most a given loss; *reached* says how many runs
-did. Numbers are means over those runs with 95 % bootstrap intervals (BCa) over seeds; in brackets, where there is one,
-an independent reference measurement on the same images, with the same rates (mean ± standard deviation). Runs of one
-seed share trials and initial weights, and differences are paired by seed. Means over survivors are biased where
-few runs reached a loss. A claim *holds* or is *reversed* where the interval leaves out zero; intervals are not
-corrected for the number of claims."""
+Every run is measured where its training loss crosses a given loss, to within 2 %; *reached* says how many runs did.
+Numbers are means over those runs with 95 % intervals (Student's t) over seeds; in brackets, where there is one, an
+independent reference measurement on the same images, with the same rates (mean ± standard deviation). Runs of one seed
+share trials and initial weights, and differences are paired by seed. Means over survivors are biased where few runs
+reached a loss. P values of the claims of one table are corrected by Holm's method; a claim *holds* or is *reversed*
+where there are at least five pairs and the corrected value lies below .05, and is *undecided* otherwise."""
 
 
 def write_report(entries: Sequence[Entry], settings: Sequence[Setting], folder: Path) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from analysis.matched import Matched
-from analysis.statistics import Correlation, Estimate, paired_difference, rank_correlation
+from analysis.rank_correlation import Correlation, rank_correlation
+from analysis.statistics import Estimate, holm, paired_difference, verdict
 from analysis.studies.generalization.measuring import Entry
 from analysis.studies.generalization.plan import (
     BPTT,
@@ -46,6 +47,7 @@ class Column:
 
 COLUMNS = (
     Column("updates", "step", 4, lambda one: one.step),
+    Column("training loss", "train_loss", 3, None),
     Column("training accuracy", "train_accuracy", 3, None),
     Column("gap, clean", "test_gap", 3, lambda one: one.test_gap),
     Column("gap, {}", "{}_gap", 3, lambda one: one.noisy_gap),
@@ -145,61 +147,74 @@ class Claim:
         first, second = (at(entries, setting, arm, loss).column(name) for arm in (self.first, self.second))
         return paired_difference(first, second)
 
-    def verdict(self, difference: Estimate) -> str:
-        """Return whether the difference is on the side that is stated, on the other, or could be either.
 
-        Args:
-            difference: The difference.
-        """
-        if not difference.excludes_zero:
-            return "not decided"
-        return "holds" if difference.value * self.sign > 0 else "reversed"
+def _generalizes(text: str, first: str, second: str, sign: int, source: str) -> tuple[Claim, Claim]:
+    """Return a statement about gaps twice: of the gap to clean test trials, and to those of the main condition."""
+    return tuple(Claim(f"{text}, {label}", first, second, name, sign, source)
+                 for label, name in (("clean", "test_gap"), ("noisy", "{}_gap")))  # type: ignore[return-value]  # fmt: skip
 
 
 CLAIMS = (
     Claim("three-factor is sharper than BPTT", THREE, BPTT, "log_lambda_1", 1, "paper; reference yes"),
     Claim("MDGL is sharper than BPTT", MDGL, BPTT, "log_lambda_1", 1, "paper; reference yes"),
     Claim("three-factor is sharper than MDGL", THREE, MDGL, "log_lambda_1", 1, "reference yes"),
-    Claim("three-factor generalizes worse than BPTT", THREE, BPTT, "{}_gap", 1, "paper; reference yes"),
-    Claim("MDGL generalizes worse than BPTT", MDGL, BPTT, "{}_gap", 1, "paper; reference no"),
+    *_generalizes("three-factor generalizes worse than BPTT", THREE, BPTT, 1, "paper; reference yes"),
+    *_generalizes("MDGL generalizes worse than BPTT", MDGL, BPTT, 1, "paper; reference no"),
     Claim("a smaller step makes BPTT sharper", SLOW, BPTT, "log_lambda_1", 1, "theorem; reference yes"),
-    Claim("a smaller step makes BPTT generalize worse", SLOW, BPTT, "{}_gap", 1, "reference yes"),
+    *_generalizes("a smaller step makes BPTT generalize worse", SLOW, BPTT, 1, "reference yes"),
     Claim("at matched step length BPTT is sharper than BPTT", MATCHED, BPTT, "log_lambda_1", 1, "theorem"),
     Claim("three-factor is sharper than BPTT at its step length", THREE, MATCHED, "log_lambda_1", 1,
           "theorem: no difference"),
-    Claim("three-factor generalizes worse than BPTT at its step length", THREE, MATCHED, "{}_gap", 1,
-          "if direction matters beyond length"),
+    *_generalizes("three-factor generalizes worse than BPTT at its step length", THREE, MATCHED, 1,
+                  "if direction matters beyond length"),
     *(
-        Claim(f"{arm} {claim}", arm, BPTT, number, 1, source)
+        claim
         for arm, source in ((MODPROP, "paper"), (LONG_DIFFUSION, "new"), (LONG_SBD, "new"))
-        for claim, number in (("is sharper than BPTT", "log_lambda_1"), ("generalizes worse than BPTT", "{}_gap"))
+        for claim in (
+            Claim(f"{arm} is sharper than BPTT", arm, BPTT, "log_lambda_1", 1, source),
+            *_generalizes(f"{arm} generalizes worse than BPTT", arm, BPTT, 1, source),
+        )
     ),
     Claim("large early steps make three-factor flatter", EARLY, THREE, "log_lambda_1", -1, "remedy; reference yes"),
-    Claim("large early steps make three-factor generalize better", EARLY, THREE, "{}_gap", -1,
-          "remedy; reference no"),
+    *_generalizes("large early steps make three-factor generalize better", EARLY, THREE, -1, "remedy; reference no"),
 )  # fmt: skip
 
 
 def claims_table(entries: Sequence[Entry], setting: Setting) -> Table:
-    """Return which statements reproduce at which loss: the difference with its interval, pairs, verdict.
+    """Return which statements reproduce at which loss: losses, difference with its interval, p values, verdict.
 
-    Differences of ``lambda_1`` are those of its decimal logarithm. A pair counts where both runs reached the loss.
+    Differences of ``lambda_1`` are those of its decimal logarithm. A pair counts where both runs reached the loss; the
+    losses are the means of both arms over these pairs. P values are corrected for all rows of the table by Holm's
+    method, and the corrected ones decide.
 
     Args:
         entries: The runs of the study.
         setting: The setting.
     """
-    rows = []
     arms = {one.arm for one in entries if one.setting == setting.name}
-    for claim in CLAIMS:
-        if {claim.first, claim.second} <= arms:
-            for loss in setting.losses:
-                found = claim.difference(entries, setting, loss)
-                known = _reference_difference(claim, setting, loss)
-                pairs = f"{found.count}/{found.asked}"
-                rows.append((claim.text, claim.source, f"{loss:g}", pairs, _interval(found, 2), known,
-                             claim.verdict(found)))  # fmt: skip
-    return Table(("claim", "source", "loss", "pairs", "difference", "reference", "verdict"), tuple(rows))
+    asked = [(claim, loss) for claim in CLAIMS if {claim.first, claim.second} <= arms for loss in setting.losses]
+    found = [claim.difference(entries, setting, loss) for claim, loss in asked]
+    rows = [
+        (claim.text, claim.source, f"{loss:g}", f"{each.count}/{each.asked}",
+         _losses_of(claim, entries, setting, loss), _interval(each, 2), _p(each.p), _p(corrected),
+         _reference_difference(claim, setting, loss), verdict(each, corrected, claim.sign))
+        for (claim, loss), each, corrected in zip(asked, found, holm([each.p for each in found]), strict=True)
+    ]  # fmt: skip
+    head = ("claim", "source", "loss", "pairs", "measured at", "difference", "p", "p, Holm", "reference", "verdict")
+    return Table(head, tuple(rows))
+
+
+def _losses_of(claim: Claim, entries: Sequence[Entry], setting: Setting, loss: float) -> str:
+    """Return the mean training losses at which the pairs of a claim were measured, first and second arm."""
+    first, second = (at(entries, setting, arm, loss).column("train_loss") for arm in (claim.first, claim.second))
+    both = [seed for seed in first if math.isfinite(first[seed]) and math.isfinite(second.get(seed, math.nan))]
+    if not both:
+        return "-"
+    return " / ".join(f"{sum(each[seed] for seed in both) / len(both):.3g}" for each in (first, second))
+
+
+def _p(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.2g}"
 
 
 def _reference_difference(claim: Claim, setting: Setting, loss: float) -> str:
@@ -208,7 +223,8 @@ def _reference_difference(claim: Claim, setting: Setting, loss: float) -> str:
         return "-"
     if claim.name == "log_lambda_1":
         return f"{math.log10(first.lambda_1[0] / second.lambda_1[0]):.2g}"
-    return f"{first.noisy_gap[0] - second.noisy_gap[0]:.2g}"
+    gaps = [each.test_gap if claim.name == "test_gap" else each.noisy_gap for each in (first, second)]
+    return f"{gaps[0][0] - gaps[1][0]:.2g}"
 
 
 def correlations(
@@ -226,7 +242,8 @@ def correlations(
     runs = [(arm, seed, row) for arm in arms for seed, row in at(entries, setting, arm, loss).rows.items()]
     x, y = ([math.nan if row is None else row.get(name, math.nan) for *_, row in runs] for name in ("lambda_1", gap))
     seeds = [seed for _, seed, _ in runs]
-    return rank_correlation(x, y, seeds), rank_correlation(x, y, seeds, within=[arm for arm, *_ in runs])
+    named = [arm for arm, *_ in runs]
+    return rank_correlation(x, y, seeds, named), rank_correlation(x, y, seeds, named, within=True)
 
 
 def correlations_table(entries: Sequence[Entry], setting: Setting, arms: Sequence[str]) -> Table:
