@@ -377,6 +377,8 @@ def test_relays_make_it_dale() -> None:
         same = post.unsqueeze(1) == pre
         outgoing = torch.cat([magnitude * same, -magnitude * ~same], 1)  # principal cells, then their relays
         assert all(len(column[column != 0].sign().unique()) <= 1 for column in outgoing.T)
+        without = magnitude * torch.where(same, 1, -1)  # control: a cell that both excites and inhibits
+        assert all(len(column.sign().unique()) == 2 for column in without.T)
         drive = torch.cat([rates[-1]] * 2, -1) @ outgoing.T + bias
         rates.append(torch.sigmoid(2 / 6 * drive))
     out, pre = parameters["w_out"].detach(), streams_of(8)

@@ -11,7 +11,7 @@ from torch import Tensor
 import tca
 from tca.signals import CausalSignal
 from tests.cases import CASES, F1, Case
-from tests.rows import ELIGIBILITIES, ROWS, assert_same, learner
+from tests.rows import ELIGIBILITIES, ROWS, assert_same, learner, relative
 
 each_case = pytest.mark.parametrize("case", CASES, ids=str)
 
@@ -83,7 +83,9 @@ def test_weights_that_change_in_a_trial(form: str) -> None:
     bound, batch, rate = learner(case, tca.RULES["rflo"]), case.batch(), 0.3
     feedback = bound.buffers["feedback"].tolist()
     w = {name: parameter.detach().clone() for name, parameter in bound.net.named_parameters()}
+    whole = {name: w[name] - rate * each for name, each in bound.grads(batch)[0].items()}
     run(bound.stream(1), batch, torch.optim.SGD(bound.net.parameters(), lr=rate))
+    assert relative(bound.net.w_rec.detach(), whole["w_rec"]) > 1e-3
 
     n_in, n_rec, n_out = case.sizes
     state, before = torch.zeros(n_rec, dtype=torch.float64), torch.zeros(n_rec, dtype=torch.float64)

@@ -275,6 +275,8 @@ def test_parameters_that_a_network_does_not_have_are_refused() -> None:
     message = "unknown parameter with a factor on its learning rate 'w_ou', did you mean 'w_out'"
     with pytest.raises(ValueError, match=message):
         Optimizer(factors={"w_ou": 2.0}).build(net)
+    with pytest.raises(ValueError, match=r"unknown parameter with a factor on its learning rate 'w_\*'"):
+        Optimizer(factors={"w_*": 2.0}).build(net)
     with pytest.raises(ValueError, match="factor of w_out must be 0 or greater, got -1"):
         Optimizer(factors={"w_out": -1.0})
 
