@@ -11,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from analysis.problem import Trials, as_batch
+from analysis.ties import round_off
 from tca.arrays import tensor_of
 from tca.batch import Batch
 from tca.nets import Network
 
-__all__ = ["Activity", "centred", "rates"]
+__all__ = ["Activity", "about_mean", "centred", "joint_uncertainty", "rates", "uncertainty"]
 
 Activity = Tensor | NDArray[Any]
 """Activity of N units at M samples, shape ``(M, N)``, or over time and trials, shape ``(T, B, N)``."""
@@ -42,26 +44,72 @@ def centred(name: str, activity: Activity) -> Tensor:
         raise ValueError(f"{name} must have at least two samples, got {len(values)}")
     if not torch.isfinite(values).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")
-    moved = values - values.mean(0)
-    if moved.norm() <= 1e-12 * values.norm():
+    exact = round_off(tensor_of(activity).dtype)
+    moved = about_mean(values, exact)
+    if moved.norm() <= exact * values.norm():
         raise ValueError(f"{name} must vary from sample to sample, got the same values in all")
     return moved
 
 
-def rates(net: Network, inputs: Tensor | Batch) -> Tensor:
-    """Return the rates of a network's last hidden population without private noise, float64, shape ``(T, B, N)``.
+def about_mean(values: Tensor, exact: float) -> Tensor:
+    """Return values less the mean of every unit, exactly zero in units that vary by no more than round-off.
+
+    Args:
+        values: Activity, shape ``(M, N)``.
+        exact: Round-off as a fraction of the values, see ``analysis.ties.round_off``.
+
+    >>> about_mean(torch.tensor([[0.1, 1.0], [0.1, 2.0], [0.1, 3.0]]).double(), 1e-11).tolist()
+    [[0.0, -1.0], [0.0, 0.0], [0.0, 1.0]]
+    """
+    moved = values - values.mean(0)
+    return torch.where(moved.norm(dim=0) > exact * values.norm(dim=0), moved, 0.0)
+
+
+def uncertainty(activity: Activity) -> float:
+    """Return how exactly samples of activity are known: round-off of the type it came in, times the largest sample.
+
+    Distances of samples that differ by no more are equal.
+
+    Args:
+        activity: Activity, shape ``(M, N)`` or ``(T, B, N)``, before any mean is taken away.
+
+    >>> uncertainty(torch.tensor([[3.0, 4.0], [0.0, 1.0]])) == 5 * 2**-20
+    True
+    """
+    values = tensor_of(activity).detach()
+    return round_off(values.dtype) * float(values.to(torch.float64).norm(dim=-1).max())
+
+
+def joint_uncertainty(activity: Activity) -> float:
+    """Return how exactly singular values of activity are known: round-off of its type, times the size of all samples.
+
+    Args:
+        activity: Activity, shape ``(M, N)`` or ``(T, B, N)``, before any mean is taken away.
+
+    >>> joint_uncertainty(torch.tensor([[3.0], [4.0]])) == 5 * 2**-20
+    True
+    """
+    values = tensor_of(activity).detach()
+    return round_off(values.dtype) * float(values.to(torch.float64).norm())
+
+
+def rates(net: Network, trials: Tensor | Trials | Batch) -> Tensor:
+    """Return the rates of a network's last hidden population without private noise, shape ``(T, B, N)``.
+
+    They come in the network's own type, which says how exactly they are known.
 
     Args:
         net: The network.
-        inputs: Inputs, shape ``(T, B, I)``, or the trials that hold them.
+        trials: A fixed set of trials, a batch, or inputs alone, shape ``(T, B, I)``.
 
     Raises:
-        ValueError: The inputs do not fit the network.
+        ValueError: The inputs do not fit the network, or trials are drawn or shuffled anew.
+        TypeError: They are none of these.
 
     >>> from tca.nets import LeakyRNN
     >>> rates(LeakyRNN(2, 5, 1), torch.zeros(4, 3, 2)).shape
     torch.Size([4, 3, 5])
     """
-    given = inputs.inputs if isinstance(inputs, Batch) else inputs
     own = next(net.parameters())
-    return net.run(given.to(own)).rate[1:].to(torch.float64)
+    inputs = trials.to(own) if isinstance(trials, Tensor) else as_batch(trials, like=net).inputs
+    return net.run(inputs).rate[1:].clone()

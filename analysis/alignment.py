@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from analysis.learners import named
+from analysis.problem import Trials, as_batch
 from tca.batch import Batch
 from tca.names import lookup
 from tca.nets import Network
@@ -119,7 +120,11 @@ class Alignment:
 
 
 def alignment(
-    net: Network, batch: Batch, rules: str | Rule | Learner | Iterable[str | Rule | Learner], *, seed: int = 0
+    net: Network,
+    trials: Trials | Batch,
+    rules: str | Rule | Learner | Iterable[str | Rule | Learner],
+    *,
+    seed: int = 0,
 ) -> Alignment:
     """Return how well weight changes of rules match the true gradient, and what part of the exact signal they drop.
 
@@ -129,7 +134,7 @@ def alignment(
 
     Args:
         net: The network.
-        batch: The trials.
+        trials: A fixed set of trials, or a batch.
         rules: Rules by name, as ``Rule``, or as a ``Learner`` of this network, whose feedback is then used as it has
             become; one by itself is allowed.
         seed: Seed of what the signals of names and rules draw, default 0: the feedback a fresh learner would start
@@ -138,6 +143,7 @@ def alignment(
     Raises:
         ValueError: No rule is given, a name is unknown, a learner belongs to another network, or the batch does not
             fit.
+        TypeError: The trials are no fixed set.
 
     >>> import tca
     >>> from tca.losses import MSE
@@ -147,7 +153,7 @@ def alignment(
     >>> found["bptt"].recurrent.rho, found["bptt"].dropped, found["eprop"].dropped > 0
     (1.0, 0.0, True)
     """
-    learners = named(net, rules, seed)
+    learners, batch = named(net, rules, seed), as_batch(trials, like=net)
     true, info = Learner(net, RULES["bptt"]).grads(batch)
     hidden = [each.name for each in net.hidden_connections()]
     entries = []

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from analysis.alignment import Match
+from analysis.problem import Trials, as_batch
 from tca.batch import Batch
 from tca.executions import level_buffers
 from tca.rule import Learner
@@ -102,7 +103,7 @@ def effective_rank(values: Tensor) -> float:
 
 def broadcasting(
     learner: Learner,
-    batch: Batch,
+    trials: Trials | Batch,
     *,
     start: Mapping[str, Tensor] | None = None,
     updates: int | None = None,
@@ -112,13 +113,14 @@ def broadcasting(
 
     Args:
         learner: A learner whose signal is a ``Decorrelation``, regularised or not.
-        batch: The trials.
+        trials: A fixed set of trials, or a batch.
         start: The learner's ``state_dict`` before the first update, to say what is left of it.
         updates: Number of updates m that R has had, one a scored step.
         rate: Learning rate of the readout.
 
     Raises:
         ValueError: The signal has no correlation, or the batch does not fit.
+        TypeError: The trials are no fixed set.
 
     Warns:
         CollapseWarning: ``updates (1 - lam)`` is above 4, or ``(1 - lam) / rate`` above 5: activity may vanish.
@@ -132,6 +134,7 @@ def broadcasting(
     """
     lam = _decorrelation(learner.rule.signal).average.lam
     warn_if_fast(lam, updates, rate)
+    batch = as_batch(trials, like=learner.net)
     found, info = learner.grads(batch)
     true, _ = Learner(learner.net, RULES["bptt"]).grads(batch)
     before = {} if start is None else dict(start)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from analysis.activity import Activity
+from analysis.activity import Activity, about_mean
 from analysis.similarity import procrustes_distance
+from analysis.ties import round_off
 from tca.arrays import tensor_of
 from tca.checks import whole
 
@@ -87,9 +88,9 @@ def reliability(repeats: Activity, *, splits: int = 100, seed: int = 0) -> Tenso
     [1.0, 1.0]
     """
     total = torch.zeros((), dtype=torch.float64, device="cpu")
-    halves = _halves(repeats, splits, seed)
-    for first, second in halves:
-        a, b = (each.flatten(0, 1) - each.flatten(0, 1).mean(0) for each in (first, second))
+    exact = round_off(tensor_of(repeats).dtype)
+    for first, second in _halves(repeats, splits, seed):
+        a, b = (about_mean(each.flatten(0, 1), exact) for each in (first, second))
         total = total + (a * b).sum(0) / (a.norm(dim=0) * b.norm(dim=0))
     mean = total / splits
     return torch.where(mean > -1 / 3, 2 * mean / (1 + mean), math.nan)

@@ -6,22 +6,18 @@ Shapes: T time, B trials, N units, R components kept, S starts.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.optimize import minimize
 from torch import Tensor
 
-from analysis.activity import Activity, centred
+from analysis.activity import Activity, centred, joint_uncertainty
+from analysis.rotations import Matrix, closest, distance
+from analysis.ties import check_cut
 from tca.checks import not_negative, whole
 
 __all__ = ["LinearDynamics", "dsa", "linear_dynamics", "vector_field_distance"]
-
-NEGLIGIBLE = 1e-10  # singular values below this fraction of the largest are round-off
-COARSE = 1e-7  # change of the squared distance at which the search from a start ends; the best is then refined
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +43,7 @@ class LinearDynamics:
     def eigenvalues(self) -> Tensor:
         """Eigenvalues, complex, by falling modulus, shape ``(R,)``."""
         values: Tensor = torch.linalg.eigvals(self.matrix)
-        return values[values.abs().argsort(descending=True)]
+        return values[values.abs().argsort(descending=True, stable=True)]
 
 
 def linear_dynamics(
@@ -68,8 +64,8 @@ def linear_dynamics(
         ridge: Penalty on the squared map relative to the variance of a component, default 0.
 
     Raises:
-        ValueError: The shape is wrong, a number is out of range, or there are too few steps for the delays or for so
-            many components.
+        ValueError: The shape is wrong, a number is out of range, there are too few steps for the delays or for so many
+            components, or the rank cuts between components of equal variance, which are any basis of their space.
 
     Papers: Brunton, Brunton, Proctor, Kaiser and Kutz (2017), Nature Communications 8:19, for delays; Ostrow, Eisen,
     Kozachkov and Fiete (2023), NeurIPS, arXiv:2306.10168.
@@ -92,8 +88,9 @@ def linear_dynamics(
     joined = torch.cat([values[place * interval :][:kept] for place in reversed(range(delays))], -1)
     flat = joined.reshape(kept * trials, -1)
     basis, sizes, _ = torch.linalg.svd(flat - flat.mean(0), full_matrices=False)
-    count = int((sizes > NEGLIGIBLE * sizes[0]).sum())
-    count = count if rank is None else min(count, whole("rank", rank, 1))
+    unsure = math.sqrt(delays) * joint_uncertainty(activity)
+    sizes = sizes[sizes > unsure]
+    count = len(sizes) if rank is None else check_cut("rank", min(len(sizes), whole("rank", rank, 1)), sizes, unsure)
     components = basis[:, :count].view(kept, trials, count) * math.sqrt(kept * trials)
     before, after = components[:-1].reshape(-1, count), components[1:].reshape(-1, count)
     if len(before) <= count:
@@ -112,13 +109,14 @@ def vector_field_distance(a: Tensor, b: Tensor, *, starts: int = 4, seed: int = 
     """Return the angle between two linear vector fields after the best rotation of one, from 0 (the same) to pi.
 
     ``min_C arccos(<A, C B C^T> / (|A| |B|))`` over orthogonal C; the smaller matrix is padded with zeros. The minimum
-    is sought from several starts, of both orientations: the eigenvectors of the symmetric parts, the Schur vectors, and
-    random rotations. It is the global one where matrices are symmetric; elsewhere it is the best that was found.
+    is sought from several starts in both orders, see ``analysis.rotations.closest``, so that the distance is symmetric,
+    and zero for a matrix in other coordinates. It is the global one where matrices are symmetric; elsewhere it is the
+    best that was found, an upper bound.
 
     Args:
         a: A square matrix.
         b: Another.
-        starts: Random starts besides the two others, default 4.
+        starts: Random starts in each order besides the others, default 4.
         seed: Seed of the random starts, default 0.
 
     Raises:
@@ -132,9 +130,7 @@ def vector_field_distance(a: Tensor, b: Tensor, *, starts: int = 4, seed: int = 
     size = max(len(a), len(b))
     first, second = (_unit(name, each, size) for name, each in (("a", a), ("b", b)))
     whole("starts", starts, 0)
-    ends = (_descend(first, second, start, COARSE) for start in _starts(first, second, starts, seed))
-    nearest = min(ends, key=lambda end: _apart(first, second, end))
-    apart = _apart(first, second, _descend(first, second, nearest, 0.0))
+    apart = distance(first, second, closest(first, second, starts, seed))
     return 2 * math.asin(min(1.0, apart / 2))
 
 
@@ -180,65 +176,13 @@ def dsa(
     return vector_field_distance(found[0].matrix, found[1].matrix, starts=starts, seed=seed)
 
 
-def _unit(name: str, matrix: Tensor, size: int) -> Tensor:
+def _unit(name: str, matrix: Tensor, size: int) -> Matrix:
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"{name} must be a square matrix, got shape {tuple(matrix.shape)}")
-    values = matrix.detach().to("cpu", torch.float64)
-    norm = values.norm()
-    if not torch.isfinite(norm) or norm == 0:
-        raise ValueError(f"{name} must be finite and not zero, got norm {norm.item()}")
-    padded = values.new_zeros(size, size)
+    values = matrix.detach().to("cpu", torch.float64).numpy()
+    norm = np.linalg.norm(values)
+    if not np.isfinite(norm) or norm == 0:
+        raise ValueError(f"{name} must be finite and not zero, got norm {norm}")
+    padded = np.zeros((size, size))
     padded[: len(values), : len(values)] = values / norm
     return padded
-
-
-def _starts(a: Tensor, b: Tensor, count: int, seed: int) -> Iterator[Tensor]:
-    """Yield orthogonal matrices, each followed by its mirror image."""
-    generator = torch.Generator().manual_seed(seed)
-    vectors = [[torch.linalg.eigh((each + each.mT) / 2)[1] for each in (a, b)], [_schur(each) for each in (a, b)]]
-    candidates = [left @ right.mT for left, right in vectors]
-    drawn = [torch.randn(len(a), len(a), generator=generator, dtype=torch.float64, device="cpu") for _ in range(count)]
-    mirror = torch.ones(len(a), dtype=torch.float64, device="cpu")
-    mirror[0] = -1.0
-    for each in [*candidates, *(torch.linalg.qr(one)[0] for one in drawn)]:
-        yield each
-        yield each * mirror
-
-
-def _schur(matrix: Tensor) -> Tensor:
-    """Return real vectors that span the eigenspaces by falling modulus: the order in which QR meets them."""
-    values, vectors = torch.linalg.eig(matrix)
-    order = values.abs().argsort(descending=True)
-    ordered = vectors[:, order]
-    spanning = torch.where(values[order].imag >= 0, ordered.real, ordered.imag)
-    basis: Tensor = torch.linalg.qr(spanning)[0]
-    return basis
-
-
-def _apart(a: Tensor, b: Tensor, rotation: Tensor) -> float:
-    return float((a - rotation @ b @ rotation.mT).norm())
-
-
-def _descend(a: Tensor, b: Tensor, start: Tensor, precision: float) -> Tensor:
-    """Return the rotation at the minimum of ``|A - C B C^T|`` next to a start, C = start (1 - S)^-1 (1 + S), S skew."""
-    rows, columns = torch.triu_indices(len(a), len(a), 1, device="cpu")
-    one = torch.eye(len(a), dtype=a.dtype, device=a.device)
-
-    def rotated(free: Tensor) -> Tensor:
-        skew = torch.zeros_like(a).index_put((rows, columns), free)
-        skew = skew - skew.mT
-        turned: Tensor = start @ torch.linalg.solve(one - skew, one + skew)
-        return turned
-
-    def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        free = torch.tensor(flat, dtype=torch.float64, requires_grad=True, device="cpu")
-        rotation = rotated(free)
-        value = (a - rotation @ b @ rotation.mT).square().sum() / 2
-        (slope,) = torch.autograd.grad(value, free)
-        return value.item(), slope.numpy()
-
-    if not len(rows):
-        return start
-    options = {"maxiter": 500, "ftol": precision, "gtol": 1e-12}
-    found = minimize(loss, np.zeros(len(rows)), jac=True, method="L-BFGS-B", options=options)
-    return rotated(torch.from_numpy(found.x))

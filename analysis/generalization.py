@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import tasks
 from analysis.conditions import Condition, InputNoise
-from analysis.problem import Trials
+from analysis.problem import Trials, as_batch
 from tca.batch import Batch
 from tca.checks import not_negative, whole
 from tca.evaluation import Measure, evaluate, outputs_of
@@ -169,7 +169,7 @@ def generalization_gap(
         not_negative("input_noise", input_noise)
     if clip is not None and (input_noise is None or not clip[0] < clip[1]):
         raise ValueError(f"clip must be a lower and a higher limit, together with input_noise, got {clip!r}")
-    train, test = (each if isinstance(each, Batch) else each.batch() for each in (train, test))
+    train, test = as_batch(train, "train"), as_batch(test, "test")
     noisy = None if input_noise is None else InputNoise(input_noise, clip, seed).noisy(test)
     return Generalization(
         train=_score(net, task, train),
@@ -211,7 +211,7 @@ def gap_intervals(
     whole("resamples", resamples, 1)
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence!r}")
-    sets = [each if isinstance(each, Batch) else each.batch() for each in (train, test)]
+    sets = [as_batch(train, "train"), as_batch(test, "test")]
     source = np.random.default_rng(seed)
     (train_loss, train_accuracy), (test_loss, test_accuracy) = (
         _resampled(net, task, batch, resamples, source) for batch in sets

@@ -15,13 +15,17 @@ from analysis.operators import Operator
 from analysis.operators.build import hessian
 from analysis.parameters import Parameters
 from analysis.problem import Trials, problem_of
-from analysis.spectrum import Eigenvalue, Spectrum, spectrum
+from analysis.spectrum import AUTO_DENSE, Eigenvalue, spectrum
 from tca.batch import Batch
 from tca.checks import positive, whole
 from tca.names import lookup
 from tca.nets import Network
 
 __all__ = ["Landscape", "filter_normalised", "landscape"]
+
+NEGLIGIBLE = 1e-10  # differences of eigenvalues below this fraction of the largest modulus are round-off
+UNSURE = 10.0  # residuals by which eigenvalues must differ for a vector not to be a mixture of theirs
+ALIKE = 0.99  # cosine of the largest angle between what two searches span if it is the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +96,7 @@ def landscape(
 
     Raises:
         ValueError: A name is unknown, a number is out of range, directions do not fit, or eigenvectors have not been
-            found to a relative residual of 1e-4.
+            found to a relative residual of 1e-4, or are not determined since other eigenvalues are equal to theirs.
 
     Papers: Li, Xu, Taylor, Studer and Goldstein (2018), NeurIPS, arXiv:1712.09913, for normalised directions.
 
@@ -186,23 +190,37 @@ def _random(curved: Operator, count: int, seed: int) -> Tensor:
 
 
 def _sharpest(curved: Operator, count: int, seed: int) -> Tensor:
-    found = _solved(curved, count, seed)
-    return _vectors(found.largest, found.largest_vectors)
+    return _outermost("sharpest", curved, count, seed)
 
 
 def _flattest(curved: Operator, count: int, seed: int) -> Tensor:
-    found = _solved(curved, count, seed)
-    return _vectors(found.smallest, found.smallest_vectors)
+    return _outermost("flattest", curved, count, seed)
 
 
-def _solved(curved: Operator, count: int, seed: int) -> Spectrum:
-    return spectrum(curved, count, tolerance=1e-4, seed=seed)
+def _outermost(kind: str, curved: Operator, count: int, seed: int) -> Tensor:
+    """Return the eigenvectors of the outermost eigenvalues at one end as rows, if these are determined."""
+    values, vectors = _end(kind, curved, min(count + 1, curved.size), seed)
+    if not all(each.converged for each in values[:count]):
+        raise ValueError(f"eigenvectors have not been found: {', '.join(map(str, values[:count]))}")
+    if count < curved.size:
+        apart = abs(values[count - 1].value - values[count].value)
+        unsure = UNSURE * values[count - 1].residual + NEGLIGIBLE * max(abs(each.value) for each in values)
+        if curved.size > AUTO_DENSE:  # Lanczos iteration may miss copies of an eigenvalue, others from each start
+            again = _end(kind, curved, count, seed + 1)[1]
+            apart *= float(torch.linalg.svdvals(again.mT @ vectors[:, :count]).min() > ALIKE)
+        if apart <= unsure:
+            raise ValueError(
+                f"directions must be determined, but eigenvalues next to the {count} {kind} are equal to these, "
+                f"{values[count - 1].value:.6g}: use 'random' or vectors of your own"
+            )
+    return vectors[:, :count].mT
 
 
-def _vectors(values: Sequence[Eigenvalue], vectors: Tensor) -> Tensor:
-    if not all(each.converged for each in values):
-        raise ValueError(f"eigenvectors have not been found: {', '.join(map(str, values))}")
-    return vectors.mT
+def _end(kind: str, curved: Operator, count: int, seed: int) -> tuple[Sequence[Eigenvalue], Tensor]:
+    found = spectrum(curved, count, tolerance=1e-4, seed=seed)
+    if kind == "sharpest":
+        return found.largest, found.largest_vectors
+    return found.smallest, found.smallest_vectors
 
 
 _KINDS: dict[str, Callable[[Operator, int, int], Tensor]] = {

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from analysis.landscape_matching import match_cells, permuted, same_kind
-from analysis.problem import Trials, fixed, problem_of
+from analysis.problem import Trials, as_batch, problem_of
 from tca.batch import Batch
 from tca.checks import whole
 from tca.nets import Network
@@ -94,7 +94,7 @@ def barrier(
     """
     whole("points", points, 2)
     same_kind(net, other)
-    batch = fixed(trials)
+    batch = as_batch(trials)
     order = None if match is None else match_cells(net, other, batch, match)
     if order is not None:
         other = permuted(other, order)

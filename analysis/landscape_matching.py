@@ -12,8 +12,9 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from analysis.activity import rates
-from analysis.problem import Trials, fixed
+from analysis.activity import about_mean, rates
+from analysis.problem import Trials, as_batch
+from analysis.ties import round_off
 from tca.batch import Batch
 from tca.names import lookup
 from tca.nets import LeakyRNN, Network
@@ -58,7 +59,7 @@ def match_cells(net: Network, other: Network, trials: Trials | Batch, by: str = 
     match = lookup(_MATCHINGS, by, "matching")
     mine, theirs = _one_population(net), _one_population(other)
     same_kind(net, other)
-    return match(mine, theirs, fixed(trials))
+    return match(mine, theirs, as_batch(trials))
 
 
 def permuted(net: Network, order: Tensor) -> Network:
@@ -150,7 +151,7 @@ def _assign(gain: Tensor, net: LeakyRNN, other: LeakyRNN) -> Tensor:
 
 def _by_activity(net: LeakyRNN, other: LeakyRNN, batch: Batch) -> Tensor:
     first, second = (rates(each, batch).flatten(0, 1).cpu() for each in (net, other))
-    first, second = (each - each.mean(0) for each in (first, second))
+    first, second = (about_mean(each.double(), round_off(each.dtype)) for each in (first, second))
     sizes = first.norm(dim=0)[:, None] * second.norm(dim=0)
     return _assign(torch.where(sizes > 0, first.mT @ second / sizes, 0.0), net, other)
 

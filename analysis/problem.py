@@ -20,7 +20,7 @@ from tca.batch import Batch
 from tca.nets import LeakyRNN
 from tca.nets.network import Network
 
-__all__ = ["Problem", "Trials", "fingerprint", "fixed", "problem_of"]
+__all__ = ["Problem", "Trials", "as_batch", "fingerprint", "problem_of"]
 
 TENSORS_A_STEP = 36  # the most (B, N) tensors that a kept graph and a product were seen to hold for every step
 
@@ -119,7 +119,7 @@ def problem_of(
     """
     if not 0.0 <= memory < float("inf"):
         raise ValueError(f"memory must be at least 0 and finite, got {memory!r}")
-    batch = fixed(trials)
+    batch = as_batch(trials)
     batch.check(net.n_in, net.n_out)
     net = copy.deepcopy(net).to(dtype=dtype).eval().requires_grad_(False)
     chosen = choose(cast(LeakyRNN, net), parameters)  # any network has connections
@@ -137,28 +137,39 @@ def problem_of(
     return problem
 
 
-def fixed(trials: Trials | Batch) -> Batch:
+def as_batch(trials: Trials | Batch, name: str = "trials", like: Network | None = None) -> Batch:
     """Return trials as one batch, having made sure that they are the same each time, in the same order.
 
     Args:
-        trials: A set of trials, or a batch.
+        trials: A fixed set of trials, or a batch.
+        name: What to call them in an error.
+        like: A network whose device and data type the batch is to have; ``None`` (default) for its own.
 
     Raises:
         ValueError: Trials are drawn or shuffled anew.
         TypeError: It is neither, such as a stream of batches.
+
+    >>> from tca.losses import MSE
+    >>> batch = Batch(torch.zeros(4, 2, 1), torch.zeros(4, 2, 1), torch.ones(4, 2), MSE())
+    >>> as_batch(batch) is batch, as_batch(batch, like=LeakyRNN(1, 2, 1).double()).inputs.dtype
+    (True, torch.float64)
     """
-    if isinstance(trials, Batch):
-        return trials
-    if not isinstance(trials, Trials):
+    if not isinstance(trials, Batch | Trials):
         raise TypeError(
-            f"trials must be a Batch or a fixed set of trials such as a TrialSet, got {type(trials).__name__}: "
+            f"{name} must be a Batch or a fixed set of trials such as a TrialSet, got {type(trials).__name__}: "
             "trials that are drawn or shuffled anew give another function each time"
         )
-    first = fingerprint(trials.batch())
-    batch = trials.batch()
-    if fingerprint(batch) != first:
-        raise ValueError("trials must be fixed, but two calls of batch() gave different trials, or another order")
-    return batch
+    if isinstance(trials, Batch):
+        batch = trials
+    else:
+        first = fingerprint(trials.batch())
+        batch = trials.batch()
+        if fingerprint(batch) != first:
+            raise ValueError(f"{name} must be fixed, but two calls of batch() gave different trials, or another order")
+    if like is None:
+        return batch
+    own = next(like.parameters())
+    return batch.to(own.device, own.dtype)
 
 
 def fingerprint(batch: Batch) -> str:

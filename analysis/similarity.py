@@ -13,12 +13,11 @@ import math
 import torch
 from torch import Tensor
 
-from analysis.activity import Activity, centred
+from analysis.activity import Activity, centred, joint_uncertainty
 from analysis.checks import whole
+from analysis.ties import check_cut, kept_apart
 
 __all__ = ["canonical_correlations", "cca", "cka", "cka_distance", "procrustes_distance", "svcca"]
-
-NEGLIGIBLE = 1e-10  # singular values below this fraction of the largest are round-off
 
 
 def procrustes_distance(x: Activity, y: Activity) -> float:
@@ -59,13 +58,14 @@ def canonical_correlations(
     Args:
         x: Activity, shape ``(samples, units)`` or ``(time, trials, units)``.
         y: Other activity at the same samples.
-        components: Principal components of each to keep, at most; ``None`` (default) for all.
+        components: Principal components of each to keep, at most; ``None`` (default) for all that are more than
+            round-off.
         variance: Fraction of the variance of each that the components kept must hold at least; ``None`` (default) for
-            all of it.
+            all of it. Components of equal variance are kept together.
 
     Raises:
-        ValueError: Samples differ or are too few for so many components, which would fit anything, or a number is out
-            of range.
+        ValueError: Samples differ or are too few for so many components, which would fit anything, a number is out of
+            range, or ``components`` cuts between components of equal variance, which are any basis of their space.
 
     >>> x = torch.tensor([[1.0], [-1.0], [1.0], [-1.0]])
     >>> canonical_correlations(x, torch.cat([x, torch.tensor([[1.0], [1.0], [-1.0], [-1.0]])], 1)).tolist()
@@ -75,7 +75,11 @@ def canonical_correlations(
         whole("components", components, 1)
     if variance is not None and not 0 < variance <= 1:
         raise ValueError(f"variance must be above 0 and at most 1, got {variance!r}")
-    first, second = (_components(each, components, variance) for each in _pair(x, y))
+    centred_pair = _pair(x, y)
+    first, second = (
+        _components(name, each, joint_uncertainty(given), components, variance)
+        for name, each, given in zip(("x", "y"), centred_pair, (x, y), strict=True)
+    )
     samples, most = len(first), max(first.shape[1], second.shape[1])
     if most >= samples - 1:
         raise ValueError(
@@ -153,11 +157,13 @@ def cka(x: Activity, y: Activity, *, debiased: bool = False) -> float:
     if debiased:
         kernels = [_hollow(each @ each.mT) for each in (first, second)]
         parts = [_unbiased(kernels[i], kernels[j]) for i, j in ((0, 1), (0, 0), (1, 1))]
+        for kernel, part, values, given in zip(kernels, parts[1:], (first, second), (x, y), strict=True):
+            limit = 8 * joint_uncertainty(given) / values.norm() * kernel.square().sum()
+            if part * len(values) * (len(values) - 3) <= limit:
+                raise ValueError("samples are too few for a debiased estimate: a variance has come out not positive")
     else:
         parts = [(a.mT @ b).square().sum() for a, b in ((first, second), (first, first), (second, second))]
     both, own, other = parts
-    if own <= 0 or other <= 0:
-        raise ValueError("samples are too few for a debiased estimate: a variance has come out negative")
     return (both / (own * other).sqrt()).item()
 
 
@@ -199,14 +205,18 @@ def _padded(values: Tensor, units: int) -> Tensor:
     return torch.cat([values, values.new_zeros(len(values), units - values.shape[1])], 1)
 
 
-def _components(values: Tensor, most: int | None, variance: float | None) -> Tensor:
+def _components(name: str, values: Tensor, unsure: float, most: int | None, variance: float | None) -> Tensor:
     """Return the principal components that are kept, scaled to unit length, shape ``(M, K)``."""
     basis, sizes, _ = torch.linalg.svd(values, full_matrices=False)
-    count = int((sizes > NEGLIGIBLE * sizes[0]).sum())
+    sizes = sizes[sizes > unsure]
+    count = len(sizes)
     if variance is not None:
         held = sizes.square().cumsum(0) / sizes.square().sum()
-        count = min(count, int((held < variance - 1e-12).sum()) + 1)
-    kept: Tensor = basis[:, : min(count, most or count)]
+        enough = (held >= variance - unsure / sizes[0]).tolist()
+        count = next(each for each in kept_apart(sizes, unsure) if enough[each - 1])
+    if most is not None and most < count:
+        count = check_cut(f"components of {name}", most, sizes, unsure)
+    kept: Tensor = basis[:, :count]
     return kept
 
 

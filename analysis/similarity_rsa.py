@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
-from analysis.activity import Activity, centred
+from analysis.activity import Activity, centred, uncertainty
+from analysis.ties import tied_ranks
 from tca.names import lookup
 
 __all__ = ["dissimilarities", "rsa"]
@@ -36,7 +36,8 @@ def dissimilarities(activity: Activity) -> Tensor:
 def rsa(x: Activity, y: Activity, compare: str = "spearman") -> float:
     """Return the correlation of the dissimilarities of all pairs of samples in two activities, 1 for the same.
 
-    It does not change when either is rotated, moved, scaled, or given silent units.
+    It does not change when either is rotated, moved, scaled, or given silent units. Distances that differ by no more
+    than round-off of the samples, see ``analysis.activity.uncertainty``, have equal ranks.
 
     Args:
         x: Activity, shape ``(samples, units)`` or ``(time, trials, units)``.
@@ -58,7 +59,7 @@ def rsa(x: Activity, y: Activity, compare: str = "spearman") -> float:
         raise ValueError(f"x and y must have the same samples, got {tuple(x.shape[:-1])} and {tuple(y.shape[:-1])}")
     if _samples(x) < 3:
         raise ValueError(f"samples must be at least 3 for dissimilarities to be compared, got {_samples(x)}")
-    first, second = (prepare(dissimilarities(each).cpu()) for each in (x, y))
+    first, second = (prepare(dissimilarities(each).cpu(), uncertainty(each)) for each in (x, y))
     sizes = first.norm() * second.norm()
     if sizes == 0:
         raise ValueError("dissimilarities must differ from pair to pair, got the same for all")
@@ -73,13 +74,23 @@ def _samples(activity: Activity) -> int:
     return count
 
 
-def _moved(values: Tensor) -> Tensor:
-    moved = values - values.mean()
-    return torch.zeros_like(moved) if moved.norm() <= 1e-12 * values.norm() else moved
+def _ranks(values: Tensor, unsure: float) -> Tensor:
+    """Return the centred ranks of distances; zero if all are tied."""
+    return _about_mean(tied_ranks(values.sqrt(), unsure))
 
 
-_COMPARISONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "spearman": lambda values: _moved(torch.from_numpy(rankdata(values.numpy()))),
+def _moved(values: Tensor, unsure: float) -> Tensor:
+    """Return the centred dissimilarities; zero if no two distances differ by more than round-off."""
+    lengths = values.sqrt()
+    return torch.zeros_like(values) if lengths.max() - lengths.min() <= unsure else _about_mean(values)
+
+
+def _about_mean(values: Tensor) -> Tensor:
+    return values - values.mean()
+
+
+_COMPARISONS: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "spearman": _ranks,
     "pearson": _moved,
-    "cosine": lambda values: values,
+    "cosine": lambda values, unsure: values,
 }

@@ -41,7 +41,8 @@ class RuleStability:
         eigenvalues: The mu of the map's eigenvalues ``1 - eta mu``, complex, falling by real part, shape ``(N,)``; all
             other eigenvalues of the map are 1, along the minima.
         rho: ``v . Jh^T S J v / lambda_1`` with the eigenvector v of the largest curvature ``lambda_1``: the rule's step
-            relative to the gradient's there. With one output it is ``<gh, g> / |g|^2``, whatever the error.
+            relative to the gradient's there. With one output it is ``<gh, g> / |g|^2``, whatever the error. NaN where
+            the largest curvature occurs more than once and the number depends on the vector taken.
         gradient_rho: ``<gh, g> / |g|^2`` of the present gradients; NaN where the true one is zero.
         critical_rate: Learning rate below which the place attracts and above which it repels; 0 if at no rate it
             attracts, infinity if nothing moves.
@@ -96,7 +97,9 @@ class Stability:
         return lookup({each.name: each for each in self.rules}, name, "rule")
 
     def bound(self, name: str, rate: float) -> float:
-        """Return ``2 / (eta rho)``, the largest curvature at which a rule can rest; infinity if rho is not positive.
+        """Return ``2 / (eta rho)``, the largest curvature at which a rule can rest.
+
+        Infinity if rho is not positive, NaN if it is not determined.
 
         It is exact for a single output and an estimate for more: compare it with ``largest``, and the rate with the
         rule's critical one.
@@ -106,7 +109,7 @@ class Stability:
             rate: The learning rate eta.
         """
         pull = rate * self[name].rho
-        return 2 / pull if pull > 0 else math.inf
+        return 2 / pull if pull > 0 else math.nan if math.isnan(pull) else math.inf
 
     def __str__(self) -> str:
         """Return a table, one row a rule."""
@@ -170,7 +173,8 @@ def stability(
     root, score = root_metric(problem), scores(problem, problem.theta)
     plain = output_jacobian(problem)
     curvatures, directions = torch.linalg.eigh(root @ plain @ plain.mT @ root.mT)
-    largest, first, true = curvatures[-1], directions[:, -1], score @ plain
+    largest, true = curvatures[-1], score @ plain
+    top = directions[:, curvatures >= largest - NEGLIGIBLE * largest.abs()]
     entries = []
     for name, learner in learners.items():
         back = rule_jacobian(problem, learner)
@@ -180,12 +184,20 @@ def stability(
             RuleStability(
                 name=name,
                 eigenvalues=values[values.real.argsort(descending=True)],
-                rho=(first @ product @ first / largest).item() if largest > 0 else math.nan,
+                rho=_along(product, top) / largest.item() if largest > 0 else math.nan,
                 gradient_rho=Match.of(rule_field(problem, learner)(problem.theta), true).rho,
                 critical_rate=critical_rate(values),
             )
         )
     return Stability(tuple(entries), curvatures.flip(0).cpu(), score.abs().max().item(), problem.parameters.names)
+
+
+def _along(product: Tensor, vectors: Tensor) -> float:
+    """Return ``v . A v`` of any unit vector v in a space, given by columns; NaN if it depends on the vector."""
+    forms = vectors.mT @ product @ vectors
+    values = torch.linalg.eigvalsh((forms + forms.mT) / 2)
+    alike = values[-1] - values[0] <= NEGLIGIBLE * product.norm()
+    return values.mean().item() if alike else math.nan
 
 
 def critical_rates(eigenvalues: Tensor) -> Tensor:

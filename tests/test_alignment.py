@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 import tca
-from analysis import alignment
+from analysis import alignment, broadcasting, curvature, rates
 from analysis.alignment import Match
+from tasks.trials import TrialSet
 from tests import oracle
 from tests.cases import CASES, F1, Case, weights_of
 from tests.rows import ROWS
@@ -185,3 +186,32 @@ def test_mistakes_are_named() -> None:
         alignment(net, replace(batch, inputs=batch.inputs[..., :1]), "bptt")
     with pytest.raises(ValueError, match=r"unknown rule 'eprpo'"):
         alignment(net, batch, "eprop")["eprpo"]
+
+
+def test_trials_are_a_batch_or_a_fixed_set_in_any_type() -> None:
+    """What ``curvature`` takes, every measure takes."""
+    net, batch = CASE.net(), CASE.batch()
+    fixed = TrialSet(batch.to(dtype=torch.float32))
+    again = batch.to(dtype=torch.float32).to(dtype=torch.float64)
+    assert alignment(net, fixed, "eprop") == alignment(net, again, "eprop")
+    assert torch.equal(rates(net, fixed), net.run(again.inputs).rate[1:])
+    assert torch.equal(rates(net, again), rates(net, again.inputs.float()))
+    assert rates(net.float(), batch).dtype == torch.float32
+    learner = tca.Learner(CASE.net(), tca.RULES["ebd"])
+    assert broadcasting(learner, fixed) == broadcasting(learner, again)
+
+    class Drawn:
+        def batch(self) -> tca.Batch:
+            return replace(batch, inputs=torch.randn(batch.inputs.shape, generator=generator, dtype=torch.float64))
+
+    generator = torch.Generator().manual_seed(0)
+    for call in (
+        lambda trials: alignment(CASE.net(), trials, "eprop"),
+        lambda trials: rates(CASE.net(), trials),
+        lambda trials: broadcasting(learner, trials),
+        lambda trials: curvature(CASE.net(), trials),
+    ):
+        with pytest.raises(TypeError, match="trials must be a Batch or a fixed set of trials"):
+            call([batch])
+        with pytest.raises(ValueError, match="trials must be fixed"):
+            call(Drawn())

@@ -107,6 +107,12 @@ def test_no_rotation_drawn_at_random_comes_closer() -> None:
         assert found <= math.acos((a * (turned @ b @ turned.T)).sum().item()) + 1e-9
 
 
+def test_more_starts_may_come_closer() -> None:
+    """The distance of fields that are neither the same nor symmetric is an upper bound."""
+    a, b = normal(11, 8, 8), normal(61, 8, 8)
+    assert vector_field_distance(a, b, starts=4) < vector_field_distance(a, b, starts=0) - 0.01
+
+
 def test_dynamics_are_told_apart_where_shapes_are_the_same() -> None:
     """The same ellipse gone through at two speeds: one shape, two dynamics."""
     slow, fast = (trials(turn(2 * math.pi * each / 60), steps=60, count=1) for each in (1, 3))

@@ -14,7 +14,7 @@ from torch import Tensor
 import tca
 from analysis import operator, spectrum, update_jacobian
 from analysis.operators import OPERATORS, Block, BlockDiagonal, Hessian, Pullback, UpdateJacobian
-from analysis.problem import fixed
+from analysis.problem import as_batch
 from tasks.trials import TrialSet
 from tca.losses import MSE, Loss
 from tests import oracle
@@ -231,7 +231,7 @@ def test_a_source_that_does_not_repeat_itself_is_refused(source: type[Redrawing]
 
 def test_streams_of_batches_are_refused() -> None:
     trials = TrialSet(replace(F1, trials=6).batch())
-    assert fixed(trials) is trials.batch()
+    assert as_batch(trials) is trials.batch()
     with pytest.raises(TypeError, match="trials must be a Batch or a fixed set of trials such as a TrialSet, got gen"):
         operator(F1.net(), trials.batches(2, seed=0))  # type: ignore[arg-type]
 

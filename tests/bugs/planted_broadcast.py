@@ -123,8 +123,8 @@ BUGS = [
     Bug(
         "analysis/stability.py",
         "predicted share of the trace",
-        "first / largest).item()",
-        "first / product.trace()).item()",
+        "_along(product, top) / largest.item()",
+        "_along(product, top) / product.trace().item()",
         ("tests/test_facts_stability.py",),
     ),
     Bug(
