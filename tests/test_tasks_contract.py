@@ -183,16 +183,6 @@ def test_sets_and_stream_share_no_trial(name: str) -> None:
     assert len(seen) == 1000
 
 
-def test_default_dtype_does_not_change_the_bits() -> None:
-    before = fingerprint(tasks.make("context_decision").split(5, 5, seed=0)[0].batch())
-    torch.set_default_dtype(torch.float64)
-    try:
-        after = fingerprint(tasks.make("context_decision").split(5, 5, seed=0)[0].batch())
-    finally:
-        torch.set_default_dtype(torch.float32)
-    assert before == after
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_every_task_has_one_line_of_description(name: str) -> None:
     line = tasks.describe(name)
