@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -14,3 +16,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "cuda" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture
+def image_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep image sets and their cache in folders of the test's own, and let warnings be given anew."""
+    from tasks.images import task
+
+    task._say_once.cache_clear()
+    monkeypatch.delenv("TCA_DATA", raising=False)
+    monkeypatch.setenv("TCA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))

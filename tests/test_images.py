@@ -15,6 +15,7 @@ from torch import Tensor
 import tasks
 import tca
 from tasks.images import Affine, Centred, HorizontalFlip, Images, ImageTrials, Noise, Normalisation, RandomCrop, Shift
+from tasks.images.copies import originals
 from tasks.images.pixels import ImageData, Pixels
 from tasks.images.pools import chosen, order
 from tasks.seeds import generator
@@ -39,7 +40,8 @@ def task_of(train: Pixels, test: Pixels, **options: Any) -> Images:
     """A task of images that are in memory."""
     task = Images(**options)
     classes = tuple(str(each) for each in range(int(train.labels.max()) + 1))
-    vars(task)["data"] = ImageData("numbered", train, test, classes, 255, "")
+    same = originals(train.images, test.images)
+    vars(task)["data"] = ImageData("numbered", train, test, classes, 255, "", same)
     return task
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import io
 import re
 import resource
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,54 +21,16 @@ from PIL import Image
 import tasks
 from tasks.images import AUGMENTATIONS, KNOWN, CacheError, ImageTask, fetch, sources
 from tasks.images.__main__ import main
+from tests.image_sets import CLASSES, Pixels, drawn, encoded, write, write_set
 
 datasets = pytest.importorskip("datasets")
 pyarrow = pytest.importorskip("pyarrow.parquet") and pytest.importorskip("pyarrow")
 ROOT = Path(__file__).parents[1]
-CLASSES = ("circle", "square", "star")
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
-
-
-@pytest.fixture(autouse=True)
-def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the folders of who runs it."""
-    monkeypatch.delenv("TCA_DATA", raising=False)
-    monkeypatch.setenv("TCA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-
-
-def drawn(count: int, *shape: int, seed: int = 0) -> Pixels:
-    """Random images; grey ones have shape (H, W), colour ones (H, W, 3)."""
-    return np.random.default_rng(seed).integers(0, 256, (count, *shape), np.uint8)
-
-
-def encoded(image: Pixels | Image.Image, form: str = "PNG", **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(buffer, form, **options)
-    return buffer.getvalue()
-
-
-def write(
-    path: Path,
-    images: Sequence[Any],
-    labels: Sequence[int],
-    columns: tuple[str, str] = ("image", "label"),
-    classes: Sequence[str] | None = CLASSES,
-) -> None:
-    """Write a parquet file; images are arrays or bytes."""
-    cells = [{"bytes": each if isinstance(each, bytes) else encoded(each), "path": None} for each in images]
-    label = datasets.Value("int64") if classes is None else datasets.ClassLabel(names=list(classes))
-    features = datasets.Features({columns[0]: datasets.Image(), columns[1]: label})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    datasets.Dataset.from_dict(dict(zip(columns, (cells, list(labels)), strict=True)), features=features).to_parquet(
-        path
-    )
-
-
-def write_set(folder: Path, train: Sequence[Any], test: Sequence[Any], test_file: str = "test", **options: Any) -> None:
-    """Write both splits; classes take turns."""
-    for name, images in (("train", train), (test_file, test)):
-        write(folder / f"{name}.parquet", images, [place % 3 for place in range(len(images))], **options)
+# Most sets here are drawn twice from one seed; what is said of copies is tested in test_images_copies.py.
+pytestmark = [
+    pytest.mark.usefixtures("image_folders"),
+    pytest.mark.filterwarnings("ignore:.*have the pixels of another training image:UserWarning"),
+]
 
 
 def small(monkeypatch: pytest.MonkeyPatch, name: str, train: int, test: int) -> None:
@@ -159,7 +119,7 @@ def test_numbered_files_of_the_hub_are_read_in_order_and_must_be_complete(tmp_pa
     images, place = drawn(4, 3, 3), tmp_path / "parts" / "data"
     for number, part in enumerate((images[:3], images[3:])):
         write(place / f"train-0000{number}-of-00002-abc.parquet", part, [number] * len(part))
-    write(place / "validation-00000-of-00001.parquet", images[:1], [2])
+    write(place / "validation-00000-of-00001.parquet", images[:1], [1])
     task = tasks.images("parts", data_dir=str(tmp_path))
     np.testing.assert_array_equal(bytes_of(task), images[:, None])
     assert task.data.train.labels.tolist() == [0, 0, 0, 1]
@@ -310,7 +270,7 @@ def test_images_are_decoded_once_and_anew_when_the_files_change(
     write_set(tmp_path / "shapes", drawn(4, 3, 3), drawn(2, 3, 3))
     first = bytes_of(tasks.images("shapes", data_dir=str(tmp_path))).copy()
     sources._opened.cache_clear()
-    monkeypatch.setattr(sources, "Rows", None)
+    monkeypatch.setattr(sources, "shards", None)
     (tmp_path / "moved").mkdir()
     (tmp_path / "shapes").rename(tmp_path / "moved" / "shapes")
     np.testing.assert_array_equal(bytes_of(tasks.images("shapes", data_dir=str(tmp_path / "moved"))), first)

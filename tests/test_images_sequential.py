@@ -11,6 +11,7 @@ import torch
 
 import tasks
 from tasks.images import Shift
+from tasks.images.copies import originals
 from tasks.images.pixels import ImageData, Pixels
 from tasks.seeds import STREAM, TRAIN, generator
 from tasks.sequential_images import SequentialImages
@@ -24,7 +25,7 @@ def task_of(channels: int, **options: Any) -> SequentialImages:
     images = np.random.default_rng(0).integers(0, 256, (8, channels, HEIGHT, WIDTH), np.uint8)
     pixels = Pixels(images, np.arange(8) % 3)
     task = SequentialImages(**options)
-    vars(task)["data"] = ImageData("small", pixels, pixels, ("a", "b", "c"), 255, "")
+    vars(task)["data"] = ImageData("small", pixels, pixels, ("a", "b", "c"), 255, "", originals(images, images))
     return task
 
 

@@ -18,9 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.images.folders import literal
+
 __all__ = ["CacheError", "Entry", "cache_root", "entry", "sha256"]
 
-FORMAT = 1
+FORMAT = 2  # of all that is in an entry: what decoding changes makes another format
 VARIABLE = "TCA_CACHE"
 
 
@@ -48,7 +50,7 @@ def cache_root(cache_dir: str | None) -> Path:
         cache_dir: The argument.
     """
     if given := cache_dir or os.environ.get(VARIABLE):
-        return Path(given).expanduser()
+        return literal(given)
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "tca" / "images"
 

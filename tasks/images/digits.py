@@ -11,6 +11,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.images.copies import originals
 from tasks.images.pixels import ImageData, Pixels
 
 __all__ = ["digits"]
@@ -45,7 +46,8 @@ def digits(size: tuple[int, int] | None = None) -> ImageData:
     train, test = (Pixels(images[chosen, None], labels[chosen]) for chosen in (~tests, tests))
     digest = hashlib.sha256(levels.astype(np.uint8).tobytes() + labels.tobytes()).hexdigest()
     names = tuple(str(digit) for digit in range(10))
-    return ImageData("digits", train, test, names, LEVELS if size is None else 255, digest)
+    white = LEVELS if size is None else 255
+    return ImageData("digits", train, test, names, white, digest, originals(train.images, test.images))
 
 
 def _resampled(levels_NHW: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from tasks.images.catalogue import DIGITS, KNOWN
 from tasks.images.folders import VARIABLE, data_root
-from tasks.images.parquet import library
 from tca.names import lookup
 
 __all__ = ["fetch"]
@@ -39,7 +39,7 @@ def fetch(name: str, data_dir: str | None = None) -> Path:
     folder = root / name
     if all((folder / f"{split}.parquet").is_file() for split in ("train", "test")):
         return folder
-    sets = library().load_dataset(known.hub)
+    sets = _library().load_dataset(known.hub)
     parts = {"train": (known.train, "train"), "test": (known.test, known.test_split)}
     unfinished = root / f".{name}.{os.getpid()}.unfinished"
     unfinished.mkdir(parents=True)
@@ -52,10 +52,23 @@ def fetch(name: str, data_dir: str | None = None) -> Path:
             part = part.rename_columns(
                 {old: new for old, new in ((known.image, "image"), (known.label, "label")) if old != new}
             )
-            part.to_parquet(unfinished / f"{split}.parquet")
+            with open(unfinished / f"{split}.parquet", "xb") as file:  # of a path `datasets` would make a pattern
+                part.to_parquet(file)
         folder.mkdir(exist_ok=True)
         for split in reversed(parts):
             os.replace(unfinished / f"{split}.parquet", folder / f"{split}.parquet")
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder
+
+
+def _library() -> ModuleType:
+    """Return Hugging Face `datasets`, or raise with the name of the extra."""
+    try:
+        import datasets
+    except ImportError as error:
+        raise ImportError(
+            "fetching image sets needs Hugging Face datasets: pip install 'temporal-credit-assignment[vision]'"
+        ) from error
+    module: ModuleType = datasets
+    return module

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.images.catalogue import DIGITS, KNOWN, KnownSet
 from tca.names import unknown
 
-__all__ = ["Located", "check_name", "data_root", "found", "locate"]
+__all__ = ["Located", "check_name", "data_root", "found", "literal", "locate"]
 
 VARIABLE = "TCA_DATA"
 TRAIN_STEMS = ("train",)
 TEST_STEMS = ("test", "val", "valid", "validation")
+SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,20 @@ def data_root(data_dir: str | None) -> Path | None:
         data_dir: The argument.
     """
     given = data_dir or os.environ.get(VARIABLE)
-    return Path(given).expanduser() if given else None
+    return literal(given) if given else None
+
+
+def literal(name: str) -> Path:
+    """Return the path of a folder; no character has a meaning of its own but ``~`` in front of the first slash.
+
+    Args:
+        name: The folder, as it came.
+    """
+    return Path(name).expanduser() if name.split("/")[0] == "~" else Path(name)
 
 
 def check_name(name: object, data_dir: str | None) -> None:
-    """Raise unless a name is that of a known set or of a folder with training images; files are not opened.
+    """Raise unless a name is that of a known set or of a folder; neither it nor its neighbours are opened.
 
     Args:
         name: The name.
@@ -62,21 +73,20 @@ def check_name(name: object, data_dir: str | None) -> None:
         ValueError: There is no such set; the message offers the nearest and says where folders were looked for.
     """
     root = data_root(data_dir)
-    names = [*dict.fromkeys([DIGITS, *KNOWN, *found(root)])]  # a folder may bear the name of a known set
-    if name not in names:
+    if not isinstance(name, str) or not (name == DIGITS or name in KNOWN or _is_folder(root, name)):
+        names = [*dict.fromkeys([DIGITS, *KNOWN, *found(root)])]  # a folder may bear the name of a known set
         where = f"in {root}" if root else f"nowhere, as neither data_dir nor {VARIABLE} is set"
         raise ValueError(f"{unknown(name, names, 'image set')}; folders with a train.parquet were looked for {where}")
 
 
 def found(root: Path | None) -> list[str]:
-    """Return the names of all folders that hold training images, sorted.
+    """Return the names of all folders that seem to hold training images, complete or not, sorted.
 
     Args:
         root: Where to look; ``None`` finds nothing.
     """
-    if root is None or not root.is_dir():
-        return []
-    return sorted(each.name for each in root.iterdir() if each.is_dir() and any(_splits(each, TRAIN_STEMS)))
+    names = (each.name for each in _entries(root) if not each.name.startswith("."))
+    return sorted(name for name in names if _is_folder(root, name) and any(_training_files(root, name)))
 
 
 def locate(name: str, data_dir: str | None) -> Located:
@@ -88,31 +98,64 @@ def locate(name: str, data_dir: str | None) -> Located:
 
     Raises:
         ValueError: There is no set of this name, or a part of a split is missing.
-        FileNotFoundError: The set is known but not there; the message says where it was looked for, which files it
-            should have and which command fetches it.
+        FileNotFoundError: The set is known but not there, or a split is missing; the message says where it was looked
+            for, which files it should have and which command fetches it.
     """
     check_name(name, data_dir)
     known, root = KNOWN.get(name), data_root(data_dir)
     for folder in (name, *(known.folders if known else ())):
         if root is None:
             break
-        train, test = (next(_splits(root / folder, stems), ()) for stems in (TRAIN_STEMS, TEST_STEMS))
+        train, test = (_split(root / folder, stems) for stems in (TRAIN_STEMS, TEST_STEMS))
         if train and test:
             return Located(name, known.title if known else name, train, test, known)
     raise FileNotFoundError(_missing(name, known, root))
 
 
-def _splits(folder: Path, stems: tuple[str, ...]) -> Iterator[tuple[Path, ...]]:
-    """Yield the files of every split there is: one file, or numbered ones as the hub keeps them, here or in data/."""
+def _split(folder: Path, stems: tuple[str, ...]) -> tuple[Path, ...]:
+    """Return the files of a split: one file, or numbered ones as the hub keeps them, here or in data/; () if none."""
     for place in (folder, folder / "data"):
         for stem in stems:
             if (place / f"{stem}.parquet").is_file():
-                yield (place / f"{stem}.parquet",)
-            elif numbered := tuple(sorted(place.glob(f"{stem}-*-of-*.parquet"))):
-                wanted = int(numbered[0].name.split("-of-")[1][:5])
-                if len(numbered) != wanted:
-                    raise ValueError(f"{place} must hold {wanted} files of the split {stem}, found {len(numbered)}")
-                yield numbered
+                return (place / f"{stem}.parquet",)
+            if files := _numbered(place, stem):
+                return files
+    return ()
+
+
+def _numbered(place: Path, stem: str) -> tuple[Path, ...]:
+    """Return the files of a split that is kept in several, all of which must be there, by their numbers."""
+    pattern = re.compile(rf"{stem}-(\d+)-of-(\d+)(-.*)?\.parquet", re.ASCII | re.DOTALL)
+    matches = [(match, each) for each in _entries(place) if (match := pattern.fullmatch(each.name)) and each.is_file()]
+    parts = sorted((int(match[1]), int(match[2]), each) for match, each in matches)
+    numbers, counts = [number for number, _, _ in parts], {count for _, count, _ in parts}
+    if parts and (numbers != list(range(len(parts))) or counts != {len(parts)}):
+        names = ", ".join(each.name for _, _, each in parts[:SHOWN])
+        wanted = " or ".join(map(str, sorted(counts)))
+        raise ValueError(
+            f"{place} must hold {wanted} files of the split {stem}, found {len(parts)} (numbered from 0): {names}"
+        )
+    return tuple(each for _, _, each in parts)
+
+
+def _entries(folder: Path | None) -> Iterable[Path]:
+    """Return what lies in a folder, nothing if it cannot be read."""
+    try:
+        return [] if folder is None else list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _is_folder(root: Path | None, name: str) -> bool:
+    """Return whether a name is that of a folder in the root itself."""
+    plain = name not in ("", ".", "..") and "/" not in name and "\0" not in name
+    return root is not None and plain and os.path.isdir(root / name)
+
+
+def _training_files(root: Path | None, name: str) -> list[Path]:
+    assert root is not None
+    places = (root / name, root / name / "data")
+    return [each for place in places for each in _entries(place) if re.fullmatch(r"train\b.*\.parquet", each.name)]
 
 
 def _missing(name: str, known: KnownSet | None, root: Path | None) -> str:

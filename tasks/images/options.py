@@ -14,7 +14,35 @@ from tasks.images.normalisation import NORMALISATIONS, Normalisation
 from tca.checks import whole
 from tca.losses import LOSSES, Loss
 
-__all__ = ["plain", "size", "takes_classes"]
+__all__ = ["background", "plain", "size", "takes_classes"]
+
+
+def background(value: object) -> tuple[int, int, int] | None:
+    """Return red, green and blue of a colour, or nothing.
+
+    Args:
+        value: What came.
+
+    Raises:
+        ValueError: It is no colour, or a transparent one.
+        TypeError: It is no word.
+
+    >>> background("white"), background("#00ff80")
+    ((255, 255, 255), (0, 255, 128))
+    """
+    from PIL import ImageColor
+
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"background must be a colour such as 'white' or '#00ff80', got {value!r}")
+    try:
+        red, green, blue, *alpha = ImageColor.getrgb(value)
+    except ValueError:
+        alpha = [0]
+    if alpha:
+        raise ValueError(f"background must be an opaque colour such as 'white' or '#00ff80', got {value!r}")
+    return red, green, blue
 
 
 def size(value: object) -> int | tuple[int, int] | None:

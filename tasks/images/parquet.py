@@ -1,156 +1,172 @@
-"""Reading images from parquet files through Hugging Face `datasets`, without its cache and without any network.
+"""Reading the rows of parquet files: images as the bytes of their files, classes as they are written.
 
-Shapes: C channels, H height, W width.
+pyarrow opens each file by its own name, so names are never patterns or addresses and no network is asked.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, TypeVar
 
 from tasks.images.catalogue import KnownSet
 
-__all__ = ["Rows", "library", "to_array"]
+__all__ = ["Shard", "pyarrow", "shards", "unreadable"]
 
-GREY_MODES = frozenset({"1", "L", "LA"})
-COLOUR_MODES = frozenset({"P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
-ROWS_AT_ONCE = 512
+ROWS_AT_ONCE = 128
+Read = TypeVar("Read")
 
 
-def library() -> ModuleType:
-    """Return Hugging Face `datasets`.
+def pyarrow() -> Any:
+    """Return pyarrow with its reader of parquet files.
 
     Raises:
         ImportError: It is not installed; the message names the extra.
     """
     try:
-        import datasets
+        import pyarrow.parquet
     except ImportError as error:
         raise ImportError(
-            "image sets other than digits need Hugging Face datasets: pip install 'temporal-credit-assignment[vision]'"
+            "image sets other than digits need pyarrow and Pillow: pip install 'temporal-credit-assignment[vision]'"
         ) from error
-    module: ModuleType = datasets
-    return module
+    return pyarrow
 
 
-class Rows:
-    """The rows of one split, in order, read as they are asked for.
+def unreadable(path: Path, error: object, row: int | None = None) -> ValueError:
+    """Return the error to raise for a file that is not as it should be, in one line.
+
+    Args:
+        path: The file.
+        error: What is wrong.
+        row: Where, counted from 0 within the file.
+    """
+    reason = error if str(error) else type(error).__name__
+    where = "" if row is None else f" at row {row}"
+    return ValueError(" ".join(f"{path} cannot be read{where}: {reason}".split()))
+
+
+def shards(files: Sequence[Path], known: KnownSet | None) -> list[Shard]:
+    """Return those files of a split that hold any rows, in order.
 
     Args:
         files: Parquet files, in order.
         known: What the set must be, if its name says so.
-        scratch: A folder for files that `datasets` makes, which may be removed afterwards.
-
-    Attributes:
-        names: Names of the classes, ``None`` if the files hold plain numbers.
 
     Raises:
-        ImportError: `datasets` is not installed.
-        ValueError: The files cannot be read or have other columns.
+        ValueError: A file cannot be read or has other columns, or none of them has rows.
+        ImportError: pyarrow is not installed.
     """
-
-    def __init__(self, files: Sequence[Path], known: KnownSet | None, scratch: Path) -> None:
-        """Read the columns' names and types."""
-        self.files, self.known = files, known
-        datasets = library()
-        try:
-            # Not `load_dataset("parquet", ...)`, which reports every use to the hub.
-            self._table = datasets.IterableDataset.from_parquet(
-                [str(each) for each in files], split=datasets.NamedSplit("train"), cache_dir=str(scratch)
-            )
-        except (OSError, ValueError) as error:
-            raise self._unreadable(error) from error
-        features = self._table.features
-        self._image = self._column("image", [] if known is None else [known.image], features)
-        self._label = self._column("label", [] if known is None else [known.label], features)
-        feature = features[self._label]
-        if not str(feature.dtype).startswith(("int", "uint")):
-            raise ValueError(f"column {self._label} of {files[0]} must hold class numbers, got {feature.dtype}")
-        self.names: tuple[str, ...] | None = (
-            tuple(feature.names) if isinstance(feature, datasets.ClassLabel) and feature.names else None
-        )
-
-    def __iter__(self) -> Iterator[tuple[Any, int]]:
-        """Yield every image, loaded by PIL, with its class.
-
-        Raises:
-            ValueError: A row holds no image or a negative class, or the files cannot be read.
-        """
-        return self._opened(load=True)
-
-    def grey(self) -> bool:
-        """Return whether every image is grey; headers are read up to the first one in colour."""
-        return all(image.mode in GREY_MODES for image, _ in self._opened(load=False))
-
-    def _opened(self, load: bool) -> Iterator[tuple[Any, int]]:
-        from PIL import Image
-
-        row = 0
-        try:
-            for part in self._table.with_format("arrow").iter(batch_size=ROWS_AT_ONCE):
-                pairs = zip(part.column(self._image).to_pylist(), part.column(self._label).to_pylist(), strict=True)
-                for cell, label in pairs:
-                    content = cell["bytes"] if isinstance(cell, dict) else cell
-                    if not isinstance(content, bytes):
-                        raise ValueError("the image must be there as bytes, not as a path or nothing")
-                    if label is None or label < 0:
-                        raise ValueError(f"the class must be a number of 0 or greater, got {label}")
-                    image = Image.open(io.BytesIO(content))
-                    if load:
-                        image.load()  # here, so that a damaged image is reported with its row
-                    yield image, label
-                    row += 1
-        except (OSError, ValueError) as error:
-            raise self._unreadable(error, row) from error
-
-    def _column(self, name: str, others: Sequence[str], features: Any) -> str:
-        for each in (name, *others):
-            if each in features:
-                return each
-        raise ValueError(f"{self.files[0]} must have columns image and label, got {', '.join(features)}")
-
-    def _unreadable(self, error: Exception, row: int | None = None) -> ValueError:
-        where = "" if row is None else f" at row {row}"
-        return ValueError(f"{', '.join(map(str, self.files))} cannot be read{where}: {error}")
+    each = [Shard(path, known) for path in files]
+    if not any(map(len, each)):
+        raise ValueError(f"{', '.join(map(str, files))} holds no image")
+    return [shard for shard in each if len(shard)]
 
 
-def to_array(image: Any, channels: int, size: tuple[int, int] | None, known: KnownSet | None) -> NDArray[np.uint8]:
-    """Return an image as bytes of shape ``(C, H, W)``.
+class Shard:
+    """One parquet file; an empty one may have any columns.
 
     Args:
-        image: The image, as PIL opens it.
-        channels: 1 for grey (luma, ITU-R 601-2), 3 for red, green and blue; the image is converted.
-        size: Height and width to resample to, bilinearly with antialiasing; ``None`` leaves it as it is.
+        path: The file.
         known: What the set must be, if its name says so.
 
-    Raises:
-        ValueError: The image is of a kind that bytes cannot hold, or not what the known set holds.
-    """
-    from PIL import Image, ImageOps
+    Attributes:
+        names: Names of the classes, ``None`` if the file does not declare them.
+        label: The type of the column of classes.
 
-    if image.mode not in GREY_MODES | COLOUR_MODES:
-        raise ValueError(f"images must have 8 bits a channel, got one of PIL's mode {image.mode}")
-    if known is not None and known.lossless and image.format == "JPEG":
-        raise ValueError(
-            f"{known.title} is lossless, got a JPEG image: what was compressed again is another set, "
-            "its folder needs another name"
-        )
-    if known is not None and (image.height, image.width) != known.shape[1:]:
-        raise ValueError(f"images of {known.title} have shape {known.shape[1:]}, got {(image.height, image.width)}")
-    if "exif" in image.info:
-        image = ImageOps.exif_transpose(image)
-    if image.mode in {"P", "PA"}:
-        image = image.convert("RGBA")  # a palette may be transparent, which PIL warns of otherwise
-    wanted = "L" if channels == 1 else "RGB"
-    if image.mode != wanted:
-        image = image.convert(wanted)
-    if size is not None and (image.height, image.width) != size:
-        image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    pixels: NDArray[np.uint8] = np.asarray(image, dtype=np.uint8)
-    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+    Raises:
+        ValueError: The file cannot be read or has other columns.
+        ImportError: pyarrow is not installed.
+    """
+
+    def __init__(self, path: Path, known: KnownSet | None) -> None:
+        """Read the names and types of the columns, and the number of rows."""
+        self.path, arrow = path, pyarrow()
+        try:
+            with open(path, "rb") as file, arrow.parquet.ParquetFile(file) as table:
+                self._rows, schema = table.metadata.num_rows, table.schema_arrow
+            if not self._rows:
+                return
+            self._image = _column("image", known.image if known else "image", schema.names)
+            self._label = _column("label", known.label if known else "label", schema.names)
+            kind, self.label = schema.field(self._image).type, schema.field(self._label).type
+            if not _holds_files(kind, arrow.types):
+                raise ValueError(f"column {self._image} must hold the bytes of image files, got {kind}")
+            self.names = _declared(schema.metadata, self._label)
+        except Exception as error:  # Arrow's errors have no common base that is theirs alone
+            raise unreadable(path, error) from error
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return int(self._rows)
+
+    def labels(self) -> list[Any]:
+        """Return the classes as they are written, in order.
+
+        Raises:
+            ValueError: The file is damaged.
+        """
+        arrow = pyarrow()
+        try:
+            with open(self.path, "rb") as file, arrow.parquet.ParquetFile(file) as table:
+                column = table.read(columns=[self._label]).column(self._label)
+            values: list[Any] = column.to_pylist()
+        except Exception as error:
+            raise unreadable(self.path, error) from error
+        self._complete(len(values))
+        return values
+
+    def images(self, read: Callable[[bytes], Read]) -> Iterator[Read]:
+        """Yield what becomes of every image, in order.
+
+        Args:
+            read: Takes the bytes of an image file; what it raises is reported with the row.
+
+        Raises:
+            ValueError: A row holds no image, or the file is damaged.
+        """
+        arrow, row = pyarrow(), 0
+        try:
+            with open(self.path, "rb") as file, arrow.parquet.ParquetFile(file) as table:
+                for part in table.iter_batches(ROWS_AT_ONCE, columns=[self._image]):
+                    for cell in part.column(self._image).to_pylist():
+                        content = cell["bytes"] if isinstance(cell, dict) else cell
+                        if not content:
+                            raise ValueError("the image must be there as bytes, not as a path or nothing")
+                        pixels = read(content)
+                        yield pixels
+                        row += 1
+        except Exception as error:  # libraries that decode damaged images raise errors of every kind
+            raise unreadable(self.path, error, row) from error
+        self._complete(row)
+
+    def _complete(self, rows: int) -> None:
+        if rows != len(self):
+            raise unreadable(self.path, f"{len(self)} rows were announced, {rows} are there")
+
+
+def _column(name: str, other: str, names: Sequence[str]) -> str:
+    for each in (name, other):
+        if names.count(each) == 1:
+            return each
+    raise ValueError(f"it must have columns image and label, got {', '.join(names)}")
+
+
+def _holds_files(kind: Any, types: Any) -> bool:
+    if types.is_struct(kind):
+        place = kind.get_field_index("bytes")
+        return place >= 0 and (types.is_null(kind.field(place).type) or _holds_files(kind.field(place).type, types))
+    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind))
+
+
+def _declared(metadata: Any, label: str) -> tuple[str, ...] | None:
+    """Return the names of the classes that Hugging Face `datasets` has written into a file's metadata."""
+    try:
+        names = json.loads((metadata or {})[b"huggingface"])["info"]["features"][label]["names"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
+        raise ValueError("the names of its classes must be a list of words")
+    if len(set(names)) != len(names):
+        raise ValueError("two of its classes have the same name")
+    return tuple(names) or None

@@ -1,6 +1,6 @@
 """Decoded images: bytes with their classes, as they lie in the cache.
 
-Shapes: N images of a set, B images of a batch, C channels, H height, W width.
+Shapes: N images of a set (in `ImageData` of both its splits), B images of a batch, C channels, H height, W width.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ class ImageData:
         classes: Name of each class.
         white: The largest value that a pixel can have.
         digest: SHA-256 of what the set was made from, or what made it.
+        originals: For every image, training images first, the number of the first one with the same pixels.
+        notes: What a user should know of the set, one line each; default none.
     """
 
     title: str
@@ -83,6 +85,8 @@ class ImageData:
     classes: tuple[str, ...]
     white: int
     digest: str
+    originals: NDArray[np.int64]
+    notes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:

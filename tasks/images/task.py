@@ -9,18 +9,21 @@ import abc
 import dataclasses
 import functools
 import itertools
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from tasks.images.augmentation import Augmentation, augmentations
+from tasks.images.copies import copied, distinct, shared
 from tasks.images.folders import check_name
 from tasks.images.normalisation import Normalisation, normalisation
-from tasks.images.options import plain, size, takes_classes
+from tasks.images.options import background, plain, size, takes_classes
 from tasks.images.pixels import ImageData, Pixels
 from tasks.images.pools import chosen, held_out
 from tasks.images.purposes import DISTORT, FRESH, VALIDATION
@@ -52,6 +55,10 @@ class ImageTask(Task):
         cache_dir: Folder in which decoded images are kept; default ``TCA_CACHE``, else the user's cache.
         size: Pixels to resample to, one number or height and width; default as they are.
         grey: Whether to make colours grey, default no.
+        background: Colour that shows through where images are transparent, a name or ``"#rrggbb"``; of grey images its
+            luma. Default white, where an image of which nothing is visible on white is refused.
+        dedupe: Whether training images are left out that have the pixels of a test image or of another training image,
+            default no; test images all stay.
         normalise: ``"unit"`` (default), ``"centred"``, ``"standard"``, or a `Normalisation`.
         validation: Images of the training split that are never trained on, default 0; which, depends on nothing else.
         test_on: Where the second set of `split` comes from: ``"test"`` (default) or ``"validation"``.
@@ -73,6 +80,8 @@ class ImageTask(Task):
     cache_dir: str | None = None
     size: int | tuple[int, int] | None = None
     grey: bool = False
+    background: str | None = None
+    dedupe: bool = False
     normalise: str | Normalisation = "unit"
     validation: int = 0
     test_on: str = "test"
@@ -90,7 +99,8 @@ class ImageTask(Task):
                 settle(self, **{option: str(getattr(self, option))})
         check_name(self.name, self.data_dir)
         settle(self, size=size(self.size), validation=whole("validation", self.validation, 0))
-        for option in ("grey", "balanced", "repeat"):
+        background(self.background)
+        for option in ("grey", "dedupe", "balanced", "repeat"):
             if not isinstance(getattr(self, option), bool):
                 raise TypeError(f"{option} must be true or false, got {getattr(self, option)!r}")
         for option in ("augment", "distort", "test_distort"):
@@ -117,6 +127,9 @@ class ImageTask(Task):
     def data(self) -> ImageData:
         """The images themselves; asking for them opens the files, and decodes them if that has not been done.
 
+        Warns once in a process of classes that were numbered anew, of transparent images whose background was not
+        chosen, and of training and test images with the same pixels.
+
         Raises:
             FileNotFoundError: The set is not there; the message says which command fetches it.
             ImportError: A library is missing.
@@ -124,7 +137,10 @@ class ImageTask(Task):
             CacheError: The cache cannot be written.
         """
         pixels = (self.size, self.size) if isinstance(self.size, int) else self.size
-        return load(self.name, self.data_dir, self.cache_dir, pixels, self.grey)
+        data = load(self.name, self.data_dir, self.cache_dir, pixels, self.grey, background(self.background))
+        for note in (*data.notes, None if self.dedupe else copied(data)):
+            _say_once(note)
+        return data
 
     @property
     def title(self) -> str:
@@ -224,13 +240,16 @@ class ImageTask(Task):
     @functools.cached_property
     def _pools(self) -> dict[str, Tensor]:
         """Numbers of the images in each pool, within the split that the pool is from."""
-        labels_N = torch.from_numpy(self.data.train.labels)
+        rows_N = torch.from_numpy(distinct(self.data) if self.dedupe else np.arange(len(self.data.train)))
+        labels_N = torch.from_numpy(self.data.train.labels)[rows_N]
         if self.validation >= len(labels_N):
             raise ValueError(
                 f"validation must be less than {len(labels_N)}, the training images, got {self.validation}"
             )
         kept, held = held_out(labels_N, self.validation, self.balanced, generator(0, VALIDATION))
-        return {"train": kept, "validation": held, "test": torch.arange(len(self.data.test), device="cpu")}
+        tested_N = torch.arange(len(self.data.test), device="cpu")
+        _say_once(shared(self.data, rows_N[kept], rows_N[held]))
+        return {"train": rows_N[kept], "validation": rows_N[held], "test": tested_N}
 
     @functools.cached_property
     def _view(self) -> View:
@@ -267,3 +286,9 @@ class ImageTask(Task):
                 parts.append(order_N[place % len(pool_N) :][:ahead])
                 place += len(parts[-1])
             yield trials.show(torch.cat(parts), generator(seed, FRESH, index))
+
+
+@functools.cache
+def _say_once(note: str | None) -> None:
+    if note:
+        warnings.warn(note, stacklevel=4)
