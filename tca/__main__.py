@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser
 
 from tca.cli.commands import COMMANDS
 from tca.cli.errors import one_line
+from tca.text import printable
 
 __all__ = ["main"]
 
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = parser.parse_args([word for word in words if word != "--debug"])
         options = parser.instantiate(chosen)[chosen.command]
         said = COMMANDS[chosen.command].act(options)
-        print(said.text)
+        print(printable(said.text))
     except KeyboardInterrupt:
         print("tca: interrupted; the same command goes on where it was", file=sys.stderr)
         return 130
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        print(f"tca: {one_line(error, parsers)}", file=sys.stderr)
+        print(f"tca: {printable(one_line(error, parsers), '')}", file=sys.stderr)
         return 2
     return said.status
 

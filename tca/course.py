@@ -114,7 +114,8 @@ class Course(abc.ABC):
             progress: Whether to show a progress bar.
         """
         if record.checkpoint is not None:
-            self.restore(record.checkpoint)
+            with record.restoring():
+                self.restore(record.checkpoint)
         try:
             outcome, reason = self._go_on(record, progress)
         except DivergenceError as error:

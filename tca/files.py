@@ -1,15 +1,30 @@
-"""Files that are written whole or not at all, and folders that one process holds at a time."""
+"""Files that are written whole or not at all, read within bounds, and folders that one process holds at a time.
+
+No write follows a symbolic or a hard link: a file is opened so that a link at its name is an error, or made under a
+fresh name and renamed, which replaces a link and leaves alone what it leads to.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import hashlib
 import os
+import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-__all__ = ["RecordError", "append", "explained", "locked", "write_whole"]
+from tca.text import in_a_line
+
+__all__ = [
+    "RecordError", "append", "explained", "facts", "locked", "make_folder", "opened", "read_bytes", "tidy",
+    "write_whole",
+]  # fmt: skip
+
+BLOCK = 1 << 20
 
 
 class RecordError(RuntimeError):
@@ -21,12 +36,29 @@ def explained(folder: Path) -> Iterator[None]:
     """Turn the system's errors within into `RecordError`.
 
     Args:
-        folder: What is written to.
+        folder: The folder that is written to.
     """
     try:
         yield
     except OSError as error:
-        raise RecordError(f"cannot write the record in {folder}: {error.strerror or error}") from error
+        raise RecordError(f"cannot write the record in {in_a_line(folder)}: {error.strerror or error}") from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, so that they outlast a power cut; refuse a link in its place.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        OSError: It cannot be made, or a symbolic link stands there.
+    """
+    missing = [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
+    folder.mkdir(parents=True, exist_ok=True)
+    if folder.is_symlink():
+        raise OSError(errno.ELOOP, "it is a symbolic link; name the folder that it leads to", str(folder))
+    for each in missing:
+        _to_disk(each.parent)
 
 
 def locked(folder: Path) -> IO[bytes]:
@@ -37,8 +69,9 @@ def locked(folder: Path) -> IO[bytes]:
 
     Raises:
         RecordError: Another process has locked it.
+        OSError: It cannot be made, or is a link or no regular file.
     """
-    lock = open(folder / ".lock", "a+b", buffering=0)  # noqa: SIM115
+    lock = open(folder / ".lock", "a+b", buffering=0, opener=_own)  # noqa: SIM115
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         lock.truncate(0)
@@ -46,8 +79,8 @@ def locked(folder: Path) -> IO[bytes]:
     except BlockingIOError:
         with lock:
             lock.seek(0)
-            owner = lock.read().decode() or "unknown"
-        raise RecordError(f"the record in {folder} is in use by another process (number {owner})") from None
+            owner = in_a_line(lock.read(20).decode(errors="replace")) or "unknown"
+        raise RecordError(f"the record in {in_a_line(folder)} is in use by another process (number {owner})") from None
     except OSError:
         lock.close()
         raise
@@ -55,37 +88,152 @@ def locked(folder: Path) -> IO[bytes]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is either the old or the new one, whole, whatever happens.
+    """Write a file so that it is either the old or the new one, whole, whatever happens, a power cut included.
 
     Args:
-        path: The file.
-        content: What it shall hold.
+        path: The file. A link there is replaced, not followed.
+        content: The content.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    file = _fresh(path)
     try:
-        with open(temporary, "wb", buffering=0) as file:
+        with file:
             _write_all(file, content)
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+            os.replace(file.name, path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        Path(file.name).unlink(missing_ok=True)
         raise
+    _to_disk(path.parent)
+    tidy(path.parent, f".{path.name}.")
 
 
 def append(path: Path, content: bytes) -> None:
-    """Add to the end of a file; if that fails, nothing of it is left there.
+    """Add to the end of a file and have it on the disk; if that fails, nothing of it is left there.
 
     Args:
-        path: The file, made if need be.
+        path: The file, made if need be; no link.
         content: What to add.
     """
-    with open(path, "ab", buffering=0) as file:
+    with open(path, "ab", buffering=0, opener=_own) as file:
         before = os.fstat(file.fileno()).st_size
         try:
             _write_all(file, content)
+            os.fsync(file.fileno())
         except OSError:
             file.truncate(before)
             raise
+
+
+def tidy(folder: Path, start: str = ".") -> None:
+    """Remove files that a writer has left half written that was killed; those of living writers stay.
+
+    Args:
+        folder: The folder.
+        start: How the names of the files begin, default any hidden file.
+    """
+    for name in os.listdir(folder):
+        if name.startswith(start) and name.endswith(".tmp"):
+            with contextlib.suppress(OSError), open(folder / name, "ab", opener=_own) as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(folder / name)
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open a regular file for reading, without waiting for whatever else may stand there.
+
+    Args:
+        path: The file.
+
+    Raises:
+        RecordError: It cannot be read within, or is a pipe, a device or the like.
+    """
+    try:
+        with open(path, "rb", opener=_unhurried) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise OSError(errno.EINVAL, "it is no regular file")
+            yield file
+    except (OSError, ValueError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or "out of memory"
+        raise RecordError(f"{in_a_line(path)} cannot be read: {reason}") from error
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """Return the content of a regular file.
+
+    Args:
+        path: The file.
+        most: Bytes that it may hold.
+
+    Raises:
+        RecordError: It cannot be read, is no regular file, or holds more.
+    """
+    with opened(path) as file:
+        blocks, left = [], most
+        while block := file.read(min(BLOCK, left + 1)):
+            left -= len(block)
+            if left < 0:
+                raise OSError(errno.EFBIG, f"it holds more than {most} bytes")
+            blocks.append(block)
+    return b"".join(blocks)
+
+
+def facts(path: Path, most: int) -> dict[str, int | str]:
+    """Return how many bytes a file holds, and their SHA-256.
+
+    Args:
+        path: The file.
+        most: Bytes that it may hold.
+
+    Raises:
+        RecordError: It cannot be read, is no regular file, or holds more.
+    """
+    with opened(path) as file:
+        if (size := os.fstat(file.fileno()).st_size) > most:
+            raise OSError(errno.EFBIG, f"it holds more than {most} bytes")
+        return {"bytes": size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}  # type: ignore[arg-type]
+
+
+def _own(path: str, flags: int) -> int:
+    """Open a file to write to it: one of this folder, not of another by a link, and no pipe or device."""
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, f"{Path(path).name} is a symbolic link") from error
+        raise
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and found.st_nlink <= 1:
+        return descriptor
+    os.close(descriptor)
+    kind = "has a hard link elsewhere" if stat.S_ISREG(found.st_mode) else "is no regular file"
+    raise OSError(errno.EINVAL, f"{Path(path).name} {kind}")
+
+
+def _unhurried(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+
+
+def _fresh(path: Path) -> IO[bytes]:
+    """Return a new file beside another, held by a lock for as long as it is open, so that `tidy` leaves it."""
+    while True:
+        name = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        file = open(name, "xb", buffering=0, opener=_own)  # noqa: SIM115
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(file.fileno()).st_nlink:
+                return file
+        file.close()  # swept up as soon as it was there
+
+
+def _to_disk(folder: Path) -> None:
+    """Have the names in a folder on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):  # some file systems have no such thing
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write_all(file: IO[bytes], content: bytes) -> None:

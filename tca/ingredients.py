@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import inspect
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,10 +19,11 @@ from torch import nn
 from tca.checks import finite, not_negative, positive, settle, whole
 from tca.names import lookup
 from tca.nets.leaky_rnn import LeakyRNN
+from tca.nets.options import check_types
 from tca.schedules import Schedule, schedule_of
 from tca.steps import Ascent, MatchedStep
 
-__all__ = ["Leaky", "Optimizer", "Seeds", "plain"]
+__all__ = ["Leaky", "Optimizer", "Seeds", "plain", "smallest"]
 
 UNUSABLE = {"LBFGS": "it evaluates the loss several times a step", "SparseAdam": "it takes sparse gradients only"}
 
@@ -47,6 +48,32 @@ def _optimizers() -> dict[str, type[torch.optim.Optimizer]]:
         name: each for name, each in vars(torch.optim).items() if isinstance(each, type) and issubclass(each, base)
     }
     return {name: each for name, each in found.items() if each is not base and name not in UNUSABLE}
+
+
+def smallest(*, size: int, types: Sequence[float] | None, **options: Any) -> dict[str, Any]:
+    """Return options of a network with as few cells as there are types, so that checking them costs nothing.
+
+    Args:
+        size: Number of cells.
+        types: Fractions of the cell types, or the type of every cell.
+        options: The other options, which do not depend on how many cells there are.
+
+    Raises:
+        ValueError: The types are not those of so many cells.
+
+    >>> smallest(size=10**9, types=None, tau=50.0)
+    {'n_rec': 1, 'types': None, 'tau': 50.0}
+    """
+    if types is None:
+        return {"n_rec": 1, "types": None, **options}
+    given = torch.as_tensor(types)
+    if given.is_floating_point():
+        check_types(types, 1)
+        ends = (given.double().cumsum(0) * size).round()
+        kinds = int((ends.diff(prepend=ends.new_zeros(1)) > 0).nonzero().max()) + 1
+    else:
+        kinds = int(check_types(types, size).max()) + 1
+    return {"n_rec": kinds, "types": tuple(range(kinds)), **options}
 
 
 @dataclass(frozen=True)
@@ -88,14 +115,15 @@ class Leaky:
     dale: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        """Check what the network itself checks, with one input and one output."""
+        """Check what the network itself checks, with one input, one output and one cell of each type."""
         whole("size", self.size, 1)
         for name in ("types", "dale"):
             if getattr(self, name) is not None:
                 settle(self, **{name: tuple(getattr(self, name))})
         for name in ("tau", "noise", "gain_rec"):
             finite(name, getattr(self, name))
-        self.build(1, 1, dt=1e-9, seed=0)
+        own = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        LeakyRNN(1, n_out=1, **smallest(**own), dt=1e-9, seed=0)
 
     @property
     def title(self) -> str:

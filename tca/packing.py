@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
 __all__ = ["pack", "unpack"]
@@ -29,7 +31,7 @@ def pack(state: Any) -> bytes:
     """
     tensors: dict[str, Tensor] = {}
     described = json.dumps(_describe(state, tensors))
-    return safetensors.torch.save(tensors, metadata={"state": described})
+    return safetensors.torch.save(tensors, metadata={"state": described, "sha256": _digest(described, tensors)})
 
 
 def unpack(packed: bytes) -> Any:
@@ -39,14 +41,25 @@ def unpack(packed: bytes) -> Any:
         packed: What `pack` returned.
 
     Raises:
-        ValueError: These bytes were not made by `pack`, or not all of them are there.
+        ValueError: These bytes were not made by `pack`, not all of them are there, or some have changed.
     """
     try:
         tensors = safetensors.torch.load(packed)
-        header = json.loads(packed[8 : 8 + int.from_bytes(packed[:8], "little")])
-        return _restore(json.loads(header["__metadata__"]["state"]), tensors)
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        about = json.loads(packed[8 : 8 + int.from_bytes(packed[:8], "little")])["__metadata__"]
+        if about["sha256"] != _digest(about["state"], tensors):
+            raise ValueError("its checksum is another")
+        return _restore(json.loads(about["state"]), tensors)
+    except (safetensors.SafetensorError, LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ValueError(f"this is not a packed state: {error}") from error
+
+
+def _digest(described: str, tensors: dict[str, Tensor]) -> str:
+    """Return the SHA-256 of a state: of its description and of every tensor with its type and shape."""
+    found = hashlib.sha256(described.encode())
+    for name, each in sorted(tensors.items()):
+        found.update(f"{name} {each.dtype} {tuple(each.shape)}".encode())
+        found.update(each.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def _describe(value: Any, tensors: dict[str, Tensor]) -> Any:

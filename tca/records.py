@@ -1,6 +1,6 @@
 """A record: the folder of one run, which outlives the process that writes it.
 
-    run.json             the run, the sizes of its task, versions and commit; written first
+    run.json             the run, the sizes of its task, versions, threads and commit; written first
     metrics.jsonl        one line a measurement
     checkpoint           everything needed to go on from the last measurement; gone once the run has ended
     weights.safetensors  the trained network
@@ -10,12 +10,19 @@
 
 Files other than ``metrics.jsonl`` are replaced as a whole, so a process may be killed at any moment. A folder without
 ``result.json`` is unfinished; lines of ``metrics.jsonl`` that are later than the checkpoint are dropped on resuming.
+
+Checkpoint and result name the run and hold the size and the SHA-256 of every other file (`tca.sealed`), so that a file
+that was lost, edited or taken from another run is refused on resuming and reported on reading. `tca.reading` reads.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -23,17 +30,26 @@ from typing import IO, Any
 import safetensors.torch
 from torch import Tensor
 
-from tca.files import RecordError, append, explained, locked, write_whole
-from tca.nets import Network
-from tca.packing import pack, unpack
+from tca.files import RecordError, append, explained, locked, make_folder, tidy, write_whole
+from tca.packing import pack
+from tca.reading import LARGEST_METRICS, Checkpoint, check_run, finished, kept_at, path_at, read, require_same
+from tca.reading import crossings as crossings_of
 from tca.result import Crossing, Metrics, Result, first_at
-from tca.rule import Learner
 from tca.run import Run
-from tca.versions import commit, versions
+from tca.sealed import LARGEST_TENSORS, Companions, companions, sealed, write_json
+from tca.text import in_a_line
+from tca.versions import differences, environment
 
-__all__ = ["Record", "RecordError", "explained", "finished", "read", "require_same", "write_whole"]
+__all__ = [
+    "Record", "RecordError", "ResumedElsewhereWarning", "explained", "finished", "read", "require_same", "reread",
+    "tidy_up", "title_of", "write_whole",
+]  # fmt: skip
 
 Sizes = dict[str, Any]
+
+
+class ResumedElsewhereWarning(UserWarning):
+    """A run goes on under other versions, another commit or other threads than before; last bits may differ."""
 
 
 class Record:
@@ -43,29 +59,38 @@ class Record:
         folder: The record's folder, made if need be; ``None`` keeps everything in memory.
         run: The run.
         sizes: ``n_in``, ``n_out`` and ``dt`` of its task, with which its network can be built again.
+        measure: The name of what the task measures, such as accuracy, default ``"score"``.
 
     Attributes:
+        ended: Whether the folder already holds the run's finished record, for example by another process.
         metrics: What has been measured so far.
         checkpoint: Where to go on from, ``None`` at the start.
         kept: States of network and learner at the losses that the run names, by loss, as far as they were reached.
 
     Raises:
-        RecordError: The folder cannot be written, is in use by another process, or holds another run.
+        RecordError: The folder cannot be written, is in use by another process, is damaged, or holds another run.
+
+    Warns:
+        ResumedElsewhereWarning: The run was begun under other versions, another commit or other threads.
     """
 
-    def __init__(self, folder: Path | None, run: Run, sizes: Sizes) -> None:
+    def __init__(self, folder: Path | None, run: Run, sizes: Sizes, measure: str = "score") -> None:
         """Remember what to do; nothing is written before the record is entered."""
-        self.folder, self.run, self.sizes = folder, run, sizes
+        self.folder, self.run, self.sizes, self.measure = folder, run, sizes, measure
+        self.ended = False
         self.metrics: list[Metrics] = []
         self.checkpoint: Any = None
         self.kept: dict[float, dict[str, Tensor]] = {}
+        self._made_with = [environment()]
+        self._companions: Companions = {}
+        self._lines, self._written = hashlib.sha256(), 0
         self._lock: IO[bytes] | None = None
 
     def __enter__(self) -> Record:
         """Take hold of the folder and find where to go on."""
         if self.folder is not None:
             with explained(self.folder):
-                self.folder.mkdir(parents=True, exist_ok=True)
+                make_folder(self.folder)
                 self._lock = locked(self.folder)
                 try:
                     self._begin(self.folder)
@@ -82,22 +107,66 @@ class Record:
             self._lock.close()
 
     def _begin(self, folder: Path) -> None:
-        description = folder / "run.json"
-        if not description.exists():
-            values = {"run": self.run.to_json(), **self.sizes, "versions": versions(), "commit": commit()}
-            write_whole(description, json.dumps(values, indent=2).encode())
-        require_same(folder, self.run)
-        if (folder / "checkpoint").exists():
-            try:
-                self.checkpoint = unpack((folder / "checkpoint").read_bytes())
-            except ValueError as error:
-                raise RecordError(f"cannot resume from {folder / 'checkpoint'}: {error}") from error
-        reached = -1 if self.checkpoint is None else int(self.checkpoint["step"])
-        self.metrics = [each for each in _metrics(folder) if each.step <= reached]
-        write_whole(folder / "metrics.jsonl", b"".join(map(_line, self.metrics)))
-        self.kept = _kept(folder, self.run, self.metrics)
+        self.ended = finished(folder)  # by another process, since this one last looked
+        if self.ended:
+            return
+        tidy(folder)
+        if os.path.lexists(folder / "run.json"):
+            require_same(folder, self.run)
+        found = Checkpoint.of(folder, self.run)
+        if found is None:
+            self._describe(folder)  # anew, as what trains the run is this process
+        check_run(folder, self.sizes)
+        self.witness("run.json")
+        lines = b""
+        if found is not None:
+            self.checkpoint, self.metrics, lines = found.state, list(found.metrics), found.lines
+            self._go_on(found.made_with)
+        write_whole(folder / "metrics.jsonl", lines)
+        self._count(lines)
+        self.kept = kept_at(folder, self.run, self.metrics)
+        for loss in self.kept:
+            self.witness(path_at(folder, loss).name)
         for loss in set(self.run.measure_at_losses) - set(self.kept):
-            _path_at(folder, loss).unlink(missing_ok=True)  # of a measurement later than the checkpoint
+            path_at(folder, loss).unlink(missing_ok=True)  # of a measurement later than the checkpoint
+
+    def _describe(self, folder: Path) -> None:
+        """Write what the run is, and what trains it."""
+        values = {"run": self.run.to_json(), **self.sizes, "title": title_of(self.run), "measure": self.measure}
+        write_json(folder / "run.json", sealed(self.run.name, {**values, **self._made_with[-1]}))
+
+    def _go_on(self, made_with: list[dict[str, Any]]) -> None:
+        """Remember what has trained the run before, and warn if this is another."""
+        now = self._made_with[-1]
+        if changed := differences(made_with[-1], now):
+            warnings.warn(
+                f"the run in {in_a_line(self.folder)} goes on under others than before, so that last bits may differ: "
+                f"{in_a_line(changed)}",
+                ResumedElsewhereWarning,
+                stacklevel=5,
+            )
+        self._made_with = [*made_with, now] if changed else made_with
+
+    def witness(self, name: str) -> None:
+        """Count a file among the companions of checkpoint and result.
+
+        Args:
+            name: Its name in the folder.
+
+        Raises:
+            RecordError: It cannot be read, or is not what the checkpoint was written with.
+        """
+        if self.folder is not None:
+            self._companions |= companions(self.folder, [name])
+
+    def _count(self, lines: bytes) -> None:
+        self._lines.update(lines)
+        self._written += len(lines)
+
+    @property
+    def _measured(self) -> dict[str, int | str]:
+        """Size and checksum of the lines that have been written."""
+        return {"bytes": self._written, "sha256": self._lines.hexdigest()}
 
     def add(self, metrics: Metrics) -> None:
         """Append a measurement.
@@ -111,8 +180,12 @@ class Record:
         self.metrics.append(metrics)
         if self.folder is None:
             return
+        line = (json.dumps(metrics.to_json(), allow_nan=False) + "\n").encode()
+        if self._written + len(line) > LARGEST_METRICS:
+            raise RecordError(f"{self.folder / 'metrics.jsonl'} would be too large: measure less often")
         with explained(self.folder):
-            append(self.folder / "metrics.jsonl", _line(metrics))
+            append(self.folder / "metrics.jsonl", line)
+        self._count(line)
 
     def keep(self, net: Mapping[str, Tensor], learner: Mapping[str, Tensor]) -> None:
         """Keep network and learner if the last measurement is the first at one of the losses that the run names.
@@ -130,12 +203,14 @@ class Record:
             named |= {f"learner.{name}": each for name, each in learner.items()}
             self.kept[loss] = {name: each.detach().to("cpu", copy=True) for name, each in named.items()}
             if self.folder is not None:
+                path = path_at(self.folder, loss)
                 with explained(self.folder):
-                    write_whole(_path_at(self.folder, loss), _plain_tensors(self.kept[loss]))
+                    write_whole(path, _plain_tensors(self.kept[loss]))
+                self.witness(path.name)
 
     def crossings(self) -> tuple[Crossing, ...]:
         """Return what was kept, from the first loss named to the last."""
-        return _crossings(self.run, self.sizes, self.metrics, self.kept, self.run.device)
+        return crossings_of(self.run, self.sizes, self.metrics, self.kept, self.run.device)
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Replace the checkpoint.
@@ -146,9 +221,23 @@ class Record:
         Raises:
             RecordError: The folder cannot be written; then the checkpoint before is still there.
         """
-        if self.folder is not None:
-            with explained(self.folder):
-                write_whole(self.folder / "checkpoint", pack(state))
+        if self.folder is None:
+            return
+        about = {"companions": self._companions, "lines": self._measured, "made_with": self._made_with}
+        packed = pack({"sealed": sealed(self.run.name, about), "state": dict(state)})
+        if len(packed) > LARGEST_TENSORS:
+            raise RecordError(f"{self.folder / 'checkpoint'} would hold more than {LARGEST_TENSORS} bytes")
+        with explained(self.folder):
+            write_whole(self.folder / "checkpoint", packed)
+
+    @contextlib.contextmanager
+    def restoring(self) -> Iterator[None]:
+        """Turn what goes wrong within, as the checkpoint is taken over, into `RecordError`."""
+        try:
+            yield
+        except (KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+            where = "memory" if self.folder is None else self.folder / "checkpoint"
+            raise RecordError(f"cannot resume from {in_a_line(where)}: {in_a_line(error)}") from error
 
     def finish(self, result: Result) -> None:
         """Write what the run has led to and drop the checkpoint.
@@ -161,138 +250,72 @@ class Record:
         """
         if self.folder is None:
             return
-        values = {
-            "outcome": result.outcome,
-            "step": result.step,
-            "reason": result.reason,
-            "last": result.last.to_json(),
-        }
+        states = {"weights.safetensors": result.net.state_dict(), "learner.safetensors": result.learner.state_dict()}
         with explained(self.folder):
-            write_whole(self.folder / "weights.safetensors", _plain_tensors(result.net.state_dict()))
-            if state := result.learner.state_dict():
-                write_whole(self.folder / "learner.safetensors", _plain_tensors(state))
-            write_whole(self.folder / "result.json", json.dumps(values, indent=2).encode())
-            (self.folder / "checkpoint").unlink(missing_ok=True)
+            for name, state in states.items():
+                if state:
+                    write_whole(self.folder / name, _plain_tensors(state))
+                    self.witness(name)
+            values = {
+                "outcome": result.outcome,
+                "step": result.step,
+                "reason": result.reason,
+                "last": result.last.to_json(),
+                "made_with": self._made_with,
+                "companions": {**self._companions, "metrics.jsonl": self._measured},
+            }
+            write_json(self.folder / "result.json", sealed(self.run.name, values))
+            _drop_remnants(self.folder)
 
 
-def finished(folder: str | Path) -> bool:
-    """Return whether a folder holds the record of a run that has ended.
+def title_of(run: Run) -> str:
+    """Return what a run trains in a few words, as reports say it.
 
     Args:
-        folder: The record's folder.
+        run: The run.
     """
-    return (Path(folder) / "result.json").exists()
+    net = run.net
+    return f"{run.task}, {run.rule}, {f'form {net.form}, ' if net.form else ''}{net.title}"
 
 
-def require_same(folder: str | Path, run: Run) -> None:
-    """Raise unless a folder holds the record of this very run.
+def reread(folder: str | Path, run: Run) -> Result:
+    """Return the result of a run that has ended, and remove what processes that were killed have left in its record.
 
     Args:
-        folder: The record's folder.
+        folder: The record.
         run: The run.
 
     Raises:
-        RecordError: It holds another run; the message says what differs.
+        RecordError: It holds another run, or is damaged.
     """
-    there, asked = _json(Path(folder) / "run.json").get("run", {}), run.to_json()
-    different = [
-        f"{name} is {there.get(name)!r} there, {asked.get(name)!r} here"
-        for name in dict.fromkeys([*asked, *there])
-        if there.get(name) != asked.get(name)
-    ]
-    if different:
-        raise RecordError(f"{folder} holds the record of another run: {'; '.join(different)}")
+    result = read(folder, run.device, run)
+    tidy_up(Path(folder))
+    return result
 
 
-def read(folder: str | Path, device: str = "cpu") -> Result:
-    """Return the result of a finished run from its record.
+def tidy_up(folder: Path) -> None:
+    """Remove what processes that were killed have left in a finished record, unless one holds it or it is read-only.
 
     Args:
-        folder: The record's folder.
-        device: Where to put the network, default the CPU.
-
-    Raises:
-        RecordError: There is no record, it is unfinished, or a file of it cannot be understood.
+        folder: The record.
     """
-    folder = Path(folder)
-    if not (folder / "run.json").exists():
-        raise RecordError(f"{folder} holds no record: there is no run.json")
-    if not finished(folder):
-        raise RecordError(f"the run in {folder} is unfinished; train it again with this folder to resume it")
-    description, ending = _json(folder / "run.json"), _json(folder / "result.json")
-    try:
-        run = Run.from_json(description["run"])
-        metrics = tuple(_metrics(folder))
-        sizes = {name: description[name] for name in ("n_in", "n_out", "dt")}
-        net, learner = _rebuilt(
-            run, sizes, device, _tensors(folder / "weights.safetensors"), _tensors(folder / "learner.safetensors", {})
-        )
-        crossings = _crossings(run, sizes, metrics, _kept(folder, run, metrics), device)
-        return Result(run, ending["outcome"], ending["step"], ending["reason"], metrics, net, learner, crossings)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
-        raise RecordError(f"the record in {folder} cannot be read: {error}") from error
+    with contextlib.suppress(OSError, RecordError):
+        if any(map(_is_remnant, os.listdir(folder))):
+            with locked(folder):
+                _drop_remnants(folder)
 
 
-def _rebuilt(
-    run: Run, sizes: Sizes, device: str, net_state: Mapping[str, Tensor], learner_state: Mapping[str, Tensor]
-) -> tuple[Network, Learner]:
-    net = run.net.build(**sizes, seed=run.seeds.net, device=device, dtype=run.torch_dtype)
-    net.load_state_dict(net_state)
-    learner = Learner(net, run.the_rule, seed=run.seeds.rule)
-    if learner_state:
-        learner.load_state_dict(learner_state)
-    return net, learner
+def _drop_remnants(folder: Path) -> None:
+    for name in filter(_is_remnant, os.listdir(folder)):
+        (folder / name).unlink(missing_ok=True)
 
 
-def _crossings(
-    run: Run, sizes: Sizes, metrics: Sequence[Metrics], kept: Mapping[float, Mapping[str, Tensor]], device: str
-) -> tuple[Crossing, ...]:
-    found = []
-    for loss in run.measure_at_losses:
-        at = first_at(loss, metrics)
-        if at is not None:
-            states: dict[str, dict[str, Tensor]] = {"net": {}, "learner": {}}
-            for name, each in kept[loss].items():
-                part, _, own = name.partition(".")
-                states[part][own] = each
-            found.append(Crossing(loss, at, *_rebuilt(run, sizes, device, states["net"], states["learner"])))
-    return tuple(found)
-
-
-def _kept(folder: Path, run: Run, metrics: Sequence[Metrics]) -> dict[float, dict[str, Tensor]]:
-    reached = [loss for loss in run.measure_at_losses if first_at(loss, metrics) is not None]
-    return {loss: _tensors(_path_at(folder, loss)) for loss in reached}
-
-
-def _path_at(folder: Path, loss: float) -> Path:
-    return folder / f"at_loss_{loss!r}.safetensors"
-
-
-def _tensors(path: Path, missing: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """Return what a file holds, or ``missing``, if that is given, where there is no file."""
-    return missing if missing is not None and not path.exists() else safetensors.torch.load_file(path)
+def _is_remnant(name: str) -> bool:
+    """Return whether a file is of no use once a run has ended: checkpoint, half a file, counted attempts."""
+    return name == "checkpoint" or name.startswith(".begun-") or (name.startswith(".") and name.endswith(".tmp"))
 
 
 def _plain_tensors(state: Mapping[str, Tensor]) -> bytes:
     return safetensors.torch.save(
         {name: each.detach().to("cpu", copy=True).contiguous() for name, each in state.items()}
     )
-
-
-def _line(metrics: Metrics) -> bytes:
-    return (json.dumps(metrics.to_json()) + "\n").encode()
-
-
-def _metrics(folder: Path) -> Iterator[Metrics]:
-    """Yield what was measured; a last line that a killed process left unfinished is passed over."""
-    path = folder / "metrics.jsonl"
-    for line in path.read_bytes().splitlines(keepends=True) if path.exists() else []:
-        if line.endswith(b"\n"):
-            yield Metrics.from_json(json.loads(line))
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{path} cannot be read: {error}") from error

@@ -5,18 +5,30 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tca.checks import settle, whole
 from tca.nets import Network
 from tca.rule import Learner
 from tca.run import Run
 
-__all__ = ["COMPLETED", "DIVERGED", "REACHED_LOSS", "Crossing", "Metrics", "Result", "first_at"]
+__all__ = [
+    "COMPLETED",
+    "DIVERGED",
+    "OUTCOMES",
+    "REACHED_LOSS",
+    "Crossing",
+    "Metrics",
+    "Result",
+    "first_at",
+    "seconds_per_step",
+]
 
 COMPLETED, REACHED_LOSS, DIVERGED = "completed", "reached_loss", "diverged"
+OUTCOMES = (COMPLETED, REACHED_LOSS, DIVERGED)
 
 
 @dataclass(frozen=True)
@@ -55,10 +67,17 @@ class Metrics:
 
         Args:
             values: What it returned.
+
+        Raises:
+            ValueError: It returned nothing of the kind.
         """
-        observed = {name: math.nan if each is None else each for name, each in values["observed"].items()}
-        numbers = {name: math.nan if each is None else each for name, each in values.items()}
-        return cls(**numbers | {"observed": observed})
+        names = [each.name for each in dataclasses.fields(cls)]
+        if not isinstance(values, Mapping) or set(values) != set(names) or not isinstance(values["observed"], Mapping):
+            raise ValueError(f"a measurement must hold {', '.join(names)}")
+        whole("step", values["step"], 0)
+        numbers = {name: _number(name, each) for name, each in values.items() if name not in ("step", "observed")}
+        observed = {name: _number(name, each) for name, each in values["observed"].items()}
+        return cls(step=values["step"], **numbers, observed=observed)
 
 
 def first_at(loss: float, metrics: Sequence[Metrics]) -> Metrics | None:
@@ -92,6 +111,8 @@ class Crossing:
 class Result:
     """A trained network, how it got there and how it ended.
 
+    One that is read from a record builds its networks when they are first asked for.
+
     Args:
         run: What was asked for.
         outcome: ``"completed"``: all steps were made; ``"reached_loss"``: the training loss fell to ``run.stop_loss``;
@@ -111,7 +132,28 @@ class Result:
     metrics: tuple[Metrics, ...]
     net: Network = field(repr=False)
     learner: Learner = field(repr=False)
-    crossings: tuple[Crossing, ...] = field(default=(), repr=False)
+    crossings: tuple[Crossing, ...] = field(default_factory=tuple, repr=False)
+
+    @classmethod
+    def later(cls, build: Callable[[str], Mapping[str, Any]], **values: Any) -> Result:
+        """Return a result whose networks are built when they are first asked for.
+
+        Args:
+            build: Returns, for one of ``"net"``, ``"learner"`` and ``"crossings"``, its value and perhaps others'.
+            values: The other fields.
+        """
+        result = object.__new__(cls)
+        settle(result, **values, _build=build)
+        return result
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Build what is not there yet."""
+            if name not in ("net", "learner", "crossings") or "_build" not in vars(self):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            settle(self, **self._build(name))
+            return vars(self)[name]
 
     @property
     def last(self) -> Metrics:
@@ -121,10 +163,26 @@ class Result:
     @property
     def seconds_per_step(self) -> float:
         """Time of one update in seconds, the median over the intervals between measurements; NaN if there is none."""
-        times = [
-            (after.elapsed - before.elapsed) / (after.step - before.step) for before, after in pairwise(self.metrics)
-        ]
-        return statistics.median(times) if times else math.nan
+        return seconds_per_step(self.metrics)
+
+
+def seconds_per_step(metrics: Sequence[Metrics]) -> float:
+    """Return the time of one update in seconds, the median over the intervals between measurements; NaN without any.
+
+    Args:
+        metrics: What was measured, first to last.
+    """
+    times = [(after.elapsed - before.elapsed) / (after.step - before.step) for before, after in pairwise(metrics)]
+    return statistics.median(times) if times else math.nan
+
+
+def _number(name: str, value: object) -> float:
+    """Return a number that JSON holds, NaN for null; what was measured as an integer stays one."""
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{name} must be a number or null")
+    return value
 
 
 def _nulled(value: Any) -> Any:

@@ -28,7 +28,7 @@ from tca.rules import RULES
 from tca.signals.base import Signal
 from tca.watching import Watch
 
-__all__ = ["Leaky", "Net", "Optimizer", "Run", "Seeds", "Watch"]
+__all__ = ["Leaky", "Net", "Optimizer", "Run", "Seeds", "Watch", "name_of"]
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # Fields, by part, that are written down only where they are used: other runs keep the names they have always had.
@@ -122,8 +122,7 @@ class Run:
     @functools.cached_property
     def name(self) -> str:
         """A name that depends on every value of the run and nothing else: 16 hexadecimal digits."""
-        canonical = json.dumps(_canonical(self.to_json()), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        return name_of(self.to_json())
 
     def folder(self, root: str | Path) -> Path:
         """Return the run's own record folder.
@@ -178,6 +177,20 @@ class Run:
             return cls(**given)
         except (KeyError, TypeError) as error:
             raise ValueError(f"this does not describe a run: {error}") from error
+
+
+def name_of(values: Mapping[str, Any]) -> str:
+    """Return the name of a run that is described, see ``Run.name``; nothing is built.
+
+    Args:
+        values: What ``Run.to_json`` returned.
+
+    >>> run = Run("delayed_xor")
+    >>> name_of(run.to_json()) == run.name
+    True
+    """
+    canonical = json.dumps(_canonical(values), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 _KINDS: dict[str, type] = {"signal": Signal, "eligibility": Eligibility}

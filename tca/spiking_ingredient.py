@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from tca.checks import finite, not_negative, positive, settle, whole
+from tca.ingredients import smallest
 from tca.names import lookup
 from tca.nets.pseudo import PSEUDO_DERIVATIVES, PseudoDerivative
 from tca.nets.spiking_rnn import SpikingRNN
@@ -109,7 +110,7 @@ class Spiking:
     dale: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        """Check what the network itself checks, with one input and one output."""
+        """Check what the network itself checks, with one input, one output and one cell of each type."""
         whole("size", self.size, 1)
         for name in ("types", "dale"):
             if getattr(self, name) is not None:
@@ -123,7 +124,8 @@ class Spiking:
             positive(name, getattr(self, name))
         for name in ("beta", "refractory", "noise", "gain_in", "gain_rec", "gain_out"):
             not_negative(name, getattr(self, name))
-        self.build(1, 1, dt=1e-9, seed=0)
+        own = {name: value for name, value in vars(self).items() if not name.startswith("density")}
+        SpikingRNN(1, n_out=1, **smallest(**own | {"pseudo": self.pseudo.build()}), dt=1e-9, seed=0)
 
     def build(
         self, n_in: int, n_out: int, *, dt: float, seed: int, device: str = "cpu", dtype: torch.dtype = torch.float32

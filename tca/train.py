@@ -46,11 +46,13 @@ def train(
     ('completed', 2, [0, 2])
     """
     if folder is not None and records.finished(folder):
-        records.require_same(folder, run)
-        return records.read(folder, run.device)
+        return records.reread(folder, run)
     training = Training(run, observe)
-    with Record(None if folder is None else Path(folder), run, training.sizes) as record:
-        return training.finish(record, progress)
+    with Record(None if folder is None else Path(folder), run, training.sizes, training.task.measure) as record:
+        if not record.ended:
+            return training.finish(record, progress)
+    assert folder is not None
+    return records.reread(folder, run)
 
 
 class Training(Course):

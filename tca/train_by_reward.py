@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,12 +19,14 @@ from tasks.neurogym_task import NeurogymTask
 from tca import records
 from tca.acting import Actor, Agent, Episode
 from tca.course import Course
-from tca.files import explained, write_whole
+from tca.files import explained
 from tca.losses import CrossEntropy
 from tca.nets.network import Network
 from tca.records import Record, RecordError
 from tca.result import Metrics, Result
 from tca.run import Run
+from tca.sealed import read_json, write_json
+from tca.text import in_a_line
 
 __all__ = ["REWARD_RULES", "check_rewards", "folder_of", "policy_of", "train_by_reward"]
 
@@ -58,14 +61,17 @@ def train_by_reward(
     agent = Agent() if agent is None else agent
     task = check_rewards(run)
     if folder is not None and records.finished(folder):
-        records.require_same(folder, run)
         _require_agent(Path(folder), agent)
-        return records.read(folder, run.device)
+        return records.reread(folder, run)
     training = _Training(run, agent, task)
-    with Record(None if folder is None else Path(folder), run, training.sizes) as record:
+    with Record(None if folder is None else Path(folder), run, training.sizes, task.measure) as record:
         if folder is not None:
             _require_agent(Path(folder), agent)
-        return training.finish(record, progress)
+        if not record.ended:
+            record.witness("agent.json")
+            return training.finish(record, progress)
+    assert folder is not None
+    return records.reread(folder, run)
 
 
 def check_rewards(run: Run) -> NeurogymTask:
@@ -190,11 +196,11 @@ def _seed(base: int, number: int) -> int:
 def _require_agent(folder: Path, agent: Agent) -> None:
     """Write the agent beside the run, or raise if another is there."""
     path, values = folder / "agent.json", dataclasses.asdict(agent)
-    with explained(folder):
-        if not path.exists():
-            write_whole(path, json.dumps(values, indent=2).encode())
-    if (there := json.loads(path.read_text())) != values:
-        raise RecordError(f"{folder} holds the record of another agent: {there} there, {values} here")
+    if not os.path.lexists(path) and not os.path.lexists(folder / "checkpoint") and not records.finished(folder):
+        with explained(folder):
+            write_json(path, values)
+    if (there := read_json(path)) != values:
+        raise RecordError(f"{folder} holds the record of another agent: {in_a_line(there)} there, {values} here")
 
 
 def _named(run: Run) -> str:

@@ -1,27 +1,58 @@
-"""What a record says about the code that made it."""
+"""The code and the machine that made a record, as far as numbers depend on them."""
 
 from __future__ import annotations
 
 import functools
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
-__all__ = ["commit", "versions"]
+import torch
 
-PACKAGES = ("temporal-credit-assignment", "torch", "numpy", "scipy", "neurogym", "PyHessian")
+__all__ = ["commit", "differences", "environment", "versions"]
+
+PACKAGES = ("temporal-credit-assignment", "numpy", "scipy", "neurogym", "PyHessian")
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that numbers depend on.
+    """Return the versions of Python and of the packages that numbers depend on; of torch, its build as well.
 
-    >>> sorted(versions())[:2]
-    ['PyHessian', 'neurogym']
+    >>> versions()["torch"] == torch.__version__
+    True
     """
-    return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        **{name: _version(name) for name in PACKAGES},
+    }
 
 
+def environment() -> dict[str, Any]:
+    """Return the versions, the commit of this source, and the number of torch's threads."""
+    return {"versions": versions(), "commit": commit(), "threads": torch.get_num_threads()}
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return in words how two environments differ, empty if they do not.
+
+    Args:
+        before: The one.
+        now: The other.
+
+    >>> differences({"versions": {"torch": "2.12"}, "threads": 2}, {"versions": {"torch": "2.13"}, "threads": 2})
+    'torch 2.12 then, 2.13 now'
+    """
+    there, here = ({**each.get("versions", {}), **each} for each in (before, now))
+    names = [
+        name for name in dict.fromkeys([*here, *there]) if name != "versions" and there.get(name) != here.get(name)
+    ]
+    return "; ".join(f"{name} {there.get(name)} then, {here.get(name)} now" for name in names)
+
+
+@functools.cache
 def _version(package: str) -> str:
     try:
         return metadata.version(package)

@@ -208,14 +208,23 @@ def test_show_tells_settings_ending_and_last_measurement(capsys: pytest.CaptureF
     assert float(entries["test_loss"]) == pytest.approx(result.last.test_loss, rel=1e-5)
     assert (entries["step"], entries["depth"]) == ("4", "2.5")
     assert entries["torch"] == torch.__version__
-    (tmp_path / "result.json").unlink()
-    lines = (tmp_path / "metrics.jsonl").read_text().splitlines(keepends=True)
-    (tmp_path / "metrics.jsonl").write_text(lines[0] + lines[1] + lines[2][:20])
-    assert "\nunfinished, 2 updates or more made" in listed(capsys, "show", str(tmp_path))
-    (tmp_path / "metrics.jsonl").unlink()
-    assert "\nunfinished, nothing measured yet" in listed(capsys, "show", str(tmp_path))
+    assert entries["threads"] == str(torch.get_num_threads())
+    seen = iter(range(10))
+
+    def stop(*_: object) -> dict[str, float]:
+        if next(seen) == 2:
+            raise KeyboardInterrupt
+        return {}
+
+    with pytest.raises(KeyboardInterrupt):
+        tca.train(run, tmp_path / "stopped", progress=False, observe=stop)
+    assert "\nunfinished, 2 updates or more made" in listed(capsys, "show", str(tmp_path / "stopped"))
+    (tmp_path / "stopped" / "checkpoint").unlink()
+    assert "it has measurements and no checkpoint" in refusal(capsys, "show", str(tmp_path / "stopped"))
+    (tmp_path / "stopped" / "metrics.jsonl").unlink()
+    assert "\nunfinished, nothing measured yet" in listed(capsys, "show", str(tmp_path / "stopped"))
     (tmp_path / "run.json").write_text("{}")
-    assert "cannot be read: KeyError" in refusal(capsys, "show", str(tmp_path))
+    assert "cannot be read: it is of format 1" in refusal(capsys, "show", str(tmp_path))
 
 
 SWEEP = """

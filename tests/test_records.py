@@ -9,8 +9,9 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 import torch
@@ -39,8 +40,16 @@ def content(folder: Path) -> dict[str, bytes]:
     ending = json.loads((folder / "result.json").read_text())
     for line in (*lines, ending["last"]):
         del line["elapsed"]
+    del ending["companions"], ending["sha256"]
     files = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".safetensors"}
     return {**files, "metrics": json.dumps(lines).encode(), "ending": json.dumps(ending).encode()}
+
+
+def change_checkpoint(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the state that a checkpoint holds, and seal it anew."""
+    packed = unpack((folder / "checkpoint").read_bytes())
+    change(packed["state"])
+    (folder / "checkpoint").write_bytes(pack(packed))
 
 
 def interrupted(folder: Path, run: Run, *how: str) -> int:
@@ -107,10 +116,7 @@ def test_forgetting_what_is_remembered_would_be_noticed(tmp_path: Path, forget) 
     train(RICH, tmp_path / "whole", progress=False)
     with pytest.raises(StopError):
         train(RICH, tmp_path / "stopped", progress=False, observe=raise_at_step(4, 2))
-    checkpoint = tmp_path / "stopped" / "checkpoint"
-    state = unpack(checkpoint.read_bytes())
-    forget(state)
-    checkpoint.write_bytes(pack(state))
+    change_checkpoint(tmp_path / "stopped", forget)
     train(RICH, tmp_path / "stopped", progress=False)
     assert content(tmp_path / "stopped") != content(tmp_path / "whole")
 
@@ -182,11 +188,12 @@ def test_resuming_from_nothing_but_weights_would_be_noticed(tmp_path: Path) -> N
     train(SMALL, tmp_path / "whole", progress=False)
     with pytest.raises(StopError):
         train(SMALL, tmp_path / "stopped", progress=False, observe=raise_at_step(6))
-    checkpoint = tmp_path / "stopped" / "checkpoint"
-    state = unpack(checkpoint.read_bytes())
-    assert state["step"] == 3
-    state["optimizer"]["state"] = {}
-    checkpoint.write_bytes(pack(state))
+
+    def forget(state: dict[str, Any]) -> None:
+        assert state["step"] == 3
+        state["optimizer"]["state"] = {}
+
+    change_checkpoint(tmp_path / "stopped", forget)
     train(SMALL, tmp_path / "stopped", progress=False)
     assert content(tmp_path / "stopped") != content(tmp_path / "whole")
 
@@ -243,13 +250,13 @@ def test_two_processes_on_one_folder(tmp_path: Path) -> None:
     ("spoil", "message"),
     [
         (lambda folder: (folder / "run.json").unlink(), "holds no record: there is no run.json"),
-        (lambda folder: (folder / "result.json").unlink(), "is unfinished"),
-        (lambda folder: (folder / "weights.safetensors").write_bytes(b"\0" * 20), "cannot be read"),
+        (lambda folder: (folder / "result.json").unlink(), "has measurements and no checkpoint; remove it"),
+        (lambda folder: (folder / "weights.safetensors").write_bytes(b"\0" * 20), "its size is another"),
         (lambda folder: (folder / "weights.safetensors").unlink(), "cannot be read: No such file"),
         (lambda folder: (folder / "run.json").write_text("{"), "run.json cannot be read"),
         (
             lambda folder: (folder / "run.json").write_text('{"run": {"task": "delayed_xor"}}'),
-            "does not describe a run",
+            "run.json cannot be read: it is of format 1, and this version reads format 2 alone",
         ),
     ],
 )

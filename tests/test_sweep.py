@@ -198,10 +198,10 @@ def test_divergence_and_errors_are_outcomes(tmp_path: Path) -> None:
     assert found[SMALL].outcome == "completed"
     spoilt = SMALL.folder(tmp_path) / "weights.safetensors"
     spoilt.write_bytes(b"\0" * 20)
-    assert quiet([SMALL], tmp_path)[0].reason.startswith(f"the record in {SMALL.folder(tmp_path)} cannot be read")
+    assert quiet([SMALL], tmp_path)[0].reason.startswith(f"{spoilt} was edited or comes from another run")
     description = SMALL.folder(tmp_path) / "run.json"
     description.write_text(description.read_text().replace('"batch_size": 4', '"batch_size": 5'))
-    assert "another run: batch_size is 5 there, 4 here" in quiet([SMALL], tmp_path)[0].reason
+    assert f"{description} cannot be read: it was edited or damaged" in quiet([SMALL], tmp_path)[0].reason
     unfinished = SMALL.folder(tmp_path / "unfinished")
     unfinished.mkdir(parents=True)
     (unfinished / "checkpoint").write_bytes(b"\0" * 20)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+from tca.files import write_whole
 
 __all__ = ["Look", "Series", "band", "legend", "looks", "panels", "save", "write"]
 
@@ -184,9 +187,12 @@ def write(figure: Figure, path: Path, head: Sequence[str], rows: Iterable[Sequen
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(SETTINGS):
-        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
-        figure.savefig(path.with_suffix(".png"))
-    with open(path.with_suffix(".csv"), "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(head)
-        writer.writerows(rows)
+        for form in ("svg", "png"):
+            drawn = io.BytesIO()
+            figure.savefig(drawn, format=form, metadata={"Date": None} if form == "svg" else None)
+            write_whole(path.with_suffix(f".{form}"), drawn.getvalue())
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(head)
+    writer.writerows(rows)
+    write_whole(path.with_suffix(".csv"), table.getvalue().encode())

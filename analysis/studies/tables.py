@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.statistics import Estimate, holm, verdict
+from tca.files import write_whole
 
 __all__ = ["COMPARED", "SIDES", "Table", "differences", "mean_and_spread"]
 
@@ -46,10 +47,10 @@ class Table:
         Args:
             path: Where to, without a suffix.
         """
-        path.with_suffix(".md").write_text(f"{self}\n", encoding="utf-8")
+        write_whole(path.with_suffix(".md"), f"{self}\n".encode())
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([self.head, *self.rows])
-        path.with_suffix(".csv").write_text(text.getvalue(), encoding="utf-8")
+        write_whole(path.with_suffix(".csv"), text.getvalue().encode())
 
 
 def differences(found: Sequence[Estimate | None]) -> list[str]:

@@ -76,8 +76,11 @@ def _train_by_reward(run: Run, options: Namespace) -> Said:
 def _compare(options: Namespace) -> Said:
     comparison = Comparison(**_values(options, ("config", "folder", "quiet", "workers")))
     folder = Path(options.folder)
-    measured = compare(comparison, folder, options.workers, progress=not options.quiet)
-    return Said(f"{write_report(comparison, measured, folder)}\n\nreport: {folder / 'report.html'}")
+    failed: dict[str, str] = {}
+    measured = compare(comparison, folder, options.workers, progress=not options.quiet, failed=failed)
+    table = write_report(comparison, measured, folder)
+    ending = [f"report: {folder / 'report.html'}", *(f"left out: {each}" for each in failed.values())]
+    return Said("\n\n".join([str(table), *ending]), 1 if failed else 0)
 
 
 def _sweep(options: Namespace) -> Said:
@@ -98,7 +101,8 @@ def _sweep(options: Namespace) -> Said:
 
 
 def _report(options: Namespace) -> Said:
-    return Said(report(Path(options.path)))
+    found = report(Path(options.path))
+    return Said(found.text, 1 if found.damaged else 0)
 
 
 def _show(options: Namespace) -> Said:

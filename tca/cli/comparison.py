@@ -15,6 +15,8 @@ from tca.train_by_reward import REWARD_RULES, check_rewards
 
 __all__ = ["Comparison"]
 
+MOST_RUNS = 100_000
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -76,7 +78,7 @@ class Comparison:
     dtype: Literal["float32", "float64"] = "float32"
 
     def __post_init__(self) -> None:
-        """Check everything, by making every run."""
+        """Check everything, by making a run for each task and rule."""
         settle(self, tasks=_names("tasks", self.tasks), rules=_names("rules", self.rules))
         settle(self, task_options=plain("task_options", self.task_options))
         whole("seeds", self.seeds, 1)
@@ -87,7 +89,11 @@ class Comparison:
         for name in self.task_options:
             if name not in self.tasks:
                 raise ValueError(f"task_options are given for {name!r}, which is not among the tasks {self.tasks}")
-        self.runs()
+        if (count := len(self.tasks) * len(self.rules) * self.seeds) > MOST_RUNS:
+            raise ValueError(f"tasks, rules and seeds must make at most {MOST_RUNS} runs together, got {count}")
+        for task in self.tasks:
+            for rule in self.rules:
+                self._run(task, rule, 0)
 
     def runs(self) -> list[Run]:
         """Return every run of the comparison: task by task, seed by seed, rule by rule."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +13,19 @@ from typing import Any
 import torch
 
 import analysis
+from tca import records
 from tca.acting import Agent
 from tca.batch import Batch
-from tca.records import explained, write_whole
+from tca.files import RecordError, explained, make_folder
 from tca.result import DIVERGED, Metrics, Result
 from tca.rule import Learner
 from tca.run import Run
+from tca.sealed import companions, read_json, sealed, unsealed, write_json
+from tca.text import in_a_line
 from tca.train import train
 from tca.train_by_reward import REWARD_RULES, policy_of, train_by_reward
 
-__all__ = ["Measured", "Measuring", "align", "measure", "train_and_measure"]
+__all__ = ["Measured", "Measuring", "align", "measure", "read_measured", "train_and_measure"]
 
 TOLERANCE = 1e-4  # relative, of the eigenvalues: far below their spread over seeds
 
@@ -91,13 +94,50 @@ def train_and_measure(run: Run, folder: Path, how: Measuring, progress: bool = F
         progress: Whether to show a progress bar, default no.
     """
     result = _trained(run, folder, progress)
-    path, settings = folder / "measured.json", dataclasses.asdict(how)
-    if path.exists() and (known := json.loads(path.read_text()))["settings"] == settings:
-        return _from_json(result, known["values"])
+    known = _known(run, folder, how)
+    if known is not None:
+        return _from_json(result, known)
     values = measure(result, how)
+    said = {"settings": dataclasses.asdict(how), "values": _to_json(values), **companions(folder, ["result.json"])}
     with explained(folder):
-        write_whole(path, json.dumps({"settings": settings, "values": _to_json(values)}, indent=2).encode())
+        make_folder(folder)
+        write_json(folder / "measured.json", sealed(run.name, said))
     return _from_json(result, values)
+
+
+def read_measured(run: Run, folder: Path, how: Measuring) -> Measured:
+    """Return what was measured of a run from its record; nothing is measured or built.
+
+    Args:
+        run: The run.
+        folder: The record's folder.
+        how: How it must have been measured.
+
+    Raises:
+        RecordError: It was not, or the record is damaged.
+    """
+    result = records.read(folder, run.device, run)
+    values = _known(run, folder, how)
+    if values is None:
+        raise RecordError(f"{in_a_line(folder)} was not measured, or otherwise; go on with tca compare")
+    return _from_json(result, values)
+
+
+def _known(run: Run, folder: Path, how: Measuring) -> dict[str, float | None] | None:
+    """Return what was measured, ``None`` if it was not or in another way."""
+    path = folder / "measured.json"
+    if not os.path.lexists(path):
+        return None
+    try:
+        known = unsealed(read_json(path), run.name)
+        if known.get("result.json") != companions(folder, ["result.json"])["result.json"]:
+            raise ValueError("it was measured of another training of the run")
+        values: dict[str, float | None] = known["values"]
+        if any(isinstance(each, bool) or not isinstance(each, int | float | None) for each in values.values()):
+            raise ValueError("a value is no number")
+        return values if known["settings"] == dataclasses.asdict(how) else None
+    except (ValueError, LookupError, AttributeError) as error:
+        raise RecordError(f"{in_a_line(path)} cannot be used, remove it: {in_a_line(error)}") from error
 
 
 def _trained(run: Run, folder: Path, progress: bool) -> Result:

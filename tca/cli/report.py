@@ -13,11 +13,12 @@ from tca.cli.comparison import Comparison
 from tca.cli.drawings import DRAWINGS
 from tca.cli.measured import Measured
 from tca.cli.table import Table, tabulate
-from tca.records import explained, write_whole
+from tca.files import explained, read_bytes, write_whole
 from tca.versions import commit, versions
 
 __all__ = ["write_report"]
 
+LARGEST_FIGURE = 1 << 28  # bytes
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
@@ -113,7 +114,7 @@ def _html_table(table: Table) -> str:
 
 
 def _figure(name: str, caption: str, folder: Path) -> str:
-    data = base64.b64encode((folder / f"{name}.svg").read_bytes()).decode()
+    data = base64.b64encode(read_bytes(folder / f"{name}.svg", LARGEST_FIGURE)).decode()
     return (
         f'<figure><img src="data:image/svg+xml;base64,{data}" alt="{escape(caption)}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>\n"

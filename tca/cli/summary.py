@@ -1,37 +1,93 @@
-"""What the records in a folder say, without training anything."""
+"""What the records in a folder say, without training or building anything."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tca import records
 from tca.cli.compare import read_comparison
-from tca.cli.measured import Measuring, train_and_measure
+from tca.cli.measured import Measured, Measuring, read_measured
 from tca.cli.report import write_report
-from tca.records import RecordError
-from tca.result import Metrics, Result
+from tca.files import explained, make_folder
+from tca.reading import Look, look
+from tca.records import RecordError, title_of
+from tca.result import Metrics, Result, seconds_per_step
 from tca.sweep.settings import flat
+from tca.text import in_a_line
 
-__all__ = ["describe", "report", "show"]
+__all__ = ["Report", "describe", "report", "show"]
+
+MARKS = ("run.json", "metrics.jsonl", "checkpoint", "weights.safetensors", "result.json")
 
 
-def report(folder: Path) -> str:
+@dataclass(frozen=True)
+class Report:
+    """What is in a folder.
+
+    Args:
+        text: For stdout.
+        damaged: How many records could not be read; each has its line in the text.
+    """
+
+    text: str
+    damaged: int
+
+
+def report(folder: Path) -> Report:
     """Return what is in a folder: a comparison, whose report is written anew, a record, or several records.
+
+    A record that is damaged is one line with its path; the others go on.
 
     Args:
         folder: The folder.
 
     Raises:
-        RecordError: There is nothing finished in it.
+        RecordError: There is no record in it.
     """
-    if (folder / "comparison.json").exists():
+    if os.path.lexists(folder / "comparison.json"):
         return _compared(folder)
-    found = [each for each in (folder, *sorted(folder.glob("*"))) if records.finished(each)]
-    if not found:
-        raise RecordError(f"{folder} holds neither a comparison nor the record of a finished run")
-    return "\n\n".join(describe(records.read(each), each) for each in found)
+    entries, damaged = [], []
+    for each in _records(folder):
+        try:
+            entries.append(_entry(look(each), each))
+        except (RecordError, ArithmeticError) as error:
+            damaged.append(_line(each, error))
+    if not entries and not damaged:
+        raise RecordError(f"{in_a_line(folder)} holds neither a comparison nor the record of a finished run")
+    return Report("\n\n".join([*entries, *damaged]), len(damaged))
+
+
+def _records(folder: Path) -> Iterator[Path]:
+    """Yield the folders that hold, or may hold, a record: this one, and those in it."""
+    if not folder.is_dir():
+        return
+    try:
+        children = sorted(Path(each) for each in os.scandir(folder) if each.is_dir())
+    except OSError as error:
+        raise RecordError(f"{in_a_line(folder)} cannot be read: {error.strerror}") from error
+    for each in (folder, *children):
+        try:
+            if set(MARKS) & set(os.listdir(each)):
+                yield each
+        except OSError:
+            yield each
+
+
+def _line(folder: Path, error: Exception) -> str:
+    text = in_a_line(error)
+    return f"damaged: {text}" if in_a_line(folder) in text else f"damaged: {in_a_line(folder)}: {text}"
+
+
+def _entry(found: Look, folder: Path) -> str:
+    title, measure = (in_a_line(found.description[name]) for name in ("title", "measure"))
+    if found.ending is None:
+        made = f"unfinished, {found.metrics[-1].step} updates or more made" if found.metrics else "unfinished"
+        return f"{title}: {made}\n  record: {in_a_line(folder)}"
+    outcome, step, reason = (found.ending[name] for name in ("outcome", "step", "reason"))
+    return _described(title, measure, (outcome, step, reason), found.metrics, folder)
 
 
 def describe(result: Result, folder: Path | None = None) -> str:
@@ -41,17 +97,23 @@ def describe(result: Result, folder: Path | None = None) -> str:
         result: What it has led to.
         folder: Its record.
     """
-    last, run = result.last, result.run
-    measure = run.make_task().measure
-    reason = f" ({result.reason})" if result.reason else ""
+    ending = (result.outcome, result.step, result.reason)
+    return _described(title_of(result.run), result.run.make_task().measure, ending, result.metrics, folder)
+
+
+def _described(
+    title: str, measure: str, ending: tuple[str, int, str], metrics: Sequence[Metrics], folder: Path | None
+) -> str:
+    outcome, step, reason = ending
+    last = metrics[-1]
+    why = f" ({in_a_line(reason)})" if reason else ""
     lines = [
-        f"{run.task}, {run.rule}, {f'form {run.net.form}, ' if run.net.form else ''}{run.net.title}: "
-        f"{result.outcome} after {result.step} updates{reason}",
+        f"{title}: {outcome} after {step} updates{why}",
         f"  training loss {last.train_loss:.4g}, {measure} {last.train_accuracy:.3f};"
         f" test loss {last.test_loss:.4g}, {measure} {last.test_accuracy:.3f}",
-        f"  {1e3 * result.seconds_per_step:.2f} ms an update",
+        f"  {1e3 * seconds_per_step(metrics):.2f} ms an update",
     ]
-    return "\n".join([*lines, *([] if folder is None else [f"  record: {folder}"])])
+    return "\n".join([*lines, *([] if folder is None else [f"  record: {in_a_line(folder)}"])])
 
 
 def show(folder: Path) -> str:
@@ -63,39 +125,33 @@ def show(folder: Path) -> str:
         folder: Its record.
 
     Raises:
-        RecordError: There is no record, or it cannot be understood.
+        RecordError: There is no record, or it is damaged.
     """
-    if not (folder / "run.json").exists():
+    if not os.path.lexists(folder / "run.json"):
         raise RecordError(
-            f"{folder} holds no record of a run: there is no run.json; tca report shows folders of records"
+            f"{in_a_line(folder)} holds no record of a run: there is no run.json; tca report shows folders of records"
         )
-    try:
-        description = json.loads((folder / "run.json").read_text())
-        ending, last = _ending(folder)
-        chapters = {
-            f"run {folder}": flat(description["run"]),
-            ending: {} if last is None else _measured(last),
-            "made with": flat({**description["versions"], "commit": description["commit"]}),
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RecordError(f"the record in {folder} cannot be read: {type(error).__name__}: {error}") from error
-    return "\n\n".join(f"{title}\n{_aligned(entries)}".rstrip() for title, entries in chapters.items())
+    found = look(folder)
+    chapters = [
+        (f"run {in_a_line(folder)}", flat(found.description["run"])),
+        (_ending(found), _measured(found.metrics[-1]) if found.metrics else {}),
+        *(
+            ("then made with" if place else "made with", flat({**each["versions"], "commit": each.get("commit"),
+                                                               "threads": each.get("threads")}))
+            for place, each in enumerate(found.made_with)
+        ),
+    ]  # fmt: skip
+    return "\n\n".join(f"{title}\n{_aligned(entries)}".rstrip() for title, entries in chapters)
 
 
-def _ending(folder: Path) -> tuple[str, Metrics | None]:
-    """Return in a line how a run ended or where it is, and what was measured last."""
-    if records.finished(folder):
-        values = json.loads((folder / "result.json").read_text())
-        reason = f" ({values['reason']})" if values["reason"] else ""
-        return f"{values['outcome']} after {values['step']} updates{reason}", Metrics.from_json(values["last"])
-    path = folder / "metrics.jsonl"
-    lines = (
-        [each for each in path.read_text().splitlines(keepends=True) if each.endswith("\n")] if path.exists() else []
-    )
-    if not lines:
-        return "unfinished, nothing measured yet", None
-    last = Metrics.from_json(json.loads(lines[-1]))
-    return f"unfinished, {last.step} updates or more made; train it again with its folder to go on", last
+def _ending(found: Look) -> str:
+    """Return in a line how a run ended or where it is."""
+    if found.ending is not None:
+        reason = f" ({in_a_line(found.ending['reason'])})" if found.ending["reason"] else ""
+        return f"{found.ending['outcome']} after {found.ending['step']} updates{reason}"
+    if not found.metrics:
+        return "unfinished, nothing measured yet"
+    return f"unfinished, {found.metrics[-1].step} updates or more made; train it again with its folder to go on"
 
 
 def _measured(last: Metrics) -> dict[str, str]:
@@ -109,19 +165,32 @@ def _number(value: float | None) -> str:
 
 
 def _aligned(entries: Mapping[str, str]) -> str:
-    width = max(map(len, entries), default=0)
-    return "\n".join(f"  {name.ljust(width)}  {text}" for name, text in entries.items())
+    lines = {in_a_line(name): in_a_line(text) for name, text in entries.items()}
+    width = max(map(len, lines), default=0)
+    return "\n".join(f"  {name.ljust(width)}  {text}" for name, text in lines.items())
 
 
-def _compared(folder: Path) -> str:
+def _compared(folder: Path) -> Report:
     comparison = read_comparison(folder)
     runs = comparison.runs()
+    with explained(folder):
+        make_folder(folder / "runs")
     missing = [run for run in runs if not records.finished(run.folder(folder / "runs"))]
     if missing:
         raise RecordError(
-            f"{len(missing)} of the {len(runs)} runs of the comparison in {folder} are unfinished; "
-            f"go on with: tca compare --config {folder / 'comparison.json'} --folder {folder}"
+            f"{len(missing)} of the {len(runs)} runs of the comparison in {in_a_line(folder)} are unfinished; "
+            f"go on with: tca compare --config {in_a_line(folder / 'comparison.json')} --folder {in_a_line(folder)}"
         )
     how = Measuring(comparison.input_noise, comparison.curvature_trials, comparison.curvature_probes)
-    measured = [train_and_measure(run, run.folder(folder / "runs"), how) for run in runs]
-    return f"{write_report(comparison, measured, folder)}\n\nreport: {folder / 'report.html'}"
+    measured: list[Measured] = []
+    damaged: list[str] = []
+    for run in runs:
+        try:
+            measured.append(read_measured(run, run.folder(folder / "runs"), how))
+        except RecordError as error:
+            damaged.append(_line(run.folder(folder / "runs"), error))
+    if not measured:
+        raise RecordError(f"no run of the comparison in {in_a_line(folder)} can be read: {damaged[0]}")
+    table = write_report(comparison, measured, folder)
+    ending = [f"report: {in_a_line(folder / 'report.html')}", *damaged]
+    return Report("\n\n".join([str(table), *ending]), len(damaged))

@@ -128,7 +128,6 @@ class Ledger:
 
 def _before(run: Run, folder: Path) -> Swept:
     try:
-        records.require_same(folder, run)
-        return Swept.of(records.read(folder), folder)
+        return Swept.of(records.reread(folder, run), folder)
     except RecordError as error:
         return Swept(run, folder, FAILED, str(error))

@@ -10,6 +10,8 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from tca.text import printable
+
 __all__ = ["plain_lock", "say", "shown"]
 
 Item = TypeVar("Item")
@@ -38,7 +40,7 @@ def say(text: str) -> None:
     Args:
         text: The line.
     """
-    tqdm.write(text, file=sys.stderr)
+    tqdm.write(printable(text), file=sys.stderr)
 
 
 def plain_lock() -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from tca import records
-from tca.result import COMPLETED, DIVERGED, REACHED_LOSS, Metrics, Result
+from tca.result import OUTCOMES, Metrics, Result
 from tca.run import Run
 
 __all__ = ["DIED", "ENDED", "FAILED", "IN_USE", "Swept"]
 
 FAILED, DIED, IN_USE = "failed", "died", "in_use"
-ENDED = (COMPLETED, REACHED_LOSS, DIVERGED)  # such a run has a finished record and is not trained again
+ENDED = OUTCOMES  # such a run has a finished record and is not trained again
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Swept:
         Raises:
             RecordError: There is no finished record.
         """
-        return records.read(self.folder, device)
+        return records.read(self.folder, device, self.run)
 
     @classmethod
     def of(cls, result: Result, folder: Path) -> Swept:

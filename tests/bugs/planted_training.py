@@ -31,7 +31,7 @@ BUGS = [
         'if module and not module.startswith("tca."):', "if False:", WRITTEN),
     Bug("tca/records.py", "networks kept whenever the loss is low", "first_at(loss, self.metrics) is self.metrics[-1]",
         "self.metrics[-1].train_loss <= loss", KEPT),
-    Bug("tca/records.py", "what was kept after the checkpoint stays", "_path_at(folder, loss).unlink(missing_ok=True)",
+    Bug("tca/records.py", "what was kept after the checkpoint stays", "path_at(folder, loss).unlink(missing_ok=True)",
         "pass", TAKEN_BACK),
     Bug("tca/updates.py", "step matched to the rule's own square",
         "self.square = past * self.square + (1 - past) * float(g @ g)",
