@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tca.actor_critic import ActorCritic, advantages
 from tca.batch import Batch
-from tca.checks import whole
+from tca.checks import DivergenceError, whole
 from tca.nets.steppers import STEPPERS
 from tca.projection import project_
 from tca.rule import Learner
@@ -129,6 +129,9 @@ class Actor:
         Args:
             steps: Number of steps T.
             noise: Private noise of the network, shape ``(T, B, N)``; ``None`` for none.
+
+        Raises:
+            DivergenceError: The weights have grown so large that outputs are not finite.
         """
         cells = self.begin(self.net, len(self.environments))
         read = torch.zeros_like(cells.rate)
@@ -142,6 +145,8 @@ class Actor:
             if t == steps:
                 break
             policy = torch.softmax(outputs[:, :-1].double().cpu(), -1)
+            if not torch.isfinite(policy).all():
+                raise DivergenceError("the network cannot act: the probabilities of its actions are not finite")
             chosen = torch.multinomial(policy, 1, generator=self.generator)[:, 0]
             inputs.append(self.seen)
             met = [each.step(int(action)) for each, action in zip(self.environments, chosen, strict=True)]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from tasks.task import Task
@@ -22,6 +25,8 @@ from tca.signals.decorrelation_averages import warn_if_fast
 from tca.updates import Updates
 
 __all__ = ["Course"]
+
+SHOWN = 3  # of what is not finite, that a reason names
 
 
 class Course(abc.ABC):
@@ -133,11 +138,17 @@ class Course(abc.ABC):
         shown = {"initial": self.step, "disable": not progress, "unit": self.unit, "desc": self.title}
         with tqdm(total=run.steps, **shown) as bar:
             while True:
+                if trouble := self._overflow():
+                    return DIVERGED, trouble
                 if not record.metrics or record.metrics[-1].step < self.step:
                     record.add(self.measure())
                     record.keep(self.net.state_dict(), self.learner.state_dict())
                     record.save(self.state())
                 last = record.metrics[-1]
+                if trouble := self._reason(
+                    f"{name} is {loss}" for name, loss in _losses(last) if not math.isfinite(loss)
+                ):
+                    return DIVERGED, trouble
                 bar.set_postfix(loss=f"{last.train_loss:.4f}", accuracy=f"{last.test_accuracy:.3f}")
                 if run.stop_loss is not None and last.train_loss <= run.stop_loss:
                     return REACHED_LOSS, ""
@@ -145,6 +156,30 @@ class Course(abc.ABC):
                     return COMPLETED, ""
                 if trouble := self.block(min(run.evaluate_every, run.steps - self.step), bar.update):
                     return DIVERGED, trouble
+
+    def _overflow(self) -> str:
+        """Return which weight or state is not finite after the last update, or nothing."""
+        numbers = self._numbers()
+        return self._reason(f"{name} is not finite" for name, each in numbers if not torch.isfinite(each).all())
+
+    def _reason(self, found: Iterable[str]) -> str:
+        named = list(itertools.islice(found, SHOWN))
+        return f"{', '.join(named)} after {self.unit} {self.step}" if named else ""
+
+    def _numbers(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield every tensor that updates change, by name."""
+        yield from self.net.named_parameters()
+        for name, each in self.learner.buffers.items():
+            yield f"{name} of the rule", each
+        names = {parameter: name for name, parameter in self.net.named_parameters()}
+        for parameter, state in self.updates.optimizer.state.items():
+            for name, each in state.items():
+                if isinstance(each, Tensor):
+                    yield f"{name} of the optimizer for {names[parameter]}", each
+
+
+def _losses(last: Metrics) -> tuple[tuple[str, float], ...]:
+    return ("training loss", last.train_loss), ("test loss", last.test_loss)
 
 
 def _warn_of_collapse(run: Run) -> None:

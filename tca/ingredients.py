@@ -82,7 +82,8 @@ class Leaky:
 
     Args:
         size: Number of recurrent cells, default 128.
-        form: Where the leak acts: ``"A"`` on the potential (default), ``"B"`` on the rate.
+        form: Where the leak acts: ``"A"`` on the potential, ``"B"`` on the rate; ``None`` (default) as the rule of the
+            run has it, on the potential if it has neither.
         activation: tanh (default), relu, softplus, rectified_tanh or linear.
         tau: Time constant of the cells in ms, default 100.
         leak: How a time constant becomes a factor per step: exponential (default) or euler.
@@ -102,7 +103,7 @@ class Leaky:
     """
 
     size: int = 128
-    form: str = "A"
+    form: str | None = None
     activation: str = "tanh"
     tau: float = 100.0
     leak: str = "exponential"
@@ -144,6 +145,7 @@ class Leaky:
             dtype: Its floating-point type, default ``torch.float32``.
         """
         own = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.name != "size"}
+        own["form"] = self.form or "A"
         return LeakyRNN(n_in, self.size, n_out, **own, dt=dt, seed=seed, device=device, dtype=dtype)
 
 

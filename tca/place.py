@@ -34,6 +34,7 @@ class Place:
         spiking: Whether the cells spike: their rates are zeros and ones, and have a pseudo-derivative only.
         root: Bound at or below which the network keeps the gated Perron root of its recurrent weights; ``None`` if it
             has none.
+        form: Where the leak of the cells acts: ``"A"`` on the potential, ``"B"`` on the rate; ``None`` without a leak.
 
     >>> import torch
     >>> Place("conv1", (8, 4, 4), 10, torch.zeros(1)).cells
@@ -52,6 +53,7 @@ class Place:
     n_in: int = 0
     spiking: bool = False
     root: float | None = None
+    form: str | None = None
 
     @property
     def cells(self) -> int:

@@ -81,13 +81,13 @@ class Metrics:
 
 
 def first_at(loss: float, metrics: Sequence[Metrics]) -> Metrics | None:
-    """Return the first measurement whose training loss is at most a loss, ``None`` if there is none.
+    """Return the first measurement whose training loss is finite and at most a loss, ``None`` if there is none.
 
     Args:
         loss: The loss.
         metrics: What was measured, first to last.
     """
-    return next((each for each in metrics if each.train_loss <= loss), None)
+    return next((each for each in metrics if -math.inf < each.train_loss <= loss), None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +116,8 @@ class Result:
     Args:
         run: What was asked for.
         outcome: ``"completed"``: all steps were made; ``"reached_loss"``: the training loss fell to ``run.stop_loss``;
-            ``"diverged"``: a loss or gradient was not finite, or the rule cannot go on with the weights it has led to.
+            ``"diverged"``: a loss, gradient or weight, or the state of rule or optimizer was not finite, or the rule
+            cannot go on with the weights it has led to.
         step: Updates made.
         reason: What was not finite, or why the rule cannot go on, if the run diverged.
         metrics: What was measured, first to last.

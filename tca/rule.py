@@ -32,6 +32,7 @@ from tca.workspace import Workspace
 __all__ = ["Info", "Learner", "Rule"]
 
 
+LEAKS = {"A": "potential", "B": "rate"}
 APART = 0x9E3779B97F4A7C15  # what is drawn for a rule is not what is drawn for weights from the same seed
 
 
@@ -46,7 +47,10 @@ class Rule:
         eligibility: What every synapse remembers, ``e_t = D_t e_{t-1} + gain_t (x) pre_t``.
         summary: One line about the rule.
         reference: The paper it comes from.
-        form: The form of the leaky network that its paper uses, ``None`` if any.
+        form: The form of leak that the cells of its paper have and that makes it this rule, see ``check_form``; default
+            any.
+        otherwise: Names of the rules that the same parts are on cells of another form, ``""`` for cells without a leak;
+            default none.
 
     Raises:
         ValueError: The signal is made from the eligibility's propagator, of which there is not one; one of the two goes
@@ -63,9 +67,12 @@ class Rule:
     summary: str = field(default="", repr=False, compare=False)
     reference: str = field(default="", repr=False, compare=False)
     form: str | None = field(default=None, repr=False, compare=False)
+    otherwise: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check that the two parts fit."""
+        if self.form is not None:
+            lookup(LEAKS, self.form, "form of a rule")
         if self.signal.fitted and not self.eligibility.shared:
             raise ValueError(
                 f"{type(self.signal).__name__} is made to fit the one propagator of an eligibility, and "
@@ -97,6 +104,32 @@ class Rule:
     def local(self) -> bool:
         """Whether neither part reads the recurrent weights of other cells."""
         return self.signal.local and self.eligibility.local
+
+    def check_form(self, form: str | None, title: str) -> None:
+        """Raise if the leak of some cells acts elsewhere than on those that make this the rule of its name.
+
+        Args:
+            form: Where it acts: ``"A"`` on the potential, ``"B"`` on the rate, ``None`` without a leak.
+            title: What has these cells, for the message.
+
+        Raises:
+            ValueError: The rule names another form.
+
+        >>> from tca.rules import RULES
+        >>> RULES["rflo"].check_form("B", "the network")
+        >>> RULES["rflo"].check_form("A", "the network")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        ValueError: this rule ... acts on the potential (form A): there its parts are the rule 'eprop_random'
+        """
+        if self.form in (None, form):
+            return
+        found = f"that of {title} acts on the {LEAKS[form]} (form {form})" if form else f"{title} has no leak"
+        name = self.otherwise.get(form or "")
+        raise ValueError(
+            f"this rule ({self.reference or repr(self)}) needs cells whose leak acts on the {LEAKS[self.form]} "
+            f"(form {self.form}), and {found}" + (f": there its parts are the rule {name!r}" if name else "")
+        )
 
     @property
     def equations(self) -> str:
@@ -158,6 +191,7 @@ class Learner:
         generator = torch.Generator().manual_seed((whole("seed", seed, 0) + APART) % 2**63)
         self.buffers: Buffers = {}
         for place in net.places():
+            rule.check_form(place.form, place.title)
             rule.signal.check(place)
             rule.eligibility.check(place)
             prefix = f"{place.name}." if place.name else ""

@@ -101,6 +101,8 @@ RULES: dict[str, Rule] = {
         Leak(),
         summary="traces through the leak, error through fixed random weights",
         reference="Bellec et al. (2020), Nature Communications 11:3625",
+        form="A",
+        otherwise={"B": "rflo", "": "dfa"},
     ),
     "eprop_adaptive": Rule(
         Adaptive(),
@@ -114,6 +116,7 @@ RULES: dict[str, Rule] = {
         summary="random-feedback online learning: leak on the rate, error through fixed random weights",
         reference="Murray (2019), eLife 8:e43299",
         form="B",
+        otherwise={"A": "eprop_random", "": "dfa"},
     ),
     "three_factor": Rule(
         Direct(),

@@ -22,6 +22,7 @@ from tca.checks import choice, finite, settle, whole
 from tca.described import Net, net_of
 from tca.eligibilities.base import Eligibility
 from tca.ingredients import Leaky, Optimizer, Seeds, plain
+from tca.leak_form import in_form, settled
 from tca.names import lookup
 from tca.rule import Rule
 from tca.rules import RULES
@@ -43,7 +44,7 @@ class Run:
         task: Name of the task, see ``tasks.list()``.
         rule: Name of a rule in ``tca.RULES``, or a `tca.Rule`; default bptt.
         task_options: Options of the task, default none.
-        net: The network: `Leaky`, or `Net` for any other kind.
+        net: The network: `Leaky`, or `Net` for any other kind; in the form of the rule where its own is left open.
         optimizer: The optimizer.
         batch_size: Trials a batch, default 64.
         steps: Batches trained on, at most, default 1000.
@@ -61,7 +62,7 @@ class Run:
         dtype: float32 (default) or float64.
 
     Raises:
-        ValueError: A name is unknown or a number is not allowed.
+        ValueError: A name is unknown, a number is not allowed, or the rule is of another form than the network.
         TypeError: A value is of the wrong type.
 
     >>> run = Run("delayed_xor", rule="eprop", steps=10)
@@ -103,6 +104,7 @@ class Run:
         self.make_task()
         if not isinstance(self.rule, Rule):
             lookup(RULES, self.rule, "rule")
+        settle(self, net=settled(self.net, self.the_rule))
         lookup(DTYPES, self.dtype, "dtype")
         try:
             torch.device(self.device)
@@ -123,6 +125,21 @@ class Run:
     def name(self) -> str:
         """A name that depends on every value of the run and nothing else: 16 hexadecimal digits."""
         return name_of(self.to_json())
+
+    def with_rule(self, rule: str | Rule) -> Run:
+        """Return the same run with another rule, its network in that rule's form if it names one.
+
+        Args:
+            rule: Name of the rule, or the rule.
+
+        Raises:
+            ValueError: The name is unknown.
+
+        >>> Run("delayed_xor").with_rule("rflo").net.form
+        'B'
+        """
+        form = (rule if isinstance(rule, Rule) else lookup(RULES, rule, "rule")).form
+        return dataclasses.replace(self, rule=rule, net=in_form(self.net, form))
 
     def folder(self, root: str | Path) -> Path:
         """Return the run's own record folder.

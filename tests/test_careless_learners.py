@@ -38,7 +38,7 @@ def trials(n_in: int = 3, n_out: int = 2, steps: int = 4) -> tca.Batch:
     return tca.Batch(inputs, torch.randn(steps, 5, n_out, generator=source), torch.full((steps, 5), 0.25), MSE())
 
 
-@pytest.mark.parametrize("name", ["rflo", "eprop_adaptive", "diffusion", "sbd", "kernl"])
+@pytest.mark.parametrize("name", ["eprop_random", "eprop_adaptive", "diffusion", "sbd", "kernl"])
 def test_a_network_converted_after_its_learner_was_made_is_refused(name: str) -> None:
     """The state of the rule stays behind, and the message says which; a rule without state goes on."""
     net = LeakyRNN(3, 9, 2)

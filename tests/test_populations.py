@@ -213,7 +213,7 @@ def test_windows_leave_no_seam(build: Callable[[], Network], monkeypatch: pytest
     """Two steps a window give what the whole trial in one gives."""
     net = build()
     batch = batch_of(net)
-    rules = [tca.RULES["bptt"], tca.RULES["eprop"], tca.Rule(Direct(), Windowed(3)), tca.RULES["eprop_random"]]
+    rules = [tca.RULES["bptt"], tca.RULES["eprop"], tca.Rule(Direct(), Windowed(3)), tca.Rule(Random(), Leak())]
     wanted = [gradients(net, rule, batch) for rule in rules]
     widest = max(place.cells for place in net.places())
     monkeypatch.setattr("tca.tape.WINDOW_BYTES", 2 * batch.trials * widest * 8)

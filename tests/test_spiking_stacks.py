@@ -259,7 +259,7 @@ def test_windows_leave_no_seam(build: Callable[[], StackedRNN], monkeypatch: pyt
     """A few steps a window, forwards and backwards, give what the whole trial in one gives."""
     net = build()
     batch = batch_of(net)
-    rules = [tca.RULES["bptt"], tca.RULES["eprop"], tca.RULES["eprop_random"]]
+    rules = [tca.RULES["bptt"], tca.RULES["eprop"], tca.Rule(Random(), Leak())]
     wanted = [gradients(net, rule, batch) for rule in rules]
     for module in ("tape", "nets.spiking_population"):
         monkeypatch.setattr(f"tca.{module}.WINDOW_BYTES", 3 * batch.trials * 6 * 8)

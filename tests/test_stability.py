@@ -164,7 +164,7 @@ def test_with_complex_eigenvalues_the_error_turns_as_it_shrinks_or_grows(seed: i
     assert run.errors.shape == (61,)
 
 
-@pytest.mark.parametrize("rule", ["bptt", "eprop", "three_factor", "rflo", "tbptt", "snap1", "mdgl"])
+@pytest.mark.parametrize("rule", ["bptt", "eprop", "three_factor", "eprop_random", "tbptt", "snap1", "mdgl"])
 def test_at_a_minimum_the_update_jacobian_is_the_product_of_jacobians(rule: str) -> None:
     net, batch = fixture(3, last=3)
     problem = problem_of(net, batch)
@@ -177,7 +177,7 @@ def test_at_a_minimum_the_update_jacobian_is_the_product_of_jacobians(rule: str)
 
 def test_a_rule_that_climbs_is_never_attracted() -> None:
     net, batch = fixture(0)
-    learner = tca.Learner(net, tca.RULES["rflo"])
+    learner = tca.Learner(net, tca.RULES["eprop_random"])
     learner.buffers["feedback"].copy_(-net.w_out.detach().T)
     found = stability(net, batch, learner)
     (entry,) = found.rules

@@ -105,7 +105,7 @@ def test_runs_of_a_seed_differ_in_their_arm_only() -> None:
     assert len({run.name for run in runs}) == len(runs)
     assert TINY.run(Arm("rflo", "rflo"), 0).net.form == "B"
     noisy = TINY.run(ARMS["three-factor, noise 0.1"], 0)
-    assert noisy.net == dataclasses.replace(TINY.net, noise=0.1)
+    assert noisy.net == dataclasses.replace(TINY.net, noise=0.1, form="A")
     assert TINY.run(ARMS["three-factor, decay x 10"], 0).optimizer.options == {"weight_decay": 1e-3}
 
 

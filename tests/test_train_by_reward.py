@@ -160,6 +160,16 @@ def test_a_gradient_that_is_not_finite_is_an_outcome() -> None:
     assert (reached.outcome, reached.step) == ("reached_loss", 0)
 
 
+def test_a_policy_that_is_not_finite_is_an_outcome() -> None:
+    """Whether the last update has made it so or one before the last: outputs overflow, and no action can be drawn."""
+    huge = Optimizer("Adam", lr=1e38, clip=None)
+    one = replace(TINY, optimizer=huge, steps=1, dtype="float32", net=Leaky(size=6, tau=50.0, activation="relu"))
+    for run in (one, replace(one, steps=3, evaluate_every=3)):
+        result = train_by_reward(run, AGENT, progress=False)
+        assert (result.outcome, result.step) == ("diverged", 1)
+        assert "finite" in result.reason or "nan" in result.reason
+
+
 def test_a_rule_that_comes_to_refuse_its_weights_is_an_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the first episode; before it the weights are those that the run was given, and it is an error."""
     act = Actor.act

@@ -132,9 +132,7 @@ def main(words: Sequence[str] | None = None) -> str:
 
 
 def _run(base: Run, rule: str, seed: int) -> Run:
-    named = dataclasses.replace(base, rule=rule, seeds=Seeds(data=0, net=seed, rule=seed, batches=seed))
-    form = named.the_rule.form
-    return named if form is None else dataclasses.replace(named, net=dataclasses.replace(named.net, form=form))
+    return dataclasses.replace(base.with_rule(rule), seeds=Seeds(data=0, net=seed, rule=seed, batches=seed))
 
 
 def _probe(run: Run, path: Path | None) -> Tensor:

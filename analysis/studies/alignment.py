@@ -18,7 +18,7 @@ from statistics import fmean
 
 from analysis.figures.alignment_by_parameter import alignment_by_parameter
 from analysis.figures.drawing import Series, save
-from analysis.studies.every_rule import ALIGNED, COMMON, FULL, SEEDS, observe_all, observe_own, seeded, with_rule
+from analysis.studies.every_rule import ALIGNED, COMMON, FULL, SEEDS, observe_all, observe_own, seeded
 from analysis.studies.tables import Table, mean_and_spread
 from analysis.studies.work import Learned, command, learn, options_of
 from tca.run import Run
@@ -46,12 +46,12 @@ def study(base: Run, rules: Sequence[str], seeds: int, folder: Path, workers: in
         ``"own way: cosine/w_rec"``.
     """
     every = range(seeds)
-    own = learn([seeded(with_rule(base, rule), seed) for seed in every for rule in rules], folder / "own", workers,
+    own = learn([seeded(base.with_rule(rule), seed) for seed in every for rule in rules], folder / "own", workers,
                 observe_own)  # fmt: skip
-    forms = dict.fromkeys(with_rule(base, rule).net.form for rule in rules)
+    forms = dict.fromkeys(base.with_rule(rule).net.form for rule in rules)
     exact = [replace(base, rule="bptt", net=replace(base.net, form=form)) for form in forms]
     shared = learn([seeded(run, seed) for run in exact for seed in every], folder / "shared", workers, observe_all)
-    return [*_own(own), *(each for rule in rules for each in _shared(shared, rule, with_rule(base, rule).net.form))]
+    return [*_own(own), *(each for rule in rules for each in _shared(shared, rule, base.with_rule(rule).net.form))]
 
 
 def _own(learned: Sequence[Learned]) -> Iterator[Series]:

@@ -18,7 +18,6 @@ from tca.batch import Batch
 from tca.eligibilities import Leak, NodeNoise
 from tca.eligibilities.deviations import Displaced
 from tca.ingredients import Leaky, Optimizer, Seeds
-from tca.names import lookup
 from tca.rule import Learner, Rule
 from tca.rules import RULES
 from tca.run import Net, Run
@@ -37,7 +36,6 @@ __all__ = [
     "observe_all",
     "observe_own",
     "seeded",
-    "with_rule",
 ]
 
 # The rules made for recurrent networks. Those of feedforward networks run here too, but without their point.
@@ -97,20 +95,6 @@ COMMON = Run(
 FULL = replace(COMMON, net=replace(COMMON.net, size=128), steps=2000, evaluate_every=50)
 
 
-def with_rule(run: Run, rule: str | Rule) -> Run:
-    """Return the same run with another rule, in the form of its paper.
-
-    Args:
-        run: The run.
-        rule: Name of a rule, or a rule.
-
-    >>> with_rule(COMMON, "rflo").net.form
-    'B'
-    """
-    form = (rule if isinstance(rule, Rule) else lookup(RULES, rule, "rule")).form
-    return replace(run, rule=rule, net=run.net if form is None else replace(run.net, form=form))
-
-
 def seeded(run: Run, seed: int) -> Run:
     """Return the same run with other weights, trials and feedback.
 
@@ -134,6 +118,8 @@ def observe_own(learner: Learner, batch: Batch) -> Mapping[str, float]:
 def observe_all(learner: Learner, batch: Batch) -> Mapping[str, float]:
     """Return how every rule's gradient matches that of BPTT: ``rule/what/parameter``, and ``rule/dropped``.
 
+    Every rule but those of the other form of leak.
+
     What is ``cosine`` or ``ratio`` (of norms); the parameter ``recurrent`` stands for all of them but the readout. The
     feedback is what a learner of the network as it is would begin with.
 
@@ -141,7 +127,9 @@ def observe_all(learner: Learner, batch: Batch) -> Mapping[str, float]:
         learner: Whoever trains the network.
         batch: The trials.
     """
-    return _observed(learner, batch, ALIGNED, "{}/")
+    form = learner.net.places()[0].form
+    fitting = [rule for rule in ALIGNED if RULES[rule].form in (None, form)]
+    return _observed(learner, batch, fitting, "{}/")
 
 
 def _observed(learner: Learner, batch: Batch, rules: Sequence[str | Learner], prefix: str) -> dict[str, float]:
@@ -194,7 +182,7 @@ class Setting:
             rule: Its name, or the rule.
         """
         own = self.own.get(rule if isinstance(rule, str) else SILENT if rule == READOUT_ONLY else "", {})
-        return with_rule(replace(self.base, **own) if own else self.base, rule)
+        return (replace(self.base, **own) if own else self.base).with_rule(rule)
 
 
 DIGITS: dict[str, Any] = {"name": "digits"}

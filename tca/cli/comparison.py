@@ -22,8 +22,9 @@ MOST_RUNS = 100_000
 class Comparison:
     """Rules trained on the same trials from the same initial weights, once for every seed.
 
-    With a given seed all rules see the same training and test set in the same order and start from the same weights. A
-    rule whose paper uses the other form of the leaky network is trained in that form, with the same sizes and weights.
+    With a given seed all rules see the same training and test set in the same order and start from the same weights.
+    Unless the network has a form of its own, a rule that names one is trained in that form, with the same sizes and
+    weights.
     A rule that learns from rewards acts in the environment instead, with `tca.Agent()`; its updates are episodes of a
     batch of environments, and it is tested on the same trials.
 
@@ -106,10 +107,7 @@ class Comparison:
         )
         if rule in REWARD_RULES:
             check_rewards(run)
-        form = run.the_rule.form
-        if form is None or not isinstance(self.net, Leaky):
-            return run
-        return dataclasses.replace(run, net=dataclasses.replace(self.net, form=form))
+        return run
 
     def to_json(self) -> dict[str, Any]:
         """Return the comparison as numbers, strings, lists and dictionaries; ``tca compare --config`` takes them."""

@@ -24,6 +24,7 @@ __all__ = ["FORMS", "Form", "LeakOnPotential", "LeakOnRate"]
 class Form(abc.ABC):
     """A leaky population: how drives become states and states become rates."""
 
+    name: ClassVar[str]
     slope_at_emission: ClassVar[bool]  # whether f' is the slope of the rate, or else a part of the gain
 
     @abc.abstractmethod
@@ -85,6 +86,7 @@ class Form(abc.ABC):
 class LeakOnPotential(Form):
     """Form A: ``v_t = leak v_{t-1} + gain u_t``, ``z_t = f(v_t)``."""
 
+    name: ClassVar[str] = "A"
     slope_at_emission: ClassVar[bool] = True
 
     def fold(self, gain: Tensor | float, weight: Tensor) -> Tensor:
@@ -133,6 +135,7 @@ class LeakOnPotential(Form):
 class LeakOnRate(Form):
     """Form B: ``r_t = leak r_{t-1} + gain f(u_t)``."""
 
+    name: ClassVar[str] = "B"
     slope_at_emission: ClassVar[bool] = False
 
     def fold(self, gain: Tensor | float, weight: Tensor) -> Tensor:
@@ -171,4 +174,4 @@ class LeakOnRate(Form):
         return rate, rate, activity
 
 
-FORMS: dict[str, Form] = {"A": LeakOnPotential(), "B": LeakOnRate()}
+FORMS: dict[str, Form] = {each.name: each for each in (LeakOnPotential(), LeakOnRate())}

@@ -81,6 +81,7 @@ class LeakyPopulation(RecurrentPopulation):
             synapses_in=synapses_in,
         )
         self.form, self.activation = lookup(FORMS, form, "form"), lookup(ACTIVATIONS, activation, "activation")
+        self.leak_form = self.form.name
         self.dt, self.noise = positive("dt", dt), not_negative("noise", noise)
         constants = leak_and_gain("tau", tau, dt, leak, n_rec)
         self.leak, self.gain = self._constant("leak", constants[0]), self._constant("gain", constants[1])

@@ -63,6 +63,7 @@ class RecurrentPopulation(nn.Module, abc.ABC):
     """
 
     spiking: ClassVar[bool] = False  # whether the cells spike
+    leak_form: str = "A"  # where the leak acts: on the potential, or on the rate ("B")
 
     mask_in: Tensor | None
     mask_rec: Tensor | None

@@ -169,4 +169,5 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
             signs=self.streams,
             n_in=self.n_in,
             spiking=self.spiking,
+            form=self.leak_form,
         )

@@ -271,6 +271,7 @@ class StackedRNN(Network):
                 alone,
                 n_in=self.n_in,
                 spiking=cells.spiking,
+                form=cells.leak_form,
             )
             for index, ((name, cells), heard) in reversed(tuple(enumerate(zip(self.populations, onwards, strict=True))))
         )

@@ -164,6 +164,7 @@ class VectorRNN(Network):
                 alone=True,
                 n_in=self.n_in,
                 root=self.root if self.nonnegative else None,
+                form="A",
             ),
         )
 

@@ -93,7 +93,7 @@ class Setting:
             n_train: Size of the training set, default that of the setting.
         """
         net = dataclasses.replace(self.net, noise=arm.noise)
-        run = Run(
+        return Run(
             self.task,
             arm.rule,
             task_options=self.task_options,
@@ -118,8 +118,6 @@ class Setting:
             seeds=Seeds(seed, seed, seed, seed),
             device=device,
         )
-        form = run.the_rule.form
-        return run if form is None else dataclasses.replace(run, net=dataclasses.replace(net, form=form))
 
     def make_task(self) -> tasks.Task:
         """Return the task."""
