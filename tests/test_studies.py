@@ -314,7 +314,7 @@ def test_series_of_the_shared_way_belong_to_the_form_of_the_rule(tmp_path: Path)
 
 def test_the_readout_alone_learns_nothing_else() -> None:
     """Weights into the network stay as they were, bit for bit; those of the readout move."""
-    result = tca.train(every_rule.with_rule(QUICK, every_rule.READOUT_ONLY), progress=False)
+    result = tca.train(QUICK.with_rule(every_rule.READOUT_ONLY), progress=False)
     sizes = {"dt": QUICK.make_task().dt, "seed": QUICK.seeds.net}
     before = QUICK.net.build(2, 2, **sizes)
     for name, parameter in result.net.named_parameters():
