@@ -17,9 +17,14 @@ __all__ = ["Batch"]
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Trials of equal length with their targets, their weights and their loss.
+    """Trials with their targets, their weights and their loss, padded to the same number of steps.
 
     The loss of a network with outputs ``y`` on the batch is ``1/B sum_b sum_t weights_tb l(y_tb, targets_tb)``.
+
+    A trial ends at its last step with a positive weight, or at its length if ``lengths`` are given. Steps after its end
+    are padding, as in `torch.nn.utils.rnn.pack_padded_sequence`: no gradient, regulariser, noise or measure of activity
+    depends on them, nor on how many there are. Steps without weight before the end, such as a delay, belong to the
+    trial. A trial without any weight has no steps; it counts among the B trials of the loss and in no mean of activity.
 
     Args:
         inputs: What the network sees, shape ``(T, B, I)``.
@@ -28,6 +33,9 @@ class Batch:
         loss: The loss of a step.
         decisions: Steps at which the answer counts towards accuracy, boolean, shape ``(T, B)``; by default the steps
             with a positive weight.
+        lengths: Steps of every trial, integers from 0 to T, shape ``(B,)``, weights being zero after them; ``None``
+            (default) for up to the last step with a positive weight. Needed only where steps after that belong to a
+            trial.
 
     Raises:
         ValueError: A shape does not fit the others, a value is not finite, or a weight is negative.
@@ -43,6 +51,7 @@ class Batch:
     weights: Tensor
     loss: Loss
     decisions: Tensor | None = None
+    lengths: Tensor | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts fit; values are checked where they are used first, by ``check``."""
@@ -71,6 +80,8 @@ class Batch:
                 f"decisions must be boolean with shape (T, B) = {grid}, "
                 f"got {self.decisions.dtype} {tuple(self.decisions.shape)}"
             )
+        if self.lengths is not None:
+            _check_lengths(self.lengths, self.steps, self.trials)
 
     def __repr__(self) -> str:
         """Return the sizes, not the numbers."""
@@ -90,6 +101,26 @@ class Batch:
     def decision_steps(self) -> Tensor:
         """Steps that count towards accuracy, boolean, shape ``(T, B)``."""
         return self.weights > 0 if self.decisions is None else self.decisions
+
+    @property
+    def trial_lengths(self) -> Tensor:
+        """Steps of every trial, int64, shape ``(B,)``: up to its last weight unless ``lengths`` are given."""
+        if self.lengths is not None:
+            return self.lengths.to(self.weights.device, torch.int64)
+        steps = torch.arange(1, self.steps + 1, device=self.weights.device).unsqueeze(1)
+        return torch.where(self.weights != 0, steps, 0).amax(0)
+
+    @property
+    def padded(self) -> bool:
+        """Whether any trial ends before the last step."""
+        if self.lengths is not None:
+            return bool((self.lengths < self.steps).any())
+        return bool((self.weights[-1] == 0).any())
+
+    @property
+    def inside(self) -> Tensor:
+        """Steps before the end of their trial, boolean, shape ``(T, B)``."""
+        return torch.arange(self.steps, device=self.weights.device).unsqueeze(1) < self.trial_lengths
 
     def check(self, n_in: int, n_out: int) -> None:
         """Raise unless a network of these sizes can be trained on this batch.
@@ -118,6 +149,8 @@ class Batch:
             raise ValueError("inputs must be finite, got NaN or infinity")
         if not torch.isfinite(self.weights).all() or (self.weights < 0).any():
             raise ValueError("weights must be finite and not negative")
+        if self.lengths is not None and (self.weights * ~self.inside).any():
+            raise ValueError("weights must be zero after the lengths of the trials, got a weight after the end of one")
         self.loss.check((self.steps, self.trials, n_out), self.targets)
 
     def select(self, trials: Tensor | slice) -> Batch:
@@ -133,6 +166,7 @@ class Batch:
             targets=self.targets[:, trials],
             weights=self.weights[:, trials],
             decisions=decisions,
+            lengths=None if self.lengths is None else self.lengths[trials],
         )
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Batch:
@@ -152,4 +186,20 @@ class Batch:
             targets=move(self.targets),
             weights=move(self.weights),
             decisions=None if self.decisions is None else move(self.decisions),
+            lengths=None if self.lengths is None else move(self.lengths),
+        )
+
+
+def _check_lengths(lengths: object, steps: int, trials: int) -> None:
+    """Raise unless these are as many steps for every trial as there can be."""
+    if not isinstance(lengths, Tensor):
+        raise TypeError(f"lengths must be a tensor of integers, got {lengths!r}")
+    if lengths.dtype.is_floating_point or lengths.dtype.is_complex or lengths.dtype == torch.bool:
+        raise TypeError(f"lengths must be integers, got dtype {lengths.dtype}")
+    if tuple(lengths.shape) != (trials,):
+        raise ValueError(f"lengths must have shape (B,) = ({trials},), got {tuple(lengths.shape)}")
+    if lengths.min() < 0 or lengths.max() > steps:
+        raise ValueError(
+            f"lengths must lie between 0 and the {steps} steps of the batch, "
+            f"got {int(lengths.min())} to {int(lengths.max())}"
         )

@@ -133,8 +133,23 @@ def _of_all(place: Place, buffers: Buffers) -> Buffers:
 def _readers(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffers) -> tuple[tuple[Tape, Reader], ...]:
     """Return every population, from the last to the first, with what reads its signal."""
     return tuple(
-        (level, signal.reader(level, level_buffers(level.place, buffers), eligibility)) for level in tape.levels
+        (level, _until_the_end(level, signal.reader(level, level_buffers(level.place, buffers), eligibility)))
+        for level in tape.levels
     )
+
+
+def _until_the_end(tape: Tape, read: Reader) -> Reader:
+    """Return a reader whose signal is zero after the end of each trial: nothing is learned from padding."""
+    over = tape.over
+    if over is None:
+        return read
+
+    def within(steps: slice) -> Tensor:
+        told = read(steps)
+        ended = over[steps]
+        return told.masked_fill(ended.view(*ended.shape, *[1] * (told.ndim - 2)), 0.0)
+
+    return within
 
 
 def _carry(eligibility: Eligibility, tape: Tape, told: Tensor, gradients: Gradients, buffers: Buffers) -> None:

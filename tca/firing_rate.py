@@ -21,11 +21,12 @@ class FiringRate(Regulariser):
     """``J = weight / 2 (dt / 1 s) sum_i (f_i - target)^2``, ``f_i`` the mean rate of cell i in Hz.
 
     Added to a signal with `tca.signals.Regularised`, it tells a spike ``weight / (B T) (f_i - target)`` at every step
-    and trial, whatever the rule, so that with the traces ``e`` of e-prop the weight change is ``mean_B weight / T
-    (f_i - target) sum_t e_ij,t``. The rate is averaged over the steps and trials of the batch, or each trial has its
-    own. It is not filtered by the readout. A rule's eligibility decides how far back the term reaches: with ``Leak``
-    this is the published one, with ``Direct`` and ``Full`` the true gradient of J. Cells of a rate network fire
-    ``mean z_i`` times in ``dt``: with ``dt = 1000`` the target is one of mean activity.
+    and trial, whatever the rule, so that with the traces ``e`` of e-prop the weight change is ``mean_B weight / T (f_i
+    - target) sum_t e_ij,t``. The rate is averaged over the steps of all trials of the batch, or each trial has its own;
+    padding is left out, and where trials differ in length ``B T`` is the number of their steps. It is not filtered by
+    the readout. A rule's eligibility decides how far back the term reaches: with ``Leak`` this is the published one,
+    with ``Direct`` and ``Full`` the true gradient of J. Cells of a rate network fire ``mean z_i`` times in ``dt``: with
+    ``dt = 1000`` the target is one of mean activity.
 
     Args:
         target: The wanted rate in Hz, default 10.
@@ -63,11 +64,23 @@ class FiringRate(Regulariser):
         Args:
             tape: The forward pass of the population.
         """
-        found = tape.rate[1:].mean(0) * (1000 / self.dt)
-        return found if self.per_trial else found.mean(0).expand_as(found)
+        trials = tape.rate.shape[1]
+        if not self.per_trial:
+            return (tape.samples.mean(0) * (1000 / self.dt)).expand(trials, -1)
+        rate = tape.rate[1:] if tape.over is None else tape.rate[1:].masked_fill(tape.over[1:].unsqueeze(-1), 0.0)
+        return rate.sum(0) * (1000 / self.dt) / self._steps(tape)
 
     def reader(self, tape: Tape, buffers: Buffers) -> Reader:
-        """Return ``weight / (B T) (f_i - target)``."""
-        trials, steps = tape.rate.shape[1], tape.steps
-        told = (self.rate(tape) - self.target) * (self.weight / (trials * steps))
+        """Return ``weight / (B T) (f_i - target)``, T the steps of each trial where each has its own rate."""
+        if self.per_trial:
+            trials = tape.rate.shape[1] if tape.lengths is None else int((tape.lengths > 0).sum())
+            count: Tensor | int = max(1, trials) * self._steps(tape)
+        else:
+            count = max(1, len(tape.samples))
+        told = (self.rate(tape) - self.target) * self.weight / count
         return lambda window: told.expand(window.stop - window.start, -1, -1).clone()
+
+    @staticmethod
+    def _steps(tape: Tape) -> Tensor | int:
+        """Return the number of steps of every trial, shape ``(B, 1)``, one for those without any."""
+        return tape.steps if tape.lengths is None else tape.lengths.clamp(min=1).unsqueeze(-1)

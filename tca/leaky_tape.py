@@ -145,7 +145,7 @@ class LeakyTape(Tape):
             recurrent=self.recurrent,
             recurrent_mask=self.recurrent_mask,
             types=self.types,
-            to_go=self.steps - t,
+            to_go=self.to_go(t),
             constant_leak=tensor(self.leak) if emits else None,
         )
 

@@ -37,7 +37,8 @@ class Moment(abc.ABC):
         recurrent: Recurrent weights as the state feels them, shape ``(N, N)``; empty if there are none.
         recurrent_mask: Which recurrent synapses exist, shape ``(N, N)``; ``None`` if all do.
         types: Type of every cell, shape ``(N,)``.
-        to_go: Number of steps that follow this one; ``None`` where the end of the trial is not known.
+        to_go: Number of steps that follow this one, one for each trial, ``(B,)``, where they end at different steps;
+            ``None`` where the end of the trial is not known.
         constant_leak: Leak of the component that the drive moves, ``(N,)``, if nothing else of the cell moves it and
             neither this leak nor the gain changes; else ``None``.
         adaptive: Cells whose further components reach their rate, ``(A,)``; ``None`` where there is one component.
@@ -57,7 +58,7 @@ class Moment(abc.ABC):
     recurrent: Tensor
     recurrent_mask: Tensor | None
     types: Tensor
-    to_go: int | None = None
+    to_go: int | Tensor | None = None
     constant_leak: Tensor | None = None
     adaptive: Tensor | None = None
     root: float | None = None

@@ -6,6 +6,7 @@ Shapes: whatever is asked for.
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from tca.checks import positive
 
-__all__ = ["Noise", "Normal", "Rare", "Signs", "Uniform", "source"]
+__all__ = ["Noise", "Normal", "Rare", "Signs", "Uniform", "by_steps", "source"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,16 @@ class Noise(abc.ABC):
             shape: How many.
             generator: Their source.
         """
+
+    def steps(self, steps: int, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Return independent numbers for every step, shape ``(T, *shape)``; see `by_steps`.
+
+        Args:
+            steps: Number of steps T.
+            shape: How many for each.
+            generator: Their source.
+        """
+        return by_steps(steps, lambda: self.draw(shape, generator))
 
 
 @dataclass(frozen=True)
@@ -98,6 +109,22 @@ class Rare(Noise):
         """Return mostly zeros."""
         there = torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu") < self.probability
         return self.noise.draw(shape, generator) * there
+
+
+def by_steps(steps: int, draw: Callable[[], Tensor]) -> Tensor:
+    """Return what is drawn for every step, one step after another, stacked.
+
+    So the numbers of a step are the same however many steps follow: padding changes no noise.
+
+    Args:
+        steps: How many, at least 1.
+        draw: What draws for one step.
+
+    >>> few, many = (by_steps(n, lambda g=source(torch.tensor(0)): torch.rand(3, generator=g)) for n in (2, 5))
+    >>> torch.equal(few, many[:2])
+    True
+    """
+    return torch.stack([draw() for _ in range(steps)])
 
 
 def source(seed: Tensor) -> torch.Generator:

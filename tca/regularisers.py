@@ -4,7 +4,7 @@ Shapes: T time, B batch, N cells, M steps and trials together, C consecutive ste
 
 A regulariser is a loss of the activity of one population, and tells its cells the derivative by their rates. It stays
 in the population: what lies below is told nothing of it. ``tca.signals.Regularised`` adds regularisers to any signal.
-Means are over all steps and trials. Weight decay is a matter of the optimizer.
+Means are over all steps of all trials, padding left out. Weight decay is a matter of the optimizer.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ class Power(Regulariser):
 
     def reader(self, tape: Tape, buffers: Buffers) -> Reader:
         """Return ``4 weight / M (mean z_i^2 - target) z_i``."""
-        rate = _samples(tape)
-        factor = (rate.square().mean(0) - self.target) * (4 * self.weight / len(rate))
+        rate = tape.samples
+        factor = (rate.square().mean(0) - self.target) * (4 * self.weight / _count(rate))
         return lambda steps: tape.rate[steps] * factor
 
 
@@ -118,7 +118,8 @@ class ActivityL1(Regulariser):
 
     def reader(self, tape: Tape, buffers: Buffers) -> Reader:
         """Return ``weight / M sign z_i``."""
-        return lambda steps: tape.rate[steps].sign().mul_(self.weight / len(_samples(tape)))
+        share = self.weight / _count(tape.samples)
+        return lambda steps: tape.rate[steps].sign().mul_(share)
 
 
 @dataclass(frozen=True)
@@ -184,14 +185,14 @@ class _Entropy(Regulariser, abc.ABC):
 
     def observe_(self, tape: Tape, buffers: Buffers) -> None:
         """Average the second moment of this batch into the matrix, if there is one."""
-        if buffers:
-            self.average_(_samples(tape), buffers)
+        if buffers and len(tape.samples):
+            self.average_(tape.samples, buffers)
 
     def reader(self, tape: Tape, buffers: Buffers) -> Reader:
         """Return ``-weight (1 - lam) / M (C + floor)^-1 z``, zero for a population that is too large."""
         if not buffers:
             return lambda steps: torch.zeros_like(tape.rate[steps])
-        precision = self.precision(buffers) * (-self.weight * (1 - self.kept) / len(_samples(tape)))
+        precision = self.precision(buffers) * (-self.weight * (1 - self.kept) / _count(tape.samples))
         return lambda steps: tape.rate[steps] @ precision
 
 
@@ -283,6 +284,6 @@ class TrackedEntropy(_Entropy):
         return buffers["precision"]
 
 
-def _samples(tape: Tape) -> Tensor:
-    """Return the rates of all steps and trials, shape ``(M, N)``."""
-    return tape.rate[1:].flatten(0, 1)
+def _count(samples: Tensor) -> int:
+    """Return the number of samples M, one where all is padding, so that nothing is divided by zero."""
+    return max(1, len(samples))

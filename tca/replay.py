@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -45,7 +45,8 @@ class Replay:
             extra: What to add to the drive of every population, by its name, each of shape ``(T, B, N)``.
         """
         run = next(run for kind, run in LOUDER.items() if isinstance(self.net, kind))
-        return run(self.net, self.batch.inputs, self.noise, extra)
+        lengths = self.batch.trial_lengths if self.batch.padded else None
+        return replace(run(self.net, self.batch.inputs, self.noise, extra), lengths=lengths)
 
     @torch.no_grad()
     def with_parameters(self, parameters: Mapping[str, Tensor]) -> Tensor:

@@ -38,7 +38,7 @@ class MinusLoss(Reward):
 
     def of(self, outputs: Tensor, batch: Batch) -> Tensor:
         """Return minus the losses, which have the loss of the batch as their mean."""
-        return -(batch.weights * batch.loss.value(outputs, batch.targets)).sum(0)
+        return -batch.loss.weighted(outputs, batch.targets, batch.weights).sum(0)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from tca.batch import Batch
 from tca.checks import whole
@@ -212,7 +213,7 @@ class Learner:
             TypeError: A data type does not fit.
         """
         self.sync_()
-        noise = self.net.draw_noise(batch.steps, batch.trials) if noise is None else noise
+        noise = self._drawn(batch) if noise is None else noise
         tape = self.tape(batch, noise, self._workspace)
         gradients = self._execute(EXECUTIONS[self.rule.executions[0]], tape, self.buffers)
         for name, parameter in self.net.named_parameters():
@@ -306,6 +307,14 @@ class Learner:
             self.rule.signal.sync_(place, level_buffers(place, self.buffers))
             self.rule.eligibility.sync_(place, level_buffers(place, self.buffers))
 
+    def _drawn(self, batch: Batch) -> Tensor | None:
+        """Return fresh private noise, none of it drawn for steps that are padding in all trials."""
+        steps = max(1, int(batch.trial_lengths.max())) if batch.padded else batch.steps
+        drawn = self.net.draw_noise(steps, batch.trials)
+        if drawn is None or steps == batch.steps:
+            return drawn
+        return functional.pad(drawn, (0, 0, 0, 0, 0, batch.steps - steps))
+
     def _check_moved(self) -> None:
         """Refuse a network that has been moved or converted away from the state of its rule."""
         like = next(self.net.parameters())
@@ -327,12 +336,12 @@ class Learner:
     def _execute(self, execute: Execution, tape: Tape, buffers: Buffers) -> Gradients:
         return execute(self.rule.signal, self.rule.eligibility, self._shown(tape, buffers), buffers)
 
-    def stream(self, trials: int, steps: int | None = None) -> Stream:
+    def stream(self, trials: int, steps: int | Tensor | None = None) -> Stream:
         """Return the rule running online: one step at a time, with memory that does not grow with time.
 
         Args:
             trials: Number of trials B that run side by side.
-            steps: Number of steps of a trial, for the rules that must know it.
+            steps: Number of steps of a trial, or of each trial, for the rules that must know it; see `tca.stream`.
 
         Raises:
             ValueError: The rule cannot run online; the reason is given.

@@ -152,7 +152,7 @@ class SpikingCells:
         synapses: Tensor,
         mask: Tensor | None,
         types: Tensor,
-        to_go: int | None,
+        to_go: int | Tensor | None,
     ) -> SpikingMoment:
         """Return the local quantities of a step.
 
@@ -162,7 +162,7 @@ class SpikingCells:
             synapses: Recurrent weights as the state feels them, shape ``(N, N)``.
             mask: Which recurrent synapses exist, shape ``(N, N)``; ``None`` if all do.
             types: Type of every cell, shape ``(N,)``.
-            to_go: Number of steps that follow; ``None`` if that is not known.
+            to_go: Number of steps that follow, or one for each trial; ``None`` if that is not known.
         """
         before, now = (slope.unsqueeze(-2) * self.emission for slope in slopes)
         return SpikingMoment(

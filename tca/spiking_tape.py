@@ -109,7 +109,7 @@ class SpikingTape(Tape):
         """
         pres = tuple(link.at(slice(t, t + 1))[0] for link in self.links)
         slopes = self.slope[t - 1], self.slope[t]
-        return self.cells.moment(pres, slopes, self.synapses, self.recurrent_mask, self.types, self.steps - t)
+        return self.cells.moment(pres, slopes, self.synapses, self.recurrent_mask, self.types, self.to_go(t))
 
     @cached_property
     def synapses(self) -> Tensor:

@@ -38,10 +38,13 @@ class Stream:
     Args:
         learner: A rule bound to a network; its signal must need no later error.
         trials: Number of trials B.
-        steps: Number of steps of a trial, for the rules that must know it.
+        steps: Number of steps of a trial, or of each trial, integers of shape ``(B,)``, for the rules that must know
+            it; ``None`` (default) where that is not known. Nothing is learned from a trial after its last step, when
+            its weights must be zero.
 
     Raises:
-        ValueError: The network or the signal cannot run online, or ``trials`` is less than one.
+        ValueError: The network or the signal cannot run online, ``trials`` is less than one, or ``steps`` are none.
+        TypeError: A number is no integer.
 
     >>> import tca, torch
     >>> net = tca.nets.LeakyRNN(2, 4, 1, seed=0)
@@ -52,7 +55,7 @@ class Stream:
     torch.Size([4, 4])
     """
 
-    def __init__(self, learner: Learner, trials: int, steps: int | None = None) -> None:
+    def __init__(self, learner: Learner, trials: int, steps: int | Tensor | None = None) -> None:
         """Start new trials; see the class."""
         steppers = [stepper for kind, stepper in STEPPERS.items() if isinstance(learner.net, kind)]
         if not steppers:
@@ -65,7 +68,8 @@ class Stream:
         whole("trials", trials, 1)
         self.learner, self.net, self.signal = learner, cast(LeakyRNN | SpikingRNN, learner.net), signal
         self.begin = steppers[0]
-        self.trials, self.steps = trials, steps
+        self.trials, self.steps = trials, _numbers_of_steps(steps, trials)
+        self.longest = int(self.steps.max()) if isinstance(self.steps, Tensor) else self.steps
         self.reset()
 
     @torch.no_grad()
@@ -104,8 +108,10 @@ class Stream:
             )
         batch = Batch(inputs.unsqueeze(0), targets.unsqueeze(0), weights.unsqueeze(0), loss)
         batch.check(self.net.n_in, self.net.n_out)
-        if self.steps is not None and self.time >= self.steps:
-            raise ValueError(f"the trial is over after {self.steps} steps; reset() starts a new one")
+        if self.longest is not None and self.time >= self.longest:
+            raise ValueError(f"the trial is over after {self.longest} steps; reset() starts a new one")
+        if isinstance(self.steps, Tensor) and weights[self.time >= self.steps].any():
+            raise ValueError(f"weights must be zero after the end of a trial, got {weights.tolist()}")
         self.learner.sync_()
         if noise is None:
             drawn = self.net.draw_noise(1, self.trials)
@@ -126,6 +132,8 @@ class Stream:
 
     def _learn(self, moment: Moment, score: Tensor) -> None:
         told = self.tell(score)
+        if isinstance(self.steps, Tensor):
+            told = told.masked_fill((self.time > self.steps).unsqueeze(-1), 0.0)
         filtered = self.net.readout_leak > 0
         told = told if filtered else moment.lifted(told)
         hidden = self.net.hidden_connections()
@@ -145,6 +153,22 @@ class Stream:
         w_out, b_out = self.net.readout_connections()
         _accumulate(w_out.weight, w_out.fold(score.t() @ self.read))
         _accumulate(b_out.weight, score.sum(0))
+
+
+def _numbers_of_steps(steps: int | Tensor | None, trials: int) -> int | Tensor | None:
+    """Return how many steps trials have, or raise.
+
+    Args:
+        steps: One number, one for each trial, or ``None``.
+        trials: Number of trials B.
+    """
+    if not isinstance(steps, Tensor):
+        return None if steps is None else whole("steps", steps, 1)
+    if steps.dtype.is_floating_point or steps.dtype.is_complex or steps.dtype == torch.bool:
+        raise TypeError(f"steps must be integers, got dtype {steps.dtype}")
+    if tuple(steps.shape) != (trials,) or (steps < 0).any() or not steps.any():
+        raise ValueError(f"steps must be {trials} integers of at least 0, not all of them 0, got {steps.tolist()}")
+    return steps
 
 
 def _accumulate(parameter: Tensor, change: Tensor) -> None:

@@ -81,6 +81,7 @@ class Tape(abc.ABC):
             before ``scored``.
         raw_score: Derivative of the loss by the outputs, shape ``(T + 1, B, O)``; the score itself without a filter.
         batch: The trials, their targets, weights and loss; ``None`` before ``scored``.
+        lengths: Steps of every trial, shape ``(B,)``, after which there is padding; ``None`` if no trial is padded.
         replay: What runs the same trials again with something changed; ``None`` unless a learner has run the network.
         attempt: What came of such a run; ``None`` if there has been none.
         feed: How the population hears the one below it; ``None`` for the first.
@@ -104,6 +105,7 @@ class Tape(abc.ABC):
     score: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float32, device="cpu"))
     raw_score: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float32, device="cpu"))
     batch: Batch | None = None
+    lengths: Tensor | None = None
     replay: Replay | None = None
     attempt: Attempt | None = None
     feed: Feed | None = None
@@ -132,6 +134,7 @@ class Tape(abc.ABC):
                     above=chain[-1],
                     outputs=self.outputs,
                     batch=self.batch,
+                    lengths=self.lengths,
                     replay=self.replay,
                     attempt=self.attempt,
                     score=self.score,
@@ -146,6 +149,26 @@ class Tape(abc.ABC):
         """Whether an initial state is a parameter, so that credit is needed at time zero."""
         links = [link for tape in (self, *self.below) for link in tape.links]
         return any(isinstance(link.connection, Initial) for link in links)
+
+    @cached_property
+    def over(self) -> Tensor | None:
+        """Steps after the end of their trial, boolean, shape ``(T + 1, B)``; ``None`` if no trial is padded."""
+        if self.lengths is None:
+            return None
+        return torch.arange(self.steps + 1, device=self.lengths.device).unsqueeze(1) > self.lengths
+
+    @cached_property
+    def samples(self) -> Tensor:
+        """Rates at all steps of all trials without padding, shape ``(M, N)``."""
+        return self.rate[1:].flatten(0, 1) if self.over is None else self.rate[1:][~self.over[1:]]
+
+    def to_go(self, t: int) -> int | Tensor:
+        """Return how many steps of its trial follow a step: one number, or one a trial if some are padded, ``(B,)``.
+
+        Args:
+            t: The step, 1 to T; the number is negative after the end of a trial.
+        """
+        return (self.steps if self.lengths is None else self.lengths) - t
 
     @property
     def trials_shown(self) -> Batch:
@@ -177,7 +200,11 @@ class Tape(abc.ABC):
             batch: The trials.
         """
         raw = torch.cat([torch.zeros_like(score_TBO[:1]), score_TBO])
-        return replace(self, score=self.through_readout(raw), raw_score=raw, batch=batch)
+        lengths = batch.trial_lengths if batch is not None and batch.padded else None
+        tape = replace(self, batch=batch, lengths=lengths)
+        if tape.over is not None:  # an infinite score of an infinite output has no weight there either
+            raw.masked_fill_(tape.over.unsqueeze(-1), 0.0)
+        return replace(tape, score=self.through_readout(raw), raw_score=raw)
 
     def through_readout(self, told: Tensor) -> Tensor:
         """Return what outputs are told as what the readout's weights deliver is told; the same without a filter.

@@ -140,7 +140,7 @@ class VectorTape(Tape):
             recurrent=self.recurrent,
             recurrent_mask=self.recurrent_mask,
             types=self.types,
-            to_go=self.steps - t,
+            to_go=self.to_go(t),
             constant_leak=leak,
             root=self.place.root,
         )

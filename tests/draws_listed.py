@@ -24,6 +24,10 @@ class Listed(Noise):
         assert tuple(found.shape) == shape
         return found
 
+    def steps(self, steps: int, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Return the next of the list for all steps at once."""
+        return self.draw((steps, *shape), generator)
+
 
 def sign_patterns(*shape: int) -> Tensor:
     """Every pattern of signs of a shape, one behind another, ``(2^size, *shape)``, float64."""

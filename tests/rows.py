@@ -225,6 +225,16 @@ STOCHASTIC: set[str] = {
     "weight_perturbation",
     "miconi",
 }
+# Rules under which trials of a batch are coupled: by what is averaged over them, or by what is drawn for all.
+COUPLED: set[str] = STOCHASTIC | {
+    "ebd",
+    "sbd",
+    "sbd_expansion",
+    "sbd_filtered",
+    "sbd_lagged",
+    "error_diffusion",
+    "error_diffusion_online",
+}
 SIGNALS_ELSEWHERE: set[type[Signal]] = {GlobalVector, ErrorDiffusion, RewardChange, RewardSurprise}
 ELIGIBILITIES_ELSEWHERE: set[type[Eligibility]] = {
     NetworkKernel,

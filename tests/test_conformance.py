@@ -16,7 +16,9 @@ from tca.executions import EXECUTIONS
 from tca.signals import Direct, Exact, Horizon, InstantSignal, Signal
 from tests import oracle
 from tests.cases import CASES, F1, F2, LOSS_CASES, Case, mask, tau, weights_of
+from tests.padding import alone, appended, problem
 from tests.rows import (
+    COUPLED,
     ELIGIBILITIES,
     ELIGIBILITIES_ELSEWHERE,
     ELSEWHERE,
@@ -262,6 +264,29 @@ def test_gpu_equals_cpu(case: Case, name: str) -> None:
         for execution in EXECUTIONS:
             found = bound.grads(batch, execution=execution)[0]
             assert_same({key: value.cpu().double() for key, value in found.items()}, wanted, tolerance)
+
+
+@pytest.mark.parametrize(
+    ("name", "execution"), [(name, each) for name, rule in tca.RULES.items() for each in rule.executions]
+)
+def test_padding_changes_nothing(name: str, execution: Any) -> None:
+    """Steps without weight after the end of trials change no gradient; without padding each trial gives its part."""
+    net, batch = problem(name)
+
+    def found(trials: tca.Batch) -> dict[str, torch.Tensor]:
+        bound = tca.Learner(net, tca.RULES[name], seed=17)
+        if "expected" in bound.buffers:
+            bound.buffers["expected"].fill_(1e-3)  # a kind of trial that has been met
+        return bound.grads(trials, execution=execution)[0]
+
+    whole = found(batch)
+    assert whole["w_rec"].any()
+    for steps in (1, 9):
+        assert_same(found(appended(batch, steps)), whole)
+    if name not in COUPLED:
+        parts = [found(alone(batch, trial)) for trial in range(batch.trials) if batch.trial_lengths[trial]]
+        assert len(parts) == batch.trials - 1
+        assert_same({key: sum(part[key] for part in parts) / batch.trials for key in whole}, whole)  # type: ignore[misc]
 
 
 def test_every_parameter_belongs_to_one_connection() -> None:

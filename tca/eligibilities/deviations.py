@@ -92,11 +92,13 @@ class Displaced(Deviation):
         """Return the normalised differences of drives, and one."""
         pairs = zip(noisy.levels, against.levels, strict=True)
         moved = {one.place.name: size * xi[one.place.name] + _difference(one, other) for one, other in pairs}
+        if noisy.over is not None:
+            moved = {name: each.masked_fill(noisy.over[1:].unsqueeze(-1), 0.0) for name, each in moved.items()}
         square = sum((each.square().sum(-1) for each in moved.values()), start=noisy.rate.new_zeros(()))
-        count = sum(each.shape[-1] for each in moved.values())
+        count: int | Tensor = sum(each.shape[-1] for each in moved.values())
         if not self.by_step:
-            square, count = square.sum(0), count * noisy.steps
-        factor = (count / square.clamp(min=torch.finfo(square.dtype).tiny)).unsqueeze(-1)
+            square, count = square.sum(0), count * noisy.to_go(0)
+        factor = torch.where(square > 0, count / square, 0.0).unsqueeze(-1)  # nothing moved: nothing to go by
         return {name: each * factor for name, each in moved.items()}, 1.0
 
 

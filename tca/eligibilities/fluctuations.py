@@ -81,8 +81,8 @@ class Fluctuations(Coincidence):
 
     def attempt(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> Attempt:
         """Run with perturbations in the drive."""
-        shape = (tape.steps, tape.rate.shape[1], tape.place.cells)
-        name, extra = tape.place.name, self.noise.draw(shape, draws_of(tape.place, buffers)).to(tape.rate)
+        name, shape = tape.place.name, (tape.rate.shape[1], tape.place.cells)
+        extra = self.noise.steps(tape.steps, shape, draws_of(tape.place, buffers)).to(tape.rate)
         noisy = replay.with_drive({name: extra})
         added = extra if replay.noise is None else replay.noise + extra
         post = self.fluctuations(potentials(noisy, added)).pow_(self.power)

@@ -44,7 +44,7 @@ class Full(Eligibility):
 
 @dataclass(frozen=True)
 class Windowed(Eligibility):
-    """``D_t = J_t`` but for a cut every ``steps``, counted from the end of the trial: the last window is a whole one.
+    """``D_t = J_t`` but for a cut every ``steps``, counted from the end of each trial: its last window is a whole one.
 
     At a cut, before step t where ``(T - t + 1) mod steps = 0``, nothing passes (``D_t = 0``); with ``keep_leak`` only
     the recurrent transmission is cut (``D_t = leak``). The second is not a truncation: the leak carries credit across
@@ -78,17 +78,22 @@ class Windowed(Eligibility):
         """The propagator in one line."""
         return f"D_t = J_t, every {self.steps} steps from the end {'leak' if self.keep_leak else '0'}"
 
-    def cuts(self, to_go: int) -> bool:
-        """Return whether there is a cut before the step that ``to_go`` more steps follow.
+    def cuts(self, to_go: int | Tensor) -> bool | Tensor:
+        """Return whether there is a cut before the step that ``to_go`` more steps follow, for each trial if so given.
 
         Args:
-            to_go: ``T - t``.
+            to_go: ``T - t``, T the number of steps of the trial.
         """
         return (to_go + 1) % self.steps == 0
 
     def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Add all that returns through leak and recurrent weights, less what is cut."""
-        cut = self.cuts(tape.steps - t)
+        cut = self.cuts(tape.to_go(t))
+        if isinstance(cut, Tensor):  # trials of different lengths have their cuts at different steps
+            passing = later.masked_fill(cut.view(-1, *[1] * (later.ndim - 1)), 0.0)
+            tape.leak_(t, into, later if self.keep_leak else passing)
+            tape.transmit_(t, into, passing)
+            return
         if not cut or self.keep_leak:
             tape.leak_(t, into, later)
         if not cut:
@@ -107,7 +112,8 @@ class Windowed(Eligibility):
         return InfluenceTrace(connection, trials, self._propagator, moment.components)
 
     def _propagator(self, moment: Moment) -> Tensor:
-        leak = moment.leak_matrix()
-        if not self.cuts(moment.to_go or 0):
-            return leak + moment.transmission()
-        return leak if self.keep_leak else torch.zeros_like(leak)
+        leak, cut = moment.leak_matrix(), self.cuts(0 if moment.to_go is None else moment.to_go)
+        kept = leak if self.keep_leak else torch.zeros_like(leak)
+        if isinstance(cut, Tensor):
+            return torch.where(cut.view(-1, 1, 1), kept, leak + moment.transmission())
+        return kept if cut else leak + moment.transmission()

@@ -35,9 +35,10 @@ class LearnedKernel(Drawn):
 
         A <- A - rate (A Om - d) Om^T,    gamma <- gamma - rate (A^T (A Om - d)) Gam,    Gam = dOm / dgamma,
 
-    with means over trials and the rates divided by the number of cells. This is the limit of small perturbations, in
-    which there is no difference of nearly equal numbers to lose digits in and the size of the noise is a factor of the
-    rates. A perturbation enters at the moment at which a synapse moves its cell, so that one memory serves both.
+    with means over the trials that still run and the rates divided by the number of cells. This is the limit of small
+    perturbations, in which there is no difference of nearly equal numbers to lose digits in and the size of the noise
+    is a factor of the rates. A perturbation enters at the moment at which a synapse moves its cell, so that one memory
+    serves both.
 
     ``A`` is kept in the buffer ``kernel``, ``gamma`` in ``decay``, the seed of the noise in ``draws``; they go on from
     batch to batch. With both rates at zero, ``A`` a unit matrix and ``gamma`` one minus the leak it is the trace of
@@ -142,11 +143,19 @@ class _Kernel:
         self.difference = passed + zeta
         self.slope = self.kept * self.slope - self.memory
         self.memory = self.kept * self.memory + zeta
-        self._learn()
+        self._learn(moment.to_go)
 
-    def _learn(self) -> None:
+    def _learn(self, to_go: int | Tensor | None) -> None:
+        """Learn from the trials that still run.
+
+        Args:
+            to_go: How many steps follow, one number for all trials or one for each, negative after its end.
+        """
         trials, cells = self.memory.shape
         error = self.memory @ self.reach.t() - self.difference
+        if isinstance(to_go, Tensor):
+            runs = to_go >= 0
+            trials, error = max(1, int(runs.sum())), error.masked_fill(~runs.unsqueeze(-1), 0.0)
         change = (error @ self.reach * self.slope).sum(0)
         self.reach.sub_(error.t() @ self.memory, alpha=self.kind.kernel_rate / (trials * cells))
         self.gamma.sub_(change, alpha=self.kind.decay_rate / (trials * cells)).clamp_(0, 1)

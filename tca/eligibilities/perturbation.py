@@ -179,8 +179,8 @@ class NodeNoise(Coincidence):
         )
 
     def _drawn(self, level: Tape, buffers: dict[str, Tensor]) -> Tensor:
-        shape = (level.steps, level.rate.shape[1], level.place.cells)
-        return self.noise.draw(shape, draws_of(level.place, buffers)).to(level.rate)
+        shape = (level.rate.shape[1], level.place.cells)
+        return self.noise.steps(level.steps, shape, draws_of(level.place, buffers)).to(level.rate)
 
 
 @dataclass(frozen=True)
@@ -230,9 +230,9 @@ class WeightNoise(Trying):
         return Attempt(outputs(self.sigma), against, self.sigma * (1 + self.antithetic), weights=xi)
 
     def gather_(self, gather: Gather, tape: Tape, filtered: Tensor, steps: slice, gradients: dict[str, Tensor]) -> None:
-        """Add the noise of every weight times what the batch was worth, once, when the trials are over."""
-        if steps.stop == tape.steps + 1:
-            worth = filtered[-1, :, 0].sum()
+        """Add the noise of every weight times what trials were worth, at the last step of each."""
+        if steps.start > 0 and (tape.lengths is not None or steps.stop == tape.steps + 1):
+            worth = filtered[..., 0].sum()
             for link in tape.links:
                 gradients[link.connection.name].add_(tape.tried.weights[link.connection.name] * worth)
 

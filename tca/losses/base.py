@@ -16,6 +16,7 @@ import abc
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from tca.losses.admissibility import UNKNOWN, Admissibility
@@ -69,7 +70,17 @@ class Loss(abc.ABC):
             targets: What they should have been.
             weights: Weight of every step and trial, shape ``(T, B)``.
         """
-        return (weights * self.value(outputs, targets)).sum() / weights.shape[1]
+        return self.weighted(outputs, targets, weights).sum() / weights.shape[1]
+
+    def weighted(self, outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        """Return ``w_tb l_tb``, shape ``(T, B)``; zero without a weight, however large the loss is there.
+
+        Args:
+            outputs: Unconstrained outputs, shape ``(T, B, O)``.
+            targets: What they should have been.
+            weights: Weight of every step and trial, shape ``(T, B)``.
+        """
+        return torch.where(weights != 0, weights * self.value(outputs, targets), 0.0)
 
     def require_admissible(self) -> None:
         """Raise unless decorrelating activity and score is justified for this loss.

@@ -9,6 +9,7 @@ import abc
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +23,7 @@ from tca.nets.layers import Maker
 from tca.nets.network import Network
 from tca.nets.options import check_inputs, drawing
 from tca.nets.passages import Passage, Shape
+from tca.noises import by_steps
 from tca.place import Place
 from tca.tape import Back, Feed, Tape
 from tca.workspace import Workspace
@@ -216,9 +218,9 @@ class Layered(Network, abc.ABC):
         if not self._n_drawn:
             return None
         with drawing(self.noise_state) as generator:
-            return torch.rand(steps, trials, self._n_drawn, generator=generator, dtype=torch.float32, device="cpu").to(
-                self.w_out
-            )
+            shape = (trials, self._n_drawn)
+            draw = partial(torch.rand, shape, generator=generator, dtype=torch.float32, device="cpu")
+            return by_steps(steps, draw).to(self.w_out)
 
     def extra_repr(self) -> str:
         """Return the sizes in one line."""

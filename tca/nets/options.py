@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from tca.arrays import tensor_of
 from tca.checks import positive
 from tca.names import lookup
+from tca.noises import by_steps
 
 __all__ = [
     "LEAKS",
@@ -21,6 +23,7 @@ __all__ = [
     "check_types",
     "drawing",
     "leak_and_gain",
+    "normal_by_steps",
     "with_signs",
 ]
 
@@ -147,6 +150,19 @@ def drawing(state: Tensor) -> Iterator[torch.Generator]:
     generator.set_state(state.cpu())
     yield generator
     state.copy_(generator.get_state())
+
+
+def normal_by_steps(steps: int, trials: int, cells: int, generator: torch.Generator) -> Tensor:
+    """Return independent normal numbers, one step after another, shape ``(T, B, N)``; see `tca.noises.by_steps`.
+
+    Args:
+        steps: Number of steps T.
+        trials: Number of trials B.
+        cells: Number of cells N.
+        generator: Their source.
+    """
+    draw = partial(torch.randn, trials, cells, generator=generator, dtype=torch.float32, device="cpu")
+    return by_steps(steps, draw)
 
 
 def leak_and_gain(

@@ -154,13 +154,11 @@ class RecurrentPopulation(nn.Module, abc.ABC):
         """
 
     @abc.abstractmethod
-    def cell_noise(self, steps: int, trials: int, generator: torch.Generator) -> Tensor:
+    def cell_noise(self, drawn: Tensor) -> Tensor:
         """Return private noise of the drive, shape ``(T, B, N)``, zero if the cells have none.
 
         Args:
-            steps: Number of steps T.
-            trials: Number of trials B.
-            generator: Its source.
+            drawn: Independent normal numbers of that shape.
         """
 
     @torch.no_grad()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tca.connections import Bias, Connection, Dense, Link
 from tca.nets.network import Network
-from tca.nets.options import check_inputs, check_mask, drawing
+from tca.nets.options import check_inputs, check_mask, drawing, normal_by_steps
 from tca.nets.population import RecurrentPopulation, in_use
 from tca.nets.readout import filtered
 from tca.place import Place
@@ -147,7 +147,7 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         if self.noise_state is None:
             return None
         with drawing(self.noise_state) as generator:
-            return self.cell_noise(steps, trials, generator)
+            return self.cell_noise(normal_by_steps(steps, trials, self.n_rec, generator))
 
     @torch.no_grad()
     def project_synapses_(self) -> None:

@@ -249,18 +249,13 @@ class SpikingPopulation(RecurrentPopulation):
             **rest,
         )
 
-    def cell_noise(self, steps: int, trials: int, generator: torch.Generator) -> Tensor:
+    def cell_noise(self, drawn: Tensor) -> Tensor:
         """Return private noise of the drive, shape ``(T, B, N)``, zero if the cells have none.
 
         Args:
-            steps: Number of steps T.
-            trials: Number of trials B.
-            generator: Its source.
+            drawn: Independent normal numbers of that shape.
         """
-        drawn = torch.randn(steps, trials, self.n_rec, generator=generator, dtype=torch.float32, device="cpu").to(
-            self.w_rec
-        )
-        return drawn * (self.noise * (1 - self.leak.square()).sqrt() / self.gain)
+        return drawn.to(self.w_rec) * (self.noise * (1 - self.leak.square()).sqrt() / self.gain)
 
 
 def _windows(values: Tensor) -> Iterator[slice]:

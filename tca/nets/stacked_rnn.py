@@ -16,7 +16,7 @@ from tca.checks import positive, whole
 from tca.connections import Bias, Connection, Dense, Link
 from tca.nets.leaky_population import LeakyPopulation
 from tca.nets.network import Network
-from tca.nets.options import check_inputs, check_mask, drawing, leak_and_gain
+from tca.nets.options import check_inputs, check_mask, drawing, leak_and_gain, normal_by_steps
 from tca.nets.population import RecurrentPopulation, in_use
 from tca.nets.readout import filtered
 from tca.nets.spiking_layer import SpikingLayer
@@ -240,7 +240,9 @@ class StackedRNN(Network):
         if not any(cells.noise for _, cells in self.populations):
             return None
         with drawing(self.noise_state) as generator:
-            return torch.cat([cells.cell_noise(steps, trials, generator) for _, cells in self.populations], dim=-1)
+            drawn = normal_by_steps(steps, trials, sum(cells.n_rec for _, cells in self.populations), generator)
+        parts = zip(self.populations, self._split(drawn), strict=True)
+        return torch.cat([cells.cell_noise(part) for (_, cells), part in parts if part is not None], dim=-1)
 
     @torch.no_grad()
     def project_(self) -> None:

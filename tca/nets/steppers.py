@@ -32,13 +32,13 @@ class Stepper(abc.ABC):
     rate: Tensor
 
     @abc.abstractmethod
-    def advance(self, inputs: Tensor, noise: Tensor | None, to_go: int | None) -> Moment:
+    def advance(self, inputs: Tensor, noise: Tensor | None, to_go: int | Tensor | None) -> Moment:
         """Advance by one step and return its local quantities.
 
         Args:
             inputs: Inputs of the step, shape ``(B, J)``.
             noise: What is added to the drive, shape ``(B, N)``; ``None`` for none.
-            to_go: Number of steps that follow; ``None`` if that is not known.
+            to_go: Number of steps that follow, or one for each trial; ``None`` if that is not known.
         """
 
 
@@ -79,13 +79,13 @@ class LeakyStepper(Stepper):
         self.rate = cells.form.start(cells.activation, self.state)
         self.slope = self._slope(self.rate)
 
-    def advance(self, inputs: Tensor, noise: Tensor | None, to_go: int | None) -> LeakyMoment:
+    def advance(self, inputs: Tensor, noise: Tensor | None, to_go: int | Tensor | None) -> LeakyMoment:
         """Advance by one step and return its local quantities.
 
         Args:
             inputs: Inputs of the step, shape ``(B, J)``.
             noise: What is added to the drive, shape ``(B, N)``; ``None`` for none.
-            to_go: Number of steps that follow; ``None`` if that is not known.
+            to_go: Number of steps that follow, or one for each trial; ``None`` if that is not known.
         """
         cells = self.cells
         into = cells.into_cells()
@@ -133,13 +133,13 @@ class SpikingStepper(Stepper):
         self.rate = self.state.rate
         self.slope = torch.zeros_like(self.rate)
 
-    def advance(self, inputs: Tensor, noise: Tensor | None, to_go: int | None) -> SpikingMoment:
+    def advance(self, inputs: Tensor, noise: Tensor | None, to_go: int | Tensor | None) -> SpikingMoment:
         """Advance by one step and return its local quantities.
 
         Args:
             inputs: Inputs of the step, shape ``(B, J)``.
             noise: What is added to the drive, shape ``(B, N)``; ``None`` for none.
-            to_go: Number of steps that follow; ``None`` if that is not known.
+            to_go: Number of steps that follow, or one for each trial; ``None`` if that is not known.
         """
         cells, constants = self.cells, self.constants
         into = cells.into_cells()

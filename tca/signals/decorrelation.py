@@ -49,8 +49,8 @@ class Decorrelation(Signal):
         observable: The function g, default ``Identity()``.
         source: What is broadcast, default ``Score()``.
         reach: Which steps' activity a score is paired with, default ``SameStep()``.
-        centred: Whether the mean over trials of ``g(z)`` is left out of R, default ``False``. The output biases make
-            the mean of the score vanish, and with it the difference.
+        centred: Whether the mean over trials of ``g(z)``, those that still run, is left out of R, default ``False``.
+            The output biases make the mean of the score vanish, and with it the difference.
         keep_norm: Whether R is brought back to the norm it had after every update, default ``False``.
         forward_broadcast: Weight of the derivative of ``1/2 |R|^2`` by the readout, default 0; at 0.1 it was harmful.
 
@@ -130,7 +130,7 @@ class Decorrelation(Signal):
         for steps, paired in self._paired(tape, self.source.weighted(tape, buffers) * taken):
             seen = self.observable(tape.rate[steps])
             if self.centred:
-                seen = seen - seen.mean(1, keepdim=True)
+                seen = seen - _mean_of_trials(seen, None if tape.over is None else tape.over[steps])
             correlation.add_((paired.flatten(0, 1).t() @ seen.flatten(0, 1)).t())  # along its long side
         if norm is not None:
             correlation.mul_(norm / correlation.norm())
@@ -195,6 +195,14 @@ def _shares(tape: Tape, lam: float) -> tuple[Tensor, Tensor]:
     later = (counts.sum() - counts.cumsum(0)).to(weight.dtype)
     taken = torch.where(counts, (1 - lam) * lam**later / weight, torch.zeros_like(weight))
     return lam ** counts.sum().to(weight.dtype), torch.cat([taken.new_zeros(1), taken]).view(-1, 1, 1)
+
+
+def _mean_of_trials(seen: Tensor, over: Tensor | None) -> Tensor:
+    """Return the mean over the trials of each step that are not over, shape ``(C, 1, N)``."""
+    if over is None:
+        return seen.mean(1, keepdim=True)
+    runs = ~over.unsqueeze(-1)
+    return torch.where(runs, seen, 0.0).sum(1, keepdim=True) / runs.sum(1, keepdim=True).clamp(min=1)
 
 
 def _hessian_product(tape: Tape, towards: Tensor) -> Tensor:

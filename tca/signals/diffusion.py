@@ -313,6 +313,8 @@ class _Course:
             told[steps] = self.hear(inside)
             before = entries[-1]
         if tape.readout_leak:
+            if tape.over is not None:  # what a field still holds after the end of a trial must not come back
+                told.masked_fill_(tape.over.unsqueeze(-1), 0.0)
             _filter_back_(told.unbind(0), tape.readout_leak)
         return told
 

@@ -298,7 +298,7 @@ def _mean(errors: Tensor, weights: Tensor) -> Tensor:
 
 
 def _one_class(tape: Tape) -> bool:
-    """Return whether all targets of some step that counts are the same class."""
+    """Return whether at every step all targets with a weight, where several trials have one, are the same class."""
     batch = tape.trials_shown
     if not batch.targets.is_floating_point():
         classes = batch.targets
@@ -306,5 +306,8 @@ def _one_class(tape: Tape) -> bool:
         classes = batch.targets.argmax(-1)
     else:
         return False
-    counts = (batch.weights > 0).any(1)
-    return bool((classes == classes[:, :1]).all(1)[counts].any())
+    counts = batch.weights > 0
+    several = counts.sum(1) > 1
+    lowest = torch.where(counts, classes, int(classes.max())).amin(1)
+    highest = torch.where(counts, classes, int(classes.min())).amax(1)
+    return bool(several.any() and (lowest == highest)[several].all())

@@ -22,7 +22,7 @@ __all__ = ["OfTrials", "RewardChange"]
 
 @dataclass(frozen=True)
 class OfTrials(Signal, abc.ABC):
-    """``L_T = m / B`` for all cells, zero before: one number m a trial, when it is over."""
+    """``L_T = m / B`` for all cells, zero elsewhere: one number m a trial, at its last step T."""
 
     local: ClassVar[bool] = True
     hears_of_trials: ClassVar[bool] = True
@@ -42,13 +42,16 @@ class OfTrials(Signal, abc.ABC):
         """
 
     def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
-        """Return a function from a window of steps to zeros, and the number where the trial ends."""
-        worth = self.worth(tape, buffers) / tape.rate.shape[1]
+        """Return a function from a window of steps to zeros, and the number where a trial ends."""
+        worth = (self.worth(tape, buffers) / tape.rate.shape[1]).unsqueeze(-1)
 
         def read(steps: slice) -> Tensor:
             told = torch.zeros_like(tape.rate[steps])
-            if steps.stop == tape.steps + 1:
-                told[-1] += worth.unsqueeze(-1)
+            if tape.lengths is not None:
+                at = torch.arange(steps.start, steps.stop, device=told.device).unsqueeze(1)
+                told += torch.where((at == tape.lengths).unsqueeze(-1), worth, 0.0)
+            elif steps.stop == tape.steps + 1:
+                told[-1] += worth
             return told
 
         return read

@@ -26,7 +26,8 @@ class RewardSurprise(OfTrials):
 
     ``Ebar_c`` is a running mean, ``Ebar_c <- keep Ebar_c + (1 - keep) E``, which moves when a batch is over, by the
     mean of its trials of that kind. It starts at zero, so that a kind that has never been met teaches nothing. The kind
-    of a trial is the class of its last target that counts; where targets are numbers there is one kind.
+    of a trial is the class of its last target that counts; where targets are numbers there is one kind. A trial without
+    steps, all of whose weights are zero, is of no kind.
 
     ``Ebar`` is kept in the buffer ``expected``; ``met`` and ``found`` hold what the last batch has added.
 
@@ -71,8 +72,9 @@ class RewardSurprise(OfTrials):
     def observe_(self, tape: Tape, buffers: Buffers) -> None:
         """Take down what the trials were worth; it is expected from the next batch on."""
         kinds, errors = kinds_of(tape.trials_shown), self._errors(tape)
-        buffers["found"].zero_().index_add_(0, kinds, errors)
-        buffers["met"].zero_().index_add_(0, kinds, torch.ones_like(errors))
+        shown = (tape.trials_shown.trial_lengths > 0).to(errors)
+        buffers["found"].zero_().index_add_(0, kinds, errors * shown)
+        buffers["met"].zero_().index_add_(0, kinds, shown)
 
     def worth(self, tape: Tape, buffers: Buffers) -> Tensor:
         """Return the surprise, scaled by what was expected."""

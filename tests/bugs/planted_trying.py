@@ -27,7 +27,7 @@ BUGS = [
         "_difference(one, other)",
         DRAWN,
     ),
-    Bug(MOVED, "steps not counted", "count * noisy.steps", "count * 1", DRAWN),
+    Bug(MOVED, "steps not counted", "count * noisy.to_go(0)", "count * 1", DRAWN),
     Bug(
         "tca/eligibilities/kernel.py",
         "kernels let into stacks",

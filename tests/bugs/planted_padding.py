@@ -1,0 +1,55 @@
+"""Bugs of padding: steps after the end of a trial that count, and noise that depends on them."""
+
+from __future__ import annotations
+
+from tests.bugs.bug import Bug
+
+PADDING = ("tests/test_padding.py",)
+ROW = ("tests/test_conformance.py::test_padding_changes_nothing",)
+BATCH, TAPE, FULL = "tca/batch.py", "tca/tape.py", "tca/eligibilities/full.py"
+RATE, ENTROPY, KERNEL = "tca/firing_rate.py", "tca/regularisers.py", "tca/eligibilities/kernel.py"
+TRIALS, REWARD, DIFFUSED = "tca/signals/perturbation.py", "tca/signals/reward.py", "tca/signals/error_diffusion.py"
+
+BUGS = [
+    Bug(BATCH, "a trial that ends at its first weight", "torch.where(self.weights != 0, steps, 0).amax(0)",
+        "torch.where(self.weights != 0, steps, self.steps).amin(0)", PADDING),
+    Bug(BATCH, "a delay without weight taken for padding", "torch.where(self.weights != 0, steps, 0).amax(0)",
+        "(self.weights != 0).sum(0)", PADDING),
+    Bug(BATCH, "one step of padding counted", "device=self.weights.device).unsqueeze(1) < self.trial_lengths",
+        "device=self.weights.device).unsqueeze(1) <= self.trial_lengths", PADDING),
+    Bug(TAPE, "samples of padding", "self.rate[1:][~self.over[1:]]", "self.rate[1:].flatten(0, 1)", PADDING),
+    Bug(TAPE, "infinite scores of padding", "raw.masked_fill_(tape.over.unsqueeze(-1), 0.0)", "pass", PADDING),
+    Bug(TAPE, "trials that end together", "(self.steps if self.lengths is None else self.lengths) - t",
+        "self.steps - t", ROW),
+    Bug(FULL, "windows of different trials that keep their leak", "later if self.keep_leak else passing", "later", ROW),
+    Bug(FULL, "windows of different trials that lose their leak", "later if self.keep_leak else passing", "passing",
+        ROW),
+    Bug("tca/executions.py", "a signal that goes on after the trial", "    if over is None:\n        return read",
+        "    if True:\n        return read", PADDING),
+    Bug(RATE, "rates of all trials alike", "self.weight / count", "self.weight / (tape.steps * tape.rate.shape[1])",
+        PADDING),
+    Bug(RATE, "spikes of padding", 'tape.rate[1:].masked_fill(tape.over[1:].unsqueeze(-1), 0.0)', "tape.rate[1:]",
+        PADDING),
+    Bug(ENTROPY, "a batch without steps averaged", "if buffers and len(tape.samples):", "if buffers:", PADDING),
+    Bug(KERNEL, "kernels that learn from trials that are over", "if isinstance(to_go, Tensor):", "if False:",
+        ("tests/test_padding.py::test_what_a_rule_remembers_is_not_changed",)),
+    Bug(TRIALS, "trials judged at the end of the batch", "if tape.lengths is not None:", "if False:", ROW),
+    Bug(REWARD, "trials that were not shown are met", "(tape.trials_shown.trial_lengths > 0)",
+        "(tape.trials_shown.trial_lengths >= 0)", PADDING),
+    Bug("tca/eligibilities/deviations.py", "drives that go on after the trial", "if noisy.over is not None:",
+        "if False:", PADDING),
+    Bug("tca/signals/decorrelation.py", "a mean over trials that are over", "runs = ~over.unsqueeze(-1)",
+        "runs = torch.ones_like(over).unsqueeze(-1)", PADDING),
+    Bug("tca/signals/diffusion.py", "a field that comes back from after the trial", "if tape.over is not None:",
+        "if False:", PADDING),
+    Bug(DIFFUSED, "a warning that padding silences", "torch.where(counts, classes, int(classes.max()))", "classes",
+        PADDING),
+    Bug("tca/noises.py", "noise drawn from the last step to the first",
+        "return torch.stack([draw() for _ in range(steps)])",
+        "return torch.stack([draw() for _ in range(steps)]).flip(0)", PADDING),
+    Bug("tca/rule.py", "noise drawn for padding", "if batch.padded else batch.steps", "if False else batch.steps",
+        PADDING),
+    Bug("tca/stream.py", "a field that is heard after the trial", "self.time > self.steps", "self.time < 0", PADDING),
+    Bug("tca/losses/base.py", "infinite losses without weight", "torch.where(weights != 0, weights * ",
+        "torch.where(weights >= 0, weights * ", PADDING),
+]  # fmt: skip
