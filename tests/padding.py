@@ -57,7 +57,8 @@ def problem(name: str, **options: Any) -> tuple[Any, tca.Batch]:
         net = rattled(DualStreamRNN(6, 5, 3, dtype=F64))
         batch = batch_of(net, 14)
     else:
-        case = replace(CASES[1], steps=14, trials=4, readout_leak=0.0 if name == "miconi" else CASES[1].readout_leak)
+        filtered = 0.0 if name == "miconi" else CASES[1].readout_leak
+        case = replace(CASES[1], form=tca.RULES[name].form or "A", steps=14, trials=4, readout_leak=filtered)
         net, batch = case.net(**options), case.batch()
     return net, uneven(batch, 14, 9, 0, 4)
 
