@@ -123,8 +123,7 @@ class Leaky:
                 settle(self, **{name: tuple(getattr(self, name))})
         for name in ("tau", "noise", "gain_rec"):
             finite(name, getattr(self, name))
-        own = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
-        LeakyRNN(1, n_out=1, **smallest(**own), dt=1e-9, seed=0)
+        LeakyRNN(1, n_out=1, **smallest(**self._options(), size=self.size), dt=1e-9, seed=0)
 
     @property
     def title(self) -> str:
@@ -144,9 +143,11 @@ class Leaky:
             device: Where it lives, default the CPU.
             dtype: Its floating-point type, default ``torch.float32``.
         """
+        return LeakyRNN(n_in, self.size, n_out, **self._options(), dt=dt, seed=seed, device=device, dtype=dtype)
+
+    def _options(self) -> dict[str, Any]:
         own = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.name != "size"}
-        own["form"] = self.form or "A"
-        return LeakyRNN(n_in, self.size, n_out, **own, dt=dt, seed=seed, device=device, dtype=dtype)
+        return own | {"form": self.form or "A"}
 
 
 @dataclass(frozen=True)
