@@ -1,4 +1,4 @@
-"""Runs at matched training loss: each is measured when its training loss was first found to be at most a given one.
+"""Runs at matched training loss: each is measured where its training loss crosses a given one, to within 1 %.
 
 Curvature of the cross-entropy falls with the loss, so runs that have been trained for equally long differ in curvature
 for that reason alone. Runs that never reached the loss are missing values, and are counted.
@@ -56,7 +56,7 @@ class Matched:
 
 
 def at_loss(result: Result, loss: float) -> Crossing | None:
-    """Return network and learner when the training loss was first measured to be at most a loss, ``None`` if never.
+    """Return network and learner where the training loss crossed a loss, ``None`` if it never did.
 
     Args:
         result: A trained network.
@@ -82,11 +82,13 @@ def matched(results: Iterable[Result], loss: float, measure: Callable[[Crossing]
         ValueError: Two runs have the same seed, or a run was not asked to keep anything at that loss.
 
     >>> from tca import Leaky, Run, train
-    >>> run = Run("delayed_xor", net=Leaky(size=4), steps=1, n_train=8, n_test=8, measure_at_losses=(10.0, 0.0))
+    >>> from tca import Optimizer
+    >>> run = Run("delayed_xor", net=Leaky(size=8), steps=20, n_train=40, n_test=8, optimizer=Optimizer(lr=0.02),
+    ...           measure_at_losses=(0.6, 0.0))
     >>> results = [train(run, progress=False)]
-    >>> easy, never = (matched(results, loss, lambda each: {"step": each.metrics.step}) for loss in (10.0, 0.0))
-    >>> easy.rows, never.rows, str(never.estimate("step"))
-    ({0: {'step': 0}}, {0: None}, '- [-, -] (0/1)')
+    >>> easy, never = (matched(results, loss, lambda each: {"loss": each.metrics.train_loss}) for loss in (0.6, 0.0))
+    >>> abs(easy.rows[0]["loss"] - 0.6) < 0.012, never.rows, str(never.estimate("loss"))
+    (True, {0: None}, '- [-, -] (0/1)')
     """
     rows: dict[int, Mapping[str, float] | None] = {}
     for result in results:

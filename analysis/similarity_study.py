@@ -18,11 +18,13 @@ import torch
 from torch import Tensor
 
 from analysis.activity import rates
+from analysis.matched import at_loss
 from analysis.similarity import procrustes_distance
 from analysis.similarity_distances import Distance
 from tca.batch import Batch
+from tca.nets import Network
 from tca.records import explained, write_whole
-from tca.rule import Learner
+from tca.result import Metrics
 from tca.run import Run
 from tca.train import train
 
@@ -53,14 +55,14 @@ Amit 2007), of one seed, computed from the result files that were published with
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A network at the first measurement at which its error had fallen to a threshold.
+    """A network where its error crossed a threshold, to within 1 % of it.
 
     Attributes:
         rule: Name of the rule.
         seed: Seed of the network.
         threshold: The threshold; infinity for the untrained network.
-        step: Updates made by then.
-        error: Normalised error over the training set at that step.
+        step: Update in whose course that was.
+        error: Normalised error over the training set there.
         activity: Rates on the probing inputs, shape ``(T, C, N)``.
     """
 
@@ -132,12 +134,12 @@ def sample(
     *,
     progress: bool = True,
 ) -> list[Sample]:
-    """Train a network and return it untrained and at the first measurement with an error at most each threshold.
+    """Train a network and return it untrained and where its error crosses each threshold (`tca.crossing.cross`).
 
-    Training ends when the smallest threshold is met. Thresholds that the run does not reach have no sample.
+    Training ends when the smallest threshold is met. Thresholds that the run does not cross have no sample.
 
     Args:
-        run: What to train; how often ``evaluate_every`` says that its error is measured decides how exact matches are.
+        run: What to train.
         probe: The inputs on which activity is taken, shape ``(T, C, I)``.
         thresholds: Normalised errors over the training set, default those of the paper.
         folder: Where samples are kept; ones that are there are read instead of trained for. ``None`` (default) for not.
@@ -157,14 +159,19 @@ def sample(
         return known
     trials = run.make_task().split(run.n_train, run.n_test, seed=run.seeds.data)[0].batch()
     least = constant_loss(trials, run.make_task().n_out)
-    watcher = _Watcher(run, trials.to(run.device, run.torch_dtype), least, probe, thresholds)
-    until = dataclasses.replace(run, stop_loss=min(thresholds) * least)
-    result = train(until, progress=progress, observe=watcher.watch)
+    losses = {threshold: threshold * least for threshold in sorted(thresholds, reverse=True)}
+    until = dataclasses.replace(run, stop_loss=min(losses.values()), measure_at_losses=tuple(losses.values()))
+    result = train(until, progress=progress)
+    samples = [_sample(run, UNTRAINED, result.metrics[0], least, _untrained(run), probe)]
+    for threshold, loss in losses.items():
+        found = at_loss(result, loss)
+        if found is not None:
+            samples.append(_sample(run, threshold, found.metrics, least, found.net, probe))
     if path is not None:
         with explained(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, _written(watcher.samples, probe, thresholds, result.outcome))
-    return watcher.samples
+            write_whole(path, _written(samples, probe, thresholds, result.outcome))
+    return samples
 
 
 def distances_at(
@@ -210,26 +217,16 @@ def distances_at(
     return rows
 
 
-class _Watcher:
-    """Keeps the activity of a network at the first measurement at which each threshold is met."""
+def _sample(run: Run, threshold: float, at: Metrics, least: float, net: Network, probe: Tensor) -> Sample:
+    activity = rates(net, probe).cpu()
+    return Sample(_name(run), run.seeds.net, threshold, at.step, at.train_loss / least, activity)
 
-    def __init__(self, run: Run, trials: Batch, least: float, probe: Tensor, thresholds: Sequence[float]) -> None:
-        self.run, self.trials, self.least, self.probe = run, trials, least, probe
-        self.left = [UNTRAINED, *sorted(thresholds, reverse=True)]
-        self.samples: list[Sample] = []
-        self.measurements = 0
 
-    def watch(self, learner: Learner, _few: Batch) -> dict[str, float]:
-        """Take what has been met; return the error, which is then recorded."""
-        with torch.no_grad():
-            outputs = learner.net(self.trials.inputs)
-        error = self.trials.loss.mean(outputs, self.trials.targets, self.trials.weights).item() / self.least
-        step = min(self.run.steps, self.measurements * self.run.evaluate_every)
-        self.measurements += 1
-        while self.left and (error <= self.left[0] or self.left[0] == UNTRAINED):
-            activity = rates(learner.net, self.probe).cpu()
-            self.samples.append(Sample(_name(self.run), self.run.seeds.net, self.left.pop(0), step, error, activity))
-        return {"normalised_error": error}
+def _untrained(run: Run) -> Network:
+    task = run.make_task()
+    sizes = {"n_in": task.n_in, "n_out": task.n_out, "dt": task.dt}
+    net: Network = run.net.build(**sizes, seed=run.seeds.net, device=run.device, dtype=run.torch_dtype)
+    return net
 
 
 def _name(run: Run) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import abc
+import copy
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from tqdm import tqdm
 
 from tasks.task import Task
 from tca.checks import DivergenceError
+from tca.crossing import cross
 from tca.evaluation import evaluate
 from tca.nets.network import Network
 from tca.records import Record
@@ -55,11 +57,22 @@ class Course(abc.ABC):
         train_set, test_set = task.split(run.n_train, run.n_test, seed=run.seeds.data)
         self.train_set, self.test_set = (each.to(run.device, run.torch_dtype) for each in (train_set, test_set))
         self.sizes: dict[str, Any] = {"n_in": task.n_in, "n_out": n_out, "dt": task.dt}
+        self.begin()
+        _warn_of_collapse(run)
+
+    def begin(self) -> None:
+        """Build network, learner and optimizer as they are before the first update."""
+        run = self.run
         self.net: Any = run.net.build(**self.sizes, seed=run.seeds.net, device=run.device, dtype=run.torch_dtype)
         self.learner = Learner(self.net, run.the_rule, seed=run.seeds.rule)
         self.updates = Updates(self.learner, run.optimizer, run.steps, run.seeds.rule)
         self.step, self.elapsed = 0, 0.0
-        _warn_of_collapse(run)
+
+    def copied(self) -> Self:
+        """Return a course of the same run on the same trials, before its first update, that shares nothing else."""
+        other = copy.copy(self)
+        other.begin()
+        return other
 
     @property
     @abc.abstractmethod
@@ -79,13 +92,23 @@ class Course(abc.ABC):
     def measure(self) -> Metrics:
         """Return loss and accuracy over both sets, and whatever else is seen."""
 
-    def measured(self, net: Network, observed: Mapping[str, float]) -> Metrics:
-        """Return loss and accuracy of a network over both sets, with what else was seen.
+    @property
+    def answering(self) -> Network:
+        """The network whose answers are measured."""
+        net: Network = self.net
+        return net
+
+    def train_loss(self) -> float:
+        """Return the loss over the training set, NaN if it is not finite."""
+        return evaluate(self.answering, self.task, self.train_set)[0]
+
+    def measured(self, observed: Mapping[str, float]) -> Metrics:
+        """Return loss and accuracy over both sets, with what else was seen.
 
         Args:
-            net: The network.
             observed: What else was seen.
         """
+        net = self.answering
         train_loss, train_accuracy = evaluate(net, self.task, self.train_set)
         test_loss, test_accuracy = evaluate(net, self.task, self.test_set)
         return Metrics(self.step, train_loss, train_accuracy, test_loss, test_accuracy, self.elapsed, dict(observed))
@@ -135,6 +158,7 @@ class Course(abc.ABC):
     def _go_on(self, record: Record, progress: bool) -> tuple[str, str]:
         """Train until there is an outcome; return it with its reason."""
         run = self.run
+        before: Mapping[str, Any] = {}
         shown = {"initial": self.step, "disable": not progress, "unit": self.unit, "desc": self.title}
         with tqdm(total=run.steps, **shown) as bar:
             while True:
@@ -142,7 +166,7 @@ class Course(abc.ABC):
                     return DIVERGED, trouble
                 if not record.metrics or record.metrics[-1].step < self.step:
                     record.add(self.measure())
-                    record.keep(self.net.state_dict(), self.learner.state_dict())
+                    self._keep(record, before)
                     record.save(self.state())
                 last = record.metrics[-1]
                 if trouble := self._reason(
@@ -154,8 +178,16 @@ class Course(abc.ABC):
                     return REACHED_LOSS, ""
                 if self.step >= run.steps:
                     return COMPLETED, ""
+                if run.measure_at_losses:
+                    before = copy.deepcopy(self.state())
                 if trouble := self.block(min(run.evaluate_every, run.steps - self.step), bar.update):
                     return DIVERGED, trouble
+
+    def _keep(self, record: Record, before: Mapping[str, Any]) -> None:
+        """Keep the network at each loss of the run that was crossed since the measurement before."""
+        for loss in record.reached():
+            found = cross(self, before, record.metrics[-1], loss)
+            record.keep(loss, found.metrics, found.net, found.learner)
 
     def _overflow(self) -> str:
         """Return which weight or state is not finite after the last update, or nothing."""

@@ -321,12 +321,12 @@ def crossings(
     """
     found = []
     for loss in run.measure_at_losses:
-        at = first_at(loss, metrics)
-        if at is not None:
-            states: dict[str, dict[str, Tensor]] = {"net": {}, "learner": {}}
+        if first_at(loss, metrics) is not None:
+            states: dict[str, dict[str, Tensor]] = {"metrics": {}, "net": {}, "learner": {}}
             for name, each in kept[loss].items():
                 part, _, own = name.partition(".")
                 states[part][own] = each
+            at = Metrics.from_numbers(states["metrics"]["numbers"])
             found.append(Crossing(loss, at, *_rebuilt(run, sizes, device, states["net"], states["learner"])))
     return tuple(found)
 

@@ -5,7 +5,7 @@
     checkpoint           everything needed to go on from the last measurement; gone once the run has ended
     weights.safetensors  the trained network
     learner.safetensors  the state of its rule, such as feedback weights; only for rules that have one
-    at_loss_*.safetensors  both, when the training loss was first measured to be at most a loss that the run names
+    at_loss_*.safetensors  both, where the training loss crossed a loss that the run names
     result.json          how the run ended; written last
 
 Files other than ``metrics.jsonl`` are replaced as a whole, so a process may be killed at any moment. A folder without
@@ -187,26 +187,31 @@ class Record:
             append(self.folder / "metrics.jsonl", line)
         self._count(line)
 
-    def keep(self, net: Mapping[str, Tensor], learner: Mapping[str, Tensor]) -> None:
-        """Keep network and learner if the last measurement is the first at one of the losses that the run names.
+    def reached(self) -> list[float]:
+        """Return the losses of the run at or below which the last measurement is the first."""
+        return [loss for loss in self.run.measure_at_losses if first_at(loss, self.metrics) is self.metrics[-1]]
+
+    def keep(self, loss: float, at: Metrics, net: Mapping[str, Tensor], learner: Mapping[str, Tensor]) -> None:
+        """Keep network and learner at a loss that the run names.
 
         Args:
+            loss: The loss.
+            at: What was measured there.
             net: The network's state.
             learner: The learner's state.
 
         Raises:
             RecordError: The folder cannot be written.
         """
-        reached = [loss for loss in self.run.measure_at_losses if first_at(loss, self.metrics) is self.metrics[-1]]
-        for loss in reached:
-            named = {f"net.{name}": each for name, each in net.items()}
-            named |= {f"learner.{name}": each for name, each in learner.items()}
-            self.kept[loss] = {name: each.detach().to("cpu", copy=True) for name, each in named.items()}
-            if self.folder is not None:
-                path = path_at(self.folder, loss)
-                with explained(self.folder):
-                    write_whole(path, _plain_tensors(self.kept[loss]))
-                self.witness(path.name)
+        named = {"metrics.numbers": at.numbers()}
+        named |= {f"net.{name}": each for name, each in net.items()}
+        named |= {f"learner.{name}": each for name, each in learner.items()}
+        self.kept[loss] = {name: each.detach().to("cpu", copy=True) for name, each in named.items()}
+        if self.folder is not None:
+            path = path_at(self.folder, loss)
+            with explained(self.folder):
+                write_whole(path, _plain_tensors(self.kept[loss]))
+            self.witness(path.name)
 
     def crossings(self) -> tuple[Crossing, ...]:
         """Return what was kept, from the first loss named to the last."""

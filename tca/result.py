@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch import Tensor
+
 from tca.checks import settle, whole
 from tca.nets import Network
 from tca.rule import Learner
@@ -79,24 +82,43 @@ class Metrics:
         observed = {name: _number(name, each) for name, each in values["observed"].items()}
         return cls(step=values["step"], **numbers, observed=observed)
 
+    def numbers(self) -> Tensor:
+        """Return step, losses and accuracies in float64; seconds and what an observer saw are left out."""
+        values = [self.step, self.train_loss, self.train_accuracy, self.test_loss, self.test_accuracy]
+        return torch.tensor(values, dtype=torch.float64, device="cpu")
+
+    @classmethod
+    def from_numbers(cls, numbers: Tensor) -> Metrics:
+        """Return what ``numbers`` described.
+
+        Args:
+            numbers: What it returned.
+        """
+        step, train_loss, train_accuracy, test_loss, test_accuracy = numbers.tolist()
+        return cls(int(step), train_loss, train_accuracy, test_loss, test_accuracy, math.nan)
+
 
 def first_at(loss: float, metrics: Sequence[Metrics]) -> Metrics | None:
-    """Return the first measurement whose training loss is finite and at most a loss, ``None`` if there is none.
+    """Return the first measurement at or below a training loss, ``None`` if training has not crossed it.
+
+    A loss that the network is below before training is not crossed.
 
     Args:
         loss: The loss.
         metrics: What was measured, first to last.
     """
-    return next((each for each in metrics if -math.inf < each.train_loss <= loss), None)
+    found = next((each for each in metrics if -math.inf < each.train_loss <= loss), None)
+    return None if metrics and found is metrics[0] else found
 
 
 @dataclass(frozen=True, eq=False)
 class Crossing:
-    """A network when its training loss was first measured to be at most some loss.
+    """A network where its training loss crossed some loss, see `tca.crossing.cross`.
 
     Args:
         loss: That loss.
-        metrics: What was measured then; ``metrics.train_loss`` is at most ``loss``.
+        metrics: What was measured there; ``metrics.train_loss`` is within 1 % of ``loss`` wherever the loss passes
+            through it, ``metrics.step`` counts the update in whose course that was, and ``elapsed`` is NaN.
         net: The network as it was then.
         learner: Its learner as it was then.
     """

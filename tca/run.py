@@ -54,8 +54,8 @@ class Run:
         n_train: Size of the training set in trials, default 500.
         n_test: Size of the test set in trials, default 500.
         evaluate_every: Steps between two measurements, each followed by a checkpoint, default 50.
-        measure_at_losses: Training losses at which network and learner are kept when a measurement first finds the
-            loss to be at most that, so that runs can be compared at equal loss; default none.
+        measure_at_losses: Training losses at which network and learner are kept, within 1 % of each, so that runs can
+            be compared at equal loss (`tca.crossing.cross`); default none.
         watch: Further measurements made in training, default none.
         seeds: The seeds.
         device: Where to train, default cpu.

@@ -68,7 +68,11 @@ class Training(Course):
         task = run.make_task()
         super().__init__(run, task, task.n_out)
         self.observe = observe
-        self.watchers = [each.build() for each in run.watch]
+
+    def begin(self) -> None:
+        """Build network, learner, optimizer, watchers and batches as they are before the first update."""
+        super().begin()
+        self.watchers = [each.build() for each in self.run.watch]
         self.batches = self._batches()
 
     @property
@@ -108,7 +112,7 @@ class Training(Course):
         if self.observe is not None:
             few = self.train_set.subset(min(self.run.batch_size, len(self.train_set))).batch()
             observed |= self.observe(self.learner, few)
-        return self.measured(self.net, observed)
+        return self.measured(observed)
 
     def state(self) -> dict[str, Any]:
         """Return everything needed to go on."""

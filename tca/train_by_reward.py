@@ -133,7 +133,16 @@ class _Training(Course):
         """Draw the sets and the weights; the network has an output more than the task, for the value."""
         super().__init__(run, task, task.n_out + 1)
         self.agent = agent
+
+    def begin(self) -> None:
+        """Build network, learner and optimizer as they are before the first episode."""
+        super().begin()
         self.lived: list[Episode] = []
+
+    @property
+    def answering(self) -> Network:
+        """The policy: the network without its value."""
+        return policy_of(self.run, self.net, self.task.dt)
 
     @property
     def title(self) -> str:
@@ -185,7 +194,7 @@ class _Training(Course):
         judged = [right for each in self.lived for right in each.performance]
         if judged:
             observed["performance"] = sum(judged) / len(judged)
-        return self.measured(policy_of(self.run, self.net, self.task.dt), observed)
+        return self.measured(observed)
 
 
 def _seed(base: int, number: int) -> int:

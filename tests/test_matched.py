@@ -1,4 +1,4 @@
-"""Runs at matched training loss: who is measured when, and that the missing are counted."""
+"""Runs at matched training loss: who is measured where, and that the missing are counted."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ def step(crossing: Crossing) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("loss", [0.6, 0.5, 0.0])
-def test_each_run_is_measured_when_it_first_reached_the_loss(loss: float) -> None:
+def test_each_run_is_measured_where_it_first_crossed_the_loss(loss: float) -> None:
     found = matched(RESULTS, loss, step)
     for result in RESULTS:
         below = [each for each in result.metrics if each.train_loss <= loss]
         row = found.rows[result.run.seeds.net]
-        assert row == ({"step": below[0].step, "loss": below[0].train_loss} if below else None)
+        assert (row is not None) == bool(below)
+        if row is not None:
+            assert below[0].step - RUN.evaluate_every <= row["step"] <= below[0].step
+            assert row["loss"] == pytest.approx(loss, rel=0.01)
     assert (found.asked, found.reached) == (4, sum(row is not None for row in found.rows.values()))
 
 

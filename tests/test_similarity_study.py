@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -60,23 +61,24 @@ def test_the_normalised_error_is_what_is_left_to_explain() -> None:
         normalised_error(outputs, Batch(batch.inputs, torch.ones(7, 4, 2).double(), batch.weights, MSE()))
 
 
-def test_samples_are_taken_at_the_first_measurement_below_each_threshold(tmp_path: Path) -> None:
+def test_samples_are_taken_where_each_threshold_is_crossed(tmp_path: Path) -> None:
     probe = normal(0, 6, 3, 2)
     found = sample(SMALL, probe, (0.9, 0.6), tmp_path, progress=False)
     assert [each.threshold for each in found] == [UNTRAINED, 0.9, 0.6]
     assert found[0].step == 0 < found[1].step <= found[2].step < 60
-    assert found[1].error <= 0.9
-    assert found[2].error <= 0.6
     # The same training, watched from outside.
     seen: list[tuple[int, torch.Tensor]] = []
-    result = train(SMALL, progress=False, observe=lambda learner, _: seen.append(rates(learner.net, probe)) or {})
     trials = SMALL.make_task().split(16, 4, seed=0)[0].batch()
-    errors = [each.train_loss / constant_loss(trials, 2) for each in result.metrics]
-    for one in found[1:]:
-        first = next(place for place, error in enumerate(errors) if error <= one.threshold)
-        assert result.metrics[first].step == one.step
-        assert one.error == pytest.approx(errors[first], rel=1e-6)
-        assert torch.equal(one.activity, seen[first])
+    least = constant_loss(trials, 2)
+    asked = dataclasses.replace(SMALL, measure_at_losses=(0.9 * least, 0.6 * least))
+    result = train(asked, progress=False, observe=lambda learner, _: seen.append(rates(learner.net, probe)) or {})
+    assert torch.equal(found[0].activity, seen[0])
+    assert found[0].error == pytest.approx(result.metrics[0].train_loss / least, rel=1e-12)
+    for one, crossing in zip(found[1:], result.crossings, strict=True):
+        assert one.error == pytest.approx(one.threshold, rel=0.01)
+        assert one.error == pytest.approx(normalised_error(crossing.net(trials.inputs), trials), rel=1e-6)
+        assert crossing.metrics.step == one.step
+        assert torch.equal(one.activity, rates(crossing.net, probe))
     again = sample(SMALL, probe, (0.9, 0.6), tmp_path, progress=False)  # from the file
     assert [(each.threshold, each.step, each.error) for each in again] == [
         (each.threshold, each.step, each.error) for each in found

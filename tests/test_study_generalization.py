@@ -49,18 +49,20 @@ def test_what_is_measured_is_what_the_measures_say_when_the_loss_was_reached(stu
     _, entries = studied
     reached = 0
     for one in entries:
-        result = train(dataclasses.replace(one.run, stop_loss=0.6, measure_at_losses=(), watch=()), progress=False)
-        if result.outcome != "reached_loss":
-            assert one.rows[0.6] is None
+        result = train(dataclasses.replace(one.run, measure_at_losses=(0.6,), watch=()), progress=False)
+        row = one.rows[0.6]
+        if not result.crossings:
+            assert row is None
             continue
         reached += 1
-        row = one.rows[0.6]
+        (crossing,) = result.crossings
         train_set, test_set = one.run.make_task().split(one.run.n_train, 30, seed=one.seed)
-        gap = analysis.generalization_gap(result.net, TINY.make_task(), train_set, test_set, input_noise=0.5)
-        assert (row["step"], row["train_loss"]) == (result.step, pytest.approx(result.last.train_loss, rel=1e-6))
+        gap = analysis.generalization_gap(crossing.net, TINY.make_task(), train_set, test_set, input_noise=0.5)
+        assert row["step"] == crossing.metrics.step
+        assert row["train_loss"] == pytest.approx(0.6, rel=0.01)
         assert row["test_gap"] == pytest.approx(gap.accuracy_gap, abs=1e-9)
         assert row["noisy_gap"] == pytest.approx(gap.noisy_accuracy_gap, abs=1e-9)
-        curved = analysis.curvature(result.net, train_set, probes=0)
+        curved = analysis.curvature(crossing.net, train_set, probes=0)
         assert row["lambda_1"] == pytest.approx(curved.largest.value, rel=1e-3)
         assert row["lambda_min"] == pytest.approx(curved.smallest.value, abs=1e-3 * curved.largest.value)
     assert reached >= 5
@@ -174,6 +176,9 @@ def test_both_gaps_and_the_losses_stand_in_the_tables(studied) -> None:  # type:
     assert {"training loss", "gap, clean", "gap, noisy"} <= set(head)
     texts = [row[0] for row in claims_table(entries, TINY).rows]
     assert {text.rpartition(", ")[2] for text in texts if "generalizes" in text} == {"clean", "noisy"}
+    for row in claims_table(entries, TINY).rows:
+        if row[3].startswith("2"):
+            assert [float(each) for each in row[4].split(" / ")] == pytest.approx([float(row[2])] * 2, rel=0.025)
 
 
 def test_correlations_are_pooled_and_within_arms() -> None:

@@ -6,6 +6,7 @@ from tests.bugs.bug import Bug
 
 IMAGES = ("tests/test_images.py",)
 WRITTEN = ("tests/test_records.py::test_a_run_writes_down_every_rule_with_all_its_parts",)
+CROSSED = ("tests/test_crossing.py",)
 KEPT = ("tests/test_records.py::test_networks_are_kept_as_they_were_when_the_loss_was_first_reached",)
 TAKEN_BACK = ("tests/test_records.py::test_what_was_kept_after_the_checkpoint_is_taken_back",)
 UPDATES = ("tests/test_updates.py",)
@@ -49,6 +50,16 @@ BUGS = [
         ("tests/test_train_by_reward.py::test_a_policy_that_is_not_finite_is_an_outcome",)),
     Bug("tca/run.py", "parts from elsewhere written as if they were ours",
         'if module and not module.startswith("tca."):', "if False:", WRITTEN),
+    Bug("tca/crossing.py", "replays that change where they begin", "restore(copy.deepcopy(self.before))",
+        "restore(self.before)", CROSSED),
+    Bug("tca/crossing.py", "searched in the course itself", "course.copied(), before", "course, before", CROSSED),
+    Bug("tca/crossing.py", "a tenth is close enough", "TOLERANCE = 0.01", "TOLERANCE = 0.1", CROSSED),
+    Bug("tca/crossing.py", "no loss is low", "(low, middle) if found <= loss else",
+        "(low, middle) if not found > loss else", CROSSED),
+    Bug("tca/crossing.py", "whole updates only", "    search.shorten(low, high, loss)", "    search.loss_after(high)",
+        CROSSED),
+    Bug("tca/result.py", "what begins below has crossed", "return None if metrics and found is metrics[0] else found",
+        "return found", CROSSED),
     Bug("tca/records.py", "networks kept whenever the loss is low", "first_at(loss, self.metrics) is self.metrics[-1]",
         "self.metrics[-1].train_loss <= loss", KEPT),
     Bug("tca/records.py", "what was kept after the checkpoint stays", "path_at(folder, loss).unlink(missing_ok=True)",

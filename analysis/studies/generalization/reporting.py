@@ -15,7 +15,7 @@ __all__ = ["write_report"]
 
 PREFACE = """# Generalization of learning rules at matched training loss
 
-Every run is measured where its training loss crosses a given loss, to within 2 %; *reached* says how many runs did.
+Every run is measured where its training loss crosses a given loss, to within 1 %; *reached* says how many runs did.
 Numbers are means over those runs with 95 % intervals (Student's t) over seeds; in brackets, where there is one, an
 independent reference measurement on the same images, with the same rates (mean ± standard deviation). Runs of one seed
 share trials and initial weights, and differences are paired by seed. Means over survivors are biased where few runs

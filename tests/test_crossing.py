@@ -1,0 +1,230 @@
+"""The network where a training loss is crossed: how close, which network it is, and that training does not notice."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import tca
+from tca import records
+from tca.crossing import HALVINGS, TOLERANCE, cross
+from tca.ingredients import Leaky, Seeds
+from tca.result import Crossing, Metrics, Result, first_at
+from tca.run import Net, Run
+from tca.steps import MatchedStep
+from tca.train import train
+from tca.train_by_reward import train_by_reward
+
+RUN = Run("delayed_xor", net=Leaky(size=8), steps=40, evaluate_every=9, n_train=40, n_test=4, dtype="float64",
+          optimizer=tca.Optimizer(lr=0.02), measure_at_losses=(0.6, 0.5, 0.45))  # fmt: skip
+RUNS = {
+    "Adam": RUN,
+    "one measurement": dataclasses.replace(RUN, evaluate_every=40),
+    "plain descent": dataclasses.replace(
+        RUN, rule="three_factor", optimizer=tca.Optimizer("SGD", lr=0.5), measure_at_losses=(0.7, 0.68, 0.66)
+    ),
+    "momentum, random feedback, noise": dataclasses.replace(
+        RUN, rule="eprop_adaptive", net=Leaky(size=8, noise=0.05), seeds=Seeds(3, 3, 3, 3),
+        optimizer=tca.Optimizer("SGD", lr=0.3, options={"momentum": 0.9}), measure_at_losses=(0.7, 0.68, 0.664),
+    ),
+    "matched steps, new trials": dataclasses.replace(
+        RUN, fresh=True, optimizer=tca.Optimizer("SGD", lr=2.0, matched=MatchedStep("eprop")), steps=80,
+        measure_at_losses=(0.66, 0.64),
+    ),
+    "one step over several losses": dataclasses.replace(
+        RUN, optimizer=tca.Optimizer(lr=0.2), evaluate_every=1, measure_at_losses=(0.68, 0.66, 0.65)
+    ),
+}  # fmt: skip
+
+
+def loss_of(net: torch.nn.Module, run: Run) -> float:
+    """Return the loss over the training set, written out."""
+    batch = run.make_task().split(run.n_train, run.n_test, seed=run.seeds.data)[0].batch().to(dtype=torch.float64)
+    with torch.no_grad():
+        outputs = net.eval()(batch.inputs)
+    picked = torch.log_softmax(outputs, -1).gather(-1, batch.targets[..., None])[..., 0]
+    return float(-(batch.weights * picked).sum() / batch.trials)
+
+
+def crossings(run: Run) -> dict[float, Crossing]:
+    return {each.loss: each for each in train(run, progress=False).crossings}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_loss_is_within_a_percent_of_the_one_asked_for(name: str) -> None:
+    run = RUNS[name]
+    result = train(run, progress=False)
+    reached = [loss for loss in run.measure_at_losses if any(each.train_loss <= loss for each in result.metrics)]
+    assert reached
+    assert [each.loss for each in result.crossings] == reached
+    for each in result.crossings:
+        assert each.metrics.train_loss == pytest.approx(each.loss, rel=0.01)
+        assert each.metrics.train_loss == pytest.approx(loss_of(each.net, run), rel=1e-12)
+        later = first_at(each.loss, result.metrics)
+        assert later is not None
+        assert later.step - run.evaluate_every <= each.metrics.step <= later.step
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_training_does_not_notice(name: str, tmp_path: Path) -> None:
+    """The same bits of weights, learner, measurements and global generators with and without losses to measure at."""
+    run = RUNS[name]
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    asked = train(run, tmp_path, progress=False)
+    assert torch.equal(torch.get_rng_state(), before)
+    plain = train(dataclasses.replace(run, measure_at_losses=()), progress=False)
+    assert same(asked, plain)
+    again = records.read(tmp_path)
+    for one, other in zip(asked.crossings, again.crossings, strict=True):
+        assert (one.loss, one.metrics.step, one.metrics.train_loss, one.metrics.test_accuracy) == (
+            other.loss, other.metrics.step, other.metrics.train_loss, other.metrics.test_accuracy)  # fmt: skip
+        assert all(torch.equal(one.net.state_dict()[name], each) for name, each in other.net.state_dict().items())
+
+
+def same(one: Result, other: Result) -> bool:
+    measured = [[dataclasses.replace(each, elapsed=0.0) for each in result.metrics] for result in (one, other)]
+    states = [{**result.net.state_dict(), **result.learner.state_dict()} for result in (one, other)]
+    return measured[0] == measured[1] and all(torch.equal(states[0][name], each) for name, each in states[1].items())
+
+
+def test_a_whole_update_near_the_loss_is_that_of_a_shorter_training() -> None:
+    run = dataclasses.replace(RUNS["momentum, random feedback, noise"], measure_at_losses=(0.7, 0.68))
+    for each in crossings(run).values():
+        short = train(dataclasses.replace(run, steps=each.metrics.step, measure_at_losses=()), progress=False)
+        if short.last.train_loss == each.metrics.train_loss:
+            assert all(torch.equal(short.net.state_dict()[name], one) for name, one in each.net.state_dict().items())
+            assert all(
+                torch.equal(short.learner.state_dict()[name], one) for name, one in each.learner.state_dict().items()
+            )
+            return
+    pytest.fail("no loss was crossed by a whole update")
+
+
+def test_replays_begin_where_training_was_each_time() -> None:
+    """With moments, however often: whole updates near the loss are those of a shorter training with Adam."""
+    run = dataclasses.replace(RUN, evaluate_every=40, measure_at_losses=(0.66, 0.63, 0.6, 0.55, 0.5))
+    checked = 0
+    for each in crossings(run).values():
+        ends = [train(dataclasses.replace(run, steps=step, measure_at_losses=()), progress=False).net
+                for step in (each.metrics.step - 1, each.metrics.step)]  # fmt: skip
+        start, end, found = (torch.cat([one.flatten() for one in net.parameters()]).detach()
+                             for net in (*ends, each.net))  # fmt: skip
+        part = ((found - start) @ (end - start) / (end - start).square().sum()).item()
+        torch.testing.assert_close(found, start + part * (end - start), rtol=1e-12, atol=1e-14)
+        checked += 1
+    assert checked >= 4
+
+
+def test_an_update_that_jumps_over_the_loss_is_shortened() -> None:
+    """The weights lie on the line between those before and after the update, as independent runs find them."""
+    run = dataclasses.replace(RUNS["one step over several losses"], measure_at_losses=(0.66,))
+    each = crossings(run)[0.66]
+    ends = [train(dataclasses.replace(run, steps=step, measure_at_losses=()), progress=False)
+            for step in (each.metrics.step - 1, each.metrics.step)]  # fmt: skip
+    assert ends[1].last.train_loss < 0.66 * (1 - TOLERANCE) < 0.66 * (1 + TOLERANCE) < ends[0].last.train_loss
+    start, end, found = (torch.cat([one.flatten() for one in net.parameters()]).detach()
+                         for net in (ends[0].net, ends[1].net, each.net))  # fmt: skip
+    part = ((found - start) @ (end - start) / (end - start).square().sum()).item()
+    assert 0.01 < part < 0.99
+    torch.testing.assert_close(found, start + part * (end - start), rtol=1e-12, atol=1e-14)
+
+
+def test_a_network_that_begins_below_a_loss_does_not_cross_it(tmp_path: Path) -> None:
+    run = dataclasses.replace(RUN, measure_at_losses=(10.0, 0.6))
+    for result in (train(run, tmp_path, progress=False), records.read(tmp_path)):
+        assert [each.loss for each in result.crossings] == [0.6]
+
+
+def test_runs_that_learn_from_rewards_are_matched_too(tmp_path: Path) -> None:
+    run = Run("PerceptualDecisionMaking-v0", "reward_eprop", net=Leaky(size=16), batch_size=16, steps=24, n_train=20,
+              n_test=10, evaluate_every=8, optimizer=tca.Optimizer(lr=0.001))  # fmt: skip
+    plain = train_by_reward(run, progress=False)
+    losses = [each.train_loss for each in plain.metrics]
+    place = next(at for at in range(1, len(losses)) if losses[at] < losses[0])
+    asked = 0.5 * (losses[place] + max(losses[:place]))
+    result = train_by_reward(dataclasses.replace(run, measure_at_losses=(asked,)), folder=tmp_path, progress=False)
+    assert same(result, plain)
+    (each,) = result.crossings
+    assert each.metrics.train_loss == pytest.approx(asked, rel=TOLERANCE)
+
+
+class Stub:
+    """A course of one weight that grows by one an update, whose loss is a function of it."""
+
+    def __init__(self, loss: Any, step: int) -> None:
+        self.loss, self.step, self.learner = loss, step, torch.nn.Module()
+        self.net: Any = torch.nn.Linear(1, 1, bias=False)
+        self.net.project_ = lambda: None
+        self.restore({"step": step})
+
+    def copied(self) -> Stub:
+        return Stub(self.loss, 0)
+
+    def restore(self, state: dict[str, int]) -> None:
+        self.step = state["step"]
+        torch.nn.init.constant_(self.net.weight, float(self.step))
+
+    def block(self, updates: int, _made: Any) -> str:
+        self.restore({"step": self.step + updates})
+        return ""
+
+    def train_loss(self) -> float:
+        value: float = self.loss(self.net.weight.item())
+        return value
+
+    def measured(self, _: Any) -> Metrics:
+        return Metrics(self.step, self.train_loss(), 0.0, 0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("loss", "asked", "weight", "at_step"),
+    [
+        (lambda w: math.exp(-0.02 * w), 0.5, 50 * math.log(2), None),  # between updates that are close enough
+        (lambda w: 64 - w, 31.0, 33.0, 33),
+        (lambda w: 1.0 if w < 40.3 else 0.0, 0.5, 40.3, 41),  # a jump: the first weights below
+        (lambda w: math.nan if w < 40.5 else 0.1, 0.5, 40.5, 41),  # a loss that is not finite is above
+        (lambda w: 2 - w, 0.0, 2.0, 2),  # a loss of zero has no relative tolerance
+        (lambda w: -w, -20.5, 20.5, None),
+    ],
+)
+def test_losses_of_known_form_are_crossed_where_they_are(loss: Any, asked: float, weight: float, at_step: Any) -> None:
+    course: Any = Stub(loss, 64)
+    found = cross(course, {"step": 0}, course.measured({}), asked)
+    exact = 2.0**-HALVINGS if at_step is not None else TOLERANCE * weight * 1.5
+    assert found.net["weight"].item() == pytest.approx(weight, abs=max(exact, 1e-5))
+    assert found.metrics.train_loss == loss(found.net["weight"].item())
+    assert at_step in (None, found.metrics.step)
+    assert course.net.weight.item() == 64.0
+
+
+def test_a_crossing_between_measurements_above_the_loss_is_not_seen() -> None:
+    """A loss that dips and comes back before it is measured: measured more often, it is crossed."""
+    run = dataclasses.replace(RUN, optimizer=tca.Optimizer("SGD", lr=6.0), evaluate_every=1, measure_at_losses=())
+    losses = [each.train_loss for each in train(run, progress=False).metrics]
+    place = next(at for at in range(2, 39) if losses[at] < 0.97 * min(*losses[:at], losses[at + 1]))
+    asked = dataclasses.replace(run, measure_at_losses=(1.01 * losses[place],), steps=place + 1)
+    assert len(crossings(asked)) == 1
+    assert not crossings(dataclasses.replace(asked, evaluate_every=place + 1))
+
+
+def test_losses_that_jump_leave_the_first_weights_below() -> None:
+    """Spikes make the loss jump, and the loss that is measured says how far."""
+    run = dataclasses.replace(RUN, net=Net("spiking_rnn", {"n_rec": 20}), optimizer=tca.Optimizer(lr=0.05),
+                              measure_at_losses=(0.68,))  # fmt: skip
+    for each in train(run, progress=False).crossings:
+        assert each.metrics.train_loss <= each.loss * (1 + TOLERANCE)
+
+
+def test_signs_hold_in_the_middle_of_an_update() -> None:
+    run = dataclasses.replace(RUNS["one step over several losses"], net=Leaky(size=8, types=(0.75, 0.25), dale=(1, -1)))
+    signs = torch.tensor([1.0] * 6 + [-1.0] * 2, dtype=torch.float64)
+    found = crossings(run)
+    assert found
+    for each in found.values():
+        assert (each.net.w_rec.detach() * signs >= 0).all()
