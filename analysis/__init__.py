@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.activity import rates
+from analysis.activity import rates, rates_of_trials
 from analysis.alignment import alignment
 from analysis.broadcast import broadcasting
 from analysis.ceiling import noise_ceiling, reliability
@@ -51,6 +51,7 @@ __all__ = [
     "permuted",
     "procrustes_distance",
     "rates",
+    "rates_of_trials",
     "reliability",
     "rsa",
     "sampled_states",

@@ -17,7 +17,7 @@ from tca.arrays import tensor_of
 from tca.batch import Batch
 from tca.nets import Network
 
-__all__ = ["Activity", "about_mean", "centred", "joint_uncertainty", "rates", "uncertainty"]
+__all__ = ["Activity", "about_mean", "centred", "joint_uncertainty", "rates", "rates_of_trials", "uncertainty"]
 
 Activity = Tensor | NDArray[Any]
 """Activity of N units at M samples, shape ``(M, N)``, or over time and trials, shape ``(T, B, N)``."""
@@ -96,20 +96,49 @@ def joint_uncertainty(activity: Activity) -> float:
 def rates(net: Network, trials: Tensor | Trials | Batch) -> Tensor:
     """Return the rates of a network's last hidden population without private noise, shape ``(T, B, N)``.
 
-    They come in the network's own type, which says how exactly they are known.
+    They come in the network's own type, which says how exactly they are known. Padding is left out: of trials that end
+    at different steps the rates at all their steps are returned as samples, shape ``(M, N)``, in the order of time.
 
     Args:
         net: The network.
         trials: A fixed set of trials, a batch, or inputs alone, shape ``(T, B, I)``.
 
     Raises:
-        ValueError: The inputs do not fit the network, or trials are drawn or shuffled anew.
+        ValueError: The inputs do not fit the network, trials are drawn or shuffled anew, or none has a step.
         TypeError: They are none of these.
 
     >>> from tca.nets import LeakyRNN
     >>> rates(LeakyRNN(2, 5, 1), torch.zeros(4, 3, 2)).shape
     torch.Size([4, 3, 5])
     """
-    own = next(net.parameters())
-    inputs = trials.to(own) if isinstance(trials, Tensor) else as_batch(trials, like=net).inputs
-    return net.run(inputs).rate[1:].clone()
+    if isinstance(trials, Tensor):
+        return net.run(trials.to(next(net.parameters()))).rate[1:].clone()
+    batch = as_batch(trials, like=net)
+    found, lengths = net.run(batch.inputs).rate[1:], batch.trial_lengths
+    longest = int(lengths.max())
+    if not longest:
+        raise ValueError("trials must have a step with a weight, got none")
+    return found[:longest].clone() if (lengths == longest).all() else found[batch.inside]
+
+
+def rates_of_trials(net: Network, trials: Trials | Batch) -> list[Tensor]:
+    """Return the rates of the last hidden population in every trial, up to its end, each of shape ``(T_b, N)``.
+
+    Args:
+        net: The network.
+        trials: A fixed set of trials, or a batch.
+
+    Raises:
+        ValueError: The trials do not fit the network, or are drawn or shuffled anew.
+        TypeError: They are neither.
+
+    >>> from tca.losses import MSE
+    >>> from tca.nets import LeakyRNN
+    >>> weights = torch.tensor([[1.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
+    >>> batch = Batch(torch.zeros(3, 2, 1), torch.zeros(3, 2, 1), weights, MSE())
+    >>> [each.shape for each in rates_of_trials(LeakyRNN(1, 5, 1), batch)]
+    [torch.Size([3, 5]), torch.Size([1, 5])]
+    """
+    batch = as_batch(trials, like=net)
+    found = net.run(batch.inputs).rate[1:]
+    return [found[:length, trial].clone() for trial, length in enumerate(batch.trial_lengths.tolist())]

@@ -140,7 +140,7 @@ def broadcasting(
     before = {} if start is None else dict(start)
 
     def layer(tape: Tape) -> Layer:
-        rates = tape.rate[1:].flatten(0, 1)
+        rates = tape.samples
         names = [link.connection.name for link in tape.links]
         first = level_buffers(tape.place, before).get("correlation")
         known = first is not None and updates is not None

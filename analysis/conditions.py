@@ -10,6 +10,7 @@ import abc
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from tca.batch import Batch
 from tca.checks import choice, not_negative, positive, settle, whole
 from tca.ingredients import plain
 from tca.names import lookup
+from tca.noises import by_steps
 
 __all__ = ["Changed", "Clean", "Condition", "FreshTrials", "InputNoise", "Longer", "PixelNoise", "changed_task"]
 
@@ -259,7 +261,8 @@ def _drawn(task: tasks.Task, test: Batch, seed: int) -> Batch:
 
 
 def _noisy(inputs: Tensor, sd: float, clip: tuple[float, float] | None, seed: int) -> Tensor:
-    noise = torch.randn(inputs.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64, device="cpu")
+    draw = partial(torch.randn, inputs.shape[1:], dtype=torch.float64, device="cpu")
+    noise = by_steps(len(inputs), partial(draw, generator=torch.Generator().manual_seed(seed)))
     noisy = inputs + sd * noise.to(inputs)
     return noisy if clip is None else noisy.clamp(*clip)
 

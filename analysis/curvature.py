@@ -33,7 +33,7 @@ class Curvature:
         parameters: Names of the parameters.
         count: Number of parameters P, missing synapses not counted.
         trials: Number of trials B.
-        steps: Number of steps T.
+        steps: Steps of the longest trial.
         data: The first digits of the SHA-256 of inputs, targets and weights: equal for equal data.
         loss: The loss at this point, with the L2 term if there is one.
         gradient_norm: Norm of its gradient in these parameters: zero at a minimum.
@@ -160,7 +160,7 @@ def curvature(
         parameters=problem.parameters.names,
         count=operator.size,
         trials=problem.batch.trials,
-        steps=problem.batch.steps,
+        steps=int(problem.batch.trial_lengths.max()),
         data=fingerprint(problem.batch),
         loss=operator.loss,
         gradient_norm=operator.gradient.norm().item(),

@@ -6,6 +6,7 @@ Shapes: T time, B trials, N units, R components kept, S starts.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor
 from analysis.activity import Activity, centred, joint_uncertainty
 from analysis.rotations import Matrix, closest, distance
 from analysis.ties import check_cut
+from tca.arrays import tensor_of
 from tca.checks import not_negative, whole
 
 __all__ = ["LinearDynamics", "dsa", "linear_dynamics", "vector_field_distance"]
@@ -47,7 +49,12 @@ class LinearDynamics:
 
 
 def linear_dynamics(
-    activity: Activity, *, delays: int = 1, interval: int = 1, rank: int | None = None, ridge: float = 0.0
+    activity: Activity | Sequence[Activity],
+    *,
+    delays: int = 1,
+    interval: int = 1,
+    rank: int | None = None,
+    ridge: float = 0.0,
 ) -> LinearDynamics:
     """Return the linear map that best predicts activity one step ahead: dynamic mode decomposition with delays.
 
@@ -57,7 +64,8 @@ def linear_dynamics(
     the basis: under an invertible linear change of the units it is only turned, if all components are kept.
 
     Args:
-        activity: Activity, shape ``(T, B, N)``; trials are not joined to each other.
+        activity: Activity, shape ``(T, B, N)``, or a list of that of every trial, shape ``(T_b, N)``, where they differ
+            in length; trials are not joined to each other.
         delays: Number of samples joined, default 1: no delay.
         interval: Steps between them, default 1.
         rank: Components to keep, at most; ``None`` (default) for all that are more than round-off.
@@ -75,24 +83,22 @@ def linear_dynamics(
     >>> [round(each, 6) for each in linear_dynamics(path).eigenvalues.abs().tolist()]
     [1.0, 1.0]
     """
-    if len(activity.shape) != 3:
-        raise ValueError(f"activity must have shape (time, trials, units), got {tuple(activity.shape)}")
     whole("delays", delays, 1)
     whole("interval", interval, 1)
     not_negative("ridge", ridge)
-    steps, trials, units = activity.shape
-    kept = steps - (delays - 1) * interval
-    if kept < 2:
-        raise ValueError(f"steps must be at least {2 + (delays - 1) * interval} for these delays, got {steps}")
-    values = centred("activity", activity).view(steps, trials, units)
-    joined = torch.cat([values[place * interval :][:kept] for place in reversed(range(delays))], -1)
-    flat = joined.reshape(kept * trials, -1)
+    trials = _trials(activity)
+    samples, lost = torch.cat(trials), (delays - 1) * interval
+    values = torch.split(centred("activity", samples), [len(each) for each in trials])
+    kept = [len(each) - lost for each in values if len(each) > lost]
+    if max(kept, default=0) < 2:
+        raise ValueError(f"steps must be at least {2 + lost} for these delays, got {max(map(len, trials))}")
+    flat = torch.cat([_joined(each, delays, interval) for each in values if len(each) > lost])
     basis, sizes, _ = torch.linalg.svd(flat - flat.mean(0), full_matrices=False)
-    unsure = math.sqrt(delays) * joint_uncertainty(activity)
+    unsure = math.sqrt(delays) * joint_uncertainty(samples)
     sizes = sizes[sizes > unsure]
     count = len(sizes) if rank is None else check_cut("rank", min(len(sizes), whole("rank", rank, 1)), sizes, unsure)
-    components = basis[:, :count].view(kept, trials, count) * math.sqrt(kept * trials)
-    before, after = components[:-1].reshape(-1, count), components[1:].reshape(-1, count)
+    components = torch.split(basis[:, :count] * math.sqrt(len(basis)), kept)
+    before, after = torch.cat([each[:-1] for each in components]), torch.cat([each[1:] for each in components])
     if len(before) <= count:
         raise ValueError(f"steps and trials must give more than {count} pairs, one a component, got {len(before)}")
     still = (after - before).square().sum()
@@ -103,6 +109,28 @@ def linear_dynamics(
     explained = 1 - (after - before @ matrix.mT).square().sum() / scale
     persistence = 1 - still / scale
     return LinearDynamics(matrix, explained.item(), persistence.item())
+
+
+def _trials(activity: Activity | Sequence[Activity]) -> list[Tensor]:
+    """Return the activity of every trial, shape ``(T_b, N)``, or raise if it has no order in time."""
+    if isinstance(activity, Sequence):
+        trials = [tensor_of(each).detach() for each in activity]
+        if not trials or any(each.ndim != 2 or each.shape[1] != trials[0].shape[1] for each in trials):
+            shapes = [tuple(each.shape) for each in trials]
+            raise ValueError(f"activity of trials must have shapes (time, units) with the same units, got {shapes}")
+        return trials
+    if len(activity.shape) != 3:
+        raise ValueError(
+            "activity must have shape (time, trials, units), or be a list of trials of shape (time, units), "
+            f"got {tuple(activity.shape)}"
+        )
+    return list(tensor_of(activity).detach().unbind(1))
+
+
+def _joined(values: Tensor, delays: int, interval: int) -> Tensor:
+    """Return every sample of a trial beside its past, the latest first, shape ``(T - lost, delays N)``."""
+    kept = len(values) - (delays - 1) * interval
+    return torch.cat([values[place * interval :][:kept] for place in reversed(range(delays))], -1)
 
 
 def vector_field_distance(a: Tensor, b: Tensor, *, starts: int = 4, seed: int = 0) -> float:
@@ -135,8 +163,8 @@ def vector_field_distance(a: Tensor, b: Tensor, *, starts: int = 4, seed: int = 
 
 
 def dsa(
-    x: Activity,
-    y: Activity,
+    x: Activity | Sequence[Activity],
+    y: Activity | Sequence[Activity],
     *,
     delays: int = 1,
     interval: int = 1,
@@ -150,7 +178,7 @@ def dsa(
     The two need not have the same samples, nor the same number of trials, steps or units.
 
     Args:
-        x: Activity, shape ``(T, B, N)``.
+        x: Activity, shape ``(T, B, N)``, or that of every trial, shape ``(T_b, N)``.
         y: Other activity.
         delays: Samples joined, default 1; see ``linear_dynamics``.
         interval: Steps between them, default 1.

@@ -97,8 +97,9 @@ def rule_jacobian(problem: Problem, learner: Learner) -> Tensor:
 
     def descended(part: Batch, trials: slice, cotangent: Tensor) -> Tensor:
         chosen = part.select(trials)
+        weights = chosen.inside.to(chosen.weights)
         gradients, _ = copy.grads(
-            replace(chosen, targets=cotangent, weights=torch.ones_like(chosen.weights), loss=_Given())
+            replace(chosen, targets=cotangent, weights=weights, loss=_Given(), lengths=chosen.trial_lengths)
         )
         return problem.parameters.gather(gradients) * chosen.trials
 

@@ -150,7 +150,7 @@ def _assign(gain: Tensor, net: LeakyRNN, other: LeakyRNN) -> Tensor:
 
 
 def _by_activity(net: LeakyRNN, other: LeakyRNN, batch: Batch) -> Tensor:
-    first, second = (rates(each, batch).flatten(0, 1).cpu() for each in (net, other))
+    first, second = (rates(each, batch).flatten(0, -2).cpu() for each in (net, other))
     first, second = (about_mean(each.double(), round_off(each.dtype)) for each in (first, second))
     sizes = first.norm(dim=0)[:, None] * second.norm(dim=0)
     return _assign(torch.where(sizes > 0, first.mT @ second / sizes, 0.0), net, other)

@@ -150,7 +150,7 @@ class DrawnTask(Task):
 
 def _trimmed(batch: Batch) -> Batch:
     """Return the batch without steps that are padding in all of its trials."""
-    steps = 1 + int(batch.weights.any(1).nonzero().max())
+    steps = int(batch.trial_lengths.max())
     inputs_TBI, targets, weights_TB = batch.inputs[:steps], batch.targets[:steps], batch.weights[:steps]
     decisions_TB = None if batch.decisions is None else batch.decisions[:steps]
     return replace(batch, inputs=inputs_TBI, targets=targets, weights=weights_TB, decisions=decisions_TB)

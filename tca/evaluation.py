@@ -71,4 +71,5 @@ def _joined(parts: Sequence[Batch]) -> Batch:
         return torch.cat([getattr(part, name) for part in parts], 1)
 
     decisions = None if parts[0].decisions is None else together("decisions")
-    return Batch(together("inputs"), together("targets"), together("weights"), parts[0].loss, decisions)
+    lengths = None if parts[0].lengths is None else torch.cat([part.trial_lengths for part in parts])
+    return Batch(together("inputs"), together("targets"), together("weights"), parts[0].loss, decisions, lengths)

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from analysis.activity import rates
+from analysis.activity import rates, rates_of_trials
 from analysis.dimension import participation_ratio
 from analysis.dynamics import dsa
 from analysis.figures.command import command, options, recorded, training_trials
@@ -81,9 +83,13 @@ def main(words: Sequence[str] | None = None) -> str:
     if len(tasks) != 1:
         raise ValueError(f"records must be of one task, got {', '.join(tasks) or 'none'}; choose one with --task")
     trials = training_trials(found[0], given.trials)
-    activities = {f"{one.run.rule}, seed {one.run.seeds.net}": rates(one.net, trials) for one in found}
-    measure = DISTANCES.get(given.distance, lambda x, y: dsa(x, y, delays=given.delays, rank=given.rank))
-    table = distances(activities, measure)
+    nets = {f"{one.run.rule}, seed {one.run.seeds.net}": one.net for one in found}
+    activities = {name: rates(net, trials) for name, net in nets.items()}
+    if given.distance == "dsa":
+        series: dict[str, Any] = {name: rates_of_trials(net, trials) for name, net in nets.items()}
+        table = distances(series, partial(dsa, delays=given.delays, rank=given.rank))
+    else:
+        table = distances(activities, given.distance)
     rows = (
         (name, other, distance)
         for name, line in zip(activities, table.tolist(), strict=True)

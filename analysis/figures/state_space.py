@@ -91,7 +91,7 @@ def state_space(states: Tensor, points: FixedPoints, labels: Sequence[str], show
             before, path = (paths[steps[:, trial].numpy(), trial] for steps in (drawn, shown))
             left.plot(*before.T, color=colour, linewidth=0.6, alpha=0.35)
             left.plot(*path.T, color=colour, linewidth=1.6, alpha=0.8, label=label if first else None)
-            left.scatter(*path[-1], color=colour, s=12, linewidths=0, zorder=3)
+            left.scatter(*path[-1:].T, color=colour, s=12, linewidths=0, zorder=3)
         _points(left, ((points.states.cpu() - mean) @ axes_2N.mT).numpy(), points)
         left.set_xlabel(f"component 1 ({held[0]:.0%} of variance)")
         left.set_ylabel(f"component 2 ({held[1]:.0%})")
@@ -163,7 +163,7 @@ def _window(batch: Batch, start: int, stop: int) -> Tensor:
         )
     window = torch.zeros_like(batch.weights, dtype=torch.bool)
     window[start:stop] = True
-    return window
+    return window & batch.inside
 
 
 def _labels(batch: Batch) -> list[str]:

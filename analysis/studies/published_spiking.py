@@ -29,6 +29,7 @@ from statistics import fmean
 
 import torch
 
+from analysis.activity import rates
 from analysis.figures.drawing import Series, save
 from analysis.figures.learning_curves import learning_curves
 from analysis.statistics import Estimate, paired_difference
@@ -53,7 +54,7 @@ def observe(learner: Learner, batch: Batch) -> Mapping[str, float]:
         learner: The learner.
         batch: The trials.
     """
-    return {"rate": float(learner.net.run(batch.inputs).rate[1:].mean()) * 1000 / float(learner.net.dt)}  # type: ignore[arg-type]
+    return {"rate": float(rates(learner.net, batch).mean()) * 1000 / float(learner.net.dt)}  # type: ignore[arg-type]
 
 
 def catalogue(settings: Mapping[str, Setting] = SETTINGS) -> Table:

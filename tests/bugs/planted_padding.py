@@ -7,6 +7,7 @@ from tests.bugs.bug import Bug
 PADDING = ("tests/test_padding.py",)
 ROW = ("tests/test_conformance.py::test_padding_changes_nothing",)
 BATCH, TAPE, FULL = "tca/batch.py", "tca/tape.py", "tca/eligibilities/full.py"
+MEASURES, ACTIVITY = ("tests/test_padding_measures.py",), "analysis/activity.py"
 RATE, ENTROPY, KERNEL = "tca/firing_rate.py", "tca/regularisers.py", "tca/eligibilities/kernel.py"
 TRIALS, REWARD, DIFFUSED = "tca/signals/perturbation.py", "tca/signals/reward.py", "tca/signals/error_diffusion.py"
 
@@ -52,4 +53,24 @@ BUGS = [
     Bug("tca/stream.py", "a field that is heard after the trial", "self.time > self.steps", "self.time < 0", PADDING),
     Bug("tca/losses/base.py", "infinite losses without weight", "torch.where(weights != 0, weights * ",
         "torch.where(weights >= 0, weights * ", PADDING),
+    Bug(ACTIVITY, "rates after the end of trials", "else found[batch.inside]", "else found[:longest]", MEASURES),
+    Bug(ACTIVITY, "rates of padding that all trials share", "found[:longest].clone() if", "found.clone() if", MEASURES),
+    Bug(ACTIVITY, "trials not cut at their end", "found[:length, trial]", "found[:, trial]", MEASURES),
+    Bug("analysis/broadcast.py", "diagnostics of padding", "rates = tape.samples",
+        "rates = tape.rate[1:].flatten(0, 1)", MEASURES),
+    Bug("analysis/conditions.py", "noise of inputs from the last step on",
+        "by_steps(len(inputs), partial(draw, generator=torch.Generator().manual_seed(seed)))",
+        "by_steps(len(inputs), partial(draw, generator=torch.Generator().manual_seed(seed))).flip(0)", MEASURES),
+    Bug("analysis/jacobians.py", "windows of the jacobian that end together",
+        "weights = chosen.inside.to(chosen.weights)", "weights = torch.ones_like(chosen.weights)", MEASURES),
+    Bug("analysis/jacobians.py", "lengths that end at the error tried", "lengths=chosen.trial_lengths)",
+        "lengths=None)", MEASURES),
+    Bug("analysis/dynamics.py", "trials joined to each other", "torch.cat([each[1:] for each in components])",
+        "torch.cat(components)[len(components):]", MEASURES),
+    Bug("analysis/figures/state_space.py", "states of padding drawn", "return window & batch.inside", "return window",
+        MEASURES),
+    Bug("analysis/studies/published_spiking.py", "spikes of padding", "float(rates(learner.net, batch).mean())",
+        "float(rates(learner.net, batch.inputs).mean())", MEASURES),
+    Bug("tca/evaluation.py", "lengths lost where pieces are put together", "parts[0].loss, decisions, lengths)",
+        "parts[0].loss, decisions)", MEASURES),
 ]  # fmt: skip
