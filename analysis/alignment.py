@@ -67,7 +67,7 @@ class RuleAlignment:
             gradient is exact in every rule, is left out.
         dropped: ``|mu - L| / |mu|``, the part of the exact signal that the rule leaves out. ``mu`` is the signal that
             would make the rule's own eligibility exact, ``L`` the rule's signal; norms over time, trials and cells. NaN
-            if ``mu`` is zero.
+            if ``mu`` is zero, or the rule has no propagator of states.
     """
 
     name: str
@@ -130,7 +130,7 @@ def alignment(
 
     With the true gradient ``g`` (backpropagation through time) and a rule's ``gh``: ``cos = <gh, g> / (|gh| |g|)``,
     ``|gh| / |g|``, ``rho = <gh, g> / |g|^2``, and ``|mu - L| / |mu|`` for its signal. Private noise is left out.
-    Nothing is changed.
+    Nothing is changed: both are those of the next update, on a copy (see ``Learner.ahead``).
 
     Args:
         net: The network.
@@ -154,10 +154,11 @@ def alignment(
     (1.0, 0.0, True)
     """
     learners, batch = named(net, rules, seed), as_batch(trials, like=net)
-    true, info = Learner(net, RULES["bptt"]).grads(batch)
+    exact, info = Learner(net, RULES["bptt"]).grads(batch)
     hidden = [each.name for each in net.hidden_connections()]
     entries = []
     for name, learner in learners.items():
+        true = exact if _same_weights(net, learner.net) else Learner(learner.net, RULES["bptt"]).grads(batch)[0]
         found, _ = learner.grads(batch)
         entries.append(
             RuleAlignment(
@@ -167,14 +168,20 @@ def alignment(
                 dropped=_dropped(learner, batch),
             )
         )
-    return Alignment(tuple(entries), info.loss.item(), _join(true, hidden).norm().item())
+    return Alignment(tuple(entries), info.loss.item(), _join(exact, hidden).norm().item())
+
+
+def _same_weights(net: Network, other: Network) -> bool:
+    pairs = zip(net.parameters(), other.parameters(), strict=True)
+    return all(torch.equal(mine, theirs) for mine, theirs in pairs)
 
 
 def _dropped(learner: Learner, batch: Batch) -> float:
-    """Return the size of the dropped term; NaN for a rule whose traces are drawn or tried, not propagated."""
-    if "reverse" not in learner.rule.executions or learner.rule.eligibility.tries:
+    """Return the size of the dropped term; NaN for a rule whose traces are drawn or tried, or pass through gates."""
+    eligibility = learner.rule.eligibility
+    if "reverse" not in learner.rule.executions or eligibility.tries or not eligibility.of_states:
         return float("nan")
-    exact = _flat(Learner(learner.net, Rule(Exact(), learner.rule.eligibility)).signals(batch))
+    exact = _flat(Learner(learner.net, Rule(Exact(), eligibility)).signals(batch))
     return _ratio((exact - _flat(learner.signals(batch))).norm().item(), exact.norm().item())
 
 

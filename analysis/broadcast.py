@@ -135,6 +135,7 @@ def broadcasting(
     lam = _decorrelation(learner.rule.signal).average.lam
     warn_if_fast(lam, updates, rate)
     batch = as_batch(trials, like=learner.net)
+    learner = learner.ahead()
     found, info = learner.grads(batch)
     true, _ = Learner(learner.net, RULES["bptt"]).grads(batch)
     before = {} if start is None else dict(start)

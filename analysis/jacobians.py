@@ -79,7 +79,8 @@ def rule_jacobian(problem: Problem, learner: Learner) -> Tensor:
         learner: The rule, with its feedback as it is; it is copied.
 
     Raises:
-        ValueError: There are more than 2,000 outputs that have a weight, or the rule is not linear in s.
+        ValueError: There are more than 2,000 outputs that have a weight, the rule is not linear in s, or it couples the
+            trials of a batch.
 
     >>> from analysis.problem import problem_of
     >>> from tca.losses import MSE
@@ -91,6 +92,8 @@ def rule_jacobian(problem: Problem, learner: Learner) -> Tensor:
     >>> rule_jacobian(problem, Learner(net, RULES["eprop"])).tolist()
     [[1.0]]
     """
+    if learner.rule.couples_trials and problem.batch.trials > 1:
+        raise ValueError(f"the rule must take trials one by one, and {learner.rule!r} couples those of a batch")
     copy = moved(learner, problem.net)
     rows: list[Tensor] = []
     mixture: list[tuple[Tensor, Tensor, slice]] = []

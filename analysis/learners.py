@@ -16,6 +16,9 @@ __all__ = ["moved", "named"]
 def named(net: Network, rules: str | Rule | Learner | Iterable[str | Rule | Learner], seed: int) -> dict[str, Learner]:
     """Return a learner for each rule, under a name of its own: a rule asked for twice is numbered.
 
+    Each is bound to a copy of the network and in the state in which the next update would find it: measuring it has no
+    effect on network or rule.
+
     Args:
         net: The network.
         rules: Rules by name, as ``Rule``, or as a ``Learner`` of this network; one by itself is allowed.
@@ -31,7 +34,7 @@ def named(net: Network, rules: str | Rule | Learner | Iterable[str | Rule | Lear
     asked = [rules] if isinstance(rules, (str, Rule, Learner)) else list(rules)
     if not asked:
         raise ValueError("rules must hold at least one rule, got none")
-    return dict(_unique((name, _bound(net, each, seed)) for each in asked for name in [_name_of(each)]))
+    return dict(_unique((name, _bound(net, each, seed).ahead()) for each in asked for name in [_name_of(each)]))
 
 
 def moved(learner: Learner, net: Network) -> Learner:

@@ -73,6 +73,11 @@ class Problem:
         loss = part.loss.mean(self.outputs(part, theta), part.targets, part.weights)
         return loss * (part.trials / self.batch.trials)
 
+    @property
+    def needed(self) -> float:
+        """Memory in MB for all trials together, an estimate."""
+        return self.batch.trials * _per_trial(self.net, self.parts[0]) / 1e6
+
     def losses(self) -> list[Callable[[Tensor], Tensor]]:
         """Return what each chunk adds to the loss, as functions of the flat parameters."""
         return [partial(self.part_loss, part) for part in self.parts]
@@ -126,9 +131,7 @@ def problem_of(
     theta = chosen.flat()
     own = batch.to(theta.device, theta.dtype)
     if chunk is None:
-        cells = sum(place.cells for place in net.places())
-        per_trial = TENSORS_A_STEP * own.steps * cells * theta.element_size()
-        chunk = max(1, int(memory * 1e6 / per_trial))
+        chunk = max(1, int(memory * 1e6 / _per_trial(net, own)))
     if isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1:
         raise ValueError(f"chunk must be a whole number of at least 1, got {chunk!r}")
     parts = tuple(own.select(slice(start, start + chunk)) for start in range(0, own.trials, chunk))
@@ -188,6 +191,12 @@ def fingerprint(batch: Batch) -> str:
         digest.update(f"{part.dtype} {tuple(part.shape)} ".encode())
         digest.update(part.detach().to("cpu").contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]
+
+
+def _per_trial(net: Network, batch: Batch) -> int:
+    """Return the memory in bytes that derivatives of one trial take, an estimate."""
+    cells = sum(place.cells for place in net.places())
+    return TENSORS_A_STEP * batch.steps * cells * batch.inputs.element_size()
 
 
 @torch.no_grad()

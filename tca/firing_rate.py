@@ -54,6 +54,11 @@ class FiringRate(Regulariser):
         settle(self, target=finite("target", self.target))
 
     @property
+    def couples_trials(self) -> bool:
+        """Unless each trial has its own rate."""
+        return not self.per_trial
+
+    @property
     def equation(self) -> str:
         """The loss in one line."""
         return f"{self.weight:g}/2 {self.dt / 1000:g} s sum_i (f_i - {self.target:g} Hz)^2"

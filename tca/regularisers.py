@@ -35,6 +35,11 @@ class Regulariser(abc.ABC):
     def equation(self) -> str:
         """The loss in one line."""
 
+    @property
+    def couples_trials(self) -> bool:
+        """Whether what a trial's cells are told depends on the other trials of its batch; most go by means over it."""
+        return True
+
     def buffers(self, place: Place) -> Buffers:
         """Return the state in a population before learning; most have none.
 
@@ -110,6 +115,11 @@ class ActivityL1(Regulariser):
     def __post_init__(self) -> None:
         """Check the weight."""
         settle(self, weight=not_negative("weight", self.weight))
+
+    @property
+    def couples_trials(self) -> bool:
+        """Never: a mean of functions of single rates."""
+        return False
 
     @property
     def equation(self) -> str:

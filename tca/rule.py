@@ -8,6 +8,7 @@ the two ways to compute it.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -85,6 +86,11 @@ class Rule:
                 "worth means something to synapses that remember what was tried, and to no others"
             )
 
+        if self.signal.unfilters and not self.eligibility.of_states:
+            raise ValueError(
+                f"{type(self.signal).__name__} is made to fit a propagator of states, and "
+                f"{type(self.eligibility).__name__} has none"
+            )
         if self.signal.unfilters and "reverse" not in self.eligibility.executions:
             raise ValueError(
                 f"{type(self.signal).__name__} is made by filtering a signal backwards, and "
@@ -131,6 +137,11 @@ class Rule:
             f"this rule ({self.reference or repr(self)}) needs cells whose leak acts on the {LEAKS[self.form]} "
             f"(form {self.form}), and {found}" + (f": there its parts are the rule {name!r}" if name else "")
         )
+
+    @property
+    def couples_trials(self) -> bool:
+        """Whether a trial's weight change depends on the other trials of its batch, so that a batch cannot be split."""
+        return self.signal.couples_trials or self.eligibility.couples_trials
 
     @property
     def equations(self) -> str:
@@ -212,14 +223,45 @@ class Learner:
             ValueError: The batch does not fit the network, or holds values that are not allowed.
             TypeError: A data type does not fit.
         """
-        self.sync_()
         noise = self._drawn(batch) if noise is None else noise
-        tape = self.tape(batch, noise, self._workspace)
-        gradients = self._execute(EXECUTIONS[self.rule.executions[0]], tape, self.buffers)
+        gradients, info = self.advance_(batch, noise)
         for name, parameter in self.net.named_parameters():
             if parameter.requires_grad:
                 parameter.grad = gradients[name] if parameter.grad is None else parameter.grad.add_(gradients[name])
-        return Info(batch, tape.outputs)
+        return info
+
+    def advance_(self, batch: Batch, noise: Tensor | None = None) -> tuple[Gradients, Info]:
+        """Return the weight changes of the next update and let the rule's state take in the batch.
+
+        It is what ``backward`` does, but for ``.grad``, which stays as it is.
+
+        Args:
+            batch: The trials.
+            noise: Private noise of the network, shape ``(T, B, N)``; ``None`` (default) for none.
+
+        Raises:
+            ValueError: The batch does not fit the network, or holds values that are not allowed.
+            TypeError: A data type does not fit.
+        """
+        self.sync_()
+        tape = self.tape(batch, noise, self._workspace)
+        return self._execute(EXECUTIONS[self.rule.executions[0]], tape, self.buffers), Info(batch, tape.outputs)
+
+    def ahead(self) -> Learner:
+        """Return a copy, network included, in the state in which the next update will find it; nothing is changed.
+
+        Measurements are made on it: what follows the optimizer has followed it, and what is drawn anew has been drawn.
+
+        >>> import tca, torch
+        >>> learner = Learner(tca.nets.LeakyRNN(2, 4, 1), tca.RULES["eprop_adaptive"])
+        >>> _ = torch.nn.init.ones_(learner.net.w_out)
+        >>> float(learner.ahead().net.w_out[0, 0]), float(learner.net.w_out[0, 0])
+        (0.9990000128746033, 1.0)
+        """
+        found = Learner(copy.deepcopy(self.net), self.rule)
+        found.load_state_dict(self.buffers)
+        found.sync_()
+        return found
 
     @torch.no_grad()
     def grads(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -45,6 +46,8 @@ class Updates:
             batch: The trials.
             step: Number of the update, from 0.
         """
+        if self.length is not None:
+            self.length.look(batch)
         self.optimizer.zero_grad()
         with self._uphill(batch):
             info = self.learner.backward(batch)
@@ -58,7 +61,7 @@ class Updates:
         if self.chosen.schedule is not None:
             for rate, group in zip(self.rates, self.optimizer.param_groups, strict=True):
                 group["lr"] = rate * self.chosen.schedule.at(step, self.steps)
-        with self._scaled(batch):
+        with self._scaled():
             self.optimizer.step()
         if self.chosen.forget:
             project_(self.net, self.optimizer)
@@ -97,12 +100,12 @@ class Updates:
             _assign(parameters, before)
 
     @contextlib.contextmanager
-    def _scaled(self, batch: Batch) -> Iterator[None]:
+    def _scaled(self) -> Iterator[None]:
         """Scale the step that the recurrent population makes within, if the run asks for it."""
         if self.length is None:
             yield
             return
-        factor = self.length.factor(batch)
+        factor = self.length.factor
         parameters = {name: self.net.get_parameter(name) for name in self.hidden}
         before = {name: each.detach().clone() for name, each in parameters.items()}
         yield
@@ -110,7 +113,10 @@ class Updates:
 
 
 class Length:
-    """A rule's rho in the course of training.
+    """A rule's rho in the course of training, taken on a copy of the network before every update.
+
+    The rule that trains is measured in the state in which the update will find it. Another rule takes in every batch
+    once, as if it were the one that trained, and changes the copy alone.
 
     Args:
         chosen: Whose rho, and how it is averaged.
@@ -120,30 +126,35 @@ class Length:
 
     def __init__(self, chosen: MatchedStep, learner: Learner, seed: int) -> None:
         """Start without a past."""
-        self.chosen = chosen
-        self.true = Learner(learner.net, RULES["bptt"])
-        self.other = None if chosen.rule is None else Learner(learner.net, RULES[chosen.rule], seed=seed)
-        self.measured = self.other or learner
-        self.hidden = [each.name for each in learner.net.hidden_connections()]
+        self.chosen, self.learner = chosen, learner
+        net, rule = copy.deepcopy(learner.net), learner.rule if chosen.rule is None else RULES[chosen.rule]
+        self.measured, self.true = Learner(net, rule, seed=seed), Learner(net, RULES["bptt"])
+        self.hidden = [each.name for each in net.hidden_connections()]
         self.inner, self.square = 0.0, 0.0
 
-    def factor(self, batch: Batch) -> float:
-        """Return the factor of a step, having looked at its batch.
+    def look(self, batch: Batch) -> None:
+        """Take in the gradients of a batch before its update.
 
         Args:
             batch: The trials.
         """
-        if self.other is not None:
-            self.other.sync_()
-        g, gh = (self._joined(each.grads(batch)[0]) for each in (self.true, self.measured))
+        self.measured.net.load_state_dict(self.learner.net.state_dict())
+        if self.chosen.rule is None:
+            self.measured.load_state_dict(self.learner.buffers)
+        gh = self._joined(self.measured.advance_(batch)[0])
+        g = self._joined(self.true.grads(batch)[0])
         past = self.chosen.smoothing
         self.inner = past * self.inner + (1 - past) * float(gh @ g)
         self.square = past * self.square + (1 - past) * float(g @ g)
+
+    @property
+    def factor(self) -> float:
+        """The factor of the next step."""
         return self.chosen.factor(self.inner, self.square)
 
     def state(self) -> dict[str, Any]:
         """Return everything needed to go on."""
-        other = {} if self.other is None else dict(self.other.state_dict())
+        other = {} if self.chosen.rule is None else dict(self.measured.state_dict())
         return {"inner": self.inner, "square": self.square, "rule": other}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -153,8 +164,8 @@ class Length:
             state: What it returned.
         """
         self.inner, self.square = state["inner"], state["square"]
-        if self.other is not None:
-            self.other.load_state_dict(state["rule"])
+        if self.chosen.rule is not None:
+            self.measured.load_state_dict(state["rule"])
 
     def _joined(self, gradients: Mapping[str, Tensor]) -> Tensor:
         return torch.cat([gradients[name].flatten().double() for name in self.hidden])

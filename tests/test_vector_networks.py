@@ -502,13 +502,7 @@ CARELESS: tuple[tuple[Callable[[], Any], type[Exception], str], ...] = (
     (lambda: NetworkKernel(-1.0), ValueError, "root"),
     (lambda: VectorMLP(3, [4], 2).functional({"w": torch.zeros(1)}, torch.zeros(1, 1, 3)), ValueError, "parameter"),
     (lambda: VectorRNN(3, 4, 2).functional({"w": torch.zeros(1)}, torch.zeros(1, 1, 3)), ValueError, "parameter"),
-    (
-        lambda: tca.Learner(VectorRNN(3, 4, 2), tca.Rule(Exact(), NetworkKernel())).grads(
-            batch_of(VectorRNN(3, 4, 2)).to(dtype=torch.float32)
-        ),
-        TypeError,
-        "NetworkKernel has no propagator",
-    ),
+    (lambda: tca.Rule(Exact(), NetworkKernel()), ValueError, "fit a propagator of states, and NetworkKernel has none"),
     (lambda: tca.Learner(VectorMLP(3, [4], 2), tca.Rule(Direct(), NetworkKernel())), ValueError, "use nets.VectorRNN"),
     (lambda: tca.Learner(VectorMLP(3, [4], 2), tca.RULES["eprop_adaptive"]), ValueError, "no readout weights"),
     (lambda: tca.Learner(AlternatingNet(3, [DenseLayer(4)], 2), tca.RULES["gevb"]), ValueError, "carry a vector"),

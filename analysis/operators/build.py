@@ -166,7 +166,11 @@ def update_jacobian(
 ) -> UpdateJacobian:
     """Return how the gradient that a rule descends changes with the parameters, as an operator in float64.
 
-    Adaptive feedback is held as it is. For ``"bptt"`` this is the Hessian.
+    Adaptive feedback is held as it is. For ``"bptt"`` this is the Hessian. What a rule takes in from the batch before
+    the signal is made moves with the parameters: for SBD ``gh`` comes through the correlation R that has been averaged
+    with the batch, so that K contains ``dR / dtheta``, of the order ``1 - lam``; with ``Decay(1.0)`` R is held.
+
+    A rule that couples the trials of a batch (``Rule.couples_trials``) is run on all of them at once.
 
     Args:
         net: The network.
@@ -178,7 +182,8 @@ def update_jacobian(
         seed: Seed of the feedback that a rule draws, default 0.
 
     Raises:
-        ValueError: As for ``operator``, or the learner belongs to another network.
+        ValueError: As for ``operator``, the learner belongs to another network, or the rule couples trials that do not
+            fit into ``memory`` together, or are not to be run together by ``chunk``.
         TypeError: The trials are no fixed set.
 
     >>> from tca.losses import MSE
@@ -201,6 +206,9 @@ def rule_field(problem: Problem, learner: Learner) -> Callable[[Tensor], Tensor]
         problem: The loss as a function of the parameters.
         learner: The rule, with its feedback as it is; it is copied.
 
+    Raises:
+        ValueError: The rule couples trials, and these are in several chunks.
+
     >>> from tca.losses import MSE
     >>> from tca.nets import LeakyRNN
     >>> from tca.rules import RULES
@@ -210,6 +218,12 @@ def rule_field(problem: Problem, learner: Learner) -> Callable[[Tensor], Tensor]
     >>> field(torch.tensor([3.0, 1.0]).double()).tolist()
     [2.0, 0.0]
     """
+    if learner.rule.couples_trials and len(problem.parts) > 1:
+        raise ValueError(
+            f"{learner.rule!r} couples the trials of a batch, so that all {problem.batch.trials} must be run together, "
+            f"got chunks of {problem.parts[0].trials}: give chunk=None and memory of at least {problem.needed:.0f} MB, "
+            "or fewer trials"
+        )
     copy = moved(learner, problem.net)
     home = {name: parameter for name, parameter in problem.net.named_parameters() if name in problem.parameters.names}
 

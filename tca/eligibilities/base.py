@@ -39,9 +39,11 @@ class Eligibility(abc.ABC):
 
     remembers: ClassVar[bool] = True  # whether D differs from zero at all
     shared: ClassVar[bool] = True  # whether one D serves all synapses, or each postsynaptic cell has its own
+    of_states: ClassVar[bool] = True  # whether D acts on states, so that a signal can be made that it makes exact
     joint: ClassVar[bool] = False  # whether D is that of the whole network, so that memory passes between populations
     executions: ClassVar[tuple[str, ...]] = ("reverse", "forward")  # how it can be carried out, the first by default
     why_not: ClassVar[str] = ""  # why it cannot be carried out otherwise
+    couples_trials: ClassVar[bool] = False  # whether traces of a trial depend on the others of its batch
     tries: ClassVar[bool] = False  # whether it runs trials again with something changed, to learn what that was worth
 
     @property

@@ -148,6 +148,7 @@ class Drawn(Eligibility, abc.ABC):
     """
 
     shared: ClassVar[bool] = False
+    couples_trials: ClassVar[bool] = True  # numbers are drawn for the trials of a batch in their order
     executions: ClassVar[tuple[str, ...]] = ("forward",)
     why_not: ClassVar[str] = "no propagator gives its traces, so that no signal can be filtered backwards"
 

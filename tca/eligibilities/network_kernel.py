@@ -77,6 +77,7 @@ class NetworkKernel(Eligibility):
     leaky: bool = True
     local: ClassVar[bool] = True
     shared: ClassVar[bool] = False
+    of_states: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Check the root."""

@@ -98,6 +98,8 @@ class Coincidence(Trying, abc.ABC):
     A learned initial state is not tried and learns nothing.
     """
 
+    couples_trials: ClassVar[bool] = True  # noise is drawn for the trials of a batch in their order
+
     def check(self, place: Place) -> None:
         """Refuse populations whose drive takes no noise.
 

@@ -52,6 +52,11 @@ class Signal(abc.ABC):
         return False
 
     @property
+    def couples_trials(self) -> bool:
+        """Whether what a trial's cells are told depends on the other trials of its batch; ``False`` for most."""
+        return False
+
+    @property
     def executions(self) -> tuple[str, ...]:
         """How it can be carried out, of what an eligibility can: both ways for most."""
         return ("reverse", "forward")

@@ -100,6 +100,11 @@ class Decorrelation(Signal):
         """The whole rest of the trial: what is told depends on R, which has seen all of the batch."""
 
     @property
+    def couples_trials(self) -> bool:
+        """Unless R is held still: what is told comes through R, which has taken in the mean over the batch."""
+        return self.average.lam != 1
+
+    @property
     def equation(self) -> str:
         """The signal in one line."""
         lam = self.average.lam

@@ -206,6 +206,11 @@ class ErrorDiffusion(Signal):
         return f"G_k = -t_k D_r(k), {self.centring.equation}, d = target - prediction"
 
     @property
+    def couples_trials(self) -> bool:
+        """Where errors are centred, by a mean over the batch or one that follows it."""
+        return not isinstance(self.centring, NoCentre)
+
+    @property
     def executions(self) -> tuple[str, ...]:
         """Backwards only where magnitudes only grow: traces have lost what each step would add."""
         return ("reverse",) if self.grow_only else ("reverse", "forward")

@@ -69,6 +69,11 @@ class Regularised(Signal):
         return self.signal.unfilters
 
     @property
+    def couples_trials(self) -> bool:
+        """Whether the signal does, or a regulariser."""
+        return self.signal.couples_trials or any(each.couples_trials for each in self.regularisers)
+
+    @property
     def executions(self) -> tuple[str, ...]:
         """How the signal can be carried out."""
         return self.signal.executions

@@ -52,7 +52,7 @@ BUGS = [
     Bug(ALIGNMENT, "readout counted among the recurrent parameters",
         "[each.name for each in net.hidden_connections()]", "[each.name for each in net.connections()]", ALIGNED),
     Bug(ALIGNMENT, "signal of another eligibility taken for the exact one",
-        "Rule(Exact(), learner.rule.eligibility)", 'Rule(Exact(), RULES["bptt"].eligibility)', ALIGNED),
+        "Rule(Exact(), eligibility)", 'Rule(Exact(), RULES["bptt"].eligibility)', ALIGNED),
     Bug(STABILITY, "critical rates of real numbers", "2 * eigenvalues.real / moduli.square()", "2 / eigenvalues.real",
         STABLE),
     Bug(STABILITY, "critical rates halved", "2 * eigenvalues.real / moduli.square()",
