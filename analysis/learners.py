@@ -69,7 +69,9 @@ def _name_of(rule: str | Rule | Learner) -> str:
         return rule
     if isinstance(rule, Learner):
         rule = rule.rule
-    return next((name for name, known in RULES.items() if known == rule), f"{rule.signal!r} x {rule.eligibility!r}")
+    alike = [name for name, known in RULES.items() if (known, known.form) == (rule, rule.form)]
+    same = [name for name, known in RULES.items() if known is rule]
+    return next(iter(same + alike), f"{rule.signal!r} x {rule.eligibility!r}")
 
 
 def _unique(learners: Iterable[tuple[str, Learner]]) -> Iterator[tuple[str, Learner]]:

@@ -108,7 +108,7 @@ LEARNERS: dict[str, Callable[[tca.Learner, tca.Batch], Any]] = {
 
 
 def _name(learner: tca.Learner) -> str:
-    return next(name for name, rule in tca.RULES.items() if rule == learner.rule)
+    return next(name for name, rule in tca.RULES.items() if rule is learner.rule)
 
 
 def _shown(learner: tca.Learner) -> bool:
