@@ -5,6 +5,7 @@ Shapes: T time, B environments side by side, I inputs, A actions, O = A + 1 outp
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -16,7 +17,7 @@ from torch import Tensor
 from tca.actor_critic import ActorCritic, advantages
 from tca.batch import Batch
 from tca.checks import DivergenceError, whole
-from tca.nets.steppers import STEPPERS
+from tca.nets.steppers import STEPPERS, Stepper
 from tca.projection import project_
 from tca.rule import Learner
 
@@ -24,13 +25,18 @@ __all__ = ["Actor", "Agent", "Environment", "Episode", "train_reward"]
 
 
 class Environment(Protocol):
-    """What an environment offers; those of neurogym say in ``info["new_trial"]`` that a trial is over."""
+    """What an environment offers, after gymnasium.
+
+    It keeps apart that an episode is terminated, by what it is about, and truncated, by a limit of time from outside.
+    Environments of neurogym say in ``info["new_trial"]`` that a trial is over, which is a termination: one that runs
+    out of time ends by the rules of its task.
+    """
 
     def reset(self) -> tuple[Any, dict[str, Any]]:
         """Begin, and return the first observation."""
 
     def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Act, and return the next observation, the reward, whether it is over (twice), and what else is known.
+        """Act, and return the next observation, the reward, whether terminated, whether truncated, and further facts.
 
         Args:
             action: Which action.
@@ -45,17 +51,26 @@ class Episode:
         inputs: Observations, shape ``(T, B, I)``.
         actions: What was done upon them, whole numbers, shape ``(T, B)``.
         rewards: What followed, shape ``(T, B)``.
-        ends: Whether a trial was over after the action, boolean, shape ``(T, B)``.
+        terminated: Whether a trial came to its own end after the action, boolean, shape ``(T, B)``.
+        truncated: Whether it was cut there by a limit of time, and had not come to its end, boolean, shape ``(T, B)``.
         values: What the network expected before each action, and after the last, shape ``(T + 1, B)``.
+        beyond: What it expected of the last observation of a trial that was cut, zero elsewhere, shape ``(T, B)``.
         performance: Of the trials that came to their end, as the environments judge it; empty if they do not.
     """
 
     inputs: Tensor
     actions: Tensor
     rewards: Tensor
-    ends: Tensor
+    terminated: Tensor
+    truncated: Tensor
     values: Tensor
+    beyond: Tensor
     performance: tuple[float, ...] = ()
+
+    @property
+    def ends(self) -> Tensor:
+        """Whether a trial was over after the action, either way, boolean, shape ``(T, B)``."""
+        return self.terminated | self.truncated
 
     @property
     def reward_per_trial(self) -> float:
@@ -96,7 +111,15 @@ class Agent:
         Args:
             episode: What has been done and met.
         """
-        better = advantages(episode.rewards, episode.values, episode.ends, self.discount, self.memory)
+        better = advantages(
+            episode.rewards,
+            episode.values,
+            episode.terminated,
+            self.discount,
+            self.memory,
+            truncated=episode.truncated,
+            beyond=episode.beyond,
+        )
         targets = torch.stack([episode.actions.to(better), better, better + episode.values[:-1]], -1)
         return Batch(episode.inputs, targets, torch.full_like(better, 1 / len(better)), self.loss)
 
@@ -135,12 +158,10 @@ class Actor:
         """
         cells = self.begin(self.net, len(self.environments))
         read = torch.zeros_like(cells.rate)
-        inputs, actions, rewards, ends, values, performance = [], [], [], [], [], []
+        inputs, actions, rewards, terminated, truncated, values, beyond, performance = [], [], [], [], [], [], [], []
+        noises = [None] * (steps + 1) if noise is None else [*noise, None]
         for t in range(steps + 1):
-            cells.advance(self.seen, noise[t] if noise is not None and t < steps else None, None)
-            read = torch.lerp(cells.rate, read, self.net.readout_leak)
-            weights, bias = self.net.readout_connections()
-            outputs = weights.drive(read) + bias.effective()
+            outputs, read = self._look(cells, read, self.seen, noises[t])
             values.append(outputs[:, -1])
             if t == steps:
                 break
@@ -150,25 +171,47 @@ class Actor:
             chosen = torch.multinomial(policy, 1, generator=self.generator)[:, 0]
             inputs.append(self.seen)
             met = [each.step(int(action)) for each, action in zip(self.environments, chosen, strict=True)]
-            over = [bool(info.get("new_trial")) or end or cut for _, _, end, cut, info in met]
+            over = [bool(info.get("new_trial")) or bool(end) for _, _, end, _, info in met]
+            cut = [bool(limit) and not done for (_, _, _, limit, _), done in zip(met, over, strict=True)]
             performance += [float(info["performance"]) for *_, info in met if "performance" in info]
             actions.append(chosen)
             rewards.append([reward for _, reward, *_ in met])
-            ends.append(over)
+            terminated.append(over)
+            truncated.append(cut)
+            beyond.append(self._beyond(cells, read, [seen for seen, *_ in met], noises[t + 1], cut))
             self.seen = self._tensor(
                 [
-                    each.reset()[0] if end or cut else seen
-                    for each, (seen, _, end, cut, _) in zip(self.environments, met, strict=True)
+                    each.reset()[0] if end or limit else seen
+                    for each, (seen, _, end, limit, _) in zip(self.environments, met, strict=True)
                 ]
             )
         return Episode(
             torch.stack(inputs),
             torch.stack(actions).to(self.seen.device),
             self._tensor(rewards),
-            torch.tensor(ends, dtype=torch.bool, device=self.seen.device),
+            torch.tensor(terminated, dtype=torch.bool, device=self.seen.device),
+            torch.tensor(truncated, dtype=torch.bool, device=self.seen.device),
             torch.stack(values),
+            torch.stack(beyond),
             tuple(performance),
         )
+
+    def _look(self, cells: Stepper, read: Tensor, seen: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Advance cells by an observation and return the outputs with the rates as the readout has filtered them."""
+        cells.advance(seen, noise, None)
+        read = torch.lerp(cells.rate, read, self.net.readout_leak)
+        weights, bias = self.net.readout_connections()
+        return weights.drive(read) + bias.effective(), read
+
+    def _beyond(
+        self, cells: Stepper, read: Tensor, seen: Sequence[Any], noise: Tensor | None, cut: Sequence[bool]
+    ) -> Tensor:
+        """Return the values of what trials that were cut would have gone on with, zero elsewhere; cells stay."""
+        where = torch.tensor(cut, dtype=torch.bool, device=read.device)
+        if not any(cut):
+            return torch.zeros_like(read[:, 0])
+        outputs, _ = self._look(copy.copy(cells), read, self._tensor(seen), noise)
+        return torch.where(where, outputs[:, -1], 0.0)
 
     def _tensor(self, numbers: Sequence[Any]) -> Tensor:
         return torch.from_numpy(np.array(numbers, dtype=np.float64)).to(self.net.w_out.detach())

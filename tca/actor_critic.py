@@ -91,29 +91,51 @@ class ActorCritic(Loss):
             raise ValueError(f"actions must be whole numbers from 0 to {outputs_shape[-1] - 2}")
 
 
-def advantages(rewards: Tensor, values: Tensor, ends: Tensor, discount: float, memory: float) -> Tensor:
+def advantages(
+    rewards: Tensor,
+    values: Tensor,
+    terminated: Tensor,
+    discount: float,
+    memory: float,
+    *,
+    truncated: Tensor | None = None,
+    beyond: Tensor | None = None,
+) -> Tensor:
     """Return how much better things went than was expected, ``D_t = delta_t + discount memory D_t+1``, ``(T, B)``.
 
-    ``delta_t = r_t + discount V_t+1 - V_t`` is the error of prediction; nothing crosses the end of a trial.
+    ``delta_t = r_t + discount V_t+1 - V_t`` is the error of prediction. After a trial that came to its own end there is
+    nothing: ``V_t+1 = 0``. One that was cut by a limit of time would have gone on: ``V_t+1`` is the value of its last
+    state. No error of prediction reaches back over either.
 
     Args:
         rewards: Reward that followed each action, shape ``(T, B)``.
         values: Value of the state before each action, and of that after the last, shape ``(T + 1, B)``.
-        ends: Whether the trial was over after the action, shape ``(T, B)``.
+        terminated: Whether the trial came to its own end after the action, boolean, shape ``(T, B)``.
         discount: What a reward one step later is worth, in [0, 1].
         memory: What an error of prediction one step later counts for, beside the discount, in [0, 1].
+        truncated: Whether the trial was cut there by a limit of time, boolean, shape ``(T, B)``; default nowhere.
+        beyond: Value of the last state of trials that were cut, shape ``(T, B)``; needed with ``truncated``.
 
-    Paper: Schulman et al. (2016), ICLR, arXiv:1506.02438.
+    Raises:
+        ValueError: One of ``truncated`` and ``beyond`` is given without the other.
+
+    Papers: Schulman et al. (2016), ICLR, arXiv:1506.02438; Pardo et al. (2018), ICML, arXiv:1712.00378.
 
     >>> rewards, never = torch.tensor([[0.0], [1.0]]), torch.zeros(2, 1, dtype=torch.bool)
     >>> advantages(rewards, torch.zeros(3, 1), never, discount=0.5, memory=1.0).tolist()
     [[0.5], [1.0]]
     """
-    goes_on = (~ends).to(rewards)
-    errors = rewards + discount * goes_on * values[1:] - values[:-1]
+    if (truncated is None) != (beyond is None):
+        raise ValueError("truncated and beyond belong together: the value of the last state of a trial that was cut")
+    after = values[1:].masked_fill(terminated, 0.0)
+    goes_on = ~terminated
+    if truncated is not None and beyond is not None:
+        after = torch.where(truncated & goes_on, beyond, after)
+        goes_on = goes_on & ~truncated
+    errors = rewards + discount * after - values[:-1]
     found = torch.empty_like(errors)
     later = torch.zeros_like(errors[0])
     for t in range(len(errors) - 1, -1, -1):
-        later = errors[t] + discount * memory * goes_on[t] * later
+        later = errors[t] + discount * memory * later.masked_fill(~goes_on[t], 0.0)
         found[t] = later
     return found

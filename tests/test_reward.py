@@ -11,7 +11,7 @@ from torch.nn import functional
 
 import tca
 from tasks.neurogym_rewards import reward_environments
-from tca.acting import Agent, Episode, train_reward
+from tca.acting import Actor, Agent, Episode, train_reward
 from tca.actor_critic import ActorCritic, advantages
 from tests import oracle
 from tests.cases import Case, weights_of
@@ -227,3 +227,92 @@ def test_what_cannot_be_is_refused() -> None:
         train_reward(tca.Learner(net, tca.RULES["dfa"]), [Levers(0)], optimizer, 1)
     with pytest.raises(ValueError, match="at least one environment"):
         train_reward(tca.Learner(net, tca.RULES["dfa"]), [], optimizer, 1)
+
+
+class Clock:
+    """Pays one a step, shows the step, and goes on for ever; a limit of time from outside cuts it."""
+
+    def __init__(self, limit: int, at_limit: dict[str, Any] | None = None, ends: bool = False) -> None:
+        self.limit, self.at_limit, self.ends, self.time, self.resets = limit, at_limit or {}, ends, 0, 0
+
+    def reset(self) -> tuple[Any, dict[str, Any]]:
+        self.time, self.resets = 0, self.resets + 1
+        return [100.0], {}
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.time += 1
+        there = self.time == self.limit
+        return [float(self.time)], 1.0, there and self.ends, there, self.at_limit if there else {}
+
+
+def constant(value: float) -> Any:
+    """Return a network of one input and one action that expects the same of every state."""
+    net = tca.nets.LeakyRNN(1, 4, 2, dtype=torch.float64)
+    with torch.no_grad():
+        net.w_out.zero_()
+        net.b_out.copy_(torch.tensor([0.0, value]))
+    return net
+
+
+def acted(net: Any, environment: Any, steps: int, noise: Tensor | None = None) -> Episode:
+    actor = Actor(tca.Learner(net, tca.RULES["reward_eprop"]), [environment], torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        return actor.act(steps, noise)
+
+
+def test_a_limit_of_time_is_no_end() -> None:
+    """One a step for ever is worth ``1 / (1 - 0.9) = 10``: a network that expects it has nothing to learn, cut or not."""
+    episode = acted(constant(10.0), Clock(5), 12)
+    assert episode.truncated[:, 0].tolist() == [t in (4, 9) for t in range(12)]
+    assert not episode.terminated.any()
+    assert torch.equal(episode.ends, episode.truncated)
+    targets = Agent(12, discount=0.9).batch(episode).targets
+    assert relative(targets[..., 2], torch.full((12, 1), 10.0).double()) < 1e-14
+    assert targets[..., 1].abs().max() < 1e-13
+
+
+@pytest.mark.parametrize("environment", [Clock(5, ends=True), Clock(5, {"new_trial": True})])
+def test_an_end_at_the_limit_of_time_is_an_end(environment: Clock) -> None:
+    """Both at once: nothing follows, and rewards of the five steps are all there is."""
+    episode = acted(constant(10.0), environment, 7)
+    assert episode.terminated[:, 0].tolist() == [t == 4 for t in range(7)]
+    assert not episode.truncated.any()
+    assert environment.resets == 2, "the environment begins anew all the same"
+    returns = Agent(7, discount=0.9).batch(episode).targets[:5, 0, 2].tolist()
+    assert returns == pytest.approx([sum(0.9**k for k in range(n)) for n in (5, 4, 3, 2, 1)], rel=1e-14)
+
+
+@pytest.mark.parametrize("readout_tau", [None, 50.0])
+@pytest.mark.parametrize("noisy", [False, True])
+def test_what_lies_beyond_a_limit_is_the_value_of_the_last_state(noisy: bool, readout_tau: float | None) -> None:
+    """As if the trial had gone on: the value after the same steps of an environment without a limit, noise included."""
+    net = tca.nets.LeakyRNN(1, 4, 2, seed=3, readout_tau=readout_tau, dtype=torch.float64)
+    noise = 0.3 * numbers(8, 1, 4, seed=7) if noisy else None
+    cut, whole = acted(net, Clock(5), 8, noise), acted(net, Clock(99), 8, noise)
+    assert float(cut.beyond[4, 0]) == pytest.approx(float(whole.values[5, 0]), abs=1e-14)
+    assert cut.beyond.count_nonzero() == 1
+    assert relative(cut.values[:5], whole.values[:5]) < 1e-14
+    assert abs(float(cut.values[5, 0] - whole.values[5, 0])) > 1e-3, "the network goes on with another observation"
+    at_the_end = acted(net, Clock(8), 8, noise)
+    assert float(at_the_end.beyond[7, 0]) == pytest.approx(float(whole.values[8, 0]), abs=1e-14)
+
+
+def test_cut_trials_are_kept_apart_from_ended_ones_side_by_side() -> None:
+    """Returns of lambda = 1 and of less, written out trial by trial; nothing crosses a cut either."""
+    rewards, values, beyond = numbers(7, 3), numbers(8, 3, seed=1), numbers(7, 3, seed=2)
+    terminated, truncated = torch.zeros(2, 7, 3, dtype=torch.bool)
+    terminated[2, 0] = truncated[4, 1] = truncated[1, 2] = terminated[5, 2] = True
+    found = advantages(rewards, values, terminated, 0.9, 0.7, truncated=truncated, beyond=beyond)
+    for b in range(3):
+        later = 0.0
+        for t in reversed(range(7)):
+            if terminated[t, b]:
+                after, later = 0.0, 0.0
+            elif truncated[t, b]:
+                after, later = float(beyond[t, b]), 0.0
+            else:
+                after = float(values[t + 1, b])
+            later = float(rewards[t, b]) + 0.9 * after - float(values[t, b]) + 0.63 * later
+            assert float(found[t, b]) == pytest.approx(later, rel=1e-12)
+    with pytest.raises(ValueError, match="truncated and beyond belong together"):
+        advantages(rewards, values, terminated, 0.9, 0.7, truncated=truncated)

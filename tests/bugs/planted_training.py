@@ -10,7 +10,6 @@ CROSSED = ("tests/test_crossing.py",)
 KEPT = ("tests/test_records.py::test_networks_are_kept_as_they_were_when_the_loss_was_first_reached",)
 TAKEN_BACK = ("tests/test_records.py::test_what_was_kept_after_the_checkpoint_is_taken_back",)
 UPDATES = ("tests/test_updates.py",)
-FORM, OVERFLOW = ("tests/test_leak_form.py",), ("tests/test_overflow.py",)
 
 TRIALS, TASK = "tasks/images/trials.py", "tasks/images/task.py"
 
@@ -29,25 +28,6 @@ BUGS = [
         "all((folder / name).exists() for", ("tests/test_images_cache.py",)),
     Bug("tasks/sequential_images.py", "pixels read column by column", "permute(2, 3, 0, 1).flatten(0, 1)",
         "permute(3, 2, 0, 1).flatten(0, 1)", ("tests/test_images_sequential.py",)),
-    Bug("tca/leak_form.py", "a stack left in the form that its rule is not",
-        'if net.kind == "stacked_rnn":\n        layers', "if False:\n        layers", FORM),
-    Bug("tca/leak_form.py", "the form of a rule overruling that of the network", "if anew or net.form is None else net",
-        "", FORM),
-    Bug("tca/rule.py", "a rule bound to cells of any form", "rule.check_form(place.form, place.title)", "pass", FORM),
-    Bug("tca/nets/stacked_rnn.py", "stacks taken for form A", "form=cells.leak_form", 'form="A"', FORM),
-    Bug("tca/rules.py", "another rule meant elsewhere", '{"A": "eprop_random", "": "dfa"}',
-        '{"A": "eprop", "": "dfa"}', FORM),
-    Bug("tca/course.py", "weights beyond all numbers are a success", "if trouble := self._overflow():",
-        "if trouble := '':", OVERFLOW),
-    Bug("tca/course.py", "the loss of the last measurement not looked at", "in _losses(last)", "in ()", OVERFLOW),
-    Bug("tca/course.py", "biases and the readout not looked at", "yield from self.net.named_parameters()",
-        'yield "w_rec", self.net.w_rec', OVERFLOW),
-    Bug("tca/course.py", "the optimizer's state not looked at", "if isinstance(each, Tensor):", "if False:", OVERFLOW),
-    Bug("tca/course.py", "the rule's state not looked at", "in self.learner.buffers.items():", "in ():", OVERFLOW),
-    Bug("tca/result.py", "minus infinity is below all losses", "-math.inf < each.train_loss",
-        "each.train_loss", OVERFLOW),
-    Bug("tca/acting.py", "a policy of NaN ends in torch's words", "if not torch.isfinite(policy).all():", "if False:",
-        ("tests/test_train_by_reward.py::test_a_policy_that_is_not_finite_is_an_outcome",)),
     Bug("tca/run.py", "parts from elsewhere written as if they were ours",
         'if module and not module.startswith("tca."):', "if False:", WRITTEN),
     Bug("tca/crossing.py", "replays that change where they begin", "restore(copy.deepcopy(self.before))",

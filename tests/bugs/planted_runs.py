@@ -1,0 +1,110 @@
+"""Bugs of what a run makes of its rule and how it ends: forms, outcomes, limits of time, recipes, losses of one's own."""
+
+from __future__ import annotations
+
+from tests.bugs.bug import Bug
+
+FORM, OVERFLOW, REWARD = ("tests/test_leak_form.py",), ("tests/test_overflow.py",), ("tests/test_reward.py",)
+
+BUGS = [
+    Bug(
+        "tca/leak_form.py",
+        "a stack left in the form that its rule is not",
+        'if net.kind == "stacked_rnn":\n        layers',
+        "if False:\n        layers",
+        FORM,
+    ),
+    Bug(
+        "tca/leak_form.py",
+        "the form of a rule overruling that of the network",
+        "if anew or net.form is None else net",
+        "",
+        FORM,
+    ),
+    Bug("tca/rule.py", "a rule bound to cells of any form", "rule.check_form(place.form, place.title)", "pass", FORM),
+    Bug("tca/nets/stacked_rnn.py", "stacks taken for form A", "form=cells.leak_form", 'form="A"', FORM),
+    Bug(
+        "tca/rules.py",
+        "another rule meant elsewhere",
+        '{"A": "eprop_random", "": "dfa"}',
+        '{"A": "eprop", "": "dfa"}',
+        FORM,
+    ),
+    Bug(
+        "tca/course.py",
+        "weights beyond all numbers are a success",
+        "if trouble := self._overflow():",
+        "if trouble := '':",
+        OVERFLOW,
+    ),
+    Bug("tca/course.py", "the loss of the last measurement not looked at", "in _losses(last)", "in ()", OVERFLOW),
+    Bug(
+        "tca/course.py",
+        "biases and the readout not looked at",
+        "yield from self.net.named_parameters()",
+        'yield "w_rec", self.net.w_rec',
+        OVERFLOW,
+    ),
+    Bug("tca/course.py", "the optimizer's state not looked at", "if isinstance(each, Tensor):", "if False:", OVERFLOW),
+    Bug("tca/course.py", "the rule's state not looked at", "in self.learner.buffers.items():", "in ():", OVERFLOW),
+    Bug(
+        "tca/result.py",
+        "minus infinity is below all losses",
+        "-math.inf < each.train_loss",
+        "each.train_loss",
+        OVERFLOW,
+    ),
+    Bug(
+        "tca/acting.py",
+        "a trial that is cut goes on all the same",
+        "each.reset()[0] if end or limit else seen",
+        "each.reset()[0] if end else seen",
+        REWARD,
+    ),
+    Bug(
+        "tca/acting.py",
+        "a cut taken for an end",
+        "or bool(end) for _, _, end, _, info",
+        "or bool(end or cut) for _, _, end, cut, info",
+        REWARD,
+    ),
+    Bug(
+        "tca/acting.py",
+        "an end at the limit taken for a cut",
+        "bool(limit) and not done for",
+        "bool(limit) for",
+        REWARD,
+    ),
+    Bug(
+        "tca/acting.py",
+        "what lies beyond a cut seen by the network that goes on",
+        "self._look(copy.copy(cells), read,",
+        "self._look(cells, read,",
+        REWARD,
+    ),
+    Bug("tca/acting.py", "what lies beyond a cut seen without its noise", "noises[t + 1], cut)", "None, cut)", REWARD),
+    Bug(
+        "tca/acting.py",
+        "the first state of the next trial in the place of the last",
+        "[seen for seen, *_ in met], noises",
+        "[each.reset()[0] for each in self.environments], noises",
+        REWARD,
+    ),
+    Bug(
+        "tca/actor_critic.py",
+        "nothing beyond a cut",
+        "after = torch.where(truncated & goes_on, beyond, after)",
+        "pass",
+        REWARD,
+    ),
+    Bug(
+        "tca/actor_critic.py", "errors of prediction reach over a cut", "goes_on = goes_on & ~truncated", "pass", REWARD
+    ),
+    Bug(
+        "tca/acting.py",
+        "a policy of NaN ends in torch's words",
+        "if not torch.isfinite(policy).all():",
+        "if False:",
+        ("tests/test_train_by_reward.py::test_a_policy_that_is_not_finite_is_an_outcome",),
+    ),
+]
