@@ -261,7 +261,7 @@ def acted(net: Any, environment: Any, steps: int, noise: Tensor | None = None) -
 
 
 def test_a_limit_of_time_is_no_end() -> None:
-    """One a step for ever is worth ``1 / (1 - 0.9) = 10``: a network that expects it has nothing to learn, cut or not."""
+    """One a step for ever is worth ``1 / (1 - 0.9) = 10``: who expects it has nothing to learn, cut or not."""
     episode = acted(constant(10.0), Clock(5), 12)
     assert episode.truncated[:, 0].tolist() == [t in (4, 9) for t in range(12)]
     assert not episode.terminated.any()
@@ -293,6 +293,8 @@ def test_what_lies_beyond_a_limit_is_the_value_of_the_last_state(noisy: bool, re
     assert cut.beyond.count_nonzero() == 1
     assert relative(cut.values[:5], whole.values[:5]) < 1e-14
     assert abs(float(cut.values[5, 0] - whole.values[5, 0])) > 1e-3, "the network goes on with another observation"
+    outputs = net.run(cut.inputs, noise).outputs
+    assert relative(cut.values[:-1], outputs[..., -1]) < 1e-14, "and from where it stood"
     at_the_end = acted(net, Clock(8), 8, noise)
     assert float(at_the_end.beyond[7, 0]) == pytest.approx(float(whole.values[8, 0]), abs=1e-14)
 

@@ -1,4 +1,4 @@
-"""Bugs of what a run makes of its rule and how it ends: forms, outcomes, limits of time, recipes, losses of one's own."""
+"""Bugs of what a run makes of its rule and how it ends: forms, outcomes, limits of time, recipes and losses."""
 
 from __future__ import annotations
 
