@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tasks.images import cache
 from tasks.images.cache import entry
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +36,18 @@ def test_an_entry_is_filled_once_and_read_without_writing(tmp_path: Path) -> Non
     assert (again.folder, again.about) == (made.folder, {"length": len(CONTENT)})
     assert [each.name for each in tmp_path.iterdir()] == [made.folder.name], "a read-only cache will do"
     assert entry(tmp_path, "set", {"size": 4}, fill).folder != made.folder
+
+
+def test_an_entry_of_another_format_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither where it was kept before nor under the name that it would have today."""
+    with monkeypatch.context() as before:
+        before.setattr(cache, "FORMAT", cache.FORMAT - 1)
+        old = entry(tmp_path, "set", {}, lambda folder: {"made": "before"})
+    new = entry(tmp_path, "set", {}, lambda folder: {"made": "now"})
+    assert (new.about["made"], new.folder != old.folder) == ("now", True)
+    shutil.rmtree(new.folder)
+    shutil.copytree(old.folder, new.folder)
+    assert entry(tmp_path, "set", {}, lambda folder: {"made": "anew"}).about["made"] == "anew"
 
 
 @pytest.mark.parametrize(

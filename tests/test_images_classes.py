@@ -137,6 +137,7 @@ def test_declared_names_bound_the_numbers(tmp_path: Path) -> None:
         opened(tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_absurdly_many_classes_are_refused_before_anything_is_decoded_or_allocated(tmp_path: Path) -> None:
     images = [drawn(1, 3, 3)[0]] * 1002
     write_table(tmp_path / "shapes" / "train.parquet", {"image": images, "label": list(range(0, 1002 * 2**50, 2**50))})
@@ -147,6 +148,7 @@ def test_absurdly_many_classes_are_refused_before_anything_is_decoded_or_allocat
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000, "kilobytes"
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_known_set_has_the_numbers_of_its_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(KNOWN, "mnist", replace(KNOWN["mnist"], train=2, test=1, classes=2))
     images = drawn(3, 28, 28)

@@ -132,6 +132,7 @@ def test_nothing_but_the_folder_of_a_set_is_opened(tmp_path: Path, monkeypatch: 
         (["train-0-of-2", "train-0-of-2-abc"], "must hold 2 files of the split train, found 2"),
     ],
 )
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_numbered_files_that_do_not_make_a_split(tmp_path: Path, names: list[str], message: str) -> None:
     small_set(tmp_path / "parts", 0)
     for name in names:

@@ -94,6 +94,7 @@ def test_every_kind_of_transparency_shows_the_background(tmp_path: Path, case: s
     assert np.abs(image - on(rgba, WHITE)).max() <= 0.51
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_four_black_glyphs_stay_four_and_white_ones_ask_for_another_background(tmp_path: Path) -> None:
     strokes = drawn(4, 3, 4) // 128 * 255
     for colour, background in ((0, None), (0, "white"), (255, "black")):
@@ -165,6 +166,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("mode", REFUSED)
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_modes_that_bytes_cannot_hold_are_refused_by_name(tmp_path: Path, mode: str) -> None:
     with pytest.raises(ValueError, match=f"at row 1: images must have 8 bits a channel, got one of PIL's mode {mode}$"):
         loaded(tmp_path, [drawn(1, 3, 4)[0], REFUSED[mode]])

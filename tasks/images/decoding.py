@@ -118,11 +118,16 @@ def bombs_refused() -> Iterator[None]:
 
 def _opened(content: bytes) -> Any:
     """Return an image whose header has been read and is one that can be decoded as it is meant."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
-    image = Image.open(io.BytesIO(content))
+    try:
+        image = Image.open(io.BytesIO(content))
+    except UnidentifiedImageError:
+        raise ValueError("cannot identify image file") from None
     if getattr(image, "is_animated", False) and image.format != "MPO":  # a photograph with further views of it
         raise ValueError(f"images must be still, got an animated {image.format}")
+    if image.format == "EPS":  # which another program would be started for
+        raise ValueError("images must be made of pixels, got EPS")
     raw = _raw_mode(image)
     mode = image.mode if image.mode not in GREY_MODES | COLOUR_MODES else raw if DEEP.search(raw) else None
     if mode:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from tasks.images.catalogue import KnownSet
 
@@ -83,7 +83,7 @@ class Shard:
         """Read the names and types of the columns, and the number of rows."""
         self.path, arrow = path, pyarrow()
         try:
-            with open(path, "rb") as file, arrow.parquet.ParquetFile(file) as table:
+            with open(path, "rb") as file, _table(arrow, file) as table:
                 self._rows, schema = table.metadata.num_rows, table.schema_arrow
             if not self._rows:
                 return
@@ -108,7 +108,7 @@ class Shard:
         """
         arrow = pyarrow()
         try:
-            with open(self.path, "rb") as file, arrow.parquet.ParquetFile(file) as table:
+            with open(self.path, "rb") as file, _table(arrow, file) as table:
                 column = table.read(columns=[self._label]).column(self._label)
             values: list[Any] = column.to_pylist()
         except Exception as error:
@@ -127,7 +127,7 @@ class Shard:
         """
         arrow, row = pyarrow(), 0
         try:
-            with open(self.path, "rb") as file, arrow.parquet.ParquetFile(file) as table:
+            with open(self.path, "rb") as file, _table(arrow, file) as table:
                 for part in table.iter_batches(ROWS_AT_ONCE, columns=[self._image]):
                     for cell in part.column(self._image).to_pylist():
                         content = cell["bytes"] if isinstance(cell, dict) else cell
@@ -143,6 +143,10 @@ class Shard:
     def _complete(self, rows: int) -> None:
         if rows != len(self):
             raise unreadable(self.path, f"{len(self)} rows were announced, {rows} are there")
+
+
+def _table(arrow: Any, file: IO[bytes]) -> Any:
+    return arrow.parquet.ParquetFile(file, page_checksum_verification=True)  # of pages that have checksums
 
 
 def _column(name: str, other: str, names: Sequence[str]) -> str:

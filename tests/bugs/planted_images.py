@@ -1,0 +1,48 @@
+"""Bugs of image sets: how files are found, read, decoded and counted."""
+
+from __future__ import annotations
+
+from tests.bugs.bug import Bug
+
+DECODING, CLASSES, COPIES, FOLDERS = (
+    f"tasks/images/{name}.py" for name in ("decoding", "classes", "copies", "folders")
+)
+CLEAR, DAMAGED, NUMBERED, COPIED, NAMED = (
+    (f"tests/test_images_{name}.py",) for name in ("transparency", "damaged", "classes", "copies", "names")
+)
+
+BUGS = [
+    Bug(DECODING, "alpha dropped", "shown = Image.alpha_composite(ground, image)", "shown = image", CLEAR),
+    Bug(DECODING, "every background white", "(*(self.background or (255, 255, 255)), 255)",
+        "(255, 255, 255, 255)", CLEAR),
+    Bug(DECODING, "transparent level of few bits missed", '*= STRETCHED[raw]', "*= 1", CLEAR),
+    Bug(DECODING, "low bits of 16 dropped", "else raw if DEEP.search(raw) else None", "else None", CLEAR),
+    Bug(DECODING, "pictures that white hides", "_one_colour(shown) and not", "False and not", CLEAR),
+    Bug(DECODING, "the first frame of an animation", 'getattr(image, "is_animated", False)', "False", DAMAGED),
+    Bug(DECODING, "bombs within twice the limit", 'simplefilter("error", Image',
+        'simplefilter("ignore", Image', DAMAGED),
+    Bug(DECODING, "a colour just outside the palette", "[1] >= len(", "[1] > len(", DAMAGED),
+    Bug(DECODING, "sizes compared with nothing", "self.shape = self.shape or pixels.shape",
+        "self.shape = pixels.shape", DAMAGED),
+    Bug("tasks/images/parquet.py", "rows not counted", "                        row += 1\n", "", DAMAGED),
+    Bug("tasks/images/sources.py", "one entry for every background", ', "background": background}', "}", CLEAR),
+    Bug("tasks/images/sources.py", "one entry for sets of nearly the same name", '{"name": located.name, ', "{", NAMED),
+    Bug(CLASSES, "classes in descending order", "names, {value: place for place, value in enumerate(there)}",
+        "names, {value: place for place, value in enumerate(there[::-1])}", NUMBERED),
+    Bug(CLASSES, "names in another order taken as the same", "shard.names != naming[0].names",
+        "set(shard.names) != set(naming[0].names)", NUMBERED),
+    Bug(CLASSES, "as many classes as images", "max(MANY, images // 2)", "max(MANY, images)", NUMBERED),
+    Bug(CLASSES, "classes of a known set numbered anew", "if known and (renumbered or",
+        "if known and (False or", NUMBERED),
+    Bug(CLASSES, "classes that only test images have left unsaid", "if listed else ()",
+        "if False else ()", NUMBERED),
+    Bug(COPIES, "copies among test images counted", "(data.originals < count) & ", "", COPIED),
+    Bug(COPIES, "trained on what is tested on", " & ~np.isin(train_M, test)", "", COPIED),
+    Bug(COPIES, "copies within training kept", "(train_M == np.arange(len(train_M))) & ", "", COPIED),
+    Bug("tasks/images/task.py", "leaks into what is held out left unsaid",
+        "        _say_once(shared(self.data, rows_N[kept], rows_N[held]))\n", "", COPIED),
+    Bug(FOLDERS, "parts with wrong numbers", "numbers != list(range(len(parts))) or ", "", NAMED),
+    Bug(FOLDERS, "parts of different wholes", " or counts != {len(parts)}", "", NAMED),
+    Bug(FOLDERS, "every neighbour looked at", "or _is_folder(root, name)):", "or name in found(root)):",
+        ("tests/test_images_names.py::test_nothing_but_the_folder_of_a_set_is_opened",)),
+]  # fmt: skip
