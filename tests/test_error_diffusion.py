@@ -199,7 +199,7 @@ def test_padded_trials_do_not_count_in_the_mean() -> None:
 
 
 def test_the_running_mean_follows_the_errors() -> None:
-    """``m <- m + rate (d - m)``, taken in before anything is told, by training and not by looking."""
+    """``D = d - m`` and then ``m <- m + rate (d - m)``, by training and not by looking."""
     net = NETS["mlp"]()
     batch = classes(net)
     learner = tca.Learner(net, Rule(ErrorDiffusion(centring=RunningCentre(0.25)), Instant()))
@@ -209,7 +209,41 @@ def test_the_running_mean_follows_the_errors() -> None:
     learner.backward(batch)
     assert torch.allclose(learner.buffers["hidden_1.mean"], 0.25 * errors.mean((0, 1)), rtol=1e-12)
     assert torch.equal(learner.buffers["hidden_1.mean"], learner.buffers["hidden_2.mean"])
-    assert torch.allclose(net.get_parameter("b_out").grad, -2 / 6 * 0.75 * errors.mean((0, 1)), rtol=1e-12)  # type: ignore[arg-type]
+    bias = net.get_parameter("b_out")
+    assert torch.allclose(bias.grad, -2 / 6 * errors.mean((0, 1)), rtol=1e-12)  # type: ignore[arg-type]
+    bias.grad = None
+    learner.backward(batch)
+    assert torch.allclose(bias.grad, -2 / 6 * 0.75 * errors.mean((0, 1)), rtol=1e-12)  # type: ignore[arg-type]
+
+
+def test_the_running_mean_is_that_of_before_each_step() -> None:
+    """Step by step, over the trials that count, by a loop; no error is centred by itself or a later one."""
+    net = rattled(DualStreamRNN(6, 5, 3, dtype=F64))
+    batch = replace(batch_of(net, 6, 4), loss=MSE())
+    batch.weights[2] = 0
+    batch.weights[4:, 1:] = 0
+    rule = Rule(ErrorDiffusion(centring=RunningCentre(0.25)), Leak())
+    learner = tca.Learner(net, rule)
+    errors = batch.targets - net.run(batch.inputs).outputs
+    mean, centred = torch.zeros(3, dtype=F64), torch.zeros_like(errors)
+    for _ in range(2):
+        for t in range(6):
+            centred[t] = errors[t] - mean
+            counts = batch.weights[t] > 0
+            if counts.any():
+                mean = mean + 0.25 * (errors[t, counts].mean(0) - mean)
+        learner.backward(batch)
+        assert torch.allclose(learner.buffers["mean"], mean, rtol=1e-12)
+    bias = net.get_parameter("b_out").grad
+    told = -(centred * batch.weights.unsqueeze(-1) / 4).sum((0, 1))
+    fresh = tca.Learner(net, rule)
+    first = fresh.grads(batch)[0]["b_out"]
+    assert torch.allclose(bias, first + told, rtol=1e-11)  # type: ignore[operator]
+    before = fresh.signal(batch)
+    for t in range(1, 7):
+        moved = batch.targets.clone()
+        moved[t:] += 1
+        assert torch.equal(fresh.signal(replace(batch, targets=moved))[: t + 1], before[: t + 1])
 
 
 def test_a_batch_of_one_class_is_named() -> None:

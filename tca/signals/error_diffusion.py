@@ -16,13 +16,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import finite, instance, positive
+from tca.checks import instance, positive
 from tca.connections import Link
 from tca.eligibilities.base import Eligibility
 from tca.losses import Logistic
 from tca.place import Place
 from tca.signals.base import Buffers, Reader, Signal
 from tca.signals.decorrelation_sources import output_error
+from tca.signals.error_centres import BatchCentre, Centring, NoCentre, RunningCentre
 from tca.streams import Signed
 from tca.tape import Tape
 
@@ -89,65 +90,6 @@ class RandomRouting(Routing):
         heard = torch.randint(outputs, (cells, 1), generator=generator, device="cpu")
         sign = 2.0 * torch.randint(2, (cells, 1), generator=generator, device="cpu").double() - 1
         return torch.zeros(cells, outputs, dtype=torch.float64, device="cpu").scatter_(1, heard, sign)
-
-
-@dataclass(frozen=True)
-class Centring(abc.ABC):
-    """What is taken from the errors of a step before they are told: one class against many has a common part."""
-
-    equation: ClassVar[str]
-
-    @abc.abstractmethod
-    def centre(self, mean: Tensor, buffers: Buffers) -> Tensor:
-        """Return what is taken from each error, shape ``(T, 1, O)``.
-
-        Args:
-            mean: Mean of the errors over the trials that count at each step, shape ``(T, 1, O)``.
-            buffers: The signal's state; ``mean`` is the running mean, shape ``(O,)``.
-        """
-
-
-@dataclass(frozen=True)
-class BatchCentre(Centring):
-    """``D = d - mean over the batch``, at every step."""
-
-    equation = "D = d - mean over the batch"
-
-    def centre(self, mean: Tensor, buffers: Buffers) -> Tensor:
-        """Return the mean."""
-        return mean
-
-
-@dataclass(frozen=True)
-class NoCentre(Centring):
-    """``D = d``."""
-
-    equation = "D = d"
-
-    def centre(self, mean: Tensor, buffers: Buffers) -> Tensor:
-        """Return zero."""
-        return torch.zeros_like(mean)
-
-
-@dataclass(frozen=True)
-class RunningCentre(Centring):
-    """``D = d - m``, ``m <- m + rate (d - m)``: the online form of the mean over a batch.
-
-    Args:
-        rate: How fast the mean follows, default 0.01, in (0, 1].
-    """
-
-    equation = "D = d - m, m a running mean"
-    rate: float = 0.01
-
-    def __post_init__(self) -> None:
-        """Check the rate."""
-        if not 0 < finite("rate of the running mean", self.rate) <= 1:
-            raise ValueError(f"rate of the running mean must lie in (0, 1], got {self.rate}")
-
-    def centre(self, mean: Tensor, buffers: Buffers) -> Tensor:
-        """Return the running mean."""
-        return buffers["mean"].view(1, 1, -1)
 
 
 @dataclass(frozen=True)
@@ -226,16 +168,16 @@ class ErrorDiffusion(Signal):
     def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
         """Draw which error each cell of a stream hears; the running mean of the errors begins at zero."""
         matrix = self.routing.matrix(place.shape[0] // 2, place.n_out, generator)
-        return {"routing": matrix.to(place.like), "mean": place.like.new_zeros(place.n_out)}
+        nothing = place.like.new_zeros(place.n_out)
+        return {"routing": matrix.to(place.like), "mean": nothing, "before": nothing.clone()}
 
     def observe_(self, tape: Tape, buffers: Buffers) -> None:
         """Let the running mean follow the errors of the batch, and warn of a batch that teaches nothing."""
         batch = tape.trials_shown
         mean = _mean(_errors(tape), batch.weights)
         if isinstance(self.centring, RunningCentre):
-            for each, counts in zip(mean[:, 0], (batch.weights > 0).any(1).tolist(), strict=True):
-                if counts:
-                    buffers["mean"].lerp_(each, self.centring.rate)
+            buffers["before"].copy_(buffers["mean"])
+            buffers["mean"].copy_(self.centring.followed(mean, (batch.weights > 0).any(1), buffers["before"])[-1])
         elif isinstance(self.centring, BatchCentre) and batch.trials > 1 and _one_class(tape):
             warnings.warn(
                 "a batch holds a single class, so that centred errors teach differences within it only",
@@ -278,7 +220,8 @@ class ErrorDiffusion(Signal):
             buffers: The signal's state.
         """
         batch, errors = tape.trials_shown, _errors(tape)
-        centred = errors - self.centring.centre(_mean(errors, batch.weights), buffers)
+        counts = (batch.weights > 0).any(1)
+        centred = errors - self.centring.centre(_mean(errors, batch.weights), counts, buffers)
         centred *= batch.weights.unsqueeze(-1) / batch.trials
         return torch.cat([torch.zeros_like(centred[:1]), centred])
 

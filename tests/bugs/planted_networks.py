@@ -22,7 +22,7 @@ STACKED, LAYERED, LAYERS = (f"tca/nets/{name}.py" for name in ("stacked_rnn", "l
 FEEDFORWARD, PASSAGES, WIRING = (f"tca/nets/{name}.py" for name in ("feedforward", "passages", "wiring"))
 DUAL, DUAL_RNN = "tca/nets/dual_stream.py", "tca/nets/dual_stream_rnn.py"
 MAPS, SIGNED, PROJECTION, NETS = "tca/maps.py", "tca/streams.py", "tca/projection.py", "tca/described.py"
-DIFFUSED = "tca/signals/error_diffusion.py"
+DIFFUSED, CENTRES = "tca/signals/error_diffusion.py", "tca/signals/error_centres.py"
 
 BUGS = [
     Bug(NET, "the tape of the last batch handed out",
@@ -141,9 +141,15 @@ BUGS = [
     Bug(DIFFUSED, "errors told without the sign of the stream", "return tape.lift(both * streams, steps)",
         "return tape.lift(both, steps)", STREAMS),
     Bug(DIFFUSED, "errors of maps summed over positions", "(-self.gain / positions)", "(-self.gain)", STREAMS),
-    Bug(DIFFUSED, "running mean that stands still", 'buffers["mean"].lerp_(each, self.centring.rate)', "pass", STREAMS),
-    Bug(DIFFUSED, "mean of the batch where the running one is asked for", 'return buffers["mean"].view(1, 1, -1)',
-        "return mean", STREAMS),
+    Bug(DIFFUSED, "running mean that stands still", 'buffers["mean"].copy_(self', '_ = (self', STREAMS),
+    Bug(DIFFUSED, "running mean that begins at zero again", 'buffers["before"].copy_(buffers["mean"])', "pass",
+        STREAMS),
+    Bug(CENTRES, "mean of the batch where the running one is asked for",
+        'return self.followed(mean, counts, buffers["before"])[:-1].unsqueeze(1)', "return mean", STREAMS),
+    Bug(CENTRES, "running mean that has taken in the step", "[:-1].unsqueeze(1)", "[1:].unsqueeze(1)", STREAMS),
+    Bug(CENTRES, "running mean of the end of the batch at every step", "[:-1].unsqueeze(1)",
+        "[-1:].expand(len(mean), -1).unsqueeze(1)", STREAMS),
+    Bug(CENTRES, "steps without weight taken in", "if counted else found[-1])", "if True else found[-1])", STREAMS),
     Bug(DIFFUSED, "trials without a weight counted in the mean", "counts.sum(1, keepdim=True).clamp(min=1)",
         "counts.shape[1]", STREAMS),
     Bug(DIFFUSED, "logistic outputs that do not gate", "told[1:] *= share * (1 - share)", "pass", STREAMS),

@@ -1,0 +1,95 @@
+"""What is taken from the errors of a step before they are told: their mean over the batch, a running mean, or nothing.
+
+Shapes: T time, O outputs.
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from tca.checks import finite
+from tca.signals.base import Buffers
+
+__all__ = ["BatchCentre", "Centring", "NoCentre", "RunningCentre"]
+
+
+@dataclass(frozen=True)
+class Centring(abc.ABC):
+    """What is taken from the errors of a step before they are told: one class against many has a common part."""
+
+    equation: ClassVar[str]
+
+    @abc.abstractmethod
+    def centre(self, mean: Tensor, counts: Tensor, buffers: Buffers) -> Tensor:
+        """Return what is taken from each error, shape ``(T, 1, O)``.
+
+        Args:
+            mean: Mean of the errors over the trials that count at each step, shape ``(T, 1, O)``.
+            counts: Whether any trial counts at each step, shape ``(T,)``.
+            buffers: The signal's state; ``before`` and ``mean`` are the running mean before and after the batch,
+                shape ``(O,)``.
+        """
+
+
+@dataclass(frozen=True)
+class BatchCentre(Centring):
+    """``D = d - mean over the batch``, at every step."""
+
+    equation = "D = d - mean over the batch"
+
+    def centre(self, mean: Tensor, counts: Tensor, buffers: Buffers) -> Tensor:
+        """Return the mean."""
+        return mean
+
+
+@dataclass(frozen=True)
+class NoCentre(Centring):
+    """``D = d``."""
+
+    equation = "D = d"
+
+    def centre(self, mean: Tensor, counts: Tensor, buffers: Buffers) -> Tensor:
+        """Return zero."""
+        return torch.zeros_like(mean)
+
+
+@dataclass(frozen=True)
+class RunningCentre(Centring):
+    """``D_t = d_t - m_t-1``, ``m_t = m_t-1 + rate (d_t - m_t-1)``: the online form of the mean over a batch.
+
+    The mean of before a step is subtracted there, so that no error is taken from itself and none is needed in advance;
+    it moves by the mean over trials at every step at which any counts, and goes on from batch to batch.
+
+    Args:
+        rate: How fast the mean follows, default 0.01, in (0, 1].
+    """
+
+    equation = "D = d - m, m a running mean"
+    rate: float = 0.01
+
+    def __post_init__(self) -> None:
+        """Check the rate."""
+        if not 0 < finite("rate of the running mean", self.rate) <= 1:
+            raise ValueError(f"rate of the running mean must lie in (0, 1], got {self.rate}")
+
+    def centre(self, mean: Tensor, counts: Tensor, buffers: Buffers) -> Tensor:
+        """Return the running mean before each step."""
+        return self.followed(mean, counts, buffers["before"])[:-1].unsqueeze(1)
+
+    def followed(self, mean: Tensor, counts: Tensor, start: Tensor) -> Tensor:
+        """Return the running mean before each step and after the last, shape ``(T + 1, O)``.
+
+        Args:
+            mean: Mean of the errors at each step, shape ``(T, 1, O)``.
+            counts: Whether any trial counts at each step, shape ``(T,)``.
+            start: The running mean before the first step, shape ``(O,)``.
+        """
+        found = [start]
+        for each, counted in zip(mean[:, 0], counts.tolist(), strict=True):
+            found.append(torch.lerp(found[-1], each, self.rate) if counted else found[-1])
+        return torch.stack(found)
