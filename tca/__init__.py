@@ -5,6 +5,7 @@ from tca.acting import Agent, train_reward
 from tca.batch import Batch
 from tca.described import Net
 from tca.ingredients import Leaky, Optimizer, Seeds
+from tca.losses.checking import check_loss
 from tca.result import Result
 from tca.rule import Info, Learner, Rule
 from tca.rules import RULES
@@ -25,6 +26,7 @@ __all__ = [
     "Rule",
     "Run",
     "Seeds",
+    "check_loss",
     "eligibilities",
     "expansions",
     "losses",

@@ -22,6 +22,8 @@ from tca.batch import Batch
 from tca.checks import whole
 from tca.eligibilities import Eligibility
 from tca.executions import EXECUTIONS, Execution, Gradients, level_buffers, whole_signals
+from tca.losses import Loss
+from tca.losses.checking import check_at, foreign
 from tca.names import lookup
 from tca.nets import Network
 from tca.replay import Replay
@@ -211,6 +213,7 @@ class Learner:
                 own = rule.signal.buffers(place, generator) | rule.eligibility.buffers(place, generator)
             self.buffers |= {prefix + name: each for name, each in own.items()}
         self._workspace = Workspace()
+        self._checked: Loss | None = None
 
     def backward(self, batch: Batch, noise: Tensor | None = None) -> Info:
         """Add the rule's weight change, as a gradient to descend, to ``.grad`` of every parameter that wants one.
@@ -338,6 +341,7 @@ class Learner:
         batch.check(self.net.n_in, self.net.n_out)
         self._check_moved()
         tape = self.net.run(batch.inputs, noise, workspace)
+        self.check_loss(batch, tape.outputs)
         score = batch.loss.score(tape.outputs, batch.targets)
         scored = tape.scored(score.mul_(batch.weights.unsqueeze(-1) / batch.trials), batch)
         return replace(scored, replay=Replay(self.net, batch, noise))
@@ -356,6 +360,22 @@ class Learner:
         if drawn is None or steps == batch.steps:
             return drawn
         return functional.pad(drawn, (0, 0, 0, 0, 0, batch.steps - steps))
+
+    def check_loss(self, batch: Batch, outputs: Tensor) -> None:
+        """Check the loss of a batch, once, if it is not the library's own; see `tca.check_loss`.
+
+        Args:
+            batch: The trials.
+            outputs: The network's outputs, shape ``(T, B, O)``.
+
+        Raises:
+            ValueError: Its score is not the derivative of its value.
+        """
+        counted = batch.weights != 0
+        if batch.loss is self._checked or not foreign(batch.loss) or not counted.any():
+            return
+        check_at(batch.loss, outputs[counted], batch.targets[counted])
+        self._checked = batch.loss
 
     def _check_moved(self) -> None:
         """Refuse a network that has been moved or converted away from the state of its rule."""

@@ -119,6 +119,7 @@ class Stream:
         moment = self._advance(inputs, noise)
         w_out, b_out = self.net.readout_connections()
         outputs: Tensor = w_out.drive(self.read) + b_out.effective()
+        self.learner.check_loss(batch, outputs.unsqueeze(0))
         score = loss.score(outputs.unsqueeze(0), batch.targets)[0] * (weights / self.trials).unsqueeze(-1)
         self._learn(moment, score)
         return outputs

@@ -5,8 +5,52 @@ from __future__ import annotations
 from tests.bugs.bug import Bug
 
 FORM, OVERFLOW, REWARD = ("tests/test_leak_form.py",), ("tests/test_overflow.py",), ("tests/test_reward.py",)
+LOSS = ("tests/test_check_loss.py",)
 
 BUGS = [
+    Bug(
+        "tca/losses/checking.py",
+        "scores compared in sign and size of the first output only",
+        "wrong = ~((found - wanted)",
+        "wrong = ~((found - wanted)[..., :1]",
+        LOSS,
+    ),
+    Bug(
+        "tca/losses/checking.py",
+        "trials that depend on each other overlooked",
+        "torch.linspace(0, 1, value.numel()",
+        "torch.linspace(0, 0, value.numel()",
+        LOSS,
+    ),
+    Bug(
+        "tca/losses/checking.py",
+        "a part of one's own taken for the library's",
+        "return not own or any(",
+        "return not own and any(",
+        LOSS,
+    ),
+    Bug(
+        "tca/losses/checking.py",
+        "outputs overwritten by a score overlooked",
+        "not torch.equal(scored, outputs) or ",
+        "",
+        LOSS,
+    ),
+    Bug(
+        "tca/rule.py",
+        "losses of one's own never looked at",
+        "or not foreign(batch.loss)",
+        "or foreign(batch.loss)",
+        LOSS,
+    ),
+    Bug("tca/rule.py", "a loss looked at in every batch", "self._checked = batch.loss", "pass", LOSS),
+    Bug(
+        "tca/stream.py",
+        "losses not looked at online",
+        "self.learner.check_loss(batch, outputs.unsqueeze(0))",
+        "pass",
+        LOSS,
+    ),
     Bug(
         "tca/leak_form.py",
         "a stack left in the form that its rule is not",

@@ -1,0 +1,168 @@
+"""Checking that the score of a loss is the derivative of its value.
+
+Shapes: T time, B batch, O outputs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tca.losses.base import Loss
+
+__all__ = ["check_at", "check_loss", "foreign"]
+
+OWN = ("tca.", "analysis.")  # packages whose losses have tests of their own
+OUTPUTS = (1, 2, 3, 5)
+STEPS, TRIALS = 7, 11  # which broadcast against no number of outputs
+RELATIVE, ABSOLUTE = 1e-6, 1e-7  # a loss may hold constants in single precision
+DRAWN = 8  # steps of a batch that are looked at
+Made = Callable[[Tensor], Tensor]
+
+# Targets that losses take, made of normal numbers (T, B, O).
+TARGETS: dict[str, Made] = {
+    "classes": lambda drawn: drawn.argmax(-1),
+    "real numbers": lambda drawn: drawn,
+    "positive numbers": torch.exp,
+    "counts": lambda drawn: drawn.exp().round(),
+    "numbers in [0, 1]": torch.sigmoid,
+    "zeros and ones": lambda drawn: (drawn > 0).to(drawn),
+    "distributions": lambda drawn: drawn.softmax(-1),
+    "signs": lambda drawn: drawn.sign(),
+    "real numbers for half of the outputs": lambda drawn: drawn[..., : drawn.shape[-1] // 2],
+    "one real number": lambda drawn: drawn[..., 0],
+}
+
+
+def check_loss(loss: Loss, outputs: Tensor | None = None, targets: Tensor | None = None) -> None:
+    """Raise unless the score of a loss is the derivative of its value, by autograd in double precision.
+
+    For 1, 2, 3 and 5 outputs and every kind of targets that the loss accepts: classes, real and positive numbers,
+    counts, distributions and so on. Outputs are drawn, so that a kink, where a derivative is not defined, is met with
+    probability zero: beside it scores are compared, on it they are the loss's own affair. A learner calls it once for
+    every loss that is not the library's own, on the targets of its batch.
+
+    Args:
+        loss: The loss.
+        outputs: Unconstrained outputs about which it is checked, shape ``(T, B, O)``; default drawn.
+        targets: Targets for these outputs; needed where the loss takes none of the kinds above.
+
+    Raises:
+        ValueError: The score or a shape is wrong, ``value`` cannot be differentiated by autograd, or no kind of targets
+            fits.
+        TypeError: ``loss`` is no loss, or only one of ``outputs`` and ``targets`` is given.
+
+    >>> from tca.losses import MSE
+    >>> check_loss(MSE())
+    >>> class Uphill(MSE):
+    ...     def score(self, outputs, targets):
+    ...         return targets - outputs
+    >>> check_loss(Uphill())
+    Traceback (most recent call last):
+    ...
+    ValueError: score of Uphill() for output 1 of 1 is 3.71, and the derivative of its value is -3.71
+    """
+    if not isinstance(loss, Loss):
+        raise TypeError(f"loss must be a Loss of tca.losses, got {type(loss).__name__}")
+    if (outputs is None) != (targets is None):
+        raise TypeError("outputs and targets must be given together, got one of them")
+    if outputs is not None and targets is not None:
+        loss.check(tuple(outputs.shape), targets)
+        check_at(loss, outputs.flatten(0, 1), targets.flatten(0, 1))
+        return
+    refusals = []
+    for count in OUTPUTS:
+        drawn = _normal(2, STEPS, TRIALS, count)
+        refusals += [_refusal(loss, drawn[0], make(drawn[1])) for make in TARGETS.values()]
+    if all(refusals):
+        raise ValueError(
+            f"{loss!r} takes none of the targets tried ({', '.join(TARGETS)}): give outputs and targets; it says of "
+            f"classes: {refusals[0]}"
+        )
+
+
+def _refusal(loss: Loss, outputs: Tensor, targets: Tensor) -> str:
+    """Check a loss on targets unless it refuses them; return in which words it does, or nothing."""
+    if not targets.numel():
+        return "there are none"
+    try:
+        loss.check(tuple(outputs.shape), targets)
+        loss.value(outputs, targets)
+    except (ValueError, TypeError, RuntimeError, IndexError) as error:
+        return str(error) or type(error).__name__
+    check_at(loss, outputs.flatten(0, 1), targets.flatten(0, 1))
+    return ""
+
+
+def check_at(loss: Loss, outputs: Tensor, targets: Tensor) -> None:
+    """Raise unless the score is the derivative of the value near some outputs.
+
+    Args:
+        loss: The loss.
+        outputs: Outputs of some steps, shape ``(S, O)``; the first few are taken.
+        targets: Their targets, S of them.
+
+    Raises:
+        ValueError: It is not, or ``value`` cannot be differentiated by autograd.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        near, kept = outputs[:DRAWN].detach().cpu().double().clone(), targets[:DRAWN].detach().cpu().clone()
+        kept = kept.double() if kept.is_floating_point() else kept
+        about = torch.cat([near + size * _normal(*near.shape) for size in (0.1, 1.0)]).unsqueeze(1)
+        wanted = torch.cat([kept, kept]).unsqueeze(1)
+        _compare(loss, about, wanted)
+
+
+def _compare(loss: Loss, outputs: Tensor, targets: Tensor) -> None:
+    leaf, scored = outputs.clone().requires_grad_(), outputs.clone()
+    value, score = loss.value(leaf, targets), loss.score(scored, targets)
+    for name, found, shape in (("value", value, outputs.shape[:2]), ("score", score, outputs.shape)):
+        if found.shape != shape:
+            raise ValueError(
+                f"{name} of {loss!r} must have shape {tuple(shape)} for outputs of shape {tuple(outputs.shape)}, "
+                f"got {tuple(found.shape)}"
+            )
+    if not torch.equal(scored, outputs) or score.data_ptr() == scored.data_ptr():
+        raise ValueError(f"score of {loss!r} must be a new tensor and leave the outputs alone")
+    if not value.requires_grad:
+        raise ValueError(
+            f"value of {loss!r} cannot be differentiated by autograd, as that of a loss must be: write it in "
+            "operations of torch upon the outputs"
+        )
+    apart = torch.linspace(0, 1, value.numel(), dtype=torch.float64, device="cpu")
+    weights = 1 + apart.view_as(value)
+    (slope,) = torch.autograd.grad((weights * value).sum(), leaf, allow_unused=True, materialize_grads=True)
+    found, wanted = score.detach().double(), slope / weights.unsqueeze(-1)
+    wrong = ~((found - wanted).abs() <= ABSOLUTE + RELATIVE * wanted.abs())
+    if wrong.any():
+        step, trial, output = wrong.nonzero()[0].tolist()
+        raise ValueError(
+            f"score of {loss!r} for output {output + 1} of {outputs.shape[-1]} is {found[step, trial, output]:.3g}, "
+            f"and the derivative of its value is {wanted[step, trial, output]:.3g}"
+        )
+
+
+def foreign(part: Any) -> bool:
+    """Return whether a loss, or a part of it, is of a class that is not the library's own.
+
+    Args:
+        part: The loss.
+
+    >>> from tca.losses import MSE
+    >>> foreign(MSE())
+    False
+    """
+    if not dataclasses.is_dataclass(part) or isinstance(part, type):
+        return False
+    names = [each.name for each in dataclasses.fields(part)]
+    own = type(part).__module__.startswith(OWN)
+    return not own or any(foreign(getattr(part, name)) for name in names)
+
+
+def _normal(*shape: int) -> Tensor:
+    source = torch.Generator().manual_seed(0)
+    return torch.randn(*shape, generator=source, dtype=torch.float64, device="cpu")
