@@ -180,7 +180,7 @@ FILES: dict[str, tuple[Callable[[Path], None], str]] = {
     "numbers as images": (table(image=[1, 2, 3], label=[0, 1, 0]), "the bytes of image files, got int64"),
     "lists as images": (table(image=[[1], [2], [3]], label=[0, 1, 0]), "the bytes of image files, got list"),
     "structs without bytes": (table(image=[{"path": "a"}] * 3, label=[0, 1, 0]), "the bytes of image files, got st"),
-    "structs of structs": (table(image=[{"bytes": {"bytes": PNG}}] * 3, label=[0, 1, 0]), "bytes of image files, got struct"),
+    "structs of structs": (table(image=[{"bytes": {"bytes": PNG}}] * 3, label=[0, 1, 0]), "image files, got struct"),
     "metadata cut short": (declared('{"info": ', cut=True), "metadata by Hugging Face datasets are damaged"),
     "metadata of brackets": (declared("[" * 10**5, cut=True), "metadata by Hugging Face datasets are damaged"),
     "words as bytes": (table(image=[{"bytes": "a"}] * 3, label=[0, 1, 0]), "the bytes of image files, got struct"),
