@@ -15,6 +15,7 @@ from analysis.problem import Trials, as_batch
 from analysis.ties import round_off
 from tca.arrays import tensor_of
 from tca.batch import Batch
+from tca.checks import checked
 from tca.nets import Network
 
 __all__ = ["Activity", "about_mean", "centred", "joint_uncertainty", "rates", "rates_of_trials", "uncertainty"]
@@ -93,6 +94,7 @@ def joint_uncertainty(activity: Activity) -> float:
     return round_off(values.dtype) * float(values.to(torch.float64).norm())
 
 
+@checked
 def rates(net: Network, trials: Tensor | Trials | Batch) -> Tensor:
     """Return the rates of a network's last hidden population without private noise, shape ``(T, B, N)``.
 
@@ -121,6 +123,7 @@ def rates(net: Network, trials: Tensor | Trials | Batch) -> Tensor:
     return found[:longest].clone() if (lengths == longest).all() else found[batch.inside]
 
 
+@checked
 def rates_of_trials(net: Network, trials: Trials | Batch) -> list[Tensor]:
     """Return the rates of the last hidden population in every trial, up to its end, each of shape ``(T_b, N)``.
 

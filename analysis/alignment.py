@@ -15,6 +15,7 @@ from torch import Tensor
 from analysis.learners import named
 from analysis.problem import Trials, as_batch
 from tca.batch import Batch
+from tca.checks import Seed, checked
 from tca.names import lookup
 from tca.nets import Network
 from tca.rule import Learner, Rule
@@ -119,12 +120,13 @@ class Alignment:
         return "\n".join(lines)
 
 
+@checked
 def alignment(
     net: Network,
     trials: Trials | Batch,
     rules: str | Rule | Learner | Iterable[str | Rule | Learner],
     *,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Alignment:
     """Return how well weight changes of rules match the true gradient, and what part of the exact signal they drop.
 

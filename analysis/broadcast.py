@@ -15,6 +15,7 @@ from torch import Tensor
 from analysis.alignment import Match
 from analysis.problem import Trials, as_batch
 from tca.batch import Batch
+from tca.checks import Count, checked
 from tca.executions import level_buffers
 from tca.rule import Learner
 from tca.rules import RULES
@@ -101,12 +102,13 @@ def effective_rank(values: Tensor) -> float:
     return math.exp(torch.special.entr(shares).sum().item())
 
 
+@checked
 def broadcasting(
     learner: Learner,
     trials: Trials | Batch,
     *,
     start: Mapping[str, Tensor] | None = None,
-    updates: int | None = None,
+    updates: Count | None = None,
     rate: float | None = None,
 ) -> Broadcasting:
     """Return, population by population, what a rule of decorrelation has come to; nothing is changed.

@@ -16,7 +16,7 @@ from analysis.activity import Activity, about_mean
 from analysis.similarity import procrustes_distance
 from analysis.ties import round_off
 from tca.arrays import tensor_of
-from tca.checks import whole
+from tca.checks import Count, Seed, checked, whole
 
 __all__ = ["NoiseCeiling", "conditions_averaged", "noise_ceiling", "reliability", "spearman_brown"]
 
@@ -65,7 +65,8 @@ def conditions_averaged(recorded: Activity) -> Tensor:
     return values.mean(1, keepdim=True).expand_as(values).clone()
 
 
-def reliability(repeats: Activity, *, splits: int = 100, seed: int = 0) -> Tensor:
+@checked
+def reliability(repeats: Activity, *, splits: Count = 100, seed: Seed = 0) -> Tensor:
     """Return how far the mean response of each unit repeats itself, by its split-half correlation.
 
     The correlation over time and conditions of the means of two random halves, averaged over splits, and extrapolated
@@ -120,12 +121,13 @@ class NoiseCeiling:
         )
 
 
+@checked
 def noise_ceiling(
     repeats: Activity,
     distance: Callable[[Activity, Activity], float] = procrustes_distance,
     *,
-    splits: int = 20,
-    seed: int = 0,
+    splits: Count = 20,
+    seed: Seed = 0,
 ) -> NoiseCeiling:
     """Return the angular distance from recorded activity that noise alone leaves to a perfect model.
 

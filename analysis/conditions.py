@@ -19,7 +19,7 @@ from torch import Tensor
 import tasks
 from tasks.neurogym_task import NeurogymTask
 from tca.batch import Batch
-from tca.checks import choice, not_negative, positive, settle, whole
+from tca.checks import NotNegative, Positive, Seed, checked, choice, settle, whole
 from tca.ingredients import plain
 from tca.names import lookup
 from tca.noises import by_steps
@@ -53,6 +53,7 @@ class Clean(Condition):
         return test
 
 
+@checked
 @dataclass(frozen=True)
 class FreshTrials(Condition):
     """As many test trials of another seed; tasks with a fixed pool, such as images, draw from their test pool again.
@@ -64,17 +65,14 @@ class FreshTrials(Condition):
         ValueError: The seed is negative.
     """
 
-    seed: int = 1_000_003
-
-    def __post_init__(self) -> None:
-        """Check the seed."""
-        whole("seed", self.seed, 0)
+    seed: Seed = 1_000_003
 
     def batch(self, task: tasks.Task, test: Batch) -> Batch:
         """Draw the trials."""
         return _drawn(task, test, self.seed)
 
 
+@checked
 @dataclass(frozen=True)
 class InputNoise(Condition):
     """The test trials with ``x + N(0, sd^2)``, independent for every step, trial and channel, held within limits.
@@ -94,14 +92,13 @@ class InputNoise(Condition):
     (True, True)
     """
 
-    sd: float = 0.2
+    sd: NotNegative = 0.2
     clip: tuple[float, float] | None = None
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        settle(self, sd=not_negative("sd", self.sd), clip=_limits(self.clip))
-        whole("seed", self.seed, 0)
+        settle(self, clip=_limits(self.clip))
 
     def batch(self, task: tasks.Task, test: Batch) -> Batch:
         """Add the noise."""
@@ -116,6 +113,7 @@ class InputNoise(Condition):
         return dataclasses.replace(test, inputs=_noisy(test.inputs, self.sd, self.clip, self.seed))
 
 
+@checked
 @dataclass(frozen=True)
 class PixelNoise(Condition):
     """The test images with ``x + N(0, sd^2)`` on their pixels, held within the range of a pixel.
@@ -133,16 +131,15 @@ class PixelNoise(Condition):
         ValueError: A number is out of range, or the limits are not in order.
     """
 
-    sd: float = 0.2
+    sd: NotNegative = 0.2
     channels: int | None = None
     steps: int | None = None
     clip: tuple[float, float] | None = (0.0, 1.0)
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        settle(self, sd=not_negative("sd", self.sd), clip=_limits(self.clip))
-        whole("seed", self.seed, 0)
+        settle(self, clip=_limits(self.clip))
         for name in ("channels", "steps"):
             if getattr(self, name) is not None:
                 whole(name, getattr(self, name), 1)
@@ -160,6 +157,7 @@ class PixelNoise(Condition):
         return dataclasses.replace(test, inputs=inputs)
 
 
+@checked
 @dataclass(frozen=True)
 class Changed(Condition):
     """As many test trials of the same task with other options, such as a shifted range of coherences.
@@ -178,12 +176,11 @@ class Changed(Condition):
     """
 
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    seed: int = 1_000_003
+    seed: Seed = 1_000_003
 
     def __post_init__(self) -> None:
         """Check that something changes."""
         object.__setattr__(self, "options", plain("options", self.options))
-        whole("seed", self.seed, 0)
         if not self.options:
             raise ValueError("options must name at least one option that differs, got none")
 
@@ -192,6 +189,7 @@ class Changed(Condition):
         return _drawn(changed_task(task, self.options), test, self.seed)
 
 
+@checked
 @dataclass(frozen=True)
 class Longer(Condition):
     """As many test trials of the same task with one of its times longer, such as its delay.
@@ -210,13 +208,8 @@ class Longer(Condition):
     """
 
     option: str = "delay"
-    factor: float = 2.0
-    seed: int = 1_000_003
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        settle(self, factor=positive("factor", self.factor))
-        whole("seed", self.seed, 0)
+    factor: Positive = 2.0
+    seed: Seed = 1_000_003
 
     def batch(self, task: tasks.Task, test: Batch) -> Batch:
         """Draw the trials."""
@@ -227,6 +220,7 @@ class Longer(Condition):
         return _drawn(changed_task(task, {self.option: stretched if several else stretched[0]}), test, self.seed)
 
 
+@checked
 def changed_task(task: tasks.Task, options: Mapping[str, Any]) -> tasks.Task:
     """Return the same task with some options changed.
 

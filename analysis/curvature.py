@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 
-from analysis.checks import at_least, whole
 from analysis.operators.build import hessian
 from analysis.problem import Trials, fingerprint, problem_of
 from analysis.spectrum import Eigenvalue, spectrum
-from analysis.trace import Trace, trace
+from analysis.trace import ESTIMATORS, Trace, trace
 from tca.batch import Batch
+from tca.checks import Count, DType, Named, NotNegative, Positive, Seed, Whole, checked
 from tca.nets.network import Network
 
 __all__ = ["Curvature", "curvature"]
@@ -79,6 +80,7 @@ class Curvature:
         return "\n".join(f"{name:<16}{value}" for name, value in lines.items())
 
 
+@checked
 def curvature(
     net: Network,
     trials: Trials | Batch,
@@ -86,14 +88,14 @@ def curvature(
     *,
     engine: str = "auto",
     tolerance: float = 1e-6,
-    products: int = 2000,
-    probes: int = 32,
-    estimator: str = "hutchinson",
-    l2: float = 0.0,
-    chunk: int | None = None,
-    memory: float = 2048.0,
-    dtype: torch.dtype | None = torch.float64,
-    seed: int = 0,
+    products: Count = 2000,
+    probes: Whole = 32,
+    estimator: Annotated[str, Named(ESTIMATORS)] = "hutchinson",
+    l2: NotNegative = 0.0,
+    chunk: Count | None = None,
+    memory: Positive = 2048.0,
+    dtype: DType | None = torch.float64,
+    seed: Seed = 0,
 ) -> Curvature:
     """Return both ends of the spectrum of the Hessian of the loss in chosen parameters, and its trace.
 
@@ -143,8 +145,6 @@ def curvature(
     >>> round(found.largest.value, 12), round(found.smallest.value, 12), round(found.trace.value, 12)
     (1.0, 1.0, 2.0)
     """
-    at_least("l2", l2, 0.0)
-    whole("probes", probes, 0)
     if probes == 1:
         raise ValueError("probes must be 0, or at least 2 to have a standard error, got 1")
     problem = problem_of(net, trials, parameters, chunk=chunk, memory=memory, dtype=dtype)

@@ -17,7 +17,7 @@ from analysis.activity import Activity, centred, joint_uncertainty
 from analysis.rotations import Matrix, closest, distance
 from analysis.ties import check_cut
 from tca.arrays import tensor_of
-from tca.checks import not_negative, whole
+from tca.checks import Count, NotNegative, Seed, Whole, checked, whole
 
 __all__ = ["LinearDynamics", "dsa", "linear_dynamics", "vector_field_distance"]
 
@@ -48,13 +48,14 @@ class LinearDynamics:
         return values[values.abs().argsort(descending=True, stable=True)]
 
 
+@checked
 def linear_dynamics(
     activity: Activity | Sequence[Activity],
     *,
-    delays: int = 1,
-    interval: int = 1,
-    rank: int | None = None,
-    ridge: float = 0.0,
+    delays: Count = 1,
+    interval: Count = 1,
+    rank: Count | None = None,
+    ridge: NotNegative = 0.0,
 ) -> LinearDynamics:
     """Return the linear map that best predicts activity one step ahead: dynamic mode decomposition with delays.
 
@@ -83,9 +84,6 @@ def linear_dynamics(
     >>> [round(each, 6) for each in linear_dynamics(path).eigenvalues.abs().tolist()]
     [1.0, 1.0]
     """
-    whole("delays", delays, 1)
-    whole("interval", interval, 1)
-    not_negative("ridge", ridge)
     trials = _trials(activity)
     samples, lost = torch.cat(trials), (delays - 1) * interval
     values = torch.split(centred("activity", samples), [len(each) for each in trials])
@@ -133,7 +131,8 @@ def _joined(values: Tensor, delays: int, interval: int) -> Tensor:
     return torch.cat([values[place * interval :][:kept] for place in reversed(range(delays))], -1)
 
 
-def vector_field_distance(a: Tensor, b: Tensor, *, starts: int = 4, seed: int = 0) -> float:
+@checked
+def vector_field_distance(a: Tensor, b: Tensor, *, starts: Whole = 4, seed: int = 0) -> float:
     """Return the angle between two linear vector fields after the best rotation of one, from 0 (the same) to pi.
 
     ``min_C arccos(<A, C B C^T> / (|A| |B|))`` over orthogonal C; the smaller matrix is padded with zeros. The minimum
@@ -157,21 +156,21 @@ def vector_field_distance(a: Tensor, b: Tensor, *, starts: int = 4, seed: int = 
     """
     size = max(len(a), len(b))
     first, second = (_unit(name, each, size) for name, each in (("a", a), ("b", b)))
-    whole("starts", starts, 0)
     apart = distance(first, second, closest(first, second, starts, seed))
     return 2 * math.asin(min(1.0, apart / 2))
 
 
+@checked
 def dsa(
     x: Activity | Sequence[Activity],
     y: Activity | Sequence[Activity],
     *,
-    delays: int = 1,
-    interval: int = 1,
-    rank: int | None = 10,
-    ridge: float = 0.0,
-    starts: int = 4,
-    seed: int = 0,
+    delays: Count = 1,
+    interval: Count = 1,
+    rank: Count | None = 10,
+    ridge: NotNegative = 0.0,
+    starts: Whole = 4,
+    seed: Seed = 0,
 ) -> float:
     """Return the angle between the dynamics of two activities, in radians from 0 (the same) to pi.
 

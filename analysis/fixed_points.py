@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from analysis.dynamics_map import StateMap, state_map
-from tca.checks import not_negative, positive, whole
+from tca.checks import Count, NotNegative, Positive, Seed, checked, not_negative, positive, whole
 from tca.nets import Network
 from tca.nets.leaky_population import LeakyPopulation
 
@@ -100,14 +100,15 @@ class FixedPoints:
         ]
 
 
+@checked
 def rest(
     step: Function,
     jacobian: Function,
     starts: Tensor,
     *,
-    tolerance: float = 1e-9,
-    iterations: int = 500,
-    apart: float = 1e-4,
+    tolerance: Positive = 1e-9,
+    iterations: Count = 500,
+    apart: Positive = 1e-4,
 ) -> FixedPoints:
     """Return the fixed and slow points of any differentiable map.
 
@@ -133,9 +134,6 @@ def rest(
     >>> sorted(zip((cube.states.flatten().round(decimals=6) + 0.0).tolist(), cube.stable.tolist()))
     [(-1.0, True), (0.0, False), (1.0, True)]
     """
-    positive("tolerance", tolerance)
-    positive("apart", apart)
-    whole("iterations", iterations, 1)
     if starts.ndim != 2 or not starts.numel() or not torch.isfinite(starts).all():
         raise ValueError(f"starts must be finite and have shape (starts, cells), got shape {tuple(starts.shape)}")
     states, converged = _descend(step, jacobian, starts.detach().to(torch.float64), tolerance, iterations)
@@ -152,14 +150,15 @@ def rest(
     return FixedPoints(points, residuals[chosen], fixed, counts, slopes, values, len(states), unfinished)
 
 
+@checked
 def fixed_points(
     net: Network | LeakyPopulation,
     inputs: Tensor | Sequence[float],
     starts: Tensor,
     *,
     tolerance: float = 1e-9,
-    iterations: int = 500,
-    apart: float = 1e-4,
+    iterations: Count = 500,
+    apart: Positive = 1e-4,
 ) -> FixedPoints:
     """Return the fixed and slow points of a recurrent network while its input stays the same.
 
@@ -202,14 +201,15 @@ def fixed_points(
     )
 
 
+@checked
 def sampled_states(
     net: Network | LeakyPopulation | StateMap,
     inputs: Tensor,
-    count: int,
+    count: Count,
     *,
     steps: slice | Tensor | None = None,
-    noise: float = 0.1,
-    seed: int = 0,
+    noise: NotNegative = 0.1,
+    seed: Seed = 0,
 ) -> Tensor:
     """Return states that a network visits in trials, with noise, to look for fixed points from, shape ``(M, N)``.
 

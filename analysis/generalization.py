@@ -17,7 +17,7 @@ import tasks
 from analysis.conditions import Condition, InputNoise
 from analysis.problem import Trials, as_batch
 from tca.batch import Batch
-from tca.checks import not_negative, whole
+from tca.checks import Count, NotNegative, Seed, checked
 from tca.evaluation import Measure, evaluate, outputs_of
 from tca.nets import Network
 from tca.run import Run
@@ -118,15 +118,16 @@ class Generalization:
         return "\n".join(lines)
 
 
+@checked
 def generalization_gap(
     net: Network,
     task: Measure,
     train: Trials | Batch,
     test: Trials | Batch,
     *,
-    input_noise: float | None = None,
+    input_noise: NotNegative | None = None,
     clip: tuple[float, float] | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     conditions: Mapping[str, Condition] | None = None,
 ) -> Generalization:
     """Return loss and accuracy on training and test trials with their gaps, positive where the test trials do worse.
@@ -165,8 +166,6 @@ def generalization_gap(
     >>> found.loss_gap, found.accuracy_gap
     (0.5, 1.0)
     """
-    if input_noise is not None:
-        not_negative("input_noise", input_noise)
     if clip is not None and (input_noise is None or not clip[0] < clip[1]):
         raise ValueError(f"clip must be a lower and a higher limit, together with input_noise, got {clip!r}")
     train, test = as_batch(train, "train"), as_batch(test, "test")
@@ -180,6 +179,7 @@ def generalization_gap(
     )
 
 
+@checked
 def gap_intervals(
     net: Network,
     task: Measure,
@@ -187,7 +187,7 @@ def gap_intervals(
     test: Trials | Batch,
     *,
     confidence: float = 0.95,
-    resamples: int = 1000,
+    resamples: Count = 1000,
     seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
     """Return bootstrap intervals of one network's gaps over trials, ``"loss"`` and ``"accuracy"``.
@@ -208,7 +208,6 @@ def gap_intervals(
     Raises:
         ValueError: A number is out of range, or trials do not fit the network.
     """
-    whole("resamples", resamples, 1)
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence!r}")
     sets = [as_batch(train, "train"), as_batch(test, "test")]

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from analysis.checks import at_least, whole
 from analysis.jacobians import output_jacobian, root_metric, rule_jacobian, scores
 from analysis.learners import named
 from analysis.operators.build import rule_field
 from analysis.problem import Problem, Trials, problem_of
 from analysis.stability import critical_rate, critical_rates
 from tca.batch import Batch
+from tca.checks import Count, Kept, NotNegative, Seed, checked
 from tca.nets import Network
 from tca.rule import Learner, Rule
 
@@ -64,16 +64,17 @@ class Check:
         return self.below.ratio < 1 < self.above.ratio
 
 
+@checked
 def iterate(
     net: Network,
     trials: Trials | Batch,
     rule: str | Rule | Learner,
-    rate: float,
+    rate: NotNegative,
     parameters: str | Sequence[str] = "w_rec",
     *,
-    start: float = 1e-6,
-    steps: int = 60,
-    seed: int = 0,
+    start: NotNegative = 1e-6,
+    steps: Count = 60,
+    seed: Seed = 0,
 ) -> Iteration:
     """Run ``theta <- theta - eta gh(theta)`` from close to where the network is, a minimum without error.
 
@@ -103,24 +104,22 @@ def iterate(
     >>> abs(found.ratio / found.predicted - 1) < 1e-3
     True
     """
-    at_least("rate", rate, 0.0)
-    at_least("start", start, 0.0)
-    whole("steps", steps, 1)
     ((_, learner),) = named(net, rule, seed).items()
     problem = problem_of(net, trials, parameters)
     return _run(problem, learner, rate, *_modes(problem, learner), start=start, steps=steps)
 
 
+@checked
 def check_stability(
     net: Network,
     trials: Trials | Batch,
     rules: str | Rule | Learner | Iterable[str | Rule | Learner],
     parameters: str | Sequence[str] = "w_rec",
     *,
-    margin: float = 0.05,
-    start: float = 1e-6,
-    steps: int = 60,
-    seed: int = 0,
+    margin: Kept = 0.05,
+    start: NotNegative = 1e-6,
+    steps: Count = 60,
+    seed: Seed = 0,
 ) -> dict[str, Check]:
     """Run the map of every rule a little below and a little above its critical rate.
 
@@ -147,9 +146,6 @@ def check_stability(
     >>> [each.holds for each in found.values()]
     [True, True]
     """
-    at_least("margin", margin, 0.0, 1.0)
-    at_least("start", start, 0.0)
-    whole("steps", steps, 1)
     learners = named(net, rules, seed)
     problem = problem_of(net, trials, parameters)
     found = {}

@@ -17,7 +17,7 @@ from analysis.parameters import Parameters
 from analysis.problem import Trials, problem_of
 from analysis.spectrum import AUTO_DENSE, Eigenvalue, spectrum
 from tca.batch import Batch
-from tca.checks import positive, whole
+from tca.checks import Count, DType, Positive, Seed, checked, whole
 from tca.names import lookup
 from tca.nets import Network
 
@@ -25,7 +25,7 @@ __all__ = ["Landscape", "filter_normalised", "landscape"]
 
 NEGLIGIBLE = 1e-10  # differences of eigenvalues below this fraction of the largest modulus are round-off
 UNSURE = 10.0  # residuals by which eigenvalues must differ for a vector not to be a mixture of theirs
-ROUNDED = 1e-6  # sine of an angle between what two searches span that is round-off
+ALIKE = 0.99  # cosine of the largest angle between what two searches span if it is the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,19 +58,20 @@ class Landscape:
         return self.loss + self.slopes[0] * self.positions + bend * self.positions.square() / 2
 
 
+@checked
 def landscape(
     net: Network,
     trials: Trials | Batch,
     parameters: str | Sequence[str] = "w_rec",
     *,
     directions: str | Tensor = "sharpest",
-    dimensions: int = 1,
-    reach: float = 1.0,
-    points: int = 41,
+    dimensions: Count = 1,
+    reach: Positive = 1.0,
+    points: Count = 41,
     normalise: bool = False,
-    chunk: int | None = None,
-    dtype: torch.dtype | None = torch.float64,
-    seed: int = 0,
+    chunk: Count | None = None,
+    dtype: DType | None = torch.float64,
+    seed: Seed = 0,
 ) -> Landscape:
     """Return the loss on a line or a plane through a network: ``L(theta + a d_1 + b d_2)``.
 
@@ -107,7 +108,6 @@ def landscape(
     >>> found.losses.tolist(), round(found.curvatures.item(), 9)
     ([0.5, 0.0, 0.5], 1.0)
     """
-    positive("reach", reach)
     if dimensions not in (1, 2):
         raise ValueError(f"dimensions must be 1 or 2, got {dimensions!r}")
     if whole("points", points, 3) % 2 == 0:
@@ -174,7 +174,7 @@ def _directions(theta: Tensor, curved: Operator, asked: str | Tensor, count: int
     if count > len(theta):
         raise ValueError(f"dimensions must be at most the number of parameters, {len(theta)}, got {count}")
     if isinstance(asked, str):
-        return lookup(_KINDS, asked, "kind of direction")(curved, count, seed).to(theta)
+        return lookup(_KINDS, asked, "directions")(curved, count, seed).to(theta)
     if tuple(asked.shape) != (count, len(theta)) or not torch.isfinite(asked).all():
         raise ValueError(f"directions must be finite and have shape ({count}, {len(theta)}), got {tuple(asked.shape)}")
     return asked.to(theta)
@@ -204,13 +204,10 @@ def _outermost(kind: str, curved: Operator, count: int, seed: int) -> Tensor:
         raise ValueError(f"eigenvectors have not been found: {', '.join(map(str, values[:count]))}")
     if count < curved.size:
         apart = abs(values[count - 1].value - values[count].value)
-        residual = max(each.residual for each in values[:count])
-        unsure = UNSURE * residual + NEGLIGIBLE * max(abs(each.value) for each in values)
-        if curved.size > AUTO_DENSE and apart > unsure:  # Lanczos iteration may miss copies, others from each start
-            others, again = _end(kind, curved, count, seed + 1)
-            cosine = torch.linalg.svdvals(again.mT @ vectors[:, :count]).min().clamp(max=1.0)
-            turned = UNSURE * max(residual, *(each.residual for each in others)) / apart
-            apart *= (1 - cosine.square()).sqrt().item() <= max(turned, ROUNDED)
+        unsure = UNSURE * values[count - 1].residual + NEGLIGIBLE * max(abs(each.value) for each in values)
+        if curved.size > AUTO_DENSE:  # Lanczos iteration may miss copies of an eigenvalue, others from each start
+            again = _end(kind, curved, count, seed + 1)[1]
+            apart *= float(torch.linalg.svdvals(again.mT @ vectors[:, :count]).min() > ALIKE)
         if apart <= unsure:
             raise ValueError(
                 f"directions must be determined, but eigenvalues next to the {count} {kind} are equal to these, "

@@ -6,14 +6,16 @@ Shapes: P parameters, S positions, N cells.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
-from analysis.landscape_matching import match_cells, permuted, same_kind
+from analysis.landscape_matching import MATCHINGS, match_cells, permuted, same_kind
 from analysis.problem import Trials, as_batch, problem_of
 from tca.batch import Batch
-from tca.checks import whole
+from tca.checks import Count, DType, Named, checked
 from tca.nets import Network
 
 __all__ = ["Barrier", "barrier"]
@@ -51,15 +53,16 @@ class Barrier:
         return self.losses.max().item()
 
 
+@checked
 def barrier(
     net: Network,
     other: Network,
     trials: Trials | Batch,
     *,
-    match: str | None = None,
-    points: int = 25,
-    chunk: int | None = None,
-    dtype: torch.dtype | None = torch.float64,
+    match: Annotated[str, Named(MATCHINGS)] | None = None,
+    points: Annotated[int, Ge(2)] = 25,
+    chunk: Count | None = None,
+    dtype: DType | None = torch.float64,
 ) -> Barrier:
     """Return the loss on the straight line between all parameters of two networks, and the barrier between them.
 
@@ -92,7 +95,6 @@ def barrier(
     >>> found.height < 1e-9, found.distance, barrier(net, twin, batch).distance > 1
     (True, 0.0, True)
     """
-    whole("points", points, 2)
     same_kind(net, other)
     batch = as_batch(trials)
     order = None if match is None else match_cells(net, other, batch, match)

@@ -16,6 +16,7 @@ from analysis.activity import about_mean, rates
 from analysis.problem import Trials, as_batch
 from analysis.ties import round_off
 from tca.batch import Batch
+from tca.checks import checked
 from tca.names import lookup
 from tca.nets import LeakyRNN, Network
 
@@ -26,6 +27,7 @@ ROWS = {"w_in", "w_rec", "b", "s_0"}  # parameters with a row, and
 COLUMNS = {"w_rec", "w_out"}  # with a column for every cell
 
 
+@checked
 def match_cells(net: Network, other: Network, trials: Trials | Batch, by: str = "activity") -> Tensor:
     """Return which cell of another network stands for each cell of this one, shape ``(N,)``.
 
@@ -56,12 +58,13 @@ def match_cells(net: Network, other: Network, trials: Trials | Batch, by: str = 
     >>> match_cells(net, permuted(net, torch.tensor([2, 0, 3, 1])), batch).tolist()
     [1, 3, 0, 2]
     """
-    match = lookup(_MATCHINGS, by, "matching")
+    match = lookup(MATCHINGS, by, "by")
     mine, theirs = _one_population(net), _one_population(other)
     same_kind(net, other)
     return match(mine, theirs, as_batch(trials))
 
 
+@checked
 def permuted(net: Network, order: Tensor) -> Network:
     """Return a copy of a network with its hidden cells in another order; its outputs stay the same.
 
@@ -177,7 +180,7 @@ def _by_weights(net: LeakyRNN, other: LeakyRNN, batch: Batch) -> Tensor:
     return order
 
 
-_MATCHINGS: dict[str, Callable[[LeakyRNN, LeakyRNN, Batch], Tensor]] = {
+MATCHINGS: dict[str, Callable[[LeakyRNN, LeakyRNN, Batch], Tensor]] = {
     "activity": _by_activity,
     "weights": _by_weights,
 }

@@ -11,16 +11,17 @@ from dataclasses import replace
 
 import torch
 
-from analysis.checks import whole
 from analysis.jacobians import output_jacobian, scores
 from analysis.problem import Trials, problem_of
 from tca.batch import Batch
+from tca.checks import Count, checked
 from tca.losses import MSE
 from tca.nets import Network
 
 __all__ = ["minimum"]
 
 
+@checked
 def minimum(
     net: Network,
     trials: Trials | Batch,
@@ -28,7 +29,7 @@ def minimum(
     *,
     factor: float = 0.5,
     tolerance: float = 1e-16,
-    steps: int = 200,
+    steps: Count = 200,
 ) -> Network:
     """Return a float64 copy of a network that makes no error, near where the network is.
 
@@ -55,7 +56,6 @@ def minimum(
     >>> round(found(batch.inputs.double())[-1].item(), 15)
     0.25
     """
-    whole("steps", steps, 1)
     if not 0 < factor <= 1:
         raise ValueError(f"factor must be above 0 and at most 1, got {factor!r}")
     problem = problem_of(net, trials, parameters)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from analysis.parameters import Parameters, choose
 from tca.batch import Batch
+from tca.checks import DType
 from tca.nets import LeakyRNN
 from tca.nets.network import Network
 
@@ -25,6 +26,7 @@ __all__ = ["Problem", "Trials", "as_batch", "fingerprint", "problem_of"]
 TENSORS_A_STEP = 36  # the most (B, N) tensors that a kept graph and a product were seen to hold for every step
 
 
+@runtime_checkable
 @runtime_checkable
 class Trials(Protocol):
     """A fixed set of trials, such as a ``TrialSet``."""
@@ -99,7 +101,7 @@ def problem_of(
     *,
     chunk: int | None = None,
     memory: float = 2048.0,
-    dtype: torch.dtype | None = torch.float64,
+    dtype: DType | None = torch.float64,
 ) -> Problem:
     """Return the loss of a network on fixed trials as a function of chosen parameters.
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.statistics import DECIDING, RESAMPLES, check_confidence, numbers
-from tca.checks import whole
+from tca.checks import Count, Seed, checked
 
 __all__ = ["Correlation", "rank_correlation"]
 
@@ -61,6 +61,7 @@ class Correlation:
         return f"{interval} {counts}{'' if self.excludes_zero else ', undecided'}"
 
 
+@checked
 def rank_correlation(
     x: Sequence[float],
     y: Sequence[float],
@@ -69,8 +70,8 @@ def rank_correlation(
     *,
     within: bool = False,
     confidence: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    resamples: Count = RESAMPLES,
+    seed: Seed = 0,
 ) -> Correlation:
     """Return Spearman's rank correlation of two measures over runs, with its interval.
 
@@ -107,8 +108,6 @@ def rank_correlation(
     lengths = {len(each) for each in (xs, ys, seeds, arms)}
     if len(lengths) != 1:
         raise ValueError(f"x, y, seeds and arms must be equally long, got lengths {sorted(lengths)}")
-    whole("resamples", resamples, 1)
-    whole("seed", seed, 0)
     check_confidence(confidence)
     kept = np.flatnonzero(np.isfinite(xs) & np.isfinite(ys))
     xs, ys = xs[kept], ys[kept]

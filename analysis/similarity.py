@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from analysis.activity import Activity, centred, joint_uncertainty
-from analysis.checks import whole
 from analysis.ties import check_cut, kept_apart
+from tca.checks import Count, checked
 
 __all__ = ["canonical_correlations", "cca", "cka", "cka_distance", "procrustes_distance", "svcca"]
 
 
+@checked
 def procrustes_distance(x: Activity, y: Activity) -> float:
     """Return the angular Procrustes distance between two activities, from 0 (same shape) to 1.
 
@@ -48,8 +49,9 @@ def procrustes_distance(x: Activity, y: Activity) -> float:
     return 2 * math.asin(min(1.0, apart / 2)) / (math.pi / 2)
 
 
+@checked
 def canonical_correlations(
-    x: Activity, y: Activity, *, components: int | None = None, variance: float | None = None
+    x: Activity, y: Activity, *, components: Count | None = None, variance: float | None = None
 ) -> Tensor:
     """Return the correlations of the best matching directions of two activities, falling, float64, shape ``(K,)``.
 
@@ -71,8 +73,6 @@ def canonical_correlations(
     >>> canonical_correlations(x, torch.cat([x, torch.tensor([[1.0], [1.0], [-1.0], [-1.0]])], 1)).tolist()
     [1.0]
     """
-    if components is not None:
-        whole("components", components, 1)
     if variance is not None and not 0 < variance <= 1:
         raise ValueError(f"variance must be above 0 and at most 1, got {variance!r}")
     centred_pair = _pair(x, y)
@@ -90,7 +90,8 @@ def canonical_correlations(
     return correlations.clamp(max=1.0)
 
 
-def cca(x: Activity, y: Activity, components: int = 20) -> float:
+@checked
+def cca(x: Activity, y: Activity, components: Count = 20) -> float:
     """Return the mean canonical correlation of the leading principal components, from 0 to 1 (the same).
 
     This is SVCCA with a fixed number of components; one less it is the CCA distance. It does not change under any
@@ -111,6 +112,7 @@ def cca(x: Activity, y: Activity, components: int = 20) -> float:
     return canonical_correlations(x, y, components=components).mean().item()
 
 
+@checked
 def svcca(x: Activity, y: Activity, variance: float = 0.99) -> float:
     """Return the mean canonical correlation of the components that hold most of the variance, from 0 to 1 (the same).
 
@@ -131,6 +133,7 @@ def svcca(x: Activity, y: Activity, variance: float = 0.99) -> float:
     return canonical_correlations(x, y, variance=variance).mean().item()
 
 
+@checked
 def cka(x: Activity, y: Activity, *, debiased: bool = False) -> float:
     """Return the centred kernel alignment of two activities with a linear kernel, 1 for the same.
 
@@ -167,6 +170,7 @@ def cka(x: Activity, y: Activity, *, debiased: bool = False) -> float:
     return (both / (own * other).sqrt()).item()
 
 
+@checked
 def cka_distance(x: Activity, y: Activity) -> float:
     """Return the angle between two linear kernels, ``arccos(cka) / (pi/2)``, from 0 (the same) to 1.
 

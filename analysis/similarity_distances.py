@@ -13,24 +13,29 @@ from torch import Tensor
 from analysis.activity import Activity
 from analysis.similarity import cca, cka, cka_distance, procrustes_distance, svcca
 from analysis.similarity_rsa import rsa
-from tca.names import lookup
+from tca.checks import checked
+from tca.names import Table, lookup
 
 __all__ = ["DISTANCES", "Distance", "distances"]
 
 Distance = Callable[[Activity, Activity], float]
 
-DISTANCES: dict[str, Distance] = {
-    "procrustes": procrustes_distance,
-    "cca": lambda x, y: 1.0 - cca(x, y),
-    "svcca": lambda x, y: 1.0 - svcca(x, y),
-    "cka": lambda x, y: 1.0 - cka(x, y),
-    "cka_debiased": lambda x, y: 1.0 - cka(x, y, debiased=True),
-    "cka_angle": cka_distance,
-    "rsa": lambda x, y: 1.0 - rsa(x, y),
-}
+DISTANCES: dict[str, Distance] = Table(
+    "distance",
+    {
+        "procrustes": procrustes_distance,
+        "cca": lambda x, y: 1.0 - cca(x, y),
+        "svcca": lambda x, y: 1.0 - svcca(x, y),
+        "cka": lambda x, y: 1.0 - cka(x, y),
+        "cka_debiased": lambda x, y: 1.0 - cka(x, y, debiased=True),
+        "cka_angle": cka_distance,
+        "rsa": lambda x, y: 1.0 - rsa(x, y),
+    },
+)
 """Distances of two activities at the same samples: 0 for the same, larger for less alike."""
 
 
+@checked
 def distances(activities: Mapping[str, Activity], distance: str | Distance = "procrustes") -> Tensor:
     """Return the distance of every activity from every other, float64, shape ``(A, A)``, in the order given.
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from analysis.activity import Activity, centred, uncertainty
 from analysis.ties import tied_ranks
+from tca.checks import checked
 from tca.names import lookup
 
 __all__ = ["dissimilarities", "rsa"]
@@ -33,6 +34,7 @@ def dissimilarities(activity: Activity) -> Tensor:
     return torch.nn.functional.pdist(values).square()
 
 
+@checked
 def rsa(x: Activity, y: Activity, compare: str = "spearman") -> float:
     """Return the correlation of the dissimilarities of all pairs of samples in two activities, 1 for the same.
 
@@ -54,7 +56,7 @@ def rsa(x: Activity, y: Activity, compare: str = "spearman") -> float:
     >>> round(rsa(x, x.square()), 12), round(rsa(x, torch.tensor([[0.0], [5.0], [4.0]])), 12)
     (1.0, -0.5)
     """
-    prepare = lookup(_COMPARISONS, compare, "comparison")
+    prepare = lookup(_COMPARISONS, compare, "compare")
     if x.shape[:-1] != y.shape[:-1] and (len(x.shape) == len(y.shape) or _samples(x) != _samples(y)):
         raise ValueError(f"x and y must have the same samples, got {tuple(x.shape[:-1])} and {tuple(y.shape[:-1])}")
     if _samples(x) < 3:

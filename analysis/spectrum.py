@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from analysis.checks import at_least, whole
+from analysis.checks import whole
 from analysis.engines import ENGINES, Pair
 from analysis.operators import Operator
+from tca.checks import Count, Kept, Seed, checked
 from tca.names import lookup
 
 __all__ = ["AUTO_DENSE", "Eigenvalue", "Spectrum", "spectrum"]
@@ -81,14 +82,15 @@ class Spectrum:
         return "\n".join(lines)
 
 
+@checked
 def spectrum(
     operator: Operator,
     k: int = 5,
     *,
     engine: str = "auto",
-    tolerance: float = 1e-6,
-    products: int = 2000,
-    seed: int = 0,
+    tolerance: Kept = 1e-6,
+    products: Count = 2000,
+    seed: Seed = 0,
 ) -> Spectrum:
     """Return the k largest and the k smallest algebraic eigenvalues of a symmetric operator with their vectors.
 
@@ -117,8 +119,6 @@ def spectrum(
     ([4.0, 3.0], [1.0, 2.0], True)
     """
     lookup({**ENGINES, "auto": None}, engine, "engine")
-    at_least("tolerance", tolerance, 0.0, 1.0)
-    whole("products", products, 1)
     if whole("k", k, 1) > operator.size:
         raise ValueError(f"k must be at most the number of parameters, {operator.size}, got {k}")
     if not operator.symmetric:

@@ -23,6 +23,7 @@ from analysis.learners import named
 from analysis.operators.build import rule_field
 from analysis.problem import Trials, problem_of
 from tca.batch import Batch
+from tca.checks import Seed, checked
 from tca.names import lookup
 from tca.nets import Network
 from tca.rule import Learner, Rule
@@ -122,13 +123,14 @@ class Stability:
         return "\n".join([head, *rows, last])
 
 
+@checked
 def stability(
     net: Network,
     trials: Trials | Batch,
     rules: str | Rule | Learner | Iterable[str | Rule | Learner],
     parameters: str | Sequence[str] = "w_rec",
     *,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Stability:
     """Return at which learning rates each rule can rest where the network is.
 

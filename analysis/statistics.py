@@ -16,7 +16,7 @@ import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr, stdtrit
 
-from tca.checks import whole
+from tca.checks import Seed, checked, whole
 
 __all__ = ["DECIDING", "RESAMPLES", "Estimate", "bootstrap", "check_confidence", "holm", "mean", "numbers",
            "paired_difference", "verdict"]  # fmt: skip
@@ -59,6 +59,7 @@ class Estimate:
         return f"{_shown(self.value)} [{_shown(self.low)}, {_shown(self.high)}] ({self.count}/{self.asked})"
 
 
+@checked
 def mean(values: ArrayLike, *, confidence: float = 0.95) -> Estimate:
     """Return the mean of the finite values with Student's t interval.
 
@@ -96,6 +97,7 @@ def mean(values: ArrayLike, *, confidence: float = 0.95) -> Estimate:
     return Estimate(value, value - half, value + half, spread, count, len(given), confidence, p)
 
 
+@checked
 def paired_difference(first: Mapping[int, float], second: Mapping[int, float], *, confidence: float = 0.95) -> Estimate:
     """Return the mean over seeds of ``first - second``, with Student's t interval.
 
@@ -121,13 +123,14 @@ def paired_difference(first: Mapping[int, float], second: Mapping[int, float], *
     return mean(one - two, confidence=confidence)
 
 
+@checked
 def bootstrap(
     values: ArrayLike,
     statistic: Callable[..., ArrayLike],
     *,
     confidence: float = 0.95,
     resamples: int = RESAMPLES,
-    seed: int = 0,
+    seed: Seed = 0,
     method: str = "BCa",
 ) -> Estimate:
     """Return a statistic of the finite values with a bootstrap interval of `scipy.stats.bootstrap`.
@@ -176,6 +179,7 @@ def bootstrap(
     return Estimate(value, low, high, spread, len(kept), len(given), confidence)
 
 
+@checked
 def holm(p: Sequence[float]) -> list[float]:
     """Return p values corrected for their number by Holm's method.
 
@@ -205,6 +209,7 @@ def holm(p: Sequence[float]) -> list[float]:
     return [float(each) for each in corrected]
 
 
+@checked
 def verdict(difference: Estimate, corrected: float | None = None, sign: int = 1) -> str:
     """Return whether a claimed difference holds, is reversed, or is undecided.
 
@@ -224,6 +229,7 @@ def verdict(difference: Estimate, corrected: float | None = None, sign: int = 1)
     return "holds" if difference.value * sign > 0 else "reversed"
 
 
+@checked
 def check_confidence(confidence: float) -> None:
     """Refuse a confidence that is no probability between 0 and 1.
 
@@ -237,6 +243,7 @@ def check_confidence(confidence: float) -> None:
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence!r}")
 
 
+@checked
 def numbers(argument: str, values: ArrayLike) -> NDArray[np.float64]:
     """Return numbers as one row in float64.
 

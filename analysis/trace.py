@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from analysis.checks import whole
 from analysis.operators import Operator
+from tca.checks import Count, Seed, checked
 from tca.names import lookup
 
 __all__ = ["ESTIMATORS", "Trace", "trace"]
@@ -45,7 +45,8 @@ class Trace:
         return f"{self.value:.6g} +- {self.standard_error:.2g} ({self.estimator}, {self.probes} probes)"
 
 
-def trace(operator: Operator, estimator: str = "hutchinson", *, probes: int = 32, seed: int = 0) -> Trace:
+@checked
+def trace(operator: Operator, estimator: str = "hutchinson", *, probes: Count = 32, seed: Seed = 0) -> Trace:
     """Return an unbiased estimate of the trace of an operator with its standard error, or the trace itself.
 
     With vectors z of random signs:
@@ -79,7 +80,6 @@ def trace(operator: Operator, estimator: str = "hutchinson", *, probes: int = 32
     [95.111, 100.0, 100.0]
     """
     estimate, least = lookup(ESTIMATORS, estimator, "estimator")
-    whole("probes", probes, 1)
     if probes < least:
         raise ValueError(f"probes must be at least {least} for {estimator!r} to have a standard error, got {probes}")
     if probes >= operator.size:

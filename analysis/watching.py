@@ -7,22 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from analysis.alignment import alignment
 from analysis.broadcast import broadcasting
 from analysis.operators import Operator, operator
 from tca.batch import Batch
-from tca.checks import whole
+from tca.checks import Count, Whole, checked
 from tca.nets import LeakyRNN
 from tca.rule import Learner
 
 __all__ = ["AlignmentWatcher", "BroadcastWatcher", "CurvatureWatcher", "ritz_ends"]
 
 
+@checked
 @dataclass(eq=False)
 class CurvatureWatcher:
     """Both ends of the spectrum of the Hessian over some training trials, with their residuals, in a few products.
@@ -42,19 +44,12 @@ class CurvatureWatcher:
         ValueError: A number is too small.
     """
 
-    trials: int = 100
+    trials: Count = 100
     parameters: str = "w_rec"
-    products: int = 12
-    first: int = 40
-    seed: int = 0
+    products: Annotated[int, Ge(2)] = 12
+    first: Annotated[int, Ge(2)] = 40
+    seed: Whole = 0
     _ends: Tensor | None = field(default=None, init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        whole("trials", self.trials, 1)
-        whole("products", self.products, 2)
-        whole("first", self.first, 2)
-        whole("seed", self.seed, 0)
 
     def __call__(self, learner: Learner, train: Batch) -> Mapping[str, float]:
         """Return the ends and their residuals."""
@@ -84,6 +79,7 @@ class CurvatureWatcher:
         self._ends = state.get("ends")
 
 
+@checked
 @dataclass(eq=False)
 class AlignmentWatcher:
     """How the rule's gradient of one parameter matches the true one over some training trials.
@@ -98,12 +94,8 @@ class AlignmentWatcher:
         ValueError: A number is too small.
     """
 
-    trials: int = 100
+    trials: Count = 100
     parameter: str = "w_rec"
-
-    def __post_init__(self) -> None:
-        """Check the number."""
-        whole("trials", self.trials, 1)
 
     def __call__(self, learner: Learner, train: Batch) -> Mapping[str, float]:
         """Return how they match."""
@@ -119,6 +111,7 @@ class AlignmentWatcher:
         """Do nothing."""
 
 
+@checked
 @dataclass(eq=False)
 class BroadcastWatcher:
     """What a rule of decorrelation has come to over some training trials, population by population.
@@ -134,11 +127,7 @@ class BroadcastWatcher:
         ValueError: The number is too small.
     """
 
-    trials: int = 100
-
-    def __post_init__(self) -> None:
-        """Check the number."""
-        whole("trials", self.trials, 1)
+    trials: Count = 100
 
     def __call__(self, learner: Learner, train: Batch) -> Mapping[str, float]:
         """Return the numbers of every population, from the inputs upwards."""

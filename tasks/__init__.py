@@ -32,6 +32,7 @@ from tasks.sequential_digits import SequentialDigits
 from tasks.sequential_images import SequentialImages
 from tasks.task import Task
 from tasks.trials import TrialSet
+from tca.checks import checked
 from tca.names import lookup, unknown
 
 __all__ = ["IMAGES", "NATIVE", "Task", "TrialSet", "describe", "images", "list", "make", "sequential_images"]
@@ -64,6 +65,7 @@ def list() -> builtins.list[str]:
     return [*sorted(NATIVE), *sorted(IMAGES), *sorted(SUPERVISED)]
 
 
+@checked
 def describe(name: str) -> str:
     """Return what a task is in one line.
 
@@ -80,6 +82,7 @@ def describe(name: str) -> str:
     return lookup(natives | SUPERVISED, name, "task")
 
 
+@checked
 def make(name: str, /, **options: Any) -> Task:
     """Return a task.
 
@@ -108,6 +111,7 @@ def make(name: str, /, **options: Any) -> Task:
     raise unknown(name, list(), "task")
 
 
+@checked
 def images(name: str = "digits", /, **options: Any) -> Images:
     """Return a set of images as a task, having made sure that it is there; it is decoded if it has not been before.
 
@@ -131,6 +135,7 @@ def images(name: str = "digits", /, **options: Any) -> Images:
     return task
 
 
+@checked
 def sequential_images(name: str = "digits", /, **options: Any) -> SequentialImages:
     """Return a set of images that are shown bit by bit as a task, having made sure that it is there; see `images`.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
@@ -15,12 +15,13 @@ from tasks.durations import Duration, draw_steps, duration, steps_of
 from tasks.task import DrawnTask
 from tasks.timeline import Timeline, trial_weights
 from tca.batch import Batch
-from tca.checks import choice, not_negative, positive, settle
+from tca.checks import Filled, NotNegative, Positive, checked, settle
 from tca.losses import CrossEntropy, Loss
 
 __all__ = ["ContextDecision"]
 
 
+@checked
 @dataclass(frozen=True)
 class ContextDecision(DrawnTask):
     """Context-dependent decision: two noisy stimuli at once, one of which counts, as a context channel says.
@@ -55,13 +56,13 @@ class ContextDecision(DrawnTask):
     TrialSet(trials=2, steps=14, inputs=7, loss=CrossEntropy())
     """
 
-    dt: float = 100.0
+    dt: Positive = 100.0
     fixation: Duration = 300.0
     stimulus: Duration = 750.0
     delay: Duration = (600.0, 300.0, 3000.0)
-    decision: float = 100.0
-    coherences: tuple[float, ...] = (5.0, 15.0, 50.0)
-    noise: float = 1.0
+    decision: Positive = 100.0
+    coherences: Annotated[tuple[float, ...], Filled] = (5.0, 15.0, 50.0)
+    noise: NotNegative = 1.0
     n_in: ClassVar[int] = 7
     n_out: ClassVar[int] = 3
     chance: ClassVar[float] = 0.5
@@ -69,13 +70,11 @@ class ContextDecision(DrawnTask):
 
     def __post_init__(self) -> None:
         """Check every option."""
-        dt = positive("dt", self.dt)
-        periods = {name: duration(name, getattr(self, name), dt) for name in ("fixation", "stimulus", "delay")}
+        periods = {name: duration(name, getattr(self, name), self.dt) for name in ("fixation", "stimulus", "delay")}
         if periods["stimulus"] == 0:
             raise ValueError("stimulus must be greater than 0, got 0")
-        settle(self, dt=dt, **periods, decision=positive("decision", self.decision))
-        steps_of("decision", self.decision, dt)
-        settle(self, coherences=choice("coherences", self.coherences), noise=not_negative("noise", self.noise))
+        settle(self, **periods)
+        steps_of("decision", self.decision, self.dt)
         if not all(0 <= coherence <= 100 for coherence in self.coherences):
             raise ValueError(f"coherences must lie between 0 and 100, got {self.coherences}")
 

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Ge
 
 from tasks.durations import Duration, draw_steps, duration, steps_of
 from tasks.task import DrawnTask
 from tasks.timeline import Timeline, trial_weights
 from tca.batch import Batch
-from tca.checks import not_negative, positive, settle, whole
+from tca.checks import NotNegative, Positive, checked, settle
 from tca.losses import CrossEntropy, Loss
 
 __all__ = ["DelayedMatch"]
 
 
+@checked
 @dataclass(frozen=True)
 class DelayedMatch(DrawnTask):
     """Delayed match to sample: remember a stimulus over a delay and say whether the test stimulus is the same.
@@ -54,27 +56,26 @@ class DelayedMatch(DrawnTask):
     (3, 3, 0.5, 'accuracy')
     """
 
-    dt: float = 100.0
+    dt: Positive = 100.0
     fixation: Duration = 300.0
     sample: Duration = 500.0
     delay: Duration = 1000.0
     test: Duration = 500.0
-    decision: float = 900.0
-    noise: float = 1.0
-    stimuli: int = 2
+    decision: Positive = 900.0
+    noise: NotNegative = 1.0
+    stimuli: Annotated[int, Ge(2)] = 2
     loss: ClassVar[Loss] = CrossEntropy()
 
     def __post_init__(self) -> None:
         """Check every option."""
-        dt = positive("dt", self.dt)
-        periods = {name: duration(name, getattr(self, name), dt) for name in ("fixation", "sample", "delay", "test")}
+        periods = {
+            name: duration(name, getattr(self, name), self.dt) for name in ("fixation", "sample", "delay", "test")
+        }
         for name in ("sample", "test"):
             if periods[name] == 0:
                 raise ValueError(f"{name} must be greater than 0, got 0")
-        settle(self, dt=dt, **periods, decision=positive("decision", self.decision))
-        steps_of("decision", self.decision, dt)
-        settle(self, noise=not_negative("noise", self.noise))
-        whole("stimuli", self.stimuli, 2)
+        settle(self, **periods)
+        steps_of("decision", self.decision, self.dt)
 
     @property
     def n_in(self) -> int:

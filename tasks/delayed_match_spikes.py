@@ -15,12 +15,13 @@ from tasks.spike_encoding import check_rates, poisson
 from tasks.task import DrawnTask
 from tasks.timeline import Timeline, trial_weights
 from tca.batch import Batch
-from tca.checks import positive, settle
+from tca.checks import Count, NotNegative, Positive, checked, settle
 from tca.losses import CrossEntropy, Loss
 
 __all__ = ["DelayedMatchSpikes"]
 
 
+@checked
 @dataclass(frozen=True)
 class DelayedMatchSpikes(DrawnTask):
     """Delayed match to sample in spikes: were two cues alike, each being there or not, in steps of 1 ms.
@@ -54,29 +55,30 @@ class DelayedMatchSpikes(DrawnTask):
     (80, 1100)
     """
 
-    dt: float = 1.0
+    dt: Positive = 1.0
     fixation: Duration = 50.0
     sample: Duration = 150.0
     delay: Duration = 700.0
     test: Duration = 150.0
-    decision: float = 50.0
-    rate: float = 40.0
-    background: float = 10.0
-    per_group: int = 20
+    decision: Positive = 50.0
+    rate: NotNegative = 40.0
+    background: NotNegative = 10.0
+    per_group: Count = 20
     n_out: ClassVar[int] = 2
     chance: ClassVar[float] = 0.5
     loss: ClassVar[Loss] = CrossEntropy()
 
     def __post_init__(self) -> None:
         """Check every option."""
-        dt = positive("dt", self.dt)
-        periods = {name: duration(name, getattr(self, name), dt) for name in ("fixation", "sample", "delay", "test")}
+        periods = {
+            name: duration(name, getattr(self, name), self.dt) for name in ("fixation", "sample", "delay", "test")
+        }
         for name in ("sample", "test"):
             if periods[name] == 0:
                 raise ValueError(f"{name} must be greater than 0, got 0")
-        settle(self, dt=dt, **periods, decision=positive("decision", self.decision))
-        steps_of("decision", self.decision, dt)
-        settle(self, **check_rates(dt, self.per_group, rate=self.rate, background=self.background))
+        settle(self, **periods)
+        steps_of("decision", self.decision, self.dt)
+        check_rates(self.dt, rate=self.rate, background=self.background)
 
     @property
     def n_in(self) -> int:

@@ -15,12 +15,13 @@ from tasks.durations import Duration, draw_steps, duration, steps_of
 from tasks.task import DrawnTask
 from tasks.timeline import Timeline, background, trial_weights
 from tca.batch import Batch
-from tca.checks import not_negative, positive, settle
+from tca.checks import NotNegative, Positive, checked, settle
 from tca.losses import CrossEntropy, Loss
 
 __all__ = ["DelayedXor"]
 
 
+@checked
 @dataclass(frozen=True)
 class DelayedXor(DrawnTask):
     """Delayed exclusive or: two pulses of either sign, a delay after each, then say whether the signs differ.
@@ -50,12 +51,12 @@ class DelayedXor(DrawnTask):
     TrialSet(trials=4, steps=28, inputs=2, loss=CrossEntropy())
     """
 
-    dt: float = 50.0
-    pulse: float = 250.0
+    dt: Positive = 50.0
+    pulse: Positive = 250.0
     delay: Duration = 500.0
     wait: Duration = 250.0
-    decision: float = 150.0
-    noise: float = 0.5
+    decision: Positive = 150.0
+    noise: NotNegative = 0.5
     n_in: ClassVar[int] = 2
     n_out: ClassVar[int] = 2
     chance: ClassVar[float] = 0.5
@@ -63,12 +64,9 @@ class DelayedXor(DrawnTask):
 
     def __post_init__(self) -> None:
         """Check every option."""
-        dt = positive("dt", self.dt)
-        settle(self, dt=dt, delay=duration("delay", self.delay, dt), wait=duration("wait", self.wait, dt))
-        settle(self, noise=not_negative("noise", self.noise))
+        settle(self, **{name: duration(name, getattr(self, name), self.dt) for name in ("delay", "wait")})
         for name in ("pulse", "decision"):
-            settle(self, **{name: positive(name, getattr(self, name))})
-            steps_of(name, getattr(self, name), dt)
+            steps_of(name, getattr(self, name), self.dt)
 
     def draw(self, trials: int, generator: torch.Generator) -> Batch:
         """Return new trials; see `DrawnTask.draw`."""

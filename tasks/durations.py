@@ -6,21 +6,20 @@ Shapes: B batch.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from tca.checks import finite, not_negative, positive
+from tca.checks import NotNegative
 
 __all__ = ["Duration", "draw_steps", "duration", "steps_of"]
 
-Duration = float | tuple[float, ...]
+Duration = NotNegative | tuple[NotNegative, ...]
 """A time in ms: a number for a fixed one, ``(low, high)`` for a uniform one, ``(mean, low, high)`` for an exponential
 of that mean cut to the range."""
 
 
-def duration(argument: str, value: object, dt: float) -> Duration:
+def duration(argument: str, value: Duration, dt: float) -> Duration:
     """Return a duration that can be drawn from, or raise.
 
     Args:
@@ -29,24 +28,25 @@ def duration(argument: str, value: object, dt: float) -> Duration:
         dt: The time step in ms.
 
     Raises:
-        TypeError: ``value`` is nothing of that kind.
-        ValueError: A number is negative or not finite, the range is empty, or a time is shorter than a step.
+        TypeError: It is not of two or three numbers.
+        ValueError: The range is empty, the mean is zero, or a time is shorter than a step.
 
-    >>> duration("delay", [300, 600], 100.0)
+    >>> duration("delay", (300.0, 600.0), 100.0)
     (300.0, 600.0)
     """
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        fixed = not_negative(argument, value)
-        steps_of(argument, fixed, dt)
-        return fixed
+    if isinstance(value, (int, float)):
+        steps_of(argument, value, dt)
+        return float(value)
     if len(value) not in (2, 3):
         raise TypeError(f"{argument} must be a time in ms, (low, high) or (mean, low, high), got {value!r}")
-    low, high = not_negative(f"{argument}'s low", value[-2]), finite(f"{argument}'s high", value[-1])
+    low, high = value[-2:]
     if high <= low:
         raise ValueError(f"{argument}'s high must be greater than its low, got {value!r}")
+    if value[0] == 0 and len(value) == 3:
+        raise ValueError(f"{argument}'s mean must be greater than 0, got {value!r}")
     steps_of(f"{argument}'s low", low, dt)
     steps_of(f"{argument}'s high", high, dt)
-    return (low, high) if len(value) == 2 else (positive(f"{argument}'s mean", value[0]), low, high)
+    return value
 
 
 def draw_steps(value: Duration, dt: float, trials: int, generator: torch.Generator) -> int | Tensor:

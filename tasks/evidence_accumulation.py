@@ -15,12 +15,13 @@ from tasks.durations import Duration, draw_steps, duration, steps_of
 from tasks.task import DrawnTask
 from tasks.timeline import Timeline, background, trial_weights
 from tca.batch import Batch
-from tca.checks import finite, not_negative, positive, settle, whole
+from tca.checks import Count, NotNegative, Positive, checked, settle
 from tca.losses import CrossEntropy, Loss
 
 __all__ = ["EvidenceAccumulation"]
 
 
+@checked
 @dataclass(frozen=True)
 class EvidenceAccumulation(DrawnTask):
     """Cue accumulation: count brief cues on the left and on the right, wait, and report the side that had more.
@@ -54,14 +55,14 @@ class EvidenceAccumulation(DrawnTask):
     34
     """
 
-    dt: float = 50.0
-    cues: int = 7
+    dt: Positive = 50.0
+    cues: Count = 7
     bias: float = 0.7
-    cue: float = 100.0
-    gap: float = 50.0
+    cue: Positive = 100.0
+    gap: NotNegative = 50.0
     delay: Duration = 1000.0
-    decision: float = 150.0
-    noise: float = 0.5
+    decision: Positive = 150.0
+    noise: NotNegative = 0.5
     n_in: ClassVar[int] = 3
     n_out: ClassVar[int] = 2
     chance: ClassVar[float] = 0.5
@@ -69,17 +70,13 @@ class EvidenceAccumulation(DrawnTask):
 
     def __post_init__(self) -> None:
         """Check every option."""
-        dt = positive("dt", self.dt)
-        if whole("cues", self.cues, 1) % 2 == 0:
+        if self.cues % 2 == 0:
             raise ValueError(f"cues must be odd, so that no trial is a tie, got {self.cues}")
-        bias = finite("bias", self.bias)
-        if not 0.5 <= bias <= 1:
-            raise ValueError(f"bias must lie between 0.5 and 1, got {bias}")
-        settle(self, dt=dt, bias=bias, noise=not_negative("noise", self.noise))
-        for name, check in (("cue", positive), ("gap", not_negative), ("decision", positive)):
-            settle(self, **{name: check(name, getattr(self, name))})
-            steps_of(name, getattr(self, name), dt)
-        settle(self, delay=duration("delay", self.delay, dt))
+        if not 0.5 <= self.bias <= 1:
+            raise ValueError(f"bias must lie between 0.5 and 1, got {self.bias}")
+        for name in ("cue", "gap", "decision"):
+            steps_of(name, getattr(self, name), self.dt)
+        settle(self, delay=duration("delay", self.delay, self.dt))
 
     def draw(self, trials: int, generator: torch.Generator) -> Batch:
         """Return new trials; see `DrawnTask.draw`."""

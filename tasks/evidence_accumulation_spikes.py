@@ -15,12 +15,13 @@ from tasks.spike_encoding import check_rates, poisson
 from tasks.task import DrawnTask
 from tasks.timeline import Timeline, trial_weights
 from tca.batch import Batch
-from tca.checks import finite, not_negative, positive, settle, whole
+from tca.checks import Count, NotNegative, Positive, checked, settle
 from tca.losses import CrossEntropy, Loss
 
 __all__ = ["EvidenceAccumulationSpikes"]
 
 
+@checked
 @dataclass(frozen=True)
 class EvidenceAccumulationSpikes(DrawnTask):
     """Cue accumulation in spikes: the side that had more cues, told by groups of Poisson cells in steps of 1 ms.
@@ -58,40 +59,36 @@ class EvidenceAccumulationSpikes(DrawnTask):
     (40, 205)
     """
 
-    dt: float = 1.0
-    cues: int = 7
+    dt: Positive = 1.0
+    cues: Count = 7
     bias: float = 0.5
-    lead: float = 50.0
-    cue: float = 100.0
-    gap: float = 50.0
+    lead: NotNegative = 50.0
+    cue: Positive = 100.0
+    gap: NotNegative = 50.0
     delay: Duration = 800.0
-    decision: float = 150.0
-    answer: float | None = None
-    rate: float = 40.0
-    background: float = 10.0
-    per_group: int = 10
+    decision: Positive = 150.0
+    answer: Positive | None = None
+    rate: NotNegative = 40.0
+    background: NotNegative = 10.0
+    per_group: Count = 10
     n_out: ClassVar[int] = 2
     chance: ClassVar[float] = 0.5
     loss: ClassVar[Loss] = CrossEntropy()
 
     def __post_init__(self) -> None:
         """Check every option."""
-        dt = positive("dt", self.dt)
-        if whole("cues", self.cues, 1) % 2 == 0:
+        if self.cues % 2 == 0:
             raise ValueError(f"cues must be odd, so that no trial is a tie, got {self.cues}")
-        bias = finite("bias", self.bias)
-        if not 0.5 <= bias <= 1:
-            raise ValueError(f"bias must lie between 0.5 and 1, got {bias}")
-        settle(self, dt=dt, bias=bias, delay=duration("delay", self.delay, dt))
-        for name, check in (("lead", not_negative), ("cue", positive), ("gap", not_negative), ("decision", positive)):
-            settle(self, **{name: check(name, getattr(self, name))})
-            steps_of(name, getattr(self, name), dt)
+        if not 0.5 <= self.bias <= 1:
+            raise ValueError(f"bias must lie between 0.5 and 1, got {self.bias}")
+        settle(self, delay=duration("delay", self.delay, self.dt))
+        for name in ("lead", "cue", "gap", "decision"):
+            steps_of(name, getattr(self, name), self.dt)
         if self.answer is not None:
-            settle(self, answer=positive("answer", self.answer))
-            steps_of("answer", self.answer, dt)
+            steps_of("answer", self.answer, self.dt)
             if self.answer > self.decision:
                 raise ValueError(f"answer must be at most decision = {self.decision:g} ms, got {self.answer:g}")
-        settle(self, **check_rates(dt, self.per_group, rate=self.rate, background=self.background))
+        check_rates(self.dt, rate=self.rate, background=self.background)
 
     @property
     def n_in(self) -> int:

@@ -15,12 +15,13 @@ from tasks.durations import steps_of
 from tasks.task import DrawnTask
 from tasks.timeline import background
 from tca.batch import Batch
-from tca.checks import finite, not_negative, positive, settle, whole
+from tca.checks import Count, NotNegative, Positive, checked
 from tca.losses import MSE, Loss
 
 __all__ = ["FlipFlop"]
 
 
+@checked
 @dataclass(frozen=True)
 class FlipFlop(DrawnTask):
     """Flip-flop memory: each output holds the sign of the last pulse on its own channel, whatever the others do.
@@ -49,22 +50,17 @@ class FlipFlop(DrawnTask):
     (2, 2, 'R2', 0.0)
     """
 
-    dt: float = 20.0
-    bits: int = 3
-    duration: float = 1000.0
-    pulse: float = 40.0
+    dt: Positive = 20.0
+    bits: Count = 3
+    duration: Positive = 1000.0
+    pulse: Positive = 40.0
     rate: float = 3.0
-    noise: float = 0.5
+    noise: NotNegative = 0.5
     chance: ClassVar[float] = 0.0
     loss: ClassVar[Loss] = MSE()
 
     def __post_init__(self) -> None:
         """Check every option."""
-        settle(
-            self, dt=positive("dt", self.dt), noise=not_negative("noise", self.noise), rate=finite("rate", self.rate)
-        )
-        settle(self, duration=positive("duration", self.duration), pulse=positive("pulse", self.pulse))
-        whole("bits", self.bits, 1)
         steps_of("pulse", self.pulse, self.dt)
         if self.duration < self.pulse:
             raise ValueError(f"duration must be at least pulse = {self.pulse:g} ms, got {self.duration:g}")

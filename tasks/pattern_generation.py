@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,12 +17,13 @@ from tasks.durations import steps_of
 from tasks.task import DrawnTask
 from tasks.timeline import background
 from tca.batch import Batch
-from tca.checks import choice, not_negative, positive, settle, whole
+from tca.checks import Count, Filled, NotNegative, Positive, Seed, Whole, checked
 from tca.losses import MSE, Loss
 
 __all__ = ["PatternGeneration"]
 
 
+@checked
 @dataclass(frozen=True)
 class PatternGeneration(DrawnTask):
     """Pattern generation: produce the sums of sinusoids that belong to the cued pattern, driven by a coarse clock.
@@ -55,23 +56,19 @@ class PatternGeneration(DrawnTask):
     (8, 2, 100)
     """
 
-    dt: float = 10.0
-    duration: float = 1000.0
-    patterns: int = 3
-    outputs: int = 1
-    frequencies: tuple[float, ...] = (1.0, 2.0, 3.0, 5.0)
-    clock: int = 5
-    noise: float = 0.3
-    pattern_seed: int = 0
+    dt: Positive = 10.0
+    duration: Positive = 1000.0
+    patterns: Count = 3
+    outputs: Count = 1
+    frequencies: Annotated[tuple[float, ...], Filled] = (1.0, 2.0, 3.0, 5.0)
+    clock: Whole = 5
+    noise: NotNegative = 0.3
+    pattern_seed: Seed = 0
     chance: ClassVar[float] = 0.0
     loss: ClassVar[Loss] = MSE()
 
     def __post_init__(self) -> None:
         """Check every option."""
-        settle(self, dt=positive("dt", self.dt), duration=positive("duration", self.duration))
-        settle(self, noise=not_negative("noise", self.noise), frequencies=choice("frequencies", self.frequencies))
-        for name, least in (("patterns", 1), ("outputs", 1), ("clock", 0), ("pattern_seed", 0)):
-            whole(name, getattr(self, name), least)
         steps = steps_of("duration", self.duration, self.dt)
         if steps < 2:
             raise ValueError(f"duration must be at least 2 steps of dt = {self.dt:g} ms, got {self.duration:g} ms")

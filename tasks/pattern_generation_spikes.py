@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,12 +17,13 @@ from tasks.durations import steps_of
 from tasks.spike_encoding import check_rates, poisson
 from tasks.task import DrawnTask
 from tca.batch import Batch
-from tca.checks import choice, positive, settle, whole
+from tca.checks import Count, Filled, NotNegative, Positive, Seed, checked
 from tca.losses import MSE, Loss
 
 __all__ = ["PatternGenerationSpikes"]
 
 
+@checked
 @dataclass(frozen=True)
 class PatternGenerationSpikes(DrawnTask):
     """Pattern generation in spikes: a sum of sinusoids from Poisson cells, whose spikes are the only clock.
@@ -54,23 +55,20 @@ class PatternGenerationSpikes(DrawnTask):
     (100, 200)
     """
 
-    dt: float = 1.0
-    duration: float = 2000.0
-    frequencies: tuple[float, ...] = (0.5, 1.0, 2.0, 3.0, 4.0)
-    rate: float = 50.0
-    groups: int = 1
-    per_group: int = 100
-    pattern_seed: int = 0
+    dt: Positive = 1.0
+    duration: Positive = 2000.0
+    frequencies: Annotated[tuple[float, ...], Filled] = (0.5, 1.0, 2.0, 3.0, 4.0)
+    rate: NotNegative = 50.0
+    groups: Count = 1
+    per_group: Count = 100
+    pattern_seed: Seed = 0
     n_out: ClassVar[int] = 1
     chance: ClassVar[float] = 0.0
     loss: ClassVar[Loss] = MSE()
 
     def __post_init__(self) -> None:
         """Check every option."""
-        settle(self, dt=positive("dt", self.dt), duration=positive("duration", self.duration))
-        settle(self, frequencies=choice("frequencies", self.frequencies))
-        whole("groups", self.groups, 1), whole("pattern_seed", self.pattern_seed, 0)
-        settle(self, **check_rates(self.dt, self.per_group, rate=self.rate))
+        check_rates(self.dt, rate=self.rate)
         steps = steps_of("duration", self.duration, self.dt)
         if steps < 2:
             raise ValueError(f"duration must be at least 2 steps of dt = {self.dt:g} ms, got {self.duration:g} ms")

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Ge
 
 from tasks.durations import Duration, draw_steps, duration, steps_of
 from tasks.task import DrawnTask
 from tasks.timeline import Timeline, trial_weights
 from tca.batch import Batch
-from tca.checks import choice, not_negative, positive, settle, whole
+from tca.checks import Filled, NotNegative, Positive, checked, settle
 from tca.losses import CrossEntropy, Loss
 
 __all__ = ["PerceptualDecision"]
 
 
+@checked
 @dataclass(frozen=True)
 class PerceptualDecision(DrawnTask):
     """Perceptual decision: say which stimulus on a ring is the stronger, after integrating it in noise.
@@ -54,28 +56,25 @@ class PerceptualDecision(DrawnTask):
     (TrialSet(trials=10, steps=7, inputs=3, loss=CrossEntropy()), 3, 0.5)
     """
 
-    dt: float = 100.0
+    dt: Positive = 100.0
     fixation: Duration = 100.0
     stimulus: Duration = 2000.0
     delay: Duration = 0.0
-    decision: float = 100.0
-    coherences: tuple[float, ...] = (6.4, 12.8, 25.6, 51.2)
-    noise: float = 1.0
-    choices: int = 2
+    decision: Positive = 100.0
+    coherences: Annotated[tuple[float, ...], Filled] = (6.4, 12.8, 25.6, 51.2)
+    noise: NotNegative = 1.0
+    choices: Annotated[int, Ge(2)] = 2
     loss: ClassVar[Loss] = CrossEntropy()
 
     def __post_init__(self) -> None:
         """Check every option."""
-        dt = positive("dt", self.dt)
-        periods = {name: duration(name, getattr(self, name), dt) for name in ("fixation", "stimulus", "delay")}
+        periods = {name: duration(name, getattr(self, name), self.dt) for name in ("fixation", "stimulus", "delay")}
         if periods["stimulus"] == 0:
             raise ValueError("stimulus must be greater than 0, got 0")
-        settle(self, dt=dt, **periods, decision=positive("decision", self.decision))
-        steps_of("decision", self.decision, dt)
-        settle(self, coherences=choice("coherences", self.coherences), noise=not_negative("noise", self.noise))
+        settle(self, **periods)
+        steps_of("decision", self.decision, self.dt)
         if not all(0 <= coherence <= 100 for coherence in self.coherences):
             raise ValueError(f"coherences must lie between 0 and 100, got {self.coherences}")
-        whole("choices", self.choices, 2)
 
     @property
     def n_in(self) -> int:

@@ -24,12 +24,13 @@ from tasks.task import Task
 from tasks.timeline import background
 from tasks.trials import TrialSet
 from tca.batch import Batch
-from tca.checks import not_negative, positive, settle, whole
+from tca.checks import NotNegative, Positive, checked, whole
 from tca.losses import CrossEntropy, Loss
 
 __all__ = ["SequentialDigits"]
 
 
+@checked
 @dataclass(frozen=True)
 class SequentialDigits(Task):
     """Sequential digits: 8 x 8 images of handwritten digits, one row of 8 pixels at a time, then name the digit.
@@ -61,18 +62,16 @@ class SequentialDigits(Task):
     TrialSet(trials=1000, steps=8, inputs=8, loss=CrossEntropy())
     """
 
-    dt: float = 20.0
-    row: float = 20.0
-    decision: float = 20.0
-    noise: float = 0.0
+    dt: Positive = 20.0
+    row: Positive = 20.0
+    decision: NotNegative = 20.0
+    noise: NotNegative = 0.0
     n_out: ClassVar[int] = 10
     chance: ClassVar[float] = 0.1
     loss: ClassVar[Loss] = CrossEntropy()
 
     def __post_init__(self) -> None:
         """Check every option."""
-        settle(self, dt=positive("dt", self.dt), noise=not_negative("noise", self.noise))
-        settle(self, row=positive("row", self.row), decision=not_negative("decision", self.decision))
         _ = self.reading
 
     @property

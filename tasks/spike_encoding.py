@@ -8,32 +8,24 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tca.checks import not_negative, whole
-
 __all__ = ["check_rates", "poisson"]
 
 
-def check_rates(dt: float, per_group: int, **rates: float) -> dict[str, float]:
-    """Return rates that a step has room for, or raise.
+def check_rates(dt: float, **rates: float) -> None:
+    """Raise unless a step has room for rates.
 
     Args:
         dt: Time step in ms.
-        per_group: Number of cells of a group C, at least 1.
         rates: Rates in Hz by the name of the argument, each at most one spike a step.
 
     Raises:
-        TypeError: A value is of a wrong kind.
-        ValueError: There are no cells, or a rate is negative or above ``1000 / dt``.
+        ValueError: A rate is above ``1000 / dt``.
 
-    >>> check_rates(1.0, 10, rate=40)
-    {'rate': 40.0}
+    >>> check_rates(1.0, rate=40)
     """
-    whole("per_group", per_group, 1)
-    checked = {name: not_negative(name, rate) for name, rate in rates.items()}
-    for name, rate in checked.items():
+    for name, rate in rates.items():
         if rate * dt > 1000:
             raise ValueError(f"{name} must be at most one spike a step, 1000 / dt = {1000 / dt:g} Hz, got {rate:g}")
-    return checked
 
 
 def poisson(rates_TBG: Tensor, dt: float, per_group: int, generator: torch.Generator) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 from tasks.seeds import SHUFFLE, generator
 from tca.arrays import tensor_of
 from tca.batch import Batch
-from tca.checks import whole
+from tca.checks import checked, whole
 from tca.losses import Loss
 
 __all__ = ["FixedTrials", "TrialSet"]
@@ -151,6 +151,7 @@ class FixedTrials(abc.ABC):
         return self.chosen(chosen.cpu())
 
 
+@checked
 @final
 @dataclass(frozen=True, eq=False)
 class TrialSet(FixedTrials):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tca.actor_critic import ActorCritic, advantages
 from tca.batch import Batch
-from tca.checks import DivergenceError, whole
+from tca.checks import Count, DivergenceError, Positive, Seed, checked, whole
 from tca.nets.steppers import STEPPERS, Stepper
 from tca.projection import project_
 from tca.rule import Learner
@@ -78,6 +78,7 @@ class Episode:
         return float(self.rewards.sum() / self.ends.sum().clamp(min=1))
 
 
+@checked
 @dataclass(frozen=True)
 class Agent:
     """How a network acts and what it makes of rewards.
@@ -93,14 +94,13 @@ class Agent:
         ValueError: A number is not allowed.
     """
 
-    steps: int = 100
+    steps: Count = 100
     discount: float = 0.99
-    memory: float = 1.0
+    memory: Positive = 1.0
     loss: ActorCritic = field(default_factory=ActorCritic)
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        whole("steps of an episode", self.steps, 1)
         for name in ("discount", "memory"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
@@ -217,14 +217,15 @@ class Actor:
         return torch.from_numpy(np.array(numbers, dtype=np.float64)).to(self.net.w_out.detach())
 
 
+@checked
 @torch.no_grad()
 def train_reward(
     learner: Learner,
     environments: Sequence[Environment],
     optimizer: torch.optim.Optimizer,
-    episodes: int,
+    episodes: Count,
     agent: Agent | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> list[Episode]:
     """Train a network that acts, by whatever rule its learner has, and return its episodes.
 

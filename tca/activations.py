@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.checks import positive, whole
+from tca.checks import Count, Positive, checked
+from tca.names import Table
 
 __all__ = [
     "ACTIVATIONS",
@@ -222,6 +223,7 @@ class Linear(Activation):
         signal.zero_()
 
 
+@checked
 @dataclass(frozen=True)
 class Sigmoid(Activation):
     """``a = 1 / (1 + exp(-2 u / width))``, slope ``(2 / width) a (1 - a)``, at most ``1 / (2 width)``.
@@ -238,11 +240,7 @@ class Sigmoid(Activation):
     0.125
     """
 
-    width: float = 2.0
-
-    def __post_init__(self) -> None:
-        """Check the width."""
-        positive("width of the sigmoid", self.width)
+    width: Positive = 2.0
 
     def __call__(self, u: Tensor) -> Tensor:
         """Return the sigmoid."""
@@ -262,6 +260,7 @@ class Sigmoid(Activation):
         signal.mul_(1 - 2 * activity).mul_(2 / self.width)
 
 
+@checked
 @dataclass(frozen=True)
 class AlternatingReLU(Activation):
     """``a = min(u, 0)`` in even cells and ``max(u, 0)`` in odd ones, counted from zero; slope 1 where ``a`` is not 0.
@@ -278,11 +277,7 @@ class AlternatingReLU(Activation):
     [-1.0, 0.0, 0.0, 2.0]
     """
 
-    positions: int = 1
-
-    def __post_init__(self) -> None:
-        """Check the number of positions."""
-        whole("positions of a map", self.positions, 1)
+    positions: Count = 1
 
     def __call__(self, u: Tensor) -> Tensor:
         """Return negative parts of even cells and positive parts of odd ones."""
@@ -308,10 +303,13 @@ class AlternatingReLU(Activation):
         return values.view(*values.shape[:-1], -1, 2, self.positions)
 
 
-ACTIVATIONS: dict[str, Activation] = {
-    "tanh": Tanh(),
-    "relu": ReLU(),
-    "softplus": Softplus(),
-    "rectified_tanh": RectifiedTanh(),
-    "linear": Linear(),
-}
+ACTIVATIONS: dict[str, Activation] = Table(
+    "activation",
+    {
+        "tanh": Tanh(),
+        "relu": ReLU(),
+        "softplus": Softplus(),
+        "rectified_tanh": RectifiedTanh(),
+        "linear": Linear(),
+    },
+)

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.checks import not_negative
+from tca.checks import NotNegative, checked
 from tca.losses.base import Loss
 
 __all__ = ["ActorCritic", "advantages"]
 
 
+@checked
 @dataclass(frozen=True)
 class ActorCritic(Loss):
     """``l = -D log pi(a) + c/2 (V - G)^2 - beta H(pi)``: the surrogate whose slope is that of the expected reward.
@@ -42,13 +43,8 @@ class ActorCritic(Loss):
     [[[-1.0, 1.0, -1.0]]]
     """
 
-    value_weight: float = 0.5
-    entropy: float = 0.01
-
-    def __post_init__(self) -> None:
-        """Check the weights."""
-        not_negative("value_weight", self.value_weight)
-        not_negative("entropy", self.entropy)
+    value_weight: NotNegative = 0.5
+    entropy: NotNegative = 0.01
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of every step and trial, shape ``(T, B)``."""

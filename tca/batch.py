@@ -58,6 +58,8 @@ class Batch:
         for name in ("inputs", "targets", "weights"):
             if not isinstance(getattr(self, name), Tensor):
                 raise TypeError(f"{name} must be a tensor, got {type(getattr(self, name)).__name__}")
+        if self.decisions is not None and not isinstance(self.decisions, Tensor):
+            raise TypeError(f"decisions must be a tensor or None, got {type(self.decisions).__name__}")
         if not isinstance(self.loss, Loss):
             raise TypeError(f"loss must be a loss, for example tca.losses.MSE(), got {self.loss!r}")
         if self.inputs.ndim != 3:

@@ -1,125 +1,250 @@
-"""Refusing bad options with an error that names the argument, what came and what is allowed."""
+"""Check the arguments of constructors and entry points against their annotations.
+
+An annotation is taken at its word, and more strictly than Python takes it: an integer is no bool, a number is finite, a
+sequence is no string and no generator, a tensor is real. NumPy's scalars are numbers; arrays and tensors of one entry
+are not. What is allowed beyond the type stands in the annotation (`Count`, `Positive`, `Fraction`). The types are
+checked by pydantic, when the first argument is given and not at import; defaults are not checked.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from numbers import Integral, Real
+import dataclasses
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
-__all__ = ["DivergenceError", "choice", "finite", "instance", "not_negative", "positive", "settle", "whole"]
+import torch
+from annotated_types import Ge, Gt, Le, Lt, MinLen
+
+__all__ = [
+    "DEVICE",
+    "Count",
+    "DType",
+    "Device",
+    "DivergenceError",
+    "Filled",
+    "Folder",
+    "Fraction",
+    "Kept",
+    "Made",
+    "Mask",
+    "Named",
+    "NotNegative",
+    "Positive",
+    "Seed",
+    "Size",
+    "Such",
+    "Whole",
+    "check",
+    "checked",
+    "choice",
+    "finite",
+    "instance",
+    "not_negative",
+    "positive",
+    "settle",
+    "whole",
+]
+
+Item = TypeVar("Item")
+Checked = TypeVar("Checked", bound=Callable[..., Any])
 
 
 class DivergenceError(ValueError):
     """What a rule propagates grows without bound at the present weights; training that leads there has diverged."""
 
 
-def whole(argument: str, value: object, least: int) -> int:
-    """Return ``value`` as an integer.
+@dataclasses.dataclass(frozen=True)
+class Such:
+    """A mark of an annotation: values of the type that pass a test.
+
+    Args:
+        test: Returns whether a value is allowed.
+        allowed: What is, for the message.
+        mistyped: Whether others are of another type, default not.
+    """
+
+    test: Callable[[Any], bool]
+    allowed: str
+    mistyped: bool = False
+
+
+STRICT = (int, float, torch.Tensor)  # of which not every instance is allowed: bools, NaN, complex tensors
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """A mark of an annotation: values of another class that stand for one of the type, such as its fields by name.
+
+    Args:
+        make: Returns a value of the type.
+        of: The other class.
+        spread: Whether a mapping holds the arguments of ``make`` by name, default not.
+    """
+
+    make: Callable[..., Any]
+    of: type = Mapping
+    spread: bool = False
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Named:
+    """A mark of an annotation: strings that name an entry of a table.
+
+    Args:
+        table: The names, or what returns them.
+    """
+
+    table: Collection[str] | Callable[[], Collection[str]]
+
+    @property
+    def names(self) -> list[str]:
+        """The names that there are."""
+        return list(self.table() if callable(self.table) else self.table)
+
+
+def _as_tensor(rows: Any) -> Any:
+    try:
+        return torch.as_tensor(rows, dtype=torch.float64)
+    except (TypeError, ValueError):
+        return rows
+
+
+def _is_device(value: torch.device | str) -> bool:
+    try:
+        return bool(torch.device(value).type)
+    except RuntimeError:
+        return False
+
+
+Whole = Annotated[int, Ge(0)]
+"""An integer of at least 0."""
+Count = Annotated[int, Ge(1)]
+"""An integer of at least 1."""
+Size = Annotated[int, Ge(1), Lt(2**31)]
+"""A number of cells, channels or pixels: an integer of at least 1 that tensors can be as long as."""
+Seed = Annotated[int, Ge(0)]
+"""The seed of a generator, from 0 to what 63 bits hold, as every integer."""
+Positive = Annotated[float, Gt(0)]
+"""A number greater than 0."""
+NotNegative = Annotated[float, Ge(0)]
+"""A number of at least 0."""
+Fraction = Annotated[float, Ge(0), Le(1)]
+"""A number from 0 to 1."""
+Kept = Annotated[float, Ge(0), Lt(1)]
+"""The share of an average that is kept from step to step, at least 0 and below 1."""
+DEVICE = Such(_is_device, "a device of torch such as cpu, cuda or cuda:0")
+"""A mark of names of devices."""
+Device = Annotated[torch.device | str, DEVICE]
+"""A device of torch or its name."""
+DType = Annotated[torch.dtype, Such(lambda value: value.is_floating_point, "a floating-point type")]
+"""A floating-point type of torch."""
+Folder = Annotated[str | Path, Such(lambda value: str(value) != "", "the path of a folder")]
+"""The path of a folder."""
+Mask = Annotated[torch.Tensor, Made(_as_tensor, Sequence)]
+"""Which synapses exist, zeros and ones: a tensor, an array or a list of rows."""
+Filled = MinLen(1)
+"""A mark of sequences: they hold at least one entry."""
+
+
+def check(argument: str, value: object, kind: Any) -> Any:
+    """Return a value, with NumPy's scalars as Python's and sequences as tuples, if it is of a kind.
 
     Args:
         argument: Name of the argument, for the message.
         value: What came.
-        least: Smallest allowed value.
+        kind: The annotation that it has to meet.
 
     Raises:
-        TypeError: ``value`` is no integer.
-        ValueError: ``value`` is below ``least``.
+        TypeError: The value is of another type.
+        ValueError: It is of the type and not allowed.
 
-    >>> whole("n_train", 3, 1)
+    >>> check("n_train", 3, Count)
     3
-    """
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{argument} must be an integer of at least {least}, got {value!r}")
-    if value < least:
-        raise ValueError(f"{argument} must be at least {least}, got {value}")
-    return int(value)
-
-
-def finite(argument: str, value: object) -> float:
-    """Return ``value`` as a float.
-
-    Args:
-        argument: Name of the argument, for the message.
-        value: What came.
-
-    Raises:
-        TypeError: ``value`` is no number.
-        ValueError: ``value`` is NaN or infinite.
-    """
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{argument} must be a number, got {value!r}")
-    if not math.isfinite(value):
-        raise ValueError(f"{argument} must be finite, got {value}")
-    return float(value)
-
-
-def positive(argument: str, value: object) -> float:
-    """Return ``value`` as a float above zero, or raise as `finite` does.
-
-    Args:
-        argument: Name of the argument, for the message.
-        value: What came.
-    """
-    number = finite(argument, value)
-    if number <= 0:
-        raise ValueError(f"{argument} must be greater than 0, got {value}")
-    return number
-
-
-def not_negative(argument: str, value: object) -> float:
-    """Return ``value`` as a float of at least zero, or raise as `finite` does.
-
-    Args:
-        argument: Name of the argument, for the message.
-        value: What came.
-    """
-    number = finite(argument, value)
-    if number < 0:
-        raise ValueError(f"{argument} must be 0 or greater, got {value}")
-    return number
-
-
-def choice(argument: str, values: Sequence[object], least: int = 1) -> tuple[float, ...]:
-    """Return a list of numbers to choose from as a tuple of floats.
-
-    Args:
-        argument: Name of the argument, for the message.
-        values: What came.
-        least: Smallest allowed number of entries.
-
-    Raises:
-        TypeError: ``values`` is no list or tuple, or holds something that is no number.
-        ValueError: There are too few values, or one is not finite.
-    """
-    if isinstance(values, str) or not isinstance(values, Sequence):
-        raise TypeError(f"{argument} must be a list or tuple of numbers, got {values!r}")
-    if len(values) < least:
-        raise ValueError(f"{argument} must hold at least {least} number(s), got {values!r}")
-    return tuple(finite(f"{argument}[{place}]", value) for place, value in enumerate(values))
-
-
-def instance(argument: str, value: object, kind: type, allowed: str) -> None:
-    """Raise unless ``value`` is of a kind.
-
-    Args:
-        argument: Name of the argument, for the message.
-        value: What came.
-        kind: The class that it must be an instance of.
-        allowed: What may be given, for the message.
-
-    Raises:
-        TypeError: ``value`` is of another kind.
-
-    >>> instance("centred", "yes", bool, "True or False")
+    >>> check("n_train", 0, Count)
     Traceback (most recent call last):
-    TypeError: centred must be True or False, got 'yes'
+    ValueError: n_train must be at least 1, got 0
     """
-    if not isinstance(value, kind):
-        raise TypeError(f"{argument} must be {allowed}, got {value!r}")
+    plain = isinstance(kind, type) and kind not in STRICT and not getattr(kind, "_is_protocol", False)
+    if plain and isinstance(value, kind):
+        return value  # nearly every part of a rule: without pydantic, which `import tca` then does not need
+    from pydantic_core import ValidationError
+
+    from tca.strictness import refusal, validator
+
+    try:
+        return validator(kind).validate_python(value)
+    except ValidationError as error:
+        raise refusal(argument, error.errors(include_url=False)) from None
+
+
+def checked(target: Checked) -> Checked:
+    """Check the arguments that a function or a class is called with against their annotations.
+
+    A dataclass is decorated above ``@dataclass``; a class by the annotations of its ``__init__``.
+
+    Args:
+        target: The function or class; a class is changed in place.
+
+    >>> @checked
+    ... def area(side: Positive, sides: int = 4) -> float:
+    ...     return side * side
+    >>> area("2")
+    Traceback (most recent call last):
+    TypeError: side must be a number, got '2'
+    """
+    if isinstance(target, type):
+        call = vars(target)["__init__"]
+        target.__init__ = _checked(call, functools.partial(_kinds_of_class, target, call))  # type: ignore[misc]
+        return target
+    return typing.cast(Checked, _checked(target, functools.partial(_kinds, target)))
+
+
+def _checked(call: Callable[..., Any], kinds: Callable[[], Mapping[str, Any]]) -> Callable[..., Any]:
+    """Return a function with its arguments checked.
+
+    Args:
+        call: The function.
+        kinds: Returns the annotations of its arguments; asked once.
+    """
+    signature = inspect.signature(call)
+    known = functools.cache(kinds)
+    spread = {
+        each.name for each in signature.parameters.values() if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+    }
+
+    @functools.wraps(call)
+    def wrapper(*args: Any, **options: Any) -> Any:
+        try:
+            bound = signature.bind(*args, **options)
+        except TypeError:
+            return call(*args, **options)  # Python's own message names the function
+        for name, kind in known().items():
+            if name in bound.arguments and name not in spread:
+                bound.arguments[name] = check(name, bound.arguments[name], kind)
+        return call(*bound.args, **bound.kwargs)
+
+    return wrapper
+
+
+def _kinds(call: Callable[..., Any]) -> dict[str, Any]:
+    found = typing.get_type_hints(call, include_extras=True)
+    return {name: kind for name, kind in found.items() if name != "return" and kind not in (Any, object)}
+
+
+def _kinds_of_class(kind: type, call: Callable[..., Any]) -> dict[str, Any]:
+    """Return the annotations of a constructor; those of a dataclass stand in the classes that its fields come from."""
+    if not dataclasses.is_dataclass(kind):
+        return _kinds(call)
+    found = typing.get_type_hints(kind, include_extras=True)
+    return {each.name: found[each.name] for each in dataclasses.fields(kind) if found[each.name] not in (Any, object)}
 
 
 def settle(options: object, /, **values: object) -> None:
-    """Put checked and converted values in the place of what a frozen dataclass was made with.
+    """Put converted values in the place of what a frozen dataclass was made with.
 
     Args:
         options: The dataclass, in its ``__post_init__``.
@@ -127,3 +252,33 @@ def settle(options: object, /, **values: object) -> None:
     """
     for field, value in values.items():
         object.__setattr__(options, field, value)
+
+
+def whole(argument: str, value: object, least: int) -> int:
+    """Return ``value`` as an integer of at least ``least``."""
+    return int(check(argument, value, Annotated[int, Ge(least)]))
+
+
+def finite(argument: str, value: object) -> float:
+    """Return ``value`` as a float."""
+    return float(check(argument, value, float))
+
+
+def positive(argument: str, value: object) -> float:
+    """Return ``value`` as a float above zero."""
+    return float(check(argument, value, Positive))
+
+
+def not_negative(argument: str, value: object) -> float:
+    """Return ``value`` as a float of at least zero."""
+    return float(check(argument, value, NotNegative))
+
+
+def choice(argument: str, values: object, least: int = 1) -> tuple[float, ...]:
+    """Return a sequence of numbers as a tuple of floats."""
+    return tuple(check(argument, values, Annotated[Sequence[float], MinLen(least)]))
+
+
+def instance(argument: str, value: object, kind: type, allowed: str) -> None:
+    """Raise unless ``value`` is of a kind."""
+    check(argument, value, Annotated[object, Such(lambda value: isinstance(value, kind), allowed, True)])

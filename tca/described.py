@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from tca import nets
+from tca.checks import checked
 from tca.ingredients import Leaky, plain
 from tca.masks import mask_of
 from tca.names import lookup
@@ -80,6 +81,7 @@ def layer_of(described: Mapping[str, Any]) -> Layer:
     return kind(size, **_known(kind, options, f"option of a {kinds[0]} layer"), then=then)  # type: ignore[call-arg]
 
 
+@checked
 @dataclass(frozen=True)
 class Net:
     """A network of any kind, described; see `tca.nets` for the options of each.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ __all__ = ["Measure", "evaluate", "outputs_of"]
 TRIALS_AT_ONCE = 512  # which bounds the memory
 
 
+@runtime_checkable
 class Measure(Protocol):
     """What says how good outputs are, such as a ``Task``."""
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from tca.checks import finite, not_negative, positive, settle
+from tca.checks import NotNegative, Positive, checked
 from tca.regularisers import Buffers, Reader, Regulariser
 from tca.tape import Tape
 
 __all__ = ["FiringRate"]
 
 
+@checked
 @dataclass(frozen=True)
 class FiringRate(Regulariser):
     """``J = weight / 2 (dt / 1 s) sum_i (f_i - target)^2``, ``f_i`` the mean rate of cell i in Hz.
@@ -44,14 +45,9 @@ class FiringRate(Regulariser):
     """
 
     target: float = 10.0
-    weight: float = 0.01
-    dt: float = 1.0
+    weight: NotNegative = 0.01
+    dt: Positive = 1.0
     per_trial: bool = False
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        settle(self, weight=not_negative("weight", self.weight), dt=positive("dt", self.dt))
-        settle(self, target=finite("target", self.target))
 
     @property
     def couples_trials(self) -> bool:

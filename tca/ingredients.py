@@ -11,12 +11,12 @@ import inspect
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import nn
 
-from tca.checks import finite, not_negative, positive, settle, whole
+from tca.checks import Made, NotNegative, Positive, Seed, Size, checked, whole
 from tca.names import lookup
 from tca.nets.leaky_rnn import LeakyRNN
 from tca.nets.options import check_types
@@ -76,6 +76,7 @@ def smallest(*, size: int, types: Sequence[float] | None, **options: Any) -> dic
     return {"n_rec": kinds, "types": tuple(range(kinds)), **options}
 
 
+@checked
 @dataclass(frozen=True)
 class Leaky:
     """A leaky recurrent network, described; see `tca.nets.LeakyRNN` for the equations.
@@ -102,27 +103,21 @@ class Leaky:
     torch.Size([8, 8])
     """
 
-    size: int = 128
+    size: Size = 128
     form: str | None = None
     activation: str = "tanh"
     tau: float = 100.0
     leak: str = "exponential"
-    noise: float = 0.0
-    readout_tau: float | None = None
+    noise: NotNegative = 0.0
+    readout_tau: Positive | None = None
     learn_initial: bool = False
     autapses: bool = True
-    gain_rec: float = 1.0
+    gain_rec: NotNegative = 1.0
     types: tuple[float, ...] | None = None
     dale: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check what the network itself checks, with one input, one output and one cell of each type."""
-        whole("size", self.size, 1)
-        for name in ("types", "dale"):
-            if getattr(self, name) is not None:
-                settle(self, **{name: tuple(getattr(self, name))})
-        for name in ("tau", "noise", "gain_rec"):
-            finite(name, getattr(self, name))
         LeakyRNN(1, n_out=1, **smallest(**self._options(), size=self.size), dt=1e-9, seed=0)
 
     @property
@@ -150,6 +145,7 @@ class Leaky:
         return own | {"form": self.form or "A"}
 
 
+@checked
 @dataclass(frozen=True)
 class Optimizer:
     """An optimizer of `torch.optim` and how gradients are clipped before it.
@@ -177,33 +173,23 @@ class Optimizer:
     """
 
     name: str = "Adam"
-    lr: float = 1e-3
-    clip: float | None = 1.0
+    lr: Positive = 1e-3
+    clip: Positive | None = 1.0
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    schedule: Schedule | None = None
-    matched: MatchedStep | None = None
-    ascent: Ascent | None = None
+    schedule: Annotated[Schedule, Made(schedule_of)] | None = None
+    matched: Annotated[MatchedStep, Made(MatchedStep, spread=True)] | None = None
+    ascent: Annotated[Ascent, Made(Ascent, spread=True)] | None = None
     forget: bool = False
-    factors: Mapping[str, float] = field(default_factory=dict, hash=False)
+    factors: Mapping[str, NotNegative] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         """Check the names; what the optimizer thinks of the values it says when it is built."""
-        factors = {name: not_negative(f"factor of {name}", each) for name, each in self.factors.items()}
         object.__setattr__(self, "options", plain("optimizer options", self.options))
-        settle(self, factors=factors)
-        positive("lr", self.lr)
-        if self.clip is not None:
-            positive("clip", self.clip)
         if self.name in UNUSABLE:
             raise ValueError(f"optimizer {self.name} cannot be used here: {UNUSABLE[self.name]}")
         accepted = inspect.signature(lookup(_optimizers(), self.name, "optimizer")).parameters
         for option in self.options:
             lookup(accepted, option, f"option of {self.name}")
-        if self.schedule is not None:
-            settle(self, schedule=schedule_of(self.schedule))
-        for name, kind in (("matched", MatchedStep), ("ascent", Ascent)):
-            if isinstance(given := getattr(self, name), Mapping):
-                settle(self, **{name: kind(**given)})
 
     def build(self, net: nn.Module) -> torch.optim.Optimizer:
         """Return the optimizer of a network's parameters, one group of them for each factor on the learning rate.
@@ -238,6 +224,7 @@ class Optimizer:
         return {"fused": True} if "fused" in accepted and flat and not asked else {}
 
 
+@checked
 @dataclass(frozen=True)
 class Seeds:
     """A seed for everything that is drawn, each default 0.
@@ -252,10 +239,10 @@ class Seeds:
         ValueError: A seed is negative.
     """
 
-    data: int = 0
-    net: int = 0
-    rule: int = 0
-    batches: int = 0
+    data: Seed = 0
+    net: Seed = 0
+    rule: Seed = 0
+    batches: Seed = 0
 
     def __post_init__(self) -> None:
         """Check that they are whole numbers."""

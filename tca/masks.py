@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tca.checks import positive
+from tca.checks import Seed, Size, checked, positive
 from tca.names import lookup
 from tca.nets.wiring import sparse
 
@@ -22,7 +22,8 @@ __all__ = ["mask_of", "torus", "torus_chance"]
 APART = 3_000_017  # added to a seed, so that synapses are drawn apart from weights
 
 
-def torus_chance(side: int, sigma: float = 0.012) -> Tensor:
+@checked
+def torus_chance(side: Size, sigma: float = 0.012) -> Tensor:
     """Return the probability of every synapse among cells on a periodic square, shape ``(N, N)``.
 
     Two cells at distance d, the shortest way around, are joined with ``1 / (1 + exp(d^2 / (4 sigma)))``, the side of
@@ -45,7 +46,8 @@ def torus_chance(side: int, sigma: float = 0.012) -> Tensor:
     return torch.sigmoid(-distance / (4 * positive("sigma", sigma)))
 
 
-def torus(post: int, pre: int, *, sigma: float = 0.012, seed: int = 0) -> Tensor:
+@checked
+def torus(post: Size, pre: Size, *, sigma: float = 0.012, seed: Seed = 0) -> Tensor:
     """Return a recurrent mask of cells on a periodic square, near cells being joined more often.
 
     Each synapse exists with its probability of `torus_chance`, independently of all others.
@@ -75,7 +77,8 @@ def torus(post: int, pre: int, *, sigma: float = 0.012, seed: int = 0) -> Tensor
 KINDS: dict[str, Callable[..., Tensor]] = {"sparse": sparse, "torus": torus}
 
 
-def mask_of(described: Mapping[str, Any], post: int, pre: int, seed: int) -> Tensor:
+@checked
+def mask_of(described: Mapping[str, Any], post: Size, pre: Size, seed: Seed) -> Tensor:
     """Return a mask: ``sparse`` (see `tca.nets.wiring.sparse`) or `torus`, as the only key, and its options.
 
     Args:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from tca.checks import positive
+from tca.checks import Positive, checked
 
 __all__ = ["Noise", "Normal", "Rare", "Signs", "Uniform", "by_steps", "source"]
 
@@ -63,6 +63,7 @@ class Normal(Noise):
         return torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
 
 
+@checked
 @dataclass(frozen=True)
 class Uniform(Noise):
     """Uniform numbers between ``-size`` and ``size``: variance ``size^2 / 3``, which is one for the square root of 3.
@@ -74,17 +75,14 @@ class Uniform(Noise):
         ValueError: ``size`` is not positive and finite.
     """
 
-    size: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check the width."""
-        positive("size of the noise", self.size)
+    size: Positive = 1.0
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Return uniform numbers."""
         return (torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu") * 2 - 1) * self.size
 
 
+@checked
 @dataclass(frozen=True)
 class Rare(Noise):
     """Another noise now and then, and zero otherwise.
@@ -127,6 +125,7 @@ def by_steps(steps: int, draw: Callable[[], Tensor]) -> Tensor:
     return torch.stack([draw() for _ in range(steps)])
 
 
+@checked
 def source(seed: Tensor) -> torch.Generator:
     """Return a fresh generator.
 

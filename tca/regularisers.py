@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.checks import finite, not_negative, positive, settle, whole
+from tca.checks import Count, NotNegative, Positive, checked, finite
 from tca.place import Place
 from tca.tape import Tape
 
@@ -66,6 +66,7 @@ class Regulariser(abc.ABC):
         """
 
 
+@checked
 @dataclass(frozen=True)
 class Power(Regulariser):
     """``J = weight sum_i (mean z_i^2 - target)^2``: every cell is as active as it should be.
@@ -80,12 +81,8 @@ class Power(Regulariser):
     Paper: Erdogan et al. (2025), arXiv:2504.11558.
     """
 
-    weight: float = 1e-3
-    target: float = 0.25
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        settle(self, weight=not_negative("weight", self.weight), target=positive("target", self.target))
+    weight: NotNegative = 1e-3
+    target: Positive = 0.25
 
     @property
     def equation(self) -> str:
@@ -99,6 +96,7 @@ class Power(Regulariser):
         return lambda steps: tape.rate[steps] * factor
 
 
+@checked
 @dataclass(frozen=True)
 class ActivityL1(Regulariser):
     """``J = weight sum_i mean |z_i|``: few cells are active.
@@ -110,11 +108,7 @@ class ActivityL1(Regulariser):
         ValueError: ``weight`` is negative.
     """
 
-    weight: float
-
-    def __post_init__(self) -> None:
-        """Check the weight."""
-        settle(self, weight=not_negative("weight", self.weight))
+    weight: NotNegative
 
     @property
     def couples_trials(self) -> bool:
@@ -132,6 +126,7 @@ class ActivityL1(Regulariser):
         return lambda steps: tape.rate[steps].sign().mul_(share)
 
 
+@checked
 @dataclass(frozen=True)
 class _Entropy(Regulariser, abc.ABC):
     """``J = -weight / 2 logdet(C + floor)``, ``C <- lam C + (1 - lam) mean z z^T``: activity fills the space of cells.
@@ -152,15 +147,13 @@ class _Entropy(Regulariser, abc.ABC):
     Paper: Erdogan et al. (2025), arXiv:2504.11558.
     """
 
-    weight: float
+    weight: NotNegative
     kept: float = 0.99999
-    floor: float = 1e-2
-    most: int = 4096
+    floor: Positive = 1e-2
+    most: Count = 4096
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        settle(self, weight=not_negative("weight", self.weight), floor=positive("floor", self.floor))
-        settle(self, most=whole("most", self.most, 1))
         if not 0 <= finite("kept", self.kept) < 1:
             raise ValueError(f"kept must lie in [0, 1), got {self.kept}")
 
@@ -206,6 +199,7 @@ class _Entropy(Regulariser, abc.ABC):
         return lambda steps: tape.rate[steps] @ precision
 
 
+@checked
 @dataclass(frozen=True)
 class LayerEntropy(_Entropy):
     """``J = -weight / 2 logdet(C + floor 1)``, ``C <- lam C + (1 - lam) mean z z^T``, from the unit matrix.
@@ -246,6 +240,7 @@ class LayerEntropy(_Entropy):
         return torch.cholesky_inverse(torch.linalg.cholesky(matrix))
 
 
+@checked
 @dataclass(frozen=True)
 class TrackedEntropy(_Entropy):
     """The same with a floor that fades, ``A <- lam A + (1 - lam) mean z z^T`` from ``(1 + floor) 1``.

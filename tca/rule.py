@@ -12,15 +12,14 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from tca.batch import Batch
-from tca.cell_types import warn_if_typeless
-from tca.checks import whole
+from tca.checks import Named, Seed, checked, whole
 from tca.eligibilities import Eligibility
 from tca.executions import EXECUTIONS, Execution, Gradients, level_buffers, whole_signals
 from tca.losses import Loss
@@ -41,6 +40,7 @@ LEAKS = {"A": "potential", "B": "rate"}
 APART = 0x9E3779B97F4A7C15  # what is drawn for a rule is not what is drawn for weights from the same seed
 
 
+@checked
 @dataclass(frozen=True)
 class Rule:
     """A learning rule: what every cell is told, and what every synapse remembers.
@@ -71,13 +71,11 @@ class Rule:
     eligibility: Eligibility
     summary: str = field(default="", repr=False, compare=False)
     reference: str = field(default="", repr=False, compare=False)
-    form: str | None = field(default=None, repr=False, compare=False)
+    form: Annotated[str, Named(LEAKS)] | None = field(default=None, repr=False, compare=False)
     otherwise: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check that the two parts fit."""
-        if self.form is not None:
-            lookup(LEAKS, self.form, "form of a rule")
         if self.signal.fitted and not self.eligibility.shared:
             raise ValueError(
                 f"{type(self.signal).__name__} is made to fit the one propagator of an eligibility, and "
@@ -170,6 +168,7 @@ class Info:
         return self.batch.loss.mean(self.outputs, self.batch.targets, self.batch.weights)
 
 
+@checked
 class Learner:
     """A rule bound to a network; ``backward`` stands where ``loss.backward()`` stands.
 
@@ -180,9 +179,6 @@ class Learner:
 
     Attributes:
         buffers: The state of the signal by name, for example ``feedback``.
-
-    Warns:
-        CellTypesWarning: The rule sees weights by cell type, and the mean weights of the network's types are chance.
 
     Raises:
         ValueError: A parameter of the network belongs to no connection, or to more than one; or the rule cannot work in
@@ -198,7 +194,7 @@ class Learner:
     torch.Size([4, 4])
     """
 
-    def __init__(self, net: Network, rule: Rule, seed: int = 0) -> None:
+    def __init__(self, net: Network, rule: Rule, seed: Seed = 0) -> None:
         """Bind the rule; see the class."""
         if not isinstance(rule, Rule):
             raise TypeError(f"rule must be a Rule, for example tca.RULES['eprop'], got {rule!r}")
@@ -216,7 +212,6 @@ class Learner:
             with torch.no_grad():
                 own = rule.signal.buffers(place, generator) | rule.eligibility.buffers(place, generator)
             self.buffers |= {prefix + name: each for name, each in own.items()}
-        warn_if_typeless(net, rule)
         self._workspace = Workspace()
         self._checked: Loss | None = None
 

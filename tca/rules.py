@@ -22,6 +22,7 @@ from tca.eligibilities import (
 )
 from tca.estimates import BlockMean, SynapseMean
 from tca.expansions import PredictionGates
+from tca.names import Table
 from tca.rule import Rule
 from tca.signals import (
     Adaptive,
@@ -53,7 +54,7 @@ from tca.signals.weights import Drawn
 
 __all__ = ["RULES"]
 
-RULES: dict[str, Rule] = {
+_ROWS: dict[str, Rule] = {
     "bptt": Rule(
         Exact(),
         Instant(),
@@ -353,3 +354,5 @@ RULES: dict[str, Rule] = {
         reference="Bellec et al. (2020), Nature Communications 11:3625",
     ),
 }
+
+RULES: dict[str, Rule] = Table("rule", _ROWS)

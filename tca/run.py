@@ -13,12 +13,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 
 import tasks
-from tca.checks import choice, finite, settle, whole
+from tca.checks import DEVICE, Count, Named, checked, settle
 from tca.described import Net, net_of
 from tca.eligibilities.base import Eligibility
 from tca.ingredients import Leaky, Optimizer, Seeds, plain
@@ -36,6 +36,7 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 ADDED = {"": ("measure_at_losses", "watch"), "optimizer": ("schedule", "matched", "ascent", "forget", "factors")}
 
 
+@checked
 @dataclass(frozen=True)
 class Run:
     """A network, a rule and a task, and how the one is trained with the other on the third.
@@ -71,45 +72,31 @@ class Run:
     """
 
     task: str
-    rule: str | Rule = "bptt"
+    rule: Annotated[str, Named(RULES)] | Rule = "bptt"
     task_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     net: Any = field(default_factory=Leaky)  # Leaky or Net
     optimizer: Optimizer = field(default_factory=Optimizer)
-    batch_size: int = 64
-    steps: int = 1000
+    batch_size: Count = 64
+    steps: Count = 1000
     stop_loss: float | None = None
     fresh: bool = False
-    n_train: int = 500
-    n_test: int = 500
-    evaluate_every: int = 50
+    n_train: Count = 500
+    n_test: Count = 500
+    evaluate_every: Count = 50
     measure_at_losses: tuple[float, ...] = ()
     watch: tuple[Watch, ...] = ()
     seeds: Seeds = field(default_factory=Seeds)
-    device: str = "cpu"
+    device: Annotated[str, DEVICE] = "cpu"
     dtype: Literal["float32", "float64"] = "float32"
 
     def __post_init__(self) -> None:
         """Check every value; no trial is drawn."""
         object.__setattr__(self, "task_options", plain("task_options", self.task_options))
-        for name in ("batch_size", "steps", "n_train", "n_test", "evaluate_every"):
-            whole(name, getattr(self, name), 1)
-        if self.stop_loss is not None:
-            finite("stop_loss", self.stop_loss)
-        losses = choice("measure_at_losses", self.measure_at_losses, 0)
-        settle(self, measure_at_losses=tuple(dict.fromkeys(losses)), watch=tuple(self.watch))
-        if any(not isinstance(each, Watch) for each in self.watch):
-            raise TypeError(f"watch must hold values of type Watch, got {self.watch!r}")
+        settle(self, measure_at_losses=tuple(dict.fromkeys(self.measure_at_losses)))
         if not isinstance(self.net, (Leaky, Net)):
             raise TypeError(f"net must be a Leaky or a Net, got {self.net!r}")
         self.make_task()
-        if not isinstance(self.rule, Rule):
-            lookup(RULES, self.rule, "rule")
         settle(self, net=settled(self.net, self.the_rule))
-        lookup(DTYPES, self.dtype, "dtype")
-        try:
-            torch.device(self.device)
-        except RuntimeError as error:
-            raise ValueError(f"device must be cpu, cuda or cuda:0 and so on, got {self.device!r}") from error
 
     @property
     def torch_dtype(self) -> torch.dtype:

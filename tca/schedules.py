@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tca.checks import choice, not_negative, positive, settle, whole
-from tca.names import lookup
+from tca.checks import Count, NotNegative, Positive, checked, choice, not_negative, settle
+from tca.names import Table, lookup
 
 __all__ = ["SCHEDULES", "Cosine", "Exponential", "Piecewise", "Schedule", "schedule_of"]
 
 
+@checked
 @dataclass(frozen=True)
 class Piecewise:
     """Constant factors, one after the other.
@@ -55,6 +56,7 @@ class Piecewise:
         return self.factors[sum(step >= end * steps for end in self.until)]
 
 
+@checked
 @dataclass(frozen=True)
 class Exponential:
     """``factor^floor(step / every)``: the rate falls, or rises, by a factor now and then.
@@ -71,20 +73,16 @@ class Exponential:
     [1.0, 1.0, 0.5, 0.25]
     """
 
-    factor: float = 0.8
-    every: int = 1000
+    factor: Positive = 0.8
+    every: Count = 1000
     kind: Literal["exponential"] = "exponential"
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        settle(self, factor=positive("factor", self.factor))
-        whole("every", self.every, 1)
 
     def at(self, step: int, steps: int) -> float:
         """Return the factor of an update; see `Piecewise.at`."""
         return self.factor ** (step // self.every)
 
 
+@checked
 @dataclass(frozen=True)
 class Cosine:
     """A linear rise to 1 over the first updates, then half a cosine down to a last factor.
@@ -103,13 +101,12 @@ class Cosine:
     [0.5, 1.0, 1.0, 0.5]
     """
 
-    warmup: float = 0.0
-    last: float = 0.0
+    warmup: NotNegative = 0.0
+    last: NotNegative = 0.0
     kind: Literal["cosine"] = "cosine"
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        settle(self, warmup=not_negative("warmup", self.warmup), last=not_negative("last", self.last))
         if self.warmup >= 1:
             raise ValueError(f"warmup must be a fraction below 1, got {self.warmup}")
 
@@ -123,9 +120,12 @@ class Cosine:
 
 
 Schedule = Piecewise | Exponential | Cosine
-SCHEDULES: dict[str, type[Schedule]] = {"piecewise": Piecewise, "exponential": Exponential, "cosine": Cosine}
+SCHEDULES: dict[str, type[Schedule]] = Table(
+    "schedule", {"piecewise": Piecewise, "exponential": Exponential, "cosine": Cosine}
+)
 
 
+@checked
 def schedule_of(given: Schedule | Mapping[str, Any]) -> Schedule:
     """Return a schedule, which may have come as what a record holds of it.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 
-from tca.checks import finite, not_negative, positive, settle, whole
+from tca.checks import Fraction, Made, NotNegative, Positive, Size, checked
 from tca.ingredients import smallest
 from tca.names import lookup
 from tca.nets.pseudo import PSEUDO_DERIVATIVES, PseudoDerivative
@@ -17,6 +17,7 @@ from tca.nets.spiking_rnn import SpikingRNN
 __all__ = ["Pseudo", "Spiking"]
 
 
+@checked
 @dataclass(frozen=True)
 class Pseudo:
     """A pseudo-derivative, described; see `tca.nets.pseudo`.
@@ -46,6 +47,7 @@ class Pseudo:
         return lookup(PSEUDO_DERIVATIVES, self.name, "pseudo-derivative")(self.gamma, self.width)
 
 
+@checked
 @dataclass(frozen=True)
 class Spiking:
     """A spiking recurrent network, described; see `tca.nets.SpikingRNN` for the equations.
@@ -84,46 +86,33 @@ class Spiking:
     (torch.Size([8, 8]), 28)
     """
 
-    size: int = 100
-    tau: float = 20.0
-    tau_adaptation: float = 2000.0
-    threshold: float = 0.03
-    beta: float = 1.8
-    adaptive: float = 0.5
-    refractory: float = 5.0
-    pseudo: Pseudo = Pseudo()
+    size: Size = 100
+    tau: Positive = 20.0
+    tau_adaptation: Positive = 2000.0
+    threshold: Positive = 0.03
+    beta: NotNegative = 1.8
+    adaptive: Fraction = 0.5
+    refractory: NotNegative = 5.0
+    pseudo: Annotated[Pseudo, Made(Pseudo, spread=True)] = Pseudo()
     leak: str = "exponential"
     scaled_drive: bool = True
     scaled_adaptation: bool = True
     reset_in_trace: bool = False
-    noise: float = 0.0
-    readout_tau: float | None = 20.0
+    noise: NotNegative = 0.0
+    readout_tau: Positive | None = 20.0
     bias: bool = False
     autapses: bool = False
-    gain_in: float = 1.0
-    gain_rec: float = 1.0
-    gain_out: float = 1.0
-    density_in: float = 1.0
-    density_rec: float = 1.0
-    density_out: float = 1.0
+    gain_in: NotNegative = 1.0
+    gain_rec: NotNegative = 1.0
+    gain_out: NotNegative = 1.0
+    density_in: Fraction = 1.0
+    density_rec: Fraction = 1.0
+    density_out: Fraction = 1.0
     types: tuple[float, ...] | None = None
     dale: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check what the network itself checks, with one input, one output and one cell of each type."""
-        whole("size", self.size, 1)
-        for name in ("types", "dale"):
-            if getattr(self, name) is not None:
-                settle(self, **{name: tuple(getattr(self, name))})
-        if isinstance(self.pseudo, Mapping):
-            settle(self, pseudo=Pseudo(**self.pseudo))
-        for name in ("density_in", "density_rec", "density_out"):
-            if not 0 <= finite(name, getattr(self, name)) <= 1:
-                raise ValueError(f"{name} must be a fraction in [0, 1], got {getattr(self, name)}")
-        for name in ("tau", "tau_adaptation", "threshold"):
-            positive(name, getattr(self, name))
-        for name in ("beta", "refractory", "noise", "gain_in", "gain_rec", "gain_out"):
-            not_negative(name, getattr(self, name))
         own = {name: value for name, value in vars(self).items() if not name.startswith("density")}
         SpikingRNN(1, n_out=1, **smallest(**own | {"pseudo": self.pseudo.build()}), dt=1e-9, seed=0)
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tca.checks import positive, settle
+from tca.checks import Positive, checked
 from tca.names import lookup
 from tca.rules import RULES
 
 __all__ = ["Ascent", "MatchedStep"]
 
 
+@checked
 @dataclass(frozen=True)
 class MatchedStep:
     """Steps of the recurrent population multiplied, or divided, by a rule's ``rho = <gh, g> / |g|^2``.
@@ -38,13 +39,12 @@ class MatchedStep:
     rule: str | None = None
     invert: bool = False
     smoothing: float = 0.9
-    most: float = 20.0
+    most: Positive = 20.0
 
     def __post_init__(self) -> None:
         """Check name and numbers."""
         if self.rule is not None:
             lookup(RULES, self.rule, "rule")
-        settle(self, most=positive("most", self.most))
         if not 0 <= self.smoothing < 1:
             raise ValueError(f"smoothing must lie in [0, 1), got {self.smoothing!r}")
 
@@ -62,6 +62,7 @@ class MatchedStep:
         return min(self.most, above / below) if below > 0 else (self.most if above > 0 else 1.0)
 
 
+@checked
 @dataclass(frozen=True)
 class Ascent:
     """Gradients taken uphill: at ``theta + radius gh / |gh|`` instead of ``theta``, so that flat places are preferred.
@@ -79,8 +80,4 @@ class Ascent:
     generalization, ICLR.
     """
 
-    radius: float = 0.05
-
-    def __post_init__(self) -> None:
-        """Check the number."""
-        settle(self, radius=positive("radius", self.radius))
+    radius: Positive = 0.05

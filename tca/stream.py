@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tca.batch import Batch
-from tca.checks import whole
+from tca.checks import Count, check, whole
 from tca.connections import Initial
 from tca.eligibilities.traces import ReadoutFilteredTrace, Trace
 from tca.losses import Loss
@@ -65,10 +65,10 @@ class Stream:
         if not isinstance(signal, (CausalSignal, DelayedSignal)):
             why = "is made from whole trials only" if signal.horizon == 0 else "needs later errors"
             raise ValueError(f"{type(signal).__name__} {why} and cannot run online; use Learner.backward")
-        whole("trials", trials, 1)
         self.learner, self.net, self.signal = learner, cast(LeakyRNN | SpikingRNN, learner.net), signal
         self.begin = steppers[0]
-        self.trials, self.steps = trials, _numbers_of_steps(steps, trials)
+        self.trials = check("trials", trials, Count)
+        self.steps = _numbers_of_steps(steps, trials)
         self.longest = int(self.steps.max()) if isinstance(self.steps, Tensor) else self.steps
         self.reset()
 

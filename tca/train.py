@@ -9,6 +9,7 @@ from typing import Any
 
 from tca import records
 from tca.batch import Batch
+from tca.checks import Folder, checked
 from tca.course import Course
 from tca.evaluation import evaluate
 from tca.records import Record
@@ -21,9 +22,8 @@ __all__ = ["Observer", "evaluate", "train"]
 Observer = Callable[[Learner, Batch], Mapping[str, float]]
 
 
-def train(
-    run: Run, folder: str | Path | None = None, *, progress: bool = True, observe: Observer | None = None
-) -> Result:
+@checked
+def train(run: Run, folder: Folder | None = None, *, progress: bool = True, observe: Observer | None = None) -> Result:
     """Train a network and return what it has led to.
 
     With a folder the run is recorded there; a run whose record is unfinished goes on from its last checkpoint, and one

@@ -18,6 +18,7 @@ from tasks.neurogym_rewards import reward_environments
 from tasks.neurogym_task import NeurogymTask
 from tca import records
 from tca.acting import Actor, Agent, Episode
+from tca.checks import Folder, checked
 from tca.course import Course
 from tca.files import explained
 from tca.losses import CrossEntropy
@@ -33,8 +34,9 @@ __all__ = ["REWARD_RULES", "check_rewards", "folder_of", "policy_of", "train_by_
 REWARD_RULES = ("reward_eprop",)  # whose papers have the network act; every other rule may, too
 
 
+@checked
 def train_by_reward(
-    run: Run, agent: Agent | None = None, folder: str | Path | None = None, *, progress: bool = True
+    run: Run, agent: Agent | None = None, folder: Folder | None = None, *, progress: bool = True
 ) -> Result:
     """Train a network that acts in environments of neurogym and hears of rewards alone, and return what it has led to.
 

@@ -11,19 +11,22 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 from tca.batch import Batch
-from tca.checks import whole
+from tca.checks import Count, checked
 from tca.ingredients import plain
-from tca.names import lookup
+from tca.names import Table, lookup
 from tca.rule import Learner
 
 __all__ = ["WATCHERS", "Watch", "Watcher"]
 
 # Where each measurement is written: module and class, whose arguments are the options of the watch.
-WATCHERS = {
-    "alignment": "analysis.watching:AlignmentWatcher",
-    "broadcast": "analysis.watching:BroadcastWatcher",
-    "curvature": "analysis.watching:CurvatureWatcher",
-}
+WATCHERS = Table(
+    "measurement",
+    {
+        "alignment": "analysis.watching:AlignmentWatcher",
+        "broadcast": "analysis.watching:BroadcastWatcher",
+        "curvature": "analysis.watching:CurvatureWatcher",
+    },
+)
 
 
 class Watcher(Protocol):
@@ -42,6 +45,7 @@ class Watcher(Protocol):
         ...
 
 
+@checked
 @dataclass(frozen=True)
 class Watch:
     """A measurement made while a network is trained.
@@ -61,13 +65,12 @@ class Watch:
     """
 
     name: str
-    every: int = 1
+    every: Count = 1
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         """Check everything, by making the measurement."""
         lookup(WATCHERS, self.name, "measurement")
-        whole("every", self.every, 1)
         object.__setattr__(self, "options", plain("options of a watch", self.options))
         self.build()
 

@@ -32,15 +32,15 @@ def batch(**parts):
     ("options", "error", "message"),
     [
         ({"tau": -5}, ValueError, "tau must be positive and finite, in milliseconds, got -5"),
-        ({"tau": float("nan")}, ValueError, "tau must be positive and finite"),
-        ({"tau": "50"}, TypeError, "tau must be a number of milliseconds or one for each cell, got '50'"),
-        ({"tau": True}, TypeError, "tau must be a number of milliseconds or one for each cell, got True"),
+        ({"tau": float("nan")}, ValueError, "tau must be finite"),
+        ({"tau": "50"}, TypeError, "tau must be a number or a list or tuple of numbers or a real tensor, got '50'"),
+        ({"tau": True}, TypeError, "tau must be a number or a list or tuple of numbers or a real tensor, got True"),
         ({"tau": [1.0, 2.0]}, ValueError, r"tau must be one number or 5, one for each cell, got shape \(2,\)"),
         ({"tau": [9.0, 9.0, 9.0, 9.0, 0.0]}, ValueError, "tau must be positive and finite"),
         ({"tau": 5.0, "dt": 10.0, "leak": "euler"}, ValueError, "tau must be at least dt = 10.0 with the Euler leak"),
         ({"dt": 0}, ValueError, "dt must be greater than 0, got 0"),
         ({"dt": "10"}, TypeError, "dt must be a number, got '10'"),
-        ({"readout_tau": -1.0}, ValueError, "readout_tau must be positive"),
+        ({"readout_tau": -1.0}, ValueError, "readout_tau must be greater than 0, got -1.0"),
         ({"noise": -0.1}, ValueError, "noise must be 0 or greater, got -0.1"),
         ({"noise": float("inf")}, ValueError, "noise must be finite, got inf"),
         ({"gain_rec": float("nan")}, ValueError, "gain_rec must be finite, got nan"),
@@ -139,7 +139,7 @@ def test_a_batch_in_another_precision_says_which():
 
 
 def test_rules():
-    with pytest.raises(TypeError, match=r"rule must be a Rule, for example tca.RULES\['eprop'\], got 'eprop'"):
+    with pytest.raises(TypeError, match="rule must be a Rule, got 'eprop'"):
         tca.Learner(net(), "eprop")
     with pytest.raises(ValueError, match=r"unknown execution 'revers', did you mean 'reverse'\?"):
         tca.Learner(net(), tca.RULES["eprop"]).grads(batch(), "revers")
@@ -150,12 +150,12 @@ def test_rules():
 @pytest.mark.parametrize(
     ("part", "error", "message"),
     [
-        (lambda: tca.signals.Horizon(-1), ValueError, "steps of later error must be at least 0, got -1"),
-        (lambda: tca.signals.Horizon(2.5), TypeError, "steps of later error must be an integer"),
-        (lambda: tca.signals.Random(0), ValueError, "scale of the feedback must be greater than 0, got 0"),
-        (lambda: tca.signals.Adaptive(decay=1.0), ValueError, r"decay of the feedback must lie in \[0, 1\), got 1.0"),
-        (lambda: tca.eligibilities.Windowed(0), ValueError, "steps of a window must be at least 1, got 0"),
-        (lambda: tca.eligibilities.Windowed(2.5), TypeError, "steps of a window must be an integer"),
+        (lambda: tca.signals.Horizon(-1), ValueError, "steps must be at least 0, got -1"),
+        (lambda: tca.signals.Horizon(2.5), TypeError, "steps must be an integer"),
+        (lambda: tca.signals.Random(0), ValueError, "scale must be greater than 0, got 0"),
+        (lambda: tca.signals.Adaptive(decay=1.0), ValueError, "decay must be below 1, got 1.0"),
+        (lambda: tca.eligibilities.Windowed(0), ValueError, "steps must be at least 1, got 0"),
+        (lambda: tca.eligibilities.Windowed(2.5), TypeError, "steps must be an integer"),
     ],
 )
 def test_parts(part, error, message):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from tca.names import nearest
 from tca.nets import (
     CNN,
     MLP,
@@ -29,6 +30,8 @@ from tca.nets import (
 from tca.nets.accepted import options_of
 
 IMAGE = (1, 6, 6)
+
+
 PERCEPTRONS = (MLP, VectorMLP, DualStreamMLP)
 FIXED = ("self", "options", "n_in", "sizes", "shape", "layers", "n_out")
 HANDING_ON: dict[Callable[..., Any], tuple[Any, ...]] = {
@@ -48,9 +51,7 @@ HANDING_ON: dict[Callable[..., Any], tuple[Any, ...]] = {
 @pytest.mark.parametrize("sizes", [32, 2.5, None, "32", {"dense": 3}], ids=repr)
 def test_sizes_are_a_list(kind: Callable[..., Any], sizes: Any) -> None:
     """One number, a word or a mapping is no list of sizes."""
-    with pytest.raises(
-        TypeError, match="sizes must be a list of whole numbers, one for each hidden layer, got"
-    ) as told:
+    with pytest.raises(TypeError, match="sizes must be a list or tuple of integers, got") as told:
         kind(64, sizes, 10)
     assert repr(sizes) in str(told.value)
 
@@ -60,7 +61,7 @@ def test_any_list_of_sizes_is_taken(kind: Callable[..., Any]) -> None:
     """Lists, tuples and ranges make the same layers; a size that is none is named by its layer."""
     shapes = [each.w_1.shape for each in (kind(3, [4], 2), kind(3, (4,), 2), kind(3, range(4, 5), 2))]
     assert len(set(shapes)) == 1
-    with pytest.raises(TypeError, match=r"size of a layer must be an integer of at least 1, got 2\.5"):
+    with pytest.raises(TypeError, match=r"sizes\[0\] must be an integer of at least 1, got 2\.5"):
         kind(3, [2.5], 2)
 
 
@@ -78,8 +79,12 @@ def test_any_list_of_sizes_is_taken(kind: Callable[..., Any]) -> None:
 @pytest.mark.parametrize("layers", [DenseLayer(2), [2], 3, "dense"], ids=repr)
 def test_layers_are_a_list_of_layers(call: Callable[[Any], Any], allowed: str, layers: Any) -> None:
     """A layer that is in no list, numbers and words are refused with the classes that may be given."""
-    with pytest.raises(TypeError, match=f"layers must be (a list of )?{allowed}, got"):
+    with pytest.raises(TypeError, match=r"layers must be a list or tuple, got|layers\[0\] must be a Layer such as"):
         call(layers)
+    other = next((kind(2) for kind in (LocalLayer, ConvLayer) if kind.__name__ not in allowed), None)
+    if other is not None:
+        with pytest.raises(TypeError, match=f"layers must be {allowed}, got {type(other).__name__}"):
+            call([other])
 
 
 @pytest.mark.parametrize("kind", HANDING_ON)
@@ -90,10 +95,7 @@ def test_unknown_options_are_refused_with_those_there_are(
     arguments = HANDING_ON[kind]
     with pytest.raises(TypeError, match=f"unknown option of {kind.__name__} 'sed', did you mean 'seed'") as told:
         kind(*arguments, sed=1)
-    allowed = str(told.value).split("Allowed: ")[1].split(", ")
-    names = options_of(kind, FIXED)
-    assert set(names) == set(allowed)
-    assert {"seed", "device", "dtype"} <= set(allowed)
+    assert str(told.value).endswith(f"Allowed: {nearest('sed', options_of(kind, FIXED))}")
     assert kind(*arguments, seed=1, dtype=torch.float64).w_out.dtype == torch.float64
 
 
@@ -108,10 +110,10 @@ def test_options_a_network_has_not_are_named() -> None:
 @pytest.mark.parametrize(
     ("value", "error", "message"),
     [
-        (3, TypeError, "must be two numbers, the factors within a stream and between the streams, got 3"),
-        ("3:1", TypeError, "must be two numbers, the factors within a stream and between the streams, got '3:1'"),
-        ((1.5,), ValueError, r"must be two numbers, .*, got 1 in \(1.5,\)"),
-        ((1.5, 0.5, 1.0), ValueError, "must be two numbers, .*, got 3 in"),
+        (3, TypeError, "must be a list or tuple of 2 numbers, got 3"),
+        ("3:1", TypeError, "must be a list or tuple of 2 numbers, got '3:1'"),
+        ((1.5,), ValueError, r"must be a list or tuple of 2 numbers, got \(1.5,\)"),
+        ((1.5, 0.5, 1.0), ValueError, "must be a list or tuple of 2 numbers, got"),
         ((1.5, 0.0), ValueError, r"\[1\] must be greater than 0, got 0"),
         ((1.5, "1"), TypeError, r"\[1\] must be a number, got '1'"),
     ],
@@ -128,8 +130,8 @@ def test_presets_are_asked_for_by_name() -> None:
     """A name that is not there is refused with the nearest one and all there are; membership is answered."""
     with pytest.raises(KeyError, match="unknown preset 'gevb_mnist_fk', did you mean 'gevb_mnist_fc'") as told:
         PRESETS["gevb_mnist_fk"]
-    assert all(name in str(told.value) for name in PRESETS)
-    with pytest.raises(KeyError, match=r"unknown preset 'mnist'\. Allowed: conventional_cifar10_conv"):
+    assert f"and {len(PRESETS) - 5} more" in str(told.value)
+    with pytest.raises(KeyError, match=r"unknown preset 'mnist'\. Allowed: .*_mnist_.* and \d+ more"):
         PRESETS["mnist"]
     assert "mnist" not in PRESETS
     assert PRESETS.get("mnist") is None
@@ -140,7 +142,7 @@ def test_presets_refuse_what_their_class_has_not() -> None:
     """An option that the class does not take, or that the architecture fixes, is refused before anything is drawn."""
     with pytest.raises(TypeError, match=r"unknown option of VectorNet 'bogus'\. Allowed: by_position"):
         PRESETS["gevb_mnist_fc"].build(bogus=2)
-    with pytest.raises(TypeError, match=r"unknown option of Feedforward 'layers'\. Allowed: activation"):
+    with pytest.raises(TypeError, match=r"unknown option of Feedforward 'layers'\. Allowed: .* and 4 more"):
         PRESETS["ebd_mnist_fc"].build(layers=[])
 
 

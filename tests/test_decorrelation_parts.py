@@ -126,7 +126,7 @@ CARELESS: tuple[tuple[Callable[[], Any], str], ...] = (
     (lambda: Filtered((1.0,)), "kappas must lie in"),
     (lambda: Lagged(-1), "lags must be at least 0"),
     (lambda: Polynomial(()), "coefficients must hold at least 1"),
-    (lambda: SharedRandom(0.0), "scale of the feedback must be greater than 0"),
+    (lambda: SharedRandom(0.0), "scale must be greater than 0"),
     (lambda: Decorrelation(forward_broadcast=-1.0), "forward_broadcast must be 0 or greater"),
     (lambda: Decorrelation(forward_broadcast=0.1, reach=Lagged(1)), "forward_broadcast needs the score as it is"),
     (lambda: Decorrelation(forward_broadcast=0.1, source=Score(Bartlett())), "forward_broadcast needs the score"),

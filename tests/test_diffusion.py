@@ -444,9 +444,9 @@ def test_what_is_refused() -> None:
         (lambda: bind(WIDE, Diffusion(space=Grid((10, 10)))), "space has 100 sites, too few for 120 cells"),
         (lambda: Frozen(0.0), r"fraction of the feedback weights must lie in \(0, 1\], got 0.0"),
         (lambda: Drawn(1.5), "fraction of the feedback weights"),
-        (lambda: Drawn(0.5, scale=0.0), "scale of the feedback must be greater than 0"),
+        (lambda: Drawn(0.5, scale=0.0), "scale must be greater than 0"),
         (lambda: PerError(2.0), "fraction of the cells that release"),
-        (lambda: Broadcast(scale=-1.0), "scale of the feedback must be greater than 0"),
+        (lambda: Broadcast(scale=-1.0), "scale must be greater than 0"),
     ]
     for attempt, message in refused:
         with pytest.raises(ValueError, match=message):

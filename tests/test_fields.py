@@ -381,7 +381,7 @@ def test_shuffled_steps_conserve_mass_and_follow_their_seed() -> None:
 def test_what_is_refused() -> None:
     """Every argument out of range is refused with its name and what is allowed."""
     refused: list[tuple[Any, str]] = [
-        (lambda: Box(1.1), r"k, what a field keeps per step, must lie in \[0, 1\], got 1.1"),
+        (lambda: Box(1.1), "k must be at most 1, got 1.1"),
         (lambda: Exponential(dt=0.0), "dt must be greater than 0"),
         (lambda: Implicit(diffusion=-1.0), "diffusion must be 0 or greater"),
         (lambda: Quasistatic(decay=0.0), "settles only by it, must be greater than 0"),

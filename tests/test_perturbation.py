@@ -336,7 +336,7 @@ def test_what_cannot_be_is_refused() -> None:
         learner(F1, tca.RULES["node_perturbation"]).grads(F1.batch(), execution="forward")
     with pytest.raises(ValueError, match="goes by potentials without resets"):
         tca.Learner(tca.nets.SpikingRNN(3, 4, 2), tca.RULES["miconi"])
-    with pytest.raises(ValueError, match="sigma of the noise must be greater than 0"):
+    with pytest.raises(ValueError, match="sigma must be greater than 0"):
         NodeNoise(0.0)
     with pytest.raises(ValueError, match="unknown rates 'cleen', did you mean 'clean'"):
         NodeNoise(rates="cleen")

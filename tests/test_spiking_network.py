@@ -288,9 +288,9 @@ def test_careless_options_are_refused(options: dict[str, Any], message: str) -> 
 @pytest.mark.parametrize("make", [Triangular, *PSEUDO_DERIVATIVES.values()])
 def test_careless_pseudo_derivatives_are_refused(make: type[PseudoDerivative]) -> None:
     """Height and width must be positive."""
-    with pytest.raises(ValueError, match="gamma of the pseudo-derivative must be greater than 0"):
+    with pytest.raises(ValueError, match="gamma must be greater than 0"):
         make(gamma=0.0)
-    with pytest.raises(ValueError, match="width of the pseudo-derivative must be greater than 0"):
+    with pytest.raises(ValueError, match="width must be greater than 0"):
         make(width=-1.0)
 
 

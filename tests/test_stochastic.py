@@ -265,7 +265,7 @@ def test_bad_numbers_are_refused() -> None:
         LearnedKernel(decay=1.5)
     with pytest.raises(ValueError, match="kernel_rate must be 0 or greater"):
         LearnedKernel(kernel_rate=-1.0)
-    with pytest.raises(ValueError, match="size of the noise must be greater than 0"):
+    with pytest.raises(ValueError, match="size must be greater than 0"):
         Uniform(0.0)
     with pytest.raises(ValueError, match=r"probability of the noise must lie in \(0, 1\], got 0"):
         Rare(0.0)

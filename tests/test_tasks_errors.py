@@ -17,13 +17,13 @@ import tasks
         ("DelayMatchSample", "did you mean 'DelayMatchSample-v0'"),
         ("DelayMatchSampel-v0", "did you mean 'DelayMatchSample-v0'"),
         ("", "unknown task ''"),
-        (None, "unknown task None"),
-        (3, "unknown task 3"),
-        (["flip_flop"], "unknown task"),
+        (None, "name must be a string, got None"),
+        (3, "name must be a string, got 3"),
+        (["flip_flop"], "name must be a string"),
     ],
 )
 def test_unknown_names_offer_the_nearest(name: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         tasks.make(name)
 
 
@@ -42,17 +42,17 @@ BAD: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("delayed_match", {"dt": 600}, ValueError, "at least one time step, got 300 ms with dt = 600 ms"),
     ("delayed_match", {"delay": -5}, ValueError, "delay must be 0 or greater, got -5"),
     ("delayed_match", {"delay": (900, 300)}, ValueError, "delay's high must be greater than its low"),
-    ("delayed_match", {"delay": (-900, 300)}, ValueError, "delay's low must be 0 or greater"),
+    ("delayed_match", {"delay": (-900, 300)}, ValueError, r"delay\[0\] must be 0 or greater"),
     ("delayed_match", {"delay": (0, 300, 900)}, ValueError, "delay's mean must be greater than 0"),
     ("delayed_match", {"delay": (1, 2, 3, 4)}, TypeError, "delay must be a time in ms"),
-    ("delayed_match", {"delay": (300, float("inf"))}, ValueError, "delay's high must be finite"),
-    ("delayed_match", {"delay": "long"}, TypeError, "delay must be a number, got 'long'"),
+    ("delayed_match", {"delay": (300, float("inf"))}, ValueError, r"delay\[1\] must be finite"),
+    ("delayed_match", {"delay": "long"}, TypeError, "delay must be a number or a list or tuple of numbers, got 'long'"),
     ("delayed_match", {"sample": 0}, ValueError, "sample must be greater than 0"),
     ("delayed_match", {"decision": 0}, ValueError, "decision must be greater than 0"),
     ("delayed_match", {"stimuli": 1}, ValueError, "stimuli must be at least 2, got 1"),
     ("delayed_match", {"noise": -1}, ValueError, "noise must be 0 or greater, got -1"),
     ("perceptual_decision", {"coherences": ()}, ValueError, "coherences must hold at least 1"),
-    ("perceptual_decision", {"coherences": 5.0}, TypeError, "coherences must be a list or tuple of numbers"),
+    ("perceptual_decision", {"coherences": 5.0}, TypeError, "coherences must be a list or tuple"),
     ("perceptual_decision", {"coherences": (120,)}, ValueError, "coherences must lie between 0 and 100"),
     ("perceptual_decision", {"stimulus": 0}, ValueError, "stimulus must be greater than 0"),
     ("perceptual_decision", {"choices": 2.0}, TypeError, "choices must be an integer"),

@@ -277,7 +277,7 @@ def test_parameters_that_a_network_does_not_have_are_refused() -> None:
         Optimizer(factors={"w_ou": 2.0}).build(net)
     with pytest.raises(ValueError, match=r"unknown parameter with a factor on its learning rate 'w_\*'"):
         Optimizer(factors={"w_*": 2.0}).build(net)
-    with pytest.raises(ValueError, match="factor of w_out must be 0 or greater, got -1"):
+    with pytest.raises(ValueError, match=r"factors\['w_out'\] must be 0 or greater, got -1"):
         Optimizer(factors={"w_out": -1.0})
 
 
@@ -361,7 +361,10 @@ def test_runs_that_use_none_of_it_are_written_as_they_always_were() -> None:
         (lambda: MatchedStep(most=0.0), "most must be greater than 0, got 0"),
         (lambda: Ascent(0.0), "radius must be greater than 0, got 0"),
         (lambda: Optimizer(schedule={"kind": "cosin"}), "unknown schedule 'cosin', did you mean 'cosine'"),  # type: ignore[arg-type]
-        (lambda: Optimizer(schedule=3.0), "schedule must be one of piecewise, exponential, cosine, got 3.0"),  # type: ignore[arg-type]
+        (
+            lambda: Optimizer(schedule=3.0),
+            "schedule must be a Piecewise or an Exponential or a Cosine or None, got 3.0",
+        ),  # type: ignore[arg-type]
     ],
 )
 def test_mistakes_are_named(make, message: str) -> None:  # type: ignore[no-untyped-def]

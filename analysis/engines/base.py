@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from analysis.operators import Operator
+from tca.checks import checked
 
 __all__ = ["Ends", "Engine", "Pair"]
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Pair:
     """A value and a unit vector of an operator, and how far they are from being an eigenpair.
@@ -49,6 +51,7 @@ class Pair:
         ]
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Ends:
     """Both ends of a spectrum.

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from analysis.figures.drawing import Series, band, legend, looks, panels
+from tca.checks import checked
 
 __all__ = ["alignment_over_training"]
 
 
+@checked
 def alignment_over_training(series: Sequence[Series]) -> Figure:
     """Return the cosine between each rule's gradient and that of BPTT against updates, mean and standard deviation.
 

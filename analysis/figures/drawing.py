@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from tca.checks import Seed, checked
 from tca.files import write_whole
 
 __all__ = ["Look", "Series", "band", "legend", "looks", "panels", "save", "write"]
@@ -45,6 +46,7 @@ SETTINGS = {
 }
 
 
+@checked
 @dataclass(frozen=True)
 class Series:
     """Numbers of one run to draw.
@@ -59,7 +61,7 @@ class Series:
 
     panel: str
     label: str
-    seed: int
+    seed: Seed
     x: Sequence[float]
     y: Sequence[float]
 
@@ -162,6 +164,7 @@ def legend(figure: Figure) -> None:
         figure.legend(entries.values(), entries.keys(), loc="outside right upper", handlelength=3.2)
 
 
+@checked
 def save(figure: Figure, series: Sequence[Series], path: Path, x_name: str, y_name: str) -> None:
     """Write a figure as SVG and PNG, and its numbers as CSV with one line a point.
 

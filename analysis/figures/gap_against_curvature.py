@@ -8,10 +8,12 @@ from matplotlib.figure import Figure
 
 from analysis.figures.drawing import Series, legend, looks, panels
 from analysis.figures.logarithmic import readable
+from tca.checks import checked
 
 __all__ = ["gap_against_curvature"]
 
 
+@checked
 def gap_against_curvature(series: Sequence[Series]) -> Figure:
     """Return the generalization gap against the largest eigenvalue of the loss, one point a run.
 

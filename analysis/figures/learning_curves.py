@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from analysis.figures.drawing import Series, band, legend, looks, panels
+from tca.checks import checked
 
 __all__ = ["learning_curves"]
 
 
+@checked
 def learning_curves(
     series: Sequence[Series], measure: str = "accuracy", chance: Mapping[str, float] | None = None
 ) -> Figure:

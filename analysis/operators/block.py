@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from analysis.operators.base import Operator
+from tca.checks import checked
 from tca.names import lookup
 
 __all__ = ["Block", "BlockDiagonal"]
 
 
+@checked
 class Block(Operator):
     """The rows and columns of an operator that belong to a range of its parameters, ``A_qq``.
 
@@ -60,6 +62,7 @@ class Block(Operator):
         return (self.whole @ embedded)[self.parameters]
 
 
+@checked
 class BlockDiagonal(Operator):
     """Operators of different parameters side by side, with nothing between them: ``A v = (A_1 v_1, A_2 v_2, ...)``.
 

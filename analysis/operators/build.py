@@ -11,7 +11,6 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from analysis.checks import at_least
 from analysis.learners import moved, named
 from analysis.operators.base import Operator
 from analysis.operators.hessian import Hessian
@@ -21,7 +20,8 @@ from analysis.operators.scans import plan
 from analysis.operators.update import UpdateJacobian
 from analysis.problem import Problem, Trials, problem_of
 from tca.batch import Batch
-from tca.names import lookup
+from tca.checks import Count, NotNegative, Positive, Seed, checked
+from tca.names import Table, lookup
 from tca.nets.network import Network
 from tca.rule import Learner, Rule
 
@@ -79,21 +79,25 @@ def pullback(problem: Problem, metric: Callable[[Tensor, Batch, int], Metric], *
     )
 
 
-OPERATORS: dict[str, Callable[..., Operator]] = {
-    "hessian": hessian,
-    **{name: partial(pullback, metric=metric) for name, metric in METRICS.items()},
-}
+OPERATORS: dict[str, Callable[..., Operator]] = Table(
+    "kind of operator",
+    {
+        "hessian": hessian,
+        **{name: partial(pullback, metric=metric) for name, metric in METRICS.items()},
+    },
+)
 
 
+@checked
 def operator(
     net: Network,
     trials: Trials | Batch,
     parameters: str | Sequence[str] = "w_rec",
     kind: str = "hessian",
     *,
-    l2: float = 0.0,
-    chunk: int | None = None,
-    memory: float = 2048.0,
+    l2: NotNegative = 0.0,
+    chunk: Count | None = None,
+    memory: Positive = 2048.0,
     dtype: torch.dtype | None = torch.float64,
 ) -> Operator:
     """Return a matrix of the loss in chosen parameters as an operator, on which the measures of ``analysis`` work.
@@ -146,23 +150,23 @@ def operator(
     >>> operator(LeakyRNN(1, 4, 2), batch, "b_out", "empirical_fisher").matrix().tolist()
     [[1.0, 1.0], [1.0, 1.0]]
     """
-    build = lookup(OPERATORS, kind, "operator")
-    at_least("l2", l2, 0.0)
+    build = lookup(OPERATORS, kind, "kind of operator")
     problem = problem_of(net, trials, parameters, chunk=chunk, memory=memory, dtype=dtype)
     built = build(problem, l2=l2)
     built.groups = problem.parameters.slices()
     return built
 
 
+@checked
 def update_jacobian(
     net: Network,
     trials: Trials | Batch,
     rule: str | Rule | Learner,
     parameters: str | Sequence[str] = "w_rec",
     *,
-    chunk: int | None = None,
-    memory: float = 2048.0,
-    seed: int = 0,
+    chunk: Count | None = None,
+    memory: Positive = 2048.0,
+    seed: Seed = 0,
 ) -> UpdateJacobian:
     """Return how the gradient that a rule descends changes with the parameters, as an operator in float64.
 

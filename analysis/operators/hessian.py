@@ -13,10 +13,12 @@ from torch import Tensor
 
 from analysis.operators.base import Operator
 from analysis.operators.expansion import Expansion, Graph
+from tca.checks import Count, NotNegative, checked
 
 __all__ = ["Hessian"]
 
 
+@checked
 class Hessian(Operator):
     """``H = sum_k d2 loss_k / d theta2 + l2 I`` at a point, acting on vectors.
 
@@ -55,10 +57,10 @@ class Hessian(Operator):
         losses: Sequence[Callable[[Tensor], Tensor]],
         theta: Tensor,
         *,
-        l2: float = 0.0,
+        l2: NotNegative = 0.0,
         keep: bool = True,
         expansions: Sequence[Callable[[], Expansion]] | None = None,
-        width: int = 1,
+        width: Count = 1,
     ) -> None:
         """Compute the loss and its gradient."""
         super().__init__(theta, width=width)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from analysis.operators.base import Operator
+from tca.checks import Count, NotNegative, checked
 
 __all__ = ["Carrier", "Linearization", "Metric", "Pullback"]
 
@@ -113,6 +114,7 @@ class Linearization:
         return torch.stack([self.pull(metric(self.push(vector))) for vector in vectors.mT], 1)
 
 
+@checked
 class Pullback(Operator):
     """``G = sum_k J_k^T S_k J_k + l2 I``: matrices ``S_k`` between outputs, carried back by their Jacobians ``J_k``.
 
@@ -146,10 +148,10 @@ class Pullback(Operator):
         metrics: Sequence[Callable[[Tensor], Metric]],
         theta: Tensor,
         *,
-        l2: float = 0.0,
+        l2: NotNegative = 0.0,
         keep: bool = True,
         carriers: Sequence[Callable[[], Carrier]] | None = None,
-        width: int = 1,
+        width: Count = 1,
     ) -> None:
         """Run the functions."""
         super().__init__(theta, width=width)

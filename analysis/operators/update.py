@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from analysis.operators.base import Operator
+from tca.checks import checked
 
 __all__ = ["UpdateJacobian"]
 
 STEP = 1e-3  # balances a truncation error of the fourth power of it and the round-off of float64 divided by it
 
 
+@checked
 class UpdateJacobian(Operator):
     """``K = d gh / d theta``, how the gradient ``gh`` that a rule descends changes with the parameters.
 

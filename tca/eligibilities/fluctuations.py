@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from tca.checks import positive, whole
+from tca.checks import Positive, checked, whole
 from tca.connections import Initial, Link
 from tca.eligibilities.drawing import draws_of
 from tca.eligibilities.perturbation import Coincidence
@@ -22,6 +22,7 @@ from tca.tape import Tape
 __all__ = ["Fluctuations"]
 
 
+@checked
 @dataclass(frozen=True)
 class Fluctuations(Coincidence):
     """``e_ij,t = e_ij,t-1 + (pre_j,t (x_i,t - xbar_i,t-1))^p``: reward-modulated Hebbian learning.
@@ -50,7 +51,7 @@ class Fluctuations(Coincidence):
     noise: Noise = field(default_factory=lambda: Rare(0.003, Uniform(16.0)))
     power: int = 3
     keep: float = 0.05
-    limit: float | None = 3e-3
+    limit: Positive | None = 3e-3
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -58,8 +59,6 @@ class Fluctuations(Coincidence):
             raise ValueError(f"power of the fluctuations must be odd, so that their sign counts, got {self.power}")
         if not 0 <= self.keep < 1:
             raise ValueError(f"keep must lie in [0, 1), got {self.keep}")
-        if self.limit is not None:
-            positive("limit of the gradient", self.limit)
 
     @property
     def equation(self) -> str:

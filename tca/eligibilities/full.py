@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import whole
+from tca.checks import Count, checked
 from tca.connections import Connection
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.traces import InfluenceTrace, Trace
@@ -42,6 +42,7 @@ class Full(Eligibility):
         return InfluenceTrace(connection, trials, lambda now: now.leak_matrix() + now.transmission(), moment.components)
 
 
+@checked
 @dataclass(frozen=True)
 class Windowed(Eligibility):
     """``D_t = J_t`` but for a cut every ``steps``, counted from the end of each trial: its last window is a whole one.
@@ -64,14 +65,10 @@ class Windowed(Eligibility):
     arXiv:2506.06904.
     """
 
-    steps: int = 10
+    steps: Count = 10
     keep_leak: bool = False
     local: ClassVar[bool] = False
     joint: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        """Check the length of the window."""
-        whole("steps of a window", self.steps, 1)
 
     @property
     def equation(self) -> str:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from tca.checks import checked
 from tca.connections import Connection
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.traces import InfluenceTrace, Trace
@@ -16,6 +17,7 @@ from tca.tape import Tape
 __all__ = ["Homotopy"]
 
 
+@checked
 @dataclass(frozen=True)
 class Homotopy(Eligibility):
     """``D_t = leak + s (J_t - leak)``: recurrent synapses pass on the share ``s`` of what they could.

@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import not_negative, settle
+from tca.checks import NotNegative, checked
 from tca.connections import Connection
 from tca.eligibilities.drawing import DRAWS
 from tca.eligibilities.factors import Drawn
@@ -24,6 +24,7 @@ from tca.place import Place
 __all__ = ["LearnedKernel"]
 
 
+@checked
 @dataclass(frozen=True)
 class LearnedKernel(Drawn):
     """``P_t,l,ij ~ A_li C_t,ij`` with ``C_ij,t = k_i C_ij,t-1 + gain_i pre_j`` and ``k = 1 - gamma``: KeRNL.
@@ -57,8 +58,8 @@ class LearnedKernel(Drawn):
     """
 
     decay: float = 0.8
-    kernel_rate: float = 0.1
-    decay_rate: float = 0.1
+    kernel_rate: NotNegative = 0.1
+    decay_rate: NotNegative = 0.1
     noise: Noise = field(default_factory=Normal)
     local: ClassVar[bool] = False
     equation: ClassVar[str] = "e_t = A (x) C_t, C_t = (1 - gamma) C_t-1 + gain (x) pre, A and gamma learned"
@@ -67,11 +68,6 @@ class LearnedKernel(Drawn):
         """Check decay and rates."""
         if not 0 <= self.decay <= 1:
             raise ValueError(f"decay of the kernel must lie in [0, 1], got {self.decay}")
-        settle(
-            self,
-            kernel_rate=not_negative("kernel_rate", self.kernel_rate),
-            decay_rate=not_negative("decay_rate", self.decay_rate),
-        )
 
     def check(self, place: Place) -> None:
         """Refuse cells whose state has several components, cells without recurrent synapses, and several populations.

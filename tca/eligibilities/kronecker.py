@@ -13,6 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from tca.checks import checked
 from tca.connections import Connection
 from tca.eligibilities.factors import Factored, Factors, balance, length
 from tca.moment import Moment
@@ -21,6 +22,7 @@ from tca.noises import Noise, Signs
 __all__ = ["Kronecker", "ReverseKronecker"]
 
 
+@checked
 @dataclass(frozen=True)
 class Kronecker(Factored):
     """``P_t,m,ij ~ C_t,mi A_t,j``: presynaptic activity summed with random signs, times a matrix over cells.
@@ -45,6 +47,7 @@ class Kronecker(Factored):
         return _Kronecker(connections, moment, trials, self.noise, generator)
 
 
+@checked
 @dataclass(frozen=True)
 class ReverseKronecker(Factored):
     """``P_t,m,ij ~ A_t,i C_t,mj``: a random direction over postsynaptic cells, times a matrix of states and inputs.

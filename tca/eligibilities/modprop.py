@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import DivergenceError
+from tca.checks import DivergenceError, checked
 from tca.connections import Connection, Initial
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.traces import Trace
@@ -81,6 +81,7 @@ class TypeTrace(Trace):
         return result
 
 
+@checked
 @dataclass(frozen=True)
 class TypePropagation(Eligibility):
     """``D_t = leak + gain m W_ab``: the Jacobian with mean weights of cell types and a constant slope m.

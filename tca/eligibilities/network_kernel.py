@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import not_negative
+from tca.checks import NotNegative, checked
 from tca.connections import Connection
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.instant import Instant
@@ -50,6 +50,7 @@ class NetworkTrace(Trace):
         return self.value
 
 
+@checked
 @dataclass(frozen=True)
 class NetworkKernel(Eligibility):
     """``e_ij,t = lambda e_ij,t-1 + G_i,t p_j,t`` with ``lambda = leak + gain root``: paths through the other cells.
@@ -73,16 +74,11 @@ class NetworkKernel(Eligibility):
     Liu et al. (2022), NeurIPS, arXiv:2206.01338.
     """
 
-    root: float | None = None
+    root: NotNegative | None = None
     leaky: bool = True
     local: ClassVar[bool] = True
     shared: ClassVar[bool] = False
     of_states: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        """Check the root."""
-        if self.root is not None:
-            not_negative("root", self.root)
 
     @property
     def equation(self) -> str:

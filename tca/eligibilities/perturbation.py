@@ -17,7 +17,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import positive
+from tca.checks import Positive, checked
 from tca.connections import Connection, Initial
 from tca.eligibilities.base import Eligibility, Gather
 from tca.eligibilities.deviations import Deviation, Injected
@@ -126,6 +126,7 @@ class Coincidence(Trying, abc.ABC):
         """Leave the gradients as they are: there is no gain."""
 
 
+@checked
 @dataclass(frozen=True)
 class NodeNoise(Coincidence):
     """Node perturbation: ``u_t + sigma xi_t``, ``e_ij,t = e_ij,t-1 + xi_i,t pre_j,t``.
@@ -151,7 +152,7 @@ class NodeNoise(Coincidence):
     Review X 13:021006.
     """
 
-    sigma: float = 0.01
+    sigma: Positive = 0.01
     antithetic: bool = False
     rates: str = "clean"
     noise: Noise = field(default_factory=Normal)
@@ -159,7 +160,6 @@ class NodeNoise(Coincidence):
 
     def __post_init__(self) -> None:
         """Check the size of the noise and the word."""
-        positive("sigma of the noise", self.sigma)
         lookup(dict.fromkeys(RATES, True), self.rates, "rates")
 
     @property
@@ -185,6 +185,7 @@ class NodeNoise(Coincidence):
         return self.noise.steps(level.steps, shape, draws_of(level.place, buffers)).to(level.rate)
 
 
+@checked
 @dataclass(frozen=True)
 class WeightNoise(Trying):
     """Weight perturbation: ``W + sigma xi``, ``e_ij = xi_ij``, one draw a batch for every weight into a population.
@@ -204,14 +205,10 @@ class WeightNoise(Trying):
     Physical Review X 13:021006.
     """
 
-    sigma: float = 0.01
+    sigma: Positive = 0.01
     antithetic: bool = False
     noise: Noise = field(default_factory=Normal)
     remembers: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        """Check the size of the noise."""
-        positive("sigma of the noise", self.sigma)
 
     @property
     def equation(self) -> str:

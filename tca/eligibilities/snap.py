@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from tca.checks import whole
+from tca.checks import Count, checked
 from tca.connections import Connection
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.traces import Trace
@@ -118,6 +118,7 @@ class ReachTrace(Trace):
         return torch.einsum("bik,bikj->ij", self.near.gather(signal).flatten(0, -3), self.value.flatten(0, -4))
 
 
+@checked
 @dataclass(frozen=True)
 class Reachable(Eligibility):
     """``D_t = Pi_i J_t Pi_i``, ``Pi_i`` the cells within ``steps - 1`` synapses of the postsynaptic cell i: SnAp-n.
@@ -140,12 +141,8 @@ class Reachable(Eligibility):
     Paper: Menick et al. (2021), Practical real time recurrent learning with a sparse approximation, ICLR.
     """
 
-    steps: int = 2
+    steps: Count = 2
     shared: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        """Check the number of steps."""
-        whole("steps of SnAp", self.steps, 1)
 
     @property
     def local(self) -> bool:

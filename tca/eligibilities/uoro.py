@@ -13,6 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from tca.checks import checked
 from tca.connections import Connection
 from tca.eligibilities.factors import Factored, Factors, balance, length
 from tca.moment import Moment
@@ -21,6 +22,7 @@ from tca.noises import Noise, Signs
 __all__ = ["RankOne"]
 
 
+@checked
 @dataclass(frozen=True)
 class RankOne(Factored):
     """``P_t ~ A_t (x) C_t``: the influence of all synapses on all states as one product, right in the mean.

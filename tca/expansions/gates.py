@@ -15,7 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import instance, whole
+from tca.checks import Count, checked
 from tca.expansions.base import Buffers, Expansion, Seen
 from tca.losses import Admissibility
 from tca.losses.links import Link, Softmax
@@ -28,6 +28,7 @@ def _gated(gates: Tensor, score: Tensor) -> Tensor:
     return (gates.unsqueeze(-1) * score.unsqueeze(-2)).flatten(-2)
 
 
+@checked
 @dataclass(frozen=True)
 class PredictionGates(Expansion):
     """``[s; vec(p s^T)]`` with ``p = r(y)`` the prediction: each score once more for every class, as probable as it is.
@@ -52,15 +53,9 @@ class PredictionGates(Expansion):
     """
 
     link: Link = field(default_factory=Softmax)
-    top: int | None = None
+    top: Count | None = None
     admissibility: ClassVar[Admissibility] = Admissibility(True, "a prediction is a function of the input")
     needs: ClassVar[tuple[str, ...]] = ("outputs",)
-
-    def __post_init__(self) -> None:
-        """Check the link and the number of gates."""
-        instance("link", self.link, Link, "one of tca.losses.links, such as Softmax()")
-        if self.top is not None:
-            whole("top", self.top, 1)
 
     @property
     def equation(self) -> str:
@@ -80,6 +75,7 @@ class PredictionGates(Expansion):
         return n_out if self.top is None else min(self.top, n_out)
 
 
+@checked
 @dataclass(frozen=True)
 class ProjectionGates(Expansion):
     """``[s; vec((W a) s^T)]``, W (M, number of a) a fixed matrix of independent normal numbers, a some activity.
@@ -95,12 +91,8 @@ class ProjectionGates(Expansion):
         TypeError: ``size`` is no integer.
     """
 
-    size: int = 8
+    size: Count = 8
     admissibility: ClassVar[Admissibility] = Admissibility(True, "a gate is a function of the input and no target")
-
-    def __post_init__(self) -> None:
-        """Check the number of gates."""
-        whole("size", self.size, 1)
 
     @abc.abstractmethod
     def width(self, n_hidden: int, n_in: int) -> int:
@@ -137,6 +129,7 @@ class ProjectionGates(Expansion):
         return _gated(self.activity(seen) @ buffers["gates"].to(score).mT, score)
 
 
+@checked
 @dataclass(frozen=True)
 class HiddenGates(ProjectionGates):
     """``[s; vec((W h) s^T)]``, h the activity of a hidden layer and W a fixed random matrix of ``size`` rows.
@@ -167,6 +160,7 @@ class HiddenGates(ProjectionGates):
         return _given("hidden", seen.hidden)
 
 
+@checked
 @dataclass(frozen=True)
 class InputGates(ProjectionGates):
     """``[s; vec((W x) s^T)]``, x the input and W a fixed random matrix of ``size`` rows.

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from tca.checks import whole
+from tca.checks import checked, whole
 from tca.expansions.base import Buffers, Expansion, Seen
 from tca.losses import Admissibility, Likelihood
 
@@ -68,6 +68,7 @@ class Bartlett(Expansion):
         return (score.unsqueeze(-1) * score.unsqueeze(-2)).sub_(expected).flatten(-2)
 
 
+@checked
 @dataclass(frozen=True)
 class ScorePowers(Expansion):
     """``[s; s^k - E[s^k]]``, each output by itself, with the mean of the power under the prediction.

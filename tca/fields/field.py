@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tca.checks import checked
 from tca.fields.modes import Modes
 from tca.fields.propagators import Propagator, Stepping
 from tca.fields.runs import Run, cheapest, modes_of
@@ -27,6 +28,7 @@ __all__ = ["GAINS", "Field"]
 GAINS: dict[str, Callable[[float], float]] = {"raw": lambda mass: 1.0, "unit": lambda mass: 1 / mass}
 
 
+@checked
 @dataclass(frozen=True)
 class Field:
     """A concentration on a space.

@@ -28,7 +28,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from tca.checks import finite, not_negative, positive
+from tca.checks import Fraction, NotNegative, Positive, checked
 from tca.fields.spaces import Grid, Space, kronecker_product, kronecker_sum
 
 __all__ = ["Box", "Explicit", "Exponential", "Implicit", "Propagator", "Quasistatic", "Stepping"]
@@ -107,6 +107,7 @@ class Stepping(Propagator):
         return 1 / (1 - self.multiplier(eigenvalues))
 
 
+@checked
 @dataclass(frozen=True)
 class Box(Stepping):
     """``C_t = k Box[C_{t-1}]``: the mean over the 3 sites of a line, 9 of a square or 27 of a cube, times k.
@@ -126,12 +127,7 @@ class Box(Stepping):
     4.0
     """
 
-    k: float = 0.75
-
-    def __post_init__(self) -> None:
-        """Check the range of k."""
-        if not 0 <= finite("k", self.k) <= 1:
-            raise ValueError(f"k, what a field keeps per step, must lie in [0, 1], got {self.k}")
+    k: Fraction = 0.75
 
     @property
     def spreads(self) -> bool:
@@ -165,6 +161,7 @@ class Box(Stepping):
             )
 
 
+@checked
 @dataclass(frozen=True)
 class _Physical(Propagator):
     """What all propagators with physical constants share.
@@ -174,13 +171,8 @@ class _Physical(Propagator):
         decay: Rate of decay kappa, 1 / ms, default 0.288 (what remains after 1 ms is 3/4), not negative.
     """
 
-    diffusion: float = 1 / 3
-    decay: float = 0.288
-
-    def __post_init__(self) -> None:
-        """Check the constants."""
-        not_negative("diffusion", self.diffusion)
-        not_negative("decay", self.decay)
+    diffusion: NotNegative = 1 / 3
+    decay: NotNegative = 0.288
 
     @property
     def spreads(self) -> bool:
@@ -196,6 +188,7 @@ class _Physical(Propagator):
         return self.decay + self.diffusion * reduce(_outer_sum, eigenvalues)
 
 
+@checked
 @dataclass(frozen=True)
 class _Timed(Stepping, _Physical):
     """A physical propagator that goes in steps.
@@ -206,12 +199,7 @@ class _Timed(Stepping, _Physical):
         dt: Duration of a step in ms, default 1, positive.
     """
 
-    dt: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check the constants."""
-        super().__post_init__()
-        positive("dt", self.dt)
+    dt: Positive = 1.0
 
     @property
     def kept(self) -> float:
@@ -222,6 +210,7 @@ class _Timed(Stepping, _Physical):
         return self.dt * (self.diffusion * kronecker_sum(space.laplacians()) - self.decay * _identity(space))
 
 
+@checked
 @dataclass(frozen=True)
 class Explicit(_Timed):
     """``C_t = C_{t-1} + dt (D Lap C_{t-1} - kappa C_{t-1})``: forward Euler.
@@ -236,7 +225,7 @@ class Explicit(_Timed):
         allow_negative: Whether steps beyond the bound of positivity are accepted, default ``False``.
     """
 
-    dt: float = 0.5
+    dt: Positive = 0.5
     allow_negative: bool = False
 
     @property
@@ -274,6 +263,7 @@ class Explicit(_Timed):
             )
 
 
+@checked
 @dataclass(frozen=True)
 class Implicit(_Timed):
     """``(1 + dt kappa - dt D Lap) C_t = C_{t-1}``: backward Euler, stable and positive with every step.
@@ -299,6 +289,7 @@ class Implicit(_Timed):
         return step
 
 
+@checked
 @dataclass(frozen=True)
 class Exponential(_Timed):
     """``C_t = exp(dt (D Lap - kappa)) C_{t-1}``: exact for every step, and two half steps make a whole one.
@@ -324,6 +315,7 @@ class Exponential(_Timed):
         return step
 
 
+@checked
 @dataclass(frozen=True)
 class Quasistatic(_Physical):
     """``0 = D Lap C - kappa C + s``: a field that settles much faster than a step, without memory.
@@ -337,9 +329,9 @@ class Quasistatic(_Physical):
     """
 
     def __post_init__(self) -> None:
-        """Check the constants."""
-        super().__post_init__()
-        positive("decay of a Quasistatic field, which settles only by it,", self.decay)
+        """Check that it settles."""
+        if not self.decay:
+            raise ValueError("decay of a Quasistatic field, which settles only by it, must be greater than 0, got 0")
 
     @property
     def mass(self) -> float:

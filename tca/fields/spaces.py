@@ -17,7 +17,7 @@ from functools import cached_property, reduce
 import torch
 from torch import Tensor
 
-from tca.checks import positive, settle, whole
+from tca.checks import Size, checked, positive, settle, whole
 from tca.names import lookup
 
 __all__ = ["BOUNDARIES", "Graph", "Grid", "Space", "kronecker_product", "kronecker_sum"]
@@ -60,6 +60,7 @@ class Space(abc.ABC):
         return sum(float(-each.diagonal().min()) for each in self.laplacians())
 
 
+@checked
 @dataclass(frozen=True)
 class Grid(Space):
     """A grid of any number of axes whose sites exchange with their nearest neighbours.
@@ -101,6 +102,7 @@ class Grid(Space):
         return tuple(_second_difference(each, self.beyond) for each in self.shape)
 
 
+@checked
 @dataclass(frozen=True)
 class Graph(Space):
     """Sites joined by weighted edges, for instance places that lie anyhow.
@@ -117,12 +119,11 @@ class Graph(Space):
     [[-0.5, 0.5], [0.5, -0.5]]
     """
 
-    size: int
+    size: Size
     edges: tuple[tuple[int, int, float], ...]
 
     def __post_init__(self) -> None:
         """Check the edges."""
-        whole("size", self.size, 1)
         seen: set[frozenset[int]] = set()
         for one, other, weight in self.edges:
             if one == other or not (0 <= one < self.size and 0 <= other < self.size):

@@ -16,6 +16,7 @@ from tca.losses.hinge import Hinge
 from tca.losses.logistic import Logistic
 from tca.losses.poisson import Poisson
 from tca.losses.squared import MSE
+from tca.names import Table
 
 __all__ = [
     "LOSSES",
@@ -39,18 +40,21 @@ __all__ = [
     "links",
 ]
 
-LOSSES: dict[str, Loss] = {
-    "mse": MSE(),
-    "cross_entropy": CrossEntropy(),
-    "logistic": Logistic(),
-    "smoothed_cross_entropy": SmoothedCrossEntropy(),
-    "focal": Focal(),
-    "brier": Brier(),
-    "kullback_leibler": Bregman(generators.NegativeEntropy(), links.Softmax()),
-    "itakura_saito": Bregman(generators.ItakuraSaito(), links.Exponential()),
-    "poisson": Poisson(),
-    "gamma": ExponentialFamily(families.Gamma()),
-    "gaussian_nll": GaussianNLL(),
-    "hinge": Hinge(),
-    "absolute_error": AbsoluteError(),
-}
+LOSSES: dict[str, Loss] = Table(
+    "loss",
+    {
+        "mse": MSE(),
+        "cross_entropy": CrossEntropy(),
+        "logistic": Logistic(),
+        "smoothed_cross_entropy": SmoothedCrossEntropy(),
+        "focal": Focal(),
+        "brier": Brier(),
+        "kullback_leibler": Bregman(generators.NegativeEntropy(), links.Softmax()),
+        "itakura_saito": Bregman(generators.ItakuraSaito(), links.Exponential()),
+        "poisson": Poisson(),
+        "gamma": ExponentialFamily(families.Gamma()),
+        "gaussian_nll": GaussianNLL(),
+        "hinge": Hinge(),
+        "absolute_error": AbsoluteError(),
+    },
+)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tca.checks import checked
+
 __all__ = ["UNKNOWN", "Admissibility"]
 
 
+@checked
 @dataclass(frozen=True)
 class Admissibility:
     """Whether ``E[score | x] = 0`` at the outputs ``z(x)`` that minimise ``E[loss | x]`` without constraint.

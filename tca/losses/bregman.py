@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from tca.checks import checked
 from tca.losses.admissibility import Admissibility
 from tca.losses.base import Loss
 from tca.losses.generators import Generator
@@ -19,6 +20,7 @@ from tca.losses.targets import check_real
 __all__ = ["Bregman"]
 
 
+@checked
 @dataclass(frozen=True)
 class Bregman(Loss):
     """The divergence of targets from predictions, ``l = F(target) - F(r) - grad F(r).(target - r)`` with ``r = r(y)``.

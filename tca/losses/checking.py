@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tca.checks import checked
 from tca.losses.base import Loss
 
 __all__ = ["check_at", "check_loss", "foreign"]
@@ -38,6 +39,7 @@ TARGETS: dict[str, Made] = {
 }
 
 
+@checked
 def check_loss(loss: Loss, outputs: Tensor | None = None, targets: Tensor | None = None) -> None:
     """Raise unless the score of a loss is the derivative of its value, by autograd in double precision.
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import not_negative, settle
+from tca.checks import NotNegative, checked
 from tca.losses import moments
 from tca.losses.admissibility import Admissibility
 from tca.losses.base import Likelihood, Loss
@@ -58,6 +58,7 @@ class CrossEntropy(Likelihood):
         return moments.signed(order, moments.bernoulli(softmax(outputs), order))
 
 
+@checked
 @dataclass(frozen=True)
 class SmoothedCrossEntropy(Loss):
     """Cross-entropy with smoothed labels, ``l = -sum_c q_c log softmax(y)_c``, ``q = (1 - a) onehot(target) + a / O``.
@@ -78,14 +79,13 @@ class SmoothedCrossEntropy(Loss):
     [[[0.25, -0.25]]]
     """
 
-    smoothing: float = 0.1
+    smoothing: NotNegative = 0.1
     admissibility: ClassVar[Admissibility] = Admissibility(
         True, "it is smallest where the softmax is the smoothed conditional distribution of the classes"
     )
 
     def __post_init__(self) -> None:
         """Check the smoothing."""
-        settle(self, smoothing=not_negative("smoothing", self.smoothing))
         if self.smoothing >= 1:
             raise ValueError(f"smoothing must be less than 1, got {self.smoothing:g}")
 

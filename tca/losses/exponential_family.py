@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from tca.checks import checked
 from tca.losses.admissibility import Admissibility
 from tca.losses.base import Likelihood
 from tca.losses.families import Family
@@ -17,6 +18,7 @@ from tca.losses.families import Family
 __all__ = ["ExponentialFamily"]
 
 
+@checked
 @dataclass(frozen=True)
 class ExponentialFamily(Likelihood):
     """Minus a log likelihood, ``l = A(eta) - eta.T(target)`` with ``eta = eta(y)``, but for what no output changes.

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tca.checks import positive, settle
+from tca.checks import Positive, checked
 from tca.losses import moments
 from tca.losses.classes import softmax
 from tca.losses.targets import check_between, check_classes, check_real
@@ -174,6 +174,7 @@ class Poisson(Real):
         check_between("Poisson", targets, 0.0)
 
 
+@checked
 @dataclass(frozen=True)
 class Gaussian(Real):
     """Normal targets of known variance, ``A = variance/2 sum z^2``; the mean is ``variance z``.
@@ -187,11 +188,7 @@ class Gaussian(Real):
         ValueError: ``variance`` is not positive.
     """
 
-    variance: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check the variance."""
-        settle(self, variance=positive("variance", self.variance))
+    variance: Positive = 1.0
 
     def log_partition(self, outputs: Tensor) -> Tensor:
         """Return ``variance/2 sum z^2``."""
@@ -240,6 +237,7 @@ class Categorical(Canonical):
         check_classes("Categorical", outputs_shape, targets)
 
 
+@checked
 @dataclass(frozen=True)
 class Gamma(Family):
     """Positive targets of known shape whose log scale is the output: ``mean = shape e^z``; shape 1 is exponential.
@@ -254,11 +252,7 @@ class Gamma(Family):
         ValueError: ``shape`` is not positive.
     """
 
-    shape: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check the shape parameter."""
-        settle(self, shape=positive("shape", self.shape))
+    shape: Positive = 1.0
 
     def log_partition(self, outputs: Tensor) -> Tensor:
         """Return ``shape sum z``."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tca.checks import not_negative, settle
+from tca.checks import NotNegative, checked
 from tca.losses.admissibility import Admissibility
 from tca.losses.base import Loss
 from tca.losses.classes import lead, others
@@ -21,6 +21,7 @@ from tca.losses.targets import check_classes
 __all__ = ["Focal"]
 
 
+@checked
 @dataclass(frozen=True)
 class Focal(Loss):
     """The focal loss, ``l = -(1 - q)^gamma log q`` with ``q = softmax(y)[target]``.
@@ -43,14 +44,10 @@ class Focal(Loss):
     (0.3466, [[[0.5, -0.5]]])
     """
 
-    gamma: float = 2.0
+    gamma: NotNegative = 2.0
     admissibility: ClassVar[Admissibility] = Admissibility(
         True, "it is smooth in the logits and grows without bound as the probability of any possible class vanishes"
     )
-
-    def __post_init__(self) -> None:
-        """Check the exponent."""
-        settle(self, gamma=not_negative("gamma", self.gamma))
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of every step and trial, shape ``(T, B)``."""

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from tca.checks import positive, settle
+from tca.checks import Positive, checked
 from tca.losses.admissibility import Admissibility
 from tca.losses.base import Loss
 from tca.losses.targets import check_classes
@@ -18,6 +18,7 @@ from tca.losses.targets import check_classes
 __all__ = ["Hinge"]
 
 
+@checked
 @dataclass(frozen=True)
 class Hinge(Loss):
     """The hinge loss, ``l = sum_{c != target} max(0, margin + y_c - y_target)``.
@@ -39,14 +40,10 @@ class Hinge(Loss):
     (1.5, [[[1.0, -1.0, 0.0]]])
     """
 
-    margin: float = 1.0
+    margin: Positive = 1.0
     admissibility: ClassVar[Admissibility] = Admissibility(
         False, "it is smallest at a kink, where no choice of its score is a derivative and its mean is not zero"
     )
-
-    def __post_init__(self) -> None:
-        """Check the margin."""
-        settle(self, margin=positive("margin", self.margin))
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of every step and trial, shape ``(T, B)``."""

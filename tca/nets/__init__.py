@@ -1,5 +1,6 @@
 """Networks: populations, their forward passes and their parameters, without a word about learning."""
 
+from tca.names import Table
 from tca.nets.dual_stream import DualStream, DualStreamCNN, DualStreamMLP
 from tca.nets.dual_stream_rnn import DualStreamRNN
 from tca.nets.feedforward import CNN, MLP, Feedforward, LocalNet
@@ -15,24 +16,27 @@ from tca.nets.stacked_rnn import LeakyLayer, StackedRNN
 from tca.nets.vector import AlternatingNet, VectorCNN, VectorLocalNet, VectorMLP, VectorNet
 from tca.nets.vector_rnn import VectorRNN
 
-NETWORKS: dict[str, type[Network]] = {
-    "leaky_rnn": LeakyRNN,
-    "stacked_rnn": StackedRNN,
-    "spiking_rnn": SpikingRNN,
-    "feedforward": Feedforward,
-    "mlp": MLP,
-    "cnn": CNN,
-    "local_net": LocalNet,
-    "dual_stream_mlp": DualStreamMLP,
-    "dual_stream_cnn": DualStreamCNN,
-    "dual_stream_rnn": DualStreamRNN,
-    "alternating_net": AlternatingNet,
-    "vector_net": VectorNet,
-    "vector_mlp": VectorMLP,
-    "vector_cnn": VectorCNN,
-    "vector_local_net": VectorLocalNet,
-    "vector_rnn": VectorRNN,
-}
+NETWORKS: dict[str, type[Network]] = Table(
+    "kind of network",
+    {
+        "leaky_rnn": LeakyRNN,
+        "stacked_rnn": StackedRNN,
+        "spiking_rnn": SpikingRNN,
+        "feedforward": Feedforward,
+        "mlp": MLP,
+        "cnn": CNN,
+        "local_net": LocalNet,
+        "dual_stream_mlp": DualStreamMLP,
+        "dual_stream_cnn": DualStreamCNN,
+        "dual_stream_rnn": DualStreamRNN,
+        "alternating_net": AlternatingNet,
+        "vector_net": VectorNet,
+        "vector_mlp": VectorMLP,
+        "vector_cnn": VectorCNN,
+        "vector_local_net": VectorLocalNet,
+        "vector_rnn": VectorRNN,
+    },
+)
 
 __all__ = [
     "CNN",

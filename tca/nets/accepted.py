@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from tca.checks import positive
 from tca.names import unknown
 from tca.nets.network import Network
 
-__all__ = ["check_layers", "check_options", "check_pair", "check_sizes", "options_of"]
+__all__ = ["check_layers", "check_options", "options_of"]
 
 
 def options_of(kind: type[Network], fixed: Sequence[str] = ()) -> list[str]:
@@ -51,59 +50,19 @@ def check_options(kind: type[Network], options: Iterable[str], given: Sequence[s
             raise TypeError(str(unknown(name, allowed, f"option of {kind.__name__}")))
 
 
-def check_sizes(sizes: Iterable[int]) -> tuple[int, ...]:
-    """Return the sizes of hidden layers, each of which its layer checks.
+def check_layers(layers: Sequence[object], *allowed: type) -> None:
+    """Raise unless layers are of some classes.
 
     Args:
-        sizes: What came.
+        layers: The layers.
+        allowed: Classes of which they must be.
 
     Raises:
-        TypeError: It is no list or tuple.
-
-    >>> check_sizes([200, 100])
-    (200, 100)
+        TypeError: One is of another class.
+        ValueError: There are none.
     """
-    if isinstance(sizes, str) or not isinstance(sizes, Iterable) or isinstance(sizes, Mapping):
-        raise TypeError(f"sizes must be a list of whole numbers, one for each hidden layer, got {sizes!r}")
-    return tuple(sizes)
-
-
-def check_layers(layers: object, *allowed: type) -> None:
-    """Raise if something is no sequence of layers.
-
-    Args:
-        layers: What came.
-        allowed: Classes of which the layers must be.
-
-    Raises:
-        TypeError: It is no list or tuple, or holds something else.
-        ValueError: It holds nothing.
-    """
-    names = " or ".join(each.__name__ for each in allowed)
-    if isinstance(layers, str) or not isinstance(layers, Sequence):
-        raise TypeError(f"layers must be a list of {names}, got {layers!r}")
     if not layers:
         raise ValueError("layers must hold at least one layer, got none")
     for layer in layers:
         if not isinstance(layer, allowed):
-            raise TypeError(f"layers must be {names}, got {layer!r}")
-
-
-def check_pair(argument: str, value: object, meaning: str) -> tuple[float, float]:
-    """Return two positive numbers.
-
-    Args:
-        argument: Name of the argument, for the message.
-        value: What came.
-        meaning: What the two are.
-
-    Raises:
-        TypeError: There are not two of them, or one is no number.
-        ValueError: One is not positive.
-    """
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise TypeError(f"{argument} must be two numbers, {meaning}, got {value!r}")
-    if len(value) != 2:
-        raise ValueError(f"{argument} must be two numbers, {meaning}, got {len(value)} in {value!r}")
-    first, second = (positive(f"{argument}[{place}]", each) for place, each in enumerate(value))
-    return first, second
+            raise TypeError(f"layers must be {' or '.join(each.__name__ for each in allowed)}, got {layer!r}")

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from tca.activations import Sigmoid
-from tca.checks import not_negative, positive, whole
+from tca.checks import Device, DType, NotNegative, Positive, Seed, Size, checked, not_negative, positive, whole
 from tca.names import lookup
-from tca.nets.accepted import check_layers, check_options, check_pair, check_sizes
+from tca.nets.accepted import check_layers, check_options
 from tca.nets.feedforward import check_shape
 from tca.nets.layered import Layered, Population
 from tca.nets.layers import ConvLayer, DenseLayer, Layer, Maker
@@ -44,7 +44,7 @@ def streams_of(cells: int) -> Tensor:
     )
 
 
-def magnitudes(shape: Shape, fan_in: int, asymmetry: tuple[float, float], generator: torch.Generator) -> Tensor:
+def magnitudes(shape: Shape, fan_in: int, asymmetry: tuple[Positive, Positive], generator: torch.Generator) -> Tensor:
     """Return ``U[0, 1) / sqrt(fan-in)``, times one factor within a stream and another between the streams.
 
     Args:
@@ -59,6 +59,7 @@ def magnitudes(shape: Shape, fan_in: int, asymmetry: tuple[float, float], genera
     return torch.where(same, drawn * asymmetry[0], drawn * asymmetry[1])
 
 
+@checked
 class DualStream(Layered):
     """Two streams of cells whose weights are nonnegative magnitudes, ``w_ij = sigma_ij m_ij``, and a linear readout.
 
@@ -99,19 +100,19 @@ class DualStream(Layered):
 
     def __init__(
         self,
-        shape: int | Sequence[int],
+        shape: Size | Sequence[Size],
         layers: Sequence[Layer],
-        n_out: int,
+        n_out: Size,
         *,
         width: float | None = None,
-        width_out: float = 6.0,
+        width_out: Positive = 6.0,
         wiring: str = "streams",
-        asymmetry: tuple[float, float] = (1.5, 0.5),
-        floor: float = 1e-4,
+        asymmetry: tuple[Positive, Positive] = (1.5, 0.5),
+        floor: NotNegative = 1e-4,
         block: bool = False,
-        seed: int = 0,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype = torch.float32,
+        seed: Seed = 0,
+        device: Device | None = None,
+        dtype: DType = torch.float32,
     ) -> None:
         """Draw the magnitudes; see the class."""
         super().__init__()
@@ -119,7 +120,7 @@ class DualStream(Layered):
         self.shape = check_shape(shape)
         self.n_in, self.n_out = math.prod(self.shape), whole("n_out", n_out, 1)
         self.floor, by_post = not_negative("floor", floor), lookup(WIRINGS, wiring, "wiring")
-        factors = check_pair("asymmetry", asymmetry, "the factors within a stream and between the streams")
+        factors = asymmetry
         generator = torch.Generator().manual_seed(seed)
         self.populations = []
         below = (2 * self.shape[0], *self.shape[1:])
@@ -169,6 +170,7 @@ class DualStream(Layered):
                 connection.weight.mul_(connection.mask)
 
 
+@checked
 class DualStreamMLP(DualStream):
     """A multilayer perceptron of two streams; see `DualStream`.
 
@@ -182,12 +184,13 @@ class DualStreamMLP(DualStream):
     torch.Size([200, 400])
     """
 
-    def __init__(self, n_in: int, sizes: Sequence[int], n_out: int, **options: Any) -> None:
+    def __init__(self, n_in: Size, sizes: Sequence[Size], n_out: Size, **options: Any) -> None:
         """Draw the magnitudes; see the class."""
         check_options(DualStreamMLP, options, ("n_in", "sizes", "n_out"))
-        super().__init__(n_in, [DenseLayer(size) for size in check_sizes(sizes)], n_out, **options)
+        super().__init__(n_in, [DenseLayer(size) for size in sizes], n_out, **options)
 
 
+@checked
 class DualStreamCNN(DualStream):
     """A convolutional network of two streams; see `DualStream`.
 
@@ -201,7 +204,7 @@ class DualStreamCNN(DualStream):
     torch.Size([8, 2, 3, 3])
     """
 
-    def __init__(self, shape: Sequence[int], layers: Sequence[Layer], n_out: int, **options: Any) -> None:
+    def __init__(self, shape: Sequence[Size], layers: Sequence[Layer], n_out: Size, **options: Any) -> None:
         """Draw the magnitudes; see the class."""
         check_options(DualStreamCNN, options, ("shape", "layers", "n_out"))
         super().__init__(shape, layers, n_out, **options)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tca.activations import Sigmoid
-from tca.checks import not_negative, positive, whole
+from tca.checks import Device, DType, NotNegative, Positive, Seed, Size, checked, not_negative, positive, whole
 from tca.names import lookup
 from tca.nets.dual_stream import WIRINGS, streams_of
 from tca.nets.leaky_population import LeakyPopulation
@@ -23,6 +23,7 @@ from tca.streams import SignedDense
 __all__ = ["DualStreamRNN"]
 
 
+@checked
 class DualStreamRNN(LeakyPopulation, RecurrentNetwork):
     """A leaky recurrent network of two streams whose weights are nonnegative magnitudes, ``w_ij = sigma_ij m_ij``.
 
@@ -68,22 +69,22 @@ class DualStreamRNN(LeakyPopulation, RecurrentNetwork):
 
     def __init__(
         self,
-        n_in: int,
-        n_rec: int,
-        n_out: int,
+        n_in: Size,
+        n_rec: Size,
+        n_out: Size,
         *,
         width: float = 3.0,
         kappa: float | None = 0.9,
         wiring: str = "streams",
-        floor: float = 1e-4,
+        floor: NotNegative = 1e-4,
         tau: float = 45.0,
-        dt: float = 10.0,
+        dt: Positive = 10.0,
         form: str = "A",
         leak: str = "exponential",
-        noise: float = 0.0,
-        seed: int = 0,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype = torch.float32,
+        noise: NotNegative = 0.0,
+        seed: Seed = 0,
+        device: Device | None = None,
+        dtype: DType = torch.float32,
     ) -> None:
         """Draw the magnitudes; see the class."""
         for name, size in (("n_in", n_in), ("n_rec", n_rec), ("n_out", n_out)):

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from tca.activations import ACTIVATIONS
 from tca.arrays import tensor_of
-from tca.checks import positive, whole
+from tca.checks import Device, DType, Mask, Positive, Seed, Size, checked, positive, whole
 from tca.names import lookup
-from tca.nets.accepted import check_layers, check_options, check_sizes
+from tca.nets.accepted import check_layers, check_options
 from tca.nets.layered import Layered, Population
 from tca.nets.layers import INITS, ConvLayer, DenseLayer, Layer, LocalLayer, Maker
 from tca.nets.passages import Passage, Shape
@@ -26,6 +26,7 @@ __all__ = ["CNN", "MLP", "Feedforward", "LocalNet"]
 GIVEN = ("shape", "layers", "n_out")
 
 
+@checked
 class Feedforward(Layered):
     """Populations one above another and a linear readout, ``z_p = f(W_p z_{p-1} + b_p)``, ``y = W_o z_P + b_o``.
 
@@ -58,19 +59,19 @@ class Feedforward(Layered):
 
     def __init__(
         self,
-        shape: int | Sequence[int],
+        shape: Size | Sequence[Size],
         layers: Sequence[Layer],
-        n_out: int,
+        n_out: Size,
         *,
         activation: str = "relu",
         bias: bool = True,
         init: str = "he_normal",
         init_out: str = "lecun_normal",
-        gain: float = 1.0,
-        masks: Mapping[str, Tensor] | None = None,
-        seed: int = 0,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype = torch.float32,
+        gain: Positive = 1.0,
+        masks: Mapping[str, Mask] | None = None,
+        seed: Seed = 0,
+        device: Device | None = None,
+        dtype: DType = torch.float32,
     ) -> None:
         """Draw the weights; see the class."""
         super().__init__()
@@ -130,6 +131,7 @@ def check_shape(shape: int | Sequence[int]) -> Shape:
     return tuple(whole("shape of the inputs", side, 1) for side in sides)
 
 
+@checked
 class MLP(Feedforward):
     """A multilayer perceptron: a `Feedforward` network of all-to-all layers.
 
@@ -145,13 +147,14 @@ class MLP(Feedforward):
     """
 
     def __init__(
-        self, n_in: int, sizes: Sequence[int], n_out: int, *, then: tuple[Passage, ...] = (), **options: Any
+        self, n_in: Size, sizes: Sequence[Size], n_out: Size, *, then: tuple[Passage, ...] = (), **options: Any
     ) -> None:
         """Draw the weights; see the class."""
         check_options(MLP, options, ("n_in", "sizes", "n_out"))
-        super().__init__(n_in, [DenseLayer(size, then) for size in check_sizes(sizes)], n_out, **options)
+        super().__init__(n_in, [DenseLayer(size, then) for size in sizes], n_out, **options)
 
 
+@checked
 class CNN(Feedforward):
     """A convolutional network: a `Feedforward` network whose lower layers are convolutions.
 
@@ -170,13 +173,14 @@ class CNN(Feedforward):
     torch.Size([1, 2, 10])
     """
 
-    def __init__(self, shape: Sequence[int], layers: Sequence[Layer], n_out: int, **options: Any) -> None:
+    def __init__(self, shape: Sequence[Size], layers: Sequence[Layer], n_out: Size, **options: Any) -> None:
         """Draw the weights; see the class."""
         check_layers(layers, ConvLayer, DenseLayer)
         check_options(CNN, options, GIVEN)
         super().__init__(shape, layers, n_out, **options)
 
 
+@checked
 class LocalNet(Feedforward):
     """A locally connected network: a `Feedforward` network whose lower layers have weights for each position.
 
@@ -194,7 +198,7 @@ class LocalNet(Feedforward):
     torch.Size([2, 36, 9])
     """
 
-    def __init__(self, shape: Sequence[int], layers: Sequence[Layer], n_out: int, **options: Any) -> None:
+    def __init__(self, shape: Sequence[Size], layers: Sequence[Layer], n_out: Size, **options: Any) -> None:
         """Draw the weights; see the class."""
         check_layers(layers, LocalLayer, DenseLayer)
         check_options(LocalNet, options, GIVEN)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tca.checks import whole
+from tca.checks import Size, checked, whole
 from tca.connections import Bias, Connection, Dense
 from tca.maps import Conv, Geometry, Local, MapBias
 from tca.nets.passages import Passage, Shape
@@ -66,6 +66,7 @@ class Layer(abc.ABC):
         """What its rates pass before the next layer."""
 
 
+@checked
 @dataclass(frozen=True)
 class DenseLayer(Layer):
     """Cells that hear every cell below.
@@ -78,12 +79,8 @@ class DenseLayer(Layer):
         ValueError: ``size`` is less than one.
     """
 
-    size: int
+    size: Size
     then: tuple[Passage, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Check the size."""
-        whole("size of a layer", self.size, 1)
 
     @property
     def passages(self) -> tuple[Passage, ...]:
@@ -141,6 +138,7 @@ class _MapLayer(Layer):
         return found
 
 
+@checked
 @dataclass(frozen=True)
 class ConvLayer(_MapLayer):
     """A convolution: all cells of a map have the same weights.
@@ -166,6 +164,7 @@ class ConvLayer(_MapLayer):
         return Wiring(cells, weight, at.fan_in, partial(Conv, geometry=at), (self.channels,), biases)
 
 
+@checked
 @dataclass(frozen=True)
 class LocalLayer(_MapLayer):
     """A locally connected layer: every cell of a map has weights of its own.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tca.activations import ACTIVATIONS
-from tca.checks import not_negative, positive
+from tca.checks import Mask, not_negative, positive
 from tca.connections import Dense, Link
 from tca.leaky_tape import LeakyTape
 from tca.names import lookup
@@ -56,8 +56,8 @@ class LeakyPopulation(RecurrentPopulation):
         noise: float = 0.0,
         learn_initial: bool = False,
         autapses: bool = True,
-        mask_in: Tensor | None = None,
-        mask_rec: Tensor | None = None,
+        mask_in: Mask | None = None,
+        mask_rec: Mask | None = None,
         types: Sequence[float] | Tensor | None = None,
         dale: Sequence[int] | None = None,
         gain_rec: float = 1.0,

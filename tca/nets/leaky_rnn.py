@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tca.checks import whole
+from tca.checks import Device, DType, Mask, NotNegative, Positive, Seed, Size, checked, whole
 from tca.nets.leaky_population import LeakyPopulation
 from tca.nets.options import leak_and_gain
 from tca.nets.recurrent import RecurrentNetwork
@@ -19,6 +19,7 @@ from tca.nets.recurrent import RecurrentNetwork
 __all__ = ["LeakyRNN"]
 
 
+@checked
 class LeakyRNN(LeakyPopulation, RecurrentNetwork):
     """A leaky recurrent network with activation f, in one of two forms, and a linear readout.
 
@@ -73,28 +74,28 @@ class LeakyRNN(LeakyPopulation, RecurrentNetwork):
 
     def __init__(
         self,
-        n_in: int,
-        n_rec: int,
-        n_out: int,
+        n_in: Size,
+        n_rec: Size,
+        n_out: Size,
         *,
         tau: float | Sequence[float] | Tensor = 100.0,
-        dt: float = 10.0,
+        dt: Positive = 10.0,
         form: str = "A",
         activation: str = "tanh",
         leak: str = "exponential",
-        noise: float = 0.0,
-        readout_tau: float | None = None,
+        noise: NotNegative = 0.0,
+        readout_tau: Positive | None = None,
         learn_initial: bool = False,
         autapses: bool = True,
-        mask_in: Tensor | None = None,
-        mask_rec: Tensor | None = None,
-        mask_out: Tensor | None = None,
+        mask_in: Mask | None = None,
+        mask_rec: Mask | None = None,
+        mask_out: Mask | None = None,
         types: Sequence[float] | Tensor | None = None,
         dale: Sequence[int] | None = None,
-        gain_rec: float = 1.0,
-        seed: int = 0,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype = torch.float32,
+        gain_rec: NotNegative = 1.0,
+        seed: Seed = 0,
+        device: Device | None = None,
+        dtype: DType = torch.float32,
     ) -> None:
         """Draw the weights; see the class."""
         whole("n_in", n_in, 1), whole("n_rec", n_rec, 1), whole("n_out", n_out, 1)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tca.arrays import tensor_of
-from tca.checks import positive
+from tca.checks import Positive, checked
 from tca.names import lookup
 from tca.noises import by_steps
 
@@ -165,8 +165,9 @@ def normal_by_steps(steps: int, trials: int, cells: int, generator: torch.Genera
     return by_steps(steps, draw)
 
 
+@checked
 def leak_and_gain(
-    name: str, tau: float | Sequence[float] | Tensor, dt: float, convention: str, cells: int
+    name: str, tau: float | Sequence[float] | Tensor, dt: Positive, convention: str, cells: int
 ) -> tuple[Tensor | float, Tensor | float]:
     """Return leak and gain per step: ``exp(-dt/tau)`` and its complement, or ``1 - dt/tau`` and its own by Euler.
 
@@ -186,7 +187,6 @@ def leak_and_gain(
     (0.5, 0.5)
     """
     convert = lookup(LEAKS, convention, "leak")
-    dt = positive("dt", dt)
     try:
         times = torch.as_tensor(None if isinstance(tau, bool) else tau, dtype=torch.float64, device="cpu")
     except (TypeError, ValueError, RuntimeError):

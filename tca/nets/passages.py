@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tca.checks import finite, whole
+from tca.checks import Count, checked, finite
 
 __all__ = ["AvgPool", "Dropout", "MaxPool", "Passage", "RMSNorm"]
 
@@ -62,6 +62,7 @@ class Passage(abc.ABC):
         return returned
 
 
+@checked
 @dataclass(frozen=True)
 class _Pool(Passage):
     """Pooling of squares of a map.
@@ -71,14 +72,8 @@ class _Pool(Passage):
         stride: Step between two squares; ``None`` (default) for the side.
     """
 
-    kernel: int = 2
-    stride: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check side and step."""
-        whole("kernel of the pooling", self.kernel, 1)
-        if self.stride is not None:
-            whole("stride of the pooling", self.stride, 1)
+    kernel: Count = 2
+    stride: Count | None = None
 
     def shape(self, shape: Shape) -> Shape:
         """Return channels and what is left of height and width."""
@@ -103,6 +98,7 @@ class _Pool(Passage):
         """
 
 
+@checked
 @dataclass(frozen=True)
 class AvgPool(_Pool):
     """The mean over squares of a map.
@@ -127,6 +123,7 @@ class AvgPool(_Pool):
         return spread.reshape(rate.shape)
 
 
+@checked
 @dataclass(frozen=True)
 class MaxPool(_Pool):
     """The largest of squares of a map.
@@ -144,6 +141,7 @@ class MaxPool(_Pool):
         return functional.max_pool2d(maps, self.kernel, self.stride)
 
 
+@checked
 @dataclass(frozen=True)
 class Dropout(Passage):
     """Rates set to zero at random while the network is trained, the others divided by what is left of them.
@@ -178,6 +176,7 @@ class Dropout(Passage):
         return self.through(signal, shape, drawn)
 
 
+@checked
 @dataclass(frozen=True)
 class RMSNorm(Passage):
     """Rates divided by their root mean square over the cells of an example.

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from tca.names import unknown
+from tca.names import Table
 from tca.nets.accepted import check_options
 from tca.nets.feedforward import GIVEN, Feedforward
 from tca.nets.layered import Layered
@@ -19,7 +19,7 @@ from tca.nets.layers import ConvLayer, DenseLayer, Layer, LocalLayer
 from tca.nets.passages import AvgPool, Dropout, MaxPool
 from tca.nets.vector import AlternatingNet, VectorNet
 
-__all__ = ["PRESETS", "Preset", "Presets"]
+__all__ = ["PRESETS", "Preset"]
 
 CLARK = "Clark, Abbott and Chung (2021), NeurIPS, arXiv:2106.04089"
 ERDOGAN = "Erdogan et al. (2025), arXiv:2504.11558"
@@ -75,43 +75,6 @@ class Preset:
             )
 
 
-class Presets(Mapping[str, Preset]):
-    """Architectures by name; asking for one that is not there names those that are.
-
-    Args:
-        entries: The architectures.
-
-    >>> "mnist" in PRESETS, PRESETS["gevb_mnist_fc"].n_out
-    (False, 10)
-    """
-
-    def __init__(self, entries: Mapping[str, Preset]) -> None:
-        """Keep a copy."""
-        self._entries = dict(entries)
-
-    def __getitem__(self, name: str) -> Preset:
-        """Return an architecture.
-
-        Args:
-            name: Its name.
-
-        Raises:
-            KeyError: There is none of this name; the message offers the nearest one and lists all.
-        """
-        try:
-            return self._entries[name]
-        except KeyError:
-            raise KeyError(str(unknown(name, self._entries, "preset"))) from None
-
-    def __iter__(self) -> Iterator[str]:
-        """Return the names one by one."""
-        return iter(self._entries)
-
-    def __len__(self) -> int:
-        """Return their number."""
-        return len(self._entries)
-
-
 def _dense(*sizes: int) -> tuple[Layer, ...]:
     return tuple(DenseLayer(size) for size in sizes)
 
@@ -138,7 +101,8 @@ _CIFAR100 = (
     DenseLayer(2048),
 )
 
-PRESETS: Mapping[str, Preset] = Presets(
+PRESETS: Mapping[str, Preset] = Table(
+    "preset",
     {
         **{
             f"gevb_{name}": Preset(VectorNet, on, _NARROWER.get(name, made), 10, CLARK)
@@ -152,5 +116,5 @@ PRESETS: Mapping[str, Preset] = Presets(
             for name, (on, made) in _LAYERS.items()
         },
         "ebd_cifar100_conv": Preset(Feedforward, CIFAR, _CIFAR100, 100, ERDOGAN, _WITHOUT_BIAS),
-    }
+    },
 )

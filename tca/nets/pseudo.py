@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tca.checks import positive
+from tca.checks import Positive, checked
 
 __all__ = [
     "PSEUDO_DERIVATIVES",
@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 
+@checked
 @dataclass(frozen=True)
 class PseudoDerivative(abc.ABC):
     """A bump ``p(u)`` of height ``gamma`` at the threshold, and so wide.
@@ -40,13 +41,8 @@ class PseudoDerivative(abc.ABC):
         ValueError: One of them is not positive and finite.
     """
 
-    gamma: float = 0.3
-    width: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check height and width."""
-        positive("gamma of the pseudo-derivative", self.gamma)
-        positive("width of the pseudo-derivative", self.width)
+    gamma: Positive = 0.3
+    width: Positive = 1.0
 
     @abc.abstractmethod
     def __call__(self, distance: Tensor) -> Tensor:
@@ -57,6 +53,7 @@ class PseudoDerivative(abc.ABC):
         """
 
 
+@checked
 @dataclass(frozen=True)
 class Triangular(PseudoDerivative):
     """``p(u) = gamma max(0, 1 - |u| / width)``.
@@ -76,6 +73,7 @@ class Triangular(PseudoDerivative):
         return torch.rsub(distance.abs(), self.gamma, alpha=self.gamma / self.width).relu()
 
 
+@checked
 @dataclass(frozen=True)
 class FastSigmoid(PseudoDerivative):
     """``p(u) = gamma / (1 + |u| / width)^2``: the derivative of ``u / (1 + |u|)``.
@@ -92,6 +90,7 @@ class FastSigmoid(PseudoDerivative):
         return self.gamma / (1 + distance.abs() / self.width).square()
 
 
+@checked
 @dataclass(frozen=True)
 class Gaussian(PseudoDerivative):
     """``p(u) = gamma exp(-(u / width)^2 / 2)``.
@@ -108,6 +107,7 @@ class Gaussian(PseudoDerivative):
         return self.gamma * torch.exp(-(distance / self.width).square() / 2)
 
 
+@checked
 @dataclass(frozen=True)
 class Exponential(PseudoDerivative):
     """``p(u) = gamma exp(-|u| / width)``.
@@ -124,6 +124,7 @@ class Exponential(PseudoDerivative):
         return self.gamma * torch.exp(-distance.abs() / self.width)
 
 
+@checked
 @dataclass(frozen=True)
 class Boxcar(PseudoDerivative):
     """``p(u) = gamma [|u| < width]``: the derivative passes unchanged near the threshold; it has none of its own.
@@ -166,6 +167,7 @@ class _Spike(torch.autograd.Function):
         return errors[0] * ctx.pseudo(distance), None
 
 
+@checked
 def spike(distance: Tensor, pseudo: PseudoDerivative) -> Tensor:
     """Return ``[u > 0]``, whose derivative by ``u`` is ``p(u)``, and so on as often as ``p`` has derivatives.
 

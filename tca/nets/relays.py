@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from tca.checks import checked
 from tca.connections import Connection
 from tca.maps import Conv
 from tca.nets.dual_stream import DualStream
@@ -23,6 +24,7 @@ from tca.streams import Signed, SignedConv, negated
 __all__ = ["Relayed", "relayed"]
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class Relayed:
     """A network of two streams whose cells excite only, and whose inhibition goes through a relay of each cell.
@@ -88,6 +90,7 @@ class Relayed:
         return sum((_drive(each, rates) for each in self.net.readout_connections()), start=rates.new_zeros(()))
 
 
+@checked
 def relayed(net: DualStream | DualStreamRNN) -> Relayed:
     """Return a network of two streams written out with relays, which obeys Dale's principle cell by cell.
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from tca.nets.pseudo import PseudoDerivative
+from tca.checks import Fraction, Mask, Named, NotNegative, Positive, Size, checked
+from tca.nets.options import LEAKS
+from tca.nets.pseudo import PSEUDO_DERIVATIVES, PseudoDerivative
 from tca.nets.spiking_population import SpikingPopulation
 
 __all__ = ["SpikingLayer"]
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class SpikingLayer:
     """A spiking population of a `StackedRNN`, described; see `tca.nets.SpikingRNN` for what the options mean.
@@ -43,28 +47,28 @@ class SpikingLayer:
         gain_rec: Factor of the recurrent weights, default 1.
     """
 
-    size: int
+    size: Size
     tau: float | Sequence[float] | Tensor = 20.0
     tau_adaptation: float | Sequence[float] | Tensor = 2000.0
-    threshold: float = 0.03
+    threshold: Positive = 0.03
     beta: float | Sequence[float] | Tensor = 1.8
-    adaptive: float = 0.5
-    refractory: float = 5.0
-    pseudo: str | PseudoDerivative = "triangular"
-    leak: str = "exponential"
+    adaptive: Fraction = 0.5
+    refractory: NotNegative = 5.0
+    pseudo: Annotated[str, Named(PSEUDO_DERIVATIVES)] | PseudoDerivative = "triangular"
+    leak: Annotated[str, Named(LEAKS)] = "exponential"
     scaled_drive: bool = True
     scaled_adaptation: bool = True
     reset_in_trace: bool = False
-    noise: float = 0.0
+    noise: NotNegative = 0.0
     learn_initial: bool = False
     bias: bool = False
     autapses: bool = False
-    mask_in: Tensor | None = None
-    mask_rec: Tensor | None = None
+    mask_in: Mask | None = None
+    mask_rec: Mask | None = None
     types: Sequence[float] | Tensor | None = None
     dale: Sequence[int] | None = None
-    gain_in: float = 1.0
-    gain_rec: float = 1.0
+    gain_in: NotNegative = 1.0
+    gain_rec: NotNegative = 1.0
 
     def make(self, n_pre: int, dt: float, generator: torch.Generator) -> SpikingPopulation:
         """Return the population.

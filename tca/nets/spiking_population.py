@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from tca.checks import finite, not_negative, positive
+from tca.checks import Mask, finite, not_negative, positive
 from tca.connections import Link
 from tca.names import lookup
 from tca.nets.options import check_mask, leak_and_gain
@@ -89,8 +89,8 @@ class SpikingPopulation(RecurrentPopulation):
         learn_initial: bool = False,
         bias: bool = False,
         autapses: bool = False,
-        mask_in: Tensor | None = None,
-        mask_rec: Tensor | None = None,
+        mask_in: Mask | None = None,
+        mask_rec: Mask | None = None,
         types: Sequence[float] | Tensor | None = None,
         dale: Sequence[int] | None = None,
         gain_in: float = 1.0,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tca.checks import not_negative, whole
+from tca.checks import Device, DType, Fraction, Mask, NotNegative, Positive, Seed, Size, checked, not_negative, whole
 from tca.nets.options import check_mask, leak_and_gain
 from tca.nets.pseudo import PseudoDerivative
 from tca.nets.recurrent import RecurrentNetwork
@@ -19,6 +19,7 @@ from tca.nets.spiking_population import SpikingPopulation
 __all__ = ["SpikingRNN"]
 
 
+@checked
 class SpikingRNN(SpikingPopulation, RecurrentNetwork):
     """A network of leaky integrate-and-fire cells (LIF), with adaptive thresholds where ``beta > 0`` (ALIF).
 
@@ -96,38 +97,38 @@ class SpikingRNN(SpikingPopulation, RecurrentNetwork):
 
     def __init__(
         self,
-        n_in: int,
-        n_rec: int,
-        n_out: int,
+        n_in: Size,
+        n_rec: Size,
+        n_out: Size,
         *,
         tau: float | Sequence[float] | Tensor = 20.0,
         tau_adaptation: float | Sequence[float] | Tensor = 2000.0,
-        dt: float = 1.0,
-        threshold: float = 0.03,
+        dt: Positive = 1.0,
+        threshold: Positive = 0.03,
         beta: float | Sequence[float] | Tensor = 1.8,
-        adaptive: float = 0.5,
-        refractory: float = 5.0,
+        adaptive: Fraction = 0.5,
+        refractory: NotNegative = 5.0,
         pseudo: str | PseudoDerivative = "triangular",
         leak: str = "exponential",
         scaled_drive: bool = True,
         scaled_adaptation: bool = True,
         reset_in_trace: bool = False,
-        noise: float = 0.0,
-        readout_tau: float | None = 20.0,
+        noise: NotNegative = 0.0,
+        readout_tau: Positive | None = 20.0,
         learn_initial: bool = False,
         bias: bool = False,
         autapses: bool = False,
-        mask_in: Tensor | None = None,
-        mask_rec: Tensor | None = None,
-        mask_out: Tensor | None = None,
+        mask_in: Mask | None = None,
+        mask_rec: Mask | None = None,
+        mask_out: Mask | None = None,
         types: Sequence[float] | Tensor | None = None,
         dale: Sequence[int] | None = None,
-        gain_in: float = 1.0,
-        gain_rec: float = 1.0,
-        gain_out: float = 1.0,
-        seed: int = 0,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype = torch.float32,
+        gain_in: NotNegative = 1.0,
+        gain_rec: NotNegative = 1.0,
+        gain_out: NotNegative = 1.0,
+        seed: Seed = 0,
+        device: Device | None = None,
+        dtype: DType = torch.float32,
     ) -> None:
         """Draw the weights; see the class."""
         whole("n_in", n_in, 1), whole("n_rec", n_rec, 1), whole("n_out", n_out, 1)

@@ -8,15 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
-from tca.checks import positive, whole
+from tca.activations import ACTIVATIONS
+from tca.checks import Device, DType, Mask, Named, NotNegative, Positive, Seed, Size, checked, positive, whole
 from tca.connections import Bias, Connection, Dense, Link
+from tca.nets.forms import FORMS
 from tca.nets.leaky_population import LeakyPopulation
 from tca.nets.network import Network
-from tca.nets.options import check_inputs, check_mask, drawing, leak_and_gain, normal_by_steps
+from tca.nets.options import LEAKS, check_inputs, check_mask, drawing, leak_and_gain, normal_by_steps
 from tca.nets.population import RecurrentPopulation, in_use
 from tca.nets.readout import filtered
 from tca.nets.spiking_layer import SpikingLayer
@@ -28,6 +31,7 @@ from tca.workspace import Workspace
 __all__ = ["LeakyLayer", "StackedRNN"]
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class LeakyLayer:
     """A leaky recurrent population of a `StackedRNN`, described; see `tca.nets.LeakyRNN` for what the options mean.
@@ -48,19 +52,19 @@ class LeakyLayer:
         gain_rec: Factor of the recurrent weights, default 1.
     """
 
-    size: int
+    size: Size
     tau: float | Sequence[float] | Tensor = 100.0
-    form: str = "A"
-    activation: str = "tanh"
-    leak: str = "exponential"
-    noise: float = 0.0
+    form: Annotated[str, Named(FORMS)] = "A"
+    activation: Annotated[str, Named(ACTIVATIONS)] = "tanh"
+    leak: Annotated[str, Named(LEAKS)] = "exponential"
+    noise: NotNegative = 0.0
     learn_initial: bool = False
     autapses: bool = True
-    mask_in: Tensor | None = None
-    mask_rec: Tensor | None = None
+    mask_in: Mask | None = None
+    mask_rec: Mask | None = None
     types: Sequence[float] | Tensor | None = None
     dale: Sequence[int] | None = None
-    gain_rec: float = 1.0
+    gain_rec: NotNegative = 1.0
 
     def make(self, n_pre: int, dt: float, generator: torch.Generator) -> LeakyPopulation:
         """Return the population.
@@ -77,6 +81,7 @@ class LeakyLayer:
         return LeakyPopulation(n_pre, self.size, generator=generator, dt=dt, **options)
 
 
+@checked
 class StackedRNN(Network):
     """Recurrent populations, each of which hears the one below in the same step, and a linear readout.
 
@@ -114,16 +119,16 @@ class StackedRNN(Network):
 
     def __init__(
         self,
-        n_in: int,
+        n_in: Size,
         layers: Sequence[LeakyLayer | SpikingLayer | int],
-        n_out: int,
+        n_out: Size,
         *,
-        dt: float = 10.0,
-        readout_tau: float | None = None,
-        mask_out: Tensor | None = None,
-        seed: int = 0,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype = torch.float32,
+        dt: Positive = 10.0,
+        readout_tau: Positive | None = None,
+        mask_out: Mask | None = None,
+        seed: Seed = 0,
+        device: Device | None = None,
+        dtype: DType = torch.float32,
     ) -> None:
         """Draw the weights; see the class."""
         super().__init__()

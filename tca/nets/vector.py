@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from tca.activations import AlternatingReLU
-from tca.checks import whole
+from tca.checks import Device, DType, Seed, Size, checked, whole
 from tca.connections import Bias, Dense
 from tca.names import lookup
-from tca.nets.accepted import check_layers, check_options, check_sizes
+from tca.nets.accepted import check_layers, check_options
 from tca.nets.feedforward import check_shape
 from tca.nets.layered import Layered, Population
 from tca.nets.layers import ConvLayer, DenseLayer, Layer, LocalLayer, Maker, Wiring
@@ -71,6 +71,7 @@ class Ground(NamedTuple):
         return shape, lambda drawn: drawn.movedim(2, 1).flatten(2)
 
 
+@checked
 class PairedNet(Layered, abc.ABC):
     """Pairs of an ON and an OFF cell, one population above another, all weights above the first layer nonnegative.
 
@@ -93,15 +94,15 @@ class PairedNet(Layered, abc.ABC):
 
     def __init__(
         self,
-        shape: int | Sequence[int],
+        shape: Size | Sequence[Size],
         layers: Sequence[Layer],
-        n_out: int,
+        n_out: Size,
         *,
         signs: str = "nonnegative",
         readout: str = "pairs",
-        seed: int = 0,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype = torch.float32,
+        seed: Seed = 0,
+        device: Device | None = None,
+        dtype: DType = torch.float32,
     ) -> None:
         """Draw the weights; see the class."""
         super().__init__()
@@ -186,6 +187,7 @@ class PairedNet(Layered, abc.ABC):
         return tuple(passages), shape
 
 
+@checked
 class VectorNet(PairedNet):
     """Cells that carry a vector with a component for each output, connected by nonnegative scalars.
 
@@ -225,9 +227,9 @@ class VectorNet(PairedNet):
 
     def __init__(
         self,
-        shape: int | Sequence[int],
+        shape: Size | Sequence[Size],
         layers: Sequence[Layer],
-        n_out: int,
+        n_out: Size,
         *,
         by_position: bool = False,
         **options: Any,
@@ -324,6 +326,7 @@ class AlternatingNet(PairedNet):
         )
 
 
+@checked
 class VectorMLP(VectorNet):
     """A multilayer perceptron of vectors: a `VectorNet` of all-to-all layers.
 
@@ -337,11 +340,12 @@ class VectorMLP(VectorNet):
     8568330
     """
 
-    def __init__(self, n_in: int, sizes: Sequence[int], n_out: int, **options: Any) -> None:
+    def __init__(self, n_in: Size, sizes: Sequence[Size], n_out: Size, **options: Any) -> None:
         """Draw the weights; see the class."""
-        super().__init__(n_in, [DenseLayer(size) for size in check_sizes(sizes)], n_out, **options)
+        super().__init__(n_in, [DenseLayer(size) for size in sizes], n_out, **options)
 
 
+@checked
 class VectorCNN(VectorNet):
     """A convolutional network of vectors: a `VectorNet` whose lower layers are convolutions.
 
@@ -358,12 +362,13 @@ class VectorCNN(VectorNet):
     torch.Size([10, 4, 1, 3, 3])
     """
 
-    def __init__(self, shape: Sequence[int], layers: Sequence[Layer], n_out: int, **options: Any) -> None:
+    def __init__(self, shape: Sequence[Size], layers: Sequence[Layer], n_out: Size, **options: Any) -> None:
         """Draw the weights; see the class."""
         check_layers(layers, ConvLayer, DenseLayer)
         super().__init__(shape, layers, n_out, **options)
 
 
+@checked
 class VectorLocalNet(VectorNet):
     """A locally connected network of vectors: a `VectorNet` whose lower layers have weights for each position.
 
@@ -380,7 +385,7 @@ class VectorLocalNet(VectorNet):
     torch.Size([10, 2, 36, 9])
     """
 
-    def __init__(self, shape: Sequence[int], layers: Sequence[Layer], n_out: int, **options: Any) -> None:
+    def __init__(self, shape: Sequence[Size], layers: Sequence[Layer], n_out: Size, **options: Any) -> None:
         """Draw the weights; see the class."""
         check_layers(layers, LocalLayer, DenseLayer)
         super().__init__(shape, layers, n_out, **options)

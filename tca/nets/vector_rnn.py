@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from tca.checks import finite, positive, whole
+from tca.checks import Device, DType, Seed, Size, checked, finite, positive, whole
 from tca.connections import Bias, Connection, Link
 from tca.names import lookup
 from tca.nets.network import Network
@@ -60,6 +60,7 @@ def perron_root(weights: Tensor, sweeps: int = 200, tolerance: float = 1e-9) -> 
     return max(low - lift, 0.0), high - lift
 
 
+@checked
 class VectorRNN(Network):
     """A leaky recurrent network of cells that carry vectors, connected by nonnegative scalars.
 
@@ -98,16 +99,16 @@ class VectorRNN(Network):
 
     def __init__(
         self,
-        n_in: int,
-        n_rec: int,
-        n_out: int,
+        n_in: Size,
+        n_rec: Size,
+        n_out: Size,
         *,
         alpha: float = 0.2,
         root: float = 0.9,
         signs: str = "nonnegative",
-        seed: int = 0,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype = torch.float32,
+        seed: Seed = 0,
+        device: Device | None = None,
+        dtype: DType = torch.float32,
     ) -> None:
         """Draw the weights; see the class."""
         super().__init__()

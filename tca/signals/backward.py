@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.checks import positive
+from tca.checks import Positive, checked
 from tca.connections import Connection
 from tca.eligibilities.base import Eligibility
 from tca.place import Place
@@ -21,6 +21,7 @@ from tca.tape import Tape
 __all__ = ["FeedbackAlignment", "SignSymmetric"]
 
 
+@checked
 @dataclass(frozen=True)
 class _Backward(CausalSignal, abc.ABC):
     """``G_p = B_p^T (gain * L_{p+1})``, from the outputs down: backpropagation through other weights.
@@ -29,11 +30,7 @@ class _Backward(CausalSignal, abc.ABC):
     ``scale`` times the root mean square of its weights at that moment, and kept in the buffer ``backward``.
     """
 
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check the scale."""
-        positive("scale of the backward weights", self.scale)
+    scale: Positive = 1.0
 
     @abc.abstractmethod
     def backward(self, weight: Tensor, drawn: Tensor) -> Tensor:
@@ -71,6 +68,7 @@ class _Backward(CausalSignal, abc.ABC):
         return lambda score: onwards.back(score, self.backward(onwards.effective(), buffers["backward"]))
 
 
+@checked
 @dataclass(frozen=True)
 class FeedbackAlignment(_Backward):
     """``G_p = A_p^T (gain * L_{p+1})``: the error comes down through fixed random weights, layer by layer.
@@ -94,6 +92,7 @@ class FeedbackAlignment(_Backward):
         return drawn
 
 
+@checked
 @dataclass(frozen=True)
 class SignSymmetric(_Backward):
     """``G_p = (|A_p| * sign W_p)^T (gain * L_{p+1})``: random sizes, the signs of the weights themselves.

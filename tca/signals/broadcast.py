@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from tca.checks import positive
+from tca.checks import Positive, checked
 from tca.place import Place
 from tca.signals.base import Buffers, InstantSignal
 from tca.signals.weights import FeedbackWeights, Frozen
@@ -24,6 +24,7 @@ from tca.signals.weights import FeedbackWeights, Frozen
 __all__ = ["Broadcast", "Sparse"]
 
 
+@checked
 @dataclass(frozen=True)
 class Broadcast(InstantSignal):
     """``G_j,t = a . score_t / sqrt(N)``: one number for all cells.
@@ -45,12 +46,8 @@ class Broadcast(InstantSignal):
     [0.5, 0.5]
     """
 
-    scale: float = 1.0
+    scale: Positive = 1.0
     uniform: bool = False
-
-    def __post_init__(self) -> None:
-        """Check the scale."""
-        positive("scale of the feedback", self.scale)
 
     @property
     def equation(self) -> str:
@@ -68,6 +65,7 @@ class Broadcast(InstantSignal):
         return score @ buffers["feedback"].t()
 
 
+@checked
 @dataclass(frozen=True)
 class Sparse(InstantSignal):
     """``G_t = F score_t`` with a feedback of which few weights exist; all other cells are told nothing.

@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from tca.checks import checked
 from tca.eligibilities.base import Eligibility
 from tca.estimates import SynapseMean, WeightEstimate
 from tca.moment import Moment
@@ -22,6 +23,7 @@ from tca.tape import Tape
 __all__ = ["CausalHop"]
 
 
+@checked
 @dataclass(frozen=True)
 class CausalHop(DelayedSignal):
     """``sum_t (gain W~)^T (psibar_t W_o^T err_t) ebar_{t-1}`` on top of the direct signal: On-MDGL.

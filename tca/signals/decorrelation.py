@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
-from tca.checks import instance, not_negative, settle
+from tca.checks import Made, NotNegative, checked
 from tca.eligibilities.base import Eligibility
 from tca.place import Place
 from tca.signals.base import Buffers, Reader, Signal
@@ -26,6 +26,7 @@ from tca.tape import Tape
 __all__ = ["Decorrelation"]
 
 
+@checked
 @dataclass(frozen=True)
 class Decorrelation(Signal):
     """``G_t = g'(z_t) R s_t`` with ``R <- lam R + (1 - lam) mean g(z_t) s_t^T``, averaged before it is used.
@@ -66,29 +67,19 @@ class Decorrelation(Signal):
     "G_t = g'(z_t) R x_t, R <- 1 R + 0 mean g(z_t) x_t^T, x_t = s_t, s = s"
     """
 
-    average: Average = field(default_factory=Decay)
+    average: Annotated[Average, Made(Decay, Real)] = field(default_factory=Decay)
     start: Start = field(default_factory=Normal)
     observable: Observable = field(default_factory=Identity)
     source: Source = field(default_factory=Score)
     reach: Reach = field(default_factory=SameStep)
     centred: bool = False
     keep_norm: bool = False
-    forward_broadcast: float = 0.0
+    forward_broadcast: NotNegative = 0.0
 
     local: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Check the kinds of the parts and the forward broadcast."""
-        if isinstance(self.average, Real) and not isinstance(self.average, bool):
-            settle(self, average=Decay(float(self.average)))
-        instance("average", self.average, Average, "Decay(kept), TimeConstant(updates), Share(updates) or a number")
-        instance("start", self.start, Start, "Normal(scale) or Uniform(gain)")
-        instance("observable", self.observable, Observable, "Identity(), Square(), TanhOf() or Polynomial(numbers)")
-        instance("source", self.source, Source, "Score(expansion) or OutputError()")
-        instance("reach", self.reach, Reach, "SameStep(), Filtered(kappas) or Lagged(lags)")
-        instance("centred", self.centred, bool, "True or False")
-        instance("keep_norm", self.keep_norm, bool, "True or False")
-        settle(self, forward_broadcast=not_negative("forward_broadcast", self.forward_broadcast))
         if self.forward_broadcast and not (self.source.plain and self.reach == SameStep()):
             raise ValueError(
                 "forward_broadcast needs the score as it is and of the same step, "

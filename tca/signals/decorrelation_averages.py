@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.checks import finite, positive, settle, whole
+from tca.checks import Count, Positive, checked, finite
 
 __all__ = ["Average", "CollapseWarning", "Decay", "Normal", "Share", "Start", "TimeConstant", "Uniform", "warn_if_fast"]
 
@@ -28,7 +28,8 @@ class CollapseWarning(UserWarning):
     """The correlation is averaged so fast that activity may vanish instead of learning."""
 
 
-def warn_if_fast(lam: float, updates: int | None = None, rate: float | None = None) -> None:
+@checked
+def warn_if_fast(lam: float, updates: Count | None = None, rate: float | None = None) -> None:
     """Warn if an average is as fast as those under which activity was seen to vanish: ``c > 4`` or ``rho > 5``.
 
     Args:
@@ -65,6 +66,7 @@ class Average(abc.ABC):
         """The share that is kept at each update, in [0, 1]."""
 
 
+@checked
 @dataclass(frozen=True)
 class Decay(Average):
     """What is kept, as a number; with 1 the correlation is frozen, and the rule is direct feedback alignment.
@@ -89,6 +91,7 @@ class Decay(Average):
         return float(self.kept)
 
 
+@checked
 @dataclass(frozen=True)
 class TimeConstant(Average):
     """What is kept falls to 1/e within a number of updates, ``lam = exp(-1 / updates)``.
@@ -100,11 +103,7 @@ class TimeConstant(Average):
         ValueError: ``updates`` is not positive and finite.
     """
 
-    updates: float
-
-    def __post_init__(self) -> None:
-        """Check the time constant."""
-        settle(self, updates=positive("updates", self.updates))
+    updates: Positive
 
     @property
     def lam(self) -> float:
@@ -112,6 +111,7 @@ class TimeConstant(Average):
         return math.exp(-1 / self.updates)
 
 
+@checked
 @dataclass(frozen=True)
 class Share(Average):
     """The share c of the average that a training renews, ``lam = 1 - c / updates``.
@@ -133,12 +133,11 @@ class Share(Average):
     0.9999
     """
 
-    updates: int
-    c: float = 0.3
+    updates: Count
+    c: Positive = 0.3
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        settle(self, updates=whole("updates", self.updates, 1), c=positive("c", self.c))
         if self.c > self.updates:
             raise ValueError(f"c must be at most updates = {self.updates}, got {self.c:g}")
         warn_if_fast(self.lam, self.updates)
@@ -164,6 +163,7 @@ class Start(abc.ABC):
         """
 
 
+@checked
 @dataclass(frozen=True)
 class Normal(Start):
     """Independent normal numbers.
@@ -175,17 +175,14 @@ class Normal(Start):
         ValueError: ``scale`` is not positive and finite.
     """
 
-    scale: float = 1e-2
-
-    def __post_init__(self) -> None:
-        """Check the scale."""
-        settle(self, scale=positive("scale of the correlation", self.scale))
+    scale: Positive = 1e-2
 
     def draw(self, cells: int, channels: int, generator: torch.Generator) -> Tensor:
         """Return the numbers."""
         return torch.randn(cells, channels, generator=generator, dtype=torch.float64, device="cpu") * self.scale
 
 
+@checked
 @dataclass(frozen=True)
 class Uniform(Start):
     """Independent uniform numbers between plus and minus ``gain sqrt(6 / (N + K))``.
@@ -199,11 +196,7 @@ class Uniform(Start):
     Paper: Glorot and Bengio (2010), AISTATS.
     """
 
-    gain: float = 1e-2
-
-    def __post_init__(self) -> None:
-        """Check the gain."""
-        settle(self, gain=positive("gain of the correlation", self.gain))
+    gain: Positive = 1e-2
 
     def draw(self, cells: int, channels: int, generator: torch.Generator) -> Tensor:
         """Return the numbers."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from tca.activations import Tanh
-from tca.checks import choice, settle
+from tca.checks import Filled, checked
 
 __all__ = ["Identity", "Observable", "Polynomial", "Square", "TanhOf"]
 
@@ -75,6 +76,7 @@ class TanhOf(Observable):
         Tanh().times_slope_(signal, torch.tanh(rate))
 
 
+@checked
 @dataclass(frozen=True)
 class Polynomial(Observable):
     """``g(z) = sum_k a_k z^k``.
@@ -90,11 +92,7 @@ class Polynomial(Observable):
     [10.0]
     """
 
-    coefficients: Sequence[float]
-
-    def __post_init__(self) -> None:
-        """Check the coefficients."""
-        settle(self, coefficients=choice("coefficients", self.coefficients))
+    coefficients: Annotated[Sequence[float], Filled]
 
     def __call__(self, rate: Tensor) -> Tensor:
         """Return the polynomial, by Horner's rule."""

@@ -14,11 +14,12 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from tca.checks import choice, settle, whole
+from tca.checks import Filled, Whole, checked
 from tca.signals.base import Reader
 
 __all__ = ["Filtered", "Lagged", "Reach", "SameStep"]
@@ -68,6 +69,7 @@ class SameStep(Reach):
         return lambda steps: score[steps]
 
 
+@checked
 @dataclass(frozen=True)
 class Filtered(Reach):
     """``x_t = s_t + kappa x_{t+1}``: scores meet filtered activity, ``m_t = kappa m_{t-1} + g(z_t)``.
@@ -83,11 +85,10 @@ class Filtered(Reach):
         TypeError: They are no list or tuple of numbers.
     """
 
-    kappas: Sequence[float] = (0.7,)
+    kappas: Annotated[Sequence[float], Filled] = (0.7,)
 
     def __post_init__(self) -> None:
         """Check the filters."""
-        settle(self, kappas=choice("kappas", self.kappas))
         for kappa in self.kappas:
             if not 0 <= kappa < 1:
                 raise ValueError(f"kappas must lie in [0, 1), got {kappa:g}")
@@ -112,6 +113,7 @@ class Filtered(Reach):
         return lambda steps: side_by_side[steps]
 
 
+@checked
 @dataclass(frozen=True)
 class Lagged(Reach):
     """``x_t = [s_t, s_{t+1}, ..., s_{t+D}]``: a correlation for each lag between activity and score.
@@ -126,11 +128,7 @@ class Lagged(Reach):
         TypeError: ``lags`` is no integer.
     """
 
-    lags: int = 10
-
-    def __post_init__(self) -> None:
-        """Check the lags."""
-        settle(self, lags=whole("lags", self.lags, 0))
+    lags: Whole = 10
 
     @property
     def equation(self) -> str:

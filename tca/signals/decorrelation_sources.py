@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tca.batch import Batch
-from tca.checks import instance
+from tca.checks import checked
 from tca.expansions import Expansion, Plain, Seen
 from tca.losses import (
     MSE,
@@ -80,6 +80,7 @@ class Source(abc.ABC):
         """Whether the channels are the score as it is."""
 
 
+@checked
 @dataclass(frozen=True)
 class Score(Source):
     """The score ``s``, the derivative of the loss by the unconstrained outputs, with or without further channels.
@@ -98,7 +99,6 @@ class Score(Source):
 
     def __post_init__(self) -> None:
         """Check that what is appended has zero mean where the score has."""
-        instance("expansion", self.expansion, Expansion, "one of tca.expansions, such as PredictionGates() or Plain()")
         self.expansion.require_admissible()
 
     @property
@@ -141,6 +141,7 @@ PREDICTIONS: dict[type[Loss], Link] = {
 """How a loss reads the outputs: what it compares with the targets."""
 
 
+@checked
 def output_error(outputs: Tensor, batch: Batch, needed_by: str) -> Tensor:
     """Return ``prediction - target`` of every step and trial, whatever the score of the loss, shape ``(T, B, O)``.
 

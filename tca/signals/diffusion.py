@@ -22,6 +22,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from tca.checks import checked
 from tca.eligibilities.base import Eligibility
 from tca.fields import Box, Field, Grid, Propagator, Space
 from tca.fields.runs import AtSites, Run, Shuffled
@@ -114,6 +115,7 @@ class _Diffusing(Signal):
         return buffers["permutation"][positions] if "permutation" in buffers else positions
 
 
+@checked
 @dataclass(frozen=True)
 class StationaryDiffusion(_Diffusing, InstantSignal):
     """``G_t = F_eff err_t``, ``F_eff = P G P^T F``: a field that settles within a step of time.
@@ -182,6 +184,7 @@ class StationaryDiffusion(_Diffusing, InstantSignal):
         return self.release.folded(self.weights.now(readout, buffers["released"]), buffers.get("sites"), spread)
 
 
+@checked
 @dataclass(frozen=True)
 class Diffusion(_Diffusing, CausalSignal):
     """``C_t = Prop[C_{t-1}] + g P^T F err_t``, ``G_t = P C_t``: a field with memory, empty when a trial begins.

@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import finite
+from tca.checks import checked, finite
 from tca.signals.base import Buffers
 
 __all__ = ["BatchCentre", "Centring", "NoCentre", "RunningCentre"]
@@ -58,6 +58,7 @@ class NoCentre(Centring):
         return torch.zeros_like(mean)
 
 
+@checked
 @dataclass(frozen=True)
 class RunningCentre(Centring):
     """``D_t = d_t - m_t-1``, ``m_t = m_t-1 + rate (d_t - m_t-1)``: the online form of the mean over a batch.

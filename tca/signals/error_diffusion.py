@@ -16,7 +16,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import instance, positive
+from tca.checks import Positive, checked
 from tca.connections import Link
 from tca.eligibilities.base import Eligibility
 from tca.losses import Logistic
@@ -92,6 +92,7 @@ class RandomRouting(Routing):
         return torch.zeros(cells, outputs, dtype=torch.float64, device="cpu").scatter_(1, heard, sign)
 
 
+@checked
 @dataclass(frozen=True)
 class ErrorDiffusion(Signal):
     """``L_k,t = t_k D_r(k),t``: the centred error of the output that a cell is routed to, times its stream.
@@ -124,18 +125,10 @@ class ErrorDiffusion(Signal):
 
     routing: Routing = field(default_factory=ModuloRouting)
     centring: Centring = field(default_factory=BatchCentre)
-    gain: float = 1.0
+    gain: Positive = 1.0
     gate_outputs: bool = True
     grow_only: bool = False
     local: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        """Check the kinds of the parts and the gain."""
-        instance("routing", self.routing, Routing, "ModuloRouting() or RandomRouting()")
-        instance("centring", self.centring, Centring, "BatchCentre(), RunningCentre(rate) or NoCentre()")
-        instance("gate_outputs", self.gate_outputs, bool, "True or False")
-        instance("grow_only", self.grow_only, bool, "True or False")
-        positive("gain of the error", self.gain)
 
     @property
     def horizon(self) -> int:

@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import whole
+from tca.checks import Whole, checked
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.full import Full
 from tca.place import Place
@@ -60,6 +60,7 @@ class Exact(Signal):
         return read
 
 
+@checked
 @dataclass(frozen=True)
 class Horizon(Signal):
     """``L_t = l_t + (J - D)_{t+1}^T lambda^k_{t+1}``: the exact signal with the adjoint cut to the next ``k`` errors.
@@ -78,12 +79,8 @@ class Horizon(Signal):
     Paper: Marschall, Cho and Savin (2020), Journal of Machine Learning Research 21:135.
     """
 
-    steps: int = 10
+    steps: Whole = 10
     local: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        """Check the horizon."""
-        whole("steps of later error", self.steps, 0)
 
     @property
     def horizon(self) -> int:

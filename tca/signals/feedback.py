@@ -12,22 +12,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.checks import positive
+from tca.checks import Kept, Positive, checked
 from tca.place import Place
 from tca.signals.base import Buffers, InstantSignal
 
 __all__ = ["Adaptive", "Random"]
 
 
+@checked
 @dataclass(frozen=True)
 class _Feedback(InstantSignal, abc.ABC):
     """``G_t = F score_t`` with feedback weights ``F`` (N, O) of its own, in the buffer ``feedback``."""
 
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check the scale."""
-        positive("scale of the feedback", self.scale)
+    scale: Positive = 1.0
 
     def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
         """Draw the feedback weights."""
@@ -39,6 +36,7 @@ class _Feedback(InstantSignal, abc.ABC):
         return score @ buffers["feedback"].t()
 
 
+@checked
 @dataclass(frozen=True)
 class Random(_Feedback):
     """``G_t = F score_t`` with feedback weights ``F`` (N, O) drawn once from ``N(0, scale^2 / N)``.
@@ -61,6 +59,7 @@ class Random(_Feedback):
         return "G_t = F score_t, F random and fixed"
 
 
+@checked
 @dataclass(frozen=True)
 class Adaptive(_Feedback):
     """``G_t = F score_t``, ``F`` receiving every change of ``W_o^T``, after which both shrink by ``1 - decay``.
@@ -79,13 +78,7 @@ class Adaptive(_Feedback):
     11:3625; Akrout et al. (2019), NeurIPS.
     """
 
-    decay: float = 1e-3
-
-    def __post_init__(self) -> None:
-        """Check the scale and the decay."""
-        super().__post_init__()
-        if not 0 <= self.decay < 1:
-            raise ValueError(f"decay of the feedback must lie in [0, 1), got {self.decay}")
+    decay: Kept = 1e-3
 
     @property
     def equation(self) -> str:

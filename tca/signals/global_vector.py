@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from tca.checks import checked
 from tca.connections import Link
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.instant import Instant
@@ -26,6 +27,7 @@ from tca.vectors import InputVectors, Vectors
 __all__ = ["GlobalVector"]
 
 
+@checked
 @dataclass(frozen=True)
 class GlobalVector(CausalSignal):
     """``G_ik,t = score_k,t``: every cell is told the score of the outputs, component by component.

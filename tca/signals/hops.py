@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import whole
+from tca.checks import Whole, checked
 from tca.eligibilities.base import Eligibility, following
 from tca.eligibilities.leak import Leak
 from tca.estimates import ExactWeights, WeightEstimate
@@ -23,6 +23,7 @@ from tca.tape import Tape
 __all__ = ["Hops"]
 
 
+@checked
 @dataclass(frozen=True)
 class Hops(Signal):
     """``L^r_t = l_t + (J~ - leak)_{t+1}^T S^{r-1}_{t+1}``, ``S^r_t = L^r_t + leak S^r_{t+1}``, ``L^0 = l``.
@@ -48,14 +49,10 @@ class Hops(Signal):
     Paper: Liu et al. (2021), PNAS 118:e2111821118.
     """
 
-    hops: int = 1
+    hops: Whole = 1
     weights: WeightEstimate = field(default_factory=ExactWeights)
     receiver_leak: bool = True
     local: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        """Check the number of hops."""
-        whole("hops", self.hops, 0)
 
     @property
     def horizon(self) -> int | None:

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from tca.checks import checked
 from tca.eligibilities.base import Eligibility, following
 from tca.eligibilities.leak import Leak
 from tca.eligibilities.modprop import TypePropagation, check_stable
@@ -24,6 +25,7 @@ from tca.tape import Tape
 __all__ = ["TypeReturn"]
 
 
+@checked
 @dataclass(frozen=True)
 class TypeReturn(Signal):
     """``L_t = n_t - D_{t+1}^T n_{t+1}``: all that comes back by type, less what the eligibility remembers.

@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from tca.checks import checked
 from tca.eligibilities.base import Eligibility
 from tca.reward import MinusLoss, Reward
 from tca.signals.base import Buffers, Reader, Signal
@@ -57,6 +58,7 @@ class OfTrials(Signal, abc.ABC):
         return read
 
 
+@checked
 @dataclass(frozen=True)
 class RewardChange(OfTrials):
     """``m = -(R(tried) - R(against)) / distance``: the slope of minus the reward along what was tried.

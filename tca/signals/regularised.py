@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from tca.checks import instance, settle
+from tca.checks import checked, instance
 from tca.connections import Link
 from tca.eligibilities.base import Eligibility
 from tca.place import Place
@@ -19,6 +18,7 @@ from tca.tape import Tape
 __all__ = ["Regularised"]
 
 
+@checked
 @dataclass(frozen=True)
 class Regularised(Signal):
     """A signal plus the derivative of losses of activity by the rates, population by population.
@@ -45,11 +45,8 @@ class Regularised(Signal):
 
     def __post_init__(self) -> None:
         """Check that there is a signal, and something to add."""
-        instance("signal", self.signal, Signal, "a signal, one of tca.signals")
-        instance("regularisers", self.regularisers, Sequence, "a tuple of regularisers, such as (Power(),)")
         for place, each in enumerate(self.regularisers):
             instance(f"regularisers[{place}]", each, Regulariser, "one of tca.regularisers, such as Power()")
-        settle(self, regularisers=tuple(self.regularisers))
         if not self.regularisers:
             raise ValueError("regularisers must hold at least one regulariser, got none")
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tca.checks import checked
 from tca.signals.weights import check_fraction
 
 __all__ = ["PerError", "Release", "Shared"]
@@ -90,6 +91,7 @@ class Shared(Release):
         return at_cells
 
 
+@checked
 @dataclass(frozen=True)
 class PerError(Release):
     """One field per error: some cells release all of them, ``Q^m_jk = q_j 1[k=m]``, receptors weigh, ``R^m_j = F_jm``.

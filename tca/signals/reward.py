@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tca.batch import Batch
+from tca.checks import checked
 from tca.place import Place
 from tca.reward import MinusLoss, Reward
 from tca.signals.base import Buffers
@@ -20,6 +21,7 @@ from tca.tape import Tape
 __all__ = ["RewardSurprise"]
 
 
+@checked
 @dataclass(frozen=True)
 class RewardSurprise(OfTrials):
     """``m = Ebar_c (E - Ebar_c)``: how much worse a trial was than trials of its kind c, ``E`` minus the reward.

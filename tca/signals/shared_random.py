@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.checks import positive, settle
+from tca.checks import Positive, checked
 from tca.place import Place
 from tca.signals.base import Buffers, InstantSignal
 
 __all__ = ["SharedRandom"]
 
 
+@checked
 @dataclass(frozen=True)
 class SharedRandom(InstantSignal):
     """``G_t = F score_t``: the first N rows of one matrix of uniform numbers, whatever the population.
@@ -36,12 +37,8 @@ class SharedRandom(InstantSignal):
     NeurIPS, arXiv:2106.04089 (this matrix, as their baseline).
     """
 
-    scale: float = 1.0
+    scale: Positive = 1.0
     nonnegative: bool = False
-
-    def __post_init__(self) -> None:
-        """Check the scale."""
-        settle(self, scale=positive("scale of the feedback", self.scale))
 
     @property
     def equation(self) -> str:

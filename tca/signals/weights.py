@@ -13,12 +13,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import finite, positive
+from tca.checks import Positive, checked, finite
 from tca.place import Place
 
 __all__ = ["Drawn", "FeedbackWeights", "Frozen", "Tracked", "check_fraction"]
 
 
+@checked
 def check_fraction(argument: str, value: float) -> None:
     """Refuse a fraction of something that must exist.
 
@@ -109,6 +110,7 @@ class FeedbackWeights(abc.ABC):
         return mask.view(candidates.shape)
 
 
+@checked
 @dataclass(frozen=True)
 class Frozen(FeedbackWeights):
     """``F = M * W_o^T`` as it was before learning: a weak baseline once the readout has moved.
@@ -140,6 +142,7 @@ class Frozen(FeedbackWeights):
         return kept
 
 
+@checked
 @dataclass(frozen=True)
 class Tracked(FeedbackWeights):
     """``F = M * W_o^T`` as it is: symmetric feedback of which a fraction exists.
@@ -169,6 +172,7 @@ class Tracked(FeedbackWeights):
         return readout.t() * kept
 
 
+@checked
 @dataclass(frozen=True)
 class Drawn(FeedbackWeights):
     """``F`` drawn once from ``N(0, scale^2 / N)`` where it exists.
@@ -181,13 +185,12 @@ class Drawn(FeedbackWeights):
         ValueError: ``fraction`` is out of range, or ``scale`` is not positive and finite.
     """
 
-    scale: float = 1.0
+    scale: Positive = 1.0
     reads: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Check the fraction and the scale."""
         super().__post_init__()
-        positive("scale of the feedback", self.scale)
 
     @property
     def equation(self) -> str:
