@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from analysis.landscape import filter_normalised, landscape
@@ -109,6 +110,25 @@ def test_a_shuffled_twin_is_found_again_and_has_no_barrier(by: str, form: str) -
     assert apart.order is None
     assert matched.height == pytest.approx(0.0, abs=1e-12)
     assert matched.distance < 1e-12 < apart.distance
+
+
+def test_matching_by_weights_ends_where_no_assignment_agrees_more() -> None:
+    """The gradient of the agreement in the order, by autograd, has no assignment that would raise the agreement."""
+    for seed in range(1, 9):
+        (net, batch), (other, _) = problem(sizes=(3, 7, 2)), problem(sizes=(3, 7, 2), seed=seed)
+        mine, theirs = (dict(one.named_parameters()) for one in (net, other))
+        mine, theirs = ({name: each.detach() for name, each in one.items()} for one in (mine, theirs))
+
+        def agreement(p: Tensor, mine: dict[str, Tensor] = mine, theirs: dict[str, Tensor] = theirs) -> Tensor:
+            moved = {"w_in": p @ theirs["w_in"], "b": p @ theirs["b"], "w_rec": p @ theirs["w_rec"] @ p.mT}
+            moved["w_out"] = theirs["w_out"] @ p.mT
+            return sum((mine[name] * each).sum() for name, each in moved.items())
+
+        matched = torch.eye(7, dtype=torch.float64)[match_cells(net, other, batch, "weights")].requires_grad_()
+        value = agreement(matched)
+        (slope,) = torch.autograd.grad(value, matched)
+        better = torch.eye(7, dtype=torch.float64)[torch.from_numpy(linear_sum_assignment(-slope.numpy())[1])]
+        assert agreement(better) <= value + 1e-9, seed
 
 
 def test_matching_weights_brings_networks_closer_than_any_order_drawn() -> None:

@@ -7,6 +7,7 @@ test converts it.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -383,8 +384,11 @@ def test_weights_are_clipped_after_a_step(build: Callable[..., Any]) -> None:
 
 
 def test_constant_output_weights() -> None:
-    """One positive number: outputs are zero at the start, and every cell of the last layer is told the same."""
+    """One positive number of the norm that pairs have in the mean: outputs begin at zero, cells get one signal."""
     net = VectorMLP(6, [8, 6], 4, readout="constant", dtype=F64)
+    assert float(net.w_out.detach().norm()) == pytest.approx(math.sqrt(2))
+    drawn = [VectorMLP(6, [8, 400], 4, seed=seed, dtype=F64).w_out.detach().norm() for seed in range(4)]
+    assert float(torch.stack(drawn).mean()) == pytest.approx(math.sqrt(2), rel=0.1)
     assert net.w_out.unique().numel() == 1
     assert float(net.w_out.detach()[0, 0]) > 0
     assert float(net(normal(1, 5, 6)).detach().abs().max()) < 1e-12

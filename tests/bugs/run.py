@@ -7,6 +7,7 @@ in the library (the list must follow the code), or if it merely crashes the libr
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import re
@@ -18,45 +19,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bugs import (
-    planted_analysis,
-    planted_broadcast,
-    planted_curvature,
-    planted_engine,
-    planted_fields,
-    planted_images,
-    planted_limits,
-    planted_losses,
-    planted_measures,
-    planted_networks,
-    planted_padding,
-    planted_rules,
-    planted_runs,
-    planted_spiking,
-    planted_studies,
-    planted_training,
-    planted_trying,
-)
 from tests.bugs.bug import Bug
 
-TABLES = (
-    planted_engine,
-    planted_rules,
-    planted_spiking,
-    planted_networks,
-    planted_padding,
-    planted_broadcast,
-    planted_fields,
-    planted_images,
-    planted_limits,
-    planted_losses,
-    planted_measures,
-    planted_training,
-    planted_runs,
-    planted_trying,
-    planted_analysis,
-    planted_curvature,
-    planted_studies,
+TABLES = tuple(
+    importlib.import_module(f"{__package__}.{path.stem}") for path in sorted(Path(__file__).parent.glob("planted_*.py"))
 )
 BUGS: list[Bug] = [bug for table in TABLES for bug in table.BUGS]
 ROOT = Path(__file__).resolve().parents[2]
