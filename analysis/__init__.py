@@ -19,6 +19,7 @@ from analysis.landscape_matching import match_cells, permuted
 from analysis.minimum import minimum
 from analysis.operators import operator, update_jacobian
 from analysis.sharpness import sharpness
+from analysis.sharpness_random import random_sharpness
 from analysis.similarity import cca, cka, cka_distance, procrustes_distance, svcca
 from analysis.similarity_distances import distances
 from analysis.similarity_rsa import rsa
@@ -50,6 +51,7 @@ __all__ = [
     "participation_ratio",
     "permuted",
     "procrustes_distance",
+    "random_sharpness",
     "rates",
     "rates_of_trials",
     "reliability",

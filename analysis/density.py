@@ -11,6 +11,8 @@ from typing import Annotated
 
 import torch
 from annotated_types import Ge
+from scipy.stats import norm as normal
+from scipy.stats import t as student
 from torch import Tensor
 
 from analysis.checks import at_least
@@ -39,16 +41,16 @@ class Density:
     exact: bool
 
     def mean(self, values: Tensor) -> tuple[float, float]:
-        """Return the mean over all eigenvalues of a function of them, and its standard error over probes.
+        """Return the mean over all eigenvalues of a function of them, and its error over probes.
 
-        ``1/P sum_i f(lambda_i)``; P times it is the trace of ``f(A)``.
+        ``1/P sum_i f(lambda_i)``; P times it is the trace of ``f(A)``. The error is a standard error, made larger by
+        Student's t for few probes: 1.96 of it hold the mean in 95 of 100 cases, also with two or three.
 
         Args:
             values: The function at the nodes, shape ``(K, M)``.
         """
         per_probe = (self.weights * values).sum(1)
-        error = 0.0 if self.exact else (per_probe.std() / math.sqrt(len(per_probe))).item()
-        return per_probe.mean().item(), error
+        return per_probe.mean().item(), 0.0 if self.exact else _error_of_mean(per_probe)
 
     def on(self, grid: Tensor, width: float | None = None) -> Tensor:
         """Return the density smoothed by a normal distribution, shape ``(X,)``; its integral is one.
@@ -70,7 +72,7 @@ class Density:
         return (bumps * self.weights).sum(2).mean(1)
 
     def negative_mass(self) -> tuple[float, float]:
-        """Return the share of negative curvature and its standard error.
+        """Return the share of negative curvature and its error, see ``mean``.
 
         ``sum_{lambda < 0} |lambda| / sum |lambda|``, between 0 and 1: 0 for a bowl, 1/2 for a saddle that is as much up
         as down. Eigenvalues near zero, of which there are many, hardly count. The error is that of a ratio of means.
@@ -82,11 +84,10 @@ class Density:
         ratio = (below.mean() / whole_mass.mean()).item()
         if self.exact:
             return ratio, 0.0
-        deviation = (below - ratio * whole_mass).std() / whole_mass.mean()
-        return ratio, (deviation / math.sqrt(len(below))).item()
+        return ratio, _error_of_mean((below - ratio * whole_mass) / whole_mass.mean())
 
     def negative_fraction(self, floor: float = 1e-3) -> tuple[float, float]:
-        """Return the fraction of eigenvalues below ``-floor`` times the largest modulus, and its standard error.
+        """Return the fraction of eigenvalues below ``-floor`` times the largest modulus, and its error, see ``mean``.
 
         Args:
             floor: What counts as zero, relative to the largest modulus, default 1e-3.
@@ -145,6 +146,13 @@ def density(operator: Operator, *, probes: Annotated[int, Ge(2)] = 8, steps: Cou
         quadratures += _quadratures(operator, vectors, steps)
     nodes, weights = (torch.stack(each) for each in zip(*quadratures, strict=True))
     return Density(nodes, weights, operator.size, False)
+
+
+def _error_of_mean(values: Tensor) -> float:
+    """Return the standard error of a mean, times Student's t over its value for many numbers, shape ``(K,)``."""
+    count = len(values)
+    few = student.ppf(0.975, count - 1) / normal.ppf(0.975)
+    return float(values.std()) / math.sqrt(count) * float(few)
 
 
 def _quadratures(operator: Operator, starts: Tensor, steps: int) -> list[tuple[Tensor, Tensor]]:

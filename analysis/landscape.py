@@ -25,7 +25,7 @@ __all__ = ["Landscape", "filter_normalised", "landscape"]
 
 NEGLIGIBLE = 1e-10  # differences of eigenvalues below this fraction of the largest modulus are round-off
 UNSURE = 10.0  # residuals by which eigenvalues must differ for a vector not to be a mixture of theirs
-ALIKE = 0.99  # cosine of the largest angle between what two searches span if it is the same
+ROUNDED = 1e-6  # sine of an angle between what two searches span that is round-off
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,10 +204,13 @@ def _outermost(kind: str, curved: Operator, count: int, seed: int) -> Tensor:
         raise ValueError(f"eigenvectors have not been found: {', '.join(map(str, values[:count]))}")
     if count < curved.size:
         apart = abs(values[count - 1].value - values[count].value)
-        unsure = UNSURE * values[count - 1].residual + NEGLIGIBLE * max(abs(each.value) for each in values)
-        if curved.size > AUTO_DENSE:  # Lanczos iteration may miss copies of an eigenvalue, others from each start
-            again = _end(kind, curved, count, seed + 1)[1]
-            apart *= float(torch.linalg.svdvals(again.mT @ vectors[:, :count]).min() > ALIKE)
+        residual = max(each.residual for each in values[:count])
+        unsure = UNSURE * residual + NEGLIGIBLE * max(abs(each.value) for each in values)
+        if curved.size > AUTO_DENSE and apart > unsure:  # Lanczos iteration may miss copies, others from each start
+            others, again = _end(kind, curved, count, seed + 1)
+            cosine = torch.linalg.svdvals(again.mT @ vectors[:, :count]).min().clamp(max=1.0)
+            turned = UNSURE * max(residual, *(each.residual for each in others)) / apart
+            apart *= (1 - cosine.square()).sqrt().item() <= max(turned, ROUNDED)
         if apart <= unsure:
             raise ValueError(
                 f"directions must be determined, but eigenvalues next to the {count} {kind} are equal to these, "

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tca.batch import Batch
+from tca.cell_types import warn_if_typeless
 from tca.checks import Named, Seed, checked, whole
 from tca.eligibilities import Eligibility
 from tca.executions import EXECUTIONS, Execution, Gradients, level_buffers, whole_signals
@@ -180,6 +181,9 @@ class Learner:
     Attributes:
         buffers: The state of the signal by name, for example ``feedback``.
 
+    Warns:
+        CellTypesWarning: The rule sees weights by cell type, and the mean weights of the network's types are chance.
+
     Raises:
         ValueError: A parameter of the network belongs to no connection, or to more than one; or the rule cannot work in
             one of its populations, for a reason that is given.
@@ -212,6 +216,7 @@ class Learner:
             with torch.no_grad():
                 own = rule.signal.buffers(place, generator) | rule.eligibility.buffers(place, generator)
             self.buffers |= {prefix + name: each for name, each in own.items()}
+        warn_if_typeless(net, rule)
         self._workspace = Workspace()
         self._checked: Loss | None = None
 

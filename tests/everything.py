@@ -211,6 +211,7 @@ MEASURES: Mapping[str, Callable[[Network, tca.Batch], Any]] = {
         analysis.permuted(net, torch.tensor([2, 0, 3, 1], dtype=torch.int64, device="cpu")).state_dict()
     ),
     "procrustes_distance": lambda net, batch: analysis.procrustes_distance(numbers(3), np.linspace(0, 1, 30)[:, None]),
+    "random_sharpness": lambda net, batch: analysis.random_sharpness(net, batch, pairs=2, probes=2, allowed=0.5),
     "rates": lambda net, batch: analysis.rates(net, batch),
     "reliability": lambda net, batch: analysis.reliability(_repeats(), splits=3),
     "rsa": lambda net, batch: analysis.rsa(numbers(3), numbers(4)),

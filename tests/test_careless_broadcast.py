@@ -21,6 +21,7 @@ from tca.nets import DualStreamRNN, LeakyRNN
 from tca.regularisers import Power
 from tca.rule import Rule
 from tca.signals import Decay, Decorrelation, Direct, ErrorDiffusion, OutputError, Regularised, Score, Signal
+from tca.signals.decorrelation_sources import output_error
 from tca.signals.error_diffusion import NoCentre, RunningCentre, SingleClassWarning
 from tests.test_error_diffusion import NETS, batch_of
 
@@ -205,6 +206,22 @@ def test_a_loss_of_ones_own_has_no_known_prediction(signal: Signal) -> None:
     batch = batch_with(net, OwnLoss(), False)
     with pytest.raises(ValueError, match=r"(ErrorDiffusion|OutputError) needs a loss .* got OwnLoss"):
         tca.Learner(net, Rule(signal, Instant())).backward(batch)
+
+
+def test_the_error_of_smoothed_classes_is_their_score() -> None:
+    """Where no mean over trials is taken away, what all classes share in the smoothed target counts."""
+    net = NETS["mlp"]()
+    batch = batch_with(net, SmoothedCrossEntropy(0.3), classes=True)
+    outputs = net.run(batch.inputs).outputs
+    error = output_error(outputs, batch, "a test")
+    assert torch.allclose(error, softmax(outputs) - onehot(batch.targets, 0.3), rtol=1e-12, atol=1e-15)
+    assert torch.allclose(error.sum(-1), torch.zeros(3, 7, dtype=F64), atol=1e-14)
+    of_error, of_score = (
+        tca.Learner(net, Rule(Decorrelation(Decay(0.9), source=source), Instant())).grads(batch)[0]
+        for source in (OutputError(), Score())
+    )
+    for name, each in of_score.items():
+        assert torch.allclose(of_error[name], each, rtol=1e-11, atol=1e-15), name
 
 
 @pytest.mark.parametrize("name", ["cross_entropy", "smoothed_cross_entropy", "brier"])

@@ -195,6 +195,32 @@ def test_the_bound_of_loops_leaves_synapses_at_the_floor() -> None:
     assert float(torch.linalg.eigvals(net.w_rec.detach()).abs().max()) / (2 * 3) <= 0.9 + 1e-12
 
 
+@pytest.mark.parametrize(("kappa", "width"), [(0.9, 3.0), (0.5, 6.0)])
+def test_the_bound_of_loops_is_where_it_should_be(kappa: float, width: float) -> None:
+    """What is above it ends on ``kappa 2 width``, what is below it stays, and a floor may fill it but for round-off."""
+    net = DualStreamRNN(2, 20, 2, seed=1, kappa=kappa, width=width, dtype=F64)
+    bound = kappa * 2 * width
+    for share in (0.6, 0.99):
+        with torch.no_grad():
+            net.w_rec.copy_(share * bound / 39 * (1 - torch.eye(40, dtype=F64)))
+        before = net.w_rec.detach().clone()
+        net.project_()
+        assert torch.equal(net.w_rec.detach(), before)
+    with torch.no_grad():
+        net.w_rec.copy_(0.3 + torch.rand(40, 40, dtype=F64, generator=torch.Generator().manual_seed(2)))
+    loud = net.w_rec.detach().clone().fill_diagonal_(0)
+    net.project_()
+    least = 1e-4 * (1 - torch.eye(40, dtype=F64))
+    above = loud - least
+    wanted = least + above * ((bound - least.sum(1)) / above.sum(1)).unsqueeze(1)
+    assert torch.allclose(net.w_rec.detach(), wanted, rtol=1e-12, atol=1e-15)
+    assert torch.allclose(net.w_rec.detach().sum(1), torch.full((40,), bound, dtype=F64), rtol=1e-12)
+    fits = bound / 39
+    DualStreamRNN(2, 20, 2, kappa=kappa, width=width, floor=fits * (1 - 1e-12), dtype=F64)
+    with pytest.raises(ValueError, match="kappa must be at least"):
+        DualStreamRNN(2, 20, 2, kappa=kappa, width=width, floor=fits * (1 + 1e-9), dtype=F64)
+
+
 def test_the_original_rule_never_shrinks_a_magnitude() -> None:
     """A thousand updates one after another; with shrinking allowed some fall."""
     fell = {}

@@ -226,12 +226,16 @@ def sequences(
     return tca.Batch(inputs, labels, weights, CrossEntropy())
 
 
-def kernel_by_hand(net: Any, batch: tca.Batch, rule: tca.Rule) -> dict[str, Tensor]:
-    """The recurrent rules from their traces: presynaptic, then through the gates and the kernel if there is one."""
+def kernel_by_hand(net: Any, batch: tca.Batch, rule: tca.Rule, signal: Tensor | None = None) -> dict[str, Tensor]:
+    """The recurrent rules from their traces: presynaptic, then through the gates and the kernel if there is one.
+
+    The signal, (T + 1, B, K, I), is the score for every cell unless another is given.
+    """
     tape = tca.Learner(net, rule).tape(batch)
     alpha, leak = net.gain, 1 - net.gain
     gates, score = tape.gates, tape.score
     rates = tape.rate.view(*tape.rate.shape[:2], net.n_out, net.n_rec)
+    signal = score.unsqueeze(-1).expand_as(rates) if signal is None else signal
     kernel = rule.eligibility if isinstance(rule.eligibility, NetworkKernel) else None
     keep = 0.0 if rule.eligibility == Instant() or (kernel and not kernel.leaky) else leak
     heard, seen, always = torch.zeros_like(rates[0]), torch.zeros_like(batch.inputs[0]), 0.0
@@ -251,9 +255,9 @@ def kernel_by_hand(net: Any, batch: tca.Batch, rule: tca.Rule) -> dict[str, Tens
         ]
         decay = leak + alpha * (net.root if kernel.root is None else kernel.root) if kernel else 0.0
         memory = [decay * old + new for old, new in zip(memory, now, strict=True)]
-        found["w_rec"] += torch.einsum("bk,bikj->ij", score[t], memory[0])
-        found["w_in"] += torch.einsum("bk,bid->kid", score[t], memory[1])
-        found["b"] += torch.einsum("bk,bi->ki", score[t], memory[2])
+        found["w_rec"] += torch.einsum("bki,bikj->ij", signal[t], memory[0])
+        found["w_in"] += torch.einsum("bki,bid->kid", signal[t], memory[1])
+        found["b"] += torch.einsum("bki,bi->ki", signal[t], memory[2])
         found["w_out"] += torch.einsum("bk,bki->i", score[t], rates[t])
         found["b_out"] += score[t].sum(0)
     return found
@@ -297,6 +301,23 @@ def test_the_kernel_takes_the_root_of_the_network(root: float, execution: Any) -
         assert torch.equal(each, same[name])
     assert distance(own, other) > 1e-3
     assert net.places()[0].root == root
+
+
+@pytest.mark.parametrize("length", [1, 2, 4, 100])
+@pytest.mark.parametrize("kernel", [NetworkKernel(), NetworkKernel(0.7, leaky=False)], ids=repr)
+def test_the_kernel_filters_across_windows(kernel: NetworkKernel, length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a loss of activity beside the score the reverse filter is used, whose windows leave no seam: the traces."""
+    net = scattered(VectorRNN(3, 6, 4, dtype=F64))
+    batch = sequences(net, 4, 9, last_only=False)
+    rule = tca.Rule(Regularised(GlobalVector(gated=False), (Power(0.3),)), kernel)
+    signal = tca.Learner(net, rule).signal(batch)
+    wanted = kernel_by_hand(net, batch, rule, signal.view(10, 4, 4, 6))
+    monkeypatch.setattr("tca.tape.WINDOW_BYTES", length * 4 * 24 * 8)
+    learner = tca.Learner(net, rule)
+    assert len(list(learner.tape(batch).windows())) == -(-9 // length)
+    assert distance(learner.grads(batch)[0], wanted) < 1e-12
+    assert distance(learner.grads(batch, execution="forward")[0], wanted) < 1e-12
+    assert distance(wanted, kernel_by_hand(net, batch, rule)) > 1e-2
 
 
 def test_a_network_that_keeps_no_root_needs_a_number() -> None:

@@ -382,6 +382,8 @@ def test_a_gpu_sees_what_the_cpu_sees() -> None:
         ({"nmae": "mnist"}, ValueError, "unknown option of images 'nmae', did you mean 'name'"),
         ({"size": 0}, ValueError, "size must be at least 1, got 0"),
         ({"size": (8, 8, 1)}, ValueError, "size must be one number of pixels, or height and width"),
+        ({"size": 100_000}, ValueError, "size must be at most 89478485 pixels in all, got 100000"),
+        ({"size": (1, 10**8)}, ValueError, "size must be at most 89478485 pixels in all"),
         ({"size": "8"}, TypeError, "size must be an integer"),
         ({"grey": 1}, TypeError, "grey must be true or false, got 1"),
         ({"normalise": "standart"}, ValueError, "unknown normalise 'standart', did you mean 'standard'"),

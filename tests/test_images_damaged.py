@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import zlib
 from collections.abc import Callable
@@ -137,15 +138,13 @@ def bytes_of(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
     return lambda path: (path.write_bytes(change(path.read_bytes())), None)[1]
 
 
-def declared(names: list[str], **features: Any) -> Callable[[Path], None]:
+def declared(names: Any, cut: bool = False) -> Callable[[Path], None]:
     """A file whose metadata declares names of classes."""
-    import json
-
-    told = {"info": {"features": {"label": {"names": names, "_type": "ClassLabel"}, **features}}}
+    written = json.dumps({"info": {"features": {"label": {"names": names, "_type": "ClassLabel"}}}})
 
     def make(path: Path) -> None:
         schema = pyarrow.schema(
-            [("image", pyarrow.binary()), ("label", pyarrow.int64())], {"huggingface": json.dumps(told)}
+            [("image", pyarrow.binary()), ("label", pyarrow.int64())], {"huggingface": names if cut else written}
         )
         rows = {"image": [encoded(each) for each in GOOD[3:6]], "label": [0, 1, 0]}
         parquet.write_table(pyarrow.table(rows, schema=schema), path)
@@ -181,14 +180,17 @@ FILES: dict[str, tuple[Callable[[Path], None], str]] = {
     "numbers as images": (table(image=[1, 2, 3], label=[0, 1, 0]), "the bytes of image files, got int64"),
     "lists as images": (table(image=[[1], [2], [3]], label=[0, 1, 0]), "the bytes of image files, got list"),
     "structs without bytes": (table(image=[{"path": "a"}] * 3, label=[0, 1, 0]), "the bytes of image files, got st"),
+    "structs of structs": (table(image=[{"bytes": {"bytes": PNG}}] * 3, label=[0, 1, 0]), "image files, got struct"),
+    "metadata cut short": (declared('{"info": ', cut=True), "metadata by Hugging Face datasets are damaged"),
+    "metadata of brackets": (declared("[" * 10**5, cut=True), "metadata by Hugging Face datasets are damaged"),
     "words as bytes": (table(image=[{"bytes": "a"}] * 3, label=[0, 1, 0]), "the bytes of image files, got struct"),
     "lists as classes": (table(image=ROWS, label=[[0], [1], [0]]), "whole numbers or words, got list"),
     "fractions as classes": (table(image=ROWS, label=[0.5, 1.0, 0.0]), "whole numbers or words, got double"),
     "dates as classes": (table(image=ROWS, label=pyarrow.array([0, 1, 0], pyarrow.date32())), "or words, got date32"),
     "words beside numbers": (table(image=ROWS, label=["0", "1", "0"]), "classes are words, those of .* are numbers"),
     "names that are one name": (declared(["cat", "cat"]), "two of its classes have the same name"),
-    "names that are numbers": (declared([1, 2]), "names of its classes must be a list of words"),  # type: ignore[list-item]
-    "a name that is a word": (declared("cat"), "names of its classes must be a list of words"),  # type: ignore[arg-type]
+    "names that are numbers": (declared([1, 2]), "names of its classes must be a list of words"),
+    "a name that is a word": (declared("cat"), "names of its classes must be a list of words"),
 }  # fmt: skip
 
 
@@ -254,6 +256,17 @@ def test_empty_files_among_several_are_valid_and_an_empty_split_is_named(tmp_pat
     empty(folder / "test.parquet")
     with pytest.raises(ValueError, match=f"^{folder / 'test.parquet'} holds no image$"):
         tasks.images("odd", data_dir=str(tmp_path))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_bytes_are_bytes_however_arrow_keeps_them(tmp_path: Path) -> None:
+    whole_set(tmp_path / "odd")
+    damaged, cells = tmp_path / "odd" / "train-1-of-2.parquet", pyarrow.array([PNG, PNG])
+    kinds = (pyarrow.large_binary(), pyarrow.binary_view(), pyarrow.binary(len(PNG)))
+    for column in (cells, cells.dictionary_encode(), *map(cells.cast, kinds)):
+        write_table(damaged, {"image": column, "label": [0, 1]})
+        images = tasks.images("odd", data_dir=str(tmp_path)).data.train.images
+        np.testing.assert_array_equal(images[3:], GOOD[[0, 0]].transpose(0, 3, 1, 2))
 
 
 def test_a_photograph_with_further_views_is_its_first(tmp_path: Path) -> None:

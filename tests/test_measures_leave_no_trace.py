@@ -155,7 +155,8 @@ NETWORKS: dict[str, Callable[[tca.nets.Network, str], Any]] = {
     "spectra": lambda net, name: [
         call(analysis.operator(net, batch(), name)) for call in (analysis.spectrum, analysis.trace, analysis.density)
     ],
-    "sharpness": lambda net, name: analysis.sharpness(net, batch(), name, steps=2),
+    "sharpness": lambda net, name: analysis.sharpness(net, batch(), name, steps=2, group=2),
+    "random sharpness": lambda net, name: analysis.random_sharpness(net, batch(), name, pairs=2, probes=2),
     "landscape": lambda net, name: analysis.landscape(net, batch(), name, directions="random", points=3),
     "generalization": lambda net, name: analysis.generalization_gap(
         net, Near(), batch(), TrialSet(batch()), input_noise=0.1

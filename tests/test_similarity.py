@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -179,6 +180,56 @@ def test_participation_ratio_in_closed_form() -> None:
     assert 10 < participation_ratio(wide) <= 11  # one less than the samples
     values = np.linalg.eigvalsh(np.cov(wide.double().numpy().T[:200]))
     assert participation_ratio(wide[:, :200]) == pytest.approx(values.sum() ** 2 / (values**2).sum(), rel=1e-8)
+
+
+def over_quadruples(x: Tensor) -> float:
+    """The debiased ratio by its definition, in sums over all sets of four different samples."""
+    above, below = 0.0, 0.0
+    for i, j, k, l in itertools.permutations(range(len(x)), 4):  # noqa: E741
+        first, second = x[i] - x[j], x[k] - x[l]
+        above += float(first @ first * (second @ second))
+        below += float((first @ second) ** 2)
+    return above / below
+
+
+def test_the_debiased_dimension_is_a_mean_over_quadruples() -> None:
+    for seed, samples, units in ((0, 6, 3), (1, 7, 2), (2, 5, 8)):
+        x = activity(seed, units=units, samples=samples) ** 3
+        assert participation_ratio(x, debiased=True) == pytest.approx(over_quadruples(x), rel=1e-10)
+        assert participation_ratio(x @ rotation(units) + 7, debiased=True) == pytest.approx(
+            over_quadruples(x), rel=1e-9
+        )
+
+
+@pytest.mark.parametrize("skewed", [False, True])
+def test_the_debiased_dimension_does_not_depend_on_the_number_of_samples(skewed: bool) -> None:
+    """Estimates of both traces have the right mean for any distribution; the plain ratio is far too small."""
+    variances = (
+        torch.cat([torch.ones(100), torch.zeros(0)]).double() if not skewed else torch.linspace(0.1, 2, 60).double()
+    )
+    exact = (variances.sum() ** 2 / variances.square().sum()).item()
+    generator = torch.Generator().manual_seed(0)
+    found: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(60):
+        drawn = torch.randn(50, len(variances), generator=generator, dtype=torch.float64)
+        if skewed:
+            drawn = torch.empty(50, len(variances), dtype=torch.float64).exponential_(generator=generator)
+        for debiased, values in found.items():
+            values.append(participation_ratio(drawn * variances.sqrt(), debiased=debiased))
+    plain, corrected = (torch.tensor(found[each]).double() for each in (False, True))
+    error = (corrected.std() / math.sqrt(60)).item()
+    assert corrected.mean().item() == pytest.approx(exact, abs=3 * error + 0.02 * exact)
+    assert plain.mean().item() < 0.6 * exact
+    if not skewed:
+        assert plain.mean().item() == pytest.approx(32.5, abs=0.7)  # 1 / (1 / 49 + 1 / 100), near enough
+
+
+def test_a_dimension_of_too_few_samples_is_refused() -> None:
+    with pytest.raises(ValueError, match="samples must be at least 4"):
+        participation_ratio(activity(0, samples=3), debiased=True)
+    for seed in range(4):  # one-hot samples in any coordinates: the estimate is zero to round-off
+        with pytest.raises(ValueError, match="samples are too few"):
+            participation_ratio(torch.eye(5).double() @ rotation(5, seed), debiased=True)
 
 
 @pytest.mark.parametrize(

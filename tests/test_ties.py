@@ -217,6 +217,15 @@ def test_directions_among_equal_eigenvalues_are_refused(kind: str, size: int) ->
             find(bowl(*outer), count, 0)
 
 
+def test_copies_that_one_search_misses_are_found_by_another() -> None:
+    """Two equal eigenvalues above a cluster: Lanczos iteration is done before it meets the second copy."""
+    basis = rotation(150)
+    values = torch.cat([torch.tensor([9.0, 9.0]), torch.linspace(1.0, 1.0001, 148)]).double()
+    bowl = Hessian([lambda theta: (values * (basis.T @ theta).square()).sum() / 2], torch.zeros(150).double())
+    with pytest.raises(ValueError, match="next to the 1 sharpest are equal"):
+        _KINDS["sharpest"](bowl, 1, 0)
+
+
 def test_rho_along_a_direction_that_is_not_determined_is_no_number() -> None:
     basis = rotation(3)
     same = basis @ torch.diag(torch.tensor([2.0, 2.0, 1.0]).double()) @ basis.T

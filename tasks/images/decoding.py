@@ -139,8 +139,10 @@ def _opened(content: bytes) -> Any:
 
 def _raw_mode(image: Any) -> str:
     """Return how an image lies in its file, as Pillow calls it."""
-    arguments = image.tile[0].args if image.tile else ""
-    first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+    codec, arguments = (image.tile[0].codec_name, image.tile[0].args) if image.tile else ("", "")
+    first, *others = arguments if isinstance(arguments, tuple) and arguments else (arguments,)
+    if codec.startswith("ppm") and others[0] > 255:
+        return f"{first};16B"
     return first if isinstance(first, str) else ""
 
 

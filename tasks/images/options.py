@@ -16,6 +16,8 @@ from tca.losses import LOSSES, Loss
 
 __all__ = ["background", "plain", "size", "takes_classes"]
 
+PIXELS_AT_MOST = 89_478_485  # of an image that Pillow decodes without misgivings
+
 
 def background(value: object) -> tuple[int, int, int] | None:
     """Return red, green and blue of a colour, or nothing.
@@ -52,16 +54,20 @@ def size(value: object) -> int | tuple[int, int] | None:
         value: What came.
 
     Raises:
-        ValueError: A number is less than 1, or there are not two of them.
+        ValueError: A number is less than 1, there are not two of them, or they make an image too large to hold.
         TypeError: A number is no integer.
     """
     if value is None:
         return None
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        if len(value) != 2:
-            raise ValueError(f"size must be one number of pixels, or height and width, got {value!r}")
-        return whole("size's height", value[0], 1), whole("size's width", value[1], 1)
-    return whole("size", value, 1)
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        height = width = whole("size", value, 1)
+    elif len(value) == 2:
+        height, width = whole("size's height", value[0], 1), whole("size's width", value[1], 1)
+    else:
+        raise ValueError(f"size must be one number of pixels, or height and width, got {value!r}")
+    if height * width > PIXELS_AT_MOST:
+        raise ValueError(f"size must be at most {PIXELS_AT_MOST} pixels in all, got {value!r}")
+    return (height, width) if isinstance(value, Sequence) else height
 
 
 @functools.cache

@@ -157,17 +157,27 @@ def _column(name: str, other: str, names: Sequence[str]) -> str:
 
 
 def _holds_files(kind: Any, types: Any) -> bool:
-    if types.is_struct(kind):
+    if types.is_struct(kind):  # as Hugging Face `datasets` keeps images
         place = kind.get_field_index("bytes")
-        return place >= 0 and (types.is_null(kind.field(place).type) or _holds_files(kind.field(place).type, types))
-    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind))
+        return place >= 0 and (types.is_null(kind.field(place).type) or _is_bytes(kind.field(place).type, types))
+    return _is_bytes(kind, types)
+
+
+def _is_bytes(kind: Any, types: Any) -> bool:
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    names = ("binary", "large_binary", "binary_view", "fixed_size_binary")
+    return any(getattr(types, f"is_{name}")(kind) for name in names)
 
 
 def _declared(metadata: Any, label: str) -> tuple[str, ...] | None:
     """Return the names of the classes that Hugging Face `datasets` has written into a file's metadata."""
     try:
-        names = json.loads((metadata or {})[b"huggingface"])["info"]["features"][label]["names"]
-    except (KeyError, TypeError, ValueError):
+        written = json.loads((metadata or {}).get(b"huggingface", "{}"))
+    except (ValueError, RecursionError):
+        raise ValueError("its metadata by Hugging Face datasets are damaged") from None
+    try:
+        names = written["info"]["features"][label]["names"]
+    except (KeyError, TypeError):
         return None
     if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
         raise ValueError("the names of its classes must be a list of words")

@@ -10,8 +10,11 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from tca.cell_types import by_type, typeless
 from tca.cli.measured import Measured
+from tca.nets import Network
 from tca.result import DIVERGED
+from tca.run import Run
 
 __all__ = ["Table", "tabulate"]
 
@@ -130,6 +133,22 @@ def _digits(mean: float) -> int:
     return min(4, max(0, 1 - math.floor(math.log10(abs(mean))))) if mean else 3
 
 
+def _typeless(measured: Sequence[Measured]) -> list[str]:
+    """Return the rules by cell type whose networks begin without types that matter."""
+    found: dict[str, Run] = {}
+    for one in measured:
+        if by_type(one.run.the_rule):
+            found.setdefault(str(one.run.rule), one.run)
+    return [name for name, run in found.items() if typeless(_begun(run))]
+
+
+def _begun(run: Run) -> Network:
+    """Return the network that a run begins with."""
+    task = run.make_task()
+    net: Network = run.net.build(task.n_in, task.n_out, dt=task.dt, seed=run.seeds.net)
+    return net
+
+
 def _notes(measured: Sequence[Measured]) -> Iterator[str]:
     yield (
         "Mean ± standard deviation over seeds. For a given seed all rules start from the same weights and see the same "
@@ -140,6 +159,12 @@ def _notes(measured: Sequence[Measured]) -> Iterator[str]:
         yield (
             f"Form A: the leak acts on the potential; form B: on the rate, as in the paper of {'; '.join(papers)}. The "
             "two are different models with the same sizes, time constants, initial weights and data."
+        )
+    if rules := _typeless(measured):
+        yield (
+            f"{', '.join(rules)}: by cell type, and the mean weights of the network's types are zero but for chance, "
+            "so that it is e-prop to a percent or two. A network whose types differ in sign, such as with --net.types "
+            "[0.8,0.2] --net.dale [1,-1], keeps them apart, and is then the network of all rows."
         )
     for one in measured:
         if one.outcome == DIVERGED:

@@ -8,7 +8,7 @@ PADDING = ("tests/test_padding.py",)
 ROW = ("tests/test_conformance.py::test_padding_changes_nothing",)
 BATCH, TAPE, FULL = "tca/batch.py", "tca/tape.py", "tca/eligibilities/full.py"
 MEASURES, ACTIVITY = ("tests/test_padding_measures.py",), "analysis/activity.py"
-RATE, ENTROPY, KERNEL = "tca/firing_rate.py", "tca/regularisers.py", "tca/eligibilities/kernel.py"
+RATE, KERNEL = "tca/firing_rate.py", "tca/eligibilities/kernel.py"
 TRIALS, REWARD, DIFFUSED = "tca/signals/perturbation.py", "tca/signals/reward.py", "tca/signals/error_diffusion.py"
 
 BUGS = [
@@ -31,7 +31,6 @@ BUGS = [
         PADDING),
     Bug(RATE, "spikes of padding", 'tape.rate[1:].masked_fill(tape.over[1:].unsqueeze(-1), 0.0)', "tape.rate[1:]",
         PADDING),
-    Bug(ENTROPY, "a batch without steps averaged", "if buffers and len(tape.samples):", "if buffers:", PADDING),
     Bug(KERNEL, "kernels that learn from trials that are over", "if isinstance(to_go, Tensor):", "if False:",
         ("tests/test_padding.py::test_what_a_rule_remembers_is_not_changed",)),
     Bug(TRIALS, "trials judged at the end of the batch", "if tape.lengths is not None:", "if False:", ROW),

@@ -5,9 +5,40 @@ from __future__ import annotations
 from tests.bugs.bug import Bug
 
 FORM, OVERFLOW, REWARD = ("tests/test_leak_form.py",), ("tests/test_overflow.py",), ("tests/test_reward.py",)
-LOSS = ("tests/test_check_loss.py",)
+LOSS, TYPES = ("tests/test_check_loss.py",), ("tests/test_cell_types_warning.py",)
 
 BUGS = [
+    Bug(
+        "tca/cell_types.py",
+        "one pair of types by chance is enough",
+        "<= ERRORS * error).all())",
+        "<= ERRORS * error).any())",
+        TYPES,
+    ),
+    Bug(
+        "tca/cell_types.py",
+        "missing synapses counted",
+        "torch.ones_like(weights) if mask is None else mask.to(weights)",
+        "torch.ones_like(weights)",
+        TYPES,
+    ),
+    Bug(
+        "tca/cell_types.py",
+        "rules by cell type without an estimate overlooked",
+        "BlockMean, TypePropagation, TypeReturn)",
+        "BlockMean)",
+        TYPES,
+    ),
+    Bug(
+        "tca/rule.py", "rules that are e-prop bound without a word", "        warn_if_typeless(net, rule)\n", "", TYPES
+    ),
+    Bug(
+        "tca/cli/table.py",
+        "rows that are e-prop shown without a word",
+        "if rules := _typeless(measured):",
+        "if rules := []:",
+        TYPES,
+    ),
     Bug(
         "tca/losses/checking.py",
         "scores compared in sign and size of the first output only",

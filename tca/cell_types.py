@@ -1,0 +1,97 @@
+"""Rules that see recurrent weights by cell type, on networks whose types say nothing of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tca.eligibilities import TypePropagation
+from tca.estimates import BlockMean, SynapseMean
+from tca.nets import Network
+from tca.nets.population import RecurrentPopulation
+from tca.signals import TypeReturn
+
+__all__ = ["CellTypesWarning", "by_type", "typeless", "warn_if_typeless"]
+
+BY_TYPE = (SynapseMean, BlockMean, TypePropagation, TypeReturn)
+ERRORS = 4.0  # standard errors from zero within which a mean weight is taken for chance
+
+
+class CellTypesWarning(UserWarning):
+    """A rule by cell type is bound to a network whose mean weights by type are those of chance."""
+
+
+def by_type(part: Any) -> bool:
+    """Return whether a rule, or a part of it, sees recurrent weights by the mean of each pair of cell types.
+
+    Args:
+        part: The rule.
+
+    >>> from tca.rules import RULES
+    >>> [name for name, rule in RULES.items() if by_type(rule)]
+    ['mdgl', 'nl_mdgl', 'mdgl_online', 'mdgl_one_hop', 'modprop']
+    """
+    if isinstance(part, BY_TYPE):
+        return True
+    if not dataclasses.is_dataclass(part):
+        return isinstance(part, tuple) and any(map(by_type, part))
+    return any(by_type(getattr(part, each.name)) for each in dataclasses.fields(part))
+
+
+def typeless(net: Network) -> bool:
+    """Return whether no pair of cell types has a mean recurrent weight that differs from zero by more than chance.
+
+    The means over the existing synapses from one type to another are compared with four standard errors of each.
+
+    Args:
+        net: The network; one without recurrent weights says no.
+
+    >>> from tca.nets import LeakyRNN
+    >>> typeless(LeakyRNN(2, 64, 1)), typeless(LeakyRNN(2, 64, 1, types=(0.8, 0.2), dale=(1, -1)))
+    (True, False)
+    """
+    found = [_chance(weights, mask, types) for weights, mask, types in _wired(net)]
+    return bool(found) and all(found)
+
+
+def warn_if_typeless(net: Network, rule: Any) -> None:
+    """Warn if a rule by cell type is bound to a network without types that matter.
+
+    Args:
+        net: The network.
+        rule: The rule.
+
+    Warns:
+        CellTypesWarning: It is.
+    """
+    if by_type(rule) and typeless(net):
+        warnings.warn(
+            "this rule sees recurrent weights by their mean for each pair of cell types, and here these are zero but "
+            "for chance, so that it is e-prop to a percent or two: give the network types that differ in sign, such as "
+            "types=(0.8, 0.2), dale=(1, -1)",
+            CellTypesWarning,
+            stacklevel=3,
+        )
+
+
+def _wired(net: Network) -> Iterator[tuple[Tensor, Tensor | None, Tensor]]:
+    """Yield recurrent weights, their mask and the types of cells of every recurrent population."""
+    cells = [each for each in net.modules() if isinstance(each, RecurrentPopulation)]
+    for each in cells:
+        yield each.into_cells()[1].effective().detach().double(), each.mask_rec, each.types
+
+
+def _chance(weights: Tensor, mask: Tensor | None, types: Tensor) -> bool:
+    exists = torch.ones_like(weights) if mask is None else mask.to(weights)
+    members = torch.nn.functional.one_hot(types).to(weights)
+    count, total, squares = (
+        members.mT @ each @ members for each in (exists, weights * exists, weights.square() * exists)
+    )
+    mean = total / count.clamp(min=1)
+    error = ((squares / count.clamp(min=1) - mean.square()).clamp(min=0) / count.clamp(min=1)).sqrt()
+    return bool((mean.abs() <= ERRORS * error).all())
