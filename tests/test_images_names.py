@@ -122,6 +122,24 @@ def test_nothing_but_the_folder_of_a_set_is_opened(tmp_path: Path, monkeypatch: 
     assert not [each for each in read if each in (tmp_path, tmp_path / "other")]
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_what_cannot_be_printed_is_written_out_so_that_errors_stay_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "a  b\n\x1b[31m"
+    small_set(tmp_path / name, 0)
+    task = tasks.images(name, data_dir=str(tmp_path))
+    assert task.title == "a  b\\n\\x1b[31m"
+    damaged = tmp_path / name / "train.parquet"
+    for content in (b"nothing", None):
+        damaged.write_bytes(content) if content else damaged.rename(tmp_path / name / "train-1-of-2.parquet")
+        with pytest.raises(ValueError, match=r"a  b\\n\\x1b\[31m") as caught:
+            tasks.images(name, data_dir=str(tmp_path))
+        assert str(caught.value).isprintable()
+    assert main(["list", "--data-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.replace("\n", "").isprintable()
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [

@@ -39,6 +39,7 @@ def test_mnist(cache: str) -> None:
     mean, deviation = task.data.train.moments(task._pools["train"])
     assert (mean[0] / 255, deviation[0] / 255) == pytest.approx((0.1307, 0.3081), abs=5e-5)
     assert task.chance == 0.1135
+    assert task.data.originals.tolist() == list(range(70_000)), "no two of its images are the same"
     train, test = task.split(60_000, 10_000, seed=0)
     assert sum(batch.trials for batch in train.batches(1000, seed=0, epochs=1)) == 60_000
     assert test.batch().inputs.shape == (1, 10_000, 784)

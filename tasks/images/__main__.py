@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from tasks.images.catalogue import DIGITS, KNOWN
 from tasks.images.fetch import fetch
-from tasks.images.folders import VARIABLE, data_root, found, locate
+from tasks.images.folders import VARIABLE, data_root, found, locate, shown
 
 __all__ = ["main"]
 
@@ -46,9 +46,9 @@ def _list(chosen: argparse.Namespace) -> str:
     for name in [*KNOWN, *(each for each in found(root) if each not in KNOWN)]:
         try:
             located = locate(name, chosen.data_dir)
-            lines.append(f"{name}: {located.title}, in {located.train[0].parent}")
+            lines.append(f"{shown(name)}: {located.title}, in {shown(located.train[0].parent)}")
         except (FileNotFoundError, ValueError) as error:
-            lines.append(f"{name}: {error}")
+            lines.append(f"{shown(name)}: {error}")
     return "\n".join(lines)
 
 

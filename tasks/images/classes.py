@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.images.catalogue import KnownSet
+from tasks.images.folders import shown
 from tasks.images.parquet import Shard, pyarrow, unreadable
 
 __all__ = ["Classes", "numbered"]
@@ -125,4 +126,4 @@ def _mapped(shard: Shard, values: Iterable[Any], numbers: Mapping[Any, int]) -> 
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f", ... ({len(names)} in all)" if len(names) > SHOWN else "")
+    return ", ".join(map(shown, names[:SHOWN])) + (f", ... ({len(names)} in all)" if len(names) > SHOWN else "")

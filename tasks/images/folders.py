@@ -11,7 +11,7 @@ from pathlib import Path
 from tasks.images.catalogue import DIGITS, KNOWN, KnownSet
 from tca.names import unknown
 
-__all__ = ["Located", "check_name", "data_root", "found", "literal", "locate"]
+__all__ = ["Located", "check_name", "data_root", "found", "literal", "locate", "shown"]
 
 VARIABLE = "TCA_DATA"
 TRAIN_STEMS = ("train",)
@@ -62,6 +62,18 @@ def literal(name: str) -> Path:
     return Path(name).expanduser() if name.split("/")[0] == "~" else Path(name)
 
 
+def shown(name: object) -> str:
+    r"""Return a name or path in one line, escaping what cannot be printed.
+
+    Args:
+        name: The name or path.
+
+    >>> print(shown("a b"), shown("a\nb"))
+    a b a\nb
+    """
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in str(name))
+
+
 def check_name(name: object, data_dir: str | None) -> None:
     """Raise unless a name is that of a known set or of a folder; neither it nor its neighbours are opened.
 
@@ -75,7 +87,7 @@ def check_name(name: object, data_dir: str | None) -> None:
     root = data_root(data_dir)
     if not isinstance(name, str) or not (name == DIGITS or name in KNOWN or _is_folder(root, name)):
         names = [*dict.fromkeys([DIGITS, *KNOWN, *found(root)])]  # a folder may bear the name of a known set
-        where = f"in {root}" if root else f"nowhere, as neither data_dir nor {VARIABLE} is set"
+        where = f"in {shown(root)}" if root else f"nowhere, as neither data_dir nor {VARIABLE} is set"
         raise ValueError(f"{unknown(name, names, 'image set')}; folders with a train.parquet were looked for {where}")
 
 
@@ -108,7 +120,7 @@ def locate(name: str, data_dir: str | None) -> Located:
             break
         train, test = (_split(root / folder, stems) for stems in (TRAIN_STEMS, TEST_STEMS))
         if train and test:
-            return Located(name, known.title if known else name, train, test, known)
+            return Located(name, known.title if known else shown(name), train, test, known)
     raise FileNotFoundError(_missing(name, known, root))
 
 
@@ -133,7 +145,8 @@ def _numbered(place: Path, stem: str) -> tuple[Path, ...]:
         names = ", ".join(each.name for _, _, each in parts[:SHOWN])
         wanted = " or ".join(map(str, sorted(counts)))
         raise ValueError(
-            f"{place} must hold {wanted} files of the split {stem}, found {len(parts)} (numbered from 0): {names}"
+            f"{shown(place)} must hold {wanted} files of the split {stem}, found {len(parts)} (numbered from 0): "
+            f"{shown(names)}"
         )
     return tuple(each for _, _, each in parts)
 
@@ -159,10 +172,10 @@ def _training_files(root: Path | None, name: str) -> list[Path]:
 
 
 def _missing(name: str, known: KnownSet | None, root: Path | None) -> str:
-    place = name if root is None else root / name
+    place = shown(name if root is None else root / name)
     layout = f"{place}/train.parquet and {place}/test.parquet (or val.parquet) with columns image and label"
     if known is None:
-        return f"{name} is incomplete: it must be {layout}"
+        return f"{shown(name)} is incomplete: it must be {layout}"
     where = f"neither data_dir nor {VARIABLE} says where to look for" if root is None else "there should be"
-    command = f"python -m tasks.images fetch {name} --data-dir {root or 'DIR'}"
+    command = f"python -m tasks.images fetch {name} --data-dir {shown(root or 'DIR')}"
     return f"{known.title} is not here: {where} {layout}; fetch it from the Hugging Face hub by: {command}"

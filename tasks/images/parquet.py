@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from tasks.images.catalogue import KnownSet
+from tasks.images.folders import shown
 
 __all__ = ["Shard", "pyarrow", "shards", "unreadable"]
 
@@ -43,7 +44,7 @@ def unreadable(path: Path, error: object, row: int | None = None) -> ValueError:
     """
     reason = error if str(error) else type(error).__name__
     where = "" if row is None else f" at row {row}"
-    return ValueError(" ".join(f"{path} cannot be read{where}: {reason}".split()))
+    return ValueError(f"{shown(path)} cannot be read{where}: {shown(' '.join(str(reason).split()))}")
 
 
 def shards(files: Sequence[Path], known: KnownSet | None) -> list[Shard]:
@@ -59,7 +60,7 @@ def shards(files: Sequence[Path], known: KnownSet | None) -> list[Shard]:
     """
     each = [Shard(path, known) for path in files]
     if not any(map(len, each)):
-        raise ValueError(f"{', '.join(map(str, files))} holds no image")
+        raise ValueError(f"{', '.join(map(shown, files))} holds no image")
     return [shard for shard in each if len(shard)]
 
 
