@@ -178,7 +178,7 @@ def _repeats() -> Tensor:
 
 
 MEASURES: Mapping[str, Callable[[Network, tca.Batch], Any]] = {
-    "alignment": lambda net, batch: analysis.alignment(net, batch, ["eprop", "rflo"]),
+    "alignment": lambda net, batch: analysis.alignment(net, batch, ["eprop", "eprop_random"]),
     "barrier": lambda net, batch: analysis.barrier(net, LeakyRNN(3, 4, 2, seed=4), batch, match="activity", points=5),
     "broadcasting": lambda net, batch: analysis.broadcasting(tca.Learner(net, tca.RULES["sbd"]), batch),
     "cca": lambda net, batch: analysis.cca(numbers(3), numbers(4), 2),
@@ -213,6 +213,7 @@ MEASURES: Mapping[str, Callable[[Network, tca.Batch], Any]] = {
     "procrustes_distance": lambda net, batch: analysis.procrustes_distance(numbers(3), np.linspace(0, 1, 30)[:, None]),
     "random_sharpness": lambda net, batch: analysis.random_sharpness(net, batch, pairs=2, probes=2, allowed=0.5),
     "rates": lambda net, batch: analysis.rates(net, batch),
+    "rates_of_trials": lambda net, batch: analysis.rates_of_trials(net, batch),
     "reliability": lambda net, batch: analysis.reliability(_repeats(), splits=3),
     "rsa": lambda net, batch: analysis.rsa(numbers(3), numbers(4)),
     "sampled_states": lambda net, batch: analysis.sampled_states(net, batch.inputs, 3),
