@@ -28,6 +28,7 @@ lint: $(INSTALLED)
 # Tables of the pages that are made from the code.
 pages: $(INSTALLED)
 	$(PY) -m tools.pages
+	$(PY) -m analysis.studies.pages
 
 format: $(INSTALLED)
 	$(PY) -m ruff check --fix .

@@ -488,7 +488,12 @@ def test_other_settings_of_measuring_measure_again(compared: Path, tmp_path: Pat
     measured = compare(noisy, tmp_path / "again", workers=1, progress=False)
     assert all(math.isfinite(one.noisy_accuracy) for one in measured)
     assert any(one.noisy_accuracy != one.test_accuracy for one in measured)
-    assert "noisy score" in tabulate(measured).head
+    table = tabulate(measured)
+    assert "noisy score" in table.head
+    for row in table.rows:  # training minus noisy score: the gap to clean trials and what the noise takes away
+        shown = {name: float(cell.split(" ")[0]) for name, cell in zip(table.head, row, strict=True) if " ±" in cell}
+        train = shown["test score"] + shown["score gap"]
+        assert shown["noisy gap"] == pytest.approx(train - shown["noisy score"], abs=2e-3)
 
 
 def test_divergence_is_a_row_of_the_table_and_not_a_crash(tmp_path: Path) -> None:

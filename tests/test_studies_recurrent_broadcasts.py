@@ -63,5 +63,11 @@ def test_the_table_compares_with_random_broadcast(tmp_path: Path, monkeypatch: p
     for each, base in ((found[1], found[0]), (found[3], found[2])):
         reached, other = (float(one["test accuracy"].split(" ")[0]) for one in (each, base))
         assert float(each[above].split(" ")[0]) == pytest.approx(reached - other, abs=2e-3)
+    with (tmp_path / "recurrent_broadcasts_runs.csv").open() as file:
+        runs = list(csv.DictReader(file))
+    assert [row["seed"] for row in runs] == ["0", "1"] * len(found)
+    for place, each in enumerate(found):
+        mean = sum(float(row["test_accuracy"]) for row in runs[2 * place : 2 * place + 2]) / 2
+        assert f"{mean:.3f}" == each["test accuracy"].split(" ")[0]
     monkeypatch.setattr(Training, "update", lambda _: pytest.fail("trained again"))
     assert recurrent_broadcasts.main([f"--out={tmp_path}"], SMALL, TINY) == 0

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 import scipy.stats
 
@@ -154,20 +152,32 @@ def test_verdicts_follow_the_paired_interval(three: list[float | None], verdict:
 
 
 def test_claims_are_corrected_for_their_number() -> None:
-    """Four claims, sharper and both gaps at two losses that were reached: the smallest p value times their number."""
-    source = np.random.default_rng(0)
-    entries = made_up({BPTT: [0.0] * 6, THREE: [float(0.5 + source.normal()) for _ in range(6)]})
+    """Sharper and both gaps at two losses, all with one p value of .02: six claims make it .12, and undecided."""
+    values = [1.0, 0.2, 0.9, 0.1, 0.7, 0.35]
+    entries = made_up({BPTT: [0.0] * 6, THREE: values})
+    single = scipy.stats.ttest_1samp(values, 0.0).pvalue
+    assert 0.05 / 6 < single < 0.05
     table = claims_table(entries, TINY)
-    p, corrected = ([row[table.head.index(name)] for row in table.rows] for name in ("p", "p, Holm"))
-    known = holm([float(each) if each != "-" else math.nan for each in p])
-    assert [float(each) for each in corrected if each != "-"] == pytest.approx(
-        [each for each in known if each == each], rel=0.06
-    )  # fmt: skip
-    assert corrected != p
-    single = scipy.stats.ttest_1samp([one.rows[0.6]["log_lambda_1"] for one in entries if one.arm == THREE], 0.0)
-    assert float(p[0]) == pytest.approx(single.pvalue, rel=0.05)
-    decided = {row[-1] for row, each in zip(table.rows, corrected, strict=True) if each == "-" or float(each) >= 0.05}
-    assert decided == {"undecided"}
+    p, corrected, decided = (
+        [row[table.head.index(name)] for row in table.rows] for name in ("p", "p, Holm", "verdict")
+    )
+    assert len(p) == 6
+    assert [float(each) for each in p] == pytest.approx([single] * 6, rel=0.05)
+    assert [float(each) for each in corrected] == pytest.approx([6 * single] * 6, rel=0.05)
+    assert set(decided) == {"undecided"}
+    assert holm([single] * 6) == pytest.approx([6 * single] * 6)
+
+
+def test_every_run_has_a_row_for_every_loss(studied) -> None:  # type: ignore[no-untyped-def]
+    folder, entries = studied
+    with (folder / "runs.csv").open(newline="") as file:
+        rows = {(row["arm"], row["n_train"], row["seed"], row["loss"]): row for row in csv.DictReader(file)}
+    assert len(rows) == len(entries) * len(TINY.losses)
+    for one in entries:
+        for loss, known in one.rows.items():
+            row = rows[one.arm, str(one.run.n_train), str(one.seed), f"{loss:g}"]
+            for name in ("train_loss", "test_gap", "noisy_gap", "lambda_1"):
+                assert row[name] == ("" if known is None else repr(known[name]))
 
 
 def test_both_gaps_and_the_losses_stand_in_the_tables(studied) -> None:  # type: ignore[no-untyped-def]
@@ -176,6 +186,14 @@ def test_both_gaps_and_the_losses_stand_in_the_tables(studied) -> None:  # type:
     assert {"training loss", "gap, clean", "gap, noisy"} <= set(head)
     texts = [row[0] for row in claims_table(entries, TINY).rows]
     assert {text.rpartition(", ")[2] for text in texts if "generalizes" in text} == {"clean", "noisy"}
+    made = {claim.text: claim for claim in CLAIMS}["three-factor generalizes worse than BPTT, clean"]
+    gaps = [{one.seed: one.rows[0.6]["test_gap"] for one in entries
+             if (one.arm, one.run.n_train) == (arm, TINY.n_train) and one.rows[0.6] is not None}
+            for arm in (THREE, BPTT)]  # fmt: skip
+    both = set(gaps[0]) & set(gaps[1])
+    if both:
+        mean = sum(gaps[0][seed] - gaps[1][seed] for seed in both) / len(both)
+        assert made.difference(entries, TINY, 0.6).value == pytest.approx(mean, abs=1e-12)
     for row in claims_table(entries, TINY).rows:
         if row[3].startswith("2"):
             assert [float(each) for each in row[4].split(" / ")] == pytest.approx([float(row[2])] * 2, rel=0.025)

@@ -128,8 +128,10 @@ def chosen(setting: Setting, networks: Networks, folder: Path, workers: int) -> 
     return {key: max(rates, key=lambda rate: fmean(rates[rate])) for key, rates in reached.items()}
 
 
-def table(setting: Setting, networks: Networks, seeds: int, folder: Path, workers: int) -> Table:
-    """Train everything and return the table: accuracy at the end, and how far above random broadcast, paired by seed.
+def study(
+    setting: Setting, networks: Networks, seeds: int, folder: Path, workers: int
+) -> dict[tuple[str, ...], dict[int, float]]:
+    """Train everything and return the accuracy at the end by seed, of every network, rule and its rate.
 
     Args:
         setting: What runs have in common.
@@ -145,17 +147,28 @@ def table(setting: Setting, networks: Networks, seeds: int, folder: Path, worker
         for seed in range(seeds)
     ]
     found = iter(learn(runs, folder / "runs", workers))
-    reached = {key: dict(enumerate(_accuracy(next(found)) for _ in range(seeds))) for key in rates}
+    return {
+        (*key, f"{rate:g}"): dict(enumerate(_accuracy(next(found)) for _ in range(seeds)))
+        for key, rate in rates.items()
+    }
+
+
+def table(reached: Mapping[tuple[str, ...], Mapping[int, float]]) -> Table:
+    """Return accuracy at the end, and how far above random broadcast, paired by seed.
+
+    Args:
+        reached: The accuracies by seed, of every network, rule and its rate.
+    """
+    base = {network: runs for (network, rule, _), runs in reached.items() if rule == RANDOM}
     above = differences([
-        None if rule == RANDOM else paired_difference(accuracies, reached[where, RANDOM])
-        for (where, rule), accuracies in reached.items()
+        None if rule == RANDOM else paired_difference(runs, base[network])
+        for (network, rule, _), runs in reached.items()
     ])  # fmt: skip
     rows = [
-        (where, rule, f"{rates[where, rule]:g}", mean_and_spread(list(accuracies.values()), 3), text)
-        for ((where, rule), accuracies), text in zip(reached.items(), above, strict=True)
+        (*key, str(len(runs)), mean_and_spread(list(runs.values())), text)
+        for (key, runs), text in zip(reached.items(), above, strict=True)
     ]
-    head = ("network", "rule", "rate", "test accuracy", f"above {RANDOM}, {COMPARED}")
-    return Table(head, tuple(rows))
+    return Table(("network", "rule", "rate", "seeds", "test accuracy", f"above {RANDOM}, {COMPARED}"), tuple(rows))
 
 
 def _accuracy(one: Learned) -> float:
@@ -176,8 +189,13 @@ def main(words: Sequence[str] | None = None, setting: Setting | None = None, net
     setting = setting or Setting()
     if options.full:
         setting = replace(setting, epochs=5 * setting.epochs)
-    made = table(setting, networks, FULL_SEEDS if options.full else SEEDS, options.out, options.workers)
+    reached = study(setting, networks, FULL_SEEDS if options.full else SEEDS, options.out, options.workers)
+    made = table(reached)
     made.write(options.out / "recurrent_broadcasts")
+    runs = [(*key, str(seed), repr(value)) for key, each in reached.items() for seed, value in each.items()]
+    Table(("network", "rule", "rate", "seed", "test_accuracy"), tuple(runs)).write_csv(
+        options.out / "recurrent_broadcasts_runs"
+    )
     print(made)
     return 0
 

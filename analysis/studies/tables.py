@@ -48,6 +48,14 @@ class Table:
             path: Where to, without a suffix.
         """
         write_whole(path.with_suffix(".md"), f"{self}\n".encode())
+        self.write_csv(path)
+
+    def write_csv(self, path: Path) -> None:
+        """Write the table as comma-separated values alone.
+
+        Args:
+            path: Where to, without a suffix.
+        """
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([self.head, *self.rows])
         write_whole(path.with_suffix(".csv"), text.getvalue().encode())

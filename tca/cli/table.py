@@ -41,6 +41,8 @@ COLUMNS = (
            lambda one: one.test_accuracy, 3),
     Column("noisy score", "The same with noise on the inputs.", lambda one: one.noisy_accuracy, 3),
     Column("score gap", "Training minus test score.", lambda one: one.accuracy_gap, 3),
+    Column("noisy gap", "Training minus noisy score.",
+           lambda one: one.accuracy_gap + one.test_accuracy - one.noisy_accuracy, 3),
     Column("train loss", "Loss over the training set.", lambda one: one.train_loss),
     Column("loss gap", "Test minus training loss.", lambda one: one.loss_gap),
     Column("largest eig.", "Largest eigenvalue of the Hessian of the training loss in the recurrent weights.",

@@ -14,7 +14,24 @@ ASKED = ("tests/test_studies_vision_commands.py",)
 FACTORS = ("tests/test_updates.py", "tests/test_records.py")
 VISION = "analysis/studies/vision"
 
+PAGES, MADE = (
+    "analysis/studies/pages.py",
+    tuple(
+        f"tests/test_study_pages.py::test_{name}"
+        for name in ("numbers_are_taken_of_runs", "arms_and_claims_are_paired_by_seed_and_corrected")
+    ),
+)
+TABULATED = ("tests/test_study_generalization.py",)
+
 BUGS = [
+    Bug(PAGES, "the first value for the last", "for _, y in points[-last:])", "for _, y in points[:last])", MADE),
+    Bug(PAGES, "claims that are not corrected", "corrected = holm([each.p for each in found])",
+        "corrected = [each.p for each in found]", MADE),
+    Bug(PAGES, "panels in one", "in found.items() if where == panel}", "in found.items()}", MADE),
+    Bug("analysis/studies/generalization/tabulating.py", "verdicts before the correction",
+        "verdict(each, corrected, claim.sign)", "verdict(each, None, claim.sign)", TABULATED),
+    Bug("analysis/studies/generalization/tabulating.py", "noisy gaps for clean ones", '("clean", "test_gap")',
+        '("clean", "{}_gap")', TABULATED),
     Bug(SPIKING, "weights too large", "gains=(math.sqrt(0.5),) * 3", "gains=(math.sqrt(5),) * 3", PUBLISHED),
     Bug(
         SPIKING,

@@ -8,7 +8,7 @@ from pathlib import Path
 from analysis.studies.generalization.drawing import draw
 from analysis.studies.generalization.measuring import Entry
 from analysis.studies.generalization.plan import RULES_COMPARED, Setting
-from analysis.studies.generalization.tabulating import claims_table, correlations_table, results_table
+from analysis.studies.generalization.tabulating import claims_table, correlations_table, results_table, runs_table
 from tca.records import write_whole
 
 __all__ = ["write_report"]
@@ -52,6 +52,7 @@ def write_report(entries: Sequence[Entry], settings: Sequence[Setting], folder: 
                 f"the ratio λ₁ η ρ / 2 runs from {min(ratios):.2f} to {max(ratios):.2f}."
             )
         parts += [f"![{caption}]({name}.png)\n\n{caption}" for name, caption in draw(mine, setting, folder)]
+    runs_table(entries).write_csv(folder / "runs")
     write_whole(folder / "report.md", ("\n\n".join(parts) + "\n").encode())
 
 

@@ -25,7 +25,7 @@ from analysis.studies.generalization.plan import (
 from analysis.studies.generalization.reference import REFERENCE, REFERENCE_CORRELATION, Reference
 from analysis.studies.tables import Table
 
-__all__ = ["CLAIMS", "Claim", "at", "claims_table", "correlations", "correlations_table", "results_table"]
+__all__ = ["CLAIMS", "Claim", "at", "claims_table", "correlations", "correlations_table", "results_table", "runs_table"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,21 @@ def results_table(entries: Sequence[Entry], setting: Setting) -> Table:
             reached = f"{found.reached}/{found.asked}" + (f" ({known.reached}/10)" if known else "")
             rows.append((f"{loss:g}, {arm}", reached, *(_cell(each, found, known, condition) for each in COLUMNS)))
     return Table(head, tuple(rows))
+
+
+def runs_table(entries: Sequence[Entry]) -> Table:
+    """Return every run at every loss, one row each, empty where it never reached the loss.
+
+    Args:
+        entries: The runs of the study.
+    """
+    names = sorted({name for one in entries for row in one.rows.values() for name in row or ()})
+    rows = [
+        (one.setting, one.arm, str(one.run.n_train), str(one.seed), f"{loss:g}",
+         *("" if row is None or name not in row else repr(row[name]) for name in names))
+        for one in entries for loss, row in one.rows.items()
+    ]  # fmt: skip
+    return Table(("setting", "arm", "n_train", "seed", "loss", *names), tuple(rows))
 
 
 def _reference(setting: Setting, arm: str, loss: float) -> Reference | None:
