@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.statistics import DECIDING, RESAMPLES, check_confidence, numbers
+from analysis.statistics import DECIDING, RESAMPLES, Number, check_confidence, numbers
 from tca.checks import Count, Seed, checked
 
 __all__ = ["Correlation", "rank_correlation"]
@@ -63,8 +63,8 @@ class Correlation:
 
 @checked
 def rank_correlation(
-    x: Sequence[float],
-    y: Sequence[float],
+    x: Sequence[Number],
+    y: Sequence[Number],
     seeds: Sequence[Hashable],
     arms: Sequence[Hashable],
     *,

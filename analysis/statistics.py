@@ -10,6 +10,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.stats
@@ -18,9 +19,10 @@ from scipy.special import stdtr, stdtrit
 
 from tca.checks import Seed, checked, whole
 
-__all__ = ["DECIDING", "RESAMPLES", "Estimate", "bootstrap", "check_confidence", "holm", "mean", "numbers",
+__all__ = ["DECIDING", "RESAMPLES", "Estimate", "Number", "bootstrap", "check_confidence", "holm", "mean", "numbers",
            "paired_difference", "verdict"]  # fmt: skip
 
+Number = Any  # a real number, NaN where it is missing; see `numbers`
 RESAMPLES = 4000
 DECIDING = 5  # values below which no interval decides a claim
 
@@ -98,7 +100,9 @@ def mean(values: ArrayLike, *, confidence: float = 0.95) -> Estimate:
 
 
 @checked
-def paired_difference(first: Mapping[int, float], second: Mapping[int, float], *, confidence: float = 0.95) -> Estimate:
+def paired_difference(
+    first: Mapping[int, Number], second: Mapping[int, Number], *, confidence: float = 0.95
+) -> Estimate:
     """Return the mean over seeds of ``first - second``, with Student's t interval.
 
     Runs of one seed share their trials and initial weights, so the spread between seeds cancels in the difference. A
@@ -180,7 +184,7 @@ def bootstrap(
 
 
 @checked
-def holm(p: Sequence[float]) -> list[float]:
+def holm(p: Sequence[Number]) -> list[float]:
     """Return p values corrected for their number by Holm's method.
 
     The k-th smallest of m becomes ``max_{j <= k} min(1, (m - j + 1) p_j)``. Rejecting those at most alpha keeps the
@@ -210,7 +214,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 @checked
-def verdict(difference: Estimate, corrected: float | None = None, sign: int = 1) -> str:
+def verdict(difference: Estimate, corrected: Number | None = None, sign: int = 1) -> str:
     """Return whether a claimed difference holds, is reversed, or is undecided.
 
     Undecided are differences of fewer than five values and those whose p value is at least ``1 - confidence``.
@@ -223,7 +227,7 @@ def verdict(difference: Estimate, corrected: float | None = None, sign: int = 1)
     >>> verdict(mean([1.0, 1.1, 1.2, 0.9, 1.0])), verdict(mean([1.0, 1.1, 1.2, 0.9]))
     ('holds', 'undecided')
     """
-    p = difference.p if corrected is None else corrected
+    p = difference.p if corrected is None else float(numbers("corrected", [corrected])[0])
     if difference.count < DECIDING or not p < 1 - difference.confidence or not difference.value:
         return "undecided"
     return "holds" if difference.value * sign > 0 else "reversed"

@@ -149,7 +149,9 @@ def test_pairs_count_where_both_sides_have_a_value() -> None:
     ("make", "error", "message"),
     [
         (lambda: mean(VALUES, confidence=1.0), ValueError, "confidence must lie between 0 and 1, got 1.0"),
-        (lambda: mean(VALUES, confidence="a"), ValueError, "confidence must lie between 0 and 1, got 'a'"),
+        (lambda: mean(VALUES, confidence="a"), TypeError, "confidence must be a number, got 'a'"),
+        (lambda: paired_difference(3, {0: 1.0}), TypeError, "first must be"),
+        (lambda: verdict(mean(VALUES), "a"), TypeError, "corrected must hold real numbers"),
         (lambda: mean(["a"]), TypeError, r"values must hold real numbers, got \['a'\]"),
         (lambda: mean([1j]), TypeError, "values must hold real numbers"),
         (lambda: mean([None, 1.0]), TypeError, "values must hold real numbers"),

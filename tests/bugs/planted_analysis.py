@@ -146,7 +146,7 @@ BUGS = [
         "stdtr(count, -abs(value) / error)", STATISTICS),
     Bug("analysis/statistics.py", "three values decide", "DECIDING = 5", "DECIDING = 3", STATISTICS),
     Bug("analysis/statistics.py", "verdicts of uncorrected p values",
-        "p = difference.p if corrected is None else corrected", "p = difference.p", STATISTICS),
+        'difference.p if corrected is None else float(numbers("corrected", [corrected])[0])', "difference.p", STATISTICS),
     Bug("analysis/statistics.py", "Bonferroni for Holm", "np.arange(len(order), 0, -1)", "len(order)", STATISTICS),
     Bug("analysis/statistics.py", "corrected p values out of order", "np.maximum.accumulate(scaled)", "scaled",
         STATISTICS),
