@@ -122,7 +122,7 @@ def test_a_batch_of_padding_alone_teaches_nothing(part: Regulariser) -> None:
     assert all(torch.equal(each, before[name]) for name, each in bound.state_dict().items())
 
 
-@pytest.mark.parametrize("name", [*STOCHASTIC, "sbd", "error_diffusion_online", "ebd"])
+@pytest.mark.parametrize("name", [*sorted(STOCHASTIC), "sbd", "error_diffusion_online", "ebd"])
 def test_what_a_rule_remembers_is_not_changed(name: str) -> None:
     """After two batches the state of the rule, the gradients and the noise to come are those without padding."""
     found = []
