@@ -101,9 +101,13 @@ def rule_jacobian(problem: Problem, learner: Learner) -> Tensor:
     def descended(part: Batch, trials: slice, cotangent: Tensor) -> Tensor:
         chosen = part.select(trials)
         weights = chosen.inside.to(chosen.weights)
-        gradients, _ = copy.grads(
-            replace(chosen, targets=cotangent, weights=weights, loss=_Given(), lengths=chosen.trial_lengths)
-        )
+        given = replace(chosen, targets=cotangent, weights=weights, loss=_Given(), lengths=chosen.trial_lengths)
+        try:
+            gradients, _ = copy.grads(given)
+        except ValueError as error:
+            raise ValueError(
+                f"the rule must be linear in the error of the outputs, and {learner.rule!r} reads more of the loss"
+            ) from error
         return problem.parameters.gather(gradients) * chosen.trials
 
     generator = torch.Generator().manual_seed(0)

@@ -47,7 +47,8 @@ class Spectrum:
     Attributes:
         largest: The largest algebraic eigenvalues, falling.
         smallest: The smallest algebraic eigenvalues, rising.
-        largest_vectors: Unit eigenvectors of the largest, as columns, float64 on the CPU, shape ``(P, k)``.
+        largest_vectors: Unit eigenvectors of the largest, as columns, float64 on the CPU, shape ``(P, k)``. Those of
+            equal eigenvalues are any basis of their space, and arbitrary where k cuts between equal ones.
         smallest_vectors: Those of the smallest.
         size: Number of parameters P.
         engine: What found them.

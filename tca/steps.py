@@ -22,7 +22,9 @@ class MatchedStep:
     ``g`` is the true gradient of all parameters of the recurrent population and ``gh`` the rule's, both on the batch
     and without private noise. BPTT with the rho of another rule goes as far along the gradient as that rule would; a
     rule divided by its own rho goes as far as BPTT would. Inner product and square are averaged over updates before
-    they are divided. The step that the optimizer has made is scaled, whatever the optimizer; the readout's is not.
+    they are divided. The step that the optimizer has made is scaled, whatever the optimizer; the readout's is not. Both
+    gradients are taken on a copy, in the state in which the update finds network and rule; another rule takes in every
+    batch once, as if it were the one that trained.
 
     Args:
         rule: Name of the rule in ``tca.RULES``; ``None`` (default) for the rule that trains.

@@ -84,13 +84,12 @@ LEARNERS: dict[str, Callable[[tca.Learner, tca.Batch], Any]] = {
     "alignment by name": lambda learner, trials: analysis.alignment(learner.net, trials, [learner.rule, "bptt"]),
     "update_jacobian": lambda learner, trials: analysis.update_jacobian(learner.net, trials, learner, "b_out").matrix(),
     "stability": lambda learner, trials: tolerant(
-        lambda: analysis.stability(learner.net, batch(2, 2), learner, "b_out"), "linear", "one by one", "needs a loss"
+        lambda: analysis.stability(learner.net, batch(2, 2), learner, "b_out"), "linear", "one by one"
     ),
     "check_stability": lambda learner, trials: tolerant(
         lambda: analysis.check_stability(learner.net, batch(2, 2), learner, "b_out", steps=2),
         "linear",
         "one by one",
-        "needs a loss",
         "no critical rate",
     ),
     "broadcasting": lambda learner, trials: tolerant(lambda: broadcasting(learner, trials), "must be a Decorrelation"),
@@ -307,6 +306,11 @@ def test_the_update_jacobian_does_not_depend_on_how_trials_are_taken(rule: str) 
             analysis.update_jacobian(learner.net, batch(), learner, name, **options)
     with pytest.raises(ValueError, match="must take trials one by one"):
         analysis.stability(learner.net, batch(), learner, name)
+
+
+def test_a_rule_that_reads_targets_has_no_matrix_that_takes_errors_back() -> None:
+    with pytest.raises(ValueError, match=r"must be linear in the error of the outputs, and .* reads more of the loss"):
+        analysis.stability(network("two streams"), batch(), "kaneko", "b_out")
 
 
 def test_the_update_jacobian_of_a_correlation_that_learns_contains_its_derivative() -> None:

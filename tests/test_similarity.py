@@ -224,6 +224,18 @@ def test_the_debiased_dimension_does_not_depend_on_the_number_of_samples(skewed:
         assert plain.mean().item() == pytest.approx(32.5, abs=0.7)  # 1 / (1 / 49 + 1 / 100), near enough
 
 
+def test_dependent_samples_are_not_corrected() -> None:
+    """Ten steps that are all alike are one sample ten times, which the correction takes for ten."""
+    generator = torch.Generator().manual_seed(0)
+    values = [
+        participation_ratio(
+            torch.randn(1, 20, 60, generator=generator, dtype=torch.float64).expand(10, -1, -1), debiased=True
+        )
+        for _ in range(20)
+    ]
+    assert sum(values) / 20 < 0.5 * 60
+
+
 def test_a_dimension_of_too_few_samples_is_refused() -> None:
     with pytest.raises(ValueError, match="samples must be at least 4"):
         participation_ratio(activity(0, samples=3), debiased=True)
