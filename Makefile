@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: compare test lint pages format bench bench-peers test-bugs test-docs test-slow accept study-generalization study-spiking vision clean
+.PHONY: compare test lint pages format bench bench-peers test-bugs test-docs test-hostile test-kills test-slow accept study-generalization study-spiking vision clean
 
 # The first interpreter that is new enough and not too new; `make PYTHON=/path/to/python test` overrides it.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -47,6 +47,14 @@ test-bugs: $(INSTALLED)
 # The pages: their code, their commands on what `make compare` writes, their links and tables.
 test-docs: $(INSTALLED)
 	$(ONE_THREAD) $(PY) -m pytest -q -m 'slow or not slow' tests/test_pages.py tests/test_readme.py
+
+# Processes killed by the hundred, in training, sweeps and the cache of images: is anything lost or done twice? KILLS=1000
+test-kills: $(INSTALLED)
+	$(ONE_THREAD) $(PY) -m tests.kills $(or $(KILLS),1000)
+
+# Damaged and hostile records, each looked at, swept and resumed.
+test-hostile: $(INSTALLED)
+	$(ONE_THREAD) $(PY) -m tests.hostile
 
 # What takes minutes: real clusters, behaviours that need a whole training.
 test-slow: $(INSTALLED)

@@ -19,6 +19,9 @@ from tca.names import lookup, unknown
 __all__ = ["Environment", "Trial", "UnsupervisableError", "registered"]
 
 
+MOST_STEPS = 1_000_000
+
+
 class UnsupervisableError(ValueError):
     """An environment that can not be supervised, and why."""
 
@@ -126,8 +129,15 @@ class Environment:
         return Trial(inputs, targets.astype(np.int64 if self.discrete else np.float32), periods)
 
     def _check_times(self) -> None:
-        """Refuse a time step at which a period that the environment has by default is lost."""
+        """Refuse a time step at which a period that the environment has by default is lost, and trials without end."""
         environment = self._top.unwrapped
+        given = [part for each in environment.timing.values()
+                 for part in (each if isinstance(each, tuple | list) else [each])]  # fmt: skip
+        length = sum(each for each in given if isinstance(each, int | float)) / environment.dt
+        if length > MOST_STEPS:
+            raise ValueError(
+                f"a trial of {self.name} must have at most {MOST_STEPS} steps, got times of {length:.3g} steps"
+            )
         if environment.dt <= _arguments(type(environment))["dt"].default:
             return
         times = {name: time for name, time in environment.timing.items() if isinstance(time, int | float) and time > 0}

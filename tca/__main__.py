@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 
 from jsonargparse import ArgumentParser
 
+from tca import interruption
 from tca.cli.commands import COMMANDS
+from tca.cli.configs import check_files
 from tca.cli.errors import one_line
 from tca.text import printable
 
@@ -28,14 +30,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     parsers = {name: command.parser() for name, command in COMMANDS.items()}
     parser = _parser(parsers)
+    interruption.allow()
     try:
+        check_files(words)
         chosen = parser.parse_args([word for word in words if word != "--debug"])
         options = parser.instantiate(chosen)[chosen.command]
         said = COMMANDS[chosen.command].act(options)
         print(printable(said.text))
     except KeyboardInterrupt:
-        print("tca: interrupted; the same command goes on where it was", file=sys.stderr)
-        return 130
+        interruption.ignore()
+        print(interruption.TEXT, file=sys.stderr)
+        return interruption.STATUS
     except BrokenPipeError:
         return 0
     except Exception as error:
@@ -43,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(f"tca: {printable(one_line(error, parsers), '')}", file=sys.stderr)
         return 2
+    finally:
+        interruption.ignore()
     return said.status
 
 

@@ -20,7 +20,7 @@ from typing import IO
 from tca.text import in_a_line
 
 __all__ = [
-    "RecordError", "append", "explained", "facts", "locked", "make_folder", "opened", "read_bytes", "tidy",
+    "RecordError", "append", "explained", "facts", "locked", "make_folder", "opened", "own_file", "read_bytes", "tidy",
     "write_whole",
 ]  # fmt: skip
 
@@ -71,7 +71,7 @@ def locked(folder: Path) -> IO[bytes]:
         RecordError: Another process has locked it.
         OSError: It cannot be made, or is a link or no regular file.
     """
-    lock = open(folder / ".lock", "a+b", buffering=0, opener=_own)  # noqa: SIM115
+    lock = open(folder / ".lock", "a+b", buffering=0, opener=own_file)  # noqa: SIM115
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         lock.truncate(0)
@@ -114,7 +114,7 @@ def append(path: Path, content: bytes) -> None:
         path: The file, made if need be; no link.
         content: What to add.
     """
-    with open(path, "ab", buffering=0, opener=_own) as file:
+    with open(path, "ab", buffering=0, opener=own_file) as file:
         before = os.fstat(file.fileno()).st_size
         try:
             _write_all(file, content)
@@ -133,7 +133,7 @@ def tidy(folder: Path, start: str = ".") -> None:
     """
     for name in os.listdir(folder):
         if name.startswith(start) and name.endswith(".tmp"):
-            with contextlib.suppress(OSError), open(folder / name, "ab", opener=_own) as file:
+            with contextlib.suppress(OSError), open(folder / name, "ab", opener=own_file) as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.unlink(folder / name)
 
@@ -169,6 +169,7 @@ def read_bytes(path: Path, most: int) -> bytes:
         RecordError: It cannot be read, is no regular file, or holds more.
     """
     with opened(path) as file:
+        _check_size(file, most)
         blocks, left = [], most
         while block := file.read(min(BLOCK, left + 1)):
             left -= len(block)
@@ -189,13 +190,27 @@ def facts(path: Path, most: int) -> dict[str, int | str]:
         RecordError: It cannot be read, is no regular file, or holds more.
     """
     with opened(path) as file:
-        if (size := os.fstat(file.fileno()).st_size) > most:
-            raise OSError(errno.EFBIG, f"it holds more than {most} bytes")
-        return {"bytes": size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}  # type: ignore[arg-type]
+        return {"bytes": _check_size(file, most), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}  # type: ignore[arg-type]
 
 
-def _own(path: str, flags: int) -> int:
-    """Open a file to write to it: one of this folder, not of another by a link, and no pipe or device."""
+def _check_size(file: IO[bytes], most: int) -> int:
+    """Return how many bytes a file holds, or raise if they are too many."""
+    size = os.fstat(file.fileno()).st_size
+    if size > most:
+        raise OSError(errno.EFBIG, f"it holds more than {most} bytes")
+    return size
+
+
+def own_file(path: str, flags: int) -> int:
+    """Open a file to write to it: one of this folder, not of another by a link, and no pipe or device.
+
+    Args:
+        path: The file.
+        flags: As of `os.open`; this is an ``opener`` for `open`.
+
+    Raises:
+        OSError: It is a link, or no regular file.
+    """
     try:
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     except OSError as error:
@@ -218,7 +233,7 @@ def _fresh(path: Path) -> IO[bytes]:
     """Return a new file beside another, held by a lock for as long as it is open, so that `tidy` leaves it."""
     while True:
         name = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-        file = open(name, "xb", buffering=0, opener=_own)  # noqa: SIM115
+        file = open(name, "xb", buffering=0, opener=own_file)  # noqa: SIM115
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(file.fileno()).st_nlink:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import safetensors
@@ -11,7 +13,11 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-__all__ = ["pack", "unpack"]
+from tca.files import opened, read_bytes
+
+__all__ = ["pack", "read_packed", "unpack"]
+
+LARGEST_HEADER = 1 << 26  # bytes
 
 TENSOR, TUPLE, PAIRS = "__tensor__", "__tuple__", "__pairs__"
 
@@ -51,6 +57,30 @@ def unpack(packed: bytes) -> Any:
         return _restore(json.loads(about["state"]), tensors)
     except (safetensors.SafetensorError, LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ValueError(f"this is not a packed state: {error}") from error
+
+
+def read_packed(path: Path, most: int) -> Any:
+    """Return what a file holds that was packed; of a file whose size is not that of its header nothing more is read.
+
+    Args:
+        path: The file.
+        most: Bytes that it may hold.
+
+    Raises:
+        RecordError: It cannot be read, is no regular file, or holds more.
+        ValueError: It was not made by `pack`, or not all of it is there.
+    """
+    with opened(path) as file:
+        size, start = os.fstat(file.fileno()).st_size, file.read(8)
+        length = int.from_bytes(start, "little")
+        header = file.read(length) if len(start) == 8 and length <= min(size, LARGEST_HEADER) else b""
+    try:
+        ends = [each["data_offsets"][1] for name, each in json.loads(header).items() if name != "__metadata__"]
+        if 8 + length + max(ends, default=0) != size:
+            raise ValueError(f"its {size} bytes are not as many as its header says")
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise ValueError(f"this is not a packed state: {error}") from error
+    return unpack(read_bytes(path, most))
 
 
 def _digest(described: str, tensors: dict[str, Tensor]) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor
 from tca.allocation import AtMost
 from tca.files import RecordError, opened, read_bytes
 from tca.nets import Network
-from tca.packing import unpack
+from tca.packing import read_packed
 from tca.result import OUTCOMES, Crossing, Metrics, Result, first_at
 from tca.rule import Learner
 from tca.run import Run, name_of
@@ -101,7 +101,7 @@ class Checkpoint:
             return None
         name = run.name if run is not None else read_description(folder)["name"]
         try:
-            packed = unpack(read_bytes(path, LARGEST_TENSORS))
+            packed = read_packed(path, LARGEST_TENSORS)
             about, state = unsealed(packed["sealed"], name), packed["state"]
             lines = _lines_of(written, about["lines"])
             metrics = measured(lines)
@@ -256,7 +256,7 @@ def read(folder: str | Path, device: str = "cpu", run: Run | None = None) -> Res
     except Exception as error:  # a file may describe anything
         raise RecordError(f"the record in {in_a_line(folder)} cannot be read: {in_a_line(error)}") from error
     loader = _Loader(found, its, device)
-    ending = {name: found.ending[name] for name in ("outcome", "step", "reason")}
+    ending = {name: found.ending[name] for name in ("outcome", "step")} | {"reason": in_a_line(found.ending["reason"])}
     return Result.later(loader, run=its, metrics=found.metrics, **ending)
 
 

@@ -102,7 +102,7 @@ def check_types(types: Sequence[float] | Tensor | None, cells: int) -> Tensor:
     >>> check_types((0.8, 0.2), 5).tolist()
     [0, 0, 0, 0, 1]
     """
-    given = tensor_of([0] * cells if types is None else types).cpu()
+    given = torch.zeros(cells, dtype=torch.int64, device="cpu") if types is None else tensor_of(types).cpu()
     if not given.is_floating_point() and tuple(given.shape) == (cells,) and (given >= 0).all():
         return given.to(torch.int64)
     if given.is_floating_point() and given.ndim == 1 and (given >= 0).all() and abs(float(given.sum()) - 1) < 1e-6:

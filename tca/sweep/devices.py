@@ -12,11 +12,14 @@ import fcntl
 import hashlib
 import itertools
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+
+from tca.files import own_file
 
 __all__ = ["held_number", "placed"]
 
@@ -42,16 +45,30 @@ def held_number(folder: Path) -> Iterator[int]:
 
     Args:
         folder: Where the numbers are locked, made if need be.
+
+    Raises:
+        PermissionError: Others can write there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    _take(folder)
     for number in itertools.count():
-        with open(folder / str(number), "ab") as lock:
+        with open(folder / str(number), "ab", opener=own_file) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
             yield number
             return
+
+
+def _take(folder: Path) -> None:
+    """Make a folder that only this user can write to, or raise if the one that is there is another's."""
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700, parents=True)
+    found = os.lstat(folder)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise PermissionError(
+            f"{folder} must be a folder that only this user can write to; set TMPDIR to another place"
+        )
 
 
 def _folder() -> Path:

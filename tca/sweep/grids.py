@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tca.names import lookup
 from tca.run import Run
 
-__all__ = ["grid"]
+__all__ = ["MOST_RUNS", "grid"]
+
+MOST_RUNS = 1_000_000
 
 
 def grid(run: Run, axes: Mapping[str | tuple[str, ...], Iterable[Any]]) -> list[Run]:
@@ -34,6 +37,8 @@ def grid(run: Run, axes: Mapping[str | tuple[str, ...], Iterable[Any]]) -> list[
     [('bptt', 0.001), ('eprop', 0.003)]
     """
     choices = [_choices(setting, values) for setting, values in axes.items()]
+    if (count := math.prod(map(len, choices))) > MOST_RUNS:
+        raise ValueError(f"the axes must make at most {MOST_RUNS} runs, got {count}")
     return [_changed(run, list(itertools.chain(*combination))) for combination in itertools.product(*choices)]
 
 
@@ -50,7 +55,9 @@ def _choices(settings: str | tuple[str, ...], values: Iterable[Any]) -> list[tup
     """Return what is changed for each value of an axis."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(f"the values of {settings!r} must be a list or the like, got {values!r}")
-    listed = list(values)
+    listed = list(itertools.islice(values, MOST_RUNS + 1))
+    if len(listed) > MOST_RUNS:
+        raise ValueError(f"the values of {settings!r} must be at most {MOST_RUNS}")
     if not listed:
         raise ValueError(f"there are no values of {settings!r}")
     if isinstance(settings, str):

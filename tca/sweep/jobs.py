@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any
 
 import torch
 
-from tca.files import RecordError, append, explained
+from tca import records
+from tca.files import RecordError, append, explained, make_folder
 from tca.run import Run
 from tca.sweep.devices import placed
 from tca.sweep.progress import plain_lock
 from tca.sweep.sources import load
 from tca.sweep.swept import DIED, FAILED, IN_USE, Swept
+from tca.text import in_a_line
 from tca.train import train
 
 __all__ = ["Attempts", "Job", "ending", "one_line", "perform", "threads"]
@@ -57,9 +60,10 @@ def perform(job: Job) -> dict[str, Any]:
         if job.source:
             load(Path(job.source))
         run = Run.from_json(job.run)
-        with attempts, threads(job.threads), placed(run.device):
+        counted = contextlib.nullcontext() if records.finished(folder) else attempts
+        with counted, threads(job.threads), placed(run.device):
             return Swept.of(train(run, folder, progress=False), folder).to_json()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # code of the user's may leave, which is no reason for a worker to
         # A second process is refused with an error behind which stands a lock that could not be had at once.
         held = isinstance(error, RecordError) and isinstance(error.__context__, BlockingIOError)
         return ending(IN_USE, str(error)) if held else ending(FAILED, one_line(error))
@@ -83,7 +87,7 @@ class Attempts:
     @property
     def begun(self) -> int:
         """Attempts begun and not ended."""
-        return self._count.stat().st_size if self._count.exists() else 0
+        return os.lstat(self._count).st_size if os.path.lexists(self._count) else 0
 
     def reason(self, last: str = "") -> str:
         """Return in words what has happened.
@@ -97,7 +101,7 @@ class Attempts:
     def __enter__(self) -> None:
         """Begin an attempt."""
         with explained(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
             append(self._count, b".")
 
     def __exit__(self, *_: object) -> None:
@@ -106,7 +110,8 @@ class Attempts:
 
     def forget(self) -> None:
         """Count anew from none."""
-        self._count.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._count.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -143,4 +148,4 @@ def one_line(error: BaseException) -> str:
     >>> one_line(ValueError("no\nsuch task"))
     'ValueError: no such task'
     """
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
+    return f"{type(error).__name__}: {in_a_line(error)}".rstrip(": ")

@@ -14,7 +14,9 @@ import threading
 import time
 import traceback
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from typing import cast
@@ -25,6 +27,8 @@ from tca.sweep.crews import Answer, Call, Crew, CrewError
 from tca.sweep.progress import plain_lock
 
 __all__ = ["Processes"]
+
+FORKED_FROM_IS_GONE = 255  # what multiprocessing says of a process whose fate nobody is left to report
 
 
 @dataclass(eq=False)
@@ -49,7 +53,7 @@ class Processes(Crew):
         self._workers = workers
         # Forked from a process that has imported everything and begun nothing: at once, and without threads of torch.
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["tca.sweep.jobs"])
+        self._context.set_forkserver_preload(["tca.sweep.forked", "tca.sweep.jobs"])
         self._waiting: deque[Call] = deque()
         self._members: list[_Member] = []
 
@@ -109,7 +113,8 @@ class Processes(Crew):
     def _hire(self) -> _Member:
         here, there = self._context.Pipe()
         process = self._context.Process(target=_work, args=(there,), daemon=True)
-        process.start()
+        with _shielded():
+            process.start()
         there.close()  # so that the end of the process is the end of the pipe
         self._members.append(_Member(process, here))
         return self._members[-1]
@@ -129,8 +134,9 @@ class Processes(Crew):
 
     def _buried(self, member: _Member) -> Answer | None:
         self._dismiss(member)
-        how = _death(member.process.exitcode)
-        if not member.started:
+        code = member.process.exitcode
+        how = _death(code)
+        if not member.started and not _killed(code):
             raise CrewError(
                 f"a worker process could not start: {how}; a script that starts workers must do so below "
                 "if __name__ == '__main__'"
@@ -141,6 +147,22 @@ class Processes(Crew):
         self._members.remove(member)
         member.process.join()
         member.pipe.close()
+
+
+@contextlib.contextmanager
+def _shielded() -> Iterator[None]:
+    """Keep interruptions until a process has started, which then never has any: they are for the one that asks."""
+    resource_tracker.ensure_running()  # which lets interruptions through again when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _killed(code: int | None) -> bool:
+    """Return whether somebody killed a process, or the one it was forked from, so that another may fare better."""
+    return code is None or code < 0 or code == FORKED_FROM_IS_GONE
 
 
 def _death(code: int | None) -> str:
@@ -160,19 +182,17 @@ def _work(pipe: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     plain_lock()
-    pipe.send(None)
-    while True:
-        try:
+    with contextlib.suppress(EOFError, OSError):  # the process that asks is no more, or has closed the pipe
+        pipe.send(None)
+        while True:
             call: Call = pipe.recv()
-        except EOFError:
-            return
-        pipe.send(_answered(call))
+            pipe.send(_answered(call))
 
 
 def _answered(call: Call) -> Answer:
     try:
         found = Answer(call.key, call.function(*call.arguments))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         error.add_note(f"in a worker process:\n{traceback.format_exc()}")
         found = Answer(call.key, error=error)
     try:

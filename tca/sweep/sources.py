@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
+import itertools
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ from types import ModuleType
 
 from tca.names import unknown
 from tca.run import Run
+from tca.sweep.grids import MOST_RUNS
+from tca.text import in_a_line
 
 __all__ = ["FUNCTION", "SourceError", "load", "read_runs", "split"]
 
@@ -47,9 +50,11 @@ def read_runs(target: str) -> list[Run]:
     path, name = split(target)
     function = _function(load(path), name, path)
     try:
-        found = list(function())
-    except Exception as error:
-        raise SourceError(f"{path}: {name}() failed: {type(error).__name__}: {error}") from error
+        found = list(itertools.islice(function(), MOST_RUNS + 1))
+    except (Exception, SystemExit) as error:
+        raise SourceError(f"{path}: {name}() failed: {type(error).__name__}: {in_a_line(error)}") from error
+    if len(found) > MOST_RUNS:
+        raise SourceError(f"{path}: {name}() must yield at most {MOST_RUNS} runs")
     for each in found:
         if not isinstance(each, Run):
             raise SourceError(f"{path}: {name}() must yield tca.Run objects, got {each!r}")
@@ -81,9 +86,9 @@ def load(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception | SystemExit):
             raise
-        raise SourceError(f"{path}: {type(error).__name__}: {error}") from error
+        raise SourceError(f"{path}: {type(error).__name__}: {in_a_line(error)}") from error
     return module
 
 

@@ -1,0 +1,79 @@
+"""Files with values of options, looked at before they are parsed: regular, small, shallow, without aliases."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tca.files import read_bytes
+from tca.text import in_a_line
+
+__all__ = ["check_files"]
+
+LARGEST = 1 << 22  # bytes
+DEEPEST = 64
+GROUPS = ("net", "network", "optimizer", "seeds", "agent")  # options that hold others, which may stand in a file
+
+
+def check_files(words: Sequence[str]) -> None:
+    """Raise unless every file that an option names, and every file named in these, can be parsed at no risk.
+
+    Args:
+        words: The words of the command line.
+
+    Raises:
+        RecordError: A file is no regular one or too large.
+        ValueError: Its YAML has aliases, which can stand for more than memory holds, or is nested too deeply.
+    """
+    seen: set[Path] = set()
+    waiting = [Path(value) for value in _values(words)]
+    while waiting:
+        path = waiting.pop()
+        if _is_file(path) and path not in seen:
+            seen.add(path)
+            waiting += [path.parent / name for name in _named(path)]
+
+
+def _values(words: Sequence[str]) -> Iterator[str]:
+    """Yield the values of options, as ``--name=value`` and as ``--name value``."""
+    for word, following in pairwise([*words, ""]):
+        if word.startswith("--"):
+            name, sign, value = word[2:].partition("=")
+            if name in ("config", *GROUPS):
+                yield value if sign else following
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return os.path.exists(path) and not os.path.isdir(path)
+    except ValueError:  # no path at all
+        return False
+
+
+def _named(path: Path) -> list[str]:
+    """Return what a file names as further files: values of options that hold others; nothing if it is no YAML."""
+    try:
+        text = read_bytes(path, LARGEST).decode()
+        depth, found = 0, []
+        for event in yaml.parse(text, Loader=_LOADER):
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError(f"{in_a_line(path)} must have no aliases, got *{in_a_line(event.anchor)}")
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            elif isinstance(event, yaml.ScalarEvent):
+                found.append(event.value)
+            if depth > DEEPEST:
+                raise ValueError(f"{in_a_line(path)} must be nested at most {DEEPEST} deep")
+    except yaml.YAMLError:
+        return []  # the parser says what is wrong, and has read no further
+    return [value for name, value in pairwise(found) if name in GROUPS]
+
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
