@@ -109,17 +109,17 @@ def linear_dynamics(
     return LinearDynamics(matrix, explained.item(), persistence.item())
 
 
-def _trials(activity: Activity | Sequence[Activity]) -> list[Tensor]:
+def _trials(activity: Activity | Sequence[Activity], name: str = "activity") -> list[Tensor]:
     """Return the activity of every trial, shape ``(T_b, N)``, or raise if it has no order in time."""
     if isinstance(activity, Sequence):
         trials = [tensor_of(each).detach() for each in activity]
         if not trials or any(each.ndim != 2 or each.shape[1] != trials[0].shape[1] for each in trials):
             shapes = [tuple(each.shape) for each in trials]
-            raise ValueError(f"activity of trials must have shapes (time, units) with the same units, got {shapes}")
+            raise ValueError(f"{name} of trials must have shapes (time, units) with the same units, got {shapes}")
         return trials
     if len(activity.shape) != 3:
         raise ValueError(
-            "activity must have shape (time, trials, units), or be a list of trials of shape (time, units), "
+            f"{name} must have shape (time, trials, units), or be a list of trials of shape (time, units), "
             f"got {tuple(activity.shape)}"
         )
     return list(tensor_of(activity).detach().unbind(1))
@@ -196,6 +196,7 @@ def dsa(
     >>> round(dsa(path, path[:4] * 3 + 1), 6)
     0.0
     """
+    x, y = _trials(x, "x"), _trials(y, "y")
     found = [linear_dynamics(each, delays=delays, interval=interval, rank=rank, ridge=ridge) for each in (x, y)]
     least = min(each.rank for each in found)
     if any(each.rank > least for each in found):

@@ -19,7 +19,7 @@ from analysis.problem import Problem, Trials, problem_of
 from analysis.statistics import Estimate, mean
 from analysis.trace import Trace, trace
 from tca.batch import Batch
-from tca.checks import positive
+from tca.checks import Count, DType, Positive, Seed, checked, positive
 from tca.nets.network import Network
 
 __all__ = ["RandomSharpness", "random_sharpness"]
@@ -68,6 +68,7 @@ class RandomSharpness:
         return "\n".join(f"{name:<20}{value}" for name, value in lines.items())
 
 
+@checked
 def random_sharpness(
     net: Network,
     trials: Trials | Batch,
@@ -76,11 +77,11 @@ def random_sharpness(
     sigma: float = 0.01,
     allowed: float = 0.1,
     pairs: int = 20,
-    probes: int = 32,
-    chunk: int | None = None,
-    memory: float = 2048.0,
-    dtype: torch.dtype | None = torch.float64,
-    seed: int = 0,
+    probes: Count = 32,
+    chunk: Count | None = None,
+    memory: Positive = 2048.0,
+    dtype: DType | None = torch.float64,
+    seed: Seed = 0,
 ) -> RandomSharpness:
     """Return by how much the loss rises on average under normal perturbations, and how large these may be.
 

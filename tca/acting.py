@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from tca.rule import Learner
 __all__ = ["Actor", "Agent", "Environment", "Episode", "train_reward"]
 
 
+@runtime_checkable
 class Environment(Protocol):
     """What an environment offers, after gymnasium.
 

@@ -16,8 +16,9 @@ from typing import Annotated, Any
 import torch
 from torch import nn
 
-from tca.checks import Made, NotNegative, Positive, Seed, Size, checked, whole
+from tca.checks import Made, Named, NotNegative, Positive, Seed, Size, checked, whole
 from tca.names import lookup
+from tca.nets.forms import FORMS
 from tca.nets.leaky_rnn import LeakyRNN
 from tca.nets.options import check_types
 from tca.schedules import Schedule, schedule_of
@@ -37,7 +38,7 @@ def plain(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
     return dict(copied)
 
 
-FORMS = {"fused", "foreach", "capturable", "differentiable"}  # ways of taking an update that exclude one another
+WAYS = {"fused", "foreach", "capturable", "differentiable"}  # ways of taking an update that exclude one another
 FUSED_ON = ("cpu", "cuda")
 
 
@@ -104,7 +105,7 @@ class Leaky:
     """
 
     size: Size = 128
-    form: str | None = None
+    form: Annotated[str, Named(FORMS)] | None = None
     activation: str = "tanh"
     tau: float = 100.0
     leak: str = "exponential"
@@ -219,7 +220,7 @@ class Optimizer:
     def _one_pass(self, parameters: Collection[nn.Parameter]) -> dict[str, Any]:
         """Return the option that chooses PyTorch's fused form, nothing where there is none or another is asked for."""
         accepted = inspect.signature(_optimizers()[self.name]).parameters
-        asked = FORMS & self.options.keys()
+        asked = WAYS & self.options.keys()
         flat = all(each.is_contiguous() and each.device.type in FUSED_ON for each in parameters)  # it takes flat memory
         return {"fused": True} if "fused" in accepted and flat and not asked else {}
 

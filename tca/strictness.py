@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike
 from pydantic_core import CoreSchema, PydanticCustomError, SchemaValidator
 from pydantic_core import core_schema as schemas
 
+from tca.arrays import tensor_of
 from tca.checks import Made, Named, Such
 from tca.names import NEAREST, shorten, unknown
 
@@ -67,7 +68,8 @@ def refusal(argument: str, errors: Sequence[Mapping[str, Any]]) -> Exception:
     if not all(mistyped := [each["type"].endswith(("_type", "required")) for each in found]):
         found = [each for each, other in zip(found, mistyped, strict=True) if not other]  # the type is right
     if found[0]["type"] == "value_error":
-        return found[0]["ctx"]["error"]  # type: ignore[no-any-return]
+        error = found[0]["ctx"]["error"]
+        return (TypeError if isinstance(error.__cause__, TypeError) else ValueError)(f"{name}: {error}")
     if found[0]["type"] == "too_short":
         return ValueError(f"{name} must hold at least {found[0]['ctx']['min_length']}, got {shown(came)}")
     if found[0]["type"] == "unlisted_name":
@@ -175,6 +177,8 @@ def _plain(kind: Any) -> CoreSchema:
     if kind is torch.Tensor:
         schema = _tested(lambda value: isinstance(value, torch.Tensor) and not value.is_complex(), "a real tensor")
         return schemas.no_info_before_validator_function(_tensor, schema)
+    if kind is np.ndarray:
+        return _tested(lambda value: isinstance(value, np.ndarray) and value.dtype.kind in REAL, "an array of numbers")
     if kind is collections.abc.Callable:
         return _tested(callable, "a function")
     if kind is Path:
@@ -197,7 +201,10 @@ def _made(mark: Made) -> Callable[[Any], Any]:
         if isinstance(value, bool) or not isinstance(value, mark.of):
             return value
         given: Any = value
-        return mark.make(**given) if mark.spread else mark.make(given)
+        try:
+            return mark.make(**given) if mark.spread else mark.make(given)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
 
     return convert
 
@@ -257,7 +264,7 @@ def _python(value: Any) -> Any:
 
 def _tensor(value: Any) -> Any:
     """Return an array of numbers as a tensor."""
-    return torch.as_tensor(value) if isinstance(value, np.ndarray) and value.dtype.kind in "bif" else value
+    return tensor_of(value) if isinstance(value, np.ndarray) and value.dtype.kind in REAL else value
 
 
 def _path(value: Any) -> Any:
@@ -291,8 +298,9 @@ def _concrete(kind: type) -> Iterator[type]:
 
 
 NUMBERS = (int, float)
+REAL = "biuf"  # kinds of NumPy's types: of booleans, integers and real numbers
 ENTRIES: Mapping[Any, str] = {int: " integers", float: " numbers", str: " strings"}
-LONG: dict[str, Any] = {"lt": 2**63}  # what torch and the seeds of its generators hold
+LONG: dict[str, Any] = {"ge": -(2**63), "lt": 2**63}  # what torch and the seeds of its generators hold
 BOUNDS = {Ge: "ge", Gt: "gt", Le: "le", Lt: "lt", MinLen: "min_length"}
 SEQUENCES = (collections.abc.Sequence, tuple, list, collections.abc.Collection, collections.abc.Iterable)
 NOT_SEQUENCES = (str, bytes, bytearray, collections.abc.Mapping, torch.Tensor, np.ndarray)

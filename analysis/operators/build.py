@@ -20,7 +20,7 @@ from analysis.operators.scans import plan
 from analysis.operators.update import UpdateJacobian
 from analysis.problem import Problem, Trials, problem_of
 from tca.batch import Batch
-from tca.checks import Count, NotNegative, Positive, Seed, checked
+from tca.checks import Count, DType, NotNegative, Positive, Seed, checked
 from tca.names import Table, lookup
 from tca.nets.network import Network
 from tca.rule import Learner, Rule
@@ -98,7 +98,7 @@ def operator(
     l2: NotNegative = 0.0,
     chunk: Count | None = None,
     memory: Positive = 2048.0,
-    dtype: torch.dtype | None = torch.float64,
+    dtype: DType | None = torch.float64,
 ) -> Operator:
     """Return a matrix of the loss in chosen parameters as an operator, on which the measures of ``analysis`` work.
 
