@@ -10,19 +10,18 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr, stdtrit
 
-from tca.checks import Seed, checked, whole
+from tca.checks import Measured, Seed, checked, whole
 
 __all__ = ["DECIDING", "RESAMPLES", "Estimate", "Number", "bootstrap", "check_confidence", "holm", "mean", "numbers",
            "paired_difference", "verdict"]  # fmt: skip
 
-Number = Any  # a real number, NaN where it is missing; see `numbers`
+Number = Measured
 RESAMPLES = 4000
 DECIDING = 5  # values below which no interval decides a claim
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import math
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ __all__ = [
     "Kept",
     "Made",
     "Mask",
+    "Measured",
     "Named",
     "NotNegative",
     "Positive",
@@ -90,6 +92,11 @@ class Made:
     spread: bool = False
 
 
+@dataclasses.dataclass(frozen=True)
+class Missing:
+    """A mark of numbers of which some may be missing, as NaN."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Named:
     """A mark of an annotation: strings that name an entry of a table.
@@ -132,6 +139,8 @@ Positive = Annotated[float, Gt(0)]
 """A number greater than 0."""
 NotNegative = Annotated[float, Ge(0)]
 """A number of at least 0."""
+Measured = Annotated[float, Missing(), Such(lambda value: not math.isinf(value), "a finite number or NaN")]
+"""A number, NaN where it is missing."""
 Fraction = Annotated[float, Ge(0), Le(1)]
 """A number from 0 to 1."""
 Kept = Annotated[float, Ge(0), Lt(1)]

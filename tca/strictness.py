@@ -23,7 +23,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, SchemaValidator
 from pydantic_core import core_schema as schemas
 
 from tca.arrays import tensor_of
-from tca.checks import Made, Named, Such
+from tca.checks import Made, Missing, Named, Such
 from tca.names import NEAREST, shorten, unknown
 
 __all__ = ["refusal", "shown", "validator"]
@@ -126,6 +126,7 @@ def _marked(kind: Any, marks: Sequence[Any]) -> CoreSchema:
     bounds: dict[str, Any] = {}
     for mark in marks:
         bounds |= {name: getattr(mark, name) for each, name in BOUNDS.items() if isinstance(mark, each)}
+        bounds |= {"allow_inf_nan": True} if isinstance(mark, Missing) else {}
     if kind in NUMBERS:
         schema = _number(kind, bounds)
     elif bounds:
@@ -150,7 +151,7 @@ def _number(kind: type, bounds: Mapping[str, Any]) -> CoreSchema:
         schema: CoreSchema = schemas.int_schema(strict=True, **(LONG | dict(bounds)))
     else:
         allowed = "a number"
-        schema = schemas.float_schema(strict=True, allow_inf_nan=False, **bounds)
+        schema = schemas.float_schema(strict=True, **({"allow_inf_nan": False} | dict(bounds)))
 
     def convert(value: Any, handler: Callable[[Any], Any]) -> Any:
         number = _python(value)

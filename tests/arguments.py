@@ -22,6 +22,7 @@ from torch import Tensor
 import analysis
 import tasks
 import tca
+from tca.checks import Missing
 
 # Modules that are public beside the packages, which are found.
 MODULES = (
@@ -137,7 +138,9 @@ def bad(kind: Any) -> list[Any]:
         return ["x", Odd(), 1j, {1: 1}, [None, "x"]]  # missing values may be NaN, and are counted
     if origin is Annotated:
         given = tuple(mark.of for mark in args[1:] if hasattr(mark, "make"))  # what a value is made of
-        return [value for value in bad(args[0]) if not isinstance(value, given)] + _beyond(args[1:])
+        missing = any(isinstance(mark, Missing) for mark in args[1:])
+        found = [value for value in bad(args[0]) if not (missing and value is math.nan)]
+        return [value for value in found if not isinstance(value, given)] + _beyond(args[1:])
     if origin in (Union, types.UnionType):
         return _of_union(args)
     if origin in (collections.abc.Sequence, tuple, list, collections.abc.Iterable, collections.abc.Collection):
