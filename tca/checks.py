@@ -151,8 +151,8 @@ Device = Annotated[torch.device | str, DEVICE]
 """A device of torch or its name."""
 DType = Annotated[torch.dtype, Such(lambda value: value.is_floating_point, "a floating-point type")]
 """A floating-point type of torch."""
-Folder = Annotated[str | Path, Such(lambda value: str(value) != "", "the path of a folder")]
-"""The path of a folder."""
+Folder = Annotated[str | Path, Such(lambda value: str(value) != "", "a path")]
+"""The path of a folder or file."""
 Mask = Annotated[torch.Tensor, Made(_as_tensor, Sequence)]
 """Which synapses exist, zeros and ones: a tensor, an array or a list of rows."""
 Filled = MinLen(1)

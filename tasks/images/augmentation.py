@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tca.checks import finite, not_negative, settle, whole
+from tca.checks import Positive, Whole, checked, finite, not_negative, settle, whole
 from tca.names import lookup
 
 __all__ = ["AUGMENTATIONS", "Affine", "Augmentation", "HorizontalFlip", "Noise", "RandomCrop", "Shift", "augmentations"]
@@ -56,6 +56,7 @@ class Augmentation(abc.ABC):
         return {"class": type(self).__name__, **dataclasses.asdict(self)}
 
 
+@checked
 @final
 @dataclass(frozen=True)
 class RandomCrop(Augmentation):
@@ -72,7 +73,7 @@ class RandomCrop(Augmentation):
             [1., 0.]])
     """
 
-    padding: int = 4
+    padding: Whole = 4
 
     def __post_init__(self) -> None:
         """Check the option."""
@@ -87,6 +88,7 @@ class RandomCrop(Augmentation):
         return _moved(images_BCHW, self.padding - drawn_BK)
 
 
+@checked
 @final
 @dataclass(frozen=True)
 class Shift(Augmentation):
@@ -120,6 +122,7 @@ class Shift(Augmentation):
         return _moved(images_BCHW, drawn_BK)
 
 
+@checked
 @final
 @dataclass(frozen=True)
 class HorizontalFlip(Augmentation):
@@ -150,6 +153,7 @@ class HorizontalFlip(Augmentation):
         return torch.where(flipped_B111, images_BCHW.flip(-1), images_BCHW)
 
 
+@checked
 @final
 @dataclass(frozen=True)
 class Affine(Augmentation):
@@ -168,7 +172,7 @@ class Affine(Augmentation):
     """
 
     rotation: float = 0.0
-    scale: float = 0.0
+    scale: Positive = 0.0
     shift: float = 0.0
 
     def __post_init__(self) -> None:
@@ -202,6 +206,7 @@ class Affine(Augmentation):
         return functional.grid_sample(images_BCHW, grid, padding_mode="zeros", align_corners=False)
 
 
+@checked
 @final
 @dataclass(frozen=True)
 class Noise(Augmentation):

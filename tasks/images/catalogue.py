@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tca.checks import Count, checked
+
 __all__ = ["DIGITS", "KNOWN", "KnownSet"]
 
 DIGITS = "digits"
 """The one set that needs no files: it comes with scikit-learn."""
 
 
+@checked
 @dataclass(frozen=True)
 class KnownSet:
     """A published image set. A folder that bears its name must hold exactly this.
@@ -34,10 +37,10 @@ class KnownSet:
 
     title: str
     hub: str
-    train: int
-    test: int
+    train: Count
+    test: Count
     shape: tuple[int, int, int]
-    classes: int
+    classes: Count
     lossless: bool
     reference: str
     image: str = "image"

@@ -10,11 +10,13 @@ from typing import Any
 
 from tasks.images.catalogue import DIGITS, KNOWN
 from tasks.images.folders import VARIABLE, data_root
+from tca.checks import checked
 from tca.names import lookup
 
 __all__ = ["fetch"]
 
 
+@checked
 def fetch(name: str, data_dir: str | None = None) -> Path:
     """Download a known image set from the Hugging Face hub into a folder of its name and return the folder.
 

@@ -19,6 +19,7 @@ from tasks.images.purposes import AUGMENT, CONDITION
 from tasks.seeds import generator
 from tasks.trials import FixedTrials
 from tca.batch import Batch
+from tca.checks import Device, DType, checked
 from tca.losses import Loss
 
 __all__ = ["Changes", "ImageTrials", "View"]
@@ -93,6 +94,7 @@ class Changes:
         return images_BCHW
 
 
+@checked
 @final
 class ImageTrials(FixedTrials):
     """Images of a pool as a set of trials, of which no more than a batch is held as numbers.
@@ -117,8 +119,8 @@ class ImageTrials(FixedTrials):
         view: View,
         augment: tuple[Augmentation, ...] = (),
         kept: Changes | None = None,
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
+        device: Device = "cpu",
+        dtype: DType = torch.float32,
     ) -> None:
         """Remember what to show; nothing is read."""
         self.pixels, self.chosen_N, self.view = pixels, chosen_N, view

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tca.checks import checked
 from tca.names import lookup
 from tca.run import Run
 
@@ -16,6 +17,7 @@ __all__ = ["MOST_RUNS", "grid"]
 MOST_RUNS = 1_000_000
 
 
+@checked
 def grid(run: Run, axes: Mapping[str | tuple[str, ...], Iterable[Any]]) -> list[Run]:
     """Return a run for every combination of the values of some settings, the last setting changing fastest.
 

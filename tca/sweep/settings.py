@@ -6,12 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tca.checks import checked
 from tca.rule import Rule
 from tca.run import Run
 
 __all__ = ["flat", "settings", "varying"]
 
 
+@checked
 def settings(run: Run) -> dict[str, str]:
     """Return every setting of a run as text; lists are written as JSON, a rule that has no name as its two parts.
 
@@ -28,6 +30,7 @@ def settings(run: Run) -> dict[str, str]:
     return flat(values)
 
 
+@checked
 def varying(runs: Sequence[Run]) -> list[str]:
     """Return the settings that are not the same in all runs, in the order in which runs hold them.
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+from tca.checks import checked
 from tca.names import unknown
 from tca.run import Run
 from tca.sweep.grids import MOST_RUNS
@@ -38,6 +39,7 @@ def split(target: str) -> tuple[Path, str]:
     return Path(path).absolute(), function or FUNCTION
 
 
+@checked
 def read_runs(target: str) -> list[Run]:
     """Return the runs that a function in a Python file yields.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from tca.checks import whole
+from tca.checks import Count, Folder, Whole, checked, whole
 from tca.files import explained
 from tca.names import lookup
 from tca.run import Run
@@ -29,16 +29,17 @@ SCHEDULERS: dict[str, Callable[[int], Crew]] = {
 }
 
 
+@checked
 def sweep(
     runs: Iterable[Run],
-    folder: str | Path,
+    folder: Folder,
     scheduler: str | None = None,
-    workers: int | None = None,
+    workers: Count | None = None,
     *,
-    threads: int = 1,
-    retries: int = 2,
+    threads: Count = 1,
+    retries: Whole = 2,
     wait: bool = True,
-    source: str | Path | None = None,
+    source: Folder | None = None,
     progress: bool = True,
 ) -> Iterator[Swept]:
     """Train runs at the same time and yield how each ended, as soon as it has; those with a finished record first.
