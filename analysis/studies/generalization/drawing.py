@@ -15,6 +15,7 @@ from analysis.figures.curvature_over_training import curvature_over_training
 from analysis.figures.gap_at_matched_loss import gap_at_matched_loss
 from analysis.figures.gap_over_sizes import gap_over_sizes
 from analysis.figures.intervals_by_arm import intervals_by_arm
+from analysis.rank_correlation import Correlation
 from analysis.studies.generalization.measuring import Entry
 from analysis.studies.generalization.plan import RULES_COMPARED, Setting
 from analysis.studies.generalization.tabulating import at, correlations
@@ -62,15 +63,15 @@ def _drawings(entries: Sequence[Entry], setting: Setting) -> Iterator[Drawing]:
     for loss in setting.losses:
         pooled, within = correlations(entries, setting, arms, loss, gap)
         notes[_panel(loss)] = (
-            f"rank correlation {pooled.value:.2f} [{pooled.low:.2f}, {pooled.high:.2f}]\n"
-            f"within arms {within.value:.2f} [{within.low:.2f}, {within.high:.2f}]\n"
-            f"{pooled.runs} of {pooled.asked} runs reached the loss"
+            f"rank correlation {_correlated(pooled)}\n"
+            f"within arms {_correlated(within)}\n"
+            f"{pooled.runs} of {pooled.asked} runs reached the loss, {pooled.arms} arms, {pooled.seeds} seeds"
         )
     if any(one.x for one in series):
         yield Drawing(
             "gap_against_curvature", gap_at_matched_loss(series, label, notes), series, ("lambda_1", gap),
-            "Gap against the largest eigenvalue of the Hessian when the training loss is first at most the number above"
-            " the panel. One point a run; rank correlations with 95 % intervals over seeds.",
+            "Gap against the largest eigenvalue of the Hessian where the training loss crosses the number above the"
+            " panel. One point a run; rank correlations with 95 % intervals over arms and seeds.",
         )  # fmt: skip
         series = [
             one for loss in setting.losses for one in _points(entries, setting, present, loss, "bound", "lambda_1")
@@ -148,4 +149,8 @@ def _number(row: Mapping[str, float] | None, name: str) -> float:
 
 
 def _panel(loss: float) -> str:
-    return f"training loss ≤ {loss:g}"
+    return f"training loss {loss:g}"
+
+
+def _correlated(found: Correlation) -> str:
+    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]{'' if found.excludes_zero else ', undecided'}"
