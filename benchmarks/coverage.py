@@ -2,23 +2,29 @@
 
     python -m benchmarks.coverage [REPETITIONS]
 
-Draws samples of a normal and of an exponential distribution, and counts how often each interval holds the known mean.
+Draws samples of a normal and of an exponential distribution, and counts how often each interval holds the known mean;
+and how often the interval of a rank correlation over arms and seeds holds that of all arms and seeds there could be.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.rank_correlation import rank_correlation
 from analysis.statistics import Estimate, bootstrap, mean
 
-__all__ = ["COUNTS", "SOURCES", "covered", "main", "table"]
+__all__ = ["ARMS", "COUNTS", "SOURCES", "correlated", "covered", "main", "table"]
 
 COUNTS = (3, 5, 10, 20)
 REPETITIONS = 4000
+ARMS = (4, 6, 10, 20)
+SEEDS = 10
+BETWEEN, WITHIN = 0.6, 0.5  # correlation of the arms, standard deviation of runs about their arm
 RESAMPLES = 1000
 SOURCES: dict[str, Callable[[np.random.Generator, int], NDArray[np.float64]]] = {
     "normal": lambda source, count: source.normal(1.0, 1.0, count),
@@ -59,6 +65,28 @@ def table(repetitions: int) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---", *["---:"] * (len(head) - 1)], *rows))
 
 
+def correlated(arms: int, repetitions: int) -> float:
+    """Return how often the interval of a rank correlation holds that of the population.
+
+    Arms have normal places of correlation .6 and runs scatter about them, so that the correlation of all runs is
+    ``r = .6 / (1 + .5^2)`` and the rank correlation ``6 / pi asin(r / 2)``.
+
+    Args:
+        arms: Number of arms, with ten seeds each.
+        repetitions: Number of samples.
+    """
+    source = np.random.default_rng(arms)
+    truth = 6 / math.pi * math.asin(BETWEEN / (1 + WITHIN**2) / 2)
+    held = 0
+    names, seeds = np.repeat(np.arange(arms), SEEDS), np.tile(np.arange(SEEDS), arms)
+    for seed in range(repetitions):
+        places = source.multivariate_normal([0.0, 0.0], [[1.0, BETWEEN], [BETWEEN, 1.0]], arms)
+        x, y = (places[names] + WITHIN * source.normal(size=(len(names), 2))).T.tolist()
+        found = rank_correlation(x, y, seeds.tolist(), names.tolist(), resamples=RESAMPLES, seed=seed)
+        held += found.low <= truth <= found.high
+    return held / repetitions
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Print the table.
 
@@ -66,7 +94,10 @@ def main(words: Sequence[str] | None = None) -> int:
         words: The words of the command line, ``None`` for those of this process.
     """
     words = sys.argv[1:] if words is None else words
-    print(table(int(words[0]) if words else REPETITIONS))
+    repetitions = int(words[0]) if words else REPETITIONS
+    print(table(repetitions))
+    for arms in ARMS:
+        print(f"rank correlation, {arms} arms, {SEEDS} seeds: {100 * correlated(arms, repetitions // 10):.0f} %")
     return 0
 
 
