@@ -9,6 +9,7 @@ WRITTEN = ("tests/test_records.py::test_a_run_writes_down_every_rule_with_all_it
 CROSSED = ("tests/test_crossing.py",)
 KEPT = ("tests/test_records.py::test_networks_are_kept_as_they_were_when_the_loss_was_first_reached",)
 TAKEN_BACK = ("tests/test_records.py::test_what_was_kept_after_the_checkpoint_is_taken_back",)
+FILES = ("tests/test_files.py",)
 UPDATES = ("tests/test_updates.py",)
 
 TRIALS, TASK = "tasks/images/trials.py", "tasks/images/task.py"
@@ -44,6 +45,19 @@ BUGS = [
         "self.metrics[-1].train_loss <= loss", KEPT),
     Bug("tca/records.py", "what was kept after the checkpoint stays", "path_at(folder, loss).unlink(missing_ok=True)",
         "pass", TAKEN_BACK),
+    Bug("tca/records.py", "trained again under the lock", "self.ended = finished(folder)", "self.ended = False",
+        ("tests/test_sweep_robust.py::test_a_run_that_another_has_finished_meanwhile_is_not_trained_again",)),
+    Bug("tca/files.py", "a link written through", "flags | os.O_NOFOLLOW | os.O_NONBLOCK", "flags | os.O_NONBLOCK",
+        FILES),
+    Bug("tca/files.py", "lines not on the disk when they are counted",
+        "            _write_all(file, content)\n            os.fsync(file.fileno())\n        except",
+        "            _write_all(file, content)\n        except", FILES),
+    Bug("tca/files.py", "a rename that a power cut undoes", "    _to_disk(path.parent)\n    tidy", "    tidy", FILES),
+    Bug("tca/packing.py", "a checkpoint that was edited",
+        'if about["sha256"] != _digest(about["state"], tensors):', "if False:", ("tests/test_hostile.py",)),
+    Bug("tca/sweep/processes.py", "a death at the start taken for a mistake", "return code is None or code < 0 or",
+        "return code is None or",
+        ("tests/test_sweep_robust.py::test_a_worker_that_is_killed_while_it_starts_is_replaced",)),
     Bug("tca/updates.py", "step matched to the rule's own square",
         "self.square = past * self.square + (1 - past) * float(g @ g)",
         "self.square = past * self.square + (1 - past) * float(gh @ gh)", UPDATES),
