@@ -152,14 +152,14 @@ def test_sizes_change_nothing_but_the_size() -> None:
     [
         (lambda: InputNoise(-1.0), "sd must be 0 or greater, got -1"),
         (lambda: InputNoise(clip=(1.0, 0.0)), "clip must be a lower and a higher limit"),
-        (lambda: PixelNoise(clip=(0.0, 1.0, 2.0)), "clip must be a lower and a higher limit"),  # type: ignore[arg-type]
+        (lambda: PixelNoise(clip=(0.0, 1.0, 2.0)), "clip must be a list or tuple of 2 numbers"),  # type: ignore[arg-type]
         (lambda: PixelNoise(steps=0), "steps must be at least 1, got 0"),
         (lambda: Changed(), "options must name at least one option that differs, got none"),
         (lambda: Changed({"dellay": 1.0}).batch(TASK, TEST), "'dellay', did you mean 'delay'"),
         (lambda: Longer("delai").batch(TASK, TEST), "'delai', did you mean 'delay'"),
         (lambda: Longer(factor=0.0), "factor must be greater than 0, got 0"),
         (lambda: FreshTrials(-1), "seed must be at least 0, got -1"),
-        (lambda: gap_intervals(None, None, TEST, TEST, confidence=2.0), "confidence must lie"),  # type: ignore[arg-type]
+        (lambda: gap_intervals(tca.nets.LeakyRNN(2, 3, 1), TASK, TEST, TEST, confidence=2.0), "confidence must lie"),
     ],
 )
 def test_mistakes_are_named(make, message: str) -> None:  # type: ignore[no-untyped-def]

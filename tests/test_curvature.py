@@ -308,9 +308,9 @@ def test_the_result_reads_well_and_equal_calls_give_equal_results() -> None:
         ({"tolerance": float("nan")}, "tolerance must be"),
         ({"l2": -0.1}, "l2 must be"),
         ({"probes": 1}, "probes must be 0, or at least 2"),
-        ({"probes": -1}, "probes must be a whole number"),
-        ({"products": 0}, "products must be a whole number"),
-        ({"chunk": 0}, "chunk must be a whole number"),
+        ({"probes": -1}, "probes must be at least 0"),
+        ({"products": 0}, "products must be at least 1"),
+        ({"chunk": 0}, "chunk must be at least 1"),
         ({"memory": -1.0}, "memory must be"),
     ],
 )

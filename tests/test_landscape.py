@@ -217,7 +217,11 @@ def masked(seed: int) -> LeakyRNN:
         (lambda net, batch: barrier(masked(0), masked(1), batch), ValueError, "networks must have the same mask_rec"),
         (lambda net, batch: permuted(net, torch.tensor([0, 0, 1, 2, 3, 4])), ValueError, "order must be a permutation"),
         (lambda net, batch: permuted(masked(0), torch.arange(5, -1, -1)), ValueError, "missing synapses in place"),
-        (lambda net, batch: match_cells(torch.nn.Linear(2, 2), net, batch), TypeError, "recurrent networks"),
+        (
+            lambda net, batch: match_cells(torch.nn.Linear(2, 2), net, batch),
+            TypeError,
+            "net must be a Network",
+        ),
     ],
 )
 def test_mistakes_are_named(call: Callable[..., object], error: type[Exception], message: str) -> None:

@@ -284,9 +284,9 @@ def test_mistakes_are_named() -> None:
     with pytest.raises(ValueError, match="no minimum without error was found: the largest error after 20 steps"):
         minimum(net, batch, "b", steps=20)
     for factor in (0.0, 1.5, float("nan")):
-        with pytest.raises(ValueError, match="factor must be above 0 and at most 1"):
+        with pytest.raises(ValueError, match=r"factor must be (above 0 and at most 1|finite)"):
             minimum(net, batch, factor=factor)
-    with pytest.raises(ValueError, match="rate must be at least 0"):
+    with pytest.raises(ValueError, match="rate must be 0 or greater"):
         iterate(net, batch, "bptt", -0.1)
-    with pytest.raises(ValueError, match="margin must be at least 0 and below 1"):
+    with pytest.raises(ValueError, match=r"margin must be (at least 0 and )?below 1"):
         check_stability(net, batch, "bptt", margin=1.0)
