@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: compare test lint pages format bench bench-peers test-bugs test-docs test-hostile test-kills test-slow accept study-generalization study-spiking vision clean
+.PHONY: compare test lint pages format bench bench-peers test-bugs test-docs test-hostile test-kills test-pythons test-slow accept study-generalization study-spiking vision clean
 
 # The first interpreter that is new enough and not too new; `make PYTHON=/path/to/python test` overrides it.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -11,6 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
 PEERS_INSTALLED := .venv-peers/.installed
+PYTHONS_INSTALLED := $(foreach v,3.11 3.12 3.13,.venv-py$(v)/.installed)
 # One thread a process: tests and comparisons run as several processes instead.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
@@ -56,6 +57,18 @@ test-kills: $(INSTALLED)
 test-hostile: $(INSTALLED)
 	$(ONE_THREAD) $(PY) -m tests.hostile
 
+# The suite under every Python that README names and that is found here, each in an environment of its own, one after the other.
+# Beyond 3.11 pip brings torch's CUDA build: several GB an environment. TESTS=tests/test_x.py chooses tests.
+test-pythons:
+	@for v in 3.11 3.12 3.13; do \
+		p=; for c in python$$v $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$v.*/bin/python; do \
+			[ "$$("$$c" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = $$v ] && p=$$c && break; done; \
+		[ -n "$$p" ] || { outcome="$$outcome; Python $$v not found"; continue; }; \
+		if $(MAKE) --no-print-directory PYTHON="$$p" .venv-py$$v/.installed && \
+			$(ONE_THREAD) .venv-py$$v/bin/python -m pytest -n auto --maxprocesses 4 -q $(TESTS); \
+		then outcome="$$outcome; Python $$v passed"; else outcome="$$outcome; Python $$v FAILED"; fi; \
+	done; echo "$${outcome#; }"; case "$$outcome" in *FAILED*) exit 1;; *passed*) ;; *) exit 1;; esac
+
 # What takes minutes: real clusters, behaviours that need a whole training.
 test-slow: $(INSTALLED)
 	$(ONE_THREAD) $(PY) -m pytest -q -m slow
@@ -77,11 +90,11 @@ accept: $(INSTALLED)
 	$(ONE_THREAD) $(PY) -m analysis.studies.sparse_feedback --accept --out runs/accept
 
 clean:
-	rm -rf .venv .venv-peers build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-peers .venv-py* build *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp goes first and comes back last, so that an interrupted installation is never taken for a whole one.
-$(INSTALLED) $(PEERS_INSTALLED): %/.installed: pyproject.toml constraints.txt
+$(INSTALLED) $(PEERS_INSTALLED) $(PYTHONS_INSTALLED): %/.installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 is needed and none was found; name one with PYTHON=..." >&2; exit 1; }
 	@test -e $@ || rm -rf $*
 	@rm -f $@

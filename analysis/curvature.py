@@ -81,6 +81,7 @@ class Curvature:
 
 
 @checked
+@torch.inference_mode(False)
 def curvature(
     net: Network,
     trials: Trials | Batch,

@@ -65,6 +65,7 @@ class Check:
 
 
 @checked
+@torch.inference_mode(False)
 def iterate(
     net: Network,
     trials: Trials | Batch,
@@ -110,6 +111,7 @@ def iterate(
 
 
 @checked
+@torch.inference_mode(False)
 def check_stability(
     net: Network,
     trials: Trials | Batch,

@@ -59,6 +59,7 @@ class Landscape:
 
 
 @checked
+@torch.inference_mode(False)
 def landscape(
     net: Network,
     trials: Trials | Batch,

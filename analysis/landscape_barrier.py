@@ -54,6 +54,7 @@ class Barrier:
 
 
 @checked
+@torch.inference_mode(False)
 def barrier(
     net: Network,
     other: Network,

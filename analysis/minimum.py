@@ -22,6 +22,7 @@ __all__ = ["minimum"]
 
 
 @checked
+@torch.inference_mode(False)
 def minimum(
     net: Network,
     trials: Trials | Batch,

@@ -94,6 +94,7 @@ class Problem:
         return sum(loss(theta).item() for loss in self.losses())
 
 
+@torch.inference_mode(False)
 def problem_of(
     net: Network,
     trials: Trials | Batch,
@@ -126,7 +127,7 @@ def problem_of(
     """
     if not 0.0 <= memory < float("inf"):
         raise ValueError(f"memory must be at least 0 and finite, got {memory!r}")
-    batch = as_batch(trials)
+    batch = as_batch(trials).kept()
     batch.check(net.n_in, net.n_out)
     net = copy.deepcopy(net).to(dtype=dtype).eval().requires_grad_(False)
     chosen = choose(cast(LeakyRNN, net), parameters)  # any network has connections

@@ -62,6 +62,7 @@ class Sharpness:
 
 
 @checked
+@torch.inference_mode(False)
 def sharpness(
     net: Network,
     trials: Trials | Batch,

@@ -124,6 +124,7 @@ class Stability:
 
 
 @checked
+@torch.inference_mode(False)
 def stability(
     net: Network,
     trials: Trials | Batch,

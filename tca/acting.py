@@ -17,6 +17,7 @@ from torch import Tensor
 from tca.actor_critic import ActorCritic, advantages
 from tca.batch import Batch
 from tca.checks import Count, DivergenceError, Positive, Seed, checked, whole
+from tca.modes import Lasting, lasting
 from tca.nets.steppers import STEPPERS, Stepper
 from tca.projection import project_
 from tca.rule import Learner
@@ -125,7 +126,7 @@ class Agent:
         return Batch(episode.inputs, targets, torch.full_like(better, 1 / len(better)), self.loss)
 
 
-class Actor:
+class Actor(Lasting):
     """A network in environments that go on from episode to episode.
 
     Args:
@@ -157,6 +158,7 @@ class Actor:
         Raises:
             DivergenceError: The weights have grown so large that outputs are not finite.
         """
+        self.net.check_numbers()
         cells = self.begin(self.net, len(self.environments))
         read = torch.zeros_like(cells.rate)
         inputs, actions, rewards, terminated, truncated, values, beyond, performance = [], [], [], [], [], [], [], []
@@ -219,7 +221,7 @@ class Actor:
 
 
 @checked
-@torch.no_grad()
+@lasting
 def train_reward(
     learner: Learner,
     environments: Sequence[Environment],

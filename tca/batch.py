@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tca.losses import Loss
+from tca.modes import kept
 
 __all__ = ["Batch"]
 
@@ -140,11 +141,12 @@ class Batch:
         for name in ("inputs", "weights"):
             if not getattr(self, name).is_floating_point():
                 raise TypeError(f"{name} must be real numbers, got dtype {getattr(self, name).dtype}")
-        for name in ("targets", "weights"):
-            part = getattr(self, name)
-            if part.is_floating_point() and (part.dtype, part.device) != (self.inputs.dtype, self.inputs.device):
+        for name in ("targets", "weights", "decisions"):
+            part = self.weights if getattr(self, name) is None else getattr(self, name)
+            dtype = self.inputs.dtype if part.is_floating_point() else part.dtype
+            if (part.dtype, part.device) != (dtype, self.inputs.device):
                 raise TypeError(
-                    f"{name} must be {self.inputs.dtype} on {self.inputs.device} as the inputs are, "
+                    f"{name} must be {dtype} on {self.inputs.device} as the inputs are, "
                     f"got {part.dtype} on {part.device}"
                 )
         if not torch.isfinite(self.inputs).all():
@@ -170,6 +172,14 @@ class Batch:
             decisions=decisions,
             lengths=None if self.lengths is None else self.lengths[trials],
         )
+
+    def kept(self) -> Batch:
+        """Return the batch with copies of what was made in inference mode, which no graph may save."""
+        parts = (self.inputs, self.targets, self.weights)
+        if not any(each.is_inference() for each in parts):
+            return self
+        inputs, targets, weights = (kept(each) for each in parts)
+        return replace(self, inputs=inputs, targets=targets, weights=weights)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Batch:
         """Return the batch on a device and in a floating-point type; class indices keep theirs.

@@ -20,6 +20,8 @@ from typing import Annotated, Any, TypeVar
 import torch
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
+from tca.precision import FLOATS
+
 __all__ = [
     "DEVICE",
     "Count",
@@ -149,8 +151,8 @@ DEVICE = Such(_is_device, "a device of torch such as cpu, cuda or cuda:0")
 """A mark of names of devices."""
 Device = Annotated[torch.device | str, DEVICE]
 """A device of torch or its name."""
-DType = Annotated[torch.dtype, Such(lambda value: value.is_floating_point, "a floating-point type")]
-"""A floating-point type of torch."""
+DType = Annotated[torch.dtype, Such(lambda value: value in FLOATS, "torch.float32 or torch.float64")]
+"""A floating-point type in which networks compute."""
 Folder = Annotated[str | Path, Such(lambda value: str(value) != "", "a path")]
 """The path of a folder or file."""
 Mask = Annotated[torch.Tensor, Made(_as_tensor, Sequence)]

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import torch
 from torch import nn
 
+from tca.arrays import tensor_of
 from tca.checks import Made, Named, NotNegative, Positive, Seed, Size, checked, whole
 from tca.names import lookup
 from tca.nets.forms import FORMS
@@ -67,7 +68,7 @@ def smallest(*, size: int, types: Sequence[float] | None, **options: Any) -> dic
     """
     if types is None:
         return {"n_rec": 1, "types": None, **options}
-    given = torch.as_tensor(types)
+    given = tensor_of(types)
     if given.is_floating_point():
         check_types(types, 1)
         ends = (given.double().cumsum(0) * size).round()
@@ -119,7 +120,8 @@ class Leaky:
 
     def __post_init__(self) -> None:
         """Check what the network itself checks, with one input, one output and one cell of each type."""
-        LeakyRNN(1, n_out=1, **smallest(**self._options(), size=self.size), dt=1e-9, seed=0)
+        tiny = smallest(**self._options(), size=self.size)
+        LeakyRNN(1, n_out=1, **tiny, dt=1e-6, seed=0, dtype=torch.float64)
 
     @property
     def title(self) -> str:

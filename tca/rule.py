@@ -25,6 +25,7 @@ from tca.eligibilities import Eligibility
 from tca.executions import EXECUTIONS, Execution, Gradients, level_buffers, whole_signals
 from tca.losses import Loss
 from tca.losses.checking import check_at, foreign
+from tca.modes import Lasting, kept, lasting
 from tca.names import lookup
 from tca.nets import Network
 from tca.replay import Replay
@@ -170,7 +171,7 @@ class Info:
 
 
 @checked
-class Learner:
+class Learner(Lasting):
     """A rule bound to a network; ``backward`` stands where ``loss.backward()`` stands.
 
     Args:
@@ -205,6 +206,7 @@ class Learner:
         if not isinstance(net, Network):
             raise TypeError(f"net must be a network of tca.nets, got {type(net).__name__}")
         _check_ownership(net)
+        net.check_numbers()
         self.net, self.rule = net, rule
         generator = torch.Generator().manual_seed((whole("seed", seed, 0) + APART) % 2**63)
         self.buffers: Buffers = {}
@@ -220,6 +222,7 @@ class Learner:
         self._workspace = Workspace()
         self._checked: Loss | None = None
 
+    @lasting
     def backward(self, batch: Batch, noise: Tensor | None = None) -> Info:
         """Add the rule's weight change, as a gradient to descend, to ``.grad`` of every parameter that wants one.
 
@@ -231,13 +234,15 @@ class Learner:
             ValueError: The batch does not fit the network, or holds values that are not allowed.
             TypeError: A data type does not fit.
         """
+        self._check(batch)  # before anything is drawn or learned from the optimizer
         noise = self._drawn(batch) if noise is None else noise
-        gradients, info = self.advance_(batch, noise)
+        gradients, info = self._advance(batch, noise)
         for name, parameter in self.net.named_parameters():
             if parameter.requires_grad:
                 parameter.grad = gradients[name] if parameter.grad is None else parameter.grad.add_(gradients[name])
         return info
 
+    @lasting
     def advance_(self, batch: Batch, noise: Tensor | None = None) -> tuple[Gradients, Info]:
         """Return the weight changes of the next update and let the rule's state take in the batch.
 
@@ -251,10 +256,15 @@ class Learner:
             ValueError: The batch does not fit the network, or holds values that are not allowed.
             TypeError: A data type does not fit.
         """
+        self._check(batch)
+        return self._advance(batch, noise)
+
+    def _advance(self, batch: Batch, noise: Tensor | None) -> tuple[Gradients, Info]:
         self.sync_()
-        tape = self.tape(batch, noise, self._workspace)
+        tape = self._taped(batch, noise, self._workspace)
         return self._execute(EXECUTIONS[self.rule.executions[0]], tape, self.buffers), Info(batch, tape.outputs)
 
+    @lasting
     def ahead(self) -> Learner:
         """Return a copy, network included, in the state in which the next update will find it; nothing is changed.
 
@@ -271,7 +281,7 @@ class Learner:
         found.sync_()
         return found
 
-    @torch.no_grad()
+    @lasting
     def grads(
         self, batch: Batch, execution: Literal["reverse", "forward"] | None = None, noise: Tensor | None = None
     ) -> tuple[Gradients, Info]:
@@ -299,7 +309,7 @@ class Learner:
         tape = self.tape(batch, noise, self._workspace)
         return self._execute(execute, tape, self.state_dict()), Info(batch, tape.outputs)
 
-    @torch.no_grad()
+    @lasting
     def signals(self, batch: Batch, noise: Tensor | None = None) -> dict[str, Tensor]:
         """Return the state signal ``L_t`` to every population by its name, each ``(T + 1, B, N)``.
 
@@ -330,7 +340,7 @@ class Learner:
             raise ValueError(f"the network has the populations {', '.join(told)}: use signals()")
         return next(iter(told.values()))
 
-    @torch.no_grad()
+    @lasting
     def tape(self, batch: Batch, noise: Tensor | None = None, workspace: Workspace | None = None) -> Tape:
         """Run the network on a batch and return the scored tape.
 
@@ -343,15 +353,24 @@ class Learner:
             ValueError: The batch does not fit the network, or holds values that are not allowed.
             TypeError: A data type does not fit.
         """
+        self._check(batch)
+        return self._taped(batch, noise, workspace)
+
+    def _check(self, batch: Batch) -> None:
+        """Refuse a batch that does not fit, and a network or a state that cannot compute."""
+        self.net.check_numbers(batch.inputs)
         batch.check(self.net.n_in, self.net.n_out)
         self._check_moved()
+
+    def _taped(self, batch: Batch, noise: Tensor | None, workspace: Workspace | None) -> Tape:
+        batch, noise = batch.kept(), None if noise is None else kept(noise)
         tape = self.net.run(batch.inputs, noise, workspace)
         self.check_loss(batch, tape.outputs)
         score = batch.loss.score(tape.outputs, batch.targets)
         scored = tape.scored(score.mul_(batch.weights.unsqueeze(-1) / batch.trials), batch)
         return replace(scored, replay=Replay(self.net, batch, noise))
 
-    @torch.no_grad()
+    @lasting
     def sync_(self) -> None:
         """Let a signal that learns follow what the optimizer did since the last call; ``backward`` calls it."""
         for place in self.net.places():
@@ -399,7 +418,7 @@ class Learner:
             self.rule.signal.observe_(level, level_buffers(level.place, buffers))
         return tape
 
-    @torch.no_grad()
+    @lasting
     def _execute(self, execute: Execution, tape: Tape, buffers: Buffers) -> Gradients:
         return execute(self.rule.signal, self.rule.eligibility, self._shown(tape, buffers), buffers)
 
@@ -415,10 +434,12 @@ class Learner:
         """
         return Stream(self, trials, steps)
 
+    @lasting
     def state_dict(self) -> dict[str, Tensor]:
         """Return the state of the signal; with the network's it resumes learning exactly."""
         return {name: buffer.clone() for name, buffer in self.buffers.items()}
 
+    @lasting
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take over the state of a signal.
 

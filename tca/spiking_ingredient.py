@@ -114,7 +114,8 @@ class Spiking:
     def __post_init__(self) -> None:
         """Check what the network itself checks, with one input, one output and one cell of each type."""
         own = {name: value for name, value in vars(self).items() if not name.startswith("density")}
-        SpikingRNN(1, n_out=1, **smallest(**own | {"pseudo": self.pseudo.build()}), dt=1e-9, seed=0)
+        tiny = smallest(**own | {"pseudo": self.pseudo.build()})
+        SpikingRNN(1, n_out=1, **tiny, dt=1e-6, seed=0, dtype=torch.float64)
 
     def build(
         self, n_in: int, n_out: int, *, dt: float, seed: int, device: str = "cpu", dtype: torch.dtype = torch.float32

@@ -15,8 +15,10 @@ from tca.checks import Count, check, whole
 from tca.connections import Initial
 from tca.eligibilities.traces import ReadoutFilteredTrace, Trace
 from tca.losses import Loss
+from tca.modes import Lasting, kept, lasting
 from tca.moment import Moment
 from tca.nets.leaky_rnn import LeakyRNN
+from tca.nets.options import check_inputs
 from tca.nets.spiking_rnn import SpikingRNN
 from tca.nets.steppers import STEPPERS
 from tca.signals import CausalSignal
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Stream"]
 
 
-class Stream:
+class Stream(Lasting):
     """Trials that run side by side, and the traces they leave.
 
     Each ``step`` advances the network, adds the rule's weight change of that step to ``.grad``, and leaves it to the
@@ -72,7 +74,7 @@ class Stream:
         self.longest = int(self.steps.max()) if isinstance(self.steps, Tensor) else self.steps
         self.reset()
 
-    @torch.no_grad()
+    @lasting
     def reset(self) -> None:
         """Start new trials: initial state, no traces, nothing told."""
         self.time = 0
@@ -87,7 +89,7 @@ class Stream:
                 raise ValueError(f"{type(self.signal).__name__} cannot teach a learned initial state online")
             self.report = self.signal.reporter(place, self.net.readout_leak)
 
-    @torch.no_grad()
+    @lasting
     def step(self, inputs: Tensor, targets: Tensor, weights: Tensor, loss: Loss, noise: Tensor | None = None) -> Tensor:
         """Advance every trial by one step, add the weight change to ``.grad``, and return the outputs ``(B, O)``.
 
@@ -106,8 +108,11 @@ class Stream:
             raise ValueError(
                 f"inputs must have shape (B, I) = {(self.trials, self.net.n_in)}, got {tuple(inputs.shape)}"
             )
-        batch = Batch(inputs.unsqueeze(0), targets.unsqueeze(0), weights.unsqueeze(0), loss)
+        batch = Batch(inputs.unsqueeze(0), targets.unsqueeze(0), weights.unsqueeze(0), loss).kept()
+        inputs, weights = batch.inputs[0], batch.weights[0]
+        self.net.check_numbers(inputs)
         batch.check(self.net.n_in, self.net.n_out)
+        check_inputs(self.net, batch.inputs, None if noise is None else noise.unsqueeze(0), self.net.n_rec)
         if self.longest is not None and self.time >= self.longest:
             raise ValueError(f"the trial is over after {self.longest} steps; reset() starts a new one")
         if isinstance(self.steps, Tensor) and weights[self.time >= self.steps].any():
@@ -116,7 +121,7 @@ class Stream:
         if noise is None:
             drawn = self.net.draw_noise(1, self.trials)
             noise = None if drawn is None else drawn[0]
-        moment = self._advance(inputs, noise)
+        moment = self._advance(inputs, None if noise is None else kept(noise))
         w_out, b_out = self.net.readout_connections()
         outputs: Tensor = w_out.drive(self.read) + b_out.effective()
         self.learner.check_loss(batch, outputs.unsqueeze(0))

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tca import records
 from tca.batch import Batch
 from tca.checks import Folder, checked
@@ -23,6 +25,7 @@ Observer = Callable[[Learner, Batch], Mapping[str, float]]
 
 
 @checked
+@torch.inference_mode(False)
 def train(run: Run, folder: Folder | None = None, *, progress: bool = True, observe: Observer | None = None) -> Result:
     """Train a network and return what it has led to.
 

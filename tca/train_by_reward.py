@@ -35,6 +35,7 @@ REWARD_RULES = ("reward_eprop",)  # whose papers have the network act; every oth
 
 
 @checked
+@torch.inference_mode(False)
 def train_by_reward(
     run: Run, agent: Agent | None = None, folder: Folder | None = None, *, progress: bool = True
 ) -> Result:

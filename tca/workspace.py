@@ -33,5 +33,6 @@ class Workspace:
         """
         held = self._held.get(name)
         if held is None or held.shape != shape or held.dtype != like.dtype or held.device != like.device:
-            held = self._held[name] = torch.empty(shape, dtype=like.dtype, device=like.device)
+            with torch.inference_mode(False):
+                held = self._held[name] = torch.empty(shape, dtype=like.dtype, device=like.device)
         return held

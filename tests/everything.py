@@ -77,7 +77,7 @@ NETS: dict[str, Callable[[], Network]] = {
     "vector_cnn": lambda: VectorCNN(MAPS, [ConvLayer(2, then=(AvgPool(),)), DenseLayer(4)], 3),
     "vector_local_net": lambda: VectorLocalNet((1, 4, 4), [LocalLayer(2), DenseLayer(4)], 3),
 }
-FOR_RULES = ("leaky_rnn", "spiking_rnn", "mlp", "dual_stream_rnn", "vector_mlp", "vector_rnn")
+FOR_RULES = ("leaky_rnn", "leaky_rnn of form B", "spiking_rnn", "mlp", "dual_stream_rnn", "vector_mlp", "vector_rnn")
 
 
 def normal(seed: int, *shape: int) -> Tensor:

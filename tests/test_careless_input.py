@@ -47,7 +47,7 @@ def batch(**parts):
         ({"form": "C"}, ValueError, "unknown form 'C'. Allowed: A, B"),
         ({"activation": "tnh"}, ValueError, "unknown activation 'tnh', did you mean 'tanh'?"),
         ({"leak": "eulr"}, ValueError, "unknown leak 'eulr', did you mean 'euler'?"),
-        ({"dtype": torch.int64}, ValueError, "dtype must be a floating-point type, got torch.int64"),
+        ({"dtype": torch.int64}, ValueError, "dtype must be torch.float32 or torch.float64, got torch.int64"),
         (
             {"mask_rec": torch.ones(5, 4)},
             ValueError,

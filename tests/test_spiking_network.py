@@ -276,7 +276,7 @@ def test_backward_learns() -> None:
         ({"tau_adaptation": [1.0]}, "tau_adaptation must be one number or 4"),
         ({"mask_in": torch.ones(2, 2)}, r"mask_in must have the shape \(4, 2\)"),
         ({"gain_in": -1.0}, "gain_in must be 0 or greater"),
-        ({"dtype": torch.int64}, "floating-point"),
+        ({"dtype": torch.int64}, r"dtype must be torch\.float32 or torch\.float64"),
     ],
 )
 def test_careless_options_are_refused(options: dict[str, Any], message: str) -> None:

@@ -110,6 +110,7 @@ class Operator(abc.ABC):
         adjoint = {"rmatvec": apply, "rmatmat": apply} if self.symmetric else {}
         return LinearOperator((self.size, self.size), matvec=apply, matmat=apply, dtype=np.float64, **adjoint)
 
+    @torch.inference_mode(False)
     def _checked(self, vectors: Tensor) -> Tensor:
         self.products += vectors.shape[1]
         products = self._multiply(vectors.detach().to(self.theta)).detach()

@@ -89,6 +89,7 @@ OPERATORS: dict[str, Callable[..., Operator]] = Table(
 
 
 @checked
+@torch.inference_mode(False)
 def operator(
     net: Network,
     trials: Trials | Batch,
@@ -158,6 +159,7 @@ def operator(
 
 
 @checked
+@torch.inference_mode(False)
 def update_jacobian(
     net: Network,
     trials: Trials | Batch,

@@ -156,7 +156,7 @@ class DualStream(Layered):
             ("b_out", partial(ScaledBias, scale=scale)),
         )
         self.register_buffer("noise_state", torch.Generator().manual_seed(seed + 1).get_state())
-        self.to(device=device, dtype=dtype)
+        self._convert(device, dtype)
         self.project_()
 
     @torch.no_grad()

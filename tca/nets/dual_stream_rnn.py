@@ -65,7 +65,7 @@ class DualStreamRNN(LeakyPopulation, RecurrentNetwork):
     (torch.Size([10, 10]), torch.Size([10, 6]), torch.Size([4, 1, 2]))
     """
 
-    synapses_out = partial(SignedDense, by_post=False)
+    synapses_out = staticmethod(partial(SignedDense, by_post=False))  # a bare partial is to become a method
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class DualStreamRNN(LeakyPopulation, RecurrentNetwork):
         self.register_buffer("mask_out", None)
         self.register_buffer("stream_of_cell", streams_of(2 * n_rec))
         self.register_buffer("noise_state", torch.Generator().manual_seed(seed + 1).get_state() if noise else None)
-        self.to(device=device, dtype=dtype)
+        self._convert(device, dtype)
         self.project_()
 
     def _check_bound(self, n_rec: int) -> None:

@@ -103,7 +103,7 @@ class Feedforward(Layered):
         self.register_buffer("noise_state", torch.Generator().manual_seed(seed + 1).get_state())
         for name, mask in ({} if masks is None else masks).items():
             self._remove_synapses(name, mask)
-        self.to(device=device, dtype=dtype)
+        self._convert(device, dtype)
 
     def _remove_synapses(self, name: str, mask: Tensor) -> None:
         """Keep a mask, and put the weights that it leaves out at zero."""

@@ -142,7 +142,7 @@ class Layered(Network, abc.ABC):
         Raises:
             ValueError: A name is not that of a parameter, or a shape does not fit.
         """
-        check_inputs(inputs, noise, self.n_in, self._n_drawn, self.w_out)
+        check_inputs(self, inputs, noise, self._n_drawn)
         own = dict(self.named_parameters())
         for name in parameters:
             lookup(own, name, "parameter")
@@ -171,7 +171,7 @@ class Layered(Network, abc.ABC):
         Raises:
             ValueError: A shape does not fit.
         """
-        check_inputs(inputs, noise, self.n_in, self._n_drawn, self.w_out)
+        check_inputs(self, inputs, noise, self._n_drawn)
         space = Workspace() if workspace is None else workspace
         steps, trials, _ = inputs.shape
         one = inputs.new_ones(1, 1, 1)

@@ -21,6 +21,7 @@ from tca.nets.forms import FORMS
 from tca.nets.options import leak_and_gain
 from tca.nets.population import RecurrentPopulation
 from tca.place import Place
+from tca.precision import Constant
 from tca.tape import Tape
 from tca.workspace import Workspace
 
@@ -85,6 +86,7 @@ class LeakyPopulation(RecurrentPopulation):
         self.dt, self.noise = positive("dt", dt), not_negative("noise", noise)
         constants = leak_and_gain("tau", tau, dt, leak, n_rec)
         self.leak, self.gain = self._constant("leak", constants[0]), self._constant("gain", constants[1])
+        self.constants = (Constant("tau", *constants),)
 
     def cell_rates(
         self, use: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None = None, prefix: str = ""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tca.checks import Device, DType, Mask, NotNegative, Positive, Seed, Size, checked, whole
 from tca.nets.leaky_population import LeakyPopulation
-from tca.nets.options import leak_and_gain
+from tca.nets.options import readout_filter
 from tca.nets.recurrent import RecurrentNetwork
 
 __all__ = ["LeakyRNN"]
@@ -99,8 +99,6 @@ class LeakyRNN(LeakyPopulation, RecurrentNetwork):
     ) -> None:
         """Draw the weights; see the class."""
         whole("n_in", n_in, 1), whole("n_rec", n_rec, 1), whole("n_out", n_out, 1)
-        if not dtype.is_floating_point:
-            raise ValueError(f"dtype must be a floating-point type, got {dtype}")
         generator = torch.Generator().manual_seed(seed)
         super().__init__(
             n_in,
@@ -120,17 +118,16 @@ class LeakyRNN(LeakyPopulation, RecurrentNetwork):
             dale=dale,
             gain_rec=gain_rec,
         )
-        filter_leak = 0.0 if readout_tau is None else leak_and_gain("readout_tau", readout_tau, dt, leak, 1)[0]
         self._read_out(
             n_in,
             n_out,
-            leak=float(filter_leak),
+            filter=None if readout_tau is None else readout_filter(readout_tau, dt, leak),
             scale=1 / math.sqrt(n_rec),
             mask=mask_out,
             generator=generator,
             noise_seed=seed + 1 if noise else None,
         )
-        self.to(device=device, dtype=dtype)
+        self._convert(device, dtype)
 
     @property
     def streams(self) -> None:

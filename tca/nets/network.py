@@ -6,20 +6,27 @@ Shapes: T time, B batch, I inputs, N cells, O outputs.
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import chain
+from typing import Self
 
+import torch
 from torch import Tensor, nn
 
 from tca.connections import Connection
+from tca.modes import Lasting, check_autocast
 from tca.place import Place
+from tca.precision import check_dtype
 from tca.tape import Tape
 from tca.workspace import Workspace
 
 __all__ = ["Network"]
 
 
-class Network(nn.Module, abc.ABC):
+class Network(Lasting, nn.Module, abc.ABC):
     """Populations of cells, the connections into them, and a readout; it knows nothing of learning.
+
+    Its numbers are all float32 or all float64, and on one device; other types are refused, also after it was made.
 
     Attributes:
         n_in: Number of input channels I.
@@ -82,3 +89,50 @@ class Network(nn.Module, abc.ABC):
     @abc.abstractmethod
     def project_(self) -> None:
         """Put the parameters back where they are allowed to be; called after every step of an optimizer."""
+
+    def check_numbers(self, inputs: Tensor | None = None) -> None:
+        """Raise unless the network can compute as it is, and with these inputs.
+
+        Args:
+            inputs: Inputs; ``None`` (default) for none.
+
+        Raises:
+            ValueError: Its numbers are of another type than float32 or float64, or of several types or devices; inputs
+                are of another type or on another device; or autocast is on.
+            TypeError: Inputs are no real numbers.
+        """
+        first, like = next(self.named_parameters())
+        check_dtype(like.dtype)
+        check_autocast(like.device)
+        for name, each in chain(self.named_parameters(), self.named_buffers()):
+            if each.is_floating_point() and (each.dtype, each.device) != (like.dtype, like.device):
+                raise ValueError(
+                    f"{name} must be {like.dtype} on {like.device} as {first} is, got {each.dtype} on {each.device}: "
+                    "convert or move the network as a whole"
+                )
+        if inputs is not None and not inputs.is_floating_point():
+            raise TypeError(f"inputs must be real numbers, got dtype {inputs.dtype}")
+        if inputs is not None and (inputs.dtype, inputs.device) != (like.dtype, like.device):
+            raise ValueError(
+                f"inputs must be {like.dtype} on {like.device} as the network is, got {inputs.dtype} on {inputs.device}"
+            )
+
+    def _convert(self, device: torch.device | str | None, dtype: torch.dtype) -> None:
+        """Move what was drawn in double precision on the CPU; the last step of making a network."""
+        check_dtype(dtype)
+        self.to(device=device, dtype=dtype)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Convert or move all numbers, as every method of `torch.nn.Module` that does so asks for.
+
+        Raises:
+            ValueError: The type is neither float32 nor float64, or does not hold a constant of the cells.
+        """
+        with torch.inference_mode(False):
+            dtype = fn(next(self.parameters()).detach().new_empty(0)).dtype
+            check_dtype(dtype)
+            for module in self.modules():
+                for constant in getattr(module, "constants", ()):
+                    constant.check(dtype)
+            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,6 +15,10 @@ from tca.arrays import tensor_of
 from tca.checks import Positive, checked
 from tca.names import lookup
 from tca.noises import by_steps
+from tca.precision import Constant
+
+if TYPE_CHECKING:
+    from tca.nets.network import Network
 
 __all__ = [
     "LEAKS",
@@ -24,6 +29,7 @@ __all__ = [
     "drawing",
     "leak_and_gain",
     "normal_by_steps",
+    "readout_filter",
     "with_signs",
 ]
 
@@ -33,25 +39,22 @@ LEAKS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
 }
 
 
-def check_inputs(inputs: Tensor, noise: Tensor | None, n_in: int, n_noise: int, weight: Tensor) -> None:
+def check_inputs(net: Network, inputs: Tensor, noise: Tensor | None, n_noise: int) -> None:
     """Raise unless a network can be shown these inputs, with this noise.
 
     Args:
+        net: The network.
         inputs: What came.
         noise: What came to be drawn or added; ``None`` for nothing.
-        n_in: Number of input channels.
         n_noise: How many numbers of noise the network has a use for at a step of a trial; 0 if for none.
-        weight: A weight of the network, for its type and device.
 
     Raises:
-        ValueError: Another shape, type or device, noise without a use, or noise that is not finite.
+        ValueError: Another shape, type or device, noise without a use, or noise that is not finite; or the network
+            cannot compute as it is, see `Network.check_numbers`.
     """
-    if inputs.ndim != 3 or inputs.shape[2] != n_in or 0 in inputs.shape:
-        raise ValueError(f"inputs must have shape (T, B, {n_in}), none of them 0, got {tuple(inputs.shape)}")
-    if inputs.dtype != weight.dtype or inputs.device != weight.device:
-        raise ValueError(
-            f"inputs must be {weight.dtype} on {weight.device} as the network is, got {inputs.dtype} on {inputs.device}"
-        )
+    if inputs.ndim != 3 or inputs.shape[2] != net.n_in or 0 in inputs.shape:
+        raise ValueError(f"inputs must have shape (T, B, {net.n_in}), none of them 0, got {tuple(inputs.shape)}")
+    net.check_numbers(inputs)
     if noise is None:
         return
     if not n_noise:
@@ -201,6 +204,20 @@ def leak_and_gain(
         )
     leak, gain = convert(dt / times)
     return (leak, gain) if times.ndim else (leak.item(), gain.item())
+
+
+def readout_filter(tau: float, dt: float, convention: str) -> Constant:
+    """Return the leak per step of a filtered readout.
+
+    Args:
+        tau: Time constant in ms.
+        dt: Duration of a step in ms.
+        convention: ``"exponential"`` or ``"euler"``.
+
+    >>> readout_filter(20.0, 10.0, "euler").value
+    0.5
+    """
+    return Constant("readout_tau", *leak_and_gain("readout_tau", tau, dt, convention, 1))
 
 
 def with_signs(weight: Tensor, signs: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from tca.connections import Bias, Connection, Dense, Initial
 from tca.names import lookup
 from tca.nets.options import check_mask, check_signs, check_types, with_signs
 from tca.place import Place
+from tca.precision import Constant
 from tca.tape import Tape
 from tca.workspace import Workspace
 
@@ -64,6 +65,7 @@ class RecurrentPopulation(nn.Module, abc.ABC):
 
     spiking: ClassVar[bool] = False  # whether the cells spike
     leak_form: str = "A"  # where the leak acts: on the potential, or on the rate ("B")
+    constants: tuple[Constant, ...] = ()  # what the type of the network's numbers must hold
 
     mask_in: Tensor | None
     mask_rec: Tensor | None

@@ -19,6 +19,7 @@ from tca.nets.options import check_inputs, check_mask, drawing, normal_by_steps
 from tca.nets.population import RecurrentPopulation, in_use
 from tca.nets.readout import filtered
 from tca.place import Place
+from tca.precision import Constant
 from tca.tape import Tape
 from tca.workspace import Workspace
 
@@ -46,7 +47,7 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         n_in: int,
         n_out: int,
         *,
-        leak: float,
+        filter: Constant | None,
         scale: Tensor | float,
         mask: Tensor | None,
         generator: torch.Generator,
@@ -57,13 +58,14 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         Args:
             n_in: Number of input channels I.
             n_out: Number of outputs O.
-            leak: Leak per step of the filter of the readout, 0 for none.
+            filter: Leak per step of the filter of the readout; ``None`` if there is none.
             scale: Standard deviation of its weights.
             mask: Which of them exist, (O, N); ``None`` for all.
             generator: Source of the weights.
             noise_seed: Seed of the private noise; ``None`` if there is none.
         """
-        self.n_in, self.n_out, self.readout_leak = n_in, n_out, leak
+        self.n_in, self.n_out, self.readout_leak = n_in, n_out, 0.0 if filter is None else float(filter.value)
+        self.constants = self.constants if filter is None else (*self.constants, filter)
         shape = (n_out, self.n_rec)
         self.w_out = self._draw("out", shape, scale, check_mask("mask_out", mask, shape), generator)
         self.b_out = nn.Parameter(torch.zeros(n_out, dtype=torch.float64, device="cpu"))
@@ -104,7 +106,7 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         Raises:
             ValueError: A name is not that of a parameter, or a shape does not fit.
         """
-        check_inputs(inputs, noise, self.n_in, self.n_rec, self.w_rec)
+        check_inputs(self, inputs, noise, self.n_rec)
         use = in_use(self, parameters)
         w_out, b_out = self.readout_connections()
         delivered = w_out.apply(w_out.masked(use[w_out.name]), self.cell_rates(use, inputs, noise))
@@ -122,7 +124,7 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         Raises:
             ValueError: A shape does not fit.
         """
-        check_inputs(inputs, noise, self.n_in, self.n_rec, self.w_rec)
+        check_inputs(self, inputs, noise, self.n_rec)
         w_out, b_out = self.readout_connections()
         readout = w_out.matrix()
         space = Workspace() if workspace is None else workspace

@@ -85,7 +85,7 @@ class Relayed:
         Raises:
             ValueError: The shape does not fit.
         """
-        check_inputs(inputs, None, self.net.n_in, 0, self.net.w_out)
+        check_inputs(self.net, inputs, None, 0)
         rates = next(go for kind, go in PASSES.items() if isinstance(self.net, kind))(self.net, inputs)
         return sum((_drive(each, rates) for each in self.net.readout_connections()), start=rates.new_zeros(()))
 

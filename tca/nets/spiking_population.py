@@ -20,6 +20,7 @@ from tca.nets.population import RecurrentPopulation
 from tca.nets.pseudo import PSEUDO_DERIVATIVES, PseudoDerivative, spike
 from tca.nets.spiking_pass import SpikingPass
 from tca.place import Place
+from tca.precision import Constant
 from tca.spiking_cells import SpikingCells
 from tca.spiking_products import few_times
 from tca.spiking_tape import SpikingTape
@@ -128,12 +129,19 @@ class SpikingPopulation(RecurrentPopulation):
         self.reset_in_trace = reset_in_trace
         kept, added = leak_and_gain("tau", tau, dt, leak, n_rec)
         kept_long, added_long = leak_and_gain("tau_adaptation", tau_adaptation, dt, leak, n_rec)
+        strengths = _strengths(beta, adaptive, n_rec)
+        self.constants = (
+            Constant("tau", kept, added),
+            Constant("tau_adaptation", kept_long, added_long),
+            Constant("threshold", self.threshold),
+            Constant("beta", strengths),
+        )
         constants = {
             "leak": kept,
             "gain": added if scaled_drive else 1.0,
             "adaptation_leak": kept_long,
             "adaptation_gain": added_long if scaled_adaptation else 1.0,
-            "beta": _strengths(beta, adaptive, n_rec),
+            "beta": strengths,
             "reset": self.threshold,
         }
         for name, value in constants.items():

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tca.checks import Device, DType, Fraction, Mask, NotNegative, Positive, Seed, Size, checked, not_negative, whole
-from tca.nets.options import check_mask, leak_and_gain
+from tca.nets.options import check_mask, readout_filter
 from tca.nets.pseudo import PseudoDerivative
 from tca.nets.recurrent import RecurrentNetwork
 from tca.nets.spiking_population import SpikingPopulation
@@ -132,8 +132,6 @@ class SpikingRNN(SpikingPopulation, RecurrentNetwork):
     ) -> None:
         """Draw the weights; see the class."""
         whole("n_in", n_in, 1), whole("n_rec", n_rec, 1), whole("n_out", n_out, 1)
-        if not dtype.is_floating_point:
-            raise ValueError(f"dtype must be a floating-point type, got {dtype}")
         generator = torch.Generator().manual_seed(seed)
         super().__init__(
             n_in,
@@ -171,13 +169,13 @@ class SpikingRNN(SpikingPopulation, RecurrentNetwork):
         self._read_out(
             n_in,
             n_out,
-            leak=0.0 if readout_tau is None else float(leak_and_gain("readout_tau", readout_tau, dt, leak, 1)[0]),
+            filter=None if readout_tau is None else readout_filter(readout_tau, dt, leak),
             scale=not_negative("gain_out", gain_out) / in_degree.sqrt(),
             mask=mask,
             generator=generator,
             noise_seed=seed + 1 if noise else None,
         )
-        self.to(device=device, dtype=dtype)
+        self._convert(device, dtype)
 
     @property
     def streams(self) -> None:

@@ -19,7 +19,7 @@ from tca.connections import Bias, Connection, Dense, Link
 from tca.nets.forms import FORMS
 from tca.nets.leaky_population import LeakyPopulation
 from tca.nets.network import Network
-from tca.nets.options import LEAKS, check_inputs, check_mask, drawing, leak_and_gain, normal_by_steps
+from tca.nets.options import LEAKS, check_inputs, check_mask, drawing, normal_by_steps, readout_filter
 from tca.nets.population import RecurrentPopulation, in_use
 from tca.nets.readout import filtered
 from tca.nets.spiking_layer import SpikingLayer
@@ -133,8 +133,6 @@ class StackedRNN(Network):
         """Draw the weights; see the class."""
         super().__init__()
         self.n_in, self.n_out, self.dt = whole("n_in", n_in, 1), whole("n_out", n_out, 1), positive("dt", dt)
-        if not dtype.is_floating_point:
-            raise ValueError(f"dtype must be a floating-point type, got {dtype}")
         if not layers:
             raise ValueError("layers must hold at least one population, got none")
         generator = torch.Generator().manual_seed(seed)
@@ -144,9 +142,10 @@ class StackedRNN(Network):
             made.append(described.make(below, self.dt, generator))
             below = described.size
         self.layers = nn.ModuleList(made)
-        self.readout_leak = (
-            0.0 if readout_tau is None else float(leak_and_gain("readout_tau", readout_tau, dt, "exponential", 1)[0])
-        )
+        self.readout_leak = 0.0
+        if readout_tau is not None:
+            self.constants = (readout_filter(readout_tau, dt, "exponential"),)
+            self.readout_leak = float(self.constants[0].value)
         self.register_buffer("mask_out", check_mask("mask_out", mask_out, (n_out, below)))
         drawn = torch.randn(n_out, below, generator=generator, dtype=torch.float64, device="cpu") * (
             1 / math.sqrt(below)
@@ -154,7 +153,7 @@ class StackedRNN(Network):
         self.w_out = nn.Parameter(drawn if self.mask_out is None else drawn * self.mask_out)
         self.b_out = nn.Parameter(torch.zeros(n_out, dtype=torch.float64, device="cpu"))
         self.register_buffer("noise_state", torch.Generator().manual_seed(seed + 1).get_state())
-        self.to(device=device, dtype=dtype)
+        self._convert(device, dtype)
 
     @property
     def populations(self) -> tuple[tuple[str, LeakyPopulation | SpikingPopulation], ...]:
@@ -197,7 +196,7 @@ class StackedRNN(Network):
         Raises:
             ValueError: A name is not that of a parameter, or a shape does not fit.
         """
-        check_inputs(inputs, noise, self.n_in, sum(cells.n_rec for _, cells in self.populations), self.w_out)
+        check_inputs(self, inputs, noise, sum(cells.n_rec for _, cells in self.populations))
         use = in_use(self, parameters)
         rates = inputs
         for (name, cells), each in zip(self.populations, self._split(noise), strict=True):
@@ -217,7 +216,7 @@ class StackedRNN(Network):
         Raises:
             ValueError: A shape does not fit.
         """
-        check_inputs(inputs, noise, self.n_in, sum(cells.n_rec for _, cells in self.populations), self.w_out)
+        check_inputs(self, inputs, noise, sum(cells.n_rec for _, cells in self.populations))
         space = Workspace() if workspace is None else workspace
         w_out, b_out = self.readout_connections()
         readout = w_out.effective()

@@ -134,7 +134,7 @@ class PairedNet(Layered, abc.ABC):
         self.b_out = nn.Parameter(torch.zeros(self.n_out, dtype=torch.float64, device="cpu"))
         self.readout = (("w_out", self._outputs), ("b_out", Bias))
         self.register_buffer("noise_state", torch.Generator().manual_seed(seed + 1).get_state())
-        self.to(device=device, dtype=dtype)
+        self._convert(device, dtype)
 
     @torch.no_grad()
     def project_(self) -> None:

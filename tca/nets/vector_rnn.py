@@ -19,6 +19,7 @@ from tca.nets.options import check_inputs
 from tca.nets.vector_gates import Gates
 from tca.nets.vector_start import SIGNS
 from tca.place import Place
+from tca.precision import Constant
 from tca.tape import Tape
 from tca.vector_tape import VectorTape
 from tca.vectors import InputVectors, VectorBias, Vectors
@@ -120,6 +121,7 @@ class VectorRNN(Network):
         if not 0 < finite("alpha", alpha) <= 1:
             raise ValueError(f"alpha must lie in (0, 1], got {alpha}")
         self.gain, self.leak, self.root = float(alpha), 1 - float(alpha), positive("root", root)
+        self.constants = (Constant("alpha", self.leak, self.gain),)
         start = lookup(SIGNS, signs, "signs")
         self.nonnegative = start.nonnegative
         generator = torch.Generator().manual_seed(seed)
@@ -138,7 +140,7 @@ class VectorRNN(Network):
         self.w_out = nn.Parameter(start.out((1, n_rec), drawn(n_rec)))
         self.b_out = nn.Parameter(torch.zeros(n_out, dtype=torch.float64, device="cpu"))
         self.gates = Gates(n_out, n_rec, generator=generator)
-        self.to(device=device, dtype=dtype)
+        self._convert(device, dtype)
 
     def hidden_connections(self) -> tuple[Connection, ...]:
         """Return the connections into the cells: input, recurrent, bias."""
@@ -189,7 +191,7 @@ class VectorRNN(Network):
         Raises:
             ValueError: A name is not that of a parameter, or a shape does not fit.
         """
-        check_inputs(inputs, noise, self.n_in, 0, self.w_rec)
+        check_inputs(self, inputs, noise, 0)
         own = dict(self.named_parameters())
         for name in parameters:
             lookup(own, name, "parameter")
@@ -216,7 +218,7 @@ class VectorRNN(Network):
         Raises:
             ValueError: A shape does not fit.
         """
-        check_inputs(inputs, noise, self.n_in, 0, self.w_rec)
+        check_inputs(self, inputs, noise, 0)
         space = Workspace() if workspace is None else workspace
         steps, trials, _ = inputs.shape
         components, cells = self.n_out, self.n_rec

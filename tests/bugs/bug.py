@@ -11,7 +11,8 @@ __all__ = ["Bug"]
 class Bug:
     """``old``, found ``places`` times in ``file``, becomes ``new``; one of ``tests`` must fail.
 
-    Tests are named as pytest names them: a file, or a file with a test of it where the others take their time.
+    Tests are named as pytest names them: a file, or a file with a test of it, or one set of its
+    parameters, where the others take their time.
     """
 
     file: str

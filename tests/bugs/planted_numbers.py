@@ -1,0 +1,83 @@
+"""Bugs in number formats, defaults and modes of torch."""
+
+from __future__ import annotations
+
+from tests.bugs.bug import Bug
+
+DEFAULTS = "tests/test_defaults.py::test_no_default_and_no_global_generator_has_a_say"
+STATIC = ("tests/test_defaults_static.py",)
+PRECISION = ("tests/test_precision.py",)
+COPIES = ("tests/test_inference.py::test_a_copy_of_a_learner_goes_on_as_the_original_and_apart_from_it",)
+FIRST = ("tests/test_inference.py::test_a_first_pass_in_inference_mode_leaves_memory_for_any_later_one",)
+MADE = ("tests/test_inference.py::test_a_network_of_inference_mode_can_be_trained_by_autograd",)
+MEASURES = ("tests/test_inference.py::test_measures_are_the_same_without_a_graph",)
+NETWORK, OPTIONS, MODES, NUMBERS = "tca/nets/network.py", "tca/nets/options.py", "tca/modes.py", "tca/precision.py"
+RULE, BATCH, STREAM = "tca/rule.py", "tca/batch.py", "tca/stream.py"
+
+BUGS = (
+    Bug(OPTIONS, "private noise of the default type", 'generator=generator, dtype=torch.float32, device="cpu")',
+        'generator=generator, device="cpu")', (f"{DEFAULTS}[network leaky_rnn]",)),
+    Bug("tca/nets/leaky_population.py", "size of the noise in the default type",
+        "torch.as_tensor(self.leak, dtype=torch.float64, device=self.w_rec.device)",
+        "torch.as_tensor(self.leak, device=self.w_rec.device)", (f"{DEFAULTS}[network leaky_rnn of form B]",)),
+    Bug("tca/nets/layered.py", "dropout of the default type", 'generator=generator, dtype=torch.float32, device="cpu")',
+        'generator=generator, device="cpu")', (f"{DEFAULTS}[network mlp]",)),
+    Bug(OPTIONS, "private noise on the default device", 'generator=generator, dtype=torch.float32, device="cpu")',
+        "generator=generator, dtype=torch.float32)", (f"{DEFAULTS}[network leaky_rnn]",)),
+    Bug(OPTIONS, "balance of signs in the default type", "torch.where(signs > 0, signs.new_tensor(ratio), 1 / ratio)",
+        "torch.where(signs > 0, ratio, 1 / ratio)", (f"{DEFAULTS}[network leaky_rnn]",)),
+    Bug("tca/arrays.py", "lists in the default type", "torch.from_numpy(np.array(values))", "torch.as_tensor(values)",
+        (f"{DEFAULTS}[network leaky_rnn]", *STATIC)),
+    Bug("tca/nets/population.py", "in-degree of whole numbers",
+        'torch.tensor([n_rec], dtype=torch.float64, device="cpu")',
+        'torch.tensor([n_rec], device="cpu")', STATIC),
+    Bug("tasks/evidence_accumulation_spikes.py", "rates of the default type",
+        "self.background * timeline.inside.float()", "self.background * timeline.inside",
+        (f"{DEFAULTS}[task evidence_accumulation_spikes]",)),
+    Bug("tasks/flip_flop.py", "signs of the default type",
+        '2 * torch.randint(2, shape, generator=generator, device="cpu").float()',
+        '2.0 * torch.randint(2, shape, generator=generator, device="cpu")', (f"{DEFAULTS}[task flip_flop]",)),
+    Bug(NETWORK, "half precision after the network was made", "            check_dtype(dtype)\n            for",
+        "            for",
+        PRECISION),
+    Bug(NETWORK, "constants that no type is asked for", "constant.check(dtype)", "pass", PRECISION),
+    Bug(NETWORK, "mixtures of types go on", "if each.is_floating_point() and (each.dtype, each.device)",
+        "if False and (each.dtype, each.device)", PRECISION),
+    Bug(NETWORK, "parts on several devices go on",
+        "(each.dtype, each.device) != (like.dtype, like.device):\n                raise",
+        "each.dtype != like.dtype:\n                raise", PRECISION),
+    Bug(NETWORK, "conversion inside inference mode",
+        "        with torch.inference_mode(False):\n            dtype = fn(",
+        "        if True:\n            dtype = fn(", MADE),
+    Bug(NUMBERS, "leaks compared themselves", "if self.complement is None:", "if True:", PRECISION),
+    Bug(NUMBERS, "one minus the leak with cancellation",
+        'torch.as_tensor(self.complement, dtype=torch.float64, device="cpu"), 1 - rounded', "1 - exact, 1 - rounded",
+        PRECISION),
+    Bug(NUMBERS, "a tenth lost is kept", "TOLERANCE = 0.01", "TOLERANCE = 0.1", PRECISION),
+    Bug("tca/nets/spiking_population.py", "adaptation that never fades unnoticed",
+        '            Constant("tau_adaptation", kept_long, added_long),\n', "", PRECISION),
+    Bug("tca/nets/recurrent.py", "filter of the readout unnoticed", "(*self.constants, filter)", "self.constants",
+        PRECISION),
+    Bug(MODES, "autocast let through", "torch.is_autocast_enabled(kind)", "False", PRECISION),
+    Bug(MODES, "memory of inference mode", "with torch.inference_mode(False), torch.no_grad():",
+        "with torch.no_grad():",
+        FIRST),
+    Bug(MODES, "networks of inference mode", "        with torch.inference_mode(False):\n            return super()",
+        "        if True:\n            return super()", MADE),
+    Bug(MODES, "copies of inference mode",
+        "        with torch.inference_mode(False):\n            made.__dict__",
+        "        if True:\n            made.__dict__",
+        COPIES),
+    Bug(MODES, "copies that share", "copy.deepcopy(self.__dict__, memo)", "self.__dict__", COPIES),
+    Bug("tca/workspace.py", "workspace of inference mode", "with torch.inference_mode(False):", "if True:",
+        ("tests/test_inference.py::test_a_workspace_of_inference_mode_serves_ordinary_passes",)),
+    Bug(STREAM, "streams keep inputs of inference mode", "weights.unsqueeze(0), loss).kept()",
+        "weights.unsqueeze(0), loss)", FIRST),
+    Bug(RULE, "drawn before the batch is checked", "        self._check(batch)  # before anything is drawn",
+        "        #", PRECISION),
+    Bug(BATCH, "devices of class indices and decisions unchecked", "(dtype, self.inputs.device):",
+        "(dtype, self.inputs.device) and part.is_floating_point():", PRECISION),
+    Bug("analysis/operators/base.py", "products inside inference mode",
+        "    @torch.inference_mode(False)\n    def _checked", "    def _checked", MEASURES),
+    Bug("analysis/problem.py", "trials of inference mode", "as_batch(trials).kept()", "as_batch(trials)", MEASURES),
+)  # fmt: skip
