@@ -117,7 +117,7 @@ class Named:
 
 def _as_tensor(rows: Any) -> Any:
     try:
-        return torch.as_tensor(rows, dtype=torch.float64)
+        return torch.as_tensor(rows, dtype=torch.float64, device="cpu")
     except (TypeError, ValueError):
         return rows
 
