@@ -69,6 +69,7 @@ class RandomSharpness:
 
 
 @checked
+@torch.inference_mode(False)
 def random_sharpness(
     net: Network,
     trials: Trials | Batch,
