@@ -135,6 +135,13 @@ def test_an_update_that_jumps_over_the_loss_is_shortened() -> None:
     torch.testing.assert_close(found, start + part * (end - start), rtol=1e-12, atol=1e-14)
 
 
+def test_what_is_measured_first_crosses_nothing() -> None:
+    first, then = (Metrics(step, loss, 0.0, 0.0, 0.0, 0.0) for step, loss in ((0, 0.5), (1, 0.4)))
+    assert first_at(0.6, [first, then]) is None
+    assert first_at(0.45, [first, then]) is then
+    assert first_at(0.3, [first, then]) is None
+
+
 def test_a_network_that_begins_below_a_loss_does_not_cross_it(tmp_path: Path) -> None:
     run = dataclasses.replace(RUN, measure_at_losses=(10.0, 0.6))
     for result in (train(run, tmp_path, progress=False), records.read(tmp_path)):

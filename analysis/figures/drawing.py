@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from tca.checks import Seed, checked
+from tca.checks import Measured, Seed, checked
 from tca.files import write_whole
 
 __all__ = ["Look", "Series", "band", "legend", "looks", "panels", "save", "write"]
@@ -62,8 +62,8 @@ class Series:
     panel: str
     label: str
     seed: Seed
-    x: Sequence[float]
-    y: Sequence[float]
+    x: Sequence[Measured]
+    y: Sequence[Measured]
 
 
 @dataclass(frozen=True)

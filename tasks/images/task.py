@@ -12,7 +12,7 @@ import itertools
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ from tasks.images.trials import Changes, ImageTrials, View
 from tasks.seeds import STREAM, TEST, TRAIN, generator
 from tasks.task import Task
 from tca.batch import Batch
-from tca.checks import settle, whole
+from tca.checks import Made, settle, whole
 from tca.losses import LOSSES, Loss
 from tca.names import lookup
 
@@ -40,6 +40,10 @@ __all__ = ["ImageTask"]
 
 PURPOSES = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 TESTED_ON = {"test": "the test split", "validation": "images held out from the training split"}
+
+
+def _named_loss(name: str) -> Loss:
+    return lookup(LOSSES, name, "loss")
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ class ImageTask(Task):
     augment: tuple[Augmentation, ...] = ()
     distort: tuple[Augmentation, ...] = ()
     test_distort: tuple[Augmentation, ...] = ()
-    loss: Loss = LOSSES["cross_entropy"]
+    loss: Annotated[Loss, Made(_named_loss, of=str)] = LOSSES["cross_entropy"]
 
     def __post_init__(self) -> None:
         """Check every option that can be checked without opening a file."""
