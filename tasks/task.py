@@ -95,14 +95,14 @@ class Task(abc.ABC):
         """Return how well outputs answer a batch at its decision steps, as `measure` says.
 
         For classes, the fraction of correct answers (largest output), averaged over the decision steps of a trial
-        and then over trials. For real targets, ``1 - sum (y - t)^2 / sum (mean(t) - t)^2``.
+        and then over trials that have one. For real targets, ``1 - sum (y - t)^2 / sum (mean(t) - t)^2``.
 
         Args:
             outputs: Outputs of a network, shape ``(T, B, O)``.
             batch: The batch it was shown.
 
         Raises:
-            ValueError: The outputs' shape does not fit the batch.
+            ValueError: The outputs' shape does not fit the batch, or no trial has a decision step.
         """
         expected = (batch.steps, batch.trials, self.n_out)
         if tuple(outputs.shape) != expected:

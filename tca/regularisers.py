@@ -22,6 +22,7 @@ from tca.tape import Tape
 
 __all__ = ["ActivityL1", "LayerEntropy", "Power", "Regulariser", "TrackedEntropy"]
 
+FLOOR, FLOOR_OF_MAPS = 1e-8, 1e-5  # of an entropy, published for dense layers and for layers of maps
 Buffers = dict[str, Tensor]
 Reader = Callable[[slice], Tensor]
 
@@ -136,7 +137,8 @@ class _Entropy(Regulariser, abc.ABC):
     Args:
         weight: Weight, at least 0; sensible are tiny ones.
         kept: The share lam that is kept at each update, default 0.99999, in [0, 1).
-        floor: What is added to the diagonal, default 1e-2, positive.
+        floor: What is added to the diagonal, positive; ``None`` (default) for the published 1e-8, and 1e-5 in maps. In
+            single precision it must be larger where activity has long replaced the unit matrix of the start.
         most: The largest population that is kept from being alike, default 4096 cells, since every pair of cells needs
             a number; larger ones, such as maps, are told nothing.
 
@@ -149,7 +151,7 @@ class _Entropy(Regulariser, abc.ABC):
 
     weight: NotNegative
     kept: float = 0.99999
-    floor: Positive = 1e-2
+    floor: Positive | None = None
     most: Count = 4096
 
     def __post_init__(self) -> None:
@@ -175,12 +177,30 @@ class _Entropy(Regulariser, abc.ABC):
         """
 
     @abc.abstractmethod
-    def precision(self, buffers: Buffers) -> Tensor:
+    def precision(self, place: Place, buffers: Buffers) -> Tensor:
         """Return ``(C + floor)^-1``, shape ``(N, N)``.
 
         Args:
+            place: Where the population stands.
             buffers: The state.
+
+        Raises:
+            ValueError: The matrix cannot be inverted at its precision.
         """
+
+    def floor_of(self, place: Place) -> float:
+        """Return what is added to the diagonal in a population.
+
+        Args:
+            place: Where it stands.
+        """
+        published = FLOOR_OF_MAPS if len(place.shape) == 3 else FLOOR
+        return published if self.floor is None else self.floor
+
+    @property
+    def named_floor(self) -> str:
+        """The floor in an equation."""
+        return "floor" if self.floor is None else f"{self.floor:g}"
 
     def buffers(self, place: Place) -> Buffers:
         """Return the matrix of a population that is not too large."""
@@ -195,7 +215,7 @@ class _Entropy(Regulariser, abc.ABC):
         """Return ``-weight (1 - lam) / M (C + floor)^-1 z``, zero for a population that is too large."""
         if not buffers:
             return lambda steps: torch.zeros_like(tape.rate[steps])
-        precision = self.precision(buffers) * (-self.weight * (1 - self.kept) / _count(tape.samples))
+        precision = self.precision(tape.place, buffers) * (-self.weight * (1 - self.kept) / _count(tape.samples))
         return lambda steps: tape.rate[steps] @ precision
 
 
@@ -209,7 +229,8 @@ class LayerEntropy(_Entropy):
     Args:
         weight: Weight, at least 0; sensible are tiny ones, beside a control of power.
         kept: The share lam that is kept at each update, default 0.99999, in [0, 1).
-        floor: What is added to the diagonal, default 1e-2, positive.
+        floor: What is added to the diagonal, positive; ``None`` (default) for the published 1e-8, and 1e-5 in maps. In
+            single precision it must be larger where activity has long replaced the unit matrix of the start.
         most: The largest population that is kept from being alike, default 4096 cells, since every pair of cells needs
             a number; larger ones, such as maps, are told nothing.
 
@@ -223,7 +244,9 @@ class LayerEntropy(_Entropy):
     @property
     def equation(self) -> str:
         """The loss in one line."""
-        return f"-{self.weight:g}/2 logdet(C + {self.floor:g}), C <- {self.kept:g} C + {1 - self.kept:.3g} mean z z^T"
+        return (
+            f"-{self.weight:g}/2 logdet(C + {self.named_floor}), C <- {self.kept:g} C + {1 - self.kept:.3g} mean z z^T"
+        )
 
     def start(self, place: Place) -> Buffers:
         """Return the second moment C."""
@@ -233,11 +256,17 @@ class LayerEntropy(_Entropy):
         """Average the second moment of this batch into C."""
         buffers["second_moment"].addmm_(rate.t(), rate, beta=self.kept, alpha=(1 - self.kept) / len(rate))
 
-    def precision(self, buffers: Buffers) -> Tensor:
+    def precision(self, place: Place, buffers: Buffers) -> Tensor:
         """Return the inverse, by Cholesky."""
-        matrix = buffers["second_moment"].clone()
-        matrix.diagonal().add_(self.floor)
-        return torch.cholesky_inverse(torch.linalg.cholesky(matrix))
+        matrix, floor = buffers["second_moment"].clone(), self.floor_of(place)
+        matrix.diagonal().add_(floor)
+        factor, failed = torch.linalg.cholesky_ex(matrix)
+        if failed:
+            raise ValueError(
+                f"floor must be large enough for the second moment of {place.title} to be inverted in {matrix.dtype}, "
+                f"got {floor:g}"
+            )
+        return torch.cholesky_inverse(factor)
 
 
 @checked
@@ -251,7 +280,7 @@ class TrackedEntropy(_Entropy):
     Args:
         weight: Weight, at least 0; sensible are tiny ones, beside a control of power.
         kept: The share lam that is kept at each update, default 0.99999, in (0, 1).
-        floor: What is added to the diagonal at the start, default 1e-2, positive.
+        floor: What is added to the diagonal at the start, positive; ``None`` (default) for 1e-8, and 1e-5 in maps.
         most: The largest population that is kept from being alike, default 4096 cells; larger ones are told nothing.
 
     Raises:
@@ -268,11 +297,12 @@ class TrackedEntropy(_Entropy):
     @property
     def equation(self) -> str:
         """The loss in one line."""
-        return f"-{self.weight:g}/2 logdet A, A <- {self.kept:g} A + {1 - self.kept:.3g} mean z z^T, A_0 = 1 + floor"
+        average = f"A <- {self.kept:g} A + {1 - self.kept:.3g} mean z z^T"
+        return f"-{self.weight:g}/2 logdet A, {average}, A_0 = 1 + {self.named_floor}"
 
     def start(self, place: Place) -> Buffers:
         """Return the inverse."""
-        start = torch.eye(place.cells, dtype=torch.float64, device="cpu") / (1 + self.floor)
+        start = torch.eye(place.cells, dtype=torch.float64, device="cpu") / (1 + self.floor_of(place))
         return {"precision": start.to(place.like)}
 
     def average_(self, rate: Tensor, buffers: Buffers) -> None:
@@ -284,7 +314,7 @@ class TrackedEntropy(_Entropy):
         less = torch.linalg.solve_triangular(torch.linalg.cholesky(inner), seen, upper=False)
         precision.sub_(less.t() @ less).div_(self.kept)
 
-    def precision(self, buffers: Buffers) -> Tensor:
+    def precision(self, place: Place, buffers: Buffers) -> Tensor:
         """Return what has been carried on."""
         return buffers["precision"]
 

@@ -26,18 +26,20 @@ def uneven(batch: tca.Batch, *lengths: int) -> tca.Batch:
 
 
 def appended(batch: tca.Batch, steps: int) -> tca.Batch:
-    """The batch with further steps that weigh nothing, full of inputs and targets."""
+    """The batch with further steps without weight, and other inputs and targets after the end of each trial."""
     generator = torch.Generator().manual_seed(23)
-    drawn = 3 * torch.randn(steps, *batch.inputs.shape[1:], dtype=batch.inputs.dtype, generator=generator)
-    targets = torch.cat([batch.targets.flip(0), batch.targets])[:steps].roll(1, 1)
-    decisions = None if batch.decisions is None else _longer(batch.decisions, batch.decisions[:1].expand(steps, -1) & 0)
-    return replace(
-        batch,
-        inputs=torch.cat([batch.inputs, drawn]),
-        targets=torch.cat([batch.targets, targets]),
-        weights=torch.cat([batch.weights, batch.weights.new_zeros(steps, batch.trials)]),
-        decisions=decisions,
-    )
+    shape = (batch.steps + steps, *batch.inputs.shape[1:])
+    inputs = 3 * torch.randn(shape, dtype=batch.inputs.dtype, generator=generator)
+    targets = torch.cat([batch.targets, batch.targets.flip(0), batch.targets])[: len(inputs)].roll(1, 1)
+    inside = batch.inside
+    inputs[: batch.steps][inside] = batch.inputs[inside]
+    targets[: batch.steps][inside] = batch.targets[inside]
+
+    def longer(part: Tensor) -> Tensor:
+        return torch.cat([part, part.new_zeros(steps, batch.trials)])
+
+    decisions = None if batch.decisions is None else longer(batch.decisions)
+    return replace(batch, inputs=inputs, targets=targets, weights=longer(batch.weights), decisions=decisions)
 
 
 def alone(batch: tca.Batch, trial: int) -> tca.Batch:
@@ -61,7 +63,3 @@ def problem(name: str, **options: Any) -> tuple[Any, tca.Batch]:
         case = replace(CASES[1], form=tca.RULES[name].form or "A", steps=14, trials=4, readout_leak=filtered)
         net, batch = case.net(**options), case.batch()
     return net, uneven(batch, 14, 9, 0, 4)
-
-
-def _longer(one: Tensor, more: Tensor) -> Tensor:
-    return torch.cat([one, more.bool()])

@@ -20,6 +20,7 @@ from tca.firing_rate import FiringRate
 from tca.ingredients import Optimizer
 from tca.nets import ConvLayer, DenseLayer, DualStream, DualStreamRNN, LeakyRNN, SpikingRNN
 from tca.noises import Rare, Signs, Uniform
+from tca.place import Place
 from tca.regularisers import LayerEntropy, Power
 from tca.schedules import Piecewise
 from tca.signals import (
@@ -82,6 +83,7 @@ RECURRENT = {
         (Fluctuations().noise, Fluctuations().power, Fluctuations().keep, RewardSurprise().keep),
         (Rare(0.003, Uniform(16.0)), 3, 0.05, 0.75),
     ),
+    "Miconi's synapses": (Fluctuations().recurrent_only, True),
     "Miconi's limit at a rate of 0.1": (0.1 * (Fluctuations().limit or 0), pytest.approx(3e-4)),
     "firing rates": ((FiringRate().target, FiringRate().weight), (10.0, 0.01)),
 }
@@ -111,7 +113,13 @@ DECORRELATION = {
     "of the same step": (Decorrelation().reach, SameStep()),
     "filter": (Filtered().kappas, (0.7,)),
     "power": (Power(), Power(1e-3, 0.25)),
-    "entropy": ((LayerEntropy(1.0).kept, LayerEntropy(1.0).floor), (0.99999, 1e-2)),
+    "entropy": (
+        (
+            LayerEntropy(1.0).kept,
+            *(LayerEntropy(1.0).floor_of(Place("", each, 2, torch.zeros(1))) for each in ((6,), (2, 3, 3))),
+        ),
+        (0.99999, 1e-8, 1e-5),
+    ),
     "nothing else": (
         (Decorrelation().centred, Decorrelation().keep_norm, Decorrelation().forward_broadcast),
         (False, False, 0.0),

@@ -184,12 +184,14 @@ def test_miconi_equals_the_equations(form: str, power: int) -> None:
                 options={"learn_initial": True})  # fmt: skip
     drawn = [Rare(0.3, Uniform(4.0)).draw((6, 5, 4), torch.Generator().manual_seed(seed)) for seed in (1, 2)]
     eligibility = Fluctuations(Listed(list(drawn)), power=power, keep=0.2, limit=None)
+    whole = learner(case, tca.Rule(RewardSurprise(keep=0.6), replace(
+        eligibility, noise=Listed(list(drawn)), recurrent_only=False)))  # fmt: skip
     bound, batch = learner(case, tca.Rule(RewardSurprise(keep=0.6), eligibility)), case.batch()
     kinds, model, weights = batch.targets[-1], case.model(), weights_of(bound.net)
 
     def trial(b: int, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """The error of a trial and the trace of its recurrent synapses."""
-        state, rates, trace = weights["s_0"], [], torch.zeros(4, 4, dtype=torch.float64)
+        """The error of a trial and the trace of its synapses: recurrent ones, those of the inputs, the bias."""
+        state, rates, trace = weights["s_0"], [], torch.zeros(4, 8, dtype=torch.float64)
         mean = None if form == "B" else state
         for t in range(6):
             rate = model.rate(state)
@@ -198,8 +200,8 @@ def test_miconi_equals_the_equations(form: str, power: int) -> None:
             x = state if form == "A" else drive
             mean = x if mean is None else mean
             for i in range(4):
-                for j in range(4):
-                    trace[i, j] += (rate[j] * (x[i] - mean[i])) ** power
+                for j, pre in enumerate([*rate, *batch.inputs[t, b], 1.0]):
+                    trace[i, j] += (pre * (x[i] - mean[i])) ** power
             mean = 0.2 * mean + 0.8 * x
             rates.append(model.rate(state))
         outputs = torch.stack(rates) @ weights["w_out"].t() + weights["b_out"]
@@ -221,9 +223,16 @@ def test_miconi_equals_the_equations(form: str, power: int) -> None:
     bound.net.zero_grad()
     bound.backward(batch)
     assert relative(bound.buffers["expected"], expected) < 1e-12
-    assert relative(bound.net.w_rec.grad, wanted) < 1e-11
+    assert relative(bound.net.w_rec.grad, wanted[:, :4]) < 1e-11
+    for name in ("w_in", "b", "w_out", "b_out", "s_0"):
+        assert not bound.net.get_parameter(name).grad.any(), "only recurrent synapses learn"
+    for _ in range(2):
+        whole.net.zero_grad()
+        whole.backward(batch)
+    for name, part in (("w_rec", wanted[:, :4]), ("w_in", wanted[:, 4:7]), ("b", wanted[:, 7])):
+        assert relative(whole.net.get_parameter(name).grad, part) < 1e-11
     for name in ("w_out", "b_out", "s_0"):
-        assert not bound.net.get_parameter(name).grad.any(), "there is no error to tell these"
+        assert not whole.net.get_parameter(name).grad.any(), "there is no error to tell these"
 
 
 def test_miconi_limits_every_change() -> None:

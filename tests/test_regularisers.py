@@ -98,6 +98,30 @@ def test_large_populations_are_left_alone() -> None:
         assert not torch.allclose(found["w_2"], plain["w_2"])
 
 
+@pytest.mark.parametrize(("name", "floor", "size"), [("mlp", 1e-8, 1e-4), ("cnn", 1e-5, 3e-3)])
+def test_floors_are_the_published_ones(name: str, floor: float, size: float) -> None:
+    """Where activity is as small as the floor, the derivative of the entropy has it in dense layers and in maps."""
+    net, part = FEEDFORWARD[name](), LayerEntropy(1.0, 0.0)
+    tape = tca.Learner(net, tca.Rule(Random(), Instant())).tape(batch_of(net, steps=2)).levels[-1]
+    tape.rate.copy_(size * torch.randn(tape.rate.shape, dtype=F64, generator=torch.Generator().manual_seed(3)))
+    z = tape.rate[1:].flatten(0, 1).clone().requires_grad_()
+    buffers = part.buffers(tape.place)
+    part.observe_(tape, buffers)
+    found = part.reader(tape, buffers)(slice(1, 3)).flatten(0, 1)
+    (wanted,) = torch.autograd.grad(-0.5 * torch.logdet(z.T @ z / len(z) + floor * unit(z)), z)
+    assert torch.allclose(found, wanted, rtol=1e-6)
+    inverse = TrackedEntropy(1.0).buffers(tape.place)["precision"]
+    assert torch.allclose(inverse, unit(z) / (1 + floor), rtol=1e-14)
+
+
+def test_a_floor_that_is_too_low_is_named() -> None:
+    """A second moment that cannot be inverted in its type is an error of one line."""
+    net = FEEDFORWARD["mlp"]().float()
+    learner = tca.Learner(net, tca.Rule(Regularised(Random(), (LayerEntropy(1.0, 0.0, 1e-12),)), Instant()))
+    with pytest.raises(ValueError, match=r"floor must be large enough .* inverted in torch.float32, got 1e-12"):
+        learner.backward(batch_of(net, steps=1, trials=2).to(dtype=torch.float32))
+
+
 def test_in_time_a_loss_meets_the_traces() -> None:
     """With the whole Jacobian as memory it is the derivative by autograd through time; with the leak it is not."""
     net = tca.nets.LeakyRNN(3, 5, 2, seed=1, tau=30.0, dtype=F64)

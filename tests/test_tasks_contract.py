@@ -126,6 +126,24 @@ def test_accuracy_counts_every_trial_the_same() -> None:
         task.accuracy(outputs[:2], batch)
 
 
+def test_accuracy_leaves_out_trials_without_a_decision() -> None:
+    """A padded trial and one that asks nothing change no accuracy; where nothing is asked there is none."""
+    generator = torch.Generator().manual_seed(4)
+    inside = torch.arange(6).unsqueeze(1) < torch.tensor([6, 4, 0, 5])
+    decisions = inside & (torch.arange(6).unsqueeze(1) >= 3) & torch.tensor([True, True, True, False])
+    for task, targets in (
+        (tasks.make("delayed_xor"), torch.randint(2, (6, 4), generator=generator)),
+        (tasks.make("flip_flop", bits=2), torch.randn(6, 4, 2, generator=generator)),
+    ):
+        batch = Batch(torch.zeros(6, 4, 2), targets, inside / 6, task.loss, decisions)
+        outputs = torch.randn(6, 4, 2, generator=generator)
+        wanted = task.accuracy(outputs[:, :2], batch.select(slice(0, 2)))
+        assert np.isfinite(wanted)
+        assert task.accuracy(outputs, batch) == pytest.approx(wanted, rel=1e-12)
+        with pytest.raises(ValueError, match="batch must have a decision step in at least one trial, got none"):
+            task.accuracy(outputs[:, 2:], batch.select(slice(2, 4)))
+
+
 def test_r_squared_against_its_definition() -> None:
     task = tasks.make("flip_flop", bits=2)
     batch = task.split(5, 1, seed=0)[0].batch()

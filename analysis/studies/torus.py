@@ -227,7 +227,7 @@ def _decisions_only(trials: FixedTrials) -> tasks.TrialSet:
     """Return the same trials, with a loss that counts at the decisions only."""
     batch = trials.batch()
     steps = batch.decision_steps.to(batch.weights)
-    return tasks.TrialSet(dataclasses.replace(batch, weights=steps / steps.sum(0)))
+    return tasks.TrialSet(dataclasses.replace(batch, weights=steps / steps.sum(0).clamp(min=1)))
 
 
 def covered(signal: Tensor) -> float:

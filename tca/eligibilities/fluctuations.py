@@ -32,7 +32,8 @@ class Fluctuations(Coincidence):
     large fluctuations, which are the perturbations, count for more than the many small ones of the network itself, so
     that no synapse must know the noise.
 
-    The network is run once without perturbations, whose outputs are reported, and once with them.
+    The network is run once without perturbations, whose outputs are reported, and once with them. As published only
+    recurrent synapses learn, and the readout does not; see `tca.signals.RewardSurprise`.
 
     Args:
         noise: What is added to the drive, default uniform between -16 and 16 with probability 0.003 a cell and step.
@@ -40,10 +41,11 @@ class Fluctuations(Coincidence):
         keep: What the running mean keeps, default 0.05, in [0, 1).
         limit: Largest gradient of a weight, default 0.003; what the paper limits is the change, at its learning rate of
             0.1 this limit times that. ``None`` for none.
+        recurrent_only: Whether synapses from the inputs and biases learn nothing, default ``True``.
 
     Raises:
         ValueError: A number is not allowed.
-        TypeError: The power is no whole number.
+        TypeError: The power is no whole number, or ``recurrent_only`` neither ``True`` nor ``False``.
 
     Paper: Miconi (2017), eLife 6:e20899.
     """
@@ -52,6 +54,7 @@ class Fluctuations(Coincidence):
     power: int = 3
     keep: float = 0.05
     limit: Positive | None = 3e-3
+    recurrent_only: bool = True
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -85,7 +88,8 @@ class Fluctuations(Coincidence):
         noisy = replay.with_drive({name: extra})
         added = extra if replay.noise is None else replay.noise + extra
         post = self.fluctuations(potentials(noisy, added)).pow_(self.power)
-        links = tuple(Link(each.connection, each.pre.pow(self.power)) for each in noisy.links)
+        learning = noisy.links[1:2] if self.recurrent_only else noisy.links  # inputs come first, recurrent ones next
+        links = tuple(Link(each.connection, each.pre.pow(self.power)) for each in learning)
         return Attempt(noisy.outputs, tape.outputs, 1.0, {name: post}, {name: links})
 
     def fluctuations(self, values: Tensor) -> Tensor:
