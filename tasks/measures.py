@@ -42,8 +42,8 @@ def classification_accuracy(outputs: Tensor, batch: Batch) -> float:
     if not torch.isfinite(outputs[steps_TB]).all():
         return math.nan
     correct_TB = (outputs.argmax(-1) == batch.targets) & steps_TB
-    asked_B = steps_TB.any(0)
-    return float((correct_TB.sum(0)[asked_B].double() / steps_TB.sum(0)[asked_B]).mean())
+    share_B = correct_TB.sum(0).double() / steps_TB.sum(0)
+    return float(share_B[steps_TB.any(0)].mean())
 
 
 def r_squared(outputs: Tensor, batch: Batch) -> float:
