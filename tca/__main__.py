@@ -33,8 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     interruption.allow()
     try:
         check_files(words)
-        chosen = parser.parse_args([word for word in words if word != "--debug"])
+        words = [word for word in words if word != "--debug"]
+        chosen = parser.parse_args(words)
         options = parser.instantiate(chosen)[chosen.command]
+        if "optimizer" in options and "optimizer" not in parser.parse_args(words, defaults=False)[chosen.command]:
+            options.optimizer = None  # no option of it was given: each rule has its own
         said = COMMANDS[chosen.command].act(options)
         print(printable(said.text))
     except KeyboardInterrupt:

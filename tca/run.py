@@ -24,6 +24,7 @@ from tca.eligibilities.base import Eligibility
 from tca.ingredients import Leaky, Optimizer, Seeds, plain
 from tca.leak_form import in_form, settled
 from tca.names import lookup
+from tca.recipes import recommended
 from tca.rule import Rule
 from tca.rules import RULES
 from tca.signals.base import Signal
@@ -46,7 +47,8 @@ class Run:
         rule: Name of a rule in ``tca.RULES``, or a `tca.Rule`; default bptt.
         task_options: Options of the task, default none.
         net: The network: `Leaky`, or `Net` for any other kind; in the form of the rule where its own is left open.
-        optimizer: The optimizer.
+        optimizer: The optimizer; ``None`` (default) for the one that the rule is recommended with in this network, see
+            `tca.recipes.recommended`.
         batch_size: Trials a batch, default 64.
         steps: Batches trained on, at most, default 1000.
         stop_loss: Stop when the loss over the training set, measured every ``evaluate_every`` steps, is at most this;
@@ -75,7 +77,7 @@ class Run:
     rule: Annotated[str, Named(RULES)] | Rule = "bptt"
     task_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     net: Any = field(default_factory=Leaky)  # Leaky or Net
-    optimizer: Optimizer = field(default_factory=Optimizer)
+    optimizer: Any = None  # an Optimizer, or None for the recommended one: never None once the run is made
     batch_size: Count = 64
     steps: Count = 1000
     stop_loss: float | None = None
@@ -97,6 +99,10 @@ class Run:
             raise TypeError(f"net must be a Leaky or a Net, got {self.net!r}")
         self.make_task()
         settle(self, net=settled(self.net, self.the_rule))
+        if self.optimizer is None:
+            settle(self, optimizer=self.recommended)
+        if not isinstance(self.optimizer, Optimizer):
+            raise TypeError(f"optimizer must be an Optimizer, or None for the recommended one, got {self.optimizer!r}")
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -108,6 +114,11 @@ class Run:
         """The rule itself, whether it was named or given."""
         return self.rule if isinstance(self.rule, Rule) else RULES[self.rule]
 
+    @property
+    def recommended(self) -> Optimizer:
+        """The optimizer that the rule is recommended with in this network and with this loss."""
+        return recommended(self.the_rule, self.net, self.make_task().loss)
+
     @functools.cached_property
     def name(self) -> str:
         """A name that depends on every value of the run and nothing else: 16 hexadecimal digits."""
@@ -115,6 +126,8 @@ class Run:
 
     def with_rule(self, rule: str | Rule) -> Run:
         """Return the same run with another rule, its network in that rule's form if it names one.
+
+        The optimizer stays, unless it is the one recommended for the present rule.
 
         Args:
             rule: Name of the rule, or the rule.
@@ -126,7 +139,10 @@ class Run:
         'B'
         """
         form = (rule if isinstance(rule, Rule) else lookup(RULES, rule, "rule")).form
-        return dataclasses.replace(self, rule=rule, net=in_form(self.net, form))
+        changes: dict[str, Any] = {"rule": rule, "net": in_form(self.net, form)}
+        if self.optimizer == self.recommended:
+            changes["optimizer"] = None
+        return dataclasses.replace(self, **changes)
 
     def folder(self, root: str | Path) -> Path:
         """Return the run's own record folder.

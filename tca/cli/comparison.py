@@ -34,7 +34,7 @@ class Comparison:
         seeds: How many times each rule is trained on each task, default 3.
         task_options: Options by name of the task, default none.
         net: The network.
-        optimizer: The optimizer, the same for every rule.
+        optimizer: The optimizer, the same for every rule; default for each the one that it is recommended with.
         batch_size: Trials a batch, default 64.
         steps: Batches trained on, at most, default 1000.
         stop_loss: Stop at this training loss, so that curvature is compared at equal loss; default none.
@@ -64,7 +64,7 @@ class Comparison:
     seeds: int = 3
     task_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     net: Any = field(default_factory=Leaky)  # Leaky or Net
-    optimizer: Optimizer = field(default_factory=Optimizer)
+    optimizer: Optimizer | None = None
     batch_size: int = 64
     steps: int = 1000
     stop_loss: float | None = None
@@ -124,7 +124,8 @@ class Comparison:
             ValueError: A key is missing or unknown, or a value is not allowed.
         """
         try:
-            return cls(**{**values, "net": net_of(values["net"]), "optimizer": Optimizer(**values["optimizer"])})
+            optimizer = None if values["optimizer"] is None else Optimizer(**values["optimizer"])
+            return cls(**{**values, "net": net_of(values["net"]), "optimizer": optimizer})
         except (KeyError, TypeError) as error:
             raise ValueError(f"this does not describe a comparison: {error}") from error
 

@@ -11,7 +11,7 @@ from jsonargparse import ArgumentParser
 from tca.acting import Agent
 from tca.cli.comparison import Comparison
 from tca.cli.listing import CHAPTERS
-from tca.ingredients import Leaky
+from tca.ingredients import Leaky, Optimizer
 from tca.run import Run
 from tca.sweep.sweeping import SCHEDULERS
 
@@ -28,7 +28,8 @@ HELP = {
     "net.types": "Fractions of the cell types, such as [0.8,0.2], or the type of every cell; one type unless given.",
     "net.dale": "Sign of the recurrent synapses that each type makes, such as [1,-1]; 0 for both signs.",
     "optimizer": FILE,
-    "optimizer.name": "Name of an optimizer of torch.optim, such as Adam, AdamW, SGD or RMSprop.",
+    "optimizer.name": "Name of an optimizer of torch.optim, such as Adam, AdamW, SGD or RMSprop. Without any option of "
+    "the optimizer each rule has the one that it is recommended with.",
     "optimizer.options": "Further arguments of the optimizer, each as --optimizer.options.NAME VALUE.",
     "seeds": FILE,
     "seeds.data": "Seed of the trials.",
@@ -52,7 +53,8 @@ def train_parser() -> ArgumentParser:
     """Return the parser of ``tca train``."""
     parser = _value_parser("tca train --task TASK [options]", "runs", "where records are kept, each in its own folder")
     parser.add_argument("--rule", default="bptt", help="Name of the rule; `tca list rules` shows all.")
-    parser.add_class_arguments(Run, skip={"rule", "net"})
+    parser.add_class_arguments(Run, skip={"rule", "net", "optimizer"})
+    parser.add_class_arguments(Optimizer, "optimizer")
     _add_network(parser)
     parser.add_argument("--rewards", action="store_true", help=REWARDS)
     parser.add_class_arguments(Agent, "agent")
@@ -63,7 +65,8 @@ def compare_parser() -> ArgumentParser:
     """Return the parser of ``tca compare``."""
     parser = _value_parser("tca compare [options]", "runs/compare", "where the records and the report are kept")
     parser.add_argument("--workers", type=int, default=2, help="Processes that train at the same time.")
-    parser.add_class_arguments(Comparison, skip={"net"})
+    parser.add_class_arguments(Comparison, skip={"net", "optimizer"})
+    parser.add_class_arguments(Optimizer, "optimizer")
     _add_network(parser)
     return _explained(parser, HELP | IN_COMPARISONS)
 

@@ -14,6 +14,7 @@ from tca.cli.drawings import DRAWINGS
 from tca.cli.measured import Measured
 from tca.cli.table import Table, tabulate
 from tca.files import explained, read_bytes, write_whole
+from tca.recipes import in_words
 from tca.versions import commit, versions
 
 __all__ = ["write_report"]
@@ -95,11 +96,12 @@ def _page(comparison: Comparison, table: Table, captions: dict[str, str], folder
 def _summary(comparison: Comparison) -> str:
     stop = "" if comparison.stop_loss is None else f", or until the training loss is {comparison.stop_loss:g}"
     trials = "fresh trials in every batch" if comparison.fresh else f"{comparison.n_train} training trials"
-    net, optimizer = comparison.net, comparison.optimizer
+    optimizers = dict.fromkeys(in_words(run.optimizer) for run in comparison.runs())
+    trained = next(iter(optimizers)) if len(optimizers) == 1 else "the optimizer that each rule is recommended with"
     return (
-        f"Networks of {net.title}, {comparison.seeds} for each "
-        f"rule and task, trained with {optimizer.name} (learning rate {optimizer.lr:g}) for {comparison.steps} "
-        f"updates{stop}, on {trials} in batches of {comparison.batch_size}; tested on {comparison.n_test} other trials."
+        f"Networks of {comparison.net.title}, {comparison.seeds} for each "
+        f"rule and task, trained with {trained} for {comparison.steps} updates{stop}, "
+        f" on {trials} in batches of {comparison.batch_size}; tested on {comparison.n_test} other trials."
     )
 
 

@@ -13,6 +13,7 @@ from tca.cli.measured import Measured, Measuring, read_measured
 from tca.cli.report import write_report
 from tca.files import explained, make_folder
 from tca.reading import Look, look
+from tca.recipes import in_words
 from tca.records import RecordError, title_of
 from tca.result import Metrics, Result, seconds_per_step
 from tca.sweep.settings import flat
@@ -98,7 +99,12 @@ def describe(result: Result, folder: Path | None = None) -> str:
         folder: Its record.
     """
     ending = (result.outcome, result.step, result.reason)
-    return _described(title_of(result.run), result.run.make_task().measure, ending, result.metrics, folder)
+    said = _described(title_of(result.run), result.run.make_task().measure, ending, result.metrics, folder)
+    optimizer, fitting = result.run.optimizer, result.run.recommended
+    whose = (
+        "recommended for this rule and network" if optimizer == fitting else f"given; recommended: {in_words(fitting)}"
+    )
+    return f"{said}\n  optimizer: {in_words(optimizer)} ({whose})"
 
 
 def _described(

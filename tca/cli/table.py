@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from tca.cell_types import by_type, typeless
 from tca.cli.measured import Measured
 from tca.nets import Network
+from tca.recipes import in_words
 from tca.result import DIVERGED
 from tca.run import Run
 
@@ -162,6 +163,9 @@ def _notes(measured: Sequence[Measured]) -> Iterator[str]:
             f"Form A: the leak acts on the potential; form B: on the rate, as in the paper of {'; '.join(papers)}. The "
             "two are different models with the same sizes, time constants, initial weights and data."
         )
+    optimizers = {str(one.run.rule): in_words(one.run.optimizer) for one in measured}
+    if len(set(optimizers.values())) > 1:
+        yield f"Optimizers: {'; '.join(f'{rule}: {words}' for rule, words in optimizers.items())}."
     if rules := _typeless(measured):
         yield (
             f"{', '.join(rules)}: by cell type, and the mean weights of the network's types are zero but for chance, "

@@ -75,6 +75,8 @@ def _choices(settings: str | tuple[str, ...], values: Iterable[Any]) -> list[tup
 
 def _changed(whole: Any, changes: list[_Change]) -> Any:
     """Return a copy of a dataclass or a mapping with all changes made at once, so that it is checked only then."""
+    if isinstance(whole, Run) and (rules := [change.value for change in changes if change.path == ("rule",)]):
+        whole = whole.with_rule(rules[-1])
     new: dict[str, Any] = {}
     for name in dict.fromkeys(change.path[0] for change in changes):
         mine = [change for change in changes if change.path[0] == name]

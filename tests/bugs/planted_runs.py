@@ -6,8 +6,35 @@ from tests.bugs.bug import Bug
 
 FORM, OVERFLOW, REWARD = ("tests/test_leak_form.py",), ("tests/test_overflow.py",), ("tests/test_reward.py",)
 LOSS, TYPES = ("tests/test_check_loss.py",), ("tests/test_cell_types_warning.py",)
+RECIPE = ("tests/test_recipes.py",)
 
 BUGS = [
+    Bug("tca/recipes.py", "one recipe whatever the loss", "fitting.get(type(loss)) or ", "", RECIPE),
+    Bug(
+        "tca/recipes.py",
+        "a recipe for locally connected presets",
+        "isinstance(layer, DenseLayer | ConvLayer)",
+        "isinstance(layer, object)",
+        RECIPE,
+    ),
+    Bug(
+        "tca/run.py",
+        "what is given overruled by what is recommended",
+        "        if self.optimizer is None:\n",
+        "        if True:\n",
+        RECIPE,
+    ),
+    Bug("tca/run.py", "the recipe of the rule before", 'changes["optimizer"] = None', "pass", RECIPE),
+    Bug(
+        "tca/__main__.py", "a given rate that is the default not seen", "options.optimizer = None  #", "pass  #", RECIPE
+    ),
+    Bug(
+        "tca/sweep/grids.py",
+        "sweeps that leave form and recipe behind",
+        "whole = whole.with_rule(rules[-1])",
+        "pass",
+        RECIPE,
+    ),
     Bug(
         "tca/cell_types.py",
         "one pair of types by chance is enough",
