@@ -94,6 +94,7 @@ def in_words(optimizer: Optimizer) -> str:
     ('Adam 0.001 (w_out x 3, b_out x 3), not clipped', 'SGD 15, cosine, not clipped')
     """
     factors = ", ".join(f"{name} x {factor:g}" for name, factor in optimizer.factors.items())
+    options = [f"{name} {value}" for name, value in optimizer.options.items()]
     words = [f"{optimizer.name} {optimizer.lr:g}{f' ({factors})' if factors else ''}"]
     words += [optimizer.schedule.kind] if optimizer.schedule is not None else []
-    return ", ".join([*words, "not clipped" if optimizer.clip is None else f"clipped at {optimizer.clip:g}"])
+    return ", ".join([*words, *options, "not clipped" if optimizer.clip is None else f"clipped at {optimizer.clip:g}"])

@@ -15,7 +15,7 @@ from tca.cli.compare import compare
 from tca.cli.comparison import Comparison
 from tca.cli.listing import listing
 from tca.cli.report import write_report
-from tca.cli.summary import describe, report, show
+from tca.cli.summary import chosen, describe, report, show
 from tca.cli.sweeping import plan, sweep_file
 from tca.described import net_of
 from tca.run import Run
@@ -64,13 +64,13 @@ def _train(options: Namespace) -> Said:
         )
     folder = run.folder(options.folder)
     result = train(run, folder, progress=not options.quiet)
-    return Said(describe(result, folder))
+    return Said(f"{describe(result, folder)}\n{chosen(run)}")
 
 
 def _train_by_reward(run: Run, options: Namespace) -> Said:
     folder = folder_of(run, options.agent, options.folder)
     result = train_by_reward(run, options.agent, folder, progress=not options.quiet)
-    return Said(describe(result, folder))
+    return Said(f"{describe(result, folder)}\n{chosen(run)}")
 
 
 def _compare(options: Namespace) -> Said:

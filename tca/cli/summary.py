@@ -16,6 +16,7 @@ from tca.reading import Look, look
 from tca.recipes import in_words
 from tca.records import RecordError, title_of
 from tca.result import Metrics, Result, seconds_per_step
+from tca.run import Run
 from tca.sweep.settings import flat
 from tca.text import in_a_line
 
@@ -99,12 +100,19 @@ def describe(result: Result, folder: Path | None = None) -> str:
         folder: Its record.
     """
     ending = (result.outcome, result.step, result.reason)
-    said = _described(title_of(result.run), result.run.make_task().measure, ending, result.metrics, folder)
-    optimizer, fitting = result.run.optimizer, result.run.recommended
-    whose = (
-        "recommended for this rule and network" if optimizer == fitting else f"given; recommended: {in_words(fitting)}"
-    )
-    return f"{said}\n  optimizer: {in_words(optimizer)} ({whose})"
+    return _described(title_of(result.run), result.run.make_task().measure, ending, result.metrics, folder)
+
+
+def chosen(run: Run) -> str:
+    """Return in a line which optimizer a run has, and whether it is the recommended one.
+
+    Args:
+        run: The run.
+    """
+    fitting = run.recommended
+    own = run.optimizer == fitting
+    whose = "recommended for this rule and network" if own else f"given; recommended: {in_words(fitting)}"
+    return f"  optimizer: {in_words(run.optimizer)} ({whose})"
 
 
 def _described(
