@@ -111,7 +111,10 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Return the comparison as numbers, strings, lists and dictionaries; ``tca compare --config`` takes them."""
-        return plain("comparison", dataclasses.asdict(self))
+        values = dataclasses.asdict(self)
+        if self.optimizer is None:
+            del values["optimizer"]
+        return plain("comparison", values)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Comparison:
@@ -124,7 +127,7 @@ class Comparison:
             ValueError: A key is missing or unknown, or a value is not allowed.
         """
         try:
-            optimizer = None if values["optimizer"] is None else Optimizer(**values["optimizer"])
+            optimizer = Optimizer(**values["optimizer"]) if "optimizer" in values else None
             return cls(**{**values, "net": net_of(values["net"]), "optimizer": optimizer})
         except (KeyError, TypeError) as error:
             raise ValueError(f"this does not describe a comparison: {error}") from error
