@@ -212,7 +212,7 @@ def test_trials_are_a_batch_or_a_fixed_set_in_any_type() -> None:
         lambda trials: broadcasting(learner, trials),
         lambda trials: curvature(CASE.net(), trials),
     ):
-        with pytest.raises(TypeError, match="trials must be a Batch or a fixed set of trials"):
+        with pytest.raises(TypeError, match=r"trials must be a .*Batch"):
             call([batch])
         with pytest.raises(ValueError, match="trials must be fixed"):
             call(Drawn())

@@ -268,7 +268,6 @@ def test_a_rule_says_whether_it_couples_the_trials_of_a_batch(rule: str) -> None
         Regularised(Decorrelation(Decay(1.0)), (ActivityL1(0.1),)),
         Regularised(Decorrelation(Decay(0.9)), (ActivityL1(0.1),)),
     ],
-    ids=lambda signal: signal.equation[-60:],
 )
 def test_a_recombined_rule_says_whether_it_couples_trials(signal: tca.signals.Signal) -> None:
     learner = tca.Learner(network("recurrent"), tca.Rule(signal, tca.eligibilities.Leak()))
