@@ -17,9 +17,9 @@ Spoil = Callable[[Path, Path, Path], object]
 ALL = frozenset({"report", "show", "sweep", "resume"})
 WRITERS = frozenset({"sweep", "resume"})
 NONE: frozenset[str] = frozenset()
-FINISHED = ("run.json", "metrics.jsonl", "weights.safetensors", "learner.safetensors", "at_loss_9.0.safetensors",
+FINISHED = ("run.json", "metrics.jsonl", "weights.safetensors", "learner.safetensors", "at_loss_0.715.safetensors",
             "result.json")  # fmt: skip
-UNFINISHED = ("run.json", "metrics.jsonl", "checkpoint", "at_loss_9.0.safetensors")
+UNFINISHED = ("run.json", "metrics.jsonl", "checkpoint", "at_loss_0.715.safetensors")
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def damaged_files() -> Iterator[Row]:
             others = ("other", "again") if base == "finished" else ("other_unfinished",)
             for other in others:
                 if (name, other) != ("run.json", "again") and not (name == "weights.safetensors" and other == "again"):
-                    start = name == "at_loss_9.0.safetensors"  # kept before the first update, so the same
+                    start = name == "at_loss_0.715.safetensors"  # kept after the same updates
                     same = start or (other == "again" and name == "learner.safetensors")
                     yield Row(f"{base} {name}: of {other}", base, from_other(name, other), NONE if same else ALL)
 
