@@ -36,10 +36,10 @@ ALLOWED = {
     "string_type": "a string",
     "bool_type": "True or False",
     "none_required": "None",
-    "greater_than": "greater than {gt:g}",
-    "greater_than_equal": "at least {ge:g}",
-    "less_than": "below {lt:g}",
-    "less_than_equal": "at most {le:g}",
+    "greater_than": "greater than {gt:.19g}",
+    "greater_than_equal": "at least {ge:.19g}",
+    "less_than": "below {lt:.19g}",
+    "less_than_equal": "at most {le:.19g}",
 }
 
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tca.checks import Positive, Whole, checked, finite, not_negative, settle, whole
+from tca.checks import NotNegative, Whole, checked, finite, not_negative, settle, whole
 from tca.names import lookup
 
 __all__ = ["AUGMENTATIONS", "Affine", "Augmentation", "HorizontalFlip", "Noise", "RandomCrop", "Shift", "augmentations"]
@@ -172,7 +172,7 @@ class Affine(Augmentation):
     """
 
     rotation: float = 0.0
-    scale: Positive = 0.0
+    scale: NotNegative = 0.0
     shift: float = 0.0
 
     def __post_init__(self) -> None:

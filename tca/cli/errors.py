@@ -5,11 +5,18 @@ from __future__ import annotations
 import difflib
 import re
 from argparse import ArgumentError
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from jsonargparse import ArgumentParser, Namespace
 
+import tasks
+from tca.rules import RULES
+
 __all__ = ["one_line"]
+
+EMPTY = "the file of --config is empty: it must hold options, such as task: flip_flop"
+# What a word without an option may be: the names of tasks and rules.
+WORDS: Mapping[str, Callable[[], Collection[str]]] = {"task": tasks.list, "rule": RULES.keys}
 
 
 def one_line(error: Exception, parsers: Mapping[str, ArgumentParser]) -> str:
@@ -24,6 +31,7 @@ def one_line(error: Exception, parsers: Mapping[str, ArgumentParser]) -> str:
         return text
     missing = f"a command is missing, one of: {', '.join(parsers)}; see tca --help"
     text = re.sub(r'expected "command" to be one of .*, but it was not provided.', missing, text)
+    text = re.sub(r"Unexpected config:$", EMPTY, text)
     text = re.sub(r'Parser key "([^"]+)":', r"--\1:", text)
     text = re.sub(r"<class '(\w+)'>", r"\1", text)
     text = re.sub(r"arguments are required: (\w+)\.(\w+)", lambda found: _required(found, parsers), text)
@@ -32,8 +40,13 @@ def one_line(error: Exception, parsers: Mapping[str, ArgumentParser]) -> str:
     ):
         name = next(each for each in found.groups() if each)
         options = {option for parser in parsers.values() for option in _options(parser)}
-        near = difflib.get_close_matches(name, parsers if found.group(3) else options, n=1)
+        within = sorted(each for each in options if each.endswith(f".{name}"))  # --lr for --optimizer.lr
+        near = within or difflib.get_close_matches(name, parsers if found.group(3) else options, n=1)
         text += f", did you mean {near[0] if found.group(3) else '--' + near[0]}?" if near else "; see tca --help"
+    elif found := re.search(r"nrecognized arguments: (\w[\w.-]*)", text):
+        word = found.group(1)
+        option = next((each for each, words in WORDS.items() if word in words()), None)
+        text += f", did you mean --{option} {word}?" if option else ": options begin with --; see tca --help"
     return text
 
 

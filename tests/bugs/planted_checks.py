@@ -1,0 +1,22 @@
+"""Bugs of the checks of arguments and of the messages about them."""
+
+from __future__ import annotations
+
+from tests.bugs.bug import Bug
+
+STRICT = "tca/strictness.py"
+CHECKS = ("tests/test_checks.py",)
+
+BUGS = [
+    Bug(STRICT, "bools are integers", "isinstance(number, bool) or not isinstance(number, (int, kind))",
+        "not isinstance(number, (int, kind))", CHECKS),
+    Bug(STRICT, "numbers may be infinite", '{"allow_inf_nan": False}', '{"allow_inf_nan": True}', CHECKS),
+    Bug(STRICT, "integers of any length", '"lt": 2**63', '"lt": 2**80', CHECKS),
+    Bug(STRICT, "a string is a sequence of strings", "NOT_SEQUENCES = (str, bytes,", "NOT_SEQUENCES = (bytes,", CHECKS),
+    Bug(STRICT, "complex tensors are taken", "isinstance(value, torch.Tensor) and not value.is_complex()",
+        "isinstance(value, torch.Tensor)", CHECKS),
+    Bug(STRICT, "the whole is blamed for its entry", "path = max(paths, key=len)", "path = min(paths, key=len)", CHECKS),
+    Bug(STRICT, "NumPy's scalars are refused", "value.item() if isinstance(value, np.generic) else value", "value", CHECKS),
+    Bug("tca/names.py", "long tables are listed whole", "LISTED = 8", "LISTED = 800", CHECKS),
+    Bug("tca/cli/errors.py", "--lr without a hint", 'each.endswith(f".{name}")', "each == name", ("tests/test_cli.py",)),
+]  # fmt: skip
