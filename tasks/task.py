@@ -9,7 +9,7 @@ import abc
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -60,6 +60,11 @@ class Task(abc.ABC):
     def measure(self) -> str:
         """What `accuracy` returns: ``"accuracy"`` for classes, ``"R2"`` for real targets."""
         return "R2" if isinstance(self.loss, MSE) else "accuracy"
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Facts of the data that the record of a run keeps, as JSON; empty (default) where trials are drawn."""
+        return {}
 
     @abc.abstractmethod
     def split(self, n_train: int, n_test: int, seed: int) -> tuple[FixedTrials, FixedTrials]:

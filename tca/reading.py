@@ -190,6 +190,7 @@ def read_description(folder: str | Path) -> dict[str, Any]:
         for name in ("title", "measure"):
             values[name].lower()
         _ = (values["versions"].items(), run.items(), values["commit"], values["threads"])
+        values.setdefault("data", {}).items()
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {in_a_line(error)}" if isinstance(error, LookupError) else in_a_line(error)
         raise RecordError(f"{in_a_line(path)} cannot be read: {reason}") from error

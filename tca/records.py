@@ -1,6 +1,6 @@
 """A record: the folder of one run, which outlives the process that writes it.
 
-    run.json             the run, the sizes of its task, versions, threads and commit; written first
+    run.json             the run, the sizes of its task, facts of its data, versions, threads and commit; written first
     metrics.jsonl        one line a measurement
     checkpoint           everything needed to go on from the last measurement; gone once the run has ended
     weights.safetensors  the trained network
@@ -60,6 +60,7 @@ class Record:
         run: The run.
         sizes: ``n_in``, ``n_out`` and ``dt`` of its task, with which its network can be built again.
         measure: The name of what the task measures, such as accuracy, default ``"score"``.
+        data: Facts of the task's data (``Task.provenance``), default none.
 
     Attributes:
         ended: Whether the folder already holds the run's finished record, for example by another process.
@@ -74,9 +75,11 @@ class Record:
         ResumedElsewhereWarning: The run was begun under other versions, another commit or other threads.
     """
 
-    def __init__(self, folder: Path | None, run: Run, sizes: Sizes, measure: str = "score") -> None:
+    def __init__(
+        self, folder: Path | None, run: Run, sizes: Sizes, measure: str = "score", data: Mapping[str, Any] | None = None
+    ) -> None:
         """Remember what to do; nothing is written before the record is entered."""
-        self.folder, self.run, self.sizes, self.measure = folder, run, sizes, measure
+        self.folder, self.run, self.sizes, self.measure, self.data = folder, run, sizes, measure, dict(data or {})
         self.ended = False
         self.metrics: list[Metrics] = []
         self.checkpoint: Any = None
@@ -133,6 +136,7 @@ class Record:
     def _describe(self, folder: Path) -> None:
         """Write what the run is, and what trains it."""
         values = {"run": self.run.to_json(), **self.sizes, "title": title_of(self.run), "measure": self.measure}
+        values |= {"data": self.data} if self.data else {}
         write_json(folder / "run.json", sealed(self.run.name, {**values, **self._made_with[-1]}))
 
     def _go_on(self, made_with: list[dict[str, Any]]) -> None:

@@ -51,7 +51,8 @@ def train(run: Run, folder: Folder | None = None, *, progress: bool = True, obse
     if folder is not None and records.finished(folder):
         return records.reread(folder, run)
     training = Training(run, observe)
-    with Record(None if folder is None else Path(folder), run, training.sizes, training.task.measure) as record:
+    task = training.task
+    with Record(None if folder is None else Path(folder), run, training.sizes, task.measure, task.provenance) as record:
         if not record.ended:
             return training.finish(record, progress)
     assert folder is not None

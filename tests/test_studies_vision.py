@@ -203,6 +203,7 @@ def test_the_search_looks_at_held_out_images_only(tmp_path: Path, monkeypatch: p
     assert search.main([f"--out={tmp_path}"], {"rate": (small, arms)}) == 0
     found = rows_of(tmp_path / "vision_search.csv")
     assert [each["candidate"] for each in found] == ["1e-09", "0.03"]
+    assert [each["seeds"] for each in found] == ["3", "3"]  # those that were run, of ten that may be
     reached = [float(each["accuracy on held-out images, %"].split(" ")[0]) for each in found]
     assert [each[""] for each in found] == (["best", ""] if reached[0] >= reached[1] else ["", "best"])
     more = {"rate": (small, arms), "other": (small, arms[:1]), "not run": (TINY[1], arms)}

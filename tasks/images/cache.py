@@ -22,7 +22,7 @@ from tasks.images.folders import literal
 
 __all__ = ["CacheError", "Entry", "cache_root", "entry", "sha256"]
 
-FORMAT = 2  # of all that is in an entry: what decoding changes makes another format
+FORMAT = 3  # of all that is in an entry: what decoding changes makes another format
 VARIABLE = "TCA_CACHE"
 
 

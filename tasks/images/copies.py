@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tasks.images.pixels import ImageData
 
-__all__ = ["Originals", "copied", "distinct", "originals", "shared"]
+__all__ = ["Originals", "copied", "copies", "distinct", "leaked", "originals", "shared"]
 
 
 class Originals:
@@ -55,22 +55,45 @@ def originals(*splits: Iterable[NDArray[np.uint8]]) -> NDArray[np.int64]:
     return np.array([found(image.tobytes()) for split in splits for image in split], np.int64)
 
 
-def copied(data: ImageData) -> str | None:
-    """Return in one line how many images have the pixels of an earlier training image, or ``None`` if none has.
+def copies(data: ImageData) -> dict[str, int]:
+    """Count test and training images with the pixels of an earlier training image, and those under another class.
 
     Args:
         data: The set.
     """
     labels_N, count = np.concatenate([data.train.labels, data.test.labels]), len(data.train)
     copies_N = (data.originals < count) & (data.originals != np.arange(len(labels_N)))
-    if not copies_N.any():
+    contrary_N = copies_N & (labels_N[data.originals] != labels_N)
+    found = {"test": copies_N[count:], "train": copies_N[:count], "under_another_class": contrary_N}
+    return {name: int(each.sum()) for name, each in found.items()}
+
+
+def copied(data: ImageData) -> str | None:
+    """Return in one line how many images have the pixels of an earlier training image, or ``None`` if none has.
+
+    Args:
+        data: The set.
+    """
+    test, train, contrary = copies(data).values()
+    if not test + train:
         return None
-    contrary = int((labels_N[data.originals] != labels_N)[copies_N].sum())
     return (
-        f"{data.title}: {copies_N[count:].sum()} of {len(data.test)} test images and {copies_N[:count].sum()} of "
-        f"{count} training images have the pixels of another training image, {contrary} of them under another class; "
+        f"{data.title}: {test} of {len(data.test)} test images and {train} of {len(data.train)} training images have "
+        f"the pixels of another training image, {contrary} of them under another class; "
         "dedupe=True trains on none that is tested on and on no other twice"
     )
+
+
+def leaked(data: ImageData, trained_M: Tensor, held_M: Tensor) -> int:
+    """Count images held out that have the pixels of one trained on.
+
+    Args:
+        data: The set.
+        trained_M: Numbers of the training images that are trained on.
+        held_M: Numbers of those that are held out.
+    """
+    pixels_N = torch.from_numpy(data.originals)
+    return int(torch.isin(pixels_N[held_M], pixels_N[trained_M]).sum())
 
 
 def shared(data: ImageData, trained_M: Tensor, held_M: Tensor) -> str | None:
@@ -81,8 +104,7 @@ def shared(data: ImageData, trained_M: Tensor, held_M: Tensor) -> str | None:
         trained_M: Numbers of the training images that are trained on.
         held_M: Numbers of those that are held out.
     """
-    pixels_N = torch.from_numpy(data.originals)
-    count = int(torch.isin(pixels_N[held_M], pixels_N[trained_M]).sum())
+    count = leaked(data, trained_M, held_M)
     if not count:
         return None
     return (

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from tasks.images.catalogue import KnownSet
 
-__all__ = ["Decoder", "bombs_refused", "is_grey"]
+__all__ = ["WHITE", "Colour", "Decoder", "bombs_refused", "is_grey"]
 
 GREY_MODES = frozenset({"1", "L", "LA"})
 COLOUR_MODES = frozenset({"P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
 DEEP = re.compile(r";16[BLN]$")  # how Pillow calls files of 16 bits a channel that it opens in a mode of 8
 STRETCHED = {"L;2": 85, "L;4": 17}  # what Pillow multiplies grey levels of few bits by, but not the transparent one
 Colour = tuple[int, int, int]
+WHITE: Colour = (255, 255, 255)  # the background where none is named
 
 
 class Decoder:
@@ -90,7 +91,7 @@ class Decoder:
         if image.getextrema()[3][0] == 255:
             return image.convert("RGB")
         self.transparent += 1
-        ground = Image.new("RGBA", image.size, (*(self.background or (255, 255, 255)), 255))
+        ground = Image.new("RGBA", image.size, (*(self.background or WHITE), 255))
         shown = Image.alpha_composite(ground, image)
         if self.background is None and _one_colour(shown) and not _one_colour(image):
             raise ValueError("nothing of the image is visible on white: name a background, such as 'black'")

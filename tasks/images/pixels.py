@@ -77,6 +77,7 @@ class ImageData:
         digest: SHA-256 of what the set was made from, or what made it.
         originals: For every image, training images first, the number of the first one with the same pixels.
         notes: What a user should know of the set, one line each; default none.
+        transparent: Number of images that are not opaque everywhere, default 0.
     """
 
     title: str
@@ -87,6 +88,7 @@ class ImageData:
     digest: str
     originals: NDArray[np.int64]
     notes: tuple[str, ...] = ()
+    transparent: int = 0
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -92,6 +92,7 @@ def _opened(
         "".join(chain.from_iterable(digests.values())),
         _numbers(made.folder / "originals"),
         tuple(about["notes"]),
+        about["transparent"],
     )
 
 
@@ -122,7 +123,14 @@ def _decode(
     notes = [*classes.notes]
     if decoder.transparent and background is None:
         notes.append(f"{located.title}: {decoder.transparent} images are transparent in part, on a white background")
-    return {"title": located.title, "shape": decoder.shape, "classes": classes.names, "images": counts, "notes": notes}
+    return {
+        "title": located.title,
+        "shape": decoder.shape,
+        "classes": classes.names,
+        "images": counts,
+        "notes": notes,
+        "transparent": decoder.transparent,
+    }
 
 
 def _channels(splits: Mapping[str, Sequence[Shard]], known: KnownSet | None, grey: bool) -> int:

@@ -26,6 +26,7 @@ from tasks.images.normalisation import Normalisation, normalisation
 from tasks.images.options import background, plain, size, takes_classes
 from tasks.images.pixels import ImageData, Pixels
 from tasks.images.pools import chosen, held_out
+from tasks.images.provenance import provenance
 from tasks.images.purposes import DISTORT, FRESH, VALIDATION
 from tasks.images.sources import load
 from tasks.images.trials import Changes, ImageTrials, View
@@ -182,6 +183,11 @@ class ImageTask(Task):
         """Number of images to choose from for training, validation and test."""
         return {part: len(self._pools[part]) for part in PURPOSES}
 
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Facts of the images: options that took effect, counts, names of classes; see `Task.provenance`."""
+        return provenance(self.data, self._pools, self.dedupe, background(self.background))
+
     def accuracy(self, outputs: Tensor, batch: Batch) -> float:
         """Return the fraction of images whose class has the largest output; see `Task.accuracy`."""
         if batch.targets.ndim == 3:
@@ -270,10 +276,8 @@ class ImageTask(Task):
     def _set(self, argument: str, part: str, count: int, seed: int) -> ImageTrials:
         source = generator(seed, PURPOSES[part])
         places = chosen(argument, count, self._labels(part), balanced=self.balanced, repeat=self.repeat, source=source)
-        trained = part == "train"
-        always = self.distort if trained else self.distort + self.test_distort
+        always, augment = (self.distort, self.augment) if part == "train" else (self.distort + self.test_distort, ())
         kept = Changes.draw(always, count, generator(seed, PURPOSES[part], DISTORT))
-        augment = self.augment if trained else ()
         return ImageTrials(self._pixels(part), self._pools[part][places], self._view, augment, kept)
 
     def _endless(self, batch_size: int, seed: int, start: int) -> Iterator[Batch]:

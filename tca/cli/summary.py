@@ -131,7 +131,7 @@ def _described(
 
 
 def show(folder: Path) -> str:
-    """Return the settings of a run, how it ended and what was measured last; an unfinished one is shown as it stands.
+    """Return settings, facts of the data, ending and last measurement of a run; an unfinished one as it stands.
 
     Nothing is built or trained, so that a record can be looked at wherever it is.
 
@@ -148,6 +148,7 @@ def show(folder: Path) -> str:
     found = look(folder)
     chapters = [
         (f"run {in_a_line(folder)}", flat(found.description["run"])),
+        *((("data", flat(found.description["data"])),) if found.description["data"] else ()),
         (_ending(found), _measured(found.metrics[-1]) if found.metrics else {}),
         *(
             ("then made with" if place else "made with", flat({**each["versions"], "commit": each.get("commit"),

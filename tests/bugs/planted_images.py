@@ -7,14 +7,15 @@ from tests.bugs.bug import Bug
 DECODING, CLASSES, COPIES, FOLDERS = (
     f"tasks/images/{name}.py" for name in ("decoding", "classes", "copies", "folders")
 )
-CLEAR, DAMAGED, NUMBERED, COPIED, NAMED = (
-    (f"tests/test_images_{name}.py",) for name in ("transparency", "damaged", "classes", "copies", "names")
+CLEAR, DAMAGED, NUMBERED, COPIED, NAMED, RECORDED = (
+    (f"tests/test_images_{name}.py",)
+    for name in ("transparency", "damaged", "classes", "copies", "names", "provenance")
 )
 
 BUGS = [
     Bug(DECODING, "alpha dropped", "shown = Image.alpha_composite(ground, image)", "shown = image", CLEAR),
-    Bug(DECODING, "every background white", "(*(self.background or (255, 255, 255)), 255)",
-        "(255, 255, 255, 255)", CLEAR),
+    Bug(DECODING, "every background white", "(*(self.background or WHITE), 255)",
+        "(*WHITE, 255)", CLEAR),
     Bug(DECODING, "transparent level of few bits missed", '*= STRETCHED[raw]', "*= 1", CLEAR),
     Bug(DECODING, "low bits of 16 dropped", "else raw if DEEP.search(raw) else None", "else None", CLEAR),
     Bug(DECODING, "pictures that white hides", "_one_colour(shown) and not", "False and not", CLEAR),
@@ -39,6 +40,14 @@ BUGS = [
     Bug(COPIES, "copies among test images counted", "(data.originals < count) & ", "", COPIED),
     Bug(COPIES, "trained on what is tested on", " & ~np.isin(train_M, test)", "", COPIED),
     Bug(COPIES, "copies within training kept", "(train_M == np.arange(len(train_M))) & ", "", COPIED),
+    Bug("tasks/images/provenance.py", "default background recorded as black", "background or WHITE",
+        "background or (0, 0, 0)", RECORDED),
+    Bug("tasks/images/provenance.py", "images left out counted as trained on", "len(chosen_M) for part, chosen_M in",
+        "len(data.train) for part, chosen_M in", RECORDED),
+    Bug("tasks/images/provenance.py", "numbers of classes recorded for their names", "if brief and not numbered",
+        "if brief and numbered", RECORDED),
+    Bug("tca/records.py", "facts of the data left out of the record", 'values |= {"data": self.data} if',
+        "values |= {} if", RECORDED),
     Bug("tasks/images/task.py", "leaks into what is held out left unsaid",
         "        _say_once(shared(self.data, rows_N[kept], rows_N[held]))\n", "", COPIED),
     Bug(FOLDERS, "parts with wrong numbers", "numbers != list(range(len(parts))) or ", "", NAMED),
