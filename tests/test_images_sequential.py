@@ -168,3 +168,9 @@ def test_the_builder_makes_what_its_name_makes_and_opens_it(monkeypatch: pytest.
         tasks.sequential_images("mnist")
     with pytest.raises(ValueError, match="unknown option of sequential_images 'bye', did you mean 'by'"):
         tasks.sequential_images(bye="rows")
+
+
+def test_options_are_those_of_images_in_every_form_that_json_has() -> None:
+    options = {"loss": "mse", "augment": [{"class": "Shift", "vertical": 1, "horizontal": 0}], "size": [6, 5]}
+    rows, at_once = (tasks.make(name, **options) for name in ("sequential_images", "images"))
+    assert rows.options() == at_once.options() == options
