@@ -15,7 +15,7 @@ from torch import Tensor
 from tasks.durations import steps_of
 from tasks.images.task import ImageTask
 from tca.batch import Batch
-from tca.checks import NotNegative, Positive, checked
+from tca.checks import not_negative, positive, settle
 from tca.names import lookup
 
 __all__ = ["Reading", "SequentialImages"]
@@ -101,7 +101,6 @@ class Reading:
         return weights_TB.div_(weights_TB.sum(0)), decisions_TB
 
 
-@checked
 @final
 @dataclass(frozen=True)
 class SequentialImages(ImageTask):
@@ -131,9 +130,9 @@ class SequentialImages(ImageTask):
     """
 
     by: str = "rows"
-    dt: Positive = 20.0
-    frame: Positive = 20.0
-    blank: NotNegative = 0.0
+    dt: float = 20.0
+    frame: float = 20.0
+    blank: float = 0.0
     cue: bool = False
     answer: str = "last"
 
@@ -142,6 +141,10 @@ class SequentialImages(ImageTask):
         super().__post_init__()
         lookup(SCANS, self.by, "by")
         lookup(ANSWERS, self.answer, "answer")
+        settle(self, dt=positive("dt", self.dt), frame=positive("frame", self.frame))
+        settle(self, blank=not_negative("blank", self.blank))
+        if not isinstance(self.cue, bool):
+            raise TypeError(f"cue must be true or false, got {self.cue!r}")
         for option, needs in (("cue", self.cue), ("answer", self.answer == "blank")):
             if needs and not self.blank:
                 raise ValueError(f"{option}={getattr(self, option)!r} needs a blank time greater than 0, got blank=0")

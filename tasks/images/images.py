@@ -13,12 +13,11 @@ from torch import Tensor
 
 from tasks.images.task import ImageTask
 from tca.batch import Batch
-from tca.checks import Positive, checked, positive, settle
+from tca.checks import positive, settle
 
 __all__ = ["Images"]
 
 
-@checked
 @final
 @dataclass(frozen=True)
 class Images(ImageTask):
@@ -35,7 +34,7 @@ class Images(ImageTask):
     (ImageTrials(trials=1100, steps=1, inputs=64, loss=CrossEntropy()), torch.Size([1, 500, 64]))
     """
 
-    dt: Positive = 100.0
+    dt: float = 100.0
 
     def __post_init__(self) -> None:
         """Check every option that can be checked without opening a file."""

@@ -13,6 +13,7 @@ from tasks.images.augmentation import Augmentation
 from tasks.images.normalisation import NORMALISATIONS, Normalisation
 from tca.checks import whole
 from tca.losses import LOSSES, Loss
+from tca.names import shorten
 
 __all__ = ["background", "plain", "size", "takes_classes"]
 
@@ -64,9 +65,9 @@ def size(value: object) -> int | tuple[int, int] | None:
     elif len(value) == 2:
         height, width = whole("size's height", value[0], 1), whole("size's width", value[1], 1)
     else:
-        raise ValueError(f"size must be one number of pixels, or height and width, got {value!r}")
+        raise ValueError(f"size must be one number of pixels, or height and width, got {shorten(value)}")
     if height * width > PIXELS_AT_MOST:
-        raise ValueError(f"size must be at most {PIXELS_AT_MOST} pixels in all, got {value!r}")
+        raise ValueError(f"size must be at most {PIXELS_AT_MOST} pixels in all, got {shorten(value)}")
     return (height, width) if isinstance(value, Sequence) else height
 
 

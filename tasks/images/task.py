@@ -12,7 +12,8 @@ import itertools
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ from tasks.images.trials import Changes, ImageTrials, View
 from tasks.seeds import STREAM, TEST, TRAIN, generator
 from tasks.task import Task
 from tca.batch import Batch
-from tca.checks import Made, settle, whole
+from tca.checks import check, settle, whole
 from tca.losses import LOSSES, Loss
 from tca.names import lookup
 
@@ -41,10 +42,6 @@ __all__ = ["ImageTask"]
 
 PURPOSES = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
 TESTED_ON = {"test": "the test split", "validation": "images held out from the training split"}
-
-
-def _named_loss(name: str) -> Loss:
-    return lookup(LOSSES, name, "loss")
 
 
 @dataclass(frozen=True)
@@ -95,13 +92,13 @@ class ImageTask(Task):
     augment: tuple[Augmentation, ...] = ()
     distort: tuple[Augmentation, ...] = ()
     test_distort: tuple[Augmentation, ...] = ()
-    loss: Annotated[Loss, Made(_named_loss, of=str)] = LOSSES["cross_entropy"]
+    loss: Loss = LOSSES["cross_entropy"]
 
     def __post_init__(self) -> None:
         """Check every option that can be checked without opening a file."""
         for option in ("data_dir", "cache_dir"):
             if getattr(self, option) is not None:
-                settle(self, **{option: str(getattr(self, option))})
+                settle(self, **{option: str(check(option, getattr(self, option), str | Path))})
         check_name(self.name, self.data_dir)
         settle(self, size=size(self.size), validation=whole("validation", self.validation, 0))
         background(self.background)
