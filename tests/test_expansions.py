@@ -217,7 +217,7 @@ def test_what_is_missing_is_named(expansion: Expansion, given: dict[str, Any], m
     ("make", "error", "message"),
     [
         (lambda: PredictionGates(top=0), ValueError, "top must be at least 1, got 0"),
-        (lambda: PredictionGates(top=1.5), TypeError, "top must be an integer of at least 1, got 1.5"),
+        (lambda: PredictionGates(top=1.5), TypeError, "top must be an integer of at least 1 or None, got 1.5"),
         (lambda: HiddenGates(0), ValueError, "size must be at least 1, got 0"),
         (lambda: ScorePowers(1), ValueError, "order must be at least 2, got 1"),
         (lambda: ScorePowers(5), ValueError, "order must be at most 4, got 5"),

@@ -151,7 +151,7 @@ def test_losses_are_values() -> None:
     assert {type(loss) for loss in LOSSES.values()} == {each for each in kinds if not inspect.isabstract(each)}
     assert len(set(LOSSES.values())) == len(LOSSES)
     assert Focal(2) == LOSSES["focal"] != Focal(1.0)
-    assert repr(ExponentialFamily(families.Gamma(2))) == "ExponentialFamily(family=Gamma(shape=2.0))"
+    assert repr(ExponentialFamily(families.Gamma(2))) == "ExponentialFamily(family=Gamma(shape=2))"
 
 
 def test_the_loss_of_a_batch_is_a_weighted_sum_over_steps_and_a_mean_over_trials() -> None:

@@ -355,7 +355,7 @@ def test_alternating_cells() -> None:
     out = drive.detach().clone()
     activation.into(out, out)
     assert torch.equal(out, value)
-    with pytest.raises(ValueError, match="positions of a map"):
+    with pytest.raises(ValueError, match="positions must be at least 1, got 0"):
         AlternatingReLU(0)
 
 

@@ -148,7 +148,7 @@ def test_every_measurement_can_be_made() -> None:
         (lambda: Watch("curvature", 0), "every must be at least 1, got 0"),
         (lambda: Watch("curvature", options={"trails": 3}), "trails"),
         (lambda: Watch("curvature", options={"products": 1}), "products must be at least 2, got 1"),
-        (lambda: Run("delayed_xor", watch=("curvature",)), "watch must hold values of type Watch"),  # type: ignore[arg-type]
+        (lambda: Run("delayed_xor", watch=("curvature",)), r"watch\[0\] must be a Watch"),  # type: ignore[arg-type]
         (lambda: Run("delayed_xor", measure_at_losses=0.1), "measure_at_losses must be a list or tuple of numbers"),  # type: ignore[arg-type]
         (lambda: Run("delayed_xor", measure_at_losses=(float("nan"),)), r"measure_at_losses\[0\] must be finite"),
     ],
