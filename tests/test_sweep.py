@@ -568,7 +568,7 @@ def test_runs_on_a_gpu(tmp_path: Path) -> None:
             ValueError,
             "workers must be left out with the scheduler at",
         ),
-        ({"runs": ["bptt"]}, TypeError, rr"runs\[0\] must be a Run, got 'bptt'"),
+        ({"runs": ["bptt"]}, TypeError, r"runs\[0\] must be a Run, got 'bptt'"),
         ({"folder": "/dev/null/x"}, records.RecordError, "cannot write the record in /dev/null/x"),
     ],
 )
