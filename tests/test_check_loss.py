@@ -186,7 +186,7 @@ def test_both_numbers_are_right() -> None:
 
 
 def test_arguments_are_checked() -> None:
-    with pytest.raises(TypeError, match="loss must be a Loss such as AbsoluteError, .*, got .mse."):
+    with pytest.raises(TypeError, match=r"loss must be a Loss such as AbsoluteError, .*, got .mse."):
         check_loss("mse")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="outputs and targets must be given together"):
         check_loss(MSE(), torch.zeros(1, 1, 1))
