@@ -108,7 +108,7 @@ def test_a_whole_update_near_the_loss_is_that_of_a_shorter_training() -> None:
 
 def test_replays_begin_where_training_was_each_time() -> None:
     """With moments, however often: whole updates near the loss are those of a shorter training with Adam."""
-    run = dataclasses.replace(RUN, evaluate_every=40, measure_at_losses=(0.66, 0.63, 0.6, 0.55, 0.5))
+    run = dataclasses.replace(RUN, evaluate_every=15, measure_at_losses=(0.66, 0.63, 0.6, 0.55, 0.5, 0.48, 0.46))
     checked = 0
     for each in crossings(run).values():
         ends = [train(dataclasses.replace(run, steps=step, measure_at_losses=()), progress=False).net

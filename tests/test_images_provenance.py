@@ -44,7 +44,7 @@ def trained(tmp_path: Path, **options: Any) -> tuple[tca.Run, dict[str, Any]]:
     tca.train(run, run.folder(tmp_path / "runs"), progress=False)
     written = json.loads((tmp_path / "runs" / run.name / "run.json").read_text())
     assert written["run"] == run.to_json()
-    return run, written["data"]
+    return run, written.get("data", {})
 
 
 def test_the_default_background_counts_and_renumbered_classes_are_recorded_and_shown(

@@ -83,6 +83,7 @@ def test_no_bug_is_listed_twice_and_no_table_is_forgotten() -> None:
         ("FAILED tests/test_a.py::test_b - assert 1 == 2", "tests/test_a.py::test_b"),
         ("FAILED tests/test_a.py::test_b[(7, 3)-x] - AssertionError: sites", "tests/test_a.py::test_b[(7, 3)-x]"),
         ("FAILED tests/test_a.py::test_b - Failed: DID NOT RAISE ValueError", "tests/test_a.py::test_b"),
+        ("FAILED tests/test_a.py::test_b - Failed: trained again", "tests/test_a.py::test_b"),
         ("FAILED tests/test_a.py::test_b - ValueError: too few - assert nothing", None),
         ("ERROR tests/test_a.py - ImportError: no", None),
     ],

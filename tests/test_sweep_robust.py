@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import signal
@@ -16,7 +17,7 @@ import pytest
 from tca import records
 from tca.__main__ import main
 from tca.cli.comparison import MOST_RUNS, Comparison
-from tca.records import Record
+from tca.records import Record, RecordError
 from tca.sweep import SourceError, grid, jobs, read_runs
 from tca.sweep.devices import held_number
 from tca.sweep.processes import Processes, _work
@@ -55,7 +56,10 @@ def test_a_run_that_another_has_finished_meanwhile_is_not_trained_again(
 
     monkeypatch.setattr(records, "finished", late)
     monkeypatch.setattr(Record, "add", lambda *_: pytest.fail("it was trained again"))
-    again = train(SMALL, tmp_path / "record", progress=False)
+    again = None
+    with contextlib.suppress(RecordError):  # of a run that goes on without its checkpoint
+        again = train(SMALL, tmp_path / "record", progress=False)
+    assert again is not None
     assert len(looks) >= 2
     assert again.metrics == whole.metrics
     assert before == {each.name: each.read_bytes() for each in (tmp_path / "record").iterdir() if each.name != ".lock"}

@@ -34,7 +34,7 @@ SECONDS_ALL_TESTS = 2400  # all tests that any bug names, in one process
 NEEDED = ["matplotlib.pyplot", "neurogym", "numpy", "pytest", "scipy.stats", "sklearn.datasets", "torch"]
 PROCESSES = multiprocessing.get_context("forkserver")  # its server imports what every test needs once
 PROCESSES.set_forkserver_preload(NEEDED)
-NOTICED = re.compile(r"^FAILED ((?:(?! - ).)+) - (?:assert|AssertionError|Failed: DID NOT)", re.MULTILINE)
+NOTICED = re.compile(r"^FAILED ((?:(?! - ).)+) - (?:assert|AssertionError|Failed: )", re.MULTILINE)
 
 
 @dataclass(frozen=True)
