@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections.abc
 import functools
 import inspect
+import itertools
 import os
 import types
 import typing
@@ -29,6 +30,7 @@ from tca.names import NEAREST, shorten, unknown
 __all__ = ["refusal", "shown", "validator"]
 
 MEMBER = "|"  # label of every member of a union, which is no part of the path to a value
+MOST_ENTRIES = 10_000_000  # of a sequence: a range may say that it holds far more, and an iterator may not end
 KEY = "[key]"  # pydantic's own, for a key of a mapping
 ALLOWED = {
     "float_type": "a number",
@@ -232,7 +234,9 @@ def _sequence(origin: Any, args: tuple[Any, ...], **bounds: Any) -> CoreSchema:
     def convert(value: Any) -> Any:
         if isinstance(value, NOT_SEQUENCES) or not isinstance(value, taken):
             raise PydanticCustomError("sequence_type", "{allowed}", {"allowed": allowed})
-        entries = tuple(value)
+        entries = tuple(itertools.islice(value, MOST_ENTRIES + 1))
+        if len(entries) > MOST_ENTRIES:
+            raise PydanticCustomError("too_many", "{allowed}", {"allowed": f"at most {MOST_ENTRIES} entries"})
         if fixed is not None and len(entries) != fixed:
             raise PydanticCustomError("length", "{allowed}", {"allowed": allowed})
         return entries
