@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import copy
+import inspect
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, Self, TypeVar
@@ -46,6 +47,12 @@ class _Maker(abc.ABCMeta):
         """Return an instance."""
         with torch.inference_mode(False):
             return super().__call__(*args, **options)
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """The arguments of the constructor."""
+        own = inspect.signature(cls.__init__)  # type: ignore[misc]
+        return own.replace(parameters=list(own.parameters.values())[1:])
 
 
 class Lasting(metaclass=_Maker):

@@ -93,6 +93,12 @@ def test_good_arguments_are_taken(name: str) -> None:
         called(PUBLIC[name], arguments(name, PUBLIC[name]))
 
 
+def test_no_constructor_hides_its_parameters() -> None:
+    """Nothing would be tried on one that takes any arguments by place."""
+    parameters = {name: inspect.signature(call).parameters.values() for name, call in PUBLIC.items()}
+    assert not [name for name, found in parameters.items() if any(each.kind is each.VAR_POSITIONAL for each in found)]
+
+
 @pytest.mark.parametrize("name", PUBLIC)
 def test_bad_arguments_are_refused_by_name(name: str) -> None:
     found = [f"{parameter}={value!r}: {outcome}" for parameter, value, outcome in tried(name) if outcome != "refused"]
