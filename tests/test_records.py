@@ -388,3 +388,14 @@ def test_a_run_describes_any_network() -> None:
             tca.Net(**wrong)
     with pytest.raises(TypeError, match="net must be a Leaky or a Net"):
         tca.Run("images", net=7)
+
+
+def test_every_changed_byte_of_a_packed_state_is_noticed() -> None:
+    """Of tensors, whose values have no other guard, and of what stands beside them."""
+    packed = pack({"step": 3, "moment": torch.arange(3.0, dtype=torch.float64)})
+    values = packed.index(torch.arange(3.0, dtype=torch.float64).numpy().tobytes())
+    for place in (*range(values, len(packed)), packed.index(b"3", packed.index(b"step"))):
+        changed = bytearray(packed)
+        changed[place] ^= 1
+        with pytest.raises(ValueError, match="not a packed state"):
+            unpack(bytes(changed))
