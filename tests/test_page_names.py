@@ -107,3 +107,11 @@ def test_every_name_of_the_page_of_the_architecture_exists(names: Names) -> None
     ]
     assert len(single) > 40
     assert [each for each in single if each not in known] == []
+
+
+def test_the_changelog_has_every_section_and_every_line_once() -> None:
+    for version in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").split("\n## ")[1:]:
+        sections = re.findall(r"^### (\w+)$", version, re.MULTILINE)
+        assert sections == [each for each in ("Fixed", "Changed", "Added") if each in sections]
+        entries = [" ".join(each.split()) for each in re.split(r"^- |^### \w+$", version, flags=re.MULTILINE)[1:]]
+        assert [each for each in entries if each and entries.count(each) > 1] == []
