@@ -55,7 +55,10 @@ def test_no_default_and_no_global_generator_has_a_say(what: str) -> None:
     assert generators() == before
     with foreign():
         before = seeded(2)
-        found = list(flat(EVERYTHING[what]()))
+        try:
+            found = list(flat(EVERYTHING[what]()))
+        except NotImplementedError as error:  # of numbers on the meta device, which has none
+            pytest.fail(f"something was made on the default device: {error}")
         assert generators() == before
         assert torch.get_default_dtype() == torch.float64
         assert torch.get_default_device().type == "meta"
