@@ -49,6 +49,7 @@ def test_what_is_taken(value: Any, kind: Any, taken: Any) -> None:
         (float("inf"), Measured, ValueError, "x must be a finite number or NaN, got inf"),
         ("abc", Sequence[str], TypeError, "x must be a list or tuple of strings, got 'abc'"),
         ([], Annotated[Sequence[int], Filled], ValueError, "x must hold at least 1, got ()"),
+        (["a"], float | tuple[float, ...], TypeError, "x[0] must be a number, got 'a'"),
         ([1, [2]], Sequence[int], TypeError, "x[1] must be an integer, got [2]"),
         ({"a": {"b": "c"}}, Mapping[str, Mapping[str, int]], TypeError, "x['a']['b'] must be an integer, got 'c'"),
         ({1: 1}, Mapping[str, int], TypeError, "a key of x must be a string, got 1"),
