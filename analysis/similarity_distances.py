@@ -5,7 +5,7 @@ Shapes: A activities.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -36,7 +36,9 @@ DISTANCES: dict[str, Distance] = Table(
 
 
 @checked
-def distances(activities: Mapping[str, Activity], distance: str | Distance = "procrustes") -> Tensor:
+def distances(
+    activities: Mapping[str, Activity | Sequence[Activity]], distance: str | Distance = "procrustes"
+) -> Tensor:
     """Return the distance of every activity from every other, float64, shape ``(A, A)``, in the order given.
 
     Args:

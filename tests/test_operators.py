@@ -232,7 +232,7 @@ def test_a_source_that_does_not_repeat_itself_is_refused(source: type[Redrawing]
 def test_streams_of_batches_are_refused() -> None:
     trials = TrialSet(replace(F1, trials=6).batch())
     assert as_batch(trials) is trials.batch()
-    with pytest.raises(TypeError, match="trials must be a Batch or a fixed set of trials such as a TrialSet, got gen"):
+    with pytest.raises(TypeError, match="trials must be a Trials or a Batch, got <generator"):
         operator(F1.net(), trials.batches(2, seed=0))  # type: ignore[arg-type]
 
 
@@ -306,7 +306,7 @@ def test_a_loss_without_curvature_has_no_gauss_newton_matrix_and_one_without_pre
 
 def test_mistakes_are_named() -> None:
     net, batch = F1.net(), F1.batch()
-    with pytest.raises(ValueError, match=r"unknown operator 'fischer', did you mean 'fisher'\?"):
+    with pytest.raises(ValueError, match=r"unknown kind of operator 'fischer', did you mean 'fisher'\?"):
         operator(net, batch, kind="fischer")
     with pytest.raises(ValueError, match="l2 must be at least 0"):
         operator(net, batch, l2=-0.1)

@@ -147,7 +147,7 @@ def test_relays_follow_the_network_to_other_types() -> None:
 
 def test_careless_use_is_refused() -> None:
     """Networks of one stream, of cells that need no relays, and inputs of another size."""
-    with pytest.raises(TypeError, match="net must be a DualStreamMLP, DualStreamCNN or DualStreamRNN, got MLP"):
+    with pytest.raises(TypeError, match="net must be a DualStream or a DualStreamRNN, got MLP"):
         relayed(MLP(3, [4], 2))  # type: ignore[arg-type]
     for net in (DualStreamMLP(3, [4], 2, wiring="presynaptic"), DualStreamRNN(3, 4, 2, wiring="presynaptic")):
         with pytest.raises(ValueError, match="net must have wiring='streams', got wiring='presynaptic'"):

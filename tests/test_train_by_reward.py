@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from dataclasses import replace
@@ -100,13 +101,13 @@ def test_what_was_done_is_what_is_learned_from(monkeypatch: pytest.MonkeyPatch) 
 def test_environments_begin_anew_with_other_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every block has seeds of its own, which belong to the run's."""
     given: list[tuple[int, int]] = []
-    make = tca.train_by_reward.__globals__["reward_environments"]
+    make = inspect.unwrap(tca.train_by_reward).__globals__["reward_environments"]
 
     def made(name: str, count: int, seed: int, **options: Any) -> Any:
         given.append((count, seed))
         return make(name, count, seed, **options)
 
-    monkeypatch.setitem(tca.train_by_reward.__globals__, "reward_environments", made)
+    monkeypatch.setitem(inspect.unwrap(tca.train_by_reward).__globals__, "reward_environments", made)
     for data in (0, 0, 1):
         train_by_reward(replace(TINY, seeds=Seeds(data=data)), AGENT, progress=False)
     assert {count for count, _ in given} == {TINY.batch_size}
