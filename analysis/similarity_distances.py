@@ -18,7 +18,7 @@ from tca.names import Table, lookup
 
 __all__ = ["DISTANCES", "Distance", "distances"]
 
-Distance = Callable[[Activity, Activity], float]
+Distance = Callable[..., float]
 
 DISTANCES: dict[str, Distance] = Table(
     "distance",

@@ -308,7 +308,7 @@ def test_mistakes_are_named() -> None:
     net, batch = F1.net(), F1.batch()
     with pytest.raises(ValueError, match=r"unknown kind of operator 'fischer', did you mean 'fisher'\?"):
         operator(net, batch, kind="fischer")
-    with pytest.raises(ValueError, match="l2 must be at least 0"):
+    with pytest.raises(ValueError, match="l2 must be 0 or greater"):
         operator(net, batch, l2=-0.1)
     with pytest.raises(ValueError, match=r"unknown parameter of the operator 'w_in'"):
         Block.of(operator(net, batch), "w_in")
