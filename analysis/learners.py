@@ -47,7 +47,7 @@ def moved(learner: Learner, net: Network) -> Learner:
     >>> from copy import deepcopy
     >>> from tca.nets import LeakyRNN
     >>> net = LeakyRNN(1, 2, 1)
-    >>> learner = Learner(net, RULES["rflo"], seed=5)
+    >>> learner = Learner(net, RULES["eprop_random"], seed=5)
     >>> moved(learner, deepcopy(net).double()).buffers["feedback"].equal(learner.buffers["feedback"].double())
     True
     """

@@ -168,6 +168,9 @@ class Mirrored(MSE):
 
     admissibility: ClassVar[Admissibility] = Admissibility(True, "only for this test")
 
+    def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return -super().value(outputs, targets)
+
     def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return targets - outputs
 

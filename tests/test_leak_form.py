@@ -177,6 +177,6 @@ def signal_of(rule: tca.Rule) -> Tensor:
 
 
 def test_an_unknown_form_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown form of a rule 'C'"):
+    with pytest.raises(ValueError, match="unknown form 'C'"):
         replace(RFLO, form="C")
     assert torch.equal(signal_of(RFLO), signal_of(RANDOM))

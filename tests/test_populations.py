@@ -412,7 +412,7 @@ def test_normalised_rates_have_a_mean_square_of_one() -> None:
 
 CARELESS: tuple[tuple[Callable[[], Any], type[Exception], str], ...] = (
     (lambda: MLP(3, [], 2), ValueError, "layers must hold at least one layer"),
-    (lambda: MLP(3, [4, 0], 2), ValueError, "size of a layer must be at least 1"),
+    (lambda: MLP(3, [4, 0], 2), ValueError, "must be at least 1, got 0"),
     (lambda: CNN((1, 4, 4), [ConvLayer(2, 5)], 2), ValueError, "kernel of a layer must fit"),
     (lambda: CNN((1, 4, 4), [DenseLayer(3), ConvLayer(2)], 2), ValueError, "must lie on maps"),
     (lambda: CNN((1, 4, 4), [LocalLayer(2)], 2), TypeError, "ConvLayer or DenseLayer"),

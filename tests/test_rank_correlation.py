@@ -142,7 +142,7 @@ def test_the_seed_decides() -> None:
         (lambda: rank_correlation([1.0], [1.0, 2.0], [0], [0]), ValueError, r"must be equally long, got lengths"),
         (lambda: rank_correlation([1.0], [1.0], [0], [0], confidence=0.0), ValueError, "confidence must lie between"),
         (lambda: rank_correlation([1.0], [1.0], [0], [0], resamples=0), ValueError, "resamples must be at least 1"),
-        (lambda: rank_correlation(["a"], [1.0], [0], [0]), TypeError, "x must hold real numbers"),
+        (lambda: rank_correlation(["a"], [1.0], [0], [0]), TypeError, r"x\[0\] must be a number, got 'a'"),
     ],
 )
 def test_mistakes_are_named(make, error: type[Exception], message: str) -> None:  # type: ignore[no-untyped-def]

@@ -325,7 +325,7 @@ def test_weights_and_feedback_are_drawn_apart() -> None:
     """With one seed for everything a random feedback would repeat the draw of the input weights."""
     run = every_rule.seeded(replace(QUICK, net=Leaky(size=40)), 3)
     net = run.net.build(3, 3, dt=10.0, seed=run.seeds.net)
-    feedback = tca.Learner(net, tca.RULES["rflo"], seed=run.seeds.rule).buffers["feedback"]
+    feedback = tca.Learner(net, tca.RULES["eprop_random"], seed=run.seeds.rule).buffers["feedback"]
     correlation = torch.corrcoef(torch.stack([feedback.flatten(), net.w_in.detach().flatten()]))[0, 1]
     assert abs(float(correlation)) < 0.35  # 120 numbers: 3.8 standard errors
 

@@ -195,7 +195,7 @@ def update_jacobian(
     >>> from tca.losses import MSE
     >>> from tca.nets import LeakyRNN
     >>> batch = Batch(torch.zeros(4, 5, 1), torch.ones(4, 5, 2), torch.full((4, 5), 0.25), MSE())
-    >>> update_jacobian(LeakyRNN(1, 4, 2), batch, "rflo", "b_out").matrix().round(decimals=9).tolist()
+    >>> update_jacobian(LeakyRNN(1, 4, 2), batch, "eprop_random", "b_out").matrix().round(decimals=9).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
     ((_, learner),) = named(net, rule, seed).items()
