@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 import tca
+from analysis import operator
+from analysis.operators import Hessian
 from tests.everything import EVERYTHING, FOR_RULES, MEASURES, NETS, RUNS, flat, trials
 
 
@@ -105,6 +107,28 @@ def test_a_network_of_inference_mode_can_be_trained_by_autograd(kind: str) -> No
         return [each.grad for each in net.parameters()]
 
     assert list(flat(gradients(torch.inference_mode))) == list(flat(gradients(nullcontext)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_made_in_inference_mode_is_made_outside_of_it(dtype: torch.dtype) -> None:
+    with torch.inference_mode():
+        made = [tca.nets.LeakyRNN(3, 4, 2, dtype=dtype, noise=0.1), tca.nets.MLP(3, [4], 2, dtype=dtype)]
+    assert not any(map(ephemeral, made))
+
+
+def test_products_are_taken_outside_of_inference_mode() -> None:
+    """Of a function that only autograd can differentiate, and over trials made inside."""
+    quartic = Hessian([lambda theta: theta.pow(4).sum()], torch.tensor([1.0, 2.0]).double(), keep=False)
+    vectors = torch.eye(2, dtype=torch.float64)
+    net = tca.nets.LeakyRNN(3, 4, 2, dtype=torch.float64)
+    with torch.inference_mode():
+        inside, batch = quartic @ vectors, trials(net)
+    assert inside.tolist() == [[12.0, 0.0], [0.0, 48.0]]
+    try:
+        found = operator(net, batch, "all").matrix()
+    except RuntimeError as error:
+        pytest.fail(str(error))
+    assert torch.equal(found, operator(net, trials(net), "all").matrix())
 
 
 @pytest.mark.parametrize("name", MEASURES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -185,3 +186,13 @@ def test_tanh_on_a_cpu_is_right_absolutely_but_not_relatively(dtype: torch.dtype
     tca.activations.Tanh().into(tiny, out[:1])
     assert out[0] == 0
     assert torch.tanh(tiny) > 0
+
+
+@pytest.mark.parametrize("leak", [0.5, 0.9048374180359595])
+def test_the_size_of_private_noise_is_exact(leak: float) -> None:
+    """The drive has ``noise sqrt((1 + k) / (1 - k))``, to the round-off of double precision."""
+    net = tca.nets.LeakyRNN(2, 3, 1, dt=10.0, tau=-10.0 / math.log(leak), noise=0.3, dtype=torch.float64)
+    wanted = 0.3 * math.sqrt((1 + net.leak) / (1 - net.leak))
+    assert net.cell_noise(torch.ones(1, 1, 3, dtype=torch.float64)).flatten().tolist() == pytest.approx(
+        [wanted] * 3, rel=1e-14
+    )

@@ -10,6 +10,7 @@ PRECISION = ("tests/test_precision.py",)
 COPIES = ("tests/test_inference.py::test_a_copy_of_a_learner_goes_on_as_the_original_and_apart_from_it",)
 FIRST = ("tests/test_inference.py::test_a_first_pass_in_inference_mode_leaves_memory_for_any_later_one",)
 MADE = ("tests/test_inference.py::test_a_network_of_inference_mode_can_be_trained_by_autograd",)
+OUTSIDE = ("tests/test_inference.py",)
 MEASURES = ("tests/test_inference.py::test_measures_are_the_same_without_a_graph",)
 NETWORK, OPTIONS, MODES, NUMBERS = "tca/nets/network.py", "tca/nets/options.py", "tca/modes.py", "tca/precision.py"
 RULE, BATCH, STREAM = "tca/rule.py", "tca/batch.py", "tca/stream.py"
@@ -19,7 +20,8 @@ BUGS = (
         'generator=generator, device="cpu")', (f"{DEFAULTS}[network leaky_rnn]",)),
     Bug("tca/nets/leaky_population.py", "size of the noise in the default type",
         "torch.as_tensor(self.leak, dtype=torch.float64, device=self.w_rec.device)",
-        "torch.as_tensor(self.leak, device=self.w_rec.device)", (f"{DEFAULTS}[network leaky_rnn of form B]",)),
+        "torch.as_tensor(self.leak, device=self.w_rec.device)",
+        ("tests/test_networks.py::test_the_size_of_private_noise_is_exact",)),
     Bug("tca/nets/layered.py", "dropout of the default type", 'generator=generator, dtype=torch.float32, device="cpu")',
         'generator=generator, device="cpu")', (f"{DEFAULTS}[network mlp]",)),
     Bug(OPTIONS, "private noise on the default device", 'generator=generator, dtype=torch.float32, device="cpu")',
@@ -60,7 +62,8 @@ BUGS = (
         "with torch.no_grad():",
         FIRST),
     Bug(MODES, "networks of inference mode", "        with torch.inference_mode(False):\n            return super()",
-        "        if True:\n            return super()", MADE),
+        "        if True:\n            return super()",
+        ("tests/test_inference.py::test_what_is_made_in_inference_mode_is_made_outside_of_it",)),
     Bug(MODES, "copies of inference mode",
         "        with torch.inference_mode(False):\n            made.__dict__",
         "        if True:\n            made.__dict__",
@@ -75,6 +78,6 @@ BUGS = (
     Bug(BATCH, "devices of class indices and decisions unchecked", "(dtype, self.inputs.device):",
         "(dtype, self.inputs.device) and part.is_floating_point():", PRECISION),
     Bug("analysis/operators/base.py", "products inside inference mode",
-        "    @torch.inference_mode(False)\n    def _checked", "    def _checked", MEASURES),
-    Bug("analysis/problem.py", "trials of inference mode", "as_batch(trials).kept()", "as_batch(trials)", MEASURES),
+        "    @torch.inference_mode(False)\n    def _checked", "    def _checked", OUTSIDE),
+    Bug("analysis/problem.py", "trials of inference mode", "as_batch(trials).kept()", "as_batch(trials)", OUTSIDE),
 )  # fmt: skip

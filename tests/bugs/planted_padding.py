@@ -63,8 +63,6 @@ BUGS = [
     Bug("analysis/conditions.py", "noise of inputs from the last step on",
         "by_steps(len(inputs), partial(draw, generator=torch.Generator().manual_seed(seed)))",
         "by_steps(len(inputs), partial(draw, generator=torch.Generator().manual_seed(seed))).flip(0)", MEASURES),
-    Bug("analysis/jacobians.py", "lengths that end at the error tried", "lengths=chosen.trial_lengths)",
-        "lengths=None)", MEASURES),
     Bug("analysis/dynamics.py", "trials joined to each other", "torch.cat([each[1:] for each in components])",
         "torch.cat(components)[len(components):]", MEASURES),
     Bug("analysis/figures/state_space.py", "states of padding drawn", "return window & batch.inside", "return window",
