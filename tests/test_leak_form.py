@@ -45,6 +45,15 @@ def batch_for(net: Any) -> tca.Batch:
     return tca.Batch(inputs, targets, torch.full((6, 4), 1 / 6, dtype=F64), tca.losses.MSE())
 
 
+def refused(make: Callable[[], Any]) -> str:
+    """Return the reason for which something is not made, empty where it is."""
+    try:
+        make()
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 @pytest.mark.parametrize(
     ("build", "form"),
     [
@@ -63,7 +72,7 @@ def test_a_rule_is_bound_to_cells_of_its_form_and_to_no_others(build: Callable[[
     """Every population counts; the message names the rule that the same parts are there."""
     for rule, wanted, other in ((RFLO, "B", {"A": "eprop_random", "": "dfa"}), (RANDOM, "A", {"B": "rflo", "": "dfa"})):
         if form == wanted:
-            tca.Learner(build(), rule)
+            assert not refused(lambda rule=rule: tca.Learner(build(), rule))
             continue
         (meant,) = {other[each] for each in form or [""] if each != wanted}
         with pytest.raises(ValueError, match=rf"there its parts are the rule '{meant}'$"):
@@ -109,6 +118,7 @@ def test_a_run_builds_the_network_of_its_rule(rule: Any, tmp_path: Path) -> None
         again = Run.from_json(made.to_json())
         assert (again, again.name, again.net.form) == (made, made.name, "B")
     for kind, options in SIZES.items():
+        assert not refused(lambda kind=kind, options=options: Run("delayed_xor", rule, net=Net(kind, options)))
         built = Run("delayed_xor", rule, net=Net(kind, options)).net.build(3, 2, dt=10.0, seed=0)
         assert {place.form for place in built.places()} == {"B"}
         assert {place.form for place in Run("delayed_xor", net=Net(kind, options)).net.build(

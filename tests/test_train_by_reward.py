@@ -166,7 +166,10 @@ def test_a_policy_that_is_not_finite_is_an_outcome() -> None:
     huge = Optimizer("Adam", lr=1e38, clip=None)
     one = replace(TINY, optimizer=huge, steps=1, dtype="float32", net=Leaky(size=6, tau=50.0, activation="relu"))
     for run in (one, replace(one, steps=3, evaluate_every=3)):
-        result = train_by_reward(run, AGENT, progress=False)
+        try:
+            result = train_by_reward(run, AGENT, progress=False)
+        except RuntimeError as error:
+            pytest.fail(str(error))
         assert (result.outcome, result.step) == ("diverged", 1)
         assert "finite" in result.reason or "nan" in result.reason
 
