@@ -58,6 +58,8 @@ def test_the_missing_are_left_out_and_counted() -> None:
     assert (with_gaps.count, with_gaps.asked) == (12, 14)
     assert (with_gaps.value, with_gaps.low, with_gaps.high) == (whole.value, whole.low, whole.high)
     assert str(with_gaps).endswith("(12/14)")
+    median = bootstrap([*VALUES, math.nan], np.median)
+    assert (median.count, median.asked) == (12, 13)
     nobody = mean([math.nan] * 3)
     assert (nobody.count, nobody.asked) == (0, 3)
     assert math.isnan(nobody.value)
