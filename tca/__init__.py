@@ -14,6 +14,8 @@ from tca.run import Run
 from tca.train import train
 from tca.train_by_reward import train_by_reward
 
+__version__ = "0.1.0"
+
 __all__ = [
     "RULES",
     "Agent",
@@ -27,6 +29,7 @@ __all__ = [
     "Rule",
     "Run",
     "Seeds",
+    "__version__",
     "check_loss",
     "eligibilities",
     "expansions",
