@@ -22,8 +22,6 @@ from tca.records import Record
 from tca.result import COMPLETED, DIVERGED, REACHED_LOSS, Metrics, Result
 from tca.rule import Learner
 from tca.run import Run
-from tca.signals import Decorrelation, Regularised
-from tca.signals.decorrelation_averages import warn_if_fast
 from tca.updates import Updates
 
 __all__ = ["Course"]
@@ -58,7 +56,8 @@ class Course(abc.ABC):
         self.train_set, self.test_set = (each.to(run.device, run.torch_dtype) for each in (train_set, test_set))
         self.sizes: dict[str, Any] = {"n_in": task.n_in, "n_out": n_out, "dt": task.dt}
         self.begin()
-        _warn_of_collapse(run)
+        readout_rate = run.optimizer.lr * run.optimizer.factors.get("w_out", 1.0)
+        run.the_rule.signal.check_training(run.steps, readout_rate or None)
 
     def begin(self) -> None:
         """Build network, learner and optimizer as they are before the first update."""
@@ -212,13 +211,3 @@ class Course(abc.ABC):
 
 def _losses(last: Metrics) -> tuple[tuple[str, float], ...]:
     return ("training loss", last.train_loss), ("test loss", last.test_loss)
-
-
-def _warn_of_collapse(run: Run) -> None:
-    """Warn if a correlation that the run learns from is averaged so fast that activity may vanish."""
-    signal = run.the_rule.signal
-    while isinstance(signal, Regularised):
-        signal = signal.signal
-    if isinstance(signal, Decorrelation):
-        readout = run.optimizer.lr * run.optimizer.factors.get("w_out", 1.0)
-        warn_if_fast(signal.average.lam, run.steps, readout or None)

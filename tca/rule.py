@@ -12,7 +12,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -28,12 +28,13 @@ from tca.losses.checking import check_at, foreign
 from tca.modes import Lasting, kept, lasting
 from tca.names import lookup
 from tca.nets import Network
-from tca.replay import Replay
 from tca.signals import Signal
 from tca.signals.base import Buffers
-from tca.stream import Stream
 from tca.tape import Tape
 from tca.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tca.stream import Stream
 
 __all__ = ["Info", "Learner", "Rule"]
 
@@ -368,7 +369,7 @@ class Learner(Lasting):
         self.check_loss(batch, tape.outputs)
         score = batch.loss.score(tape.outputs, batch.targets)
         scored = tape.scored(score.mul_(batch.weights.unsqueeze(-1) / batch.trials), batch)
-        return replace(scored, replay=Replay(self.net, batch, noise))
+        return replace(scored, replay=self.net.replay(batch, noise))
 
     @lasting
     def sync_(self) -> None:
@@ -432,6 +433,8 @@ class Learner(Lasting):
         Raises:
             ValueError: The rule cannot run online; the reason is given.
         """
+        from tca.stream import Stream
+
         return Stream(self, trials, steps)
 
     @lasting

@@ -36,7 +36,7 @@ from tca.moment import Moment
 from tca.place import Place
 
 if TYPE_CHECKING:
-    from tca.replay import Attempt, Replay
+    from tca.perturbed_pass import PerturbedPass, Replay
 
 __all__ = ["Back", "Feed", "Tape"]
 
@@ -82,7 +82,7 @@ class Tape(abc.ABC):
         raw_score: Derivative of the loss by the outputs, shape ``(T + 1, B, O)``; the score itself without a filter.
         batch: The trials, their targets, weights and loss; ``None`` before ``scored``.
         lengths: Steps of every trial, shape ``(B,)``, after which there is padding; ``None`` if no trial is padded.
-        replay: What runs the same trials again with something changed; ``None`` unless a learner has run the network.
+        replay: Runs the same trials again, perturbed; ``None`` unless a learner has run the network.
         attempt: What came of such a run; ``None`` if there has been none.
         feed: How the population hears the one below it; ``None`` for the first.
         below: The tapes of the populations below, from the next one down to the first; empty in each of them.
@@ -107,7 +107,7 @@ class Tape(abc.ABC):
     batch: Batch | None = None
     lengths: Tensor | None = None
     replay: Replay | None = None
-    attempt: Attempt | None = None
+    attempt: PerturbedPass | None = None
     feed: Feed | None = None
     below: tuple[Tape, ...] = ()
     above: Tape | None = None
@@ -182,7 +182,7 @@ class Tape(abc.ABC):
         return self.batch
 
     @property
-    def tried(self) -> Attempt:
+    def tried(self) -> PerturbedPass:
         """What came of a run with something changed.
 
         Raises:

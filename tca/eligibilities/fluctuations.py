@@ -15,8 +15,8 @@ from tca.connections import Initial, Link
 from tca.eligibilities.drawing import draws_of
 from tca.eligibilities.perturbation import Coincidence
 from tca.noises import Noise, Rare, Uniform
+from tca.perturbed_pass import PerturbedPass, Replay
 from tca.place import Place
-from tca.replay import Attempt, Replay
 from tca.tape import Tape
 
 __all__ = ["Fluctuations"]
@@ -81,7 +81,7 @@ class Fluctuations(Coincidence):
         if place.spiking:
             raise ValueError(f"{type(self).__name__} goes by potentials without resets, and {place.title} spikes")
 
-    def attempt(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> Attempt:
+    def attempt(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> PerturbedPass:
         """Run with perturbations in the drive."""
         name, shape = tape.place.name, (tape.rate.shape[1], tape.place.cells)
         extra = self.noise.steps(tape.steps, shape, draws_of(tape.place, buffers)).to(tape.rate)
@@ -90,7 +90,7 @@ class Fluctuations(Coincidence):
         post = self.fluctuations(potentials(noisy, added)).pow_(self.power)
         learning = noisy.links[1:2] if self.recurrent_only else noisy.links  # inputs come first, recurrent ones next
         links = tuple(Link(each.connection, each.pre.pow(self.power)) for each in learning)
-        return Attempt(noisy.outputs, tape.outputs, 1.0, {name: post}, {name: links})
+        return PerturbedPass(noisy.outputs, tape.outputs, 1.0, {name: post}, {name: links})
 
     def fluctuations(self, values: Tensor) -> Tensor:
         """Return how far each value is from the running mean before it, shape ``(T, B, N)``.

@@ -26,8 +26,8 @@ from tca.eligibilities.traces import Trace
 from tca.moment import Moment
 from tca.names import lookup
 from tca.noises import Noise, Normal
+from tca.perturbed_pass import PerturbedPass, Replay
 from tca.place import Place
-from tca.replay import Attempt, Replay
 from tca.tape import Tape
 
 __all__ = ["Coincidence", "NodeNoise", "Trying", "WeightNoise"]
@@ -69,7 +69,7 @@ class Trying(Eligibility, abc.ABC):
         return replace(tape, attempt=self.attempt(tape, tape.replay, buffers))
 
     @abc.abstractmethod
-    def attempt(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> Attempt:
+    def attempt(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> PerturbedPass:
         """Return what came of a run with something changed.
 
         Args:
@@ -167,7 +167,7 @@ class NodeNoise(Coincidence):
         """The trace in one line."""
         return f"e_t = e_t-1 + {self.by.equation} (x) pre_t, u_t + {self.sigma:g} xi_t"
 
-    def attempt(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> Attempt:
+    def attempt(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> PerturbedPass:
         """Run with noise in the drives and, if antithetic, with its opposite."""
         xi = {level.place.name: self._drawn(level, buffers) for level in tape.levels}
         noisy = replay.with_drive({name: self.sigma * each for name, each in xi.items()})
@@ -176,7 +176,7 @@ class NodeNoise(Coincidence):
             against = replay.with_drive({name: -self.sigma * each for name, each in xi.items()})
         post, size = self.by.of(xi, self.sigma * (1 + self.antithetic), noisy, against)
         seen = noisy if self.rates == "perturbed" else tape
-        return Attempt(
+        return PerturbedPass(
             noisy.outputs, against.outputs, size, post, {level.place.name: level.links for level in seen.levels}
         )
 
@@ -215,18 +215,18 @@ class WeightNoise(Trying):
         """The trace in one line."""
         return f"e = xi, W + {self.sigma:g} xi"
 
-    def attempt(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> Attempt:
+    def attempt(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> PerturbedPass:
         """Run with noise in the weights and, if antithetic, with its opposite."""
         xi: dict[str, Tensor] = {}
         for level in tape.levels:
             xi |= self._drawn([link.connection for link in level.links], draws_of(level.place, buffers))
-        own = {name: replay.net.get_parameter(name).detach() for name in xi}
+        own = {name: replay.parameter(name).detach() for name in xi}
 
         def outputs(size: float) -> Tensor:
             return replay.with_parameters({name: own[name] + size * each for name, each in xi.items()})
 
         against = outputs(-self.sigma) if self.antithetic else tape.outputs
-        return Attempt(outputs(self.sigma), against, self.sigma * (1 + self.antithetic), weights=xi)
+        return PerturbedPass(outputs(self.sigma), against, self.sigma * (1 + self.antithetic), weights=xi)
 
     def gather_(self, gather: Gather, tape: Tape, filtered: Tensor, steps: slice, gradients: dict[str, Tensor]) -> None:
         """Add the noise of every weight times what trials were worth, at the last step of each."""

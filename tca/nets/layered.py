@@ -6,6 +6,7 @@ Shapes: T time, B batch, I inputs, N cells, O outputs, P populations.
 from __future__ import annotations
 
 import abc
+import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -24,6 +25,7 @@ from tca.nets.network import Network
 from tca.nets.options import check_inputs, drawing
 from tca.nets.passages import Passage, Shape
 from tca.noises import by_steps
+from tca.perturbed_pass import ByPopulation
 from tca.place import Place
 from tca.tape import Back, Feed, Tape
 from tca.workspace import Workspace
@@ -159,6 +161,18 @@ class Layered(Network, abc.ABC):
                 pre = passage.through(pre, shape, numbers)
         return drive(self.readout, pre)
 
+    def perturbed(self, inputs: Tensor, noise: Tensor | None, extra: ByPopulation) -> Tape:
+        """Return the tape of a pass with perturbations added to the drives, in a network that shares the parameters.
+
+        Args:
+            inputs: Inputs, shape ``(T, B, I)``.
+            noise: Noise of dropout, as ``draw_noise`` returns it; ``None`` for none.
+            extra: Perturbations of shape ``(T, B, N)`` by population.
+        """
+        net = copy.copy(self)
+        net.populations = [each._replace(record=_perturbed(each.record, extra[each.name])) for each in self.populations]
+        return net.run(inputs, noise)
+
     @torch.no_grad()
     def run(self, inputs: Tensor, noise: Tensor | None = None, workspace: Workspace | None = None) -> Tape:
         """Run the network without a graph and return the tape of its last population.
@@ -249,6 +263,15 @@ class Layered(Network, abc.ABC):
                 shape = passage.shape(shape)
             found.append(stages)
         return found
+
+
+def _perturbed(record: Callable[..., Tape], extra: Tensor) -> Callable[..., Tape]:
+    """Return a recorder of a population that adds a perturbation to its drive."""
+
+    def perturbed(activation: Activation, driven: Tensor, rate: Tensor, **rest: Any) -> Tape:
+        return record(activation, driven + extra, rate, **rest)
+
+    return perturbed
 
 
 def _passed(rate: Tensor, stages: list[Stage]) -> tuple[Tensor, Back | None]:

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import chain
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from tca.batch import Batch
 from tca.connections import Connection
 from tca.modes import Lasting, check_autocast
+from tca.perturbed_pass import ByPopulation, Replay
 from tca.place import Place
 from tca.precision import check_dtype
 from tca.tape import Tape
@@ -85,6 +88,35 @@ class Network(Lasting, nn.Module, abc.ABC):
             steps: Number of steps T.
             trials: Number of trials B.
         """
+
+    def perturbed(self, inputs: Tensor, noise: Tensor | None, extra: ByPopulation) -> Tape:
+        """Return the tape of a pass with perturbations added to the drives; private noise by default.
+
+        Args:
+            inputs: Inputs, shape ``(T, B, I)``.
+            noise: Private noise, as ``draw_noise`` returns it; ``None`` for none.
+            extra: Perturbations of shape ``(T, B, N)`` by population.
+        """
+        added = torch.cat([extra[place.name] for place in reversed(self.places())], -1)
+        return self.run(inputs, added if noise is None else noise + added)
+
+    def replay(self, batch: Batch, noise: Tensor | None) -> Replay:
+        """Return how to run the trials of a batch again, perturbed.
+
+        Args:
+            batch: The trials.
+            noise: Private noise of the pass that is repeated; ``None`` for none.
+        """
+
+        def with_drive(extra: ByPopulation) -> Tape:
+            lengths = batch.trial_lengths if batch.padded else None
+            return replace(self.perturbed(batch.inputs, noise, extra), lengths=lengths)
+
+        @torch.no_grad()
+        def with_parameters(parameters: Mapping[str, Tensor]) -> Tensor:
+            return self.functional(parameters, batch.inputs, noise)
+
+        return Replay(with_drive, with_parameters, self.get_parameter, noise)
 
     @abc.abstractmethod
     def project_(self) -> None:

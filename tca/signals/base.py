@@ -88,6 +88,14 @@ class Signal(abc.ABC):
             ValueError: The reason.
         """
 
+    def check_training(self, updates: int, readout_rate: float | None) -> None:  # noqa: B027 - most need no check
+        """Warn if the signal's own constants do not suit a training.
+
+        Args:
+            updates: Number of updates.
+            readout_rate: Learning rate of the readout; ``None`` if it does not learn.
+        """
+
     def outputs_told(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
         """Return what the readout's weights and biases learn from, each ``(T + 1, B, O)``: the score, for most signals.
 

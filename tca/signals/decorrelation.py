@@ -17,7 +17,7 @@ from tca.checks import Made, NotNegative, checked
 from tca.eligibilities.base import Eligibility
 from tca.place import Place
 from tca.signals.base import Buffers, Reader, Signal
-from tca.signals.decorrelation_averages import Average, Decay, Normal, Start
+from tca.signals.decorrelation_averages import Average, Decay, Normal, Start, warn_if_fast
 from tca.signals.decorrelation_observables import Identity, Observable
 from tca.signals.decorrelation_reaches import Reach, SameStep
 from tca.signals.decorrelation_sources import Score, Source
@@ -103,6 +103,10 @@ class Decorrelation(Signal):
             f"G_t = g'(z_t) R x_t, R <- {lam:.10g} R + {1 - lam:.3g} mean g(z_t) x_t^T, "
             f"{self.reach.equation}, {self.source.equation}"
         )
+
+    def check_training(self, updates: int, readout_rate: float | None) -> None:
+        """Warn if correlations are averaged so fast that activity may vanish; see ``warn_if_fast``."""
+        warn_if_fast(self.average.lam, updates, readout_rate)
 
     def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
         """Draw the correlation, and what the source needs."""

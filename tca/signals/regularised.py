@@ -93,6 +93,10 @@ class Regularised(Signal):
         """
         self.signal.check(place)
 
+    def check_training(self, updates: int, readout_rate: float | None) -> None:
+        """Warn if the signal's own constants do not suit a training."""
+        self.signal.check_training(updates, readout_rate)
+
     def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
         """Return the state of the signal and of every regulariser."""
         found = self.signal.buffers(place, generator)

@@ -8,13 +8,20 @@ NETWORKS = "tests/test_perturbation_networks.py"
 REWARDS = "tests/test_train_by_reward.py"
 DRAWN = (f"{NETWORKS}::test_a_draw_in_a_stack_equals_the_equations",)
 
-REPLAY, MOVED, TRAINED = "tca/replay.py", "tca/eligibilities/deviations.py", "tca/train_by_reward.py"
+NETWORK, LAYERED, MOVED = "tca/nets/network.py", "tca/nets/layered.py", "tca/eligibilities/deviations.py"
+TRAINED = "tca/train_by_reward.py"
 
 BUGS = [
-    Bug(REPLAY, "private noise not repeated", "added if noise is None else noise + added", "added", DRAWN),
-    Bug(REPLAY, "populations given each other's noise", "reversed(net.places())", "net.places()", DRAWN),
+    Bug(NETWORK, "private noise not repeated", "added if noise is None else noise + added", "added", DRAWN),
     Bug(
-        REPLAY,
+        NETWORK,
+        "populations given each other's noise",
+        "extra[place.name] for place in reversed(self.places())",
+        "extra[place.name] for place in self.places()",
+        DRAWN,
+    ),
+    Bug(
+        LAYERED,
         "layers without what was tried",
         "driven + extra",
         "driven",
