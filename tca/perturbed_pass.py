@@ -26,9 +26,9 @@ class Replay:
     """Run the trials of a forward pass again; made by `Network.replay`.
 
     Args:
-        with_drive: Returns the tape of a pass with perturbations, by population and each of shape ``(T, B, N)``, added to
-            the drives.
-        with_parameters: Returns outputs, shape ``(T, B, O)``, of a pass with other tensors for the parameters they name.
+        with_drive: Returns the tape of a pass with perturbations, by population and each of shape ``(T, B, N)``,
+            added to the drives.
+        with_parameters: Returns the outputs ``(T, B, O)`` of a pass with other tensors for the parameters they name.
         parameter: Returns the parameter of a name.
         noise: Private noise of the first pass; ``None`` for none.
     """
