@@ -25,6 +25,7 @@ lint: $(INSTALLED)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	$(PY) -m tools.words
 
 # Tables of the pages that are made from the code.
 pages: $(INSTALLED)
