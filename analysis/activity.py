@@ -13,10 +13,10 @@ from torch import Tensor
 
 from analysis.problem import Trials, as_batch
 from analysis.ties import round_off
-from tca.arrays import tensor_of
 from tca.batch import Batch
-from tca.checks import checked
 from tca.nets import Network
+from tca.utils.arrays import tensor_of
+from tca.utils.checks import checked
 
 __all__ = ["Activity", "about_mean", "centred", "joint_uncertainty", "rates", "rates_of_trials", "uncertainty"]
 

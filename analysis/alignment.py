@@ -15,12 +15,12 @@ from torch import Tensor
 from analysis.learners import named
 from analysis.problem import Trials, as_batch
 from tca.batch import Batch
-from tca.checks import Seed, checked
-from tca.names import lookup
 from tca.nets import Network
 from tca.rule import Learner, Rule
 from tca.rules import RULES
 from tca.signals import Exact
+from tca.utils.checks import Seed, checked
+from tca.utils.names import lookup
 
 __all__ = ["Alignment", "Match", "RuleAlignment", "alignment"]
 

@@ -15,13 +15,13 @@ from torch import Tensor
 from analysis.alignment import Match
 from analysis.problem import Trials, as_batch
 from tca.batch import Batch
-from tca.checks import Count, checked
 from tca.executions import level_buffers
 from tca.rule import Learner
 from tca.rules import RULES
 from tca.signals import CollapseWarning, Decorrelation, Regularised, Signal
 from tca.signals.decorrelation_averages import warn_if_fast
 from tca.tape import Tape
+from tca.utils.checks import Count, checked
 
 __all__ = ["Broadcasting", "CollapseWarning", "Layer", "broadcasting", "effective_rank"]
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from analysis.activity import Activity, about_mean
 from analysis.similarity import procrustes_distance
 from analysis.ties import round_off
-from tca.arrays import tensor_of
-from tca.checks import Count, Seed, checked, whole
+from tca.utils.arrays import tensor_of
+from tca.utils.checks import Count, Seed, checked, whole
 
 __all__ = ["NoiseCeiling", "conditions_averaged", "noise_ceiling", "reliability", "spearman_brown"]
 

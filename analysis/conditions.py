@@ -19,10 +19,10 @@ from torch import Tensor
 import tasks
 from tasks.neurogym_task import NeurogymTask
 from tca.batch import Batch
-from tca.checks import NotNegative, Positive, Seed, checked, choice, settle, whole
 from tca.ingredients import plain
-from tca.names import lookup
-from tca.noises import by_steps
+from tca.utils.checks import NotNegative, Positive, Seed, checked, choice, settle, whole
+from tca.utils.names import lookup
+from tca.utils.noise import by_steps
 
 __all__ = ["Changed", "Clean", "Condition", "FreshTrials", "InputNoise", "Longer", "PixelNoise", "changed_task"]
 

@@ -16,8 +16,8 @@ from analysis.problem import Trials, fingerprint, problem_of
 from analysis.spectrum import Eigenvalue, spectrum
 from analysis.trace import ESTIMATORS, Trace, trace
 from tca.batch import Batch
-from tca.checks import Count, DType, Named, NotNegative, Positive, Seed, Whole, checked
 from tca.nets.network import Network
+from tca.utils.checks import Count, DType, Named, NotNegative, Positive, Seed, Whole, checked
 
 __all__ = ["Curvature", "curvature"]
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from analysis.checks import at_least
 from analysis.operators import Operator
-from tca.checks import Count, Seed, checked
+from tca.utils.checks import Count, Seed, checked
 
 __all__ = ["Density", "density"]
 

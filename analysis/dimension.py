@@ -6,7 +6,7 @@ Shapes: M samples, N units.
 from __future__ import annotations
 
 from analysis.activity import Activity, centred, joint_uncertainty
-from tca.checks import checked
+from tca.utils.checks import checked
 
 __all__ = ["participation_ratio"]
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from analysis.activity import Activity, centred, joint_uncertainty
 from analysis.rotations import Matrix, closest, distance
 from analysis.ties import check_cut
-from tca.arrays import tensor_of
-from tca.checks import Count, NotNegative, Seed, Whole, checked, whole
+from tca.utils.arrays import tensor_of
+from tca.utils.checks import Count, NotNegative, Seed, Whole, checked, whole
 
 __all__ = ["LinearDynamics", "dsa", "linear_dynamics", "vector_field_distance"]
 

@@ -17,9 +17,9 @@ from analysis.operators.build import rule_field
 from analysis.problem import Problem, Trials, problem_of
 from analysis.stability import critical_rate, critical_rates
 from tca.batch import Batch
-from tca.checks import Count, Kept, NotNegative, Seed, checked
 from tca.nets import Network
 from tca.rule import Learner, Rule
+from tca.utils.checks import Count, Kept, NotNegative, Seed, checked
 
 __all__ = ["Check", "Iteration", "check_stability", "iterate"]
 

@@ -17,9 +17,9 @@ from analysis.parameters import Parameters
 from analysis.problem import Trials, problem_of
 from analysis.spectrum import AUTO_DENSE, Eigenvalue, spectrum
 from tca.batch import Batch
-from tca.checks import Count, DType, Positive, Seed, checked, whole
-from tca.names import lookup
 from tca.nets import Network
+from tca.utils.checks import Count, DType, Positive, Seed, checked, whole
+from tca.utils.names import lookup
 
 __all__ = ["Landscape", "filter_normalised", "landscape"]
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from analysis.landscape_matching import MATCHINGS, match_cells, permuted, same_kind
 from analysis.problem import Trials, as_batch, problem_of
 from tca.batch import Batch
-from tca.checks import Count, DType, Named, checked
 from tca.nets import Network
+from tca.utils.checks import Count, DType, Named, checked
 
 __all__ = ["Barrier", "barrier"]
 

@@ -16,9 +16,9 @@ from analysis.activity import about_mean, rates
 from analysis.problem import Trials, as_batch
 from analysis.ties import round_off
 from tca.batch import Batch
-from tca.checks import checked
-from tca.names import lookup
 from tca.nets import LeakyRNN, Network
+from tca.utils.checks import checked
+from tca.utils.names import lookup
 
 __all__ = ["match_cells", "permuted"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import count
 
-from tca.names import lookup
 from tca.nets import Network
 from tca.rule import Learner, Rule
 from tca.rules import RULES
+from tca.utils.names import lookup
 
 __all__ = ["moved", "named"]
 

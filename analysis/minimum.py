@@ -14,9 +14,9 @@ import torch
 from analysis.jacobians import output_jacobian, scores
 from analysis.problem import Trials, problem_of
 from tca.batch import Batch
-from tca.checks import Count, checked
 from tca.losses import MSE
 from tca.nets import Network
+from tca.utils.checks import Count, checked
 
 __all__ = ["minimum"]
 

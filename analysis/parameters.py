@@ -12,8 +12,8 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from tca.names import lookup
 from tca.nets import Network
+from tca.utils.names import lookup
 
 __all__ = ["Parameters", "choose"]
 

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from analysis.parameters import Parameters, choose
 from tca.batch import Batch
-from tca.checks import DType
 from tca.nets import LeakyRNN
 from tca.nets.network import Network
+from tca.utils.checks import DType
 
 __all__ = ["Problem", "Trials", "as_batch", "fingerprint", "problem_of"]
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.statistics import DECIDING, RESAMPLES, Number, check_confidence, numbers
-from tca.checks import Count, Seed, checked
+from tca.utils.checks import Count, Seed, checked
 
 __all__ = ["Correlation", "rank_correlation"]
 

@@ -18,8 +18,8 @@ from analysis.operators.hessian import Hessian
 from analysis.operators.metrics import fisher
 from analysis.problem import Problem, Trials, problem_of
 from tca.batch import Batch
-from tca.checks import Count, DType, NotNegative, Positive, checked, positive, whole
 from tca.nets.network import Network
+from tca.utils.checks import Count, DType, NotNegative, Positive, checked, positive, whole
 
 __all__ = ["Sharpness", "sharpness"]
 

@@ -19,8 +19,8 @@ from analysis.problem import Problem, Trials, problem_of
 from analysis.statistics import Estimate, mean
 from analysis.trace import Trace, trace
 from tca.batch import Batch
-from tca.checks import Count, DType, Positive, Seed, checked, positive
 from tca.nets.network import Network
+from tca.utils.checks import Count, DType, Positive, Seed, checked, positive
 
 __all__ = ["RandomSharpness", "random_sharpness"]
 

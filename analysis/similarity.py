@@ -15,7 +15,7 @@ from torch import Tensor
 
 from analysis.activity import Activity, centred, joint_uncertainty
 from analysis.ties import check_cut, kept_apart
-from tca.checks import Count, checked
+from tca.utils.checks import Count, checked
 
 __all__ = ["canonical_correlations", "cca", "cka", "cka_distance", "procrustes_distance", "svcca"]
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from analysis.activity import Activity
 from analysis.similarity import cca, cka, cka_distance, procrustes_distance, svcca
 from analysis.similarity_rsa import rsa
-from tca.checks import checked
-from tca.names import Table, lookup
+from tca.utils.checks import checked
+from tca.utils.names import Table, lookup
 
 __all__ = ["DISTANCES", "Distance", "distances"]
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from analysis.activity import Activity, centred, uncertainty
 from analysis.ties import tied_ranks
-from tca.checks import checked
-from tca.names import lookup
+from tca.utils.checks import checked
+from tca.utils.names import lookup
 
 __all__ = ["dissimilarities", "rsa"]
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from analysis.checks import whole
 from analysis.engines import ENGINES, Pair
 from analysis.operators import Operator
-from tca.checks import Count, Kept, Seed, checked
-from tca.names import lookup
+from tca.utils.checks import Count, Kept, Seed, checked
+from tca.utils.names import lookup
 
 __all__ = ["AUTO_DENSE", "Eigenvalue", "Spectrum", "spectrum"]
 

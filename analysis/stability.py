@@ -23,10 +23,10 @@ from analysis.learners import named
 from analysis.operators.build import rule_field
 from analysis.problem import Trials, problem_of
 from tca.batch import Batch
-from tca.checks import Seed, checked
-from tca.names import lookup
 from tca.nets import Network
 from tca.rule import Learner, Rule
+from tca.utils.checks import Seed, checked
+from tca.utils.names import lookup
 
 __all__ = ["RuleStability", "Stability", "critical_rate", "critical_rates", "stability"]
 

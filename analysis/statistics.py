@@ -16,7 +16,7 @@ import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr, stdtrit
 
-from tca.checks import Measured, Seed, checked, whole
+from tca.utils.checks import Measured, Seed, checked, whole
 
 __all__ = ["DECIDING", "RESAMPLES", "Estimate", "Number", "bootstrap", "check_confidence", "holm", "mean", "numbers",
            "paired_difference", "verdict"]  # fmt: skip

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from analysis.operators import Operator
-from tca.checks import Count, Seed, checked
-from tca.names import lookup
+from tca.utils.checks import Count, Seed, checked
+from tca.utils.names import lookup
 
 __all__ = ["ESTIMATORS", "Trace", "trace"]
 

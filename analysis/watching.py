@@ -17,9 +17,9 @@ from analysis.alignment import alignment
 from analysis.broadcast import broadcasting
 from analysis.operators import Operator, operator
 from tca.batch import Batch
-from tca.checks import Count, Whole, checked
 from tca.nets import LeakyRNN
 from tca.rule import Learner
+from tca.utils.checks import Count, Whole, checked
 
 __all__ = ["AlignmentWatcher", "BroadcastWatcher", "CurvatureWatcher", "ritz_ends"]
 

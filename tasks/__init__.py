@@ -32,8 +32,8 @@ from tasks.sequential_digits import SequentialDigits
 from tasks.sequential_images import SequentialImages
 from tasks.task import Task
 from tasks.trials import TrialSet
-from tca.checks import checked
-from tca.names import lookup, unknown
+from tca.utils.checks import checked
+from tca.utils.names import lookup, unknown
 
 __all__ = ["IMAGES", "NATIVE", "Task", "TrialSet", "describe", "images", "list", "make", "sequential_images"]
 

@@ -15,8 +15,8 @@ from tasks.spike_encoding import check_rates, poisson
 from tasks.task import DrawnTask
 from tasks.timeline import Timeline, trial_weights
 from tca.batch import Batch
-from tca.checks import Count, NotNegative, Positive, checked, settle
 from tca.losses import CrossEntropy, Loss
+from tca.utils.checks import Count, NotNegative, Positive, checked, settle
 
 __all__ = ["DelayedMatchSpikes"]
 

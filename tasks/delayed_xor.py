@@ -15,8 +15,8 @@ from tasks.durations import Duration, draw_steps, duration, steps_of
 from tasks.task import DrawnTask
 from tasks.timeline import Timeline, background, trial_weights
 from tca.batch import Batch
-from tca.checks import NotNegative, Positive, checked, settle
 from tca.losses import CrossEntropy, Loss
+from tca.utils.checks import NotNegative, Positive, checked, settle
 
 __all__ = ["DelayedXor"]
 

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from tca.checks import NotNegative
+from tca.utils.checks import NotNegative
 
 __all__ = ["Duration", "draw_steps", "duration", "steps_of"]
 

@@ -15,8 +15,8 @@ from tasks.durations import steps_of
 from tasks.task import DrawnTask
 from tasks.timeline import background
 from tca.batch import Batch
-from tca.checks import Count, NotNegative, Positive, checked
 from tca.losses import MSE, Loss
+from tca.utils.checks import Count, NotNegative, Positive, checked
 
 __all__ = ["FlipFlop"]
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tca.checks import positive
-from tca.names import lookup, unknown
+from tca.utils.checks import positive
+from tca.utils.names import lookup, unknown
 
 __all__ = ["Environment", "Trial", "UnsupervisableError", "registered"]
 

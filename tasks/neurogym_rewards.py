@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from tasks.neurogym_env import _make, _quiet, _seed
-from tca.checks import whole
+from tca.utils.checks import whole
 
 __all__ = ["reward_environments"]
 

@@ -18,8 +18,8 @@ from tasks.neurogym_env import Environment, Trial, UnsupervisableError
 from tasks.task import DrawnTask
 from tasks.timeline import trial_weights
 from tca.batch import Batch
-from tca.checks import whole
 from tca.losses import MSE, CrossEntropy, Loss
+from tca.utils.checks import whole
 
 __all__ = ["NeurogymTask"]
 

@@ -17,8 +17,8 @@ from tasks.durations import steps_of
 from tasks.task import DrawnTask
 from tasks.timeline import background
 from tca.batch import Batch
-from tca.checks import Count, Filled, NotNegative, Positive, Seed, Whole, checked
 from tca.losses import MSE, Loss
+from tca.utils.checks import Count, Filled, NotNegative, Positive, Seed, Whole, checked
 
 __all__ = ["PatternGeneration"]
 

@@ -17,8 +17,8 @@ from tasks.durations import steps_of
 from tasks.spike_encoding import check_rates, poisson
 from tasks.task import DrawnTask
 from tca.batch import Batch
-from tca.checks import Count, Filled, NotNegative, Positive, Seed, checked
 from tca.losses import MSE, Loss
+from tca.utils.checks import Count, Filled, NotNegative, Positive, Seed, checked
 
 __all__ = ["PatternGenerationSpikes"]
 

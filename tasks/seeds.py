@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from tca.checks import whole
+from tca.utils.checks import whole
 
 __all__ = ["SHUFFLE", "STREAM", "TEST", "TRAIN", "generator"]
 

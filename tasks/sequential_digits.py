@@ -24,8 +24,8 @@ from tasks.task import Task
 from tasks.timeline import background
 from tasks.trials import TrialSet
 from tca.batch import Batch
-from tca.checks import NotNegative, Positive, checked, whole
 from tca.losses import CrossEntropy, Loss
+from tca.utils.checks import NotNegative, Positive, checked, whole
 
 __all__ = ["SequentialDigits"]
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from tasks.durations import steps_of
 from tasks.images.task import ImageTask
 from tca.batch import Batch
-from tca.checks import not_negative, positive, settle
-from tca.names import lookup
+from tca.utils.checks import not_negative, positive, settle
+from tca.utils.names import lookup
 
 __all__ = ["Reading", "SequentialImages"]
 

@@ -18,8 +18,8 @@ from tasks.measures import MEASURES
 from tasks.seeds import STREAM, TEST, TRAIN, generator
 from tasks.trials import FixedTrials, TrialSet
 from tca.batch import Batch
-from tca.checks import whole
 from tca.losses import MSE, Loss
+from tca.utils.checks import whole
 
 __all__ = ["DrawnTask", "Task"]
 

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from tasks.seeds import SHUFFLE, generator
-from tca.arrays import tensor_of
 from tca.batch import Batch
-from tca.checks import checked, whole
 from tca.losses import Loss
+from tca.utils.arrays import tensor_of
+from tca.utils.checks import checked, whole
 
 __all__ = ["FixedTrials", "TrialSet"]
 

@@ -1,6 +1,6 @@
 """Temporal credit assignment: networks that learn by alternatives to backpropagation, and what those rules find."""
 
-from tca import interruption as _interruption  # noqa: F401, I001 - before what takes seconds to import
+from tca.utils import interruption as _interruption  # noqa: F401, I001 - before what takes seconds to import
 from tca import eligibilities, expansions, losses, nets, records, regularisers, signals
 from tca.acting import Agent, train_reward
 from tca.batch import Batch

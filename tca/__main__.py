@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 
 from jsonargparse import ArgumentParser
 
-from tca import interruption
 from tca.cli.commands import COMMANDS
 from tca.cli.configs import check_files
 from tca.cli.errors import one_line
-from tca.text import printable
+from tca.utils import interruption
+from tca.utils.text import printable
 
 __all__ = ["main"]
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.checks import Count, Positive, checked
-from tca.names import Table
+from tca.utils.checks import Count, Positive, checked
+from tca.utils.names import Table
 
 __all__ = [
     "ACTIVATIONS",

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.checks import NotNegative, checked
 from tca.losses.base import Loss
+from tca.utils.checks import NotNegative, checked
 
 __all__ = ["ActorCritic", "advantages"]
 

@@ -14,7 +14,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from tasks.task import Task
-from tca.checks import DivergenceError
 from tca.crossing import cross
 from tca.evaluation import evaluate
 from tca.nets.network import Network
@@ -23,6 +22,7 @@ from tca.result import COMPLETED, DIVERGED, REACHED_LOSS, Metrics, Result
 from tca.rule import Learner
 from tca.run import Run
 from tca.updates import Updates
+from tca.utils.checks import DivergenceError
 
 __all__ = ["Course"]
 

@@ -14,16 +14,16 @@ from typing import Any
 import torch
 
 from tca import nets
-from tca.checks import checked
 from tca.ingredients import Leaky, plain
 from tca.masks import mask_of
-from tca.names import lookup
 from tca.nets import PRESETS, Network
 from tca.nets.accepted import options_of
 from tca.nets.feedforward import GIVEN
 from tca.nets.layers import ConvLayer, DenseLayer, Layer, LocalLayer
 from tca.nets.passages import AvgPool, Dropout, MaxPool, Passage, RMSNorm
 from tca.spiking_ingredient import Pseudo
+from tca.utils.checks import checked
+from tca.utils.names import lookup
 
 __all__ = ["Net", "layer_of", "net_of", "passage_of"]
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from tca.text import in_a_line
+from tca.utils.text import in_a_line
 
 __all__ = [
     "RecordError", "append", "explained", "facts", "locked", "make_folder", "opened", "own_file", "read_bytes", "tidy",

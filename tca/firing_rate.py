@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from tca.checks import NotNegative, Positive, checked
 from tca.regularisers import Buffers, Reader, Regulariser
 from tca.tape import Tape
+from tca.utils.checks import NotNegative, Positive, checked
 
 __all__ = ["FiringRate"]
 

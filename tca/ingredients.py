@@ -16,14 +16,14 @@ from typing import Annotated, Any
 import torch
 from torch import nn
 
-from tca.arrays import tensor_of
-from tca.checks import Made, Named, NotNegative, Positive, Seed, Size, checked, whole
-from tca.names import lookup
 from tca.nets.forms import FORMS
 from tca.nets.leaky_rnn import LeakyRNN
 from tca.nets.options import check_types
 from tca.schedules import Schedule, schedule_of
 from tca.steps import Ascent, MatchedStep
+from tca.utils.arrays import tensor_of
+from tca.utils.checks import Made, Named, NotNegative, Positive, Seed, Size, checked, whole
+from tca.utils.names import lookup
 
 __all__ = ["Leaky", "Optimizer", "Seeds", "plain", "smallest"]
 

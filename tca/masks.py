@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tca.checks import Seed, Size, checked, positive
-from tca.names import lookup
 from tca.nets.wiring import sparse
+from tca.utils.checks import Seed, Size, checked, positive
+from tca.utils.names import lookup
 
 __all__ = ["mask_of", "torus", "torus_chance"]
 

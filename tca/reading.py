@@ -14,7 +14,6 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from tca.allocation import AtMost
 from tca.files import RecordError, opened, read_bytes
 from tca.nets import Network
 from tca.packing import read_packed
@@ -22,7 +21,8 @@ from tca.result import OUTCOMES, Crossing, Metrics, Result, first_at
 from tca.rule import Learner
 from tca.run import Run, name_of
 from tca.sealed import LARGEST_TENSORS, check_companions, parsed, read_json, unsealed
-from tca.text import in_a_line
+from tca.utils.allocation import AtMost
+from tca.utils.text import in_a_line
 
 __all__ = [
     "Checkpoint", "Look", "check_run", "crossings", "finished", "kept_at", "look", "path_at", "read",

@@ -37,7 +37,7 @@ from tca.reading import crossings as crossings_of
 from tca.result import Crossing, Metrics, Result, first_at
 from tca.run import Run
 from tca.sealed import LARGEST_TENSORS, Companions, companions, sealed, write_json
-from tca.text import in_a_line
+from tca.utils.text import in_a_line
 from tca.versions import differences, environment
 
 __all__ = [

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.checks import Count, NotNegative, Positive, checked, finite
 from tca.place import Place
 from tca.tape import Tape
+from tca.utils.checks import Count, NotNegative, Positive, checked, finite
 
 __all__ = ["ActivityL1", "LayerEntropy", "Power", "Regulariser", "TrackedEntropy"]
 

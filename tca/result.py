@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from tca.checks import settle, whole
 from tca.nets import Network
 from tca.rule import Learner
 from tca.run import Run
+from tca.utils.checks import settle, whole
 
 __all__ = [
     "COMPLETED",

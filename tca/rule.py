@@ -20,18 +20,18 @@ from torch.nn import functional
 
 from tca.batch import Batch
 from tca.cell_types import warn_if_typeless
-from tca.checks import Named, Seed, checked, whole
 from tca.eligibilities import Eligibility
 from tca.executions import EXECUTIONS, Execution, Gradients, level_buffers, whole_signals
 from tca.losses import Loss
 from tca.losses.checking import check_at, foreign
-from tca.modes import Lasting, kept, lasting
-from tca.names import lookup
 from tca.nets import Network
 from tca.signals import Signal
 from tca.signals.base import Buffers
 from tca.tape import Tape
-from tca.workspace import Workspace
+from tca.utils.autograd_modes import Lasting, kept, lasting
+from tca.utils.checks import Named, Seed, checked, whole
+from tca.utils.names import lookup
+from tca.utils.workspace import Workspace
 
 if TYPE_CHECKING:
     from tca.stream import Stream

@@ -22,7 +22,6 @@ from tca.eligibilities import (
 )
 from tca.estimates import BlockMean, SynapseMean
 from tca.expansions import PredictionGates
-from tca.names import Table
 from tca.rule import Rule
 from tca.signals import (
     Adaptive,
@@ -51,6 +50,7 @@ from tca.signals import (
 )
 from tca.signals.error_diffusion import NoCentre, RunningCentre
 from tca.signals.weights import Drawn
+from tca.utils.names import Table
 
 __all__ = ["RULES"]
 

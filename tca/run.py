@@ -18,16 +18,16 @@ from typing import Annotated, Any, Literal
 import torch
 
 import tasks
-from tca.checks import DEVICE, Count, Named, checked, settle
 from tca.described import Net, net_of
 from tca.eligibilities.base import Eligibility
 from tca.ingredients import Leaky, Optimizer, Seeds, plain
 from tca.leak_form import in_form, settled
-from tca.names import lookup
 from tca.recipes import recommended
 from tca.rule import Rule
 from tca.rules import RULES
 from tca.signals.base import Signal
+from tca.utils.checks import DEVICE, Count, Named, checked, settle
+from tca.utils.names import lookup
 from tca.watching import Watch
 
 __all__ = ["Leaky", "Net", "Optimizer", "Run", "Seeds", "Watch", "name_of"]

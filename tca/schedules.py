@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tca.checks import Count, NotNegative, Positive, checked, choice, not_negative, settle
-from tca.names import Table, lookup
+from tca.utils.checks import Count, NotNegative, Positive, checked, choice, not_negative, settle
+from tca.utils.names import Table, lookup
 
 __all__ = ["SCHEDULES", "Cosine", "Exponential", "Piecewise", "Schedule", "schedule_of"]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tca.files import RecordError, facts, read_bytes, write_whole
-from tca.text import in_a_line
+from tca.utils.text import in_a_line
 
 __all__ = [
     "FORMAT", "LARGEST_JSON", "LARGEST_TENSORS", "Companions", "check_companions", "companions", "parsed", "read_json",

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import torch
 
-from tca.checks import Fraction, Made, NotNegative, Positive, Size, checked
 from tca.ingredients import smallest
-from tca.names import lookup
 from tca.nets.pseudo import PSEUDO_DERIVATIVES, PseudoDerivative
 from tca.nets.spiking_rnn import SpikingRNN
+from tca.utils.checks import Fraction, Made, NotNegative, Positive, Size, checked
+from tca.utils.names import lookup
 
 __all__ = ["Pseudo", "Spiking"]
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tca.checks import Positive, checked
-from tca.names import lookup
 from tca.rules import RULES
+from tca.utils.checks import Positive, checked
+from tca.utils.names import lookup
 
 __all__ = ["Ascent", "MatchedStep"]
 

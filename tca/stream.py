@@ -11,11 +11,9 @@ import torch
 from torch import Tensor
 
 from tca.batch import Batch
-from tca.checks import Count, check, whole
 from tca.connections import Initial
 from tca.eligibilities.traces import ReadoutFilteredTrace, Trace
 from tca.losses import Loss
-from tca.modes import Lasting, kept, lasting
 from tca.moment import Moment
 from tca.nets.leaky_rnn import LeakyRNN
 from tca.nets.options import check_inputs
@@ -23,6 +21,8 @@ from tca.nets.spiking_rnn import SpikingRNN
 from tca.nets.steppers import STEPPERS
 from tca.signals import CausalSignal
 from tca.signals.base import DelayedSignal
+from tca.utils.autograd_modes import Lasting, kept, lasting
+from tca.utils.checks import Count, check, whole
 
 if TYPE_CHECKING:
     from tca.rule import Learner

@@ -11,13 +11,13 @@ import torch
 
 from tca import records
 from tca.batch import Batch
-from tca.checks import Folder, checked
 from tca.course import Course
 from tca.evaluation import evaluate
 from tca.records import Record
 from tca.result import Metrics, Result
 from tca.rule import Learner
 from tca.run import Run
+from tca.utils.checks import Folder, checked
 
 __all__ = ["Observer", "evaluate", "train"]
 

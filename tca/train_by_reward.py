@@ -18,7 +18,6 @@ from tasks.neurogym_rewards import reward_environments
 from tasks.neurogym_task import NeurogymTask
 from tca import records
 from tca.acting import Actor, Agent, Episode
-from tca.checks import Folder, checked
 from tca.course import Course
 from tca.files import explained
 from tca.losses import CrossEntropy
@@ -27,7 +26,8 @@ from tca.records import Record, RecordError
 from tca.result import Metrics, Result
 from tca.run import Run
 from tca.sealed import read_json, write_json
-from tca.text import in_a_line
+from tca.utils.checks import Folder, checked
+from tca.utils.text import in_a_line
 
 __all__ = ["REWARD_RULES", "check_rewards", "folder_of", "policy_of", "train_by_reward"]
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 from tca.batch import Batch
-from tca.checks import Count, checked
 from tca.ingredients import plain
-from tca.names import Table, lookup
 from tca.rule import Learner
+from tca.utils.checks import Count, checked
+from tca.utils.names import Table, lookup
 
 __all__ = ["WATCHERS", "Watch", "Watcher"]
 

@@ -22,7 +22,7 @@ from torch import Tensor
 import analysis
 import tasks
 import tca
-from tca.checks import Missing
+from tca.utils.checks import Missing
 
 # Modules that are public beside the packages, which are found.
 MODULES = (
@@ -32,7 +32,7 @@ MODULES = (
     "tca.firing_rate",
     "tca.masks",
     "tca.nets.pseudo",
-    "tca.noises",
+    "tca.utils.noise",
     "tca.regularisers",
     "tca.reward",
     "tca.schedules",

@@ -184,7 +184,7 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "tca.estimates.TypeMeans": {"members": lambda: torch.ones(2, 1), "weights": lambda: torch.ones(1, 1)},
     "tca.masks.mask_of": {"described": lambda: {"sparse": {"density": 0.5}}},
     "tca.masks.torus_chance": {"side": lambda: 3},
-    "tca.noises.source": {"seed": lambda: torch.tensor(0)},
+    "tca.utils.noise.source": {"seed": lambda: torch.tensor(0)},
     "tca.schedules.schedule_of": {"given": lambda: {"kind": "cosine"}},
     "tca.watching.Watch": {"name": lambda: "alignment"},
     "tasks.describe": {"name": lambda: "delayed_xor"},

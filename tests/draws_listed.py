@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import tca
-from tca.noises import Noise
+from tca.utils.noise import Noise
 
 
 @dataclass(frozen=True, eq=False)

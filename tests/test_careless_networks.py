@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-from tca.names import nearest
 from tca.nets import (
     CNN,
     MLP,
@@ -28,6 +27,7 @@ from tca.nets import (
     VectorNet,
 )
 from tca.nets.accepted import options_of
+from tca.utils.names import nearest
 
 IMAGE = (1, 6, 6)
 

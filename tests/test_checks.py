@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import tca
-from tca.checks import Count, Filled, Measured, Positive, Seed, check, checked
 from tca.nets import LeakyLayer, LeakyRNN, StackedRNN
+from tca.utils.checks import Count, Filled, Measured, Positive, Seed, check, checked
 from tests.arguments import public
 
 
@@ -90,7 +90,7 @@ def test_nothing_is_checked_in_training(monkeypatch: pytest.MonkeyPatch) -> None
     parts = torch.ones(4, 2, 2), torch.ones(4, 2, 1), torch.ones(4, 2)
     loss = tca.losses.MSE()
     learner.backward(tca.Batch(*parts, loss))
-    monkeypatch.setattr("tca.checks.check", lambda *_: pytest.fail("checked"))
+    monkeypatch.setattr("tca.utils.checks.check", lambda *_: pytest.fail("checked"))
     learner.backward(tca.Batch(*parts, loss))
 
 

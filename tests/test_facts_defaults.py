@@ -19,7 +19,6 @@ from tca.fields import Box, Explicit, Exponential, Grid, Quasistatic
 from tca.firing_rate import FiringRate
 from tca.ingredients import Optimizer
 from tca.nets import ConvLayer, DenseLayer, DualStream, DualStreamRNN, LeakyRNN, SpikingRNN
-from tca.noises import Rare, Signs, Uniform
 from tca.place import Place
 from tca.regularisers import LayerEntropy, Power
 from tca.schedules import Piecewise
@@ -45,6 +44,7 @@ from tca.signals.decorrelation_reaches import SameStep
 from tca.signals.error_diffusion import BatchCentre, ModuloRouting
 from tca.signals.release import Shared
 from tca.signals.weights import Frozen
+from tca.utils.noise import Rare, Signs, Uniform
 
 
 def default(made: Any, option: str) -> Any:

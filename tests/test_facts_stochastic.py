@@ -10,8 +10,8 @@ from torch import Tensor
 
 import tca
 from tca.eligibilities import Kronecker, RankOne, ReverseKronecker
-from tca.noises import Signs
 from tca.signals import Direct
+from tca.utils.noise import Signs
 from tests import oracle_stochastic, oracle_traces
 from tests.cases import F1, F2, Case, weights_of
 from tests.draws_listed import Listed, copies, sign_patterns

@@ -11,8 +11,8 @@ import pytest
 import tca
 from tca import files
 from tca.files import RecordError, append, locked, make_folder, own_file, read_bytes, tidy, write_whole
-from tca.text import in_a_line, printable
 from tca.train import train
+from tca.utils.text import in_a_line, printable
 from tests.test_records import SMALL, StopError, content, raise_at_step
 
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from tca.noises import Noise, Normal, Rare, Signs, Uniform
+from tca.utils.noise import Noise, Normal, Rare, Signs, Uniform
 
 COUNT = 40_000
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 import tca
 from tca.eligibilities import Fluctuations, Leak, NodeNoise, WeightNoise
-from tca.noises import Rare, Signs, Uniform
 from tca.reward import Correctness, MinusLoss
 from tca.signals import Direct, RewardChange, RewardSurprise
+from tca.utils.noise import Rare, Signs, Uniform
 from tests import oracle
 from tests.cases import CASES, F1, Case, weights_of
 from tests.draws_listed import Listed, copies, sign_patterns

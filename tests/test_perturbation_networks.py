@@ -33,8 +33,8 @@ from tca.nets import (
     VectorMLP,
     VectorRNN,
 )
-from tca.noises import Signs
 from tca.signals import RewardChange
+from tca.utils.noise import Signs
 from tests.draws_listed import Listed, copies, sign_patterns
 from tests.rows import assert_same, relative
 

@@ -12,8 +12,8 @@ import tca
 from tca.eligibilities import Kronecker, LearnedKernel, RankOne, ReverseKronecker
 from tca.eligibilities.traces import contract
 from tca.executions import EXECUTIONS
-from tca.noises import Normal, Rare, Signs, Uniform
 from tca.signals import Direct, Exact, Horizon, TypeReturn
+from tca.utils.noise import Normal, Rare, Signs, Uniform
 from tests import oracle_stochastic
 from tests.cases import CASES, F1, Case, weights_of
 from tests.draws_listed import Listed, copies, sign_patterns

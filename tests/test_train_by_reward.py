@@ -17,13 +17,13 @@ import tca
 from tca import records
 from tca.__main__ import main
 from tca.acting import Actor, Agent, Episode
-from tca.checks import DivergenceError
 from tca.described import Net
 from tca.ingredients import Leaky, Optimizer, Seeds
 from tca.records import RecordError
 from tca.result import Result
 from tca.run import Run
 from tca.train_by_reward import check_rewards, folder_of, policy_of, train_by_reward
+from tca.utils.checks import DivergenceError
 from tests.rows import relative
 
 pytest.importorskip("neurogym")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis.engines import dense, lanczos, linops, power
 from analysis.engines.base import Ends, Engine, Pair
-from tca.names import Table
+from tca.utils.names import Table
 
 __all__ = ["ENGINES", "Ends", "Engine", "Pair"]
 

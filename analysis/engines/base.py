@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from analysis.operators import Operator
-from tca.checks import checked
+from tca.utils.checks import checked
 
 __all__ = ["Ends", "Engine", "Pair"]
 

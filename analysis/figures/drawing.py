@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from tca.checks import Measured, Seed, checked
 from tca.files import write_whole
+from tca.utils.checks import Measured, Seed, checked
 
 __all__ = ["Look", "Series", "band", "legend", "looks", "panels", "save", "write"]
 

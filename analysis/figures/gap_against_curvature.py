@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.drawing import Series, legend, looks, panels
 from analysis.figures.logarithmic import readable
-from tca.checks import checked
+from tca.utils.checks import checked
 
 __all__ = ["gap_against_curvature"]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from analysis.figures.drawing import Series, band, legend, looks, panels
-from tca.checks import checked
+from tca.utils.checks import checked
 
 __all__ = ["learning_curves"]
 

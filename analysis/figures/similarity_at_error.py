@@ -27,8 +27,8 @@ from analysis.figures.drawing import Series, band, legend, looks, panels, save
 from analysis.similarity_distances import DISTANCES, Distance
 from analysis.similarity_study import PUBLISHED, THRESHOLDS, UNTRAINED, distances_at, sample
 from tca.ingredients import Leaky, Optimizer, Seeds
-from tca.names import lookup
 from tca.run import Run
+from tca.utils.names import lookup
 
 __all__ = ["main", "similarity_at_error"]
 

@@ -23,7 +23,7 @@ from analysis.dynamics import dsa
 from analysis.figures.command import command, options, recorded, training_trials
 from analysis.figures.drawing import SETTINGS, write
 from analysis.similarity_distances import DISTANCES, distances
-from tca.names import lookup
+from tca.utils.names import lookup
 
 __all__ = ["main", "similarity_matrix"]
 

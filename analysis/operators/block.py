@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from analysis.operators.base import Operator
-from tca.checks import checked
-from tca.names import lookup
+from tca.utils.checks import checked
+from tca.utils.names import lookup
 
 __all__ = ["Block", "BlockDiagonal"]
 

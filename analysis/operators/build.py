@@ -20,10 +20,10 @@ from analysis.operators.scans import plan
 from analysis.operators.update import UpdateJacobian
 from analysis.problem import Problem, Trials, problem_of
 from tca.batch import Batch
-from tca.checks import Count, DType, NotNegative, Positive, Seed, checked
-from tca.names import Table, lookup
 from tca.nets.network import Network
 from tca.rule import Learner, Rule
+from tca.utils.checks import Count, DType, NotNegative, Positive, Seed, checked
+from tca.utils.names import Table, lookup
 
 __all__ = ["OPERATORS", "hessian", "operator", "pullback", "rule_field", "update_jacobian"]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from analysis.operators.base import Operator
 from analysis.operators.expansion import Expansion, Graph
-from tca.checks import Count, NotNegative, checked
+from tca.utils.checks import Count, NotNegative, checked
 
 __all__ = ["Hessian"]
 

@@ -24,8 +24,8 @@ from tca.nets.network import Network
 from tca.nets.spiking_population import SpikingPopulation
 from tca.spiking_tape import SpikingTape
 from tca.tape import Tape
+from tca.utils.workspace import Workspace
 from tca.vector_tape import VectorTape
-from tca.workspace import Workspace
 
 __all__ = ["CELLS", "levels_of"]
 

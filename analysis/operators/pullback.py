@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from analysis.operators.base import Operator
-from tca.checks import Count, NotNegative, checked
+from tca.utils.checks import Count, NotNegative, checked
 
 __all__ = ["Carrier", "Linearization", "Metric", "Pullback"]
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from analysis.operators.base import Operator
-from tca.checks import checked
+from tca.utils.checks import checked
 
 __all__ = ["UpdateJacobian"]
 

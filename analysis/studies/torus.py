@@ -20,13 +20,13 @@ from torch import Tensor, nn
 import analysis
 import tasks
 from tasks.trials import FixedTrials
-from tca.checks import positive, whole
 from tca.ingredients import Optimizer
 from tca.masks import torus_chance
 from tca.nets import LeakyRNN
 from tca.records import write_whole
 from tca.rule import Learner, Rule
 from tca.train import evaluate
+from tca.utils.checks import positive, whole
 
 __all__ = ["Measured", "Setting", "Torus", "Trial", "covered", "train"]
 

@@ -14,10 +14,10 @@ from typing import TypeVar
 
 import torch
 
-from tca.checks import whole
 from tca.result import Metrics
 from tca.run import Run
 from tca.train import Observer, train
+from tca.utils.checks import whole
 
 __all__ = ["Learned", "command", "learn", "options_of", "spread"]
 

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tca.checks import NotNegative, Whole, checked, finite, not_negative, settle, whole
-from tca.names import lookup
+from tca.utils.checks import NotNegative, Whole, checked, finite, not_negative, settle, whole
+from tca.utils.names import lookup
 
 __all__ = ["AUGMENTATIONS", "Affine", "Augmentation", "HorizontalFlip", "Noise", "RandomCrop", "Shift", "augmentations"]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tca.checks import Count, checked
+from tca.utils.checks import Count, checked
 
 __all__ = ["DIGITS", "KNOWN", "KnownSet"]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from tasks.images.catalogue import DIGITS, KNOWN
 from tasks.images.folders import VARIABLE, data_root
-from tca.checks import checked
-from tca.names import lookup
+from tca.utils.checks import checked
+from tca.utils.names import lookup
 
 __all__ = ["fetch"]
 

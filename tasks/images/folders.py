@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.images.catalogue import DIGITS, KNOWN, KnownSet
-from tca.names import unknown
+from tca.utils.names import unknown
 
 __all__ = ["Located", "check_name", "data_root", "found", "literal", "locate", "shown"]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tasks.images.task import ImageTask
 from tca.batch import Batch
-from tca.checks import positive, settle
+from tca.utils.checks import positive, settle
 
 __all__ = ["Images"]
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tasks.images.pixels import Pixels
-from tca.names import lookup
+from tca.utils.names import lookup
 
 __all__ = ["NORMALISATIONS", "Centred", "Normalisation", "Scaling", "Standard", "Unit", "normalisation"]
 

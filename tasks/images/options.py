@@ -11,9 +11,9 @@ from torch.nn import functional
 
 from tasks.images.augmentation import Augmentation
 from tasks.images.normalisation import NORMALISATIONS, Normalisation
-from tca.checks import whole
 from tca.losses import LOSSES, Loss
-from tca.names import shorten
+from tca.utils.checks import whole
+from tca.utils.names import shorten
 
 __all__ = ["background", "plain", "size", "takes_classes"]
 

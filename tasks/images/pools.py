@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tca.checks import whole
+from tca.utils.checks import whole
 
 __all__ = ["chosen", "held_out", "order"]
 

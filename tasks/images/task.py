@@ -34,9 +34,9 @@ from tasks.images.trials import Changes, ImageTrials, View
 from tasks.seeds import STREAM, TEST, TRAIN, generator
 from tasks.task import Task
 from tca.batch import Batch
-from tca.checks import check, settle, whole
 from tca.losses import LOSSES, Loss
-from tca.names import lookup
+from tca.utils.checks import check, settle, whole
+from tca.utils.names import lookup
 
 __all__ = ["ImageTask"]
 

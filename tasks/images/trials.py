@@ -19,8 +19,8 @@ from tasks.images.purposes import AUGMENT, CONDITION
 from tasks.seeds import generator
 from tasks.trials import FixedTrials
 from tca.batch import Batch
-from tca.checks import Device, DType, checked
 from tca.losses import Loss
+from tca.utils.checks import Device, DType, checked
 
 __all__ = ["Changes", "ImageTrials", "View"]
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
-from tca.checks import whole
 from tca.cli.comparison import Comparison
 from tca.cli.measured import Measured, Measuring, train_and_measure
 from tca.files import explained, make_folder
@@ -17,7 +16,8 @@ from tca.sweep.crews import Call, Crew, CrewError, Here
 from tca.sweep.jobs import threads
 from tca.sweep.processes import Processes
 from tca.sweep.progress import shown
-from tca.text import in_a_line
+from tca.utils.checks import whole
+from tca.utils.text import in_a_line
 
 __all__ = ["compare", "read_comparison"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from tca.files import read_bytes
-from tca.text import in_a_line
+from tca.utils.text import in_a_line
 
 __all__ = ["check_files"]
 

@@ -11,9 +11,9 @@ from typing import Any
 import tasks
 from analysis import figures
 from tca.losses import LOSSES
-from tca.names import lookup
 from tca.nets import NETWORKS
 from tca.rules import RULES
+from tca.utils.names import lookup
 
 __all__ = ["CHAPTERS", "listing"]
 

@@ -21,9 +21,9 @@ from tca.result import DIVERGED, Metrics, Result
 from tca.rule import Learner
 from tca.run import Run
 from tca.sealed import companions, read_json, sealed, unsealed, write_json
-from tca.text import in_a_line
 from tca.train import train
 from tca.train_by_reward import REWARD_RULES, policy_of, train_by_reward
+from tca.utils.text import in_a_line
 
 __all__ = ["Measured", "Measuring", "align", "measure", "read_measured", "train_and_measure"]
 

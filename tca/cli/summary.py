@@ -18,7 +18,7 @@ from tca.records import RecordError, title_of
 from tca.result import Metrics, Result, seconds_per_step
 from tca.run import Run
 from tca.sweep.settings import flat
-from tca.text import in_a_line
+from tca.utils.text import in_a_line
 
 __all__ = ["Report", "describe", "report", "show"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tca.noises import source
 from tca.place import Place
+from tca.utils.noise import source
 
 __all__ = ["DRAWS", "draws_of", "fresh", "move_on_"]
 

@@ -22,9 +22,9 @@ from tca.eligibilities.base import Eligibility
 from tca.eligibilities.drawing import DRAWS, fresh, move_on_
 from tca.eligibilities.traces import Trace
 from tca.moment import Moment
-from tca.noises import Noise, source
 from tca.place import Place
 from tca.tape import Tape
+from tca.utils.noise import Noise, source
 
 __all__ = ["Drawn", "FactorTrace", "Factored", "Factors", "balance", "length"]
 

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from tca.checks import Positive, checked, whole
 from tca.connections import Initial, Link
 from tca.eligibilities.drawing import draws_of
 from tca.eligibilities.perturbation import Coincidence
-from tca.noises import Noise, Rare, Uniform
 from tca.perturbed_pass import PerturbedPass, Replay
 from tca.place import Place
 from tca.tape import Tape
+from tca.utils.checks import Positive, checked, whole
+from tca.utils.noise import Noise, Rare, Uniform
 
 __all__ = ["Fluctuations"]
 

@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import Count, checked
 from tca.connections import Connection
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.traces import InfluenceTrace, Trace
 from tca.moment import Moment
 from tca.tape import Tape
+from tca.utils.checks import Count, checked
 
 __all__ = ["Full", "Windowed"]
 

@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from tca.checks import checked
 from tca.connections import Connection
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.traces import InfluenceTrace, Trace
 from tca.moment import Moment
 from tca.tape import Tape
+from tca.utils.checks import checked
 
 __all__ = ["Homotopy"]
 

@@ -12,14 +12,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import NotNegative, checked
 from tca.connections import Connection
 from tca.eligibilities.drawing import DRAWS
 from tca.eligibilities.factors import Drawn
 from tca.eligibilities.traces import SynapticTrace, Trace
 from tca.moment import Moment
-from tca.noises import Noise, Normal, source
 from tca.place import Place
+from tca.utils.checks import NotNegative, checked
+from tca.utils.noise import Noise, Normal, source
 
 __all__ = ["LearnedKernel"]
 

@@ -13,11 +13,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import checked
 from tca.connections import Connection
 from tca.eligibilities.factors import Factored, Factors, balance, length
 from tca.moment import Moment
-from tca.noises import Noise, Signs
+from tca.utils.checks import checked
+from tca.utils.noise import Noise, Signs
 
 __all__ = ["Kronecker", "ReverseKronecker"]
 

@@ -13,7 +13,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import DivergenceError, checked
 from tca.connections import Connection, Initial
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.traces import Trace
@@ -21,6 +20,7 @@ from tca.estimates import TypeMeans
 from tca.moment import Moment
 from tca.place import Place, needs_rates, needs_synapses
 from tca.tape import Tape
+from tca.utils.checks import DivergenceError, checked
 
 __all__ = ["TypePropagation", "check_stable"]
 

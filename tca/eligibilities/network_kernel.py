@@ -12,7 +12,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import NotNegative, checked
 from tca.connections import Connection
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.instant import Instant
@@ -21,6 +20,7 @@ from tca.eligibilities.traces import Trace
 from tca.moment import Moment
 from tca.place import Place
 from tca.tape import Tape
+from tca.utils.checks import NotNegative, checked
 from tca.vectors import Vectors
 
 __all__ = ["NetworkKernel"]

@@ -17,18 +17,18 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import Positive, checked
 from tca.connections import Connection, Initial
 from tca.eligibilities.base import Eligibility, Gather
 from tca.eligibilities.deviations import Deviation, Injected
 from tca.eligibilities.drawing import draws_of, fresh, move_on_
 from tca.eligibilities.traces import Trace
 from tca.moment import Moment
-from tca.names import lookup
-from tca.noises import Noise, Normal
 from tca.perturbed_pass import PerturbedPass, Replay
 from tca.place import Place
 from tca.tape import Tape
+from tca.utils.checks import Positive, checked
+from tca.utils.names import lookup
+from tca.utils.noise import Noise, Normal
 
 __all__ = ["Coincidence", "NodeNoise", "Trying", "WeightNoise"]
 

@@ -12,7 +12,6 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from tca.checks import Count, checked
 from tca.connections import Connection
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.traces import Trace
@@ -20,6 +19,7 @@ from tca.estimates import Wired
 from tca.moment import Moment
 from tca.place import Place, needs_synapses
 from tca.tape import Tape
+from tca.utils.checks import Count, checked
 
 __all__ = ["Reachable"]
 

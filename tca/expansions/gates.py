@@ -15,10 +15,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import Count, checked
 from tca.expansions.base import Buffers, Expansion, Seen
 from tca.losses import Admissibility
 from tca.losses.links import Link, Softmax
+from tca.utils.checks import Count, checked
 
 __all__ = ["HiddenGates", "InputGates", "PredictionGates"]
 

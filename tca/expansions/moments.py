@@ -14,9 +14,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from tca.checks import checked, whole
 from tca.expansions.base import Buffers, Expansion, Seen
 from tca.losses import Admissibility, Likelihood
+from tca.utils.checks import checked, whole
 
 __all__ = ["Bartlett", "ScorePowers"]
 

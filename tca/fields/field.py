@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.checks import checked
 from tca.fields.modes import Modes
 from tca.fields.propagators import Propagator, Stepping
 from tca.fields.runs import Run, cheapest, modes_of
 from tca.fields.spaces import Space
-from tca.names import lookup
+from tca.utils.checks import checked
+from tca.utils.names import lookup
 
 __all__ = ["GAINS", "Field"]
 

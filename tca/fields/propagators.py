@@ -28,8 +28,8 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from tca.checks import Fraction, NotNegative, Positive, checked
 from tca.fields.spaces import Grid, Space, kronecker_product, kronecker_sum
+from tca.utils.checks import Fraction, NotNegative, Positive, checked
 
 __all__ = ["Box", "Explicit", "Exponential", "Implicit", "Propagator", "Quasistatic", "Stepping"]
 

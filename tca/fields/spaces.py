@@ -17,8 +17,8 @@ from functools import cached_property, reduce
 import torch
 from torch import Tensor
 
-from tca.checks import Size, checked, positive, settle, whole
-from tca.names import lookup
+from tca.utils.checks import Size, checked, positive, settle, whole
+from tca.utils.names import lookup
 
 __all__ = ["BOUNDARIES", "Graph", "Grid", "Space", "kronecker_product", "kronecker_sum"]
 

@@ -16,7 +16,7 @@ from tca.losses.hinge import Hinge
 from tca.losses.logistic import Logistic
 from tca.losses.poisson import Poisson
 from tca.losses.squared import MSE
-from tca.names import Table
+from tca.utils.names import Table
 
 __all__ = [
     "LOSSES",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tca.checks import checked
+from tca.utils.checks import checked
 
 __all__ = ["UNKNOWN", "Admissibility"]
 

@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from tca.checks import checked
 from tca.losses.admissibility import Admissibility
 from tca.losses.base import Loss
 from tca.losses.generators import Generator
 from tca.losses.links import LINKS, Link
 from tca.losses.targets import check_real
+from tca.utils.checks import checked
 
 __all__ = ["Bregman"]
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tca.checks import checked
 from tca.losses.base import Loss
+from tca.utils.checks import checked
 
 __all__ = ["check_at", "check_loss", "foreign"]
 

@@ -11,12 +11,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import NotNegative, checked
 from tca.losses import moments
 from tca.losses.admissibility import Admissibility
 from tca.losses.base import Likelihood, Loss
 from tca.losses.classes import softmax, take_from_target_
 from tca.losses.targets import check_classes
+from tca.utils.checks import NotNegative, checked
 
 __all__ = ["CrossEntropy", "SmoothedCrossEntropy"]
 

@@ -10,10 +10,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from tca.checks import checked
 from tca.losses.admissibility import Admissibility
 from tca.losses.base import Likelihood
 from tca.losses.families import Family
+from tca.utils.checks import checked
 
 __all__ = ["ExponentialFamily"]
 

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tca.checks import Positive, checked
 from tca.losses import moments
 from tca.losses.classes import softmax
 from tca.losses.targets import check_between, check_classes, check_real
+from tca.utils.checks import Positive, checked
 
 __all__ = ["Bernoulli", "Categorical", "Family", "Gamma", "Gaussian", "Poisson"]
 

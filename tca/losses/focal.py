@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tca.checks import NotNegative, checked
 from tca.losses.admissibility import Admissibility
 from tca.losses.base import Loss
 from tca.losses.classes import lead, others
 from tca.losses.targets import check_classes
+from tca.utils.checks import NotNegative, checked
 
 __all__ = ["Focal"]
 

@@ -10,10 +10,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from tca.checks import Positive, checked
 from tca.losses.admissibility import Admissibility
 from tca.losses.base import Loss
 from tca.losses.targets import check_classes
+from tca.utils.checks import Positive, checked
 
 __all__ = ["Hinge"]
 

@@ -1,6 +1,5 @@
 """Networks: populations, their forward passes and their parameters, without a word about learning."""
 
-from tca.names import Table
 from tca.nets.dual_stream import DualStream, DualStreamCNN, DualStreamMLP
 from tca.nets.dual_stream_rnn import DualStreamRNN
 from tca.nets.feedforward import CNN, MLP, Feedforward, LocalNet
@@ -15,6 +14,7 @@ from tca.nets.spiking_rnn import SpikingRNN
 from tca.nets.stacked_rnn import LeakyLayer, StackedRNN
 from tca.nets.vector import AlternatingNet, VectorCNN, VectorLocalNet, VectorMLP, VectorNet
 from tca.nets.vector_rnn import VectorRNN
+from tca.utils.names import Table
 
 NETWORKS: dict[str, type[Network]] = Table(
     "kind of network",

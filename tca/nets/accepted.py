@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Sequence
 
-from tca.names import unknown
 from tca.nets.network import Network
+from tca.utils.names import unknown
 
 __all__ = ["check_layers", "check_options", "options_of"]
 

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from tca.activations import Sigmoid
-from tca.checks import Device, DType, NotNegative, Positive, Seed, Size, checked, not_negative, positive, whole
-from tca.names import lookup
 from tca.nets.accepted import check_layers, check_options
 from tca.nets.feedforward import check_shape
 from tca.nets.layered import Layered, Population
 from tca.nets.layers import ConvLayer, DenseLayer, Layer, Maker
 from tca.nets.passages import Shape
 from tca.streams import ScaledBias, SignedConv, SignedDense
+from tca.utils.checks import Device, DType, NotNegative, Positive, Seed, Size, checked, not_negative, positive, whole
+from tca.utils.names import lookup
 
 __all__ = ["WIRINGS", "DualStream", "DualStreamCNN", "DualStreamMLP", "magnitudes", "streams_of"]
 

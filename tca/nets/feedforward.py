@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from tca.activations import ACTIVATIONS
-from tca.arrays import tensor_of
-from tca.checks import Device, DType, Mask, Positive, Seed, Size, checked, positive, whole
-from tca.names import lookup
 from tca.nets.accepted import check_layers, check_options
 from tca.nets.layered import Layered, Population
 from tca.nets.layers import INITS, ConvLayer, DenseLayer, Layer, LocalLayer, Maker
 from tca.nets.passages import Passage, Shape
+from tca.utils.arrays import tensor_of
+from tca.utils.checks import Device, DType, Mask, Positive, Seed, Size, checked, positive, whole
+from tca.utils.names import lookup
 
 __all__ = ["CNN", "MLP", "Feedforward", "LocalNet"]
 

@@ -19,16 +19,16 @@ from torch import Tensor, nn
 from tca.activations import Activation
 from tca.connections import Connection, Link
 from tca.leaky_tape import LeakyTape
-from tca.names import lookup
 from tca.nets.layers import Maker
 from tca.nets.network import Network
 from tca.nets.options import check_inputs, drawing
 from tca.nets.passages import Passage, Shape
-from tca.noises import by_steps
 from tca.perturbed_pass import ByPopulation
 from tca.place import Place
 from tca.tape import Back, Feed, Tape
-from tca.workspace import Workspace
+from tca.utils.names import lookup
+from tca.utils.noise import by_steps
+from tca.utils.workspace import Workspace
 
 __all__ = ["Layered", "Population", "instant_tape"]
 

@@ -15,10 +15,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tca.checks import Size, checked, whole
 from tca.connections import Bias, Connection, Dense
 from tca.maps import Conv, Geometry, Local, MapBias
 from tca.nets.passages import Passage, Shape
+from tca.utils.checks import Size, checked, whole
 
 __all__ = ["INITS", "ConvLayer", "DenseLayer", "Layer", "LocalLayer", "Wiring"]
 

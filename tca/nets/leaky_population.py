@@ -13,17 +13,17 @@ import torch
 from torch import Tensor
 
 from tca.activations import ACTIVATIONS
-from tca.checks import Mask, not_negative, positive
 from tca.connections import Dense, Link
 from tca.leaky_tape import LeakyTape
-from tca.names import lookup
 from tca.nets.forms import FORMS
 from tca.nets.options import leak_and_gain
 from tca.nets.population import RecurrentPopulation
 from tca.place import Place
-from tca.precision import Constant
 from tca.tape import Tape
-from tca.workspace import Workspace
+from tca.utils.checks import Mask, not_negative, positive
+from tca.utils.names import lookup
+from tca.utils.precision import Constant
+from tca.utils.workspace import Workspace
 
 __all__ = ["LeakyPopulation"]
 

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tca.checks import Device, DType, Mask, NotNegative, Positive, Seed, Size, checked, whole
 from tca.nets.leaky_population import LeakyPopulation
 from tca.nets.options import readout_filter
 from tca.nets.recurrent import RecurrentNetwork
+from tca.utils.checks import Device, DType, Mask, NotNegative, Positive, Seed, Size, checked, whole
 
 __all__ = ["LeakyRNN"]
 

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from tca.batch import Batch
 from tca.connections import Connection
-from tca.modes import Lasting, check_autocast
 from tca.perturbed_pass import ByPopulation, Replay
 from tca.place import Place
-from tca.precision import check_dtype
 from tca.tape import Tape
-from tca.workspace import Workspace
+from tca.utils.autograd_modes import Lasting, check_autocast
+from tca.utils.precision import check_dtype
+from tca.utils.workspace import Workspace
 
 __all__ = ["Network"]
 

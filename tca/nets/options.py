@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tca.arrays import tensor_of
-from tca.checks import Positive, checked
-from tca.names import lookup
-from tca.noises import by_steps
-from tca.precision import Constant
+from tca.utils.arrays import tensor_of
+from tca.utils.checks import Positive, checked
+from tca.utils.names import lookup
+from tca.utils.noise import by_steps
+from tca.utils.precision import Constant
 
 if TYPE_CHECKING:
     from tca.nets.network import Network
@@ -156,7 +156,7 @@ def drawing(state: Tensor) -> Iterator[torch.Generator]:
 
 
 def normal_by_steps(steps: int, trials: int, cells: int, generator: torch.Generator) -> Tensor:
-    """Return independent normal numbers, one step after another, shape ``(T, B, N)``; see `tca.noises.by_steps`.
+    """Return independent normal numbers, one step after another, shape ``(T, B, N)``; see `tca.utils.noise.by_steps`.
 
     Args:
         steps: Number of steps T.

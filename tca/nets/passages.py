@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tca.checks import Count, checked, finite
+from tca.utils.checks import Count, checked, finite
 
 __all__ = ["AvgPool", "Dropout", "MaxPool", "Passage", "RMSNorm"]
 

@@ -12,14 +12,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from tca.checks import not_negative, whole
 from tca.connections import Bias, Connection, Dense, Initial
-from tca.names import lookup
 from tca.nets.options import check_mask, check_signs, check_types, with_signs
 from tca.place import Place
-from tca.precision import Constant
 from tca.tape import Tape
-from tca.workspace import Workspace
+from tca.utils.checks import not_negative, whole
+from tca.utils.names import lookup
+from tca.utils.precision import Constant
+from tca.utils.workspace import Workspace
 
 __all__ = ["RecurrentPopulation", "in_use"]
 

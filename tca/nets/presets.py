@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from tca.names import Table
 from tca.nets.accepted import check_options
 from tca.nets.feedforward import GIVEN, Feedforward
 from tca.nets.layered import Layered
 from tca.nets.layers import ConvLayer, DenseLayer, Layer, LocalLayer
 from tca.nets.passages import AvgPool, Dropout, MaxPool
 from tca.nets.vector import AlternatingNet, VectorNet
+from tca.utils.names import Table
 
 __all__ = ["PRESETS", "Preset"]
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tca.checks import Positive, checked
+from tca.utils.checks import Positive, checked
 
 __all__ = [
     "PSEUDO_DERIVATIVES",

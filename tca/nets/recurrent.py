@@ -19,9 +19,9 @@ from tca.nets.options import check_inputs, check_mask, drawing, normal_by_steps
 from tca.nets.population import RecurrentPopulation, in_use
 from tca.nets.readout import filtered
 from tca.place import Place
-from tca.precision import Constant
 from tca.tape import Tape
-from tca.workspace import Workspace
+from tca.utils.precision import Constant
+from tca.utils.workspace import Workspace
 
 __all__ = ["RecurrentNetwork"]
 

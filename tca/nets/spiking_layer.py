@@ -9,10 +9,10 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from tca.checks import Fraction, Mask, Named, NotNegative, Positive, Size, checked
 from tca.nets.options import LEAKS
 from tca.nets.pseudo import PSEUDO_DERIVATIVES, PseudoDerivative
 from tca.nets.spiking_population import SpikingPopulation
+from tca.utils.checks import Fraction, Mask, Named, NotNegative, Positive, Size, checked
 
 __all__ = ["SpikingLayer"]
 

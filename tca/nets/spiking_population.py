@@ -12,20 +12,20 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from tca.checks import Mask, finite, not_negative, positive
 from tca.connections import Link
-from tca.names import lookup
 from tca.nets.options import check_mask, leak_and_gain
 from tca.nets.population import RecurrentPopulation
 from tca.nets.pseudo import PSEUDO_DERIVATIVES, PseudoDerivative, spike
 from tca.nets.spiking_pass import SpikingPass
 from tca.place import Place
-from tca.precision import Constant
 from tca.spiking_cells import SpikingCells
 from tca.spiking_products import few_times
 from tca.spiking_tape import SpikingTape
 from tca.tape import WINDOW_BYTES
-from tca.workspace import Workspace
+from tca.utils.checks import Mask, finite, not_negative, positive
+from tca.utils.names import lookup
+from tca.utils.precision import Constant
+from tca.utils.workspace import Workspace
 
 __all__ = ["SpikingPopulation", "SpikingState"]
 

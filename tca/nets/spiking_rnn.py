@@ -10,11 +10,23 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tca.checks import Device, DType, Fraction, Mask, NotNegative, Positive, Seed, Size, checked, not_negative, whole
 from tca.nets.options import check_mask, readout_filter
 from tca.nets.pseudo import PseudoDerivative
 from tca.nets.recurrent import RecurrentNetwork
 from tca.nets.spiking_population import SpikingPopulation
+from tca.utils.checks import (
+    Device,
+    DType,
+    Fraction,
+    Mask,
+    NotNegative,
+    Positive,
+    Seed,
+    Size,
+    checked,
+    not_negative,
+    whole,
+)
 
 __all__ = ["SpikingRNN"]
 

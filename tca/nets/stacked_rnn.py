@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from tca.activations import ACTIVATIONS
-from tca.checks import Device, DType, Mask, Named, NotNegative, Positive, Seed, Size, checked, positive, whole
 from tca.connections import Bias, Connection, Dense, Link
 from tca.nets.forms import FORMS
 from tca.nets.leaky_population import LeakyPopulation
@@ -26,7 +25,8 @@ from tca.nets.spiking_layer import SpikingLayer
 from tca.nets.spiking_population import SpikingPopulation
 from tca.place import Place
 from tca.tape import Feed, Tape
-from tca.workspace import Workspace
+from tca.utils.checks import Device, DType, Mask, Named, NotNegative, Positive, Seed, Size, checked, positive, whole
+from tca.utils.workspace import Workspace
 
 __all__ = ["LeakyLayer", "StackedRNN"]
 

@@ -17,9 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from tca.activations import AlternatingReLU
-from tca.checks import Device, DType, Seed, Size, checked, whole
 from tca.connections import Bias, Dense
-from tca.names import lookup
 from tca.nets.accepted import check_layers, check_options
 from tca.nets.feedforward import check_shape
 from tca.nets.layered import Layered, Population
@@ -27,6 +25,8 @@ from tca.nets.layers import ConvLayer, DenseLayer, Layer, LocalLayer, Maker, Wir
 from tca.nets.passages import AvgPool, Passage, Shape
 from tca.nets.vector_gates import Gates, gated_tape
 from tca.nets.vector_start import SIGNS, ChannelsLast, Componentwise, Weights
+from tca.utils.checks import Device, DType, Seed, Size, checked, whole
+from tca.utils.names import lookup
 from tca.vectors import InputVectors, VectorBias, Vectors
 
 __all__ = ["AlternatingNet", "PairedNet", "VectorCNN", "VectorLocalNet", "VectorMLP", "VectorNet"]

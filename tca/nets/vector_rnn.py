@@ -11,19 +11,19 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from tca.checks import Device, DType, Seed, Size, checked, finite, positive, whole
 from tca.connections import Bias, Connection, Link
-from tca.names import lookup
 from tca.nets.network import Network
 from tca.nets.options import check_inputs
 from tca.nets.vector_gates import Gates
 from tca.nets.vector_start import SIGNS
 from tca.place import Place
-from tca.precision import Constant
 from tca.tape import Tape
+from tca.utils.checks import Device, DType, Seed, Size, checked, finite, positive, whole
+from tca.utils.names import lookup
+from tca.utils.precision import Constant
+from tca.utils.workspace import Workspace
 from tca.vector_tape import VectorTape
 from tca.vectors import InputVectors, VectorBias, Vectors
-from tca.workspace import Workspace
 
 __all__ = ["VectorRNN", "perron_root"]
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tca.checks import finite, positive, whole
+from tca.utils.checks import finite, positive, whole
 
 __all__ = ["by_distance", "by_type", "lattice", "sparse"]
 

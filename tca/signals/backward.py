@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.checks import Positive, checked
 from tca.connections import Connection
 from tca.eligibilities.base import Eligibility
 from tca.place import Place
 from tca.signals.base import Buffers, CausalSignal, Reader, Teller
 from tca.tape import Tape
+from tca.utils.checks import Positive, checked
 
 __all__ = ["FeedbackAlignment", "SignSymmetric"]
 

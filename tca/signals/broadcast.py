@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from tca.checks import Positive, checked
 from tca.place import Place
 from tca.signals.base import Buffers, InstantSignal
 from tca.signals.weights import FeedbackWeights, Frozen
+from tca.utils.checks import Positive, checked
 
 __all__ = ["Broadcast", "Sparse"]
 

@@ -11,7 +11,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import checked
 from tca.eligibilities.base import Eligibility
 from tca.estimates import SynapseMean, WeightEstimate
 from tca.moment import Moment
@@ -19,6 +18,7 @@ from tca.place import Place, needs_rates, needs_synapses
 from tca.signals.base import Buffers, DelayedSignal, Reader, Reporter, Teller
 from tca.signals.direct import Direct
 from tca.tape import Tape
+from tca.utils.checks import checked
 
 __all__ = ["CausalHop"]
 

@@ -13,7 +13,6 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import Made, NotNegative, checked
 from tca.eligibilities.base import Eligibility
 from tca.place import Place
 from tca.signals.base import Buffers, Reader, Signal
@@ -22,6 +21,7 @@ from tca.signals.decorrelation_observables import Identity, Observable
 from tca.signals.decorrelation_reaches import Reach, SameStep
 from tca.signals.decorrelation_sources import Score, Source
 from tca.tape import Tape
+from tca.utils.checks import Made, NotNegative, checked
 
 __all__ = ["Decorrelation"]
 

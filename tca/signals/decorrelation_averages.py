@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.checks import Count, Positive, checked, finite
+from tca.utils.checks import Count, Positive, checked, finite
 
 __all__ = ["Average", "CollapseWarning", "Decay", "Normal", "Share", "Start", "TimeConstant", "Uniform", "warn_if_fast"]
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tca.activations import Tanh
-from tca.checks import Filled, checked
+from tca.utils.checks import Filled, checked
 
 __all__ = ["Identity", "Observable", "Polynomial", "Square", "TanhOf"]
 

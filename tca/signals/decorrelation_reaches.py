@@ -19,8 +19,8 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from tca.checks import Filled, Whole, checked
 from tca.signals.base import Reader
+from tca.utils.checks import Filled, Whole, checked
 
 __all__ = ["Filtered", "Lagged", "Reach", "SameStep"]
 

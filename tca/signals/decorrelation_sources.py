@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from tca.batch import Batch
-from tca.checks import checked
 from tca.expansions import Expansion, Plain, Seen
 from tca.losses import (
     MSE,
@@ -32,6 +31,7 @@ from tca.losses.links import Exponential, Identity, Link, Sigmoid, Softmax
 from tca.place import Place
 from tca.signals.base import Buffers
 from tca.tape import Tape
+from tca.utils.checks import checked
 
 __all__ = ["OutputError", "Score", "Source", "output_error"]
 

@@ -22,16 +22,16 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from tca.checks import checked
 from tca.eligibilities.base import Eligibility
 from tca.fields import Box, Field, Grid, Propagator, Space
 from tca.fields.runs import AtSites, Run, Shuffled
-from tca.names import unknown
 from tca.place import Place
 from tca.signals.base import Buffers, CausalSignal, InstantSignal, Reader, Signal, Teller
 from tca.signals.release import Release, Shared
 from tca.signals.weights import FeedbackWeights, Frozen
 from tca.tape import Tape
+from tca.utils.checks import checked
+from tca.utils.names import unknown
 
 __all__ = ["Diffusion", "StationaryDiffusion"]
 

@@ -12,8 +12,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import checked, finite
 from tca.signals.base import Buffers
+from tca.utils.checks import checked, finite
 
 __all__ = ["BatchCentre", "Centring", "NoCentre", "RunningCentre"]
 

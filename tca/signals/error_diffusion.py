@@ -16,7 +16,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import Positive, checked
 from tca.connections import Link
 from tca.eligibilities.base import Eligibility
 from tca.losses import Logistic
@@ -26,6 +25,7 @@ from tca.signals.decorrelation_sources import output_error
 from tca.signals.error_centres import BatchCentre, Centring, NoCentre, RunningCentre
 from tca.streams import Signed
 from tca.tape import Tape
+from tca.utils.checks import Positive, checked
 
 __all__ = [
     "BatchCentre",

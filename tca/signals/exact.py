@@ -11,13 +11,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import Whole, checked
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.full import Full
 from tca.place import Place
 from tca.signals.base import Buffers, Reader, Signal
 from tca.signals.direct import Direct
 from tca.tape import Tape
+from tca.utils.checks import Whole, checked
 
 __all__ = ["Exact", "Horizon"]
 

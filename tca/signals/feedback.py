@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.checks import Kept, Positive, checked
 from tca.place import Place
 from tca.signals.base import Buffers, InstantSignal
+from tca.utils.checks import Kept, Positive, checked
 
 __all__ = ["Adaptive", "Random"]
 

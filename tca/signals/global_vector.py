@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from tca.checks import checked
 from tca.connections import Link
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.instant import Instant
@@ -20,6 +19,7 @@ from tca.eligibilities.network_kernel import NetworkKernel
 from tca.place import Place
 from tca.signals.base import Buffers, CausalSignal, Reader, Teller
 from tca.tape import Tape
+from tca.utils.checks import checked
 from tca.vector_products import Products
 from tca.vector_tape import VectorTape
 from tca.vectors import InputVectors, Vectors

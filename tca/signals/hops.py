@@ -11,7 +11,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import Whole, checked
 from tca.eligibilities.base import Eligibility, following
 from tca.eligibilities.leak import Leak
 from tca.estimates import ExactWeights, WeightEstimate
@@ -19,6 +18,7 @@ from tca.place import Place, needs_synapses
 from tca.signals.base import Buffers, Reader, Signal
 from tca.signals.direct import Direct
 from tca.tape import Tape
+from tca.utils.checks import Whole, checked
 
 __all__ = ["Hops"]
 

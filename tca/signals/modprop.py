@@ -12,15 +12,15 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from tca.checks import checked
 from tca.eligibilities.base import Eligibility, following
 from tca.eligibilities.leak import Leak
 from tca.eligibilities.modprop import TypePropagation, check_stable
-from tca.names import unknown
 from tca.place import Place, needs_rates, needs_synapses
 from tca.signals.base import Buffers, Reader, Signal
 from tca.signals.direct import Direct
 from tca.tape import Tape
+from tca.utils.checks import checked
+from tca.utils.names import unknown
 
 __all__ = ["TypeReturn"]
 

@@ -12,11 +12,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import checked
 from tca.eligibilities.base import Eligibility
 from tca.reward import MinusLoss, Reward
 from tca.signals.base import Buffers, Reader, Signal
 from tca.tape import Tape
+from tca.utils.checks import checked
 
 __all__ = ["OfTrials", "RewardChange"]
 

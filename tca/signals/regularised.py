@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.checks import checked, instance
 from tca.connections import Link
 from tca.eligibilities.base import Eligibility
 from tca.place import Place
 from tca.regularisers import Regulariser
 from tca.signals.base import Buffers, Reader, Signal
 from tca.tape import Tape
+from tca.utils.checks import checked, instance
 
 __all__ = ["Regularised"]
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.checks import checked
 from tca.signals.weights import check_fraction
+from tca.utils.checks import checked
 
 __all__ = ["PerError", "Release", "Shared"]
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.checks import Positive, checked
 from tca.place import Place
 from tca.signals.base import Buffers, InstantSignal
+from tca.utils.checks import Positive, checked
 
 __all__ = ["SharedRandom"]
 

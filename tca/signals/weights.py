@@ -13,8 +13,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.checks import Positive, checked, finite
 from tca.place import Place
+from tca.utils.checks import Positive, checked, finite
 
 __all__ = ["Drawn", "FeedbackWeights", "Frozen", "Tracked", "check_fraction"]
 

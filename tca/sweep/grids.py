@@ -8,9 +8,9 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tca.checks import checked
-from tca.names import lookup
 from tca.run import Run
+from tca.utils.checks import checked
+from tca.utils.names import lookup
 
 __all__ = ["MOST_RUNS", "grid"]
 

@@ -18,8 +18,8 @@ from tca.sweep.devices import placed
 from tca.sweep.progress import plain_lock
 from tca.sweep.sources import load
 from tca.sweep.swept import DIED, FAILED, IN_USE, Swept
-from tca.text import in_a_line
 from tca.train import train
+from tca.utils.text import in_a_line
 
 __all__ = ["Attempts", "Job", "ending", "one_line", "perform", "threads"]
 

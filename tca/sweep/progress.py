@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from tca.text import printable
+from tca.utils.text import printable
 
 __all__ = ["plain_lock", "say", "shown"]
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tca.checks import checked
 from tca.rule import Rule
 from tca.run import Run
+from tca.utils.checks import checked
 
 __all__ = ["flat", "settings", "varying"]
 

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from tca.checks import checked
-from tca.names import unknown
 from tca.run import Run
 from tca.sweep.grids import MOST_RUNS
-from tca.text import in_a_line
+from tca.utils.checks import checked
+from tca.utils.names import unknown
+from tca.utils.text import in_a_line
 
 __all__ = ["FUNCTION", "SourceError", "load", "read_runs", "split"]
 

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import torch
 
-from tca.checks import Count, Folder, Whole, checked, whole
 from tca.files import explained
-from tca.names import lookup
 from tca.run import Run
 from tca.sweep.cluster import Cluster, installed, require
 from tca.sweep.crews import Crew, Here
@@ -19,6 +17,8 @@ from tca.sweep.processes import Processes
 from tca.sweep.progress import say, shown
 from tca.sweep.settings import settings, varying
 from tca.sweep.swept import Swept
+from tca.utils.checks import Count, Folder, Whole, checked, whole
+from tca.utils.names import lookup
 
 __all__ = ["SCHEDULERS", "line", "sweep"]
 

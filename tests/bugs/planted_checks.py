@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-STRICT = "tca/strictness.py"
+STRICT = "tca/utils/schemas.py"
 CHECKS = ("tests/test_checks.py",)
 
 BUGS = [
@@ -20,7 +20,7 @@ BUGS = [
     Bug(STRICT, "integers become numbers", "        return number  # an integer stays",
         "        return kind(number)  # an integer stays",
         CHECKS),
-    Bug("tca/names.py", "long tables are listed whole", "LISTED = 8", "LISTED = 800", CHECKS),
+    Bug("tca/utils/names.py", "long tables are listed whole", "LISTED = 8", "LISTED = 800", CHECKS),
     Bug("tca/cli/errors.py", "--lr without a hint", 'each.endswith(f".{name}")', "each == name",
         ("tests/test_cli.py",)),
 ]  # fmt: skip

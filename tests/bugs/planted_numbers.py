@@ -12,7 +12,12 @@ FIRST = ("tests/test_inference.py::test_a_first_pass_in_inference_mode_leaves_me
 MADE = ("tests/test_inference.py::test_a_network_of_inference_mode_can_be_trained_by_autograd",)
 OUTSIDE = ("tests/test_inference.py",)
 MEASURES = ("tests/test_inference.py::test_measures_are_the_same_without_a_graph",)
-NETWORK, OPTIONS, MODES, NUMBERS = "tca/nets/network.py", "tca/nets/options.py", "tca/modes.py", "tca/precision.py"
+NETWORK, OPTIONS, MODES, NUMBERS = (
+    "tca/nets/network.py",
+    "tca/nets/options.py",
+    "tca/utils/autograd_modes.py",
+    "tca/utils/precision.py",
+)
 RULE, BATCH, STREAM = "tca/rule.py", "tca/batch.py", "tca/stream.py"
 
 BUGS = (
@@ -28,7 +33,7 @@ BUGS = (
         "generator=generator, dtype=torch.float32)", (f"{DEFAULTS}[network leaky_rnn]",)),
     Bug(OPTIONS, "balance of signs in the default type", "torch.where(signs > 0, signs.new_tensor(ratio), 1 / ratio)",
         "torch.where(signs > 0, ratio, 1 / ratio)", (f"{DEFAULTS}[network leaky_rnn]",)),
-    Bug("tca/arrays.py", "lists in the default type", "torch.from_numpy(np.array(values))", "torch.as_tensor(values)",
+    Bug("tca/utils/arrays.py", "lists in the default type", "torch.from_numpy(np.array(values))", "torch.as_tensor(values)",
         (f"{DEFAULTS}[network leaky_rnn]", *STATIC)),
     Bug("tca/nets/population.py", "in-degree of whole numbers",
         'torch.tensor([n_rec], dtype=torch.float64, device="cpu")',
@@ -69,7 +74,7 @@ BUGS = (
         "        if True:\n            made.__dict__",
         COPIES),
     Bug(MODES, "copies that share", "copy.deepcopy(self.__dict__, memo)", "self.__dict__", COPIES),
-    Bug("tca/workspace.py", "workspace of inference mode", "with torch.inference_mode(False):", "if True:",
+    Bug("tca/utils/workspace.py", "workspace of inference mode", "with torch.inference_mode(False):", "if True:",
         ("tests/test_inference.py::test_a_workspace_of_inference_mode_serves_ordinary_passes",)),
     Bug(STREAM, "streams keep inputs of inference mode", "weights.unsqueeze(0), loss).kept()",
         "weights.unsqueeze(0), loss)", FIRST),

@@ -44,7 +44,7 @@ BUGS = [
         "if False:", PADDING),
     Bug(DIFFUSED, "a warning that padding silences", "torch.where(counts, classes, int(classes.max()))", "classes",
         PADDING),
-    Bug("tca/noises.py", "noise drawn from the last step to the first",
+    Bug("tca/utils/noise.py", "noise drawn from the last step to the first",
         "return torch.stack([draw() for _ in range(steps)])",
         "return torch.stack([draw() for _ in range(steps)]).flip(0)", PADDING),
     Bug("tca/rule.py", "noise drawn for padding", "if batch.padded else batch.steps", "if False else batch.steps",

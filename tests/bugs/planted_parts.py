@@ -161,20 +161,20 @@ BUGS: tuple[Bug, ...] = (
         LENGTHS,
     ),
     Bug(
-        "tca/noises.py",
+        "tca/utils/noise.py",
         "signs that are zero or one",
         'device="cpu").double() * 2 - 1',
         'device="cpu").double()',
         STOCHASTIC,
     ),
     Bug(
-        "tca/noises.py",
+        "tca/utils/noise.py",
         "rare noise that is always there",
         'device="cpu") < self.probability',
         'device="cpu") < 2.0',
         NOISES,
     ),
-    Bug("tca/noises.py", "uniform noise of one sign", "* 2 - 1) * self.size", "* 2) * self.size", NOISES),
+    Bug("tca/utils/noise.py", "uniform noise of one sign", "* 2 - 1) * self.size", "* 2) * self.size", NOISES),
     Bug(
         "tca/eligibilities/blocks.py",
         "adaptation that decays with the potential",

@@ -23,7 +23,7 @@ from analysis.studies.generalization.plan import (
 )
 from analysis.studies.generalization.reporting import write_report
 from analysis.studies.work import command, options_of, spread
-from tca.names import lookup
+from tca.utils.names import lookup
 
 __all__ = ["main"]
 

@@ -14,11 +14,11 @@ from analysis.generalization import generalization_gap
 from analysis.matched import at_loss
 from analysis.studies.generalization.plan import Arm, Setting
 from tasks.trials import FixedTrials
-from tca.checks import DivergenceError
 from tca.records import explained, write_whole
 from tca.result import Crossing, Metrics, Result
 from tca.run import Run
 from tca.train import train
+from tca.utils.checks import DivergenceError
 
 __all__ = ["Entry", "Job", "measure", "work"]
 

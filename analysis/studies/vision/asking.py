@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import tasks
 from tasks.images import Images
 from tasks.images.folders import VARIABLE, data_root
-from tca.checks import positive, whole
+from tca.utils.checks import positive, whole
 
 Value = TypeVar("Value")
 

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 from analysis.studies.vision.asking import opened
 from tasks.images.catalogue import KNOWN
-from tca.checks import positive, settle, whole
 from tca.described import BUILDERS
 from tca.ingredients import Optimizer, Seeds
 from tca.rule import Rule
@@ -18,6 +17,7 @@ from tca.run import Net, Run
 from tca.schedules import Exponential
 from tca.signals.decorrelation import Decorrelation
 from tca.signals.decorrelation_averages import Share
+from tca.utils.checks import positive, settle, whole
 
 __all__ = ["SIZES", "Cell", "Layers", "Scale"]
 

@@ -31,7 +31,7 @@ class Table(dict[str, Entry]):
 
     >>> Table("rule", {"bptt": 1})["bpt"]
     Traceback (most recent call last):
-    tca.names.UnknownNameError: unknown rule 'bpt', did you mean 'bptt'? Allowed: bptt
+    tca.utils.names.UnknownNameError: unknown rule 'bpt', did you mean 'bptt'? Allowed: bptt
     """
 
     def __init__(self, what: str, entries: Mapping[str, Entry]) -> None:

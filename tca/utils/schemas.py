@@ -23,9 +23,9 @@ from numpy.typing import ArrayLike
 from pydantic_core import CoreSchema, PydanticCustomError, SchemaValidator
 from pydantic_core import core_schema as schemas
 
-from tca.arrays import tensor_of
-from tca.checks import Made, Missing, Named, Such
-from tca.names import NEAREST, shorten, unknown
+from tca.utils.arrays import tensor_of
+from tca.utils.checks import Made, Missing, Named, Such
+from tca.utils.names import NEAREST, shorten, unknown
 
 __all__ = ["refusal", "shown", "validator"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from tca.checks import Positive, checked
+from tca.utils.checks import Positive, checked
 
 __all__ = ["Noise", "Normal", "Rare", "Signs", "Uniform", "by_steps", "source"]
 

@@ -20,7 +20,7 @@ from typing import Annotated, Any, TypeVar
 import torch
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
-from tca.precision import FLOATS
+from tca.utils.precision import FLOATS
 
 __all__ = [
     "DEVICE",
@@ -184,7 +184,7 @@ def check(argument: str, value: object, kind: Any) -> Any:
         return value  # nearly every part of a rule: without pydantic, which `import tca` then does not need
     from pydantic_core import ValidationError
 
-    from tca.strictness import refusal, validator
+    from tca.utils.schemas import refusal, validator
 
     try:
         return validator(kind).validate_python(value)
