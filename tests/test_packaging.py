@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import tca
 
@@ -84,3 +86,23 @@ def test_types_are_shipped_and_the_version_has_one_source(project: dict[str, Any
     assert project["project"]["dynamic"] == ["version"]
     assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "tca.__version__"}
     assert tca.__version__.count(".") == 2
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == tca.__version__
+    assert [each["name"] for each in citation["authors"]] == [each["name"] for each in project["project"]["authors"]]
+
+
+def test_hooks_before_a_commit_are_the_lines_of_make_lint(project: dict[str, Any]) -> None:
+    recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert recipe is not None
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    assert [each["repo"] for each in hooks] == ["local"]  # others would be fetched
+    entries = [each["entry"] for each in hooks[0]["hooks"]]
+    assert entries == [line.strip().replace("$(PY)", ".venv/bin/python") for line in recipe[1].splitlines()]
+
+
+def test_the_workflow_tests_every_python_that_is_named(project: dict[str, Any]) -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    job = workflow["jobs"]["test"]
+    assert job["steps"][-1] == {"run": ".ci/run"}
+    named = [each.split(" :: ")[-1] for each in project["project"]["classifiers"] if " :: 3." in each]
+    assert job["strategy"]["matrix"]["python"] == named == ["3.11", "3.12", "3.13"]

@@ -16,7 +16,7 @@ import torch
 from tca.rules import RULES
 
 ROOT = Path(__file__).parents[1]
-PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
+PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 OURS = ("analysis", "benchmarks", "tasks", "tca", "tests", "tools")
 FOLDERS = (*OURS, "docs")
 WRITTEN = {"report.md"}  # by a study, into a folder of its own

@@ -70,7 +70,7 @@ def test_tables_made_from_the_code_are_up_to_date(page: Path) -> None:
     assert pages.rewritten(text) == text, "run `make pages`"
 
 
-@pytest.mark.parametrize("page", [*DOCS, ROOT / "README.md"], ids=name_of)
+@pytest.mark.parametrize("page", [*DOCS, ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=name_of)
 def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
@@ -78,7 +78,7 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
 
 def test_every_target_that_a_page_names_exists() -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    for page in [*DOCS, ROOT / "README.md"]:
+    for page in [*DOCS, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]:
         named = re.findall(r"(?:`|^ {4})make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
         assert set(named) <= targets, (name_of(page), set(named) - targets)
 
@@ -86,7 +86,7 @@ def test_every_target_that_a_page_names_exists() -> None:
 def modules() -> dict[str, set[str]]:
     """Return the modules that pages run, each with the flags that it is given there."""
     found: dict[str, set[str]] = {}
-    for page in [*DOCS, ROOT / "README.md"]:
+    for page in [*DOCS, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]:
         text = page.read_text(encoding="utf-8").replace("\\\n", " ").replace("`python -m\n", "`python -m ")
         for module, words in MODULE.findall(text):
             found.setdefault(module.rstrip("."), set()).update(re.findall(r"(?<!\S)--[a-z][\w-]*", words))
