@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import importlib.util
+import pkgutil
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -99,13 +100,21 @@ def test_every_attribute_that_a_page_names_exists(page: Path, names: Names) -> N
     assert [each for each in sorted(ours) if not exists(each, names)] == []
 
 
-def test_every_name_of_the_page_of_the_architecture_exists(names: Names) -> None:
+@pytest.mark.parametrize("page", ["architecture", "glossary"])
+def test_every_public_name_of_a_page_about_the_whole_can_be_imported(page: str) -> None:
+    written = [NAME.fullmatch(each) for each in spans(ROOT / "docs" / f"{page}.md") if not FILE.fullmatch(each)]
+    dotted = [each[1] for each in written if each and re.match(r"(tca|tasks|analysis)\.", each[1])]
+    assert dotted
+    assert [each for each in dotted if pkgutil.resolve_name(each) is None] == []
+
+
+@pytest.mark.parametrize(("page", "least"), [("architecture", 40), ("glossary", 2)])
+def test_every_single_name_of_a_page_about_the_whole_exists(page: str, least: int, names: Names) -> None:
     """Symbols of equations are short or end with the index of time."""
     known = {*names.members, *RULES, *dir(builtins)}.union(*names.members.values())
-    single = [
-        each for each in spans(ROOT / "docs" / "architecture.md") if re.fullmatch(r"(?!.*_t$)[A-Za-z_]\w{2,}", each)
-    ]
-    assert len(single) > 40
+    text = spans(ROOT / "docs" / f"{page}.md")
+    single = [each for each in text if re.fullmatch(r"(?!.*_t$)[A-Za-z_]\w{2,}", each)]
+    assert len(single) >= least
     assert [each for each in single if each not in known] == []
 
 
