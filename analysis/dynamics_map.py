@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.activations import Activation
+from tca.cells.activations import Activation
 from tca.nets import Network
 from tca.nets.forms import Form
 from tca.nets.leaky_population import LeakyPopulation

@@ -16,7 +16,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from tca.activations import Activation
+from tca.cells.activations import Activation
 from tca.moment import LeakyMoment
 from tca.tape import Tape
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import torch
 
+from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES, PseudoDerivative
 from tca.ingredients import smallest
-from tca.nets.pseudo import PSEUDO_DERIVATIVES, PseudoDerivative
 from tca.nets.spiking_rnn import SpikingRNN
 from tca.utils.checks import Fraction, Made, NotNegative, Positive, Size, checked
 from tca.utils.names import lookup
@@ -20,7 +20,7 @@ __all__ = ["Pseudo", "Spiking"]
 @checked
 @dataclass(frozen=True)
 class Pseudo:
-    """A pseudo-derivative, described; see `tca.nets.pseudo`.
+    """A pseudo-derivative, described; see `tca.cells.surrogate_gradients`.
 
     Args:
         name: triangular (default), fast_sigmoid, gaussian, exponential or boxcar.

@@ -1,7 +1,7 @@
 """The tape of a spiking population, whose state is two numbers per cell: the potential and the adaptation.
 
 Shapes: T time, B batch, N cells, C consecutive steps. State signals have the shape ``(C, B, 2, N)``. The equations are
-in ``tca.spiking_cells``.
+in ``tca.cells.spiking_cell``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from tca.spiking_cells import SpikingCells, SpikingMoment
+from tca.cells.spiking_cell import SpikingCells, SpikingMoment
 from tca.tape import Tape
 
 __all__ = ["SpikingTape"]

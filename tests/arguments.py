@@ -26,12 +26,12 @@ from tca.utils.checks import Missing
 
 # Modules that are public beside the packages, which are found.
 MODULES = (
-    "tca.activations",
+    "tca.cells.activations",
     "tca.actor_critic",
     "tca.estimates",
     "tca.firing_rate",
     "tca.masks",
-    "tca.nets.pseudo",
+    "tca.cells.surrogate_gradients",
     "tca.utils.noise",
     "tca.regularisers",
     "tca.reward",

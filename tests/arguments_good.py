@@ -20,6 +20,7 @@ from analysis.engines import Pair
 from analysis.figures import Series
 from tasks.neurogym_rewards import reward_environments
 from tca import fields, losses, nets, signals
+from tca.cells.surrogate_gradients import Triangular
 from tca.result import Metrics
 
 
@@ -160,7 +161,7 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "tca.nets.VectorMLP": SIZED,
     "tca.nets.VectorNet": FLAT,
     "tca.nets.relayed": {"net": _streams},
-    "tca.nets.pseudo.spike": {"distance": lambda: torch.ones(2), "pseudo": nets.pseudo.Triangular},
+    "tca.cells.surrogate_gradients.spike": {"distance": lambda: torch.ones(2), "pseudo": Triangular},
     "tca.signals.Regularised": {"signal": signals.Direct, "regularisers": lambda: (tca.regularisers.Power(0.1),)},
     "tca.signals.Share": {"updates": lambda: 10},
     "tca.signals.TimeConstant": {"updates": lambda: 10.0},

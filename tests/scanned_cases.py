@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 import tca
+from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES
 from tca.losses import CrossEntropy
 from tca.nets import (
     CNN,
@@ -37,7 +38,6 @@ from tca.nets import (
     VectorNet,
     VectorRNN,
 )
-from tca.nets.pseudo import PSEUDO_DERIVATIVES
 from tests.cases import mask
 
 __all__ = ["CURVED", "NETS", "RECURRENT", "network", "trials"]

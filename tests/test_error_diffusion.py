@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 import tca
-from tca.activations import Sigmoid
+from tca.cells.activations import Sigmoid
 from tca.eligibilities import Instant, Leak
 from tca.losses import MSE, CrossEntropy, Logistic
 from tca.nets import AvgPool, ConvLayer, DenseLayer, DualStreamCNN, DualStreamMLP, DualStreamRNN, Network

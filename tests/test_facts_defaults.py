@@ -11,7 +11,7 @@ import torch
 import tca
 from analysis import curvature
 from analysis.studies.generalization.plan import ARMS, RULES_COMPARED, SETTINGS
-from tca.activations import Sigmoid
+from tca.cells.activations import Sigmoid
 from tca.eligibilities import Diagonal, Fluctuations, Kronecker, LearnedKernel, NodeNoise, RankOne, Windowed
 from tca.eligibilities.factors import GUARD
 from tca.expansions import Plain

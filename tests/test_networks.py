@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import tca
-from tca.activations import ACTIVATIONS
+from tca.cells.activations import ACTIVATIONS
 from tests import oracle
 from tests.cases import CASES, F1, Case, weights_of
 from tests.rows import assert_same, learner, relative, true_gradient
@@ -180,10 +180,10 @@ def test_tanh_on_a_cpu_is_right_absolutely_but_not_relatively(dtype: torch.dtype
     """The tanh of a run, made of the sigmoid: near zero it has the precision of one, not of its value."""
     u = torch.linspace(-30, 30, 100_001, dtype=torch.float64).to(dtype)
     out = torch.empty_like(u)
-    tca.activations.Tanh().into(u, out)
+    tca.cells.activations.Tanh().into(u, out)
     assert (out.double() - torch.tanh(u.double())).abs().max() < error
     tiny = torch.full((1,), 1e-3 * torch.finfo(dtype).eps, dtype=dtype)
-    tca.activations.Tanh().into(tiny, out[:1])
+    tca.cells.activations.Tanh().into(tiny, out[:1])
     assert out[0] == 0
     assert torch.tanh(tiny) > 0
 

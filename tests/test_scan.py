@@ -16,7 +16,7 @@ from analysis.operators.scan import Scan, spaces
 from analysis.operators.scanned import ScanCarrier, ScanExpansion, collect, spread
 from analysis.operators.scans import SCANNED, WIDTH, plan
 from analysis.problem import Problem, problem_of
-from tca.activations import ACTIVATIONS, Activation, AlternatingReLU, Sigmoid
+from tca.cells.activations import ACTIVATIONS, Activation, AlternatingReLU, Sigmoid
 from tca.nets import NETWORKS
 from tca.utils.workspace import Workspace
 from tests import oracle

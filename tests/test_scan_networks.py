@@ -22,8 +22,8 @@ from analysis.operators.scanned import ScanExpansion, collect, spread
 from analysis.operators.scans import WIDTH, plan
 from analysis.operators.spiking import second_of
 from analysis.problem import Problem, problem_of
+from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES, spike
 from tca.nets import AvgPool, LeakyLayer, Network, RMSNorm
-from tca.nets.pseudo import PSEUDO_DERIVATIVES, spike
 from tca.utils.workspace import Workspace
 from tests.peak import peak_bytes
 from tests.scanned_cases import NETS, RECURRENT, network, trials

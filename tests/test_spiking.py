@@ -486,7 +486,7 @@ def test_estimates_of_the_weights_keep_the_reset() -> None:
 def test_cases_reach_what_they_claim() -> None:
     """The cases hold every convention, both kinds of cells, silence after spikes, and every pseudo-derivative."""
     nets = [case.net() for case in SPIKING]
-    assert {case.pseudo for case in SPIKING} == set(tca.nets.pseudo.PSEUDO_DERIVATIVES)
+    assert {case.pseudo for case in SPIKING} == set(tca.cells.surrogate_gradients.PSEUDO_DERIVATIVES)
     assert {case.reset_in_trace for case in SPIKING} == {True, False}
     assert {case.scaled for case in SPIKING} == {(True, True), (False, False)}
     assert {bool(net.beta.any()) for net in nets} == {True, False}

@@ -301,7 +301,7 @@ def test_a_run_describes_a_stack() -> None:
     described = tca.Net("stacked_rnn", {"layers": layers, "readout_tau": 20.0})
     net: Any = described.build(3, 2, dt=1.0, seed=4)
     assert [cells.spiking for cells in net.layers] == [True, False]
-    assert net.layers[0].pseudo == tca.nets.pseudo.Gaussian(0.5)
+    assert net.layers[0].pseudo == tca.cells.surrogate_gradients.Gaussian(0.5)
     again: Any = described.build(3, 2, dt=1.0, seed=4)
     assert all(torch.equal(one, same) for one, same in zip(net.parameters(), again.parameters(), strict=True))
     with pytest.raises(ValueError, match="threshold"):

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import tca
-from tca.activations import AlternatingReLU
+from tca.cells.activations import AlternatingReLU
 from tca.eligibilities import Full, Homotopy, Instant, Leak, NetworkKernel, Windowed
 from tca.losses import CrossEntropy
 from tca.maps import Conv, Geometry, Local

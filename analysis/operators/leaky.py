@@ -17,9 +17,9 @@ with signals p to the rates.
         forwards    a'_t = slope_t u'_t,  z'_t = k z'_{t-1} + a'_t
         backwards   q'_t = p'_t + k q'_{t+1},  told'_t = slope_t q'_t + bent_t a'_t
 
-With ``f'' = bend f'`` (see ``tca.activations``), bent is ``bend`` times the signal to the rate, p, or q in form B. In
-``u'_t`` and ``p'_t`` is what comes through recurrent weights, ``W z'_{t-1}`` and ``W^T told'_{t+1}``: it must be added
-step by step, all else is added before.
+With ``f'' = bend f'`` (see ``tca.cells.activations``), bent is ``bend`` times the signal to the rate, p, or q in form
+B. In ``u'_t`` and ``p'_t`` is what comes through recurrent weights, ``W z'_{t-1}`` and ``W^T told'_{t+1}``: it must be
+added step by step, all else is added before.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 Shapes: T time, B batch, V vectors, N cells, C steps of a window. What belongs to the cells has T + 1 entries.
 
-The cells are those of ``tca.spiking_cells``. With ``d_t = v_t - beta a_t`` the potential above the threshold at rest, a
-spike has the derivative ``psi_t = p(u_t) / thr`` by it, ``u_t = (d_t - thr) / thr``, zero while the cell is refractory,
-and the second derivative ``p'(u_t) / thr^2``: that of the pseudo-derivative, as often as it has one. The gain and the
-reset are folded into the recurrent weights W.
+The cells are those of ``tca.cells.spiking_cell``. With ``d_t = v_t - beta a_t`` the potential above the threshold at
+rest, a spike has the derivative ``psi_t = p(u_t) / thr`` by it, ``u_t = (d_t - thr) / thr``, zero while the cell is
+refractory, and the second derivative ``p'(u_t) / thr^2``: that of the pseudo-derivative, as often as it has one. The
+gain and the reset are folded into the recurrent weights W.
 
     forwards    v'_t = kappa v'_{t-1} + W z'_{t-1} + u'_t,  a'_t = rho a'_{t-1} + gain_a z'_{t-1}
                 d'_t = v'_t - beta a'_t,  z'_t = psi_t d'_t
@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 
 from analysis.operators.cells import Ahead, Back, Cells, Entries, Second, each, flat, nothing
-from tca.nets.pseudo import PseudoDerivative
-from tca.spiking_cells import SpikingCells
+from tca.cells.spiking_cell import SpikingCells
+from tca.cells.surrogate_gradients import PseudoDerivative
 
 __all__ = ["Spiking", "distances", "second_of"]
 
@@ -118,7 +118,7 @@ def second_of(pseudo: PseudoDerivative, threshold: float, above: Tensor, slope: 
         above: Potentials above it, shape ``(T, B, N)``.
         slope: The first derivative, same shape.
 
-    >>> from tca.nets.pseudo import Triangular
+    >>> from tca.cells.surrogate_gradients import Triangular
     >>> above = torch.tensor([0.5, 1.25, 1.25])
     >>> (second_of(Triangular(gamma=1.0), 1.0, above, torch.tensor([0.5, 0.75, 0.0])) + 0.0).tolist()
     [1.0, -1.0, 0.0]

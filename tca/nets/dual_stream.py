@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tca.activations import Sigmoid
+from tca.cells.activations import Sigmoid
 from tca.nets.accepted import check_layers, check_options
 from tca.nets.feedforward import check_shape
 from tca.nets.layered import Layered, Population

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tca.activations import Sigmoid
+from tca.cells.activations import Sigmoid
 from tca.nets.dual_stream import WIRINGS, streams_of
 from tca.nets.leaky_population import LeakyPopulation
 from tca.nets.recurrent import RecurrentNetwork

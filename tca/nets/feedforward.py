@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tca.activations import ACTIVATIONS
+from tca.cells.activations import ACTIVATIONS
 from tca.nets.accepted import check_layers, check_options
 from tca.nets.layered import Layered, Population
 from tca.nets.layers import INITS, ConvLayer, DenseLayer, Layer, LocalLayer, Maker

@@ -15,7 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.activations import Activation
+from tca.cells.activations import Activation
 
 __all__ = ["FORMS", "Form", "LeakOnPotential", "LeakOnRate"]
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tca.activations import Activation
+from tca.cells.activations import Activation
 from tca.connections import Connection, Link
 from tca.leaky_tape import LeakyTape
 from tca.nets.layers import Maker

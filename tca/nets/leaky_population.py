@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tca.activations import ACTIVATIONS
+from tca.cells.activations import ACTIVATIONS
 from tca.connections import Dense, Link
 from tca.leaky_tape import LeakyTape
 from tca.nets.forms import FORMS

@@ -9,8 +9,8 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES, PseudoDerivative
 from tca.nets.options import LEAKS
-from tca.nets.pseudo import PSEUDO_DERIVATIVES, PseudoDerivative
 from tca.nets.spiking_population import SpikingPopulation
 from tca.utils.checks import Fraction, Mask, Named, NotNegative, Positive, Size, checked
 

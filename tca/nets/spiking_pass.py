@@ -11,8 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tca.nets.pseudo import PseudoDerivative
-from tca.spiking_cells import SpikingCells
+from tca.cells.spiking_cell import SpikingCells
+from tca.cells.surrogate_gradients import PseudoDerivative
 from tca.spiking_products import few_times
 
 __all__ = ["SpikingPass"]

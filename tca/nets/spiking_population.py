@@ -12,13 +12,13 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from tca.cells.spiking_cell import SpikingCells
+from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES, PseudoDerivative, spike
 from tca.connections import Link
 from tca.nets.options import check_mask, leak_and_gain
 from tca.nets.population import RecurrentPopulation
-from tca.nets.pseudo import PSEUDO_DERIVATIVES, PseudoDerivative, spike
 from tca.nets.spiking_pass import SpikingPass
 from tca.place import Place
-from tca.spiking_cells import SpikingCells
 from tca.spiking_products import few_times
 from tca.spiking_tape import SpikingTape
 from tca.tape import WINDOW_BYTES

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from tca.cells.surrogate_gradients import PseudoDerivative
 from tca.nets.options import check_mask, readout_filter
-from tca.nets.pseudo import PseudoDerivative
 from tca.nets.recurrent import RecurrentNetwork
 from tca.nets.spiking_population import SpikingPopulation
 from tca.utils.checks import (
@@ -48,7 +48,7 @@ class SpikingRNN(SpikingPopulation, RecurrentNetwork):
 
     The state of a cell is ``(v, a)``, and a state signal has the shape ``(..., B, 2, N)``. What a cell keeps to itself,
     the memory of e-prop, is its leak and the effect of its own spikes on its own adaptation; see
-    `tca.spiking_cells` for the equations.
+    `tca.cells.spiking_cell` for the equations.
 
     Weights are drawn from normal distributions with standard deviation ``gain / sqrt(in-degree)``. Parameters: ``w_in``
     (N, I), ``w_rec`` (N, N), ``b`` (N) if there are biases, ``w_out`` (O, N), ``b_out`` (O); ``w_rec[i, j]`` is the
@@ -67,7 +67,7 @@ class SpikingRNN(SpikingPopulation, RecurrentNetwork):
         adaptive: Fraction of the cells that adapt, the last of them, default 0.5; not read where ``beta`` is given for
             each cell.
         refractory: How long a cell is silent after a spike in ms, default 5, rounded up to whole steps.
-        pseudo: Pseudo-derivative: a name, or one of `tca.nets.pseudo` with its height and width, default
+        pseudo: Pseudo-derivative: a name, or one of `tca.cells.surrogate_gradients` with its height and width, default
             ``"triangular"``, ``(0.3 / thr) max(0, 1 - |v - A| / thr)``.
         leak: ``"exponential"`` (default) or ``"euler"``, which needs ``dt <= tau``.
         scaled_drive: Whether the drive enters with the factor ``1 - k``, default ``True``. Without it weights must be

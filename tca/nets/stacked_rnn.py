@@ -13,7 +13,7 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from tca.activations import ACTIVATIONS
+from tca.cells.activations import ACTIVATIONS
 from tca.connections import Bias, Connection, Dense, Link
 from tca.nets.forms import FORMS
 from tca.nets.leaky_population import LeakyPopulation

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tca.cells.spiking_cell import SpikingMoment
 from tca.connections import Connection, Initial
 from tca.moment import LeakyMoment, Moment
 from tca.nets.leaky_rnn import LeakyRNN
 from tca.nets.network import Network
 from tca.nets.spiking_rnn import SpikingRNN
-from tca.spiking_cells import SpikingMoment
 
 __all__ = ["STEPPERS", "LeakyStepper", "SpikingStepper", "Stepper"]
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tca.activations import AlternatingReLU
+from tca.cells.activations import AlternatingReLU
 from tca.connections import Bias, Dense
 from tca.nets.accepted import check_layers, check_options
 from tca.nets.feedforward import check_shape

@@ -10,7 +10,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from tca.activations import Tanh
+from tca.cells.activations import Tanh
 from tca.utils.checks import Filled, checked
 
 __all__ = ["Identity", "Observable", "Polynomial", "Square", "TanhOf"]

@@ -18,7 +18,7 @@ HOMOTOPY, MODPROP, SNAP = (f"tca/eligibilities/{name}.py" for name in ("homotopy
 ESTIMATES, HOPS, RETURN = "tca/estimates.py", "tca/signals/hops.py", "tca/signals/modprop.py"
 ONLINE_HOP, BACKWARD = "tca/signals/causal_hop.py", "tca/signals/backward.py"
 EXACT, FEEDBACK, DIRECT = (f"tca/signals/{name}.py" for name in ("exact", "feedback", "direct"))
-SIGNAL, SHARED, ACTIVATIONS = "tca/signals/base.py", "tca/signals/shared_random.py", "tca/activations.py"
+SIGNAL, SHARED, ACTIVATIONS = "tca/signals/base.py", "tca/signals/shared_random.py", "tca/cells/activations.py"
 
 BUGS = [
     Bug(BASE, "propagator of the step before", "self.fade_(tape, steps.start + index + 1,",

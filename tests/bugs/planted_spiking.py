@@ -13,10 +13,9 @@ BUMPS = ("tests/test_spiking_network.py::test_pseudo_derivatives",)
 STACKS = ("tests/test_spiking_stacks.py",)
 PRODUCTS = ("tests/test_spiking_products.py",)
 
-PASS, POPULATION, LAYER, PSEUDO = (
-    f"tca/nets/{name}.py" for name in ("spiking_pass", "spiking_population", "spiking_layer", "pseudo")
-)
-CELLS, TAPE, ACTIVE = "tca/spiking_cells.py", "tca/spiking_tape.py", "tca/spiking_products.py"
+PASS, POPULATION = "tca/nets/spiking_pass.py", "tca/nets/spiking_population.py"
+LAYER, PSEUDO = "tca/nets/spiking_layer.py", "tca/cells/surrogate_gradients.py"
+CELLS, TAPE, ACTIVE = "tca/cells/spiking_cell.py", "tca/spiking_tape.py", "tca/spiking_products.py"
 STACKED, DESCRIBED, EXECUTIONS = "tca/nets/stacked_rnn.py", "tca/described.py", "tca/executions.py"
 
 BUGS = [

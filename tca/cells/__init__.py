@@ -1,0 +1,1 @@
+"""Cells: activation functions, surrogate gradients, and the state of a spiking cell."""
