@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from tca.connections import Link
+from tca.connections.connection import Link
 from tca.eligibilities import Eligibility
 from tca.place import Place
 from tca.signals import Signal

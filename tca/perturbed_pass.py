@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from tca.connections import Link
+from tca.connections.connection import Link
 
 if TYPE_CHECKING:
     from tca.tape import Tape

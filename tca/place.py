@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from tca.connections import Connection
+from tca.connections.connection import Connection
 
 __all__ = ["Place", "needs_rates", "needs_synapses"]
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tca.batch import Batch
-from tca.connections import Initial
+from tca.connections.connection import Initial
 from tca.eligibilities.traces import ReadoutFilteredTrace, Trace
 from tca.losses import Loss
 from tca.moment import Moment

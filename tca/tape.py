@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from tca.batch import Batch
-from tca.connections import Connection, Initial, Link
+from tca.connections.connection import Connection, Initial, Link
 from tca.estimates import TypeMeans
 from tca.moment import Moment
 from tca.place import Place

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from tca.connections.vector_products import Products
 from tca.moment import LeakyMoment
 from tca.tape import Tape
-from tca.vector_products import Products
 
 __all__ = ["VectorTape"]
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 import tca
 from tca.cells.activations import Sigmoid
+from tca.connections.signed import ScaledBias, Signed, SignedConv, SignedDense, negated
 from tca.eligibilities import Instant, Leak
 from tca.losses import MSE, CrossEntropy, Logistic
 from tca.nets import AvgPool, ConvLayer, DenseLayer, DualStreamCNN, DualStreamMLP, DualStreamRNN, Network
@@ -28,7 +29,6 @@ from tca.signals.error_diffusion import (
     RunningCentre,
     SingleClassWarning,
 )
-from tca.streams import ScaledBias, Signed, SignedConv, SignedDense, negated
 from tests.test_populations import autograd, batch_of, distance, gradients
 
 F64 = torch.float64

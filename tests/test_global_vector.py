@@ -354,7 +354,7 @@ def test_products_where_few_steps_have_an_error(
     wanted = kernel_by_hand(net, batch, rule)
     assert bool(told) == bool(wanted["w_rec"].any())
     for held in (1, 2, 100):
-        monkeypatch.setattr("tca.vector_products.WINDOW_BYTES", held * 4 * 24 * 8)
+        monkeypatch.setattr("tca.connections.vector_products.WINDOW_BYTES", held * 4 * 24 * 8)
         for name, each in tca.Learner(net, rule).grads(batch)[0].items():
             assert torch.allclose(each, wanted[name], rtol=1e-11, atol=1e-15), name
 

@@ -16,13 +16,13 @@ import tca
 from analysis import alignment, curvature, operator, stability, update_jacobian
 from analysis.landscape_barrier import barrier
 from analysis.landscape_matching import permuted
+from tca.connections.vector_products import Products
 from tca.eligibilities import Full, Leak, NetworkKernel
 from tca.evaluation import evaluate
 from tca.losses import MSE
 from tca.nets import LeakyRNN, StackedRNN, VectorRNN
 from tca.regularisers import Power
 from tca.signals import GlobalVector, Regularised
-from tca.vector_products import Products
 from tests.cases import CASES
 from tests.peak import peak_bytes
 from tests.test_curvature_engines import ENGINES, inside, quadratic

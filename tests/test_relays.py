@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 import tca
+from tca.connections.signed import Signed
 from tca.losses import Logistic
 from tca.nets import MLP, AvgPool, ConvLayer, DenseLayer, DualStreamCNN, DualStreamMLP, DualStreamRNN, relayed
 from tca.rule import Rule
 from tca.signals import ErrorDiffusion
-from tca.streams import Signed
 from tests.test_error_diffusion import rattled
 
 F64 = torch.float64

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 import tca
-from tca import spiking_products
+from tca.connections import spike_products as spiking_products
+from tca.connections.spike_products import few_times, gather_few_
 from tca.nets import SpikingRNN
-from tca.spiking_products import few_times, gather_few_
 from tests.rows import assert_same, learner
 from tests.spiking_cases import SPIKING, SpikingCase
 

@@ -19,9 +19,10 @@ from torch.nn import functional
 
 import tca
 from tca.cells.activations import AlternatingReLU
+from tca.connections.convolution import Conv, Geometry, Local
+from tca.connections.vector_weights import InputVectors, VectorBias, VectorConnection, Vectors
 from tca.eligibilities import Full, Homotopy, Instant, Leak, NetworkKernel, Windowed
 from tca.losses import CrossEntropy
-from tca.maps import Conv, Geometry, Local
 from tca.nets import (
     PRESETS,
     AlternatingNet,
@@ -38,7 +39,6 @@ from tca.nets import (
 )
 from tca.nets.vector_rnn import perron_root
 from tca.signals import Direct, Exact, Horizon
-from tca.vectors import InputVectors, VectorBias, VectorConnection, Vectors
 
 F64 = torch.float64
 MAPS = [ConvLayer(4, 3, padding=1, then=(AvgPool(),)), ConvLayer(2, 2), DenseLayer(4)]

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from analysis.operators.synapses import Other, Synapses
-from tca.connections import Bias, Connection, Dense, Link
-from tca.streams import ScaledBias, SignedDense
-from tca.vectors import InputVectors, VectorBias, Vectors
+from tca.connections.connection import Bias, Connection, Dense, Link
+from tca.connections.signed import ScaledBias, SignedDense
+from tca.connections.vector_weights import InputVectors, VectorBias, Vectors
 
 __all__ = ["MATRICES", "Matrix", "synapses_of"]
 

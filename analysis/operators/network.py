@@ -17,7 +17,7 @@ from analysis.operators.leaky import Instant, OnPotential, OnRate
 from analysis.operators.level import Level
 from analysis.operators.matrices import Matrix, synapses_of
 from analysis.operators.spiking import Spiking, distances, second_of
-from tca.connections import Initial, Link
+from tca.connections.connection import Initial, Link
 from tca.leaky_tape import LeakyTape
 from tca.nets.layered import Layered
 from tca.nets.network import Network

@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import Tensor
 
-from tca.connections import Connection, Link
+from tca.connections.connection import Connection, Link
 
 __all__ = ["Other", "Synapses"]
 

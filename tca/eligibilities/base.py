@@ -17,7 +17,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.connections import Connection, Initial, Link
+from tca.connections.connection import Connection, Initial, Link
 from tca.eligibilities.traces import Trace
 from tca.moment import Moment
 from tca.place import Place

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from tca.connections import Connection
+from tca.connections.connection import Connection
 from tca.eligibilities.traces import PresynapticTrace, SynapticTrace, Trace
 from tca.moment import Moment
 

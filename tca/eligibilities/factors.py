@@ -17,7 +17,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.connections import Connection
+from tca.connections.connection import Connection
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.drawing import DRAWS, fresh, move_on_
 from tca.eligibilities.traces import Trace

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from tca.connections import Initial, Link
+from tca.connections.connection import Initial, Link
 from tca.eligibilities.drawing import draws_of
 from tca.eligibilities.perturbation import Coincidence
 from tca.perturbed_pass import PerturbedPass, Replay

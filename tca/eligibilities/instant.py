@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from tca.connections import Connection
+from tca.connections.connection import Connection
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.traces import InstantTrace, Trace
 from tca.moment import Moment

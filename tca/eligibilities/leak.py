@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from tca.connections import Connection, Initial
+from tca.connections.connection import Connection, Initial
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.blocks import AdaptationTrace, synaptic_trace
 from tca.eligibilities.traces import PresynapticTrace, Trace

@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.connections import Connection, Initial
+from tca.connections.connection import Connection, Initial
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.traces import Trace
 from tca.estimates import TypeMeans

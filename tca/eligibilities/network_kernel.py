@@ -12,7 +12,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.connections import Connection
+from tca.connections.connection import Connection
+from tca.connections.vector_weights import Vectors
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.instant import Instant
 from tca.eligibilities.leak import Leak
@@ -21,7 +22,6 @@ from tca.moment import Moment
 from tca.place import Place
 from tca.tape import Tape
 from tca.utils.checks import NotNegative, checked
-from tca.vectors import Vectors
 
 __all__ = ["NetworkKernel"]
 

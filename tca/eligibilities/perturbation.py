@@ -17,7 +17,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.connections import Connection, Initial
+from tca.connections.connection import Connection, Initial
 from tca.eligibilities.base import Eligibility, Gather
 from tca.eligibilities.deviations import Deviation, Injected
 from tca.eligibilities.drawing import draws_of, fresh, move_on_

@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.connections import Connection
+from tca.connections.connection import Connection
 from tca.eligibilities.factors import Factored, Factors, balance, length
 from tca.moment import Moment
 from tca.utils.checks import checked

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from tca.cells.activations import Sigmoid
+from tca.connections.signed import ScaledBias, SignedConv, SignedDense
 from tca.nets.accepted import check_layers, check_options
 from tca.nets.feedforward import check_shape
 from tca.nets.layered import Layered, Population
 from tca.nets.layers import ConvLayer, DenseLayer, Layer, Maker
 from tca.nets.passages import Shape
-from tca.streams import ScaledBias, SignedConv, SignedDense
 from tca.utils.checks import Device, DType, NotNegative, Positive, Seed, Size, checked, not_negative, positive, whole
 from tca.utils.names import lookup
 

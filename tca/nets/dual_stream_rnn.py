@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from tca.cells.activations import Sigmoid
+from tca.connections.signed import SignedDense
 from tca.nets.dual_stream import WIRINGS, streams_of
 from tca.nets.leaky_population import LeakyPopulation
 from tca.nets.recurrent import RecurrentNetwork
-from tca.streams import SignedDense
 from tca.utils.checks import Device, DType, NotNegative, Positive, Seed, Size, checked, not_negative, positive, whole
 from tca.utils.names import lookup
 

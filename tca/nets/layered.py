@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from tca.cells.activations import Activation
-from tca.connections import Connection, Link
+from tca.connections.connection import Connection, Link
 from tca.leaky_tape import LeakyTape
 from tca.nets.layers import Maker
 from tca.nets.network import Network

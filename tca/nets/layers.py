@@ -15,8 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tca.connections import Bias, Connection, Dense
-from tca.maps import Conv, Geometry, Local, MapBias
+from tca.connections.connection import Bias, Connection, Dense
+from tca.connections.convolution import Conv, Geometry, Local, MapBias
 from tca.nets.passages import Passage, Shape
 from tca.utils.checks import Size, checked, whole
 

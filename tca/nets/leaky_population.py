@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tca.cells.activations import ACTIVATIONS
-from tca.connections import Dense, Link
+from tca.connections.connection import Dense, Link
 from tca.leaky_tape import LeakyTape
 from tca.nets.forms import FORMS
 from tca.nets.options import leak_and_gain

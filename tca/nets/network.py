@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tca.batch import Batch
-from tca.connections import Connection
+from tca.connections.connection import Connection
 from tca.perturbed_pass import ByPopulation, Replay
 from tca.place import Place
 from tca.tape import Tape

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from tca.connections import Bias, Connection, Dense, Initial
+from tca.connections.connection import Bias, Connection, Dense, Initial
 from tca.nets.options import check_mask, check_signs, check_types, with_signs
 from tca.place import Place
 from tca.tape import Tape

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from tca.connections import Bias, Connection, Dense, Link
+from tca.connections.connection import Bias, Connection, Dense, Link
 from tca.nets.network import Network
 from tca.nets.options import check_inputs, check_mask, drawing, normal_by_steps
 from tca.nets.population import RecurrentPopulation, in_use

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tca.connections import Connection
-from tca.maps import Conv
+from tca.connections.connection import Connection
+from tca.connections.convolution import Conv
+from tca.connections.signed import Signed, SignedConv, negated
 from tca.nets.dual_stream import DualStream
 from tca.nets.dual_stream_rnn import DualStreamRNN
 from tca.nets.options import check_inputs
-from tca.streams import Signed, SignedConv, negated
 from tca.utils.checks import checked
 
 __all__ = ["Relayed", "relayed"]

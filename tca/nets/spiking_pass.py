@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tca.cells.spiking_cell import SpikingCells
 from tca.cells.surrogate_gradients import PseudoDerivative
-from tca.spiking_products import few_times
+from tca.connections.spike_products import few_times
 
 __all__ = ["SpikingPass"]
 

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from tca.cells.spiking_cell import SpikingCells
 from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES, PseudoDerivative, spike
-from tca.connections import Link
+from tca.connections.connection import Link
+from tca.connections.spike_products import few_times
 from tca.nets.options import check_mask, leak_and_gain
 from tca.nets.population import RecurrentPopulation
 from tca.nets.spiking_pass import SpikingPass
 from tca.place import Place
-from tca.spiking_products import few_times
 from tca.spiking_tape import SpikingTape
 from tca.tape import WINDOW_BYTES
 from tca.utils.checks import Mask, finite, not_negative, positive

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tca.cells.activations import ACTIVATIONS
-from tca.connections import Bias, Connection, Dense, Link
+from tca.connections.connection import Bias, Connection, Dense, Link
 from tca.nets.forms import FORMS
 from tca.nets.leaky_population import LeakyPopulation
 from tca.nets.network import Network

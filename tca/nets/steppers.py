@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tca.cells.spiking_cell import SpikingMoment
-from tca.connections import Connection, Initial
+from tca.connections.connection import Connection, Initial
 from tca.moment import LeakyMoment, Moment
 from tca.nets.leaky_rnn import LeakyRNN
 from tca.nets.network import Network

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from tca.cells.activations import AlternatingReLU
-from tca.connections import Bias, Dense
+from tca.connections.connection import Bias, Dense
+from tca.connections.vector_weights import InputVectors, VectorBias, Vectors
 from tca.nets.accepted import check_layers, check_options
 from tca.nets.feedforward import check_shape
 from tca.nets.layered import Layered, Population
@@ -27,7 +28,6 @@ from tca.nets.vector_gates import Gates, gated_tape
 from tca.nets.vector_start import SIGNS, ChannelsLast, Componentwise, Weights
 from tca.utils.checks import Device, DType, Seed, Size, checked, whole
 from tca.utils.names import lookup
-from tca.vectors import InputVectors, VectorBias, Vectors
 
 __all__ = ["AlternatingNet", "PairedNet", "VectorCNN", "VectorLocalNet", "VectorMLP", "VectorNet"]
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from tca.connections import Bias, Connection, Link
+from tca.connections.connection import Bias, Connection, Link
+from tca.connections.vector_weights import InputVectors, VectorBias, Vectors
 from tca.nets.network import Network
 from tca.nets.options import check_inputs
 from tca.nets.vector_gates import Gates
@@ -23,7 +24,6 @@ from tca.utils.names import lookup
 from tca.utils.precision import Constant
 from tca.utils.workspace import Workspace
 from tca.vector_tape import VectorTape
-from tca.vectors import InputVectors, VectorBias, Vectors
 
 __all__ = ["VectorRNN", "perron_root"]
 

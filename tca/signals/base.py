@@ -17,11 +17,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.connections import Dense, Link
+from tca.connections.connection import Dense, Link
+from tca.connections.spike_products import gather_few_
 from tca.eligibilities.base import Eligibility
 from tca.moment import Moment
 from tca.place import Place
-from tca.spiking_products import gather_few_
 from tca.tape import Tape
 
 __all__ = ["Buffers", "CausalSignal", "DelayedSignal", "InstantSignal", "Reader", "Reporter", "Signal", "Teller"]

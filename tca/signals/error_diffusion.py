@@ -16,14 +16,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.connections import Link
+from tca.connections.connection import Link
+from tca.connections.signed import Signed
 from tca.eligibilities.base import Eligibility
 from tca.losses import Logistic
 from tca.place import Place
 from tca.signals.base import Buffers, Reader, Signal
 from tca.signals.decorrelation_sources import output_error
 from tca.signals.error_centres import BatchCentre, Centring, NoCentre, RunningCentre
-from tca.streams import Signed
 from tca.tape import Tape
 from tca.utils.checks import Positive, checked
 

@@ -11,7 +11,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from tca.connections import Link
+from tca.connections.connection import Link
+from tca.connections.vector_products import Products
+from tca.connections.vector_weights import InputVectors, Vectors
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.instant import Instant
 from tca.eligibilities.leak import Leak
@@ -20,9 +22,7 @@ from tca.place import Place
 from tca.signals.base import Buffers, CausalSignal, Reader, Teller
 from tca.tape import Tape
 from tca.utils.checks import checked
-from tca.vector_products import Products
 from tca.vector_tape import VectorTape
-from tca.vectors import InputVectors, Vectors
 
 __all__ = ["GlobalVector"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.connections import Link
+from tca.connections.connection import Link
 from tca.eligibilities.base import Eligibility
 from tca.place import Place
 from tca.regularisers import Regulariser

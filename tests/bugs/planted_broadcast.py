@@ -12,12 +12,12 @@ CARELESS = ("tests/test_careless_learners.py",)
 DRAWN = ("tests/test_stochastic.py::test_what_cannot_be_is_refused",)
 
 PRODUCTS, SIGNAL, GATES, CELLS = (
-    "tca/vector_products.py",
+    "tca/connections/vector_products.py",
     "tca/signals/global_vector.py",
     "tca/nets/vector_gates.py",
     "tca/nets/vector_rnn.py",
 )
-DUAL, ERRORS, MAGNITUDES = "tca/nets/dual_stream_rnn.py", "tca/signals/error_diffusion.py", "tca/streams.py"
+DUAL, ERRORS, MAGNITUDES = "tca/nets/dual_stream_rnn.py", "tca/signals/error_diffusion.py", "tca/connections/signed.py"
 RULE = "tca/rule.py"
 
 BUGS = [
@@ -51,7 +51,7 @@ BUGS = [
     ),
     Bug(SIGNAL, "gates and filters mixed up", "    (Leak, True): lambda", "    (Leak, False): lambda", RECURRENT),
     Bug(
-        "tca/vectors.py",
+        "tca/connections/vector_weights.py",
         "components and inputs mixed up",
         ".view(len(gradient), -1, gradient.shape[1]).transpose(1, 2))",
         ".view(len(gradient), gradient.shape[1], -1))",

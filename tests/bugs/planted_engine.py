@@ -13,7 +13,7 @@ TYPES = ("tests/test_facts_cell_types.py",)
 PATHS = ("tests/test_facts_snap_homotopy.py",)
 
 TAPE, LEAKY, MOMENT = "tca/tape.py", "tca/leaky_tape.py", "tca/moment.py"
-CONNECTIONS, EXECUTIONS = "tca/connections.py", "tca/executions.py"
+CONNECTIONS, EXECUTIONS = "tca/connections/connection.py", "tca/executions.py"
 STREAM, STEPPERS = "tca/stream.py", "tca/nets/steppers.py"
 RULE, TABLE, BATCH = "tca/rule.py", "tca/rules.py", "tca/batch.py"
 

@@ -21,7 +21,12 @@ FORMS, OPTIONS, CELLS, LEAKY, NET = (
 STACKED, LAYERED, LAYERS = (f"tca/nets/{name}.py" for name in ("stacked_rnn", "layered", "layers"))
 FEEDFORWARD, PASSAGES, WIRING = (f"tca/nets/{name}.py" for name in ("feedforward", "passages", "wiring"))
 DUAL, DUAL_RNN = "tca/nets/dual_stream.py", "tca/nets/dual_stream_rnn.py"
-MAPS, SIGNED, PROJECTION, NETS = "tca/maps.py", "tca/streams.py", "tca/projection.py", "tca/described.py"
+MAPS, SIGNED, PROJECTION, NETS = (
+    "tca/connections/convolution.py",
+    "tca/connections/signed.py",
+    "tca/projection.py",
+    "tca/described.py",
+)
 BOUND = ("tests/test_facts_error_diffusion.py::test_the_bound_of_loops_is_where_it_should_be",)
 WINDOWS = ("tests/test_global_vector.py::test_the_kernel_filters_across_windows",)
 SMOOTHED = ("tests/test_careless_broadcast.py::test_the_error_of_smoothed_classes_is_their_score",)

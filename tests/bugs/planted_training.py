@@ -78,6 +78,6 @@ BUGS = [
     Bug("tca/course.py", "tested on what was trained on",
         "test_loss, test_accuracy = evaluate(net, self.task, self.test_set)",
         "test_loss, test_accuracy = evaluate(net, self.task, self.train_set)", ("tests/test_train.py",)),
-    Bug("tca/connections.py", "gradients of few synapses laid out across", "self.masked(gradient).contiguous()",
+    Bug("tca/connections/connection.py", "gradients of few synapses laid out across", "self.masked(gradient).contiguous()",
         "self.masked(gradient)", UPDATES),
 ]  # fmt: skip

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.connections import Connection, Dense
+from tca.connections.connection import Connection, Dense
 
 __all__ = ["InputVectors", "VectorBias", "VectorConnection", "Vectors"]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tca.connections import Link
-from tca.vectors import VectorConnection
+from tca.connections.connection import Link
+from tca.connections.vector_weights import VectorConnection
 
 __all__ = ["Products"]
 

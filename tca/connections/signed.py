@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.connections import Connection
-from tca.maps import POINT, Conv, Geometry
+from tca.connections.connection import Connection
+from tca.connections.convolution import POINT, Conv, Geometry
 
 __all__ = ["ScaledBias", "Signed", "SignedConv", "SignedDense", "negated"]
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tca.connections import Connection
+from tca.connections.connection import Connection
 
 __all__ = ["POINT", "Conv", "Geometry", "Local", "MapBias"]
 

@@ -1,0 +1,1 @@
+"""Connections: weights into a population, and the products with them."""
