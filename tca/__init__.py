@@ -1,12 +1,13 @@
 """Temporal credit assignment: networks that learn by alternatives to backpropagation, and what those rules find."""
 
 from tca.utils import interruption as _interruption  # noqa: F401, I001 - before what takes seconds to import
-from tca import eligibilities, expansions, losses, nets, records, regularisers, signals
+from tca import eligibilities, losses, nets, records, regularisers, signals
 from tca.acting import Agent, train_reward
 from tca.batch import Batch
 from tca.described import Net
 from tca.ingredients import Leaky, Optimizer, Seeds
-from tca.losses.checking import check_loss
+from tca.losses import expansions
+from tca.losses.loss_check import check_loss
 from tca.result import Result
 from tca.rule import Info, Learner, Rule
 from tca.rules import RULES

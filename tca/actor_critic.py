@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.losses.base import Loss
+from tca.losses.loss import Loss
 from tca.utils.checks import NotNegative, checked
 
 __all__ = ["ActorCritic", "advantages"]

@@ -23,7 +23,7 @@ from tca.cell_types import warn_if_typeless
 from tca.eligibilities import Eligibility
 from tca.executions import EXECUTIONS, Execution, Gradients, level_buffers, whole_signals
 from tca.losses import Loss
-from tca.losses.checking import check_at, foreign
+from tca.losses.loss_check import check_at, foreign
 from tca.nets import Network
 from tca.signals import Signal
 from tca.signals.base import Buffers

@@ -21,7 +21,7 @@ from tca.eligibilities import (
     Windowed,
 )
 from tca.estimates import BlockMean, SynapseMean
-from tca.expansions import PredictionGates
+from tca.losses.expansions import PredictionGates
 from tca.rule import Rule
 from tca.signals import (
     Adaptive,

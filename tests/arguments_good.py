@@ -139,7 +139,7 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
         "optimizer": lambda: torch.optim.SGD(_net().parameters(), 0.1),
         "episodes": lambda: 1,
     },
-    "tca.expansions.Seen": {"outputs": lambda: torch.ones(2, 2)},
+    "tca.losses.expansions.Seen": {"outputs": lambda: torch.ones(2, 2)},
     "tca.fields.Field": {"space": lambda: fields.Grid((4,)), "propagator": lambda: fields.Box(0.5)},
     "tca.fields.Graph": {"edges": lambda: ((0, 1, 1.0), (2, 3, 1.0), (1, 2, 1.0))},
     "tca.fields.Grid": {"shape": lambda: (4, 4)},

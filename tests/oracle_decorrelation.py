@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tca.expansions import Plain, PredictionGates
+from tca.losses.expansions import Plain, PredictionGates
 from tca.regularisers import ActivityL1, LayerEntropy, Power
 from tca.signals.decorrelation import Decorrelation
 from tca.signals.decorrelation_observables import Identity, Polynomial, Square, TanhOf

@@ -37,7 +37,7 @@ from tca.eligibilities import (
 )
 from tca.eligibilities.traces import InfluenceTrace, Trace
 from tca.estimates import BlockMean, ExactWeights, SynapseMean, WeightEstimate
-from tca.expansions import PredictionGates
+from tca.losses.expansions import PredictionGates
 from tca.regularisers import ActivityL1, LayerEntropy, Power
 from tca.signals import (
     Adaptive,

@@ -15,8 +15,17 @@ from torch import Tensor
 
 import tca
 from tca.eligibilities import Instant
-from tca.expansions import Bartlett, Expansion, HiddenGates, InputGates, Plain, PredictionGates, ScorePowers, Seen
 from tca.losses import LOSSES, MSE, Admissibility, CrossEntropy, ExponentialFamily, SmoothedCrossEntropy, families
+from tca.losses.expansions import (
+    Bartlett,
+    Expansion,
+    HiddenGates,
+    InputGates,
+    Plain,
+    PredictionGates,
+    ScorePowers,
+    Seen,
+)
 from tca.nets import DualStreamRNN, LeakyRNN
 from tca.regularisers import Power
 from tca.rule import Rule

@@ -15,8 +15,8 @@ from torch import Tensor
 
 import tca
 from tca.eligibilities import Instant, Leak
-from tca.expansions import Bartlett, HiddenGates, InputGates, PredictionGates, ScorePowers, Seen
 from tca.losses import MSE, Admissibility, Bregman, Brier, CrossEntropy, Hinge, Poisson, generators, links
+from tca.losses.expansions import Bartlett, HiddenGates, InputGates, PredictionGates, ScorePowers, Seen
 from tca.losses.focal import Focal
 from tca.nets import MLP, Network
 from tca.signals import Decay, Decorrelation, Filtered, Lagged, OutputError, Random, Score

@@ -11,8 +11,8 @@ import torch
 
 import tca
 from tca.eligibilities import Instant
-from tca.expansions import Bartlett
 from tca.losses import SmoothedCrossEntropy
+from tca.losses.expansions import Bartlett
 from tca.signals import (
     CollapseWarning,
     Decay,

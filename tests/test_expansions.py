@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
-import tca.expansions
-from tca.expansions import (
+import tca.losses.expansions
+from tca.losses import LOSSES, MSE, CrossEntropy, Likelihood, Logistic, Loss, links
+from tca.losses.expansions import (
     Bartlett,
     Expansion,
     HiddenGates,
@@ -24,7 +25,6 @@ from tca.expansions import (
     ScorePowers,
     Seen,
 )
-from tca.losses import LOSSES, MSE, CrossEntropy, Likelihood, Logistic, Loss, links
 from tests.draws import every_target, expected, short
 from tests.test_losses_admissible import MODELS, P
 

@@ -14,10 +14,10 @@ from analysis.studies.generalization.plan import ARMS, RULES_COMPARED, SETTINGS
 from tca.cells.activations import Sigmoid
 from tca.eligibilities import Diagonal, Fluctuations, Kronecker, LearnedKernel, NodeNoise, RankOne, Windowed
 from tca.eligibilities.factors import GUARD
-from tca.expansions import Plain
 from tca.fields import Box, Explicit, Exponential, Grid, Quasistatic
 from tca.firing_rate import FiringRate
 from tca.ingredients import Optimizer
+from tca.losses.expansions import Plain
 from tca.nets import ConvLayer, DenseLayer, DualStream, DualStreamRNN, LeakyRNN, SpikingRNN
 from tca.place import Place
 from tca.regularisers import LayerEntropy, Power

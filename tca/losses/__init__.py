@@ -5,7 +5,6 @@ from __future__ import annotations
 from tca.losses import families, generators, links
 from tca.losses.absolute import AbsoluteError
 from tca.losses.admissibility import Admissibility
-from tca.losses.base import Likelihood, Loss
 from tca.losses.bregman import Bregman
 from tca.losses.brier import Brier
 from tca.losses.cross_entropy import CrossEntropy, SmoothedCrossEntropy
@@ -14,6 +13,7 @@ from tca.losses.focal import Focal
 from tca.losses.gaussian import GaussianNLL
 from tca.losses.hinge import Hinge
 from tca.losses.logistic import Logistic
+from tca.losses.loss import Likelihood, Loss
 from tca.losses.poisson import Poisson
 from tca.losses.squared import MSE
 from tca.utils.names import Table

@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from tca.losses.admissibility import Admissibility
-from tca.losses.base import Loss
 from tca.losses.generators import Generator
 from tca.losses.links import LINKS, Link
+from tca.losses.loss import Loss
 from tca.losses.targets import check_real
 from tca.utils.checks import checked
 

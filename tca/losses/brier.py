@@ -11,8 +11,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from tca.losses.admissibility import Admissibility
-from tca.losses.base import Loss
 from tca.losses.classes import softmax, take_from_target_
+from tca.losses.loss import Loss
 from tca.losses.targets import check_classes
 
 __all__ = ["Brier"]

@@ -11,8 +11,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from tca.losses.admissibility import Admissibility
-from tca.losses.base import Likelihood
 from tca.losses.families import Family
+from tca.losses.loss import Likelihood
 from tca.utils.checks import checked
 
 __all__ = ["ExponentialFamily"]

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from tca.losses.admissibility import Admissibility
-from tca.losses.base import Loss
 from tca.losses.classes import lead, others
+from tca.losses.loss import Loss
 from tca.losses.targets import check_classes
 from tca.utils.checks import NotNegative, checked
 

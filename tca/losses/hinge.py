@@ -11,7 +11,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from tca.losses.admissibility import Admissibility
-from tca.losses.base import Loss
+from tca.losses.loss import Loss
 from tca.losses.targets import check_classes
 from tca.utils.checks import Positive, checked
 

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from tca.batch import Batch
-from tca.expansions import Expansion, Plain, Seen
 from tca.losses import (
     MSE,
     Bregman,
@@ -26,6 +25,7 @@ from tca.losses import (
     SmoothedCrossEntropy,
 )
 from tca.losses.classes import take_from_target_
+from tca.losses.expansions import Expansion, Plain, Seen
 from tca.losses.families import Canonical
 from tca.losses.links import Exponential, Identity, Link, Sigmoid, Softmax
 from tca.place import Place

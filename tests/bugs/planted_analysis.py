@@ -28,19 +28,14 @@ SHARP = ("tests/test_sharpness.py",)
 STUDIES = ("tests/test_studies.py",)
 GENERALIZATION = ("tests/test_study_generalization.py",)
 
-ALIGNMENT, STABILITY, JACOBIANS, SIMILARITY, RSA, DIMENSION, DENSITY, TRACE = (
-    f"analysis/{name}.py"
-    for name in (
-        "alignment",
-        "stability",
-        "jacobians",
-        "similarity",
-        "similarity_rsa",
-        "dimension",
-        "density",
-        "trace",
-    )
-)
+ALIGNMENT = "analysis/alignment.py"
+STABILITY = "analysis/stability.py"
+JACOBIANS = "analysis/jacobians.py"
+SIMILARITY = "analysis/similarity.py"
+RSA = "analysis/similarity_rsa.py"
+DIMENSION = "analysis/dimension.py"
+DENSITY = "analysis/density.py"
+TRACE = "analysis/trace.py"
 TORUS, EVERY_RULE = "analysis/studies/torus.py", "analysis/studies/every_rule.py"
 
 BUGS = [

@@ -165,7 +165,7 @@ BUGS = [
         ("tests/test_careless_broadcast.py",),
     ),
     Bug(
-        "tca/expansions/base.py",
+        "tca/losses/expansions/expansion.py",
         "changed channels that keep their warrant",
         'if "further" in vars(cls) and',
         "if False and",

@@ -17,21 +17,16 @@ RIDGE = ("tests/test_curvature.py::test_l2_adds_its_coefficient_to_every_eigenva
 PAIRS = ("tests/test_statistics.py::test_pairs_count_where_both_sides_have_a_value",)
 MISSING = ("tests/test_statistics.py::test_the_missing_are_left_out_and_counted",)
 
-LEAKY, SPIKING, MATRICES, LEVEL, NETWORK, SCAN, SCANS, UPDATE, HESSIAN, METRICS = (
-    f"analysis/operators/{name}.py"
-    for name in (
-        "leaky",
-        "spiking",
-        "matrices",
-        "level",
-        "network",
-        "scan",
-        "scans",
-        "update",
-        "hessian",
-        "metrics",
-    )
-)
+LEAKY = "analysis/operators/leaky.py"
+SPIKING = "analysis/operators/spiking.py"
+MATRICES = "analysis/operators/matrices.py"
+LEVEL = "analysis/operators/level.py"
+NETWORK = "analysis/operators/network.py"
+SCAN = "analysis/operators/scan.py"
+SCANS = "analysis/operators/scans.py"
+UPDATE = "analysis/operators/update.py"
+HESSIAN = "analysis/operators/hessian.py"
+METRICS = "analysis/operators/metrics.py"
 LANCZOS, PAIR = "analysis/engines/lanczos.py", "analysis/engines/base.py"
 STATISTICS = "analysis/statistics.py"
 

@@ -7,10 +7,14 @@ from tests.bugs.bug import Bug
 FIELDS = ("tests/test_fields.py",)
 DIFFUSED = ("tests/test_diffusion.py",)
 
-SPACES, MODES, PROPAGATORS, RUNS, FIELD = (
-    f"tca/fields/{name}.py" for name in ("spaces", "modes", "propagators", "runs", "field")
-)
-DIFFUSION, WEIGHTS, RELEASE = (f"tca/signals/{name}.py" for name in ("diffusion", "weights", "release"))
+SPACES = "tca/fields/spaces.py"
+MODES = "tca/fields/modes.py"
+PROPAGATORS = "tca/fields/propagators.py"
+RUNS = "tca/fields/runs.py"
+FIELD = "tca/fields/field.py"
+DIFFUSION = "tca/signals/diffusion.py"
+WEIGHTS = "tca/signals/weights.py"
+RELEASE = "tca/signals/release.py"
 
 BUGS = [
     Bug(SPACES, "rims that see their neighbour instead of themselves", '"no-flux": lambda n: (0, n - 1)',

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-DECODING, CLASSES, COPIES, FOLDERS = (
-    f"tasks/images/{name}.py" for name in ("decoding", "classes", "copies", "folders")
-)
+DECODING = "tasks/images/decoding.py"
+CLASSES = "tasks/images/classes.py"
+COPIES = "tasks/images/copies.py"
+FOLDERS = "tasks/images/folders.py"
 CLEAR, DAMAGED, NUMBERED, COPIED, NAMED, RECORDED = (
     (f"tests/test_images_{name}.py",)
     for name in ("transparency", "damaged", "classes", "copies", "names", "provenance")

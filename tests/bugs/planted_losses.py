@@ -12,7 +12,10 @@ DECORRELATED = ("tests/test_decorrelation.py",)
 IN_TIME = ("tests/test_decorrelation_in_time.py",)
 REGULARISED = ("tests/test_regularisers.py",)
 
-LOSS, CLASSES, SQUARED, LOGISTIC = (f"tca/losses/{name}.py" for name in ("base", "classes", "squared", "logistic"))
+LOSS = "tca/losses/loss.py"
+CLASSES = "tca/losses/classes.py"
+SQUARED = "tca/losses/squared.py"
+LOGISTIC = "tca/losses/logistic.py"
 DECORRELATION, REACHES = "tca/signals/decorrelation.py", "tca/signals/decorrelation_reaches.py"
 
 BUGS = [
@@ -38,9 +41,9 @@ BUGS = [
         "return self.shape - targets * (-outputs).exp()", "return 1 - targets * (-outputs).exp()", BREGMAN),
     Bug("tca/losses/moments.py", "odd moments with the sign of even ones", "return -moment if order % 2 else moment",
         "return moment", ADMISSIBLE),
-    Bug("tca/expansions/gates.py", "gates and errors swapped", "gates.unsqueeze(-1) * score.unsqueeze(-2)",
+    Bug("tca/losses/expansions/gates.py", "gates and errors swapped", "gates.unsqueeze(-1) * score.unsqueeze(-2)",
         "gates.unsqueeze(-2) * score.unsqueeze(-1)", EXPANSIONS),
-    Bug("tca/expansions/moments.py", "moments that are not centred", ".sub_(expected).flatten(-2)", ".flatten(-2)",
+    Bug("tca/losses/expansions/score_moments.py", "moments that are not centred", ".sub_(expected).flatten(-2)", ".flatten(-2)",
         EXPANSIONS),
     Bug(DECORRELATION, "average with the wrong sign", "(1 - lam) * lam**later / weight",
         "-(1 - lam) * lam**later / weight", DECORRELATED),

@@ -15,11 +15,17 @@ RELAYED = ("tests/test_relays.py",)
 PASSED = ("tests/test_passages.py",)
 DESCRIBED = ("tests/test_records.py::test_a_run_describes_any_network",)
 
-FORMS, OPTIONS, CELLS, LEAKY, NET = (
-    f"tca/nets/{name}.py" for name in ("forms", "options", "population", "leaky_population", "recurrent")
-)
-STACKED, LAYERED, LAYERS = (f"tca/nets/{name}.py" for name in ("stacked_rnn", "layered", "layers"))
-FEEDFORWARD, PASSAGES, WIRING = (f"tca/nets/{name}.py" for name in ("feedforward", "passages", "wiring"))
+FORMS = "tca/nets/forms.py"
+OPTIONS = "tca/nets/options.py"
+CELLS = "tca/nets/population.py"
+LEAKY = "tca/nets/leaky_population.py"
+NET = "tca/nets/recurrent.py"
+STACKED = "tca/nets/stacked_rnn.py"
+LAYERED = "tca/nets/layered.py"
+LAYERS = "tca/nets/layers.py"
+FEEDFORWARD = "tca/nets/feedforward.py"
+PASSAGES = "tca/nets/passages.py"
+WIRING = "tca/nets/wiring.py"
 DUAL, DUAL_RNN = "tca/nets/dual_stream.py", "tca/nets/dual_stream_rnn.py"
 MAPS, SIGNED, PROJECTION, NETS = (
     "tca/connections/convolution.py",

@@ -52,7 +52,7 @@ BUGS = [
     Bug("tca/stream.py", "a field that is heard after the trial", "self.time > self.steps",
         "self.time > self.steps + 99",
         PADDING),
-    Bug("tca/losses/base.py", "infinite losses without weight", "torch.where(weights != 0, weights * ",
+    Bug("tca/losses/loss.py", "infinite losses without weight", "torch.where(weights != 0, weights * ",
         "torch.where(weights >= 0, weights * ", PADDING),
     Bug(ACTIVITY, "rates after the end of trials", "else found[batch.inside]", "else found[:longest]",
         ("tests/test_padding_measures.py::test_padding_changes_no_measure",)),

@@ -13,11 +13,17 @@ PATHS = ("tests/test_facts_snap_homotopy.py",)
 BACK = ("tests/test_feedback_alignment.py",)
 
 BASE, TRACES, FULL = "tca/eligibilities/base.py", "tca/eligibilities/traces.py", "tca/eligibilities/full.py"
-LEAK, DIAGONAL, INSTANT = (f"tca/eligibilities/{name}.py" for name in ("leak", "diagonal", "instant"))
-HOMOTOPY, MODPROP, SNAP = (f"tca/eligibilities/{name}.py" for name in ("homotopy", "modprop", "snap"))
+LEAK = "tca/eligibilities/leak.py"
+DIAGONAL = "tca/eligibilities/diagonal.py"
+INSTANT = "tca/eligibilities/instant.py"
+HOMOTOPY = "tca/eligibilities/homotopy.py"
+MODPROP = "tca/eligibilities/modprop.py"
+SNAP = "tca/eligibilities/snap.py"
 ESTIMATES, HOPS, RETURN = "tca/estimates.py", "tca/signals/hops.py", "tca/signals/modprop.py"
 ONLINE_HOP, BACKWARD = "tca/signals/causal_hop.py", "tca/signals/backward.py"
-EXACT, FEEDBACK, DIRECT = (f"tca/signals/{name}.py" for name in ("exact", "feedback", "direct"))
+EXACT = "tca/signals/exact.py"
+FEEDBACK = "tca/signals/feedback.py"
+DIRECT = "tca/signals/direct.py"
 SIGNAL, SHARED, ACTIVATIONS = "tca/signals/base.py", "tca/signals/shared_random.py", "tca/cells/activations.py"
 
 BUGS = [

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-SPIKING, TYPES, CASES = (
-    f"analysis/studies/{name}.py" for name in ("spiking_settings", "cell_types", "cell_type_cases")
-)
+SPIKING = "analysis/studies/spiking_settings.py"
+TYPES = "analysis/studies/cell_types.py"
+CASES = "analysis/studies/cell_type_cases.py"
 PUBLISHED = ("tests/test_studies_spiking.py",)
 STUDIES = ("tests/test_studies.py",)
 IMAGES = ("tests/test_studies_vision.py",)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tca.expansions.base import Expansion, Plain, Seen
-from tca.expansions.gates import HiddenGates, InputGates, PredictionGates
-from tca.expansions.moments import Bartlett, ScorePowers
+from tca.losses.expansions.expansion import Expansion, Plain, Seen
+from tca.losses.expansions.gates import HiddenGates, InputGates, PredictionGates
+from tca.losses.expansions.score_moments import Bartlett, ScorePowers
 
 __all__ = ["Bartlett", "Expansion", "HiddenGates", "InputGates", "Plain", "PredictionGates", "ScorePowers", "Seen"]

@@ -15,8 +15,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.expansions.base import Buffers, Expansion, Seen
 from tca.losses import Admissibility
+from tca.losses.expansions.expansion import Buffers, Expansion, Seen
 from tca.losses.links import Link, Softmax
 from tca.utils.checks import Count, checked
 

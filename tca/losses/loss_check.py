@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tca.losses.base import Loss
+from tca.losses.loss import Loss
 from tca.utils.checks import checked
 
 __all__ = ["check_at", "check_loss", "foreign"]

@@ -14,8 +14,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from tca.expansions.base import Buffers, Expansion, Seen
 from tca.losses import Admissibility, Likelihood
+from tca.losses.expansions.expansion import Buffers, Expansion, Seen
 from tca.utils.checks import checked, whole
 
 __all__ = ["Bartlett", "ScorePowers"]
