@@ -160,13 +160,13 @@ WRONG: list[tuple[Loss, str]] = [
     (Classes(), r"score of Classes\(.*\) for output 1 of 2 is"),
     (Short(), r"value of Short\(.*\) must have shape \(16, 1\) for outputs of shape \(16, 1, 1\), got \(1,\)"),
     (Flat(), r"score of Flat\(.*\) must have shape \(16, 1, 1\).*, got \(16, 1\)"),
-    (Detached(), "cannot be differentiated by autograd, as that of a loss must be: write it in operations of torch"),
-    (InPlace(), "must be a new tensor and leave the outputs alone"),
-    (Itself(), "must be a new tensor and leave the outputs alone"),
+    (Detached(), "cannot be differentiated by autograd: write it in torch operations on the outputs"),
+    (InPlace(), "must be a new tensor and must not change the outputs"),
+    (Itself(), "must be a new tensor and must not change the outputs"),
     (Coupled(), "derivative of its value"),
     (Steps(), "derivative of its value is 0$"),
     (NotFinite(), "is nan, and the derivative of its value is"),
-    (Nothing(), "takes none of the targets tried .*: give outputs and targets; it says of .* must be words"),
+    (Nothing(), "accepts none of the targets tried .*: give outputs and targets; its error for .* must be words"),
 ]  # fmt: skip
 
 

@@ -165,7 +165,7 @@ def test_a_loss_that_says_nothing_is_refused() -> None:
             pass
 
     assert not Silent().admissibility
-    with pytest.raises(ValueError, match="it does not say whether its score has zero mean"):
+    with pytest.raises(ValueError, match="its admissibility is not declared"):
         Silent().require_admissible()
     assert Admissibility(True, "of a reason")
 

@@ -234,7 +234,9 @@ def test_links_must_lead_where_f_is_defined(generator: generators.Generator[Any]
 @pytest.mark.parametrize("generator", [each for each in GENERATORS if not each.matched], ids=repr)
 def test_no_matched_link_for_all_outputs(generator: generators.Generator[Any]) -> None:
     """Where the inverse of the gradient takes positive or negative numbers only, a link must be chosen."""
-    with pytest.raises(ValueError, match=f"{type(generator).__name__} has no matched link that takes all real outputs"):
+    with pytest.raises(
+        ValueError, match=f"{type(generator).__name__} has no matched link defined for all real outputs"
+    ):
         Bregman(generator)
 
 

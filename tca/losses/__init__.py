@@ -1,4 +1,4 @@
-"""Losses as frozen values: what an error costs, its score, and whether the score's conditional mean is zero."""
+"""Losses as frozen values: value, output error, and admissibility for decorrelation."""
 
 from __future__ import annotations
 

@@ -20,9 +20,9 @@ __all__ = ["AbsoluteError"]
 
 @dataclass(frozen=True)
 class AbsoluteError(Loss):
-    """The absolute error summed over outputs, ``l = sum_o |y_o - target_o|``, score ``sign(y - target)``.
+    """The absolute error summed over outputs, ``l = sum_o |y_o - target_o|``, output error ``sign(y - target)``.
 
-    Smallest at the conditional median. Targets are real, shape ``(T, B, O)``.
+    Minimised by the conditional median. Targets are real, shape ``(T, B, O)``.
 
     >>> outputs, targets = torch.tensor([[[1.0, 3.0]]]), torch.tensor([[[0.0, 5.0]]])
     >>> AbsoluteError().value(outputs, targets).item(), AbsoluteError().score(outputs, targets).tolist()
@@ -31,8 +31,8 @@ class AbsoluteError(Loss):
 
     admissibility: ClassVar[Admissibility] = Admissibility(
         False,
-        "it is smallest at the conditional median, which is a kink wherever a target value has a probability of its "
-        "own; the mean of the score is zero only for targets without such values",
+        "its minimum, the conditional median, is a kink where a target value has positive probability; the mean of the "
+        "score is zero only for targets with a density",
     )
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -44,5 +44,5 @@ class AbsoluteError(Loss):
         return torch.sign(outputs - targets)
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
-        """Raise unless ``targets`` are finite real numbers of the outputs' shape."""
+        """Check that targets are finite real numbers of the outputs' shape."""
         check_real(outputs_shape, targets)

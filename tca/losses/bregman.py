@@ -1,4 +1,4 @@
-"""Bregman divergences as losses, of the outputs themselves or through a link.
+"""Bregman divergences as losses, of the outputs or of predictions through a link.
 
 Shapes: T time, B batch, O outputs.
 """
@@ -23,23 +23,23 @@ __all__ = ["Bregman"]
 @checked
 @dataclass(frozen=True)
 class Bregman(Loss):
-    """The divergence of targets from predictions, ``l = F(target) - F(r) - grad F(r).(target - r)`` with ``r = r(y)``.
+    """The Bregman divergence ``l = F(target) - F(r) - grad F(r).(target - r)`` with predictions ``r = r(y)``.
 
-    Its score is ``J^T Hess F(r) (r - target)`` with ``J = dr/dy``. With the identity as link the outputs are the
-    predictions and the score is ``Hess F(y) (y - target)``; with the matched link, the inverse of ``grad F``, it is
-    ``r - target``. Whatever F, the conditional mean of the target is the best prediction. Targets are real, where F is
-    finite and where the link can take their mean, shape ``(T, B, O)``.
+    The output error is ``J^T Hess F(r) (r - target)`` with ``J = dr/dy``: ``Hess F(y) (y - target)`` for the identity
+    link, ``r - target`` for the matched link, the inverse of ``grad F``. For every F the best prediction is the
+    conditional mean of the target. Targets are real, shape ``(T, B, O)``, with finite F and a mean in the range of the
+    link.
 
     Banerjee, Guo and Wang (2005), On the optimality of conditional expectation as a Bregman predictor, IEEE
     Transactions on Information Theory 51:2664-2669.
 
     Args:
-        generator: The convex function F, one of `tca.losses.generators`.
-        link: The link r, one of `tca.losses.links`; by default the one that matches F.
+        generator: Convex function F, one of `tca.losses.generators`.
+        link: Link r, one of `tca.losses.links`; default the one that matches F.
 
     Raises:
-        ValueError: F has no matched link that takes all real outputs, and none was given.
-        TypeError: The predictions of the link are not where F is defined.
+        ValueError: No link is given and F has no matched link defined for all real outputs.
+        TypeError: Predictions of the link lie outside the domain of F.
 
     >>> import torch
     >>> from tca.losses import generators, links
@@ -53,15 +53,15 @@ class Bregman(Loss):
     generator: Generator[Any]
     link: Link | None = None
     admissibility: ClassVar[Admissibility] = Admissibility(
-        True, "it is smallest where the prediction is the conditional mean of the target"
+        True, "at its minimum the prediction is the conditional mean of the target"
     )
 
     def __post_init__(self) -> None:
-        """Find the matched link if none was given, and check that F takes what the link gives."""
+        """Set the matched link if none is given, and check the range of the link against the domain of F."""
         name = type(self.generator).__name__
         if self.link is None:
             if self.generator.matched is None:
-                raise ValueError(f"{name} has no matched link that takes all real outputs; link must be given")
+                raise ValueError(f"{name} has no matched link defined for all real outputs; link must be given")
             object.__setattr__(self, "link", self.generator.matched)
         elif not isinstance(self.link, self.generator.links):
             allowed = ", ".join(repr(each) for each in LINKS if isinstance(each, self.generator.links))
@@ -76,7 +76,7 @@ class Bregman(Loss):
         return self.generator.score(targets, outputs, self.link)
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
-        """Raise unless ``targets`` are finite, F is finite there, and their mean is a possible prediction."""
+        """Check that targets are finite and lie in the domain of F and the closed range of the link."""
         check_real(outputs_shape, targets)
         name = f"Bregman with {self.generator!r} and {self.link!r}"
         self.generator.check(name, targets)

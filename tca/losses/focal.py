@@ -1,4 +1,4 @@
-"""The focal loss: cross-entropy that turns away from what is already known.
+"""The focal loss: cross-entropy with less weight on well-classified examples.
 
 Shapes: T time, B batch, O outputs, which are the logits of as many classes.
 """
@@ -26,15 +26,15 @@ __all__ = ["Focal"]
 class Focal(Loss):
     """The focal loss, ``l = -(1 - q)^gamma log q`` with ``q = softmax(y)[target]``.
 
-    With ``p' = p`` over the other classes, rescaled to sum to one, its score is ``h (onehot(target) - p')`` where
-    ``h = gamma q (1 - q)^gamma log q - (1 - q)^(gamma + 1)``. Not proper: it is smallest at probabilities nearer to
-    uniform than the true ones, where its score has zero mean all the same. Not convex in the logits. Targets are class
-    indices, shape ``(T, B)``, of at least two classes.
+    With ``p' = p`` over the other classes, rescaled to sum to one, the output error is ``h (onehot(target) - p')``
+    where ``h = gamma q (1 - q)^gamma log q - (1 - q)^(gamma + 1)``. Not a proper scoring rule: the minimum is nearer to
+    the uniform distribution than the true one, but the output error has zero mean there. Not convex in the logits.
+    Targets are class indices, shape ``(T, B)``, of at least two classes.
 
     Lin et al. (2017), Focal loss for dense object detection, ICCV.
 
     Args:
-        gamma: How much the known is discounted, default 2; 0 gives cross-entropy.
+        gamma: Focusing exponent, default 2; 0 gives cross-entropy.
 
     Raises:
         ValueError: ``gamma`` is negative or not finite.
@@ -46,7 +46,7 @@ class Focal(Loss):
 
     gamma: NotNegative = 2.0
     admissibility: ClassVar[Admissibility] = Admissibility(
-        True, "it is smooth in the logits and grows without bound as the probability of any possible class vanishes"
+        True, "it is smooth in the logits and unbounded as the probability of any possible class vanishes"
     )
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ class Focal(Loss):
         return -(self.gamma * functional.logsigmoid(-odds)).exp() * functional.logsigmoid(odds)
 
     def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return ``h`` at the target's class and minus its share at every other one."""
+        """Return ``h (onehot(target) - p')``."""
         odds = lead(outputs, targets)
         missed = torch.sigmoid(-odds)
         h = self.gamma * torch.sigmoid(odds) * functional.logsigmoid(odds) - missed
@@ -64,7 +64,7 @@ class Focal(Loss):
         return shares.mul_(h.unsqueeze(-1))
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
-        """Raise unless ``targets`` are classes, one for every step and trial, and there are at least two classes."""
+        """Check that targets are class indices, shape ``(T, B)``, of at least two classes."""
         if outputs_shape[-1] < 2:
             raise ValueError(f"Focal needs at least 2 outputs, got {outputs_shape[-1]}")
         check_classes("Focal", outputs_shape, targets)

@@ -1,4 +1,4 @@
-"""The Gaussian likelihood with a predicted variance.
+"""The Gaussian likelihood with predicted mean and variance.
 
 Shapes: T time, B batch, O outputs, D = O / 2 targets.
 """
@@ -21,11 +21,11 @@ __all__ = ["GaussianNLL"]
 
 @dataclass(frozen=True)
 class GaussianNLL(Likelihood):
-    """Normal targets of which mean and log variance are predicted, ``l = 1/2 sum_d v_d + (target_d - m_d)^2 / e^v_d``.
+    """The Gaussian likelihood with predicted mean and log variance, ``l = 1/2 sum_d v_d + (target_d - m_d)^2 / e^v_d``.
 
-    The outputs are first all means m, then all log variances v, so there are twice as many as targets, whose shape is
-    ``(T, B, D)``. The score is ``(m - target) / e^v`` and ``(1 - (target - m)^2 / e^v) / 2``: its second half has zero
-    mean as well, so broadcasting it tells a cell more than the squared error does. ``log(2 pi) / 2`` is left out.
+    The outputs are all means m, then all log variances v; targets have half as many, shape ``(T, B, D)``. The score is
+    ``(m - target) / e^v`` and ``(1 - (target - m)^2 / e^v) / 2``. Its second half has zero mean as well and gives a
+    broadcast more information than the squared error. The constant ``log(2 pi) / 2`` is left out.
 
     Nix and Weigend (1994), Estimating the mean and variance of the target probability distribution, ICNN.
 
@@ -35,7 +35,7 @@ class GaussianNLL(Likelihood):
     """
 
     admissibility: ClassVar[Admissibility] = Admissibility(
-        True, "it is smallest at the conditional mean and the conditional variance of the target"
+        True, "at its minimum mean and variance are the conditional ones of the target"
     )
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -45,28 +45,25 @@ class GaussianNLL(Likelihood):
         return 0.5 * (log_variance + deviation.square()).sum(-1)
 
     def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the derivatives by the means, then by the log variances."""
+        """Return the derivatives by the means and by the log variances, concatenated."""
         mean, log_variance = outputs.chunk(2, -1)
         precision_root = (-0.5 * log_variance).exp()
         deviation = (mean - targets) * precision_root
         return torch.cat([deviation * precision_root, 0.5 - 0.5 * deviation.square()], -1)
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
-        """Raise unless outputs are even in number and ``targets`` finite real numbers, half as many."""
+        """Check that outputs are even in number and targets finite real numbers, half as many."""
         *grid, n_out = outputs_shape
         if n_out % 2:
             raise ValueError(f"GaussianNLL needs a mean and a log variance for every target, got {n_out} outputs")
         check_real((*grid, n_out // 2), targets)
 
     def score_covariance(self, outputs: Tensor) -> Tensor:
-        """Return ``e^-v`` for the means and 1/2 for the log variances, on the diagonal."""
+        """Return ``diag(e^-v, 1/2)``, for means and log variances."""
         return torch.diag_embed(self.score_moment(outputs, 2))
 
     def score_moment(self, outputs: Tensor, order: int) -> Tensor:
-        """Return the moments of a normal variable, then of 1/2 less half the square of a standard one.
-
-        Half that square is a gamma variable of shape 1/2 and unit scale.
-        """
+        """Return the moments of ``n / e^(v/2)`` and of ``(1 - n^2) / 2`` for a standard normal n."""
         _, log_variance = outputs.chunk(2, -1)
         of_mean = moments.normal((-log_variance).exp(), order)
         of_variance = moments.gamma(torch.full_like(log_variance, 0.5), order)

@@ -1,8 +1,7 @@
 """Convex functions that generate Bregman divergences.
 
-A strictly convex F generates ``D(y, r) = F(y) - F(r) - grad F(r).(y - r)``, the distance of a target y from a
-prediction r: what F at the target exceeds its tangent at the prediction by. Its derivative by r is
-``Hess F(r) (r - y)``.
+A strictly convex F generates the divergence ``D(y, r) = F(y) - F(r) - grad F(r).(y - r)`` of a target y from a
+prediction r. Its derivative by r is ``Hess F(r) (r - y)``.
 
 Banerjee et al. (2005), Clustering with Bregman divergences, Journal of Machine Learning Research 6:1705-1749.
 """
@@ -29,16 +28,16 @@ class Generator(abc.ABC, Generic[L]):
     """A strictly convex function F of ``(..., O)``, summed over the last axis."""
 
     links: ClassVar[type]
-    """The links whose predictions lie where F is defined."""
+    """Links with predictions in the domain of F."""
     matched: ClassVar[Link | None]
-    """The inverse of ``grad F``, with which the score is ``r - y``; ``None`` if it does not take all real outputs."""
+    """Inverse of ``grad F``, with output error ``r - y``; ``None`` if not defined for all real outputs."""
 
     @abc.abstractmethod
     def __call__(self, points: Tensor) -> Tensor:
         """Return F, shape ``(...)``.
 
         Args:
-            points: Where, inside the domain of F, shape ``(..., O)``.
+            points: Points in the domain of F, shape ``(..., O)``.
         """
 
     @abc.abstractmethod
@@ -46,9 +45,9 @@ class Generator(abc.ABC, Generic[L]):
         """Return ``D(y, r(z))``, shape ``(...)``, differentiable in ``outputs``.
 
         Args:
-            targets: The targets y, shape ``(..., O)``.
+            targets: Targets y, shape ``(..., O)``.
             outputs: Unconstrained outputs z, same shape.
-            link: The link r.
+            link: Link r.
         """
 
     @abc.abstractmethod
@@ -56,18 +55,18 @@ class Generator(abc.ABC, Generic[L]):
         """Return ``J^T Hess F(r) (r - y)`` with ``r = r(z)`` and ``J = dr/dz``, a new tensor of shape ``(..., O)``.
 
         Args:
-            targets: The targets y, shape ``(..., O)``.
+            targets: Targets y, shape ``(..., O)``.
             outputs: Unconstrained outputs z, same shape.
-            link: The link r.
+            link: Link r.
         """
 
     @abc.abstractmethod
     def check(self, name: str, targets: Tensor) -> None:
-        """Raise unless F is finite at finite ``targets``.
+        """Check that F is finite at finite targets.
 
         Args:
-            name: Of the loss, for the message.
-            targets: What came, shape ``(..., O)``.
+            name: Name of the loss, for the message.
+            targets: Targets to check, shape ``(..., O)``.
 
         Raises:
             ValueError: A target lies outside the domain.
@@ -76,7 +75,7 @@ class Generator(abc.ABC, Generic[L]):
 
 @dataclass(frozen=True)
 class SquaredNorm(Generator[Link]):
-    """``F = 1/2 |y|^2``, which generates half the squared error. Matched link: the identity."""
+    """``F = 1/2 |y|^2``, generator of half the squared error. Matched link: the identity."""
 
     links: ClassVar[type] = Link
     matched: ClassVar[Link | None] = Identity()
@@ -99,10 +98,10 @@ class SquaredNorm(Generator[Link]):
 
 @dataclass(frozen=True)
 class ExponentialSum(Generator[Identity]):
-    """``F = sum e^y``, defined for all real numbers, which generates ``sum e^y - e^z - e^z (y - z)``.
+    """``F = sum e^y``, generator of ``sum e^y - e^z - e^z (y - z)``, defined for all real numbers.
 
-    Errors count by the size of the prediction: overflows where a target or an output exceeds 88 in float32 and 709 in
-    float64. The matched link would be the logarithm, which takes positive outputs only.
+    Weights errors by the exponential of the prediction. Overflows for targets or outputs above 88 in float32 and 709 in
+    float64. The inverse of ``grad F`` is the logarithm, which is not defined for all outputs.
     """
 
     links: ClassVar[type] = Identity
@@ -113,7 +112,7 @@ class ExponentialSum(Generator[Identity]):
         return points.exp().sum(-1)
 
     def divergence(self, targets: Tensor, outputs: Tensor, link: Identity) -> Tensor:
-        """Return the divergence with the larger of the two exponentials taken out, so that nothing overflows first."""
+        """Return the divergence, factored by the larger exponential to avoid overflow."""
         above, below = (targets - outputs).clamp(min=0), (targets - outputs).clamp(max=0)
         when_above = -torch.expm1(-above) - above * (-above).exp()
         when_below = torch.expm1(below) - below
@@ -129,10 +128,9 @@ class ExponentialSum(Generator[Identity]):
 
 @dataclass(frozen=True)
 class NegativeEntropy(Generator[PositiveLink]):
-    """``F = sum y log y - y``, which generates the generalised Kullback-Leibler divergence.
+    """``F = sum y log y - y``, generator of the generalised Kullback-Leibler divergence.
 
-    ``D = sum y log(y / r) - y + r``. Matched link: the exponential, and the softmax where targets and predictions
-    sum to one.
+    ``D = sum y log(y / r) - y + r``. Matched link: the exponential; the softmax for targets that sum to one.
     """
 
     links: ClassVar[type] = PositiveLink
@@ -148,20 +146,20 @@ class NegativeEntropy(Generator[PositiveLink]):
         return (own - targets * link.log(outputs) + link(outputs)).sum(-1)
 
     def score(self, targets: Tensor, outputs: Tensor, link: PositiveLink) -> Tensor:
-        """Return ``r - y`` taken back through ``log r``."""
+        """Return ``J^T (r - y)`` with ``J = d log r / dz``."""
         return link.pull_log(outputs, link(outputs) - targets)
 
     def check(self, name: str, targets: Tensor) -> None:
-        """Raise if a target is negative."""
+        """Check that targets are nonnegative."""
         check_between(name, targets, 0.0)
 
 
 @dataclass(frozen=True)
 class ItakuraSaito(Generator[PositiveLink]):
-    """``F = -sum log y``, which generates the Itakura-Saito distance ``sum y/r - log(y/r) - 1``.
+    """``F = -sum log y``, generator of the Itakura-Saito distance ``sum y/r - log(y/r) - 1``.
 
-    It depends on ratios alone. The matched link would be ``-1/z``, which takes negative outputs only; with the
-    exponential the score is ``1 - y/r``.
+    Depends on ratios only. The inverse of ``grad F`` is ``-1/z``, which is not positive for all outputs; with the
+    exponential link the output error is ``1 - y/r``.
 
     Itakura and Saito (1968), Analysis synthesis telephony based on the maximum likelihood method, ICA.
     """
@@ -179,17 +177,17 @@ class ItakuraSaito(Generator[PositiveLink]):
         return (torch.expm1(ratio) - ratio).sum(-1)
 
     def score(self, targets: Tensor, outputs: Tensor, link: PositiveLink) -> Tensor:
-        """Return ``1 - y/r`` taken back through ``log r``."""
+        """Return ``J^T (1 - y/r)`` with ``J = d log r / dz``."""
         return link.pull_log(outputs, -torch.expm1(targets.log() - link.log(outputs)))
 
     def check(self, name: str, targets: Tensor) -> None:
-        """Raise unless every target is positive."""
+        """Check that targets are positive."""
         check_between(name, targets, 0.0, without_least=True)
 
 
 @dataclass(frozen=True)
 class BinaryEntropy(Generator[UnitLink]):
-    """``F = sum y log y + (1 - y) log(1 - y)``, which generates the logistic loss less the entropy of its targets.
+    """``F = sum y log y + (1 - y) log(1 - y)``, generator of the logistic loss minus the entropy of targets.
 
     Matched link: the sigmoid.
     """
@@ -198,7 +196,7 @@ class BinaryEntropy(Generator[UnitLink]):
     matched: ClassVar[Link | None] = Sigmoid()
 
     def __call__(self, points: Tensor) -> Tensor:
-        """Return minus the entropy of answers that are yes with these probabilities."""
+        """Return the negative entropy of Bernoulli variables with these probabilities."""
         return (torch.xlogy(points, points) + torch.xlogy(1 - points, 1 - points)).sum(-1)
 
     def divergence(self, targets: Tensor, outputs: Tensor, link: UnitLink) -> Tensor:
@@ -207,9 +205,9 @@ class BinaryEntropy(Generator[UnitLink]):
         return self(targets) - expected.sum(-1)
 
     def score(self, targets: Tensor, outputs: Tensor, link: UnitLink) -> Tensor:
-        """Return ``r - y`` taken back through the log odds."""
+        """Return ``J^T (r - y)`` with ``J = d log(r / (1 - r)) / dz``."""
         return link.pull_log_odds(outputs, link(outputs) - targets)
 
     def check(self, name: str, targets: Tensor) -> None:
-        """Raise unless targets lie in [0, 1]."""
+        """Check that targets lie in [0, 1]."""
         check_between(name, targets, 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""The hinge loss: classes kept apart by a margin.
+"""The multi-class hinge loss.
 
 Shapes: T time, B batch, O outputs, one a class.
 """
@@ -23,13 +23,13 @@ __all__ = ["Hinge"]
 class Hinge(Loss):
     """The hinge loss, ``l = sum_{c != target} max(0, margin + y_c - y_target)``.
 
-    Its score is 1 at every class within the margin and minus their number at the target's; at a kink it is that of the
-    flat side. Targets are class indices, shape ``(T, B)``.
+    The output error is 1 for every class within the margin and minus their number for the target class; 0 at a kink.
+    Targets are class indices, shape ``(T, B)``.
 
     Weston and Watkins (1999), Support vector machines for multi-class pattern recognition, ESANN.
 
     Args:
-        margin: By how much the target's output must exceed the others, default 1.
+        margin: Margin between the outputs of the target and other classes, default 1.
 
     Raises:
         ValueError: ``margin`` is not positive.
@@ -42,7 +42,7 @@ class Hinge(Loss):
 
     margin: Positive = 1.0
     admissibility: ClassVar[Admissibility] = Admissibility(
-        False, "it is smallest at a kink, where no choice of its score is a derivative and its mean is not zero"
+        False, "it is smallest at a kink, where it has no derivative and the mean of its subgradient is not zero"
     )
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -50,15 +50,15 @@ class Hinge(Loss):
         return self._excess(outputs, targets).relu().sum(-1)
 
     def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return 1 for every class within the margin and minus their number for the target's."""
+        """Return 1 for every class within the margin and minus their number for the target class."""
         within = (self._excess(outputs, targets) > 0).to(outputs.dtype)
         return within.scatter_(-1, targets.unsqueeze(-1), -within.sum(-1, keepdim=True))
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
-        """Raise unless ``targets`` are class indices below the number of outputs, one for every step and trial."""
+        """Check that targets are class indices below the number of outputs, shape ``(T, B)``."""
         check_classes("Hinge", outputs_shape, targets)
 
     def _excess(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return ``margin + y_c - y_target``, and zero at the target's own class."""
+        """Return ``margin + y_c - y_target``, and zero for the target class."""
         own = targets.unsqueeze(-1)
         return (outputs - outputs.gather(-1, own) + self.margin).scatter(-1, own, 0.0)

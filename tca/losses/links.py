@@ -1,7 +1,6 @@
-"""Links: how unconstrained outputs become predictions that may have to be positive, or probabilities.
+"""Links: maps ``r(z)`` from unconstrained outputs to real, positive or probability predictions.
 
-A link is ``r(z)`` with its derivative J. Positive predictions are better handled by their logarithm, probabilities of
-yes by their log odds: the links give these and their derivatives without passing through numbers that underflow.
+Logarithms and log odds of predictions, and their derivatives J, are computed without numbers that underflow.
 """
 
 from __future__ import annotations
@@ -37,16 +36,16 @@ class Link(abc.ABC):
 
         Args:
             outputs: Unconstrained outputs z, shape ``(..., O)``.
-            cotangent: What is taken back, same shape.
+            cotangent: Cotangent vector, same shape.
         """
 
     @abc.abstractmethod
     def check(self, name: str, targets: Tensor) -> None:
-        """Raise unless finite ``targets`` lie where predictions can, edges included, so that their mean does.
+        """Check that finite targets lie in the closed range of the link.
 
         Args:
-            name: Of the loss, for the message.
-            targets: What came, shape ``(..., O)``.
+            name: Name of the loss, for the message.
+            targets: Targets to check, shape ``(..., O)``.
 
         Raises:
             ValueError: A target lies outside.
@@ -71,13 +70,13 @@ class PositiveLink(Link):
 
         Args:
             outputs: Unconstrained outputs z, shape ``(..., O)``.
-            cotangent: What is taken back, same shape.
+            cotangent: Cotangent vector, same shape.
         """
 
 
 @dataclass(frozen=True)
 class UnitLink(PositiveLink):
-    """A link to predictions between 0 and 1, each by itself."""
+    """An elementwise link to predictions in (0, 1)."""
 
     @abc.abstractmethod
     def log_complement(self, outputs: Tensor) -> Tensor:
@@ -93,7 +92,7 @@ class UnitLink(PositiveLink):
 
         Args:
             outputs: Unconstrained outputs z, shape ``(..., O)``.
-            cotangent: What is taken back, same shape.
+            cotangent: Cotangent vector, same shape.
         """
 
 
@@ -115,7 +114,7 @@ class Identity(Link):
 
 @dataclass(frozen=True)
 class Exponential(PositiveLink):
-    """``r = e^z``, each output by itself; overflows for z above 88 in float32 and 709 in float64."""
+    """``r = e^z`` elementwise; overflows for z above 88 in float32 and 709 in float64."""
 
     def __call__(self, outputs: Tensor) -> Tensor:
         """Return ``e^z``."""
@@ -134,20 +133,20 @@ class Exponential(PositiveLink):
         return cotangent.clone()
 
     def check(self, name: str, targets: Tensor) -> None:
-        """Raise if a target is negative."""
+        """Check that targets are nonnegative."""
         check_between(name, targets, 0.0)
 
 
 @dataclass(frozen=True)
 class Softplus(PositiveLink):
-    """``r = log(1 + e^z)``, each output by itself: positive, and never larger than ``|z| + log 2``.
+    """``r = log(1 + e^z)`` elementwise, at most ``|z| + log 2``.
 
     >>> round(Softplus()(torch.zeros(1)).item(), 4), Softplus().log(torch.tensor([-1000.0])).item()
     (0.6931, -1000.0)
     """
 
     def __call__(self, outputs: Tensor) -> Tensor:
-        """Return ``log(1 + e^z)``, to all digits also where the exponential is small or large."""
+        """Return ``log(1 + e^z)``, accurate for small and large exponentials."""
         return torch.logaddexp(outputs, outputs.new_zeros(()))
 
     def pull(self, outputs: Tensor, cotangent: Tensor) -> Tensor:
@@ -155,7 +154,7 @@ class Softplus(PositiveLink):
         return outputs.sigmoid() * cotangent
 
     def log(self, outputs: Tensor) -> Tensor:
-        """Return the logarithm of the softplus, which is z itself, to all digits, where z is below -40."""
+        """Return the logarithm of the softplus, equal to z to machine precision for z below -40."""
         return torch.where(outputs < -40, outputs, self(outputs.clamp(min=-40)).log())
 
     def pull_log(self, outputs: Tensor, cotangent: Tensor) -> Tensor:
@@ -163,13 +162,13 @@ class Softplus(PositiveLink):
         return (functional.logsigmoid(outputs) - self.log(outputs)).exp() * cotangent
 
     def check(self, name: str, targets: Tensor) -> None:
-        """Raise if a target is negative."""
+        """Check that targets are nonnegative."""
         check_between(name, targets, 0.0)
 
 
 @dataclass(frozen=True)
 class Sigmoid(UnitLink):
-    """``r = 1 / (1 + e^-z)``, each output by itself."""
+    """``r = 1 / (1 + e^-z)`` elementwise."""
 
     def __call__(self, outputs: Tensor) -> Tensor:
         """Return the sigmoid of z."""
@@ -196,13 +195,13 @@ class Sigmoid(UnitLink):
         return cotangent.clone()
 
     def check(self, name: str, targets: Tensor) -> None:
-        """Raise unless targets lie in [0, 1]."""
+        """Check that targets lie in [0, 1]."""
         check_between(name, targets, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
 class Softmax(PositiveLink):
-    """``r = e^z / sum e^z``: the outputs of a step are the logits of one distribution."""
+    """``r = e^z / sum e^z``: outputs are the logits of one distribution."""
 
     def __call__(self, outputs: Tensor) -> Tensor:
         """Return the softmax of z."""
@@ -222,7 +221,7 @@ class Softmax(PositiveLink):
         return cotangent - softmax(outputs) * cotangent.sum(-1, keepdim=True)
 
     def check(self, name: str, targets: Tensor) -> None:
-        """Raise unless targets are probabilities that sum to one."""
+        """Check that targets are probabilities that sum to one."""
         check_distributions(name, targets)
 
 

@@ -1,4 +1,4 @@
-"""The logistic loss of independent yes-or-no answers.
+"""The logistic loss of independent binary targets.
 
 Shapes: T time, B batch, O outputs.
 """
@@ -22,9 +22,9 @@ __all__ = ["Logistic"]
 
 @dataclass(frozen=True)
 class Logistic(Likelihood):
-    """Independent logistic losses, ``l = sum_o log(1 + e^y_o) - target_o y_o``, score ``sigmoid(y) - target``.
+    """Independent logistic losses, ``l = sum_o log(1 + e^y_o) - target_o y_o``, output error ``sigmoid(y) - target``.
 
-    Targets are probabilities between 0 and 1, shape ``(T, B, O)``. As a likelihood: every target is 0 or 1.
+    Targets are probabilities between 0 and 1, shape ``(T, B, O)``. As a likelihood: targets are 0 or 1.
 
     >>> outputs, targets = torch.zeros(1, 1, 2), torch.tensor([[[1.0, 0.0]]])
     >>> round(Logistic().value(outputs, targets).item(), 4), Logistic().score(outputs, targets).tolist()
@@ -32,7 +32,7 @@ class Logistic(Likelihood):
     """
 
     admissibility: ClassVar[Admissibility] = Admissibility(
-        True, "it is smallest where every sigmoid is the conditional mean of its target"
+        True, "at its minimum the sigmoid is the conditional mean of the target"
     )
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class Logistic(Likelihood):
         return torch.sigmoid(outputs).sub_(targets)
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
-        """Raise unless ``targets`` are numbers in [0, 1] of the outputs' shape."""
+        """Check that targets are numbers in [0, 1] of the outputs' shape."""
         check_real(outputs_shape, targets)
         check_between("Logistic", targets, 0.0, 1.0)
 
@@ -53,5 +53,5 @@ class Logistic(Likelihood):
         return torch.diag_embed(self.score_moment(outputs, 2))
 
     def score_moment(self, outputs: Tensor, order: int) -> Tensor:
-        """Return the moments of ``p - 1`` if the answer is yes, else ``p``."""
+        """Return the moments of ``p - target``."""
         return moments.signed(order, moments.bernoulli(torch.sigmoid(outputs), order))

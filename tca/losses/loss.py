@@ -1,13 +1,14 @@
-"""What every loss promises: what an error costs, and its score.
+"""The interface of losses.
 
-Shapes: T time, B batch, O outputs. The *score* is the derivative of the loss of one step of one trial with respect to
-the network's unconstrained output (a logit, never a probability); it is what every signal is made from.
+Shapes: T time, B batch, O outputs. The *output error* is the derivative of the loss of one step of one trial by the
+network's unconstrained output (a logit, never a probability). Every learning signal starts from it. Of a negative log
+likelihood it is the *score*, after which the method that computes it is named.
 
 A batch carries weights ``w_TB`` and the loss of a network on it is
 
     loss = 1/B * sum_b sum_t w_tb * l(y_tb, target_tb)
 
-so that tasks whose weights sum to one over each trial report the mean loss of a trial, whatever its length.
+so that tasks whose weights sum to one over each trial report the mean loss of a trial of any length.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ __all__ = ["Likelihood", "Loss"]
 
 @dataclass(frozen=True)
 class Loss(abc.ABC):
-    """A loss per step and trial, and its score."""
+    """A loss per step and trial, with its output error."""
 
     admissibility: ClassVar[Admissibility] = UNKNOWN
-    """Whether the score has zero conditional mean at the loss's own minimiser over unconstrained outputs."""
+    """Whether the output error has zero conditional mean at the minimum over unconstrained outputs."""
 
     @abc.abstractmethod
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -37,25 +38,25 @@ class Loss(abc.ABC):
 
         Args:
             outputs: Unconstrained outputs, shape ``(T, B, O)``.
-            targets: What they should have been; see the class for the shape.
+            targets: Targets; their shape depends on the loss.
         """
 
     @abc.abstractmethod
     def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return ``d value / d outputs``, shape ``(T, B, O)``, a new tensor.
+        """Return the output error ``d value / d outputs``, a new tensor of shape ``(T, B, O)``.
 
         Args:
             outputs: Unconstrained outputs, shape ``(T, B, O)``.
-            targets: What they should have been; see the class for the shape.
+            targets: Targets; their shape depends on the loss.
         """
 
     @abc.abstractmethod
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
-        """Raise if ``targets`` cannot be targets of outputs of this shape.
+        """Check targets against the shape of the outputs.
 
         Args:
             outputs_shape: The shape ``(T, B, O)`` of the outputs.
-            targets: The candidate targets.
+            targets: Targets to check.
 
         Raises:
             ValueError: The shape or a value does not fit.
@@ -67,41 +68,42 @@ class Loss(abc.ABC):
 
         Args:
             outputs: Unconstrained outputs, shape ``(T, B, O)``.
-            targets: What they should have been.
+            targets: Targets; their shape depends on the loss.
             weights: Weight of every step and trial, shape ``(T, B)``.
         """
         return self.weighted(outputs, targets, weights).sum() / weights.shape[1]
 
     def weighted(self, outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        """Return ``w_tb l_tb``, shape ``(T, B)``; zero without a weight, however large the loss is there.
+        """Return ``w_tb l_tb``, shape ``(T, B)``; zero where the weight is zero, even of an infinite loss.
 
         Args:
             outputs: Unconstrained outputs, shape ``(T, B, O)``.
-            targets: What they should have been.
+            targets: Targets; their shape depends on the loss.
             weights: Weight of every step and trial, shape ``(T, B)``.
         """
         return torch.where(weights != 0, weights * self.value(outputs, targets), 0.0)
 
     def require_admissible(self) -> None:
-        """Raise unless decorrelating activity and score is justified for this loss.
+        """Check that activity and score may be decorrelated for this loss.
 
         Raises:
-            ValueError: It is not; the message has the reason.
+            ValueError: They may not; the message gives the reason.
         """
         self.admissibility.require(self)
 
 
 @dataclass(frozen=True)
 class Likelihood(Loss):
-    """Minus the log probability of the targets, but for terms without outputs: a loss that says how targets vary.
+    """A negative log likelihood of the targets, up to terms that do not depend on the outputs.
 
-    The moments of its score under its own prediction are known. With the targets really so distributed the mean score
-    is zero (first Bartlett identity), and ``E[s s^T]`` is the Fisher matrix of the outputs (second Bartlett identity).
+    The moments of its score under the predicted distribution are known. If targets follow this distribution, the mean
+    score is zero (first Bartlett identity) and ``E[s s^T]`` the Fisher matrix of the outputs (second Bartlett
+    identity).
     """
 
     @abc.abstractmethod
     def score_covariance(self, outputs: Tensor) -> Tensor:
-        """Return ``E[s s^T]`` over targets drawn from the prediction, shape ``(..., O, O)``.
+        """Return ``E[s s^T]`` over targets drawn from the predicted distribution, shape ``(..., O, O)``.
 
         Args:
             outputs: Unconstrained outputs, shape ``(..., O)``.
@@ -109,12 +111,12 @@ class Likelihood(Loss):
 
     @abc.abstractmethod
     def score_moment(self, outputs: Tensor, order: int) -> Tensor:
-        """Return ``E[s_o^order]`` over targets drawn from the prediction, shape ``(..., O)``.
+        """Return ``E[s_o^order]`` over targets drawn from the predicted distribution, shape ``(..., O)``.
 
         Args:
             outputs: Unconstrained outputs, shape ``(..., O)``.
             order: 2, 3 or 4.
 
         Raises:
-            ValueError: ``order`` is another number.
+            ValueError: ``order`` is out of range.
         """

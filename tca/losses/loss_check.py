@@ -1,4 +1,4 @@
-"""Checking that the score of a loss is the derivative of its value.
+"""A numerical check that the output error of a loss is the derivative of its value.
 
 Shapes: T time, B batch, O outputs.
 """
@@ -17,14 +17,14 @@ from tca.utils.checks import checked
 
 __all__ = ["check_at", "check_loss", "foreign"]
 
-OWN = ("tca.", "analysis.")  # packages whose losses have tests of their own
+OWN = ("tca.", "analysis.")  # packages whose losses are tested
 OUTPUTS = (1, 2, 3, 5)
-STEPS, TRIALS = 7, 11  # which broadcast against no number of outputs
-RELATIVE, ABSOLUTE = 1e-6, 1e-7  # a loss may hold constants in single precision
-DRAWN = 8  # steps of a batch that are looked at
+STEPS, TRIALS = 7, 11  # do not broadcast against any number of outputs
+RELATIVE, ABSOLUTE = 1e-6, 1e-7  # constants of a loss may be in single precision
+DRAWN = 8  # steps of a batch that are checked
 Made = Callable[[Tensor], Tensor]
 
-# Targets that losses take, made of normal numbers (T, B, O).
+# Kinds of targets, made from normal samples (T, B, O).
 TARGETS: dict[str, Made] = {
     "classes": lambda drawn: drawn.argmax(-1),
     "real numbers": lambda drawn: drawn,
@@ -41,22 +41,21 @@ TARGETS: dict[str, Made] = {
 
 @checked
 def check_loss(loss: Loss, outputs: Tensor | None = None, targets: Tensor | None = None) -> None:
-    """Raise unless the score of a loss is the derivative of its value, by autograd in double precision.
+    """Check that the output error of a loss is the derivative of its value, by autograd in float64.
 
-    For 1, 2, 3 and 5 outputs and every kind of targets that the loss accepts: classes, real and positive numbers,
-    counts, distributions and so on. Outputs are drawn, so that a kink, where a derivative is not defined, is met with
-    probability zero: beside it scores are compared, on it they are the loss's own affair. A learner calls it once for
-    every loss that is not the library's own, on the targets of its batch.
+    Checks 1, 2, 3 and 5 outputs and every kind of targets that the loss accepts: classes, real and positive numbers,
+    counts, distributions and others. Outputs are drawn, so kinks are met with probability zero and not checked. A
+    learner checks every user-defined loss once, on the targets of its first batch.
 
     Args:
-        loss: The loss.
-        outputs: Unconstrained outputs about which it is checked, shape ``(T, B, O)``; default drawn.
-        targets: Targets for these outputs; needed where the loss takes none of the kinds above.
+        loss: Loss to check.
+        outputs: Unconstrained outputs near which to check it, shape ``(T, B, O)``; default drawn.
+        targets: Targets for these outputs; required if the loss accepts none of the kinds above.
 
     Raises:
-        ValueError: The score or a shape is wrong, ``value`` cannot be differentiated by autograd, or no kind of targets
-            fits.
-        TypeError: ``loss`` is no loss, or only one of ``outputs`` and ``targets`` is given.
+        ValueError: The output error or a shape is wrong, autograd cannot differentiate ``value``, or the loss accepts
+            no kind of targets.
+        TypeError: ``loss`` is not a `Loss`, or only one of ``outputs`` and ``targets`` is given.
 
     >>> from tca.losses import MSE
     >>> check_loss(MSE())
@@ -82,15 +81,15 @@ def check_loss(loss: Loss, outputs: Tensor | None = None, targets: Tensor | None
         refusals += [_refusal(loss, drawn[0], make(drawn[1])) for make in TARGETS.values()]
     if all(refusals):
         raise ValueError(
-            f"{loss!r} takes none of the targets tried ({', '.join(TARGETS)}): give outputs and targets; it says of "
-            f"classes: {refusals[0]}"
+            f"{loss!r} accepts none of the targets tried ({', '.join(TARGETS)}): give outputs and targets; "
+            f"its error for classes: {refusals[0]}"
         )
 
 
 def _refusal(loss: Loss, outputs: Tensor, targets: Tensor) -> str:
-    """Check a loss on targets unless it refuses them; return in which words it does, or nothing."""
+    """Check a loss on targets; return the message if it rejects them, else an empty string."""
     if not targets.numel():
-        return "there are none"
+        return "no targets"
     try:
         loss.check(tuple(outputs.shape), targets)
         loss.value(outputs, targets)
@@ -101,15 +100,15 @@ def _refusal(loss: Loss, outputs: Tensor, targets: Tensor) -> str:
 
 
 def check_at(loss: Loss, outputs: Tensor, targets: Tensor) -> None:
-    """Raise unless the score is the derivative of the value near some outputs.
+    """Check that the output error is the derivative of the value near given outputs.
 
     Args:
-        loss: The loss.
-        outputs: Outputs of some steps, shape ``(S, O)``; the first few are taken.
-        targets: Their targets, S of them.
+        loss: Loss to check.
+        outputs: Outputs of S steps, shape ``(S, O)``; the first 8 are used.
+        targets: Targets of these steps.
 
     Raises:
-        ValueError: It is not, or ``value`` cannot be differentiated by autograd.
+        ValueError: The two differ, or autograd cannot differentiate ``value``.
     """
     with torch.inference_mode(False), torch.enable_grad():
         near, kept = outputs[:DRAWN].detach().cpu().double().clone(), targets[:DRAWN].detach().cpu().clone()
@@ -129,11 +128,10 @@ def _compare(loss: Loss, outputs: Tensor, targets: Tensor) -> None:
                 f"got {tuple(found.shape)}"
             )
     if not torch.equal(scored, outputs) or score.data_ptr() == scored.data_ptr():
-        raise ValueError(f"score of {loss!r} must be a new tensor and leave the outputs alone")
+        raise ValueError(f"score of {loss!r} must be a new tensor and must not change the outputs")
     if not value.requires_grad:
         raise ValueError(
-            f"value of {loss!r} cannot be differentiated by autograd, as that of a loss must be: write it in "
-            "operations of torch upon the outputs"
+            f"value of {loss!r} cannot be differentiated by autograd: write it in torch operations on the outputs"
         )
     apart = torch.linspace(0, 1, value.numel(), dtype=torch.float64, device="cpu")
     weights = 1 + apart.view_as(value)
@@ -149,10 +147,10 @@ def _compare(loss: Loss, outputs: Tensor, targets: Tensor) -> None:
 
 
 def foreign(part: Any) -> bool:
-    """Return whether a loss, or a part of it, is of a class that is not the library's own.
+    """Return whether a loss or one of its fields has a class defined outside the library.
 
     Args:
-        part: The loss.
+        part: Loss, or field of one.
 
     >>> from tca.losses import MSE
     >>> foreign(MSE())

@@ -1,4 +1,4 @@
-"""Central moments of the distributions that likelihoods predict, by their order: 2, 3 or 4."""
+"""Central moments of order 2, 3 and 4 of the distributions of likelihoods."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ __all__ = ["bernoulli", "gamma", "normal", "poisson", "signed"]
 
 
 def bernoulli(probability: Tensor, order: int) -> Tensor:
-    """Return ``E[(y - p)^order]`` of an answer that is 1 with probability p, else 0.
+    """Return ``E[(y - p)^order]`` of a Bernoulli variable.
 
     Args:
-        probability: Any shape.
+        probability: Probability p of 1, any shape.
         order: 2, 3 or 4.
 
     >>> [bernoulli(torch.tensor(0.25), order).item() for order in (2, 3, 4)]
@@ -26,7 +26,7 @@ def normal(variance: Tensor, order: int) -> Tensor:
     """Return ``E[(y - m)^order]`` of a normal variable.
 
     Args:
-        variance: Any shape.
+        variance: Variance, any shape.
         order: 2, 3 or 4.
     """
     return _pick(order, variance, torch.zeros_like(variance), 3 * variance.square())
@@ -36,7 +36,7 @@ def poisson(rate: Tensor, order: int) -> Tensor:
     """Return ``E[(y - rate)^order]`` of a Poisson count.
 
     Args:
-        rate: Any shape.
+        rate: Rate, any shape.
         order: 2, 3 or 4.
     """
     return _pick(order, rate, rate, rate + 3 * rate.square())
@@ -53,11 +53,11 @@ def gamma(shape: Tensor, order: int) -> Tensor:
 
 
 def signed(order: int, moment: Tensor) -> Tensor:
-    """Return the moment of minus the variable.
+    """Return the moment of the negated variable.
 
     Args:
-        order: Its order.
-        moment: That of the variable.
+        order: Order of the moment.
+        moment: Moment of the variable.
     """
     return -moment if order % 2 else moment
 

@@ -1,4 +1,4 @@
-"""The Poisson loss of counts.
+"""The Poisson likelihood of counts.
 
 Shapes: T time, B batch, O outputs.
 """
@@ -21,12 +21,11 @@ __all__ = ["Poisson"]
 
 @dataclass(frozen=True)
 class Poisson(Likelihood):
-    """Counts whose log rates are the outputs, ``l = sum_o e^y_o - target_o y_o``, score ``e^y - target``.
+    """Poisson counts with the outputs as log rates, ``l = sum_o e^y_o - target_o y_o``, output error ``e^y - target``.
 
-    The term ``log(target!)``, which no output changes, is left out. Targets are not negative, shape ``(T, B, O)``;
-    numbers that are not whole are taken as mean counts. The rate overflows, and with it the loss, where an output
-    exceeds 88 in float32 and 709 in float64; the exponent is not clipped, since the mean of a clipped score need not be
-    zero.
+    The constant ``log(target!)`` is left out. Targets are nonnegative, shape ``(T, B, O)``; non-integers are mean
+    counts. Rate and loss overflow for outputs above 88 in float32 and 709 in float64; the exponent is not clipped,
+    since a clipped score need not have zero mean.
 
     >>> outputs, targets = torch.zeros(1, 1, 2), torch.tensor([[[3.0, 0.0]]])
     >>> Poisson().value(outputs, targets).item(), Poisson().score(outputs, targets).tolist()
@@ -34,7 +33,7 @@ class Poisson(Likelihood):
     """
 
     admissibility: ClassVar[Admissibility] = Admissibility(
-        True, "it is smallest where every rate is the conditional mean of its count"
+        True, "at its minimum the rate is the conditional mean of the count"
     )
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -46,7 +45,7 @@ class Poisson(Likelihood):
         return torch.exp(outputs).sub_(targets)
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
-        """Raise unless ``targets`` are numbers of at least zero of the outputs' shape."""
+        """Check that targets are nonnegative numbers of the outputs' shape."""
         check_real(outputs_shape, targets)
         check_between("Poisson", targets, 0.0)
 
@@ -55,5 +54,5 @@ class Poisson(Likelihood):
         return torch.diag_embed(outputs.exp())
 
     def score_moment(self, outputs: Tensor, order: int) -> Tensor:
-        """Return the moments of the rate less the count."""
+        """Return the moments of ``e^y - target``."""
         return moments.signed(order, moments.poisson(outputs.exp(), order))

@@ -21,7 +21,7 @@ __all__ = ["MSE"]
 
 @dataclass(frozen=True)
 class MSE(Likelihood):
-    """Half the squared error summed over outputs, ``l = 1/2 |y - target|^2``, score ``y - target``.
+    """Half the squared error summed over outputs, ``l = 1/2 |y - target|^2``, output error ``y - target``.
 
     Targets are real, shape ``(T, B, O)``. As a likelihood: normal targets of unit variance.
 
@@ -30,7 +30,7 @@ class MSE(Likelihood):
     (2.5, [[[1.0, 2.0]]])
     """
 
-    admissibility: ClassVar[Admissibility] = Admissibility(True, "it is smallest at the conditional mean of the target")
+    admissibility: ClassVar[Admissibility] = Admissibility(True, "its minimum is the conditional mean of the target")
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of every step and trial, shape ``(T, B)``."""
@@ -41,11 +41,11 @@ class MSE(Likelihood):
         return outputs - targets
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
-        """Raise unless ``targets`` are finite real numbers of the outputs' shape."""
+        """Check that targets are finite real numbers of the outputs' shape."""
         check_real(outputs_shape, targets)
 
     def score_covariance(self, outputs: Tensor) -> Tensor:
-        """Return unit matrices."""
+        """Return identity matrices."""
         return torch.diag_embed(torch.ones_like(outputs))
 
     def score_moment(self, outputs: Tensor, order: int) -> Tensor:

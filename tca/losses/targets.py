@@ -1,4 +1,4 @@
-"""Refusing targets that a loss cannot take, with an error that names the shape or the values that came.
+"""Checks of targets by type, shape and range.
 
 Shapes: T time, B batch, O outputs.
 """
@@ -12,15 +12,15 @@ __all__ = ["check_between", "check_classes", "check_distributions", "check_real"
 
 
 def check_real(outputs_shape: tuple[int, ...], targets: Tensor) -> None:
-    """Raise unless ``targets`` are finite real numbers of a shape.
+    """Check that targets are finite real numbers of a shape.
 
     Args:
-        outputs_shape: The shape they must have.
-        targets: What came.
+        outputs_shape: Required shape.
+        targets: Targets to check.
 
     Raises:
         ValueError: The shape differs, or a number is not finite.
-        TypeError: They are no real numbers.
+        TypeError: They are not floating-point numbers.
     """
     if not targets.is_floating_point():
         raise TypeError(f"targets must be real numbers, got dtype {targets.dtype}")
@@ -33,14 +33,14 @@ def check_real(outputs_shape: tuple[int, ...], targets: Tensor) -> None:
 def check_between(
     name: str, targets: Tensor, least: float, most: float | None = None, *, without_least: bool = False
 ) -> None:
-    """Raise unless real ``targets`` lie in an interval.
+    """Check that real targets lie in an interval.
 
     Args:
-        name: Of the loss, for the message.
-        targets: What came, finite.
+        name: Name of the loss, for the message.
+        targets: Targets to check, finite.
         least: Smallest allowed value.
-        most: Largest allowed value; none by default.
-        without_least: Whether ``least`` itself is left out, default no.
+        most: Largest allowed value; default unbounded.
+        without_least: Whether ``least`` itself is excluded, default no.
 
     Raises:
         ValueError: A target is out of range.
@@ -55,16 +55,16 @@ def check_between(
 
 
 def check_classes(name: str, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
-    """Raise unless ``targets`` are class indices below the number of outputs, one for every step and trial.
+    """Check that targets are class indices below the number of outputs, shape ``(T, B)``.
 
     Args:
-        name: Of the loss, for the message.
-        outputs_shape: The shape ``(T, B, O)`` of the outputs.
-        targets: What came.
+        name: Name of the loss, for the message.
+        outputs_shape: Shape ``(T, B, O)`` of the outputs.
+        targets: Targets to check.
 
     Raises:
-        ValueError: The shape differs, or there is no such class.
-        TypeError: They are no class indices.
+        ValueError: The shape differs, or an index is out of range.
+        TypeError: They are not int64.
     """
     if targets.dtype != torch.int64:
         raise TypeError(f"targets must be class indices of dtype torch.int64 for {name}, got {targets.dtype}")
@@ -78,11 +78,11 @@ def check_classes(name: str, outputs_shape: tuple[int, ...], targets: Tensor) ->
 
 
 def check_distributions(name: str, targets: Tensor) -> None:
-    """Raise unless real ``targets`` are probabilities that sum to one over the last axis, to half of the digits.
+    """Check that real targets are probabilities that sum to one, to half of the digits.
 
     Args:
-        name: Of the loss, for the message.
-        targets: What came, finite.
+        name: Name of the loss, for the message.
+        targets: Targets to check, finite, classes on the last axis.
 
     Raises:
         ValueError: A probability is negative, or a sum is not one.
