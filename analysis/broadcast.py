@@ -20,7 +20,7 @@ from tca.rule import Learner
 from tca.rules import RULES
 from tca.signals import CollapseWarning, Decorrelation, Regularised, Signal
 from tca.signals.decorrelation_averages import warn_if_fast
-from tca.tape import Tape
+from tca.tape.tape import Tape
 from tca.utils.checks import Count, checked
 
 __all__ = ["Broadcasting", "CollapseWarning", "Layer", "broadcasting", "effective_rank"]

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from tca.eligibilities import TypePropagation
-from tca.estimates import BlockMean, SynapseMean
 from tca.nets import Network
 from tca.nets.population import RecurrentPopulation
 from tca.signals import TypeReturn
+from tca.tape.weight_estimates import BlockMean, SynapseMean
 
 __all__ = ["CellTypesWarning", "by_type", "typeless", "warn_if_typeless"]
 

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from tca.connections.connection import Link
 from tca.eligibilities import Eligibility
-from tca.place import Place
 from tca.signals import Signal
 from tca.signals.base import Buffers, Reader
-from tca.tape import Tape
+from tca.tape.population import Place
+from tca.tape.tape import Tape
 
 __all__ = ["EXECUTIONS", "Execution", "Gradients", "forward", "level_buffers", "reverse", "whole_signals"]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from tca.regularisers import Buffers, Reader, Regulariser
-from tca.tape import Tape
+from tca.tape.tape import Tape
 from tca.utils.checks import NotNegative, Positive, checked
 
 __all__ = ["FiringRate"]

@@ -14,7 +14,7 @@ from torch import Tensor
 from tca.connections.connection import Link
 
 if TYPE_CHECKING:
-    from tca.tape import Tape
+    from tca.tape.tape import Tape
 
 __all__ = ["ByPopulation", "PerturbedPass", "Replay"]
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.place import Place
-from tca.tape import Tape
+from tca.tape.population import Place
+from tca.tape.tape import Tape
 from tca.utils.checks import Count, NotNegative, Positive, checked, finite
 
 __all__ = ["ActivityL1", "LayerEntropy", "Power", "Regulariser", "TrackedEntropy"]

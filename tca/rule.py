@@ -27,7 +27,7 @@ from tca.losses.loss_check import check_at, foreign
 from tca.nets import Network
 from tca.signals import Signal
 from tca.signals.base import Buffers
-from tca.tape import Tape
+from tca.tape.tape import Tape
 from tca.utils.autograd_modes import Lasting, kept, lasting
 from tca.utils.checks import Named, Seed, checked, whole
 from tca.utils.names import lookup

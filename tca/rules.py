@@ -20,7 +20,6 @@ from tca.eligibilities import (
     WeightNoise,
     Windowed,
 )
-from tca.estimates import BlockMean, SynapseMean
 from tca.losses.expansions import PredictionGates
 from tca.rule import Rule
 from tca.signals import (
@@ -50,6 +49,7 @@ from tca.signals import (
 )
 from tca.signals.error_diffusion import NoCentre, RunningCentre
 from tca.signals.weights import Drawn
+from tca.tape.weight_estimates import BlockMean, SynapseMean
 from tca.utils.names import Table
 
 __all__ = ["RULES"]

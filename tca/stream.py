@@ -14,13 +14,13 @@ from tca.batch import Batch
 from tca.connections.connection import Initial
 from tca.eligibilities.traces import ReadoutFilteredTrace, Trace
 from tca.losses import Loss
-from tca.moment import Moment
 from tca.nets.leaky_rnn import LeakyRNN
 from tca.nets.options import check_inputs
 from tca.nets.spiking_rnn import SpikingRNN
 from tca.nets.steppers import STEPPERS
 from tca.signals import CausalSignal
 from tca.signals.base import DelayedSignal
+from tca.tape.local_step import Moment
 from tca.utils.autograd_modes import Lasting, kept, lasting
 from tca.utils.checks import Count, check, whole
 

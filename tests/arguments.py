@@ -28,7 +28,7 @@ from tca.utils.checks import Missing
 MODULES = (
     "tca.cells.activations",
     "tca.actor_critic",
-    "tca.estimates",
+    "tca.tape.weight_estimates",
     "tca.firing_rate",
     "tca.masks",
     "tca.cells.surrogate_gradients",

@@ -182,7 +182,7 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
         "discount": lambda: 0.9,
         "memory": lambda: 0.9,
     },
-    "tca.estimates.TypeMeans": {"members": lambda: torch.ones(2, 1), "weights": lambda: torch.ones(1, 1)},
+    "tca.tape.weight_estimates.TypeMeans": {"members": lambda: torch.ones(2, 1), "weights": lambda: torch.ones(1, 1)},
     "tca.masks.mask_of": {"described": lambda: {"sparse": {"density": 0.5}}},
     "tca.masks.torus_chance": {"side": lambda: 3},
     "tca.utils.noise.source": {"seed": lambda: torch.tensor(0)},

@@ -36,7 +36,6 @@ from tca.eligibilities import (
     Windowed,
 )
 from tca.eligibilities.traces import InfluenceTrace, Trace
-from tca.estimates import BlockMean, ExactWeights, SynapseMean, WeightEstimate
 from tca.losses.expansions import PredictionGates
 from tca.regularisers import ActivityL1, LayerEntropy, Power
 from tca.signals import (
@@ -70,6 +69,7 @@ from tca.signals import (
 )
 from tca.signals.decorrelation_observables import Polynomial, Square, TanhOf
 from tca.signals.weights import Drawn, Frozen
+from tca.tape.weight_estimates import BlockMean, ExactWeights, SynapseMean, WeightEstimate
 from tests import oracle, oracle_decorrelation, oracle_fields, oracle_traces, oracle_types
 from tests.cases import Case, weights_of
 from tests.oracle import Model, Problem, Surgery, Weights

@@ -146,7 +146,7 @@ def test_windows_of_the_cache_leave_no_seam(
     """The reverse execution goes through a trial in pieces, whose length must not matter."""
     bound = composed(case, signal, eligibility)
     whole, told = bound.grads(case.batch())[0], bound.signal(case.batch())
-    monkeypatch.setattr("tca.tape.WINDOW_BYTES", length * case.trials * case.sizes[1] * 8)
+    monkeypatch.setattr("tca.tape.tape.WINDOW_BYTES", length * case.trials * case.sizes[1] * 8)
     assert len(list(bound.tape(case.batch()).windows())) == -(-case.steps // length) + 1
     assert_same(bound.grads(case.batch())[0], whole)
     assert relative(bound.signal(case.batch()), told) < 1e-12

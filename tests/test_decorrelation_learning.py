@@ -17,10 +17,10 @@ from torch.nn import functional
 import tca
 from tca.eligibilities import Instant
 from tca.losses import MSE, CrossEntropy, Loss
-from tca.place import Place
 from tca.signals import Decay, Decorrelation, Normal, Signal
 from tca.signals.base import Buffers, Reader
-from tca.tape import Tape
+from tca.tape.population import Place
+from tca.tape.tape import Tape
 
 Data = tuple[Tensor, Tensor, Tensor, Tensor]
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 import tca
 from tca.eligibilities import Instant, Leak, TypePropagation
-from tca.estimates import BlockMean, SynapseMean, TypeMeans, WeightEstimate
 from tca.signals import CausalHop, Direct, Hops, Random, TypeReturn
+from tca.tape.weight_estimates import BlockMean, SynapseMean, TypeMeans, WeightEstimate
 from tests import oracle, oracle_traces, oracle_types
 from tests.cases import CASES, F1, F2, Case, mask, weights_of
 from tests.oracle import Weights

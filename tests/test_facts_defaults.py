@@ -19,7 +19,6 @@ from tca.firing_rate import FiringRate
 from tca.ingredients import Optimizer
 from tca.losses.expansions import Plain
 from tca.nets import ConvLayer, DenseLayer, DualStream, DualStreamRNN, LeakyRNN, SpikingRNN
-from tca.place import Place
 from tca.regularisers import LayerEntropy, Power
 from tca.schedules import Piecewise
 from tca.signals import (
@@ -44,6 +43,7 @@ from tca.signals.decorrelation_reaches import SameStep
 from tca.signals.error_diffusion import BatchCentre, ModuloRouting
 from tca.signals.release import Shared
 from tca.signals.weights import Frozen
+from tca.tape.population import Place
 from tca.utils.noise import Rare, Signs, Uniform
 
 

@@ -312,7 +312,7 @@ def test_the_kernel_filters_across_windows(kernel: NetworkKernel, length: int, m
     rule = tca.Rule(Regularised(GlobalVector(gated=False), (Power(0.3),)), kernel)
     signal = tca.Learner(net, rule).signal(batch)
     wanted = kernel_by_hand(net, batch, rule, signal.view(10, 4, 4, 6))
-    monkeypatch.setattr("tca.tape.WINDOW_BYTES", length * 4 * 24 * 8)
+    monkeypatch.setattr("tca.tape.tape.WINDOW_BYTES", length * 4 * 24 * 8)
     learner = tca.Learner(net, rule)
     assert len(list(learner.tape(batch).windows())) == -(-9 // length)
     assert distance(learner.grads(batch)[0], wanted) < 1e-12

@@ -216,7 +216,7 @@ def test_windows_leave_no_seam(build: Callable[[], Network], monkeypatch: pytest
     rules = [tca.RULES["bptt"], tca.RULES["eprop"], tca.Rule(Direct(), Windowed(3)), tca.Rule(Random(), Leak())]
     wanted = [gradients(net, rule, batch) for rule in rules]
     widest = max(place.cells for place in net.places())
-    monkeypatch.setattr("tca.tape.WINDOW_BYTES", 2 * batch.trials * widest * 8)
+    monkeypatch.setattr("tca.tape.tape.WINDOW_BYTES", 2 * batch.trials * widest * 8)
     assert len(list(net.run(batch.inputs).windows())) >= 4
     for rule, whole in zip(rules, wanted, strict=True):
         assert distance(gradients(net, rule, batch), whole) < EXACT

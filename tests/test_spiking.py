@@ -13,7 +13,6 @@ from torch import Tensor
 
 import tca
 from tca.eligibilities import Diagonal, Eligibility, Full, Homotopy, Instant, Leak, Reachable, Windowed
-from tca.estimates import BlockMean, ExactWeights, SynapseMean
 from tca.executions import EXECUTIONS
 from tca.fields import Box
 from tca.firing_rate import FiringRate
@@ -31,6 +30,7 @@ from tca.signals import (
     TypeReturn,
 )
 from tca.signals.weights import Frozen, Tracked
+from tca.tape.weight_estimates import BlockMean, ExactWeights, SynapseMean
 from tests import oracle_spiking as oracle
 from tests.cases import weights_of
 from tests.oracle import Problem, Weights, _grad, _leaves

@@ -202,7 +202,7 @@ def test_windows_leave_no_seam(build: Callable[..., Any], monkeypatch: pytest.Mo
     rules = [rule for name in ("bptt", "gevb", "gevb_local", "gevb_network") if works(net, rule := tca.RULES[name])]
     wanted = [tca.Learner(net, rule).grads(batch)[0] for rule in rules]
     widest = max(place.cells for place in net.places())
-    monkeypatch.setattr("tca.tape.WINDOW_BYTES", 2 * batch.trials * widest * 8)
+    monkeypatch.setattr("tca.tape.tape.WINDOW_BYTES", 2 * batch.trials * widest * 8)
     assert len(list(net.run(batch.inputs).windows())) == 4
     for rule, whole in zip(rules, wanted, strict=True):
         assert distance(tca.Learner(net, rule).grads(batch)[0], whole) < 1e-12

@@ -65,7 +65,7 @@ sys.setprofile(None)
 with Watch():
     learner.backward(batch)
 
-from tca.tape import Tape
+from tca.tape.tape import Tape
 public = lambda kind: [name for name in dir(kind) if not name.startswith("_")]
 fields = [name for name in Tape.__dataclass_fields__ if not name.startswith("_")]
 members = [len(public(tca.signals.Signal)), len(public(tca.eligibilities.Eligibility)), len(fields)]

@@ -18,14 +18,14 @@ from analysis.operators.level import Level
 from analysis.operators.matrices import Matrix, synapses_of
 from analysis.operators.spiking import Spiking, distances, second_of
 from tca.connections.connection import Initial, Link
-from tca.leaky_tape import LeakyTape
 from tca.nets.layered import Layered
 from tca.nets.network import Network
 from tca.nets.spiking_population import SpikingPopulation
-from tca.spiking_tape import SpikingTape
-from tca.tape import Tape
+from tca.tape.leaky_tape import LeakyTape
+from tca.tape.spiking_tape import SpikingTape
+from tca.tape.tape import Tape
+from tca.tape.vector_tape import VectorTape
 from tca.utils.workspace import Workspace
-from tca.vector_tape import VectorTape
 
 __all__ = ["CELLS", "levels_of"]
 

@@ -12,7 +12,6 @@ import torch
 from analysis.studies.every_rule import seeded
 from tca.described import Net
 from tca.eligibilities import Eligibility, Full, Leak
-from tca.estimates import BlockMean, SynapseMean
 from tca.fields import Box
 from tca.firing_rate import FiringRate
 from tca.ingredients import Optimizer
@@ -20,6 +19,7 @@ from tca.rule import Rule
 from tca.run import Run
 from tca.signals import Diffusion, Direct, Hops, Random, Regularised, Signal, Sparse
 from tca.signals.weights import Frozen
+from tca.tape.weight_estimates import BlockMean, SynapseMean
 
 __all__ = ["SETTINGS", "Arm", "Authors", "Cells", "Setting", "rule"]
 

@@ -24,7 +24,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.moment import Moment
+from tca.tape.local_step import Moment
 
 __all__ = ["SpikingCells", "SpikingMoment"]
 

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from tca.connections.connection import Connection, Initial, Link
 from tca.eligibilities.traces import Trace
-from tca.moment import Moment
-from tca.place import Place
-from tca.tape import Tape
+from tca.tape.local_step import Moment
+from tca.tape.population import Place
+from tca.tape.tape import Tape
 
 __all__ = ["Eligibility", "Gather", "following"]
 

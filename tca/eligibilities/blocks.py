@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tca.connections.connection import Connection
 from tca.eligibilities.traces import PresynapticTrace, SynapticTrace, Trace
-from tca.moment import Moment
+from tca.tape.local_step import Moment
 
 __all__ = ["AdaptationTrace", "BlockTrace", "synaptic_trace"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.tape import Tape
+from tca.tape.tape import Tape
 
 __all__ = ["Deviation", "Displaced", "Injected"]
 

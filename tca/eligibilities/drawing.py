@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tca.place import Place
+from tca.tape.population import Place
 from tca.utils.noise import source
 
 __all__ = ["DRAWS", "draws_of", "fresh", "move_on_"]

@@ -21,9 +21,9 @@ from tca.connections.connection import Connection
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.drawing import DRAWS, fresh, move_on_
 from tca.eligibilities.traces import Trace
-from tca.moment import Moment
-from tca.place import Place
-from tca.tape import Tape
+from tca.tape.local_step import Moment
+from tca.tape.population import Place
+from tca.tape.tape import Tape
 from tca.utils.noise import Noise, source
 
 __all__ = ["Drawn", "FactorTrace", "Factored", "Factors", "balance", "length"]

@@ -14,8 +14,8 @@ from tca.connections.connection import Initial, Link
 from tca.eligibilities.drawing import draws_of
 from tca.eligibilities.perturbation import Coincidence
 from tca.perturbed_pass import PerturbedPass, Replay
-from tca.place import Place
-from tca.tape import Tape
+from tca.tape.population import Place
+from tca.tape.tape import Tape
 from tca.utils.checks import Positive, checked, whole
 from tca.utils.noise import Noise, Rare, Uniform
 

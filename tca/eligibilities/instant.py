@@ -10,8 +10,8 @@ from torch import Tensor
 from tca.connections.connection import Connection
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.traces import InstantTrace, Trace
-from tca.moment import Moment
-from tca.tape import Tape
+from tca.tape.local_step import Moment
+from tca.tape.tape import Tape
 
 __all__ = ["Instant"]
 

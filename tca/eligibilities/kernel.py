@@ -16,8 +16,8 @@ from tca.connections.connection import Connection
 from tca.eligibilities.drawing import DRAWS
 from tca.eligibilities.factors import Drawn
 from tca.eligibilities.traces import SynapticTrace, Trace
-from tca.moment import Moment
-from tca.place import Place
+from tca.tape.local_step import Moment
+from tca.tape.population import Place
 from tca.utils.checks import NotNegative, checked
 from tca.utils.noise import Noise, Normal, source
 

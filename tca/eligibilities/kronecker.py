@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tca.connections.connection import Connection
 from tca.eligibilities.factors import Factored, Factors, balance, length
-from tca.moment import Moment
+from tca.tape.local_step import Moment
 from tca.utils.checks import checked
 from tca.utils.noise import Noise, Signs
 

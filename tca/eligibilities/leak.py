@@ -11,8 +11,8 @@ from tca.connections.connection import Connection, Initial
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.blocks import AdaptationTrace, synaptic_trace
 from tca.eligibilities.traces import PresynapticTrace, Trace
-from tca.moment import Moment
-from tca.tape import Tape
+from tca.tape.local_step import Moment
+from tca.tape.tape import Tape
 
 __all__ = ["Leak"]
 

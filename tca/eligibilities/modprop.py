@@ -16,10 +16,10 @@ from torch import Tensor
 from tca.connections.connection import Connection, Initial
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.traces import Trace
-from tca.estimates import TypeMeans
-from tca.moment import Moment
-from tca.place import Place, needs_rates, needs_synapses
-from tca.tape import Tape
+from tca.tape.local_step import Moment
+from tca.tape.population import Place, needs_rates, needs_synapses
+from tca.tape.tape import Tape
+from tca.tape.weight_estimates import TypeMeans
 from tca.utils.checks import DivergenceError, checked
 
 __all__ = ["TypePropagation", "check_stable"]

@@ -18,9 +18,9 @@ from tca.eligibilities.base import Eligibility
 from tca.eligibilities.instant import Instant
 from tca.eligibilities.leak import Leak
 from tca.eligibilities.traces import Trace
-from tca.moment import Moment
-from tca.place import Place
-from tca.tape import Tape
+from tca.tape.local_step import Moment
+from tca.tape.population import Place
+from tca.tape.tape import Tape
 from tca.utils.checks import NotNegative, checked
 
 __all__ = ["NetworkKernel"]

@@ -22,10 +22,10 @@ from tca.eligibilities.base import Eligibility, Gather
 from tca.eligibilities.deviations import Deviation, Injected
 from tca.eligibilities.drawing import draws_of, fresh, move_on_
 from tca.eligibilities.traces import Trace
-from tca.moment import Moment
 from tca.perturbed_pass import PerturbedPass, Replay
-from tca.place import Place
-from tca.tape import Tape
+from tca.tape.local_step import Moment
+from tca.tape.population import Place
+from tca.tape.tape import Tape
 from tca.utils.checks import Positive, checked
 from tca.utils.names import lookup
 from tca.utils.noise import Noise, Normal

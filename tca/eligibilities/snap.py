@@ -15,10 +15,10 @@ from torch import Tensor
 from tca.connections.connection import Connection
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.traces import Trace
-from tca.estimates import Wired
-from tca.moment import Moment
-from tca.place import Place, needs_synapses
-from tca.tape import Tape
+from tca.tape.local_step import Moment
+from tca.tape.population import Place, needs_synapses
+from tca.tape.tape import Tape
+from tca.tape.weight_estimates import Wired
 from tca.utils.checks import Count, checked
 
 __all__ = ["Reachable"]

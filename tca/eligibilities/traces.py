@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from tca.connections.connection import Connection
-from tca.moment import Moment
+from tca.tape.local_step import Moment
 
 __all__ = ["InfluenceTrace", "InstantTrace", "PresynapticTrace", "ReadoutFilteredTrace", "SynapticTrace", "Trace"]
 

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from tca.cells.activations import ACTIVATIONS
 from tca.connections.connection import Dense, Link
-from tca.leaky_tape import LeakyTape
 from tca.nets.forms import FORMS
 from tca.nets.options import leak_and_gain
 from tca.nets.population import RecurrentPopulation
-from tca.place import Place
-from tca.tape import Tape
+from tca.tape.leaky_tape import LeakyTape
+from tca.tape.population import Place
+from tca.tape.tape import Tape
 from tca.utils.checks import Mask, not_negative, positive
 from tca.utils.names import lookup
 from tca.utils.precision import Constant

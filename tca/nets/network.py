@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from tca.batch import Batch
 from tca.connections.connection import Connection
 from tca.perturbed_pass import ByPopulation, Replay
-from tca.place import Place
-from tca.tape import Tape
+from tca.tape.population import Place
+from tca.tape.tape import Tape
 from tca.utils.autograd_modes import Lasting, check_autocast
 from tca.utils.precision import check_dtype
 from tca.utils.workspace import Workspace

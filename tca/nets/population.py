@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from tca.connections.connection import Bias, Connection, Dense, Initial
 from tca.nets.options import check_mask, check_signs, check_types, with_signs
-from tca.place import Place
-from tca.tape import Tape
+from tca.tape.population import Place
+from tca.tape.tape import Tape
 from tca.utils.checks import not_negative, whole
 from tca.utils.names import lookup
 from tca.utils.precision import Constant

@@ -18,8 +18,8 @@ from tca.nets.network import Network
 from tca.nets.options import check_inputs, check_mask, drawing, normal_by_steps
 from tca.nets.population import RecurrentPopulation, in_use
 from tca.nets.readout import filtered
-from tca.place import Place
-from tca.tape import Tape
+from tca.tape.population import Place
+from tca.tape.tape import Tape
 from tca.utils.precision import Constant
 from tca.utils.workspace import Workspace
 

@@ -19,9 +19,9 @@ from tca.connections.spike_products import few_times
 from tca.nets.options import check_mask, leak_and_gain
 from tca.nets.population import RecurrentPopulation
 from tca.nets.spiking_pass import SpikingPass
-from tca.place import Place
-from tca.spiking_tape import SpikingTape
-from tca.tape import WINDOW_BYTES
+from tca.tape.population import Place
+from tca.tape.spiking_tape import SpikingTape
+from tca.tape.tape import WINDOW_BYTES
 from tca.utils.checks import Mask, finite, not_negative, positive
 from tca.utils.names import lookup
 from tca.utils.precision import Constant

@@ -23,8 +23,8 @@ from tca.nets.population import RecurrentPopulation, in_use
 from tca.nets.readout import filtered
 from tca.nets.spiking_layer import SpikingLayer
 from tca.nets.spiking_population import SpikingPopulation
-from tca.place import Place
-from tca.tape import Feed, Tape
+from tca.tape.population import Place
+from tca.tape.tape import Feed, Tape
 from tca.utils.checks import Device, DType, Mask, Named, NotNegative, Positive, Seed, Size, checked, positive, whole
 from tca.utils.workspace import Workspace
 

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tca.tape import Tape
-from tca.vector_tape import VectorTape
+from tca.tape.tape import Tape
+from tca.tape.vector_tape import VectorTape
 
 __all__ = ["Gates", "gated_tape"]
 

@@ -17,13 +17,13 @@ from tca.nets.network import Network
 from tca.nets.options import check_inputs
 from tca.nets.vector_gates import Gates
 from tca.nets.vector_start import SIGNS
-from tca.place import Place
-from tca.tape import Tape
+from tca.tape.population import Place
+from tca.tape.tape import Tape
+from tca.tape.vector_tape import VectorTape
 from tca.utils.checks import Device, DType, Seed, Size, checked, finite, positive, whole
 from tca.utils.names import lookup
 from tca.utils.precision import Constant
 from tca.utils.workspace import Workspace
-from tca.vector_tape import VectorTape
 
 __all__ = ["VectorRNN", "perron_root"]
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from tca.connections.connection import Connection
 from tca.eligibilities.base import Eligibility
-from tca.place import Place
 from tca.signals.base import Buffers, CausalSignal, Reader, Teller
-from tca.tape import Tape
+from tca.tape.population import Place
+from tca.tape.tape import Tape
 from tca.utils.checks import Positive, checked
 
 __all__ = ["FeedbackAlignment", "SignSymmetric"]

@@ -20,9 +20,9 @@ from torch import Tensor
 from tca.connections.connection import Dense, Link
 from tca.connections.spike_products import gather_few_
 from tca.eligibilities.base import Eligibility
-from tca.moment import Moment
-from tca.place import Place
-from tca.tape import Tape
+from tca.tape.local_step import Moment
+from tca.tape.population import Place
+from tca.tape.tape import Tape
 
 __all__ = ["Buffers", "CausalSignal", "DelayedSignal", "InstantSignal", "Reader", "Reporter", "Signal", "Teller"]
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from tca.place import Place
 from tca.signals.base import Buffers, InstantSignal
 from tca.signals.weights import FeedbackWeights, Frozen
+from tca.tape.population import Place
 from tca.utils.checks import Positive, checked
 
 __all__ = ["Broadcast", "Sparse"]

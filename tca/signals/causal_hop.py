@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from tca.eligibilities.base import Eligibility
-from tca.estimates import SynapseMean, WeightEstimate
-from tca.moment import Moment
-from tca.place import Place, needs_rates, needs_synapses
 from tca.signals.base import Buffers, DelayedSignal, Reader, Reporter, Teller
 from tca.signals.direct import Direct
-from tca.tape import Tape
+from tca.tape.local_step import Moment
+from tca.tape.population import Place, needs_rates, needs_synapses
+from tca.tape.tape import Tape
+from tca.tape.weight_estimates import SynapseMean, WeightEstimate
 from tca.utils.checks import checked
 
 __all__ = ["CausalHop"]

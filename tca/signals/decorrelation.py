@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from tca.eligibilities.base import Eligibility
-from tca.place import Place
 from tca.signals.base import Buffers, Reader, Signal
 from tca.signals.decorrelation_averages import Average, Decay, Normal, Start, warn_if_fast
 from tca.signals.decorrelation_observables import Identity, Observable
 from tca.signals.decorrelation_reaches import Reach, SameStep
 from tca.signals.decorrelation_sources import Score, Source
-from tca.tape import Tape
+from tca.tape.population import Place
+from tca.tape.tape import Tape
 from tca.utils.checks import Made, NotNegative, checked
 
 __all__ = ["Decorrelation"]

@@ -28,9 +28,9 @@ from tca.losses.classes import take_from_target_
 from tca.losses.expansions import Expansion, Plain, Seen
 from tca.losses.families import Canonical
 from tca.losses.links import Exponential, Identity, Link, Sigmoid, Softmax
-from tca.place import Place
 from tca.signals.base import Buffers
-from tca.tape import Tape
+from tca.tape.population import Place
+from tca.tape.tape import Tape
 from tca.utils.checks import checked
 
 __all__ = ["OutputError", "Score", "Source", "output_error"]

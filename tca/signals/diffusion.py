@@ -25,11 +25,11 @@ from torch import Tensor
 from tca.eligibilities.base import Eligibility
 from tca.fields import Box, Field, Grid, Propagator, Space
 from tca.fields.runs import AtSites, Run, Shuffled
-from tca.place import Place
 from tca.signals.base import Buffers, CausalSignal, InstantSignal, Reader, Signal, Teller
 from tca.signals.release import Release, Shared
 from tca.signals.weights import FeedbackWeights, Frozen
-from tca.tape import Tape
+from tca.tape.population import Place
+from tca.tape.tape import Tape
 from tca.utils.checks import checked
 from tca.utils.names import unknown
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from tca.eligibilities.base import Eligibility
-from tca.place import Place
 from tca.signals.base import Buffers, CausalSignal, Reader, Teller
-from tca.tape import Tape
+from tca.tape.population import Place
+from tca.tape.tape import Tape
 
 __all__ = ["Direct"]
 

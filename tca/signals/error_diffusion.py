@@ -20,11 +20,11 @@ from tca.connections.connection import Link
 from tca.connections.signed import Signed
 from tca.eligibilities.base import Eligibility
 from tca.losses import Logistic
-from tca.place import Place
 from tca.signals.base import Buffers, Reader, Signal
 from tca.signals.decorrelation_sources import output_error
 from tca.signals.error_centres import BatchCentre, Centring, NoCentre, RunningCentre
-from tca.tape import Tape
+from tca.tape.population import Place
+from tca.tape.tape import Tape
 from tca.utils.checks import Positive, checked
 
 __all__ = [

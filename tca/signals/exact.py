@@ -13,10 +13,10 @@ from torch import Tensor
 
 from tca.eligibilities.base import Eligibility
 from tca.eligibilities.full import Full
-from tca.place import Place
 from tca.signals.base import Buffers, Reader, Signal
 from tca.signals.direct import Direct
-from tca.tape import Tape
+from tca.tape.population import Place
+from tca.tape.tape import Tape
 from tca.utils.checks import Whole, checked
 
 __all__ = ["Exact", "Horizon"]

@@ -18,11 +18,11 @@ from tca.eligibilities.base import Eligibility
 from tca.eligibilities.instant import Instant
 from tca.eligibilities.leak import Leak
 from tca.eligibilities.network_kernel import NetworkKernel
-from tca.place import Place
 from tca.signals.base import Buffers, CausalSignal, Reader, Teller
-from tca.tape import Tape
+from tca.tape.population import Place
+from tca.tape.tape import Tape
+from tca.tape.vector_tape import VectorTape
 from tca.utils.checks import checked
-from tca.vector_tape import VectorTape
 
 __all__ = ["GlobalVector"]
 

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from tca.eligibilities.base import Eligibility, following
 from tca.eligibilities.leak import Leak
-from tca.estimates import ExactWeights, WeightEstimate
-from tca.place import Place, needs_synapses
 from tca.signals.base import Buffers, Reader, Signal
 from tca.signals.direct import Direct
-from tca.tape import Tape
+from tca.tape.population import Place, needs_synapses
+from tca.tape.tape import Tape
+from tca.tape.weight_estimates import ExactWeights, WeightEstimate
 from tca.utils.checks import Whole, checked
 
 __all__ = ["Hops"]

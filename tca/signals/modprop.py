@@ -15,10 +15,10 @@ from torch import Tensor
 from tca.eligibilities.base import Eligibility, following
 from tca.eligibilities.leak import Leak
 from tca.eligibilities.modprop import TypePropagation, check_stable
-from tca.place import Place, needs_rates, needs_synapses
 from tca.signals.base import Buffers, Reader, Signal
 from tca.signals.direct import Direct
-from tca.tape import Tape
+from tca.tape.population import Place, needs_rates, needs_synapses
+from tca.tape.tape import Tape
 from tca.utils.checks import checked
 from tca.utils.names import unknown
 

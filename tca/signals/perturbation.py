@@ -15,7 +15,7 @@ from torch import Tensor
 from tca.eligibilities.base import Eligibility
 from tca.reward import MinusLoss, Reward
 from tca.signals.base import Buffers, Reader, Signal
-from tca.tape import Tape
+from tca.tape.tape import Tape
 from tca.utils.checks import checked
 
 __all__ = ["OfTrials", "RewardChange"]

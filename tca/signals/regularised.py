@@ -9,10 +9,10 @@ from torch import Tensor
 
 from tca.connections.connection import Link
 from tca.eligibilities.base import Eligibility
-from tca.place import Place
 from tca.regularisers import Regulariser
 from tca.signals.base import Buffers, Reader, Signal
-from tca.tape import Tape
+from tca.tape.population import Place
+from tca.tape.tape import Tape
 from tca.utils.checks import checked, instance
 
 __all__ = ["Regularised"]

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from tca.batch import Batch
-from tca.place import Place
 from tca.reward import MinusLoss, Reward
 from tca.signals.base import Buffers
 from tca.signals.perturbation import OfTrials
-from tca.tape import Tape
+from tca.tape.population import Place
+from tca.tape.tape import Tape
 from tca.utils.checks import checked
 
 __all__ = ["RewardSurprise"]

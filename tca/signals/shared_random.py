@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.place import Place
 from tca.signals.base import Buffers, InstantSignal
+from tca.tape.population import Place
 from tca.utils.checks import Positive, checked
 
 __all__ = ["SharedRandom"]

@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.place import Place
+from tca.tape.population import Place
 from tca.utils.checks import Positive, checked, finite
 
 __all__ = ["Drawn", "FeedbackWeights", "Frozen", "Tracked", "check_fraction"]

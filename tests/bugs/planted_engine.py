@@ -12,7 +12,7 @@ NETWORKS = ("tests/test_networks.py",)
 TYPES = ("tests/test_facts_cell_types.py",)
 PATHS = ("tests/test_facts_snap_homotopy.py",)
 
-TAPE, LEAKY, MOMENT = "tca/tape.py", "tca/leaky_tape.py", "tca/moment.py"
+TAPE, LEAKY, MOMENT = "tca/tape/tape.py", "tca/tape/leaky_tape.py", "tca/tape/local_step.py"
 CONNECTIONS, EXECUTIONS = "tca/connections/connection.py", "tca/executions.py"
 STREAM, STEPPERS = "tca/stream.py", "tca/nets/steppers.py"
 RULE, TABLE, BATCH = "tca/rule.py", "tca/rules.py", "tca/batch.py"

@@ -6,7 +6,7 @@ from tests.bugs.bug import Bug
 
 PADDING = ("tests/test_padding.py",)
 ROW = ("tests/test_conformance.py::test_padding_changes_nothing",)
-BATCH, TAPE, FULL = "tca/batch.py", "tca/tape.py", "tca/eligibilities/full.py"
+BATCH, TAPE, FULL = "tca/batch.py", "tca/tape/tape.py", "tca/eligibilities/full.py"
 MEASURES, ACTIVITY = ("tests/test_padding_measures.py",), "analysis/activity.py"
 RATE, KERNEL = "tca/firing_rate.py", "tca/eligibilities/kernel.py"
 TRIALS, REWARD, DIFFUSED = "tca/signals/perturbation.py", "tca/signals/reward.py", "tca/signals/error_diffusion.py"

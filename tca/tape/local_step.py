@@ -13,7 +13,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from tca.estimates import TypeMeans
+from tca.tape.weight_estimates import TypeMeans
 
 __all__ = ["LeakyMoment", "Moment"]
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from tca.cells.activations import Activation
-from tca.moment import LeakyMoment
-from tca.tape import Tape
+from tca.tape.local_step import LeakyMoment
+from tca.tape.tape import Tape
 
 __all__ = ["LeakyTape"]
 

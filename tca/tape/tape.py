@@ -10,9 +10,10 @@ the next is
 
     J_t = leak + diag(gain_t) W diag(slope_{t-1}).
 
-The state of a leaky population is one number per cell (``tca.leaky_tape``), that of a spiking one two, the potential
-and the adaptation (``tca.spiking_tape``). A tensor that holds something of every state has the shape ``(..., N)`` for
-the first and ``(..., 2, N)`` for the second, components before cells; leak, gain and slope are then blocks per cell.
+The state of a leaky population is one number per cell (``tca.tape.leaky_tape``), that of a spiking one two, the
+potential and the adaptation (``tca.tape.spiking_tape``). A tensor that holds something of every state has the shape
+``(..., N)`` for the first and ``(..., 2, N)`` for the second, components before cells; leak, gain and slope are then
+blocks per cell.
 
 What a rule sends to a cell comes at three levels: a *rate* signal addresses ``z_t``, a *state* signal ``s_t``, a
 *drive* signal ``u_t``. The slope leads from the first to the second, the gain from the second to the third.
@@ -31,9 +32,9 @@ from torch import Tensor
 
 from tca.batch import Batch
 from tca.connections.connection import Connection, Initial, Link
-from tca.estimates import TypeMeans
-from tca.moment import Moment
-from tca.place import Place
+from tca.tape.local_step import Moment
+from tca.tape.population import Place
+from tca.tape.weight_estimates import TypeMeans
 
 if TYPE_CHECKING:
     from tca.perturbed_pass import PerturbedPass, Replay

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from tca.connections.vector_products import Products
-from tca.moment import LeakyMoment
-from tca.tape import Tape
+from tca.tape.local_step import LeakyMoment
+from tca.tape.tape import Tape
 
 __all__ = ["VectorTape"]
 

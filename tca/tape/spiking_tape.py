@@ -12,7 +12,7 @@ from functools import cached_property
 from torch import Tensor
 
 from tca.cells.spiking_cell import SpikingCells, SpikingMoment
-from tca.tape import Tape
+from tca.tape.tape import Tape
 
 __all__ = ["SpikingTape"]
 

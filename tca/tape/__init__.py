@@ -1,0 +1,1 @@
+"""The tape: the record of a forward pass, population by population."""
