@@ -13,7 +13,7 @@ from torch import Tensor
 
 from analysis.dynamics_map import StateMap, state_map
 from tca.nets import Network
-from tca.nets.leaky_population import LeakyPopulation
+from tca.nets.leaky.leaky_population import LeakyPopulation
 from tca.utils.checks import Count, NotNegative, Positive, Seed, checked, not_negative, positive, whole
 
 __all__ = ["FixedPoints", "fixed_points", "rest", "sampled_states"]

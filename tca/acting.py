@@ -16,8 +16,8 @@ from torch import Tensor
 
 from tca.actor_critic import ActorCritic, advantages
 from tca.batch import Batch
+from tca.nets.constraints import project_
 from tca.nets.steppers import STEPPERS, Stepper
-from tca.projection import project_
 from tca.rule import Learner
 from tca.utils.autograd_modes import Lasting, lasting
 from tca.utils.checks import Count, DivergenceError, Positive, Seed, checked, whole

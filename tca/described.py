@@ -15,12 +15,12 @@ import torch
 
 from tca import nets
 from tca.ingredients import Leaky, plain
-from tca.masks import mask_of
 from tca.nets import PRESETS, Network
-from tca.nets.accepted import options_of
-from tca.nets.feedforward import GIVEN
-from tca.nets.layers import ConvLayer, DenseLayer, Layer, LocalLayer
-from tca.nets.passages import AvgPool, Dropout, MaxPool, Passage, RMSNorm
+from tca.nets.accepted_options import options_of
+from tca.nets.feedforward.interlayer import AvgPool, Dropout, MaxPool, Passage, RMSNorm
+from tca.nets.feedforward.layers import ConvLayer, DenseLayer, Layer, LocalLayer
+from tca.nets.feedforward.networks import GIVEN
+from tca.nets.masks import mask_of
 from tca.spiking_ingredient import Pseudo
 from tca.utils.checks import checked
 from tca.utils.names import lookup
@@ -89,8 +89,9 @@ class Net:
     Options are those of the class in `tca.nets`, but for sizes of inputs and outputs, duration of a step, seed, device
     and floating-point type, which a run knows. Layers are mappings, see `layer_of`; those of a stack of recurrent
     populations hold the options of `tca.nets.LeakyLayer`, or with ``"cells": "spiking"`` those of
-    `tca.nets.SpikingLayer`. Masks may be described, see `tca.masks.mask_of`, and are then drawn with the seed. Images
-    are taken to be square and grey, or to have three channels, unless ``shape`` says otherwise. Presets have one size.
+    `tca.nets.SpikingLayer`. Masks may be described, see `tca.nets.masks.mask_of`, and are then drawn with the seed.
+    Images are taken to be square and grey, or to have three channels, unless ``shape`` says otherwise. Presets have one
+    size.
 
     Args:
         kind: A name in ``tca.nets.NETWORKS`` or ``tca.nets.PRESETS``.

@@ -16,8 +16,8 @@ from typing import Annotated, Any
 import torch
 from torch import nn
 
-from tca.nets.forms import FORMS
-from tca.nets.leaky_rnn import LeakyRNN
+from tca.nets.leaky.forms import FORMS
+from tca.nets.leaky.leaky_rnn import LeakyRNN
 from tca.nets.options import check_types
 from tca.schedules import Schedule, schedule_of
 from tca.steps import Ascent, MatchedStep
@@ -161,7 +161,8 @@ class Optimizer:
         schedule: How the learning rate changes, default not at all.
         matched: Whether the steps of the recurrent population are scaled by a rule's rho, default not.
         ascent: Whether gradients are taken uphill, so that flat places are preferred, default not.
-        forget: Whether momentum is forgotten where a constraint puts a weight back, see `tca.projection`; default no.
+        forget: Whether momentum is forgotten where a constraint puts a weight back, see `tca.nets.constraints`; default
+            no.
         factors: Factors on the learning rate by name of the parameter, for example ``{"w_out": 100.0}``; 0 keeps a
             parameter as it is, and weight decay grows and falls with the rate. Default 1 for every parameter.
 

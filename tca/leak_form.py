@@ -9,7 +9,7 @@ from typing import Any
 from tca.described import Net
 from tca.ingredients import Leaky
 from tca.nets import NETWORKS
-from tca.nets.accepted import options_of
+from tca.nets.accepted_options import options_of
 from tca.rule import Rule
 
 __all__ = ["in_form", "settled"]

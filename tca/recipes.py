@@ -11,9 +11,9 @@ from tca.described import Net
 from tca.ingredients import Leaky, Optimizer
 from tca.losses import MSE, CrossEntropy, Logistic, Loss
 from tca.nets import PRESETS
-from tca.nets.feedforward import Feedforward
-from tca.nets.layers import ConvLayer, DenseLayer
-from tca.nets.vector import VectorNet
+from tca.nets.feedforward.layers import ConvLayer, DenseLayer
+from tca.nets.feedforward.networks import Feedforward
+from tca.nets.vector.vector_networks import VectorNet
 from tca.rule import Rule
 from tca.rules import RULES
 from tca.schedules import Cosine

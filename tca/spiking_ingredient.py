@@ -10,7 +10,7 @@ import torch
 
 from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES, PseudoDerivative
 from tca.ingredients import smallest
-from tca.nets.spiking_rnn import SpikingRNN
+from tca.nets.spiking.spiking_rnn import SpikingRNN
 from tca.utils.checks import Fraction, Made, NotNegative, Positive, Size, checked
 from tca.utils.names import lookup
 

@@ -14,9 +14,9 @@ from tca.batch import Batch
 from tca.connections.connection import Initial
 from tca.eligibilities.traces import ReadoutFilteredTrace, Trace
 from tca.losses import Loss
-from tca.nets.leaky_rnn import LeakyRNN
+from tca.nets.leaky.leaky_rnn import LeakyRNN
 from tca.nets.options import check_inputs
-from tca.nets.spiking_rnn import SpikingRNN
+from tca.nets.spiking.spiking_rnn import SpikingRNN
 from tca.nets.steppers import STEPPERS
 from tca.signals import CausalSignal
 from tca.signals.base import DelayedSignal

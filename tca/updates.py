@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tca.batch import Batch
 from tca.ingredients import Optimizer
-from tca.projection import project_
+from tca.nets.constraints import project_
 from tca.rule import Learner
 from tca.rules import RULES
 from tca.steps import Ascent, MatchedStep

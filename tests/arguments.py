@@ -30,7 +30,7 @@ MODULES = (
     "tca.actor_critic",
     "tca.tape.weight_estimates",
     "tca.firing_rate",
-    "tca.masks",
+    "tca.nets.masks",
     "tca.cells.surrogate_gradients",
     "tca.utils.noise",
     "tca.regularisers",

@@ -26,7 +26,7 @@ from tca.nets import (
     VectorMLP,
     VectorNet,
 )
-from tca.nets.accepted import options_of
+from tca.nets.accepted_options import options_of
 from tca.utils.names import nearest
 
 IMAGE = (1, 6, 6)

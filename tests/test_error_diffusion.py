@@ -17,7 +17,7 @@ from tca.connections.signed import ScaledBias, Signed, SignedConv, SignedDense, 
 from tca.eligibilities import Instant, Leak
 from tca.losses import MSE, CrossEntropy, Logistic
 from tca.nets import AvgPool, ConvLayer, DenseLayer, DualStreamCNN, DualStreamMLP, DualStreamRNN, Network
-from tca.nets.dual_stream import streams_of
+from tca.nets.dual_stream.dual_stream_networks import streams_of
 from tca.regularisers import ActivityL1
 from tca.rule import Rule
 from tca.signals import Direct, ErrorDiffusion, Random, Regularised

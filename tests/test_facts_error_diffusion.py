@@ -18,7 +18,7 @@ import tca
 from tca.eligibilities import Instant, Leak
 from tca.losses import MSE, Logistic
 from tca.nets import DualStreamMLP, DualStreamRNN, Network
-from tca.nets.dual_stream import streams_of
+from tca.nets.dual_stream.dual_stream_networks import streams_of
 from tca.rule import Rule
 from tca.signals import ErrorDiffusion, Random
 from tca.signals.error_diffusion import ModuloRouting, NoCentre, SingleClassWarning

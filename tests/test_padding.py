@@ -16,7 +16,7 @@ from tca.eligibilities.deviations import Displaced
 from tca.firing_rate import FiringRate
 from tca.losses import MSE, Poisson
 from tca.nets import MLP, DualStreamMLP, LeakyLayer, LeakyRNN, SpikingRNN, StackedRNN
-from tca.nets.passages import Dropout
+from tca.nets.feedforward.interlayer import Dropout
 from tca.regularisers import ActivityL1, LayerEntropy, Power, Regulariser, TrackedEntropy
 from tca.reward import Correctness
 from tca.signals import CausalSignal, Direct, Random, Regularised, RewardChange, RewardSurprise

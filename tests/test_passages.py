@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tca.nets import AvgPool, Dropout, MaxPool, RMSNorm
-from tca.nets.passages import Passage, Shape
-from tca.nets.vector_start import ChannelsLast, Componentwise
+from tca.nets.feedforward.interlayer import Passage, Shape
+from tca.nets.vector.vector_start import ChannelsLast, Componentwise
 
 CASES: dict[str, tuple[Passage, Shape]] = {
     "mean of squares": (AvgPool(), (3, 6, 4)),

@@ -23,8 +23,8 @@ from analysis.studies.torus import Torus
 from analysis.studies.work import Learned
 from tca.described import Net
 from tca.ingredients import Optimizer
-from tca.masks import mask_of, torus
 from tca.nets import SpikingRNN
+from tca.nets.masks import mask_of, torus
 from tca.result import Metrics
 from tca.run import Run
 

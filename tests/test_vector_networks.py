@@ -37,7 +37,7 @@ from tca.nets import (
     VectorMLP,
     VectorRNN,
 )
-from tca.nets.vector_rnn import perron_root
+from tca.nets.vector.vector_rnn import perron_root
 from tca.signals import Direct, Exact, Horizon
 
 F64 = torch.float64

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import tca
+from tca.nets.constraints import project_
 from tca.nets.wiring import by_distance, by_type, lattice, sparse
-from tca.projection import project_
 
 
 def test_densities_are_met_exactly() -> None:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from analysis.operators.expansion import Graph
 from analysis.operators.pullback import Linearization
-from tca.nets.passages import AvgPool, Dropout, MaxPool, Passage, Shape
-from tca.nets.vector_start import ChannelsLast, Componentwise
+from tca.nets.feedforward.interlayer import AvgPool, Dropout, MaxPool, Passage, Shape
+from tca.nets.vector.vector_start import ChannelsLast, Componentwise
 
 __all__ = ["Bridge"]
 
@@ -29,7 +29,7 @@ class Bridge:
         passages: The functions.
         shape: How the cells are laid out before the first.
 
-    >>> from tca.nets.passages import RMSNorm
+    >>> from tca.nets.feedforward.interlayer import RMSNorm
     >>> bridge, rate = Bridge((RMSNorm(),), (1,)), torch.tensor([[[3.0]]])
     >>> bridge.curved, bridge.push(rate, torch.ones(1, 1, 2, 1)).flatten().abs().max().item() < 1e-6
     (True, True)

@@ -18,9 +18,9 @@ from analysis.operators.level import Level
 from analysis.operators.matrices import Matrix, synapses_of
 from analysis.operators.spiking import Spiking, distances, second_of
 from tca.connections.connection import Initial, Link
-from tca.nets.layered import Layered
+from tca.nets.feedforward.layered_network import Layered
 from tca.nets.network import Network
-from tca.nets.spiking_population import SpikingPopulation
+from tca.nets.spiking.spiking_population import SpikingPopulation
 from tca.tape.leaky_tape import LeakyTape
 from tca.tape.spiking_tape import SpikingTape
 from tca.tape.tape import Tape

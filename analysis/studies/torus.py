@@ -21,8 +21,8 @@ import analysis
 import tasks
 from tasks.trials import FixedTrials
 from tca.ingredients import Optimizer
-from tca.masks import torus_chance
 from tca.nets import LeakyRNN
+from tca.nets.masks import torus_chance
 from tca.records import write_whole
 from tca.rule import Learner, Rule
 from tca.train import evaluate

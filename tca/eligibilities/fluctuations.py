@@ -13,7 +13,7 @@ from torch import Tensor
 from tca.connections.connection import Initial, Link
 from tca.eligibilities.drawing import draws_of
 from tca.eligibilities.perturbation import Coincidence
-from tca.perturbed_pass import PerturbedPass, Replay
+from tca.tape.perturbed_pass import PerturbedPass, Replay
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.checks import Positive, checked, whole

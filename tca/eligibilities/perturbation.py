@@ -22,8 +22,8 @@ from tca.eligibilities.base import Eligibility, Gather
 from tca.eligibilities.deviations import Deviation, Injected
 from tca.eligibilities.drawing import draws_of, fresh, move_on_
 from tca.eligibilities.traces import Trace
-from tca.perturbed_pass import PerturbedPass, Replay
 from tca.tape.local_step import Moment
+from tca.tape.perturbed_pass import PerturbedPass, Replay
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.checks import Positive, checked

@@ -1,19 +1,19 @@
 """Networks: populations, their forward passes and their parameters, without a word about learning."""
 
-from tca.nets.dual_stream import DualStream, DualStreamCNN, DualStreamMLP
-from tca.nets.dual_stream_rnn import DualStreamRNN
-from tca.nets.feedforward import CNN, MLP, Feedforward, LocalNet
-from tca.nets.layers import ConvLayer, DenseLayer, LocalLayer
-from tca.nets.leaky_rnn import LeakyRNN
+from tca.nets.dual_stream.dual_stream_networks import DualStream, DualStreamCNN, DualStreamMLP
+from tca.nets.dual_stream.dual_stream_rnn import DualStreamRNN
+from tca.nets.dual_stream.relays import Relayed, relayed
+from tca.nets.feedforward.interlayer import AvgPool, Dropout, MaxPool, RMSNorm
+from tca.nets.feedforward.layers import ConvLayer, DenseLayer, LocalLayer
+from tca.nets.feedforward.networks import CNN, MLP, Feedforward, LocalNet
+from tca.nets.leaky.leaky_rnn import LeakyRNN
 from tca.nets.network import Network
-from tca.nets.passages import AvgPool, Dropout, MaxPool, RMSNorm
 from tca.nets.presets import PRESETS
-from tca.nets.relays import Relayed, relayed
-from tca.nets.spiking_layer import SpikingLayer
-from tca.nets.spiking_rnn import SpikingRNN
+from tca.nets.spiking.spiking_layer import SpikingLayer
+from tca.nets.spiking.spiking_rnn import SpikingRNN
 from tca.nets.stacked_rnn import LeakyLayer, StackedRNN
-from tca.nets.vector import AlternatingNet, VectorCNN, VectorLocalNet, VectorMLP, VectorNet
-from tca.nets.vector_rnn import VectorRNN
+from tca.nets.vector.vector_networks import AlternatingNet, VectorCNN, VectorLocalNet, VectorMLP, VectorNet
+from tca.nets.vector.vector_rnn import VectorRNN
 from tca.utils.names import Table
 
 NETWORKS: dict[str, type[Network]] = Table(

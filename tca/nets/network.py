@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tca.batch import Batch
 from tca.connections.connection import Connection
-from tca.perturbed_pass import ByPopulation, Replay
+from tca.tape.perturbed_pass import ByPopulation, Replay
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.autograd_modes import Lasting, check_autocast

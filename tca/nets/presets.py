@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from tca.nets.accepted import check_options
-from tca.nets.feedforward import GIVEN, Feedforward
-from tca.nets.layered import Layered
-from tca.nets.layers import ConvLayer, DenseLayer, Layer, LocalLayer
-from tca.nets.passages import AvgPool, Dropout, MaxPool
-from tca.nets.vector import AlternatingNet, VectorNet
+from tca.nets.accepted_options import check_options
+from tca.nets.feedforward.interlayer import AvgPool, Dropout, MaxPool
+from tca.nets.feedforward.layered_network import Layered
+from tca.nets.feedforward.layers import ConvLayer, DenseLayer, Layer, LocalLayer
+from tca.nets.feedforward.networks import GIVEN, Feedforward
+from tca.nets.vector.vector_networks import AlternatingNet, VectorNet
 from tca.utils.names import Table
 
 __all__ = ["PRESETS", "Preset"]

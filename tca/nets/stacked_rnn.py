@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from tca.cells.activations import ACTIVATIONS
 from tca.connections.connection import Bias, Connection, Dense, Link
-from tca.nets.forms import FORMS
-from tca.nets.leaky_population import LeakyPopulation
+from tca.nets.leaky.forms import FORMS
+from tca.nets.leaky.leaky_population import LeakyPopulation
 from tca.nets.network import Network
 from tca.nets.options import LEAKS, check_inputs, check_mask, drawing, normal_by_steps, readout_filter
-from tca.nets.population import RecurrentPopulation, in_use
 from tca.nets.readout import filtered
-from tca.nets.spiking_layer import SpikingLayer
-from tca.nets.spiking_population import SpikingPopulation
+from tca.nets.recurrent_population import RecurrentPopulation, in_use
+from tca.nets.spiking.spiking_layer import SpikingLayer
+from tca.nets.spiking.spiking_population import SpikingPopulation
 from tca.tape.population import Place
 from tca.tape.tape import Feed, Tape
 from tca.utils.checks import Device, DType, Mask, Named, NotNegative, Positive, Seed, Size, checked, positive, whole

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from tca.cells.spiking_cell import SpikingMoment
 from tca.connections.connection import Connection, Initial
-from tca.nets.leaky_rnn import LeakyRNN
+from tca.nets.leaky.leaky_rnn import LeakyRNN
 from tca.nets.network import Network
-from tca.nets.spiking_rnn import SpikingRNN
+from tca.nets.spiking.spiking_rnn import SpikingRNN
 from tca.tape.local_step import LeakyMoment, Moment
 
 __all__ = ["STEPPERS", "LeakyStepper", "SpikingStepper", "Stepper"]

@@ -37,7 +37,7 @@ from tca.tape.population import Place
 from tca.tape.weight_estimates import TypeMeans
 
 if TYPE_CHECKING:
-    from tca.perturbed_pass import PerturbedPass, Replay
+    from tca.tape.perturbed_pass import PerturbedPass, Replay
 
 __all__ = ["Back", "Feed", "Tape"]
 

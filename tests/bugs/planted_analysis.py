@@ -161,7 +161,7 @@ BUGS = [
         ("tests/test_watching.py",)),
     Bug("analysis/studies/generalization/measuring.py", "pull that forgets the phase of the rate",
         '"pull": eta * factor * own.rho}', '"pull": eta * own.rho}', GENERALIZATION),
-    Bug("tca/masks.py", "a torus of one site less", "torch.minimum(apart, side - apart) / side",
+    Bug("tca/nets/masks.py", "a torus of one site less", "torch.minimum(apart, side - apart) / side",
         "torch.minimum(apart, side - apart) / (side - 1)", STUDIES),
     Bug(TORUS, "every seed written down as the first", '"seed": self.seed}', '"seed": 0}', STUDIES),
     Bug(EVERY_RULE, "a readout alone that has feedback", "Random(scale=1e-300)", "Random(scale=1e-3)", STUDIES),

@@ -14,10 +14,14 @@ DRAWN = ("tests/test_stochastic.py::test_what_cannot_be_is_refused",)
 PRODUCTS, SIGNAL, GATES, CELLS = (
     "tca/connections/vector_products.py",
     "tca/signals/global_vector.py",
-    "tca/nets/vector_gates.py",
-    "tca/nets/vector_rnn.py",
+    "tca/nets/vector/vector_gates.py",
+    "tca/nets/vector/vector_rnn.py",
 )
-DUAL, ERRORS, MAGNITUDES = "tca/nets/dual_stream_rnn.py", "tca/signals/error_diffusion.py", "tca/connections/signed.py"
+DUAL, ERRORS, MAGNITUDES = (
+    "tca/nets/dual_stream/dual_stream_rnn.py",
+    "tca/signals/error_diffusion.py",
+    "tca/connections/signed.py",
+)
 RULE = "tca/rule.py"
 
 BUGS = [

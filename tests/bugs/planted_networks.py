@@ -15,22 +15,22 @@ RELAYED = ("tests/test_relays.py",)
 PASSED = ("tests/test_passages.py",)
 DESCRIBED = ("tests/test_records.py::test_a_run_describes_any_network",)
 
-FORMS = "tca/nets/forms.py"
+FORMS = "tca/nets/leaky/forms.py"
 OPTIONS = "tca/nets/options.py"
-CELLS = "tca/nets/population.py"
-LEAKY = "tca/nets/leaky_population.py"
-NET = "tca/nets/recurrent.py"
+CELLS = "tca/nets/recurrent_population.py"
+LEAKY = "tca/nets/leaky/leaky_population.py"
+NET = "tca/nets/recurrent_network.py"
 STACKED = "tca/nets/stacked_rnn.py"
-LAYERED = "tca/nets/layered.py"
-LAYERS = "tca/nets/layers.py"
-FEEDFORWARD = "tca/nets/feedforward.py"
-PASSAGES = "tca/nets/passages.py"
+LAYERED = "tca/nets/feedforward/layered_network.py"
+LAYERS = "tca/nets/feedforward/layers.py"
+FEEDFORWARD = "tca/nets/feedforward/networks.py"
+PASSAGES = "tca/nets/feedforward/interlayer.py"
 WIRING = "tca/nets/wiring.py"
-DUAL, DUAL_RNN = "tca/nets/dual_stream.py", "tca/nets/dual_stream_rnn.py"
+DUAL, DUAL_RNN = "tca/nets/dual_stream/dual_stream_networks.py", "tca/nets/dual_stream/dual_stream_rnn.py"
 MAPS, SIGNED, PROJECTION, NETS = (
     "tca/connections/convolution.py",
     "tca/connections/signed.py",
-    "tca/projection.py",
+    "tca/nets/constraints.py",
     "tca/described.py",
 )
 BOUND = ("tests/test_facts_error_diffusion.py::test_the_bound_of_loops_is_where_it_should_be",)
@@ -179,14 +179,14 @@ BUGS = [
         "[0, 0], False, True, 1)", PASSED),
     Bug(PASSAGES, "signals that pass where rates were dropped", "return self.through(signal, shape, drawn)",
         "return signal", PASSED),
-    Bug("tca/nets/vector_start.py", "signals left in the order of positions",
+    Bug("tca/nets/vector/vector_start.py", "signals left in the order of positions",
         "-1, math.prod(shape[-2:]), shape[-3])", "-1, shape[-3], math.prod(shape[-2:]))", PASSED),
-    Bug("tca/nets/relays.py", "synapses that do not exist written out",
+    Bug("tca/nets/dual_stream/relays.py", "synapses that do not exist written out",
         "magnitude = connection.masked(connection.weight)", "magnitude = connection.weight", RELAYED),
-    Bug("tca/nets/relays.py", "cells that inhibit",
+    Bug("tca/nets/dual_stream/relays.py", "cells that inhibit",
         "torch.cat([magnitude * factor.clamp(min=0), magnitude * factor.clamp(max=0)], 1)",
         "torch.cat([magnitude * factor, magnitude * 0], 1)", RELAYED),
-    Bug("tca/nets/dual_stream_rnn.py", "a floor above the bound", "self.floor * (2 * n_rec - 1)",
+    Bug("tca/nets/dual_stream/dual_stream_rnn.py", "a floor above the bound", "self.floor * (2 * n_rec - 1)",
         "self.floor * (n_rec - 1)", ("tests/test_careless_networks.py",)),
     Bug("tca/described.py", "every preset with the same weights", 'for name in ("seed", "device", "dtype")',
         'for name in ("device", "dtype")', ("tests/test_described.py",)),

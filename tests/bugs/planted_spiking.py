@@ -13,8 +13,8 @@ BUMPS = ("tests/test_spiking_network.py::test_pseudo_derivatives",)
 STACKS = ("tests/test_spiking_stacks.py",)
 PRODUCTS = ("tests/test_spiking_products.py",)
 
-PASS, POPULATION = "tca/nets/spiking_pass.py", "tca/nets/spiking_population.py"
-LAYER, PSEUDO = "tca/nets/spiking_layer.py", "tca/cells/surrogate_gradients.py"
+PASS, POPULATION = "tca/nets/spiking/spiking_pass.py", "tca/nets/spiking/spiking_population.py"
+LAYER, PSEUDO = "tca/nets/spiking/spiking_layer.py", "tca/cells/surrogate_gradients.py"
 CELLS, TAPE, ACTIVE = "tca/cells/spiking_cell.py", "tca/tape/spiking_tape.py", "tca/connections/spike_products.py"
 STACKED, DESCRIBED, EXECUTIONS = "tca/nets/stacked_rnn.py", "tca/described.py", "tca/executions.py"
 

@@ -8,7 +8,11 @@ NETWORKS = "tests/test_perturbation_networks.py"
 REWARDS = "tests/test_train_by_reward.py"
 DRAWN = (f"{NETWORKS}::test_a_draw_in_a_stack_equals_the_equations",)
 
-NETWORK, LAYERED, MOVED = "tca/nets/network.py", "tca/nets/layered.py", "tca/eligibilities/deviations.py"
+NETWORK, LAYERED, MOVED = (
+    "tca/nets/network.py",
+    "tca/nets/feedforward/layered_network.py",
+    "tca/eligibilities/deviations.py",
+)
 TRAINED = "tca/train_by_reward.py"
 
 BUGS = [

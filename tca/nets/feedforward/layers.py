@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tca.connections.connection import Bias, Connection, Dense
 from tca.connections.convolution import Conv, Geometry, Local, MapBias
-from tca.nets.passages import Passage, Shape
+from tca.nets.feedforward.interlayer import Passage, Shape
 from tca.utils.checks import Size, checked, whole
 
 __all__ = ["INITS", "ConvLayer", "DenseLayer", "Layer", "LocalLayer", "Wiring"]

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from tca.cells.activations import Activation
 from tca.connections.connection import Connection, Link
-from tca.nets.layers import Maker
+from tca.nets.feedforward.interlayer import Passage, Shape
+from tca.nets.feedforward.layers import Maker
 from tca.nets.network import Network
 from tca.nets.options import check_inputs, drawing
-from tca.nets.passages import Passage, Shape
-from tca.perturbed_pass import ByPopulation
 from tca.tape.leaky_tape import LeakyTape
+from tca.tape.perturbed_pass import ByPopulation
 from tca.tape.population import Place
 from tca.tape.tape import Back, Feed, Tape
 from tca.utils.names import lookup

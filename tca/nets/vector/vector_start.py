@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.nets.passages import Passage, Shape
+from tca.nets.feedforward.interlayer import Passage, Shape
 
 __all__ = ["SIGNS", "ChannelsLast", "Componentwise", "Start", "Weights", "on_off", "on_row", "opposite"]
 

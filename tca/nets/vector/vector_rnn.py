@@ -15,8 +15,8 @@ from tca.connections.connection import Bias, Connection, Link
 from tca.connections.vector_weights import InputVectors, VectorBias, Vectors
 from tca.nets.network import Network
 from tca.nets.options import check_inputs
-from tca.nets.vector_gates import Gates
-from tca.nets.vector_start import SIGNS
+from tca.nets.vector.vector_gates import Gates
+from tca.nets.vector.vector_start import SIGNS
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.tape.vector_tape import VectorTape

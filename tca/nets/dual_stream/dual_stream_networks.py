@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from tca.cells.activations import Sigmoid
 from tca.connections.signed import ScaledBias, SignedConv, SignedDense
-from tca.nets.accepted import check_layers, check_options
-from tca.nets.feedforward import check_shape
-from tca.nets.layered import Layered, Population
-from tca.nets.layers import ConvLayer, DenseLayer, Layer, Maker
-from tca.nets.passages import Shape
+from tca.nets.accepted_options import check_layers, check_options
+from tca.nets.feedforward.interlayer import Shape
+from tca.nets.feedforward.layered_network import Layered, Population
+from tca.nets.feedforward.layers import ConvLayer, DenseLayer, Layer, Maker
+from tca.nets.feedforward.networks import check_shape
 from tca.utils.checks import Device, DType, NotNegative, Positive, Seed, Size, checked, not_negative, positive, whole
 from tca.utils.names import lookup
 

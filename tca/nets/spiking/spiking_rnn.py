@@ -12,8 +12,8 @@ from torch import Tensor
 
 from tca.cells.surrogate_gradients import PseudoDerivative
 from tca.nets.options import check_mask, readout_filter
-from tca.nets.recurrent import RecurrentNetwork
-from tca.nets.spiking_population import SpikingPopulation
+from tca.nets.recurrent_network import RecurrentNetwork
+from tca.nets.spiking.spiking_population import SpikingPopulation
 from tca.utils.checks import (
     Device,
     DType,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES, PseudoDerivative
 from tca.nets.options import LEAKS
-from tca.nets.spiking_population import SpikingPopulation
+from tca.nets.spiking.spiking_population import SpikingPopulation
 from tca.utils.checks import Fraction, Mask, Named, NotNegative, Positive, Size, checked
 
 __all__ = ["SpikingLayer"]

@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from tca.cells.activations import AlternatingReLU
 from tca.connections.connection import Bias, Dense
 from tca.connections.vector_weights import InputVectors, VectorBias, Vectors
-from tca.nets.accepted import check_layers, check_options
-from tca.nets.feedforward import check_shape
-from tca.nets.layered import Layered, Population
-from tca.nets.layers import ConvLayer, DenseLayer, Layer, LocalLayer, Maker, Wiring
-from tca.nets.passages import AvgPool, Passage, Shape
-from tca.nets.vector_gates import Gates, gated_tape
-from tca.nets.vector_start import SIGNS, ChannelsLast, Componentwise, Weights
+from tca.nets.accepted_options import check_layers, check_options
+from tca.nets.feedforward.interlayer import AvgPool, Passage, Shape
+from tca.nets.feedforward.layered_network import Layered, Population
+from tca.nets.feedforward.layers import ConvLayer, DenseLayer, Layer, LocalLayer, Maker, Wiring
+from tca.nets.feedforward.networks import check_shape
+from tca.nets.vector.vector_gates import Gates, gated_tape
+from tca.nets.vector.vector_start import SIGNS, ChannelsLast, Componentwise, Weights
 from tca.utils.checks import Device, DType, Seed, Size, checked, whole
 from tca.utils.names import lookup
 

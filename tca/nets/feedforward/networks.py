@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from tca.cells.activations import ACTIVATIONS
-from tca.nets.accepted import check_layers, check_options
-from tca.nets.layered import Layered, Population
-from tca.nets.layers import INITS, ConvLayer, DenseLayer, Layer, LocalLayer, Maker
-from tca.nets.passages import Passage, Shape
+from tca.nets.accepted_options import check_layers, check_options
+from tca.nets.feedforward.interlayer import Passage, Shape
+from tca.nets.feedforward.layered_network import Layered, Population
+from tca.nets.feedforward.layers import INITS, ConvLayer, DenseLayer, Layer, LocalLayer, Maker
 from tca.utils.arrays import tensor_of
 from tca.utils.checks import Device, DType, Mask, Positive, Seed, Size, checked, positive, whole
 from tca.utils.names import lookup
@@ -167,7 +167,7 @@ class CNN(Feedforward):
     Raises:
         TypeError: A layer is neither.
 
-    >>> from tca.nets.passages import AvgPool
+    >>> from tca.nets.feedforward.interlayer import AvgPool
     >>> net = CNN((1, 8, 8), [ConvLayer(4, then=(AvgPool(),)), DenseLayer(16)], 10)
     >>> net(torch.zeros(1, 2, 64)).shape
     torch.Size([1, 2, 10])

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from tca.connections.connection import Bias, Connection, Dense, Link
 from tca.nets.network import Network
 from tca.nets.options import check_inputs, check_mask, drawing, normal_by_steps
-from tca.nets.population import RecurrentPopulation, in_use
 from tca.nets.readout import filtered
+from tca.nets.recurrent_population import RecurrentPopulation, in_use
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.precision import Constant

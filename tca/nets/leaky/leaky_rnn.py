@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tca.nets.leaky_population import LeakyPopulation
+from tca.nets.leaky.leaky_population import LeakyPopulation
 from tca.nets.options import readout_filter
-from tca.nets.recurrent import RecurrentNetwork
+from tca.nets.recurrent_network import RecurrentNetwork
 from tca.utils.checks import Device, DType, Mask, NotNegative, Positive, Seed, Size, checked, whole
 
 __all__ = ["LeakyRNN"]

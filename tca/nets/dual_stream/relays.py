@@ -16,8 +16,8 @@ from torch import Tensor
 from tca.connections.connection import Connection
 from tca.connections.convolution import Conv
 from tca.connections.signed import Signed, SignedConv, negated
-from tca.nets.dual_stream import DualStream
-from tca.nets.dual_stream_rnn import DualStreamRNN
+from tca.nets.dual_stream.dual_stream_networks import DualStream
+from tca.nets.dual_stream.dual_stream_rnn import DualStreamRNN
 from tca.nets.options import check_inputs
 from tca.utils.checks import checked
 

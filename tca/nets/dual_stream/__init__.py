@@ -1,0 +1,1 @@
+"""Dual-stream networks: excitatory and inhibitory streams for error diffusion."""

@@ -1,0 +1,1 @@
+"""Feedforward networks: layers of populations, each step an instant."""

@@ -1,0 +1,1 @@
+"""Leaky networks: recurrent populations of rate cells, in form A and form B."""

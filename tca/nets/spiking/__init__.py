@@ -1,0 +1,1 @@
+"""Spiking networks: recurrent populations of LIF and ALIF cells."""

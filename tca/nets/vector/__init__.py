@@ -1,0 +1,1 @@
+"""Networks of vector units, gated for global error-vector broadcasting."""
