@@ -328,7 +328,11 @@ def test_expansions_of_the_library_say_why_they_are_fit(expansion: Expansion) ->
 
 @pytest.mark.parametrize(
     ("expansion", "reason"),
-    [(Squares(), "it does not say"), (Changed(), "it does not say"), (Known(), "squares are positive")],
+    [
+        (Squares(), "its admissibility is not declared"),
+        (Changed(), "its admissibility is not declared"),
+        (Known(), "squares are positive"),
+    ],
     ids=repr,
 )
 def test_channels_that_are_not_said_to_be_fit_are_refused(expansion: Expansion, reason: str) -> None:
@@ -337,7 +341,7 @@ def test_channels_that_are_not_said_to_be_fit_are_refused(expansion: Expansion, 
         ValueError, match=rf"{type(expansion).__name__}\(.*cannot be used where .* decorrelated: {reason}"
     ):
         Decorrelation(source=Score(expansion))
-    if reason == "it does not say":
+    if reason == "its admissibility is not declared":
         assert "admissibility = tca.losses.Admissibility(True, 'why')" in expansion.admissibility.reason
 
 

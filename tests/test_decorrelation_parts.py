@@ -147,7 +147,7 @@ def test_what_a_batch_shows_can_be_refused() -> None:
     with pytest.raises(ValueError, match="readout without a filter"):
         tca.Learner(net, tca.Rule(Decorrelation(forward_broadcast=0.1), Instant())).backward(batch)
     smooth = tca.Batch(batch.inputs, torch.zeros(7, 4, dtype=torch.int64), batch.weights, SmoothedCrossEntropy())
-    with pytest.raises(ValueError, match="needs a loss that says how targets are distributed"):
+    with pytest.raises(ValueError, match="needs a negative log likelihood as loss"):
         tca.Learner(net, tca.Rule(Decorrelation(source=Score(Bartlett())), Instant())).backward(smooth)
     with pytest.raises(ValueError, match="does not know its trials"):
         Decorrelation().observe_(net.run(batch.inputs).scored(torch.zeros(7, 4, 2)), {})

@@ -199,10 +199,10 @@ def test_scores_are_left_alone(expansion: Expansion) -> None:
 @pytest.mark.parametrize(
     ("expansion", "given", "message"),
     [
-        (HiddenGates(), {}, r"HiddenGates\(size=8\) needs hidden, which must be given"),
-        (InputGates(), {"hidden": torch.zeros(1, 6)}, r"InputGates\(size=8\) needs inputs, which must be given"),
-        (Bartlett(), {"loss": LOSSES["brier"]}, r"Bartlett\(\) needs a loss that says how .* got Brier\(\)"),
-        (ScorePowers(), {"loss": LOSSES["hinge"]}, r"ScorePowers\(order=2\) needs a loss .* got Hinge\(margin=1.0\)"),
+        (HiddenGates(), {}, r"HiddenGates\(size=8\) requires hidden, got None"),
+        (InputGates(), {"hidden": torch.zeros(1, 6)}, r"InputGates\(size=8\) requires inputs, got None"),
+        (Bartlett(), {"loss": LOSSES["brier"]}, r"Bartlett\(\) needs a negative log likelihood .* got Brier\(\)"),
+        (ScorePowers(), {"loss": LOSSES["hinge"]}, r"ScorePowers\(order=2\) needs .* got Hinge\(margin=1.0\)"),
         (Plain(), {"outputs": torch.zeros(1, 3)}, r"score must have the shape \(1, 3\) of the outputs, got \(1, 2\)"),
     ],
     ids=short,

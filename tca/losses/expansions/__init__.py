@@ -1,4 +1,4 @@
-"""Expansions of a score: further channels that keep its conditional mean at zero."""
+"""Expansions of the score by channels with zero conditional mean."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What every expansion of a score promises: further channels whose conditional mean is zero where the score's is.
+"""The interface of score expansions.
 
 Shapes: O outputs, E further channels, N cells of a hidden layer, I inputs. Leading axes, such as time and batch, are
-free but the same for all.
+arbitrary and shared by all tensors.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ Buffers = dict[str, Tensor]
 
 UNKNOWN = Admissibility(
     False,
-    "it does not say whether the mean of its further channels is zero wherever that of the score is; a class whose "
-    "channels keep it says so with admissibility = tca.losses.Admissibility(True, 'why')",
+    "its admissibility is not declared: whether its further channels have zero mean wherever the score has; if so, set "
+    "admissibility = tca.losses.Admissibility(True, 'why') in the class",
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What an expansion may look at besides the score; it says itself what of this it needs.
+    """Inputs of an expansion other than the score; ``Expansion.needs`` lists the required ones.
 
     Args:
         outputs: Unconstrained outputs of the network, shape ``(..., O)``.
         loss: The loss whose score is expanded.
-        hidden: Activity of a hidden layer, shape ``(..., N)``; needed by few.
-        inputs: What the network sees, shape ``(..., I)``; needed by few.
+        hidden: Activity of a hidden layer, shape ``(..., N)``; optional.
+        inputs: Inputs of the network, shape ``(..., I)``; optional.
     """
 
     outputs: Tensor
@@ -45,29 +45,26 @@ class Seen:
 
 @dataclass(frozen=True)
 class Expansion(abc.ABC):
-    """A score made longer: ``[s; further(s)]``, where ``E[further(s) | x] = 0`` wherever ``E[s | x] = 0``.
+    """An expanded score ``[s; further(s)]`` with ``E[further(s) | x] = 0`` wherever ``E[s | x] = 0``.
 
-    A longer score has more correlations with the activity to be taken away, one column of the covariance a channel.
-    Only hidden layers are told the longer score; outputs learn from the score itself. The score must be that of single
-    steps and trials, before weights of steps, division by the number of trials or a filter: what is squared here would
-    square these as well.
+    Each further channel adds a column to the covariance of activity and score that decorrelation reduces. Hidden layers
+    receive the expanded score, outputs the score itself. The score is that of single steps and trials, not weighted,
+    divided by the number of trials or filtered, since powers of it would include these factors.
 
-    Whether that is so a class must say itself, in ``admissibility``, anew wherever it defines ``further``; one that
-    does not is refused where activity and score are decorrelated.
+    A class that defines ``further`` must declare ``admissibility``; otherwise decorrelation rejects it.
 
-    That broadcast decorrelation may be enriched by such channels is said in the literature; which channels its authors
-    append is not known here. The expansions offered were derived for this library. On distorted digits each was tried
-    in training, and none was above the plain score.
+    The paper on broadcast decorrelation mentions such channels without specifying them. Those here were derived for
+    this library. On distorted digits none exceeded the plain score.
     """
 
     admissibility: ClassVar[Admissibility] = UNKNOWN
-    """Whether the mean of the further channels is zero wherever that of the score is, and why or why not."""
+    """Whether the further channels have zero mean wherever the score has, with the reason."""
 
     needs: ClassVar[tuple[str, ...]]
-    """The fields of `Seen` that are read."""
+    """Required fields of `Seen`."""
 
     def __init_subclass__(cls, **options: object) -> None:
-        """Take what was said of other channels back where a class defines its own."""
+        """Reset the admissibility of a class that defines its own channels."""
         super().__init_subclass__(**options)
         if "further" in vars(cls) and "admissibility" not in vars(cls):
             cls.admissibility = UNKNOWN
@@ -75,11 +72,11 @@ class Expansion(abc.ABC):
     @property
     @abc.abstractmethod
     def equation(self) -> str:
-        """The longer score in one line."""
+        """The expanded score in one line."""
 
     @abc.abstractmethod
     def further_channels(self, n_out: int) -> int:
-        """Return how many channels are appended to a score of ``n_out``.
+        """Return the number E of channels appended to a score of ``n_out``.
 
         Args:
             n_out: Number of outputs O.
@@ -87,34 +84,34 @@ class Expansion(abc.ABC):
 
     @abc.abstractmethod
     def further(self, score: Tensor, seen: Seen, buffers: Buffers) -> Tensor:
-        """Return what is appended, a new tensor of shape ``(..., E)``.
+        """Return the further channels, a new tensor of shape ``(..., E)``.
 
         Args:
             score: Score of single steps and trials, unweighted, shape ``(..., O)``.
-            seen: What else there is to look at; what is needed is there.
-            buffers: What was drawn once and for all.
+            seen: Further inputs, with all fields of ``needs``.
+            buffers: Constants returned by ``buffers``.
         """
 
     def buffers(self, n_hidden: int, n_in: int, generator: torch.Generator) -> Buffers:
-        """Return what is drawn once and for all, in float64 on the CPU; most expansions draw nothing.
+        """Draw random constants, in float64 on the CPU; none by default.
 
         Args:
             n_hidden: Number N of cells of the hidden layer.
             n_in: Number I of inputs.
-            generator: Source of whatever is drawn.
+            generator: Random number generator.
         """
         return {}
 
     def require_admissible(self) -> None:
-        """Raise unless decorrelating activity and the longer score is justified.
+        """Check that activity and the expanded score may be decorrelated.
 
         Raises:
-            ValueError: It is not; the message has the reason.
+            ValueError: They may not; the message gives the reason.
         """
         self.admissibility.require(self)
 
     def channels(self, n_out: int) -> int:
-        """Return the number of channels of the longer score.
+        """Return the number of channels of the expanded score.
 
         Args:
             n_out: Number of outputs O.
@@ -122,19 +119,19 @@ class Expansion(abc.ABC):
         return n_out + self.further_channels(n_out)
 
     def expand(self, score: Tensor, seen: Seen, buffers: Buffers | None = None) -> Tensor:
-        """Return the longer score, a new tensor of shape ``(..., O + E)`` that begins with the score.
+        """Return the expanded score ``[s; further(s)]``, a new tensor of shape ``(..., O + E)``.
 
         Args:
             score: Score of single steps and trials, unweighted, shape ``(..., O)``.
-            seen: What else there is to look at.
-            buffers: What ``buffers`` has returned, on any device and in any type; none by default.
+            seen: Further inputs.
+            buffers: Constants returned by ``buffers``, of any device and dtype; default none.
 
         Raises:
-            ValueError: Something that is needed is missing, or the loss is none that this expansion knows.
+            ValueError: A required input is missing, or the expansion does not support the loss.
         """
         missing = [name for name in self.needs if getattr(seen, name) is None]
         if missing:
-            raise ValueError(f"{self!r} needs {' and '.join(missing)}, which must be given")
+            raise ValueError(f"{self!r} requires {' and '.join(missing)}, got None")
         if score.shape != seen.outputs.shape:
             raise ValueError(
                 f"score must have the shape {tuple(seen.outputs.shape)} of the outputs, got {tuple(score.shape)}"
@@ -144,19 +141,19 @@ class Expansion(abc.ABC):
 
 @dataclass(frozen=True)
 class Plain(Expansion):
-    """The score as it is; its mean is its own.
+    """The score without further channels.
 
     >>> from tca.losses import MSE
     >>> Plain().expand(torch.ones(1, 2), Seen(torch.zeros(1, 2), MSE())).tolist(), Plain().channels(2)
     ([[1.0, 1.0]], 2)
     """
 
-    admissibility: ClassVar[Admissibility] = Admissibility(True, "nothing is appended")
+    admissibility: ClassVar[Admissibility] = Admissibility(True, "no channels are appended")
     needs: ClassVar[tuple[str, ...]] = ()
 
     @property
     def equation(self) -> str:
-        """The longer score in one line."""
+        """The expanded score in one line."""
         return "s"
 
     def further_channels(self, n_out: int) -> int:
@@ -164,5 +161,5 @@ class Plain(Expansion):
         return 0
 
     def further(self, score: Tensor, seen: Seen, buffers: Buffers) -> Tensor:
-        """Return no channels."""
+        """Return an empty tensor of shape ``(..., 0)``."""
         return score[..., :0].clone()

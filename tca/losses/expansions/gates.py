@@ -1,8 +1,8 @@
-"""Scores gated by what the network knows: the prediction, or a fixed random view of the hidden layer or the input.
+"""Scores gated by the prediction, or by a fixed random projection of a hidden layer or of the input.
 
 Shapes: O outputs, N cells of a hidden layer, I inputs, M gates.
 
-A gate is a function of the input, so it can be taken out of the conditional mean: ``E[gate s | x] = gate E[s | x]``.
+A gate is a function of the input, hence ``E[gate s | x] = gate E[s | x]``.
 """
 
 from __future__ import annotations
@@ -24,27 +24,26 @@ __all__ = ["HiddenGates", "InputGates", "PredictionGates"]
 
 
 def _gated(gates: Tensor, score: Tensor) -> Tensor:
-    """Return ``vec(gates s^T)``, all channels of the first gate first, shape ``(..., M * O)``."""
+    """Return ``vec(gates s^T)``, ordered by gate, shape ``(..., M * O)``."""
     return (gates.unsqueeze(-1) * score.unsqueeze(-2)).flatten(-2)
 
 
 @checked
 @dataclass(frozen=True)
 class PredictionGates(Expansion):
-    """``[s; vec(p s^T)]`` with ``p = r(y)`` the prediction: each score once more for every class, as probable as it is.
+    """``[s; vec(p s^T)]`` with the prediction ``p = r(y)`` as gates.
 
-    With all classes there are ``O + O^2`` channels, 40,200 for 200 classes; ``top`` keeps the largest predictions only,
-    gates in the order of their size. Predictions are functions of the input, so the mean stays zero wherever that of
-    the score is. On distorted digits these gates were below the plain score. They are derived for this library, not
-    those of the authors of broadcast decorrelation.
+    There are ``O + O^2`` channels, 40,200 for 200 classes; ``top`` keeps the largest predictions only, in decreasing
+    order. Accuracy on distorted digits was below that of the plain score. Derived for this library, not by the authors
+    of broadcast decorrelation.
 
     Args:
-        link: How outputs become predictions, one of `tca.losses.links`; default the softmax.
-        top: How many of the largest predictions are gates; by default all, in the order of the outputs.
+        link: Link from outputs to predictions, one of `tca.losses.links`; default the softmax.
+        top: Number of gates, the largest predictions; default all, in the order of the outputs.
 
     Raises:
         ValueError: ``top`` is less than 1.
-        TypeError: ``top`` is no integer, or ``link`` no link.
+        TypeError: ``top`` is not an integer, or ``link`` not a `Link`.
 
     >>> from tca.losses import CrossEntropy
     >>> seen = Seen(torch.zeros(1, 2), CrossEntropy())
@@ -59,11 +58,11 @@ class PredictionGates(Expansion):
 
     @property
     def equation(self) -> str:
-        """The longer score in one line."""
+        """The expanded score in one line."""
         return "[s; vec(p s^T)]" if self.top is None else f"[s; vec(p s^T)], p the {self.top} largest predictions"
 
     def further_channels(self, n_out: int) -> int:
-        """Return the number of gates times that of outputs."""
+        """Return M O."""
         return self._gates(n_out) * n_out
 
     def further(self, score: Tensor, seen: Seen, buffers: Buffers) -> Tensor:
@@ -78,17 +77,17 @@ class PredictionGates(Expansion):
 @checked
 @dataclass(frozen=True)
 class ProjectionGates(Expansion):
-    """``[s; vec((W a) s^T)]``, W (M, number of a) a fixed matrix of independent normal numbers, a some activity.
+    """``[s; vec((W a) s^T)]`` with an activity a and a fixed random matrix W of M rows.
 
-    The variance of the numbers is one over the number of a, so that gates are of the size of the activity. Gates are
-    functions of what is `Seen`, which holds no target, so the mean stays zero wherever that of the score is.
+    The elements of W are normal with variance one over the size of a, so that gates have the variance of the
+    activity. Gates are functions of `Seen`, which contains no target.
 
     Args:
         size: Number of gates M, default 8.
 
     Raises:
         ValueError: ``size`` is less than 1.
-        TypeError: ``size`` is no integer.
+        TypeError: ``size`` is not an integer.
     """
 
     size: Count = 8
@@ -96,7 +95,7 @@ class ProjectionGates(Expansion):
 
     @abc.abstractmethod
     def width(self, n_hidden: int, n_in: int) -> int:
-        """Return how many numbers are projected.
+        """Return the size of the projected activity.
 
         Args:
             n_hidden: Number N of cells of the hidden layer.
@@ -105,23 +104,23 @@ class ProjectionGates(Expansion):
 
     @abc.abstractmethod
     def activity(self, seen: Seen) -> Tensor:
-        """Return what is projected, shape ``(..., N)`` or ``(..., I)``.
+        """Return the projected activity, shape ``(..., N)`` or ``(..., I)``.
 
         Args:
-            seen: What there is to look at.
+            seen: Inputs of the expansion.
 
         Raises:
             ValueError: It is missing.
         """
 
     def buffers(self, n_hidden: int, n_in: int, generator: torch.Generator) -> Buffers:
-        """Draw the matrix."""
+        """Draw W."""
         width = self.width(n_hidden, n_in)
         drawn = torch.randn(self.size, width, generator=generator, dtype=torch.float64, device="cpu")
         return {"gates": drawn / math.sqrt(width)}
 
     def further_channels(self, n_out: int) -> int:
-        """Return the number of gates times that of outputs."""
+        """Return M O."""
         return self.size * n_out
 
     def further(self, score: Tensor, seen: Seen, buffers: Buffers) -> Tensor:
@@ -132,10 +131,10 @@ class ProjectionGates(Expansion):
 @checked
 @dataclass(frozen=True)
 class HiddenGates(ProjectionGates):
-    """``[s; vec((W h) s^T)]``, h the activity of a hidden layer and W a fixed random matrix of ``size`` rows.
+    """``[s; vec((W h) s^T)]`` with the activity h of a hidden layer and a fixed random matrix W of ``size`` rows.
 
-    The cheap form of gating for many classes. On distorted digits it was below the plain score, with 4 and 16 rows.
-    These channels are derived for this library, not those of the authors of broadcast decorrelation.
+    Cheaper than `PredictionGates` for many classes. Accuracy on distorted digits was below that of the plain score,
+    with 4 and 16 rows. Derived for this library, not by the authors of broadcast decorrelation.
 
     >>> from tca.losses import MSE
     >>> seen = Seen(torch.zeros(1, 3), MSE(), hidden=torch.zeros(1, 5))
@@ -148,11 +147,11 @@ class HiddenGates(ProjectionGates):
 
     @property
     def equation(self) -> str:
-        """The longer score in one line."""
+        """The expanded score in one line."""
         return f"[s; vec((W h) s^T)], W fixed, {self.size} x N"
 
     def width(self, n_hidden: int, n_in: int) -> int:
-        """Return the number of cells."""
+        """Return N."""
         return n_hidden
 
     def activity(self, seen: Seen) -> Tensor:
@@ -163,21 +162,21 @@ class HiddenGates(ProjectionGates):
 @checked
 @dataclass(frozen=True)
 class InputGates(ProjectionGates):
-    """``[s; vec((W x) s^T)]``, x the input and W a fixed random matrix of ``size`` rows.
+    """``[s; vec((W x) s^T)]`` with the input x and a fixed random matrix W of ``size`` rows.
 
-    On distorted digits it was below the plain score, with 16 rows. These channels are derived for this library, not
-    those of the authors of broadcast decorrelation.
+    Accuracy on distorted digits was below that of the plain score, with 16 rows. Derived for this library, not by the
+    authors of broadcast decorrelation.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("inputs",)
 
     @property
     def equation(self) -> str:
-        """The longer score in one line."""
+        """The expanded score in one line."""
         return f"[s; vec((W x) s^T)], W fixed, {self.size} x I"
 
     def width(self, n_hidden: int, n_in: int) -> int:
-        """Return the number of inputs."""
+        """Return I."""
         return n_in
 
     def activity(self, seen: Seen) -> Tensor:

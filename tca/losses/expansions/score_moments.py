@@ -1,10 +1,10 @@
-"""Scores with their own second and higher moments, less what the network predicts of these.
+"""Scores with their centred second and higher moments.
 
 Shapes: O outputs.
 
-A function of the score whose mean is not zero, such as its square, correlates with activity even at the best predictor.
-Less its mean it does not, and that mean is known where the loss is a likelihood and the targets are distributed as it
-says. If they are not, the mean of these channels is not zero, unlike that of the score.
+A function of the score with nonzero mean, such as its square, correlates with activity even at the best predictor. The
+mean subtracted here is that of the likelihood; if targets are distributed otherwise, these channels have nonzero mean,
+unlike the score.
 """
 
 from __future__ import annotations
@@ -24,21 +24,19 @@ __all__ = ["Bartlett", "ScorePowers"]
 def _likelihood(expansion: Expansion, seen: Seen) -> Likelihood:
     if not isinstance(seen.loss, Likelihood):
         raise ValueError(
-            f"{expansion!r} needs a loss that says how targets are distributed (a tca.losses.Likelihood), "
-            f"got {seen.loss!r}"
+            f"{expansion!r} needs a negative log likelihood as loss (a tca.losses.Likelihood), got {seen.loss!r}"
         )
     return seen.loss
 
 
 @dataclass(frozen=True)
 class Bartlett(Expansion):
-    """``[s; vec(s s^T - C)]`` with C the covariance of the score under the prediction: the second Bartlett identity.
+    """``[s; vec(s s^T - C)]`` with the covariance C of the score under the prediction (second Bartlett identity).
 
-    For cross-entropy ``C = diag(p) - p p^T``, for the logistic loss ``diag(p (1 - p))``, for counts ``diag(rate)``, for
-    the squared error, which stands for normal targets of unit variance, the unit matrix. There are ``O + O^2``
-    channels. Zero in the mean only where the likelihood is that of the data: its own covariance is taken off. On
-    distorted digits they were below the plain score. These channels are derived for this library, not those of the
-    authors of broadcast decorrelation.
+    ``C = diag(p) - p p^T`` for cross-entropy, ``diag(p (1 - p))`` for the logistic loss, ``diag(rate)`` for counts and
+    the identity for the squared error (normal targets of unit variance). There are ``O + O^2`` channels, of zero mean
+    only if the likelihood is that of the data. Accuracy on distorted digits was below that of the plain score. Derived
+    for this library, not by the authors of broadcast decorrelation.
 
     Bartlett (1953), Approximate confidence intervals, Biometrika 40:12-19.
 
@@ -49,17 +47,17 @@ class Bartlett(Expansion):
     """
 
     admissibility: ClassVar[Admissibility] = Admissibility(
-        True, "the covariance under the likelihood is taken off, if targets are distributed as it says"
+        True, "the covariance under the likelihood is subtracted, exact if targets follow the likelihood"
     )
     needs: ClassVar[tuple[str, ...]] = ("outputs", "loss")
 
     @property
     def equation(self) -> str:
-        """The longer score in one line."""
+        """The expanded score in one line."""
         return "[s; vec(s s^T - E[s s^T | y])]"
 
     def further_channels(self, n_out: int) -> int:
-        """Return the square of the number of outputs."""
+        """Return O^2."""
         return n_out**2
 
     def further(self, score: Tensor, seen: Seen, buffers: Buffers) -> Tensor:
@@ -71,18 +69,18 @@ class Bartlett(Expansion):
 @checked
 @dataclass(frozen=True)
 class ScorePowers(Expansion):
-    """``[s; s^k - E[s^k]]``, each output by itself, with the mean of the power under the prediction.
+    """``[s; s^k - E[s^k]]`` elementwise, with the mean of the power under the prediction.
 
-    With ``k = 2`` and a score that is prediction less target, ``(y - m)^2 - variance``. Zero in the mean only where the
-    likelihood is that of the data: its own mean is taken off. On distorted digits the second power was below the plain
-    score. These channels are derived for this library, not those of the authors of broadcast decorrelation.
+    For ``k = 2`` and the squared error, ``(y - target)^2 - variance``. Zero mean only if the likelihood is that of the
+    data. Accuracy of the second power on distorted digits was below that of the plain score. Derived for this library,
+    not by the authors of broadcast decorrelation.
 
     Args:
-        order: The power k, from 2 (default) to 4.
+        order: Power k, from 2 (default) to 4.
 
     Raises:
         ValueError: ``order`` is out of range.
-        TypeError: ``order`` is no integer.
+        TypeError: ``order`` is not an integer.
 
     >>> import torch
     >>> from tca.losses import MSE
@@ -92,24 +90,24 @@ class ScorePowers(Expansion):
 
     order: int = 2
     admissibility: ClassVar[Admissibility] = Admissibility(
-        True, "the mean under the likelihood is taken off, if targets are distributed as it says"
+        True, "the mean under the likelihood is subtracted, exact if targets follow the likelihood"
     )
     needs: ClassVar[tuple[str, ...]] = ("outputs", "loss")
 
     def __post_init__(self) -> None:
-        """Check the power."""
+        """Check the range of the power."""
         if whole("order", self.order, 2) > 4:
             raise ValueError(f"order must be at most 4, got {self.order}")
 
     @property
     def equation(self) -> str:
-        """The longer score in one line."""
+        """The expanded score in one line."""
         return f"[s; s^{self.order} - E[s^{self.order} | y]]"
 
     def further_channels(self, n_out: int) -> int:
-        """Return the number of outputs."""
+        """Return O."""
         return n_out
 
     def further(self, score: Tensor, seen: Seen, buffers: Buffers) -> Tensor:
-        """Return the powers less their means."""
+        """Return ``s^k - E[s^k]``."""
         return score.pow(self.order).sub_(_likelihood(self, seen).score_moment(seen.outputs, self.order))
