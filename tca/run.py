@@ -19,7 +19,7 @@ import torch
 
 import tasks
 from tca.described import Net, net_of
-from tca.eligibilities.base import Eligibility
+from tca.eligibilities.eligibility import Eligibility
 from tca.ingredients import Leaky, Optimizer, Seeds, plain
 from tca.leak_form import in_form, settled
 from tca.recipes import recommended

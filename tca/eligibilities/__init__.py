@@ -1,7 +1,7 @@
 """Eligibilities: a propagator and the trace it implies, one file each."""
 
-from tca.eligibilities.base import Eligibility
 from tca.eligibilities.diagonal import Diagonal
+from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.fluctuations import Fluctuations
 from tca.eligibilities.full import Full, Windowed
 from tca.eligibilities.homotopy import Homotopy
@@ -9,10 +9,10 @@ from tca.eligibilities.instant import Instant
 from tca.eligibilities.kernel import LearnedKernel
 from tca.eligibilities.kronecker import Kronecker, ReverseKronecker
 from tca.eligibilities.leak import Leak
-from tca.eligibilities.modprop import TypePropagation
 from tca.eligibilities.network_kernel import NetworkKernel
-from tca.eligibilities.perturbation import NodeNoise, WeightNoise
+from tca.eligibilities.perturbations import NodeNoise, WeightNoise
 from tca.eligibilities.snap import Reachable
+from tca.eligibilities.type_propagation import TypePropagation
 from tca.eligibilities.uoro import RankOne
 
 __all__ = [

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from tca.connections.connection import Connection
-from tca.eligibilities.base import Eligibility
-from tca.eligibilities.drawing import DRAWS, fresh, move_on_
+from tca.eligibilities.draws import DRAWS, fresh, move_on_
+from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.traces import Trace
 from tca.tape.local_step import Moment
 from tca.tape.population import Place

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from tca.connections.connection import Initial, Link
-from tca.eligibilities.drawing import draws_of
-from tca.eligibilities.perturbation import Coincidence
+from tca.eligibilities.draws import draws_of
+from tca.eligibilities.perturbations import Coincidence
 from tca.tape.perturbed_pass import PerturbedPass, Replay
 from tca.tape.population import Place
 from tca.tape.tape import Tape

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tca.connections.connection import Connection
-from tca.eligibilities.base import Eligibility
+from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.traces import InfluenceTrace, Trace
 from tca.tape.local_step import Moment
 from tca.tape.tape import Tape

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tca.connections.connection import Connection
-from tca.eligibilities.drawing import DRAWS
+from tca.eligibilities.draws import DRAWS
 from tca.eligibilities.factors import Drawn
 from tca.eligibilities.traces import SynapticTrace, Trace
 from tca.tape.local_step import Moment

@@ -8,8 +8,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from tca.connections.connection import Connection, Initial
-from tca.eligibilities.base import Eligibility
 from tca.eligibilities.blocks import AdaptationTrace, synaptic_trace
+from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.traces import PresynapticTrace, Trace
 from tca.tape.local_step import Moment
 from tca.tape.tape import Tape

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tca.connections.connection import Connection
 from tca.connections.vector_weights import Vectors
-from tca.eligibilities.base import Eligibility
+from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.instant import Instant
 from tca.eligibilities.leak import Leak
 from tca.eligibilities.traces import Trace

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tca.connections.connection import Connection
-from tca.eligibilities.base import Eligibility
+from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.traces import Trace
 from tca.tape.local_step import Moment
 from tca.tape.population import Place, needs_synapses

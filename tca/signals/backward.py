@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tca.connections.connection import Connection
-from tca.eligibilities.base import Eligibility
+from tca.eligibilities.eligibility import Eligibility
 from tca.signals.base import Buffers, CausalSignal, Reader, Teller
 from tca.tape.population import Place
 from tca.tape.tape import Tape

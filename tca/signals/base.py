@@ -19,7 +19,7 @@ from torch import Tensor
 
 from tca.connections.connection import Dense, Link
 from tca.connections.spike_products import gather_few_
-from tca.eligibilities.base import Eligibility
+from tca.eligibilities.eligibility import Eligibility
 from tca.tape.local_step import Moment
 from tca.tape.population import Place
 from tca.tape.tape import Tape

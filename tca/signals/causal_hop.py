@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.eligibilities.base import Eligibility
+from tca.eligibilities.eligibility import Eligibility
 from tca.signals.base import Buffers, DelayedSignal, Reader, Reporter, Teller
 from tca.signals.direct import Direct
 from tca.tape.local_step import Moment

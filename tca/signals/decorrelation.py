@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
-from tca.eligibilities.base import Eligibility
+from tca.eligibilities.eligibility import Eligibility
 from tca.signals.base import Buffers, Reader, Signal
 from tca.signals.decorrelation_averages import Average, Decay, Normal, Start, warn_if_fast
 from tca.signals.decorrelation_observables import Identity, Observable

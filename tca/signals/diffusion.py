@@ -22,7 +22,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from tca.eligibilities.base import Eligibility
+from tca.eligibilities.eligibility import Eligibility
 from tca.fields import Box, Field, Grid, Propagator, Space
 from tca.fields.runs import AtSites, Run, Shuffled
 from tca.signals.base import Buffers, CausalSignal, InstantSignal, Reader, Signal, Teller

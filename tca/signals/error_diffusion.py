@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tca.connections.connection import Link
 from tca.connections.signed import Signed
-from tca.eligibilities.base import Eligibility
+from tca.eligibilities.eligibility import Eligibility
 from tca.losses import Logistic
 from tca.signals.base import Buffers, Reader, Signal
 from tca.signals.decorrelation_sources import output_error

@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.eligibilities.base import Eligibility
+from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.full import Full
 from tca.signals.base import Buffers, Reader, Signal
 from tca.signals.direct import Direct

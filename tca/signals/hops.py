@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.eligibilities.base import Eligibility, following
+from tca.eligibilities.eligibility import Eligibility, following
 from tca.eligibilities.leak import Leak
 from tca.signals.base import Buffers, Reader, Signal
 from tca.signals.direct import Direct

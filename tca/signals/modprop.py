@@ -12,9 +12,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from tca.eligibilities.base import Eligibility, following
+from tca.eligibilities.eligibility import Eligibility, following
 from tca.eligibilities.leak import Leak
-from tca.eligibilities.modprop import TypePropagation, check_stable
+from tca.eligibilities.type_propagation import TypePropagation, check_stable
 from tca.signals.base import Buffers, Reader, Signal
 from tca.signals.direct import Direct
 from tca.tape.population import Place, needs_rates, needs_synapses

@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.eligibilities.base import Eligibility
+from tca.eligibilities.eligibility import Eligibility
 from tca.reward import MinusLoss, Reward
 from tca.signals.base import Buffers, Reader, Signal
 from tca.tape.tape import Tape

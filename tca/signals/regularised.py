@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tca.connections.connection import Link
-from tca.eligibilities.base import Eligibility
+from tca.eligibilities.eligibility import Eligibility
 from tca.regularisers import Regulariser
 from tca.signals.base import Buffers, Reader, Signal
 from tca.tape.population import Place

@@ -12,12 +12,12 @@ TYPES = ("tests/test_facts_cell_types.py",)
 PATHS = ("tests/test_facts_snap_homotopy.py",)
 BACK = ("tests/test_feedback_alignment.py",)
 
-BASE, TRACES, FULL = "tca/eligibilities/base.py", "tca/eligibilities/traces.py", "tca/eligibilities/full.py"
+BASE, TRACES, FULL = "tca/eligibilities/eligibility.py", "tca/eligibilities/traces.py", "tca/eligibilities/full.py"
 LEAK = "tca/eligibilities/leak.py"
 DIAGONAL = "tca/eligibilities/diagonal.py"
 INSTANT = "tca/eligibilities/instant.py"
 HOMOTOPY = "tca/eligibilities/homotopy.py"
-MODPROP = "tca/eligibilities/modprop.py"
+MODPROP = "tca/eligibilities/type_propagation.py"
 SNAP = "tca/eligibilities/snap.py"
 ESTIMATES, HOPS, RETURN = "tca/tape/weight_estimates.py", "tca/signals/hops.py", "tca/signals/modprop.py"
 ONLINE_HOP, BACKWARD = "tca/signals/causal_hop.py", "tca/signals/backward.py"

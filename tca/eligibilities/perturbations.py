@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from tca.connections.connection import Connection, Initial
-from tca.eligibilities.base import Eligibility, Gather
 from tca.eligibilities.deviations import Deviation, Injected
-from tca.eligibilities.drawing import draws_of, fresh, move_on_
+from tca.eligibilities.draws import draws_of, fresh, move_on_
+from tca.eligibilities.eligibility import Eligibility, Gather
 from tca.eligibilities.traces import Trace
 from tca.tape.local_step import Moment
 from tca.tape.perturbed_pass import PerturbedPass, Replay
