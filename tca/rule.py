@@ -235,7 +235,7 @@ class Learner(Lasting):
             ValueError: The batch does not fit the network, or holds values that are not allowed.
             TypeError: A data type does not fit.
         """
-        self._check(batch)  # before anything is drawn or learned from the optimizer
+        self._check(batch, noise)  # before anything is drawn or learned from the optimizer
         noise = self._drawn(batch) if noise is None else noise
         gradients, info = self._advance(batch, noise)
         for name, parameter in self.net.named_parameters():
@@ -257,7 +257,7 @@ class Learner(Lasting):
             ValueError: The batch does not fit the network, or holds values that are not allowed.
             TypeError: A data type does not fit.
         """
-        self._check(batch)
+        self._check(batch, noise)
         return self._advance(batch, noise)
 
     def _advance(self, batch: Batch, noise: Tensor | None) -> tuple[Gradients, Info]:
@@ -354,18 +354,18 @@ class Learner(Lasting):
             ValueError: The batch does not fit the network, or holds values that are not allowed.
             TypeError: A data type does not fit.
         """
-        self._check(batch)
+        self._check(batch, noise)
         return self._taped(batch, noise, workspace)
 
-    def _check(self, batch: Batch) -> None:
-        """Refuse a batch that does not fit, and a network or a state that cannot compute."""
-        self.net.check_numbers(batch.inputs)
+    def _check(self, batch: Batch, noise: Tensor | None) -> None:
+        """Refuse a batch or noise that does not fit, and a network or a state that cannot compute."""
+        self.net.check(batch.inputs, noise)
         batch.check(self.net.n_in, self.net.n_out)
         self._check_moved()
 
     def _taped(self, batch: Batch, noise: Tensor | None, workspace: Workspace | None) -> Tape:
         batch, noise = batch.kept(), None if noise is None else kept(noise)
-        tape = self.net.run(batch.inputs, noise, workspace)
+        tape = self.net.record(batch.inputs, noise, Workspace() if workspace is None else workspace)
         self.check_loss(batch, tape.outputs)
         score = batch.loss.score(tape.outputs, batch.targets)
         scored = tape.scored(score.mul_(batch.weights.unsqueeze(-1) / batch.trials), batch)

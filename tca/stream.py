@@ -15,7 +15,6 @@ from tca.connections.connection import Initial
 from tca.eligibilities.traces import ReadoutFilteredTrace, Trace
 from tca.losses import Loss
 from tca.nets.leaky.leaky_rnn import LeakyRNN
-from tca.nets.options import check_inputs
 from tca.nets.spiking.spiking_rnn import SpikingRNN
 from tca.nets.steppers import STEPPERS
 from tca.signals import CausalSignal
@@ -110,9 +109,8 @@ class Stream(Lasting):
             )
         batch = Batch(inputs.unsqueeze(0), targets.unsqueeze(0), weights.unsqueeze(0), loss).kept()
         inputs, weights = batch.inputs[0], batch.weights[0]
-        self.net.check_numbers(inputs)
+        self.net.check(batch.inputs, None if noise is None else noise.unsqueeze(0))
         batch.check(self.net.n_in, self.net.n_out)
-        check_inputs(self.net, batch.inputs, None if noise is None else noise.unsqueeze(0), self.net.n_rec)
         if self.longest is not None and self.time >= self.longest:
             raise ValueError(f"the trial is over after {self.longest} steps; reset() starts a new one")
         if isinstance(self.steps, Tensor) and weights[self.time >= self.steps].any():

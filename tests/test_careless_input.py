@@ -96,7 +96,7 @@ NAN, HALF = float("nan"), torch.full((T, B, O), 0.5)
 @pytest.mark.parametrize(
     ("parts", "error", "message"),
     [
-        ({"inputs": torch.zeros(T, B, I + 1)}, ValueError, "inputs must have 2 channels as the network does, got 3"),
+        ({"inputs": torch.zeros(T, B, I + 1)}, ValueError, r"inputs must have shape \(T, B, 2\), none of them 0"),
         ({"inputs": torch.full((T, B, I), NAN)}, ValueError, "inputs must be finite, got NaN or infinity"),
         (
             {"inputs": torch.zeros(T, B, I, dtype=torch.int64)},

@@ -20,6 +20,7 @@ from tca.tape.perturbed_pass import ByPopulation, Replay
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.autograd_modes import Lasting, check_autocast
+from tca.utils.names import lookup
 from tca.utils.precision import check_dtype
 from tca.utils.workspace import Workspace
 
@@ -58,17 +59,55 @@ class Network(Lasting, nn.Module, abc.ABC):
         A place shows the readout's own weights, so that a signal may follow them or make them decay.
         """
 
+    @property
     @abc.abstractmethod
+    def n_noise(self) -> int:
+        """Numbers of noise that a step of a trial can take, 0 if none."""
+
+    @abc.abstractmethod
+    def record(self, inputs: Tensor, noise: Tensor | None, space: Workspace) -> Tape:
+        """Return the tape of ``run`` for inputs and noise that have been checked.
+
+        Args:
+            inputs: Inputs, shape ``(T, B, I)``.
+            noise: Noise, shape ``(T, B, n_noise)``; ``None`` for none.
+            space: Memory to use.
+        """
+
+    @abc.abstractmethod
+    def outputs(self, use: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None) -> Tensor:
+        """Return the outputs of ``functional`` for inputs and noise that have been checked.
+
+        Args:
+            use: All parameters by name.
+            inputs: Inputs, shape ``(T, B, I)``.
+            noise: Noise, shape ``(T, B, n_noise)``; ``None`` for none.
+        """
+
+    def forward(self, inputs: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Return the outputs, shape ``(T, B, O)``, differentiable by autograd where gradients are enabled.
+
+        Args:
+            inputs: Inputs, shape ``(T, B, I)``.
+            noise: Noise, as ``draw_noise`` returns it; ``None`` (default) for none.
+        """
+        return self.functional({}, inputs, noise) if torch.is_grad_enabled() else self.run(inputs, noise).outputs
+
+    @torch.no_grad()
     def run(self, inputs: Tensor, noise: Tensor | None = None, workspace: Workspace | None = None) -> Tape:
         """Run the network without a graph and return the tape of its last population.
 
         Args:
             inputs: Inputs, shape ``(T, B, I)``.
-            noise: Private noise, as ``draw_noise`` returns it; ``None`` (default) for none.
+            noise: Noise, as ``draw_noise`` returns it; ``None`` (default) for none.
             workspace: Memory to use again; the tape is then overwritten by the next run with the same workspace.
-        """
 
-    @abc.abstractmethod
+        Raises:
+            ValueError: The inputs or the noise are not allowed, see ``check``.
+        """
+        self.check(inputs, noise)
+        return self.record(inputs, noise, Workspace() if workspace is None else workspace)
+
     def functional(self, parameters: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None = None) -> Tensor:
         """Return the outputs with other parameters, shape ``(T, B, O)``, differentiable any number of times.
 
@@ -77,8 +116,16 @@ class Network(Lasting, nn.Module, abc.ABC):
         Args:
             parameters: Tensors that stand in for the parameters of these names; the others are the network's own.
             inputs: Inputs, shape ``(T, B, I)``.
-            noise: Private noise, as ``draw_noise`` returns it; ``None`` (default) for none.
+            noise: Noise, as ``draw_noise`` returns it; ``None`` (default) for none.
+
+        Raises:
+            ValueError: A name is not that of a parameter, or the inputs or the noise are not allowed, see ``check``.
         """
+        self.check(inputs, noise)
+        own = dict(self.named_parameters())
+        for name in parameters:
+            lookup(own, name, "parameter")
+        return self.outputs({**own, **parameters}, inputs, noise)
 
     @abc.abstractmethod
     def draw_noise(self, steps: int, trials: int) -> Tensor | None:
@@ -89,6 +136,7 @@ class Network(Lasting, nn.Module, abc.ABC):
             trials: Number of trials B.
         """
 
+    @torch.no_grad()
     def perturbed(self, inputs: Tensor, noise: Tensor | None, extra: ByPopulation) -> Tape:
         """Return the tape of a pass with perturbations added to the drives; private noise by default.
 
@@ -98,7 +146,7 @@ class Network(Lasting, nn.Module, abc.ABC):
             extra: Perturbations of shape ``(T, B, N)`` by population.
         """
         added = torch.cat([extra[place.name] for place in reversed(self.places())], -1)
-        return self.run(inputs, added if noise is None else noise + added)
+        return self.record(inputs, added if noise is None else noise + added, Workspace())
 
     def replay(self, batch: Batch, noise: Tensor | None) -> Replay:
         """Return how to run the trials of a batch again, perturbed.
@@ -122,16 +170,50 @@ class Network(Lasting, nn.Module, abc.ABC):
     def project_(self) -> None:
         """Put the parameters back where they are allowed to be; called after every step of an optimizer."""
 
-    def check_numbers(self, inputs: Tensor | None = None) -> None:
-        """Raise unless the network can compute as it is, and with these inputs.
+    def check(self, inputs: Tensor, noise: Tensor | None = None) -> None:
+        """Raise unless the network can compute as it is, with these inputs and this noise.
 
         Args:
-            inputs: Inputs; ``None`` (default) for none.
+            inputs: Inputs, shape ``(T, B, I)``.
+            noise: Noise, shape ``(T, B, n_noise)``; ``None`` (default) for none.
 
         Raises:
-            ValueError: Its numbers are of another type than float32 or float64, or of several types or devices; inputs
-                are of another type or on another device; or autocast is on.
+            ValueError: A shape, type or device differs; the network has no use for noise; noise is not finite; or the
+                network cannot compute as it is, see ``check_numbers``.
             TypeError: Inputs are no real numbers.
+        """
+        if inputs.ndim != 3 or inputs.shape[2] != self.n_in or 0 in inputs.shape:
+            raise ValueError(f"inputs must have shape (T, B, {self.n_in}), none of them 0, got {tuple(inputs.shape)}")
+        like = self.check_numbers()
+        if not inputs.is_floating_point():
+            raise TypeError(f"inputs must be real numbers, got dtype {inputs.dtype}")
+        if (inputs.dtype, inputs.device) != (like.dtype, like.device):
+            raise ValueError(
+                f"inputs must be {like.dtype} on {like.device} as the network is, got {inputs.dtype} on {inputs.device}"
+            )
+        if noise is None:
+            return
+        expected = (*inputs.shape[:2], self.n_noise)
+        if not self.n_noise:
+            raise ValueError(f"noise must be None, for this network has no use for any, got shape {tuple(noise.shape)}")
+        if tuple(noise.shape) != expected:
+            raise ValueError(
+                f"noise must have the shape {expected} of steps, trials and cells, got {tuple(noise.shape)}"
+            )
+        if (noise.dtype, noise.device) != (inputs.dtype, inputs.device):
+            raise ValueError(
+                f"noise must be {inputs.dtype} on {inputs.device} as the inputs are, "
+                f"got {noise.dtype} on {noise.device}"
+            )
+        if not noise.isfinite().all():
+            raise ValueError("noise must be finite")
+
+    def check_numbers(self) -> Tensor:
+        """Return a parameter that all numbers of the network are like, or raise if it cannot compute as it is.
+
+        Raises:
+            ValueError: Its numbers are of another type than float32 or float64, or of several types or devices; or
+                autocast is on.
         """
         first, like = next(self.named_parameters())
         check_dtype(like.dtype)
@@ -142,12 +224,7 @@ class Network(Lasting, nn.Module, abc.ABC):
                     f"{name} must be {like.dtype} on {like.device} as {first} is, got {each.dtype} on {each.device}: "
                     "convert or move the network as a whole"
                 )
-        if inputs is not None and not inputs.is_floating_point():
-            raise TypeError(f"inputs must be real numbers, got dtype {inputs.dtype}")
-        if inputs is not None and (inputs.dtype, inputs.device) != (like.dtype, like.device):
-            raise ValueError(
-                f"inputs must be {like.dtype} on {like.device} as the network is, got {inputs.dtype} on {inputs.device}"
-            )
+        return like
 
     def _convert(self, device: torch.device | str | None, dtype: torch.dtype) -> None:
         """Move what was drawn in double precision on the CPU; the last step of making a network."""

@@ -18,11 +18,10 @@ from tca.utils.noise import by_steps
 from tca.utils.precision import Constant
 
 if TYPE_CHECKING:
-    from tca.nets.network import Network
+    pass
 
 __all__ = [
     "LEAKS",
-    "check_inputs",
     "check_mask",
     "check_signs",
     "check_types",
@@ -37,37 +36,6 @@ LEAKS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
     "exponential": lambda ratio: (torch.exp(-ratio), -torch.expm1(-ratio)),
     "euler": lambda ratio: (1 - ratio, ratio),
 }
-
-
-def check_inputs(net: Network, inputs: Tensor, noise: Tensor | None, n_noise: int) -> None:
-    """Raise unless a network can be shown these inputs, with this noise.
-
-    Args:
-        net: The network.
-        inputs: What came.
-        noise: What came to be drawn or added; ``None`` for nothing.
-        n_noise: How many numbers of noise the network has a use for at a step of a trial; 0 if for none.
-
-    Raises:
-        ValueError: Another shape, type or device, noise without a use, or noise that is not finite; or the network
-            cannot compute as it is, see `Network.check_numbers`.
-    """
-    if inputs.ndim != 3 or inputs.shape[2] != net.n_in or 0 in inputs.shape:
-        raise ValueError(f"inputs must have shape (T, B, {net.n_in}), none of them 0, got {tuple(inputs.shape)}")
-    net.check_numbers(inputs)
-    if noise is None:
-        return
-    if not n_noise:
-        raise ValueError(f"noise must be None, for this network has no use for any, got shape {tuple(noise.shape)}")
-    expected = (*inputs.shape[:2], n_noise)
-    if tuple(noise.shape) != expected:
-        raise ValueError(f"noise must have the shape {expected} of steps, trials and cells, got {tuple(noise.shape)}")
-    if (noise.dtype, noise.device) != (inputs.dtype, inputs.device):
-        raise ValueError(
-            f"noise must be {inputs.dtype} on {inputs.device} as the inputs are, got {noise.dtype} on {noise.device}"
-        )
-    if not noise.isfinite().all():
-        raise ValueError("noise must be finite")
 
 
 def check_mask(name: str, mask: Tensor | None, shape: tuple[int, int]) -> Tensor | None:

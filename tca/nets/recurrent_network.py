@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from tca.connections.connection import Bias, Connection, Dense, Link
 from tca.nets.network import Network
-from tca.nets.options import check_inputs, check_mask, drawing, normal_by_steps
+from tca.nets.options import check_mask, drawing, normal_by_steps
 from tca.nets.readout import filtered
-from tca.nets.recurrent_population import RecurrentPopulation, in_use
+from tca.nets.recurrent_population import RecurrentPopulation
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.precision import Constant
@@ -84,50 +84,21 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         """Return the connections into the outputs: weights and bias."""
         return self.synapses_out("w_out", self.w_out, self.mask_out), Bias("b_out", self.b_out)
 
-    def forward(self, inputs: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Return the outputs, shape ``(T, B, O)``, differentiable by autograd where gradients are enabled.
+    @property
+    def n_noise(self) -> int:
+        """One number per cell, added to its drive."""
+        return self.n_rec
 
-        Args:
-            inputs: Inputs, shape ``(T, B, I)``.
-            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
-        """
-        return self.functional({}, inputs, noise) if torch.is_grad_enabled() else self.run(inputs, noise).outputs
-
-    def functional(self, parameters: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Return the outputs with other parameters, shape ``(T, B, O)``, differentiable any number of times.
-
-        No path is cut: this is the network whose curvature is meant, whatever rule trains it.
-
-        Args:
-            parameters: Tensors that stand in for the parameters of these names; the others are the network's own.
-            inputs: Inputs, shape ``(T, B, I)``.
-            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
-
-        Raises:
-            ValueError: A name is not that of a parameter, or a shape does not fit.
-        """
-        check_inputs(self, inputs, noise, self.n_rec)
-        use = in_use(self, parameters)
+    def outputs(self, use: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None) -> Tensor:
+        """Return the outputs, shape ``(T, B, O)``, differentiable any number of times."""
         w_out, b_out = self.readout_connections()
         delivered = w_out.apply(w_out.masked(use[w_out.name]), self.cell_rates(use, inputs, noise))
         return filtered(delivered, self.readout_leak) + use[b_out.name]
 
-    @torch.no_grad()
-    def run(self, inputs: Tensor, noise: Tensor | None = None, workspace: Workspace | None = None) -> Tape:
-        """Run the network without a graph and return the tape.
-
-        Args:
-            inputs: Inputs, shape ``(T, B, I)``.
-            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
-            workspace: Memory to use again; the tape is then overwritten by the next run with the same workspace.
-
-        Raises:
-            ValueError: A shape does not fit.
-        """
-        check_inputs(self, inputs, noise, self.n_rec)
+    def record(self, inputs: Tensor, noise: Tensor | None, space: Workspace) -> Tape:
+        """Return the tape of the population, with the outputs that the readout makes of it."""
         w_out, b_out = self.readout_connections()
         readout = w_out.matrix()
-        space = Workspace() if workspace is None else workspace
         tape = self.run_cells(self._place(readout), inputs, noise, space, readout_leak=self.readout_leak)
         rates = tape.rate[1:]
         return replace(

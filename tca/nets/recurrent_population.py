@@ -17,27 +17,10 @@ from tca.nets.options import check_mask, check_signs, check_types, with_signs
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.checks import not_negative, whole
-from tca.utils.names import lookup
 from tca.utils.precision import Constant
 from tca.utils.workspace import Workspace
 
-__all__ = ["RecurrentPopulation", "in_use"]
-
-
-def in_use(net: nn.Module, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the parameters of a network by name, some of them replaced.
-
-    Args:
-        net: The network.
-        parameters: Tensors that stand in for the parameters of these names.
-
-    Raises:
-        ValueError: A name is not that of a parameter.
-    """
-    own = dict(net.named_parameters())
-    for name in parameters:
-        lookup(own, name, "parameter")
-    return {**own, **parameters}
+__all__ = ["RecurrentPopulation"]
 
 
 class RecurrentPopulation(nn.Module, abc.ABC):

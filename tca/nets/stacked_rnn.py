@@ -18,9 +18,9 @@ from tca.connections.connection import Bias, Connection, Dense, Link
 from tca.nets.leaky.forms import FORMS
 from tca.nets.leaky.leaky_population import LeakyPopulation
 from tca.nets.network import Network
-from tca.nets.options import LEAKS, check_inputs, check_mask, drawing, normal_by_steps, readout_filter
+from tca.nets.options import LEAKS, check_mask, drawing, normal_by_steps, readout_filter
 from tca.nets.readout import filtered
-from tca.nets.recurrent_population import RecurrentPopulation, in_use
+from tca.nets.recurrent_population import RecurrentPopulation
 from tca.nets.spiking.spiking_layer import SpikingLayer
 from tca.nets.spiking.spiking_population import SpikingPopulation
 from tca.tape.population import Place
@@ -176,48 +176,21 @@ class StackedRNN(Network):
         """Return where the populations stand, from the last to the first."""
         return self._places(self.w_out)
 
-    def forward(self, inputs: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Return the outputs, shape ``(T, B, O)``, differentiable by autograd where gradients are enabled.
+    @property
+    def n_noise(self) -> int:
+        """One number per cell, added to its drive, from the first population to the last."""
+        return sum(cells.n_rec for _, cells in self.populations)
 
-        Args:
-            inputs: Inputs, shape ``(T, B, I)``.
-            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
-        """
-        return self.functional({}, inputs, noise) if torch.is_grad_enabled() else self.run(inputs, noise).outputs
-
-    def functional(self, parameters: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Return the outputs with other parameters, shape ``(T, B, O)``, differentiable any number of times.
-
-        Args:
-            parameters: Tensors that stand in for the parameters of these names; the others are the network's own.
-            inputs: Inputs, shape ``(T, B, I)``.
-            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
-
-        Raises:
-            ValueError: A name is not that of a parameter, or a shape does not fit.
-        """
-        check_inputs(self, inputs, noise, sum(cells.n_rec for _, cells in self.populations))
-        use = in_use(self, parameters)
+    def outputs(self, use: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None) -> Tensor:
+        """Return the outputs, shape ``(T, B, O)``, differentiable any number of times."""
         rates = inputs
         for (name, cells), each in zip(self.populations, self._split(noise), strict=True):
             rates = cells.cell_rates(use, rates, each, f"{name}.")
         w_out, b_out = (each.masked(use[each.name]) for each in self.readout_connections())
         return filtered(rates @ w_out.t(), self.readout_leak) + b_out
 
-    @torch.no_grad()
-    def run(self, inputs: Tensor, noise: Tensor | None = None, workspace: Workspace | None = None) -> Tape:
-        """Run the network without a graph and return the tape of its last population.
-
-        Args:
-            inputs: Inputs, shape ``(T, B, I)``.
-            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
-            workspace: Memory to use again; the tape is then overwritten by the next run with the same workspace.
-
-        Raises:
-            ValueError: A shape does not fit.
-        """
-        check_inputs(self, inputs, noise, sum(cells.n_rec for _, cells in self.populations))
-        space = Workspace() if workspace is None else workspace
+    def record(self, inputs: Tensor, noise: Tensor | None, space: Workspace) -> Tape:
+        """Return the tape of the last population, with the tapes of those below it."""
         w_out, b_out = self.readout_connections()
         readout = w_out.effective()
         rates, tapes = inputs, list[Tape]()

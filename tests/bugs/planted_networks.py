@@ -85,7 +85,7 @@ BUGS = [
         POPULATIONS),
     Bug(LAYERED, "numbers of the first passage for all", "noise[..., used : used + math.prod(shape)]",
         "noise[..., : math.prod(shape)]", POPULATIONS),
-    Bug(LAYERED, "nothing drawn in training", "        if not self._n_drawn:\n", "        if True:\n", POPULATIONS),
+    Bug(LAYERED, "nothing drawn in training", "        if not self.n_noise:\n", "        if True:\n", POPULATIONS),
     Bug(LAYERED, "the last population said to be alone", "alone=len(self.populations) == 1", "alone=True", POPULATIONS),
     Bug(LAYERS, "normal weights too small", "math.sqrt(variance / fan_in)", "math.sqrt(variance) / fan_in",
         POPULATIONS),

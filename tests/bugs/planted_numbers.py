@@ -78,7 +78,7 @@ BUGS = (
         ("tests/test_inference.py::test_a_workspace_of_inference_mode_serves_ordinary_passes",)),
     Bug(STREAM, "streams keep inputs of inference mode", "weights.unsqueeze(0), loss).kept()",
         "weights.unsqueeze(0), loss)", FIRST),
-    Bug(RULE, "drawn before the batch is checked", "        self._check(batch)  # before anything is drawn",
+    Bug(RULE, "drawn before the batch is checked", "        self._check(batch, noise)  # before anything is drawn",
         "        #", PRECISION),
     Bug(BATCH, "devices of class indices and decisions unchecked", "(dtype, self.inputs.device):",
         "(dtype, self.inputs.device) and part.is_floating_point():", PRECISION),

@@ -18,7 +18,6 @@ from tca.connections.convolution import Conv
 from tca.connections.signed import Signed, SignedConv, negated
 from tca.nets.dual_stream.dual_stream_networks import DualStream
 from tca.nets.dual_stream.dual_stream_rnn import DualStreamRNN
-from tca.nets.options import check_inputs
 from tca.utils.checks import checked
 
 __all__ = ["Relayed", "relayed"]
@@ -85,7 +84,7 @@ class Relayed:
         Raises:
             ValueError: The shape does not fit.
         """
-        check_inputs(self.net, inputs, None, 0)
+        self.net.check(inputs)
         rates = next(go for kind, go in PASSES.items() if isinstance(self.net, kind))(self.net, inputs)
         return sum((_drive(each, rates) for each in self.net.readout_connections()), start=rates.new_zeros(()))
 

@@ -21,12 +21,11 @@ from tca.connections.connection import Connection, Link
 from tca.nets.feedforward.interlayer import Passage, Shape
 from tca.nets.feedforward.layers import Maker
 from tca.nets.network import Network
-from tca.nets.options import check_inputs, drawing
+from tca.nets.options import drawing
 from tca.tape.leaky_tape import LeakyTape
 from tca.tape.perturbed_pass import ByPopulation
 from tca.tape.population import Place
 from tca.tape.tape import Back, Feed, Tape
-from tca.utils.names import lookup
 from tca.utils.noise import by_steps
 from tca.utils.workspace import Workspace
 
@@ -124,31 +123,8 @@ class Layered(Network, abc.ABC):
             for each, heard in reversed(tuple(zip(self.populations, onwards, strict=True)))
         )
 
-    def forward(self, inputs: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Return the outputs, shape ``(T, B, O)``, differentiable by autograd where gradients are enabled.
-
-        Args:
-            inputs: Inputs, shape ``(T, B, I)``.
-            noise: What ``draw_noise`` returned; ``None`` (default) for none.
-        """
-        return self.functional({}, inputs, noise) if torch.is_grad_enabled() else self.run(inputs, noise).outputs
-
-    def functional(self, parameters: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Return the outputs with other parameters, shape ``(T, B, O)``, differentiable any number of times.
-
-        Args:
-            parameters: Tensors that stand in for the parameters of these names; the others are the network's own.
-            inputs: Inputs, shape ``(T, B, I)``.
-            noise: What ``draw_noise`` returned; ``None`` (default) for none.
-
-        Raises:
-            ValueError: A name is not that of a parameter, or a shape does not fit.
-        """
-        check_inputs(self, inputs, noise, self._n_drawn)
-        own = dict(self.named_parameters())
-        for name in parameters:
-            lookup(own, name, "parameter")
-        use = {**own, **parameters}
+    def outputs(self, use: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None) -> Tensor:
+        """Return the outputs, shape ``(T, B, O)``, differentiable any number of times."""
 
         def drive(wires: tuple[tuple[str, Maker], ...], pre: Tensor) -> Tensor:
             made = self._made(wires)
@@ -161,6 +137,7 @@ class Layered(Network, abc.ABC):
                 pre = passage.through(pre, shape, numbers)
         return drive(self.readout, pre)
 
+    @torch.no_grad()
     def perturbed(self, inputs: Tensor, noise: Tensor | None, extra: ByPopulation) -> Tape:
         """Return the tape of a pass with perturbations added to the drives, in a network that shares the parameters.
 
@@ -171,22 +148,10 @@ class Layered(Network, abc.ABC):
         """
         net = copy.copy(self)
         net.populations = [each._replace(record=_perturbed(each.record, extra[each.name])) for each in self.populations]
-        return net.run(inputs, noise)
+        return net.record(inputs, noise, Workspace())
 
-    @torch.no_grad()
-    def run(self, inputs: Tensor, noise: Tensor | None = None, workspace: Workspace | None = None) -> Tape:
-        """Run the network without a graph and return the tape of its last population.
-
-        Args:
-            inputs: Inputs, shape ``(T, B, I)``.
-            noise: What ``draw_noise`` returned; ``None`` (default) for none.
-            workspace: Memory to use again; the tape is then overwritten by the next run with the same workspace.
-
-        Raises:
-            ValueError: A shape does not fit.
-        """
-        check_inputs(self, inputs, noise, self._n_drawn)
-        space = Workspace() if workspace is None else workspace
+    def record(self, inputs: Tensor, noise: Tensor | None, space: Workspace) -> Tape:
+        """Return the tape of the last population, with the tapes of those below it."""
         steps, trials, _ = inputs.shape
         one = inputs.new_ones(1, 1, 1)
         tapes: list[Tape] = []
@@ -229,10 +194,10 @@ class Layered(Network, abc.ABC):
             steps: Number of steps T.
             trials: Number of trials B.
         """
-        if not self._n_drawn:
+        if not self.n_noise:
             return None
         with drawing(self.noise_state) as generator:
-            shape = (trials, self._n_drawn)
+            shape = (trials, self.n_noise)
             draw = partial(torch.rand, shape, generator=generator, dtype=torch.float32, device="cpu")
             return by_steps(steps, draw).to(self.w_out)
 
@@ -244,8 +209,8 @@ class Layered(Network, abc.ABC):
         return tuple(make(name, self.get_parameter(name), self._buffers.get(f"mask_{name}")) for name, make in wires)
 
     @property
-    def _n_drawn(self) -> int:
-        """Number of rates that go through random passages."""
+    def n_noise(self) -> int:
+        """One number per rate that goes through a random passage."""
         return sum(math.prod(shape) for stages in self._stages(None) for each, shape, _ in stages if each.random)
 
     def _stages(self, noise: Tensor | None) -> list[list[Stage]]:

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from tca.connections.connection import Bias, Connection, Link
 from tca.connections.vector_weights import InputVectors, VectorBias, Vectors
 from tca.nets.network import Network
-from tca.nets.options import check_inputs
 from tca.nets.vector.vector_gates import Gates
 from tca.nets.vector.vector_start import SIGNS
 from tca.tape.population import Place
@@ -171,31 +170,13 @@ class VectorRNN(Network):
             ),
         )
 
-    def forward(self, inputs: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Return the outputs, shape ``(T, B, K)``, differentiable by autograd where gradients are enabled.
+    @property
+    def n_noise(self) -> int:
+        """None: the network has no private noise."""
+        return 0
 
-        Args:
-            inputs: Inputs, shape ``(T, B, J)``.
-            noise: Nothing: the network has no private noise.
-        """
-        return self.functional({}, inputs, noise) if torch.is_grad_enabled() else self.run(inputs, noise).outputs
-
-    def functional(self, parameters: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Return the outputs with other parameters, shape ``(T, B, K)``, differentiable but for the gates.
-
-        Args:
-            parameters: Tensors that stand in for the parameters of these names; the others are the network's own.
-            inputs: Inputs, shape ``(T, B, J)``.
-            noise: Nothing: the network has no private noise.
-
-        Raises:
-            ValueError: A name is not that of a parameter, or a shape does not fit.
-        """
-        check_inputs(self, inputs, noise, 0)
-        own = dict(self.named_parameters())
-        for name in parameters:
-            lookup(own, name, "parameter")
-        use = {**own, **parameters}
+    def outputs(self, use: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None) -> Tensor:
+        """Return the outputs, shape ``(T, B, K)``, differentiable but for the gates."""
         w_in, w_rec, b = self.hidden_connections()
         external = w_in.apply(use["w_in"], inputs) + b.apply(use["b"], inputs)
         state = rate = torch.zeros_like(external[0])
@@ -206,20 +187,8 @@ class VectorRNN(Network):
             rates.append(rate)
         return self.readout_connections()[0].apply(use["w_out"], torch.stack(rates)) + use["b_out"]
 
-    @torch.no_grad()
-    def run(self, inputs: Tensor, noise: Tensor | None = None, workspace: Workspace | None = None) -> Tape:
-        """Run the network without a graph and return the tape.
-
-        Args:
-            inputs: Inputs, shape ``(T, B, J)``.
-            noise: Nothing: the network has no private noise.
-            workspace: Memory to use again; the tape is then overwritten by the next run with the same workspace.
-
-        Raises:
-            ValueError: A shape does not fit.
-        """
-        check_inputs(self, inputs, noise, 0)
-        space = Workspace() if workspace is None else workspace
+    def record(self, inputs: Tensor, noise: Tensor | None, space: Workspace) -> Tape:
+        """Return the tape of the only population."""
         steps, trials, _ = inputs.shape
         components, cells = self.n_out, self.n_rec
         rate = space.empty("rate", (steps + 1, trials, components * cells), self.w_rec)
