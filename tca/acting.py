@@ -19,8 +19,8 @@ from tca.batch import Batch
 from tca.nets.constraints import project_
 from tca.nets.steppers import STEPPERS, Stepper
 from tca.rule import Learner
-from tca.utils.autograd_modes import Lasting, lasting
 from tca.utils.checks import Count, DivergenceError, Positive, Seed, checked, whole
+from tca.utils.numerics import Lasting, lasting
 
 __all__ = ["Actor", "Agent", "Environment", "Episode", "train_reward"]
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tca.losses import Loss
-from tca.utils.autograd_modes import kept
+from tca.utils.numerics import kept
 
 __all__ = ["Batch"]
 

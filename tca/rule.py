@@ -28,10 +28,9 @@ from tca.nets import Network
 from tca.signals import Signal
 from tca.signals.base import Buffers
 from tca.tape.tape import Tape
-from tca.utils.autograd_modes import Lasting, kept, lasting
 from tca.utils.checks import Named, Seed, checked, whole
 from tca.utils.names import lookup
-from tca.utils.workspace import Workspace
+from tca.utils.numerics import Lasting, Workspace, kept, lasting
 
 if TYPE_CHECKING:
     from tca.stream import Stream

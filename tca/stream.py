@@ -20,8 +20,8 @@ from tca.nets.steppers import STEPPERS
 from tca.signals import CausalSignal
 from tca.signals.base import DelayedSignal
 from tca.tape.local_step import Moment
-from tca.utils.autograd_modes import Lasting, kept, lasting
 from tca.utils.checks import Count, check, whole
+from tca.utils.numerics import Lasting, kept, lasting
 
 if TYPE_CHECKING:
     from tca.rule import Learner

@@ -154,7 +154,7 @@ def test_a_run_inside_inference_mode_returns_a_learner_that_goes_on() -> None:
 
 def test_a_workspace_of_inference_mode_serves_ordinary_passes() -> None:
     net = NETS["leaky_rnn"]()
-    inputs, space = trials(net).inputs, tca.utils.workspace.Workspace()
+    inputs, space = trials(net).inputs, tca.utils.numerics.Workspace()
     with torch.inference_mode():
         net.run(inputs, workspace=space)
     assert not ephemeral(space)

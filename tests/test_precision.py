@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import tca
 from tca.acting import Actor
 from tca.nets import LeakyLayer, LeakyRNN, Network, SpikingLayer, SpikingRNN, StackedRNN, VectorRNN
-from tca.utils.precision import FLOATS, Constant
+from tca.utils.numerics import FLOATS, Constant
 from tests.everything import EVERYTHING, MEASURES, NETS, RUNS, flat, trials
 
 REFUSED = r"^dtype must be torch\.float32 or torch\.float64, got .*$"

@@ -18,7 +18,7 @@ from analysis.operators.scans import SCANNED, WIDTH, plan
 from analysis.problem import Problem, problem_of
 from tca.cells.activations import ACTIVATIONS, Activation, AlternatingReLU, Sigmoid
 from tca.nets import NETWORKS
-from tca.utils.workspace import Workspace
+from tca.utils.numerics import Workspace
 from tests import oracle
 from tests.cases import CASES, F1, Case, weights_of
 from tests.peak import peak_bytes

@@ -24,7 +24,7 @@ from analysis.operators.spiking import second_of
 from analysis.problem import Problem, problem_of
 from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES, spike
 from tca.nets import AvgPool, LeakyLayer, Network, RMSNorm
-from tca.utils.workspace import Workspace
+from tca.utils.numerics import Workspace
 from tests.peak import peak_bytes
 from tests.scanned_cases import NETS, RECURRENT, network, trials
 

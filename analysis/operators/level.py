@@ -17,7 +17,7 @@ from torch import Tensor
 from analysis.operators.bridge import Bridge
 from analysis.operators.cells import Ahead, Back, Cells
 from analysis.operators.synapses import Synapses
-from tca.utils.workspace import Workspace
+from tca.utils.numerics import Workspace
 
 __all__ = ["Backwards", "Forwards", "Level", "Sent"]
 

@@ -25,7 +25,7 @@ from tca.tape.leaky_tape import LeakyTape
 from tca.tape.spiking_tape import SpikingTape
 from tca.tape.tape import Tape
 from tca.tape.vector_tape import VectorTape
-from tca.utils.workspace import Workspace
+from tca.utils.numerics import Workspace
 
 __all__ = ["CELLS", "levels_of"]
 

@@ -19,10 +19,8 @@ from tca.connections.connection import Connection
 from tca.tape.perturbed_pass import ByPopulation, Replay
 from tca.tape.population import Place
 from tca.tape.tape import Tape
-from tca.utils.autograd_modes import Lasting, check_autocast
 from tca.utils.names import lookup
-from tca.utils.precision import check_dtype
-from tca.utils.workspace import Workspace
+from tca.utils.numerics import Lasting, Workspace, check_autocast, check_dtype
 
 __all__ = ["Network"]
 

@@ -15,7 +15,7 @@ from tca.utils.arrays import tensor_of
 from tca.utils.checks import Positive, checked
 from tca.utils.names import lookup
 from tca.utils.noise import by_steps
-from tca.utils.precision import Constant
+from tca.utils.numerics import Constant
 
 if TYPE_CHECKING:
     pass

@@ -20,8 +20,7 @@ from tca.nets.readout import filtered
 from tca.nets.recurrent_population import RecurrentPopulation
 from tca.tape.population import Place
 from tca.tape.tape import Tape
-from tca.utils.precision import Constant
-from tca.utils.workspace import Workspace
+from tca.utils.numerics import Constant, Workspace
 
 __all__ = ["RecurrentNetwork"]
 

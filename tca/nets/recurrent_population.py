@@ -17,8 +17,7 @@ from tca.nets.options import check_mask, check_signs, check_types, with_signs
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.checks import not_negative, whole
-from tca.utils.precision import Constant
-from tca.utils.workspace import Workspace
+from tca.utils.numerics import Constant, Workspace
 
 __all__ = ["RecurrentPopulation"]
 

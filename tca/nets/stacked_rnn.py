@@ -26,7 +26,7 @@ from tca.nets.spiking.spiking_population import SpikingPopulation
 from tca.tape.population import Place
 from tca.tape.tape import Feed, Tape
 from tca.utils.checks import Device, DType, Mask, Named, NotNegative, Positive, Seed, Size, checked, positive, whole
-from tca.utils.workspace import Workspace
+from tca.utils.numerics import Workspace
 
 __all__ = ["LeakyLayer", "StackedRNN"]
 

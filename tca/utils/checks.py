@@ -20,7 +20,7 @@ from typing import Annotated, Any, TypeVar
 import torch
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
-from tca.utils.precision import FLOATS
+from tca.utils.numerics import FLOATS
 
 __all__ = [
     "DEVICE",

@@ -12,12 +12,7 @@ FIRST = ("tests/test_inference.py::test_a_first_pass_in_inference_mode_leaves_me
 MADE = ("tests/test_inference.py::test_a_network_of_inference_mode_can_be_trained_by_autograd",)
 OUTSIDE = ("tests/test_inference.py",)
 MEASURES = ("tests/test_inference.py::test_measures_are_the_same_without_a_graph",)
-NETWORK, OPTIONS, MODES, NUMBERS = (
-    "tca/nets/network.py",
-    "tca/nets/options.py",
-    "tca/utils/autograd_modes.py",
-    "tca/utils/precision.py",
-)
+NETWORK, OPTIONS, NUMBERS = "tca/nets/network.py", "tca/nets/options.py", "tca/utils/numerics.py"
 RULE, BATCH, STREAM = "tca/rule.py", "tca/batch.py", "tca/stream.py"
 
 BUGS = (
@@ -62,19 +57,20 @@ BUGS = (
         '            Constant("tau_adaptation", kept_long, added_long),\n', "", PRECISION),
     Bug("tca/nets/recurrent_network.py", "filter of the readout unnoticed", "(*self.constants, filter)", "self.constants",
         PRECISION),
-    Bug(MODES, "autocast let through", "torch.is_autocast_enabled(kind)", "False", PRECISION),
-    Bug(MODES, "memory of inference mode", "with torch.inference_mode(False), torch.no_grad():",
+    Bug(NUMBERS, "autocast let through", "torch.is_autocast_enabled(kind)", "False", PRECISION),
+    Bug(NUMBERS, "memory of inference mode", "with torch.inference_mode(False), torch.no_grad():",
         "with torch.no_grad():",
         FIRST),
-    Bug(MODES, "networks of inference mode", "        with torch.inference_mode(False):\n            return super()",
+    Bug(NUMBERS, "networks of inference mode", "        with torch.inference_mode(False):\n            return super()",
         "        if True:\n            return super()",
         ("tests/test_inference.py::test_what_is_made_in_inference_mode_is_made_outside_of_it",)),
-    Bug(MODES, "copies of inference mode",
+    Bug(NUMBERS, "copies of inference mode",
         "        with torch.inference_mode(False):\n            made.__dict__",
         "        if True:\n            made.__dict__",
         COPIES),
-    Bug(MODES, "copies that share", "copy.deepcopy(self.__dict__, memo)", "self.__dict__", COPIES),
-    Bug("tca/utils/workspace.py", "workspace of inference mode", "with torch.inference_mode(False):", "if True:",
+    Bug(NUMBERS, "copies that share", "copy.deepcopy(self.__dict__, memo)", "self.__dict__", COPIES),
+    Bug(NUMBERS, "workspace of inference mode",
+        "with torch.inference_mode(False):\n                held", "if True:\n                held",
         ("tests/test_inference.py::test_a_workspace_of_inference_mode_serves_ordinary_passes",)),
     Bug(STREAM, "streams keep inputs of inference mode", "weights.unsqueeze(0), loss).kept()",
         "weights.unsqueeze(0), loss)", FIRST),

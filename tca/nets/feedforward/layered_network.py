@@ -27,7 +27,7 @@ from tca.tape.perturbed_pass import ByPopulation
 from tca.tape.population import Place
 from tca.tape.tape import Back, Feed, Tape
 from tca.utils.noise import by_steps
-from tca.utils.workspace import Workspace
+from tca.utils.numerics import Workspace
 
 __all__ = ["Layered", "Population", "instant_tape"]
 

@@ -22,8 +22,7 @@ from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.checks import Mask, not_negative, positive
 from tca.utils.names import lookup
-from tca.utils.precision import Constant
-from tca.utils.workspace import Workspace
+from tca.utils.numerics import Constant, Workspace
 
 __all__ = ["LeakyPopulation"]
 

@@ -24,8 +24,7 @@ from tca.tape.spiking_tape import SpikingTape
 from tca.tape.tape import WINDOW_BYTES
 from tca.utils.checks import Mask, finite, not_negative, positive
 from tca.utils.names import lookup
-from tca.utils.precision import Constant
-from tca.utils.workspace import Workspace
+from tca.utils.numerics import Constant, Workspace
 
 __all__ = ["SpikingPopulation", "SpikingState"]
 

@@ -21,8 +21,7 @@ from tca.tape.tape import Tape
 from tca.tape.vector_tape import VectorTape
 from tca.utils.checks import Device, DType, Seed, Size, checked, finite, positive, whole
 from tca.utils.names import lookup
-from tca.utils.precision import Constant
-from tca.utils.workspace import Workspace
+from tca.utils.numerics import Constant, Workspace
 
 __all__ = ["VectorRNN", "perron_root"]
 
