@@ -15,11 +15,11 @@ from torch import Tensor
 from analysis.alignment import Match
 from analysis.problem import Trials, as_batch
 from tca.batch import Batch
-from tca.executions import level_buffers
+from tca.execution import level_buffers
 from tca.rule import Learner
 from tca.rules import RULES
 from tca.signals import CollapseWarning, Decorrelation, Regularised, Signal
-from tca.signals.decorrelation_averages import warn_if_fast
+from tca.signals.decorrelation.averages import warn_if_fast
 from tca.tape.tape import Tape
 from tca.utils.checks import Count, checked
 

@@ -2,7 +2,8 @@
 
 Run ``python -m benchmarks.diffusion`` from the root. Every rule has the trace of e-prop and 10 percent of the feedback
 weights; they differ in the field. A ratio of 1 is a field for nothing. The second table times a step of the field
-alone, in nanoseconds per site and trial, in every way to run it: what the choice in ``tca/fields/runs.py`` rests on.
+alone, in nanoseconds per site and trial, in every way to run it: what the choice in
+``tca/signals/diffusion/fields/solvers.py`` rests on.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ import tca
 from benchmarks.problem import TRIALS, make_problem
 from benchmarks.timing import one_core, race
 from tca.eligibilities import Leak
-from tca.fields import Box, Exponential, Grid
-from tca.fields.modes import AxisModes, FourierModes
-from tca.fields.runs import InModes, Run, cheapest
 from tca.signals import Diffusion, Sparse, StationaryDiffusion
-from tca.signals.release import PerError
+from tca.signals.diffusion.fields import Box, Exponential, Grid
+from tca.signals.diffusion.fields.laplacian_modes import AxisModes, FourierModes
+from tca.signals.diffusion.fields.solvers import InModes, Run, cheapest
+from tca.signals.diffusion.release import PerError
 
 MOST = 1.10  # times the cost of sparse e-prop at a thousand cells
 REFERENCE = "sparse feedback, no field"

@@ -20,8 +20,8 @@ import tca
 from benchmarks.timing import one_core, race
 from tca.eligibilities import Instant
 from tca.nets import CNN, MLP, AvgPool, ConvLayer, DenseLayer, Network
-from tca.regularisers import LayerEntropy, Power, TrackedEntropy
 from tca.signals import Decorrelation, Regularised
+from tca.signals.regularisers.activity_regularisers import LayerEntropy, Power, TrackedEntropy
 
 REFERENCE = "tca backprop"
 MOST = 1.30  # times the library's backpropagation

@@ -1,7 +1,7 @@
 """Temporal credit assignment: networks that learn by alternatives to backpropagation, and what those rules find."""
 
 from tca.utils import interruption as _interruption  # noqa: F401, I001 - before what takes seconds to import
-from tca import eligibilities, losses, nets, records, regularisers, signals
+from tca import eligibilities, losses, nets, records, signals
 from tca.acting import Agent, train_reward
 from tca.batch import Batch
 from tca.described import Net
@@ -12,6 +12,7 @@ from tca.result import Result
 from tca.rule import Info, Learner, Rule
 from tca.rules import RULES
 from tca.run import Run
+from tca.signals import regularisers
 from tca.train import train
 from tca.train_by_reward import train_by_reward
 

@@ -42,7 +42,7 @@ class Course(abc.ABC):
 
     Warns:
         CollapseWarning: The rule averages correlations so fast that activity may vanish, see
-            `tca.signals.decorrelation_averages.warn_if_fast`.
+            `tca.signals.decorrelation.averages.warn_if_fast`.
     """
 
     unit: ClassVar[str] = "step"

@@ -2,7 +2,7 @@
 
 Shapes: T time, B batch, N cells, I postsynaptic, J presynaptic, O outputs.
 
-The weight change is ``dW_ij = sum_t L_i,t e_ij,t``, ``L`` the signal and ``e`` the eligibility; ``tca.executions`` has
+The weight change is ``dW_ij = sum_t L_i,t e_ij,t``, ``L`` the signal and ``e`` the eligibility; ``tca.execution`` has
 the two ways to compute it.
 """
 
@@ -19,21 +19,21 @@ from torch import Tensor
 from torch.nn import functional
 
 from tca.batch import Batch
-from tca.cell_types import warn_if_typeless
 from tca.eligibilities import Eligibility
-from tca.executions import EXECUTIONS, Execution, Gradients, level_buffers, whole_signals
+from tca.execution import EXECUTIONS, Execution, Gradients, level_buffers, whole_signals
 from tca.losses import Loss
 from tca.losses.loss_check import check_at, foreign
 from tca.nets import Network
 from tca.signals import Signal
-from tca.signals.base import Buffers
+from tca.signals.cell_type_check import warn_if_typeless
+from tca.signals.signal import Buffers
 from tca.tape.tape import Tape
 from tca.utils.checks import Named, Seed, checked, whole
 from tca.utils.names import lookup
 from tca.utils.numerics import Lasting, Workspace, kept, lasting
 
 if TYPE_CHECKING:
-    from tca.stream import Stream
+    from tca.online import Stream
 
 __all__ = ["Info", "Learner", "Rule"]
 
@@ -427,12 +427,12 @@ class Learner(Lasting):
 
         Args:
             trials: Number of trials B that run side by side.
-            steps: Number of steps of a trial, or of each trial, for the rules that must know it; see `tca.stream`.
+            steps: Number of steps of a trial, or of each trial, for the rules that must know it; see `tca.online`.
 
         Raises:
             ValueError: The rule cannot run online; the reason is given.
         """
-        from tca.stream import Stream
+        from tca.online import Stream
 
         return Stream(self, trials, steps)
 

@@ -48,7 +48,7 @@ from tca.signals import (
     StationaryDiffusion,
 )
 from tca.signals.error_diffusion import NoCentre, RunningCentre
-from tca.signals.weights import Drawn
+from tca.signals.feedback_weights import Drawn
 from tca.tape.weight_estimates import BlockMean, SynapseMean
 from tca.utils.names import Table
 

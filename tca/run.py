@@ -25,7 +25,7 @@ from tca.leak_form import in_form, settled
 from tca.recipes import recommended
 from tca.rule import Rule
 from tca.rules import RULES
-from tca.signals.base import Signal
+from tca.signals.signal import Signal
 from tca.utils.checks import DEVICE, Count, Named, checked, settle
 from tca.utils.names import lookup
 from tca.watching import Watch

@@ -19,9 +19,10 @@ import tca
 from analysis.engines import Pair
 from analysis.figures import Series
 from tasks.neurogym_rewards import reward_environments
-from tca import fields, losses, nets, signals
+from tca import losses, nets, signals
 from tca.cells.surrogate_gradients import Triangular
 from tca.result import Metrics
+from tca.signals.diffusion import fields
 
 
 def _net(**options: Any) -> nets.LeakyRNN:
@@ -140,9 +141,9 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
         "episodes": lambda: 1,
     },
     "tca.losses.expansions.Seen": {"outputs": lambda: torch.ones(2, 2)},
-    "tca.fields.Field": {"space": lambda: fields.Grid((4,)), "propagator": lambda: fields.Box(0.5)},
-    "tca.fields.Graph": {"edges": lambda: ((0, 1, 1.0), (2, 3, 1.0), (1, 2, 1.0))},
-    "tca.fields.Grid": {"shape": lambda: (4, 4)},
+    "tca.signals.diffusion.fields.Field": {"space": lambda: fields.Grid((4,)), "propagator": lambda: fields.Box(0.5)},
+    "tca.signals.diffusion.fields.Graph": {"edges": lambda: ((0, 1, 1.0), (2, 3, 1.0), (1, 2, 1.0))},
+    "tca.signals.diffusion.fields.Grid": {"shape": lambda: (4, 4)},
     "tca.losses.Admissibility": {"holds": lambda: True, "reason": lambda: "it does"},
     "tca.losses.Bregman": {"generator": losses.generators.SquaredNorm},
     "tca.losses.ExponentialFamily": {"family": losses.families.Gaussian},
@@ -165,12 +166,12 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "tca.signals.Regularised": {"signal": signals.Direct, "regularisers": lambda: (tca.regularisers.Power(0.1),)},
     "tca.signals.Share": {"updates": lambda: 10},
     "tca.signals.TimeConstant": {"updates": lambda: 10.0},
-    "tca.signals.decorrelation_averages.warn_if_fast": {"lam": lambda: 0.99},
-    "tca.signals.decorrelation_observables.Polynomial": {"coefficients": lambda: [0.0, 1.0]},
-    "tca.signals.decorrelation_sources.output_error": {
+    "tca.signals.decorrelation.averages.warn_if_fast": {"lam": lambda: 0.99},
+    "tca.signals.decorrelation.observables.Polynomial": {"coefficients": lambda: [0.0, 1.0]},
+    "tca.signals.decorrelation.score_sources.output_error": {
         "outputs": lambda: torch.zeros(5, 6, 2, dtype=torch.float64), "needed_by": lambda: "a test"
     },
-    "tca.signals.weights.check_fraction": {"argument": lambda: "fraction", "value": lambda: 0.5},
+    "tca.signals.feedback_weights.check_fraction": {"argument": lambda: "fraction", "value": lambda: 0.5},
     "tca.sweep.Swept": {"folder": lambda: FILE, "outcome": lambda: "open"},
     "tca.sweep.grid": {"axes": lambda: {"seeds.net": [0, 1]}},
     "tca.sweep.read_runs": {"target": lambda: "tests/arguments_good.py:swept"},

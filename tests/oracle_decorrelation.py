@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from tca.losses.expansions import Plain, PredictionGates
-from tca.regularisers import ActivityL1, LayerEntropy, Power
-from tca.signals.decorrelation import Decorrelation
-from tca.signals.decorrelation_observables import Identity, Polynomial, Square, TanhOf
-from tca.signals.decorrelation_reaches import Filtered, Lagged, SameStep
-from tca.signals.decorrelation_sources import Score
+from tca.signals.decorrelation.decorrelation import Decorrelation
+from tca.signals.decorrelation.observables import Identity, Polynomial, Square, TanhOf
+from tca.signals.decorrelation.score_sources import Score
+from tca.signals.decorrelation.time_lags import Filtered, Lagged, SameStep
+from tca.signals.regularisers.activity_regularisers import ActivityL1, LayerEntropy, Power
 from tests import oracle
 from tests.oracle import Model, Problem, Surgery, Weights
 

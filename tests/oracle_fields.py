@@ -13,7 +13,7 @@ import torch
 from scipy import linalg
 from torch import Tensor
 
-from tca.fields import Box, Explicit, Exponential, Field, Implicit, Quasistatic
+from tca.signals.diffusion.fields import Box, Explicit, Exponential, Field, Implicit, Quasistatic
 from tests import oracle
 from tests.oracle import Model, Problem, Surgery, Weights
 

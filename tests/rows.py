@@ -37,7 +37,6 @@ from tca.eligibilities import (
 )
 from tca.eligibilities.traces import InfluenceTrace, Trace
 from tca.losses.expansions import PredictionGates
-from tca.regularisers import ActivityL1, LayerEntropy, Power
 from tca.signals import (
     Adaptive,
     Broadcast,
@@ -67,8 +66,9 @@ from tca.signals import (
     StationaryDiffusion,
     TypeReturn,
 )
-from tca.signals.decorrelation_observables import Polynomial, Square, TanhOf
-from tca.signals.weights import Drawn, Frozen
+from tca.signals.decorrelation.observables import Polynomial, Square, TanhOf
+from tca.signals.feedback_weights import Drawn, Frozen
+from tca.signals.regularisers.activity_regularisers import ActivityL1, LayerEntropy, Power
 from tca.tape.weight_estimates import BlockMean, ExactWeights, SynapseMean, WeightEstimate
 from tests import oracle, oracle_decorrelation, oracle_fields, oracle_traces, oracle_types
 from tests.cases import Case, weights_of

@@ -15,9 +15,9 @@ import analysis
 import tca
 from analysis.broadcast import CollapseWarning, broadcasting, effective_rank
 from tca.eligibilities import Instant
-from tca.regularisers import Power
 from tca.run import Net, Run, Watch
 from tca.signals import Decay, Decorrelation, Regularised
+from tca.signals.regularisers.activity_regularisers import Power
 from tca.train import Training, train
 from tests.test_populations import FEEDFORWARD, autograd, batch_of
 

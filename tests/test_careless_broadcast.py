@@ -27,11 +27,11 @@ from tca.losses.expansions import (
     Seen,
 )
 from tca.nets import DualStreamRNN, LeakyRNN
-from tca.regularisers import Power
 from tca.rule import Rule
 from tca.signals import Decay, Decorrelation, Direct, ErrorDiffusion, OutputError, Regularised, Score, Signal
-from tca.signals.decorrelation_sources import output_error
+from tca.signals.decorrelation.score_sources import output_error
 from tca.signals.error_diffusion import NoCentre, RunningCentre, SingleClassWarning
+from tca.signals.regularisers.activity_regularisers import Power
 from tests.test_error_diffusion import NETS, batch_of
 
 F64 = torch.float64

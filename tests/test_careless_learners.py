@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 import tca
-from tca.fields import Graph
 from tca.losses import MSE
 from tca.nets import (
     CNN,
@@ -28,6 +27,7 @@ from tca.nets import (
     StackedRNN,
     VectorRNN,
 )
+from tca.signals.diffusion.fields import Graph
 
 F64 = torch.float64
 

@@ -12,12 +12,12 @@ from torch import Tensor
 
 import tasks
 import tca
-from tca.cell_types import CellTypesWarning, by_type, typeless
 from tca.cli.table import _notes
 from tca.ingredients import Leaky
 from tca.nets import MLP, LeakyLayer, LeakyRNN, SpikingRNN, StackedRNN
 from tca.result import COMPLETED
 from tca.run import Run
+from tca.signals.cell_type_check import CellTypesWarning, by_type, typeless
 from tests.cases import mask
 
 BY_TYPE = {"mdgl", "nl_mdgl", "mdgl_online", "mdgl_one_hop", "modprop"}

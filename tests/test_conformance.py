@@ -12,7 +12,7 @@ from torch import nn
 
 import tca
 from tca.eligibilities import Eligibility, Instant, Leak
-from tca.executions import EXECUTIONS
+from tca.execution import EXECUTIONS
 from tca.signals import Direct, Exact, Horizon, InstantSignal, Signal
 from tests import oracle
 from tests.cases import CASES, F1, F2, LOSS_CASES, Case, mask, tau, weights_of

@@ -20,7 +20,7 @@ from tca.losses.expansions import Bartlett, HiddenGates, InputGates, PredictionG
 from tca.losses.focal import Focal
 from tca.nets import MLP, Network
 from tca.signals import Decay, Decorrelation, Filtered, Lagged, OutputError, Random, Score
-from tca.signals.decorrelation_observables import Polynomial, Square, TanhOf
+from tca.signals.decorrelation.observables import Polynomial, Square, TanhOf
 from tests import oracle_decorrelation
 from tests.test_populations import FEEDFORWARD, NETS, autograd, batch_of, distance
 

@@ -17,7 +17,7 @@ from tca.eligibilities import Diagonal, Leak
 from tca.losses import MSE
 from tca.nets import MLP
 from tca.signals import Decay, Decorrelation, Filtered, Lagged
-from tca.signals.decorrelation_observables import Polynomial
+from tca.signals.decorrelation.observables import Polynomial
 from tests import oracle, oracle_decorrelation
 from tests.cases import F2, weights_of
 from tests.test_decorrelation import EXACT, F64, bound, normal

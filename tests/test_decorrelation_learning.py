@@ -18,7 +18,7 @@ import tca
 from tca.eligibilities import Instant
 from tca.losses import MSE, CrossEntropy, Loss
 from tca.signals import Decay, Decorrelation, Normal, Signal
-from tca.signals.base import Buffers, Reader
+from tca.signals.signal import Buffers, Reader
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 

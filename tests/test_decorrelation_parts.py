@@ -27,9 +27,9 @@ from tca.signals import (
     TimeConstant,
     Uniform,
 )
-from tca.signals.decorrelation_averages import warn_if_fast
-from tca.signals.decorrelation_observables import Identity, Polynomial, Square, TanhOf
-from tca.signals.weights import Drawn
+from tca.signals.decorrelation.averages import warn_if_fast
+from tca.signals.decorrelation.observables import Identity, Polynomial, Square, TanhOf
+from tca.signals.feedback_weights import Drawn
 from tests.test_populations import NETS, batch_of
 
 F64 = torch.float64

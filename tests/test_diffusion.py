@@ -16,11 +16,11 @@ from torch import Tensor
 
 import tca
 from tca.eligibilities import Instant, Leak
-from tca.fields import Box, Explicit, Exponential, Graph, Grid, Implicit, Quasistatic
 from tca.nets import MLP, LeakyLayer, SpikingLayer, StackedRNN
 from tca.signals import Broadcast, Diffusion, Random, Sparse, StationaryDiffusion
-from tca.signals.release import PerError, Shared
-from tca.signals.weights import Drawn, Frozen, Tracked
+from tca.signals.diffusion.fields import Box, Explicit, Exponential, Graph, Grid, Implicit, Quasistatic
+from tca.signals.diffusion.release import PerError, Shared
+from tca.signals.feedback_weights import Drawn, Frozen, Tracked
 from tca.tape.population import Place
 from tests import oracle, oracle_fields
 from tests.cases import CASES, DT, Case, weights_of

@@ -18,7 +18,6 @@ from tca.eligibilities import Instant, Leak
 from tca.losses import MSE, CrossEntropy, Logistic
 from tca.nets import AvgPool, ConvLayer, DenseLayer, DualStreamCNN, DualStreamMLP, DualStreamRNN, Network
 from tca.nets.dual_stream.dual_stream_networks import streams_of
-from tca.regularisers import ActivityL1
 from tca.rule import Rule
 from tca.signals import Direct, ErrorDiffusion, Random, Regularised
 from tca.signals.error_diffusion import (
@@ -29,6 +28,7 @@ from tca.signals.error_diffusion import (
     RunningCentre,
     SingleClassWarning,
 )
+from tca.signals.regularisers.activity_regularisers import ActivityL1
 from tests.test_populations import autograd, batch_of, distance, gradients
 
 F64 = torch.float64

@@ -15,8 +15,8 @@ from torch import Tensor
 import tca
 from tca.eligibilities import Diagonal, Instant, Leak
 from tca.losses import Brier, CrossEntropy
-from tca.regularisers import ActivityL1, LayerEntropy, Power, TrackedEntropy
 from tca.signals import Decay, Decorrelation, Normal, OutputError, Random, Regularised
+from tca.signals.regularisers.activity_regularisers import ActivityL1, LayerEntropy, Power, TrackedEntropy
 from tests.rows import relative
 from tests.test_decorrelation import batch_of_f1, bound, by_hand, net_of_f1, normal
 from tests.test_decorrelation_in_time import F2_CASE, F2_SIGNALS, online

@@ -14,12 +14,9 @@ from analysis.studies.generalization.plan import ARMS, RULES_COMPARED, SETTINGS
 from tca.cells.activations import Sigmoid
 from tca.eligibilities import Diagonal, Fluctuations, Kronecker, LearnedKernel, NodeNoise, RankOne, Windowed
 from tca.eligibilities.factors import GUARD
-from tca.fields import Box, Explicit, Exponential, Grid, Quasistatic
-from tca.firing_rate import FiringRate
 from tca.ingredients import Optimizer
 from tca.losses.expansions import Plain
 from tca.nets import ConvLayer, DenseLayer, DualStream, DualStreamRNN, LeakyRNN, SpikingRNN
-from tca.regularisers import LayerEntropy, Power
 from tca.schedules import Piecewise
 from tca.signals import (
     Adaptive,
@@ -38,11 +35,14 @@ from tca.signals import (
     StationaryDiffusion,
     TypeReturn,
 )
-from tca.signals.decorrelation_observables import Identity
-from tca.signals.decorrelation_reaches import SameStep
+from tca.signals.decorrelation.observables import Identity
+from tca.signals.decorrelation.time_lags import SameStep
+from tca.signals.diffusion.fields import Box, Explicit, Exponential, Grid, Quasistatic
+from tca.signals.diffusion.release import Shared
 from tca.signals.error_diffusion import BatchCentre, ModuloRouting
-from tca.signals.release import Shared
-from tca.signals.weights import Frozen
+from tca.signals.feedback_weights import Frozen
+from tca.signals.regularisers.activity_regularisers import LayerEntropy, Power
+from tca.signals.regularisers.firing_rate import FiringRate
 from tca.tape.population import Place
 from tca.utils.noise import Rare, Signs, Uniform
 

@@ -17,10 +17,10 @@ from torch import Tensor
 
 import tca
 from tca.eligibilities import Leak
-from tca.fields import Box, Explicit, Exponential, Field, Grid, Implicit, Quasistatic
 from tca.signals import Diffusion, Direct, Hops, StationaryDiffusion
-from tca.signals.release import PerError
-from tca.signals.weights import Drawn, Tracked
+from tca.signals.diffusion.fields import Box, Explicit, Exponential, Field, Grid, Implicit, Quasistatic
+from tca.signals.diffusion.release import PerError
+from tca.signals.feedback_weights import Drawn, Tracked
 from tests.cases import F1, Case, weights_of
 from tests.oracle_fields import boxes, errors_of
 from tests.rows import learner, put, relative

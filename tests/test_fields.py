@@ -15,9 +15,9 @@ import pytest
 import torch
 from scipy import special
 
-from tca.fields import Box, Explicit, Exponential, Field, Graph, Grid, Implicit, Quasistatic, runs
-from tca.fields.modes import AxisModes, FourierModes
-from tca.fields.runs import AtSites, InModes, Shuffled, cheapest
+from tca.signals.diffusion.fields import Box, Explicit, Exponential, Field, Graph, Grid, Implicit, Quasistatic, solvers
+from tca.signals.diffusion.fields.laplacian_modes import AxisModes, FourierModes
+from tca.signals.diffusion.fields.solvers import AtSites, InModes, Shuffled, cheapest
 from tests.oracle_fields import boxes, neighbours, settled, step_of
 
 EXACT, ROUND_OFF = 1e-12, 1e-15
@@ -187,8 +187,8 @@ def test_impulse_of_the_box_is_a_product_of_trinomials() -> None:
     for _ in range(n):
         line = np.convolve(line, np.ones(3) / 3)
     for run in (
-        runs._stencil(Grid((size, size)), Box(k)),
-        runs._dense(Grid((size, size)), Box(k), torch.zeros((), dtype=torch.float64)),
+        solvers._stencil(Grid((size, size)), Box(k)),
+        solvers._dense(Grid((size, size)), Box(k), torch.zeros((), dtype=torch.float64)),
     ):
         field = torch.zeros(size, size, dtype=torch.float64)
         field[10, 10] = 1.0

@@ -19,8 +19,8 @@ import tca
 from tca.eligibilities import Full, Instant, Leak, NetworkKernel
 from tca.losses import CrossEntropy
 from tca.nets import ConvLayer, DenseLayer, VectorCNN, VectorMLP, VectorRNN
-from tca.regularisers import Power
 from tca.signals import GlobalVector, Regularised
+from tca.signals.regularisers.activity_regularisers import Power
 from tests.test_vector_networks import MAPS, NETS, autograd, batch_of, by_hand, distance, normal, scattered
 
 F64 = torch.float64

@@ -21,8 +21,8 @@ from tca.eligibilities import Full, Leak, NetworkKernel
 from tca.evaluation import evaluate
 from tca.losses import MSE
 from tca.nets import LeakyRNN, StackedRNN, VectorRNN
-from tca.regularisers import Power
 from tca.signals import GlobalVector, Regularised
+from tca.signals.regularisers.activity_regularisers import Power
 from tests.cases import CASES
 from tests.peak import peak_bytes
 from tests.test_curvature_engines import ENGINES, inside, quadratic

@@ -13,14 +13,14 @@ from torch import Tensor
 import tca
 from tca.eligibilities import Full, Instant, Leak, NodeNoise, WeightNoise, Windowed
 from tca.eligibilities.deviations import Displaced
-from tca.firing_rate import FiringRate
 from tca.losses import MSE, Poisson
 from tca.nets import MLP, DualStreamMLP, LeakyLayer, LeakyRNN, SpikingRNN, StackedRNN
 from tca.nets.feedforward.interlayer import Dropout
-from tca.regularisers import ActivityL1, LayerEntropy, Power, Regulariser, TrackedEntropy
-from tca.reward import Correctness
 from tca.signals import CausalSignal, Direct, Random, Regularised, RewardChange, RewardSurprise
-from tca.signals.base import DelayedSignal
+from tca.signals.perturbation.trial_reward import Correctness
+from tca.signals.regularisers.activity_regularisers import ActivityL1, LayerEntropy, Power, Regulariser, TrackedEntropy
+from tca.signals.regularisers.firing_rate import FiringRate
+from tca.signals.signal import DelayedSignal
 from tests.cases import CASES
 from tests.padding import F64, alone, appended, problem, uneven
 from tests.rows import SIGNALS, STOCHASTIC, assert_same, learner
@@ -144,7 +144,7 @@ STREAMED = {
     for name, rule in tca.RULES.items()
     if isinstance(rule.signal, (CausalSignal, DelayedSignal)) and name not in ("gevb", "gevb_local", "gevb_network")
 } | {
-    "diffusing": tca.Rule(tca.signals.Diffusion(weights=tca.signals.weights.Frozen(0.3)), Leak()),
+    "diffusing": tca.Rule(tca.signals.Diffusion(weights=tca.signals.feedback_weights.Frozen(0.3)), Leak()),
     "windows": tca.Rule(Direct(), Windowed(5)),
 }
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 import tca
 from tca.eligibilities import Fluctuations, Leak, NodeNoise, WeightNoise
-from tca.reward import Correctness, MinusLoss
 from tca.signals import Direct, RewardChange, RewardSurprise
+from tca.signals.perturbation.trial_reward import Correctness, MinusLoss
 from tca.utils.noise import Rare, Signs, Uniform
 from tests import oracle
 from tests.cases import CASES, F1, Case, weights_of

@@ -13,8 +13,8 @@ from torch import Tensor
 import tca
 from tca.eligibilities import Full, Instant, Leak
 from tca.nets import Network
-from tca.regularisers import ActivityL1, LayerEntropy, Power, TrackedEntropy
 from tca.signals import Direct, Exact, Random, Regularised
+from tca.signals.regularisers.activity_regularisers import ActivityL1, LayerEntropy, Power, TrackedEntropy
 from tests.test_decorrelation import batch_of_f1, by_hand, net_of_f1
 from tests.test_populations import FEEDFORWARD, NETS, batch_of, distance, gradients, plain_stack
 

@@ -13,9 +13,7 @@ from torch import Tensor
 
 import tca
 from tca.eligibilities import Diagonal, Eligibility, Full, Homotopy, Instant, Leak, Reachable, Windowed
-from tca.executions import EXECUTIONS
-from tca.fields import Box
-from tca.firing_rate import FiringRate
+from tca.execution import EXECUTIONS
 from tca.signals import (
     CausalHop,
     CausalSignal,
@@ -29,7 +27,9 @@ from tca.signals import (
     Signal,
     TypeReturn,
 )
-from tca.signals.weights import Frozen, Tracked
+from tca.signals.diffusion.fields import Box
+from tca.signals.feedback_weights import Frozen, Tracked
+from tca.signals.regularisers.firing_rate import FiringRate
 from tca.tape.weight_estimates import BlockMean, ExactWeights, SynapseMean
 from tests import oracle_spiking as oracle
 from tests.cases import weights_of

@@ -14,11 +14,11 @@ from torch import Tensor
 
 import tca
 from tca.eligibilities import Diagonal, Eligibility, Full, Homotopy, Instant, Leak, Windowed
-from tca.firing_rate import FiringRate
 from tca.losses import MSE
 from tca.nets import LeakyLayer, SpikingLayer, SpikingRNN, StackedRNN
 from tca.signals import Broadcast, Direct, Exact, Horizon, Random, Regularised, Signal, Sparse
-from tca.signals.weights import Drawn
+from tca.signals.feedback_weights import Drawn
+from tca.signals.regularisers.firing_rate import FiringRate
 from tests.rows import assert_same, relative
 
 F64 = torch.float64

@@ -23,7 +23,7 @@ from analysis.stability import critical_rate, critical_rates
 from tca.eligibilities import Leak
 from tca.losses import MSE
 from tca.signals import InstantSignal
-from tca.signals.base import Buffers
+from tca.signals.signal import Buffers
 from tca.tape.population import Place
 from tests import oracle
 from tests.cases import CASES, F1, Case, tau, weights_of

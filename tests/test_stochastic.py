@@ -11,7 +11,7 @@ import torch
 import tca
 from tca.eligibilities import Kronecker, LearnedKernel, RankOne, ReverseKronecker
 from tca.eligibilities.traces import contract
-from tca.executions import EXECUTIONS
+from tca.execution import EXECUTIONS
 from tca.signals import Direct, Exact, Horizon, TypeReturn
 from tca.utils.noise import Normal, Rare, Signs, Uniform
 from tests import oracle_stochastic

@@ -17,7 +17,7 @@ from tca.run import Net
 from tca.train import Training
 
 # Trainings of two updates renew correlations fast, whatever their share.
-pytestmark = pytest.mark.filterwarnings("ignore::tca.signals.decorrelation_averages.CollapseWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::tca.signals.decorrelation.averages.CollapseWarning")
 SMALL = Setting(n_train=16, n_test=8, batch_size=8, epochs=1)
 TINY = {
     "leaky": (Leaky(6, tau=56.0), ("eprop_random", "sbd")),

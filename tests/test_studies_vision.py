@@ -34,7 +34,7 @@ from tca.signals import Decorrelation
 from tca.train import Training
 
 # Trainings of a few updates renew correlations fast, whatever their share.
-pytestmark = pytest.mark.filterwarnings("ignore::tca.signals.decorrelation_averages.CollapseWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::tca.signals.decorrelation.averages.CollapseWarning")
 DIGITS = {"name": "digits"}
 TINY = (
     Panel("digits", "MLP", "mlp", {"sizes": [6, 4]}, DIGITS, 20, 12, 8, 2, 1, 5),

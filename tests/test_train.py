@@ -13,11 +13,11 @@ import tasks
 import tca
 from tca.batch import Batch
 from tca.eligibilities import Leak
-from tca.regularisers import Power
 from tca.rule import Learner, Rule
 from tca.run import Leaky, Optimizer, Run, Seeds
 from tca.signals import Decorrelation, Regularised, Signal
-from tca.signals.decorrelation_averages import CollapseWarning, Decay
+from tca.signals.decorrelation.averages import CollapseWarning, Decay
+from tca.signals.regularisers.activity_regularisers import Power
 from tca.train import Training, evaluate, train
 
 SMALL = Run("delayed_match", "bptt", net=Leaky(size=8), batch_size=8, steps=10, n_train=20, n_test=12, evaluate_every=4,

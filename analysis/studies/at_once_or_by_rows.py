@@ -25,8 +25,8 @@ from tca.ingredients import Leaky, Optimizer, Seeds
 from tca.rule import Rule
 from tca.run import Net, Run
 from tca.signals import Decorrelation, Direct, Random
-from tca.signals.base import Signal
-from tca.signals.decorrelation_averages import Share
+from tca.signals.decorrelation.averages import Share
+from tca.signals.signal import Signal
 
 __all__ = ["Setting", "draw", "main", "runs_of", "table"]
 

@@ -24,7 +24,7 @@ from tca.rule import Rule
 from tca.rules import RULES
 from tca.run import Net, Run
 from tca.signals import Decorrelation
-from tca.signals.decorrelation_averages import Share
+from tca.signals.decorrelation.averages import Share
 
 __all__ = ["NETWORKS", "Setting", "main"]
 

@@ -30,11 +30,11 @@ from analysis.studies.tables import COMPARED, Table, differences, mean_and_sprea
 from analysis.studies.torus import Measured, Setting, Trial, train
 from analysis.studies.work import command, options_of, spread
 from tca.eligibilities import Leak
-from tca.fields import Box
 from tca.rule import Rule
 from tca.rules import RULES
 from tca.signals import Diffusion, Random, Sparse, StationaryDiffusion
-from tca.signals.weights import Drawn, Frozen
+from tca.signals.diffusion.fields import Box
+from tca.signals.feedback_weights import Drawn, Frozen
 
 __all__ = ["FRACTIONS", "Outcome", "accepted", "figures", "main", "outcomes", "rules", "study", "table"]
 

@@ -12,13 +12,13 @@ import torch
 from analysis.studies.every_rule import seeded
 from tca.described import Net
 from tca.eligibilities import Eligibility, Full, Leak
-from tca.fields import Box
-from tca.firing_rate import FiringRate
 from tca.ingredients import Optimizer
 from tca.rule import Rule
 from tca.run import Run
 from tca.signals import Diffusion, Direct, Hops, Random, Regularised, Signal, Sparse
-from tca.signals.weights import Frozen
+from tca.signals.diffusion.fields import Box
+from tca.signals.feedback_weights import Frozen
+from tca.signals.regularisers.firing_rate import FiringRate
 from tca.tape.weight_estimates import BlockMean, SynapseMean
 
 __all__ = ["SETTINGS", "Arm", "Authors", "Cells", "Setting", "rule"]

@@ -10,12 +10,12 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tca.cell_types import by_type, typeless
 from tca.cli.measured import Measured
 from tca.nets import Network
 from tca.recipes import in_words
 from tca.result import DIVERGED
 from tca.run import Run
+from tca.signals.cell_type_check import by_type, typeless
 
 __all__ = ["Table", "tabulate"]
 

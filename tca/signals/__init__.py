@@ -1,14 +1,13 @@
 """Signals: what every cell is told, one idea a file."""
 
 from tca.signals.backward import FeedbackAlignment, SignSymmetric
-from tca.signals.base import CausalSignal, InstantSignal, Signal
 from tca.signals.broadcast import Broadcast, Sparse
 from tca.signals.causal_hop import CausalHop
-from tca.signals.decorrelation import Decorrelation
-from tca.signals.decorrelation_averages import CollapseWarning, Decay, Normal, Share, TimeConstant, Uniform
-from tca.signals.decorrelation_reaches import Filtered, Lagged, SameStep
-from tca.signals.decorrelation_sources import OutputError, Score
-from tca.signals.diffusion import Diffusion, StationaryDiffusion
+from tca.signals.decorrelation.averages import CollapseWarning, Decay, Normal, Share, TimeConstant, Uniform
+from tca.signals.decorrelation.decorrelation import Decorrelation
+from tca.signals.decorrelation.score_sources import OutputError, Score
+from tca.signals.decorrelation.time_lags import Filtered, Lagged, SameStep
+from tca.signals.diffusion.neuromodulator import Diffusion, StationaryDiffusion
 from tca.signals.direct import Direct
 from tca.signals.error_diffusion import ErrorDiffusion
 from tca.signals.exact import Exact, Horizon
@@ -16,10 +15,11 @@ from tca.signals.feedback import Adaptive, Random
 from tca.signals.global_vector import GlobalVector
 from tca.signals.hops import Hops
 from tca.signals.modprop import TypeReturn
-from tca.signals.perturbation import RewardChange
-from tca.signals.regularised import Regularised
-from tca.signals.reward import RewardSurprise
+from tca.signals.perturbation.reward_difference import RewardChange
+from tca.signals.perturbation.reward_prediction_error import RewardSurprise
+from tca.signals.regularisers.regularised import Regularised
 from tca.signals.shared_random import SharedRandom
+from tca.signals.signal import CausalSignal, InstantSignal, Signal
 
 __all__ = [
     "Adaptive",

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tca.connections.connection import Connection
 from tca.eligibilities.eligibility import Eligibility
-from tca.signals.base import Buffers, CausalSignal, Reader, Teller
+from tca.signals.signal import Buffers, CausalSignal, Reader, Teller
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.checks import Positive, checked

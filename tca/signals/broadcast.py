@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from tca.signals.base import Buffers, InstantSignal
-from tca.signals.weights import FeedbackWeights, Frozen
+from tca.signals.feedback_weights import FeedbackWeights, Frozen
+from tca.signals.signal import Buffers, InstantSignal
 from tca.tape.population import Place
 from tca.utils.checks import Positive, checked
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from tca.eligibilities.eligibility import Eligibility
-from tca.signals.base import Buffers, DelayedSignal, Reader, Reporter, Teller
 from tca.signals.direct import Direct
+from tca.signals.signal import Buffers, DelayedSignal, Reader, Reporter, Teller
 from tca.tape.local_step import Moment
 from tca.tape.population import Place, needs_rates, needs_synapses
 from tca.tape.tape import Tape

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from tca.eligibilities.eligibility import Eligibility
-from tca.signals.base import Buffers, CausalSignal, Reader, Teller
+from tca.signals.signal import Buffers, CausalSignal, Reader, Teller
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 

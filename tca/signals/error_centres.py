@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.signals.base import Buffers
+from tca.signals.signal import Buffers
 from tca.utils.checks import checked, finite
 
 __all__ = ["BatchCentre", "Centring", "NoCentre", "RunningCentre"]

@@ -20,9 +20,9 @@ from tca.connections.connection import Link
 from tca.connections.signed import Signed
 from tca.eligibilities.eligibility import Eligibility
 from tca.losses import Logistic
-from tca.signals.base import Buffers, Reader, Signal
-from tca.signals.decorrelation_sources import output_error
+from tca.signals.decorrelation.score_sources import output_error
 from tca.signals.error_centres import BatchCentre, Centring, NoCentre, RunningCentre
+from tca.signals.signal import Buffers, Reader, Signal
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.checks import Positive, checked

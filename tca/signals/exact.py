@@ -13,8 +13,8 @@ from torch import Tensor
 
 from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.full import Full
-from tca.signals.base import Buffers, Reader, Signal
 from tca.signals.direct import Direct
+from tca.signals.signal import Buffers, Reader, Signal
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.checks import Whole, checked

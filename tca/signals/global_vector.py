@@ -18,7 +18,7 @@ from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.instant import Instant
 from tca.eligibilities.leak import Leak
 from tca.eligibilities.network_kernel import NetworkKernel
-from tca.signals.base import Buffers, CausalSignal, Reader, Teller
+from tca.signals.signal import Buffers, CausalSignal, Reader, Teller
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.tape.vector_tape import VectorTape

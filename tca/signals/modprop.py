@@ -15,8 +15,8 @@ from torch import Tensor
 from tca.eligibilities.eligibility import Eligibility, following
 from tca.eligibilities.leak import Leak
 from tca.eligibilities.type_propagation import TypePropagation, check_stable
-from tca.signals.base import Buffers, Reader, Signal
 from tca.signals.direct import Direct
+from tca.signals.signal import Buffers, Reader, Signal
 from tca.tape.population import Place, needs_rates, needs_synapses
 from tca.tape.tape import Tape
 from tca.utils.checks import checked

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.signals.base import Buffers, InstantSignal
+from tca.signals.signal import Buffers, InstantSignal
 from tca.tape.population import Place
 from tca.utils.checks import Positive, checked
 

@@ -104,14 +104,14 @@ BUGS = [
         STREAMS,
     ),
     Bug(
-        "tca/signals/regularised.py",
+        "tca/signals/regularisers/regularised.py",
         "terms added lift what a signal forbids",
         "if self.signal.factored:",
         "if True:",
         STREAMS,
     ),
     Bug(
-        "tca/fields/propagators.py",
+        "tca/signals/diffusion/fields/propagators.py",
         "implicit step a hundredth short",
         "1 / (1 + self.dt * self.loss(eigenvalues))",
         "1 / (1 + 0.99 * self.dt * self.loss(eigenvalues))",
@@ -155,7 +155,7 @@ BUGS = [
         ("tests/test_tasks_native.py",),
     ),
     Bug(
-        "tca/signals/decorrelation_sources.py",
+        "tca/signals/decorrelation/score_sources.py",
         "smoothed classes taken for plain ones",
         "loss.smoothing if isinstance(loss, SmoothedCrossEntropy) else 0.0",
         "0.0",
@@ -176,7 +176,7 @@ BUGS = [
         ("tests/test_careless_broadcast.py",),
     ),
     Bug(
-        "tca/stream.py",
+        "tca/online.py",
         "later errors blamed for what is made from whole trials",
         '"is made from whole trials only" if signal.horizon == 0 else "needs later errors"',
         '"needs later errors"',

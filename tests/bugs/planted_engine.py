@@ -13,8 +13,8 @@ TYPES = ("tests/test_facts_cell_types.py",)
 PATHS = ("tests/test_facts_snap_homotopy.py",)
 
 TAPE, LEAKY, MOMENT = "tca/tape/tape.py", "tca/tape/leaky_tape.py", "tca/tape/local_step.py"
-CONNECTIONS, EXECUTIONS = "tca/connections/connection.py", "tca/executions.py"
-STREAM, STEPPERS = "tca/stream.py", "tca/nets/steppers.py"
+CONNECTIONS, EXECUTIONS = "tca/connections/connection.py", "tca/execution.py"
+STREAM, STEPPERS = "tca/online.py", "tca/nets/steppers.py"
 RULE, TABLE, BATCH = "tca/rule.py", "tca/rules.py", "tca/batch.py"
 
 BUGS = [

@@ -7,14 +7,14 @@ from tests.bugs.bug import Bug
 FIELDS = ("tests/test_fields.py",)
 DIFFUSED = ("tests/test_diffusion.py",)
 
-SPACES = "tca/fields/spaces.py"
-MODES = "tca/fields/modes.py"
-PROPAGATORS = "tca/fields/propagators.py"
-RUNS = "tca/fields/runs.py"
-FIELD = "tca/fields/field.py"
-DIFFUSION = "tca/signals/diffusion.py"
-WEIGHTS = "tca/signals/weights.py"
-RELEASE = "tca/signals/release.py"
+SPACES = "tca/signals/diffusion/fields/spaces.py"
+MODES = "tca/signals/diffusion/fields/laplacian_modes.py"
+PROPAGATORS = "tca/signals/diffusion/fields/propagators.py"
+RUNS = "tca/signals/diffusion/fields/solvers.py"
+FIELD = "tca/signals/diffusion/fields/field.py"
+DIFFUSION = "tca/signals/diffusion/neuromodulator.py"
+WEIGHTS = "tca/signals/feedback_weights.py"
+RELEASE = "tca/signals/diffusion/release.py"
 
 BUGS = [
     Bug(SPACES, "rims that see their neighbour instead of themselves", '"no-flux": lambda n: (0, n - 1)',

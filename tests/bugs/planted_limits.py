@@ -8,14 +8,14 @@ PINNED = "tests/test_limits.py::"
 
 BUGS: tuple[Bug, ...] = (
     Bug(
-        "tca/executions.py",
+        "tca/execution.py",
         "forward execution without traces",
         '"forward": forward',
         '"forward": reverse',
         (f"{PINNED}test_forward_traces_of_every_path_take_a_number_for_each_cell_and_synapse",),
     ),
     Bug(
-        "tca/stream.py",
+        "tca/online.py",
         "a filtered readout without traces of synapses",
         "ReadoutFilteredTrace(each, moment, self.net.readout_leak) if filtered else each for each in fresh",
         "each for each in fresh",

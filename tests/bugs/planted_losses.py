@@ -16,7 +16,7 @@ LOSS = "tca/losses/loss.py"
 CLASSES = "tca/losses/classes.py"
 SQUARED = "tca/losses/squared.py"
 LOGISTIC = "tca/losses/logistic.py"
-DECORRELATION, REACHES = "tca/signals/decorrelation.py", "tca/signals/decorrelation_reaches.py"
+DECORRELATION, REACHES = "tca/signals/decorrelation/decorrelation.py", "tca/signals/decorrelation/time_lags.py"
 
 BUGS = [
     Bug(SQUARED, "squared error without its half", "return 0.5 * (outputs", "return (outputs", LOSSES),
@@ -58,15 +58,15 @@ BUGS = [
         "range(len(entries) - 2, 1, -1)", IN_TIME),
     Bug(REACHES, "a lag less", "padded.unfold(0, self.lags + 1, 1)", "padded.roll(1, 0).unfold(0, self.lags + 1, 1)",
         IN_TIME),
-    Bug("tca/regularisers.py", "inverse of a moment that forgets too fast",
+    Bug("tca/signals/regularisers/activity_regularisers.py", "inverse of a moment that forgets too fast",
         "len(rate) * self.kept / (1 - self.kept)", "len(rate) / (1 - self.kept)", REGULARISED),
-    Bug("tca/signals/regularised.py", "rate signal of a regulariser taken for a state signal",
+    Bug("tca/signals/regularisers/regularised.py", "rate signal of a regulariser taken for a state signal",
         "signal.add_(tape.lift(further, steps))", "signal.add_(further)", REGULARISED),
-    Bug("tca/regularisers.py", "the floor of maps in dense layers", "FLOOR_OF_MAPS if len(place.shape) == 3 else FLOOR",
+    Bug("tca/signals/regularisers/activity_regularisers.py", "the floor of maps in dense layers", "FLOOR_OF_MAPS if len(place.shape) == 3 else FLOOR",
         "FLOOR_OF_MAPS", REGULARISED),
-    Bug("tca/regularisers.py", "the floor of dense layers in maps", "FLOOR_OF_MAPS if len(place.shape) == 3 else FLOOR",
+    Bug("tca/signals/regularisers/activity_regularisers.py", "the floor of dense layers in maps", "FLOOR_OF_MAPS if len(place.shape) == 3 else FLOOR",
         "FLOOR", REGULARISED),
-    Bug("tca/regularisers.py", "an inverse that starts without its floor", "(1 + self.floor_of(place))", "1",
+    Bug("tca/signals/regularisers/activity_regularisers.py", "an inverse that starts without its floor", "(1 + self.floor_of(place))", "1",
         REGULARISED),
     Bug("tasks/measures.py", "trials without a decision counted", "share_B[steps_TB.any(0)].mean()",
         "share_B.mean()",

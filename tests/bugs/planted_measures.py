@@ -179,7 +179,7 @@ BUGS = [
         ("tests/test_measures_leave_no_trace.py::test_the_update_jacobian_does_not_depend_on_how_trials_are_taken",),
     ),
     Bug(
-        "tca/signals/decorrelation.py",
+        "tca/signals/decorrelation/decorrelation.py",
         "decorrelation said to take trials one by one",
         "return self.average.lam != 1",
         "return False",
@@ -193,7 +193,7 @@ BUGS = [
         ("tests/test_measures_leave_no_trace.py::test_a_rule_says_whether_it_couples_the_trials_of_a_batch",),
     ),
     Bug(
-        "tca/regularisers.py",
+        "tca/signals/regularisers/activity_regularisers.py",
         "means over the batch said to take trials one by one",
         'most go by means over it."""\n        return True',
         'most go by means over it."""\n        return False',

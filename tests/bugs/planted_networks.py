@@ -201,6 +201,6 @@ BUGS = [
     Bug("tca/eligibilities/network_kernel.py", "filtered scores handed on with their gates",
         "first = signal[0].clone()\n        tape.lift(signal, steps)",
         "tape.lift(signal, steps)\n        first = signal[0].clone()", WINDOWS),
-    Bug("tca/signals/decorrelation_sources.py", "no share of a smoothed class for the others",
+    Bug("tca/signals/decorrelation/score_sources.py", "no share of a smoothed class for the others",
         "error.sub_(spread / outputs.shape[-1])", "error.sub_(0.0)", SMOOTHED),
 ]  # fmt: skip

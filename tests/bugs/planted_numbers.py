@@ -13,7 +13,7 @@ MADE = ("tests/test_inference.py::test_a_network_of_inference_mode_can_be_traine
 OUTSIDE = ("tests/test_inference.py",)
 MEASURES = ("tests/test_inference.py::test_measures_are_the_same_without_a_graph",)
 NETWORK, OPTIONS, NUMBERS = "tca/nets/network.py", "tca/nets/options.py", "tca/utils/numerics.py"
-RULE, BATCH, STREAM = "tca/rule.py", "tca/batch.py", "tca/stream.py"
+RULE, BATCH, STREAM = "tca/rule.py", "tca/batch.py", "tca/online.py"
 
 BUGS = (
     Bug(OPTIONS, "private noise of the default type", 'generator=generator, dtype=torch.float32, device="cpu")',

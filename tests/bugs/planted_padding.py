@@ -8,8 +8,12 @@ PADDING = ("tests/test_padding.py",)
 ROW = ("tests/test_conformance.py::test_padding_changes_nothing",)
 BATCH, TAPE, FULL = "tca/batch.py", "tca/tape/tape.py", "tca/eligibilities/full.py"
 MEASURES, ACTIVITY = ("tests/test_padding_measures.py",), "analysis/activity.py"
-RATE, KERNEL = "tca/firing_rate.py", "tca/eligibilities/kernel.py"
-TRIALS, REWARD, DIFFUSED = "tca/signals/perturbation.py", "tca/signals/reward.py", "tca/signals/error_diffusion.py"
+RATE, KERNEL = "tca/signals/regularisers/firing_rate.py", "tca/eligibilities/kernel.py"
+TRIALS, REWARD, DIFFUSED = (
+    "tca/signals/perturbation/reward_difference.py",
+    "tca/signals/perturbation/reward_prediction_error.py",
+    "tca/signals/error_diffusion.py",
+)
 
 BUGS = [
     Bug(BATCH, "a trial that ends at its first weight", "torch.where(self.weights != 0, steps, 0).amax(0)",
@@ -25,7 +29,7 @@ BUGS = [
     Bug(FULL, "windows of different trials that keep their leak", "later if self.keep_leak else passing", "later", ROW),
     Bug(FULL, "windows of different trials that lose their leak", "later if self.keep_leak else passing", "passing",
         ROW),
-    Bug("tca/executions.py", "a signal that goes on after the trial", "    if over is None:\n        return read",
+    Bug("tca/execution.py", "a signal that goes on after the trial", "    if over is None:\n        return read",
         "    if True:\n        return read", PADDING),
     Bug(RATE, "rates of all trials alike", "self.weight / count", "self.weight / (tape.steps * tape.rate.shape[1])",
         PADDING),
@@ -38,9 +42,9 @@ BUGS = [
         "(tape.trials_shown.trial_lengths >= 0)", PADDING),
     Bug("tca/eligibilities/deviations.py", "drives that go on after the trial", "if noisy.over is not None:",
         "if False:", PADDING),
-    Bug("tca/signals/decorrelation.py", "a mean over trials that are over", "runs = ~over.unsqueeze(-1)",
+    Bug("tca/signals/decorrelation/decorrelation.py", "a mean over trials that are over", "runs = ~over.unsqueeze(-1)",
         "runs = torch.ones_like(over).unsqueeze(-1)", PADDING),
-    Bug("tca/signals/diffusion.py", "a field that comes back from after the trial", "if tape.over is not None:",
+    Bug("tca/signals/diffusion/neuromodulator.py", "a field that comes back from after the trial", "if tape.over is not None:",
         "if False:", PADDING),
     Bug(DIFFUSED, "a warning that padding silences", "torch.where(counts, classes, int(classes.max()))", "classes",
         PADDING),
@@ -49,7 +53,7 @@ BUGS = [
         "return torch.stack([draw() for _ in range(steps)]).flip(0)", PADDING),
     Bug("tca/rule.py", "noise drawn for padding", "if batch.padded else batch.steps", "if False else batch.steps",
         PADDING),
-    Bug("tca/stream.py", "a field that is heard after the trial", "self.time > self.steps",
+    Bug("tca/online.py", "a field that is heard after the trial", "self.time > self.steps",
         "self.time > self.steps + 99",
         PADDING),
     Bug("tca/losses/loss.py", "infinite losses without weight", "torch.where(weights != 0, weights * ",

@@ -24,7 +24,7 @@ ONLINE_HOP, BACKWARD = "tca/signals/causal_hop.py", "tca/signals/backward.py"
 EXACT = "tca/signals/exact.py"
 FEEDBACK = "tca/signals/feedback.py"
 DIRECT = "tca/signals/direct.py"
-SIGNAL, SHARED, ACTIVATIONS = "tca/signals/base.py", "tca/signals/shared_random.py", "tca/cells/activations.py"
+SIGNAL, SHARED, ACTIVATIONS = "tca/signals/signal.py", "tca/signals/shared_random.py", "tca/cells/activations.py"
 
 BUGS = [
     Bug(BASE, "propagator of the step before", "self.fade_(tape, steps.start + index + 1,",

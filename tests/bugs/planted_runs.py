@@ -36,21 +36,21 @@ BUGS = [
         RECIPE,
     ),
     Bug(
-        "tca/cell_types.py",
+        "tca/signals/cell_type_check.py",
         "one pair of types by chance is enough",
         "<= ERRORS * error).all())",
         "<= ERRORS * error).any())",
         TYPES,
     ),
     Bug(
-        "tca/cell_types.py",
+        "tca/signals/cell_type_check.py",
         "missing synapses counted",
         "torch.ones_like(weights) if mask is None else mask.to(weights)",
         "torch.ones_like(weights)",
         TYPES,
     ),
     Bug(
-        "tca/cell_types.py",
+        "tca/signals/cell_type_check.py",
         "rules by cell type without an estimate overlooked",
         "BlockMean, TypePropagation, TypeReturn)",
         "BlockMean)",
@@ -103,7 +103,7 @@ BUGS = [
     ),
     Bug("tca/rule.py", "a loss looked at in every batch", "self._checked = batch.loss", "pass", LOSS),
     Bug(
-        "tca/stream.py",
+        "tca/online.py",
         "losses not looked at online",
         "self.learner.check_loss(batch, outputs.unsqueeze(0))",
         "pass",

@@ -16,7 +16,7 @@ PRODUCTS = ("tests/test_spiking_products.py",)
 PASS, POPULATION = "tca/nets/spiking/spiking_pass.py", "tca/nets/spiking/spiking_population.py"
 LAYER, PSEUDO = "tca/nets/spiking/spiking_layer.py", "tca/cells/surrogate_gradients.py"
 CELLS, TAPE, ACTIVE = "tca/cells/spiking_cell.py", "tca/tape/spiking_tape.py", "tca/connections/spike_products.py"
-STACKED, DESCRIBED, EXECUTIONS = "tca/nets/stacked_rnn.py", "tca/described.py", "tca/executions.py"
+STACKED, DESCRIBED, EXECUTIONS = "tca/nets/stacked_rnn.py", "tca/described.py", "tca/execution.py"
 
 BUGS = [
     Bug(PASS, "cells refractory for one step too long", "t - 1 - self.refractory]", "t - 2 - self.refractory]",
@@ -55,7 +55,7 @@ BUGS = [
     Bug(EXECUTIONS, "silence of the outputs judged by time zero", "if not each[steps].any():", "if not each[:1].any():",
         SURGERY),
     Bug(
-        "tca/signals/base.py",
+        "tca/signals/signal.py",
         "a product of active cells gathered twice",
         "        ):\n            return\n        link.connection.outer_(",
         "        ):\n            pass\n        link.connection.outer_(",

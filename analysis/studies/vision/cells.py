@@ -15,8 +15,8 @@ from tca.rule import Rule
 from tca.rules import RULES
 from tca.run import Net, Run
 from tca.schedules import Exponential
-from tca.signals.decorrelation import Decorrelation
-from tca.signals.decorrelation_averages import Share
+from tca.signals.decorrelation.averages import Share
+from tca.signals.decorrelation.decorrelation import Decorrelation
 from tca.utils.checks import positive, settle, whole
 
 __all__ = ["SIZES", "Cell", "Layers", "Scale"]

@@ -15,7 +15,7 @@ from tca.rules import RULES
 from tca.run import Net, Run
 from tca.schedules import Cosine
 from tca.signals import Decorrelation, ErrorDiffusion
-from tca.signals.decorrelation_averages import Share
+from tca.signals.decorrelation.averages import Share
 from tca.signals.error_diffusion import NoCentre
 
 __all__ = ["ARMS", "BASELINE", "MNIST", "PANELS", "Arm", "Panel", "arms_of", "falling", "missing"]

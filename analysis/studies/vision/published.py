@@ -18,13 +18,13 @@ from analysis.studies.vision.cells import Cell, Layers
 from analysis.studies.vision.plan import falling
 from tca.eligibilities import Instant
 from tca.ingredients import Optimizer
-from tca.regularisers import LayerEntropy
 from tca.rule import Rule
 from tca.schedules import Exponential
 from tca.signals import Decorrelation, ErrorDiffusion, Random, Regularised, SharedRandom
-from tca.signals.decorrelation_averages import Decay, Normal, Uniform
-from tca.signals.decorrelation_sources import OutputError
+from tca.signals.decorrelation.averages import Decay, Normal, Uniform
+from tca.signals.decorrelation.score_sources import OutputError
 from tca.signals.error_diffusion import NoCentre
+from tca.signals.regularisers.activity_regularisers import LayerEntropy
 
 __all__ = ["CELLS"]
 

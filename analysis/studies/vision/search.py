@@ -37,8 +37,8 @@ from tca.losses.expansions import Bartlett, Expansion, HiddenGates, InputGates, 
 from tca.records import finished
 from tca.rule import Rule
 from tca.signals import Decorrelation, ErrorDiffusion
-from tca.signals.decorrelation_averages import Normal
-from tca.signals.decorrelation_sources import OutputError, Score
+from tca.signals.decorrelation.averages import Normal
+from tca.signals.decorrelation.score_sources import OutputError, Score
 
 __all__ = ["QUESTIONS", "main", "on_held_out", "table"]
 

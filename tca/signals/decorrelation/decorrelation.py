@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from tca.eligibilities.eligibility import Eligibility
-from tca.signals.base import Buffers, Reader, Signal
-from tca.signals.decorrelation_averages import Average, Decay, Normal, Start, warn_if_fast
-from tca.signals.decorrelation_observables import Identity, Observable
-from tca.signals.decorrelation_reaches import Reach, SameStep
-from tca.signals.decorrelation_sources import Score, Source
+from tca.signals.decorrelation.averages import Average, Decay, Normal, Start, warn_if_fast
+from tca.signals.decorrelation.observables import Identity, Observable
+from tca.signals.decorrelation.score_sources import Score, Source
+from tca.signals.decorrelation.time_lags import Reach, SameStep
+from tca.signals.signal import Buffers, Reader, Signal
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.checks import Made, NotNegative, checked
@@ -41,7 +41,7 @@ class Decorrelation(Signal):
     loss weighs anything it takes in the mean over trials, weighted as in the loss. A filtered readout's score is taken
     back through the filter. The readout gets its exact gradient, unless ``forward_broadcast`` is given.
 
-    Fast averages make activity vanish instead of learning; see ``tca.signals.decorrelation_averages.warn_if_fast``.
+    Fast averages make activity vanish instead of learning; see ``tca.signals.decorrelation.averages.warn_if_fast``.
     In single precision averages with ``1 - lam`` below 1e-6 are lost in rounding.
 
     Args:

@@ -19,7 +19,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from tca.signals.base import Reader
+from tca.signals.signal import Reader
 from tca.utils.checks import Filled, Whole, checked
 
 __all__ = ["Filtered", "Lagged", "Reach", "SameStep"]

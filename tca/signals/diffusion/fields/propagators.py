@@ -28,7 +28,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from tca.fields.spaces import Grid, Space, kronecker_product, kronecker_sum
+from tca.signals.diffusion.fields.spaces import Grid, Space, kronecker_product, kronecker_sum
 from tca.utils.checks import Fraction, NotNegative, Positive, checked
 
 __all__ = ["Box", "Explicit", "Exponential", "Implicit", "Propagator", "Quasistatic", "Stepping"]

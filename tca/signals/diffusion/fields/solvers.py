@@ -14,9 +14,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from tca.fields.modes import AxisModes, FourierModes, Modes
-from tca.fields.propagators import Box, Explicit, Stepping
-from tca.fields.spaces import Grid, Space
+from tca.signals.diffusion.fields.laplacian_modes import AxisModes, FourierModes, Modes
+from tca.signals.diffusion.fields.propagators import Box, Explicit, Stepping
+from tca.signals.diffusion.fields.spaces import Grid, Space
 
 __all__ = ["AtSites", "InModes", "Run", "Shuffled", "cheapest", "modes_of"]
 

@@ -28,7 +28,7 @@ from tca.losses.classes import take_from_target_
 from tca.losses.expansions import Expansion, Plain, Seen
 from tca.losses.families import Canonical
 from tca.losses.links import Exponential, Identity, Link, Sigmoid, Softmax
-from tca.signals.base import Buffers
+from tca.signals.signal import Buffers
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.checks import checked

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.fields.modes import Modes
-from tca.fields.propagators import Propagator, Stepping
-from tca.fields.runs import Run, cheapest, modes_of
-from tca.fields.spaces import Space
+from tca.signals.diffusion.fields.laplacian_modes import Modes
+from tca.signals.diffusion.fields.propagators import Propagator, Stepping
+from tca.signals.diffusion.fields.solvers import Run, cheapest, modes_of
+from tca.signals.diffusion.fields.spaces import Space
 from tca.utils.checks import checked
 from tca.utils.names import lookup
 
@@ -43,8 +43,8 @@ class Field:
         ValueError: The propagator does not fit the space, the name of the gain is unknown, or a unit mass is asked of
             a field that does not decay.
 
-    >>> from tca.fields.propagators import Box
-    >>> from tca.fields.spaces import Grid
+    >>> from tca.signals.diffusion.fields.propagators import Box
+    >>> from tca.signals.diffusion.fields.spaces import Grid
     >>> Field(Grid((3,)), Box(k=0.75), gain="raw").kernel()[0].tolist()
     [0.25, 0.25, 0.25]
     """

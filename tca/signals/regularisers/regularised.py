@@ -9,8 +9,8 @@ from torch import Tensor
 
 from tca.connections.connection import Link
 from tca.eligibilities.eligibility import Eligibility
-from tca.regularisers import Regulariser
-from tca.signals.base import Buffers, Reader, Signal
+from tca.signals.regularisers.activity_regularisers import Regulariser
+from tca.signals.signal import Buffers, Reader, Signal
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.checks import checked, instance
@@ -34,7 +34,7 @@ class Regularised(Signal):
         ValueError: No regulariser is given.
         TypeError: A part is of another kind.
 
-    >>> from tca.regularisers import Power
+    >>> from tca.signals.regularisers.activity_regularisers import Power
     >>> from tca.signals import Direct
     >>> Regularised(Direct(), (Power(),)).equation
     'G_t = W_o^T score_t, and d/dz of 0.001 sum_i (mean z_i^2 - 0.25)^2'

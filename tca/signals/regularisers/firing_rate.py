@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from tca.regularisers import Buffers, Reader, Regulariser
+from tca.signals.regularisers.activity_regularisers import Buffers, Reader, Regulariser
 from tca.tape.tape import Tape
 from tca.utils.checks import NotNegative, Positive, checked
 

@@ -18,7 +18,7 @@ from tca.nets.leaky.leaky_rnn import LeakyRNN
 from tca.nets.spiking.spiking_rnn import SpikingRNN
 from tca.nets.steppers import STEPPERS
 from tca.signals import CausalSignal
-from tca.signals.base import DelayedSignal
+from tca.signals.signal import DelayedSignal
 from tca.tape.local_step import Moment
 from tca.utils.checks import Count, check, whole
 from tca.utils.numerics import Lasting, kept, lasting

@@ -19,7 +19,7 @@ from torch import Tensor
 from tca.connections.connection import Link
 from tca.eligibilities import Eligibility
 from tca.signals import Signal
-from tca.signals.base import Buffers, Reader
+from tca.signals.signal import Buffers, Reader
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 

@@ -1,8 +1,16 @@
 """Fields: a concentration that is released in places, spreads, decays, and is read where the cells are."""
 
-from tca.fields.field import Field
-from tca.fields.propagators import Box, Explicit, Exponential, Implicit, Propagator, Quasistatic, Stepping
-from tca.fields.spaces import Graph, Grid, Space
+from tca.signals.diffusion.fields.field import Field
+from tca.signals.diffusion.fields.propagators import (
+    Box,
+    Explicit,
+    Exponential,
+    Implicit,
+    Propagator,
+    Quasistatic,
+    Stepping,
+)
+from tca.signals.diffusion.fields.spaces import Graph, Grid, Space
 
 __all__ = [
     "Box",

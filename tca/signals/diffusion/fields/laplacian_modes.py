@@ -11,7 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from tca.fields.spaces import Grid, Space
+from tca.signals.diffusion.fields.spaces import Grid, Space
 
 __all__ = ["AxisModes", "FourierModes", "Modes"]
 

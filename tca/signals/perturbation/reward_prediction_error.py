@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from tca.batch import Batch
-from tca.reward import MinusLoss, Reward
-from tca.signals.base import Buffers
-from tca.signals.perturbation import OfTrials
+from tca.signals.perturbation.reward_difference import OfTrials
+from tca.signals.perturbation.trial_reward import MinusLoss, Reward
+from tca.signals.signal import Buffers
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.checks import checked

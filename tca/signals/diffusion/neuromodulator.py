@@ -23,11 +23,11 @@ import torch
 from torch import Tensor
 
 from tca.eligibilities.eligibility import Eligibility
-from tca.fields import Box, Field, Grid, Propagator, Space
-from tca.fields.runs import AtSites, Run, Shuffled
-from tca.signals.base import Buffers, CausalSignal, InstantSignal, Reader, Signal, Teller
-from tca.signals.release import Release, Shared
-from tca.signals.weights import FeedbackWeights, Frozen
+from tca.signals.diffusion.fields import Box, Field, Grid, Propagator, Space
+from tca.signals.diffusion.fields.solvers import AtSites, Run, Shuffled
+from tca.signals.diffusion.release import Release, Shared
+from tca.signals.feedback_weights import FeedbackWeights, Frozen
+from tca.signals.signal import Buffers, CausalSignal, InstantSignal, Reader, Signal, Teller
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.checks import checked
@@ -45,7 +45,7 @@ class _Diffusing(Signal):
     Args:
         propagator: How the field spreads and decays.
         space: Where the cells lie; ``None`` (default) is the smallest periodic square that has a site for each.
-        gain: ``"unit"`` (default) or ``"raw"``: see ``tca.fields.Field``.
+        gain: ``"unit"`` (default) or ``"raw"``: see ``tca.signals.diffusion.fields.Field``.
         weights: Where the feedback weights come from, default a tenth of the readout's own at the start.
         release: One field for all errors (default) or one for each.
         scattered: Whether cells lie on different sites at random (default), or cell j on site j.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.signals.weights import check_fraction
+from tca.signals.feedback_weights import check_fraction
 from tca.utils.checks import checked
 
 __all__ = ["PerError", "Release", "Shared"]

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from tca.eligibilities.eligibility import Eligibility
-from tca.reward import MinusLoss, Reward
-from tca.signals.base import Buffers, Reader, Signal
+from tca.signals.perturbation.trial_reward import MinusLoss, Reward
+from tca.signals.signal import Buffers, Reader, Signal
 from tca.tape.tape import Tape
 from tca.utils.checks import checked
 

@@ -1,0 +1,1 @@
+"""Decorrelation: score and error broadcast through their correlation with activity (SBD, EBD)."""

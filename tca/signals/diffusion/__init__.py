@@ -1,0 +1,1 @@
+"""Diffusion of neuromodulators: learning signals released, diffused and read at each cell."""

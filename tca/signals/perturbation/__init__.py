@@ -1,0 +1,1 @@
+"""Signals of perturbation rules: scalar rewards of whole trials."""
