@@ -23,7 +23,7 @@ from analysis.operators.matrices import synapses_of
 from analysis.operators.network import levels_of
 from analysis.operators.pullback import Metric
 from tca.nets.network import Network
-from tca.nets.readout import filtered
+from tca.nets.recurrent import filtered
 from tca.utils.numerics import Workspace
 
 __all__ = ["Scan", "Spaces", "Tensors", "spaces"]

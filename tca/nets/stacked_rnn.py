@@ -19,8 +19,7 @@ from tca.nets.leaky.forms import FORMS
 from tca.nets.leaky.leaky_population import LeakyPopulation
 from tca.nets.network import Network
 from tca.nets.options import LEAKS, check_mask, drawing, normal_by_steps, readout_filter
-from tca.nets.readout import filtered
-from tca.nets.recurrent_population import RecurrentPopulation
+from tca.nets.recurrent import RecurrentPopulation, filtered
 from tca.nets.spiking.spiking_layer import SpikingLayer
 from tca.nets.spiking.spiking_population import SpikingPopulation
 from tca.tape.population import Place

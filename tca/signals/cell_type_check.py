@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tca.eligibilities import TypePropagation
 from tca.nets import Network
-from tca.nets.recurrent_population import RecurrentPopulation
+from tca.nets.recurrent import RecurrentPopulation
 from tca.signals import TypeReturn
 from tca.tape.weight_estimates import BlockMean, SynapseMean
 

@@ -17,9 +17,9 @@ DESCRIBED = ("tests/test_records.py::test_a_run_describes_any_network",)
 
 FORMS = "tca/nets/leaky/forms.py"
 OPTIONS = "tca/nets/options.py"
-CELLS = "tca/nets/recurrent_population.py"
+CELLS = "tca/nets/recurrent.py"
 LEAKY = "tca/nets/leaky/leaky_population.py"
-NET = "tca/nets/recurrent_network.py"
+NET = "tca/nets/recurrent.py"
 STACKED = "tca/nets/stacked_rnn.py"
 LAYERED = "tca/nets/feedforward/layered_network.py"
 LAYERS = "tca/nets/feedforward/layers.py"
@@ -55,7 +55,7 @@ BUGS = [
         "rate = leak * activity + gain * state", NETWORKS),
     Bug(LEAKY, "recurrent weights transposed forward", "recurrent.apply(weights[1], rate)",
         "recurrent.apply(weights[1].t(), rate)", NETWORKS),
-    Bug("tca/nets/readout.py", "readout filter without its gain", "(1 - leak) * each", "each", NETWORKS),
+    Bug("tca/nets/recurrent.py", "readout filter without its gain", "(1 - leak) * each", "each", NETWORKS),
     Bug(LEAKY, "noise not scaled by the gain", "drive[1:].addcmul_(noise, fold(torch.ones_like(self.w_rec[0])))",
         "drive[1:].add_(noise)", NETWORKS),
     Bug(LEAKY, "noise of the wrong size", "((1 + leak) / (1 - leak)).sqrt()", "((1 + leak) / (1 - leak))", NETWORKS),

@@ -16,7 +16,7 @@ from tca.cells.activations import Sigmoid
 from tca.connections.signed import SignedDense
 from tca.nets.dual_stream.dual_stream_networks import WIRINGS, streams_of
 from tca.nets.leaky.leaky_population import LeakyPopulation
-from tca.nets.recurrent_network import RecurrentNetwork
+from tca.nets.recurrent import RecurrentNetwork
 from tca.utils.checks import Device, DType, NotNegative, Positive, Seed, Size, checked, not_negative, positive, whole
 from tca.utils.names import lookup
 

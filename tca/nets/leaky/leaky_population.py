@@ -16,7 +16,7 @@ from tca.cells.activations import ACTIVATIONS
 from tca.connections.connection import Dense, Link
 from tca.nets.leaky.forms import FORMS
 from tca.nets.options import leak_and_gain
-from tca.nets.recurrent_population import RecurrentPopulation
+from tca.nets.recurrent import RecurrentPopulation
 from tca.tape.leaky_tape import LeakyTape
 from tca.tape.population import Place
 from tca.tape.tape import Tape

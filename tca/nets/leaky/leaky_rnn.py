@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tca.nets.leaky.leaky_population import LeakyPopulation
 from tca.nets.options import readout_filter
-from tca.nets.recurrent_network import RecurrentNetwork
+from tca.nets.recurrent import RecurrentNetwork
 from tca.utils.checks import Device, DType, Mask, NotNegative, Positive, Seed, Size, checked, whole
 
 __all__ = ["LeakyRNN"]
@@ -128,15 +128,6 @@ class LeakyRNN(LeakyPopulation, RecurrentNetwork):
             noise_seed=seed + 1 if noise else None,
         )
         self._convert(device, dtype)
-
-    @property
-    def streams(self) -> None:
-        """There is one stream."""
-        return None
-
-    def project_(self) -> None:
-        """Put the parameters back where they are allowed to be: missing synapses and wrong signs at zero."""
-        self.project_synapses_()
 
     def extra_repr(self) -> str:
         """Return the sizes and the model in one line."""

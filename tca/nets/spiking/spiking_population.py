@@ -17,7 +17,7 @@ from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES, PseudoDerivative, 
 from tca.connections.connection import Link
 from tca.connections.spike_products import few_times
 from tca.nets.options import check_mask, leak_and_gain
-from tca.nets.recurrent_population import RecurrentPopulation
+from tca.nets.recurrent import RecurrentPopulation
 from tca.nets.spiking.spiking_pass import SpikingPass
 from tca.tape.population import Place
 from tca.tape.spiking_tape import SpikingTape

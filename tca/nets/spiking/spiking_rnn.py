@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tca.cells.surrogate_gradients import PseudoDerivative
 from tca.nets.options import check_mask, readout_filter
-from tca.nets.recurrent_network import RecurrentNetwork
+from tca.nets.recurrent import RecurrentNetwork
 from tca.nets.spiking.spiking_population import SpikingPopulation
 from tca.utils.checks import (
     Device,
@@ -188,15 +188,6 @@ class SpikingRNN(SpikingPopulation, RecurrentNetwork):
             noise_seed=seed + 1 if noise else None,
         )
         self._convert(device, dtype)
-
-    @property
-    def streams(self) -> None:
-        """There is one stream."""
-        return None
-
-    def project_(self) -> None:
-        """Put the parameters back where they are allowed to be: missing synapses and wrong signs at zero."""
-        self.project_synapses_()
 
     def extra_repr(self) -> str:
         """Return the sizes and the model in one line."""
