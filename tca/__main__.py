@@ -20,11 +20,11 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status.
 
-    It is 0, or 2 after an error, which is one line on stderr; 1 if a sweep has come to its end and some of its runs
-    have not; 130 after an interruption.
+    0 on success, 1 if some runs of a sweep or records of a report failed, 2 after an error, which is one line on
+    stderr, 130 after an interruption.
 
     Args:
-        arguments: The words after ``tca``; ``None`` (default) for those of the command line.
+        arguments: Arguments after ``tca``; ``None`` (default) for those of the command line.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
@@ -37,9 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = parser.parse_args(words)
         options = parser.instantiate(chosen)[chosen.command]
         if "optimizer" in options and "optimizer" not in parser.parse_args(words, defaults=False)[chosen.command]:
-            options.optimizer = None  # no option of it was given: each rule has its own
-        said = COMMANDS[chosen.command].act(options)
-        print(printable(said.text))
+            options.optimizer = None  # without an option of it, each rule has its own
+        output = COMMANDS[chosen.command].act(options)
+        print(printable(output.text))
     except KeyboardInterrupt:
         interruption.ignore()
         print(interruption.TEXT, file=sys.stderr)
@@ -53,17 +53,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     finally:
         interruption.ignore()
-    return said.status
+    return output.status
 
 
 def _parser(parsers: Mapping[str, ArgumentParser]) -> ArgumentParser:
     parser = ArgumentParser(
         prog="tca",
         usage="tca COMMAND ...",
-        description="Train networks by rules other than backpropagation, and compare what the rules find.",
-        epilog="First steps: `tca list` shows what there is, `tca train --task delayed_xor --rule eprop` trains one "
-        "network, `tca compare --rules bptt,eprop` compares rules. `tca COMMAND --help` explains a command. Errors are "
-        "one line; --debug shows where they come from.",
+        description="Train networks by learning rules other than backpropagation, and compare the rules.",
+        epilog="First steps: `tca list` shows rules, tasks and networks, `tca train --task delayed_xor --rule eprop` "
+        "trains a network, `tca compare --rules bptt,eprop` compares rules. `tca COMMAND --help` explains a command. "
+        "Errors are one line; --debug adds the traceback.",
         exit_on_error=False,
         allow_abbrev=False,
     )

@@ -90,15 +90,15 @@ def test_an_empty_file_of_options_is_named(capsys: pytest.CaptureFixture[str], t
         (["compare", "--seeds", "0"], "seeds must be at least 1, got 0"),
         (["compare", "--workers", "0", "--folder", "/dev/null/x"], "workers must be at least 1, got 0"),
         (["compare", "--folder", "/dev/null/x"], "cannot write the record in /dev/null/x"),
-        (["compare", "--task_options.flip_flop.dt", "3"], "given for 'flip_flop', which is not among the tasks"),
+        (["compare", "--task_options.flip_flop.dt", "3"], "given for 'flip_flop', which is not one of the tasks"),
         (["report"], "required: FOLDER"),
         (["sweep"], "required: FILE.py[:FUNCTION]"),
         (["sweep", "/no/such/file.py"], "there is no file /no/such/file.py"),
         (["sweep", "x.py", "--worker", "2"], "did you mean --workers?"),
         (["sweep", "x.py", "--no-wiat"], "did you mean --no-wait?"),
         (["show"], "required: RUN_FOLDER"),
-        (["show", "/no/such/folder"], "holds no record of a run: there is no run.json"),
-        (["report", "/no/such/folder"], "holds neither a comparison nor the record of a finished run"),
+        (["show", "/no/such/folder"], "has no record of a run (run.json is missing)"),
+        (["report", "/no/such/folder"], "contains neither a comparison nor the record of a run"),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
@@ -234,7 +234,7 @@ def test_show_tells_settings_ending_and_last_measurement(capsys: pytest.CaptureF
     (tmp_path / "stopped" / "checkpoint").unlink()
     assert "it has measurements and no checkpoint" in refusal(capsys, "show", str(tmp_path / "stopped"))
     (tmp_path / "stopped" / "metrics.jsonl").unlink()
-    assert "\nunfinished, nothing measured yet" in listed(capsys, "show", str(tmp_path / "stopped"))
+    assert "\nunfinished, no measurements yet" in listed(capsys, "show", str(tmp_path / "stopped"))
     (tmp_path / "run.json").write_text("{}")
     assert "cannot be read: it is of format 1" in refusal(capsys, "show", str(tmp_path))
 
@@ -269,7 +269,7 @@ def test_sweep_trains_what_the_file_yields(
     """First a look, then the work, then a look at what is done; the table holds what the records hold."""
     words = ["sweep", str(sweep_file), f"--out={tmp_path / 'out'}"]
     plan = listed(capsys, *words, "--dry-run")
-    assert "4 runs: 4 new; nothing was done." in plan
+    assert "4 runs: 4 new; none was trained." in plan
     assert not (tmp_path / "out").exists()
     table = listed(capsys, *words, "--scheduler=here", "--quiet")
     assert table.splitlines()[0].split() == ["rule", "net.size", "outcome", "updates", "train", "loss", "test", "loss",
@@ -285,7 +285,7 @@ def test_sweep_trains_what_the_file_yields(
         assert float(row["test_loss"]) == result.last.test_loss
         assert line.split()[-1] == f"{result.last.test_accuracy:.3f}"
     (tmp_path / "out" / written[0]["record"] / "result.json").unlink()
-    assert "4 runs: 3 ended, 1 unfinished; nothing was done." in listed(capsys, *words, "--dry-run")
+    assert "4 runs: 3 ended, 1 unfinished; none was trained." in listed(capsys, *words, "--dry-run")
 
 
 def test_a_sweep_in_which_a_run_fails_ends_with_status_1(

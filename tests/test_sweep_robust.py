@@ -122,7 +122,7 @@ def test_counts_are_checked_before_anything_is_made() -> None:
     for endless in (range(10**12), itertools.count()):
         with pytest.raises(ValueError, match=r"axes\['seeds.net'\] must be at most 10000000 entries, got"):
             grid(SMALL, {"seeds.net": endless})
-    with pytest.raises(ValueError, match=f"at most {MOST_RUNS} runs together, got 1000000000"):
+    with pytest.raises(ValueError, match=f"at most {MOST_RUNS} runs, got 1000000000"):
         Comparison(rules="bptt", seeds=10**9)
 
 

@@ -254,7 +254,7 @@ def test_the_commands_refuse_what_does_not_fit(tmp_path: Path, capsys: pytest.Ca
     line = refusal(capsys, "train", "--task=Bandit-v0", "--rule=eprop", f"--folder={tmp_path}")
     assert "Bandit-v0 can not be supervised: it has rewards but no ground truth" in line
     line = refusal(capsys, "train", *WORDS, "--rule=eprop", "--agent.steps=5", f"--folder={tmp_path}")
-    assert "rule 'eprop' learns from right answers: give --rewards as well, or the rule reward_eprop" in line
+    assert "a rule that learns from rewards, got 'eprop': add --rewards, or use reward_eprop" in line
     line = refusal(capsys, "compare", "--tasks=delayed_xor", "--rules=bptt,reward_eprop", f"--folder={tmp_path}")
     assert "task 'delayed_xor' gives no rewards for actions, which rule 'reward_eprop' learns from" in line
     assert not list(tmp_path.iterdir()), "nothing has been begun"

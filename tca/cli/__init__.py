@@ -1,1 +1,1 @@
-"""The command line: the only part of `tca` that imports `analysis`."""
+"""The command line, the only part of `tca` that imports `analysis`."""

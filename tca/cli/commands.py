@@ -1,4 +1,4 @@
-"""The commands: what each is for, what it takes and what it does."""
+"""The commands of the command line, each with its parser and function."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from tca.run import Run
 from tca.train import train
 from tca.train_by_reward import REWARD_RULES, folder_of, train_by_reward
 
-__all__ = ["COMMANDS", "Command", "Said"]
+__all__ = ["COMMANDS", "Command", "CommandOutput"]
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a command says at its end.
+class CommandOutput:
+    """Output and exit status of a command.
 
     Args:
-        text: For stdout.
-        status: The exit status, default 0; 1 if it did its work and something of it came to nothing.
+        text: Text for stdout.
+        status: Exit status, default 0; 1 if some runs failed or some records are damaged.
     """
 
     text: str
@@ -43,50 +43,50 @@ class Command:
     """A command.
 
     Args:
-        purpose: What it is for, in a line.
-        parser: Makes its parser.
-        act: Does what it is for.
+        purpose: Purpose in one line.
+        parser: Function that makes the parser.
+        act: Function that runs the command.
     """
 
     purpose: str
     parser: Callable[[], ArgumentParser]
-    act: Callable[[Namespace], Said]
+    act: Callable[[Namespace], CommandOutput]
 
 
-def _train(options: Namespace) -> Said:
+def _train(options: Namespace) -> CommandOutput:
     run = Run(**_values(options, ("config", "folder", "quiet", "rewards", "agent")))
     if options.rewards or run.rule in REWARD_RULES:
         return _train_by_reward(run, options)
     if options.agent != Agent():
         raise ValueError(
-            f"agent says how a network acts for rewards, and rule {run.rule!r} learns from right answers: give "
-            f"--rewards as well, or the rule {' or '.join(REWARD_RULES)}"
+            f"options of agent need a rule that learns from rewards, got {run.rule!r}: add --rewards, or use "
+            f"{' or '.join(REWARD_RULES)}"
         )
     folder = run.folder(options.folder)
     result = train(run, folder, progress=not options.quiet)
-    return Said(f"{describe(result, folder)}\n{chosen(run)}")
+    return CommandOutput(f"{describe(result, folder)}\n{chosen(run)}")
 
 
-def _train_by_reward(run: Run, options: Namespace) -> Said:
+def _train_by_reward(run: Run, options: Namespace) -> CommandOutput:
     folder = folder_of(run, options.agent, options.folder)
     result = train_by_reward(run, options.agent, folder, progress=not options.quiet)
-    return Said(f"{describe(result, folder)}\n{chosen(run)}")
+    return CommandOutput(f"{describe(result, folder)}\n{chosen(run)}")
 
 
-def _compare(options: Namespace) -> Said:
+def _compare(options: Namespace) -> CommandOutput:
     comparison = Comparison(**_values(options, ("config", "folder", "quiet", "workers")))
     folder = Path(options.folder)
     failed: dict[str, str] = {}
     measured = compare(comparison, folder, options.workers, progress=not options.quiet, failed=failed)
     table = write_report(comparison, measured, folder)
     ending = [f"report: {folder / 'report.html'}", *(f"left out: {each}" for each in failed.values())]
-    return Said("\n\n".join([str(table), *ending]), 1 if failed else 0)
+    return CommandOutput("\n\n".join([str(table), *ending]), 1 if failed else 0)
 
 
-def _sweep(options: Namespace) -> Said:
+def _sweep(options: Namespace) -> CommandOutput:
     out = Path(options.out)
     if options.dry_run:
-        return Said(plan(options.target, out))
+        return CommandOutput(plan(options.target, out))
     text, ended = sweep_file(
         options.target,
         out,
@@ -97,24 +97,24 @@ def _sweep(options: Namespace) -> Said:
         wait=not options.no_wait,
         progress=not options.quiet,
     )
-    return Said(text, 0 if ended else 1)
+    return CommandOutput(text, 0 if ended else 1)
 
 
-def _report(options: Namespace) -> Said:
-    found = report(Path(options.path))
-    return Said(found.text, 1 if found.damaged else 0)
+def _report(options: Namespace) -> CommandOutput:
+    summary = report(Path(options.path))
+    return CommandOutput(summary.text, 1 if summary.damaged else 0)
 
 
-def _show(options: Namespace) -> Said:
-    return Said(show(Path(options.path)))
+def _show(options: Namespace) -> CommandOutput:
+    return CommandOutput(show(Path(options.path)))
 
 
-def _list(options: Namespace) -> Said:
-    return Said(listing(options.chapter))
+def _list(options: Namespace) -> CommandOutput:
+    return CommandOutput(listing(options.chapter))
 
 
 def _values(options: Namespace, others: Sequence[str]) -> dict[str, Any]:
-    """Return the fields of a run or a comparison; the network is the one asked for, or a leaky one."""
+    """Return the fields of a run or comparison, with the network of ``--network`` or ``--net``."""
     values = {name: value for name, value in vars(options).items() if name not in (*others, "network")}
     asked = options.network
     return values | {"net": net_of(vars(options.net) if asked is None else asked)}
@@ -122,11 +122,11 @@ def _values(options: Namespace, others: Sequence[str]) -> dict[str, Any]:
 
 COMMANDS = {
     "train": Command("train one network and record it", parsers.train_parser, _train),
-    "compare": Command("train several rules on the same trials and report on them", parsers.compare_parser, _compare),
-    "sweep": Command("train the runs that a Python function yields, many at a time", parsers.sweep_parser, _sweep),
-    "show": Command("show one run: its settings, how it ended, what was measured last", parsers.show_parser, _show),
+    "compare": Command("train several rules on the same trials and write a report", parsers.compare_parser, _compare),
+    "sweep": Command("train the runs that a Python function yields, in parallel", parsers.sweep_parser, _sweep),
+    "show": Command("show settings, outcome and last measurements of a run", parsers.show_parser, _show),
     "report": Command(
-        "show what a folder of records holds; write the report of a comparison anew", parsers.report_parser, _report
+        "summarise a folder of records; rewrite the report of a comparison", parsers.report_parser, _report
     ),
     "list": Command("list rules, tasks, networks, losses and figures", parsers.list_parser, _list),
 }

@@ -1,4 +1,4 @@
-"""Running a comparison in several processes."""
+"""Training of a comparison in several processes."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def compare(
     progress: bool = True,
     failed: dict[str, str] | None = None,
 ) -> list[Measured]:
-    """Train and measure every run of a comparison; runs whose records are finished are read from them.
+    """Train and measure the runs of a comparison; read finished records.
 
-    A run whose record is damaged or in use is left out; the others go on.
+    Runs with a damaged or locked record are left out.
 
     Args:
-        comparison: What to compare.
-        folder: Where to keep ``comparison.json`` and the records, in ``runs``.
+        comparison: Comparison to train.
+        folder: Folder of ``comparison.json`` and of the records, in ``runs``.
         workers: Processes that train at the same time, one thread each, default 2.
-        progress: Whether to show a progress bar, default yes; a line for each run appears in any case.
-        failed: Filled with why runs were left out, by name; ``None`` (default) to raise the first of these at the end.
+        progress: Whether to show a progress bar, default yes; each run prints a line in any case.
+        failed: Dictionary to fill with the reasons for runs left out, by name; ``None`` (default) to raise the first.
 
     Raises:
-        RecordError: The folder cannot be written, no run is left, or a run was left out and ``failed`` was not given.
+        RecordError: The folder cannot be written, all runs are left out, or one is and ``failed`` is not given.
         ValueError: ``workers`` is less than 1.
     """
     whole("workers", workers, 1)
@@ -58,27 +58,27 @@ def compare(
 
 
 def read_comparison(folder: Path) -> Comparison:
-    """Return the comparison that a folder holds.
+    """Read a comparison from its folder.
 
     Args:
-        folder: The folder of the comparison.
+        folder: Folder of the comparison.
 
     Raises:
-        RecordError: It holds none, or one that cannot be understood.
+        RecordError: The folder has no comparison, or an invalid one.
     """
     path = folder / "comparison.json"
     try:
         return Comparison.from_json(read_json(path))
     except RecordError:
         raise
-    except Exception as error:  # a file may describe anything
+    except Exception as error:  # the file may have any content
         raise RecordError(f"{in_a_line(path)} cannot be read: {in_a_line(error)}") from error
 
 
 def _results(
     comparison: Comparison, runs: list[Run], folder: Path, workers: int, left_out: dict[str, str]
 ) -> Iterator[Measured]:
-    """Yield runs as they get ready; say why others are left out."""
+    """Yield runs as they finish; collect the reasons for runs left out."""
     how = Measuring(comparison.input_noise, comparison.curvature_trials, comparison.curvature_probes)
     by_name = {run.name: run for run in runs}
     with Here() if workers == 1 else Processes(workers) as crew, threads(1):
@@ -100,9 +100,9 @@ class _LeftOutError(RecordError):
 
 
 def _measured(crew: Crew, runs: Mapping[str, Run]) -> Measured:
-    """Return the next run that is ready."""
+    """Return the next finished run."""
     answer = crew.answer()
-    assert answer is not None  # one is left
+    assert answer is not None  # a job is pending
     if answer.lost:
         run = runs[answer.key]
         raise CrewError(f"the process that trained {run.rule} on {run.task}, seed {run.seeds.net}, died: {answer.lost}")

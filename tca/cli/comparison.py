@@ -1,4 +1,4 @@
-"""A comparison as a value: which rules are trained on which tasks, how often, and what is measured of them."""
+"""A comparison as a value: rules, tasks, seeds, training and measurements."""
 
 from __future__ import annotations
 
@@ -22,30 +22,29 @@ MOST_RUNS = 100_000
 class Comparison:
     """Rules trained on the same trials from the same initial weights, once for every seed.
 
-    With a given seed all rules see the same training and test set in the same order and start from the same weights.
-    Unless the network has a form of its own, a rule that names one is trained in that form, with the same sizes and
-    weights.
-    A rule that learns from rewards acts in the environment instead, with `tca.Agent()`; its updates are episodes of a
-    batch of environments, and it is tested on the same trials.
+    For a given seed all rules have the same training and test set in the same order and the same initial weights. If
+    the network has no form, a rule with a form is trained on cells of this form, with the same sizes and weights. A
+    rule that learns from rewards acts in the environment with `tca.Agent()`; its updates are episodes of a batch of
+    environments, and it is tested on the same trials.
 
     Args:
         tasks: Names of tasks, see ``tca list``.
         rules: Names of rules, see ``tca list``.
-        seeds: How many times each rule is trained on each task, default 3.
-        task_options: Options by name of the task, default none.
-        net: The network.
-        optimizer: The optimizer, the same for every rule; default for each the one that it is recommended with.
-        batch_size: Trials a batch, default 64.
-        steps: Batches trained on, at most, default 1000.
-        stop_loss: Stop at this training loss, so that curvature is compared at equal loss; default none.
-        fresh: Train on new trials in every batch; default no.
+        seeds: Number of seeds for each rule and task, default 3.
+        task_options: Options of tasks, by name of the task, default none.
+        net: Network.
+        optimizer: Optimizer of every rule; default the one recommended for each rule.
+        batch_size: Trials per batch, default 64.
+        steps: Maximal number of updates, default 1000.
+        stop_loss: Training loss at which to stop, to compare curvature at equal loss; default none.
+        fresh: Whether to draw new trials for every batch; default no.
         n_train: Size of the training set in trials, default 200.
         n_test: Size of the test set in trials, default 500.
-        evaluate_every: Steps between two measurements, default 50.
-        input_noise: Standard deviation of noise on the inputs of the noisy test, default none.
-        curvature_trials: Trials of the training set over which curvature is taken, at most, default 100.
+        evaluate_every: Updates between two measurements, default 50.
+        input_noise: Standard deviation of input noise in the noisy test, default none.
+        curvature_trials: Maximal number of training trials for curvature, default 100.
         curvature_probes: Random vectors for the trace, default 16.
-        device: Where to train, default cpu.
+        device: Device to train on, default cpu.
         dtype: float32 (default) or float64.
 
     Raises:
@@ -79,7 +78,7 @@ class Comparison:
     dtype: Literal["float32", "float64"] = "float32"
 
     def __post_init__(self) -> None:
-        """Check everything, by making a run for each task and rule."""
+        """Check the fields, by making a run for each task and rule."""
         settle(self, tasks=_names("tasks", self.tasks), rules=_names("rules", self.rules))
         settle(self, task_options=plain("task_options", self.task_options))
         whole("seeds", self.seeds, 1)
@@ -89,9 +88,9 @@ class Comparison:
             not_negative("input_noise", self.input_noise)
         for name in self.task_options:
             if name not in self.tasks:
-                raise ValueError(f"task_options are given for {name!r}, which is not among the tasks {self.tasks}")
+                raise ValueError(f"task_options are given for {name!r}, which is not one of the tasks {self.tasks}")
         if (count := len(self.tasks) * len(self.rules) * self.seeds) > MOST_RUNS:
-            raise ValueError(f"tasks, rules and seeds must make at most {MOST_RUNS} runs together, got {count}")
+            raise ValueError(f"tasks, rules and seeds must give at most {MOST_RUNS} runs, got {count}")
         for task in self.tasks:
             for rule in self.rules:
                 self._run(task, rule, 0)
@@ -110,7 +109,7 @@ class Comparison:
         return run
 
     def to_json(self) -> dict[str, Any]:
-        """Return the comparison as numbers, strings, lists and dictionaries; ``tca compare --config`` takes them."""
+        """Return the comparison as plain values that ``tca compare --config`` accepts."""
         values = dataclasses.asdict(self)
         if self.optimizer is None:
             del values["optimizer"]
@@ -118,10 +117,10 @@ class Comparison:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Comparison:
-        """Return the comparison that ``to_json`` described.
+        """Return the comparison of a value of ``to_json``.
 
         Args:
-            values: What it returned.
+            values: Value of ``to_json``.
 
         Raises:
             ValueError: A key is missing or unknown, or a value is not allowed.
@@ -133,7 +132,7 @@ class Comparison:
             raise ValueError(f"this does not describe a comparison: {error}") from error
 
 
-# What every run of a comparison takes over as it is.
+# Fields that every run of a comparison shares.
 SHARED = tuple(
     sorted(
         {each.name for each in dataclasses.fields(Run)}
@@ -143,7 +142,7 @@ SHARED = tuple(
 
 
 def _names(what: str, given: list[str] | str) -> list[str]:
-    """Return a list of names, which may have come as one string with commas, each once."""
+    """Return unique names from a list or a comma-separated string."""
     names = given.replace(",", " ").split() if isinstance(given, str) else list(given)
     if not names or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{what} must hold at least one name, got {given!r}")

@@ -1,4 +1,4 @@
-"""Files with values of options, looked at before they are parsed: regular, small, shallow, without aliases."""
+"""Checks of configuration files before they are parsed: regular, small, shallow, without aliases."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ __all__ = ["check_files"]
 
 LARGEST = 1 << 22  # bytes
 DEEPEST = 64
-GROUPS = ("net", "network", "optimizer", "seeds", "agent")  # options that hold others, which may stand in a file
+GROUPS = ("net", "network", "optimizer", "seeds", "agent")  # groups of options, which may be read from a file
 
 
 def check_files(words: Sequence[str]) -> None:
-    """Raise unless every file that an option names, and every file named in these, can be parsed at no risk.
+    """Check the configuration files of a command line, and the files named in them.
 
     Args:
-        words: The words of the command line.
+        words: Arguments of the command line.
 
     Raises:
-        RecordError: A file is no regular one or too large.
-        ValueError: Its YAML has aliases, which can stand for more than memory holds, or is nested too deeply.
+        RecordError: A file is not a regular file or is too large.
+        ValueError: A file has YAML aliases, which can expand beyond memory, or is nested too deeply.
     """
     seen: set[Path] = set()
     waiting = [Path(value) for value in _values(words)]
@@ -51,12 +51,12 @@ def _values(words: Sequence[str]) -> Iterator[str]:
 def _is_file(path: Path) -> bool:
     try:
         return os.path.exists(path) and not os.path.isdir(path)
-    except ValueError:  # no path at all
+    except ValueError:  # not a path
         return False
 
 
 def _named(path: Path) -> list[str]:
-    """Return what a file names as further files: values of options that hold others; nothing if it is no YAML."""
+    """Return the files named in a file as values of groups of options; none if it is not YAML."""
     try:
         text = read_bytes(path, LARGEST).decode()
         depth, found = 0, []
@@ -72,7 +72,7 @@ def _named(path: Path) -> list[str]:
             if depth > DEEPEST:
                 raise ValueError(f"{in_a_line(path)} must be nested at most {DEEPEST} deep")
     except yaml.YAMLError:
-        return []  # the parser says what is wrong, and has read no further
+        return []  # the parser stops here as well and reports the error
     return [value for name, value in pairwise(found) if name in GROUPS]
 
 

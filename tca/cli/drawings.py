@@ -1,4 +1,4 @@
-"""The figures of a comparison, from its measurements."""
+"""The figures of a comparison."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["DRAWINGS", "Drawing"]
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with its numbers.
+    """A figure with its data.
 
     Args:
-        figure: The figure.
-        series: Its numbers.
-        columns: What the numbers are, for the file that holds them.
-        caption: What it shows.
+        figure: Figure.
+        series: Plotted data.
+        columns: Names of the data columns, for the CSV file.
+        caption: Caption.
     """
 
     figure: Figure
@@ -37,13 +37,13 @@ def learning_curves(measured: Sequence[Measured]) -> Drawing:
     """Draw performance over the test set against updates.
 
     Args:
-        measured: The runs.
+        measured: Measurements of the runs.
     """
     tasks = {one.run.task: one.run.make_task() for one in measured}
     series = [_course(one, lambda each: each.test_accuracy) for one in measured]
     measures = " or ".join(sorted({task.measure for task in tasks.values()}))
     figure = figures.learning_curves(series, measures, {name: task.chance for name, task in tasks.items()})
-    caption = "Performance over the test set as the rules learn. Mean over seeds, band of one standard deviation."
+    caption = "Test performance during training. Mean over seeds, band of one standard deviation."
     return Drawing(figure, series, ("updates", "test_score"), caption)
 
 
@@ -51,7 +51,7 @@ def gap_against_curvature(measured: Sequence[Measured]) -> Drawing:
     """Draw the generalization gap against curvature.
 
     Args:
-        measured: The runs.
+        measured: Measurements of the runs.
     """
     finite = [math.isfinite(one.largest) and math.isfinite(one.loss_gap) for one in measured]
     series = [
@@ -59,7 +59,7 @@ def gap_against_curvature(measured: Sequence[Measured]) -> Drawing:
     ]
     caption = (
         "Generalization gap in loss against the largest eigenvalue of the Hessian of the training loss in the "
-        "recurrent weights at the end of training. One point a run."
+        "recurrent weights at the end of training. One point per run."
     )
     return Drawing(figures.gap_against_curvature(series), series, ("largest_eigenvalue", "loss_gap"), caption)
 
@@ -68,12 +68,12 @@ def alignment_over_training(measured: Sequence[Measured]) -> Drawing:
     """Draw the cosine with BPTT against updates.
 
     Args:
-        measured: The runs.
+        measured: Measurements of the runs.
     """
     series = [_course(one, lambda each: each.observed.get("cosine", math.nan)) for one in measured]
     caption = (
         "Cosine between each rule's gradient of the recurrent population and that of BPTT, at the same weights and "
-        "trials, as the network learns by the rule. Mean over seeds, band of one standard deviation."
+        "trials, during training by the rule. Mean over seeds, band of one standard deviation."
     )
     return Drawing(figures.alignment_over_training(series), series, ("updates", "cosine"), caption)
 
@@ -86,7 +86,7 @@ DRAWINGS: dict[str, Callable[[Sequence[Measured]], Drawing]] = {
 
 
 def _course(one: Measured, of: Callable[[Metrics], float]) -> Series:
-    """Return a number in the course of a run, points where it is NaN left out."""
+    """Return a measurement against updates, without NaN."""
     points = [(float(each.step), value) for each in one.metrics if math.isfinite(value := of(each))]
     return _series(one, [x for x, _ in points], [y for _, y in points])
 

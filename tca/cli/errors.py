@@ -1,4 +1,4 @@
-"""Errors as one line, in the words of the command line, with the nearest name where one was mistyped."""
+"""Errors of the command line as one line, with the nearest name to a mistyped one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tca.rules import RULES
 __all__ = ["one_line"]
 
 EMPTY = "the file of --config is empty: it must hold options, such as task: flip_flop"
-# What a word without an option may be: the names of tasks and rules.
+# Values that suggest a missing option: names of tasks and rules.
 WORDS: Mapping[str, Callable[[], Collection[str]]] = {"task": tasks.list, "rule": RULES.keys}
 
 
@@ -23,8 +23,8 @@ def one_line(error: Exception, parsers: Mapping[str, ArgumentParser]) -> str:
     """Return an error as one line.
 
     Args:
-        error: The error.
-        parsers: The parser of every command, by name.
+        error: Error to format.
+        parsers: Parsers of the commands, by name.
     """
     text = " ".join(str(error).split()) or type(error).__name__
     if not isinstance(error, ArgumentError):
@@ -51,7 +51,7 @@ def one_line(error: Exception, parsers: Mapping[str, ArgumentParser]) -> str:
 
 
 def _required(found: re.Match[str], parsers: Mapping[str, ArgumentParser]) -> str:
-    """Return what is required as a user would write it: an option with its dashes, a word by its name in the help."""
+    """Return the required argument as written on the command line, an option with dashes."""
     command, name = found.groups()
     action = next(each for each in parsers[command]._actions if each.dest == name)
     return f"arguments are required: {'--' + name if action.option_strings else action.metavar}"

@@ -1,4 +1,4 @@
-"""What there is to choose from: one line each in the overview, all that is needed to use it in a chapter."""
+"""Lists of rules, tasks, networks, losses and figures, as an overview or by chapter in detail."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ WIDTH = 118
 
 @dataclass(frozen=True)
 class Chapter:
-    """A kind of thing to choose from.
+    """A chapter of the list.
 
     Args:
-        title: What the things are.
-        use: How one is chosen.
-        names: Their names.
-        line: What one of them is, in a line.
-        details: What else is to be known of it.
+        title: Title.
+        use: Usage in Python and on the command line.
+        names: Function that returns the names.
+        line: Function from a name to its description in one line.
+        details: Function from a name to further lines.
     """
 
     title: str
@@ -40,13 +40,13 @@ class Chapter:
 
 
 def listing(chapter: str | None = None) -> str:
-    """Return what there is to choose from.
+    """Return the list of a chapter, or the overview of all.
 
     Args:
-        chapter: ``rules``, ``tasks``, ``nets``, ``losses`` or ``figures``; ``None`` (default) for a line on each thing.
+        chapter: ``rules``, ``tasks``, ``nets``, ``losses`` or ``figures``; ``None`` (default) for the overview.
 
     Raises:
-        ValueError: There is no such chapter.
+        ValueError: The chapter is unknown.
 
     >>> print(listing().splitlines()[0])
     Rules: --rule NAME, or tca.RULES["NAME"]
@@ -106,7 +106,7 @@ def _described(made: type, module: str) -> str:
 
 
 def _plain(value: object) -> str:
-    """Return a default as a user would write it."""
+    """Return a default value as written on the command line."""
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, tuple | list):
@@ -133,15 +133,15 @@ CHAPTERS: dict[str, Chapter] = {
     ),
     "tasks": Chapter(
         "Tasks",
-        '--task NAME, or tasks.make("NAME"); those that end in -v0 are of neurogym and take the options of the '
-        "environment, and dt, the time step in ms",
+        '--task NAME, or tasks.make("NAME"); names in -v0 are environments of neurogym, with their options and dt, the '
+        "time step in ms",
         tasks.list,
         tasks.describe,
         _task_details,
     ),
     "nets": Chapter(
         "Networks",
-        "from Python by the class; on the command line --net.OPTION VALUE for a leaky_rnn, and for any kind --network "
+        "in Python by the class; on the command line --net.OPTION VALUE for a leaky_rnn, and for any kind --network "
         '\'{"kind": "mlp", "options": {"sizes": [32]}}\'',
         lambda: list(NETWORKS),
         lambda name: _described(NETWORKS[name], "tca.nets"),
@@ -149,14 +149,14 @@ CHAPTERS: dict[str, Chapter] = {
     ),
     "losses": Chapter(
         "Losses",
-        "a task brings its own; from Python, a batch takes any of tca.losses",
+        "set by the task; in Python, a batch takes any of tca.losses",
         lambda: list(LOSSES),
         lambda name: _described(type(LOSSES[name]), "tca.losses"),
         lambda name: [],
     ),
     "figures": Chapter(
         "Figures",
-        "analysis.figures.NAME(...) from Python; tca compare draws some into its report",
+        "analysis.figures.NAME(...) in Python; some are in the report of tca compare",
         lambda: list(_figures()),
         lambda name: _first_line(_figures()[name]).removeprefix("Return "),
         lambda name: [],

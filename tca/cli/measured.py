@@ -1,4 +1,4 @@
-"""What a comparison measures of one run, kept beside its record so that it is not measured twice."""
+"""Measurements of a run of a comparison, saved beside its record."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from tca.utils.text import in_a_line
 
 __all__ = ["Measured", "Measuring", "align", "measure", "read_measured", "train_and_measure"]
 
-TOLERANCE = 1e-4  # relative, of the eigenvalues: far below their spread over seeds
+TOLERANCE = 1e-4  # relative, of the eigenvalues: far below their variation over seeds
 
 
 @dataclass(frozen=True)
 class Measuring:
-    """How a run is measured.
+    """Settings of the measurements of a run.
 
     Args:
         input_noise: Standard deviation of the noise on test inputs, ``None`` for no noisy test.
-        curvature_trials: Trials of the training set over which curvature is taken, at most.
+        curvature_trials: Maximal number of training trials for curvature.
         curvature_probes: Random vectors for the trace.
     """
 
@@ -47,24 +47,24 @@ class Measuring:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of one run; NaN where it could not be, as after divergence.
+    """Measurements of a run; NaN if not available, for example after divergence.
 
     Args:
-        run: The run.
-        outcome: How it ended, see `tca.result.Result`.
-        reason: Why it diverged, if it did.
+        run: Run.
+        outcome: Outcome, see `tca.result.Result`.
+        reason: Reason of a divergence.
         steps: Updates made.
         train_loss: Loss over the training set.
-        test_accuracy: Accuracy, or whatever the task measures, over the test set.
+        test_accuracy: Accuracy, or the measure of the task, over the test set.
         accuracy_gap: Training minus test accuracy.
         loss_gap: Test minus training loss.
         noisy_accuracy: Accuracy over the test set with noise on its inputs.
         largest: Largest eigenvalue of the Hessian in the recurrent weights.
-        smallest: Smallest one.
+        smallest: Smallest eigenvalue of the same Hessian.
         trace: Trace of the Hessian.
         cosine: Cosine with BPTT's gradient of the recurrent population, mean over training.
-        milliseconds: Time of an update, the median over the intervals between measurements.
-        metrics: The measurements made while it was trained.
+        milliseconds: Time of an update, median over the intervals between measurements.
+        metrics: Measurements during training.
     """
 
     run: Run
@@ -85,12 +85,12 @@ class Measured:
 
 
 def train_and_measure(run: Run, folder: Path, how: Measuring, progress: bool = False) -> Measured:
-    """Train a run, or go on with it, and measure it; what has been done already is read from its record.
+    """Train or resume a run and measure it; read finished steps from its record.
 
     Args:
-        run: The run.
-        folder: The record's folder.
-        how: How to measure.
+        run: Run.
+        folder: Folder of its record.
+        how: Settings of the measurements.
         progress: Whether to show a progress bar, default no.
     """
     result = _trained(run, folder, progress)
@@ -106,42 +106,42 @@ def train_and_measure(run: Run, folder: Path, how: Measuring, progress: bool = F
 
 
 def read_measured(run: Run, folder: Path, how: Measuring) -> Measured:
-    """Return what was measured of a run from its record; nothing is measured or built.
+    """Read the measurements of a run from its record.
 
     Args:
-        run: The run.
-        folder: The record's folder.
-        how: How it must have been measured.
+        run: Run.
+        folder: Folder of its record.
+        how: Settings of the measurements.
 
     Raises:
-        RecordError: It was not, or the record is damaged.
+        RecordError: There are no measurements with these settings, or the record is damaged.
     """
     result = records.read(folder, run.device, run)
     values = _known(run, folder, how)
     if values is None:
-        raise RecordError(f"{in_a_line(folder)} was not measured, or otherwise; go on with tca compare")
+        raise RecordError(f"{in_a_line(folder)} has no measurements with these settings; resume with tca compare")
     return _from_json(result, values)
 
 
 def _known(run: Run, folder: Path, how: Measuring) -> dict[str, float | None] | None:
-    """Return what was measured, ``None`` if it was not or in another way."""
+    """Return the saved values, ``None`` if there are none with these settings."""
     path = folder / "measured.json"
     if not os.path.lexists(path):
         return None
     try:
         known = unsealed(read_json(path), run.name)
         if known.get("result.json") != companions(folder, ["result.json"])["result.json"]:
-            raise ValueError("it was measured of another training of the run")
+            raise ValueError("the measurements belong to another training of the run")
         values: dict[str, float | None] = known["values"]
         if any(isinstance(each, bool) or not isinstance(each, int | float | None) for each in values.values()):
-            raise ValueError("a value is no number")
+            raise ValueError("a value is not a number")
         return values if known["settings"] == dataclasses.asdict(how) else None
     except (ValueError, LookupError, AttributeError) as error:
         raise RecordError(f"{in_a_line(path)} cannot be used, remove it: {in_a_line(error)}") from error
 
 
 def _trained(run: Run, folder: Path, progress: bool) -> Result:
-    """Train by right answers or, for rules that learn from rewards, by these; then what is measured is the policy."""
+    """Train from targets or from rewards; the network to measure is then the policy."""
     if run.rule not in REWARD_RULES:
         return train(run, folder, progress=progress, observe=align)
     result = train_by_reward(run, Agent(), folder, progress=progress)
@@ -149,22 +149,22 @@ def _trained(run: Run, folder: Path, progress: bool) -> Result:
 
 
 def align(learner: Learner, batch: Batch) -> dict[str, float]:
-    """Return how a learner's gradient of the recurrent population matches that of BPTT on a batch.
+    """Return the alignment of a learner's recurrent gradient with BPTT on a batch.
 
     Args:
-        learner: The learner, whose feedback is used as it is.
-        batch: The trials.
+        learner: Learner, with its present feedback weights.
+        batch: Trials.
     """
     found = analysis.alignment(learner.net, batch, [learner]).rules[0]
     return {"cosine": found.recurrent.cosine, "norm_ratio": found.recurrent.norm_ratio, "dropped": found.dropped}
 
 
 def measure(result: Result, how: Measuring) -> dict[str, float]:
-    """Return the gaps and the curvature of a trained network by name, nothing if it has diverged.
+    """Return gaps and curvature of a trained network by name; empty if it diverged.
 
     Args:
-        result: The trained network.
-        how: How to measure.
+        result: Result of the training.
+        how: Settings of the measurements.
     """
     run = result.run
     if result.outcome == DIVERGED or not all(torch.isfinite(each).all() for each in result.net.parameters()):

@@ -1,4 +1,4 @@
-"""The report of a comparison: table, figures with their numbers, and one HTML page that holds all of it."""
+"""The report of a comparison: table, figures with their data, and a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def write_report(comparison: Comparison, measured: Sequence[Measured], folder: P
     """Write ``table.csv``, the figures and ``report.html``; return the table.
 
     Args:
-        comparison: What was compared.
-        measured: Its runs.
-        folder: Where to.
+        comparison: Comparison to report.
+        measured: Measurements of its runs.
+        folder: Folder of the report.
 
     Raises:
         RecordError: The folder cannot be written.
@@ -60,7 +60,7 @@ def write_report(comparison: Comparison, measured: Sequence[Measured], folder: P
 
 
 def _page(comparison: Comparison, table: Table, captions: dict[str, str], folder: Path) -> str:
-    """Return the page, which needs no other file."""
+    """Return the HTML page, which includes the figures."""
     title = f"{', '.join(comparison.rules)} on {', '.join(comparison.tasks)}"
     configuration = json.dumps(comparison.to_json(), indent=2)
     made_with = {**versions(), "git commit": commit() or "not in a git checkout"}
@@ -97,11 +97,11 @@ def _summary(comparison: Comparison) -> str:
     stop = "" if comparison.stop_loss is None else f", or until the training loss is {comparison.stop_loss:g}"
     trials = "fresh trials in every batch" if comparison.fresh else f"{comparison.n_train} training trials"
     optimizers = dict.fromkeys(in_words(run.optimizer) for run in comparison.runs())
-    trained = next(iter(optimizers)) if len(optimizers) == 1 else "the optimizer that each rule is recommended with"
+    trained = next(iter(optimizers)) if len(optimizers) == 1 else "the optimizer recommended for each rule"
     return (
         f"Networks of {comparison.net.title}, {comparison.seeds} for each "
         f"rule and task, trained with {trained} for {comparison.steps} updates{stop}, "
-        f" on {trials} in batches of {comparison.batch_size}; tested on {comparison.n_test} other trials."
+        f"on {trials} in batches of {comparison.batch_size}; tested on {comparison.n_test} other trials."
     )
 
 

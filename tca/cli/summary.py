@@ -1,4 +1,4 @@
-"""What the records in a folder say, without training or building anything."""
+"""Summaries of the records in a folder, without training or building networks."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ MARKS = ("run.json", "metrics.jsonl", "checkpoint", "weights.safetensors", "resu
 
 @dataclass(frozen=True)
 class Report:
-    """What is in a folder.
+    """Summary of a folder.
 
     Args:
-        text: For stdout.
-        damaged: How many records could not be read; each has its line in the text.
+        text: Text for stdout.
+        damaged: Number of damaged records; each has a line in the text.
     """
 
     text: str
@@ -39,15 +39,15 @@ class Report:
 
 
 def report(folder: Path) -> Report:
-    """Return what is in a folder: a comparison, whose report is written anew, a record, or several records.
+    """Summarise a comparison, after rewriting its report, a record, or a folder of records.
 
-    A record that is damaged is one line with its path; the others go on.
+    A damaged record is reported in one line with its path.
 
     Args:
-        folder: The folder.
+        folder: Folder to summarise.
 
     Raises:
-        RecordError: There is no record in it.
+        RecordError: The folder contains no record.
     """
     if os.path.lexists(folder / "comparison.json"):
         return _compared(folder)
@@ -58,12 +58,12 @@ def report(folder: Path) -> Report:
         except (RecordError, ArithmeticError) as error:
             damaged.append(_line(each, error))
     if not entries and not damaged:
-        raise RecordError(f"{in_a_line(folder)} holds neither a comparison nor the record of a finished run")
+        raise RecordError(f"{in_a_line(folder)} contains neither a comparison nor the record of a run")
     return Report("\n\n".join([*entries, *damaged]), len(damaged))
 
 
 def _records(folder: Path) -> Iterator[Path]:
-    """Yield the folders that hold, or may hold, a record: this one, and those in it."""
+    """Yield the folders, this one and its children, that contain or may contain a record."""
     if not folder.is_dir():
         return
     try:
@@ -93,21 +93,21 @@ def _entry(found: Look, folder: Path) -> str:
 
 
 def describe(result: Result, folder: Path | None = None) -> str:
-    """Return a finished run in a few lines.
+    """Return a summary of a finished run in a few lines.
 
     Args:
-        result: What it has led to.
-        folder: Its record.
+        result: Result of the run.
+        folder: Folder of its record.
     """
     ending = (result.outcome, result.step, result.reason)
     return _described(title_of(result.run), result.run.make_task().measure, ending, result.metrics, folder)
 
 
 def chosen(run: Run) -> str:
-    """Return in a line which optimizer a run has, and whether it is the recommended one.
+    """Return the optimizer of a run in one line, beside the recommended one.
 
     Args:
-        run: The run.
+        run: Run.
     """
     fitting = run.recommended
     own = run.optimizer == fitting
@@ -131,19 +131,19 @@ def _described(
 
 
 def show(folder: Path) -> str:
-    """Return settings, facts of the data, ending and last measurement of a run; an unfinished one as it stands.
+    """Return settings, data, outcome and last measurements of a finished or unfinished run.
 
-    Nothing is built or trained, so that a record can be looked at wherever it is.
+    Reads the record only, without building the task or network.
 
     Args:
-        folder: Its record.
+        folder: Folder of its record.
 
     Raises:
-        RecordError: There is no record, or it is damaged.
+        RecordError: The record is missing or damaged.
     """
     if not os.path.lexists(folder / "run.json"):
         raise RecordError(
-            f"{in_a_line(folder)} holds no record of a run: there is no run.json; tca report shows folders of records"
+            f"{in_a_line(folder)} has no record of a run (run.json is missing); tca report shows folders of records"
         )
     found = look(folder)
     chapters = [
@@ -160,13 +160,13 @@ def show(folder: Path) -> str:
 
 
 def _ending(found: Look) -> str:
-    """Return in a line how a run ended or where it is."""
+    """Return the outcome or progress of a run in one line."""
     if found.ending is not None:
         reason = f" ({in_a_line(found.ending['reason'])})" if found.ending["reason"] else ""
         return f"{found.ending['outcome']} after {found.ending['step']} updates{reason}"
     if not found.metrics:
-        return "unfinished, nothing measured yet"
-    return f"unfinished, {found.metrics[-1].step} updates or more made; train it again with its folder to go on"
+        return "unfinished, no measurements yet"
+    return f"unfinished, {found.metrics[-1].step} updates or more made; train it again with the same folder to resume"
 
 
 def _measured(last: Metrics) -> dict[str, str]:
@@ -194,7 +194,7 @@ def _compared(folder: Path) -> Report:
     if missing:
         raise RecordError(
             f"{len(missing)} of the {len(runs)} runs of the comparison in {in_a_line(folder)} are unfinished; "
-            f"go on with: tca compare --config {in_a_line(folder / 'comparison.json')} --folder {in_a_line(folder)}"
+            f"resume with: tca compare --config {in_a_line(folder / 'comparison.json')} --folder {in_a_line(folder)}"
         )
     how = Measuring(comparison.input_noise, comparison.curvature_trials, comparison.curvature_probes)
     measured: list[Measured] = []

@@ -1,4 +1,4 @@
-"""The command that sweeps: from a Python file to records, a table and its CSV."""
+"""The sweep command: from a Python file to records, a table and its CSV."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def sweep_file(
     wait: bool = True,
     progress: bool = True,
 ) -> tuple[str, bool]:
-    """Train the runs that a function in a Python file yields; return a table, and whether all of them have ended.
+    """Train the runs of a Python function; return their table, and whether all ended.
 
     Args:
         target: ``file.py`` or ``file.py:function``.
-        out: Where to keep the records and the table as CSV, which is named after file and function.
+        out: Folder of the records and of the table as CSV, named after file and function.
         scheduler: See `tca.sweep.sweep`, like all that follow.
-        workers: How many train at the same time.
-        threads: Threads of torch in each.
-        retries: How often a run is begun anew whose worker has died.
-        wait: Whether to wait for runs in use elsewhere.
+        workers: Number of workers.
+        threads: Threads of torch in each worker.
+        retries: Number of restarts of a run after its worker died.
+        wait: Whether to wait for runs in use by other processes.
         progress: Whether to show a bar and a line for each run.
     """
     runs, (source, function) = read_runs(target), split(target)
@@ -53,11 +53,11 @@ def sweep_file(
 
 
 def plan(target: str, out: Path) -> str:
-    """Return what a sweep would do, without doing any of it.
+    """Return the table of the runs and states of a sweep, without training.
 
     Args:
         target: ``file.py`` or ``file.py:function``.
-        out: Where the records are, or would be.
+        out: Folder of the records.
     """
     runs = list({run.name: run for run in read_runs(target)}.values())
     states = [_state(run.folder(out)) for run in runs]
@@ -69,7 +69,7 @@ def plan(target: str, out: Path) -> str:
     head = (*names, "state", "record")
     count = Counter(states)
     summary = ", ".join(f"{count[state]} {state}" for state in STATES if count[state])
-    return str(Table(head, rows, (f"{len(runs)} runs: {summary}; nothing was done.",), {}, len(head), False))
+    return str(Table(head, rows, (f"{len(runs)} runs: {summary}; none was trained.",), {}, len(head), False))
 
 
 STATES = ("ended", "unfinished", "new")
@@ -85,7 +85,7 @@ def tabulate(swept: Sequence[Swept]) -> Table:
     """Return the table of a sweep for a terminal.
 
     Args:
-        swept: The runs, in the order of the rows.
+        swept: Results of the runs, in the order of the rows.
     """
     names = _shown([each.run for each in swept])
     rows = tuple((*(settings(each.run).get(name, "") for name in names), *_cells(each)) for each in swept)
@@ -100,7 +100,7 @@ def tabulate(swept: Sequence[Swept]) -> Table:
 
 
 def _shown(runs: Sequence[Run]) -> list[str]:
-    """Return the settings that a table shows: those that vary, or task and rule if none does."""
+    """Return the names of the settings that vary, or task and rule if none does."""
     return varying(runs) or ["task", "rule"]
 
 

@@ -1,4 +1,4 @@
-"""The table of a comparison: one row for every task and rule, mean and standard deviation over seeds."""
+"""The table of a comparison: a row per task and rule, mean and standard deviation over seeds."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Column:
     """A column of numbers.
 
     Args:
-        heading: What stands above it.
-        meaning: What it holds, in a sentence.
-        of: How it is read from a run.
-        digits: Digits after the point; ``None`` for two significant ones.
+        heading: Heading.
+        meaning: Description in a sentence.
+        of: Function from the measurements of a run to the number.
+        digits: Decimal digits; ``None`` for two significant digits.
     """
 
     heading: str
@@ -64,10 +64,10 @@ class Table:
     Args:
         head: Headings.
         rows: Cells, row by row.
-        notes: Sentences for below the table.
-        meanings: What each column of numbers holds, by heading.
-        left: How many columns hold text, which goes to the left, default 2; the others hold numbers.
-        grouped: Whether a blank line stands where the first column changes (default).
+        notes: Notes below the table.
+        meanings: Descriptions of numeric columns, by heading.
+        left: Number of text columns, aligned left, default 2; the others are numeric.
+        grouped: Whether to print a blank line where the first column changes, default yes.
     """
 
     head: tuple[str, ...]
@@ -78,7 +78,7 @@ class Table:
     grouped: bool = True
 
     def __str__(self) -> str:
-        """Return the table for a terminal: text to the left, numbers to the right, a blank line between groups."""
+        """Return the table as text for a terminal."""
         widths = [max(map(len, column)) for column in zip(self.head, *self.rows, strict=True)]
         lines, group = [], ""
         for row in (self.head, *self.rows):
@@ -99,10 +99,10 @@ class Table:
 
 
 def tabulate(measured: Sequence[Measured]) -> Table:
-    """Return the table of some runs.
+    """Return the table of measured runs.
 
     Args:
-        measured: The runs, in the order in which tasks and rules shall appear.
+        measured: Measurements of the runs, in the order of tasks and rules in the table.
     """
     groups: dict[tuple[str, str], list[Measured]] = {}
     for one in measured:
@@ -127,17 +127,17 @@ def _cell(column: Column, members: Sequence[Measured]) -> str:
         return "-"
     mean, spread = statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else math.nan
     digits = _digits(mean) if column.digits is None else column.digits
-    mean = round(mean, digits) + 0.0  # which turns -0 into 0
+    mean = round(mean, digits) + 0.0  # turns -0 into 0
     return f"{mean:.{digits}f}" + (f" ±{spread:.{digits}f}" if math.isfinite(spread) else "")
 
 
 def _digits(mean: float) -> int:
-    """Return how many digits after the point show two significant ones, at most four."""
+    """Return the decimal digits for two significant digits, at most four."""
     return min(4, max(0, 1 - math.floor(math.log10(abs(mean))))) if mean else 3
 
 
 def _typeless(measured: Sequence[Measured]) -> list[str]:
-    """Return the rules by cell type whose networks begin without types that matter."""
+    """Return the rules by cell type whose initial networks have uninformative types."""
     found: dict[str, Run] = {}
     for one in measured:
         if by_type(one.run.the_rule):
@@ -146,7 +146,7 @@ def _typeless(measured: Sequence[Measured]) -> list[str]:
 
 
 def _begun(run: Run) -> Network:
-    """Return the network that a run begins with."""
+    """Return the initial network of a run."""
     task = run.make_task()
     net: Network = run.net.build(task.n_in, task.n_out, dt=task.dt, seed=run.seeds.net)
     return net
@@ -154,7 +154,7 @@ def _begun(run: Run) -> Network:
 
 def _notes(measured: Sequence[Measured]) -> Iterator[str]:
     yield (
-        "Mean ± standard deviation over seeds. For a given seed all rules start from the same weights and see the same "
+        "Mean ± standard deviation over seeds. For a given seed all rules have the same initial weights and the same "
         "trials in the same order."
     )
     papers = {f"{one.run.rule} ({one.run.the_rule.reference})": None for one in measured if one.run.the_rule.form}
@@ -168,12 +168,12 @@ def _notes(measured: Sequence[Measured]) -> Iterator[str]:
         yield f"Optimizers: {'; '.join(f'{rule}: {words}' for rule, words in optimizers.items())}."
     if rules := _typeless(measured):
         yield (
-            f"{', '.join(rules)}: by cell type, and the mean weights of the network's types are zero but for chance, "
-            "so that it is e-prop to a percent or two. A network whose types differ in sign, such as with --net.types "
-            "[0.8,0.2] --net.dale [1,-1], keeps them apart, and is then the network of all rows."
+            f"{', '.join(rules)}: by cell type, and the mean weights of the network's types are zero up to chance, so "
+            "the rule equals e-prop to within 2 %. Types of different sign, such as --net.types [0.8,0.2] --net.dale "
+            "[1,-1], separate the rules and then apply to all rows."
         )
     for one in measured:
         if one.outcome == DIVERGED:
             yield f"Diverged: {one.run.rule} on {one.run.task}, seed {one.run.seeds.net}: {one.reason}."
     if any(one.run.stop_loss is None for one in measured):
-        yield "Curvature depends on how far the loss has fallen: stop_loss compares rules at equal training loss."
+        yield "Curvature depends on the training loss: use stop_loss to compare rules at equal loss."
