@@ -12,8 +12,7 @@ from torch import Tensor
 
 from tca.cells.activations import Activation
 from tca.nets import Network
-from tca.nets.leaky.forms import Form
-from tca.nets.leaky.leaky_population import LeakyPopulation
+from tca.nets.leaky.leaky_population import Form, LeakyPopulation
 
 __all__ = ["StateMap", "state_map"]
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import torch
 from torch import nn
 
-from tca.nets.leaky.forms import FORMS
+from tca.nets.leaky.leaky_population import FORMS
 from tca.nets.leaky.leaky_rnn import LeakyRNN
 from tca.nets.options import check_types
 from tca.schedules import Schedule, schedule_of

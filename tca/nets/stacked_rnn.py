@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from tca.cells.activations import ACTIVATIONS
 from tca.connections.connection import Bias, Connection, Dense, Link
-from tca.nets.leaky.forms import FORMS
-from tca.nets.leaky.leaky_population import LeakyPopulation
+from tca.nets.leaky.leaky_population import FORMS, LeakyPopulation
 from tca.nets.network import Network
 from tca.nets.options import LEAKS, check_mask, drawing, normal_by_steps, readout_filter
 from tca.nets.recurrent import RecurrentPopulation, filtered

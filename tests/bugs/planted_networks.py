@@ -15,7 +15,7 @@ RELAYED = ("tests/test_relays.py",)
 PASSED = ("tests/test_passages.py",)
 DESCRIBED = ("tests/test_records.py::test_a_run_describes_any_network",)
 
-FORMS = "tca/nets/leaky/forms.py"
+FORMS = "tca/nets/leaky/leaky_population.py"
 OPTIONS = "tca/nets/options.py"
 CELLS = "tca/nets/recurrent.py"
 LEAKY = "tca/nets/leaky/leaky_population.py"
