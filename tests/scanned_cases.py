@@ -40,7 +40,7 @@ from tca.nets import (
 )
 from tests.cases import mask
 
-__all__ = ["CURVED", "NETS", "RECURRENT", "network", "trials"]
+__all__ = ["CURVED", "FEEDFORWARD", "NETS", "RECURRENT", "network", "trials"]
 
 EXACT = {"dtype": torch.float64}
 TAUS = [20.0, 50.0, 100.0, 30.0, 20.0, 10.0]

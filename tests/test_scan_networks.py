@@ -1,4 +1,4 @@
-"""Networks of every kind differentiated by hand: against autograd, dense Hessians, differences of gradients."""
+"""Networks differentiated by hand or by autograd: against autograd, dense Hessians, differences of gradients."""
 
 from __future__ import annotations
 
@@ -13,22 +13,20 @@ from torch import Tensor
 import tca
 from analysis import operator
 from analysis.operators import OPERATORS, Hessian, build
-from analysis.operators.bridge import Bridge
-from analysis.operators.matrices import synapses_of
+from analysis.operators.cells import spike_curvature
 from analysis.operators.metrics import METRICS
 from analysis.operators.pullback import Linearization, Pullback
 from analysis.operators.scan import Scan, spaces
 from analysis.operators.scanned import ScanExpansion, collect, spread
 from analysis.operators.scans import WIDTH, plan
-from analysis.operators.spiking import second_of
 from analysis.problem import Problem, problem_of
 from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES, spike
-from tca.nets import AvgPool, LeakyLayer, Network, RMSNorm
+from tca.nets import LeakyLayer, Network
 from tca.utils.numerics import Workspace
 from tests.peak import peak_bytes
-from tests.scanned_cases import NETS, RECURRENT, network, trials
+from tests.scanned_cases import FEEDFORWARD, RECURRENT, network, trials
 
-each_network = pytest.mark.parametrize("name", NETS)
+each_network = pytest.mark.parametrize("name", RECURRENT)
 
 
 def near(found: Tensor, exact: Tensor, relative: float = 1e-12) -> bool:
@@ -66,19 +64,13 @@ def dense_hessian(net: Network, batch: tca.Batch, name: str) -> Tensor:
     return found
 
 
-def rates_in(problem: Problem) -> int:
-    """Numbers of rates of a chunk."""
-    return problem.parts[0].steps * problem.parts[0].trials * sum(each.cells for each in problem.net.places())
-
-
 @each_network
 def test_products_are_those_of_autograd(name: str) -> None:
     """Loss, gradient, Hessian and Gauss-Newton matrix in all parameters, blocks that do not come out even."""
     net = network(name)
     problem = problem_of(net, trials(net), "all", chunk=2)
     fast, slow = build.hessian(problem), by_autograd(problem)
-    assert (fast.width == 1) == (len(problem.theta) > rates_in(problem))
-    fast.width = WIDTH
+    assert fast.width == WIDTH
     assert fast.loss == pytest.approx(slow.loss, rel=1e-13)
     assert near(fast.gradient, slow.gradient)
     some = vectors(fast.size, WIDTH + 3)
@@ -89,7 +81,7 @@ def test_products_are_those_of_autograd(name: str) -> None:
     assert not near(newton @ few, fast @ few, 1e-3)
 
 
-@pytest.mark.parametrize("name", ["stack", "spiking triangular", "two streams, B", "vectors", "convolutions"])
+@pytest.mark.parametrize("name", ["stack", "spiking triangular", "two streams, B", "vectors"])
 def test_any_parameter_alone_gives_its_own_block(name: str) -> None:
     """Populations below the first that is chosen do not move, and those above carry on what does."""
     net = network(name)
@@ -105,18 +97,19 @@ def test_any_parameter_alone_gives_its_own_block(name: str) -> None:
     assert near(operator(net, batch, ends).matrix(), written[index][:, index])
 
 
-@pytest.mark.parametrize(
-    ("name", "parameter"),
-    [
-        ("stack", "layers.1.w_rec"),
-        ("stack", "layers.0.w_in"),
-        ("spiking fast_sigmoid", "w_rec"),
-        ("two streams", "w_in"),
-        ("vectors", "w_in"),
-        ("perceptron", "w_2"),
-        ("convolutions", "w_1"),
-    ],
-)
+DENSE = [
+    ("stack", "layers.1.w_rec"),
+    ("stack", "layers.0.w_in"),
+    ("spiking fast_sigmoid", "w_rec"),
+    ("two streams", "w_in"),
+    ("vectors", "w_in"),
+    *((name, "w_1") for name in FEEDFORWARD),
+    ("perceptron", "w_2"),
+    ("convolutions", "w_2"),
+]
+
+
+@pytest.mark.parametrize(("name", "parameter"), DENSE)
 def test_the_hessian_is_the_dense_one(name: str, parameter: str) -> None:
     """Written out by ``torch.autograd.functional.hessian``, missing synapses left out."""
     net = network(name)
@@ -128,7 +121,7 @@ def test_the_hessian_is_the_dense_one(name: str, parameter: str) -> None:
     assert near(found @ torch.eye(found.size), exact[exists][:, exists], 1e-10)
 
 
-@pytest.mark.parametrize("name", ["stack", "two streams", "vectors", "perceptron", "convolutions of two streams"])
+@pytest.mark.parametrize("name", ["stack", "two streams", "vectors", *FEEDFORWARD])
 def test_products_are_differences_of_the_gradient_of_training(name: str) -> None:
     """Against the gradient that ``Learner`` computes, which shares no line with the scan."""
     net = network(name)
@@ -190,7 +183,7 @@ def test_what_memory_held_before_does_not_matter(name: str) -> None:
     assert near(expansion.second(some), build.hessian(problem) @ some, 1e-13)
 
 
-@pytest.mark.parametrize("name", ["stack", "spiking triangular", "vectors", "convolutions"])
+@pytest.mark.parametrize("name", ["stack", "spiking triangular", "vectors"])
 @pytest.mark.parametrize("window", [1, 1000, 10**9])
 def test_windows_do_not_matter(name: str, window: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """From one step at a time to the whole trial at once."""
@@ -244,7 +237,7 @@ def test_the_second_derivative_of_a_spike_is_the_slope_of_the_first(name: str) -
     distance = (at - threshold) / threshold
     (slope,) = torch.autograd.grad((spike(distance, pseudo) * ready).sum(), at, create_graph=True)
     exact = torch.autograd.grad(slope.sum(), at)[0] if name != "boxcar" else torch.zeros_like(above)
-    found = second_of(pseudo, threshold, above, slope.detach())
+    found = spike_curvature(pseudo, threshold, above, slope.detach())
     assert near(found, exact, 1e-13)
     step = 1e-6
     ends = [pseudo((above + sign * step - threshold) / threshold) * ready / threshold for sign in (1, -1)]
@@ -262,26 +255,6 @@ def test_the_second_derivative_of_spikes_matters() -> None:
         assert not near(newton, full, 0.01)
         found[name] = full
     assert not near(found["boxcar"], found["triangular"], 0.1)
-
-
-def test_bridges_are_differentiated_twice() -> None:
-    """Two passages behind each other: Jacobian from both sides, and the second derivative along two vectors."""
-    bridge = Bridge((AvgPool(), RMSNorm()), (1, 4, 4))
-    rate, told = vectors(16, 6).mT.reshape(2, 3, 16), vectors(4, 6, 1).mT.reshape(2, 3, 4)
-    tangent = vectors(16, 12, 2).mT.reshape(2, 3, 2, 16)
-
-    def through(values: Tensor) -> Tensor:
-        pooled = values.view(2, 2, 2, 2).mean((1, 3)).flatten()
-        return pooled / (pooled.square().mean() + 1e-8).sqrt()
-
-    for t in range(2):
-        for b in range(3):
-            jacobian = torch.autograd.functional.jacobian(through, rate[t, b])
-            bend = torch.autograd.functional.hessian(lambda v, u=told[t, b]: through(v) @ u, rate[t, b])
-            for v in range(2):
-                assert near(bridge.push(rate, tangent)[t, b, v], jacobian @ tangent[t, b, v])
-                assert near(bridge.bend(rate, told, tangent)[t, b, v], bend @ tangent[t, b, v])
-            assert near(bridge.pull(rate, told.unsqueeze(2))[t, b, 0], jacobian.mT @ told[t, b])
 
 
 @pytest.mark.parametrize("name", ["stack", "spiking triangular"])
@@ -328,14 +301,6 @@ def test_single_precision_is_close(name: str) -> None:
     some = vectors(exact.size, 3)
     assert (found @ some).dtype == torch.float32
     assert near((found @ some).double(), exact @ some, 1e-4)
-
-
-def test_a_bias_of_a_gain_that_no_matrix_holds_is_refused() -> None:
-    """Connections that are taken as they come know of no gain."""
-    net = network("convolutions")
-    link = net.run(trials(net).inputs).levels[-1].links[0]
-    with pytest.raises(TypeError, match="Conv cannot be differentiated with a gain"):
-        synapses_of(link, link.pre, 0.5)
 
 
 @pytest.mark.cuda

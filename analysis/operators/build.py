@@ -115,9 +115,9 @@ def operator(
     - ``"empirical_fisher"``: the same with every step's given target.
     - ``"trial_fisher"``: ``1/B sum_b g_b g_b^T``, g_b the gradient of a whole trial.
 
-    ``operator @ matrix`` multiplies several vectors at once. The networks of the library are differentiated by hand, in
-    a fraction of the time that autograd takes, which differentiates all others, subclasses among them; see
-    ``analysis.operators.scans.SCANNED``.
+    ``operator @ matrix`` multiplies several vectors at once. The recurrent networks of the library are differentiated
+    by hand, in a quarter to a half of the time that autograd takes, which differentiates all others, subclasses among
+    them; see ``analysis.operators.scans.SCANNED``.
 
     All is done on a copy of the network. Trials that are drawn or shuffled anew, and a network that does not repeat
     itself, are refused.

@@ -1,25 +1,24 @@
-"""A population of a network at a point, and the passes of derivatives through it, forwards and back.
+"""A population of a recurrent network at a point, and the passes of derivatives through it, forward and back.
 
-Shapes: T time, B batch, V vectors, C steps of a window, N cells, I cells that hear them, J what is heard. What belongs
-to the cells has T + 1 entries, index t is step t and index 0 the initial state. Windows count from there. The equations
-are in ``cells`` and ``synapses``.
+Shapes: T time, B batch, V vectors, C steps of a window, N cells, I cells of the population above, J cells of the one
+below. Tensors of cells have T + 1 entries, index t is step t and index 0 the initial state. Windows count from there.
+The equations are in ``cells`` and ``synapses``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from analysis.operators.bridge import Bridge
-from analysis.operators.cells import Ahead, Back, Cells
-from analysis.operators.synapses import Synapses
+from analysis.operators.cells import Cells, Factors
+from analysis.operators.synapses import Synapses, WeightTangents
 from tca.utils.numerics import Workspace
 
-__all__ = ["Backwards", "Forwards", "Level", "Sent"]
+__all__ = ["Backward", "Efferent", "Forward", "Level"]
 
 
 @dataclass(eq=False)
@@ -29,33 +28,29 @@ class Level:
     Attributes:
         cells: Its cells.
         rate: Its rates, shape ``(T + 1, B, N)``.
-        heard: The connection from the population below, or from the inputs.
-        loop: The recurrent connection; ``None`` without one.
-        biases: Connections from nowhere.
+        afferent: The connection from the population below, or from the inputs.
+        recurrent: The recurrent connection.
+        biases: Connections without a presynaptic population.
         initial: Name of the parameter that is the initial state; ``None`` if that is fixed.
-        bridge: What its rates pass; ``None`` if they are heard as they are.
-        width: Size J of what is heard of it.
-        kept: Memory for what does not depend on a vector.
-        told: What the cells are told, shape ``(T + 1, B, N)``; empty before ``expecting``.
-        bent: What bends signals, same shape; ``None`` if nothing does.
+        kept: Memory for the adjoint.
+        adjoint: Derivative of the loss by the drives, shape ``(T + 1, B, N)``; empty before ``expect``.
+        second: Second derivatives of the cells times the adjoint of their rates, same shape; ``None`` if all are zero.
     """
 
     cells: Cells
     rate: Tensor
-    heard: Synapses
-    loop: Synapses | None
+    afferent: Synapses
+    recurrent: Synapses
     biases: tuple[Synapses, ...]
     initial: str | None
-    bridge: Bridge | None
-    width: int
     kept: Workspace
-    told: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float32, device="cpu"))
-    bent: Tensor | None = None
+    adjoint: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float32, device="cpu"))
+    second: Tensor | None = None
 
     @property
     def synapses(self) -> tuple[Synapses, ...]:
         """All connections into the cells."""
-        return (self.heard, *(() if self.loop is None else (self.loop,)), *self.biases)
+        return self.afferent, self.recurrent, *self.biases
 
     @property
     def parameters(self) -> frozenset[str]:
@@ -63,21 +58,18 @@ class Level:
         return frozenset({each.name for each in self.synapses} | ({self.initial} if self.initial else set()))
 
     def expect(self) -> None:
-        """Make room for what the cells are told, and write what is to be multiplied by it."""
-        shape = tuple(self.rate.shape)
-        if self.cells.bend is not None:
-            self.bent = self.kept.empty("bent", shape, self.rate)
-            self.cells.bend(self.bent)
-        self.told = self.kept.empty("told", shape, self.rate) if self.cells.spare is None else self.cells.spare
+        """Make room for the adjoint, and compute second derivatives."""
+        self.adjoint = self.kept.empty("adjoint", tuple(self.rate.shape), self.rate)
+        self.second = None if self.cells.second is None else self.cells.second()
 
     def settle(self) -> None:
-        """Forget what bends nothing."""
-        if self.bent is not None and not self.bent.any():
-            self.bent = None
+        """Drop second derivatives that are all zero."""
+        if self.second is not None and not self.second.any():
+            self.second = None
 
 
-class Forwards:
-    """A pass forwards: how a population moves when parameters do.
+class Forward:
+    """A pass forward: how the rates of a population change with the parameters.
 
     Args:
         level: The population.
@@ -88,65 +80,58 @@ class Forwards:
     Attributes:
         level: The population.
         tangent: Changes of the rates, shape ``(T + 1, B, V, N)``.
-        inner: What is bent on the way back, same shape.
-        passed: Changes of what is heard of the population, shape ``(T + 1, B, V, J)``; those of the rates themselves
-            without a bridge.
-        laid: Changes of weights by name, as synapses take them.
+        inner: The factors of second derivatives, same shape.
+        moved: Changes of the weights by name.
     """
 
     def __init__(self, level: Level, moves: Mapping[str, Tensor], count: int, scratch: Workspace) -> None:
         """Begin the pass."""
         self.level = level
         entries, trials, cells = level.rate.shape
-        shape = (entries, trials, count, cells)
-        self.tangent = self.passed = scratch.empty("tangent", shape, level.rate)
-        if level.bridge is not None:
-            self.passed = scratch.empty("passed", (entries, trials, count, level.width), level.rate)
-        self.inner = level.cells.inner(self.tangent, lambda: scratch.empty("inner", shape, level.rate))
-        self.laid: dict[str, Any] = {
-            each.name: each.laid(moves[each.name]) for each in level.synapses if each.name in moves
-        }
-        moved = moves.get(level.initial) if level.initial else None
-        initial = level.rate.new_zeros(1, 1) if moved is None else moved
-        self._through = level.cells.ahead(Ahead(self.inner, self.tangent, initial))
+        self.tangent, self.inner = (
+            scratch.empty(name, (entries, trials, count, cells), level.rate) for name in ("tangent", "inner")
+        )
+        self.moved = {each.name: each.tangents(moves[each.name]) for each in level.synapses if each.name in moves}
+        initial = moves.get(level.initial) if level.initial else None
+        self._window = level.cells.forward(
+            self.inner, self.tangent, level.rate.new_zeros(1, 1) if initial is None else initial
+        )
 
-    def through(self, steps: slice, heard: Tensor | None) -> Tensor:
-        """Take a window, and return how what is heard of the population changes, shape ``(C, B, V, J)``.
+    def window(self, steps: slice, lower: Tensor | None) -> Tensor:
+        """Return the changes of the rates in a window, shape ``(C, B, V, N)``.
 
         Args:
             steps: The window.
-            heard: Changes of what the population hears; ``None`` if that is fixed.
+            lower: Changes of the rates of the population below; ``None`` if these are fixed.
         """
         drive = self.inner[steps].zero_()
-        if heard is not None:
-            self.level.heard.carry_(drive, heard)
+        if lower is not None:
+            self.level.afferent.push_(drive, lower)
         for each in self.level.synapses:
-            if each.name in self.laid:
-                each.move_(drive, self.laid[each.name], steps)
-        self._through(steps)
-        if self.level.bridge is not None:
-            self.passed[steps] = self.level.bridge.push(self.level.rate[steps], self.tangent[steps])
-        return self.passed[steps]
+            if each.name in self.moved:
+                each.push_weights_(drive, self.moved[each.name], steps)
+        self._window(steps)
+        return self.tangent[steps]
 
 
-class Sent(NamedTuple):
-    """A signal on its way down from cells, or outputs, that hear a population.
+class Efferent(NamedTuple):
+    """A signal to the cells, or outputs, above a population.
 
     Attributes:
-        synapses: The connection on which they hear it.
-        signal: The signal to them, shape ``(C, B, V, I)``.
-        laid: Changes of the weights of the connection; ``None`` if they do not move.
-        told: The signal of the first order to them, shape ``(C, B, I)``.
+        synapses: The connection from the population to them.
+        signal: The signal, shape ``(C, B, V, I)``.
+        moved: Changes of the weights of the connection; ``None`` if they are fixed.
+        adjoint: The signal of the first order, shape ``(C, B, I)``.
     """
 
     synapses: Synapses
     signal: Tensor
-    laid: Any
-    told: Tensor
+    moved: WeightTangents | None
+    adjoint: Tensor
 
 
-class Backwards:
-    """A pass backwards: what a population is told, and what its parameters gather.
+class Backward:
+    """A pass backward: signals to the drives of a population, and the sums of its parameters.
 
     Args:
         level: The population.
@@ -154,9 +139,9 @@ class Backwards:
         count: Number of vectors V.
         longest: Steps of the longest window.
         scratch: Memory for the pass.
-        ahead: The pass forwards, for a pass of the second order; ``None`` for one of the first.
-        below: That of the population below; ``None`` if nothing moves there.
-        expand: Whether to leave what the cells are told in ``level.told``, and multiply ``level.bent`` by it.
+        ahead: The pass forward, for a pass of the second order; ``None`` for one of the first.
+        lower: That of the population below; ``None`` if it is fixed.
+        expand: Whether to leave the signals in ``level.adjoint``, and multiply ``level.second`` by those to the rates.
     """
 
     def __init__(
@@ -166,90 +151,63 @@ class Backwards:
         count: int,
         longest: int,
         scratch: Workspace,
-        ahead: Forwards | None = None,
-        below: Forwards | None = None,
+        ahead: Forward | None = None,
+        lower: Forward | None = None,
         *,
         expand: bool = False,
     ) -> None:
         """Begin the pass."""
-        self.level, self._ahead, self._below, self._expand = level, ahead, below, expand
+        self.level, self._ahead, self._lower, self._expand = level, ahead, lower, expand
         _, trials, cells = level.rate.shape
         self._room = scratch.empty("signal", (longest, trials, count, cells), level.rate)
-        self._through = level.cells.back(
-            Back(
-                count,
-                inner=ahead.inner if ahead else None,
-                bent=level.bent if ahead else None,
-                bending=level.bent if expand else None,
-            )
-        )
+        factors = Factors(ahead.inner, level.second) if ahead else Factors(expanded=level.second if expand else None)
+        self._window = level.cells.backward(count, factors)
         chosen = frozenset(names)
         self._sums = {each.name: (each, each.sums(count)) for each in level.synapses if each.name in chosen}
         self._initial = level.initial if level.initial in chosen else None
-        self._count = count
 
-    def reach(self, steps: slice, sent: Sent) -> Tensor:
-        """Return what is sent as a signal to the rates, shape ``(C, B, V, N)``.
-
-        Args:
-            steps: The window.
-            sent: What is sent.
-        """
-        level, room, second = self.level, self._empty(steps), self._ahead is not None
-        into = room if level.bridge is None else room.new_empty(*room.shape[:-1], level.width)
-        sent.synapses.return_(into, sent.signal)
-        if second and sent.laid is not None:
-            sent.synapses.move_back_(into, sent.laid, sent.told)
-        if level.bridge is None:
-            return room
-        room.copy_(level.bridge.pull(level.rate[steps], into))
-        if self._ahead is not None and level.bridge.curved:
-            told = into.new_empty(*into.shape[:2], 1, level.width)
-            sent.synapses.return_(told, sent.told.unsqueeze(2))
-            room += level.bridge.bend(level.rate[steps], told.squeeze(2), self._ahead.tangent[steps])
-        return room
-
-    def through(self, steps: slice, signal: Tensor) -> Sent:
-        """Turn the signal to the rates of a window into what the cells are told, gather it, and send it down.
+    def window(self, steps: slice, efferent: Efferent) -> Efferent:
+        """Backproject the signal of a window from above, gather it, and return it for the population below.
 
         Args:
             steps: The window.
-            signal: The signal, from ``reach``; overwritten.
+            efferent: The signal.
         """
         level, ahead, before = self.level, self._ahead, slice(steps.start - 1, steps.stop - 1)
-        self._loop_(steps, signal)
-        self._through(steps, signal)
+        signal = self._empty(steps)
+        efferent.synapses.pull(signal, efferent.signal)
+        if ahead is not None and efferent.moved is not None:
+            efferent.synapses.pull_weights_(signal, efferent.moved, efferent.adjoint)
+        self._recur_(steps, signal)
+        self._window(steps, signal)
         for each, sums in self._sums.values():
             each.gather_(sums, signal, steps)
-        told = level.told[steps] if ahead or self._expand else signal
-        if ahead is not None and level.loop is not None and level.loop.name in self._sums:
-            level.loop.gather_moved_(self._sums[level.loop.name][1], told, ahead.tangent[before])
-        if self._below is not None and level.heard.name in self._sums:
-            level.heard.gather_moved_(self._sums[level.heard.name][1], told, self._below.passed[steps])
-        return Sent(level.heard, signal, ahead.laid.get(level.heard.name) if ahead else None, told)
+        adjoint = level.adjoint[steps] if ahead or self._expand else signal
+        if ahead is not None and level.recurrent.name in self._sums:
+            level.recurrent.gather_tangents_(self._sums[level.recurrent.name][1], adjoint, ahead.tangent[before])
+        if self._lower is not None and level.afferent.name in self._sums:
+            level.afferent.gather_tangents_(self._sums[level.afferent.name][1], adjoint, self._lower.tangent[steps])
+        return Efferent(level.afferent, signal, ahead.moved.get(level.afferent.name) if ahead else None, adjoint)
 
     def finish(self) -> dict[str, Tensor]:
-        """Take time zero, and return what chosen parameters have gathered, each with a leading axis of V."""
-        found = {name: each.finish(sums) for name, (each, sums) in self._sums.items()}
+        """Take time zero, and return the sums of the chosen parameters, each with a leading axis of V."""
+        result = {name: each.finish(sums) for name, (each, sums) in self._sums.items()}
         if self._initial:
             start = slice(0, 1)
             signal = self._empty(start).zero_()
-            self._loop_(start, signal)
-            self._through(start, signal)
-            found[self._initial] = signal.sum((0, 1))
-        return found
+            self._recur_(start, signal)
+            self._window(start, signal)
+            result[self._initial] = signal.sum((0, 1))
+        return result
 
     def _empty(self, steps: slice) -> Tensor:
-        """Return where the signal of a window goes."""
+        """Return memory for the signal of a window."""
         if self._expand:
-            return self.level.told[steps].unsqueeze(2)
+            return self.level.adjoint[steps].unsqueeze(2)
         return self._room[: steps.stop - steps.start]
 
-    def _loop_(self, steps: slice, signal: Tensor) -> None:
-        """Add what comes back through changes of recurrent weights."""
-        loop = self.level.loop
-        if self._ahead is None or loop is None or loop.name not in self._ahead.laid:
-            return
-        after = self.level.told[steps.start + 1 : steps.stop + 1]
-        if len(after):
-            loop.move_back_(signal[: len(after)], self._ahead.laid[loop.name], after)
+    def _recur_(self, steps: slice, signal: Tensor) -> None:
+        """Add the adjoint of the next steps through changes of the recurrent weights."""
+        recurrent, after = self.level.recurrent, self.level.adjoint[steps.start + 1 : steps.stop + 1]
+        if self._ahead is not None and recurrent.name in self._ahead.moved and len(after):
+            recurrent.pull_weights_(signal[: len(after)], self._ahead.moved[recurrent.name], after)

@@ -1,4 +1,4 @@
-"""What a network differentiated by hand adds to the operators: its loss to second order, its outputs to first.
+"""Recurrent networks differentiated by hand for the operators: the loss to second order, outputs to first.
 
 Shapes: T time, B batch, O outputs, P parameters, V vectors.
 """
@@ -35,22 +35,22 @@ class ScanExpansion(Expansion):
         self._scan, self._parameters = scan, parameters
         share = part.weights / trials
         self._value = float((share * part.loss.value(scan.outputs, part.targets)).sum())
-        score = share.unsqueeze(-1) * part.loss.score(scan.outputs, part.targets)
-        self._gradient = parameters.gather(scan.expand(score))
+        error = share.unsqueeze(-1) * part.loss.score(scan.outputs, part.targets)
+        self._gradient = parameters.gather(scan.expand(error))
         self._metric = loss_hessian(scan.outputs, part, trials)
 
     @property
     def value(self) -> float:
-        """What the chunk adds to the loss."""
+        """The share of the chunk in the loss."""
         return self._value
 
     @property
     def gradient(self) -> Tensor:
-        """What it adds to the gradient."""
+        """Its share in the gradient."""
         return self._gradient
 
     def second(self, vectors: Tensor) -> Tensor:
-        """Return what it adds to ``H M``, all vectors in one pass."""
+        """Return its share in ``H M``, all vectors in one pass."""
         return collect(self._parameters, self._scan.second(spread(self._parameters, vectors), self._metric))
 
 
@@ -75,7 +75,7 @@ class ScanCarrier:
         """Return ``J^T S J M``, shape ``(P, V)``, all vectors in one pass.
 
         Args:
-            metric: What S does.
+            metric: The product with S.
             vectors: The vectors M, shape ``(P, V)``.
         """
         pushed = self._scan.push(spread(self._parameters, vectors))
@@ -100,7 +100,7 @@ def spread(parameters: Parameters, vectors: Tensor) -> Tensors:
 
 
 def collect(parameters: Parameters, tensors: Mapping[str, Tensor]) -> Tensor:
-    """Return what belongs to the existing parameters, shape ``(P, V)``.
+    """Return the entries of existing parameters, shape ``(P, V)``.
 
     Args:
         parameters: The chosen parameters.

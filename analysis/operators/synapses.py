@@ -1,172 +1,225 @@
-"""Connections at a point, differentiated by their weights and by what they carry.
+"""Connections at a point, differentiated by their weights and by the presynaptic activity.
 
 Shapes: T time, B batch, V vectors, C steps of a window, I postsynaptic cells, J presynaptic, K components of a cell.
-What moves has the shape ``(C, B, V, ...)``, what is fixed ``(C, B, ...)``.
+Tangents have the shape ``(C, B, V, ...)``, values at the point ``(C, B, ...)``.
 
-A connection is linear in its weights w and linear in what it carries, ``u = C(w, z)``, so that its derivative along a
-vector is ``u' = C(w, z') + C(w', z)``. A signal goes back as ``C(w)^T told' + C(w')^T told``, and the weights gather
-``told' (x) z + told (x) z'``.
+A connection is linear in its weights w and in the presynaptic activity z, ``u = C(w, z)``, and its derivative along a
+vector is ``u' = C(w, z') + C(w', z)``. A signal e' goes back as ``C(w)^T e' + C(w')^T e``, and the weights gather ``e'
+(x) z + e (x) z'``. All vectors share one matrix product.
 """
 
 from __future__ import annotations
 
-import abc
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
+import torch
 from torch import Tensor
 
-from tca.connections.connection import Connection, Link
+from tca.connections.connection import Bias, Connection, Link
+from tca.connections.signed import ScaledBias, SignedDense
+from tca.connections.vector_weights import VectorBias, Vectors
 
-__all__ = ["Other", "Synapses"]
+__all__ = ["Synapses", "WeightTangents"]
 
 
-class Synapses(abc.ABC):
-    """A connection at a point.
+@dataclass(frozen=True, eq=False)
+class WeightTangents:
+    """Changes of a matrix in both orders that products need.
+
+    Attributes:
+        weights: The changes, shape ``(V, I, J)``.
+    """
+
+    weights: Tensor
+
+    @cached_property
+    def columns(self) -> Tensor:
+        """From presynaptic cells to vectors and postsynaptic cells, shape ``(J, V * I)``."""
+        return self.weights.flatten(0, 1).t()
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """From postsynaptic cells to vectors and presynaptic cells, shape ``(I, V * J)``."""
+        return self.weights.movedim(0, 1).flatten(1)
+
+
+@dataclass(frozen=True, eq=False)
+class Synapses:
+    """A connection as a matrix between cells: entry by entry its parameter times a factor.
 
     Attributes:
         name: Name of its parameter.
+        weights: The matrix at the point, shape ``(I, J)``, with its factor.
+        pre: Presynaptic activity, shape ``(T, B, K * J)``.
+        factor: The factor, broadcastable to ``(I, J)``: gain and signs.
+        components: Number of components K that share the matrix; component k of cell i is ``k I + i``.
+        shape: Shape of the parameter.
+        constant: Whether the presynaptic activity is always one.
     """
 
     name: str
+    weights: Tensor
+    pre: Tensor
+    factor: Tensor | float
+    components: int
+    shape: torch.Size
+    constant: bool
 
-    @abc.abstractmethod
-    def laid(self, move: Tensor) -> Any:
-        """Return changes of the weights as the other methods take them.
+    @classmethod
+    def of(cls, link: Link, like: Tensor, gain: Tensor | float = 1.0) -> Synapses:
+        """Return a connection of a recurrent network at its present weights.
+
+        Args:
+            link: The connection and its presynaptic activity.
+            like: A tensor of all steps, shape ``(T, B, ...)``.
+            gain: Factor of its drive, a number or ``(I,)``, default 1.
+        """
+        connection, pre = link
+        pre, factor = _factored(connection, pre.expand(*like.shape[:2], -1))
+        components = connection.components if isinstance(connection, Vectors) else 1
+        weight = connection.effective()
+        factor = factor * (gain.unsqueeze(-1) if isinstance(gain, Tensor) else gain)
+        return cls(
+            name=connection.name,
+            weights=(weight.reshape(-1, pre.shape[-1] // components) * factor).contiguous(),
+            pre=pre.contiguous(),
+            factor=factor,
+            components=components,
+            shape=weight.shape,
+            constant=isinstance(connection, Bias | ScaledBias | VectorBias),
+        )
+
+    def tangents(self, move: Tensor) -> WeightTangents:
+        """Return changes of the parameter as changes of the matrix.
 
         Args:
             move: The changes, in the shape of the parameter with a leading axis of V.
         """
+        return WeightTangents((move.reshape(len(move), *self.weights.shape) * self.factor).contiguous())
 
-    @abc.abstractmethod
-    def carry_(self, drive: Tensor, tangent: Tensor) -> None:
+    def push_(self, drive: Tensor, tangent: Tensor) -> None:
         """Add ``C(w, z')`` to a drive in place.
 
         Args:
             drive: The drive, shape ``(C, B, V, I)``, contiguous.
             tangent: The ``z'``, shape ``(C, B, V, J)``, contiguous.
         """
+        post, pre = self.weights.shape
+        drive.view(-1, post).addmm_(tangent.view(-1, pre), self.weights.t())
 
-    @abc.abstractmethod
-    def move_(self, drive: Tensor, laid: Any, steps: slice) -> None:
+    def push_weights_(self, drive: Tensor, moved: WeightTangents, steps: slice) -> None:
         """Add ``C(w', z)`` to a drive in place.
 
         Args:
             drive: The drive, shape ``(C, B, V, I)``, contiguous.
-            laid: The ``w'``.
+            moved: The ``w'``.
             steps: The steps, counted from the initial state.
         """
+        self._add_(drive, self._pre(steps), moved.columns)
 
-    @abc.abstractmethod
-    def return_(self, into: Tensor, signal: Tensor) -> None:
-        """Write ``C(w)^T told'``.
-
-        Args:
-            into: Where to, shape ``(C, B, V, J)``, contiguous.
-            signal: The ``told'``, shape ``(C, B, V, I)``, contiguous.
-        """
-
-    @abc.abstractmethod
-    def move_back_(self, into: Tensor, laid: Any, told: Tensor) -> None:
-        """Add ``C(w')^T told``.
+    def pull(self, into: Tensor, signal: Tensor) -> None:
+        """Write ``C(w)^T e'``.
 
         Args:
-            into: What to add to, shape ``(C, B, V, J)``, contiguous.
-            laid: The ``w'``.
-            told: The signal, shape ``(C, B, I)``.
+            into: Receives it, shape ``(C, B, V, J)``, contiguous.
+            signal: The ``e'``, shape ``(C, B, V, I)``, contiguous.
         """
+        post, pre = self.weights.shape
+        torch.mm(signal.view(-1, post), self.weights, out=into.view(-1, pre))
 
-    @abc.abstractmethod
+    def pull_weights_(self, into: Tensor, moved: WeightTangents, adjoint: Tensor) -> None:
+        """Add ``C(w')^T e``.
+
+        Args:
+            into: The sum, shape ``(C, B, V, J)``, contiguous.
+            moved: The ``w'``.
+            adjoint: The e, shape ``(C, B, I)``.
+        """
+        self._add_(into, adjoint.reshape(-1, len(self.weights)), moved.rows)
+
     def sums(self, count: int) -> tuple[Tensor, ...]:
-        """Return zeros to gather into.
+        """Return zeros to gather into: of the matrix, or for a skinny or a shared one of both outer products apart.
+
+        A skinny product is slow unless it lies along its long side.
 
         Args:
             count: Number of vectors V.
         """
+        post, pre = self.weights.shape
+        if 4 * pre >= post and self.components == 1:
+            return (self.weights.new_zeros(count, post, pre),)
+        return self.weights.new_zeros(pre, count * post), self.weights.new_zeros(post, count * pre)
 
-    @abc.abstractmethod
     def gather_(self, sums: tuple[Tensor, ...], signal: Tensor, steps: slice) -> None:
-        """Add ``told' (x) z``.
+        """Add ``e' (x) z``.
 
         Args:
-            sums: What has been gathered.
-            signal: The ``told'``, shape ``(C, B, V, I)``.
+            sums: The sums.
+            signal: The ``e'``, shape ``(C, B, V, I)``.
             steps: The steps, counted from the initial state.
         """
+        if self.constant:
+            sums[0].add_(signal.sum((0, 1)).view(sums[0].shape))
+        elif len(sums) == 1:
+            sums[0].flatten(0, 1).addmm_(self._rows(signal).t(), self._pre(steps))
+        else:
+            sums[0].addmm_(self._pre(steps).t(), self._rows(signal))
 
-    @abc.abstractmethod
-    def gather_moved_(self, sums: tuple[Tensor, ...], told: Tensor, tangent: Tensor) -> None:
-        """Add ``told (x) z'``.
+    def gather_tangents_(self, sums: tuple[Tensor, ...], adjoint: Tensor, tangent: Tensor) -> None:
+        """Add ``e (x) z'``.
 
         Args:
-            sums: What has been gathered.
-            told: The signal, shape ``(C, B, I)``.
+            sums: The sums.
+            adjoint: The e, shape ``(C, B, I)``.
             tangent: The ``z'``, shape ``(C, B, V, J)``.
         """
+        signal = adjoint.reshape(-1, len(self.weights)).t()
+        if len(sums) == 1:
+            for gradient, each in zip(sums[0], tangent.flatten(0, 1).unbind(1), strict=True):
+                gradient.addmm_(signal, each)
+        else:
+            sums[1].addmm_(signal, self._rows(tangent))
 
-    @abc.abstractmethod
     def finish(self, sums: tuple[Tensor, ...]) -> Tensor:
-        """Return what has been gathered in the shape of the parameter with a leading axis of V.
+        """Return the sums in the shape of the parameter with a leading axis of V.
 
         Args:
-            sums: What has been gathered.
+            sums: The sums.
         """
+        total = sums[0]
+        if len(sums) == 2:
+            post, pre = self.weights.shape
+            total = sums[0].view(pre, -1, post).permute(1, 2, 0) + sums[1].view(post, -1, pre).movedim(1, 0)
+        return (total * self.factor).reshape(-1, *self.shape)
+
+    def _pre(self, steps: slice) -> Tensor:
+        """Return the presynaptic activity, shape ``(C * B * K, J)``."""
+        return self.pre[steps.start - 1 : steps.stop - 1].reshape(-1, self.weights.shape[1])
+
+    def _rows(self, values: Tensor) -> Tensor:
+        """Return ``(C, B, V, K * N)`` as ``(C * B * K, V * N)``, the same memory unless V and K are both above one."""
+        steps, trials, count, _ = values.shape
+        apart = values.view(steps, trials, count, self.components, -1).transpose(2, 3)
+        return apart.reshape(steps * trials * self.components, -1)
+
+    def _add_(self, into: Tensor, left: Tensor, right: Tensor) -> None:
+        """Add a product whose rows are those of ``_rows``."""
+        rows = self._rows(into)
+        rows.addmm_(left, right)
+        if rows.data_ptr() != into.data_ptr():
+            steps, trials, count, _ = into.shape
+            apart = rows.view(steps, trials, self.components, count, -1).transpose(2, 3)
+            into.copy_(apart.reshape(into.shape))
 
 
-@dataclass(frozen=True, eq=False)
-class Other(Synapses):
-    """Any other connection, through its own ways forwards and back, one vector after the other.
-
-    Attributes:
-        name: Name of its parameter.
-        connection: The connection.
-        weight: Its weights at the point.
-        pre: What it carried, shape ``(T, B, J)``, or ``(1, 1, 1)`` if that is always one.
-    """
-
-    name: str
-    connection: Connection
-    weight: Tensor
-    pre: Tensor
-
-    def laid(self, move: Tensor) -> Tensor:
-        """Return them as they are."""
-        return move
-
-    def carry_(self, drive: Tensor, tangent: Tensor) -> None:
-        """Add it, all vectors at once."""
-        drive.add_(self.connection.apply(self.weight, tangent))
-
-    def move_(self, drive: Tensor, laid: Tensor, steps: slice) -> None:
-        """Add it, vector by vector."""
-        pre = Link(self.connection, self.pre).at(steps)
-        for into, move in zip(drive.unbind(2), laid, strict=True):
-            into.add_(self.connection.apply(move, pre))
-
-    def return_(self, into: Tensor, signal: Tensor) -> None:
-        """Write it, all vectors at once."""
-        into.copy_(self.connection.back(signal, self.weight))
-
-    def move_back_(self, into: Tensor, laid: Tensor, told: Tensor) -> None:
-        """Add it, vector by vector."""
-        for each, move in zip(into.unbind(2), laid, strict=True):
-            each.add_(self.connection.back(told, move))
-
-    def sums(self, count: int) -> tuple[Tensor, ...]:
-        """Return zeros in the shape of the parameter."""
-        return (self.weight.new_zeros(count, *self.weight.shape),)
-
-    def gather_(self, sums: tuple[Tensor, ...], signal: Tensor, steps: slice) -> None:
-        """Add it, vector by vector."""
-        pre = Link(self.connection, self.pre).at(steps)
-        for gradient, each in zip(sums[0], signal.unbind(2), strict=True):
-            self.connection.outer_(gradient, each, pre)
-
-    def gather_moved_(self, sums: tuple[Tensor, ...], told: Tensor, tangent: Tensor) -> None:
-        """Add it, vector by vector."""
-        for gradient, each in zip(sums[0], tangent.unbind(2), strict=True):
-            self.connection.outer_(gradient, told, each)
-
-    def finish(self, sums: tuple[Tensor, ...]) -> Tensor:
-        """Return it as it is."""
-        return sums[0]
+def _factored(connection: Connection, pre: Tensor) -> tuple[Tensor, Tensor | float]:
+    """Return the presynaptic activity of the matrix of a connection, and the factor of its parameter."""
+    if isinstance(connection, ScaledBias):
+        return pre, connection.scale
+    if not isinstance(connection, SignedDense):
+        return pre, 1.0
+    if connection.copied:  # the signs of the copies are those of their activity
+        return connection.pre(pre), connection.post(pre.new_ones(connection.n_post)).unsqueeze(-1)
+    identity = torch.eye(connection.n_post, dtype=pre.dtype, device=pre.device)
+    return pre, connection.back(identity, torch.ones_like(connection.effective()))

@@ -17,9 +17,8 @@ RIDGE = ("tests/test_curvature.py::test_l2_adds_its_coefficient_to_every_eigenva
 PAIRS = ("tests/test_statistics.py::test_pairs_count_where_both_sides_have_a_value",)
 MISSING = ("tests/test_statistics.py::test_the_missing_are_left_out_and_counted",)
 
-LEAKY = "analysis/operators/leaky.py"
-SPIKING = "analysis/operators/spiking.py"
-MATRICES = "analysis/operators/matrices.py"
+CELLS = "analysis/operators/cells.py"
+SYNAPSES = "analysis/operators/synapses.py"
 LEVEL = "analysis/operators/level.py"
 NETWORK = "analysis/operators/network.py"
 SCAN = "analysis/operators/scan.py"
@@ -31,38 +30,38 @@ LANCZOS, PAIR = "analysis/engines/lanczos.py", "analysis/engines/base.py"
 STATISTICS = "analysis/statistics.py"
 
 BUGS = [
-    Bug(LEAKY, "leak of potentials forgotten on the way back", "add_leak(here, later, out=here)", "here.add_(later)",
+    Bug(CELLS, "leak of potentials forgotten on the way back", "add_leak(here, later, out=here)", "here.add_(later)",
         PRODUCTS),
-    Bug(LEAKY, "signals bent without what the leak of rates returns", "second.meet_(t, state)",
-        "second.meet_(t, here)", PRODUCTS),
-    Bug(NETWORK, "an initial rate that bends, an initial potential that does not", "if not emits:  # the",
-        "if emits:  # the", PRODUCTS),
-    Bug(NETWORK, "reset left out of the recurrent weights", "loop.weights - torch.diag(tape.cells.reset)",
-        "loop.weights", PRODUCTS),
-    Bug(NETWORK, "levels that know each other outlive their use", "tapes = (tape, *tape.below)", "tapes = tape.levels",
-        FLAT),
-    Bug(SPIKING, "second derivative of a spike in units of the threshold", "bend.div_(threshold**2)",
-        "bend.div_(threshold)", PRODUCTS),
-    Bug(SPIKING, "refractory cells that bend", ".mul_(slope != 0)", "", PRODUCTS),
-    Bug(SPIKING, "adaptation that lowers the threshold",
-        "torch.addcmul(potential, adaptation, cells.strength, value=-1, out=inner[t])",
-        "torch.addcmul(potential, adaptation, cells.strength, value=1, out=inner[t])", PRODUCTS),
-    Bug(SPIKING, "leak of the potential taken for that of adaptation",
-        "adaptation.mul_(cells.adaptation_leak).addcmul_(here", "adaptation.mul_(cells.leak).addcmul_(here", PRODUCTS),
-    Bug(SPIKING, "a spike that raises its own threshold", "addcmul_(rate[t], constants.adaptation_gain)",
+    Bug(CELLS, "second order without what the leak of rates returns", "factors.scale_(t, state)",
+        "factors.scale_(t, here)", PRODUCTS),
+    Bug(CELLS, "second derivative of a spike in units of the threshold", "second.div_(threshold**2)",
+        "second.div_(threshold)", PRODUCTS),
+    Bug(CELLS, "refractory cells with a second derivative", ".mul_(slope != 0)", "", PRODUCTS),
+    Bug(CELLS, "adaptation that lowers the threshold",
+        "torch.addcmul(potential, adapted, adaptive.strength, value=-1, out=inner_t[t])",
+        "torch.addcmul(potential, adapted, adaptive.strength, value=1, out=inner_t[t])", PRODUCTS),
+    Bug(CELLS, "leak of the potential taken for that of adaptation",
+        "adapted.mul_(adaptive.adaptation_leak).addcmul_(here", "adapted.mul_(adaptive.leak).addcmul_(here", PRODUCTS),
+    Bug(CELLS, "a spike that raises its own threshold", "addcmul_(rate[t], constants.adaptation_gain)",
         "addcmul_(rate[t + 1], constants.adaptation_gain)", PRODUCTS),
-    Bug(MATRICES, "changes of what is carried not gathered by skinny matrices",
-        " + moved.view(post, -1, pre).movedim(1, 0)", "", PRODUCTS),
-    Bug(MATRICES, "components of several vectors lost on a copy", "if rows.data_ptr() != into.data_ptr():",
+    Bug(NETWORK, "second derivative at the initial state of a leaky rate", "values[0] = 0.0", "values[0] = 1.0",
+        PRODUCTS),
+    Bug(NETWORK, "reset left out of the recurrent weights", "recurrent - torch.diag(tape.cells.reset)",
+        "recurrent", PRODUCTS),
+    Bug(NETWORK, "levels that refer to each other outlive their use", "tapes = (tape, *tape.below)",
+        "tapes = tape.levels", FLAT),
+    Bug(SYNAPSES, "tangents of the presynaptic activity not gathered by skinny matrices",
+        " + sums[1].view(post, -1, pre).movedim(1, 0)", "", PRODUCTS),
+    Bug(SYNAPSES, "components of several vectors lost on a copy", "if rows.data_ptr() != into.data_ptr():",
         "if rows.data_ptr() == into.data_ptr():", PRODUCTS),
-    Bug(LEVEL, "signal of the same step sent through changes of recurrent weights",
-        "after = self.level.told[steps.start + 1 : steps.stop + 1]", "after = self.level.told[steps]", PRODUCTS),
-    Bug(LEVEL, "recurrent synapses that carry the rates of the same step", "told, ahead.tangent[before])",
-        "told, ahead.tangent[steps])", PRODUCTS),
-    Bug(LEVEL, "normalisation taken for a linear map", "is not None and level.bridge.curved:",
-        "is not None and not level.bridge.curved:", PRODUCTS),
-    Bug(SCAN, "signals of the first order not filtered", "self._score = delivered.squeeze(2)",
-        "self._score = raw.squeeze(2)", PRODUCTS),
+    Bug(SYNAPSES, "signs of copied inputs left out", "return connection.pre(pre), ",
+        "return torch.cat([pre, pre], -1), ", PRODUCTS),
+    Bug(LEVEL, "adjoint of the same step sent through changes of recurrent weights",
+        "self.level.adjoint[steps.start + 1 : steps.stop + 1]", "self.level.adjoint[steps]", PRODUCTS),
+    Bug(LEVEL, "recurrent synapses that carry the rates of the same step", "adjoint, ahead.tangent[before])",
+        "adjoint, ahead.tangent[steps])", PRODUCTS),
+    Bug(SCAN, "signals of the first order not filtered", "self._error = delivered.squeeze(2)",
+        "self._error = raw.squeeze(2)", PRODUCTS),
     Bug(SCANS, "products at the network's own weights", "net.get_parameter(name).copy_(value)",
         "net.get_parameter(name).mul_(1.0)", MOVED),
     Bug(SCANS, "as many vectors at once where there is no memory", "max(1, min(WIDTH, int(left / passing))),", "WIDTH,",

@@ -255,13 +255,6 @@ BUGS: tuple[Bug, ...] = (
         OPERATORS,
     ),
     Bug(
-        "analysis/operators/bridge.py",
-        "bends of passages left out",
-        "return not all(isinstance(each, STRAIGHT) for each in self.passages)",
-        "return False",
-        PRODUCTS,
-    ),
-    Bug(
         "analysis/operators/build.py",
         "gradients of chunks not weighted by their trials",
         "problem.parameters.gather(gradients) * (part.trials / problem.batch.trials)",
@@ -270,15 +263,15 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "analysis/operators/cells.py",
-        "inner bends left out",
-        "signal.addcmul_(self.bent[t], self.inner[t])",
+        "terms of the second order left out",
+        "signal.addcmul_(self.second[t].unsqueeze(1), self.inner[t])",
         "pass",
         PRODUCTS,
     ),
     Bug(
         "analysis/operators/cells.py",
         "a leak of one on the way",
-        "return partial(torch.add, alpha=leak)",
+        "return partial(torch.add, alpha=self.leak)",
         "return torch.add",
         PRODUCTS,
     ),
@@ -313,7 +306,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "analysis/operators/synapses.py",
         "moved weights on the way back left out",
-        "each.add_(self.connection.back(told, move))",
+        "self._add_(into, adjoint.reshape(-1, len(self.weights)), moved.rows)",
         "pass",
         PRODUCTS,
     ),
