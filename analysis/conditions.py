@@ -19,7 +19,7 @@ from torch import Tensor
 import tasks
 from tasks.neurogym_task import NeurogymTask
 from tca.batch import Batch
-from tca.ingredients import plain
+from tca.experiments.config.components import plain
 from tca.utils.checks import NotNegative, Positive, Seed, checked, choice, settle, whole
 from tca.utils.names import lookup
 from tca.utils.noise import by_steps

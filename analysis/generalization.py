@@ -17,9 +17,9 @@ import tasks
 from analysis.conditions import Condition, InputNoise
 from analysis.problem import Trials, as_batch
 from tca.batch import Batch
-from tca.evaluation import Measure, evaluate, outputs_of
+from tca.experiments.config.run import Run
+from tca.experiments.training.evaluation import Measure, evaluate, outputs_of
 from tca.nets import Network
-from tca.run import Run
 from tca.utils.checks import Count, NotNegative, Seed, checked
 
 __all__ = ["Gap", "Generalization", "Score", "gap_intervals", "generalization_gap", "sizes"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from analysis.statistics import Estimate, mean
-from tca.result import Crossing, Result
+from tca.experiments.records.result import Crossing, Result
 
 __all__ = ["Matched", "at_loss", "matched"]
 

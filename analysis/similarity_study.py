@@ -22,11 +22,11 @@ from analysis.matched import at_loss
 from analysis.similarity import procrustes_distance
 from analysis.similarity_distances import Distance
 from tca.batch import Batch
+from tca.experiments.config.run import Run
+from tca.experiments.records.record import explained, write_whole
+from tca.experiments.records.result import Metrics
+from tca.experiments.training.train import train
 from tca.nets import Network
-from tca.records import explained, write_whole
-from tca.result import Metrics
-from tca.run import Run
-from tca.train import train
 
 __all__ = [
     "PUBLISHED",
@@ -134,9 +134,10 @@ def sample(
     *,
     progress: bool = True,
 ) -> list[Sample]:
-    """Train a network and return it untrained and where its error crosses each threshold (`tca.crossing.cross`).
+    """Train a network and return it untrained and where its error crosses each threshold.
 
-    Training ends when the smallest threshold is met. Thresholds that the run does not cross have no sample.
+    The crossing is that of `tca.experiments.training.snapshots.cross`. Training ends below the smallest threshold.
+    Thresholds that the run does not cross have no sample.
 
     Args:
         run: What to train.

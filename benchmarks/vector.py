@@ -21,9 +21,9 @@ from torch import nn
 
 import tca
 from benchmarks.timing import one_core, race
-from tca.ingredients import Optimizer
+from tca.experiments.config.components import Optimizer
+from tca.experiments.training.update import Updates
 from tca.nets import MLP, Network, VectorMLP, VectorRNN
-from tca.updates import Updates
 
 REFERENCE, PLAIN = "MLP, backprop", "MLP, PyTorch, default Adam"
 SIZES = (784, [1024, 512], 10)

@@ -1,20 +1,22 @@
 """Temporal credit assignment: networks that learn by alternatives to backpropagation, and what those rules find."""
 
 from tca.utils import interruption as _interruption  # noqa: F401, I001 - before what takes seconds to import
-from tca import eligibilities, losses, nets, records, signals
-from tca.acting import Agent, train_reward
+from tca import eligibilities, losses, nets, signals
+from tca.experiments import records
+from tca.experiments.reinforcement.agent import Agent, train_reward
 from tca.batch import Batch
-from tca.described import Net
-from tca.ingredients import Leaky, Optimizer, Seeds
+from tca.experiments.config.network_config import Net
+from tca.experiments.config.components import Leaky, Optimizer, Seeds
 from tca.losses import expansions
 from tca.losses.loss_check import check_loss
-from tca.result import Result
+from tca.experiments.records.result import Result
 from tca.rule import Info, Learner, Rule
 from tca.rules import RULES
-from tca.run import Run
+from tca.experiments.config.callbacks import Watch
+from tca.experiments.config.run import Run
 from tca.signals import regularisers
-from tca.train import train
-from tca.train_by_reward import train_by_reward
+from tca.experiments.training.train import train
+from tca.experiments.reinforcement.reward_training import train_by_reward
 
 __version__ = "0.1.0"
 
@@ -31,6 +33,7 @@ __all__ = [
     "Rule",
     "Run",
     "Seeds",
+    "Watch",
     "__version__",
     "check_loss",
     "eligibilities",

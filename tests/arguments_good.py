@@ -21,7 +21,7 @@ from analysis.figures import Series
 from tasks.neurogym_rewards import reward_environments
 from tca import losses, nets, signals
 from tca.cells.surrogate_gradients import Triangular
-from tca.result import Metrics
+from tca.experiments.records.result import Metrics
 from tca.signals.diffusion import fields
 
 
@@ -172,11 +172,11 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
         "outputs": lambda: torch.zeros(5, 6, 2, dtype=torch.float64), "needed_by": lambda: "a test"
     },
     "tca.signals.feedback_weights.check_fraction": {"argument": lambda: "fraction", "value": lambda: 0.5},
-    "tca.sweep.Swept": {"folder": lambda: FILE, "outcome": lambda: "open"},
-    "tca.sweep.grid": {"axes": lambda: {"seeds.net": [0, 1]}},
-    "tca.sweep.read_runs": {"target": lambda: "tests/arguments_good.py:swept"},
-    "tca.sweep.sweep": {"folder": lambda: FILE, "runs": lambda: [], "progress": lambda: False},
-    "tca.actor_critic.advantages": {
+    "tca.experiments.sweep.Swept": {"folder": lambda: FILE, "outcome": lambda: "open"},
+    "tca.experiments.sweep.grid": {"axes": lambda: {"seeds.net": [0, 1]}},
+    "tca.experiments.sweep.read_runs": {"target": lambda: "tests/arguments_good.py:swept"},
+    "tca.experiments.sweep.sweep": {"folder": lambda: FILE, "runs": lambda: [], "progress": lambda: False},
+    "tca.experiments.reinforcement.actor_critic.advantages": {
         "rewards": lambda: torch.ones(3, 2),
         "values": lambda: torch.ones(4, 2),
         "terminated": lambda: torch.zeros(3, 2, dtype=torch.bool),
@@ -187,8 +187,8 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "tca.nets.masks.mask_of": {"described": lambda: {"sparse": {"density": 0.5}}},
     "tca.nets.masks.torus_chance": {"side": lambda: 3},
     "tca.utils.noise.source": {"seed": lambda: torch.tensor(0)},
-    "tca.schedules.schedule_of": {"given": lambda: {"kind": "cosine"}},
-    "tca.watching.Watch": {"name": lambda: "alignment"},
+    "tca.experiments.config.schedules.schedule_of": {"given": lambda: {"kind": "cosine"}},
+    "tca.experiments.config.callbacks.Watch": {"name": lambda: "alignment"},
     "tasks.describe": {"name": lambda: "delayed_xor"},
     "tasks.make": {"name": lambda: "delayed_xor"},
     "tasks.images.ImageTrials": {
@@ -261,6 +261,7 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "analysis.statistics.numbers": {"argument": lambda: "values", "values": lambda: [1.0, 2.0]},
     "analysis.statistics.verdict": {"difference": lambda: analysis.statistics.mean([1.0, 2.0, 4.0])},
     "tasks.images": {"name": lambda: "digits"},
+    "tca.Watch": {"name": lambda: "alignment"},
     "tasks.sequential_images": {"name": lambda: "digits"},
 }  # fmt: skip
 

@@ -26,10 +26,10 @@ from pathlib import Path
 import torch
 
 from tca.__main__ import main
-from tca.records import RecordError
-from tca.run import Leaky, Optimizer, Run, Seeds
-from tca.sweep import sweep
-from tca.train import train
+from tca.experiments.config.run import Leaky, Optimizer, Run, Seeds
+from tca.experiments.records.record import RecordError
+from tca.experiments.sweep import sweep
+from tca.experiments.training.train import train
 from tests.hostile_rows import ROWS, Row
 
 SPOILT = Run("delayed_xor", "eprop_adaptive", net=Leaky(size=6), batch_size=4, steps=6, n_train=8, n_test=6,

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tca.packing import pack, unpack
-from tca.sealed import companions, sealed
+from tca.experiments.records.sealed_json import companions, sealed
+from tca.experiments.records.tensor_files import pack, unpack
 
 Spoil = Callable[[Path, Path, Path], object]
 ALL = frozenset({"report", "show", "sweep", "resume"})

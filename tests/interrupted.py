@@ -20,9 +20,10 @@ from typing import IO, Any
 
 import torch
 
-from tca import files, records
-from tca.run import Run
-from tca.train import train
+from tca.experiments import records
+from tca.experiments.config.run import Run
+from tca.experiments.records import files
+from tca.experiments.training.train import train
 
 
 def child(work: Callable[[], None], life: float | None = None) -> bool:

@@ -25,10 +25,10 @@ from pathlib import Path
 import torch
 
 from tasks.images.cache import entry
-from tca import records
-from tca.run import Leaky, Run
-from tca.sweep import grid, sweep
-from tca.train import train
+from tca.experiments import records
+from tca.experiments.config.run import Leaky, Run
+from tca.experiments.sweep import grid, sweep
+from tca.experiments.training.train import train
 from tests.test_records import content
 
 SMALL = Run("delayed_xor", "eprop_adaptive", net=Leaky(size=6, noise=0.1), batch_size=4, steps=40, n_train=10,

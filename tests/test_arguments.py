@@ -25,7 +25,7 @@ FREE: dict[tuple[str, str], str] = {
         for each in ("summary", "reference", "reason", "title", "label", "panel", "measure", "hub")
     },
     ("analysis.statistics.verdict", "sign"): "a sign may be negative",
-    ("tca.sweep.read_runs", "target"): "the file that is not there is named",
+    ("tca.experiments.sweep.read_runs", "target"): "the file that is not there is named",
     ("tasks.images.Images", "data_dir"): "an empty word is the folder one is in",
     ("tasks.images.Images", "cache_dir"): "an empty word is the folder one is in",
     ("tasks.images.fetch", "data_dir"): "the bundled set needs none, and no other is asked for here",

@@ -15,10 +15,10 @@ import analysis
 import tca
 from analysis.broadcast import CollapseWarning, broadcasting, effective_rank
 from tca.eligibilities import Instant
-from tca.run import Net, Run, Watch
+from tca.experiments.config.run import Net, Run, Watch
+from tca.experiments.training.train import Training, train
 from tca.signals import Decay, Decorrelation, Regularised
 from tca.signals.regularisers.activity_regularisers import Power
-from tca.train import Training, train
 from tests.test_populations import FEEDFORWARD, autograd, batch_of
 
 

@@ -13,10 +13,10 @@ from torch import Tensor
 import tasks
 import tca
 from tca.cli.table import _notes
-from tca.ingredients import Leaky
+from tca.experiments.config.components import Leaky
+from tca.experiments.config.run import Run
+from tca.experiments.records.result import COMPLETED
 from tca.nets import MLP, LeakyLayer, LeakyRNN, SpikingRNN, StackedRNN
-from tca.result import COMPLETED
-from tca.run import Run
 from tca.signals.cell_type_check import CellTypesWarning, by_type, typeless
 from tests.cases import mask
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import tca
 from tca import check_loss
-from tca.actor_critic import ActorCritic
+from tca.experiments.reinforcement.actor_critic import ActorCritic
 from tca.losses import LOSSES, MSE, AbsoluteError, Bregman, CrossEntropy, Loss, generators
 from tca.losses.loss_check import foreign
 from tests.rows import relative

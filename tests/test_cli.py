@@ -23,15 +23,15 @@ import torch
 import analysis
 import tasks
 import tca
-from tca import records
 from tca.__main__ import main
 from tca.cli.commands import COMMANDS
 from tca.cli.compare import compare, read_comparison
 from tca.cli.comparison import Comparison
 from tca.cli.measured import Measured
 from tca.cli.table import tabulate
-from tca.run import Leaky, Optimizer, Run, Seeds
-from tca.sweep import CrewError, settings
+from tca.experiments import records
+from tca.experiments.config.run import Leaky, Optimizer, Run, Seeds
+from tca.experiments.sweep import CrewError, settings
 
 TINY = ["--tasks=delayed_xor,flip_flop", "--rules=bptt,rflo,eprop", "--seeds=2", "--net.size=6", "--steps=6",
         "--n_train=12", "--n_test=8", "--batch_size=5", "--evaluate_every=3", "--curvature_trials=7"]  # fmt: skip
@@ -242,7 +242,7 @@ def test_show_tells_settings_ending_and_last_measurement(capsys: pytest.CaptureF
 SWEEP = """
 from dataclasses import replace
 from tca import Leaky, Run
-from tca.sweep import grid
+from tca.experiments.sweep import grid
 
 SMALL = Run("delayed_xor", net=Leaky(size=5), steps=2, n_train=6, n_test=5, batch_size=3)
 

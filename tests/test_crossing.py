@@ -11,14 +11,14 @@ import pytest
 import torch
 
 import tca
-from tca import records
-from tca.crossing import HALVINGS, TOLERANCE, cross
-from tca.ingredients import Leaky, Seeds
-from tca.result import Crossing, Metrics, Result, first_at
-from tca.run import Net, Run
-from tca.steps import MatchedStep
-from tca.train import train
-from tca.train_by_reward import train_by_reward
+from tca.experiments import records
+from tca.experiments.config.components import Leaky, Seeds
+from tca.experiments.config.run import Net, Run
+from tca.experiments.config.step_controls import MatchedStep
+from tca.experiments.records.result import Crossing, Metrics, Result, first_at
+from tca.experiments.reinforcement.reward_training import train_by_reward
+from tca.experiments.training.snapshots import HALVINGS, TOLERANCE, cross
+from tca.experiments.training.train import train
 
 RUN = Run("delayed_xor", net=Leaky(size=8), steps=40, evaluate_every=9, n_train=40, n_test=4, dtype="float64",
           optimizer=tca.Optimizer(lr=0.02), measure_at_losses=(0.6, 0.5, 0.45))  # fmt: skip

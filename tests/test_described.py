@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import tca
-from tca.described import BUILDERS
+from tca.experiments.config.network_config import BUILDERS
+from tca.experiments.config.run import Run
 from tca.nets import NETWORKS, PRESETS, Network
 from tca.nets.presets import Preset
-from tca.run import Run
 
 RECURRENT: dict[str, Any] = {"n_rec": 4}
 FLAT: dict[str, Any] = {"sizes": [6, 4]}

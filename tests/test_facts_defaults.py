@@ -14,10 +14,10 @@ from analysis.studies.generalization.plan import ARMS, RULES_COMPARED, SETTINGS
 from tca.cells.activations import Sigmoid
 from tca.eligibilities import Diagonal, Fluctuations, Kronecker, LearnedKernel, NodeNoise, RankOne, Windowed
 from tca.eligibilities.factors import GUARD
-from tca.ingredients import Optimizer
+from tca.experiments.config.components import Optimizer
+from tca.experiments.config.schedules import Piecewise
 from tca.losses.expansions import Plain
 from tca.nets import ConvLayer, DenseLayer, DualStream, DualStreamRNN, LeakyRNN, SpikingRNN
-from tca.schedules import Piecewise
 from tca.signals import (
     Adaptive,
     Decay,

@@ -21,9 +21,9 @@ from analysis.fixed_points import fixed_points, sampled_states
 from analysis.landscape import landscape
 from analysis.landscape_barrier import barrier
 from analysis.similarity import procrustes_distance
-from tca.ingredients import Leaky, Optimizer, Seeds
-from tca.run import Run
-from tca.train import train
+from tca.experiments.config.components import Leaky, Optimizer, Seeds
+from tca.experiments.config.run import Run
+from tca.experiments.training.train import train
 
 BASE = Run("delayed_xor", net=Leaky(size=6), optimizer=Optimizer(lr=0.01), steps=3, n_train=12, n_test=8, batch_size=6)
 

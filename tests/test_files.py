@@ -9,9 +9,19 @@ from typing import Any
 import pytest
 
 import tca
-from tca import files
-from tca.files import RecordError, append, locked, make_folder, own_file, read_bytes, tidy, write_whole
-from tca.train import train
+from tca.experiments.config.run import name_of
+from tca.experiments.records import files
+from tca.experiments.records.files import (
+    RecordError,
+    append,
+    locked,
+    make_folder,
+    own_file,
+    read_bytes,
+    tidy,
+    write_whole,
+)
+from tca.experiments.training.train import train
 from tca.utils.text import in_a_line, printable
 from tests.test_records import SMALL, StopError, content, raise_at_step
 
@@ -143,14 +153,14 @@ def test_a_resume_under_others_says_so(tmp_path: Path, monkeypatch: pytest.Monke
     """Another build of torch and another number of threads, both named; the record then holds both."""
     with pytest.raises(StopError):
         train(SMALL, tmp_path, progress=False, observe=raise_at_step(6))
-    there = tca.versions.environment()
+    there = tca.experiments.records.versions.environment()
     other = {**there, "threads": 7, "versions": {**there["versions"], "torch": "9.9.9+cu999"}}
-    monkeypatch.setattr("tca.records.environment", lambda: other)
+    monkeypatch.setattr("tca.experiments.records.record.environment", lambda: other)
     with pytest.warns(
         tca.records.ResumedElsewhereWarning, match=r"torch \S+ then, 9.9.9\+cu999 now; threads 1 then, 7 now"
     ):
         train(SMALL, tmp_path, progress=False)
-    from tca.reading import look
+    from tca.experiments.records.reader import look
 
     assert list(look(tmp_path).made_with) == [there, other]
     assert look(tmp_path).description["versions"]["torch"] == __import__("torch").__version__
@@ -164,10 +174,10 @@ def test_a_network_of_a_billion_cells_is_not_built_to_be_described_or_read(tmp_p
 
     def grow(its: dict[str, Any]) -> None:
         its["run"]["net"]["size"] = 10**9
-        its["name"] = tca.run.name_of(its["run"])
+        its["name"] = name_of(its["run"])
 
     edited("run.json", grow)(tmp_path, tmp_path, tmp_path)
-    name = tca.run.name_of(__import__("json").loads((tmp_path / "run.json").read_text())["run"])
+    name = name_of(__import__("json").loads((tmp_path / "run.json").read_text())["run"])
     edited("result.json", lambda its: its.update(name=name))(tmp_path, tmp_path, tmp_path)
     result = tca.records.read(tmp_path)
     assert result.run.net.size == 10**9

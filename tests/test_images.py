@@ -21,7 +21,7 @@ from tasks.images.pools import chosen, order
 from tasks.seeds import generator
 from tasks.trials import FixedTrials
 from tca.batch import Batch
-from tca.evaluation import evaluate
+from tca.experiments.training.evaluation import evaluate
 from tca.losses import MSE, CrossEntropy, Logistic, Loss
 from tests.peak import peak_bytes
 
@@ -356,7 +356,7 @@ def test_a_whole_set_is_measured_without_holding_it_as_numbers(monkeypatch: pyte
     task = task_of(numbered(10), numbered(400, shape=(3, 16, 16)), normalise="standard")
     _, test = task_of(task.data.test, task.data.test).split(400, 400, seed=0)
     net = tca.nets.MLP(768, [8], task.n_out)
-    monkeypatch.setattr("tca.evaluation.TRIALS_AT_ONCE", 50)
+    monkeypatch.setattr("tca.experiments.training.evaluation.TRIALS_AT_ONCE", 50)
     whole = test.batch()
     assert evaluate(net, task, test) == evaluate(net, task, whole)
     assert evaluate(net, task, test.under(Noise(0.3), 0)) != evaluate(net, task, whole)
@@ -456,8 +456,8 @@ def test_digits_are_those_of_scikit_learn_and_can_be_enlarged() -> None:
 def test_a_run_learns_from_images() -> None:
     options = tasks.images(augment=[Shift(1, 1)], normalise="standard", validation=100).options()
     parts: dict[str, Any] = {
-        "net": tca.run.Leaky(size=32, activation="relu", tau=10.0),
-        "optimizer": tca.run.Optimizer(lr=1e-2),
+        "net": tca.Leaky(size=32, activation="relu", tau=10.0),
+        "optimizer": tca.Optimizer(lr=1e-2),
     }
     run = tca.Run("images", task_options=options, **parts, steps=60, n_train=800, n_test=300, evaluate_every=60)
     result = tca.train(run, progress=False)

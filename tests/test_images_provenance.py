@@ -13,9 +13,9 @@ import tasks
 import tca
 from tasks.images import provenance
 from tca.__main__ import main
-from tca.reading import look, read_description
-from tca.records import RecordError
-from tca.sealed import sealed
+from tca.experiments.records.reader import look, read_description
+from tca.experiments.records.record import RecordError
+from tca.experiments.records.sealed_json import sealed
 from tests.image_sets import drawn, write_table
 
 pytest.importorskip("pyarrow")

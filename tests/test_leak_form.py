@@ -14,13 +14,13 @@ from torch import Tensor
 import analysis
 import tca
 from analysis.studies.every_rule import ALIGNED, observe_all
-from tca import records
 from tca.__main__ import main
 from tca.cli.comparison import Comparison
-from tca.described import Net
-from tca.ingredients import Leaky
+from tca.experiments import records
+from tca.experiments.config.components import Leaky
+from tca.experiments.config.network_config import Net
+from tca.experiments.config.run import Run
 from tca.nets import MLP, DualStreamRNN, LeakyLayer, LeakyRNN, SpikingLayer, SpikingRNN, StackedRNN, VectorRNN
-from tca.run import Run
 from tests import oracle
 from tests.cases import CASES, weights_of
 from tests.rows import assert_same

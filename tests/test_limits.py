@@ -18,7 +18,7 @@ from analysis.landscape_barrier import barrier
 from analysis.landscape_matching import permuted
 from tca.connections.vector_products import Products
 from tca.eligibilities import Full, Leak, NetworkKernel
-from tca.evaluation import evaluate
+from tca.experiments.training.evaluation import evaluate
 from tca.losses import MSE
 from tca.nets import LeakyRNN, StackedRNN, VectorRNN
 from tca.signals import GlobalVector, Regularised
@@ -185,7 +185,7 @@ def test_private_noise_for_another_device_is_drawn_on_the_cpu() -> None:
 
 
 def test_records_need_posix_locks() -> None:
-    code = "import sys; sys.modules['fcntl'] = None; import tca.records"
+    code = "import sys; sys.modules['fcntl'] = None; import tca.experiments.records.record"
     root = Path(__file__).parents[1]
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
     assert ran.returncode == 1

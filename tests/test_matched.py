@@ -9,8 +9,8 @@ import pytest
 
 import tca
 from analysis.matched import Matched, at_loss, matched
-from tca.ingredients import Leaky, Seeds
-from tca.result import Crossing
+from tca.experiments.config.components import Leaky, Seeds
+from tca.experiments.records.result import Crossing
 
 RUN = tca.Run("delayed_xor", net=Leaky(size=8), steps=30, evaluate_every=2, n_train=40, n_test=4,
               optimizer=tca.Optimizer(lr=0.02), measure_at_losses=(0.6, 0.5, 0.0))  # fmt: skip

@@ -21,13 +21,13 @@ from analysis.learners import named
 from analysis.problem import problem_of
 from analysis.watching import AlignmentWatcher, BroadcastWatcher, CurvatureWatcher
 from tasks.trials import TrialSet
-from tca.evaluation import evaluate
-from tca.ingredients import Optimizer
+from tca.experiments.config.components import Optimizer
+from tca.experiments.config.step_controls import MatchedStep
+from tca.experiments.training.evaluation import evaluate
+from tca.experiments.training.update import Length, Updates
 from tca.signals import Decay, Decorrelation, Direct, Regularised
 from tca.signals.regularisers.activity_regularisers import ActivityL1, LayerEntropy, Power
 from tca.signals.regularisers.firing_rate import FiringRate
-from tca.steps import MatchedStep
-from tca.updates import Length, Updates
 from tests.every_rule import batch, kind_for, network, normal, trained, update
 
 RULES = list(tca.RULES)

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 import tca
-from tca import records
-from tca.ingredients import Leaky, Optimizer
-from tca.run import Net, Run
-from tca.train import Training, train
+from tca.experiments import records
+from tca.experiments.config.components import Leaky, Optimizer
+from tca.experiments.config.run import Net, Run
+from tca.experiments.training.train import Training, train
 
 SMALL = Run("delayed_xor", net=Leaky(size=5), steps=1, n_train=8, n_test=8, batch_size=4, evaluate_every=1)
 HUGE = Optimizer("Adam", lr=1e38, clip=None)

@@ -215,7 +215,7 @@ def test_an_evaluation_keeps_lengths_and_a_stream_is_cut_where_all_are_over() ->
             seen.append(batch)
             return 0.0
 
-    tca.evaluation.evaluate(net, Measure(), longer)
+    tca.experiments.training.evaluation.evaluate(net, Measure(), longer)
     assert seen[0].trial_lengths.tolist() == lengths.tolist()
     assert tasks.task._trimmed(longer).steps == 14
     assert tasks.task._trimmed(longer).trial_lengths.tolist() == lengths.tolist()

@@ -15,8 +15,8 @@ import torch
 import analysis
 import tasks
 import tca
+from tca.experiments.records.versions import versions
 from tca.nets import DualStreamRNN
-from tca.versions import versions
 
 
 def modules(package: ModuleType) -> list[ModuleType]:

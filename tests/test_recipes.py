@@ -11,16 +11,16 @@ import pytest
 
 import tca
 from analysis.studies.vision.plan import ARMS, PANELS, falling, fast_readout
-from tca import records
 from tca.__main__ import main
 from tca.cli.comparison import Comparison
 from tca.cli.table import _notes
-from tca.described import Net
-from tca.ingredients import Leaky, Optimizer
+from tca.experiments import records
+from tca.experiments.config.components import Leaky, Optimizer
+from tca.experiments.config.network_config import Net
+from tca.experiments.config.recipes import RECIPES, recommended
+from tca.experiments.config.run import Run
+from tca.experiments.sweep import grid
 from tca.losses import MSE, Brier, CrossEntropy, Logistic
-from tca.recipes import RECIPES, recommended
-from tca.run import Run
-from tca.sweep import grid
 from tests.test_cell_types_warning import measured
 
 DEFAULT = Optimizer("Adam", lr=1e-3, clip=1.0)

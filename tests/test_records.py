@@ -17,17 +17,18 @@ import pytest
 import torch
 
 import tca
-from tca import files, records
 from tca.eligibilities import Diagonal
+from tca.experiments import records
+from tca.experiments.config.run import Leaky, Optimizer, Run, Seeds, Watch
+from tca.experiments.config.schedules import Cosine
+from tca.experiments.config.step_controls import Ascent, MatchedStep
+from tca.experiments.records import files
+from tca.experiments.records.record import Record, RecordError
+from tca.experiments.records.tensor_files import pack, unpack
+from tca.experiments.training.train import train
 from tca.nets import CNN, ConvLayer, DenseLayer, Dropout, MaxPool
-from tca.packing import pack, unpack
-from tca.records import Record, RecordError
 from tca.rule import Rule
-from tca.run import Leaky, Optimizer, Run, Seeds, Watch
-from tca.schedules import Cosine
 from tca.signals import Random
-from tca.steps import Ascent, MatchedStep
-from tca.train import train
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = Run("delayed_xor", "eprop_adaptive", net=Leaky(size=6, noise=0.1), batch_size=4, steps=7, n_train=10, n_test=6,

@@ -13,11 +13,11 @@ import pytest
 import tca
 from analysis.figures import rule_learning
 from analysis.studies.every_rule import READOUT_ONLY, SETTINGS, SILENT, Setting, seeded
-from tca.described import Net
 from tca.eligibilities import NodeNoise
 from tca.eligibilities.deviations import Displaced
+from tca.experiments.config.network_config import Net
+from tca.experiments.config.run import Run
 from tca.rule import Learner
-from tca.run import Run
 
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "rules"

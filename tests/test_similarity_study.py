@@ -16,10 +16,10 @@ from analysis.similarity import procrustes_distance
 from analysis.similarity_study import UNTRAINED, Sample, constant_loss, distances_at, normalised_error, sample
 from tasks.measures import r_squared
 from tca.batch import Batch
-from tca.ingredients import Leaky, Optimizer
+from tca.experiments.config.components import Leaky, Optimizer
+from tca.experiments.config.run import Run
+from tca.experiments.training.train import train
 from tca.losses import MSE, CrossEntropy
-from tca.run import Run
-from tca.train import train
 from tests.cases import Case
 
 SMALL = Run(

@@ -11,9 +11,9 @@ from torch import Tensor
 
 import tca
 from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES, PseudoDerivative, Triangular, spike
+from tca.experiments.config.spiking_config import Pseudo, Spiking
 from tca.nets import SpikingRNN
 from tca.signals.regularisers.firing_rate import FiringRate
-from tca.spiking_ingredient import Pseudo, Spiking
 from tests import oracle_spiking as oracle
 from tests.cases import weights_of
 from tests.rows import assert_same, learner, relative

@@ -19,9 +19,9 @@ from analysis.studies.cell_type_cases import CASES, Case
 from analysis.studies.tables import COMPARED, Table, mean_and_spread
 from analysis.studies.torus import Measured, Setting, Torus, Trial
 from analysis.studies.work import Learned, learn, spread
-from tca.ingredients import Leaky, Optimizer
-from tca.result import Metrics
-from tca.run import Run
+from tca.experiments.config.components import Leaky, Optimizer
+from tca.experiments.config.run import Run
+from tca.experiments.records.result import Metrics
 
 TINY = Setting(Torus(side=3, readout=0.2), task="delayed_match", task_options={}, batch_size=4, steps=4, n_train=12,
                n_test=6, evaluate_every=2)  # fmt: skip

@@ -10,11 +10,11 @@ import pytest
 from analysis.studies import recurrent_broadcasts
 from analysis.studies.recurrent_broadcasts import NETWORKS, RATES, Setting
 from analysis.studies.tables import COMPARED
-from tca.ingredients import Leaky
+from tca.experiments.config.components import Leaky
+from tca.experiments.config.run import Net
+from tca.experiments.training.train import Training
 from tca.rule import Rule
 from tca.rules import RULES
-from tca.run import Net
-from tca.train import Training
 
 # Trainings of two updates renew correlations fast, whatever their share.
 pytestmark = pytest.mark.filterwarnings("ignore::tca.signals.decorrelation.averages.CollapseWarning")

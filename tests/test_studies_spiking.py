@@ -21,12 +21,12 @@ from analysis.studies.spiking_settings import RULES, SETTINGS, Arm, Cells, Setti
 from analysis.studies.tables import COMPARED
 from analysis.studies.torus import Torus
 from analysis.studies.work import Learned
-from tca.described import Net
-from tca.ingredients import Optimizer
+from tca.experiments.config.components import Optimizer
+from tca.experiments.config.network_config import Net
+from tca.experiments.config.run import Run
+from tca.experiments.records.result import Metrics
 from tca.nets import SpikingRNN
 from tca.nets.masks import mask_of, torus
-from tca.result import Metrics
-from tca.run import Run
 
 SIDE, WEIGHT = 4, 1.0
 HALF = {"sparse": {"density": 0.5}}

@@ -26,12 +26,12 @@ from analysis.studies.vision.cells import SIZES, Scale
 from analysis.studies.vision.measuring import Job, angles, work
 from analysis.studies.vision.plan import ARMS, BASELINE, MNIST, PANELS, Arm, Panel, arms_of, missing
 from analysis.studies.vision.published import CELLS, EBD_TABLE, GEVB_TABLE, LAYERS
-from tca.described import BUILDERS, layer_of
+from tca.experiments.config.network_config import BUILDERS, layer_of
+from tca.experiments.config.run import Run
+from tca.experiments.training.train import Training
 from tca.nets import MLP, PRESETS, DualStreamMLP
 from tca.rule import Learner, Rule
-from tca.run import Run
 from tca.signals import Decorrelation
-from tca.train import Training
 
 # Trainings of a few updates renew correlations fast, whatever their share.
 pytestmark = pytest.mark.filterwarnings("ignore::tca.signals.decorrelation.averages.CollapseWarning")

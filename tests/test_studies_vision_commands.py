@@ -15,7 +15,7 @@ from analysis.studies.vision import __main__ as study
 from analysis.studies.vision.cells import SIZES, Scale
 from analysis.studies.vision.plan import MNIST, PANELS, Panel
 from analysis.studies.vision.published import CELLS
-from tca.train import Training
+from tca.experiments.training.train import Training
 
 CELL = "ebd/cifar10/MLP/DFA"
 TINY = Panel("digits", "MLP", "mlp", {"sizes": [6]}, {"name": "digits"}, 20, 12, 8, 1, 1, 0)

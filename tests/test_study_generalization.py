@@ -19,9 +19,9 @@ from analysis.studies.generalization.plan import ARMS, BPTT, EARLY, IMAGES, MATC
 from analysis.studies.generalization.reference import REFERENCE
 from analysis.studies.generalization.reporting import write_report
 from analysis.studies.generalization.tabulating import CLAIMS, at, claims_table, correlations, results_table
-from tca.ingredients import Leaky
-from tca.result import Metrics
-from tca.train import train
+from tca.experiments.config.components import Leaky
+from tca.experiments.records.result import Metrics
+from tca.experiments.training.train import train
 
 TINY = Setting("tiny", "delayed_xor", Leaky(size=8), lr=0.5, steps=48, losses=(0.6, 0.0), n_train=20, n_test=30,
                batch_size=10, conditions={"noisy": InputNoise(0.5)}, evaluate_every=6)  # fmt: skip

@@ -23,16 +23,28 @@ from typing import Any
 import pytest
 import torch
 
-from tca import records
-from tca.records import Record
+from tca.experiments import records
+from tca.experiments.config.run import Leaky, Optimizer, Run, Seeds
+from tca.experiments.records.record import Record
+from tca.experiments.sweep import (
+    CrewError,
+    SourceError,
+    Swept,
+    grid,
+    jobs,
+    read_runs,
+    schedule,
+    settings,
+    sweep,
+    sweep_loop,
+    varying,
+)
+from tca.experiments.sweep.devices import held_number, placed
+from tca.experiments.sweep.executors import Call, Crew, Here
+from tca.experiments.sweep.processes import Processes
+from tca.experiments.sweep.sweep_table import csv_text
+from tca.experiments.training.train import train
 from tca.rule import Rule
-from tca.run import Leaky, Optimizer, Run, Seeds
-from tca.sweep import CrewError, SourceError, Swept, grid, jobs, ledger, read_runs, settings, sweep, sweeping, varying
-from tca.sweep.crews import Call, Crew, Here
-from tca.sweep.devices import held_number, placed
-from tca.sweep.processes import Processes
-from tca.sweep.table import csv_text
-from tca.train import train
 from tests.test_records import content
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -237,7 +249,7 @@ def test_an_unfinished_run_goes_on_from_its_checkpoint(reference: Path, tmp_path
 DEADLY = """
 import os, signal
 from pathlib import Path
-from tca.sweep import grid, jobs
+from tca.experiments.sweep import grid, jobs
 from tests.test_sweep import SMALL
 
 train, here = jobs.train, Path(__file__).parent
@@ -311,13 +323,15 @@ class Unlucky(Here):
 
 
 def sweeping_answer(key: str) -> Any:
-    return ledger.Answer(key, lost="a bystander's worker died")
+    return schedule.Answer(key, lost="a bystander's worker died")
 
 
 @pytest.mark.parametrize(("times", "outcome"), [(19, "completed"), (20, "died")])
 def test_a_run_that_never_began_is_not_blamed_but_not_tried_for_ever(tmp_path: Path, times: int, outcome: str) -> None:
     """A run that only waited on a worker that died goes on however few retries there are."""
-    book = ledger.Ledger([SMALL], tmp_path, ledger.Terms(threads=1, retries=0, wait=True, source=""), lambda _: None)
+    book = schedule.Ledger(
+        [SMALL], tmp_path, schedule.Terms(threads=1, retries=0, wait=True, source=""), lambda _: None
+    )
     assert [each.outcome for each in book.trained(Unlucky(times))] == [outcome]
 
 
@@ -327,7 +341,7 @@ def leave(_: object) -> None:
 
 def test_a_worker_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As when a script starts workers without asking whether it is the main one: no use in trying again."""
-    monkeypatch.setattr("tca.sweep.processes._work", leave)
+    monkeypatch.setattr("tca.experiments.sweep.processes._work", leave)
     with pytest.raises(CrewError, match=r"could not start: ended with status 3; .* below if __name__ == '__main__'"):
         quiet([SMALL], tmp_path, "processes", workers=1)
 
@@ -336,7 +350,7 @@ def test_a_worker_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch,
 
 SLOW = """
 import time
-from tca.sweep import grid, jobs
+from tca.experiments.sweep import grid, jobs
 from tests.test_sweep import GRID
 
 train = jobs.train
@@ -402,7 +416,7 @@ def locked(folder: Path) -> bool:
 def test_a_run_in_use_is_reported_or_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(ledger, "SECONDS_TO_LOOK_AGAIN", 0.01)
+    monkeypatch.setattr(schedule, "SECONDS_TO_LOOK_AGAIN", 0.01)
     held = Record(SMALL.folder(tmp_path), SMALL, {"n_in": 2, "n_out": 2, "dt": 10.0})
     with held:
         (report,) = quiet([SMALL], tmp_path, wait=False)
@@ -431,7 +445,7 @@ def test_two_sweeps_on_one_folder_train_every_run_once(
     reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two at the same time, each of which looks for work in the same order; both have all results."""
-    monkeypatch.setattr(ledger, "SECONDS_TO_LOOK_AGAIN", 0.05)
+    monkeypatch.setattr(schedule, "SECONDS_TO_LOOK_AGAIN", 0.05)
     measured: list[tuple[str, int]] = []
 
     def counted(run: Run, folder: Path, **options: Any) -> Any:
@@ -583,8 +597,8 @@ def test_mistakes_are_named_before_anything_starts(
 def test_without_dask_a_scheduler_names_the_extra_and_the_default_is_processes(
     scheduler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tca.sweep.cluster.installed", lambda: False)
-    monkeypatch.setattr(sweeping, "installed", lambda: False)
+    monkeypatch.setattr("tca.experiments.sweep.cluster.installed", lambda: False)
+    monkeypatch.setattr(sweep_loop, "installed", lambda: False)
     with pytest.raises(CrewError, match=r"needs the extra `scale`: pip install 'temporal-credit-assignment\[scale\]'"):
         sweep([SMALL], tmp_path, scheduler)
     asked: list[int] = []
@@ -593,14 +607,14 @@ def test_without_dask_a_scheduler_names_the_extra_and_the_default_is_processes(
         asked.append(workers)
         return Here()
 
-    monkeypatch.setitem(sweeping.SCHEDULERS, "processes", here)
+    monkeypatch.setitem(sweep_loop.SCHEDULERS, "processes", here)
     assert [each.outcome for each in sweep([SMALL], tmp_path, workers=3, progress=False)] == ["completed"]
     assert asked == [1]  # no more workers than runs
 
 
 @needs_dask
 def test_a_scheduler_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tca.sweep.cluster.SECONDS_TO_CONNECT", 0.5)
+    monkeypatch.setattr("tca.experiments.sweep.cluster.SECONDS_TO_CONNECT", 0.5)
     with pytest.raises(CrewError, match=r"no Dask scheduler can be used at tcp://127.0.0.1:9: [^\n]+$"):
         quiet([SMALL], tmp_path, "tcp://127.0.0.1:9")
 
@@ -633,7 +647,7 @@ def test_parts_of_rules_defined_in_a_file_reach_the_workers(tmp_path: Path) -> N
     file.write_text(
         "from dataclasses import dataclass\nfrom sweep_neighbour import SCALES\nfrom tca import Rule\n"
         "from tca.eligibilities import Leak\nfrom tca.signals import Direct\n"
-        "from tca.sweep import grid\nfrom tests.test_sweep import SMALL\n"
+        "from tca.experiments.sweep import grid\nfrom tests.test_sweep import SMALL\n"
         "@dataclass(frozen=True)\nclass Mine(Leak):\n    half: float = 0.5\n"
         "def runs():\n    return grid(SMALL, {'rule': [Rule(Direct(), Mine(each)) for each in SCALES]})\n"
     )

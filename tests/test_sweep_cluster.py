@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tca import records
-from tca.train import train
+from tca.experiments import records
+from tca.experiments.training.train import train
 from tests.test_records import content
 from tests.test_sweep import (
     DEADLY,
@@ -121,7 +121,7 @@ def test_workers_of_a_cluster_that_die_are_replaced_and_a_run_that_kills_is_give
     file = tmp_path / "deadly.py"
     file.write_text(DEADLY)
     program = (
-        "from pathlib import Path\nfrom tca.sweep import read_runs\n"
+        "from pathlib import Path\nfrom tca.experiments.sweep import read_runs\n"
         "from tests.test_sweep import assert_bounded, quiet\n"
         "if __name__ == '__main__':\n"
         f"    out, file = Path({str(tmp_path / 'out')!r}), {str(file)!r}\n"

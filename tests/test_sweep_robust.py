@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from tca import records
 from tca.__main__ import main
 from tca.cli.comparison import MOST_RUNS, Comparison
-from tca.records import Record, RecordError
-from tca.sweep import CrewError, SourceError, grid, jobs, read_runs
-from tca.sweep.devices import held_number
-from tca.sweep.processes import Processes, _work
-from tca.train import train
+from tca.experiments import records
+from tca.experiments.records.record import Record, RecordError
+from tca.experiments.sweep import CrewError, SourceError, grid, jobs, read_runs
+from tca.experiments.sweep.devices import held_number
+from tca.experiments.sweep.processes import Processes, _work
+from tca.experiments.training.train import train
 from tests.test_records import SMALL, StopError, content, raise_at_step
 from tests.test_sweep import ROOT, quiet
 
@@ -37,7 +37,8 @@ def die_at_first(pipe: Any, mark: Path) -> None:
 
 def test_a_worker_that_is_killed_while_it_starts_is_replaced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """And the sweep goes on without advice about scripts."""
-    monkeypatch.setattr("tca.sweep.processes._work", functools.partial(die_at_first, mark=tmp_path / "mark"))
+    work = functools.partial(die_at_first, mark=tmp_path / "mark")
+    monkeypatch.setattr("tca.experiments.sweep.processes._work", work)
     found = []
     with contextlib.suppress(CrewError):
         found = quiet([SMALL], tmp_path / "out", "processes", workers=1)
@@ -94,7 +95,7 @@ def test_remnants_of_killed_processes_go_when_the_run_has_ended(tmp_path: Path) 
 def test_a_sweep_file_that_leaves_or_never_ends_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
 ) -> None:
-    monkeypatch.setattr("tca.sweep.sources.MOST_RUNS", 10)
+    monkeypatch.setattr("tca.experiments.sweep.sweep_files.MOST_RUNS", 10)
     (tmp_path / "f.py").write_text(text)
     with pytest.raises(SourceError, match=message):
         read_runs(str(tmp_path / "f.py"))
@@ -197,8 +198,8 @@ def test_an_interruption_while_importing_is_one_line() -> None:
 ORPHAN = """
 import os, sys, time
 from pathlib import Path
-from tca.sweep.crews import Call
-from tca.sweep.processes import Processes
+from tca.experiments.sweep.executors import Call
+from tca.experiments.sweep.processes import Processes
 if __name__ == "__main__":
     with Processes(2) as crew:
         for number in range(2):

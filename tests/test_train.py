@@ -13,12 +13,12 @@ import tasks
 import tca
 from tca.batch import Batch
 from tca.eligibilities import Leak
+from tca.experiments.config.run import Leaky, Optimizer, Run, Seeds
+from tca.experiments.training.train import Training, evaluate, train
 from tca.rule import Learner, Rule
-from tca.run import Leaky, Optimizer, Run, Seeds
 from tca.signals import Decorrelation, Regularised, Signal
 from tca.signals.decorrelation.averages import CollapseWarning, Decay
 from tca.signals.regularisers.activity_regularisers import Power
-from tca.train import Training, evaluate, train
 
 SMALL = Run("delayed_match", "bptt", net=Leaky(size=8), batch_size=8, steps=10, n_train=20, n_test=12, evaluate_every=4,
             dtype="float64", seeds=Seeds(data=1, net=2, rule=3, batches=4))  # fmt: skip
@@ -72,7 +72,7 @@ def test_large_sets_are_measured_in_parts(monkeypatch: pytest.MonkeyPatch) -> No
     trials, _ = task.split(20, 1, seed=0)
     net = tca.nets.LeakyRNN(task.n_in, 8, task.n_out, dt=task.dt)
     whole = evaluate(net, task, trials)
-    monkeypatch.setattr(sys.modules["tca.evaluation"], "TRIALS_AT_ONCE", 7)
+    monkeypatch.setattr(sys.modules["tca.experiments.training.evaluation"], "TRIALS_AT_ONCE", 7)
     assert evaluate(net, task, trials) == pytest.approx(whole, rel=1e-6)
 
 

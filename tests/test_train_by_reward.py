@@ -14,15 +14,16 @@ import torch
 from torch import Tensor
 
 import tca
-from tca import records
 from tca.__main__ import main
-from tca.acting import Actor, Agent, Episode
-from tca.described import Net
-from tca.ingredients import Leaky, Optimizer, Seeds
-from tca.records import RecordError
-from tca.result import Result
-from tca.run import Run
-from tca.train_by_reward import check_rewards, folder_of, policy_of, train_by_reward
+from tca.experiments import records
+from tca.experiments.config.callbacks import Watch
+from tca.experiments.config.components import Leaky, Optimizer, Seeds
+from tca.experiments.config.network_config import Net
+from tca.experiments.config.run import Run
+from tca.experiments.records.record import RecordError
+from tca.experiments.records.result import Result
+from tca.experiments.reinforcement.agent import Actor, Agent, Episode
+from tca.experiments.reinforcement.reward_training import check_rewards, folder_of, policy_of, train_by_reward
 from tca.utils.checks import DivergenceError
 from tests.rows import relative
 
@@ -54,7 +55,7 @@ def test_a_record_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.M
     assert set(whole.last.observed) == {"reward_per_trial", "performance"}
     assert whole.metrics[0].observed == {}
     lived = 0
-    act = tca.acting.Actor.act
+    act = tca.experiments.reinforcement.agent.Actor.act
 
     def killed(actor: Any, steps: int, noise: Tensor | None) -> Any:
         nonlocal lived
@@ -63,13 +64,13 @@ def test_a_record_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.M
             raise KeyboardInterrupt
         return act(actor, steps, noise)
 
-    monkeypatch.setattr(tca.acting.Actor, "act", killed)
+    monkeypatch.setattr(tca.experiments.reinforcement.agent.Actor, "act", killed)
     with pytest.raises(KeyboardInterrupt):
         train_by_reward(TINY, AGENT, tmp_path, progress=False)
     assert not records.finished(tmp_path)
-    monkeypatch.setattr(tca.acting.Actor, "act", act)
+    monkeypatch.setattr(tca.experiments.reinforcement.agent.Actor, "act", act)
     same(train_by_reward(TINY, AGENT, tmp_path, progress=False), whole)
-    monkeypatch.setattr(tca.acting.Actor, "act", killed)  # nothing is lived through again
+    monkeypatch.setattr(tca.experiments.reinforcement.agent.Actor, "act", killed)  # nothing is lived through again
     same(train_by_reward(TINY, AGENT, tmp_path, progress=False), whole)
     same(records.read(tmp_path), whole)
     assert records.read(tmp_path).net.n_out == 4, "three actions and a value"
@@ -202,7 +203,7 @@ def test_a_rule_that_comes_to_refuse_its_weights_is_an_outcome(monkeypatch: pyte
         ({"task": "delayed_xor", "task_options": {}}, "task 'delayed_xor' gives no rewards for actions"),
         ({"task": "ReachingDelayResponse-v0", "task_options": {}}, "gives no rewards for actions"),
         ({"fresh": True}, "fresh must be False"),
-        ({"watch": (tca.run.Watch("alignment"),)}, "watch must be empty"),
+        ({"watch": (Watch("alignment"),)}, "watch must be empty"),
         ({"net": Net("mlp", {"sizes": [4]})}, "acts step by step, got MLP"),
     ],
 )

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 import tasks
 import tca
-from tca import records
-from tca.ingredients import Leaky, Optimizer, Seeds
+from tca.experiments import records
+from tca.experiments.config.components import Leaky, Optimizer, Seeds
+from tca.experiments.config.run import Run
+from tca.experiments.config.schedules import SCHEDULES, Cosine, Exponential, Piecewise
+from tca.experiments.config.step_controls import Ascent, MatchedStep
+from tca.experiments.training.train import Training, train
+from tca.experiments.training.update import Updates
 from tca.rule import Learner
-from tca.run import Run
-from tca.schedules import SCHEDULES, Cosine, Exponential, Piecewise
-from tca.steps import Ascent, MatchedStep
-from tca.train import Training, train
-from tca.updates import Updates
 
 HIDDEN = ("w_in", "w_rec", "b")
 STEPS = 8

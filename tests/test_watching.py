@@ -12,11 +12,11 @@ import analysis
 import tca
 from analysis.operators import Hessian
 from analysis.watching import AlignmentWatcher, CurvatureWatcher, ritz_ends
-from tca.ingredients import Leaky, Optimizer
+from tca.experiments.config.callbacks import WATCHERS
+from tca.experiments.config.components import Leaky, Optimizer
+from tca.experiments.config.run import Run, Watch
+from tca.experiments.training.train import train
 from tca.rule import Learner
-from tca.run import Run, Watch
-from tca.train import train
-from tca.watching import WATCHERS
 from tests.cases import Case
 from tests.dense import jacobian
 

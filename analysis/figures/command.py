@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from tca import records
 from tca.batch import Batch
-from tca.result import Result
+from tca.experiments import records
+from tca.experiments.records.result import Result
 
 __all__ = ["command", "options", "recorded", "training_trials"]
 

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from tca.files import write_whole
+from tca.experiments.records.files import write_whole
 from tca.utils.checks import Measured, Seed, checked
 
 __all__ = ["Look", "Series", "band", "legend", "looks", "panels", "save", "write"]

@@ -23,10 +23,10 @@ from analysis.figures.drawing import Series, save
 from analysis.figures.learning_curves import learning_curves
 from analysis.studies.every_rule import READOUT_ONLY, SEEDS, SETTINGS, SILENT, Setting, seeded
 from analysis.studies.work import Learned, learn, spread
-from tca.acting import Agent
+from tca.experiments.config.run import Run
+from tca.experiments.reinforcement.agent import Agent
+from tca.experiments.reinforcement.reward_training import folder_of, train_by_reward
 from tca.rule import Rule
-from tca.run import Run
-from tca.train_by_reward import folder_of, train_by_reward
 
 __all__ = ["curves", "main", "page_figure", "pages_of", "trained"]
 

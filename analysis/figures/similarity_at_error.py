@@ -26,8 +26,8 @@ from analysis.figures.command import command, options
 from analysis.figures.drawing import Series, band, legend, looks, panels, save
 from analysis.similarity_distances import DISTANCES, Distance
 from analysis.similarity_study import PUBLISHED, THRESHOLDS, UNTRAINED, distances_at, sample
-from tca.ingredients import Leaky, Optimizer, Seeds
-from tca.run import Run
+from tca.experiments.config.components import Leaky, Optimizer, Seeds
+from tca.experiments.config.run import Run
 from tca.utils.names import lookup
 
 __all__ = ["main", "similarity_at_error"]

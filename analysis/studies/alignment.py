@@ -21,7 +21,7 @@ from analysis.figures.drawing import Series, save
 from analysis.studies.every_rule import ALIGNED, COMMON, FULL, SEEDS, observe_all, observe_own, seeded
 from analysis.studies.tables import Table, mean_and_spread
 from analysis.studies.work import Learned, command, learn, options_of
-from tca.run import Run
+from tca.experiments.config.run import Run
 
 __all__ = ["OWN", "SHARED", "drawn", "main", "study", "table"]
 

@@ -21,9 +21,9 @@ from analysis.statistics import Estimate, paired_difference
 from analysis.studies.tables import COMPARED, Table, differences, mean_and_spread
 from analysis.studies.work import Learned, command, learn, options_of
 from tca.eligibilities import Full, Instant, Leak
-from tca.ingredients import Leaky, Optimizer, Seeds
+from tca.experiments.config.components import Leaky, Optimizer, Seeds
+from tca.experiments.config.run import Net, Run
 from tca.rule import Rule
-from tca.run import Net, Run
 from tca.signals import Decorrelation, Direct, Random
 from tca.signals.decorrelation.averages import Share
 from tca.signals.signal import Signal

@@ -14,10 +14,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tca.described import Net
-from tca.ingredients import Leaky, Optimizer
-from tca.run import Run
-from tca.schedules import Exponential
+from tca.experiments.config.components import Leaky, Optimizer
+from tca.experiments.config.network_config import Net
+from tca.experiments.config.run import Run
+from tca.experiments.config.schedules import Exponential
 
 __all__ = ["CASES", "COMPARED", "MORE", "Case", "Published"]
 

@@ -36,9 +36,9 @@ from analysis.studies.cell_type_cases import CASES, Case, Published
 from analysis.studies.every_rule import seeded
 from analysis.studies.tables import COMPARED, Table, differences, mean_and_spread
 from analysis.studies.work import Learned, command, learn, options_of
+from tca.experiments.config.run import Run
 from tca.rule import Learner
 from tca.rules import RULES
-from tca.run import Run
 from tca.utils.checks import whole
 
 __all__ = ["at_the_start", "chosen", "main", "order", "table"]

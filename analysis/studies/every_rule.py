@@ -13,16 +13,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import analysis
-from tca.acting import Agent
 from tca.batch import Batch
 from tca.eligibilities import Leak, NodeNoise
 from tca.eligibilities.deviations import Displaced
-from tca.ingredients import Leaky, Optimizer, Seeds
+from tca.experiments.config.components import Leaky, Optimizer, Seeds
+from tca.experiments.config.run import Net, Run
+from tca.experiments.reinforcement.agent import Agent
+from tca.experiments.training.train import Observer
 from tca.rule import Learner, Rule
 from tca.rules import RULES
-from tca.run import Net, Run
 from tca.signals import Random, RewardChange
-from tca.train import Observer
 
 __all__ = [
     "ALIGNED",

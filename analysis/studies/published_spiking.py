@@ -36,9 +36,9 @@ from analysis.statistics import Estimate, paired_difference
 from analysis.studies.spiking_settings import SETTINGS, Arm, Setting
 from analysis.studies.tables import COMPARED, Table, differences, mean_and_spread
 from analysis.studies.work import Learned, learn
-from tca import records
 from tca.batch import Batch
-from tca.result import Metrics
+from tca.experiments import records
+from tca.experiments.records.result import Metrics
 from tca.rule import Learner
 
 __all__ = ["Outcome", "catalogue", "figure", "main", "observe", "order", "reached", "table"]

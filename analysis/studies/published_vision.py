@@ -27,8 +27,8 @@ from analysis.studies.vision.asking import count, folder, look_in, opened, rate
 from analysis.studies.vision.cells import Cell, Scale
 from analysis.studies.vision.published import CELLS
 from analysis.studies.work import spread
-from tca.records import explained, write_whole
-from tca.train import train
+from tca.experiments.records.record import explained, write_whole
+from tca.experiments.training.train import train
 
 __all__ = ["Outcome", "chosen", "main", "outcomes", "table"]
 

@@ -19,10 +19,10 @@ from typing import Any
 from analysis.statistics import paired_difference
 from analysis.studies.tables import COMPARED, Table, differences, mean_and_spread
 from analysis.studies.work import Learned, command, learn, options_of
-from tca.ingredients import Leaky, Optimizer, Seeds
+from tca.experiments.config.components import Leaky, Optimizer, Seeds
+from tca.experiments.config.run import Net, Run
 from tca.rule import Rule
 from tca.rules import RULES
-from tca.run import Net, Run
 from tca.signals import Decorrelation
 from tca.signals.decorrelation.averages import Share
 

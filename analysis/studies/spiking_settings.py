@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from analysis.studies.every_rule import seeded
-from tca.described import Net
 from tca.eligibilities import Eligibility, Full, Leak
-from tca.ingredients import Optimizer
+from tca.experiments.config.components import Optimizer
+from tca.experiments.config.network_config import Net
+from tca.experiments.config.run import Run
 from tca.rule import Rule
-from tca.run import Run
 from tca.signals import Diffusion, Direct, Hops, Random, Regularised, Signal, Sparse
 from tca.signals.diffusion.fields import Box
 from tca.signals.feedback_weights import Frozen

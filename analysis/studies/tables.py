@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.statistics import Estimate, holm, verdict
-from tca.files import write_whole
+from tca.experiments.records.files import write_whole
 
 __all__ = ["COMPARED", "SIDES", "Table", "differences", "mean_and_spread"]
 

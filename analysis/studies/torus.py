@@ -20,12 +20,12 @@ from torch import Tensor, nn
 import analysis
 import tasks
 from tasks.trials import FixedTrials
-from tca.ingredients import Optimizer
+from tca.experiments.config.components import Optimizer
+from tca.experiments.records.record import write_whole
+from tca.experiments.training.train import evaluate
 from tca.nets import LeakyRNN
 from tca.nets.masks import torus_chance
-from tca.records import write_whole
 from tca.rule import Learner, Rule
-from tca.train import evaluate
 from tca.utils.checks import positive, whole
 
 __all__ = ["Measured", "Setting", "Torus", "Trial", "covered", "train"]

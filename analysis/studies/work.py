@@ -14,9 +14,9 @@ from typing import TypeVar
 
 import torch
 
-from tca.result import Metrics
-from tca.run import Run
-from tca.train import Observer, train
+from tca.experiments.config.run import Run
+from tca.experiments.records.result import Metrics
+from tca.experiments.training.train import Observer, train
 from tca.utils.checks import whole
 
 __all__ = ["Learned", "command", "learn", "options_of", "spread"]
@@ -31,7 +31,7 @@ class Learned:
 
     Attributes:
         run: The run.
-        outcome: How it ended, see `tca.result.Result`.
+        outcome: How it ended, see `tca.experiments.records.result.Result`.
         metrics: What was measured while it was trained.
     """
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from tca.acting import Agent
 from tca.cli import parsers
 from tca.cli.compare import compare
 from tca.cli.comparison import Comparison
@@ -17,10 +16,11 @@ from tca.cli.listing import listing
 from tca.cli.report import write_report
 from tca.cli.summary import chosen, describe, report, show
 from tca.cli.sweeping import plan, sweep_file
-from tca.described import net_of
-from tca.run import Run
-from tca.train import train
-from tca.train_by_reward import REWARD_RULES, folder_of, train_by_reward
+from tca.experiments.config.network_config import net_of
+from tca.experiments.config.run import Run
+from tca.experiments.reinforcement.agent import Agent
+from tca.experiments.reinforcement.reward_training import REWARD_RULES, folder_of, train_by_reward
+from tca.experiments.training.train import train
 
 __all__ = ["COMMANDS", "Command", "CommandOutput"]
 

@@ -8,14 +8,14 @@ from typing import cast
 
 from tca.cli.comparison import Comparison
 from tca.cli.measured import Measured, Measuring, train_and_measure
-from tca.files import explained, make_folder
-from tca.records import RecordError
-from tca.run import Run
-from tca.sealed import read_json, write_json
-from tca.sweep.crews import Call, Crew, CrewError, Here
-from tca.sweep.jobs import threads
-from tca.sweep.processes import Processes
-from tca.sweep.progress import shown
+from tca.experiments.config.run import Run
+from tca.experiments.records.files import explained, make_folder
+from tca.experiments.records.record import RecordError
+from tca.experiments.records.sealed_json import read_json, write_json
+from tca.experiments.sweep.executors import Call, Crew, CrewError, Here
+from tca.experiments.sweep.jobs import threads
+from tca.experiments.sweep.processes import Processes
+from tca.experiments.sweep.progress import shown
 from tca.utils.checks import whole
 from tca.utils.text import in_a_line
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tca.described import net_of
-from tca.ingredients import Leaky, Optimizer, Seeds, plain
-from tca.run import Run
-from tca.train_by_reward import REWARD_RULES, check_rewards
+from tca.experiments.config.components import Leaky, Optimizer, Seeds, plain
+from tca.experiments.config.network_config import net_of
+from tca.experiments.config.run import Run
+from tca.experiments.reinforcement.reward_training import REWARD_RULES, check_rewards
 from tca.utils.checks import not_negative, settle, whole
 
 __all__ = ["Comparison"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from tca.files import read_bytes
+from tca.experiments.records.files import read_bytes
 from tca.utils.text import in_a_line
 
 __all__ = ["check_files"]

@@ -13,16 +13,16 @@ from typing import Any
 import torch
 
 import analysis
-from tca import records
-from tca.acting import Agent
 from tca.batch import Batch
-from tca.files import RecordError, explained, make_folder
-from tca.result import DIVERGED, Metrics, Result
+from tca.experiments import records
+from tca.experiments.config.run import Run
+from tca.experiments.records.files import RecordError, explained, make_folder
+from tca.experiments.records.result import DIVERGED, Metrics, Result
+from tca.experiments.records.sealed_json import companions, read_json, sealed, unsealed, write_json
+from tca.experiments.reinforcement.agent import Agent
+from tca.experiments.reinforcement.reward_training import REWARD_RULES, policy_of, train_by_reward
+from tca.experiments.training.train import train
 from tca.rule import Learner
-from tca.run import Run
-from tca.sealed import companions, read_json, sealed, unsealed, write_json
-from tca.train import train
-from tca.train_by_reward import REWARD_RULES, policy_of, train_by_reward
 from tca.utils.text import in_a_line
 
 __all__ = ["Measured", "Measuring", "align", "measure", "read_measured", "train_and_measure"]
@@ -51,7 +51,7 @@ class Measured:
 
     Args:
         run: Run.
-        outcome: Outcome, see `tca.result.Result`.
+        outcome: Outcome, see `tca.Result`.
         reason: Reason of a divergence.
         steps: Updates made.
         train_loss: Loss over the training set.

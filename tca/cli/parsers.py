@@ -8,12 +8,12 @@ from typing import Any, Optional
 
 from jsonargparse import ArgumentParser
 
-from tca.acting import Agent
 from tca.cli.comparison import Comparison
 from tca.cli.listing import CHAPTERS
-from tca.ingredients import Leaky, Optimizer
-from tca.run import Run
-from tca.sweep.sweeping import SCHEDULERS
+from tca.experiments.config.components import Leaky, Optimizer
+from tca.experiments.config.run import Run
+from tca.experiments.reinforcement.agent import Agent
+from tca.experiments.sweep.sweep_loop import SCHEDULERS
 
 __all__ = ["compare_parser", "list_parser", "report_parser", "show_parser", "sweep_parser", "train_parser"]
 

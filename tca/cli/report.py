@@ -13,9 +13,9 @@ from tca.cli.comparison import Comparison
 from tca.cli.drawings import DRAWINGS
 from tca.cli.measured import Measured
 from tca.cli.table import Table, tabulate
-from tca.files import explained, read_bytes, write_whole
-from tca.recipes import in_words
-from tca.versions import commit, versions
+from tca.experiments.config.recipes import in_words
+from tca.experiments.records.files import explained, read_bytes, write_whole
+from tca.experiments.records.versions import commit, versions
 
 __all__ = ["write_report"]
 

@@ -7,17 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tca import records
 from tca.cli.compare import read_comparison
 from tca.cli.measured import Measured, Measuring, read_measured
 from tca.cli.report import write_report
-from tca.files import explained, make_folder
-from tca.reading import Look, look
-from tca.recipes import in_words
-from tca.records import RecordError, title_of
-from tca.result import Metrics, Result, seconds_per_step
-from tca.run import Run
-from tca.sweep.settings import flat
+from tca.experiments import records
+from tca.experiments.config.recipes import in_words
+from tca.experiments.config.run import Run
+from tca.experiments.records.files import explained, make_folder
+from tca.experiments.records.reader import Look, look
+from tca.experiments.records.record import RecordError, title_of
+from tca.experiments.records.result import Metrics, Result, seconds_per_step
+from tca.experiments.sweep.settings import flat
 from tca.utils.text import in_a_line
 
 __all__ = ["Report", "describe", "report", "show"]

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tca import records
 from tca.cli.table import Table
-from tca.files import explained, write_whole
-from tca.run import Run
-from tca.sweep import Swept, read_runs, settings, sweep, varying
-from tca.sweep.sources import FUNCTION, split
-from tca.sweep.table import csv_text
+from tca.experiments import records
+from tca.experiments.config.run import Run
+from tca.experiments.records.files import explained, write_whole
+from tca.experiments.sweep import Swept, read_runs, settings, sweep, varying
+from tca.experiments.sweep.sweep_files import FUNCTION, split
+from tca.experiments.sweep.sweep_table import csv_text
 
 __all__ = ["plan", "sweep_file", "tabulate"]
 
@@ -33,7 +33,7 @@ def sweep_file(
     Args:
         target: ``file.py`` or ``file.py:function``.
         out: Folder of the records and of the table as CSV, named after file and function.
-        scheduler: See `tca.sweep.sweep`, like all that follow.
+        scheduler: See `tca.experiments.sweep.sweep`, like all that follow.
         workers: Number of workers.
         threads: Threads of torch in each worker.
         retries: Number of restarts of a run after its worker died.

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tca.cli.measured import Measured
+from tca.experiments.config.recipes import in_words
+from tca.experiments.config.run import Run
+from tca.experiments.records.result import DIVERGED
 from tca.nets import Network
-from tca.recipes import in_words
-from tca.result import DIVERGED
-from tca.run import Run
 from tca.signals.cell_type_check import by_type, typeless
 
 __all__ = ["Table", "tabulate"]

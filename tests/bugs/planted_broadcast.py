@@ -140,7 +140,7 @@ BUGS = [
     ),
     Bug("tca/signals/causal_hop.py", "errors of no readout reported", "        _ = place.readout\n", "", CARELESS),
     Bug(
-        "tca/course.py",
+        "tca/experiments/training/training_loop.py",
         "a rule that cannot begin called diverged",
         "            if not self.step:  # the weights that were drawn, not those that were learned\n"
         "                raise\n",

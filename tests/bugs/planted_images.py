@@ -47,7 +47,7 @@ BUGS = [
         "len(data.train) for part, chosen_M in", RECORDED),
     Bug("tasks/images/provenance.py", "numbers of classes recorded for their names", "if brief and not numbered",
         "if brief and numbered", RECORDED),
-    Bug("tca/records.py", "facts of the data left out of the record", 'values |= {"data": self.data} if',
+    Bug("tca/experiments/records/record.py", "facts of the data left out of the record", 'values |= {"data": self.data} if',
         "values |= {} if", RECORDED),
     Bug("tasks/images/task.py", "leaks into what is held out left unsaid",
         "        _say_once(shared(self.data, rows_N[kept], rows_N[held]))\n", "", COPIED),

@@ -43,7 +43,7 @@ BUGS: tuple[Bug, ...] = (
         (f"{PINNED}test_the_error_of_xtrace_is_overestimated",),
     ),
     Bug(
-        "tca/ingredients.py",
+        "tca/experiments/config/components.py",
         "factors of parameters that do not exist pass",
         'lookup(known, name, "parameter with a factor on its learning rate")',
         "known.get(name)",

@@ -148,21 +148,21 @@ BUGS = [
         ("tests/test_measures_leave_no_trace.py",),
     ),
     Bug(
-        "tca/updates.py",
+        "tca/experiments/training/update.py",
         "another rule that changes the network it is measured on",
         "copy.deepcopy(learner.net), learner.rule if",
         "learner.net, learner.rule if",
         ("tests/test_measures_leave_no_trace.py",),
     ),
     Bug(
-        "tca/updates.py",
+        "tca/experiments/training/update.py",
         "another rule whose state never moves",
         "self._joined(self.measured.advance_(batch)[0])",
         "self._joined(self.measured.grads(batch)[0])",
         ("tests/test_measures_leave_no_trace.py::test_rho_of_a_step_is_that_of_an_update_and_another_rule_follows",),
     ),
     Bug(
-        "tca/updates.py",
+        "tca/experiments/training/update.py",
         "a batch taken in twice by the rule that trains",
         "            self.length.look(batch)\n        self.optimizer.zero_grad()\n        with self._uphill(batch):\n"
         "            info = self.learner.backward(batch)\n",

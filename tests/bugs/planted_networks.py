@@ -31,7 +31,7 @@ MAPS, SIGNED, PROJECTION, NETS = (
     "tca/connections/convolution.py",
     "tca/connections/signed.py",
     "tca/nets/constraints.py",
-    "tca/described.py",
+    "tca/experiments/config/network_config.py",
 )
 BOUND = ("tests/test_facts_error_diffusion.py::test_the_bound_of_loops_is_where_it_should_be",)
 WINDOWS = ("tests/test_global_vector.py::test_the_kernel_filters_across_windows",)
@@ -188,7 +188,7 @@ BUGS = [
         "torch.cat([magnitude * factor, magnitude * 0], 1)", RELAYED),
     Bug("tca/nets/dual_stream/dual_stream_rnn.py", "a floor above the bound", "self.floor * (2 * n_rec - 1)",
         "self.floor * (n_rec - 1)", ("tests/test_careless_networks.py",)),
-    Bug("tca/described.py", "every preset with the same weights", 'for name in ("seed", "device", "dtype")',
+    Bug("tca/experiments/config/network_config.py", "every preset with the same weights", 'for name in ("seed", "device", "dtype")',
         'for name in ("device", "dtype")', ("tests/test_described.py",)),
     Bug("tca/eligibilities/network_kernel.py", "a root that is not the network's",
         "root = kept if self.root is None else self.root", "root = 0.9 if self.root is None else self.root",

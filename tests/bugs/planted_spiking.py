@@ -16,7 +16,11 @@ PRODUCTS = ("tests/test_spiking_products.py",)
 PASS, POPULATION = "tca/nets/spiking/spiking_pass.py", "tca/nets/spiking/spiking_population.py"
 LAYER, PSEUDO = "tca/nets/spiking/spiking_layer.py", "tca/cells/surrogate_gradients.py"
 CELLS, TAPE, ACTIVE = "tca/cells/spiking_cell.py", "tca/tape/spiking_tape.py", "tca/connections/spike_products.py"
-STACKED, DESCRIBED, EXECUTIONS = "tca/nets/stacked_rnn.py", "tca/described.py", "tca/execution.py"
+STACKED, DESCRIBED, EXECUTIONS = (
+    "tca/nets/stacked_rnn.py",
+    "tca/experiments/config/network_config.py",
+    "tca/execution.py",
+)
 
 BUGS = [
     Bug(PASS, "cells refractory for one step too long", "t - 1 - self.refractory]", "t - 2 - self.refractory]",

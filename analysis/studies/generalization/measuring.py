@@ -14,10 +14,10 @@ from analysis.generalization import generalization_gap
 from analysis.matched import at_loss
 from analysis.studies.generalization.plan import Arm, Setting
 from tasks.trials import FixedTrials
-from tca.records import explained, write_whole
-from tca.result import Crossing, Metrics, Result
-from tca.run import Run
-from tca.train import train
+from tca.experiments.config.run import Run
+from tca.experiments.records.record import explained, write_whole
+from tca.experiments.records.result import Crossing, Metrics, Result
+from tca.experiments.training.train import train
 from tca.utils.checks import DivergenceError
 
 __all__ = ["Entry", "Job", "measure", "work"]

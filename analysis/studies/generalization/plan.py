@@ -10,11 +10,11 @@ from typing import Any
 
 import tasks
 from analysis.conditions import Changed, Condition, FreshTrials, InputNoise, Longer, PixelNoise
-from tca.ingredients import Leaky, Optimizer, Seeds
-from tca.run import Run
-from tca.schedules import Piecewise, Schedule
-from tca.steps import Ascent, MatchedStep
-from tca.watching import Watch
+from tca.experiments.config.callbacks import Watch
+from tca.experiments.config.components import Leaky, Optimizer, Seeds
+from tca.experiments.config.run import Run
+from tca.experiments.config.schedules import Piecewise, Schedule
+from tca.experiments.config.step_controls import Ascent, MatchedStep
 
 __all__ = ["ARMS", "CONTROLS", "IMAGES", "RULES_COMPARED", "SETTINGS", "SIZES", "Arm", "Setting"]
 

@@ -9,7 +9,7 @@ from analysis.studies.generalization.drawing import draw
 from analysis.studies.generalization.measuring import Entry
 from analysis.studies.generalization.plan import RULES_COMPARED, Setting
 from analysis.studies.generalization.tabulating import claims_table, correlations_table, results_table, runs_table
-from tca.records import write_whole
+from tca.experiments.records.record import write_whole
 
 __all__ = ["write_report"]
 

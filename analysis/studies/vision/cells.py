@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 from analysis.studies.vision.asking import opened
 from tasks.images.catalogue import KNOWN
-from tca.described import BUILDERS
-from tca.ingredients import Optimizer, Seeds
+from tca.experiments.config.components import Optimizer, Seeds
+from tca.experiments.config.network_config import BUILDERS
+from tca.experiments.config.run import Net, Run
+from tca.experiments.config.schedules import Exponential
 from tca.rule import Rule
 from tca.rules import RULES
-from tca.run import Net, Run
-from tca.schedules import Exponential
 from tca.signals.decorrelation.averages import Share
 from tca.signals.decorrelation.decorrelation import Decorrelation
 from tca.utils.checks import positive, settle, whole

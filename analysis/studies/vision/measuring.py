@@ -15,12 +15,12 @@ from analysis.alignment import Match
 from analysis.curvature import curvature
 from analysis.studies.vision.plan import Arm, Panel
 from tca.batch import Batch
-from tca.records import explained, write_whole
-from tca.result import DIVERGED, Metrics, Result
+from tca.experiments.config.run import Run
+from tca.experiments.records.record import explained, write_whole
+from tca.experiments.records.result import DIVERGED, Metrics, Result
+from tca.experiments.training.train import train
 from tca.rule import Learner
 from tca.rules import RULES
-from tca.run import Run
-from tca.train import train
 
 __all__ = ["Entry", "Job", "angles", "work"]
 

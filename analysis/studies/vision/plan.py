@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tca.described import BUILDERS
 from tca.eligibilities import Instant
-from tca.ingredients import Optimizer, Seeds
+from tca.experiments.config.components import Optimizer, Seeds
+from tca.experiments.config.network_config import BUILDERS
+from tca.experiments.config.run import Net, Run
+from tca.experiments.config.schedules import Cosine
 from tca.rule import Rule
 from tca.rules import RULES
-from tca.run import Net, Run
-from tca.schedules import Cosine
 from tca.signals import Decorrelation, ErrorDiffusion
 from tca.signals.decorrelation.averages import Share
 from tca.signals.error_diffusion import NoCentre

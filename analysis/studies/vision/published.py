@@ -17,9 +17,9 @@ from typing import Any
 from analysis.studies.vision.cells import Cell, Layers
 from analysis.studies.vision.plan import falling
 from tca.eligibilities import Instant
-from tca.ingredients import Optimizer
+from tca.experiments.config.components import Optimizer
+from tca.experiments.config.schedules import Exponential
 from tca.rule import Rule
-from tca.schedules import Exponential
 from tca.signals import Decorrelation, ErrorDiffusion, Random, Regularised, SharedRandom
 from tca.signals.decorrelation.averages import Decay, Normal, Uniform
 from tca.signals.decorrelation.score_sources import OutputError

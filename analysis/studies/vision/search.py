@@ -32,9 +32,9 @@ from analysis.studies.vision.plan import (
 )
 from analysis.studies.work import command, options_of, spread
 from tca.eligibilities import Instant
-from tca.ingredients import Optimizer
+from tca.experiments.config.components import Optimizer
+from tca.experiments.records.record import finished
 from tca.losses.expansions import Bartlett, Expansion, HiddenGates, InputGates, Plain, PredictionGates, ScorePowers
-from tca.records import finished
 from tca.rule import Rule
 from tca.signals import Decorrelation, ErrorDiffusion
 from tca.signals.decorrelation.averages import Normal

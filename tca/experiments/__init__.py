@@ -1,0 +1,1 @@
+"""Experiments: runs as values, their training, records and sweeps."""

@@ -1,0 +1,1 @@
+"""Configuration: runs, networks and optimizers as values."""

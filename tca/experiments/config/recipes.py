@@ -1,0 +1,100 @@
+"""Optimizers that rules are recommended with, as found on held-out digits; see docs/studies/vision.md.
+
+For image networks only: nothing was looked for in recurrent ones, nor on any other set of images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tca.experiments.config.components import Leaky, Optimizer
+from tca.experiments.config.network_config import Net
+from tca.experiments.config.schedules import Cosine
+from tca.losses import MSE, CrossEntropy, Logistic, Loss
+from tca.nets import PRESETS
+from tca.nets.feedforward.layers import ConvLayer, DenseLayer
+from tca.nets.feedforward.networks import Feedforward
+from tca.nets.vector.vector_networks import VectorNet
+from tca.rule import Rule
+from tca.rules import RULES
+
+__all__ = ["in_words", "recommended"]
+
+DEFAULT = Optimizer()
+Key = tuple[str, str, type[Loss]]  # rule, kind of network, loss
+
+
+def _adam(lr: float, readout: float = 1.0) -> Optimizer:
+    """Return Adam without clipping whose readout is faster than the hidden layers."""
+    return Optimizer(lr=lr, clip=None, factors={} if readout == 1 else {"w_out": readout, "b_out": readout})
+
+
+def _falling(lr: float) -> Optimizer:
+    """Return plain descent at a rate that falls to zero along half a cosine."""
+    return Optimizer("SGD", lr=lr, clip=None, schedule=Cosine())
+
+
+def _rows(rules: Sequence[str], kind: str, loss: type[Loss], optimizer: Optimizer) -> dict[Key, Optimizer]:
+    return {(rule, kind, loss): optimizer for rule in rules}
+
+
+EXACT, BROADCAST = ("backprop", "bptt"), ("feedback_alignment", "dfa", "sbd", "sbd_expansion")
+# The first loss of a rule and a kind of network is also that of losses with which it was not looked for.
+RECIPES: dict[Key, Optimizer] = {
+    **_rows(EXACT, "mlp", CrossEntropy, _adam(1e-3, 3.0)),
+    **_rows(BROADCAST, "mlp", CrossEntropy, _adam(1e-3, 10.0)),
+    **_rows(EXACT, "mlp", MSE, _adam(1e-3)),
+    **_rows(("dfa", "ebd"), "mlp", MSE, _adam(1e-3, 3.0)),
+    **_rows((*EXACT, *BROADCAST), "cnn", CrossEntropy, _adam(1e-3, 30.0)),
+    **_rows((*EXACT, "dfa", "ebd"), "cnn", MSE, _adam(1e-3, 30.0)),
+    **_rows((*EXACT, "gevb"), "vector_mlp", CrossEntropy, _adam(3e-3)),
+    **_rows((*EXACT, "gevb"), "vector_cnn", CrossEntropy, _adam(1e-2)),
+    **_rows(EXACT, "dual_stream_mlp", Logistic, _adam(1e-2)),
+    **_rows(("dfa",), "dual_stream_mlp", Logistic, _falling(45.0)),
+    **_rows(("error_diffusion",), "dual_stream_mlp", Logistic, _falling(15.0)),
+    **_rows(("error_diffusion",), "dual_stream_cnn", Logistic, _falling(100.0)),
+}
+
+
+def recommended(rule: Rule, net: Leaky | Net, loss: Loss) -> Optimizer:
+    """Return the optimizer that a rule is recommended with in a network, Adam at 1e-3 where none was looked for.
+
+    Args:
+        rule: The rule; one with the same parts is the same.
+        net: The network: a perceptron, a network of convolutions or of vectors or of two streams, or a preset of these.
+        loss: The loss; one with which none was looked for has that of the loss with which one was.
+
+    >>> from tca.losses import MSE
+    >>> recommended(RULES["ebd"], Net("mlp", {"sizes": [8]}), MSE()).factors
+    {'w_out': 3.0, 'b_out': 3.0}
+    """
+    kind = _kind(net)
+    fitting = {key[2]: each for key, each in RECIPES.items() if key[1] == kind and RULES[key[0]] == rule}
+    return fitting.get(type(loss)) or next(iter(fitting.values()), DEFAULT)
+
+
+def _kind(net: Leaky | Net) -> str:
+    """Return the kind of network that recipes go by, also of a preset; nothing for others."""
+    if isinstance(net, Leaky) or net.kind not in PRESETS:
+        return "" if isinstance(net, Leaky) else net.kind
+    preset = PRESETS[net.kind]
+    family = {Feedforward: "", VectorNet: "vector_"}.get(preset.kind)
+    if family is None or not all(isinstance(layer, DenseLayer | ConvLayer) for layer in preset.layers):
+        return ""
+    return family + ("cnn" if any(isinstance(layer, ConvLayer) for layer in preset.layers) else "mlp")
+
+
+def in_words(optimizer: Optimizer) -> str:
+    """Return an optimizer in a few words.
+
+    Args:
+        optimizer: The optimizer.
+
+    >>> in_words(RECIPES["ebd", "mlp", MSE]), in_words(RECIPES["error_diffusion", "dual_stream_mlp", Logistic])
+    ('Adam 0.001 (w_out x 3, b_out x 3), not clipped', 'SGD 15, cosine, not clipped')
+    """
+    factors = ", ".join(f"{name} x {factor:g}" for name, factor in optimizer.factors.items())
+    options = [f"{name} {value}" for name, value in optimizer.options.items()]
+    words = [f"{optimizer.name} {optimizer.lr:g}{f' ({factors})' if factors else ''}"]
+    words += [optimizer.schedule.kind] if optimizer.schedule is not None else []
+    return ", ".join([*words, *options, "not clipped" if optimizer.clip is None else f"clipped at {optimizer.clip:g}"])

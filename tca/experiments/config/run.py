@@ -1,0 +1,262 @@
+"""A run as a value: everything that decides what is trained and how, and nothing else.
+
+A run prints, compares and hashes; its hash names its folder. Two equal runs give the same bits on the same CPU.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+
+import tasks
+from tca.eligibilities.eligibility import Eligibility
+from tca.experiments.config.callbacks import Watch
+from tca.experiments.config.components import Leaky, Optimizer, Seeds, plain
+from tca.experiments.config.leak_form import in_form, settled
+from tca.experiments.config.network_config import Net, net_of
+from tca.experiments.config.recipes import recommended
+from tca.rule import Rule
+from tca.rules import RULES
+from tca.signals.signal import Signal
+from tca.utils.checks import DEVICE, Count, Named, checked, settle
+from tca.utils.names import lookup
+
+__all__ = ["Leaky", "Net", "Optimizer", "Run", "Seeds", "Watch", "name_of"]
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+# Fields, by part, that are written down only where they are used: other runs keep the names they have always had.
+ADDED = {"": ("measure_at_losses", "watch"), "optimizer": ("schedule", "matched", "ascent", "forget", "factors")}
+
+
+@checked
+@dataclass(frozen=True)
+class Run:
+    """A network, a rule and a task, and how the one is trained with the other on the third.
+
+    Args:
+        task: Name of the task, see ``tasks.list()``.
+        rule: Name of a rule in ``tca.RULES``, or a `tca.Rule`; default bptt.
+        task_options: Options of the task, default none.
+        net: The network: `Leaky`, or `Net` for any other kind; in the form of the rule where its own is left open.
+        optimizer: The optimizer; ``None`` (default) for the one that the rule is recommended with in this network, see
+            `tca.experiments.config.recipes.recommended`.
+        batch_size: Trials a batch, default 64.
+        steps: Batches trained on, at most, default 1000.
+        stop_loss: Stop when the loss over the training set, measured every ``evaluate_every`` steps, is at most this;
+            default none.
+        fresh: Train on new trials in every batch and use the training set for measuring only; default no.
+        n_train: Size of the training set in trials, default 500.
+        n_test: Size of the test set in trials, default 500.
+        evaluate_every: Steps between two measurements, each followed by a checkpoint, default 50.
+        measure_at_losses: Training losses at which network and learner are kept, within 1 % of each, so that runs can
+            be compared at equal loss (`tca.experiments.training.snapshots.cross`); default none.
+        watch: Further measurements made in training, default none.
+        seeds: The seeds.
+        device: Where to train, default cpu.
+        dtype: float32 (default) or float64.
+
+    Raises:
+        ValueError: A name is unknown, a number is not allowed, or the rule is of another form than the network.
+        TypeError: A value is of the wrong type.
+
+    >>> run = Run("delayed_xor", rule="eprop", steps=10)
+    >>> run == Run.from_json(run.to_json()), len(run.name)
+    (True, 16)
+    """
+
+    task: str
+    rule: Annotated[str, Named(RULES)] | Rule = "bptt"
+    task_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    net: Any = field(default_factory=Leaky)  # Leaky or Net
+    optimizer: Any = None  # an Optimizer, or None for the recommended one: never None once the run is made
+    batch_size: Count = 64
+    steps: Count = 1000
+    stop_loss: float | None = None
+    fresh: bool = False
+    n_train: Count = 500
+    n_test: Count = 500
+    evaluate_every: Count = 50
+    measure_at_losses: tuple[float, ...] = ()
+    watch: tuple[Watch, ...] = ()
+    seeds: Seeds = field(default_factory=Seeds)
+    device: Annotated[str, DEVICE] = "cpu"
+    dtype: Literal["float32", "float64"] = "float32"
+
+    def __post_init__(self) -> None:
+        """Check every value; no trial is drawn."""
+        object.__setattr__(self, "task_options", plain("task_options", self.task_options))
+        settle(self, measure_at_losses=tuple(dict.fromkeys(self.measure_at_losses)))
+        if not isinstance(self.net, (Leaky, Net)):
+            raise TypeError(f"net must be a Leaky or a Net, got {self.net!r}")
+        self.make_task()
+        settle(self, net=settled(self.net, self.the_rule))
+        if self.optimizer is None:
+            settle(self, optimizer=self.recommended)
+        if not isinstance(self.optimizer, Optimizer):
+            raise TypeError(f"optimizer must be an Optimizer, or None for the recommended one, got {self.optimizer!r}")
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """The floating-point type, as torch calls it."""
+        return DTYPES[self.dtype]
+
+    @property
+    def the_rule(self) -> Rule:
+        """The rule itself, whether it was named or given."""
+        return self.rule if isinstance(self.rule, Rule) else RULES[self.rule]
+
+    @property
+    def recommended(self) -> Optimizer:
+        """The optimizer that the rule is recommended with in this network and with this loss."""
+        return recommended(self.the_rule, self.net, self.make_task().loss)
+
+    @functools.cached_property
+    def name(self) -> str:
+        """A name that depends on every value of the run and nothing else: 16 hexadecimal digits."""
+        return name_of(self.to_json())
+
+    def with_rule(self, rule: str | Rule) -> Run:
+        """Return the same run with another rule, its network in that rule's form if it names one.
+
+        The optimizer stays, unless it is the one recommended for the present rule.
+
+        Args:
+            rule: Name of the rule, or the rule.
+
+        Raises:
+            ValueError: The name is unknown.
+
+        >>> Run("delayed_xor").with_rule("rflo").net.form
+        'B'
+        """
+        form = (rule if isinstance(rule, Rule) else lookup(RULES, rule, "rule")).form
+        changes: dict[str, Any] = {"rule": rule, "net": in_form(self.net, form)}
+        if self.optimizer == self.recommended:
+            changes["optimizer"] = None
+        return dataclasses.replace(self, **changes)
+
+    def folder(self, root: str | Path) -> Path:
+        """Return the run's own record folder.
+
+        Args:
+            root: The folder in which records are kept.
+        """
+        return Path(root) / self.name
+
+    def make_task(self) -> tasks.Task:
+        """Return the task.
+
+        Raises:
+            ValueError: The task refuses its options.
+        """
+        return tasks.make(self.task, **self.task_options)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the run as numbers, strings, lists and dictionaries."""
+        values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        for name in ("net", "optimizer", "seeds"):
+            values[name] = dataclasses.asdict(values[name])
+        values["watch"] = [dataclasses.asdict(each) for each in self.watch]
+        for part, names in ADDED.items():
+            holder = values[part] if part else values
+            for name in [name for name in names if not holder[name]]:
+                del holder[name]
+        if isinstance(self.rule, Rule):
+            parts = {"signal": self.rule.signal, "eligibility": self.rule.eligibility}
+            values["rule"] = {name: _parts(part, type(part).__name__) for name, part in parts.items()}
+        return plain("run", values)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Run:
+        """Return the run that ``to_json`` described.
+
+        Args:
+            values: What it returned.
+
+        Raises:
+            ValueError: A key is missing or unknown, or a value is not allowed.
+        """
+        given = dict(values)
+        try:
+            given["net"] = net_of(given["net"])
+            for name, part in (("optimizer", Optimizer), ("seeds", Seeds)):
+                given[name] = part(**given[name])
+            given["watch"] = tuple(Watch(**each) for each in given.get("watch", ()))
+            if isinstance(given["rule"], Mapping):
+                parts = given["rule"]
+                given["rule"] = Rule(*(_built(parts[name], _named(kind)) for name, kind in _KINDS.items()))
+            return cls(**given)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"this does not describe a run: {error}") from error
+
+
+def name_of(values: Mapping[str, Any]) -> str:
+    """Return the name of a run that is described, see ``Run.name``; nothing is built.
+
+    Args:
+        values: What ``Run.to_json`` returned.
+
+    >>> run = Run("delayed_xor")
+    >>> name_of(run.to_json()) == run.name
+    True
+    """
+    canonical = json.dumps(_canonical(values), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+_KINDS: dict[str, type] = {"signal": Signal, "eligibility": Eligibility}
+
+
+def _parts(part: Any, name: str | None = None) -> Any:
+    """Return a part of a rule as a dictionary with the name of its class, and so the parts it is made of."""
+    if dataclasses.is_dataclass(part):
+        fields = {each.name: _parts(getattr(part, each.name)) for each in dataclasses.fields(part)}
+        return {"class": name or f"{type(part).__module__}.{type(part).__name__}", **fields}
+    return [_parts(each) for each in part] if isinstance(part, (tuple, list)) else part
+
+
+def _built(parts: Any, classes: Mapping[str, type]) -> Any:
+    """Return what ``_parts`` described.
+
+    Args:
+        parts: What it returned.
+        classes: The classes that may be named without their module.
+    """
+    if isinstance(parts, list):
+        return tuple(_built(each, {}) for each in parts)
+    if not isinstance(parts, Mapping):
+        return parts
+    options = {name: _built(value, {}) for name, value in parts.items() if name != "class"}
+    module, _, name = parts["class"].rpartition(".")
+    if module and not module.startswith("tca."):
+        raise ValueError(f"a part of a rule must be a class of tca, got {parts['class']!r}")
+    found = vars(importlib.import_module(module)) if module else classes
+    kind = lookup({each: value for each, value in found.items() if dataclasses.is_dataclass(value)}, name, "class")
+    return kind(**options)
+
+
+def _named(kind: type) -> dict[str, type]:
+    return {each.__name__: each for each in _descendants(kind)}
+
+
+def _descendants(kind: type) -> list[type]:
+    children: list[type] = kind.__subclasses__()
+    return [each for child in children for each in (child, *_descendants(child))]
+
+
+def _canonical(value: Any) -> Any:
+    """Return the same for 100 and 100.0, which compare equal and so must be named alike."""
+    if isinstance(value, dict):
+        return {name: _canonical(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_canonical(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,0 +1,410 @@
+"""Reading records: what their files say, checked against one another, before anything is built of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from tca.experiments.config.run import Run, name_of
+from tca.experiments.records.files import RecordError, opened, read_bytes
+from tca.experiments.records.result import OUTCOMES, Crossing, Metrics, Result, first_at
+from tca.experiments.records.sealed_json import LARGEST_TENSORS, check_companions, parsed, read_json, unsealed
+from tca.experiments.records.tensor_files import read_packed
+from tca.nets import Network
+from tca.rule import Learner
+from tca.utils.allocation import AtMost
+from tca.utils.text import in_a_line
+
+__all__ = [
+    "Checkpoint", "Look", "check_run", "crossings", "finished", "kept_at", "look", "path_at", "read",
+    "read_description", "require_same",
+]  # fmt: skip
+
+LARGEST_METRICS = 1 << 28  # bytes
+SIZES = ("n_in", "n_out", "dt")
+# A network may make larger tensors than those it keeps while it is built, but not many times larger.
+SPARE, TIMES = 1 << 16, 16
+
+
+def finished(folder: str | Path) -> bool:
+    """Return whether a folder holds the record of a run that has ended.
+
+    Args:
+        folder: The record's folder.
+    """
+    return os.path.lexists(Path(folder) / "result.json")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the files of a record say; nothing is built.
+
+    Args:
+        folder: The record.
+        description: What ``run.json`` holds.
+        ending: What ``result.json`` holds, ``None`` for an unfinished run.
+        metrics: What was measured, first to last; of an unfinished run, up to its checkpoint.
+        made_with: Versions, commit and threads with which it was trained, one after the other.
+    """
+
+    folder: Path
+    description: Mapping[str, Any]
+    ending: Mapping[str, Any] | None
+    metrics: tuple[Metrics, ...]
+    made_with: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where an unfinished run goes on from.
+
+    Args:
+        state: What `tca.records.Record.save` was given.
+        metrics: What had been measured by then.
+        lines: The lines of ``metrics.jsonl`` that say so.
+        made_with: The environments in which the run was trained so far.
+    """
+
+    state: dict[str, Any]
+    metrics: tuple[Metrics, ...]
+    lines: bytes
+    made_with: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, folder: Path, run: Run | None = None) -> Checkpoint | None:
+        """Return the checkpoint of a record, ``None`` if there is none yet.
+
+        Args:
+            folder: The record.
+            run: The run that it must be of; ``None`` (default) for the one that ``run.json`` describes.
+
+        Raises:
+            RecordError: It is damaged, belongs to another run, or the other files are not those it was written with.
+        """
+        path = folder / "checkpoint"
+        written = read_bytes(folder / "metrics.jsonl", LARGEST_METRICS) if _there(folder / "metrics.jsonl") else b""
+        if not _there(path):
+            if written.count(b"\n") > 1:  # the first line alone may be older than the first checkpoint
+                raise RecordError(
+                    f"the record in {in_a_line(folder)} is damaged: it has measurements and no checkpoint; remove it "
+                    "to train the run anew"
+                )
+            return None
+        name = run.name if run is not None else read_description(folder)["name"]
+        try:
+            packed = read_packed(path, LARGEST_TENSORS)
+            about, state = unsealed(packed["sealed"], name), packed["state"]
+            lines = _lines_of(written, about["lines"])
+            metrics = measured(lines)
+            if not metrics or metrics[-1].step != state["step"]:
+                raise ValueError(f"it was made after {in_a_line(state['step'], 40)} updates, which were not measured")
+            made_with = [dict(each) for each in about["made_with"]]
+            made_with[-1]["versions"].items()
+            _ = about["companions"].items()
+        except (ValueError, LookupError, TypeError, AttributeError, MemoryError) as error:
+            reason = in_a_line(error) or type(error).__name__
+            raise RecordError(f"cannot resume from {in_a_line(path)}: {reason}") from error
+        check_companions(folder, about["companions"])
+        return cls(state, metrics, lines, made_with)
+
+
+def look(folder: str | Path) -> Look:
+    """Return what the files of a record say, each checked against the others.
+
+    Args:
+        folder: The record's folder.
+
+    Raises:
+        RecordError: There is no record, or it is damaged.
+    """
+    folder = Path(folder)
+    for _ in range(9):
+        ended = finished(folder)
+        try:
+            return _ended(folder) if ended else _unfinished(folder)
+        except RecordError:
+            if finished(folder) == ended:
+                raise  # and otherwise it was being finished meanwhile
+    raise RecordError(f"the record in {in_a_line(folder)} does not stay as it is")
+
+
+def _ended(folder: Path) -> Look:
+    description = read_description(folder)
+    path = folder / "result.json"
+    try:
+        ending = unsealed(read_json(path), description["name"])
+        if not isinstance(ending["reason"], str) or ending["outcome"] not in OUTCOMES:
+            raise ValueError("it does not say how the run ended")
+        for name in ("run.json", "metrics.jsonl", "weights.safetensors"):
+            ending["companions"][name]["sha256"].lower()
+        if type(ending["step"]) is not int:
+            raise TypeError("its step is no integer")
+        _ = [each["versions"].items() for each in ending["made_with"]]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise RecordError(f"{in_a_line(path)} cannot be read: {in_a_line(error)}") from error
+    check_companions(folder, ending["companions"])
+    metrics = _measured_in(folder / "metrics.jsonl")
+    if not metrics or not metrics[-1].step <= ending["step"] <= description["run"]["steps"]:
+        raise RecordError(f"the record in {in_a_line(folder)} is damaged: it ends after updates that it has not made")
+    if ending["last"] != metrics[-1].to_json():
+        raise RecordError(f"the record in {in_a_line(folder)} is damaged: its result is not what was measured last")
+    return Look(folder, description, ending, metrics, ending["made_with"])
+
+
+def _unfinished(folder: Path) -> Look:
+    description = read_description(folder)
+    found = Checkpoint.of(folder)
+    if found is None:
+        return Look(folder, description, None, (), [description])
+    return Look(folder, description, None, found.metrics, found.made_with)
+
+
+def read_description(folder: str | Path) -> dict[str, Any]:
+    """Return what ``run.json`` holds, without building the run.
+
+    Args:
+        folder: The record's folder.
+
+    Raises:
+        RecordError: There is none, or it was edited or cannot be understood.
+    """
+    path = Path(folder) / "run.json"
+    if not _there(path):
+        raise RecordError(f"{in_a_line(folder)} holds no record: there is no run.json")
+    try:
+        values = unsealed(read_json(path))
+        run = values["run"]
+        if name_of(run) != values["name"]:
+            raise ValueError("its name is not that of its run")
+        if type(run["steps"]) is not int:
+            raise TypeError("steps is no integer")
+        for name in ("title", "measure"):
+            values[name].lower()
+        _ = (values["versions"].items(), run.items(), values["commit"], values["threads"])
+        values.setdefault("data", {}).items()
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {in_a_line(error)}" if isinstance(error, LookupError) else in_a_line(error)
+        raise RecordError(f"{in_a_line(path)} cannot be read: {reason}") from error
+    return values
+
+
+def require_same(folder: str | Path, run: Run) -> None:
+    """Raise unless a folder holds the record of this very run.
+
+    Args:
+        folder: The record's folder.
+        run: The run.
+
+    Raises:
+        RecordError: It holds another run; the message says what differs.
+    """
+    there, asked = read_description(folder)["run"], run.to_json()
+    different = [
+        f"{name} is {there.get(name)!r} there, {asked.get(name)!r} here"
+        for name in dict.fromkeys([*asked, *there])
+        if there.get(name) != asked.get(name)
+    ]
+    if different:
+        raise RecordError(f"{in_a_line(folder)} holds the record of another run: {in_a_line('; '.join(different))}")
+
+
+def check_run(folder: Path, sizes: Mapping[str, Any]) -> None:
+    """Raise unless a record is of a task with these sizes.
+
+    Args:
+        folder: The record.
+        sizes: The sizes.
+
+    Raises:
+        RecordError: It is not.
+    """
+    there = read_description(folder)
+    for name, size in sizes.items():
+        if there.get(name) != size:
+            raise RecordError(
+                f"{in_a_line(folder)} is of another task: {name} is {there.get(name)!r} there, {size!r} here"
+            )
+
+
+def read(folder: str | Path, device: str = "cpu", run: Run | None = None) -> Result:
+    """Return the result of a finished run from its record; its networks are built when they are first asked for.
+
+    Args:
+        folder: The record's folder.
+        device: Where to put the network, default the CPU.
+        run: The run that it must be of; ``None`` (default) for any.
+
+    Raises:
+        RecordError: There is no record, it is unfinished or damaged, or a file of it cannot be understood.
+    """
+    folder = Path(folder)
+    if run is not None:
+        require_same(folder, run)
+    found = look(folder)
+    if found.ending is None:
+        raise RecordError(f"the run in {in_a_line(folder)} is unfinished; train it again with this folder to resume it")
+    try:
+        its = Run.from_json(found.description["run"]) if run is None else run
+    except Exception as error:  # a file may describe anything
+        raise RecordError(f"the record in {in_a_line(folder)} cannot be read: {in_a_line(error)}") from error
+    loader = _Loader(found, its, device)
+    ending = {name: found.ending[name] for name in ("outcome", "step")} | {"reason": in_a_line(found.ending["reason"])}
+    return Result.later(loader, run=its, metrics=found.metrics, **ending)
+
+
+@dataclass
+class _Loader:
+    """Builds the networks of a record when they are asked for."""
+
+    found: Look
+    run: Run
+    device: str
+
+    def __call__(self, name: str) -> dict[str, Any]:
+        """Return network and learner, or what was kept at losses, by the names of a result's fields."""
+        folder, run = self.found.folder, self.run
+        try:
+            sizes = {each: self.found.description[each] for each in SIZES}
+            if name == "crossings":
+                kept = kept_at(folder, run, self.found.metrics)
+                return {name: crossings(run, sizes, self.found.metrics, kept, self.device)}
+            states = {each: _tensors(folder / f"{each}.safetensors") for each in ("weights", "learner")}
+            net, learner = _rebuilt(run, sizes, self.device, states["weights"], states["learner"])
+            return {"net": net, "learner": learner}
+        except RecordError:
+            raise
+        except Exception as error:  # a file may describe anything
+            raise RecordError(f"the record in {in_a_line(folder)} cannot be read: {in_a_line(error)}") from error
+
+
+def _rebuilt(
+    run: Run,
+    sizes: Mapping[str, Any],
+    device: str,
+    net_state: Mapping[str, Tensor],
+    learner_state: Mapping[str, Tensor],
+) -> tuple[Network, Learner]:
+    """Return network and learner with these states, unless they would be far larger than that."""
+    elements = sum(each.numel() for state in (net_state, learner_state) for each in state.values())
+    with AtMost(SPARE + TIMES * elements):
+        net = run.net.build(**sizes, seed=run.seeds.net, device=device, dtype=run.torch_dtype)
+        net.load_state_dict(net_state)
+        learner = Learner(net, run.the_rule, seed=run.seeds.rule)
+        if learner_state:
+            learner.load_state_dict(learner_state)
+    return net, learner
+
+
+def crossings(
+    run: Run,
+    sizes: Mapping[str, Any],
+    metrics: Sequence[Metrics],
+    kept: Mapping[float, Mapping[str, Tensor]],
+    device: str,
+) -> tuple[Crossing, ...]:
+    """Return network and learner at each loss that a run names and has reached, from the first loss to the last.
+
+    Args:
+        run: The run.
+        sizes: The sizes of its task.
+        metrics: What was measured.
+        kept: Their states, by loss.
+        device: Where to put them.
+    """
+    found = []
+    for loss in run.measure_at_losses:
+        if first_at(loss, metrics) is not None:
+            states: dict[str, dict[str, Tensor]] = {"metrics": {}, "net": {}, "learner": {}}
+            for name, each in kept[loss].items():
+                part, _, own = name.partition(".")
+                states[part][own] = each
+            at = Metrics.from_numbers(states["metrics"]["numbers"])
+            found.append(Crossing(loss, at, *_rebuilt(run, sizes, device, states["net"], states["learner"])))
+    return tuple(found)
+
+
+def kept_at(folder: Path, run: Run, metrics: Sequence[Metrics]) -> dict[float, dict[str, Tensor]]:
+    """Return the states that a record keeps, by the losses that were reached.
+
+    Args:
+        folder: The record.
+        run: Its run.
+        metrics: What was measured.
+
+    Raises:
+        RecordError: A file is missing or cannot be understood.
+    """
+    reached = [loss for loss in run.measure_at_losses if first_at(loss, metrics) is not None]
+    found = {loss: _tensors(path_at(folder, loss)) for loss in reached}
+    for loss, each in found.items():
+        if not each:
+            raise RecordError(f"{in_a_line(path_at(folder, loss))} is missing")
+    return found
+
+
+def path_at(folder: Path, loss: float) -> Path:
+    """Return the file that keeps network and learner at a loss.
+
+    Args:
+        folder: The record.
+        loss: The loss.
+    """
+    return folder / f"at_loss_{loss!r}.safetensors"
+
+
+def measured(content: bytes) -> tuple[Metrics, ...]:
+    """Return the measurements that lines describe.
+
+    Args:
+        content: Whole lines.
+
+    Raises:
+        ValueError: A line is not one of these, or steps do not grow.
+    """
+    found = tuple(Metrics.from_json(parsed(line)) for line in content.splitlines())
+    if any(one.step >= other.step for one, other in pairwise(found)):
+        raise ValueError("steps of measurements must grow")
+    return found
+
+
+def _measured_in(path: Path) -> tuple[Metrics, ...]:
+    content = read_bytes(path, LARGEST_METRICS)
+    try:
+        return measured(content)
+    except (ValueError, TypeError, MemoryError) as error:
+        raise RecordError(f"{in_a_line(path)} cannot be read: {in_a_line(error) or 'out of memory'}") from error
+
+
+def _lines_of(written: bytes, known: Mapping[str, Any]) -> bytes:
+    """Return the lines that a checkpoint counts, or raise if these are others."""
+    lines = written[: known["bytes"]]
+    if len(lines) < known["bytes"]:
+        raise ValueError("metrics.jsonl does not reach it: lines have been lost")
+    if hashlib.sha256(lines).hexdigest() != known["sha256"]:
+        raise ValueError("metrics.jsonl was edited or comes from another run")
+    return lines
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    """Return what a file holds, nothing where there is no file."""
+    if not _there(path):
+        return {}
+    with opened(path):  # no pipe, no device
+        pass
+    try:
+        return safetensors.torch.load_file(path)
+    except (OSError, ValueError, RuntimeError, MemoryError, safetensors.SafetensorError) as error:
+        raise RecordError(f"{in_a_line(path)} cannot be read: {in_a_line(error)}") from error
+
+
+def _there(path: Path) -> bool:
+    return os.path.lexists(path)

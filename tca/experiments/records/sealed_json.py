@@ -1,0 +1,187 @@
+"""JSON of records, read within bounds, and checksums that show which files were edited or swapped.
+
+A sealed JSON file names the format of records, the run that it belongs to, and the SHA-256 of everything else in it.
+The companions of a file are the others of the same record, each with its size and SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tca.experiments.records.files import RecordError, facts, read_bytes, write_whole
+from tca.utils.text import in_a_line
+
+__all__ = [
+    "FORMAT", "LARGEST_JSON", "LARGEST_TENSORS", "Companions", "check_companions", "companions", "parsed", "read_json",
+    "sealed", "unsealed", "write_json",
+]  # fmt: skip
+
+FORMAT = 2  # of records: 1 had no checksums
+LARGEST_JSON = 1 << 24  # bytes
+LARGEST_TENSORS = 1 << 33
+DEEPEST = 64
+LARGEST_INTEGER = 1 << 64
+
+NAMES = re.compile(r"(run|agent)\.json|metrics\.jsonl|(weights|learner|at_loss_[\w.+-]+)\.safetensors")
+
+Companions = dict[str, dict[str, int | str]]
+
+
+def parsed(content: bytes) -> dict[str, Any]:
+    """Return the dictionary that JSON holds, with nothing in it that JSON does not know, and not too deep.
+
+    Args:
+        content: The JSON.
+
+    Raises:
+        ValueError: It is something else.
+
+    >>> parsed(b'{"steps": 3}')
+    {'steps': 3}
+    """
+    if len(content) > LARGEST_JSON:
+        raise ValueError(f"more than {LARGEST_JSON} bytes")
+    try:
+        value = json.loads(content.decode(), parse_constant=_refused)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"it must hold a dictionary, got {type(value).__name__}")
+    _check(value)
+    return value
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the dictionary that a JSON file holds.
+
+    Args:
+        path: The file.
+
+    Raises:
+        RecordError: It cannot be read, is too large, or holds something else.
+    """
+    content = read_bytes(path, LARGEST_JSON)
+    try:
+        return parsed(content)
+    except (ValueError, MemoryError) as error:
+        raise RecordError(f"{in_a_line(path)} cannot be read: {in_a_line(error) or 'out of memory'}") from error
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a dictionary as a JSON file that `read_json` reads.
+
+    Args:
+        path: The file.
+        values: The dictionary.
+
+    Raises:
+        RecordError: It would be too large, too deep, or holds what JSON does not know.
+    """
+    try:
+        content = json.dumps(values, indent=2, allow_nan=False).encode()
+        parsed(content)
+    except (ValueError, TypeError) as error:
+        raise RecordError(f"cannot write {in_a_line(path)}: {in_a_line(error)}") from error
+    write_whole(path, content)
+
+
+def sealed(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a dictionary with the format, the run's name and a checksum.
+
+    Args:
+        name: Name of the run.
+        values: The dictionary.
+
+    >>> unsealed(sealed("a", {"step": 3}))["step"]
+    3
+    """
+    whole = {"format": FORMAT, "name": name, **values}
+    return {**whole, "sha256": _digest(whole)}
+
+
+def unsealed(values: Mapping[str, Any], name: str | None = None) -> dict[str, Any]:
+    """Return what was sealed, or raise if it was not, has been edited since, or belongs to another run.
+
+    Args:
+        values: What `sealed` returned.
+        name: Name of the run that it must belong to; ``None`` (default) for any.
+
+    Raises:
+        ValueError: The reason.
+
+    >>> unsealed({**sealed("a", {"step": 3}), "step": 4})
+    Traceback (most recent call last):
+    ValueError: it was edited or damaged: its checksum is another
+    """
+    if values.get("format") != FORMAT:
+        raise ValueError(f"it is of format {values.get('format', 1)!r}, and this version reads format {FORMAT} alone")
+    if values.get("sha256") != _digest({key: each for key, each in values.items() if key != "sha256"}):
+        raise ValueError("it was edited or damaged: its checksum is another")
+    if name is not None and values.get("name") != name:
+        raise ValueError(f"it belongs to another run: {values.get('name')!r} there, {name!r} here")
+    return dict(values)
+
+
+def companions(folder: Path, names: Iterable[str]) -> Companions:
+    """Return size and checksum of files of a record, by name.
+
+    Args:
+        folder: The record.
+        names: Names of the files.
+
+    Raises:
+        RecordError: One cannot be read.
+    """
+    return {name: facts(folder / name, LARGEST_TENSORS) for name in names}
+
+
+def check_companions(folder: Path, expected: object) -> None:
+    """Raise unless files of a record are those that a checkpoint or a result was written with.
+
+    Args:
+        folder: The record.
+        expected: What `companions` returned then.
+
+    Raises:
+        RecordError: A file is missing, was edited, or comes from elsewhere.
+    """
+    if not isinstance(expected, dict) or not expected:
+        raise RecordError(f"the record in {in_a_line(folder)} is damaged: it names no companions")
+    for name, known in expected.items():
+        if not NAMES.fullmatch(name):
+            raise RecordError(f"the record in {in_a_line(folder)} is damaged: {in_a_line(name)} is no file of a record")
+        path = folder / name
+        size = known.get("bytes") if isinstance(known, dict) else None
+        if isinstance(size, int) and path.is_file() and path.stat().st_size != size:
+            raise RecordError(f"{in_a_line(path)} was edited or comes from another run: its size is another")
+        if facts(path, LARGEST_TENSORS) != known:
+            raise RecordError(f"{in_a_line(path)} was edited or comes from another run: its checksum is another")
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _check(value: object) -> None:
+    """Raise unless numbers are finite and of a size that is meant, and brackets not too deep."""
+    level = [value]
+    for _ in range(DEEPEST):
+        if any(isinstance(each, float) and not math.isfinite(each) for each in level):
+            raise ValueError("a number is too large")
+        if any(isinstance(each, int) and abs(each) > LARGEST_INTEGER for each in level):
+            raise ValueError("an integer is too large")
+        nested = [each for each in level if isinstance(each, (dict, list))]
+        level = [part for each in nested for part in (each.values() if isinstance(each, dict) else each)]
+        if not level:
+            return
+    raise ValueError(f"nested more than {DEEPEST} deep")

@@ -1,0 +1,1 @@
+"""Reinforcement: agents that act in environments and learn from rewards."""

@@ -1,0 +1,75 @@
+"""The settings in which runs differ, by the names that `grid` knows them by."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tca.experiments.config.run import Run
+from tca.rule import Rule
+from tca.utils.checks import checked
+
+__all__ = ["flat", "settings", "varying"]
+
+
+@checked
+def settings(run: Run) -> dict[str, str]:
+    """Return every setting of a run as text; lists are written as JSON, a rule that has no name as its two parts.
+
+    Args:
+        run: The run.
+
+    >>> found = settings(Run("delayed_xor", task_options={"dt": 20}))
+    >>> found["task"], found["rule"], found["net.size"], found["task_options.dt"], found["stop_loss"]
+    ('delayed_xor', 'bptt', '128', '20', 'none')
+    """
+    values = run.to_json()
+    if isinstance(run.rule, Rule):
+        values["rule"] = str(run.rule)
+    return flat(values)
+
+
+@checked
+def varying(runs: Sequence[Run]) -> list[str]:
+    """Return the settings that are not the same in all runs, in the order in which runs hold them.
+
+    Args:
+        runs: The runs.
+
+    >>> varying([Run("delayed_xor"), Run("delayed_xor", "eprop", steps=5), Run("delayed_xor", "eprop")])
+    ['rule', 'steps']
+    """
+    found = [settings(run) for run in runs]
+    names = dict.fromkeys(name for each in found for name in each)
+    return [name for name in names if len({each.get(name) for each in found}) > 1]
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested values as text by names with dots.
+
+    Args:
+        values: What ``Run.to_json`` returned, or a part of it.
+        prefix: What stands before the names, default nothing.
+
+    >>> flat({"steps": 10, "net": {"tau": 100.0, "types": [0.5, 0.5]}})
+    {'steps': '10', 'net.tau': '100', 'net.types': '[0.5, 0.5]'}
+    """
+    found: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = _text(value)
+    return found
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else f"{value:g}" if _short(value) else json.dumps(value)
+
+
+def _short(value: Any) -> bool:
+    """Return whether a number is written in full by six digits, as 0.001 and 1e-05 are."""
+    return isinstance(value, float) and float(f"{value:g}") == value

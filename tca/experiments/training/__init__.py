@@ -1,0 +1,1 @@
+"""Training: the loop of a run, its updates, measurements and snapshots."""

@@ -1,0 +1,116 @@
+"""The network where the training loss of a run crosses a loss between two measurements, found by replaying updates."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from tca.experiments.records.result import Metrics
+
+if TYPE_CHECKING:
+    from tca.experiments.training.training_loop import Course
+
+__all__ = ["TOLERANCE", "Crossed", "cross"]
+
+TOLERANCE = 0.01  # of the loss that is looked for
+HALVINGS = 40  # of the last update, after which the loss does not pass through the one that is looked for
+
+
+@dataclasses.dataclass(frozen=True)
+class Crossed:
+    """A network at a loss.
+
+    Attributes:
+        metrics: Measurement of the network; ``metrics.step`` counts the update in whose course it was reached.
+        net: State of the network.
+        learner: State of the learner.
+    """
+
+    metrics: Metrics
+    net: Mapping[str, Tensor]
+    learner: Mapping[str, Tensor]
+
+
+def cross(course: Course, before: Mapping[str, Any], last: Metrics, loss: float) -> Crossed:
+    """Return the network at which the training loss crosses a loss, within 1 % of it.
+
+    The updates since the last measurement are replayed in a copy of the course, and bisected until one ends within 1 %
+    of the loss. Where a single update jumps over it, the update is shortened: weights are
+    ``theta + a (theta' - theta)``, with ``a`` found by bisection, and what the learner keeps is that of the whole
+    update. A loss that jumps along the update, as that of spiking cells may, leaves the first weights found below.
+    The course itself is not touched.
+
+    Args:
+        course: The course, just measured.
+        before: Its state at the measurement before, whose training loss was above.
+        last: What was measured; the training loss is at most the one that is looked for.
+        loss: The loss.
+    """
+    if _close(last.train_loss, loss):
+        return Crossed(last, _copied(course.net.state_dict()), _copied(course.learner.state_dict()))
+    search = _Search(course, before)
+    low, high = int(before["step"]), course.step
+    while high - low > 1:
+        middle = (low + high) // 2
+        found = search.loss_after(middle)
+        if _close(found, loss):
+            return search.found()
+        low, high = (low, middle) if found <= loss else (middle, high)
+    search.shorten(low, high, loss)
+    return search.found()
+
+
+class _Search:
+    """A copy of a course whose updates are replayed."""
+
+    def __init__(self, course: Course, before: Mapping[str, Any]) -> None:
+        self.copy, self.before = course.copied(), before
+
+    def loss_after(self, step: int) -> float:
+        """Make the updates up to a step; return the training loss."""
+        self.copy.restore(copy.deepcopy(self.before))  # since optimizers go on in the tensors they are given
+        if step > self.copy.step:
+            self.copy.block(step - self.copy.step, lambda: None)
+        return self.copy.train_loss()
+
+    def shorten(self, low: int, high: int, loss: float) -> None:
+        """Make the update from one step to the next as far as the loss."""
+        self.loss_after(low)
+        start = _copied(dict(self.copy.net.named_parameters()))
+        self.loss_after(high)
+        end = _copied(dict(self.copy.net.named_parameters()))
+        above, below = 0.0, 1.0
+        for _ in range(HALVINGS):
+            middle = (above + below) / 2
+            found = self._at(start, end, middle)
+            if _close(found, loss):
+                return
+            above, below = (above, middle) if found <= loss else (middle, below)
+        self._at(start, end, below)
+
+    @torch.no_grad()
+    def _at(self, start: Mapping[str, Tensor], end: Mapping[str, Tensor], part: float) -> float:
+        """Put the weights a part of the way; return the training loss."""
+        for name, each in self.copy.net.named_parameters():
+            each.copy_(torch.lerp(start[name], end[name], part))
+        self.copy.net.project_()
+        return self.copy.train_loss()
+
+    def found(self) -> Crossed:
+        """Return where the copy is."""
+        net, learner = (_copied(each.state_dict()) for each in (self.copy.net, self.copy.learner))
+        return Crossed(dataclasses.replace(self.copy.measured({}), elapsed=math.nan), net, learner)
+
+
+def _close(found: float, loss: float) -> bool:
+    return abs(found - loss) <= TOLERANCE * abs(loss)
+
+
+def _copied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: each.detach().clone() for name, each in state.items()}
