@@ -27,8 +27,8 @@ from tca.__main__ import main
 from tca.cli.commands import COMMANDS
 from tca.cli.compare import compare, read_comparison
 from tca.cli.comparison import Comparison
-from tca.cli.measured import Measured
-from tca.cli.table import tabulate
+from tca.cli.comparison_table import tabulate
+from tca.cli.measurements import Measured
 from tca.experiments import records
 from tca.experiments.config.run import Leaky, Optimizer, Run, Seeds
 from tca.experiments.sweep import CrewError, settings

@@ -13,7 +13,7 @@ import tca
 from analysis.studies.vision.plan import ARMS, PANELS, falling, fast_readout
 from tca.__main__ import main
 from tca.cli.comparison import Comparison
-from tca.cli.table import _notes
+from tca.cli.comparison_table import _notes
 from tca.experiments import records
 from tca.experiments.config.components import Leaky, Optimizer
 from tca.experiments.config.network_config import Net

@@ -12,10 +12,10 @@ from jsonargparse import ArgumentParser, Namespace
 from tca.cli import parsers
 from tca.cli.compare import compare
 from tca.cli.comparison import Comparison
-from tca.cli.listing import listing
+from tca.cli.list_command import listing
 from tca.cli.report import write_report
 from tca.cli.summary import chosen, describe, report, show
-from tca.cli.sweeping import plan, sweep_file
+from tca.cli.sweep_command import plan, sweep_file
 from tca.experiments.config.network_config import net_of
 from tca.experiments.config.run import Run
 from tca.experiments.reinforcement.agent import Agent

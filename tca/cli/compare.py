@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from tca.cli.comparison import Comparison
-from tca.cli.measured import Measured, Measuring, train_and_measure
+from tca.cli.measurements import Measured, Measuring, train_and_measure
 from tca.experiments.config.run import Run
 from tca.experiments.records.files import explained, make_folder
 from tca.experiments.records.record import RecordError

@@ -9,7 +9,7 @@ from typing import Any, Optional
 from jsonargparse import ArgumentParser
 
 from tca.cli.comparison import Comparison
-from tca.cli.listing import CHAPTERS
+from tca.cli.list_command import CHAPTERS
 from tca.experiments.config.components import Leaky, Optimizer
 from tca.experiments.config.run import Run
 from tca.experiments.reinforcement.agent import Agent

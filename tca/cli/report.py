@@ -10,9 +10,9 @@ from pathlib import Path
 
 from analysis.figures import save
 from tca.cli.comparison import Comparison
-from tca.cli.drawings import DRAWINGS
-from tca.cli.measured import Measured
-from tca.cli.table import Table, tabulate
+from tca.cli.comparison_table import Table, tabulate
+from tca.cli.measurements import Measured
+from tca.cli.report_figures import DRAWINGS
 from tca.experiments.config.recipes import in_words
 from tca.experiments.records.files import explained, read_bytes, write_whole
 from tca.experiments.records.versions import commit, versions

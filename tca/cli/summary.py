@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tca.cli.compare import read_comparison
-from tca.cli.measured import Measured, Measuring, read_measured
+from tca.cli.measurements import Measured, Measuring, read_measured
 from tca.cli.report import write_report
 from tca.experiments import records
 from tca.experiments.config.recipes import in_words

@@ -62,7 +62,7 @@ BUGS = [
         "tca/rule.py", "rules that are e-prop bound without a word", "        warn_if_typeless(net, rule)\n", "", TYPES
     ),
     Bug(
-        "tca/cli/table.py",
+        "tca/cli/comparison_table.py",
         "rows that are e-prop shown without a word",
         "if rules := _typeless(measured):",
         "if rules := []:",

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tca.cli.measured import Measured
+from tca.cli.measurements import Measured
 from tca.experiments.config.recipes import in_words
 from tca.experiments.config.run import Run
 from tca.experiments.records.result import DIVERGED

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis import figures
 from analysis.figures import Series
-from tca.cli.measured import Measured
+from tca.cli.measurements import Measured
 from tca.experiments.records.result import Metrics
 
 __all__ = ["DRAWINGS", "Drawing"]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tca.cli.table import Table
+from tca.cli.comparison_table import Table
 from tca.experiments import records
 from tca.experiments.config.run import Run
 from tca.experiments.records.files import explained, write_whole
