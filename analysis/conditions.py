@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 import tasks
-from tasks.neurogym_task import NeurogymTask
+from tasks.neurogym.neurogym_task import NeurogymTask
 from tca.batch import Batch
 from tca.experiments.config.components import plain
 from tca.utils.checks import NotNegative, Positive, Seed, checked, choice, settle, whole

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 import tasks
-from tasks.neurogym_env import Environment
+from tasks.neurogym.neurogym_environment import Environment
 from tasks.seeds import generator
 from tasks.task import DrawnTask
 

@@ -15,21 +15,21 @@ import inspect
 import re
 from typing import Any
 
-from tasks.context_decision import ContextDecision
-from tasks.delayed_match import DelayedMatch
-from tasks.delayed_match_spikes import DelayedMatchSpikes
-from tasks.delayed_xor import DelayedXor
-from tasks.evidence_accumulation import EvidenceAccumulation
-from tasks.evidence_accumulation_spikes import EvidenceAccumulationSpikes
-from tasks.flip_flop import FlipFlop
 from tasks.images import Images, ImageTask
-from tasks.neurogym_ids import SUPERVISED
-from tasks.neurogym_task import NeurogymTask
-from tasks.pattern_generation import PatternGeneration
-from tasks.pattern_generation_spikes import PatternGenerationSpikes
-from tasks.perceptual_decision import PerceptualDecision
-from tasks.sequential_digits import SequentialDigits
-from tasks.sequential_images import SequentialImages
+from tasks.images.sequential_images import SequentialImages
+from tasks.native.context_decision import ContextDecision
+from tasks.native.delayed_match import DelayedMatch
+from tasks.native.delayed_match_spikes import DelayedMatchSpikes
+from tasks.native.delayed_xor import DelayedXor
+from tasks.native.evidence_accumulation import EvidenceAccumulation
+from tasks.native.evidence_accumulation_spikes import EvidenceAccumulationSpikes
+from tasks.native.flip_flop import FlipFlop
+from tasks.native.pattern_generation import PatternGeneration
+from tasks.native.pattern_generation_spikes import PatternGenerationSpikes
+from tasks.native.perceptual_decision import PerceptualDecision
+from tasks.native.sequential_digits import SequentialDigits
+from tasks.neurogym.neurogym_ids import SUPERVISED
+from tasks.neurogym.neurogym_task import NeurogymTask
 from tasks.task import Task
 from tasks.trials import TrialSet
 from tca.utils.checks import checked
@@ -141,7 +141,7 @@ def sequential_images(name: str = "digits", /, **options: Any) -> SequentialImag
 
     Args:
         name: As of `images`.
-        options: Further fields of ``SequentialImages``, a class in `tasks.sequential_images`.
+        options: Further fields of ``SequentialImages``, a class in `tasks.images.sequential_images`.
 
     Raises:
         ValueError: There is no such set or option (the message offers the nearest), or an option is not allowed.
@@ -158,6 +158,6 @@ def sequential_images(name: str = "digits", /, **options: Any) -> SequentialImag
 
 
 def _is_registered(name: str) -> bool:
-    from tasks.neurogym_env import registered
+    from tasks.neurogym.neurogym_environment import registered
 
     return name in registered()

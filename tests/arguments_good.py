@@ -18,7 +18,7 @@ import tasks
 import tca
 from analysis.engines import Pair
 from analysis.figures import Series
-from tasks.neurogym_rewards import reward_environments
+from tasks.neurogym.neurogym_rewards import reward_environments
 from tca import losses, nets, signals
 from tca.cells.surrogate_gradients import Triangular
 from tca.experiments.records.result import Metrics
@@ -262,7 +262,7 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "analysis.statistics.verdict": {"difference": lambda: analysis.statistics.mean([1.0, 2.0, 4.0])},
     "tasks.images": {"name": lambda: "digits"},
     "tca.Watch": {"name": lambda: "alignment"},
-    "tasks.sequential_images": {"name": lambda: "digits"},
+    "tasks.images.sequential_images": {"name": lambda: "digits"},
 }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def image_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep image sets and their cache in folders of the test's own, and let warnings be given anew."""
-    from tasks.images import task
+    from tasks.images import image_task as task
 
     task._say_once.cache_clear()
     monkeypatch.delenv("TCA_DATA", raising=False)

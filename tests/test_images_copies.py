@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import tasks
-from tasks.images import sources
+from tasks.images import image_sources as sources
 from tests.image_sets import Pixels, drawn, encoded, write_table
 
 pytest.importorskip("pyarrow")

@@ -19,7 +19,8 @@ import torch
 from PIL import Image
 
 import tasks
-from tasks.images import AUGMENTATIONS, KNOWN, CacheError, ImageTask, fetch, sources
+from tasks.images import AUGMENTATIONS, KNOWN, CacheError, ImageTask, fetch
+from tasks.images import image_sources as sources
 from tasks.images.__main__ import main
 from tests.image_sets import CLASSES, Pixels, drawn, encoded, write, write_set
 

@@ -13,8 +13,8 @@ import tasks
 from tasks.images import Shift
 from tasks.images.copies import originals
 from tasks.images.pixels import ImageData, Pixels
+from tasks.images.sequential_images import SequentialImages
 from tasks.seeds import STREAM, TRAIN, generator
-from tasks.sequential_images import SequentialImages
 from tca.losses import MSE
 
 HEIGHT, WIDTH = 4, 3
@@ -155,19 +155,19 @@ def test_sequential_digits_keep_their_numbers(noise: float) -> None:
 
 
 def test_the_builder_makes_what_its_name_makes_and_opens_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`tasks.sequential_images` is a function as `tasks.images` is; what is missing is said by it, not later."""
+    """`tasks.images.sequential_images` is a function as `tasks.images` is; what is missing is said by it, not later."""
     options: dict[str, Any] = {"by": "pixels", "blank": 80.0, "answer": "blank"}
-    task = tasks.sequential_images("digits", **options)
+    task = tasks.images.sequential_images("digits", **options)
     assert type(task) is SequentialImages
     assert task == tasks.make("sequential_images", name="digits", **options)
     assert "data" in vars(task)
-    assert tasks.sequential_images() == SequentialImages()
+    assert tasks.images.sequential_images() == SequentialImages()
     monkeypatch.delenv("TCA_DATA", raising=False)
     assert tasks.make("sequential_images", name="mnist").name == "mnist"
     with pytest.raises(FileNotFoundError, match="MNIST is not here"):
-        tasks.sequential_images("mnist")
+        tasks.images.sequential_images("mnist")
     with pytest.raises(ValueError, match="unknown option of sequential_images 'bye', did you mean 'by'"):
-        tasks.sequential_images(bye="rows")
+        tasks.images.sequential_images(bye="rows")
 
 
 def test_options_are_those_of_images_in_every_form_that_json_has() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import tca
-from tasks.neurogym_rewards import reward_environments
+from tasks.neurogym.neurogym_rewards import reward_environments
 from tca.experiments.reinforcement.actor_critic import ActorCritic, advantages
 from tca.experiments.reinforcement.agent import Actor, Agent, Episode, train_reward
 from tests import oracle

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import tasks
-from tasks.neurogym_env import Environment, UnsupervisableError, registered
-from tasks.neurogym_ids import SUPERVISED
+from tasks.neurogym.neurogym_environment import Environment, UnsupervisableError, registered
+from tasks.neurogym.neurogym_ids import SUPERVISED
 from tasks.seeds import TRAIN, generator
 
 IDS = sorted(registered())
@@ -184,7 +184,7 @@ def test_no_warning_and_no_line_reaches_the_user(capfd: pytest.CaptureFixture[st
 
 
 def test_a_warning_of_ones_own_still_passes() -> None:
-    from tasks.neurogym_env import _quiet
+    from tasks.neurogym.neurogym_environment import _quiet
 
     with pytest.warns(UserWarning, match="mine"), _quiet():
         warnings.warn("mine", UserWarning, stacklevel=1)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import tasks
-from tasks.spike_encoding import poisson
+from tasks.native.spike_encoding import poisson
 
 CELLS = 60  # a group's spikes then say whether it fires beyond doubt
 

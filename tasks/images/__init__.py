@@ -11,10 +11,10 @@ from tasks.images.augmentation import AUGMENTATIONS, Affine, Augmentation, Horiz
 from tasks.images.cache import CacheError
 from tasks.images.catalogue import KNOWN, KnownSet
 from tasks.images.fetch import fetch
+from tasks.images.image_task import ImageTask
+from tasks.images.image_trials import ImageTrials
 from tasks.images.images import Images
 from tasks.images.normalisation import NORMALISATIONS, Centred, Normalisation, Standard, Unit
-from tasks.images.task import ImageTask
-from tasks.images.trials import ImageTrials
 
 __all__ = [
     "AUGMENTATIONS",

@@ -11,7 +11,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from tasks.images.task import ImageTask
+from tasks.images.image_task import ImageTask
 from tca.batch import Batch
 from tca.utils.checks import positive, settle
 

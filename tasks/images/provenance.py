@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from tasks.images.copies import copies, leaked
-from tasks.images.decoding import WHITE, Colour
+from tasks.images.decoder import WHITE, Colour
 from tasks.images.pixels import ImageData
 
 __all__ = ["provenance"]

@@ -148,7 +148,7 @@ BUGS = [
         ("tests/test_train.py",),
     ),
     Bug(
-        "tasks/sequential_digits.py",
+        "tasks/native/sequential_digits.py",
         "no answer at the last row",
         'answer="blank" if decision else "last"',
         'answer="blank"',

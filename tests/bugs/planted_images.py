@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-DECODING = "tasks/images/decoding.py"
-CLASSES = "tasks/images/classes.py"
+DECODING = "tasks/images/decoder.py"
+CLASSES = "tasks/images/image_classes.py"
 COPIES = "tasks/images/copies.py"
 FOLDERS = "tasks/images/folders.py"
 CLEAR, DAMAGED, NUMBERED, COPIED, NAMED, RECORDED = (
@@ -27,8 +27,8 @@ BUGS = [
     Bug(DECODING, "sizes compared with nothing", "self.shape = self.shape or pixels.shape",
         "self.shape = pixels.shape", DAMAGED),
     Bug("tasks/images/parquet.py", "rows not counted", "                        row += 1\n", "", DAMAGED),
-    Bug("tasks/images/sources.py", "one entry for every background", ', "background": background}', "}", CLEAR),
-    Bug("tasks/images/sources.py", "one entry for sets of nearly the same name", '{"name": located.name, ', "{", NAMED),
+    Bug("tasks/images/image_sources.py", "one entry for every background", ', "background": background}', "}", CLEAR),
+    Bug("tasks/images/image_sources.py", "one entry for sets of nearly the same name", '{"name": located.name, ', "{", NAMED),
     Bug(CLASSES, "classes in descending order", "names, {value: place for place, value in enumerate(there)}",
         "names, {value: place for place, value in enumerate(there[::-1])}", NUMBERED),
     Bug(CLASSES, "names in another order taken as the same", "shard.names != naming[0].names",
@@ -49,7 +49,7 @@ BUGS = [
         "if brief and numbered", RECORDED),
     Bug("tca/experiments/records/record.py", "facts of the data left out of the record", 'values |= {"data": self.data} if',
         "values |= {} if", RECORDED),
-    Bug("tasks/images/task.py", "leaks into what is held out left unsaid",
+    Bug("tasks/images/image_task.py", "leaks into what is held out left unsaid",
         "        _say_once(shared(self.data, rows_N[kept], rows_N[held]))\n", "", COPIED),
     Bug(FOLDERS, "parts with wrong numbers", "numbers != list(range(len(parts))) or ", "", NAMED),
     Bug(FOLDERS, "parts of different wholes", " or counts != {len(parts)}", "", NAMED),

@@ -33,7 +33,7 @@ BUGS = (
     Bug("tca/nets/recurrent.py", "in-degree of whole numbers",
         'torch.tensor([n_rec], dtype=torch.float64, device="cpu")',
         'torch.tensor([n_rec], device="cpu")', STATIC),
-    Bug("tasks/flip_flop.py", "signs of the default type",
+    Bug("tasks/native/flip_flop.py", "signs of the default type",
         '2 * torch.randint(2, shape, generator=generator, device="cpu").float()',
         '2.0 * torch.randint(2, shape, generator=generator, device="cpu")', (f"{DEFAULTS}[task flip_flop]",)),
     Bug(NETWORK, "half precision after the network was made", "            check_dtype(dtype)\n            for",

@@ -12,7 +12,7 @@ TAKEN_BACK = ("tests/test_records.py::test_what_was_kept_after_the_checkpoint_is
 FILES = ("tests/test_files.py",)
 UPDATES = ("tests/test_updates.py",)
 
-TRIALS, TASK = "tasks/images/trials.py", "tasks/images/task.py"
+TRIALS, TASK = "tasks/images/image_trials.py", "tasks/images/image_task.py"
 
 BUGS = [
     Bug(TRIALS, "every epoch augmented alike", "generator(seed, AUGMENT, number)", "generator(seed, AUGMENT)", IMAGES),
@@ -27,7 +27,7 @@ BUGS = [
         "drawn_BK - self.padding", ("tests/test_images_augmentation.py",)),
     Bug("tasks/images/cache.py", "a cache that never notices new files", "all(_facts(folder / name) == facts for",
         "all((folder / name).exists() for", ("tests/test_images_cache.py",)),
-    Bug("tasks/sequential_images.py", "pixels read column by column", "permute(2, 3, 0, 1).flatten(0, 1)",
+    Bug("tasks/images/sequential_images.py", "pixels read column by column", "permute(2, 3, 0, 1).flatten(0, 1)",
         "permute(3, 2, 0, 1).flatten(0, 1)", ("tests/test_images_sequential.py",)),
     Bug("tca/experiments/config/run.py", "parts from elsewhere written as if they were ours",
         'if module and not module.startswith("tca."):', "if False:", WRITTEN),

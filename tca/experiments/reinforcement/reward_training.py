@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from tasks.neurogym_rewards import reward_environments
-from tasks.neurogym_task import NeurogymTask
+from tasks.neurogym.neurogym_rewards import reward_environments
+from tasks.neurogym.neurogym_task import NeurogymTask
 from tca.experiments import records
 from tca.experiments.config.run import Run
 from tca.experiments.records.files import explained

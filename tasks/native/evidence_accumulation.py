@@ -11,9 +11,9 @@ from typing import ClassVar
 
 import torch
 
-from tasks.durations import Duration, draw_steps, duration, steps_of
+from tasks.native.durations import Duration, draw_steps, duration, steps_of
+from tasks.native.timeline import Timeline, background, trial_weights
 from tasks.task import DrawnTask
-from tasks.timeline import Timeline, background, trial_weights
 from tca.batch import Batch
 from tca.losses import CrossEntropy, Loss
 from tca.utils.checks import Count, NotNegative, Positive, checked, settle

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from tasks import seeds
-from tasks.neurogym_env import Environment, Trial, UnsupervisableError
+from tasks.native.timeline import trial_weights
+from tasks.neurogym.neurogym_environment import Environment, Trial, UnsupervisableError
 from tasks.task import DrawnTask
-from tasks.timeline import trial_weights
 from tca.batch import Batch
 from tca.losses import MSE, CrossEntropy, Loss
 from tca.utils.checks import whole

@@ -10,10 +10,10 @@ from typing import ClassVar
 
 import torch
 
-from tasks.durations import Duration, draw_steps, duration, steps_of
-from tasks.spike_encoding import check_rates, poisson
+from tasks.native.durations import Duration, draw_steps, duration, steps_of
+from tasks.native.spike_encoding import check_rates, poisson
+from tasks.native.timeline import Timeline, trial_weights
 from tasks.task import DrawnTask
-from tasks.timeline import Timeline, trial_weights
 from tca.batch import Batch
 from tca.losses import CrossEntropy, Loss
 from tca.utils.checks import Count, NotNegative, Positive, checked, settle

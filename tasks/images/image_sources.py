@@ -18,11 +18,11 @@ from tqdm import tqdm
 
 from tasks.images.cache import cache_root, entry, sha256
 from tasks.images.catalogue import DIGITS, KnownSet
-from tasks.images.classes import numbered
 from tasks.images.copies import Originals
-from tasks.images.decoding import Colour, Decoder, bombs_refused, is_grey
+from tasks.images.decoder import Colour, Decoder, bombs_refused, is_grey
 from tasks.images.digits import digits
 from tasks.images.folders import Located, locate
+from tasks.images.image_classes import numbered
 from tasks.images.parquet import Shard, shards
 from tasks.images.pixels import ImageData, Pixels
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from tasks.neurogym_env import _make, _quiet, _seed
+from tasks.neurogym.neurogym_environment import _make, _quiet, _seed
 from tca.utils.checks import whole
 
 __all__ = ["reward_environments"]

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from tasks import seeds
-from tasks.durations import steps_of
+from tasks.native.durations import steps_of
+from tasks.native.timeline import background
 from tasks.task import DrawnTask
-from tasks.timeline import background
 from tca.batch import Batch
 from tca.losses import MSE, Loss
 from tca.utils.checks import Count, Filled, NotNegative, Positive, Seed, Whole, checked

@@ -12,9 +12,9 @@ from typing import Annotated, ClassVar
 import torch
 from annotated_types import Ge
 
-from tasks.durations import Duration, draw_steps, duration, steps_of
+from tasks.native.durations import Duration, draw_steps, duration, steps_of
+from tasks.native.timeline import Timeline, trial_weights
 from tasks.task import DrawnTask
-from tasks.timeline import Timeline, trial_weights
 from tca.batch import Batch
 from tca.losses import CrossEntropy, Loss
 from tca.utils.checks import NotNegative, Positive, checked, settle

@@ -23,14 +23,14 @@ from torch.nn import functional
 from tasks.images.augmentation import Augmentation, augmentations
 from tasks.images.copies import copied, distinct, shared
 from tasks.images.folders import check_name
+from tasks.images.image_options import background, plain, size, takes_classes
+from tasks.images.image_sources import load
+from tasks.images.image_trials import Changes, ImageTrials, View
 from tasks.images.normalisation import Normalisation, normalisation
-from tasks.images.options import background, plain, size, takes_classes
 from tasks.images.pixels import ImageData, Pixels
 from tasks.images.pools import chosen, held_out
 from tasks.images.provenance import provenance
 from tasks.images.purposes import DISTORT, FRESH, VALIDATION
-from tasks.images.sources import load
-from tasks.images.trials import Changes, ImageTrials, View
 from tasks.seeds import STREAM, TEST, TRAIN, generator
 from tasks.task import Task
 from tca.batch import Batch

@@ -11,9 +11,9 @@ from typing import ClassVar
 
 import torch
 
-from tasks.durations import steps_of
+from tasks.native.durations import steps_of
+from tasks.native.timeline import background
 from tasks.task import DrawnTask
-from tasks.timeline import background
 from tca.batch import Batch
 from tca.losses import MSE, Loss
 from tca.utils.checks import Count, NotNegative, Positive, checked

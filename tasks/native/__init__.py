@@ -1,0 +1,1 @@
+"""Native tasks: drawn from equations, seeded, each a class of its own."""

@@ -1,0 +1,1 @@
+"""Tasks of neurogym: environments as trials with right answers, or with rewards."""
