@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from analysis.activity import rates, rates_of_trials
 from analysis.alignment import alignment
-from analysis.broadcast import broadcasting
-from analysis.ceiling import noise_ceiling, reliability
-from analysis.curvature import curvature
-from analysis.density import density
-from analysis.dimension import participation_ratio
-from analysis.dynamics import dsa, linear_dynamics
-from analysis.fixed_points import fixed_points, sampled_states
-from analysis.generalization import generalization_gap
-from analysis.iteration import check_stability, iterate
-from analysis.landscape import landscape
-from analysis.landscape_barrier import barrier
-from analysis.landscape_matching import match_cells, permuted
-from analysis.minimum import minimum
-from analysis.operators import operator, update_jacobian
-from analysis.sharpness import sharpness
-from analysis.sharpness_random import random_sharpness
-from analysis.similarity import cca, cka, cka_distance, procrustes_distance, svcca
-from analysis.similarity_distances import distances
-from analysis.similarity_rsa import rsa
-from analysis.spectrum import spectrum
-from analysis.stability import stability
-from analysis.trace import trace
+from analysis.broadcast_measures import broadcasting
+from analysis.curvature.curvature import curvature
+from analysis.curvature.density import density
+from analysis.curvature.operators import operator, update_jacobian
+from analysis.curvature.sharpness import sharpness
+from analysis.curvature.sharpness_random import random_sharpness
+from analysis.curvature.spectrum import spectrum
+from analysis.curvature.trace import trace
+from analysis.dynamics.dsa import dsa, linear_dynamics
+from analysis.dynamics.fixed_points import fixed_points, sampled_states
+from analysis.generalization.gap import generalization_gap
+from analysis.landscape.barrier import barrier
+from analysis.landscape.permutation_alignment import match_cells, permuted
+from analysis.landscape.planes import landscape
+from analysis.representations.activity import rates, rates_of_trials
+from analysis.representations.dimension import participation_ratio
+from analysis.representations.noise_ceiling import noise_ceiling, reliability
+from analysis.representations.similarity import cca, cka, cka_distance, procrustes_distance, svcca
+from analysis.representations.similarity_distances import distances
+from analysis.representations.similarity_rsa import rsa
+from analysis.stability.critical_rate import stability
+from analysis.stability.critical_rate_check import check_stability, iterate
+from analysis.stability.gauss_newton_minimum import minimum
 
 __all__ = [
     "alignment",

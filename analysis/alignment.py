@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from analysis.curvature.problem import Trials, as_batch
 from analysis.learners import named
-from analysis.problem import Trials, as_batch
 from tca.batch import Batch
 from tca.nets import Network
 from tca.rule import Learner, Rule

@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.rank_correlation import rank_correlation
-from analysis.statistics import Estimate, bootstrap, mean
+from analysis.statistics.intervals import Estimate, bootstrap, mean
+from analysis.statistics.rank_correlation import rank_correlation
 
 __all__ = ["ARMS", "COUNTS", "SOURCES", "correlated", "covered", "main", "table"]
 

@@ -36,10 +36,10 @@ from scipy.sparse.linalg import eigsh
 from torch import Tensor
 
 import tca
-from analysis.engines import ENGINES
-from analysis.engines.module import LossModule
-from analysis.operators import Hessian, Operator, build
-from analysis.problem import problem_of
+from analysis.curvature.eigensolvers import ENGINES
+from analysis.curvature.eigensolvers.module import LossModule
+from analysis.curvature.operators import Hessian, Operator, build
+from analysis.curvature.problem import problem_of
 from benchmarks.timing import one_core, race
 from tca import nets
 from tca.losses import CrossEntropy

@@ -16,7 +16,7 @@ from torch import Tensor
 import analysis.statistics
 import tasks
 import tca
-from analysis.engines import Pair
+from analysis.curvature.eigensolvers import Pair
 from analysis.figures import Series
 from tasks.neurogym.neurogym_rewards import reward_environments
 from tca import losses, nets, signals
@@ -52,7 +52,7 @@ def _streams() -> nets.DualStreamMLP:
     return nets.DualStreamMLP(3, [4], 2)
 
 
-def _operator() -> analysis.operators.Operator:
+def _operator() -> analysis.curvature.operators.Operator:
     return analysis.operator(_net(), _batch())
 
 
@@ -226,30 +226,32 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "analysis.reliability": {"repeats": lambda: torch.stack([_cube(), _cube() + 0.1 * _cube().flip(0)])},
     "analysis.sampled_states": {"inputs": lambda: _batch().inputs, "count": lambda: 3},
     "analysis.update_jacobian": {"rule": lambda: "eprop"},
-    "analysis.engines.Ends": {"tops": lambda: (_pair(),), "bottoms": lambda: (_pair(),)},
-    "analysis.engines.Pair": {"value": lambda: 1.0, "vector": lambda: torch.ones(3), "residual": lambda: 0.0},
+    "analysis.curvature.eigensolvers.Ends": {"tops": lambda: (_pair(),), "bottoms": lambda: (_pair(),)},
+    "analysis.curvature.eigensolvers.Pair": {
+        "value": lambda: 1.0, "vector": lambda: torch.ones(3), "residual": lambda: 0.0,
+    },
     "analysis.figures.Series": {
         "panel": lambda: "panel", "label": lambda: "label", "x": lambda: [1.0], "y": lambda: [1.0]
     },
     "analysis.figures.save": {
         "figure": Figure, "path": lambda: FILE / "figure.svg", "x_name": lambda: "x", "y_name": lambda: "y"
     },
-    "analysis.operators.Block": {"whole": _operator, "parameters": lambda: slice(0, 4)},
-    "analysis.operators.BlockDiagonal": {"blocks": lambda: [_operator()]},
-    "analysis.operators.Hessian": {**THETA, "losses": lambda: [_parabola]},
-    "analysis.operators.Pullback": {
+    "analysis.curvature.operators.Block": {"whole": _operator, "parameters": lambda: slice(0, 4)},
+    "analysis.curvature.operators.BlockDiagonal": {"blocks": lambda: [_operator()]},
+    "analysis.curvature.operators.Hessian": {**THETA, "losses": lambda: [_parabola]},
+    "analysis.curvature.operators.Pullback": {
         **THETA, "functions": lambda: [torch.sin], "metrics": lambda: [lambda y: lambda v: v]
     },
-    "analysis.operators.UpdateJacobian": {**THETA, "field": lambda: torch.sin},
-    "analysis.conditions.Changed": {"options": lambda: {"delay": 300.0}},
-    "analysis.conditions.changed_task": {
+    "analysis.curvature.operators.UpdateJacobian": {**THETA, "field": lambda: torch.sin},
+    "analysis.generalization.conditions.Changed": {"options": lambda: {"delay": 300.0}},
+    "analysis.generalization.conditions.changed_task": {
         "task": lambda: tasks.make("delayed_xor"), "options": lambda: {"delay": 300.0}
     },
     "analysis.statistics.mean": {"values": lambda: [1.0, 2.0, 4.0]},
     "analysis.statistics.paired_difference": {
         "first": lambda: {0: 1.0, 1: 2.0, 2: 4.0}, "second": lambda: {0: 1.5, 1: 2.0, 2: 3.0}
     },
-    "analysis.rank_correlation.rank_correlation": {
+    "analysis.statistics.rank_correlation.rank_correlation": {
         "x": lambda: [1.0, 2.0, 3.0, 4.0],
         "y": lambda: [1.0, 3.0, 2.0, 4.0],
         "seeds": lambda: [0, 0, 1, 1],

@@ -13,7 +13,7 @@ import torch
 
 import analysis
 import tca
-from analysis.broadcast import CollapseWarning, broadcasting, effective_rank
+from analysis.broadcast_measures import CollapseWarning, broadcasting, effective_rank
 from tca.eligibilities import Instant
 from tca.experiments.config.run import Net, Run, Watch
 from tca.experiments.training.train import Training, train

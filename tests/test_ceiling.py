@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from analysis.ceiling import conditions_averaged, noise_ceiling, reliability, spearman_brown
-from analysis.similarity import procrustes_distance
+from analysis.representations.noise_ceiling import conditions_averaged, noise_ceiling, reliability, spearman_brown
+from analysis.representations.similarity import procrustes_distance
 
 
 def recording(repeats: int, noise: float, samples: tuple[int, int] = (60, 50), units: int = 3) -> tuple[Tensor, Tensor]:

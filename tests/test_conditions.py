@@ -8,8 +8,8 @@ import torch
 import tasks
 import tca
 from analysis import generalization_gap
-from analysis.conditions import Changed, Clean, FreshTrials, InputNoise, Longer, PixelNoise, changed_task
-from analysis.generalization import gap_intervals, sizes
+from analysis.generalization.conditions import Changed, Clean, FreshTrials, InputNoise, Longer, PixelNoise, changed_task
+from analysis.generalization.gap import gap_intervals, sizes
 from tca.losses import MSE
 
 TASK = tasks.make("delayed_match")

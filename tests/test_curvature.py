@@ -14,8 +14,8 @@ from torch import Tensor
 
 import tca
 from analysis import curvature
-from analysis.operators import operator
-from analysis.parameters import choose
+from analysis.curvature.operators import operator
+from analysis.curvature.parameters import choose
 from tasks.trials import TrialSet
 from tca.losses import MSE, Loss
 from tests import oracle

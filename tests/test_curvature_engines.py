@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from analysis import curvature, operator, spectrum
-from analysis.engines import ENGINES, lanczos
-from analysis.operators import Hessian
+from analysis.curvature.eigensolvers import ENGINES, lanczos
+from analysis.curvature.operators import Hessian
 from tests.cases import F1, Case
 
 

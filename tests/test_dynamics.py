@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from analysis.dynamics import dsa, linear_dynamics, vector_field_distance
+from analysis.dynamics.dsa import dsa, linear_dynamics, vector_field_distance
 
 
 def normal(seed: int, *shape: int) -> Tensor:

@@ -17,8 +17,8 @@ from torch import Tensor
 
 import tca
 from analysis import curvature, iterate, operator, stability, update_jacobian
-from analysis.jacobians import rule_jacobian
-from analysis.problem import problem_of
+from analysis.curvature.problem import problem_of
+from analysis.stability.jacobians import rule_jacobian
 from tca.eligibilities import Leak
 from tca.signals import Random
 from tests import oracle

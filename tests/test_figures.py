@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.activity import rates
+from analysis.dynamics.fixed_points import fixed_points, sampled_states
 from analysis.figures import Series, alignment_over_training, learning_curves
 from analysis.figures.command import command, recorded, training_trials
 from analysis.figures.drawing import band, looks, panels
-from analysis.fixed_points import fixed_points, sampled_states
-from analysis.landscape import landscape
-from analysis.landscape_barrier import barrier
-from analysis.similarity import procrustes_distance
+from analysis.landscape.barrier import barrier
+from analysis.landscape.planes import landscape
+from analysis.representations.activity import rates
+from analysis.representations.similarity import procrustes_distance
 from tca.experiments.config.components import Leaky, Optimizer, Seeds
 from tca.experiments.config.run import Run
 from tca.experiments.training.train import train

@@ -10,8 +10,8 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from analysis.dynamics_map import state_map
-from analysis.fixed_points import fixed_points, rest, sampled_states
+from analysis.dynamics.fixed_points import fixed_points, rest, sampled_states
+from analysis.dynamics.state_map import state_map
 from tca.nets import DualStreamRNN, LeakyLayer, LeakyRNN, StackedRNN, VectorRNN
 
 FORMS = ("A", "B")

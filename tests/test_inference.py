@@ -14,7 +14,7 @@ from torch import Tensor
 
 import tca
 from analysis import operator
-from analysis.operators import Hessian
+from analysis.curvature.operators import Hessian
 from tests.everything import EVERYTHING, FOR_RULES, MEASURES, NETS, RUNS, flat, trials
 
 

@@ -11,12 +11,12 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from analysis.landscape import filter_normalised, landscape
-from analysis.landscape_barrier import barrier
-from analysis.landscape_matching import match_cells, permuted
-from analysis.operators import operator
-from analysis.parameters import choose
-from analysis.problem import problem_of
+from analysis.curvature.operators import operator
+from analysis.curvature.parameters import choose
+from analysis.curvature.problem import problem_of
+from analysis.landscape.barrier import barrier
+from analysis.landscape.permutation_alignment import match_cells, permuted
+from analysis.landscape.planes import filter_normalised, landscape
 from tca.batch import Batch
 from tca.losses import MSE
 from tca.nets import LeakyRNN

@@ -14,8 +14,8 @@ import torch
 import tasks
 import tca
 from analysis import alignment, curvature, operator, stability, update_jacobian
-from analysis.landscape_barrier import barrier
-from analysis.landscape_matching import permuted
+from analysis.landscape.barrier import barrier
+from analysis.landscape.permutation_alignment import permuted
 from tca.connections.vector_products import Products
 from tca.eligibilities import Full, Leak, NetworkKernel
 from tca.experiments.training.evaluation import evaluate

@@ -8,7 +8,7 @@ import math
 import pytest
 
 import tca
-from analysis.matched import Matched, at_loss, matched
+from analysis.generalization.matched_loss import Matched, at_loss, matched
 from tca.experiments.config.components import Leaky, Seeds
 from tca.experiments.records.result import Crossing
 

@@ -16,10 +16,10 @@ from torch import Tensor
 import analysis
 import tca
 from analysis.alignment import Match
-from analysis.broadcast import broadcasting
+from analysis.broadcast_measures import broadcasting
+from analysis.curvature.problem import problem_of
 from analysis.learners import named
-from analysis.problem import problem_of
-from analysis.watching import AlignmentWatcher, BroadcastWatcher, CurvatureWatcher
+from analysis.run_measurements import AlignmentWatcher, BroadcastWatcher, CurvatureWatcher
 from tasks.trials import TrialSet
 from tca.experiments.config.components import Optimizer
 from tca.experiments.config.step_controls import MatchedStep
@@ -162,7 +162,7 @@ NETWORKS: dict[str, Callable[[tca.nets.Network, str], Any]] = {
     ),
     "evaluation": lambda net, name: evaluate(net, Near(), TrialSet(batch())),
     "minimum": lambda net, name: tolerant(
-        lambda: analysis.minimum(net, batch(), name, steps=1), "no minimum", "does not", "svd"
+        lambda: analysis.stability.gauss_newton_minimum(net, batch(), name, steps=1), "no minimum", "does not", "svd"
     ),
 }
 RECURRENT: dict[str, Callable[[tca.nets.Network, str], Any]] = {

@@ -13,8 +13,8 @@ from torch import Tensor
 
 import tca
 from analysis import operator, spectrum, update_jacobian
-from analysis.operators import OPERATORS, Block, BlockDiagonal, Hessian, Pullback, UpdateJacobian
-from analysis.problem import as_batch
+from analysis.curvature.operators import OPERATORS, Block, BlockDiagonal, Hessian, Pullback, UpdateJacobian
+from analysis.curvature.problem import as_batch
 from tasks.trials import TrialSet
 from tca.losses import MSE, Loss
 from tests import oracle

@@ -14,12 +14,12 @@ from torch import Tensor
 import analysis
 import tasks
 import tca
-from analysis.broadcast import broadcasting
-from analysis.conditions import InputNoise, PixelNoise
-from analysis.dynamics import linear_dynamics
+from analysis.broadcast_measures import broadcasting
+from analysis.curvature.problem import problem_of
+from analysis.dynamics.dsa import linear_dynamics
 from analysis.figures import state_space
-from analysis.jacobians import rule_jacobian, scores
-from analysis.problem import problem_of
+from analysis.generalization.conditions import InputNoise, PixelNoise
+from analysis.stability.jacobians import rule_jacobian, scores
 from analysis.studies.published_spiking import observe
 from tca.eligibilities import Windowed
 from tca.nets import LeakyRNN, SpikingRNN

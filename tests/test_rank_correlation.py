@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from analysis.rank_correlation import rank_correlation
+from analysis.statistics.rank_correlation import rank_correlation
 
 
 def data(runs: int, rules: int, slope: float, between: float, seed: int = 0) -> tuple[list[float], ...]:

@@ -10,12 +10,12 @@ from torch import Tensor
 
 import tca
 from analysis import operator
-from analysis.operators import OPERATORS, Hessian, build
-from analysis.operators.pullback import Linearization
-from analysis.operators.scan import Scan, spaces
-from analysis.operators.scanned import ScanCarrier, ScanExpansion, collect, spread
-from analysis.operators.scans import SCANNED, WIDTH, plan
-from analysis.problem import Problem, problem_of
+from analysis.curvature.analytic.scan import Scan, spaces
+from analysis.curvature.analytic.scanned import ScanCarrier, ScanExpansion, collect, spread
+from analysis.curvature.analytic.scans import SCANNED, WIDTH, plan
+from analysis.curvature.operators import OPERATORS, Hessian, build
+from analysis.curvature.operators.pullback import Linearization
+from analysis.curvature.problem import Problem, problem_of
 from tca.cells.activations import ACTIVATIONS, Activation, AlternatingReLU, Sigmoid
 from tca.nets import NETWORKS
 from tca.utils.numerics import Workspace
@@ -86,8 +86,8 @@ def test_windows_do_not_matter(window: int, monkeypatch: pytest.MonkeyPatch) -> 
     case = LARGE[5]
     problem = problem_of(case.net(), case.batch(), "all")
     exact = build.hessian(problem) @ vectors(len(problem.theta), 2)
-    monkeypatch.setattr("analysis.operators.scan.WINDOW_BYTES", window)
-    monkeypatch.setattr("analysis.operators.scan.LEAST_STEPS", 1)
+    monkeypatch.setattr("analysis.curvature.analytic.scan.WINDOW_BYTES", window)
+    monkeypatch.setattr("analysis.curvature.analytic.scan.LEAST_STEPS", 1)
     assert near(build.hessian(problem) @ vectors(len(problem.theta), 2), exact, 1e-13)
 
 

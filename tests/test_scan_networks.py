@@ -12,14 +12,14 @@ from torch import Tensor
 
 import tca
 from analysis import operator
-from analysis.operators import OPERATORS, Hessian, build
-from analysis.operators.cells import spike_curvature
-from analysis.operators.metrics import METRICS
-from analysis.operators.pullback import Linearization, Pullback
-from analysis.operators.scan import Scan, spaces
-from analysis.operators.scanned import ScanExpansion, collect, spread
-from analysis.operators.scans import WIDTH, plan
-from analysis.problem import Problem, problem_of
+from analysis.curvature.analytic.cell_derivatives import spike_curvature
+from analysis.curvature.analytic.scan import Scan, spaces
+from analysis.curvature.analytic.scanned import ScanExpansion, collect, spread
+from analysis.curvature.analytic.scans import WIDTH, plan
+from analysis.curvature.operators import OPERATORS, Hessian, build
+from analysis.curvature.operators.output_metrics import METRICS
+from analysis.curvature.operators.pullback import Linearization, Pullback
+from analysis.curvature.problem import Problem, problem_of
 from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES, spike
 from tca.nets import LeakyLayer, Network
 from tca.utils.numerics import Workspace
@@ -191,8 +191,8 @@ def test_windows_do_not_matter(name: str, window: int, monkeypatch: pytest.Monke
     problem = problem_of(net, trials(net, steps=9), "all")
     some = vectors(len(problem.theta), 2)
     exact = by_autograd(problem) @ some
-    monkeypatch.setattr("analysis.operators.scan.WINDOW_BYTES", window)
-    monkeypatch.setattr("analysis.operators.scan.LEAST_STEPS", 1)
+    monkeypatch.setattr("analysis.curvature.analytic.scan.WINDOW_BYTES", window)
+    monkeypatch.setattr("analysis.curvature.analytic.scan.LEAST_STEPS", 1)
     assert near(build.hessian(problem) @ some, exact)
 
 

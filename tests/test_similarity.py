@@ -15,10 +15,17 @@ import torch
 from scipy.spatial import procrustes
 from torch import Tensor
 
-from analysis.dimension import participation_ratio
-from analysis.similarity import canonical_correlations, cca, cka, cka_distance, procrustes_distance, svcca
-from analysis.similarity_distances import DISTANCES, distances
-from analysis.similarity_rsa import dissimilarities, rsa
+from analysis.representations.dimension import participation_ratio
+from analysis.representations.similarity import (
+    canonical_correlations,
+    cca,
+    cka,
+    cka_distance,
+    procrustes_distance,
+    svcca,
+)
+from analysis.representations.similarity_distances import DISTANCES, distances
+from analysis.representations.similarity_rsa import dissimilarities, rsa
 
 
 def activity(seed: int, units: int = 6, samples: int = 60) -> Tensor:

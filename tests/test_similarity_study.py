@@ -11,9 +11,16 @@ import pytest
 import torch
 
 import analysis.figures.similarity_at_error as figure
-from analysis.activity import rates
-from analysis.similarity import procrustes_distance
-from analysis.similarity_study import UNTRAINED, Sample, constant_loss, distances_at, normalised_error, sample
+from analysis.representations.activity import rates
+from analysis.representations.similarity import procrustes_distance
+from analysis.representations.similarity_study import (
+    UNTRAINED,
+    Sample,
+    constant_loss,
+    distances_at,
+    normalised_error,
+    sample,
+)
 from tasks.measures import r_squared
 from tca.batch import Batch
 from tca.experiments.config.components import Leaky, Optimizer

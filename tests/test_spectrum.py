@@ -12,7 +12,7 @@ from scipy.stats import norm
 from torch import Tensor
 
 from analysis import curvature, density, operator, spectrum, trace
-from analysis.operators import Hessian, Operator
+from analysis.curvature.operators import Hessian, Operator
 from tests.cases import F1, Case, weights_of
 from tests.dense import jacobian, output_hessian, outputs
 

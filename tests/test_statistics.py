@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from analysis.statistics import Estimate, bootstrap, holm, mean, paired_difference, verdict
+from analysis.statistics.intervals import Estimate, bootstrap, holm, mean, paired_difference, verdict
 
 VALUES = np.random.default_rng(0).exponential(size=12)
 

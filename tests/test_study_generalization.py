@@ -11,8 +11,8 @@ import scipy.stats
 
 import analysis
 import tca
-from analysis.conditions import InputNoise
-from analysis.statistics import holm
+from analysis.generalization.conditions import InputNoise
+from analysis.statistics.intervals import holm
 from analysis.studies.generalization.__main__ import main
 from analysis.studies.generalization.measuring import Entry, Job, measure, work
 from analysis.studies.generalization.plan import ARMS, BPTT, EARLY, IMAGES, MATCHED, SETTINGS, THREE, Arm, Setting

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from analysis import cca, cka, dsa, linear_dynamics, match_cells, procrustes_distance, reliability, rsa, svcca
-from analysis.dynamics import vector_field_distance
-from analysis.landscape import _KINDS
-from analysis.operators import Hessian
-from analysis.similarity import canonical_correlations
-from analysis.stability import _along
-from analysis.ties import kept_apart, tied_ranks
+from analysis.curvature.operators import Hessian
+from analysis.dynamics.dsa import vector_field_distance
+from analysis.landscape.planes import _KINDS
+from analysis.representations.similarity import canonical_correlations
+from analysis.stability.critical_rate import _along
+from analysis.statistics.ties import kept_apart, tied_ranks
 from tca.batch import Batch
 from tca.losses import MSE
 from tca.nets import LeakyRNN

@@ -10,8 +10,8 @@ import torch
 
 import analysis
 import tca
-from analysis.operators import Hessian
-from analysis.watching import AlignmentWatcher, CurvatureWatcher, ritz_ends
+from analysis.curvature.operators import Hessian
+from analysis.run_measurements import AlignmentWatcher, CurvatureWatcher, ritz_ends
 from tca.experiments.config.callbacks import WATCHERS
 from tca.experiments.config.components import Leaky, Optimizer
 from tca.experiments.config.run import Run, Watch

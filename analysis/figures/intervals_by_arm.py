@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from analysis.figures.drawing import Series, panels
-from analysis.statistics import Estimate
+from analysis.statistics.intervals import Estimate
 
 __all__ = ["intervals_by_arm"]
 
@@ -22,7 +22,7 @@ def intervals_by_arm(series: Sequence[Series], estimates: Mapping[tuple[str, str
         estimates: Mean with interval and counts, by panel and label.
         x_label: What the number is.
 
-    >>> from analysis.statistics import mean
+    >>> from analysis.statistics.intervals import mean
     >>> runs = [Series("0.1", "bptt", seed, [0.0], [gap]) for seed, gap in enumerate([0.1, 0.2, 0.3])]
     >>> figure = intervals_by_arm(runs, {("0.1", "bptt"): mean([0.1, 0.2, 0.3])}, "gap")
     >>> figure.axes[0].texts[0].get_text(), [each.get_text() for each in figure.axes[0].get_yticklabels()]

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.command import command, options, recorded, training_trials
 from analysis.figures.drawing import Series, band, legend, looks, panels, save
-from analysis.landscape_barrier import barrier
+from analysis.landscape.barrier import barrier
 from tca.experiments.records.result import Result
 
 __all__ = ["loss_barrier", "main"]

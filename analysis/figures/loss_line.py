@@ -18,7 +18,7 @@ from torch import Tensor
 from analysis.figures.command import command, options, recorded, training_trials
 from analysis.figures.drawing import Series, band, legend, looks, panels, save
 from analysis.figures.logarithmic import readable
-from analysis.landscape import landscape
+from analysis.landscape.planes import landscape
 
 __all__ = ["loss_line", "main"]
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures.command import command, options, recorded, training_trials
 from analysis.figures.drawing import SETTINGS, write
-from analysis.landscape import Landscape, landscape
+from analysis.landscape.planes import Landscape, landscape
 
 __all__ = ["loss_plane", "main"]
 

@@ -8,7 +8,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from analysis.figures.drawing import COLOURS, SETTINGS, Series
-from analysis.statistics import mean
+from analysis.statistics.intervals import mean
 
 __all__ = ["paired_differences"]
 

@@ -21,11 +21,11 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from analysis.ceiling import conditions_averaged, noise_ceiling
 from analysis.figures.command import command, options
 from analysis.figures.drawing import Series, band, legend, looks, panels, save
-from analysis.similarity_distances import DISTANCES, Distance
-from analysis.similarity_study import PUBLISHED, THRESHOLDS, UNTRAINED, distances_at, sample
+from analysis.representations.noise_ceiling import conditions_averaged, noise_ceiling
+from analysis.representations.similarity_distances import DISTANCES, Distance
+from analysis.representations.similarity_study import PUBLISHED, THRESHOLDS, UNTRAINED, distances_at, sample
 from tca.experiments.config.components import Leaky, Optimizer, Seeds
 from tca.experiments.config.run import Run
 from tca.utils.names import lookup

@@ -17,12 +17,12 @@ import matplotlib
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from analysis.activity import rates, rates_of_trials
-from analysis.dimension import participation_ratio
-from analysis.dynamics import dsa
+from analysis.dynamics.dsa import dsa
 from analysis.figures.command import command, options, recorded, training_trials
 from analysis.figures.drawing import SETTINGS, write
-from analysis.similarity_distances import DISTANCES, distances
+from analysis.representations.activity import rates, rates_of_trials
+from analysis.representations.dimension import participation_ratio
+from analysis.representations.similarity_distances import DISTANCES, distances
 from tca.utils.names import lookup
 
 __all__ = ["main", "similarity_matrix"]

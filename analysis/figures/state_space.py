@@ -20,10 +20,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from analysis.dynamics_map import state_map
+from analysis.dynamics.fixed_points import FixedPoints, fixed_points, sampled_states
+from analysis.dynamics.state_map import state_map
 from analysis.figures.command import command, options, recorded, training_trials
 from analysis.figures.drawing import COLOURS, SETTINGS, write
-from analysis.fixed_points import FixedPoints, fixed_points, sampled_states
 from tca.batch import Batch
 
 __all__ = ["main", "plane", "state_space"]
@@ -71,7 +71,7 @@ def state_space(states: Tensor, points: FixedPoints, labels: Sequence[str], show
         shown: Which steps of each trial matter, boolean, shape ``(T, B)``; ``None`` (default) for all. What comes
             before them is drawn thin, what comes after not at all.
 
-    >>> from analysis.fixed_points import rest
+    >>> from analysis.dynamics.fixed_points import rest
     >>> still = rest(lambda h: 0.5 * h, lambda h: torch.eye(2).double().expand(len(h), 2, 2) / 2, torch.zeros(1, 2))
     >>> figure = state_space(torch.randn(4, 3, 2, generator=torch.Generator().manual_seed(0)), still, ["a", "b", "a"])
     >>> len(figure.axes), len(figure.axes[0].lines)

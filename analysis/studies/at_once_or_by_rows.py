@@ -17,7 +17,7 @@ from typing import Any
 import tasks
 from analysis.figures.drawing import Series, save
 from analysis.figures.over_epochs import over_epochs
-from analysis.statistics import Estimate, paired_difference
+from analysis.statistics.intervals import Estimate, paired_difference
 from analysis.studies.tables import COMPARED, Table, differences, mean_and_spread
 from analysis.studies.work import Learned, command, learn, options_of
 from tca.eligibilities import Full, Instant, Leak

@@ -31,7 +31,7 @@ import torch
 
 from analysis.figures.drawing import Series, save
 from analysis.figures.learning_curves import learning_curves
-from analysis.statistics import Estimate, paired_difference
+from analysis.statistics.intervals import Estimate, paired_difference
 from analysis.studies.cell_type_cases import CASES, Case, Published
 from analysis.studies.every_rule import seeded
 from analysis.studies.tables import COMPARED, Table, differences, mean_and_spread

@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
-from analysis.statistics import paired_difference
+from analysis.statistics.intervals import paired_difference
 from analysis.studies import recurrent_broadcasts
 from analysis.studies.generalization import page
 from analysis.studies.pages import (

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from analysis.statistics import Estimate, holm, paired_difference, verdict
+from analysis.statistics.intervals import Estimate, holm, paired_difference, verdict
 from analysis.studies.tables import COMPARED, Table, differences, mean_and_spread
 
 __all__ = ["MARK", "Arms", "Claim", "arms_of", "by_arm", "claims", "curves", "main", "render"]

@@ -29,10 +29,10 @@ from statistics import fmean
 
 import torch
 
-from analysis.activity import rates
 from analysis.figures.drawing import Series, save
 from analysis.figures.learning_curves import learning_curves
-from analysis.statistics import Estimate, paired_difference
+from analysis.representations.activity import rates
+from analysis.statistics.intervals import Estimate, paired_difference
 from analysis.studies.spiking_settings import SETTINGS, Arm, Setting
 from analysis.studies.tables import COMPARED, Table, differences, mean_and_spread
 from analysis.studies.work import Learned, learn

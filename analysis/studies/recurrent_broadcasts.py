@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from analysis.statistics import paired_difference
+from analysis.statistics.intervals import paired_difference
 from analysis.studies.tables import COMPARED, Table, differences, mean_and_spread
 from analysis.studies.work import Learned, command, learn, options_of
 from tca.experiments.config.components import Leaky, Optimizer, Seeds

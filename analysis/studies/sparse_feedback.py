@@ -25,7 +25,7 @@ import tasks
 from analysis.figures.drawing import Series, save
 from analysis.figures.learning_curves import learning_curves
 from analysis.figures.paired_differences import paired_differences
-from analysis.statistics import Estimate, paired_difference, verdict
+from analysis.statistics.intervals import Estimate, paired_difference, verdict
 from analysis.studies.tables import COMPARED, Table, differences, mean_and_spread
 from analysis.studies.torus import Measured, Setting, Trial, train
 from analysis.studies.work import command, options_of, spread

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.statistics import Estimate, holm, verdict
+from analysis.statistics.intervals import Estimate, holm, verdict
 from tca.experiments.records.files import write_whole
 
 __all__ = ["COMPARED", "SIDES", "Table", "differences", "mean_and_spread"]
@@ -70,7 +70,7 @@ def differences(found: Sequence[Estimate | None]) -> list[str]:
     Args:
         found: The differences; ``None`` for an empty cell.
 
-    >>> from analysis.statistics import mean
+    >>> from analysis.statistics.intervals import mean
     >>> differences([mean([0.2, 0.3, 0.25, 0.21, 0.29]), None, mean([0.25, 0.75]), mean([0.5])])
     ... # doctest: +NORMALIZE_WHITESPACE
     ['+0.250 ± 0.020 [+0.194, +0.306], p 0.00025, 0.00049, above', '',

@@ -21,7 +21,7 @@ FIXED = ("tests/test_fixed_points.py",)
 LANDSCAPE = ("tests/test_landscape.py",)
 CEILING = ("tests/test_ceiling.py",)
 STATISTICS = ("tests/test_statistics.py",)
-RANKS, CORRELATED = "analysis/rank_correlation.py", ("tests/test_rank_correlation.py",)
+RANKS, CORRELATED = "analysis/statistics/rank_correlation.py", ("tests/test_rank_correlation.py",)
 GAPS = ("tests/test_generalization.py",)
 BROADCAST = ("tests/test_broadcast.py",)
 SHARP = ("tests/test_sharpness.py",)
@@ -29,13 +29,13 @@ STUDIES = ("tests/test_studies.py",)
 GENERALIZATION = ("tests/test_study_generalization.py",)
 
 ALIGNMENT = "analysis/alignment.py"
-STABILITY = "analysis/stability.py"
-JACOBIANS = "analysis/jacobians.py"
-SIMILARITY = "analysis/similarity.py"
-RSA = "analysis/similarity_rsa.py"
-DIMENSION = "analysis/dimension.py"
-DENSITY = "analysis/density.py"
-TRACE = "analysis/trace.py"
+STABILITY = "analysis/stability/critical_rate.py"
+JACOBIANS = "analysis/stability/jacobians.py"
+SIMILARITY = "analysis/representations/similarity.py"
+RSA = "analysis/representations/similarity_rsa.py"
+DIMENSION = "analysis/representations/dimension.py"
+DENSITY = "analysis/curvature/density.py"
+TRACE = "analysis/curvature/trace.py"
 TORUS, EVERY_RULE = "analysis/studies/torus.py", "analysis/studies/every_rule.py"
 
 BUGS = [
@@ -100,53 +100,53 @@ BUGS = [
     Bug(TRACE, "vectors of zeros and ones", "drawn.mul_(2).sub_(1)", "drawn.mul_(2)", TRACES),
     Bug(TRACE, "standard deviation taken for the error of a mean", "(values.std() / math.sqrt(len(values))).item()",
         "values.std().item()", TRACES),
-    Bug("analysis/sharpness.py", "scale of each parameter taken once", "return radius * scale * direction",
+    Bug("analysis/curvature/sharpness.py", "scale of each parameter taken once", "return radius * scale * direction",
         "return radius * direction", SHARP),
-    Bug("analysis/broadcast.py", "entropy of squares", "shares = sizes / total", "shares = sizes.square() / total",
+    Bug("analysis/broadcast_measures.py", "entropy of squares", "shares = sizes / total", "shares = sizes.square() / total",
         BROADCAST),
-    Bug("analysis/broadcast.py", "what remains after one update", "lam**updates * first", "lam * first", BROADCAST),
-    Bug("analysis/conditions.py", "noise on the steps of the decision",
+    Bug("analysis/broadcast_measures.py", "what remains after one update", "lam**updates * first", "lam * first", BROADCAST),
+    Bug("analysis/generalization/conditions.py", "noise on the steps of the decision",
         "pixels = inputs[: self.steps, :, : self.channels]", "pixels = inputs[:, :, : self.channels]", CONDITIONS),
-    Bug("analysis/conditions.py", "noise beyond the range of a pixel",
+    Bug("analysis/generalization/conditions.py", "noise beyond the range of a pixel",
         "return noisy if clip is None else noisy.clamp(*clip)", "return noisy", CONDITIONS),
-    Bug("analysis/conditions.py", "times lengthened by a sum", "self.factor * time for", "self.factor + time for",
+    Bug("analysis/generalization/conditions.py", "times lengthened by a sum", "self.factor * time for", "self.factor + time for",
         CONDITIONS),
-    Bug("analysis/conditions.py", "fresh trials that are the old ones", "_, drawn = task.split(1, test.trials, seed)",
+    Bug("analysis/generalization/conditions.py", "fresh trials that are the old ones", "_, drawn = task.split(1, test.trials, seed)",
         "_, drawn = task.split(4, test.trials, 0)", CONDITIONS),
-    Bug("analysis/matched.py", "runs that never reached the loss counted as zeros", "math.nan if row is None",
+    Bug("analysis/generalization/matched_loss.py", "runs that never reached the loss counted as zeros", "math.nan if row is None",
         "0.0 if row is None", MATCHED),
-    Bug("analysis/matched.py", "measured at the first loss that was kept", "if each.loss == loss), None)",
+    Bug("analysis/generalization/matched_loss.py", "measured at the first loss that was kept", "if each.loss == loss), None)",
         "), None)", MATCHED),
-    Bug("analysis/matched.py", "all runs counted as having reached the loss",
+    Bug("analysis/generalization/matched_loss.py", "all runs counted as having reached the loss",
         "sum(row is not None for row in self.rows.values())", "len(self.rows)", MATCHED),
-    Bug("analysis/dynamics.py", "delays that join nothing", "for place in reversed(range(delays))], -1)",
+    Bug("analysis/dynamics/dsa.py", "delays that join nothing", "for place in reversed(range(delays))], -1)",
         "for place in reversed(range(delays))][:1], -1)", DYNAMICS),
-    Bug("analysis/dynamics_map.py", "slope of the receiver, form A",
+    Bug("analysis/dynamics/state_map.py", "slope of the receiver, form A",
         "return leak + gain * self.w_rec * slope[..., None, :]",
         "return leak + gain * self.w_rec * slope[..., :, None]", FIXED),
-    Bug("analysis/fixed_points.py", "fixed points called stable", "return self.fixed & (self.radius < 1 - MARGIN)",
+    Bug("analysis/dynamics/fixed_points.py", "fixed points called stable", "return self.fixed & (self.radius < 1 - MARGIN)",
         "return self.fixed", FIXED),
-    Bug("analysis/fixed_points.py", "slow points called fixed", "fixed = residuals[chosen] <= tolerance",
+    Bug("analysis/dynamics/fixed_points.py", "slow points called fixed", "fixed = residuals[chosen] <= tolerance",
         "fixed = residuals[chosen] <= 1e8 * tolerance", FIXED),
-    Bug("analysis/landscape_barrier.py", "barrier above one end", "return (self.losses - self.chord).max().item()",
+    Bug("analysis/landscape/barrier.py", "barrier above one end", "return (self.losses - self.chord).max().item()",
         "return (self.losses - self.losses[0]).max().item()", LANDSCAPE),
-    Bug("analysis/ceiling.py", "ceiling of new repeats", "math.sqrt(whole_likeness))", "whole_likeness)", CEILING),
-    Bug("analysis/ceiling.py", "halves taken for the whole", "2 * mean / (1 + mean)", "mean", CEILING),
-    Bug("analysis/similarity_study.py", "references of another error",
+    Bug("analysis/representations/noise_ceiling.py", "ceiling of new repeats", "math.sqrt(whole_likeness))", "whole_likeness)", CEILING),
+    Bug("analysis/representations/noise_ceiling.py", "halves taken for the whole", "2 * mean / (1 + mean)", "mean", CEILING),
+    Bug("analysis/representations/similarity_study.py", "references of another error",
         "(threshold, rule) == (one.threshold, reference) and seed != one.seed",
         "rule == reference and seed != one.seed", ("tests/test_similarity_study.py",)),
-    Bug("analysis/statistics.py", "one side for two", "stdtrit(count - 1, (1 + confidence) / 2)",
+    Bug("analysis/statistics/intervals.py", "one side for two", "stdtrit(count - 1, (1 + confidence) / 2)",
         "stdtrit(count - 1, confidence)", STATISTICS),
-    Bug("analysis/statistics.py", "as many degrees of freedom as values", "stdtr(count - 1, -abs(value) / error)",
+    Bug("analysis/statistics/intervals.py", "as many degrees of freedom as values", "stdtr(count - 1, -abs(value) / error)",
         "stdtr(count, -abs(value) / error)", STATISTICS),
-    Bug("analysis/statistics.py", "three values decide", "DECIDING = 5", "DECIDING = 3", STATISTICS),
-    Bug("analysis/statistics.py", "verdicts of uncorrected p values",
+    Bug("analysis/statistics/intervals.py", "three values decide", "DECIDING = 5", "DECIDING = 3", STATISTICS),
+    Bug("analysis/statistics/intervals.py", "verdicts of uncorrected p values",
         'difference.p if corrected is None else float(numbers("corrected", [corrected])[0])', "difference.p",
         STATISTICS),
-    Bug("analysis/statistics.py", "Bonferroni for Holm", "np.arange(len(order), 0, -1)", "len(order)", STATISTICS),
-    Bug("analysis/statistics.py", "corrected p values out of order", "np.maximum.accumulate(scaled)", "scaled",
+    Bug("analysis/statistics/intervals.py", "Bonferroni for Holm", "np.arange(len(order), 0, -1)", "len(order)", STATISTICS),
+    Bug("analysis/statistics/intervals.py", "corrected p values out of order", "np.maximum.accumulate(scaled)", "scaled",
         STATISTICS),
-    Bug("analysis/statistics.py", "missing claims that count", "known = np.flatnonzero(~np.isnan(given))",
+    Bug("analysis/statistics/intervals.py", "missing claims that count", "known = np.flatnonzero(~np.isnan(given))",
         "known = np.arange(len(given))", STATISTICS),
     Bug(RANKS, "groups that count", "rest: NDArray[np.float64] = ranks_RN - means_RG @ members.T",
         "rest: NDArray[np.float64] = ranks_RN - ranks_RN.mean(1, keepdims=True)", CORRELATED),
@@ -155,9 +155,9 @@ BUGS = [
     Bug(RANKS, "runs resampled as if they were seeds", '_drawn(counts["seeds"], resamples, source)[:, of_seed]',
         "_drawn(len(xs), resamples, source)", CORRELATED),
     Bug(RANKS, "four arms decide", "self.arms >= DECIDING", "self.arms >= DECIDING - 1", CORRELATED),
-    Bug("analysis/generalization.py", "gap with the wrong sign", "Gap(score.loss - self.train.loss,",
+    Bug("analysis/generalization/gap.py", "gap with the wrong sign", "Gap(score.loss - self.train.loss,",
         "Gap(self.train.loss - score.loss,", GAPS),
-    Bug("analysis/watching.py", "search that starts anew at every measurement", "self._ends = ends", "pass",
+    Bug("analysis/run_measurements.py", "search that starts anew at every measurement", "self._ends = ends", "pass",
         ("tests/test_watching.py",)),
     Bug("analysis/studies/generalization/measuring.py", "pull that forgets the phase of the rate",
         '"pull": eta * factor * own.rho}', '"pull": eta * own.rho}', GENERALIZATION),

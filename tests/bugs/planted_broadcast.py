@@ -125,7 +125,7 @@ BUGS = [
         ("tests/test_facts_cell_types.py",),
     ),
     Bug(
-        "analysis/stability.py",
+        "analysis/stability/critical_rate.py",
         "predicted share of the trace",
         "_along(product, top) / largest.item()",
         "_along(product, top) / product.trace().item()",

@@ -29,14 +29,14 @@ BUGS: tuple[Bug, ...] = (
         (f"{PINNED}test_only_filters_that_are_numbers_are_gathered_as_products",),
     ),
     Bug(
-        "analysis/problem.py",
+        "analysis/curvature/problem.py",
         "the network's own type is taken for double",
         "net = copy.deepcopy(net).to(dtype=dtype)",
         "net = copy.deepcopy(net).to(dtype=torch.float64)",
         (f"{PINNED}test_a_single_precision_hessian_is_not_exact",),
     ),
     Bug(
-        "analysis/trace.py",
+        "analysis/curvature/trace.py",
         "half the standard error of XTrace",
         "return value.item(), math.sqrt((half - 1) / half",
         "return value.item(), 0.5 * math.sqrt((half - 1) / half",

@@ -78,7 +78,7 @@ BUGS = (
         "        #", PRECISION),
     Bug(BATCH, "devices of class indices and decisions unchecked", "(dtype, self.inputs.device):",
         "(dtype, self.inputs.device) and part.is_floating_point():", PRECISION),
-    Bug("analysis/operators/base.py", "products inside inference mode",
+    Bug("analysis/curvature/operators/operator.py", "products inside inference mode",
         "    @torch.inference_mode(False)\n    def _checked", "    def _checked", OUTSIDE),
-    Bug("analysis/problem.py", "trials of inference mode", "as_batch(trials).kept()", "as_batch(trials)", OUTSIDE),
+    Bug("analysis/curvature/problem.py", "trials of inference mode", "as_batch(trials).kept()", "as_batch(trials)", OUTSIDE),
 )  # fmt: skip

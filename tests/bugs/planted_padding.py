@@ -7,7 +7,7 @@ from tests.bugs.bug import Bug
 PADDING = ("tests/test_padding.py",)
 ROW = ("tests/test_conformance.py::test_padding_changes_nothing",)
 BATCH, TAPE, FULL = "tca/batch.py", "tca/tape/tape.py", "tca/eligibilities/full.py"
-MEASURES, ACTIVITY = ("tests/test_padding_measures.py",), "analysis/activity.py"
+MEASURES, ACTIVITY = ("tests/test_padding_measures.py",), "analysis/representations/activity.py"
 RATE, KERNEL = "tca/signals/regularisers/firing_rate.py", "tca/eligibilities/kernel.py"
 TRIALS, REWARD, DIFFUSED = (
     "tca/signals/perturbation/reward_difference.py",
@@ -62,12 +62,12 @@ BUGS = [
         ("tests/test_padding_measures.py::test_padding_changes_no_measure",)),
     Bug(ACTIVITY, "rates of padding that all trials share", "found[:longest].clone() if", "found.clone() if", MEASURES),
     Bug(ACTIVITY, "trials not cut at their end", "found[:length, trial]", "found[:, trial]", MEASURES),
-    Bug("analysis/broadcast.py", "diagnostics of padding", "rates = tape.samples",
+    Bug("analysis/broadcast_measures.py", "diagnostics of padding", "rates = tape.samples",
         "rates = tape.rate[1:].flatten(0, 1)", MEASURES),
-    Bug("analysis/conditions.py", "noise of inputs from the last step on",
+    Bug("analysis/generalization/conditions.py", "noise of inputs from the last step on",
         "by_steps(len(inputs), partial(draw, generator=torch.Generator().manual_seed(seed)))",
         "by_steps(len(inputs), partial(draw, generator=torch.Generator().manual_seed(seed))).flip(0)", MEASURES),
-    Bug("analysis/dynamics.py", "trials joined to each other", "torch.cat([each[1:] for each in components])",
+    Bug("analysis/dynamics/dsa.py", "trials joined to each other", "torch.cat([each[1:] for each in components])",
         "torch.cat(components)[len(components):]", MEASURES),
     Bug("analysis/figures/state_space.py", "states of padding drawn", "return window & batch.inside", "return window",
         MEASURES),

@@ -94,7 +94,7 @@ BUGS = [
         'sizes = (other.pool_sizes["train"], other', 'sizes = (other.pool_sizes["test"], other', ASKED),
     Bug(f"{VISION}/cells.py", "nothing taken for everything", "whole(name, getattr(self, name), 1)",
         "whole(name, getattr(self, name), 0)", ASKED),
-    Bug("analysis/watching.py", "broadcasts measured over all trials",
+    Bug("analysis/run_measurements.py", "broadcasts measured over all trials",
         "broadcasting(learner, train.select(slice(0, min(self.trials, train.trials)))).layers",
         "broadcasting(learner, train).layers", ("tests/test_broadcast.py",)),
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from analysis.figures.curvature_over_training import curvature_over_training
 from analysis.figures.gap_at_matched_loss import gap_at_matched_loss
 from analysis.figures.gap_over_sizes import gap_over_sizes
 from analysis.figures.intervals_by_arm import intervals_by_arm
-from analysis.rank_correlation import Correlation
+from analysis.statistics.rank_correlation import Correlation
 from analysis.studies.generalization.measuring import Entry
 from analysis.studies.generalization.plan import RULES_COMPARED, Setting
 from analysis.studies.generalization.tabulating import at, correlations

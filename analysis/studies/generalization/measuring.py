@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import analysis
-from analysis.generalization import generalization_gap
-from analysis.matched import at_loss
+from analysis.generalization.gap import generalization_gap
+from analysis.generalization.matched_loss import at_loss
 from analysis.studies.generalization.plan import Arm, Setting
 from tasks.trials import FixedTrials
 from tca.experiments.config.run import Run

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from analysis.rank_correlation import rank_correlation
+from analysis.statistics.rank_correlation import rank_correlation
 from analysis.studies.pages import Arms, Claim, Points, arms_of, at_end, claims, curves
 from analysis.studies.tables import Table, mean_and_spread
 

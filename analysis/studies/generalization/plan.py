@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import tasks
-from analysis.conditions import Changed, Condition, FreshTrials, InputNoise, Longer, PixelNoise
+from analysis.generalization.conditions import Changed, Condition, FreshTrials, InputNoise, Longer, PixelNoise
 from tca.experiments.config.callbacks import Watch
 from tca.experiments.config.components import Leaky, Optimizer, Seeds
 from tca.experiments.config.run import Run

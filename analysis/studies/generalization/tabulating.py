@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from analysis.matched import Matched
-from analysis.rank_correlation import Correlation, rank_correlation
-from analysis.statistics import Estimate, holm, paired_difference, verdict
+from analysis.generalization.matched_loss import Matched
+from analysis.statistics.intervals import Estimate, holm, paired_difference, verdict
+from analysis.statistics.rank_correlation import Correlation, rank_correlation
 from analysis.studies.generalization.measuring import Entry
 from analysis.studies.generalization.plan import (
     BPTT,

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from analysis.alignment import Match
-from analysis.curvature import curvature
+from analysis.curvature.curvature import curvature
 from analysis.studies.vision.plan import Arm, Panel
 from tca.batch import Batch
 from tca.experiments.config.run import Run

@@ -22,9 +22,9 @@ __all__ = ["WATCHERS", "Watch", "Watcher"]
 WATCHERS = Table(
     "measurement",
     {
-        "alignment": "analysis.watching:AlignmentWatcher",
-        "broadcast": "analysis.watching:BroadcastWatcher",
-        "curvature": "analysis.watching:CurvatureWatcher",
+        "alignment": "analysis.run_measurements:AlignmentWatcher",
+        "broadcast": "analysis.run_measurements:BroadcastWatcher",
+        "curvature": "analysis.run_measurements:CurvatureWatcher",
     },
 )
 

@@ -1,0 +1,1 @@
+"""Curvature: the spectrum, trace and density of Hessians, and sharpness."""

@@ -1,0 +1,1 @@
+"""Analytic derivatives of recurrent networks, to second order."""

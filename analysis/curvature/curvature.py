@@ -1,0 +1,172 @@
+"""Curvature of the loss: both ends of the spectrum of its Hessian, and its trace.
+
+Shapes: T time, B batch, I inputs, O outputs, P parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+
+from analysis.curvature.operators.build import hessian
+from analysis.curvature.problem import Trials, fingerprint, problem_of
+from analysis.curvature.spectrum import Eigenvalue, spectrum
+from analysis.curvature.trace import ESTIMATORS, Trace, trace
+from tca.batch import Batch
+from tca.nets.network import Network
+from tca.utils.checks import Count, DType, Named, NotNegative, Positive, Seed, Whole, checked
+
+__all__ = ["Curvature", "curvature"]
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """What ``curvature`` has found, and for what.
+
+    Attributes:
+        largest: The largest algebraic eigenvalue.
+        smallest: The smallest algebraic eigenvalue.
+        largest_magnitude: The one of the two with the larger modulus, sign kept.
+        trace: The trace, ``None`` if it was not asked for.
+        parameters: Names of the parameters.
+        count: Number of parameters P, missing synapses not counted.
+        trials: Number of trials B.
+        steps: Steps of the longest trial.
+        data: The first digits of the SHA-256 of inputs, targets and weights: equal for equal data.
+        loss: The loss at this point, with the L2 term if there is one.
+        gradient_norm: Norm of its gradient in these parameters: zero at a minimum.
+        l2: Coefficient of the L2 term that is included.
+        engine: What found the eigenvalues.
+        dtype: Type of the numbers in which products were computed.
+        tolerance: Relative tolerance of the eigenvalues.
+    """
+
+    largest: Eigenvalue
+    smallest: Eigenvalue
+    largest_magnitude: Eigenvalue
+    trace: Trace | None
+    parameters: tuple[str, ...]
+    count: int
+    trials: int
+    steps: int
+    data: str
+    loss: float
+    gradient_norm: float
+    l2: float
+    engine: str
+    dtype: str
+    tolerance: float
+
+    @property
+    def converged(self) -> bool:
+        """Whether both ends have converged."""
+        return self.largest.converged and self.smallest.converged
+
+    def __str__(self) -> str:
+        """Return a small table."""
+        lines = {
+            "largest": self.largest,
+            "smallest": self.smallest,
+            "largest modulus": self.largest_magnitude,
+            "trace": "not computed" if self.trace is None else self.trace,
+            "parameters": f"{', '.join(self.parameters)}: {self.count}",
+            "data": f"{self.trials} trials of {self.steps} steps ({self.data})",
+            "loss": f"{self.loss:.6g}, gradient norm {self.gradient_norm:.3g}, L2 {self.l2:g}",
+            "engine": f"{self.engine}, {self.dtype}, tolerance {self.tolerance:g}",
+        }
+        return "\n".join(f"{name:<16}{value}" for name, value in lines.items())
+
+
+@checked
+@torch.inference_mode(False)
+def curvature(
+    net: Network,
+    trials: Trials | Batch,
+    parameters: str | Sequence[str] = "w_rec",
+    *,
+    engine: str = "auto",
+    tolerance: float = 1e-6,
+    products: Count = 2000,
+    probes: Whole = 32,
+    estimator: Annotated[str, Named(ESTIMATORS)] = "hutchinson",
+    l2: NotNegative = 0.0,
+    chunk: Count | None = None,
+    memory: Positive = 2048.0,
+    dtype: DType | None = torch.float64,
+    seed: Seed = 0,
+) -> Curvature:
+    """Return both ends of the spectrum of the Hessian of the loss in chosen parameters, and its trace.
+
+    ``H = d2/d theta2 [1/B sum_b sum_t w_tb l_tb + l2/2 |theta|^2]`` at the network's present weights, over all trials
+    given, the rest of the network fixed, without noise and without any path cut, whatever rule has trained the network.
+    Networks that have been trained for different times differ in curvature for that reason alone: compare them at equal
+    loss.
+
+    The network, its mode, its gradients and the global generators are left as they are: all is done on a copy.
+
+    Args:
+        net: The network.
+        trials: A fixed set of trials, or a batch.
+        parameters: Name of a parameter, several names, or ``"all"``; default the recurrent weights.
+        engine: ``"lanczos"``; ``"dense"``, for up to 2,000 parameters; ``"pyhessian"``, power iteration, slow and given
+            to missing the end of smaller modulus (see ``analysis.curvature.eigensolvers.power_iteration``);
+            ``"curvlinops"``, the same eigenvalues from another library's products; or ``"auto"`` (default), dense for
+            up to 100 parameters and Lanczos for more.
+        tolerance: Residual to reach, relative to the largest modulus of the spectrum, default 1e-6. Eigenvalues are
+            right to this fraction of the largest modulus, and isolated ones to about its square.
+        products: Hessian-vector products after which to stop looking for eigenvalues, default 2000: for the two ends
+            together with Lanczos, for each with PyHessian. What has been found by then is returned, not converged.
+        probes: Probes of the trace, default 32; 0 for no trace. The dense engine knows the trace without.
+        estimator: How the trace is estimated: ``"hutchinson"`` (default), ``"hutch++"`` or ``"xtrace"``.
+        l2: Coefficient c of an L2 penalty ``c/2 |theta|^2`` to include, default 0; it adds c to every eigenvalue.
+        chunk: Trials differentiated together; ``None`` (default) for as many as fit into ``memory``. Chunks add up to
+            the same Hessian, but for round-off. What all chunks do not keep in ``memory`` is computed anew for every
+            product, at 1.5 times the cost.
+        memory: Memory for derivatives in MB, default 2048; an estimate.
+        dtype: Type in which derivatives are computed, default ``torch.float64`` whatever the network's type; ``None``
+            for the network's own. In float32 the Hessian itself is only right to about 1e-6 of its largest eigenvalue.
+        seed: Seed of starting vectors and probes.
+
+    Raises:
+        ValueError: A name is unknown, a number is out of range, the batch does not fit the network, trials or outputs
+            differ from one call to the next, or the loss is not finite.
+        TypeError: The trials are no fixed set, such as a stream of fresh ones.
+        ImportError: The engine is not installed.
+
+    Paper: Pearlmutter (1994), Neural Computation 6:147, for the products.
+
+    >>> from tca.losses import MSE
+    >>> from tca.nets import LeakyRNN
+    >>> net = LeakyRNN(1, 4, 2)
+    >>> batch = Batch(torch.zeros(4, 5, 1), torch.zeros(4, 5, 2), torch.full((4, 5), 0.25), MSE())
+    >>> found = curvature(net, batch, "b_out")                  # the loss is |b_out - target|^2 / 2: curvature one
+    >>> round(found.largest.value, 12), round(found.smallest.value, 12), round(found.trace.value, 12)
+    (1.0, 1.0, 2.0)
+    """
+    if probes == 1:
+        raise ValueError("probes must be 0, or at least 2 to have a standard error, got 1")
+    problem = problem_of(net, trials, parameters, chunk=chunk, memory=memory, dtype=dtype)
+    operator = hessian(problem, l2=l2)
+    ends = spectrum(operator, 1, engine=engine, tolerance=tolerance, products=products, seed=seed)
+    known = None if ends.trace is None else Trace(ends.trace, 0.0, 0, "exact")
+    estimated = trace(operator, estimator, probes=probes, seed=seed) if probes and known is None else None
+    return Curvature(
+        largest=ends.largest[0],
+        smallest=ends.smallest[0],
+        largest_magnitude=ends.largest_magnitude,
+        trace=known or estimated,
+        parameters=problem.parameters.names,
+        count=operator.size,
+        trials=problem.batch.trials,
+        steps=int(problem.batch.trial_lengths.max()),
+        data=fingerprint(problem.batch),
+        loss=operator.loss,
+        gradient_norm=operator.gradient.norm().item(),
+        l2=l2,
+        engine=ends.engine,
+        dtype=str(operator.theta.dtype).removeprefix("torch."),
+        tolerance=tolerance,
+    )

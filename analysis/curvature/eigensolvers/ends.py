@@ -1,0 +1,111 @@
+"""What an engine returns: vectors at both ends of the spectrum.
+
+Shapes: P parameters, M vectors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from analysis.curvature.operators import Operator
+from tca.utils.checks import checked
+
+__all__ = ["Ends", "Engine", "Pair"]
+
+
+@checked
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A value and a unit vector of an operator, and how far they are from being an eigenpair.
+
+    Attributes:
+        value: Rayleigh quotient ``lambda = v . A v`` of the vector.
+        vector: Unit vector v, float64, shape ``(P,)``.
+        residual: ``|A v - lambda v|``: some eigenvalue lies within this distance of the value.
+    """
+
+    value: float
+    vector: Tensor
+    residual: float
+
+    @classmethod
+    def of(cls, operator: Operator, vectors: Tensor) -> list[Pair]:
+        """Return the Rayleigh quotients of vectors and their residuals, from one product each.
+
+        Args:
+            operator: The operator.
+            vectors: Any vectors but zero, as the columns of a matrix of shape ``(P, M)``.
+        """
+        vectors = vectors.to(torch.float64)
+        vectors = vectors / vectors.norm(dim=0)
+        products = (operator @ vectors).to(vectors)
+        values = (vectors * products).sum(0)
+        residuals = (products - values * vectors).norm(dim=0)
+        return [
+            cls(value, vector, residual)
+            for value, vector, residual in zip(values.tolist(), vectors.mT, residuals.tolist(), strict=True)
+        ]
+
+
+@checked
+@dataclass(frozen=True, eq=False)
+class Ends:
+    """Both ends of a spectrum.
+
+    Attributes:
+        tops: The largest algebraic eigenvalues found, falling.
+        bottoms: The smallest algebraic eigenvalues found, rising.
+        trace: The exact trace, if the engine has come to know it.
+    """
+
+    tops: tuple[Pair, ...]
+    bottoms: tuple[Pair, ...]
+    trace: float | None = None
+
+    @classmethod
+    def of(cls, operator: Operator, vectors: Tensor, k: int = 1, trace: float | None = None) -> Ends:
+        """Return vectors in the order of their Rayleigh quotients.
+
+        Args:
+            operator: The operator.
+            vectors: At least k vectors, as the columns of a matrix of shape ``(P, M)``.
+            k: How many to return at each end, default 1.
+            trace: The exact trace, if known.
+        """
+        rising = sorted(Pair.of(operator, vectors), key=lambda pair: pair.value)
+        return cls(tuple(rising[: -k - 1 : -1]), tuple(rising[:k]), trace)
+
+    @property
+    def largest(self) -> Pair:
+        """The largest algebraic eigenvalue found."""
+        return self.tops[0]
+
+    @property
+    def smallest(self) -> Pair:
+        """The smallest algebraic eigenvalue found."""
+        return self.bottoms[0]
+
+    @property
+    def magnitude(self) -> float:
+        """Largest modulus of the values."""
+        return max(abs(self.largest.value), abs(self.smallest.value))
+
+
+class Engine(Protocol):
+    """A way to find both ends of a spectrum."""
+
+    def __call__(self, operator: Operator, tolerance: float, products: int, seed: int, k: int = 1) -> Ends:
+        """Return the ends.
+
+        Args:
+            operator: The operator, symmetric.
+            tolerance: Residual at which to stop, relative to the eigenvalue of largest modulus.
+            products: The most products.
+            seed: Seed of whatever is drawn.
+            k: How many eigenvalues at each end.
+        """
+        ...

@@ -1,0 +1,92 @@
+"""Both ends of a spectrum by Lanczos iteration with full orthogonalisation and thick restarts.
+
+Shapes: P parameters, M vectors of the basis.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from analysis.curvature.eigensolvers.ends import Ends
+from analysis.curvature.operators import Operator
+
+__all__ = ["ends"]
+
+BASIS = 40  # vectors between restarts, at least
+EXHAUSTED = 1e-13  # length of a new direction relative to the operator below which it is round-off
+
+
+def ends(operator: Operator, tolerance: float, products: int, seed: int, k: int = 1) -> Ends:
+    """Return eigenvectors at each end of the spectrum.
+
+    One Krylov space serves both ends. Every new vector is orthogonalised against all before it, twice, so that no
+    eigenvalue comes back as a ghost of itself. After every product the residuals of the outermost k Ritz pairs at both
+    ends are known without another one, ``beta |s_M|``; the iteration stops when all are at most the tolerance times the
+    largest modulus, a rule that does not change when the loss is rescaled and that values near zero can meet. When the
+    basis is full, the outer Ritz vectors and the newest direction are the next one's beginning. Where a Krylov space
+    ends, a fresh direction begins another, until one has brought nothing new: it finds copies of eigenvalues.
+
+    The basis is float64 on the device of the operator, whatever the type of the products. The pairs returned are judged
+    by products of their own, in one block.
+
+    Args:
+        operator: The operator, symmetric.
+        tolerance: Residual at which to stop, relative to the eigenvalue of largest modulus.
+        products: Most products of the iteration before giving up; 2 k are made in any case.
+        seed: Seed of the starting vector.
+        k: How many eigenvalues at each end, default 1.
+
+    Paper: Wu and Simon (2000), SIAM Journal on Matrix Analysis and Applications 22:602.
+    """
+    most, least = min(operator.size, max(BASIS, 6 * k)), min(operator.size, 2 * k)
+    generator = torch.Generator().manual_seed(seed)
+    basis = torch.zeros(most + 1, operator.size, dtype=torch.float64, device=operator.theta.device)
+    basis[0] = _direction(basis[:0], generator)
+    projected = basis.new_zeros(most, most)
+    last, settled = 0, None
+    for step in range(1, max(products, least) + 1):
+        rest = operator.product(basis[last]).to(basis)
+        known = basis[: last + 1]
+        for _ in range(2):
+            shares = known @ rest
+            rest -= shares @ known
+            projected[: last + 1, last] += shares
+        projected[last] = projected[:, last]
+        values, turns = torch.linalg.eigh(projected[: last + 1, : last + 1])
+        length, size = rest.norm(), values.abs().amax()
+        exhausted = bool(length <= EXHAUSTED * size)
+        residuals = torch.zeros_like(values) if exhausted else length * turns[-1].abs()
+        outer = torch.cat([residuals[:k], residuals[-k:]])
+        if last + 1 == operator.size:
+            break
+        if step >= least and bool((outer <= tolerance * size).all()):
+            found = torch.cat([values[:k], values[-k:]])
+            if not exhausted or (settled is not None and bool(((found - settled).abs() <= tolerance * size).all())):
+                break
+            settled = found
+        if last + 1 == most:
+            kept = _outermost(len(values), k + (most - 2 * k) // 4)
+            basis[: len(kept)] = turns[:, kept].mT @ known
+            projected.zero_()
+            projected.diagonal()[: len(kept)] = values[kept]
+            last = len(kept) - 1
+        last += 1
+        basis[last] = _direction(basis[:last], generator) if exhausted else rest / length
+    vectors = turns[:, _outermost(len(values), k)].mT @ basis[: len(values)]
+    return Ends.of(operator, vectors.mT, k)
+
+
+def _outermost(count: int, each: int) -> Tensor:
+    """Return the indices of so many at each end, of all if there are not as many."""
+    everything = torch.arange(count, device="cpu")
+    return everything if count <= 2 * each else torch.cat([everything[:each], everything[-each:]])
+
+
+def _direction(known: Tensor, generator: torch.Generator) -> Tensor:
+    """Return a random unit vector orthogonal to all known ones."""
+    fresh = torch.randn(known.shape[1], generator=generator, dtype=torch.float64, device="cpu").to(known)
+    for _ in range(2):
+        fresh -= (known @ fresh) @ known
+    unit: Tensor = fresh / fresh.norm()
+    return unit

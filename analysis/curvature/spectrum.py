@@ -1,0 +1,146 @@
+"""Both ends of the spectrum of an operator.
+
+Shapes: P parameters, k eigenvalues.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from analysis.bounds import whole
+from analysis.curvature.eigensolvers import ENGINES, Pair
+from analysis.curvature.operators import Operator
+from tca.utils.checks import Count, Kept, Seed, checked
+from tca.utils.names import lookup
+
+__all__ = ["AUTO_DENSE", "Eigenvalue", "Spectrum", "spectrum"]
+
+AUTO_DENSE = 100  # parameters up to which writing the matrix out costs no more products than Lanczos and probes do
+
+
+@dataclass(frozen=True)
+class Eigenvalue:
+    """An eigenvalue and how far it is to be trusted.
+
+    Attributes:
+        value: The eigenvalue with its sign, ``lambda = v . A v``.
+        residual: ``|A v - lambda v|`` of the unit vector found: an eigenvalue lies within this distance of ``value``.
+        converged: Whether the residual is at most the tolerance times the largest modulus of the spectrum.
+    """
+
+    value: float
+    residual: float
+    converged: bool
+
+    def __str__(self) -> str:
+        """Return the value and its residual in one line."""
+        return f"{self.value:.6g} (residual {self.residual:.1e}{'' if self.converged else ', NOT CONVERGED'})"
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """What ``spectrum`` has found.
+
+    Attributes:
+        largest: The largest algebraic eigenvalues, falling.
+        smallest: The smallest algebraic eigenvalues, rising.
+        largest_vectors: Unit eigenvectors of the largest, as columns, float64 on the CPU, shape ``(P, k)``. Those of
+            equal eigenvalues are any basis of their space, and arbitrary where k cuts between equal ones.
+        smallest_vectors: Those of the smallest.
+        size: Number of parameters P.
+        engine: What found them.
+        tolerance: Relative tolerance.
+        trace: The exact trace where the engine has come to know it, else ``None``.
+    """
+
+    largest: tuple[Eigenvalue, ...]
+    smallest: tuple[Eigenvalue, ...]
+    largest_vectors: Tensor
+    smallest_vectors: Tensor
+    size: int
+    engine: str
+    tolerance: float
+    trace: float | None
+
+    @property
+    def largest_magnitude(self) -> Eigenvalue:
+        """The eigenvalue of largest modulus, sign kept."""
+        return max(self.largest[0], self.smallest[0], key=lambda each: abs(each.value))
+
+    @property
+    def converged(self) -> bool:
+        """Whether all have converged."""
+        return all(each.converged for each in (*self.largest, *self.smallest))
+
+    def __str__(self) -> str:
+        """Return a small table."""
+        lines = [f"{'engine':<16}{self.engine}, {self.size} parameters, tolerance {self.tolerance:g}"]
+        for name, values in (("largest", self.largest), ("smallest", self.smallest)):
+            lines += [f"{name if index == 0 else '':<16}{value}" for index, value in enumerate(values)]
+        return "\n".join(lines)
+
+
+@checked
+def spectrum(
+    operator: Operator,
+    k: int = 5,
+    *,
+    engine: str = "auto",
+    tolerance: Kept = 1e-6,
+    products: Count = 2000,
+    seed: Seed = 0,
+) -> Spectrum:
+    """Return the k largest and the k smallest algebraic eigenvalues of a symmetric operator with their vectors.
+
+    ``A v = lambda v``. Every value comes with the residual of its vector, so that what has not converged says so. A
+    value that occurs several times may be found fewer times than it occurs by Lanczos iteration, which then takes the
+    next ones for the outermost; the dense engine counts right.
+
+    Args:
+        operator: The operator, such as one from ``analysis.operator``.
+        k: How many at each end, default 5.
+        engine: ``"lanczos"``; ``"dense"``, for up to 2,000 parameters; of a Hessian also ``"pyhessian"``, for one
+            eigenvalue at each end, and ``"curvlinops"``; or ``"auto"`` (default), dense for up to 100 parameters and
+            Lanczos for more.
+        tolerance: Residual to reach, relative to the largest modulus of the spectrum, default 1e-6.
+        products: Products after which to stop, default 2000. What has been found by then is returned, not converged.
+        seed: Seed of starting vectors.
+
+    Raises:
+        ValueError: A name is unknown, a number is out of range, or the operator is not symmetric.
+        ImportError: The engine is not installed.
+
+    >>> from analysis.curvature.operators import Hessian
+    >>> bowl = Hessian([lambda theta: (theta.square() * torch.arange(1.0, 5.0)).sum() / 2], torch.zeros(4))
+    >>> found = spectrum(bowl, 2)
+    >>> [each.value for each in found.largest], [each.value for each in found.smallest], found.converged
+    ([4.0, 3.0], [1.0, 2.0], True)
+    """
+    lookup({**ENGINES, "auto": None}, engine, "engine")
+    if whole("k", k, 1) > operator.size:
+        raise ValueError(f"k must be at most the number of parameters, {operator.size}, got {k}")
+    if not operator.symmetric:
+        raise ValueError(
+            f"operator must be symmetric, got {type(operator).__name__}: "
+            "write it out with matrix() and use torch.linalg.eigvals"
+        )
+    if engine == "auto":
+        engine = "dense" if operator.size <= AUTO_DENSE else "lanczos"
+    ends = ENGINES[engine](operator, tolerance, products, seed, k)
+
+    def judged(pair: Pair) -> Eigenvalue:
+        return Eigenvalue(pair.value, pair.residual, pair.residual <= tolerance * ends.magnitude)
+
+    return Spectrum(
+        largest=tuple(map(judged, ends.tops)),
+        smallest=tuple(map(judged, ends.bottoms)),
+        largest_vectors=torch.stack([each.vector.cpu() for each in ends.tops], 1),
+        smallest_vectors=torch.stack([each.vector.cpu() for each in ends.bottoms], 1),
+        size=operator.size,
+        engine=engine,
+        tolerance=tolerance,
+        trace=ends.trace,
+    )

@@ -1,0 +1,1 @@
+"""Dynamics: state maps, fixed points and dynamical similarity."""

@@ -1,0 +1,1 @@
+"""Generalization: the gap between training and test, clean and under other conditions."""

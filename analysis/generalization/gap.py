@@ -1,0 +1,265 @@
+"""The generalization gap: how much worse a network does on trials that are new to it, clean and under other conditions.
+
+Shapes: T time, B batch, I inputs, O outputs, R resamples.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import tasks
+from analysis.curvature.problem import Trials, as_batch
+from analysis.generalization.conditions import Condition, InputNoise
+from tca.batch import Batch
+from tca.experiments.config.run import Run
+from tca.experiments.training.evaluation import Measure, evaluate, outputs_of
+from tca.nets import Network
+from tca.utils.checks import Count, NotNegative, Seed, checked
+
+__all__ = ["Gap", "Generalization", "Score", "gap_intervals", "generalization_gap", "sizes"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How a network does on a set of trials.
+
+    Attributes:
+        loss: Mean loss of a trial.
+        accuracy: Accuracy as the task defines it, 1 at best.
+        trials: Number of trials.
+    """
+
+    loss: float
+    accuracy: float
+    trials: int
+
+
+@dataclass(frozen=True)
+class Gap:
+    """How much worse a network does than on its training trials; positive is worse.
+
+    Attributes:
+        loss: Loss less the training loss.
+        accuracy: Training accuracy less the accuracy.
+    """
+
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Generalization:
+    """What ``generalization_gap`` has found; every gap is positive where the network does worse on the test set.
+
+    Attributes:
+        train: Score on the training trials, clean.
+        test: Score on the test trials, clean.
+        noisy_test: Score on the test trials with noise on their inputs, ``None`` if not asked for.
+        input_noise: Standard deviation of that noise, ``None`` for none.
+        under: Score under every further condition, by name.
+    """
+
+    train: Score
+    test: Score
+    noisy_test: Score | None
+    input_noise: float | None
+    under: Mapping[str, Score] = field(default_factory=dict)
+
+    def gap(self, score: Score) -> Gap:
+        """Return how much worse a score is than that on the training trials.
+
+        Args:
+            score: One of the scores.
+        """
+        return Gap(score.loss - self.train.loss, self.train.accuracy - score.accuracy)
+
+    @property
+    def gaps(self) -> dict[str, Gap]:
+        """Every gap by name: ``test``, ``noisy`` if there is one, and those under further conditions."""
+        noisy = {} if self.noisy_test is None else {"noisy": self.noisy_test}
+        return {name: self.gap(score) for name, score in {"test": self.test, **noisy, **self.under}.items()}
+
+    @property
+    def loss_gap(self) -> float:
+        """Test minus training loss."""
+        return self.gap(self.test).loss
+
+    @property
+    def accuracy_gap(self) -> float:
+        """Training minus test accuracy."""
+        return self.gap(self.test).accuracy
+
+    @property
+    def noisy_loss_gap(self) -> float | None:
+        """Loss on noisy test trials minus training loss."""
+        return None if self.noisy_test is None else self.gap(self.noisy_test).loss
+
+    @property
+    def noisy_accuracy_gap(self) -> float | None:
+        """Training accuracy minus accuracy on noisy test trials."""
+        return None if self.noisy_test is None else self.gap(self.noisy_test).accuracy
+
+    def __str__(self) -> str:
+        """Return a small table."""
+        noisy = {} if self.noisy_test is None else {f"test, noise {self.input_noise:g}": self.noisy_test}
+        named = {"test": self.test, **noisy, **self.under}
+        width = max(18, *(len(name) + 1 for name in named))
+        lines = [f"{'':<{width}}{'trials':>8}{'loss':>11}{'accuracy':>11}{'loss gap':>11}{'acc. gap':>11}"]
+        for name, score in {"train": self.train, **named}.items():
+            gap = self.gap(score)
+            shown = "" if name == "train" else f"{gap.loss:>11.4g}{gap.accuracy:>11.4g}"
+            lines.append(f"{name:<{width}}{score.trials:>8}{score.loss:>11.4g}{score.accuracy:>11.4g}{shown}")
+        return "\n".join(lines)
+
+
+@checked
+def generalization_gap(
+    net: Network,
+    task: Measure,
+    train: Trials | Batch,
+    test: Trials | Batch,
+    *,
+    input_noise: NotNegative | None = None,
+    clip: tuple[float, float] | None = None,
+    seed: Seed = 0,
+    conditions: Mapping[str, Condition] | None = None,
+) -> Generalization:
+    """Return loss and accuracy on training and test trials with their gaps, positive where the test trials do worse.
+
+    The gaps are ``test - train`` loss and ``train - test`` accuracy. With ``input_noise`` the test trials are shown a
+    second time with ``x + N(0, input_noise^2)``, independent for every step, trial and channel, held within ``clip``.
+    Private noise of the network is left out. Nothing is changed.
+
+    Args:
+        net: The network.
+        task: The task, for its accuracy; conditions that draw trials need a whole ``tasks.Task``.
+        train: The trials that the network was trained on.
+        test: Trials that it was not trained on.
+        input_noise: Standard deviation of the noise on test inputs; ``None`` (default) for no noisy condition. For
+            images with pixels in [0, 1], 0.2 with ``clip=(0, 1)`` separates rules better than clean test images.
+        clip: Lowest and highest value of noisy inputs; ``None`` (default) for no limits.
+        seed: Seed of the noise.
+        conditions: Further conditions to test under, by a name of your own, see ``analysis.generalization.conditions``.
+
+    Raises:
+        ValueError: The noise is negative or not finite, the limits are not in order or come without noise, a condition
+            cannot be met, or trials do not fit the network.
+        TypeError: A condition needs a whole task and there is none.
+
+    Paper: Liu, Ghosh, Richards, Shea-Brown and Lajoie (2022), Beyond accuracy: generalization properties of
+    bio-plausible temporal credit assignment rules, arXiv:2206.00823.
+
+    >>> from tca.nets import LeakyRNN
+    >>> from tca.losses import MSE
+    >>> class Near:
+    ...     def accuracy(self, outputs, batch):
+    ...         return (outputs - batch.targets).abs().lt(0.5).double().mean().item()
+    >>> train = Batch(torch.zeros(2, 3, 1), torch.zeros(2, 3, 1), torch.full((2, 3), 0.5), MSE())
+    >>> test = Batch(torch.zeros(2, 5, 1), torch.ones(2, 5, 1), torch.full((2, 5), 0.5), MSE())
+    >>> found = generalization_gap(LeakyRNN(1, 4, 1), Near(), train, test)        # the untrained network answers zero
+    >>> found.loss_gap, found.accuracy_gap
+    (0.5, 1.0)
+    """
+    if clip is not None and (input_noise is None or not clip[0] < clip[1]):
+        raise ValueError(f"clip must be a lower and a higher limit, together with input_noise, got {clip!r}")
+    train, test = as_batch(train, "train"), as_batch(test, "test")
+    noisy = None if input_noise is None else InputNoise(input_noise, clip, seed).noisy(test)
+    return Generalization(
+        train=_score(net, task, train),
+        test=_score(net, task, test),
+        noisy_test=None if noisy is None else _score(net, task, noisy),
+        input_noise=input_noise,
+        under=_under(net, task, test, conditions or {}),
+    )
+
+
+@checked
+def gap_intervals(
+    net: Network,
+    task: Measure,
+    train: Trials | Batch,
+    test: Trials | Batch,
+    *,
+    confidence: float = 0.95,
+    resamples: Count = 1000,
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
+    """Return bootstrap intervals of one network's gaps over trials, ``"loss"`` and ``"accuracy"``.
+
+    Training and test trials are drawn with replacement, each set from its own; the interval lies between percentiles.
+    It says how well the gap of this network is known from these trials. How much networks differ is another question:
+    where every seed has trials of its own, an interval over seeds, ``analysis.statistics.mean``, holds both.
+
+    Args:
+        net: The network.
+        task: The task, for its accuracy.
+        train: The trials that the network was trained on.
+        test: Trials that it was not trained on.
+        confidence: Probability with which such intervals hold the gap, default 0.95.
+        resamples: Number of resamples R, default 1000.
+        seed: Seed of the resamples, default 0.
+
+    Raises:
+        ValueError: A number is out of range, or trials do not fit the network.
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1, got {confidence!r}")
+    sets = [as_batch(train, "train"), as_batch(test, "test")]
+    source = np.random.default_rng(seed)
+    (train_loss, train_accuracy), (test_loss, test_accuracy) = (
+        _resampled(net, task, batch, resamples, source) for batch in sets
+    )
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    gaps = {"loss": test_loss - train_loss, "accuracy": train_accuracy - test_accuracy}
+    ends = {name: np.quantile(values, tails).tolist() for name, values in gaps.items()}
+    return {name: (low, high) for name, (low, high) in ends.items()}
+
+
+def sizes(run: Run, n_train: tuple[int, ...]) -> list[Run]:
+    """Return the same run with training sets of other sizes, so that gaps can be followed over them.
+
+    For native tasks a smaller set is not in general a part of a larger one.
+
+    Args:
+        run: The run.
+        n_train: The sizes in trials.
+
+    Raises:
+        ValueError: A size is below 1.
+
+    >>> [run.n_train for run in sizes(Run("delayed_xor"), (50, 100, 200))]
+    [50, 100, 200]
+    """
+    return [dataclasses.replace(run, n_train=each) for each in n_train]
+
+
+def _score(net: Network, task: Measure, batch: Batch) -> Score:
+    batch.check(net.n_in, net.n_out)
+    return Score(*evaluate(net, task, batch), batch.trials)
+
+
+def _under(net: Network, task: Measure, test: Batch, conditions: Mapping[str, Condition]) -> dict[str, Score]:
+    if conditions and not isinstance(task, tasks.Task):
+        raise TypeError(f"task must be a tasks.Task where there are conditions, got {type(task).__name__}")
+    return {
+        name: _score(net, task, each.batch(task, test)) for name, each in conditions.items()  # type: ignore[arg-type]
+    }  # fmt: skip
+
+
+def _resampled(
+    net: Network, task: Measure, batch: Batch, resamples: int, source: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return loss and accuracy of trials drawn with replacement, each of shape ``(R,)``."""
+    batch.check(net.n_in, net.n_out)
+    outputs = outputs_of(net, batch.inputs)
+    losses_B = (batch.weights * batch.loss.value(outputs, batch.targets)).sum(0).double()
+    draws_RB = torch.from_numpy(source.integers(0, batch.trials, (resamples, batch.trials))).to(outputs.device)
+    losses_R = losses_B[draws_RB].mean(1).cpu().numpy()
+    accuracies = [task.accuracy(outputs[:, drawn], batch.select(drawn)) for drawn in draws_RB]
+    return losses_R, np.asarray(accuracies, dtype=np.float64)

@@ -1,0 +1,1 @@
+"""Loss landscapes: lines, planes, barriers and alignment by permutation."""

@@ -1,0 +1,1 @@
+"""Representations: similarity of activity, its dimension and its noise ceiling."""

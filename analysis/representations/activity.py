@@ -1,0 +1,147 @@
+"""Activity given as an array: what all measures of it start from.
+
+Shapes: T time, B batch, I inputs, N units, M samples.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from analysis.curvature.problem import Trials, as_batch
+from analysis.statistics.ties import round_off
+from tca.batch import Batch
+from tca.nets import Network
+from tca.utils.arrays import tensor_of
+from tca.utils.checks import checked
+
+__all__ = ["Activity", "about_mean", "centred", "joint_uncertainty", "rates", "rates_of_trials", "uncertainty"]
+
+Activity = Tensor | NDArray[Any]
+"""Activity of N units at M samples, shape ``(M, N)``, or over time and trials, shape ``(T, B, N)``."""
+
+
+def centred(name: str, activity: Activity) -> Tensor:
+    """Return activity with the mean of every unit taken away, float64, shape ``(M, N)``.
+
+    Args:
+        name: What to call it in an error.
+        activity: Activity, shape ``(M, N)`` or ``(T, B, N)``.
+
+    Raises:
+        ValueError: The shape is wrong, there are fewer than two samples, a value is not finite, or nothing varies.
+
+    >>> centred("activity", torch.tensor([[1.0, 5.0], [3.0, 5.0]])).tolist()
+    [[-1.0, 0.0], [1.0, 0.0]]
+    """
+    values = tensor_of(activity).detach().to(torch.float64)
+    if values.ndim not in (2, 3) or not values.numel():
+        raise ValueError(f"{name} must have shape (samples, units) or (time, trials, units), got {tuple(values.shape)}")
+    values = values.reshape(-1, values.shape[-1])
+    if len(values) < 2:
+        raise ValueError(f"{name} must have at least two samples, got {len(values)}")
+    if not torch.isfinite(values).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    exact = round_off(tensor_of(activity).dtype)
+    moved = about_mean(values, exact)
+    if moved.norm() <= exact * values.norm():
+        raise ValueError(f"{name} must vary from sample to sample, got the same values in all")
+    return moved
+
+
+def about_mean(values: Tensor, exact: float) -> Tensor:
+    """Return values less the mean of every unit, exactly zero in units that vary by no more than round-off.
+
+    Args:
+        values: Activity, shape ``(M, N)``.
+        exact: Round-off as a fraction of the values, see ``analysis.statistics.ties.round_off``.
+
+    >>> about_mean(torch.tensor([[0.1, 1.0], [0.1, 2.0], [0.1, 3.0]]).double(), 1e-11).tolist()
+    [[0.0, -1.0], [0.0, 0.0], [0.0, 1.0]]
+    """
+    moved = values - values.mean(0)
+    return torch.where(moved.norm(dim=0) > exact * values.norm(dim=0), moved, 0.0)
+
+
+def uncertainty(activity: Activity) -> float:
+    """Return how exactly samples of activity are known: round-off of the type it came in, times the largest sample.
+
+    Distances of samples that differ by no more are equal.
+
+    Args:
+        activity: Activity, shape ``(M, N)`` or ``(T, B, N)``, before any mean is taken away.
+
+    >>> uncertainty(torch.tensor([[3.0, 4.0], [0.0, 1.0]])) == 5 * 2**-20
+    True
+    """
+    values = tensor_of(activity).detach()
+    return round_off(values.dtype) * float(values.to(torch.float64).norm(dim=-1).max())
+
+
+def joint_uncertainty(activity: Activity) -> float:
+    """Return how exactly singular values of activity are known: round-off of its type, times the size of all samples.
+
+    Args:
+        activity: Activity, shape ``(M, N)`` or ``(T, B, N)``, before any mean is taken away.
+
+    >>> joint_uncertainty(torch.tensor([[3.0], [4.0]])) == 5 * 2**-20
+    True
+    """
+    values = tensor_of(activity).detach()
+    return round_off(values.dtype) * float(values.to(torch.float64).norm())
+
+
+@checked
+def rates(net: Network, trials: Tensor | Trials | Batch) -> Tensor:
+    """Return the rates of a network's last hidden population without private noise, shape ``(T, B, N)``.
+
+    They come in the network's own type, which says how exactly they are known. Padding is left out: of trials that end
+    at different steps the rates at all their steps are returned as samples, shape ``(M, N)``, in the order of time.
+
+    Args:
+        net: The network.
+        trials: A fixed set of trials, a batch, or inputs alone, shape ``(T, B, I)``.
+
+    Raises:
+        ValueError: The inputs do not fit the network, trials are drawn or shuffled anew, or none has a step.
+        TypeError: They are none of these.
+
+    >>> from tca.nets import LeakyRNN
+    >>> rates(LeakyRNN(2, 5, 1), torch.zeros(4, 3, 2)).shape
+    torch.Size([4, 3, 5])
+    """
+    if isinstance(trials, Tensor):
+        return net.run(trials.to(next(net.parameters()))).rate[1:].clone()
+    batch = as_batch(trials, like=net)
+    found, lengths = net.run(batch.inputs).rate[1:], batch.trial_lengths
+    longest = int(lengths.max())
+    if not longest:
+        raise ValueError("trials must have a step with a weight, got none")
+    return found[:longest].clone() if (lengths == longest).all() else found[batch.inside]
+
+
+@checked
+def rates_of_trials(net: Network, trials: Trials | Batch) -> list[Tensor]:
+    """Return the rates of the last hidden population in every trial, up to its end, each of shape ``(T_b, N)``.
+
+    Args:
+        net: The network.
+        trials: A fixed set of trials, or a batch.
+
+    Raises:
+        ValueError: The trials do not fit the network, or are drawn or shuffled anew.
+        TypeError: They are neither.
+
+    >>> from tca.losses import MSE
+    >>> from tca.nets import LeakyRNN
+    >>> weights = torch.tensor([[1.0, 1.0], [1.0, 0.0], [1.0, 0.0]])
+    >>> batch = Batch(torch.zeros(3, 2, 1), torch.zeros(3, 2, 1), weights, MSE())
+    >>> [each.shape for each in rates_of_trials(LeakyRNN(1, 5, 1), batch)]
+    [torch.Size([3, 5]), torch.Size([1, 5])]
+    """
+    batch = as_batch(trials, like=net)
+    found = net.run(batch.inputs).rate[1:]
+    return [found[:length, trial].clone() for trial, length in enumerate(batch.trial_lengths.tolist())]

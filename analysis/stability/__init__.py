@@ -1,0 +1,1 @@
+"""Stability: where a learning rule rests, and its critical learning rate."""

@@ -1,0 +1,27 @@
+"""Statistics over seeds: intervals, corrected p values."""
+
+from analysis.statistics.intervals import (
+    DECIDING,
+    RESAMPLES,
+    Estimate,
+    bootstrap,
+    check_confidence,
+    holm,
+    mean,
+    numbers,
+    paired_difference,
+    verdict,
+)
+
+__all__ = [
+    "DECIDING",
+    "RESAMPLES",
+    "Estimate",
+    "bootstrap",
+    "check_confidence",
+    "holm",
+    "mean",
+    "numbers",
+    "paired_difference",
+    "verdict",
+]
