@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: compare test lint pages format bench bench-peers test-bugs test-docs test-hostile test-kills test-pythons test-slow accept study-generalization study-spiking vision clean
+.PHONY: compare test lint pages format bench bench-peers test-bugs test-docs test-hostile test-kills test-pythons test-slow test-studies accept study-generalization study-spiking vision clean
 
 # The first interpreter that is new enough and not too new; `make PYTHON=/path/to/python test` overrides it.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -30,7 +30,7 @@ lint: $(INSTALLED)
 # Tables of the pages that are made from the code.
 pages: $(INSTALLED)
 	$(PY) -m tools.pages
-	$(PY) -m analysis.studies.pages
+	$(PY) -m studies.pages
 
 format: $(INSTALLED)
 	$(PY) -m ruff check --fix .
@@ -74,21 +74,25 @@ test-pythons:
 test-slow: $(INSTALLED)
 	$(ONE_THREAD) $(PY) -m pytest -q -m slow
 
+# The studies: their examples, settings, tables and pages.
+test-studies: $(INSTALLED)
+	$(ONE_THREAD) $(PY) -m pytest -n auto --maxprocesses 4 -q studies
+
 # The study of curvature and generalization, in its short version; `--full` is for a GPU.
 study-generalization: $(INSTALLED)
-	$(ONE_THREAD) $(PY) -m analysis.studies.generalization --out runs/generalization --workers 2
+	$(ONE_THREAD) $(PY) -m studies.generalization --out runs/generalization --workers 2
 
 # Broadcast rules on images: digits, and MNIST from a folder given as DATA=.
 vision: $(INSTALLED)
-	$(ONE_THREAD) $(PY) -m analysis.studies.vision --out runs/vision --workers 2 $(if $(DATA),--data $(DATA))
+	$(ONE_THREAD) $(PY) -m studies.vision --out runs/vision --workers 2 $(if $(DATA),--data $(DATA))
 
 # A published spiking task in its own units, shortened; the module lists the others and runs them in full.
 study-spiking: $(INSTALLED)
-	$(ONE_THREAD) $(PY) -m analysis.studies.published_spiking run delayed_match --short --out runs/published_spiking
+	$(ONE_THREAD) $(PY) -m studies.published_spiking run delayed_match --short --out runs/published_spiking
 
 # Sparse feedback at 3 % of the readout, twenty seeds: does diffusion help?
 accept: $(INSTALLED)
-	$(ONE_THREAD) $(PY) -m analysis.studies.sparse_feedback --accept --out runs/accept
+	$(ONE_THREAD) $(PY) -m studies.sparse_feedback --accept --out runs/accept
 
 clean:
 	rm -rf .venv .venv-peers .venv-py* build *.egg-info .mypy_cache .pytest_cache .ruff_cache

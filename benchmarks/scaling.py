@@ -21,9 +21,9 @@ import torch
 import tca
 from analysis.figures.drawing import Series, save
 from analysis.figures.scaling import scaling
-from analysis.studies.every_rule import TEMPORAL
 from benchmarks.problem import CHANNELS, TRIALS, make_problem
 from benchmarks.timing import one_core, race
+from studies.every_rule import TEMPORAL
 
 FIT = 3  # sizes through which a slope is laid
 REVERSE, FORWARD = "reverse", "forward"

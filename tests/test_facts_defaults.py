@@ -10,7 +10,7 @@ import torch
 
 import tca
 from analysis import curvature
-from analysis.studies.generalization.plan import ARMS, RULES_COMPARED, SETTINGS
+from studies.generalization.gap_plan import ARMS, RULES_COMPARED, SETTINGS
 from tca.cells.activations import Sigmoid
 from tca.eligibilities import Diagonal, Fluctuations, Kronecker, LearnedKernel, NodeNoise, RankOne, Windowed
 from tca.eligibilities.factors import GUARD

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import analysis
 import tca
-from analysis.studies.every_rule import ALIGNED, observe_all
+from studies.every_rule import ALIGNED, observe_all
 from tca.__main__ import main
 from tca.cli.comparison import Comparison
 from tca.experiments import records

@@ -20,7 +20,7 @@ from analysis.dynamics.dsa import linear_dynamics
 from analysis.figures import state_space
 from analysis.generalization.conditions import InputNoise, PixelNoise
 from analysis.stability.jacobians import rule_jacobian, scores
-from analysis.studies.published_spiking import observe
+from studies.published_spiking import observe
 from tca.eligibilities import Windowed
 from tca.nets import LeakyRNN, SpikingRNN
 from tca.signals import Direct

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import tca
-from analysis.studies.vision.plan import ARMS, PANELS, falling, fast_readout
+from studies.vision.vision_plan import ARMS, PANELS, falling, fast_readout
 from tca.__main__ import main
 from tca.cli.comparison import Comparison
 from tca.cli.comparison_table import _notes

@@ -25,8 +25,8 @@ RANKS, CORRELATED = "analysis/statistics/rank_correlation.py", ("tests/test_rank
 GAPS = ("tests/test_generalization.py",)
 BROADCAST = ("tests/test_broadcast.py",)
 SHARP = ("tests/test_sharpness.py",)
-STUDIES = ("tests/test_studies.py",)
-GENERALIZATION = ("tests/test_study_generalization.py",)
+STUDIES = ("studies/tests/test_studies.py",)
+GENERALIZATION = ("studies/tests/test_study_generalization.py",)
 
 ALIGNMENT = "analysis/alignment.py"
 STABILITY = "analysis/stability/critical_rate.py"
@@ -36,7 +36,7 @@ RSA = "analysis/representations/similarity_rsa.py"
 DIMENSION = "analysis/representations/dimension.py"
 DENSITY = "analysis/curvature/density.py"
 TRACE = "analysis/curvature/trace.py"
-TORUS, EVERY_RULE = "analysis/studies/torus.py", "analysis/studies/every_rule.py"
+TORUS, EVERY_RULE = "studies/torus.py", "studies/every_rule.py"
 
 BUGS = [
     Bug(ALIGNMENT, "cosine divided by one norm", "_ratio(inner, math.sqrt(square * true_square))",
@@ -159,16 +159,16 @@ BUGS = [
         "Gap(self.train.loss - score.loss,", GAPS),
     Bug("analysis/run_measurements.py", "search that starts anew at every measurement", "self._ends = ends", "pass",
         ("tests/test_watching.py",)),
-    Bug("analysis/studies/generalization/measuring.py", "pull that forgets the phase of the rate",
+    Bug("studies/generalization/gap_measurements.py", "pull that forgets the phase of the rate",
         '"pull": eta * factor * own.rho}', '"pull": eta * own.rho}', GENERALIZATION),
     Bug("tca/nets/masks.py", "a torus of one site less", "torch.minimum(apart, side - apart) / side",
         "torch.minimum(apart, side - apart) / (side - 1)", STUDIES),
     Bug(TORUS, "every seed written down as the first", '"seed": self.seed}', '"seed": 0}', STUDIES),
     Bug(EVERY_RULE, "a readout alone that has feedback", "Random(scale=1e-300)", "Random(scale=1e-3)", STUDIES),
-    Bug("analysis/studies/alignment.py", "both forms in one column", "if one.run.net.form == form:",
+    Bug("studies/alignment_study.py", "both forms in one column", "if one.run.net.form == form:",
         "if one.run.net.form:", STUDIES),
-    Bug("analysis/studies/sparse_feedback.py", "accepted by its mean", 'verdict(gained) == "holds"', "gained.value > 0",
+    Bug("studies/sparse_feedback.py", "accepted by its mean", 'verdict(gained) == "holds"', "gained.value > 0",
         STUDIES),
-    Bug("analysis/studies/work.py", "results in the order in which they came",
+    Bug("studies/workloads.py", "results in the order in which they came",
         "[done[place] for place in range(len(jobs))]", "list(done.values())[::-1]", STUDIES),
 ]  # fmt: skip

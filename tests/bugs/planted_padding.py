@@ -71,7 +71,7 @@ BUGS = [
         "torch.cat(components)[len(components):]", MEASURES),
     Bug("analysis/figures/state_space.py", "states of padding drawn", "return window & batch.inside", "return window",
         MEASURES),
-    Bug("analysis/studies/published_spiking.py", "spikes of padding", "float(rates(learner.net, batch).mean())",
+    Bug("studies/published_spiking.py", "spikes of padding", "float(rates(learner.net, batch).mean())",
         "float(rates(learner.net, batch.inputs).mean())", MEASURES),
     Bug("tca/experiments/training/evaluation.py", "lengths lost where pieces are put together", "parts[0].loss, decisions, lengths)",
         "parts[0].loss, decisions)", MEASURES),

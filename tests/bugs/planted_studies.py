@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-SPIKING = "analysis/studies/spiking_settings.py"
-TYPES = "analysis/studies/cell_types.py"
-CASES = "analysis/studies/cell_type_cases.py"
-PUBLISHED = ("tests/test_studies_spiking.py",)
-STUDIES = ("tests/test_studies.py",)
-IMAGES = ("tests/test_studies_vision.py",)
-ASKED = ("tests/test_studies_vision_commands.py",)
+SPIKING = "studies/spiking_settings.py"
+TYPES = "studies/cell_types.py"
+CASES = "studies/cell_type_cases.py"
+PUBLISHED = ("studies/tests/test_studies_spiking.py",)
+STUDIES = ("studies/tests/test_studies.py",)
+IMAGES = ("studies/tests/test_studies_vision.py",)
+ASKED = ("studies/tests/test_studies_vision_commands.py",)
 FACTORS = ("tests/test_updates.py", "tests/test_records.py")
-VISION = "analysis/studies/vision"
+VISION = "studies/vision"
 
 PAGES, MADE = (
-    "analysis/studies/pages.py",
+    "studies/pages.py",
     tuple(
-        f"tests/test_study_pages.py::test_{name}"
+        f"studies/tests/test_study_pages.py::test_{name}"
         for name in ("numbers_are_taken_of_runs", "arms_and_claims_are_paired_by_seed_and_corrected")
     ),
 )
-TABULATED = ("tests/test_study_generalization.py",)
+TABULATED = ("studies/tests/test_study_generalization.py",)
 
 BUGS = [
     Bug(PAGES, "the first value for the last", "for _, y in points[-last:])", "for _, y in points[:last])", MADE),
     Bug(PAGES, "claims that are not corrected", "corrected = holm([each.p for each in found])",
         "corrected = [each.p for each in found]", MADE),
     Bug(PAGES, "panels in one", "in found.items() if where == panel}", "in found.items()}", MADE),
-    Bug("analysis/studies/generalization/tabulating.py", "verdicts before the correction",
+    Bug("studies/generalization/gap_tables.py", "verdicts before the correction",
         "verdict(each, corrected, claim.sign)", "verdict(each, None, claim.sign)", TABULATED),
-    Bug("analysis/studies/generalization/tabulating.py", "noisy gaps for clean ones", '("clean", "test_gap")',
+    Bug("studies/generalization/gap_tables.py", "noisy gaps for clean ones", '("clean", "test_gap")',
         '("clean", "{}_gap")', TABULATED),
     Bug(SPIKING, "weights too large", "gains=(math.sqrt(0.5),) * 3", "gains=(math.sqrt(5),) * 3", PUBLISHED),
     Bug(
@@ -81,18 +81,18 @@ BUGS = [
         IMAGES,
     ),
     Bug(
-        f"{VISION}/reporting.py",
+        f"{VISION}/vision_report.py",
         "angles of all depths in one figure",
         "if each.layers == layers  # BP",
         "if each.layers  # BP",
         IMAGES,
     ),
-    Bug(f"{VISION}/plan.py", "another rate than was found", "falling(45.0)", "falling(60.0)", IMAGES),
+    Bug(f"{VISION}/vision_plan.py", "another rate than was found", "falling(45.0)", "falling(60.0)", IMAGES),
     Bug(CASES, "weights of a dense network", '"gain_rec": math.sqrt(0.1)', '"gain_rec": 1.0', STUDIES),
     Bug(CASES, "a dense readout", '{"density": readout}', '{"density": 1.0}', STUDIES),
-    Bug(f"{VISION}/cells.py", "another set with the sizes of its test images",
+    Bug(f"{VISION}/vision_cells.py", "another set with the sizes of its test images",
         'sizes = (other.pool_sizes["train"], other', 'sizes = (other.pool_sizes["test"], other', ASKED),
-    Bug(f"{VISION}/cells.py", "nothing taken for everything", "whole(name, getattr(self, name), 1)",
+    Bug(f"{VISION}/vision_cells.py", "nothing taken for everything", "whole(name, getattr(self, name), 1)",
         "whole(name, getattr(self, name), 0)", ASKED),
     Bug("analysis/run_measurements.py", "broadcasts measured over all trials",
         "broadcasting(learner, train.select(slice(0, min(self.trials, train.trials)))).layers",

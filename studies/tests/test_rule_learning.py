@@ -1,0 +1,139 @@
+"""What every rule learns in the figures of the pages, and the pages themselves."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tca
+from studies import rule_learning
+from studies.every_rule import READOUT_ONLY, SETTINGS, SILENT, Setting, seeded
+from tca.eligibilities import NodeNoise
+from tca.eligibilities.deviations import Displaced
+from tca.experiments.config.network_config import Net
+from tca.experiments.config.run import Run
+from tca.rule import Learner
+
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "docs" / "rules"
+SMALLER: dict[str, dict[str, Any]] = {
+    "mlp": {"sizes": [4, 4]},
+    "vector_mlp": {"sizes": [4, 2]},
+    "vector_rnn": {"n_rec": 4},
+    "dual_stream_mlp": {"sizes": [4, 3]},
+}
+
+
+def quick(run: Run) -> Run:
+    """The same in a few small steps."""
+    net = Net(run.net.kind, SMALLER[run.net.kind]) if isinstance(run.net, Net) else replace(run.net, size=5)
+    return replace(run, net=net, batch_size=2, steps=2, n_train=6, n_test=6, evaluate_every=1)
+
+
+def quickly(setting: Setting) -> Setting:
+    agent = None if setting.agent is None else replace(setting.agent, steps=3)
+    return replace(setting, base=quick(setting.base), agent=agent)
+
+
+QUICK = tuple(quickly(setting) for setting in SETTINGS)
+
+
+def test_every_rule_has_one_setting_and_one_page() -> None:
+    """No rule enters the library's table without something to learn and a page that shows it."""
+    homes = [rule for setting in SETTINGS for rule in setting.rules]
+    assert sorted(homes) == sorted(tca.RULES)
+    pages = rule_learning.pages_of(PAGES)
+    assert sorted(rule for rules in pages.values() for rule in rules) == sorted(tca.RULES)
+
+
+@pytest.mark.parametrize("page", rule_learning.pages_of(PAGES))
+def test_pages_show_their_figure(page: str) -> None:
+    """Every page shows its figure, which is there and small."""
+    (figure,) = re.findall(r"!\[[^\]]+\]\((\.\./figures/rules/[^)]+)\)", (PAGES / f"{page}.md").read_text("utf-8"))
+    assert Path(figure).name == f"{page}.svg"
+    assert (PAGES / figure).stat().st_size < 90_000
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda each: each.title)
+def test_rules_of_a_setting_learn_in_its_network(setting: Setting) -> None:
+    """Every rule, what stands beside it and both references can be bound to the network; one is silent."""
+    small = quickly(setting)
+    rules = [
+        *small.rules,
+        small.exact,
+        READOUT_ONLY,
+        *(each for some in small.beside.values() for each in some.values()),
+    ]
+    for rule in rules:
+        run = small.run(rule)
+        assert run.rule == rule
+        net = run.net.build(4, 2, dt=10.0, seed=0)
+        bound = Learner(net, run.the_rule)
+        if rule == READOUT_ONLY:
+            assert not any(each.any() for name, each in bound.buffers.items() if name.endswith("feedback"))
+    assert small.run(small.exact).net.form == small.base.net.form
+
+
+def test_panels_are_settings_and_forms() -> None:
+    """Rules of one page that learn different things have a panel each, with their own references."""
+    found = [(title, list(runs)) for _, title, runs in rule_learning.panels_of(["rflo", "bptt", "gevb"], SETTINGS)]
+    assert found == [
+        ("delayed_xor, form B", ["BPTT, BP", SILENT, "rflo"]),
+        ("delayed_xor, form A", ["BPTT, BP", SILENT]),
+        ("digits, perceptron of vectors", ["BPTT, BP", SILENT, "gevb"]),
+    ]
+    ((_, _, runs),) = rule_learning.panels_of(["rflo"], SETTINGS)
+    assert {run.net.form for run in runs.values()} == {"B"}
+    ((_, _, runs),) = rule_learning.panels_of(["node_perturbation"], SETTINGS)
+    relative = runs["by activity"].rule
+    assert isinstance(relative, tca.Rule)
+    assert isinstance(relative.eligibility, NodeNoise)
+    assert relative.eligibility.by == Displaced()
+    ((_, _, runs),) = rule_learning.panels_of(["kaneko", "error_diffusion"], SETTINGS)
+    rates = {label: run.optimizer.lr for label, run in runs.items()}
+    assert rates == {"BP": 30.0, SILENT: 1.0, "error_diffusion": 10.0, "kaneko": 1.0}
+    assert len({seeded(run, seed).name for run in runs.values() for seed in range(2)}) == 8
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_networks_that_act_are_drawn(tmp_path: Path) -> None:
+    """A setting with an agent is trained by rewards, the references as well; records say so."""
+    pytest.importorskip("neurogym")
+    learned = rule_learning.trained({"reward": ["reward_eprop"]}, QUICK, 1, tmp_path, 1)
+    assert len(learned) == 3
+    assert len(list(tmp_path.glob("*/agent.json"))) == 3
+    assert {len(each.metrics) for each in learned.values()} == {3}
+
+
+def test_learning_is_drawn_beside_the_gradient_and_the_readout(tmp_path: Path) -> None:
+    """Every kind of setting is trained and drawn, with its numbers; the figure of a page has all of its curves."""
+    pages = {"eprop": ("eprop",), "two": ("gevb", "gevb_local"), "streams": ("kaneko",)}
+    words = [f"--out={tmp_path}", f"--runs={tmp_path / 'runs'}"]
+    assert rule_learning.main(words, QUICK, pages) == 0
+    for page, labels in {
+        "eprop": {"BPTT", SILENT, "eprop"},
+        "two": {"BP, BPTT", SILENT, "gevb", "gevb_local"},
+        "streams": {"BP", SILENT, "kaneko"},
+    }.items():
+        lines = list(csv.DictReader((tmp_path / f"{page}.csv").read_text().splitlines()))
+        assert {line["label"] for line in lines} == labels
+        assert {line["seed"] for line in lines} == {"0", "1", "2"}
+        assert {line["updates"] for line in lines} == {"0", "1", "2"}
+        assert (tmp_path / f"{page}.svg").stat().st_size < 90_000
+        assert (tmp_path / f"{page}.png").read_bytes().startswith(b"\x89PNG")
+    trained = len(list((tmp_path / "runs").iterdir()))
+    assert rule_learning.main([*words, "--only", "streams"], QUICK, pages) == 0
+    assert len(list((tmp_path / "runs").iterdir())) == trained, "records are read"
+    learned = rule_learning.trained({"two": pages["two"]}, QUICK, 1, tmp_path / "runs", 1)
+    series = rule_learning.curves(learned, pages["two"], QUICK, 1)
+    figure = rule_learning.page_figure(series, pages["two"], QUICK)
+    others = ("_", "chance")
+    shown = [
+        {line.get_label() for line in axes.lines if not line.get_label().startswith(others)} for axes in figure.axes
+    ]
+    assert shown == [{"BP, BPTT", SILENT, "gevb"}, {"BP, BPTT", SILENT, "gevb_local"}]
