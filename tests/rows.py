@@ -17,20 +17,20 @@ from torch import Tensor
 
 import tca
 from tca.eligibilities import (
+    KFRTRL,
+    UORO,
     Diagonal,
     Eligibility,
     Fluctuations,
     Full,
     Homotopy,
     Instant,
-    Kronecker,
     Leak,
     LearnedKernel,
     NetworkKernel,
     NodeNoise,
-    RankOne,
-    Reachable,
-    ReverseKronecker,
+    ReverseKFRTRL,
+    SnAp,
     TypePropagation,
     WeightNoise,
     Windowed,
@@ -238,9 +238,9 @@ COUPLED: set[str] = STOCHASTIC | {
 SIGNALS_ELSEWHERE: set[type[Signal]] = {GlobalVector, ErrorDiffusion, RewardChange, RewardSurprise}
 ELIGIBILITIES_ELSEWHERE: set[type[Eligibility]] = {
     NetworkKernel,
-    RankOne,
-    Kronecker,
-    ReverseKronecker,
+    UORO,
+    KFRTRL,
+    ReverseKFRTRL,
     LearnedKernel,
     NodeNoise,
     WeightNoise,
@@ -292,7 +292,7 @@ ELIGIBILITIES: dict[Eligibility, Cut] = {
     Windowed(5, keep_leak=True): oracle.rate_windows(5),
     Homotopy(0.4): share(0.4),
     TypePropagation(0.3): by_type(0.3),
-    Reachable(2): reachable(2),
+    SnAp(2): reachable(2),
 }
 
 
@@ -372,7 +372,7 @@ def recombined(
     signal: Signal, eligibility: Eligibility, model: Model, weights: Weights, problem: Problem, matrix: Tensor
 ) -> tuple[Tensor, Weights]:
     """Return the signal of a recombination and ``sum_t L_t e_t``, both from the oracle."""
-    if isinstance(eligibility, Reachable):
+    if isinstance(eligibility, SnAp):
         told = signal_of(signal, model, weights, problem, torch.zeros(problem.inputs.shape[0], 1, 1, 1), matrix)
         if isinstance(signal, Exact | TypeReturn):
             told = oracle_types.told_within_reach(model, weights, problem, told, eligibility.steps)

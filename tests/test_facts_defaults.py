@@ -12,7 +12,7 @@ import tca
 from analysis import curvature
 from studies.generalization.gap_plan import ARMS, RULES_COMPARED, SETTINGS
 from tca.cells.activations import Sigmoid
-from tca.eligibilities import Diagonal, Fluctuations, Kronecker, LearnedKernel, NodeNoise, RankOne, Windowed
+from tca.eligibilities import KFRTRL, UORO, Diagonal, Fluctuations, LearnedKernel, NodeNoise, Windowed
 from tca.eligibilities.factors import GUARD
 from tca.experiments.config.components import Optimizer
 from tca.experiments.config.schedules import Piecewise
@@ -70,7 +70,7 @@ RECURRENT = {
     "all of the state is cut": (Windowed().keep_leak, False),
     "ten steps ahead": (tca.RULES["tbptt_future"].signal, Horizon(10)),
     "one step of SnAp": (tca.RULES["snap1"].eligibility, Diagonal()),
-    "signs for UORO and KF-RTRL": ((RankOne().noise, Kronecker().noise), (Signs(), Signs())),
+    "signs for UORO and KF-RTRL": ((UORO().noise, KFRTRL().noise), (Signs(), Signs())),
     "guards of factors": (GUARD, 1e-12),
     "forgetting of a learned kernel": (LearnedKernel().decay, 0.8),
     "MDGL as published": (

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import tca
-from tca.eligibilities import Diagonal, Full, Homotopy, Leak, Reachable
+from tca.eligibilities import Diagonal, Full, Homotopy, Leak, SnAp
 from tca.signals import Direct, Exact, Hops, Horizon, Random, TypeReturn
 from tests import oracle, oracle_traces, oracle_types
 from tests.cases import CASES, F1, F2, Case, weights_of
@@ -48,7 +48,7 @@ def on_ring(form: str, eligibility: tca.eligibilities.Eligibility, execution: st
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_snap_is_a_masked_influence(case: Case, steps: int) -> None:
     """Both executions equal the influence of every synapse on every cell, set to zero out of reach at each step."""
-    rule = tca.Rule(Random(), Reachable(steps))
+    rule = tca.Rule(Random(), SnAp(steps))
     bound = learner(case, rule)
     weights, model, problem = weights_of(bound.net), case.model(), case.problem()
     signal = oracle_traces.direct_signal(model, weights, problem, matrix_of(bound))
@@ -61,17 +61,15 @@ def test_snap_is_a_masked_influence(case: Case, steps: int) -> None:
 def test_one_step_of_snap_is_the_diagonal(case: Case) -> None:
     """SnAp-1 keeps the cell itself."""
     for execution in EXECUTIONS:
-        assert_same(
-            grads(case, tca.Rule(Direct(), Reachable(1)), execution), grads(case, tca.Rule(Direct(), Diagonal()))
-        )
+        assert_same(grads(case, tca.Rule(Direct(), SnAp(1)), execution), grads(case, tca.Rule(Direct(), Diagonal())))
 
 
 @both_forms
 def test_two_steps_of_snap_without_missing_synapses_are_rtrl(case: Case) -> None:
     """Dense weights: every cell is one synapse away."""
     for execution in EXECUTIONS:
-        assert_same(grads(case, tca.Rule(Direct(), Reachable(2)), execution), true_gradient(case))
-    assert relative(grads(case, tca.Rule(Direct(), Reachable(1)))["w_rec"], true_gradient(case)["w_rec"]) > 0.05
+        assert_same(grads(case, tca.Rule(Direct(), SnAp(2)), execution), true_gradient(case))
+    assert relative(grads(case, tca.Rule(Direct(), SnAp(1)))["w_rec"], true_gradient(case)["w_rec"]) > 0.05
 
 
 @pytest.mark.parametrize("form", ["A", "B"])
@@ -81,7 +79,7 @@ def test_snap_on_a_ring_needs_as_many_steps_as_there_are_cells(form: str) -> Non
     bound, case = ring(form)
     assert_same(wanted, oracle.gradient(case.model(), weights_of(bound.net), case.problem()))
     # the input weights see every path, the ring's own synapses are only six numbers
-    errors = [relative(on_ring(form, Reachable(n))["w_in"], wanted["w_in"]) for n in range(1, 8)]
+    errors = [relative(on_ring(form, SnAp(n))["w_in"], wanted["w_in"]) for n in range(1, 8)]
     assert all(later < before for before, later in pairwise(errors[:6]))
     assert errors[4] > 1e-4
     assert max(errors[5:]) < 1e-13
@@ -90,7 +88,7 @@ def test_snap_on_a_ring_needs_as_many_steps_as_there_are_cells(form: str) -> Non
 def test_on_existing_synapses_a_step_of_snap_may_lead_away() -> None:
     """The changes of the ring's own six synapses come nearer to the gradient in the end, but not step by step."""
     wanted = on_ring("B", Full())
-    found = [on_ring("B", Reachable(n)) for n in range(1, 7)]
+    found = [on_ring("B", SnAp(n)) for n in range(1, 7)]
     own, seen = ([relative(each[name], wanted[name]) for each in found] for name in ("w_rec", "w_in"))
     assert any(later > before for before, later in pairwise(own))
     assert all(later < before for before, later in pairwise(seen))
@@ -102,7 +100,7 @@ def test_snap_sees_synapses_by_the_mask_and_not_by_their_weight() -> None:
     """A synapse of weight zero exists: other paths may lead through the cell it reaches."""
     mask = torch.eye(6, dtype=torch.float64).roll(1, 0) + torch.eye(6, dtype=torch.float64).roll(2, 0)
     case = replace(F1, options={"mask_rec": mask, "learn_initial": True})
-    bound = learner(case, tca.Rule(Direct(), Reachable(2)))
+    bound = learner(case, tca.Rule(Direct(), SnAp(2)))
     with torch.no_grad():
         bound.net.w_rec[2, 0] = 0.0
     model, weights, problem = case.model(), weights_of(bound.net), case.problem()
@@ -114,7 +112,7 @@ def test_snap_on_a_sparse_network_stores_the_kept_cells_only() -> None:
     """Three kept cells a synapse, of eight."""
     shift = torch.eye(8, dtype=torch.float64).roll(1, 0)
     case = Case("ring of eight", sizes=(3, 8, 2), options={"mask_rec": shift})
-    bound = learner(case, tca.Rule(Direct(), Reachable(3)))
+    bound = learner(case, tca.Rule(Direct(), SnAp(3)))
     moment = bound.tape(case.batch()).moment(1)
     trace = bound.rule.eligibility.trace(bound.net.hidden_connections()[1], moment, case.trials)
     assert trace.value.shape == (case.trials, 8, 3, 8)
@@ -125,18 +123,18 @@ def test_snap_on_a_sparse_network_stores_the_kept_cells_only() -> None:
 def test_snap_has_an_exact_signal_as_well(case: Case, steps: int) -> None:
     """Each postsynaptic cell has a propagator of its own, and still one signal to all cells makes all traces exact."""
     for execution in EXECUTIONS:
-        assert_same(grads(case, tca.Rule(Exact(), Reachable(steps)), execution), true_gradient(case))
+        assert_same(grads(case, tca.Rule(Exact(), SnAp(steps)), execution), true_gradient(case))
 
 
 @pytest.mark.parametrize("signal", [Horizon(2), TypeReturn(taps=1)], ids=repr)
 def test_a_signal_cut_off_for_one_propagator_refuses_many(signal: tca.signals.Signal) -> None:
     """The reason is given when the rule is made."""
     with pytest.raises(ValueError, match="Reachable has none, or one for each postsynaptic cell"):
-        tca.Rule(signal, Reachable(2))
+        tca.Rule(signal, SnAp(2))
     with pytest.raises(ValueError, match="at least 1, got 0"):
-        Reachable(0)
+        SnAp(0)
     with pytest.raises(TypeError, match="a propagator for each postsynaptic cell"):
-        Reachable(2).fade_(*[None] * 4)  # type: ignore[list-item]
+        SnAp(2).fade_(*[None] * 4)  # type: ignore[list-item]
 
 
 @each_case

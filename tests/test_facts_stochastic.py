@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import tca
-from tca.eligibilities import Kronecker, RankOne, ReverseKronecker
+from tca.eligibilities import KFRTRL, UORO, ReverseKFRTRL
 from tca.signals import Direct
 from tca.utils.noise import Signs
 from tests import oracle_stochastic, oracle_traces
@@ -25,11 +25,11 @@ WIDE = [Case(f"wide-{form}", form=form, sizes=(3, 10, 2), steps=30, leak=0.9) fo
 
 @pytest.mark.parametrize(
     ("kind", "case", "drawn"),
-    [(RankOne, SHORT, 4), (ReverseKronecker, SHORT, 4), (Kronecker, LONGER, 2)],
+    [(UORO, SHORT, 4), (ReverseKFRTRL, SHORT, 4), (KFRTRL, LONGER, 2)],
     ids=["uoro", "r_kf_rtrl", "kf_rtrl"],
 )
 def test_means_over_all_signs_are_the_gradient_to_round_off(
-    kind: type[RankOne | Kronecker | ReverseKronecker], case: Case, drawn: int
+    kind: type[UORO | KFRTRL | ReverseKFRTRL], case: Case, drawn: int
 ) -> None:
     """Form B, four cells: all 16^3 directions of three steps, all 4^4 pairs of signs of four; one draw is far off."""
     patterns = sign_patterns(case.steps, drawn)
@@ -81,7 +81,7 @@ def test_a_draw_of_reverse_kronecker_products_equals_the_equations(form: str) ->
     """With the same signs, trial by trial and synapse by synapse."""
     case = Case("drawn", form=form, sizes=(3, 5, 2), steps=8, seed=3)
     drawn = Signs().draw((8, 3, 5), torch.Generator().manual_seed(1))
-    rule = tca.Rule(Direct(), ReverseKronecker(Listed(list(drawn.unbind(0)))))
+    rule = tca.Rule(Direct(), ReverseKFRTRL(Listed(list(drawn.unbind(0)))))
     bound = learner(case, rule)
     found = bound.grads(case.batch())[0]
     wanted = reverse_kronecker(case, weights_of(bound.net), drawn)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import tca
-from tca.eligibilities import Diagonal, Eligibility, Full, Homotopy, Instant, Leak, Reachable, Windowed
+from tca.eligibilities import Diagonal, Eligibility, Full, Homotopy, Instant, Leak, SnAp, Windowed
 from tca.execution import EXECUTIONS
 from tca.signals import (
     CausalHop,
@@ -114,7 +114,7 @@ ELIGIBILITIES: dict[Eligibility, Surgery | None] = {
     Windowed(7): oracle.windows(7),
     Windowed(7, keep_leak=True): oracle.rate_windows(7),
     Homotopy(0.3): oracle.share(0.3),
-    Reachable(2): None,
+    SnAp(2): None,
 }
 
 

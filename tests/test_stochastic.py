@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import tca
-from tca.eligibilities import Kronecker, LearnedKernel, RankOne, ReverseKronecker
+from tca.eligibilities import KFRTRL, UORO, LearnedKernel, ReverseKFRTRL
 from tca.eligibilities.traces import contract
 from tca.execution import EXECUTIONS
 from tca.signals import Direct, Exact, Horizon, TypeReturn
@@ -37,7 +37,7 @@ def gradient(case: Case, eligibility: Any, batch: tca.Batch | None = None) -> di
 @each_form
 @pytest.mark.parametrize("options", [{}, INITIAL], ids=["zero", "learned"])
 @pytest.mark.parametrize("readout_leak", [0.0, 0.5])
-@pytest.mark.parametrize("kind", [RankOne, ReverseKronecker])
+@pytest.mark.parametrize("kind", [UORO, ReverseKFRTRL])
 def test_the_mean_over_all_directions_is_the_true_gradient(
     form: str, options: dict[str, Any], readout_leak: float, kind: Any
 ) -> None:
@@ -57,7 +57,7 @@ def test_the_mean_over_4096_directions() -> None:
     case = tiny("B", 3, cells=4, leak=0.6)
     patterns = sign_patterns(3, 4)
     assert len(patterns) == 16**3
-    found = gradient(case, RankOne(Listed(list(patterns.unbind(1)))), copies(case.batch(), len(patterns)))
+    found = gradient(case, UORO(Listed(list(patterns.unbind(1)))), copies(case.batch(), len(patterns)))
     assert_same(found, true_gradient(case), 1e-11)
 
 
@@ -67,12 +67,12 @@ def test_the_mean_over_all_pairs_of_signs_is_the_true_gradient(form: str, option
     """Four cells, four steps: the mean of Kronecker products over all 4^4 patterns; a single one is far off."""
     case = tiny(form, 4, cells=4, options=options)
     patterns = sign_patterns(4, 2)
-    found = gradient(case, Kronecker(Listed(list(patterns.unbind(1)))), copies(case.batch(), len(patterns)))
+    found = gradient(case, KFRTRL(Listed(list(patterns.unbind(1)))), copies(case.batch(), len(patterns)))
     assert_same(found, true_gradient(case), 1e-11)
-    assert relative(gradient(case, Kronecker())["w_rec"], true_gradient(case)["w_rec"]) > 0.1
+    assert relative(gradient(case, KFRTRL())["w_rec"], true_gradient(case)["w_rec"]) > 0.1
 
 
-@pytest.mark.parametrize("kind", [RankOne, Kronecker, ReverseKronecker])
+@pytest.mark.parametrize("kind", [UORO, KFRTRL, ReverseKFRTRL])
 def test_spiking_cells_with_two_components(kind: Any) -> None:
     """Adaptive spiking cells have two numbers as their state; the mean is what the same pseudo-derivatives give."""
     net = tca.nets.SpikingRNN(
@@ -83,8 +83,8 @@ def test_spiking_cells_with_two_components(kind: Any) -> None:
     generator = torch.Generator().manual_seed(2)
     inputs, targets = (torch.rand(3, 1, n, dtype=torch.float64, generator=generator) for n in (2, 1))
     batch = tca.Batch(inputs, targets, torch.ones(3, 1).double(), tca.losses.MSE())
-    patterns = sign_patterns(3, {RankOne: 4, Kronecker: 2, ReverseKronecker: 2}[kind])
-    rows = [each.reshape(-1, 2, 2) if kind is RankOne else each for each in patterns.unbind(1)]
+    patterns = sign_patterns(3, {UORO: 4, KFRTRL: 2, ReverseKFRTRL: 2}[kind])
+    rows = [each.reshape(-1, 2, 2) if kind is UORO else each for each in patterns.unbind(1)]
     found, info = tca.Learner(net, tca.Rule(Direct(), kind(Listed(rows)))).grads(copies(batch, len(patterns)))
     assert info.outputs.any(), "some cell has spiked"
     wanted = tca.Learner(net, tca.RULES["bptt"]).grads(batch)[0]
@@ -102,7 +102,7 @@ def test_a_draw_equals_the_equations(form: str, readout_leak: float, name: str) 
     width = 2 if name == "kf_rtrl" else 5
     noise = Normal() if name == "kernl" else Signs()
     drawn = noise.draw((8, 3, width), generator)
-    make = {"uoro": RankOne, "kf_rtrl": Kronecker, "kernl": LearnedKernel}[name]
+    make = {"uoro": UORO, "kf_rtrl": KFRTRL, "kernl": LearnedKernel}[name]
     bound = learner(case, tca.Rule(Direct(), make(noise=Listed(list(drawn.unbind(0))))))
     given = case.model(), weights_of(bound.net), case.problem(), drawn
     if name == "kernl":
@@ -124,7 +124,7 @@ def test_noise_of_a_third_of_the_variance_gives_a_third_of_the_gradient() -> Non
     true = true_gradient(case)["w_rec"]
 
     def scale(width: float) -> float:
-        found = gradient(case, RankOne(Uniform(width)), copies(case.batch(), count))["w_rec"]
+        found = gradient(case, UORO(Uniform(width)), copies(case.batch(), count))["w_rec"]
         return float((found * true).sum() / true.square().sum())
 
     assert scale(1.0) == pytest.approx(1 / 3, abs=0.04)

@@ -311,7 +311,9 @@ def test_the_study_runs_and_reads_its_records(
         assert each["authors: accuracy"] == (authors.accuracy if authors else "")
     for end in (".csv", ".md", "_learning.svg", "_learning.png", "_learning.csv"):
         assert (tmp_path / f"published_spiking_{name}{end}").stat().st_size > 0
-    training = importlib.import_module("tca.experiments.training.train").Training  # the package has a function of that name
+    training = importlib.import_module(
+        "tca.experiments.training.train"
+    ).Training  # the package has a function of that name
     monkeypatch.setattr(training, "update", lambda training: pytest.fail("trained again"))
     drawn = rows_of(tmp_path / f"published_spiking_{name}_learning.csv")[0]
     assert ("train_accuracy" in drawn) is settings[name].memorised

@@ -7,29 +7,29 @@ from tca.eligibilities.full import Full, Windowed
 from tca.eligibilities.homotopy import Homotopy
 from tca.eligibilities.instant import Instant
 from tca.eligibilities.kernel import LearnedKernel
-from tca.eligibilities.kronecker import Kronecker, ReverseKronecker
+from tca.eligibilities.kronecker import KFRTRL, ReverseKFRTRL
 from tca.eligibilities.leak import Leak
 from tca.eligibilities.network_kernel import NetworkKernel
 from tca.eligibilities.perturbations import NodeNoise, WeightNoise
-from tca.eligibilities.snap import Reachable
+from tca.eligibilities.snap import SnAp
 from tca.eligibilities.type_propagation import TypePropagation
-from tca.eligibilities.uoro import RankOne
+from tca.eligibilities.uoro import UORO
 
 __all__ = [
+    "KFRTRL",
+    "UORO",
     "Diagonal",
     "Eligibility",
     "Fluctuations",
     "Full",
     "Homotopy",
     "Instant",
-    "Kronecker",
     "Leak",
     "LearnedKernel",
     "NetworkKernel",
     "NodeNoise",
-    "RankOne",
-    "Reachable",
-    "ReverseKronecker",
+    "ReverseKFRTRL",
+    "SnAp",
     "TypePropagation",
     "WeightNoise",
     "Windowed",

@@ -19,12 +19,12 @@ from tca.tape.local_step import Moment
 from tca.utils.checks import checked
 from tca.utils.noise import Noise, Signs
 
-__all__ = ["Kronecker", "ReverseKronecker"]
+__all__ = ["KFRTRL", "ReverseKFRTRL"]
 
 
 @checked
 @dataclass(frozen=True)
-class Kronecker(Factored):
+class KFRTRL(Factored):
     """``P_t,m,ij ~ C_t,mi A_t,j``: presynaptic activity summed with random signs, times a matrix over cells.
 
     With two fresh signs ``xi, xi'`` a step, ``A_t = xi p0 A_{t-1} + xi' p1 pre_t`` and
@@ -49,7 +49,7 @@ class Kronecker(Factored):
 
 @checked
 @dataclass(frozen=True)
-class ReverseKronecker(Factored):
+class ReverseKFRTRL(Factored):
     """``P_t,m,ij ~ A_t,i C_t,mj``: a random direction over postsynaptic cells, times a matrix of states and inputs.
 
     With fresh ``xi_t`` of variance one for every cell, ``A_t = p0 A_{t-1} + p1 xi_t`` and ``C_t = J_t C_{t-1} / p0 +

@@ -21,7 +21,7 @@ from tca.tape.tape import Tape
 from tca.tape.weight_estimates import Wired
 from tca.utils.checks import Count, checked
 
-__all__ = ["Reachable"]
+__all__ = ["SnAp"]
 
 
 class Neighbours(NamedTuple):
@@ -120,7 +120,7 @@ class ReachTrace(Trace):
 
 @checked
 @dataclass(frozen=True)
-class Reachable(Eligibility):
+class SnAp(Eligibility):
     """``D_t = Pi_i J_t Pi_i``, ``Pi_i`` the cells within ``steps - 1`` synapses of the postsynaptic cell i: SnAp-n.
 
     A synapse remembers whom it has moved among the cells that its postsynaptic cell reaches, itself included: with one

@@ -19,12 +19,12 @@ from tca.tape.local_step import Moment
 from tca.utils.checks import checked
 from tca.utils.noise import Noise, Signs
 
-__all__ = ["RankOne"]
+__all__ = ["UORO"]
 
 
 @checked
 @dataclass(frozen=True)
-class RankOne(Factored):
+class UORO(Factored):
     """``P_t ~ A_t (x) C_t``: the influence of all synapses on all states as one product, right in the mean.
 
     With fresh ``xi_t`` of variance one for every state, ``A_t = p0 J_t A_{t-1} + p1 xi_t`` and
