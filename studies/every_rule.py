@@ -22,7 +22,7 @@ from tca.experiments.reinforcement.agent import Agent
 from tca.experiments.training.train import Observer
 from tca.rule import Learner, Rule
 from tca.rules import RULES
-from tca.signals import Random, RewardChange
+from tca.signals import Random, RewardDifference
 
 __all__ = [
     "ALIGNED",
@@ -210,7 +210,7 @@ SETTINGS = (
         SMALL,
         ("uoro", "kf_rtrl", "r_kf_rtrl", "kernl", "node_perturbation", "weight_perturbation", "sbd_filtered",
          "sbd_lagged"),
-        beside={"node_perturbation": {"by activity": Rule(RewardChange(), NodeNoise(by=Displaced()))}},
+        beside={"node_perturbation": {"by activity": Rule(RewardDifference(), NodeNoise(by=Displaced()))}},
     ),
     Setting(
         "perceptual_decision",

@@ -83,7 +83,7 @@ class Rule:
                 f"{type(self.signal).__name__} is made to fit the one propagator of an eligibility, and "
                 f"{type(self.eligibility).__name__} has none, or one for each postsynaptic cell: use another signal"
             )
-        if self.signal.hears_of_trials != self.eligibility.tries:
+        if self.signal.needs_reward != self.eligibility.tries:
             raise ValueError(
                 f"{type(self.signal).__name__} and {type(self.eligibility).__name__} do not fit: what a trial was "
                 "worth means something to synapses that remember what was tried, and to no others"

@@ -56,8 +56,8 @@ from tca.signals import (
     OutputError,
     Random,
     Regularised,
-    RewardChange,
-    RewardSurprise,
+    RewardDifference,
+    RewardPredictionError,
     Score,
     SharedRandom,
     Signal,
@@ -235,7 +235,7 @@ COUPLED: set[str] = STOCHASTIC | {
     "error_diffusion",
     "error_diffusion_online",
 }
-SIGNALS_ELSEWHERE: set[type[Signal]] = {GlobalVector, ErrorDiffusion, RewardChange, RewardSurprise}
+SIGNALS_ELSEWHERE: set[type[Signal]] = {GlobalVector, ErrorDiffusion, RewardDifference, RewardPredictionError}
 ELIGIBILITIES_ELSEWHERE: set[type[Eligibility]] = {
     NetworkKernel,
     UORO,

@@ -29,7 +29,7 @@ from tca.signals import (
     Horizon,
     Normal,
     Random,
-    RewardSurprise,
+    RewardPredictionError,
     Score,
     Share,
     StationaryDiffusion,
@@ -80,7 +80,7 @@ RECURRENT = {
     "slope and reading of ModProp": (TypeReturn(), TypeReturn(0.25, "mean", None)),
     "node perturbation": ((NodeNoise().sigma, NodeNoise().rates), (1e-2, "clean")),
     "Miconi's noise, power, means": (
-        (Fluctuations().noise, Fluctuations().power, Fluctuations().keep, RewardSurprise().keep),
+        (Fluctuations().noise, Fluctuations().power, Fluctuations().keep, RewardPredictionError().keep),
         (Rare(0.003, Uniform(16.0)), 3, 0.05, 0.75),
     ),
     "Miconi's synapses": (Fluctuations().recurrent_only, True),

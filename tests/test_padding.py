@@ -16,7 +16,7 @@ from tca.eligibilities.deviations import Displaced
 from tca.losses import MSE, Poisson
 from tca.nets import MLP, DualStreamMLP, LeakyLayer, LeakyRNN, SpikingRNN, StackedRNN
 from tca.nets.feedforward.interlayer import Dropout
-from tca.signals import CausalSignal, Direct, Random, Regularised, RewardChange, RewardSurprise
+from tca.signals import CausalSignal, Direct, Random, Regularised, RewardDifference, RewardPredictionError
 from tca.signals.perturbation.trial_reward import Correctness
 from tca.signals.regularisers.activity_regularisers import ActivityL1, LayerEntropy, Power, Regulariser, TrackedEntropy
 from tca.signals.regularisers.firing_rate import FiringRate
@@ -226,7 +226,7 @@ def test_private_noise_belongs_to_the_steps_of_trials(build: Callable[[], Any]) 
 def test_noise_that_is_tried_belongs_to_the_steps_of_trials(eligibility: Any) -> None:
     """What was drawn for padding, and how far drives went there, enter no gradient; nor does a longer mate."""
     net, batch = problem("node_perturbation")
-    rule = tca.Rule(RewardChange(), eligibility)
+    rule = tca.Rule(RewardDifference(), eligibility)
     assert_same(changes(net, rule, appended(batch, 9)), changes(net, rule, batch))
     muted = replace(batch, weights=batch.weights * torch.tensor([0.0, 1.0, 0.0, 1.0]))
     assert int(muted.trial_lengths.max()) == 9
@@ -236,8 +236,8 @@ def test_noise_that_is_tried_belongs_to_the_steps_of_trials(eligibility: Any) ->
 def test_a_trial_without_steps_is_of_no_kind() -> None:
     """What is expected of a kind of trial is the mean over trials that were shown."""
     net, batch = problem("miconi")
-    for reward in (RewardSurprise().reward, Correctness()):
-        rule = tca.Rule(RewardSurprise(reward), tca.RULES["miconi"].eligibility)
+    for reward in (RewardPredictionError().reward, Correctness()):
+        rule = tca.Rule(RewardPredictionError(reward), tca.RULES["miconi"].eligibility)
         whole, shown = tca.Learner(net, rule), tca.Learner(net, rule)
         whole.backward(batch)
         shown.backward(batch.select([0, 1, 3]))  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import tca
 from tca.eligibilities import Fluctuations, Leak, NodeNoise, WeightNoise
-from tca.signals import Direct, RewardChange, RewardSurprise
+from tca.signals import Direct, RewardDifference, RewardPredictionError
 from tca.signals.perturbation.trial_reward import Correctness, MinusLoss
 from tca.utils.noise import Rare, Signs, Uniform
 from tests import oracle
@@ -31,7 +31,7 @@ def tiny(form: str = "A", **changed: Any) -> Case:
 def node_error(case: Case, sigma: float, **options: Any) -> float:
     """Distance of the mean over all 2^9 sign patterns from the true gradient of the recurrent weights."""
     patterns = sign_patterns(3, 3).movedim(0, 1)
-    rule = tca.Rule(RewardChange(), NodeNoise(sigma, noise=Listed([patterns]), **options))
+    rule = tca.Rule(RewardDifference(), NodeNoise(sigma, noise=Listed([patterns]), **options))
     found = learner(case, rule).grads(copies(case.batch(), 512))[0]
     assert_same({"w_out": found["w_out"]}, {"w_out": true_gradient(case)["w_out"]})
     return max(relative(found[key], true_gradient(case)[key]) for key in ("w_rec", "w_in", "b"))
@@ -69,7 +69,7 @@ def test_a_draw_of_node_noise_equals_the_equations(form: str, rates: str, antith
     generator = torch.Generator().manual_seed(0)
     xi, private = (torch.randn(6, 3, 4, dtype=torch.float64, generator=generator) for _ in range(2))
     eligibility = NodeNoise(0.3, antithetic, rates, Listed([xi]))
-    bound, batch = learner(case, tca.Rule(RewardChange(), eligibility)), case.batch()
+    bound, batch = learner(case, tca.Rule(RewardDifference(), eligibility)), case.batch()
     found = bound.grads(batch, noise=private)[0]
 
     def trial_losses(added: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,7 +129,7 @@ def test_the_error_of_weight_perturbation_is_of_second_order(kind: str) -> None:
         for pattern in patterns:
             pieces = dict(zip(hidden, pattern.split(sizes), strict=True))
             rows = [pieces[name].view(net.get_parameter(name).shape) for name in order]
-            rule = tca.Rule(RewardChange(), WeightNoise(sigma, noise=Listed(rows)))
+            rule = tca.Rule(RewardDifference(), WeightNoise(sigma, noise=Listed(rows)))
             for name, each in tca.Learner(net, rule).grads(batch)[0].items():
                 total[name] += each / len(patterns)
         return max(relative(total[name], wanted[name]) for name in hidden)
@@ -143,7 +143,7 @@ def test_the_error_of_weight_perturbation_is_of_second_order(kind: str) -> None:
 def test_a_draw_of_weight_noise_equals_the_equation(antithetic: bool) -> None:
     """``(E(xi) - E(0)) / sigma xi`` for every weight that exists, with one draw for the batch."""
     case = CASES[3]
-    bound, batch = learner(case, tca.Rule(RewardChange(), WeightNoise(0.1, antithetic, Signs()))), case.batch()
+    bound, batch = learner(case, tca.Rule(RewardDifference(), WeightNoise(0.1, antithetic, Signs()))), case.batch()
     found = bound.grads(batch)[0]
     xi = {name: found[name].sign() for name in ("w_in", "w_rec", "b")}
     masks = {"w_in": bound.net.mask_in, "w_rec": bound.net.mask_rec, "b": torch.ones(6)}
@@ -184,9 +184,9 @@ def test_miconi_equals_the_equations(form: str, power: int) -> None:
                 options={"learn_initial": True})  # fmt: skip
     drawn = [Rare(0.3, Uniform(4.0)).draw((6, 5, 4), torch.Generator().manual_seed(seed)) for seed in (1, 2)]
     eligibility = Fluctuations(Listed(list(drawn)), power=power, keep=0.2, limit=None)
-    whole = learner(case, tca.Rule(RewardSurprise(keep=0.6), replace(
+    whole = learner(case, tca.Rule(RewardPredictionError(keep=0.6), replace(
         eligibility, noise=Listed(list(drawn)), recurrent_only=False)))  # fmt: skip
-    bound, batch = learner(case, tca.Rule(RewardSurprise(keep=0.6), eligibility)), case.batch()
+    bound, batch = learner(case, tca.Rule(RewardPredictionError(keep=0.6), eligibility)), case.batch()
     kinds, model, weights = batch.targets[-1], case.model(), weights_of(bound.net)
 
     def trial(b: int, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -237,8 +237,8 @@ def test_miconi_equals_the_equations(form: str, power: int) -> None:
 
 def test_miconi_limits_every_change() -> None:
     """No gradient exceeds the limit, and one that does not reach it is left alone."""
-    free = learner(F1, tca.Rule(RewardSurprise(), Fluctuations(limit=None)))
-    tied = learner(F1, tca.Rule(RewardSurprise(readout_learns=True), Fluctuations(limit=100.0)))
+    free = learner(F1, tca.Rule(RewardPredictionError(), Fluctuations(limit=None)))
+    tied = learner(F1, tca.Rule(RewardPredictionError(readout_learns=True), Fluctuations(limit=100.0)))
     for bound in (free, tied):
         bound.backward(F1.batch())
         bound.net.zero_grad()
@@ -324,7 +324,7 @@ def test_gpu_equals_cpu(name: str) -> None:
 def test_what_was_tried_teaches(eligibility: Any, rate: float) -> None:
     """The recurrent cells alone learn a regression from nothing but what their noise did to its loss."""
     case = Case("taught", sizes=(3, 6, 2), steps=5, trials=4, seed=12, plain=True)
-    bound, batch = learner(case, tca.Rule(RewardChange(), eligibility)), case.batch()
+    bound, batch = learner(case, tca.Rule(RewardDifference(), eligibility)), case.batch()
     batch = replace(batch, weights=batch.weights / 20)
     optimizer = torch.optim.SGD([bound.net.w_in, bound.net.w_rec, bound.net.b], lr=rate)
     losses = []
@@ -340,7 +340,7 @@ def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="Direct and NodeNoise do not fit"):
         tca.Rule(Direct(), NodeNoise())
     with pytest.raises(ValueError, match="RewardChange and Leak do not fit"):
-        tca.Rule(RewardChange(), Leak())
+        tca.Rule(RewardDifference(), Leak())
     with pytest.raises(ValueError, match="must be 'reverse', got 'forward': what a trial was worth"):
         learner(F1, tca.RULES["node_perturbation"]).grads(F1.batch(), execution="forward")
     with pytest.raises(ValueError, match="goes by potentials without resets"):

@@ -33,7 +33,7 @@ from tca.nets import (
     VectorMLP,
     VectorRNN,
 )
-from tca.signals import RewardChange
+from tca.signals import RewardDifference
 from tca.utils.noise import Signs
 from tests.draws_listed import Listed, copies, sign_patterns
 from tests.rows import assert_same, relative
@@ -103,7 +103,7 @@ def test_the_error_of_node_perturbation_is_of_second_order(kind: str, antithetic
     hidden = [each.name for each in net.hidden_connections()]
 
     def error(sigma: float) -> float:
-        rule = tca.Rule(RewardChange(), NodeNoise(sigma, antithetic, noise=Listed(list(rows))))
+        rule = tca.Rule(RewardDifference(), NodeNoise(sigma, antithetic, noise=Listed(list(rows))))
         found = tca.Learner(net, rule).grads(batch, noise=noise)[0]
         assert relative(found["w_out"], wanted["w_out"]) < 1e-12
         return max(relative(found[name], wanted[name]) for name in hidden)
@@ -117,7 +117,7 @@ def test_vectors_whose_gates_stay_are_linear() -> None:
     """With gates that noise does not move the loss is quadratic in the noise, and the mean the gradient itself."""
     net = scattered(VectorMLP(3, [2, 2], 2, dtype=F64))
     batch, _, rows = with_all_signs(net, 1)
-    rule = tca.Rule(RewardChange(), NodeNoise(1e-3, noise=Listed(list(rows))))
+    rule = tca.Rule(RewardDifference(), NodeNoise(1e-3, noise=Listed(list(rows))))
     assert_same(tca.Learner(net, rule).grads(batch)[0], gradient(net, batch), 1e-10)
 
 
@@ -135,7 +135,7 @@ def test_the_error_of_weight_perturbation_in_a_stack_is_of_second_order() -> Non
         for pattern in patterns:
             pieces = pattern.split([shapes[name].numel() for name in order])
             rows = [piece.view(shapes[name]) for name, piece in zip(order, pieces, strict=True)]
-            rule = tca.Rule(RewardChange(), WeightNoise(sigma, noise=Listed(rows)))
+            rule = tca.Rule(RewardDifference(), WeightNoise(sigma, noise=Listed(rows)))
             for name, each in tca.Learner(net, rule).grads(batch)[0].items():
                 total[name] += each / len(patterns)
         return max(relative(total[name], wanted[name]) for name in order)
@@ -172,7 +172,7 @@ def test_a_draw_in_a_stack_equals_the_equations(by: Any, antithetic: bool) -> No
     net = scattered(StackedRNN(2, [LeakyLayer(3, tau=20.0), LeakyLayer(2, tau=15.0)], 2, dtype=F64))
     batch, private, xi = batch_of(net, 4, 3), 0.3 * normal(5, 4, 3, 5), normal(6, 4, 3, 5)
     rows = [xi[..., 3:], xi[..., :3]]
-    rule = tca.Rule(RewardChange(), NodeNoise(0.2, antithetic, noise=Listed(rows), by=by))
+    rule = tca.Rule(RewardDifference(), NodeNoise(0.2, antithetic, noise=Listed(rows), by=by))
     found = tca.Learner(net, rule).grads(batch, noise=private)[0]
 
     def run(size: float) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
@@ -208,7 +208,7 @@ def test_noise_that_stays_put_makes_activity_based_the_same(by_step: bool, antit
     batch = batch_of(net, 4, 3)
 
     def found(by: Any) -> dict[str, Tensor]:
-        rule = tca.Rule(RewardChange(), NodeNoise(0.1, antithetic, noise=Signs(), by=by))
+        rule = tca.Rule(RewardDifference(), NodeNoise(0.1, antithetic, noise=Signs(), by=by))
         return tca.Learner(net, rule, seed=1).grads(batch)[0]
 
     assert_same(found(Displaced(by_step)), found(Injected()), 1e-10)
@@ -242,7 +242,7 @@ def test_the_mean_of_activity_based_perturbation_is_along_displaced_adjoints() -
     wanted = torch.einsum("ti,tj->ij", mean.view(steps, cells), pre)
 
     def found(sigma: float) -> Tensor:
-        rule = tca.Rule(RewardChange(), NodeNoise(sigma, noise=Listed(list(rows)), by=Displaced()))
+        rule = tca.Rule(RewardDifference(), NodeNoise(sigma, noise=Listed(list(rows)), by=Displaced()))
         return tca.Learner(net, rule).grads(batch)[0]["w_rec"]
 
     assert relative(found(1e-5), wanted) < 1e-4
@@ -272,7 +272,7 @@ def test_a_perceptron_learns_from_what_was_tried(by: Any) -> None:
     """Hidden layers alone learn a regression from noise in their drives."""
     net = scattered(MLP(4, [12, 8], 2, activation="tanh", dtype=F64))
     batch = batch_of(net, 1, 32)
-    bound = tca.Learner(net, tca.Rule(RewardChange(), NodeNoise(by=by)))
+    bound = tca.Learner(net, tca.Rule(RewardDifference(), NodeNoise(by=by)))
     optimizer = torch.optim.SGD([each.weight for each in net.hidden_connections()], lr=0.01)
     losses = []
     for _ in range(150):
@@ -286,7 +286,7 @@ def test_a_perceptron_learns_from_what_was_tried(by: Any) -> None:
 @pytest.mark.parametrize("by", [Injected(), Displaced()], ids=repr)
 def test_gpu_equals_cpu(by: Any) -> None:
     """A GPU draws the same in every population and gives what the CPU gives."""
-    rule = tca.Rule(RewardChange(), NodeNoise(by=by))
+    rule = tca.Rule(RewardDifference(), NodeNoise(by=by))
     net = scattered(NETWORKS["mlp"][0]())
     batch = batch_of(net, 2, 3)
     exact = tca.Learner(net, rule).grads(batch)[0]

@@ -33,7 +33,7 @@ class Fluctuations(Coincidence):
     that no synapse must know the noise.
 
     The network is run once without perturbations, whose outputs are reported, and once with them. As published only
-    recurrent synapses learn, and the readout does not; see `tca.signals.RewardSurprise`.
+    recurrent synapses learn, and the readout does not; see `tca.signals.RewardPredictionError`.
 
     Args:
         noise: What is added to the drive, default uniform between -16 and 16 with probability 0.003 a cell and step.

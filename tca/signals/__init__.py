@@ -15,8 +15,8 @@ from tca.signals.feedback import Adaptive, Random
 from tca.signals.global_vector import GlobalVector
 from tca.signals.hops import Hops
 from tca.signals.modprop import TypeReturn
-from tca.signals.perturbation.reward_difference import RewardChange
-from tca.signals.perturbation.reward_prediction_error import RewardSurprise
+from tca.signals.perturbation.reward_difference import RewardDifference
+from tca.signals.perturbation.reward_prediction_error import RewardPredictionError
 from tca.signals.regularisers.regularised import Regularised
 from tca.signals.shared_random import SharedRandom
 from tca.signals.signal import CausalSignal, InstantSignal, Signal
@@ -44,8 +44,8 @@ __all__ = [
     "OutputError",
     "Random",
     "Regularised",
-    "RewardChange",
-    "RewardSurprise",
+    "RewardDifference",
+    "RewardPredictionError",
     "SameStep",
     "Score",
     "Share",

@@ -37,7 +37,7 @@ class Signal(abc.ABC):
     """What every cell is told."""
 
     local: ClassVar[bool]  # whether the signal is made without reading recurrent weights
-    hears_of_trials: ClassVar[bool] = False  # whether it is what a trial was worth, one number to all cells
+    needs_reward: ClassVar[bool] = False  # whether it is what a trial was worth, one number to all cells
     unfilters: ClassVar[bool] = False  # whether it is made by taking out of a signal what a propagator remembers
     factored: ClassVar[bool] = False  # whether ``gather_`` counts on the signal being the product that was made
 

@@ -18,15 +18,15 @@ from tca.signals.signal import Buffers, Reader, Signal
 from tca.tape.tape import Tape
 from tca.utils.checks import checked
 
-__all__ = ["OfTrials", "RewardChange"]
+__all__ = ["RewardDifference", "RewardSignal"]
 
 
 @dataclass(frozen=True)
-class OfTrials(Signal, abc.ABC):
+class RewardSignal(Signal, abc.ABC):
     """``L_T = m / B`` for all cells, zero elsewhere: one number m a trial, at its last step T."""
 
     local: ClassVar[bool] = True
-    hears_of_trials: ClassVar[bool] = True
+    needs_reward: ClassVar[bool] = True
 
     @property
     def horizon(self) -> int:
@@ -60,7 +60,7 @@ class OfTrials(Signal, abc.ABC):
 
 @checked
 @dataclass(frozen=True)
-class RewardChange(OfTrials):
+class RewardDifference(RewardSignal):
     """``m = -(R(tried) - R(against)) / distance``: the slope of minus the reward along what was tried.
 
     The readout learns from its own error, as under every rule.
