@@ -18,7 +18,7 @@ from tca.eligibilities import Leak, NodeNoise
 from tca.eligibilities.deviations import Displaced
 from tca.experiments.config.components import Leaky, Optimizer, Seeds
 from tca.experiments.config.run import Net, Run
-from tca.experiments.reinforcement.agent import Agent
+from tca.experiments.reinforcement.actor import Agent
 from tca.experiments.training.train import Observer
 from tca.rule import Learner, Rule
 from tca.rules import RULES

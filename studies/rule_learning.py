@@ -24,8 +24,8 @@ from analysis.figures.learning_curves import learning_curves
 from studies.every_rule import READOUT_ONLY, SEEDS, SETTINGS, SILENT, Setting, seeded
 from studies.workloads import Learned, learn, spread
 from tca.experiments.config.run import Run
-from tca.experiments.reinforcement.agent import Agent
-from tca.experiments.reinforcement.reward_training import folder_of, train_by_reward
+from tca.experiments.reinforcement.actor import Agent
+from tca.experiments.reinforcement.episodes import folder_of, train_by_reward
 from tca.rule import Rule
 
 __all__ = ["curves", "main", "page_figure", "pages_of", "trained"]

@@ -3,7 +3,7 @@
 from tca.utils import interruption as _interruption  # noqa: F401, I001 - before what takes seconds to import
 from tca import eligibilities, losses, nets, signals
 from tca.experiments import records
-from tca.experiments.reinforcement.agent import Agent, train_reward
+from tca.experiments.reinforcement.actor import Agent, train_reward
 from tca.batch import Batch
 from tca.experiments.config.network_config import Net
 from tca.experiments.config.components import Leaky, Optimizer, Seeds
@@ -16,7 +16,7 @@ from tca.experiments.config.callbacks import Watch
 from tca.experiments.config.run import Run
 from tca.signals import regularisers
 from tca.experiments.training.train import train
-from tca.experiments.reinforcement.reward_training import train_by_reward
+from tca.experiments.reinforcement.episodes import train_by_reward
 
 __version__ = "0.1.0"
 

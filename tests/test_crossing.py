@@ -16,7 +16,7 @@ from tca.experiments.config.components import Leaky, Seeds
 from tca.experiments.config.run import Net, Run
 from tca.experiments.config.step_controls import MatchedStep
 from tca.experiments.records.result import Crossing, Metrics, Result, first_at
-from tca.experiments.reinforcement.reward_training import train_by_reward
+from tca.experiments.reinforcement.episodes import train_by_reward
 from tca.experiments.training.snapshots import HALVINGS, TOLERANCE, cross
 from tca.experiments.training.train import train
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import tca
-from tca.experiments.reinforcement.agent import Actor
+from tca.experiments.reinforcement.actor import Actor
 from tca.nets import LeakyLayer, LeakyRNN, Network, SpikingLayer, SpikingRNN, StackedRNN, VectorRNN
 from tca.utils.numerics import FLOATS, Constant
 from tests.everything import EVERYTHING, MEASURES, NETS, RUNS, flat, trials

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 import tca
 from tasks.neurogym.neurogym_rewards import reward_environments
+from tca.experiments.reinforcement.actor import Actor, Agent, Episode, train_reward
 from tca.experiments.reinforcement.actor_critic import ActorCritic, advantages
-from tca.experiments.reinforcement.agent import Actor, Agent, Episode, train_reward
 from tests import oracle
 from tests.cases import Case, weights_of
 from tests.rows import assert_same, learner, relative

@@ -22,8 +22,8 @@ from tca.experiments.config.network_config import Net
 from tca.experiments.config.run import Run
 from tca.experiments.records.record import RecordError
 from tca.experiments.records.result import Result
-from tca.experiments.reinforcement.agent import Actor, Agent, Episode
-from tca.experiments.reinforcement.reward_training import check_rewards, folder_of, policy_of, train_by_reward
+from tca.experiments.reinforcement.actor import Actor, Agent, Episode
+from tca.experiments.reinforcement.episodes import check_rewards, folder_of, policy_of, train_by_reward
 from tca.utils.checks import DivergenceError
 from tests.rows import relative
 
@@ -55,7 +55,7 @@ def test_a_record_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.M
     assert set(whole.last.observed) == {"reward_per_trial", "performance"}
     assert whole.metrics[0].observed == {}
     lived = 0
-    act = tca.experiments.reinforcement.agent.Actor.act
+    act = tca.experiments.reinforcement.actor.Actor.act
 
     def killed(actor: Any, steps: int, noise: Tensor | None) -> Any:
         nonlocal lived
@@ -64,13 +64,13 @@ def test_a_record_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.M
             raise KeyboardInterrupt
         return act(actor, steps, noise)
 
-    monkeypatch.setattr(tca.experiments.reinforcement.agent.Actor, "act", killed)
+    monkeypatch.setattr(tca.experiments.reinforcement.actor.Actor, "act", killed)
     with pytest.raises(KeyboardInterrupt):
         train_by_reward(TINY, AGENT, tmp_path, progress=False)
     assert not records.finished(tmp_path)
-    monkeypatch.setattr(tca.experiments.reinforcement.agent.Actor, "act", act)
+    monkeypatch.setattr(tca.experiments.reinforcement.actor.Actor, "act", act)
     same(train_by_reward(TINY, AGENT, tmp_path, progress=False), whole)
-    monkeypatch.setattr(tca.experiments.reinforcement.agent.Actor, "act", killed)  # nothing is lived through again
+    monkeypatch.setattr(tca.experiments.reinforcement.actor.Actor, "act", killed)  # nothing is lived through again
     same(train_by_reward(TINY, AGENT, tmp_path, progress=False), whole)
     same(records.read(tmp_path), whole)
     assert records.read(tmp_path).net.n_out == 4, "three actions and a value"

@@ -18,8 +18,8 @@ from tca.cli.summary import chosen, describe, report, show
 from tca.cli.sweep_command import plan, sweep_file
 from tca.experiments.config.network_config import net_of
 from tca.experiments.config.run import Run
-from tca.experiments.reinforcement.agent import Agent
-from tca.experiments.reinforcement.reward_training import REWARD_RULES, folder_of, train_by_reward
+from tca.experiments.reinforcement.actor import Agent
+from tca.experiments.reinforcement.episodes import REWARD_RULES, folder_of, train_by_reward
 from tca.experiments.training.train import train
 
 __all__ = ["COMMANDS", "Command", "CommandOutput"]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from tca.experiments.config.components import Leaky, Optimizer, Seeds, plain
 from tca.experiments.config.network_config import net_of
 from tca.experiments.config.run import Run
-from tca.experiments.reinforcement.reward_training import REWARD_RULES, check_rewards
+from tca.experiments.reinforcement.episodes import REWARD_RULES, check_rewards
 from tca.utils.checks import not_negative, settle, whole
 
 __all__ = ["Comparison"]

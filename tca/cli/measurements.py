@@ -19,8 +19,8 @@ from tca.experiments.config.run import Run
 from tca.experiments.records.files import RecordError, explained, make_folder
 from tca.experiments.records.result import DIVERGED, Metrics, Result
 from tca.experiments.records.sealed_json import companions, read_json, sealed, unsealed, write_json
-from tca.experiments.reinforcement.agent import Agent
-from tca.experiments.reinforcement.reward_training import REWARD_RULES, policy_of, train_by_reward
+from tca.experiments.reinforcement.actor import Agent
+from tca.experiments.reinforcement.episodes import REWARD_RULES, policy_of, train_by_reward
 from tca.experiments.training.train import train
 from tca.rule import Learner
 from tca.utils.text import in_a_line

@@ -12,7 +12,7 @@ from tca.cli.comparison import Comparison
 from tca.cli.list_command import CHAPTERS
 from tca.experiments.config.components import Leaky, Optimizer
 from tca.experiments.config.run import Run
-from tca.experiments.reinforcement.agent import Agent
+from tca.experiments.reinforcement.actor import Agent
 from tca.experiments.sweep.sweep_loop import SCHEDULERS
 
 __all__ = ["compare_parser", "list_parser", "report_parser", "show_parser", "sweep_parser", "train_parser"]

@@ -13,7 +13,7 @@ NETWORK, LAYERED, MOVED = (
     "tca/nets/feedforward/layered_network.py",
     "tca/eligibilities/deviations.py",
 )
-TRAINED = "tca/experiments/reinforcement/reward_training.py"
+TRAINED = "tca/experiments/reinforcement/episodes.py"
 
 BUGS = [
     Bug(NETWORK, "private noise not repeated", "added if noise is None else noise + added", "added", DRAWN),

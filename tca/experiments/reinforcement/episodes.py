@@ -22,7 +22,7 @@ from tca.experiments.records.files import explained
 from tca.experiments.records.record import Record, RecordError
 from tca.experiments.records.result import Metrics, Result
 from tca.experiments.records.sealed_json import read_json, write_json
-from tca.experiments.reinforcement.agent import Actor, Agent, Episode
+from tca.experiments.reinforcement.actor import Actor, Agent, Episode
 from tca.experiments.training.training_loop import Course
 from tca.losses import CrossEntropy
 from tca.nets.network import Network
