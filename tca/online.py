@@ -16,7 +16,6 @@ from tca.eligibilities.traces import ReadoutFilteredTrace, Trace
 from tca.losses import Loss
 from tca.nets.leaky.leaky_rnn import LeakyRNN
 from tca.nets.spiking.spiking_rnn import SpikingRNN
-from tca.nets.steppers import STEPPERS
 from tca.signals import CausalSignal
 from tca.signals.signal import DelayedSignal
 from tca.tape.local_step import Moment
@@ -58,17 +57,13 @@ class Stream(Lasting):
 
     def __init__(self, learner: Learner, trials: int, steps: int | Tensor | None = None) -> None:
         """Start new trials; see the class."""
-        steppers = [stepper for kind, stepper in STEPPERS.items() if isinstance(learner.net, kind)]
-        if not steppers:
-            kinds = " or ".join(f"a {kind.__name__}" for kind in STEPPERS)
-            raise ValueError(f"only {kinds} runs online, got {type(learner.net).__name__}; use Learner.backward")
+        self.trials = check("trials", trials, Count)
+        learner.net.stepper(self.trials)  # refuses networks that run through whole trials only
         signal = learner.rule.signal
         if not isinstance(signal, (CausalSignal, DelayedSignal)):
             why = "is made from whole trials only" if signal.horizon == 0 else "needs later errors"
             raise ValueError(f"{type(signal).__name__} {why} and cannot run online; use Learner.backward")
         self.learner, self.net, self.signal = learner, cast(LeakyRNN | SpikingRNN, learner.net), signal
-        self.begin = steppers[0]
-        self.trials = check("trials", trials, Count)
         self.steps = _numbers_of_steps(steps, trials)
         self.longest = int(self.steps.max()) if isinstance(self.steps, Tensor) else self.steps
         self.reset()
@@ -77,7 +72,7 @@ class Stream(Lasting):
     def reset(self) -> None:
         """Start new trials: initial state, no traces, nothing told."""
         self.time = 0
-        self.cells = self.begin(self.net, self.trials)
+        self.cells = self.net.stepper(self.trials)
         self.read = torch.zeros_like(self.cells.rate)  # the rate as the readout sees it, filtered or not
         self.traces: tuple[Trace | ReadoutFilteredTrace, ...] = ()
         place = self.net.places()[0]

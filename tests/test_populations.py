@@ -426,7 +426,7 @@ CARELESS: tuple[tuple[Callable[[], Any], type[Exception], str], ...] = (
     (
         lambda: tca.Learner(plain_stack(), tca.RULES["eprop"]).stream(1),
         ValueError,
-        "only a LeakyRNN or a SpikingRNN runs online",
+        "StackedRNN runs through whole trials, not step by step",
     ),
     (lambda: tca.Learner(plain_stack(), tca.RULES["eprop"]).signal(batch_of(plain_stack())), ValueError, "signals()"),
     (lambda: tca.Learner(MLP(3, [4, 4], 2), tca.Rule(Horizon(2), Instant())), ValueError, "one of several"),

@@ -223,7 +223,7 @@ def test_what_cannot_be_is_refused() -> None:
         Agent(discount=2)
     net = tca.nets.MLP(2, [3], 3)
     optimizer = torch.optim.SGD(net.parameters(), 0.1)
-    with pytest.raises(ValueError, match="acts step by step, got MLP"):
+    with pytest.raises(ValueError, match="MLP runs through whole trials, not step by step"):
         train_reward(tca.Learner(net, tca.RULES["dfa"]), [Levers(0)], optimizer, 1)
     with pytest.raises(ValueError, match="at least one environment"):
         train_reward(tca.Learner(net, tca.RULES["dfa"]), [], optimizer, 1)

@@ -277,7 +277,7 @@ def test_stacks_refuse_what_makes_no_sense() -> None:
         tca.Learner(net, tca.Rule(Horizon(3), Leak()))
     with pytest.raises(ValueError, match="has no readout weights of its own"):
         tca.Learner(net, tca.RULES["diffusion"])
-    with pytest.raises(ValueError, match="only a LeakyRNN or a SpikingRNN runs online, got StackedRNN"):
+    with pytest.raises(ValueError, match=r"^StackedRNN runs through whole trials, not step by step"):
         tca.Learner(net, tca.RULES["eprop"]).stream(1)
     with pytest.raises(ValueError, match="learn_initial must be False for spiking cells"):
         StackedRNN(3, [SpikingLayer(4, learn_initial=True)], 2)

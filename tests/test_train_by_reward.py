@@ -204,7 +204,7 @@ def test_a_rule_that_comes_to_refuse_its_weights_is_an_outcome(monkeypatch: pyte
         ({"task": "ReachingDelayResponse-v0", "task_options": {}}, "gives no rewards for actions"),
         ({"fresh": True}, "fresh must be False"),
         ({"watch": (Watch("alignment"),)}, "watch must be empty"),
-        ({"net": Net("mlp", {"sizes": [4]})}, "acts step by step, got MLP"),
+        ({"net": Net("mlp", {"sizes": [4]})}, "MLP runs through whole trials, not step by step"),
     ],
 )
 def test_what_cannot_learn_from_rewards_is_refused(changed: dict[str, Any], words: str) -> None:

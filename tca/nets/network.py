@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from tca.batch import Batch
 from tca.connections.connection import Connection
+from tca.nets.stepper import Stepper
 from tca.tape.perturbed_pass import ByPopulation, Replay
 from tca.tape.population import Place
 from tca.tape.tape import Tape
@@ -124,6 +125,17 @@ class Network(Lasting, nn.Module, abc.ABC):
         for name in parameters:
             lookup(own, name, "parameter")
         return self.outputs({**own, **parameters}, inputs, noise)
+
+    def stepper(self, trials: int) -> Stepper:
+        """Return the network online, one step of time after another, at its initial state.
+
+        Args:
+            trials: Number of trials B.
+
+        Raises:
+            ValueError: The network runs through whole trials only.
+        """
+        raise ValueError(f"{type(self).__name__} runs through whole trials, not step by step; use Learner.backward")
 
     @abc.abstractmethod
     def draw_noise(self, steps: int, trials: int) -> Tensor | None:

@@ -14,7 +14,7 @@ PATHS = ("tests/test_facts_snap_homotopy.py",)
 
 TAPE, LEAKY, MOMENT = "tca/tape/tape.py", "tca/tape/leaky_tape.py", "tca/tape/local_step.py"
 CONNECTIONS, EXECUTIONS = "tca/connections/connection.py", "tca/execution.py"
-STREAM, STEPPERS = "tca/online.py", "tca/nets/steppers.py"
+STREAM, STEPPER, LEAKY_STEPPER = "tca/online.py", "tca/nets/stepper.py", "tca/nets/leaky/leaky_stepper.py"
 RULE, TABLE, BATCH = "tca/rule.py", "tca/rules.py", "tca/batch.py"
 
 BUGS = [
@@ -126,13 +126,13 @@ BUGS = [
         '_ROWS: dict[str, Rule] = {\n    "mine": Rule(Direct(), Leak(), summary="?", reference="?"),\n', RULES),
     Bug(BATCH, "trials chosen from the inputs only", "targets=self.targets[:, trials]",
         "targets=self.targets[:, : self.inputs[:, trials].shape[1]]", ("tests/test_facts_recurrent.py",)),
-    Bug(STEPPERS, "slope of the step before", "slope=self.slope,", "slope=slope_before,", ONLINE),
-    Bug(STEPPERS, "noise ignored", "torch.zeros_like(rate) if noise is None else noise.clone()",
+    Bug(LEAKY_STEPPER, "slope of the step before", "slope=self.slope,", "slope=slope_before,", ONLINE),
+    Bug(STEPPER, "noise ignored", "torch.zeros_like(rate) if noise is None else noise.clone()",
         "torch.zeros_like(rate)", ONLINE),
-    Bug(STEPPERS, "gain without the slope of the step, form B",
+    Bug(LEAKY_STEPPER, "gain without the slope of the step, form B",
         "gain=gain if emits else gain * cells.activation.slope(activity)", "gain=gain", ONLINE),
-    Bug(STREAM, "state not reset", "self.cells = self.begin(self.net, self.trials)",
-        'self.cells = getattr(self, "cells", None) or self.begin(self.net, self.trials)', ONLINE),
+    Bug(STREAM, "state not reset", "self.cells = self.net.stepper(self.trials)",
+        'self.cells = getattr(self, "cells", None) or self.net.stepper(self.trials)', ONLINE),
     Bug(STREAM, "traces not reset", "self.traces: tuple[Trace | ReadoutFilteredTrace, ...] = ()",
         'self.traces = getattr(self, "traces", ())', ONLINE),
     Bug(STREAM, "readout reads the unfiltered rate", "self.read = torch.lerp(rate, self.read, keep) if keep else rate",

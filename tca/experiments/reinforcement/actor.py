@@ -17,7 +17,7 @@ from torch import Tensor
 from tca.batch import Batch
 from tca.experiments.reinforcement.actor_critic import ActorCritic, advantages
 from tca.nets.constraints import project_
-from tca.nets.steppers import STEPPERS, Stepper
+from tca.nets.stepper import Stepper
 from tca.rule import Learner
 from tca.utils.checks import Count, DivergenceError, Positive, Seed, checked, whole
 from tca.utils.numerics import Lasting, lasting
@@ -140,12 +140,9 @@ class Actor(Lasting):
 
     def __init__(self, learner: Learner, environments: Sequence[Environment], generator: torch.Generator) -> None:
         """Begin; see the class."""
-        starters = [begin for kind, begin in STEPPERS.items() if isinstance(learner.net, kind)]
-        if not starters:
-            kinds = " or ".join(kind.__name__ for kind in STEPPERS)
-            raise ValueError(f"only a {kinds} acts step by step, got {type(learner.net).__name__}")
+        learner.net.stepper(len(environments))  # refuses networks that run through whole trials only
         self.net: Any = learner.net
-        self.begin, self.environments, self.generator = starters[0], environments, generator
+        self.environments, self.generator = environments, generator
         self.seen = self._tensor([each.reset()[0] for each in environments])
 
     def act(self, steps: int, noise: Tensor | None) -> Episode:
@@ -159,7 +156,7 @@ class Actor(Lasting):
             DivergenceError: The weights have grown so large that outputs are not finite.
         """
         self.net.check_numbers()
-        cells = self.begin(self.net, len(self.environments))
+        cells = self.net.stepper(len(self.environments))
         read = torch.zeros_like(cells.rate)
         inputs, actions, rewards, terminated, truncated, values, beyond, performance = [], [], [], [], [], [], [], []
         noises = [None] * (steps + 1) if noise is None else [*noise, None]

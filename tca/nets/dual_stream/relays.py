@@ -7,7 +7,6 @@ Every presynaptic cell stands beside a relay that copies its activity: cells fir
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -85,7 +84,7 @@ class Relayed:
             ValueError: The shape does not fit.
         """
         self.net.check(inputs)
-        rates = next(go for kind, go in PASSES.items() if isinstance(self.net, kind))(self.net, inputs)
+        rates = _in_time(self.net, inputs) if isinstance(self.net, DualStreamRNN) else _upwards(self.net, inputs)
         return sum((_drive(each, rates) for each in self.net.readout_connections()), start=rates.new_zeros(()))
 
 
@@ -163,6 +162,3 @@ def _in_time(net: DualStreamRNN, inputs: Tensor) -> Tensor:
         state, rate, _ = net.form.advance(net.activation, net.leak, net.gain, state, driven)
         rates.append(rate)
     return torch.stack(rates)
-
-
-PASSES: dict[type, Callable[..., Tensor]] = {DualStream: _upwards, DualStreamRNN: _in_time}

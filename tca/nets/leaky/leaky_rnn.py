@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tca.nets.leaky.leaky_population import LeakyPopulation
+from tca.nets.leaky.leaky_stepper import LeakyStepper
 from tca.nets.options import readout_filter
 from tca.nets.recurrent import RecurrentNetwork
 from tca.utils.checks import Device, DType, Mask, NotNegative, Positive, Seed, Size, checked, whole
@@ -128,6 +129,14 @@ class LeakyRNN(LeakyPopulation, RecurrentNetwork):
             noise_seed=seed + 1 if noise else None,
         )
         self._convert(device, dtype)
+
+    def stepper(self, trials: int) -> LeakyStepper:
+        """Return the network online, one step of time after another, at its initial state.
+
+        Args:
+            trials: Number of trials B.
+        """
+        return LeakyStepper(self, trials)
 
     def extra_repr(self) -> str:
         """Return the sizes and the model in one line."""

@@ -14,6 +14,7 @@ from tca.cells.surrogate_gradients import PseudoDerivative
 from tca.nets.options import check_mask, readout_filter
 from tca.nets.recurrent import RecurrentNetwork
 from tca.nets.spiking.spiking_population import SpikingPopulation
+from tca.nets.spiking.spiking_stepper import SpikingStepper
 from tca.utils.checks import (
     Device,
     DType,
@@ -188,6 +189,14 @@ class SpikingRNN(SpikingPopulation, RecurrentNetwork):
             noise_seed=seed + 1 if noise else None,
         )
         self._convert(device, dtype)
+
+    def stepper(self, trials: int) -> SpikingStepper:
+        """Return the network online, one step of time after another, at its initial state.
+
+        Args:
+            trials: Number of trials B.
+        """
+        return SpikingStepper(self, trials)
 
     def extra_repr(self) -> str:
         """Return the sizes and the model in one line."""

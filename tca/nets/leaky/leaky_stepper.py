@@ -1,0 +1,72 @@
+"""A leaky population online.
+
+Shapes: B batch, J presynaptic cells or inputs, N cells.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from tca.nets.leaky.leaky_population import LeakyPopulation
+from tca.nets.stepper import Stepper, carried
+from tca.tape.local_step import LeakyMoment
+
+__all__ = ["LeakyStepper"]
+
+
+class LeakyStepper(Stepper):
+    """A leaky population online."""
+
+    def __init__(self, cells: LeakyPopulation, trials: int) -> None:
+        """Start at the initial state.
+
+        Args:
+            cells: The network of the population.
+            trials: Number of trials B.
+        """
+        initial = cells.w_rec.new_zeros(cells.n_rec) if cells.s_0 is None else cells.s_0.detach()
+        self.cells = cells
+        self.state = initial.expand(trials, -1).clone()
+        self.rate = cells.form.start(cells.activation, self.state)
+        self.slope = self._slope(self.rate)
+
+    def advance(self, inputs: Tensor, noise: Tensor | None, to_go: int | Tensor | None) -> LeakyMoment:
+        """Advance by one step and return its local quantities.
+
+        Args:
+            inputs: Inputs of the step, shape ``(B, J)``.
+            noise: What is added to the drive, shape ``(B, N)``; ``None`` for none.
+            to_go: Number of steps that follow, or one for each trial; ``None`` if that is not known.
+        """
+        cells = self.cells
+        into = cells.into_cells()
+        pres, drive = carried(into, inputs, self.rate, noise)
+        self.state, self.rate, activity = cells.form.advance(
+            cells.activation, cells.leak, cells.gain, self.state, drive
+        )
+        slope_before, self.slope = self.slope, self._slope(activity)
+        leak, gain = _at_least_1d(cells.leak, self.rate), _at_least_1d(cells.gain, self.rate)
+        emits = cells.form.slope_at_emission
+        return LeakyMoment(
+            pres=pres,
+            cells=cells.n_rec,
+            leak=leak,
+            gain=gain if emits else gain * cells.activation.slope(activity),
+            slope=self.slope,
+            slope_before=slope_before,
+            constant_gain=gain,
+            recurrent=into[1].effective(),
+            recurrent_mask=cells.mask_rec,
+            types=cells.types,
+            to_go=to_go,
+            constant_leak=leak if emits else None,
+        )
+
+    def _slope(self, activity: Tensor) -> Tensor:
+        """Return ``dz/ds`` at a rate, which is one where the leak is on the rate."""
+        form = self.cells.form
+        return self.cells.activation.slope(activity) if form.slope_at_emission else activity.new_ones(1)
+
+
+def _at_least_1d(value: Tensor | float, like: Tensor) -> Tensor:
+    return value if isinstance(value, Tensor) else like.new_full((1,), value)

@@ -1,0 +1,49 @@
+"""A spiking population online.
+
+Shapes: B batch, J presynaptic cells or inputs, N cells.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tca.cells.spiking_cell import SpikingMoment
+from tca.nets.spiking.spiking_population import SpikingPopulation
+from tca.nets.stepper import Stepper, carried
+
+__all__ = ["SpikingStepper"]
+
+
+class SpikingStepper(Stepper):
+    """A spiking population online."""
+
+    def __init__(self, cells: SpikingPopulation, trials: int) -> None:
+        """Start at rest.
+
+        Args:
+            cells: The network of the population.
+            trials: Number of trials B.
+        """
+        self.cells = cells
+        self.constants = cells.cells
+        self.state = cells.start(trials)
+        self.rate = self.state.rate
+        self.slope = torch.zeros_like(self.rate)
+
+    def advance(self, inputs: Tensor, noise: Tensor | None, to_go: int | Tensor | None) -> SpikingMoment:
+        """Advance by one step and return its local quantities.
+
+        Args:
+            inputs: Inputs of the step, shape ``(B, J)``.
+            noise: What is added to the drive, shape ``(B, N)``; ``None`` for none.
+            to_go: Number of steps that follow, or one for each trial; ``None`` if that is not known.
+        """
+        cells, constants = self.cells, self.constants
+        into = cells.into_cells()
+        pres, drive = carried(into, inputs, self.rate, noise)
+        before = self.slope
+        self.state, self.slope = cells.advance(self.state, drive)
+        self.rate = self.state.rate
+        synapses = constants.synapses(into[1].effective())
+        return constants.moment(pres, (before, self.slope), synapses, cells.mask_rec, cells.types, to_go)

@@ -1,0 +1,57 @@
+"""Recurrent populations online: one step of time after another.
+
+Shapes: B batch, J presynaptic cells or inputs, N cells.
+"""
+
+from __future__ import annotations
+
+import abc
+
+import torch
+from torch import Tensor
+
+from tca.connections.connection import Connection, Initial
+from tca.tape.local_step import Moment
+
+__all__ = ["Stepper", "carried"]
+
+
+class Stepper(abc.ABC):
+    """A recurrent population between two steps of time; its weights may change there.
+
+    Attributes:
+        rate: Rates of the last step, shape ``(B, N)``.
+    """
+
+    rate: Tensor
+
+    @abc.abstractmethod
+    def advance(self, inputs: Tensor, noise: Tensor | None, to_go: int | Tensor | None) -> Moment:
+        """Advance by one step and return its local quantities.
+
+        Args:
+            inputs: Inputs of the step, shape ``(B, J)``.
+            noise: What is added to the drive, shape ``(B, N)``; ``None`` for none.
+            to_go: Number of steps that follow, or one for each trial; ``None`` if that is not known.
+        """
+
+
+def carried(
+    connections: tuple[Connection, ...], inputs: Tensor, rate: Tensor, noise: Tensor | None
+) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Return what every connection carries, and the drive it all adds up to.
+
+    Args:
+        connections: The connections into a population: input, recurrent, biases, a learned initial state.
+        inputs: Inputs of the step, shape ``(B, J)``.
+        rate: Rates of the step before, shape ``(B, N)``.
+        noise: What is added to the drive, shape ``(B, N)``; ``None`` for none.
+    """
+    one, zero = rate.new_ones(1, 1), rate.new_zeros(1, 1)
+    drive = torch.zeros_like(rate) if noise is None else noise.clone()
+    constant = [zero if isinstance(connection, Initial) else one for connection in connections[2:]]
+    pres = (inputs, rate, *constant)
+    for connection, pre in zip(connections, pres, strict=True):
+        if not isinstance(connection, Initial):
+            drive += connection.drive(pre)
+    return pres, drive
