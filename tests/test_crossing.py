@@ -14,7 +14,7 @@ import tca
 from tca.experiments import records
 from tca.experiments.config.components import Leaky, Seeds
 from tca.experiments.config.run import Net, Run
-from tca.experiments.config.step_controls import MatchedStep
+from tca.experiments.config.step_controls import MatchedStepSize
 from tca.experiments.records.result import Crossing, Metrics, Result, first_at
 from tca.experiments.reinforcement.episodes import train_by_reward
 from tca.experiments.training.snapshots import HALVINGS, TOLERANCE, cross
@@ -33,7 +33,7 @@ RUNS = {
         optimizer=tca.Optimizer("SGD", lr=0.3, options={"momentum": 0.9}), measure_at_losses=(0.7, 0.68, 0.664),
     ),
     "matched steps, new trials": dataclasses.replace(
-        RUN, fresh=True, optimizer=tca.Optimizer("SGD", lr=2.0, matched=MatchedStep("eprop")), steps=80,
+        RUN, fresh=True, optimizer=tca.Optimizer("SGD", lr=2.0, matched=MatchedStepSize("eprop")), steps=80,
         measure_at_losses=(0.66, 0.64),
     ),
     "one step over several losses": dataclasses.replace(

@@ -22,7 +22,7 @@ from analysis.learners import named
 from analysis.run_measurements import AlignmentWatcher, BroadcastWatcher, CurvatureWatcher
 from tasks.trials import TrialSet
 from tca.experiments.config.components import Optimizer
-from tca.experiments.config.step_controls import MatchedStep
+from tca.experiments.config.step_controls import MatchedStepSize
 from tca.experiments.training.evaluation import evaluate
 from tca.experiments.training.update import Length, Updates
 from tca.signals import Decay, Decorrelation, Direct, Regularised
@@ -98,8 +98,8 @@ LEARNERS: dict[str, Callable[[tca.Learner, tca.Batch], Any]] = {
         tolerant(lambda: BroadcastWatcher()(learner, trials), "must be a Decorrelation"),
     ),
     "matched step": lambda learner, trials: (
-        Length(MatchedStep(), learner, 0).look(trials),
-        [Length(MatchedStep(rule), learner, 0).look(trials) for rule in ("bptt", _name(learner))],
+        Length(MatchedStepSize(), learner, 0).look(trials),
+        [Length(MatchedStepSize(rule), learner, 0).look(trials) for rule in ("bptt", _name(learner))],
     ),
     "grads": lambda learner, trials: (learner.grads(trials), learner.signals(trials) if _shown(learner) else None),
     "ahead": lambda learner, trials: learner.ahead().backward(trials),
@@ -207,7 +207,7 @@ def test_rho_of_a_step_is_that_of_an_update_and_another_rule_follows(rule: str) 
     """Against updates of deep copies by hand: a rule's state takes in each batch once, whosever training it is."""
     if kind_for(rule) != "recurrent":
         return
-    net, matched = network("recurrent", noise=0.0), MatchedStep(rule, smoothing=0.5, most=1e6)
+    net, matched = network("recurrent", noise=0.0), MatchedStepSize(rule, smoothing=0.5, most=1e6)
     own = tca.Learner(network("recurrent", noise=0.0), tca.RULES[rule], seed=4)
     runs = {
         "own": Updates(own, Optimizer("Adam", 0.01, matched=replace(matched, rule=None)), 3, seed=4),

@@ -21,7 +21,7 @@ from tca.eligibilities import Diagonal
 from tca.experiments import records
 from tca.experiments.config.run import Leaky, Optimizer, Run, Seeds, Watch
 from tca.experiments.config.schedules import Cosine
-from tca.experiments.config.step_controls import Ascent, MatchedStep
+from tca.experiments.config.step_controls import SAM, MatchedStepSize
 from tca.experiments.records import files
 from tca.experiments.records.record import Record, RecordError
 from tca.experiments.records.tensor_files import pack, unpack
@@ -70,7 +70,7 @@ RICH = dataclasses.replace(
     SMALL, net=Leaky(size=6), batch_size=10, steps=4, evaluate_every=2, measure_at_losses=(0.698, 0.69, 0.0),
     seeds=Seeds(rule=7), watch=(Watch("curvature", 2, {"trials": 4, "products": 3, "first": 4}),),
     optimizer=Optimizer("SGD", lr=0.3, options={"momentum": 0.9}, schedule=Cosine(),
-                        matched=MatchedStep("eprop_adaptive"), ascent=Ascent(0.1)),
+                        matched=MatchedStepSize("eprop_adaptive"), ascent=SAM(0.1)),
 )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from tca.experiments import records
 from tca.experiments.config.components import Leaky, Optimizer, Seeds
 from tca.experiments.config.run import Run
 from tca.experiments.config.schedules import SCHEDULES, Cosine, Exponential, Piecewise
-from tca.experiments.config.step_controls import Ascent, MatchedStep
+from tca.experiments.config.step_controls import SAM, MatchedStepSize
 from tca.experiments.training.train import Training, train
 from tca.experiments.training.update import Updates
 from tca.rule import Learner
@@ -111,7 +111,7 @@ def test_steps_of_the_recurrent_population_are_scaled_by_rho(
         factor = min(20.0, (1 / rho if rho else 20.0) if invert else rho)
         return {name: 0.1 * each * (factor if name in HIDDEN else 1.0) for name, each in gradient.items()}
 
-    found = trained(by=by, matched=MatchedStep(of, invert=invert, smoothing=smoothing))
+    found = trained(by=by, matched=MatchedStepSize(of, invert=invert, smoothing=smoothing))
     assert close(found, by_hand(change, by))
     assert not close(found, trained(by=by))
 
@@ -150,7 +150,7 @@ def test_factors_and_matched_steps_go_together() -> None:
             for name, each in gradient.items()
         }
 
-    matched = MatchedStep(None, invert=False, smoothing=0.0)
+    matched = MatchedStepSize(None, invert=False, smoothing=0.0)
     assert close(trained(factors=FACTORS, matched=matched), by_hand(change))
 
 
@@ -283,8 +283,8 @@ def test_parameters_that_a_network_does_not_have_are_refused() -> None:
 
 def test_the_rule_by_which_bptt_is_measured_does_not_matter_if_it_is_bptt() -> None:
     """Rho of BPTT is one, so its steps keep their length, whatever is averaged."""
-    assert close(trained(by="bptt", matched=MatchedStep("bptt")), trained(by="bptt"))
-    assert close(trained(by="bptt", matched=MatchedStep("bptt", invert=True)), trained(by="bptt"))
+    assert close(trained(by="bptt", matched=MatchedStepSize("bptt")), trained(by="bptt"))
+    assert close(trained(by="bptt", matched=MatchedStepSize("bptt", invert=True)), trained(by="bptt"))
 
 
 def test_the_step_is_scaled_whatever_the_optimizer() -> None:
@@ -292,7 +292,7 @@ def test_the_step_is_scaled_whatever_the_optimizer() -> None:
     halves = [
         dataclasses.replace(SMALL, steps=1, evaluate_every=1, rule="bptt",
                             optimizer=Optimizer("Adam", lr=0.1, clip=None, matched=matched))
-        for matched in (None, MatchedStep("bptt", most=0.5))
+        for matched in (None, MatchedStepSize("bptt", most=0.5))
     ]  # fmt: skip
     start = SMALL.net.build(3, 3, dt=100.0, seed=2, dtype=torch.float64)
     whole, half = (dict(train(run, progress=False).net.named_parameters()) for run in halves)
@@ -319,7 +319,7 @@ def test_gradients_are_taken_uphill(by: str) -> None:
                 parameter.copy_(before[name])
         return {name: 0.1 * each for name, each in above.items()}
 
-    found = trained(by=by, ascent=Ascent(0.3))
+    found = trained(by=by, ascent=SAM(0.3))
     known = by_hand(change, by)
     if by == "eprop_adaptive":  # the last decay of its readout is due at the next batch
         known["w_out"] = known["w_out"] * (1 - 1e-3)
@@ -330,7 +330,7 @@ def test_gradients_are_taken_uphill(by: str) -> None:
 def test_optimizers_are_values_that_survive_json() -> None:
     for changes in (
         {"schedule": Piecewise()}, {"schedule": Exponential(0.9, 5)}, {"schedule": Cosine(0.1)},
-        {"matched": MatchedStep("eprop", smoothing=0.5)}, {"ascent": Ascent(0.1)}, {"factors": {"w_out": 100}},
+        {"matched": MatchedStepSize("eprop", smoothing=0.5)}, {"ascent": SAM(0.1)}, {"factors": {"w_out": 100}},
     ):  # fmt: skip
         run = dataclasses.replace(SMALL, optimizer=dataclasses.replace(SMALL.optimizer, **changes))
         again = Run.from_json(run.to_json())
@@ -356,10 +356,10 @@ def test_runs_that_use_none_of_it_are_written_as_they_always_were() -> None:
         (lambda: Exponential(0.0), "factor must be greater than 0, got 0"),
         (lambda: Exponential(every=0), "every must be at least 1, got 0"),
         (lambda: Cosine(warmup=1.0), "warmup must be a fraction below 1, got 1"),
-        (lambda: MatchedStep("epprop"), r"unknown rule 'epprop', did you mean 'eprop'\?"),
-        (lambda: MatchedStep(smoothing=1.0), r"smoothing must lie in \[0, 1\), got 1.0"),
-        (lambda: MatchedStep(most=0.0), "most must be greater than 0, got 0"),
-        (lambda: Ascent(0.0), "radius must be greater than 0, got 0"),
+        (lambda: MatchedStepSize("epprop"), r"unknown rule 'epprop', did you mean 'eprop'\?"),
+        (lambda: MatchedStepSize(smoothing=1.0), r"smoothing must lie in \[0, 1\), got 1.0"),
+        (lambda: MatchedStepSize(most=0.0), "most must be greater than 0, got 0"),
+        (lambda: SAM(0.0), "radius must be greater than 0, got 0"),
         (lambda: Optimizer(schedule={"kind": "cosin"}), "unknown schedule 'cosin', did you mean 'cosine'"),  # type: ignore[arg-type]
         (
             lambda: Optimizer(schedule=3.0),

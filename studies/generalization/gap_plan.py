@@ -14,7 +14,7 @@ from tca.experiments.config.callbacks import Watch
 from tca.experiments.config.components import Leaky, Optimizer, Seeds
 from tca.experiments.config.run import Run
 from tca.experiments.config.schedules import Piecewise, Schedule
-from tca.experiments.config.step_controls import Ascent, MatchedStep
+from tca.experiments.config.step_controls import SAM, MatchedStepSize
 
 __all__ = ["ARMS", "CONTROLS", "IMAGES", "RULES_COMPARED", "SETTINGS", "SIZES", "Arm", "Setting"]
 
@@ -38,8 +38,8 @@ class Arm:
     rule: str
     lr: float = 1.0
     schedule: Schedule | None = None
-    matched: MatchedStep | None = None
-    ascent: Ascent | None = None
+    matched: MatchedStepSize | None = None
+    ascent: SAM | None = None
     decay: float = 1.0
     noise: float = 0.0
 
@@ -144,14 +144,14 @@ RULES_COMPARED = (
     Arm(SBD, "sbd"),
 )
 CONTROLS = (
-    Arm(MATCHED, "bptt", matched=MatchedStep("eprop")),
+    Arm(MATCHED, "bptt", matched=MatchedStepSize("eprop")),
     Arm(LONG_DIFFUSION, "diffusion", lr=10.0),
     Arm(LONG_SBD, "sbd", lr=20.0),
-    Arm("three-factor, step / rho", "eprop", matched=MatchedStep(invert=True)),
+    Arm("three-factor, step / rho", "eprop", matched=MatchedStepSize(invert=True)),
     Arm("three-factor, decay x 10", "eprop", decay=10.0),
     Arm("three-factor, noise 0.1", "eprop", noise=0.1),
-    Arm("three-factor, uphill", "eprop", ascent=Ascent(0.05)),
-    Arm("BPTT, uphill", "bptt", ascent=Ascent(0.05)),
+    Arm("three-factor, uphill", "eprop", ascent=SAM(0.05)),
+    Arm("BPTT, uphill", "bptt", ascent=SAM(0.05)),
 )
 ARMS = {each.name: each for each in (*RULES_COMPARED, *CONTROLS)}
 

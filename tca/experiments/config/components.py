@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from tca.experiments.config.schedules import Schedule, schedule_of
-from tca.experiments.config.step_controls import Ascent, MatchedStep
+from tca.experiments.config.step_controls import SAM, MatchedStepSize
 from tca.nets.leaky.leaky_population import FORMS
 from tca.nets.leaky.leaky_rnn import LeakyRNN
 from tca.nets.options import check_types
@@ -181,8 +181,8 @@ class Optimizer:
     clip: Positive | None = 1.0
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     schedule: Annotated[Schedule, Made(schedule_of)] | None = None
-    matched: Annotated[MatchedStep, Made(MatchedStep, spread=True)] | None = None
-    ascent: Annotated[Ascent, Made(Ascent, spread=True)] | None = None
+    matched: Annotated[MatchedStepSize, Made(MatchedStepSize, spread=True)] | None = None
+    ascent: Annotated[SAM, Made(SAM, spread=True)] | None = None
     forget: bool = False
     factors: Mapping[str, NotNegative] = field(default_factory=dict, hash=False)
 

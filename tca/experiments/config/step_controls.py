@@ -11,12 +11,12 @@ from tca.rules import RULES
 from tca.utils.checks import Positive, checked
 from tca.utils.names import lookup
 
-__all__ = ["Ascent", "MatchedStep"]
+__all__ = ["SAM", "MatchedStepSize"]
 
 
 @checked
 @dataclass(frozen=True)
-class MatchedStep:
+class MatchedStepSize:
     """Steps of the recurrent population multiplied, or divided, by a rule's ``rho = <gh, g> / |g|^2``.
 
     ``g`` is the true gradient of all parameters of the recurrent population and ``gh`` the rule's, both on the batch
@@ -57,8 +57,8 @@ class MatchedStep:
             inner: ``<gh, g>``.
             square: ``|g|^2``.
 
-        >>> MatchedStep().factor(0.5, 2.0), MatchedStep(invert=True).factor(0.5, 2.0), MatchedStep().factor(-1.0, 2.0)
-        (0.25, 4.0, 0.0)
+        >>> MatchedStepSize().factor(0.5, 2.0), MatchedStepSize(invert=True).factor(0.5, 2.0),
+        MatchedStepSize().factor(-1.0, 2.0) (0.25, 4.0, 0.0)
         """
         above, below = (square, max(inner, 0.0)) if self.invert else (max(inner, 0.0), square)
         return min(self.most, above / below) if below > 0 else (self.most if above > 0 else 1.0)
@@ -66,7 +66,7 @@ class MatchedStep:
 
 @checked
 @dataclass(frozen=True)
-class Ascent:
+class SAM:
     """Gradients taken uphill: at ``theta + radius gh / |gh|`` instead of ``theta``, so that flat places are preferred.
 
     ``gh`` is the rule's own gradient of the recurrent population, so no other signal is needed than the rule has; the

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tca.batch import Batch
 from tca.experiments.config.components import Optimizer
-from tca.experiments.config.step_controls import Ascent, MatchedStep
+from tca.experiments.config.step_controls import SAM, MatchedStepSize
 from tca.nets.constraints import project_
 from tca.rule import Learner
 from tca.rules import RULES
@@ -124,7 +124,7 @@ class Length:
         seed: Seed of what the rule draws, if it is another.
     """
 
-    def __init__(self, chosen: MatchedStep, learner: Learner, seed: int) -> None:
+    def __init__(self, chosen: MatchedStepSize, learner: Learner, seed: int) -> None:
         """Start without a past."""
         self.chosen, self.learner = chosen, learner
         net, rule = copy.deepcopy(learner.net), learner.rule if chosen.rule is None else RULES[chosen.rule]
@@ -172,7 +172,7 @@ class Length:
 
 
 @torch.no_grad()
-def _displace(parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor], ascent: Ascent) -> None:
+def _displace(parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor], ascent: SAM) -> None:
     norm = torch.stack([gradients[name].norm() for name in parameters]).norm()
     if norm > 0:
         for name, each in parameters.items():
