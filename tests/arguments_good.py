@@ -264,7 +264,7 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "analysis.statistics.verdict": {"difference": lambda: analysis.statistics.mean([1.0, 2.0, 4.0])},
     "tasks.images": {"name": lambda: "digits"},
     "tca.Watch": {"name": lambda: "alignment"},
-    "tasks.images.sequential_images": {"name": lambda: "digits"},
+    "tasks.sequential_images": {"name": lambda: "digits"},
 }  # fmt: skip
 
 

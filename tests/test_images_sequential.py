@@ -155,19 +155,19 @@ def test_sequential_digits_keep_their_numbers(noise: float) -> None:
 
 
 def test_the_builder_makes_what_its_name_makes_and_opens_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`tasks.images.sequential_images` is a function as `tasks.images` is; what is missing is said by it, not later."""
+    """`tasks.sequential_images` is a function as `tasks.images` is; what is missing is said by it, not later."""
     options: dict[str, Any] = {"by": "pixels", "blank": 80.0, "answer": "blank"}
-    task = tasks.images.sequential_images("digits", **options)
+    task = tasks.sequential_images("digits", **options)
     assert type(task) is SequentialImages
     assert task == tasks.make("sequential_images", name="digits", **options)
     assert "data" in vars(task)
-    assert tasks.images.sequential_images() == SequentialImages()
+    assert tasks.sequential_images() == SequentialImages()
     monkeypatch.delenv("TCA_DATA", raising=False)
     assert tasks.make("sequential_images", name="mnist").name == "mnist"
     with pytest.raises(FileNotFoundError, match="MNIST is not here"):
-        tasks.images.sequential_images("mnist")
+        tasks.sequential_images("mnist")
     with pytest.raises(ValueError, match="unknown option of sequential_images 'bye', did you mean 'by'"):
-        tasks.images.sequential_images(bye="rows")
+        tasks.sequential_images(bye="rows")
 
 
 def test_options_are_those_of_images_in_every_form_that_json_has() -> None:
