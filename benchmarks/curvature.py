@@ -37,7 +37,7 @@ from torch import Tensor
 
 import tca
 from analysis.curvature.eigensolvers import ENGINES
-from analysis.curvature.eigensolvers.module import LossModule
+from analysis.curvature.eigensolvers.power_iteration import LossModule
 from analysis.curvature.operators import Hessian, Operator, build
 from analysis.curvature.problem import problem_of
 from benchmarks.timing import one_core, race

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import random
-import sys
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyhessian
 import pytest
 import torch
 from torch import Tensor, nn
 
-from analysis import curvature, operator, spectrum
+from analysis import curvature
 from analysis.curvature.eigensolvers import ENGINES, lanczos
 from analysis.curvature.operators import Hessian
 from tests.cases import F1, Case
@@ -27,18 +27,6 @@ def quadratic(values: list[float], seed: int = 0, chunks: int = 1, **options: An
     return Hessian([lambda theta: theta @ matrix @ theta / (2 * chunks)] * chunks, at, **options)
 
 
-PEERS = {"pyhessian": "pyhessian", "curvlinops": "curvlinops"}
-
-# curvlinops -> linear_operator compiles a helper with torch.jit when it is imported
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
-
-
-def engine(name: str) -> Any:
-    if name in PEERS:
-        pytest.importorskip(PEERS[name])
-    return ENGINES[name]
-
-
 def inside(count: int, reach: float) -> list[float]:
     return torch.linspace(-reach, reach, count).tolist()
 
@@ -46,7 +34,7 @@ def inside(count: int, reach: float) -> list[float]:
 @pytest.mark.parametrize("name", list(ENGINES))
 @pytest.mark.parametrize(("top", "bottom"), [(1.0, -0.999), (0.999, -1.0)])
 def test_ends_of_nearly_equal_modulus_and_opposite_sign_are_told_apart(name: str, top: float, bottom: float) -> None:
-    ends = engine(name)(quadratic([top, bottom, *inside(40, 0.5)]), 1e-6, 40_000, 0)
+    ends = ENGINES[name](quadratic([top, bottom, *inside(40, 0.5)]), 1e-6, 40_000, 0)
     assert ends.largest.value == pytest.approx(top, abs=1e-9)
     assert ends.smallest.value == pytest.approx(bottom, abs=1e-9)
     assert max(ends.largest.residual, ends.smallest.residual) < (1e-4 if name == "pyhessian" else 2e-6)
@@ -56,7 +44,7 @@ def test_ends_of_nearly_equal_modulus_and_opposite_sign_are_told_apart(name: str
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_definite_and_semidefinite_spectra(name: str, sign: float) -> None:
     for values in ([3.0, 1.0] + [0.0] * 40, [3.0, 1.0] + [0.9] * 40, [2.0] * 42):
-        ends = engine(name)(quadratic([sign * value for value in values]), 1e-6, 5000, 0)
+        ends = ENGINES[name](quadratic([sign * value for value in values]), 1e-6, 5000, 0)
         low, high = sorted((sign * min(values), sign * max(values)))
         assert (ends.smallest.value, ends.largest.value) == pytest.approx((low, high), abs=1e-9)
 
@@ -64,7 +52,7 @@ def test_definite_and_semidefinite_spectra(name: str, sign: float) -> None:
 @pytest.mark.parametrize("name", list(ENGINES))
 def test_the_seed_decides_even_where_directions_run_out(name: str) -> None:
     hessian = quadratic([3.0, 1.0] + [0.0] * 40)
-    one, again, other = (engine(name)(hessian, 1e-6, 2000, seed) for seed in (5, 5, 6))
+    one, again, other = (ENGINES[name](hessian, 1e-6, 2000, seed) for seed in (5, 5, 6))
     assert torch.equal(one.smallest.vector, again.smallest.vector)
     assert (name == "dense") == torch.equal(one.smallest.vector, other.smallest.vector)
 
@@ -73,21 +61,21 @@ def test_the_seed_decides_even_where_directions_run_out(name: str) -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 20, 21])
 def test_few_parameters(name: str, count: int) -> None:
     values = [3.0, -1.0, *inside(19, 0.5)][:count]
-    ends = engine(name)(quadratic(values), 1e-6, 2000, 0)
+    ends = ENGINES[name](quadratic(values), 1e-6, 2000, 0)
     assert (ends.smallest.value, ends.largest.value) == pytest.approx((min(values), max(values)), abs=1e-9)
 
 
 @pytest.mark.parametrize("name", list(ENGINES))
 def test_a_flat_loss_has_no_curvature(name: str) -> None:
     linear = Hessian([lambda theta: theta.sum(), lambda theta: theta.new_ones(())], torch.ones(30))
-    ends = engine(name)(linear, 1e-6, 100, 0)
+    ends = ENGINES[name](linear, 1e-6, 100, 0)
     assert (ends.smallest.value, ends.largest.value, ends.largest.residual) == (0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("name", list(ENGINES))
 @pytest.mark.parametrize("keep", [True, False])
 def test_chunks_and_l2_reach_every_engine(name: str, keep: bool) -> None:
-    ends = engine(name)(quadratic([2.0, -1.0, *inside(30, 0.3)], chunks=3, keep=keep, l2=0.25), 1e-6, 2000, 0)
+    ends = ENGINES[name](quadratic([2.0, -1.0, *inside(30, 0.3)], chunks=3, keep=keep, l2=0.25), 1e-6, 2000, 0)
     assert (ends.smallest.value, ends.largest.value) == pytest.approx((-0.75, 2.25), abs=1e-9)
 
 
@@ -154,7 +142,6 @@ def test_copies_of_an_eigenvalue_are_found_where_a_krylov_space_ends() -> None:
 )
 @pytest.mark.parametrize("chunk", [None, 1])
 def test_pyhessian_agrees(case: Case, chunk: int | None) -> None:
-    pytest.importorskip("pyhessian")
     exact = curvature(case.net(), case.batch(), engine="dense")
     found = curvature(case.net(), case.batch(), engine="pyhessian", tolerance=1e-5, chunk=chunk, probes=0)
     close = 1e-6 * abs(exact.largest_magnitude.value)
@@ -175,7 +162,6 @@ class _Quadratic(nn.Module):
 
 
 def _raw_pyhessian(matrix: Tensor) -> Any:
-    pyhessian = pytest.importorskip("pyhessian")
     unused = torch.zeros(1)
     return pyhessian.hessian(
         _Quadratic(len(matrix)), lambda y, _: y @ matrix @ y / 2, data=(unused, unused), cuda=False
@@ -198,25 +184,7 @@ def test_the_faults_of_pyhessian_that_the_engine_guards_against_are_there() -> N
             _raw_pyhessian(torch.eye(3)).density(iter=2)
 
 
-@pytest.mark.parametrize("chunk", [None, 1])
-@pytest.mark.parametrize("case", [F1, Case("B", form="B", loss="cross_entropy", sizes=(3, 5, 3), seed=5)], ids=str)
-def test_curvlinops_as_an_engine_agrees(case: Case, chunk: int | None) -> None:
-    pytest.importorskip("curvlinops")
-    exact = spectrum(operator(case.net(), case.batch()), 2, engine="dense")
-    found = spectrum(operator(case.net(), case.batch(), chunk=chunk), 2, engine="curvlinops")
-    assert found.converged
-    for end in ("largest", "smallest"):
-        wanted = [each.value for each in getattr(exact, end)]
-        assert [each.value for each in getattr(found, end)] == pytest.approx(wanted, rel=1e-8)
-
-
-@pytest.mark.parametrize("name", PEERS)
-def test_a_missing_peer_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, PEERS[name], None)
-    with pytest.raises(ImportError, match=f"engine '{name}' needs .*: pip install"):
-        curvature(F1.net(), F1.batch(), engine=name)
-
-
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # curvlinops -> linear_operator compiles with torch.jit
 def test_curvlinops_agrees() -> None:
     curvlinops = pytest.importorskip("curvlinops")
     case = Case("plain", plain=True, trials=4)
@@ -244,7 +212,6 @@ def test_curvlinops_agrees() -> None:
 
 @pytest.mark.parametrize("name", list(ENGINES))
 def test_nothing_is_left_behind(name: str) -> None:
-    engine(name)
     net, batch = F1.net(), F1.batch()
     net.train()
     net.w_rec.grad = torch.ones_like(net.w_rec)
@@ -263,7 +230,6 @@ def test_nothing_is_left_behind(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(ENGINES))
 def test_it_works_where_gradients_are_switched_off(name: str) -> None:
-    engine(name)
     net, batch = F1.net(), F1.batch()
     on = curvature(net, batch, engine=name, tolerance=1e-4)
     with torch.no_grad():

@@ -58,7 +58,6 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported(project: 
     extras = project["project"]["optional-dependencies"]
     optional = set().union(*(declared(each) for name, each in extras.items() if name not in ("dev", "peers")))
     used = {COMES_WITH.get(name, name): file for name, file in imported().items()}
-    used["curvlinops-for-pytorch"] = used.pop("curvlinops", used.get("curvlinops-for-pytorch", ""))
     assert not {name: file for name, file in used.items() if name not in core | optional}
     assert core - set(used) == set(NEVER_IMPORTED)
 

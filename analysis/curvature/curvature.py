@@ -113,8 +113,7 @@ def curvature(
         parameters: Name of a parameter, several names, or ``"all"``; default the recurrent weights.
         engine: ``"lanczos"``; ``"dense"``, for up to 2,000 parameters; ``"pyhessian"``, power iteration, slow and given
             to missing the end of smaller modulus (see ``analysis.curvature.eigensolvers.power_iteration``);
-            ``"curvlinops"``, the same eigenvalues from another library's products; or ``"auto"`` (default), dense for
-            up to 100 parameters and Lanczos for more.
+            or ``"auto"`` (default), dense for up to 100 parameters and Lanczos for more.
         tolerance: Residual to reach, relative to the largest modulus of the spectrum, default 1e-6. Eigenvalues are
             right to this fraction of the largest modulus, and isolated ones to about its square.
         products: Hessian-vector products after which to stop looking for eigenvalues, default 2000: for the two ends
@@ -134,7 +133,6 @@ def curvature(
         ValueError: A name is unknown, a number is out of range, the batch does not fit the network, trials or outputs
             differ from one call to the next, or the loss is not finite.
         TypeError: The trials are no fixed set, such as a stream of fresh ones.
-        ImportError: The engine is not installed.
 
     Paper: Pearlmutter (1994), Neural Computation 6:147, for the products.
 

@@ -103,15 +103,13 @@ def spectrum(
         operator: The operator, such as one from ``analysis.operator``.
         k: How many at each end, default 5.
         engine: ``"lanczos"``; ``"dense"``, for up to 2,000 parameters; of a Hessian also ``"pyhessian"``, for one
-            eigenvalue at each end, and ``"curvlinops"``; or ``"auto"`` (default), dense for up to 100 parameters and
-            Lanczos for more.
+            eigenvalue at each end; or ``"auto"`` (default), dense for up to 100 parameters and Lanczos for more.
         tolerance: Residual to reach, relative to the largest modulus of the spectrum, default 1e-6.
         products: Products after which to stop, default 2000. What has been found by then is returned, not converged.
         seed: Seed of starting vectors.
 
     Raises:
         ValueError: A name is unknown, a number is out of range, or the operator is not symmetric.
-        ImportError: The engine is not installed.
 
     >>> from analysis.curvature.operators import Hessian
     >>> bowl = Hessian([lambda theta: (theta.square() * torch.arange(1.0, 5.0)).sum() / 2], torch.zeros(4))

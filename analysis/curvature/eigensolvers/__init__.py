@@ -1,8 +1,8 @@
-"""Eigensolvers: ways to find both ends of the spectrum of a Hessian."""
+"""Eigensolvers for both ends of the spectrum of a symmetric operator."""
 
 from __future__ import annotations
 
-from analysis.curvature.eigensolvers import dense, lanczos, linops, power_iteration
+from analysis.curvature.eigensolvers import dense, lanczos, power_iteration
 from analysis.curvature.eigensolvers.ends import Ends, Engine, Pair
 from tca.utils.names import Table
 
@@ -14,6 +14,5 @@ ENGINES: dict[str, Engine] = Table(
         "lanczos": lanczos.ends,
         "dense": dense.ends,
         "pyhessian": power_iteration.ends,
-        "curvlinops": linops.ends,
     },
 )

@@ -1,4 +1,4 @@
-"""Both ends of a spectrum, and the trace, from the operator written out."""
+"""Both ends of a spectrum, and the trace, from the dense matrix."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def ends(operator: Operator, tolerance: float, products: int, seed: int, k: int 
 
     Args:
         operator: The operator, symmetric.
-        tolerance: Not needed.
-        products: Not needed.
-        seed: Not needed.
-        k: How many eigenvalues at each end, default 1.
+        tolerance: Not used.
+        products: Not used.
+        seed: Not used.
+        k: Number of eigenvalues at each end, default 1.
 
     Raises:
         ValueError: There are more than 2,000 parameters.

@@ -1,4 +1,4 @@
-"""What an engine returns: vectors at both ends of the spectrum.
+"""Eigenpairs at both ends of a spectrum, the result of every eigensolver.
 
 Shapes: P parameters, M vectors.
 """
@@ -20,7 +20,7 @@ __all__ = ["Ends", "Engine", "Pair"]
 @checked
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """A value and a unit vector of an operator, and how far they are from being an eigenpair.
+    """An approximate eigenpair of an operator with its residual.
 
     Attributes:
         value: Rayleigh quotient ``lambda = v . A v`` of the vector.
@@ -38,7 +38,7 @@ class Pair:
 
         Args:
             operator: The operator.
-            vectors: Any vectors but zero, as the columns of a matrix of shape ``(P, M)``.
+            vectors: Vectors other than zero, as the columns of a matrix of shape ``(P, M)``.
         """
         vectors = vectors.to(torch.float64)
         vectors = vectors / vectors.norm(dim=0)
@@ -57,9 +57,9 @@ class Ends:
     """Both ends of a spectrum.
 
     Attributes:
-        tops: The largest algebraic eigenvalues found, falling.
-        bottoms: The smallest algebraic eigenvalues found, rising.
-        trace: The exact trace, if the engine has come to know it.
+        tops: The largest algebraic eigenvalues, falling.
+        bottoms: The smallest algebraic eigenvalues, rising.
+        trace: The exact trace, if the eigensolver computes it.
     """
 
     tops: tuple[Pair, ...]
@@ -73,7 +73,7 @@ class Ends:
         Args:
             operator: The operator.
             vectors: At least k vectors, as the columns of a matrix of shape ``(P, M)``.
-            k: How many to return at each end, default 1.
+            k: Number of pairs at each end, default 1.
             trace: The exact trace, if known.
         """
         rising = sorted(Pair.of(operator, vectors), key=lambda pair: pair.value)
@@ -81,12 +81,12 @@ class Ends:
 
     @property
     def largest(self) -> Pair:
-        """The largest algebraic eigenvalue found."""
+        """The largest algebraic eigenvalue."""
         return self.tops[0]
 
     @property
     def smallest(self) -> Pair:
-        """The smallest algebraic eigenvalue found."""
+        """The smallest algebraic eigenvalue."""
         return self.bottoms[0]
 
     @property
@@ -96,7 +96,7 @@ class Ends:
 
 
 class Engine(Protocol):
-    """A way to find both ends of a spectrum."""
+    """An eigensolver for both ends of a spectrum."""
 
     def __call__(self, operator: Operator, tolerance: float, products: int, seed: int, k: int = 1) -> Ends:
         """Return the ends.
@@ -104,8 +104,8 @@ class Engine(Protocol):
         Args:
             operator: The operator, symmetric.
             tolerance: Residual at which to stop, relative to the eigenvalue of largest modulus.
-            products: The most products.
-            seed: Seed of whatever is drawn.
-            k: How many eigenvalues at each end.
+            products: Bound of the number of products.
+            seed: Seed of random vectors.
+            k: Number of eigenvalues at each end.
         """
         ...

@@ -21,21 +21,23 @@ def ends(operator: Operator, tolerance: float, products: int, seed: int, k: int 
     """Return eigenvectors at each end of the spectrum.
 
     One Krylov space serves both ends. Every new vector is orthogonalised against all before it, twice, so that no
-    eigenvalue comes back as a ghost of itself. After every product the residuals of the outermost k Ritz pairs at both
-    ends are known without another one, ``beta |s_M|``; the iteration stops when all are at most the tolerance times the
-    largest modulus, a rule that does not change when the loss is rescaled and that values near zero can meet. When the
-    basis is full, the outer Ritz vectors and the newest direction are the next one's beginning. Where a Krylov space
-    ends, a fresh direction begins another, until one has brought nothing new: it finds copies of eigenvalues.
+    eigenvalue appears twice by round-off. After every product the residuals ``beta |s_M|`` of the outermost k Ritz
+    pairs at both ends are known, and the iteration stops when all are at most the tolerance times the largest modulus.
+    When the basis is full, it restarts from the outer Ritz vectors and the newest direction. Where a Krylov space is
+    exhausted, a random direction starts another, until one has added no new value: it finds copies of eigenvalues.
 
-    The basis is float64 on the device of the operator, whatever the type of the products. The pairs returned are judged
-    by products of their own, in one block.
+    SciPy's ``eigsh`` (ARPACK) tests convergence at restarts alone, and relative to each value: for both ends it takes
+    up to twice as many products, and up to six times for an end of small modulus.
+
+    The basis is float64 on the device of the operator. The pairs returned are judged by products of their own, in one
+    block.
 
     Args:
         operator: The operator, symmetric.
         tolerance: Residual at which to stop, relative to the eigenvalue of largest modulus.
-        products: Most products of the iteration before giving up; 2 k are made in any case.
+        products: Bound of the products of the iteration; 2 k are made in any case.
         seed: Seed of the starting vector.
-        k: How many eigenvalues at each end, default 1.
+        k: Number of eigenvalues at each end, default 1.
 
     Paper: Wu and Simon (2000), SIAM Journal on Matrix Analysis and Applications 22:602.
     """

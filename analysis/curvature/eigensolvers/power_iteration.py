@@ -1,27 +1,25 @@
-"""Both ends of a spectrum by power iteration, as PyHessian 0.1 does it: slow, kept to compare with published numbers.
+"""Both ends of a spectrum by power iteration, as PyHessian 0.1 does it: slow, to compare with published numbers.
 
-PyHessian (Yao et al. 2020) is widely used to report the sharpness of networks. Its version 0.1 has faults that this
-file works around, so that both engines can stand behind one call:
+PyHessian (Yao et al. 2020) is widely used to report the sharpness of networks. This file works around faults of its
+version 0.1:
 
-- ``eigenvalues`` iterates towards the largest *modulus*. A dominating negative eigenvalue is returned as if it were the
-  top, and two of nearly equal modulus and opposite sign are mixed. Here the other end is found by a second iteration on
-  the Hessian less the value found first.
-- It stops when two successive values agree, compared with ``|value| + 1e-6``, and says neither how good the vector is
-  nor whether it has converged: with the default tolerance of 1e-3 values are early by percents, and for small losses it
-  stops at once. Here the loss is scaled up, and residual and convergence are judged afterwards by one exact product.
+- ``eigenvalues`` converges to the largest *modulus*: a dominating negative eigenvalue is returned as the top, and two
+  of nearly equal modulus and opposite sign are mixed. Here the other end is found by a second iteration on the Hessian
+  less the first value.
+- It stops when two successive values agree, compared with ``|value| + 1e-6``, and returns neither residual nor
+  convergence: with the default tolerance of 1e-3 values are early by percents, and for small losses it stops at once.
+  Here the loss is scaled up, and one exact product judges residual and convergence.
 - The value returned is the one before last, and vectors have length ``1 - 1e-6``, so that six digits are out of reach.
-  Here only the vector is used; the value is its Rayleigh quotient.
-- ``trace`` has no standard error and stops as soon as two successive means happen to agree, after two probes whenever
-  the trace is negative (the sign is missing in its denominator). It is not used.
-- ``density`` calls ``torch.eig``, which PyTorch has removed, and fails. It is not used.
-- It differentiates all parameters of a module at once and fails if one has no gradient; inputs must have the trials
-  first, since batches are weighted by ``inputs.size(0)``; the criterion sees outputs and targets only, no weights of
-  steps. Here it is given a module of the chosen parameters alone whose data are numbers of chunks.
-- It switches the module to evaluation for good, overwrites every ``.grad`` with a gradient that holds its own graph (a
-  leak, and a warning), and draws from the global generator. The module here is a throw-away one, its graph is freed,
-  and the global generator is put back.
-- The device is ``"cuda"`` or ``"cpu"`` by name, ``"cuda"`` unless told otherwise. Here that of the operator is made
-  current.
+  Here only the vector is used, with its Rayleigh quotient.
+- It differentiates all parameters of a module and fails if one has no gradient, weights batches by ``inputs.size(0)``,
+  and its criterion takes no weights of steps. Here its module has the chosen parameters alone, and its data are numbers
+  of chunks.
+- It leaves the module in evaluation mode, overwrites every ``.grad`` with a gradient that holds its own graph (a leak,
+  and a warning), draws from the global generator, and takes the current device. Here the module is temporary, its graph
+  is freed, the generator restored, and the device of the operator made current.
+
+Its ``trace`` has no standard error and may stop after two probes; its ``density`` needs ``torch.eig``, which PyTorch
+has removed. Neither is used.
 
 Paper: Yao, Gholami, Keutzer and Mahoney (2020), PyHessian: neural networks through the lens of the Hessian, IEEE Big
 Data.
@@ -31,19 +29,51 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from analysis.curvature.eigensolvers.ends import Ends, Pair
-from analysis.curvature.eigensolvers.module import LossModule
 from analysis.curvature.operators import Hessian, Operator
 
-__all__ = ["ends"]
+__all__ = ["LossModule", "ends"]
 
-SCALE = 1e3  # modulus of the dominating eigenvalue as PyHessian sees it, to drown its constants of 1e-6
+SCALE = 1e3  # modulus of the dominating eigenvalue in PyHessian, far above its constants of 1e-6
+
+
+class LossModule(nn.Module):
+    """A loss as PyHessian takes it: a module from numbers of chunks to their shares in the loss.
+
+    Its Hessian is ``scale (H - shift I)``.
+
+    Args:
+        hessian: The Hessian of the loss.
+        scale: Factor of the loss, default 1.
+        shift: Subtracted from every eigenvalue, default 0.
+
+    >>> bowl = Hessian([lambda theta: theta.square().sum()], torch.tensor([2.0]), l2=1.0)
+    >>> LossModule(bowl, shift=3.0)(torch.tensor([0])).tolist()
+    [0.0]
+    """
+
+    def __init__(self, hessian: Hessian, scale: float = 1.0, shift: float = 0.0) -> None:
+        """Take over the point."""
+        super().__init__()
+        self.theta = nn.Parameter(hessian.theta.detach().clone())
+        self._losses: list[Callable[[Tensor], Tensor]] = hessian.losses
+        self._scale = scale
+        self._quadratic = (hessian.l2 - shift) / (2 * len(hessian.losses))
+
+    def forward(self, chunks: Tensor) -> Tensor:
+        """Return the shares of chunks in the loss.
+
+        Args:
+            chunks: Their numbers.
+        """
+        ridge = self._quadratic * self.theta.square().sum()
+        return self._scale * torch.stack([self._losses[index](self.theta) + ridge for index in chunks.tolist()])
 
 
 def ends(operator: Operator, tolerance: float, products: int, seed: int, k: int = 1) -> Ends:
@@ -55,14 +85,13 @@ def ends(operator: Operator, tolerance: float, products: int, seed: int, k: int 
     Args:
         operator: The Hessian of a loss.
         tolerance: Residual at which to stop, relative to the eigenvalue of largest modulus. Values converge with
-            its square, which is what PyHessian is told.
+            its square, the tolerance given to PyHessian.
         products: Most products for each end.
         seed: Seed of the starting vectors.
-        k: How many eigenvalues at each end: one.
+        k: Number of eigenvalues at each end: one.
 
     Raises:
-        ValueError: The operator is no Hessian, or more than one eigenvalue at each end is wanted.
-        ImportError: PyHessian is not installed.
+        ValueError: The operator is no Hessian, or k is not one.
     """
     if not isinstance(operator, Hessian):
         raise ValueError(f"engine 'pyhessian' takes the Hessian only, got {type(operator).__name__}")
@@ -80,10 +109,8 @@ def ends(operator: Operator, tolerance: float, products: int, seed: int, k: int 
 
 def _dominating(hessian: Hessian, scale: float, shift: float, tolerance: float, products: int, seed: int) -> Tensor:
     """Return PyHessian's vector for the eigenvalue of ``H - shift I`` of largest modulus."""
-    try:
-        import pyhessian
-    except ImportError as error:
-        raise ImportError("engine 'pyhessian' needs PyHessian: pip install PyHessian==0.1") from error
+    import pyhessian
+
     device = hessian.theta.device
     chunks = torch.arange(len(hessian.losses), device=device)
     module = LossModule(hessian, scale, shift)
