@@ -50,23 +50,19 @@ def _level(net: Network, tape: Tape, kept: Workspace) -> Level:
 
 
 def _leaky(tape: LeakyTape, net: Network, weights: Tensor) -> Cells:
-    """Return cells with an activation function; the initial value of a leaky rate is a state."""
-    slope = tape.activation.slope(tape.activity)
-    if tape.slope_at_emission:
-        return PotentialCells(
-            slope=slope,
-            second=lambda: tape.activation.second_derivative(tape.activity),
-            weights=weights,
-            leak=tape.leak,
-        )
+    """Return cells with an activation function; the initial value of a leaky rate is a state, without activity."""
+    kind, gain = (PotentialCells, 1.0) if tape.slope_at_emission else (RateCells, tape.gain)
+    slope = tape.activation.slope(tape.activity).mul_(gain)
 
     def second() -> Tensor:
-        values = tape.activation.second_derivative(tape.activity).mul_(tape.gain)
-        values[0] = 0.0
+        values = tape.activation.second_derivative(tape.activity).mul_(gain)
+        if not tape.slope_at_emission:
+            values[0] = 0.0
         return values
 
-    slope.mul_(tape.gain)[0] = 1.0
-    return RateCells(slope=slope, second=second, weights=weights, leak=tape.leak)
+    if not tape.slope_at_emission:
+        slope[0] = 1.0
+    return kind(slope=slope, second=second, weights=weights, leak=tape.leak)
 
 
 def _gated(tape: VectorTape, net: Network, weights: Tensor) -> Cells:
