@@ -146,7 +146,7 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "tca.signals.diffusion.fields.Grid": {"shape": lambda: (4, 4)},
     "tca.losses.Admissibility": {"holds": lambda: True, "reason": lambda: "it does"},
     "tca.losses.Bregman": {"generator": losses.generators.SquaredNorm},
-    "tca.losses.ExponentialFamily": {"family": losses.families.Gaussian},
+    "tca.losses.ExponentialFamily": {"family": losses.families.GaussianFamily},
     "tca.nets.CNN": CONV,
     "tca.nets.MLP": SIZED,
     "tca.nets.AlternatingNet": FLAT,

@@ -58,13 +58,13 @@ def classes(outputs: Tensor) -> Draw:
 
 def _family(outputs: Tensor, loss: ExponentialFamily) -> Draw:
     family = loss.family
-    if isinstance(family, families.Categorical):
+    if isinstance(family, families.CategoricalFamily):
         return classes(outputs)
     draw = {
-        families.Bernoulli: answer,
-        families.Poisson: count,
-        families.Gaussian: lambda z: normal(family.variance * z, torch.tensor(family.variance).double()),
-        families.Gamma: lambda z: gamma(z, family.shape),
+        families.BernoulliFamily: answer,
+        families.PoissonFamily: count,
+        families.GaussianFamily: lambda z: normal(family.variance * z, torch.tensor(family.variance).double()),
+        families.GammaFamily: lambda z: gamma(z, family.shape),
     }[type(family)]
     return together([draw(z) for z in outputs])
 

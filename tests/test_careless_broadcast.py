@@ -124,8 +124,8 @@ ERRORS: dict[str, tuple[tca.losses.Loss, Callable[[Tensor, Tensor], Tensor]]] = 
     "poisson": (LOSSES["poisson"], lambda y, t: t - y.exp()),
     "itakura-saito": (LOSSES["itakura_saito"], lambda y, t: t - y.exp()),
     "kullback-leibler": (LOSSES["kullback_leibler"], lambda y, t: t - softmax(y)),
-    "categorical": (ExponentialFamily(families.Categorical()), lambda y, t: onehot(t) - softmax(y)),
-    "gaussian": (ExponentialFamily(families.Gaussian(2.0)), lambda y, t: t - 2 * y),
+    "categorical": (ExponentialFamily(families.CategoricalFamily()), lambda y, t: onehot(t) - softmax(y)),
+    "gaussian": (ExponentialFamily(families.GaussianFamily(2.0)), lambda y, t: t - 2 * y),
 }
 OF_CLASSES = {"cross_entropy", "smoothed_cross_entropy", "focal", "brier", "hinge"}
 SIGNALS: dict[str, ErrorDiffusion] = {

@@ -293,7 +293,7 @@ def test_score_and_error_of_outputs_are_two_things() -> None:
     same: list[tuple[Any, Tensor]] = [
         (MSE(), batch.targets),
         (CrossEntropy(), classes),
-        (Bregman(generators.NegativeEntropy(), links.Softmax()), batch.targets.softmax(-1)),
+        (Bregman(generators.NegativeEntropy(), links.SoftmaxLink()), batch.targets.softmax(-1)),
         (Poisson(), batch.targets.exp()),
     ]
     for loss, targets in [*same, (Brier(), classes)]:

@@ -31,7 +31,7 @@ from tests.test_losses_admissible import MODELS, P
 EXPANSIONS: list[Expansion] = [
     Plain(),
     PredictionGates(),
-    PredictionGates(links.Sigmoid(), top=2),
+    PredictionGates(links.SigmoidLink(), top=2),
     HiddenGates(3),
     InputGates(4),
     Bartlett(),
@@ -104,7 +104,7 @@ def test_moments_need_the_right_model(expansion: Expansion) -> None:
     means = mean_channels(expansion, MSE(), torch.zeros(1).double(), targets, chances)
     assert means[0].abs() < 1e-15
     assert means[1:].abs().max() > 1
-    gated = mean_channels(PredictionGates(links.Identity()), MSE(), torch.ones(1).double(), targets + 1, chances)
+    gated = mean_channels(PredictionGates(links.IdentityLink()), MSE(), torch.ones(1).double(), targets + 1, chances)
     assert gated.abs().max() < 1e-15
 
 
@@ -139,7 +139,7 @@ def test_what_is_appended() -> None:
             Plain(): torch.empty(0),
             PredictionGates(): torch.outer(p, s),
             PredictionGates(top=2): torch.outer(p.sort(descending=True).values[:2], s),
-            PredictionGates(links.Identity()): torch.outer(outputs[place], s),
+            PredictionGates(links.IdentityLink()): torch.outer(outputs[place], s),
             HiddenGates(3): torch.outer(drawn(HiddenGates(3))["gates"] @ hidden, s),
             InputGates(3): torch.outer(drawn(InputGates(3))["gates"] @ inputs, s),
             Bartlett(): torch.outer(s, s) - torch.diag(p) + torch.outer(p, p),

@@ -69,7 +69,7 @@ def _doubt(outputs: Tensor, targets: Tensor) -> Tensor:
         (Focal(0.0), oracle.LOSSES["cross_entropy"]),
         (Focal(0.5), lambda y, t: _doubt(y, t).sqrt() * oracle.LOSSES["cross_entropy"](y, t)),
         (Hinge(0.3), lambda y, t: 0.3 * oracle.LOSSES["hinge"](y / 0.3, t)),
-        (ExponentialFamily(families.Categorical()), oracle.LOSSES["cross_entropy"]),
+        (ExponentialFamily(families.CategoricalFamily()), oracle.LOSSES["cross_entropy"]),
     ],
     ids=short,
 )  # fmt: skip
@@ -151,7 +151,7 @@ def test_losses_are_values() -> None:
     assert {type(loss) for loss in LOSSES.values()} == {each for each in kinds if not inspect.isabstract(each)}
     assert len(set(LOSSES.values())) == len(LOSSES)
     assert Focal(2) == LOSSES["focal"] != Focal(1.0)
-    assert repr(ExponentialFamily(families.Gamma(2))) == "ExponentialFamily(family=Gamma(shape=2))"
+    assert repr(ExponentialFamily(families.GammaFamily(2))) == "ExponentialFamily(family=GammaFamily(shape=2))"
 
 
 def test_the_loss_of_a_batch_is_a_weighted_sum_over_steps_and_a_mean_over_trials() -> None:
@@ -201,7 +201,7 @@ CLASSES, NUMBERS, NAN = torch.zeros(2, 1, dtype=torch.int64), torch.full((2, 1, 
         *((name, NUMBERS * NAN, ValueError, "targets must be finite, got NaN or infinity")
           for name in ("mse", "logistic", "poisson", "gamma", "itakura_saito", "kullback_leibler", "absolute_error")),
         ("poisson", -NUMBERS, ValueError, "targets must be at least 0 for Poisson, got values from -0.25 to -0.25"),
-        ("gamma", 0 * NUMBERS, ValueError, "targets must be greater than 0 for Gamma, got values from 0 to 0"),
+        ("gamma", 0 * NUMBERS, ValueError, "targets must be greater than 0 for GammaFamily, got values from 0 to 0"),
         ("itakura_saito", 0 * NUMBERS, ValueError, r"targets must be greater than 0 for Bregman with ItakuraSaito\(\)"),
         ("kullback_leibler", NUMBERS, ValueError, "targets must sum to 1 over the last axis .* from 0.75 to 0.75"),
         ("kullback_leibler", -NUMBERS, ValueError, r"targets must be at least 0 for Bregman with NegativeEntropy\(\)"),
@@ -233,8 +233,8 @@ def test_sizes_that_do_not_fit() -> None:
         (lambda: SmoothedCrossEntropy(1.0), ValueError, "smoothing must be less than 1, got 1"),
         (lambda: SmoothedCrossEntropy(-0.1), ValueError, "smoothing must be 0 or greater, got -0.1"),
         (lambda: Hinge(0), ValueError, "margin must be greater than 0, got 0"),
-        (lambda: families.Gamma(0), ValueError, "shape must be greater than 0, got 0"),
-        (lambda: families.Gaussian(-1.0), ValueError, "variance must be greater than 0, got -1.0"),
+        (lambda: families.GammaFamily(0), ValueError, "shape must be greater than 0, got 0"),
+        (lambda: families.GaussianFamily(-1.0), ValueError, "variance must be greater than 0, got -1.0"),
     ],
     ids=short,
 )

@@ -94,12 +94,12 @@ MODELS: list[tuple[Likelihood, list[float]]] = [
     (Logistic(), [0.1, -1.0, 2.0, 0.5, -0.3]),
     (Poisson(), [-0.5, 2.3]),
     (GaussianNLL(), [0.3, -1.2, 0.8, -1.5]),
-    (ExponentialFamily(families.Bernoulli()), [0.4, -2.0]),
-    (ExponentialFamily(families.Categorical()), [0.1, -1.0, 2.0]),
-    (ExponentialFamily(families.Poisson()), [-0.5, 2.3]),
-    (ExponentialFamily(families.Gaussian(2.5)), [0.3, -1.2]),
-    (ExponentialFamily(families.Gamma()), [0.7, -0.4]),
-    (ExponentialFamily(families.Gamma(3.5)), [0.7, -0.4]),
+    (ExponentialFamily(families.BernoulliFamily()), [0.4, -2.0]),
+    (ExponentialFamily(families.CategoricalFamily()), [0.1, -1.0, 2.0]),
+    (ExponentialFamily(families.PoissonFamily()), [-0.5, 2.3]),
+    (ExponentialFamily(families.GaussianFamily(2.5)), [0.3, -1.2]),
+    (ExponentialFamily(families.GammaFamily()), [0.7, -0.4]),
+    (ExponentialFamily(families.GammaFamily(3.5)), [0.7, -0.4]),
 ]
 each_loss = pytest.mark.parametrize("name", LOSSES)
 each_model = pytest.mark.parametrize(("loss", "outputs"), MODELS, ids=[repr(loss) for loss, _ in MODELS])
@@ -250,12 +250,12 @@ DENSITIES: dict[type, Callable[[Any, Tensor, Tensor], Tensor]] = {
     Logistic: _answers,
     Poisson: _counts,
     GaussianNLL: _summed(lambda family, z: _normal(z.chunk(2)[0], (z.chunk(2)[1] / 2).exp())),
-    families.Bernoulli: _answers,
-    families.Poisson: _counts,
-    families.Gaussian: _summed(lambda family, z: _normal(family.variance * z, math.sqrt(family.variance))),
-    families.Gamma: _summed(lambda family, z: torch.distributions.Gamma(family.shape, (-z).exp())),
+    families.BernoulliFamily: _answers,
+    families.PoissonFamily: _counts,
+    families.GaussianFamily: _summed(lambda family, z: _normal(family.variance * z, math.sqrt(family.variance))),
+    families.GammaFamily: _summed(lambda family, z: torch.distributions.Gamma(family.shape, (-z).exp())),
     **{
         each: lambda family, z, targets: torch.distributions.Categorical(logits=z).log_prob(targets)
-        for each in (CrossEntropy, families.Categorical)
+        for each in (CrossEntropy, families.CategoricalFamily)
     },
 }

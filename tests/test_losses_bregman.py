@@ -26,11 +26,11 @@ PAIRS = [(each, link) for each, link in itertools.product(GENERATORS, LINKS) if 
 REFUSED = [(each, link) for each, link in itertools.product(GENERATORS, LINKS) if not isinstance(link, each.links)]
 CHANCES = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
 INVERSE = {
-    links.Identity(): lambda r: r,
-    links.Exponential(): torch.log,
-    links.Softplus(): lambda r: torch.expm1(r).log(),
-    links.Sigmoid(): torch.logit,
-    links.Softmax(): torch.log,
+    links.IdentityLink(): lambda r: r,
+    links.ExponentialLink(): torch.log,
+    links.SoftplusLink(): lambda r: torch.expm1(r).log(),
+    links.SigmoidLink(): torch.logit,
+    links.SoftmaxLink(): torch.log,
 }
 each_pair = pytest.mark.parametrize(("generator", "link"), PAIRS, ids=repr)
 each_link = pytest.mark.parametrize("link", LINKS, ids=repr)
@@ -105,7 +105,7 @@ def test_matched_links_invert_the_gradient(generator: generators.Generator[Any])
 
 def test_the_softmax_matches_the_entropy_of_distributions() -> None:
     """Among targets that sum to one the score is the bare error as well."""
-    outputs, targets = example(links.Softmax())
+    outputs, targets = example(links.SoftmaxLink())
     score = LOSSES["kullback_leibler"].score(outputs, targets)
     assert (score - (outputs.softmax(-1) - targets)).abs().max() < 1e-15
 
@@ -123,13 +123,13 @@ def _offset(loss: Loss, other: Any, link: Link) -> Tensor:
 @pytest.mark.parametrize(
     ("loss", "other", "link"),
     [
-        (Bregman(generators.SquaredNorm()), oracle.LOSSES["mse"], links.Identity()),
-        (Bregman(generators.BinaryEntropy()), oracle.LOSSES["logistic"], links.Sigmoid()),
-        (Bregman(generators.NegativeEntropy()), oracle.LOSSES["poisson"], links.Exponential()),
-        (Bregman(generators.ItakuraSaito(), links.Exponential()), oracle.LOSSES["gamma"], links.Exponential()),
-        (ExponentialFamily(families.Bernoulli()), oracle.LOSSES["logistic"], links.Sigmoid()),
-        (ExponentialFamily(families.Poisson()), oracle.LOSSES["poisson"], links.Exponential()),
-        (ExponentialFamily(families.Gaussian()), oracle.LOSSES["mse"], links.Identity()),
+        (Bregman(generators.SquaredNorm()), oracle.LOSSES["mse"], links.IdentityLink()),
+        (Bregman(generators.BinaryEntropy()), oracle.LOSSES["logistic"], links.SigmoidLink()),
+        (Bregman(generators.NegativeEntropy()), oracle.LOSSES["poisson"], links.ExponentialLink()),
+        (Bregman(generators.ItakuraSaito(), links.ExponentialLink()), oracle.LOSSES["gamma"], links.ExponentialLink()),
+        (ExponentialFamily(families.BernoulliFamily()), oracle.LOSSES["logistic"], links.SigmoidLink()),
+        (ExponentialFamily(families.PoissonFamily()), oracle.LOSSES["poisson"], links.ExponentialLink()),
+        (ExponentialFamily(families.GaussianFamily()), oracle.LOSSES["mse"], links.IdentityLink()),
     ],
     ids=short,
 )
@@ -141,10 +141,10 @@ def test_special_cases(loss: Loss, other: Any, link: Link) -> None:
 
 def test_special_cases_of_classes() -> None:
     """With one-hot targets the Kullback-Leibler divergence is cross-entropy, the squared norm half a Brier score."""
-    (outputs, _), classes = example(links.Softmax()), ONE_HOT.argmax(-1)
+    (outputs, _), classes = example(links.SoftmaxLink()), ONE_HOT.argmax(-1)
     value = LOSSES["kullback_leibler"].value(outputs, ONE_HOT)
     assert relative(value, oracle.LOSSES["cross_entropy"](outputs, classes)) < 1e-14
-    half = Bregman(generators.SquaredNorm(), links.Softmax())
+    half = Bregman(generators.SquaredNorm(), links.SoftmaxLink())
     assert relative(2 * half.value(outputs, ONE_HOT), oracle.LOSSES["brier"](outputs, classes)) < 1e-14
     assert relative(2 * half.score(outputs, ONE_HOT), LOSSES["brier"].score(outputs, classes)) < 1e-14
 
@@ -156,7 +156,7 @@ def test_extreme_outputs_give_finite_numbers(
     generator: generators.Generator[Any], link: Link, dtype: torch.dtype, sign: int
 ) -> None:
     """Predictions that underflow or saturate leave values, scores and derivatives finite, and equal to one another."""
-    grows = isinstance(link, links.Exponential) or isinstance(generator, generators.ExponentialSum)
+    grows = isinstance(link, links.ExponentialLink) or isinstance(generator, generators.ExponentialSum)
     ratio = isinstance(generator, generators.ItakuraSaito)  # of target and prediction, which may be as large
     most = 1e4 if not (grows or ratio) else 40.0 if dtype == torch.float32 else 300.0
     _, targets = example(link)
@@ -173,7 +173,7 @@ def test_extreme_outputs_give_finite_numbers(
 @each_link
 def test_derivatives_of_links(link: Link) -> None:
     """All that a link takes back equals autograd through its definition."""
-    outputs, cotangent = example(links.Identity())
+    outputs, cotangent = example(links.IdentityLink())
     leaf = outputs.clone().requires_grad_()
 
     def taken_back(value: Tensor) -> Tensor:
@@ -191,29 +191,35 @@ def test_derivatives_of_links(link: Link) -> None:
 def test_logarithms_of_links_are_right_where_predictions_underflow() -> None:
     """Against their leading terms: the softplus and the sigmoid are exponentials far below zero."""
     far = torch.tensor([-39.9, -40.1, -100.0, -1000.0]).double()
-    assert relative(links.Softplus().log(far), far) < 1e-16
-    assert relative(links.Sigmoid().log(far), far) < 1e-16
-    assert relative(links.Softplus()(-far), -far) < 1e-16
-    assert links.Softmax().log(torch.tensor([[1000.0, 0.0]]).double()).tolist() == [[0.0, -1000.0]]
+    assert relative(links.SoftplusLink().log(far), far) < 1e-16
+    assert relative(links.SigmoidLink().log(far), far) < 1e-16
+    assert relative(links.SoftplusLink()(-far), -far) < 1e-16
+    assert links.SoftmaxLink().log(torch.tensor([[1000.0, 0.0]]).double()).tolist() == [[0.0, -1000.0]]
 
 
 @pytest.mark.parametrize(
     "family",
-    [families.Bernoulli(), families.Categorical(), families.Poisson(), families.Gaussian(2.5), families.Gamma(3.0)],
+    [
+        families.BernoulliFamily(),
+        families.CategoricalFamily(),
+        families.PoissonFamily(),
+        families.GaussianFamily(2.5),
+        families.GammaFamily(3.0),
+    ],
     ids=repr,
 )
 def test_scores_of_families_match_moments(family: families.Family) -> None:
     """``J^T (grad A(eta) - T(y))`` with A as a function of the natural parameter, by autograd."""
     z = torch.tensor([0.3, -1.2, 0.8]).double()
     partition = {
-        families.Bernoulli: lambda eta: torch.log1p(eta.exp()).sum(),
-        families.Categorical: lambda eta: eta.exp().sum().log(),
-        families.Poisson: lambda eta: eta.exp().sum(),
-        families.Gaussian: lambda eta: 2.5 * eta.square().sum() / 2,
-        families.Gamma: lambda eta: -3.0 * (-eta).log().sum(),
+        families.BernoulliFamily: lambda eta: torch.log1p(eta.exp()).sum(),
+        families.CategoricalFamily: lambda eta: eta.exp().sum().log(),
+        families.PoissonFamily: lambda eta: eta.exp().sum(),
+        families.GaussianFamily: lambda eta: 2.5 * eta.square().sum() / 2,
+        families.GammaFamily: lambda eta: -3.0 * (-eta).log().sum(),
     }[type(family)]
     numbers, one = torch.tensor([0.2, 0.9, 0.4]).double(), torch.tensor([0.0, 0.0, 1.0]).double()
-    drawn_class = isinstance(family, families.Categorical)
+    drawn_class = isinstance(family, families.CategoricalFamily)
     targets, statistic = (torch.tensor([[2]]), one) if drawn_class else (numbers.view(1, 1, 3), numbers)
     eta = family.natural(z).clone().requires_grad_()
     (mean,) = torch.autograd.grad(partition(eta), eta)
@@ -243,17 +249,21 @@ def test_no_matched_link_for_all_outputs(generator: generators.Generator[Any]) -
 @pytest.mark.parametrize(
     ("loss", "value", "message"),
     [
-        (Bregman(generators.SquaredNorm(), links.Sigmoid()), 1.5, r"targets must lie in \[0, 1\] for Bregman with Squ"),
         (
-            Bregman(generators.SquaredNorm(), links.Softplus()),
+            Bregman(generators.SquaredNorm(), links.SigmoidLink()),
+            1.5,
+            r"targets must lie in \[0, 1\] for Bregman with ",
+        ),
+        (
+            Bregman(generators.SquaredNorm(), links.SoftplusLink()),
             -0.5,
             "targets must be at least 0 for Bregman with Squar",
         ),
-        (Bregman(generators.SquaredNorm(), links.Softmax()), 0.5, "targets must sum to 1 over the last axis"),
+        (Bregman(generators.SquaredNorm(), links.SoftmaxLink()), 0.5, "targets must sum to 1 over the last axis"),
         (Bregman(generators.BinaryEntropy()), -0.5, r"targets must lie in \[0, 1\] for Bregman with BinaryEntropy"),
-        (ExponentialFamily(families.Bernoulli()), 1.5, r"targets must lie in \[0, 1\] for Bernoulli"),
-        (ExponentialFamily(families.Poisson()), -1.0, "targets must be at least 0 for Poisson"),
-        (ExponentialFamily(families.Gaussian()), float("inf"), "targets must be finite"),
+        (ExponentialFamily(families.BernoulliFamily()), 1.5, r"targets must lie in \[0, 1\] for BernoulliFamily"),
+        (ExponentialFamily(families.PoissonFamily()), -1.0, "targets must be at least 0 for PoissonFamily"),
+        (ExponentialFamily(families.GaussianFamily()), float("inf"), "targets must be finite"),
     ],
     ids=short,
 )

@@ -44,9 +44,9 @@ class Bregman(Loss):
     >>> import torch
     >>> from tca.losses import generators, links
     >>> targets = torch.tensor([[[0.25, 0.75]]])
-    >>> Bregman(generators.NegativeEntropy(), links.Softmax()).score(torch.zeros(1, 1, 2), targets).tolist()
+    >>> Bregman(generators.NegativeEntropy(), links.SoftmaxLink()).score(torch.zeros(1, 1, 2), targets).tolist()
     [[[0.25, -0.25]]]
-    >>> Bregman(generators.ExponentialSum(), links.Identity()).score(torch.zeros(1, 1, 2), targets).tolist()
+    >>> Bregman(generators.ExponentialSum(), links.IdentityLink()).score(torch.zeros(1, 1, 2), targets).tolist()
     [[[-0.25, -0.75]]]
     """
 

@@ -32,7 +32,7 @@ class ExponentialFamily(Likelihood):
     >>> import torch
     >>> from tca.losses import families
     >>> outputs, targets = torch.zeros(1, 1, 2), torch.tensor([[[3.0, 1.0]]])
-    >>> exponential = ExponentialFamily(families.Gamma(shape=1.0))
+    >>> exponential = ExponentialFamily(families.GammaFamily(shape=1.0))
     >>> exponential.value(outputs, targets).item(), exponential.score(outputs, targets).tolist()
     (4.0, [[[-2.0, 0.0]]])
     """

@@ -23,7 +23,7 @@ from tca.losses.classes import softmax
 from tca.losses.targets import check_between, check_classes, check_real
 from tca.utils.checks import Positive, checked
 
-__all__ = ["Bernoulli", "Categorical", "Family", "Gamma", "Gaussian", "Poisson"]
+__all__ = ["BernoulliFamily", "CategoricalFamily", "Family", "GammaFamily", "GaussianFamily", "PoissonFamily"]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Family(abc.ABC):
 
 
 @dataclass(frozen=True)
-class Canonical(Family):
+class CanonicalFamily(Family):
     """A family in canonical form, ``eta(z) = z``, with score ``s = grad A(z) - T(y)``."""
 
     @abc.abstractmethod
@@ -117,7 +117,7 @@ class Canonical(Family):
 
 
 @dataclass(frozen=True)
-class Real(Canonical):
+class RealFamily(CanonicalFamily):
     """A canonical family of independent real targets with ``T(y) = y``."""
 
     def statistic(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ class Real(Canonical):
 
 
 @dataclass(frozen=True)
-class Bernoulli(Real):
+class BernoulliFamily(RealFamily):
     """Bernoulli variables, ``A = sum log(1 + e^z)``; targets in [0, 1], shape ``(T, B, O)``."""
 
     def log_partition(self, outputs: Tensor) -> Tensor:
@@ -148,11 +148,11 @@ class Bernoulli(Real):
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
         """Check that targets are numbers in [0, 1] of the outputs' shape."""
         check_real(outputs_shape, targets)
-        check_between("Bernoulli", targets, 0.0, 1.0)
+        check_between("BernoulliFamily", targets, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
-class Poisson(Real):
+class PoissonFamily(RealFamily):
     """Poisson counts, ``A = sum e^z``; targets are nonnegative, shape ``(T, B, O)``."""
 
     def log_partition(self, outputs: Tensor) -> Tensor:
@@ -170,12 +170,12 @@ class Poisson(Real):
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
         """Check that targets are nonnegative numbers of the outputs' shape."""
         check_real(outputs_shape, targets)
-        check_between("Poisson", targets, 0.0)
+        check_between("PoissonFamily", targets, 0.0)
 
 
 @checked
 @dataclass(frozen=True)
-class Gaussian(Real):
+class GaussianFamily(RealFamily):
     """Normal targets of known variance, ``A = variance/2 sum z^2``; the mean is ``variance z``.
 
     Targets are real, shape ``(T, B, O)``.
@@ -207,7 +207,7 @@ class Gaussian(Real):
 
 
 @dataclass(frozen=True)
-class Categorical(Canonical):
+class CategoricalFamily(CanonicalFamily):
     """One of O classes, ``A = log sum e^z``, ``T = onehot``; targets are class indices, shape ``(T, B)``."""
 
     def log_partition(self, outputs: Tensor) -> Tensor:
@@ -233,12 +233,12 @@ class Categorical(Canonical):
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
         """Check that targets are class indices below the number of outputs, shape ``(T, B)``."""
-        check_classes("Categorical", outputs_shape, targets)
+        check_classes("CategoricalFamily", outputs_shape, targets)
 
 
 @checked
 @dataclass(frozen=True)
-class Gamma(Family):
+class GammaFamily(Family):
     """Gamma variables of known shape with log scale z, ``mean = shape e^z``.
 
     The natural parameter ``eta = -e^-z`` is negative, ``A = -shape log(-eta) = shape z``, ``T = y``, and the score is
@@ -280,4 +280,4 @@ class Gamma(Family):
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
         """Check that targets are positive numbers of the outputs' shape."""
         check_real(outputs_shape, targets)
-        check_between("Gamma", targets, 0.0, without_least=True)
+        check_between("GammaFamily", targets, 0.0, without_least=True)

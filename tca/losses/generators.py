@@ -15,7 +15,7 @@ from typing import ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from tca.losses.links import Exponential, Identity, Link, PositiveLink, Sigmoid, UnitLink
+from tca.losses.links import ExponentialLink, IdentityLink, Link, PositiveLink, SigmoidLink, UnitLink
 from tca.losses.targets import check_between
 
 __all__ = ["BinaryEntropy", "ExponentialSum", "Generator", "ItakuraSaito", "NegativeEntropy", "SquaredNorm"]
@@ -78,7 +78,7 @@ class SquaredNorm(Generator[Link]):
     """``F = 1/2 |y|^2``, generator of half the squared error. Matched link: the identity."""
 
     links: ClassVar[type] = Link
-    matched: ClassVar[Link | None] = Identity()
+    matched: ClassVar[Link | None] = IdentityLink()
 
     def __call__(self, points: Tensor) -> Tensor:
         """Return half the squared norm."""
@@ -97,28 +97,28 @@ class SquaredNorm(Generator[Link]):
 
 
 @dataclass(frozen=True)
-class ExponentialSum(Generator[Identity]):
+class ExponentialSum(Generator[IdentityLink]):
     """``F = sum e^y``, generator of ``sum e^y - e^z - e^z (y - z)``, defined for all real numbers.
 
     Weights errors by the exponential of the prediction. Overflows for targets or outputs above 88 in float32 and 709 in
     float64. The inverse of ``grad F`` is the logarithm, which is not defined for all outputs.
     """
 
-    links: ClassVar[type] = Identity
+    links: ClassVar[type] = IdentityLink
     matched: ClassVar[Link | None] = None
 
     def __call__(self, points: Tensor) -> Tensor:
         """Return the sum of exponentials."""
         return points.exp().sum(-1)
 
-    def divergence(self, targets: Tensor, outputs: Tensor, link: Identity) -> Tensor:
+    def divergence(self, targets: Tensor, outputs: Tensor, link: IdentityLink) -> Tensor:
         """Return the divergence, factored by the larger exponential to avoid overflow."""
         above, below = (targets - outputs).clamp(min=0), (targets - outputs).clamp(max=0)
         when_above = -torch.expm1(-above) - above * (-above).exp()
         when_below = torch.expm1(below) - below
         return torch.where(targets > outputs, targets.exp() * when_above, outputs.exp() * when_below).sum(-1)
 
-    def score(self, targets: Tensor, outputs: Tensor, link: Identity) -> Tensor:
+    def score(self, targets: Tensor, outputs: Tensor, link: IdentityLink) -> Tensor:
         """Return ``e^z (z - y)``."""
         return outputs.exp() * (outputs - targets)
 
@@ -134,7 +134,7 @@ class NegativeEntropy(Generator[PositiveLink]):
     """
 
     links: ClassVar[type] = PositiveLink
-    matched: ClassVar[Link | None] = Exponential()
+    matched: ClassVar[Link | None] = ExponentialLink()
 
     def __call__(self, points: Tensor) -> Tensor:
         """Return ``sum y log y - y``."""
@@ -193,7 +193,7 @@ class BinaryEntropy(Generator[UnitLink]):
     """
 
     links: ClassVar[type] = UnitLink
-    matched: ClassVar[Link | None] = Sigmoid()
+    matched: ClassVar[Link | None] = SigmoidLink()
 
     def __call__(self, points: Tensor) -> Tensor:
         """Return the negative entropy of Bernoulli variables with these probabilities."""

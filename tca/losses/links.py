@@ -15,7 +15,17 @@ from torch.nn import functional
 from tca.losses.classes import softmax
 from tca.losses.targets import check_between, check_distributions
 
-__all__ = ["LINKS", "Exponential", "Identity", "Link", "PositiveLink", "Sigmoid", "Softmax", "Softplus", "UnitLink"]
+__all__ = [
+    "LINKS",
+    "ExponentialLink",
+    "IdentityLink",
+    "Link",
+    "PositiveLink",
+    "SigmoidLink",
+    "SoftmaxLink",
+    "SoftplusLink",
+    "UnitLink",
+]
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,7 @@ class UnitLink(PositiveLink):
 
 
 @dataclass(frozen=True)
-class Identity(Link):
+class IdentityLink(Link):
     """``r = z``: the outputs are the predictions."""
 
     def __call__(self, outputs: Tensor) -> Tensor:
@@ -113,7 +123,7 @@ class Identity(Link):
 
 
 @dataclass(frozen=True)
-class Exponential(PositiveLink):
+class ExponentialLink(PositiveLink):
     """``r = e^z`` elementwise; overflows for z above 88 in float32 and 709 in float64."""
 
     def __call__(self, outputs: Tensor) -> Tensor:
@@ -138,10 +148,10 @@ class Exponential(PositiveLink):
 
 
 @dataclass(frozen=True)
-class Softplus(PositiveLink):
+class SoftplusLink(PositiveLink):
     """``r = log(1 + e^z)`` elementwise, at most ``|z| + log 2``.
 
-    >>> round(Softplus()(torch.zeros(1)).item(), 4), Softplus().log(torch.tensor([-1000.0])).item()
+    >>> round(SoftplusLink()(torch.zeros(1)).item(), 4), SoftplusLink().log(torch.tensor([-1000.0])).item()
     (0.6931, -1000.0)
     """
 
@@ -167,7 +177,7 @@ class Softplus(PositiveLink):
 
 
 @dataclass(frozen=True)
-class Sigmoid(UnitLink):
+class SigmoidLink(UnitLink):
     """``r = 1 / (1 + e^-z)`` elementwise."""
 
     def __call__(self, outputs: Tensor) -> Tensor:
@@ -200,7 +210,7 @@ class Sigmoid(UnitLink):
 
 
 @dataclass(frozen=True)
-class Softmax(PositiveLink):
+class SoftmaxLink(PositiveLink):
     """``r = e^z / sum e^z``: outputs are the logits of one distribution."""
 
     def __call__(self, outputs: Tensor) -> Tensor:
@@ -225,4 +235,4 @@ class Softmax(PositiveLink):
         check_distributions(name, targets)
 
 
-LINKS: tuple[Link, ...] = (Identity(), Exponential(), Softplus(), Sigmoid(), Softmax())
+LINKS: tuple[Link, ...] = (IdentityLink(), ExponentialLink(), SoftplusLink(), SigmoidLink(), SoftmaxLink())

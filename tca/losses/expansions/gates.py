@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tca.losses import Admissibility
 from tca.losses.expansions.expansion import Buffers, Expansion, Seen
-from tca.losses.links import Link, Softmax
+from tca.losses.links import Link, SoftmaxLink
 from tca.utils.checks import Count, checked
 
 __all__ = ["HiddenGates", "InputGates", "PredictionGates"]
@@ -33,9 +33,7 @@ def _gated(gates: Tensor, score: Tensor) -> Tensor:
 class PredictionGates(Expansion):
     """``[s; vec(p s^T)]`` with the prediction ``p = r(y)`` as gates.
 
-    There are ``O + O^2`` channels, 40,200 for 200 classes; ``top`` keeps the largest predictions only, in decreasing
-    order. Accuracy on distorted digits was below that of the plain score. Derived for this library, not by the authors
-    of broadcast decorrelation.
+    There are ``O + O^2`` channels, 40,200 for 200 classes; ``top`` keeps the largest predictions only, sorted.
 
     Args:
         link: Link from outputs to predictions, one of `tca.losses.links`; default the softmax.
@@ -51,7 +49,7 @@ class PredictionGates(Expansion):
     [[0.5, -0.5, 0.25, -0.25, 0.25, -0.25]]
     """
 
-    link: Link = field(default_factory=Softmax)
+    link: Link = field(default_factory=SoftmaxLink)
     top: Count | None = None
     admissibility: ClassVar[Admissibility] = Admissibility(True, "a prediction is a function of the input")
     needs: ClassVar[tuple[str, ...]] = ("outputs",)
@@ -133,8 +131,7 @@ class ProjectionGates(Expansion):
 class HiddenGates(ProjectionGates):
     """``[s; vec((W h) s^T)]`` with the activity h of a hidden layer and a fixed random matrix W of ``size`` rows.
 
-    Cheaper than `PredictionGates` for many classes. Accuracy on distorted digits was below that of the plain score,
-    with 4 and 16 rows. Derived for this library, not by the authors of broadcast decorrelation.
+    Cheaper than `PredictionGates` for many classes.
 
     >>> from tca.losses import MSE
     >>> seen = Seen(torch.zeros(1, 3), MSE(), hidden=torch.zeros(1, 5))
@@ -162,11 +159,7 @@ class HiddenGates(ProjectionGates):
 @checked
 @dataclass(frozen=True)
 class InputGates(ProjectionGates):
-    """``[s; vec((W x) s^T)]`` with the input x and a fixed random matrix W of ``size`` rows.
-
-    Accuracy on distorted digits was below that of the plain score, with 16 rows. Derived for this library, not by the
-    authors of broadcast decorrelation.
-    """
+    """``[s; vec((W x) s^T)]`` with the input x and a fixed random matrix W of ``size`` rows."""
 
     needs: ClassVar[tuple[str, ...]] = ("inputs",)
 

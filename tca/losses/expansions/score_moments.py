@@ -35,8 +35,7 @@ class Bartlett(Expansion):
 
     ``C = diag(p) - p p^T`` for cross-entropy, ``diag(p (1 - p))`` for the logistic loss, ``diag(rate)`` for counts and
     the identity for the squared error (normal targets of unit variance). There are ``O + O^2`` channels, of zero mean
-    only if the likelihood is that of the data. Accuracy on distorted digits was below that of the plain score. Derived
-    for this library, not by the authors of broadcast decorrelation.
+    only if the likelihood is that of the data.
 
     Bartlett (1953), Approximate confidence intervals, Biometrika 40:12-19.
 
@@ -72,8 +71,7 @@ class ScorePowers(Expansion):
     """``[s; s^k - E[s^k]]`` elementwise, with the mean of the power under the prediction.
 
     For ``k = 2`` and the squared error, ``(y - target)^2 - variance``. Zero mean only if the likelihood is that of the
-    data. Accuracy of the second power on distorted digits was below that of the plain score. Derived for this library,
-    not by the authors of broadcast decorrelation.
+    data.
 
     Args:
         order: Power k, from 2 (default) to 4.

@@ -26,8 +26,8 @@ from tca.losses import (
 )
 from tca.losses.classes import take_from_target_
 from tca.losses.expansions import Expansion, Plain, Seen
-from tca.losses.families import Canonical
-from tca.losses.links import Exponential, Identity, Link, Sigmoid, Softmax
+from tca.losses.families import CanonicalFamily
+from tca.losses.links import ExponentialLink, IdentityLink, Link, SigmoidLink, SoftmaxLink
 from tca.signals.signal import Buffers
 from tca.tape.population import Place
 from tca.tape.tape import Tape
@@ -131,12 +131,12 @@ class Score(Source):
 
 
 PREDICTIONS: dict[type[Loss], Link] = {
-    MSE: Identity(),
-    CrossEntropy: Softmax(),
-    SmoothedCrossEntropy: Softmax(),
-    Brier: Softmax(),
-    Logistic: Sigmoid(),
-    Poisson: Exponential(),
+    MSE: IdentityLink(),
+    CrossEntropy: SoftmaxLink(),
+    SmoothedCrossEntropy: SoftmaxLink(),
+    Brier: SoftmaxLink(),
+    Logistic: SigmoidLink(),
+    Poisson: ExponentialLink(),
 }
 """How a loss reads the outputs: what it compares with the targets."""
 
@@ -175,7 +175,7 @@ def _prediction(loss: Loss) -> Callable[[Tensor], Tensor] | None:
     if isinstance(loss, Bregman):
         return loss.link
     if isinstance(loss, ExponentialFamily):
-        return loss.family.expected if isinstance(loss.family, Canonical) else None
+        return loss.family.expected if isinstance(loss.family, CanonicalFamily) else None
     return PREDICTIONS.get(type(loss))
 
 
