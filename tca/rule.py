@@ -22,7 +22,8 @@ from tca.batch import Batch
 from tca.eligibilities import Eligibility
 from tca.execution import EXECUTIONS, Execution, Gradients, level_buffers, whole_signals
 from tca.losses import Loss
-from tca.losses.loss_check import check_at, foreign
+from tca.losses.loss import foreign
+from tca.losses.loss_check import check_at
 from tca.nets import Network
 from tca.signals import Signal
 from tca.signals.cell_type_check import warn_if_typeless

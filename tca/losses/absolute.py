@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from tca.losses.admissibility import Admissibility
-from tca.losses.loss import Loss
-from tca.losses.targets import check_real
+from tca.losses.loss import Loss, check_real
 
 __all__ = ["AbsoluteError"]
 

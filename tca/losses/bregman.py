@@ -13,8 +13,7 @@ from torch import Tensor
 from tca.losses.admissibility import Admissibility
 from tca.losses.generators import Generator
 from tca.losses.links import LINKS, Link
-from tca.losses.loss import Loss
-from tca.losses.targets import check_real
+from tca.losses.loss import Loss, check_real
 from tca.utils.checks import checked
 
 __all__ = ["Bregman"]

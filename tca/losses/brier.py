@@ -12,8 +12,7 @@ from torch import Tensor
 
 from tca.losses.admissibility import Admissibility
 from tca.losses.classes import softmax, take_from_target_
-from tca.losses.loss import Loss
-from tca.losses.targets import check_classes
+from tca.losses.loss import Loss, check_classes
 
 __all__ = ["Brier"]
 

@@ -14,8 +14,7 @@ from torch import Tensor
 from tca.losses import moments
 from tca.losses.admissibility import Admissibility
 from tca.losses.classes import softmax, take_from_target_
-from tca.losses.loss import Likelihood, Loss
-from tca.losses.targets import check_classes
+from tca.losses.loss import Likelihood, Loss, check_classes
 from tca.utils.checks import NotNegative, checked
 
 __all__ = ["CrossEntropy", "SmoothedCrossEntropy"]

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from tca.losses import moments
 from tca.losses.classes import softmax
-from tca.losses.targets import check_between, check_classes, check_real
+from tca.losses.loss import check_between, check_classes, check_real
 from tca.utils.checks import Positive, checked
 
 __all__ = ["BernoulliFamily", "CategoricalFamily", "Family", "GammaFamily", "GaussianFamily", "PoissonFamily"]

@@ -14,8 +14,7 @@ from torch.nn import functional
 
 from tca.losses.admissibility import Admissibility
 from tca.losses.classes import lead, others
-from tca.losses.loss import Loss
-from tca.losses.targets import check_classes
+from tca.losses.loss import Loss, check_classes
 from tca.utils.checks import NotNegative, checked
 
 __all__ = ["Focal"]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from tca.losses.links import ExponentialLink, IdentityLink, Link, PositiveLink, SigmoidLink, UnitLink
-from tca.losses.targets import check_between
+from tca.losses.loss import check_between
 
 __all__ = ["BinaryEntropy", "ExponentialSum", "Generator", "ItakuraSaito", "NegativeEntropy", "SquaredNorm"]
 

@@ -11,8 +11,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from tca.losses.admissibility import Admissibility
-from tca.losses.loss import Loss
-from tca.losses.targets import check_classes
+from tca.losses.loss import Loss, check_classes
 from tca.utils.checks import Positive, checked
 
 __all__ = ["Hinge"]

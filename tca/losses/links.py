@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tca.losses.classes import softmax
-from tca.losses.targets import check_between, check_distributions
+from tca.losses.loss import check_between, check_distributions
 
 __all__ = [
     "LINKS",

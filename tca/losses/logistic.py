@@ -14,8 +14,7 @@ from torch.nn import functional
 
 from tca.losses import moments
 from tca.losses.admissibility import Admissibility
-from tca.losses.loss import Likelihood
-from tca.losses.targets import check_between, check_real
+from tca.losses.loss import Likelihood, check_between, check_real
 
 __all__ = ["Logistic"]
 

@@ -5,9 +5,7 @@ Shapes: T time, B batch, O outputs.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,9 +13,8 @@ from torch import Tensor
 from tca.losses.loss import Loss
 from tca.utils.checks import checked
 
-__all__ = ["check_at", "check_loss", "foreign"]
+__all__ = ["check_at", "check_loss"]
 
-OWN = ("tca.", "analysis.")  # packages whose losses are tested
 OUTPUTS = (1, 2, 3, 5)
 STEPS, TRIALS = 7, 11  # do not broadcast against any number of outputs
 RELATIVE, ABSOLUTE = 1e-6, 1e-7  # constants of a loss may be in single precision
@@ -144,23 +141,6 @@ def _compare(loss: Loss, outputs: Tensor, targets: Tensor) -> None:
             f"score of {loss!r} for output {output + 1} of {outputs.shape[-1]} is {found[step, trial, output]:.3g}, "
             f"and the derivative of its value is {wanted[step, trial, output]:.3g}"
         )
-
-
-def foreign(part: Any) -> bool:
-    """Return whether a loss or one of its fields has a class defined outside the library.
-
-    Args:
-        part: Loss, or field of one.
-
-    >>> from tca.losses import MSE
-    >>> foreign(MSE())
-    False
-    """
-    if not dataclasses.is_dataclass(part) or isinstance(part, type):
-        return False
-    names = [each.name for each in dataclasses.fields(part)]
-    own = type(part).__module__.startswith(OWN)
-    return not own or any(foreign(getattr(part, name)) for name in names)
 
 
 def _normal(*shape: int) -> Tensor:

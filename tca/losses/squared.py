@@ -13,8 +13,7 @@ from torch import Tensor
 
 from tca.losses import moments
 from tca.losses.admissibility import Admissibility
-from tca.losses.loss import Likelihood
-from tca.losses.targets import check_real
+from tca.losses.loss import Likelihood, check_real
 
 __all__ = ["MSE"]
 

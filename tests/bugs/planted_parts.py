@@ -91,14 +91,14 @@ BUGS: tuple[Bug, ...] = (
         LOSSES,
     ),
     Bug(
-        "tca/losses/targets.py",
+        "tca/losses/loss.py",
         "classes up to the number of outputs allowed",
         "high >= outputs_shape[-1]",
         "high > outputs_shape[-1]",
         CARELESS,
     ),
     Bug(
-        "tca/losses/targets.py",
+        "tca/losses/loss.py",
         "distributions of any sum allowed",
         "(sums - 1).abs().max() > torch.finfo(targets.dtype).eps ** 0.5",
         "(sums - 1).abs().max() > 1e9",

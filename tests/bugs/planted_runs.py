@@ -83,7 +83,7 @@ BUGS = [
         LOSS,
     ),
     Bug(
-        "tca/losses/loss_check.py",
+        "tca/losses/loss.py",
         "a part of one's own taken for the library's",
         "return not own or any(",
         "return not own and any(",
