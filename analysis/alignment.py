@@ -15,8 +15,9 @@ from torch import Tensor
 from analysis.curvature.problem import Trials, as_batch
 from analysis.learners import named
 from tca.batch import Batch
+from tca.learner import Learner
 from tca.nets import Network
-from tca.rule import Learner, Rule
+from tca.rule import Rule
 from tca.rules import RULES
 from tca.signals import Exact
 from tca.utils.checks import Seed, checked

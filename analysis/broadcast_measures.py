@@ -16,7 +16,7 @@ from analysis.alignment import Match
 from analysis.curvature.problem import Trials, as_batch
 from tca.batch import Batch
 from tca.execution import level_buffers
-from tca.rule import Learner
+from tca.learner import Learner
 from tca.rules import RULES
 from tca.signals import CollapseWarning, Decorrelation, Regularised, Signal
 from tca.signals.decorrelation.averages import warn_if_fast

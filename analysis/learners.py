@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import count
 
+from tca.learner import Learner
 from tca.nets import Network
-from tca.rule import Learner, Rule
+from tca.rule import Rule
 from tca.rules import RULES
 from tca.utils.names import lookup
 

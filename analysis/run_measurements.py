@@ -17,8 +17,8 @@ from analysis.alignment import alignment
 from analysis.broadcast_measures import broadcasting
 from analysis.curvature.operators import Operator, operator
 from tca.batch import Batch
+from tca.learner import Learner
 from tca.nets import LeakyRNN
-from tca.rule import Learner
 from tca.utils.checks import Count, Whole, checked
 
 __all__ = ["AlignmentWatcher", "BroadcastWatcher", "CurvatureWatcher", "ritz_ends"]

@@ -37,7 +37,7 @@ from studies.every_rule import seeded
 from studies.tables import COMPARED, Table, differences, mean_and_spread
 from studies.workloads import Learned, command, learn, options_of
 from tca.experiments.config.run import Run
-from tca.rule import Learner
+from tca.learner import Learner
 from tca.rules import RULES
 from tca.utils.checks import whole
 

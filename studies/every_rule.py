@@ -20,7 +20,8 @@ from tca.experiments.config.components import Leaky, Optimizer, Seeds
 from tca.experiments.config.run import Net, Run
 from tca.experiments.reinforcement.actor import Agent
 from tca.experiments.training.train import Observer
-from tca.rule import Learner, Rule
+from tca.learner import Learner
+from tca.rule import Rule
 from tca.rules import RULES
 from tca.signals import Random, RewardDifference
 

@@ -39,7 +39,7 @@ from studies.workloads import Learned, learn
 from tca.batch import Batch
 from tca.experiments import records
 from tca.experiments.records.result import Metrics
-from tca.rule import Learner
+from tca.learner import Learner
 
 __all__ = ["Outcome", "catalogue", "figure", "main", "observe", "order", "reached", "table"]
 

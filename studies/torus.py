@@ -23,9 +23,10 @@ from tasks.trials import FixedTrials
 from tca.experiments.config.components import Optimizer
 from tca.experiments.records.record import write_whole
 from tca.experiments.training.train import evaluate
+from tca.learner import Learner
 from tca.nets import LeakyRNN
 from tca.nets.masks import torus_chance
-from tca.rule import Learner, Rule
+from tca.rule import Rule
 from tca.utils.checks import positive, whole
 
 __all__ = ["Measured", "Setting", "Torus", "Trial", "covered", "train"]

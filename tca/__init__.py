@@ -10,7 +10,8 @@ from tca.experiments.config.components import Leaky, Optimizer, Seeds
 from tca.losses import expansions
 from tca.losses.loss_check import check_loss
 from tca.experiments.records.result import Result
-from tca.rule import Info, Learner, Rule
+from tca.learner import Info, Learner
+from tca.rule import Rule
 from tca.rules import RULES
 from tca.experiments.config.callbacks import Watch
 from tca.experiments.config.run import Run

@@ -23,7 +23,7 @@ from tca.utils.checks import Count, check, whole
 from tca.utils.numerics import Lasting, kept, lasting
 
 if TYPE_CHECKING:
-    from tca.rule import Learner
+    from tca.learner import Learner
 
 __all__ = ["Stream"]
 

@@ -14,7 +14,7 @@ import tca
 from tca import check_loss
 from tca.experiments.reinforcement.actor_critic import ActorCritic
 from tca.losses import LOSSES, MSE, AbsoluteError, Bregman, CrossEntropy, Loss, generators
-from tca.losses.loss_check import foreign
+from tca.losses.loss import foreign
 from tests.rows import relative
 
 F64 = torch.float64
@@ -218,7 +218,7 @@ def online(learner: tca.Learner, batch: tca.Batch) -> None:
 def test_a_learner_looks_once_and_a_right_loss_trains_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[Any] = []
     check_at = tca.losses.loss_check.check_at
-    monkeypatch.setattr("tca.rule.check_at", lambda *given: (looked.append(given), check_at(*given)))
+    monkeypatch.setattr("tca.learner.check_at", lambda *given: (looked.append(given), check_at(*given)))
     net = tca.nets.LeakyRNN(2, 4, 2)
     learner, loss = tca.Learner(net, tca.RULES["bptt"]), Quartic()
     for _ in range(3):

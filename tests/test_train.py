@@ -15,7 +15,8 @@ from tca.batch import Batch
 from tca.eligibilities import Leak
 from tca.experiments.config.run import Leaky, Optimizer, Run, Seeds
 from tca.experiments.training.train import Training, evaluate, train
-from tca.rule import Learner, Rule
+from tca.learner import Learner
+from tca.rule import Rule
 from tca.signals import Decorrelation, Regularised, Signal
 from tca.signals.decorrelation.averages import CollapseWarning, Decay
 from tca.signals.regularisers.activity_regularisers import Power

@@ -21,7 +21,7 @@ from tca.experiments.config.schedules import SCHEDULES, Cosine, Exponential, Pie
 from tca.experiments.config.step_controls import SAM, MatchedStepSize
 from tca.experiments.training.train import Training, train
 from tca.experiments.training.update import Updates
-from tca.rule import Learner
+from tca.learner import Learner
 
 HIDDEN = ("w_in", "w_rec", "b")
 STEPS = 8

@@ -16,7 +16,7 @@ from tca.experiments.config.callbacks import WATCHERS
 from tca.experiments.config.components import Leaky, Optimizer
 from tca.experiments.config.run import Run, Watch
 from tca.experiments.training.train import train
-from tca.rule import Learner
+from tca.learner import Learner
 from tests.cases import Case
 from tests.dense import jacobian
 

@@ -23,8 +23,9 @@ from analysis.curvature.problem import Trials, problem_of
 from analysis.learners import named
 from analysis.stability.jacobians import output_jacobian, root_metric, rule_jacobian, scores
 from tca.batch import Batch
+from tca.learner import Learner
 from tca.nets import Network
-from tca.rule import Learner, Rule
+from tca.rule import Rule
 from tca.utils.checks import Seed, checked
 from tca.utils.names import lookup
 

@@ -17,8 +17,9 @@ from analysis.learners import named
 from analysis.stability.critical_rate import critical_rate, critical_rates
 from analysis.stability.jacobians import output_jacobian, root_metric, rule_jacobian, scores
 from tca.batch import Batch
+from tca.learner import Learner
 from tca.nets import Network
-from tca.rule import Learner, Rule
+from tca.rule import Rule
 from tca.utils.checks import Count, Kept, NotNegative, Seed, checked
 
 __all__ = ["Check", "Iteration", "check_stability", "iterate"]

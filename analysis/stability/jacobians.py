@@ -17,8 +17,8 @@ from analysis.curvature.operators.pullback import Linearization
 from analysis.curvature.problem import Problem
 from analysis.learners import moved
 from tca.batch import Batch
+from tca.learner import Learner
 from tca.losses import Loss
-from tca.rule import Learner
 
 __all__ = ["MOST_NUMBERS", "output_jacobian", "root_metric", "rule_jacobian", "scores"]
 

@@ -17,7 +17,7 @@ from tca.eligibilities import NodeNoise
 from tca.eligibilities.deviations import Displaced
 from tca.experiments.config.network_config import Net
 from tca.experiments.config.run import Run
-from tca.rule import Learner
+from tca.learner import Learner
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "rules"

@@ -29,8 +29,9 @@ from studies.vision.vision_plan import ARMS, BASELINE, MNIST, PANELS, Arm, Panel
 from tca.experiments.config.network_config import BUILDERS, layer_of
 from tca.experiments.config.run import Run
 from tca.experiments.training.train import Training
+from tca.learner import Learner
 from tca.nets import MLP, PRESETS, DualStreamMLP
-from tca.rule import Learner, Rule
+from tca.rule import Rule
 from tca.signals import Decorrelation
 
 # Trainings of a few updates renew correlations fast, whatever their share.

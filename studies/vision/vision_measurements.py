@@ -19,7 +19,7 @@ from tca.experiments.config.run import Run
 from tca.experiments.records.record import explained, write_whole
 from tca.experiments.records.result import DIVERGED, Metrics, Result
 from tca.experiments.training.train import train
-from tca.rule import Learner
+from tca.learner import Learner
 from tca.rules import RULES
 
 __all__ = ["Entry", "Job", "angles", "work"]

@@ -22,7 +22,7 @@ from tca.experiments.records.sealed_json import companions, read_json, sealed, u
 from tca.experiments.reinforcement.actor import Agent
 from tca.experiments.reinforcement.episodes import REWARD_RULES, policy_of, train_by_reward
 from tca.experiments.training.train import train
-from tca.rule import Learner
+from tca.learner import Learner
 from tca.utils.text import in_a_line
 
 __all__ = ["Measured", "Measuring", "align", "measure", "read_measured", "train_and_measure"]

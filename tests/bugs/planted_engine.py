@@ -15,7 +15,7 @@ PATHS = ("tests/test_facts_snap_homotopy.py",)
 TAPE, LEAKY, MOMENT = "tca/tape/tape.py", "tca/tape/leaky_tape.py", "tca/tape/local_step.py"
 CONNECTIONS, EXECUTIONS = "tca/connections/connection.py", "tca/execution.py"
 STREAM, STEPPER, LEAKY_STEPPER = "tca/online.py", "tca/nets/stepper.py", "tca/nets/leaky/leaky_stepper.py"
-RULE, TABLE, BATCH = "tca/rule.py", "tca/rules.py", "tca/batch.py"
+RULE, LEARNER, TABLE, BATCH = "tca/rule.py", "tca/learner.py", "tca/rules.py", "tca/batch.py"
 
 BUGS = [
     Bug(LEAKY, "leak of the reverse filter 1 % short", "into.add_(later, alpha=self.leak)",
@@ -94,21 +94,21 @@ BUGS = [
         "filtered, steps, None)", POPULATIONS),
     Bug(EXECUTIONS, "readout gathered from the weights' errors alone", "each[steps], steps)", "told[0][steps], steps)",
         RULES),
-    Bug(RULE, "weights of the steps ignored", "batch.weights.unsqueeze(-1) / batch.trials", "1.0 / batch.trials",
+    Bug(LEARNER, "weights of the steps ignored", "batch.weights.unsqueeze(-1) / batch.trials", "1.0 / batch.trials",
         RULES),
-    Bug(RULE, "score not averaged over trials", "batch.weights.unsqueeze(-1) / batch.trials",
+    Bug(LEARNER, "score not averaged over trials", "batch.weights.unsqueeze(-1) / batch.trials",
         "batch.weights.unsqueeze(-1)", RULES),
-    Bug(RULE, "gradients replace what was there", "else parameter.grad.add_(gradients[name])", "else gradients[name]",
+    Bug(LEARNER, "gradients replace what was there", "else parameter.grad.add_(gradients[name])", "else gradients[name]",
         ("tests/test_facts_recurrent.py",)),
-    Bug(RULE, "feedback does not follow the optimizer", "        self.sync_()\n", "", FACTS),
-    Bug(RULE, "seed of the signal ignored", "seed, 0) + APART) % 2**63)", "seed, 0) * 0) % 2**63)", FACTS),
-    Bug(RULE, "feedback drawn as the weights are", ", seed, 0) + APART", ", seed, 0)", FACTS),
-    Bug(RULE, "training without the network's noise",
+    Bug(LEARNER, "feedback does not follow the optimizer", "        self.sync_()\n", "", FACTS),
+    Bug(LEARNER, "seed of the signal ignored", "seed, 0) + APART) % 2**63)", "seed, 0) * 0) % 2**63)", FACTS),
+    Bug(LEARNER, "feedback drawn as the weights are", ", seed, 0) + APART", ", seed, 0)", FACTS),
+    Bug(LEARNER, "training without the network's noise",
         "        noise = self._drawn(batch) if noise is None else noise\n", "", NETWORKS),
-    Bug(RULE, "orphan parameters let through", "if owned.count(id(parameter)) != 1:",
+    Bug(LEARNER, "orphan parameters let through", "if owned.count(id(parameter)) != 1:",
         "if owned.count(id(parameter)) > 1:",
         ("tests/test_conformance.py::test_every_parameter_belongs_to_one_connection",)),
-    Bug(RULE, "state of the signal shared with what was saved", "name: buffer.clone() for", "name: buffer for", FACTS),
+    Bug(LEARNER, "state of the signal shared with what was saved", "name: buffer.clone() for", "name: buffer for", FACTS),
     Bug(RULE, "what is said about a rule compared", 'summary: str = field(default="", repr=False, compare=False)',
         'summary: str = field(default="", repr=False)', RULES),
     Bug(TABLE, "e-prop and SnAp-1 swapped", '"snap1": Rule(\n        Direct(),\n        Diagonal(),',

@@ -141,7 +141,7 @@ BUGS = [
         ("tests/test_measures_leave_no_trace.py",),
     ),
     Bug(
-        "tca/rule.py",
+        "tca/learner.py",
         "a rule ahead of its network",
         "Learner(copy.deepcopy(self.net), self.rule)",
         "Learner(self.net, self.rule)",

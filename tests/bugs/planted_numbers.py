@@ -13,7 +13,7 @@ MADE = ("tests/test_inference.py::test_a_network_of_inference_mode_can_be_traine
 OUTSIDE = ("tests/test_inference.py",)
 MEASURES = ("tests/test_inference.py::test_measures_are_the_same_without_a_graph",)
 NETWORK, OPTIONS, NUMBERS = "tca/nets/network.py", "tca/nets/options.py", "tca/utils/numerics.py"
-RULE, BATCH, STREAM = "tca/rule.py", "tca/batch.py", "tca/online.py"
+LEARNER, BATCH, STREAM = "tca/learner.py", "tca/batch.py", "tca/online.py"
 
 BUGS = (
     Bug(OPTIONS, "private noise of the default type", 'generator=generator, dtype=torch.float32, device="cpu")',
@@ -74,7 +74,7 @@ BUGS = (
         ("tests/test_inference.py::test_a_workspace_of_inference_mode_serves_ordinary_passes",)),
     Bug(STREAM, "streams keep inputs of inference mode", "weights.unsqueeze(0), loss).kept()",
         "weights.unsqueeze(0), loss)", FIRST),
-    Bug(RULE, "drawn before the batch is checked", "        self._check(batch, noise)  # before anything is drawn",
+    Bug(LEARNER, "drawn before the batch is checked", "        self._check(batch, noise)  # before anything is drawn",
         "        #", PRECISION),
     Bug(BATCH, "devices of class indices and decisions unchecked", "(dtype, self.inputs.device):",
         "(dtype, self.inputs.device) and part.is_floating_point():", PRECISION),

@@ -51,7 +51,7 @@ BUGS = [
     Bug("tca/utils/noise.py", "noise drawn from the last step to the first",
         "return torch.stack([draw() for _ in range(steps)])",
         "return torch.stack([draw() for _ in range(steps)]).flip(0)", PADDING),
-    Bug("tca/rule.py", "noise drawn for padding", "if batch.padded else batch.steps", "if False else batch.steps",
+    Bug("tca/learner.py", "noise drawn for padding", "if batch.padded else batch.steps", "if False else batch.steps",
         PADDING),
     Bug("tca/online.py", "a field that is heard after the trial", "self.time > self.steps",
         "self.time > self.steps + 99",

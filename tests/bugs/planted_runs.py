@@ -59,7 +59,11 @@ BUGS = [
         TYPES,
     ),
     Bug(
-        "tca/rule.py", "rules that are e-prop bound without a word", "        warn_if_typeless(net, rule)\n", "", TYPES
+        "tca/learner.py",
+        "rules that are e-prop bound without a word",
+        "        warn_if_typeless(net, rule)\n",
+        "",
+        TYPES,
     ),
     Bug(
         "tca/cli/comparison_table.py",
@@ -97,13 +101,13 @@ BUGS = [
         LOSS,
     ),
     Bug(
-        "tca/rule.py",
+        "tca/learner.py",
         "losses of one's own never looked at",
         "or not foreign(batch.loss)",
         "or foreign(batch.loss)",
         LOSS,
     ),
-    Bug("tca/rule.py", "a loss looked at in every batch", "self._checked = batch.loss", "pass", LOSS),
+    Bug("tca/learner.py", "a loss looked at in every batch", "self._checked = batch.loss", "pass", LOSS),
     Bug(
         "tca/online.py",
         "losses not looked at online",
@@ -125,7 +129,9 @@ BUGS = [
         "",
         FORM,
     ),
-    Bug("tca/rule.py", "a rule bound to cells of any form", "rule.check_form(place.form, place.title)", "pass", FORM),
+    Bug(
+        "tca/learner.py", "a rule bound to cells of any form", "rule.check_form(place.form, place.title)", "pass", FORM
+    ),
     Bug("tca/nets/stacked_rnn.py", "stacks taken for form A", "form=cells.leak_form", 'form="A"', FORM),
     Bug(
         "tca/rules.py",

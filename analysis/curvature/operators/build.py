@@ -20,8 +20,9 @@ from analysis.curvature.operators.update_derivative import UpdateJacobian
 from analysis.curvature.problem import Problem, Trials, problem_of
 from analysis.learners import moved, named
 from tca.batch import Batch
+from tca.learner import Learner
 from tca.nets.network import Network
-from tca.rule import Learner, Rule
+from tca.rule import Rule
 from tca.utils.checks import Count, DType, NotNegative, Positive, Seed, checked
 from tca.utils.names import Table, lookup
 

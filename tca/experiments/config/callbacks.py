@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 
 from tca.batch import Batch
 from tca.experiments.config.components import plain
-from tca.rule import Learner
+from tca.learner import Learner
 from tca.utils.checks import Count, checked
 from tca.utils.names import Table, lookup
 

@@ -19,8 +19,8 @@ from tca.experiments.records.files import RecordError, opened, read_bytes
 from tca.experiments.records.result import OUTCOMES, Crossing, Metrics, Result, first_at
 from tca.experiments.records.sealed_json import LARGEST_TENSORS, check_companions, parsed, read_json, unsealed
 from tca.experiments.records.tensor_files import read_packed
+from tca.learner import Learner
 from tca.nets import Network
-from tca.rule import Learner
 from tca.utils.allocation import AtMost
 from tca.utils.text import in_a_line
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from tca.experiments.config.run import Run
+from tca.learner import Learner
 from tca.nets import Network
-from tca.rule import Learner
 from tca.utils.checks import settle, whole
 
 __all__ = [

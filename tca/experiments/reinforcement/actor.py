@@ -16,9 +16,9 @@ from torch import Tensor
 
 from tca.batch import Batch
 from tca.experiments.reinforcement.actor_critic import ActorCritic, advantages
+from tca.learner import Learner
 from tca.nets.constraints import project_
 from tca.nets.stepper import Stepper
-from tca.rule import Learner
 from tca.utils.checks import Count, DivergenceError, Positive, Seed, checked, whole
 from tca.utils.numerics import Lasting, lasting
 

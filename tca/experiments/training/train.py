@@ -16,7 +16,7 @@ from tca.experiments.records.record import Record
 from tca.experiments.records.result import Metrics, Result
 from tca.experiments.training.evaluation import evaluate
 from tca.experiments.training.training_loop import Course
-from tca.rule import Learner
+from tca.learner import Learner
 from tca.utils.checks import Folder, checked
 
 __all__ = ["Observer", "evaluate", "train"]

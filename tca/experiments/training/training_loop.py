@@ -20,8 +20,8 @@ from tca.experiments.records.result import COMPLETED, DIVERGED, REACHED_LOSS, Me
 from tca.experiments.training.evaluation import evaluate
 from tca.experiments.training.snapshots import cross
 from tca.experiments.training.update import Updates
+from tca.learner import Learner
 from tca.nets.network import Network
-from tca.rule import Learner
 from tca.utils.checks import DivergenceError
 
 __all__ = ["Course"]

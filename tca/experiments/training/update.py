@@ -15,7 +15,6 @@ from tca.batch import Batch
 from tca.experiments.config.components import Optimizer
 from tca.experiments.config.step_controls import SAM, MatchedStepSize
 from tca.nets.constraints import project_
-from tca.rule import Learner
 from tca.rules import RULES
 
 __all__ = ["Updates"]

@@ -1,0 +1,358 @@
+"""A learner is a rule bound to a network.
+
+Shapes: T time, B batch, N cells, O outputs.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tca.batch import Batch
+from tca.execution import EXECUTIONS, Execution, Gradients, level_buffers, whole_signals
+from tca.losses import Loss
+from tca.losses.loss import foreign
+from tca.losses.loss_check import check_at
+from tca.nets import Network
+from tca.rule import Rule
+from tca.signals.cell_type_check import warn_if_typeless
+from tca.signals.signal import Buffers
+from tca.tape.tape import Tape
+from tca.utils.checks import Seed, checked, whole
+from tca.utils.names import lookup
+from tca.utils.numerics import Lasting, Workspace, kept, lasting
+
+if TYPE_CHECKING:
+    from tca.online import Stream
+
+__all__ = ["Info", "Learner"]
+
+APART = 0x9E3779B97F4A7C15  # what is drawn for a rule is not what is drawn for weights from the same seed
+
+
+@dataclass(frozen=True, eq=False)
+class Info:
+    """What else one pass has found.
+
+    Attributes:
+        batch: The batch.
+        outputs: Outputs of the network before the update, shape ``(T, B, O)``.
+    """
+
+    batch: Batch
+    outputs: Tensor
+
+    @cached_property
+    def loss(self) -> Tensor:
+        """Loss on the batch before the update, a scalar without a graph."""
+        return self.batch.loss.mean(self.outputs, self.batch.targets, self.batch.weights)
+
+
+@checked
+class Learner(Lasting):
+    """A rule bound to a network; ``backward`` stands where ``loss.backward()`` stands.
+
+    Args:
+        net: The network. Move it to its device first: the learner's buffers are made beside its parameters.
+        rule: The rule.
+        seed: Seed of whatever the signal draws, default 0.
+
+    Attributes:
+        buffers: The state of the signal by name, for example ``feedback``.
+
+    Warns:
+        CellTypesWarning: The rule sees weights by cell type, and the mean weights of the network's types are chance.
+
+    Raises:
+        ValueError: A parameter of the network belongs to no connection, or to more than one; or the rule cannot work in
+            one of its populations, for a reason that is given.
+        TypeError: ``rule`` is no ``Rule``, ``net`` no network, or ``seed`` no whole number.
+
+    >>> import tca, torch
+    >>> net = tca.nets.LeakyRNN(2, 4, 1, seed=0)
+    >>> learner = Learner(net, tca.RULES["eprop"])
+    >>> batch = tca.Batch(torch.ones(3, 1, 2), torch.zeros(3, 1, 1), torch.full((3, 1), 1 / 3), tca.losses.MSE())
+    >>> info = learner.backward(batch)
+    >>> net.w_rec.grad.shape
+    torch.Size([4, 4])
+    """
+
+    def __init__(self, net: Network, rule: Rule, seed: Seed = 0) -> None:
+        """Bind the rule; see the class."""
+        if not isinstance(rule, Rule):
+            raise TypeError(f"rule must be a Rule, for example tca.RULES['eprop'], got {rule!r}")
+        if not isinstance(net, Network):
+            raise TypeError(f"net must be a network of tca.nets, got {type(net).__name__}")
+        _check_ownership(net)
+        net.check_numbers()
+        self.net, self.rule = net, rule
+        generator = torch.Generator().manual_seed((whole("seed", seed, 0) + APART) % 2**63)
+        self.buffers: Buffers = {}
+        for place in net.places():
+            rule.check_form(place.form, place.title)
+            rule.signal.check(place)
+            rule.eligibility.check(place)
+            prefix = f"{place.name}." if place.name else ""
+            with torch.no_grad():
+                own = rule.signal.buffers(place, generator) | rule.eligibility.buffers(place, generator)
+            self.buffers |= {prefix + name: each for name, each in own.items()}
+        warn_if_typeless(net, rule)
+        self._workspace = Workspace()
+        self._checked: Loss | None = None
+
+    @lasting
+    def backward(self, batch: Batch, noise: Tensor | None = None) -> Info:
+        """Add the rule's weight change, as a gradient to descend, to ``.grad`` of every parameter that wants one.
+
+        Args:
+            batch: The trials.
+            noise: Private noise of the network, shape ``(T, B, N)``; ``None`` (default) draws what the network has.
+
+        Raises:
+            ValueError: The batch does not fit the network, or holds values that are not allowed.
+            TypeError: A data type does not fit.
+        """
+        self._check(batch, noise)  # before anything is drawn or learned from the optimizer
+        noise = self._drawn(batch) if noise is None else noise
+        gradients, info = self._advance(batch, noise)
+        for name, parameter in self.net.named_parameters():
+            if parameter.requires_grad:
+                parameter.grad = gradients[name] if parameter.grad is None else parameter.grad.add_(gradients[name])
+        return info
+
+    @lasting
+    def advance_(self, batch: Batch, noise: Tensor | None = None) -> tuple[Gradients, Info]:
+        """Return the weight changes of the next update and let the rule's state take in the batch.
+
+        It is what ``backward`` does, but for ``.grad``, which stays as it is.
+
+        Args:
+            batch: The trials.
+            noise: Private noise of the network, shape ``(T, B, N)``; ``None`` (default) for none.
+
+        Raises:
+            ValueError: The batch does not fit the network, or holds values that are not allowed.
+            TypeError: A data type does not fit.
+        """
+        self._check(batch, noise)
+        return self._advance(batch, noise)
+
+    def _advance(self, batch: Batch, noise: Tensor | None) -> tuple[Gradients, Info]:
+        self.sync_()
+        tape = self._taped(batch, noise, self._workspace)
+        return self._execute(EXECUTIONS[self.rule.executions[0]], tape, self.buffers), Info(batch, tape.outputs)
+
+    @lasting
+    def ahead(self) -> Learner:
+        """Return a copy, network included, in the state in which the next update will find it; nothing is changed.
+
+        Measurements are made on it: what follows the optimizer has followed it, and what is drawn anew has been drawn.
+
+        >>> import tca, torch
+        >>> learner = Learner(tca.nets.LeakyRNN(2, 4, 1), tca.RULES["eprop_adaptive"])
+        >>> _ = torch.nn.init.ones_(learner.net.w_out)
+        >>> [round(each.w_out[0, 0].item(), 6) for each in (learner.ahead().net, learner.net)]
+        [0.999, 1.0]
+        """
+        found = Learner(copy.deepcopy(self.net), self.rule)
+        found.load_state_dict(self.buffers)
+        found.sync_()
+        return found
+
+    @lasting
+    def grads(
+        self, batch: Batch, execution: Literal["reverse", "forward"] | None = None, noise: Tensor | None = None
+    ) -> tuple[Gradients, Info]:
+        """Return the rule's weight changes, as gradients to descend, by parameter name; nothing is changed.
+
+        Args:
+            batch: The trials.
+            execution: ``"reverse"`` filters signals backwards, ``"forward"`` carries traces; ``None`` (default) is the
+                first of these that the rule has.
+            noise: Private noise of the network, shape ``(T, B, N)``; ``None`` (default) for none.
+
+        Raises:
+            ValueError: The batch does not fit the network, or holds values that are not allowed; or the rule cannot be
+                carried out in this way.
+            TypeError: A data type does not fit.
+        """
+        allowed = self.rule.executions
+        chosen: str = allowed[0] if execution is None else execution
+        execute = lookup(EXECUTIONS, chosen, "execution")
+        if chosen not in allowed:
+            why_not = self.rule.eligibility.why_not or "its gradient is no product of a signal and a trace"
+            raise ValueError(
+                f"execution of {self.rule!r} must be {' or '.join(map(repr, allowed))}, got {chosen!r}: {why_not}"
+            )
+        tape = self.tape(batch, noise, self._workspace)
+        return self._execute(execute, tape, self.state_dict()), Info(batch, tape.outputs)
+
+    @lasting
+    def signals(self, batch: Batch, noise: Tensor | None = None) -> dict[str, Tensor]:
+        """Return the state signal ``L_t`` to every population by its name, each ``(T + 1, B, N)``.
+
+        It is zero at time zero unless an initial state is learned. A filtered readout's error has already been taken
+        back through the filter.
+
+        Args:
+            batch: The trials.
+            noise: Private noise of the network, shape ``(T, B, N)``; ``None`` (default) for none.
+        """
+        buffers = self.state_dict()
+        tape = self._shown(self.tape(batch, noise), buffers)
+        told = whole_signals(self.rule.signal, self.rule.eligibility, tape, buffers)
+        return {level.place.name: each for level, each in zip(tape.levels, told, strict=True)}
+
+    def signal(self, batch: Batch, noise: Tensor | None = None) -> Tensor:
+        """Return the state signal ``L_t`` to the only population, shape ``(T + 1, B, N)``; see ``signals``.
+
+        Args:
+            batch: The trials.
+            noise: Private noise of the network, shape ``(T, B, N)``; ``None`` (default) for none.
+
+        Raises:
+            ValueError: There are several populations.
+        """
+        told = self.signals(batch, noise)
+        if len(told) > 1:
+            raise ValueError(f"the network has the populations {', '.join(told)}: use signals()")
+        return next(iter(told.values()))
+
+    @lasting
+    def tape(self, batch: Batch, noise: Tensor | None = None, workspace: Workspace | None = None) -> Tape:
+        """Run the network on a batch and return the scored tape.
+
+        Args:
+            batch: The trials.
+            noise: Private noise of the network, shape ``(T, B, N)``; ``None`` (default) for none.
+            workspace: Memory to use again; the tape is then overwritten by the next run with the same workspace.
+
+        Raises:
+            ValueError: The batch does not fit the network, or holds values that are not allowed.
+            TypeError: A data type does not fit.
+        """
+        self._check(batch, noise)
+        return self._taped(batch, noise, workspace)
+
+    def _check(self, batch: Batch, noise: Tensor | None) -> None:
+        """Refuse a batch or noise that does not fit, and a network or a state that cannot compute."""
+        self.net.check(batch.inputs, noise)
+        batch.check(self.net.n_in, self.net.n_out)
+        self._check_moved()
+
+    def _taped(self, batch: Batch, noise: Tensor | None, workspace: Workspace | None) -> Tape:
+        batch, noise = batch.kept(), None if noise is None else kept(noise)
+        tape = self.net.record(batch.inputs, noise, Workspace() if workspace is None else workspace)
+        self.check_loss(batch, tape.outputs)
+        score = batch.loss.score(tape.outputs, batch.targets)
+        scored = tape.scored(score.mul_(batch.weights.unsqueeze(-1) / batch.trials), batch)
+        return replace(scored, replay=self.net.replay(batch, noise))
+
+    @lasting
+    def sync_(self) -> None:
+        """Let a signal that learns follow what the optimizer did since the last call; ``backward`` calls it."""
+        for place in self.net.places():
+            self.rule.signal.sync_(place, level_buffers(place, self.buffers))
+            self.rule.eligibility.sync_(place, level_buffers(place, self.buffers))
+
+    def _drawn(self, batch: Batch) -> Tensor | None:
+        """Return fresh private noise, none of it drawn for steps that are padding in all trials."""
+        steps = max(1, int(batch.trial_lengths.max())) if batch.padded else batch.steps
+        drawn = self.net.draw_noise(steps, batch.trials)
+        if drawn is None or steps == batch.steps:
+            return drawn
+        return functional.pad(drawn, (0, 0, 0, 0, 0, batch.steps - steps))
+
+    def check_loss(self, batch: Batch, outputs: Tensor) -> None:
+        """Check the loss of a batch, once, if it is not the library's own; see `tca.check_loss`.
+
+        Args:
+            batch: The trials.
+            outputs: The network's outputs, shape ``(T, B, O)``.
+
+        Raises:
+            ValueError: Its score is not the derivative of its value.
+        """
+        counted = batch.weights != 0
+        if batch.loss is self._checked or not foreign(batch.loss) or not counted.any():
+            return
+        check_at(batch.loss, outputs[counted], batch.targets[counted])
+        self._checked = batch.loss
+
+    def _check_moved(self) -> None:
+        """Refuse a network that has been moved or converted away from the state of its rule."""
+        like = next(self.net.parameters())
+        for name, each in self.buffers.items():
+            if each.is_floating_point() and (each.dtype, each.device) != (like.dtype, like.device):
+                raise ValueError(
+                    f"the network is {like.dtype} on {like.device}, and {name!r} of its rule {each.dtype} on "
+                    f"{each.device}: move the network first and make the learner then"
+                )
+
+    def _shown(self, tape: Tape, buffers: Buffers) -> Tape:
+        """Return the tape as the rule needs it, once signal and eligibility have taken in what the batch shows."""
+        tape = self.rule.eligibility.begin(tape, buffers)
+        for level in tape.levels:
+            self.rule.signal.observe_(level, level_buffers(level.place, buffers))
+        return tape
+
+    @lasting
+    def _execute(self, execute: Execution, tape: Tape, buffers: Buffers) -> Gradients:
+        return execute(self.rule.signal, self.rule.eligibility, self._shown(tape, buffers), buffers)
+
+    def stream(self, trials: int, steps: int | Tensor | None = None) -> Stream:
+        """Return the rule running online: one step at a time, with memory that does not grow with time.
+
+        Args:
+            trials: Number of trials B that run side by side.
+            steps: Number of steps of a trial, or of each trial, for the rules that must know it; see `tca.online`.
+
+        Raises:
+            ValueError: The rule cannot run online; the reason is given.
+        """
+        from tca.online import Stream
+
+        return Stream(self, trials, steps)
+
+    @lasting
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the state of the signal; with the network's it resumes learning exactly."""
+        return {name: buffer.clone() for name, buffer in self.buffers.items()}
+
+    @lasting
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take over the state of a signal.
+
+        Args:
+            state: What ``state_dict`` has returned.
+
+        Raises:
+            ValueError: The names or shapes are not those of this learner.
+        """
+        if {name: each.shape for name, each in state.items()} != {
+            name: each.shape for name, each in self.buffers.items()
+        }:
+            raise ValueError(f"state must hold {_shapes(self.buffers)}, got {_shapes(state)}")
+        for name, buffer in self.buffers.items():
+            buffer.copy_(state[name])
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(each.shape) for name, each in state.items()}
+
+
+def _check_ownership(net: Network) -> None:
+    owned = [id(connection.weight) for connection in net.connections()]
+    for name, parameter in net.named_parameters():
+        if owned.count(id(parameter)) != 1:
+            raise ValueError(
+                f"parameter {name!r} belongs to {owned.count(id(parameter))} connections; "
+                "each must belong to exactly one"
+            )
