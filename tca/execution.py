@@ -18,6 +18,7 @@ from torch import Tensor
 
 from tca.connections.connection import Link
 from tca.eligibilities import Eligibility
+from tca.eligibilities.eligibility import Gather
 from tca.signals import Signal
 from tca.signals.signal import Buffers, Reader
 from tca.tape.population import Place
@@ -42,7 +43,7 @@ def reverse(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
         buffers: The signal's state.
     """
     gradients = _no_gradients(tape)
-    outputs_told = signal.outputs_told(tape, _of_all(tape.place, buffers))
+    outputs_told, gather = _outputs_told(signal, tape, buffers), _gather(signal)
     readers = _readers(signal, eligibility, tape, buffers)
     later: dict[int, Tensor] = {}
     for steps in tape.windows():
@@ -51,8 +52,8 @@ def reverse(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
             later[index] = eligibility.filter_(level, filtered, steps, later.get(index))
             if eligibility.joint:
                 level.hand_down(filtered)
-            eligibility.gather_(signal.gather_, level, filtered, steps, gradients)
-        _gather_readout(signal, tape, outputs_told, gradients, steps)
+            eligibility.gather_(gather, level, filtered, steps, gradients)
+        _gather_readout(gather, tape, outputs_told, gradients, steps)
     for level, _ in readers:
         eligibility.finish_(level, gradients)
     return _finish(tape, gradients)
@@ -78,8 +79,8 @@ def forward(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
     gradients = _no_gradients(tape)
     for level, told in zip(tape.levels, whole_signals(signal, eligibility, tape, buffers), strict=True):
         _carry(eligibility, level, told, gradients, level_buffers(level.place, buffers))
-    outputs_told = signal.outputs_told(tape, _of_all(tape.place, buffers))
-    _gather_readout(signal, tape, outputs_told, gradients, slice(1, tape.steps + 1))
+    outputs_told = _outputs_told(signal, tape, buffers)
+    _gather_readout(_gather(signal), tape, outputs_told, gradients, slice(1, tape.steps + 1))
     return _finish(tape, gradients)
 
 
@@ -125,9 +126,18 @@ def level_buffers(place: Place, buffers: Buffers) -> Buffers:
     return {name.removeprefix(prefix): each for name, each in buffers.items() if name.startswith(prefix)}
 
 
-def _of_all(place: Place, buffers: Buffers) -> Buffers:
-    """Return the state in one population by the names that the signal knows, beside that in all by their full names."""
-    return buffers | level_buffers(place, buffers)
+def _outputs_told(signal: Signal, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
+    """Return the signals to the readout's weights and biases: their output error, unless a signal has its own."""
+    if not signal.custom:
+        return tape.score, tape.raw_score
+    return signal.outputs_told(tape, buffers | level_buffers(tape.place, buffers))
+
+
+def _gather(signal: Signal) -> Gather:
+    """Return what adds the products of a connection: its tape, unless a signal has its own way."""
+    if signal.custom:
+        return signal.gather_
+    return lambda tape, link, gradient, driven, steps: tape.gather_(link, gradient, driven, steps)
 
 
 def _readers(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffers) -> tuple[tuple[Tape, Reader], ...]:
@@ -181,7 +191,7 @@ def _no_gradients(tape: Tape) -> Gradients:
 
 
 def _gather_readout(
-    signal: Signal, tape: Tape, told: tuple[Tensor, Tensor], gradients: Gradients, steps: slice
+    gather: Gather, tape: Tape, told: tuple[Tensor, Tensor], gradients: Gradients, steps: slice
 ) -> None:
     """Add the gradient of the readout: what the outputs are told times the rates, and for the bias unfiltered."""
     if steps.start == 0:
@@ -189,7 +199,7 @@ def _gather_readout(
     for link, each in zip(tape.readout_links, told, strict=True):
         if not each[steps].any():
             continue
-        signal.gather_(tape, link, gradients[link.connection.name], each[steps], steps)
+        gather(tape, link, gradients[link.connection.name], each[steps], steps)
 
 
 def _finish(tape: Tape, gradients: Gradients) -> Gradients:

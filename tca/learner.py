@@ -104,7 +104,9 @@ class Learner(Lasting):
                 own = rule.signal.buffers(place, generator) | rule.eligibility.buffers(place, generator)
             self.buffers |= {prefix + name: each for name, each in own.items()}
         warn_if_typeless(net, rule)
+        self._by_default = EXECUTIONS[rule.executions[0]]
         self._workspace = Workspace()
+        self._own: Loss | None = None  # the last loss of the library, and the last other one that was checked
         self._checked: Loss | None = None
 
     @lasting
@@ -147,7 +149,7 @@ class Learner(Lasting):
     def _advance(self, batch: Batch, noise: Tensor | None) -> tuple[Gradients, Info]:
         self.sync_()
         tape = self._taped(batch, noise, self._workspace)
-        return self._execute(EXECUTIONS[self.rule.executions[0]], tape, self.buffers), Info(batch, tape.outputs)
+        return self._execute(self._by_default, tape, self.buffers), Info(batch, tape.outputs)
 
     @lasting
     def ahead(self) -> Learner:
@@ -253,12 +255,12 @@ class Learner(Lasting):
         self.check_loss(batch, tape.outputs)
         score = batch.loss.score(tape.outputs, batch.targets)
         scored = tape.scored(score.mul_(batch.weights.unsqueeze(-1) / batch.trials), batch)
-        return replace(scored, replay=self.net.replay(batch, noise))
+        return replace(scored, replay=self.net.replay(batch, noise)) if self.rule.eligibility.tries else scored
 
     @lasting
     def sync_(self) -> None:
         """Let a signal that learns follow what the optimizer did since the last call; ``backward`` calls it."""
-        for place in self.net.places():
+        for place in self.net.places() if self.buffers else ():
             self.rule.signal.sync_(place, level_buffers(place, self.buffers))
             self.rule.eligibility.sync_(place, level_buffers(place, self.buffers))
 
@@ -280,11 +282,15 @@ class Learner(Lasting):
         Raises:
             ValueError: Its score is not the derivative of its value.
         """
-        counted = batch.weights != 0
-        if batch.loss is self._checked or not foreign(batch.loss) or not counted.any():
+        if batch.loss is self._own or batch.loss is self._checked:
             return
-        check_at(batch.loss, outputs[counted], batch.targets[counted])
-        self._checked = batch.loss
+        if not foreign(batch.loss):
+            self._own = batch.loss
+            return
+        counted = batch.weights != 0
+        if counted.any():
+            check_at(batch.loss, outputs[counted], batch.targets[counted])
+            self._checked = batch.loss
 
     def _check_moved(self) -> None:
         """Refuse a network that has been moved or converted away from the state of its rule."""
@@ -299,7 +305,7 @@ class Learner(Lasting):
     def _shown(self, tape: Tape, buffers: Buffers) -> Tape:
         """Return the tape as the rule needs it, once signal and eligibility have taken in what the batch shows."""
         tape = self.rule.eligibility.begin(tape, buffers)
-        for level in tape.levels:
+        for level in tape.levels if buffers else ():
             self.rule.signal.observe_(level, level_buffers(level.place, buffers))
         return tape
 

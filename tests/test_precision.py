@@ -15,7 +15,8 @@ from torch import Tensor, nn
 import tca
 from tca.experiments.reinforcement.actor import Actor
 from tca.nets import LeakyLayer, LeakyRNN, Network, SpikingLayer, SpikingRNN, StackedRNN, VectorRNN
-from tca.utils.numerics import FLOATS, Constant
+from tca.nets.options import Constant
+from tca.utils.numerics import FLOATS
 from tests.everything import EVERYTHING, MEASURES, NETS, RUNS, flat, trials
 
 REFUSED = r"^dtype must be torch\.float32 or torch\.float64, got .*$"

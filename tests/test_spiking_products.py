@@ -87,7 +87,7 @@ def test_learning_is_the_same(case: SpikingCase, name: str, monkeypatch: pytest.
         calls.append(gather(*given))
         return calls[-1]
 
-    monkeypatch.setattr("tca.signals.signal.gather_few_", counted)
+    monkeypatch.setattr("tca.tape.spiking_tape.gather_few_", counted)
     bound = learner(case, tca.RULES[name])
     found, tape = bound.grads(case.batch())[0], bound.tape(case.batch())
     assert calls

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from tca.losses.admissibility import Admissibility
-from tca.losses.loss import Loss, check_real
+from tca.losses.loss import Loss
+from tca.utils.numerics import check_real
 
 __all__ = ["AbsoluteError"]
 

@@ -13,8 +13,9 @@ from torch import Tensor
 from tca.losses.admissibility import Admissibility
 from tca.losses.generators import Generator
 from tca.losses.links import LINKS, Link
-from tca.losses.loss import Loss, check_real
+from tca.losses.loss import Loss
 from tca.utils.checks import checked
+from tca.utils.numerics import check_real
 
 __all__ = ["Bregman"]
 

@@ -20,8 +20,9 @@ from torch.nn import functional
 
 from tca.losses import moments
 from tca.losses.classes import softmax
-from tca.losses.loss import check_between, check_classes, check_real
+from tca.losses.loss import check_between, check_classes
 from tca.utils.checks import Positive, checked
+from tca.utils.numerics import check_real
 
 __all__ = ["BernoulliFamily", "CategoricalFamily", "Family", "GammaFamily", "GaussianFamily", "PoissonFamily"]
 

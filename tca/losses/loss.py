@@ -22,7 +22,7 @@ from torch import Tensor
 
 from tca.losses.admissibility import UNKNOWN, Admissibility
 
-__all__ = ["Likelihood", "Loss", "check_between", "check_classes", "check_distributions", "check_real", "foreign"]
+__all__ = ["Likelihood", "Loss", "check_between", "check_classes", "check_distributions", "foreign"]
 
 OWN = ("tca.", "analysis.")  # packages whose losses are tested
 
@@ -139,25 +139,6 @@ def foreign(part: Any) -> bool:
     names = [each.name for each in fields(part)]
     own = type(part).__module__.startswith(OWN)
     return not own or any(foreign(getattr(part, name)) for name in names)
-
-
-def check_real(outputs_shape: tuple[int, ...], targets: Tensor) -> None:
-    """Check that targets are finite real numbers of a shape.
-
-    Args:
-        outputs_shape: Required shape.
-        targets: Targets to check.
-
-    Raises:
-        ValueError: The shape differs, or a number is not finite.
-        TypeError: They are not floating-point numbers.
-    """
-    if not targets.is_floating_point():
-        raise TypeError(f"targets must be real numbers, got dtype {targets.dtype}")
-    if tuple(targets.shape) != tuple(outputs_shape):
-        raise ValueError(f"targets must have shape (T, B, O) = {tuple(outputs_shape)}, got {tuple(targets.shape)}")
-    if not torch.isfinite(targets).all():
-        raise ValueError("targets must be finite, got NaN or infinity")
 
 
 def check_between(

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from tca.losses import moments
 from tca.losses.admissibility import Admissibility
-from tca.losses.loss import Likelihood, check_between, check_real
+from tca.losses.loss import Likelihood, check_between
+from tca.utils.numerics import check_real
 
 __all__ = ["Poisson"]
 

@@ -6,13 +6,11 @@ Shapes: T time, B batch, I inputs, N cells, O outputs.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from itertools import chain
-from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tca.batch import Batch
 from tca.connections.connection import Connection
@@ -21,22 +19,18 @@ from tca.tape.perturbed_pass import ByPopulation, Replay
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.names import lookup
-from tca.utils.numerics import Lasting, Workspace, check_autocast, check_dtype
+from tca.utils.numerics import NumericModule, Workspace
 
 __all__ = ["Network"]
 
 
-class Network(Lasting, nn.Module, abc.ABC):
+class Network(NumericModule, abc.ABC):
     """Populations of cells, the connections into them, and a readout; it knows nothing of learning.
 
-    Its numbers are all float32 or all float64, and on one device; other types are refused, also after it was made.
-
     Attributes:
-        n_in: Number of input channels I.
         n_out: Number of outputs O.
     """
 
-    n_in: int
     n_out: int
 
     def connections(self) -> tuple[Connection, ...]:
@@ -57,11 +51,6 @@ class Network(Lasting, nn.Module, abc.ABC):
 
         A place shows the readout's own weights, so that a signal may follow them or make them decay.
         """
-
-    @property
-    @abc.abstractmethod
-    def n_noise(self) -> int:
-        """Numbers of noise that a step of a trial can take, 0 if none."""
 
     @abc.abstractmethod
     def record(self, inputs: Tensor, noise: Tensor | None, space: Workspace) -> Tape:
@@ -179,79 +168,3 @@ class Network(Lasting, nn.Module, abc.ABC):
     @abc.abstractmethod
     def project_(self) -> None:
         """Put the parameters back where they are allowed to be; called after every step of an optimizer."""
-
-    def check(self, inputs: Tensor, noise: Tensor | None = None) -> None:
-        """Raise unless the network can compute as it is, with these inputs and this noise.
-
-        Args:
-            inputs: Inputs, shape ``(T, B, I)``.
-            noise: Noise, shape ``(T, B, n_noise)``; ``None`` (default) for none.
-
-        Raises:
-            ValueError: A shape, type or device differs; the network has no use for noise; noise is not finite; or the
-                network cannot compute as it is, see ``check_numbers``.
-            TypeError: Inputs are no real numbers.
-        """
-        if inputs.ndim != 3 or inputs.shape[2] != self.n_in or 0 in inputs.shape:
-            raise ValueError(f"inputs must have shape (T, B, {self.n_in}), none of them 0, got {tuple(inputs.shape)}")
-        like = self.check_numbers()
-        if not inputs.is_floating_point():
-            raise TypeError(f"inputs must be real numbers, got dtype {inputs.dtype}")
-        if (inputs.dtype, inputs.device) != (like.dtype, like.device):
-            raise ValueError(
-                f"inputs must be {like.dtype} on {like.device} as the network is, got {inputs.dtype} on {inputs.device}"
-            )
-        if noise is None:
-            return
-        expected = (*inputs.shape[:2], self.n_noise)
-        if not self.n_noise:
-            raise ValueError(f"noise must be None, for this network has no use for any, got shape {tuple(noise.shape)}")
-        if tuple(noise.shape) != expected:
-            raise ValueError(
-                f"noise must have the shape {expected} of steps, trials and cells, got {tuple(noise.shape)}"
-            )
-        if (noise.dtype, noise.device) != (inputs.dtype, inputs.device):
-            raise ValueError(
-                f"noise must be {inputs.dtype} on {inputs.device} as the inputs are, "
-                f"got {noise.dtype} on {noise.device}"
-            )
-        if not noise.isfinite().all():
-            raise ValueError("noise must be finite")
-
-    def check_numbers(self) -> Tensor:
-        """Return a parameter that all numbers of the network are like, or raise if it cannot compute as it is.
-
-        Raises:
-            ValueError: Its numbers are of another type than float32 or float64, or of several types or devices; or
-                autocast is on.
-        """
-        first, like = next(self.named_parameters())
-        check_dtype(like.dtype)
-        check_autocast(like.device)
-        for name, each in chain(self.named_parameters(), self.named_buffers()):
-            if each.is_floating_point() and (each.dtype, each.device) != (like.dtype, like.device):
-                raise ValueError(
-                    f"{name} must be {like.dtype} on {like.device} as {first} is, got {each.dtype} on {each.device}: "
-                    "convert or move the network as a whole"
-                )
-        return like
-
-    def _convert(self, device: torch.device | str | None, dtype: torch.dtype) -> None:
-        """Move what was drawn in double precision on the CPU; the last step of making a network."""
-        check_dtype(dtype)
-        self.to(device=device, dtype=dtype)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Convert or move all numbers, as every method of `torch.nn.Module` that does so asks for.
-
-        Raises:
-            ValueError: The type is neither float32 nor float64, or does not hold a constant of the cells.
-        """
-        with torch.inference_mode(False):
-            dtype = fn(next(self.parameters()).detach().new_empty(0)).dtype
-            check_dtype(dtype)
-            for module in self.modules():
-                for constant in getattr(module, "constants", ()):
-                    constant.check(dtype)
-            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        return self

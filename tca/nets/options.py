@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,14 @@ from tca.utils.arrays import tensor_of
 from tca.utils.checks import Positive, checked
 from tca.utils.names import lookup
 from tca.utils.noise import by_steps
-from tca.utils.numerics import Constant
 
 if TYPE_CHECKING:
     pass
 
 __all__ = [
     "LEAKS",
+    "TOLERANCE",
+    "Constant",
     "check_mask",
     "check_signs",
     "check_types",
@@ -32,10 +34,57 @@ __all__ = [
     "with_signs",
 ]
 
+TOLERANCE = 0.01  # largest relative error of a rounded constant
+
 LEAKS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
     "exponential": lambda ratio: (torch.exp(-ratio), -torch.expm1(-ratio)),
     "euler": lambda ratio: (1 - ratio, ratio),
 }
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """A constant of a network in double precision, of which a floating-point type keeps two digits at least.
+
+    Args:
+        name: The argument that it comes from.
+        value: The constant, a number or one for each cell.
+        complement: One minus the constant where it is a leak per step, computed without cancellation: what has to be
+            kept then is the complement, which is the inverse time constant. ``None`` (default) for any other constant.
+    """
+
+    name: str
+    value: Tensor | float
+    complement: Tensor | float | None = None
+
+    def check(self, dtype: torch.dtype) -> None:
+        """Raise unless a type holds the constant.
+
+        Args:
+            dtype: The floating-point type.
+
+        Raises:
+            ValueError: The constant, or the complement of a leak, is rounded by more than one percent.
+
+        >>> Constant("tau", 0.995).check(torch.bfloat16)
+        >>> Constant("tau", 0.9995, complement=0.0005).check(torch.bfloat16)
+        Traceback (most recent call last):
+        ValueError: tau gives 0.9995 per step, which torch.bfloat16 rounds to 1.0: use a wider type
+        """
+        exact = torch.as_tensor(self.value, dtype=torch.float64, device="cpu")
+        rounded = exact.to(dtype).double()
+        if self.complement is None:
+            wanted, held = exact, rounded
+        else:
+            wanted, held = torch.as_tensor(self.complement, dtype=torch.float64, device="cpu"), 1 - rounded
+        wrong = ~((held - wanted).abs() <= TOLERANCE * wanted.abs())
+        if wrong.any():
+            first = wrong.reshape(-1).nonzero()[0, 0]
+            came, kept = (each.expand_as(wrong).reshape(-1)[first].item() for each in (exact, rounded))
+            per_step = "" if self.complement is None else " per step"
+            raise ValueError(
+                f"{self.name} gives {came!r}{per_step}, which {dtype} rounds to {kept!r}: use a wider type"
+            )
 
 
 def check_mask(name: str, mask: Tensor | None, shape: tuple[int, int]) -> Tensor | None:

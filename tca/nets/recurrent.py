@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from tca.connections.connection import Bias, Connection, Dense, Initial, Link
 from tca.nets.network import Network
-from tca.nets.options import check_mask, check_signs, check_types, drawing, normal_by_steps, with_signs
+from tca.nets.options import Constant, check_mask, check_signs, check_types, drawing, normal_by_steps, with_signs
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.checks import not_negative, whole
-from tca.utils.numerics import Constant, Workspace
+from tca.utils.numerics import Workspace
 
 __all__ = ["RecurrentNetwork", "RecurrentPopulation", "filtered"]
 

@@ -17,8 +17,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.connections.connection import Dense, Link
-from tca.connections.spike_products import gather_few_
+from tca.connections.connection import Link
 from tca.eligibilities.eligibility import Eligibility
 from tca.tape.local_step import Moment
 from tca.tape.population import Place
@@ -39,7 +38,13 @@ class Signal(abc.ABC):
     local: ClassVar[bool]  # whether the signal is made without reading recurrent weights
     needs_reward: ClassVar[bool] = False  # whether it is what a trial was worth, one number to all cells
     unfilters: ClassVar[bool] = False  # whether it is made by taking out of a signal what a propagator remembers
+    custom: ClassVar[bool] = False  # whether ``outputs_told`` or ``gather_`` is its own; follows from the class
     factored: ClassVar[bool] = False  # whether ``gather_`` counts on the signal being the product that was made
+
+    def __init_subclass__(cls) -> None:
+        """See whether the class has its own way to teach outputs or to gather products."""
+        super().__init_subclass__()
+        cls.custom = cls.outputs_told is not Signal.outputs_told or cls.gather_ is not Signal.gather_
 
     @property
     @abc.abstractmethod
@@ -108,7 +113,6 @@ class Signal(abc.ABC):
     def gather_(self, tape: Tape, link: Link, gradient: Tensor, driven: Tensor, steps: slice) -> None:
         """Add ``sum_t driven_t (x) pre_t`` of a connection to its gradient in place, in the reverse execution.
 
-        Where few cells of a spiking population are active, these alone are added up.
         A signal that knows more of what it told, for instance that it is a product, may gather it in less time.
 
         Args:
@@ -118,14 +122,7 @@ class Signal(abc.ABC):
             driven: Filtered drive signal of these steps, shape ``(C, B, N)``.
             steps: The steps, counted from the initial state.
         """
-        pre = link.at(steps)
-        if (
-            tape.place.spiking
-            and type(link.connection) is Dense
-            and gather_few_(gradient, driven.reshape(-1, driven.shape[-1]), pre.reshape(-1, pre.shape[-1]))
-        ):
-            return
-        link.connection.outer_(gradient, driven, pre)
+        tape.gather_(link, gradient, driven, steps)
 
     def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
         """Return the signal's state in a population before learning; most signals have none.
@@ -137,7 +134,7 @@ class Signal(abc.ABC):
         return {}
 
     def sync_(self, place: Place, buffers: Buffers) -> None:  # noqa: B027 - most signals have nothing to follow
-        """Let the signal's state follow what the optimizer has done; most signals do nothing.
+        """Let the signal's state, if it has one, follow what the optimizer has done.
 
         Args:
             place: Where the population stands; its readout weights may be changed in place.
@@ -145,7 +142,7 @@ class Signal(abc.ABC):
         """
 
     def observe_(self, tape: Tape, buffers: Buffers) -> None:  # noqa: B027 - most signals learn nothing from a batch
-        """Take in what a batch shows, before anything is told; most signals do nothing.
+        """Take in what a batch shows, before anything is told, if the signal has a state.
 
         Args:
             tape: The forward pass of the population, scored.

@@ -12,6 +12,8 @@ from functools import cached_property
 from torch import Tensor
 
 from tca.cells.spiking_cell import SpikingCells, SpikingMoment
+from tca.connections.connection import Dense, Link
+from tca.connections.spike_products import gather_few_
 from tca.tape.tape import Tape
 
 __all__ = ["SpikingTape"]
@@ -46,6 +48,13 @@ class SpikingTape(Tape):
             steps: The steps, counted from the initial state.
         """
         return signal[..., 0, :]
+
+    def gather_(self, link: Link, gradient: Tensor, driven: Tensor, steps: slice) -> None:
+        """Add ``sum_t driven_t (x) pre_t``; where few presynaptic cells are active, these alone are added up."""
+        pre = link.at(steps)
+        if type(link.connection) is Dense and gather_few_(gradient, driven.flatten(0, -2), pre.flatten(0, -2)):
+            return
+        link.connection.outer_(gradient, driven, pre)
 
     def leak_(self, t: int, into: Tensor, later: Tensor) -> None:
         """Add ``leak_t^T later`` to ``into`` in place.

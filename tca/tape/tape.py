@@ -309,6 +309,17 @@ class Tape(abc.ABC):
         elif gain != 1.0:
             gradient.mul_(gain)
 
+    def gather_(self, link: Link, gradient: Tensor, driven: Tensor, steps: slice) -> None:
+        """Add ``sum_t driven_t (x) pre_t`` of a connection to its gradient in place.
+
+        Args:
+            link: The connection and what it carried.
+            gradient: What has been gathered, in the shape of the weight.
+            driven: Signal to the drive of these steps, shape ``(C, B, N)``.
+            steps: The steps, counted from the initial state.
+        """
+        link.connection.outer_(gradient, driven, link.at(steps))
+
     @abc.abstractmethod
     def leak_(self, t: int, into: Tensor, later: Tensor) -> None:
         """Add ``leak_t^T later`` to ``into`` in place.

@@ -6,27 +6,26 @@ import abc
 import copy
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import wraps
+from itertools import chain
 from typing import Any, ParamSpec, Self, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = [
     "FLOATS",
-    "TOLERANCE",
-    "Constant",
     "Lasting",
+    "NumericModule",
     "Workspace",
     "check_autocast",
     "check_dtype",
+    "check_real",
     "kept",
     "lasting",
 ]
 
 FLOATS = (torch.float32, torch.float64)
-TOLERANCE = 0.01  # largest relative error of a rounded constant
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -70,49 +69,23 @@ def check_autocast(device: torch.device) -> None:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Constant:
-    """A constant of a network in double precision, of which a floating-point type keeps two digits at least.
+def check_real(outputs_shape: tuple[int, ...], targets: Tensor) -> None:
+    """Check that targets are finite real numbers of a shape.
 
     Args:
-        name: The argument that it comes from.
-        value: The constant, a number or one for each cell.
-        complement: One minus the constant where it is a leak per step, computed without cancellation: what has to be
-            kept then is the complement, which is the inverse time constant. ``None`` (default) for any other constant.
+        outputs_shape: Required shape.
+        targets: Targets to check.
+
+    Raises:
+        ValueError: The shape differs, or a number is not finite.
+        TypeError: They are not floating-point numbers.
     """
-
-    name: str
-    value: Tensor | float
-    complement: Tensor | float | None = None
-
-    def check(self, dtype: torch.dtype) -> None:
-        """Raise unless a type holds the constant.
-
-        Args:
-            dtype: The floating-point type.
-
-        Raises:
-            ValueError: The constant, or the complement of a leak, is rounded by more than one percent.
-
-        >>> Constant("tau", 0.995).check(torch.bfloat16)
-        >>> Constant("tau", 0.9995, complement=0.0005).check(torch.bfloat16)
-        Traceback (most recent call last):
-        ValueError: tau gives 0.9995 per step, which torch.bfloat16 rounds to 1.0: use a wider type
-        """
-        exact = torch.as_tensor(self.value, dtype=torch.float64, device="cpu")
-        rounded = exact.to(dtype).double()
-        if self.complement is None:
-            wanted, held = exact, rounded
-        else:
-            wanted, held = torch.as_tensor(self.complement, dtype=torch.float64, device="cpu"), 1 - rounded
-        wrong = ~((held - wanted).abs() <= TOLERANCE * wanted.abs())
-        if wrong.any():
-            first = wrong.reshape(-1).nonzero()[0, 0]
-            came, kept = (each.expand_as(wrong).reshape(-1)[first].item() for each in (exact, rounded))
-            per_step = "" if self.complement is None else " per step"
-            raise ValueError(
-                f"{self.name} gives {came!r}{per_step}, which {dtype} rounds to {kept!r}: use a wider type"
-            )
+    if not targets.is_floating_point():
+        raise TypeError(f"targets must be real numbers, got dtype {targets.dtype}")
+    if tuple(targets.shape) != tuple(outputs_shape):
+        raise ValueError(f"targets must have shape (T, B, O) = {tuple(outputs_shape)}, got {tuple(targets.shape)}")
+    if not torch.isfinite(targets).all():
+        raise ValueError("targets must be finite, got NaN or infinity")
 
 
 def lasting(function: Callable[P, R]) -> Callable[P, R]:
@@ -180,6 +153,97 @@ def kept(values: Tensor) -> Tensor:
     """
     with torch.inference_mode(False):
         return values.clone() if values.is_inference() else values
+
+
+class NumericModule(Lasting, nn.Module, abc.ABC):
+    """A module whose numbers are all float32 or all float64 and on one device, checked also after it was made.
+
+    Attributes:
+        n_in: Number of input channels I.
+    """
+
+    n_in: int
+
+    @property
+    @abc.abstractmethod
+    def n_noise(self) -> int:
+        """Numbers of noise that a step of a trial can take, 0 if none."""
+
+    def check(self, inputs: Tensor, noise: Tensor | None = None) -> None:
+        """Raise unless the network can compute as it is, with these inputs and this noise.
+
+        Args:
+            inputs: Inputs, shape ``(T, B, I)``.
+            noise: Noise, shape ``(T, B, n_noise)``; ``None`` (default) for none.
+
+        Raises:
+            ValueError: A shape, type or device differs; the network has no use for noise; noise is not finite; or the
+                network cannot compute as it is, see ``check_numbers``.
+            TypeError: Inputs are no real numbers.
+        """
+        if inputs.ndim != 3 or inputs.shape[2] != self.n_in or 0 in inputs.shape:
+            raise ValueError(f"inputs must have shape (T, B, {self.n_in}), none of them 0, got {tuple(inputs.shape)}")
+        like = self.check_numbers()
+        if not inputs.is_floating_point():
+            raise TypeError(f"inputs must be real numbers, got dtype {inputs.dtype}")
+        if (inputs.dtype, inputs.device) != (like.dtype, like.device):
+            raise ValueError(
+                f"inputs must be {like.dtype} on {like.device} as the network is, got {inputs.dtype} on {inputs.device}"
+            )
+        if noise is None:
+            return
+        expected = (*inputs.shape[:2], self.n_noise)
+        if not self.n_noise:
+            raise ValueError(f"noise must be None, for this network has no use for any, got shape {tuple(noise.shape)}")
+        if tuple(noise.shape) != expected:
+            raise ValueError(
+                f"noise must have the shape {expected} of steps, trials and cells, got {tuple(noise.shape)}"
+            )
+        if (noise.dtype, noise.device) != (inputs.dtype, inputs.device):
+            raise ValueError(
+                f"noise must be {inputs.dtype} on {inputs.device} as the inputs are, "
+                f"got {noise.dtype} on {noise.device}"
+            )
+        if not noise.isfinite().all():
+            raise ValueError("noise must be finite")
+
+    def check_numbers(self) -> Tensor:
+        """Return a parameter that all numbers of the network are like, or raise if it cannot compute as it is.
+
+        Raises:
+            ValueError: Its numbers are of another type than float32 or float64, or of several types or devices; or
+                autocast is on.
+        """
+        first, like = next(self.named_parameters())
+        check_dtype(like.dtype)
+        check_autocast(like.device)
+        for name, each in chain(self.named_parameters(), self.named_buffers()):
+            if each.is_floating_point() and (each.dtype, each.device) != (like.dtype, like.device):
+                raise ValueError(
+                    f"{name} must be {like.dtype} on {like.device} as {first} is, got {each.dtype} on {each.device}: "
+                    "convert or move the network as a whole"
+                )
+        return like
+
+    def _convert(self, device: torch.device | str | None, dtype: torch.dtype) -> None:
+        """Move what was drawn in double precision on the CPU; the last step of making a network."""
+        check_dtype(dtype)
+        self.to(device=device, dtype=dtype)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Convert or move all numbers, as every method of `torch.nn.Module` that does so asks for.
+
+        Raises:
+            ValueError: The type is neither float32 nor float64, or does not hold a constant of the cells.
+        """
+        with torch.inference_mode(False):
+            dtype = fn(next(self.parameters()).detach().new_empty(0)).dtype
+            check_dtype(dtype)
+            for module in self.modules():
+                for constant in getattr(module, "constants", ()):
+                    constant.check(dtype)
+            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
 
 class Workspace:

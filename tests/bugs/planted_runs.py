@@ -103,8 +103,8 @@ BUGS = [
     Bug(
         "tca/learner.py",
         "losses of one's own never looked at",
-        "or not foreign(batch.loss)",
-        "or foreign(batch.loss)",
+        "if not foreign(batch.loss):",
+        "if foreign(batch.loss):",
         LOSS,
     ),
     Bug("tca/learner.py", "a loss looked at in every batch", "self._checked = batch.loss", "pass", LOSS),

@@ -59,10 +59,10 @@ BUGS = [
     Bug(EXECUTIONS, "silence of the outputs judged by time zero", "if not each[steps].any():", "if not each[:1].any():",
         SURGERY),
     Bug(
-        "tca/signals/signal.py",
+        "tca/tape/spiking_tape.py",
         "a product of active cells gathered twice",
-        "        ):\n            return\n        link.connection.outer_(",
-        "        ):\n            pass\n        link.connection.outer_(",
+        "            return\n        link.connection.outer_(",
+        "            pass\n        link.connection.outer_(",
         ("tests/test_spiking_products.py",),
     ),
     Bug(STACKED, "spiking populations that rules take for leaky ones", "                spiking=cells.spiking,\n", "",

@@ -19,14 +19,14 @@ from torch import Tensor
 
 from tca.cells.activations import ACTIVATIONS, Activation
 from tca.connections.connection import Dense, Link
-from tca.nets.options import leak_and_gain
+from tca.nets.options import Constant, leak_and_gain
 from tca.nets.recurrent import RecurrentPopulation
 from tca.tape.leaky_tape import LeakyTape
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.checks import Mask, not_negative, positive
 from tca.utils.names import lookup
-from tca.utils.numerics import Constant, Workspace
+from tca.utils.numerics import Workspace
 
 __all__ = ["FORMS", "Form", "LeakOnPotential", "LeakOnRate", "LeakyPopulation"]
 

@@ -16,7 +16,7 @@ from tca.cells.spiking_cell import SpikingCells
 from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES, PseudoDerivative, spike
 from tca.connections.connection import Link
 from tca.connections.spike_products import few_times
-from tca.nets.options import check_mask, leak_and_gain
+from tca.nets.options import Constant, check_mask, leak_and_gain
 from tca.nets.recurrent import RecurrentPopulation
 from tca.nets.spiking.spiking_pass import SpikingPass
 from tca.tape.population import Place
@@ -24,7 +24,7 @@ from tca.tape.spiking_tape import SpikingTape
 from tca.tape.tape import WINDOW_BYTES
 from tca.utils.checks import Mask, finite, not_negative, positive
 from tca.utils.names import lookup
-from tca.utils.numerics import Constant, Workspace
+from tca.utils.numerics import Workspace
 
 __all__ = ["SpikingPopulation", "SpikingState"]
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tca.connections.connection import Bias, Connection, Link
 from tca.connections.vector_weights import InputVectors, VectorBias, Vectors
 from tca.nets.network import Network
+from tca.nets.options import Constant
 from tca.nets.vector.vector_gates import Gates
 from tca.nets.vector.vector_start import SIGNS
 from tca.tape.population import Place
@@ -21,7 +22,7 @@ from tca.tape.tape import Tape
 from tca.tape.vector_tape import VectorTape
 from tca.utils.checks import Device, DType, Seed, Size, checked, finite, positive, whole
 from tca.utils.names import lookup
-from tca.utils.numerics import Constant, Workspace
+from tca.utils.numerics import Workspace
 
 __all__ = ["VectorRNN", "perron_root"]
 
