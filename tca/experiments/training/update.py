@@ -14,6 +14,7 @@ from torch import Tensor
 from tca.batch import Batch
 from tca.experiments.config.components import Optimizer
 from tca.experiments.config.step_controls import SAM, MatchedStepSize
+from tca.learner import Learner
 from tca.nets.constraints import project_
 from tca.rules import RULES
 
