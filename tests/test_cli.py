@@ -28,7 +28,7 @@ from tca.cli.commands import COMMANDS
 from tca.cli.compare import compare, read_comparison
 from tca.cli.comparison import Comparison
 from tca.cli.comparison_table import tabulate
-from tca.cli.measurements import Measured
+from tca.cli.measurements import RunMeasurements
 from tca.experiments import records
 from tca.experiments.config.run import Leaky, Optimizer, Run, Seeds
 from tca.experiments.sweep import CrewError, settings
@@ -523,7 +523,7 @@ def test_divergence_is_a_row_of_the_table_and_not_a_crash(tmp_path: Path) -> Non
 def test_the_table_is_mean_and_standard_deviation(compared: Path) -> None:
     one = compare(read_comparison(compared), compared, workers=1, progress=False)[0]
 
-    def with_score(score: float) -> Measured:
+    def with_score(score: float) -> RunMeasurements:
         return dataclasses.replace(one, test_accuracy=score, largest=math.nan)
 
     table = tabulate([with_score(0.5), with_score(0.7), with_score(0.9)])

@@ -18,7 +18,7 @@ FREE: dict[str, Any] = {
     "rare": {"what": 10_000.0},
     "plain": [],
     "nouns": ["wiring"],
-    "names": {"verbs": 0, "repeats": 1},
+    "names": {"verbs": 0, "repeats": 1, "repeated_classes": 0},
 }
 SOURCE = '''"""Return what a cell is told."""
 
@@ -75,7 +75,9 @@ def test_a_plain_folder_takes_rare_words_and_no_worn_ones(tree: Path) -> None:
 
 def test_verbs_and_repeats_among_modules_are_counted(tree: Path) -> None:
     assert "wiring" in complaints(tree, FREE | {"nouns": []})[0]
-    assert "cell.py" in complaints(tree, FREE | {"names": {"verbs": 0, "repeats": 0}})[0]
+    assert "cell.py" in complaints(tree, FREE | {"names": FREE["names"] | {"repeats": 0}})[0]
+    (tree / "tasks" / "cell.py").write_text("class Cell: ...\nclass _Cell: ...\nclass _Cell: ...\n")
+    assert complaints(tree, FREE) == ["1 repeated_classes, at most 0 are allowed: Cell"]
 
 
 def test_the_house_counts_lines_words_terms_and_names(tree: Path) -> None:

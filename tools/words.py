@@ -5,16 +5,17 @@
 reads ``[tool.words]`` in ``pyproject.toml``. ``worn`` and ``rare`` map a pattern to its highest number of occurrences
 per 10,000 words of docstrings, comments and messages; lower a number when the prose has become better. Worn words may
 not occur at all in the folders of ``plain``; rare ones have good uses. ``names`` bounds how many modules end in -ing,
-other than the ``nouns`` of the field, and how many names of files occur twice.
+other than the ``nouns`` of the field, and how many names of files and of public classes occur twice.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +59,17 @@ def _words(tree: Path, settings: dict[str, Any]) -> Iterator[str]:
 
 def _names(tree: Path, settings: dict[str, Any]) -> Iterator[str]:
     files = [path for path in sources(tree) if not path.name.startswith("__")]
+    bodies = (ast.parse(path.read_text(encoding="utf-8")).body for path in files)
+    kinds = [node.name for body in bodies for node in body if isinstance(node, ast.ClassDef) and node.name[0] != "_"]
     verbs = [path.stem for path in files if re.search(r"[^_]ing$", path.stem) and not _noun(path.stem, settings)]
-    twice = [name for name, count in Counter(path.name for path in files).items() if count > 1]
-    for kind, every in (("verbs", verbs), ("repeats", twice)):
+    found = {"verbs": verbs, "repeats": _twice(path.name for path in files), "repeated_classes": _twice(kinds)}
+    for kind, every in found.items():
         if len(every) > (most := settings["names"][kind]):
-            yield f"{len(every)} {kind} as names of modules, at most {most} are allowed: {', '.join(sorted(every))}"
+            yield f"{len(every)} {kind}, at most {most} are allowed: {', '.join(sorted(every))}"
+
+
+def _twice(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
 
 
 def _noun(stem: str, settings: dict[str, Any]) -> bool:

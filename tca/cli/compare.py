@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from tca.cli.comparison import Comparison
-from tca.cli.measurements import Measured, Measuring, train_and_measure
+from tca.cli.measurements import MeasurementSettings, RunMeasurements, train_and_measure
 from tca.experiments.config.run import Run
 from tca.experiments.records.files import explained, make_folder
 from tca.experiments.records.record import RecordError
@@ -28,7 +28,7 @@ def compare(
     workers: int = 2,
     progress: bool = True,
     failed: dict[str, str] | None = None,
-) -> list[Measured]:
+) -> list[RunMeasurements]:
     """Train and measure the runs of a comparison; read finished records.
 
     Runs with a damaged or locked record are left out.
@@ -77,9 +77,9 @@ def read_comparison(folder: Path) -> Comparison:
 
 def _results(
     comparison: Comparison, runs: list[Run], folder: Path, workers: int, left_out: dict[str, str]
-) -> Iterator[Measured]:
+) -> Iterator[RunMeasurements]:
     """Yield runs as they finish; collect the reasons for runs left out."""
-    how = Measuring(comparison.input_noise, comparison.curvature_trials, comparison.curvature_probes)
+    how = MeasurementSettings(comparison.input_noise, comparison.curvature_trials, comparison.curvature_probes)
     by_name = {run.name: run for run in runs}
     with Here() if workers == 1 else Processes(workers) as crew, threads(1):
         for name, run in by_name.items():
@@ -99,7 +99,7 @@ class _LeftOutError(RecordError):
         self.name = name
 
 
-def _measured(crew: Crew, runs: Mapping[str, Run]) -> Measured:
+def _measured(crew: Crew, runs: Mapping[str, Run]) -> RunMeasurements:
     """Return the next finished run."""
     answer = crew.answer()
     assert answer is not None  # a job is pending
@@ -110,10 +110,10 @@ def _measured(crew: Crew, runs: Mapping[str, Run]) -> Measured:
         raise _LeftOutError(answer.key, in_a_line(answer.error))
     if answer.error is not None:
         raise answer.error
-    return cast(Measured, answer.value)
+    return cast(RunMeasurements, answer.value)
 
 
-def _line(measured: Measured) -> str:
+def _line(measured: RunMeasurements) -> str:
     run = measured.run
     return (
         f"{run.task}, {run.rule}, seed {run.seeds.net}: {measured.outcome} after {measured.steps} updates, "

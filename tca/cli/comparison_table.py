@@ -10,14 +10,14 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tca.cli.measurements import Measured
+from tca.cli.measurements import RunMeasurements
 from tca.experiments.config.recipes import in_words
 from tca.experiments.config.run import Run
 from tca.experiments.records.result import DIVERGED
 from tca.nets import Network
 from tca.signals.cell_type_check import by_type, typeless
 
-__all__ = ["Table", "tabulate"]
+__all__ = ["TextTable", "tabulate"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Column:
 
     heading: str
     meaning: str
-    of: Callable[[Measured], float]
+    of: Callable[[RunMeasurements], float]
     digits: int | None = None
 
 
@@ -58,7 +58,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Table:
+class TextTable:
     """Text in rows and columns, with notes below.
 
     Args:
@@ -98,13 +98,13 @@ class Table:
         return text.getvalue()
 
 
-def tabulate(measured: Sequence[Measured]) -> Table:
+def tabulate(measured: Sequence[RunMeasurements]) -> TextTable:
     """Return the table of measured runs.
 
     Args:
         measured: Measurements of the runs, in the order of tasks and rules in the table.
     """
-    groups: dict[tuple[str, str], list[Measured]] = {}
+    groups: dict[tuple[str, str], list[RunMeasurements]] = {}
     for one in measured:
         groups.setdefault((one.run.task, str(one.run.rule)), []).append(one)
     used = [column for column in COLUMNS if any(math.isfinite(column.of(one)) for one in measured)]
@@ -113,15 +113,15 @@ def tabulate(measured: Sequence[Measured]) -> Table:
         for (task, rule), members in groups.items()
     )
     head = ("task", "rule", "form", "runs", *(column.heading for column in used))
-    return Table(head, rows, tuple(_notes(measured)), {column.heading: column.meaning for column in used})
+    return TextTable(head, rows, tuple(_notes(measured)), {column.heading: column.meaning for column in used})
 
 
-def _endings(members: Sequence[Measured]) -> str:
+def _endings(members: Sequence[RunMeasurements]) -> str:
     diverged = sum(one.outcome == DIVERGED for one in members)
     return f"{len(members)}, {diverged} diverged" if diverged else str(len(members))
 
 
-def _cell(column: Column, members: Sequence[Measured]) -> str:
+def _cell(column: Column, members: Sequence[RunMeasurements]) -> str:
     values = [value for one in members if math.isfinite(value := column.of(one))]
     if not values:
         return "-"
@@ -136,7 +136,7 @@ def _digits(mean: float) -> int:
     return min(4, max(0, 1 - math.floor(math.log10(abs(mean))))) if mean else 3
 
 
-def _typeless(measured: Sequence[Measured]) -> list[str]:
+def _typeless(measured: Sequence[RunMeasurements]) -> list[str]:
     """Return the rules by cell type whose initial networks have uninformative types."""
     found: dict[str, Run] = {}
     for one in measured:
@@ -152,7 +152,7 @@ def _begun(run: Run) -> Network:
     return net
 
 
-def _notes(measured: Sequence[Measured]) -> Iterator[str]:
+def _notes(measured: Sequence[RunMeasurements]) -> Iterator[str]:
     yield (
         "Mean ± standard deviation over seeds. For a given seed all rules have the same initial weights and the same "
         "trials in the same order."

@@ -25,13 +25,13 @@ from tca.experiments.training.train import train
 from tca.learner import Learner
 from tca.utils.text import in_a_line
 
-__all__ = ["Measured", "Measuring", "align", "measure", "read_measured", "train_and_measure"]
+__all__ = ["MeasurementSettings", "RunMeasurements", "align", "measure", "read_measured", "train_and_measure"]
 
 TOLERANCE = 1e-4  # relative, of the eigenvalues: far below their variation over seeds
 
 
 @dataclass(frozen=True)
-class Measuring:
+class MeasurementSettings:
     """Settings of the measurements of a run.
 
     Args:
@@ -46,7 +46,7 @@ class Measuring:
 
 
 @dataclass(frozen=True)
-class Measured:
+class RunMeasurements:
     """Measurements of a run; NaN if not available, for example after divergence.
 
     Args:
@@ -84,7 +84,7 @@ class Measured:
     metrics: tuple[Metrics, ...]
 
 
-def train_and_measure(run: Run, folder: Path, how: Measuring, progress: bool = False) -> Measured:
+def train_and_measure(run: Run, folder: Path, how: MeasurementSettings, progress: bool = False) -> RunMeasurements:
     """Train or resume a run and measure it; read finished steps from its record.
 
     Args:
@@ -105,7 +105,7 @@ def train_and_measure(run: Run, folder: Path, how: Measuring, progress: bool = F
     return _from_json(result, values)
 
 
-def read_measured(run: Run, folder: Path, how: Measuring) -> Measured:
+def read_measured(run: Run, folder: Path, how: MeasurementSettings) -> RunMeasurements:
     """Read the measurements of a run from its record.
 
     Args:
@@ -123,7 +123,7 @@ def read_measured(run: Run, folder: Path, how: Measuring) -> Measured:
     return _from_json(result, values)
 
 
-def _known(run: Run, folder: Path, how: Measuring) -> dict[str, float | None] | None:
+def _known(run: Run, folder: Path, how: MeasurementSettings) -> dict[str, float | None] | None:
     """Return the saved values, ``None`` if there are none with these settings."""
     path = folder / "measured.json"
     if not os.path.lexists(path):
@@ -159,7 +159,7 @@ def align(learner: Learner, batch: Batch) -> dict[str, float]:
     return {"cosine": found.recurrent.cosine, "norm_ratio": found.recurrent.norm_ratio, "dropped": found.dropped}
 
 
-def measure(result: Result, how: Measuring) -> dict[str, float]:
+def measure(result: Result, how: MeasurementSettings) -> dict[str, float]:
     """Return gaps and curvature of a trained network by name; empty if it diverged.
 
     Args:
@@ -195,15 +195,15 @@ def _to_json(values: Mapping[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
-def _from_json(result: Result, values: Mapping[str, Any]) -> Measured:
-    names = [each.name for each in dataclasses.fields(Measured) if each.type == "float"]
+def _from_json(result: Result, values: Mapping[str, Any]) -> RunMeasurements:
+    names = [each.name for each in dataclasses.fields(RunMeasurements) if each.type == "float"]
     numbers = {name: math.nan if values.get(name) is None else float(values[name]) for name in names}
     cosines = [
         each.observed["cosine"] for each in result.metrics if math.isfinite(each.observed.get("cosine", math.nan))
     ]
     numbers["cosine"] = sum(cosines) / len(cosines) if cosines else math.nan
     numbers["milliseconds"] = 1e3 * result.seconds_per_step
-    return Measured(
+    return RunMeasurements(
         run=result.run,
         outcome=result.outcome,
         reason=result.reason,

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from analysis.figures import save
 from tca.cli.comparison import Comparison
-from tca.cli.comparison_table import Table, tabulate
-from tca.cli.measurements import Measured
-from tca.cli.report_figures import DRAWINGS
+from tca.cli.comparison_table import TextTable, tabulate
+from tca.cli.measurements import RunMeasurements
+from tca.cli.report_figures import REPORT_FIGURES
 from tca.experiments.config.recipes import in_words
 from tca.experiments.records.files import explained, read_bytes, write_whole
 from tca.experiments.records.versions import commit, versions
@@ -37,7 +37,7 @@ dt { font-weight: 600; } dd { margin: 0; }
 """
 
 
-def write_report(comparison: Comparison, measured: Sequence[Measured], folder: Path) -> Table:
+def write_report(comparison: Comparison, measured: Sequence[RunMeasurements], folder: Path) -> TextTable:
     """Write ``table.csv``, the figures and ``report.html``; return the table.
 
     Args:
@@ -51,7 +51,7 @@ def write_report(comparison: Comparison, measured: Sequence[Measured], folder: P
     table, captions = tabulate(measured), {}
     with explained(folder):
         write_whole(folder / "table.csv", table.csv().encode())
-        for name, draw in DRAWINGS.items():
+        for name, draw in REPORT_FIGURES.items():
             drawing = draw(measured)
             save(drawing.figure, drawing.series, folder / name, *drawing.columns)
             captions[name] = drawing.caption
@@ -59,7 +59,7 @@ def write_report(comparison: Comparison, measured: Sequence[Measured], folder: P
     return table
 
 
-def _page(comparison: Comparison, table: Table, captions: dict[str, str], folder: Path) -> str:
+def _page(comparison: Comparison, table: TextTable, captions: dict[str, str], folder: Path) -> str:
     """Return the HTML page, which includes the figures."""
     title = f"{', '.join(comparison.rules)} on {', '.join(comparison.tasks)}"
     configuration = json.dumps(comparison.to_json(), indent=2)
@@ -105,7 +105,7 @@ def _summary(comparison: Comparison) -> str:
     )
 
 
-def _html_table(table: Table) -> str:
+def _html_table(table: TextTable) -> str:
     head = "".join(f'<th title="{escape(table.meanings.get(each, ""))}">{escape(each)}</th>' for each in table.head)
     body, task = "", ""
     for row in table.rows:

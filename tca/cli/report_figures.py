@@ -10,14 +10,14 @@ from matplotlib.figure import Figure
 
 from analysis import figures
 from analysis.figures import Series
-from tca.cli.measurements import Measured
+from tca.cli.measurements import RunMeasurements
 from tca.experiments.records.result import Metrics
 
-__all__ = ["DRAWINGS", "Drawing"]
+__all__ = ["REPORT_FIGURES", "ReportFigure"]
 
 
 @dataclass(frozen=True)
-class Drawing:
+class ReportFigure:
     """A figure with its data.
 
     Args:
@@ -33,7 +33,7 @@ class Drawing:
     caption: str
 
 
-def learning_curves(measured: Sequence[Measured]) -> Drawing:
+def learning_curves(measured: Sequence[RunMeasurements]) -> ReportFigure:
     """Draw performance over the test set against updates.
 
     Args:
@@ -44,10 +44,10 @@ def learning_curves(measured: Sequence[Measured]) -> Drawing:
     measures = " or ".join(sorted({task.measure for task in tasks.values()}))
     figure = figures.learning_curves(series, measures, {name: task.chance for name, task in tasks.items()})
     caption = "Test performance during training. Mean over seeds, band of one standard deviation."
-    return Drawing(figure, series, ("updates", "test_score"), caption)
+    return ReportFigure(figure, series, ("updates", "test_score"), caption)
 
 
-def gap_against_curvature(measured: Sequence[Measured]) -> Drawing:
+def gap_against_curvature(measured: Sequence[RunMeasurements]) -> ReportFigure:
     """Draw the generalization gap against curvature.
 
     Args:
@@ -61,10 +61,10 @@ def gap_against_curvature(measured: Sequence[Measured]) -> Drawing:
         "Generalization gap in loss against the largest eigenvalue of the Hessian of the training loss in the "
         "recurrent weights at the end of training. One point per run."
     )
-    return Drawing(figures.gap_against_curvature(series), series, ("largest_eigenvalue", "loss_gap"), caption)
+    return ReportFigure(figures.gap_against_curvature(series), series, ("largest_eigenvalue", "loss_gap"), caption)
 
 
-def alignment_over_training(measured: Sequence[Measured]) -> Drawing:
+def alignment_over_training(measured: Sequence[RunMeasurements]) -> ReportFigure:
     """Draw the cosine with BPTT against updates.
 
     Args:
@@ -75,21 +75,21 @@ def alignment_over_training(measured: Sequence[Measured]) -> Drawing:
         "Cosine between each rule's gradient of the recurrent population and that of BPTT, at the same weights and "
         "trials, during training by the rule. Mean over seeds, band of one standard deviation."
     )
-    return Drawing(figures.alignment_over_training(series), series, ("updates", "cosine"), caption)
+    return ReportFigure(figures.alignment_over_training(series), series, ("updates", "cosine"), caption)
 
 
-DRAWINGS: dict[str, Callable[[Sequence[Measured]], Drawing]] = {
+REPORT_FIGURES: dict[str, Callable[[Sequence[RunMeasurements]], ReportFigure]] = {
     "learning_curves": learning_curves,
     "gap_against_curvature": gap_against_curvature,
     "alignment_over_training": alignment_over_training,
 }
 
 
-def _course(one: Measured, of: Callable[[Metrics], float]) -> Series:
+def _course(one: RunMeasurements, of: Callable[[Metrics], float]) -> Series:
     """Return a measurement against updates, without NaN."""
     points = [(float(each.step), value) for each in one.metrics if math.isfinite(value := of(each))]
     return _series(one, [x for x, _ in points], [y for _, y in points])
 
 
-def _series(one: Measured, x: list[float], y: list[float]) -> Series:
+def _series(one: RunMeasurements, x: list[float], y: list[float]) -> Series:
     return Series(one.run.task, str(one.run.rule), one.run.seeds.net, x, y)

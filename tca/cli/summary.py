@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tca.cli.compare import read_comparison
-from tca.cli.measurements import Measured, Measuring, read_measured
+from tca.cli.measurements import MeasurementSettings, RunMeasurements, read_measured
 from tca.cli.report import write_report
 from tca.experiments import records
 from tca.experiments.config.recipes import in_words
@@ -196,8 +196,8 @@ def _compared(folder: Path) -> Report:
             f"{len(missing)} of the {len(runs)} runs of the comparison in {in_a_line(folder)} are unfinished; "
             f"resume with: tca compare --config {in_a_line(folder / 'comparison.json')} --folder {in_a_line(folder)}"
         )
-    how = Measuring(comparison.input_noise, comparison.curvature_trials, comparison.curvature_probes)
-    measured: list[Measured] = []
+    how = MeasurementSettings(comparison.input_noise, comparison.curvature_trials, comparison.curvature_probes)
+    measured: list[RunMeasurements] = []
     damaged: list[str] = []
     for run in runs:
         try:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tca.cli.comparison_table import Table
+from tca.cli.comparison_table import TextTable
 from tca.experiments import records
 from tca.experiments.config.run import Run
 from tca.experiments.records.files import explained, write_whole
@@ -69,7 +69,7 @@ def plan(target: str, out: Path) -> str:
     head = (*names, "state", "record")
     count = Counter(states)
     summary = ", ".join(f"{count[state]} {state}" for state in STATES if count[state])
-    return str(Table(head, rows, (f"{len(runs)} runs: {summary}; none was trained.",), {}, len(head), False))
+    return str(TextTable(head, rows, (f"{len(runs)} runs: {summary}; none was trained.",), {}, len(head), False))
 
 
 STATES = ("ended", "unfinished", "new")
@@ -81,7 +81,7 @@ def _state(folder: Path) -> str:
     return "unfinished" if (folder / "run.json").exists() else "new"
 
 
-def tabulate(swept: Sequence[Swept]) -> Table:
+def tabulate(swept: Sequence[Swept]) -> TextTable:
     """Return the table of a sweep for a terminal.
 
     Args:
@@ -96,7 +96,7 @@ def tabulate(swept: Sequence[Swept]) -> Table:
         if each.reason:
             which = ", ".join(f"{name} {settings(each.run).get(name, '')}" for name in names)
             notes.append(f"{each.outcome}: {which}: {each.reason}.")
-    return Table(head, rows, tuple(notes), {}, left=len(names) + 1, grouped=False)
+    return TextTable(head, rows, tuple(notes), {}, left=len(names) + 1, grouped=False)
 
 
 def _shown(runs: Sequence[Run]) -> list[str]:
