@@ -2,10 +2,10 @@
 
     python -m tools.words
 
-reads ``[tool.words]`` in ``pyproject.toml``. ``worn`` and ``rare`` map a pattern to its highest number of occurrences
-per 10,000 words of docstrings, comments and messages; lower a number when the prose has become better. Worn words may
-not occur at all in the folders of ``plain``; rare ones have good uses. ``names`` bounds how many modules end in -ing,
-other than the ``nouns`` of the field, and how many names of files and of public classes occur twice.
+reads ``[tool.words]`` in ``pyproject.toml``. ``worn`` maps a pattern to its highest number of occurrences in
+docstrings, comments and messages, to be lowered as the prose improves; in the folders of ``plain`` it may not occur.
+``rare`` words have good uses; their ceilings are occurrences per 10,000 words. ``names`` bounds how many modules end in
+-ing, other than the ``nouns`` of the field, and how many names of files and of public classes occur twice.
 """
 
 from __future__ import annotations
@@ -49,9 +49,10 @@ def _words(tree: Path, settings: dict[str, Any]) -> Iterator[str]:
             for path, each in prose
             for found in word.finditer(each.text)
         ]
-        if (rate := 10_000 * len(places) / total) > ceiling:
+        unit, count = ("times", len(places)) if pattern in worn else ("per 10,000 words", 10_000 * len(places) / total)
+        if count > ceiling:
             listed = "".join(f"\n    {place}: {text}" for place, text in places[:SHOWN])
-            yield f"'{pattern}': {rate:.2f} per 10,000 words, at most {ceiling} are allowed{listed}"
+            yield f"'{pattern}': {count:.4g} {unit}, at most {ceiling} are allowed{listed}"
         if pattern in worn:
             bare = [each for each in places if each[0].startswith(tuple(f"{folder}/" for folder in plain))]
             yield from (f"{place}: '{text}' in a folder of plain prose" for place, text in bare)
