@@ -74,7 +74,7 @@ def test_a_run_takes_it_unless_it_is_given_one() -> None:
     """Given values stay as they are, also when they are those of the default; the run writes down what it takes."""
     run = Run("images", "ebd", task_options={"loss": "mse"}, **DIGITS)
     assert run.optimizer == run.recommended == fast_readout(3.0)
-    assert run.to_json()["optimizer"]["factors"] == {"w_out": 3.0, "b_out": 3.0}
+    assert run.to_json()["optimizer"]["lr_multipliers"] == {"w_out": 3.0, "b_out": 3.0}
     assert Run.from_json(run.to_json()) == run
     for given in (Optimizer(), Optimizer(lr=0.5)):
         assert Run("images", "ebd", optimizer=given, **DIGITS).optimizer == given

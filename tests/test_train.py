@@ -244,7 +244,7 @@ FAST = Decorrelation(average=Decay(0.9))
         (FAST, Optimizer(lr=1.0), 50, r"updates \* \(1 - lam\) = 5 is above 4"),
         (Regularised(FAST, (Power(),)), Optimizer(lr=1.0), 50, r"updates \* \(1 - lam\) = 5 is above 4"),
         (FAST, Optimizer(lr=1e-3), 2, r"\(1 - lam\) / rate = 100 is above 5"),
-        (FAST, Optimizer(lr=1e-3, factors={"w_out": 10.0}), 2, r"\(1 - lam\) / rate = 10 is above 5"),
+        (FAST, Optimizer(lr=1e-3, lr_multipliers={"w_out": 10.0}), 2, r"\(1 - lam\) / rate = 10 is above 5"),
     ],
 )
 def test_correlations_that_are_averaged_too_fast_are_warned_of(
@@ -256,4 +256,4 @@ def test_correlations_that_are_averaged_too_fast_are_warned_of(
     with pytest.warns(CollapseWarning, match=words):
         Training(run, None)
     faster = {"w_out": 0.2 / optimizer.lr}
-    Training(dataclasses.replace(run, steps=30, optimizer=dataclasses.replace(optimizer, factors=faster)), None)
+    Training(dataclasses.replace(run, steps=30, optimizer=dataclasses.replace(optimizer, lr_multipliers=faster)), None)

@@ -133,7 +133,7 @@ def test_every_parameter_has_the_rate_of_its_factor(schedule: Piecewise | None, 
         }
 
     options = {"weight_decay": decay}
-    found = trained(factors=FACTORS, schedule=schedule, options=options)
+    found = trained(lr_multipliers=FACTORS, schedule=schedule, options=options)
     assert close(found, by_hand(change))
     assert not close(found, trained(schedule=schedule, options=options))
 
@@ -151,12 +151,12 @@ def test_factors_and_matched_steps_go_together() -> None:
         }
 
     matched = MatchedStepSize(None, invert=False, smoothing=0.0)
-    assert close(trained(factors=FACTORS, matched=matched), by_hand(change))
+    assert close(trained(lr_multipliers=FACTORS, matched=matched), by_hand(change))
 
 
 def test_a_run_with_factors_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """StoppedError between two checkpoints, with momentum, a schedule and groups of parameters."""
-    optimizer = Optimizer(lr=0.01, schedule=Exponential(0.5, 2), factors=FACTORS)
+    optimizer = Optimizer(lr=0.01, schedule=Exponential(0.5, 2), lr_multipliers=FACTORS)
     run = dataclasses.replace(SMALL, optimizer=optimizer, evaluate_every=3)
     whole = dict(train(run, progress=False).net.named_parameters())
 
@@ -274,11 +274,11 @@ def test_parameters_that_a_network_does_not_have_are_refused() -> None:
     net = Leaky(size=4).build(2, 2, dt=10.0, seed=0)
     message = "unknown parameter with a factor on its learning rate 'w_ou', did you mean 'w_out'"
     with pytest.raises(ValueError, match=message):
-        Optimizer(factors={"w_ou": 2.0}).build(net)
+        Optimizer(lr_multipliers={"w_ou": 2.0}).build(net)
     with pytest.raises(ValueError, match=r"unknown parameter with a factor on its learning rate 'w_\*'"):
-        Optimizer(factors={"w_*": 2.0}).build(net)
-    with pytest.raises(ValueError, match=r"factors\['w_out'\] must be 0 or greater, got -1"):
-        Optimizer(factors={"w_out": -1.0})
+        Optimizer(lr_multipliers={"w_*": 2.0}).build(net)
+    with pytest.raises(ValueError, match=r"lr_multipliers\['w_out'\] must be 0 or greater, got -1"):
+        Optimizer(lr_multipliers={"w_out": -1.0})
 
 
 def test_the_rule_by_which_bptt_is_measured_does_not_matter_if_it_is_bptt() -> None:
@@ -330,7 +330,7 @@ def test_gradients_are_taken_uphill(by: str) -> None:
 def test_optimizers_are_values_that_survive_json() -> None:
     for changes in (
         {"schedule": Piecewise()}, {"schedule": Exponential(0.9, 5)}, {"schedule": Cosine(0.1)},
-        {"matched": MatchedStepSize("eprop", smoothing=0.5)}, {"ascent": SAM(0.1)}, {"factors": {"w_out": 100}},
+        {"matched": MatchedStepSize("eprop", smoothing=0.5)}, {"ascent": SAM(0.1)}, {"lr_multipliers": {"w_out": 100}},
     ):  # fmt: skip
         run = dataclasses.replace(SMALL, optimizer=dataclasses.replace(SMALL.optimizer, **changes))
         again = Run.from_json(run.to_json())

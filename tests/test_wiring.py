@@ -131,10 +131,15 @@ def test_a_run_may_ask_for_momentum_to_be_forgotten() -> None:
     weights = {}
     for forget in (False, True):
         run = tca.Run(
-            "delayed_xor", net=net, optimizer=tca.Optimizer(lr=0.05, forget=forget), steps=12, n_train=64, n_test=8
+            "delayed_xor",
+            net=net,
+            optimizer=tca.Optimizer(lr=0.05, reset_momentum_on_projection=forget),
+            steps=12,
+            n_train=64,
+            n_test=8,
         )
         assert tca.Run.from_json(run.to_json()) == run
         weights[forget] = tca.train(run, progress=False).net.w_rec.detach()
         assert (weights[forget][:, :6] >= 0).all()
-        assert ("forget" in run.to_json()["optimizer"]) == forget
+        assert ("reset_momentum_on_projection" in run.to_json()["optimizer"]) == forget
     assert not torch.equal(weights[True], weights[False])

@@ -108,7 +108,7 @@ def _ebd_optimizer(images: str, net: str, what: str) -> Optimizer:
         lr, multiple = (1e-4 if (images, net) == ("cifar10", "LC") else 5e-5), 1.0
     options = {} if net == "MLP" else {"weight_decay": DECAY[images]}
     factors = {} if multiple == 1 else {"w_out": multiple, "b_out": multiple}
-    return Optimizer(lr=lr, clip=None, options=options, schedule=Exponential(fall, every=1), factors=factors)
+    return Optimizer(lr=lr, clip=None, options=options, schedule=Exponential(fall, every=1), lr_multipliers=factors)
 
 
 def _ebd_cells() -> Iterator[Cell]:

@@ -80,7 +80,7 @@ def _by_layer(rule: str, loss: str, share: float | None = None) -> list[Arm]:
     """Return candidates for the rate of the hidden layers, and for that of the readout as a multiple of it."""
     return [
         Arm(f"rate {lr:g}, readout x {multiple:g}", rule, SINGLE,
-            Optimizer(lr=lr, clip=None, factors={"w_out": multiple, "b_out": multiple} if multiple != 1 else {}),
+            Optimizer(lr=lr, clip=None, lr_multipliers={"w_out": multiple, "b_out": multiple} if multiple != 1 else {}),
             loss, share=share)
         for lr, multiple in (*((1e-3, multiple) for multiple in (1, 3, 10, 30, 100)), (3e-4, 10), (1e-4, 30))
     ]  # fmt: skip

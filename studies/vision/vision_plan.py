@@ -143,7 +143,7 @@ def fast_readout(multiple: float) -> Optimizer:
     Args:
         multiple: The rate of the readout as a multiple of that of the hidden layers.
     """
-    return dataclasses.replace(ADAM, factors={"w_out": multiple, "b_out": multiple})
+    return dataclasses.replace(ADAM, lr_multipliers={"w_out": multiple, "b_out": multiple})
 
 
 DENSE, MAPS = ("mlp",), ("cnn",)

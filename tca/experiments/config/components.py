@@ -161,17 +161,17 @@ class Optimizer:
         schedule: How the learning rate changes, default not at all.
         matched: Whether the steps of the recurrent population are scaled by a rule's rho, default not.
         ascent: Whether gradients are taken uphill, so that flat places are preferred, default not.
-        forget: Whether momentum is forgotten where a constraint puts a weight back, see `tca.nets.constraints`; default
-            no.
-        factors: Factors on the learning rate by name of the parameter, for example ``{"w_out": 100.0}``; 0 keeps a
-            parameter as it is, and weight decay grows and falls with the rate. Default 1 for every parameter.
+        reset_momentum_on_projection: Whether momentum is forgotten where a constraint puts a weight back, see
+            `tca.nets.constraints`; default no.
+        lr_multipliers: Factors on the learning rate by name of the parameter, for example ``{"w_out": 100.0}``; 0 keeps
+            a parameter as it is, and weight decay grows and falls with the rate. Default 1 for every parameter.
 
     Raises:
         ValueError: There is no such optimizer, it has no such argument, or a number is not positive.
 
     >>> Optimizer("SGD", lr=0.1, options={"momentum": 0.9}).build(nn.Linear(2, 1)).defaults["momentum"]
     0.9
-    >>> found = Optimizer(lr=0.5, factors={"bias": 4.0}).build(nn.Linear(2, 1))
+    >>> found = Optimizer(lr=0.5, lr_multipliers={"bias": 4.0}).build(nn.Linear(2, 1))
     >>> [(group["lr"], [tuple(each.shape) for each in group["params"]]) for group in found.param_groups]
     [(0.5, [(1, 2)]), (2.0, [(1,)])]
     """
@@ -183,8 +183,8 @@ class Optimizer:
     schedule: Annotated[Schedule, Made(schedule_of)] | None = None
     matched: Annotated[MatchedStepSize, Made(MatchedStepSize, spread=True)] | None = None
     ascent: Annotated[SAM, Made(SAM, spread=True)] | None = None
-    forget: bool = False
-    factors: Mapping[str, NotNegative] = field(default_factory=dict, hash=False)
+    reset_momentum_on_projection: bool = False
+    lr_multipliers: Mapping[str, NotNegative] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         """Check the names; what the optimizer thinks of the values it says when it is built."""
@@ -208,11 +208,11 @@ class Optimizer:
             ValueError: It refuses its arguments, or the network has no parameter that a factor is for.
         """
         known = dict(net.named_parameters())
-        for name in self.factors:
+        for name in self.lr_multipliers:
             lookup(known, name, "parameter with a factor on its learning rate")
         groups: dict[float, list[nn.Parameter]] = {}
         for name, each in known.items():
-            groups.setdefault(self.factors.get(name, 1.0), []).append(each)
+            groups.setdefault(self.lr_multipliers.get(name, 1.0), []).append(each)
         rates = [{"params": its, "lr": self.lr * factor} for factor, its in groups.items()]
         options = {**self._one_pass(known.values()), **self.options}
         try:

@@ -26,7 +26,7 @@ Key = tuple[str, str, type[Loss]]  # rule, kind of network, loss
 
 def _adam(lr: float, readout: float = 1.0) -> Optimizer:
     """Return Adam without clipping whose readout is faster than the hidden layers."""
-    return Optimizer(lr=lr, clip=None, factors={} if readout == 1 else {"w_out": readout, "b_out": readout})
+    return Optimizer(lr=lr, clip=None, lr_multipliers={} if readout == 1 else {"w_out": readout, "b_out": readout})
 
 
 def _falling(lr: float) -> Optimizer:
@@ -65,7 +65,7 @@ def recommended(rule: Rule, net: Leaky | Net, loss: Loss) -> Optimizer:
         loss: The loss; one with which none was looked for has that of the loss with which one was.
 
     >>> from tca.losses import MSE
-    >>> recommended(RULES["ebd"], Net("mlp", {"sizes": [8]}), MSE()).factors
+    >>> recommended(RULES["ebd"], Net("mlp", {"sizes": [8]}), MSE()).lr_multipliers
     {'w_out': 3.0, 'b_out': 3.0}
     """
     kind = _kind(net)
@@ -93,7 +93,7 @@ def in_words(optimizer: Optimizer) -> str:
     >>> in_words(RECIPES["ebd", "mlp", MSE]), in_words(RECIPES["error_diffusion", "dual_stream_mlp", Logistic])
     ('Adam 0.001 (w_out x 3, b_out x 3), not clipped', 'SGD 15, cosine, not clipped')
     """
-    factors = ", ".join(f"{name} x {factor:g}" for name, factor in optimizer.factors.items())
+    factors = ", ".join(f"{name} x {factor:g}" for name, factor in optimizer.lr_multipliers.items())
     options = [f"{name} {value}" for name, value in optimizer.options.items()]
     words = [f"{optimizer.name} {optimizer.lr:g}{f' ({factors})' if factors else ''}"]
     words += [optimizer.schedule.kind] if optimizer.schedule is not None else []

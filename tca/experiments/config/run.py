@@ -34,7 +34,10 @@ __all__ = ["Leaky", "Net", "Optimizer", "Run", "Seeds", "Watch", "name_of"]
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # Fields, by part, that are written down only where they are used: other runs keep the names they have always had.
-ADDED = {"": ("measure_at_losses", "watch"), "optimizer": ("schedule", "matched", "ascent", "forget", "factors")}
+ADDED = {
+    "": ("measure_at_losses", "watch"),
+    "optimizer": ("schedule", "matched", "ascent", "reset_momentum_on_projection", "lr_multipliers"),
+}
 
 
 @checked

@@ -57,8 +57,9 @@ class MatchedStepSize:
             inner: ``<gh, g>``.
             square: ``|g|^2``.
 
-        >>> MatchedStepSize().factor(0.5, 2.0), MatchedStepSize(invert=True).factor(0.5, 2.0),
-        MatchedStepSize().factor(-1.0, 2.0) (0.25, 4.0, 0.0)
+        >>> scaled = MatchedStepSize()
+        >>> scaled.factor(0.5, 2.0), MatchedStepSize(invert=True).factor(0.5, 2.0), scaled.factor(-1.0, 2.0)
+        (0.25, 4.0, 0.0)
         """
         above, below = (square, max(inner, 0.0)) if self.invert else (max(inner, 0.0), square)
         return min(self.most, above / below) if below > 0 else (self.most if above > 0 else 1.0)

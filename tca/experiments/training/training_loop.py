@@ -56,7 +56,7 @@ class Course(abc.ABC):
         self.train_set, self.test_set = (each.to(run.device, run.torch_dtype) for each in (train_set, test_set))
         self.sizes: dict[str, Any] = {"n_in": task.n_in, "n_out": n_out, "dt": task.dt}
         self.begin()
-        readout_rate = run.optimizer.lr * run.optimizer.factors.get("w_out", 1.0)
+        readout_rate = run.optimizer.lr * run.optimizer.lr_multipliers.get("w_out", 1.0)
         run.the_rule.signal.check_training(run.steps, readout_rate or None)
 
     def begin(self) -> None:

@@ -63,7 +63,7 @@ class Updates:
                 group["lr"] = rate * self.chosen.schedule.at(step, self.steps)
         with self._scaled():
             self.optimizer.step()
-        if self.chosen.forget:
+        if self.chosen.reset_momentum_on_projection:
             project_(self.net, self.optimizer)
         else:
             self.net.project_()
