@@ -38,61 +38,33 @@ class LeakyTape(Tape):
     activation: Activation
 
     def lift(self, signal: Tensor, steps: slice) -> Tensor:
-        """Return a rate signal as a state signal: times the slope ``dz/ds``. The signal given is used up.
-
-        Args:
-            signal: Signal of these steps, shape ``(C, B, N)``.
-            steps: The steps, counted from the initial state.
-        """
+        """Return a rate signal as a state signal: times the slope ``dz/ds``. The signal given is used up."""
         if self.slope_at_emission:
             self.activation.times_slope_(signal, self.activity[steps])
         return signal
 
     def drive(self, signal: Tensor, steps: slice) -> Tensor:
-        """Return a state signal as a drive signal, but for the constant part of the gain. The signal given is used up.
-
-        Args:
-            signal: Signal of these steps, shape ``(C, B, N)``.
-            steps: The steps, counted from the initial state.
-        """
+        """Return a state signal as a drive signal, but for the constant part of the gain; uses the signal up."""
         if not self.slope_at_emission:
             self.activation.times_slope_(signal, self.activity[steps])
         return signal
 
     def leak_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add ``leak_t^T later`` to ``into`` in place.
-
-        Args:
-            t: The step whose leak is meant, 1 to T; the first of them if ``later`` holds several.
-            into: State signal of the step before, shape ``(..., N)``.
-            later: State signal of the step, same shape.
-        """
+        """Add ``leak_t^T later`` to ``into`` in place."""
         if isinstance(self.leak, float):
             into.add_(later, alpha=self.leak)
         else:
             into.addcmul_(later, self.leak)
 
     def transmit_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add ``(J_t - leak)^T later`` to ``into`` in place: what comes back through the recurrent weights.
-
-        Args:
-            t: The step whose Jacobian is meant, 1 to T.
-            into: State signal of step t - 1, shape ``(B, N)``.
-            later: State signal of step t, shape ``(B, N)``; not changed.
-        """
+        """Add ``(J_t - leak)^T later`` to ``into`` in place: what comes back through the recurrent weights."""
         if not self.place.recurrent:
             return
         before, now = self._activities[t - 1], self._activities[t]
         self._return_(before, now, into, later, torch.matmul, self.transmission, self._scratch)
 
     def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
-        """Add ``(J_t - leak)^T later_t`` to ``into_{t-1}`` in place for many steps at once.
-
-        Args:
-            into: State signals of the steps before those of ``later``, shape ``(C, B, N)``.
-            later: State signals of C consecutive steps, shape ``(C, B, N)``; not changed.
-            first: The first step of ``later``, default 1.
-        """
+        """Add ``(J_t - leak)^T later_t`` to ``into_{t-1}`` in place for many steps at once."""
         if not self.place.recurrent:
             return
         steps = slice(first, first + len(later))
@@ -102,32 +74,18 @@ class LeakyTape(Tape):
         self._return_(before, now, into, later, torch.matmul, self.transmission, scratch)
 
     def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add the diagonal part of ``(J_t - leak)^T later`` to ``into`` in place: what autapses return.
-
-        Args:
-            t: The step whose Jacobian is meant, 1 to T.
-            into: State signal of step t - 1, shape ``(B, N)``.
-            later: State signal of step t, shape ``(B, N)``; not changed.
-        """
+        """Add the diagonal part of ``(J_t - leak)^T later`` to ``into`` in place: what autapses return."""
         if not self.place.recurrent:
             return
         before, now = self._activities[t - 1], self._activities[t]
         self._return_(before, now, into, later, torch.mul, self._own_transmission, self._scratch)
 
     def derivative(self, t: int) -> Tensor:
-        """Return the derivative of the activation function at a step, shape ``(B, N)``.
-
-        Args:
-            t: The step, counted from the initial state.
-        """
+        """Return the derivative of the activation function at a step, shape ``(B, N)``."""
         return self.activation.slope(self.activity[t])
 
     def moment(self, t: int) -> LeakyMoment:
-        """Return the local quantities of step t.
-
-        Args:
-            t: The step, 1 to T.
-        """
+        """Return the local quantities of step t."""
         like = self.rate
 
         def tensor(value: Tensor | float) -> Tensor:

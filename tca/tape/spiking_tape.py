@@ -32,21 +32,11 @@ class SpikingTape(Tape):
     cells: SpikingCells
 
     def lift(self, signal: Tensor, steps: slice) -> Tensor:
-        """Return a rate signal as a state signal, ``psi (1, -beta) G``. The signal given is used up.
-
-        Args:
-            signal: Signal of these steps, shape ``(C, B, N)``.
-            steps: The steps, counted from the initial state.
-        """
+        """Return a rate signal as a state signal, ``psi (1, -beta) G``. The signal given is used up."""
         return signal.mul_(self.slope[steps]).unsqueeze(-2) * self.cells.emission
 
     def drive(self, signal: Tensor, steps: slice) -> Tensor:
-        """Return the part of a state signal that addresses potentials, a view.
-
-        Args:
-            signal: State signal of these steps, shape ``(C, B, 2, N)``.
-            steps: The steps, counted from the initial state.
-        """
+        """Return the part of a state signal that addresses potentials, a view."""
         return signal[..., 0, :]
 
     def gather_(self, link: Link, gradient: Tensor, driven: Tensor, steps: slice) -> None:
@@ -57,13 +47,7 @@ class SpikingTape(Tape):
         link.connection.outer_(gradient, driven, pre)
 
     def leak_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add ``leak_t^T later`` to ``into`` in place.
-
-        Args:
-            t: The step whose leak is meant, 1 to T; the first of them if ``later`` holds several.
-            into: State signal of the step before, shape ``(B, 2, N)`` or ``(C, B, 2, N)``.
-            later: State signal of the step, same shape.
-        """
+        """Add ``leak_t^T later`` to ``into`` in place."""
         cells = self.cells
         into.addcmul_(later, cells.decay)
         if cells.reset_in_trace:
@@ -73,49 +57,23 @@ class SpikingTape(Tape):
             into.addcmul_(returned.unsqueeze(-2), cells.adapted_emission)
 
     def transmit_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add ``(J_t - leak)^T later`` to ``into`` in place: what comes back through synapses, the reset among them.
-
-        Args:
-            t: The step whose Jacobian is meant, 1 to T.
-            into: State signal of step t - 1, shape ``(B, 2, N)``.
-            later: State signal of step t, shape ``(B, 2, N)``; not changed.
-        """
+        """Add ``(J_t - leak)^T later`` to ``into`` in place: what comes back through synapses, the reset among them."""
         self._emit_back_(t, into, later[..., 0, :] @ self.transmission)
 
     def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
-        """Add ``(J_t - leak)^T later_t`` to ``into_{t-1}`` in place for many steps at once.
-
-        Args:
-            into: State signals of the steps before those of ``later``, shape ``(C, B, 2, N)``.
-            later: State signals of C consecutive steps, shape ``(C, B, 2, N)``; not changed.
-            first: The first step of ``later``, default 1.
-        """
+        """Add ``(J_t - leak)^T later_t`` to ``into_{t-1}`` in place for many steps at once."""
         self._emit_back_(first, into, later[..., 0, :] @ self.transmission)
 
     def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add the part of ``(J_t - leak)^T later`` in each cell to ``into`` in place: what autapses and resets return.
-
-        Args:
-            t: The step whose Jacobian is meant, 1 to T.
-            into: State signal of step t - 1, shape ``(B, 2, N)``.
-            later: State signal of step t, shape ``(B, 2, N)``; not changed.
-        """
+        """Add the part of ``(J_t - leak)^T later`` in each cell to ``into``: what autapses and resets return."""
         self._emit_back_(t, into, later[..., 0, :] * self.transmission.diagonal())
 
     def derivative(self, t: int) -> Tensor:
-        """Return the pseudo-derivative at a step, shape ``(B, N)``.
-
-        Args:
-            t: The step, counted from the initial state.
-        """
+        """Return the pseudo-derivative at a step, shape ``(B, N)``."""
         return self.slope[t]
 
     def moment(self, t: int) -> SpikingMoment:
-        """Return the local quantities of step t.
-
-        Args:
-            t: The step, 1 to T.
-        """
+        """Return the local quantities of step t."""
         pres = tuple(link.at(slice(t, t + 1))[0] for link in self.links)
         slopes = self.slope[t - 1], self.slope[t]
         return self.cells.moment(pres, slopes, self.synapses, self.recurrent_mask, self.types, self.to_go(t))

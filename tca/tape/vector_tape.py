@@ -54,80 +54,38 @@ class VectorTape(Tape):
             self._products["told"] = products
 
     def lift(self, signal: Tensor, steps: slice) -> Tensor:
-        """Return a rate signal as a state signal: what reaches closed cells is lost. The signal given is used up.
-
-        Args:
-            signal: Signal of these steps, shape ``(C, B, N)``.
-            steps: The steps, counted from the initial state.
-        """
+        """Return a rate signal as a state signal: what reaches closed cells is lost. The signal given is used up."""
         self._apart(signal).mul_(self.gates[steps].unsqueeze(-2))
         return signal
 
     def drive(self, signal: Tensor, steps: slice) -> Tensor:
-        """Return a state signal as a drive signal, which it is but for the constant gain.
-
-        Args:
-            signal: Signal of these steps, shape ``(C, B, N)``.
-            steps: The steps, counted from the initial state.
-        """
+        """Return a state signal as a drive signal, which it is but for the constant gain."""
         return signal
 
     def leak_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add ``leak later`` to ``into`` in place.
-
-        Args:
-            t: The step whose leak is meant.
-            into: State signal of the step before, shape ``(..., N)``.
-            later: State signal of the step, same shape.
-        """
+        """Add ``leak later`` to ``into`` in place."""
         into.add_(later, alpha=self.leak)
 
     def transmit_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add ``(J_t - leak)^T later`` to ``into`` in place: what comes back through the recurrent weights.
-
-        Args:
-            t: The step whose Jacobian is meant, 1 to T.
-            into: State signal of step t - 1, shape ``(B, N)``.
-            later: State signal of step t, shape ``(B, N)``; not changed.
-        """
+        """Add ``(J_t - leak)^T later`` to ``into`` in place: what comes back through the recurrent weights."""
         self.transmit_all_(into, later, t)
 
     def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
-        """Add ``(J_t - leak)^T later_t`` to ``into_{t-1}`` in place, for one step or for many at once.
-
-        Args:
-            into: State signals of the steps before those of ``later``, shape ``(C, B, N)`` or ``(B, N)``.
-            later: State signals of consecutive steps, same shape; not changed.
-            first: The first step of ``later``, default 1.
-        """
+        """Add ``(J_t - leak)^T later_t`` to ``into_{t-1}`` in place, for one step or for many at once."""
         if self.place.recurrent:
             self._return_(into, self._apart(later) @ self.shared, first)
 
     def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add the part of ``(J_t - leak)^T later`` that stays in each cell to ``into`` in place.
-
-        Args:
-            t: The step whose Jacobian is meant, 1 to T.
-            into: State signal of step t - 1, shape ``(B, N)``.
-            later: State signal of step t, shape ``(B, N)``; not changed.
-        """
+        """Add the part of ``(J_t - leak)^T later`` that stays in each cell to ``into`` in place."""
         if self.place.recurrent:
             self._return_(into, self._apart(later) * self.shared.diagonal(), t)
 
     def derivative(self, t: int) -> Tensor:
-        """Return the gate of every component at a step, shape ``(B, N)``.
-
-        Args:
-            t: The step, counted from the initial state.
-        """
+        """Return the gate of every component at a step, shape ``(B, N)``."""
         return self.gates[t].repeat(1, self.components)
 
     def moment(self, t: int) -> LeakyMoment:
-        """Return the local quantities of step t.
-
-        Args:
-            t: The step, 1 to T.
-        """
+        """Return the local quantities of step t."""
         leak, gain = self.rate.new_full((1,), self.leak), self.rate.new_full((1,), self.gain)
         return LeakyMoment(
             pres=tuple(link.at(slice(t, t + 1))[0] for link in self.links),
