@@ -258,7 +258,6 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
         "arms": lambda: ["a", "b", "a", "b"],
     },
     "analysis.statistics.bootstrap": {"values": lambda: [1.0, 2.0, 4.0], "statistic": lambda: np.mean},
-    "analysis.statistics.check_confidence": {"confidence": lambda: 0.95},
     "analysis.statistics.holm": {"p": lambda: [0.01, 0.5]},
     "analysis.statistics.numbers": {"argument": lambda: "values", "values": lambda: [1.0, 2.0]},
     "analysis.statistics.verdict": {"difference": lambda: analysis.statistics.mean([1.0, 2.0, 4.0])},

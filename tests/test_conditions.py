@@ -159,7 +159,7 @@ def test_sizes_change_nothing_but_the_size() -> None:
         (lambda: Longer("delai").batch(TASK, TEST), "'delai', did you mean 'delay'"),
         (lambda: Longer(factor=0.0), "factor must be greater than 0, got 0"),
         (lambda: FreshTrials(-1), "seed must be at least 0, got -1"),
-        (lambda: gap_intervals(tca.nets.LeakyRNN(2, 3, 1), TASK, TEST, TEST, confidence=2.0), "confidence must lie"),
+        (lambda: gap_intervals(tca.nets.LeakyRNN(2, 3, 1), TASK, TEST, TEST, confidence=2.0), "confidence must be"),
     ],
 )
 def test_mistakes_are_named(make, message: str) -> None:  # type: ignore[no-untyped-def]

@@ -140,7 +140,11 @@ def test_the_seed_decides() -> None:
     ("make", "error", "message"),
     [
         (lambda: rank_correlation([1.0], [1.0, 2.0], [0], [0]), ValueError, r"must be equally long, got lengths"),
-        (lambda: rank_correlation([1.0], [1.0], [0], [0], confidence=0.0), ValueError, "confidence must lie between"),
+        (
+            lambda: rank_correlation([1.0], [1.0], [0], [0], confidence=0.0),
+            ValueError,
+            "confidence must be greater",
+        ),
         (lambda: rank_correlation([1.0], [1.0], [0], [0], resamples=0), ValueError, "resamples must be at least 1"),
         (lambda: rank_correlation(["a"], [1.0], [0], [0]), TypeError, r"x\[0\] must be a number, got 'a'"),
     ],

@@ -313,7 +313,7 @@ def test_equal_seeds_give_equal_numbers() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda made: spectrum(made, 0), "k must be a whole number of at least 1"),
+        (lambda made: spectrum(made, 0), "k must be at least 1, got 0"),
         (lambda made: spectrum(made, 9), "k must be at most the number of parameters, 8, got 9"),
         (lambda made: spectrum(made, 2, engine="pyhessian"), "engine 'pyhessian' takes the Hessian only"),
         (lambda made: spectrum(made, engine="denze"), r"unknown engine 'denze', did you mean 'dense'\?"),
@@ -323,7 +323,7 @@ def test_equal_seeds_give_equal_numbers() -> None:
         (lambda made: density(made, probes=1), "probes must be at least 2"),
         (lambda made: density(made, steps=0), "steps must be at least 1"),
         (lambda made: density(made).on(torch.zeros(1), 0.0), "width must be positive and finite"),
-        (lambda made: density(made).negative_fraction(-1), "floor must be at least 0"),
+        (lambda made: density(made).negative_fraction(-1), "floor must be 0 or greater"),
         (lambda made: density(Written(made.written, symmetric=False)), "operator must be symmetric to have a density"),
         (
             lambda made: spectrum(Hessian([lambda theta: theta.square().sum()], torch.ones(8)), 2, engine="pyhessian"),

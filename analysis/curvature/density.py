@@ -15,9 +15,8 @@ from scipy.stats import norm as normal
 from scipy.stats import t as student
 from torch import Tensor
 
-from analysis.bounds import at_least
 from analysis.curvature.operators import Operator
-from tca.utils.checks import Count, Seed, checked
+from tca.utils.checks import Count, Kept, Seed, checked
 
 __all__ = ["Density", "density"]
 
@@ -86,7 +85,8 @@ class Density:
             return ratio, 0.0
         return ratio, _error_of_mean((below - ratio * whole_mass) / whole_mass.mean())
 
-    def negative_fraction(self, floor: float = 1e-3) -> tuple[float, float]:
+    @checked
+    def negative_fraction(self, floor: Kept = 1e-3) -> tuple[float, float]:
         """Return the fraction of eigenvalues below ``-floor`` times the largest modulus, and its error, see ``mean``.
 
         Args:
@@ -95,7 +95,6 @@ class Density:
         Raises:
             ValueError: The floor is not between 0 and 1.
         """
-        at_least("floor", floor, 0.0, 1.0)
         return self.mean((self.nodes < -floor * self.nodes.abs().max()).double())
 
 

@@ -19,14 +19,13 @@ from analysis.curvature.parameters import Parameters, choose
 from tca.batch import Batch
 from tca.nets import LeakyRNN
 from tca.nets.network import Network
-from tca.utils.checks import DType
+from tca.utils.checks import Count, DType, NotNegative, checked
 
 __all__ = ["Problem", "Trials", "as_batch", "fingerprint", "problem_of"]
 
 TENSORS_A_STEP = 36  # the most (B, N) tensors that a kept graph and a product were seen to hold for every step
 
 
-@runtime_checkable
 @runtime_checkable
 class Trials(Protocol):
     """A fixed set of trials, such as a ``TrialSet``."""
@@ -94,14 +93,15 @@ class Problem:
         return sum(loss(theta).item() for loss in self.losses())
 
 
+@checked
 @torch.inference_mode(False)
 def problem_of(
     net: Network,
     trials: Trials | Batch,
     parameters: str | Sequence[str] = "w_rec",
     *,
-    chunk: int | None = None,
-    memory: float = 2048.0,
+    chunk: Count | None = None,
+    memory: NotNegative = 2048.0,
     dtype: DType | None = torch.float64,
 ) -> Problem:
     """Return the loss of a network on fixed trials as a function of chosen parameters.
@@ -125,8 +125,6 @@ def problem_of(
     >>> len(problem.parts), problem.loss(problem.theta)
     (3, 1.0)
     """
-    if not 0.0 <= memory < float("inf"):
-        raise ValueError(f"memory must be at least 0 and finite, got {memory!r}")
     batch = as_batch(trials).kept()
     batch.check(net.n_in, net.n_out)
     net = copy.deepcopy(net).to(dtype=dtype).eval().requires_grad_(False)
@@ -135,8 +133,6 @@ def problem_of(
     own = batch.to(theta.device, theta.dtype)
     if chunk is None:
         chunk = max(1, int(memory * 1e6 / _per_trial(net, own)))
-    if isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1:
-        raise ValueError(f"chunk must be a whole number of at least 1, got {chunk!r}")
     parts = tuple(own.select(slice(start, start + chunk)) for start in range(0, own.trials, chunk))
     problem = Problem(net, chosen, theta, batch, parts, memory)
     _probe(problem)

@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from analysis.bounds import at_least
 from analysis.curvature.operators.build import hessian, pullback
 from analysis.curvature.operators.hessian import Hessian
 from analysis.curvature.operators.output_metrics import fisher
 from analysis.curvature.problem import Problem, Trials, problem_of
 from tca.batch import Batch
 from tca.nets.network import Network
-from tca.utils.checks import Count, DType, NotNegative, Positive, checked, positive, whole
+from tca.utils.checks import Count, DType, NotNegative, Positive, checked
 
 __all__ = ["Sharpness", "sharpness"]
 
@@ -68,7 +67,7 @@ def sharpness(
     trials: Trials | Batch,
     parameters: str | Sequence[str] = "w_rec",
     *,
-    radius: float = 0.05,
+    radius: Positive = 0.05,
     steps: Count = 1,
     eta: NotNegative = 0.0,
     epsilon: Positive = 1e-3,
@@ -116,10 +115,6 @@ def sharpness(
     >>> round(found.gradient_norm**2, 9), round((found.loss + found.ascent - 1.5) ** 2, 9), found.fisher_rao
     (2.0, 2.0, 0.0)
     """
-    if at_least("radius", radius, 0.0) == 0:
-        raise ValueError("radius must be greater than 0, got 0")
-    at_least("eta", eta, 0.0)
-    positive("epsilon", epsilon)
     problem = problem_of(net, trials, parameters, chunk=chunk, memory=memory, dtype=dtype)
     theta, here = problem.theta, hessian(problem)
     ball, adaptive = _ball(torch.ones_like(theta), radius), _ball(theta.abs() + eta, radius)
@@ -131,7 +126,7 @@ def sharpness(
         ascent=ascent,
         adaptive=_rise(problem, here, adaptive, steps),
         box=100 * _rise(problem, here, lambda gradient: box * gradient.sign(), steps) / (1 + here.loss),
-        grouped=ascent if group is None else _grouped(problem, ball, steps, whole("group", group, 1)),
+        grouped=ascent if group is None else _grouped(problem, ball, steps, group),
         fisher_rao=math.sqrt(max(0.0, (theta @ pullback(problem, fisher).product(theta)).item())),
         radius=radius,
         parameters=problem.parameters.names,

@@ -8,19 +8,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from scipy.optimize import brentq
 from torch import Tensor
 
-from analysis.bounds import at_least, whole
 from analysis.curvature.operators.build import hessian
 from analysis.curvature.problem import Problem, Trials, problem_of
 from analysis.curvature.trace import Trace, trace
 from analysis.statistics.intervals import Estimate, mean
 from tca.batch import Batch
 from tca.nets.network import Network
-from tca.utils.checks import Count, DType, Positive, Seed, checked, positive
+from tca.utils.checks import Count, DType, Positive, Seed, checked
 
 __all__ = ["RandomSharpness", "random_sharpness"]
 
@@ -75,10 +76,10 @@ def random_sharpness(
     trials: Trials | Batch,
     parameters: str | Sequence[str] = "w_rec",
     *,
-    sigma: float = 0.01,
-    allowed: float = 0.1,
-    pairs: int = 20,
-    probes: Count = 32,
+    sigma: Positive = 0.01,
+    allowed: Positive = 0.1,
+    pairs: Annotated[int, Ge(2)] = 20,
+    probes: Annotated[int, Ge(2)] = 32,
     chunk: Count | None = None,
     memory: Positive = 2048.0,
     dtype: DType | None = torch.float64,
@@ -119,11 +120,6 @@ def random_sharpness(
     >>> round(found.rise.value / found.pac_bayes / (0.01**2 * 0.5), 6), found.relative_pac_bayes, found.trace.value
     (1.0, 0.0, 2.0)
     """
-    positive("sigma", sigma)
-    positive("allowed", allowed)
-    whole("pairs", pairs, 2)
-    whole("probes", probes, 2)
-    at_least("seed", seed, 0)
     problem = problem_of(net, trials, parameters, chunk=chunk, memory=memory, dtype=dtype)
     here = hessian(problem)
     generator = torch.Generator().manual_seed(seed)

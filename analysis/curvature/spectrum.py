@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from analysis.bounds import whole
 from analysis.curvature.eigensolvers import ENGINES, Pair
 from analysis.curvature.operators import Operator
 from tca.utils.checks import Count, Kept, Seed, checked
@@ -86,7 +85,7 @@ class Spectrum:
 @checked
 def spectrum(
     operator: Operator,
-    k: int = 5,
+    k: Count = 5,
     *,
     engine: str = "auto",
     tolerance: Kept = 1e-6,
@@ -118,7 +117,7 @@ def spectrum(
     ([4.0, 3.0], [1.0, 2.0], True)
     """
     lookup({**ENGINES, "auto": None}, engine, "engine")
-    if whole("k", k, 1) > operator.size:
+    if k > operator.size:
         raise ValueError(f"k must be at most the number of parameters, {operator.size}, got {k}")
     if not operator.symmetric:
         raise ValueError(

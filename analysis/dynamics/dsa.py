@@ -17,7 +17,7 @@ from analysis.representations.activity import Activity, centred, joint_uncertain
 from analysis.representations.rotations import Matrix, closest, distance
 from analysis.statistics.ties import check_cut
 from tca.utils.arrays import tensor_of
-from tca.utils.checks import Count, NotNegative, Seed, Whole, checked, whole
+from tca.utils.checks import Count, NotNegative, Seed, Whole, checked
 
 __all__ = ["LinearDynamics", "dsa", "linear_dynamics", "vector_field_distance"]
 
@@ -94,7 +94,7 @@ def linear_dynamics(
     basis, sizes, _ = torch.linalg.svd(flat - flat.mean(0), full_matrices=False)
     unsure = math.sqrt(delays) * joint_uncertainty(samples)
     sizes = sizes[sizes > unsure]
-    count = len(sizes) if rank is None else check_cut("rank", min(len(sizes), whole("rank", rank, 1)), sizes, unsure)
+    count = len(sizes) if rank is None else check_cut("rank", min(len(sizes), rank), sizes, unsure)
     components = torch.split(basis[:, :count] * math.sqrt(len(basis)), kept)
     before, after = torch.cat([each[:-1] for each in components]), torch.cat([each[1:] for each in components])
     if len(before) <= count:

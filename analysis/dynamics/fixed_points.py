@@ -14,7 +14,7 @@ from torch import Tensor
 from analysis.dynamics.state_map import StateMap, state_map
 from tca.nets import Network
 from tca.nets.leaky.leaky_population import LeakyPopulation
-from tca.utils.checks import Count, NotNegative, Positive, Seed, checked, not_negative, positive, whole
+from tca.utils.checks import Count, NotNegative, Positive, Seed, checked, positive
 
 __all__ = ["FixedPoints", "fixed_points", "rest", "sampled_states"]
 
@@ -236,9 +236,9 @@ def sampled_states(
     if not len(visited):
         raise ValueError(f"steps must hold at least one of the {len(inputs)} steps, got {steps}")
     generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randint(len(visited), (whole("count", count, 1),), generator=generator, device="cpu")
+    chosen = torch.randint(len(visited), (count,), generator=generator, device="cpu")
     drawn = torch.randn(count, one.cells, generator=generator, dtype=torch.float64, device="cpu")
-    size = not_negative("noise", noise) * visited.std(correction=0)
+    size = noise * visited.std(correction=0)
     return visited[chosen.to(visited.device)] + size * drawn.to(visited.device)
 
 

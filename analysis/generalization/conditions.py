@@ -20,7 +20,7 @@ import tasks
 from tasks.neurogym.neurogym_task import NeurogymTask
 from tca.batch import Batch
 from tca.experiments.config.components import plain
-from tca.utils.checks import NotNegative, Positive, Seed, checked, choice, settle, whole
+from tca.utils.checks import Count, NotNegative, Positive, Seed, checked, choice, settle
 from tca.utils.names import lookup
 from tca.utils.noise import by_steps
 
@@ -132,17 +132,14 @@ class PixelNoise(Condition):
     """
 
     sd: NotNegative = 0.2
-    channels: int | None = None
-    steps: int | None = None
+    channels: Count | None = None
+    steps: Count | None = None
     clip: tuple[float, float] | None = (0.0, 1.0)
     seed: Seed = 0
 
     def __post_init__(self) -> None:
         """Check the numbers."""
         settle(self, clip=_limits(self.clip))
-        for name in ("channels", "steps"):
-            if getattr(self, name) is not None:
-                whole(name, getattr(self, name), 1)
 
     def batch(self, task: tasks.Task, test: Batch) -> Batch:
         """Add the noise to the pixels."""

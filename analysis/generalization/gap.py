@@ -20,7 +20,7 @@ from tca.batch import Batch
 from tca.experiments.config.run import Run
 from tca.experiments.training.evaluation import Measure, evaluate, outputs_of
 from tca.nets import Network
-from tca.utils.checks import Count, NotNegative, Seed, checked
+from tca.utils.checks import Count, NotNegative, Probability, Seed, checked
 
 __all__ = ["Gap", "Generalization", "Score", "gap_intervals", "generalization_gap", "sizes"]
 
@@ -186,9 +186,9 @@ def gap_intervals(
     train: Trials | Batch,
     test: Trials | Batch,
     *,
-    confidence: float = 0.95,
+    confidence: Probability = 0.95,
     resamples: Count = 1000,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> dict[str, tuple[float, float]]:
     """Return bootstrap intervals of one network's gaps over trials, ``"loss"`` and ``"accuracy"``.
 
@@ -208,8 +208,6 @@ def gap_intervals(
     Raises:
         ValueError: A number is out of range, or trials do not fit the network.
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, got {confidence!r}")
     sets = [as_batch(train, "train"), as_batch(test, "test")]
     source = np.random.default_rng(seed)
     (train_loss, train_accuracy), (test_loss, test_accuracy) = (

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from analysis.curvature.operators import Operator
@@ -18,7 +21,7 @@ from analysis.curvature.problem import Trials, problem_of
 from analysis.curvature.spectrum import AUTO_DENSE, Eigenvalue, spectrum
 from tca.batch import Batch
 from tca.nets import Network
-from tca.utils.checks import Count, DType, Positive, Seed, checked, whole
+from tca.utils.checks import Count, DType, Positive, Seed, checked
 from tca.utils.names import lookup
 
 __all__ = ["Landscape", "filter_normalised", "landscape"]
@@ -68,7 +71,7 @@ def landscape(
     directions: str | Tensor = "sharpest",
     dimensions: Count = 1,
     reach: Positive = 1.0,
-    points: Count = 41,
+    points: Annotated[int, Ge(3)] = 41,
     normalise: bool = False,
     chunk: Count | None = None,
     dtype: DType | None = torch.float64,
@@ -111,7 +114,7 @@ def landscape(
     """
     if dimensions not in (1, 2):
         raise ValueError(f"dimensions must be 1 or 2, got {dimensions!r}")
-    if whole("points", points, 3) % 2 == 0:
+    if points % 2 == 0:
         raise ValueError(f"points must be odd, so that the network itself is among them, got {points}")
     problem = problem_of(net, trials, parameters, chunk=chunk, dtype=dtype)
     curved = hessian(problem)
@@ -190,14 +193,6 @@ def _random(curved: Operator, count: int, seed: int) -> Tensor:
     return basis.mT
 
 
-def _sharpest(curved: Operator, count: int, seed: int) -> Tensor:
-    return _outermost("sharpest", curved, count, seed)
-
-
-def _flattest(curved: Operator, count: int, seed: int) -> Tensor:
-    return _outermost("flattest", curved, count, seed)
-
-
 def _outermost(kind: str, curved: Operator, count: int, seed: int) -> Tensor:
     """Return the eigenvectors of the outermost eigenvalues at one end as rows, if these are determined."""
     values, vectors = _end(kind, curved, min(count + 1, curved.size), seed)
@@ -228,7 +223,7 @@ def _end(kind: str, curved: Operator, count: int, seed: int) -> tuple[Sequence[E
 
 
 _KINDS: dict[str, Callable[[Operator, int, int], Tensor]] = {
-    "sharpest": _sharpest,
-    "flattest": _flattest,
+    "sharpest": partial(_outermost, "sharpest"),
+    "flattest": partial(_outermost, "flattest"),
     "random": _random,
 }

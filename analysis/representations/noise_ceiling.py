@@ -16,7 +16,7 @@ from analysis.representations.activity import Activity, about_mean
 from analysis.representations.similarity import procrustes_distance
 from analysis.statistics.ties import round_off
 from tca.utils.arrays import tensor_of
-from tca.utils.checks import Count, Seed, checked, whole
+from tca.utils.checks import Count, Seed, checked
 
 __all__ = ["NoiseCeiling", "conditions_averaged", "noise_ceiling", "reliability", "spearman_brown"]
 
@@ -170,5 +170,5 @@ def _halves(repeats: Activity, splits: int, seed: int) -> list[tuple[Tensor, Ten
         raise ValueError("repeats must be finite, got NaN or infinity")
     generator = torch.Generator().manual_seed(seed)
     size = len(values) // 2
-    orders = [torch.randperm(len(values), generator=generator, device="cpu") for _ in range(whole("splits", splits, 1))]
+    orders = [torch.randperm(len(values), generator=generator, device="cpu") for _ in range(splits)]
     return [(values[order[:size]].mean(0), values[order[size : 2 * size]].mean(0)) for order in orders]

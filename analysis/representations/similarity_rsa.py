@@ -5,6 +5,7 @@ Shapes: M samples, N units, P pairs of samples.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -70,10 +71,7 @@ def rsa(x: Activity, y: Activity, compare: str = "spearman") -> float:
 
 
 def _samples(activity: Activity) -> int:
-    count = 1
-    for size in activity.shape[:-1]:
-        count *= int(size)
-    return count
+    return math.prod(activity.shape[:-1])
 
 
 def _ranks(values: Tensor, unsure: float) -> Tensor:

@@ -10,19 +10,20 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import scipy.stats
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtr, stdtrit
 
-from tca.utils.checks import Measured, Seed, checked, whole
+from tca.utils.checks import Count, Measured, Named, Probability, Seed, checked
 
-__all__ = ["DECIDING", "RESAMPLES", "Estimate", "Number", "bootstrap", "check_confidence", "holm", "mean", "numbers",
+__all__ = ["DECIDING", "RESAMPLES", "Estimate", "Number", "bootstrap", "holm", "mean", "numbers",
            "paired_difference", "verdict"]  # fmt: skip
 
 Number = Measured
 RESAMPLES = 4000
+METHODS = ("BCa", "percentile", "basic")  # of intervals of `scipy.stats.bootstrap`
 DECIDING = 5  # values below which no interval decides a claim
 
 
@@ -61,7 +62,7 @@ class Estimate:
 
 
 @checked
-def mean(values: ArrayLike, *, confidence: float = 0.95) -> Estimate:
+def mean(values: ArrayLike, *, confidence: Probability = 0.95) -> Estimate:
     """Return the mean of the finite values with Student's t interval.
 
     The interval is ``m -+ t s / sqrt(n)`` with ``t`` the quantile of Student's distribution of n - 1 degrees of
@@ -82,7 +83,6 @@ def mean(values: ArrayLike, *, confidence: float = 0.95) -> Estimate:
     >>> found.value, round(found.low, 3), round(found.high, 3), found.count, found.asked
     (2.0, -0.484, 4.484, 3, 4)
     """
-    check_confidence(confidence)
     given, kept = _finite(values)
     count = len(kept)
     value = float(kept.mean()) if count else math.nan
@@ -91,16 +91,15 @@ def mean(values: ArrayLike, *, confidence: float = 0.95) -> Estimate:
     if np.ptp(kept) == 0:
         value = float(kept[0])  # a mean of equal numbers may differ from them by round-off
         return Estimate(value, value, value, 0.0, count, len(given), confidence, 0.0 if value else 1.0)
+    test = scipy.stats.ttest_1samp(kept, 0.0)
+    low, high = test.confidence_interval(confidence)
     spread = float(kept.std(ddof=1))
-    error = spread / math.sqrt(count)
-    half = float(stdtrit(count - 1, (1 + confidence) / 2)) * error
-    p = 2 * float(stdtr(count - 1, -abs(value) / error))
-    return Estimate(value, value - half, value + half, spread, count, len(given), confidence, p)
+    return Estimate(value, float(low), float(high), spread, count, len(given), confidence, float(test.pvalue))
 
 
 @checked
 def paired_difference(
-    first: Mapping[int, Number], second: Mapping[int, Number], *, confidence: float = 0.95
+    first: Mapping[int, Number], second: Mapping[int, Number], *, confidence: Probability = 0.95
 ) -> Estimate:
     """Return the mean over seeds of ``first - second``, with Student's t interval.
 
@@ -131,10 +130,10 @@ def bootstrap(
     values: ArrayLike,
     statistic: Callable[..., ArrayLike],
     *,
-    confidence: float = 0.95,
-    resamples: int = RESAMPLES,
+    confidence: Probability = 0.95,
+    resamples: Count = RESAMPLES,
     seed: Seed = 0,
-    method: str = "BCa",
+    method: Annotated[str, Named(METHODS)] = "BCa",
 ) -> Estimate:
     """Return a statistic of the finite values with a bootstrap interval of `scipy.stats.bootstrap`.
 
@@ -160,11 +159,6 @@ def bootstrap(
     >>> found.value, found.low, found.high
     (3.0, 1.0, 50.0)
     """
-    whole("resamples", resamples, 1)
-    whole("seed", seed, 0)
-    check_confidence(confidence)
-    if method not in ("BCa", "percentile", "basic"):
-        raise ValueError(f"method must be BCa, percentile or basic, got {method!r}")
     given, kept = _finite(values)
     value = float(np.asarray(statistic(kept, axis=-1))) if len(kept) else math.nan
     low = high = math.nan
@@ -201,7 +195,7 @@ def holm(p: Sequence[Number]) -> list[float]:
     >>> [round(each, 12) for each in holm([0.01, 0.04, 0.03, 0.005])]
     [0.03, 0.06, 0.06, 0.02]
     """
-    given = numbers("p", p)
+    given = np.array(p, dtype=np.float64)
     if ((given < 0) | (given > 1)).any():
         raise ValueError(f"p must hold probabilities between 0 and 1, got {list(p)!r}")
     known = np.flatnonzero(~np.isnan(given))
@@ -226,27 +220,12 @@ def verdict(difference: Estimate, corrected: Number | None = None, sign: int = 1
     >>> verdict(mean([1.0, 1.1, 1.2, 0.9, 1.0])), verdict(mean([1.0, 1.1, 1.2, 0.9]))
     ('holds', 'undecided')
     """
-    p = difference.p if corrected is None else float(numbers("corrected", [corrected])[0])
+    p = difference.p if corrected is None else corrected
     if difference.count < DECIDING or not p < 1 - difference.confidence or not difference.value:
         return "undecided"
     return "holds" if difference.value * sign > 0 else "reversed"
 
 
-@checked
-def check_confidence(confidence: float) -> None:
-    """Refuse a confidence that is no probability between 0 and 1.
-
-    Args:
-        confidence: The confidence.
-
-    Raises:
-        ValueError: It is not.
-    """
-    if isinstance(confidence, bool) or not isinstance(confidence, int | float) or not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, got {confidence!r}")
-
-
-@checked
 def numbers(argument: str, values: ArrayLike) -> NDArray[np.float64]:
     """Return numbers as one row in float64.
 

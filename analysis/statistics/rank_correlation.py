@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.statistics.intervals import DECIDING, RESAMPLES, Number, check_confidence, numbers
-from tca.utils.checks import Count, Seed, checked
+from analysis.statistics.intervals import DECIDING, RESAMPLES, Number, numbers
+from tca.utils.checks import Count, Probability, Seed, checked
 
 __all__ = ["Correlation", "rank_correlation"]
 
@@ -69,7 +69,7 @@ def rank_correlation(
     arms: Sequence[Hashable],
     *,
     within: bool = False,
-    confidence: float = 0.95,
+    confidence: Probability = 0.95,
     resamples: Count = RESAMPLES,
     seed: Seed = 0,
 ) -> Correlation:
@@ -108,7 +108,6 @@ def rank_correlation(
     lengths = {len(each) for each in (xs, ys, seeds, arms)}
     if len(lengths) != 1:
         raise ValueError(f"x, y, seeds and arms must be equally long, got lengths {sorted(lengths)}")
-    check_confidence(confidence)
     kept = np.flatnonzero(np.isfinite(xs) & np.isfinite(ys))
     xs, ys = xs[kept], ys[kept]
     of_seed, of_arm = (_numbered([each[run] for run in kept]) for each in (seeds, arms))

@@ -143,6 +143,8 @@ NotNegative = Annotated[float, Ge(0)]
 """A number of at least 0."""
 Measured = Annotated[float, Missing(), Such(lambda value: not math.isinf(value), "a finite number or NaN")]
 """A number, NaN where it is missing."""
+Probability = Annotated[float, Gt(0), Lt(1)]
+"""A number between 0 and 1, these excluded."""
 Fraction = Annotated[float, Ge(0), Le(1)]
 """A number from 0 to 1."""
 Kept = Annotated[float, Ge(0), Lt(1)]

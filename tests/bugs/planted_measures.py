@@ -80,8 +80,8 @@ BUGS = [
     Bug(
         "analysis/dynamics/dsa.py",
         "rank that cuts a tie",
-        'check_cut("rank", min(len(sizes), whole("rank", rank, 1)), sizes, unsure)',
-        'min(len(sizes), whole("rank", rank, 1))',
+        'check_cut("rank", min(len(sizes), rank), sizes, unsure)',
+        "min(len(sizes), rank)",
         TIES,
     ),
     Bug(
