@@ -15,7 +15,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import analysis
+import tasks
 import tca
+from tca.nets import NETWORKS
 from tca.rule import Rule
 
 __all__ = ["TABLES", "rewritten"]
@@ -54,7 +57,31 @@ def combinations() -> str:
     return _table(("learning signals", "eligibilities they go with"), rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {"rules": rules, "combinations": combinations}
+def task_names() -> str:
+    """Return the table of the tasks; a native one is measured, an environment of neurogym by its name alone."""
+    rows = [(f"`{name}`", _cell(tasks.describe(name)), _measured(name)) for name in tasks.list()]
+    return _table(("name", "task", "measure, chance"), rows)
+
+
+def networks() -> str:
+    """Return the table of the networks."""
+    rows = [(f"`{each.__name__}`", f"`{name}`", _cell(_summary(each))) for name, each in NETWORKS.items()]
+    return _table(("class of `tca.nets`", "kind in runs", "network"), rows)
+
+
+def measurements() -> str:
+    """Return the table of the measurements."""
+    rows = [(f"`{name}`", _cell(_summary(getattr(analysis, name)))) for name in analysis.__all__]
+    return _table(("function of `analysis`", "result"), rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "rules": rules,
+    "combinations": combinations,
+    "tasks": task_names,
+    "networks": networks,
+    "measurements": measurements,
+}
 
 
 def rewritten(text: str) -> str:
@@ -73,6 +100,19 @@ def _pages() -> dict[str, str]:
     """Return the page of every rule, by the names before the colon of its title."""
     titles = {page.name: page.read_text(encoding="utf-8").partition("\n")[0] for page in (DOCS / "rules").glob("*.md")}
     return {name: page for page, title in titles.items() for name in re.findall(r"\w+", title.partition(":")[0])}
+
+
+def _measured(name: str) -> str:
+    if name not in tasks.NATIVE:
+        return ""
+    task = tasks.make(name)
+    return f"{task.measure}, {task.chance:.3g}"
+
+
+def _summary(of: object) -> str:
+    """Return the summary of a docstring."""
+    first = (inspect.getdoc(of) or "").partition("\n\n")[0]
+    return " ".join(first.split()).removeprefix("Return ").replace("``", "`")
 
 
 def _parts(module: ModuleType, kind: type) -> dict[str, Any]:
