@@ -1,23 +1,34 @@
-"""Temporal credit assignment: networks that learn by alternatives to backpropagation, and what those rules find."""
+"""Learning rules other than backpropagation for recurrent and feedforward networks, and experiments that compare them.
 
-from tca.utils import interruption as _interruption  # noqa: F401, I001 - before what takes seconds to import
-from tca import eligibilities, losses, nets, signals
-from tca.experiments import records
-from tca.experiments.reinforcement.actor import Agent, train_reward
-from tca.batch import Batch
-from tca.experiments.config.network_config import Net
-from tca.experiments.config.components import Leaky, Optimizer, Seeds
-from tca.losses import expansions
-from tca.losses.loss_check import check_loss
-from tca.experiments.records.result import Result
-from tca.learner import Info, Learner
-from tca.rule import Rule
-from tca.rules import RULES
-from tca.experiments.config.callbacks import Watch
-from tca.experiments.config.run import Run
-from tca.signals import regularisers
-from tca.experiments.training.train import train
-from tca.experiments.reinforcement.episodes import train_by_reward
+Public names are imported at their first use, so that ``import tca`` costs nothing and experiments, which import the
+tasks, only cost those who run them.
+"""
+
+from tca.utils import interruption as _interruption  # noqa: F401, I001 - before all that takes seconds
+
+import importlib
+import importlib.util
+import pkgutil
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tca import eligibilities, losses, nets, signals
+    from tca.batch import Batch
+    from tca.experiments import records
+    from tca.experiments.config.callbacks import Watch
+    from tca.experiments.config.components import Leaky, Optimizer, Seeds
+    from tca.experiments.config.network_config import Net
+    from tca.experiments.config.run import Run
+    from tca.experiments.records.result import Result
+    from tca.experiments.reinforcement.actor import Agent, train_reward
+    from tca.experiments.reinforcement.episodes import train_by_reward
+    from tca.experiments.training.train import train
+    from tca.learner import Info, Learner
+    from tca.losses import expansions
+    from tca.losses.loss_check import check_loss
+    from tca.rule import Rule
+    from tca.rules import RULES
+    from tca.signals import regularisers
 
 __version__ = "0.1.0"
 
@@ -48,3 +59,41 @@ __all__ = [
     "train_by_reward",
     "train_reward",
 ]
+
+_HOMES = {
+    "RULES": "tca.rules:RULES",
+    "Agent": "tca.experiments.reinforcement.actor:Agent",
+    "Batch": "tca.batch:Batch",
+    "Info": "tca.learner:Info",
+    "Leaky": "tca.experiments.config.components:Leaky",
+    "Learner": "tca.learner:Learner",
+    "Net": "tca.experiments.config.network_config:Net",
+    "Optimizer": "tca.experiments.config.components:Optimizer",
+    "Result": "tca.experiments.records.result:Result",
+    "Rule": "tca.rule:Rule",
+    "Run": "tca.experiments.config.run:Run",
+    "Seeds": "tca.experiments.config.components:Seeds",
+    "Watch": "tca.experiments.config.callbacks:Watch",
+    "check_loss": "tca.losses.loss_check:check_loss",
+    "expansions": "tca.losses.expansions",
+    "records": "tca.experiments.records",
+    "regularisers": "tca.signals.regularisers",
+    "train": "tca.experiments.training.train:train",
+    "train_by_reward": "tca.experiments.reinforcement.episodes:train_by_reward",
+    "train_reward": "tca.experiments.reinforcement.actor:train_reward",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name or a module of the package."""
+    if name in _HOMES:
+        value = globals()[name] = pkgutil.resolve_name(_HOMES[name])
+        return value
+    if not name.startswith("_") and importlib.util.find_spec(f"tca.{name}"):
+        return importlib.import_module(f"tca.{name}")
+    raise AttributeError(f"module 'tca' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names, imported or not."""
+    return sorted(__all__)

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from jsonargparse import ArgumentParser
-
-from tca.cli.commands import COMMANDS
-from tca.cli.configs import check_files
-from tca.cli.errors import one_line
+import tca
+from tca.cli.commands import COMMANDS, CommandOutput
 from tca.utils import interruption
+from tca.utils.names import lookup
 from tca.utils.text import printable
 
 __all__ = ["main"]
+
+HELP = f"""usage: tca COMMAND ...
+
+Train networks by learning rules other than backpropagation, and compare the rules.
+
+commands:
+{chr(10).join(f"    {name:<10}{command.purpose}" for name, command in COMMANDS.items())}
+
+options:
+    -h, --help        show this message; tca COMMAND --help explains a command
+    --version         show the version
+    --debug           add the traceback to an error
+
+First steps: `tca list` shows rules, tasks and networks, `tca train --task delayed_xor --rule eprop` trains a network,
+`tca compare --rules bptt,eprop` compares rules."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,17 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
-    parsers = {name: command.parser() for name, command in COMMANDS.items()}
-    parser = _parser(parsers)
+    words = [word for word in words if word != "--debug"]
     interruption.allow()
     try:
-        check_files(words)
-        words = [word for word in words if word != "--debug"]
-        chosen = parser.parse_args(words)
-        options = parser.instantiate(chosen)[chosen.command]
-        if "optimizer" in options and "optimizer" not in parser.parse_args(words, defaults=False)[chosen.command]:
-            options.optimizer = None  # without an option of it, each rule has its own
-        output = COMMANDS[chosen.command].act(options)
+        output = _output(words)
         print(printable(output.text))
     except KeyboardInterrupt:
         interruption.ignore()
@@ -49,28 +55,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        print(f"tca: {printable(one_line(error, parsers), '')}", file=sys.stderr)
+        from tca.cli.errors import one_line
+
+        print(f"tca: {printable(one_line(error, words), '')}", file=sys.stderr)
         return 2
     finally:
         interruption.ignore()
     return output.status
 
 
-def _parser(parsers: Mapping[str, ArgumentParser]) -> ArgumentParser:
-    parser = ArgumentParser(
-        prog="tca",
-        usage="tca COMMAND ...",
-        description="Train networks by learning rules other than backpropagation, and compare the rules.",
-        epilog="First steps: `tca list` shows rules, tasks and networks, `tca train --task delayed_xor --rule eprop` "
-        "trains a network, `tca compare --rules bptt,eprop` compares rules. `tca COMMAND --help` explains a command. "
-        "Errors are one line; --debug adds the traceback.",
-        exit_on_error=False,
-        allow_abbrev=False,
-    )
-    group = parser.add_subcommands(required=True, dest="command", title="commands")
-    for name, subparser in parsers.items():
-        group.add_subcommand(name, subparser, help=COMMANDS[name].purpose)
-    return parser
+def _output(words: list[str]) -> CommandOutput:
+    """Run a command; only the chosen one is imported."""
+    if words[:1] == ["--version"]:
+        return CommandOutput(f"tca {tca.__version__}")
+    if words[:1] in (["--help"], ["-h"]):
+        return CommandOutput(HELP)
+    if not words or words[0].startswith("-"):
+        raise ValueError(f"a command is missing, one of: {', '.join(COMMANDS)}; see tca --help")
+    command = lookup(COMMANDS, words[0], "command").module
+    if any(word.startswith("--") for word in words[1:]):  # options may name files
+        from tca.cli.configs import check_files
+
+        check_files(words[1:])
+    parser = command.parser()
+    options = parser.instantiate(parser.parse_args(words[1:]))
+    if "optimizer" in options and "optimizer" not in parser.parse_args(words[1:], defaults=False):
+        options.optimizer = None  # without an option of it, each rule has its own
+    output: CommandOutput = command.act(options)
+    return output
 
 
 if __name__ == "__main__":

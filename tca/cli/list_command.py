@@ -8,14 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from jsonargparse import ArgumentParser, Namespace
+
 import tasks
-from analysis import figures
+from tca.cli.commands import CommandOutput
 from tca.losses import LOSSES
 from tca.nets import NETWORKS
 from tca.rules import RULES
 from tca.utils.names import lookup
 
-__all__ = ["CHAPTERS", "listing"]
+__all__ = ["CHAPTERS", "act", "listing", "parser"]
 
 WIDTH = 118
 
@@ -39,8 +41,29 @@ class Chapter:
     details: Callable[[str], list[str]]
 
 
+def parser() -> ArgumentParser:
+    """Return the parser."""
+    made = ArgumentParser(usage=f"tca list [{'|'.join(CHAPTERS)}]", exit_on_error=False, allow_abbrev=False)
+    made.add_argument(
+        "chapter",
+        nargs="?",
+        metavar="KIND",
+        help=f"One of {', '.join(CHAPTERS)}, in detail; by default all kinds, a line for each name.",
+    )
+    return made
+
+
+def act(options: Namespace) -> CommandOutput:
+    """List a chapter, or all.
+
+    Args:
+        options: Parsed options.
+    """
+    return CommandOutput(listing(options.chapter))
+
+
 def listing(chapter: str | None = None) -> str:
-    """Return the list of a chapter, or the overview of all.
+    """Return the list of a chapter, or the overview of all but the figures.
 
     Args:
         chapter: ``rules``, ``tasks``, ``nets``, ``losses`` or ``figures``; ``None`` (default) for the overview.
@@ -53,7 +76,7 @@ def listing(chapter: str | None = None) -> str:
     """
     if chapter is not None:
         return _whole(lookup(CHAPTERS, chapter, "chapter"))
-    overview = "\n\n".join(_short(each) for each in CHAPTERS.values())
+    overview = "\n\n".join(_short(each) for name, each in CHAPTERS.items() if name != "figures")
     return f"{overview}\n\nMore on each: tca list {{{','.join(CHAPTERS)}}}"
 
 
@@ -119,6 +142,8 @@ def _first_line(of: object) -> str:
 
 
 def _figures() -> dict[str, Callable[..., Any]]:
+    from analysis import figures  # imports matplotlib and SciPy
+
     functions = {name: getattr(figures, name) for name in figures.__all__ if name != "save"}
     return {name: each for name, each in functions.items() if inspect.isfunction(each)}
 

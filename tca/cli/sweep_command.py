@@ -6,15 +6,76 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from jsonargparse import ArgumentParser, Namespace
+
+from tca.cli.commands import CommandOutput
 from tca.cli.comparison_table import TextTable
 from tca.experiments import records
 from tca.experiments.config.run import Run
 from tca.experiments.records.files import explained, write_whole
 from tca.experiments.sweep import Swept, read_runs, settings, sweep, varying
 from tca.experiments.sweep.sweep_files import FUNCTION, split
+from tca.experiments.sweep.sweep_loop import SCHEDULERS
 from tca.experiments.sweep.sweep_table import csv_text
 
-__all__ = ["plan", "sweep_file", "tabulate"]
+__all__ = ["act", "parser", "plan", "sweep_file", "tabulate"]
+
+
+def parser() -> ArgumentParser:
+    """Return the parser."""
+    made = ArgumentParser(usage="tca sweep FILE.py[:FUNCTION] [options]", exit_on_error=False, allow_abbrev=False)
+    made.add_argument(
+        "target",
+        metavar="FILE.py[:FUNCTION]",
+        help="Python file and its function that yields tca.Run objects, by default `runs`.",
+    )
+    made.add_argument("--out", default="runs", metavar="DIR", help="Folder of the records and the table.")
+    made.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Address of a Dask scheduler such as tcp://10.0.0.1:8786, or one of "
+        f"{', '.join(SCHEDULERS)}, on this machine; by default dask if installed, else processes.",
+    )
+    made.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="Number of workers; by default one per core, or per device if all runs are on cuda.",
+    )
+    made.add_argument("--threads", type=int, default=1, metavar="N", help="Threads of each worker.")
+    made.add_argument(
+        "--retries", type=int, default=2, metavar="N", help="Number of restarts of a run after its worker died."
+    )
+    made.add_argument(
+        "--no-wait",
+        action="store_true",
+        help="Report runs in training by another process instead of waiting for them.",
+    )
+    made.add_argument("--dry-run", action="store_true", help="List the runs and their states without training.")
+    made.add_argument("--quiet", action="store_true", help="Hide the progress bar.")
+    return made
+
+
+def act(options: Namespace) -> CommandOutput:
+    """Train the runs of a Python function, or list them.
+
+    Args:
+        options: Parsed options.
+    """
+    out = Path(options.out)
+    if options.dry_run:
+        return CommandOutput(plan(options.target, out))
+    text, ended = sweep_file(
+        options.target,
+        out,
+        options.scheduler,
+        options.workers,
+        threads=options.threads,
+        retries=options.retries,
+        wait=not options.no_wait,
+        progress=not options.quiet,
+    )
+    return CommandOutput(text, 0 if ended else 1)
 
 
 def sweep_file(

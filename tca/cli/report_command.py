@@ -1,0 +1,29 @@
+"""The report command: summary of a folder of records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from tca.cli.commands import CommandOutput
+from tca.cli.summary import report
+
+__all__ = ["act", "parser"]
+
+
+def parser() -> ArgumentParser:
+    """Return the parser."""
+    made = ArgumentParser(usage="tca report FOLDER", exit_on_error=False, allow_abbrev=False)
+    made.add_argument("path", metavar="FOLDER", help="Record, folder of records, or comparison.")
+    return made
+
+
+def act(options: Namespace) -> CommandOutput:
+    """Summarise the records.
+
+    Args:
+        options: Parsed options.
+    """
+    summary = report(Path(options.path))
+    return CommandOutput(summary.text, 1 if summary.damaged else 0)
