@@ -31,7 +31,7 @@ from tca.cli.comparison_table import tabulate
 from tca.cli.measurements import RunMeasurements
 from tca.experiments import records
 from tca.experiments.config.run import Leaky, Optimizer, Run, Seeds
-from tca.experiments.sweep import CrewError, settings
+from tca.experiments.sweep import ExecutorError, settings
 
 TINY = ["--tasks=delayed_xor,flip_flop", "--rules=bptt,rflo,eprop", "--seeds=2", "--net.size=6", "--steps=6",
         "--n_train=12", "--n_test=8", "--batch_size=5", "--evaluate_every=3", "--curvature_trials=7"]  # fmt: skip
@@ -490,7 +490,7 @@ def test_a_process_that_dies_in_a_comparison_is_an_error_with_its_name(
 ) -> None:
     monkeypatch.setattr("tca.cli.compare.train_and_measure", die)
     few = Comparison(tasks="delayed_xor", rules="bptt", seeds=1)
-    with pytest.raises(CrewError, match="that trained bptt on delayed_xor, seed 0, died: killed by SIGKILL"):
+    with pytest.raises(ExecutorError, match="that trained bptt on delayed_xor, seed 0, died: killed by SIGKILL"):
         compare(few, tmp_path, workers=2, progress=False)
 
 

@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from tca.experiments import records
 from tca.experiments.config.run import Leaky, Optimizer, Run, Seeds
 from tca.experiments.records.record import Record
 from tca.experiments.sweep import (
-    CrewError,
+    ExecutorError,
     SourceError,
     Swept,
     grid,
@@ -40,7 +41,7 @@ from tca.experiments.sweep import (
     varying,
 )
 from tca.experiments.sweep.devices import held_number, placed
-from tca.experiments.sweep.executors import Call, Crew, Here
+from tca.experiments.sweep.executors import Executor, InProcess, Job, JobResult, WorkerDiedError
 from tca.experiments.sweep.processes import Processes
 from tca.experiments.sweep.sweep_table import csv_text
 from tca.experiments.training.train import train
@@ -297,52 +298,48 @@ def test_a_worker_that_dies_is_replaced_and_a_run_that_kills_is_given_up(deadly:
 
 def test_a_scheduler_that_begins_anew_by_itself_is_stopped_by_the_count(tmp_path: Path) -> None:
     """Without a word to the sweep, as Dask does; another sweep counts for itself."""
-    job = jobs.Job(SMALL.to_json(), str(SMALL.folder(tmp_path)), "one", 1, 2, "")
-    attempts = jobs.Attempts(SMALL.folder(tmp_path), "one")
+    folder = SMALL.folder(tmp_path)
+    attempts = jobs.Attempts(folder, "one")
     for deaths in range(4):
         assert attempts.begun == deaths
         if deaths < 3:
             attempts.__enter__()
-    assert jobs.perform(job)["outcome"] == "died"
-    assert "3 times" in jobs.perform(job)["reason"]
-    assert jobs.perform(dataclasses.replace(job, sweep="two"))["outcome"] == "completed"
+    assert jobs.perform(SMALL.to_json(), folder, "one", 1, 2, "")["outcome"] == "died"
+    assert "3 times" in jobs.perform(SMALL.to_json(), folder, "one", 1, 2, "")["reason"]
+    assert jobs.perform(SMALL.to_json(), folder, "two", 1, 2, "")["outcome"] == "completed"
 
 
-class Unlucky(Here):
-    """Loses the first answers, as if workers died before they had begun anything."""
+class Unlucky(InProcess):
+    """Loses the first jobs, as if workers died before they had begun anything."""
 
     def __init__(self, times: int) -> None:
         super().__init__()
         self.times = times
 
-    def answer(self, seconds: float | None = None) -> Any:
-        if self.times and self._calls:
+    def next_result(self, seconds: float | None = None) -> JobResult | None:
+        if self.times and self._waiting:
             self.times -= 1
-            return sweeping_answer(self._calls.popleft().key)
-        return super().answer(seconds)
-
-
-def sweeping_answer(key: str) -> Any:
-    return schedule.Answer(key, lost="a bystander's worker died")
+            return JobResult(self._waiting.popleft().key, error=WorkerDiedError("killed in the queue"))
+        return super().next_result(seconds)
 
 
 @pytest.mark.parametrize(("times", "outcome"), [(19, "completed"), (20, "died")])
 def test_a_run_that_never_began_is_not_blamed_but_not_tried_for_ever(tmp_path: Path, times: int, outcome: str) -> None:
     """A run that only waited on a worker that died goes on however few retries there are."""
-    book = schedule.Ledger(
-        [SMALL], tmp_path, schedule.Terms(threads=1, retries=0, wait=True, source=""), lambda _: None
-    )
+    book = schedule.Schedule([SMALL], tmp_path, lambda _: None, threads=1, retries=0, wait=True, source="")
     assert [each.outcome for each in book.trained(Unlucky(times))] == [outcome]
 
 
-def leave(_: object) -> None:
+def leave() -> None:
     os._exit(3)
 
 
 def test_a_worker_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As when a script starts workers without asking whether it is the main one: no use in trying again."""
-    monkeypatch.setattr("tca.experiments.sweep.processes._work", leave)
-    with pytest.raises(CrewError, match=r"could not start: ended with status 3; .* below if __name__ == '__main__'"):
+    monkeypatch.setattr("tca.experiments.sweep.processes._prepare_worker", leave)
+    with pytest.raises(
+        ExecutorError, match=r"could not start: ended with status 3; .* below if __name__ == '__main__'"
+    ):
         quiet([SMALL], tmp_path, "processes", workers=1)
 
 
@@ -468,7 +465,14 @@ def test_two_sweeps_on_one_folder_train_every_run_once(
         assert shared["weights.safetensors"] == whole["weights.safetensors"]
 
 
-# Crews.
+# Executors.
+
+
+class StubbornError(Exception):
+    """An error that can be pickled but not unpickled."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(one + other)
 
 
 def double(number: int) -> int:
@@ -476,27 +480,48 @@ def double(number: int) -> int:
         raise ValueError(f"{number} is negative")
     if number == 13:
         os.kill(os.getpid(), signal.SIGTERM)
+    if number == 77:
+        raise StubbornError("no", "way")
     if number == 99:
         return lambda: None  # type: ignore[return-value]
     return 2 * number
 
 
-def test_processes_answer_whatever_happens_to_them() -> None:
-    """Values, errors, deaths and answers that cannot be sent, each to its own call."""
-    numbers = [1, -1, 13, 99, 4]
-    with Processes(2) as crew:
+def test_every_job_of_processes_has_its_own_result() -> None:
+    """Values, errors, deaths and results that cannot be sent; never more processes than slots."""
+    numbers = [1, -1, 13, 99, 77, 4]
+    with Processes(2) as executor:
         for number in numbers:
-            crew.submit(Call(str(number), double, (number,)))
+            executor.submit(Job(str(number), double, (number,)))
         found = {}
         while len(found) < len(numbers):
-            if answer := crew.answer(0.2):
-                found[answer.key] = answer
-        assert crew.answer(0.01) is None
+            if result := executor.next_result(0.2):
+                found[result.key] = result
+            assert len(executor._idle) + len(executor._busy) <= 2
+        assert executor.next_result(0.01) is None
     assert (found["1"].value, found["4"].value) == (2, 8)
+    assert (found["1"].error, found["4"].error) == (None, None)
     assert isinstance(found["-1"].error, ValueError)
-    assert "in a worker process" in found["-1"].error.__notes__[0]
-    assert found["13"].lost == "killed by SIGTERM"
-    assert "cannot be sent" in str(found["99"].error)
+    assert "in double" in str(found["-1"].error.__cause__)  # the traceback of the worker
+    assert isinstance(found["13"].error, WorkerDiedError)
+    assert str(found["13"].error) == "killed by SIGTERM"
+    assert "pickle" in str(found["99"].error)
+    assert isinstance(found["77"].error, BrokenProcessPool)
+    assert "missing 1 required positional argument: 'other'" in str(found["77"].error.__cause__)
+
+
+def test_a_process_that_dies_idle_is_replaced() -> None:
+    with Processes(1) as executor:
+        executor.submit(Job("a", os.getpid, ()))
+        first = executor.next_result()
+        assert first is not None
+        os.kill(first.value, signal.SIGKILL)
+        wait_for(lambda: executor._idle[0].pool._broken)
+        executor.submit(Job("b", os.getpid, ()))
+        second = executor.next_result()
+        assert second is not None
+        assert second.error is None
+        assert second.value not in (first.value, os.getpid())
 
 
 # Devices.
@@ -599,13 +624,15 @@ def test_without_dask_a_scheduler_names_the_extra_and_the_default_is_processes(
 ) -> None:
     monkeypatch.setattr("tca.experiments.sweep.cluster.installed", lambda: False)
     monkeypatch.setattr(sweep_loop, "installed", lambda: False)
-    with pytest.raises(CrewError, match=r"needs the extra `scale`: pip install 'temporal-credit-assignment\[scale\]'"):
+    with pytest.raises(
+        ExecutorError, match=r"needs the extra `scale`: pip install 'temporal-credit-assignment\[scale\]'"
+    ):
         sweep([SMALL], tmp_path, scheduler)
     asked: list[int] = []
 
-    def here(workers: int) -> Crew:
+    def here(workers: int) -> Executor:
         asked.append(workers)
-        return Here()
+        return InProcess()
 
     monkeypatch.setitem(sweep_loop.SCHEDULERS, "processes", here)
     assert [each.outcome for each in sweep([SMALL], tmp_path, workers=3, progress=False)] == ["completed"]
@@ -615,7 +642,7 @@ def test_without_dask_a_scheduler_names_the_extra_and_the_default_is_processes(
 @needs_dask
 def test_a_scheduler_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tca.experiments.sweep.cluster.SECONDS_TO_CONNECT", 0.5)
-    with pytest.raises(CrewError, match=r"no Dask scheduler can be used at tcp://127.0.0.1:9: [^\n]+$"):
+    with pytest.raises(ExecutorError, match=r"no Dask scheduler can be used at tcp://127.0.0.1:9: [^\n]+$"):
         quiet([SMALL], tmp_path, "tcp://127.0.0.1:9")
 
 

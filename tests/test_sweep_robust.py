@@ -19,28 +19,29 @@ from tca.__main__ import main
 from tca.cli.comparison import MOST_RUNS, Comparison
 from tca.experiments import records
 from tca.experiments.records.record import Record, RecordError
-from tca.experiments.sweep import CrewError, SourceError, grid, jobs, read_runs
+from tca.experiments.sweep import ExecutorError, SourceError, grid, jobs, read_runs
 from tca.experiments.sweep.devices import held_number
-from tca.experiments.sweep.processes import Processes, _work
+from tca.experiments.sweep.executors import Job
+from tca.experiments.sweep.processes import Processes, _prepare_worker
 from tca.experiments.training.train import train
 from tests.test_records import SMALL, StopError, content, raise_at_step
 from tests.test_sweep import ROOT, quiet
 
 
-def die_at_first(pipe: Any, mark: Path) -> None:
+def die_at_first(mark: Path) -> None:
     """Die of a signal before anything is said, the first time; a file that is there says that it was the second."""
     if not mark.exists():
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    _work(pipe)
+    _prepare_worker()
 
 
 def test_a_worker_that_is_killed_while_it_starts_is_replaced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """And the sweep goes on without advice about scripts."""
-    work = functools.partial(die_at_first, mark=tmp_path / "mark")
-    monkeypatch.setattr("tca.experiments.sweep.processes._work", work)
+    prepare = functools.partial(die_at_first, mark=tmp_path / "mark")
+    monkeypatch.setattr("tca.experiments.sweep.processes._prepare_worker", prepare)
     found = []
-    with contextlib.suppress(CrewError):
+    with contextlib.suppress(ExecutorError):
         found = quiet([SMALL], tmp_path / "out", "processes", workers=1)
     assert (tmp_path / "mark").exists()
     assert [each.outcome for each in found] == ["completed"]
@@ -59,6 +60,7 @@ def test_a_run_that_another_has_finished_meanwhile_is_not_trained_again(
         return len(looks) > 1 and finished(folder)
 
     monkeypatch.setattr(records, "finished", late)
+    monkeypatch.setattr("tca.experiments.records.record.finished", late)
     monkeypatch.setattr(Record, "add", lambda *_: pytest.fail("it was trained again"))
     again = None
     with contextlib.suppress(RecordError):  # of a run that goes on without its checkpoint
@@ -198,13 +200,14 @@ def test_an_interruption_while_importing_is_one_line() -> None:
 ORPHAN = """
 import os, sys, time
 from pathlib import Path
-from tca.experiments.sweep.executors import Call
+from tca.experiments.sweep.executors import Job
+from tca.experiments.sweep.executors import Job
 from tca.experiments.sweep.processes import Processes
 if __name__ == "__main__":
-    with Processes(2) as crew:
+    with Processes(2) as executor:
         for number in range(2):
-            crew.submit(Call(str(number), time.sleep, (0.0 if number else 600.0,)))
-        while not crew.answer(0.1):
+            executor.submit(Job(str(number), time.sleep, (0.0 if number else 600.0,)))
+        while not executor.next_result(0.1):
             pass
         os.kill(os.getpid(), 9)
 """
@@ -230,6 +233,9 @@ def test_what_is_on_its_way_is_the_same_whoever_goes_on(tmp_path: Path) -> None:
 
 def test_processes_are_shielded_only_while_they_start() -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    with Processes(1) as crew:
-        assert crew.answer(0.0) is None
+    with Processes(1) as executor:
+        executor.submit(Job("", os.getpid, ()))
+        result = executor.next_result()
+    assert result is not None
+    assert result.value != os.getpid()
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before

@@ -12,7 +12,7 @@ from tca.experiments.config.run import Run
 from tca.experiments.records.files import explained, make_folder
 from tca.experiments.records.record import RecordError
 from tca.experiments.records.sealed_json import read_json, write_json
-from tca.experiments.sweep.executors import Call, Crew, CrewError, Here
+from tca.experiments.sweep.executors import Executor, ExecutorError, InProcess, Job, WorkerDiedError
 from tca.experiments.sweep.jobs import threads
 from tca.experiments.sweep.processes import Processes
 from tca.experiments.sweep.progress import shown
@@ -81,12 +81,12 @@ def _results(
     """Yield runs as they finish; collect the reasons for runs left out."""
     how = MeasurementSettings(comparison.input_noise, comparison.curvature_trials, comparison.curvature_probes)
     by_name = {run.name: run for run in runs}
-    with Here() if workers == 1 else Processes(workers) as crew, threads(1):
+    with InProcess() if workers == 1 else Processes(workers) as executor, threads(1):
         for name, run in by_name.items():
-            crew.submit(Call(name, train_and_measure, (run, run.folder(folder / "runs"), how)))
+            executor.submit(Job(name, train_and_measure, (run, run.folder(folder / "runs"), how)))
         for _ in by_name:
             try:
-                yield _measured(crew, by_name)
+                yield _measured(executor, by_name)
             except _LeftOutError as error:
                 left_out[error.name] = str(error)
 
@@ -99,18 +99,20 @@ class _LeftOutError(RecordError):
         self.name = name
 
 
-def _measured(crew: Crew, runs: Mapping[str, Run]) -> RunMeasurements:
+def _measured(executor: Executor, runs: Mapping[str, Run]) -> RunMeasurements:
     """Return the next finished run."""
-    answer = crew.answer()
-    assert answer is not None  # a job is pending
-    if answer.lost:
-        run = runs[answer.key]
-        raise CrewError(f"the process that trained {run.rule} on {run.task}, seed {run.seeds.net}, died: {answer.lost}")
-    if isinstance(answer.error, RecordError):
-        raise _LeftOutError(answer.key, in_a_line(answer.error))
-    if answer.error is not None:
-        raise answer.error
-    return cast(RunMeasurements, answer.value)
+    result = executor.next_result()
+    assert result is not None  # without a time limit
+    if isinstance(result.error, WorkerDiedError):
+        run = runs[result.key]
+        raise ExecutorError(
+            f"the process that trained {run.rule} on {run.task}, seed {run.seeds.net}, died: {result.error}"
+        )
+    if isinstance(result.error, RecordError):
+        raise _LeftOutError(result.key, in_a_line(result.error))
+    if result.error is not None:
+        raise result.error
+    return cast(RunMeasurements, result.value)
 
 
 def _line(measured: RunMeasurements) -> str:

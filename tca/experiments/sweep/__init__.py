@@ -6,11 +6,11 @@
 [16, 32]
 """
 
-from tca.experiments.sweep.executors import CrewError
+from tca.experiments.sweep.executors import ExecutorError
 from tca.experiments.sweep.grids import grid
 from tca.experiments.sweep.settings import settings, varying
 from tca.experiments.sweep.sweep_files import SourceError, read_runs
 from tca.experiments.sweep.sweep_loop import sweep
 from tca.experiments.sweep.swept_run import Swept
 
-__all__ = ["CrewError", "SourceError", "Swept", "grid", "read_runs", "settings", "sweep", "varying"]
+__all__ = ["ExecutorError", "SourceError", "Swept", "grid", "read_runs", "settings", "sweep", "varying"]

@@ -1,33 +1,38 @@
-"""Who does the work: this process, other processes on this machine, or the workers of a Dask cluster.
+"""Executors: jobs run in this process, in other processes on this machine or on a Dask cluster.
 
-A crew takes calls of functions, each under a key, and gives answers in the order in which they come to an end. It tells
-a worker that died from a function that raised an error, and leaves it to its user whether to submit the call again.
+An executor starts jobs in backends with the interface of `concurrent.futures` and returns their results in the order
+of completion. The death of a worker is distinguished from an error of the job; resubmission is left to the caller.
 """
 
 from __future__ import annotations
 
-import time
+import queue
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-__all__ = ["Answer", "Call", "Crew", "CrewError", "Here"]
+__all__ = ["Executor", "ExecutorError", "InProcess", "Job", "JobResult", "WorkerDiedError"]
 
 
-class CrewError(RuntimeError):
-    """There are no workers, or they are gone; the message is one line."""
+class ExecutorError(RuntimeError):
+    """Workers cannot be started or reached; the message is one line."""
+
+
+class WorkerDiedError(RuntimeError):
+    """The worker died while it ran the job; the message is the cause of death."""
 
 
 @dataclass(frozen=True)
-class Call:
-    """A function that a worker shall call; both it and its arguments can be pickled.
+class Job:
+    """A function call for a worker; function and arguments can be pickled.
 
     Args:
-        key: What the answer is known by.
-        function: The function, which a worker can import.
-        arguments: Its arguments.
+        key: Identifier of the job, unique among the jobs of an executor.
+        function: The function, importable by a worker.
+        arguments: Positional arguments.
     """
 
     key: str
@@ -36,98 +41,109 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What has become of a call.
+class JobResult:
+    """The result of a job.
 
     Args:
-        key: The key of the call.
-        value: What the function returned.
-        error: What it raised instead.
-        lost: Why the worker did not answer at all, empty if it did.
+        key: Key of the job.
+        value: Return value of the function.
+        error: Exception of the function, or `WorkerDiedError`; ``None`` (default) after success.
     """
 
     key: str
     value: Any = None
     error: BaseException | None = None
-    lost: str = ""
 
 
-class Crew(ABC):
-    """Workers; a context manager that lets them go at the end."""
+class Executor(ABC):
+    """Workers that run jobs; a context manager that stops them on exit.
 
-    @abstractmethod
-    def submit(self, call: Call) -> None:
-        """Have a worker call a function as soon as one is free.
+    Args:
+        slots: Maximal number of jobs that run at the same time, default 1.
+    """
+
+    def __init__(self, slots: float = 1) -> None:
+        """Start without jobs."""
+        self._slots = slots
+        self._waiting: deque[Job] = deque()
+        self._running: dict[Future[Any], Job] = {}
+        self._done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+
+    def submit(self, job: Job) -> None:
+        """Queue a job.
 
         Args:
-            call: What to call.
+            job: The job.
         """
+        self._waiting.append(job)
 
-    @abstractmethod
-    def answer(self, seconds: float | None = None) -> Answer | None:
-        """Return the next answer.
+    def next_result(self, seconds: float | None = None) -> JobResult | None:
+        """Start as many jobs as there are free slots and return the next result.
 
         Args:
-            seconds: How long to wait; ``None`` (default) as long as it takes.
+            seconds: Maximal waiting time; ``None`` (default) for no limit.
 
         Returns:
-            The answer, or ``None`` if there is none so far.
+            The result, or ``None`` if no job ended within the time.
 
         Raises:
-            CrewError: There will be none, as the workers cannot be reached or cannot start.
+            ExecutorError: Workers cannot be started or reached.
         """
+        while self._waiting and len(self._running) < self._slots:
+            job = self._waiting.popleft()
+            future = self._start(job)
+            self._running[future] = job
+            future.add_done_callback(self._done.put)
+        try:
+            future = self._done.get(timeout=seconds)
+        except queue.Empty:
+            return None
+        key = self._running.pop(future).key
+        try:
+            return JobResult(key, self._value(future))
+        except ExecutorError:
+            raise
+        except (Exception, SystemExit) as error:
+            return JobResult(key, error=error)
 
     @abstractmethod
-    def trouble(self) -> str:
-        """Return why nothing can happen for the time being, empty if work goes on."""
+    def _start(self, job: Job) -> Future[Any]:
+        """Start a job in a free slot."""
+
+    @abstractmethod
+    def _value(self, future: Future[Any]) -> Any:
+        """Return the value of a finished job, or raise its error or `WorkerDiedError`."""
+
+    def obstacle(self) -> str:
+        """Return the reason why no job can run at present, empty if there is none."""
+        return ""
 
     @abstractmethod
     def close(self) -> None:
-        """Let the workers go, whatever they are doing."""
+        """Stop the workers at once."""
 
-    def __enter__(self) -> Crew:
-        """Return the crew."""
+    def __enter__(self) -> Self:
+        """Return the executor."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let the workers go."""
+        """Stop the workers."""
         self.close()
 
 
-class Here(Crew):
-    """No workers: this process does one call after the other, whenever an answer is asked for."""
+class InProcess(Executor):
+    """An executor without workers: jobs run one by one in the calling process."""
 
-    def __init__(self) -> None:
-        """Start without calls."""
-        self._calls: deque[Call] = deque()
-
-    def submit(self, call: Call) -> None:
-        """Remember a call.
-
-        Args:
-            call: What to call.
-        """
-        self._calls.append(call)
-
-    def answer(self, seconds: float | None = None) -> Answer | None:
-        """Do the next call.
-
-        Args:
-            seconds: How long to sleep if there is none.
-        """
-        if not self._calls:
-            time.sleep(seconds or 0.0)
-            return None
-        call = self._calls.popleft()
+    def _start(self, job: Job) -> Future[Any]:
+        future: Future[Any] = Future()
         try:
-            return Answer(call.key, call.function(*call.arguments))
+            future.set_result(job.function(*job.arguments))
         except Exception as error:
-            return Answer(call.key, error=error)
+            future.set_exception(error)
+        return future
 
-    def trouble(self) -> str:
-        """Return nothing: there is always this process."""
-        return ""
+    def _value(self, future: Future[Any]) -> Any:
+        return future.result()
 
     def close(self) -> None:
-        """Forget what is left to do."""
-        self._calls.clear()
+        """Do nothing."""

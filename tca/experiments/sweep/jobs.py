@@ -1,11 +1,10 @@
-"""What a worker does: train one run, and say how it ended whatever happens."""
+"""Training of one run of a sweep by a worker."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,79 +20,64 @@ from tca.experiments.sweep.swept_run import DIED, FAILED, IN_USE, Swept
 from tca.experiments.training.train import train
 from tca.utils.text import in_a_line
 
-__all__ = ["Attempts", "Job", "ending", "one_line", "perform", "threads"]
+__all__ = ["Attempts", "ending", "one_line", "perform", "threads"]
 
 
-@dataclass(frozen=True)
-class Job:
-    """A run to be trained, in what numbers, strings and booleans can say, so that any worker can read it.
+def perform(
+    run: Mapping[str, Any], folder: Path, sweep: str, thread_count: int, retries: int, source: str
+) -> dict[str, Any]:
+    """Train a run and return its outcome as in `Swept.to_json`; errors are outcomes.
 
     Args:
-        run: The run, as ``Run.to_json`` describes it.
+        run: The run, as in ``Run.to_json``.
         folder: Its record.
-        sweep: A name of the sweep that nothing else has.
-        threads: Threads of torch.
-        retries: How often the run is begun anew after the worker that trained it has died.
-        source: A Python file to load before, for the parts of rules that it defines; empty for none.
-    """
-
-    run: dict[str, Any]
-    folder: str
-    sweep: str
-    threads: int
-    retries: int
-    source: str
-
-
-def perform(job: Job) -> dict[str, Any]:
-    """Train a run and return how it ended, as `Swept.to_json` describes it; errors are an outcome too.
-
-    Args:
-        job: What to train.
+        sweep: Unique name of the sweep.
+        thread_count: Number of threads of torch.
+        retries: Number of restarts of the run after its worker died.
+        source: Python file to load first, for parts of rules that it defines; empty for none.
     """
     plain_lock()
-    folder = Path(job.folder)
-    attempts = Attempts(folder, job.sweep)
-    if attempts.begun > job.retries:
+    attempts = Attempts(folder, sweep)
+    if attempts.begun > retries:
         return ending(DIED, attempts.reason())
     try:
-        if job.source:
-            load(Path(job.source))
-        run = Run.from_json(job.run)
+        if source:
+            load(Path(source))
+        its = Run.from_json(run)
         counted = contextlib.nullcontext() if records.finished(folder) else attempts
-        with counted, threads(job.threads), placed(run.device):
-            return Swept.of(train(run, folder, progress=False), folder).to_json()
-    except (Exception, SystemExit) as error:  # code of the user's may leave, which is no reason for a worker to
-        # A second process is refused with an error behind which stands a lock that could not be had at once.
+        with counted, threads(thread_count), placed(its.device):
+            return Swept.of(train(its, folder, progress=False), folder).to_json()
+    except (Exception, SystemExit) as error:  # SystemExit of the user's code must not end the worker
+        # The error of a locked record has the refused lock as its context.
         held = isinstance(error, RecordError) and isinstance(error.__context__, BlockingIOError)
         return ending(IN_USE, str(error)) if held else ending(FAILED, one_line(error))
 
 
 class Attempts:
-    """How often this sweep has begun a run without coming to an end: once for every worker that died over it.
+    """Number of attempts of a sweep at a run that were begun and not ended: one for every worker that died.
 
-    It is counted in a file beside the record, one byte an attempt: a scheduler gives the run of a dead worker to the
-    next without asking, and blames the runs that were only waiting there too.
+    The number is the size of a file beside the record: Dask restarts the runs of a dead worker without notice, and
+    counts its death against runs that were only queued there.
 
     Args:
         folder: The record.
-        sweep: The name of the sweep.
+        sweep: Name of the sweep.
     """
 
     def __init__(self, folder: Path, sweep: str) -> None:
-        """Remember where to count."""
+        """Count nothing yet."""
         self._folder, self._count = folder, folder / f".begun-{sweep}"
 
     @property
     def begun(self) -> int:
-        """Attempts begun and not ended."""
+        """Number of attempts begun and not ended."""
         return os.lstat(self._count).st_size if os.path.lexists(self._count) else 0
 
     def reason(self, last: str = "") -> str:
-        """Return in words what has happened.
+        """Return how often workers died over the run.
 
         Args:
-            last: How the last worker died, as far as it is known.
+            last: Cause of the last death, if known.
         """
         times = "once" if self.begun == 1 else f"{self.begun} times"
         return f"the worker that trained it died, {times}" + (f", last: {last}" if last else "")
@@ -105,21 +89,21 @@ class Attempts:
             append(self._count, b".")
 
     def __exit__(self, *_: object) -> None:
-        """End it."""
+        """End the attempt."""
         self.forget()
 
     def forget(self) -> None:
-        """Count anew from none."""
+        """Reset the number to zero."""
         with contextlib.suppress(OSError):
             self._count.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Let torch use so many threads in here; what it sums, and so the last bits, depends on them.
+    """Set the number of threads of torch, on which the order of sums and so the last bits depend.
 
     Args:
-        number: How many.
+        number: Number of threads.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(number)
@@ -130,17 +114,17 @@ def threads(number: int) -> Iterator[None]:
 
 
 def ending(outcome: str, reason: str) -> dict[str, Any]:
-    """Return how a run ended that has no finished record, as `Swept.to_json` describes it.
+    """Return the outcome of a run without a finished record, as in `Swept.to_json`.
 
     Args:
-        outcome: The outcome.
-        reason: What was in the way.
+        outcome: Outcome.
+        reason: Reason.
     """
     return {"outcome": outcome, "reason": reason, "step": 0, "last": None}
 
 
 def one_line(error: BaseException) -> str:
-    r"""Return an error in one line with its type.
+    r"""Return type and message of an error in one line.
 
     Args:
         error: The error.

@@ -1,4 +1,4 @@
-"""What a sweep knows of its runs: which are open, how often a worker died over one, which are in use elsewhere."""
+"""The schedule of a sweep: which runs are open, restarted after a death, or in use by another process."""
 
 from __future__ import annotations
 
@@ -6,57 +6,53 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from tca.experiments import records
 from tca.experiments.config.run import Run
 from tca.experiments.records.files import RecordError
-from tca.experiments.sweep.executors import Answer, Call, Crew
-from tca.experiments.sweep.jobs import Attempts, Job, ending, one_line, perform
+from tca.experiments.sweep.executors import Executor, Job, JobResult, WorkerDiedError
+from tca.experiments.sweep.jobs import Attempts, ending, one_line, perform
 from tca.experiments.sweep.swept_run import DIED, FAILED, IN_USE, Swept
 
-__all__ = ["Ledger", "Terms"]
+__all__ = ["Schedule"]
 
-SECONDS_TO_LOOK_AGAIN = 1.0  # after which a run that is in use elsewhere is tried anew
-MOST_LOST = 20  # workers that may die, for other reasons, before a run has been begun at all
-
-
-@dataclass(frozen=True)
-class Terms:
-    """On what terms runs are trained; see `tca.experiments.sweep.sweep`.
-
-    Args:
-        threads: Threads of torch in each worker.
-        retries: How often a run is begun anew after its worker has died.
-        wait: Whether to wait for runs that another process is training.
-        source: A Python file that workers load first, empty for none.
-    """
-
-    threads: int
-    retries: int
-    wait: bool
-    source: str
+SECONDS_TO_LOOK_AGAIN = 1.0  # between two attempts at a run in use by another process
+MOST_LOST = 20  # workers that may die with a run in their queue
 
 
-class Ledger:
+class Schedule:
     """The runs of a sweep, ended and open.
 
     Args:
-        runs: The runs, each once.
-        root: Where their records are.
-        terms: On what terms they are trained.
-        say: Told in a line what a user may wonder at.
+        runs: The runs, without duplicates.
+        root: Folder of their records.
+        say: Function that shows a line to the user.
+        threads: See `tca.experiments.sweep.sweep`, like all that follow.
+        retries: Number of restarts of a run after its worker died.
+        wait: Whether to wait for runs in use by another process.
+        source: Python file that workers load first, empty for none.
 
     Attributes:
-        ended: Runs that had a finished record at the start, or one that cannot be read.
-        open: The others, by name.
+        ended: Runs with a finished or unreadable record.
+        open: The other runs, by name.
     """
 
-    def __init__(self, runs: Sequence[Run], root: Path, terms: Terms, say: Callable[[str], None]) -> None:
-        """Look through the records."""
-        self._root, self._terms, self._say = root, terms, say
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        root: Path,
+        say: Callable[[str], None],
+        *,
+        threads: int,
+        retries: int,
+        wait: bool,
+        source: str,
+    ) -> None:
+        """Read the records of runs that have ended."""
+        self._root, self._say, self._retries, self._wait = root, say, retries, wait
         self._sweep = uuid.uuid4().hex[:12]
+        self._options = (self._sweep, threads, retries, source)
         self._lost: Counter[str] = Counter()
         self._due: dict[str, float] = {}
         self._said: set[str] = set()
@@ -64,61 +60,55 @@ class Ledger:
         known = {each.run.name for each in self.ended}
         self.open = {run.name: run for run in runs if run.name not in known}
 
-    def trained(self, crew: Crew) -> Iterator[Swept]:
-        """Have all open runs trained and yield how each ended.
+    def trained(self, executor: Executor) -> Iterator[Swept]:
+        """Train the open runs and yield each when it ends.
 
         Args:
-            crew: Who trains them.
+            executor: Executor of the training.
         """
         for name in self.open:
-            crew.submit(self._call(name))
+            executor.submit(self._job(name))
         while self.open:
             for name in [each for each, due in self._due.items() if due <= time.monotonic()]:
                 del self._due[name]
-                crew.submit(self._call(name))
-            answer = crew.answer(SECONDS_TO_LOOK_AGAIN)
-            if answer is None:
-                self._once(crew.trouble())
-            elif swept := self._judged(answer, crew):
-                del self.open[answer.key]
+                executor.submit(self._job(name))
+            result = executor.next_result(SECONDS_TO_LOOK_AGAIN)
+            if result is None:
+                self._once(executor.obstacle())
+            elif swept := self._ending(result, executor):
+                del self.open[result.key]
                 yield swept
 
-    def _call(self, name: str) -> Call:
-        run, terms = self.open[name], self._terms
-        folder = str(run.folder(self._root))
-        return Call(
-            name, perform, (Job(run.to_json(), folder, self._sweep, terms.threads, terms.retries, terms.source),)
-        )
+    def _job(self, name: str) -> Job:
+        run = self.open[name]
+        return Job(name, perform, (run.to_json(), run.folder(self._root), *self._options))
 
-    def _judged(self, answer: Answer, crew: Crew) -> Swept | None:
-        """Return how a run ended, or ``None`` if it has not."""
-        run = self.open[answer.key]
+    def _ending(self, result: JobResult, executor: Executor) -> Swept | None:
+        """Return how a run ended, ``None`` if it has to run again."""
+        run = self.open[result.key]
         folder = run.folder(self._root)
-        if answer.lost:
-            return self._mourned(run, folder, answer, crew)
-        values = answer.value if answer.error is None else ending(FAILED, one_line(answer.error))
-        if values["outcome"] == IN_USE and self._terms.wait:
+        if isinstance(result.error, WorkerDiedError):
+            return self._restarted(run, folder, str(result.error), executor)
+        values = result.value if result.error is None else ending(FAILED, one_line(result.error))
+        if values["outcome"] == IN_USE and self._wait:
             self._once(f"waiting: {values['reason']}")
             self._due[run.name] = time.monotonic() + SECONDS_TO_LOOK_AGAIN
             return None
         if values["outcome"] == DIED:
-            self._attempts(folder).forget()
+            Attempts(folder, self._sweep).forget()
         return Swept.from_json(run, folder, values)
 
-    def _mourned(self, run: Run, folder: Path, answer: Answer, crew: Crew) -> Swept | None:
-        """Begin a run anew whose worker has died, or return that it has died too often."""
-        attempts = self._attempts(folder)
+    def _restarted(self, run: Run, folder: Path, death: str, executor: Executor) -> Swept | None:
+        """Restart a run after the death of its worker, or return that too many died."""
+        attempts = Attempts(folder, self._sweep)
         self._lost[run.name] += 1
-        if attempts.begun <= self._terms.retries and self._lost[run.name] < MOST_LOST:
-            self._say(f"{answer.lost} while it had {folder.name}, which another goes on with")
-            crew.submit(self._call(run.name))
+        if attempts.begun <= self._retries and self._lost[run.name] < MOST_LOST:
+            self._say(f"{death} while it had {folder.name}, which another goes on with")
+            executor.submit(self._job(run.name))
             return None
-        reason = attempts.reason(answer.lost)
+        reason = attempts.reason(death)
         attempts.forget()
         return Swept(run, folder, DIED, reason)
-
-    def _attempts(self, folder: Path) -> Attempts:
-        return Attempts(folder, self._sweep)
 
     def _once(self, text: str) -> None:
         if text and text not in self._said:

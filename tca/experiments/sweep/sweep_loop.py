@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from tca.experiments.config.run import Run
 from tca.experiments.records.files import explained
 from tca.experiments.sweep.cluster import Cluster, installed, require
-from tca.experiments.sweep.executors import Crew, Here
+from tca.experiments.sweep.executors import Executor, InProcess
 from tca.experiments.sweep.processes import Processes
 from tca.experiments.sweep.progress import say, shown
-from tca.experiments.sweep.schedule import Ledger, Terms
+from tca.experiments.sweep.schedule import Schedule
 from tca.experiments.sweep.settings import settings, varying
 from tca.experiments.sweep.swept_run import Swept
 from tca.utils.checks import Count, Folder, Whole, checked, whole
@@ -22,10 +23,10 @@ from tca.utils.names import lookup
 
 __all__ = ["SCHEDULERS", "line", "sweep"]
 
-SCHEDULERS: dict[str, Callable[[int], Crew]] = {
+SCHEDULERS: dict[str, Callable[[int], Executor]] = {
     "dask": lambda workers: Cluster(workers=workers),
     "processes": Processes,
-    "here": lambda workers: Here(),
+    "here": lambda _: InProcess(),
 }
 
 
@@ -42,36 +43,35 @@ def sweep(
     source: Folder | None = None,
     progress: bool = True,
 ) -> Iterator[Swept]:
-    """Train runs at the same time and yield how each ended, as soon as it has; those with a finished record first.
+    """Train runs in parallel and yield each when it ends; those with a finished record first.
 
     A run that diverges, raises an error or kills its worker is a result with that outcome; the others go on. Each run
-    is trained once, also if it comes twice or if other sweeps share the folder: its record is locked. A sweep that was
-    stopped goes on where it was, every run from its last checkpoint, when it is asked for again; runs that failed or
-    killed their workers are then tried again. On the CPU a run gives the same bits whatever the scheduler and the
-    number of workers.
+    is trained once, also if it is given twice or if other sweeps share the folder: its record is locked. A stopped
+    sweep continues when it is repeated, every run from its last checkpoint; runs that failed or killed their workers
+    are then tried again. On the CPU a run gives the same bits for every scheduler and number of workers.
 
-    Where a run names the device ``cuda`` without a number and a machine has several, its workers take them in turn.
+    If a run has the device ``cuda`` without a number and the machine has several, workers take them in turn.
 
     Args:
         runs: The runs.
-        folder: Where the records are kept. All workers must find it under this path.
+        folder: Folder of the records, at the same path for all workers.
         scheduler: ``"dask"``: a cluster of Dask on this machine, the default where Dask is installed;
             ``"processes"``: processes on this machine, the default elsewhere; ``"here"``: this process, one run after
             the other; or the address of a Dask scheduler, such as ``"tcp://10.0.0.1:8786"``.
-        workers: How many train at the same time; default one for each core that this process may use, or one for each
-            device if all runs name ``cuda``. A scheduler with an address has its own.
+        workers: Number of workers; default one for each core available to this process, or one for each device if all
+            runs have the device ``cuda``. A scheduler with an address has its own.
         threads: Threads of torch in each worker, default 1. Other numbers may change the last bits.
-        retries: How often a run is begun anew after the worker that trained it has died, default 2.
-        wait: Whether to wait for runs that another process is training (default), or to report them as in use.
-        source: A Python file that workers load first, for parts of rules that are defined in it; default none. All
-            workers must find it under this path.
-        progress: Whether to show on stderr a bar and a line for every run, default yes.
+        retries: Number of restarts of a run after its worker died, default 2.
+        wait: Whether to wait for runs in use by another process (default), or to report them as in use.
+        source: Python file that workers load first, for parts of rules that it defines, at the same path for all
+            workers; default none.
+        progress: Whether to show a bar and a line for every run on stderr, default yes.
 
     Raises:
         ValueError: An argument is not allowed.
-        TypeError: An argument is of the wrong type, or something that is no run is among the runs.
+        TypeError: An argument is of the wrong type, or an entry of ``runs`` is not a run.
         RecordError: The folder cannot be made.
-        CrewError: Dask is not installed, its scheduler cannot be reached, or processes cannot be started.
+        ExecutorError: Dask is not installed, its scheduler cannot be reached, or processes cannot be started.
 
     >>> import tempfile
     >>> from tca.experiments.sweep import grid
@@ -83,39 +83,41 @@ def sweep(
     unique = _unique(runs)
     whole("threads", threads, 1)
     whole("retries", retries, 0)
-    crew = _crew(scheduler, workers, unique)
+    start = _starter(scheduler, workers, unique)
     root = Path(folder).absolute()
     with explained(root):
         root.mkdir(parents=True, exist_ok=True)
-    terms = Terms(threads, retries, wait, "" if source is None else str(Path(source).absolute()))
-    return _results(unique, root, terms, crew, progress)
+    loaded = "" if source is None else str(Path(source).absolute())
+    return _results(unique, root, start, progress, threads=threads, retries=retries, wait=wait, source=loaded)
 
 
 def _unique(runs: Iterable[Run]) -> list[Run]:
-    """Return runs once each, in the order in which they came."""
-    found: dict[str, Run] = {}
+    """Return runs without duplicates, in order."""
+    unique: dict[str, Run] = {}
     for each in runs:
         if not isinstance(each, Run):
             raise TypeError(f"runs must hold tca.Run objects, got {each!r}")
-        found.setdefault(each.name, each)
-    return list(found.values())
+        unique.setdefault(each.name, each)
+    return list(unique.values())
 
 
-def _results(runs: list[Run], root: Path, terms: Terms, crew: Callable[[int], Crew], progress: bool) -> Iterator[Swept]:
-    """Yield how each run ended; workers are there only while the results are asked for."""
-    ledger = Ledger(runs, root, terms, say if progress else _silent)
-    if progress and ledger.ended:
-        say(f"{len(ledger.ended)} of {len(runs)} runs had ended before")
-    yield from ledger.ended
-    if ledger.open:
-        names = varying(runs)
-        with crew(len(ledger.open)) as members:
-            ending = ledger.trained(members)
-            yield from shown(ending, len(ledger.open), lambda each: line(each, names)) if progress else ending
+def _results(
+    runs: list[Run], root: Path, start: Callable[[int], Executor], progress: bool, **options: Any
+) -> Iterator[Swept]:
+    """Yield how each run ended; workers exist only while the results are consumed."""
+    schedule = Schedule(runs, root, say if progress else _silent, **options)
+    if progress and schedule.ended:
+        say(f"{len(schedule.ended)} of {len(runs)} runs had ended before")
+    yield from schedule.ended
+    if schedule.open:
+        names, count = varying(runs), len(schedule.open)
+        with start(count) as executor:
+            trained = schedule.trained(executor)
+            yield from shown(trained, count, lambda each: line(each, names)) if progress else trained
 
 
 def _silent(_: str) -> None:
-    """Say nothing."""
+    """Show nothing."""
 
 
 def line(swept: Swept, names: Sequence[str]) -> str:
@@ -123,7 +125,7 @@ def line(swept: Swept, names: Sequence[str]) -> str:
 
     Args:
         swept: The run.
-        names: The settings by which it is told from others; its folder's name is shown if there are none.
+        names: Settings to show; if there are none, the name of its folder.
     """
     values = settings(swept.run)
     which = ", ".join(f"{name} {values[name]}" for name in names if name in values) or swept.run.name
@@ -134,8 +136,8 @@ def line(swept: Swept, names: Sequence[str]) -> str:
     return f"{which}: {swept.outcome} after {swept.step} updates{reason}, {score}"
 
 
-def _crew(scheduler: str | None, workers: int | None, runs: Sequence[Run]) -> Callable[[int], Crew]:
-    """Return how to make a crew for a number of open runs."""
+def _starter(scheduler: str | None, workers: int | None, runs: Sequence[Run]) -> Callable[[int], Executor]:
+    """Return a function from the number of open runs to an executor."""
     if workers is not None:
         whole("workers", workers, 1)
     if scheduler is not None and ":" in scheduler:
@@ -144,15 +146,15 @@ def _crew(scheduler: str | None, workers: int | None, runs: Sequence[Run]) -> Ca
         require()
         return lambda _: Cluster(scheduler)
     default = "dask" if installed() else "processes"
-    make = lookup(SCHEDULERS, default if scheduler is None else scheduler, "scheduler (or address with its port)")
+    start = lookup(SCHEDULERS, default if scheduler is None else scheduler, "scheduler (or address with its port)")
     if scheduler == "dask":
         require()
-    most = _most(runs) if workers is None else workers
-    return lambda jobs: make(min(most, jobs))
+    most = _default_workers(runs) if workers is None else workers
+    return lambda jobs: start(min(most, jobs))
 
 
-def _most(runs: Sequence[Run]) -> int:
-    """Return how many workers this machine has room for."""
+def _default_workers(runs: Sequence[Run]) -> int:
+    """Return the number of devices or cores of this machine."""
     if runs and all(torch.device(run.device).type == "cuda" for run in runs):
         return max(1, torch.cuda.device_count())
     return len(os.sched_getaffinity(0))
