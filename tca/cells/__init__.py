@@ -1,1 +1,1 @@
-"""Cells: activation functions, surrogate gradients, and the state of a spiking cell."""
+"""Cells: activation functions, surrogate gradients and spiking dynamics."""

@@ -1,8 +1,8 @@
-"""Activation functions whose slope is a function of their value.
+"""Activation functions with derivatives that are functions of their value.
 
-That property lets a forward pass keep the activity alone: the slope of tanh is ``1 - a^2`` at activity ``a``, that of
-softplus ``1 - e^-a``, that of the rectifiers is read off the sign of ``a``. The second derivative is the slope times a
-factor that is a function of the value too, the *bend* ``f''(u) / f'(u)``, finite even where the slope is zero.
+A forward pass therefore stores the activity only: the slope of tanh is ``1 - a^2`` at activity ``a``, that of softplus
+``1 - e^-a``. The second derivative is the slope times the *bend* ``f''(u) / f'(u)``, also a function of the value and
+finite where the slope is zero.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Activation(abc.ABC):
 
         Args:
             u: Any tensor.
-            out: Where to, same shape.
+            out: Output, same shape.
         """
 
     @abc.abstractmethod
@@ -55,8 +55,8 @@ class Activation(abc.ABC):
         """Multiply ``signal`` in place by ``f'(u)``, given ``activity = f(u)``.
 
         Args:
-            signal: What to multiply.
-            activity: The value of the activation, same shape.
+            signal: Tensor to multiply.
+            activity: Value ``f(u)``, same shape.
         """
 
     @abc.abstractmethod
@@ -64,15 +64,15 @@ class Activation(abc.ABC):
         """Multiply ``signal`` in place by the bend ``f''(u) / f'(u)``, given ``activity = f(u)``.
 
         Args:
-            signal: What to multiply.
-            activity: The value of the activation, same shape.
+            signal: Tensor to multiply.
+            activity: Value ``f(u)``, same shape.
         """
 
     def slope(self, activity: Tensor) -> Tensor:
         """Return ``f'(u)`` given ``activity = f(u)``.
 
         Args:
-            activity: The value of the activation.
+            activity: Value ``f(u)``.
         """
         slope = torch.ones_like(activity)
         self.times_slope_(slope, activity)
@@ -82,7 +82,7 @@ class Activation(abc.ABC):
         """Return ``f''(u)`` given ``activity = f(u)``; zero at the kink of a rectifier.
 
         Args:
-            activity: The value of the activation.
+            activity: Value ``f(u)``.
         """
         second = self.slope(activity)
         self.times_bend_(second, activity)
@@ -102,9 +102,9 @@ class Tanh(Activation):
         return torch.tanh(u)
 
     def into(self, u: Tensor, out: Tensor) -> None:
-        """Write ``tanh u = 2 sigmoid(2 u) - 1`` into ``out``, on a CPU in a third of the time of ``torch.tanh``.
+        """Write ``tanh u = 2 sigmoid(2 u) - 1`` into ``out``, on a CPU three times faster than ``torch.tanh``.
 
-        Right to 2e-7 in float32 and 4e-16 in float64, absolutely: the relative precision of values near zero is lost.
+        The absolute error is 2e-7 in float32 and 4e-16 in float64; values near zero lose relative precision.
         """
         if u.device.type != "cpu":
             torch.tanh(u, out=out)
@@ -195,7 +195,7 @@ class RectifiedTanh(Activation):
         ReLU().times_slope_(signal, activity)
 
     def times_bend_(self, signal: Tensor, activity: Tensor) -> None:
-        """Multiply by ``-2 a``, which is zero where the slope is."""
+        """Multiply by ``-2 a``."""
         Tanh().times_bend_(signal, activity)
 
 
@@ -216,7 +216,7 @@ class Linear(Activation):
         out.copy_(u)
 
     def times_slope_(self, signal: Tensor, activity: Tensor) -> None:
-        """Leave the signal as it is."""
+        """Multiply by one."""
 
     def times_bend_(self, signal: Tensor, activity: Tensor) -> None:
         """Set to zero."""
@@ -285,7 +285,7 @@ class AlternatingReLU(Activation):
         return torch.stack([even.clamp(max=0), odd.clamp(min=0)], -2).view_as(u)
 
     def into(self, u: Tensor, out: Tensor) -> None:
-        """Write the same into ``out``."""
+        """Write negative parts of even cells and positive parts of odd ones into ``out``."""
         came, goes = self._pairs(u), self._pairs(out)
         torch.clamp_max(came[..., 0, :], 0.0, out=goes[..., 0, :])
         torch.clamp_min(came[..., 1, :], 0.0, out=goes[..., 1, :])
@@ -299,7 +299,7 @@ class AlternatingReLU(Activation):
         signal.zero_()
 
     def _pairs(self, values: Tensor) -> Tensor:
-        """Return a view with the members of a pair on the axis before the last."""
+        """Return a view with the two cells of a pair on the second to last axis."""
         return values.view(*values.shape[:-1], -1, 2, self.positions)
 
 

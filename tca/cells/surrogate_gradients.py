@@ -1,7 +1,7 @@
-"""Pseudo-derivatives: what stands in for the derivative of a spike, which has none.
+"""Surrogate gradients: smooth functions that replace the derivative of a spike (pseudo-derivatives).
 
-A spike is ``z = [v > A]``. Where a derivative is asked for, ``dz/dv = psi = p(u) / thr`` with ``u = (v - A) / thr`` the
-distance to the threshold ``A`` in units of its resting value ``thr``. The slope of a refractory cell is zero.
+For a spike ``z = [v > A]``, ``dz/dv`` is replaced by ``psi = p(u) / thr`` with the distance ``u = (v - A) / thr`` to
+the threshold ``A`` in units of its resting value ``thr``. It is zero for a refractory cell.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ __all__ = [
 @checked
 @dataclass(frozen=True)
 class PseudoDerivative(abc.ABC):
-    """A bump ``p(u)`` of height ``gamma`` at the threshold, and so wide.
+    """A surrogate gradient ``p(u)`` with its maximum ``gamma`` at the threshold.
 
     Args:
-        gamma: Height at the threshold, default 0.3, positive. Large values let gradients explode that pass many spikes,
-            small ones silence them.
+        gamma: Height at the threshold, default 0.3, positive. Gradients through many spikes explode for large and
+            vanish for small values.
         width: Width in units of the threshold, default 1, positive.
 
     Raises:
-        ValueError: One of them is not positive and finite.
+        ValueError: ``gamma`` or ``width`` is not positive and finite.
     """
 
     gamma: Positive = 0.3
@@ -46,10 +46,10 @@ class PseudoDerivative(abc.ABC):
 
     @abc.abstractmethod
     def __call__(self, distance: Tensor) -> Tensor:
-        """Return ``p(u)``, differentiable where it has a derivative.
+        """Return ``p(u)``, differentiable by autograd.
 
         Args:
-            distance: The distance u, zero at the threshold.
+            distance: Distance u to the threshold.
         """
 
 
@@ -69,7 +69,7 @@ class Triangular(PseudoDerivative):
     """
 
     def __call__(self, distance: Tensor) -> Tensor:
-        """Return the triangle."""
+        """Return ``p(u)``."""
         return torch.rsub(distance.abs(), self.gamma, alpha=self.gamma / self.width).relu()
 
 
@@ -80,13 +80,13 @@ class FastSigmoid(PseudoDerivative):
 
     Args:
         gamma: Height at the threshold, default 0.3, positive.
-        width: Where a quarter of it is left, in units of the threshold, default 1, positive.
+        width: Distance at which a quarter remains, in units of the threshold, default 1, positive.
 
     Paper: Zenke and Ganguli (2018), Neural Computation 30:1514.
     """
 
     def __call__(self, distance: Tensor) -> Tensor:
-        """Return the derivative of the fast sigmoid."""
+        """Return ``p(u)``."""
         return self.gamma / (1 + distance.abs() / self.width).square()
 
 
@@ -103,7 +103,7 @@ class Gaussian(PseudoDerivative):
     """
 
     def __call__(self, distance: Tensor) -> Tensor:
-        """Return the bell."""
+        """Return ``p(u)``."""
         return self.gamma * torch.exp(-(distance / self.width).square() / 2)
 
 
@@ -114,30 +114,30 @@ class Exponential(PseudoDerivative):
 
     Args:
         gamma: Height at the threshold, default 0.3, positive.
-        width: Where ``1/e`` of it is left, in units of the threshold, default 1, positive.
+        width: Distance at which ``1/e`` remains, in units of the threshold, default 1, positive.
 
     Paper: Shrestha and Orchard (2018), NeurIPS, arXiv:1810.08646.
     """
 
     def __call__(self, distance: Tensor) -> Tensor:
-        """Return the two-sided exponential."""
+        """Return ``p(u)``."""
         return self.gamma * torch.exp(-distance.abs() / self.width)
 
 
 @checked
 @dataclass(frozen=True)
 class Boxcar(PseudoDerivative):
-    """``p(u) = gamma [|u| < width]``: the derivative passes unchanged near the threshold; it has none of its own.
+    """``p(u) = gamma [|u| < width]``, the straight-through estimator near the threshold; ``p'(u) = 0``.
 
     Args:
         gamma: Height, default 0.3, positive.
         width: Half the base in units of the threshold, default 1, positive.
 
-    Paper: Bengio, Leonard and Courville (2013), arXiv:1308.3432 (straight through).
+    Paper: Bengio, Leonard and Courville (2013), arXiv:1308.3432.
     """
 
     def __call__(self, distance: Tensor) -> Tensor:
-        """Return the box."""
+        """Return ``p(u)``."""
         return self.gamma * (distance.abs() < self.width).to(distance)
 
 
@@ -151,29 +151,29 @@ PSEUDO_DERIVATIVES: dict[str, type[PseudoDerivative]] = {
 
 
 class _Spike(torch.autograd.Function):
-    """The step function, with a pseudo-derivative that can itself be differentiated."""
+    """The step function with a differentiable surrogate gradient."""
 
     @staticmethod
     def forward(ctx: Any, distance: Tensor, pseudo: PseudoDerivative) -> Tensor:
-        """Return one where the distance is positive, else zero."""
+        """Return ``[u > 0]``."""
         ctx.save_for_backward(distance)
         ctx.pseudo = pseudo
         return (distance > 0).to(distance)
 
     @staticmethod
     def backward(ctx: Any, *errors: Tensor) -> tuple[Tensor, None]:
-        """Return the errors times the pseudo-derivative."""
+        """Return the errors times the surrogate gradient."""
         (distance,) = ctx.saved_tensors
         return errors[0] * ctx.pseudo(distance), None
 
 
 @checked
 def spike(distance: Tensor, pseudo: PseudoDerivative) -> Tensor:
-    """Return ``[u > 0]``, whose derivative by ``u`` is ``p(u)``, and so on as often as ``p`` has derivatives.
+    """Return ``[u > 0]`` with the derivative ``p(u)``, itself differentiable.
 
     Args:
-        distance: The distance u to the threshold, in units of its resting value.
-        pseudo: What stands in for the derivative.
+        distance: Distance u to the threshold, in units of its resting value.
+        pseudo: Surrogate gradient p.
 
     >>> u = torch.tensor([0.5], requires_grad=True)
     >>> z = spike(u, Triangular(gamma=0.5))
