@@ -48,8 +48,9 @@ from tca.utils.noise import Rare, Signs, Uniform
 
 
 def default(made: Any, option: str) -> Any:
-    """Default of an argument."""
-    return inspect.signature(made).parameters[option].default
+    """Default of an argument, or of a field of the cell or the wiring that the class takes."""
+    parameters = inspect.signature(made).parameters
+    return parameters[option].default if option in parameters else made.layer.options()[option]
 
 
 RECURRENT = {

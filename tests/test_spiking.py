@@ -241,7 +241,7 @@ def test_windows_of_the_cache_leave_no_seam(
     """The reverse execution goes through a trial in pieces, and so do the slopes; their length must not matter."""
     bound = learner(case, tca.Rule(signal, Leak()))
     whole, slope = bound.grads(case.batch())[0], bound.tape(case.batch()).slope
-    for module in ("tape", "nets.spiking_population"):
+    for module in ("tape.tape", "nets.spiking.spiking_population"):
         monkeypatch.setattr(f"tca.{module}.WINDOW_BYTES", length * case.trials * case.sizes[1] * 8)
     assert_same(bound.grads(case.batch())[0], whole)
     assert torch.equal(bound.tape(case.batch()).slope, slope)

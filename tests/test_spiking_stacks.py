@@ -261,7 +261,7 @@ def test_windows_leave_no_seam(build: Callable[[], StackedRNN], monkeypatch: pyt
     batch = batch_of(net)
     rules = [tca.RULES["bptt"], tca.RULES["eprop"], tca.Rule(Random(), Leak())]
     wanted = [gradients(net, rule, batch) for rule in rules]
-    for module in ("tape", "nets.spiking_population"):
+    for module in ("tape.tape", "nets.spiking.spiking_population"):
         monkeypatch.setattr(f"tca.{module}.WINDOW_BYTES", 3 * batch.trials * 6 * 8)
     assert len(list(net.run(batch.inputs).windows())) >= 8
     for rule, whole in zip(rules, wanted, strict=True):

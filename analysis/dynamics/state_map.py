@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from tca.cells.activations import Activation
+from tca.cells.leaky_cell import Form
 from tca.nets import Network
-from tca.nets.leaky.leaky_population import Form, LeakyPopulation
+from tca.nets.leaky.leaky_population import LeakyPopulation
 
 __all__ = ["StateMap", "state_map"]
 

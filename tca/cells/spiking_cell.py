@@ -16,16 +16,20 @@ The reset is by default an autapse of weight ``-reset / gain`` and is cut where 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
+from tca.cells.leak import LEAKS
+from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES, PseudoDerivative
 from tca.tape.local_step import Moment
+from tca.utils.checks import Fraction, Named, NotNegative, Positive, checked
 
-__all__ = ["SpikingCells", "SpikingMoment"]
+__all__ = ["SpikingCell", "SpikingCells", "SpikingMoment"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -82,6 +86,68 @@ def _matrix(blocks: Tensor) -> Tensor:
     """Return blocks ``(B, 2, 2, N, N)``, to and from components, as a matrix from state to state."""
     into, of, cells = blocks.shape[1], blocks.shape[2], blocks.shape[-1]
     return blocks.transpose(2, 3).reshape(len(blocks), into * cells, of * cells)
+
+
+@checked
+@dataclass(frozen=True, eq=False)
+class SpikingCell:
+    """The constants of spiking cells; see `tca.nets.SpikingRNN` for the equations.
+
+    Args:
+        tau: Time constant of the potential in ms, default 20: a number, or one for each cell.
+        tau_adaptation: Time constant of the adaptation in ms, default 2000: a number, or one for each cell.
+        threshold: The threshold at rest, thr, default 0.03, positive.
+        beta: How much adaptation raises the threshold, default 1.8, not negative: a number, or one for each cell, zero
+            for a cell that does not adapt.
+        adaptive: Fraction of the cells that adapt, the last of them, default 0.5; not read where ``beta`` is given for
+            each cell.
+        refractory: How long a cell is silent after a spike in ms, default 5, rounded up to whole steps.
+        pseudo: Pseudo-derivative: a name, or one of `tca.cells.surrogate_gradients` with its height and width, default
+            ``"triangular"``, ``(0.3 / thr) max(0, 1 - |v - A| / thr)``.
+        leak: ``"exponential"`` (default) or ``"euler"``, which needs ``dt <= tau``.
+        scaled_drive: Whether the drive enters with the factor ``1 - k``, default ``True``. Without it weights must be
+            smaller by that factor to do the same.
+        scaled_adaptation: Whether a spike enters the adaptation with the factor ``1 - rho``, default ``True``. Without
+            it beta must be smaller by that factor to do the same.
+        reset_in_trace: Whether the reset is a part of what a cell keeps to itself, as in MDGL, or cut where recurrent
+            transmission is cut (default), as in e-prop. It changes no output and no true gradient.
+        noise: Standard deviation of private noise, default 0. White noise is added to the drive such that a potential
+            without other input and without spikes would fluctuate with this standard deviation.
+    """
+
+    tau: float | Sequence[float] | Tensor = 20.0
+    tau_adaptation: float | Sequence[float] | Tensor = 2000.0
+    threshold: Positive = 0.03
+    beta: float | Sequence[float] | Tensor = 1.8
+    adaptive: Fraction = 0.5
+    refractory: NotNegative = 5.0
+    pseudo: Annotated[str, Named(PSEUDO_DERIVATIVES)] | PseudoDerivative = "triangular"
+    leak: Annotated[str, Named(LEAKS)] = "exponential"
+    scaled_drive: bool = True
+    scaled_adaptation: bool = True
+    reset_in_trace: bool = False
+    noise: NotNegative = 0.0
+
+    def strengths(self, cells: int) -> Tensor:
+        """Return how much adaptation raises the threshold of every cell, zero for those that do not adapt.
+
+        Args:
+            cells: Number of cells N.
+
+        Raises:
+            ValueError: A number is negative or not finite, or their number is not that of the cells.
+        """
+        strength = torch.as_tensor(self.beta, dtype=torch.float64, device="cpu")
+        if strength.ndim and tuple(strength.shape) != (cells,):
+            raise ValueError(
+                f"beta must be one number or {cells}, one for each cell, got shape {tuple(strength.shape)}"
+            )
+        if not (torch.isfinite(strength).all() and (strength >= 0).all()):
+            raise ValueError(f"beta must be finite and not negative, got {self.beta!r}")
+        if strength.ndim:
+            return strength
+        first = cells - round(self.adaptive * cells)
+        return torch.where(torch.arange(cells, device="cpu") >= first, strength, 0.0)
 
 
 @dataclass(frozen=True, eq=False)

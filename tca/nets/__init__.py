@@ -6,12 +6,13 @@ from tca.nets.dual_stream.relays import Relayed, relayed
 from tca.nets.feedforward.interlayer import AvgPool, Dropout, MaxPool, RMSNorm
 from tca.nets.feedforward.layers import ConvLayer, DenseLayer, LocalLayer
 from tca.nets.feedforward.networks import CNN, MLP, Feedforward, LocalNet
+from tca.nets.leaky.leaky_population import LeakyLayer
 from tca.nets.leaky.leaky_rnn import LeakyRNN
 from tca.nets.network import Network
 from tca.nets.presets import PRESETS
-from tca.nets.spiking.spiking_layer import SpikingLayer
+from tca.nets.spiking.spiking_population import SpikingLayer
 from tca.nets.spiking.spiking_rnn import SpikingRNN
-from tca.nets.stacked_rnn import LeakyLayer, StackedRNN
+from tca.nets.stacked_rnn import StackedRNN
 from tca.nets.vector.vector_networks import AlternatingNet, VectorCNN, VectorLocalNet, VectorMLP, VectorNet
 from tca.nets.vector.vector_rnn import VectorRNN
 from tca.utils.names import Table

@@ -25,7 +25,9 @@ def options_of(kind: type[Network], fixed: Sequence[str] = ()) -> list[str]:
     ['alpha', 'root', 'signs']
     """
     names = list(inspect.signature(kind.__init__).parameters)
-    if "options" in names:
+    if kind.layer is not None:
+        names += kind.layer.options()
+    elif "options" in names:
         for base in kind.__mro__[1:]:
             if issubclass(base, Network) and "__init__" in vars(base):
                 taken = inspect.signature(base.__init__).parameters

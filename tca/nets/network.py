@@ -8,12 +8,14 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from tca.batch import Batch
 from tca.connections.connection import Connection
+from tca.nets.recurrent_layer import RecurrentLayer
 from tca.nets.stepper import Stepper
 from tca.tape.perturbed_pass import ByPopulation, Replay
 from tca.tape.population import Place
@@ -31,6 +33,7 @@ class Network(NumericModule, abc.ABC):
         n_out: Number of outputs O.
     """
 
+    layer: ClassVar[type[RecurrentLayer] | None] = None  # what further options of the constructor describe
     n_out: int
 
     def connections(self) -> tuple[Connection, ...]:

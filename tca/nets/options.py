@@ -3,88 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from tca.utils.arrays import tensor_of
-from tca.utils.checks import Positive, checked
-from tca.utils.names import lookup
 from tca.utils.noise import by_steps
 
-if TYPE_CHECKING:
-    pass
-
 __all__ = [
-    "LEAKS",
-    "TOLERANCE",
-    "Constant",
     "check_mask",
     "check_signs",
     "check_types",
     "drawing",
-    "leak_and_gain",
     "normal_by_steps",
-    "readout_filter",
     "with_signs",
 ]
-
-TOLERANCE = 0.01  # largest relative error of a rounded constant
-
-LEAKS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
-    "exponential": lambda ratio: (torch.exp(-ratio), -torch.expm1(-ratio)),
-    "euler": lambda ratio: (1 - ratio, ratio),
-}
-
-
-@dataclass(frozen=True, eq=False)
-class Constant:
-    """A constant of a network in double precision, of which a floating-point type keeps two digits at least.
-
-    Args:
-        name: The argument that it comes from.
-        value: The constant, a number or one for each cell.
-        complement: One minus the constant where it is a leak per step, computed without cancellation: what has to be
-            kept then is the complement, which is the inverse time constant. ``None`` (default) for any other constant.
-    """
-
-    name: str
-    value: Tensor | float
-    complement: Tensor | float | None = None
-
-    def check(self, dtype: torch.dtype) -> None:
-        """Raise unless a type holds the constant.
-
-        Args:
-            dtype: The floating-point type.
-
-        Raises:
-            ValueError: The constant, or the complement of a leak, is rounded by more than one percent.
-
-        >>> Constant("tau", 0.995).check(torch.bfloat16)
-        >>> Constant("tau", 0.9995, complement=0.0005).check(torch.bfloat16)
-        Traceback (most recent call last):
-        ValueError: tau gives 0.9995 per step, which torch.bfloat16 rounds to 1.0: use a wider type
-        """
-        exact = torch.as_tensor(self.value, dtype=torch.float64, device="cpu")
-        rounded = exact.to(dtype).double()
-        if self.complement is None:
-            wanted, held = exact, rounded
-        else:
-            wanted, held = torch.as_tensor(self.complement, dtype=torch.float64, device="cpu"), 1 - rounded
-        wrong = ~((held - wanted).abs() <= TOLERANCE * wanted.abs())
-        if wrong.any():
-            first = wrong.reshape(-1).nonzero()[0, 0]
-            came, kept = (each.expand_as(wrong).reshape(-1)[first].item() for each in (exact, rounded))
-            per_step = "" if self.complement is None else " per step"
-            raise ValueError(
-                f"{self.name} gives {came!r}{per_step}, which {dtype} rounds to {kept!r}: use a wider type"
-            )
 
 
 def check_mask(name: str, mask: Tensor | None, shape: tuple[int, int]) -> Tensor | None:
@@ -183,58 +119,6 @@ def normal_by_steps(steps: int, trials: int, cells: int, generator: torch.Genera
     """
     draw = partial(torch.randn, trials, cells, generator=generator, dtype=torch.float32, device="cpu")
     return by_steps(steps, draw)
-
-
-@checked
-def leak_and_gain(
-    name: str, tau: float | Sequence[float] | Tensor, dt: Positive, convention: str, cells: int
-) -> tuple[Tensor | float, Tensor | float]:
-    """Return leak and gain per step: ``exp(-dt/tau)`` and its complement, or ``1 - dt/tau`` and its own by Euler.
-
-    Args:
-        name: Name of the argument, for errors.
-        tau: Time constant in ms, a number or one per cell.
-        dt: Duration of a step in ms.
-        convention: ``"exponential"`` or ``"euler"``.
-        cells: Number of cells.
-
-    Raises:
-        ValueError: A duration is not positive and finite, the number of time constants is not that of the cells, a name
-            is unknown, or ``dt > tau`` with the Euler leak, which would be negative.
-        TypeError: A duration is no number.
-
-    >>> leak_and_gain("tau", 20.0, 10.0, "euler", 4)
-    (0.5, 0.5)
-    """
-    convert = lookup(LEAKS, convention, "leak")
-    try:
-        times = torch.as_tensor(None if isinstance(tau, bool) else tau, dtype=torch.float64, device="cpu")
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{name} must be a number of milliseconds or one for each cell, got {tau!r}") from None
-    if times.ndim and tuple(times.shape) != (cells,):
-        raise ValueError(f"{name} must be one number or {cells}, one for each cell, got shape {tuple(times.shape)}")
-    if not (torch.isfinite(times).all() and (times > 0).all()):
-        raise ValueError(f"{name} must be positive and finite, in milliseconds, got {tau!r}")
-    if convention == "euler" and (times < dt).any():
-        raise ValueError(
-            f"{name} must be at least dt = {dt} with the Euler leak, got {times.min().item()}; use leak='exponential'"
-        )
-    leak, gain = convert(dt / times)
-    return (leak, gain) if times.ndim else (leak.item(), gain.item())
-
-
-def readout_filter(tau: float, dt: float, convention: str) -> Constant:
-    """Return the leak per step of a filtered readout.
-
-    Args:
-        tau: Time constant in ms.
-        dt: Duration of a step in ms.
-        convention: ``"exponential"`` or ``"euler"``.
-
-    >>> readout_filter(20.0, 10.0, "euler").value
-    0.5
-    """
-    return Constant("readout_tau", *leak_and_gain("readout_tau", tau, dt, convention, 1))
 
 
 def with_signs(weight: Tensor, signs: Tensor) -> Tensor:

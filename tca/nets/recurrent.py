@@ -6,19 +6,21 @@ Shapes: T time, B batch, I inputs, J presynaptic cells or inputs, N cells, O out
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from tca.cells.leak import Constant
 from tca.connections.connection import Bias, Connection, Dense, Initial, Link
 from tca.nets.network import Network
-from tca.nets.options import Constant, check_mask, check_signs, check_types, drawing, normal_by_steps, with_signs
+from tca.nets.options import check_mask, check_signs, check_types, drawing, normal_by_steps, with_signs
+from tca.nets.recurrent_layer import RecurrentWiring
 from tca.tape.population import Place
 from tca.tape.tape import Tape
-from tca.utils.checks import not_negative, whole
+from tca.utils.checks import whole
 from tca.utils.numerics import Workspace
 
 __all__ = ["RecurrentNetwork", "RecurrentPopulation", "filtered"]
@@ -30,16 +32,10 @@ class RecurrentPopulation(nn.Module, abc.ABC):
     Args:
         n_pre: Number of inputs or presynaptic cells J.
         n_rec: Number of cells N.
+        wiring: Which synapses exist, their signs and their scale.
         generator: Source of the weights.
         scale_in: Standard deviation of the input weights.
-        gain_rec: That of the recurrent weights times the square root of the in-degree.
-        autapses: Whether cells may have synapses onto themselves.
-        mask_in: Which input synapses exist, ``(N, J)``; ``None`` for all.
-        mask_rec: Which recurrent synapses exist, ``(N, N)``; ``None`` for all.
-        types: Type of every cell, or fractions that add up to one; ``None`` for one type.
-        dale: Sign of the recurrent synapses of each type; ``None`` for both.
         bias: Whether cells have biases.
-        learn_initial: Whether the initial state is a parameter.
         synapses: What makes the recurrent connection of a name, a weight and a mask, default all-to-all.
         synapses_in: What makes the connection from the inputs, default all-to-all.
 
@@ -60,17 +56,11 @@ class RecurrentPopulation(nn.Module, abc.ABC):
         self,
         n_pre: int,
         n_rec: int,
+        wiring: RecurrentWiring,
         *,
         generator: torch.Generator,
         scale_in: Tensor | float,
-        gain_rec: float,
-        autapses: bool,
-        mask_in: Tensor | None,
-        mask_rec: Tensor | None,
-        types: Sequence[float] | Tensor | None,
-        dale: Sequence[int] | None,
         bias: bool = True,
-        learn_initial: bool = False,
         synapses: Callable[..., Any] = Dense,
         synapses_in: Callable[..., Any] = Dense,
     ) -> None:
@@ -78,11 +68,11 @@ class RecurrentPopulation(nn.Module, abc.ABC):
         super().__init__()
         self.synapses, self.synapses_in = synapses, synapses_in
         self.n_pre, self.n_rec = n_pre, whole("n_rec", n_rec, 1)
-        self.register_buffer("types", check_types(types, n_rec))
-        self.register_buffer("signs", check_signs(dale, self.types))
-        input_mask = check_mask("mask_in", mask_in, (n_rec, n_pre))
-        recurrent_mask = check_mask("mask_rec", mask_rec, (n_rec, n_rec))
-        if not autapses:
+        self.register_buffer("types", check_types(wiring.types, n_rec))
+        self.register_buffer("signs", check_signs(wiring.dale, self.types))
+        input_mask = check_mask("mask_in", wiring.mask_in, (n_rec, n_pre))
+        recurrent_mask = check_mask("mask_rec", wiring.mask_rec, (n_rec, n_rec))
+        if not wiring.autapses:
             others = 1 - torch.eye(n_rec, dtype=torch.float64, device="cpu")
             recurrent_mask = others if recurrent_mask is None else recurrent_mask * others
         in_degree = (
@@ -91,12 +81,12 @@ class RecurrentPopulation(nn.Module, abc.ABC):
             else recurrent_mask.sum(1, keepdim=True).clamp(min=1)
         )
         self.w_in = self._draw("in", (n_rec, n_pre), scale_in, input_mask, generator)
-        scale = not_negative("gain_rec", gain_rec) / in_degree.sqrt()
+        scale = wiring.gain_rec / in_degree.sqrt()
         self.w_rec = self._draw("rec", (n_rec, n_rec), scale, recurrent_mask, generator)
         if self.signs is not None:
             self.w_rec.data = with_signs(self.w_rec.data, self.signs)
         self.b = nn.Parameter(torch.zeros(n_rec, dtype=torch.float64, device="cpu")) if bias else None
-        self.s_0 = nn.Parameter(torch.zeros(n_rec, dtype=torch.float64, device="cpu")) if learn_initial else None
+        self.s_0 = nn.Parameter(torch.zeros(n_rec, dtype=torch.float64, device="cpu")) if wiring.learn_initial else None
 
     def into_cells(self, prefix: str = "") -> tuple[Any, ...]:
         """Return the connections into the population: input, recurrent, and a bias and an initial state if it has them.

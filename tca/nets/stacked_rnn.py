@@ -7,76 +7,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from tca.cells.activations import ACTIVATIONS
+from tca.cells.leak import readout_filter
 from tca.connections.connection import Bias, Connection, Dense, Link
-from tca.nets.leaky.leaky_population import FORMS, LeakyPopulation
+from tca.nets.leaky.leaky_population import LeakyLayer, LeakyPopulation
 from tca.nets.network import Network
-from tca.nets.options import LEAKS, check_mask, drawing, normal_by_steps, readout_filter
+from tca.nets.options import check_mask, drawing, normal_by_steps
 from tca.nets.recurrent import RecurrentPopulation, filtered
-from tca.nets.spiking.spiking_layer import SpikingLayer
-from tca.nets.spiking.spiking_population import SpikingPopulation
+from tca.nets.spiking.spiking_population import SpikingLayer, SpikingPopulation
 from tca.tape.population import Place
 from tca.tape.tape import Feed, Tape
-from tca.utils.checks import Device, DType, Mask, Named, NotNegative, Positive, Seed, Size, checked, positive, whole
+from tca.utils.checks import Device, DType, Mask, Positive, Seed, Size, checked, positive, whole
 from tca.utils.numerics import Workspace
 
-__all__ = ["LeakyLayer", "StackedRNN"]
-
-
-@checked
-@dataclass(frozen=True, eq=False)
-class LeakyLayer:
-    """A leaky recurrent population of a `StackedRNN`, described; see `tca.nets.LeakyRNN` for what the options mean.
-
-    Args:
-        size: Number of cells.
-        tau: Time constant in ms, default 100: a number, or one for each cell.
-        form: ``"A"`` (default) or ``"B"``.
-        activation: ``"tanh"`` (default), ``"relu"``, ``"softplus"``, ``"rectified_tanh"`` or ``"linear"``.
-        leak: ``"exponential"`` (default) or ``"euler"``.
-        noise: Standard deviation of private noise, default 0.
-        learn_initial: Whether the initial state is a parameter, default ``False``.
-        autapses: Whether cells may have synapses onto themselves, default ``True``.
-        mask_in: Which synapses from below exist; ``None`` (default) for all.
-        mask_rec: Which recurrent synapses exist; ``None`` (default) for all.
-        types: Type of every cell, or fractions; ``None`` (default) for one type.
-        dale: Sign of the recurrent synapses of each type; ``None`` (default) for both.
-        gain_rec: Factor of the recurrent weights, default 1.
-    """
-
-    size: Size
-    tau: float | Sequence[float] | Tensor = 100.0
-    form: Annotated[str, Named(FORMS)] = "A"
-    activation: Annotated[str, Named(ACTIVATIONS)] = "tanh"
-    leak: Annotated[str, Named(LEAKS)] = "exponential"
-    noise: NotNegative = 0.0
-    learn_initial: bool = False
-    autapses: bool = True
-    mask_in: Mask | None = None
-    mask_rec: Mask | None = None
-    types: Sequence[float] | Tensor | None = None
-    dale: Sequence[int] | None = None
-    gain_rec: NotNegative = 1.0
-
-    def make(self, n_pre: int, dt: float, generator: torch.Generator) -> LeakyPopulation:
-        """Return the population.
-
-        Args:
-            n_pre: Number of inputs, or of cells below.
-            dt: Duration of a step in ms.
-            generator: Source of the weights.
-
-        Raises:
-            ValueError: A value is not allowed.
-        """
-        options = {name: value for name, value in vars(self).items() if name != "size"}
-        return LeakyPopulation(n_pre, self.size, generator=generator, dt=dt, **options)
+__all__ = ["StackedRNN"]
 
 
 @checked

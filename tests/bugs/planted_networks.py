@@ -15,7 +15,7 @@ RELAYED = ("tests/test_relays.py",)
 PASSED = ("tests/test_passages.py",)
 DESCRIBED = ("tests/test_records.py::test_a_run_describes_any_network",)
 
-FORMS = "tca/nets/leaky/leaky_population.py"
+FORMS, LEAK = "tca/cells/leaky_cell.py", "tca/cells/leak.py"
 OPTIONS = "tca/nets/options.py"
 CELLS = "tca/nets/recurrent.py"
 LEAKY = "tca/nets/leaky/leaky_population.py"
@@ -60,11 +60,11 @@ BUGS = [
         "drive[1:].add_(noise)", NETWORKS),
     Bug(LEAKY, "noise of the wrong size", "((1 + leak) / (1 - leak)).sqrt()", "((1 + leak) / (1 - leak))", NETWORKS),
     Bug(OPTIONS, "the same noise at every trial", "    state.copy_(generator.get_state())\n", "", NETWORKS),
-    Bug(CELLS, "no-autapse option ignored", "if not autapses:", "if False:", RULES),
+    Bug(CELLS, "no-autapse option ignored", "if not wiring.autapses:", "if False:", RULES),
     Bug(CELLS, "missing synapses grow back", "connection.weight.mul_(connection.mask)", "pass", NETWORKS),
     Bug(CELLS, "wrong signs left after an update", "if self.signs is not None:\n            self.w_rec.copy_",
         "if False:\n            self.w_rec.copy_", TYPES),
-    Bug(OPTIONS, "exponential and Euler leak swapped", "lambda ratio: (torch.exp(-ratio), -torch.expm1(-ratio))",
+    Bug(LEAK, "exponential and Euler leak swapped", "lambda ratio: (torch.exp(-ratio), -torch.expm1(-ratio))",
         "lambda ratio: (1 - ratio, ratio)", NETWORKS),
     Bug(OPTIONS, "excitation that outweighs inhibition", "torch.where(signs > 0, signs.new_tensor(ratio), 1 / ratio)",
         "torch.ones_like(signs)", TYPES),
@@ -73,8 +73,8 @@ BUGS = [
     Bug(STACKED, "readout of a stack scored as if it had no filter",
         "            readout_leak=self.readout_leak,\n            readout_links", "            readout_links",
         POPULATIONS),
-    Bug(STACKED, "populations that keep a step of their own", "generator=generator, dt=dt, **options)",
-        "generator=generator, **options)", POPULATIONS),
+    Bug(LEAKY, "populations that keep a step of their own", "LeakyPopulation(n_pre, self, dt=dt, ",
+        "LeakyPopulation(n_pre, self, dt=10.0, ", POPULATIONS),
     Bug(STACKED, "constraints of a stack forgotten", "cells.project_cells_()", "pass", POPULATIONS),
     Bug(STACKED, "populations that hear the input of the network", "tape = cells.run_cells(place, rates, each, space)",
         "tape = cells.run_cells(place, inputs if rates.shape == inputs.shape else rates * 1.01, each, space)",

@@ -13,6 +13,7 @@ MADE = ("tests/test_inference.py::test_a_network_of_inference_mode_can_be_traine
 OUTSIDE = ("tests/test_inference.py",)
 MEASURES = ("tests/test_inference.py::test_measures_are_the_same_without_a_graph",)
 NETWORK, OPTIONS, NUMBERS = "tca/nets/network.py", "tca/nets/options.py", "tca/utils/numerics.py"
+LEAK = "tca/cells/leak.py"
 LEARNER, BATCH, STREAM = "tca/learner.py", "tca/batch.py", "tca/online.py"
 
 BUGS = (
@@ -48,11 +49,11 @@ BUGS = (
     Bug(NUMBERS, "conversion inside inference mode",
         "        with torch.inference_mode(False):\n            dtype = fn(",
         "        if True:\n            dtype = fn(", MADE),
-    Bug(OPTIONS, "leaks compared themselves", "if self.complement is None:", "if True:", PRECISION),
-    Bug(OPTIONS, "one minus the leak with cancellation",
+    Bug(LEAK, "leaks compared themselves", "if self.complement is None:", "if True:", PRECISION),
+    Bug(LEAK, "one minus the leak with cancellation",
         'torch.as_tensor(self.complement, dtype=torch.float64, device="cpu"), 1 - rounded', "1 - exact, 1 - rounded",
         PRECISION),
-    Bug(OPTIONS, "a tenth lost is kept", "TOLERANCE = 0.01", "TOLERANCE = 0.1", PRECISION),
+    Bug(LEAK, "a tenth lost is kept", "TOLERANCE = 0.01", "TOLERANCE = 0.1", PRECISION),
     Bug("tca/nets/spiking/spiking_population.py", "adaptation that never fades unnoticed",
         '            Constant("tau_adaptation", kept_long, added_long),\n', "", PRECISION),
     Bug("tca/nets/recurrent.py", "filter of the readout unnoticed", "(*self.constants, filter)", "self.constants",

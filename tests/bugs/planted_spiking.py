@@ -14,7 +14,7 @@ STACKS = ("tests/test_spiking_stacks.py",)
 PRODUCTS = ("tests/test_spiking_products.py",)
 
 PASS, POPULATION = "tca/nets/spiking/spiking_pass.py", "tca/nets/spiking/spiking_population.py"
-LAYER, PSEUDO = "tca/nets/spiking/spiking_layer.py", "tca/cells/surrogate_gradients.py"
+PSEUDO = "tca/cells/surrogate_gradients.py"
 CELLS, TAPE, ACTIVE = "tca/cells/spiking_cell.py", "tca/tape/spiking_tape.py", "tca/connections/spike_products.py"
 STACKED, DESCRIBED, EXECUTIONS = (
     "tca/nets/stacked_rnn.py",
@@ -67,10 +67,10 @@ BUGS = [
     ),
     Bug(STACKED, "spiking populations that rules take for leaky ones", "                spiking=cells.spiking,\n", "",
         STACKS),
-    Bug(LAYER, "layers that lose a step's duration", "generator=generator, dt=dt, **options)",
-        "generator=generator, dt=2 * dt, **options)", STACKS),
+    Bug(POPULATION, "layers that lose a step's duration", "SpikingPopulation(n_pre, self, dt=dt, ",
+        "SpikingPopulation(n_pre, self, dt=2 * dt, ", STACKS),
     Bug(DESCRIBED, "described pseudo-derivatives left at their defaults", 'Pseudo(**options["pseudo"]).build()',
         "Pseudo().build()", STACKS),
-    Bug(POPULATION, "learned initial states of spikes left out in silence", "        if learn_initial:\n",
+    Bug(POPULATION, "learned initial states of spikes left out in silence", "        if wiring.learn_initial:\n",
         "        if False:\n", STACKS),
 ]  # fmt: skip

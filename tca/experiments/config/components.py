@@ -16,9 +16,9 @@ from typing import Annotated, Any
 import torch
 from torch import nn
 
+from tca.cells.leaky_cell import FORMS
 from tca.experiments.config.schedules import Schedule, schedule_of
 from tca.experiments.config.step_controls import SAM, MatchedStepSize
-from tca.nets.leaky.leaky_population import FORMS
 from tca.nets.leaky.leaky_rnn import LeakyRNN
 from tca.nets.options import check_types
 from tca.utils.arrays import tensor_of

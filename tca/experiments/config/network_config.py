@@ -253,7 +253,7 @@ def _recurrent_layer(described: Mapping[str, Any]) -> nets.LeakyLayer | nets.Spi
     cells = options.pop("cells", "leaky")
     kind = lookup(RECURRENT_LAYERS, cells, "cells of a layer")
     for name in options:
-        lookup(inspect.signature(kind).parameters, name, f"option of a {cells} layer")
+        lookup({"size": int, **kind.options()}, name, f"option of a {cells} layer")
     if isinstance(options.get("pseudo"), Mapping):
         options["pseudo"] = Pseudo(**options["pseudo"]).build()
     return kind(**options)

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from tca.cells.activations import Sigmoid
+from tca.cells.leaky_cell import LeakyCell
 from tca.connections.signed import SignedDense
 from tca.nets.dual_stream.dual_stream_networks import WIRINGS, streams_of
-from tca.nets.leaky.leaky_population import LeakyPopulation
+from tca.nets.leaky.leaky_population import LeakyLayer, LeakyPopulation
 from tca.nets.recurrent import RecurrentNetwork
 from tca.utils.checks import Device, DType, NotNegative, Positive, Seed, Size, checked, not_negative, positive, whole
 from tca.utils.names import lookup
@@ -89,22 +90,17 @@ class DualStreamRNN(LeakyPopulation, RecurrentNetwork):
         """Draw the magnitudes; see the class."""
         for name, size in (("n_in", n_in), ("n_rec", n_rec), ("n_out", n_out)):
             whole(name, size, 1)
+        sigmoid = Sigmoid(positive("width", width))
         signs: dict[str, Any] = {"by_post": lookup(WIRINGS, wiring, "wiring")}
         generator = torch.Generator().manual_seed(seed)
         super().__init__(
             n_in,
-            2 * n_rec,
-            generator=generator,
-            tau=tau,
+            LeakyLayer(2 * n_rec, LeakyCell(tau, form, sigmoid, leak, noise), autapses=False),
             dt=dt,
-            form=form,
-            leak=leak,
-            noise=noise,
-            autapses=False,
+            generator=generator,
             synapses=partial(SignedDense, **signs),
             synapses_in=partial(SignedDense, copied=True, **signs),
         )
-        self.activation = Sigmoid(positive("width", width))
         self.floor, self.kappa = not_negative("floor", floor), None if kappa is None else positive("kappa", kappa)
         self._check_bound(n_rec)
         self.n_in, self.n_out, self.readout_leak = n_in, n_out, 0.0

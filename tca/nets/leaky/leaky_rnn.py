@@ -6,16 +6,18 @@ Shapes: T time, B batch, I inputs, N cells, O outputs.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
 
-from tca.nets.leaky.leaky_population import LeakyPopulation
+from tca.cells.leak import readout_filter
+from tca.cells.leaky_cell import LeakyCell
+from tca.nets.accepted_options import check_options
+from tca.nets.leaky.leaky_population import LeakyLayer, LeakyPopulation
 from tca.nets.leaky.leaky_stepper import LeakyStepper
-from tca.nets.options import readout_filter
 from tca.nets.recurrent import RecurrentNetwork
-from tca.utils.checks import Device, DType, Mask, NotNegative, Positive, Seed, Size, checked, whole
+from tca.nets.recurrent_layer import RecurrentWiring
+from tca.utils.checks import Device, DType, Mask, Positive, Seed, Size, checked
 
 __all__ = ["LeakyRNN"]
 
@@ -38,28 +40,17 @@ class LeakyRNN(LeakyPopulation, RecurrentNetwork):
         n_in: Number of input channels I.
         n_rec: Number of cells N.
         n_out: Number of outputs O.
-        tau: Time constant of the cells in ms, default 100: a number, or one for each cell.
+        cell: Constants of the cells, default `LeakyCell()`.
+        wiring: Their recurrent synapses and those from the inputs, default `RecurrentWiring()`.
         dt: Duration of a step in ms, default 10.
-        form: ``"A"`` (default) or ``"B"``.
-        activation: ``"tanh"`` (default), ``"relu"``, ``"softplus"``, ``"rectified_tanh"`` or ``"linear"``.
-        leak: ``"exponential"`` (default) or ``"euler"``, which needs ``dt <= tau``.
-        noise: Standard deviation of private noise, default 0. White noise is added to the drive such that a potential
-            without other input would fluctuate with this standard deviation.
         readout_tau: Time constant of the filtered readout in ms; ``None`` (default) for none.
-        learn_initial: Whether the initial state is a parameter, default ``False``.
-        autapses: Whether cells may have synapses onto themselves, default ``True``.
-        mask_in: Which input synapses exist, (N, I); ``None`` (default) for all.
-        mask_rec: Which recurrent synapses exist, (N, N); ``None`` (default) for all.
         mask_out: Which readout synapses exist, (O, N); ``None`` (default) for all.
-        types: Type of every cell, for the rules that know cells by their type: N whole numbers, or fractions that add
-            up to one such as ``(0.8, 0.2)``, the first cells being of type 0; ``None`` (default) for one type.
-        dale: Sign of the recurrent synapses that the cells of each type make, such as ``(1, -1)``, 0 for both; ``None``
-            (default) for both everywhere. ``project_`` sets weights of the wrong sign to zero. They are drawn such that
-            what excites a cell and what inhibits it cancel in the mean.
-        gain_rec: The factor g of the recurrent weights, default 1.
         seed: Seed of the weights and of the private noise, default 0.
         device: Where the network lives, default the CPU.
         dtype: Its floating-point type, default ``torch.float32``.
+        options: Fields of the cell (tau, form, activation, leak, noise; see `tca.cells.leaky_cell.LeakyCell`) and the
+            wiring (mask_in, mask_rec, types, dale, autapses, gain_rec, learn_initial; see
+            `tca.nets.recurrent_layer.RecurrentWiring`), by name.
 
     Raises:
         ValueError: A size, time constant, mask, type, sign or name is not allowed.
@@ -73,60 +64,36 @@ class LeakyRNN(LeakyPopulation, RecurrentNetwork):
     torch.Size([4, 1, 2])
     """
 
+    layer = LeakyLayer
+
     def __init__(
         self,
         n_in: Size,
         n_rec: Size,
         n_out: Size,
+        cell: LeakyCell | None = None,
+        wiring: RecurrentWiring | None = None,
         *,
-        tau: float | Sequence[float] | Tensor = 100.0,
         dt: Positive = 10.0,
-        form: str = "A",
-        activation: str = "tanh",
-        leak: str = "exponential",
-        noise: NotNegative = 0.0,
         readout_tau: Positive | None = None,
-        learn_initial: bool = False,
-        autapses: bool = True,
-        mask_in: Mask | None = None,
-        mask_rec: Mask | None = None,
         mask_out: Mask | None = None,
-        types: Sequence[float] | Tensor | None = None,
-        dale: Sequence[int] | None = None,
-        gain_rec: NotNegative = 1.0,
         seed: Seed = 0,
         device: Device | None = None,
         dtype: DType = torch.float32,
+        **options: Any,
     ) -> None:
         """Draw the weights; see the class."""
-        whole("n_in", n_in, 1), whole("n_rec", n_rec, 1), whole("n_out", n_out, 1)
-        generator = torch.Generator().manual_seed(seed)
-        super().__init__(
-            n_in,
-            n_rec,
-            generator=generator,
-            tau=tau,
-            dt=dt,
-            form=form,
-            activation=activation,
-            leak=leak,
-            noise=noise,
-            learn_initial=learn_initial,
-            autapses=autapses,
-            mask_in=mask_in,
-            mask_rec=mask_rec,
-            types=types,
-            dale=dale,
-            gain_rec=gain_rec,
-        )
+        check_options(LeakyRNN, options, ("n_in", "n_rec", "n_out"))
+        layer, generator = LeakyLayer(n_rec, cell, wiring, **options), torch.Generator().manual_seed(seed)
+        super().__init__(n_in, layer, dt=dt, generator=generator)
         self._read_out(
             n_in,
             n_out,
-            filter=None if readout_tau is None else readout_filter(readout_tau, dt, leak),
+            filter=None if readout_tau is None else readout_filter(readout_tau, dt, layer.cell.leak),
             scale=1 / math.sqrt(n_rec),
             mask=mask_out,
             generator=generator,
-            noise_seed=seed + 1 if noise else None,
+            noise_seed=seed + 1 if self.noise else None,
         )
         self._convert(device, dtype)
 

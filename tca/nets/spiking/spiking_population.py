@@ -6,27 +6,29 @@ Shapes: T time, B batch, J presynaptic cells or inputs, N cells.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-from tca.cells.spiking_cell import SpikingCells
-from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES, PseudoDerivative, spike
+from tca.cells.leak import Constant, leak_and_gain
+from tca.cells.spiking_cell import SpikingCell, SpikingCells
+from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES, spike
 from tca.connections.connection import Link
 from tca.connections.spike_products import few_times
-from tca.nets.options import Constant, check_mask, leak_and_gain
+from tca.nets.options import check_mask
 from tca.nets.recurrent import RecurrentPopulation
+from tca.nets.recurrent_layer import RecurrentLayer, RecurrentWiring
 from tca.nets.spiking.spiking_pass import SpikingPass
 from tca.tape.population import Place
 from tca.tape.spiking_tape import SpikingTape
 from tca.tape.tape import WINDOW_BYTES
-from tca.utils.checks import Mask, finite, not_negative, positive
-from tca.utils.names import lookup
+from tca.utils.checks import NotNegative, checked, positive
 from tca.utils.numerics import Workspace
 
-__all__ = ["SpikingPopulation", "SpikingState"]
+__all__ = ["SpikingLayer", "SpikingPopulation", "SpikingState", "SpikingWiring"]
 
 
 class SpikingState(NamedTuple):
@@ -50,9 +52,9 @@ class SpikingPopulation(RecurrentPopulation):
 
     Args:
         n_pre: Number of inputs or presynaptic cells J.
-        n_rec: Number of cells N.
+        layer: Number of cells, their constants and their wiring.
+        dt: Duration of a step in ms.
         generator: Source of the weights.
-        options: The options of `tca.nets.SpikingRNN` that concern cells and their synapses.
 
     Raises:
         ValueError: A size, constant, mask, type, sign or name is not allowed.
@@ -67,68 +69,30 @@ class SpikingPopulation(RecurrentPopulation):
     beta: Tensor
     reset: Tensor
 
-    def __init__(
-        self,
-        n_pre: int,
-        n_rec: int,
-        *,
-        generator: torch.Generator,
-        tau: float | Sequence[float] | Tensor = 20.0,
-        tau_adaptation: float | Sequence[float] | Tensor = 2000.0,
-        dt: float = 1.0,
-        threshold: float = 0.03,
-        beta: float | Sequence[float] | Tensor = 1.8,
-        adaptive: float = 0.5,
-        refractory: float = 5.0,
-        pseudo: str | PseudoDerivative = "triangular",
-        leak: str = "exponential",
-        scaled_drive: bool = True,
-        scaled_adaptation: bool = True,
-        reset_in_trace: bool = False,
-        noise: float = 0.0,
-        learn_initial: bool = False,
-        bias: bool = False,
-        autapses: bool = False,
-        mask_in: Mask | None = None,
-        mask_rec: Mask | None = None,
-        types: Sequence[float] | Tensor | None = None,
-        dale: Sequence[int] | None = None,
-        gain_in: float = 1.0,
-        gain_rec: float = 1.0,
-    ) -> None:
+    def __init__(self, n_pre: int, layer: SpikingLayer, *, dt: float, generator: torch.Generator) -> None:
         """Draw the weights; see the class."""
-        if learn_initial:
+        wiring: SpikingWiring = layer.wiring
+        if wiring.learn_initial:
             raise ValueError(
                 "learn_initial must be False for spiking cells, which begin at rest: before its first spike a cell "
                 "has no rate that could be told anything, and traces of its two components begin at zero"
             )
-        mask = check_mask("mask_in", mask_in, (n_rec, n_pre))
+        mask = check_mask("mask_in", wiring.mask_in, (layer.size, n_pre))
         in_degree = (
             torch.tensor([n_pre], dtype=torch.float64, device="cpu")
             if mask is None
             else mask.sum(1, keepdim=True).clamp(min=1)
         )
-        super().__init__(
-            n_pre,
-            n_rec,
-            generator=generator,
-            scale_in=not_negative("gain_in", gain_in) / in_degree.sqrt(),
-            gain_rec=gain_rec,
-            autapses=autapses,
-            mask_in=mask,
-            mask_rec=mask_rec,
-            types=types,
-            dale=dale,
-            bias=bias,
-        )
-        self.dt, self.noise = positive("dt", dt), not_negative("noise", noise)
-        self.threshold = positive("threshold", threshold)
-        self.refractory = math.ceil(not_negative("refractory", refractory) / dt - 1e-9)
-        self.pseudo = lookup(PSEUDO_DERIVATIVES, pseudo, "pseudo")() if isinstance(pseudo, str) else pseudo
-        self.reset_in_trace = reset_in_trace
-        kept, added = leak_and_gain("tau", tau, dt, leak, n_rec)
-        kept_long, added_long = leak_and_gain("tau_adaptation", tau_adaptation, dt, leak, n_rec)
-        strengths = _strengths(beta, adaptive, n_rec)
+        scale_in = wiring.gain_in / in_degree.sqrt()
+        super().__init__(n_pre, layer.size, wiring, generator=generator, scale_in=scale_in, bias=wiring.bias)
+        cell: SpikingCell = layer.cell
+        self.dt, self.noise, self.threshold = positive("dt", dt), cell.noise, cell.threshold
+        self.refractory = math.ceil(cell.refractory / dt - 1e-9)
+        self.pseudo = PSEUDO_DERIVATIVES[cell.pseudo]() if isinstance(cell.pseudo, str) else cell.pseudo
+        self.reset_in_trace = cell.reset_in_trace
+        kept, added = leak_and_gain("tau", cell.tau, dt, cell.leak, self.n_rec)
+        kept_long, added_long = leak_and_gain("tau_adaptation", cell.tau_adaptation, dt, cell.leak, self.n_rec)
+        strengths = cell.strengths(self.n_rec)
         self.constants = (
             Constant("tau", kept, added),
             Constant("tau_adaptation", kept_long, added_long),
@@ -137,14 +101,16 @@ class SpikingPopulation(RecurrentPopulation):
         )
         constants = {
             "leak": kept,
-            "gain": added if scaled_drive else 1.0,
+            "gain": added if cell.scaled_drive else 1.0,
             "adaptation_leak": kept_long,
-            "adaptation_gain": added_long if scaled_adaptation else 1.0,
+            "adaptation_gain": added_long if cell.scaled_adaptation else 1.0,
             "beta": strengths,
             "reset": self.threshold,
         }
         for name, value in constants.items():
-            self.register_buffer(name, torch.as_tensor(value, dtype=torch.float64, device="cpu").expand(n_rec).clone())
+            self.register_buffer(
+                name, torch.as_tensor(value, dtype=torch.float64, device="cpu").expand(self.n_rec).clone()
+            )
 
     @property
     def cells(self) -> SpikingCells:
@@ -274,25 +240,50 @@ def _windows(values: Tensor) -> Iterator[slice]:
         yield slice(first, min(first + size, steps))
 
 
-def _strengths(beta: float | Sequence[float] | Tensor, adaptive: float, cells: int) -> Tensor:
-    """Return how much adaptation raises the threshold of every cell, zero for those that do not adapt.
+@checked
+@dataclass(frozen=True, eq=False)
+class SpikingWiring(RecurrentWiring):
+    """The synapses of a spiking population: those of `RecurrentWiring`, without autapses, and biases.
 
     Args:
-        beta: One number, or one for each cell.
-        adaptive: Fraction of the cells that have it, the last of them, where it is one number.
-        cells: Number of cells N.
-
-    Raises:
-        ValueError: A number is negative or not finite, or their number is not that of the cells.
+        mask_in: Which input synapses exist; ``None`` (default) for all.
+        mask_rec: Which recurrent synapses exist; ``None`` (default) for all.
+        types: Type of every cell, or fractions; ``None`` (default) for one type.
+        dale: Sign of the recurrent synapses of each type; ``None`` (default) for both.
+        autapses: Whether cells may have synapses onto themselves, default ``False``.
+        gain_rec: Factor of the recurrent weights, default 1.
+        learn_initial: Refused: cells begin at rest.
+        bias: Whether cells have biases, default ``False``.
+        gain_in: Factor of the input weights, default 1.
     """
-    strength = torch.as_tensor(beta, dtype=torch.float64, device="cpu")
-    if strength.ndim and tuple(strength.shape) != (cells,):
-        raise ValueError(f"beta must be one number or {cells}, one for each cell, got shape {tuple(strength.shape)}")
-    if not (torch.isfinite(strength).all() and (strength >= 0).all()):
-        raise ValueError(f"beta must be finite and not negative, got {beta!r}")
-    if strength.ndim:
-        return strength
-    if not 0 <= finite("adaptive", adaptive) <= 1:
-        raise ValueError(f"adaptive must be a fraction of the cells in [0, 1], got {adaptive}")
-    first = cells - round(adaptive * cells)
-    return torch.where(torch.arange(cells, device="cpu") >= first, strength, 0.0)
+
+    autapses: bool = False
+    bias: bool = False
+    gain_in: NotNegative = 1.0
+
+
+class SpikingLayer(RecurrentLayer):
+    """A spiking recurrent population as a value, one of those of a `tca.nets.StackedRNN`.
+
+    Args:
+        size: Number of cells.
+        cell: Their constants, default `SpikingCell()`.
+        wiring: Their synapses, default all-to-all but for autapses.
+        options: Fields of the cell and of the wiring, by name.
+
+    >>> SpikingLayer(5, threshold=1.0, bias=True).cell.threshold
+    1.0
+    """
+
+    cells = SpikingCell
+    wirings = SpikingWiring
+
+    def make(self, n_pre: int, dt: float, generator: torch.Generator) -> SpikingPopulation:
+        """Return the population.
+
+        Args:
+            n_pre: Number of inputs, or of cells of the population below.
+            dt: Duration of a step in ms.
+            generator: Source of the weights.
+        """
+        return SpikingPopulation(n_pre, self, dt=dt, generator=generator)

@@ -5,29 +5,18 @@ Shapes: T time, B batch, I inputs, N cells, O outputs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor
 
-from tca.cells.surrogate_gradients import PseudoDerivative
-from tca.nets.options import check_mask, readout_filter
+from tca.cells.leak import readout_filter
+from tca.cells.spiking_cell import SpikingCell
+from tca.nets.accepted_options import check_options
+from tca.nets.options import check_mask
 from tca.nets.recurrent import RecurrentNetwork
-from tca.nets.spiking.spiking_population import SpikingPopulation
+from tca.nets.spiking.spiking_population import SpikingLayer, SpikingPopulation, SpikingWiring
 from tca.nets.spiking.spiking_stepper import SpikingStepper
-from tca.utils.checks import (
-    Device,
-    DType,
-    Fraction,
-    Mask,
-    NotNegative,
-    Positive,
-    Seed,
-    Size,
-    checked,
-    not_negative,
-    whole,
-)
+from tca.utils.checks import Device, DType, Mask, NotNegative, Positive, Seed, Size, checked
 
 __all__ = ["SpikingRNN"]
 
@@ -59,43 +48,18 @@ class SpikingRNN(SpikingPopulation, RecurrentNetwork):
         n_in: Number of input channels I.
         n_rec: Number of cells N.
         n_out: Number of outputs O.
-        tau: Time constant of the potential in ms, default 20: a number, or one for each cell.
-        tau_adaptation: Time constant of the adaptation in ms, default 2000: a number, or one for each cell.
+        cell: Constants of the cells, default `SpikingCell()`.
+        wiring: Their recurrent synapses and those from the inputs, default `SpikingWiring()`.
         dt: Duration of a step in ms, default 1.
-        threshold: The threshold at rest, thr, default 0.03, positive.
-        beta: How much adaptation raises the threshold, default 1.8, not negative: a number, or one for each cell, zero
-            for a cell that does not adapt.
-        adaptive: Fraction of the cells that adapt, the last of them, default 0.5; not read where ``beta`` is given for
-            each cell.
-        refractory: How long a cell is silent after a spike in ms, default 5, rounded up to whole steps.
-        pseudo: Pseudo-derivative: a name, or one of `tca.cells.surrogate_gradients` with its height and width, default
-            ``"triangular"``, ``(0.3 / thr) max(0, 1 - |v - A| / thr)``.
-        leak: ``"exponential"`` (default) or ``"euler"``, which needs ``dt <= tau``.
-        scaled_drive: Whether the drive enters with the factor ``1 - k``, default ``True``. Without it weights must be
-            smaller by that factor to do the same.
-        scaled_adaptation: Whether a spike enters the adaptation with the factor ``1 - rho``, default ``True``. Without
-            it beta must be smaller by that factor to do the same.
-        reset_in_trace: Whether the reset is a part of what a cell keeps to itself, as in MDGL, or cut where recurrent
-            transmission is cut (default), as in e-prop. It changes no output and no true gradient.
-        noise: Standard deviation of private noise, default 0. White noise is added to the drive such that a potential
-            without other input and without spikes would fluctuate with this standard deviation.
         readout_tau: Time constant of the filtered readout in ms, default 20; ``None`` for none.
-        learn_initial: Refused: cells begin at rest.
-        bias: Whether cells have biases, default ``False``.
-        autapses: Whether cells may have synapses onto themselves, default ``False``.
-        mask_in: Which input synapses exist, (N, I); ``None`` (default) for all.
-        mask_rec: Which recurrent synapses exist, (N, N); ``None`` (default) for all.
         mask_out: Which readout synapses exist, (O, N); ``None`` (default) for all.
-        types: Type of every cell, for the rules that know cells by their type: N whole numbers, or fractions that add
-            up to one such as ``(0.8, 0.2)``, the first cells being of type 0; ``None`` (default) for one type.
-        dale: Sign of the recurrent synapses that the cells of each type make, such as ``(1, -1)``, 0 for both; ``None``
-            (default) for both everywhere. ``project_`` sets weights of the wrong sign to zero.
-        gain_in: Standard deviation of the input weights times the square root of the in-degree, default 1.
-        gain_rec: That of the recurrent weights, default 1.
-        gain_out: That of the readout weights, default 1.
+        gain_out: Standard deviation of the readout weights times the square root of the in-degree, default 1.
         seed: Seed of the weights and of the private noise, default 0.
         device: Where the network lives, default the CPU.
         dtype: Its floating-point type, default ``torch.float32``.
+        options: Fields of the cell (tau, threshold, beta and so on; see `tca.cells.spiking_cell.SpikingCell`) and the
+            wiring (mask_in, mask_rec, types, dale, autapses, bias, gain_in, gain_rec; see
+            `tca.nets.spiking.spiking_population.SpikingWiring`), by name.
 
     Raises:
         ValueError: A size, constant, mask, type, sign or name is not allowed.
@@ -108,71 +72,29 @@ class SpikingRNN(SpikingPopulation, RecurrentNetwork):
     torch.Size([10, 1, 2])
     """
 
+    layer = SpikingLayer
+
     def __init__(
         self,
         n_in: Size,
         n_rec: Size,
         n_out: Size,
+        cell: SpikingCell | None = None,
+        wiring: SpikingWiring | None = None,
         *,
-        tau: float | Sequence[float] | Tensor = 20.0,
-        tau_adaptation: float | Sequence[float] | Tensor = 2000.0,
         dt: Positive = 1.0,
-        threshold: Positive = 0.03,
-        beta: float | Sequence[float] | Tensor = 1.8,
-        adaptive: Fraction = 0.5,
-        refractory: NotNegative = 5.0,
-        pseudo: str | PseudoDerivative = "triangular",
-        leak: str = "exponential",
-        scaled_drive: bool = True,
-        scaled_adaptation: bool = True,
-        reset_in_trace: bool = False,
-        noise: NotNegative = 0.0,
         readout_tau: Positive | None = 20.0,
-        learn_initial: bool = False,
-        bias: bool = False,
-        autapses: bool = False,
-        mask_in: Mask | None = None,
-        mask_rec: Mask | None = None,
         mask_out: Mask | None = None,
-        types: Sequence[float] | Tensor | None = None,
-        dale: Sequence[int] | None = None,
-        gain_in: NotNegative = 1.0,
-        gain_rec: NotNegative = 1.0,
         gain_out: NotNegative = 1.0,
         seed: Seed = 0,
         device: Device | None = None,
         dtype: DType = torch.float32,
+        **options: Any,
     ) -> None:
         """Draw the weights; see the class."""
-        whole("n_in", n_in, 1), whole("n_rec", n_rec, 1), whole("n_out", n_out, 1)
-        generator = torch.Generator().manual_seed(seed)
-        super().__init__(
-            n_in,
-            n_rec,
-            generator=generator,
-            tau=tau,
-            tau_adaptation=tau_adaptation,
-            dt=dt,
-            threshold=threshold,
-            beta=beta,
-            adaptive=adaptive,
-            refractory=refractory,
-            pseudo=pseudo,
-            leak=leak,
-            scaled_drive=scaled_drive,
-            scaled_adaptation=scaled_adaptation,
-            reset_in_trace=reset_in_trace,
-            noise=noise,
-            learn_initial=learn_initial,
-            bias=bias,
-            autapses=autapses,
-            mask_in=mask_in,
-            mask_rec=mask_rec,
-            types=types,
-            dale=dale,
-            gain_in=gain_in,
-            gain_rec=gain_rec,
-        )
+        check_options(SpikingRNN, options, ("n_in", "n_rec", "n_out"))
+        layer, generator = SpikingLayer(n_rec, cell, wiring, **options), torch.Generator().manual_seed(seed)
+        super().__init__(n_in, layer, dt=dt, generator=generator)
         mask = check_mask("mask_out", mask_out, (n_out, n_rec))
         in_degree = (
             torch.tensor([n_rec], dtype=torch.float64, device="cpu")
@@ -182,11 +104,11 @@ class SpikingRNN(SpikingPopulation, RecurrentNetwork):
         self._read_out(
             n_in,
             n_out,
-            filter=None if readout_tau is None else readout_filter(readout_tau, dt, leak),
-            scale=not_negative("gain_out", gain_out) / in_degree.sqrt(),
+            filter=None if readout_tau is None else readout_filter(readout_tau, dt, layer.cell.leak),
+            scale=gain_out / in_degree.sqrt(),
             mask=mask,
             generator=generator,
-            noise_seed=seed + 1 if noise else None,
+            noise_seed=seed + 1 if self.noise else None,
         )
         self._convert(device, dtype)
 

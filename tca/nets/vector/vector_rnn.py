@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
+from tca.cells.leak import Constant
 from tca.connections.connection import Bias, Connection, Link
 from tca.connections.vector_weights import InputVectors, VectorBias, Vectors
 from tca.nets.network import Network
-from tca.nets.options import Constant
 from tca.nets.vector.vector_gates import Gates
 from tca.nets.vector.vector_start import SIGNS
 from tca.tape.population import Place

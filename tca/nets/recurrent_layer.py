@@ -1,0 +1,96 @@
+"""A recurrent population as a value: its size, the constants of its cells and their wiring.
+
+Shapes: J presynaptic cells or inputs, N cells.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from tca.utils.checks import Mask, NotNegative, Size, check, checked
+from tca.utils.names import unknown
+
+__all__ = ["RecurrentLayer", "RecurrentWiring"]
+
+
+@checked
+@dataclass(frozen=True, eq=False)
+class RecurrentWiring:
+    """The synapses of a recurrent population, and where it begins.
+
+    Args:
+        mask_in: Which input synapses exist, (N, J); ``None`` (default) for all.
+        mask_rec: Which recurrent synapses exist, (N, N); ``None`` (default) for all.
+        types: Type of every cell, for the rules that depend on it: N integers, or fractions that add up to one such as
+            ``(0.8, 0.2)``, the first cells being of type 0; ``None`` (default) for one type.
+        dale: Sign of the recurrent synapses that the cells of each type make, such as ``(1, -1)``, 0 for both; ``None``
+            (default) for both everywhere. ``project_`` sets weights of the wrong sign to zero. They are drawn such that
+            excitation and inhibition of a cell cancel in the mean.
+        autapses: Whether cells may have synapses onto themselves, default ``True``.
+        gain_rec: Factor of the recurrent weights, default 1.
+        learn_initial: Whether the initial state is a parameter, default ``False``.
+    """
+
+    mask_in: Mask | None = None
+    mask_rec: Mask | None = None
+    types: Sequence[float] | Tensor | None = None
+    dale: Sequence[int] | None = None
+    autapses: bool = True
+    gain_rec: NotNegative = 1.0
+    learn_initial: bool = False
+
+
+@checked
+class RecurrentLayer(abc.ABC):
+    """A recurrent population as a value.
+
+    Args:
+        size: Number of cells N.
+        cell: Their constants, default those of the class.
+        wiring: Their synapses, default all-to-all.
+        options: Fields of the cell and of the wiring, by name.
+
+    Raises:
+        TypeError: An option is unknown or of another type; the message offers the nearest name.
+        ValueError: A value is not allowed.
+    """
+
+    cells: ClassVar[type]
+    wirings: ClassVar[type]
+
+    def __init__(self, size: Size, cell: Any = None, wiring: Any = None, **options: Any) -> None:
+        """Check the options; see the class."""
+        self.size = size
+        allowed = self.options()
+        for name in options:
+            if name not in allowed:
+                raise TypeError(str(unknown(name, allowed, f"option of {type(self).__name__}")))
+        self.cell = self._with(check("cell", cell, self.cells | None), self.cells, options)
+        self.wiring = self._with(check("wiring", wiring, self.wirings | None), self.wirings, options)
+
+    @classmethod
+    def options(cls) -> dict[str, Any]:
+        """Return the fields of the cell and of the wiring with their defaults."""
+        return {each.name: each.default for kind in (cls.cells, cls.wirings) for each in dataclasses.fields(kind)}
+
+    @abc.abstractmethod
+    def make(self, n_pre: int, dt: float, generator: torch.Generator) -> nn.Module:
+        """Return the population.
+
+        Args:
+            n_pre: Number of inputs, or of cells of the population below.
+            dt: Duration of a step in ms.
+            generator: Source of the weights.
+        """
+
+    @staticmethod
+    def _with(given: Any, kind: Any, options: dict[str, Any]) -> Any:
+        own = {each.name: options[each.name] for each in dataclasses.fields(kind) if each.name in options}
+        return kind(**own) if given is None else dataclasses.replace(given, **own)
