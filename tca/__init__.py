@@ -4,12 +4,15 @@ Public names are imported at their first use, so that ``import tca`` costs nothi
 tasks, only cost those who run them.
 """
 
-from tca.utils import interruption as _interruption  # noqa: F401, I001 - before all that takes seconds
+from tca.utils import interruption as _interruption  # noqa: I001 - before all that takes seconds
 
 import importlib
 import importlib.util
 import pkgutil
+import sys
 from typing import TYPE_CHECKING, Any
+
+from tca.utils.name_conflicts import conflict
 
 if TYPE_CHECKING:
     from tca import eligibilities, losses, nets, signals
@@ -82,6 +85,13 @@ _HOMES = {
     "train_by_reward": "tca.experiments.reinforcement.episodes:train_by_reward",
     "train_reward": "tca.experiments.reinforcement.actor:train_reward",
 }
+
+
+if (_error := conflict()) is not None:
+    if _interruption.is_command():
+        sys.stderr.write(f"tca: {_error}\n")
+        sys.exit(2)
+    raise _error
 
 
 def __getattr__(name: str) -> Any:
