@@ -259,7 +259,6 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     },
     "analysis.statistics.bootstrap": {"values": lambda: [1.0, 2.0, 4.0], "statistic": lambda: np.mean},
     "analysis.statistics.holm": {"p": lambda: [0.01, 0.5]},
-    "analysis.statistics.numbers": {"argument": lambda: "values", "values": lambda: [1.0, 2.0]},
     "analysis.statistics.verdict": {"difference": lambda: analysis.statistics.mean([1.0, 2.0, 4.0])},
     "tasks.images": {"name": lambda: "digits"},
     "tca.Watch": {"name": lambda: "alignment"},

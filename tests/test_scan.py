@@ -10,9 +10,9 @@ from torch import Tensor
 
 import tca
 from analysis import operator
+from analysis.curvature.analytic.derivative_plan import SCANNED, WIDTH, plan
 from analysis.curvature.analytic.scan import Scan, spaces
-from analysis.curvature.analytic.scanned import ScanCarrier, ScanExpansion, collect, spread
-from analysis.curvature.analytic.scans import SCANNED, WIDTH, plan
+from analysis.curvature.analytic.scan_expansion import ScanCarrier, ScanExpansion, collect, spread
 from analysis.curvature.operators import OPERATORS, Hessian, build
 from analysis.curvature.operators.pullback import Linearization
 from analysis.curvature.problem import Problem, problem_of

@@ -13,9 +13,9 @@ from torch import Tensor
 import tca
 from analysis import operator
 from analysis.curvature.analytic.cell_derivatives import spike_curvature
+from analysis.curvature.analytic.derivative_plan import WIDTH, plan
 from analysis.curvature.analytic.scan import Scan, spaces
-from analysis.curvature.analytic.scanned import ScanExpansion, collect, spread
-from analysis.curvature.analytic.scans import WIDTH, plan
+from analysis.curvature.analytic.scan_expansion import ScanExpansion, collect, spread
 from analysis.curvature.operators import OPERATORS, Hessian, build
 from analysis.curvature.operators.output_metrics import METRICS
 from analysis.curvature.operators.pullback import Linearization, Pullback

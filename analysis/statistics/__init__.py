@@ -7,7 +7,6 @@ from analysis.statistics.intervals import (
     bootstrap,
     holm,
     mean,
-    numbers,
     paired_difference,
     verdict,
 )
@@ -19,7 +18,6 @@ __all__ = [
     "bootstrap",
     "holm",
     "mean",
-    "numbers",
     "paired_difference",
     "verdict",
 ]

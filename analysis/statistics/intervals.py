@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tca.utils.checks import Count, Measured, Named, Probability, Seed, checked
 
-__all__ = ["DECIDING", "RESAMPLES", "Estimate", "Number", "bootstrap", "holm", "mean", "numbers",
+__all__ = ["DECIDING", "RESAMPLES", "Estimate", "Number", "bootstrap", "holm", "mean",
            "paired_difference", "verdict"]  # fmt: skip
 
 Number = Measured
@@ -120,9 +120,7 @@ def paired_difference(
     (1.0, 1.0, 1.0, 3, 4)
     """
     seeds = sorted({*first, *second})
-    one, two = (numbers(name, [each.get(seed, math.nan) for seed in seeds])
-                for name, each in (("first", first), ("second", second)))  # fmt: skip
-    return mean(one - two, confidence=confidence)
+    return mean([first.get(seed, math.nan) - second.get(seed, math.nan) for seed in seeds], confidence=confidence)
 
 
 @checked
@@ -226,28 +224,15 @@ def verdict(difference: Estimate, corrected: Number | None = None, sign: int = 1
     return "holds" if difference.value * sign > 0 else "reversed"
 
 
-def numbers(argument: str, values: ArrayLike) -> NDArray[np.float64]:
-    """Return numbers as one row in float64.
-
-    Args:
-        argument: What they are called in an error.
-        values: The numbers.
-
-    Raises:
-        TypeError: They are no real numbers.
-    """
+def _finite(values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return values as one row in float64, and the finite ones among them."""
     try:
         given = np.asarray(values).ravel()
         if given.size and given.dtype.kind not in "biuf":
             raise TypeError(given.dtype)
-        return given.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{argument} must hold real numbers, got {values!r}") from error
-
-
-def _finite(values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the values and those of them that are finite."""
-    given = numbers("values", values)
+        raise TypeError(f"values must hold real numbers, got {values!r}") from error
+    given = given.astype(np.float64)
     return given, given[np.isfinite(given)]
 
 

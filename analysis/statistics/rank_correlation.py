@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.statistics.intervals import DECIDING, RESAMPLES, Number, numbers
+from analysis.statistics.intervals import DECIDING, RESAMPLES, Number
 from tca.utils.checks import Count, Probability, Seed, checked
 
 __all__ = ["Correlation", "rank_correlation"]
@@ -104,7 +104,7 @@ def rank_correlation(
     >>> round(found.value, 12), found.arms, found.decides
     (-1.0, 2, False)
     """
-    xs, ys = numbers("x", x), numbers("y", y)
+    xs, ys = (np.array(each, dtype=np.float64) for each in (x, y))
     lengths = {len(each) for each in (xs, ys, seeds, arms)}
     if len(lengths) != 1:
         raise ValueError(f"x, y, seeds and arms must be equally long, got lengths {sorted(lengths)}")

@@ -290,14 +290,14 @@ BUGS: tuple[Bug, ...] = (
         RIDGE,
     ),
     Bug(
-        "analysis/curvature/analytic/scanned.py",
+        "analysis/curvature/analytic/scan_expansion.py",
         "missing synapses counted",
         "rows.append(flat if index is None else flat[:, index])",
         "rows.append(flat if index is None else flat[:, : len(index)])",
         PRODUCTS,
     ),
     Bug(
-        "analysis/curvature/analytic/scanned.py",
+        "analysis/curvature/analytic/scan_expansion.py",
         "loss averaged over the chunk",
         "share = part.weights / trials",
         "share = part.weights / part.trials",

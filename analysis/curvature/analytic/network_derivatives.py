@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from analysis.curvature.analytic.cell_derivatives import Cells, PotentialCells, RateCells, distances, spike_curvature
-from analysis.curvature.analytic.level import Level
+from analysis.curvature.analytic.population_derivatives import Level
 from analysis.curvature.analytic.synapses import Synapses
 from tca.connections.connection import Initial
 from tca.nets.network import Network

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from analysis.curvature.analytic.level import Backward, Efferent, Forward
 from analysis.curvature.analytic.network_derivatives import levels_of
+from analysis.curvature.analytic.population_derivatives import Backward, Efferent, Forward
 from analysis.curvature.analytic.synapses import Synapses, WeightTangents
 from analysis.curvature.operators.pullback import Metric
 from tca.nets.network import Network

@@ -11,7 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from analysis.curvature.analytic.scans import plan
+from analysis.curvature.analytic.derivative_plan import plan
 from analysis.curvature.operators.hessian import Hessian
 from analysis.curvature.operators.operator import Operator
 from analysis.curvature.operators.output_metrics import METRICS
@@ -118,7 +118,7 @@ def operator(
 
     ``operator @ matrix`` multiplies several vectors at once. The recurrent networks of the library are differentiated
     by hand, in a quarter to a half of the time that autograd takes, which differentiates all others, subclasses among
-    them; see ``analysis.curvature.analytic.scans.SCANNED``.
+    them; see ``analysis.curvature.analytic.derivative_plan.SCANNED``.
 
     All is done on a copy of the network. Trials that are drawn or shuffled anew, and a network that does not repeat
     itself, are refused.

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 
 from analysis.curvature.analytic.scan import Scan, spaces
-from analysis.curvature.analytic.scanned import ScanCarrier, ScanExpansion
+from analysis.curvature.analytic.scan_expansion import ScanCarrier, ScanExpansion
 from analysis.curvature.operators.pullback import Carrier
 from analysis.curvature.operators.second_order import Expansion
 from analysis.curvature.problem import Problem

@@ -2,7 +2,7 @@
 
 Shapes: T time, B batch, V vectors, C steps of a window, N cells, I cells of the population above, J cells of the one
 below. Tensors of cells have T + 1 entries, index t is step t and index 0 the initial state. Windows count from there.
-The equations are in ``cells`` and ``synapses``.
+The equations are in ``cell_derivatives`` and ``synapses``.
 """
 
 from __future__ import annotations
