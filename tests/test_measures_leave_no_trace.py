@@ -162,7 +162,7 @@ NETWORKS: dict[str, Callable[[tca.nets.Network, str], Any]] = {
     ),
     "evaluation": lambda net, name: evaluate(net, Near(), TrialSet(batch())),
     "minimum": lambda net, name: tolerant(
-        lambda: analysis.stability.gauss_newton_minimum(net, batch(), name, steps=1), "no minimum", "does not", "svd"
+        lambda: analysis.minimum(net, batch(), name, steps=1), "no minimum", "does not", "svd"
     ),
 }
 RECURRENT: dict[str, Callable[[tca.nets.Network, str], Any]] = {
