@@ -16,9 +16,9 @@ import analysis
 from tca.batch import Batch
 from tca.eligibilities import Leak, NodeNoise
 from tca.eligibilities.deviations import Displaced
+from tca.experiments.config.agent import Agent
 from tca.experiments.config.components import Leaky, Optimizer, Seeds
 from tca.experiments.config.run import Net, Run
-from tca.experiments.reinforcement.actor import Agent
 from tca.experiments.training.train import Observer
 from tca.learner import Learner
 from tca.rule import Rule
@@ -162,7 +162,6 @@ class Setting:
         own: What a rule has in the place of the common values, by the name of the rule, or `SILENT` for the readout.
         beside: Relatives that have no name of their own, by label, beside the rule of that name.
         observe: What else to measure.
-        agent: How the network acts, if it learns from rewards.
     """
 
     title: str
@@ -174,7 +173,6 @@ class Setting:
     own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     beside: Mapping[str, Mapping[str, Rule]] = field(default_factory=dict)
     observe: Observer | None = None
-    agent: Agent | None = None
 
     def run(self, rule: str | Rule) -> Run:
         """Return the run of a rule.
@@ -253,9 +251,8 @@ SETTINGS = (
         ENVIRONMENT,
         Run(ENVIRONMENT, task_options={"dt": 100, "cohs": [51.2], "timing": BRIEF},
             net=Leaky(size=32, tau=50.0), optimizer=Optimizer(lr=1e-2), batch_size=8, steps=60, n_train=50, n_test=300,
-            evaluate_every=6),
+            evaluate_every=6, agent=Agent(steps=30, discount=0.9)),
         ("reward_eprop",),
         limits=(0.0, 1.03),
-        agent=Agent(steps=30, discount=0.9),
     ),
 )  # fmt: skip

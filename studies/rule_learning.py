@@ -13,7 +13,6 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,10 +21,8 @@ from matplotlib.figure import Figure
 from analysis.figures.drawing import Series, save
 from analysis.figures.learning_curves import learning_curves
 from studies.every_rule import READOUT_ONLY, SEEDS, SETTINGS, SILENT, Setting, seeded
-from studies.workloads import Learned, learn, spread
+from studies.workloads import Learned, learn
 from tca.experiments.config.run import Run
-from tca.experiments.reinforcement.actor import Agent
-from tca.experiments.reinforcement.episodes import folder_of, train_by_reward
 from tca.rule import Rule
 
 __all__ = ["curves", "main", "page_figure", "pages_of", "trained"]
@@ -86,21 +83,8 @@ def trained(pages: Pages, settings: Sequence[Setting], seeds: int, folder: Path,
     for setting in settings:
         runs = [run for _, _, each in panels_of(rules, [setting]) for run in each.values()]
         jobs = [seeded(run, seed) for run in dict.fromkeys(runs) for seed in range(seeds)]
-        if setting.agent is None:
-            found = learn(jobs, folder, workers, setting.observe)
-        else:
-            found = spread(partial(_acted, agent=setting.agent, folder=folder), jobs, workers, _title)
-        done |= {one.run: one for one in found}
+        done |= {one.run: one for one in learn(jobs, folder, workers, setting.observe)}
     return done
-
-
-def _title(run: Run) -> str:
-    return f"{run.task}, {run.rule}, seed {run.seeds.net}"
-
-
-def _acted(run: Run, agent: Agent, folder: Path) -> Learned:
-    result = train_by_reward(run, agent, folder_of(run, agent, folder), progress=False)
-    return Learned(run, result.outcome, result.metrics)
 
 
 def curves(

@@ -66,6 +66,23 @@ class Task(abc.ABC):
         """Facts of the data that the record of a run keeps, as JSON; empty (default) where trials are drawn."""
         return {}
 
+    @property
+    def gives_rewards(self) -> bool:
+        """Whether `environments` exist, in which the outputs are probabilities of actions; default no."""
+        return False
+
+    def environments(self, count: int, seed: int) -> list[Any]:
+        """Return environments with the interface of gymnasium, which give rewards for actions.
+
+        Args:
+            count: Number of environments, at least 1.
+            seed: Seed of all of them, 0 or greater.
+
+        Raises:
+            ValueError: The task has none.
+        """
+        raise ValueError(f"{type(self).__name__} has no environments that give rewards")
+
     @abc.abstractmethod
     def split(self, n_train: int, n_test: int, seed: int) -> tuple[FixedTrials, FixedTrials]:
         """Return a fixed set of trials to train on and another to test on; they share no draw.

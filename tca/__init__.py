@@ -18,13 +18,12 @@ if TYPE_CHECKING:
     from tca import eligibilities, losses, nets, signals
     from tca.batch import Batch
     from tca.experiments import records
+    from tca.experiments.config.agent import Agent
     from tca.experiments.config.callbacks import Watch
     from tca.experiments.config.components import Leaky, Optimizer, Seeds
     from tca.experiments.config.network_config import Net
     from tca.experiments.config.run import Run
     from tca.experiments.records.result import Result
-    from tca.experiments.reinforcement.actor import Agent, train_reward
-    from tca.experiments.reinforcement.episodes import train_by_reward
     from tca.experiments.training.train import train
     from tca.learner import Info, Learner
     from tca.losses import expansions
@@ -59,13 +58,11 @@ __all__ = [
     "regularisers",
     "signals",
     "train",
-    "train_by_reward",
-    "train_reward",
 ]
 
 _HOMES = {
     "RULES": "tca.rules:RULES",
-    "Agent": "tca.experiments.reinforcement.actor:Agent",
+    "Agent": "tca.experiments.config.agent:Agent",
     "Batch": "tca.batch:Batch",
     "Info": "tca.learner:Info",
     "Leaky": "tca.experiments.config.components:Leaky",
@@ -82,8 +79,6 @@ _HOMES = {
     "records": "tca.experiments.records",
     "regularisers": "tca.signals.regularisers",
     "train": "tca.experiments.training.train:train",
-    "train_by_reward": "tca.experiments.reinforcement.episodes:train_by_reward",
-    "train_reward": "tca.experiments.reinforcement.actor:train_reward",
 }
 
 

@@ -350,7 +350,7 @@ _ROWS: dict[str, Rule] = {
     "reward_eprop": Rule(
         Direct(),
         Leak(),
-        summary="the parts of e-prop; learns from rewards with the loss ActorCritic and train_reward",
+        summary="the parts of e-prop on rewards: an advantage actor-critic, as an agent of the run sets it",
         reference="Bellec et al. (2020), Nature Communications 11:3625",
     ),
 }

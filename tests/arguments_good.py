@@ -18,7 +18,6 @@ import tasks
 import tca
 from analysis.curvature.eigensolvers import Pair
 from analysis.figures import Series
-from tasks.neurogym.neurogym_rewards import reward_environments
 from tca import losses, nets, signals
 from tca.cells.surrogate_gradients import Triangular
 from tca.experiments.records.result import Metrics
@@ -131,15 +130,6 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "tca.Rule": {"signal": signals.Direct, "eligibility": tca.eligibilities.Diagonal},
     "tca.Run": {"task": lambda: "delayed_xor", "rule": lambda: "eprop"},
     "tca.train": {"progress": lambda: False},
-    "tca.train_by_reward": {
-        "run": lambda: _run("PerceptualDecisionMaking-v0", rule="reward_eprop"), "progress": lambda: False
-    },
-    "tca.train_reward": {
-        "learner": lambda: tca.Learner(nets.LeakyRNN(3, 4, 4), tca.RULES["reward_eprop"]),
-        "environments": lambda: reward_environments("PerceptualDecisionMaking-v0", 1),
-        "optimizer": lambda: torch.optim.SGD(_net().parameters(), 0.1),
-        "episodes": lambda: 1,
-    },
     "tca.losses.expansions.Seen": {"outputs": lambda: torch.ones(2, 2)},
     "tca.signals.diffusion.fields.Field": {"space": lambda: fields.Grid((4,)), "propagator": lambda: fields.Box(0.5)},
     "tca.signals.diffusion.fields.Graph": {"edges": lambda: ((0, 1, 1.0), (2, 3, 1.0), (1, 2, 1.0))},
@@ -181,7 +171,7 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
         "values": lambda: torch.ones(4, 2),
         "terminated": lambda: torch.zeros(3, 2, dtype=torch.bool),
         "discount": lambda: 0.9,
-        "memory": lambda: 0.9,
+        "trace_decay": lambda: 0.9,
     },
     "tca.tape.weight_estimates.TypeMeans": {"members": lambda: torch.ones(2, 1), "weights": lambda: torch.ones(1, 1)},
     "tca.nets.masks.mask_of": {"described": lambda: {"sparse": {"density": 0.5}}},

@@ -16,7 +16,8 @@ import tca
 from analysis.broadcast_measures import CollapseWarning, broadcasting, effective_rank
 from tca.eligibilities import Instant
 from tca.experiments.config.run import Net, Run, Watch
-from tca.experiments.training.train import Training, train
+from tca.experiments.training.train import train
+from tca.experiments.training.training_loop import TrainingLoop
 from tca.signals import Decay, Decorrelation, Regularised
 from tca.signals.regularisers.activity_regularisers import Power
 from tests.test_populations import FEEDFORWARD, autograd, batch_of
@@ -88,7 +89,7 @@ def test_a_run_names_the_measurement_and_goes_the_same_way(tmp_path: Path, monke
     seen, other = train(run, tmp_path / "seen", progress=False), train(plain, progress=False)
     for name, value in other.net.state_dict().items():
         assert torch.equal(seen.net.state_dict()[name], value), name
-    monkeypatch.setattr(Training, "update", lambda _: pytest.fail("trained again"))
+    monkeypatch.setattr(TrainingLoop, "update", lambda _: pytest.fail("trained again"))
     kept = [each.observed for each in train(run, tmp_path / "seen", progress=False).metrics]
     assert [bool(each) for each in kept] == [True, False, True, True]
     task = run.make_task()

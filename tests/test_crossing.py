@@ -16,7 +16,6 @@ from tca.experiments.config.components import Leaky, Seeds
 from tca.experiments.config.run import Net, Run
 from tca.experiments.config.step_controls import MatchedStepSize
 from tca.experiments.records.result import Crossing, Metrics, Result, first_at
-from tca.experiments.reinforcement.episodes import train_by_reward
 from tca.experiments.training.snapshots import HALVINGS, TOLERANCE, cross
 from tca.experiments.training.train import train
 
@@ -151,11 +150,11 @@ def test_a_network_that_begins_below_a_loss_does_not_cross_it(tmp_path: Path) ->
 def test_runs_that_learn_from_rewards_are_matched_too(tmp_path: Path) -> None:
     run = Run("PerceptualDecisionMaking-v0", "reward_eprop", net=Leaky(size=16), batch_size=16, steps=24, n_train=20,
               n_test=10, evaluate_every=8, optimizer=tca.Optimizer(lr=0.001))  # fmt: skip
-    plain = train_by_reward(run, progress=False)
+    plain = train(run, progress=False)
     losses = [each.train_loss for each in plain.metrics]
     place = next(at for at in range(1, len(losses)) if losses[at] < losses[0])
     asked = 0.5 * (losses[place] + max(losses[:place]))
-    result = train_by_reward(dataclasses.replace(run, measure_at_losses=(asked,)), folder=tmp_path, progress=False)
+    result = train(dataclasses.replace(run, measure_at_losses=(asked,)), tmp_path, progress=False)
     assert same(result, plain)
     (each,) = result.crossings
     assert each.metrics.train_loss == pytest.approx(asked, rel=TOLERANCE)

@@ -14,11 +14,12 @@ import tca
 from tca.experiments import records
 from tca.experiments.config.components import Leaky, Optimizer
 from tca.experiments.config.run import Net, Run
-from tca.experiments.training.train import Training, train
+from tca.experiments.training.train import train
+from tca.experiments.training.training_loop import TrainingLoop
 
 SMALL = Run("delayed_xor", net=Leaky(size=5), steps=1, n_train=8, n_test=8, batch_size=4, evaluate_every=1)
 HUGE = Optimizer("Adam", lr=1e38, clip=None)
-Spoil = Callable[[Training], torch.Tensor]
+Spoil = Callable[[TrainingLoop], torch.Tensor]
 
 
 @pytest.mark.parametrize(
@@ -56,19 +57,19 @@ def test_every_number_that_updates_change_is_looked_at(
     name: str, value: float, stop_loss: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One number spoilt by the last update, while losses are taken before: that is no success, low loss or not."""
-    update = Training.update
+    update = TrainingLoop.update
     good = train(SMALL, progress=False).metrics[0]
 
-    def spoil(training: Training) -> str:
+    def spoil(training: TrainingLoop) -> str:
         trouble = update(training)
         SPOILT[name](training).data.view(-1)[0] = value
         return trouble
 
-    def measured(training: Training) -> object:
+    def measured(training: TrainingLoop) -> object:
         return replace(good, step=training.step, train_loss=0.5 if training.step else 200.0)
 
-    monkeypatch.setattr(Training, "update", spoil)
-    monkeypatch.setattr(Training, "measure", measured)
+    monkeypatch.setattr(TrainingLoop, "update", spoil)
+    monkeypatch.setattr(TrainingLoop, "measure", measured)
     run = replace(SMALL, rule="eprop_random", stop_loss=stop_loss, measure_at_losses=(1.0,))
     result = train(run, progress=False)
     assert (result.outcome, result.step) == ("diverged", 1)
@@ -82,7 +83,7 @@ def test_a_loss_that_is_not_finite_is_no_success(which: str, loss: float, monkey
     """Not even minus infinity, which is below every loss to stop at."""
     good = train(SMALL, progress=False).metrics[0]
     monkeypatch.setattr(
-        Training,
+        TrainingLoop,
         "measure",
         lambda training: replace(good, step=training.step, **({which: loss} if training.step else {})),
     )
@@ -95,12 +96,12 @@ def test_a_resumed_run_finds_the_same(tmp_path: Path, monkeypatch: pytest.Monkey
     """Interrupted after its last checkpoint and before its outcome, it reads the outcome off the checkpoint."""
     run = replace(SMALL, optimizer=HUGE)
 
-    def interrupt(training: Training, found: object) -> str:
+    def interrupt(training: TrainingLoop, found: object) -> str:
         if training.step:
             raise KeyboardInterrupt
         return ""
 
-    monkeypatch.setattr(Training, "_reason", interrupt)
+    monkeypatch.setattr(TrainingLoop, "_reason", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train(run, tmp_path, progress=False)
     monkeypatch.undo()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,13 +12,32 @@ from torch.nn import functional
 
 import tca
 from tasks.neurogym.neurogym_rewards import reward_environments
-from tca.experiments.reinforcement.actor import Actor, Agent, Episode, train_reward
+from tca.experiments.config.agent import Agent
+from tca.experiments.reinforcement.actor import Actor, Environment, Episode
 from tca.experiments.reinforcement.actor_critic import ActorCritic, advantages
+from tca.nets.constraints import project_
 from tests import oracle
 from tests.cases import Case, weights_of
 from tests.rows import assert_same, learner, relative
 
 LOSS = ActorCritic(value_weight=0.7, entropy=0.05)
+
+
+def acting(
+    learner: tca.Learner, environments: Sequence[Environment], optimizer: torch.optim.Optimizer, episodes: int,
+    agent: Agent,
+) -> list[Episode]:  # fmt: skip
+    """Act and learn for some episodes, with a loop written by hand; return them."""
+    actor, lived = Actor(learner, environments, torch.Generator().manual_seed(0)), []
+    for _ in range(episodes):
+        noise = learner.net.draw_noise(agent.steps, len(environments))
+        with torch.no_grad():
+            lived.append(actor.act(agent.steps, noise))
+        optimizer.zero_grad()
+        learner.backward(lived[-1].batch(agent), noise)
+        optimizer.step()
+        project_(learner.net, optimizer)
+    return lived
 
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:
@@ -67,7 +87,7 @@ def test_advantages_are_discounted_sums_of_errors_within_a_trial() -> None:
     rewards, values = numbers(7, 2), numbers(8, 2, seed=1)
     ends = torch.zeros(7, 2, dtype=torch.bool)
     ends[2, 0] = ends[4, 1] = True
-    found = advantages(rewards, values, ends, discount=0.9, memory=0.7)
+    found = advantages(rewards, values, ends, discount=0.9, trace_decay=0.7)
     for b in range(2):
         for t in range(7):
             total, factor = 0.0, 1.0
@@ -78,7 +98,7 @@ def test_advantages_are_discounted_sums_of_errors_within_a_trial() -> None:
                 if ends[q, b]:
                     break
             assert float(found[t, b]) == pytest.approx(total, rel=1e-12)
-    one = advantages(rewards, values, ends, discount=0.9, memory=1.0)
+    one = advantages(rewards, values, ends, discount=0.9, trace_decay=1.0)
     rest = float(rewards[3:, 0] @ 0.9 ** torch.arange(4.0).double()) + 0.9**4 * float(values[7, 0])
     assert float(one[3, 0] + values[3, 0]) == pytest.approx(rest, rel=1e-12), "with all memory it is the return"
 
@@ -147,7 +167,7 @@ def test_what_is_learned_from_is_what_was_done(kind: str) -> None:
 
     bound = Looking(net, tca.RULES["reward_eprop"])
     environments = [Levers(seed) for seed in range(3)]
-    (episode,) = train_reward(bound, environments, torch.optim.SGD(net.parameters(), 0.1), 1, Agent(steps=11))
+    (episode,) = acting(bound, environments, torch.optim.SGD(net.parameters(), 0.1), 1, Agent(steps=11))
     assert episode.actions.shape == episode.rewards.shape == episode.ends.shape == (11, 3)
     assert relative(episode.values[:-1], seen[0][..., -1]) < 1e-12
     assert episode.ends.sum() == 15
@@ -158,7 +178,7 @@ def test_what_is_learned_from_is_what_was_done(kind: str) -> None:
 def test_environments_that_are_over_begin_anew() -> None:
     net = tca.nets.LeakyRNN(2, 4, 3)
     environments = [Levers(0, over=True), Levers(1)]
-    train_reward(tca.Learner(net, tca.RULES["uoro"]), environments, torch.optim.SGD(net.parameters(), 0.1), 2, Agent(6))
+    acting(tca.Learner(net, tca.RULES["uoro"]), environments, torch.optim.SGD(net.parameters(), 0.1), 2, Agent(6))
     assert [each.resets for each in environments] == [7, 1]
 
 
@@ -170,7 +190,7 @@ def test_any_rule_learns_to_pull_the_lever(rule: str) -> None:
         net = tca.nets.LeakyRNN(2, 12, 3, tau=20.0, seed=1)
         optimizer = torch.optim.Adam(net.parameters(), 0.02)
         environments = [Levers(seed) for seed in range(8)]
-        return train_reward(tca.Learner(net, tca.RULES[rule]), environments, optimizer, 40, Agent(20, discount=0.5))
+        return acting(tca.Learner(net, tca.RULES[rule]), environments, optimizer, 40, Agent(20, discount=0.5))
 
     episodes = trained()
     assert 0.3 < sum(each.rewards.mean() for each in episodes[:2]) / 2 < 0.75
@@ -188,7 +208,7 @@ def test_reward_eprop_learns_a_perceptual_decision() -> None:
     )  # fmt: skip
     net = tca.nets.LeakyRNN(3, 16, 4, tau=50.0, dt=50.0)
     optimizer = torch.optim.Adam(net.parameters(), 0.02)
-    episodes = train_reward(tca.Learner(net, tca.RULES["reward_eprop"]), environments, optimizer, 40, Agent(30, 0.9))
+    episodes = acting(tca.Learner(net, tca.RULES["reward_eprop"]), environments, optimizer, 40, Agent(30, 0.9))
 
     def right(part: list[Episode]) -> float:
         judged = [each for episode in part for each in episode.performance]
@@ -219,14 +239,14 @@ def test_what_cannot_be_is_refused() -> None:
         LOSS.check((2, 1, 1), targets)
     with pytest.raises(ValueError, match="entropy must be 0 or greater"):
         ActorCritic(entropy=-1.0)
-    with pytest.raises(ValueError, match=r"discount must lie in \[0, 1\], got 2"):
+    with pytest.raises(ValueError, match="discount must be at most 1, got 2"):
         Agent(discount=2)
     net = tca.nets.MLP(2, [3], 3)
     optimizer = torch.optim.SGD(net.parameters(), 0.1)
     with pytest.raises(ValueError, match="MLP runs through whole trials, not step by step"):
-        train_reward(tca.Learner(net, tca.RULES["dfa"]), [Levers(0)], optimizer, 1)
+        acting(tca.Learner(net, tca.RULES["dfa"]), [Levers(0)], optimizer, 1, Agent())
     with pytest.raises(ValueError, match="at least one environment"):
-        train_reward(tca.Learner(net, tca.RULES["dfa"]), [], optimizer, 1)
+        Actor(tca.Learner(tca.nets.LeakyRNN(2, 3, 3), tca.RULES["eprop"]), [], torch.Generator())
 
 
 class Clock:
@@ -266,7 +286,7 @@ def test_a_limit_of_time_is_no_end() -> None:
     assert episode.truncated[:, 0].tolist() == [t in (4, 9) for t in range(12)]
     assert not episode.terminated.any()
     assert torch.equal(episode.ends, episode.truncated)
-    targets = Agent(12, discount=0.9).batch(episode).targets
+    targets = episode.batch(Agent(12, discount=0.9)).targets
     assert relative(targets[..., 2], torch.full((12, 1), 10.0).double()) < 1e-14
     assert targets[..., 1].abs().max() < 1e-13
 
@@ -278,7 +298,7 @@ def test_an_end_at_the_limit_of_time_is_an_end(environment: Clock) -> None:
     assert episode.terminated[:, 0].tolist() == [t == 4 for t in range(7)]
     assert not episode.truncated.any()
     assert environment.resets == 2, "the environment begins anew all the same"
-    returns = Agent(7, discount=0.9).batch(episode).targets[:5, 0, 2].tolist()
+    returns = episode.batch(Agent(7, discount=0.9)).targets[:5, 0, 2].tolist()
     assert returns == pytest.approx([sum(0.9**k for k in range(n)) for n in (5, 4, 3, 2, 1)], rel=1e-14)
 
 
@@ -289,32 +309,32 @@ def test_what_lies_beyond_a_limit_is_the_value_of_the_last_state(noisy: bool, re
     net = tca.nets.LeakyRNN(1, 4, 2, seed=3, readout_tau=readout_tau, dtype=torch.float64)
     noise = 0.3 * numbers(8, 1, 4, seed=7) if noisy else None
     cut, whole = acted(net, Clock(5), 8, noise), acted(net, Clock(99), 8, noise)
-    assert float(cut.beyond[4, 0]) == pytest.approx(float(whole.values[5, 0]), abs=1e-14)
-    assert cut.beyond.count_nonzero() == 1
+    assert float(cut.final_values[4, 0]) == pytest.approx(float(whole.values[5, 0]), abs=1e-14)
+    assert cut.final_values.count_nonzero() == 1
     assert relative(cut.values[:5], whole.values[:5]) < 1e-14
     assert abs(float(cut.values[5, 0] - whole.values[5, 0])) > 1e-3, "the network goes on with another observation"
     outputs = net.run(cut.inputs, noise).outputs
     assert relative(cut.values[:-1], outputs[..., -1]) < 1e-14, "and from where it stood"
     at_the_end = acted(net, Clock(8), 8, noise)
-    assert float(at_the_end.beyond[7, 0]) == pytest.approx(float(whole.values[8, 0]), abs=1e-14)
+    assert float(at_the_end.final_values[7, 0]) == pytest.approx(float(whole.values[8, 0]), abs=1e-14)
 
 
 def test_cut_trials_are_kept_apart_from_ended_ones_side_by_side() -> None:
     """Returns of lambda = 1 and of less, written out trial by trial; nothing crosses a cut either."""
-    rewards, values, beyond = numbers(7, 3), numbers(8, 3, seed=1), numbers(7, 3, seed=2)
+    rewards, values, final_values = numbers(7, 3), numbers(8, 3, seed=1), numbers(7, 3, seed=2)
     terminated, truncated = torch.zeros(2, 7, 3, dtype=torch.bool)
     terminated[2, 0] = truncated[4, 1] = truncated[1, 2] = terminated[5, 2] = True
-    found = advantages(rewards, values, terminated, 0.9, 0.7, truncated=truncated, beyond=beyond)
+    found = advantages(rewards, values, terminated, 0.9, 0.7, truncated=truncated, final_values=final_values)
     for b in range(3):
         later = 0.0
         for t in reversed(range(7)):
             if terminated[t, b]:
                 after, later = 0.0, 0.0
             elif truncated[t, b]:
-                after, later = float(beyond[t, b]), 0.0
+                after, later = float(final_values[t, b]), 0.0
             else:
                 after = float(values[t + 1, b])
             later = float(rewards[t, b]) + 0.9 * after - float(values[t, b]) + 0.63 * later
             assert float(found[t, b]) == pytest.approx(later, rel=1e-12)
-    with pytest.raises(ValueError, match="truncated and beyond belong together"):
+    with pytest.raises(ValueError, match="truncated and final_values must be given together"):
         advantages(rewards, values, terminated, 0.9, 0.7, truncated=truncated)

@@ -14,7 +14,8 @@ import tca
 from tca.batch import Batch
 from tca.eligibilities import Leak
 from tca.experiments.config.run import Leaky, Optimizer, Run, Seeds
-from tca.experiments.training.train import Training, evaluate, train
+from tca.experiments.training.train import evaluate, train
+from tca.experiments.training.training_loop import TrainingLoop
 from tca.learner import Learner
 from tca.rule import Rule
 from tca.signals import Decorrelation, Regularised, Signal
@@ -254,6 +255,6 @@ def test_correlations_that_are_averaged_too_fast_are_warned_of(
     run = Run("delayed_xor", Rule(signal, Leak()), steps=steps, optimizer=optimizer, net=Leaky(size=3), n_train=4,
               n_test=4, batch_size=2)  # fmt: skip
     with pytest.warns(CollapseWarning, match=words):
-        Training(run, None)
+        TrainingLoop(run)
     faster = {"w_out": 0.2 / optimizer.lr}
-    Training(dataclasses.replace(run, steps=30, optimizer=dataclasses.replace(optimizer, lr_multipliers=faster)), None)
+    TrainingLoop(dataclasses.replace(run, steps=30, optimizer=dataclasses.replace(optimizer, lr_multipliers=faster)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 from dataclasses import replace
@@ -14,16 +13,19 @@ import torch
 from torch import Tensor
 
 import tca
+from tasks.neurogym.neurogym_task import NeurogymTask
 from tca.__main__ import main
 from tca.experiments import records
+from tca.experiments.config.agent import Agent
 from tca.experiments.config.callbacks import Watch
 from tca.experiments.config.components import Leaky, Optimizer, Seeds
 from tca.experiments.config.network_config import Net
 from tca.experiments.config.run import Run
 from tca.experiments.records.record import RecordError
 from tca.experiments.records.result import Result
-from tca.experiments.reinforcement.actor import Actor, Agent, Episode
-from tca.experiments.reinforcement.episodes import check_rewards, folder_of, policy_of, train_by_reward
+from tca.experiments.reinforcement.actor import Actor, Episode
+from tca.experiments.reinforcement.episodes import policy_of
+from tca.experiments.training.train import train
 from tca.utils.checks import DivergenceError
 from tests.rows import relative
 
@@ -34,7 +36,7 @@ NAME = "PerceptualDecisionMaking-v0"
 BRIEF = {"dt": 100, "cohs": [51.2], "timing": {"fixation": 100, "stimulus": 200, "delay": 0, "decision": 200}}
 AGENT = Agent(steps=9, discount=0.9)
 TINY = Run(NAME, "reward_eprop", task_options=BRIEF, net=Leaky(size=6, tau=50.0, noise=0.3), batch_size=2, steps=5,
-           n_train=7, n_test=9, evaluate_every=2, dtype="float64")  # fmt: skip
+           n_train=7, n_test=9, evaluate_every=2, agent=AGENT, dtype="float64")  # fmt: skip
 WORDS = [f"--task={NAME}", "--net.size=5", "--steps=3", "--batch_size=2", "--evaluate_every=2", "--n_train=6",
          "--n_test=6", "--quiet"]  # fmt: skip
 
@@ -50,12 +52,12 @@ def same(one: Result, other: Result) -> None:
 
 def test_a_record_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed in its last block, with private noise and the momentum of Adam, a run goes on from its checkpoint."""
-    whole = train_by_reward(TINY, AGENT, progress=False)
+    whole = train(TINY, progress=False)
     assert [each.step for each in whole.metrics] == [0, 2, 4, 5]
     assert set(whole.last.observed) == {"reward_per_trial", "performance"}
     assert whole.metrics[0].observed == {}
     lived = 0
-    act = tca.experiments.reinforcement.actor.Actor.act
+    act = Actor.act
 
     def killed(actor: Any, steps: int, noise: Tensor | None) -> Any:
         nonlocal lived
@@ -64,14 +66,14 @@ def test_a_record_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.M
             raise KeyboardInterrupt
         return act(actor, steps, noise)
 
-    monkeypatch.setattr(tca.experiments.reinforcement.actor.Actor, "act", killed)
+    monkeypatch.setattr(Actor, "act", killed)
     with pytest.raises(KeyboardInterrupt):
-        train_by_reward(TINY, AGENT, tmp_path, progress=False)
+        train(TINY, tmp_path, progress=False)
     assert not records.finished(tmp_path)
-    monkeypatch.setattr(tca.experiments.reinforcement.actor.Actor, "act", act)
-    same(train_by_reward(TINY, AGENT, tmp_path, progress=False), whole)
-    monkeypatch.setattr(tca.experiments.reinforcement.actor.Actor, "act", killed)  # nothing is lived through again
-    same(train_by_reward(TINY, AGENT, tmp_path, progress=False), whole)
+    monkeypatch.setattr(Actor, "act", act)
+    same(train(TINY, tmp_path, progress=False), whole)
+    monkeypatch.setattr(Actor, "act", killed)  # nothing is lived through again
+    same(train(TINY, tmp_path, progress=False), whole)
     same(records.read(tmp_path), whole)
     assert records.read(tmp_path).net.n_out == 4, "three actions and a value"
 
@@ -79,20 +81,20 @@ def test_a_record_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.M
 def test_what_was_done_is_what_is_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
     """The outputs of the learner are those that actions and values came from: it draws the same noise again."""
     values, outputs = [], []
-    batch, backward = Agent.batch, tca.Learner.backward
+    batch, backward = Episode.batch, tca.Learner.backward
 
-    def batched(agent: Agent, episode: Any) -> tca.Batch:
+    def batched(episode: Episode, agent: Agent) -> tca.Batch:
         values.append(episode.values)
-        return batch(agent, episode)
+        return batch(episode, agent)
 
     def looked(learner: tca.Learner, shown: tca.Batch, noise: Tensor | None = None) -> tca.Info:
         info = backward(learner, shown, noise)
         outputs.append(info.outputs)
         return info
 
-    monkeypatch.setattr(Agent, "batch", batched)
+    monkeypatch.setattr(Episode, "batch", batched)
     monkeypatch.setattr(tca.Learner, "backward", looked)
-    train_by_reward(TINY, AGENT, progress=False)
+    train(TINY, progress=False)
     assert len(values) == 5
     for value, output in zip(values, outputs, strict=True):
         assert relative(output[..., -1], value[:-1]) < 1e-12
@@ -102,15 +104,15 @@ def test_what_was_done_is_what_is_learned_from(monkeypatch: pytest.MonkeyPatch) 
 def test_environments_begin_anew_with_other_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every block has seeds of its own, which belong to the run's."""
     given: list[tuple[int, int]] = []
-    make = inspect.unwrap(tca.train_by_reward).__globals__["reward_environments"]
+    make = NeurogymTask.environments
 
-    def made(name: str, count: int, seed: int, **options: Any) -> Any:
+    def made(task: NeurogymTask, count: int, seed: int) -> Any:
         given.append((count, seed))
-        return make(name, count, seed, **options)
+        return make(task, count, seed)
 
-    monkeypatch.setitem(inspect.unwrap(tca.train_by_reward).__globals__, "reward_environments", made)
+    monkeypatch.setattr(NeurogymTask, "environments", made)
     for data in (0, 0, 1):
-        train_by_reward(replace(TINY, seeds=Seeds(data=data)), AGENT, progress=False)
+        train(replace(TINY, seeds=Seeds(data=data)), progress=False)
     assert {count for count, _ in given} == {TINY.batch_size}
     assert given[:3] == given[3:6]
     assert len({seed for _, seed in given}) == 6
@@ -118,7 +120,7 @@ def test_environments_begin_anew_with_other_trials(monkeypatch: pytest.MonkeyPat
 
 def test_the_policy_is_the_network_without_its_value() -> None:
     """What is measured are the answers of the policy, on the task's own trials."""
-    result = train_by_reward(TINY, AGENT, progress=False)
+    result = train(TINY, progress=False)
     policy, task = policy_of(TINY, result.net, dt=100.0), TINY.make_task()
     test = task.split(TINY.n_train, TINY.n_test, seed=0)[1].to("cpu", torch.float64).batch()
     with torch.no_grad():
@@ -130,35 +132,46 @@ def test_the_policy_is_the_network_without_its_value() -> None:
 def test_rewards_teach(rule: str) -> None:
     """Answers to trials that the network has never acted in rise from chance to nearly all right; or rise at all."""
     run = replace(TINY, rule=rule, net=Leaky(size=16, tau=50.0), optimizer=Optimizer(lr=0.02), batch_size=8, steps=40,
-                  evaluate_every=20, n_train=20, n_test=100, dtype="float32", task_options=BRIEF)  # fmt: skip
-    result = train_by_reward(run, Agent(steps=30, discount=0.9), progress=False)
+                  evaluate_every=20, n_train=20, n_test=100, dtype="float32",
+                  agent=Agent(steps=30, discount=0.9))  # fmt: skip
+    result = train(run, progress=False)
     first, *_, last = result.metrics
     assert first.test_accuracy < 0.6
     assert last.test_accuracy > (0.8 if rule == "reward_eprop" else first.test_accuracy + 0.1)
     assert result.metrics[-1].observed["reward_per_trial"] > result.metrics[1].observed["reward_per_trial"]
 
 
-def test_a_folder_belongs_to_a_run_and_an_agent(tmp_path: Path) -> None:
+def test_the_agent_belongs_to_the_identity_of_a_run(tmp_path: Path) -> None:
+    """Name and record depend on its values; runs that learn from targets keep the names that they had without one."""
     other = replace(AGENT, discount=0.5)
-    names = {folder_of(run, agent, tmp_path).name for run in (TINY, replace(TINY, seeds=Seeds(net=1)))
-             for agent in (AGENT, other)}  # fmt: skip
-    assert len(names) == 4
-    assert folder_of(TINY, Agent(steps=9, discount=0.9), tmp_path) == folder_of(TINY, AGENT, tmp_path)
+    runs = [replace(TINY, agent=agent, seeds=seeds) for agent in (AGENT, other) for seeds in (Seeds(), Seeds(net=1))]
+    assert len({run.name for run in runs}) == 4
+    assert Run.from_json(json.loads(json.dumps(TINY.to_json()))) == TINY
+    assert replace(TINY, agent=Agent(steps=9, discount=0.9)).name == TINY.name
+    assert "agent" not in Run(NAME, "eprop").to_json()
     run = replace(TINY, steps=1)
-    train_by_reward(run, AGENT, tmp_path / "a", progress=False)
-    assert json.loads((tmp_path / "a" / "agent.json").read_text())["discount"] == 0.9
-    with pytest.raises(RecordError, match=r"holds the record of another agent: .*0\.9.* there, .*0\.5.* here"):
-        train_by_reward(run, other, tmp_path / "a", progress=False)
+    train(run, tmp_path / "a", progress=False)
+    assert records.read(tmp_path / "a").run.agent == AGENT
+    with pytest.raises(RecordError, match=r"another run: agent is .*0\.9.* there, .*0\.5.* here"):
+        train(replace(run, agent=other), tmp_path / "a", progress=False)
     with pytest.raises(RecordError, match="another run: steps is 1 there, 2 here"):
-        train_by_reward(replace(run, steps=2), AGENT, tmp_path / "a", progress=False)
+        train(replace(run, steps=2), tmp_path / "a", progress=False)
+
+
+def test_rules_published_for_rewards_have_an_agent() -> None:
+    """The default one; with another rule a run keeps its agent, and learns from targets if it has none."""
+    assert Run(NAME, "reward_eprop").agent == Agent()
+    assert Run(NAME, "eprop").agent is None
+    assert Run(NAME, "eprop").with_rule("reward_eprop").agent == Agent()
+    assert TINY.with_rule("bptt").agent == AGENT
 
 
 def test_a_gradient_that_is_not_finite_is_an_outcome() -> None:
     huge = replace(TINY, optimizer=Optimizer("SGD", lr=1e300, clip=None), steps=4)
-    result = train_by_reward(huge, AGENT, progress=False)
+    result = train(huge, progress=False)
     assert result.outcome == "diverged"
     assert "became" in result.reason
-    reached = train_by_reward(replace(TINY, stop_loss=100.0), AGENT, progress=False)
+    reached = train(replace(TINY, stop_loss=100.0), progress=False)
     assert (reached.outcome, reached.step) == ("reached_loss", 0)
 
 
@@ -168,7 +181,7 @@ def test_a_policy_that_is_not_finite_is_an_outcome() -> None:
     one = replace(TINY, optimizer=huge, steps=1, dtype="float32", net=Leaky(size=6, tau=50.0, activation="relu"))
     for run in (one, replace(one, steps=3, evaluate_every=3)):
         try:
-            result = train_by_reward(run, AGENT, progress=False)
+            result = train(run, progress=False)
         except RuntimeError as error:
             pytest.fail(str(error))
         assert (result.outcome, result.step) == ("diverged", 1)
@@ -188,13 +201,13 @@ def test_a_rule_that_comes_to_refuse_its_weights_is_an_outcome(monkeypatch: pyte
 
     monkeypatch.setattr(Actor, "act", refuse)
     refused_after = 1
-    result = train_by_reward(TINY, AGENT, progress=False)
+    result = train(TINY, progress=False)
     assert (result.outcome, result.step) == ("diverged", 1)
     assert result.reason == "spectral radius 2, after episode 1"
     lived.clear()
     refused_after = 0
     with pytest.raises(DivergenceError):
-        train_by_reward(TINY, AGENT, progress=False)
+        train(TINY, progress=False)
 
 
 @pytest.mark.parametrize(
@@ -209,11 +222,12 @@ def test_a_rule_that_comes_to_refuse_its_weights_is_an_outcome(monkeypatch: pyte
 )
 def test_what_cannot_learn_from_rewards_is_refused(changed: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        train_by_reward(replace(TINY, **changed), AGENT, progress=False)
+        train(replace(TINY, **changed), progress=False)
 
 
-def test_a_run_that_fits_passes() -> None:
-    check_rewards(TINY)
+def test_observers_of_training_trials_are_refused() -> None:
+    with pytest.raises(ValueError, match="observe must be None where a network learns from rewards"):
+        train(TINY, progress=False, observe=lambda *_: {})
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -230,15 +244,14 @@ def test_the_command_trains_records_and_shows(tmp_path: Path, capsys: pytest.Cap
         *WORDS,
         "--rule=reward_eprop",
         "--agent.steps=9",
-        "--agent.loss.entropy=0.1",
+        "--agent.entropy=0.1",
         f"--folder={tmp_path}",
     ]
     assert main(words) == 0
     out = capsys.readouterr().out
     assert "reward_eprop, form A" in out
     (folder,) = tmp_path.iterdir()
-    agent = json.loads((folder / "agent.json").read_text())
-    assert (agent["steps"], agent["loss"]["entropy"]) == (9, 0.1)
+    assert records.read(folder).run.agent == Agent(steps=9, entropy=0.1)
     assert main(["show", str(folder)]) == 0
     assert "reward_per_trial" in capsys.readouterr().out
     assert main(["report", str(tmp_path)]) == 0

@@ -19,7 +19,8 @@ from tca.experiments.config.components import Leaky, Optimizer, Seeds
 from tca.experiments.config.run import Run
 from tca.experiments.config.schedules import SCHEDULES, Cosine, Exponential, Piecewise
 from tca.experiments.config.step_controls import SAM, MatchedStepSize
-from tca.experiments.training.train import Training, train
+from tca.experiments.training.train import train
+from tca.experiments.training.training_loop import TrainingLoop
 from tca.experiments.training.update import Updates
 from tca.learner import Learner
 
@@ -164,8 +165,8 @@ def test_a_run_with_factors_resumes_to_the_same_bits(tmp_path: Path, monkeypatch
         """The process dies."""
 
     with monkeypatch.context() as patched:
-        update = Training.update
-        patched.setattr(Training, "update", lambda self: update(self) if self.step < 5 else _raise(StoppedError))
+        update = TrainingLoop.update
+        patched.setattr(TrainingLoop, "update", lambda self: update(self) if self.step < 5 else _raise(StoppedError))
         with pytest.raises(StoppedError):
             train(run, tmp_path / "record", progress=False)
     again = train(run, tmp_path / "record", progress=False)

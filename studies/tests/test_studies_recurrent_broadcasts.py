@@ -12,7 +12,7 @@ from studies.recurrent_broadcasts import NETWORKS, RATES, Setting
 from studies.tables import COMPARED
 from tca.experiments.config.components import Leaky
 from tca.experiments.config.run import Net
-from tca.experiments.training.train import Training
+from tca.experiments.training.training_loop import TrainingLoop
 from tca.rule import Rule
 from tca.rules import RULES
 
@@ -29,7 +29,7 @@ TINY = {
 def test_every_rule_belongs_into_its_network(net: Leaky | Net, rules: tuple[str, ...]) -> None:
     """It makes an update there."""
     for rule in rules:
-        training = Training(SMALL.run(net, rule, 1e-3, 0), None)
+        training = TrainingLoop(SMALL.run(net, rule, 1e-3, 0))
         assert training.update() == ""
 
 
@@ -69,5 +69,5 @@ def test_the_table_compares_with_random_broadcast(tmp_path: Path, monkeypatch: p
     for place, each in enumerate(found):
         mean = sum(float(row["test_accuracy"]) for row in runs[2 * place : 2 * place + 2]) / 2
         assert f"{mean:.3f}" == each["test accuracy"].split(" ")[0]
-    monkeypatch.setattr(Training, "update", lambda _: pytest.fail("trained again"))
+    monkeypatch.setattr(TrainingLoop, "update", lambda _: pytest.fail("trained again"))
     assert recurrent_broadcasts.main([f"--out={tmp_path}"], SMALL, TINY) == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import json
 import math
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from tca.experiments.config.components import Optimizer
 from tca.experiments.config.network_config import Net
 from tca.experiments.config.run import Run
 from tca.experiments.records.result import Metrics
+from tca.experiments.training.training_loop import TrainingLoop
 from tca.nets import SpikingRNN
 from tca.nets.masks import mask_of, torus
 
@@ -311,10 +311,7 @@ def test_the_study_runs_and_reads_its_records(
         assert each["authors: accuracy"] == (authors.accuracy if authors else "")
     for end in (".csv", ".md", "_learning.svg", "_learning.png", "_learning.csv"):
         assert (tmp_path / f"published_spiking_{name}{end}").stat().st_size > 0
-    training = importlib.import_module(
-        "tca.experiments.training.train"
-    ).Training  # the package has a function of that name
-    monkeypatch.setattr(training, "update", lambda training: pytest.fail("trained again"))
+    monkeypatch.setattr(TrainingLoop, "update", lambda _: pytest.fail("trained again"))
     drawn = rows_of(tmp_path / f"published_spiking_{name}_learning.csv")[0]
     assert ("train_accuracy" in drawn) is settings[name].memorised
     assert published_spiking.main(["table", *words], settings) == 0

@@ -28,7 +28,7 @@ from studies.vision.vision_measurements import Job, angles, work
 from studies.vision.vision_plan import ARMS, BASELINE, MNIST, PANELS, Arm, Panel, arms_of, missing
 from tca.experiments.config.network_config import BUILDERS, layer_of
 from tca.experiments.config.run import Run
-from tca.experiments.training.train import Training
+from tca.experiments.training.training_loop import TrainingLoop
 from tca.learner import Learner
 from tca.nets import MLP, PRESETS, DualStreamMLP
 from tca.rule import Rule
@@ -100,7 +100,7 @@ def test_some_of_the_study_can_be_asked_for(
 ) -> None:
     """By the names in the table; runs of the whole study are read."""
     shutil.copytree(studied / "runs", tmp_path / "runs")
-    monkeypatch.setattr(Training, "update", lambda _: pytest.fail("trained again"))
+    monkeypatch.setattr(TrainingLoop, "update", lambda _: pytest.fail("trained again"))
     capsys.readouterr()
     assert main([f"--out={tmp_path}", "--seeds=1", "--rules", "BP", "--networks", "dual-stream MLP"], TINY) == 0
     shown = [line.split(" | ")[:2] for line in capsys.readouterr().out.splitlines()[2:]]
@@ -208,7 +208,7 @@ def test_the_search_looks_at_held_out_images_only(tmp_path: Path, monkeypatch: p
     reached = [float(each["accuracy on held-out images, %"].split(" ")[0]) for each in found]
     assert [each[""] for each in found] == (["best", ""] if reached[0] >= reached[1] else ["", "best"])
     more = {"rate": (small, arms), "other": (small, arms[:1]), "not run": (TINY[1], arms)}
-    monkeypatch.setattr(Training, "update", lambda _: pytest.fail("trained again"))
+    monkeypatch.setattr(TrainingLoop, "update", lambda _: pytest.fail("trained again"))
     assert search.main([f"--out={tmp_path}", "--questions", "other", "--seeds=2"], more) == 0
     found = rows_of(tmp_path / "vision_search.csv")
     assert [each["question"] for each in found] == ["rate", "rate", "other"]

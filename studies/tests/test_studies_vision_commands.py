@@ -15,7 +15,7 @@ from studies.vision import __main__ as study
 from studies.vision.published import CELLS
 from studies.vision.vision_cells import SIZES, Scale
 from studies.vision.vision_plan import MNIST, PANELS, Panel
-from tca.experiments.training.train import Training
+from tca.experiments.training.training_loop import TrainingLoop
 
 CELL = "ebd/cifar10/MLP/DFA"
 TINY = Panel("digits", "MLP", "mlp", {"sizes": [6]}, {"name": "digits"}, 20, 12, 8, 1, 1, 0)
@@ -32,7 +32,7 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let training fail the test."""
-    monkeypatch.setattr(Training, "update", lambda _: pytest.fail("trained"))
+    monkeypatch.setattr(TrainingLoop, "update", lambda _: pytest.fail("trained"))
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import torch
 from tasks import seeds
 from tasks.native.timeline import trial_weights
 from tasks.neurogym.neurogym_environment import Environment, Trial, UnsupervisableError
+from tasks.neurogym.neurogym_rewards import reward_environments
 from tasks.task import DrawnTask
 from tca.batch import Batch
 from tca.losses import MSE, CrossEntropy, Loss
@@ -89,6 +90,15 @@ class NeurogymTask(DrawnTask):
     def decision_periods(self) -> tuple[str, ...]:
         """Periods in which accuracy counts; none means the whole trial."""
         return self._facts.decision_periods
+
+    @property
+    def gives_rewards(self) -> bool:
+        """Whether actions are discrete."""
+        return self._facts.discrete
+
+    def environments(self, count: int, seed: int) -> list[Any]:
+        """Return environments that give rewards; see `tasks.task.Task.environments`."""
+        return reward_environments(self.name, count, seed, **dict(self.options))
 
     def draw(self, trials: int, generator: torch.Generator) -> Batch:
         """Return new trials; see `DrawnTask.draw`."""

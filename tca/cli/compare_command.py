@@ -9,7 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 from tca.cli.commands import CommandOutput
 from tca.cli.compare import compare
 from tca.cli.comparison import Comparison
-from tca.cli.parsers import add_network, explained, run_parser, run_values
+from tca.cli.parsers import add_agent, add_network, check_agent, explained, run_parser, run_values
 from tca.cli.report import write_report
 
 __all__ = ["act", "parser"]
@@ -24,8 +24,9 @@ def parser() -> ArgumentParser:
     """Return the parser."""
     made = run_parser("tca compare [options]", "runs/compare", "folder of the records and the report")
     made.add_argument("--workers", type=int, default=2, help="Number of processes.")
-    made.add_class_arguments(Comparison, skip={"net", "optimizer"})
+    made.add_class_arguments(Comparison, skip={"net", "optimizer", "rewards", "agent"})
     add_network(made)
+    add_agent(made)
     return explained(made, HELP)
 
 
@@ -36,6 +37,7 @@ def act(options: Namespace) -> CommandOutput:
         options: Parsed options.
     """
     comparison = Comparison(**run_values(options, ("config", "folder", "quiet", "workers")))
+    check_agent(options, comparison.rules)
     folder = Path(options.folder)
     failed: dict[str, str] = {}
     measured = compare(comparison, folder, options.workers, progress=not options.quiet, failed=failed)

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tca.experiments.config.agent import REWARD_RULES, Agent
 from tca.experiments.config.components import Leaky, Optimizer, Seeds, plain
 from tca.experiments.config.network_config import net_of
 from tca.experiments.config.run import Run
-from tca.experiments.reinforcement.episodes import REWARD_RULES, check_rewards
 from tca.utils.checks import not_negative, settle, whole
 
 __all__ = ["Comparison"]
@@ -23,9 +23,8 @@ class Comparison:
     """Rules trained on the same trials from the same initial weights, once for every seed.
 
     For a given seed all rules have the same training and test set in the same order and the same initial weights. If
-    the network has no form, a rule with a form is trained on cells of this form, with the same sizes and weights. A
-    rule that learns from rewards acts in the environment with `tca.Agent()`; its updates are episodes of a batch of
-    environments, and it is tested on the same trials.
+    the network has no form, a rule with a form is trained on cells of this form, with the same sizes and weights. Rules
+    that learn from rewards are tested on the same trials; their updates are episodes, see `tca.Run`.
 
     Args:
         tasks: Names of tasks, see ``tca list``.
@@ -38,6 +37,8 @@ class Comparison:
         steps: Maximal number of updates, default 1000.
         stop_loss: Training loss at which to stop, to compare curvature at equal loss; default none.
         fresh: Whether to draw new trials for every batch; default no.
+        rewards: Whether all rules learn from rewards, default only those published for rewards (reward_eprop).
+        agent: Agent of the rules that learn from rewards.
         n_train: Size of the training set in trials, default 200.
         n_test: Size of the test set in trials, default 500.
         evaluate_every: Updates between two measurements, default 50.
@@ -68,6 +69,8 @@ class Comparison:
     steps: int = 1000
     stop_loss: float | None = None
     fresh: bool = False
+    rewards: bool = False
+    agent: Agent = field(default_factory=Agent)
     n_train: int = 200
     n_test: int = 500
     evaluate_every: int = 50
@@ -101,12 +104,14 @@ class Comparison:
 
     def _run(self, task: str, rule: str, seed: int) -> Run:
         shared = {name: getattr(self, name) for name in SHARED}
-        run = Run(
-            task, rule, task_options=self.task_options.get(task, {}), seeds=Seeds(seed, seed, seed, seed), **shared
+        return Run(
+            task,
+            rule,
+            task_options=self.task_options.get(task, {}),
+            agent=self.agent if self.rewards or rule in REWARD_RULES else None,
+            seeds=Seeds(seed, seed, seed, seed),
+            **shared,
         )
-        if rule in REWARD_RULES:
-            check_rewards(run)
-        return run
 
     def to_json(self) -> dict[str, Any]:
         """Return the comparison as plain values that ``tca compare --config`` accepts."""
@@ -127,7 +132,8 @@ class Comparison:
         """
         try:
             optimizer = Optimizer(**values["optimizer"]) if "optimizer" in values else None
-            return cls(**{**values, "net": net_of(values["net"]), "optimizer": optimizer})
+            agent = Agent(**values.get("agent", {}))
+            return cls(**{**values, "net": net_of(values["net"]), "optimizer": optimizer, "agent": agent})
         except (KeyError, TypeError) as error:
             raise ValueError(f"this does not describe a comparison: {error}") from error
 
@@ -136,7 +142,7 @@ class Comparison:
 SHARED = tuple(
     sorted(
         {each.name for each in dataclasses.fields(Run)}
-        & {each.name for each in dataclasses.fields(Comparison)} - {"seeds", "task_options"}
+        & {each.name for each in dataclasses.fields(Comparison)} - {"seeds", "task_options", "agent"}
     )
 )
 

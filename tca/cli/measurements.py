@@ -19,8 +19,7 @@ from tca.experiments.config.run import Run
 from tca.experiments.records.files import RecordError, explained, make_folder
 from tca.experiments.records.result import DIVERGED, Metrics, Result
 from tca.experiments.records.sealed_json import companions, read_json, sealed, unsealed, write_json
-from tca.experiments.reinforcement.actor import Agent
-from tca.experiments.reinforcement.episodes import REWARD_RULES, policy_of, train_by_reward
+from tca.experiments.reinforcement.episodes import policy_of
 from tca.experiments.training.train import train
 from tca.learner import Learner
 from tca.utils.text import in_a_line
@@ -142,9 +141,9 @@ def _known(run: Run, folder: Path, how: MeasurementSettings) -> dict[str, float 
 
 def _trained(run: Run, folder: Path, progress: bool) -> Result:
     """Train from targets or from rewards; the network to measure is then the policy."""
-    if run.rule not in REWARD_RULES:
+    if run.agent is None:
         return train(run, folder, progress=progress, observe=align)
-    result = train_by_reward(run, Agent(), folder, progress=progress)
+    result = train(run, folder, progress=progress)
     return dataclasses.replace(result, net=policy_of(run, result.net, run.make_task().dt))
 
 

@@ -8,10 +8,11 @@ from typing import Any, Optional
 
 from jsonargparse import ArgumentParser, Namespace
 
+from tca.experiments.config.agent import REWARD_RULES, Agent
 from tca.experiments.config.components import Leaky, Optimizer
 from tca.experiments.config.network_config import net_of
 
-__all__ = ["add_network", "explained", "run_parser", "run_values"]
+__all__ = ["add_agent", "add_network", "check_agent", "explained", "run_parser", "run_values"]
 
 # Help texts that replace descriptions written for Python.
 FILE = "YAML or JSON file with values of the options below."
@@ -34,6 +35,10 @@ HELP = {
     "seeds.batches": "Seed of the order of the trials.",
     "device": "Device to train on: cpu, cuda or cuda:1.",
 }
+REWARDS = (
+    "Learn from rewards by acting in an environment of neurogym with discrete actions, with any rule; implied by "
+    "reward_eprop. Updates are then episodes of a batch of environments."
+)
 DEFAULT = re.compile(r"[,;]\s+default\b([^.;,]|\.\d)*(?=[.;,]|$)")
 
 
@@ -66,6 +71,35 @@ def add_network(parser: ArgumentParser) -> None:
         help="Network of another kind, instead of the options of net: kind and options, such as "
         '{"kind": "mlp", "options": {"sizes": [256, 128]}}; `tca list nets` shows the kinds.',
     )
+
+
+def add_agent(parser: ArgumentParser) -> None:
+    """Add the options of learning from rewards.
+
+    Args:
+        parser: Parser to change.
+    """
+    parser.add_argument("--rewards", action="store_true", help=REWARDS)
+    parser.add_class_arguments(Agent, "agent")
+
+
+def check_agent(options: Namespace, rules: Sequence[str]) -> bool:
+    """Return whether any rule learns from rewards, or raise if options of an agent are given and none does.
+
+    Args:
+        options: Parsed options.
+        rules: Names of the rules.
+
+    Raises:
+        ValueError: The options of the agent are of no use.
+    """
+    acts = bool(options.rewards or set(rules) & set(REWARD_RULES))
+    if options.agent != Agent() and not acts:
+        raise ValueError(
+            f"options of agent need a rule that learns from rewards, got {', '.join(map(repr, rules))}: add --rewards, "
+            f"or use {' or '.join(REWARD_RULES)}"
+        )
+    return acts
 
 
 def explained(parser: ArgumentParser, texts: dict[str, str]) -> ArgumentParser:

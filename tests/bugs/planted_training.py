@@ -34,7 +34,7 @@ BUGS = [
     Bug("tca/experiments/training/snapshots.py", "replays that change where they begin", "restore(copy.deepcopy(self.before))",
         "restore(self.before)",
         ("tests/test_crossing.py::test_replays_begin_where_training_was_each_time",)),
-    Bug("tca/experiments/training/snapshots.py", "searched in the course itself", "course.copied(), before", "course, before", CROSSED),
+    Bug("tca/experiments/training/snapshots.py", "searched in the course itself", "loop.copied(), before", "loop, before", CROSSED),
     Bug("tca/experiments/training/snapshots.py", "a tenth is close enough", "TOLERANCE = 0.01", "TOLERANCE = 0.1", CROSSED),
     Bug("tca/experiments/training/snapshots.py", "no loss is low", "(low, middle) if found <= loss else",
         "(low, middle) if not found > loss else", CROSSED),

@@ -49,15 +49,15 @@ BUGS = [
     Bug(
         TRAINED,
         "other noise learned from than acted with",
-        "self.net.noise_state.copy_(state)",
+        "net.noise_state.copy_(noise_state)",
         "pass",
         (f"{REWARDS}::test_what_was_done_is_what_is_learned_from",),
     ),
     Bug(
         TRAINED,
         "the same trials over and over",
-        "number = self.step // self.run.evaluate_every",
-        "number = 0",
+        "_seed(seeds.data, block)",
+        "_seed(seeds.data, 0)",
         (f"{REWARDS}::test_environments_begin_anew_with_other_trials",),
     ),
     Bug(

@@ -19,6 +19,7 @@ import torch
 
 import tasks
 from tca.eligibilities.eligibility import Eligibility
+from tca.experiments.config.agent import REWARD_RULES, Agent
 from tca.experiments.config.callbacks import Watch
 from tca.experiments.config.components import Leaky, Optimizer, Seeds, plain
 from tca.experiments.config.leak_form import in_form, settled
@@ -27,7 +28,7 @@ from tca.experiments.config.recipes import recommended
 from tca.rule import Rule
 from tca.rules import RULES
 from tca.signals.signal import Signal
-from tca.utils.checks import DEVICE, Count, Named, checked, settle
+from tca.utils.checks import DEVICE, Count, Made, Named, checked, settle
 from tca.utils.names import lookup
 
 __all__ = ["Leaky", "Net", "Optimizer", "Run", "Seeds", "Watch", "name_of"]
@@ -35,7 +36,7 @@ __all__ = ["Leaky", "Net", "Optimizer", "Run", "Seeds", "Watch", "name_of"]
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # Fields, by part, that are written down only where they are used: other runs keep the names they have always had.
 ADDED = {
-    "": ("measure_at_losses", "watch"),
+    "": ("measure_at_losses", "watch", "agent"),
     "optimizer": ("schedule", "matched", "ascent", "reset_momentum_on_projection", "lr_multipliers"),
 }
 
@@ -63,12 +64,17 @@ class Run:
         measure_at_losses: Training losses at which network and learner are kept, within 1 % of each, so that runs can
             be compared at equal loss (`tca.experiments.training.snapshots.cross`); default none.
         watch: Further measurements made in training, default none.
+        agent: How the network learns from rewards; ``None`` (default) to learn from targets, with a rule published for
+            rewards (reward_eprop) the defaults of `tca.Agent`. ``batch_size`` then counts environments side by side and
+            ``steps`` episodes, one update each; the network has an output for every action and one for the value.
+            Loss and accuracy are those of the policy on the trials of the task.
         seeds: The seeds.
         device: Where to train, default cpu.
         dtype: float32 (default) or float64.
 
     Raises:
-        ValueError: A name is unknown, a number is not allowed, or the rule is of another form than the network.
+        ValueError: A name is unknown, a number is not allowed, the rule is of another form than the network, or the
+            task gives no rewards to an agent.
         TypeError: A value is of the wrong type.
 
     >>> run = Run("delayed_xor", rule="eprop", steps=10)
@@ -90,6 +96,7 @@ class Run:
     evaluate_every: Count = 50
     measure_at_losses: tuple[float, ...] = ()
     watch: tuple[Watch, ...] = ()
+    agent: Annotated[Agent, Made(Agent, spread=True)] | None = None
     seeds: Seeds = field(default_factory=Seeds)
     device: Annotated[str, DEVICE] = "cpu"
     dtype: Literal["float32", "float64"] = "float32"
@@ -100,12 +107,30 @@ class Run:
         settle(self, measure_at_losses=tuple(dict.fromkeys(self.measure_at_losses)))
         if not isinstance(self.net, (Leaky, Net)):
             raise TypeError(f"net must be a Leaky or a Net, got {self.net!r}")
-        self.make_task()
+        if self.agent is None and self.rule in REWARD_RULES:
+            settle(self, agent=Agent())
+        self._check_rewards(self.make_task())
         settle(self, net=settled(self.net, self.the_rule))
         if self.optimizer is None:
             settle(self, optimizer=self.recommended)
         if not isinstance(self.optimizer, Optimizer):
             raise TypeError(f"optimizer must be an Optimizer, or None for the recommended one, got {self.optimizer!r}")
+
+    def _check_rewards(self, task: tasks.Task) -> None:
+        """Raise if the run has an agent and cannot learn from rewards."""
+        if self.agent is None:
+            return
+        if not task.gives_rewards:
+            rule = f"rule {self.rule!r}" if self.rule in REWARD_RULES else "an agent"
+            raise ValueError(
+                f"task {self.task!r} gives no rewards for actions, which {rule} learns from: take an environment of "
+                "neurogym with discrete actions, such as 'PerceptualDecisionMaking-v0', or another rule, such as "
+                "'eprop', without an agent"
+            )
+        if self.watch:
+            raise ValueError("watch must be empty where a network learns from rewards: there are no training trials")
+        if self.fresh:
+            raise ValueError("fresh must be False where a network learns from rewards: its trials are always new")
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -169,6 +194,7 @@ class Run:
         for name in ("net", "optimizer", "seeds"):
             values[name] = dataclasses.asdict(values[name])
         values["watch"] = [dataclasses.asdict(each) for each in self.watch]
+        values["agent"] = None if self.agent is None else dataclasses.asdict(self.agent)
         for part, names in ADDED.items():
             holder = values[part] if part else values
             for name in [name for name in names if not holder[name]]:

@@ -1,4 +1,4 @@
-"""The loss of a network that acts: a policy and a value, told how much better an action was than expected.
+"""The actor-critic loss and generalised advantages.
 
 Shapes: T time, B batch, A actions, O = A + 1 outputs.
 """
@@ -19,14 +19,14 @@ __all__ = ["ActorCritic", "advantages"]
 @checked
 @dataclass(frozen=True)
 class ActorCritic(Loss):
-    """``l = -D log pi(a) + c/2 (V - G)^2 - beta H(pi)``: the surrogate whose slope is that of the expected reward.
+    """``l = -D log pi(a) + c/2 (V - G)^2 - beta H(pi)``: advantage actor-critic.
 
     The first A outputs are logits of actions, the last is the value V of the state. Targets are numbers ``(T, B, 3)``:
-    the action a that was taken, its advantage D, and the return G; the last two are constants. With them the score is
-    ``D (pi - 1_a)`` for the policy and ``c (V - G)`` for the value, and any rule of the library learns from rewards.
+    the action a, its advantage D and the return G, the last two constants. The output error is ``D (pi - 1_a)`` for the
+    policy and ``c (V - G)`` for the value, so that any rule learns from rewards.
 
-    With e-prop this is reward-based e-prop: ``D_t = sum_q (gamma lambda)^q delta_t+q`` is what the errors of prediction
-    ``delta`` later in the trial reach back to, so that ``sum_t D_t L_t e_t = sum_t delta_t F(L_t e_t)``, F the filter
+    With e-prop this is reward-based e-prop: with ``D_t = sum_q (gamma lambda)^q delta_t+q`` and the temporal-difference
+    errors ``delta``, ``sum_t D_t L_t e_t = sum_t delta_t F(L_t e_t)``, where F is the filter
     ``g_t = gamma lambda g_t-1 + L_t e_t`` of every synapse.
 
     Args:
@@ -51,8 +51,8 @@ class ActorCritic(Loss):
         log_policy = torch.log_softmax(outputs[..., :-1], -1)
         taken = log_policy.gather(-1, targets[..., :1].long()).squeeze(-1)
         entropy = -(log_policy.exp() * log_policy).sum(-1)
-        missed = (outputs[..., -1] - targets[..., 2]).square()
-        return -targets[..., 1] * taken + self.value_weight / 2 * missed - self.entropy * entropy
+        critic = (outputs[..., -1] - targets[..., 2]).square()
+        return -targets[..., 1] * taken + self.value_weight / 2 * critic - self.entropy * entropy
 
     def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return ``D (pi - 1_a) + beta pi (log pi + H)`` and ``c (V - G)``."""
@@ -69,12 +69,12 @@ class ActorCritic(Loss):
         """Raise unless ``targets`` hold an action, an advantage and a return for every step and trial.
 
         Raises:
-            ValueError: The shape is another, a number is not finite, or there is no such action.
-            TypeError: They are no real numbers.
+            ValueError: The shape differs, a number is not finite, or an action does not exist.
+            TypeError: They are not real numbers.
         """
         if outputs_shape[-1] < 2:
             raise ValueError(
-                f"a network that acts needs at least one action and a value, got {outputs_shape[-1]} output"
+                f"an actor-critic network needs at least one action and a value, got {outputs_shape[-1]} output"
             )
         if not targets.is_floating_point():
             raise TypeError(f"targets must be real numbers, got dtype {targets.dtype}")
@@ -92,46 +92,45 @@ def advantages(
     values: Tensor,
     terminated: Tensor,
     discount: float,
-    memory: float,
+    trace_decay: float,
     *,
     truncated: Tensor | None = None,
-    beyond: Tensor | None = None,
+    final_values: Tensor | None = None,
 ) -> Tensor:
-    """Return how much better things went than was expected, ``D_t = delta_t + discount memory D_t+1``, ``(T, B)``.
+    """Return generalised advantages, ``D_t = delta_t + discount trace_decay D_t+1``, ``(T, B)``.
 
-    ``delta_t = r_t + discount V_t+1 - V_t`` is the error of prediction. After a trial that came to its own end there is
-    nothing: ``V_t+1 = 0``. One that was cut by a limit of time would have gone on: ``V_t+1`` is the value of its last
-    state. No error of prediction reaches back over either.
+    ``delta_t = r_t + discount V_t+1 - V_t`` is the temporal-difference error. After a terminated trial ``V_t+1 = 0``;
+    after a truncated one ``V_t+1`` is the value of its last state. The sum ends at either.
 
     Args:
-        rewards: Reward that followed each action, shape ``(T, B)``.
+        rewards: Reward of each action, shape ``(T, B)``.
         values: Value of the state before each action, and of that after the last, shape ``(T + 1, B)``.
-        terminated: Whether the trial came to its own end after the action, boolean, shape ``(T, B)``.
-        discount: What a reward one step later is worth, in [0, 1].
-        memory: What an error of prediction one step later counts for, beside the discount, in [0, 1].
-        truncated: Whether the trial was cut there by a limit of time, boolean, shape ``(T, B)``; default nowhere.
-        beyond: Value of the last state of trials that were cut, shape ``(T, B)``; needed with ``truncated``.
+        terminated: Whether the task ended the trial after the action, boolean, shape ``(T, B)``.
+        discount: Discount gamma per step, in [0, 1].
+        trace_decay: Decay lambda of temporal-difference errors beside the discount, in [0, 1].
+        truncated: Whether a time limit ended the trial there, boolean, shape ``(T, B)``; default nowhere.
+        final_values: Value of the last state of truncated trials, shape ``(T, B)``; needed with ``truncated``.
 
     Raises:
-        ValueError: One of ``truncated`` and ``beyond`` is given without the other.
+        ValueError: One of ``truncated`` and ``final_values`` is given without the other.
 
     Papers: Schulman et al. (2016), ICLR, arXiv:1506.02438; Pardo et al. (2018), ICML, arXiv:1712.00378.
 
     >>> rewards, never = torch.tensor([[0.0], [1.0]]), torch.zeros(2, 1, dtype=torch.bool)
-    >>> advantages(rewards, torch.zeros(3, 1), never, discount=0.5, memory=1.0).tolist()
+    >>> advantages(rewards, torch.zeros(3, 1), never, discount=0.5, trace_decay=1.0).tolist()
     [[0.5], [1.0]]
     """
-    if (truncated is None) != (beyond is None):
-        raise ValueError("truncated and beyond belong together: the value of the last state of a trial that was cut")
+    if (truncated is None) != (final_values is None):
+        raise ValueError("truncated and final_values must be given together")
     after = values[1:].masked_fill(terminated, 0.0)
-    goes_on = ~terminated
-    if truncated is not None and beyond is not None:
-        after = torch.where(truncated & goes_on, beyond, after)
-        goes_on = goes_on & ~truncated
+    continues = ~terminated
+    if truncated is not None and final_values is not None:
+        after = torch.where(truncated & continues, final_values, after)
+        continues = continues & ~truncated
     errors = rewards + discount * after - values[:-1]
-    found = torch.empty_like(errors)
+    advantage = torch.empty_like(errors)
     later = torch.zeros_like(errors[0])
     for t in range(len(errors) - 1, -1, -1):
-        later = errors[t] + discount * memory * later.masked_fill(~goes_on[t], 0.0)
-        found[t] = later
-    return found
+        later = errors[t] + discount * trace_decay * later.masked_fill(~continues[t], 0.0)
+        advantage[t] = later
+    return advantage

@@ -14,7 +14,7 @@ from torch import Tensor
 from tca.experiments.records.result import Metrics
 
 if TYPE_CHECKING:
-    from tca.experiments.training.training_loop import Course
+    from tca.experiments.training.training_loop import TrainingLoop
 
 __all__ = ["TOLERANCE", "Crossed", "cross"]
 
@@ -37,25 +37,25 @@ class Crossed:
     learner: Mapping[str, Tensor]
 
 
-def cross(course: Course, before: Mapping[str, Any], last: Metrics, loss: float) -> Crossed:
+def cross(loop: TrainingLoop, before: Mapping[str, Any], last: Metrics, loss: float) -> Crossed:
     """Return the network at which the training loss crosses a loss, within 1 % of it.
 
-    The updates since the last measurement are replayed in a copy of the course, and bisected until one ends within 1 %
+    The updates since the last measurement are replayed in a copy of the loop, and bisected until one ends within 1 %
     of the loss. Where a single update jumps over it, the update is shortened: weights are
     ``theta + a (theta' - theta)``, with ``a`` found by bisection, and what the learner keeps is that of the whole
     update. A loss that jumps along the update, as that of spiking cells may, leaves the first weights found below.
-    The course itself is not touched.
+    The loop itself does not change.
 
     Args:
-        course: The course, just measured.
+        loop: The training loop, just measured.
         before: Its state at the measurement before, whose training loss was above.
         last: What was measured; the training loss is at most the one that is looked for.
         loss: The loss.
     """
     if _close(last.train_loss, loss):
-        return Crossed(last, _copied(course.net.state_dict()), _copied(course.learner.state_dict()))
-    search = _Search(course, before)
-    low, high = int(before["step"]), course.step
+        return Crossed(last, _copied(loop.net.state_dict()), _copied(loop.learner.state_dict()))
+    search = _Search(loop, before)
+    low, high = int(before["step"]), loop.step
     while high - low > 1:
         middle = (low + high) // 2
         found = search.loss_after(middle)
@@ -67,10 +67,10 @@ def cross(course: Course, before: Mapping[str, Any], last: Metrics, loss: float)
 
 
 class _Search:
-    """A copy of a course whose updates are replayed."""
+    """A copy of a training loop whose updates are replayed."""
 
-    def __init__(self, course: Course, before: Mapping[str, Any]) -> None:
-        self.copy, self.before = course.copied(), before
+    def __init__(self, loop: TrainingLoop, before: Mapping[str, Any]) -> None:
+        self.copy, self.before = loop.copied(), before
 
     def loss_after(self, step: int) -> float:
         """Make the updates up to a step; return the training loss."""

@@ -1,22 +1,23 @@
-"""The course of a run, whatever it learns from: what changes on the way, the loop of its updates, and how it ends."""
+"""The training loop of a run: updates, measurements, checkpoints and outcome."""
 
 from __future__ import annotations
 
-import abc
 import copy
 import itertools
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from tasks.task import Task
+from tca.batch import Batch
 from tca.experiments.config.run import Run
 from tca.experiments.records.record import Record
 from tca.experiments.records.result import COMPLETED, DIVERGED, REACHED_LOSS, Metrics, Result
+from tca.experiments.reinforcement.episodes import Episodes, policy_of
 from tca.experiments.training.evaluation import evaluate
 from tca.experiments.training.snapshots import cross
 from tca.experiments.training.update import Updates
@@ -24,117 +25,156 @@ from tca.learner import Learner
 from tca.nets.network import Network
 from tca.utils.checks import DivergenceError
 
-__all__ = ["Course"]
+__all__ = ["Observer", "TrainingLoop"]
+
+Observer = Callable[[Learner, Batch], Mapping[str, float]]
 
 SHOWN = 3  # of what is not finite, that a reason names
 
 
-class Course(abc.ABC):
+class TrainingLoop:
     """Everything that changes while a run is trained.
+
+    An update takes a batch of trials with targets, or an episode of a run that learns from rewards.
 
     Args:
         run: The run.
-        task: Its task.
-        n_out: Number of outputs of the network.
+        observe: Further measurements; see `tca.train`.
 
     Raises:
-        ValueError: The device does not exist.
+        ValueError: The device does not exist, or measurements of training trials are asked for where there are none.
 
     Warns:
         CollapseWarning: The rule averages correlations so fast that activity may vanish, see
             `tca.signals.decorrelation.averages.warn_if_fast`.
     """
 
-    unit: ClassVar[str] = "step"
-
-    def __init__(self, run: Run, task: Task, n_out: int) -> None:
+    def __init__(self, run: Run, observe: Observer | None = None) -> None:
         """Draw trials and weights."""
         if torch.device(run.device).type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device {run.device!r} was asked for, but there is no CUDA device here")
-        self.run, self.task = run, task
-        train_set, test_set = task.split(run.n_train, run.n_test, seed=run.seeds.data)
+        if observe is not None and run.agent is not None:
+            raise ValueError("observe must be None where a network learns from rewards: there are no training trials")
+        self.run, self.observe, self.task = run, observe, run.make_task()
+        train_set, test_set = self.task.split(run.n_train, run.n_test, seed=run.seeds.data)
         self.train_set, self.test_set = (each.to(run.device, run.torch_dtype) for each in (train_set, test_set))
-        self.sizes: dict[str, Any] = {"n_in": task.n_in, "n_out": n_out, "dt": task.dt}
+        n_out = self.task.n_out + (run.agent is not None)  # and the value
+        self.sizes: dict[str, Any] = {"n_in": self.task.n_in, "n_out": n_out, "dt": self.task.dt}
+        self.unit = "step" if run.agent is None else "episode"
         self.begin()
         readout_rate = run.optimizer.lr * run.optimizer.lr_multipliers.get("w_out", 1.0)
         run.the_rule.signal.check_training(run.steps, readout_rate or None)
 
     def begin(self) -> None:
-        """Build network, learner and optimizer as they are before the first update."""
+        """Build network, learner, optimizer, callbacks and batches as they are before the first update."""
         run = self.run
         self.net: Any = run.net.build(**self.sizes, seed=run.seeds.net, device=run.device, dtype=run.torch_dtype)
         self.learner = Learner(self.net, run.the_rule, seed=run.seeds.rule)
         self.updates = Updates(self.learner, run.optimizer, run.steps, run.seeds.rule)
+        self.watchers = [each.build() for each in run.watch]
         self.step, self.elapsed = 0, 0.0
+        self.batches = self._batches()
+
+    def _batches(self) -> Iterator[Batch]:
+        """Return the batches from the next update on."""
+        run, seed = self.run, self.run.seeds.batches
+        if run.agent is not None:
+            return Episodes(run, self.task, self.learner, self.step)
+        if not run.fresh:
+            return self.train_set.batches(run.batch_size, seed, start=self.step)
+        stream = self.task.stream(run.batch_size, seed, start=self.step)
+        return (batch.to(run.device, run.torch_dtype) for batch in stream)
 
     def copied(self) -> Self:
-        """Return a course of the same run on the same trials, before its first update, that shares nothing else."""
+        """Return a loop of the same run on the same trials, before its first update, that shares nothing else."""
         other = copy.copy(self)
         other.begin()
         return other
 
-    @property
-    @abc.abstractmethod
-    def title(self) -> str:
-        """What the progress bar calls it."""
-
-    @abc.abstractmethod
     def block(self, updates: int, made: Callable[[], object]) -> str:
-        """Make the updates between two measurements; return what was not finite, then without an update, or nothing.
+        """Make the updates between two measurements; return the reason if a number is not finite, else ``""``.
 
         Args:
-            updates: How many.
-            made: To be called after each.
+            updates: Number of updates.
+            made: Callback after each.
         """
+        for _ in range(updates):
+            if trouble := self.update():
+                return trouble
+            made()
+        return ""
 
-    @abc.abstractmethod
+    def update(self) -> str:
+        """Make one update; return the reason if a number is not finite, then without an update, else ``""``."""
+        begun = time.perf_counter()
+        batch = next(self.batches)
+        if self.run.agent is None:
+            begun = time.perf_counter()  # drawing trials is no part of an update, acting is
+        if trouble := self.updates.make(batch, self.step):
+            return trouble
+        self.elapsed += time.perf_counter() - begun
+        self.step += 1
+        return ""
+
     def measure(self) -> Metrics:
-        """Return loss and accuracy over both sets, and whatever else is seen."""
+        """Return loss and accuracy over both sets, with the numbers of callbacks, observer and environments."""
+        observed: dict[str, float] = self.batches.observed() if isinstance(self.batches, Episodes) else {}
+        for watch, watcher in zip(self.run.watch, self.watchers, strict=True):
+            if self.step == self.run.steps or -(-self.step // self.run.evaluate_every) % watch.every == 0:
+                observed |= watcher(self.learner, self.train_set.batch())
+        if self.observe is not None:
+            few = self.train_set.subset(min(self.run.batch_size, len(self.train_set))).batch()
+            observed |= self.observe(self.learner, few)
+        return self.measured(observed)
 
     @property
-    def answering(self) -> Network:
-        """The network whose answers are measured."""
+    def evaluated(self) -> Network:
+        """The network whose outputs answer the trials of the task: that of the run, or its policy."""
         net: Network = self.net
-        return net
+        return net if self.run.agent is None else policy_of(self.run, net, self.task.dt)
 
     def train_loss(self) -> float:
         """Return the loss over the training set, NaN if it is not finite."""
-        return evaluate(self.answering, self.task, self.train_set)[0]
+        return evaluate(self.evaluated, self.task, self.train_set)[0]
 
     def measured(self, observed: Mapping[str, float]) -> Metrics:
-        """Return loss and accuracy over both sets, with what else was seen.
+        """Return loss and accuracy over both sets.
 
         Args:
-            observed: What else was seen.
+            observed: Further measurements by name.
         """
-        net = self.answering
+        net = self.evaluated
         train_loss, train_accuracy = evaluate(net, self.task, self.train_set)
         test_loss, test_accuracy = evaluate(net, self.task, self.test_set)
         return Metrics(self.step, train_loss, train_accuracy, test_loss, test_accuracy, self.elapsed, dict(observed))
 
     def state(self) -> dict[str, Any]:
-        """Return everything needed to go on."""
+        """Return everything needed to resume."""
         return {
             "step": self.step,
             "elapsed": self.elapsed,
             "net": dict(self.net.state_dict()),
             "learner": dict(self.learner.state_dict()),
             **self.updates.state(),
+            "watchers": [dict(each.state()) for each in self.watchers],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what ``state`` returned.
+        """Resume from a state.
 
         Args:
-            state: What it returned.
+            state: Value of ``state``.
         """
         self.step, self.elapsed = state["step"], state["elapsed"]
         self.net.load_state_dict(state["net"])
         self.learner.load_state_dict(state["learner"])
         self.updates.restore(state)
+        for watcher, its in zip(self.watchers, state.get("watchers", []), strict=True):
+            watcher.restore(its)
+        self.batches = self._batches()
 
     def finish(self, record: Record, progress: bool) -> Result:
-        """Go on from the record's checkpoint, if it has one, to the end, and return what it has led to.
+        """Train from the record's checkpoint, if it has one, to the end, and return the result.
 
         Args:
             record: The record.
@@ -158,7 +198,8 @@ class Course(abc.ABC):
         """Train until there is an outcome; return it with its reason."""
         run = self.run
         before: Mapping[str, Any] = {}
-        shown = {"initial": self.step, "disable": not progress, "unit": self.unit, "desc": self.title}
+        title = f"{run.task}, {run.rule}, seed {run.seeds.net}"
+        shown = {"initial": self.step, "disable": not progress, "unit": self.unit, "desc": title}
         with tqdm(total=run.steps, **shown) as bar:
             while True:
                 if trouble := self._overflow():
