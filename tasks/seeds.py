@@ -7,10 +7,13 @@ import torch
 
 from tca.utils.checks import whole
 
-__all__ = ["SHUFFLE", "STREAM", "TEST", "TRAIN", "generator"]
+__all__ = [
+    "AUGMENT", "CONDITION", "DISTORT", "FRESH", "SHUFFLE", "STREAM", "TEST", "TRAIN", "VALIDATION", "generator"
+]  # fmt: skip
 
-# What the random numbers are for; draws of different purposes never share a stream.
+# Purposes of random numbers, the second line of images; draws of different purposes never share a stream.
 TRAIN, TEST, STREAM, SHUFFLE = range(4)
+VALIDATION, AUGMENT, FRESH, DISTORT, CONDITION = range(100, 105)
 
 
 def generator(seed: int, *purpose: int) -> torch.Generator:

@@ -23,7 +23,7 @@ def image_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep image sets and their cache in folders of the test's own, and let warnings be given anew."""
     from tasks.images import image_task as task
 
-    task._say_once.cache_clear()
+    task._warn_once.cache_clear()
     monkeypatch.delenv("TCA_DATA", raising=False)
     monkeypatch.setenv("TCA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))

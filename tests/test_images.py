@@ -15,8 +15,7 @@ from torch import Tensor
 import tasks
 import tca
 from tasks.images import Affine, Centred, HorizontalFlip, Images, ImageTrials, Noise, Normalisation, RandomCrop, Shift
-from tasks.images.copies import originals
-from tasks.images.pixels import ImageData, Pixels
+from tasks.images.pixels import ImageData, Pixels, originals
 from tasks.images.pools import chosen, order
 from tasks.seeds import generator
 from tasks.trials import FixedTrials
@@ -41,7 +40,7 @@ def task_of(train: Pixels, test: Pixels, **options: Any) -> Images:
     task = Images(**options)
     classes = tuple(str(each) for each in range(int(train.labels.max()) + 1))
     same = originals(train.images, test.images)
-    vars(task)["data"] = ImageData("numbered", train, test, classes, 255, "", same)
+    vars(task)["data"] = ImageData("numbered", train, test, classes, same)
     return task
 
 
@@ -216,7 +215,7 @@ def test_a_set_can_be_put_under_a_condition() -> None:
     assert torch.equal(noisy.batch().targets, test.batch().targets)
     assert (noisy.batch().inputs.min(), noisy.batch().inputs.max()) == (0, 1)
     both = noisy.under(Shift(0, 3), seed=0).subset(3)
-    assert len(both.kept.parts) == 2
+    assert len(both.kept) == 2
     assert len(both) == 3
 
 
@@ -381,20 +380,20 @@ def test_a_gpu_sees_what_the_cpu_sees() -> None:
     [
         ({"nmae": "mnist"}, ValueError, "unknown option of images 'nmae', did you mean 'name'"),
         ({"size": 0}, ValueError, "size must be at least 1, got 0"),
-        ({"size": (8, 8, 1)}, ValueError, "size must be one number of pixels, or height and width"),
+        ({"size": (8, 8, 1)}, ValueError, "size must be .*a list or tuple of 2 integers.*, got"),
         ({"size": 100_000}, ValueError, "size must be at most 89478485 pixels in all, got 100000"),
         ({"size": (1, 10**8)}, ValueError, "size must be at most 89478485 pixels in all"),
         ({"size": "8"}, TypeError, "size must be an integer"),
-        ({"grey": 1}, TypeError, "grey must be true or false, got 1"),
+        ({"grey": 1}, TypeError, "grey must be True or False, got 1"),
         ({"normalise": "standart"}, ValueError, "unknown normalise 'standart', did you mean 'standard'"),
         ({"validation": -1}, ValueError, "validation must be at least 0"),
         ({"test_on": "train"}, ValueError, "unknown test_on 'train'"),
         ({"test_on": "validation"}, ValueError, "needs a number of images to hold out as validation, got 0"),
         ({"balanced": True, "repeat": True}, ValueError, "balanced and repeat exclude each other"),
-        ({"augment": "crop"}, TypeError, r"augment must be augmentations such as RandomCrop\(\), got 'crop'"),
-        ({"augment": [{"class": "RandomCorp"}]}, ValueError, "unknown class in augment 'RandomCorp', did you mean 'R"),
+        ({"augment": "crop"}, TypeError, r"augment: must be augmentations such as RandomCrop\(\), got 'crop'"),
+        ({"augment": [{"class": "RandomCorp"}]}, ValueError, "augment: unknown class 'RandomCorp', did you mean 'R"),
         ({"distort": [{"class": "Noise", "std": 1}]}, ValueError, "unknown option of Noise 'std', did you mean 'sd'"),
-        ({"augment": [3]}, TypeError, "augment must hold augmentations, or dictionaries with a class, got 3"),
+        ({"augment": [3]}, TypeError, "augment: must hold augmentations, or dictionaries with a class, got 3"),
         ({"loss": "msee"}, ValueError, "unknown loss 'msee', did you mean 'mse'"),
         ({"dt": 0}, ValueError, "dt must be greater than 0"),
     ],

@@ -156,8 +156,7 @@ def test_every_part_draws_from_its_generator_alone_and_survives_json(name: str) 
     torch.testing.assert_close(results[0].double(), results[1], atol=1e-5, rtol=0)
     assert (results[0].dtype, results[0].shape) == (torch.float32, (50, 3, 7, 5))
     assert torch.equal(torch.get_rng_state(), before)
-    assert augmentations("augment", [part.to_json()]) == (part,)
-    assert augmentations("augment", part) == augmentations("augment", part.to_json()) == (part,)
+    assert augmentations([part.to_json()]) == augmentations(part) == augmentations(part.to_json()) == (part,)
     assert hash(part) == hash(AUGMENTATIONS[name](**{k: v for k, v in part.to_json().items() if k != "class"}))
 
 
@@ -165,8 +164,8 @@ BAD: list[tuple[type[Augmentation], dict[str, Any], type[Exception], str]] = [
     (RandomCrop, {"padding": 0}, ValueError, "padding must be at least 1, got 0"),
     (RandomCrop, {"padding": 1.5}, TypeError, "padding must be an integer"),
     (Shift, {"vertical": -1}, ValueError, "vertical must be at least 0"),
-    (HorizontalFlip, {"probability": 1.5}, ValueError, "probability must lie between 0 and 1, got 1.5"),
-    (Affine, {"scale": 1}, ValueError, "scale must be less than 1, got 1"),
+    (HorizontalFlip, {"probability": 1.5}, ValueError, "probability must be at most 1, got 1.5"),
+    (Affine, {"scale": 1}, ValueError, "scale must be below 1, got 1"),
     (Affine, {"rotation": -3}, ValueError, "rotation must be 0 or greater"),
     (Noise, {"sd": math.nan}, ValueError, "sd must be finite"),
 ]

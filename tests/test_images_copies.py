@@ -109,7 +109,7 @@ def test_a_set_whose_training_images_are_all_tested_on_has_nothing_left(tmp_path
     written(tmp_path, [0, 1], [1, 0, 2])
     with pytest.raises(ValueError, match="dedupe=True leaves no training image of shapes: each is a test image, too"):
         opened(tmp_path, dedupe=True).split(1, 1, seed=0)
-    with pytest.raises(TypeError, match="dedupe must be true or false, got 1"):
+    with pytest.raises(TypeError, match="dedupe must be True or False, got 1"):
         tasks.make("images", dedupe=1)
 
 
@@ -129,7 +129,7 @@ def test_checksums_are_kept_with_the_set(tmp_path: Path, monkeypatch: pytest.Mon
     written(tmp_path, TRAIN, TEST)
     first = opened(tmp_path, dedupe=True)
     sources._opened.cache_clear()
-    monkeypatch.setattr(sources, "Originals", None)
+    monkeypatch.setattr(sources, "originals", None)
     again = opened(tmp_path, dedupe=True)
     assert again.data is not first.data
     assert again.data.originals.tolist() == first.data.originals.tolist() == [

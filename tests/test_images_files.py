@@ -167,10 +167,11 @@ def test_unknown_names_offer_the_nearest_and_half_a_set_is_named(tmp_path: Path)
         ("mnits", "unknown image set 'mnits', did you mean 'mnist'"),
         ("shape", f"did you mean 'shapes'.*; folders with a train.parquet were looked for in {tmp_path}"),
         ("../shapes", "unknown image set"),
-        (3, "unknown image set 3"),
     ):
         with pytest.raises(ValueError, match=message):
             tasks.make("images", name=name, data_dir=str(tmp_path))
+    with pytest.raises(TypeError, match="name must be a string, got 3"):
+        tasks.make("images", name=3)
     with pytest.raises(ValueError, match="looked for nowhere, as neither data_dir nor TCA_DATA is set"):
         tasks.images("shapes")
     write_set(tmp_path / "mnist", drawn(2, 28, 28), drawn(1, 28, 28))

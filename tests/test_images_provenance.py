@@ -11,7 +11,7 @@ import pytest
 
 import tasks
 import tca
-from tasks.images import provenance
+from tasks.images import pixels
 from tca.__main__ import main
 from tca.experiments.records.reader import look, read_description
 from tca.experiments.records.record import RecordError
@@ -98,9 +98,9 @@ def test_classes_that_are_their_numbers_and_very_many_names_are_counted(
     assert tasks.make("images").provenance["classes"] == 10
     trained(tmp_path)
     task = tasks.images("set", data_dir=str(tmp_path))
-    monkeypatch.setattr(provenance, "LONGEST_NAMES", 6)  # characters of "3" and "10985"
+    monkeypatch.setattr(pixels, "LONGEST_NAMES", 6)  # characters of "3" and "10985"
     assert task.provenance["classes"] == ["3", "10985"]
-    monkeypatch.setattr(provenance, "LONGEST_NAMES", 5)
+    monkeypatch.setattr(pixels, "LONGEST_NAMES", 5)
     assert task.provenance["classes"] == 2
 
 

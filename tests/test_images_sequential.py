@@ -11,8 +11,7 @@ import torch
 
 import tasks
 from tasks.images import Shift
-from tasks.images.copies import originals
-from tasks.images.pixels import ImageData, Pixels
+from tasks.images.pixels import ImageData, Pixels, originals
 from tasks.images.sequential_images import SequentialImages
 from tasks.seeds import STREAM, TRAIN, generator
 from tca.losses import MSE
@@ -25,7 +24,7 @@ def task_of(channels: int, **options: Any) -> SequentialImages:
     images = np.random.default_rng(0).integers(0, 256, (8, channels, HEIGHT, WIDTH), np.uint8)
     pixels = Pixels(images, np.arange(8) % 3)
     task = SequentialImages(**options)
-    vars(task)["data"] = ImageData("small", pixels, pixels, ("a", "b", "c"), 255, "", originals(images, images))
+    vars(task)["data"] = ImageData("small", pixels, pixels, ("a", "b", "c"), originals(images, images))
     return task
 
 
@@ -102,12 +101,12 @@ def test_augmented_and_normalised_before_they_are_read() -> None:
         ({"answer": "first"}, ValueError, "unknown answer 'first'"),
         ({"answer": "blank"}, ValueError, "answer='blank' needs a blank time greater than 0, got blank=0"),
         ({"cue": True}, ValueError, "cue=True needs a blank time greater than 0"),
-        ({"cue": 1}, TypeError, "cue must be true or false, got 1"),
+        ({"cue": 1}, TypeError, "cue must be True or False, got 1"),
         ({"frame": 5}, ValueError, "frame must be 0 or at least one time step"),
         ({"blank": 5}, ValueError, "blank must be 0 or at least one time step"),
         ({"blank": -1}, ValueError, "blank must be 0 or greater"),
         ({"dt": 0}, ValueError, "dt must be greater than 0"),
-        ({"grey": "yes"}, TypeError, "grey must be true or false"),
+        ({"grey": "yes"}, TypeError, "grey must be True or False"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -1,4 +1,4 @@
-"""Image sets as tasks: decoded once to bytes on disk, made into batches where the network is.
+"""Image sets as tasks: decoded once to bytes on disk, made into batches on the device of the network.
 
 >>> from tasks.images import Affine, Images, Noise
 >>> Images(size=16, augment=[Affine(rotation=20), Noise(0.1)]).shape

@@ -1,4 +1,4 @@
-"""``python -m tasks.images``: fetch an image set from the Hugging Face hub, or list what is known and what is there."""
+"""``python -m tasks.images``: fetch an image set from the Hugging Face hub, or list known and present sets."""
 
 from __future__ import annotations
 
@@ -14,22 +14,18 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status: 0, or 2 after an error, which is one line on stderr.
-
-    Args:
-        arguments: The words after ``python -m tasks.images``; ``None`` (default) for those of the command line.
-    """
+    """Run a command and return its exit status: 0, or 2 after an error, which is one line on stderr."""
     parser = argparse.ArgumentParser(prog="python -m tasks.images", description="Image sets for tasks.")
     commands = parser.add_subparsers(dest="command", required=True)
     fetching = commands.add_parser("fetch", help="download a set from the Hugging Face hub")
     fetching.add_argument("name", help=f"one of {', '.join(KNOWN)}")
-    listing = commands.add_parser("list", help="show which sets are known and which are there")
+    listing = commands.add_parser("list", help="show known sets and those that are present")
     for each in (fetching, listing):
         each.add_argument("--data-dir", metavar="DIR", help=f"folder that holds the sets, default ${VARIABLE}")
     chosen = parser.parse_args(arguments)
     try:
         print(COMMANDS[chosen.command](chosen))
-    except Exception as error:  # what `datasets` and the network raise has no common base
+    except Exception as error:  # errors of `datasets` and of the network have no common base
         print(f"tasks.images: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0

@@ -1,8 +1,8 @@
-"""Random changes of images, as values: each draws a few numbers for every image, then changes a whole batch.
+"""Random changes of images: each draws a few numbers for every image, then changes a whole batch.
 
-Numbers are drawn on the CPU in float64 from a generator that is given, so every device and floating-point type sees the
-same changes; the work on pixels is done where the pixels are. Black is 0 and white is 1, and what comes in at a border
-is black.
+Numbers are drawn on the CPU in float64 from a given generator, so every device and floating-point type sees the same
+changes; pixels are changed where they are. Black is 0 and white is 1, and what enters at a border is black. Options
+out of their range raise a ValueError.
 
 Shapes: B batch, C channels, H height, W width, K numbers drawn for an image.
 """
@@ -21,25 +21,28 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tca.utils.checks import NotNegative, Whole, checked, finite, not_negative, settle, whole
+from tca.utils.checks import Count, Fraction, Kept, NotNegative, Whole, checked, settle
 from tca.utils.names import lookup
 
 __all__ = ["AUGMENTATIONS", "Affine", "Augmentation", "HorizontalFlip", "Noise", "RandomCrop", "Shift", "augmentations"]
 
-Shape = tuple[int, int, int]
-
 
 @dataclass(frozen=True)
 class Augmentation(abc.ABC):
-    """A random change of images."""
+    """A random change of images; fields are numbers with defaults."""
+
+    def __post_init__(self) -> None:
+        """Convert each option to the type of its default."""
+        fields = dataclasses.fields(self)
+        settle(self, **{each.name: type(getattr(type(self), each.name))(getattr(self, each.name)) for each in fields})
 
     @abc.abstractmethod
     def draw(self, images: int, source: torch.Generator) -> Tensor:
-        """Return what decides the change of each image, shape ``(B, K)``, on the CPU.
+        """Return the random numbers of each image, shape ``(B, K)``, on the CPU.
 
         Args:
             images: Number of images B.
-            source: Where all randomness comes from.
+            source: Where the randomness comes from.
         """
 
     @abc.abstractmethod
@@ -48,11 +51,11 @@ class Augmentation(abc.ABC):
 
         Args:
             images_BCHW: The images, which may be overwritten.
-            drawn_BK: What `draw` returned.
+            drawn_BK: The numbers from `draw`.
         """
 
     def to_json(self) -> dict[str, Any]:
-        """Return the class and the options by name, which `augmentations` reads."""
+        """Return class and options by name, as `augmentations` reads them."""
         return {"class": type(self).__name__, **dataclasses.asdict(self)}
 
 
@@ -60,27 +63,20 @@ class Augmentation(abc.ABC):
 @final
 @dataclass(frozen=True)
 class RandomCrop(Augmentation):
-    """Black is added all around, and a piece as large as the image is cut out at random.
+    """Cut a piece as large as the image out of the image with a black border.
 
     Args:
-        padding: Pixels added at every side, default 4.
-
-    Raises:
-        ValueError: ``padding`` is less than 1.
+        padding: Pixels added at every side, at least 1, default 4.
 
     >>> RandomCrop(1).apply(torch.arange(4.0).view(1, 1, 2, 2), torch.tensor([[0, 2]])).view(2, 2)
     tensor([[0., 0.],
             [1., 0.]])
     """
 
-    padding: Whole = 4
-
-    def __post_init__(self) -> None:
-        """Check the option."""
-        settle(self, padding=whole("padding", self.padding, 1))
+    padding: Count = 4
 
     def draw(self, images: int, source: torch.Generator) -> Tensor:
-        """Return top and left edge of the piece, each value as likely."""
+        """Return top and left edge of the piece, uniform."""
         return torch.randint(2 * self.padding + 1, (images, 2), generator=source, device="cpu")
 
     def apply(self, images_BCHW: Tensor, drawn_BK: Tensor) -> Tensor:
@@ -92,30 +88,20 @@ class RandomCrop(Augmentation):
 @final
 @dataclass(frozen=True)
 class Shift(Augmentation):
-    """The image is moved by whole pixels.
+    """Move the image by whole pixels.
 
     Args:
         vertical: Pixels up or down at most, default 2.
         horizontal: Pixels left or right at most, default 2.
-
-    Raises:
-        ValueError: A number is negative.
     """
 
-    vertical: int = 2
-    horizontal: int = 2
-
-    def __post_init__(self) -> None:
-        """Check the options."""
-        settle(self, **{name: whole(name, getattr(self, name), 0) for name in ("vertical", "horizontal")})
+    vertical: Whole = 2
+    horizontal: Whole = 2
 
     def draw(self, images: int, source: torch.Generator) -> Tensor:
-        """Return the way down and to the right, each value as likely."""
-        ways = [
-            torch.randint(-far, far + 1, (images,), generator=source, device="cpu")
-            for far in (self.vertical, self.horizontal)
-        ]
-        return torch.stack(ways, 1)
+        """Return pixels down and to the right, uniform."""
+        ranges = (self.vertical, self.horizontal)
+        return torch.stack([torch.randint(-n, n + 1, (images,), generator=source, device="cpu") for n in ranges], 1)
 
     def apply(self, images_BCHW: Tensor, drawn_BK: Tensor) -> Tensor:
         """Return the moved images."""
@@ -126,22 +112,13 @@ class Shift(Augmentation):
 @final
 @dataclass(frozen=True)
 class HorizontalFlip(Augmentation):
-    """Left and right are exchanged.
+    """Exchange left and right.
 
     Args:
         probability: How often, default 0.5.
-
-    Raises:
-        ValueError: ``probability`` does not lie between 0 and 1.
     """
 
-    probability: float = 0.5
-
-    def __post_init__(self) -> None:
-        """Check the option."""
-        settle(self, probability=finite("probability", self.probability))
-        if not 0 <= self.probability <= 1:
-            raise ValueError(f"probability must lie between 0 and 1, got {self.probability:g}")
+    probability: Fraction = 0.5
 
     def draw(self, images: int, source: torch.Generator) -> Tensor:
         """Return whether to flip."""
@@ -157,43 +134,31 @@ class HorizontalFlip(Augmentation):
 @final
 @dataclass(frozen=True)
 class Affine(Augmentation):
-    """The image is turned about its centre, made larger or smaller, and moved, with bilinear interpolation.
+    """Rotate the image about its centre, scale it and move it, with bilinear interpolation.
 
-    A point at ``p`` from the centre goes to ``s R(a) p + t`` with angle ``a``, scale ``s`` and way ``t`` uniform in
+    A point at ``p`` from the centre goes to ``s R(a) p + t`` with angle ``a``, scale ``s`` and shift ``t`` uniform in
     their ranges and independent; a positive angle turns anticlockwise.
 
     Args:
         rotation: Degrees to either side at most, default 0.
-        scale: Scale is between ``1 - scale`` and ``1 + scale``, default 0.
+        scale: Scale is between ``1 - scale`` and ``1 + scale``, below 1, default 0.
         shift: Pixels in each direction at most, default 0.
-
-    Raises:
-        ValueError: A number is negative, or ``scale`` is 1 or more.
     """
 
-    rotation: float = 0.0
-    scale: NotNegative = 0.0
-    shift: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Check the options."""
-        for name in ("rotation", "scale", "shift"):
-            settle(self, **{name: not_negative(name, getattr(self, name))})
-        if self.scale >= 1:
-            raise ValueError(f"scale must be less than 1, got {self.scale:g}")
+    rotation: NotNegative = 0.0
+    scale: Kept = 0.0
+    shift: NotNegative = 0.0
 
     def draw(self, images: int, source: torch.Generator) -> Tensor:
-        """Return angle in radians, scale, and the way down and to the right in pixels."""
-        even_B4 = 2 * torch.rand(images, 4, generator=source, dtype=torch.float64, device="cpu") - 1
-        far_4 = torch.tensor(
-            [math.radians(self.rotation), self.scale, self.shift, self.shift], dtype=torch.float64, device="cpu"
-        )
-        drawn_B4 = even_B4 * far_4
+        """Return angle in radians, scale, and pixels down and to the right."""
+        ranges = [math.radians(self.rotation), self.scale, self.shift, self.shift]
+        uniform_B4 = 2 * torch.rand(images, 4, generator=source, dtype=torch.float64, device="cpu") - 1
+        drawn_B4 = uniform_B4 * torch.tensor(ranges, dtype=torch.float64, device="cpu")
         drawn_B4[:, 1] += 1
         return drawn_B4
 
     def apply(self, images_BCHW: Tensor, drawn_BK: Tensor) -> Tensor:
-        """Return the images, sampled where each pixel comes from."""
+        """Return the images, sampled by the inverse map."""
         height, width = images_BCHW.shape[2:]
         angle_B, scale_B, down_B, right_B = drawn_BK.unbind(1)
         cosine_B, sine_B = torch.cos(angle_B) / scale_B, torch.sin(angle_B) / scale_B
@@ -210,22 +175,15 @@ class Affine(Augmentation):
 @final
 @dataclass(frozen=True)
 class Noise(Augmentation):
-    """Gaussian noise is added to every pixel, ``x + N(0, sd^2)``.
+    """Add Gaussian noise to every pixel, ``x + N(0, sd^2)``.
 
     Args:
         sd: Its standard deviation, where black is 0 and white is 1; default 0.1.
-        clip: Whether the result is held between black and white, default no.
-
-    Raises:
-        ValueError: ``sd`` is negative.
+        clip: Whether to clip the result to black and white, default no.
     """
 
-    sd: float = 0.1
+    sd: NotNegative = 0.1
     clip: bool = False
-
-    def __post_init__(self) -> None:
-        """Check the option."""
-        settle(self, sd=not_negative("sd", self.sd))
 
     def draw(self, images: int, source: torch.Generator) -> Tensor:
         """Return a seed for each image: noise that is kept for an image takes no memory."""
@@ -245,40 +203,40 @@ AUGMENTATIONS: dict[str, type[Augmentation]] = {
 }
 
 
-def augmentations(argument: str, value: object) -> tuple[Augmentation, ...]:
-    """Return augmentations that were given as such or as JSON knows them.
+def augmentations(value: object) -> tuple[Augmentation, ...]:
+    """Return augmentations given as such or as JSON.
 
     Args:
-        argument: Name of the argument, for messages.
         value: One or a sequence of augmentations, or of dictionaries with a ``class`` and its options.
 
     Raises:
         ValueError: A class or an option is unknown, or a value is not allowed.
-        TypeError: Something is neither.
+        TypeError: An entry is neither.
 
-    >>> augmentations("augment", [{"class": "RandomCrop", "padding": 2}, HorizontalFlip()])
+    >>> augmentations([{"class": "RandomCrop", "padding": 2}, HorizontalFlip()])
     (RandomCrop(padding=2), HorizontalFlip(probability=0.5))
     """
     given = [value] if isinstance(value, Augmentation | Mapping) else value
     if isinstance(given, str) or not isinstance(given, Sequence):
-        raise TypeError(f"{argument} must be augmentations such as RandomCrop(), got {value!r}")
-    return tuple(_augmentation(argument, each) for each in given)
+        raise TypeError(f"must be augmentations such as RandomCrop(), got {value!r}")
+    return tuple(_augmentation(each) for each in given)
 
 
-def _augmentation(argument: str, value: object) -> Augmentation:
+def _augmentation(value: object) -> Augmentation:
     if isinstance(value, Augmentation):
         return value
     if not isinstance(value, Mapping) or "class" not in value:
-        raise TypeError(f"{argument} must hold augmentations, or dictionaries with a class, got {value!r}")
+        raise TypeError(f"must hold augmentations, or dictionaries with a class, got {value!r}")
+    kind = lookup(AUGMENTATIONS, value["class"], "class")
+    fields = {each.name: each for each in dataclasses.fields(kind)}
     options = {name: each for name, each in value.items() if name != "class"}
-    kind = lookup(AUGMENTATIONS, value["class"], f"class in {argument}")
     for name in options:
-        lookup({each.name: each for each in dataclasses.fields(kind)}, name, f"option of {kind.__name__}")
+        lookup(fields, name, f"option of {kind.__name__}")
     return kind(**options)
 
 
 def _moved(images_BCHW: Tensor, way_B2: Tensor) -> Tensor:
-    """Return images moved down and to the right by whole pixels, black where nothing was."""
+    """Return images moved down and to the right by whole pixels, on black."""
     trials, _, height, width = images_BCHW.shape
     border = int(way_B2.abs().max())
     padded_BCHW = functional.pad(images_BCHW, (border,) * 4)

@@ -1,54 +1,42 @@
-"""A cache whose entries are whole or not there at all.
+"""A cache whose entries are whole or absent.
 
-An entry is a folder of files and a ``meta.json`` that holds the version of the format and the size and SHA-256 of every
-file. It is filled under another name and renamed when it is complete, so a writer may be killed at any moment; the next
-one sweeps up after it. One process fills an entry at a time; the others wait and use it.
+An entry is a folder of files with a ``meta.json`` that holds the version of the format and the size and SHA-256 of
+every file. It is filled under another name and renamed when complete, so a writer may be killed at any moment; the next
+one removes the remains. One process fills an entry at a time; the others wait and use it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tasks.images.folders import literal
 
 __all__ = ["CacheError", "Entry", "cache_root", "entry", "sha256"]
 
-FORMAT = 3  # of all that is in an entry: what decoding changes makes another format
+FORMAT = 3  # of all files of an entry: a change of decoding makes another format
 VARIABLE = "TCA_CACHE"
 
 
 class CacheError(RuntimeError):
-    """The cache cannot be written; the message is one line that names the folder, the reason and the way out."""
+    """The cache cannot be written; the message is one line with the folder, the reason and the way out."""
 
 
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """A complete entry, all of whose files have been checked.
-
-    Args:
-        folder: Where its files are.
-        about: What was said of it when it was filled.
-    """
+class Entry(NamedTuple):
+    """A complete entry with checked files: its folder, and the facts that were returned when it was filled."""
 
     folder: Path
     about: Mapping[str, Any]
 
 
 def cache_root(cache_dir: str | None) -> Path:
-    """Return the folder of the cache: the argument, else ``TCA_CACHE``, else ``tca/images`` in the user's cache.
-
-    Args:
-        cache_dir: The argument.
-    """
+    """Return the folder of the cache: the argument, else ``TCA_CACHE``, else ``tca/images`` in the user's cache."""
     if given := cache_dir or os.environ.get(VARIABLE):
         return literal(given)
     home = os.environ.get("XDG_CACHE_HOME")
@@ -60,9 +48,9 @@ def entry(root: Path, name: str, identity: Mapping[str, Any], fill: Callable[[Pa
 
     Args:
         root: Folder of the cache, made if need be; it may be read-only if the entry is there.
-        name: What the folder's name starts with.
-        identity: All that decides what the entry holds.
-        fill: Writes the files into a new folder and returns what is to be known of them.
+        name: Start of the folder's name.
+        identity: Everything that decides the contents of the entry.
+        fill: Writes the files into a new folder and returns the facts to keep with them.
 
     Raises:
         CacheError: The folder cannot be written.
@@ -71,24 +59,26 @@ def entry(root: Path, name: str, identity: Mapping[str, Any], fill: Callable[[Pa
     folder = root / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     if there := _read(folder):
         return there
-    with _explained(root):
+    try:
         root.mkdir(parents=True, exist_ok=True)
-        with _locked(root / f".{folder.name}.lock"):
+        with open(root / f".{folder.name}.lock", "ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the system releases the lock of a process that dies
             return _read(folder) or _filled(folder, fill)
+    except OSError as error:
+        raise CacheError(
+            f"cannot write the cache of images in {root}: {error.strerror or error}; "
+            f"name another folder by cache_dir or by the variable {VARIABLE}"
+        ) from error
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal.
-
-    Args:
-        path: The file.
-    """
+    """Return the SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _filled(folder: Path, fill: Callable[[Path], Mapping[str, Any]]) -> Entry:
-    """Make the entry; what a damaged one or a killed writer has left goes first. The caller holds the lock."""
+    """Make the entry; the remains of a damaged one or of a killed writer go first. The caller holds the lock."""
     unfinished = folder.with_name(f".{folder.name}.unfinished")
     for remains in (unfinished, folder):
         if remains.exists():
@@ -97,9 +87,7 @@ def _filled(folder: Path, fill: Callable[[Path], Mapping[str, Any]]) -> Entry:
     try:
         about = dict(fill(unfinished))
         files = {each.name: _facts(each) for each in sorted(unfinished.iterdir()) if each.is_file()}
-        meta = {"format": FORMAT, "about": about, "files": files}
-        with open(unfinished / "meta.json", "w") as file:
-            file.write(json.dumps(meta, indent=2))
+        (unfinished / "meta.json").write_text(json.dumps({"format": FORMAT, "about": about, "files": files}, indent=2))
         for each in (*unfinished.iterdir(), unfinished):
             _to_disk(each)
         os.rename(unfinished, folder)
@@ -126,27 +114,5 @@ def _facts(path: Path) -> dict[str, Any]:
 
 def _to_disk(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Wait for the lock of an entry and hold it; the system lets go of it for a process that dies."""
-    with open(path, "ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-@contextlib.contextmanager
-def _explained(root: Path) -> Iterator[None]:
-    """Turn the system's errors within into `CacheError`."""
-    try:
-        yield
-    except OSError as error:
-        raise CacheError(
-            f"cannot write the cache of images in {root}: {error.strerror or error}; "
-            f"name another folder by cache_dir or by the variable {VARIABLE}"
-        ) from error
+    os.fsync(descriptor)
+    os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Decoding one image file: bytes in, pixels of 8 bits a channel out, or the reason why not.
+"""Decoding one image file: bytes in, pixels of 8 bits a channel out, or an error with the reason.
 
 Shapes: C channels, H height, W width.
 """
@@ -8,34 +8,31 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.images.catalogue import KnownSet
+from tasks.images.pixels import WHITE, Colour
 
-__all__ = ["WHITE", "Colour", "Decoder", "bombs_refused", "is_grey"]
+__all__ = ["Decoder", "is_grey"]
 
 GREY_MODES = frozenset({"1", "L", "LA"})
 COLOUR_MODES = frozenset({"P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
-DEEP = re.compile(r";16[BLN]$")  # how Pillow calls files of 16 bits a channel that it opens in a mode of 8
-STRETCHED = {"L;2": 85, "L;4": 17}  # what Pillow multiplies grey levels of few bits by, but not the transparent one
-Colour = tuple[int, int, int]
-WHITE: Colour = (255, 255, 255)  # the background where none is named
+DEEP = re.compile(r";16[BLN]$")  # Pillow's names of files of 16 bits a channel that it opens in a mode of 8
+STRETCHED = {"L;2": 85, "L;4": 17}  # Pillow's factors of grey levels of few bits; the transparent one is not stretched
 
 
 class Decoder:
-    """Brings images to the same number of channels and the same size, on the same ground.
+    """Decodes images to the same number of channels and the same size, on an opaque background.
 
     Args:
         channels: 1 for grey (luma, ITU-R 601-2), 3 for red, green and blue.
-        size: Height and width to resample to, bilinearly with antialiasing; ``None`` leaves images as they are.
-        background: Colour that shows through where an image is transparent; ``None`` for white, except that an image
-            of which nothing is visible on white is refused.
-        known: What the set must be, if its name says so.
+        size: Height and width to resample to, bilinearly with antialiasing; ``None`` keeps the size.
+        background: Colour behind transparent images; ``None`` for white, except that an image of which nothing is
+            visible on white is refused.
+        known: The published set that the images must be of, if any.
 
     Attributes:
         shape: Shape ``(C, H, W)`` of all images, ``None`` before the first.
@@ -45,7 +42,7 @@ class Decoder:
     def __init__(
         self, channels: int, size: tuple[int, int] | None, background: Colour | None, known: KnownSet | None
     ) -> None:
-        """Remember what is wanted."""
+        """Remember the options."""
         self.channels, self.size, self.background, self.known = channels, size, background, known
         self.shape: tuple[int, ...] | None = None
         self.transparent = 0
@@ -99,35 +96,23 @@ class Decoder:
 
 
 def is_grey(content: bytes) -> bool:
-    """Return whether an image file is grey, by its header.
-
-    Args:
-        content: The bytes of the file.
-    """
+    """Return whether an image file is grey, by its header."""
     return _opened(content).mode in GREY_MODES
 
 
-@contextmanager
-def bombs_refused() -> Iterator[None]:
-    """Within, images of more pixels than Pillow thinks safe are errors, not warnings."""
-    from PIL import Image
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        yield
-
-
 def _opened(content: bytes) -> Any:
-    """Return an image whose header has been read and is one that can be decoded as it is meant."""
+    """Return an image whose header is read and can be decoded without loss of meaning."""
     from PIL import Image, UnidentifiedImageError
 
     try:
-        image = Image.open(io.BytesIO(content))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(content))
     except UnidentifiedImageError:
         raise ValueError("cannot identify image file") from None
     if getattr(image, "is_animated", False) and image.format != "MPO":  # a photograph with further views of it
         raise ValueError(f"images must be still, got an animated {image.format}")
-    if image.format == "EPS":  # which another program would be started for
+    if image.format == "EPS":  # for which Pillow starts another program
         raise ValueError("images must be made of pixels, got EPS")
     raw = _raw_mode(image)
     mode = image.mode if image.mode not in GREY_MODES | COLOUR_MODES else raw if DEEP.search(raw) else None
@@ -139,7 +124,7 @@ def _opened(content: bytes) -> Any:
 
 
 def _raw_mode(image: Any) -> str:
-    """Return how an image lies in its file, as Pillow calls it."""
+    """Return Pillow's name of the layout of an image in its file."""
     codec, arguments = (image.tile[0].codec_name, image.tile[0].args) if image.tile else ("", "")
     first, *others = arguments if isinstance(arguments, tuple) and arguments else (arguments,)
     if codec.startswith("ppm") and others[0] > 255:

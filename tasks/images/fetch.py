@@ -1,11 +1,10 @@
-"""Asking the Hugging Face hub for an image set: the one place from which the network is used, and only when called."""
+"""Download of image sets from the Hugging Face hub; nothing else in the package uses the network."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from tasks.images.catalogue import DIGITS, KNOWN
@@ -41,7 +40,13 @@ def fetch(name: str, data_dir: str | None = None) -> Path:
     folder = root / name
     if all((folder / f"{split}.parquet").is_file() for split in ("train", "test")):
         return folder
-    sets = _library().load_dataset(known.hub)
+    try:
+        import datasets
+    except ImportError as error:
+        raise ImportError(
+            "fetching image sets needs Hugging Face datasets: pip install 'temporal-credit-assignment[vision]'"
+        ) from error
+    sets = datasets.load_dataset(known.hub)
     parts = {"train": (known.train, "train"), "test": (known.test, known.test_split)}
     unfinished = root / f".{name}.{os.getpid()}.unfinished"
     unfinished.mkdir(parents=True)
@@ -62,15 +67,3 @@ def fetch(name: str, data_dir: str | None = None) -> Path:
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder
-
-
-def _library() -> ModuleType:
-    """Return Hugging Face `datasets`, or raise with the name of the extra."""
-    try:
-        import datasets
-    except ImportError as error:
-        raise ImportError(
-            "fetching image sets needs Hugging Face datasets: pip install 'temporal-credit-assignment[vision]'"
-        ) from error
-    module: ModuleType = datasets
-    return module

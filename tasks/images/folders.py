@@ -1,12 +1,12 @@
-"""Finding an image set in a folder of parquet files, or saying exactly what is missing."""
+"""Search for an image set in folders of parquet files; errors name exactly what is missing."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tasks.images.catalogue import DIGITS, KNOWN, KnownSet
 from tca.utils.names import unknown
@@ -14,22 +14,13 @@ from tca.utils.names import unknown
 __all__ = ["Located", "check_name", "data_root", "found", "literal", "locate", "shown"]
 
 VARIABLE = "TCA_DATA"
-TRAIN_STEMS = ("train",)
-TEST_STEMS = ("test", "val", "valid", "validation")
+TRAIN_STEMS, TEST_STEMS = ("train",), ("test", "val", "valid", "validation")
 SHOWN = 5
+_TRAINING = re.compile(r"train\b.*\.parquet")
 
 
-@dataclass(frozen=True)
-class Located:
-    """An image set that has been found.
-
-    Args:
-        name: The name under which it was asked for.
-        title: What it is called in reports: that of a known set, else the name of its folder.
-        train: Parquet files of the training images, in order.
-        test: Parquet files of the test images, in order.
-        known: What the set must hold, if its name says so.
-    """
+class Located(NamedTuple):
+    """The parquet files of an image set, in order; the published set that they must be of, if the name is its."""
 
     name: str
     title: str
@@ -37,36 +28,20 @@ class Located:
     test: tuple[Path, ...]
     known: KnownSet | None
 
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """All files."""
-        return self.train + self.test
-
 
 def data_root(data_dir: str | None) -> Path | None:
-    """Return the folder that holds the sets: the argument, else the variable ``TCA_DATA``, else none.
-
-    Args:
-        data_dir: The argument.
-    """
+    """Return the folder that holds the sets: the argument, else the variable ``TCA_DATA``, else none."""
     given = data_dir or os.environ.get(VARIABLE)
     return literal(given) if given else None
 
 
 def literal(name: str) -> Path:
-    """Return the path of a folder; no character has a meaning of its own but ``~`` in front of the first slash.
-
-    Args:
-        name: The folder, as it came.
-    """
+    """Return the path of a folder; only ``~`` in front of the first slash has a meaning of its own."""
     return Path(name).expanduser() if name.split("/")[0] == "~" else Path(name)
 
 
 def shown(name: object) -> str:
-    r"""Return a name or path in one line, escaping what cannot be printed.
-
-    Args:
-        name: The name or path.
+    r"""Return a name or path in one line, unprintable characters escaped.
 
     >>> print(shown("a b"), shown("a\nb"))
     a b a\nb
@@ -75,15 +50,7 @@ def shown(name: object) -> str:
 
 
 def check_name(name: object, data_dir: str | None) -> None:
-    """Raise unless a name is that of a known set or of a folder; neither it nor its neighbours are opened.
-
-    Args:
-        name: The name.
-        data_dir: Folder that holds the sets, if not that of ``TCA_DATA``.
-
-    Raises:
-        ValueError: There is no such set; the message offers the nearest and says where folders were looked for.
-    """
+    """Raise a ValueError with the nearest names unless a known set or a folder has the name; no folder is opened."""
     root = data_root(data_dir)
     if not isinstance(name, str) or not (name == DIGITS or name in KNOWN or _is_folder(root, name)):
         names = [*dict.fromkeys([DIGITS, *KNOWN, *found(root)])]  # a folder may bear the name of a known set
@@ -92,13 +59,9 @@ def check_name(name: object, data_dir: str | None) -> None:
 
 
 def found(root: Path | None) -> list[str]:
-    """Return the names of all folders that seem to hold training images, complete or not, sorted.
-
-    Args:
-        root: Where to look; ``None`` finds nothing.
-    """
-    names = (each.name for each in _entries(root) if not each.name.startswith("."))
-    return sorted(name for name in names if _is_folder(root, name) and any(_training_files(root, name)))
+    """Return the sorted names of all folders that seem to hold training images, complete or not."""
+    folders = [each for each in _entries(root) if not each.name.startswith(".")]
+    return sorted(each.name for each in folders if any(map(_TRAINING.fullmatch, _names(each))))
 
 
 def locate(name: str, data_dir: str | None) -> Located:
@@ -110,8 +73,8 @@ def locate(name: str, data_dir: str | None) -> Located:
 
     Raises:
         ValueError: There is no set of this name, or a part of a split is missing.
-        FileNotFoundError: The set is known but not there, or a split is missing; the message says where it was looked
-            for, which files it should have and which command fetches it.
+        FileNotFoundError: The set is known but not there, or a split is missing; the message names the place, the
+            files and the command that fetches them.
     """
     check_name(name, data_dir)
     known, root = KNOWN.get(name), data_root(data_dir)
@@ -152,7 +115,7 @@ def _numbered(place: Path, stem: str) -> tuple[Path, ...]:
 
 
 def _entries(folder: Path | None) -> Iterable[Path]:
-    """Return what lies in a folder, nothing if it cannot be read."""
+    """Return the entries of a folder, none if it cannot be read."""
     try:
         return [] if folder is None else list(folder.iterdir())
     except OSError:
@@ -165,10 +128,8 @@ def _is_folder(root: Path | None, name: str) -> bool:
     return root is not None and plain and os.path.isdir(root / name)
 
 
-def _training_files(root: Path | None, name: str) -> list[Path]:
-    assert root is not None
-    places = (root / name, root / name / "data")
-    return [each for place in places for each in _entries(place) if re.fullmatch(r"train\b.*\.parquet", each.name)]
+def _names(folder: Path) -> list[str]:
+    return [each.name for place in (folder, folder / "data") for each in _entries(place)]
 
 
 def _missing(name: str, known: KnownSet | None, root: Path | None) -> str:

@@ -1,74 +1,46 @@
-"""Options of image tasks: checked, asked, and written down as JSON knows them."""
+"""Types of the options of image tasks, and their values as JSON."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
 
 import torch
 from torch.nn import functional
 
-from tasks.images.augmentation import Augmentation
+from tasks.images.augmentation import Augmentation, augmentations
 from tasks.images.normalisation import NORMALISATIONS, Normalisation
 from tca.losses import LOSSES, Loss
-from tca.utils.checks import whole
-from tca.utils.names import shorten
+from tca.utils.checks import Made, Named, Size, Such
+from tca.utils.names import lookup
 
-__all__ = ["background", "plain", "size", "takes_classes"]
+__all__ = ["Augmentations", "Background", "Directory", "NamedLoss", "PixelSize", "Scaling", "plain", "takes_classes"]
 
-PIXELS_AT_MOST = 89_478_485  # of an image that Pillow decodes without misgivings
+PIXELS_AT_MOST = 89_478_485  # of an image that Pillow decodes without a warning
 
 
-def background(value: object) -> tuple[int, int, int] | None:
-    """Return red, green and blue of a colour, or nothing.
+def _fits(size: int | tuple[int, int] | None) -> bool:
+    height, width = size if isinstance(size, tuple) else (size or 1, size or 1)
+    return height * width <= PIXELS_AT_MOST
 
-    Args:
-        value: What came.
 
-    Raises:
-        ValueError: It is no colour, or a transparent one.
-        TypeError: It is no word.
-
-    >>> background("white"), background("#00ff80")
-    ((255, 255, 255), (0, 255, 128))
-    """
+def _is_opaque(colour: str) -> bool:
     from PIL import ImageColor
 
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise TypeError(f"background must be a colour such as 'white' or '#00ff80', got {value!r}")
     try:
-        red, green, blue, *alpha = ImageColor.getrgb(value)
+        return len(ImageColor.getrgb(colour)) == 3
     except ValueError:
-        alpha = [0]
-    if alpha:
-        raise ValueError(f"background must be an opaque colour such as 'white' or '#00ff80', got {value!r}")
-    return red, green, blue
+        return False
 
 
-def size(value: object) -> int | tuple[int, int] | None:
-    """Return a number of pixels, or height and width, or nothing.
-
-    Args:
-        value: What came.
-
-    Raises:
-        ValueError: A number is less than 1, there are not two of them, or they make an image too large to hold.
-        TypeError: A number is no integer.
-    """
-    if value is None:
-        return None
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        height = width = whole("size", value, 1)
-    elif len(value) == 2:
-        height, width = whole("size's height", value[0], 1), whole("size's width", value[1], 1)
-    else:
-        raise ValueError(f"size must be one number of pixels, or height and width, got {shorten(value)}")
-    if height * width > PIXELS_AT_MOST:
-        raise ValueError(f"size must be at most {PIXELS_AT_MOST} pixels in all, got {shorten(value)}")
-    return (height, width) if isinstance(value, Sequence) else height
+Augmentations = Annotated[tuple[Augmentation, ...], Made(augmentations, object)]
+Background = Annotated[str, Such(_is_opaque, "an opaque colour such as 'white' or '#00ff80'")]
+Directory = Annotated[str, Made(str, Path)]
+NamedLoss = Annotated[Loss, Made(lambda name: lookup(LOSSES, name, "loss"), str)]
+PixelSize = Annotated[Size | tuple[Size, Size] | None, Such(_fits, f"at most {PIXELS_AT_MOST} pixels in all")]
+Scaling = Annotated[str, Named(NORMALISATIONS)] | Normalisation
 
 
 @functools.cache
@@ -97,14 +69,7 @@ def takes_classes(loss: Loss) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """Return the value of an option as JSON knows it.
-
-    Args:
-        value: The value.
-
-    Raises:
-        ValueError: It is a loss or a normalisation without a name.
-    """
+    """Return the value of an option as JSON, or raise a ValueError for a loss or a normalisation without a name."""
     if isinstance(value, tuple):
         return [plain(each) for each in value]
     if isinstance(value, Augmentation):

@@ -1,4 +1,4 @@
-"""What tasks made of images share: options, pools that do not overlap, sets and streams.
+"""Tasks made of images: options, pools that do not overlap, sets and streams.
 
 Shapes: T time, B batch, N images of a pool, I inputs, O outputs, C channels, H height, W width.
 """
@@ -12,41 +12,43 @@ import itertools
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tasks.images.augmentation import Augmentation, augmentations
-from tasks.images.copies import copied, distinct, shared
 from tasks.images.folders import check_name
-from tasks.images.image_options import background, plain, size, takes_classes
+from tasks.images.image_options import (
+    Augmentations,
+    Background,
+    Directory,
+    NamedLoss,
+    PixelSize,
+    Scaling,
+    plain,
+    takes_classes,
+)
 from tasks.images.image_sources import load
-from tasks.images.image_trials import Changes, ImageTrials, View
-from tasks.images.normalisation import Normalisation, normalisation
-from tasks.images.pixels import ImageData, Pixels
-from tasks.images.pools import chosen, held_out
-from tasks.images.provenance import provenance
-from tasks.images.purposes import DISTORT, FRESH, VALIDATION
-from tasks.seeds import STREAM, TEST, TRAIN, generator
+from tasks.images.image_trials import ImageTrials, drawn
+from tasks.images.normalisation import NORMALISATIONS, Normalisation
+from tasks.images.pixels import Colour, ImageData, Pixels
+from tasks.images.pools import chosen, order
+from tasks.seeds import DISTORT, FRESH, STREAM, TEST, TRAIN, VALIDATION, generator
 from tasks.task import Task
 from tca.batch import Batch
-from tca.losses import LOSSES, Loss
-from tca.utils.checks import check, settle, whole
-from tca.utils.names import lookup
+from tca.losses import LOSSES
+from tca.utils.checks import Whole, whole
 
 __all__ = ["ImageTask"]
 
 PURPOSES = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
-TESTED_ON = {"test": "the test split", "validation": "images held out from the training split"}
 
 
 @dataclass(frozen=True)
 class ImageTask(Task):
-    """Images with their classes; what is common to `Images` and `SequentialImages`.
+    """Images with their classes; the base of `Images` and `SequentialImages`.
 
     The files of a set are looked for when its images are first needed, not before.
 
@@ -54,16 +56,16 @@ class ImageTask(Task):
         name: ``"digits"`` (default, comes with scikit-learn), ``"mnist"``, ``"fashion_mnist"``, ``"cifar10"``,
             ``"cifar100"``, ``"tiny_imagenet"``, or the name of a folder with ``train.parquet`` and ``test.parquet``.
         data_dir: Folder that holds the sets; default that of the variable ``TCA_DATA``.
-        cache_dir: Folder in which decoded images are kept; default ``TCA_CACHE``, else the user's cache.
+        cache_dir: Folder of the cache of decoded images; default ``TCA_CACHE``, else the user's cache.
         size: Pixels to resample to, one number or height and width; default as they are.
         grey: Whether to make colours grey, default no.
-        background: Colour that shows through where images are transparent, a name or ``"#rrggbb"``; of grey images its
-            luma. Default white, where an image of which nothing is visible on white is refused.
+        background: Colour behind transparent images, a name or ``"#rrggbb"``; of grey images its luma. Default white,
+            where an image of which nothing is visible on white is refused.
         dedupe: Whether training images are left out that have the pixels of a test image or of another training image,
             default no; test images all stay.
         normalise: ``"unit"`` (default), ``"centred"``, ``"standard"``, or a `Normalisation`.
-        validation: Images of the training split that are never trained on, default 0; which, depends on nothing else.
-        test_on: Where the second set of `split` comes from: ``"test"`` (default) or ``"validation"``.
+        validation: Images of the training split to hold out, default 0; which ones depends on no seed.
+        test_on: Source of the second set of `split`: ``"test"`` (default) or ``"validation"``.
         balanced: Whether every class comes as often in each set, give or take one, default no.
         repeat: Whether sets are drawn with replacement, so that they may be larger than their pool, default no.
         augment: Augmentations of training batches, drawn anew for each batch, default none.
@@ -78,42 +80,29 @@ class ImageTask(Task):
     """
 
     name: str = "digits"
-    data_dir: str | None = None
-    cache_dir: str | None = None
-    size: int | tuple[int, int] | None = None
+    data_dir: Directory | None = None
+    cache_dir: Directory | None = None
+    size: PixelSize = None
     grey: bool = False
-    background: str | None = None
+    background: Background | None = None
     dedupe: bool = False
-    normalise: str | Normalisation = "unit"
-    validation: int = 0
-    test_on: str = "test"
+    normalise: Scaling = "unit"
+    validation: Whole = 0
+    test_on: Literal["test", "validation"] = "test"
     balanced: bool = False
     repeat: bool = False
-    augment: tuple[Augmentation, ...] = ()
-    distort: tuple[Augmentation, ...] = ()
-    test_distort: tuple[Augmentation, ...] = ()
-    loss: Loss = LOSSES["cross_entropy"]
+    augment: Augmentations = ()
+    distort: Augmentations = ()
+    test_distort: Augmentations = ()
+    loss: NamedLoss = LOSSES["cross_entropy"]
 
     def __post_init__(self) -> None:
-        """Check every option that can be checked without opening a file."""
-        for option in ("data_dir", "cache_dir"):
-            if getattr(self, option) is not None:
-                settle(self, **{option: str(check(option, getattr(self, option), str | Path))})
+        """Check options against each other and the name; no file is opened."""
         check_name(self.name, self.data_dir)
-        settle(self, size=size(self.size), validation=whole("validation", self.validation, 0))
-        background(self.background)
-        for option in ("grey", "dedupe", "balanced", "repeat"):
-            if not isinstance(getattr(self, option), bool):
-                raise TypeError(f"{option} must be true or false, got {getattr(self, option)!r}")
-        for option in ("augment", "distort", "test_distort"):
-            settle(self, **{option: augmentations(option, getattr(self, option))})
-        normalisation(self.normalise)
-        lookup(TESTED_ON, self.test_on, "test_on")
         if self.test_on == "validation" and not self.validation:
             raise ValueError("test_on='validation' needs a number of images to hold out as validation, got 0")
         if self.balanced and self.repeat:
             raise ValueError("balanced and repeat exclude each other: draws with replacement are not balanced")
-        settle(self, loss=self.loss if isinstance(self.loss, Loss) else lookup(LOSSES, self.loss, "loss"))
         takes_classes(self.loss)
 
     @abc.abstractmethod
@@ -121,38 +110,44 @@ class ImageTask(Task):
         """Return images as trials.
 
         Args:
-            images_BCHW: The images, ready to be seen, shape ``(B, C, H, W)``.
+            images_BCHW: The normalised images, shape ``(B, C, H, W)``.
             labels_B: Their classes.
         """
 
     @functools.cached_property
     def data(self) -> ImageData:
-        """The images themselves; asking for them opens the files, and decodes them if that has not been done.
+        """The images themselves; the files are opened, and decoded if they are not in the cache.
 
         Warns once in a process of classes that were numbered anew, of transparent images whose background was not
         chosen, and of training and test images with the same pixels.
 
         Raises:
-            FileNotFoundError: The set is not there; the message says which command fetches it.
+            FileNotFoundError: The set is not there; the message names the command that fetches it.
             ImportError: A library is missing.
-            ValueError: The files are not what they should be.
+            ValueError: The files are not valid.
             CacheError: The cache cannot be written.
         """
         pixels = (self.size, self.size) if isinstance(self.size, int) else self.size
-        data = load(self.name, self.data_dir, self.cache_dir, pixels, self.grey, background(self.background))
-        for note in (*data.notes, None if self.dedupe else copied(data)):
-            _say_once(note)
+        data = load(self.name, self.data_dir, self.cache_dir, pixels, self.grey, self._background)
+        test, train, contrary = data.copies.values()
+        copied = (
+            f"{data.title}: {test} of {len(data.test)} test images and {train} of {len(data.train)} training images "
+            f"have the pixels of another training image, {contrary} of them under another class; "
+            "dedupe=True trains on none that is tested on and on no other twice"
+        )
+        for note in (*data.notes, *([copied] if test + train and not self.dedupe else [])):
+            _warn_once(note)
         return data
 
     @property
     def title(self) -> str:
-        """What the set is called in reports."""
+        """Name of the set in reports."""
         return self.data.title
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Shape ``(C, H, W)`` of an image."""
-        return self.data.shape
+        return self.data.train.shape
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -172,7 +167,7 @@ class ImageTask(Task):
 
     @property
     def measure(self) -> str:
-        """Fraction of right answers, whatever the loss."""
+        """Fraction of right answers, with every loss."""
         return "accuracy"
 
     @property
@@ -183,7 +178,7 @@ class ImageTask(Task):
     @property
     def provenance(self) -> dict[str, Any]:
         """Facts of the images: options that took effect, counts, names of classes; see `Task.provenance`."""
-        return provenance(self.data, self._pools, self.dedupe, background(self.background))
+        return self.data.provenance(self._pools, self.dedupe, self._background)
 
     def accuracy(self, outputs: Tensor, batch: Batch) -> float:
         """Return the fraction of images whose class has the largest output; see `Task.accuracy`."""
@@ -211,7 +206,7 @@ class ImageTask(Task):
 
         Raises:
             ValueError: A number is too small, or a pool does not have that many images.
-            TypeError: A number is no integer.
+            TypeError: A number is not an integer.
         """
         if not self.validation:
             raise ValueError("three sets need a number of images to hold out as validation, got 0")
@@ -227,7 +222,7 @@ class ImageTask(Task):
         return self._endless(batch_size, seed, start)
 
     def options(self) -> dict[str, Any]:
-        """Return the options that are not at their defaults as JSON knows them, for ``tca.Run(task_options=...)``.
+        """Return the options that are not at their defaults as JSON, for ``tca.Run(task_options=...)``.
 
         Raises:
             ValueError: The loss or the normalisation has no name.
@@ -244,25 +239,38 @@ class ImageTask(Task):
         """
         return labels if takes_classes(self.loss) else functional.one_hot(labels, self.n_out).to(like)
 
+    @property
+    def _background(self) -> Colour | None:
+        from PIL import ImageColor
+
+        return None if self.background is None else ImageColor.getrgb(self.background)[:3]
+
     @functools.cached_property
     def _pools(self) -> dict[str, Tensor]:
         """Numbers of the images in each pool, within the split that the pool is from."""
-        rows_N = torch.from_numpy(distinct(self.data) if self.dedupe else np.arange(len(self.data.train)))
-        labels_N = torch.from_numpy(self.data.train.labels)[rows_N]
-        if self.validation >= len(labels_N):
-            raise ValueError(
-                f"validation must be less than {len(labels_N)}, the training images, got {self.validation}"
+        rows_N = torch.from_numpy(self.data.distinct if self.dedupe else np.arange(len(self.data.train)))
+        labels_N, held = torch.from_numpy(self.data.train.labels)[rows_N], self.validation
+        if held >= len(labels_N):
+            raise ValueError(f"validation must be less than {len(labels_N)}, the training images, got {held}")
+        order_N = order(labels_N, self.balanced, generator(0, VALIDATION))
+        parts = {"train": order_N[held:], "validation": order_N[:held]}
+        pools = {part: rows_N[places.sort().values] for part, places in parts.items()}
+        if leaked := self.data.leaked(pools):
+            _warn_once(
+                f"{self.title}: {leaked} of {held} images held out have the pixels of an image that is trained on; "
+                "dedupe=True leaves such images out"
             )
-        kept, held = held_out(labels_N, self.validation, self.balanced, generator(0, VALIDATION))
-        tested_N = torch.arange(len(self.data.test), device="cpu")
-        _say_once(shared(self.data, rows_N[kept], rows_N[held]))
-        return {"train": rows_N[kept], "validation": rows_N[held], "test": tested_N}
+        return {**pools, "test": torch.arange(len(self.data.test), device="cpu")}
 
     @functools.cached_property
-    def _view(self) -> View:
-        data = self.data
-        scaling = normalisation(self.normalise).fit(data.train, self._pools["train"], data.white)
-        return View(data.white, scaling, self.arrange, self.loss)
+    def _scaling(self) -> tuple[Tensor, Tensor]:
+        kind = self.normalise if isinstance(self.normalise, Normalisation) else NORMALISATIONS[self.normalise]
+        return kind.fit(self.data.train, self._pools["train"])
+
+    def _view(self, images_BCHW: Tensor, labels_B: Tensor) -> Batch:
+        """Return images between 0 and 1, which are overwritten, as normalised trials."""
+        shift_C11, scale_C11 = (each.to(images_BCHW)[:, None, None] for each in self._scaling)
+        return self.arrange(images_BCHW.sub_(shift_C11).div_(scale_C11), labels_B)
 
     def _pixels(self, part: str) -> Pixels:
         return self.data.test if part == "test" else self.data.train
@@ -274,26 +282,23 @@ class ImageTask(Task):
         source = generator(seed, PURPOSES[part])
         places = chosen(argument, count, self._labels(part), balanced=self.balanced, repeat=self.repeat, source=source)
         always, augment = (self.distort, self.augment) if part == "train" else (self.distort + self.test_distort, ())
-        kept = Changes.draw(always, count, generator(seed, PURPOSES[part], DISTORT))
+        kept = drawn(always, count, generator(seed, PURPOSES[part], DISTORT))
         return ImageTrials(self._pixels(part), self._pools[part][places], self._view, augment, kept)
 
     def _endless(self, batch_size: int, seed: int, start: int) -> Iterator[Batch]:
         pool_N = self._pools["train"]
         trials = ImageTrials(self._pixels("train"), pool_N, self._view, self.distort + self.augment)
-        epoch, order_N = -1, pool_N
+
+        @functools.lru_cache(maxsize=2)
+        def shuffled(epoch: int) -> Tensor:
+            return torch.randperm(len(pool_N), generator=generator(seed, STREAM, epoch), device="cpu")
+
         for index in itertools.count(start):
-            parts, place = [], index * batch_size
-            while place < (index + 1) * batch_size:
-                if place // len(pool_N) != epoch:
-                    epoch = place // len(pool_N)
-                    order_N = torch.randperm(len(pool_N), generator=generator(seed, STREAM, epoch), device="cpu")
-                ahead = (index + 1) * batch_size - place
-                parts.append(order_N[place % len(pool_N) :][:ahead])
-                place += len(parts[-1])
-            yield trials.show(torch.cat(parts), generator(seed, FRESH, index))
+            epoch_B, place_B = np.divmod(np.arange(index * batch_size, (index + 1) * batch_size), len(pool_N))
+            chosen_B = torch.cat([shuffled(each)[place_B[epoch_B == each]] for each in np.unique(epoch_B).tolist()])
+            yield trials.show(chosen_B, generator(seed, FRESH, index))
 
 
 @functools.cache
-def _say_once(note: str | None) -> None:
-    if note:
-        warnings.warn(note, stacklevel=4)
+def _warn_once(note: str) -> None:
+    warnings.warn(note, stacklevel=4)

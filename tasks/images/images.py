@@ -13,11 +13,12 @@ from torch import Tensor
 
 from tasks.images.image_task import ImageTask
 from tca.batch import Batch
-from tca.utils.checks import positive, settle
+from tca.utils.checks import Positive, checked
 
 __all__ = ["Images"]
 
 
+@checked
 @final
 @dataclass(frozen=True)
 class Images(ImageTask):
@@ -34,12 +35,7 @@ class Images(ImageTask):
     (ImageTrials(trials=1100, steps=1, inputs=64, loss=CrossEntropy()), torch.Size([1, 500, 64]))
     """
 
-    dt: float = 100.0
-
-    def __post_init__(self) -> None:
-        """Check every option that can be checked without opening a file."""
-        super().__post_init__()
-        settle(self, dt=positive("dt", self.dt))
+    dt: Positive = 100.0
 
     @property
     def n_in(self) -> int:

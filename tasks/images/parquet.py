@@ -1,14 +1,15 @@
-"""Reading the rows of parquet files: images as the bytes of their files, classes as they are written.
+"""Rows of parquet files: images as the bytes of their files, classes as they are written.
 
-pyarrow opens each file by its own name, so names are never patterns or addresses and no network is asked.
+pyarrow opens each file by its own name, so names are never patterns or addresses and the network is not used.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 from tasks.images.catalogue import KnownSet
 from tasks.images.folders import shown
@@ -16,15 +17,12 @@ from tasks.images.folders import shown
 __all__ = ["Shard", "pyarrow", "shards", "unreadable"]
 
 ROWS_AT_ONCE = 128
+BINARY = ("binary", "large_binary", "binary_view", "fixed_size_binary")
 Read = TypeVar("Read")
 
 
 def pyarrow() -> Any:
-    """Return pyarrow with its reader of parquet files.
-
-    Raises:
-        ImportError: It is not installed; the message names the extra.
-    """
+    """Return pyarrow with its reader of parquet files, or raise an ImportError that names the extra."""
     try:
         import pyarrow.parquet
     except ImportError as error:
@@ -35,11 +33,11 @@ def pyarrow() -> Any:
 
 
 def unreadable(path: Path, error: object, row: int | None = None) -> ValueError:
-    """Return the error to raise for a file that is not as it should be, in one line.
+    """Return the error for a file that is not as it should be, in one line.
 
     Args:
         path: The file.
-        error: What is wrong.
+        error: The reason.
         row: Where, counted from 0 within the file.
     """
     reason = error if str(error) else type(error).__name__
@@ -48,16 +46,7 @@ def unreadable(path: Path, error: object, row: int | None = None) -> ValueError:
 
 
 def shards(files: Sequence[Path], known: KnownSet | None) -> list[Shard]:
-    """Return those files of a split that hold any rows, in order.
-
-    Args:
-        files: Parquet files, in order.
-        known: What the set must be, if its name says so.
-
-    Raises:
-        ValueError: A file cannot be read or has other columns, or none of them has rows.
-        ImportError: pyarrow is not installed.
-    """
+    """Return the files of a split that hold any rows, in order, or raise a ValueError if there are none."""
     each = [Shard(path, known) for path in files]
     if not any(map(len, each)):
         raise ValueError(f"{', '.join(map(shown, files))} holds no image")
@@ -65,89 +54,74 @@ def shards(files: Sequence[Path], known: KnownSet | None) -> list[Shard]:
 
 
 class Shard:
-    """One parquet file; an empty one may have any columns.
+    """One parquet file; an empty one may have any columns. Reading it raises a ValueError of one line.
 
     Args:
         path: The file.
-        known: What the set must be, if its name says so.
+        known: The published set that the file must be of, if any.
 
     Attributes:
         names: Names of the classes, ``None`` if the file does not declare them.
         label: The type of the column of classes.
-
-    Raises:
-        ValueError: The file cannot be read or has other columns.
-        ImportError: pyarrow is not installed.
     """
 
     def __init__(self, path: Path, known: KnownSet | None) -> None:
         """Read the names and types of the columns, and the number of rows."""
-        self.path, arrow = path, pyarrow()
-        try:
-            with open(path, "rb") as file, _table(arrow, file) as table:
-                self._rows, schema = table.metadata.num_rows, table.schema_arrow
+        self.path = path
+        with self._table() as table:
+            self._rows, schema = table.metadata.num_rows, table.schema_arrow
             if not self._rows:
                 return
             self._image = _column("image", known.image if known else "image", schema.names)
             self._label = _column("label", known.label if known else "label", schema.names)
             kind, self.label = schema.field(self._image).type, schema.field(self._label).type
-            if not _holds_files(kind, arrow.types):
+            if not _holds_files(kind, pyarrow().types):
                 raise ValueError(f"column {self._image} must hold the bytes of image files, got {kind}")
             self.names = _declared(schema.metadata, self._label)
-        except Exception as error:  # Arrow's errors have no common base that is theirs alone
-            raise unreadable(path, error) from error
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return int(self._rows)
 
     def labels(self) -> list[Any]:
-        """Return the classes as they are written, in order.
-
-        Raises:
-            ValueError: The file is damaged.
-        """
-        arrow = pyarrow()
-        try:
-            with open(self.path, "rb") as file, _table(arrow, file) as table:
-                column = table.read(columns=[self._label]).column(self._label)
-            values: list[Any] = column.to_pylist()
-        except Exception as error:
-            raise unreadable(self.path, error) from error
-        self._complete(len(values))
+        """Return the classes as they are written, in order."""
+        with self._table() as table:
+            values: list[Any] = table.read(columns=[self._label]).column(self._label).to_pylist()
+            self._complete(len(values))
         return values
 
     def images(self, read: Callable[[bytes], Read]) -> Iterator[Read]:
-        """Yield what becomes of every image, in order.
+        """Yield every image, in order.
 
         Args:
-            read: Takes the bytes of an image file; what it raises is reported with the row.
-
-        Raises:
-            ValueError: A row holds no image, or the file is damaged.
+            read: Converts the bytes of an image file; its errors are reported with the row.
         """
-        arrow, row = pyarrow(), 0
+        with self._table(row=0) as table:
+            for part in table.iter_batches(ROWS_AT_ONCE, columns=[self._image]):
+                for cell in part.column(self._image).to_pylist():
+                    content = cell["bytes"] if isinstance(cell, dict) else cell
+                    if not content:
+                        raise ValueError("the image must be there as bytes, not as a path or nothing")
+                    yield read(content)
+                    self._row += 1
+            self._complete(self._row)
+
+    @contextmanager
+    def _table(self, row: int | None = None) -> Iterator[Any]:
+        """Open the file; errors within are those of the file, at the present row if rows are counted."""
+        self._row, arrow = row or 0, pyarrow()
         try:
-            with open(self.path, "rb") as file, _table(arrow, file) as table:
-                for part in table.iter_batches(ROWS_AT_ONCE, columns=[self._image]):
-                    for cell in part.column(self._image).to_pylist():
-                        content = cell["bytes"] if isinstance(cell, dict) else cell
-                        if not content:
-                            raise ValueError("the image must be there as bytes, not as a path or nothing")
-                        pixels = read(content)
-                        yield pixels
-                        row += 1
-        except Exception as error:  # libraries that decode damaged images raise errors of every kind
-            raise unreadable(self.path, error, row) from error
-        self._complete(row)
+            with (
+                open(self.path, "rb") as file,
+                arrow.parquet.ParquetFile(file, page_checksum_verification=True) as table,  # where there are checksums
+            ):
+                yield table
+        except Exception as error:  # errors of Arrow and of image decoders have no common base
+            raise unreadable(self.path, error, None if row is None else self._row) from error
 
     def _complete(self, rows: int) -> None:
         if rows != len(self):
-            raise unreadable(self.path, f"{len(self)} rows were announced, {rows} are there")
-
-
-def _table(arrow: Any, file: IO[bytes]) -> Any:
-    return arrow.parquet.ParquetFile(file, page_checksum_verification=True)  # of pages that have checksums
+            raise ValueError(f"{len(self)} rows were announced, {rows} are there")
 
 
 def _column(name: str, other: str, names: Sequence[str]) -> str:
@@ -160,18 +134,15 @@ def _column(name: str, other: str, names: Sequence[str]) -> str:
 def _holds_files(kind: Any, types: Any) -> bool:
     if types.is_struct(kind):  # as Hugging Face `datasets` keeps images
         place = kind.get_field_index("bytes")
-        return place >= 0 and (types.is_null(kind.field(place).type) or _is_bytes(kind.field(place).type, types))
-    return _is_bytes(kind, types)
-
-
-def _is_bytes(kind: Any, types: Any) -> bool:
+        kind = kind.field(place).type if place >= 0 else None
+        if kind is None or types.is_null(kind):
+            return kind is not None
     kind = kind.value_type if types.is_dictionary(kind) else kind
-    names = ("binary", "large_binary", "binary_view", "fixed_size_binary")
-    return any(getattr(types, f"is_{name}")(kind) for name in names)
+    return any(getattr(types, f"is_{name}")(kind) for name in BINARY)
 
 
 def _declared(metadata: Any, label: str) -> tuple[str, ...] | None:
-    """Return the names of the classes that Hugging Face `datasets` has written into a file's metadata."""
+    """Return the class names that Hugging Face `datasets` has written into a file's metadata."""
     try:
         written = json.loads((metadata or {}).get(b"huggingface", "{}"))
     except (ValueError, RecursionError):

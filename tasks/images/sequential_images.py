@@ -1,4 +1,4 @@
-"""Images shown bit by bit, for recurrent networks: by rows, by columns or pixel by pixel.
+"""Images shown as sequences, for recurrent networks: by rows, by columns or pixel by pixel.
 
 Shapes: T time, B batch, I inputs, C channels, H height, W width.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import Annotated, NamedTuple, final
 
 import torch
 from torch import Tensor
@@ -15,29 +15,22 @@ from torch import Tensor
 from tasks.images.image_task import ImageTask
 from tasks.native.durations import steps_of
 from tca.batch import Batch
-from tca.utils.checks import not_negative, positive, settle
-from tca.utils.names import lookup
+from tca.utils.checks import Named, NotNegative, Positive, checked
 
 __all__ = ["Reading", "SequentialImages"]
 
 
-@dataclass(frozen=True)
-class Scan:
-    """An order in which to read an image.
-
-    Args:
-        frames: Returns images of shape ``(B, C, H, W)`` as a sequence of shape ``(T, B, I)``.
-        lengths: Returns T and I for an image of shape ``(C, H, W)``.
-    """
+class Scan(NamedTuple):
+    """An order in which to read images: the sequences, shape ``(T, B, I)``, and I for images of ``(C, H, W)``."""
 
     frames: Callable[[Tensor], Tensor]
-    lengths: Callable[[int, int, int], tuple[int, int]]
+    inputs: Callable[[int, int, int], int]
 
 
 SCANS: dict[str, Scan] = {
-    "rows": Scan(lambda images: images.permute(2, 0, 1, 3).flatten(2), lambda c, h, w: (h, c * w)),
-    "columns": Scan(lambda images: images.permute(3, 0, 1, 2).flatten(2), lambda c, h, w: (w, c * h)),
-    "pixels": Scan(lambda images: images.permute(2, 3, 0, 1).flatten(0, 1), lambda c, h, w: (h * w, c)),
+    "rows": Scan(lambda images: images.permute(2, 0, 1, 3).flatten(2), lambda c, h, w: c * w),
+    "columns": Scan(lambda images: images.permute(3, 0, 1, 2).flatten(2), lambda c, h, w: c * h),
+    "pixels": Scan(lambda images: images.permute(2, 3, 0, 1).flatten(0, 1), lambda c, h, w: c),
 }
 # The first step that counts in the loss and the first for accuracy; those below zero are counted from the end.
 ANSWERS: dict[str, Callable[[int], tuple[int, int]]] = {
@@ -52,7 +45,7 @@ class Reading:
     """How an image becomes a sequence, in steps.
 
     Args:
-        by: ``"rows"``, ``"columns"`` or ``"pixels"``: what is shown at a time.
+        by: Part that is shown at a time: ``"rows"``, ``"columns"`` or ``"pixels"``.
         hold: Steps for which each is shown.
         blank: Steps without input after the last.
         cue: Whether one further input is 1 while there is none.
@@ -67,19 +60,11 @@ class Reading:
     answer: str
 
     def n_in(self, shape: tuple[int, int, int]) -> int:
-        """Return the number of inputs.
-
-        Args:
-            shape: Shape ``(C, H, W)`` of an image.
-        """
-        return SCANS[self.by].lengths(*shape)[1] + self.cue
+        """Return the number of inputs for images of shape ``(C, H, W)``."""
+        return SCANS[self.by].inputs(*shape) + self.cue
 
     def inputs(self, images_BCHW: Tensor) -> Tensor:
-        """Return what a network sees, shape ``(T, B, I)``.
-
-        Args:
-            images_BCHW: The images.
-        """
+        """Return images as sequences of inputs, shape ``(T, B, I)``."""
         frames_TBI = SCANS[self.by].frames(images_BCHW)
         shown, trials, channels = self.hold * len(frames_TBI), frames_TBI.shape[1], frames_TBI.shape[2]
         inputs_TBI = frames_TBI.new_zeros(shown + self.blank, trials, channels + self.cue)
@@ -88,11 +73,7 @@ class Reading:
         return inputs_TBI
 
     def counted(self, inputs_TBI: Tensor) -> tuple[Tensor, Tensor]:
-        """Return weights that sum to 1 over each trial, and the steps that count for accuracy, shape ``(T, B)`` both.
-
-        Args:
-            inputs_TBI: The inputs.
-        """
+        """Return weights that sum to 1 a trial, and the steps that count for accuracy, shape ``(T, B)`` each."""
         weighed, decided = ANSWERS[self.answer](self.blank)
         weights_TB = torch.zeros_like(inputs_TBI[..., 0])
         weights_TB[weighed:] = 1
@@ -101,6 +82,7 @@ class Reading:
         return weights_TB.div_(weights_TB.sum(0)), decisions_TB
 
 
+@checked
 @final
 @dataclass(frozen=True)
 class SequentialImages(ImageTask):
@@ -112,7 +94,7 @@ class SequentialImages(ImageTask):
     networks of rectified linear units, arXiv:1504.00941.
 
     Args:
-        by: What is shown at a time: ``"rows"`` (default), ``"columns"`` or ``"pixels"``.
+        by: Part that is shown at a time: ``"rows"`` (default), ``"columns"`` or ``"pixels"``.
         dt: Time step in ms.
         frame: Time for which each is shown in ms, rounded down to whole steps.
         blank: Time without input after the last in ms, rounded down to whole steps; default 0.
@@ -129,22 +111,16 @@ class SequentialImages(ImageTask):
     ImageTrials(trials=1000, steps=68, inputs=1, loss=CrossEntropy())
     """
 
-    by: str = "rows"
-    dt: float = 20.0
-    frame: float = 20.0
-    blank: float = 0.0
+    by: Annotated[str, Named(SCANS)] = "rows"
+    dt: Positive = 20.0
+    frame: Positive = 20.0
+    blank: NotNegative = 0.0
     cue: bool = False
-    answer: str = "last"
+    answer: Annotated[str, Named(ANSWERS)] = "last"
 
     def __post_init__(self) -> None:
-        """Check every option that can be checked without opening a file."""
+        """Check options against each other; no file is opened."""
         super().__post_init__()
-        lookup(SCANS, self.by, "by")
-        lookup(ANSWERS, self.answer, "answer")
-        settle(self, dt=positive("dt", self.dt), frame=positive("frame", self.frame))
-        settle(self, blank=not_negative("blank", self.blank))
-        if not isinstance(self.cue, bool):
-            raise TypeError(f"cue must be true or false, got {self.cue!r}")
         for option, needs in (("cue", self.cue), ("answer", self.answer == "blank")):
             if needs and not self.blank:
                 raise ValueError(f"{option}={getattr(self, option)!r} needs a blank time greater than 0, got blank=0")

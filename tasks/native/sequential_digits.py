@@ -83,7 +83,7 @@ class SequentialDigits(Task):
     @property
     def n_in(self) -> int:
         """Number of input channels: the pixels of a row, and the go channel if there is time to decide."""
-        return self.reading.n_in(digits().shape)
+        return self.reading.n_in(digits().train.shape)
 
     def split(self, n_train: int, n_test: int, seed: int) -> tuple[TrialSet, TrialSet]:
         """Return images of the training pool and of the test pool, none of them twice; see `Task.split`."""
@@ -110,7 +110,7 @@ class SequentialDigits(Task):
 
     def _read(self, pixels: Pixels, chosen_B: Tensor, source: torch.Generator) -> Batch:
         bytes_BCHW, digits_B = pixels.take(chosen_B)
-        inputs_TBI = self.reading.inputs(bytes_BCHW.to(torch.float32).div_(digits().white))
+        inputs_TBI = self.reading.inputs(bytes_BCHW.to(torch.float32).div_(pixels.white))
         inputs_TBI += background(tuple(inputs_TBI.shape), self.noise / math.sqrt(self.dt), source)
         weights_TB, decisions_TB = self.reading.counted(inputs_TBI)
         return Batch(inputs_TBI, torch.where(decisions_TB, digits_B, 0), weights_TB, self.loss, decisions_TB)
