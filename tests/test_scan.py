@@ -10,6 +10,7 @@ from torch import Tensor
 
 import tca
 from analysis import operator
+from analysis.curvature.analytic import scan as scans
 from analysis.curvature.analytic.derivative_plan import SCANNED, WIDTH, plan
 from analysis.curvature.analytic.scan import Scan, spaces
 from analysis.curvature.analytic.scan_expansion import ScanCarrier, ScanExpansion, collect, spread
@@ -86,8 +87,8 @@ def test_windows_do_not_matter(window: int, monkeypatch: pytest.MonkeyPatch) -> 
     case = LARGE[5]
     problem = problem_of(case.net(), case.batch(), "all")
     exact = build.hessian(problem) @ vectors(len(problem.theta), 2)
-    monkeypatch.setattr("analysis.curvature.analytic.scan.WINDOW_BYTES", window)
-    monkeypatch.setattr("analysis.curvature.analytic.scan.LEAST_STEPS", 1)
+    monkeypatch.setattr(scans, "WINDOW_BYTES", window)
+    monkeypatch.setattr(scans, "LEAST_STEPS", 1)
     assert near(build.hessian(problem) @ vectors(len(problem.theta), 2), exact, 1e-13)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 import tca
 from analysis import operator
+from analysis.curvature.analytic import scan as scans
 from analysis.curvature.analytic.cell_derivatives import spike_curvature
 from analysis.curvature.analytic.derivative_plan import WIDTH, plan
 from analysis.curvature.analytic.scan import Scan, spaces
@@ -191,8 +192,8 @@ def test_windows_do_not_matter(name: str, window: int, monkeypatch: pytest.Monke
     problem = problem_of(net, trials(net, steps=9), "all")
     some = vectors(len(problem.theta), 2)
     exact = by_autograd(problem) @ some
-    monkeypatch.setattr("analysis.curvature.analytic.scan.WINDOW_BYTES", window)
-    monkeypatch.setattr("analysis.curvature.analytic.scan.LEAST_STEPS", 1)
+    monkeypatch.setattr(scans, "WINDOW_BYTES", window)
+    monkeypatch.setattr(scans, "LEAST_STEPS", 1)
     assert near(build.hessian(problem) @ some, exact)
 
 

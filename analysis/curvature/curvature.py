@@ -39,7 +39,7 @@ class Curvature:
         loss: The loss at this point, with the L2 term if there is one.
         gradient_norm: Norm of its gradient in these parameters: zero at a minimum.
         l2: Coefficient of the L2 term that is included.
-        engine: What found the eigenvalues.
+        engine: The eigensolver.
         dtype: Type of the numbers in which products were computed.
         tolerance: Relative tolerance of the eigenvalues.
     """
@@ -101,7 +101,7 @@ def curvature(
     """Return both ends of the spectrum of the Hessian of the loss in chosen parameters, and its trace.
 
     ``H = d2/d theta2 [1/B sum_b sum_t w_tb l_tb + l2/2 |theta|^2]`` at the network's present weights, over all trials
-    given, the rest of the network fixed, without noise and without any path cut, whatever rule has trained the network.
+    given, the rest of the network fixed, without noise and without any path cut, for any learning rule.
     Networks that have been trained for different times differ in curvature for that reason alone: compare them at equal
     loss.
 
@@ -117,15 +117,15 @@ def curvature(
         tolerance: Residual to reach, relative to the largest modulus of the spectrum, default 1e-6. Eigenvalues are
             right to this fraction of the largest modulus, and isolated ones to about its square.
         products: Hessian-vector products after which to stop looking for eigenvalues, default 2000: for the two ends
-            together with Lanczos, for each with PyHessian. What has been found by then is returned, not converged.
-        probes: Probes of the trace, default 32; 0 for no trace. The dense engine knows the trace without.
+            together with Lanczos, for each with PyHessian. The estimates of then are returned, not converged.
+        probes: Probes of the trace, default 32; 0 for no trace. The dense engine computes the trace.
         estimator: How the trace is estimated: ``"hutchinson"`` (default), ``"hutch++"`` or ``"xtrace"``.
         l2: Coefficient c of an L2 penalty ``c/2 |theta|^2`` to include, default 0; it adds c to every eigenvalue.
         chunk: Trials differentiated together; ``None`` (default) for as many as fit into ``memory``. Chunks add up to
-            the same Hessian, but for round-off. What all chunks do not keep in ``memory`` is computed anew for every
+            the same Hessian, but for round-off. Values that do not fit into ``memory`` is computed anew for every
             product, at 1.5 times the cost.
         memory: Memory for derivatives in MB, default 2048; an estimate.
-        dtype: Type in which derivatives are computed, default ``torch.float64`` whatever the network's type; ``None``
+        dtype: Type in which derivatives are computed, default ``torch.float64`` for any network; ``None``
             for the network's own. In float32 the Hessian itself is only right to about 1e-6 of its largest eigenvalue.
         seed: Seed of starting vectors and probes.
 

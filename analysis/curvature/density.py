@@ -90,7 +90,7 @@ class Density:
         """Return the fraction of eigenvalues below ``-floor`` times the largest modulus, and its error, see ``mean``.
 
         Args:
-            floor: What counts as zero, relative to the largest modulus, default 1e-3.
+            floor: Modulus that counts as zero, relative to the largest modulus, default 1e-3.
 
         Raises:
             ValueError: The floor is not between 0 and 1.
@@ -188,7 +188,7 @@ def _quadratures(operator: Operator, starts: Tensor, steps: int) -> list[tuple[T
 
 
 def _quadrature(diagonal: Tensor, beside: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """Return nodes and weights of a tridiagonal matrix, filled up with copies of the last node that weigh nothing."""
+    """Return nodes and weights of a tridiagonal matrix, filled up with copies of the last node of weight zero."""
     values, vectors = torch.linalg.eigh(torch.diag(diagonal) + torch.diag(beside, 1) + torch.diag(beside, -1))
     nodes, weights = values[-1].repeat(steps), values.new_zeros(steps)
     nodes[: len(values)], weights[: len(values)] = values, vectors[0].square()

@@ -39,7 +39,7 @@ class Parameters:
         return self.gather(dict(zip(self.names, self.values, strict=True)))
 
     def gather(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        """Return what belongs to the existing parameters as a vector, shape ``(P,)``.
+        """Return the entries of existing parameters as a vector, shape ``(P,)``.
 
         Args:
             tensors: Tensors in the shapes of the parameters by name, such as gradients; others are passed over.

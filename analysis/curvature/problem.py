@@ -65,7 +65,7 @@ class Problem:
         return self.net.functional(self.parameters.unflatten(theta), part.inputs)
 
     def part_loss(self, part: Batch, theta: Tensor) -> Tensor:
-        """Return what a chunk adds to the loss, a scalar.
+        """Return the share of a chunk in the loss, a scalar.
 
         Args:
             part: The trials.
@@ -80,7 +80,7 @@ class Problem:
         return self.batch.trials * _per_trial(self.net, self.parts[0]) / 1e6
 
     def losses(self) -> list[Callable[[Tensor], Tensor]]:
-        """Return what each chunk adds to the loss, as functions of the flat parameters."""
+        """Return the shares of chunks in the loss, as functions of the flat parameters."""
         return [partial(self.part_loss, part) for part in self.parts]
 
     @torch.no_grad()
@@ -144,7 +144,7 @@ def as_batch(trials: Trials | Batch, name: str = "trials", like: Network | None 
 
     Args:
         trials: A fixed set of trials, or a batch.
-        name: What to call them in an error.
+        name: Their name in an error.
         like: A network whose device and data type the batch is to have; ``None`` (default) for its own.
 
     Raises:

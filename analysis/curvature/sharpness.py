@@ -25,14 +25,14 @@ __all__ = ["Sharpness", "sharpness"]
 
 @dataclass(frozen=True)
 class Sharpness:
-    """What ``sharpness`` has found.
+    """The result of ``sharpness``.
 
     Attributes:
         loss: The loss L at the point.
         gradient_norm: ``|g|``, zero at a minimum.
-        ascent: ``max L(theta + d) - L(theta)`` over ``|d| <= radius``, as found by ascent: a lower bound.
+        ascent: ``max L(theta + d) - L(theta)`` over ``|d| <= radius``, by ascent: a lower bound.
         adaptive: The same over ``|d / (|theta| + eta)| <= radius``, each parameter measured by its own size: with
-            ``eta = 0`` it does not change when weights are rescaled without changing what the network does.
+            ``eta = 0`` it does not change when weights are rescaled without changing the outputs.
         box: ``100 max (L(theta + d) - L(theta)) / (1 + L(theta))`` over ``|d_i| <= epsilon (|theta_i| + 1)``, in
             percent.
         grouped: Mean of ``ascent`` over groups of ``group`` trials, each with its own loss and d; equal to ``ascent``
@@ -91,9 +91,9 @@ def sharpness(
         parameters: Name of a parameter, several names, or ``"all"``; default the recurrent weights.
         radius: The radius, default 0.05: for ``adaptive`` relative to each parameter.
         steps: Steps of ascent, default 1.
-        eta: What is added to the size of each parameter for ``adaptive``, default 0; the paper takes 0.01.
+        eta: Constant added to the size of each parameter for ``adaptive``, default 0; the paper takes 0.01.
         epsilon: Size of the box, default 1e-3.
-        group: Trials m of a group of ``grouped``, in their order, the last one with what is left, weighted by its
+        group: Trials m of a group of ``grouped``, in their order, the last one with the rest, weighted by its
             trials; ``None`` (default) for all in one.
         chunk: Trials differentiated together; ``None`` (default) for as many as fit into ``memory``.
         memory: Memory for derivatives in MB, default 2048; an estimate.

@@ -31,7 +31,7 @@ HUGE = 1e300  # the rise where the loss is no number
 
 @dataclass(frozen=True)
 class RandomSharpness:
-    """What ``random_sharpness`` has found.
+    """The result of ``random_sharpness``.
 
     Attributes:
         loss: The loss L at the point.

@@ -22,11 +22,11 @@ AUTO_DENSE = 100  # parameters up to which writing the matrix out costs no more 
 
 @dataclass(frozen=True)
 class Eigenvalue:
-    """An eigenvalue and how far it is to be trusted.
+    """An eigenvalue with its residual and convergence.
 
     Attributes:
         value: The eigenvalue with its sign, ``lambda = v . A v``.
-        residual: ``|A v - lambda v|`` of the unit vector found: an eigenvalue lies within this distance of ``value``.
+        residual: ``|A v - lambda v|`` of the unit vector: an eigenvalue lies within this distance of ``value``.
         converged: Whether the residual is at most the tolerance times the largest modulus of the spectrum.
     """
 
@@ -41,7 +41,7 @@ class Eigenvalue:
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """What ``spectrum`` has found.
+    """The result of ``spectrum``.
 
     Attributes:
         largest: The largest algebraic eigenvalues, falling.
@@ -50,9 +50,9 @@ class Spectrum:
             equal eigenvalues are any basis of their space, and arbitrary where k cuts between equal ones.
         smallest_vectors: Those of the smallest.
         size: Number of parameters P.
-        engine: What found them.
+        engine: The eigensolver.
         tolerance: Relative tolerance.
-        trace: The exact trace where the engine has come to know it, else ``None``.
+        trace: The exact trace where the engine computes it, else ``None``.
     """
 
     largest: tuple[Eigenvalue, ...]
@@ -94,9 +94,9 @@ def spectrum(
 ) -> Spectrum:
     """Return the k largest and the k smallest algebraic eigenvalues of a symmetric operator with their vectors.
 
-    ``A v = lambda v``. Every value comes with the residual of its vector, so that what has not converged says so. A
-    value that occurs several times may be found fewer times than it occurs by Lanczos iteration, which then takes the
-    next ones for the outermost; the dense engine counts right.
+    ``A v = lambda v``. Every value comes with the residual of its vector, so that values that have not converged are
+    marked. Lanczos iteration may miss copies of a value that occurs several times, and then takes the next ones for the
+    outermost; the dense engine counts right.
 
     Args:
         operator: The operator, such as one from ``analysis.operator``.
@@ -104,7 +104,7 @@ def spectrum(
         engine: ``"lanczos"``; ``"dense"``, for up to 2,000 parameters; of a Hessian also ``"pyhessian"``, for one
             eigenvalue at each end; or ``"auto"`` (default), dense for up to 100 parameters and Lanczos for more.
         tolerance: Residual to reach, relative to the largest modulus of the spectrum, default 1e-6.
-        products: Products after which to stop, default 2000. What has been found by then is returned, not converged.
+        products: Products after which to stop, default 2000. The estimates of then are returned, not converged.
         seed: Seed of starting vectors.
 
     Raises:

@@ -64,7 +64,7 @@ def trace(operator: Operator, estimator: str = "hutchinson", *, probes: Count = 
     Args:
         operator: The operator, symmetric or not.
         estimator: Which, default ``"hutchinson"``.
-        probes: Products to spend, default 32: at least 2, for Hutch++ 6 and for XTrace 4; what does not divide is left.
+        probes: Products to spend, default 32: at least 2, for Hutch++ 6 and for XTrace 4; a remainder is not spent.
         seed: Seed of the vectors.
 
     Raises:
@@ -117,7 +117,7 @@ def _xtrace(operator: Operator, probes: int, generator: torch.Generator) -> tupl
 
     The estimates share their sketches, so their scatter by itself would understate the error; leaving each vector out
     altogether does not. With ``A Z = Q R`` all happens among few numbers: the range of the sketch without vector i is
-    what of Q is orthogonal to ``s_i``, the i-th column of ``R^-T``.
+    the part of Q orthogonal to ``s_i``, the i-th column of ``R^-T``.
     """
     half = probes // 2
     signs = _signs(operator.size, half, generator)
@@ -161,7 +161,7 @@ def _apply(operator: Operator, vectors: Tensor) -> Tensor:
 
 
 def _range(columns: Tensor) -> Tensor:
-    """Return an orthonormal basis of what the columns span, without what is round-off."""
+    """Return an orthonormal basis of the span of the columns, without round-off."""
     basis, sizes, _ = torch.linalg.svd(columns, full_matrices=False)
     kept: Tensor = basis[:, sizes > NEGLIGIBLE * sizes[:1]]
     return kept

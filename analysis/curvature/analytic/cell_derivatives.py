@@ -44,7 +44,7 @@ class Factors(NamedTuple):
     """The factors of the second order in a pass backward.
 
     Attributes:
-        inner: What the pass forward has left in ``inner``, shape ``(T + 1, B, V, N)``; ``None`` for a gradient.
+        inner: The result of the pass forward in ``inner``, shape ``(T + 1, B, V, N)``; ``None`` for a gradient.
         second: Second derivatives times the adjoint, shape ``(T + 1, B, N)``; ``None`` if all are zero.
         expanded: Second derivatives to be multiplied by the adjoint, same shape; ``None`` if there are none.
     """

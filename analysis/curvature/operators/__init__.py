@@ -1,4 +1,4 @@
-"""Operators: matrices of P parameters by P, known by what they do to a vector."""
+"""Linear operators on the parameters of a network, defined by their products."""
 
 from __future__ import annotations
 

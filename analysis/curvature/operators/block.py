@@ -1,4 +1,4 @@
-"""Blocks of an operator: what it is among some of its parameters.
+"""Blocks of an operator: its rows and columns of some parameters.
 
 Shapes: P parameters of the whole operator, Q of the block, V vectors.
 """
@@ -64,7 +64,7 @@ class Block(Operator):
 
 @checked
 class BlockDiagonal(Operator):
-    """Operators of different parameters side by side, with nothing between them: ``A v = (A_1 v_1, A_2 v_2, ...)``.
+    """Operators of different parameters along a diagonal of blocks: ``A v = (A_1 v_1, A_2 v_2, ...)``.
 
     Args:
         blocks: The operators, in the order of their parameters.
@@ -91,7 +91,7 @@ class BlockDiagonal(Operator):
 
     @classmethod
     def of(cls, whole: Operator) -> BlockDiagonal:
-        """Return an operator without what lies between different parameters of a network.
+        """Return an operator without the blocks between different parameters of a network.
 
         Args:
             whole: The operator.

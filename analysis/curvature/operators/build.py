@@ -54,7 +54,7 @@ def pullback(problem: Problem, metric: Callable[[Tensor, Batch, int], Metric], *
 
     Args:
         problem: The loss as a function of the parameters.
-        metric: What the metric is, such as one of ``METRICS``.
+        metric: Returns the metric, such as one of ``METRICS``.
         l2: Coefficient of an L2 penalty, default 0.
 
     >>> from tca.losses import MSE
@@ -105,11 +105,11 @@ def operator(
     """Return a matrix of the loss in chosen parameters as an operator, on which the measures of ``analysis`` work.
 
     The loss is ``1/B sum_b sum_t w_tb l_tb`` of all trials given, at the network's present weights, the rest of the
-    network fixed, without noise and without any path cut, whatever rule has trained it. With J the Jacobian of the
+    network fixed, without noise and without any path cut, for any learning rule. With J the Jacobian of the
     outputs:
 
     - ``"hessian"``: its second derivative.
-    - ``"gauss_newton"``: ``J^T (d2 loss/d y2) J``, the Hessian less what the curvature of the network itself adds;
+    - ``"gauss_newton"``: ``J^T (d2 loss/d y2) J``, the Hessian less the curvature of the network itself;
       never negative, and equal to the Hessian where every step's error is zero.
     - ``"fisher"``: ``1/B sum_tb w_tb E[g g^T]``, g the gradient of a step whose target is drawn from the network's own
       prediction. It equals the Gauss-Newton matrix for the squared error, cross-entropy and logistic losses.
@@ -130,10 +130,10 @@ def operator(
         kind: Which matrix, default ``"hessian"``.
         l2: Coefficient c of an L2 penalty ``c/2 |theta|^2``, default 0; it adds c to every eigenvalue.
         chunk: Trials differentiated together; ``None`` (default) for as many as fit into ``memory``. Chunks add up to
-            the same matrix, but for round-off. What all chunks do not keep in ``memory`` is computed anew for every
+            the same matrix, but for round-off. Values that do not fit into ``memory`` is computed anew for every
             product.
         memory: Memory for derivatives in MB, default 2048; an estimate.
-        dtype: Type in which derivatives are computed, default ``torch.float64`` whatever the network's type; ``None``
+        dtype: Type in which derivatives are computed, default ``torch.float64`` for any network; ``None``
             for the network's own.
 
     Raises:
@@ -142,7 +142,7 @@ def operator(
         TypeError: The trials are no fixed set.
 
     Papers: Pearlmutter (1994), Neural Computation 6:147; Schraudolph (2002), Neural Computation 14:1723; Kunstner,
-    Balles and Hennig (2019), NeurIPS, for what the empirical Fisher matrix is not.
+    Balles and Hennig (2019), NeurIPS, for the limits of the empirical Fisher matrix.
 
     >>> from tca.losses import MSE
     >>> from tca.nets import LeakyRNN

@@ -22,15 +22,15 @@ __all__ = ["Hessian"]
 class Hessian(Operator):
     """``H = sum_k d2 loss_k / d theta2 + l2 I`` at a point, acting on vectors.
 
-    What does not depend on a vector is computed once and kept between products; where that does not fit into memory
-    for all chunks together, it is made and dropped for one after the other in every product.
+    Values that do not depend on a vector are computed once and kept between products; where they do not fit into memory
+    for all chunks together, they are computed for one chunk after the other in every product.
 
     Args:
         losses: Functions from the flat parameters to a scalar loss, one per chunk of the data; their sum is the loss.
         theta: The point, shape ``(P,)``; it is copied.
         l2: Coefficient c of an added ``c/2 |theta|^2``, default 0. It adds c to every eigenvalue.
         keep: Whether to keep the expansions of all chunks between products, default True.
-        expansions: For every loss what makes its expansion at the point; ``None`` (default) for autograd.
+        expansions: For every loss a function that returns its expansion at the point; ``None`` (default) for autograd.
         width: How many vectors the expansions take at once, at most, default 1.
 
     Attributes:
@@ -40,7 +40,7 @@ class Hessian(Operator):
         gradient: Its gradient, shape ``(P,)``.
 
     Raises:
-        ValueError: The loss or its gradient is not finite at this point, there is nothing to differentiate, or there is
+        ValueError: The loss or its gradient is not finite at this point, there is no loss, or there is
             not one expansion for each loss.
 
     >>> toy = Hessian([lambda theta: 3 * theta[0] ** 2 + theta[0] * theta[1]], torch.tensor([1.0, 2.0]))

@@ -1,4 +1,4 @@
-"""A linear operator on the parameters of a network: what it does to vectors, without ever being written down.
+"""A linear operator on the parameters of a network, defined by its products with vectors.
 
 Shapes: P parameters, V vectors. The parameters are one flat vector of P numbers; several vectors are the columns of a
 matrix.
@@ -96,7 +96,7 @@ class Operator(abc.ABC):
         return (columns + columns.mT) / 2 if self.symmetric else columns
 
     def linear_operator(self) -> LinearOperator:
-        """Return the operator as one of ``scipy.sparse.linalg``, in float64 on the CPU whatever its own type.
+        """Return the operator as one of ``scipy.sparse.linalg``, in float64 on the CPU.
 
         It counts its products as this one does. Its adjoint is known only where the operator is symmetric.
         """

@@ -19,7 +19,7 @@ from tca.utils.checks import Count, NotNegative, checked
 __all__ = ["Carrier", "Linearization", "Metric", "Pullback"]
 
 Metric = Callable[[Tensor], Tensor]
-"""What a symmetric matrix between the outputs of a chunk does to a tensor of their shape, ``u -> S u``.
+"""The product of a symmetric matrix between the outputs of a chunk with a tensor of their shape, ``u -> S u``.
 
 Metrics of networks take any number of axes before those of the outputs, and do the same to each tensor of them.
 """
@@ -37,7 +37,7 @@ class Carrier(Protocol):
         """Return ``J^T S J M``, shape ``(P, V)``, without a graph.
 
         Args:
-            metric: What S does.
+            metric: The product with S.
             vectors: The vectors M, shape ``(P, V)``.
         """
         ...
@@ -108,7 +108,7 @@ class Linearization:
         """Return ``J^T S J M``, shape ``(P, V)``, one column after the other.
 
         Args:
-            metric: What S does.
+            metric: The product with S.
             vectors: The vectors M, shape ``(P, V)``.
         """
         return torch.stack([self.pull(metric(self.push(vector))) for vector in vectors.mT], 1)
@@ -118,24 +118,24 @@ class Linearization:
 class Pullback(Operator):
     """``G = sum_k J_k^T S_k J_k + l2 I``: matrices ``S_k`` between outputs, carried back by their Jacobians ``J_k``.
 
-    With the loss's own second derivatives for S this is the generalized Gauss-Newton matrix, the Hessian less what the
-    curvature of the network itself adds; with outer products of scores it is a Fisher matrix. By autograd a product
+    With the loss's own second derivatives for S this is the generalized Gauss-Newton matrix, the Hessian less the
+    curvature of the network itself; with outer products of scores it is a Fisher matrix. By autograd a product
     costs about as much as one of the Hessian.
 
     Args:
         functions: Functions from the flat parameters to outputs, one per chunk of the data.
-        metrics: For each chunk a function from its outputs, without a graph, to what S does.
+        metrics: For each chunk a function from its outputs, without a graph, to the product with S.
         theta: The point, shape ``(P,)``; it is copied.
         l2: Coefficient c of an added ``c/2 |theta|^2``, default 0.
         keep: Whether to keep the carriers of all chunks between products, default True.
-        carriers: For every function what makes its carrier at the point; ``None`` (default) for autograd.
+        carriers: For every function one that returns its carrier at the point; ``None`` (default) for autograd.
         width: How many vectors the carriers take at once, at most, default 1.
 
     Raises:
         ValueError: There is no chunk, or not one metric and one carrier for each.
 
     Papers: Schraudolph (2002), Neural Computation 14:1723, for the products; Martens (2020), Journal of Machine
-    Learning Research 21:146, for what the matrices mean.
+    Learning Research 21:146, for their meaning.
 
     >>> toy = Pullback([lambda theta: theta.prod().view(1)], [lambda y: lambda u: 3 * u], torch.tensor([2.0, 5.0]))
     >>> toy.matrix().tolist()

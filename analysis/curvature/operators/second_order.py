@@ -16,21 +16,21 @@ __all__ = ["Expansion", "Graph"]
 
 
 class Expansion(abc.ABC):
-    """What a chunk of trials adds to a loss at a point: its value, its gradient, and products with its Hessian."""
+    """The share of a chunk of trials in a loss at a point: value, gradient, and products with its Hessian."""
 
     @property
     @abc.abstractmethod
     def value(self) -> float:
-        """What it adds to the loss."""
+        """Its share in the loss."""
 
     @property
     @abc.abstractmethod
     def gradient(self) -> Tensor:
-        """What it adds to the gradient, shape ``(P,)``, without a graph."""
+        """Its share in the gradient, shape ``(P,)``, without a graph."""
 
     @abc.abstractmethod
     def second(self, vectors: Tensor) -> Tensor:
-        """Return what it adds to ``H M``, shape ``(P, V)``, without a graph.
+        """Return its share in ``H M``, shape ``(P, V)``, without a graph.
 
         Args:
             vectors: The vectors, shape ``(P, V)``.
