@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from tca.cells.activations import ACTIVATIONS, Activation
-from tca.cells.leak import LEAKS
+from tca.cells.time_constants import LEAKS
 from tca.utils.checks import Named, NotNegative, checked
 
 __all__ = ["FORMS", "Form", "LeakOnPotential", "LeakOnRate", "LeakyCell"]

@@ -24,8 +24,8 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
-from tca.cells.leak import LEAKS
 from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES, PseudoDerivative
+from tca.cells.time_constants import LEAKS
 from tca.tape.local_step import Moment
 from tca.utils.checks import Fraction, Named, NotNegative, Positive, checked
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from tca.cells.leak import Constant
+from tca.cells.time_constants import Constant
 from tca.connections.connection import Bias, Connection, Dense, Initial, Link
 from tca.nets.network import Network
 from tca.nets.options import check_mask, check_signs, check_types, drawing, normal_by_steps, with_signs

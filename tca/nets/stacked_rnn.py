@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from tca.cells.leak import readout_filter
+from tca.cells.time_constants import readout_filter
 from tca.connections.connection import Bias, Connection, Dense, Link
 from tca.nets.leaky.leaky_population import LeakyLayer, LeakyPopulation
 from tca.nets.network import Network

@@ -15,7 +15,7 @@ RELAYED = ("tests/test_relays.py",)
 PASSED = ("tests/test_passages.py",)
 DESCRIBED = ("tests/test_records.py::test_a_run_describes_any_network",)
 
-FORMS, LEAK = "tca/cells/leaky_cell.py", "tca/cells/leak.py"
+FORMS, LEAK = "tca/cells/leaky_cell.py", "tca/cells/time_constants.py"
 OPTIONS = "tca/nets/options.py"
 CELLS = "tca/nets/recurrent.py"
 LEAKY = "tca/nets/leaky/leaky_population.py"

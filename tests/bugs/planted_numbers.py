@@ -13,7 +13,7 @@ MADE = ("tests/test_inference.py::test_a_network_of_inference_mode_can_be_traine
 OUTSIDE = ("tests/test_inference.py",)
 MEASURES = ("tests/test_inference.py::test_measures_are_the_same_without_a_graph",)
 NETWORK, OPTIONS, NUMBERS = "tca/nets/network.py", "tca/nets/options.py", "tca/utils/numerics.py"
-LEAK = "tca/cells/leak.py"
+LEAK = "tca/cells/time_constants.py"
 LEARNER, BATCH, STREAM = "tca/learner.py", "tca/batch.py", "tca/online.py"
 
 BUGS = (

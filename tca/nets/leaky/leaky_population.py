@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from tca.cells.activations import ACTIVATIONS
-from tca.cells.leak import Constant, leak_and_gain
 from tca.cells.leaky_cell import FORMS, LeakyCell
+from tca.cells.time_constants import Constant, leak_and_gain
 from tca.connections.connection import Dense, Link
 from tca.nets.recurrent import RecurrentPopulation
 from tca.nets.recurrent_layer import RecurrentLayer, RecurrentWiring

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from tca.cells.leak import readout_filter
 from tca.cells.leaky_cell import LeakyCell
+from tca.cells.time_constants import readout_filter
 from tca.nets.accepted_options import check_options
 from tca.nets.leaky.leaky_population import LeakyLayer, LeakyPopulation
 from tca.nets.leaky.leaky_stepper import LeakyStepper

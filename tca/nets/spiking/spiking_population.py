@@ -13,9 +13,9 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from tca.cells.leak import Constant, leak_and_gain
 from tca.cells.spiking_cell import SpikingCell, SpikingCells
 from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES, spike
+from tca.cells.time_constants import Constant, leak_and_gain
 from tca.connections.connection import Link
 from tca.connections.spike_products import few_times
 from tca.nets.options import check_mask

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from tca.cells.leak import readout_filter
 from tca.cells.spiking_cell import SpikingCell
+from tca.cells.time_constants import readout_filter
 from tca.nets.accepted_options import check_options
 from tca.nets.options import check_mask
 from tca.nets.recurrent import RecurrentNetwork

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from tca.cells.leak import Constant
+from tca.cells.time_constants import Constant
 from tca.connections.connection import Bias, Connection, Link
 from tca.connections.vector_weights import InputVectors, VectorBias, Vectors
 from tca.nets.network import Network

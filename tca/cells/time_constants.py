@@ -26,7 +26,7 @@ class Constant:
     """A constant of a network in double precision, of which a floating-point type keeps two digits at least.
 
     Args:
-        name: The argument that it comes from.
+        name: Name of the argument.
         value: The constant, a number or one for each cell.
         complement: One minus the constant where it is a leak per step, computed without cancellation: what has to be
             kept then is the complement, which is the inverse time constant. ``None`` (default) for any other constant.
