@@ -27,7 +27,7 @@ from studies.vision.published import CELLS
 from studies.vision.questions import count, folder, look_in, opened, rate
 from studies.vision.vision_cells import Cell, Scale
 from studies.workloads import spread
-from tca.experiments.records.record import explained, write_whole
+from tca.experiments.records.files import explained, write_whole
 from tca.experiments.training.train import train
 
 __all__ = ["Outcome", "chosen", "main", "outcomes", "table"]

@@ -21,7 +21,7 @@ import analysis
 import tasks
 from tasks.trials import FixedTrials
 from tca.experiments.config.components import Optimizer
-from tca.experiments.records.record import write_whole
+from tca.experiments.records.files import write_whole
 from tca.experiments.training.train import evaluate
 from tca.learner import Learner
 from tca.nets import LeakyRNN

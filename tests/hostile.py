@@ -27,7 +27,7 @@ import torch
 
 from tca.__main__ import main
 from tca.experiments.config.run import Leaky, Optimizer, Run, Seeds
-from tca.experiments.records.record import RecordError
+from tca.experiments.records.files import RecordError
 from tca.experiments.sweep import sweep
 from tca.experiments.training.train import train
 from tests.hostile_rows import ROWS, Row

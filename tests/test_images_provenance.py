@@ -13,8 +13,8 @@ import tasks
 import tca
 from tasks.images import pixels
 from tca.__main__ import main
+from tca.experiments.records.files import RecordError
 from tca.experiments.records.reader import look, read_description
-from tca.experiments.records.record import RecordError
 from tca.experiments.records.sealed_json import sealed
 from tests.image_sets import drawn, write_table
 

@@ -23,7 +23,8 @@ from tca.experiments.config.run import Leaky, Optimizer, Run, Seeds, Watch
 from tca.experiments.config.schedules import Cosine
 from tca.experiments.config.step_controls import SAM, MatchedStepSize
 from tca.experiments.records import files
-from tca.experiments.records.record import Record, RecordError
+from tca.experiments.records.files import RecordError
+from tca.experiments.records.record import Record
 from tca.experiments.records.tensor_files import pack, unpack
 from tca.experiments.training.train import train
 from tca.nets import CNN, ConvLayer, DenseLayer, Dropout, MaxPool

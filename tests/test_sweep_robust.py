@@ -18,7 +18,8 @@ import pytest
 from tca.__main__ import main
 from tca.cli.comparison import MOST_RUNS, Comparison
 from tca.experiments import records
-from tca.experiments.records.record import Record, RecordError
+from tca.experiments.records.files import RecordError
+from tca.experiments.records.record import Record
 from tca.experiments.sweep import ExecutorError, SourceError, grid, jobs, read_runs
 from tca.experiments.sweep.devices import held_number
 from tca.experiments.sweep.executors import Job

@@ -21,7 +21,7 @@ from tca.experiments.config.callbacks import Watch
 from tca.experiments.config.components import Leaky, Optimizer, Seeds
 from tca.experiments.config.network_config import Net
 from tca.experiments.config.run import Run
-from tca.experiments.records.record import RecordError
+from tca.experiments.records.files import RecordError
 from tca.experiments.records.result import Result
 from tca.experiments.reinforcement.actor import Actor, Episode
 from tca.experiments.reinforcement.episodes import policy_of

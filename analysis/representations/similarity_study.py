@@ -23,7 +23,7 @@ from analysis.representations.similarity import procrustes_distance
 from analysis.representations.similarity_distances import Distance
 from tca.batch import Batch
 from tca.experiments.config.run import Run
-from tca.experiments.records.record import explained, write_whole
+from tca.experiments.records.files import explained, write_whole
 from tca.experiments.records.result import Metrics
 from tca.experiments.training.train import train
 from tca.nets import Network

@@ -15,7 +15,7 @@ from analysis.generalization.matched_loss import at_loss
 from studies.generalization.gap_plan import Arm, Setting
 from tasks.trials import FixedTrials
 from tca.experiments.config.run import Run
-from tca.experiments.records.record import explained, write_whole
+from tca.experiments.records.files import explained, write_whole
 from tca.experiments.records.result import Crossing, Metrics, Result
 from tca.experiments.training.train import train
 from tca.utils.checks import DivergenceError

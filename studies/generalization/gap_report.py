@@ -9,7 +9,7 @@ from studies.generalization.gap_figures import draw
 from studies.generalization.gap_measurements import Entry
 from studies.generalization.gap_plan import RULES_COMPARED, Setting
 from studies.generalization.gap_tables import claims_table, correlations_table, results_table, runs_table
-from tca.experiments.records.record import write_whole
+from tca.experiments.records.files import write_whole
 
 __all__ = ["write_report"]
 

@@ -33,7 +33,7 @@ from studies.vision.vision_plan import (
 from studies.workloads import command, options_of, spread
 from tca.eligibilities import Instant
 from tca.experiments.config.components import Optimizer
-from tca.experiments.records.record import finished
+from tca.experiments.records.reader import finished
 from tca.losses.expansions import Bartlett, Expansion, HiddenGates, InputGates, Plain, PredictionGates, ScorePowers
 from tca.rule import Rule
 from tca.signals import Decorrelation, ErrorDiffusion

@@ -16,7 +16,7 @@ from analysis.curvature.curvature import curvature
 from studies.vision.vision_plan import Arm, Panel
 from tca.batch import Batch
 from tca.experiments.config.run import Run
-from tca.experiments.records.record import explained, write_whole
+from tca.experiments.records.files import explained, write_whole
 from tca.experiments.records.result import DIVERGED, Metrics, Result
 from tca.experiments.training.train import train
 from tca.learner import Learner

@@ -9,8 +9,7 @@ from typing import cast
 from tca.cli.comparison import Comparison
 from tca.cli.measurements import MeasurementSettings, RunMeasurements, train_and_measure
 from tca.experiments.config.run import Run
-from tca.experiments.records.files import explained, make_folder
-from tca.experiments.records.record import RecordError
+from tca.experiments.records.files import RecordError, explained, make_folder
 from tca.experiments.records.sealed_json import read_json, write_json
 from tca.experiments.sweep.executors import Executor, ExecutorError, InProcess, Job, WorkerDiedError
 from tca.experiments.sweep.jobs import threads

@@ -13,9 +13,9 @@ from tca.cli.report import write_report
 from tca.experiments import records
 from tca.experiments.config.recipes import in_words
 from tca.experiments.config.run import Run
-from tca.experiments.records.files import explained, make_folder
+from tca.experiments.records.files import RecordError, explained, make_folder
 from tca.experiments.records.reader import Look, look
-from tca.experiments.records.record import RecordError, title_of
+from tca.experiments.records.record import title_of
 from tca.experiments.records.result import Metrics, Result, seconds_per_step
 from tca.experiments.sweep.settings import flat
 from tca.utils.text import in_a_line

@@ -1,29 +1,11 @@
 """Records: the folder of a run, written whole, read within bounds."""
 
-from tca.experiments.records.record import (
-    Record,
-    RecordError,
-    ResumedElsewhereWarning,
-    explained,
-    finished,
-    read,
-    require_same,
-    reread,
-    tidy_up,
-    title_of,
-    write_whole,
-)
+from tca.experiments.records.files import RecordError
+from tca.experiments.records.reader import finished, require_same
+from tca.experiments.records.record import Record, ResumedElsewhereWarning, reread, tidy_up, title_of
+from tca.experiments.records.recorded_networks import read
 
 __all__ = [
-    "Record",
-    "RecordError",
-    "ResumedElsewhereWarning",
-    "explained",
-    "finished",
-    "read",
-    "require_same",
-    "reread",
-    "tidy_up",
+    "Record", "RecordError", "ResumedElsewhereWarning", "finished", "read", "require_same", "reread", "tidy_up",
     "title_of",
-    "write_whole",
-]
+]  # fmt: skip

@@ -33,27 +33,16 @@ from torch import Tensor
 
 from tca.experiments.config.run import Run
 from tca.experiments.records.files import RecordError, append, explained, locked, make_folder, tidy, write_whole
-from tca.experiments.records.reader import (
-    LARGEST_METRICS,
-    Checkpoint,
-    check_run,
-    finished,
-    kept_at,
-    path_at,
-    read,
-    require_same,
-)
-from tca.experiments.records.reader import crossings as crossings_of
+from tca.experiments.records.reader import LARGEST_METRICS, Checkpoint, check_run, finished, require_same
+from tca.experiments.records.recorded_networks import crossings as crossings_of
+from tca.experiments.records.recorded_networks import kept_at, path_at, read
 from tca.experiments.records.result import Crossing, Metrics, Result, first_at
 from tca.experiments.records.sealed_json import LARGEST_TENSORS, Companions, companions, sealed, write_json
 from tca.experiments.records.tensor_files import pack
 from tca.experiments.records.versions import differences, environment
 from tca.utils.text import in_a_line
 
-__all__ = [
-    "Record", "RecordError", "ResumedElsewhereWarning", "explained", "finished", "read", "require_same", "reread",
-    "tidy_up", "title_of", "write_whole",
-]  # fmt: skip
+__all__ = ["Record", "RecordError", "ResumedElsewhereWarning", "reread", "tidy_up", "title_of"]
 
 Sizes = dict[str, Any]
 
