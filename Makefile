@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: compare test lint pages format bench bench-peers test-bugs test-docs test-hostile test-kills test-pythons test-slow test-studies accept study-generalization study-spiking vision clean
+.PHONY: compare test lint pages format bench bench-peers test-bugs test-docs test-hostile test-kills test-pythons test-slow test-wheel test-studies accept study-generalization study-spiking vision clean
 
 # The first interpreter that is new enough and not too new; `make PYTHON=/path/to/python test` overrides it.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -70,6 +70,16 @@ test-pythons:
 		then outcome="$$outcome; Python $$v passed"; else outcome="$$outcome; Python $$v FAILED"; fi; \
 	done; echo "$${outcome#; }"; case "$$outcome" in *FAILED*) exit 1;; *passed*) ;; *) exit 1;; esac
 
+# The wheel as a user gets it: built, installed into an empty environment, the command and README's example run from another folder.
+test-wheel: $(INSTALLED)
+	rm -rf build dist
+	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && "$(PYTHON)" -m venv "$$folder/venv" && \
+		"$$folder/venv/bin/pip" install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl && \
+		$(PY) -c 'from tests.test_readme import README, example; print(example(README.read_text("utf-8")))' > "$$folder/example.py" && \
+		cd "$$folder" && venv/bin/tca --version && venv/bin/tca list > list.txt && \
+		$(ONE_THREAD) venv/bin/python example.py && test -s learning_curves.png
+
 # What takes minutes: real clusters, behaviours that need a whole training.
 test-slow: $(INSTALLED)
 	$(ONE_THREAD) $(PY) -m pytest -q -m slow
@@ -95,7 +105,7 @@ accept: $(INSTALLED)
 	$(ONE_THREAD) $(PY) -m studies.sparse_feedback --accept --out runs/accept
 
 clean:
-	rm -rf .venv .venv-peers .venv-py* build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-peers .venv-py* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp goes first and comes back last, so that an interrupted installation is never taken for a whole one.

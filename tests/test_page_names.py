@@ -51,7 +51,8 @@ class Names:
         for path in (path for folder in OURS for path in (ROOT / folder).rglob("*.py")):
             tree = ast.parse(path.read_text(encoding="utf-8"))
             module = path.parent.name if path.stem == "__init__" else path.stem
-            self.members[module].update(name for node in tree.body for name in defined(node))
+            typed = [each for node in tree.body if isinstance(node, ast.If) for each in node.body]  # TYPE_CHECKING
+            self.members[module].update(name for node in [*tree.body, *typed] for name in defined(node))
             for kind in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
                 self.members[kind.name].update(name for node in ast.walk(kind) for name in defined(node))
                 self.bases[kind.name].update(re.findall(r"\w+", " ".join(map(ast.unparse, kind.bases))))
