@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 import tca
+from tca.cells.leak import Constant
 from tca.experiments.reinforcement.actor import Actor
 from tca.nets import LeakyLayer, LeakyRNN, Network, SpikingLayer, SpikingRNN, StackedRNN, VectorRNN
-from tca.nets.options import Constant
 from tca.utils.numerics import FLOATS
 from tests.everything import EVERYTHING, MEASURES, NETS, RUNS, flat, trials
 
