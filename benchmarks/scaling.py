@@ -20,8 +20,8 @@ import torch
 
 import tca
 from analysis.figures.drawing import Series, save
-from analysis.figures.scaling import scaling
 from benchmarks.problem import CHANNELS, TRIALS, make_problem
+from benchmarks.scaling_figure import scaling
 from benchmarks.timing import one_core, race
 from studies.every_rule import TEMPORAL
 

@@ -10,15 +10,15 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from analysis.figures import Series, save
-from analysis.figures.curvature_against_bound import curvature_against_bound
-from analysis.figures.curvature_over_training import curvature_over_training
-from analysis.figures.gap_at_matched_loss import gap_at_matched_loss
-from analysis.figures.gap_over_sizes import gap_over_sizes
-from analysis.figures.intervals_by_arm import intervals_by_arm
 from analysis.statistics.rank_correlation import Correlation
+from studies.generalization.curvature_against_bound import curvature_against_bound
+from studies.generalization.curvature_over_training import curvature_over_training
+from studies.generalization.gap_at_matched_loss import gap_at_matched_loss
 from studies.generalization.gap_measurements import Entry
+from studies.generalization.gap_over_sizes import gap_over_sizes
 from studies.generalization.gap_plan import RULES_COMPARED, Setting
 from studies.generalization.gap_tables import at, correlations
+from studies.generalization.intervals_by_arm import intervals_by_arm
 
 __all__ = ["draw"]
 
