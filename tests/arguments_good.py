@@ -177,7 +177,7 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "tca.nets.masks.mask_of": {"described": lambda: {"sparse": {"density": 0.5}}},
     "tca.nets.masks.torus_chance": {"side": lambda: 3},
     "tca.utils.noise.source": {"seed": lambda: torch.tensor(0)},
-    "tca.experiments.config.schedules.schedule_of": {"given": lambda: {"kind": "cosine"}},
+    "tca.experiments.config.schedules.schedule_of": {"values": lambda: {"kind": "cosine"}},
     "tca.experiments.config.callbacks.Watch": {"name": lambda: "alignment"},
     "tasks.describe": {"name": lambda: "delayed_xor"},
     "tasks.make": {"name": lambda: "delayed_xor"},

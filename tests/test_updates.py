@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, MultiStepLR, StepLR
 
 import tasks
 import tca
@@ -91,6 +93,23 @@ def test_schedules(schedule: Piecewise | Exponential | Cosine, factors: list[flo
 
 def joined(gradients: Weights) -> Tensor:
     return torch.cat([gradients[name].flatten() for name in HIDDEN])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "of_torch"),
+    [
+        (Piecewise((1.0, 0.1, 0.01), (0.25, 0.625)), partial(MultiStepLR, milestones=[2, 5], gamma=0.1)),
+        (Exponential(0.7, 3), partial(StepLR, step_size=3, gamma=0.7)),
+        (Cosine(last=0.2), partial(CosineAnnealingLR, T_max=8, eta_min=0.2)),
+    ],
+)
+def test_schedules_are_those_of_torch(schedule: Piecewise | Exponential | Cosine, of_torch: Any) -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 1.0)
+    scheduler = of_torch(optimizer)
+    for step in range(8):
+        assert scheduler.get_last_lr()[0] == pytest.approx(schedule.at(step, 8), rel=1e-14), step
+        optimizer.step()
+        scheduler.step()
 
 
 @pytest.mark.parametrize(("by", "of"), [("bptt", "eprop"), ("bptt", "eprop_random"), ("eprop", None)])

@@ -164,9 +164,9 @@ BUGS = [
     Bug(
         "tca/experiments/training/update.py",
         "a batch taken in twice by the rule that trains",
-        "            self.length.look(batch)\n        self.optimizer.zero_grad()\n        with self._uphill(batch):\n"
+        "            self.length.look(batch)\n        self.optimizer.zero_grad()\n        with self._ascended(batch):\n"
         "            info = self.learner.backward(batch)\n",
-        "            pass\n        self.optimizer.zero_grad()\n        with self._uphill(batch):\n"
+        "            pass\n        self.optimizer.zero_grad()\n        with self._ascended(batch):\n"
         "            info = self.learner.backward(batch)\n        if self.length is not None:\n"
         "            self.length.look(batch)\n",
         ("tests/test_measures_leave_no_trace.py::test_rho_of_a_step_is_that_of_an_update_and_another_rule_follows",),

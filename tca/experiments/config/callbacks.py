@@ -1,7 +1,4 @@
-"""Measurements made while a network is trained, named by a run.
-
-What is measured is written elsewhere, in modules that are imported only when a run asks for them.
-"""
+"""Measurements during training, named by a run and imported only when a run uses them."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from tca.utils.names import Table, lookup
 
 __all__ = ["WATCHERS", "Watch", "Watcher"]
 
-# Where each measurement is written: module and class, whose arguments are the options of the watch.
+# Module and class of each measurement; the arguments of the class are the options.
 WATCHERS = Table(
     "measurement",
     {
@@ -30,35 +27,34 @@ WATCHERS = Table(
 
 
 class Watcher(Protocol):
-    """A measurement, which may remember something from one time to the next."""
+    """A measurement, which may have a state."""
 
     def __call__(self, learner: Learner, train: Batch) -> Mapping[str, float]:
-        """Return numbers by name; the learner and the training set must not be changed."""
+        """Return numbers by name, without a change to learner or training set."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """Return what it remembers: nested dictionaries of tensors, numbers and strings."""
+        """Return the state: nested dictionaries of tensors, numbers and strings."""
         ...
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what ``state`` returned."""
+        """Resume from a value of ``state``."""
         ...
 
 
 @checked
 @dataclass(frozen=True)
 class Watch:
-    """A measurement made while a network is trained.
+    """A measurement during training.
 
     Args:
-        name: Its name in ``WATCHERS``.
-        every: How many of the run's measurements one of these comes with, default 1: each. The first and the last are
-            always among them.
-        options: Its options, default none.
+        name: Name in ``WATCHERS``.
+        every: Interval in measurements of the run, default 1; the first and the last are always included.
+        options: Options, default none.
 
     Raises:
-        ValueError: There is no such measurement, or an option is not allowed.
-        TypeError: It has no such option.
+        ValueError: The measurement is unknown, or an option is not allowed.
+        TypeError: An option is unknown.
 
     >>> Watch("curvature", every=2, options={"trials": 50}).build().trials
     50
@@ -69,7 +65,7 @@ class Watch:
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        """Check everything, by making the measurement."""
+        """Check name and options by building the measurement."""
         lookup(WATCHERS, self.name, "measurement")
         object.__setattr__(self, "options", plain("options of a watch", self.options))
         self.build()
@@ -78,7 +74,7 @@ class Watch:
         """Return the measurement.
 
         Raises:
-            TypeError: It has no such option.
+            TypeError: An option is unknown.
         """
         module, _, name = WATCHERS[self.name].partition(":")
         return cast(Watcher, getattr(importlib.import_module(module), name)(**self.options))

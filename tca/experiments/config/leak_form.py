@@ -1,4 +1,4 @@
-"""The form of leak that a described network has for the rule of its run: on the potential (A) or on the rate (B)."""
+"""The form of leak of a network's configuration, as its rule needs it: on the potential (A) or on the rate (B)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["in_form", "settled"]
 
 
 def settled(net: Leaky | Net, rule: Rule) -> Leaky | Net:
-    """Return a network in the form of its rule where its own is left open.
+    """Return a network in the form of its rule if its own is not given.
 
     Args:
         net: The network.
         rule: The rule.
 
     Raises:
-        ValueError: The network is of another form than the rule.
+        ValueError: Network and rule differ in form.
 
     >>> from tca.rules import RULES
     >>> settled(Leaky(), RULES["rflo"]).form, settled(Leaky(), RULES["bptt"]).form
@@ -36,7 +36,7 @@ def settled(net: Leaky | Net, rule: Rule) -> Leaky | Net:
 
 
 def in_form(net: Leaky | Net, form: str | None) -> Leaky | Net:
-    """Return the same network in a form, whether or not it has one of its own; as it is for ``None``.
+    """Return the same network in another form, unchanged for ``None``.
 
     Args:
         net: The network.
@@ -62,7 +62,7 @@ def _with_form(net: Leaky | Net, form: str, anew: bool) -> Leaky | Net:
 
 
 def _forms(net: Leaky | Net) -> list[str]:
-    """Return the forms of a network's leaky cells that its description names or leaves at the default."""
+    """Return the forms of a network's leaky cells, given or default."""
     if isinstance(net, Leaky):
         return [net.form or "A"]
     if net.kind == "stacked_rnn":

@@ -1,7 +1,4 @@
-"""Optimizers that rules are recommended with, as found on held-out digits; see docs/studies/vision.md.
-
-For image networks only: nothing was looked for in recurrent ones, nor on any other set of images.
-"""
+"""Recommended optimizers of rules in image networks, tuned on held-out digits; see docs/studies/vision.md."""
 
 from __future__ import annotations
 
@@ -25,12 +22,12 @@ Key = tuple[str, str, type[Loss]]  # rule, kind of network, loss
 
 
 def _adam(lr: float, readout: float = 1.0) -> Optimizer:
-    """Return Adam without clipping whose readout is faster than the hidden layers."""
+    """Return Adam without clipping, with a factor on the rate of the readout."""
     return Optimizer(lr=lr, clip=None, lr_multipliers={} if readout == 1 else {"w_out": readout, "b_out": readout})
 
 
 def _falling(lr: float) -> Optimizer:
-    """Return plain descent at a rate that falls to zero along half a cosine."""
+    """Return gradient descent with cosine annealing."""
     return Optimizer("SGD", lr=lr, clip=None, schedule=Cosine())
 
 
@@ -39,7 +36,7 @@ def _rows(rules: Sequence[str], kind: str, loss: type[Loss], optimizer: Optimize
 
 
 EXACT, BROADCAST = ("backprop", "bptt"), ("feedback_alignment", "dfa", "sbd", "sbd_expansion")
-# The first loss of a rule and a kind of network is also that of losses with which it was not looked for.
+# The first row of a rule and a kind of network is also that of other losses.
 RECIPES: dict[Key, Optimizer] = {
     **_rows(EXACT, "mlp", CrossEntropy, _adam(1e-3, 3.0)),
     **_rows(BROADCAST, "mlp", CrossEntropy, _adam(1e-3, 10.0)),
@@ -57,12 +54,12 @@ RECIPES: dict[Key, Optimizer] = {
 
 
 def recommended(rule: Rule, net: Leaky | Net, loss: Loss) -> Optimizer:
-    """Return the optimizer that a rule is recommended with in a network, Adam at 1e-3 where none was looked for.
+    """Return the recommended optimizer of a rule in a network, Adam at 1e-3 if none was tuned.
 
     Args:
-        rule: The rule; one with the same parts is the same.
-        net: The network: a perceptron, a network of convolutions or of vectors or of two streams, or a preset of these.
-        loss: The loss; one with which none was looked for has that of the loss with which one was.
+        rule: The rule; rules of the same parts are the same.
+        net: Network; tuned are perceptrons, convolutional, vector and dual-stream networks, and presets of these.
+        loss: Loss; if not tuned, the optimizer of another loss.
 
     >>> from tca.losses import MSE
     >>> recommended(RULES["ebd"], Net("mlp", {"sizes": [8]}), MSE()).lr_multipliers
@@ -74,7 +71,7 @@ def recommended(rule: Rule, net: Leaky | Net, loss: Loss) -> Optimizer:
 
 
 def _kind(net: Leaky | Net) -> str:
-    """Return the kind of network that recipes go by, also of a preset; nothing for others."""
+    """Return the kind of network in `RECIPES`, also of a preset, ``""`` for others."""
     if isinstance(net, Leaky) or net.kind not in PRESETS:
         return "" if isinstance(net, Leaky) else net.kind
     preset = PRESETS[net.kind]
@@ -85,7 +82,7 @@ def _kind(net: Leaky | Net) -> str:
 
 
 def in_words(optimizer: Optimizer) -> str:
-    """Return an optimizer in a few words.
+    """Return an optimizer in words.
 
     Args:
         optimizer: The optimizer.

@@ -1,7 +1,4 @@
-"""A run as a value: everything that decides what is trained and how, and nothing else.
-
-A run prints, compares and hashes; its hash names its folder. Two equal runs give the same bits on the same CPU.
-"""
+"""A training run as a value, whose hash names its record; equal runs give the same bits on the same CPU."""
 
 from __future__ import annotations
 
@@ -34,7 +31,7 @@ from tca.utils.names import lookup
 __all__ = ["Leaky", "Net", "Optimizer", "Run", "Seeds", "Watch", "name_of"]
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-# Fields, by part, that are written down only where they are used: other runs keep the names they have always had.
+# Fields, by part, that are written only if used, so that other runs keep their names.
 ADDED = {
     "": ("measure_at_losses", "watch", "agent"),
     "optimizer": ("schedule", "matched", "ascent", "reset_momentum_on_projection", "lr_multipliers"),
@@ -44,32 +41,31 @@ ADDED = {
 @checked
 @dataclass(frozen=True)
 class Run:
-    """A network, a rule and a task, and how the one is trained with the other on the third.
+    """A training run: task, network, learning rule, optimizer and seeds.
 
     Args:
         task: Name of the task, see ``tasks.list()``.
         rule: Name of a rule in ``tca.RULES``, or a `tca.Rule`; default bptt.
         task_options: Options of the task, default none.
-        net: The network: `Leaky`, or `Net` for any other kind; in the form of the rule where its own is left open.
-        optimizer: The optimizer; ``None`` (default) for the one that the rule is recommended with in this network, see
+        net: The network: `Leaky`, or `Net` for any other kind; in the form of the rule if its own is not given.
+        optimizer: The optimizer; ``None`` (default) for the one recommended for the rule in this network, see
             `tca.experiments.config.recipes.recommended`.
-        batch_size: Trials a batch, default 64.
-        steps: Batches trained on, at most, default 1000.
-        stop_loss: Stop when the loss over the training set, measured every ``evaluate_every`` steps, is at most this;
-            default none.
-        fresh: Train on new trials in every batch and use the training set for measuring only; default no.
+        batch_size: Trials per batch, default 64.
+        steps: Maximal number of updates, default 1000.
+        stop_loss: Training loss, measured every ``evaluate_every`` steps, at which to stop; default none.
+        fresh: Whether every batch has new trials and the training set serves measurements only; default no.
         n_train: Size of the training set in trials, default 500.
         n_test: Size of the test set in trials, default 500.
         evaluate_every: Steps between two measurements, each followed by a checkpoint, default 50.
-        measure_at_losses: Training losses at which network and learner are kept, within 1 % of each, so that runs can
-            be compared at equal loss (`tca.experiments.training.snapshots.cross`); default none.
-        watch: Further measurements made in training, default none.
+        measure_at_losses: Training losses at which network and learner are saved, within 1 %, to compare runs at equal
+            loss (`tca.experiments.training.snapshots.cross`); default none.
+        watch: Further measurements during training, default none.
         agent: How the network learns from rewards; ``None`` (default) to learn from targets, with a rule published for
             rewards (reward_eprop) the defaults of `tca.Agent`. ``batch_size`` then counts environments side by side and
             ``steps`` episodes, one update each; the network has an output for every action and one for the value.
             Loss and accuracy are those of the policy on the trials of the task.
         seeds: The seeds.
-        device: Where to train, default cpu.
+        device: Device to train on, default cpu.
         dtype: float32 (default) or float64.
 
     Raises:
@@ -139,23 +135,23 @@ class Run:
 
     @property
     def the_rule(self) -> Rule:
-        """The rule itself, whether it was named or given."""
+        """The rule, also if its name is given."""
         return self.rule if isinstance(self.rule, Rule) else RULES[self.rule]
 
     @property
     def recommended(self) -> Optimizer:
-        """The optimizer that the rule is recommended with in this network and with this loss."""
+        """The optimizer recommended for the rule in this network and with this loss."""
         return recommended(self.the_rule, self.net, self.make_task().loss)
 
     @functools.cached_property
     def name(self) -> str:
-        """A name that depends on every value of the run and nothing else: 16 hexadecimal digits."""
+        """Hash of all values of the run, 16 hexadecimal digits."""
         return name_of(self.to_json())
 
     def with_rule(self, rule: str | Rule) -> Run:
-        """Return the same run with another rule, its network in that rule's form if it names one.
+        """Return the same run with another rule, its network in the form of that rule.
 
-        The optimizer stays, unless it is the one recommended for the present rule.
+        The optimizer stays, unless it is the one recommended for the present rule; an agent stays.
 
         Args:
             rule: Name of the rule, or the rule.
@@ -173,10 +169,10 @@ class Run:
         return dataclasses.replace(self, **changes)
 
     def folder(self, root: str | Path) -> Path:
-        """Return the run's own record folder.
+        """Return the folder of the record.
 
         Args:
-            root: The folder in which records are kept.
+            root: Folder of all records.
         """
         return Path(root) / self.name
 
@@ -184,7 +180,7 @@ class Run:
         """Return the task.
 
         Raises:
-            ValueError: The task refuses its options.
+            ValueError: An option of the task is not allowed.
         """
         return tasks.make(self.task, **self.task_options)
 
@@ -206,10 +202,10 @@ class Run:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Run:
-        """Return the run that ``to_json`` described.
+        """Return the run of a value of ``to_json``.
 
         Args:
-            values: What it returned.
+            values: Value of ``to_json``.
 
         Raises:
             ValueError: A key is missing or unknown, or a value is not allowed.
@@ -229,10 +225,10 @@ class Run:
 
 
 def name_of(values: Mapping[str, Any]) -> str:
-    """Return the name of a run that is described, see ``Run.name``; nothing is built.
+    """Return ``Run.name`` of a configuration, without a run.
 
     Args:
-        values: What ``Run.to_json`` returned.
+        values: Value of ``Run.to_json``.
 
     >>> run = Run("delayed_xor")
     >>> name_of(run.to_json()) == run.name
@@ -246,7 +242,7 @@ _KINDS: dict[str, type] = {"signal": Signal, "eligibility": Eligibility}
 
 
 def _parts(part: Any, name: str | None = None) -> Any:
-    """Return a part of a rule as a dictionary with the name of its class, and so the parts it is made of."""
+    """Return a part of a rule as nested dictionaries with the names of their classes."""
     if dataclasses.is_dataclass(part):
         fields = {each.name: _parts(getattr(part, each.name)) for each in dataclasses.fields(part)}
         return {"class": name or f"{type(part).__module__}.{type(part).__name__}", **fields}
@@ -254,10 +250,10 @@ def _parts(part: Any, name: str | None = None) -> Any:
 
 
 def _built(parts: Any, classes: Mapping[str, type]) -> Any:
-    """Return what ``_parts`` described.
+    """Return the part of a value of ``_parts``.
 
     Args:
-        parts: What it returned.
+        parts: Value of ``_parts``.
         classes: The classes that may be named without their module.
     """
     if isinstance(parts, list):
@@ -283,7 +279,7 @@ def _descendants(kind: type) -> list[type]:
 
 
 def _canonical(value: Any) -> Any:
-    """Return the same for 100 and 100.0, which compare equal and so must be named alike."""
+    """Return whole floats as integers, since 100 and 100.0 are equal and need one name."""
     if isinstance(value, dict):
         return {name: _canonical(each) for name, each in value.items()}
     if isinstance(value, list):

@@ -1,6 +1,7 @@
-"""Learning rates that change while a network is trained, as values: factors by the number of the update.
+"""Learning-rate schedules as values: factors on the learning rate by the number of the update.
 
-A schedule has no state: its factor follows from the update alone, so that a run resumes with the rate it had.
+They are closed forms of schedulers of `torch.optim.lr_scheduler` (MultiStepLR, StepLR, LinearLR and CosineAnnealingLR)
+without state, so that a resumed run has the rate of the interrupted one.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ __all__ = ["SCHEDULES", "Cosine", "Exponential", "Piecewise", "Schedule", "sched
 @checked
 @dataclass(frozen=True)
 class Piecewise:
-    """Constant factors, one after the other.
+    """Piecewise constant factors.
 
     Args:
-        factors: The factors in turn, default 3 and then 1: a large early learning rate.
-        until: Where each factor but the last ends, as fractions of all updates, rising, default a tenth.
-        kind: Its name in a record.
+        factors: Factors in turn, default 3 and then 1, a large initial learning rate.
+        until: End of each factor but the last, as rising fractions of all updates, default 0.1.
+        kind: Name in a record.
 
     Raises:
-        ValueError: A factor is negative, the ends do not rise from 0 to 1, or there is not one end less than factors.
+        ValueError: A factor is negative, or the ends do not rise between 0 and 1 or are not one less than the factors.
 
     >>> [Piecewise((3.0, 1.0), (0.1,)).at(step, 20) for step in (0, 1, 2, 19)]
     [3.0, 3.0, 1.0, 1.0]
@@ -59,12 +60,12 @@ class Piecewise:
 @checked
 @dataclass(frozen=True)
 class Exponential:
-    """``factor^floor(step / every)``: the rate falls, or rises, by a factor now and then.
+    """``factor^floor(step / every)``: exponential decay in steps.
 
     Args:
-        factor: The factor, default 0.8.
+        factor: Factor of a change, default 0.8.
         every: Updates between two changes, default 1000.
-        kind: Its name in a record.
+        kind: Name in a record.
 
     Raises:
         ValueError: A number is out of range.
@@ -85,12 +86,12 @@ class Exponential:
 @checked
 @dataclass(frozen=True)
 class Cosine:
-    """A linear rise to 1 over the first updates, then half a cosine down to a last factor.
+    """Linear warmup to 1, then cosine annealing.
 
     Args:
-        warmup: Fraction of all updates over which the factor rises, default 0.
+        warmup: Fraction of all updates for the warmup, default 0.
         last: Factor at the end, default 0.
-        kind: Its name in a record.
+        kind: Name in a record.
 
     Raises:
         ValueError: A number is out of range.
@@ -115,8 +116,7 @@ class Cosine:
         rise = self.warmup * steps
         if step < rise:
             return (step + 1) / math.ceil(rise)
-        fallen = (step - rise) / (steps - rise)
-        return self.last + (1 - self.last) * (1 + math.cos(math.pi * fallen)) / 2
+        return self.last + (1 - self.last) * (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2
 
 
 Schedule = Piecewise | Exponential | Cosine
@@ -125,22 +125,17 @@ SCHEDULES: dict[str, type[Schedule]] = Table(
 )
 
 
-@checked
-def schedule_of(given: Schedule | Mapping[str, Any]) -> Schedule:
-    """Return a schedule, which may have come as what a record holds of it.
+def schedule_of(values: Mapping[str, Any]) -> Schedule:
+    """Return the schedule of a record.
 
     Args:
-        given: The schedule, or its values with its ``kind``.
+        values: Its values with its ``kind``.
 
     Raises:
-        ValueError: There is no such kind.
-        TypeError: It is neither, or has no such value.
+        ValueError: The kind is unknown.
+        TypeError: A value is unknown.
 
     >>> schedule_of({"kind": "cosine", "last": 0.1})
     Cosine(warmup=0.0, last=0.1, kind='cosine')
     """
-    if isinstance(given, Schedule):
-        return given
-    if not isinstance(given, Mapping):
-        raise TypeError(f"schedule must be one of {', '.join(SCHEDULES)}, got {given!r}")
-    return lookup(SCHEDULES, given.get("kind", ""), "schedule")(**given)
+    return lookup(SCHEDULES, values.get("kind", ""), "schedule")(**values)

@@ -1,7 +1,4 @@
-"""What may be changed about the step of an optimizer, as values: its length along the gradient, and where it is taken.
-
-They are controls for rules whose gradient is shorter than the true one, and remedies for what such rules find.
-"""
+"""Controls of the optimizer's step, as values: matched step sizes and sharpness-aware minimisation."""
 
 from __future__ import annotations
 
@@ -19,18 +16,17 @@ __all__ = ["SAM", "MatchedStepSize"]
 class MatchedStepSize:
     """Steps of the recurrent population multiplied, or divided, by a rule's ``rho = <gh, g> / |g|^2``.
 
-    ``g`` is the true gradient of all parameters of the recurrent population and ``gh`` the rule's, both on the batch
-    and without private noise. BPTT with the rho of another rule goes as far along the gradient as that rule would; a
-    rule divided by its own rho goes as far as BPTT would. Inner product and square are averaged over updates before
-    they are divided. The step that the optimizer has made is scaled, whatever the optimizer; the readout's is not. Both
-    gradients are taken on a copy, in the state in which the update finds network and rule; another rule takes in every
-    batch once, as if it were the one that trained.
+    ``g`` is the true gradient of all parameters of the recurrent population and ``gh`` the rule's, on the same batch
+    without private noise. BPTT times the rho of another rule moves as far along the gradient as that rule; a rule
+    divided by its own rho as far as BPTT. Inner product and square are averaged over updates before the division. The
+    step of any optimizer is scaled, that of the readout is not. Both gradients are taken on a copy in the state before
+    the update; another rule advances its own state with every batch, as if it trained.
 
     Args:
         rule: Name of the rule in ``tca.RULES``; ``None`` (default) for the rule that trains.
         invert: Divide by rho instead, default no.
-        smoothing: Weight of the past in the averages, default 0.9; 0 takes each batch by itself.
-        most: Largest factor, default 20, which bounds the step where rho is near zero. A negative rho counts as zero.
+        smoothing: Weight of the past in the averages, default 0.9; 0 for no averaging.
+        most: Largest factor, default 20, a bound where rho is near zero. A negative rho counts as zero.
 
     Raises:
         ValueError: The rule is unknown or a number is out of range.
@@ -68,13 +64,12 @@ class MatchedStepSize:
 @checked
 @dataclass(frozen=True)
 class SAM:
-    """Gradients taken uphill: at ``theta + radius gh / |gh|`` instead of ``theta``, so that flat places are preferred.
+    """Sharpness-aware minimisation: gradients at ``theta + radius gh / |gh|`` instead of ``theta``.
 
-    ``gh`` is the rule's own gradient of the recurrent population, so no other signal is needed than the rule has; the
-    readout stays where it is. Sharpness-aware minimisation, if the rule is BPTT.
+    ``gh`` is the rule's own gradient of the recurrent population; the readout is not displaced.
 
     Args:
-        radius: Length of the step uphill, default 0.05.
+        radius: Length of the ascent step, default 0.05.
 
     Raises:
         ValueError: The radius is not positive.

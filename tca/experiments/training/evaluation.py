@@ -1,4 +1,4 @@
-"""How well a network does on trials: its outputs, its loss and its accuracy, without private noise.
+"""Outputs, loss and accuracy of a network on trials, without private noise.
 
 Shapes: T time, B batch, I inputs, O outputs.
 """
@@ -19,12 +19,12 @@ from tca.nets import Network
 
 __all__ = ["Measure", "evaluate", "outputs_of"]
 
-TRIALS_AT_ONCE = 512  # which bounds the memory
+TRIALS_AT_ONCE = 512  # a bound on memory
 
 
 @runtime_checkable
 class Measure(Protocol):
-    """What says how good outputs are, such as a ``Task``."""
+    """A measure of outputs, such as a ``Task``."""
 
     def accuracy(self, outputs: Tensor, batch: Batch) -> float:
         """Return the accuracy of outputs of shape ``(T, B, O)`` on the batch, 1 at best."""
@@ -37,22 +37,21 @@ def outputs_of(net: Network, inputs: Tensor) -> Tensor:
 
     Args:
         net: The network.
-        inputs: What it sees, shape ``(T, B, I)``.
+        inputs: Inputs, shape ``(T, B, I)``.
     """
     return torch.cat([net(part) for part in torch.split(inputs, TRIALS_AT_ONCE, 1)], 1)
 
 
 @torch.no_grad()
 def evaluate(net: Network, task: Measure, trials: FixedTrials | Batch) -> tuple[float, float]:
-    """Return loss and accuracy of a network, a loss that is not finite as NaN.
+    """Return loss and accuracy of a network, NaN for a loss that is not finite.
 
-    Trials are made, shown and dropped some at a time, so that a set that makes them when it is asked to, as one of
-    images, is never held as numbers. Outputs and targets are kept and measured together: the result does not depend on
-    how many trials are taken at once, but for the last digits of outputs.
+    Trials pass in pieces, so that sets that make their trials on demand, as those of images, are never held as a whole.
+    Outputs and targets are measured together, so that the result does not depend on the pieces but for rounding.
 
     Args:
         net: The network.
-        task: The task, which says what accuracy is. What it is given holds the first channel of the inputs alone.
+        task: Task with the accuracy; its batch holds the first channel of the inputs only.
         trials: The trials.
     """
     fixed = TrialSet(trials) if isinstance(trials, Batch) else trials

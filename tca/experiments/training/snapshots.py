@@ -1,4 +1,4 @@
-"""The network where the training loss of a run crosses a loss between two measurements, found by replaying updates."""
+"""Networks at given training losses between two measurements, by replay and bisection of updates."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TOLERANCE", "Crossed", "cross"]
 
-TOLERANCE = 0.01  # of the loss that is looked for
-HALVINGS = 40  # of the last update, after which the loss does not pass through the one that is looked for
+TOLERANCE = 0.01  # relative, of the loss
+HALVINGS = 40  # of the last update, whose loss may jump
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Crossed:
     """A network at a loss.
 
     Attributes:
-        metrics: Measurement of the network; ``metrics.step`` counts the update in whose course it was reached.
+        metrics: Measurement of the network; ``metrics.step`` counts the update that crossed the loss.
         net: State of the network.
         learner: State of the learner.
     """
@@ -38,18 +38,17 @@ class Crossed:
 
 
 def cross(loop: TrainingLoop, before: Mapping[str, Any], last: Metrics, loss: float) -> Crossed:
-    """Return the network at which the training loss crosses a loss, within 1 % of it.
+    """Return the network at a training loss, within 1 %.
 
-    The updates since the last measurement are replayed in a copy of the loop, and bisected until one ends within 1 %
-    of the loss. Where a single update jumps over it, the update is shortened: weights are
-    ``theta + a (theta' - theta)``, with ``a`` found by bisection, and what the learner keeps is that of the whole
-    update. A loss that jumps along the update, as that of spiking cells may, leaves the first weights found below.
-    The loop itself does not change.
+    The updates since the last measurement are replayed in a copy of the loop, and bisected until one ends within 1 % of
+    the loss. If a single update jumps over it, the update is shortened to ``theta + a (theta' - theta)``, with ``a`` by
+    bisection, and the state of the learner is that of the whole update. If the loss jumps along the update, as it may
+    with spiking cells, the first weights below it are returned. The loop itself does not change.
 
     Args:
         loop: The training loop, just measured.
-        before: Its state at the measurement before, whose training loss was above.
-        last: What was measured; the training loss is at most the one that is looked for.
+        before: Its state at the previous measurement, at a training loss above.
+        last: Last measurement, at a training loss of at most the loss.
         loss: The loss.
     """
     if _close(last.train_loss, loss):
@@ -67,20 +66,20 @@ def cross(loop: TrainingLoop, before: Mapping[str, Any], last: Metrics, loss: fl
 
 
 class _Search:
-    """A copy of a training loop whose updates are replayed."""
+    """Replay of updates in a copy of a training loop."""
 
     def __init__(self, loop: TrainingLoop, before: Mapping[str, Any]) -> None:
         self.copy, self.before = loop.copied(), before
 
     def loss_after(self, step: int) -> float:
-        """Make the updates up to a step; return the training loss."""
-        self.copy.restore(copy.deepcopy(self.before))  # since optimizers go on in the tensors they are given
+        """Return the training loss after the updates up to a step."""
+        self.copy.restore(copy.deepcopy(self.before))  # since optimizers update the tensors that they load
         if step > self.copy.step:
             self.copy.block(step - self.copy.step, lambda: None)
         return self.copy.train_loss()
 
     def shorten(self, low: int, high: int, loss: float) -> None:
-        """Make the update from one step to the next as far as the loss."""
+        """Shorten the update from one step to the next so that it ends at the loss."""
         self.loss_after(low)
         start = _copied(dict(self.copy.net.named_parameters()))
         self.loss_after(high)
@@ -96,14 +95,14 @@ class _Search:
 
     @torch.no_grad()
     def _at(self, start: Mapping[str, Tensor], end: Mapping[str, Tensor], part: float) -> float:
-        """Put the weights a part of the way; return the training loss."""
+        """Return the training loss at an interpolation of the weights."""
         for name, each in self.copy.net.named_parameters():
             each.copy_(torch.lerp(start[name], end[name], part))
         self.copy.net.project_()
         return self.copy.train_loss()
 
     def found(self) -> Crossed:
-        """Return where the copy is."""
+        """Return the network of the copy."""
         net, learner = (_copied(each.state_dict()) for each in (self.copy.net, self.copy.learner))
         return Crossed(dataclasses.replace(self.copy.measured({}), elapsed=math.nan), net, learner)
 

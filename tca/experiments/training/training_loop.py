@@ -29,11 +29,11 @@ __all__ = ["Observer", "TrainingLoop"]
 
 Observer = Callable[[Learner, Batch], Mapping[str, float]]
 
-SHOWN = 3  # of what is not finite, that a reason names
+SHOWN = 3  # names in the reason of a divergence
 
 
 class TrainingLoop:
-    """Everything that changes while a run is trained.
+    """The state of a run in training, and the loop of its updates.
 
     An update takes a batch of trials with targets, or an episode of a run that learns from rewards.
 
@@ -66,7 +66,7 @@ class TrainingLoop:
         run.the_rule.signal.check_training(run.steps, readout_rate or None)
 
     def begin(self) -> None:
-        """Build network, learner, optimizer, callbacks and batches as they are before the first update."""
+        """Build network, learner, optimizer, callbacks and batches for the first update."""
         run = self.run
         self.net: Any = run.net.build(**self.sizes, seed=run.seeds.net, device=run.device, dtype=run.torch_dtype)
         self.learner = Learner(self.net, run.the_rule, seed=run.seeds.rule)
@@ -76,7 +76,7 @@ class TrainingLoop:
         self.batches = self._batches()
 
     def _batches(self) -> Iterator[Batch]:
-        """Return the batches from the next update on."""
+        """Return the batches of the next updates."""
         run, seed = self.run, self.run.seeds.batches
         if run.agent is not None:
             return Episodes(run, self.task, self.learner, self.step)
@@ -86,7 +86,7 @@ class TrainingLoop:
         return (batch.to(run.device, run.torch_dtype) for batch in stream)
 
     def copied(self) -> Self:
-        """Return a loop of the same run on the same trials, before its first update, that shares nothing else."""
+        """Return a loop of the same run before its first update, which shares only the trials."""
         other = copy.copy(self)
         other.begin()
         return other
@@ -129,7 +129,7 @@ class TrainingLoop:
 
     @property
     def evaluated(self) -> Network:
-        """The network whose outputs answer the trials of the task: that of the run, or its policy."""
+        """The network that answers the trials: that of the run, or its policy if it learns from rewards."""
         net: Network = self.net
         return net if self.run.agent is None else policy_of(self.run, net, self.task.dt)
 
@@ -184,9 +184,9 @@ class TrainingLoop:
             with record.restoring():
                 self.restore(record.checkpoint)
         try:
-            outcome, reason = self._go_on(record, progress)
+            outcome, reason = self._train(record, progress)
         except DivergenceError as error:
-            if not self.step:  # the weights that were drawn, not those that were learned
+            if not self.step:  # an error of the initial weights, not a divergence
                 raise
             outcome, reason = DIVERGED, f"{error}, after {self.unit} {self.step}"
         found = tuple(record.metrics)
@@ -194,8 +194,8 @@ class TrainingLoop:
         record.finish(result)
         return result
 
-    def _go_on(self, record: Record, progress: bool) -> tuple[str, str]:
-        """Train until there is an outcome; return it with its reason."""
+    def _train(self, record: Record, progress: bool) -> tuple[str, str]:
+        """Train to an outcome and return it with its reason."""
         run = self.run
         before: Mapping[str, Any] = {}
         title = f"{run.task}, {run.rule}, seed {run.seeds.net}"
@@ -224,13 +224,13 @@ class TrainingLoop:
                     return DIVERGED, trouble
 
     def _keep(self, record: Record, before: Mapping[str, Any]) -> None:
-        """Keep the network at each loss of the run that was crossed since the measurement before."""
+        """Save the network at each loss of the run crossed since the previous measurement."""
         for loss in record.reached():
             found = cross(self, before, record.metrics[-1], loss)
             record.keep(loss, found.metrics, found.net, found.learner)
 
     def _overflow(self) -> str:
-        """Return which weight or state is not finite after the last update, or nothing."""
+        """Return which weights or states are not finite after the last update, ``""`` if none."""
         numbers = self._numbers()
         return self._reason(f"{name} is not finite" for name, each in numbers if not torch.isfinite(each).all())
 

@@ -1,4 +1,4 @@
-"""One update of a network: the rule's gradient, clipped, and the optimizer's step, at the run's rate and length."""
+"""One update: the gradient of the rule, clipped, and the step of the optimizer, at the scheduled rate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tca.batch import Batch
 from tca.experiments.config.components import Optimizer
-from tca.experiments.config.step_controls import SAM, MatchedStepSize
+from tca.experiments.config.step_controls import MatchedStepSize
 from tca.learner import Learner
 from tca.nets.constraints import project_
 from tca.rules import RULES
@@ -22,13 +22,13 @@ __all__ = ["Updates"]
 
 
 class Updates:
-    """What makes the updates of a run.
+    """The updates of a run.
 
     Args:
         learner: The learner.
-        chosen: The optimizer, described.
+        chosen: Optimizer, with its controls of the step.
         steps: Number of all updates of the run.
-        seed: Seed of what rules draw that are measured beside the learner's.
+        seed: Seed of another rule whose step size is matched.
     """
 
     def __init__(self, learner: Learner, chosen: Optimizer, steps: int, seed: int) -> None:
@@ -36,11 +36,11 @@ class Updates:
         self.learner, self.net, self.chosen, self.steps = learner, learner.net, chosen, steps
         self.optimizer = chosen.build(self.net)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
-        self.hidden = [each.name for each in self.net.hidden_connections()]
+        self.recurrent = [self.net.get_parameter(each.name) for each in self.net.hidden_connections()]
         self.length = None if chosen.matched is None else Length(chosen.matched, learner, seed)
 
     def make(self, batch: Batch, step: int) -> str:
-        """Make one update; return what was not finite, then without an update, or nothing.
+        """Make one update; return the reason if a number is not finite, then without an update, else ``""``.
 
         Args:
             batch: The trials.
@@ -49,20 +49,23 @@ class Updates:
         if self.length is not None:
             self.length.look(batch)
         self.optimizer.zero_grad()
-        with self._uphill(batch):
+        with self._ascended(batch):
             info = self.learner.backward(batch)
         gradients = [each.grad for each in self.net.parameters() if each.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         if self.chosen.clip is not None:
             torch.nn.utils.clip_grads_with_norm_(self.net.parameters(), self.chosen.clip, norm)
-        for what, value in (("loss", info.loss), ("gradient norm", norm)):
+        for name, value in (("loss", info.loss), ("gradient norm", norm)):
             if not math.isfinite(value.item()):
-                return f"{what} became {value.item()} in step {step + 1}"
+                return f"{name} became {value.item()} in step {step + 1}"
         if self.chosen.schedule is not None:
             for rate, group in zip(self.rates, self.optimizer.param_groups, strict=True):
                 group["lr"] = rate * self.chosen.schedule.at(step, self.steps)
-        with self._scaled():
-            self.optimizer.step()
+        before = None if self.length is None else self._copied()
+        self.optimizer.step()
+        if before is not None and self.length is not None:
+            scaled = zip(before, self.recurrent, strict=True)
+            self._assign([torch.lerp(old, new.detach(), self.length.factor) for old, new in scaled])
         if self.chosen.reset_momentum_on_projection:
             project_(self.net, self.optimizer)
         else:
@@ -71,61 +74,62 @@ class Updates:
         return ""
 
     def state(self) -> dict[str, Any]:
-        """Return everything needed to go on, but for the network and the learner."""
+        """Return the state to resume from, without those of network and learner."""
         length = {} if self.length is None else {"length": self.length.state()}
         return {"optimizer": self.optimizer.state_dict(), **length}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what ``state`` returned.
+        """Resume from a state.
 
         Args:
-            state: What it returned.
+            state: Value of ``state``.
         """
         self.optimizer.load_state_dict(state["optimizer"])
         if self.length is not None:
             self.length.restore(state["length"])
 
     @contextlib.contextmanager
-    def _uphill(self, batch: Batch) -> Iterator[None]:
-        """Have the recurrent population displaced along the rule's own gradient within, if the run asks for it."""
-        if self.chosen.ascent is None:
+    def _ascended(self, batch: Batch) -> Iterator[None]:
+        """Displace the recurrent population along the rule's own gradient within, for sharpness-aware minimisation."""
+        ascent = self.chosen.ascent
+        if ascent is None:
             yield
             return
-        parameters = {name: self.net.get_parameter(name) for name in self.hidden}
-        before = {name: each.detach().clone() for name, each in parameters.items()}
-        _displace(parameters, self.learner.grads(batch)[0], self.chosen.ascent)
+        before, found = self._copied(), self.learner.grads(batch)[0]
+        gradients = [found[each.name] for each in self.net.hidden_connections()]
+        norm = torch.stack([each.norm() for each in gradients]).norm()
+        if norm > 0:
+            self._assign([old + each * (ascent.radius / norm) for old, each in zip(before, gradients, strict=True)])
         try:
             yield
         finally:
-            _assign(parameters, before)
+            self._assign(before)
 
-    @contextlib.contextmanager
-    def _scaled(self) -> Iterator[None]:
-        """Scale the step that the recurrent population makes within, if the run asks for it."""
-        if self.length is None:
-            yield
-            return
-        factor = self.length.factor
-        parameters = {name: self.net.get_parameter(name) for name in self.hidden}
-        before = {name: each.detach().clone() for name, each in parameters.items()}
-        yield
-        _assign(parameters, {name: torch.lerp(before[name], each, factor) for name, each in parameters.items()})
+    def _copied(self) -> list[Tensor]:
+        """Return a copy of the parameters of the recurrent population."""
+        return [each.detach().clone() for each in self.recurrent]
+
+    @torch.no_grad()
+    def _assign(self, values: list[Tensor]) -> None:
+        """Set the parameters of the recurrent population."""
+        for each, value in zip(self.recurrent, values, strict=True):
+            each.copy_(value)
 
 
 class Length:
-    """A rule's rho in the course of training, taken on a copy of the network before every update.
+    """Running estimate of a rule's ``rho = <gh, g> / |g|^2``, on a copy of the network before every update.
 
-    The rule that trains is measured in the state in which the update will find it. Another rule takes in every batch
-    once, as if it were the one that trained, and changes the copy alone.
+    The rule that trains is measured in the state of the learner before the update. Another rule advances its own state
+    with every batch, as if it trained, on the copy alone.
 
     Args:
-        chosen: Whose rho, and how it is averaged.
+        chosen: Rule and averaging of rho.
         learner: The learner that trains.
-        seed: Seed of what the rule draws, if it is another.
+        seed: Seed of another rule.
     """
 
     def __init__(self, chosen: MatchedStepSize, learner: Learner, seed: int) -> None:
-        """Start without a past."""
+        """Start with averages of zero."""
         self.chosen, self.learner = chosen, learner
         net, rule = copy.deepcopy(learner.net), learner.rule if chosen.rule is None else RULES[chosen.rule]
         self.measured, self.true = Learner(net, rule, seed=seed), Learner(net, RULES["bptt"])
@@ -133,7 +137,7 @@ class Length:
         self.inner, self.square = 0.0, 0.0
 
     def look(self, batch: Batch) -> None:
-        """Take in the gradients of a batch before its update.
+        """Add the gradients of a batch before its update.
 
         Args:
             batch: The trials.
@@ -149,19 +153,19 @@ class Length:
 
     @property
     def factor(self) -> float:
-        """The factor of the next step."""
+        """Factor of the next step."""
         return self.chosen.factor(self.inner, self.square)
 
     def state(self) -> dict[str, Any]:
-        """Return everything needed to go on."""
+        """Return the state to resume from."""
         other = {} if self.chosen.rule is None else dict(self.measured.state_dict())
         return {"inner": self.inner, "square": self.square, "rule": other}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what ``state`` returned.
+        """Resume from a state.
 
         Args:
-            state: What it returned.
+            state: Value of ``state``.
         """
         self.inner, self.square = state["inner"], state["square"]
         if self.chosen.rule is not None:
@@ -169,17 +173,3 @@ class Length:
 
     def _joined(self, gradients: Mapping[str, Tensor]) -> Tensor:
         return torch.cat([gradients[name].flatten().double() for name in self.hidden])
-
-
-@torch.no_grad()
-def _displace(parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor], ascent: SAM) -> None:
-    norm = torch.stack([gradients[name].norm() for name in parameters]).norm()
-    if norm > 0:
-        for name, each in parameters.items():
-            each.add_(gradients[name] * (ascent.radius / norm))
-
-
-@torch.no_grad()
-def _assign(parameters: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
-    for name, each in parameters.items():
-        each.copy_(values[name])
