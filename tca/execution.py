@@ -20,7 +20,7 @@ from tca.connections.connection import Link
 from tca.eligibilities import Eligibility
 from tca.eligibilities.eligibility import Gather
 from tca.signals import Signal
-from tca.signals.signal import Buffers, Reader
+from tca.signals.signal import Buffers, WindowFunction
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 
@@ -43,7 +43,7 @@ def reverse(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
         buffers: The signal's state.
     """
     gradients = _no_gradients(tape)
-    outputs_told, gather = _outputs_told(signal, tape, buffers), _gather(signal)
+    output_signal, gather = _outputs_told(signal, tape, buffers), _gather(signal)
     readers = _readers(signal, eligibility, tape, buffers)
     later: dict[int, Tensor] = {}
     for steps in tape.windows():
@@ -53,7 +53,7 @@ def reverse(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
             if eligibility.joint:
                 level.hand_down(filtered)
             eligibility.gather_(gather, level, filtered, steps, gradients)
-        _gather_readout(gather, tape, outputs_told, gradients, steps)
+        _gather_readout(gather, tape, output_signal, gradients, steps)
     for level, _ in readers:
         eligibility.finish_(level, gradients)
     return _finish(tape, gradients)
@@ -79,8 +79,8 @@ def forward(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
     gradients = _no_gradients(tape)
     for level, told in zip(tape.levels, whole_signals(signal, eligibility, tape, buffers), strict=True):
         _carry(eligibility, level, told, gradients, level_buffers(level.place, buffers))
-    outputs_told = _outputs_told(signal, tape, buffers)
-    _gather_readout(_gather(signal), tape, outputs_told, gradients, slice(1, tape.steps + 1))
+    output_signal = _outputs_told(signal, tape, buffers)
+    _gather_readout(_gather(signal), tape, output_signal, gradients, slice(1, tape.steps + 1))
     return _finish(tape, gradients)
 
 
@@ -130,7 +130,7 @@ def _outputs_told(signal: Signal, tape: Tape, buffers: Buffers) -> tuple[Tensor,
     """Return the signals to the readout's weights and biases: their output error, unless a signal has its own."""
     if not signal.custom:
         return tape.score, tape.raw_score
-    return signal.outputs_told(tape, buffers | level_buffers(tape.place, buffers))
+    return signal.output_signal(tape, buffers | level_buffers(tape.place, buffers))
 
 
 def _gather(signal: Signal) -> Gather:
@@ -140,15 +140,17 @@ def _gather(signal: Signal) -> Gather:
     return lambda tape, link, gradient, driven, steps: tape.gather_(link, gradient, driven, steps)
 
 
-def _readers(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffers) -> tuple[tuple[Tape, Reader], ...]:
+def _readers(
+    signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffers
+) -> tuple[tuple[Tape, WindowFunction], ...]:
     """Return every population, from the last to the first, with what reads its signal."""
     return tuple(
-        (level, _until_the_end(level, signal.reader(level, level_buffers(level.place, buffers), eligibility)))
+        (level, _until_the_end(level, signal.windowed_signal(level, level_buffers(level.place, buffers), eligibility)))
         for level in tape.levels
     )
 
 
-def _until_the_end(tape: Tape, read: Reader) -> Reader:
+def _until_the_end(tape: Tape, read: WindowFunction) -> WindowFunction:
     """Return a reader whose signal is zero after the end of each trial: nothing is learned from padding."""
     over = tape.over
     if over is None:

@@ -160,7 +160,7 @@ def test_cells_hear_target_minus_prediction(name: str, net_of: str) -> None:
     signal, buffers = learner.rule.signal, {"routing": torch.eye(3, dtype=F64), "mean": torch.zeros(3, dtype=F64)}
     assert isinstance(signal, ErrorDiffusion)
     assert torch.allclose(signal.diffused(level, buffers)[1:], wanted, rtol=1e-12, atol=1e-15)
-    found = -signal.outputs_told(level, buffers)[0][1:]
+    found = -signal.output_signal(level, buffers)[0][1:]
     assert torch.allclose(found, wanted, rtol=1e-12, atol=1e-15)
     score = -loss.score(outputs, batch.targets)
     matched = name not in {"brier", "itakura-saito"}

@@ -18,7 +18,7 @@ import tca
 from tca.eligibilities import Instant
 from tca.losses import MSE, CrossEntropy, Loss
 from tca.signals import Decay, Decorrelation, Normal, Signal
-from tca.signals.signal import Buffers, Reader
+from tca.signals.signal import Buffers, WindowFunction
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 
@@ -70,8 +70,10 @@ class WrongSign(Signal):
         self.right.observe_(tape, buffers)
         buffers["correlation"].copy_(2 * self.right.average.lam * before - buffers["correlation"])
 
-    def reader(self, tape: Tape, buffers: Buffers, eligibility: tca.eligibilities.Eligibility) -> Reader:
-        return self.right.reader(tape, buffers, eligibility)
+    def windowed_signal(
+        self, tape: Tape, buffers: Buffers, eligibility: tca.eligibilities.Eligibility
+    ) -> WindowFunction:
+        return self.right.windowed_signal(tape, buffers, eligibility)
 
 
 def trained(

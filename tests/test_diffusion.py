@@ -215,7 +215,7 @@ def test_linear_causal_and_settling(propagator: Any) -> None:
     errors = torch.randn(40, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(7))
 
     def told(each: Tensor) -> Tensor:
-        tell = bound.rule.signal.teller(place, buffers)
+        tell = bound.rule.signal.online_signal(place, buffers)
         return torch.stack([tell(now) for now in each])
 
     one, other = told(errors), told(errors.roll(3, 0))

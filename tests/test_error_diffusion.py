@@ -126,9 +126,9 @@ def test_every_path_has_the_sign_of_the_stream(outputs: int) -> None:
             for output in range(outputs):
                 told = torch.zeros(2, 5, outputs, dtype=F64)
                 told[1, :, output] = 1.0
-                reader = tca.Learner(net, tca.RULES["backprop"]).rule.signal.reader
+                windowed_signal = tca.Learner(net, tca.RULES["backprop"]).rule.signal.windowed_signal
                 for level in tape.scored(told[1:]).levels:
-                    lifted = reader(level, {}, Instant())(slice(1, 2))[0]
+                    lifted = windowed_signal(level, {}, Instant())(slice(1, 2))[0]
                     signs.append((lifted * level.place.signs > 0).double().mean())
         right[wiring] = float(torch.stack(signs).mean())
     assert right["streams"] == 1.0

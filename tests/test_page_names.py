@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import importlib
 import importlib.util
 import pkgutil
 import re
@@ -86,6 +87,8 @@ def exists(dotted: str, names: Names) -> bool:
     if (before or [owner])[0] in OURS and (ROOT / dotted.replace(".", "/")).with_suffix(".py").exists():
         return True
     if (ROOT / dotted.replace(".", "/")).is_dir():
+        return True
+    if not before and owner in ("analysis", "tasks", "tca") and hasattr(importlib.import_module(owner), name):
         return True
     title = "".join(map(str.title, owner.split("_")))
     kinds = (owner, title, f"Image{title}")

@@ -107,7 +107,7 @@ def test_floors_are_the_published_ones(name: str, floor: float, size: float) -> 
     z = tape.rate[1:].flatten(0, 1).clone().requires_grad_()
     buffers = part.buffers(tape.place)
     part.observe_(tape, buffers)
-    found = part.reader(tape, buffers)(slice(1, 3)).flatten(0, 1)
+    found = part.windowed_signal(tape, buffers)(slice(1, 3)).flatten(0, 1)
     (wanted,) = torch.autograd.grad(-0.5 * torch.logdet(z.T @ z / len(z) + floor * unit(z)), z)
     assert torch.allclose(found, wanted, rtol=1e-6)
     inverse = TrackedEntropy(1.0).buffers(tape.place)["precision"]

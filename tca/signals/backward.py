@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tca.connections.connection import Connection
 from tca.eligibilities.eligibility import Eligibility
-from tca.signals.signal import Buffers, CausalSignal, Reader, Teller
+from tca.signals.signal import Buffers, CausalSignal, OnlineFunction, WindowFunction
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.checks import Positive, checked
@@ -50,7 +50,7 @@ class _Backward(CausalSignal, abc.ABC):
         size = weight.square().sum() / exists.sum().clamp(min=1)
         return {"backward": onwards.masked(drawn * (self.scale * size.sqrt()))}
 
-    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+    def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function from a window of steps to ``slope_t * G_t``, which is handed down as well."""
         onwards = _heard_by(tape.place)
 
@@ -62,7 +62,7 @@ class _Backward(CausalSignal, abc.ABC):
 
         return read
 
-    def teller(self, place: Place, buffers: Buffers) -> Teller:
+    def online_signal(self, place: Place, buffers: Buffers) -> OnlineFunction:
         """Return the error of the step through the weights on the way back from the outputs."""
         onwards = _heard_by(place)
         return lambda score: onwards.back(score, self.backward(onwards.effective(), buffers["backward"]))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tca.eligibilities.eligibility import Eligibility
 from tca.signals.direct import Direct
-from tca.signals.signal import Buffers, DelayedSignal, Reader, Reporter, Teller
+from tca.signals.signal import Buffers, DelayedSignal, DelayFunction, OnlineFunction, WindowFunction
 from tca.tape.local_step import Moment
 from tca.tape.population import Place, needs_rates, needs_synapses
 from tca.tape.tape import Tape
@@ -69,9 +69,9 @@ class CausalHop(DelayedSignal):
             raise ValueError(f"CausalHop reports the errors of a readout, and {place.title} is one of several")
         _ = place.readout
 
-    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+    def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function from a window of steps to the signal; what is reported is computed beforehand."""
-        direct = Direct().reader(tape, {}, eligibility)
+        direct = Direct().windowed_signal(tape, {}, eligibility)
         reported = self._reported(tape)
 
         def read(steps: slice) -> Tensor:
@@ -79,11 +79,11 @@ class CausalHop(DelayedSignal):
 
         return read
 
-    def teller(self, place: Place, buffers: Buffers) -> Teller:
+    def online_signal(self, place: Place, buffers: Buffers) -> OnlineFunction:
         """Return the error of the step through the readout."""
-        return Direct().teller(place, buffers)
+        return Direct().online_signal(place, buffers)
 
-    def reporter(self, place: Place, readout_leak: float) -> Reporter:
+    def delayed_signal(self, place: Place, readout_leak: float) -> DelayFunction:
         """Return what the receivers of a cell report at a step, which meets the cell's trace of the step before.
 
         Raises:

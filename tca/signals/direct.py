@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from tca.eligibilities.eligibility import Eligibility
-from tca.signals.signal import Buffers, CausalSignal, Reader, Teller
+from tca.signals.signal import Buffers, CausalSignal, OnlineFunction, WindowFunction
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 
@@ -30,7 +30,7 @@ class Direct(CausalSignal):
         """The signal in one line."""
         return "G_t = W_o^T score_t"
 
-    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+    def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function from a window of steps to ``slope_t * G_t``, which is handed down as well."""
 
         def read(steps: slice) -> Tensor:
@@ -40,6 +40,6 @@ class Direct(CausalSignal):
 
         return read
 
-    def teller(self, place: Place, buffers: Buffers) -> Teller:
+    def online_signal(self, place: Place, buffers: Buffers) -> OnlineFunction:
         """Return the error of the step through the readout."""
         return lambda score: score @ place.readout

@@ -22,7 +22,7 @@ from tca.eligibilities.eligibility import Eligibility
 from tca.losses import Logistic
 from tca.signals.decorrelation.score_sources import output_error
 from tca.signals.error_centres import BatchCentre, Centring, NoCentre, RunningCentre
-from tca.signals.signal import Buffers, Reader, Signal
+from tca.signals.signal import Buffers, Signal, WindowFunction
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.checks import Positive, checked
@@ -178,7 +178,7 @@ class ErrorDiffusion(Signal):
                 stacklevel=2,
             )
 
-    def outputs_told(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
+    def output_signal(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
         """Return minus the centred error, gated by the slope of logistic outputs, twice."""
         told = -self.diffused(tape, buffers)
         if self.gate_outputs and isinstance(tape.trials_shown.loss, Logistic):
@@ -193,7 +193,7 @@ class ErrorDiffusion(Signal):
         else:
             link.connection.outer_(gradient, driven, link.at(steps))
 
-    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+    def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function from a window of steps to ``-slope_t t_k (M D)_k``."""
         diffused = self.diffused(tape, buffers)
         streams, positions = _streams(tape.place), tape.place.cells // tape.place.shape[0]

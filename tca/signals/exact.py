@@ -14,7 +14,7 @@ from torch import Tensor
 from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.full import Full
 from tca.signals.direct import Direct
-from tca.signals.signal import Buffers, Reader, Signal
+from tca.signals.signal import Buffers, Signal, WindowFunction
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.checks import Whole, checked
@@ -43,9 +43,9 @@ class Exact(Signal):
         """The signal in one line."""
         return "mu_t = l_t + (J - D)_{t+1}^T lambda_{t+1}"
 
-    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+    def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function from a window of steps to ``mu``, carrying the adjoint from window to window."""
-        direct = Direct().reader(tape, {}, eligibility)
+        direct = Direct().windowed_signal(tape, {}, eligibility)
         later: Tensor | None = None
         kept: Tensor | None = None
 
@@ -106,10 +106,10 @@ class Horizon(Signal):
         if not place.alone:
             raise ValueError(f"Horizon counts later errors within one population, and {place.title} is one of several")
 
-    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+    def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function from a window of steps to the signal, computed for all steps at once beforehand."""
         everything = slice(0, tape.steps + 1)
-        direct = Direct().reader(tape, {}, eligibility)(everything)
+        direct = Direct().windowed_signal(tape, {}, eligibility)(everything)
         adjoint = torch.zeros_like(direct)
         for _ in range(min(self.steps, tape.steps)):
             adjoint = _one_step_further(tape, direct, adjoint)

@@ -18,7 +18,7 @@ from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.instant import Instant
 from tca.eligibilities.leak import Leak
 from tca.eligibilities.network_kernel import NetworkKernel
-from tca.signals.signal import Buffers, CausalSignal, Reader, Teller
+from tca.signals.signal import Buffers, CausalSignal, OnlineFunction, WindowFunction
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.tape.vector_tape import VectorTape
@@ -70,7 +70,7 @@ class GlobalVector(CausalSignal):
                 "has none: use a network of vectors, for example nets.VectorMLP"
             )
 
-    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+    def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function from a window of steps to the score of every component, times the gates if so wanted."""
         assert isinstance(tape, VectorTape)
         filters = FILTERS.get((type(eligibility), self.gated))
@@ -83,7 +83,7 @@ class GlobalVector(CausalSignal):
 
         return read
 
-    def teller(self, place: Place, buffers: Buffers) -> Teller:
+    def online_signal(self, place: Place, buffers: Buffers) -> OnlineFunction:
         """Return the score of the step for every component."""
         return lambda score: _spread(score, place)
 

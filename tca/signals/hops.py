@@ -14,7 +14,7 @@ from torch import Tensor
 from tca.eligibilities.eligibility import Eligibility, following
 from tca.eligibilities.leak import Leak
 from tca.signals.direct import Direct
-from tca.signals.signal import Buffers, Reader, Signal
+from tca.signals.signal import Buffers, Signal, WindowFunction
 from tca.tape.population import Place, needs_synapses
 from tca.tape.tape import Tape
 from tca.tape.weight_estimates import ExactWeights, WeightEstimate
@@ -75,9 +75,9 @@ class Hops(Signal):
         """
         needs_synapses(type(self).__name__, place)
 
-    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+    def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function from a window of steps to the signal, one sweep through the window for each hop."""
-        direct = Direct().reader(tape, {}, eligibility)
+        direct = Direct().windowed_signal(tape, {}, eligibility)
         by_type = self.weights.by_type(tape) and not tape.place.spiking
         known = tape if by_type else replace(tape, recurrent=self.weights.of(tape))
         after: list[Tensor | None] = [None] * self.hops  # what each sweep holds at the first step after the window

@@ -16,7 +16,7 @@ from tca.eligibilities.eligibility import Eligibility, following
 from tca.eligibilities.leak import Leak
 from tca.eligibilities.type_propagation import TypePropagation, check_stable
 from tca.signals.direct import Direct
-from tca.signals.signal import Buffers, Reader, Signal
+from tca.signals.signal import Buffers, Signal, WindowFunction
 from tca.tape.population import Place, needs_rates, needs_synapses
 from tca.tape.tape import Tape
 from tca.utils.checks import checked
@@ -93,17 +93,17 @@ class TypeReturn(Signal):
         needs_synapses(type(self).__name__, place)
         needs_rates(type(self).__name__, place)
 
-    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+    def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function from a window of steps to the signal.
 
         Raises:
             ValueError: The sum over later errors would grow without bound.
         """
         check_stable(tape.type_means, tape.leak, tape.gain, self.slope)
-        direct = Direct().reader(tape, {}, eligibility)
+        direct = Direct().windowed_signal(tape, {}, eligibility)
         return self._all(tape, direct, eligibility) if self.taps is None else self._some(tape, direct, eligibility)
 
-    def _all(self, tape: Tape, direct: Reader, eligibility: Eligibility) -> Reader:
+    def _all(self, tape: Tape, direct: WindowFunction, eligibility: Eligibility) -> WindowFunction:
         """Return a reader that carries ``a`` and ``n`` from window to window."""
         spread = TypePropagation(self.slope)
         later: tuple[Tensor | None, ...] = (None, None, None)
@@ -121,7 +121,7 @@ class TypeReturn(Signal):
 
         return read
 
-    def _some(self, tape: Tape, direct: Reader, eligibility: Eligibility) -> Reader:
+    def _some(self, tape: Tape, direct: WindowFunction, eligibility: Eligibility) -> WindowFunction:
         """Return a reader of what has been computed for all steps at once, one sweep for each tap."""
         everything = slice(0, tape.steps + 1)
         errors = direct(everything)

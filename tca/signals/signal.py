@@ -23,12 +23,21 @@ from tca.tape.local_step import Moment
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 
-__all__ = ["Buffers", "CausalSignal", "DelayedSignal", "InstantSignal", "Reader", "Reporter", "Signal", "Teller"]
+__all__ = [
+    "Buffers",
+    "CausalSignal",
+    "DelayFunction",
+    "DelayedSignal",
+    "InstantSignal",
+    "OnlineFunction",
+    "Signal",
+    "WindowFunction",
+]
 
 Buffers = dict[str, Tensor]
-Reader = Callable[[slice], Tensor]
-Teller = Callable[[Tensor], Tensor]
-Reporter = Callable[[Moment, Tensor], Tensor]
+WindowFunction = Callable[[slice], Tensor]
+OnlineFunction = Callable[[Tensor], Tensor]
+DelayFunction = Callable[[Moment, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -38,13 +47,13 @@ class Signal(abc.ABC):
     local: ClassVar[bool]  # whether the signal is made without reading recurrent weights
     needs_reward: ClassVar[bool] = False  # whether it is what a trial was worth, one number to all cells
     unfilters: ClassVar[bool] = False  # whether it is made by taking out of a signal what a propagator remembers
-    custom: ClassVar[bool] = False  # whether ``outputs_told`` or ``gather_`` is its own; follows from the class
+    custom: ClassVar[bool] = False  # whether ``output_signal`` or ``gather_`` is its own; follows from the class
     factored: ClassVar[bool] = False  # whether ``gather_`` counts on the signal being the product that was made
 
     def __init_subclass__(cls) -> None:
         """See whether the class has its own way to teach outputs or to gather products."""
         super().__init_subclass__()
-        cls.custom = cls.outputs_told is not Signal.outputs_told or cls.gather_ is not Signal.gather_
+        cls.custom = cls.output_signal is not Signal.output_signal or cls.gather_ is not Signal.gather_
 
     @property
     @abc.abstractmethod
@@ -72,7 +81,7 @@ class Signal(abc.ABC):
         """The signal in one line."""
 
     @abc.abstractmethod
-    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+    def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function from a window of steps to the state signal there, a new tensor of shape ``(C, B, N)``.
 
         Args:
@@ -101,7 +110,7 @@ class Signal(abc.ABC):
             readout_rate: Learning rate of the readout; ``None`` if it does not learn.
         """
 
-    def outputs_told(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
+    def output_signal(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
         """Return what the readout's weights and biases learn from, each ``(T + 1, B, O)``: the score, for most signals.
 
         Args:
@@ -162,7 +171,7 @@ class CausalSignal(Signal):
         return 0
 
     @abc.abstractmethod
-    def teller(self, place: Place, buffers: Buffers) -> Teller:
+    def online_signal(self, place: Place, buffers: Buffers) -> OnlineFunction:
         """Return a function from the score of a step, shape ``(B, O)``, to the rate signal of that step, ``(B, N)``.
 
         It belongs to one run of trials, is called once a step in the order of time, and keeps what the signal must
@@ -179,7 +188,7 @@ class DelayedSignal(Signal):
     """A signal that exists online, a part of which meets the traces of the step before."""
 
     @abc.abstractmethod
-    def teller(self, place: Place, buffers: Buffers) -> Teller:
+    def online_signal(self, place: Place, buffers: Buffers) -> OnlineFunction:
         """Return what gives the rate signal that meets the traces of the step; see `CausalSignal`.
 
         Args:
@@ -188,7 +197,7 @@ class DelayedSignal(Signal):
         """
 
     @abc.abstractmethod
-    def reporter(self, place: Place, readout_leak: float) -> Reporter:
+    def delayed_signal(self, place: Place, readout_leak: float) -> DelayFunction:
         """Return a function from a step and its score, ``(B, O)``, to the rate signal that meets the traces before it.
 
         Args:
@@ -214,11 +223,11 @@ class InstantSignal(CausalSignal):
             buffers: The signal's state.
         """
 
-    def teller(self, place: Place, buffers: Buffers) -> Teller:
+    def online_signal(self, place: Place, buffers: Buffers) -> OnlineFunction:
         """Return the rate signal of the step, which needs no memory."""
         return lambda score: self.rate_signal(score, place, buffers)
 
-    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+    def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function from a window of steps to ``slope_t * G_t``."""
 
         def read(steps: slice) -> Tensor:

@@ -18,7 +18,7 @@ from tca.signals.decorrelation.averages import Average, Decay, Normal, Start, wa
 from tca.signals.decorrelation.observables import Identity, Observable
 from tca.signals.decorrelation.score_sources import Score, Source
 from tca.signals.decorrelation.time_lags import Reach, SameStep
-from tca.signals.signal import Buffers, Reader, Signal
+from tca.signals.signal import Buffers, Signal, WindowFunction
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.checks import Made, NotNegative, checked
@@ -135,7 +135,7 @@ class Decorrelation(Signal):
         if norm is not None:
             correlation.mul_(norm / correlation.norm())
 
-    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+    def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function from a window of steps to ``slope_t * g'(z_t) * R x_t``."""
         told = self.reach.over(self._told(tape, buffers))
         feedback = buffers["correlation"].t()
@@ -147,7 +147,7 @@ class Decorrelation(Signal):
 
         return read
 
-    def outputs_told(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
+    def output_signal(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
         """Return the score and, of every population, ``weight * Hess l (R^T g(z_t))``.
 
         That is the derivative of ``1/2 |R|^2`` by the outputs, but for the factor ``1 - lam``.

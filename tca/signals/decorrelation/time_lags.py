@@ -19,7 +19,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from tca.signals.signal import Reader
+from tca.signals.signal import WindowFunction
 from tca.utils.checks import Filled, Whole, checked
 
 __all__ = ["Filtered", "Lagged", "Reach", "SameStep"]
@@ -43,7 +43,7 @@ class Reach(abc.ABC):
         """
 
     @abc.abstractmethod
-    def over(self, score: Tensor) -> Reader:
+    def over(self, score: Tensor) -> WindowFunction:
         """Return a function from a window of steps to ``x`` there, shape ``(C, B, channels)``; zero at time zero.
 
         Args:
@@ -64,7 +64,7 @@ class SameStep(Reach):
         """Return the number that came."""
         return channels
 
-    def over(self, score: Tensor) -> Reader:
+    def over(self, score: Tensor) -> WindowFunction:
         """Return the score itself."""
         return lambda steps: score[steps]
 
@@ -102,7 +102,7 @@ class Filtered(Reach):
         """Return as many for each filter."""
         return channels * len(self.kappas)
 
-    def over(self, score: Tensor) -> Reader:
+    def over(self, score: Tensor) -> WindowFunction:
         """Return the scores filtered backwards, side by side."""
         filtered = torch.stack([score] * len(self.kappas), 2)
         kept = score.new_tensor(self.kappas).unsqueeze(-1)
@@ -139,7 +139,7 @@ class Lagged(Reach):
         """Return as many for each lag."""
         return channels * (self.lags + 1)
 
-    def over(self, score: Tensor) -> Reader:
+    def over(self, score: Tensor) -> WindowFunction:
         """Return the scores of all lags side by side; only a window of them is ever written down."""
         padded = torch.cat([score, score.new_zeros(self.lags, *score.shape[1:])])
         lagged = padded.unfold(0, self.lags + 1, 1).movedim(-1, 2)  # (T + 1, B, D + 1, K), a view

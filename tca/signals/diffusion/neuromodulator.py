@@ -27,7 +27,7 @@ from tca.signals.diffusion.fields import Box, Field, Grid, Propagator, Space
 from tca.signals.diffusion.fields.solvers import AtSites, Run, Shuffled
 from tca.signals.diffusion.release import Release, Shared
 from tca.signals.feedback_weights import FeedbackWeights, Frozen
-from tca.signals.signal import Buffers, CausalSignal, InstantSignal, Reader, Signal, Teller
+from tca.signals.signal import Buffers, CausalSignal, InstantSignal, OnlineFunction, Signal, WindowFunction
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.checks import checked
@@ -234,7 +234,7 @@ class Diffusion(_Diffusing, CausalSignal):
         if "shuffle_seed" in buffers:
             buffers["shuffle_seed"].add_(1)
 
-    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+    def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function from a window of steps to ``slope_t * G_t``; the field has run through the trial before."""
         course = _Course(self, self.weights.beside(tape.place), buffers)
         heard = course.heard(tape) if course.remembers else None
@@ -245,7 +245,7 @@ class Diffusion(_Diffusing, CausalSignal):
 
         return read
 
-    def teller(self, place: Place, buffers: Buffers) -> Teller:
+    def online_signal(self, place: Place, buffers: Buffers) -> OnlineFunction:
         """Return the concentration at the cells, which remembers the field."""
         course = _Course(self, self.weights.beside(place), buffers)
         before: Tensor | None = None

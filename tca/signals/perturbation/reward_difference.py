@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tca.eligibilities.eligibility import Eligibility
 from tca.signals.perturbation.trial_reward import MinusLoss, Reward
-from tca.signals.signal import Buffers, Reader, Signal
+from tca.signals.signal import Buffers, Signal, WindowFunction
 from tca.tape.tape import Tape
 from tca.utils.checks import checked
 
@@ -42,7 +42,7 @@ class RewardSignal(Signal, abc.ABC):
             buffers: The signal's state.
         """
 
-    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+    def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function from a window of steps to zeros, and the number where a trial ends."""
         worth = (self.worth(tape, buffers) / tape.rate.shape[1]).unsqueeze(-1)
 

@@ -83,9 +83,9 @@ class RewardPredictionError(RewardSignal):
         expected = buffers["expected"][kinds_of(tape.trials_shown)]
         return expected * (self._errors(tape) - expected)
 
-    def outputs_told(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
+    def output_signal(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
         """Return the score if the readout learns, else zeros."""
-        told = super().outputs_told(tape, buffers)
+        told = super().output_signal(tape, buffers)
         return told if self.readout_learns else (torch.zeros_like(told[0]), torch.zeros_like(told[1]))
 
     def _errors(self, tape: Tape) -> Tensor:

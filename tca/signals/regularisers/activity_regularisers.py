@@ -24,7 +24,7 @@ __all__ = ["ActivityL1", "LayerEntropy", "Power", "Regulariser", "TrackedEntropy
 
 FLOOR, FLOOR_OF_MAPS = 1e-8, 1e-5  # of an entropy, published for dense layers and for layers of maps
 Buffers = dict[str, Tensor]
-Reader = Callable[[slice], Tensor]
+WindowFunction = Callable[[slice], Tensor]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Regulariser(abc.ABC):
         """
 
     @abc.abstractmethod
-    def reader(self, tape: Tape, buffers: Buffers) -> Reader:
+    def windowed_signal(self, tape: Tape, buffers: Buffers) -> WindowFunction:
         """Return a function from a window of steps to the derivative by their rates, a new tensor ``(C, B, N)``.
 
         Args:
@@ -90,7 +90,7 @@ class Power(Regulariser):
         """The loss in one line."""
         return f"{self.weight:g} sum_i (mean z_i^2 - {self.target:g})^2"
 
-    def reader(self, tape: Tape, buffers: Buffers) -> Reader:
+    def windowed_signal(self, tape: Tape, buffers: Buffers) -> WindowFunction:
         """Return ``4 weight / M (mean z_i^2 - target) z_i``."""
         rate = tape.samples
         factor = (rate.square().mean(0) - self.target) * (4 * self.weight / _count(rate))
@@ -121,7 +121,7 @@ class ActivityL1(Regulariser):
         """The loss in one line."""
         return f"{self.weight:g} sum_i mean |z_i|"
 
-    def reader(self, tape: Tape, buffers: Buffers) -> Reader:
+    def windowed_signal(self, tape: Tape, buffers: Buffers) -> WindowFunction:
         """Return ``weight / M sign z_i``."""
         share = self.weight / _count(tape.samples)
         return lambda steps: tape.rate[steps].sign().mul_(share)
@@ -211,7 +211,7 @@ class _Entropy(Regulariser, abc.ABC):
         if buffers and len(tape.samples):
             self.average_(tape.samples, buffers)
 
-    def reader(self, tape: Tape, buffers: Buffers) -> Reader:
+    def windowed_signal(self, tape: Tape, buffers: Buffers) -> WindowFunction:
         """Return ``-weight (1 - lam) / M (C + floor)^-1 z``, zero for a population that is too large."""
         if not buffers:
             return lambda steps: torch.zeros_like(tape.rate[steps])

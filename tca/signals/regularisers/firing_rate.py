@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from tca.signals.regularisers.activity_regularisers import Buffers, Reader, Regulariser
+from tca.signals.regularisers.activity_regularisers import Buffers, Regulariser, WindowFunction
 from tca.tape.tape import Tape
 from tca.utils.checks import NotNegative, Positive, checked
 
@@ -71,7 +71,7 @@ class FiringRate(Regulariser):
         rate = tape.rate[1:] if tape.over is None else tape.rate[1:].masked_fill(tape.over[1:].unsqueeze(-1), 0.0)
         return rate.sum(0) * (1000 / self.dt) / self._steps(tape)
 
-    def reader(self, tape: Tape, buffers: Buffers) -> Reader:
+    def windowed_signal(self, tape: Tape, buffers: Buffers) -> WindowFunction:
         """Return ``weight / (B T) (f_i - target)``, T the steps of each trial where each has its own rate."""
         if self.per_trial:
             trials = tape.rate.shape[1] if tape.lengths is None else int((tape.lengths > 0).sum())

@@ -10,7 +10,7 @@ from torch import Tensor
 from tca.connections.connection import Link
 from tca.eligibilities.eligibility import Eligibility
 from tca.signals.regularisers.activity_regularisers import Regulariser
-from tca.signals.signal import Buffers, Reader, Signal
+from tca.signals.signal import Buffers, Signal, WindowFunction
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.checks import checked, instance
@@ -114,9 +114,9 @@ class Regularised(Signal):
         for index, each in enumerate(self.regularisers):
             each.observe_(tape, _own(index, buffers))
 
-    def outputs_told(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
+    def output_signal(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
         """Return what the signal tells the outputs."""
-        return self.signal.outputs_told(tape, buffers)
+        return self.signal.output_signal(tape, buffers)
 
     def gather_(self, tape: Tape, link: Link, gradient: Tensor, driven: Tensor, steps: slice) -> None:
         """Gather as the signal does, or in full where it counts on a product, which a sum no longer is."""
@@ -125,10 +125,10 @@ class Regularised(Signal):
         else:
             self.signal.gather_(tape, link, gradient, driven, steps)
 
-    def reader(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> Reader:
+    def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function from a window of steps to the signal and what is added to it, nothing at time zero."""
-        told = self.signal.reader(tape, buffers, eligibility)
-        added = [each.reader(tape, _own(index, buffers)) for index, each in enumerate(self.regularisers)]
+        told = self.signal.windowed_signal(tape, buffers, eligibility)
+        added = [each.windowed_signal(tape, _own(index, buffers)) for index, each in enumerate(self.regularisers)]
 
         def read(steps: slice) -> Tensor:
             signal = told(steps)
