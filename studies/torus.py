@@ -220,7 +220,7 @@ def _train(trial: Trial) -> tuple[Measured, ...]:
             nn.utils.clip_grad_norm_(net.parameters(), setting.optimizer.clip)
         optimizer.step()
         net.project_()
-        learner.sync_()
+        learner.follow_weights_()
     return tuple(measured)
 
 

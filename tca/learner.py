@@ -147,7 +147,7 @@ class Learner(Lasting):
         return self._advance(batch, noise)
 
     def _advance(self, batch: Batch, noise: Tensor | None) -> tuple[Gradients, Info]:
-        self.sync_()
+        self.follow_weights_()
         tape = self._taped(batch, noise, self._workspace)
         return self._execute(self._by_default, tape, self.buffers), Info(batch, tape.outputs)
 
@@ -165,7 +165,7 @@ class Learner(Lasting):
         """
         found = Learner(copy.deepcopy(self.net), self.rule)
         found.load_state_dict(self.buffers)
-        found.sync_()
+        found.follow_weights_()
         return found
 
     @lasting
@@ -258,11 +258,11 @@ class Learner(Lasting):
         return replace(scored, replay=self.net.replay(batch, noise)) if self.rule.eligibility.tries else scored
 
     @lasting
-    def sync_(self) -> None:
+    def follow_weights_(self) -> None:
         """Let a signal that learns follow what the optimizer did since the last call; ``backward`` calls it."""
         for place in self.net.places() if self.buffers else ():
-            self.rule.signal.sync_(place, level_buffers(place, self.buffers))
-            self.rule.eligibility.sync_(place, level_buffers(place, self.buffers))
+            self.rule.signal.follow_weights_(place, level_buffers(place, self.buffers))
+            self.rule.eligibility.follow_weights_(place, level_buffers(place, self.buffers))
 
     def _drawn(self, batch: Batch) -> Tensor | None:
         """Return fresh private noise, none of it drawn for steps that are padding in all trials."""
@@ -306,7 +306,7 @@ class Learner(Lasting):
         """Return the tape as the rule needs it, once signal and eligibility have taken in what the batch shows."""
         tape = self.rule.eligibility.begin(tape, buffers)
         for level in tape.levels if buffers else ():
-            self.rule.signal.observe_(level, level_buffers(level.place, buffers))
+            self.rule.signal.update_statistics_(level, level_buffers(level.place, buffers))
         return tape
 
     @lasting

@@ -110,7 +110,7 @@ class Stream(Lasting):
             raise ValueError(f"the trial is over after {self.longest} steps; reset() starts a new one")
         if isinstance(self.steps, Tensor) and weights[self.time >= self.steps].any():
             raise ValueError(f"weights must be zero after the end of a trial, got {weights.tolist()}")
-        self.learner.sync_()
+        self.learner.follow_weights_()
         if noise is None:
             drawn = self.net.draw_noise(1, self.trials)
             noise = None if drawn is None else drawn[0]

@@ -304,7 +304,7 @@ class Arbitrary(Eligibility):
     local = False
     equation = "D_t = whatever was given"
 
-    def fade_(self, tape: Any, t: int, into: Tensor, later: Tensor) -> None:
+    def propagate_back_(self, tape: Any, t: int, into: Tensor, later: Tensor) -> None:
         """Add ``D_t^T later``."""
         into.add_(torch.einsum("blm,bl->bm", self.propagator[t - 1], later))
 

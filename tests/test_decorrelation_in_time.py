@@ -77,7 +77,7 @@ def online(learner: tca.Learner, batch: tca.Batch, own: bool) -> Tensor:
     kappa = signal.reach.kappas[0] if isinstance(signal.reach, Filtered) else 0.0
     cubic = isinstance(signal.observable, Polynomial)
     state = {name: each.clone() for name, each in learner.buffers.items()}
-    signal.observe_(learner.tape(batch), state)
+    signal.update_statistics_(learner.tape(batch), state)
     rate = torch.zeros(batch.trials, 5, dtype=F64)
     trace = torch.zeros(batch.trials, 5, 5, dtype=F64)
     remembered, change = torch.zeros_like(trace), torch.zeros(5, 5, dtype=F64)

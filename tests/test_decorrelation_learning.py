@@ -65,9 +65,9 @@ class WrongSign(Signal):
     def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
         return self.right.buffers(place, generator)
 
-    def observe_(self, tape: Tape, buffers: Buffers) -> None:
+    def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:
         before = buffers["correlation"].clone()
-        self.right.observe_(tape, buffers)
+        self.right.update_statistics_(tape, buffers)
         buffers["correlation"].copy_(2 * self.right.average.lam * before - buffers["correlation"])
 
     def windowed_signal(

@@ -360,7 +360,7 @@ def test_only_tracked_weights_follow_the_readout(source: Any) -> None:
         bound = bind(SMALL, signal)
         before = bound.signal(SMALL.batch())
         put(bound.net, {"w_out": bound.net.w_out.detach() * 1.5})
-        bound.sync_()
+        bound.follow_weights_()
         fresh = bind(SMALL, signal)
         put(fresh.net, weights_of(bound.net))
         renewed = tca.Learner(fresh.net, fresh.rule, seed=17)

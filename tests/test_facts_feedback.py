@@ -58,11 +58,11 @@ def test_kolen_pollack_feedback_converges_to_the_readout(kind: Any) -> None:
         optimizer.zero_grad()
         bound.backward(F1.batch())
         optimizer.step()
-    bound.sync_()
+    bound.follow_weights_()
     left = bound.buffers["feedback"] - bound.net.w_out.detach().t()
     assert relative(left, gap * 0.98**100) < 3e-14
     moved = bound.net.w_out.detach().clone()
-    bound.sync_()
+    bound.follow_weights_()
     bound.backward(F1.batch())
     assert torch.equal(bound.net.w_out.detach(), moved), "without an update nothing decays"
 
@@ -73,7 +73,7 @@ def test_kolen_pollack_decay_acts_on_readout_and_feedback() -> None:
     feedback, readout = bound.buffers["feedback"].clone(), bound.net.w_out.detach().clone()
     step = torch.arange(12.0, dtype=torch.float64).view(2, 6)
     put(bound.net, {"w_out": readout + step})
-    bound.sync_()
+    bound.follow_weights_()
     assert relative(bound.buffers["feedback"], 0.75 * (feedback + step.t())) < 1e-15
     assert relative(bound.net.w_out.detach(), 0.75 * (readout + step)) < 1e-15
 

@@ -134,7 +134,7 @@ def test_a_signal_cut_off_for_one_propagator_refuses_many(signal: tca.signals.Si
     with pytest.raises(ValueError, match="at least 1, got 0"):
         SnAp(0)
     with pytest.raises(TypeError, match="a propagator for each postsynaptic cell"):
-        SnAp(2).fade_(*[None] * 4)  # type: ignore[list-item]
+        SnAp(2).propagate_back_(*[None] * 4)  # type: ignore[list-item]
 
 
 @each_case

@@ -59,7 +59,7 @@ def learned(rule: tca.Rule, kind: str, first: Callable[[], AbstractContextManage
         batch = trials(net)
         learner = tca.Learner(net, rule)
         learner.backward(batch)
-        learner.sync_()
+        learner.follow_weights_()
     assert not ephemeral(net, learner)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
     for _ in range(2):

@@ -131,7 +131,7 @@ def test_what_a_rule_remembers_is_not_changed(name: str) -> None:
         bound = tca.Learner(net, tca.RULES[name], seed=17)
         for each in (batch, batch.select([2, 1, 0, 3])):  # type: ignore[arg-type]
             bound.backward(appended(each, steps) if steps else each)
-        bound.sync_()
+        bound.follow_weights_()
         found.append({key: each.grad.clone() for key, each in net.named_parameters()} | bound.state_dict())
     plain, padded = found
     assert_same(
@@ -155,7 +155,7 @@ def test_online_a_trial_ends_at_its_length(case: Any, name: str) -> None:
     """With the number of steps of each trial a stream sums to the gradient of the padded batch."""
     batch = appended(uneven(case.batch(), *LENGTHS), 3)
     ahead, bound = learner(case, STREAMED[name]), learner(case, STREAMED[name])
-    ahead.sync_()  # as the stream does
+    ahead.follow_weights_()  # as the stream does
     wanted = ahead.grads(batch)[0]
     stream = bound.stream(4, steps=batch.trial_lengths)
     for t in range(14):

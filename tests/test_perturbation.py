@@ -293,7 +293,7 @@ def test_windows_of_the_cache_leave_no_seam(name: str, length: int, monkeypatch:
     """The trial is gathered in pieces, whose length must not matter."""
     bound = learner(F1, tca.RULES[name])
     bound.backward(F1.batch())
-    bound.sync_()
+    bound.follow_weights_()
     whole = bound.grads(F1.batch())[0]
     monkeypatch.setattr("tca.tape.tape.WINDOW_BYTES", length * 2 * 6 * 8)
     assert len(list(bound.tape(F1.batch()).windows())) == -(-F1.steps // length) + 1

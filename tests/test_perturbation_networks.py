@@ -263,7 +263,7 @@ def test_populations_draw_apart_and_repeat(build: Build) -> None:
     name = net.hidden_connections()[0].name
     assert relative(tca.Learner(net, rule, seed=5).grads(batch)[0][name], bound.grads(batch)[0][name]) > 0.1
     before = bound.grads(batch)[0][name]
-    bound.sync_()
+    bound.follow_weights_()
     assert relative(bound.grads(batch)[0][name], before) > 0.1, "every batch draws anew in every population"
 
 

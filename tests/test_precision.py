@@ -14,7 +14,6 @@ from tca.cells.leak import Constant
 from torch import Tensor, nn
 
 import tca
-from tca.cells.leak import Constant
 from tca.experiments.reinforcement.actor import Actor
 from tca.nets import LeakyLayer, LeakyRNN, Network, SpikingLayer, SpikingRNN, StackedRNN, VectorRNN
 from tca.utils.numerics import FLOATS

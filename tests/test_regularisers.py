@@ -106,7 +106,7 @@ def test_floors_are_the_published_ones(name: str, floor: float, size: float) -> 
     tape.rate.copy_(size * torch.randn(tape.rate.shape, dtype=F64, generator=torch.Generator().manual_seed(3)))
     z = tape.rate[1:].flatten(0, 1).clone().requires_grad_()
     buffers = part.buffers(tape.place)
-    part.observe_(tape, buffers)
+    part.update_statistics_(tape, buffers)
     found = part.windowed_signal(tape, buffers)(slice(1, 3)).flatten(0, 1)
     (wanted,) = torch.autograd.grad(-0.5 * torch.logdet(z.T @ z / len(z) + floor * unit(z)), z)
     assert torch.allclose(found, wanted, rtol=1e-6)

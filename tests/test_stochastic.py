@@ -218,7 +218,7 @@ def test_online_is_the_same(name: str) -> None:
     case = Case("online", sizes=(3, 5, 2), steps=7, readout_leak=0.5, seed=4)
     bound, ahead, batch = learner(case, tca.RULES[name]), learner(case, tca.RULES[name]), case.batch()
     stream = bound.stream(trials=3)
-    ahead.sync_()
+    ahead.follow_weights_()
     for t in range(7):
         stream.step(batch.inputs[t], batch.targets[t], batch.weights[t], batch.loss)
     assert_same({key: each.grad for key, each in bound.net.named_parameters()}, ahead.grads(batch)[0], 1e-11)

@@ -145,6 +145,6 @@ def test_adaptive_feedback_follows_every_step() -> None:
     bound = learner(case, tca.Rule(tca.signals.Adaptive(decay=0.1), tca.eligibilities.Leak()))
     gap = bound.buffers["feedback"] - bound.net.w_out.detach().t()
     run(bound.stream(2), case.batch(), torch.optim.SGD(bound.net.parameters(), lr=0.01))
-    bound.sync_()
+    bound.follow_weights_()
     left = bound.buffers["feedback"] - bound.net.w_out.detach().t()
     assert torch.allclose(left, gap * 0.9**case.steps, rtol=1e-12)

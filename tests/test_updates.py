@@ -326,7 +326,7 @@ def test_gradients_are_taken_uphill(by: str) -> None:
     """At weights moved by the radius along the rule's own gradient; the readout's gradient is taken there too."""
 
     def change(step: int, net: tca.nets.LeakyRNN, learner: Learner, batch: tca.Batch) -> Weights:
-        learner.sync_()
+        learner.follow_weights_()
         gradient = learner.grads(batch)[0]
         norm = joined(gradient).norm()
         before = {name: each.detach().clone() for name, each in net.named_parameters()}

@@ -30,7 +30,7 @@ class Diagonal(Eligibility):
     local: ClassVar[bool] = True
     equation: ClassVar[str] = "D_t = diag J_t"
 
-    def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
+    def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Add what returns through the leak and through the cell's own synapse."""
         tape.leak_(t, into, later)
         tape.transmit_own_(t, into, later)

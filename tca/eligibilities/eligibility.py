@@ -70,7 +70,7 @@ class Eligibility(abc.ABC):
         """
         return {}
 
-    def sync_(self, place: Place, buffers: dict[str, Tensor]) -> None:  # noqa: B027 - most keep nothing
+    def follow_weights_(self, place: Place, buffers: dict[str, Tensor]) -> None:  # noqa: B027 - most keep nothing
         """Go on to the next batch; most eligibilities do nothing.
 
         Args:
@@ -88,7 +88,7 @@ class Eligibility(abc.ABC):
         return tape
 
     @abc.abstractmethod
-    def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
+    def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Add ``D_t^T later`` to ``into`` in place.
 
         Args:
@@ -163,9 +163,9 @@ class Eligibility(abc.ABC):
             return signal[0]
         entries = signal.unbind(0)
         if later is not None:
-            self.fade_(tape, steps.stop, entries[-1], later)
+            self.propagate_back_(tape, steps.stop, entries[-1], later)
         for index in range(len(entries) - 2, -1, -1):
-            self.fade_(tape, steps.start + index + 1, entries[index], entries[index + 1])
+            self.propagate_back_(tape, steps.start + index + 1, entries[index], entries[index + 1])
         return entries[0].clone()
 
     def unfilter(self, tape: Tape, filtered: Tensor, steps: slice, later: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -197,7 +197,7 @@ class Eligibility(abc.ABC):
         returned = torch.zeros_like(signal)
         if self.remembers:
             for index, each in enumerate(signal.unbind(0)):
-                self.fade_(tape, first + index, returned[index], each)
+                self.propagate_back_(tape, first + index, returned[index], each)
         return returned
 
 

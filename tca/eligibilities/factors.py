@@ -156,11 +156,11 @@ class Drawn(Eligibility, abc.ABC):
         """Draw the seed of the first batch."""
         return fresh(generator)
 
-    def sync_(self, place: Place, buffers: dict[str, Tensor]) -> None:
+    def follow_weights_(self, place: Place, buffers: dict[str, Tensor]) -> None:
         """Go on to fresh noise."""
         move_on_(buffers)
 
-    def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
+    def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Refuse.
 
         Raises:

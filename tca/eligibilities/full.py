@@ -32,7 +32,7 @@ class Full(Eligibility):
     joint: ClassVar[bool] = True
     equation: ClassVar[str] = "D_t = J_t"
 
-    def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
+    def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Add all that returns through leak and recurrent weights."""
         tape.leak_(t, into, later)
         tape.transmit_(t, into, later)
@@ -83,7 +83,7 @@ class Windowed(Eligibility):
         """
         return (to_go + 1) % self.steps == 0
 
-    def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
+    def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Add all that returns through leak and recurrent weights, less what is cut."""
         cut = self.cuts(tape.to_go(t))
         if isinstance(cut, Tensor):  # trials of different lengths have their cuts at different steps

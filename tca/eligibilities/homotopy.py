@@ -47,7 +47,7 @@ class Homotopy(Eligibility):
         """The propagator in one line."""
         return f"D_t = leak + {self.share} (J_t - leak)"
 
-    def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
+    def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Add what returns through the leak, and a share of what returns through recurrent weights."""
         tape.leak_(t, into, later)
         tape.transmit_(t, into, self.share * later)

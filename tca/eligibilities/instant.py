@@ -27,7 +27,7 @@ class Instant(Eligibility):
     remembers: ClassVar[bool] = False
     equation: ClassVar[str] = "D_t = 0"
 
-    def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
+    def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Add nothing."""
 
     def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:

@@ -33,7 +33,7 @@ class Leak(Eligibility):
     local: ClassVar[bool] = True
     equation: ClassVar[str] = "D_t = leak"
 
-    def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
+    def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Add the leak of ``later``."""
         tape.leak_(t, into, later)
 

@@ -123,7 +123,7 @@ class NetworkKernel(Eligibility):
             raise ValueError("root must be given to NetworkKernel, since the network keeps none")
         return leak + gain * root
 
-    def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
+    def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Refuse: with gates inside, the kernel is no propagator of states, so that no signal makes it exact.
 
         Raises:

@@ -54,7 +54,7 @@ class Trying(Eligibility, abc.ABC):
         """Draw the seed of the first batch."""
         return fresh(generator)
 
-    def sync_(self, place: Place, buffers: dict[str, Tensor]) -> None:
+    def follow_weights_(self, place: Place, buffers: dict[str, Tensor]) -> None:
         """Go on to fresh noise."""
         move_on_(buffers)
 
@@ -78,7 +78,7 @@ class Trying(Eligibility, abc.ABC):
             buffers: What is kept in all populations, by their full names.
         """
 
-    def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
+    def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Add ``later``: nothing is forgotten within a trial."""
         into.add_(later)
 

@@ -162,7 +162,7 @@ class SnAp(Eligibility):
         """
         needs_synapses(type(self).__name__, place)
 
-    def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
+    def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Refuse: there is no single propagator.
 
         Raises:

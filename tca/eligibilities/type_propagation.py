@@ -123,7 +123,7 @@ class TypePropagation(Eligibility):
         needs_synapses(type(self).__name__, place)
         needs_rates(type(self).__name__, place)
 
-    def fade_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
+    def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Add what returns through the leak, and what returns by type."""
         tape.leak_(t, into, later)
         tape.return_by_type_(into, later, self.slope)

@@ -71,7 +71,7 @@ class Sparse(InstantSignal):
     """``G_t = F score_t`` with a feedback of which few weights exist; all other cells are told nothing.
 
     ``F`` is kept in the buffer ``feedback``, what it is made of in ``kept``. Where it follows the readout it does so
-    when ``Learner.sync_`` is called, as ``Learner.backward`` does.
+    when ``Learner.follow_weights_`` is called, as ``Learner.backward`` does.
 
     Args:
         weights: Where the weights come from, default a tenth of the readout's own at the start.
@@ -92,7 +92,7 @@ class Sparse(InstantSignal):
         kept = self.weights.draw(readout, generator)
         return {"kept": kept, "feedback": self.weights.now(readout, kept).clone()}
 
-    def sync_(self, place: Place, buffers: Buffers) -> None:
+    def follow_weights_(self, place: Place, buffers: Buffers) -> None:
         """Follow the readout if the weights do."""
         if self.weights.follows:
             buffers["feedback"].copy_(self.weights.now(place.readout, buffers["kept"]))

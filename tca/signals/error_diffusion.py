@@ -164,7 +164,7 @@ class ErrorDiffusion(Signal):
         nothing = place.like.new_zeros(place.n_out)
         return {"routing": matrix.to(place.like), "mean": nothing, "before": nothing.clone()}
 
-    def observe_(self, tape: Tape, buffers: Buffers) -> None:
+    def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:
         """Let the running mean follow the errors of the batch, and warn of a batch that teaches nothing."""
         batch = tape.trials_shown
         mean = _mean(_errors(tape), batch.weights)

@@ -89,7 +89,7 @@ class Adaptive(_Feedback):
         """Draw the feedback weights and remember the readout."""
         return {**super().buffers(place, generator), "readout_seen": place.readout.clone()}
 
-    def sync_(self, place: Place, buffers: Buffers) -> None:
+    def follow_weights_(self, place: Place, buffers: Buffers) -> None:
         """Give the feedback the readout's last change, then let both decay; nothing happens if nothing has changed."""
         readout = place.readout
         change = readout - buffers["readout_seen"]

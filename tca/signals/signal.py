@@ -142,7 +142,7 @@ class Signal(abc.ABC):
         """
         return {}
 
-    def sync_(self, place: Place, buffers: Buffers) -> None:  # noqa: B027 - most signals have nothing to follow
+    def follow_weights_(self, place: Place, buffers: Buffers) -> None:  # noqa: B027 - most signals have nothing to follow
         """Let the signal's state, if it has one, follow what the optimizer has done.
 
         Args:
@@ -150,7 +150,7 @@ class Signal(abc.ABC):
             buffers: The signal's state, changed in place.
         """
 
-    def observe_(self, tape: Tape, buffers: Buffers) -> None:  # noqa: B027 - most signals learn nothing from a batch
+    def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:  # noqa: B027 - most signals learn nothing from a batch
         """Take in what a batch shows, before anything is told, if the signal has a state.
 
         Args:

@@ -103,7 +103,7 @@ BUGS = [
     Bug(LEARNER, "states of rules are never updated", "self.net.places() if self.buffers else ()", "()", FACTS),
     Bug("tca/signals/signal.py", "signals to the outputs of a class are not seen",
         "cls.outputs_told is not Signal.outputs_told or ", "", ("tests/test_decorrelation.py",)),
-    Bug(LEARNER, "feedback does not follow the optimizer", "        self.sync_()\n", "", FACTS),
+    Bug(LEARNER, "feedback does not follow the optimizer", "        self.follow_weights_()\n", "", FACTS),
     Bug(LEARNER, "seed of the signal ignored", "seed, 0) + APART) % 2**63)", "seed, 0) * 0) % 2**63)", FACTS),
     Bug(LEARNER, "feedback drawn as the weights are", ", seed, 0) + APART", ", seed, 0)", FACTS),
     Bug(LEARNER, "training without the network's noise",
@@ -146,6 +146,6 @@ BUGS = [
     Bug(STREAM, "rate signal taken for a state signal", "told if filtered else moment.lifted(told)", "told", ONLINE),
     Bug(STREAM, "a noisy network streams without noise",
         "noise = None if drawn is None else drawn[0]", "noise = None", ONLINE),
-    Bug(STREAM, "feedback does not follow inside a trial", "        self.learner.sync_()\n", "", ONLINE),
+    Bug(STREAM, "feedback does not follow inside a trial", "        self.learner.follow_weights_()\n", "", ONLINE),
     Bug(STREAM, "steps to go off by one", "else self.steps - self.time", "else self.steps - self.time - 1", ONLINE),
 ]  # fmt: skip

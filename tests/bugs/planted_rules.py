@@ -27,13 +27,13 @@ DIRECT = "tca/signals/direct.py"
 SIGNAL, SHARED, ACTIVATIONS = "tca/signals/signal.py", "tca/signals/shared_random.py", "tca/cells/activations.py"
 
 BUGS = [
-    Bug(BASE, "propagator of the step before", "self.fade_(tape, steps.start + index + 1,",
-        "self.fade_(tape, steps.start + index,", POPULATIONS),
+    Bug(BASE, "propagator of the step before", "self.propagate_back_(tape, steps.start + index + 1,",
+        "self.propagate_back_(tape, steps.start + index,", POPULATIONS),
     Bug(BASE, "nothing crosses from window to window", "if later is not None:", "if False:", POPULATIONS),
     Bug(BASE, "window handed on at its wrong end", "return entries[0].clone()", "return entries[-1].clone()",
         POPULATIONS),
     Bug(BASE, "sign of what is remembered", "].sub_(self.remembered(tape", "].add_(self.remembered(tape", POPULATIONS),
-    Bug(BASE, "memory of the wrong step", "self.fade_(tape, first + index,", "self.fade_(tape, first + index - 1,",
+    Bug(BASE, "memory of the wrong step", "self.propagate_back_(tape, first + index,", "self.propagate_back_(tape, first + index - 1,",
         POPULATIONS),
     Bug(BASE, "gain applied to the initial state",
         "if not isinstance(link.connection, Initial):\n                tape.scale_gain_(",

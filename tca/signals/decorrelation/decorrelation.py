@@ -114,7 +114,7 @@ class Decorrelation(Signal):
         drawn = self.start.draw(place.cells, channels, generator).to(place.like)
         return {"correlation": drawn, **self.source.buffers(place, generator)}
 
-    def observe_(self, tape: Tape, buffers: Buffers) -> None:
+    def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:
         """Average the correlation of this batch into R.
 
         Raises:

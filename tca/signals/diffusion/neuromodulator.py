@@ -129,7 +129,7 @@ class StationaryDiffusion(_Diffusing, InstantSignal):
         space: Where the cells lie; ``None`` (default) is the smallest periodic square that has a site for each.
         gain: ``"unit"`` (default), a constant release settles at its own mass, or ``"raw"``, as published.
         weights: Where the feedback weights come from, default a tenth of the readout's own at the start. Weights that
-            follow the readout do so when ``Learner.sync_`` is called, as ``Learner.backward`` does.
+            follow the readout do so when ``Learner.follow_weights_`` is called, as ``Learner.backward`` does.
         release: One field for all errors (default) or one for each.
         scattered: Whether cells lie on different sites at random (default), or cell j on site j.
         shuffle: ``"none"`` (default), or a control: the field spreads in an order of the sites drawn ``"once"``.
@@ -166,7 +166,7 @@ class StationaryDiffusion(_Diffusing, InstantSignal):
         found["released"] = kept
         return found | {"feedback": self._folded(readout, found)}
 
-    def sync_(self, place: Place, buffers: Buffers) -> None:
+    def follow_weights_(self, place: Place, buffers: Buffers) -> None:
         """Fold anew if the weights follow the readout."""
         if self.weights.follows:
             buffers["feedback"].copy_(self._folded(place.readout, buffers))
@@ -229,7 +229,7 @@ class Diffusion(_Diffusing, CausalSignal):
             found["shuffle_seed"] = torch.randint(2**62, (1,), generator=generator, device="cpu")
         return {"feedback": kept, **found}
 
-    def sync_(self, place: Place, buffers: Buffers) -> None:
+    def follow_weights_(self, place: Place, buffers: Buffers) -> None:
         """Go on to fresh permutations where every step has its own."""
         if "shuffle_seed" in buffers:
             buffers["shuffle_seed"].add_(1)

@@ -64,14 +64,14 @@ class RewardPredictionError(RewardSignal):
         nothing = torch.zeros(place.n_out, dtype=torch.float64, device="cpu").to(place.like)
         return {"expected": nothing, "found": nothing.clone(), "met": nothing.clone()}
 
-    def sync_(self, place: Place, buffers: Buffers) -> None:
+    def follow_weights_(self, place: Place, buffers: Buffers) -> None:
         """Let what is expected follow what the last batch was worth."""
         met = buffers["met"] > 0
         moved = torch.lerp(buffers["found"] / buffers["met"].clamp(min=1), buffers["expected"], self.keep)
         buffers["expected"].copy_(torch.where(met, moved, buffers["expected"]))
         buffers["found"].zero_(), buffers["met"].zero_()
 
-    def observe_(self, tape: Tape, buffers: Buffers) -> None:
+    def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:
         """Take down what the trials were worth; it is expected from the next batch on."""
         kinds, errors = kinds_of(tape.trials_shown), self._errors(tape)
         shown = (tape.trials_shown.trial_lengths > 0).to(errors)

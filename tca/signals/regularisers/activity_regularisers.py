@@ -49,7 +49,7 @@ class Regulariser(abc.ABC):
         """
         return {}
 
-    def observe_(self, tape: Tape, buffers: Buffers) -> None:  # noqa: B027 - most remember nothing
+    def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:  # noqa: B027 - most remember nothing
         """Take in the activity of a batch, before cells are told of it; most do nothing.
 
         Args:
@@ -206,7 +206,7 @@ class _Entropy(Regulariser, abc.ABC):
         """Return the matrix of a population that is not too large."""
         return self.start(place) if place.cells <= self.most else {}
 
-    def observe_(self, tape: Tape, buffers: Buffers) -> None:
+    def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:
         """Average the second moment of this batch into the matrix, if there is one."""
         if buffers and len(tape.samples):
             self.average_(tape.samples, buffers)

@@ -104,15 +104,15 @@ class Regularised(Signal):
             found |= {_prefix(index) + name: value for name, value in each.buffers(place).items()}
         return found
 
-    def sync_(self, place: Place, buffers: Buffers) -> None:
+    def follow_weights_(self, place: Place, buffers: Buffers) -> None:
         """Let the signal follow the optimizer."""
-        self.signal.sync_(place, buffers)
+        self.signal.follow_weights_(place, buffers)
 
-    def observe_(self, tape: Tape, buffers: Buffers) -> None:
+    def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:
         """Let the signal and every regulariser take in the batch."""
-        self.signal.observe_(tape, buffers)
+        self.signal.update_statistics_(tape, buffers)
         for index, each in enumerate(self.regularisers):
-            each.observe_(tape, _own(index, buffers))
+            each.update_statistics_(tape, _own(index, buffers))
 
     def output_signal(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
         """Return what the signal tells the outputs."""
