@@ -96,7 +96,7 @@ def autograd_loop_a(problem: Problem) -> Work:
             potential = torch.add(torch.addmm(drive, rate, weights), potential, alpha=leak)
             rate = torch.tanh(potential)
             rates.append(rate)
-        return descend(net, torch.stack(rates), batch)
+        return backproject(net, torch.stack(rates), batch)
 
     return work
 
@@ -114,12 +114,12 @@ def autograd_loop_b(problem: Problem) -> Work:
         for drive in functional.linear(batch.inputs, net.w_in, net.b).unbind(0):
             rate = torch.lerp(torch.tanh(torch.addmm(drive, rate, weights)), rate, leak)
             rates.append(rate)
-        return descend(net, torch.stack(rates), batch)
+        return backproject(net, torch.stack(rates), batch)
 
     return work
 
 
-def descend(net: nn.Module, rates: Tensor, batch: tca.Batch) -> Gradients:
+def backproject(net: nn.Module, rates: Tensor, batch: tca.Batch) -> Gradients:
     """Return the gradients by autograd of the mean cross-entropy of a linear readout."""
     outputs = functional.linear(rates, net.w_out, net.b_out)
     functional.cross_entropy(outputs.flatten(0, 1), batch.targets.flatten()).backward()

@@ -160,13 +160,13 @@ def table(reached: Mapping[tuple[str, ...], Mapping[int, float]]) -> Table:
         reached: The accuracies by seed, of every network, rule and its rate.
     """
     base = {network: runs for (network, rule, _), runs in reached.items() if rule == RANDOM}
-    above = differences([
+    upper = differences([
         None if rule == RANDOM else paired_difference(runs, base[network])
         for (network, rule, _), runs in reached.items()
     ])  # fmt: skip
     rows = [
         (*key, str(len(runs)), mean_and_spread(list(runs.values())), text)
-        for (key, runs), text in zip(reached.items(), above, strict=True)
+        for (key, runs), text in zip(reached.items(), upper, strict=True)
     ]
     return Table(("network", "rule", "rate", "seeds", "test accuracy", f"above {RANDOM}, {COMPARED}"), tuple(rows))
 

@@ -51,7 +51,7 @@ def reverse(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
             filtered = read(steps)
             later[index] = eligibility.filter_(level, filtered, steps, later.get(index))
             if eligibility.joint:
-                level.hand_down(filtered)
+                level.send_back(filtered)
             eligibility.gather_(gather, level, filtered, steps, gradients)
         _gather_readout(gather, tape, output_signal, gradients, steps)
     for level, _ in readers:
@@ -71,7 +71,7 @@ def forward(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
     Raises:
         ValueError: Memory passes between populations, which traces do not.
     """
-    if eligibility.joint and tape.below:
+    if eligibility.joint and tape.lower:
         raise ValueError(
             f"{type(eligibility).__name__} remembers across populations, which traces of one population cannot: "
             "use execution='reverse'"
@@ -102,9 +102,9 @@ def whole_signals(signal: Signal, eligibility: Eligibility, tape: Tape, buffers:
         for index, (level, read) in enumerate(readers):
             told = read(steps)
             windows[index].append(told.clone())
-            if eligibility.joint and tape.below:
+            if eligibility.joint and tape.lower:
                 later[index] = eligibility.filter_(level, told, steps, later.get(index))
-                level.hand_down(told)
+                level.send_back(told)
     complete = []
     for found in windows:
         if not tape.learns_initial:
@@ -185,7 +185,7 @@ EXECUTIONS: dict[str, Execution] = {
 
 
 def _links(tape: Tape) -> list[Link]:
-    return [link for level in (tape, *tape.below) for link in level.links] + list(tape.readout_links)
+    return [link for level in (tape, *tape.lower) for link in level.links] + list(tape.readout_links)
 
 
 def _no_gradients(tape: Tape) -> Gradients:

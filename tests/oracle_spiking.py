@@ -209,10 +209,10 @@ def at_most_hops(model: Model, weights: Weights, problem: Problem, known: Tensor
     for x in problem.inputs:
         following = []
         for h, state in enumerate(copies):
-            below = copies[h - 1].z if h else state.z.detach()
-            stopped = below.detach()
-            arriving = stopped @ w_rec.T + (below - stopped) @ known.T
-            following.append(model.step(leaves, state, x, arriving, state.z if model.reset_in_trace else below))
+            lower = copies[h - 1].z if h else state.z.detach()
+            stopped = lower.detach()
+            arriving = stopped @ w_rec.T + (lower - stopped) @ known.T
+            following.append(model.step(leaves, state, x, arriving, state.z if model.reset_in_trace else lower))
         copies = following
         rates.append(copies[-1].z)
     return _grad(problem.value(readout(model, leaves, rates)), leaves)

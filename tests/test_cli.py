@@ -392,7 +392,7 @@ class Page(HTMLParser):
         self.sources: list[str] = []
         self.cells: list[str] = []
         self.open: list[str] = []
-        self.feed(text)
+        self.afferent(text)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.sources += [value or "" for name, value in attributes if name in ("src", "href")]

@@ -211,8 +211,8 @@ def test_the_bound_of_loops_is_where_it_should_be(kappa: float, width: float) ->
     loud = net.w_rec.detach().clone().fill_diagonal_(0)
     net.project_()
     least = 1e-4 * (1 - torch.eye(40, dtype=F64))
-    above = loud - least
-    wanted = least + above * ((bound - least.sum(1)) / above.sum(1)).unsqueeze(1)
+    upper = loud - least
+    wanted = least + upper * ((bound - least.sum(1)) / upper.sum(1)).unsqueeze(1)
     assert torch.allclose(net.w_rec.detach(), wanted, rtol=1e-12, atol=1e-15)
     assert torch.allclose(net.w_rec.detach().sum(1), torch.full((40,), bound, dtype=F64), rtol=1e-12)
 

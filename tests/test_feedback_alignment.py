@@ -67,10 +67,10 @@ def test_errors_return_through_other_weights(build: Any, signal: Any) -> None:
     net = build()
     batch = batch_of(net, steps=1, trials=8)
     learner = tca.Learner(net, tca.Rule(signal, Instant()))
-    above = {"hidden_1": "w_2", "hidden_2": "w_out"}
+    upper = {"hidden_1": "w_2", "hidden_2": "w_out"}
     backs = {}
     for name, drawn in learner.buffers.items():
-        target = above[name.removesuffix(".backward")]
+        target = upper[name.removesuffix(".backward")]
         weight = net.get_parameter(target).detach()
         size = drawn.square().mean().sqrt() if getattr(signal, "uniform", False) else drawn.abs()
         backs[target] = drawn if isinstance(signal, FeedbackAlignment) else size * weight.sign()

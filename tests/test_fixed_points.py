@@ -69,7 +69,7 @@ def test_a_population_of_a_stack_has_a_map_with_the_rates_below_held(index: int)
     """Its steps are those that it takes in the stack, and its rest is where it ends if it hears the same."""
     stack = StackedRNN(2, [4, LeakyLayer(5, form="B", learn_initial=True)], 1, dtype=torch.float64)
     tape = stack.run(normal(3, 6, 3, 2))
-    first, second = tape.below[0].rate, tape.rate
+    first, second = tape.lower[0].rate, tape.rate
     heard, rates = ((normal(3, 6, 3, 2), first), (first[1:], second))[index]
     one = state_map(stack.layers[index])  # type: ignore[arg-type]
     assert torch.allclose(one.rates(one.trajectory(heard)), rates, rtol=0, atol=1e-12)

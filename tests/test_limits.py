@@ -143,25 +143,25 @@ def test_the_update_jacobian_is_a_difference() -> None:
 
     relu = LeakyRNN(1, 3, 1, activation="relu", dtype=F64)
     trials = tca.Batch(torch.ones(2, 1, 1).double(), torch.zeros(2, 1, 1).double(), torch.ones(2, 1).double(), MSE())
-    for above, wrong in ((1e-4, True), (1e-3, True), (1e-2, False)):
+    for upper, wrong in ((1e-4, True), (1e-3, True), (1e-2, False)):
         with torch.no_grad():
             relu.w_in.fill_(1.0)
             relu.w_rec.fill_(0.3)
-            relu.b.copy_(torch.tensor([0.5, 0.5, above - 1.0]))
+            relu.b.copy_(torch.tensor([0.5, 0.5, upper - 1.0]))
         exact = operator(relu, trials, "all").matrix()
         error = (update_jacobian(relu, trials, "bptt", "all").matrix() - exact).norm() / exact.norm()
-        assert (error > 0.1) == wrong, above
+        assert (error > 0.1) == wrong, upper
 
 
 def test_rho_neither_equals_nor_bounds_the_largest_eigenvalue_of_several_outputs() -> None:
     """The share of the largest eigenvalue lies above rho for one network and below it for another."""
-    above = []
+    upper = []
     for seed in (0, 2):
         found = stability(*fixture(seed, 4), ["eprop"])
         share = found["eprop"].eigenvalues.real.max().item() / found.largest
         assert abs(share - found["eprop"].rho) > 1e-3
-        above.append(share > found["eprop"].rho)
-    assert above == [True, False]
+        upper.append(share > found["eprop"].rho)
+    assert upper == [True, False]
 
 
 def test_matching_by_weights_may_end_in_a_worse_order_than_the_best() -> None:

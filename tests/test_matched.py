@@ -25,11 +25,11 @@ def step(crossing: Crossing) -> dict[str, float]:
 def test_each_run_is_measured_where_it_first_crossed_the_loss(loss: float) -> None:
     found = matched(RESULTS, loss, step)
     for result in RESULTS:
-        below = [each for each in result.metrics if each.train_loss <= loss]
+        lower = [each for each in result.metrics if each.train_loss <= loss]
         row = found.rows[result.run.seeds.net]
-        assert (row is not None) == bool(below)
+        assert (row is not None) == bool(lower)
         if row is not None:
-            assert below[0].step - RUN.evaluate_every <= row["step"] <= below[0].step
+            assert lower[0].step - RUN.evaluate_every <= row["step"] <= lower[0].step
             assert row["loss"] == pytest.approx(loss, rel=0.01)
     assert (found.asked, found.reached) == (4, sum(row is not None for row in found.rows.values()))
 

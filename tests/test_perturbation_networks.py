@@ -153,15 +153,15 @@ def two_layers(net: Any, x_TBI: Tensor, added: Tensor) -> tuple[dict[str, list[T
     first = rates["layers.0"][0].shape[-1]
     noises = {"layers.0": added[..., :first], "layers.1": added[..., first:]}
     for t in range(len(x_TBI)):
-        below = x_TBI[t]
+        lower = x_TBI[t]
         for index, name in enumerate(drives):
             w_in, w_rec, b = (net.get_parameter(f"{name}.{each}").detach() for each in ("w_in", "w_rec", "b"))
-            drive = below @ w_in.t() + rates[name][-1] @ w_rec.t() + b + noises[name][t]
+            drive = lower @ w_in.t() + rates[name][-1] @ w_rec.t() + b + noises[name][t]
             leak = net.layers[index].leak
             states[name] = leak * states[name] + (1 - leak) * drive
             drives[name].append(drive)
             rates[name].append(torch.tanh(states[name]))
-            below = rates[name][-1]
+            lower = rates[name][-1]
     return drives, rates
 
 

@@ -156,12 +156,12 @@ def test_windows_cut_the_states_of_all_populations() -> None:
     for t in range(batch.steps):
         if (batch.steps - t) % 3 == 0:
             states = [each.detach() for each in states]
-        below, states = batch.inputs[t], list(states)
+        lower, states = batch.inputs[t], list(states)
         for index, cells in enumerate(net.layers):
-            drive = below @ cells.w_in.T + torch.tanh(states[index]) @ cells.w_rec.T + cells.b
+            drive = lower @ cells.w_in.T + torch.tanh(states[index]) @ cells.w_rec.T + cells.b
             states[index] = cells.leak * states[index] + (1 - cells.leak) * drive
-            below = torch.tanh(states[index])
-        outputs = below @ net.w_out.T + net.b_out
+            lower = torch.tanh(states[index])
+        outputs = lower @ net.w_out.T + net.b_out
         total = total + (batch.weights[t] * 0.5 * (outputs - batch.targets[t]).square().sum(-1)).sum() / 4
     wanted = dict(zip(names, torch.autograd.grad(total, list(net.parameters())), strict=True))
     assert distance(gradients(net, tca.Rule(Direct(), Windowed(3)), batch), wanted) < EXACT
@@ -388,9 +388,9 @@ def test_populations_of_a_stack_keep_their_step_and_their_constraints() -> None:
         for parameter in net.parameters():
             parameter.fill_(-1.0)
     net.project_()
-    below, above = (cells.w_rec for _, cells in net.populations)
-    assert torch.equal(below, torch.eye(5, dtype=F64) - 1)
-    assert not above.any()
+    lower, upper = (cells.w_rec for _, cells in net.populations)
+    assert torch.equal(lower, torch.eye(5, dtype=F64) - 1)
+    assert not upper.any()
 
 
 @pytest.mark.parametrize(

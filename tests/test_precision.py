@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tca.cells.leak import Constant
+from tca.cells.time_constants import Constant
 from torch import Tensor, nn
 
 import tca

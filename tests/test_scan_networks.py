@@ -232,16 +232,16 @@ def test_what_passes_between_populations_matters() -> None:
 def test_the_second_derivative_of_a_spike_is_the_slope_of_the_first(name: str) -> None:
     """Against autograd through the spike, and a difference of the pseudo-derivative away from its kinks."""
     pseudo, threshold = PSEUDO_DERIVATIVES[name](gamma=0.7, width=0.8), 0.4
-    above = torch.linspace(-0.5, 1.2, 53, dtype=torch.float64)
+    upper = torch.linspace(-0.5, 1.2, 53, dtype=torch.float64)
     ready = (torch.arange(53) % 5 > 0).double()
-    at = above.clone().requires_grad_()
+    at = upper.clone().requires_grad_()
     distance = (at - threshold) / threshold
     (slope,) = torch.autograd.grad((spike(distance, pseudo) * ready).sum(), at, create_graph=True)
-    exact = torch.autograd.grad(slope.sum(), at)[0] if name != "boxcar" else torch.zeros_like(above)
-    found = spike_curvature(pseudo, threshold, above, slope.detach())
+    exact = torch.autograd.grad(slope.sum(), at)[0] if name != "boxcar" else torch.zeros_like(upper)
+    found = spike_curvature(pseudo, threshold, upper, slope.detach())
     assert near(found, exact, 1e-13)
     step = 1e-6
-    ends = [pseudo((above + sign * step - threshold) / threshold) * ready / threshold for sign in (1, -1)]
+    ends = [pseudo((upper + sign * step - threshold) / threshold) * ready / threshold for sign in (1, -1)]
     away = ((distance.detach().abs() - 0.8).abs() > 0.01) & (distance.detach().abs() > 0.01)
     assert near(found[away], ((ends[0] - ends[1]) / (2 * step))[away], 1e-7)
 

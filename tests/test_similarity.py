@@ -191,12 +191,12 @@ def test_participation_ratio_in_closed_form() -> None:
 
 def over_quadruples(x: Tensor) -> float:
     """The debiased ratio by its definition, in sums over all sets of four different samples."""
-    above, below = 0.0, 0.0
+    upper, lower = 0.0, 0.0
     for i, j, k, l in itertools.permutations(range(len(x)), 4):  # noqa: E741
         first, second = x[i] - x[j], x[k] - x[l]
-        above += float(first @ first * (second @ second))
-        below += float((first @ second) ** 2)
-    return above / below
+        upper += float(first @ first * (second @ second))
+        lower += float((first @ second) ** 2)
+    return upper / lower
 
 
 def test_the_debiased_dimension_is_a_mean_over_quadruples() -> None:

@@ -110,14 +110,14 @@ def test_a_stack_hears_the_spikes_below_in_the_same_step() -> None:
     net = spiking()
     inputs = batch_of(net).inputs
     last, first = net.run(inputs).levels
-    below = SpikingRNN(3, 6, 1, tau_adaptation=60.0, threshold=0.5, refractory=2.0, dtype=F64)
-    above = SpikingRNN(6, 5, 1, tau=10.0, threshold=0.3, beta=0.0, refractory=1.0, bias=True, dtype=F64)
+    lower = SpikingRNN(3, 6, 1, tau_adaptation=60.0, threshold=0.5, refractory=2.0, dtype=F64)
+    upper = SpikingRNN(6, 5, 1, tau=10.0, threshold=0.3, beta=0.0, refractory=1.0, bias=True, dtype=F64)
     with torch.no_grad():
-        for alone, layer in zip((below, above), net.layers, strict=True):
+        for alone, layer in zip((lower, upper), net.layers, strict=True):
             for name, parameter in layer.named_parameters():
                 alone.get_parameter(name).copy_(parameter)
-    assert torch.equal(below.run(inputs).rate, first.rate)
-    assert torch.equal(above.run(first.rate[1:]).rate, last.rate)
+    assert torch.equal(lower.run(inputs).rate, first.rate)
+    assert torch.equal(upper.run(first.rate[1:]).rate, last.rate)
 
 
 @each_stack
@@ -184,9 +184,9 @@ def eprop_of_a_stack(net: StackedRNN, batch: tca.Batch) -> dict[str, Tensor]:
             closed[index] = (v.detach(), a.detach())
             heard = emitted(cells, v if index else v.requires_grad_(), a, ready)
             instant.append(heard)
-            below = spikes[index - 1][t] if index else batch.inputs[t - 1]
+            lower = spikes[index - 1][t] if index else batch.inputs[t - 1]
             v, a, own = open_[index]
-            v, a = moved(v, a, own, below @ cells.w_in.T + before @ cells.w_rec.T + bias)
+            v, a = moved(v, a, own, lower @ cells.w_in.T + before @ cells.w_rec.T + bias)
             open_[index] = (v, a, emitted(cells, v, a, ready))
             told_from.append(open_[index][2])
         outputs = heard @ net.w_out.T + net.b_out

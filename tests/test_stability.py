@@ -101,10 +101,10 @@ def test_below_the_critical_rate_it_rests_and_above_it_does_not(seed: int) -> No
     checks = check_stability(net, batch, ["bptt", "eprop"], steps=STEPS)
     for check in checks.values():
         assert check.holds
-        assert check.below.ratio == pytest.approx(0.9**STEPS, rel=2e-3)
-        assert check.above.ratio == pytest.approx(1.1**STEPS, rel=2e-3)
-        assert check.below.predicted == pytest.approx(0.9**STEPS, rel=1e-10)
-        assert check.above.predicted == pytest.approx(1.1**STEPS, rel=1e-10)
+        assert check.lower.ratio == pytest.approx(0.9**STEPS, rel=2e-3)
+        assert check.upper.ratio == pytest.approx(1.1**STEPS, rel=2e-3)
+        assert check.lower.predicted == pytest.approx(0.9**STEPS, rel=1e-10)
+        assert check.upper.predicted == pytest.approx(1.1**STEPS, rel=1e-10)
     found = stability(net, batch, ["bptt", "eprop"])
     assert 0 < found["eprop"].rho < 0.95
     beyond = 1.05 * found["bptt"].critical_rate  # where backpropagation leaves, e-prop still comes to rest
@@ -141,7 +141,7 @@ def test_with_more_numbers_the_spectrum_is_that_of_the_small_matrix(
     for check, rate in zip(check_stability(net, batch, ["bptt", "eprop"]).values(), rates, strict=True):
         assert check.critical_rate == pytest.approx(rate, rel=1e-10)
         assert check.holds
-        for run in (check.below, check.above):
+        for run in (check.lower, check.upper):
             assert run.ratio == pytest.approx(run.predicted, rel=1e-3)
 
 
@@ -160,7 +160,7 @@ def test_with_complex_eigenvalues_the_error_turns_as_it_shrinks_or_grows(seed: i
     assert moduli.max().item() == pytest.approx(1.0, abs=1e-12)
     check = check_stability(net, batch, rule)[rule]
     assert check.holds
-    for run in (check.below, check.above):
+    for run in (check.lower, check.upper):
         assert 1 / 3 < run.ratio / run.predicted < 3
     assert run.errors.shape == (61,)
 

@@ -333,11 +333,11 @@ def test_gradients_are_taken_uphill(by: str) -> None:
         with torch.no_grad():
             for name in HIDDEN:
                 net.get_parameter(name).add_(0.3 * gradient[name] / norm)
-        above = learner.grads(batch)[0]
+        upper = learner.grads(batch)[0]
         with torch.no_grad():
             for name, parameter in net.named_parameters():
                 parameter.copy_(before[name])
-        return {name: 0.1 * each for name, each in above.items()}
+        return {name: 0.1 * each for name, each in upper.items()}
 
     found = trained(by=by, ascent=SAM(0.3))
     known = by_hand(change, by)

@@ -369,10 +369,10 @@ def test_weights_are_clipped_after_a_step(build: Callable[..., Any]) -> None:
         learner.backward(batch_of(net))
         optimizer.step()
         moments = [{key: each.clone() for key, each in state.items()} for state in optimizer.state.values()]
-        above = [net.w_out, *(each for name, each in net.named_parameters() if name[:2] == "w_" and name[2:] > "1")]
-        assert min(float(each.detach().min()) for each in above) < 0
+        upper = [net.w_out, *(each for name, each in net.named_parameters() if name[:2] == "w_" and name[2:] > "1")]
+        assert min(float(each.detach().min()) for each in upper) < 0
         net.project_()
-        assert min(float(each.detach().min()) for each in above) == 0
+        assert min(float(each.detach().min()) for each in upper) == 0
         for before, after in zip(moments, optimizer.state.values(), strict=True):
             assert all(torch.equal(before[key], after[key]) for key in before)
     assert float(net.w_1.detach().min()) < 0

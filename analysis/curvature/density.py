@@ -76,14 +76,14 @@ class Density:
         ``sum_{lambda < 0} |lambda| / sum |lambda|``, between 0 and 1: 0 for a bowl, 1/2 for a saddle that is as much up
         as down. Eigenvalues near zero, of which there are many, hardly count. The error is that of a ratio of means.
         """
-        below = (self.weights * self.nodes.clamp(max=0).abs()).sum(1)
+        lower = (self.weights * self.nodes.clamp(max=0).abs()).sum(1)
         whole_mass = (self.weights * self.nodes.abs()).sum(1)
         if whole_mass.mean() == 0:
             return 0.0, 0.0
-        ratio = (below.mean() / whole_mass.mean()).item()
+        ratio = (lower.mean() / whole_mass.mean()).item()
         if self.exact:
             return ratio, 0.0
-        return ratio, _error_of_mean((below - ratio * whole_mass) / whole_mass.mean())
+        return ratio, _error_of_mean((lower - ratio * whole_mass) / whole_mass.mean())
 
     @checked
     def negative_fraction(self, floor: Kept = 1e-3) -> tuple[float, float]:

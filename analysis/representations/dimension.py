@@ -49,8 +49,8 @@ def participation_ratio(activity: Activity, *, debiased: bool = False) -> float:
     if count < 4:
         raise ValueError(f"samples must be at least 4 for a debiased estimate, got {count}")
     fourth = values.square().sum(1).square().sum()
-    above = (count**2 - 3 * count + 1) * total - count * (count - 1) * fourth + 2 * squares
-    below = (count - 1) * (count - 2) * squares - count * (count - 1) * fourth + total
-    if below <= 8 * count**2 * joint_uncertainty(activity) / values.norm() * squares:
+    upper = (count**2 - 3 * count + 1) * total - count * (count - 1) * fourth + 2 * squares
+    lower = (count - 1) * (count - 2) * squares - count * (count - 1) * fourth + total
+    if lower <= 8 * count**2 * joint_uncertainty(activity) / values.norm() * squares:
         raise ValueError("samples are too few for a debiased estimate: that of the squared variances is not positive")
-    return (above / below).item()
+    return (upper / lower).item()

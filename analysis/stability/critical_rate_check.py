@@ -51,18 +51,18 @@ class Check:
 
     Attributes:
         critical_rate: The critical rate.
-        below: The map run below it.
-        above: The map run above it.
+        lower: The map run below it.
+        upper: The map run above it.
     """
 
     critical_rate: float
-    below: Iteration
-    above: Iteration
+    lower: Iteration
+    upper: Iteration
 
     @property
     def holds(self) -> bool:
         """Whether errors shrink below and grow above; a mode that mostly turns needs many steps to show it."""
-        return self.below.ratio < 1 < self.above.ratio
+        return self.lower.ratio < 1 < self.upper.ratio
 
 
 @checked
@@ -157,11 +157,11 @@ def check_stability(
         critical = critical_rate(values)
         if not 0 < critical < float("inf"):
             raise ValueError(f"rule {name!r} has no critical rate here, as it is {critical:g}")
-        below, above = (
+        lower, upper = (
             _run(problem, learner, critical * (1 + sign * margin), values, vectors, start=start, steps=steps)
             for sign in (-1, 1)
         )
-        found[name] = Check(critical, below, above)
+        found[name] = Check(critical, lower, upper)
     return found
 
 

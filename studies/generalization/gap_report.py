@@ -46,9 +46,9 @@ def write_report(entries: Sequence[Entry], settings: Sequence[Setting], folder: 
             parts.append(f"### {title}\n\n{table}")
         ratios = [row["ratio"] for one in mine for row in one.rows.values() if row is not None and "ratio" in row]
         if ratios:
-            below = sum(ratio < 1 for ratio in ratios)
+            lower = sum(ratio < 1 for ratio in ratios)
             parts.append(
-                f"λ₁ lies below 2 / (η ρ) in {below} of {len(ratios)} measurements; "
+                f"λ₁ lies below 2 / (η ρ) in {lower} of {len(ratios)} measurements; "
                 f"the ratio λ₁ η ρ / 2 runs from {min(ratios):.2f} to {max(ratios):.2f}."
             )
         parts += [f"![{caption}]({name}.png)\n\n{caption}" for name, caption in draw(mine, setting, folder)]

@@ -58,11 +58,11 @@ def test_the_table_compares_with_random_broadcast(tmp_path: Path, monkeypatch: p
         (where, rule) for where, (_, rules) in TINY.items() for rule in rules
     ]
     assert all(float(each["rate"]) in RATES[:2] for each in found)
-    above = f"above eprop_random, {COMPARED}"
-    assert [bool(each[above]) for each in found] == [False, True, False, True]
+    upper = f"above eprop_random, {COMPARED}"
+    assert [bool(each[upper]) for each in found] == [False, True, False, True]
     for each, base in ((found[1], found[0]), (found[3], found[2])):
         reached, other = (float(one["test accuracy"].split(" ")[0]) for one in (each, base))
-        assert float(each[above].split(" ")[0]) == pytest.approx(reached - other, abs=2e-3)
+        assert float(each[upper].split(" ")[0]) == pytest.approx(reached - other, abs=2e-3)
     with (tmp_path / "recurrent_broadcasts_runs.csv").open() as file:
         runs = list(csv.DictReader(file))
     assert [row["seed"] for row in runs] == ["0", "1"] * len(found)

@@ -92,9 +92,9 @@ def test_claims_are_those_of_an_independent_computation() -> None:
 
 def test_the_bound_is_counted_over_the_rows_of_the_file() -> None:
     found = numbers("generalization_curvature_against_bound")
-    below = sum(float(row["lambda_1"]) < float(row["bound"]) for row in found)
+    lower = sum(float(row["lambda_1"]) < float(row["bound"]) for row in found)
     last = rows_of((DOCS / "studies" / "generalization.md").read_text(), "generalization_bound")[-1]
-    assert last[:3] == ["all", str(len(found)), str(below)]
+    assert last[:3] == ["all", str(len(found)), str(lower)]
 
 
 def test_accuracies_are_the_last_ones_of_the_files() -> None:

@@ -41,8 +41,8 @@ def _maps(images: str, of: str, wide: tuple[int, ...], cells: int) -> Layers:
     if images == "mnist":
         return [*({of: each, "kernel": 3, "padding": 1, **POOL} for each in wide), *_dense(cells)]
     *pooled, last = wide
-    below = [{of: each, "kernel": 5, "padding": 2, **POOL} for each in pooled]
-    return [*below, {of: last, "kernel": 2, "stride": 2}, *_dense(cells)]
+    lower = [{of: each, "kernel": 5, "padding": 2, **POOL} for each in pooled]
+    return [*lower, {of: last, "kernel": 2, "stride": 2}, *_dense(cells)]
 
 
 LAYERS: dict[tuple[str, str], Layers] = {

@@ -20,7 +20,7 @@ from tca.nets.options import check_mask, drawing, normal_by_steps
 from tca.nets.recurrent import RecurrentPopulation, filtered
 from tca.nets.spiking.spiking_population import SpikingLayer, SpikingPopulation
 from tca.tape.population import Place
-from tca.tape.tape import Feed, Tape
+from tca.tape.tape import Afferent, Tape
 from tca.utils.checks import Device, DType, Mask, Positive, Seed, Size, checked, positive, whole
 from tca.utils.numerics import Workspace
 
@@ -82,19 +82,19 @@ class StackedRNN(Network):
         if not layers:
             raise ValueError("layers must hold at least one population, got none")
         generator = torch.Generator().manual_seed(seed)
-        made, below = list[RecurrentPopulation](), n_in
+        made, lower = list[RecurrentPopulation](), n_in
         for each in layers:
             described = LeakyLayer(each) if isinstance(each, int) else each
-            made.append(described.make(below, self.dt, generator))
-            below = described.size
+            made.append(described.make(lower, self.dt, generator))
+            lower = described.size
         self.layers = nn.ModuleList(made)
         self.readout_leak = 0.0
         if readout_tau is not None:
             self.constants = (readout_filter(readout_tau, dt, "exponential"),)
             self.readout_leak = float(self.constants[0].value)
-        self.register_buffer("mask_out", check_mask("mask_out", mask_out, (n_out, below)))
-        drawn = torch.randn(n_out, below, generator=generator, dtype=torch.float64, device="cpu") * (
-            1 / math.sqrt(below)
+        self.register_buffer("mask_out", check_mask("mask_out", mask_out, (n_out, lower)))
+        drawn = torch.randn(n_out, lower, generator=generator, dtype=torch.float64, device="cpu") * (
+            1 / math.sqrt(lower)
         )
         self.w_out = nn.Parameter(drawn if self.mask_out is None else drawn * self.mask_out)
         self.b_out = nn.Parameter(torch.zeros(n_out, dtype=torch.float64, device="cpu"))
@@ -143,11 +143,11 @@ class StackedRNN(Network):
         noises, places = self._split(noise), reversed(self._places(readout))
         for (_, cells), place, each in zip(self.populations, places, noises, strict=True):
             tape = cells.run_cells(place, rates, each, space)
-            tapes.append(replace(tape, feed=Feed(tape.links[0].connection)) if tapes else tape)
+            tapes.append(replace(tape, afferent=Afferent(tape.links[0].connection)) if tapes else tape)
             rates = tape.rate[1:]
         return replace(
             tapes[-1],
-            below=tuple(tapes[-2::-1]),
+            lower=tuple(tapes[-2::-1]),
             readout_leak=self.readout_leak,
             readout_links=(Link(w_out, rates), Link(b_out, rates.new_ones(1, 1, 1))),
             outputs=filtered(rates @ readout.t(), self.readout_leak) + b_out.effective(),

@@ -57,7 +57,7 @@ class _Backward(CausalSignal, abc.ABC):
         def read(steps: slice) -> Tensor:
             weight = self.backward(onwards.effective(), buffers["backward"])
             signal = tape.lift(tape.errors(steps, weight), steps)
-            tape.hand_down(signal)
+            tape.send_back(signal)
             return signal
 
         return read

@@ -35,7 +35,7 @@ class Direct(CausalSignal):
 
         def read(steps: slice) -> Tensor:
             signal = tape.lift(tape.errors(steps), steps)
-            tape.hand_down(signal)
+            tape.send_back(signal)
             return signal
 
         return read

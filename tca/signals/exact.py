@@ -53,7 +53,7 @@ class Exact(Signal):
             nonlocal later, kept
             adjoint = direct(steps)
             later = Full().filter_(tape, adjoint, steps, later)
-            tape.hand_down(adjoint)
+            tape.send_back(adjoint)
             signal, kept = eligibility.unfilter(tape, adjoint, steps, kept)
             return signal
 

@@ -39,14 +39,14 @@ from tca.tape.weight_estimates import TypeMeans
 if TYPE_CHECKING:
     from tca.tape.perturbed_pass import PerturbedPass, Replay
 
-__all__ = ["Back", "Feed", "Tape"]
+__all__ = ["Afferent", "Back", "Tape"]
 
 Back = Callable[[Tensor, slice], Tensor]
 
 WINDOW_BYTES = 2**19  # a window of the reverse pass that stays in the cache of one core
 
 
-class Feed(NamedTuple):
+class Afferent(NamedTuple):
     """How a population hears the one below it in the same step.
 
     Attributes:
@@ -85,9 +85,9 @@ class Tape(abc.ABC):
         lengths: Steps of every trial, shape ``(B,)``, after which there is padding; ``None`` if no trial is padded.
         replay: Runs the same trials again, perturbed; ``None`` unless a learner has run the network.
         attempt: What came of such a run; ``None`` if there has been none.
-        feed: How the population hears the one below it; ``None`` for the first.
-        below: The tapes of the populations below, from the next one down to the first; empty in each of them.
-        above: The tape of the population above; ``None`` for the last.
+        afferent: How the population hears the one below it; ``None`` for the first.
+        lower: The tapes of the populations below, from the next one down to the first; empty in each of them.
+        upper: The tape of the population above; ``None`` for the last.
     """
 
     place: Place
@@ -109,10 +109,10 @@ class Tape(abc.ABC):
     lengths: Tensor | None = None
     replay: Replay | None = None
     attempt: PerturbedPass | None = None
-    feed: Feed | None = None
-    below: tuple[Tape, ...] = ()
-    above: Tape | None = None
-    _handed: dict[str, Tensor] = field(init=False, default_factory=dict, repr=False)
+    afferent: Afferent | None = None
+    lower: tuple[Tape, ...] = ()
+    upper: Tape | None = None
+    _sent_back: dict[str, Tensor] = field(init=False, default_factory=dict, repr=False)
 
     @property
     def steps(self) -> int:
@@ -128,11 +128,11 @@ class Tape(abc.ABC):
     def levels(self) -> tuple[Tape, ...]:
         """The tapes of all populations, from the last to the first, all with the same scores."""
         chain = [self]
-        for each in self.below:
+        for each in self.lower:
             chain.append(
                 replace(
                     each,
-                    above=chain[-1],
+                    upper=chain[-1],
                     outputs=self.outputs,
                     batch=self.batch,
                     lengths=self.lengths,
@@ -148,7 +148,7 @@ class Tape(abc.ABC):
     @property
     def learns_initial(self) -> bool:
         """Whether an initial state is a parameter, so that credit is needed at time zero."""
-        links = [link for tape in (self, *self.below) for link in tape.links]
+        links = [link for tape in (self, *self.lower) for link in tape.links]
         return any(isinstance(link.connection, Initial) for link in links)
 
     @cached_property
@@ -230,7 +230,7 @@ class Tape(abc.ABC):
         Time zero comes last, by itself, if the initial state is learned.
         """
         on_cpu = self.rate.device.type == "cpu"
-        widest = max(tape.rate[0].numel() for tape in (self, *self.below))
+        widest = max(tape.rate[0].numel() for tape in (self, *self.lower))
         size = max(1, WINDOW_BYTES // (widest * self.rate.element_size())) if on_cpu else self.steps
         for stop in range(self.steps + 1, 1, -size):
             yield slice(max(1, stop - size), stop)
@@ -247,23 +247,23 @@ class Tape(abc.ABC):
             steps: The steps, counted from the initial state.
             weight: What stands in for the weights on the way back, in their shape; ``None`` (default) for themselves.
         """
-        if self.above is not None and steps.start == 0:  # initial rates are heard one step later, by nobody above
+        if self.upper is not None and steps.start == 0:  # initial rates are heard one step later, by nobody above
             return torch.zeros_like(self.rate[steps])
-        if self.above is not None:
-            return self.above.descend(steps, weight)
+        if self.upper is not None:
+            return self.upper.backproject(steps, weight)
         told = self.readout_links[0].connection.back(self.score[steps], weight)
         return told if self.readout_back is None else self.readout_back(told, steps)
 
-    def hand_down(self, signal: Tensor) -> None:
+    def send_back(self, signal: Tensor) -> None:
         """Keep a state signal for the population below, which asks for it with ``errors``.
 
         Args:
             signal: State signal of the steps at hand; not changed.
         """
-        if self.feed is not None:
-            self._handed["signal"] = signal.clone()
+        if self.afferent is not None:
+            self._sent_back["signal"] = signal.clone()
 
-    def descend(self, steps: slice, weight: Tensor | None = None) -> Tensor:
+    def backproject(self, steps: slice, weight: Tensor | None = None) -> Tensor:
         """Return what has been handed down as a rate signal to the population below, a new tensor.
 
         ``G = W^T (gain * L)`` within the step, W the weights from there.
@@ -272,12 +272,12 @@ class Tape(abc.ABC):
             steps: The steps, counted from the initial state, for which it was handed down.
             weight: What stands in for the weights on the way back, in their shape; ``None`` (default) for themselves.
         """
-        if self.feed is None:
+        if self.afferent is None:
             raise ValueError(f"{self.place.title} has no population below it")
-        signal = self.drive(self._handed["signal"].clone(), steps)
+        signal = self.drive(self._sent_back["signal"].clone(), steps)
         signal.mul_(self.gain)
-        returned = self.feed.connection.back(signal, weight)
-        return returned if self.feed.back is None else self.feed.back(returned, steps)
+        returned = self.afferent.connection.back(signal, weight)
+        return returned if self.afferent.back is None else self.afferent.back(returned, steps)
 
     @abc.abstractmethod
     def lift(self, signal: Tensor, steps: slice) -> Tensor:

@@ -50,7 +50,7 @@ BUGS = [
     Bug(NETWORK, "second derivatives of an activity that there is not", "values[0] = 0.0", "pass", DIRTY),
     Bug(NETWORK, "reset left out of the recurrent weights", "recurrent - torch.diag(tape.cells.reset)",
         "recurrent", PRODUCTS),
-    Bug(NETWORK, "levels that refer to each other outlive their use", "tapes = (tape, *tape.below)",
+    Bug(NETWORK, "levels that refer to each other outlive their use", "tapes = (tape, *tape.lower)",
         "tapes = tape.levels", FLAT),
     Bug(SYNAPSES, "tangents of the presynaptic activity not gathered by skinny matrices",
         " + sums[1].view(post, -1, pre).movedim(1, 0)", "", PRODUCTS),

@@ -53,16 +53,16 @@ BUGS = [
     Bug(TAPE, "gain missing from what returns by type", "return members * gain,", "return members,", TYPES),
     Bug(TAPE, "slope missing from what returns by type", "alpha=slope)", "alpha=1.0)", TYPES),
     Bug(TAPE, "initial rates told what nobody above hears",
-        "        if self.above is not None and steps.start == 0:"
+        "        if self.upper is not None and steps.start == 0:"
         "  # initial rates are heard one step later, by nobody above\n"
         "            return torch.zeros_like(self.rate[steps])\n", "", POPULATIONS),
-    Bug(TAPE, "initial states of lower populations forgotten", "for tape in (self, *self.below) for link in tape.links",
+    Bug(TAPE, "initial states of lower populations forgotten", "for tape in (self, *self.lower) for link in tape.links",
         "for tape in (self,) for link in tape.links", POPULATIONS),
     Bug(TAPE, "gain missing from what comes down", "signal.mul_(self.gain)", "pass", POPULATIONS),
-    Bug(TAPE, "slope missing from what comes down", "signal = self.drive(self._handed[\"signal\"].clone(), steps)",
-        "signal = self._handed[\"signal\"].clone()", POPULATIONS),
-    Bug(TAPE, "what is handed down changed by whoever gathers it", "self._handed[\"signal\"] = signal.clone()",
-        "self._handed[\"signal\"] = signal", POPULATIONS),
+    Bug(TAPE, "slope missing from what comes down", "signal = self.drive(self._sent_back[\"signal\"].clone(), steps)",
+        "signal = self._sent_back[\"signal\"].clone()", POPULATIONS),
+    Bug(TAPE, "what is handed down changed by whoever gathers it", "self._sent_back[\"signal\"] = signal.clone()",
+        "self._sent_back[\"signal\"] = signal", POPULATIONS),
     Bug(TAPE, "populations below told the unfiltered score", "score=self.score,\n                    raw_score",
         "score=self.raw_score,\n                    raw_score", POPULATIONS),
     Bug(TAPE, "sign of the error", "told = self.readout_links[0].connection.back(self.score[steps], weight)",

@@ -115,8 +115,8 @@ BUGS = [
     Bug(
         "analysis/statistics/ties.py",
         "ties ranked by the first of them",
-        "(below + upto + 1).double() / 2",
-        "(below + 1).double()",
+        "(lower + upto + 1).double() / 2",
+        "(lower + 1).double()",
         TIES,
     ),
     Bug(
@@ -230,8 +230,8 @@ BUGS = [
     Bug(
         "analysis/representations/dimension.py",
         "a debiased dimension decided by round-off",
-        "if below <= 8 * count**2 * joint_uncertainty(activity) / values.norm() * squares:",
-        "if below <= 0:",
+        "if lower <= 8 * count**2 * joint_uncertainty(activity) / values.norm() * squares:",
+        "if lower <= 0:",
         ("tests/test_similarity.py",),
     ),
     Bug(

@@ -85,7 +85,7 @@ BUGS = [
         "eligibility.remembered(tape, adjoint[1:], 0)", RULES),
     Bug(EXACT, "adjoint not carried between windows", "Full().filter_(tape, adjoint, steps, later)",
         "Full().filter_(tape, adjoint, steps, None)", POPULATIONS),
-    Bug(EXACT, "adjoint kept from the populations below", "            tape.hand_down(adjoint)\n", "", POPULATIONS),
+    Bug(EXACT, "adjoint kept from the populations below", "            tape.send_back(adjoint)\n", "", POPULATIONS),
     Bug(EXACT, "horizon one step short", "range(min(self.steps, tape.steps))",
         "range(min(self.steps, tape.steps) - 1)", RULES),
     Bug(EXACT, "horizon without the leak", "tape.leak_(1, further[:-1], adjoint[1:])", "pass", RULES),

@@ -34,7 +34,7 @@ def levels_of(net: Network, tape: Tape, space: Callable[[str], Workspace]) -> li
         tape: The tape of its last population.
         space: Returns the memory of a population by its name.
     """
-    tapes = (tape, *tape.below)  # not its levels, which refer to each other and would outlive their use
+    tapes = (tape, *tape.lower)  # not its levels, which refer to each other and would outlive their use
     return [_level(net, each, space(each.place.name)) for each in reversed(tapes)]
 
 
@@ -80,9 +80,9 @@ def _spiking(tape: SpikingTape, net: Network, recurrent: Tensor) -> Cells:
         driven = torch.zeros_like(tape.rate[1:])
         for link in (tape.links[0], *tape.links[2:]):
             driven += link.connection.drive(link.pre)
-        above = distances(tape.cells, weights, driven.mul_(tape.gain), tape.rate)
+        upper = distances(tape.cells, weights, driven.mul_(tape.gain), tape.rate)
         values = torch.zeros_like(tape.rate)
-        values[1:] = spike_curvature(population.pseudo, population.threshold, above, tape.slope[1:])
+        values[1:] = spike_curvature(population.pseudo, population.threshold, upper, tape.slope[1:])
         return values
 
     adaptation = tape.cells if len(tape.cells.adaptive) else None

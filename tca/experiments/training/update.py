@@ -70,7 +70,7 @@ class Updates:
             project_(self.net, self.optimizer)
         else:
             self.net.project_()
-        self.learner.sync_()
+        self.learner.follow_weights_()
         return ""
 
     def state(self) -> dict[str, Any]:

@@ -123,12 +123,12 @@ class DualStream(Layered):
         factors = asymmetry
         generator = torch.Generator().manual_seed(seed)
         self.populations = []
-        below = (2 * self.shape[0], *self.shape[1:])
+        lower = (2 * self.shape[0], *self.shape[1:])
         for number, layer in enumerate(layers, 1):
-            found = _doubled(layer).wiring(below)
+            found = _doubled(layer).wiring(lower)
             signs: dict[str, Any] = {"by_post": by_post, "copied": number == 1}
             wires: tuple[tuple[str, Maker], ...] = (
-                (f"w_{number}", _makers(layer, below, signs)),
+                (f"w_{number}", _makers(layer, lower, signs)),
                 (f"b_{number}", found.biases),
             )
             start = magnitudes(found.weight, found.fan_in // 2, factors, generator)
@@ -141,10 +141,10 @@ class DualStream(Layered):
             self.populations.append(
                 Population(f"hidden_{number}", found.shape, activation, wires, layer.passages, f"streams_{number}")
             )
-            below = found.shape
+            lower = found.shape
             for passage in layer.passages:
-                below = passage.shape(below)
-        cells = math.prod(below)
+                lower = passage.shape(lower)
+        cells = math.prod(lower)
         self.w_out = nn.Parameter(magnitudes((2 * self.n_out, cells), cells // 2, (1.0, 1.0), generator)[: self.n_out])
         self.b_out = nn.Parameter(torch.zeros(self.n_out, dtype=torch.float64, device="cpu"))
         place = torch.arange(cells, device="cpu") % (cells // 2) % self.n_out
@@ -218,8 +218,8 @@ def _doubled(layer: Layer) -> Layer:
     return replace(layer, size=2 * layer.size)
 
 
-def _makers(layer: Layer, below: Shape, signs: dict[str, Any]) -> Callable[..., Any]:
+def _makers(layer: Layer, lower: Shape, signs: dict[str, Any]) -> Callable[..., Any]:
     """Return what makes the connection of a layer."""
     if isinstance(layer, ConvLayer):
-        return partial(SignedConv, geometry=layer.geometry(below), **signs)
+        return partial(SignedConv, geometry=layer.geometry(lower), **signs)
     return partial(SignedDense, **signs)

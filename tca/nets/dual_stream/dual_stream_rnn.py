@@ -148,9 +148,9 @@ class DualStreamRNN(LeakyPopulation, RecurrentNetwork):
             assert isinstance(self.activation, Sigmoid)
             most = self.kappa * 2 * self.activation.width
             least = self.floor * (self.w_rec > 0).to(self.w_rec)
-            above = self.w_rec - least
+            upper = self.w_rec - least
             room = (most - least.sum(1, keepdim=True)).clamp(min=0.0)
-            self.w_rec.sub_(above * (1 - (room / above.sum(1, keepdim=True).clamp(min=1e-30)).clamp(max=1.0)))
+            self.w_rec.sub_(upper * (1 - (room / upper.sum(1, keepdim=True).clamp(min=1e-30)).clamp(max=1.0)))
 
     def extra_repr(self) -> str:
         """Return the sizes and the model in one line."""

@@ -25,7 +25,7 @@ from tca.nets.options import drawing
 from tca.tape.leaky_tape import LeakyTape
 from tca.tape.perturbed_pass import ByPopulation
 from tca.tape.population import Place
-from tca.tape.tape import Back, Feed, Tape
+from tca.tape.tape import Afferent, Back, Tape
 from tca.utils.noise import by_steps
 from tca.utils.numerics import Workspace
 
@@ -171,14 +171,14 @@ class Layered(Network, abc.ABC):
                     rate,
                     place=place,
                     links=(Link(synapses, pre), *(Link(connection, one) for connection in bias)),
-                    feed=Feed(synapses, back) if tapes else None,
+                    afferent=Afferent(synapses, back) if tapes else None,
                 )
             )
             pre, back = _passed(rate[1:], stages)
         w_out, b_out = self.readout_connections()
         return replace(
             tapes[-1],
-            below=tuple(tapes[-2::-1]),
+            lower=tuple(tapes[-2::-1]),
             readout_links=(Link(w_out, pre), Link(b_out, one)),
             readout_back=back,
             outputs=w_out.drive(pre) + b_out.drive(one),

@@ -82,9 +82,9 @@ class Feedforward(Layered):
         draw, draw_out = lookup(INITS, init, "init"), lookup(INITS, init_out, "init_out")
         generator = torch.Generator().manual_seed(seed)
         self.populations: list[Population] = []
-        below = self.shape
+        lower = self.shape
         for number, layer in enumerate(layers, 1):
-            found = layer.wiring(below)
+            found = layer.wiring(lower)
             wires: list[tuple[str, Maker]] = [(f"w_{number}", found.synapses)]
             self.register_parameter(f"w_{number}", nn.Parameter(draw(found.weight, found.fan_in, generator) * gain))
             if bias:
@@ -93,10 +93,10 @@ class Feedforward(Layered):
                     f"b_{number}", nn.Parameter(torch.zeros(*found.bias, dtype=torch.float64, device="cpu"))
                 )
             self.populations.append(Population(f"hidden_{number}", found.shape, function, tuple(wires), layer.passages))
-            below = found.shape
+            lower = found.shape
             for passage in layer.passages:
-                below = passage.shape(below)
-        out = DenseLayer(self.n_out).wiring(below)
+                lower = passage.shape(lower)
+        out = DenseLayer(self.n_out).wiring(lower)
         self.w_out = nn.Parameter(draw_out(out.weight, out.fan_in, generator))
         self.b_out = nn.Parameter(torch.zeros(self.n_out, dtype=torch.float64, device="cpu"))
         self.readout = (("w_out", out.synapses), ("b_out", out.biases))

@@ -113,9 +113,9 @@ class PairedNet(Layered, abc.ABC):
         self.nonnegative = start.nonnegative
         generator = torch.Generator().manual_seed(seed)
         self.populations = []
-        below = self.shape
+        lower = self.shape
         for number, layer in enumerate(layers, 1):
-            ground = Ground(layer, layer.wiring(below), number)
+            ground = Ground(layer, layer.wiring(lower), number)
             if ground.channels % 2:
                 raise ValueError(f"layers of pairs must have even sizes and channels, got {ground.channels}")
             draw = _normal(ground.found.fan_in, generator)
@@ -126,10 +126,10 @@ class PairedNet(Layered, abc.ABC):
                 weight = arrange(start.between(wanted, draw)).contiguous()
             self.register_parameter(f"w_{number}", nn.Parameter(weight))
             self.register_parameter(f"b_{number}", nn.Parameter(self._bias(ground)))
-            passages, below = self._passed(ground, layers[number] if number < len(layers) else None)
+            passages, lower = self._passed(ground, layers[number] if number < len(layers) else None)
             wires = ((f"w_{number}", self._synapses(ground)), (f"b_{number}", self._biases(ground)))
             self.populations.append(self._population(ground, passages, wires, generator))
-        rows, fan_in = self._rows, math.prod(below)
+        rows, fan_in = self._rows, math.prod(lower)
         self.w_out = nn.Parameter(finished(start.out((rows, fan_in), _normal(fan_in, generator))))
         self.b_out = nn.Parameter(torch.zeros(self.n_out, dtype=torch.float64, device="cpu"))
         self.readout = (("w_out", self._outputs), ("b_out", Bias))
@@ -175,12 +175,12 @@ class PairedNet(Layered, abc.ABC):
     ) -> Population:
         """Return a population."""
 
-    def _passed(self, ground: Ground, above: Layer | None) -> tuple[tuple[Passage, ...], Shape]:
+    def _passed(self, ground: Ground, upper: Layer | None) -> tuple[tuple[Passage, ...], Shape]:
         """Return what the rates of scalar cells pass, and how they are laid out there: flat below flat layers."""
         passages, shape = list(ground.layer.passages), ground.found.shape
         if not all(isinstance(each, AvgPool) for each in passages):
             raise TypeError(f"only AvgPool may follow a layer of pairs, got {passages}")
-        if len(shape) == 3 and (above is None or isinstance(above, DenseLayer)):
+        if len(shape) == 3 and (upper is None or isinstance(upper, DenseLayer)):
             passages.append(ChannelsLast())
         for passage in passages:
             shape = passage.shape(shape)
