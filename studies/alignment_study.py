@@ -49,7 +49,7 @@ def study(base: Run, rules: Sequence[str], seeds: int, folder: Path, workers: in
     own = learn([seeded(base.with_rule(rule), seed) for seed in every for rule in rules], folder / "own", workers,
                 observe_own)  # fmt: skip
     forms = dict.fromkeys(base.with_rule(rule).net.form for rule in rules)
-    exact = [replace(base, rule="bptt", net=replace(base.net, form=form)) for form in forms]
+    exact = [replace(base, rule="bptt", net=base.net.in_form(form)) for form in forms]
     shared = learn([seeded(run, seed) for run in exact for seed in every], folder / "shared", workers, observe_all)
     return [*_own(own), *(each for rule in rules for each in _shared(shared, rule, base.with_rule(rule).net.form))]
 

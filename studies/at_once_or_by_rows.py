@@ -21,8 +21,9 @@ from analysis.statistics.intervals import Estimate, paired_difference
 from studies.tables import COMPARED, Table, differences, mean_and_spread
 from studies.workloads import Learned, command, learn, options_of
 from tca.eligibilities import Full, Instant, Leak
-from tca.experiments.config.components import Leaky, Optimizer, Seeds
-from tca.experiments.config.run import Net, Run
+from tca.experiments.config.components import Optimizer, Seeds
+from tca.experiments.config.network_config import NetworkConfig
+from tca.experiments.config.run import Run
 from tca.rule import Rule
 from tca.signals import Decorrelation, Direct, Random
 from tca.signals.decorrelation.averages import Share
@@ -83,9 +84,9 @@ class Setting:
             "images" if blank is None else "sequential_images",
             rule,
             task_options=options if blank is None else {**options, "blank": blank},
-            net=Net("mlp", {"sizes": [self.cells], "activation": "tanh"})
+            net=NetworkConfig("mlp", {"sizes": [self.cells], "activation": "tanh"})
             if blank is None
-            else Leaky(self.cells, tau=self.tau),
+            else NetworkConfig(size=self.cells, tau=self.tau),
             optimizer=Optimizer(lr=2e-3, clip=None),
             batch_size=self.batch_size,
             steps=self.epochs * self.batches,

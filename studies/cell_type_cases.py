@@ -14,8 +14,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tca.experiments.config.components import Leaky, Optimizer
-from tca.experiments.config.network_config import Net
+from tca.experiments.config.components import Optimizer
+from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run
 from tca.experiments.config.schedules import Exponential
 
@@ -61,8 +61,8 @@ class Case:
     rates: Sequence[float] = ()
 
 
-def _cells(size: int, tau: float) -> Leaky:
-    return Leaky(size=size, activation="relu", tau=tau, autapses=False, types=(0.8, 0.2), dale=(1, -1))
+def _cells(size: int, tau: float) -> NetworkConfig:
+    return NetworkConfig(size=size, activation="relu", tau=tau, autapses=False, types=(0.8, 0.2), dale=(1, -1))
 
 
 XOR = {"pulse": 100.0, "delay": 700.0, "wait": 0.0, "decision": 100.0}
@@ -93,11 +93,11 @@ EVIDENCE_PUBLISHED = Run(
 )
 
 
-def _sparse(readout: float) -> Net:
+def _sparse(readout: float) -> NetworkConfig:
     """A tenth of the recurrent synapses; weights as large as those of a dense network, as the authors draw them."""
     options = {"activation": "relu", "tau": 200.0, "autapses": False, "types": [0.8, 0.2], "dale": [1, -1]}
     masks = {"mask_rec": {"sparse": {"density": 0.1}}, "mask_out": {"sparse": {"density": readout}}}
-    return Net("leaky_rnn", {"n_rec": 100, **options, **masks, "gain_rec": math.sqrt(0.1)})
+    return NetworkConfig("leaky_rnn", {"n_rec": 100, **options, **masks, "gain_rec": math.sqrt(0.1)})
 
 
 NEAR = {**XOR, "noise": 0.01}

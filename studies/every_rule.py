@@ -17,8 +17,9 @@ from tca.batch import Batch
 from tca.eligibilities import Leak, NodeNoise
 from tca.eligibilities.deviations import Displaced
 from tca.experiments.config.agent import Agent
-from tca.experiments.config.components import Leaky, Optimizer, Seeds
-from tca.experiments.config.run import Net, Run
+from tca.experiments.config.components import Optimizer, Seeds
+from tca.experiments.config.network_config import NetworkConfig
+from tca.experiments.config.run import Run
 from tca.experiments.training.train import Observer
 from tca.learner import Learner
 from tca.rule import Rule
@@ -85,7 +86,7 @@ SEEDS = 3
 
 COMMON = Run(
     "delayed_xor",
-    net=Leaky(size=64, tau=100.0, readout_tau=50.0, types=(0.8, 0.2), dale=(1, -1)),
+    net=NetworkConfig(size=64, tau=100.0, readout_tau=50.0, types=(0.8, 0.2), dale=(1, -1)),
     optimizer=Optimizer(lr=1e-3),
     batch_size=32,
     steps=600,
@@ -93,7 +94,7 @@ COMMON = Run(
     n_test=500,
     evaluate_every=25,
 )
-FULL = replace(COMMON, net=replace(COMMON.net, size=128), steps=2000, evaluate_every=50)
+FULL = replace(COMMON, net=COMMON.net.with_options(size=128), steps=2000, evaluate_every=50)
 
 
 def seeded(run: Run, seed: int) -> Run:
@@ -188,7 +189,7 @@ DIGITS: dict[str, Any] = {"name": "digits"}
 LAYERS = Run(
     "images",
     task_options=DIGITS,
-    net=Net("mlp", {"sizes": [128, 64]}),
+    net=NetworkConfig("mlp", {"sizes": [128, 64]}),
     optimizer=Optimizer(lr=1e-3, clip=None),
     batch_size=32,
     steps=400,
@@ -196,7 +197,7 @@ LAYERS = Run(
     n_test=599,
     evaluate_every=20,
 )
-SMALL = replace(COMMON, net=Leaky(size=32, tau=100.0), steps=300, evaluate_every=15)
+SMALL = replace(COMMON, net=NetworkConfig(size=32, tau=100.0), steps=300, evaluate_every=15)
 OF_IMAGES: dict[str, Any] = {"exact": "backprop", "short": "BP", "limits": (0.0, 1.03)}
 DESCENT = {rate: Optimizer("SGD", lr=rate, clip=None) for rate in (1.0, 10.0, 30.0)}
 ENVIRONMENT = "PerceptualDecisionMaking-v0"
@@ -207,52 +208,96 @@ SETTINGS = (
     Setting(
         f"{COMMON.task}, {SMALL.net.size} cells",
         SMALL,
-        ("uoro", "kf_rtrl", "r_kf_rtrl", "kernl", "node_perturbation", "weight_perturbation", "sbd_filtered",
-         "sbd_lagged"),
+        (
+            "uoro",
+            "kf_rtrl",
+            "r_kf_rtrl",
+            "kernl",
+            "node_perturbation",
+            "weight_perturbation",
+            "sbd_filtered",
+            "sbd_lagged",
+        ),
         beside={"node_perturbation": {"by activity": Rule(RewardDifference(), NodeNoise(by=Displaced()))}},
     ),
     Setting(
         "perceptual_decision",
-        replace(SMALL, task="perceptual_decision", task_options={"stimulus": 500.0, "coherences": [25.6, 51.2]},
-                steps=600, evaluate_every=30),
+        replace(
+            SMALL,
+            task="perceptual_decision",
+            task_options={"stimulus": 500.0, "coherences": [25.6, 51.2]},
+            steps=600,
+            evaluate_every=30,
+        ),
         ("miconi",),
         limits=(0.0, 1.03),
     ),
     Setting(
         "digits, perceptron",
         LAYERS,
-        ("backprop", "feedback_alignment", "sign_symmetric", "dfa", "dfa_sparse", "dfa_shared", "ebd", "sbd",
-         "sbd_expansion"),
+        (
+            "backprop",
+            "feedback_alignment",
+            "sign_symmetric",
+            "dfa",
+            "dfa_sparse",
+            "dfa_shared",
+            "ebd",
+            "sbd",
+            "sbd_expansion",
+        ),
         own={"ebd": {"task_options": {**DIGITS, "loss": "mse"}}},
         **OF_IMAGES,
     ),
     Setting(
         "digits, perceptron of vectors",
-        replace(LAYERS, task_options={**DIGITS, "normalise": "centred"}, net=Net("vector_mlp", {"sizes": [64, 32]}),
-                optimizer=Optimizer(lr=3e-4, clip=None), batch_size=64),
+        replace(
+            LAYERS,
+            task_options={**DIGITS, "normalise": "centred"},
+            net=NetworkConfig("vector_mlp", {"sizes": [64, 32]}),
+            optimizer=Optimizer(lr=3e-4, clip=None),
+            batch_size=64,
+        ),
         ("gevb",),
         **OF_IMAGES,
     ),
     Setting(
         f"{COMMON.task}, 32 vectors",
-        replace(SMALL, net=Net("vector_rnn", {"n_rec": 32})),
+        replace(SMALL, net=NetworkConfig("vector_rnn", {"n_rec": 32})),
         ("gevb_local", "gevb_network"),
     ),
     Setting(
         "digits, two streams",
-        replace(LAYERS, task_options={**DIGITS, "loss": "logistic"}, net=Net("dual_stream_mlp", {"sizes": [100, 50]}),
-                optimizer=DESCENT[10.0], batch_size=128),
+        replace(
+            LAYERS,
+            task_options={**DIGITS, "loss": "logistic"},
+            net=NetworkConfig("dual_stream_mlp", {"sizes": [100, 50]}),
+            optimizer=DESCENT[10.0],
+            batch_size=128,
+        ),
         ("error_diffusion", "error_diffusion_online", "kaneko"),
-        own={"kaneko": {"optimizer": DESCENT[1.0]}, "backprop": {"optimizer": DESCENT[30.0]},
-             SILENT: {"optimizer": DESCENT[1.0]}},
+        own={
+            "kaneko": {"optimizer": DESCENT[1.0]},
+            "backprop": {"optimizer": DESCENT[30.0]},
+            SILENT: {"optimizer": DESCENT[1.0]},
+        },
         **OF_IMAGES,
     ),
     Setting(
         ENVIRONMENT,
-        Run(ENVIRONMENT, task_options={"dt": 100, "cohs": [51.2], "timing": BRIEF},
-            net=Leaky(size=32, tau=50.0), optimizer=Optimizer(lr=1e-2), batch_size=8, steps=60, n_train=50, n_test=300,
-            evaluate_every=6, agent=Agent(steps=30, discount=0.9)),
+        Run(
+            ENVIRONMENT,
+            task_options={"dt": 100, "cohs": [51.2], "timing": BRIEF},
+            net=NetworkConfig(size=32, tau=50.0),
+            optimizer=Optimizer(lr=1e-2),
+            batch_size=8,
+            steps=60,
+            n_train=50,
+            n_test=300,
+            evaluate_every=6,
+            agent=Agent(steps=30, discount=0.9),
+        ),
         ("reward_eprop",),
         limits=(0.0, 1.03),
     ),
-)  # fmt: skip
+)

@@ -19,8 +19,9 @@ from typing import Any
 from analysis.statistics.intervals import paired_difference
 from studies.tables import COMPARED, Table, differences, mean_and_spread
 from studies.workloads import Learned, command, learn, options_of
-from tca.experiments.config.components import Leaky, Optimizer, Seeds
-from tca.experiments.config.run import Net, Run
+from tca.experiments.config.components import Optimizer, Seeds
+from tca.experiments.config.network_config import NetworkConfig
+from tca.experiments.config.run import Run
 from tca.rule import Rule
 from tca.rules import RULES
 from tca.signals import Decorrelation
@@ -34,12 +35,15 @@ RATES = (1e-3, 3e-3, 1e-2)
 EXACT, RANDOM = "bptt", "eprop_random"
 COMMON = (EXACT, "eprop", RANDOM, "global_broadcast")
 LEAK = 0.7  # per step, the same in all networks
-Networks = Mapping[str, tuple[Leaky | Net, tuple[str, ...]]]
+Networks = Mapping[str, tuple[NetworkConfig, tuple[str, ...]]]
 NETWORKS: Networks = {
-    "64 leaky cells": (Leaky(64, tau=56.0), (*COMMON, "sbd", "sbd_filtered", "sbd_lagged")),
-    "32 vectors": (Net("vector_rnn", {"n_rec": 32, "alpha": 1 - LEAK}), (*COMMON, "gevb_local", "gevb_network")),
+    "64 leaky cells": (NetworkConfig(size=64, tau=56.0), (*COMMON, "sbd", "sbd_filtered", "sbd_lagged")),
+    "32 vectors": (
+        NetworkConfig("vector_rnn", {"n_rec": 32, "alpha": 1 - LEAK}),
+        (*COMMON, "gevb_local", "gevb_network"),
+    ),
     "two streams of 60 cells": (
-        Net("dual_stream_rnn", {"n_rec": 60, "tau": 56.0}),
+        NetworkConfig("dual_stream_rnn", {"n_rec": 60, "tau": 56.0}),
         (*COMMON, "error_diffusion", "error_diffusion_online"),
     ),
 }
@@ -63,7 +67,7 @@ class Setting:
     epochs: int = 12
     blank: float = 80.0
 
-    def run(self, net: Leaky | Net, rule: str, rate: float, seed: int) -> Run:
+    def run(self, net: NetworkConfig, rule: str, rate: float, seed: int) -> Run:
         """Return a run.
 
         Args:

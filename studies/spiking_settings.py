@@ -12,7 +12,7 @@ import torch
 from studies.every_rule import seeded
 from tca.eligibilities import Eligibility, Full, Leak
 from tca.experiments.config.components import Optimizer
-from tca.experiments.config.network_config import Net
+from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run
 from tca.rule import Rule
 from tca.signals import Diffusion, Direct, Hops, Random, Regularised, Signal, Sparse
@@ -80,7 +80,7 @@ class Cells:
     local: bool = True
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
-    def net(self, seed: int) -> Net:
+    def net(self, seed: int) -> NetworkConfig:
         """Return the network.
 
         Args:
@@ -98,7 +98,7 @@ class Cells:
         }
         masks = {"mask_in": tenth, "mask_rec": {"torus": {"sigma": 0.012}} if self.local else tenth, "mask_out": tenth}
         options = {"n_rec": cells, "beta": (1.8 * adapts.double()).tolist(), **masks, **gains}
-        return Net("spiking_rnn", {**options, **self.options})
+        return NetworkConfig("spiking_rnn", {**options, **self.options})
 
 
 @dataclass(frozen=True)

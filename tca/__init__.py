@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from tca.experiments import records
     from tca.experiments.config.agent import Agent
     from tca.experiments.config.callbacks import Watch
-    from tca.experiments.config.components import Leaky, Optimizer, Seeds
-    from tca.experiments.config.network_config import Net
+    from tca.experiments.config.components import Optimizer, Seeds
+    from tca.experiments.config.network_config import NetworkConfig
     from tca.experiments.config.run import Run
     from tca.experiments.records.result import Result
     from tca.experiments.training.train import train
@@ -39,9 +39,8 @@ __all__ = [
     "Agent",
     "Batch",
     "Info",
-    "Leaky",
     "Learner",
-    "Net",
+    "NetworkConfig",
     "Optimizer",
     "Result",
     "Rule",
@@ -65,9 +64,8 @@ _HOMES = {
     "Agent": "tca.experiments.config.agent:Agent",
     "Batch": "tca.batch:Batch",
     "Info": "tca.learner:Info",
-    "Leaky": "tca.experiments.config.components:Leaky",
     "Learner": "tca.learner:Learner",
-    "Net": "tca.experiments.config.network_config:Net",
+    "NetworkConfig": "tca.experiments.config.network_config:NetworkConfig",
     "Optimizer": "tca.experiments.config.components:Optimizer",
     "Result": "tca.experiments.records.result:Result",
     "Rule": "tca.rule:Rule",

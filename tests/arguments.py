@@ -43,7 +43,6 @@ MODULES = (
     "tca.signals.error_diffusion",
     "tca.signals.diffusion.release",
     "tca.signals.feedback_weights",
-    "tca.experiments.config.spiking_config",
     "tca.experiments.config.step_controls",
     "tca.experiments.config.callbacks",
     "analysis.generalization.conditions",

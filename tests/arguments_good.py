@@ -43,7 +43,7 @@ def _learner(rule: str = "eprop", **options: Any) -> tca.Learner:
 
 
 def _run(task: str = "delayed_xor", **options: Any) -> tca.Run:
-    sizes = {"steps": 1, "n_train": 2, "n_test": 2, "batch_size": 2, "net": tca.Leaky(size=4)}
+    sizes = {"steps": 1, "n_train": 2, "n_test": 2, "batch_size": 2, "net": tca.NetworkConfig(size=4)}
     return tca.Run(task, **{**sizes, **options})
 
 
@@ -126,7 +126,7 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
         "weights": lambda: torch.ones(2, 2),
         "decisions": lambda: torch.ones(2, 2, dtype=torch.bool),
     },
-    "tca.Net": {"kind": lambda: "leaky_rnn", "options": lambda: {"n_rec": 4}},
+    "tca.NetworkConfig": {"kind": lambda: "leaky_rnn", "options": lambda: {"n_rec": 4}},
     "tca.Rule": {"signal": signals.Direct, "eligibility": tca.eligibilities.Diagonal},
     "tca.Run": {"task": lambda: "delayed_xor", "rule": lambda: "eprop"},
     "tca.train": {"progress": lambda: False},

@@ -242,10 +242,10 @@ def of_run(name: str) -> Iterator[Any]:
 
 SMALL = {"steps": 3, "batch_size": 4, "n_train": 8, "n_test": 6, "evaluate_every": 2}
 RUNS = {
-    "leaky": tca.Run("delayed_xor", "eprop_adaptive", net=tca.Leaky(size=6, noise=0.1), **SMALL),
-    "spiking": tca.Run("evidence_accumulation_spikes", "eprop", net=tca.Net("spiking_rnn", {"n_rec": 6}),
+    "leaky": tca.Run("delayed_xor", "eprop_adaptive", net=tca.NetworkConfig(size=6, noise=0.1), **SMALL),
+    "spiking": tca.Run("evidence_accumulation_spikes", "eprop", net=tca.NetworkConfig("spiking_rnn", {"n_rec": 6}),
                        task_options={"dt": 10.0, "per_group": 3}, **SMALL),
-    "images": tca.Run("sequential_digits", "sbd", net=tca.Net("mlp", {"sizes": [6]}), **SMALL),
+    "images": tca.Run("sequential_digits", "sbd", net=tca.NetworkConfig("mlp", {"sizes": [6]}), **SMALL),
 }  # fmt: skip
 
 EVERYTHING: dict[str, Callable[[], Iterator[Any]]] = {

@@ -26,13 +26,13 @@ from pathlib import Path
 import torch
 
 from tca.__main__ import main
-from tca.experiments.config.run import Leaky, Optimizer, Run, Seeds
+from tca.experiments.config.run import NetworkConfig, Optimizer, Run, Seeds
 from tca.experiments.records.files import RecordError
 from tca.experiments.sweep import sweep
 from tca.experiments.training.train import train
 from tests.hostile_rows import ROWS, Row
 
-SPOILT = Run("delayed_xor", "eprop_adaptive", net=Leaky(size=6), batch_size=4, steps=6, n_train=8, n_test=6,
+SPOILT = Run("delayed_xor", "eprop_adaptive", net=NetworkConfig(size=6), batch_size=4, steps=6, n_train=8, n_test=6,
              evaluate_every=2, measure_at_losses=(0.715,), optimizer=Optimizer("SGD", lr=0.1))  # fmt: skip
 GOOD = dataclasses.replace(SPOILT, seeds=Seeds(net=1))
 SECONDS, MEMORY = 60, 2 << 30  # what one row may take, on a busy machine; bytes beyond what is taken before it

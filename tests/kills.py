@@ -26,14 +26,14 @@ import torch
 
 from tasks.images.cache import entry
 from tca.experiments import records
-from tca.experiments.config.run import Leaky, Run
+from tca.experiments.config.run import NetworkConfig, Run
 from tca.experiments.sweep import grid, sweep
 from tca.experiments.training.train import train
 from tests.test_records import content
 
-SMALL = Run("delayed_xor", "eprop_adaptive", net=Leaky(size=6, noise=0.1), batch_size=4, steps=40, n_train=10,
+SMALL = Run("delayed_xor", "eprop_adaptive", net=NetworkConfig(size=6, noise=0.1), batch_size=4, steps=40, n_train=10,
             n_test=6, evaluate_every=1)  # fmt: skip
-GYM = Run("PerceptualDecisionMaking-v0", net=Leaky(size=6), batch_size=4, steps=3, n_train=6, n_test=6,
+GYM = Run("PerceptualDecisionMaking-v0", net=NetworkConfig(size=6), batch_size=4, steps=3, n_train=6, n_test=6,
           evaluate_every=1)  # fmt: skip
 SHARES = {"train": 0.62, "two sweeps at once": 0.2, "cache": 0.165, "sweep on processes": 0.012, "sweep on dask": 0.003}
 

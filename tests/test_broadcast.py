@@ -15,7 +15,7 @@ import analysis
 import tca
 from analysis.broadcast_measures import CollapseWarning, broadcasting, effective_rank
 from tca.eligibilities import Instant
-from tca.experiments.config.run import Net, Run, Watch
+from tca.experiments.config.run import NetworkConfig, Run, Watch
 from tca.experiments.training.train import train
 from tca.experiments.training.training_loop import TrainingLoop
 from tca.signals import Decay, Decorrelation, Regularised
@@ -82,8 +82,18 @@ def test_other_signals_are_refused() -> None:
 def test_a_run_names_the_measurement_and_goes_the_same_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its numbers are those of the function on the first trials; written down and read back, training unchanged."""
     watch = Watch("broadcast", every=2, options={"trials": 5})
-    plain = Run("images", "ebd", task_options={"loss": "mse"}, net=Net("mlp", {"sizes": [6, 4]}), n_train=24, n_test=8,
-                batch_size=8, steps=6, evaluate_every=2, dtype="float64")  # fmt: skip
+    plain = Run(
+        "images",
+        "ebd",
+        task_options={"loss": "mse"},
+        net=NetworkConfig("mlp", {"sizes": [6, 4]}),
+        n_train=24,
+        n_test=8,
+        batch_size=8,
+        steps=6,
+        evaluate_every=2,
+        dtype="float64",
+    )
     run = Run.from_json(json.loads(json.dumps(dataclasses.replace(plain, watch=(watch,)).to_json())))
     assert run.watch == (watch,)
     seen, other = train(run, tmp_path / "seen", progress=False), train(plain, progress=False)

@@ -13,7 +13,7 @@ from torch import Tensor
 import tasks
 import tca
 from tca.cli.comparison_table import _notes
-from tca.experiments.config.components import Leaky
+from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run
 from tca.experiments.records.result import COMPLETED
 from tca.nets import MLP, LeakyLayer, LeakyRNN, SpikingRNN, StackedRNN
@@ -63,7 +63,7 @@ def test_rules_that_are_another_on_the_default_network() -> None:
     """All pairs of all rules: some are the same to the bit, those by cell type are e-prop, no others are near."""
     task = tasks.make("delayed_xor")
     build = {"dt": task.dt, "seed": 0}
-    default = gradients(Leaky().build(task.n_in, task.n_out, **build), task)
+    default = gradients(NetworkConfig().build(task.n_in, task.n_out, **build), task)
     assert len(default) >= 43
     assert near(default, 1e-6) == pairs(SAME)
     eprop = [{"eprop", "reward_eprop", *BY_TYPE}]
@@ -71,9 +71,9 @@ def test_rules_that_are_another_on_the_default_network() -> None:
     for name in BY_TYPE:
         off = float((default[name] - default["eprop"]).norm() / default["eprop"].norm())
         assert 1e-5 < off < (0.02 if name == "mdgl_one_hop" else 8e-3), name
-    signed = gradients(Leaky(**TYPED).build(task.n_in, task.n_out, **build), task)
+    signed = gradients(NetworkConfig(**TYPED).build(task.n_in, task.n_out, **build), task)
     assert near(signed, 0.02) == pairs(SAME), "types that differ in sign keep them apart"
-    unsigned = gradients(Leaky(types=(0.8, 0.2)).build(task.n_in, task.n_out, **build), task)
+    unsigned = gradients(NetworkConfig(types=(0.8, 0.2)).build(task.n_in, task.n_out, **build), task)
     assert near(unsigned, 0.02) == pairs([*SAME, *eprop]), "types alone do not"
 
 
@@ -120,14 +120,16 @@ def test_binding_warns_once(name: str) -> None:
 
 
 def test_a_comparison_says_so_below_its_table() -> None:
-    def notes(rules: tuple[str, ...], net: Leaky) -> list[str]:
+    def notes(rules: tuple[str, ...], net: NetworkConfig) -> list[str]:
         runs = [Run("delayed_xor", rule, net=net) for rule in rules]
         return list(_notes([measured(run) for run in runs]))
 
-    said = [each for each in notes(("bptt", "mdgl", "eprop", "modprop"), Leaky(size=40)) if "by cell type" in each]
+    said = [
+        each for each in notes(("bptt", "mdgl", "eprop", "modprop"), NetworkConfig(size=40)) if "by cell type" in each
+    ]
     assert [each.partition(": by cell type")[0] for each in said] == ["mdgl, modprop"]
-    assert not any("by cell type" in each for each in notes(("bptt", "mdgl"), Leaky(size=40, **TYPED)))
-    assert not any("by cell type" in each for each in notes(("bptt", "eprop"), Leaky(size=40)))
+    assert not any("by cell type" in each for each in notes(("bptt", "mdgl"), NetworkConfig(size=40, **TYPED)))
+    assert not any("by cell type" in each for each in notes(("bptt", "eprop"), NetworkConfig(size=40)))
 
 
 def measured(run: Run) -> Any:

@@ -30,7 +30,7 @@ from tca.cli.comparison import Comparison
 from tca.cli.comparison_table import tabulate
 from tca.cli.measurements import RunMeasurements
 from tca.experiments import records
-from tca.experiments.config.run import Leaky, Optimizer, Run, Seeds
+from tca.experiments.config.run import NetworkConfig, Optimizer, Run, Seeds
 from tca.experiments.sweep import ExecutorError, settings
 
 TINY = ["--tasks=delayed_xor,flip_flop", "--rules=bptt,rflo,eprop", "--seeds=2", "--net.size=6", "--steps=6",
@@ -134,7 +134,7 @@ def test_train_records_the_run_that_the_flags_describe(capsys: pytest.CaptureFix
     ]
     assert main([*words, "--quiet", f"--folder={tmp_path / 'runs'}"]) == 0
     run = Run("delayed_xor", "eprop", task_options={"dt": 25}, steps=4, n_train=6, n_test=5, seeds=Seeds(net=3),
-              net=Leaky(size=5, tau=50.0), optimizer=Optimizer(options={"betas": [0.8, 0.9]}))  # fmt: skip
+              net=NetworkConfig(size=5, tau=50.0), optimizer=Optimizer(options={"betas": [0.8, 0.9]}))  # fmt: skip
     result = records.read(run.folder(tmp_path / "runs"))
     assert result.run == run
     shown = capsys.readouterr().out
@@ -186,8 +186,9 @@ def described(value: type, prefix: str = "") -> Iterator[str]:
     """Yield the names of all settings of a dataclass and of the dataclasses in it."""
     for each in dataclasses.fields(value):
         yield prefix + each.name
-        if each.name in ("net", "optimizer", "seeds") and not prefix and value is Run:
-            yield from described({"net": Leaky, "optimizer": Optimizer, "seeds": Seeds}[each.name], f"{each.name}.")
+        if each.name in ("optimizer", "seeds") and not prefix and value is Run:
+            yield from described({"optimizer": Optimizer, "seeds": Seeds}[each.name], f"{each.name}.")
+    yield from () if prefix else (f"net.{name}" for name in NetworkConfig().options)
 
 
 @pytest.mark.parametrize(("command", "value"), [("train", Run), ("compare", Comparison)])
@@ -211,7 +212,7 @@ def test_help_of_the_program_names_every_command(capsys: pytest.CaptureFixture[s
 
 
 def test_show_tells_settings_ending_and_last_measurement(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    run = Run("flip_flop", "eprop", steps=4, n_train=6, n_test=5, evaluate_every=2, net=Leaky(size=5))
+    run = Run("flip_flop", "eprop", steps=4, n_train=6, n_test=5, evaluate_every=2, net=NetworkConfig(size=5))
     result = tca.train(run, tmp_path, progress=False, observe=lambda *_: {"depth": 2.5})
     shown = listed(capsys, "show", str(tmp_path))
     entries = dict(line.split(maxsplit=1) for line in shown.splitlines() if line.startswith("  "))
@@ -241,10 +242,10 @@ def test_show_tells_settings_ending_and_last_measurement(capsys: pytest.CaptureF
 
 SWEEP = """
 from dataclasses import replace
-from tca import Leaky, Run
+from tca import NetworkConfig, Run
 from tca.experiments.sweep import grid
 
-SMALL = Run("delayed_xor", net=Leaky(size=5), steps=2, n_train=6, n_test=5, batch_size=3)
+SMALL = Run("delayed_xor", net=NetworkConfig(size=5), steps=2, n_train=6, n_test=5, batch_size=3)
 
 def runs():
     yield from grid(SMALL, {"rule": ["bptt", "eprop"], "net.size": [4, 5]})
@@ -301,7 +302,7 @@ def test_a_sweep_in_which_a_run_fails_ends_with_status_1(
 
 
 def test_rules_start_alike_and_see_the_same_trials() -> None:
-    comparison = Comparison(tasks="delayed_xor,flip_flop", rules=["bptt", "rflo"], seeds=2, net=Leaky(size=6))
+    comparison = Comparison(tasks="delayed_xor,flip_flop", rules=["bptt", "rflo"], seeds=2, net=NetworkConfig(size=6))
     runs = comparison.runs()
     assert len(runs) == len({run.name for run in runs}) == 8
     for bptt, rflo in zip(runs[::2], runs[1::2], strict=True):
@@ -392,7 +393,7 @@ class Page(HTMLParser):
         self.sources: list[str] = []
         self.cells: list[str] = []
         self.open: list[str] = []
-        self.afferent(text)
+        self.feed(text)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.sources += [value or "" for name, value in attributes if name in ("src", "href")]
@@ -509,8 +510,17 @@ def test_other_settings_of_measuring_measure_again(compared: Path, tmp_path: Pat
 
 
 def test_divergence_is_a_row_of_the_table_and_not_a_crash(tmp_path: Path) -> None:
-    hot = Comparison(tasks="delayed_xor", rules="bptt,eprop", seeds=1, net=Leaky(size=6, activation="relu"), steps=200,
-                     optimizer=Optimizer("SGD", lr=1e6, clip=None), n_train=10, n_test=10, batch_size=5)  # fmt: skip
+    hot = Comparison(
+        tasks="delayed_xor",
+        rules="bptt,eprop",
+        seeds=1,
+        net=NetworkConfig(size=6, activation="relu"),
+        steps=200,
+        optimizer=Optimizer("SGD", lr=1e6, clip=None),
+        n_train=10,
+        n_test=10,
+        batch_size=5,
+    )
     measured = compare(hot, tmp_path, workers=1, progress=False)
     assert {one.outcome for one in measured} == {"diverged"}
     assert all(math.isnan(one.largest) for one in measured)

@@ -12,14 +12,15 @@ import torch
 
 import tca
 from tca.experiments import records
-from tca.experiments.config.components import Leaky, Seeds
-from tca.experiments.config.run import Net, Run
+from tca.experiments.config.components import Seeds
+from tca.experiments.config.network_config import NetworkConfig
+from tca.experiments.config.run import Run
 from tca.experiments.config.step_controls import MatchedStepSize
 from tca.experiments.records.result import Crossing, Metrics, Result, first_at
 from tca.experiments.training.snapshots import HALVINGS, TOLERANCE, cross
 from tca.experiments.training.train import train
 
-RUN = Run("delayed_xor", net=Leaky(size=8), steps=40, evaluate_every=9, n_train=40, n_test=4, dtype="float64",
+RUN = Run("delayed_xor", net=NetworkConfig(size=8), steps=40, evaluate_every=9, n_train=40, n_test=4, dtype="float64",
           optimizer=tca.Optimizer(lr=0.02), measure_at_losses=(0.6, 0.5, 0.45))  # fmt: skip
 RUNS = {
     "Adam": RUN,
@@ -28,7 +29,7 @@ RUNS = {
         RUN, rule="three_factor", optimizer=tca.Optimizer("SGD", lr=0.5), measure_at_losses=(0.7, 0.68, 0.66)
     ),
     "momentum, random feedback, noise": dataclasses.replace(
-        RUN, rule="eprop_adaptive", net=Leaky(size=8, noise=0.05), seeds=Seeds(3, 3, 3, 3),
+        RUN, rule="eprop_adaptive", net=NetworkConfig(size=8, noise=0.05), seeds=Seeds(3, 3, 3, 3),
         optimizer=tca.Optimizer("SGD", lr=0.3, options={"momentum": 0.9}), measure_at_losses=(0.7, 0.68, 0.664),
     ),
     "matched steps, new trials": dataclasses.replace(
@@ -148,8 +149,17 @@ def test_a_network_that_begins_below_a_loss_does_not_cross_it(tmp_path: Path) ->
 
 
 def test_runs_that_learn_from_rewards_are_matched_too(tmp_path: Path) -> None:
-    run = Run("PerceptualDecisionMaking-v0", "reward_eprop", net=Leaky(size=16), batch_size=16, steps=24, n_train=20,
-              n_test=10, evaluate_every=8, optimizer=tca.Optimizer(lr=0.001))  # fmt: skip
+    run = Run(
+        "PerceptualDecisionMaking-v0",
+        "reward_eprop",
+        net=NetworkConfig(size=16),
+        batch_size=16,
+        steps=24,
+        n_train=20,
+        n_test=10,
+        evaluate_every=8,
+        optimizer=tca.Optimizer(lr=0.001),
+    )
     plain = train(run, progress=False)
     losses = [each.train_loss for each in plain.metrics]
     place = next(at for at in range(1, len(losses)) if losses[at] < losses[0])
@@ -221,14 +231,16 @@ def test_a_crossing_between_measurements_above_the_loss_is_not_seen() -> None:
 
 def test_losses_that_jump_leave_the_first_weights_below() -> None:
     """Spikes make the loss jump, and the loss that is measured says how far."""
-    run = dataclasses.replace(RUN, net=Net("spiking_rnn", {"n_rec": 20}), optimizer=tca.Optimizer(lr=0.05),
+    run = dataclasses.replace(RUN, net=NetworkConfig("spiking_rnn", {"n_rec": 20}), optimizer=tca.Optimizer(lr=0.05),
                               measure_at_losses=(0.68,))  # fmt: skip
     for each in train(run, progress=False).crossings:
         assert each.metrics.train_loss <= each.loss * (1 + TOLERANCE)
 
 
 def test_signs_hold_in_the_middle_of_an_update() -> None:
-    run = dataclasses.replace(RUNS["one step over several losses"], net=Leaky(size=8, types=(0.75, 0.25), dale=(1, -1)))
+    run = dataclasses.replace(
+        RUNS["one step over several losses"], net=NetworkConfig(size=8, types=(0.75, 0.25), dale=(1, -1))
+    )
     signs = torch.tensor([1.0] * 6 + [-1.0] * 2, dtype=torch.float64)
     found = crossings(run)
     assert found

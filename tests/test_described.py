@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import tca
-from tca.experiments.config.network_config import BUILDERS
+from tca.experiments.config.network_config import KINDS, NetworkConfig
 from tca.experiments.config.run import Run
 from tca.nets import NETWORKS, PRESETS, Network
 from tca.nets.presets import Preset
@@ -33,31 +33,37 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "local_net": {"layers": [{"local": 2}]},
     "vector_local_net": {"layers": [{"local": 2}]},
 }
+DIFFERENT: dict[str, dict[str, Any]] = {
+    "n_rec": {"size": 6},
+    "sizes": {"sizes": [4, 6]},
+    "layers": {"layers": [{"dense": 8}]},
+    "stacked": {"layers": [{"size": 8}]},
+}
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_every_kind_that_is_listed_can_be_described_and_built(kind: str) -> None:
     """The class is that of the list, it computes, and the description survives a record."""
-    described = tca.Net(kind, OPTIONS.get(kind, MAPS))
+    described = tca.NetworkConfig(kind, OPTIONS.get(kind, MAPS))
     net = described.build(64, 3, dt=1.0, seed=0)
     assert type(net) is NETWORKS[kind]
     assert net.run(torch.rand(1, 5, 64)).outputs.shape[:2] == (1, 5)
     run = Run("sequential_digits", "eprop", net=described)
-    assert Run.from_json(run.to_json()).net == described
+    assert Run.from_json(run.to_json()).net == run.net == described.in_form("A", anew=False)
 
 
 def test_options_that_a_class_gives_its_base_are_not_its_own() -> None:
     """A perceptron makes its layers of sizes, and says what it takes."""
     with pytest.raises(ValueError, match="unknown option of MLP 'layers'") as told:
-        tca.Net("mlp", {"sizes": [4], "layers": [{"dense": 4}]})
+        tca.NetworkConfig("mlp", {"sizes": [4], "layers": [{"dense": 4}]})
     assert "masks" in str(told.value)
     assert "shape" not in str(told.value)
-    assert tca.Net("mlp", {"sizes": [4], "bias": False}).build(3, 2, dt=1.0, seed=0).n_out == 2
+    assert tca.NetworkConfig("mlp", {"sizes": [4], "bias": False}).build(3, 2, dt=1.0, seed=0).n_out == 2
 
 
 def test_kinds_are_the_networks_and_the_presets() -> None:
     """Whatever is listed can be described, under one name."""
-    assert set(BUILDERS) == {*NETWORKS, *PRESETS}
+    assert set(KINDS) == {*NETWORKS, *PRESETS}
     assert not set(NETWORKS) & set(PRESETS)
 
 
@@ -77,29 +83,64 @@ def test_every_preset_can_be_described(kind: str, monkeypatch: pytest.MonkeyPatc
     preset = PRESETS[kind]
     options = {"init": "he_uniform"} if kind.startswith("ebd") else {"signs": "mixed"}
     for given in ({}, options):
-        described = tca.Net(kind, given)
+        described = tca.NetworkConfig(kind, given)
         described.build(math.prod(preset.shape), preset.n_out, dt=5.0, seed=7, dtype=torch.float64)
-        assert built.pop() == (preset, {**given, "seed": 7, "device": "cpu", "dtype": torch.float64})
+        assert built.pop() == (preset, {**described.options, "seed": 7, "device": "cpu", "dtype": torch.float64})
+        assert described.options.items() >= given.items()
         run = Run("images", "gevb", net=described)
         again = Run.from_json(json.loads(json.dumps(run.to_json())))
         assert again.net == described
         assert again.name == run.name
     for n_in, n_out in ((64, preset.n_out), (math.prod(preset.shape), preset.n_out + 1)):
         with pytest.raises(ValueError, match=f"{preset.n_out} outputs, got a task of {n_in} and {n_out}"):
-            tca.Net(kind).build(n_in, n_out, dt=1.0, seed=0)
+            tca.NetworkConfig(kind).build(n_in, n_out, dt=1.0, seed=0)
     for known in ("layers", "shape", "n_out", "seed", "bogus"):
         with pytest.raises(ValueError, match=f"unknown option of {preset.kind.__name__} '{known}'"):
-            tca.Net(kind, {known: 1})
+            tca.NetworkConfig(kind, {known: 1})
     assert not built
 
 
 @pytest.mark.parametrize("kind", ["conventional_mnist_fc", "ebd_mnist_conv"])
 def test_a_described_preset_is_the_preset(kind: str) -> None:
     """Parameters are those of the preset with the same seed, and not those of another."""
-    found = tca.Net(kind).build(784, 10, dt=1.0, seed=3)
+    found = tca.NetworkConfig(kind).build(784, 10, dt=1.0, seed=3)
     assert type(found) is PRESETS[kind].kind
-    assert tca.Net(kind).title == kind
+    assert tca.NetworkConfig(kind).title == kind
     wanted, other = (PRESETS[kind].build(seed=seed) for seed in (3, 4))
     for name, each in wanted.named_parameters():
         assert torch.equal(found.get_parameter(name), each)
     assert not torch.equal(found.w_out, other.w_out)
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_equal_networks_are_equal_however_they_are_written(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Defaults written out, both names of a size, options by name, from JSON: one value and one name of a run."""
+    monkeypatch.setattr(torch.nn.Module, "__init__", lambda *_: pytest.fail("built"))
+    given = OPTIONS.get(kind, MAPS)
+    one = NetworkConfig(kind, given)
+    renamed = {{"n_rec": "size"}.get(name, name): value for name, value in given.items()}
+    written = [NetworkConfig(kind, one.options), NetworkConfig(kind, **renamed)]
+    written += [NetworkConfig(**one.to_json()), NetworkConfig(**{"kind": kind, "options": given})]
+    names = {Run("delayed_xor", net=each).name for each in (one, *written)}
+    assert all(each == one and hash(each) == hash(one) for each in written)
+    assert len(names) == 1
+    assert one != one.with_options(**DIFFERENT["stacked" if kind == "stacked_rnn" else next(iter(given))])
+
+
+def test_defaults_of_layers_and_masks_are_filled_in() -> None:
+    """A layer, what follows it and a mask are equal with their defaults and without."""
+    short = {"conv": 2, "then": ["avg_pool"]}
+    long = {"conv": 2, "kernel": 3, "stride": 1, "padding": 0, "then": [{"avg_pool": {"kernel": 2, "stride": None}}]}
+    assert NetworkConfig("cnn", layers=[short]) == NetworkConfig("cnn", layers=[long])
+    masked = [
+        NetworkConfig(size=4, mask_rec={"sparse": {"density": 0.5, **more}}) for more in ({}, {"per_cell": False})
+    ]
+    assert masked[0] == masked[1]
+    stacks = [
+        NetworkConfig("stacked_rnn", layers=[{"size": 4, **more}]) for more in ({}, {"cells": "leaky", "tau": 100})
+    ]
+    assert stacks[0] == stacks[1]
+
+
+def test_the_name_of_a_run_of_the_default_network_is_the_one_it_has_always_had() -> None:
+    assert Run("delayed_xor").name == "3090ccd895423200"

@@ -21,11 +21,14 @@ from analysis.landscape.barrier import barrier
 from analysis.landscape.planes import landscape
 from analysis.representations.activity import rates
 from analysis.representations.similarity import procrustes_distance
-from tca.experiments.config.components import Leaky, Optimizer, Seeds
+from tca.experiments.config.components import Optimizer, Seeds
+from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run
 from tca.experiments.training.train import train
 
-BASE = Run("delayed_xor", net=Leaky(size=6), optimizer=Optimizer(lr=0.01), steps=3, n_train=12, n_test=8, batch_size=6)
+BASE = Run(
+    "delayed_xor", net=NetworkConfig(size=6), optimizer=Optimizer(lr=0.01), steps=3, n_train=12, n_test=8, batch_size=6
+)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +80,7 @@ def test_loss_plane(records: Path, tmp_path: Path) -> None:
 
 
 def test_a_barrier_leaves_out_networks_of_another_kind(records: Path, tmp_path: Path, capsys) -> None:
-    other = dataclasses.replace(BASE, rule="three_factor", net=Leaky(size=6, form="B"))
+    other = dataclasses.replace(BASE, rule="three_factor", net=NetworkConfig(size=6, form="B"))
     train(other, other.folder(tmp_path), progress=False)
     rows = draw("loss_barrier", str(records), str(tmp_path), "--points", "3", "--trials", "8", out=tmp_path)
     assert {row["label"] for row in rows} == {"bptt to eprop", "bptt to bptt, other seed"}

@@ -455,7 +455,7 @@ def test_digits_are_those_of_scikit_learn_and_can_be_enlarged() -> None:
 def test_a_run_learns_from_images() -> None:
     options = tasks.images(augment=[Shift(1, 1)], normalise="standard", validation=100).options()
     parts: dict[str, Any] = {
-        "net": tca.Leaky(size=32, activation="relu", tau=10.0),
+        "net": tca.NetworkConfig(size=32, activation="relu", tau=10.0),
         "optimizer": tca.Optimizer(lr=1e-2),
     }
     run = tca.Run("images", task_options=options, **parts, steps=60, n_train=800, n_test=300, evaluate_every=60)

@@ -39,8 +39,17 @@ def trained(tmp_path: Path, **options: Any) -> tuple[tca.Run, dict[str, Any]]:
             tmp_path / "set" / f"{split}.parquet", {"image": [pictures[each] for each in numbers], "label": labels}
         )
     given = {"name": "set", "data_dir": str(tmp_path), **options}
-    run = tca.Run("images", "backprop", task_options=given, net=tca.Net("mlp", {"sizes": [3]}), steps=1, n_train=2,
-                  n_test=2, batch_size=2, evaluate_every=1)  # fmt: skip
+    run = tca.Run(
+        "images",
+        "backprop",
+        task_options=given,
+        net=tca.NetworkConfig("mlp", {"sizes": [3]}),
+        steps=1,
+        n_train=2,
+        n_test=2,
+        batch_size=2,
+        evaluate_every=1,
+    )
     tca.train(run, run.folder(tmp_path / "runs"), progress=False)
     written = json.loads((tmp_path / "runs" / run.name / "run.json").read_text())
     assert written["run"] == run.to_json()

@@ -17,8 +17,7 @@ from studies.every_rule import ALIGNED, observe_all
 from tca.__main__ import main
 from tca.cli.comparison import Comparison
 from tca.experiments import records
-from tca.experiments.config.components import Leaky
-from tca.experiments.config.network_config import Net
+from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run
 from tca.nets import MLP, DualStreamRNN, LeakyLayer, LeakyRNN, SpikingLayer, SpikingRNN, StackedRNN, VectorRNN
 from tests import oracle
@@ -34,7 +33,14 @@ SIZES = {
     "dual_stream_rnn": {"n_rec": 4},
 }
 SMALL = Run(
-    "delayed_xor", net=Leaky(size=5), steps=3, n_train=8, n_test=8, batch_size=4, evaluate_every=2, dtype="float64"
+    "delayed_xor",
+    net=NetworkConfig(size=5),
+    steps=3,
+    n_train=8,
+    n_test=8,
+    batch_size=4,
+    evaluate_every=2,
+    dtype="float64",
 )
 
 
@@ -111,35 +117,41 @@ def test_rflo_by_name_in_a_run_is_the_gradient_of_form_b(case: Any) -> None:
 @pytest.mark.parametrize("rule", ["rflo", RFLO])
 def test_a_run_builds_the_network_of_its_rule(rule: Any, tmp_path: Path) -> None:
     """By name and as a value, from a leaky network and from every kind that has forms; also once written and read."""
-    run = replace(SMALL, rule="bptt", net=Leaky(size=5))
-    for made in (Run("delayed_xor", rule), Run("delayed_xor", rule, net=Leaky(size=5)), run.with_rule(rule)):
+    run = replace(SMALL, rule="bptt", net=NetworkConfig(size=5))
+    for made in (Run("delayed_xor", rule), Run("delayed_xor", rule, net=NetworkConfig(size=5)), run.with_rule(rule)):
         assert made.net.form == "B"
         assert made.net.build(3, 2, dt=10.0, seed=0).form.name == "B"
         again = Run.from_json(made.to_json())
         assert (again, again.name, again.net.form) == (made, made.name, "B")
     for kind, options in SIZES.items():
-        assert not refused(lambda kind=kind, options=options: Run("delayed_xor", rule, net=Net(kind, options)))
-        built = Run("delayed_xor", rule, net=Net(kind, options)).net.build(3, 2, dt=10.0, seed=0)
+        assert not refused(
+            lambda kind=kind, options=options: Run("delayed_xor", rule, net=NetworkConfig(kind, options))
+        )
+        built = Run("delayed_xor", rule, net=NetworkConfig(kind, options)).net.build(3, 2, dt=10.0, seed=0)
         assert {place.form for place in built.places()} == {"B"}
-        assert {place.form for place in Run("delayed_xor", net=Net(kind, options)).net.build(
+        assert {place.form for place in Run("delayed_xor", net=NetworkConfig(kind, options)).net.build(
             3, 2, dt=10.0, seed=0).places()} == {"A"}  # fmt: skip
     result = tca.train(replace(SMALL, rule="bptt").with_rule(rule), tmp_path, progress=False)
     assert result.net.form.name == "B"
     assert records.read(tmp_path).net.form.name == "B"
     assert Run("delayed_xor").net.form == Run("delayed_xor", "eprop_random").net.form == "A"
-    assert Run("delayed_xor", net=Leaky(form="B")).net.form == "B"  # a rule without a form has that of the network
+    assert (
+        Run("delayed_xor", net=NetworkConfig(form="B")).net.form == "B"
+    )  # a rule without a form has that of the network
 
 
 @pytest.mark.parametrize(
     "make",
     [
-        lambda form, rule: Run("delayed_xor", rule, net=Leaky(form=form)),
-        lambda form, rule: Run("delayed_xor", tca.RULES[rule], net=Leaky(form=form)),
-        lambda form, rule: Run("delayed_xor", rule, net=Net("leaky_rnn", {"n_rec": 4, "form": form})),
-        lambda form, rule: Run("delayed_xor", rule, net=Net("dual_stream_rnn", {"n_rec": 4, "form": form})),
-        lambda form, rule: Run("delayed_xor", rule, net=Net("stacked_rnn", {"layers": [{"size": 4, "form": form}]})),
-        lambda form, rule: replace(Run("delayed_xor", net=Leaky(form=form)), rule=rule),
-        lambda form, rule: Comparison(rules=f"bptt,{rule}", net=Leaky(form=form)),
+        lambda form, rule: Run("delayed_xor", rule, net=NetworkConfig(form=form)),
+        lambda form, rule: Run("delayed_xor", tca.RULES[rule], net=NetworkConfig(form=form)),
+        lambda form, rule: Run("delayed_xor", rule, net=NetworkConfig("leaky_rnn", {"n_rec": 4, "form": form})),
+        lambda form, rule: Run("delayed_xor", rule, net=NetworkConfig("dual_stream_rnn", {"n_rec": 4, "form": form})),
+        lambda form, rule: Run(
+            "delayed_xor", rule, net=NetworkConfig("stacked_rnn", {"layers": [{"size": 4, "form": form}]})
+        ),
+        lambda form, rule: replace(Run("delayed_xor", net=NetworkConfig(form=form)), rule=rule),
+        lambda form, rule: Comparison(rules=f"bptt,{rule}", net=NetworkConfig(form=form)),
         lambda form, rule: analysis.alignment(net_of(form), batch_for(net_of(form)), [rule, "bptt"]),
         lambda form, rule: analysis.update_jacobian(net_of(form), batch_for(net_of(form)), rule),
         lambda form, rule: analysis.stability(net_of(form), batch_for(net_of(form)), rule),

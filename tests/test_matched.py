@@ -9,10 +9,11 @@ import pytest
 
 import tca
 from analysis.generalization.matched_loss import Matched, at_loss, matched
-from tca.experiments.config.components import Leaky, Seeds
+from tca.experiments.config.components import Seeds
+from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.records.result import Crossing
 
-RUN = tca.Run("delayed_xor", net=Leaky(size=8), steps=30, evaluate_every=2, n_train=40, n_test=4,
+RUN = tca.Run("delayed_xor", net=NetworkConfig(size=8), steps=30, evaluate_every=2, n_train=40, n_test=4,
               optimizer=tca.Optimizer(lr=0.02), measure_at_losses=(0.6, 0.5, 0.0))  # fmt: skip
 RESULTS = [tca.train(dataclasses.replace(RUN, seeds=Seeds(net=seed)), progress=False) for seed in range(4)]
 

@@ -12,12 +12,13 @@ import torch
 
 import tca
 from tca.experiments import records
-from tca.experiments.config.components import Leaky, Optimizer
-from tca.experiments.config.run import Net, Run
+from tca.experiments.config.components import Optimizer
+from tca.experiments.config.network_config import NetworkConfig
+from tca.experiments.config.run import Run
 from tca.experiments.training.train import train
 from tca.experiments.training.training_loop import TrainingLoop
 
-SMALL = Run("delayed_xor", net=Leaky(size=5), steps=1, n_train=8, n_test=8, batch_size=4, evaluate_every=1)
+SMALL = Run("delayed_xor", net=NetworkConfig(size=5), steps=1, n_train=8, n_test=8, batch_size=4, evaluate_every=1)
 HUGE = Optimizer("Adam", lr=1e38, clip=None)
 Spoil = Callable[[TrainingLoop], torch.Tensor]
 
@@ -31,7 +32,7 @@ Spoil = Callable[[TrainingLoop], torch.Tensor]
 )
 def test_one_step_of_any_size_is_no_success(activation: str, lr: float, reason: str, tmp_path: Path) -> None:
     """Adam moves every weight by its rate: 1e38 takes weights out of single precision, 1e30 their products."""
-    net = Leaky(size=5, activation=activation)
+    net = NetworkConfig(size=5, activation=activation)
     result = train(replace(SMALL, net=net, optimizer=replace(HUGE, lr=lr)), tmp_path, progress=False)
     assert (result.outcome, result.step, result.reason) == ("diverged", 1, reason)
     again = records.read(tmp_path)
@@ -110,9 +111,14 @@ def test_a_resumed_run_finds_the_same(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    "net", [Net("mlp", {"sizes": [4]}), Net("spiking_rnn", {"n_rec": 4}), Net("vector_mlp", {"sizes": [4]})]
+    "net",
+    [
+        NetworkConfig("mlp", {"sizes": [4]}),
+        NetworkConfig("spiking_rnn", {"n_rec": 4}),
+        NetworkConfig("vector_mlp", {"sizes": [4]}),
+    ],
 )
-def test_networks_of_every_kind_are_looked_at(net: Net) -> None:
+def test_networks_of_every_kind_are_looked_at(net: NetworkConfig) -> None:
     task = {"task": "images", "task_options": {"name": "digits"}} if net.kind != "spiking_rnn" else {}
     run = replace(SMALL, net=net, optimizer=HUGE, rule="gevb" if net.kind == "vector_mlp" else "bptt", **task)
     result = train(run, progress=False)

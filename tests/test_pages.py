@@ -30,7 +30,7 @@ SMALLER = {  # sizes that a test can afford; each must stand in some page
     'options={"trials": 200}': 'options={"trials": 20}',
     "components=20": "components=4",
     "steps=500": "steps=2",
-    "Leaky(size=32)": "Leaky(size=4)",
+    "NetworkConfig(size=32)": "NetworkConfig(size=4)",
     '"net.size": [32, 64]': '"net.size": [4, 6]',
     "workers=4": "workers=1",
 }

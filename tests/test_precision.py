@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tca.cells.time_constants import Constant
 from torch import Tensor, nn
 
 import tca
+from tca.cells.time_constants import Constant
 from tca.experiments.reinforcement.actor import Actor
 from tca.nets import LeakyLayer, LeakyRNN, Network, SpikingLayer, SpikingRNN, StackedRNN, VectorRNN
 from tca.utils.numerics import FLOATS

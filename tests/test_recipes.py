@@ -15,8 +15,8 @@ from tca.__main__ import main
 from tca.cli.comparison import Comparison
 from tca.cli.comparison_table import _notes
 from tca.experiments import records
-from tca.experiments.config.components import Leaky, Optimizer
-from tca.experiments.config.network_config import Net
+from tca.experiments.config.components import Optimizer
+from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.recipes import RECIPES, recommended
 from tca.experiments.config.run import Run
 from tca.experiments.sweep import grid
@@ -25,7 +25,7 @@ from tests.test_cell_types_warning import measured
 
 DEFAULT = Optimizer("Adam", lr=1e-3, clip=1.0)
 LOSSES = {"cross_entropy": CrossEntropy(), "mse": MSE(), "logistic": Logistic()}
-MLP = Net("mlp", {"sizes": [6]})
+MLP = NetworkConfig("mlp", {"sizes": [6]})
 DIGITS: dict[str, Any] = {"net": MLP, "steps": 2, "n_train": 20, "n_test": 20, "batch_size": 5}
 
 
@@ -54,16 +54,16 @@ def test_recipes_are_those_of_the_study() -> None:
         ("dfa", MLP, Brier(), fast_readout(10.0)),
         ("bptt", MLP, MSE(), Optimizer(lr=1e-3, clip=None)),
         ("three_factor", MLP, CrossEntropy(), fast_readout(3.0)),  # the parts of backprop
-        ("error_diffusion", Net("dual_stream_mlp", {"sizes": [6]}), Logistic(), falling(15.0)),
-        ("gevb", Net("gevb_mnist_fc"), CrossEntropy(), Optimizer(lr=3e-3, clip=None)),
-        ("gevb", Net("gevb_mnist_conv"), CrossEntropy(), Optimizer(lr=1e-2, clip=None)),
-        ("gevb", Net("gevb_mnist_lc"), CrossEntropy(), DEFAULT),
-        ("backprop", Net("conventional_mnist_fc"), CrossEntropy(), DEFAULT),
+        ("error_diffusion", NetworkConfig("dual_stream_mlp", {"sizes": [6]}), Logistic(), falling(15.0)),
+        ("gevb", NetworkConfig("gevb_mnist_fc"), CrossEntropy(), Optimizer(lr=3e-3, clip=None)),
+        ("gevb", NetworkConfig("gevb_mnist_conv"), CrossEntropy(), Optimizer(lr=1e-2, clip=None)),
+        ("gevb", NetworkConfig("gevb_mnist_lc"), CrossEntropy(), DEFAULT),
+        ("backprop", NetworkConfig("conventional_mnist_fc"), CrossEntropy(), DEFAULT),
         ("sign_symmetric", MLP, CrossEntropy(), DEFAULT),
-        ("dfa", Net("dual_stream_cnn", {"layers": [{"dense": 4}]}), Logistic(), DEFAULT),
-        ("bptt", Leaky(), CrossEntropy(), DEFAULT),
-        ("sbd", Leaky(), CrossEntropy(), DEFAULT),
-        ("error_diffusion", Net("dual_stream_rnn", {"n_rec": 4}), CrossEntropy(), DEFAULT),
+        ("dfa", NetworkConfig("dual_stream_cnn", {"layers": [{"dense": 4}]}), Logistic(), DEFAULT),
+        ("bptt", NetworkConfig(), CrossEntropy(), DEFAULT),
+        ("sbd", NetworkConfig(), CrossEntropy(), DEFAULT),
+        ("error_diffusion", NetworkConfig("dual_stream_rnn", {"n_rec": 4}), CrossEntropy(), DEFAULT),
     ],
 )
 def test_what_is_recommended(rule: str, net: Any, loss: Any, wanted: Optimizer) -> None:

@@ -19,7 +19,7 @@ import torch
 import tca
 from tca.eligibilities import Diagonal
 from tca.experiments import records
-from tca.experiments.config.run import Leaky, Optimizer, Run, Seeds, Watch
+from tca.experiments.config.run import NetworkConfig, Optimizer, Run, Seeds, Watch
 from tca.experiments.config.schedules import Cosine
 from tca.experiments.config.step_controls import SAM, MatchedStepSize
 from tca.experiments.records import files
@@ -32,8 +32,16 @@ from tca.rule import Rule
 from tca.signals import Random
 
 ROOT = Path(__file__).resolve().parents[1]
-SMALL = Run("delayed_xor", "eprop_adaptive", net=Leaky(size=6, noise=0.1), batch_size=4, steps=7, n_train=10, n_test=6,
-            evaluate_every=3)  # fmt: skip
+SMALL = Run(
+    "delayed_xor",
+    "eprop_adaptive",
+    net=NetworkConfig(size=6, noise=0.1),
+    batch_size=4,
+    steps=7,
+    n_train=10,
+    n_test=6,
+    evaluate_every=3,
+)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -68,7 +76,7 @@ def interrupted(folder: Path, run: Run, *how: str) -> int:
 # A run that uses everything that must come back after a kill: what was kept at two losses, one of them by replaying,
 # vectors that a measurement starts from, and averages that scale the steps.
 RICH = dataclasses.replace(
-    SMALL, net=Leaky(size=6), batch_size=10, steps=4, evaluate_every=2, measure_at_losses=(0.698, 0.69, 0.0),
+    SMALL, net=NetworkConfig(size=6), batch_size=10, steps=4, evaluate_every=2, measure_at_losses=(0.698, 0.69, 0.0),
     seeds=Seeds(rule=7), watch=(Watch("curvature", 2, {"trials": 4, "products": 3, "first": 4}),),
     optimizer=Optimizer("SGD", lr=0.3, options={"momentum": 0.9}, schedule=Cosine(),
                         matched=MatchedStepSize("eprop_adaptive"), ascent=SAM(0.1)),
@@ -333,9 +341,9 @@ def test_a_read_only_folder(tmp_path: Path) -> None:
 
 
 def test_equal_runs_have_one_name_and_every_value_changes_it() -> None:
-    assert dataclasses.replace(SMALL, net=Leaky(size=6, noise=0.1, tau=100)).name == SMALL.name
+    assert dataclasses.replace(SMALL, net=NetworkConfig(size=6, noise=0.1, tau=100)).name == SMALL.name
     changes = [
-        {"task": "flip_flop"}, {"rule": "eprop"}, {"task_options": {"dt": 20}}, {"net": Leaky(size=6)},
+        {"task": "flip_flop"}, {"rule": "eprop"}, {"task_options": {"dt": 20}}, {"net": NetworkConfig(size=6)},
         {"optimizer": Optimizer(options={"eps": 1e-7})}, {"batch_size": 5}, {"steps": 8}, {"stop_loss": 0.1},
         {"fresh": True}, {"n_train": 11}, {"n_test": 7}, {"evaluate_every": 4}, {"seeds": Seeds(rule=1)},
         {"measure_at_losses": (0.3, 0.2)}, {"watch": (Watch("curvature", 2, {"trials": 5}),)},
@@ -372,11 +380,11 @@ def test_a_run_writes_down_every_rule_with_all_its_parts(name: str) -> None:
 
 def test_a_run_describes_any_network() -> None:
     """The kind and its options come back from JSON; an unknown option and a value that is no network are named."""
-    run = tca.Run("images", net=tca.Net("mlp", {"sizes": [8, 4]}), steps=2, n_train=40, n_test=20)
+    run = tca.Run("images", net=tca.NetworkConfig("mlp", {"sizes": [8, 4]}), steps=2, n_train=40, n_test=20)
     assert tca.Run.from_json(json.loads(json.dumps(run.to_json()))) == run
     assert tca.train(run, progress=False).step == 2
     layers = [{"conv": 3, "kernel": 2, "then": ["max_pool"]}, {"dense": 5, "then": [{"dropout": {"share": 0.2}}]}]
-    found = tca.Net("cnn", {"layers": layers}).build(3 * 8 * 8, 4, dt=1.0, seed=7)
+    found = tca.NetworkConfig("cnn", {"layers": layers}).build(3 * 8 * 8, 4, dt=1.0, seed=7)
     made = [ConvLayer(3, 2, then=(MaxPool(),)), DenseLayer(5, (Dropout(0.2),))]
     wanted = CNN((3, 8, 8), made, 4, seed=7)
     noise, inputs = wanted.draw_noise(1, 2), torch.ones(1, 2, 192)
@@ -387,8 +395,8 @@ def test_a_run_describes_any_network() -> None:
         ({"kind": "cnn", "options": {}}, ValueError, "needs the option 'layers'"),
     ):
         with pytest.raises(kind, match=message):
-            tca.Net(**wrong)
-    with pytest.raises(TypeError, match="net must be a Leaky or a Net"):
+            tca.NetworkConfig(**wrong)
+    with pytest.raises(TypeError, match="net must be a NetworkConfig, got 7"):
         tca.Run("images", net=7)
 
 

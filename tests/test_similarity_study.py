@@ -23,7 +23,8 @@ from analysis.representations.similarity_study import (
 )
 from tasks.measures import r_squared
 from tca.batch import Batch
-from tca.experiments.config.components import Leaky, Optimizer
+from tca.experiments.config.components import Optimizer
+from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run
 from tca.experiments.training.train import train
 from tca.losses import MSE, CrossEntropy
@@ -32,7 +33,7 @@ from tests.cases import Case
 SMALL = Run(
     "delayed_xor",
     task_options={"delay": 100.0, "noise": 0.0},
-    net=Leaky(size=16, tau=200.0),
+    net=NetworkConfig(size=16, tau=200.0),
     optimizer=Optimizer(lr=0.02),
     batch_size=8,
     steps=60,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 import tca
 from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES, PseudoDerivative, Triangular, spike
-from tca.experiments.config.spiking_config import Pseudo, Spiking
+from tca.experiments.config.network_config import NetworkConfig
 from tca.nets import SpikingRNN
 from tca.signals.regularisers.firing_rate import FiringRate
 from tests import oracle_spiking as oracle
@@ -294,40 +295,42 @@ def test_careless_pseudo_derivatives_are_refused(make: type[PseudoDerivative]) -
         make(width=-1.0)
 
 
-def test_ingredient() -> None:
-    """A described network is a value: it compares, hashes, and builds the same network twice."""
-    one = Spiking(
-        size=30,
-        density_in=0.1,
-        density_rec=0.2,
-        density_out=0.5,
-        pseudo=Pseudo("gaussian", 0.5),
-        types=(0.8, 0.2),
-        dale=(1, -1),
-    )
-    assert one == Spiking(**{**vars(one), "pseudo": {"name": "gaussian", "gamma": 0.5}})
-    assert hash(one) == hash(replace(one))
+def test_a_configured_network_is_a_value() -> None:
+    """It compares, hashes, and builds the same network twice, with masks drawn with the seed and without autapses."""
+    one = sparse(30, 0.1, 0.2, 0.5, pseudo={"name": "gaussian", "gamma": 0.5}, types=(0.8, 0.2), dale=(1, -1))
+    assert one == NetworkConfig(**json.loads(json.dumps(one.to_json())))
+    assert one == NetworkConfig("spiking_rnn", {**one.options, "tau": 20})
+    assert hash(one) == hash(one.with_options(size=30))
+    assert one != one.with_options(size=31)
     net, same = (one.build(20, 4, dt=1.0, seed=7) for _ in range(2))
     assert all(torch.equal(net.state_dict()[name], same.state_dict()[name]) for name in net.state_dict())
     assert int(net.mask_in.sum()) == 60
-    assert int(net.mask_rec.sum()) == round(0.2 * 30 * 29)
+    assert int(net.mask_rec.sum()) <= round(0.2 * 900)
     assert int(net.mask_out.sum()) == 60
     assert not net.mask_rec.diagonal().any()
     assert net.pseudo == PSEUDO_DERIVATIVES["gaussian"](0.5)
-    assert Spiking(size=5).build(2, 1, dt=1.0, seed=0).mask_rec.sum() == 20
+    assert NetworkConfig("spiking_rnn", size=5).build(2, 1, dt=1.0, seed=0).mask_rec.sum() == 20
     assert not torch.equal(one.build(20, 4, dt=1.0, seed=8).mask_in, net.mask_in)
-    for wrong, message in (({"density_rec": 1.5}, "density_rec must be at most 1"), ({"size": 0}, "size must be"),
-                           ({"pseudo": {"name": "box"}}, "boxcar"), ({"beta": -1.0}, "beta must be")):  # fmt: skip
+    for wrong, message in (({"adaptive": 1.5}, "adaptive must be at most 1"), ({"size": 0}, "size must be"),
+                           ({"pseudo": {"name": "box"}}, "boxcar"), ({"beta": -1.0}, "beta must be"),
+                           ({"tau": -1.0}, "tau must be"), ({"dale": (1, 1)}, "dale must")):  # fmt: skip
         with pytest.raises(ValueError, match=message):
-            Spiking(**wrong)
+            NetworkConfig("spiking_rnn", {"size": 5, **wrong})
+
+
+def sparse(size: int, into: float, among: float, out: float, **options: Any) -> NetworkConfig:
+    """Return a network of which shares of the synapses exist."""
+    masks = {"mask_in": into, "mask_rec": among, "mask_out": out}
+    drawn = {name: {"sparse": {"density": share}} for name, share in masks.items() if share < 1}
+    return NetworkConfig("spiking_rnn", {"size": size, **drawn, **options})
 
 
 def test_published_configurations_can_be_written_down() -> None:
     """The networks of the published tasks: sparse, half adaptive or not, with their constants; they spike and learn."""
-    cue = Spiking(size=100, density_in=0.1, density_rec=0.1, density_out=0.1)
-    match = replace(cue, tau_adaptation=1400.0, gain_in=0.5, gain_rec=0.1, gain_out=0.5)
-    pattern = Spiking(size=400, beta=0.0, tau=30.0, readout_tau=30.0, refractory=2.0, density_in=0.1, density_rec=0.1)
-    mdgl = replace(cue, threshold=0.01, reset_in_trace=True, types=(0.8, 0.2), dale=(1, -1), density_in=1.0)
+    cue = sparse(100, 0.1, 0.1, 0.1)
+    match = cue.with_options(tau_adaptation=1400.0, gain_in=0.5, gain_rec=0.1, gain_out=0.5)
+    pattern = sparse(400, 0.1, 0.1, 1.0, beta=0.0, tau=30.0, readout_tau=30.0, refractory=2.0)
+    mdgl = sparse(100, 1.0, 0.1, 0.1, threshold=0.01, reset_in_trace=True, types=(0.8, 0.2), dale=(1, -1))
     for config, n_in, n_out in ((cue, 40, 2), (match, 80, 2), (pattern, 100, 1), (mdgl, 40, 2)):
         net = config.build(n_in, n_out, dt=1.0, seed=0)
         inputs = (torch.rand(60, 2, n_in, generator=torch.Generator().manual_seed(1)) < 0.04).float()

@@ -298,18 +298,18 @@ def test_a_run_describes_a_stack() -> None:
         {"cells": "spiking", "size": 6, "threshold": 0.5, "pseudo": {"name": "gaussian", "gamma": 0.5}},
         {"size": 4, "tau": 30.0},
     ]
-    described = tca.Net("stacked_rnn", {"layers": layers, "readout_tau": 20.0})
+    described = tca.NetworkConfig("stacked_rnn", {"layers": layers, "readout_tau": 20.0})
     net: Any = described.build(3, 2, dt=1.0, seed=4)
     assert [cells.spiking for cells in net.layers] == [True, False]
     assert net.layers[0].pseudo == tca.cells.surrogate_gradients.Gaussian(0.5)
     again: Any = described.build(3, 2, dt=1.0, seed=4)
     assert all(torch.equal(one, same) for one, same in zip(net.parameters(), again.parameters(), strict=True))
     with pytest.raises(ValueError, match="threshold"):
-        tca.Net("stacked_rnn", {"layers": [{"cells": "spiking", "size": 6, "treshold": 0.5}]}).build(
+        tca.NetworkConfig("stacked_rnn", {"layers": [{"cells": "spiking", "size": 6, "treshold": 0.5}]}).build(
             3, 2, dt=1.0, seed=0
         )
     with pytest.raises(ValueError, match="cells of a layer"):
-        tca.Net("stacked_rnn", {"layers": [{"cells": "spikes", "size": 6}]}).build(3, 2, dt=1.0, seed=0)
+        tca.NetworkConfig("stacked_rnn", {"layers": [{"cells": "spikes", "size": 6}]}).build(3, 2, dt=1.0, seed=0)
 
 
 def test_private_noise_goes_to_its_own_population() -> None:

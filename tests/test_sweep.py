@@ -25,7 +25,7 @@ import pytest
 import torch
 
 from tca.experiments import records
-from tca.experiments.config.run import Leaky, Optimizer, Run, Seeds
+from tca.experiments.config.run import NetworkConfig, Optimizer, Run, Seeds
 from tca.experiments.records.record import Record
 from tca.experiments.sweep import (
     ExecutorError,
@@ -49,10 +49,10 @@ from tca.rule import Rule
 from tests.test_records import content
 
 ROOT = Path(__file__).resolve().parents[1]
-SMALL = Run("delayed_xor", net=Leaky(size=6), batch_size=4, steps=6, n_train=10, n_test=6, evaluate_every=3)
+SMALL = Run("delayed_xor", net=NetworkConfig(size=6), batch_size=4, steps=6, n_train=10, n_test=6, evaluate_every=3)
 GRID = grid(SMALL, {"rule": ["bptt", "eprop"], "seeds.net": [0, 1]})
 DIVERGING = dataclasses.replace(
-    SMALL, net=Leaky(size=6, activation="relu"), optimizer=Optimizer("SGD", lr=1e6, clip=None), steps=200
+    SMALL, net=NetworkConfig(size=6, activation="relu"), optimizer=Optimizer("SGD", lr=1e6, clip=None), steps=200
 )
 needs_dask = pytest.mark.skipif(importlib.util.find_spec("distributed") is None, reason="the extra `scale` is missing")
 
@@ -104,7 +104,7 @@ def test_a_grid_reaches_every_depth() -> None:
     (run,) = grid(SMALL, axes)
     assert run == dataclasses.replace(
         SMALL,
-        net=Leaky(size=5),
+        net=NetworkConfig(size=5),
         task_options={"dt": 25},
         optimizer=Optimizer("SGD", options={"momentum": 0.5}),
         rule=Rule(*_random_parts(2.0)),
@@ -123,7 +123,7 @@ def _random_parts(scale: float = 1.0) -> tuple[Any, Any]:
 @pytest.mark.parametrize(
     ("axes", "kind", "message"),
     [
-        ({"net.sise": [3]}, ValueError, "unknown setting 'sise', did you mean 'size'"),
+        ({"net.sise": [3]}, ValueError, "unknown option of LeakyRNN 'sise', did you mean 'size'"),
         ({"nett": [3]}, ValueError, "unknown setting 'nett', did you mean 'net'"),
         ({"rule.signal": [3]}, ValueError, "no setting 'rule.signal': 'bptt' has no parts, so none called 'signal'"),
         ({"rule": "bptt"}, TypeError, r"axes\['rule'\] must be a list or tuple, got 'bptt'"),

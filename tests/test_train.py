@@ -13,7 +13,7 @@ import tasks
 import tca
 from tca.batch import Batch
 from tca.eligibilities import Leak
-from tca.experiments.config.run import Leaky, Optimizer, Run, Seeds
+from tca.experiments.config.run import NetworkConfig, Optimizer, Run, Seeds
 from tca.experiments.training.train import evaluate, train
 from tca.experiments.training.training_loop import TrainingLoop
 from tca.learner import Learner
@@ -22,8 +22,18 @@ from tca.signals import Decorrelation, Regularised, Signal
 from tca.signals.decorrelation.averages import CollapseWarning, Decay
 from tca.signals.regularisers.activity_regularisers import Power
 
-SMALL = Run("delayed_match", "bptt", net=Leaky(size=8), batch_size=8, steps=10, n_train=20, n_test=12, evaluate_every=4,
-            dtype="float64", seeds=Seeds(data=1, net=2, rule=3, batches=4))  # fmt: skip
+SMALL = Run(
+    "delayed_match",
+    "bptt",
+    net=NetworkConfig(size=8),
+    batch_size=8,
+    steps=10,
+    n_train=20,
+    n_test=12,
+    evaluate_every=4,
+    dtype="float64",
+    seeds=Seeds(data=1, net=2, rule=3, batches=4),
+)
 
 
 @pytest.mark.parametrize("fresh", [False, True])
@@ -81,7 +91,7 @@ def test_large_sets_are_measured_in_parts(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("rule", ["bptt", "eprop"])
 def test_learning(rule: str) -> None:
     result = train(
-        Run("delayed_xor", rule, net=Leaky(size=32), steps=150, evaluate_every=150, n_test=100), progress=False
+        Run("delayed_xor", rule, net=NetworkConfig(size=32), steps=150, evaluate_every=150, n_test=100), progress=False
     )
     assert result.outcome == "completed"
     assert result.metrics[0].test_accuracy < 0.75
@@ -90,7 +100,9 @@ def test_learning(rule: str) -> None:
 
 
 def test_stopping_at_a_loss() -> None:
-    run = Run("delayed_xor", net=Leaky(size=32), steps=500, stop_loss=0.3, evaluate_every=10, n_train=50, n_test=10)
+    run = Run(
+        "delayed_xor", net=NetworkConfig(size=32), steps=500, stop_loss=0.3, evaluate_every=10, n_train=50, n_test=10
+    )
     result = train(run, progress=False)
     assert result.outcome == "reached_loss"
     assert result.step == result.last.step < 500
@@ -99,7 +111,7 @@ def test_stopping_at_a_loss() -> None:
 
 
 def test_divergence_is_an_outcome_with_its_step(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    run = dataclasses.replace(SMALL, steps=200, net=Leaky(size=8, activation="relu"),
+    run = dataclasses.replace(SMALL, steps=200, net=NetworkConfig(size=8, activation="relu"),
                               optimizer=Optimizer("SGD", lr=1e6, clip=None), dtype="float32")  # fmt: skip
     result = train(run, tmp_path, progress=False)
     assert result.outcome == "diverged"
@@ -112,20 +124,22 @@ def test_divergence_is_an_outcome_with_its_step(tmp_path) -> None:  # type: igno
 def test_a_rule_that_cannot_go_on_has_diverged_and_one_that_cannot_begin_is_an_error(tmp_path) -> None:  # type: ignore[no-untyped-def]
     """ModProp needs a spectral radius below one: weights that lose it end the run, weights without it never begin."""
     steep = Optimizer("SGD", lr=50.0, clip=None)
-    run = dataclasses.replace(SMALL, rule="modprop", steps=200, net=Leaky(size=8, activation="relu"), optimizer=steep)
+    run = dataclasses.replace(
+        SMALL, rule="modprop", steps=200, net=NetworkConfig(size=8, activation="relu"), optimizer=steep
+    )
     result = train(run, tmp_path, progress=False)
     assert result.outcome == "diverged"
     assert 0 < result.step < 200
     assert "spectral radius" in result.reason
     again = train(run, tmp_path, progress=False)
     assert (again.outcome, again.step, again.reason) == (result.outcome, result.step, result.reason)
-    wild = dataclasses.replace(run, net=Leaky(size=8, activation="relu", gain_rec=200.0))
+    wild = dataclasses.replace(run, net=NetworkConfig(size=8, activation="relu", gain_rec=200.0))
     with pytest.raises(ValueError, match="spectral radius"):
         train(wild, progress=False)
 
 
 def test_the_seeds_decide_and_the_global_generator_is_left_alone() -> None:
-    run = dataclasses.replace(SMALL, rule="eprop_random", net=Leaky(size=8, noise=0.2))
+    run = dataclasses.replace(SMALL, rule="eprop_random", net=NetworkConfig(size=8, noise=0.2))
     torch.manual_seed(5)
     before = torch.get_rng_state()
     first = train(run, progress=False)
@@ -191,13 +205,13 @@ def test_progress_shows_loss_and_accuracy(capsys: pytest.CaptureFixture[str]) ->
         ),
         (lambda: Optimizer(lr=-1.0), "lr must be greater than 0, got -1"),
         (lambda: Optimizer(clip=0.0), "clip must be greater than 0, got 0"),
-        (lambda: Leaky(size=0), "size must be at least 1, got 0"),
-        (lambda: Leaky(tau=-1.0), "tau must be positive and finite, in milliseconds, got -1"),
-        (lambda: Leaky(tau="long"), "tau must be a number, got 'long'"),  # type: ignore[arg-type]
-        (lambda: Leaky(form="C"), "unknown form 'C'"),
-        (lambda: Leaky(activation="tnah"), "unknown activation 'tnah', did you mean 'tanh'"),
+        (lambda: NetworkConfig(size=0), "size must be at least 1, got 0"),
+        (lambda: NetworkConfig(tau=-1.0), "tau must be positive and finite, in milliseconds, got -1"),
+        (lambda: NetworkConfig(tau="long"), "tau must be a number, got 'long'"),  # type: ignore[arg-type]
+        (lambda: NetworkConfig(form="C"), "unknown form 'C'"),
+        (lambda: NetworkConfig(activation="tnah"), "unknown activation 'tnah', did you mean 'tanh'"),
         (
-            lambda: train(Run("delayed_xor", net=Leaky(tau=20.0, leak="euler")), progress=False),
+            lambda: train(Run("delayed_xor", net=NetworkConfig(tau=20.0, leak="euler")), progress=False),
             "tau must be at least dt",
         ),
     ],
@@ -224,8 +238,8 @@ def test_training_on_a_gpu_is_close_to_the_cpu(tmp_path) -> None:  # type: ignor
 
 
 def test_cell_types_and_dales_principle_are_part_of_a_run():
-    net = tca.Leaky(size=10, types=[0.8, 0.2], dale=[1, -1])
-    assert net == tca.Leaky(size=10, types=(0.8, 0.2), dale=(1, -1))
+    net = tca.NetworkConfig(size=10, types=[0.8, 0.2], dale=[1, -1])
+    assert net == tca.NetworkConfig(size=10, types=(0.8, 0.2), dale=(1, -1))
     run = tca.Run("delayed_xor", rule="mdgl", net=net, steps=3, n_train=16, n_test=16, batch_size=8)
     assert tca.Run.from_json(run.to_json()) == run
     trained = tca.train(run, progress=False).net
@@ -233,7 +247,7 @@ def test_cell_types_and_dales_principle_are_part_of_a_run():
     assert (trained.w_rec[:, :8] >= 0).all()
     assert (trained.w_rec[:, 8:] <= 0).all()
     with pytest.raises(ValueError, match="dale must hold one sign for each of the 2 types"):
-        tca.Leaky(size=10, types=(0.8, 0.2), dale=(1,))
+        tca.NetworkConfig(size=10, types=(0.8, 0.2), dale=(1,))
 
 
 FAST = Decorrelation(average=Decay(0.9))
@@ -252,8 +266,16 @@ def test_correlations_that_are_averaged_too_fast_are_warned_of(
     signal: Signal, optimizer: Optimizer, steps: int, words: str
 ) -> None:
     """By the number of updates or beside the rate of the readout; a readout that is fast enough brings no warning."""
-    run = Run("delayed_xor", Rule(signal, Leak()), steps=steps, optimizer=optimizer, net=Leaky(size=3), n_train=4,
-              n_test=4, batch_size=2)  # fmt: skip
+    run = Run(
+        "delayed_xor",
+        Rule(signal, Leak()),
+        steps=steps,
+        optimizer=optimizer,
+        net=NetworkConfig(size=3),
+        n_train=4,
+        n_test=4,
+        batch_size=2,
+    )
     with pytest.warns(CollapseWarning, match=words):
         TrainingLoop(run)
     faster = {"w_out": 0.2 / optimizer.lr}

@@ -18,8 +18,8 @@ from tca.__main__ import main
 from tca.experiments import records
 from tca.experiments.config.agent import Agent
 from tca.experiments.config.callbacks import Watch
-from tca.experiments.config.components import Leaky, Optimizer, Seeds
-from tca.experiments.config.network_config import Net
+from tca.experiments.config.components import Optimizer, Seeds
+from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run
 from tca.experiments.records.files import RecordError
 from tca.experiments.records.result import Result
@@ -35,8 +35,19 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::U
 NAME = "PerceptualDecisionMaking-v0"
 BRIEF = {"dt": 100, "cohs": [51.2], "timing": {"fixation": 100, "stimulus": 200, "delay": 0, "decision": 200}}
 AGENT = Agent(steps=9, discount=0.9)
-TINY = Run(NAME, "reward_eprop", task_options=BRIEF, net=Leaky(size=6, tau=50.0, noise=0.3), batch_size=2, steps=5,
-           n_train=7, n_test=9, evaluate_every=2, agent=AGENT, dtype="float64")  # fmt: skip
+TINY = Run(
+    NAME,
+    "reward_eprop",
+    task_options=BRIEF,
+    net=NetworkConfig(size=6, tau=50.0, noise=0.3),
+    batch_size=2,
+    steps=5,
+    n_train=7,
+    n_test=9,
+    evaluate_every=2,
+    agent=AGENT,
+    dtype="float64",
+)
 WORDS = [f"--task={NAME}", "--net.size=5", "--steps=3", "--batch_size=2", "--evaluate_every=2", "--n_train=6",
          "--n_test=6", "--quiet"]  # fmt: skip
 
@@ -131,9 +142,19 @@ def test_the_policy_is_the_network_without_its_value() -> None:
 @pytest.mark.parametrize("rule", ["reward_eprop", "node_perturbation"])
 def test_rewards_teach(rule: str) -> None:
     """Answers to trials that the network has never acted in rise from chance to nearly all right; or rise at all."""
-    run = replace(TINY, rule=rule, net=Leaky(size=16, tau=50.0), optimizer=Optimizer(lr=0.02), batch_size=8, steps=40,
-                  evaluate_every=20, n_train=20, n_test=100, dtype="float32",
-                  agent=Agent(steps=30, discount=0.9))  # fmt: skip
+    run = replace(
+        TINY,
+        rule=rule,
+        net=NetworkConfig(size=16, tau=50.0),
+        optimizer=Optimizer(lr=0.02),
+        batch_size=8,
+        steps=40,
+        evaluate_every=20,
+        n_train=20,
+        n_test=100,
+        dtype="float32",
+        agent=Agent(steps=30, discount=0.9),
+    )
     result = train(run, progress=False)
     first, *_, last = result.metrics
     assert first.test_accuracy < 0.6
@@ -178,7 +199,9 @@ def test_a_gradient_that_is_not_finite_is_an_outcome() -> None:
 def test_a_policy_that_is_not_finite_is_an_outcome() -> None:
     """Whether the last update has made it so or one before the last: outputs overflow, and no action can be drawn."""
     huge = Optimizer("Adam", lr=1e38, clip=None)
-    one = replace(TINY, optimizer=huge, steps=1, dtype="float32", net=Leaky(size=6, tau=50.0, activation="relu"))
+    one = replace(
+        TINY, optimizer=huge, steps=1, dtype="float32", net=NetworkConfig(size=6, tau=50.0, activation="relu")
+    )
     for run in (one, replace(one, steps=3, evaluate_every=3)):
         try:
             result = train(run, progress=False)
@@ -217,7 +240,7 @@ def test_a_rule_that_comes_to_refuse_its_weights_is_an_outcome(monkeypatch: pyte
         ({"task": "ReachingDelayResponse-v0", "task_options": {}}, "gives no rewards for actions"),
         ({"fresh": True}, "fresh must be False"),
         ({"watch": (Watch("alignment"),)}, "watch must be empty"),
-        ({"net": Net("mlp", {"sizes": [4]})}, "MLP runs through whole trials, not step by step"),
+        ({"net": NetworkConfig("mlp", {"sizes": [4]})}, "MLP runs through whole trials, not step by step"),
     ],
 )
 def test_what_cannot_learn_from_rewards_is_refused(changed: dict[str, Any], words: str) -> None:

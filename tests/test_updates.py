@@ -17,7 +17,8 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, MultiStepLR, StepLR
 import tasks
 import tca
 from tca.experiments import records
-from tca.experiments.config.components import Leaky, Optimizer, Seeds
+from tca.experiments.config.components import Optimizer, Seeds
+from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run
 from tca.experiments.config.schedules import SCHEDULES, Cosine, Exponential, Piecewise
 from tca.experiments.config.step_controls import SAM, MatchedStepSize
@@ -28,7 +29,7 @@ from tca.learner import Learner
 
 HIDDEN = ("w_in", "w_rec", "b")
 STEPS = 8
-SMALL = Run("delayed_match", "eprop", net=Leaky(size=8), batch_size=8, steps=STEPS, n_train=20, n_test=4,
+SMALL = Run("delayed_match", "eprop", net=NetworkConfig(size=8), batch_size=8, steps=STEPS, n_train=20, n_test=4,
             evaluate_every=STEPS, dtype="float64", seeds=Seeds(data=1, net=2, rule=3, batches=4),
             optimizer=Optimizer("SGD", lr=0.1, clip=None))  # fmt: skip
 
@@ -195,7 +196,7 @@ def test_a_run_with_factors_resumes_to_the_same_bits(tmp_path: Path, monkeypatch
 
 def test_without_factors_the_optimizer_is_as_it_always_was() -> None:
     """One group, whose state has the places that records of older runs have."""
-    net = Leaky(size=4).build(2, 2, dt=10.0, seed=0)
+    net = NetworkConfig(size=4).build(2, 2, dt=10.0, seed=0)
     plain, made = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True), Optimizer().build(net)
     assert made.state_dict() == plain.state_dict()
     made.load_state_dict(torch.optim.Adam(net.parameters(), lr=1e-3).state_dict())  # that of an older record
@@ -212,7 +213,7 @@ FUSED: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", FUSED)
 def test_the_form_of_one_pass_makes_the_updates_of_the_plain_one(name: str) -> None:
     """After ten updates but for rounding; an option that asks for another form is heard."""
-    nets = [Leaky(size=6).build(3, 2, dt=10.0, seed=0, dtype=torch.float64) for _ in range(2)]
+    nets = [NetworkConfig(size=6).build(3, 2, dt=10.0, seed=0, dtype=torch.float64) for _ in range(2)]
     fused, plain = (
         Optimizer(name, lr=0.01, options={**FUSED[name], **each}).build(net)
         for net, each in zip(nets, ({}, {"fused": False}), strict=True)
@@ -278,7 +279,7 @@ def test_without_a_bound_gradients_stay_as_they_are() -> None:
     batch = next(task.split(20, 4, seed=1)[0].batches(8, seed=4))
     lengths = {}
     for clip in (None, 1e-3):
-        net = Leaky(size=6).build(task.n_in, task.n_out, dt=task.dt, seed=0)
+        net = NetworkConfig(size=6).build(task.n_in, task.n_out, dt=task.dt, seed=0)
         learner = Learner(net, tca.RULES["bptt"])
         before, _ = learner.grads(batch)
         assert not Updates(learner, Optimizer("SGD", lr=1e-9, clip=clip), 1, 0).make(batch, 0)
@@ -291,7 +292,7 @@ def test_without_a_bound_gradients_stay_as_they_are() -> None:
 
 def test_parameters_that_a_network_does_not_have_are_refused() -> None:
     """With the nearest name that it has."""
-    net = Leaky(size=4).build(2, 2, dt=10.0, seed=0)
+    net = NetworkConfig(size=4).build(2, 2, dt=10.0, seed=0)
     message = "unknown parameter with a factor on its learning rate 'w_ou', did you mean 'w_out'"
     with pytest.raises(ValueError, match=message):
         Optimizer(lr_multipliers={"w_ou": 2.0}).build(net)

@@ -13,7 +13,8 @@ import tca
 from analysis.curvature.operators import Hessian
 from analysis.run_measurements import AlignmentWatcher, CurvatureWatcher, ritz_ends
 from tca.experiments.config.callbacks import WATCHERS
-from tca.experiments.config.components import Leaky, Optimizer
+from tca.experiments.config.components import Optimizer
+from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run, Watch
 from tca.experiments.training.train import train
 from tca.learner import Learner
@@ -112,8 +113,18 @@ def test_alignment_is_that_of_the_parameter() -> None:
     assert found["norm_ratio"] == pytest.approx((gh.norm() / g.norm()).item(), rel=1e-12)
 
 
-RUN = Run("delayed_xor", "eprop", net=Leaky(size=6), steps=7, evaluate_every=1, n_train=12, n_test=4, batch_size=4,
-          optimizer=Optimizer("SGD", lr=0.05), dtype="float64")  # fmt: skip
+RUN = Run(
+    "delayed_xor",
+    "eprop",
+    net=NetworkConfig(size=6),
+    steps=7,
+    evaluate_every=1,
+    n_train=12,
+    n_test=4,
+    batch_size=4,
+    optimizer=Optimizer("SGD", lr=0.05),
+    dtype="float64",
+)
 
 
 def test_a_run_names_what_is_measured_and_how_often() -> None:

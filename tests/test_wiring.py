@@ -127,7 +127,7 @@ def test_careless_wiring_is_refused(call: Callable[[], Any], message: str) -> No
 
 def test_a_run_may_ask_for_momentum_to_be_forgotten() -> None:
     """The option of an optimizer changes what is learned where signs are fixed; runs without it keep their names."""
-    net = tca.Leaky(size=12, types=(0.5, 0.5), dale=(1, -1))
+    net = tca.NetworkConfig(size=12, types=(0.5, 0.5), dale=(1, -1))
     weights = {}
     for forget in (False, True):
         run = tca.Run(

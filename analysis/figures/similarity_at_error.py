@@ -26,7 +26,8 @@ from analysis.figures.drawing import Series, band, legend, looks, panels, save
 from analysis.representations.noise_ceiling import conditions_averaged, noise_ceiling
 from analysis.representations.similarity_distances import DISTANCES, Distance
 from analysis.representations.similarity_study import PUBLISHED, THRESHOLDS, UNTRAINED, distances_at, sample
-from tca.experiments.config.components import Leaky, Optimizer, Seeds
+from tca.experiments.config.components import Optimizer, Seeds
+from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run
 from tca.utils.names import lookup
 
@@ -103,7 +104,7 @@ def main(words: Sequence[str] | None = None) -> str:
     base = Run(
         given.task,
         task_options=given.task_options,
-        net=Leaky(size=given.size, activation="rectified_tanh", leak="euler", gain_rec=1.5, learn_initial=True),
+        net=NetworkConfig(size=given.size, activation="rectified_tanh", leak="euler", gain_rec=1.5, learn_initial=True),
         optimizer=Optimizer(lr=given.lr),
         batch_size=100,
         steps=given.steps,

@@ -81,10 +81,9 @@ def matched(results: Iterable[Result], loss: float, measure: Callable[[Crossing]
     Raises:
         ValueError: Two runs have the same seed, or a run was not asked to keep anything at that loss.
 
-    >>> from tca import Leaky, Run, train
-    >>> from tca import Optimizer
-    >>> run = Run("delayed_xor", net=Leaky(size=8), steps=20, n_train=40, n_test=8, optimizer=Optimizer(lr=0.02),
-    ...           measure_at_losses=(0.6, 0.0))
+    >>> from tca import NetworkConfig, Optimizer, Run, train
+    >>> run = Run("delayed_xor", net=NetworkConfig(size=8), steps=20, n_train=40, n_test=8,
+    ...           optimizer=Optimizer(lr=0.02), measure_at_losses=(0.6, 0.0))
     >>> results = [train(run, progress=False)]
     >>> easy, never = (matched(results, loss, lambda each: {"loss": each.metrics.train_loss}) for loss in (0.6, 0.0))
     >>> abs(easy.rows[0]["loss"] - 0.6) < 0.012, never.rows, str(never.estimate("loss"))

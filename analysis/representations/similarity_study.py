@@ -225,9 +225,9 @@ def _sample(run: Run, threshold: float, at: Metrics, least: float, net: Network,
 
 def _untrained(run: Run) -> Network:
     task = run.make_task()
-    sizes = {"n_in": task.n_in, "n_out": task.n_out, "dt": task.dt}
-    net: Network = run.net.build(**sizes, seed=run.seeds.net, device=run.device, dtype=run.torch_dtype)
-    return net
+    return run.net.build(
+        task.n_in, task.n_out, dt=task.dt, seed=run.seeds.net, device=run.device, dtype=run.torch_dtype
+    )
 
 
 def _name(run: Run) -> str:

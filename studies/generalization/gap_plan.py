@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +10,8 @@ from typing import Any
 import tasks
 from analysis.generalization.conditions import Changed, Condition, FreshTrials, InputNoise, Longer, PixelNoise
 from tca.experiments.config.callbacks import Watch
-from tca.experiments.config.components import Leaky, Optimizer, Seeds
+from tca.experiments.config.components import Optimizer, Seeds
+from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run
 from tca.experiments.config.schedules import Piecewise, Schedule
 from tca.experiments.config.step_controls import SAM, MatchedStepSize
@@ -66,7 +66,7 @@ class Setting:
 
     name: str
     task: str
-    net: Leaky
+    net: NetworkConfig
     lr: float
     steps: int
     losses: tuple[float, ...]
@@ -92,7 +92,7 @@ class Setting:
             device: Where to train, default the CPU.
             n_train: Size of the training set, default that of the setting.
         """
-        net = dataclasses.replace(self.net, noise=arm.noise)
+        net = self.net.with_options(noise=arm.noise)
         return Run(
             self.task,
             arm.rule,
@@ -163,7 +163,7 @@ SETTINGS = {
     "digits": Setting(
         "digits",
         "sequential_digits",
-        net=Leaky(size=48, activation="relu", tau=1.0, autapses=False, gain_rec=math.sqrt(2)),
+        net=NetworkConfig(size=48, activation="relu", tau=1.0, autapses=False, gain_rec=math.sqrt(2)),
         lr=0.05,
         steps=4500,
         losses=(0.2, 0.1, 0.05),
@@ -176,7 +176,7 @@ SETTINGS = {
     "pattern": Setting(
         "pattern",
         "pattern_generation",
-        net=Leaky(size=50, tau=100.0),
+        net=NetworkConfig(size=50, tau=100.0),
         lr=0.1,
         steps=2000,
         losses=(0.15, 0.1, 0.06),
@@ -192,7 +192,7 @@ SETTINGS = {
     "match": Setting(
         "match",
         "delayed_match",
-        net=Leaky(size=64, tau=200.0),
+        net=NetworkConfig(size=64, tau=200.0),
         lr=0.1,
         steps=3000,
         losses=(0.2, 0.1, 0.05),
@@ -211,7 +211,7 @@ SETTINGS = {
 IMAGES = Setting(
     "images",
     "sequential_images",
-    net=Leaky(size=128, activation="relu", tau=1.0, autapses=False, gain_rec=math.sqrt(2)),
+    net=NetworkConfig(size=128, activation="relu", tau=1.0, autapses=False, gain_rec=math.sqrt(2)),
     lr=0.01,
     steps=16_000,
     losses=(0.5, 0.2, 0.1),

@@ -15,7 +15,6 @@ from studies import rule_learning
 from studies.every_rule import READOUT_ONLY, SETTINGS, SILENT, Setting, seeded
 from tca.eligibilities import NodeNoise
 from tca.eligibilities.deviations import Displaced
-from tca.experiments.config.network_config import Net
 from tca.experiments.config.run import Run
 from tca.learner import Learner
 
@@ -31,7 +30,7 @@ SMALLER: dict[str, dict[str, Any]] = {
 
 def quick(run: Run) -> Run:
     """Return the same run in a few small steps."""
-    net = Net(run.net.kind, SMALLER[run.net.kind]) if isinstance(run.net, Net) else replace(run.net, size=5)
+    net = run.net.with_options(**SMALLER.get(run.net.kind, {"size": 5}))
     agent = None if run.agent is None else replace(run.agent, steps=3)
     return replace(run, agent=agent, net=net, batch_size=2, steps=2, n_train=6, n_test=6, evaluate_every=1)
 

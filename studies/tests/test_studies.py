@@ -19,7 +19,8 @@ from studies.cell_type_cases import CASES, Case
 from studies.tables import COMPARED, Table, mean_and_spread
 from studies.torus import Measured, Setting, Torus, Trial
 from studies.workloads import Learned, learn, spread
-from tca.experiments.config.components import Leaky, Optimizer
+from tca.experiments.config.components import Optimizer
+from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run
 from tca.experiments.records.result import Metrics
 
@@ -189,7 +190,7 @@ def test_diffusion_beats_sparse_eprop_where_feedback_is_sparse(tmp_path: Path) -
 def tiny(case: Case) -> Case:
     """The same task with few cells, trials and updates."""
     net: Any = case.short.net
-    net = replace(net, size=5) if isinstance(net, Leaky) else replace(net, options={**net.options, "n_rec": 10})
+    net = net.with_options(size=5 if net.kind == "leaky_rnn" else 10)
     return replace(case, short=replace(case.short, net=net, batch_size=3, steps=6, n_train=4, n_test=4,
                                        evaluate_every=2))  # fmt: skip
 
@@ -323,7 +324,7 @@ def test_the_readout_alone_learns_nothing_else() -> None:
 
 def test_weights_and_feedback_are_drawn_apart() -> None:
     """With one seed for everything a random feedback would repeat the draw of the input weights."""
-    run = every_rule.seeded(replace(QUICK, net=Leaky(size=40)), 3)
+    run = every_rule.seeded(replace(QUICK, net=NetworkConfig(size=40)), 3)
     net = run.net.build(3, 3, dt=10.0, seed=run.seeds.net)
     feedback = tca.Learner(net, tca.RULES["eprop_random"], seed=run.seeds.rule).buffers["feedback"]
     correlation = torch.corrcoef(torch.stack([feedback.flatten(), net.w_in.detach().flatten()]))[0, 1]
@@ -338,7 +339,7 @@ def test_work_comes_back_in_the_order_of_the_jobs(tmp_path: Path) -> None:
         spread(math.sqrt, [1.0, -1.0], workers=1)
     with pytest.raises(ValueError, match="workers must be at least 1"):
         spread(math.sqrt, jobs, workers=0)
-    runs = [Run("delayed_xor", net=Leaky(size=4), steps=2, n_train=4, n_test=4, optimizer=Optimizer(lr=lr))
+    runs = [Run("delayed_xor", net=NetworkConfig(size=4), steps=2, n_train=4, n_test=4, optimizer=Optimizer(lr=lr))
             for lr in (1e-3, 1e-2)]  # fmt: skip
     assert [each.run for each in learn(runs, tmp_path, 1)] == runs
     assert all((run.folder(tmp_path) / "result.json").exists() for run in runs)

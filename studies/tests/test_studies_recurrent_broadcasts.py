@@ -10,8 +10,7 @@ import pytest
 from studies import recurrent_broadcasts
 from studies.recurrent_broadcasts import NETWORKS, RATES, Setting
 from studies.tables import COMPARED
-from tca.experiments.config.components import Leaky
-from tca.experiments.config.run import Net
+from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.training.training_loop import TrainingLoop
 from tca.rule import Rule
 from tca.rules import RULES
@@ -20,13 +19,13 @@ from tca.rules import RULES
 pytestmark = pytest.mark.filterwarnings("ignore::tca.signals.decorrelation.averages.CollapseWarning")
 SMALL = Setting(n_train=16, n_test=8, batch_size=8, epochs=1)
 TINY = {
-    "leaky": (Leaky(6, tau=56.0), ("eprop_random", "sbd")),
-    "vectors": (Net("vector_rnn", {"n_rec": 4}), ("eprop_random", "gevb_local")),
+    "leaky": (NetworkConfig(size=6, tau=56.0), ("eprop_random", "sbd")),
+    "vectors": (NetworkConfig("vector_rnn", {"n_rec": 4}), ("eprop_random", "gevb_local")),
 }
 
 
 @pytest.mark.parametrize(("net", "rules"), NETWORKS.values(), ids=NETWORKS)
-def test_every_rule_belongs_into_its_network(net: Leaky | Net, rules: tuple[str, ...]) -> None:
+def test_every_rule_belongs_into_its_network(net: NetworkConfig, rules: tuple[str, ...]) -> None:
     """It makes an update there."""
     for rule in rules:
         training = TrainingLoop(SMALL.run(net, rule, 1e-3, 0))

@@ -21,7 +21,7 @@ from studies.tables import COMPARED
 from studies.torus import Torus
 from studies.workloads import Learned
 from tca.experiments.config.components import Optimizer
-from tca.experiments.config.network_config import Net
+from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run
 from tca.experiments.records.result import Metrics
 from tca.experiments.training.training_loop import TrainingLoop
@@ -217,13 +217,13 @@ def test_masks_are_described_by_a_few_numbers() -> None:
     drawn = torch.stack([torus(25, 25, sigma=0.02, seed=seed) for seed in range(400)]).mean(0)
     assert float((drawn - chances).abs().max()) < 5 * 0.5 / 20
     tenth = {"sparse": {"density": 0.3}}
-    same = Net("spiking_rnn", {"n_rec": 6, "mask_in": tenth, "mask_rec": tenth, "mask_out": tenth})
+    same = NetworkConfig("spiking_rnn", {"n_rec": 6, "mask_in": tenth, "mask_rec": tenth, "mask_out": tenth})
     one, two = (same.build(6, 6, dt=1.0, seed=seed) for seed in (0, 0))
     other = same.build(6, 6, dt=1.0, seed=1)
     masks = [net.get_buffer(name) for net in (one, other) for name in ("mask_in", "mask_out")]
     assert torch.equal(one.mask_in, two.mask_in)
     assert len({tuple(each.flatten().tolist()) for each in masks}) == 4
-    leaky = Net("leaky_rnn", {"n_rec": 9, "mask_rec": {"torus": {}}}).build(2, 2, dt=1.0, seed=0)
+    leaky = NetworkConfig("leaky_rnn", {"n_rec": 9, "mask_rec": {"torus": {}}}).build(2, 2, dt=1.0, seed=0)
     assert leaky.mask_rec.shape == (9, 9)
 
 

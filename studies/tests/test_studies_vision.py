@@ -26,7 +26,7 @@ from studies.vision.published import CELLS, EBD_TABLE, GEVB_TABLE, LAYERS
 from studies.vision.vision_cells import SIZES, Scale
 from studies.vision.vision_measurements import Job, angles, work
 from studies.vision.vision_plan import ARMS, BASELINE, MNIST, PANELS, Arm, Panel, arms_of, missing
-from tca.experiments.config.network_config import BUILDERS, layer_of
+from tca.experiments.config.network_config import KINDS, layer_of
 from tca.experiments.config.run import Run
 from tca.experiments.training.training_loop import TrainingLoop
 from tca.learner import Learner
@@ -168,7 +168,7 @@ def test_all_arms_of_a_panel_start_alike(panel: Panel) -> None:
         assert (run.steps, run.batch_size, run.seeds.net) == (panel.epochs * panel.batches, panel.batch_size, 3)
         assert Run.from_json(json.loads(json.dumps(run.to_json()))).name == run.name
     assert len({run.name for run in made}) == len(made)
-    if panel.kind in BUILDERS:
+    if panel.kind in KINDS:
         assert {"BP"} < {arm.name for arm in arms_of(panel)}
 
 

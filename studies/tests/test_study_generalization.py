@@ -19,11 +19,11 @@ from studies.generalization.gap_plan import ARMS, BPTT, EARLY, IMAGES, MATCHED, 
 from studies.generalization.gap_report import write_report
 from studies.generalization.gap_tables import CLAIMS, at, claims_table, correlations, results_table
 from studies.generalization.reference import REFERENCE
-from tca.experiments.config.components import Leaky
+from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.records.result import Metrics
 from tca.experiments.training.train import train
 
-TINY = Setting("tiny", "delayed_xor", Leaky(size=8), lr=0.5, steps=48, losses=(0.6, 0.0), n_train=20, n_test=30,
+TINY = Setting("tiny", "delayed_xor", NetworkConfig(size=8), lr=0.5, steps=48, losses=(0.6, 0.0), n_train=20, n_test=30,
                batch_size=10, conditions={"noisy": InputNoise(0.5)}, evaluate_every=6)  # fmt: skip
 CHOSEN = (BPTT, MATCHED, THREE, EARLY)
 
@@ -265,7 +265,7 @@ def test_the_command_names_mistakes(
 
 
 def test_nothing_is_measured_of_a_run_that_diverged_before() -> None:
-    setting = dataclasses.replace(TINY, net=Leaky(size=8, activation="relu"), lr=1e9, losses=(1e-9,))
+    setting = dataclasses.replace(TINY, net=NetworkConfig(size=8, activation="relu"), lr=1e9, losses=(1e-9,))
     run = setting.run(ARMS[BPTT], 0)
     result = train(run, progress=False)
     assert result.outcome == "diverged"

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from studies.vision.questions import opened
 from tasks.images.catalogue import KNOWN
 from tca.experiments.config.components import Optimizer, Seeds
-from tca.experiments.config.network_config import BUILDERS
-from tca.experiments.config.run import Net, Run
+from tca.experiments.config.network_config import KINDS
+from tca.experiments.config.run import NetworkConfig, Run
 from tca.experiments.config.schedules import Exponential
 from tca.rule import Rule
 from tca.rules import RULES
@@ -112,7 +112,7 @@ class Cell:
     @property
     def lacking(self) -> str:
         """What the library lacks for it, nothing if nothing."""
-        if self.kind not in BUILDERS:
+        if self.kind not in KINDS:
             return f"networks of kind {self.kind!r}"
         return f"the rule {self.rule!r}" if isinstance(self.rule, str) and self.rule not in RULES else ""
 
@@ -176,7 +176,9 @@ class Cell:
             "images",
             _renewing(self.rule, steps),
             task_options={"name": _given(scale.images, self.images), **self.task_options},
-            net=Net(self.kind, {**_net_options(self.kind, _thinned(self.layers, scale.thin)), **self.options}),
+            net=NetworkConfig(
+                self.kind, {**_net_options(self.kind, _thinned(self.layers, scale.thin)), **self.options}
+            ),
             optimizer=chosen,
             batch_size=batch_size,
             steps=steps,

@@ -9,8 +9,8 @@ from typing import Any
 
 from tca.eligibilities import Instant
 from tca.experiments.config.components import Optimizer, Seeds
-from tca.experiments.config.network_config import BUILDERS
-from tca.experiments.config.run import Net, Run
+from tca.experiments.config.network_config import KINDS
+from tca.experiments.config.run import NetworkConfig, Run
 from tca.experiments.config.schedules import Cosine
 from tca.rule import Rule
 from tca.rules import RULES
@@ -70,7 +70,7 @@ class Panel:
     Args:
         images: What the set is called.
         net: What the network is called.
-        kind: Its kind, see `tca.Net`.
+        kind: Its kind, see `tca.NetworkConfig`.
         options: Its options.
         task_options: Options of the task ``images``.
         n_train: Training images.
@@ -116,7 +116,7 @@ class Panel:
             "images",
             arm.the_rule(steps),
             task_options={**self.task_options, "loss": arm.loss},
-            net=Net(self.kind, {**self.options, **arm.options}),
+            net=NetworkConfig(self.kind, {**self.options, **arm.options}),
             optimizer=arm.optimizer,
             batch_size=self.batch_size,
             steps=steps,
@@ -228,7 +228,7 @@ def missing(arm: Arm, panel: Panel) -> str:
         arm: The arm.
         panel: The panel.
     """
-    if panel.kind not in BUILDERS:
+    if panel.kind not in KINDS:
         return f"networks of kind {panel.kind!r}"
     return f"the rule {arm.rule!r}" if isinstance(arm.rule, str) and arm.rule not in RULES else ""
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from tca.cells.activations import ACTIVATIONS, Activation
-from tca.cells.time_constants import LEAKS
+from tca.cells.time_constants import LEAKS, durations
 from tca.utils.checks import Named, NotNegative, checked
 
 __all__ = ["FORMS", "Form", "LeakOnPotential", "LeakOnRate", "LeakyCell"]
@@ -186,3 +186,7 @@ class LeakyCell:
     activation: Annotated[str, Named(ACTIVATIONS)] | Activation = "tanh"
     leak: Annotated[str, Named(LEAKS)] = "exponential"
     noise: NotNegative = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the time constants."""
+        durations("tau", self.tau)

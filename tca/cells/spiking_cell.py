@@ -24,10 +24,10 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
-from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES, PseudoDerivative
-from tca.cells.time_constants import LEAKS
+from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES, PseudoDerivative, pseudo_derivative
+from tca.cells.time_constants import LEAKS, durations
 from tca.tape.local_step import Moment
-from tca.utils.checks import Fraction, Named, NotNegative, Positive, checked
+from tca.utils.checks import Fraction, Made, Named, NotNegative, Positive, checked
 
 __all__ = ["SpikingCell", "SpikingCells", "SpikingMoment"]
 
@@ -103,7 +103,7 @@ class SpikingCell:
             each cell.
         refractory: How long a cell is silent after a spike in ms, default 5, rounded up to whole steps.
         pseudo: Pseudo-derivative: a name, or one of `tca.cells.surrogate_gradients` with its height and width, default
-            ``"triangular"``, ``(0.3 / thr) max(0, 1 - |v - A| / thr)``.
+            ``"triangular"``, ``(0.3 / thr) max(0, 1 - |v - A| / thr)``; or a mapping of name, gamma and width.
         leak: ``"exponential"`` (default) or ``"euler"``, which needs ``dt <= tau``.
         scaled_drive: Whether the drive enters with the factor ``1 - k``, default ``True``. Without it weights must be
             smaller by that factor to do the same.
@@ -121,12 +121,22 @@ class SpikingCell:
     beta: float | Sequence[float] | Tensor = 1.8
     adaptive: Fraction = 0.5
     refractory: NotNegative = 5.0
-    pseudo: Annotated[str, Named(PSEUDO_DERIVATIVES)] | PseudoDerivative = "triangular"
+    pseudo: (
+        Annotated[str, Named(PSEUDO_DERIVATIVES)] | Annotated[PseudoDerivative, Made(pseudo_derivative, spread=True)]
+    ) = "triangular"
     leak: Annotated[str, Named(LEAKS)] = "exponential"
     scaled_drive: bool = True
     scaled_adaptation: bool = True
     reset_in_trace: bool = False
     noise: NotNegative = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the time constants and the strength of adaptation."""
+        durations("tau", self.tau)
+        durations("tau_adaptation", self.tau_adaptation)
+        strength = torch.as_tensor(self.beta, dtype=torch.float64, device="cpu")
+        if not (torch.isfinite(strength).all() and (strength >= 0).all()):
+            raise ValueError(f"beta must be finite and not negative, got {self.beta!r}")
 
     def strengths(self, cells: int) -> Tensor:
         """Return how much adaptation raises the threshold of every cell, zero for those that do not adapt.
@@ -135,15 +145,13 @@ class SpikingCell:
             cells: Number of cells N.
 
         Raises:
-            ValueError: A number is negative or not finite, or their number is not that of the cells.
+            ValueError: Their number is not that of the cells.
         """
         strength = torch.as_tensor(self.beta, dtype=torch.float64, device="cpu")
         if strength.ndim and tuple(strength.shape) != (cells,):
             raise ValueError(
                 f"beta must be one number or {cells}, one for each cell, got shape {tuple(strength.shape)}"
             )
-        if not (torch.isfinite(strength).all() and (strength >= 0).all()):
-            raise ValueError(f"beta must be finite and not negative, got {self.beta!r}")
         if strength.ndim:
             return strength
         first = cells - round(self.adaptive * cells)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tca.utils.checks import Positive, checked
+from tca.utils.names import lookup
 
 __all__ = [
     "PSEUDO_DERIVATIVES",
@@ -23,6 +24,7 @@ __all__ = [
     "Gaussian",
     "PseudoDerivative",
     "Triangular",
+    "pseudo_derivative",
     "spike",
 ]
 
@@ -148,6 +150,24 @@ PSEUDO_DERIVATIVES: dict[str, type[PseudoDerivative]] = {
     "exponential": Exponential,
     "boxcar": Boxcar,
 }
+
+
+@checked
+def pseudo_derivative(name: str = "triangular", gamma: float = 0.3, width: float = 1.0) -> PseudoDerivative:
+    """Return a surrogate gradient by name.
+
+    Args:
+        name: ``"triangular"`` (default), ``"fast_sigmoid"``, ``"gaussian"``, ``"exponential"`` or ``"boxcar"``.
+        gamma: Height at the threshold, default 0.3.
+        width: Width in units of the threshold, default 1.
+
+    Raises:
+        ValueError: The name is unknown, or a number is not positive.
+
+    >>> pseudo_derivative("gaussian", width=0.5)
+    Gaussian(gamma=0.3, width=0.5)
+    """
+    return lookup(PSEUDO_DERIVATIVES, name, "pseudo-derivative")(gamma, width)
 
 
 class _Spike(torch.autograd.Function):

@@ -11,7 +11,7 @@ from torch import Tensor
 from tca.utils.checks import Positive, checked
 from tca.utils.names import lookup
 
-__all__ = ["LEAKS", "TOLERANCE", "Constant", "leak_and_gain", "readout_filter"]
+__all__ = ["LEAKS", "TOLERANCE", "Constant", "durations", "leak_and_gain", "readout_filter"]
 
 TOLERANCE = 0.01  # largest relative error of a rounded constant
 
@@ -87,21 +87,35 @@ def leak_and_gain(
     >>> leak_and_gain("tau", 20.0, 10.0, "euler", 4)
     (0.5, 0.5)
     """
-    convert = lookup(LEAKS, convention, "leak")
-    try:
-        times = torch.as_tensor(None if isinstance(tau, bool) else tau, dtype=torch.float64, device="cpu")
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{name} must be a number of milliseconds or one for each cell, got {tau!r}") from None
+    convert, times = lookup(LEAKS, convention, "leak"), durations(name, tau)
     if times.ndim and tuple(times.shape) != (cells,):
         raise ValueError(f"{name} must be one number or {cells}, one for each cell, got shape {tuple(times.shape)}")
-    if not (torch.isfinite(times).all() and (times > 0).all()):
-        raise ValueError(f"{name} must be positive and finite, in milliseconds, got {tau!r}")
     if convention == "euler" and (times < dt).any():
         raise ValueError(
             f"{name} must be at least dt = {dt} with the Euler leak, got {times.min().item()}; use leak='exponential'"
         )
     leak, gain = convert(dt / times)
     return (leak, gain) if times.ndim else (leak.item(), gain.item())
+
+
+def durations(name: str, tau: float | Sequence[float] | Tensor) -> Tensor:
+    """Return time constants in float64.
+
+    Args:
+        name: Name of the argument, for errors.
+        tau: Time constant in ms, a number or one per cell.
+
+    Raises:
+        ValueError: A time constant is not positive and finite.
+        TypeError: It is no number.
+    """
+    try:
+        times = torch.as_tensor(None if isinstance(tau, bool) else tau, dtype=torch.float64, device="cpu")
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name} must be a number of milliseconds or one for each cell, got {tau!r}") from None
+    if not (torch.isfinite(times).all() and (times > 0).all()):
+        raise ValueError(f"{name} must be positive and finite, in milliseconds, got {tau!r}")
+    return times
 
 
 def readout_filter(tau: float, dt: float, convention: str) -> Constant:

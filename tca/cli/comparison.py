@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tca.experiments.config.agent import REWARD_RULES, Agent
-from tca.experiments.config.components import Leaky, Optimizer, Seeds, plain
-from tca.experiments.config.network_config import net_of
+from tca.experiments.config.components import Optimizer, Seeds, plain
+from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run
 from tca.utils.checks import not_negative, settle, whole
 
@@ -63,7 +63,7 @@ class Comparison:
     )
     seeds: int = 3
     task_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    net: Any = field(default_factory=Leaky)  # Leaky or Net
+    net: NetworkConfig = field(default_factory=NetworkConfig)
     optimizer: Optimizer | None = None
     batch_size: int = 64
     steps: int = 1000
@@ -115,7 +115,7 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Return the comparison as plain values that ``tca compare --config`` accepts."""
-        values = dataclasses.asdict(self)
+        values = dataclasses.asdict(self) | {"net": self.net.to_json()}
         if self.optimizer is None:
             del values["optimizer"]
         return plain("comparison", values)
@@ -133,7 +133,7 @@ class Comparison:
         try:
             optimizer = Optimizer(**values["optimizer"]) if "optimizer" in values else None
             agent = Agent(**values.get("agent", {}))
-            return cls(**{**values, "net": net_of(values["net"]), "optimizer": optimizer, "agent": agent})
+            return cls(**{**values, "net": NetworkConfig(**values["net"]), "optimizer": optimizer, "agent": agent})
         except (KeyError, TypeError) as error:
             raise ValueError(f"this does not describe a comparison: {error}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from typing import Any, Optional
@@ -9,8 +10,8 @@ from typing import Any, Optional
 from jsonargparse import ArgumentParser, Namespace
 
 from tca.experiments.config.agent import REWARD_RULES, Agent
-from tca.experiments.config.components import Leaky, Optimizer
-from tca.experiments.config.network_config import net_of
+from tca.experiments.config.components import Optimizer
+from tca.experiments.config.network_config import NetworkConfig
 
 __all__ = ["add_agent", "add_network", "check_agent", "explained", "run_parser", "run_values"]
 
@@ -22,6 +23,16 @@ HELP = {
     "tasks": "Names of tasks, comma-separated, see `tca list tasks`.",
     "rules": "Names of rules, comma-separated, see `tca list rules`.",
     "net": FILE,
+    "net.size": "Number of recurrent cells.",
+    "net.form": "Where the leak acts: A on the potential, B on the rate; by default as the rule has it, or A.",
+    "net.activation": "One of tanh, relu, softplus, rectified_tanh and linear.",
+    "net.tau": "Time constant of the cells in ms.",
+    "net.leak": "How a time constant becomes a factor per step: exponential or euler.",
+    "net.noise": "Standard deviation of the private noise of a potential in training.",
+    "net.readout_tau": "Time constant of the readout in ms; by default none.",
+    "net.learn_initial": "Whether the initial state is learned.",
+    "net.autapses": "Whether cells may have synapses onto themselves.",
+    "net.gain_rec": "Standard deviation of the initial recurrent weights times the square root of the in-degree.",
     "net.types": "Fractions of the cell types, such as [0.8,0.2], or the type of every cell; by default one type.",
     "net.dale": "Sign of the outgoing recurrent synapses of each type, such as [1,-1]; 0 for both signs.",
     "optimizer": FILE,
@@ -39,6 +50,13 @@ REWARDS = (
     "Learn from rewards by acting in an environment of neurogym with discrete actions, with any rule; implied by "
     "reward_eprop. Updates are then episodes of a batch of environments."
 )
+# Types of the options of a leaky network whose default is None.
+LEAKY: dict[str, Any] = {
+    "form": Optional[str],  # noqa: UP045
+    "readout_tau": Optional[float],  # noqa: UP045
+    "types": Optional[tuple[float, ...]],  # noqa: UP045
+    "dale": Optional[tuple[int, ...]],  # noqa: UP045
+}
 DEFAULT = re.compile(r"[,;]\s+default\b([^.;,]|\.\d)*(?=[.;,]|$)")
 
 
@@ -64,7 +82,8 @@ def add_network(parser: ArgumentParser) -> None:
         parser: Parser to extend.
     """
     parser.add_class_arguments(Optimizer, "optimizer")
-    parser.add_class_arguments(Leaky, "net")
+    options = [(name, LEAKY.get(name, type(value)), value) for name, value in NetworkConfig().options.items()]
+    parser.add_class_arguments(dataclasses.make_dataclass("leaky_rnn", options), "net")
     parser.add_argument(
         "--network",
         type=Optional[dict[str, Any]],  # noqa: UP045 - jsonargparse formats this form correctly in its help
@@ -126,4 +145,4 @@ def run_values(options: Namespace, others: Sequence[str]) -> dict[str, Any]:
     """
     values = {name: value for name, value in vars(options).items() if name not in (*others, "network")}
     asked = options.network
-    return values | {"net": net_of(vars(options.net) if asked is None else asked)}
+    return values | {"net": NetworkConfig(**(vars(options.net) if asked is None else asked))}

@@ -2,37 +2,58 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import typing
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from tca.nets.network import Network
 from tca.utils.names import unknown
 
-__all__ = ["check_layers", "check_options", "options_of"]
+__all__ = ["annotations_of", "check_layers", "check_options", "options_of"]
 
 
-def options_of(kind: type[Network], fixed: Sequence[str] = ()) -> list[str]:
-    """Return the names of the options of a class, then of what it hands its ``options`` on to.
-
-    What has no default there a class gives its base itself.
+def options_of(kind: type[Network], fixed: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the options of a class and of those that its ``options`` go to, with their defaults.
 
     Args:
         kind: The class.
-        fixed: Arguments that are no options, since something else gives them.
+        fixed: Arguments that are no options.
 
     >>> from tca.nets import VectorRNN
-    >>> options_of(VectorRNN, ("n_in", "n_rec", "n_out"))[:3]
-    ['alpha', 'root', 'signs']
+    >>> list(options_of(VectorRNN, ("n_in", "n_rec", "n_out")).items())[:2]
+    [('alpha', 0.2), ('root', 0.9)]
     """
-    names = list(inspect.signature(kind.__init__).parameters)
+    found = {name: each.default for name, each in inspect.signature(kind.__init__).parameters.items()}
     if kind.layer is not None:
-        names += kind.layer.options()
-    elif "options" in names:
-        for base in kind.__mro__[1:]:
-            if issubclass(base, Network) and "__init__" in vars(base):
-                taken = inspect.signature(base.__init__).parameters
-                names += [name for name, each in taken.items() if each.default is not each.empty and name not in names]
-    return [name for name in names if name not in ("self", "options", *fixed)]
+        found |= kind.layer.options()
+    elif "options" in found:
+        for base in _bases(kind)[1:]:
+            taken = inspect.signature(vars(base)["__init__"]).parameters
+            found = {name: each.default for name, each in taken.items() if each.default is not each.empty} | found
+    return {name: default for name, default in found.items() if name not in ("self", "options", *fixed)}
+
+
+def annotations_of(kind: type[Network]) -> dict[str, Any]:
+    """Return the annotations of the options of a class, see `options_of`.
+
+    Args:
+        kind: The class.
+
+    >>> from tca.nets import LeakyRNN
+    >>> annotations_of(LeakyRNN)["autapses"]
+    <class 'bool'>
+    """
+    found: dict[str, Any] = {}
+    for taken in (*(() if kind.layer is None else (kind.layer.cells, kind.layer.wirings)), *reversed(_bases(kind))):
+        annotated = taken if dataclasses.is_dataclass(taken) else vars(taken)["__init__"]
+        found |= typing.get_type_hints(annotated, include_extras=True)
+    return found
+
+
+def _bases(kind: type[Network]) -> list[type]:
+    return [base for base in kind.__mro__ if issubclass(base, Network) and "__init__" in vars(base)]
 
 
 def check_options(kind: type[Network], options: Iterable[str], given: Sequence[str] = ()) -> None:

@@ -17,7 +17,7 @@ from tca.nets.wiring import sparse
 from tca.utils.checks import Seed, Size, checked, positive
 from tca.utils.names import lookup
 
-__all__ = ["mask_of", "torus", "torus_chance"]
+__all__ = ["filled_mask", "mask_of", "torus", "torus_chance"]
 
 APART = 3_000_017  # added to a seed, so that synapses are drawn apart from weights
 
@@ -93,6 +93,32 @@ def mask_of(described: Mapping[str, Any], post: Size, pre: Size, seed: Seed) -> 
     >>> int(mask_of({"sparse": {"density": 0.1}}, 20, 50, seed=0).sum())
     100
     """
+    kind, options = _kind(described)
+    return kind(post, pre, **options, seed=seed + APART)
+
+
+@checked
+def filled_mask(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mask as a mapping with all of its options.
+
+    Args:
+        described: The mask, as for `mask_of`.
+
+    Raises:
+        ValueError: See `mask_of`.
+
+    >>> filled_mask({"torus": {}})
+    {'torus': {'sigma': 0.012}}
+    """
+    kind, options = _kind(described)
+    parameters = inspect.signature(kind).parameters.values()
+    defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
+    del defaults["seed"]
+    return {name: {**defaults, **options} for name in described}
+
+
+def _kind(described: Mapping[str, Any]) -> tuple[Callable[..., Tensor], Mapping[str, Any]]:
+    """Return the function of a mask and its options."""
     if len(described) != 1:
         raise ValueError(f"a mask must be a mapping with one key, {' or '.join(KINDS)}, got {dict(described)!r}")
     ((name, options),) = described.items()
@@ -100,4 +126,4 @@ def mask_of(described: Mapping[str, Any], post: Size, pre: Size, seed: Seed) -> 
     accepted = dict.fromkeys(each for each in inspect.signature(kind).parameters if each not in ("post", "pre", "seed"))
     for option in options:
         lookup(accepted, option, f"option of a {name} mask")
-    return kind(post, pre, **options, seed=seed + APART)
+    return kind, options

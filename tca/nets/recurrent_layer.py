@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from tca.nets.options import check_signs, check_types
 from tca.utils.checks import Mask, NotNegative, Size, check, checked
 from tca.utils.names import unknown
 
@@ -74,6 +75,8 @@ class RecurrentLayer(abc.ABC):
                 raise TypeError(str(unknown(name, allowed, f"option of {type(self).__name__}")))
         self.cell = self._with(check("cell", cell, self.cells | None), self.cells, options)
         self.wiring = self._with(check("wiring", wiring, self.wirings | None), self.wirings, options)
+        if self.wiring.types is not None or self.wiring.dale is not None:
+            check_signs(self.wiring.dale, check_types(self.wiring.types, size))
 
     @classmethod
     def options(cls) -> dict[str, Any]:

@@ -116,17 +116,17 @@ BUGS = [
         LOSS,
     ),
     Bug(
-        "tca/experiments/config/leak_form.py",
+        "tca/experiments/config/network_config.py",
         "a stack left in the form that its rule is not",
-        'if net.kind == "stacked_rnn":\n        layers',
-        "if False:\n        layers",
+        'if "layers" in options:\n            options["layers"] = [put',
+        'if False:\n            options["layers"] = [put',
         FORM,
     ),
     Bug(
-        "tca/experiments/config/leak_form.py",
+        "tca/experiments/config/network_config.py",
         "the form of a rule overruling that of the network",
-        "if anew or net.form is None else net",
-        "",
+        '(anew or population["form"] is None)',
+        "True",
         FORM,
     ),
     Bug(

@@ -16,11 +16,7 @@ PRODUCTS = ("tests/test_spiking_products.py",)
 PASS, POPULATION = "tca/nets/spiking/spiking_pass.py", "tca/nets/spiking/spiking_population.py"
 PSEUDO = "tca/cells/surrogate_gradients.py"
 CELLS, TAPE, ACTIVE = "tca/cells/spiking_cell.py", "tca/tape/spiking_tape.py", "tca/connections/spike_products.py"
-STACKED, DESCRIBED, EXECUTIONS = (
-    "tca/nets/stacked_rnn.py",
-    "tca/experiments/config/network_config.py",
-    "tca/execution.py",
-)
+STACKED, EXECUTIONS = "tca/nets/stacked_rnn.py", "tca/execution.py"
 
 BUGS = [
     Bug(PASS, "cells refractory for one step too long", "t - 1 - self.refractory]", "t - 2 - self.refractory]",
@@ -69,8 +65,8 @@ BUGS = [
         STACKS),
     Bug(POPULATION, "layers that lose a step's duration", "SpikingPopulation(n_pre, self, dt=dt, ",
         "SpikingPopulation(n_pre, self, dt=2 * dt, ", STACKS),
-    Bug(DESCRIBED, "described pseudo-derivatives left at their defaults", 'Pseudo(**options["pseudo"]).build()',
-        "Pseudo().build()", STACKS),
+    Bug(PSEUDO, "described pseudo-derivatives left at their defaults", '"pseudo-derivative")(gamma, width)',
+        '"pseudo-derivative")()', STACKS),
     Bug(POPULATION, "learned initial states of spikes left out in silence", "        if wiring.learn_initial:\n",
         "        if False:\n", STACKS),
 ]  # fmt: skip

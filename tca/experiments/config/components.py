@@ -1,4 +1,4 @@
-"""What a run is made of: descriptions of a network, an optimizer and the seeds, as values.
+"""The optimizer and the seeds of a run as values.
 
 They print, compare and hash, can be written as JSON, and build what they describe.
 """
@@ -9,23 +9,19 @@ import dataclasses
 import functools
 import inspect
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import torch
 from torch import nn
 
-from tca.cells.leaky_cell import FORMS
 from tca.experiments.config.schedules import Schedule, schedule_of
 from tca.experiments.config.step_controls import SAM, MatchedStepSize
-from tca.nets.leaky.leaky_rnn import LeakyRNN
-from tca.nets.options import check_types
-from tca.utils.arrays import tensor_of
-from tca.utils.checks import Made, Named, NotNegative, Positive, Seed, Size, checked, whole
+from tca.utils.checks import Made, NotNegative, Positive, Seed, checked, whole
 from tca.utils.names import lookup
 
-__all__ = ["Leaky", "Optimizer", "Seeds", "plain", "smallest"]
+__all__ = ["Optimizer", "Seeds", "plain"]
 
 UNUSABLE = {"LBFGS": "it evaluates the loss several times a step", "SparseAdam": "it takes sparse gradients only"}
 
@@ -50,102 +46,6 @@ def _optimizers() -> dict[str, type[torch.optim.Optimizer]]:
         name: each for name, each in vars(torch.optim).items() if isinstance(each, type) and issubclass(each, base)
     }
     return {name: each for name, each in found.items() if each is not base and name not in UNUSABLE}
-
-
-def smallest(*, size: int, types: Sequence[float] | None, **options: Any) -> dict[str, Any]:
-    """Return options of a network with as few cells as there are types, so that checking them costs nothing.
-
-    Args:
-        size: Number of cells.
-        types: Fractions of the cell types, or the type of every cell.
-        options: The other options, which do not depend on how many cells there are.
-
-    Raises:
-        ValueError: The types are not those of so many cells.
-
-    >>> smallest(size=10**9, types=None, tau=50.0)
-    {'n_rec': 1, 'types': None, 'tau': 50.0}
-    """
-    if types is None:
-        return {"n_rec": 1, "types": None, **options}
-    given = tensor_of(types)
-    if given.is_floating_point():
-        check_types(types, 1)
-        ends = (given.double().cumsum(0) * size).round()
-        kinds = int((ends.diff(prepend=ends.new_zeros(1)) > 0).nonzero().max()) + 1
-    else:
-        kinds = int(check_types(types, size).max()) + 1
-    return {"n_rec": kinds, "types": tuple(range(kinds)), **options}
-
-
-@checked
-@dataclass(frozen=True)
-class Leaky:
-    """A leaky recurrent network, described; see `tca.nets.LeakyRNN` for the equations.
-
-    Args:
-        size: Number of recurrent cells, default 128.
-        form: Where the leak acts: ``"A"`` on the potential, ``"B"`` on the rate; ``None`` (default) as the rule of the
-            run has it, on the potential if it has neither.
-        activation: tanh (default), relu, softplus, rectified_tanh or linear.
-        tau: Time constant of the cells in ms, default 100.
-        leak: How a time constant becomes a factor per step: exponential (default) or euler.
-        noise: Standard deviation of the private noise of a cell's potential while it is trained, default 0.
-        readout_tau: Time constant of the readout in ms, default none.
-        learn_initial: Whether the initial state is learned, default no.
-        autapses: Whether cells may have synapses onto themselves, default yes.
-        gain_rec: Standard deviation of the initial recurrent weights times the square root of the in-degree, default 1.
-        types: Fractions of the cell types, which add up to one, or the type of every cell; default one type.
-        dale: Sign of the recurrent synapses that each type makes, -1, 0 (both) or 1; default both for all.
-
-    Raises:
-        ValueError: A value is not allowed.
-
-    >>> Leaky(size=8).build(3, 2, dt=10.0, seed=0).w_rec.shape
-    torch.Size([8, 8])
-    """
-
-    size: Size = 128
-    form: Annotated[str, Named(FORMS)] | None = None
-    activation: str = "tanh"
-    tau: float = 100.0
-    leak: str = "exponential"
-    noise: NotNegative = 0.0
-    readout_tau: Positive | None = None
-    learn_initial: bool = False
-    autapses: bool = True
-    gain_rec: NotNegative = 1.0
-    types: tuple[float, ...] | None = None
-    dale: tuple[int, ...] | None = None
-
-    def __post_init__(self) -> None:
-        """Check what the network itself checks, with one input, one output and one cell of each type."""
-        tiny = smallest(**self._options(), size=self.size)
-        LeakyRNN(1, n_out=1, **tiny, dt=1e-6, seed=0, dtype=torch.float64)
-
-    @property
-    def title(self) -> str:
-        """What the network is, in a few words."""
-        return f"{self.size} {self.activation} cells with a time constant of {self.tau:g} ms"
-
-    def build(
-        self, n_in: int, n_out: int, *, dt: float, seed: int, device: str = "cpu", dtype: torch.dtype = torch.float32
-    ) -> LeakyRNN:
-        """Return the network.
-
-        Args:
-            n_in: Number of input channels.
-            n_out: Number of outputs.
-            dt: Duration of a step in ms.
-            seed: Seed of the weights and the noise.
-            device: Where it lives, default the CPU.
-            dtype: Its floating-point type, default ``torch.float32``.
-        """
-        return LeakyRNN(n_in, self.size, n_out, **self._options(), dt=dt, seed=seed, device=device, dtype=dtype)
-
-    def _options(self) -> dict[str, Any]:
-        own = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.name != "size"}
-        return own | {"form": self.form or "A"}
 
 
 @checked

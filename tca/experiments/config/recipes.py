@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tca.experiments.config.components import Leaky, Optimizer
-from tca.experiments.config.network_config import Net
+from tca.experiments.config.components import Optimizer
+from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.schedules import Cosine
 from tca.losses import MSE, CrossEntropy, Logistic, Loss
 from tca.nets import PRESETS
@@ -53,7 +53,7 @@ RECIPES: dict[Key, Optimizer] = {
 }
 
 
-def recommended(rule: Rule, net: Leaky | Net, loss: Loss) -> Optimizer:
+def recommended(rule: Rule, net: NetworkConfig, loss: Loss) -> Optimizer:
     """Return the recommended optimizer of a rule in a network, Adam at 1e-3 if none was tuned.
 
     Args:
@@ -62,7 +62,7 @@ def recommended(rule: Rule, net: Leaky | Net, loss: Loss) -> Optimizer:
         loss: Loss; if not tuned, the optimizer of another loss.
 
     >>> from tca.losses import MSE
-    >>> recommended(RULES["ebd"], Net("mlp", {"sizes": [8]}), MSE()).lr_multipliers
+    >>> recommended(RULES["ebd"], NetworkConfig("mlp", {"sizes": [8]}), MSE()).lr_multipliers
     {'w_out': 3.0, 'b_out': 3.0}
     """
     kind = _kind(net)
@@ -70,10 +70,10 @@ def recommended(rule: Rule, net: Leaky | Net, loss: Loss) -> Optimizer:
     return fitting.get(type(loss)) or next(iter(fitting.values()), DEFAULT)
 
 
-def _kind(net: Leaky | Net) -> str:
+def _kind(net: NetworkConfig) -> str:
     """Return the kind of network in `RECIPES`, also of a preset, ``""`` for others."""
-    if isinstance(net, Leaky) or net.kind not in PRESETS:
-        return "" if isinstance(net, Leaky) else net.kind
+    if net.kind not in PRESETS:
+        return net.kind
     preset = PRESETS[net.kind]
     family = {Feedforward: "", VectorNet: "vector_"}.get(preset.kind)
     if family is None or not all(isinstance(layer, DenseLayer | ConvLayer) for layer in preset.layers):

@@ -18,9 +18,8 @@ import tasks
 from tca.eligibilities.eligibility import Eligibility
 from tca.experiments.config.agent import REWARD_RULES, Agent
 from tca.experiments.config.callbacks import Watch
-from tca.experiments.config.components import Leaky, Optimizer, Seeds, plain
-from tca.experiments.config.leak_form import in_form, settled
-from tca.experiments.config.network_config import Net, net_of
+from tca.experiments.config.components import Optimizer, Seeds, plain
+from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.recipes import recommended
 from tca.rule import Rule
 from tca.rules import RULES
@@ -28,7 +27,7 @@ from tca.signals.signal import Signal
 from tca.utils.checks import DEVICE, Count, Made, Named, checked, settle
 from tca.utils.names import lookup
 
-__all__ = ["Leaky", "Net", "Optimizer", "Run", "Seeds", "Watch", "name_of"]
+__all__ = ["NetworkConfig", "Optimizer", "Run", "Seeds", "Watch", "name_of"]
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # Fields, by part, that are written only if used, so that other runs keep their names.
@@ -47,7 +46,7 @@ class Run:
         task: Name of the task, see ``tasks.list()``.
         rule: Name of a rule in ``tca.RULES``, or a `tca.Rule`; default bptt.
         task_options: Options of the task, default none.
-        net: The network: `Leaky`, or `Net` for any other kind; in the form of the rule if its own is not given.
+        net: The network; in the form of the rule if its own is not given.
         optimizer: The optimizer; ``None`` (default) for the one recommended for the rule in this network, see
             `tca.experiments.config.recipes.recommended`.
         batch_size: Trials per batch, default 64.
@@ -81,7 +80,7 @@ class Run:
     task: str
     rule: Annotated[str, Named(RULES)] | Rule = "bptt"
     task_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    net: Any = field(default_factory=Leaky)  # Leaky or Net
+    net: Annotated[NetworkConfig, Made(NetworkConfig, spread=True)] = field(default_factory=NetworkConfig)
     optimizer: Any = None  # an Optimizer, or None for the recommended one: never None once the run is made
     batch_size: Count = 64
     steps: Count = 1000
@@ -101,12 +100,12 @@ class Run:
         """Check every value; no trial is drawn."""
         object.__setattr__(self, "task_options", plain("task_options", self.task_options))
         settle(self, measure_at_losses=tuple(dict.fromkeys(self.measure_at_losses)))
-        if not isinstance(self.net, (Leaky, Net)):
-            raise TypeError(f"net must be a Leaky or a Net, got {self.net!r}")
         if self.agent is None and self.rule in REWARD_RULES:
             settle(self, agent=Agent())
         self._check_rewards(self.make_task())
-        settle(self, net=settled(self.net, self.the_rule))
+        settle(self, net=self.net.in_form(self.the_rule.form or "A", anew=False))
+        for form in self.net.forms:
+            self.the_rule.check_form(form, "the network")
         if self.optimizer is None:
             settle(self, optimizer=self.recommended)
         if not isinstance(self.optimizer, Optimizer):
@@ -163,7 +162,7 @@ class Run:
         'B'
         """
         form = (rule if isinstance(rule, Rule) else lookup(RULES, rule, "rule")).form
-        changes: dict[str, Any] = {"rule": rule, "net": in_form(self.net, form)}
+        changes: dict[str, Any] = {"rule": rule, "net": self.net.in_form(form)}
         if self.optimizer == self.recommended:
             changes["optimizer"] = None
         return dataclasses.replace(self, **changes)
@@ -187,7 +186,8 @@ class Run:
     def to_json(self) -> dict[str, Any]:
         """Return the run as numbers, strings, lists and dictionaries."""
         values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
-        for name in ("net", "optimizer", "seeds"):
+        values["net"] = self.net.to_json()
+        for name in ("optimizer", "seeds"):
             values[name] = dataclasses.asdict(values[name])
         values["watch"] = [dataclasses.asdict(each) for each in self.watch]
         values["agent"] = None if self.agent is None else dataclasses.asdict(self.agent)
@@ -212,7 +212,7 @@ class Run:
         """
         given = dict(values)
         try:
-            given["net"] = net_of(given["net"])
+            given["net"] = NetworkConfig(**given["net"])
             for name, part in (("optimizer", Optimizer), ("seeds", Seeds)):
                 given[name] = part(**given[name])
             given["watch"] = tuple(Watch(**each) for each in given.get("watch", ()))

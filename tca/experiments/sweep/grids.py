@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run
 from tca.utils.checks import checked
 from tca.utils.names import lookup
@@ -86,6 +87,8 @@ def _changed(whole: Any, changes: list[_Change]) -> Any:
                 present = change.value
         parts = [dataclasses.replace(change, path=change.path[1:]) for change in mine if len(change.path) > 1]
         new[name] = _changed(present, parts) if parts else present
+    if isinstance(whole, NetworkConfig):
+        return whole.with_options(**new)
     return {**whole, **new} if isinstance(whole, Mapping) else dataclasses.replace(whole, **new)
 
 
@@ -93,6 +96,8 @@ def _part(whole: Any, name: str, setting: str) -> Any:
     """Return what a part is now; what a mapping lacks, an option that is not given, is an empty one."""
     if isinstance(whole, Mapping):
         return whole.get(name, {})
+    if isinstance(whole, NetworkConfig):
+        return whole.options.get(name, {})
     if not dataclasses.is_dataclass(whole) or isinstance(whole, type):
         raise ValueError(f"there is no setting {setting!r}: {whole!r} has no parts, so none called {name!r}")
     return getattr(whole, lookup({each.name: each.name for each in dataclasses.fields(whole)}, name, "setting"))
