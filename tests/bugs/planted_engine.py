@@ -102,7 +102,7 @@ BUGS = [
         ("tests/test_facts_recurrent.py",)),
     Bug(LEARNER, "states of rules are never updated", "self.net.places() if self.buffers else ()", "()", FACTS),
     Bug("tca/signals/signal.py", "signals to the outputs of a class are not seen",
-        "cls.outputs_told is not Signal.outputs_told or ", "", ("tests/test_decorrelation.py",)),
+        "cls.output_signal is not Signal.output_signal or ", "", ("tests/test_decorrelation.py",)),
     Bug(LEARNER, "feedback does not follow the optimizer", "        self.follow_weights_()\n", "", FACTS),
     Bug(LEARNER, "seed of the signal ignored", "seed, 0) + APART) % 2**63)", "seed, 0) * 0) % 2**63)", FACTS),
     Bug(LEARNER, "feedback drawn as the weights are", ", seed, 0) + APART", ", seed, 0)", FACTS),

@@ -115,8 +115,8 @@ BUGS = [
     Bug(
         "analysis/statistics/ties.py",
         "ties ranked by the first of them",
-        "(lower + upto + 1).double() / 2",
-        "(lower + 1).double()",
+        "(below + upto + 1).double() / 2",
+        "(below + 1).double()",
         TIES,
     ),
     Bug(
