@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import tasks
+from analysis.figures.curve_figures import over_epochs
 from analysis.figures.drawing import Series, save
-from analysis.figures.over_epochs import over_epochs
 from analysis.statistics.intervals import Estimate, paired_difference
 from studies.tables import COMPARED, Table, differences, mean_and_spread
 from studies.workloads import Learned, command, learn, options_of

@@ -29,8 +29,8 @@ from statistics import fmean
 
 import torch
 
+from analysis.figures.curve_figures import learning_curves
 from analysis.figures.drawing import Series, save
-from analysis.figures.learning_curves import learning_curves
 from analysis.representations.activity import rates
 from analysis.statistics.intervals import Estimate, paired_difference
 from studies.spiking_settings import SETTINGS, Arm, Setting

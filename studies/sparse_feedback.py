@@ -22,9 +22,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import tasks
+from analysis.figures.curve_figures import learning_curves
 from analysis.figures.drawing import Series, save
-from analysis.figures.learning_curves import learning_curves
-from analysis.figures.paired_differences import paired_differences
+from analysis.figures.point_figures import paired_differences
 from analysis.statistics.intervals import Estimate, paired_difference, verdict
 from studies.tables import COMPARED, Table, differences, mean_and_spread
 from studies.torus import Measured, Setting, Trial, train

@@ -16,7 +16,7 @@ import torch
 from analysis.dynamics.fixed_points import fixed_points, sampled_states
 from analysis.figures import Series, alignment_over_training, learning_curves
 from analysis.figures.command import command, recorded, training_trials
-from analysis.figures.drawing import band, looks, panels
+from analysis.figures.drawing import curves, looks, panels
 from analysis.landscape.barrier import barrier
 from analysis.landscape.planes import landscape
 from analysis.representations.activity import rates
@@ -149,7 +149,7 @@ def test_looks_of_many_labels_differ() -> None:
 def levels(geometric: bool) -> Iterator[np.ndarray]:
     series = [Series("", "a", seed, [0.0, 1.0], [1.0, value]) for seed, value in enumerate((1.0, 4.0))]
     _, axes = panels(series, "x", "y")
-    band(axes[""], looks(series)["a"], "a", series, geometric=geometric)
+    curves(axes[""], series, "", geometric=geometric)
     yield axes[""].lines[0].get_ydata()
     yield axes[""].collections[0].get_paths()[0].vertices[:, 1]
 

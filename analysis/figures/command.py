@@ -1,4 +1,4 @@
-"""What the commands that draw figures share: where a figure goes, recorded networks, and errors in one line."""
+"""Parts of the commands that draw figures: options, recorded networks, and errors in one line."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from pathlib import Path
 
 import torch
 
+from analysis.landscape.planes import Landscape, landscape
 from tca.batch import Batch
 from tca.experiments import records
 from tca.experiments.records.result import Result
 
-__all__ = ["command", "options", "recorded", "training_trials"]
+__all__ = ["around", "command", "options", "recorded", "surroundings", "training_trials"]
 
 
 def options(name: str, description: str) -> argparse.ArgumentParser:
-    """Return a parser that knows where the figure goes.
+    """Return a parser with the option ``--out`` for the path of the figure.
 
     Args:
         name: Name of the figure.
-        description: What it shows.
+        description: Its contents.
 
     >>> options("loss_line", "Draw.").parse_args([]).out
     PosixPath('loss_line')
@@ -35,7 +36,7 @@ def command(work: Callable[[Sequence[str] | None], str], words: Sequence[str] | 
     """Run a command and return its exit status: 0, or 2 after an error, which is one line on stderr.
 
     Args:
-        work: The command, which returns what to print.
+        work: The command, which returns the text to print.
         words: The words of the command line, ``None`` (default) for those of this process.
     """
     try:
@@ -46,14 +47,16 @@ def command(work: Callable[[Sequence[str] | None], str], words: Sequence[str] | 
     return 0
 
 
-def recorded(folders: Sequence[Path]) -> list[Result]:
+def recorded(folders: Sequence[Path], task: str | None = None, one_task: bool = False) -> list[Result]:
     """Return the finished runs whose records lie in some folders or below, those that diverged left out.
 
     Args:
         folders: Records, folders of records, or comparisons.
+        task: Name of the task to keep, default all.
+        one_task: Whether records of several tasks are refused, default no.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There is none, or there are several tasks.
         RecordError: A record cannot be read.
     """
     paths = [path.parent for folder in folders for path in sorted(folder.rglob("result.json"))]
@@ -62,15 +65,19 @@ def recorded(folders: Sequence[Path]) -> list[Result]:
     ]
     if not found:
         raise ValueError(f"{', '.join(map(str, folders))} must hold a finished run, got no result.json there or below")
+    found = [one for one in found if task in (None, one.run.task)]
+    tasks = sorted({one.run.task for one in found})
+    if one_task and len(tasks) != 1:
+        raise ValueError(f"records must be of one task, got {', '.join(tasks) or 'none'}; choose one with --task")
     return sorted(found, key=lambda one: (one.run.task, str(one.run.rule), one.run.seeds.net))
 
 
 def training_trials(result: Result, count: int) -> Batch:
-    """Return the first trials of the set that a run was trained on.
+    """Return the first trials of the training set of a run.
 
     Args:
         result: The run.
-        count: How many trials, at most.
+        count: Number of trials, at most.
 
     >>> from tca import Run, train
     >>> training_trials(train(Run("delayed_xor", steps=1, n_train=8, n_test=8), progress=False), 3).trials
@@ -81,5 +88,38 @@ def training_trials(result: Result, count: int) -> Batch:
     return train_set.subset(min(count, len(train_set))).batch()
 
 
-def _finite(result: Result) -> bool:
-    return all(bool(torch.isfinite(each).all()) for each in result.net.parameters())
+def surroundings(parser: argparse.ArgumentParser, points: int) -> None:
+    """Add the options of `around` to a parser.
+
+    Args:
+        parser: The parser.
+        points: Default number of positions along each direction.
+    """
+    parser.add_argument("--directions", default="sharpest", help="sharpest (default), flattest or random")
+    parser.add_argument(
+        "--parameters", nargs="+", default=["w_rec"], help="parameters that vary, default w_rec; or all"
+    )
+    parser.add_argument("--reach", type=float, default=1.0, help="how far to either side, default 1")
+    parser.add_argument("--points", type=int, default=points, help=f"positions a direction, odd, default {points}")
+    parser.add_argument("--trials", type=int, default=200, help="training trials, at most, default 200")
+    parser.add_argument("--normalise", action="store_true", help="measure distance in units of each cell's weights")
+
+
+def around(result: Result, given: argparse.Namespace, dimensions: int) -> Landscape:
+    """Return the loss around a recorded network.
+
+    Args:
+        result: The run.
+        given: The options of `surroundings`.
+        dimensions: Number of directions, 1 or 2.
+    """
+    return landscape(
+        result.net,
+        training_trials(result, given.trials),
+        "all" if given.parameters == ["all"] else given.parameters,
+        directions=given.directions,
+        dimensions=dimensions,
+        reach=given.reach,
+        points=given.points,
+        normalise=given.normalise,
+    )

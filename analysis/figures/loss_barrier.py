@@ -1,4 +1,4 @@
-"""Whether a ridge of the loss lies between the solutions of rules, and whether it goes when cells are matched.
+"""The loss between the solutions of rules, with cells as they are and with cells matched.
 
     python -m analysis.figures.loss_barrier runs/compare --reference bptt
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from analysis.figures.command import command, options, recorded, training_trials
-from analysis.figures.drawing import Series, band, legend, looks, panels, save
+from analysis.figures.drawing import Series, curves, legend, panels, save
 from analysis.landscape.barrier import barrier
 from tca.experiments.records.result import Result
 
@@ -30,7 +30,7 @@ def loss_barrier(series: Sequence[Series]) -> Figure:
 
     Args:
         series: Positions (x) from 0, the reference, to 1 and losses (y) of every pair; panels are with and without
-            matching, labels say between what.
+            matching, labels name both ends.
 
     >>> figure = loss_barrier([Series("cells matched", "bptt to eprop", 0, [0.0, 0.5, 1.0], [0.1, 0.4, 0.1])])
     >>> figure.axes[0].lines[0].get_ydata()
@@ -38,19 +38,13 @@ def loss_barrier(series: Sequence[Series]) -> Figure:
     """
     figure, axes = panels(series, "position on the way", "training loss")
     for name, each in axes.items():
-        for label, look in looks(series).items():
-            members = [one for one in series if (one.panel, one.label) == (name, label)]
-            if members:
-                band(each, look, label, members)
+        curves(each, series, name)
     legend(figure)
     return figure
 
 
 def main(words: Sequence[str] | None = None) -> str:
     """Draw the loss between recorded networks; return the barriers.
-
-    Args:
-        words: The words of the command line, ``None`` (default) for those of this process.
 
     Raises:
         ValueError: There are no such networks, or they are of different kinds.
@@ -63,10 +57,7 @@ def main(words: Sequence[str] | None = None) -> str:
     parser.add_argument("--points", type=int, default=25, help="positions, default 25")
     parser.add_argument("--trials", type=int, default=200, help="training trials, at most, default 200")
     given = parser.parse_args(words)
-    found = [one for one in recorded(given.records) if given.task in (None, one.run.task)]
-    tasks = sorted({one.run.task for one in found})
-    if len(tasks) != 1:
-        raise ValueError(f"records must be of one task, got {', '.join(tasks) or 'none'}; choose one with --task")
+    found = recorded(given.records, given.task, one_task=True)
     pairs, apart = _pairs(found, given.reference)
     series, lines = [], [f"{rule}: left out, its network is of another kind or size" for rule in apart]
     for first, second in pairs:

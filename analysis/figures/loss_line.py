@@ -1,4 +1,4 @@
-"""The loss along the sharpest direction around networks that different rules have found.
+"""The loss along the sharpest direction around networks trained by different rules.
 
     python -m analysis.figures.loss_line runs/compare --reach 0.5
 
@@ -15,10 +15,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from analysis.figures.command import command, options, recorded, training_trials
-from analysis.figures.drawing import Series, band, legend, looks, panels, save
-from analysis.figures.logarithmic import readable
-from analysis.landscape.planes import landscape
+from analysis.figures.command import around, command, options, recorded, surroundings
+from analysis.figures.drawing import Series, curves, legend, logarithmic, panels, save
 
 __all__ = ["loss_line", "main"]
 
@@ -28,7 +26,7 @@ def loss_line(series: Sequence[Series], direction: str = "the sharpest direction
 
     Args:
         series: Distances from the network (x) and losses (y) of every run; panels are tasks, labels rules.
-        direction: What the line follows.
+        direction: Name of the direction of the line.
         log: Whether the vertical axis is logarithmic, default yes; no loss may be zero then.
 
     >>> figure = loss_line([Series("xor", "bptt", 0, [-1.0, 0.0, 1.0], [2.0, 1.0, 2.0])])
@@ -37,12 +35,9 @@ def loss_line(series: Sequence[Series], direction: str = "the sharpest direction
     """
     figure, axes = panels(series, f"distance along {direction}", "training loss", shared=False)
     for name, each in axes.items():
-        for label, look in looks(series).items():
-            members = [one for one in series if (one.panel, one.label) == (name, label)]
-            if members:
-                band(each, look, label, members, geometric=log)
+        curves(each, series, name, geometric=log)
         if log:
-            readable(each, "y", [y for one in series if one.panel == name for y in one.y])
+            logarithmic(each, "y", [y for one in series if one.panel == name for y in one.y])
     legend(figure)
     return figure
 
@@ -50,35 +45,16 @@ def loss_line(series: Sequence[Series], direction: str = "the sharpest direction
 def main(words: Sequence[str] | None = None) -> str:
     """Draw the loss along a direction around recorded networks; return a line for each.
 
-    Args:
-        words: The words of the command line, ``None`` (default) for those of this process.
-
     Raises:
         ValueError: There is no such network, or an option is not allowed.
     """
     parser = options("loss_line", "Draw the loss along a direction around recorded networks.")
     parser.add_argument("records", type=Path, nargs="+", help="records, or folders that hold them")
-    parser.add_argument("--directions", default="sharpest", help="sharpest (default), flattest or random")
-    parser.add_argument(
-        "--parameters", nargs="+", default=["w_rec"], help="parameters that vary, default w_rec; or all"
-    )
-    parser.add_argument("--reach", type=float, default=1.0, help="how far to either side, default 1")
-    parser.add_argument("--points", type=int, default=41, help="positions, odd, default 41")
-    parser.add_argument("--trials", type=int, default=200, help="training trials, at most, default 200")
-    parser.add_argument("--normalise", action="store_true", help="measure distance in units of each cell's weights")
+    surroundings(parser, points=41)
     given = parser.parse_args(words)
-    names = "all" if given.parameters == ["all"] else given.parameters
     series, lines = [], []
     for one in recorded(given.records):
-        found = landscape(
-            one.net,
-            training_trials(one, given.trials),
-            names,
-            directions=given.directions,
-            reach=given.reach,
-            points=given.points,
-            normalise=given.normalise,
-        )
+        found = around(one, given, dimensions=1)
         rule, seed = str(one.run.rule), one.run.seeds.net
         losses = _gentler_right(found.losses)
         series.append(Series(one.run.task, rule, seed, found.positions.tolist(), losses.tolist()))

@@ -16,9 +16,9 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from analysis.figures.command import command, options, recorded, training_trials
+from analysis.figures.command import around, command, options, recorded, surroundings
 from analysis.figures.drawing import SETTINGS, write
-from analysis.landscape.planes import Landscape, landscape
+from analysis.landscape.planes import Landscape
 
 __all__ = ["loss_plane", "main"]
 
@@ -66,36 +66,17 @@ def loss_plane(found: Landscape, title: str = "") -> Figure:
 
 
 def main(words: Sequence[str] | None = None) -> str:
-    """Draw the loss on a plane through a recorded network; return what was found.
-
-    Args:
-        words: The words of the command line, ``None`` (default) for those of this process.
+    """Draw the loss on a plane through a recorded network; return its loss and curvatures.
 
     Raises:
         ValueError: There is no such network, or an option is not allowed.
     """
     parser = options("loss_plane", "Draw the loss on a plane through a recorded network.")
     parser.add_argument("record", type=Path, help="the record of a run")
-    parser.add_argument("--directions", default="sharpest", help="sharpest (default), flattest or random")
-    parser.add_argument(
-        "--parameters", nargs="+", default=["w_rec"], help="parameters that vary, default w_rec; or all"
-    )
-    parser.add_argument("--reach", type=float, default=1.0, help="how far to either side, default 1")
-    parser.add_argument("--points", type=int, default=31, help="positions along each direction, odd, default 31")
-    parser.add_argument("--trials", type=int, default=200, help="training trials, at most, default 200")
-    parser.add_argument("--normalise", action="store_true", help="measure distance in units of each cell's weights")
+    surroundings(parser, points=31)
     given = parser.parse_args(words)
     one = recorded([given.record])[0]
-    found = landscape(
-        one.net,
-        training_trials(one, given.trials),
-        "all" if given.parameters == ["all"] else given.parameters,
-        directions=given.directions,
-        dimensions=2,
-        reach=given.reach,
-        points=given.points,
-        normalise=given.normalise,
-    )
+    found = around(one, given, dimensions=2)
     title = f"{one.run.task}, {one.run.rule}, seed {one.run.seeds.net}"
     rows = (
         (first, second, loss)

@@ -1,4 +1,4 @@
-"""How alike the activity of networks trained by different rules is, and how close to a recording, at equal error.
+"""Distances of the activity of networks trained by different rules to each other and to a recording, at equal error.
 
     python -m analysis.figures.similarity_at_error --rules bptt eprop --seeds 3 --recorded cells.npy --probe inputs.npy
 
@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from analysis.figures.command import command, options
-from analysis.figures.drawing import Series, band, legend, looks, panels, save
+from analysis.figures.drawing import Series, curves, legend, panels, save
 from analysis.representations.noise_ceiling import conditions_averaged, noise_ceiling
 from analysis.representations.similarity_distances import DISTANCES, Distance
 from analysis.representations.similarity_study import PUBLISHED, THRESHOLDS, UNTRAINED, distances_at, sample
@@ -47,7 +47,7 @@ def similarity_at_error(
     """Return distances against the error at which networks were compared: mean and standard deviation over seeds.
 
     Args:
-        series: Errors (x) and distances (y) of every run; panels say what the distance is to, labels are rules.
+        series: Errors (x) and distances (y) of every run; panels name the other activity, labels are rules.
         lines: Distances to draw as dotted lines in the panel of the recording, by name, such as a noise ceiling.
         name: Name of the distance.
 
@@ -57,11 +57,7 @@ def similarity_at_error(
     """
     figure, axes = panels(series, "normalised error", f"{name} distance")
     for panel, each in axes.items():
-        for label, look in looks(series).items():
-            members = [one for one in series if (one.panel, one.label) == (panel, label)]
-            if members:
-                band(each, look, label, members)
-                each.lines[-1].set(marker=look.marker, markersize=6)
+        curves(each, series, panel, markers=True)
         each.set_xscale("log")
         ticks = sorted({x for one in series for x in one.x})
         each.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -77,9 +73,6 @@ def similarity_at_error(
 
 def main(words: Sequence[str] | None = None) -> str:
     """Train, compare and draw; return the tables.
-
-    Args:
-        words: The words of the command line, ``None`` (default) for those of this process.
 
     Raises:
         ValueError: An option is not allowed, or arrays do not fit.

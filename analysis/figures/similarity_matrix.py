@@ -1,4 +1,4 @@
-"""How far the activity of every recorded network is from that of every other.
+"""Distances between the activities of all recorded networks.
 
     python -m analysis.figures.similarity_matrix runs/compare --task context_decision
 
@@ -34,7 +34,7 @@ def similarity_matrix(table: Tensor, names: Sequence[str], title: str) -> Figure
     Args:
         table: Distances, shape ``(A, A)``.
         names: Name of each row, equal names side by side.
-        title: What the distance is.
+        title: Name of the distance.
 
     >>> import torch
     >>> len(similarity_matrix(torch.zeros(2, 2), ["bptt", "eprop"], "procrustes").axes)
@@ -63,9 +63,6 @@ def similarity_matrix(table: Tensor, names: Sequence[str], title: str) -> Figure
 def main(words: Sequence[str] | None = None) -> str:
     """Draw the distances of recorded networks from each other; return their dimensions.
 
-    Args:
-        words: The words of the command line, ``None`` (default) for those of this process.
-
     Raises:
         ValueError: There are no such networks, or an option is not allowed.
     """
@@ -78,10 +75,7 @@ def main(words: Sequence[str] | None = None) -> str:
     parser.add_argument("--rank", type=int, default=10, help="for dsa: components, default 10")
     given = parser.parse_args(words)
     lookup({**DISTANCES, "dsa": None}, given.distance, "distance")
-    found = [one for one in recorded(given.records) if given.task in (None, one.run.task)]
-    tasks = sorted({one.run.task for one in found})
-    if len(tasks) != 1:
-        raise ValueError(f"records must be of one task, got {', '.join(tasks) or 'none'}; choose one with --task")
+    found = recorded(given.records, given.task, one_task=True)
     trials = training_trials(found[0], given.trials)
     nets = {f"{one.run.rule}, seed {one.run.seeds.net}": one.net for one in found}
     activities = {name: rates(net, trials) for name, net in nets.items()}

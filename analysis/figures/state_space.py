@@ -1,4 +1,4 @@
-"""Where the states of a network go in its trials, and the points at which they come to rest.
+"""Trajectories of the states of a network in its trials, and their fixed points.
 
     python -m analysis.figures.state_space RECORD --trials 60
 
@@ -67,9 +67,9 @@ def state_space(states: Tensor, points: FixedPoints, labels: Sequence[str], show
     Args:
         states: States of the trials, shape ``(T, B, N)``.
         points: The points.
-        labels: What each trial is, such as its class; trials of one label are drawn alike, up to seven labels.
-        shown: Which steps of each trial matter, boolean, shape ``(T, B)``; ``None`` (default) for all. What comes
-            before them is drawn thin, what comes after not at all.
+        labels: Label of each trial, such as its class; each has a colour, up to seven labels.
+        shown: Steps of each trial to draw, boolean, shape ``(T, B)``; ``None`` (default) for all. Earlier steps are
+            drawn thin, later ones not at all.
 
     >>> from analysis.dynamics.fixed_points import rest
     >>> still = rest(lambda h: 0.5 * h, lambda h: torch.eye(2).double().expand(len(h), 2, 2) / 2, torch.zeros(1, 2))
@@ -127,9 +127,6 @@ def _eigenvalues(axes: Axes, points: FixedPoints) -> None:
 
 def main(words: Sequence[str] | None = None) -> str:
     """Find the fixed points of a recorded network and draw them; return their table.
-
-    Args:
-        words: The words of the command line, ``None`` (default) for those of this process.
 
     Raises:
         ValueError: There is no such network or step.

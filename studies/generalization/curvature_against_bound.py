@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from analysis.figures.drawing import Series, legend, looks, panels
-from analysis.figures.logarithmic import readable
+from analysis.figures.drawing import Series, dots, legend, logarithmic, panels
 
 __all__ = ["curvature_against_bound"]
 
@@ -26,13 +25,10 @@ def curvature_against_bound(series: Sequence[Series]) -> Figure:
     """
     figure, axes = panels(series, "bound 2 / (η ρ)", "largest eigenvalue of the Hessian")
     for name, each in axes.items():
-        for label, look in looks(series).items():
-            members = [one for one in series if (one.panel, one.label) == (name, label)]
-            xs, ys = ([value for one in members for value in getattr(one, axis)] for axis in ("x", "y"))
-            each.scatter(xs, ys, c=look.colour, marker=look.marker, s=30, alpha=0.8, linewidths=0, label=label)
+        dots(each, series, name)
         here = [one for one in series if one.panel == name]
         for axis in ("x", "y"):
-            readable(each, axis, [value for one in here for value in getattr(one, axis)])
+            logarithmic(each, axis, [value for one in here for value in getattr(one, axis)])
         ends = [value for one in here for value in (*one.x, *one.y)]
         if ends:
             each.plot([min(ends), max(ends)], [min(ends), max(ends)], color="0.45", linestyle=":", linewidth=1.2,

@@ -9,8 +9,7 @@ from dataclasses import replace
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from analysis.figures.drawing import Series, band, legend, looks, panels
-from analysis.figures.logarithmic import readable
+from analysis.figures.drawing import Series, curves, legend, logarithmic, panels
 
 __all__ = ["curvature_over_training"]
 
@@ -33,11 +32,8 @@ def curvature_over_training(series: Sequence[Series]) -> Figure:
     logarithms = [_logarithms(each) for each in series]
     figure, axes = panels(series, "updates", "largest eigenvalue of the Hessian", shared=False)
     for name, each in axes.items():
-        for label, look in looks(series).items():
-            members = [one for one in logarithms if (one.panel, one.label) == (name, label)]
-            if any(one.x for one in members):
-                band(each, look, label, members)
-        readable(each, "x", [x for one in logarithms if one.panel == name for x in one.x])
+        curves(each, logarithms, name)
+        logarithmic(each, "x", [x for one in logarithms if one.panel == name for x in one.x])
         each.yaxis.set_major_locator(FixedLocator([math.log10(value) for value in NUMBERED]))
         each.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{10**value:g}"))
     figure.set_figwidth(figure.get_figwidth() + 2.0)

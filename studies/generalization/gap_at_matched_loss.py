@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from analysis.figures.drawing import Series, legend, looks, panels
-from analysis.figures.logarithmic import readable
+from analysis.figures.drawing import Series, dots, legend, logarithmic, panels
 
 __all__ = ["gap_at_matched_loss"]
 
@@ -26,11 +25,8 @@ def gap_at_matched_loss(series: Sequence[Series], gap: str, notes: Mapping[str, 
     """
     figure, axes = panels(series, "largest eigenvalue of the Hessian", gap)
     for name, each in axes.items():
-        for label, look in looks(series).items():
-            members = [one for one in series if (one.panel, one.label) == (name, label)]
-            xs, ys = ([value for one in members for value in getattr(one, axis)] for axis in ("x", "y"))
-            each.scatter(xs, ys, c=look.colour, marker=look.marker, s=30, alpha=0.8, linewidths=0, label=label)
-        readable(each, "x", [x for one in series if one.panel == name for x in one.x])
+        dots(each, series, name)
+        logarithmic(each, "x", [x for one in series if one.panel == name for x in one.x])
         if notes and name in notes:
             each.annotate(notes[name], (0.02, 0.99), xycoords="axes fraction", va="top", fontsize="small")
     if notes:  # they need room; all panels share their vertical axis

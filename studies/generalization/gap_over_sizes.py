@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from analysis.figures.drawing import Series, band, legend, looks, panels
+from analysis.figures.drawing import Series, curves, legend, panels
 
 __all__ = ["gap_over_sizes"]
 
@@ -25,10 +25,7 @@ def gap_over_sizes(series: Sequence[Series], gap: str) -> Figure:
     """
     figure, axes = panels(series, "training trials", gap)
     for name, each in axes.items():
-        for label, look in looks(series).items():
-            members = [one for one in series if (one.panel, one.label) == (name, label)]
-            if any(one.x for one in members):
-                band(each, look, label, members)
+        curves(each, series, name)
         each.set_xscale("log")
         each.xaxis.set_major_locator(FixedLocator(sorted({x for one in series for x in one.x})))
         each.xaxis.set_minor_locator(NullLocator())

@@ -15,8 +15,8 @@ import torch
 
 import tasks
 import tca
+from analysis.figures.curve_figures import over_epochs
 from analysis.figures.drawing import Series
-from analysis.figures.over_epochs import over_epochs
 from studies import at_once_or_by_rows, published_vision
 from studies.at_once_or_by_rows import Setting
 from studies.published_vision import Outcome, chosen
