@@ -2,10 +2,10 @@
 
 from tca.experiments.records.files import RecordError
 from tca.experiments.records.reader import finished, require_same
-from tca.experiments.records.record import Record, ResumedElsewhereWarning, reread, tidy_up, title_of
-from tca.experiments.records.recorded_networks import read
+from tca.experiments.records.record import Record, ResumedElsewhereWarning, title_of
+from tca.experiments.records.recorded_networks import read, reread
 
 __all__ = [
-    "Record", "RecordError", "ResumedElsewhereWarning", "finished", "read", "require_same", "reread", "tidy_up",
+    "Record", "RecordError", "ResumedElsewhereWarning", "finished", "read", "require_same", "reread",
     "title_of",
 ]  # fmt: skip

@@ -1,7 +1,6 @@
-"""Files that are written whole or not at all, read within bounds, and folders that one process holds at a time.
+"""Atomic writes, bounded reads, and locks of folders.
 
-No write follows a symbolic or a hard link: a file is opened so that a link at its name is an error, or made under a
-fresh name and renamed, which replaces a link and leaves alone what it leads to.
+No write follows a symbolic or a hard link: opening a link is an error, and a new file renamed over a link replaces it.
 """
 
 from __future__ import annotations
@@ -33,10 +32,10 @@ class RecordError(RuntimeError):
 
 @contextlib.contextmanager
 def explained(folder: Path) -> Iterator[None]:
-    """Turn the system's errors within into `RecordError`.
+    """Raise errors of the operating system as `RecordError`.
 
     Args:
-        folder: The folder that is written to.
+        folder: The folder written to.
     """
     try:
         yield
@@ -45,13 +44,13 @@ def explained(folder: Path) -> Iterator[None]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it, so that they outlast a power cut; refuse a link in its place.
+    """Make a folder and its parents durably; refuse a link in its place.
 
     Args:
         folder: The folder.
 
     Raises:
-        OSError: It cannot be made, or a symbolic link stands there.
+        OSError: It cannot be made, or is a symbolic link.
     """
     missing = [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +61,7 @@ def make_folder(folder: Path) -> None:
 
 
 def locked(folder: Path) -> IO[bytes]:
-    """Return the lock file of a folder, locked until it is closed; the system closes it for a process that dies.
+    """Return the lock file of a folder, locked until it is closed or the process dies.
 
     Args:
         folder: The folder.
@@ -88,10 +87,10 @@ def locked(folder: Path) -> IO[bytes]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is either the old or the new one, whole, whatever happens, a power cut included.
+    """Replace a file atomically and durably, even across a power cut.
 
     Args:
-        path: The file. A link there is replaced, not followed.
+        path: The file; a link is replaced, not followed.
         content: The content.
     """
     file = _fresh(path)
@@ -108,11 +107,11 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def append(path: Path, content: bytes) -> None:
-    """Add to the end of a file and have it on the disk; if that fails, nothing of it is left there.
+    """Append to a file durably, or not at all.
 
     Args:
-        path: The file, made if need be; no link.
-        content: What to add.
+        path: The file, created if missing; no link.
+        content: Content to append.
     """
     with open(path, "ab", buffering=0, opener=own_file) as file:
         before = os.fstat(file.fileno()).st_size
@@ -125,11 +124,11 @@ def append(path: Path, content: bytes) -> None:
 
 
 def tidy(folder: Path, start: str = ".") -> None:
-    """Remove files that a writer has left half written that was killed; those of living writers stay.
+    """Remove temporary files of killed writers; those of living writers stay.
 
     Args:
         folder: The folder.
-        start: How the names of the files begin, default any hidden file.
+        start: Start of the names of the files, default that of any hidden file.
     """
     for name in os.listdir(folder):
         if name.startswith(start) and name.endswith(".tmp"):
@@ -140,13 +139,13 @@ def tidy(folder: Path, start: str = ".") -> None:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
-    """Open a regular file for reading, without waiting for whatever else may stand there.
+    """Open a regular file for reading, without blocking on a pipe or device.
 
     Args:
         path: The file.
 
     Raises:
-        RecordError: It cannot be read within, or is a pipe, a device or the like.
+        RecordError: It cannot be read, or is no regular file.
     """
     try:
         with open(path, "rb", opener=_unhurried) as file:
@@ -163,10 +162,10 @@ def read_bytes(path: Path, most: int) -> bytes:
 
     Args:
         path: The file.
-        most: Bytes that it may hold.
+        most: Maximal number of bytes.
 
     Raises:
-        RecordError: It cannot be read, is no regular file, or holds more.
+        RecordError: It cannot be read, is no regular file, or is larger.
     """
     with opened(path) as file:
         _check_size(file, most)
@@ -180,21 +179,21 @@ def read_bytes(path: Path, most: int) -> bytes:
 
 
 def facts(path: Path, most: int) -> dict[str, int | str]:
-    """Return how many bytes a file holds, and their SHA-256.
+    """Return the size of a file in bytes, and its SHA-256.
 
     Args:
         path: The file.
-        most: Bytes that it may hold.
+        most: Maximal number of bytes.
 
     Raises:
-        RecordError: It cannot be read, is no regular file, or holds more.
+        RecordError: It cannot be read, is no regular file, or is larger.
     """
     with opened(path) as file:
         return {"bytes": _check_size(file, most), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}  # type: ignore[arg-type]
 
 
 def _check_size(file: IO[bytes], most: int) -> int:
-    """Return how many bytes a file holds, or raise if they are too many."""
+    """Return the size of a file in bytes, or raise if it is too large."""
     size = os.fstat(file.fileno()).st_size
     if size > most:
         raise OSError(errno.EFBIG, f"it holds more than {most} bytes")
@@ -202,11 +201,11 @@ def _check_size(file: IO[bytes], most: int) -> int:
 
 
 def own_file(path: str, flags: int) -> int:
-    """Open a file to write to it: one of this folder, not of another by a link, and no pipe or device.
+    """Open a regular file without links for writing; an ``opener`` of `open`.
 
     Args:
         path: The file.
-        flags: As of `os.open`; this is an ``opener`` for `open`.
+        flags: Flags of `os.open`.
 
     Raises:
         OSError: It is a link, or no regular file.
@@ -230,7 +229,7 @@ def _unhurried(path: str, flags: int) -> int:
 
 
 def _fresh(path: Path) -> IO[bytes]:
-    """Return a new file beside another, held by a lock for as long as it is open, so that `tidy` leaves it."""
+    """Return a new temporary file beside another, locked against `tidy` while it is open."""
     while True:
         name = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         file = open(name, "xb", buffering=0, opener=own_file)  # noqa: SIM115
@@ -238,14 +237,14 @@ def _fresh(path: Path) -> IO[bytes]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(file.fileno()).st_nlink:
                 return file
-        file.close()  # swept up as soon as it was there
+        file.close()  # removed by `tidy` before it was locked
 
 
 def _to_disk(folder: Path) -> None:
-    """Have the names in a folder on the disk."""
+    """Write the entries of a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with contextlib.suppress(OSError):  # some file systems have no such thing
+        with contextlib.suppress(OSError):  # not supported by some file systems
             os.fsync(descriptor)
     finally:
         os.close(descriptor)

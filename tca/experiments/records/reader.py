@@ -26,24 +26,24 @@ LARGEST_METRICS = 1 << 28  # bytes
 
 
 def finished(folder: str | Path) -> bool:
-    """Return whether a folder holds the record of a run that has ended.
+    """Return whether a folder holds a finished record.
 
     Args:
-        folder: The record's folder.
+        folder: Folder of the record.
     """
     return os.path.lexists(Path(folder) / "result.json")
 
 
 @dataclass(frozen=True)
 class Look:
-    """What the files of a record say; nothing is built.
+    """The checked text of a record, without its networks.
 
     Args:
         folder: The record.
-        description: What ``run.json`` holds.
-        ending: What ``result.json`` holds, ``None`` for an unfinished run.
-        metrics: What was measured, first to last; of an unfinished run, up to its checkpoint.
-        made_with: Versions, commit and threads with which it was trained, one after the other.
+        description: Content of ``run.json``.
+        ending: Content of ``result.json``, ``None`` for an unfinished run.
+        metrics: Measurements, first to last; of an unfinished run, up to its checkpoint.
+        made_with: Versions, commit and threads of the training, in order.
     """
 
     folder: Path
@@ -55,13 +55,13 @@ class Look:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where an unfinished run goes on from.
+    """The checkpoint of an unfinished run.
 
     Args:
-        state: What `tca.records.Record.save` was given.
-        metrics: What had been measured by then.
-        lines: The lines of ``metrics.jsonl`` that say so.
-        made_with: The environments in which the run was trained so far.
+        state: State of the training loop, see `tca.experiments.records.record.Record.save`.
+        metrics: Measurements before the checkpoint.
+        lines: Their lines in ``metrics.jsonl``.
+        made_with: Versions, commit and threads of the training so far, in order.
     """
 
     state: dict[str, Any]
@@ -75,15 +75,15 @@ class Checkpoint:
 
         Args:
             folder: The record.
-            run: The run that it must be of; ``None`` (default) for the one that ``run.json`` describes.
+            run: Run expected in the record; ``None`` (default) for the one in ``run.json``.
 
         Raises:
-            RecordError: It is damaged, belongs to another run, or the other files are not those it was written with.
+            RecordError: It is damaged or of another run, or the other files have changed since.
         """
         path = folder / "checkpoint"
         written = read_bytes(folder / "metrics.jsonl", LARGEST_METRICS) if _there(folder / "metrics.jsonl") else b""
         if not _there(path):
-            if written.count(b"\n") > 1:  # the first line alone may be older than the first checkpoint
+            if written.count(b"\n") > 1:  # the first line precedes the first checkpoint
                 raise RecordError(
                     f"the record in {in_a_line(folder)} is damaged: it has measurements and no checkpoint; remove it "
                     "to train the run anew"
@@ -108,10 +108,10 @@ class Checkpoint:
 
 
 def look(folder: str | Path) -> Look:
-    """Return what the files of a record say, each checked against the others.
+    """Return the text of a record, each file checked against the others.
 
     Args:
-        folder: The record's folder.
+        folder: Folder of the record.
 
     Raises:
         RecordError: There is no record, or it is damaged.
@@ -123,7 +123,7 @@ def look(folder: str | Path) -> Look:
             return _ended(folder) if ended else _unfinished(folder)
         except RecordError:
             if finished(folder) == ended:
-                raise  # and otherwise it was being finished meanwhile
+                raise  # else it was finished meanwhile
     raise RecordError(f"the record in {in_a_line(folder)} does not stay as it is")
 
 
@@ -159,13 +159,13 @@ def _unfinished(folder: Path) -> Look:
 
 
 def read_description(folder: str | Path) -> dict[str, Any]:
-    """Return what ``run.json`` holds, without building the run.
+    """Return the content of ``run.json``, without building the run.
 
     Args:
-        folder: The record's folder.
+        folder: Folder of the record.
 
     Raises:
-        RecordError: There is none, or it was edited or cannot be understood.
+        RecordError: It is missing, edited or damaged.
     """
     path = Path(folder) / "run.json"
     if not _there(path):
@@ -188,14 +188,14 @@ def read_description(folder: str | Path) -> dict[str, Any]:
 
 
 def require_same(folder: str | Path, run: Run) -> None:
-    """Raise unless a folder holds the record of this very run.
+    """Raise unless a folder holds the record of a run.
 
     Args:
-        folder: The record's folder.
+        folder: Folder of the record.
         run: The run.
 
     Raises:
-        RecordError: It holds another run; the message says what differs.
+        RecordError: It holds another run; the message names the differences.
     """
     there, asked = read_description(folder)["run"], run.to_json()
     different = [
@@ -215,7 +215,7 @@ def check_run(folder: Path, sizes: Mapping[str, Any]) -> None:
         sizes: The sizes.
 
     Raises:
-        RecordError: It is not.
+        RecordError: Its sizes are others.
     """
     there = read_description(folder)
     for name, size in sizes.items():
@@ -226,13 +226,13 @@ def check_run(folder: Path, sizes: Mapping[str, Any]) -> None:
 
 
 def measured(content: bytes) -> tuple[Metrics, ...]:
-    """Return the measurements that lines describe.
+    """Return the measurements of lines.
 
     Args:
         content: Whole lines.
 
     Raises:
-        ValueError: A line is not one of these, or steps do not grow.
+        ValueError: A line is not a measurement, or steps do not increase.
     """
     found = tuple(Metrics.from_json(parsed(line)) for line in content.splitlines())
     if any(one.step >= other.step for one, other in pairwise(found)):
@@ -249,7 +249,7 @@ def _measured_in(path: Path) -> tuple[Metrics, ...]:
 
 
 def _lines_of(written: bytes, known: Mapping[str, Any]) -> bytes:
-    """Return the lines that a checkpoint counts, or raise if these are others."""
+    """Return the lines before a checkpoint, or raise if they have changed."""
     lines = written[: known["bytes"]]
     if len(lines) < known["bytes"]:
         raise ValueError("metrics.jsonl does not reach it: lines have been lost")

@@ -1,26 +1,28 @@
-"""A record: the folder of one run, which outlives the process that writes it.
+"""The record of a run during training: a folder that survives the process at any moment.
 
-    run.json             the run, the sizes of its task, facts of its data, versions, threads and commit; written first
-    metrics.jsonl        one line a measurement
-    checkpoint           everything needed to go on from the last measurement; gone once the run has ended
+    run.json             the run, the sizes of its task, its data, versions, threads and commit; written first
+    metrics.jsonl        one line for each measurement
+    checkpoint           the state at the last measurement; removed at the end of the run
     weights.safetensors  the trained network
-    learner.safetensors  the state of its rule, such as feedback weights; only for rules that have one
-    at_loss_*.safetensors  both, where the training loss crossed a loss that the run names
-    result.json          how the run ended; written last
+    learner.safetensors  the state of its rule, such as feedback weights, if any
+    at_loss_*.safetensors  both, where the training loss crossed a loss of the run
+    result.json          the outcome of the run; written last
 
-Files other than ``metrics.jsonl`` are replaced as a whole, so a process may be killed at any moment. A folder without
-``result.json`` is unfinished; lines of ``metrics.jsonl`` that are later than the checkpoint are dropped on resuming.
+Files other than ``metrics.jsonl`` are replaced as a whole. A folder without ``result.json`` is unfinished; lines of
+``metrics.jsonl`` after the checkpoint are dropped on resuming.
 
-Checkpoint and result name the run and hold the size and the SHA-256 of every other file
-(`tca.experiments.records.sealed_json`), so that a file that was lost, edited or taken from another run is refused on
-resuming and reported on reading. `tca.experiments.records.reader` reads.
+Checkpoint and result contain the name of the run and size and SHA-256 of every other file
+(`tca.experiments.records.sealed_json`): a file that is lost, edited or from another run is refused on resuming and
+reported by `tca.experiments.records.reader`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
+import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -35,61 +37,62 @@ from tca.experiments.config.run import Run
 from tca.experiments.records.files import RecordError, append, explained, locked, make_folder, tidy, write_whole
 from tca.experiments.records.reader import LARGEST_METRICS, Checkpoint, check_run, finished, require_same
 from tca.experiments.records.recorded_networks import crossings as crossings_of
-from tca.experiments.records.recorded_networks import kept_at, path_at, read
+from tca.experiments.records.recorded_networks import kept_at, path_at
+from tca.experiments.records.remnants import drop_remnants
 from tca.experiments.records.result import Crossing, Metrics, Result, first_at
 from tca.experiments.records.sealed_json import LARGEST_TENSORS, Companions, companions, sealed, write_json
-from tca.experiments.records.tensor_files import pack
+from tca.experiments.records.tensor_files import pack, unpack
 from tca.experiments.records.versions import differences, environment
 from tca.utils.text import in_a_line
 
-__all__ = ["Record", "RecordError", "ResumedElsewhereWarning", "reread", "tidy_up", "title_of"]
+__all__ = ["Record", "ResumedElsewhereWarning", "title_of"]
 
 Sizes = dict[str, Any]
 
 
 class ResumedElsewhereWarning(UserWarning):
-    """A run goes on under other versions, another commit or other threads than before; last bits may differ."""
+    """A run resumes with other versions, commit or number of threads; the last bits may differ."""
 
 
 class Record:
-    """The record of a run while it is trained; a context manager that holds the folder for one process.
+    """The record of a run during training; a context manager that locks the folder.
 
     Args:
-        folder: The record's folder, made if need be; ``None`` keeps everything in memory.
+        folder: Folder of the record; ``None`` keeps everything in memory.
         run: The run.
-        sizes: ``n_in``, ``n_out`` and ``dt`` of its task, with which its network can be built again.
-        measure: The name of what the task measures, such as accuracy, default ``"score"``.
-        data: Facts of the task's data (``Task.provenance``), default none.
+        sizes: ``n_in``, ``n_out`` and ``dt`` of its task, from which its network can be rebuilt.
+        measure: Name of the score of the task, such as accuracy, default ``"score"``.
+        data: Provenance of the data (``Task.provenance``), default none.
 
     Attributes:
-        ended: Whether the folder already holds the run's finished record, for example by another process.
-        metrics: What has been measured so far.
-        checkpoint: Where to go on from, ``None`` at the start.
-        kept: States of network and learner at the losses that the run names, by loss, as far as they were reached.
+        ended: Whether the folder already holds a finished record, for example by another process.
+        metrics: Measurements so far.
+        checkpoint: State to resume from, ``None`` at the start.
+        kept: Measurement and states of network and learner, by the losses of the run reached so far.
 
     Raises:
         RecordError: The folder cannot be written, is in use by another process, is damaged, or holds another run.
 
     Warns:
-        ResumedElsewhereWarning: The run was begun under other versions, another commit or other threads.
+        ResumedElsewhereWarning: The run began with other versions, commit or number of threads.
     """
 
     def __init__(
         self, folder: Path | None, run: Run, sizes: Sizes, measure: str = "score", data: Mapping[str, Any] | None = None
     ) -> None:
-        """Remember what to do; nothing is written before the record is entered."""
+        """Write nothing yet."""
         self.folder, self.run, self.sizes, self.measure, self.data = folder, run, sizes, measure, dict(data or {})
         self.ended = False
         self.metrics: list[Metrics] = []
         self.checkpoint: Any = None
-        self.kept: dict[float, dict[str, Tensor]] = {}
+        self.kept: dict[float, Any] = {}
         self._made_with = [environment()]
         self._companions: Companions = {}
         self._lines, self._written = hashlib.sha256(), 0
         self._lock: IO[bytes] | None = None
 
     def __enter__(self) -> Record:
-        """Take hold of the folder and find where to go on."""
+        """Lock the folder and read the checkpoint."""
         if self.folder is not None:
             with explained(self.folder):
                 make_folder(self.folder)
@@ -104,12 +107,12 @@ class Record:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let go of the folder."""
+        """Unlock the folder."""
         if self._lock is not None:
             self._lock.close()
 
     def _begin(self, folder: Path) -> None:
-        self.ended = finished(folder)  # by another process, since this one last looked
+        self.ended = finished(folder)  # by another process, before the lock
         if self.ended:
             return
         tidy(folder)
@@ -117,13 +120,13 @@ class Record:
             require_same(folder, self.run)
         found = Checkpoint.of(folder, self.run)
         if found is None:
-            self._describe(folder)  # anew, as what trains the run is this process
+            self._describe(folder)  # anew, with the versions of this process
         check_run(folder, self.sizes)
         self.witness("run.json")
         lines = b""
         if found is not None:
             self.checkpoint, self.metrics, lines = found.state, list(found.metrics), found.lines
-            self._go_on(found.made_with)
+            self._resume(found.made_with)
         write_whole(folder / "metrics.jsonl", lines)
         self._count(lines)
         self.kept = kept_at(folder, self.run, self.metrics)
@@ -133,13 +136,13 @@ class Record:
             path_at(folder, loss).unlink(missing_ok=True)  # of a measurement later than the checkpoint
 
     def _describe(self, folder: Path) -> None:
-        """Write what the run is, and what trains it."""
+        """Write ``run.json``."""
         values = {"run": self.run.to_json(), **self.sizes, "title": title_of(self.run), "measure": self.measure}
         values |= {"data": self.data} if self.data else {}
         write_json(folder / "run.json", sealed(self.run.name, {**values, **self._made_with[-1]}))
 
-    def _go_on(self, made_with: list[dict[str, Any]]) -> None:
-        """Remember what has trained the run before, and warn if this is another."""
+    def _resume(self, made_with: list[dict[str, Any]]) -> None:
+        """Record the environments of the run, and warn if this one differs from the last."""
         now = self._made_with[-1]
         if changed := differences(made_with[-1], now):
             warnings.warn(
@@ -151,13 +154,13 @@ class Record:
         self._made_with = [*made_with, now] if changed else made_with
 
     def witness(self, name: str) -> None:
-        """Count a file among the companions of checkpoint and result.
+        """Add a file to the companions of checkpoint and result.
 
         Args:
-            name: Its name in the folder.
+            name: Name of the file in the folder.
 
         Raises:
-            RecordError: It cannot be read, or is not what the checkpoint was written with.
+            RecordError: It cannot be read.
         """
         if self.folder is not None:
             self._companions |= companions(self.folder, [name])
@@ -168,17 +171,17 @@ class Record:
 
     @property
     def _measured(self) -> dict[str, int | str]:
-        """Size and checksum of the lines that have been written."""
+        """Size and checksum of the lines written."""
         return {"bytes": self._written, "sha256": self._lines.hexdigest()}
 
     def add(self, metrics: Metrics) -> None:
         """Append a measurement.
 
         Args:
-            metrics: What was measured.
+            metrics: The measurement.
 
         Raises:
-            RecordError: The folder cannot be written; then nothing of the line is left in it.
+            RecordError: The folder cannot be written; no part of the line remains in it.
         """
         self.metrics.append(metrics)
         if self.folder is None:
@@ -191,43 +194,42 @@ class Record:
         self._count(line)
 
     def reached(self) -> list[float]:
-        """Return the losses of the run at or below which the last measurement is the first."""
+        """Return the losses of the run that the last measurement reached first."""
         return [loss for loss in self.run.measure_at_losses if first_at(loss, self.metrics) is self.metrics[-1]]
 
     def keep(self, loss: float, at: Metrics, net: Mapping[str, Tensor], learner: Mapping[str, Tensor]) -> None:
-        """Keep network and learner at a loss that the run names.
+        """Store network and learner at a loss of the run.
 
         Args:
             loss: The loss.
-            at: What was measured there.
-            net: The network's state.
-            learner: The learner's state.
+            at: Measurement of the network; time and values of observers are not stored.
+            net: State of the network.
+            learner: State of the learner.
 
         Raises:
             RecordError: The folder cannot be written.
         """
-        named = {"metrics.numbers": at.numbers()}
-        named |= {f"net.{name}": each for name, each in net.items()}
-        named |= {f"learner.{name}": each for name, each in learner.items()}
-        self.kept[loss] = {name: each.detach().to("cpu", copy=True) for name, each in named.items()}
+        metrics = dataclasses.replace(at, elapsed=math.nan, observed={}).to_json()
+        packed = pack({"metrics": metrics, "net": dict(net), "learner": dict(learner)})
+        self.kept[loss] = unpack(packed)
         if self.folder is not None:
             path = path_at(self.folder, loss)
             with explained(self.folder):
-                write_whole(path, _plain_tensors(self.kept[loss]))
+                write_whole(path, packed)
             self.witness(path.name)
 
     def crossings(self) -> tuple[Crossing, ...]:
-        """Return what was kept, from the first loss named to the last."""
-        return crossings_of(self.run, self.sizes, self.metrics, self.kept, self.run.device)
+        """Return the stored networks, in the order of the losses of the run."""
+        return crossings_of(self.run, self.sizes, self.kept, self.run.device)
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Replace the checkpoint.
 
         Args:
-            state: Everything needed to go on; ``state["step"]`` is the number of updates made.
+            state: State of the training loop; ``state["step"]`` is the number of updates made.
 
         Raises:
-            RecordError: The folder cannot be written; then the checkpoint before is still there.
+            RecordError: The folder cannot be written; the previous checkpoint remains.
         """
         if self.folder is None:
             return
@@ -240,7 +242,7 @@ class Record:
 
     @contextlib.contextmanager
     def restoring(self) -> Iterator[None]:
-        """Turn what goes wrong within, as the checkpoint is taken over, into `RecordError`."""
+        """Raise errors of restoring the checkpoint as `RecordError`."""
         try:
             yield
         except (KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError) as error:
@@ -248,13 +250,13 @@ class Record:
             raise RecordError(f"cannot resume from {in_a_line(where)}: {in_a_line(error)}") from error
 
     def finish(self, result: Result) -> None:
-        """Write what the run has led to and drop the checkpoint.
+        """Write the result and remove the checkpoint.
 
         Args:
-            result: What it has led to.
+            result: The result.
 
         Raises:
-            RecordError: The folder cannot be written; then the record is unfinished and can be resumed.
+            RecordError: The folder cannot be written; the record is then unfinished and can be resumed.
         """
         if self.folder is None:
             return
@@ -273,54 +275,17 @@ class Record:
                 "companions": {**self._companions, "metrics.jsonl": self._measured},
             }
             write_json(self.folder / "result.json", sealed(self.run.name, values))
-            _drop_remnants(self.folder)
+            drop_remnants(self.folder)
 
 
 def title_of(run: Run) -> str:
-    """Return what a run trains in a few words, as reports say it.
+    """Return task, rule and network of a run as a title.
 
     Args:
         run: The run.
     """
     net = run.net
     return f"{run.task}, {run.rule}, {f'form {net.form}, ' if net.form else ''}{net.title}"
-
-
-def reread(folder: str | Path, run: Run) -> Result:
-    """Return the result of a run that has ended, and remove what processes that were killed have left in its record.
-
-    Args:
-        folder: The record.
-        run: The run.
-
-    Raises:
-        RecordError: It holds another run, or is damaged.
-    """
-    result = read(folder, run.device, run)
-    tidy_up(Path(folder))
-    return result
-
-
-def tidy_up(folder: Path) -> None:
-    """Remove what processes that were killed have left in a finished record, unless one holds it or it is read-only.
-
-    Args:
-        folder: The record.
-    """
-    with contextlib.suppress(OSError, RecordError):
-        if any(map(_is_remnant, os.listdir(folder))):
-            with locked(folder):
-                _drop_remnants(folder)
-
-
-def _drop_remnants(folder: Path) -> None:
-    for name in filter(_is_remnant, os.listdir(folder)):
-        (folder / name).unlink(missing_ok=True)
-
-
-def _is_remnant(name: str) -> bool:
-    """Return whether a file is of no use once a run has ended: checkpoint, half a file, counted attempts."""
-    return name == "checkpoint" or name.startswith(".begun-") or (name.startswith(".") and name.endswith(".tmp"))
 
 
 def _plain_tensors(state: Mapping[str, Tensor]) -> bytes:

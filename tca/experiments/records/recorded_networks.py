@@ -15,13 +15,16 @@ from torch import Tensor
 from tca.experiments.config.run import Run
 from tca.experiments.records.files import RecordError, opened
 from tca.experiments.records.reader import Look, look, require_same
+from tca.experiments.records.remnants import tidy_up
 from tca.experiments.records.result import Crossing, Metrics, Result, first_at
+from tca.experiments.records.sealed_json import LARGEST_TENSORS
+from tca.experiments.records.tensor_files import read_packed
 from tca.learner import Learner
 from tca.nets import Network
 from tca.utils.allocation import AtMost
 from tca.utils.text import in_a_line
 
-__all__ = ["crossings", "kept_at", "path_at", "read"]
+__all__ = ["crossings", "kept_at", "path_at", "read", "reread"]
 
 SIZES = ("n_in", "n_out", "dt")
 # A network may make larger tensors than those it keeps while it is built, but not many times larger.
@@ -29,15 +32,15 @@ SPARE, TIMES = 1 << 16, 16
 
 
 def read(folder: str | Path, device: str = "cpu", run: Run | None = None) -> Result:
-    """Return the result of a finished run from its record; its networks are built when they are first asked for.
+    """Return the result of a finished run; its networks are built on first access.
 
     Args:
-        folder: The record's folder.
-        device: Where to put the network, default the CPU.
-        run: The run that it must be of; ``None`` (default) for any.
+        folder: Folder of the record.
+        device: Device of the networks, default the CPU.
+        run: Run expected in the record; ``None`` (default) for any.
 
     Raises:
-        RecordError: There is no record, it is unfinished or damaged, or a file of it cannot be understood.
+        RecordError: There is no record, or it is unfinished, damaged or of another run.
     """
     folder = Path(folder)
     if run is not None:
@@ -54,22 +57,37 @@ def read(folder: str | Path, device: str = "cpu", run: Run | None = None) -> Res
     return Result.later(loader, run=its, metrics=found.metrics, **ending)
 
 
+def reread(folder: str | Path, run: Run) -> Result:
+    """Return the result of a finished run, and remove remnants of killed processes from its record.
+
+    Args:
+        folder: The record.
+        run: The run.
+
+    Raises:
+        RecordError: The record is of another run, or damaged.
+    """
+    result = read(folder, run.device, run)
+    tidy_up(Path(folder))
+    return result
+
+
 @dataclass
 class _Loader:
-    """Builds the networks of a record when they are asked for."""
+    """Builds the networks of a record on access."""
 
     found: Look
     run: Run
     device: str
 
     def __call__(self, name: str) -> dict[str, Any]:
-        """Return network and learner, or what was kept at losses, by the names of a result's fields."""
+        """Return network and learner, or those stored at losses, by the names of fields of `Result`."""
         folder, run = self.found.folder, self.run
         try:
             sizes = {each: self.found.description[each] for each in SIZES}
             if name == "crossings":
                 kept = kept_at(folder, run, self.found.metrics)
-                return {name: crossings(run, sizes, self.found.metrics, kept, self.device)}
+                return {name: crossings(run, sizes, kept, self.device)}
             states = {each: _tensors(folder / f"{each}.safetensors") for each in ("weights", "learner")}
             net, learner = _rebuilt(run, sizes, self.device, states["weights"], states["learner"])
             return {"net": net, "learner": learner}
@@ -86,7 +104,7 @@ def _rebuilt(
     net_state: Mapping[str, Tensor],
     learner_state: Mapping[str, Tensor],
 ) -> tuple[Network, Learner]:
-    """Return network and learner with these states, unless they would be far larger than that."""
+    """Return network and learner with these states, if their sizes agree."""
     elements = sum(each.numel() for state in (net_state, learner_state) for each in state.values())
     with AtMost(SPARE + TIMES * elements):
         net = run.net.build(**sizes, seed=run.seeds.net, device=device, dtype=run.torch_dtype)
@@ -98,54 +116,47 @@ def _rebuilt(
 
 
 def crossings(
-    run: Run,
-    sizes: Mapping[str, Any],
-    metrics: Sequence[Metrics],
-    kept: Mapping[float, Mapping[str, Tensor]],
-    device: str,
+    run: Run, sizes: Mapping[str, Any], kept: Mapping[float, Mapping[str, Any]], device: str
 ) -> tuple[Crossing, ...]:
-    """Return network and learner at each loss that a run names and has reached, from the first loss to the last.
+    """Return network and learner at each loss that a run reached.
 
     Args:
         run: The run.
-        sizes: The sizes of its task.
-        metrics: What was measured.
-        kept: Their states, by loss.
-        device: Where to put them.
+        sizes: Sizes of its task.
+        kept: Measurement and states, by loss.
+        device: Device of the networks.
     """
-    found = []
-    for loss in run.measure_at_losses:
-        if first_at(loss, metrics) is not None:
-            states: dict[str, dict[str, Tensor]] = {"metrics": {}, "net": {}, "learner": {}}
-            for name, each in kept[loss].items():
-                part, _, own = name.partition(".")
-                states[part][own] = each
-            at = Metrics.from_numbers(states["metrics"]["numbers"])
-            found.append(Crossing(loss, at, *_rebuilt(run, sizes, device, states["net"], states["learner"])))
-    return tuple(found)
+    return tuple(
+        Crossing(loss, Metrics.from_json(at["metrics"]), *_rebuilt(run, sizes, device, at["net"], at["learner"]))
+        for loss in run.measure_at_losses
+        if (at := kept.get(loss))
+    )
 
 
-def kept_at(folder: Path, run: Run, metrics: Sequence[Metrics]) -> dict[float, dict[str, Tensor]]:
-    """Return the states that a record keeps, by the losses that were reached.
+def kept_at(folder: Path, run: Run, metrics: Sequence[Metrics]) -> dict[float, Any]:
+    """Return measurements and states stored in a record, by the losses that were reached.
 
     Args:
         folder: The record.
         run: Its run.
-        metrics: What was measured.
+        metrics: Its measurements.
 
     Raises:
-        RecordError: A file is missing or cannot be understood.
+        RecordError: A file is missing or damaged.
     """
-    reached = [loss for loss in run.measure_at_losses if first_at(loss, metrics) is not None]
-    found = {loss: _tensors(path_at(folder, loss)) for loss in reached}
-    for loss, each in found.items():
-        if not each:
-            raise RecordError(f"{in_a_line(path_at(folder, loss))} is missing")
-    return found
+    kept = {}
+    for loss in run.measure_at_losses:
+        if first_at(loss, metrics) is not None:
+            path = path_at(folder, loss)
+            try:
+                kept[loss] = read_packed(path, LARGEST_TENSORS)
+            except ValueError as error:
+                raise RecordError(f"{in_a_line(path)} cannot be read: {in_a_line(error)}") from error
+    return kept
 
 
 def path_at(folder: Path, loss: float) -> Path:
-    """Return the file that keeps network and learner at a loss.
+    """Return the file of network and learner at a loss.
 
     Args:
         folder: The record.
@@ -155,7 +166,7 @@ def path_at(folder: Path, loss: float) -> Path:
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
-    """Return what a file holds, nothing where there is no file."""
+    """Return the tensors of a file, none if there is no file."""
     if not os.path.lexists(path):
         return {}
     with opened(path):  # no pipe, no device

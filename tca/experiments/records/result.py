@@ -1,4 +1,4 @@
-"""What a run has led to."""
+"""The result of a run: measurements, outcome and networks."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
-
-import torch
-from torch import Tensor
 
 from tca.experiments.config.run import Run
 from tca.learner import Learner
@@ -36,16 +33,16 @@ OUTCOMES = (COMPLETED, REACHED_LOSS, DIVERGED)
 
 @dataclass(frozen=True)
 class Metrics:
-    """What was measured after some steps; numbers that are not finite are kept as NaN.
+    """A measurement during training; numbers that are not finite are stored as NaN.
 
     Args:
         step: Updates made so far.
         train_loss: Loss over the training set, without private noise.
-        train_accuracy: Accuracy, or whatever the task measures, over the training set.
-        test_loss: The same over the test set.
-        test_accuracy: The same over the test set.
-        elapsed: Seconds spent on the updates so far, measuring and saving left out.
-        observed: What an observer has measured, by name.
+        train_accuracy: Accuracy, or the score of the task, over the training set.
+        test_loss: Loss over the test set.
+        test_accuracy: Score over the test set.
+        elapsed: Seconds spent on the updates so far, without measurements and checkpoints.
+        observed: Values of an observer, by name.
 
     >>> Metrics.from_json(Metrics(5, 0.5, 1.0, math.nan, 0.9, 2.0).to_json()).test_loss
     nan
@@ -60,19 +57,19 @@ class Metrics:
     observed: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the numbers by name; ``None`` stands for NaN, which JSON lacks."""
+        """Return the numbers by name, with ``None`` for NaN, which JSON lacks."""
         values = dataclasses.asdict(self)
         return {name: _nulled(each) for name, each in values.items()}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Metrics:
-        """Return what ``to_json`` described.
+        """Return the measurement of a value of ``to_json``.
 
         Args:
-            values: What it returned.
+            values: Value of ``to_json``.
 
         Raises:
-            ValueError: It returned nothing of the kind.
+            ValueError: It is not one.
         """
         names = [each.name for each in dataclasses.fields(cls)]
         if not isinstance(values, Mapping) or set(values) != set(names) or not isinstance(values["observed"], Mapping):
@@ -82,30 +79,15 @@ class Metrics:
         observed = {name: _number(name, each) for name, each in values["observed"].items()}
         return cls(step=values["step"], **numbers, observed=observed)
 
-    def numbers(self) -> Tensor:
-        """Return step, losses and accuracies in float64; seconds and what an observer saw are left out."""
-        values = [self.step, self.train_loss, self.train_accuracy, self.test_loss, self.test_accuracy]
-        return torch.tensor(values, dtype=torch.float64, device="cpu")
-
-    @classmethod
-    def from_numbers(cls, numbers: Tensor) -> Metrics:
-        """Return what ``numbers`` described.
-
-        Args:
-            numbers: What it returned.
-        """
-        step, train_loss, train_accuracy, test_loss, test_accuracy = numbers.tolist()
-        return cls(int(step), train_loss, train_accuracy, test_loss, test_accuracy, math.nan)
-
 
 def first_at(loss: float, metrics: Sequence[Metrics]) -> Metrics | None:
     """Return the first measurement at or below a training loss, ``None`` if training has not crossed it.
 
-    A loss that the network is below before training is not crossed.
+    A loss above that of the untrained network is not crossed.
 
     Args:
         loss: The loss.
-        metrics: What was measured, first to last.
+        metrics: Measurements, first to last.
     """
     found = next((each for each in metrics if -math.inf < each.train_loss <= loss), None)
     return None if metrics and found is metrics[0] else found
@@ -113,14 +95,14 @@ def first_at(loss: float, metrics: Sequence[Metrics]) -> Metrics | None:
 
 @dataclass(frozen=True, eq=False)
 class Crossing:
-    """A network where its training loss crossed some loss, see `tca.experiments.training.snapshots.cross`.
+    """A network where its training loss crossed a loss, see `tca.experiments.training.snapshots.cross`.
 
     Args:
-        loss: That loss.
-        metrics: What was measured there; ``metrics.train_loss`` is within 1 % of ``loss`` wherever the loss passes
-            through it, ``metrics.step`` counts the update in whose course that was, and ``elapsed`` is NaN.
-        net: The network as it was then.
-        learner: Its learner as it was then.
+        loss: The loss.
+        metrics: Its measurement; ``metrics.train_loss`` is within 1 % of ``loss`` unless it jumps over it,
+            ``metrics.step`` counts the update of the crossing, and ``elapsed`` is NaN.
+        net: The network.
+        learner: Its learner.
     """
 
     loss: float
@@ -131,18 +113,18 @@ class Crossing:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A trained network, how it got there and how it ended.
+    """A trained network with measurements and outcome of the training.
 
-    One that is read from a record builds its networks when they are first asked for.
+    A result read from a record builds its networks on first access.
 
     Args:
-        run: What was asked for.
+        run: The run.
         outcome: ``"completed"``: all steps were made; ``"reached_loss"``: the training loss fell to ``run.stop_loss``;
-            ``"diverged"``: a loss, gradient or weight, or the state of rule or optimizer was not finite, or the rule
-            cannot go on with the weights it has led to.
+            ``"diverged"``: a loss, gradient, weight or state of rule or optimizer was not finite, or the rule cannot
+            continue from its weights.
         step: Updates made.
-        reason: What was not finite, or why the rule cannot go on, if the run diverged.
-        metrics: What was measured, first to last.
+        reason: Reason of a divergence.
+        metrics: Measurements, first to last.
         net: The network after its last update.
         learner: The learner that trained it.
         crossings: Network and learner at each of ``run.measure_at_losses`` that was reached.
@@ -159,10 +141,10 @@ class Result:
 
     @classmethod
     def later(cls, build: Callable[[str], Mapping[str, Any]], **values: Any) -> Result:
-        """Return a result whose networks are built when they are first asked for.
+        """Return a result whose networks are built on first access.
 
         Args:
-            build: Returns, for one of ``"net"``, ``"learner"`` and ``"crossings"``, its value and perhaps others'.
+            build: Function from ``"net"``, ``"learner"`` or ``"crossings"`` to its value, with others if built too.
             values: The other fields.
         """
         result = object.__new__(cls)
@@ -172,7 +154,7 @@ class Result:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Build what is not there yet."""
+            """Build a field on first access."""
             if name not in ("net", "learner", "crossings") or "_build" not in vars(self):
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
             settle(self, **self._build(name))
@@ -180,27 +162,27 @@ class Result:
 
     @property
     def last(self) -> Metrics:
-        """What was measured last."""
+        """The last measurement."""
         return self.metrics[-1]
 
     @property
     def seconds_per_step(self) -> float:
-        """Time of one update in seconds, the median over the intervals between measurements; NaN if there is none."""
+        """Seconds of an update, median over the intervals between measurements; NaN without intervals."""
         return seconds_per_step(self.metrics)
 
 
 def seconds_per_step(metrics: Sequence[Metrics]) -> float:
-    """Return the time of one update in seconds, the median over the intervals between measurements; NaN without any.
+    """Return the seconds of an update, median over the intervals between measurements; NaN without intervals.
 
     Args:
-        metrics: What was measured, first to last.
+        metrics: Measurements, first to last.
     """
     times = [(after.elapsed - before.elapsed) / (after.step - before.step) for before, after in pairwise(metrics)]
     return statistics.median(times) if times else math.nan
 
 
 def _number(name: str, value: object) -> float:
-    """Return a number that JSON holds, NaN for null; what was measured as an integer stays one."""
+    """Return a number of JSON, NaN for null; integers stay integers."""
     if value is None:
         return math.nan
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -1,7 +1,7 @@
-"""JSON of records, read within bounds, and checksums that show which files were edited or swapped.
+"""JSON of records within bounds, with checksums that reveal edited and exchanged files.
 
-A sealed JSON file names the format of records, the run that it belongs to, and the SHA-256 of everything else in it.
-The companions of a file are the others of the same record, each with its size and SHA-256.
+A sealed JSON file contains the format of records, the name of its run, and the SHA-256 of its other content. The
+companions of a file are the other files of its record, each with size and SHA-256.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ Companions = dict[str, dict[str, int | str]]
 
 
 def parsed(content: bytes) -> dict[str, Any]:
-    """Return the dictionary that JSON holds, with nothing in it that JSON does not know, and not too deep.
+    """Return the dictionary in strict JSON, within bounds of size, depth and numbers.
 
     Args:
         content: The JSON.
 
     Raises:
-        ValueError: It is something else.
+        ValueError: It is no dictionary, or exceeds a bound.
 
     >>> parsed(b'{"steps": 3}')
     {'steps': 3}
@@ -58,13 +58,13 @@ def parsed(content: bytes) -> dict[str, Any]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the dictionary that a JSON file holds.
+    """Return the dictionary in a JSON file.
 
     Args:
         path: The file.
 
     Raises:
-        RecordError: It cannot be read, is too large, or holds something else.
+        RecordError: It cannot be read, is too large, or is no dictionary.
     """
     content = read_bytes(path, LARGEST_JSON)
     try:
@@ -81,7 +81,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
         values: The dictionary.
 
     Raises:
-        RecordError: It would be too large, too deep, or holds what JSON does not know.
+        RecordError: It is too large, too deep, or not strict JSON.
     """
     try:
         content = json.dumps(values, indent=2, allow_nan=False).encode()
@@ -106,11 +106,11 @@ def sealed(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unsealed(values: Mapping[str, Any], name: str | None = None) -> dict[str, Any]:
-    """Return what was sealed, or raise if it was not, has been edited since, or belongs to another run.
+    """Return a sealed dictionary, or raise if it was edited or is of another run.
 
     Args:
-        values: What `sealed` returned.
-        name: Name of the run that it must belong to; ``None`` (default) for any.
+        values: Value of `sealed`.
+        name: Expected name of the run; ``None`` (default) for any.
 
     Raises:
         ValueError: The reason.
@@ -136,20 +136,20 @@ def companions(folder: Path, names: Iterable[str]) -> Companions:
         names: Names of the files.
 
     Raises:
-        RecordError: One cannot be read.
+        RecordError: A file cannot be read.
     """
     return {name: facts(folder / name, LARGEST_TENSORS) for name in names}
 
 
 def check_companions(folder: Path, expected: object) -> None:
-    """Raise unless files of a record are those that a checkpoint or a result was written with.
+    """Raise unless files of a record have the same size and checksum as before.
 
     Args:
         folder: The record.
-        expected: What `companions` returned then.
+        expected: Value of `companions` at that time.
 
     Raises:
-        RecordError: A file is missing, was edited, or comes from elsewhere.
+        RecordError: A file is missing, edited or exchanged.
     """
     if not isinstance(expected, dict) or not expected:
         raise RecordError(f"the record in {in_a_line(folder)} is damaged: it names no companions")
@@ -173,7 +173,7 @@ def _refused(constant: str) -> None:
 
 
 def _check(value: object) -> None:
-    """Raise unless numbers are finite and of a size that is meant, and brackets not too deep."""
+    """Raise unless numbers are finite and within bounds, and nesting is not too deep."""
     level = [value]
     for _ in range(DEEPEST):
         if any(isinstance(each, float) and not math.isfinite(each) for each in level):

@@ -29,7 +29,7 @@ def pack(state: Any) -> bytes:
         state: For example ``optimizer.state_dict()``. Keys of dictionaries may be numbers.
 
     Raises:
-        TypeError: It holds something else.
+        TypeError: A value is of another type.
 
     >>> import torch
     >>> unpack(pack({"momentum": {0: torch.ones(2)}, "betas": (0.9, 0.999)}))
@@ -37,21 +37,23 @@ def pack(state: Any) -> bytes:
     """
     tensors: dict[str, Tensor] = {}
     described = json.dumps(_describe(state, tensors))
-    return safetensors.torch.save(tensors, metadata={"state": described, "sha256": _digest(described, tensors)})
+    about = json.dumps({"state": described, "sha256": _digest(described, tensors)})
+    return safetensors.torch.save(tensors, metadata={"packed": about})  # one entry: the order of several is random
 
 
 def unpack(packed: bytes) -> Any:
-    """Return what was packed, tensors on the CPU.
+    """Return a packed state, tensors on the CPU.
 
     Args:
-        packed: What `pack` returned.
+        packed: Value of `pack`.
 
     Raises:
-        ValueError: These bytes were not made by `pack`, not all of them are there, or some have changed.
+        ValueError: The bytes are not a value of `pack`, incomplete or changed.
     """
     try:
         tensors = safetensors.torch.load(packed)
-        about = json.loads(packed[8 : 8 + int.from_bytes(packed[:8], "little")])["__metadata__"]
+        header = json.loads(packed[8 : 8 + int.from_bytes(packed[:8], "little")])
+        about = json.loads(header["__metadata__"]["packed"])
         if about["sha256"] != _digest(about["state"], tensors):
             raise ValueError("its checksum is another")
         return _restore(json.loads(about["state"]), tensors)
@@ -60,15 +62,15 @@ def unpack(packed: bytes) -> Any:
 
 
 def read_packed(path: Path, most: int) -> Any:
-    """Return what a file holds that was packed; of a file whose size is not that of its header nothing more is read.
+    """Return the packed state in a file; the size in its header is checked first.
 
     Args:
         path: The file.
-        most: Bytes that it may hold.
+        most: Maximal number of bytes.
 
     Raises:
-        RecordError: It cannot be read, is no regular file, or holds more.
-        ValueError: It was not made by `pack`, or not all of it is there.
+        RecordError: It cannot be read, is no regular file, or is larger.
+        ValueError: It is not a packed state, or incomplete.
     """
     with opened(path) as file:
         size, start = os.fstat(file.fileno()).st_size, file.read(8)
@@ -84,7 +86,7 @@ def read_packed(path: Path, most: int) -> Any:
 
 
 def _digest(described: str, tensors: dict[str, Tensor]) -> str:
-    """Return the SHA-256 of a state: of its description and of every tensor with its type and shape."""
+    """Return the SHA-256 of description and tensors of a state."""
     found = hashlib.sha256(described.encode())
     for name, each in sorted(tensors.items()):
         found.update(f"{name} {each.dtype} {tuple(each.shape)}".encode())

@@ -1,4 +1,4 @@
-"""The code and the machine that made a record, as far as numbers depend on them."""
+"""Versions, commit and threads on which the numbers of a record depend."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKAGES = ("temporal-credit-assignment", "numpy", "scipy", "neurogym", "PyHessi
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that numbers depend on; of torch, its build as well.
+    """Return the versions of Python and of packages on which numbers depend, with the build of torch.
 
     >>> versions()["torch"] == torch.__version__
     True
@@ -36,11 +36,11 @@ def environment() -> dict[str, Any]:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Return in words how two environments differ, empty if they do not.
+    """Return the differences of two environments as text, empty if equal.
 
     Args:
-        before: The one.
-        now: The other.
+        before: Earlier environment.
+        now: Present environment.
 
     >>> differences({"versions": {"torch": "2.12"}, "threads": 2}, {"versions": {"torch": "2.13"}, "threads": 2})
     'torch 2.12 then, 2.13 now'

@@ -1,4 +1,4 @@
-"""Sweeps: runs that differ in their settings, trained by many workers, on one machine or on a cluster.
+"""Sweeps: runs with different settings, trained in parallel on one machine or a cluster.
 
 >>> from tca.experiments.sweep import grid
 >>> from tca.experiments.config.run import Run

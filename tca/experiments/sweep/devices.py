@@ -1,8 +1,8 @@
-"""Which device a worker trains on, where a run says only ``cuda`` and there are several.
+"""Devices of workers, for runs with the device ``cuda`` on a machine with several.
 
-Workers on a machine take its devices in turn: each holds the lowest number that no other holds while it trains, and
-trains on the device of that number, counted round. Numbers are locked files, so that a worker that dies gives its own
-back, and workers of several sweeps, or of Dask, need not know of each other.
+During training a worker holds the lowest number that no other worker holds, and uses the device of that number modulo
+the number of devices. Numbers are locked files: the lock of a dead worker is released, and workers of several sweeps,
+or of Dask, share the devices.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ __all__ = ["held_number", "placed"]
 
 @contextlib.contextmanager
 def placed(device: str) -> Iterator[None]:
-    """Let ``cuda`` mean one of the devices that this process sees, others than other workers use as far as possible.
+    """Make the least used visible device the current one for ``cuda`` without a number.
 
     Args:
-        device: The device that a run names; unless it is ``cuda`` without a number, nothing is done.
+        device: Device of a run; others than ``cuda`` without a number have no effect.
     """
     asked = torch.device(device)
     if asked.type != "cuda" or asked.index is not None or (devices := torch.cuda.device_count()) < 2:
@@ -41,13 +41,13 @@ def placed(device: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def held_number(folder: Path) -> Iterator[int]:
-    """Hold the lowest number that nobody holds.
+    """Hold the lowest free number.
 
     Args:
-        folder: Where the numbers are locked, made if need be.
+        folder: Folder of the locks, created if missing.
 
     Raises:
-        PermissionError: Others can write there.
+        PermissionError: Other users can write to it.
     """
     _take(folder)
     for number in itertools.count():
@@ -61,7 +61,7 @@ def held_number(folder: Path) -> Iterator[int]:
 
 
 def _take(folder: Path) -> None:
-    """Make a folder that only this user can write to, or raise if the one that is there is another's."""
+    """Make a folder that only this user can write to, or raise if it belongs to another."""
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700, parents=True)
     found = os.lstat(folder)
@@ -72,6 +72,6 @@ def _take(folder: Path) -> None:
 
 
 def _folder() -> Path:
-    """Return a folder of this user and of the devices that this process sees."""
+    """Return the folder of this user and the visible devices."""
     seen = hashlib.sha256(os.environ.get("CUDA_VISIBLE_DEVICES", "").encode()).hexdigest()[:8]
     return Path(tempfile.gettempdir()) / f"tca-devices-{os.getuid()}-{seen}"

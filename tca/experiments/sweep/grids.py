@@ -1,4 +1,4 @@
-"""Runs that differ in a few settings: every combination of the values given."""
+"""Grids of runs: the Cartesian product of values of settings."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ MOST_RUNS = 1_000_000
 
 @checked
 def grid(run: Run, axes: Mapping[str | tuple[str, ...], Iterable[Any]]) -> list[Run]:
-    """Return a run for every combination of the values of some settings, the last setting changing fastest.
+    """Return a run for every combination of values of settings, the last setting varying fastest.
 
     Args:
-        run: Everything that does not vary.
+        run: Run with all other settings.
         axes: Values by setting. A setting is a field of the run or, with dots, a part of a field: ``"rule"``,
             ``"net.size"``, ``"optimizer.lr"``, ``"optimizer.options.momentum"``, ``"task_options.dt"``. Settings that
-            change together stand in a tuple, their values in tuples as well.
+            change together are a tuple, with tuples as values.
 
     Raises:
-        ValueError: There is no such setting, a setting has no values, or a value is not allowed.
-        TypeError: The values of a setting are one string, or not as many as the settings that change together.
+        ValueError: A setting is unknown or has no values, or a value is not allowed.
+        TypeError: The values are a string, or a tuple of values has not the length of its settings.
 
     >>> runs = grid(Run("delayed_xor"), {"rule": ["bptt", "eprop"], "net.size": [16, 32]})
     >>> [(each.rule, each.net.size) for each in runs]
@@ -47,7 +47,7 @@ def grid(run: Run, axes: Mapping[str | tuple[str, ...], Iterable[Any]]) -> list[
 
 @dataclasses.dataclass(frozen=True)
 class _Change:
-    """What becomes of a setting; ``path`` leads to it from where the change is made."""
+    """A change of a setting; ``path`` is relative to the changed object."""
 
     setting: str
     path: tuple[str, ...]
@@ -55,7 +55,7 @@ class _Change:
 
 
 def _choices(settings: str | tuple[str, ...], values: Iterable[Any]) -> list[tuple[_Change, ...]]:
-    """Return what is changed for each value of an axis."""
+    """Return the changes for each value of an axis."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(f"the values of {settings!r} must be a list or the like, got {values!r}")
     listed = list(itertools.islice(values, MOST_RUNS + 1))
@@ -75,7 +75,7 @@ def _choices(settings: str | tuple[str, ...], values: Iterable[Any]) -> list[tup
 
 
 def _changed(whole: Any, changes: list[_Change]) -> Any:
-    """Return a copy of a dataclass or a mapping with all changes made at once, so that it is checked only then."""
+    """Return a copy of a dataclass or mapping with all changes, checked once."""
     if isinstance(whole, Run) and (rules := [change.value for change in changes if change.path == ("rule",)]):
         whole = whole.with_rule(rules[-1])
     new: dict[str, Any] = {}
@@ -93,7 +93,7 @@ def _changed(whole: Any, changes: list[_Change]) -> Any:
 
 
 def _part(whole: Any, name: str, setting: str) -> Any:
-    """Return what a part is now; what a mapping lacks, an option that is not given, is an empty one."""
+    """Return the present value of a part; an empty one for an option that is not given."""
     if isinstance(whole, Mapping):
         return whole.get(name, {})
     if isinstance(whole, NetworkConfig):

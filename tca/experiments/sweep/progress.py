@@ -1,4 +1,4 @@
-"""Showing on stderr how work goes: a line for everything that is ready, and a bar below."""
+"""Progress on stderr: a line for each finished item above a bar."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Item = TypeVar("Item")
 
 
 def shown(items: Iterable[Item], total: int, line: Callable[[Item], str], *, bar: bool = True) -> Iterator[Item]:
-    """Yield what comes, with a line for each and a bar that fills.
+    """Yield items, with a line for each and a progress bar.
 
     Args:
-        items: What comes.
-        total: How many will come.
-        line: What to say of one; nothing is said if it is empty.
+        items: The items.
+        total: Number of items.
+        line: Function from an item to its line, empty for none.
         bar: Whether to show the bar, default yes.
     """
     with tqdm(total=total, disable=not bar, unit="run", file=sys.stderr) as filling:
@@ -35,7 +35,7 @@ def shown(items: Iterable[Item], total: int, line: Callable[[Item], str], *, bar
 
 
 def say(text: str) -> None:
-    """Write a line to stderr, above the bar if there is one.
+    """Write a line to stderr, above the bar if any.
 
     Args:
         text: The line.
@@ -44,6 +44,6 @@ def say(text: str) -> None:
 
 
 def plain_lock() -> None:
-    """Have bars in a worker do without a lock between processes, which a worker that is killed would leave behind."""
+    """Use a lock of threads for bars in a worker: a killed worker would never release one of processes."""
     if multiprocessing.parent_process() is not None:
         tqdm.set_lock(threading.RLock())

@@ -1,4 +1,4 @@
-"""The settings in which runs differ, by the names that `grid` knows them by."""
+"""Settings of runs as text, by the names of `grid`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["flat", "settings", "varying"]
 
 @checked
 def settings(run: Run) -> dict[str, str]:
-    """Return every setting of a run as text; lists are written as JSON, a rule that has no name as its two parts.
+    """Return every setting of a run as text; lists as JSON, a rule without a name as its parts.
 
     Args:
         run: The run.
@@ -32,7 +32,7 @@ def settings(run: Run) -> dict[str, str]:
 
 @checked
 def varying(runs: Sequence[Run]) -> list[str]:
-    """Return the settings that are not the same in all runs, in the order in which runs hold them.
+    """Return the settings that differ between runs, in the order of the fields.
 
     Args:
         runs: The runs.
@@ -49,8 +49,8 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Return nested values as text by names with dots.
 
     Args:
-        values: What ``Run.to_json`` returned, or a part of it.
-        prefix: What stands before the names, default nothing.
+        values: Value of ``Run.to_json``, or a part of it.
+        prefix: Prefix of the names, default none.
 
     >>> flat({"steps": 10, "net": {"tau": 100.0, "types": [0.5, 0.5]}})
     {'steps': '10', 'net.tau': '100', 'net.types': '[0.5, 0.5]'}
@@ -71,5 +71,5 @@ def _text(value: Any) -> str:
 
 
 def _short(value: Any) -> bool:
-    """Return whether a number is written in full by six digits, as 0.001 and 1e-05 are."""
+    """Return whether six digits represent a number exactly, as 0.001 and 1e-05."""
     return isinstance(value, float) and float(f"{value:g}") == value

@@ -1,4 +1,4 @@
-"""Python files that describe a sweep: loading them, and calling the function in them that yields runs."""
+"""Python files with a function that yields the runs of a sweep."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ FUNCTION = "runs"
 
 
 class SourceError(ValueError):
-    """A file does not describe a sweep; the message is one line that names the file and the reason."""
+    """A file is not a sweep; the message is one line with file and reason."""
 
 
 def split(target: str) -> tuple[Path, str]:
-    """Return file and function of ``file.py:function``; the function is ``runs`` unless it is named.
+    """Return file and function of ``file.py:function``; the default function is ``runs``.
 
     Args:
-        target: The words.
+        target: ``file.py`` or ``file.py:function``.
 
     >>> split("sizes.py:large")[1], split("sizes.py")[1]
     ('large', 'runs')
@@ -41,13 +41,13 @@ def split(target: str) -> tuple[Path, str]:
 
 @checked
 def read_runs(target: str) -> list[Run]:
-    """Return the runs that a function in a Python file yields.
+    """Return the runs of a function in a Python file.
 
     Args:
         target: ``file.py`` or ``file.py:function``.
 
     Raises:
-        SourceError: The file or the function is not there, does not work, or yields something else.
+        SourceError: The file or function does not exist, fails, or yields something else.
     """
     path, name = split(target)
     function = _function(load(path), name, path)
@@ -64,13 +64,13 @@ def read_runs(target: str) -> list[Run]:
 
 
 def load(path: Path) -> ModuleType:
-    """Return the module in a Python file, which may import others from its own folder; loaded once in a process.
+    """Import a Python file once in a process; it may import others of its folder.
 
     Args:
         path: The file.
 
     Raises:
-        SourceError: There is no such file, or it raises an error.
+        SourceError: It does not exist, or raises an error.
     """
     name = f"tca_sweep_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     if name in sys.modules:

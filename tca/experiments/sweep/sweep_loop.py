@@ -1,4 +1,4 @@
-"""Sweeps: many runs, trained by many workers, each once."""
+"""Sweeps: many runs trained in parallel, each once."""
 
 from __future__ import annotations
 

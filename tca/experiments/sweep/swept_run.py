@@ -1,4 +1,4 @@
-"""How a run of a sweep ended: a small value, which travels from worker to client; the network stays in the record."""
+"""The outcome of a run of a sweep, small enough to send from worker to client."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from tca.experiments.records.result import OUTCOMES, Metrics, Result
 __all__ = ["DIED", "ENDED", "FAILED", "IN_USE", "Swept"]
 
 FAILED, DIED, IN_USE = "failed", "died", "in_use"
-ENDED = OUTCOMES  # such a run has a finished record and is not trained again
+ENDED = OUTCOMES  # of finished records, which are not trained again
 
 
 @dataclass(frozen=True)
 class Swept:
-    """A run of a sweep and how it ended.
+    """A run of a sweep and its outcome.
 
     Args:
         run: The run.
         folder: Its record.
         outcome: ``"completed"``, ``"reached_loss"`` or ``"diverged"`` as in `tca.experiments.records.result.Result`;
-            ``"failed"``: training raised an error; ``"died"``: the worker that trained it died, and so did those that
-            tried again; ``"in_use"``: another process is training it, and the sweep was not to wait.
-        reason: What diverged, failed or killed it.
-        step: Updates made, 0 where there is no finished record.
-        last: What was measured last, ``None`` where there is no finished record.
+            ``"failed"``: training raised an error; ``"died"``: its worker died, also after all restarts;
+            ``"in_use"``: another process is training it, and the sweep does not wait.
+        reason: Reason of another outcome than success.
+        step: Updates made, 0 without a finished record.
+        last: Last measurement, ``None`` without a finished record.
     """
 
     run: Run
@@ -41,14 +41,14 @@ class Swept:
 
     @property
     def ended(self) -> bool:
-        """Whether there is a finished record, so that another sweep would skip the run."""
+        """Whether there is a finished record, so that another sweep skips the run."""
         return self.outcome in ENDED
 
     def result(self, device: str = "cpu") -> Result:
-        """Return the trained network with everything that was measured, from the record.
+        """Return the trained network with its measurements, from the record.
 
         Args:
-            device: Where to put the network, default the CPU.
+            device: Device of the network, default the CPU.
 
         Raises:
             RecordError: There is no finished record.
@@ -57,7 +57,7 @@ class Swept:
 
     @classmethod
     def of(cls, result: Result, folder: Path) -> Swept:
-        """Return how a result ended.
+        """Return the outcome of a result.
 
         Args:
             result: The result.
@@ -66,18 +66,18 @@ class Swept:
         return cls(result.run, folder, result.outcome, result.reason, result.step, result.last)
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything but the run and its folder, which the client knows."""
+        """Return the outcome without run and folder, which the client has."""
         last = None if self.last is None else self.last.to_json()
         return {"outcome": self.outcome, "reason": self.reason, "step": self.step, "last": last}
 
     @classmethod
     def from_json(cls, run: Run, folder: Path, values: Mapping[str, Any]) -> Swept:
-        """Return what ``to_json`` described.
+        """Return the outcome of a value of ``to_json``.
 
         Args:
             run: The run.
             folder: Its record.
-            values: What ``to_json`` returned.
+            values: Value of ``to_json``.
         """
         last = None if values["last"] is None else Metrics.from_json(values["last"])
         return cls(run, folder, **{**values, "last": last})
