@@ -20,7 +20,7 @@ from tca.connections.connection import Link
 from tca.eligibilities import Eligibility
 from tca.eligibilities.eligibility import Gather
 from tca.signals import Signal
-from tca.signals.signal import Buffers, WindowFunction
+from tca.signals.signal import Buffers, CustomSignal, WindowFunction
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 
@@ -128,14 +128,14 @@ def level_buffers(place: Place, buffers: Buffers) -> Buffers:
 
 def _outputs_told(signal: Signal, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
     """Return the signals to the readout's weights and biases: their output error, unless a signal has its own."""
-    if not signal.custom:
+    if not isinstance(signal, CustomSignal):
         return tape.score, tape.raw_score
     return signal.output_signal(tape, buffers | level_buffers(tape.place, buffers))
 
 
 def _gather(signal: Signal) -> Gather:
     """Return what adds the products of a connection: its tape, unless a signal has its own way."""
-    if signal.custom:
+    if isinstance(signal, CustomSignal):
         return signal.gather_
     return lambda tape, link, gradient, driven, steps: tape.gather_(link, gradient, driven, steps)
 

@@ -175,6 +175,7 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     },
     "tca.tape.weight_estimates.TypeMeans": {"members": lambda: torch.ones(2, 1), "weights": lambda: torch.ones(1, 1)},
     "tca.nets.masks.mask_of": {"described": lambda: {"sparse": {"density": 0.5}}},
+    "tca.nets.masks.filled_mask": {"described": lambda: {"sparse": {"density": 0.5}}},
     "tca.nets.masks.torus_chance": {"side": lambda: 3},
     "tca.utils.noise.source": {"seed": lambda: torch.tensor(0)},
     "tca.experiments.config.schedules.schedule_of": {"values": lambda: {"kind": "cosine"}},

@@ -207,7 +207,7 @@ def test_progress_shows_loss_and_accuracy(capsys: pytest.CaptureFixture[str]) ->
         (lambda: Optimizer(clip=0.0), "clip must be greater than 0, got 0"),
         (lambda: NetworkConfig(size=0), "size must be at least 1, got 0"),
         (lambda: NetworkConfig(tau=-1.0), "tau must be positive and finite, in milliseconds, got -1"),
-        (lambda: NetworkConfig(tau="long"), "tau must be a number, got 'long'"),  # type: ignore[arg-type]
+        (lambda: NetworkConfig(tau="long"), "tau must be a number or a list or tuple of numbers"),  # type: ignore[arg-type]
         (lambda: NetworkConfig(form="C"), "unknown form 'C'"),
         (lambda: NetworkConfig(activation="tnah"), "unknown activation 'tnah', did you mean 'tanh'"),
         (

@@ -22,7 +22,7 @@ from tca.eligibilities.eligibility import Eligibility
 from tca.losses import Logistic
 from tca.signals.decorrelation.score_sources import output_error
 from tca.signals.error_centres import BatchCentre, Centring, NoCentre, RunningCentre
-from tca.signals.signal import Buffers, Signal, WindowFunction
+from tca.signals.signal import Buffers, CustomSignal, WindowFunction
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.checks import Positive, checked
@@ -94,7 +94,7 @@ class RandomRouting(Routing):
 
 @checked
 @dataclass(frozen=True)
-class ErrorDiffusion(Signal):
+class ErrorDiffusion(CustomSignal):
     """``L_k,t = t_k D_r(k),t``: the centred error of the output that a cell is routed to, times its stream.
 
     What a rule tells is to be descended, so here ``G_k = -t_k (M D)_k``. The hidden cells hear the error itself, target

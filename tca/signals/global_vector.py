@@ -18,7 +18,7 @@ from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.instant import Instant
 from tca.eligibilities.leak import Leak
 from tca.eligibilities.network_kernel import NetworkKernel
-from tca.signals.signal import Buffers, CausalSignal, OnlineFunction, WindowFunction
+from tca.signals.signal import Buffers, CausalSignal, CustomSignal, OnlineFunction, WindowFunction
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.tape.vector_tape import VectorTape
@@ -29,7 +29,7 @@ __all__ = ["GlobalVector"]
 
 @checked
 @dataclass(frozen=True)
-class GlobalVector(CausalSignal):
+class GlobalVector(CustomSignal, CausalSignal):
     """``G_ik,t = score_k,t``: every cell is told the score of the outputs, component by component.
 
     In a network of vectors the exact signal is ``g_i score_k`` with one number ``g_i`` for each cell, which is not

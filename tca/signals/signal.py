@@ -26,6 +26,7 @@ from tca.tape.tape import Tape
 __all__ = [
     "Buffers",
     "CausalSignal",
+    "CustomSignal",
     "DelayFunction",
     "DelayedSignal",
     "InstantSignal",
@@ -47,13 +48,6 @@ class Signal(abc.ABC):
     local: ClassVar[bool]  # whether the signal is made without reading recurrent weights
     needs_reward: ClassVar[bool] = False  # whether it is what a trial was worth, one number to all cells
     unfilters: ClassVar[bool] = False  # whether it is made by taking out of a signal what a propagator remembers
-    custom: ClassVar[bool] = False  # whether ``output_signal`` or ``gather_`` is its own; follows from the class
-    factored: ClassVar[bool] = False  # whether ``gather_`` counts on the signal being the product that was made
-
-    def __init_subclass__(cls) -> None:
-        """See whether the class has its own way to teach outputs or to gather products."""
-        super().__init_subclass__()
-        cls.custom = cls.output_signal is not Signal.output_signal or cls.gather_ is not Signal.gather_
 
     @property
     @abc.abstractmethod
@@ -110,29 +104,6 @@ class Signal(abc.ABC):
             readout_rate: Learning rate of the readout; ``None`` if it does not learn.
         """
 
-    def output_signal(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
-        """Return what the readout's weights and biases learn from, each ``(T + 1, B, O)``: the score, for most signals.
-
-        Args:
-            tape: The forward pass of the last population, scored.
-            buffers: The signal's state there, and that in each population by its full name.
-        """
-        return tape.score, tape.raw_score
-
-    def gather_(self, tape: Tape, link: Link, gradient: Tensor, driven: Tensor, steps: slice) -> None:
-        """Add ``sum_t driven_t (x) pre_t`` of a connection to its gradient in place, in the reverse execution.
-
-        A signal that knows more of what it told, for instance that it is a product, may gather it in less time.
-
-        Args:
-            tape: The forward pass of the population.
-            link: The connection and what it carried.
-            gradient: What has been gathered, in the shape of the weight.
-            driven: Filtered drive signal of these steps, shape ``(C, B, N)``.
-            steps: The steps, counted from the initial state.
-        """
-        tape.gather_(link, gradient, driven, steps)
-
     def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
         """Return the signal's state in a population before learning; most signals have none.
 
@@ -157,6 +128,36 @@ class Signal(abc.ABC):
             tape: The forward pass of the population, scored.
             buffers: The signal's state, changed in place.
         """
+
+
+@dataclass(frozen=True)
+class CustomSignal(Signal):
+    """A signal with an output signal, or with products of signals and activity, of its own."""
+
+    factored: ClassVar[bool] = False  # whether ``gather_`` needs the signal to be the product that was made
+
+    def output_signal(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
+        """Return what the readout's weights and biases learn from, each ``(T + 1, B, O)``: the score, for most signals.
+
+        Args:
+            tape: The forward pass of the last population, scored.
+            buffers: The signal's state there, and that in each population by its full name.
+        """
+        return tape.score, tape.raw_score
+
+    def gather_(self, tape: Tape, link: Link, gradient: Tensor, driven: Tensor, steps: slice) -> None:
+        """Add ``sum_t driven_t (x) pre_t`` of a connection to its gradient in place, in the reverse execution.
+
+        A signal that knows more of what it told, for instance that it is a product, may gather it in less time.
+
+        Args:
+            tape: The forward pass of the population.
+            link: The connection and what it carried.
+            gradient: What has been gathered, in the shape of the weight.
+            driven: Filtered drive signal of these steps, shape ``(C, B, N)``.
+            steps: The steps, counted from the initial state.
+        """
+        tape.gather_(link, gradient, driven, steps)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from tca.signals.decorrelation.averages import Average, Decay, Normal, Start, wa
 from tca.signals.decorrelation.observables import Identity, Observable
 from tca.signals.decorrelation.score_sources import Score, Source
 from tca.signals.decorrelation.time_lags import Reach, SameStep
-from tca.signals.signal import Buffers, Signal, WindowFunction
+from tca.signals.signal import Buffers, CustomSignal, WindowFunction
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.checks import Made, NotNegative, checked
@@ -28,7 +28,7 @@ __all__ = ["Decorrelation"]
 
 @checked
 @dataclass(frozen=True)
-class Decorrelation(Signal):
+class Decorrelation(CustomSignal):
     """``G_t = g'(z_t) R s_t`` with ``R <- lam R + (1 - lam) mean g(z_t) s_t^T``, averaged before it is used.
 
     At the best predictor the score ``s`` is uncorrelated with every function of the input. As long as activity is

@@ -13,7 +13,7 @@ from torch import Tensor
 from tca.batch import Batch
 from tca.signals.perturbation.reward_difference import RewardSignal
 from tca.signals.perturbation.trial_reward import MinusLoss, Reward
-from tca.signals.signal import Buffers
+from tca.signals.signal import Buffers, CustomSignal
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.checks import checked
@@ -23,7 +23,7 @@ __all__ = ["RewardPredictionError"]
 
 @checked
 @dataclass(frozen=True)
-class RewardPredictionError(RewardSignal):
+class RewardPredictionError(CustomSignal, RewardSignal):
     """``m = Ebar_c (E - Ebar_c)``: how much worse a trial was than trials of its kind c, ``E`` minus the reward.
 
     ``Ebar_c`` is a running mean, ``Ebar_c <- keep Ebar_c + (1 - keep) E``, which moves when a batch is over, by the

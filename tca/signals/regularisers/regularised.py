@@ -10,7 +10,7 @@ from torch import Tensor
 from tca.connections.connection import Link
 from tca.eligibilities.eligibility import Eligibility
 from tca.signals.regularisers.activity_regularisers import Regulariser
-from tca.signals.signal import Buffers, Signal, WindowFunction
+from tca.signals.signal import Buffers, CustomSignal, Signal, WindowFunction
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 from tca.utils.checks import checked, instance
@@ -20,7 +20,7 @@ __all__ = ["Regularised"]
 
 @checked
 @dataclass(frozen=True)
-class Regularised(Signal):
+class Regularised(CustomSignal):
     """A signal plus the derivative of losses of activity by the rates, population by population.
 
     The signal hands down to the populations below what it would without regularisers. The state of the k-th regulariser
@@ -116,11 +116,15 @@ class Regularised(Signal):
 
     def output_signal(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
         """Return what the signal tells the outputs."""
+        if not isinstance(self.signal, CustomSignal):
+            return super().output_signal(tape, buffers)
         return self.signal.output_signal(tape, buffers)
 
     def gather_(self, tape: Tape, link: Link, gradient: Tensor, driven: Tensor, steps: slice) -> None:
         """Gather as the signal does, or in full where it counts on a product, which a sum no longer is."""
-        if self.signal.factored:
+        if not isinstance(self.signal, CustomSignal):
+            super().gather_(tape, link, gradient, driven, steps)
+        elif self.signal.factored:
             link.connection.outer_(gradient, driven, link.at(steps))
         else:
             self.signal.gather_(tape, link, gradient, driven, steps)
