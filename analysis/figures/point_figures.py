@@ -46,6 +46,8 @@ def paired_differences(series: Sequence[Series], name: str) -> Figure:
     """
     rows = list(dict.fromkeys(each.label for each in series))
     figure, axes = panels(series, name, "", size=(2.6, 0.9 + 0.36 * len(rows), 3.4, 0.0))
+    for each in figure.axes[1:]:
+        each.sharex(figure.axes[0])
     for panel, each in axes.items():
         each.axvline(0.0, color="0.45", linestyle=":", linewidth=1.0)
         for place, row in enumerate(rows):
@@ -56,8 +58,6 @@ def paired_differences(series: Sequence[Series], name: str) -> Figure:
                 each.plot([found.low, found.high], [place, place], color=COLOURS[1], linewidth=2.2, zorder=3)
                 each.plot([found.value], [place], marker="D", markersize=6, color=COLOURS[1], zorder=4)
         each.grid(axis="y", visible=False)
-    for each in figure.axes[1:]:
-        each.sharex(figure.axes[0])
     figure.axes[0].set_yticks(range(len(rows)), rows)
     figure.axes[0].invert_yaxis()
     return figure

@@ -30,7 +30,7 @@ from tasks.images.image_options import (
     plain,
     takes_classes,
 )
-from tasks.images.image_sources import load
+from tasks.images.image_sources import Form, load
 from tasks.images.image_trials import ImageTrials, drawn
 from tasks.images.normalisation import NORMALISATIONS, Normalisation
 from tasks.images.pixels import Colour, ImageData, Pixels
@@ -128,14 +128,8 @@ class ImageTask(Task):
             CacheError: The cache cannot be written.
         """
         pixels = (self.size, self.size) if isinstance(self.size, int) else self.size
-        data = load(self.name, self.data_dir, self.cache_dir, pixels, self.grey, self._background)
-        test, train, contrary = data.copies.values()
-        copied = (
-            f"{data.title}: {test} of {len(data.test)} test images and {train} of {len(data.train)} training images "
-            f"have the pixels of another training image, {contrary} of them under another class; "
-            "dedupe=True trains on none that is tested on and on no other twice"
-        )
-        for note in (*data.notes, *([copied] if test + train and not self.dedupe else [])):
+        data = load(self.name, self.data_dir, self.cache_dir, Form(pixels, self.grey, self._background))
+        for note in data.notes if self.dedupe else (*data.notes, *data.repeats):
             _warn_once(note)
         return data
 

@@ -108,6 +108,17 @@ class ImageData:
         return {name: int(each.sum()) for name, each in parts.items()}
 
     @property
+    def repeats(self) -> list[str]:
+        """A warning of the number of copies, if there are any."""
+        test, train, contrary = self.copies.values()
+        warning = (
+            f"{self.title}: {test} of {len(self.test)} test images and {train} of {len(self.train)} training images "
+            f"have the pixels of another training image, {contrary} of them under another class; "
+            "dedupe=True trains on none that is tested on and on no other twice"
+        )
+        return [warning] if test + train else []
+
+    @property
     def distinct(self) -> NDArray[np.int64]:
         """Training images without the pixels of a test image or of an earlier training image, shape ``(M,)``."""
         train_M, test = np.split(self.originals, [len(self.train)])

@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tasks.images.digits import digits
+from tasks.images.image_sources import digits
 from tasks.images.pixels import Pixels
 from tasks.images.pools import chosen
 from tasks.images.sequential_images import Reading

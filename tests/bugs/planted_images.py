@@ -27,7 +27,7 @@ BUGS = [
     Bug(DECODING, "sizes compared with nothing", "self.shape = self.shape or pixels.shape",
         "self.shape = pixels.shape", DAMAGED),
     Bug("tasks/images/parquet.py", "rows not counted", "                    self._row += 1\n", "", DAMAGED),
-    Bug("tasks/images/image_sources.py", "one entry for every background", ', "background": background}', "}", CLEAR),
+    Bug("tasks/images/image_sources.py", "one entry for every background", "**form._asdict()}", "**form._replace(background=None)._asdict()}", CLEAR),
     Bug("tasks/images/image_sources.py", "one entry for sets of nearly the same name", '{"name": located.name, ', "{", NAMED),
     Bug(CLASSES, "classes in descending order", "numbers, labels = {value: place for place, value in enumerate(there)}",
         "numbers, labels = {value: place for place, value in enumerate(there[::-1])}", NUMBERED),
