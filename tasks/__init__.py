@@ -51,13 +51,13 @@ NATIVE: dict[str, type[Task]] = {
     "sequential_digits": SequentialDigits,
 }
 IMAGES: dict[str, type[ImageTask]] = {"images": Images, "sequential_images": SequentialImages}
-"""Tasks made of an image set, which their option ``name`` says; their trials are images, not draws."""
+"""Tasks of an image set, named by their option ``name``."""
 
 _CLASSES: dict[str, type[Task]] = {**NATIVE, **IMAGES}
 
 
 def list() -> builtins.list[str]:
-    """Return the names that `make` knows: native tasks, tasks of images, and the neurogym ids that can be supervised.
+    """Return the names of native tasks, image tasks, and neurogym ids that can be supervised.
 
     >>> "flip_flop" in list(), "images" in list(), "DelayMatchSample-v0" in list()
     (True, True, True)
@@ -67,16 +67,16 @@ def list() -> builtins.list[str]:
 
 @checked
 def describe(name: str) -> str:
-    """Return what a task is in one line.
+    """Return the description of a task in one line.
 
     Args:
         name: A name from `list`.
 
     Raises:
-        ValueError: There is no task of this name; the message offers the nearest.
+        ValueError: The name is unknown; the message offers the nearest.
 
     >>> describe("flip_flop")
-    'Flip-flop memory: each output holds the sign of the last pulse on its own channel, whatever the others do.'
+    'Flip-flop memory: each output holds the sign of the last pulse on its own channel.'
     """
     natives = {native: (inspect.getdoc(task) or "").partition("\n")[0] for native, task in _CLASSES.items()}
     return lookup(natives | SUPERVISED, name, "task")
@@ -87,13 +87,13 @@ def make(name: str, /, **options: Any) -> Task:
     """Return a task.
 
     Args:
-        name: A name from `list`, or any neurogym id; one that can not be supervised is refused with the reason.
-        options: Of a native task and of a task of images, the fields of its class; of a neurogym task, the arguments
-            of the environment. ``dt``, the time step in ms, is one of all.
+        name: A name from `list`, or any neurogym id that can be supervised.
+        options: The fields of the class of a native or image task, or the arguments of a neurogym environment, in each
+            case with ``dt``, the time step in ms.
 
     Raises:
-        ValueError: There is no such task or option (the message offers the nearest), or an option is not allowed.
-        TypeError: An option is of a wrong kind.
+        ValueError: Task or option is unknown (the message offers the nearest), or an option is not allowed.
+        TypeError: An option has a wrong type.
 
     >>> make("delayed_xor", delay=1000, noise=0.0)
     DelayedXor(dt=50.0, pulse=250.0, delay=1000.0, wait=250.0, decision=150.0, noise=0.0)
@@ -113,7 +113,7 @@ def make(name: str, /, **options: Any) -> Task:
 
 @checked
 def images(name: str = "digits", /, **options: Any) -> Images:
-    """Return a set of images as a task, having made sure that it is there; it is decoded if it has not been before.
+    """Return a set of images as a task, decoded at the first use.
 
     Args:
         name: ``"digits"`` (default), ``"mnist"``, ``"fashion_mnist"``, ``"cifar10"``, ``"cifar100"``,
@@ -121,8 +121,8 @@ def images(name: str = "digits", /, **options: Any) -> Images:
         options: Further fields of ``Images``, a class in `tasks.images`.
 
     Raises:
-        ValueError: There is no such set or option (the message offers the nearest), or an option is not allowed.
-        FileNotFoundError: The set is not there; the message says which command fetches it.
+        ValueError: Set or option is unknown (the message offers the nearest), or an option is not allowed.
+        FileNotFoundError: The set is missing; the message names the command that fetches it.
         ImportError: A library is missing; the message names it.
 
     >>> task = images("digits", normalise="centred")
@@ -137,15 +137,15 @@ def images(name: str = "digits", /, **options: Any) -> Images:
 
 @checked
 def sequential_images(name: str = "digits", /, **options: Any) -> SequentialImages:
-    """Return a set of images that are shown bit by bit as a task, having made sure that it is there; see `images`.
+    """Return a set of images as sequences, as a task; see `images`.
 
     Args:
         name: As of `images`.
         options: Further fields of ``SequentialImages``, a class in `tasks.images.sequential_images`.
 
     Raises:
-        ValueError: There is no such set or option (the message offers the nearest), or an option is not allowed.
-        FileNotFoundError: The set is not there; the message says which command fetches it.
+        ValueError: Set or option is unknown (the message offers the nearest), or an option is not allowed.
+        FileNotFoundError: The set is missing; the message names the command that fetches it.
         ImportError: A library is missing; the message names it.
 
     >>> sequential_images("digits", by="pixels").split(n_train=100, n_test=50, seed=0)[0]

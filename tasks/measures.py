@@ -1,4 +1,4 @@
-"""How well outputs answer: one number for a batch, at its decision steps.
+"""Measures of accuracy: one number for a batch, at its decision steps.
 
 Shapes: T time, B batch, O outputs.
 """
@@ -17,14 +17,14 @@ __all__ = ["MEASURES", "classification_accuracy", "r_squared"]
 
 
 def classification_accuracy(outputs: Tensor, batch: Batch) -> float:
-    """Return the fraction of right answers (largest output) over a trial's decision steps, averaged over trials.
+    """Return the fraction of correct answers (largest output) over decision steps, averaged over trials.
 
-    Averaging within the trial first makes every trial count the same, however long its decision lasts. A trial without
-    a decision step does not count.
+    The average within each trial comes first, so that all trials have the same weight; trials without a decision step
+    have none.
 
     Args:
         outputs: Outputs of a network, shape ``(T, B, O)``.
-        batch: What was asked.
+        batch: The batch.
 
     Returns:
         A number from 0 to 1, NaN if an output at a decision step is not finite.
@@ -49,11 +49,11 @@ def classification_accuracy(outputs: Tensor, batch: Batch) -> float:
 def r_squared(outputs: Tensor, batch: Batch) -> float:
     """Return explained variance, ``1 - sum (y - t)^2 / sum (mean(t) - t)^2`` over decision steps, trials and outputs.
 
-    The mean is taken over the batch for each output; who always answers it scores 0, the worst score is unbounded.
+    The mean is that of the batch for each output; a constant answer of the mean has 0, the range is unbounded below.
 
     Args:
         outputs: Outputs of a network, shape ``(T, B, O)``.
-        batch: What was asked.
+        batch: The batch.
 
     Returns:
         A number of at most 1, NaN if an output at a decision step is not finite or the targets do not vary.

@@ -11,22 +11,22 @@ __all__ = [
     "AUGMENT", "CONDITION", "DISTORT", "FRESH", "SHUFFLE", "STREAM", "TEST", "TRAIN", "VALIDATION", "generator"
 ]  # fmt: skip
 
-# Purposes of random numbers, the second line of images; draws of different purposes never share a stream.
+# Purposes of random numbers, the second line for images; different purposes have independent streams.
 TRAIN, TEST, STREAM, SHUFFLE = range(4)
 VALIDATION, AUGMENT, FRESH, DISTORT, CONDITION = range(100, 105)
 
 
 def generator(seed: int, *purpose: int) -> torch.Generator:
-    """Return a new generator whose numbers depend on the seed and on what they are for.
+    """Return a new generator of a seed and a purpose.
 
-    Nearby seeds and purposes give unrelated numbers, and the same ones always give the same bits.
+    Nearby seeds and purposes give independent numbers, equal ones the same bits.
 
     Args:
         seed: The user's seed, 0 or greater.
         purpose: Further integers of 0 or greater, for example ``TRAIN`` or an epoch.
 
     Raises:
-        TypeError: The seed is no integer.
+        TypeError: The seed is not an integer.
         ValueError: The seed is negative.
 
     >>> first, again, other = (torch.rand(3, generator=generator(0, purpose)) for purpose in (TRAIN, TRAIN, TEST))

@@ -1,4 +1,4 @@
-"""What every task promises: seeded, trial-aligned, masked trials, and a measure of how well they are answered.
+"""The interface of tasks: seeded, trial-aligned, masked trials, and a measure of accuracy.
 
 Shapes: T time, B batch, I inputs, O outputs. Time comes first, batch second.
 """
@@ -25,10 +25,10 @@ __all__ = ["DrawnTask", "Task"]
 
 
 class Task(abc.ABC):
-    """A source of trials. The same options and the same seed give the same bits, always and everywhere.
+    """A source of trials, the same bits for the same options and seed.
 
-    The weights of every trial sum to one and are zero where it is padded, so the loss of a batch is the mean over
-    trials whatever their length.
+    The weights of every trial sum to one and are zero in its padding, so the loss of a batch is the mean over trials of
+    any length.
     """
 
     @property
@@ -54,16 +54,16 @@ class Task(abc.ABC):
     @property
     @abc.abstractmethod
     def chance(self) -> float:
-        """The best `accuracy` of an answer that depends on neither inputs nor time; 0 for ``"R2"``."""
+        """The best `accuracy` of a constant answer; 0 for ``"R2"``."""
 
     @property
     def measure(self) -> str:
-        """What `accuracy` returns: ``"accuracy"`` for classes, ``"R2"`` for real targets."""
+        """Name of `accuracy`: ``"accuracy"`` for classes, ``"R2"`` for real targets."""
         return "R2" if isinstance(self.loss, MSE) else "accuracy"
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Facts of the data that the record of a run keeps, as JSON; empty (default) where trials are drawn."""
+        """Provenance of the data for the record of a run, as JSON; empty (default) if trials are drawn."""
         return {}
 
     @property
@@ -85,46 +85,46 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def split(self, n_train: int, n_test: int, seed: int) -> tuple[FixedTrials, FixedTrials]:
-        """Return a fixed set of trials to train on and another to test on; they share no draw.
+        """Return fixed sets of trials for training and for testing, which share no draw.
 
         Args:
-            n_train: Trials to train on, at least 1.
-            n_test: Trials to test on, at least 1.
+            n_train: Training trials, at least 1.
+            n_test: Test trials, at least 1.
             seed: Seed of both, 0 or greater.
 
         Raises:
             ValueError: A number is too small, or the task does not have that many trials.
-            TypeError: A number is no integer.
+            TypeError: A number is not an integer.
         """
 
     @abc.abstractmethod
     def stream(self, batch_size: int, seed: int, start: int = 0) -> Iterator[Batch]:
-        """Return an endless iterator of fresh batches, which shares no draw with the sets of `split`.
+        """Return an endless iterator of new batches, which share no draw with the sets of `split`.
 
         Batch n depends only on ``batch_size``, ``seed`` and n, so ``start=n`` resumes.
 
         Args:
-            batch_size: Trials a batch, at least 1.
+            batch_size: Trials per batch, at least 1.
             seed: Seed of the trials, 0 or greater.
-            start: How many batches to leave out.
+            start: Number of batches to skip.
 
         Raises:
             ValueError: A number is too small.
-            TypeError: A number is no integer.
+            TypeError: A number is not an integer.
         """
 
     def accuracy(self, outputs: Tensor, batch: Batch) -> float:
-        """Return how well outputs answer a batch at its decision steps, as `measure` says.
+        """Return the accuracy of outputs at the decision steps of a batch.
 
         For classes, the fraction of correct answers (largest output), averaged over the decision steps of a trial
-        and then over trials that have one. For real targets, ``1 - sum (y - t)^2 / sum (mean(t) - t)^2``.
+        and then over trials with any. For real targets, ``1 - sum (y - t)^2 / sum (mean(t) - t)^2``.
 
         Args:
             outputs: Outputs of a network, shape ``(T, B, O)``.
-            batch: The batch it was shown.
+            batch: The batch.
 
         Raises:
-            ValueError: The outputs' shape does not fit the batch, or no trial has a decision step.
+            ValueError: The shape of the outputs does not fit the batch, or no trial has a decision step.
         """
         expected = (batch.steps, batch.trials, self.n_out)
         if tuple(outputs.shape) != expected:
@@ -133,18 +133,18 @@ class Task(abc.ABC):
 
 
 class DrawnTask(Task):
-    """A task whose trials are drawn afresh, as many as wanted."""
+    """A task with any number of random trials."""
 
     batches_a_draw: ClassVar[int] = 1
-    """How many batches `stream` draws together."""
+    """Number of batches that `stream` draws together."""
 
     @abc.abstractmethod
     def draw(self, trials: int, generator: torch.Generator) -> Batch:
         """Return new trials, padded to the longest of them.
 
         Args:
-            trials: How many, at least 1.
-            generator: Where all randomness comes from.
+            trials: Number of trials, at least 1.
+            generator: Source of the random numbers.
         """
 
     def split(self, n_train: int, n_test: int, seed: int) -> tuple[TrialSet, TrialSet]:
@@ -155,7 +155,7 @@ class DrawnTask(Task):
         return TrialSet(train), TrialSet(self.draw(n_test, generator(seed, TEST)))
 
     def stream(self, batch_size: int, seed: int, start: int = 0) -> Iterator[Batch]:
-        """Return an endless iterator of fresh batches; see `Task.stream`."""
+        """Return an endless iterator of new batches; see `Task.stream`."""
         whole("batch_size", batch_size, 1)
         whole("seed", seed, 0)
         whole("start", start, 0)
@@ -171,7 +171,7 @@ class DrawnTask(Task):
 
 
 def _trimmed(batch: Batch) -> Batch:
-    """Return the batch without steps that are padding in all of its trials."""
+    """Return the batch without steps that are padding in all trials."""
     steps = int(batch.trial_lengths.max())
     inputs_TBI, targets, weights_TB = batch.inputs[:steps], batch.targets[:steps], batch.weights[:steps]
     decisions_TB = None if batch.decisions is None else batch.decisions[:steps]

@@ -1,4 +1,4 @@
-"""A fixed set of trials, and the order in which they are shown.
+"""Fixed sets of trials and their order in training.
 
 Shapes: T time, B batch, I inputs, O outputs. Time comes first, batch second.
 """
@@ -24,7 +24,7 @@ __all__ = ["FixedTrials", "TrialSet"]
 
 
 class FixedTrials(abc.ABC):
-    """Trials that are the same whenever they are asked for, and the order in which they are shown in training."""
+    """A fixed set of trials, and their order in training."""
 
     @abc.abstractmethod
     def __len__(self) -> int:
@@ -42,24 +42,24 @@ class FixedTrials(abc.ABC):
 
     @abc.abstractmethod
     def batch(self) -> Batch:
-        """Return all trials as one batch, in the order in which they were drawn."""
+        """Return all trials as one batch, in the order of the draw."""
 
     @abc.abstractmethod
     def part(self, chosen_B: Tensor) -> Batch:
         """Return some of the trials as ``batch`` returns them.
 
         Args:
-            chosen_B: Which, counted within the set, on the CPU.
+            chosen_B: Indices within the set, on the CPU.
         """
 
     @abc.abstractmethod
     def lesson(self, chosen_B: Tensor, seed: int, number: int) -> Batch:
-        """Return some of the trials as they are shown in training.
+        """Return some of the trials as training presents them.
 
         Args:
-            chosen_B: Which, counted within the set, on the CPU.
+            chosen_B: Indices within the set, on the CPU.
             seed: Seed of the training.
-            number: How many batches were shown before.
+            number: Number of the batch, from 0.
         """
 
     @abc.abstractmethod
@@ -67,7 +67,7 @@ class FixedTrials(abc.ABC):
         """Return a set of some of the trials.
 
         Args:
-            chosen_B: Which, counted within the set, on the CPU.
+            chosen_B: Indices within the set, on the CPU.
         """
 
     @abc.abstractmethod
@@ -75,16 +75,16 @@ class FixedTrials(abc.ABC):
         """Return the set on a device and in a floating-point type; class indices keep theirs.
 
         Args:
-            device: Where to; ``None`` leaves it where it is.
-            dtype: Floating-point type of inputs, weights and real targets; ``None`` leaves it as it is.
+            device: The device; ``None`` for no change.
+            dtype: Floating-point type of inputs, weights and real targets; ``None`` for no change.
         """
 
     @final
     def pieces(self, batch_size: int) -> Iterator[Batch]:
-        """Return an iterator of what `batch` returns some trials at a time, for what a whole set is too large for.
+        """Return an iterator over the trials of `batch` in pieces, which bounds memory.
 
         Args:
-            batch_size: Trials a piece, at least 1.
+            batch_size: Trials per piece, at least 1.
 
         Raises:
             ValueError: ``batch_size`` is too small.
@@ -94,21 +94,20 @@ class FixedTrials(abc.ABC):
 
     @final
     def batches(self, batch_size: int, seed: int, epochs: int | None = None, start: int = 0) -> Iterator[Batch]:
-        """Return an iterator of batches that shows every trial once an epoch, shuffled anew in each.
+        """Return an iterator of batches with every trial once per epoch, in a new random order.
 
-        Every trial is used: where ``batch_size`` does not divide the number of trials, the last batch of an epoch is
-        smaller. Batches are copies. Batch n depends only on the seed, the size and n, so ``start=n`` resumes at no
-        cost.
+        If ``batch_size`` does not divide the number of trials, the last batch of an epoch is smaller. Batches are
+        copies. Batch n depends only on the seed, the size and n, so ``start=n`` resumes at no cost.
 
         Args:
-            batch_size: Trials a batch, at least 1; more than there are gives all of them.
+            batch_size: Trials per batch, at least 1; at most all are taken.
             seed: Seed of the order, 0 or greater.
-            epochs: How often all trials are shown; ``None`` goes on for ever.
-            start: How many batches to leave out, counted from the first batch of the first epoch.
+            epochs: Number of epochs; ``None`` for no end.
+            start: Number of batches to skip, from the first of the first epoch.
 
         Raises:
             ValueError: A number is too small.
-            TypeError: A number is no integer.
+            TypeError: A number is not an integer.
         """
         whole("batch_size", batch_size, 1)
         whole("seed", seed, 0)
@@ -130,11 +129,11 @@ class FixedTrials(abc.ABC):
         """Return a set of some of the trials, a copy.
 
         Args:
-            trials: How many, counted from the first, or the indices of those wanted, in the order wanted.
+            trials: Number of trials from the first, or indices in the order of the subset.
 
         Raises:
-            ValueError: There are no such trials, or none is asked for.
-            TypeError: An index is no integer.
+            ValueError: An index is out of range, or the subset is empty.
+            TypeError: An index is not an integer.
         """
         if isinstance(trials, int):
             trials = range(whole("trials", trials, 1))
@@ -155,7 +154,7 @@ class FixedTrials(abc.ABC):
 @final
 @dataclass(frozen=True, eq=False)
 class TrialSet(FixedTrials):
-    """Trials drawn once and kept: aligned at their start, padded to the longest, zero weight where padded.
+    """Trials in memory: aligned at their start and padded to the longest, with zero weight in the padding.
 
     Args:
         trials: All trials as one batch.
@@ -190,7 +189,7 @@ class TrialSet(FixedTrials):
         return self.trials.loss
 
     def batch(self) -> Batch:
-        """Return all trials as one batch, in the order in which they were drawn."""
+        """Return all trials as one batch, in the order of the draw."""
         return self.trials
 
     def part(self, chosen_B: Tensor) -> Batch:
@@ -198,7 +197,7 @@ class TrialSet(FixedTrials):
         return self.trials.select(chosen_B.to(self.trials.inputs.device))
 
     def lesson(self, chosen_B: Tensor, seed: int, number: int) -> Batch:
-        """Return copies of some of the trials: they are shown as they are."""
+        """Return copies of some of the trials, without augmentation."""
         return self.part(chosen_B)
 
     def chosen(self, chosen_B: Tensor) -> TrialSet:
@@ -206,10 +205,5 @@ class TrialSet(FixedTrials):
         return TrialSet(self.part(chosen_B))
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> TrialSet:
-        """Return the set on a device and in a floating-point type; class indices keep theirs.
-
-        Args:
-            device: Where to; ``None`` leaves it where it is.
-            dtype: Floating-point type of inputs, weights and real targets; ``None`` leaves it as it is.
-        """
+        """Return the set on a device and in a floating-point type; see `FixedTrials.to`."""
         return TrialSet(self.trials.to(device, dtype))

@@ -165,7 +165,7 @@ def test_sides_and_cues_follow_the_bias() -> None:
 
 BAD: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("evidence_accumulation_spikes", {"cues": 2}, ValueError, "cues must be odd"),
-    ("evidence_accumulation_spikes", {"bias": 1.2}, ValueError, "bias must lie between 0.5 and 1"),
+    ("evidence_accumulation_spikes", {"bias": 1.2}, ValueError, "bias must be at most 1, got 1.2"),
     ("evidence_accumulation_spikes", {"answer": 200}, ValueError, "answer must be at most decision = 150 ms, got 200"),
     ("evidence_accumulation_spikes", {"rate": 2000}, ValueError, "rate must be at most one spike a step, 1000 / dt"),
     ("evidence_accumulation_spikes", {"background": -1}, ValueError, "background must be 0 or greater"),

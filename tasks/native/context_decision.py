@@ -1,4 +1,4 @@
-"""Decide on one of two noisy modalities, as the context says, and ignore the other.
+"""Context-dependent decision between noisy stimuli of two modalities.
 
 Shapes: T time, B batch, I inputs.
 """
@@ -11,12 +11,12 @@ from typing import Annotated, ClassVar
 
 import torch
 
-from tasks.native.durations import Duration, draw_steps, duration, steps_of
+from tasks.native.durations import Duration, Percent, PositiveDuration, draw_steps, settle_durations, steps_of
 from tasks.native.timeline import Timeline, trial_weights
 from tasks.task import DrawnTask
 from tca.batch import Batch
 from tca.losses import CrossEntropy, Loss
-from tca.utils.checks import Filled, NotNegative, Positive, checked, settle
+from tca.utils.checks import Filled, NotNegative, Positive, checked
 
 __all__ = ["ContextDecision"]
 
@@ -24,7 +24,7 @@ __all__ = ["ContextDecision"]
 @checked
 @dataclass(frozen=True)
 class ContextDecision(DrawnTask):
-    """Context-dependent decision: two noisy stimuli at once, one of which counts, as a context channel says.
+    """Context-dependent decision: two noisy stimuli, one of which is selected by a context channel.
 
     The inputs are fixation, two channels for each modality, and two for the context. In the stimulus period the pair of
     a modality shows ``1/2 + coherence/200`` on its chosen side and ``1/2 - coherence/200`` on the other, plus noise;
@@ -44,8 +44,7 @@ class ContextDecision(DrawnTask):
         stimulus: Time of the stimuli.
         delay: Time between stimuli and decision.
         decision: Time to answer.
-        coherences: Strengths in per cent, one of which is drawn for each modality; at 0 there is no right answer to
-            see.
+        coherences: Strengths in per cent, one of which is drawn for each modality; 0 carries no evidence.
         noise: Input noise per square root of a ms: that of a step has standard deviation ``noise / sqrt(dt)``.
 
     Raises:
@@ -58,10 +57,10 @@ class ContextDecision(DrawnTask):
 
     dt: Positive = 100.0
     fixation: Duration = 300.0
-    stimulus: Duration = 750.0
+    stimulus: PositiveDuration = 750.0
     delay: Duration = (600.0, 300.0, 3000.0)
     decision: Positive = 100.0
-    coherences: Annotated[tuple[float, ...], Filled] = (5.0, 15.0, 50.0)
+    coherences: Annotated[tuple[Percent, ...], Filled] = (5.0, 15.0, 50.0)
     noise: NotNegative = 1.0
     n_in: ClassVar[int] = 7
     n_out: ClassVar[int] = 3
@@ -70,13 +69,8 @@ class ContextDecision(DrawnTask):
 
     def __post_init__(self) -> None:
         """Check every option."""
-        periods = {name: duration(name, getattr(self, name), self.dt) for name in ("fixation", "stimulus", "delay")}
-        if periods["stimulus"] == 0:
-            raise ValueError("stimulus must be greater than 0, got 0")
-        settle(self, **periods)
+        settle_durations(self, "fixation", "stimulus", "delay")
         steps_of("decision", self.decision, self.dt)
-        if not all(0 <= coherence <= 100 for coherence in self.coherences):
-            raise ValueError(f"coherences must lie between 0 and 100, got {self.coherences}")
 
     def draw(self, trials: int, generator: torch.Generator) -> Batch:
         """Return new trials; see `DrawnTask.draw`."""

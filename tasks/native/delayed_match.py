@@ -1,4 +1,4 @@
-"""Is the test stimulus the one that was shown before the delay?
+"""Delayed match to sample.
 
 Shapes: T time, B batch, C stimulus channels, I inputs.
 """
@@ -12,12 +12,12 @@ from typing import Annotated, ClassVar
 import torch
 from annotated_types import Ge
 
-from tasks.native.durations import Duration, draw_steps, duration, steps_of
+from tasks.native.durations import Duration, PositiveDuration, draw_steps, settle_durations, steps_of
 from tasks.native.timeline import Timeline, trial_weights
 from tasks.task import DrawnTask
 from tca.batch import Batch
 from tca.losses import CrossEntropy, Loss
-from tca.utils.checks import NotNegative, Positive, checked, settle
+from tca.utils.checks import NotNegative, Positive, checked
 
 __all__ = ["DelayedMatch"]
 
@@ -58,9 +58,9 @@ class DelayedMatch(DrawnTask):
 
     dt: Positive = 100.0
     fixation: Duration = 300.0
-    sample: Duration = 500.0
+    sample: PositiveDuration = 500.0
     delay: Duration = 1000.0
-    test: Duration = 500.0
+    test: PositiveDuration = 500.0
     decision: Positive = 900.0
     noise: NotNegative = 1.0
     stimuli: Annotated[int, Ge(2)] = 2
@@ -68,13 +68,7 @@ class DelayedMatch(DrawnTask):
 
     def __post_init__(self) -> None:
         """Check every option."""
-        periods = {
-            name: duration(name, getattr(self, name), self.dt) for name in ("fixation", "sample", "delay", "test")
-        }
-        for name in ("sample", "test"):
-            if periods[name] == 0:
-                raise ValueError(f"{name} must be greater than 0, got 0")
-        settle(self, **periods)
+        settle_durations(self, "fixation", "sample", "delay", "test")
         steps_of("decision", self.decision, self.dt)
 
     @property

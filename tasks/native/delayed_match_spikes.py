@@ -1,4 +1,4 @@
-"""Were both cues there, or neither, told in spikes?
+"""Delayed match to sample in spikes.
 
 Shapes: T time, B batch, G groups, I inputs.
 """
@@ -10,13 +10,13 @@ from typing import ClassVar
 
 import torch
 
-from tasks.native.durations import Duration, draw_steps, duration, steps_of
+from tasks.native.durations import Duration, PositiveDuration, draw_steps, settle_durations, steps_of
 from tasks.native.spike_encoding import check_rates, poisson
 from tasks.native.timeline import Timeline, trial_weights
 from tasks.task import DrawnTask
 from tca.batch import Batch
 from tca.losses import CrossEntropy, Loss
-from tca.utils.checks import Count, NotNegative, Positive, checked, settle
+from tca.utils.checks import Count, NotNegative, Positive, checked
 
 __all__ = ["DelayedMatchSpikes"]
 
@@ -24,7 +24,7 @@ __all__ = ["DelayedMatchSpikes"]
 @checked
 @dataclass(frozen=True)
 class DelayedMatchSpikes(DrawnTask):
-    """Delayed match to sample in spikes: were two cues alike, each being there or not, in steps of 1 ms.
+    """Delayed match to sample in spikes: whether two cues, each present or absent, are alike, in steps of 1 ms.
 
     Four groups of Poisson cells: the first fires during the sample, the second during the test, each in half of the
     trials and independently of the other; recall fires during the decision, background all the time. Class 1 is match:
@@ -57,9 +57,9 @@ class DelayedMatchSpikes(DrawnTask):
 
     dt: Positive = 1.0
     fixation: Duration = 50.0
-    sample: Duration = 150.0
+    sample: PositiveDuration = 150.0
     delay: Duration = 700.0
-    test: Duration = 150.0
+    test: PositiveDuration = 150.0
     decision: Positive = 50.0
     rate: NotNegative = 40.0
     background: NotNegative = 10.0
@@ -70,13 +70,7 @@ class DelayedMatchSpikes(DrawnTask):
 
     def __post_init__(self) -> None:
         """Check every option."""
-        periods = {
-            name: duration(name, getattr(self, name), self.dt) for name in ("fixation", "sample", "delay", "test")
-        }
-        for name in ("sample", "test"):
-            if periods[name] == 0:
-                raise ValueError(f"{name} must be greater than 0, got 0")
-        settle(self, **periods)
+        settle_durations(self, "fixation", "sample", "delay", "test")
         steps_of("decision", self.decision, self.dt)
         check_rates(self.dt, rate=self.rate, background=self.background)
 

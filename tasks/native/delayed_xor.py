@@ -1,4 +1,4 @@
-"""Have two pulses, with a delay between them, the same sign?
+"""Delayed exclusive or of two pulses.
 
 Shapes: T time, B batch, I inputs.
 """
@@ -11,12 +11,12 @@ from typing import ClassVar
 
 import torch
 
-from tasks.native.durations import Duration, draw_steps, duration, steps_of
+from tasks.native.durations import Duration, draw_steps, settle_durations, steps_of
 from tasks.native.timeline import Timeline, background, trial_weights
 from tasks.task import DrawnTask
 from tca.batch import Batch
 from tca.losses import CrossEntropy, Loss
-from tca.utils.checks import NotNegative, Positive, checked, settle
+from tca.utils.checks import NotNegative, Positive, checked
 
 __all__ = ["DelayedXor"]
 
@@ -26,7 +26,7 @@ __all__ = ["DelayedXor"]
 class DelayedXor(DrawnTask):
     """Delayed exclusive or: two pulses of either sign, a delay after each, then say whether the signs differ.
 
-    Neither pulse alone tells anything about the answer, so the first must be kept and combined with the second. The
+    The answer depends on neither pulse alone, so the first must be kept and combined with the second. The
     inputs are the pulses and a go channel, 1 during the decision, both with noise at every step. The loss and the
     accuracy count in the decision only. Class 0 is same, class 1 different.
 
@@ -64,7 +64,7 @@ class DelayedXor(DrawnTask):
 
     def __post_init__(self) -> None:
         """Check every option."""
-        settle(self, **{name: duration(name, getattr(self, name), self.dt) for name in ("delay", "wait")})
+        settle_durations(self, "delay", "wait")
         for name in ("pulse", "decision"):
             steps_of(name, getattr(self, name), self.dt)
 

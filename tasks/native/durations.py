@@ -1,4 +1,4 @@
-"""How long a period of a trial lasts: the same in all trials, or drawn for each.
+"""Durations of the periods of a trial, fixed or drawn for each trial.
 
 Shapes: B batch.
 """
@@ -6,21 +6,27 @@ Shapes: B batch.
 from __future__ import annotations
 
 import math
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 
-from tca.utils.checks import NotNegative
+from tca.utils.checks import NotNegative, Positive, settle
 
-__all__ = ["Duration", "draw_steps", "duration", "steps_of"]
+__all__ = ["Duration", "Percent", "PositiveDuration", "draw_steps", "duration", "settle_durations", "steps_of"]
 
 Duration = NotNegative | tuple[NotNegative, ...]
-"""A time in ms: a number for a fixed one, ``(low, high)`` for a uniform one, ``(mean, low, high)`` for an exponential
-of that mean cut to the range."""
+"""A time in ms: a number, ``(low, high)`` of a uniform distribution, or ``(mean, low, high)`` of an exponential one
+truncated to the range."""
+PositiveDuration = Positive | tuple[NotNegative, ...]
+"""A time in ms above zero, or a range as in ``Duration``."""
+Percent = Annotated[float, Ge(0), Le(100)]
+"""A percentage, such as the coherence of a stimulus."""
 
 
 def duration(argument: str, value: Duration, dt: float) -> Duration:
-    """Return a duration that can be drawn from, or raise.
+    """Return a valid duration, or raise.
 
     Args:
         argument: Name of the argument, for the message.
@@ -49,14 +55,27 @@ def duration(argument: str, value: Duration, dt: float) -> Duration:
     return value
 
 
+def settle_durations(task: Any, *names: str) -> None:
+    """Check and convert durations of a task, in its ``__post_init__``.
+
+    Args:
+        task: The task, with its time step ``dt``.
+        names: Names of the durations.
+
+    Raises:
+        ValueError: A duration is not allowed.
+    """
+    settle(task, **{name: duration(name, getattr(task, name), task.dt) for name in names})
+
+
 def draw_steps(value: Duration, dt: float, trials: int, generator: torch.Generator) -> int | Tensor:
-    """Return how many steps the period lasts: one number if it is fixed, else one for each trial, shape ``(B,)``.
+    """Return the steps of a period: a number if it is fixed, else one for each trial, shape ``(B,)``.
 
     Args:
         value: The duration, as returned by `duration`.
         dt: The time step in ms.
         trials: Number of trials B.
-        generator: Where all randomness comes from.
+        generator: Source of the random numbers.
     """
     if isinstance(value, float):
         return steps_of("duration", value, dt)
@@ -65,14 +84,14 @@ def draw_steps(value: Duration, dt: float, trials: int, generator: torch.Generat
     if len(value) == 2:
         times_B = low + (high - low) * quantile_B
     else:
-        # The inverse of the exponential's distribution function between low and high.
+        # Inverse of the truncated exponential's distribution function.
         mass = -math.expm1(-(high - low) / value[0])
         times_B = low - value[0] * torch.log1p(-mass * quantile_B)
     return (times_B / dt + 1e-9).floor().long()
 
 
 def steps_of(argument: str, milliseconds: float, dt: float) -> int:
-    """Return how many whole steps fit into a time; a time above zero must hold at least one.
+    """Return the number of whole steps in a time, at least one if it is above zero.
 
     Args:
         argument: Name of the argument, for the message.

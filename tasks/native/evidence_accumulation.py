@@ -1,4 +1,4 @@
-"""On which side were there more cues?
+"""Accumulation of evidence from cues.
 
 Shapes: T time, B batch, Q cues, I inputs.
 """
@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Ge, Le
 
-from tasks.native.durations import Duration, draw_steps, duration, steps_of
+from tasks.native.durations import Duration, draw_steps, settle_durations, steps_of
 from tasks.native.timeline import Timeline, background, trial_weights
 from tasks.task import DrawnTask
 from tca.batch import Batch
 from tca.losses import CrossEntropy, Loss
-from tca.utils.checks import Count, NotNegative, Positive, checked, settle
+from tca.utils.checks import Count, NotNegative, Positive, checked
 
 __all__ = ["EvidenceAccumulation"]
 
@@ -27,9 +28,8 @@ class EvidenceAccumulation(DrawnTask):
     """Cue accumulation: count brief cues on the left and on the right, wait, and report the side that had more.
 
     The inputs are a left and a right channel, 1 during a cue of that side, and a recall channel, 1 during the decision,
-    all with noise at every step. Cues of one trial favour one side, drawn for it; the answer is the side with more of
-    the cues that were really shown. The loss and the accuracy count in the decision only. Class 0 is left, class 1
-    right.
+    all with noise at every step. Each trial favours one side, drawn at random; the answer is the side with
+    more cues. The loss and the accuracy count in the decision only. Class 0 is left, class 1 right.
 
     Morcos and Harvey (2016), History-dependent variability in population dynamics during evidence accumulation in
     cortex, Nat Neurosci 19:1672-1681; in the form of Bellec, Scherr, Subramoney, Hajek, Salaj, Legenstein and Maass
@@ -57,7 +57,7 @@ class EvidenceAccumulation(DrawnTask):
 
     dt: Positive = 50.0
     cues: Count = 7
-    bias: float = 0.7
+    bias: Annotated[float, Ge(0.5), Le(1)] = 0.7
     cue: Positive = 100.0
     gap: NotNegative = 50.0
     delay: Duration = 1000.0
@@ -72,11 +72,9 @@ class EvidenceAccumulation(DrawnTask):
         """Check every option."""
         if self.cues % 2 == 0:
             raise ValueError(f"cues must be odd, so that no trial is a tie, got {self.cues}")
-        if not 0.5 <= self.bias <= 1:
-            raise ValueError(f"bias must lie between 0.5 and 1, got {self.bias}")
         for name in ("cue", "gap", "decision"):
             steps_of(name, getattr(self, name), self.dt)
-        settle(self, delay=duration("delay", self.delay, self.dt))
+        settle_durations(self, "delay")
 
     def draw(self, trials: int, generator: torch.Generator) -> Batch:
         """Return new trials; see `DrawnTask.draw`."""
@@ -96,7 +94,7 @@ class EvidenceAccumulation(DrawnTask):
         shape = (timeline.steps, trials, self.n_in)
         inputs_TBI = background(shape, self.noise / math.sqrt(self.dt), generator)
         decisions_TB = timeline.during("decision")
-        # The cues' steps, seen as slots of equal length that begin with a cue.
+        # Slots of equal length that start with a cue.
         slots_QtBI = inputs_TBI[: self.cues * slot].view(self.cues, slot, trials, self.n_in)
         slots_QtBI[:, :cue, :, 0] += ~right_QB[:, None]
         slots_QtBI[:, :cue, :, 1] += right_QB[:, None]

@@ -1,4 +1,4 @@
-"""On which side were there more cues, told in spikes?
+"""Accumulation of evidence from cues in spikes.
 
 Shapes: T time, B batch, Q cues, G groups, I inputs.
 """
@@ -6,17 +6,18 @@ Shapes: T time, B batch, Q cues, G groups, I inputs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Ge, Le
 
-from tasks.native.durations import Duration, draw_steps, duration, steps_of
+from tasks.native.durations import Duration, draw_steps, settle_durations, steps_of
 from tasks.native.spike_encoding import check_rates, poisson
 from tasks.native.timeline import Timeline, trial_weights
 from tasks.task import DrawnTask
 from tca.batch import Batch
 from tca.losses import CrossEntropy, Loss
-from tca.utils.checks import Count, NotNegative, Positive, checked, settle
+from tca.utils.checks import Count, NotNegative, Positive, checked
 
 __all__ = ["EvidenceAccumulationSpikes"]
 
@@ -24,11 +25,11 @@ __all__ = ["EvidenceAccumulationSpikes"]
 @checked
 @dataclass(frozen=True)
 class EvidenceAccumulationSpikes(DrawnTask):
-    """Cue accumulation in spikes: the side that had more cues, told by groups of Poisson cells in steps of 1 ms.
+    """Cue accumulation in spikes: the side with more cues, shown by groups of Poisson cells in steps of 1 ms.
 
     Four groups of cells: left and right fire during a cue of their side, recall during the decision, background all
-    the time. Cues of one trial favour one side, drawn for it; the answer is the side with more of the cues that were
-    really shown. Class 0 is left, class 1 right.
+    the time. Each trial favours one side, drawn at random; the answer is the side with more cues.
+    Class 0 is left, class 1 right.
 
     Bellec, Scherr, Subramoney, Hajek, Salaj, Legenstein and Maass (2020), A solution to the learning dilemma for
     recurrent networks of spiking neurons, Nat Commun 11:3625. The defaults are those of Barretto-Bittar, Levina,
@@ -61,7 +62,7 @@ class EvidenceAccumulationSpikes(DrawnTask):
 
     dt: Positive = 1.0
     cues: Count = 7
-    bias: float = 0.5
+    bias: Annotated[float, Ge(0.5), Le(1)] = 0.5
     lead: NotNegative = 50.0
     cue: Positive = 100.0
     gap: NotNegative = 50.0
@@ -79,9 +80,7 @@ class EvidenceAccumulationSpikes(DrawnTask):
         """Check every option."""
         if self.cues % 2 == 0:
             raise ValueError(f"cues must be odd, so that no trial is a tie, got {self.cues}")
-        if not 0.5 <= self.bias <= 1:
-            raise ValueError(f"bias must lie between 0.5 and 1, got {self.bias}")
-        settle(self, delay=duration("delay", self.delay, self.dt))
+        settle_durations(self, "delay")
         for name in ("lead", "cue", "gap", "decision"):
             steps_of(name, getattr(self, name), self.dt)
         if self.answer is not None:
@@ -108,7 +107,7 @@ class EvidenceAccumulationSpikes(DrawnTask):
         target_B = (right_QB.sum(0) > self.cues // 2).long()
 
         rates_TBG = torch.zeros(timeline.steps, trials, 4, dtype=torch.float32, device="cpu")
-        # The cues' steps, seen as slots of equal length that begin with a cue.
+        # Slots of equal length that start with a cue.
         slots_QtBG = rates_TBG[lead : lead + self.cues * slot].view(self.cues, slot, trials, 4)
         slots_QtBG[:, :cue, :, 0] = self.rate * (~right_QB[:, None]).float()
         slots_QtBG[:, :cue, :, 1] = self.rate * right_QB[:, None].float()

@@ -1,4 +1,4 @@
-"""Hold the sign of the last pulse, on several channels at once.
+"""Flip-flop memory of the sign of the last pulse on several channels.
 
 Shapes: T time, B batch, K channels, S slots.
 """
@@ -24,10 +24,10 @@ __all__ = ["FlipFlop"]
 @checked
 @dataclass(frozen=True)
 class FlipFlop(DrawnTask):
-    """Flip-flop memory: each output holds the sign of the last pulse on its own channel, whatever the others do.
+    """Flip-flop memory: each output holds the sign of the last pulse on its own channel.
 
     Time is cut into slots of the length of a pulse. In each slot each channel shows, with probability ``rate * pulse``,
-    a pulse of a random sign, and else nothing but noise; the first slot always has one, so that the answer is known
+    a pulse of a random sign, and else noise only; the first slot always has one, so that the target is defined
     throughout. The target of an output changes with the onset of the pulse and is +1 or -1. All steps count equally.
 
     Sussillo and Barak (2013), Opening the black box: low-dimensional dynamics in high-dimensional recurrent neural
@@ -87,7 +87,7 @@ class FlipFlop(DrawnTask):
         )
         comes_SBK[0] = True
         signs_SBK = 2 * torch.randint(2, shape, generator=generator, device="cpu").float() - 1
-        # The slot of the last pulse so far: slots without one repeat the largest index before them.
+        # Slot of the last pulse so far: the largest index up to each slot.
         slot_S11 = torch.arange(slots, device="cpu")[:, None, None]
         last_SBK = (comes_SBK * slot_S11).cummax(0).values
         targets_TBK = signs_SBK.gather(0, last_SBK).repeat_interleave(width, 0)

@@ -1,4 +1,4 @@
-"""Produce a smooth signal in time, as a cue asks.
+"""Generation of smooth temporal patterns selected by a cue.
 
 Shapes: T time, B batch, P patterns, K outputs, F frequencies, I inputs.
 """
@@ -30,8 +30,8 @@ class PatternGeneration(DrawnTask):
 
     Output k of pattern p is ``sum_f a_pkf sin(2 pi f t + phi_pkf)``, amplitudes drawn from 0.5 to 2, phases from all,
     and scaled to unit variance over the trial. They depend on ``pattern_seed`` only, not on the seed of the trials. A
-    trial shows which pattern is asked for, one channel each, and a clock: channels that are 1 one after the other for
-    equal parts of the trial, both with noise. All steps count equally.
+    trial shows a cue, one channel for each pattern, and a clock: channels that are 1 one after the other for equal
+    parts of the trial, both with noise. All steps count equally.
 
     Nicola and Clopath (2017), Supervised learning in spiking neural networks with FORCE training, Nat Commun 8:2208; in
     the form of Bellec, Scherr, Subramoney, Hajek, Salaj, Legenstein and Maass (2020), A solution to the learning

@@ -1,4 +1,4 @@
-"""Produce a smooth signal in time, driven by spikes.
+"""Generation of a smooth temporal pattern from input spikes.
 
 Shapes: T time, B batch, F frequencies, G groups, I inputs.
 """
@@ -30,7 +30,7 @@ class PatternGenerationSpikes(DrawnTask):
 
     The signal is ``sum_f w_f sin(2 pi f t)`` less its mean, weights drawn uniformly and scaled to sum to one; they
     depend on ``pattern_seed`` only, not on the seed of the trials. All steps count equally. The published setting
-    trains and evaluates on the same eight trials, ``n_train=8`` in batches of 8: spikes that come again tell the time.
+    trains and evaluates on the same eight trials, ``n_train=8`` in batches of 8: repeated spikes serve as a clock.
     Its error, ``sum (y - t)^2 / sum t^2``, is one minus the accuracy of those trials. With several groups, these fire
     one after the other for equal parts of the trial, a clock that new trials have as well.
 

@@ -1,4 +1,4 @@
-"""Which of several noisy stimuli is the stronger on average?
+"""Perceptual decision between noisy stimuli.
 
 Shapes: T time, B batch, C choices, I inputs.
 """
@@ -12,12 +12,12 @@ from typing import Annotated, ClassVar
 import torch
 from annotated_types import Ge
 
-from tasks.native.durations import Duration, draw_steps, duration, steps_of
+from tasks.native.durations import Duration, Percent, PositiveDuration, draw_steps, settle_durations, steps_of
 from tasks.native.timeline import Timeline, trial_weights
 from tasks.task import DrawnTask
 from tca.batch import Batch
 from tca.losses import CrossEntropy, Loss
-from tca.utils.checks import Filled, NotNegative, Positive, checked, settle
+from tca.utils.checks import Filled, NotNegative, Positive, checked
 
 __all__ = ["PerceptualDecision"]
 
@@ -42,7 +42,7 @@ class PerceptualDecision(DrawnTask):
         stimulus: Time of the stimulus.
         delay: Time between stimulus and decision.
         decision: Time to answer.
-        coherences: Strengths in per cent, one of which is drawn in each trial; at 0 there is no right answer to see.
+        coherences: Strengths in per cent, one of which is drawn in each trial; 0 carries no evidence.
         noise: Input noise per square root of a ms: that of a step has standard deviation ``noise / sqrt(dt)``.
         choices: Number of stimuli on the ring, at least 2.
 
@@ -58,23 +58,18 @@ class PerceptualDecision(DrawnTask):
 
     dt: Positive = 100.0
     fixation: Duration = 100.0
-    stimulus: Duration = 2000.0
+    stimulus: PositiveDuration = 2000.0
     delay: Duration = 0.0
     decision: Positive = 100.0
-    coherences: Annotated[tuple[float, ...], Filled] = (6.4, 12.8, 25.6, 51.2)
+    coherences: Annotated[tuple[Percent, ...], Filled] = (6.4, 12.8, 25.6, 51.2)
     noise: NotNegative = 1.0
     choices: Annotated[int, Ge(2)] = 2
     loss: ClassVar[Loss] = CrossEntropy()
 
     def __post_init__(self) -> None:
         """Check every option."""
-        periods = {name: duration(name, getattr(self, name), self.dt) for name in ("fixation", "stimulus", "delay")}
-        if periods["stimulus"] == 0:
-            raise ValueError("stimulus must be greater than 0, got 0")
-        settle(self, **periods)
+        settle_durations(self, "fixation", "stimulus", "delay")
         steps_of("decision", self.decision, self.dt)
-        if not all(0 <= coherence <= 100 for coherence in self.coherences):
-            raise ValueError(f"coherences must lie between 0 and 100, got {self.coherences}")
 
     @property
     def n_in(self) -> int:

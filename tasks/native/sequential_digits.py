@@ -1,4 +1,4 @@
-"""Read the image of a digit row by row and name the digit.
+"""Handwritten digits row by row.
 
 Shapes: T time, B batch, I inputs, N images of a pool, C channels, H height, W width.
 """
@@ -35,8 +35,8 @@ __all__ = ["SequentialDigits"]
 class SequentialDigits(Task):
     """Sequential digits: 8 x 8 images of handwritten digits, one row of 8 pixels at a time, then name the digit.
 
-    The images are the 1797 that come with scikit-learn, pixels scaled to lie between 0 and 1. Every third of them is
-    kept to test on, whatever the seed: 1198 to train on, 599 to test on. The inputs are 8 pixels and a go channel, 1
+    The images are the 1797 that come with scikit-learn, pixels scaled to lie between 0 and 1. Every third of them
+    is a test image, for every seed: 1198 to train on, 599 to test on. The inputs are 8 pixels and a go channel, 1
     during the decision that follows the last row; the loss and the accuracy count there only. Without time to decide
     there is no go channel, and the answer is due at the last step of the last row. Classes are the digits.
 

@@ -1,4 +1,4 @@
-"""Rates written as spikes: groups of input cells that fire at random, each cell and step for itself.
+"""Poisson spikes of groups of input cells at given rates.
 
 Shapes: T time, B batch, G groups, C cells of a group.
 """
@@ -12,7 +12,7 @@ __all__ = ["check_rates", "poisson"]
 
 
 def check_rates(dt: float, **rates: float) -> None:
-    """Raise unless a step has room for rates.
+    """Raise if a rate is above one spike a step.
 
     Args:
         dt: Time step in ms.
@@ -31,14 +31,14 @@ def check_rates(dt: float, **rates: float) -> None:
 def poisson(rates_TBG: Tensor, dt: float, per_group: int, generator: torch.Generator) -> Tensor:
     """Return spikes, zeros and ones, shape ``(T, B, G C)``, the cells of a group beside each other.
 
-    A cell spikes in a step with the probability ``rate dt``, whatever it and others did before: a Poisson process, but
-    for at most one spike a step.
+    A cell spikes in a step with the probability ``rate dt``, independently of all others: a Poisson process of at most
+    one spike a step.
 
     Args:
         rates_TBG: Rate of the cells of each group in Hz, at most ``1000 / dt``.
         dt: Time step in ms.
         per_group: Number of cells of a group C.
-        generator: Where the spikes come from.
+        generator: Source of the spikes.
 
     >>> rates = torch.tensor([[[0.0, 1000.0]], [[1000.0, 0.0]]])
     >>> poisson(rates, 1.0, 2, torch.Generator()).int().tolist()

@@ -1,4 +1,4 @@
-"""The periods of a trial, one after the other, with the same or with different lengths in different trials.
+"""The periods of a trial in order, with the same or with different lengths in different trials.
 
 Shapes: T time, B batch, C channels.
 """
@@ -26,7 +26,7 @@ class Timeline:
     """
 
     def __init__(self, trials: int, **periods: int | Tensor) -> None:
-        """Lay the periods one after the other."""
+        """Compute the first and last step of each period."""
         self.trials = trials
         self.edges: dict[str, tuple[int | Tensor, int | Tensor]] = {}
         end: int | Tensor = 0
@@ -64,14 +64,14 @@ class Timeline:
     def show(
         self, channels_TBC: Tensor, period: str, values_BC: Tensor, noise: float, generator: torch.Generator
     ) -> None:
-        """Write noisy values onto channels during a period; other steps stay as they are.
+        """Set channels to noisy values during a period, in place.
 
         Args:
-            channels_TBC: The channels, changed in place.
-            period: When.
-            values_BC: What is shown in each trial, shape ``(B, C)``.
+            channels_TBC: The channels.
+            period: Name of the period.
+            values_BC: Values in each trial, shape ``(B, C)``.
             noise: Standard deviation of the noise of a step.
-            generator: Where the noise comes from.
+            generator: Source of the noise.
         """
         start, end = self.edges[period]
         if isinstance(start, int) and isinstance(end, int):
@@ -82,12 +82,12 @@ class Timeline:
 
 
 def background(shape: tuple[int, ...], noise: float, generator: torch.Generator) -> Tensor:
-    """Return Gaussian noise, or zeros where there is none.
+    """Return Gaussian noise, zeros without noise.
 
     Args:
-        shape: Its shape.
-        noise: Its standard deviation.
-        generator: Where it comes from.
+        shape: Shape of the noise.
+        noise: Standard deviation.
+        generator: Source of the noise.
     """
     if noise == 0:
         return torch.zeros(shape, dtype=torch.float32, device="cpu")
@@ -99,12 +99,12 @@ def _noisy(steps: int, values_BC: Tensor, noise: float, generator: torch.Generat
 
 
 def trial_weights(decisions_TB: Tensor, inside_TB: Tensor, elsewhere: float) -> Tensor:
-    """Return weights in proportion 1 at decision steps and ``elsewhere`` at others, that sum to 1 over each trial.
+    """Return weights that sum to 1 over each trial, from 1 at decision steps and ``elsewhere`` at others.
 
     Args:
         decisions_TB: Decision steps, boolean, shape ``(T, B)``.
         inside_TB: Steps before the trial's end, boolean, shape ``(T, B)``.
-        elsewhere: Weight of a step of the trial that is no decision step, relative to one that is.
+        elsewhere: Weight of other steps of the trial relative to decision steps.
 
     >>> decisions_TB, inside_TB = torch.tensor([[False], [True], [False]]), torch.tensor([[True], [True], [False]])
     >>> trial_weights(decisions_TB, inside_TB, elsewhere=1.0).T.tolist()

@@ -1,4 +1,4 @@
-"""One neurogym environment: made without noise on the screen, seeded in all its parts, and read trial by trial."""
+"""One neurogym environment: built without output, seeded in all its parts, and read trial by trial."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ MOST_STEPS = 1_000_000
 
 
 class UnsupervisableError(ValueError):
-    """An environment that can not be supervised, and why."""
+    """An environment that can not be supervised."""
 
     def __init__(self, name: str, reason: str) -> None:
-        """Say what and why.
+        """Compose the message.
 
         Args:
-            name: The environment's id.
-            reason: Why it can not be supervised.
+            name: Id of the environment.
+            reason: Reason.
         """
         super().__init__(f"{name} can not be supervised: {reason}")
 
@@ -41,7 +41,7 @@ class Trial:
 
     Args:
         inputs: Observations, shape ``(T, I)``.
-        targets: The right action at each step, shape ``(T,)`` if discrete or ``(T, O)``.
+        targets: The correct action at each step, shape ``(T,)`` if discrete or ``(T, O)``.
         periods: First step of each period, and the one after its last.
     """
 
@@ -53,7 +53,7 @@ class Trial:
         """Return the steps in any of these periods, boolean, shape ``(T,)``; the whole trial if none is named.
 
         Args:
-            periods: Names of periods; those that the trial does not have are skipped.
+            periods: Names of periods; unknown ones are skipped.
         """
         steps = np.full(len(self.inputs), not periods)
         for name in periods:
@@ -70,19 +70,19 @@ class Trial:
 
 
 class Environment:
-    """An environment that is ready to draw trials.
+    """An environment with trials of known targets.
 
     Args:
-        name: Its id.
-        options: Its arguments.
+        name: Id.
+        options: Arguments.
 
     Raises:
-        ValueError: There is no such environment or option, an option is refused by it, or it can not be supervised.
+        ValueError: Environment or option is unknown, an option is not allowed, or it can not be supervised.
         ImportError: neurogym is not installed.
     """
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
-        """Make the environment."""
+        """Build the environment."""
         self.name = name
         if "dt" in options:
             positive("dt", options["dt"])
@@ -98,8 +98,8 @@ class Environment:
         """Seed the environment and return its next trials.
 
         Args:
-            trials: How many.
-            generator: Where the seeds come from.
+            trials: Number of trials.
+            generator: Source of the seeds.
         """
         with _quiet():
             _seed(self._top, lambda: int(torch.randint(2**32, (), generator=generator, device="cpu")))
@@ -129,7 +129,7 @@ class Environment:
         return Trial(inputs, targets.astype(np.int64 if self.discrete else np.float32), periods)
 
     def _check_times(self) -> None:
-        """Refuse a time step at which a period that the environment has by default is lost, and trials without end."""
+        """Raise if the time step is longer than a default period, or trials are too long."""
         environment = self._top.unwrapped
         given = [part for each in environment.timing.values()
                  for part in (each if isinstance(each, tuple | list) else [each])]  # fmt: skip
@@ -150,7 +150,7 @@ class Environment:
 
 
 def registered() -> dict[str, str]:
-    """Return the ids that neurogym has registered, and where each comes from.
+    """Return the ids that neurogym has registered, with their entry points.
 
     Raises:
         ImportError: neurogym is not installed.
@@ -167,7 +167,7 @@ def registered() -> dict[str, str]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep warnings that gymnasium and neurogym raise themselves from the user; all others pass."""
+    """Suppress the warnings of gymnasium and neurogym."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"(gymnasium|neurogym)(\.|$)")
         yield
@@ -180,7 +180,7 @@ def _arguments(maker: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 def _make(name: str, options: Mapping[str, Any]) -> Any:
-    """Return the bare environment, or raise an error that names the option at fault."""
+    """Return the bare environment, or raise an error that names the wrong option."""
     ids = registered()
     import neurogym
     from gymnasium.envs.registration import load_env_creator
@@ -201,10 +201,10 @@ def _make(name: str, options: Mapping[str, Any]) -> Any:
 
 
 def _seed(top: Any, fresh: Callable[[], int]) -> None:
-    """Seed whatever draws random numbers: schedules, environments, and the durations of periods.
+    """Seed schedules, environments and durations of periods, each with a seed of its own.
 
-    The environments' own ``seed`` gives all of these the same numbers, which ties durations to each other and to the
-    answer, and misses generators under other names; so each gets a seed of its own here.
+    The ``seed`` of the environments gives all of these the same numbers, which correlates durations with each other and
+    with the target, and misses generators under other names.
     """
     if hasattr(top, "schedule"):
         top.schedule.seed(fresh())
@@ -218,6 +218,6 @@ def _seed(top: Any, fresh: Callable[[], int]) -> None:
             if hasattr(time, "seed"):
                 time.seed(fresh())
         if hasattr(bare, "new_block"):
-            # The first block was drawn when the environment was made, before it could be seeded.
+            # The first block was drawn before the environment was seeded.
             bare.rule = 0
             bare.new_block()

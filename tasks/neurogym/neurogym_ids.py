@@ -1,6 +1,6 @@
 """The neurogym ids that can be supervised, so that they can be listed without loading neurogym.
 
-`tasks.make` decides by looking at an environment's trials; the tests compare this table with its decision on every id.
+`tasks.make` decides by the trials of an environment; a test compares this table with its decision on every id.
 """
 
 from __future__ import annotations

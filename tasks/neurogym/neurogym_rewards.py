@@ -1,4 +1,4 @@
-"""neurogym environments for learning from rewards: as they are, but seeded in all their parts."""
+"""neurogym environments that give rewards, seeded in all their parts."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["reward_environments"]
 
 
 def reward_environments(name: str, count: int, seed: int = 0, **options: Any) -> list[Any]:
-    """Return environments of one kind, each with random numbers of its own.
+    """Return environments of one id with different seeds.
 
     Args:
-        name: The environment's id, for example ``"PerceptualDecisionMaking-v0"``.
-        count: How many, at least 1.
+        name: Id of the environment, for example ``"PerceptualDecisionMaking-v0"``.
+        count: Number of environments, at least 1.
         seed: Seed of all of them, default 0.
         options: Arguments of the environment.
 
     Raises:
-        ValueError: There is no such environment or option, or an option is refused by it.
+        ValueError: Environment or option is unknown, or an option is not allowed.
         ImportError: neurogym is not installed.
     """
     generator = torch.Generator().manual_seed(seed)

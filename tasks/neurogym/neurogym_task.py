@@ -1,7 +1,5 @@
 """Any neurogym environment that can be supervised, as a task.
 
-The environment draws its own trials; here they are seeded, copied, aligned at their start, padded and weighted.
-
 Shapes: T time, B batch, I inputs, O outputs.
 """
 
@@ -32,24 +30,23 @@ class NeurogymTask(DrawnTask):
     """Trials of a neurogym environment with its ground truth as the target.
 
     Discrete actions are classes under the cross-entropy, continuous actions real targets under the squared error.
-    Accuracy counts in the period called ``decision`` if the environment has one, else in the periods in which the right
-    action varies, else everywhere. Those steps have weight 1 in the loss and all others of the trial 0.1, before each
-    trial's weights are scaled to sum to 1. `chance` is measured on trials of its own: one over the number of answers
-    where they are equally common, else the share of the most common one.
+    Accuracy counts in the period ``decision`` if there is one, else in the periods in which the correct action varies,
+    else everywhere. These steps have weight 1 in the loss and others of the trial 0.1, before the weights of each trial
+    are scaled to sum to 1. `chance` is measured on separate trials: one over the number of answers if these are equally
+    common, else the share of the most common one.
 
-    Each draw takes a new environment, all of whose generators are seeded, so nothing carries over between draws; within
-    one, trials follow each other as the environment has it (blocks, for example).
+    Each draw uses a new environment with all of its generators seeded; within a draw, trials follow each other as in
+    the environment (in blocks, for example).
 
     Molano-Mazon et al. (2022), NeuroGym: an open resource for developing and sharing neuroscience tasks, PsyArXiv
     aqc9n.
 
     Args:
-        name: The environment's id, for example ``"DelayMatchSample-v0"``.
+        name: Id of the environment, for example ``"DelayMatchSample-v0"``.
         options: Arguments of the environment, as pairs; ``dt`` is the time step in ms.
 
     Raises:
-        ValueError: There is no such environment or option, or the environment can not be supervised; the message says
-            why.
+        ValueError: Environment or option is unknown, or the environment can not be supervised.
     """
 
     name: str
@@ -58,7 +55,7 @@ class NeurogymTask(DrawnTask):
     batches_a_draw: ClassVar[int] = 32
 
     def __post_init__(self) -> None:
-        """Draw some trials and refuse the environment if they can not be supervised."""
+        """Check on some trials that the environment can be supervised."""
         object.__setattr__(self, "_facts", _probe(self.name, dict(self.options)))
 
     @property
@@ -127,7 +124,7 @@ class NeurogymTask(DrawnTask):
 
 @dataclass(frozen=True)
 class _Facts:
-    """What is learnt about an environment from trials drawn for the purpose."""
+    """Properties of an environment, measured on trials."""
 
     dt: float
     n_in: int
@@ -157,7 +154,7 @@ def _probe(name: str, options: dict[str, Any]) -> _Facts:
 
 
 def _decision_periods(drawn: list[Trial]) -> tuple[str, ...]:
-    """Return ``decision``, else the periods in which the right action varies, else none."""
+    """Return ``decision``, else the periods in which the correct action varies, else none."""
     names = list(dict.fromkeys(name for trial in drawn for name in trial.periods))
     if "decision" in names:
         return ("decision",)
@@ -170,7 +167,7 @@ def _decision_periods(drawn: list[Trial]) -> tuple[str, ...]:
 
 
 def _chance(drawn: list[Trial], periods: tuple[str, ...], classes: int) -> float:
-    """Return 1/k if k answers are equally common within 4 standard errors, else the share of the most common one."""
+    """Return 1/k if k answers are equally common within 4 standard errors, else the largest share."""
     share_BO = np.stack(
         [np.bincount(trial.targets[trial.during(periods)], minlength=classes) for trial in drawn]
     ).astype(np.float64)
