@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import statistics
 from collections.abc import Sequence
@@ -11,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.statistics.intervals import Estimate, holm, verdict
+from tca.cli.text_table import csv_text
 from tca.experiments.records.files import write_whole
 
 __all__ = ["COMPARED", "SIDES", "Table", "differences", "mean_and_spread"]
@@ -56,9 +55,7 @@ class Table:
         Args:
             path: Where to, without a suffix.
         """
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([self.head, *self.rows])
-        write_whole(path.with_suffix(".csv"), text.getvalue().encode())
+        write_whole(path.with_suffix(".csv"), csv_text(self.head, self.rows).encode())
 
 
 def differences(found: Sequence[Estimate | None]) -> list[str]:

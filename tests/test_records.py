@@ -19,6 +19,7 @@ import torch
 import tca
 from tca.eligibilities import Diagonal
 from tca.experiments import records
+from tca.experiments.config.agent import Agent
 from tca.experiments.config.run import NetworkConfig, Optimizer, Run, Seeds, Watch
 from tca.experiments.config.schedules import Cosine
 from tca.experiments.config.step_controls import SAM, MatchedStepSize
@@ -347,7 +348,7 @@ def test_equal_runs_have_one_name_and_every_value_changes_it() -> None:
         {"optimizer": Optimizer(options={"eps": 1e-7})}, {"batch_size": 5}, {"steps": 8}, {"stop_loss": 0.1},
         {"fresh": True}, {"n_train": 11}, {"n_test": 7}, {"evaluate_every": 4}, {"seeds": Seeds(rule=1)},
         {"measure_at_losses": (0.3, 0.2)}, {"watch": (Watch("curvature", 2, {"trials": 5}),)},
-        {"device": "cuda"}, {"dtype": "float64"},
+        {"device": "cuda"}, {"dtype": "float64"}, {"agent": Agent(), "task": "PerceptualDecisionMaking-v0"},
     ]  # fmt: skip
     changed = [dataclasses.replace(SMALL, **change) for change in changes]  # type: ignore[arg-type]
     assert {next(iter(change)) for change in changes} == {each.name for each in dataclasses.fields(Run)}

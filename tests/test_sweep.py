@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 import torch
 
+from tca.cli.sweep_command import csv_of
 from tca.experiments import records
 from tca.experiments.config.run import NetworkConfig, Optimizer, Run, Seeds
 from tca.experiments.records.record import Record
@@ -43,7 +44,6 @@ from tca.experiments.sweep import (
 from tca.experiments.sweep.devices import held_number, placed
 from tca.experiments.sweep.executors import Executor, InProcess, Job, JobResult, WorkerDiedError
 from tca.experiments.sweep.processes import Processes
-from tca.experiments.sweep.sweep_table import csv_text
 from tca.experiments.training.train import train
 from tca.rule import Rule
 from tests.test_records import content
@@ -693,7 +693,7 @@ def test_parts_of_rules_defined_in_a_file_reach_the_workers(tmp_path: Path) -> N
 def test_the_csv_holds_what_the_records_hold(reference: Path, tmp_path: Path) -> None:
     nowhere = dataclasses.replace(GRID[0], device="cuda:99")
     swept = [*quiet(GRID, reference), *quiet([nowhere], tmp_path)]
-    table = list(csv.DictReader(csv_text(swept).splitlines()))
+    table = list(csv.DictReader(csv_of(swept).splitlines()))
     assert list(table[0])[:3] == ["rule", "seeds.net", "device"]
     for row, run in zip(table, GRID, strict=False):
         ending = json.loads((run.folder(reference) / "result.json").read_text())

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import statistics
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tca.cli.measurements import RunMeasurements
+from tca.cli.text_table import TextTable
 from tca.experiments.config.recipes import in_words
 from tca.experiments.config.run import Run
 from tca.experiments.records.result import DIVERGED
 from tca.nets import Network
 from tca.signals.cell_type_check import by_type, typeless
 
-__all__ = ["TextTable", "tabulate"]
+__all__ = ["tabulate"]
 
 
 @dataclass(frozen=True)
@@ -55,47 +53,6 @@ COLUMNS = (
     Column("ms/update", "Time of one update: forward pass, rule and optimizer together.",
            lambda one: one.milliseconds, 2),
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class TextTable:
-    """Text in rows and columns, with notes below.
-
-    Args:
-        head: Headings.
-        rows: Cells, row by row.
-        notes: Notes below the table.
-        meanings: Descriptions of numeric columns, by heading.
-        left: Number of text columns, aligned left, default 2; the others are numeric.
-        grouped: Whether to print a blank line where the first column changes, default yes.
-    """
-
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...]
-    meanings: dict[str, str]
-    left: int = 2
-    grouped: bool = True
-
-    def __str__(self) -> str:
-        """Return the table as text for a terminal."""
-        widths = [max(map(len, column)) for column in zip(self.head, *self.rows, strict=True)]
-        lines, group = [], ""
-        for row in (self.head, *self.rows):
-            if self.grouped and group and row[0] != group:
-                lines.append("")
-            cells = [cell.ljust(width) if place < self.left else cell.rjust(width)
-                     for place, (cell, width) in enumerate(zip(row, widths, strict=True))]  # fmt: skip
-            lines.append("  ".join(cells).rstrip())
-            group = row[0]
-        width = max(80, *map(len, lines))
-        return "\n".join([*lines, "", *(textwrap.fill(note, width) for note in self.notes)])
-
-    def csv(self) -> str:
-        """Return the table as comma-separated values."""
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([self.head, *self.rows])
-        return text.getvalue()
 
 
 def tabulate(measured: Sequence[RunMeasurements]) -> TextTable:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
 from analysis.figures import save
 from tca.cli.comparison import Comparison
-from tca.cli.comparison_table import TextTable, tabulate
+from tca.cli.comparison_table import tabulate
 from tca.cli.measurements import RunMeasurements
 from tca.cli.report_figures import REPORT_FIGURES
+from tca.cli.text_table import TextTable
 from tca.experiments.config.recipes import in_words
 from tca.experiments.records.files import explained, read_bytes, write_whole
 from tca.experiments.records.versions import commit, versions
@@ -123,7 +124,7 @@ def _figure(name: str, caption: str, folder: Path) -> str:
     )
 
 
-def _definitions(entries: dict[str, str]) -> str:
+def _definitions(entries: Mapping[str, str]) -> str:
     return (
         "<dl>" + "".join(f"<dt>{escape(name)}</dt><dd>{escape(each)}</dd>" for name, each in entries.items()) + "</dl>"
     )

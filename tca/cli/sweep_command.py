@@ -9,16 +9,18 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from tca.cli.commands import CommandOutput
-from tca.cli.comparison_table import TextTable
+from tca.cli.text_table import TextTable, csv_text
 from tca.experiments import records
 from tca.experiments.config.run import Run
 from tca.experiments.records.files import explained, write_whole
 from tca.experiments.sweep import Swept, read_runs, settings, sweep, varying
 from tca.experiments.sweep.sweep_files import FUNCTION, split
 from tca.experiments.sweep.sweep_loop import SCHEDULERS
-from tca.experiments.sweep.sweep_table import csv_text
 
-__all__ = ["act", "parser", "plan", "sweep_file", "tabulate"]
+__all__ = ["act", "csv_of", "parser", "plan", "sweep_file", "tabulate"]
+
+STATES = ("ended", "unfinished", "new")
+MEASURED = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "elapsed")  # fields of Metrics
 
 
 def parser() -> ArgumentParser:
@@ -109,7 +111,7 @@ def sweep_file(
     swept = [by_name[name] for name in dict.fromkeys(run.name for run in runs)]
     path = out / f"{source.stem if function == FUNCTION else f'{source.stem}_{function}'}.csv"
     with explained(out):
-        write_whole(path, csv_text(swept).encode())
+        write_whole(path, csv_of(swept).encode())
     return f"{tabulate(swept)}\n\ntable: {path}", all(each.ended for each in swept)
 
 
@@ -123,17 +125,12 @@ def plan(target: str, out: Path) -> str:
     runs = list({run.name: run for run in read_runs(target)}.values())
     states = [_state(run.folder(out)) for run in runs]
     names = _shown(runs)
-    rows = tuple(
-        (*(settings(run).get(name, "") for name in names), state, run.name)
-        for run, state in zip(runs, states, strict=True)
-    )
+    rows = [(*_values(run, names), state, run.name) for run, state in zip(runs, states, strict=True)]
     head = (*names, "state", "record")
     count = Counter(states)
     summary = ", ".join(f"{count[state]} {state}" for state in STATES if count[state])
-    return str(TextTable(head, rows, (f"{len(runs)} runs: {summary}; none was trained.",), {}, len(head), False))
-
-
-STATES = ("ended", "unfinished", "new")
+    notes = [f"{len(runs)} runs: {summary}; none was trained."]
+    return str(TextTable(head, rows, notes, left=len(head), grouped=False))
 
 
 def _state(folder: Path) -> str:
@@ -149,15 +146,42 @@ def tabulate(swept: Sequence[Swept]) -> TextTable:
         swept: Results of the runs, in the order of the rows.
     """
     names = _shown([each.run for each in swept])
-    rows = tuple((*(settings(each.run).get(name, "") for name in names), *_cells(each)) for each in swept)
+    rows = [(*_values(each.run, names), *_cells(each)) for each in swept]
     head = (*names, "outcome", "updates", "train loss", "test loss", "test score")
     count = Counter(each.outcome for each in swept)
     notes = [f"{len(swept)} runs: {', '.join(f'{number} {outcome}' for outcome, number in count.items())}."]
     for each in swept:
         if each.reason:
-            which = ", ".join(f"{name} {settings(each.run).get(name, '')}" for name in names)
+            which = ", ".join(map(" ".join, zip(names, _values(each.run, names), strict=True)))
             notes.append(f"{each.outcome}: {which}: {each.reason}.")
-    return TextTable(head, rows, tuple(notes), {}, left=len(names) + 1, grouped=False)
+    return TextTable(head, rows, notes, left=len(names) + 1, grouped=False)
+
+
+def csv_of(swept: Sequence[Swept]) -> str:
+    """Return a sweep as comma-separated values: settings that vary, outcome, last measurement, reason and record.
+
+    Args:
+        swept: Results of the runs, in the order of the rows; missing measurements are empty.
+    """
+    names = varying([each.run for each in swept])
+    rows = (
+        (
+            *_values(each.run, names),
+            each.outcome,
+            each.step if each.ended else "",
+            *("" if each.last is None else getattr(each.last, name) for name in MEASURED),
+            each.reason,
+            each.run.name,
+        )
+        for each in swept
+    )
+    return csv_text([*names, "outcome", "step", *MEASURED, "reason", "record"], rows)
+
+
+def _values(run: Run, names: Sequence[str]) -> tuple[str, ...]:
+    """Return settings of a run, empty where it lacks one."""
+    values = settings(run)
+    return tuple(values.get(name, "") for name in names)
 
 
 def _shown(runs: Sequence[Run]) -> list[str]:

@@ -1,0 +1,66 @@
+"""Tables as text for a terminal and as comma-separated values."""
+
+from __future__ import annotations
+
+import csv
+import io
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["TextTable", "csv_text"]
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """Text in rows and columns, with notes below.
+
+    Args:
+        head: Headings.
+        rows: Cells, row by row.
+        notes: Notes below the table, default none.
+        meanings: Descriptions of numeric columns, by heading, default none.
+        left: Number of text columns, aligned left, default 2; the others are numeric.
+        grouped: Whether to print a blank line where the first column changes, default yes.
+    """
+
+    head: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    notes: Sequence[str] = ()
+    meanings: Mapping[str, str] = field(default_factory=dict)
+    left: int = 2
+    grouped: bool = True
+
+    def __str__(self) -> str:
+        """Return the table as text for a terminal."""
+        widths = [max(map(len, column)) for column in zip(self.head, *self.rows, strict=True)]
+        lines, group = [], ""
+        for row in (self.head, *self.rows):
+            if self.grouped and group and row[0] != group:
+                lines.append("")
+            cells = [cell.ljust(width) if place < self.left else cell.rjust(width)
+                     for place, (cell, width) in enumerate(zip(row, widths, strict=True))]  # fmt: skip
+            lines.append("  ".join(cells).rstrip())
+            group = row[0]
+        width = max(80, *map(len, lines))
+        return "\n".join([*lines, "", *(textwrap.fill(note, width) for note in self.notes)])
+
+    def csv(self) -> str:
+        """Return the table as comma-separated values."""
+        return csv_text(self.head, self.rows)
+
+
+def csv_text(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    r"""Return rows as comma-separated values, numbers in full.
+
+    Args:
+        head: Headings.
+        rows: Cells, row by row.
+
+    >>> csv_text(["rule", "loss"], [("bptt", 0.1)])
+    'rule,loss\nbptt,0.1\n'
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([head, *rows])
+    return text.getvalue()
