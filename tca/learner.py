@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -149,7 +149,7 @@ class Learner(Lasting):
     def _advance(self, batch: Batch, noise: Tensor | None) -> tuple[Gradients, Info]:
         self.follow_weights_()
         tape = self._taped(batch, noise, self._workspace)
-        return self._execute(self._by_default, tape, self.buffers), Info(batch, tape.outputs)
+        return self._execute(self._by_default, tape, self.buffers, noise), Info(batch, tape.outputs)
 
     @lasting
     def ahead(self) -> Learner:
@@ -194,7 +194,7 @@ class Learner(Lasting):
                 f"execution of {self.rule!r} must be {' or '.join(map(repr, allowed))}, got {chosen!r}: {why_not}"
             )
         tape = self.tape(batch, noise, self._workspace)
-        return self._execute(execute, tape, self.state_dict()), Info(batch, tape.outputs)
+        return self._execute(execute, tape, self.state_dict(), noise), Info(batch, tape.outputs)
 
     @lasting
     def signals(self, batch: Batch, noise: Tensor | None = None) -> dict[str, Tensor]:
@@ -208,7 +208,7 @@ class Learner(Lasting):
             noise: Private noise of the network, shape ``(T, B, N)``; ``None`` (default) for none.
         """
         buffers = self.state_dict()
-        tape = self._shown(self.tape(batch, noise), buffers)
+        tape = self._shown(self.tape(batch, noise), buffers, noise)
         told = whole_signals(self.rule.signal, self.rule.eligibility, tape, buffers)
         return {level.place.name: each for level, each in zip(tape.levels, told, strict=True)}
 
@@ -254,8 +254,7 @@ class Learner(Lasting):
         tape = self.net.record(batch.inputs, noise, Workspace() if workspace is None else workspace)
         self.check_loss(batch, tape.outputs)
         score = batch.loss.score(tape.outputs, batch.targets)
-        scored = tape.scored(score.mul_(batch.weights.unsqueeze(-1) / batch.trials), batch)
-        return replace(scored, replay=self.net.replay(batch, noise)) if self.rule.eligibility.tries else scored
+        return tape.scored(score.mul_(batch.weights.unsqueeze(-1) / batch.trials), batch)
 
     @lasting
     def follow_weights_(self) -> None:
@@ -302,16 +301,17 @@ class Learner(Lasting):
                     f"{each.device}: move the network first and make the learner then"
                 )
 
-    def _shown(self, tape: Tape, buffers: Buffers) -> Tape:
+    def _shown(self, tape: Tape, buffers: Buffers, noise: Tensor | None) -> Tape:
         """Return the tape as the rule needs it, once signal and eligibility have taken in what the batch shows."""
-        tape = self.rule.eligibility.begin(tape, buffers)
+        replay = self.net.replay(tape.trials_shown, None if noise is None else kept(noise))
+        tape = self.rule.eligibility.begin(tape, replay, buffers)
         for level in tape.levels if buffers else ():
             self.rule.signal.update_statistics_(level, level_buffers(level.place, buffers))
         return tape
 
     @lasting
-    def _execute(self, execute: Execution, tape: Tape, buffers: Buffers) -> Gradients:
-        return execute(self.rule.signal, self.rule.eligibility, self._shown(tape, buffers), buffers)
+    def _execute(self, execute: Execution, tape: Tape, buffers: Buffers, noise: Tensor | None) -> Gradients:
+        return execute(self.rule.signal, self.rule.eligibility, self._shown(tape, buffers, noise), buffers)
 
     def stream(self, trials: int, steps: int | Tensor | None = None) -> Stream:
         """Return the rule running online: one step at a time, with memory that does not grow with time.

@@ -339,7 +339,7 @@ def test_what_cannot_be_is_refused() -> None:
     """Parts that do not fit each other or the network, and executions that do not exist."""
     with pytest.raises(ValueError, match="Direct and NodeNoise do not fit"):
         tca.Rule(Direct(), NodeNoise())
-    with pytest.raises(ValueError, match="RewardChange and Leak do not fit"):
+    with pytest.raises(ValueError, match="RewardDifference and Leak do not fit"):
         tca.Rule(RewardDifference(), Leak())
     with pytest.raises(ValueError, match="must be 'reverse', got 'forward': what a trial was worth"):
         learner(F1, tca.RULES["node_perturbation"]).grads(F1.batch(), execution="forward")

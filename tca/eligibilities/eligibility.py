@@ -20,6 +20,7 @@ from torch import Tensor
 from tca.connections.connection import Connection, Initial, Link
 from tca.eligibilities.traces import Trace
 from tca.tape.local_step import Moment
+from tca.tape.perturbed_pass import Replay
 from tca.tape.population import Place
 from tca.tape.tape import Tape
 
@@ -78,11 +79,12 @@ class Eligibility(abc.ABC):
             buffers: What it keeps, changed in place.
         """
 
-    def begin(self, tape: Tape, buffers: dict[str, Tensor]) -> Tape:
+    def begin(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> Tape:
         """Return the tape as the eligibility needs it; most take it as it is.
 
         Args:
             tape: The forward pass of the last population, scored.
+            replay: Runs the trials again.
             buffers: What it keeps, of all populations by their full names.
         """
         return tape

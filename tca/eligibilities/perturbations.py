@@ -58,15 +58,9 @@ class Trying(Eligibility, abc.ABC):
         """Go on to fresh noise."""
         move_on_(buffers)
 
-    def begin(self, tape: Tape, buffers: dict[str, Tensor]) -> Tape:
-        """Return the tape with what came of a run with something changed.
-
-        Raises:
-            ValueError: The tape does not come from a learner.
-        """
-        if tape.replay is None:
-            raise ValueError(f"{type(self).__name__} runs the trials again: use Learner.tape")
-        return replace(tape, attempt=self.attempt(tape, tape.replay, buffers))
+    def begin(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> Tape:
+        """Return the tape with the perturbed pass."""
+        return replace(tape, attempt=self.attempt(tape, replay, buffers))
 
     @abc.abstractmethod
     def attempt(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> PerturbedPass:

@@ -37,7 +37,7 @@ from tca.tape.population import Place
 from tca.tape.weight_estimates import TypeMeans
 
 if TYPE_CHECKING:
-    from tca.tape.perturbed_pass import PerturbedPass, Replay
+    from tca.tape.perturbed_pass import PerturbedPass
 
 __all__ = ["Afferent", "Back", "Tape"]
 
@@ -78,12 +78,9 @@ class Tape(abc.ABC):
         readout_leak: Leak per step of the filter of the readout, 0 without one.
         readout_back: What turns a signal to what the readout reads into one to the rates; ``None`` if both are one.
         outputs: Outputs, shape ``(T, B, O)``.
-        score: Derivative of the loss by what the readout weights deliver at each step, shape ``(T + 1, B, O)``; empty
-            before ``scored``.
-        raw_score: Derivative of the loss by the outputs, shape ``(T + 1, B, O)``; the score itself without a filter.
+        raw_score: Derivative of the loss by the outputs, shape ``(T + 1, B, O)``; empty before ``scored``.
         batch: The trials, their targets, weights and loss; ``None`` before ``scored``.
         lengths: Steps of every trial, shape ``(B,)``, after which there is padding; ``None`` if no trial is padded.
-        replay: Runs the same trials again, perturbed; ``None`` unless a learner has run the network.
         attempt: What came of such a run; ``None`` if there has been none.
         afferent: How the population hears the one below it; ``None`` for the first.
         lower: The tapes of the populations below, from the next one down to the first; empty in each of them.
@@ -103,11 +100,9 @@ class Tape(abc.ABC):
     readout_leak: float = 0.0
     readout_back: Back | None = None
     outputs: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float32, device="cpu"))
-    score: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float32, device="cpu"))
     raw_score: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float32, device="cpu"))
     batch: Batch | None = None
     lengths: Tensor | None = None
-    replay: Replay | None = None
     attempt: PerturbedPass | None = None
     afferent: Afferent | None = None
     lower: tuple[Tape, ...] = ()
@@ -125,6 +120,11 @@ class Tape(abc.ABC):
         return self.place.readout
 
     @cached_property
+    def score(self) -> Tensor:
+        """Derivative of the loss by the sums of the readout weights, ``(T + 1, B, O)``; unfiltered, ``raw_score``."""
+        return self.through_readout(self.raw_score) if self.upper is None else self.upper.score
+
+    @cached_property
     def levels(self) -> tuple[Tape, ...]:
         """The tapes of all populations, from the last to the first, all with the same scores."""
         chain = [self]
@@ -136,9 +136,7 @@ class Tape(abc.ABC):
                     outputs=self.outputs,
                     batch=self.batch,
                     lengths=self.lengths,
-                    replay=self.replay,
                     attempt=self.attempt,
-                    score=self.score,
                     raw_score=self.raw_score,
                     readout_leak=self.readout_leak,
                 )
@@ -205,7 +203,7 @@ class Tape(abc.ABC):
         tape = replace(self, batch=batch, lengths=lengths)
         if tape.over is not None:  # an infinite score of an infinite output has no weight there either
             raw.masked_fill_(tape.over.unsqueeze(-1), 0.0)
-        return replace(tape, score=self.through_readout(raw), raw_score=raw)
+        return replace(tape, raw_score=raw)
 
     def through_readout(self, told: Tensor) -> Tensor:
         """Return what outputs are told as what the readout's weights deliver is told; the same without a filter.
