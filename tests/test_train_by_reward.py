@@ -25,6 +25,7 @@ from tca.experiments.records.files import RecordError
 from tca.experiments.records.result import Result
 from tca.experiments.reinforcement.actor import Actor, Episode
 from tca.experiments.reinforcement.episodes import policy_of
+from tca.experiments.sweep import sweep
 from tca.experiments.training.train import train
 from tca.utils.checks import DivergenceError
 from tests.rows import relative
@@ -307,6 +308,20 @@ def test_a_comparison_sets_rewards_beside_right_answers(tmp_path: Path, capsys: 
     assert "nan" not in row
     assert main(["report", str(tmp_path)]) == 0
     assert row.split()[:5] == re.findall(rf"{NAME}  reward_eprop.*", capsys.readouterr().out)[0].split()[:5]
+
+
+def test_all_rules_of_a_comparison_act_if_it_says_so(tmp_path: Path) -> None:
+    words = ["compare", *(each.replace("--task=", "--tasks=") for each in WORDS), "--rules=bptt,eprop", "--seeds=1",
+             "--curvature_trials=4", "--workers=1", f"--folder={tmp_path}", "--rewards", "--agent.steps=7"]  # fmt: skip
+    assert main(words) == 0
+    runs = [records.read(each).run for each in (tmp_path / "runs").iterdir()]
+    assert [run.agent for run in runs] == [Agent(steps=7)] * 2
+
+
+def test_sweeps_learn_from_rewards(tmp_path: Path) -> None:
+    run = replace(TINY, steps=1)
+    (swept,) = sweep([run], tmp_path, scheduler="processes", workers=1, progress=False)
+    same(swept.result(), train(run, progress=False))
 
 
 def test_rules_that_draw_or_try_are_compared_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
