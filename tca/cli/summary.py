@@ -14,7 +14,7 @@ from tca.experiments import records
 from tca.experiments.config.recipes import in_words
 from tca.experiments.config.run import Run
 from tca.experiments.records.files import RecordError, explained, make_folder
-from tca.experiments.records.reader import Look, look
+from tca.experiments.records.reader import RecordText, look
 from tca.experiments.records.record import title_of
 from tca.experiments.records.result import Metrics, Result, seconds_per_step
 from tca.experiments.sweep.settings import flat
@@ -83,7 +83,7 @@ def _line(folder: Path, error: Exception) -> str:
     return f"damaged: {text}" if in_a_line(folder) in text else f"damaged: {in_a_line(folder)}: {text}"
 
 
-def _entry(found: Look, folder: Path) -> str:
+def _entry(found: RecordText, folder: Path) -> str:
     title, measure = (in_a_line(found.description[name]) for name in ("title", "measure"))
     if found.ending is None:
         made = f"unfinished, {found.metrics[-1].step} updates or more made" if found.metrics else "unfinished"
@@ -159,7 +159,7 @@ def show(folder: Path) -> str:
     return "\n\n".join(f"{title}\n{_aligned(entries)}".rstrip() for title, entries in chapters)
 
 
-def _ending(found: Look) -> str:
+def _ending(found: RecordText) -> str:
     """Return the outcome or progress of a run in one line."""
     if found.ending is not None:
         reason = f" ({in_a_line(found.ending['reason'])})" if found.ending["reason"] else ""

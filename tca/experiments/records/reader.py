@@ -18,7 +18,7 @@ from tca.experiments.records.tensor_files import read_packed
 from tca.utils.text import in_a_line
 
 __all__ = [
-    "LARGEST_METRICS", "Checkpoint", "Look", "check_run", "finished", "look", "read_description", "require_same",
+    "LARGEST_METRICS", "Checkpoint", "RecordText", "check_run", "finished", "look", "read_description", "require_same",
 ]  # fmt: skip
 
 
@@ -35,7 +35,7 @@ def finished(folder: str | Path) -> bool:
 
 
 @dataclass(frozen=True)
-class Look:
+class RecordText:
     """The checked text of a record, without its networks.
 
     Args:
@@ -107,7 +107,7 @@ class Checkpoint:
         return cls(state, metrics, lines, made_with)
 
 
-def look(folder: str | Path) -> Look:
+def look(folder: str | Path) -> RecordText:
     """Return the text of a record, each file checked against the others.
 
     Args:
@@ -127,7 +127,7 @@ def look(folder: str | Path) -> Look:
     raise RecordError(f"the record in {in_a_line(folder)} does not stay as it is")
 
 
-def _ended(folder: Path) -> Look:
+def _ended(folder: Path) -> RecordText:
     description = read_description(folder)
     path = folder / "result.json"
     try:
@@ -147,15 +147,15 @@ def _ended(folder: Path) -> Look:
         raise RecordError(f"the record in {in_a_line(folder)} is damaged: it ends after updates that it has not made")
     if ending["last"] != metrics[-1].to_json():
         raise RecordError(f"the record in {in_a_line(folder)} is damaged: its result is not what was measured last")
-    return Look(folder, description, ending, metrics, ending["made_with"])
+    return RecordText(folder, description, ending, metrics, ending["made_with"])
 
 
-def _unfinished(folder: Path) -> Look:
+def _unfinished(folder: Path) -> RecordText:
     description = read_description(folder)
     found = Checkpoint.of(folder)
     if found is None:
-        return Look(folder, description, None, (), [description])
-    return Look(folder, description, None, found.metrics, found.made_with)
+        return RecordText(folder, description, None, (), [description])
+    return RecordText(folder, description, None, found.metrics, found.made_with)
 
 
 def read_description(folder: str | Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tca.experiments.config.run import Run
 from tca.experiments.records.files import RecordError, opened
-from tca.experiments.records.reader import Look, look, require_same
+from tca.experiments.records.reader import RecordText, look, require_same
 from tca.experiments.records.remnants import tidy_up
 from tca.experiments.records.result import Crossing, Metrics, Result, first_at
 from tca.experiments.records.sealed_json import LARGEST_TENSORS
@@ -76,7 +76,7 @@ def reread(folder: str | Path, run: Run) -> Result:
 class _Loader:
     """Builds the networks of a record on access."""
 
-    found: Look
+    found: RecordText
     run: Run
     device: str
 

@@ -103,7 +103,7 @@ class Schedule:
         attempts = Attempts(folder, self._sweep)
         self._lost[run.name] += 1
         if attempts.begun <= self._retries and self._lost[run.name] < MOST_LOST:
-            self._say(f"{death} while it had {folder.name}, which another goes on with")
+            self._say(f"{death} while it trained {folder.name}, which another worker resumes")
             executor.submit(self._job(run.name))
             return None
         reason = attempts.reason(death)
