@@ -145,11 +145,11 @@ def broadcasting(
     def layer(tape: Tape) -> Layer:
         rates = tape.samples
         names = [link.connection.name for link in tape.links]
-        first = level_buffers(tape.place, before).get("correlation")
+        first = level_buffers(tape.population, before).get("correlation")
         known = first is not None and updates is not None
         return Layer(
-            name=tape.place.name,
-            norm=level_buffers(tape.place, learner.buffers)["correlation"].norm().item(),
+            name=tape.population.name,
+            norm=level_buffers(tape.population, learner.buffers)["correlation"].norm().item(),
             remaining=lam**updates * first.norm().item() if known else math.nan,  # type: ignore[operator,union-attr]
             rms=rates.square().mean().sqrt().item(),
             dead=(rates == 0).all(0).double().mean().item(),

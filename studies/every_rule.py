@@ -129,7 +129,7 @@ def observe_all(learner: Learner, batch: Batch) -> Mapping[str, float]:
         learner: Whoever trains the network.
         batch: The trials.
     """
-    form = learner.net.places()[0].form
+    form = learner.net.populations()[0].form
     fitting = [rule for rule in ALIGNED if RULES[rule].form in (None, form)]
     return _observed(learner, batch, fitting, "{}/")
 

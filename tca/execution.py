@@ -21,7 +21,7 @@ from tca.eligibilities import Eligibility
 from tca.eligibilities.eligibility import Gather
 from tca.signals import Signal
 from tca.signals.signal import Buffers, CustomSignal, WindowFunction
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.tape import Tape
 
 __all__ = ["EXECUTIONS", "Execution", "Gradients", "forward", "level_buffers", "reverse", "whole_signals"]
@@ -78,7 +78,7 @@ def forward(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
         )
     gradients = _no_gradients(tape)
     for level, told in zip(tape.levels, whole_signals(signal, eligibility, tape, buffers), strict=True):
-        _carry(eligibility, level, told, gradients, level_buffers(level.place, buffers))
+        _carry(eligibility, level, told, gradients, level_buffers(level.population, buffers))
     output_signal = _outputs_told(signal, tape, buffers)
     _gather_readout(_gather(signal), tape, output_signal, gradients, slice(1, tape.steps + 1))
     return _finish(tape, gradients)
@@ -113,16 +113,16 @@ def whole_signals(signal: Signal, eligibility: Eligibility, tape: Tape, buffers:
     return tuple(complete)
 
 
-def level_buffers(place: Place, buffers: Buffers) -> Buffers:
+def level_buffers(population: Population, buffers: Buffers) -> Buffers:
     """Return the state of a signal in one population, by the names that the signal knows.
 
     Args:
-        place: Where the population stands.
+        population: Where the population stands.
         buffers: The state of the signal in all populations.
     """
-    if not place.name:
+    if not population.name:
         return buffers
-    prefix = f"{place.name}."
+    prefix = f"{population.name}."
     return {name.removeprefix(prefix): each for name, each in buffers.items() if name.startswith(prefix)}
 
 
@@ -130,7 +130,7 @@ def _outputs_told(signal: Signal, tape: Tape, buffers: Buffers) -> tuple[Tensor,
     """Return the signals to the readout's weights and biases: their output error, unless a signal has its own."""
     if not isinstance(signal, CustomSignal):
         return tape.score, tape.raw_score
-    return signal.output_signal(tape, buffers | level_buffers(tape.place, buffers))
+    return signal.output_signal(tape, buffers | level_buffers(tape.population, buffers))
 
 
 def _gather(signal: Signal) -> Gather:
@@ -145,7 +145,10 @@ def _readers(
 ) -> tuple[tuple[Tape, WindowFunction], ...]:
     """Return every population, from the last to the first, with what reads its signal."""
     return tuple(
-        (level, _until_the_end(level, signal.windowed_signal(level, level_buffers(level.place, buffers), eligibility)))
+        (
+            level,
+            _until_the_end(level, signal.windowed_signal(level, level_buffers(level.population, buffers), eligibility)),
+        )
         for level in tape.levels
     )
 

@@ -95,13 +95,13 @@ class Learner(Lasting):
         self.net, self.rule = net, rule
         generator = torch.Generator().manual_seed((whole("seed", seed, 0) + APART) % 2**63)
         self.buffers: Buffers = {}
-        for place in net.places():
-            rule.check_form(place.form, place.title)
-            rule.signal.check(place)
-            rule.eligibility.check(place)
-            prefix = f"{place.name}." if place.name else ""
+        for population in net.populations():
+            rule.check_form(population.form, population.title)
+            rule.signal.check(population)
+            rule.eligibility.check(population)
+            prefix = f"{population.name}." if population.name else ""
             with torch.no_grad():
-                own = rule.signal.buffers(place, generator) | rule.eligibility.buffers(place, generator)
+                own = rule.signal.buffers(population, generator) | rule.eligibility.buffers(population, generator)
             self.buffers |= {prefix + name: each for name, each in own.items()}
         warn_if_typeless(net, rule)
         self._by_default = EXECUTIONS[rule.executions[0]]
@@ -210,7 +210,7 @@ class Learner(Lasting):
         buffers = self.state_dict()
         tape = self._shown(self.tape(batch, noise), buffers, noise)
         told = whole_signals(self.rule.signal, self.rule.eligibility, tape, buffers)
-        return {level.place.name: each for level, each in zip(tape.levels, told, strict=True)}
+        return {level.population.name: each for level, each in zip(tape.levels, told, strict=True)}
 
     def signal(self, batch: Batch, noise: Tensor | None = None) -> Tensor:
         """Return the state signal ``L_t`` to the only population, shape ``(T + 1, B, N)``; see ``signals``.
@@ -259,9 +259,9 @@ class Learner(Lasting):
     @lasting
     def follow_weights_(self) -> None:
         """Let a signal that learns follow what the optimizer did since the last call; ``backward`` calls it."""
-        for place in self.net.places() if self.buffers else ():
-            self.rule.signal.follow_weights_(place, level_buffers(place, self.buffers))
-            self.rule.eligibility.follow_weights_(place, level_buffers(place, self.buffers))
+        for population in self.net.populations() if self.buffers else ():
+            self.rule.signal.follow_weights_(population, level_buffers(population, self.buffers))
+            self.rule.eligibility.follow_weights_(population, level_buffers(population, self.buffers))
 
     def _drawn(self, batch: Batch) -> Tensor | None:
         """Return fresh private noise, none of it drawn for steps that are padding in all trials."""
@@ -306,7 +306,7 @@ class Learner(Lasting):
         replay = self.net.replay(tape.trials_shown, None if noise is None else kept(noise))
         tape = self.rule.eligibility.begin(tape, replay, buffers)
         for level in tape.levels if buffers else ():
-            self.rule.signal.update_statistics_(level, level_buffers(level.place, buffers))
+            self.rule.signal.update_statistics_(level, level_buffers(level.population, buffers))
         return tape
 
     @lasting

@@ -75,13 +75,13 @@ class Stream(Lasting):
         self.cells = self.net.stepper(self.trials)
         self.read = torch.zeros_like(self.cells.rate)  # the rate as the readout sees it, filtered or not
         self.traces: tuple[Trace | ReadoutFilteredTrace, ...] = ()
-        place = self.net.places()[0]
-        self.tell = self.signal.online_signal(place, self.learner.buffers)
+        population = self.net.populations()[0]
+        self.tell = self.signal.online_signal(population, self.learner.buffers)
         self.report = None
         if isinstance(self.signal, DelayedSignal):
             if any(isinstance(each, Initial) for each in self.net.hidden_connections()):
                 raise ValueError(f"{type(self.signal).__name__} cannot teach a learned initial state online")
-            self.report = self.signal.delayed_signal(place, self.net.readout_leak)
+            self.report = self.signal.delayed_signal(population, self.net.readout_leak)
 
     @lasting
     def step(self, inputs: Tensor, targets: Tensor, weights: Tensor, loss: Loss, noise: Tensor | None = None) -> Tensor:

@@ -135,7 +135,7 @@ def trials(net: Network, steps: int | None = None, count: int = 3) -> tca.Batch:
         count: Number of trials, default 3.
     """
     source = torch.Generator().manual_seed(3)
-    recurrent = any(place.recurrent for place in net.places())
+    recurrent = any(population.recurrent for population in net.populations())
     steps = steps or (20 if isinstance(net, SpikingRNN) else 7 if recurrent else 2)
 
     def drawn(size: int) -> Tensor:

@@ -228,7 +228,7 @@ def of_layers(net: Any, batch: tca.Batch, learner: tca.Learner) -> dict[str, Ten
     outputs = net(batch.inputs).detach()
     score = batch.loss.score(outputs, batch.targets)
     pre = batch.inputs
-    for population, stages in zip(net.populations, net._stages(None), strict=True):
+    for population, stages in zip(net.hidden_layers, net._stages(None), strict=True):
         made = net._made(population.wires)
         leaves = [each.weight.detach().clone().requires_grad_() for each in made]
         rate = population.activation(sum(each.apply(leaf, pre) for each, leaf in zip(made, leaves, strict=True)))

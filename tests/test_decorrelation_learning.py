@@ -19,7 +19,7 @@ from tca.eligibilities import Instant
 from tca.losses import MSE, CrossEntropy, Loss
 from tca.signals import Decay, Decorrelation, Normal, Signal
 from tca.signals.signal import Buffers, WindowFunction
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.tape import Tape
 
 Data = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -62,8 +62,8 @@ class WrongSign(Signal):
     horizon = None  # type: ignore[assignment]
     equation = "R <- lam R - (1 - lam) mean g(z) s^T"  # type: ignore[assignment]
 
-    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
-        return self.right.buffers(place, generator)
+    def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
+        return self.right.buffers(population, generator)
 
     def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:
         before = buffers["correlation"].clone()

@@ -105,11 +105,11 @@ def test_few_feedback_weights_reach_populations_without_a_readout(name: str) -> 
     net = NETS[name]()
     batch = batch_of(net, steps=2)
     learner = tca.Learner(net, tca.Rule(Sparse(Drawn(1 / 3)), Instant()))
-    for place in net.places():
-        prefix = f"{place.name}." if place.name else ""
+    for population in net.populations():
+        prefix = f"{population.name}." if population.name else ""
         feedback = learner.buffers[f"{prefix}feedback"]
-        assert int((feedback != 0).sum()) == round(place.cells * place.n_out / 3)
-        told = learner.signals(batch)[place.name]
+        assert int((feedback != 0).sum()) == round(population.cells * population.n_out / 3)
+        told = learner.signals(batch)[population.name]
         silent = ~(feedback != 0).any(1)
         assert not told[..., silent].any()
         assert told.any()

@@ -21,7 +21,7 @@ from tca.signals import Broadcast, Diffusion, Random, Sparse, StationaryDiffusio
 from tca.signals.diffusion.fields import Box, Explicit, Exponential, Graph, Grid, Implicit, Quasistatic
 from tca.signals.diffusion.release import PerError, Shared
 from tca.signals.feedback_weights import Drawn, Frozen, Tracked
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tests import oracle, oracle_fields
 from tests.cases import CASES, DT, Case, weights_of
 from tests.oracle import LEAK_ONLY
@@ -51,10 +51,10 @@ def bind(case: Case, signal: Any, **options: Any) -> tca.Learner:
 def told_by_oracle(bound: tca.Learner, case: Case, field: Any) -> Tensor:
     """Return ``G_t`` of a field in time, ``(T, B, N)``."""
     buffers, weights = bound.buffers, weights_of(bound.net)
-    places = buffers["positions"]
+    sites = buffers["positions"]
     if "permutation" in buffers:
-        places = buffers["permutation"][places]
-    where = oracle_fields.placing(places, field.space.sites)
+        sites = buffers["permutation"][sites]
+    where = oracle_fields.placing(sites, field.space.sites)
     feedback = buffers["feedback"]
     if bound.rule.signal.weights.follows:
         feedback = weights["w_out"].T * feedback
@@ -125,7 +125,7 @@ def test_stationary_diffusion_folds_the_settled_kernel(gain: str, propagator: An
     wanted = kernel @ released if sites is None else released * (kernel @ sites)[:, None]
     assert relative(bound.buffers["feedback"], wanted) < EXACT
     errors = oracle_fields.errors_of(WIDE.model(), weights_of(bound.net), WIDE.problem())
-    told = bound.rule.signal.rate_signal(errors, bound.net.places()[0], bound.buffers)
+    told = bound.rule.signal.rate_signal(errors, bound.net.populations()[0], bound.buffers)
     assert relative(told, errors @ wanted.T) < EXACT
     assert torch.linalg.matrix_rank(told.flatten(0, 1), rtol=1e-10) == 2
 
@@ -163,9 +163,9 @@ def test_every_population_of_a_stack_has_a_field_of_its_own(build: Callable[[], 
     tape, told = bound.tape(batch), bound.signals(batch)
     score = tape.score[1:]
     for level in tape.levels:
-        name = level.place.name
+        name = level.population.name
         own = {key.removeprefix(f"{name}."): each for key, each in bound.buffers.items() if key.startswith(f"{name}.")}
-        field = signal.medium(level.place.cells)
+        field = signal.medium(level.population.cells)
         where = oracle_fields.placing(own["positions"], field.space.sites)
         lags = oracle_fields.taps(oracle_fields.dense_step(field), where, own["feedback"], batch.steps, None)
         wanted = level.lift(oracle_fields.rates_told(field.uptake * lags, score), slice(1, batch.steps + 1))
@@ -211,11 +211,11 @@ def test_a_field_per_error_without_diffusion_and_released_everywhere_is_feedback
 def test_linear_causal_and_settling(propagator: Any) -> None:
     """The signal is linear in the error, deaf to later errors bit for bit, and settles at the stationary one."""
     bound = bind(WIDE, Diffusion(propagator, TORUS))
-    buffers, place = bound.buffers, bound.net.places()[0]
+    buffers, population = bound.buffers, bound.net.populations()[0]
     errors = torch.randn(40, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(7))
 
     def told(each: Tensor) -> Tensor:
-        tell = bound.rule.signal.online_signal(place, buffers)
+        tell = bound.rule.signal.online_signal(population, buffers)
         return torch.stack([tell(now) for now in each])
 
     one, other = told(errors), told(errors.roll(3, 0))
@@ -405,11 +405,11 @@ def test_a_broadcast_tells_all_cells_the_same() -> None:
     """Every row of the feedback is alike; the uniform one holds ``1 / sqrt(N)``, the random ``N(0, 1 / N)``."""
     bound = bind(WIDE, Broadcast())
     errors = oracle_fields.errors_of(WIDE.model(), weights_of(bound.net), WIDE.problem())
-    told = bound.rule.signal.rate_signal(errors, bound.net.places()[0], bound.buffers)
+    told = bound.rule.signal.rate_signal(errors, bound.net.populations()[0], bound.buffers)
     assert float((told - told[..., :1]).abs().max()) < 1e-15 * float(told.abs().max()) * 4
     uniform = bind(WIDE, Broadcast(scale=2.0, uniform=True)).buffers["feedback"]
     assert torch.equal(uniform, torch.full((120, 2), 2 / 120**0.5, dtype=torch.float64))
-    wide = Place("", (4,), 5000, torch.zeros(1))
+    wide = Population("", (4,), 5000, torch.zeros(1))
     drawn = Broadcast().buffers(wide, torch.Generator().manual_seed(0))["feedback"][0]
     assert float(drawn.var()) * 4 == pytest.approx(1, rel=0.06)
 

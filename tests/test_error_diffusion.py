@@ -129,7 +129,7 @@ def test_every_path_has_the_sign_of_the_stream(outputs: int) -> None:
                 windowed_signal = tca.Learner(net, tca.RULES["backprop"]).rule.signal.windowed_signal
                 for level in tape.scored(told[1:]).levels:
                     lifted = windowed_signal(level, {}, Instant())(slice(1, 2))[0]
-                    signs.append((lifted * level.place.signs > 0).double().mean())
+                    signs.append((lifted * level.population.signs > 0).double().mean())
         right[wiring] = float(torch.stack(signs).mean())
     assert right["streams"] == 1.0
     assert right["presynaptic"] < 0.95
@@ -157,12 +157,12 @@ def test_it_is_direct_feedback_with_a_fixed_matrix(build: Callable[[], Network])
     assert float(centred.sum(1).abs().max()) < EXACT
     found = learner.grads(batch)[0]
     for level in tape.levels:
-        channels, positions = level.place.shape[0] // 2, level.place.cells // level.place.shape[0]
+        channels, positions = level.population.shape[0] // 2, level.population.cells // level.population.shape[0]
         routing = ModuloRouting().matrix(channels, 3, torch.Generator()).repeat_interleave(positions, 0) / positions
         fixed = torch.cat([routing, -routing])
         wanted = level.lift(-(centred @ fixed.T), slice(1, 4))
-        assert torch.allclose(told[level.place.name][1:], wanted, rtol=1e-11, atol=1e-15)
-    if isinstance(net, DualStreamMLP) and net.populations[0].wires[0][1].keywords["by_post"]:
+        assert torch.allclose(told[level.population.name][1:], wanted, rtol=1e-11, atol=1e-15)
+    if isinstance(net, DualStreamMLP) and net.hidden_layers[0].wires[0][1].keywords["by_post"]:
         (p_2, n_2), (p_1, n_1) = ([half for half in level.rate[1:].chunk(2, -1)] for level in tape.levels)
         assert p_2.shape == n_2.shape
         slopes = tape.levels[0].activation.slope(tape.levels[0].rate[1:]).chunk(2, -1)

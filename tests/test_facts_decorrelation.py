@@ -129,8 +129,8 @@ def test_an_example_adds_a_decay_of_activity_gated_by_its_error(lam: float) -> N
         tape = net.run(batch.inputs)
         size = batch.loss.score(tape.outputs, batch.targets)[0].square().sum()
         for level in tape.levels:
-            added = told[lam][level.place.name][1] - lam * told[1.0][level.place.name][1]
-            scale = float(told[lam][level.place.name].abs().max())
+            added = told[lam][level.population.name][1] - lam * told[1.0][level.population.name][1]
+            scale = float(told[lam][level.population.name].abs().max())
             assert float((added - (1 - lam) * size * level.rate[1]).abs().max()) <= 1e-12 * scale
             assert bool((added >= 0).all()), "descent along it makes every active cell quieter"
             total += float(added.sum())

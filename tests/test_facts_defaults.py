@@ -43,7 +43,7 @@ from tca.signals.error_diffusion import BatchCentre, ModuloRouting
 from tca.signals.feedback_weights import Frozen
 from tca.signals.regularisers.activity_regularisers import LayerEntropy, Power
 from tca.signals.regularisers.firing_rate import FiringRate
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.utils.noise import Rare, Signs, Uniform
 
 
@@ -117,7 +117,7 @@ DECORRELATION = {
     "entropy": (
         (
             LayerEntropy(1.0).kept,
-            *(LayerEntropy(1.0).floor_of(Place("", each, 2, torch.zeros(1))) for each in ((6,), (2, 3, 3))),
+            *(LayerEntropy(1.0).floor_of(Population("", each, 2, torch.zeros(1))) for each in ((6,), (2, 3, 3))),
         ),
         (0.99999, 1e-8, 1e-5),
     ),
@@ -129,7 +129,7 @@ DECORRELATION = {
 }
 STREAMS = {
     "wiring": (default(DualStream, "wiring"), "streams"),
-    "widths": ([each.activation for each in DualStream((1, 4, 4), [ConvLayer(2), DenseLayer(2)], 2).populations],
+    "widths": ([each.activation for each in DualStream((1, 4, 4), [ConvLayer(2), DenseLayer(2)], 2).hidden_layers],
                [Sigmoid(3.0), Sigmoid(6.0)]),
     "width of outputs": (default(DualStream, "width_out"), 6.0),
     "start": (default(DualStream, "asymmetry"), (1.5, 0.5)),

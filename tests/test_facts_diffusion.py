@@ -98,7 +98,7 @@ WIDE = Case("wide", sizes=(3, 120, 2), steps=12, seed=41, leak=0.8)
 def told(signal: Diffusion, errors: Tensor) -> tuple[Tensor, Tensor]:
     """What cells are told step by step, and the feedback ``(N, O)``."""
     bound = learner(WIDE, tca.Rule(signal, Leak()))
-    tell = bound.rule.signal.online_signal(bound.net.places()[0], bound.buffers)
+    tell = bound.rule.signal.online_signal(bound.net.populations()[0], bound.buffers)
     return torch.stack([tell(each) for each in errors]), bound.buffers["feedback"]
 
 
@@ -157,7 +157,7 @@ def test_one_hop_over_neighbours_is_the_first_lag_of_the_box() -> None:
     errors = errors_of(case.model(), weights_of(bound.net), case.problem())
     alone = torch.zeros_like(errors)
     alone[0] = errors[-1]
-    tell = bound.rule.signal.online_signal(bound.net.places()[0], bound.buffers)
+    tell = bound.rule.signal.online_signal(bound.net.populations()[0], bound.buffers)
     with torch.no_grad():
         told_later = [tell(each) for each in alone]
     assert relative(told_later[1], hop[-2]) < 1e-12

@@ -53,7 +53,7 @@ def by_hand(net: Any, inputs: Tensor, wiring: str, width: float = 6.0) -> tuple[
     """Rates of both streams and outputs of a perceptron, ``(B, 2 H)`` a layer, with a graph from layer to layer."""
     values = {name: each.detach() for name, each in net.named_parameters()}
     rates, pre = [], torch.cat([inputs, inputs], -1)
-    for number in range(1, len(net.populations) + 1):
+    for number in range(1, len(net.hidden_layers) + 1):
         magnitude = values[f"w_{number}"]
         signs = WIRING[wiring](streams_of(len(magnitude)), streams_of(magnitude.shape[1]))
         drive = pre @ (signs * magnitude).T + values[f"b_{number}"]
@@ -99,9 +99,9 @@ def test_it_is_direct_feedback_alignment_bit_for_bit(build: Callable[[], Network
     batch = replace(classes(net, steps=3, loss=Logistic()), loss=loss)
     plain = Rule(ErrorDiffusion(centring=NoCentre(), gate_outputs=False), Leak())
     one, other = tca.Learner(net, plain), tca.Learner(net, Rule(Random(), Leak()))
-    for place in net.places():
-        prefix = f"{place.name}." if place.name else ""
-        routing = ModuloRouting().matrix(place.cells // 2, net.n_out, torch.Generator())
+    for population in net.populations():
+        prefix = f"{population.name}." if population.name else ""
+        routing = ModuloRouting().matrix(population.cells // 2, net.n_out, torch.Generator())
         other.buffers[f"{prefix}feedback"].copy_(torch.cat([routing, -routing]))
     found, wanted = one.grads(batch)[0], other.grads(batch)[0]
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
@@ -121,7 +121,7 @@ def test_centred_errors_are_those_of_targets_that_are_moved() -> None:
     assert all(float((found[name] - wanted[name]).abs().max()) < 1e-13 for name in wanted)
     learner = tca.Learner(net, CENTRED)
     for level in learner.tape(batch).levels:
-        told = learner.signals(batch)[level.place.name][1] / level.activation.slope(level.rate[1])
+        told = learner.signals(batch)[level.population.name][1] / level.activation.slope(level.rate[1])
         assert float(told.sum(0).abs().max()) < 1e-12
         assert float(told.abs().max()) > 1e-3
 
@@ -336,6 +336,6 @@ def test_a_network_with_relays_learns_the_same() -> None:
         drive = torch.cat([pre, pre], -1) @ outgoing.T + net.get_parameter(f"b_{number}").detach()
         rate = torch.sigmoid(2 / 6 * drive)
         assert relative(rate.detach(), level.rate[1]) < 1e-12
-        by_cells, by_relays = torch.autograd.grad((drive * told[level.place.name][1]).sum(), (cells, relays))
+        by_cells, by_relays = torch.autograd.grad((drive * told[level.population.name][1]).sum(), (cells, relays))
         assert relative(by_cells * same + by_relays * ~same, found[f"w_{number}"]) < 1e-12
         pre = rate.detach()

@@ -39,7 +39,7 @@ def surgery(net: Any, batch: tca.Batch, backs: dict[str, Tensor]) -> dict[str, T
     """The gradient of a network of dense layers on convolutions or on none, with other weights on the way back."""
     use = dict(net.named_parameters())
     pre = batch.inputs[0]
-    for number, population in enumerate(net.populations, 1):
+    for number, population in enumerate(net.hidden_layers, 1):
         weight, bias = use[f"w_{number}"], use[f"b_{number}"]
         maps = pre.reshape(-1, weight.shape[1], 6, 6) if weight.ndim == 4 else pre.flatten(1)
         driven = OtherWay.apply(maps, weight, backs.get(f"w_{number}", weight))
@@ -87,9 +87,9 @@ def test_own_weights_on_the_way_back_give_the_gradient() -> None:
         net = build()
         batch = batch_of(net)
         learner = tca.Learner(net, tca.RULES["feedback_alignment"])
-        for place in net.places():
-            assert place.onwards is not None
-            learner.buffers[f"{place.name}.backward"].copy_(place.onwards.effective())
+        for population in net.populations():
+            assert population.onwards is not None
+            learner.buffers[f"{population.name}.backward"].copy_(population.onwards.effective())
         assert distance(learner.grads(batch)[0], autograd(net, batch)) < EXACT
         assert distance(learner.grads(batch)[0], gradients(net, tca.RULES["backprop"], batch)) < EXACT
 

@@ -45,13 +45,13 @@ def scalar_backpropagation(net: Any, batch: tca.Batch, broadcast: bool) -> dict[
     score = (outputs.softmax(-1) - functional.one_hot(batch.targets, net.n_out)) * batch.weights[..., None]
     score = score / batch.trials
     heard = [batch.inputs]
-    for number in range(1, len(net.populations) + 1):
+    for number in range(1, len(net.hidden_layers) + 1):
         weight, bias = net.get_parameter(f"w_{number}"), net.get_parameter(f"b_{number}")
         equation = "kij,tbj->tbki" if number == 1 else "ij,tbkj->tbki"
         heard.append((torch.einsum(equation, weight, heard[-1]) + bias) * gates[number - 1].unsqueeze(2))
     found = {"w_out": torch.einsum("tbk,tbkj->j", score, heard[-1])[None], "b_out": score.sum((0, 1))}
     reached = net.w_out[0].expand_as(gates[-1])
-    for number in range(len(net.populations), 0, -1):
+    for number in range(len(net.hidden_layers), 0, -1):
         told = gates[number - 1] * (torch.ones_like(reached) if broadcast else reached)
         equation = "tbk,tbi,tbj->kij" if number == 1 else "tbk,tbi,tbkj->ij"
         found[f"w_{number}"] = torch.einsum(equation, score, told, heard[number - 1])
@@ -108,7 +108,7 @@ def test_factored_products_equal_the_full_signal(name: str) -> None:
     tape, told, found = learner.tape(batch), learner.signals(batch), learner.grads(batch)[0]
     for level in tape.levels:
         wanted = torch.einsum("tbk,tbi->tbki", tape.score, level.gates).flatten(2)
-        assert torch.equal(told[level.place.name], wanted)
+        assert torch.equal(told[level.population.name], wanted)
         for link in level.links:
             gradient = link.connection.gradient()
             link.connection.outer_(gradient, wanted[1:], link.pre)
@@ -131,7 +131,7 @@ def violations(net: Any, rounds: int) -> dict[str, float]:
 
 def with_biases(net: Any, size: float) -> Any:
     with torch.no_grad():
-        for number in range(1, len(net.populations) + 1):
+        for number in range(1, len(net.hidden_layers) + 1):
             bias = net.get_parameter(f"b_{number}")
             bias += size * normal(*bias.shape, seed=number)
     return net
@@ -300,7 +300,7 @@ def test_the_kernel_takes_the_root_of_the_network(root: float, execution: Any) -
     for name, each in own.items():
         assert torch.equal(each, same[name])
     assert distance(own, other) > 1e-3
-    assert net.places()[0].root == root
+    assert net.populations()[0].root == root
 
 
 @pytest.mark.parametrize("length", [1, 2, 4, 100])
@@ -324,7 +324,7 @@ def test_a_network_that_keeps_no_root_needs_a_number() -> None:
     """Recurrent weights of both signs have no Perron root: the rule is refused unless it is given one."""
     net = scattered(VectorRNN(3, 6, 4, signs="mixed", dtype=F64))
     batch = sequences(net, 4, 9, last_only=False)
-    assert net.places()[0].root is None
+    assert net.populations()[0].root is None
     with pytest.raises(ValueError, match=r"root must be given to NetworkKernel, for example NetworkKernel\(0\.9\)"):
         tca.Learner(net, tca.RULES["gevb_network"])
     with pytest.raises(ValueError, match="root must be given to NetworkKernel, since the network keeps none"):

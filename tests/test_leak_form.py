@@ -128,9 +128,9 @@ def test_a_run_builds_the_network_of_its_rule(rule: Any, tmp_path: Path) -> None
             lambda kind=kind, options=options: Run("delayed_xor", rule, net=NetworkConfig(kind, options))
         )
         built = Run("delayed_xor", rule, net=NetworkConfig(kind, options)).net.build(3, 2, dt=10.0, seed=0)
-        assert {place.form for place in built.places()} == {"B"}
+        assert {place.form for place in built.populations()} == {"B"}
         assert {place.form for place in Run("delayed_xor", net=NetworkConfig(kind, options)).net.build(
-            3, 2, dt=10.0, seed=0).places()} == {"A"}  # fmt: skip
+            3, 2, dt=10.0, seed=0).populations()} == {"A"}  # fmt: skip
     result = tca.train(replace(SMALL, rule="bptt").with_rule(rule), tmp_path, progress=False)
     assert result.net.form.name == "B"
     assert records.read(tmp_path).net.form.name == "B"

@@ -115,12 +115,12 @@ def test_the_error_of_weight_perturbation_is_of_second_order(kind: str) -> None:
     sizes = [net.get_parameter(name).numel() for name in hidden]
     wanted = tca.Learner(net, tca.RULES["bptt"]).grads(batch)[0]
     patterns = sign_patterns(sum(sizes))
-    places = net.places()
+    populations = net.populations()
     order = [
         each.name
-        for place in places
+        for population in populations
         for each in net.hidden_connections()
-        if len(places) == 1 or place.name.endswith(each.name.split("_")[-1])
+        if len(populations) == 1 or population.name.endswith(each.name.split("_")[-1])
     ]
     assert sorted(order) == sorted(hidden)
 

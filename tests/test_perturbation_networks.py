@@ -85,7 +85,7 @@ def gradient(net: Any, batch: tca.Batch, noise: Tensor | None = None) -> dict[st
 
 def with_all_signs(net: Any, steps: int) -> tuple[tca.Batch, Tensor | None, list[Tensor]]:
     """A trial for every pattern of signs, its private noise, and the patterns of each population, last to first."""
-    cells = [place.cells for place in net.places()]
+    cells = [population.cells for population in net.populations()]
     patterns = sign_patterns(steps, sum(cells)).movedim(0, 1)
     noise = net.draw_noise(steps, 1)
     batch = copies(batch_of(net, steps, 1), patterns.shape[1])
@@ -127,7 +127,7 @@ def test_the_error_of_weight_perturbation_in_a_stack_is_of_second_order() -> Non
     batch = batch_of(net, 3, 2)
     wanted = gradient(net, batch)
     shapes = {each.name: each.weight.shape for each in net.hidden_connections()}
-    order = [name for place in net.places() for name in shapes if name.startswith(place.name)]
+    order = [name for population in net.populations() for name in shapes if name.startswith(population.name)]
     patterns = sign_patterns(sum(shapes[name].numel() for name in order))
 
     def error(sigma: float) -> float:

@@ -215,7 +215,7 @@ def test_windows_leave_no_seam(build: Callable[[], Network], monkeypatch: pytest
     batch = batch_of(net)
     rules = [tca.RULES["bptt"], tca.RULES["eprop"], tca.Rule(Direct(), Windowed(3)), tca.Rule(Random(), Leak())]
     wanted = [gradients(net, rule, batch) for rule in rules]
-    widest = max(place.cells for place in net.places())
+    widest = max(population.cells for population in net.populations())
     monkeypatch.setattr("tca.tape.tape.WINDOW_BYTES", 2 * batch.trials * widest * 8)
     assert len(list(net.run(batch.inputs).windows())) >= 4
     for rule, whole in zip(rules, wanted, strict=True):
@@ -242,7 +242,7 @@ def test_forward_equals_reverse(build: Callable[[], Network], name: str) -> None
         with pytest.raises(ValueError, match="execution of"):
             learner.grads(batch, execution=other)
         return
-    if tca.RULES[name].eligibility.joint and len(net.places()) > 1:
+    if tca.RULES[name].eligibility.joint and len(net.populations()) > 1:
         with pytest.raises(ValueError, match="remembers across populations"):
             learner.grads(batch, execution="forward")
         return
@@ -258,9 +258,9 @@ def test_random_feedback_reaches_every_population(build: Callable[[], Network]) 
     tape = learner.tape(batch)
     told = learner.signals(batch)
     for level in tape.levels:
-        feedback = learner.buffers[f"{level.place.name}.feedback"]
+        feedback = learner.buffers[f"{level.population.name}.feedback"]
         wanted = level.lift(tape.score[1:] @ feedback.T, slice(1, batch.steps + 1))
-        assert torch.allclose(told[level.place.name][1:], wanted, rtol=1e-12, atol=1e-14)
+        assert torch.allclose(told[level.population.name][1:], wanted, rtol=1e-12, atol=1e-14)
     found, true = learner.grads(batch)[0], autograd(net, batch)
     for name in ("w_out", "b_out"):
         assert torch.allclose(found[name], true[name], rtol=1e-11)
@@ -383,12 +383,12 @@ def test_populations_of_a_stack_keep_their_step_and_their_constraints() -> None:
     """Each leaks by the duration of a step; missing synapses and wrong signs are put back in all of them."""
     layers = [LeakyLayer(5, tau=20.0, autapses=False), LeakyLayer(4, tau=40.0, dale=(1,))]
     net = StackedRNN(3, layers, 2, dt=5.0, dtype=F64)
-    assert [cells.leak for _, cells in net.populations] == pytest.approx([math.exp(-5 / 20), math.exp(-5 / 40)])
+    assert [cells.leak for _, cells in net.hidden_layers] == pytest.approx([math.exp(-5 / 20), math.exp(-5 / 40)])
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.fill_(-1.0)
     net.project_()
-    lower, upper = (cells.w_rec for _, cells in net.populations)
+    lower, upper = (cells.w_rec for _, cells in net.hidden_layers)
     assert torch.equal(lower, torch.eye(5, dtype=F64) - 1)
     assert not upper.any()
 

@@ -105,12 +105,12 @@ def test_floors_are_the_published_ones(name: str, floor: float, size: float) -> 
     tape = tca.Learner(net, tca.Rule(Random(), Instant())).tape(batch_of(net, steps=2)).levels[-1]
     tape.rate.copy_(size * torch.randn(tape.rate.shape, dtype=F64, generator=torch.Generator().manual_seed(3)))
     z = tape.rate[1:].flatten(0, 1).clone().requires_grad_()
-    buffers = part.buffers(tape.place)
+    buffers = part.buffers(tape.population)
     part.update_statistics_(tape, buffers)
     found = part.windowed_signal(tape, buffers)(slice(1, 3)).flatten(0, 1)
     (wanted,) = torch.autograd.grad(-0.5 * torch.logdet(z.T @ z / len(z) + floor * unit(z)), z)
     assert torch.allclose(found, wanted, rtol=1e-6)
-    inverse = TrackedEntropy(1.0).buffers(tape.place)["precision"]
+    inverse = TrackedEntropy(1.0).buffers(tape.population)["precision"]
     assert torch.allclose(inverse, unit(z) / (1 + floor), rtol=1e-14)
 
 

@@ -100,7 +100,7 @@ def test_run_equals_functional(build: Callable[[], StackedRNN]) -> None:
     tape = net.run(inputs)
     assert torch.allclose(tape.outputs, net.functional({}, inputs), rtol=1e-12, atol=1e-13)
     assert all(int((level.rate[1:] != 0).sum()) > 15 for level in tape.levels)
-    spikes = [level.rate for level in tape.levels if level.place.spiking]
+    spikes = [level.rate for level in tape.levels if level.population.spiking]
     assert spikes
     assert all(set(rate.unique().tolist()) == {0.0, 1.0} for rate in spikes)
 
@@ -245,10 +245,10 @@ def test_feedback_reaches_every_population(build: Callable[[], StackedRNN], sign
     learner = tca.Learner(net, tca.Rule(signal, Leak()))
     tape, told = learner.tape(batch), learner.signals(batch)
     for level in tape.levels:
-        assert told[level.place.name].abs().sum() > 0
-        feedback = learner.buffers[f"{level.place.name}.feedback"]
+        assert told[level.population.name].abs().sum() > 0
+        feedback = learner.buffers[f"{level.population.name}.feedback"]
         wanted = level.lift(tape.score[1:] @ feedback.T, slice(1, batch.steps + 1))
-        assert torch.allclose(told[level.place.name][1:], wanted, rtol=1e-12, atol=1e-14)
+        assert torch.allclose(told[level.population.name][1:], wanted, rtol=1e-12, atol=1e-14)
     found, true = learner.grads(batch)[0], autograd(net, batch)
     assert_same({key: found[key] for key in ("w_out", "b_out")}, {key: true[key] for key in ("w_out", "b_out")}, EXACT)
     assert relative(found["layers.0.w_in"], true["layers.0.w_in"]) > 1e-2

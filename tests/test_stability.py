@@ -25,7 +25,7 @@ from tca.eligibilities import Leak
 from tca.losses import MSE
 from tca.signals import InstantSignal
 from tca.signals.signal import Buffers
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tests import oracle
 from tests.cases import CASES, F1, Case, tau, weights_of
 from tests.dense import jacobian, output_hessian, outputs
@@ -229,8 +229,8 @@ class Cubed(InstantSignal):
 
     equation: ClassVar[str] = "G_t = W_o^T score_t^3"
 
-    def rate_signal(self, score: Tensor, place: Place, buffers: Buffers) -> Tensor:
-        return score**3 @ place.readout
+    def rate_signal(self, score: Tensor, population: Population, buffers: Buffers) -> Tensor:
+        return score**3 @ population.readout
 
 
 def test_a_minimum_is_one_and_the_network_is_left_alone() -> None:

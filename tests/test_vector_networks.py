@@ -107,7 +107,7 @@ def distance(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> float:
 def by_hand(net: Any, inputs: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Outputs of an all-to-all network of vectors from its equations, and the gates of its layers."""
     heard, gates = None, []
-    for number, population in enumerate(net.populations, 1):
+    for number, population in enumerate(net.hidden_layers, 1):
         weight, bias = net.get_parameter(f"w_{number}"), net.get_parameter(f"b_{number}")
         signs = population.activation.vectors[..., 0]
         if heard is None:
@@ -170,7 +170,7 @@ def test_exact_signals_give_the_gradient(build: Callable[..., Any], eligibility:
     true = autograd(net, batch)
     learner = tca.Learner(net, tca.Rule(Exact(), eligibility))
     assert distance(learner.grads(batch)[0], true) < 1e-12
-    if len(net.places()) == 1 or not eligibility.joint:
+    if len(net.populations()) == 1 or not eligibility.joint:
         assert distance(learner.grads(batch, execution="forward")[0], true) < 1e-12
 
 
@@ -189,7 +189,7 @@ def test_forward_equals_reverse(build: Callable[..., Any], name: str) -> None:
     if refusal:
         assert "population" in refusal
         return
-    if tca.RULES[name].eligibility.joint and len(net.places()) > 1:
+    if tca.RULES[name].eligibility.joint and len(net.populations()) > 1:
         return
     assert distance(learner.grads(batch, execution="forward")[0], reverse) < 1e-12
 
@@ -201,7 +201,7 @@ def test_windows_leave_no_seam(build: Callable[..., Any], monkeypatch: pytest.Mo
     batch = batch_of(net, steps=7)
     rules = [rule for name in ("bptt", "gevb", "gevb_local", "gevb_network") if works(net, rule := tca.RULES[name])]
     wanted = [tca.Learner(net, rule).grads(batch)[0] for rule in rules]
-    widest = max(place.cells for place in net.places())
+    widest = max(population.cells for population in net.populations())
     monkeypatch.setattr("tca.tape.tape.WINDOW_BYTES", 2 * batch.trials * widest * 8)
     assert len(list(net.run(batch.inputs).windows())) == 4
     for rule, whole in zip(rules, wanted, strict=True):
@@ -298,7 +298,7 @@ def test_pairs_compute_a_mixed_network_of_half_the_width() -> None:
         assert abs(float(gates.mean()) - 0.5) < 0.05
     first = net.w_1[:, ::2]
     second, out = net.w_2[::2, ::2] - net.w_2[::2, 1::2], net.w_out[:, ::2] - net.w_out[:, 1::2]
-    signs = [each.activation.vectors[:, ::2, 0] for each in net.populations]
+    signs = [each.activation.vectors[:, ::2, 0] for each in net.hidden_layers]
     heard = torch.einsum("kij,tbj->tbki", first, inputs)
     heard = heard * (torch.einsum("ki,tbki->tbi", signs[0], heard) >= 0).double().unsqueeze(2)
     heard = torch.einsum("ij,tbkj->tbki", second, heard)
@@ -313,7 +313,7 @@ def test_pairs_survive_flattening(name: str) -> None:
     """Even and odd cells of every layer are opposite at the start, maps or not, pooled or not."""
     net = NETS[name](dtype=F64)
     for level in net.run(normal(1, 3, net.n_in)).levels:
-        shape = level.place.shape if len(level.place.shape) in (2, 4) else (1, *level.place.shape)
+        shape = level.population.shape if len(level.population.shape) in (2, 4) else (1, *level.population.shape)
         drives = sum(link.connection.drive(link.pre) for link in level.links)
         pairs = torch.as_tensor(drives).view(3, *shape)
         assert torch.allclose(pairs[:, :, ::2], -pairs[:, :, 1::2], rtol=1e-12, atol=1e-13)

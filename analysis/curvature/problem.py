@@ -194,7 +194,7 @@ def fingerprint(batch: Batch) -> str:
 
 def _per_trial(net: Network, batch: Batch) -> int:
     """Return the memory in bytes that derivatives of one trial take, an estimate."""
-    cells = sum(place.cells for place in net.places())
+    cells = sum(population.cells for population in net.populations())
     return TENSORS_A_STEP * batch.steps * cells * batch.inputs.element_size()
 
 

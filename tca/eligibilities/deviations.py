@@ -91,7 +91,7 @@ class Displaced(Deviation):
     def of(self, xi: ByPopulation, size: float, noisy: Tape, against: Tape) -> tuple[ByPopulation, float]:
         """Return the normalised differences of drives, and one."""
         pairs = zip(noisy.levels, against.levels, strict=True)
-        moved = {one.place.name: size * xi[one.place.name] + _difference(one, other) for one, other in pairs}
+        moved = {one.population.name: size * xi[one.population.name] + _difference(one, other) for one, other in pairs}
         if noisy.over is not None:
             moved = {name: each.masked_fill(noisy.over[1:].unsqueeze(-1), 0.0) for name, each in moved.items()}
         square = sum((each.square().sum(-1) for each in moved.values()), start=noisy.rate.new_zeros(()))

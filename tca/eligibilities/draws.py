@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.utils.noise import source
 
 __all__ = ["DRAWS", "draws_of", "fresh", "move_on_"]
@@ -31,11 +31,11 @@ def move_on_(buffers: dict[str, Tensor]) -> None:
     buffers[DRAWS].add_(1)
 
 
-def draws_of(place: Place, buffers: dict[str, Tensor]) -> torch.Generator:
+def draws_of(population: Population, buffers: dict[str, Tensor]) -> torch.Generator:
     """Return the source of what is drawn for a batch in a population.
 
     Args:
-        place: Where it stands.
+        population: Where it stands.
         buffers: What is kept in all populations, by their full names.
     """
-    return source(buffers[f"{place.name}.{DRAWS}" if place.name else DRAWS])
+    return source(buffers[f"{population.name}.{DRAWS}" if population.name else DRAWS])

@@ -21,7 +21,7 @@ from tca.connections.connection import Connection, Initial, Link
 from tca.eligibilities.traces import Trace
 from tca.tape.local_step import Moment
 from tca.tape.perturbed_pass import Replay
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.tape import Tape
 
 __all__ = ["Eligibility", "Gather", "following"]
@@ -52,30 +52,30 @@ class Eligibility(abc.ABC):
     def equation(self) -> str:
         """The propagator in one line."""
 
-    def check(self, place: Place) -> None:  # noqa: B027 - most work everywhere
+    def check(self, population: Population) -> None:  # noqa: B027 - most work everywhere
         """Raise if a population cannot remember in this way.
 
         Args:
-            place: Where the population stands.
+            population: Where the population stands.
 
         Raises:
             ValueError: The reason.
         """
 
-    def buffers(self, place: Place, generator: torch.Generator) -> dict[str, Tensor]:
+    def buffers(self, population: Population, generator: torch.Generator) -> dict[str, Tensor]:
         """Return what the eligibility keeps from batch to batch in a population; most keep nothing.
 
         Args:
-            place: Where the population stands.
+            population: Where the population stands.
             generator: Source of whatever is drawn.
         """
         return {}
 
-    def follow_weights_(self, place: Place, buffers: dict[str, Tensor]) -> None:  # noqa: B027 - most keep nothing
+    def follow_weights_(self, population: Population, buffers: dict[str, Tensor]) -> None:  # noqa: B027 - most keep nothing
         """Go on to the next batch; most eligibilities do nothing.
 
         Args:
-            place: Where the population stands.
+            population: Where the population stands.
             buffers: What it keeps, changed in place.
         """
 

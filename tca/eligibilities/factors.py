@@ -22,7 +22,7 @@ from tca.eligibilities.draws import DRAWS, fresh, move_on_
 from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.traces import Trace
 from tca.tape.local_step import Moment
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.noise import Noise, source
 
@@ -152,11 +152,11 @@ class Drawn(Eligibility, abc.ABC):
     executions: ClassVar[tuple[str, ...]] = ("forward",)
     why_not: ClassVar[str] = "no propagator gives its traces, so that no signal can be filtered backwards"
 
-    def buffers(self, place: Place, generator: torch.Generator) -> dict[str, Tensor]:
+    def buffers(self, population: Population, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw the seed of the first batch."""
         return fresh(generator)
 
-    def follow_weights_(self, place: Place, buffers: dict[str, Tensor]) -> None:
+    def follow_weights_(self, population: Population, buffers: dict[str, Tensor]) -> None:
         """Go on to fresh noise."""
         move_on_(buffers)
 
@@ -183,15 +183,16 @@ class Factored(Drawn, abc.ABC):
 
     local: ClassVar[bool] = False
 
-    def check(self, place: Place) -> None:
+    def check(self, population: Population) -> None:
         """Refuse populations whose influence passes through others.
 
         Raises:
             ValueError: There are several populations, or the cells are not recurrent.
         """
-        if not (place.alone and place.recurrent):
+        if not (population.alone and population.recurrent):
             raise ValueError(
-                f"{type(self).__name__} keeps the influence of one recurrent population on itself, which {place.title} "
+                f"{type(self).__name__} keeps the influence of one recurrent population on itself, which "
+                f"{population.title} "
                 "is not: paths that lead through another population would be missing, and the mean no gradient"
             )
 

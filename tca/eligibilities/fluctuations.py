@@ -14,7 +14,7 @@ from tca.connections.connection import Initial, Link
 from tca.eligibilities.draws import draws_of
 from tca.eligibilities.perturbations import Coincidence
 from tca.tape.perturbed_pass import PerturbedPass, Replay
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import Positive, checked, whole
 from tca.utils.noise import Noise, Rare, Uniform
@@ -68,23 +68,24 @@ class Fluctuations(Coincidence):
         """The trace in one line."""
         return f"e_t = e_t-1 + (pre_t (x_t - xbar_t))^{self.power}"
 
-    def check(self, place: Place) -> None:
+    def check(self, population: Population) -> None:
         """Refuse populations without a potential to fluctuate.
 
         Raises:
             ValueError: There are several populations, or the cells are not recurrent, or they spike.
         """
-        if not (place.alone and place.recurrent and len(place.shape) == 1):
+        if not (population.alone and population.recurrent and len(population.shape) == 1):
             raise ValueError(
-                f"{type(self).__name__} goes by the potentials of one recurrent population, which {place.title} is not"
+                f"{type(self).__name__} goes by the potentials of one recurrent population, which "
+                f"{population.title} is not"
             )
-        if place.spiking:
-            raise ValueError(f"{type(self).__name__} goes by potentials without resets, and {place.title} spikes")
+        if population.spiking:
+            raise ValueError(f"{type(self).__name__} goes by potentials without resets, and {population.title} spikes")
 
     def attempt(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> PerturbedPass:
         """Run with perturbations in the drive."""
-        name, shape = tape.place.name, (tape.rate.shape[1], tape.place.cells)
-        extra = self.noise.steps(tape.steps, shape, draws_of(tape.place, buffers)).to(tape.rate)
+        name, shape = tape.population.name, (tape.rate.shape[1], tape.population.cells)
+        extra = self.noise.steps(tape.steps, shape, draws_of(tape.population, buffers)).to(tape.rate)
         noisy = replay.with_drive({name: extra})
         added = extra if replay.noise is None else replay.noise + extra
         post = self.fluctuations(potentials(noisy, added)).pow_(self.power)

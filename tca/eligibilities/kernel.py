@@ -17,7 +17,7 @@ from tca.eligibilities.draws import DRAWS
 from tca.eligibilities.factors import Drawn
 from tca.eligibilities.traces import SynapticTrace, Trace
 from tca.tape.local_step import Moment
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.utils.checks import NotNegative, checked
 from tca.utils.noise import Noise, Normal, source
 
@@ -69,29 +69,29 @@ class LearnedKernel(Drawn):
         if not 0 <= self.decay <= 1:
             raise ValueError(f"decay of the kernel must lie in [0, 1], got {self.decay}")
 
-    def check(self, place: Place) -> None:
+    def check(self, population: Population) -> None:
         """Refuse cells whose state has several components, cells without recurrent synapses, and several populations.
 
         Raises:
             ValueError: The cells spike, or are not recurrent, or there are other populations.
         """
-        if place.spiking or not place.recurrent:
+        if population.spiking or not population.recurrent:
             raise ValueError(
                 f"{type(self).__name__} learns how recurrent cells with one number as their state reach one another, "
-                f"and {place.title} has no such cells"
+                f"and {population.title} has no such cells"
             )
-        if not place.alone:
+        if not population.alone:
             raise ValueError(
                 f"{type(self).__name__} learns the kernel of one recurrent population from perturbations in it, and "
-                f"{place.title} is not alone: paths that lead through another would be missing"
+                f"{population.title} is not alone: paths that lead through another would be missing"
             )
 
-    def buffers(self, place: Place, generator: torch.Generator) -> dict[str, Tensor]:
+    def buffers(self, population: Population, generator: torch.Generator) -> dict[str, Tensor]:
         """Start with cells that reach themselves alone."""
-        own = torch.eye(place.cells, dtype=torch.float64, device="cpu").to(place.like)
-        return super().buffers(place, generator) | {
+        own = torch.eye(population.cells, dtype=torch.float64, device="cpu").to(population.like)
+        return super().buffers(population, generator) | {
             "kernel": own,
-            "decay": torch.full((place.cells,), self.decay, dtype=torch.float64, device="cpu").to(place.like),
+            "decay": torch.full((population.cells,), self.decay, dtype=torch.float64, device="cpu").to(population.like),
         }
 
     def traces(

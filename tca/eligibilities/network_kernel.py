@@ -19,7 +19,7 @@ from tca.eligibilities.instant import Instant
 from tca.eligibilities.leak import Leak
 from tca.eligibilities.traces import Trace
 from tca.tape.local_step import Moment
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import NotNegative, checked
 
@@ -90,20 +90,21 @@ class NetworkKernel(Eligibility):
         """What the trace p remembers."""
         return Leak() if self.leaky else Instant()
 
-    def check(self, place: Place) -> None:
+    def check(self, population: Population) -> None:
         """Refuse cells without recurrent synapses, that carry no vectors, or of whose weights no root is known.
 
         Raises:
             ValueError: There is no network to remember through, or it keeps no root and none was given.
         """
-        if not place.recurrent or not isinstance(place.onwards, Vectors):
+        if not population.recurrent or not isinstance(population.onwards, Vectors):
             raise ValueError(
-                f"NetworkKernel needs recurrent cells that carry vectors, and {place.title} has none: "
+                f"NetworkKernel needs recurrent cells that carry vectors, and {population.title} has none: "
                 "use nets.VectorRNN"
             )
-        if self.root is None and place.root is None:
+        if self.root is None and population.root is None:
             raise ValueError(
-                f"root must be given to NetworkKernel, for example NetworkKernel(0.9), since {place.title} keeps none: "
+                "root must be given to NetworkKernel, for example NetworkKernel(0.9), since "
+                f"{population.title} keeps none: "
                 "its recurrent weights have both signs"
             )
 
@@ -145,7 +146,7 @@ class NetworkKernel(Eligibility):
         """
         assert isinstance(tape.leak, float)
         assert isinstance(tape.gain, float)
-        decay = self.decay(tape.leak, tape.gain, tape.place.root)
+        decay = self.decay(tape.leak, tape.gain, tape.population.root)
         scores, filtered = (None, None) if later is None else later.unbind(0)
         entries = signal.unbind(0)
         if scores is not None:

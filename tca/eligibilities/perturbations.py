@@ -24,7 +24,7 @@ from tca.eligibilities.eligibility import Eligibility, Gather
 from tca.eligibilities.traces import Trace
 from tca.tape.local_step import Moment
 from tca.tape.perturbed_pass import PerturbedPass, Replay
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import Positive, checked
 from tca.utils.names import lookup
@@ -50,11 +50,11 @@ class Trying(Eligibility, abc.ABC):
         "what a trial was worth is known when it is over, so that nothing is left to carry forwards"
     )
 
-    def buffers(self, place: Place, generator: torch.Generator) -> dict[str, Tensor]:
+    def buffers(self, population: Population, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw the seed of the first batch."""
         return fresh(generator)
 
-    def follow_weights_(self, place: Place, buffers: dict[str, Tensor]) -> None:
+    def follow_weights_(self, population: Population, buffers: dict[str, Tensor]) -> None:
         """Go on to fresh noise."""
         move_on_(buffers)
 
@@ -94,15 +94,16 @@ class Coincidence(Trying, abc.ABC):
 
     couples_trials: ClassVar[bool] = True  # noise is drawn for the trials of a batch in their order
 
-    def check(self, place: Place) -> None:
+    def check(self, population: Population) -> None:
         """Refuse populations whose drive takes no noise.
 
         Raises:
             ValueError: The cells are recurrent and carry vectors.
         """
-        if place.recurrent and len(place.shape) > 1:
+        if population.recurrent and len(population.shape) > 1:
             raise ValueError(
-                f"{type(self).__name__} adds noise to drives, which {place.title} of recurrent vectors does not take: "
+                f"{type(self).__name__} adds noise to drives, which "
+                f"{population.title} of recurrent vectors does not take: "
                 "WeightNoise() works in every network"
             )
 
@@ -110,7 +111,7 @@ class Coincidence(Trying, abc.ABC):
         """Add ``sum_t (L post_t) (x) pre_t`` of every connection."""
         if steps.start == 0:
             return
-        tried, name = tape.tried, tape.place.name
+        tried, name = tape.tried, tape.population.name
         told = filtered.mul_(tried.post[name][steps.start - 1 : steps.stop - 1])
         for link in tried.links[name]:
             if not isinstance(link.connection, Initial):
@@ -163,7 +164,7 @@ class NodeNoise(Coincidence):
 
     def attempt(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> PerturbedPass:
         """Run with noise in the drives and, if antithetic, with its opposite."""
-        xi = {level.place.name: self._drawn(level, buffers) for level in tape.levels}
+        xi = {level.population.name: self._drawn(level, buffers) for level in tape.levels}
         noisy = replay.with_drive({name: self.sigma * each for name, each in xi.items()})
         against = tape
         if self.antithetic:
@@ -171,12 +172,12 @@ class NodeNoise(Coincidence):
         post, size = self.by.of(xi, self.sigma * (1 + self.antithetic), noisy, against)
         seen = noisy if self.rates == "perturbed" else tape
         return PerturbedPass(
-            noisy.outputs, against.outputs, size, post, {level.place.name: level.links for level in seen.levels}
+            noisy.outputs, against.outputs, size, post, {level.population.name: level.links for level in seen.levels}
         )
 
     def _drawn(self, level: Tape, buffers: dict[str, Tensor]) -> Tensor:
-        shape = (level.rate.shape[1], level.place.cells)
-        return self.noise.steps(level.steps, shape, draws_of(level.place, buffers)).to(level.rate)
+        shape = (level.rate.shape[1], level.population.cells)
+        return self.noise.steps(level.steps, shape, draws_of(level.population, buffers)).to(level.rate)
 
 
 @checked
@@ -213,7 +214,7 @@ class WeightNoise(Trying):
         """Run with noise in the weights and, if antithetic, with its opposite."""
         xi: dict[str, Tensor] = {}
         for level in tape.levels:
-            xi |= self._drawn([link.connection for link in level.links], draws_of(level.place, buffers))
+            xi |= self._drawn([link.connection for link in level.links], draws_of(level.population, buffers))
         own = {name: replay.parameter(name).detach() for name in xi}
 
         def outputs(size: float) -> Tensor:

@@ -16,7 +16,7 @@ from tca.connections.connection import Connection
 from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.traces import Trace
 from tca.tape.local_step import Moment
-from tca.tape.population import Place, needs_synapses
+from tca.tape.population import Population, needs_synapses
 from tca.tape.tape import Tape
 from tca.tape.weight_estimates import Wired
 from tca.utils.checks import Count, checked
@@ -154,13 +154,13 @@ class SnAp(Eligibility):
         """The propagator in one line."""
         return f"D_t = Pi_i J_t Pi_i, Pi_i: cell i and those within n - 1 synapses, n = {self.steps}"
 
-    def check(self, place: Place) -> None:
+    def check(self, population: Population) -> None:
         """Refuse a population without recurrent synapses.
 
         Raises:
             ValueError: There is nothing to remember through.
         """
-        needs_synapses(type(self).__name__, place)
+        needs_synapses(type(self).__name__, population)
 
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Refuse: there is no single propagator.

@@ -17,7 +17,7 @@ from tca.connections.connection import Connection, Initial
 from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.traces import Trace
 from tca.tape.local_step import Moment
-from tca.tape.population import Place, needs_rates, needs_synapses
+from tca.tape.population import Population, needs_rates, needs_synapses
 from tca.tape.tape import Tape
 from tca.tape.weight_estimates import TypeMeans
 from tca.utils.checks import DivergenceError, checked
@@ -114,14 +114,14 @@ class TypePropagation(Eligibility):
         """The propagator in one line."""
         return f"D_t = leak + gain {self.slope} W_ab"
 
-    def check(self, place: Place) -> None:
+    def check(self, population: Population) -> None:
         """Refuse a population without recurrent synapses, and one that spikes.
 
         Raises:
             ValueError: There is nothing to remember through, or no slope that a constant could stand in for.
         """
-        needs_synapses(type(self).__name__, place)
-        needs_rates(type(self).__name__, place)
+        needs_synapses(type(self).__name__, population)
+        needs_rates(type(self).__name__, population)
 
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Add what returns through the leak, and what returns by type."""

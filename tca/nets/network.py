@@ -18,7 +18,7 @@ from tca.connections.connection import Connection
 from tca.nets.recurrent_layer import RecurrentLayer
 from tca.nets.stepper import Stepper
 from tca.tape.perturbed_pass import ByPopulation, Replay
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.names import lookup
 from tca.utils.numerics import NumericModule, Workspace
@@ -49,7 +49,7 @@ class Network(NumericModule, abc.ABC):
         """Return the connections into the outputs: weights and bias."""
 
     @abc.abstractmethod
-    def places(self) -> tuple[Place, ...]:
+    def populations(self) -> tuple[Population, ...]:
         """Return where the populations stand, from the last to the first.
 
         A place shows the readout's own weights, so that a signal may follow them or make them decay.
@@ -147,7 +147,7 @@ class Network(NumericModule, abc.ABC):
             noise: Private noise, as ``draw_noise`` returns it; ``None`` for none.
             extra: Perturbations of shape ``(T, B, N)`` by population.
         """
-        added = torch.cat([extra[place.name] for place in reversed(self.places())], -1)
+        added = torch.cat([extra[population.name] for population in reversed(self.populations())], -1)
         return self.record(inputs, added if noise is None else noise + added, Workspace())
 
     def replay(self, batch: Batch, noise: Tensor | None) -> Replay:

@@ -18,7 +18,7 @@ from tca.connections.connection import Bias, Connection, Dense, Initial, Link
 from tca.nets.network import Network
 from tca.nets.options import check_mask, check_signs, check_types, drawing, normal_by_steps, with_signs
 from tca.nets.recurrent_layer import RecurrentWiring
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import whole
 from tca.utils.numerics import Workspace
@@ -118,11 +118,13 @@ class RecurrentPopulation(nn.Module, abc.ABC):
         """
 
     @abc.abstractmethod
-    def run_cells(self, place: Place, inputs: Tensor, noise: Tensor | None, space: Workspace, **rest: Any) -> Tape:
+    def run_cells(
+        self, population: Population, inputs: Tensor, noise: Tensor | None, space: Workspace, **rest: Any
+    ) -> Tape:
         """Run the population without a graph and return its tape.
 
         Args:
-            place: Where it stands.
+            population: Where it stands.
             inputs: Inputs, shape ``(T, B, J)``.
             noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` for none.
             space: Memory to use.
@@ -207,7 +209,7 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         state = None if noise_seed is None else torch.Generator().manual_seed(noise_seed).get_state()
         self.register_buffer("noise_state", state)
 
-    def places(self) -> tuple[Place, ...]:
+    def populations(self) -> tuple[Population, ...]:
         """Return where the only population stands."""
         return (self._place(self.w_out),)
 
@@ -264,8 +266,8 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         if self.mask_out is not None:
             self.w_out.mul_(self.mask_out)
 
-    def _place(self, readout: Tensor) -> Place:
-        return Place(
+    def _place(self, readout: Tensor) -> Population:
+        return Population(
             "",
             (self.n_rec,),
             self.n_out,

@@ -19,7 +19,7 @@ from tca.nets.network import Network
 from tca.nets.options import check_mask, drawing, normal_by_steps
 from tca.nets.recurrent import RecurrentPopulation, filtered
 from tca.nets.spiking.spiking_population import SpikingLayer, SpikingPopulation
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.tape import Afferent, Tape
 from tca.utils.checks import Device, DType, Mask, Positive, Seed, Size, checked, positive, whole
 from tca.utils.numerics import Workspace
@@ -102,7 +102,7 @@ class StackedRNN(Network):
         self._convert(device, dtype)
 
     @property
-    def populations(self) -> tuple[tuple[str, LeakyPopulation | SpikingPopulation], ...]:
+    def hidden_layers(self) -> tuple[tuple[str, LeakyPopulation | SpikingPopulation], ...]:
         """The populations from the first to the last, with their names."""
         found = []
         for index, each in enumerate(self.layers):
@@ -112,25 +112,25 @@ class StackedRNN(Network):
 
     def hidden_connections(self) -> tuple[Connection, ...]:
         """Return the connections into all populations, from the first to the last."""
-        return tuple(each for name, cells in self.populations for each in cells.into_cells(f"{name}."))
+        return tuple(each for name, cells in self.hidden_layers for each in cells.into_cells(f"{name}."))
 
     def readout_connections(self) -> tuple[Connection, ...]:
         """Return the connections into the outputs: weights and bias."""
         return Dense("w_out", self.w_out, self.mask_out), Bias("b_out", self.b_out)
 
-    def places(self) -> tuple[Place, ...]:
+    def populations(self) -> tuple[Population, ...]:
         """Return where the populations stand, from the last to the first."""
-        return self._places(self.w_out)
+        return self._populations(self.w_out)
 
     @property
     def n_noise(self) -> int:
         """One number per cell, added to its drive, from the first population to the last."""
-        return sum(cells.n_rec for _, cells in self.populations)
+        return sum(cells.n_rec for _, cells in self.hidden_layers)
 
     def outputs(self, use: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None) -> Tensor:
         """Return the outputs, shape ``(T, B, O)``, differentiable any number of times."""
         rates = inputs
-        for (name, cells), each in zip(self.populations, self._split(noise), strict=True):
+        for (name, cells), each in zip(self.hidden_layers, self._split(noise), strict=True):
             rates = cells.cell_rates(use, rates, each, f"{name}.")
         w_out, b_out = (each.masked(use[each.name]) for each in self.readout_connections())
         return filtered(rates @ w_out.t(), self.readout_leak) + b_out
@@ -140,9 +140,9 @@ class StackedRNN(Network):
         w_out, b_out = self.readout_connections()
         readout = w_out.effective()
         rates, tapes = inputs, list[Tape]()
-        noises, places = self._split(noise), reversed(self._places(readout))
-        for (_, cells), place, each in zip(self.populations, places, noises, strict=True):
-            tape = cells.run_cells(place, rates, each, space)
+        noises, populations = self._split(noise), reversed(self._populations(readout))
+        for (_, cells), population, each in zip(self.hidden_layers, populations, noises, strict=True):
+            tape = cells.run_cells(population, rates, each, space)
             tapes.append(replace(tape, afferent=Afferent(tape.links[0].connection)) if tapes else tape)
             rates = tape.rate[1:]
         return replace(
@@ -160,32 +160,32 @@ class StackedRNN(Network):
             steps: Number of steps T.
             trials: Number of trials B.
         """
-        if not any(cells.noise for _, cells in self.populations):
+        if not any(cells.noise for _, cells in self.hidden_layers):
             return None
         with drawing(self.noise_state) as generator:
-            drawn = normal_by_steps(steps, trials, sum(cells.n_rec for _, cells in self.populations), generator)
-        parts = zip(self.populations, self._split(drawn), strict=True)
+            drawn = normal_by_steps(steps, trials, sum(cells.n_rec for _, cells in self.hidden_layers), generator)
+        parts = zip(self.hidden_layers, self._split(drawn), strict=True)
         return torch.cat([cells.cell_noise(part) for (_, cells), part in parts if part is not None], dim=-1)
 
     @torch.no_grad()
     def project_(self) -> None:
         """Put the parameters back where they are allowed to be: missing synapses and wrong signs at zero."""
-        for _, cells in self.populations:
+        for _, cells in self.hidden_layers:
             cells.project_cells_()
         if self.mask_out is not None:
             self.w_out.mul_(self.mask_out)
 
     def extra_repr(self) -> str:
         """Return the sizes in one line."""
-        return f"{self.n_in}, {[cells.n_rec for _, cells in self.populations]}, {self.n_out}"
+        return f"{self.n_in}, {[cells.n_rec for _, cells in self.hidden_layers]}, {self.n_out}"
 
-    def _places(self, readout: Tensor) -> tuple[Place, ...]:
-        onwards = [cells.into_cells(f"{name}.")[0] for name, cells in self.populations[1:]]
+    def _populations(self, readout: Tensor) -> tuple[Population, ...]:
+        onwards = [cells.into_cells(f"{name}.")[0] for name, cells in self.hidden_layers[1:]]
         onwards.append(self.readout_connections()[0])
         last, alone = len(self.layers) - 1, len(self.layers) == 1
         like = self.w_out.detach()
         return tuple(
-            Place(
+            Population(
                 name,
                 (cells.n_rec,),
                 self.n_out,
@@ -198,10 +198,12 @@ class StackedRNN(Network):
                 spiking=cells.spiking,
                 form=cells.leak_form,
             )
-            for index, ((name, cells), heard) in reversed(tuple(enumerate(zip(self.populations, onwards, strict=True))))
+            for index, ((name, cells), heard) in reversed(
+                tuple(enumerate(zip(self.hidden_layers, onwards, strict=True)))
+            )
         )
 
     def _split(self, noise: Tensor | None) -> Sequence[Tensor | None]:
         if noise is None:
             return [None] * len(self.layers)
-        return torch.split(noise, [cells.n_rec for _, cells in self.populations], dim=-1)
+        return torch.split(noise, [cells.n_rec for _, cells in self.hidden_layers], dim=-1)

@@ -14,7 +14,7 @@ from torch import Tensor
 from tca.connections.connection import Connection
 from tca.eligibilities.eligibility import Eligibility
 from tca.signals.signal import Buffers, CausalSignal, OnlineFunction, WindowFunction
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import Positive, checked
 
@@ -41,9 +41,9 @@ class _Backward(CausalSignal, abc.ABC):
             drawn: What was drawn at the start, in their shape.
         """
 
-    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
+    def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
         """Draw the weights on the way back from whoever hears the population; missing synapses stay missing."""
-        onwards = _heard_by(place)
+        onwards = _heard_by(population)
         weight = onwards.effective()
         drawn = torch.randn(weight.shape, generator=generator, dtype=torch.float64, device="cpu").to(weight)
         exists = weight != 0
@@ -52,7 +52,7 @@ class _Backward(CausalSignal, abc.ABC):
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function from a window of steps to ``slope_t * G_t``, which is handed down as well."""
-        onwards = _heard_by(tape.place)
+        onwards = _heard_by(tape.population)
 
         def read(steps: slice) -> Tensor:
             weight = self.backward(onwards.effective(), buffers["backward"])
@@ -62,9 +62,9 @@ class _Backward(CausalSignal, abc.ABC):
 
         return read
 
-    def online_signal(self, place: Place, buffers: Buffers) -> OnlineFunction:
+    def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
         """Return the error of the step through the weights on the way back from the outputs."""
-        onwards = _heard_by(place)
+        onwards = _heard_by(population)
         return lambda score: onwards.back(score, self.backward(onwards.effective(), buffers["backward"]))
 
 
@@ -121,7 +121,7 @@ class SignSymmetric(_Backward):
         return sizes * weight.sign()
 
 
-def _heard_by(place: Place) -> Connection:
-    if place.onwards is None:
-        raise ValueError(f"{place.title} is heard by no connection")
-    return place.onwards
+def _heard_by(population: Population) -> Connection:
+    if population.onwards is None:
+        raise ValueError(f"{population.title} is heard by no connection")
+    return population.onwards

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tca.signals.feedback_weights import FeedbackWeights, Frozen
 from tca.signals.signal import Buffers, InstantSignal
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.utils.checks import Positive, checked
 
 __all__ = ["Broadcast", "Sparse"]
@@ -41,8 +41,8 @@ class Broadcast(InstantSignal):
 
     Paper: Bellec et al. (2020), Nature Communications 11:3625 (the uniform one, in its code).
 
-    >>> place = Place("", (4,), 2, torch.zeros(1))
-    >>> Broadcast(uniform=True).buffers(place, torch.Generator())["feedback"][0].tolist()
+    >>> population = Population("", (4,), 2, torch.zeros(1))
+    >>> Broadcast(uniform=True).buffers(population, torch.Generator())["feedback"][0].tolist()
     [0.5, 0.5]
     """
 
@@ -54,13 +54,17 @@ class Broadcast(InstantSignal):
         """The signal in one line."""
         return f"G_j,t = a . score_t / sqrt(N), a {'uniform' if self.uniform else 'random'} and the same for all cells"
 
-    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
+    def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
         """Draw the weights of the errors and give them to every cell."""
-        drawn = torch.randn(place.n_out, generator=generator, dtype=torch.float64, device="cpu")
+        drawn = torch.randn(population.n_out, generator=generator, dtype=torch.float64, device="cpu")
         weights = torch.ones_like(drawn) if self.uniform else drawn
-        return {"feedback": (weights * self.scale / math.sqrt(place.cells)).to(place.like).repeat(place.cells, 1)}
+        return {
+            "feedback": (weights * self.scale / math.sqrt(population.cells))
+            .to(population.like)
+            .repeat(population.cells, 1)
+        }
 
-    def rate_signal(self, score: Tensor, place: Place, buffers: Buffers) -> Tensor:
+    def rate_signal(self, score: Tensor, population: Population, buffers: Buffers) -> Tensor:
         """Return ``score F^T``."""
         return score @ buffers["feedback"].t()
 
@@ -86,17 +90,17 @@ class Sparse(InstantSignal):
         """The signal in one line."""
         return f"G_t = F score_t, {self.weights.equation}"
 
-    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
+    def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
         """Draw which weights exist."""
-        readout = self.weights.beside(place)
+        readout = self.weights.beside(population)
         kept = self.weights.draw(readout, generator)
         return {"kept": kept, "feedback": self.weights.now(readout, kept).clone()}
 
-    def follow_weights_(self, place: Place, buffers: Buffers) -> None:
+    def follow_weights_(self, population: Population, buffers: Buffers) -> None:
         """Follow the readout if the weights do."""
         if self.weights.follows:
-            buffers["feedback"].copy_(self.weights.now(place.readout, buffers["kept"]))
+            buffers["feedback"].copy_(self.weights.now(population.readout, buffers["kept"]))
 
-    def rate_signal(self, score: Tensor, place: Place, buffers: Buffers) -> Tensor:
+    def rate_signal(self, score: Tensor, population: Population, buffers: Buffers) -> Tensor:
         """Return ``score F^T``."""
         return score @ buffers["feedback"].t()

@@ -15,7 +15,7 @@ from tca.eligibilities.eligibility import Eligibility
 from tca.signals.direct import Direct
 from tca.signals.signal import Buffers, DelayedSignal, DelayFunction, OnlineFunction, WindowFunction
 from tca.tape.local_step import Moment
-from tca.tape.population import Place, needs_rates, needs_synapses
+from tca.tape.population import Population, needs_rates, needs_synapses
 from tca.tape.tape import Tape
 from tca.tape.weight_estimates import SynapseMean, WeightEstimate
 from tca.utils.checks import checked
@@ -58,16 +58,16 @@ class CausalHop(DelayedSignal):
             f"L_t = l_t + slope_t filter of (gain W~)^T (psibar W_o^T err)_{{t+1}}, W~ = {type(self.weights).__name__}"
         )
 
-    def check(self, place: Place) -> None:
+    def check(self, population: Population) -> None:
         """Refuse a population that has no readout or no recurrent synapses.
 
         Raises:
             ValueError: There is no error to report, or nobody to report it to.
         """
-        needs_synapses(type(self).__name__, place)
-        if not place.alone:
-            raise ValueError(f"CausalHop reports the errors of a readout, and {place.title} is one of several")
-        _ = place.readout
+        needs_synapses(type(self).__name__, population)
+        if not population.alone:
+            raise ValueError(f"CausalHop reports the errors of a readout, and {population.title} is one of several")
+        _ = population.readout
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function from a window of steps to the signal; what is reported is computed beforehand."""
@@ -79,24 +79,24 @@ class CausalHop(DelayedSignal):
 
         return read
 
-    def online_signal(self, place: Place, buffers: Buffers) -> OnlineFunction:
+    def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
         """Return the error of the step through the readout."""
-        return Direct().online_signal(place, buffers)
+        return Direct().online_signal(population, buffers)
 
-    def delayed_signal(self, place: Place, readout_leak: float) -> DelayFunction:
+    def delayed_signal(self, population: Population, readout_leak: float) -> DelayFunction:
         """Return what the receivers of a cell report at a step, which meets the cell's trace of the step before.
 
         Raises:
             ValueError: The cells spike.
         """
-        needs_rates("CausalHop on a stream", place)
+        needs_rates("CausalHop on a stream", population)
         slope: Tensor | None = None
 
         def report(moment: Moment, score: Tensor) -> Tensor:
             nonlocal slope
             now = (moment.slope * moment.gain / moment.constant_gain) * (1 - readout_leak)
             slope = now if slope is None else readout_leak * slope + now
-            receiving = score @ place.readout * slope * moment.constant_gain
+            receiving = score @ population.readout * slope * moment.constant_gain
             return receiving @ self.weights.of(moment)
 
         return report

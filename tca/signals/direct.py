@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tca.eligibilities.eligibility import Eligibility
 from tca.signals.signal import Buffers, CausalSignal, OnlineFunction, WindowFunction
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.tape import Tape
 
 __all__ = ["Direct"]
@@ -40,6 +40,6 @@ class Direct(CausalSignal):
 
         return read
 
-    def online_signal(self, place: Place, buffers: Buffers) -> OnlineFunction:
+    def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
         """Return the error of the step through the readout."""
-        return lambda score: score @ place.readout
+        return lambda score: score @ population.readout

@@ -23,7 +23,7 @@ from tca.losses import Logistic
 from tca.signals.decorrelation.score_sources import output_error
 from tca.signals.error_centres import BatchCentre, Centring, NoCentre, RunningCentre
 from tca.signals.signal import Buffers, CustomSignal, WindowFunction
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import Positive, checked
 
@@ -150,19 +150,19 @@ class ErrorDiffusion(CustomSignal):
         """Backwards only where magnitudes only grow: traces have lost what each step would add."""
         return ("reverse",) if self.grow_only else ("reverse", "forward")
 
-    def check(self, place: Place) -> None:
+    def check(self, population: Population) -> None:
         """Refuse a network of one stream.
 
         Raises:
             ValueError: There is no stream whose sign could stand for the weights.
         """
-        _streams(place)
+        _streams(population)
 
-    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
+    def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
         """Draw which error each cell of a stream hears; the running mean of the errors begins at zero."""
-        matrix = self.routing.matrix(place.shape[0] // 2, place.n_out, generator)
-        nothing = place.like.new_zeros(place.n_out)
-        return {"routing": matrix.to(place.like), "mean": nothing, "before": nothing.clone()}
+        matrix = self.routing.matrix(population.shape[0] // 2, population.n_out, generator)
+        nothing = population.like.new_zeros(population.n_out)
+        return {"routing": matrix.to(population.like), "mean": nothing, "before": nothing.clone()}
 
     def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:
         """Let the running mean follow the errors of the batch, and warn of a batch that teaches nothing."""
@@ -196,7 +196,7 @@ class ErrorDiffusion(CustomSignal):
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function from a window of steps to ``-slope_t t_k (M D)_k``."""
         diffused = self.diffused(tape, buffers)
-        streams, positions = _streams(tape.place), tape.place.cells // tape.place.shape[0]
+        streams, positions = _streams(tape.population), tape.population.cells // tape.population.shape[0]
 
         def read(steps: slice) -> Tensor:
             routed = diffused[steps] @ buffers["routing"].t() * (-self.gain / positions)
@@ -219,12 +219,12 @@ class ErrorDiffusion(CustomSignal):
         return torch.cat([torch.zeros_like(centred[:1]), centred])
 
 
-def _streams(place: Place) -> Tensor:
-    if place.signs is None:
+def _streams(population: Population) -> Tensor:
+    if population.signs is None:
         raise ValueError(
-            f"error diffusion needs the two streams of a dual-stream network, and {place.title} has one stream"
+            f"error diffusion needs the two streams of a dual-stream network, and {population.title} has one stream"
         )
-    return place.signs
+    return population.signs
 
 
 def _errors(tape: Tape) -> Tensor:

@@ -15,7 +15,7 @@ from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.full import Full
 from tca.signals.direct import Direct
 from tca.signals.signal import Buffers, Signal, WindowFunction
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import Whole, checked
 
@@ -97,14 +97,16 @@ class Horizon(Signal):
         """The signal in one line."""
         return f"L_t = l_t + (J - D)_{{t+1}}^T lambda_{{t+1}}, errors up to t + {self.steps}"
 
-    def check(self, place: Place) -> None:
+    def check(self, population: Population) -> None:
         """Refuse a population among others.
 
         Raises:
             ValueError: The errors that reach it later through the others would be left out.
         """
-        if not place.alone:
-            raise ValueError(f"Horizon counts later errors within one population, and {place.title} is one of several")
+        if not population.alone:
+            raise ValueError(
+                f"Horizon counts later errors within one population, and {population.title} is one of several"
+            )
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function from a window of steps to the signal, computed for all steps at once beforehand."""

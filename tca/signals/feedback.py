@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tca.signals.signal import Buffers, InstantSignal
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.utils.checks import Kept, Positive, checked
 
 __all__ = ["Adaptive", "Random"]
@@ -26,12 +26,12 @@ class _Feedback(InstantSignal, abc.ABC):
 
     scale: Positive = 1.0
 
-    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
+    def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
         """Draw the feedback weights."""
-        draw = torch.randn(place.cells, place.n_out, generator=generator, dtype=torch.float64, device="cpu")
-        return {"feedback": (draw * self.scale / math.sqrt(place.cells)).to(place.like)}
+        draw = torch.randn(population.cells, population.n_out, generator=generator, dtype=torch.float64, device="cpu")
+        return {"feedback": (draw * self.scale / math.sqrt(population.cells)).to(population.like)}
 
-    def rate_signal(self, score: Tensor, place: Place, buffers: Buffers) -> Tensor:
+    def rate_signal(self, score: Tensor, population: Population, buffers: Buffers) -> Tensor:
         """Return ``score F^T``."""
         return score @ buffers["feedback"].t()
 
@@ -85,13 +85,13 @@ class Adaptive(_Feedback):
         """The signal in one line."""
         return "G_t = F score_t, F follows W_o^T"
 
-    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
+    def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
         """Draw the feedback weights and remember the readout."""
-        return {**super().buffers(place, generator), "readout_seen": place.readout.clone()}
+        return {**super().buffers(population, generator), "readout_seen": population.readout.clone()}
 
-    def follow_weights_(self, place: Place, buffers: Buffers) -> None:
+    def follow_weights_(self, population: Population, buffers: Buffers) -> None:
         """Give the feedback the readout's last change, then let both decay; nothing happens if nothing has changed."""
-        readout = place.readout
+        readout = population.readout
         change = readout - buffers["readout_seen"]
         if not change.any():
             return

@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.utils.checks import Positive, checked, finite
 
 __all__ = ["Drawn", "FeedbackWeights", "Frozen", "Tracked", "check_fraction"]
@@ -53,16 +53,20 @@ class FeedbackWeights(abc.ABC):
         """Check the fraction."""
         check_fraction("fraction of the feedback weights", self.fraction)
 
-    def beside(self, place: Place) -> Tensor:
+    def beside(self, population: Population) -> Tensor:
         """Return the readout weights of a population, or zeros in their place if they are not read, shape ``(O, N)``.
 
         Args:
-            place: Where the population stands.
+            population: Where the population stands.
 
         Raises:
             ValueError: They are read, and the population has none.
         """
-        return place.readout if self.reads else place.like.new_zeros(()).expand(place.n_out, place.cells)
+        return (
+            population.readout
+            if self.reads
+            else population.like.new_zeros(()).expand(population.n_out, population.cells)
+        )
 
     @property
     @abc.abstractmethod
@@ -102,9 +106,9 @@ class FeedbackWeights(abc.ABC):
         >>> Frozen(0.5).existing(torch.ones(3, 4), torch.Generator()).sum()
         tensor(6.)
         """
-        places = candidates.cpu().reshape(-1).nonzero().squeeze(1)
+        positions = candidates.cpu().reshape(-1).nonzero().squeeze(1)
         count = max(1, round(self.fraction * candidates.numel()))
-        chosen = places[torch.randperm(len(places), generator=generator, device="cpu")[:count]]
+        chosen = positions[torch.randperm(len(positions), generator=generator, device="cpu")[:count]]
         mask = torch.zeros(candidates.numel(), dtype=candidates.dtype, device="cpu")
         mask[chosen] = 1
         return mask.view(candidates.shape)

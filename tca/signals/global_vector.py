@@ -19,7 +19,7 @@ from tca.eligibilities.instant import Instant
 from tca.eligibilities.leak import Leak
 from tca.eligibilities.network_kernel import NetworkKernel
 from tca.signals.signal import Buffers, CausalSignal, CustomSignal, OnlineFunction, WindowFunction
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.tape.vector_tape import VectorTape
 from tca.utils.checks import checked
@@ -57,16 +57,17 @@ class GlobalVector(CustomSignal, CausalSignal):
         """The signal in one line."""
         return "G_t = score_t" if self.gated else "L_t = score_t"
 
-    def check(self, place: Place) -> None:
+    def check(self, population: Population) -> None:
         """Refuse cells that carry no vector with a component for each output.
 
         Raises:
             ValueError: They do not.
         """
-        heard = place.onwards
-        if not isinstance(heard, Vectors) or heard.components != place.n_out:
+        heard = population.onwards
+        if not isinstance(heard, Vectors) or heard.components != population.n_out:
             raise ValueError(
-                f"GlobalVector needs cells that carry a vector with one component for each output, and {place.title} "
+                "GlobalVector needs cells that carry a vector with one component for each output, and "
+                f"{population.title} "
                 "has none: use a network of vectors, for example nets.VectorMLP"
             )
 
@@ -78,14 +79,14 @@ class GlobalVector(CustomSignal, CausalSignal):
 
         def read(steps: slice) -> Tensor:
             if not self.gated:
-                return _spread(tape.score[steps], tape.place)
+                return _spread(tape.score[steps], tape.population)
             return (tape.gates[steps].unsqueeze(-2) * tape.score[steps].unsqueeze(-1)).flatten(-2)
 
         return read
 
-    def online_signal(self, place: Place, buffers: Buffers) -> OnlineFunction:
+    def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
         """Return the score of the step for every component."""
-        return lambda score: _spread(score, place)
+        return lambda score: _spread(score, population)
 
     def gather_(self, tape: Tape, link: Link, gradient: Tensor, driven: Tensor, steps: slice) -> None:
         """Add the product of gates and ``score . p_j`` for the whole trial when its last steps come up.
@@ -96,7 +97,7 @@ class GlobalVector(CustomSignal, CausalSignal):
         """
         connection = link.connection
         products = tape.products if isinstance(tape, VectorTape) and any(link is each for each in tape.links) else None
-        if products is None or (isinstance(connection, InputVectors) and not tape.place.recurrent):
+        if products is None or (isinstance(connection, InputVectors) and not tape.population.recurrent):
             connection.outer_(gradient, driven, link.at(steps))
         elif steps.stop == tape.steps + 1:
             products.gather_(gradient, link)
@@ -108,12 +109,12 @@ FILTERS: dict[tuple[type[Eligibility], bool], Filters] = {  # of scores ahead an
     (Instant, True): lambda _, tape: (0.0, 0.0),
     (Leak, True): lambda _, tape: (0.0, tape.leak),
     (NetworkKernel, False): lambda kernel, tape: (
-        kernel.decay(tape.leak, tape.gain, tape.place.root),
+        kernel.decay(tape.leak, tape.gain, tape.population.root),
         tape.leak if kernel.leaky else 0.0,
     ),
 }
 
 
-def _spread(score: Tensor, place: Place) -> Tensor:
+def _spread(score: Tensor, population: Population) -> Tensor:
     """Return the score as a new tensor for every entry of the vectors, shape ``(..., N)``."""
-    return score.repeat_interleave(place.cells // place.n_out, -1)
+    return score.repeat_interleave(population.cells // population.n_out, -1)

@@ -15,7 +15,7 @@ from tca.eligibilities.eligibility import Eligibility, following
 from tca.eligibilities.leak import Leak
 from tca.signals.direct import Direct
 from tca.signals.signal import Buffers, Signal, WindowFunction
-from tca.tape.population import Place, needs_synapses
+from tca.tape.population import Population, needs_synapses
 from tca.tape.tape import Tape
 from tca.tape.weight_estimates import ExactWeights, WeightEstimate
 from tca.utils.checks import Whole, checked
@@ -67,18 +67,18 @@ class Hops(Signal):
         source = f"S^{self.hops - 1}" if self.receiver_leak else f"L^{self.hops - 1}"
         return f"L^{self.hops}_t = l_t + (J~ - leak)_{{t+1}}^T {source}_{{t+1}}, W~ = {type(self.weights).__name__}"
 
-    def check(self, place: Place) -> None:
+    def check(self, population: Population) -> None:
         """Refuse a population without recurrent synapses.
 
         Raises:
             ValueError: Nothing could come back.
         """
-        needs_synapses(type(self).__name__, place)
+        needs_synapses(type(self).__name__, population)
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function from a window of steps to the signal, one sweep through the window for each hop."""
         direct = Direct().windowed_signal(tape, {}, eligibility)
-        by_type = self.weights.by_type(tape) and not tape.place.spiking
+        by_type = self.weights.by_type(tape) and not tape.population.spiking
         known = tape if by_type else replace(tape, recurrent=self.weights.of(tape))
         after: list[Tensor | None] = [None] * self.hops  # what each sweep holds at the first step after the window
 

@@ -17,7 +17,7 @@ from tca.eligibilities.leak import Leak
 from tca.eligibilities.type_propagation import TypePropagation, check_stable
 from tca.signals.direct import Direct
 from tca.signals.signal import Buffers, Signal, WindowFunction
-from tca.tape.population import Place, needs_rates, needs_synapses
+from tca.tape.population import Population, needs_rates, needs_synapses
 from tca.tape.tape import Tape
 from tca.utils.checks import checked
 from tca.utils.names import unknown
@@ -84,14 +84,14 @@ class TypeReturn(Signal):
             f"L_t = l_t + (leak + gain {self.slope} W_ab - D)_{{t+1}}^T n_{{t+1}}, sender's slope: {self.sender_slope}"
         )
 
-    def check(self, place: Place) -> None:
+    def check(self, population: Population) -> None:
         """Refuse a population without recurrent synapses, and one that spikes.
 
         Raises:
             ValueError: Nothing could come back, or there is no slope that a constant could stand in for.
         """
-        needs_synapses(type(self).__name__, place)
-        needs_rates(type(self).__name__, place)
+        needs_synapses(type(self).__name__, population)
+        needs_rates(type(self).__name__, population)
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function from a window of steps to the signal.

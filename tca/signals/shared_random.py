@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tca.signals.signal import Buffers, InstantSignal
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.utils.checks import Positive, checked
 
 __all__ = ["SharedRandom"]
@@ -46,12 +46,12 @@ class SharedRandom(InstantSignal):
         least = "0" if self.nonnegative else f"-{self.scale:g}"
         return f"G_t = F score_t, F the first N rows of one matrix, uniform in [{least}, {self.scale:g}]"
 
-    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
+    def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
         """Take the population's part of the matrix, which is drawn row by row from a generator of its own."""
         own = torch.Generator().manual_seed(generator.initial_seed())
-        drawn = torch.rand(place.cells, place.n_out, generator=own, dtype=torch.float64, device="cpu")
-        return {"feedback": ((drawn if self.nonnegative else 2 * drawn - 1) * self.scale).to(place.like)}
+        drawn = torch.rand(population.cells, population.n_out, generator=own, dtype=torch.float64, device="cpu")
+        return {"feedback": ((drawn if self.nonnegative else 2 * drawn - 1) * self.scale).to(population.like)}
 
-    def rate_signal(self, score: Tensor, place: Place, buffers: Buffers) -> Tensor:
+    def rate_signal(self, score: Tensor, population: Population, buffers: Buffers) -> Tensor:
         """Return ``score F^T``."""
         return score @ buffers["feedback"].t()

@@ -20,7 +20,7 @@ from torch import Tensor
 from tca.connections.connection import Link
 from tca.eligibilities.eligibility import Eligibility
 from tca.tape.local_step import Moment
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.tape import Tape
 
 __all__ = [
@@ -86,11 +86,11 @@ class Signal(abc.ABC):
         The function must be called with the windows of the tape in their order, last to first.
         """
 
-    def check(self, place: Place) -> None:  # noqa: B027 - most signals work everywhere
+    def check(self, population: Population) -> None:  # noqa: B027 - most signals work everywhere
         """Raise if the signal cannot be made in a population.
 
         Args:
-            place: Where the population stands.
+            population: Where the population stands.
 
         Raises:
             ValueError: The reason.
@@ -104,20 +104,20 @@ class Signal(abc.ABC):
             readout_rate: Learning rate of the readout; ``None`` if it does not learn.
         """
 
-    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
+    def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
         """Return the signal's state in a population before learning; most signals have none.
 
         Args:
-            place: Where the population stands.
+            population: Where the population stands.
             generator: Source of whatever is drawn.
         """
         return {}
 
-    def follow_weights_(self, place: Place, buffers: Buffers) -> None:  # noqa: B027 - most signals have nothing to follow
+    def follow_weights_(self, population: Population, buffers: Buffers) -> None:  # noqa: B027 - most signals have nothing to follow
         """Let the signal's state, if it has one, follow what the optimizer has done.
 
         Args:
-            place: Where the population stands; its readout weights may be changed in place.
+            population: Where the population stands; its readout weights may be changed in place.
             buffers: The signal's state, changed in place.
         """
 
@@ -172,14 +172,14 @@ class CausalSignal(Signal):
         return 0
 
     @abc.abstractmethod
-    def online_signal(self, place: Place, buffers: Buffers) -> OnlineFunction:
+    def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
         """Return a function from the score of a step, shape ``(B, O)``, to the rate signal of that step, ``(B, N)``.
 
         It belongs to one run of trials, is called once a step in the order of time, and keeps what the signal must
         remember. The score is the derivative of the loss by the outputs, not taken back through a readout's filter.
 
         Args:
-            place: Where the population stands; its readout weights may change in place between the steps.
+            population: Where the population stands; its readout weights may change in place between the steps.
             buffers: The signal's state; may change in place between the steps.
         """
 
@@ -189,20 +189,20 @@ class DelayedSignal(Signal):
     """A signal that exists online, a part of which meets the traces of the step before."""
 
     @abc.abstractmethod
-    def online_signal(self, place: Place, buffers: Buffers) -> OnlineFunction:
+    def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
         """Return what gives the rate signal that meets the traces of the step; see `CausalSignal`.
 
         Args:
-            place: Where the population stands.
+            population: Where the population stands.
             buffers: The signal's state.
         """
 
     @abc.abstractmethod
-    def delayed_signal(self, place: Place, readout_leak: float) -> DelayFunction:
+    def delayed_signal(self, population: Population, readout_leak: float) -> DelayFunction:
         """Return a function from a step and its score, ``(B, O)``, to the rate signal that meets the traces before it.
 
         Args:
-            place: Where the population stands.
+            population: Where the population stands.
             readout_leak: Leak per step of the readout's filter, 0 without one.
 
         Raises:
@@ -215,23 +215,23 @@ class InstantSignal(CausalSignal):
     """A signal made from the score of the present step alone."""
 
     @abc.abstractmethod
-    def rate_signal(self, score: Tensor, place: Place, buffers: Buffers) -> Tensor:
+    def rate_signal(self, score: Tensor, population: Population, buffers: Buffers) -> Tensor:
         """Return the rate signal ``G``, a new tensor of shape ``(..., N)``.
 
         Args:
             score: Score, shape ``(..., O)``.
-            place: Where the population stands.
+            population: Where the population stands.
             buffers: The signal's state.
         """
 
-    def online_signal(self, place: Place, buffers: Buffers) -> OnlineFunction:
+    def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
         """Return the rate signal of the step, which needs no memory."""
-        return lambda score: self.rate_signal(score, place, buffers)
+        return lambda score: self.rate_signal(score, population, buffers)
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function from a window of steps to ``slope_t * G_t``."""
 
         def read(steps: slice) -> Tensor:
-            return tape.lift(self.rate_signal(tape.score[steps], tape.place, buffers), steps)
+            return tape.lift(self.rate_signal(tape.score[steps], tape.population, buffers), steps)
 
         return read

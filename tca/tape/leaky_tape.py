@@ -58,14 +58,14 @@ class LeakyTape(Tape):
 
     def transmit_(self, t: int, into: Tensor, later: Tensor) -> None:
         """Add ``(J_t - leak)^T later`` to ``into`` in place: what comes back through the recurrent weights."""
-        if not self.place.recurrent:
+        if not self.population.recurrent:
             return
         before, now = self._activities[t - 1], self._activities[t]
         self._return_(before, now, into, later, torch.matmul, self.transmission, self._scratch)
 
     def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
         """Add ``(J_t - leak)^T later_t`` to ``into_{t-1}`` in place for many steps at once."""
-        if not self.place.recurrent:
+        if not self.population.recurrent:
             return
         steps = slice(first, first + len(later))
         before, now = self.activity[steps.start - 1 : steps.stop - 1], self.activity[steps]
@@ -75,7 +75,7 @@ class LeakyTape(Tape):
 
     def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
         """Add the diagonal part of ``(J_t - leak)^T later`` to ``into`` in place: what autapses return."""
-        if not self.place.recurrent:
+        if not self.population.recurrent:
             return
         before, now = self._activities[t - 1], self._activities[t]
         self._return_(before, now, into, later, torch.mul, self._own_transmission, self._scratch)

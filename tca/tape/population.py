@@ -12,11 +12,11 @@ from torch import Tensor
 
 from tca.connections.connection import Connection
 
-__all__ = ["Place", "needs_rates", "needs_synapses"]
+__all__ = ["Population", "needs_rates", "needs_synapses"]
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class Population:
     """A population: how many cells it has, and how they reach the outputs.
 
     Attributes:
@@ -37,7 +37,7 @@ class Place:
         form: Where the leak of the cells acts: ``"A"`` on the potential, ``"B"`` on the rate; ``None`` without a leak.
 
     >>> import torch
-    >>> Place("conv1", (8, 4, 4), 10, torch.zeros(1)).cells
+    >>> Population("conv1", (8, 4, 4), 10, torch.zeros(1)).cells
     128
     """
 
@@ -77,32 +77,33 @@ class Place:
         return self.weights
 
 
-def needs_synapses(what: str, place: Place) -> None:
+def needs_synapses(what: str, population: Population) -> None:
     """Raise if a population has no recurrent synapses.
 
     Args:
         what: What needs them, for the message.
-        place: Where the population stands.
+        population: Where the population stands.
 
     Raises:
         ValueError: It has none.
     """
-    if not place.recurrent:
-        raise ValueError(f"{what} needs recurrent synapses, and {place.title} has none")
+    if not population.recurrent:
+        raise ValueError(f"{what} needs recurrent synapses, and {population.title} has none")
 
 
-def needs_rates(what: str, place: Place) -> None:
+def needs_rates(what: str, population: Population) -> None:
     """Raise if the cells of a population spike.
 
     Args:
         what: What needs rates, for the message.
-        place: Where the population stands.
+        population: Where the population stands.
 
     Raises:
         ValueError: They spike.
     """
-    if place.spiking:
+    if population.spiking:
         raise ValueError(
-            f"{what} puts one constant in the place of the slope of every rate, and {place.title} spikes: the slope of "
+            f"{what} puts one constant in the place of the slope of every rate, and "
+            f"{population.title} spikes: the slope of "
             "a spike is zero but near the threshold"
         )

@@ -33,7 +33,7 @@ from torch import Tensor
 from tca.batch import Batch
 from tca.connections.connection import Connection, Initial, Link
 from tca.tape.local_step import Moment
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.weight_estimates import TypeMeans
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Tape(abc.ABC):
     """One forward pass of a population and, if it is the last of its network, of the readout.
 
     Attributes:
-        place: Where the population stands in its network.
+        population: Where the population stands in its network.
         rate: Rates z, shape ``(T + 1, B, N)``.
         leak: Leak per step of what the drive moves, a number or ``(N,)``.
         gain: Constant part of the gain, a number or ``(N,)``.
@@ -87,7 +87,7 @@ class Tape(abc.ABC):
         upper: The tape of the population above; ``None`` for the last.
     """
 
-    place: Place
+    population: Population
     rate: Tensor
     leak: Tensor | float
     gain: Tensor | float
@@ -117,7 +117,7 @@ class Tape(abc.ABC):
     @property
     def readout(self) -> Tensor:
         """Readout weights, shape ``(O, N)``."""
-        return self.place.readout
+        return self.population.readout
 
     @cached_property
     def score(self) -> Tensor:
@@ -271,7 +271,7 @@ class Tape(abc.ABC):
             weight: What stands in for the weights on the way back, in their shape; ``None`` (default) for themselves.
         """
         if self.afferent is None:
-            raise ValueError(f"{self.place.title} has no population below it")
+            raise ValueError(f"{self.population.title} has no population below it")
         signal = self.drive(self._sent_back["signal"].clone(), steps)
         signal.mul_(self.gain)
         returned = self.afferent.connection.back(signal, weight)

@@ -72,12 +72,12 @@ class VectorTape(Tape):
 
     def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
         """Add ``(J_t - leak)^T later_t`` to ``into_{t-1}`` in place, for one step or for many at once."""
-        if self.place.recurrent:
+        if self.population.recurrent:
             self._return_(into, self._apart(later) @ self.shared, first)
 
     def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
         """Add the part of ``(J_t - leak)^T later`` that stays in each cell to ``into`` in place."""
-        if self.place.recurrent:
+        if self.population.recurrent:
             self._return_(into, self._apart(later) * self.shared.diagonal(), t)
 
     def derivative(self, t: int) -> Tensor:
@@ -100,7 +100,7 @@ class VectorTape(Tape):
             types=self.types,
             to_go=self.to_go(t),
             constant_leak=leak,
-            root=self.place.root,
+            root=self.population.root,
         )
 
     @property

@@ -138,7 +138,7 @@ BUGS = [
         "if False and 1 not in",
         DRAWN,
     ),
-    Bug("tca/signals/causal_hop.py", "errors of no readout reported", "        _ = place.readout\n", "", CARELESS),
+    Bug("tca/signals/causal_hop.py", "errors of no readout reported", "        _ = population.readout\n", "", CARELESS),
     Bug(
         "tca/experiments/training/training_loop.py",
         "a rule that cannot begin called diverged",

@@ -100,7 +100,7 @@ BUGS = [
         "batch.weights.unsqueeze(-1)", RULES),
     Bug(LEARNER, "gradients replace what was there", "else parameter.grad.add_(gradients[name])", "else gradients[name]",
         ("tests/test_facts_recurrent.py",)),
-    Bug(LEARNER, "states of rules are never updated", "self.net.places() if self.buffers else ()", "()", FACTS),
+    Bug(LEARNER, "states of rules are never updated", "self.net.populations() if self.buffers else ()", "()", FACTS),
     Bug(EXECUTIONS, "signals to the outputs of a class are not seen",
         "if not isinstance(signal, CustomSignal):", "if True:", ("tests/test_decorrelation.py",)),
     Bug(LEARNER, "feedback does not follow the optimizer", "        self.follow_weights_()\n", "", FACTS),

@@ -200,15 +200,15 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "tca/nets/vector/vector_networks.py",
         "the readout left out of the bound",
-        '(*(each.wires[0][0] for each in self.populations[1:]), "w_out")',
-        "(*(each.wires[0][0] for each in self.populations[1:]),)",
+        '(*(each.wires[0][0] for each in self.hidden_layers[1:]), "w_out")',
+        "(*(each.wires[0][0] for each in self.hidden_layers[1:]),)",
         VECTORS,
     ),
     Bug(
         "tca/nets/vector/vector_networks.py",
         "the first layer made nonnegative",
-        "for each in self.populations[1:])",
-        "for each in self.populations)",
+        "for each in self.hidden_layers[1:])",
+        "for each in self.hidden_layers)",
         VECTORS,
     ),
     Bug(

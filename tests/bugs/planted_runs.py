@@ -130,7 +130,11 @@ BUGS = [
         FORM,
     ),
     Bug(
-        "tca/learner.py", "a rule bound to cells of any form", "rule.check_form(place.form, place.title)", "pass", FORM
+        "tca/learner.py",
+        "a rule bound to cells of any form",
+        "rule.check_form(population.form, population.title)",
+        "pass",
+        FORM,
     ),
     Bug("tca/nets/stacked_rnn.py", "stacks taken for form A", "form=cells.leak_form", 'form="A"', FORM),
     Bug(

@@ -20,8 +20,8 @@ BUGS = [
     Bug(
         NETWORK,
         "populations given each other's noise",
-        "extra[place.name] for place in reversed(self.places())",
-        "extra[place.name] for place in self.places()",
+        "extra[population.name] for population in reversed(self.populations())",
+        "extra[population.name] for population in self.populations()",
         DRAWN,
     ),
     Bug(
@@ -34,7 +34,7 @@ BUGS = [
     Bug(
         MOVED,
         "own noise not counted",
-        "size * xi[one.place.name] + _difference(one, other)",
+        "size * xi[one.population.name] + _difference(one, other)",
         "_difference(one, other)",
         DRAWN,
     ),
@@ -42,7 +42,7 @@ BUGS = [
     Bug(
         "tca/eligibilities/kernel.py",
         "kernels let into stacks",
-        "if not place.alone:",
+        "if not population.alone:",
         "if False:",
         (f"{NETWORKS}::test_what_does_not_compose_is_refused",),
     ),

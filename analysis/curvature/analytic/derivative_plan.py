@@ -71,7 +71,7 @@ def plan(problem: Problem) -> Plan:
     net = problem.net
     if type(net) not in SCANNED:
         return Plan(keep=len(problem.parts) == 1, width=1)
-    cells = sum(place.cells for place in net.places())
+    cells = sum(population.cells for population in net.populations())
     a_trial = problem.batch.steps * cells * problem.theta.element_size() / 1e6
     kept, passing = KEPT * a_trial * problem.batch.trials, PASSING * a_trial * problem.parts[0].trials
     keep = len(problem.parts) == 1 or kept + passing <= problem.memory

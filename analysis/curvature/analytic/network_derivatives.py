@@ -35,7 +35,7 @@ def levels_of(net: Network, tape: Tape, space: Callable[[str], Workspace]) -> li
         space: Returns the memory of a population by its name.
     """
     tapes = (tape, *tape.lower)  # not its levels, which refer to each other and would outlive their use
-    return [_level(net, each, space(each.place.name)) for each in reversed(tapes)]
+    return [_level(net, each, space(each.population.name)) for each in reversed(tapes)]
 
 
 def _level(net: Network, tape: Tape, kept: Workspace) -> Level:
@@ -73,7 +73,7 @@ def _gated(tape: VectorTape, net: Network, weights: Tensor) -> Cells:
 
 def _spiking(tape: SpikingTape, net: Network, recurrent: Tensor) -> Cells:
     """Return spiking cells."""
-    population = cast(SpikingPopulation, net.get_submodule(tape.place.name))
+    population = cast(SpikingPopulation, net.get_submodule(tape.population.name))
     weights = recurrent - torch.diag(tape.cells.reset)
 
     def second() -> Tensor:

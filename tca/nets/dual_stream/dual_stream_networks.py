@@ -18,7 +18,7 @@ from tca.cells.activations import Sigmoid
 from tca.connections.signed import ScaledBias, SignedConv, SignedDense
 from tca.nets.accepted_options import check_layers, check_options
 from tca.nets.feedforward.interlayer import Shape
-from tca.nets.feedforward.layered_network import Layered, Population
+from tca.nets.feedforward.layered_network import HiddenLayer, Layered
 from tca.nets.feedforward.layers import ConvLayer, DenseLayer, Layer, Maker
 from tca.nets.feedforward.networks import check_shape
 from tca.utils.checks import Device, DType, NotNegative, Positive, Seed, Size, checked, not_negative, positive, whole
@@ -122,7 +122,7 @@ class DualStream(Layered):
         self.floor, by_post = not_negative("floor", floor), lookup(WIRINGS, wiring, "wiring")
         factors = asymmetry
         generator = torch.Generator().manual_seed(seed)
-        self.populations = []
+        self.hidden_layers = []
         lower = (2 * self.shape[0], *self.shape[1:])
         for number, layer in enumerate(layers, 1):
             found = _doubled(layer).wiring(lower)
@@ -138,8 +138,8 @@ class DualStream(Layered):
             )
             self.register_buffer(f"streams_{number}", streams_of(math.prod(found.shape)))
             activation = Sigmoid(BREADTH[type(layer)] if width is None else width)
-            self.populations.append(
-                Population(f"hidden_{number}", found.shape, activation, wires, layer.passages, f"streams_{number}")
+            self.hidden_layers.append(
+                HiddenLayer(f"hidden_{number}", found.shape, activation, wires, layer.passages, f"streams_{number}")
             )
             lower = found.shape
             for passage in layer.passages:
@@ -147,8 +147,8 @@ class DualStream(Layered):
         cells = math.prod(lower)
         self.w_out = nn.Parameter(magnitudes((2 * self.n_out, cells), cells // 2, (1.0, 1.0), generator)[: self.n_out])
         self.b_out = nn.Parameter(torch.zeros(self.n_out, dtype=torch.float64, device="cpu"))
-        place = torch.arange(cells, device="cpu") % (cells // 2) % self.n_out
-        mask = (place == torch.arange(self.n_out, device="cpu").unsqueeze(1)).double() if block else None
+        population = torch.arange(cells, device="cpu") % (cells // 2) % self.n_out
+        mask = (population == torch.arange(self.n_out, device="cpu").unsqueeze(1)).double() if block else None
         self.register_buffer("mask_w_out", mask)
         scale = 2 / positive("width_out", width_out)
         self.readout = (

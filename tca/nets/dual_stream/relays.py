@@ -143,10 +143,10 @@ def _upwards(net: DualStream, inputs: Tensor) -> Tensor:
     """Return what the outputs hear, population by population."""
     into = net.hidden_connections()
     rates = inputs
-    for population, synapses, biases in zip(net.populations, into[::2], into[1::2], strict=True):
-        rates = population.activation(_drive(synapses, rates) + _drive(biases, rates))
-        shape = population.shape
-        for passage in population.passages:
+    for hidden, synapses, biases in zip(net.hidden_layers, into[::2], into[1::2], strict=True):
+        rates = hidden.activation(_drive(synapses, rates) + _drive(biases, rates))
+        shape = hidden.shape
+        for passage in hidden.passages:
             rates, shape = passage.through(rates, shape, None), passage.shape(shape)
     return rates
 

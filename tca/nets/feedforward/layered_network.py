@@ -24,12 +24,12 @@ from tca.nets.network import Network
 from tca.nets.options import drawing
 from tca.tape.leaky_tape import LeakyTape
 from tca.tape.perturbed_pass import ByPopulation
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.tape import Afferent, Back, Tape
 from tca.utils.noise import by_steps
 from tca.utils.numerics import Workspace
 
-__all__ = ["Layered", "Population", "instant_tape"]
+__all__ = ["HiddenLayer", "Layered", "instant_tape"]
 
 Stage = tuple[Passage, Shape, Tensor | None]
 
@@ -58,7 +58,7 @@ def instant_tape(activation: Activation, driven: Tensor, rate: Tensor, **rest: A
     )
 
 
-class Population(NamedTuple):
+class HiddenLayer(NamedTuple):
     """A population of a feedforward network.
 
     Attributes:
@@ -85,42 +85,42 @@ class Layered(Network, abc.ABC):
     """Populations one above another, ``z_p = f(drive_p)``, and a readout; each step of time is an instant of its own.
 
     Attributes:
-        populations: The populations from the inputs upwards.
+        hidden_layers: The populations from the inputs upwards.
         readout: Names of the readout's parameters and what makes connections of them: weights, then bias.
         noise_state: State of the generator of what is drawn in training.
     """
 
-    populations: list[Population]
+    hidden_layers: list[HiddenLayer]
     readout: tuple[tuple[str, Maker], ...]
     noise_state: Tensor
     w_out: nn.Parameter
 
     def hidden_connections(self) -> tuple[Connection, ...]:
         """Return the connections into the populations, from the inputs upwards."""
-        return tuple(each for population in self.populations for each in self._made(population.wires))
+        return tuple(each for hidden in self.hidden_layers for each in self._made(hidden.wires))
 
     def readout_connections(self) -> tuple[Connection, ...]:
         """Return the connections into the outputs: weights and bias."""
         return self._made(self.readout)
 
-    def places(self) -> tuple[Place, ...]:
+    def populations(self) -> tuple[Population, ...]:
         """Return where the populations stand, from the last to the first."""
-        last = self.populations[-1]
+        last = self.hidden_layers[-1]
         reads = not last.passages and self.w_out.shape == (self.n_out, math.prod(last.shape))
-        onwards = [*(self._made(each.wires)[0] for each in self.populations[1:]), self.readout_connections()[0]]
+        onwards = [*(self._made(each.wires)[0] for each in self.hidden_layers[1:]), self.readout_connections()[0]]
         return tuple(
-            Place(
+            Population(
                 each.name,
                 each.shape,
                 self.n_out,
                 self.w_out.detach(),
                 self.w_out if each is last and reads else None,
                 heard,
-                alone=len(self.populations) == 1,
+                alone=len(self.hidden_layers) == 1,
                 signs=None if each.signs is None else self.get_buffer(each.signs),
                 n_in=self.n_in,
             )
-            for each, heard in reversed(tuple(zip(self.populations, onwards, strict=True)))
+            for each, heard in reversed(tuple(zip(self.hidden_layers, onwards, strict=True)))
         )
 
     def outputs(self, use: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None) -> Tensor:
@@ -131,7 +131,7 @@ class Layered(Network, abc.ABC):
             return sum((each.apply(each.masked(use[each.name]), pre) for each in made), start=pre.new_zeros(()))
 
         pre = inputs
-        for each, stages in zip(self.populations, self._stages(noise), strict=True):
+        for each, stages in zip(self.hidden_layers, self._stages(noise), strict=True):
             pre = each.activation(drive(each.wires, pre))
             for passage, shape, numbers in stages:
                 pre = passage.through(pre, shape, numbers)
@@ -147,7 +147,9 @@ class Layered(Network, abc.ABC):
             extra: Perturbations of shape ``(T, B, N)`` by population.
         """
         net = copy.copy(self)
-        net.populations = [each._replace(record=_perturbed(each.record, extra[each.name])) for each in self.populations]
+        net.hidden_layers = [
+            each._replace(record=_perturbed(each.record, extra[each.name])) for each in self.hidden_layers
+        ]
         return net.record(inputs, noise, Workspace())
 
     def record(self, inputs: Tensor, noise: Tensor | None, space: Workspace) -> Tape:
@@ -157,8 +159,10 @@ class Layered(Network, abc.ABC):
         tapes: list[Tape] = []
         pre: Tensor = inputs
         back: Back | None = None
-        for place, each, stages in zip(reversed(self.places()), self.populations, self._stages(noise), strict=True):
-            rate = space.empty(f"rate of {each.name}", (steps + 1, trials, place.cells), self.w_out)
+        for population, each, stages in zip(
+            reversed(self.populations()), self.hidden_layers, self._stages(noise), strict=True
+        ):
+            rate = space.empty(f"rate of {each.name}", (steps + 1, trials, population.cells), self.w_out)
             synapses, *bias = self._made(each.wires)
             driven = synapses.drive(pre)
             for connection in bias:
@@ -169,7 +173,7 @@ class Layered(Network, abc.ABC):
                     each.activation,
                     driven,
                     rate,
-                    place=place,
+                    population=population,
                     links=(Link(synapses, pre), *(Link(connection, one) for connection in bias)),
                     afferent=Afferent(synapses, back) if tapes else None,
                 )
@@ -203,7 +207,7 @@ class Layered(Network, abc.ABC):
 
     def extra_repr(self) -> str:
         """Return the sizes in one line."""
-        return f"{self.shape}, {[each.shape for each in self.populations]}, {self.n_out}"
+        return f"{self.shape}, {[each.shape for each in self.hidden_layers]}, {self.n_out}"
 
     def _made(self, wires: tuple[tuple[str, Maker], ...]) -> tuple[Connection, ...]:
         return tuple(make(name, self.get_parameter(name), self._buffers.get(f"mask_{name}")) for name, make in wires)
@@ -216,10 +220,10 @@ class Layered(Network, abc.ABC):
     def _stages(self, noise: Tensor | None) -> list[list[Stage]]:
         """Return the passages behind every population, the layout of the cells there, and what is drawn for them."""
         found, used = [], 0
-        for population in self.populations:
+        for hidden in self.hidden_layers:
             stages: list[Stage] = []
-            shape = population.shape
-            for passage in population.passages:
+            shape = hidden.shape
+            for passage in hidden.passages:
                 numbers = None
                 if passage.random and noise is not None:
                     numbers = noise[..., used : used + math.prod(shape)]

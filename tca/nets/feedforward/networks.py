@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tca.cells.activations import ACTIVATIONS
 from tca.nets.accepted_options import check_layers, check_options
 from tca.nets.feedforward.interlayer import Passage, Shape
-from tca.nets.feedforward.layered_network import Layered, Population
+from tca.nets.feedforward.layered_network import HiddenLayer, Layered
 from tca.nets.feedforward.layers import INITS, ConvLayer, DenseLayer, Layer, LocalLayer, Maker
 from tca.utils.arrays import tensor_of
 from tca.utils.checks import Device, DType, Mask, Positive, Seed, Size, checked, positive, whole
@@ -81,7 +81,7 @@ class Feedforward(Layered):
         function, gain = lookup(ACTIVATIONS, activation, "activation"), positive("gain", gain)
         draw, draw_out = lookup(INITS, init, "init"), lookup(INITS, init_out, "init_out")
         generator = torch.Generator().manual_seed(seed)
-        self.populations: list[Population] = []
+        self.hidden_layers: list[HiddenLayer] = []
         lower = self.shape
         for number, layer in enumerate(layers, 1):
             found = layer.wiring(lower)
@@ -92,7 +92,9 @@ class Feedforward(Layered):
                 self.register_parameter(
                     f"b_{number}", nn.Parameter(torch.zeros(*found.bias, dtype=torch.float64, device="cpu"))
                 )
-            self.populations.append(Population(f"hidden_{number}", found.shape, function, tuple(wires), layer.passages))
+            self.hidden_layers.append(
+                HiddenLayer(f"hidden_{number}", found.shape, function, tuple(wires), layer.passages)
+            )
             lower = found.shape
             for passage in layer.passages:
                 lower = passage.shape(lower)

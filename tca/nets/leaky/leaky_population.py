@@ -19,7 +19,7 @@ from tca.connections.connection import Dense, Link
 from tca.nets.recurrent import RecurrentPopulation
 from tca.nets.recurrent_layer import RecurrentLayer, RecurrentWiring
 from tca.tape.leaky_tape import LeakyTape
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import positive
 from tca.utils.numerics import Workspace
@@ -93,18 +93,20 @@ class LeakyPopulation(RecurrentPopulation):
             rates.append(rate)
         return torch.stack(rates)
 
-    def run_cells(self, place: Place, inputs: Tensor, noise: Tensor | None, space: Workspace, **rest: Any) -> Tape:
+    def run_cells(
+        self, population: Population, inputs: Tensor, noise: Tensor | None, space: Workspace, **rest: Any
+    ) -> Tape:
         """Run the population without a graph and return its tape.
 
         Args:
-            place: Where it stands.
+            population: Where it stands.
             inputs: Inputs, shape ``(T, B, J)``.
             noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` for none.
             space: Memory to use.
             rest: What else the tape shows.
         """
         steps, trials, _ = inputs.shape
-        prefix = f"{place.name}." if place.name else ""
+        prefix = f"{population.name}." if population.name else ""
         rate = space.empty(f"{prefix}rate", (steps + 1, trials, self.n_rec), self.w_rec)
         in_place = self.form.slope_at_emission
         drive = rate if in_place else space.empty(f"{prefix}drive", tuple(rate.shape), self.w_rec)
@@ -122,7 +124,7 @@ class LeakyPopulation(RecurrentPopulation):
         activity = self.form.run_(self.activation, self.leak, drive, fold(recurrent), start, rate)
         one, zero = rate.new_ones(1, 1, 1), rate.new_zeros(1, 1, 1)
         return LeakyTape(
-            place=place,
+            population=population,
             rate=rate,
             activity=activity,
             activation=self.activation,

@@ -22,7 +22,7 @@ from tca.nets.options import check_mask
 from tca.nets.recurrent import RecurrentPopulation
 from tca.nets.recurrent_layer import RecurrentLayer, RecurrentWiring
 from tca.nets.spiking.spiking_pass import SpikingPass
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.spiking_tape import SpikingTape
 from tca.tape.tape import WINDOW_BYTES
 from tca.utils.checks import NotNegative, checked, positive
@@ -173,19 +173,19 @@ class SpikingPopulation(RecurrentPopulation):
         return torch.stack(rates)
 
     def run_cells(
-        self, place: Place, inputs: Tensor, noise: Tensor | None, space: Workspace, **rest: Any
+        self, population: Population, inputs: Tensor, noise: Tensor | None, space: Workspace, **rest: Any
     ) -> SpikingTape:
         """Run the population without a graph and return its tape.
 
         Args:
-            place: Where it stands.
+            population: Where it stands.
             inputs: Inputs, shape ``(T, B, J)``.
             noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` for none.
             space: Memory to use.
             rest: What else the tape shows.
         """
         steps, trials, _ = inputs.shape
-        prefix = f"{place.name}." if place.name else ""
+        prefix = f"{population.name}." if population.name else ""
         shape = (steps + 1, trials, self.n_rec)
         rate, drive = (space.empty(f"{prefix}{name}", shape, self.w_rec) for name in ("rate", "drive"))
         w_in, w_rec, *bias = self.into_cells(prefix)
@@ -209,7 +209,7 @@ class SpikingPopulation(RecurrentPopulation):
             going.through_(present)
         one = rate.new_ones(1, 1, 1)
         return SpikingTape(
-            place=place,
+            population=population,
             rate=rate,
             leak=self.leak,
             gain=self.gain,

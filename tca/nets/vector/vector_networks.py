@@ -21,7 +21,7 @@ from tca.connections.connection import Bias, Dense
 from tca.connections.vector_weights import InputVectors, VectorBias, Vectors
 from tca.nets.accepted_options import check_layers, check_options
 from tca.nets.feedforward.interlayer import AvgPool, Passage, Shape
-from tca.nets.feedforward.layered_network import Layered, Population
+from tca.nets.feedforward.layered_network import HiddenLayer, Layered
 from tca.nets.feedforward.layers import ConvLayer, DenseLayer, Layer, LocalLayer, Maker, Wiring
 from tca.nets.feedforward.networks import check_shape
 from tca.nets.vector.vector_gates import Gates, gated_tape
@@ -112,7 +112,7 @@ class PairedNet(Layered, abc.ABC):
         start, finished = lookup(SIGNS, signs, "signs"), lookup(READOUTS, readout, "readout")
         self.nonnegative = start.nonnegative
         generator = torch.Generator().manual_seed(seed)
-        self.populations = []
+        self.hidden_layers = []
         lower = self.shape
         for number, layer in enumerate(layers, 1):
             ground = Ground(layer, layer.wiring(lower), number)
@@ -128,7 +128,7 @@ class PairedNet(Layered, abc.ABC):
             self.register_parameter(f"b_{number}", nn.Parameter(self._bias(ground)))
             passages, lower = self._passed(ground, layers[number] if number < len(layers) else None)
             wires = ((f"w_{number}", self._synapses(ground)), (f"b_{number}", self._biases(ground)))
-            self.populations.append(self._population(ground, passages, wires, generator))
+            self.hidden_layers.append(self._population(ground, passages, wires, generator))
         rows, fan_in = self._rows, math.prod(lower)
         self.w_out = nn.Parameter(finished(start.out((rows, fan_in), _normal(fan_in, generator))))
         self.b_out = nn.Parameter(torch.zeros(self.n_out, dtype=torch.float64, device="cpu"))
@@ -140,7 +140,7 @@ class PairedNet(Layered, abc.ABC):
     def project_(self) -> None:
         """Set negative weights above the first layer to zero in a nonnegative network; biases have any sign."""
         if self.nonnegative:
-            for name in (*(each.wires[0][0] for each in self.populations[1:]), "w_out"):
+            for name in (*(each.wires[0][0] for each in self.hidden_layers[1:]), "w_out"):
                 self.get_parameter(name).clamp_(min=0)
 
     @property
@@ -172,7 +172,7 @@ class PairedNet(Layered, abc.ABC):
     @abc.abstractmethod
     def _population(
         self, ground: Ground, passages: tuple[Passage, ...], wires: Any, generator: torch.Generator
-    ) -> Population:
+    ) -> HiddenLayer:
         """Return a population."""
 
     def _passed(self, ground: Ground, upper: Layer | None) -> tuple[tuple[Passage, ...], Shape]:
@@ -264,10 +264,10 @@ class VectorNet(PairedNet):
 
     def _population(
         self, ground: Ground, passages: tuple[Passage, ...], wires: Any, generator: torch.Generator
-    ) -> Population:
+    ) -> HiddenLayer:
         gates = Gates(self.n_out, ground.channels, ground.positions, generator=generator, by_position=self.by_position)
         self.add_module(f"gates_{ground.number}", gates)
-        return Population(
+        return HiddenLayer(
             f"hidden_{ground.number}",
             (self.n_out, *ground.found.shape),
             gates,
@@ -320,8 +320,8 @@ class AlternatingNet(PairedNet):
 
     def _population(
         self, ground: Ground, passages: tuple[Passage, ...], wires: Any, generator: torch.Generator
-    ) -> Population:
-        return Population(
+    ) -> HiddenLayer:
+        return HiddenLayer(
             f"hidden_{ground.number}", ground.found.shape, AlternatingReLU(ground.positions), wires, passages
         )
 

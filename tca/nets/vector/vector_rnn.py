@@ -17,7 +17,7 @@ from tca.connections.vector_weights import InputVectors, VectorBias, Vectors
 from tca.nets.network import Network
 from tca.nets.vector.vector_gates import Gates
 from tca.nets.vector.vector_start import SIGNS
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.tape.vector_tape import VectorTape
 from tca.utils.checks import Device, DType, Seed, Size, checked, finite, positive, whole
@@ -153,10 +153,10 @@ class VectorRNN(Network):
         """Return the connections into the outputs: weights and bias."""
         return Vectors("w_out", self.w_out, components=self.n_out), Bias("b_out", self.b_out)
 
-    def places(self) -> tuple[Place, ...]:
+    def populations(self) -> tuple[Population, ...]:
         """Return where the only population stands."""
         return (
-            Place(
+            Population(
                 "",
                 (self.n_out, self.n_rec),
                 self.n_out,
@@ -209,7 +209,7 @@ class VectorRNN(Network):
             torch.mul(state.view(trials, components, cells), gates[t].unsqueeze(-2), out=apart[t])
         w_out, b_out = self.readout_connections()
         return VectorTape(
-            place=self.places()[0],
+            population=self.populations()[0],
             rate=rate,
             gates=gates,
             components=components,

@@ -19,7 +19,7 @@ from tca.signals.decorrelation.observables import Identity, Observable
 from tca.signals.decorrelation.score_sources import Score, Source
 from tca.signals.decorrelation.time_lags import Reach, SameStep
 from tca.signals.signal import Buffers, CustomSignal, WindowFunction
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import Made, NotNegative, checked
 
@@ -108,11 +108,11 @@ class Decorrelation(CustomSignal):
         """Warn if correlations are averaged so fast that activity may vanish; see ``warn_if_fast``."""
         warn_if_fast(self.average.lam, updates, readout_rate)
 
-    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
+    def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
         """Draw the correlation, and what the source needs."""
-        channels = self.reach.channels(self.source.channels(place.n_out))
-        drawn = self.start.draw(place.cells, channels, generator).to(place.like)
-        return {"correlation": drawn, **self.source.buffers(place, generator)}
+        channels = self.reach.channels(self.source.channels(population.n_out))
+        drawn = self.start.draw(population.cells, channels, generator).to(population.like)
+        return {"correlation": drawn, **self.source.buffers(population, generator)}
 
     def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:
         """Average the correlation of this batch into R.
@@ -161,7 +161,7 @@ class Decorrelation(CustomSignal):
             raise ValueError("forward_broadcast needs a readout without a filter")
         towards = torch.zeros_like(tape.outputs)
         for level in tape.levels:
-            name = f"{level.place.name}.correlation" if level.place.name else "correlation"
+            name = f"{level.population.name}.correlation" if level.population.name else "correlation"
             towards.add_(self.observable(level.rate[1:]) @ buffers[name])
         batch = tape.trials_shown
         further = _hessian_product(tape, towards) * (self.forward_broadcast * batch.weights / batch.trials).unsqueeze(

@@ -29,7 +29,7 @@ from tca.losses.expansions import Expansion, Plain, Seen
 from tca.losses.families import CanonicalFamily
 from tca.losses.links import ExponentialLink, IdentityLink, Link, SigmoidLink, SoftmaxLink
 from tca.signals.signal import Buffers
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import checked
 
@@ -54,11 +54,11 @@ class Source(abc.ABC):
         """
 
     @abc.abstractmethod
-    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
+    def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
         """Return what is drawn once and for all.
 
         Args:
-            place: Where the population stands.
+            population: Where the population stands.
             generator: Source of whatever is drawn.
         """
 
@@ -115,10 +115,10 @@ class Score(Source):
         """Return the number of channels of the longer score."""
         return self.expansion.channels(n_out)
 
-    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
+    def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
         """Return what the expansion draws."""
-        drawn = self.expansion.buffers(place.cells, place.n_in, generator)
-        return {name: each.to(place.like) for name, each in drawn.items()}
+        drawn = self.expansion.buffers(population.cells, population.n_in, generator)
+        return {name: each.to(population.like) for name, each in drawn.items()}
 
     def weighted(self, tape: Tape, buffers: Buffers) -> Tensor:
         """Return the longer score of single steps and trials, weighted afterwards."""
@@ -205,7 +205,7 @@ class OutputError(Source):
         """Return the number of outputs."""
         return n_out
 
-    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
+    def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
         """Draw nothing."""
         return {}
 

@@ -28,7 +28,7 @@ from tca.signals.diffusion.fields.solvers import AtSites, Run, Shuffled
 from tca.signals.diffusion.release import Release, Shared
 from tca.signals.feedback_weights import FeedbackWeights, Frozen
 from tca.signals.signal import Buffers, CausalSignal, InstantSignal, OnlineFunction, Signal, WindowFunction
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import checked
 from tca.utils.names import unknown
@@ -103,7 +103,7 @@ class _Diffusing(Signal):
             found["sites"] = releasing.to(readout.dtype)
         return kept, {name: value.to(readout.device) for name, value in found.items()}
 
-    def places(self, buffers: Buffers) -> Tensor:
+    def positions(self, buffers: Buffers) -> Tensor:
         """Return the site of every cell, shape ``(N,)``.
 
         To spread in another order of the sites is to lie on other sites.
@@ -141,7 +141,7 @@ class StationaryDiffusion(_Diffusing, InstantSignal):
 
     >>> signal = StationaryDiffusion(Box(k=0.0), weights=Frozen(1.0))
     >>> readout = torch.tensor([[1.0, 2.0, 3.0]])
-    >>> buffers = signal.buffers(Place("", (3,), 1, readout, readout), torch.Generator())
+    >>> buffers = signal.buffers(Population("", (3,), 1, readout, readout), torch.Generator())
     >>> buffers["feedback"].t().tolist()
     [[1.0, 2.0, 3.0]]
     """
@@ -159,27 +159,27 @@ class StationaryDiffusion(_Diffusing, InstantSignal):
         """The signal in one line."""
         return f"G_t = P C_t, settled {self.propagator.equation}, s_t = P^T F score_t, {self.weights.equation}"
 
-    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
+    def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
         """Draw the feedback weights and the places of the cells, and fold the settled field into the weights."""
-        readout = self.weights.beside(place)
+        readout = self.weights.beside(population)
         kept, found = self.drawn(readout, generator)
         found["released"] = kept
         return found | {"feedback": self._folded(readout, found)}
 
-    def follow_weights_(self, place: Place, buffers: Buffers) -> None:
+    def follow_weights_(self, population: Population, buffers: Buffers) -> None:
         """Fold anew if the weights follow the readout."""
         if self.weights.follows:
-            buffers["feedback"].copy_(self._folded(place.readout, buffers))
+            buffers["feedback"].copy_(self._folded(population.readout, buffers))
 
-    def rate_signal(self, score: Tensor, place: Place, buffers: Buffers) -> Tensor:
+    def rate_signal(self, score: Tensor, population: Population, buffers: Buffers) -> Tensor:
         """Return ``score F_eff^T``."""
         return score @ buffers["feedback"].t()
 
     def _folded(self, readout: Tensor, buffers: Buffers) -> Tensor:
-        medium, places = self.medium(readout.shape[1]), self.places(buffers)
+        medium, positions = self.medium(readout.shape[1]), self.positions(buffers)
 
         def spread(release: Tensor) -> Tensor:
-            return medium.settle(_put(release, places, medium.space.sites))[..., places]
+            return medium.settle(_put(release, positions, medium.space.sites))[..., positions]
 
         return self.release.folded(self.weights.now(readout, buffers["released"]), buffers.get("sites"), spread)
 
@@ -222,21 +222,21 @@ class Diffusion(_Diffusing, CausalSignal):
         """The signal in one line."""
         return f"G_t = P C_t, {self.propagator.equation}, s_t = P^T F score_t, {self.weights.equation}"
 
-    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
+    def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
         """Draw the feedback weights, the places of the cells, and where permutations start."""
-        kept, found = self.drawn(self.weights.beside(place), generator)
+        kept, found = self.drawn(self.weights.beside(population), generator)
         if self.shuffle == "every step":
             found["shuffle_seed"] = torch.randint(2**62, (1,), generator=generator, device="cpu")
         return {"feedback": kept, **found}
 
-    def follow_weights_(self, place: Place, buffers: Buffers) -> None:
+    def follow_weights_(self, population: Population, buffers: Buffers) -> None:
         """Go on to fresh permutations where every step has its own."""
         if "shuffle_seed" in buffers:
             buffers["shuffle_seed"].add_(1)
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function from a window of steps to ``slope_t * G_t``; the field has run through the trial before."""
-        course = _Course(self, self.weights.beside(tape.place), buffers)
+        course = _Course(self, self.weights.beside(tape.population), buffers)
         heard = course.heard(tape) if course.remembers else None
 
         def read(steps: slice) -> Tensor:
@@ -245,9 +245,9 @@ class Diffusion(_Diffusing, CausalSignal):
 
         return read
 
-    def online_signal(self, place: Place, buffers: Buffers) -> OnlineFunction:
+    def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
         """Return the concentration at the cells, which remembers the field."""
-        course = _Course(self, self.weights.beside(place), buffers)
+        course = _Course(self, self.weights.beside(population), buffers)
         before: Tensor | None = None
 
         def tell(score: Tensor) -> Tensor:
@@ -279,7 +279,7 @@ class _Course:
         n_cells = readout.shape[1]
         self.medium = signal.medium(n_cells)
         self.spreads, self.remembers = self.medium.propagator.spreads, self.medium.stepping().kept > 0
-        self.places, self.sites = signal.places(buffers), self.medium.space.sites
+        self.positions, self.sites = signal.positions(buffers), self.medium.space.sites
         self.run = self._run()
 
     def _run(self) -> Run:
@@ -329,17 +329,17 @@ class _Course:
     def _at_cells(self, at_sites: Tensor) -> Tensor:
         """Return the concentrations at the cells; to select from rows is six times as fast as from more axes."""
         rows = at_sites.reshape(-1, at_sites.shape[-1])
-        return rows.index_select(1, self.places).view(*at_sites.shape[:-1], -1)
+        return rows.index_select(1, self.positions).view(*at_sites.shape[:-1], -1)
 
     def _enter(self, release: Tensor) -> Tensor:
         taken_up = release * self.medium.uptake
-        return self.run.enter(_put(taken_up, self.places, self.sites)) if self.spreads else taken_up
+        return self.run.enter(_put(taken_up, self.positions, self.sites)) if self.spreads else taken_up
 
 
-def _put(release: Tensor, places: Tensor, n_sites: int) -> Tensor:
+def _put(release: Tensor, positions: Tensor, n_sites: int) -> Tensor:
     """Return what the cells release, shape ``(..., N)``, at the sites, shape ``(..., S)``."""
     at_sites = release.new_zeros(*release.shape[:-1], n_sites)
-    return at_sites.index_add_(-1, places, release)
+    return at_sites.index_add_(-1, positions, release)
 
 
 def _filter_back_(entries: tuple[Tensor, ...], leak: float) -> None:

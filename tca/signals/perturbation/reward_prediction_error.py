@@ -14,7 +14,7 @@ from tca.batch import Batch
 from tca.signals.perturbation.reward_difference import RewardSignal
 from tca.signals.perturbation.trial_reward import MinusLoss, Reward
 from tca.signals.signal import Buffers, CustomSignal
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import checked
 
@@ -59,12 +59,12 @@ class RewardPredictionError(CustomSignal, RewardSignal):
         """The signal in one line."""
         return "L_T = Ebar (E - Ebar), the same for all cells"
 
-    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
+    def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
         """Expect nothing."""
-        nothing = torch.zeros(place.n_out, dtype=torch.float64, device="cpu").to(place.like)
+        nothing = torch.zeros(population.n_out, dtype=torch.float64, device="cpu").to(population.like)
         return {"expected": nothing, "found": nothing.clone(), "met": nothing.clone()}
 
-    def follow_weights_(self, place: Place, buffers: Buffers) -> None:
+    def follow_weights_(self, population: Population, buffers: Buffers) -> None:
         """Let what is expected follow what the last batch was worth."""
         met = buffers["met"] > 0
         moved = torch.lerp(buffers["found"] / buffers["met"].clamp(min=1), buffers["expected"], self.keep)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import Count, NotNegative, Positive, checked, finite
 
@@ -41,11 +41,11 @@ class Regulariser(abc.ABC):
         """Whether what a trial's cells are told depends on the other trials of its batch; most go by means over it."""
         return True
 
-    def buffers(self, place: Place) -> Buffers:
+    def buffers(self, population: Population) -> Buffers:
         """Return the state in a population before learning; most have none.
 
         Args:
-            place: Where the population stands.
+            population: Where the population stands.
         """
         return {}
 
@@ -160,11 +160,11 @@ class _Entropy(Regulariser, abc.ABC):
             raise ValueError(f"kept must lie in [0, 1), got {self.kept}")
 
     @abc.abstractmethod
-    def start(self, place: Place) -> Buffers:
+    def start(self, population: Population) -> Buffers:
         """Return the state of a population that is not too large.
 
         Args:
-            place: Where it stands.
+            population: Where it stands.
         """
 
     @abc.abstractmethod
@@ -177,24 +177,24 @@ class _Entropy(Regulariser, abc.ABC):
         """
 
     @abc.abstractmethod
-    def precision(self, place: Place, buffers: Buffers) -> Tensor:
+    def precision(self, population: Population, buffers: Buffers) -> Tensor:
         """Return ``(C + floor)^-1``, shape ``(N, N)``.
 
         Args:
-            place: Where the population stands.
+            population: Where the population stands.
             buffers: The state.
 
         Raises:
             ValueError: The matrix cannot be inverted at its precision.
         """
 
-    def floor_of(self, place: Place) -> float:
+    def floor_of(self, population: Population) -> float:
         """Return what is added to the diagonal in a population.
 
         Args:
-            place: Where it stands.
+            population: Where it stands.
         """
-        published = FLOOR_OF_MAPS if len(place.shape) == 3 else FLOOR
+        published = FLOOR_OF_MAPS if len(population.shape) == 3 else FLOOR
         return published if self.floor is None else self.floor
 
     @property
@@ -202,9 +202,9 @@ class _Entropy(Regulariser, abc.ABC):
         """The floor in an equation."""
         return "floor" if self.floor is None else f"{self.floor:g}"
 
-    def buffers(self, place: Place) -> Buffers:
+    def buffers(self, population: Population) -> Buffers:
         """Return the matrix of a population that is not too large."""
-        return self.start(place) if place.cells <= self.most else {}
+        return self.start(population) if population.cells <= self.most else {}
 
     def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:
         """Average the second moment of this batch into the matrix, if there is one."""
@@ -215,7 +215,7 @@ class _Entropy(Regulariser, abc.ABC):
         """Return ``-weight (1 - lam) / M (C + floor)^-1 z``, zero for a population that is too large."""
         if not buffers:
             return lambda steps: torch.zeros_like(tape.rate[steps])
-        precision = self.precision(tape.place, buffers) * (-self.weight * (1 - self.kept) / _count(tape.samples))
+        precision = self.precision(tape.population, buffers) * (-self.weight * (1 - self.kept) / _count(tape.samples))
         return lambda steps: tape.rate[steps] @ precision
 
 
@@ -248,22 +248,23 @@ class LayerEntropy(_Entropy):
             f"-{self.weight:g}/2 logdet(C + {self.named_floor}), C <- {self.kept:g} C + {1 - self.kept:.3g} mean z z^T"
         )
 
-    def start(self, place: Place) -> Buffers:
+    def start(self, population: Population) -> Buffers:
         """Return the second moment C."""
-        return {"second_moment": torch.eye(place.cells, dtype=torch.float64, device="cpu").to(place.like)}
+        return {"second_moment": torch.eye(population.cells, dtype=torch.float64, device="cpu").to(population.like)}
 
     def average_(self, rate: Tensor, buffers: Buffers) -> None:
         """Average the second moment of this batch into C."""
         buffers["second_moment"].addmm_(rate.t(), rate, beta=self.kept, alpha=(1 - self.kept) / len(rate))
 
-    def precision(self, place: Place, buffers: Buffers) -> Tensor:
+    def precision(self, population: Population, buffers: Buffers) -> Tensor:
         """Return the inverse, by Cholesky."""
-        matrix, floor = buffers["second_moment"].clone(), self.floor_of(place)
+        matrix, floor = buffers["second_moment"].clone(), self.floor_of(population)
         matrix.diagonal().add_(floor)
         factor, failed = torch.linalg.cholesky_ex(matrix)
         if failed:
             raise ValueError(
-                f"floor must be large enough for the second moment of {place.title} to be inverted in {matrix.dtype}, "
+                "floor must be large enough for the second moment of "
+                f"{population.title} to be inverted in {matrix.dtype}, "
                 f"got {floor:g}"
             )
         return torch.cholesky_inverse(factor)
@@ -300,10 +301,10 @@ class TrackedEntropy(_Entropy):
         average = f"A <- {self.kept:g} A + {1 - self.kept:.3g} mean z z^T"
         return f"-{self.weight:g}/2 logdet A, {average}, A_0 = 1 + {self.named_floor}"
 
-    def start(self, place: Place) -> Buffers:
+    def start(self, population: Population) -> Buffers:
         """Return the inverse."""
-        start = torch.eye(place.cells, dtype=torch.float64, device="cpu") / (1 + self.floor_of(place))
-        return {"precision": start.to(place.like)}
+        start = torch.eye(population.cells, dtype=torch.float64, device="cpu") / (1 + self.floor_of(population))
+        return {"precision": start.to(population.like)}
 
     def average_(self, rate: Tensor, buffers: Buffers) -> None:
         """Carry the inverse on: ``(P - P Z^T (M lam / (1 - lam) + Z P Z^T)^-1 Z P) / lam``."""
@@ -314,7 +315,7 @@ class TrackedEntropy(_Entropy):
         less = torch.linalg.solve_triangular(torch.linalg.cholesky(inner), seen, upper=False)
         precision.sub_(less.t() @ less).div_(self.kept)
 
-    def precision(self, place: Place, buffers: Buffers) -> Tensor:
+    def precision(self, population: Population, buffers: Buffers) -> Tensor:
         """Return what has been carried on."""
         return buffers["precision"]
 

@@ -11,7 +11,7 @@ from tca.connections.connection import Link
 from tca.eligibilities.eligibility import Eligibility
 from tca.signals.regularisers.activity_regularisers import Regulariser
 from tca.signals.signal import Buffers, CustomSignal, Signal, WindowFunction
-from tca.tape.population import Place
+from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import checked, instance
 
@@ -45,8 +45,8 @@ class Regularised(CustomSignal):
 
     def __post_init__(self) -> None:
         """Check that there is a signal, and something to add."""
-        for place, each in enumerate(self.regularisers):
-            instance(f"regularisers[{place}]", each, Regulariser, "one of tca.regularisers, such as Power()")
+        for index, each in enumerate(self.regularisers):
+            instance(f"regularisers[{index}]", each, Regulariser, "one of tca.regularisers, such as Power()")
         if not self.regularisers:
             raise ValueError("regularisers must hold at least one regulariser, got none")
 
@@ -85,28 +85,28 @@ class Regularised(CustomSignal):
         """The signal in one line."""
         return f"{self.signal.equation}, and d/dz of {' + '.join(each.equation for each in self.regularisers)}"
 
-    def check(self, place: Place) -> None:
+    def check(self, population: Population) -> None:
         """Raise if the signal cannot be made in a population.
 
         Raises:
             ValueError: The reason.
         """
-        self.signal.check(place)
+        self.signal.check(population)
 
     def check_training(self, updates: int, readout_rate: float | None) -> None:
         """Warn if the signal's own constants do not suit a training."""
         self.signal.check_training(updates, readout_rate)
 
-    def buffers(self, place: Place, generator: torch.Generator) -> Buffers:
+    def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
         """Return the state of the signal and of every regulariser."""
-        found = self.signal.buffers(place, generator)
+        found = self.signal.buffers(population, generator)
         for index, each in enumerate(self.regularisers):
-            found |= {_prefix(index) + name: value for name, value in each.buffers(place).items()}
+            found |= {_prefix(index) + name: value for name, value in each.buffers(population).items()}
         return found
 
-    def follow_weights_(self, place: Place, buffers: Buffers) -> None:
+    def follow_weights_(self, population: Population, buffers: Buffers) -> None:
         """Let the signal follow the optimizer."""
-        self.signal.follow_weights_(place, buffers)
+        self.signal.follow_weights_(population, buffers)
 
     def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:
         """Let the signal and every regulariser take in the batch."""
