@@ -133,7 +133,7 @@ BUGS = [
         WIRED),
     Bug("tca/experiments/config/layer_config.py", "what rates pass is left out", "then=then)", "then=())", DESCRIBED),
     Bug(NETS, "options that a run knows let through", 'fixed = (*RUN_KNOWS, "cell", ',
-        'fixed = ("cell", ', DESCRIBED),
+        'fixed = (*RUN_KNOWS[:3], *RUN_KNOWS[4:], "cell", ', DESCRIBED),
     Bug(SIGNED, "streams swapped", "torch.cat([plus, -minus], axis)", "torch.cat([-plus, minus], axis)", STREAMS),
     Bug(SIGNED, "factor of the biases left out of their change", "sum(0), alpha=self.scale)", "sum(0))", STREAMS),
     Bug(SIGNED, "factor of the drive ignored", "signed if self.scale == 1.0 else signed * self.scale", "signed",
