@@ -152,7 +152,7 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "tca.nets.VectorMLP": SIZED,
     "tca.nets.VectorNet": FLAT,
     "tca.nets.relayed": {"net": _streams},
-    "tca.cells.surrogate_gradients.spike": {"distance": lambda: torch.ones(2), "pseudo": Triangular},
+    "tca.cells.surrogate_gradients.spike": {"distance": lambda: torch.ones(2), "surrogate_gradient": Triangular},
     "tca.signals.Regularised": {"signal": signals.Direct, "regularisers": lambda: (tca.regularisers.Power(0.1),)},
     "tca.signals.Share": {"updates": lambda: 10},
     "tca.signals.TimeConstant": {"updates": lambda: 10.0},

@@ -49,7 +49,7 @@ class Model:
     beta: Tensor
     thr: float
     refractory: int
-    pseudo: str = "triangular"
+    surrogate_gradient: str = "triangular"
     gamma: float = 0.3
     width: float = 1.0
     reset_in_trace: bool = False
@@ -62,7 +62,7 @@ class Model:
 
     def psi(self, v: Tensor, a: Tensor, wait: Tensor) -> Tensor:
         u = (v - (self.thr + self.beta * a)) / self.thr / self.width
-        return torch.where(wait > 0, 0.0, PSEUDO[self.pseudo](u) * self.gamma / self.thr)
+        return torch.where(wait > 0, 0.0, PSEUDO[self.surrogate_gradient](u) * self.gamma / self.thr)
 
     def emit(self, v: Tensor, a: Tensor, wait: Tensor) -> Tensor:
         x = v - (self.thr + self.beta * a)
@@ -219,7 +219,7 @@ def at_most_hops(model: Model, weights: Weights, problem: Problem, known: Tensor
 
 
 def slopes(model: Model, weights: Weights, inputs: Tensor) -> Tensor:
-    """Pseudo-derivative of steps 1 to T, ``(T, B, N)``."""
+    """Surrogate gradient of steps 1 to T, ``(T, B, N)``."""
     return torch.stack([model.psi(s.v, s.a, s.wait) for s in states(model, weights, inputs)[1:]]).detach()
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import tca
-from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES
+from tca.cells.surrogate_gradients import SURROGATE_GRADIENTS
 from tca.losses import CrossEntropy
 from tca.nets import (
     CNN,
@@ -62,8 +62,8 @@ RECURRENT: dict[str, Callable[[], Network]] = {
         **EXACT,
     ),
     **{
-        f"spiking {name}": lambda name=name: SpikingRNN(3, 6, 3, pseudo=name, bias=True, **SPIKING)
-        for name in PSEUDO_DERIVATIVES
+        f"spiking {name}": lambda name=name: SpikingRNN(3, 6, 3, surrogate_gradient=name, bias=True, **SPIKING)
+        for name in SURROGATE_GRADIENTS
     },
     "spiking, none adapts": lambda: SpikingRNN(
         3, 6, 3, beta=0.0, reset_in_trace=True, readout_tau=None, scaled_drive=False, threshold=0.5, **SPIKING

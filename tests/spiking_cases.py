@@ -34,7 +34,7 @@ class SpikingCase:
     threshold: float = 0.5
     beta: float | tuple[float, ...] = (0.0, 0.0, 0.0, 1.7, 1.7, 1.7)
     refractory: int = 3
-    pseudo: str = "triangular"
+    surrogate_gradient: str = "triangular"
     readout_leak: float = 0.0
     scaled: tuple[bool, bool] = (True, True)
     reset_in_trace: bool = False
@@ -61,7 +61,7 @@ class SpikingCase:
             "beta": self.beta,
             "adaptive": 1.0,
             "refractory": float(self.refractory),
-            "pseudo": self.pseudo,
+            "surrogate_gradient": self.surrogate_gradient,
             "readout_tau": -1 / math.log(self.readout_leak) if self.readout_leak else None,
             "scaled_drive": self.scaled[0],
             "scaled_adaptation": self.scaled[1],
@@ -113,7 +113,7 @@ class SpikingCase:
             self._per_cell(self.beta),
             self.threshold,
             self.refractory,
-            self.pseudo,
+            self.surrogate_gradient,
             reset_in_trace=self.reset_in_trace,
             readout_leak=self.readout_leak,
             masks=masks,
@@ -134,12 +134,13 @@ SPIKING = [
     LSNN,
     SpikingCase("reset-in-trace", seed=1, reset_in_trace=True, loss="cross_entropy", options={"types": TYPES}),
     SpikingCase("filtered-times", seed=2, tau=SLOW_AND_FAST, tau_adaptation=(50.0, 80.0, 30.0, 200.0, 100.0, 40.0),
-                readout_leak=0.8, beta=1.2, pseudo="fast_sigmoid", options={"types": TYPES, "bias": True}),
-    SpikingCase("masked-autapses", seed=3, pseudo="gaussian", refractory=1,
+                readout_leak=0.8, beta=1.2, surrogate_gradient="fast_sigmoid", options={"types": TYPES, "bias": True}),
+    SpikingCase("masked-autapses", seed=3, surrogate_gradient="gaussian", refractory=1,
                 options={"mask_in": mask(1, 6, 4), "mask_rec": mask(2, 6, 6), "mask_out": mask(3, 2, 6), "types": TYPES,
                          "autapses": True, "dale": (1, -1, 0)}),
-    SpikingCase("filtered-reset-in-trace", seed=4, readout_leak=0.6, reset_in_trace=True, pseudo="exponential",
+    SpikingCase("filtered-reset-in-trace", seed=4,
+        readout_leak=0.6, reset_in_trace=True, surrogate_gradient="exponential",
                 tau=SLOW_AND_FAST, options={"mask_rec": mask(5, 6, 6)}),
     SpikingCase("unscaled", seed=5, scaled=(False, False), beta=0.3, refractory=0, tau_adaptation=30.0),
-    SpikingCase("lif", seed=6, beta=0.0, pseudo="boxcar"),
+    SpikingCase("lif", seed=6, beta=0.0, surrogate_gradient="boxcar"),
 ]  # fmt: skip

@@ -21,7 +21,7 @@ from analysis.curvature.operators import OPERATORS, Hessian, build
 from analysis.curvature.operators.output_metrics import METRICS
 from analysis.curvature.operators.pullback import Linearization, Pullback
 from analysis.curvature.problem import Problem, problem_of
-from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES, spike
+from tca.cells.surrogate_gradients import SURROGATE_GRADIENTS, spike
 from tca.nets import LeakyLayer, Network
 from tca.utils.numerics import Workspace
 from tests.peak import peak_bytes
@@ -228,20 +228,20 @@ def test_what_passes_between_populations_matters() -> None:
     assert across.norm() > 0.02 * made.matrix().norm()
 
 
-@pytest.mark.parametrize("name", PSEUDO_DERIVATIVES)
+@pytest.mark.parametrize("name", SURROGATE_GRADIENTS)
 def test_the_second_derivative_of_a_spike_is_the_slope_of_the_first(name: str) -> None:
-    """Against autograd through the spike, and a difference of the pseudo-derivative away from its kinks."""
-    pseudo, threshold = PSEUDO_DERIVATIVES[name](gamma=0.7, width=0.8), 0.4
+    """Against autograd through the spike, and a difference of the surrogate gradient away from its kinks."""
+    surrogate_gradient, threshold = SURROGATE_GRADIENTS[name](gamma=0.7, width=0.8), 0.4
     upper = torch.linspace(-0.5, 1.2, 53, dtype=torch.float64)
     ready = (torch.arange(53) % 5 > 0).double()
     at = upper.clone().requires_grad_()
     distance = (at - threshold) / threshold
-    (slope,) = torch.autograd.grad((spike(distance, pseudo) * ready).sum(), at, create_graph=True)
+    (slope,) = torch.autograd.grad((spike(distance, surrogate_gradient) * ready).sum(), at, create_graph=True)
     exact = torch.autograd.grad(slope.sum(), at)[0] if name != "boxcar" else torch.zeros_like(upper)
-    found = spike_curvature(pseudo, threshold, upper, slope.detach())
+    found = spike_curvature(surrogate_gradient, threshold, upper, slope.detach())
     assert near(found, exact, 1e-13)
     step = 1e-6
-    ends = [pseudo((upper + sign * step - threshold) / threshold) * ready / threshold for sign in (1, -1)]
+    ends = [surrogate_gradient((upper + sign * step - threshold) / threshold) * ready / threshold for sign in (1, -1)]
     away = ((distance.detach().abs() - 0.8).abs() > 0.01) & (distance.detach().abs() > 0.01)
     assert near(found[away], ((ends[0] - ends[1]) / (2 * step))[away], 1e-7)
 

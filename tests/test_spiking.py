@@ -140,7 +140,7 @@ def assert_every_path(bound: tca.Learner, case: SpikingCase, wanted: Weights, to
 
 @lru_cache(maxsize=64)
 def true_gradient(case: SpikingCase) -> Weights:
-    """The gradient of the whole network through the pseudo-derivative."""
+    """The gradient of the whole network through the surrogate gradient."""
     return oracle.gradient(case.model(), weights_of(case.net()), case.problem())
 
 
@@ -227,7 +227,7 @@ def test_eligibility_is_its_surgery(case: SpikingCase, eligibility: Eligibility)
 @pytest.mark.parametrize("case", [SPIKING[0], SPIKING[3], SPIKING[4]], ids=str)
 @pytest.mark.parametrize("eligibility", ELIGIBILITIES, ids=repr)
 def test_every_eligibility_has_an_exact_signal(case: SpikingCase, eligibility: Eligibility) -> None:
-    """With the signal made to fit it, every propagator gives the true gradient through the pseudo-derivative."""
+    """With the signal made to fit it, every propagator gives the true gradient through the surrogate gradient."""
     bound = learner(case, tca.Rule(Exact(), eligibility))
     assert_every_path(bound, case, true_gradient(case), 3e-12)
 
@@ -253,7 +253,7 @@ def test_rules_differ() -> None:
     options = {"types": torch.tensor([0, 1, 1, 0, 1, 0, 0, 1, 0, 1]), "dale": (1, -1), "mask_rec": sparse}
     options |= {"autapses": True}
     case = SpikingCase("apart", sizes=(3, 10, 2), seed=5, tau_adaptation=50.0, readout_leak=0.8, beta=1.2, steps=50,
-                       pseudo="fast_sigmoid", strength=12.0, options=options)  # fmt: skip
+                       surrogate_gradient="fast_sigmoid", strength=12.0, options=options)  # fmt: skip
     found = {name: learner(case, tca.RULES[name]).grads(case.batch())[0]["w_rec"] for name in ANSWERS}
     for name in ANSWERS:
         error = relative(found[name], true_gradient(case)["w_rec"])
@@ -484,9 +484,9 @@ def test_estimates_of_the_weights_keep_the_reset() -> None:
 
 
 def test_cases_reach_what_they_claim() -> None:
-    """The cases hold every convention, both kinds of cells, silence after spikes, and every pseudo-derivative."""
+    """The cases hold every convention, both kinds of cells, silence after spikes, and every surrogate gradient."""
     nets = [case.net() for case in SPIKING]
-    assert {case.pseudo for case in SPIKING} == set(tca.cells.surrogate_gradients.PSEUDO_DERIVATIVES)
+    assert {case.surrogate_gradient for case in SPIKING} == set(tca.cells.surrogate_gradients.SURROGATE_GRADIENTS)
     assert {case.reset_in_trace for case in SPIKING} == {True, False}
     assert {case.scaled for case in SPIKING} == {(True, True), (False, False)}
     assert {bool(net.beta.any()) for net in nets} == {True, False}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import tca
-from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES, PseudoDerivative, Triangular, spike
+from tca.cells.surrogate_gradients import SURROGATE_GRADIENTS, SurrogateGradient, Triangular, spike
 from tca.experiments.config.network_config import NetworkConfig
 from tca.nets import SpikingRNN
 from tca.signals.regularisers.firing_rate import FiringRate
@@ -38,7 +38,7 @@ def test_a_cell_is_silent_for_so_many_steps(refractory: int) -> None:
 
     Its potential goes on meanwhile.
     """
-    net = driven(refractory=float(refractory), pseudo="fast_sigmoid")
+    net = driven(refractory=float(refractory), surrogate_gradient="fast_sigmoid")
     tape = net.run(torch.ones(40, 1, 1, dtype=F64))
     spikes = tape.rate[:, 0, 0].nonzero().squeeze(1)
     assert spikes[0] == 1
@@ -104,10 +104,10 @@ HALF_WIDTH = {
 }
 
 
-@pytest.mark.parametrize("name", PSEUDO_DERIVATIVES)
-def test_pseudo_derivatives(name: str) -> None:
+@pytest.mark.parametrize("name", SURROGATE_GRADIENTS)
+def test_surrogate_gradients(name: str) -> None:
     """Each is a symmetric bump of the given height and width that does not grow with the distance."""
-    bump = PSEUDO_DERIVATIVES[name](gamma=0.7, width=2.0)
+    bump = SURROGATE_GRADIENTS[name](gamma=0.7, width=2.0)
     distance = torch.linspace(-9, 9, 181, dtype=F64)
     value = bump(distance)
     assert float(value[90]) == pytest.approx(0.7, rel=1e-15)
@@ -123,9 +123,9 @@ def test_pseudo_derivatives(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["triangular", "fast_sigmoid", "gaussian", "exponential"])
-def test_a_spike_has_the_derivatives_of_the_pseudo_derivative(name: str) -> None:
+def test_a_spike_has_the_derivatives_of_the_surrogate_gradient(name: str) -> None:
     """First derivative p, second derivative p', the value none of them."""
-    bump = PSEUDO_DERIVATIVES[name]()
+    bump = SURROGATE_GRADIENTS[name]()
     u = torch.tensor([-1.7, -0.6, -0.1, 0.2, 0.9, 3.0], dtype=F64, requires_grad=True)
     z = spike(u, bump)
     (first,) = torch.autograd.grad(z.sum(), u, create_graph=True)
@@ -138,7 +138,7 @@ def test_a_spike_has_the_derivatives_of_the_pseudo_derivative(name: str) -> None
 
 
 def smooth(model: oracle.Model, weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
-    """Outputs of a network whose spikes carry a primitive of the Gaussian pseudo-derivative, for autograd to derive.
+    """Outputs of a network whose spikes carry a primitive of the Gaussian surrogate gradient, for autograd to derive.
 
     Value and derivatives are those of ``hard + P - P``, the second ``P`` detached.
     """
@@ -154,7 +154,7 @@ def smooth(model: oracle.Model, weights: dict[str, Tensor], inputs: Tensor) -> T
     return oracle.readout(model, weights, rates)
 
 
-def test_curvature_through_the_pseudo_derivative() -> None:
+def test_curvature_through_the_surrogate_gradient() -> None:
     """The differentiable network has the gradient of bptt, and the Hessian of a network with smooth primitives."""
     case = replace(SPIKING[3], steps=12, refractory=2)
     net, batch, model, problem = case.net(), case.batch(), case.model(), case.problem()
@@ -177,7 +177,7 @@ def test_curvature_through_the_pseudo_derivative() -> None:
 
 
 def test_curvature_of_the_analysis_takes_a_spiking_network() -> None:
-    """The leading eigenvalue through the pseudo-derivative is that of the dense Hessian."""
+    """The leading eigenvalue through the surrogate gradient is that of the dense Hessian."""
     from analysis import curvature
 
     case = replace(SPIKING[3], steps=12)
@@ -230,7 +230,7 @@ def test_private_noise_has_the_size_asked_for() -> None:
     """A potential that never spikes fluctuates with the standard deviation of the noise, in either convention."""
     for scaled in (True, False):
         net = SpikingRNN(1, 200, 1, threshold=1e3, noise=0.5, gain_in=0.0, seed=3, tau=[10.0, 40.0] * 100, refractory=0,
-                         scaled_drive=scaled, pseudo="fast_sigmoid", beta=0.0, dtype=F64)  # fmt: skip
+                         scaled_drive=scaled, surrogate_gradient="fast_sigmoid", beta=0.0, dtype=F64)  # fmt: skip
         tape = net.run(torch.zeros(2000, 1, 1, dtype=F64), net.draw_noise(2000, 1))
         potential = 1e3 * (2 - (0.3 / (1e3 * tape.slope)).sqrt())  # the slope is 0.3 / thr (2 - v / thr)^-2
         for first in (0, 1):
@@ -272,7 +272,7 @@ def test_backward_learns() -> None:
         ({"beta": [1.0, 2.0]}, "beta must be one number or 4"),
         ({"adaptive": 1.5}, "adaptive must be at most 1, got 1.5"),
         ({"refractory": -1.0}, "refractory must be 0 or greater"),
-        ({"pseudo": "triangle"}, "triangular"),
+        ({"surrogate_gradient": "triangle"}, "triangular"),
         ({"tau": 0.5, "leak": "euler"}, "tau must be at least dt"),
         ({"tau_adaptation": [1.0]}, "tau_adaptation must be one number or 4"),
         ({"mask_in": torch.ones(2, 2)}, r"mask_in must have the shape \(4, 2\)"),
@@ -286,8 +286,8 @@ def test_careless_options_are_refused(options: dict[str, Any], message: str) -> 
         SpikingRNN(2, 4, 1, **options)
 
 
-@pytest.mark.parametrize("make", [Triangular, *PSEUDO_DERIVATIVES.values()])
-def test_careless_pseudo_derivatives_are_refused(make: type[PseudoDerivative]) -> None:
+@pytest.mark.parametrize("make", [Triangular, *SURROGATE_GRADIENTS.values()])
+def test_careless_surrogate_gradients_are_refused(make: type[SurrogateGradient]) -> None:
     """Height and width must be positive."""
     with pytest.raises(ValueError, match="gamma must be greater than 0"):
         make(gamma=0.0)
@@ -297,7 +297,9 @@ def test_careless_pseudo_derivatives_are_refused(make: type[PseudoDerivative]) -
 
 def test_a_configured_network_is_a_value() -> None:
     """It compares, hashes, and builds the same network twice, with masks drawn with the seed and without autapses."""
-    one = sparse(30, 0.1, 0.2, 0.5, pseudo={"name": "gaussian", "gamma": 0.5}, types=(0.8, 0.2), dale=(1, -1))
+    one = sparse(
+        30, 0.1, 0.2, 0.5, surrogate_gradient={"name": "gaussian", "gamma": 0.5}, types=(0.8, 0.2), dale=(1, -1)
+    )
     assert one == NetworkConfig(**json.loads(json.dumps(one.to_json())))
     assert one == NetworkConfig("spiking_rnn", {**one.options, "tau": 20})
     assert hash(one) == hash(one.with_options(size=30))
@@ -308,11 +310,11 @@ def test_a_configured_network_is_a_value() -> None:
     assert int(net.mask_rec.sum()) <= round(0.2 * 900)
     assert int(net.mask_out.sum()) == 60
     assert not net.mask_rec.diagonal().any()
-    assert net.pseudo == PSEUDO_DERIVATIVES["gaussian"](0.5)
+    assert net.surrogate_gradient == SURROGATE_GRADIENTS["gaussian"](0.5)
     assert NetworkConfig("spiking_rnn", size=5).build(2, 1, dt=1.0, seed=0).mask_rec.sum() == 20
     assert not torch.equal(one.build(20, 4, dt=1.0, seed=8).mask_in, net.mask_in)
     for wrong, message in (({"adaptive": 1.5}, "adaptive must be at most 1"), ({"size": 0}, "size must be"),
-                           ({"pseudo": {"name": "box"}}, "boxcar"), ({"beta": -1.0}, "beta must be"),
+                           ({"surrogate_gradient": {"name": "box"}}, "boxcar"), ({"beta": -1.0}, "beta must be"),
                            ({"tau": -1.0}, "tau must be"), ({"dale": (1, 1)}, "dale must")):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             NetworkConfig("spiking_rnn", {"size": 5, **wrong})

@@ -1,4 +1,4 @@
-"""Stacks of spiking populations, also among leaky ones, against autograd through the pseudo-derivative.
+"""Stacks of spiking populations, also among leaky ones, against autograd through the surrogate gradient.
 
 Shapes: T time, B batch, N cells, O outputs. Everything is float64 unless a test converts it.
 """
@@ -44,13 +44,17 @@ def lively(net: StackedRNN) -> StackedRNN:
 def spiking() -> StackedRNN:
     """Two spiking populations, adaptive and not, without a filter."""
     lower = SpikingLayer(6, tau_adaptation=60.0, threshold=0.5, refractory=2.0)
-    upper = SpikingLayer(5, tau=10.0, threshold=0.3, beta=0.0, refractory=1.0, pseudo="fast_sigmoid", bias=True)
+    upper = SpikingLayer(
+        5, tau=10.0, threshold=0.3, beta=0.0, refractory=1.0, surrogate_gradient="fast_sigmoid", bias=True
+    )
     return lively(StackedRNN(3, [lower, upper], 2, dt=1.0, dtype=F64))
 
 
 def adaptive_above() -> StackedRNN:
     """An adaptive population above one without adaptation, with masks and synapses of a cell onto itself."""
-    lower = SpikingLayer(5, threshold=0.2, beta=0.0, refractory=0.0, pseudo="exponential", mask_in=masked(5, 3))
+    lower = SpikingLayer(
+        5, threshold=0.2, beta=0.0, refractory=0.0, surrogate_gradient="exponential", mask_in=masked(5, 3)
+    )
     upper = SpikingLayer(6, threshold=0.1, adaptive=1.0, tau_adaptation=[20.0, 30.0, 40.0, 50.0, 60.0, 70.0],
                          mask_in=masked(6, 5), autapses=True)  # fmt: skip
     return lively(StackedRNN(3, [lower, upper], 2, dt=1.0, dtype=F64))
@@ -60,7 +64,9 @@ def mixed() -> StackedRNN:
     """Leaky populations with a learned initial state below and above a spiking one, and a filtered readout."""
     layers = [
         LeakyLayer(4, tau=8.0, learn_initial=True),
-        SpikingLayer(6, threshold=0.5, tau_adaptation=50.0, reset_in_trace=True, refractory=1.0, pseudo="gaussian"),
+        SpikingLayer(
+            6, threshold=0.5, tau_adaptation=50.0, reset_in_trace=True, refractory=1.0, surrogate_gradient="gaussian"
+        ),
         LeakyLayer(5, tau=5.0, form="B", activation="softplus"),
     ]
     return lively(StackedRNN(3, layers, 2, dt=1.0, readout_tau=4.0, dtype=F64))
@@ -82,7 +88,7 @@ def batch_of(net: Any, steps: int = 24, trials: int = 3) -> tca.Batch:
 
 
 def autograd(net: Any, batch: tca.Batch) -> dict[str, Tensor]:
-    """The gradient of the whole network through the pseudo-derivative."""
+    """The gradient of the whole network through the surrogate gradient."""
     names = [name for name, _ in net.named_parameters()]
     loss = batch.loss.mean(net.functional({}, batch.inputs), batch.targets, batch.weights)
     return dict(zip(names, torch.autograd.grad(loss, list(net.parameters())), strict=True))
@@ -125,7 +131,7 @@ def test_a_stack_hears_the_spikes_below_in_the_same_step() -> None:
     "eligibility", [Instant(), Leak(), Diagonal(), Full(), Windowed(5), Homotopy(0.4)], ids=lambda each: repr(each)
 )
 def test_every_eligibility_has_an_exact_signal(build: Callable[[], StackedRNN], eligibility: Eligibility) -> None:
-    """``mu = lambda - D^T lambda`` of every population gives the gradient through the pseudo-derivative."""
+    """``mu = lambda - D^T lambda`` of every population gives the gradient through the surrogate gradient."""
     net = build()
     batch = batch_of(net)
     assert_same(gradients(net, tca.Rule(Exact(), eligibility), batch), autograd(net, batch), EXACT)
@@ -144,13 +150,13 @@ def test_whole_jacobian_passes_between_populations(build: Callable[[], StackedRN
 
 
 def emitted(cells: Any, potential: Tensor, adaptation: Tensor, ready: Tensor) -> Tensor:
-    """Spikes whose derivative by what they are compared with is the pseudo-derivative, by hand."""
+    """Spikes whose derivative by what they are compared with is the surrogate gradient, by hand."""
     apart = potential - cells.beta * adaptation - cells.threshold
     slope = {
         "Triangular": lambda u: 0.3 * (1 - u.abs()).clamp(min=0),
         "FastSigmoid": lambda u: 0.3 / (1 + u.abs()) ** 2,
         "Exponential": lambda u: 0.3 * torch.exp(-u.abs()),
-    }[type(cells.pseudo).__name__]((apart / cells.threshold).detach())
+    }[type(cells.surrogate_gradient).__name__]((apart / cells.threshold).detach())
     return ((apart > 0).double() + slope / cells.threshold * (apart - apart.detach())) * ready
 
 
@@ -295,13 +301,13 @@ def test_mean_rates_do_not_exist_online() -> None:
 def test_a_run_describes_a_stack() -> None:
     """Layers are mappings; cells are leaky unless said otherwise; names are checked where they are given."""
     layers = [
-        {"cells": "spiking", "size": 6, "threshold": 0.5, "pseudo": {"name": "gaussian", "gamma": 0.5}},
+        {"cells": "spiking", "size": 6, "threshold": 0.5, "surrogate_gradient": {"name": "gaussian", "gamma": 0.5}},
         {"size": 4, "tau": 30.0},
     ]
     described = tca.NetworkConfig("stacked_rnn", {"layers": layers, "readout_tau": 20.0})
     net: Any = described.build(3, 2, dt=1.0, seed=4)
     assert [cells.spiking for cells in net.layers] == [True, False]
-    assert net.layers[0].pseudo == tca.cells.surrogate_gradients.Gaussian(0.5)
+    assert net.layers[0].surrogate_gradient == tca.cells.surrogate_gradients.Gaussian(0.5)
     again: Any = described.build(3, 2, dt=1.0, seed=4)
     assert all(torch.equal(one, same) for one, same in zip(net.parameters(), again.parameters(), strict=True))
     with pytest.raises(ValueError, match="threshold"):

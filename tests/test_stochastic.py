@@ -74,7 +74,7 @@ def test_the_mean_over_all_pairs_of_signs_is_the_true_gradient(form: str, option
 
 @pytest.mark.parametrize("kind", [UORO, KFRTRL, ReverseKFRTRL])
 def test_spiking_cells_with_two_components(kind: Any) -> None:
-    """Adaptive spiking cells have two numbers as their state; the mean is what the same pseudo-derivatives give."""
+    """Adaptive spiking cells have two numbers as their state; the mean is what the same surrogate gradients give."""
     net = tca.nets.SpikingRNN(
         2, 2, 1, tau=5.0, tau_adaptation=10.0, adaptive=1.0, threshold=0.3, gain_in=4.0, gain_rec=2.0, refractory=0.0,
         autapses=True, dtype=torch.float64, seed=4,

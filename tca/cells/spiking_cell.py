@@ -24,7 +24,7 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
-from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES, PseudoDerivative, pseudo_derivative
+from tca.cells.surrogate_gradients import SURROGATE_GRADIENTS, SurrogateGradient, surrogate_gradient_of
 from tca.cells.time_constants import LEAKS, durations
 from tca.tape.local_step import Moment
 from tca.utils.checks import Fraction, Made, Named, NotNegative, Positive, checked
@@ -102,8 +102,9 @@ class SpikingCell:
         adaptive: Fraction of the cells that adapt, the last of them, default 0.5; not read where ``beta`` is given for
             each cell.
         refractory: How long a cell is silent after a spike in ms, default 5, rounded up to whole steps.
-        pseudo: Pseudo-derivative: a name, or one of `tca.cells.surrogate_gradients` with its height and width, default
-            ``"triangular"``, ``(0.3 / thr) max(0, 1 - |v - A| / thr)``; or a mapping of name, gamma and width.
+        surrogate_gradient: Surrogate gradient: a name, or one of `tca.cells.surrogate_gradients` with its height and
+            width, default ``"triangular"``, ``(0.3 / thr) max(0, 1 - |v - A| / thr)``; or a mapping of name, gamma and
+            width.
         leak: ``"exponential"`` (default) or ``"euler"``, which needs ``dt <= tau``.
         scaled_drive: Whether the drive enters with the factor ``1 - k``, default ``True``. Without it weights must be
             smaller by that factor to do the same.
@@ -121,8 +122,9 @@ class SpikingCell:
     beta: float | Sequence[float] | Tensor = 1.8
     adaptive: Fraction = 0.5
     refractory: NotNegative = 5.0
-    pseudo: (
-        Annotated[str, Named(PSEUDO_DERIVATIVES)] | Annotated[PseudoDerivative, Made(pseudo_derivative, spread=True)]
+    surrogate_gradient: (
+        Annotated[str, Named(SURROGATE_GRADIENTS)]
+        | Annotated[SurrogateGradient, Made(surrogate_gradient_of, spread=True)]
     ) = "triangular"
     leak: Annotated[str, Named(LEAKS)] = "exponential"
     scaled_drive: bool = True

@@ -17,21 +17,21 @@ from tca.utils.checks import Positive, checked
 from tca.utils.names import lookup
 
 __all__ = [
-    "PSEUDO_DERIVATIVES",
+    "SURROGATE_GRADIENTS",
     "Boxcar",
     "Exponential",
     "FastSigmoid",
     "Gaussian",
-    "PseudoDerivative",
+    "SurrogateGradient",
     "Triangular",
-    "pseudo_derivative",
     "spike",
+    "surrogate_gradient_of",
 ]
 
 
 @checked
 @dataclass(frozen=True)
-class PseudoDerivative(abc.ABC):
+class SurrogateGradient(abc.ABC):
     """A surrogate gradient ``p(u)`` with its maximum ``gamma`` at the threshold.
 
     Args:
@@ -57,7 +57,7 @@ class PseudoDerivative(abc.ABC):
 
 @checked
 @dataclass(frozen=True)
-class Triangular(PseudoDerivative):
+class Triangular(SurrogateGradient):
     """``p(u) = gamma max(0, 1 - |u| / width)``.
 
     Args:
@@ -77,7 +77,7 @@ class Triangular(PseudoDerivative):
 
 @checked
 @dataclass(frozen=True)
-class FastSigmoid(PseudoDerivative):
+class FastSigmoid(SurrogateGradient):
     """``p(u) = gamma / (1 + |u| / width)^2``: the derivative of ``u / (1 + |u|)``.
 
     Args:
@@ -94,7 +94,7 @@ class FastSigmoid(PseudoDerivative):
 
 @checked
 @dataclass(frozen=True)
-class Gaussian(PseudoDerivative):
+class Gaussian(SurrogateGradient):
     """``p(u) = gamma exp(-(u / width)^2 / 2)``.
 
     Args:
@@ -111,7 +111,7 @@ class Gaussian(PseudoDerivative):
 
 @checked
 @dataclass(frozen=True)
-class Exponential(PseudoDerivative):
+class Exponential(SurrogateGradient):
     """``p(u) = gamma exp(-|u| / width)``.
 
     Args:
@@ -128,7 +128,7 @@ class Exponential(PseudoDerivative):
 
 @checked
 @dataclass(frozen=True)
-class Boxcar(PseudoDerivative):
+class Boxcar(SurrogateGradient):
     """``p(u) = gamma [|u| < width]``, the straight-through estimator near the threshold; ``p'(u) = 0``.
 
     Args:
@@ -143,7 +143,7 @@ class Boxcar(PseudoDerivative):
         return self.gamma * (distance.abs() < self.width).to(distance)
 
 
-PSEUDO_DERIVATIVES: dict[str, type[PseudoDerivative]] = {
+SURROGATE_GRADIENTS: dict[str, type[SurrogateGradient]] = {
     "triangular": Triangular,
     "fast_sigmoid": FastSigmoid,
     "gaussian": Gaussian,
@@ -153,7 +153,7 @@ PSEUDO_DERIVATIVES: dict[str, type[PseudoDerivative]] = {
 
 
 @checked
-def pseudo_derivative(name: str = "triangular", gamma: float = 0.3, width: float = 1.0) -> PseudoDerivative:
+def surrogate_gradient_of(name: str = "triangular", gamma: float = 0.3, width: float = 1.0) -> SurrogateGradient:
     """Return a surrogate gradient by name.
 
     Args:
@@ -164,36 +164,36 @@ def pseudo_derivative(name: str = "triangular", gamma: float = 0.3, width: float
     Raises:
         ValueError: The name is unknown, or a number is not positive.
 
-    >>> pseudo_derivative("gaussian", width=0.5)
+    >>> surrogate_gradient_of("gaussian", width=0.5)
     Gaussian(gamma=0.3, width=0.5)
     """
-    return lookup(PSEUDO_DERIVATIVES, name, "pseudo-derivative")(gamma, width)
+    return lookup(SURROGATE_GRADIENTS, name, "surrogate gradient")(gamma, width)
 
 
 class _Spike(torch.autograd.Function):
     """The step function with a differentiable surrogate gradient."""
 
     @staticmethod
-    def forward(ctx: Any, distance: Tensor, pseudo: PseudoDerivative) -> Tensor:
+    def forward(ctx: Any, distance: Tensor, surrogate_gradient: SurrogateGradient) -> Tensor:
         """Return ``[u > 0]``."""
         ctx.save_for_backward(distance)
-        ctx.pseudo = pseudo
+        ctx.surrogate_gradient = surrogate_gradient
         return (distance > 0).to(distance)
 
     @staticmethod
     def backward(ctx: Any, *errors: Tensor) -> tuple[Tensor, None]:
         """Return the errors times the surrogate gradient."""
         (distance,) = ctx.saved_tensors
-        return errors[0] * ctx.pseudo(distance), None
+        return errors[0] * ctx.surrogate_gradient(distance), None
 
 
 @checked
-def spike(distance: Tensor, pseudo: PseudoDerivative) -> Tensor:
+def spike(distance: Tensor, surrogate_gradient: SurrogateGradient) -> Tensor:
     """Return ``[u > 0]`` with the derivative ``p(u)``, itself differentiable.
 
     Args:
         distance: Distance u to the threshold, in units of its resting value.
-        pseudo: Surrogate gradient p.
+        surrogate_gradient: Surrogate gradient p.
 
     >>> u = torch.tensor([0.5], requires_grad=True)
     >>> z = spike(u, Triangular(gamma=0.5))
@@ -201,5 +201,5 @@ def spike(distance: Tensor, pseudo: PseudoDerivative) -> Tensor:
     >>> z.item(), first.item(), torch.autograd.grad(first, u)[0].item()
     (1.0, 0.25, -0.5)
     """
-    found: Tensor = _Spike.apply(distance, pseudo)  # type: ignore[no-untyped-call]
+    found: Tensor = _Spike.apply(distance, surrogate_gradient)  # type: ignore[no-untyped-call]
     return found

@@ -31,7 +31,7 @@ class Population:
         alone: Whether the network has no other population.
         signs: Stream of every cell, +1 or -1, shape ``(N,)``; ``None`` if the network has one stream.
         n_in: Number of inputs I of the network; 0 if it is not known.
-        spiking: Whether the cells spike: their rates are zeros and ones, and have a pseudo-derivative only.
+        spiking: Whether the cells spike: their rates are zeros and ones, and have a surrogate gradient only.
         root: Bound at or below which the network keeps the gated Perron root of its recurrent weights; ``None`` if it
             has none.
         form: Where the leak of the cells acts: ``"A"`` on the potential, ``"B"`` on the rate; ``None`` without a leak.

@@ -24,7 +24,7 @@ class SpikingTape(Tape):
     """One forward pass of a spiking population; see `tca.tape.Tape` for what every tape shows.
 
     Attributes:
-        slope: Pseudo-derivative ``psi`` of a spike by the potential, shape ``(T + 1, B, N)``.
+        slope: Surrogate gradient ``psi`` of a spike by the potential, shape ``(T + 1, B, N)``.
         cells: The constants of the cells.
     """
 
@@ -69,7 +69,7 @@ class SpikingTape(Tape):
         self._emit_back_(t, into, later[..., 0, :] * self.transmission.diagonal())
 
     def derivative(self, t: int) -> Tensor:
-        """Return the pseudo-derivative at a step, shape ``(B, N)``."""
+        """Return the surrogate gradient at a step, shape ``(B, N)``."""
         return self.slope[t]
 
     def moment(self, t: int) -> SpikingMoment:

@@ -1,4 +1,4 @@
-"""Bugs of spiking cells: their passes and tapes, pseudo-derivatives, memory of two components, products and stacks."""
+"""Bugs of spiking cells: their passes and tapes, surrogate gradients, memory of two components, products and stacks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ORACLE = ("tests/test_spiking.py::test_the_network_is_that_of_the_oracle",)
 SEAMS = ("tests/test_spiking.py::test_windows_of_the_cache_leave_no_seam",)
 SILENT = ("tests/test_spiking_network.py::test_a_cell_is_silent_for_so_many_steps",)
 NOISE = ("tests/test_spiking_network.py::test_private_noise_has_the_size_asked_for",)
-BUMPS = ("tests/test_spiking_network.py::test_pseudo_derivatives",)
+BUMPS = ("tests/test_spiking_network.py::test_surrogate_gradients",)
 STACKS = ("tests/test_spiking_stacks.py",)
 PRODUCTS = ("tests/test_spiking_products.py",)
 
@@ -65,8 +65,8 @@ BUGS = [
         STACKS),
     Bug(POPULATION, "layers that lose a step's duration", "SpikingPopulation(n_pre, self, dt=dt, ",
         "SpikingPopulation(n_pre, self, dt=2 * dt, ", STACKS),
-    Bug(PSEUDO, "described pseudo-derivatives left at their defaults", '"pseudo-derivative")(gamma, width)',
-        '"pseudo-derivative")()', STACKS),
+    Bug(PSEUDO, "described surrogate gradients left at their defaults", '"surrogate gradient")(gamma, width)',
+        '"surrogate gradient")()', STACKS),
     Bug(POPULATION, "learned initial states of spikes left out in silence", "        if wiring.learn_initial:\n",
         "        if False:\n", STACKS),
 ]  # fmt: skip

@@ -35,7 +35,7 @@ import torch
 from torch import Tensor
 
 from tca.cells.spiking_cell import SpikingCells
-from tca.cells.surrogate_gradients import PseudoDerivative
+from tca.cells.surrogate_gradients import SurrogateGradient
 
 __all__ = ["Cells", "PotentialCells", "RateCells", "distances", "spike_curvature"]
 
@@ -260,11 +260,11 @@ def distances(constants: SpikingCells, weights: Tensor, driven: Tensor, rate: Te
     return driven
 
 
-def spike_curvature(pseudo: PseudoDerivative, threshold: float, distance: Tensor, slope: Tensor) -> Tensor:
+def spike_curvature(surrogate_gradient: SurrogateGradient, threshold: float, distance: Tensor, slope: Tensor) -> Tensor:
     """Return the second derivative of spikes, zero where the slope is zero, as in a refractory cell.
 
     Args:
-        pseudo: The surrogate gradient.
+        surrogate_gradient: The surrogate gradient.
         threshold: The threshold at rest.
         distance: The distances, shape ``(T, B, N)``.
         slope: The first derivative, same shape.
@@ -276,7 +276,7 @@ def spike_curvature(pseudo: PseudoDerivative, threshold: float, distance: Tensor
     """
     with torch.enable_grad():
         scaled = ((distance - threshold) / threshold).detach().requires_grad_()
-        height = pseudo(scaled)
+        height = surrogate_gradient(scaled)
         if not height.requires_grad:
             return torch.zeros_like(distance)
         (second,) = torch.autograd.grad(height.sum(), scaled, materialize_grads=True)

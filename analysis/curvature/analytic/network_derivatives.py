@@ -82,7 +82,7 @@ def _spiking(tape: SpikingTape, net: Network, recurrent: Tensor) -> Cells:
             driven += link.connection.drive(link.pre)
         upper = distances(tape.cells, weights, driven.mul_(tape.gain), tape.rate)
         values = torch.zeros_like(tape.rate)
-        values[1:] = spike_curvature(population.pseudo, population.threshold, upper, tape.slope[1:])
+        values[1:] = spike_curvature(population.surrogate_gradient, population.threshold, upper, tape.slope[1:])
         return values
 
     adaptation = tape.cells if len(tape.cells.adaptive) else None

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tca.cells.spiking_cell import SpikingCells
-from tca.cells.surrogate_gradients import PseudoDerivative
+from tca.cells.surrogate_gradients import SurrogateGradient
 from tca.connections.spike_products import few_times
 
 __all__ = ["SpikingPass"]
@@ -25,7 +25,7 @@ class SpikingPass:
         cells: The constants of the cells.
         threshold: The threshold at rest.
         refractory: For how many steps a cell is silent after a spike.
-        pseudo: What stands in for the derivative of a spike.
+        surrogate_gradient: What stands in for the derivative of a spike.
         recurrent: Recurrent weights W, missing synapses at zero, shape ``(N, N)``.
         drive: What inputs, biases and noise add to the potentials, shape ``(T + 1, B, N)``; turned into slopes.
         rate: Where the spikes go, same shape.
@@ -36,13 +36,18 @@ class SpikingPass:
         cells: SpikingCells,
         threshold: float,
         refractory: int,
-        pseudo: PseudoDerivative,
+        surrogate_gradient: SurrogateGradient,
         recurrent: Tensor,
         drive: Tensor,
         rate: Tensor,
     ) -> None:
         """Begin at rest; see the class."""
-        self.cells, self.threshold, self.refractory, self.pseudo = cells, threshold, refractory, pseudo
+        self.cells, self.threshold, self.refractory, self.surrogate_gradient = (
+            cells,
+            threshold,
+            refractory,
+            surrogate_gradient,
+        )
         self.weights = (recurrent * cells.gain.unsqueeze(-1) - torch.diag(cells.reset)).t().contiguous()
         self.drive, self.rates, self.adapts = drive, rate.unbind(0), bool(len(cells.adaptive))
         drive[0].zero_(), rate[0].zero_()
@@ -72,12 +77,12 @@ class SpikingPass:
         self.ready = ready
 
     def _slope_(self, distance: Tensor) -> None:
-        """Turn potentials less the rise of the threshold into pseudo-derivatives, in place.
+        """Turn potentials less the rise of the threshold into surrogate gradients, in place.
 
         Args:
             distance: The difference, any shape.
         """
-        slope = self.pseudo(distance.sub_(self.threshold).div_(self.threshold))
+        slope = self.surrogate_gradient(distance.sub_(self.threshold).div_(self.threshold))
         torch.mul(slope, 1 / self.threshold, out=distance)
 
     def _drive_(self, drive: Tensor, heard: Tensor) -> None:

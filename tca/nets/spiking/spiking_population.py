@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tca.cells.spiking_cell import SpikingCell, SpikingCells
-from tca.cells.surrogate_gradients import PSEUDO_DERIVATIVES, spike
+from tca.cells.surrogate_gradients import SURROGATE_GRADIENTS, spike
 from tca.cells.time_constants import Constant, leak_and_gain
 from tca.connections.connection import Link
 from tca.connections.spike_products import few_times
@@ -88,7 +88,11 @@ class SpikingPopulation(RecurrentPopulation):
         cell: SpikingCell = layer.cell
         self.dt, self.noise, self.threshold = positive("dt", dt), cell.noise, cell.threshold
         self.refractory = math.ceil(cell.refractory / dt - 1e-9)
-        self.pseudo = PSEUDO_DERIVATIVES[cell.pseudo]() if isinstance(cell.pseudo, str) else cell.pseudo
+        self.surrogate_gradient = (
+            SURROGATE_GRADIENTS[cell.surrogate_gradient]()
+            if isinstance(cell.surrogate_gradient, str)
+            else cell.surrogate_gradient
+        )
         self.reset_in_trace = cell.reset_in_trace
         kept, added = leak_and_gain("tau", cell.tau, dt, cell.leak, self.n_rec)
         kept_long, added_long = leak_and_gain("tau_adaptation", cell.tau_adaptation, dt, cell.leak, self.n_rec)
@@ -135,7 +139,7 @@ class SpikingPopulation(RecurrentPopulation):
         return SpikingState(zero, zero, zero, zero)
 
     def advance(self, state: SpikingState, drive: Tensor) -> tuple[SpikingState, Tensor]:
-        """Return the next state and the pseudo-derivative there, both differentiable.
+        """Return the next state and the surrogate gradient there, both differentiable.
 
         Args:
             state: The state before the step.
@@ -146,13 +150,15 @@ class SpikingPopulation(RecurrentPopulation):
         adaptation = self.adaptation_leak * state.adaptation + self.adaptation_gain * state.rate
         distance = (potential - self.beta * adaptation - self.threshold) / self.threshold
         ready = (wait == 0).to(drive)
-        rate = spike(distance, self.pseudo) * ready
-        return SpikingState(potential, adaptation, rate, wait), self.pseudo(distance) * ready / self.threshold
+        rate = spike(distance, self.surrogate_gradient) * ready
+        return SpikingState(potential, adaptation, rate, wait), self.surrogate_gradient(
+            distance
+        ) * ready / self.threshold
 
     def cell_rates(
         self, use: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None = None, prefix: str = ""
     ) -> Tensor:
-        """Return the spikes, shape ``(T, B, N)``, differentiable through the pseudo-derivative.
+        """Return the spikes, shape ``(T, B, N)``, differentiable through the surrogate gradient.
 
         As often as it has derivatives itself.
 
@@ -192,7 +198,9 @@ class SpikingPopulation(RecurrentPopulation):
         folded = (w_in.effective() * self.gain.unsqueeze(-1)).t().contiguous()
         added = [each.effective() * self.gain for each in bias]
         recurrent = w_rec.effective()
-        going = SpikingPass(self.cells, self.threshold, self.refractory, self.pseudo, recurrent, drive, rate)
+        going = SpikingPass(
+            self.cells, self.threshold, self.refractory, self.surrogate_gradient, recurrent, drive, rate
+        )
         for window in _windows(drive[1:]):
             present = slice(window.start + 1, window.stop + 1)
             driven = drive[present]

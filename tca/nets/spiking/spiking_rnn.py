@@ -32,8 +32,8 @@ class SpikingRNN(SpikingPopulation, RecurrentNetwork):
     Readout: ``y_t = W_o zbar_t + b_o`` with ``zbar_t = k_o zbar_{t-1} + (1 - k_o) z_t``.
     ``k = exp(-dt / tau)``, ``rho = exp(-dt / tau_adaptation)``, or by Euler.
 
-    Where a derivative of a spike is asked for, ``dz/dv = psi_t`` is a pseudo-derivative, zero while refractory. What is
-    called the true gradient, a Jacobian or a curvature of this network is that *through the pseudo-derivative*; the
+    Where a derivative of a spike is asked for, ``dz/dv = psi_t`` is a surrogate gradient, zero while refractory. What
+    is called the true gradient, a Jacobian or a curvature of this network is that *through the surrogate gradient*; the
     loss itself is flat almost everywhere.
 
     The state of a cell is ``(v, a)``, and a state signal has the shape ``(..., B, 2, N)``. What a cell keeps to itself,
@@ -123,4 +123,4 @@ class SpikingRNN(SpikingPopulation, RecurrentNetwork):
     def extra_repr(self) -> str:
         """Return the sizes and the model in one line."""
         adaptive = int((self.beta > 0).sum())
-        return f"{self.n_in}, {self.n_rec} ({adaptive} of them adaptive), {self.n_out}, pseudo={self.pseudo}"
+        return f"{self.n_in}, {self.n_rec} ({adaptive} of them adaptive), {self.n_out}, {self.surrogate_gradient}"
