@@ -12,8 +12,8 @@ from typing import Annotated, NamedTuple, final
 import torch
 from torch import Tensor
 
+from tasks.durations import steps_of
 from tasks.images.image_task import ImageTask
-from tasks.native.durations import steps_of
 from tca.batch import Batch
 from tca.utils.checks import Named, NotNegative, Positive, checked
 

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 
 import torch
 
-from tasks.native.durations import Duration, Percent, PositiveDuration, draw_steps, settle_durations, steps_of
+from tasks.durations import Duration, Percent, PositiveDuration, draw_steps, settle_durations, steps_of
 from tasks.native.timeline import Timeline, trial_weights
 from tasks.task import DrawnTask
 from tca.batch import Batch

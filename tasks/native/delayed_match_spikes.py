@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import torch
 
-from tasks.native.durations import Duration, PositiveDuration, draw_steps, settle_durations, steps_of
+from tasks.durations import Duration, PositiveDuration, draw_steps, settle_durations, steps_of
 from tasks.native.spike_encoding import check_rates, poisson
 from tasks.native.timeline import Timeline, trial_weights
 from tasks.task import DrawnTask

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import torch
 
-from tasks.native.durations import Duration, draw_steps, settle_durations, steps_of
+from tasks.durations import Duration, draw_steps, settle_durations, steps_of
 from tasks.native.timeline import Timeline, background, trial_weights
 from tasks.task import DrawnTask
 from tca.batch import Batch

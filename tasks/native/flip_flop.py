@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import torch
 
-from tasks.native.durations import steps_of
+from tasks.durations import steps_of
 from tasks.native.timeline import background
 from tasks.task import DrawnTask
 from tca.batch import Batch

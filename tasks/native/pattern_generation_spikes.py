@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tasks import seeds
-from tasks.native.durations import steps_of
+from tasks.durations import steps_of
 from tasks.native.spike_encoding import check_rates, poisson
 from tasks.task import DrawnTask
 from tca.batch import Batch

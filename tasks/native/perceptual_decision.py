@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar
 import torch
 from annotated_types import Ge
 
-from tasks.native.durations import Duration, Percent, PositiveDuration, draw_steps, settle_durations, steps_of
+from tasks.durations import Duration, Percent, PositiveDuration, draw_steps, settle_durations, steps_of
 from tasks.native.timeline import Timeline, trial_weights
 from tasks.task import DrawnTask
 from tca.batch import Batch

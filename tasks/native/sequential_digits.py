@@ -14,11 +14,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from tasks.durations import steps_of
 from tasks.images.image_sources import digits
 from tasks.images.pixels import Pixels
 from tasks.images.pools import chosen
 from tasks.images.sequential_images import Reading
-from tasks.native.durations import steps_of
 from tasks.native.timeline import background
 from tasks.seeds import STREAM, TEST, TRAIN, generator
 from tasks.task import Task

@@ -268,14 +268,14 @@ BUGS: tuple[Bug, ...] = (
         NATIVE,
     ),
     Bug(
-        "tasks/native/durations.py",
+        "tasks/durations.py",
         "exponential times that are not cut",
         "mass = -math.expm1(-(high - low) / value[0])",
         "mass = 1 - 1e-12",
         NATIVE,
     ),
     Bug(
-        "tasks/native/durations.py",
+        "tasks/durations.py",
         "times rounded up",
         "(times_B / dt + 1e-9).floor().long()",
         "(times_B / dt + 1e-9).ceil().long()",
