@@ -6,7 +6,7 @@ from analysis.alignment import alignment
 from analysis.broadcast_measures import broadcasting
 from analysis.curvature.curvature import curvature
 from analysis.curvature.density import density
-from analysis.curvature.operators import operator, update_jacobian
+from analysis.curvature.network_operators import operator, update_jacobian
 from analysis.curvature.sharpness import sharpness
 from analysis.curvature.sharpness_random import random_sharpness
 from analysis.curvature.spectrum import spectrum

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from analysis.alignment import alignment
 from analysis.broadcast_measures import broadcasting
-from analysis.curvature.operators import Operator, operator
+from analysis.curvature.network_operators import operator
+from analysis.curvature.operators import Operator
 from tca.batch import Batch
 from tca.learner import Learner
 from tca.nets import LeakyRNN

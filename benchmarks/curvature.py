@@ -36,9 +36,10 @@ from scipy.sparse.linalg import eigsh
 from torch import Tensor
 
 import tca
+from analysis.curvature import network_operators
 from analysis.curvature.eigensolvers import ENGINES
 from analysis.curvature.eigensolvers.power_iteration import LossModule
-from analysis.curvature.operators import Hessian, Operator, build
+from analysis.curvature.operators import Hessian, Operator
 from analysis.curvature.problem import problem_of
 from benchmarks.timing import one_core, race
 from tca import nets
@@ -102,7 +103,7 @@ def print_products(kind: str, cells: int, steps: int, trials: int, dtype: torch.
         return torch.autograd.grad(batch.loss.mean(outputs, batch.targets, batch.weights), list(weights.values()))
 
     def made(matrix: str, of: str | list[str]) -> Operator:
-        return build.OPERATORS[matrix](problem_of(net, batch, of, dtype=dtype, memory=1e6))
+        return network_operators.OPERATORS[matrix](problem_of(net, batch, of, dtype=dtype, memory=1e6))
 
     def columns(operator: Operator, count: int) -> Tensor:
         return torch.randn(operator.size, count, generator=torch.Generator().manual_seed(1)).to(dtype)
@@ -213,7 +214,7 @@ def lanczos(hessian: Hessian) -> Solve:
 def print_solvers(kind: str, cells: int, steps: int, trials: int, updates: int, accuracy: float, repeats: int) -> None:
     """Print what each solver needs for the top eigenvalue."""
     net, batch = problem(kind, cells, steps, trials, torch.float64, updates)
-    hessian = build.hessian(problem_of(net, batch, recurrent(net), memory=1e6))
+    hessian = network_operators.hessian(problem_of(net, batch, recurrent(net), memory=1e6))
     start = np.random.default_rng(0).standard_normal(hessian.size)
     (exact,) = eigsh(hessian.linear_operator(), 1, which="LA", v0=start, tol=1e-12, return_eigenvectors=False)
     print(f"{kind}, {cells} cells after {updates} updates, loss {hessian.loss:.3g}: largest {exact:.6g}")

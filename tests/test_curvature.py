@@ -14,7 +14,7 @@ from torch import Tensor
 
 import tca
 from analysis import curvature
-from analysis.curvature.operators import operator
+from analysis.curvature.network_operators import operator
 from analysis.curvature.parameters import choose
 from tasks.trials import TrialSet
 from tca.losses import MSE, Loss

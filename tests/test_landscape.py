@@ -11,7 +11,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from analysis.curvature.operators import operator
+from analysis.curvature.network_operators import operator
 from analysis.curvature.parameters import choose
 from analysis.curvature.problem import problem_of
 from analysis.landscape.barrier import barrier

@@ -13,7 +13,8 @@ from torch import Tensor
 
 import tca
 from analysis import operator, spectrum, update_jacobian
-from analysis.curvature.operators import OPERATORS, Block, BlockDiagonal, Hessian, Pullback, UpdateJacobian
+from analysis.curvature.network_operators import OPERATORS
+from analysis.curvature.operators import Block, BlockDiagonal, Hessian, Pullback, UpdateJacobian
 from analysis.curvature.problem import as_batch
 from tasks.trials import TrialSet
 from tca.losses import MSE, Loss

@@ -10,11 +10,13 @@ from torch import Tensor
 
 import tca
 from analysis import operator
+from analysis.curvature import network_operators
 from analysis.curvature.analytic import scan as scans
 from analysis.curvature.analytic.derivative_plan import SCANNED, WIDTH, plan
 from analysis.curvature.analytic.scan import Scan, spaces
 from analysis.curvature.analytic.scan_expansion import ScanCarrier, ScanExpansion, collect, spread
-from analysis.curvature.operators import OPERATORS, Hessian, build
+from analysis.curvature.network_operators import OPERATORS
+from analysis.curvature.operators import Hessian
 from analysis.curvature.operators.pullback import Linearization
 from analysis.curvature.problem import Problem, problem_of
 from tca.cells.activations import ACTIVATIONS, Activation, AlternatingReLU, Sigmoid
@@ -74,7 +76,7 @@ def test_parameters_can_be_chosen(case: Case, names: str | list[str]) -> None:
 def test_larger_networks_agree_with_autograd(case: Case) -> None:
     """Hundreds of parameters, slow and fast cells, windows and blocks that do not come out even."""
     problem = problem_of(case.net(), case.batch(), "all")
-    fast, slow = build.hessian(problem), by_autograd(problem)
+    fast, slow = network_operators.hessian(problem), by_autograd(problem)
     assert fast.loss == pytest.approx(slow.loss, rel=1e-14)
     assert near(fast.gradient, slow.gradient, 1e-13)
     some = vectors(fast.size, WIDTH + 3)
@@ -86,10 +88,10 @@ def test_windows_do_not_matter(window: int, monkeypatch: pytest.MonkeyPatch) -> 
     """From one step at a time to the whole trial at once."""
     case = LARGE[5]
     problem = problem_of(case.net(), case.batch(), "all")
-    exact = build.hessian(problem) @ vectors(len(problem.theta), 2)
+    exact = network_operators.hessian(problem) @ vectors(len(problem.theta), 2)
     monkeypatch.setattr(scans, "WINDOW_BYTES", window)
     monkeypatch.setattr(scans, "LEAST_STEPS", 1)
-    assert near(build.hessian(problem) @ vectors(len(problem.theta), 2), exact, 1e-13)
+    assert near(network_operators.hessian(problem) @ vectors(len(problem.theta), 2), exact, 1e-13)
 
 
 @pytest.mark.parametrize("kind", OPERATORS)
@@ -159,17 +161,19 @@ def test_what_memory_held_before_does_not_matter(case: Case) -> None:
     scan = Scan(net, problem.parameters.names, part.inputs, spaces(Dirty), spaces(Dirty))
     expansion = ScanExpansion(scan, problem.parameters, part, part.trials)
     some = vectors(len(problem.theta), 2)
-    assert near(expansion.second(some), build.hessian(problem) @ some, 1e-13)
+    assert near(expansion.second(some), network_operators.hessian(problem) @ some, 1e-13)
 
 
 def test_the_second_order_matters() -> None:
     """Control: without what bends signals, or without what the cells are told, it is another matrix."""
     problem = problem_of(F1.net(), F1.batch())
-    full, newton = build.hessian(problem), build.OPERATORS["gauss_newton"](problem)
+    full, newton = network_operators.hessian(problem), network_operators.OPERATORS["gauss_newton"](problem)
     assert not near(newton.matrix(), full.matrix(), 0.1)
     linear = replace(F1, activation="linear")
     problem = problem_of(linear.net(), linear.batch())
-    assert not near(build.OPERATORS["gauss_newton"](problem).matrix(), build.hessian(problem).matrix(), 0.01)
+    assert not near(
+        network_operators.OPERATORS["gauss_newton"](problem).matrix(), network_operators.hessian(problem).matrix(), 0.01
+    )
 
 
 class Descendant(tca.nets.StackedRNN):
@@ -219,7 +223,7 @@ def test_memory_stays_flat() -> None:
     net, batch = SMALL.net(), SMALL.batch()
 
     def held(problem: Problem, count: int) -> int:
-        made, some = build.hessian(problem), vectors(len(problem.theta), count)
+        made, some = network_operators.hessian(problem), vectors(len(problem.theta), count)
         made @ some  # memory for a pass is made once
         return peak_bytes(lambda: made @ some) - 8 * some.numel()  # the result itself
 
@@ -230,10 +234,12 @@ def test_memory_stays_flat() -> None:
     few, many = (problem_of(net, batch.select(slice(0, trials)), chunk=4, memory=1e-3) for trials in (8, 24))
     assert (len(few.parts), len(many.parts)) == (2, 6)
     assert held(many, 3) <= held(few, 3) + 1000
-    made = peak_bytes(lambda: build.hessian(few)), peak_bytes(lambda: build.hessian(many))
+    made = peak_bytes(lambda: network_operators.hessian(few)), peak_bytes(lambda: network_operators.hessian(many))
     assert made[1] <= made[0] + 1000
     kept = [problem_of(net, batch.select(slice(0, trials)), chunk=4) for trials in (8, 24)]
-    assert peak_bytes(lambda: build.hessian(kept[1])) > 2 * peak_bytes(lambda: build.hessian(kept[0]))
+    assert peak_bytes(lambda: network_operators.hessian(kept[1])) > 2 * peak_bytes(
+        lambda: network_operators.hessian(kept[0])
+    )
 
 
 @pytest.mark.parametrize("case", [LARGE[0], LARGE[7]], ids=str)

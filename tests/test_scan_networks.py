@@ -12,12 +12,14 @@ from torch import Tensor
 
 import tca
 from analysis import operator
+from analysis.curvature import network_operators
 from analysis.curvature.analytic import scan as scans
 from analysis.curvature.analytic.cell_derivatives import spike_curvature
 from analysis.curvature.analytic.derivative_plan import WIDTH, plan
 from analysis.curvature.analytic.scan import Scan, spaces
 from analysis.curvature.analytic.scan_expansion import ScanExpansion, collect, spread
-from analysis.curvature.operators import OPERATORS, Hessian, build
+from analysis.curvature.network_operators import OPERATORS
+from analysis.curvature.operators import Hessian
 from analysis.curvature.operators.output_metrics import METRICS
 from analysis.curvature.operators.pullback import Linearization, Pullback
 from analysis.curvature.problem import Problem, problem_of
@@ -70,14 +72,14 @@ def test_products_are_those_of_autograd(name: str) -> None:
     """Loss, gradient, Hessian and Gauss-Newton matrix in all parameters, blocks that do not come out even."""
     net = network(name)
     problem = problem_of(net, trials(net), "all", chunk=2)
-    fast, slow = build.hessian(problem), by_autograd(problem)
+    fast, slow = network_operators.hessian(problem), by_autograd(problem)
     assert fast.width == WIDTH
     assert fast.loss == pytest.approx(slow.loss, rel=1e-13)
     assert near(fast.gradient, slow.gradient)
     some = vectors(fast.size, WIDTH + 3)
     assert near(fast @ some, slow @ some)
     few = some[:, :3]
-    newton = build.OPERATORS["gauss_newton"](problem)
+    newton = network_operators.OPERATORS["gauss_newton"](problem)
     assert near(newton @ few, newton_by_autograd(problem) @ few)
     assert not near(newton @ few, fast @ few, 1e-3)
 
@@ -181,7 +183,7 @@ def test_what_memory_held_before_does_not_matter(name: str) -> None:
     scan = Scan(problem.net, problem.parameters.names, part.inputs, spaces(Dirty), spaces(Dirty))
     expansion = ScanExpansion(scan, problem.parameters, part, part.trials)
     some = vectors(len(problem.theta), 2)
-    assert near(expansion.second(some), build.hessian(problem) @ some, 1e-13)
+    assert near(expansion.second(some), network_operators.hessian(problem) @ some, 1e-13)
 
 
 @pytest.mark.parametrize("name", ["stack", "spiking triangular", "vectors"])
@@ -194,7 +196,7 @@ def test_windows_do_not_matter(name: str, window: int, monkeypatch: pytest.Monke
     exact = by_autograd(problem) @ some
     monkeypatch.setattr(scans, "WINDOW_BYTES", window)
     monkeypatch.setattr(scans, "LEAST_STEPS", 1)
-    assert near(build.hessian(problem) @ some, exact)
+    assert near(network_operators.hessian(problem) @ some, exact)
 
 
 @pytest.mark.parametrize("name", ["stack", "spiking triangular", "perceptron"])
@@ -215,8 +217,8 @@ def test_the_point_need_not_be_that_of_the_network() -> None:
     here = problem_of(net, trials(net), "layers.0.w_rec")
     there = replace(here, theta=here.theta + 0.3)
     some = vectors(len(here.theta), 2)
-    assert near(build.hessian(there) @ some, by_autograd(there) @ some)
-    assert not near(build.hessian(there) @ some, build.hessian(here) @ some, 0.01)
+    assert near(network_operators.hessian(there) @ some, by_autograd(there) @ some)
+    assert not near(network_operators.hessian(there) @ some, network_operators.hessian(here) @ some, 0.01)
 
 
 def test_what_passes_between_populations_matters() -> None:
@@ -252,7 +254,10 @@ def test_the_second_derivative_of_spikes_matters() -> None:
     for name in ("triangular", "boxcar"):
         net = network(f"spiking {name}")
         problem = problem_of(net, trials(net))
-        newton, full = build.OPERATORS["gauss_newton"](problem).matrix(), build.hessian(problem).matrix()
+        newton, full = (
+            network_operators.OPERATORS["gauss_newton"](problem).matrix(),
+            network_operators.hessian(problem).matrix(),
+        )
         assert not near(newton, full, 0.01)
         found[name] = full
     assert not near(found["boxcar"], found["triangular"], 0.1)
@@ -265,7 +270,7 @@ def test_memory_stays_flat(name: str) -> None:
     batch = trials(net, steps=6, count=36)
 
     def held(problem: Problem, count: int) -> int:
-        made, some = build.hessian(problem), vectors(len(problem.theta), count)
+        made, some = network_operators.hessian(problem), vectors(len(problem.theta), count)
         made @ some  # memory for a pass is made once
         return peak_bytes(lambda: made @ some) - 8 * some.numel()  # the result itself
 
@@ -287,7 +292,7 @@ def test_what_does_not_fit_into_memory_is_computed_anew(chunk: int) -> None:
     exact = operator(net, batch, "all") @ some
     tight = problem_of(net, batch, "all", chunk=chunk, memory=1e-3)
     assert (plan(tight).keep, plan(tight).width) == (chunk == 24, 1)
-    made = build.hessian(tight)
+    made = network_operators.hessian(tight)
     for _ in range(2):  # nothing that is used again was overwritten
         assert near(made @ some, exact)
 

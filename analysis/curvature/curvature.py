@@ -11,7 +11,7 @@ from typing import Annotated
 
 import torch
 
-from analysis.curvature.operators.build import hessian
+from analysis.curvature.network_operators import hessian
 from analysis.curvature.problem import Trials, fingerprint, problem_of
 from analysis.curvature.spectrum import Eigenvalue, spectrum
 from analysis.curvature.trace import ESTIMATORS, Trace, trace

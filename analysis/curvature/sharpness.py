@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from analysis.curvature.operators.build import hessian, pullback
+from analysis.curvature.network_operators import hessian, pullback
 from analysis.curvature.operators.hessian import Hessian
 from analysis.curvature.operators.output_metrics import fisher
 from analysis.curvature.problem import Problem, Trials, problem_of

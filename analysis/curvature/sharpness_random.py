@@ -15,7 +15,7 @@ from annotated_types import Ge
 from scipy.optimize import brentq
 from torch import Tensor
 
-from analysis.curvature.operators.build import hessian
+from analysis.curvature.network_operators import hessian
 from analysis.curvature.problem import Problem, Trials, problem_of
 from analysis.curvature.trace import Trace, trace
 from analysis.statistics.intervals import Estimate, mean

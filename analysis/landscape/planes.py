@@ -14,8 +14,8 @@ import torch
 from annotated_types import Ge
 from torch import Tensor
 
+from analysis.curvature.network_operators import hessian
 from analysis.curvature.operators import Operator
-from analysis.curvature.operators.build import hessian
 from analysis.curvature.parameters import Parameters
 from analysis.curvature.problem import Trials, problem_of
 from analysis.curvature.spectrum import AUTO_DENSE, Eigenvalue, spectrum

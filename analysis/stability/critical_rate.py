@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from analysis.alignment import Match
-from analysis.curvature.operators.build import rule_field
+from analysis.curvature.network_operators import rule_field
 from analysis.curvature.problem import Trials, problem_of
 from analysis.learners import named
 from analysis.stability.jacobians import output_jacobian, root_metric, rule_jacobian, scores

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from analysis.curvature.operators.build import rule_field
+from analysis.curvature.network_operators import rule_field
 from analysis.curvature.problem import Problem, Trials, problem_of
 from analysis.learners import named
 from analysis.stability.critical_rate import critical_rate, critical_rates

@@ -172,7 +172,7 @@ BUGS = [
         ("tests/test_measures_leave_no_trace.py::test_rho_of_a_step_is_that_of_an_update_and_another_rule_follows",),
     ),
     Bug(
-        "analysis/curvature/operators/build.py",
+        "analysis/curvature/network_operators.py",
         "trials that are coupled taken in parts",
         "if learner.rule.couples_trials and len(problem.parts) > 1:",
         "if False:",

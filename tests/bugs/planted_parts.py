@@ -255,7 +255,7 @@ BUGS: tuple[Bug, ...] = (
         OPERATORS,
     ),
     Bug(
-        "analysis/curvature/operators/build.py",
+        "analysis/curvature/network_operators.py",
         "gradients of chunks not weighted by their trials",
         "problem.parameters.gather(gradients) * (part.trials / problem.batch.trials)",
         "problem.parameters.gather(gradients)",
