@@ -13,13 +13,14 @@ import functools
 import inspect
 import math
 import typing
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import torch
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
+from tca.utils.marks import Made, Missing, Named, Such
 from tca.utils.numerics import FLOATS
 
 __all__ = [
@@ -61,58 +62,7 @@ class DivergenceError(ValueError):
     """What a rule propagates grows without bound at the present weights; training that leads there has diverged."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Such:
-    """A mark of an annotation: values of the type that pass a test.
-
-    Args:
-        test: Returns whether a value is allowed.
-        allowed: What is, for the message.
-        mistyped: Whether others are of another type, default not.
-    """
-
-    test: Callable[[Any], bool]
-    allowed: str
-    mistyped: bool = False
-
-
 STRICT = (int, float, torch.Tensor)  # of which not every instance is allowed: bools, NaN, complex tensors
-
-
-@dataclasses.dataclass(frozen=True)
-class Made:
-    """A mark of an annotation: values of another class that stand for one of the type, such as its fields by name.
-
-    Args:
-        make: Returns a value of the type.
-        of: The other class.
-        spread: Whether a mapping holds the arguments of ``make`` by name, default not.
-    """
-
-    make: Callable[..., Any]
-    of: type = Mapping
-    spread: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Missing:
-    """A mark of numbers of which some may be missing, as NaN."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Named:
-    """A mark of an annotation: strings that name an entry of a table.
-
-    Args:
-        table: The names, or what returns them.
-    """
-
-    table: Collection[str] | Callable[[], Collection[str]]
-
-    @property
-    def names(self) -> list[str]:
-        """The names that there are."""
-        return list(self.table() if callable(self.table) else self.table)
 
 
 def _as_tensor(rows: Any) -> Any:

@@ -24,7 +24,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, SchemaValidator
 from pydantic_core import core_schema as schemas
 
 from tca.utils.arrays import tensor_of
-from tca.utils.checks import Made, Missing, Named, Such
+from tca.utils.marks import Made, Missing, Named, Such
 from tca.utils.names import NEAREST, shorten, unknown
 
 __all__ = ["refusal", "shown", "validator"]
