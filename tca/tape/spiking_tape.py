@@ -11,9 +11,10 @@ from functools import cached_property
 
 from torch import Tensor
 
-from tca.cells.spiking_cell import SpikingCells, SpikingMoment
+from tca.cells.spiking_cell import SpikingCells
 from tca.connections.connection import Dense, Link
 from tca.connections.spike_products import gather_few_
+from tca.tape.spiking_step import SpikingMoment
 from tca.tape.tape import Tape
 
 __all__ = ["SpikingTape"]
@@ -76,7 +77,7 @@ class SpikingTape(Tape):
         """Return the local quantities of step t."""
         pres = tuple(link.at(slice(t, t + 1))[0] for link in self.links)
         slopes = self.slope[t - 1], self.slope[t]
-        return self.cells.moment(pres, slopes, self.synapses, self.recurrent_mask, self.types, self.to_go(t))
+        return SpikingMoment.of(self.cells, pres, slopes, self.synapses, self.recurrent_mask, self.types, self.to_go(t))
 
     @cached_property
     def synapses(self) -> Tensor:

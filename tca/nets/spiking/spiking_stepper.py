@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tca.cells.spiking_cell import SpikingMoment
 from tca.nets.spiking.spiking_population import SpikingPopulation
 from tca.nets.stepper import Stepper, carried
+from tca.tape.spiking_step import SpikingMoment
 
 __all__ = ["SpikingStepper"]
 
@@ -46,4 +46,4 @@ class SpikingStepper(Stepper):
         self.state, self.slope = cells.advance(self.state, drive)
         self.rate = self.state.rate
         synapses = constants.synapses(into[1].effective())
-        return constants.moment(pres, (before, self.slope), synapses, cells.mask_rec, cells.types, to_go)
+        return SpikingMoment.of(constants, pres, (before, self.slope), synapses, cells.mask_rec, cells.types, to_go)
