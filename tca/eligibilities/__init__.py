@@ -1,4 +1,4 @@
-"""Eligibilities: a propagator and the trace it implies, one file each."""
+"""Eligibilities: propagators and their eligibility traces, one per file."""
 
 from tca.eligibilities.diagonal import Diagonal
 from tca.eligibilities.eligibility import Eligibility

@@ -1,4 +1,4 @@
-"""Traces of cells whose state has more than one component: a block of numbers per synapse, or less where less will do.
+"""Eligibility traces of cells whose state has several components.
 
 Shapes: B batch, S components, I postsynaptic cells, J presynaptic, A cells that adapt.
 """
@@ -27,14 +27,14 @@ class BlockTrace(Trace):
             connection: The connection.
             moment: The first step.
             trials: Number of trials B.
-            decay: The blocks of the propagator at a moment, broadcastable to ``(B, S, S, I)``.
+            decay: The blocks of the propagator at a step, broadcastable to ``(B, S, S, I)``.
         """
         shape = (trials, moment.components, connection.n_post, connection.n_pre)
         self.value = connection.weight.detach().new_zeros(shape)
         self.decay = decay
 
     def advance(self, moment: Moment, pre: Tensor) -> None:
-        """Let the components of every synapse pass on to one another and add the outer product of the step."""
+        """Propagate the components and add the outer product of the step."""
         decay = self.decay(moment).expand(len(self.value), -1, -1, -1)
         self.value = torch.einsum("bsri,brij->bsij", decay, self.value)
         self.value[:, 0].addcmul_(moment.gain.unsqueeze(-1), pre.unsqueeze(-2))
@@ -45,19 +45,19 @@ class BlockTrace(Trace):
 
 
 class AdaptationTrace(Trace):
-    """A presynaptic trace of the potential, and one per synapse of the adaptation that follows it.
+    """A presynaptic trace of the potential, a synaptic one of the adaptation.
 
-    ``eps^a_ij,t = leak^aa_i,t eps^a_ij,t-1 + leak^av_i,t eps^v_ij,t-1``, kept for the cells that adapt only. The trace
-    of the potential is that of a cell that does not: one number per presynaptic cell and time constant.
+    ``eps^a_ij,t = leak^aa_i,t eps^a_ij,t-1 + leak^av_i,t eps^v_ij,t-1``, stored for adaptive cells only. The potential
+    needs one number per presynaptic cell and time constant.
 
     Paper: Bellec et al. (2020), Nature Communications 11:3625.
     """
 
     def __init__(self, potential: PresynapticTrace, moment: Moment) -> None:
-        """Start at zero on top of the trace of the potential.
+        """Start the adaptation at zero.
 
         Args:
-            potential: That trace, before its first step.
+            potential: The trace of the potential before its first step.
             moment: The first step.
         """
         assert moment.adaptive is not None, "a cell with one component does not adapt"
@@ -66,7 +66,7 @@ class AdaptationTrace(Trace):
         self.value = potential.value.new_zeros(trials, len(self.adaptive), n_pre)
 
     def advance(self, moment: Moment, pre: Tensor) -> None:
-        """Let the adaptation follow the potential of the step before, then take the potential one step further."""
+        """Advance the adaptation, then the potential, by one step."""
         if len(self.adaptive):
             leak = moment.leak[:, 1, :, self.adaptive].unsqueeze(-1)
             self.value.mul_(leak[:, 1]).addcmul_(leak[:, 0], self.potential.rows(self.adaptive))
@@ -79,7 +79,7 @@ class AdaptationTrace(Trace):
         return torch.stack([potential, adaptation], 1)
 
     def gradient(self, signal: Tensor) -> Tensor:
-        """Return ``sum_b L_b e_b``: one product for the potential, one sum per synapse for the adaptation."""
+        """Return ``sum_b L_b e_b``, shape ``(I, J)``."""
         result = self.potential.gradient(signal[:, 0])
         told = signal[:, 1, self.adaptive]
         return result.index_add_(0, self.adaptive, torch.einsum("bi,bij->ij", told, self.value))
@@ -88,13 +88,13 @@ class AdaptationTrace(Trace):
 def synaptic_trace(
     connection: Connection, moment: Moment, trials: int, decay: Callable[[Moment], Tensor]
 ) -> SynapticTrace | BlockTrace:
-    """Return the trace of a propagator that stays in each cell: a number per synapse, or one for each component.
+    """Return the trace of a propagator that is diagonal in cells.
 
     Args:
         connection: The connection.
         moment: The first step.
         trials: Number of trials B.
-        decay: The part of the propagator in each cell at a moment, in the shape of the leak.
+        decay: The propagator of each cell at a step, in the shape of the leak.
     """
     if moment.components == 1:
         return SynapticTrace(connection, trials, decay)

@@ -1,4 +1,4 @@
-"""The diagonal of the Jacobian as memory: the trace of SnAp-1."""
+"""The diagonal of the Jacobian as propagator: the eligibility trace of SnAp-1."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["Diagonal"]
 
 @dataclass(frozen=True)
 class Diagonal(Eligibility):
-    """``D_t = diag J_t = leak + gain_t W_ii slope_{t-1}``: memory in the leak and in a cell's synapse onto itself.
+    """``D_t = diag J_t = leak + gain_t W_ii slope_{t-1}``: memory in the leak and in self-connections.
 
-    Equal to ``Leak`` if and only if no cell has such a synapse. The reset of a spiking cell is one, of weight ``-thr``,
-    unless it counts as part of the leak.
+    Equal to ``Leak`` if and only if no cell has a self-connection. The reset of a spiking cell is one of weight
+    ``-thr``, unless it counts as part of the leak.
 
     Paper: Menick et al. (2021), Practical real time recurrent learning with a sparse approximation, ICLR.
     """
@@ -31,10 +31,10 @@ class Diagonal(Eligibility):
     equation: ClassVar[str] = "D_t = diag J_t"
 
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
-        """Add what returns through the leak and through the cell's own synapse."""
+        """Add ``(diag J_t)^T later``."""
         tape.leak_(t, into, later)
         tape.transmit_own_(t, into, later)
 
     def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
-        """Return a trace per synapse."""
+        """Return a synaptic trace."""
         return synaptic_trace(connection, moment, trials, lambda now: now.diagonal())

@@ -1,4 +1,4 @@
-"""What eligibilities that draw share: a seed that moves on with every batch and is saved with the learner."""
+"""Seeds of random eligibilities: advanced with every batch, saved with the learner."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DRAWS = "draws"  # name of the buffer
 
 
 def fresh(generator: torch.Generator) -> dict[str, Tensor]:
-    """Return the buffer before learning: the seed of the first batch.
+    """Return the buffer with the seed of the first batch.
 
     Args:
         generator: Source of the seed.
@@ -23,19 +23,19 @@ def fresh(generator: torch.Generator) -> dict[str, Tensor]:
 
 
 def move_on_(buffers: dict[str, Tensor]) -> None:
-    """Go on to the seed of the next batch, in place.
+    """Advance to the seed of the next batch in place.
 
     Args:
-        buffers: What is kept in the population.
+        buffers: The eligibility's state in the population.
     """
     buffers[DRAWS].add_(1)
 
 
 def draws_of(population: Population, buffers: dict[str, Tensor]) -> torch.Generator:
-    """Return the source of what is drawn for a batch in a population.
+    """Return the random generator of a batch in a population.
 
     Args:
-        population: Where it stands.
-        buffers: What is kept in all populations, by their full names.
+        population: The population.
+        buffers: The eligibility's state in all populations, by full name.
     """
     return source(buffers[f"{population.name}.{DRAWS}" if population.name else DRAWS])

@@ -1,10 +1,10 @@
-"""What every eligibility promises: a propagator, run backwards over signals or forwards over traces.
+"""Interface of eligibilities: a propagator, filtering signals backwards or traces forwards.
 
 Shapes: T time, B batch, N or I postsynaptic cells, J presynaptic.
 
-With a propagator ``D_t`` the trace of a synapse is ``e_t = D_t e_{t-1} + gain_t (x) pre_t`` and the weight change of a
-rule ``sum_t L_t e_t``. Exchanging the sums gives ``sum_t nu_t (gain_t (x) pre_t)`` with ``nu_t = L_t + D_{t+1}^T
-nu_{t+1}``: the reverse filter, which needs no trace. The two agree to round-off.
+With a propagator ``D_t`` the eligibility trace of a synapse is ``e_t = D_t e_{t-1} + gain_t (x) pre_t`` and the weight
+change of a rule ``sum_t L_t e_t``. Exchanging the sums gives ``sum_t nu_t (gain_t (x) pre_t)`` with
+``nu_t = L_t + D_{t+1}^T nu_{t+1}``: the reverse filter, which needs no trace. The two agree to round-off.
 """
 
 from __future__ import annotations
@@ -31,61 +31,61 @@ Gather = Callable[[Tape, Link, Tensor, Tensor, slice], None]
 
 @dataclass(frozen=True)
 class Eligibility(abc.ABC):
-    """What every synapse remembers, fixed by the choice of the propagator ``D_t``."""
+    """The eligibility trace of every synapse, given by a propagator ``D_t``."""
 
     @property
     @abc.abstractmethod
     def local(self) -> bool:
-        """Whether the trace of a synapse depends on its own two cells alone, that is whether ``D`` is diagonal."""
+        """Whether traces depend on pre- and postsynaptic cells alone (``D`` diagonal)."""
 
-    remembers: ClassVar[bool] = True  # whether D differs from zero at all
-    shared: ClassVar[bool] = True  # whether one D serves all synapses, or each postsynaptic cell has its own
-    of_states: ClassVar[bool] = True  # whether D acts on states, so that a signal can be made that it makes exact
-    joint: ClassVar[bool] = False  # whether D is that of the whole network, so that memory passes between populations
-    executions: ClassVar[tuple[str, ...]] = ("reverse", "forward")  # how it can be carried out, the first by default
-    why_not: ClassVar[str] = ""  # why it cannot be carried out otherwise
-    couples_trials: ClassVar[bool] = False  # whether traces of a trial depend on the others of its batch
-    tries: ClassVar[bool] = False  # whether it runs trials again with something changed, to learn what that was worth
+    remembers: ClassVar[bool] = True  # whether D differs from zero
+    shared: ClassVar[bool] = True  # whether all synapses share one D, or each postsynaptic cell has its own
+    of_states: ClassVar[bool] = True  # whether D acts on states, so that an exact signal exists
+    joint: ClassVar[bool] = False  # whether D spans the whole network, across populations
+    executions: ClassVar[tuple[str, ...]] = ("reverse", "forward")  # supported executions, the default first
+    why_not: ClassVar[str] = ""  # why other executions are not supported
+    couples_trials: ClassVar[bool] = False  # whether traces of a trial depend on other trials of its batch
+    tries: ClassVar[bool] = False  # whether it runs trials again with a perturbation
 
     @property
     @abc.abstractmethod
     def equation(self) -> str:
-        """The propagator in one line."""
+        """The equation of the propagator."""
 
-    def check(self, population: Population) -> None:  # noqa: B027 - most work everywhere
-        """Raise if a population cannot remember in this way.
+    def check(self, population: Population) -> None:  # noqa: B027 - optional
+        """Raise if a population cannot have these traces.
 
         Args:
-            population: Where the population stands.
+            population: The population.
 
         Raises:
             ValueError: The reason.
         """
 
     def buffers(self, population: Population, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return what the eligibility keeps from batch to batch in a population; most keep nothing.
+        """Return the eligibility's initial state in a population; default none.
 
         Args:
-            population: Where the population stands.
-            generator: Source of whatever is drawn.
+            population: The population.
+            generator: Source of random numbers.
         """
         return {}
 
-    def follow_weights_(self, population: Population, buffers: dict[str, Tensor]) -> None:  # noqa: B027 - most keep nothing
-        """Go on to the next batch; most eligibilities do nothing.
+    def follow_weights_(self, population: Population, buffers: dict[str, Tensor]) -> None:  # noqa: B027 - optional
+        """Update the state for the next batch; default none.
 
         Args:
-            population: Where the population stands.
-            buffers: What it keeps, changed in place.
+            population: The population.
+            buffers: The eligibility's state, changed in place.
         """
 
     def begin(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> Tape:
-        """Return the tape as the eligibility needs it; most take it as it is.
+        """Return the tape that the traces are computed on.
 
         Args:
-            tape: The forward pass of the last population, scored.
+            tape: The forward pass of the last population with its output errors.
             replay: Runs the trials again.
-            buffers: What it keeps, of all populations by their full names.
+            buffers: The eligibility's state in all populations, by full name.
         """
         return tape
 
@@ -95,7 +95,7 @@ class Eligibility(abc.ABC):
 
         Args:
             tape: The forward pass.
-            t: The step whose propagator is meant, 1 to T.
+            t: The step of the propagator, 1 to T.
             into: State signal of step t - 1, shape ``(B, N)``.
             later: State signal of step t, shape ``(B, N)``; not changed.
         """
@@ -106,32 +106,32 @@ class Eligibility(abc.ABC):
 
         Args:
             connection: The connection.
-            moment: The first step, which shows what is constant.
+            moment: The first step, which states the constants.
             trials: Number of trials B.
         """
 
     def traces(
         self, connections: Sequence[Connection], moment: Moment, trials: int, buffers: dict[str, Tensor]
     ) -> list[Trace]:
-        """Return the traces of all connections into a population before its first step.
+        """Return the traces of a population's connections before the first step.
 
         Args:
             connections: The connections, in the order of the links of the tape.
-            moment: The first step, which shows what is constant.
+            moment: The first step, which states the constants.
             trials: Number of trials B.
-            buffers: What it keeps; may be changed in place while the traces advance.
+            buffers: The eligibility's state; may be changed in place while the traces advance.
         """
         return [self.trace(connection, moment, trials) for connection in connections]
 
     def gather_(self, gather: Gather, tape: Tape, filtered: Tensor, steps: slice, gradients: dict[str, Tensor]) -> None:
-        """Add what a window tells every synapse of a population to the gradients in place, but for constant gains.
+        """Add a window's contribution to the gradients, without constant gains.
 
         Args:
-            gather: What adds ``sum_t driven_t (x) pre_t`` of a connection to its gradient.
+            gather: Adds ``sum_t driven_t (x) pre_t`` of a connection to its gradient.
             tape: The forward pass.
-            filtered: Filtered state signal of these steps, shape ``(C, B, N)``; used up.
+            filtered: Filtered state signal of these steps, shape ``(C, B, N)``; overwritten.
             steps: The steps, counted from the initial state.
-            gradients: What has been gathered, by the names of the connections.
+            gradients: Gradients by the names of the connections, changed in place.
         """
         driven = tape.drive(filtered, steps) if steps.start > 0 else filtered
         for link in tape.links:
@@ -139,27 +139,27 @@ class Eligibility(abc.ABC):
                 gather(tape, link, gradients[link.connection.name], driven, steps)
 
     def finish_(self, tape: Tape, gradients: dict[str, Tensor]) -> None:
-        """Multiply what has been gathered in a population by its constant gains in place.
+        """Multiply the gradients of a population by its constant gains.
 
         Args:
             tape: The forward pass.
-            gradients: What has been gathered, by the names of the connections.
+            gradients: Gradients by the names of the connections, changed in place.
         """
         for link in tape.links:
             if not isinstance(link.connection, Initial):
                 tape.scale_gain_(gradients[link.connection.name])
 
     def filter_(self, tape: Tape, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
-        """Turn ``L_t`` into ``nu_t = L_t + D_{t+1}^T nu_{t+1}`` in place, from the last step of a window to its first.
+        """Filter ``L_t`` into ``nu_t = L_t + D_{t+1}^T nu_{t+1}`` in place.
 
-        Returns what the window before this one must be given as ``later``.
+        Returns the filtered signal of the window's first step: ``later`` of the window before.
 
         Args:
             tape: The forward pass.
             signal: State signal of these steps, shape ``(C, B, N)``.
             steps: The steps, counted from the initial state.
-            later: What came back from the window after this one: the filtered signal of its first step, shape
-                ``(B, N)``; ``None`` at the end of the trial.
+            later: Filtered signal of the first step of the window after, shape ``(B, N)``; ``None`` at the end of the
+                trial.
         """
         if not self.remembers:
             return signal[0]
@@ -171,15 +171,15 @@ class Eligibility(abc.ABC):
         return entries[0].clone()
 
     def unfilter(self, tape: Tape, filtered: Tensor, steps: slice, later: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the signal that ``filter_`` turns into the one given, ``L_t = nu_t - D_{t+1}^T nu_{t+1}``.
+        """Return the inverse of ``filter_``, ``L_t = nu_t - D_{t+1}^T nu_{t+1}``.
 
-        The second value is what the window before this one must be given as ``later``.
+        The second value is ``later`` of the window before.
 
         Args:
             tape: The forward pass.
             filtered: Filtered state signal of these steps, shape ``(C, B, N)``.
             steps: The steps, counted from the initial state.
-            later: What came back from the window after this one; ``None`` at the end of the trial.
+            later: Second value of the window after; ``None`` at the end of the trial.
         """
         if not self.remembers:
             return filtered, filtered[0]
@@ -194,7 +194,7 @@ class Eligibility(abc.ABC):
         Args:
             tape: The forward pass.
             signal: State signal of C steps, shape ``(C, B, N)``.
-            first: The first of them.
+            first: The first step.
         """
         returned = torch.zeros_like(signal)
         if self.remembers:
@@ -204,7 +204,7 @@ class Eligibility(abc.ABC):
 
 
 def following(signal: Tensor, later: Tensor | None) -> Tensor:
-    """Return a signal one step later: all but its first step, and the step after the window if there is one.
+    """Return a signal shifted one step later.
 
     Args:
         signal: Signal of a window, shape ``(C, B, N)``.

@@ -1,10 +1,10 @@
-"""Influences kept as a product of small random factors: what such eligibilities share.
+"""Stochastic low-rank influence matrices: products of random factors.
 
 Shapes: B batch, I = N postsynaptic cells, J presynaptic, S components of a cell's state, M = S N.
 
-The influence ``P_m,ij`` of every synapse of a population on every state is the sum of what the step before passes on
-and of what the step adds, ``J_t P + gain_t (x) pre_t``. A sum of two products is no product; with random signs in front
-of both factors the product of the sums has it as its mean.
+The influence ``P_m,ij`` of every synapse of a population on every state is the sum ``J_t P + gain_t (x) pre_t`` of a
+propagated and an immediate term. A sum of two products is no product; with random signs in front of both factors the
+product of the sums has it as its mean.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ GUARD = 1e-12  # keeps the quotient of two lengths finite where one of them is z
 
 
 class Factors(abc.ABC):
-    """The factors of one population, which its connections share, at one moment.
+    """The factors of a population at one step, shared by its connections.
 
     Args:
         connections: The connections into the population.
         moment: The first step.
         trials: Number of trials B.
-        noise: What is drawn at every step.
-        generator: Its source.
+        noise: Distribution of the numbers drawn at every step.
+        generator: Source of random numbers.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Factors(abc.ABC):
         noise: Noise,
         generator: torch.Generator,
     ) -> None:
-        """Start with no influence but that of an initial state on itself."""
+        """Start with the influence of an initial state on itself."""
         self.trials, self.cells, self.components = trials, moment.cells, moment.components
         self.noise, self.generator = noise, generator
         self.like = connections[0].weight.detach()
@@ -73,7 +73,7 @@ class Factors(abc.ABC):
         """Return fresh noise.
 
         Args:
-            shape: How much, trials first.
+            shape: Shape of the noise, trials first.
         """
         return self.noise.draw(shape, self.generator).to(self.like)
 
@@ -83,11 +83,11 @@ class Factors(abc.ABC):
 
     @abc.abstractmethod
     def start(self) -> None:
-        """Make the factors of time zero."""
+        """Set the factors of time zero."""
 
     @abc.abstractmethod
     def advance(self, moment: Moment, pres: list[Tensor]) -> None:
-        """Take the factors one step further.
+        """Advance the factors by one step.
 
         Args:
             moment: The local quantities of the step.
@@ -96,36 +96,36 @@ class Factors(abc.ABC):
 
     @abc.abstractmethod
     def influence(self, index: int) -> Tensor:
-        """Return the influence of a connection's synapses on every state, shape ``(B, M, I, J)``.
+        """Return the influence of a connection, shape ``(B, M, I, J)``.
 
         Args:
-            index: Which connection.
+            index: Index of the connection.
         """
 
     @abc.abstractmethod
     def gradient(self, index: int, signal: Tensor) -> Tensor:
-        """Return ``sum_b sum_m L_bm P_bm,ij``, shape ``(I, J)``, without the influence itself.
+        """Return ``sum_b sum_m L_bm P_bm,ij``, shape ``(I, J)``, from the factors.
 
         Args:
-            index: Which connection.
-            signal: Signal to every state, shape ``(B, M)``.
+            index: Index of the connection.
+            signal: State signal, shape ``(B, M)``.
         """
 
 
 class FactorTrace(Trace):
-    """What one connection sees of the factors of its population."""
+    """The eligibility trace of one connection, from its population's factors."""
 
     def __init__(self, factors: Factors, index: int) -> None:
-        """Look at the factors.
+        """Bind the trace to factors.
 
         Args:
-            factors: Those of the population.
-            index: Which of its connections this is.
+            factors: The factors of the population.
+            index: Index of the connection.
         """
         self.factors, self.index = factors, index
 
     def advance(self, moment: Moment, pre: Tensor) -> None:
-        """Advance the factors, if no other connection has."""
+        """Advance the factors, unless another connection has."""
         self.factors.catch_up(moment)
 
     def dense(self) -> Tensor:
@@ -142,13 +142,13 @@ class FactorTrace(Trace):
 
 @dataclass(frozen=True)
 class Drawn(Eligibility, abc.ABC):
-    """Random traces that can only be carried forwards: they have no propagator to filter a signal with.
+    """Random traces that are carried forwards only, without a propagator.
 
-    The seed of what is drawn for a batch is kept in the buffer ``draws``; it moves on with every batch.
+    The seed of a batch is in the buffer ``draws`` and advances with every batch.
     """
 
     shared: ClassVar[bool] = False
-    couples_trials: ClassVar[bool] = True  # numbers are drawn for the trials of a batch in their order
+    couples_trials: ClassVar[bool] = True  # one generator draws for all trials of a batch
     executions: ClassVar[tuple[str, ...]] = ("forward",)
     why_not: ClassVar[str] = "no propagator gives its traces, so that no signal can be filtered backwards"
 
@@ -157,7 +157,7 @@ class Drawn(Eligibility, abc.ABC):
         return fresh(generator)
 
     def follow_weights_(self, population: Population, buffers: dict[str, Tensor]) -> None:
-        """Go on to fresh noise."""
+        """Advance to fresh noise."""
         move_on_(buffers)
 
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
@@ -179,12 +179,12 @@ class Drawn(Eligibility, abc.ABC):
 
 @dataclass(frozen=True)
 class Factored(Drawn, abc.ABC):
-    """Random traces that are a product of factors, with the influence of real-time recurrent learning as their mean."""
+    """Random traces as products of factors, unbiased estimates of RTRL."""
 
     local: ClassVar[bool] = False
 
     def check(self, population: Population) -> None:
-        """Refuse populations whose influence passes through others.
+        """Refuse populations whose influence passes through other populations.
 
         Raises:
             ValueError: There are several populations, or the cells are not recurrent.
@@ -206,19 +206,19 @@ class Factored(Drawn, abc.ABC):
             connections: The connections into the population.
             moment: The first step.
             trials: Number of trials B.
-            generator: Source of what is drawn.
+            generator: Source of random numbers.
         """
 
     def traces(
         self, connections: Sequence[Connection], moment: Moment, trials: int, buffers: dict[str, Tensor]
     ) -> list[Trace]:
-        """Return what each connection sees of the factors."""
+        """Return the traces of all connections, which share the factors."""
         factors = self.factors(connections, moment, trials, source(buffers[DRAWS]))
         return [FactorTrace(factors, index) for index in range(len(connections))]
 
 
 def length(*parts: Tensor) -> Tensor:
-    """Return the length of all numbers of a trial together, shape ``(B,)``.
+    """Return the joint Euclidean norm of tensors per trial, shape ``(B,)``.
 
     Args:
         parts: Tensors whose first axis is the trials.
@@ -227,10 +227,10 @@ def length(*parts: Tensor) -> Tensor:
 
 
 def balance(one: Tensor, other: Tensor) -> Tensor:
-    """Return ``sqrt(one / other)``, what makes two factors equally long, with a guard against zeros.
+    """Return ``sqrt(one / other)``, guarded against zeros, which balances two norms.
 
     Args:
-        one: Lengths, shape ``(B,)``.
-        other: Lengths, shape ``(B,)``.
+        one: Norms, shape ``(B,)``.
+        other: Norms, shape ``(B,)``.
     """
     return ((one + GUARD) / (other + GUARD)).sqrt()

@@ -1,4 +1,4 @@
-"""Synapses that remember when a jump of their cell's potential met presynaptic activity, large jumps above all.
+"""Reward-modulated Hebbian traces: fluctuations of the potential times presynaptic activity.
 
 Shapes: T time, B batch, N cells.
 """
@@ -27,25 +27,25 @@ __all__ = ["Fluctuations"]
 class Fluctuations(Coincidence):
     """``e_ij,t = e_ij,t-1 + (pre_j,t (x_i,t - xbar_i,t-1))^p``: reward-modulated Hebbian learning.
 
-    ``x`` is what the cell adds up: the potential, or the drive where the leak is on the rate. ``xbar`` is its running
-    mean, ``xbar_t = keep xbar_{t-1} + (1 - keep) x_t``, from the first value on. An odd power above one lets the few
-    large fluctuations, which are the perturbations, count for more than the many small ones of the network itself, so
-    that no synapse must know the noise.
+    ``x`` is the potential, or the drive where the leak is on the rate. ``xbar`` is its running mean,
+    ``xbar_t = keep xbar_{t-1} + (1 - keep) x_t``, from the first value on. An odd power above one weighs the few large
+    fluctuations, which are the perturbations, more than the many small ones of the network, so that the noise itself is
+    not needed.
 
     The network is run once without perturbations, whose outputs are reported, and once with them. As published only
     recurrent synapses learn, and the readout does not; see `tca.signals.RewardPredictionError`.
 
     Args:
-        noise: What is added to the drive, default uniform between -16 and 16 with probability 0.003 a cell and step.
+        noise: Perturbation of the drive, default uniform between -16 and 16 with probability 0.003 a cell and step.
         power: The power p, default 3, odd.
-        keep: What the running mean keeps, default 0.05, in [0, 1).
-        limit: Largest gradient of a weight, default 0.003; what the paper limits is the change, at its learning rate of
-            0.1 this limit times that. ``None`` for none.
-        recurrent_only: Whether synapses from the inputs and biases learn nothing, default ``True``.
+        keep: Decay factor of the running mean per step, default 0.05, in [0, 1).
+        limit: Largest gradient of a weight, default 0.003; the paper limits the weight change, this limit times its
+            learning rate of 0.1. ``None`` for none.
+        recurrent_only: Whether synapses from inputs and biases do not learn, default ``True``.
 
     Raises:
         ValueError: A number is not allowed.
-        TypeError: The power is no whole number, or ``recurrent_only`` neither ``True`` nor ``False``.
+        TypeError: The power is not an integer, or ``recurrent_only`` neither ``True`` nor ``False``.
 
     Paper: Miconi (2017), eLife 6:e20899.
     """
@@ -65,11 +65,11 @@ class Fluctuations(Coincidence):
 
     @property
     def equation(self) -> str:
-        """The trace in one line."""
+        """The equation of the trace."""
         return f"e_t = e_t-1 + (pre_t (x_t - xbar_t))^{self.power}"
 
     def check(self, population: Population) -> None:
-        """Refuse populations without a potential to fluctuate.
+        """Refuse populations without a fluctuating potential.
 
         Raises:
             ValueError: There are several populations, or the cells are not recurrent, or they spike.
@@ -83,7 +83,7 @@ class Fluctuations(Coincidence):
             raise ValueError(f"{type(self).__name__} goes by potentials without resets, and {population.title} spikes")
 
     def attempt(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> PerturbedPass:
-        """Run with perturbations in the drive."""
+        """Return the pass with a perturbed drive."""
         name, shape = tape.population.name, (tape.rate.shape[1], tape.population.cells)
         extra = self.noise.steps(tape.steps, shape, draws_of(tape.population, buffers)).to(tape.rate)
         noisy = replay.with_drive({name: extra})
@@ -94,7 +94,7 @@ class Fluctuations(Coincidence):
         return PerturbedPass(noisy.outputs, tape.outputs, 1.0, {name: post}, {name: links})
 
     def fluctuations(self, values: Tensor) -> Tensor:
-        """Return how far each value is from the running mean before it, shape ``(T, B, N)``.
+        """Return each value minus the running mean before it, ``(T, B, N)``.
 
         Args:
             values: Values from time zero on, shape ``(T + 1, B, N)``.
@@ -114,13 +114,13 @@ class Fluctuations(Coincidence):
 
 
 def potentials(tape: Tape, added: Tensor) -> Tensor:
-    """Return what the cells of a leaky population add up, from time zero on, shape ``(T + 1, B, N)``.
+    """Return the potentials of a leaky population from time zero.
 
-    That is the potential if the leak is on it, else the drive, whose value at time zero is taken to be the first.
+    The shape is ``(T + 1, B, N)``. With the leak on the rate the drive is returned, its first value also at time zero.
 
     Args:
         tape: The forward pass.
-        added: What has been added to the drive, shape ``(T, B, N)``.
+        added: Perturbation of the drive, shape ``(T, B, N)``.
     """
     drive = added.clone()
     start = torch.zeros_like(drive[0])

@@ -1,4 +1,4 @@
-"""The whole Jacobian as memory: the trace of real-time recurrent learning, whole or cut into windows."""
+"""The Jacobian as propagator: the influence matrix of RTRL, whole or windowed."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["Full", "Windowed"]
 
 @dataclass(frozen=True)
 class Full(Eligibility):
-    """``D_t = J_t``: a synapse remembers every cell it has moved, through every path.
+    """``D_t = J_t``: the influence of a synapse on every cell, through every path.
 
     With the direct signal, run forwards, this is real-time recurrent learning, at a cost of ``N^2 I J`` a step and
-    trial; run backwards it is backpropagation through time.
+    trial; run backwards, backpropagation through time.
 
     Paper: Williams and Zipser (1989), Neural Computation 1:270.
     """
@@ -33,7 +33,7 @@ class Full(Eligibility):
     equation: ClassVar[str] = "D_t = J_t"
 
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
-        """Add all that returns through leak and recurrent weights."""
+        """Add ``J_t^T later``."""
         tape.leak_(t, into, later)
         tape.transmit_(t, into, later)
 
@@ -45,24 +45,23 @@ class Full(Eligibility):
 @checked
 @dataclass(frozen=True)
 class Windowed(Eligibility):
-    """``D_t = J_t`` but for a cut every ``steps``, counted from the end of each trial: its last window is a whole one.
+    """``D_t = J_t`` except at a cut every ``steps``.
 
-    At a cut, before step t where ``(T - t + 1) mod steps = 0``, nothing passes (``D_t = 0``); with ``keep_leak`` only
-    the recurrent transmission is cut (``D_t = leak``). The second is not a truncation: the leak carries credit across
-    every cut, so that with windows of one step it is e-prop.
+    Cuts are counted from the end of each trial, so that its last window is whole. At a cut, before step t where ``(T -
+    t + 1) mod steps = 0``, ``D_t = 0``; with ``keep_leak`` only the recurrent transmission is cut (``D_t = leak``). The
+    second is not a truncation: the leak carries credit across every cut, so that with windows of one step it is e-prop.
 
     Args:
-        steps: Length of a window, default 10, at least 1. T cuts off nothing but a learned initial state, more than T
-            nothing at all.
+        steps: Length of a window, default 10, at least 1. T cuts off a learned initial state only; beyond T there is no
+            cut.
         keep_leak: Whether the leak crosses a cut, default ``False``.
 
     Raises:
         ValueError: ``steps`` is less than one.
-        TypeError: ``steps`` is no whole number.
+        TypeError: ``steps`` is not an integer.
 
-    Papers: Williams and Peng (1990), Neural Computation 2:490; the cut that keeps the leak is that of Liu et al.
-        (2025),
-    arXiv:2506.06904.
+    Papers: Williams and Peng (1990), Neural Computation 2:490; Liu et al. (2025), arXiv:2506.06904 (the cut that keeps
+    the leak).
     """
 
     steps: Count = 10
@@ -72,19 +71,19 @@ class Windowed(Eligibility):
 
     @property
     def equation(self) -> str:
-        """The propagator in one line."""
+        """The equation of the propagator."""
         return f"D_t = J_t, every {self.steps} steps from the end {'leak' if self.keep_leak else '0'}"
 
     def cuts(self, to_go: int | Tensor) -> bool | Tensor:
-        """Return whether there is a cut before the step that ``to_go`` more steps follow, for each trial if so given.
+        """Return whether there is a cut before step t.
 
         Args:
-            to_go: ``T - t``, T the number of steps of the trial.
+            to_go: ``T - t``, T the number of steps of the trial; a tensor for one value per trial.
         """
         return (to_go + 1) % self.steps == 0
 
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
-        """Add all that returns through leak and recurrent weights, less what is cut."""
+        """Add ``D_t^T later``."""
         cut = self.cuts(tape.to_go(t))
         if isinstance(cut, Tensor):  # trials of different lengths have their cuts at different steps
             passing = later.masked_fill(cut.view(-1, *[1] * (later.ndim - 1)), 0.0)
@@ -100,7 +99,7 @@ class Windowed(Eligibility):
         """Return a dense influence trace.
 
         Raises:
-            ValueError: The end of the trial is not known, so that the cuts have no place.
+            ValueError: The end of the trial, from which the cuts are counted, is not given.
         """
         if moment.to_go is None:
             raise ValueError(

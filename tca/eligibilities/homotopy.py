@@ -1,4 +1,4 @@
-"""A part of the recurrent transmission as memory: the way from e-prop to real-time recurrent learning."""
+"""A share of recurrent transmission as propagator: between e-prop and RTRL."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ __all__ = ["Homotopy"]
 @checked
 @dataclass(frozen=True)
 class Homotopy(Eligibility):
-    """``D_t = leak + s (J_t - leak)``: recurrent synapses pass on the share ``s`` of what they could.
+    """``D_t = leak + s (J_t - leak)``: recurrent transmission scaled by ``s``.
 
     With the direct signal the weight change is a polynomial in ``s`` of degree T - 1, whose coefficient of ``s^r`` is
-    the part of the gradient that passes exactly r recurrent synapses: e-prop at ``s = 0``, the true gradient at
-    ``s = 1``.
+    the part of the gradient through exactly r recurrent synapses: e-prop at ``s = 0``, the true gradient at ``s = 1``.
 
     Args:
         share: The share ``s``, default 0.5, in [0, 1].
 
     Raises:
-        ValueError: ``share`` lies outside.
+        ValueError: ``share`` is out of range.
     """
 
     share: float = 0.5
@@ -44,11 +43,11 @@ class Homotopy(Eligibility):
 
     @property
     def equation(self) -> str:
-        """The propagator in one line."""
+        """The equation of the propagator."""
         return f"D_t = leak + {self.share} (J_t - leak)"
 
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
-        """Add what returns through the leak, and a share of what returns through recurrent weights."""
+        """Add ``D_t^T later``."""
         tape.leak_(t, into, later)
         tape.transmit_(t, into, self.share * later)
 

@@ -28,8 +28,8 @@ class Instant(Eligibility):
     equation: ClassVar[str] = "D_t = 0"
 
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
-        """Add nothing."""
+        """Leave ``into`` unchanged: ``D_t = 0``."""
 
     def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
-        """Return a trace that holds the present step only."""
+        """Return a trace of the present step alone."""
         return InstantTrace(connection, moment, trials)

@@ -1,4 +1,4 @@
-"""Kernel RNN learning: how cells reach one another, and for how long, learned from perturbations.
+"""Kernel RNN learning: influence and time constants learned from perturbations.
 
 Shapes: B batch, I = N postsynaptic cells, J presynaptic.
 """
@@ -29,27 +29,25 @@ __all__ = ["LearnedKernel"]
 class LearnedKernel(Drawn):
     """``P_t,l,ij ~ A_li C_t,ij`` with ``C_ij,t = k_i C_ij,t-1 + gain_i pre_j`` and ``k = 1 - gamma``: KeRNL.
 
-    A synapse moves its own cell, whose effect on the others is ``A`` times a memory that decays with ``gamma``. Both
-    are learned by predicting what perturbations of the states do. Noise ``zeta_t`` is added to the states after every
+    The effect of a cell on the others is ``A`` times a memory that decays with ``gamma``. Both are learned by
+    predicting the effect of state perturbations. Noise ``zeta_t`` is added to the states after every
     step, the difference to the unperturbed network is ``d_t = J_t d_{t-1} + zeta_t``, the prediction ``A Om_t`` with
     ``Om_t = k Om_{t-1} + zeta_t``, and after every step
 
         A <- A - rate (A Om - d) Om^T,    gamma <- gamma - rate (A^T (A Om - d)) Gam,    Gam = dOm / dgamma,
 
     with means over the trials that still run and the rates divided by the number of cells. This is the limit of small
-    perturbations, in which there is no difference of nearly equal numbers to lose digits in and the size of the noise
-    is a factor of the rates. A perturbation enters at the moment at which a synapse moves its cell, so that one memory
-    serves both.
+    perturbations, free of cancellation; the size of the noise is a factor of the rates. A perturbation enters at the
+    same point of a step as synaptic input, so that one memory serves both.
 
-    ``A`` is kept in the buffer ``kernel``, ``gamma`` in ``decay``, the seed of the noise in ``draws``; they go on from
-    batch to batch. With both rates at zero, ``A`` a unit matrix and ``gamma`` one minus the leak it is the trace of
-    RFLO.
+    ``A`` is in the buffer ``kernel``, ``gamma`` in ``decay``, the seed of the noise in ``draws``; they persist across
+    batches. With both rates zero, ``A`` the identity and ``gamma`` one minus the leak it is the trace of RFLO.
 
     Args:
         decay: First value of gamma, default 0.8, in [0, 1].
         kernel_rate: Learning rate of A times the number of cells, default 0.1; zero freezes it.
         decay_rate: Learning rate of gamma times the number of cells, default 0.1; zero freezes it.
-        noise: What perturbs a state at every step, default normal with variance one.
+        noise: Distribution of the perturbations, default normal with variance one.
 
     Raises:
         ValueError: ``decay`` is not in [0, 1], or a rate is negative.
@@ -70,7 +68,7 @@ class LearnedKernel(Drawn):
             raise ValueError(f"decay of the kernel must lie in [0, 1], got {self.decay}")
 
     def check(self, population: Population) -> None:
-        """Refuse cells whose state has several components, cells without recurrent synapses, and several populations.
+        """Refuse populations other than one of recurrent rate cells.
 
         Raises:
             ValueError: The cells spike, or are not recurrent, or there are other populations.
@@ -87,7 +85,7 @@ class LearnedKernel(Drawn):
             )
 
     def buffers(self, population: Population, generator: torch.Generator) -> dict[str, Tensor]:
-        """Start with cells that reach themselves alone."""
+        """Start with the identity as kernel."""
         own = torch.eye(population.cells, dtype=torch.float64, device="cpu").to(population.like)
         return super().buffers(population, generator) | {
             "kernel": own,
@@ -97,19 +95,19 @@ class LearnedKernel(Drawn):
     def traces(
         self, connections: Sequence[Connection], moment: Moment, trials: int, buffers: dict[str, Tensor]
     ) -> list[Trace]:
-        """Return traces that share what is learned."""
+        """Return traces that share the learned kernel."""
         kernel = _Kernel(self, moment, trials, buffers)
         return [_KernelTrace(kernel, connection, trials) for connection in connections]
 
 
 class _Kernel:
-    """``A`` and ``gamma`` of a population, and the perturbations that teach them."""
+    """``A`` and ``gamma`` of a population, learned from perturbations."""
 
     def __init__(self, kind: LearnedKernel, moment: Moment, trials: int, buffers: dict[str, Tensor]) -> None:
-        """Start a trial without any perturbation.
+        """Start a trial without perturbation.
 
         Args:
-            kind: The rates, and what is drawn.
+            kind: The learning rates and the noise.
             moment: The first step.
             trials: Number of trials B.
             buffers: ``A``, ``gamma`` and the seed; the first two are changed in place.
@@ -121,7 +119,7 @@ class _Kernel:
 
     @property
     def kept(self) -> Tensor:
-        """What a cell's memory keeps from step to step, shape ``(N,)``."""
+        """Decay factor of each cell's memory per step, shape ``(N,)``."""
         return (1 - self.gamma).clamp(min=0)
 
     def catch_up(self, moment: Moment) -> None:
@@ -145,7 +143,7 @@ class _Kernel:
         """Learn from the trials that still run.
 
         Args:
-            to_go: How many steps follow, one number for all trials or one for each, negative after its end.
+            to_go: Number of later steps, one for all trials or one each, negative after the end.
         """
         trials, cells = self.memory.shape
         error = self.memory @ self.reach.t() - self.difference
@@ -158,7 +156,7 @@ class _Kernel:
 
 
 class _KernelTrace(Trace):
-    """The memory of one connection, which the signal meets through ``A``."""
+    """The eligibility trace of one connection, multiplied by ``A``."""
 
     def __init__(self, kernel: _Kernel, connection: Connection, trials: int) -> None:
         """Start at zero, an initial state at one."""
@@ -166,7 +164,7 @@ class _KernelTrace(Trace):
         self.own = SynapticTrace(connection, trials, lambda moment: kernel.kept.unsqueeze(0))
 
     def advance(self, moment: Moment, pre: Tensor) -> None:
-        """Let ``A`` and ``gamma`` learn from the step, if no other connection has, then let the synapses follow."""
+        """Update ``A`` and ``gamma`` once a step, then advance the synapses."""
         self.kernel.catch_up(moment)
         self.own.advance(moment, pre)
 

@@ -1,4 +1,4 @@
-"""A Kronecker product in place of the whole influence: presynaptic activity times a matrix over cells, or the reverse.
+"""Kronecker-factored approximations of the influence matrix.
 
 Shapes: B batch, I = N postsynaptic cells, J presynaptic, S components of a cell's state, M = S N.
 """
@@ -25,14 +25,14 @@ __all__ = ["KFRTRL", "ReverseKFRTRL"]
 @checked
 @dataclass(frozen=True)
 class KFRTRL(Factored):
-    """``P_t,m,ij ~ C_t,mi A_t,j``: presynaptic activity summed with random signs, times a matrix over cells.
+    """``P_t,m,ij ~ C_t,mi A_t,j``: randomly signed presynaptic sums times a matrix over cells.
 
     With two fresh signs ``xi, xi'`` a step, ``A_t = xi p0 A_{t-1} + xi' p1 pre_t`` and
-    ``C_t = xi J_t C_{t-1} / p0 + xi' diag(gain_t) / p1``. The mean is the influence itself, with less scatter than
-    one random direction, for a product of two matrices over cells, ``N^3``, a step and trial.
+    ``C_t = xi J_t C_{t-1} / p0 + xi' diag(gain_t) / p1``. It is unbiased, with less variance than UORO,
+    for a product of two matrices over cells, ``N^3``, a step and trial.
 
     Args:
-        noise: What the two signs are drawn from, default signs; its variance must be one.
+        noise: Distribution of ``xi`` and ``xi'``, default signs; its variance must be one.
 
     Paper: Mujika, Meier and Steger (2018), NeurIPS, arXiv:1805.10842 (KF-RTRL).
     """
@@ -56,7 +56,7 @@ class ReverseKFRTRL(Factored):
     (xi_t gain_t) (x) pre_t / p1``.
 
     Args:
-        noise: What is drawn for every cell at every step, default signs; its variance must be one.
+        noise: Distribution of ``xi``, default signs; its variance must be one.
 
     Paper: Marschall, Cho and Savin (2020), Journal of Machine Learning Research 21:135 (R-KF-RTRL).
     """
@@ -75,7 +75,7 @@ class _Kronecker(Factors):
     """``A`` (B, J) over the presynaptic cells of every connection, ``C`` (B, M, N) from drives to states."""
 
     def start(self) -> None:
-        """Start at zero; an initial state is a product as it is."""
+        """Start at zero; an initial state has an exact product."""
         self.inputs = [
             self.like.new_full((self.trials, width), impulse)
             for width, impulse in zip(self.widths, self.impulses, strict=True)
@@ -85,7 +85,7 @@ class _Kronecker(Factors):
             self.moved[:, : self.cells] = torch.eye(self.cells, dtype=self.like.dtype, device=self.like.device)
 
     def advance(self, moment: Moment, pres: list[Tensor]) -> None:
-        """Pass the matrix on, and add the step to both factors with random signs."""
+        """Propagate the matrix and add the step with random signs."""
         passed = self.jacobian(moment) @ self.moved
         direct = torch.zeros_like(passed)
         direct[:, : self.cells].diagonal(dim1=1, dim2=2).add_(moment.gain)
@@ -111,7 +111,7 @@ class _ReverseKronecker(Factors):
     """``A`` (B, N) over postsynaptic cells, ``C`` (B, M, J) for every connection."""
 
     def start(self) -> None:
-        """Start at zero; what an initial state does is drawn like what a step does."""
+        """Start at zero, an initial state in a random direction."""
         self.cell = self.like.new_zeros(self.trials, self.cells)
         states = self.components * self.cells
         self.moved = [self.like.new_zeros(self.trials, states, width) for width in self.widths]
@@ -121,7 +121,7 @@ class _ReverseKronecker(Factors):
                 moved[:, : self.cells] += (self.cell * impulse).unsqueeze(-1)
 
     def advance(self, moment: Moment, pres: list[Tensor]) -> None:
-        """Pass the matrix on, and add the step to both factors in a random direction."""
+        """Propagate the matrix and add the step in a random direction."""
         jacobian = self.jacobian(moment)
         passed = [jacobian @ each for each in self.moved]
         xi = self.draw(self.trials, self.cells)

@@ -1,4 +1,4 @@
-"""The leak of the cell as memory: the trace of e-prop and RFLO."""
+"""The leak as propagator: the eligibility trace of e-prop and RFLO."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ __all__ = ["Leak"]
 
 @dataclass(frozen=True)
 class Leak(Eligibility):
-    """``D_t = leak``: a cell remembers through its own leak and through no synapse.
+    """``D_t = leak``: memory in the cell's own leak and in no synapse.
 
     With the leak on the potential the trace is ``eps_j,t = kappa eps_j,t-1 + z_j,t-1``, presynaptic only, one number
     per cell and time constant; with the leak on the rate it is ``p_ij,t = (1 - alpha) p_ij,t-1 + alpha f'(u_i,t)
-    r_j,t-1``. A spiking cell that adapts remembers through its own spikes as well, which raise its threshold:
-    ``leak_t = [[kappa, 0], [(1 - rho) psi_t-1, rho - (1 - rho) beta psi_t-1]]`` from potential and adaptation to the
-    same.
+    r_j,t-1``. An adaptive spiking cell also has memory in its threshold, which its own spikes raise:
+    ``leak_t = [[kappa, 0], [(1 - rho) psi_t-1, rho - (1 - rho) beta psi_t-1]]`` on (potential, adaptation).
 
     Papers: Murray (2019), eLife 8:e43299; Bellec et al. (2020), Nature Communications 11:3625.
     """
@@ -34,11 +33,11 @@ class Leak(Eligibility):
     equation: ClassVar[str] = "D_t = leak"
 
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
-        """Add the leak of ``later``."""
+        """Add ``leak_t^T later``."""
         tape.leak_(t, into, later)
 
     def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
-        """Return a presynaptic trace where leak and gain are constants, else one per synapse."""
+        """Return a presynaptic trace if leak and gain are constant, else synaptic."""
         if moment.constant_leak is None or isinstance(connection, Initial):
             return synaptic_trace(connection, moment, trials, lambda now: now.leak)
         trace = PresynapticTrace(connection, moment, trials)

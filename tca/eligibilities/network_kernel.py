@@ -1,4 +1,4 @@
-"""Memory through other cells as one number: the mean field of nonnegative recurrent weights.
+"""Mean-field memory through other cells with nonnegative recurrent weights.
 
 Shapes: T time, B batch, N entries of the vectors of all cells, J presynaptic.
 """
@@ -34,13 +34,13 @@ class NetworkTrace(Trace):
 
         Args:
             inner: The trace p.
-            decay: What makes lambda of the leak and the gain of the cells, and of the root that the network keeps.
+            decay: Function from leak, gain and the network's Perron root to lambda.
         """
         self.inner, self.decay = inner, decay
         self.value = torch.zeros_like(inner.dense())
 
     def advance(self, moment: Moment, pre: Tensor) -> None:
-        """Take the inner trace a step further, let the outer one decay, and add the first where gates are open."""
+        """Advance the inner trace, decay the outer, add the gated inner one."""
         self.inner.advance(moment, pre)
         decay = self.decay(float(moment.leak), float(moment.constant_gain), moment.root)
         self.value.mul_(decay).add_(moment.slope.unsqueeze(-1) * self.inner.dense())
@@ -55,15 +55,14 @@ class NetworkTrace(Trace):
 class NetworkKernel(Eligibility):
     """``e_ij,t = lambda e_ij,t-1 + G_i,t p_j,t`` with ``lambda = leak + gain root``: paths through the other cells.
 
-    In a recurrent network of vectors with nonnegative weights all paths from a cell to the outputs carry nonnegative
-    numbers. Their mean field is one kernel for all cells, of which the gated Perron root of the recurrent weights is
-    the only trace; `tca.nets.VectorRNN` begins at a root and lets it grow no further. The gate is that of the step at
-    which a synapse was moved, hence the signal must not apply its own: ``Rule(GlobalVector(gated=False),
-    NetworkKernel())``.
+    In a recurrent network of vectors with nonnegative weights all paths from a cell to the outputs are nonnegative.
+    Their mean field is one kernel for all cells, which depends on the recurrent weights through their gated Perron root
+    alone; `tca.nets.VectorRNN` bounds that root. The gate belongs to the step at which the trace grows, hence the
+    signal must not be gated: ``Rule(GlobalVector(gated=False), NetworkKernel())``.
 
     Args:
-        root: Gated Perron root of the recurrent weights; ``None`` (default) for the bound that the network keeps it at
-            or below, its ``root``, which one of weights of both signs has not.
+        root: Gated Perron root of the recurrent weights; ``None`` (default) for the network's own bound, which
+            networks with weights of both signs do not have.
         leaky: Whether p is the leaky trace ``p_t = leak p_t-1 + gain pre_t`` (default), so that the leak counts twice,
             or ``gain pre_t``.
 
@@ -82,19 +81,19 @@ class NetworkKernel(Eligibility):
 
     @property
     def equation(self) -> str:
-        """The trace in one line."""
+        """The equation of the trace."""
         return f"e_t = (leak + {'root' if self.root is None else self.root} gain) e_t-1 + G_t p_t"
 
     @property
     def inner(self) -> Eligibility:
-        """What the trace p remembers."""
+        """The eligibility of the trace p."""
         return Leak() if self.leaky else Instant()
 
     def check(self, population: Population) -> None:
-        """Refuse cells without recurrent synapses, that carry no vectors, or of whose weights no root is known.
+        """Refuse cells that are not recurrent vectors, or without a root.
 
         Raises:
-            ValueError: There is no network to remember through, or it keeps no root and none was given.
+            ValueError: The cells are not recurrent, carry no vectors, or neither network nor ``root`` sets a root.
         """
         if not population.recurrent or not isinstance(population.onwards, Vectors):
             raise ValueError(
@@ -109,15 +108,15 @@ class NetworkKernel(Eligibility):
             )
 
     def decay(self, leak: float, gain: float, kept: float | None = None) -> float:
-        """Return what remains of a score a step earlier, ``lambda``.
+        """Return the decay factor ``lambda`` of output errors per step.
 
         Args:
             leak: Leak of the cells per step.
             gain: Their gain.
-            kept: The root that the network keeps, used where none was given; ``None`` (default) if it keeps none.
+            kept: The network's bound of the root, used if ``root`` is not given; ``None`` (default) if it has none.
 
         Raises:
-            ValueError: There is neither.
+            ValueError: Neither is given.
         """
         root = kept if self.root is None else self.root
         if root is None:
@@ -125,7 +124,7 @@ class NetworkKernel(Eligibility):
         return leak + gain * root
 
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
-        """Refuse: with gates inside, the kernel is no propagator of states, so that no signal makes it exact.
+        """Refuse: the gated kernel is no propagator of states.
 
         Raises:
             TypeError: Always.
@@ -133,13 +132,13 @@ class NetworkKernel(Eligibility):
         raise TypeError("NetworkKernel has no propagator of states; filter_ and trace apply it")
 
     def filter_(self, tape: Tape, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
-        """Sum the scores that follow by the kernel, apply the gates, and filter by the inner trace, in place.
+        """Filter by the kernel, the gates and the inner trace in place.
 
             s^_t = s_t + lambda s^_t+1,   nu_t = G_t s^_t + leak nu_t+1
 
         Args:
             tape: The forward pass.
-            signal: Signal without gates of these steps, shape ``(C, B, N)``.
+            signal: Ungated signal of these steps, shape ``(C, B, N)``.
             steps: The steps, counted from the initial state.
             later: Both filters at the first step of the window after this one, shape ``(2, B, N)``; ``None`` at the
                 end of the trial.
@@ -159,5 +158,5 @@ class NetworkKernel(Eligibility):
         return torch.stack([first, kept])
 
     def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
-        """Return the trace of the kernel on top of the inner one."""
+        """Return the kernel's trace of the inner trace."""
         return NetworkTrace(self.inner.trace(connection, moment, trials), self.decay)

@@ -1,10 +1,9 @@
-"""Synapses that remember what was tried: noise in the drive of their cell, or in their own weight.
+"""Perturbation eligibilities: noise in the drive or in the weights.
 
 Shapes: T time, B batch, N cells, C consecutive steps.
 
-There is no gain and no slope in these traces. What a trial was worth comes as one number when it is over, and the trace
-is what this number is multiplied with: a running sum (``D = 1``) of noise times presynaptic activity, or what was added
-to the weight.
+These traces have neither gain nor surrogate gradient. A scalar reward signal at the end of a trial multiplies the
+trace: a running sum (``D = 1``) of noise times presynaptic activity, or the noise of the weight.
 """
 
 from __future__ import annotations
@@ -37,9 +36,9 @@ RATES = ("clean", "perturbed")
 
 @dataclass(frozen=True)
 class Trying(Eligibility, abc.ABC):
-    """An eligibility that runs trials again with something changed.
+    """An eligibility that runs trials again with a perturbation.
 
-    The seed of what is drawn for a batch is kept in the buffer ``draws``; it moves on with every batch.
+    The seed of a batch is in the buffer ``draws`` and advances with every batch.
     """
 
     local: ClassVar[bool] = True
@@ -55,7 +54,7 @@ class Trying(Eligibility, abc.ABC):
         return fresh(generator)
 
     def follow_weights_(self, population: Population, buffers: dict[str, Tensor]) -> None:
-        """Go on to fresh noise."""
+        """Advance to fresh noise."""
         move_on_(buffers)
 
     def begin(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> Tape:
@@ -64,16 +63,16 @@ class Trying(Eligibility, abc.ABC):
 
     @abc.abstractmethod
     def attempt(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> PerturbedPass:
-        """Return what came of a run with something changed.
+        """Return a perturbed pass.
 
         Args:
-            tape: The forward pass of the last population, scored.
-            replay: What runs the trials again.
-            buffers: What is kept in all populations, by their full names.
+            tape: The forward pass of the last population with its output errors.
+            replay: Runs the trials again.
+            buffers: The eligibility's state in all populations, by full name.
         """
 
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
-        """Add ``later``: nothing is forgotten within a trial."""
+        """Add ``later``: ``D_t = 1``."""
         into.add_(later)
 
     def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
@@ -87,15 +86,15 @@ class Trying(Eligibility, abc.ABC):
 
 @dataclass(frozen=True)
 class Coincidence(Trying, abc.ABC):
-    """``e_ij,t = e_ij,t-1 + post_i,t pre_j,t``: how often what a cell tried coincided with presynaptic activity.
+    """``e_ij,t = e_ij,t-1 + post_i,t pre_j,t``: the summed product of perturbation and presynaptic activity.
 
-    A learned initial state is not tried and learns nothing.
+    A learned initial state is not perturbed and does not learn.
     """
 
-    couples_trials: ClassVar[bool] = True  # noise is drawn for the trials of a batch in their order
+    couples_trials: ClassVar[bool] = True  # one generator draws for all trials of a batch
 
     def check(self, population: Population) -> None:
-        """Refuse populations whose drive takes no noise.
+        """Refuse populations whose drive cannot be perturbed.
 
         Raises:
             ValueError: The cells are recurrent and carry vectors.
@@ -108,7 +107,7 @@ class Coincidence(Trying, abc.ABC):
             )
 
     def gather_(self, gather: Gather, tape: Tape, filtered: Tensor, steps: slice, gradients: dict[str, Tensor]) -> None:
-        """Add ``sum_t (L post_t) (x) pre_t`` of every connection."""
+        """Add ``sum_t (L_t post_t) (x) pre_t`` of every connection."""
         if steps.start == 0:
             return
         tried, name = tape.tried, tape.population.name
@@ -126,22 +125,22 @@ class Coincidence(Trying, abc.ABC):
 class NodeNoise(Coincidence):
     """Node perturbation: ``u_t + sigma xi_t``, ``e_ij,t = e_ij,t-1 + xi_i,t pre_j,t``.
 
-    With the change of the loss divided by ``sigma`` the mean over the noise is the true gradient, but for an error of
-    the order ``sigma^2``. In networks of several populations each has its own noise, all in the same run.
+    With the change of the loss divided by ``sigma`` the mean over the noise is the true gradient up to an error of
+    order ``sigma^2``. In networks of several populations each has its own noise, all in the same run.
 
     Args:
-        sigma: Standard deviation of the noise in the drive, default 0.01, positive. A large one makes a bias, a small
-            one costs digits.
+        sigma: Standard deviation of the noise in the drive, default 0.01, positive. A large one is biased, a small one
+            loses digits.
         antithetic: Whether the run is compared with one whose noise has the opposite sign, or with one without noise
             (default); the first is free of errors of even order in every single draw.
         rates: Whether presynaptic activity is that of the run without noise, ``"clean"`` (default), or with it,
             ``"perturbed"``.
         noise: The distribution of xi, of variance one, default normal.
-        by: What the synapses go by: the noise itself, ``Injected()`` (default), or how far the drive went,
-            ``Displaced()``, which is activity-based node perturbation; see `tca.eligibilities.deviations`.
+        by: Postsynaptic factor: the noise itself, ``Injected()`` (default), or the displaced drive, ``Displaced()``,
+            which is activity-based node perturbation; see `tca.eligibilities.deviations`.
 
     Raises:
-        ValueError: ``sigma`` is not positive, or ``rates`` is another word.
+        ValueError: ``sigma`` is not positive, or ``rates`` is unknown.
 
     Papers: Fiete and Seung (2006), Physical Review Letters 97:048104; Zuge, Klos and Memmesheimer (2023), Physical
     Review X 13:021006.
@@ -154,16 +153,16 @@ class NodeNoise(Coincidence):
     by: Deviation = field(default_factory=Injected)
 
     def __post_init__(self) -> None:
-        """Check the size of the noise and the word."""
+        """Check ``rates``."""
         lookup(dict.fromkeys(RATES, True), self.rates, "rates")
 
     @property
     def equation(self) -> str:
-        """The trace in one line."""
+        """The equation of the trace."""
         return f"e_t = e_t-1 + {self.by.equation} (x) pre_t, u_t + {self.sigma:g} xi_t"
 
     def attempt(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> PerturbedPass:
-        """Run with noise in the drives and, if antithetic, with its opposite."""
+        """Return a pass with perturbed drives and its reference."""
         xi = {level.population.name: self._drawn(level, buffers) for level in tape.levels}
         noisy = replay.with_drive({name: self.sigma * each for name, each in xi.items()})
         against = tape
@@ -183,9 +182,9 @@ class NodeNoise(Coincidence):
 @checked
 @dataclass(frozen=True)
 class WeightNoise(Trying):
-    """Weight perturbation: ``W + sigma xi``, ``e_ij = xi_ij``, one draw a batch for every weight into a population.
+    """Weight perturbation: ``W + sigma xi``, ``e_ij = xi_ij``, one draw a batch.
 
-    All trials of a batch share the noise, so that their mean loss is what is compared.
+    All trials of a batch share the noise and are compared by their mean loss.
 
     Args:
         sigma: Standard deviation of the noise, default 0.01, positive.
@@ -207,11 +206,11 @@ class WeightNoise(Trying):
 
     @property
     def equation(self) -> str:
-        """The trace in one line."""
+        """The equation of the trace."""
         return f"e = xi, W + {self.sigma:g} xi"
 
     def attempt(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> PerturbedPass:
-        """Run with noise in the weights and, if antithetic, with its opposite."""
+        """Return a pass with perturbed weights and its reference."""
         xi: dict[str, Tensor] = {}
         for level in tape.levels:
             xi |= self._drawn([link.connection for link in level.links], draws_of(level.population, buffers))
@@ -224,7 +223,7 @@ class WeightNoise(Trying):
         return PerturbedPass(outputs(self.sigma), against, self.sigma * (1 + self.antithetic), weights=xi)
 
     def gather_(self, gather: Gather, tape: Tape, filtered: Tensor, steps: slice, gradients: dict[str, Tensor]) -> None:
-        """Add the noise of every weight times what trials were worth, at the last step of each."""
+        """Add noise times the summed reward signal, at each trial's last step."""
         if steps.start > 0 and (tape.lengths is not None or steps.stop == tape.steps + 1):
             worth = filtered[..., 0].sum()
             for link in tape.links:

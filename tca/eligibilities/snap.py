@@ -1,7 +1,7 @@
-"""Memory for the cells that a synapse can reach within some steps: the traces of SnAp-n.
+"""Sparse n-step approximations of the influence matrix: the traces of SnAp-n.
 
 Shapes: B batch, I postsynaptic cells, J presynaptic, K cells that a postsynaptic cell reaches (at most, counting
-itself), C consecutive steps, N cells, S components of a cell's state, an axis that is left out where there is one.
+itself), C consecutive steps, N cells, S components of a cell's state (axis omitted if S = 1).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Neighbours(NamedTuple):
     """The cells that each cell reaches, and the synapses among them.
 
     Attributes:
-        cells: Which cells, the cell itself first, shape ``(I, K)``; padded with the cell itself.
-        real: One at a cell that is reached and zero at padding, shape ``(I, K)``.
+        cells: Indices of the cells, the cell itself first, shape ``(I, K)``; padded with the cell itself.
+        real: One at a reached cell and zero at padding, shape ``(I, K)``.
     """
 
     cells: Tensor
@@ -40,8 +40,8 @@ class Neighbours(NamedTuple):
         """Return the cells within some hops of existing synapses.
 
         Args:
-            wired: A tape or a moment, which shows the synapses.
-            hops: The number of synapses on the way.
+            wired: A tape or a local step, which holds the synapses.
+            hops: Largest number of synapses on the path.
         """
         mask, cells = wired.recurrent_mask, len(wired.recurrent)
         exists = torch.ones_like(wired.recurrent) if mask is None else mask
@@ -55,15 +55,15 @@ class Neighbours(NamedTuple):
         return cls(torch.where(real > 0, order, order[:, :1]), real)
 
     def gather(self, values: Tensor) -> Tensor:
-        """Return values of the cells that each cell reaches, its own at padding, shape ``(..., I, K)``.
+        """Gather values of the reached cells, shape ``(..., I, K)``.
 
         Args:
-            values: One for every cell, shape ``(..., N)`` or ``(..., 1)`` for all.
+            values: One value per cell, shape ``(..., N)``, or one for all, ``(..., 1)``.
         """
         return values.expand(*values.shape[:-1], len(self.cells))[..., self.cells]
 
     def local(self, moment: Moment) -> Moment:
-        """Return a step with leak, gain and slope before it of the cells that each cell reaches.
+        """Return a local step restricted to the reached cells.
 
         Args:
             moment: The step.
@@ -71,7 +71,7 @@ class Neighbours(NamedTuple):
         return moment.at(self.gather)
 
     def among(self, recurrent: Tensor) -> Tensor:
-        """Return the weights among the cells that each cell reaches, shape ``(I, K, K)``.
+        """Return the weights among the reached cells, shape ``(I, K, K)``.
 
         Args:
             recurrent: Recurrent weights, shape ``(N, N)``.
@@ -81,7 +81,7 @@ class Neighbours(NamedTuple):
 
 
 class ReachTrace(Trace):
-    """``P_kij,t = sum_m J_km,t P_mij,t-1 + 1[k=i] gain_i,t pre_j,t``, k and m among the cells that i reaches."""
+    """``P_kij,t = sum_m J_km,t P_mij,t-1 + 1[k=i] gain_i,t pre_j,t``, k and m within reach of i."""
 
     def __init__(self, connection: Connection, moment: Moment, trials: int, hops: int) -> None:
         """Start at zero, an initial state at one.
@@ -99,7 +99,7 @@ class ReachTrace(Trace):
         self.value[..., 0, :] = connection.impulse
 
     def advance(self, moment: Moment, pre: Tensor) -> None:
-        """Pass the influence on within reach and add the outer product of the step."""
+        """Propagate the influence within reach and add the step's outer product."""
         near = self.near
         here = moment.at(lambda each: near.gather(each).unsqueeze(-1))
         arriving = torch.einsum("ikm,bimj->bikj", near.among(moment.recurrent), here.emitted(self.value))
@@ -107,7 +107,7 @@ class ReachTrace(Trace):
         self.value = here.kept(self.value).add_(here.driven(arriving))
 
     def dense(self) -> Tensor:
-        """Return the trace at all cells, shape ``(B, S, L, I, J)``, zero beyond reach."""
+        """Return the dense trace, ``(B, S, L, I, J)``, zero beyond reach."""
         *leading, cells, _, pre = self.value.shape
         index = self.near.cells.unsqueeze(-1).expand_as(self.value)
         dense = self.value.new_zeros(*leading, cells, cells, pre)
@@ -123,20 +123,19 @@ class ReachTrace(Trace):
 class SnAp(Eligibility):
     """``D_t = Pi_i J_t Pi_i``, ``Pi_i`` the cells within ``steps - 1`` synapses of the postsynaptic cell i: SnAp-n.
 
-    A synapse remembers whom it has moved among the cells that its postsynaptic cell reaches, itself included: with one
-    step that cell alone, which is ``Diagonal``; with more steps than the diameter of the network all cells, which is
-    ``Full``. Without missing synapses two steps are ``Full`` already, at its cost: the traces pay off on sparse masks
-    only.
+    A trace covers the cells that its postsynaptic cell reaches, itself included: with one step that cell alone, which
+    is ``Diagonal``; with more steps than the diameter of the network all cells, which is ``Full``. Without missing
+    synapses two steps are ``Full`` already, at its cost: the traces pay off on sparse masks only.
 
-    Each postsynaptic cell has a propagator of its own. Run backwards, each keeps an adjoint of its own over the K cells
-    that it reaches, at a cost of ``N K^2`` a step and trial; run forwards the traces cost ``N K^2 J``.
+    Each postsynaptic cell has its own propagator. Run backwards, each has its own adjoint over the K cells that it
+    reaches, at a cost of ``N K^2`` a step and trial; run forwards the traces cost ``N K^2 J``.
 
     Args:
         steps: The n of SnAp-n, default 2, at least 1.
 
     Raises:
         ValueError: ``steps`` is less than one.
-        TypeError: ``steps`` is no whole number.
+        TypeError: ``steps`` is not an integer.
 
     Paper: Menick et al. (2021), Practical real time recurrent learning with a sparse approximation, ICLR.
     """
@@ -146,19 +145,19 @@ class SnAp(Eligibility):
 
     @property
     def local(self) -> bool:
-        """Whether only the postsynaptic cell itself is reached."""
+        """Whether a trace covers the postsynaptic cell alone."""
         return self.steps == 1
 
     @property
     def equation(self) -> str:
-        """The propagator in one line."""
+        """The equation of the propagator."""
         return f"D_t = Pi_i J_t Pi_i, Pi_i: cell i and those within n - 1 synapses, n = {self.steps}"
 
     def check(self, population: Population) -> None:
         """Refuse a population without recurrent synapses.
 
         Raises:
-            ValueError: There is nothing to remember through.
+            ValueError: There are no recurrent synapses.
         """
         needs_synapses(type(self).__name__, population)
 
@@ -171,16 +170,16 @@ class SnAp(Eligibility):
         raise TypeError("Reachable has a propagator for each postsynaptic cell; filter_, unfilter and trace apply them")
 
     def filter_(self, tape: Tape, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
-        """Filter the signal by an adjoint for each postsynaptic cell, ``nu^i_t = Pi_i (L_t + J_{t+1}^T nu^i_{t+1})``.
+        """Filter the signal by one adjoint per postsynaptic cell, in place.
 
-        Each cell is left with its own entry ``nu^i_t,i``; what is returned are the adjoints of the first step, shape
-        ``(B, S, I, K)``.
+        ``nu^i_t = Pi_i (L_t + J_{t+1}^T nu^i_{t+1})``, of which each cell keeps its own entry ``nu^i_t,i``. Returns the
+        adjoints of the first step, shape ``(B, S, I, K)``.
 
         Args:
             tape: The forward pass.
             signal: State signal of these steps, shape ``(C, B, S, N)``.
             steps: The steps, counted from the initial state.
-            later: What came back from the window after this one; ``None`` at the end of the trial.
+            later: Value returned for the window after; ``None`` at the end of the trial.
         """
         near = Neighbours.of(tape, self.steps - 1)
         among = near.among(tape.synapses)
@@ -192,16 +191,16 @@ class SnAp(Eligibility):
         return later
 
     def unfilter(self, tape: Tape, filtered: Tensor, steps: slice, later: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the signal that ``filter_`` turns into the one given.
+        """Return the inverse of ``filter_``.
 
-        From the last step to the first, each cell is told what it should be left with, less what its own adjoint
-        brings back; with that the adjoints of all cells go one step further.
+        From the last step to the first, the signal of each cell is its filtered signal minus the propagated part of its
+        own adjoint; the adjoints of all cells then advance by one step.
 
         Args:
             tape: The forward pass.
             filtered: Filtered state signal of these steps, shape ``(C, B, N)``.
             steps: The steps, counted from the initial state.
-            later: What came back from the window after this one; ``None`` at the end of the trial.
+            later: Second value of the window after; ``None`` at the end of the trial.
         """
         near = Neighbours.of(tape, self.steps - 1)
         among = near.among(tape.synapses)
@@ -219,7 +218,7 @@ class SnAp(Eligibility):
 
 
 def _returned(tape: Tape, near: Neighbours, among: Tensor, t: int, later: Tensor | None) -> Tensor:
-    """Return ``Pi_i J_t^T nu^i_t``, shape ``(B, S, I, K)``; nothing after the end of the trial."""
+    """Return ``Pi_i J_t^T nu^i_t``, ``(B, S, I, K)``, zero after the trial."""
     if later is None:
         return tape.rate.new_zeros(1)
     here = near.local(tape.moment(t))

@@ -1,12 +1,11 @@
-"""Traces carried forward in time, one object per connection, for online use and as the second execution of a rule.
+"""Eligibility traces of one connection, carried forward in time.
 
-Shapes: B batch, I postsynaptic cells, J presynaptic, L cells whose state a synapse is remembered to have moved (L = I),
-S components of a cell's state, an axis that is left out where there is one, M = S L, G groups of cells with the same
-leak.
+Shapes: B batch, I postsynaptic cells, J presynaptic, L cells influenced by a synapse (L = I), S components of a cell's
+state (axis omitted if S = 1), M = S L, G groups of cells with the same leak.
 
-Every trace obeys ``e_t = D_t e_{t-1} + gain_t (x) pre_t``. What differs is how much must be stored: nothing if ``D =
-0``, one number per presynaptic cell if ``D`` and the gain are constants, one per synapse if ``D`` is diagonal, and one
-per synapse and cell otherwise.
+Every trace obeys ``e_t = D_t e_{t-1} + gain_t (x) pre_t``. Storage differs: none if ``D = 0``, one number per
+presynaptic cell if ``D`` and the gain are constants, one per synapse if ``D`` is diagonal, and one per synapse and cell
+otherwise.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ __all__ = ["InfluenceTrace", "InstantTrace", "PresynapticTrace", "ReadoutFiltere
 
 
 class Trace(abc.ABC):
-    """What the synapses of one connection remember at one moment."""
+    """The eligibility trace of one connection at one step."""
 
     @abc.abstractmethod
     def advance(self, moment: Moment, pre: Tensor) -> None:
-        """Take the trace one step further.
+        """Advance the trace by one step.
 
         Args:
             moment: The local quantities of the step.
@@ -37,22 +36,22 @@ class Trace(abc.ABC):
 
     @abc.abstractmethod
     def dense(self) -> Tensor:
-        """Return the trace in full: ``(B, S, I, J)``, or ``(B, S, L, I, J)`` if synapses reach beyond their cell."""
+        """Return the dense trace, shape ``(B, S, I, J)`` or ``(B, S, L, I, J)``."""
 
     def gradient(self, signal: Tensor) -> Tensor:
         """Return ``sum_b L_b e_b``, shape ``(I, J)``.
 
         Args:
-            signal: State signal of this moment, shape ``(B, S, I)``.
+            signal: State signal of this step, shape ``(B, S, I)``.
         """
         return contract(signal, self.dense())
 
 
 def contract(signal: Tensor, trace: Tensor) -> Tensor:
-    """Return the sum over trials, and over what a synapse has moved, of signal times trace, shape ``(I, J)``.
+    """Contract signal and trace over trials and states to ``(I, J)``.
 
     Args:
-        signal: Signal to every state, shape ``(B, S, I)``.
+        signal: State signal, shape ``(B, S, I)``.
         trace: A dense trace.
 
     >>> contract(torch.ones(2, 1), torch.full((2, 1, 3), 0.5)).tolist()
@@ -67,7 +66,7 @@ class InstantTrace(Trace):
     """``e_t = gain_t (x) pre_t``: the present step alone (``D = 0``)."""
 
     def __init__(self, connection: Connection, moment: Moment, trials: int) -> None:
-        """Start with nothing, an initial state with itself."""
+        """Start at zero, an initial state at one."""
         self.components = moment.components
         self.gain = connection.weight.detach().new_full((trials, connection.n_post), connection.impulse)
         self.pre = self.gain.new_ones(trials, connection.n_pre)
@@ -77,7 +76,7 @@ class InstantTrace(Trace):
         self.gain, self.pre = moment.gain.expand_as(self.gain), pre.expand_as(self.pre)
 
     def dense(self) -> Tensor:
-        """Return the outer product in the first component, shape ``(B, S, I, J)``."""
+        """Return the outer product in the first component, ``(B, S, I, J)``."""
         outer = self.gain.unsqueeze(-1) * self.pre.unsqueeze(-2)
         if self.components == 1:
             return outer
@@ -90,14 +89,14 @@ class InstantTrace(Trace):
 
 
 class PresynapticTrace(Trace):
-    """``eps_gj,t = leak_g eps_gj,t-1 + pre_j,t`` and ``e_ij = gain_i eps_g(i)j``: for constant leak and gain."""
+    """``eps_gj,t = leak_g eps_gj,t-1 + pre_j,t``, ``e_ij = gain_i eps_g(i)j``: for constant leak and gain."""
 
     def __init__(self, connection: Connection, moment: Moment, trials: int) -> None:
-        """Start at zero, with one row of numbers for each distinct leak.
+        """Start at zero, with one row per distinct leak.
 
         Args:
             connection: The connection.
-            moment: The first step, whose leak is a constant.
+            moment: The first step, with a constant leak.
             trials: Number of trials B.
         """
         assert moment.constant_leak is not None, "the leak changes"
@@ -108,14 +107,14 @@ class PresynapticTrace(Trace):
         self.value = leak.new_zeros(len(leaks), trials, connection.n_pre)
 
     def advance(self, moment: Moment, pre: Tensor) -> None:
-        """Let every group leak and add the presynaptic activity."""
+        """Decay every group and add the presynaptic activity."""
         self.value.mul_(self.leaks).add_(pre)
 
     def rows(self, cells: Tensor) -> Tensor:
-        """Return the traces of the synapses onto some cells, shape ``(B, A, J)``.
+        """Return the traces of some postsynaptic cells, shape ``(B, A, J)``.
 
         Args:
-            cells: Which cells, shape ``(A,)``.
+            cells: Indices of the cells, shape ``(A,)``.
         """
         return self.gain[cells].unsqueeze(-1) * self.value[self.group[cells]].transpose(0, 1)
 
@@ -136,7 +135,7 @@ class PresynapticTrace(Trace):
 
 
 class SynapticTrace(Trace):
-    """``e_ij,t = d_i,t e_ij,t-1 + gain_i,t pre_j,t``: one number per synapse and trial, for a diagonal ``D``."""
+    """``e_ij,t = d_i,t e_ij,t-1 + gain_i,t pre_j,t``: per synapse and trial, for a diagonal ``D``."""
 
     def __init__(self, connection: Connection, trials: int, decay: Callable[[Moment], Tensor]) -> None:
         """Start at zero, an initial state at one.
@@ -144,14 +143,14 @@ class SynapticTrace(Trace):
         Args:
             connection: The connection.
             trials: Number of trials B.
-            decay: The diagonal of the propagator at a moment, broadcastable to ``(B, I)``.
+            decay: The diagonal of the propagator at a step, broadcastable to ``(B, I)``.
         """
         shape = (trials, connection.n_post, connection.n_pre)
         self.value = connection.weight.detach().new_full(shape, connection.impulse)
         self.decay = decay
 
     def advance(self, moment: Moment, pre: Tensor) -> None:
-        """Let every synapse decay and add the outer product of the step."""
+        """Decay every synapse and add the outer product of the step."""
         self.value.mul_(self.decay(moment).unsqueeze(-1))
         self.value.addcmul_(moment.gain.unsqueeze(-1), pre.unsqueeze(-2))
 
@@ -171,8 +170,8 @@ class InfluenceTrace(Trace):
         Args:
             connection: The connection.
             trials: Number of trials B.
-            propagator: The propagator at a moment, broadcastable to ``(B, M, M)``.
-            components: Numbers S in the state of a cell, default 1.
+            propagator: The propagator at a step, broadcastable to ``(B, M, M)``.
+            components: Components S of a cell's state, default 1.
         """
         self.cells, self.components = connection.n_post, components
         states = self.cells * components
@@ -181,7 +180,7 @@ class InfluenceTrace(Trace):
         self.propagator = propagator
 
     def advance(self, moment: Moment, pre: Tensor) -> None:
-        """Pass the influence on to all cells and add the outer product of the step."""
+        """Propagate the influence and add the outer product of the step."""
         passed = self.propagator(moment) @ self.value.flatten(2)
         self.value = passed.view_as(self.value)
         self._own().add_((moment.gain.unsqueeze(-1) * pre.unsqueeze(-2)).transpose(-1, -2))
@@ -193,21 +192,21 @@ class InfluenceTrace(Trace):
         return self.value.view(len(self.value), self.components, self.cells, *self.value.shape[2:])
 
     def _own(self) -> Tensor:
-        """Return what moves with the drive: the first component of the postsynaptic cell."""
+        """Return the influence on the postsynaptic cell's first component."""
         return self.value[:, : self.cells].diagonal(dim1=1, dim2=2)
 
 
 class ReadoutFilteredTrace:
-    """``ebar_t = k ebar_{t-1} + (1 - k) slope_t e_t``: what an instantaneous error meets where the readout is filtered.
+    """``ebar_t = k ebar_{t-1} + (1 - k) slope_t e_t``: the trace filtered by a leaky readout.
 
-    It addresses rates: the slope is inside, and with it the components.
+    It pairs with rate signals: surrogate gradient and components are contracted.
     """
 
     def __init__(self, trace: Trace, moment: Moment, leak: float) -> None:
-        """Start at zero on top of a trace.
+        """Start the filter at zero.
 
         Args:
-            trace: The trace that is filtered.
+            trace: The trace to filter.
             moment: The first step.
             leak: Leak of the readout per step, in [0, 1).
         """
@@ -216,7 +215,7 @@ class ReadoutFilteredTrace:
         self.value = torch.zeros_like(dense[:, 0] if moment.components > 1 else dense)
 
     def advance(self, moment: Moment, pre: Tensor) -> None:
-        """Take the trace and its filter one step further."""
+        """Advance the trace and its filter by one step."""
         self.trace.advance(moment, pre)
         dense = self.trace.dense()
         paired = moment.components > 1
@@ -225,5 +224,5 @@ class ReadoutFilteredTrace:
         self.value.mul_(self.leak).add_(moved, alpha=1 - self.leak)
 
     def gradient(self, signal: Tensor) -> Tensor:
-        """Return ``sum_b G_b ebar_b``, shape ``(I, J)``, for a rate signal of shape ``(B, I)``."""
+        """Return ``sum_b G_b ebar_b``, shape ``(I, J)``, for rate signals ``(B, I)``."""
         return contract(signal, self.value)

@@ -1,4 +1,4 @@
-"""Memory that spreads by cell type at a fixed slope: the traces of ModProp.
+"""Cell-type-specific propagation with a constant slope: the traces of ModProp.
 
 Shapes: T time, B batch, N or I postsynaptic cells, J presynaptic, A types, G groups of cells with the same type, leak
 and gain, P sources: the groups where a trace is the same for all cells of a group, else the postsynaptic cells.
@@ -26,7 +26,7 @@ __all__ = ["TypePropagation", "check_stable"]
 
 
 class TypeTrace(Trace):
-    """``e_lij = 1[l=i] p_ij + q_g(l),ij``: the trace in the cell itself, and what has spread to each group of cells.
+    """``e_lij = 1[l=i] p_ij + q_g(l),ij``: the postsynaptic cell's own trace and one per group of cells.
 
     ``p_t = leak p_{t-1} + gain_t (x) pre_t``, and with ``M`` the propagator from cell to cell but for the leak,
     ``q_a,t = leak_a q_a,t-1 + M_a,g(i) p_t-1 + sum_h M_ah n_h q_h,t-1``, ``n_h`` cells being in group h.
@@ -37,7 +37,7 @@ class TypeTrace(Trace):
 
         Args:
             connection: The connection.
-            moment: The first step, which shows what is constant.
+            moment: The first step, which states the constants.
             trials: Number of trials B.
             slope: The slope m.
         """
@@ -55,7 +55,7 @@ class TypeTrace(Trace):
         self.spread = rows.new_zeros(trials, len(groups), len(self.source_group), connection.n_pre)
 
     def advance(self, moment: Moment, pre: Tensor) -> None:
-        """Let the traces leak and spread, and add the presynaptic activity."""
+        """Decay and propagate the traces and add the presynaptic activity."""
         weights = moment.type_means().weights[self.type][:, self.type]
         hop = self.slope * self.gain.unsqueeze(-1) * weights
         passed = torch.einsum("ah,bhpj->bapj", hop * self.cells, self.spread)
@@ -66,7 +66,7 @@ class TypeTrace(Trace):
         self.own.addcmul_(gain.unsqueeze(-1), pre.unsqueeze(-2))
 
     def dense(self) -> Tensor:
-        """Return the trace at all cells, shape ``(B, L, I, J)``."""
+        """Return the dense trace, shape ``(B, L, I, J)``."""
         dense = self.spread[:, self.group][:, :, self.source]
         dense.diagonal(dim1=1, dim2=2).add_(self.own[:, self.source].transpose(-1, -2))
         return dense
@@ -86,16 +86,16 @@ class TypeTrace(Trace):
 class TypePropagation(Eligibility):
     """``D_t = leak + gain m W_ab``: the Jacobian with mean weights of cell types and a constant slope m.
 
-    What a synapse has moved spreads by type, whatever the activity. With the direct signal this is ModProp; with
-    linear cells, ``m = 1`` and weights that are their types' means it is the true gradient. Where the leak is on the
-    potential the traces are presynaptic: ``G (G + 1)`` numbers for each presynaptic cell, G being the number of types.
+    The propagator depends on types, not on activity. With the direct signal this is ModProp; with linear cells,
+    ``m = 1`` and weights equal to their types' means it is the true gradient. Where the leak is on the potential the
+    traces are presynaptic: ``G (G + 1)`` numbers for each presynaptic cell, G being the number of types.
 
     Args:
-        slope: The slope m that stands in for that of every activation function, default 0.25, not negative.
+        slope: The constant m that replaces the slope of every activation function, default 0.25, not negative.
 
     Raises:
         ValueError: ``slope`` is negative or not finite. When used: the propagator's spectral radius is not below one,
-            so that the memory would grow without bound.
+            so that the traces would diverge.
 
     Paper: Liu et al. (2022), Biologically-plausible backpropagation through arbitrary timespans via local
     neuromodulators, NeurIPS, arXiv:2206.01338.
@@ -111,28 +111,28 @@ class TypePropagation(Eligibility):
 
     @property
     def equation(self) -> str:
-        """The propagator in one line."""
+        """The equation of the propagator."""
         return f"D_t = leak + gain {self.slope} W_ab"
 
     def check(self, population: Population) -> None:
         """Refuse a population without recurrent synapses, and one that spikes.
 
         Raises:
-            ValueError: There is nothing to remember through, or no slope that a constant could stand in for.
+            ValueError: There are no recurrent synapses, or the cells spike.
         """
         needs_synapses(type(self).__name__, population)
         needs_rates(type(self).__name__, population)
 
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
-        """Add what returns through the leak, and what returns by type."""
+        """Add ``D_t^T later``."""
         tape.leak_(t, into, later)
         tape.return_by_type_(into, later, self.slope)
 
     def filter_(self, tape: Tape, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
-        """Filter the signal as every eligibility does, after a check that the filter is stable.
+        """Filter the signal after a check that the filter is stable.
 
         Raises:
-            ValueError: It is not.
+            ValueError: The filter is unstable.
         """
         if later is None:
             check_stable(tape.type_means, tape.leak, tape.gain, self.slope)
@@ -142,14 +142,14 @@ class TypePropagation(Eligibility):
         """Return a trace by type.
 
         Raises:
-            ValueError: The memory would grow without bound.
+            ValueError: The trace would diverge.
         """
         check_stable(moment.type_means(), moment.leak, moment.constant_gain, self.slope)
         return TypeTrace(connection, moment, trials, self.slope)
 
 
 def check_stable(means: TypeMeans, leak: Tensor | float, gain: Tensor | float, slope: float) -> None:
-    """Check that ``leak + gain m W_ab`` shrinks what it propagates in the long run.
+    """Check that the spectral radius of the propagator is below one.
 
     With one leak and ``gain = 1 - leak``, ``m rho(W_ab) < 1`` is enough, and necessary where the largest eigenvalue of
     ``W_ab`` is real and positive.

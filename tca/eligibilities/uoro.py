@@ -1,4 +1,4 @@
-"""One random direction in place of the whole influence: unbiased online recurrent optimization.
+"""Unbiased online recurrent optimization: a random rank-one influence matrix.
 
 Shapes: B batch, I = N postsynaptic cells, J presynaptic, S components of a cell's state, M = S N.
 """
@@ -25,15 +25,14 @@ __all__ = ["UORO"]
 @checked
 @dataclass(frozen=True)
 class UORO(Factored):
-    """``P_t ~ A_t (x) C_t``: the influence of all synapses on all states as one product, right in the mean.
+    """``P_t ~ A_t (x) C_t``: an unbiased rank-one estimate of the influence matrix.
 
     With fresh ``xi_t`` of variance one for every state, ``A_t = p0 J_t A_{t-1} + p1 xi_t`` and
-    ``C_t = C_{t-1} / p0 + (xi_t gain_t) (x) pre_t / p1``, ``p0`` and ``p1`` such that the two parts of each factor are
-    equally long. A trace is one number per synapse and trial, and a step costs one product with the recurrent weights.
+    ``C_t = C_{t-1} / p0 + (xi_t gain_t) (x) pre_t / p1``, ``p0`` and ``p1`` such that the two parts of each factor have
+    equal norm. A trace is one number per synapse and trial, and a step costs one product with the recurrent weights.
 
     Args:
-        noise: What is drawn for every state at every step, default signs. Its variance must be one: the gradient is
-            scaled by it.
+        noise: Distribution of ``xi``, default signs. Its variance must be one: the gradient is scaled by it.
 
     Paper: Tallec and Ollivier (2018), ICLR, arXiv:1702.05043.
     """
@@ -52,7 +51,7 @@ class _RankOne(Factors):
     """``A`` (B, N) or (B, S, N) over states, ``C`` (B, I, J) over the synapses of every connection."""
 
     def start(self) -> None:
-        """Start at zero; what an initial state does is drawn like what a step does."""
+        """Start at zero, an initial state in a random direction."""
         state = (self.cells,) if self.components == 1 else (self.components, self.cells)
         self.state = self.like.new_zeros(self.trials, *state)
         self.synapses = [self.like.new_zeros(self.trials, self.cells, width) for width in self.widths]
@@ -63,7 +62,7 @@ class _RankOne(Factors):
                 synapses += (own * impulse).unsqueeze(-1)
 
     def advance(self, moment: Moment, pres: list[Tensor]) -> None:
-        """Pass the first factor on, and add the step to both in a random direction."""
+        """Propagate the first factor and add the step in a random direction."""
         passed = moment.kept(self.state)
         if moment.recurrent.numel():
             passed = passed + moment.driven(moment.emitted(self.state) @ moment.recurrent.t())

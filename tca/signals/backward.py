@@ -84,7 +84,7 @@ class FeedbackAlignment(_Backward):
 
     @property
     def equation(self) -> str:
-        """The signal in one line."""
+        """The equation of the signal."""
         return "G_p = A_p^T (gain L)_{p+1}, A random and fixed"
 
     def backward(self, weight: Tensor, drawn: Tensor) -> Tensor:
@@ -111,7 +111,7 @@ class SignSymmetric(_Backward):
 
     @property
     def equation(self) -> str:
-        """The signal in one line."""
+        """The equation of the signal."""
         sizes = "of one size" if self.uniform else "of random sizes"
         return f"G_p = B_p^T (gain L)_{{p+1}}, B {sizes} with the signs of W"
 

@@ -51,7 +51,7 @@ class Broadcast(InstantSignal):
 
     @property
     def equation(self) -> str:
-        """The signal in one line."""
+        """The equation of the signal."""
         return f"G_j,t = a . score_t / sqrt(N), a {'uniform' if self.uniform else 'random'} and the same for all cells"
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
@@ -87,7 +87,7 @@ class Sparse(InstantSignal):
 
     @property
     def equation(self) -> str:
-        """The signal in one line."""
+        """The equation of the signal."""
         return f"G_t = F score_t, {self.weights.equation}"
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:

@@ -1,4 +1,4 @@
-"""The error through the network's own weights, as far as it comes within a step."""
+"""Output errors through the transposed forward weights, within one step."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["Direct"]
 
 @dataclass(frozen=True)
 class Direct(CausalSignal):
-    """``G_t = W_o^T score_t``: the direct derivative of the loss by the rates of step t.
+    """``G_t = W_o^T score_t``: symmetric feedback, the direct derivative of the loss by the rates of step t.
 
-    In a population that others lie above, ``G_t = W^T (gain_t * L_t)`` with W the weights to the next one and L what
-    that one is told: the error comes down through all populations within the step.
+    In a lower population ``G_t = W^T (gain_t * L_t)`` with W the weights to the next population and L the learning
+    signal there: the error is backpropagated through all populations within the step.
 
     Papers: Bellec et al. (2020), Nature Communications 11:3625 (symmetric feedback); Rumelhart, Hinton and Williams
     (1986), Nature 323:533 (through populations).
@@ -27,11 +27,11 @@ class Direct(CausalSignal):
 
     @property
     def equation(self) -> str:
-        """The signal in one line."""
+        """The equation of the signal."""
         return "G_t = W_o^T score_t"
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
-        """Return a function from a window of steps to ``slope_t * G_t``, which is handed down as well."""
+        """Return a function to ``slope_t * G_t``, also backpropagated to lower populations."""
 
         def read(steps: slice) -> Tensor:
             signal = tape.lift(tape.errors(steps), steps)
@@ -41,5 +41,5 @@ class Direct(CausalSignal):
         return read
 
     def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
-        """Return the error of the step through the readout."""
+        """Return ``W_o^T score_t``."""
         return lambda score: score @ population.readout

@@ -55,7 +55,7 @@ class Routing(abc.ABC):
         Args:
             cells: Number of cells or maps of a stream H.
             outputs: Number of outputs O.
-            generator: Source of whatever is drawn.
+            generator: Source of random numbers.
         """
 
 
@@ -137,7 +137,7 @@ class ErrorDiffusion(CustomSignal):
 
     @property
     def equation(self) -> str:
-        """The signal in one line."""
+        """The equation of the signal."""
         return f"G_k = -t_k D_r(k), {self.centring.equation}, d = target - prediction"
 
     @property

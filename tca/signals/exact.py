@@ -1,4 +1,4 @@
-"""The signal that makes an eligibility exact, whole or cut off after some steps of later error.
+"""The signal that makes an eligibility exact, whole or truncated.
 
 Shapes: T time, B batch, N cells, C consecutive steps.
 """
@@ -40,11 +40,11 @@ class Exact(Signal):
 
     @property
     def equation(self) -> str:
-        """The signal in one line."""
+        """The equation of the signal."""
         return "mu_t = l_t + (J - D)_{t+1}^T lambda_{t+1}"
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
-        """Return a function from a window of steps to ``mu``, carrying the adjoint from window to window."""
+        """Return a function from windows of steps to ``mu``."""
         direct = Direct().windowed_signal(tape, {}, eligibility)
         later: Tensor | None = None
         kept: Tensor | None = None
@@ -63,10 +63,10 @@ class Exact(Signal):
 @checked
 @dataclass(frozen=True)
 class Horizon(Signal):
-    """``L_t = l_t + (J - D)_{t+1}^T lambda^k_{t+1}``: the exact signal with the adjoint cut to the next ``k`` errors.
+    """``L_t = l_t + (J - D)_{t+1}^T lambda^k_{t+1}``: the exact signal, its adjoint truncated to ``k`` later errors.
 
     ``lambda^k_t = sum_{q=t}^{t+k-1} (J_q ... J_{t+1})^T l_q``. With ``k = 0`` it is the direct signal, with ``k = T``
-    the exact one; with ``D = 0`` it is future-facing truncated backpropagation, each step hearing of the errors from t
+    the exact one; with ``D = 0`` it is future-facing truncated backpropagation, each step receiving the errors from t
     to t + k.
 
     Args:
@@ -74,7 +74,7 @@ class Horizon(Signal):
 
     Raises:
         ValueError: ``steps`` is negative.
-        TypeError: ``steps`` is no whole number.
+        TypeError: ``steps`` is not an integer.
 
     Paper: Marschall, Cho and Savin (2020), Journal of Machine Learning Research 21:135.
     """
@@ -84,24 +84,24 @@ class Horizon(Signal):
 
     @property
     def horizon(self) -> int:
-        """Steps of later error."""
+        """Later steps whose errors are used."""
         return self.steps
 
     @property
     def fitted(self) -> bool:
-        """True: what is cut off is that of one propagator."""
+        """True: the truncated part depends on one propagator."""
         return True
 
     @property
     def equation(self) -> str:
-        """The signal in one line."""
+        """The equation of the signal."""
         return f"L_t = l_t + (J - D)_{{t+1}}^T lambda_{{t+1}}, errors up to t + {self.steps}"
 
     def check(self, population: Population) -> None:
-        """Refuse a population among others.
+        """Refuse networks of several populations.
 
         Raises:
-            ValueError: The errors that reach it later through the others would be left out.
+            ValueError: Later errors through other populations would be missing.
         """
         if not population.alone:
             raise ValueError(
@@ -109,7 +109,7 @@ class Horizon(Signal):
             )
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
-        """Return a function from a window of steps to the signal, computed for all steps at once beforehand."""
+        """Return a function to the signal, computed for all steps beforehand."""
         everything = slice(0, tape.steps + 1)
         direct = Direct().windowed_signal(tape, {}, eligibility)(everything)
         adjoint = torch.zeros_like(direct)

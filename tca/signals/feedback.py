@@ -1,4 +1,4 @@
-"""The error through feedback weights of their own: fixed and random, or following the readout.
+"""Output errors through separate feedback weights, random or following the readout.
 
 Shapes: N cells, O outputs.
 """
@@ -22,7 +22,7 @@ __all__ = ["Adaptive", "Random"]
 @checked
 @dataclass(frozen=True)
 class _Feedback(InstantSignal, abc.ABC):
-    """``G_t = F score_t`` with feedback weights ``F`` (N, O) of its own, in the buffer ``feedback``."""
+    """``G_t = F score_t`` with feedback weights ``F`` (N, O) in the buffer ``feedback``."""
 
     scale: Positive = 1.0
 
@@ -39,9 +39,9 @@ class _Feedback(InstantSignal, abc.ABC):
 @checked
 @dataclass(frozen=True)
 class Random(_Feedback):
-    """``G_t = F score_t`` with feedback weights ``F`` (N, O) drawn once from ``N(0, scale^2 / N)``.
+    """``G_t = F score_t`` with fixed random feedback weights ``F`` (N, O), drawn from ``N(0, scale^2 / N)``.
 
-    They are kept in the buffer ``feedback``.
+    They are in the buffer ``feedback``.
 
     Args:
         scale: Standard deviation of the feedback times ``sqrt(N)``, default 1, positive.
@@ -55,7 +55,7 @@ class Random(_Feedback):
 
     @property
     def equation(self) -> str:
-        """The signal in one line."""
+        """The equation of the signal."""
         return "G_t = F score_t, F random and fixed"
 
 
@@ -64,12 +64,11 @@ class Random(_Feedback):
 class Adaptive(_Feedback):
     """``G_t = F score_t``, ``F`` receiving every change of ``W_o^T``, after which both shrink by ``1 - decay``.
 
-    The difference ``F - W_o^T`` then shrinks by ``1 - decay`` with every update of the optimizer, whatever the
-    optimizer.
+    The difference ``F - W_o^T`` then shrinks by ``1 - decay`` with every update, for every optimizer.
 
     Args:
         scale: Standard deviation of the initial feedback times ``sqrt(N)``, default 1, positive.
-        decay: What feedback and readout lose with each update, default 1e-3, in [0, 1).
+        decay: Weight decay of feedback and readout per update, default 1e-3, in [0, 1).
 
     Raises:
         ValueError: ``scale`` is not positive and finite, or ``decay`` is not in [0, 1).
@@ -82,15 +81,15 @@ class Adaptive(_Feedback):
 
     @property
     def equation(self) -> str:
-        """The signal in one line."""
+        """The equation of the signal."""
         return "G_t = F score_t, F follows W_o^T"
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
-        """Draw the feedback weights and remember the readout."""
+        """Draw the feedback weights and copy the readout."""
         return {**super().buffers(population, generator), "readout_seen": population.readout.clone()}
 
     def follow_weights_(self, population: Population, buffers: Buffers) -> None:
-        """Give the feedback the readout's last change, then let both decay; nothing happens if nothing has changed."""
+        """Add the readout's last change to the feedback and decay both."""
         readout = population.readout
         change = readout - buffers["readout_seen"]
         if not change.any():

@@ -57,7 +57,7 @@ class FeedbackWeights(abc.ABC):
         """Return the readout weights of a population, or zeros in their place if they are not read, shape ``(O, N)``.
 
         Args:
-            population: Where the population stands.
+            population: The population.
 
         Raises:
             ValueError: They are read, and the population has none.
@@ -84,7 +84,7 @@ class FeedbackWeights(abc.ABC):
 
         Args:
             readout: Readout weights before learning, shape ``(O, N)``.
-            generator: Source of whatever is drawn.
+            generator: Source of random numbers.
         """
 
     @abc.abstractmethod

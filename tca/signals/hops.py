@@ -44,7 +44,7 @@ class Hops(Signal):
 
     Raises:
         ValueError: ``hops`` is negative.
-        TypeError: ``hops`` is no whole number.
+        TypeError: ``hops`` is not an integer.
 
     Paper: Liu et al. (2021), PNAS 118:e2111821118.
     """
@@ -61,7 +61,7 @@ class Hops(Signal):
 
     @property
     def equation(self) -> str:
-        """The signal in one line."""
+        """The equation of the signal."""
         if not self.hops:
             return "L_t = l_t"
         source = f"S^{self.hops - 1}" if self.receiver_leak else f"L^{self.hops - 1}"

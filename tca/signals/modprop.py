@@ -79,7 +79,7 @@ class TypeReturn(Signal):
 
     @property
     def equation(self) -> str:
-        """The signal in one line."""
+        """The equation of the signal."""
         return (
             f"L_t = l_t + (leak + gain {self.slope} W_ab - D)_{{t+1}}^T n_{{t+1}}, sender's slope: {self.sender_slope}"
         )

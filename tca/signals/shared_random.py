@@ -42,7 +42,7 @@ class SharedRandom(InstantSignal):
 
     @property
     def equation(self) -> str:
-        """The signal in one line."""
+        """The equation of the signal."""
         least = "0" if self.nonnegative else f"-{self.scale:g}"
         return f"G_t = F score_t, F the first N rows of one matrix, uniform in [{least}, {self.scale:g}]"
 

@@ -1,10 +1,10 @@
-"""What every signal promises: what each cell is told at each step.
+"""Interface of learning signals: one value per cell and step.
 
 Shapes: T time, B batch, N cells, O outputs, C consecutive steps.
 
-A signal is read population by population, from the last to the first, and window by window, from the last step to the
-first, as a *state* signal ``L_t`` (see ``tca.tape``). Most signals are made from the score of the present step alone
-and address rates, ``G_t``; the tape's slope turns those into ``L_t``.
+A learning signal is read population by population, last to first, and window by window, last step to first, as a
+*state* signal ``L_t`` (see ``tca.tape``). Most signals depend on the output error of the present step alone and address
+rates, ``G_t``; the surrogate gradient on the tape turns those into ``L_t``.
 """
 
 from __future__ import annotations
@@ -43,61 +43,61 @@ DelayFunction = Callable[[Moment, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Signal(abc.ABC):
-    """What every cell is told."""
+    """A learning signal: one value per cell and step."""
 
-    local: ClassVar[bool]  # whether the signal is made without reading recurrent weights
-    needs_reward: ClassVar[bool] = False  # whether it is what a trial was worth, one number to all cells
-    unfilters: ClassVar[bool] = False  # whether it is made by taking out of a signal what a propagator remembers
+    local: ClassVar[bool]  # whether the signal is computed without recurrent weights
+    needs_reward: ClassVar[bool] = False  # whether it is a scalar reward signal, broadcast to all cells
+    unfilters: ClassVar[bool] = False  # whether it inverts the filter of the eligibility's propagator
 
     @property
     @abc.abstractmethod
     def horizon(self) -> int | None:
-        """Steps of later error that ``L_t`` needs; ``None`` for the whole rest of the trial."""
+        """Later steps whose errors ``L_t`` needs; ``None`` for the rest of the trial."""
 
     @property
     def fitted(self) -> bool:
-        """Whether the eligibility it is paired with must have a single propagator; ``False`` for most."""
+        """Whether its eligibility must have a single propagator; default ``False``."""
         return False
 
     @property
     def couples_trials(self) -> bool:
-        """Whether what a trial's cells are told depends on the other trials of its batch; ``False`` for most."""
+        """Whether the signal depends on other trials of the batch; default ``False``."""
         return False
 
     @property
     def executions(self) -> tuple[str, ...]:
-        """How it can be carried out, of what an eligibility can: both ways for most."""
+        """Executions that the signal supports; default both."""
         return ("reverse", "forward")
 
     @property
     @abc.abstractmethod
     def equation(self) -> str:
-        """The signal in one line."""
+        """The equation of the signal."""
 
     @abc.abstractmethod
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
-        """Return a function from a window of steps to the state signal there, a new tensor of shape ``(C, B, N)``.
+        """Return a function from windows to state signals ``(C, B, N)``.
+
+        The function returns a new tensor and must be called with the windows of the tape in order, last to first.
 
         Args:
-            tape: The forward pass, scored.
+            tape: The forward pass with its output errors.
             buffers: The signal's state.
-            eligibility: The eligibility it is paired with, for signals made to fit one.
-
-        The function must be called with the windows of the tape in their order, last to first.
+            eligibility: The eligibility it is paired with, for signals that depend on its propagator.
         """
 
-    def check(self, population: Population) -> None:  # noqa: B027 - most signals work everywhere
+    def check(self, population: Population) -> None:  # noqa: B027 - optional
         """Raise if the signal cannot be made in a population.
 
         Args:
-            population: Where the population stands.
+            population: The population.
 
         Raises:
             ValueError: The reason.
         """
 
-    def check_training(self, updates: int, readout_rate: float | None) -> None:  # noqa: B027 - most need no check
-        """Warn if the signal's own constants do not suit a training.
+    def check_training(self, updates: int, readout_rate: float | None) -> None:  # noqa: B027 - optional
+        """Warn if the signal's constants do not suit the training.
 
         Args:
             updates: Number of updates.
@@ -105,55 +105,57 @@ class Signal(abc.ABC):
         """
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
-        """Return the signal's state in a population before learning; most signals have none.
+        """Return the signal's initial state in a population; default none.
 
         Args:
-            population: Where the population stands.
-            generator: Source of whatever is drawn.
+            population: The population.
+            generator: Source of random numbers.
         """
         return {}
 
-    def follow_weights_(self, population: Population, buffers: Buffers) -> None:  # noqa: B027 - most signals have nothing to follow
-        """Let the signal's state, if it has one, follow what the optimizer has done.
+    def follow_weights_(self, population: Population, buffers: Buffers) -> None:  # noqa: B027 - optional
+        """Update the signal's state after an optimizer step; default none.
 
         Args:
-            population: Where the population stands; its readout weights may be changed in place.
+            population: The population; its readout weights may be changed in place.
             buffers: The signal's state, changed in place.
         """
 
-    def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:  # noqa: B027 - most signals learn nothing from a batch
-        """Take in what a batch shows, before anything is told, if the signal has a state.
+    def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:  # noqa: B027 - optional
+        """Update the signal's state from a batch, before the signal is read.
 
         Args:
-            tape: The forward pass of the population, scored.
+            tape: The forward pass of the population with its output errors.
             buffers: The signal's state, changed in place.
         """
 
 
 @dataclass(frozen=True)
 class CustomSignal(Signal):
-    """A signal with an output signal, or with products of signals and activity, of its own."""
+    """A signal with its own readout signal or its own gradient product."""
 
-    factored: ClassVar[bool] = False  # whether ``gather_`` needs the signal to be the product that was made
+    factored: ClassVar[bool] = False  # whether ``gather_`` relies on the signal's being a product
 
     def output_signal(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
-        """Return what the readout's weights and biases learn from, each ``(T + 1, B, O)``: the score, for most signals.
+        """Return the learning signals of readout weights and biases.
+
+        Each has shape ``(T + 1, B, O)``; the default is the output error.
 
         Args:
-            tape: The forward pass of the last population, scored.
-            buffers: The signal's state there, and that in each population by its full name.
+            tape: The forward pass of the last population with its output errors.
+            buffers: The signal's state there, and in each population by full name.
         """
         return tape.score, tape.raw_score
 
     def gather_(self, tape: Tape, link: Link, gradient: Tensor, driven: Tensor, steps: slice) -> None:
-        """Add ``sum_t driven_t (x) pre_t`` of a connection to its gradient in place, in the reverse execution.
+        """Add ``sum_t driven_t (x) pre_t`` of a connection to its gradient.
 
-        A signal that knows more of what it told, for instance that it is a product, may gather it in less time.
+        Used by the reverse execution. A signal with structure, for instance a product, may override it to save time.
 
         Args:
             tape: The forward pass of the population.
-            link: The connection and what it carried.
-            gradient: What has been gathered, in the shape of the weight.
+            link: The connection and its presynaptic activity.
+            gradient: Gradient so far, in the shape of the weight, changed in place.
             driven: Filtered drive signal of these steps, shape ``(C, B, N)``.
             steps: The steps, counted from the initial state.
         """
@@ -162,7 +164,7 @@ class CustomSignal(Signal):
 
 @dataclass(frozen=True)
 class CausalSignal(Signal):
-    """A signal made from the errors of present and past steps, so that it exists online."""
+    """A signal made from present and past errors, available online."""
 
     local: ClassVar[bool] = True
 
@@ -173,59 +175,62 @@ class CausalSignal(Signal):
 
     @abc.abstractmethod
     def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
-        """Return a function from the score of a step, shape ``(B, O)``, to the rate signal of that step, ``(B, N)``.
+        """Return a function from output errors to rate signals.
 
-        It belongs to one run of trials, is called once a step in the order of time, and keeps what the signal must
-        remember. The score is the derivative of the loss by the outputs, not taken back through a readout's filter.
+        Shapes are ``(B, O)`` and ``(B, N)``. The function belongs to one run of trials, is called once a step in the
+        order of time, and holds the signal's memory. The output error is ``dL/dy`` of the step, before the readout
+        filter.
 
         Args:
-            population: Where the population stands; its readout weights may change in place between the steps.
+            population: The population; its readout weights may change in place between the steps.
             buffers: The signal's state; may change in place between the steps.
         """
 
 
 @dataclass(frozen=True)
 class DelayedSignal(Signal):
-    """A signal that exists online, a part of which meets the traces of the step before."""
+    """An online signal, part of which multiplies the previous step's traces."""
 
     @abc.abstractmethod
     def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
-        """Return what gives the rate signal that meets the traces of the step; see `CausalSignal`.
+        """Return the rate signal for the present traces; see `CausalSignal`.
 
         Args:
-            population: Where the population stands.
+            population: The population.
             buffers: The signal's state.
         """
 
     @abc.abstractmethod
     def delayed_signal(self, population: Population, readout_leak: float) -> DelayFunction:
-        """Return a function from a step and its score, ``(B, O)``, to the rate signal that meets the traces before it.
+        """Return the rate signal for the previous step's traces.
+
+        The function takes the local quantities of a step and its output error, shape ``(B, O)``.
 
         Args:
-            population: Where the population stands.
-            readout_leak: Leak per step of the readout's filter, 0 without one.
+            population: The population.
+            readout_leak: Leak per step of the readout filter, 0 without one.
 
         Raises:
-            ValueError: It cannot be had online in this population.
+            ValueError: The signal is not available online in this population.
         """
 
 
 @dataclass(frozen=True)
 class InstantSignal(CausalSignal):
-    """A signal made from the score of the present step alone."""
+    """A signal made from the output error of the present step alone."""
 
     @abc.abstractmethod
     def rate_signal(self, score: Tensor, population: Population, buffers: Buffers) -> Tensor:
         """Return the rate signal ``G``, a new tensor of shape ``(..., N)``.
 
         Args:
-            score: Score, shape ``(..., O)``.
-            population: Where the population stands.
+            score: Output error, shape ``(..., O)``.
+            population: The population.
             buffers: The signal's state.
         """
 
     def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
-        """Return the rate signal of the step, which needs no memory."""
+        """Return the rate signal of the step, without memory."""
         return lambda score: self.rate_signal(score, population, buffers)
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:

@@ -97,7 +97,7 @@ class Decorrelation(CustomSignal):
 
     @property
     def equation(self) -> str:
-        """The signal in one line."""
+        """The equation of the signal."""
         lam = self.average.lam
         return (
             f"G_t = g'(z_t) R x_t, R <- {lam:.10g} R + {1 - lam:.3g} mean g(z_t) x_t^T, "

@@ -58,8 +58,8 @@ class Source(abc.ABC):
         """Return what is drawn once and for all.
 
         Args:
-            population: Where the population stands.
-            generator: Source of whatever is drawn.
+            population: The population.
+            generator: Source of random numbers.
         """
 
     @abc.abstractmethod

@@ -87,7 +87,7 @@ class _Diffusing(Signal):
 
         Args:
             readout: Readout weights, shape ``(O, N)``.
-            generator: Source of whatever is drawn.
+            generator: Source of random numbers.
         """
         n_cells = readout.shape[1]
         n_sites = self.medium(n_cells).space.sites
@@ -156,7 +156,7 @@ class StationaryDiffusion(_Diffusing, InstantSignal):
 
     @property
     def equation(self) -> str:
-        """The signal in one line."""
+        """The equation of the signal."""
         return f"G_t = P C_t, settled {self.propagator.equation}, s_t = P^T F score_t, {self.weights.equation}"
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
@@ -219,7 +219,7 @@ class Diffusion(_Diffusing, CausalSignal):
 
     @property
     def equation(self) -> str:
-        """The signal in one line."""
+        """The equation of the signal."""
         return f"G_t = P C_t, {self.propagator.equation}, s_t = P^T F score_t, {self.weights.equation}"
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:

@@ -33,7 +33,7 @@ class Release(abc.ABC):
 
         Args:
             n_cells: Number of cells N.
-            generator: Source of whatever is drawn.
+            generator: Source of random numbers.
         """
 
     @abc.abstractmethod

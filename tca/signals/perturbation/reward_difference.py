@@ -73,7 +73,7 @@ class RewardDifference(RewardSignal):
 
     @property
     def equation(self) -> str:
-        """The signal in one line."""
+        """The equation of the signal."""
         return "L_T = -(R(xi) - R(0)) / sigma, the same for all cells"
 
     def worth(self, tape: Tape, buffers: Buffers) -> Tensor:

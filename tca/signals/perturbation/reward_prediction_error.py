@@ -56,7 +56,7 @@ class RewardPredictionError(CustomSignal, RewardSignal):
 
     @property
     def equation(self) -> str:
-        """The signal in one line."""
+        """The equation of the signal."""
         return "L_T = Ebar (E - Ebar), the same for all cells"
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:

@@ -45,7 +45,7 @@ class Regulariser(abc.ABC):
         """Return the state in a population before learning; most have none.
 
         Args:
-            population: Where the population stands.
+            population: The population.
         """
         return {}
 
@@ -181,7 +181,7 @@ class _Entropy(Regulariser, abc.ABC):
         """Return ``(C + floor)^-1``, shape ``(N, N)``.
 
         Args:
-            population: Where the population stands.
+            population: The population.
             buffers: The state.
 
         Raises:

@@ -82,7 +82,7 @@ class Regularised(CustomSignal):
 
     @property
     def equation(self) -> str:
-        """The signal in one line."""
+        """The equation of the signal."""
         return f"{self.signal.equation}, and d/dz of {' + '.join(each.equation for each in self.regularisers)}"
 
     def check(self, population: Population) -> None:
