@@ -1,4 +1,4 @@
-"""A batch of trials: everything a network and a rule are given.
+"""A batch of trials: inputs, targets, weights and loss.
 
 Shapes: T time, B batch, I inputs, O outputs. Time comes first, batch second.
 """
@@ -18,7 +18,7 @@ __all__ = ["Batch"]
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Trials with their targets, their weights and their loss, padded to the same number of steps.
+    """Trials with targets, weights and a loss, padded to the same number of steps.
 
     The loss of a network with outputs ``y`` on the batch is ``1/B sum_b sum_t weights_tb l(y_tb, targets_tb)``.
 
@@ -28,11 +28,11 @@ class Batch:
     trial. A trial without any weight has no steps; it counts among the B trials of the loss and in no mean of activity.
 
     Args:
-        inputs: What the network sees, shape ``(T, B, I)``.
-        targets: What it should answer: class indices ``(T, B)`` or real targets ``(T, B, O)``, as ``loss`` asks.
+        inputs: Inputs of the network, shape ``(T, B, I)``.
+        targets: Class indices ``(T, B)`` or real targets ``(T, B, O)``, as ``loss`` requires.
         weights: Weight of every step of every trial in the loss, shape ``(T, B)``, not negative; zero where padded.
         loss: The loss of a step.
-        decisions: Steps at which the answer counts towards accuracy, boolean, shape ``(T, B)``; by default the steps
+        decisions: Steps that count towards accuracy, boolean, shape ``(T, B)``; by default the steps
             with a positive weight.
         lengths: Steps of every trial, integers from 0 to T, shape ``(B,)``, weights being zero after them; ``None``
             (default) for up to the last step with a positive weight. Needed only where steps after that belong to a
@@ -55,7 +55,7 @@ class Batch:
     lengths: Tensor | None = None
 
     def __post_init__(self) -> None:
-        """Check that the parts fit; values are checked where they are used first, by ``check``."""
+        """Check types and shapes; ``check`` checks the values."""
         for name in ("inputs", "targets", "weights"):
             if not isinstance(getattr(self, name), Tensor):
                 raise TypeError(f"{name} must be a tensor, got {type(getattr(self, name)).__name__}")
@@ -87,7 +87,7 @@ class Batch:
             _check_lengths(self.lengths, self.steps, self.trials)
 
     def __repr__(self) -> str:
-        """Return the sizes, not the numbers."""
+        """Return the sizes and the loss."""
         return f"Batch(steps={self.steps}, trials={self.trials}, inputs={self.inputs.shape[2]}, loss={self.loss!r})"
 
     @property
@@ -126,7 +126,7 @@ class Batch:
         return torch.arange(self.steps, device=self.weights.device).unsqueeze(1) < self.trial_lengths
 
     def check(self, n_in: int, n_out: int) -> None:
-        """Raise unless a network of these sizes can be trained on this batch.
+        """Raise unless the batch fits a network of these sizes.
 
         Args:
             n_in: Number of input channels of the network.
@@ -174,7 +174,7 @@ class Batch:
         )
 
     def kept(self) -> Batch:
-        """Return the batch with copies of what was made in inference mode, which no graph may save."""
+        """Return the batch with inference-mode tensors copied, since no graph may save them."""
         parts = (self.inputs, self.targets, self.weights)
         if not any(each.is_inference() for each in parts):
             return self
@@ -185,8 +185,8 @@ class Batch:
         """Return the batch on a device and in a floating-point type; class indices keep theirs.
 
         Args:
-            device: Where to; ``None`` leaves it where it is.
-            dtype: Floating-point type of inputs, weights and real targets; ``None`` leaves it as it is.
+            device: The device; ``None`` keeps it.
+            dtype: Floating-point type of inputs, weights and real targets; ``None`` keeps it.
         """
 
         def move(part: Tensor) -> Tensor:
@@ -203,7 +203,7 @@ class Batch:
 
 
 def _check_lengths(lengths: object, steps: int, trials: int) -> None:
-    """Raise unless these are as many steps for every trial as there can be."""
+    """Raise unless lengths are integers between 0 and the number of steps."""
     if not isinstance(lengths, Tensor):
         raise TypeError(f"lengths must be a tensor of integers, got {lengths!r}")
     if lengths.dtype.is_floating_point or lengths.dtype.is_complex or lengths.dtype == torch.bool:

@@ -1,12 +1,12 @@
-"""The two executions of a rule on a tape: filter the signal backwards, or carry traces forwards.
+"""The two executions of a rule: filter the learning signal backwards or carry traces forwards.
 
 Shapes: T time, B batch, N or I postsynaptic cells, J presynaptic.
 
     sum_t L_t e_t  =  sum_t nu_t (gain_t (x) pre_t),     e_t = D_t e_{t-1} + gain_t (x) pre_t,     nu_t = L_t +
     D_{t+1}^T nu_{t+1}
 
-The left side is what a synapse could compute, the right side ends in one matrix product per connection. Both give the
-readout its exact gradient, unless the signal tells the outputs something else.
+The left side is local to a synapse, the right side ends in one matrix product per connection. Both give the readout its
+exact gradient, unless the signal defines an output signal of its own.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ Execution = Callable[[Signal, Eligibility, Tape, Buffers], Gradients]
 
 
 def reverse(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffers) -> Gradients:
-    """Return the gradients of all parameters by filtering the signal backwards.
+    """Return the gradients of all parameters by filtering the learning signal backwards.
 
-    The trial is taken in windows that stay in the cache, so that a signal is made, filtered and spent before it leaves
-    it; within a window the populations are taken from the last to the first.
+    The trial is processed in windows that fit into the cache, and within a window the populations from the last to the
+    first.
 
     Args:
-        signal: What every cell is told.
-        eligibility: What every synapse remembers.
-        tape: The forward pass, scored.
+        signal: The learning signal.
+        eligibility: The eligibility.
+        tape: The forward pass with its output errors.
         buffers: The signal's state.
     """
     gradients = _no_gradients(tape)
@@ -60,16 +60,16 @@ def reverse(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
 
 
 def forward(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffers) -> Gradients:
-    """Return the gradients of all parameters by carrying traces forwards.
+    """Return the gradients of all parameters by carrying eligibility traces forwards.
 
     Args:
-        signal: What every cell is told.
-        eligibility: What every synapse remembers.
-        tape: The forward pass, scored.
+        signal: The learning signal.
+        eligibility: The eligibility.
+        tape: The forward pass with its output errors.
         buffers: The signal's state.
 
     Raises:
-        ValueError: Memory passes between populations, which traces do not.
+        ValueError: The propagator couples populations, which traces do not.
     """
     if eligibility.joint and tape.lower:
         raise ValueError(
@@ -85,14 +85,14 @@ def forward(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
 
 
 def whole_signals(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffers) -> tuple[Tensor, ...]:
-    """Return the state signals of the whole trial, each ``(T + 1, B, N)``, from the last population to the first.
+    """Return the learning signals of the whole trial, from the last population to the first.
 
-    They are zero at time zero unless an initial state is learned.
+    Each is a signal to the states, shape ``(T + 1, B, N)``, zero at time zero unless an initial state is learned.
 
     Args:
-        signal: What every cell is told.
-        eligibility: What every synapse remembers, for signals made to fit it.
-        tape: The forward pass, scored.
+        signal: The learning signal.
+        eligibility: The eligibility, for signals that depend on its propagator.
+        tape: The forward pass with its output errors.
         buffers: The signal's state.
     """
     readers = _readers(signal, eligibility, tape, buffers)
@@ -114,10 +114,10 @@ def whole_signals(signal: Signal, eligibility: Eligibility, tape: Tape, buffers:
 
 
 def level_buffers(population: Population, buffers: Buffers) -> Buffers:
-    """Return the state of a signal in one population, by the names that the signal knows.
+    """Return the state of a signal in one population, without the prefix of its name.
 
     Args:
-        population: Where the population stands.
+        population: The population.
         buffers: The state of the signal in all populations.
     """
     if not population.name:
@@ -127,14 +127,14 @@ def level_buffers(population: Population, buffers: Buffers) -> Buffers:
 
 
 def _outputs_told(signal: Signal, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
-    """Return the signals to the readout's weights and biases: their output error, unless a signal has its own."""
+    """Return the signals to the readout's weights and biases, by default the output error."""
     if not isinstance(signal, CustomSignal):
         return tape.score, tape.raw_score
     return signal.output_signal(tape, buffers | level_buffers(tape.population, buffers))
 
 
 def _gather(signal: Signal) -> Gather:
-    """Return what adds the products of a connection: its tape, unless a signal has its own way."""
+    """Return the function that accumulates a connection's gradient, by default that of its tape."""
     if isinstance(signal, CustomSignal):
         return signal.gather_
     return lambda tape, link, gradient, driven, steps: tape.gather_(link, gradient, driven, steps)
@@ -143,7 +143,7 @@ def _gather(signal: Signal) -> Gather:
 def _readers(
     signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffers
 ) -> tuple[tuple[Tape, WindowFunction], ...]:
-    """Return every population, from the last to the first, with what reads its signal."""
+    """Return every population, from the last to the first, with its windowed learning signal."""
     return tuple(
         (
             level,
@@ -154,7 +154,7 @@ def _readers(
 
 
 def _until_the_end(tape: Tape, read: WindowFunction) -> WindowFunction:
-    """Return a reader whose signal is zero after the end of each trial: nothing is learned from padding."""
+    """Return a windowed signal that is zero after the end of each trial."""
     over = tape.over
     if over is None:
         return read
@@ -168,7 +168,7 @@ def _until_the_end(tape: Tape, read: WindowFunction) -> WindowFunction:
 
 
 def _carry(eligibility: Eligibility, tape: Tape, told: Tensor, gradients: Gradients, buffers: Buffers) -> None:
-    """Add the gradients of one population's connections."""
+    """Add the gradients of one population's connections, step by step."""
     trials = tape.rate.shape[1]
     first = tape.moment(1)
     traces = eligibility.traces([link.connection for link in tape.links], first, trials, buffers)
@@ -198,7 +198,7 @@ def _no_gradients(tape: Tape) -> Gradients:
 def _gather_readout(
     gather: Gather, tape: Tape, told: tuple[Tensor, Tensor], gradients: Gradients, steps: slice
 ) -> None:
-    """Add the gradient of the readout: what the outputs are told times the rates, and for the bias unfiltered."""
+    """Add the gradient of the readout: output signal times rates, and for the bias unfiltered."""
     if steps.start == 0:
         return
     for link, each in zip(tape.readout_links, told, strict=True):

@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Info", "Learner"]
 
-APART = 0x9E3779B97F4A7C15  # what is drawn for a rule is not what is drawn for weights from the same seed
+APART = 0x9E3779B97F4A7C15  # separates the random numbers of a rule from those of the weights
 
 
 @dataclass(frozen=True, eq=False)
 class Info:
-    """What else one pass has found.
+    """Batch, outputs and loss of one update.
 
     Attributes:
         batch: The batch.
@@ -57,23 +57,23 @@ class Info:
 
 @checked
 class Learner(Lasting):
-    """A rule bound to a network; ``backward`` stands where ``loss.backward()`` stands.
+    """A rule bound to a network; ``backward`` replaces ``loss.backward()``.
 
     Args:
-        net: The network. Move it to its device first: the learner's buffers are made beside its parameters.
+        net: The network, already on its device, where the learner's buffers are created.
         rule: The rule.
-        seed: Seed of whatever the signal draws, default 0.
+        seed: Seed of the random numbers of signal and eligibility, default 0.
 
     Attributes:
-        buffers: The state of the signal by name, for example ``feedback``.
+        buffers: The state of the rule by name, for example ``feedback``.
 
     Warns:
-        CellTypesWarning: The rule sees weights by cell type, and the mean weights of the network's types are chance.
+        CellTypesWarning: The rule uses weights by cell type, and the mean weights of the network's types are chance.
 
     Raises:
-        ValueError: A parameter of the network belongs to no connection, or to more than one; or the rule cannot work in
-            one of its populations, for a reason that is given.
-        TypeError: ``rule`` is no ``Rule``, ``net`` no network, or ``seed`` no whole number.
+        ValueError: A parameter of the network belongs to no connection, or to more than one; or the rule does not fit
+            one of its populations; the reason is given.
+        TypeError: ``rule`` is no ``Rule``, ``net`` no network, or ``seed`` no integer.
 
     >>> import tca, torch
     >>> net = tca.nets.LeakyRNN(2, 4, 1, seed=0)
@@ -111,11 +111,13 @@ class Learner(Lasting):
 
     @lasting
     def backward(self, batch: Batch, noise: Tensor | None = None) -> Info:
-        """Add the rule's weight change, as a gradient to descend, to ``.grad`` of every parameter that wants one.
+        """Add the rule's gradient, to be descended, to ``.grad`` of every parameter.
+
+        Parameters with ``requires_grad=False`` are left out.
 
         Args:
             batch: The trials.
-            noise: Private noise of the network, shape ``(T, B, N)``; ``None`` (default) draws what the network has.
+            noise: Private noise of the network, shape ``(T, B, N)``; drawn by default.
 
         Raises:
             ValueError: The batch does not fit the network, or holds values that are not allowed.
@@ -131,9 +133,9 @@ class Learner(Lasting):
 
     @lasting
     def advance_(self, batch: Batch, noise: Tensor | None = None) -> tuple[Gradients, Info]:
-        """Return the weight changes of the next update and let the rule's state take in the batch.
+        """Return the gradients of the next update and update the rule's state.
 
-        It is what ``backward`` does, but for ``.grad``, which stays as it is.
+        Equals ``backward``, except that ``.grad`` is not changed.
 
         Args:
             batch: The trials.
@@ -153,9 +155,10 @@ class Learner(Lasting):
 
     @lasting
     def ahead(self) -> Learner:
-        """Return a copy, network included, in the state in which the next update will find it; nothing is changed.
+        """Return a copy, network included, in the state at the next update.
 
-        Measurements are made on it: what follows the optimizer has followed it, and what is drawn anew has been drawn.
+        It is made for measurements: its signal follows the current weights, and random quantities are drawn anew. The
+        learner itself does not change.
 
         >>> import tca, torch
         >>> learner = Learner(tca.nets.LeakyRNN(2, 4, 1), tca.RULES["eprop_adaptive"])
@@ -172,17 +175,17 @@ class Learner(Lasting):
     def grads(
         self, batch: Batch, execution: Literal["reverse", "forward"] | None = None, noise: Tensor | None = None
     ) -> tuple[Gradients, Info]:
-        """Return the rule's weight changes, as gradients to descend, by parameter name; nothing is changed.
+        """Return the rule's gradients, to be descended, by parameter name, without side effects.
 
         Args:
             batch: The trials.
-            execution: ``"reverse"`` filters signals backwards, ``"forward"`` carries traces; ``None`` (default) is the
-                first of these that the rule has.
+            execution: ``"reverse"`` filters signals backwards, ``"forward"`` carries eligibility traces; ``None``
+                (default) is the first that the rule supports.
             noise: Private noise of the network, shape ``(T, B, N)``; ``None`` (default) for none.
 
         Raises:
-            ValueError: The batch does not fit the network, or holds values that are not allowed; or the rule cannot be
-                carried out in this way.
+            ValueError: The batch does not fit the network, or holds values that are not allowed; or the rule does not
+                support this execution.
             TypeError: A data type does not fit.
         """
         allowed = self.rule.executions
@@ -198,10 +201,10 @@ class Learner(Lasting):
 
     @lasting
     def signals(self, batch: Batch, noise: Tensor | None = None) -> dict[str, Tensor]:
-        """Return the state signal ``L_t`` to every population by its name, each ``(T + 1, B, N)``.
+        """Return the learning signal ``L_t`` to the states of every population, ``(T + 1, B, N)``.
 
-        It is zero at time zero unless an initial state is learned. A filtered readout's error has already been taken
-        back through the filter.
+        It is zero at time zero unless an initial state is learned. The output error of a filtered readout has been
+        backpropagated through the filter.
 
         Args:
             batch: The trials.
@@ -213,7 +216,7 @@ class Learner(Lasting):
         return {level.population.name: each for level, each in zip(tape.levels, told, strict=True)}
 
     def signal(self, batch: Batch, noise: Tensor | None = None) -> Tensor:
-        """Return the state signal ``L_t`` to the only population, shape ``(T + 1, B, N)``; see ``signals``.
+        """Return the learning signal to the only population, ``(T + 1, B, N)``; see ``signals``.
 
         Args:
             batch: The trials.
@@ -229,12 +232,12 @@ class Learner(Lasting):
 
     @lasting
     def tape(self, batch: Batch, noise: Tensor | None = None, workspace: Workspace | None = None) -> Tape:
-        """Run the network on a batch and return the scored tape.
+        """Run the network on a batch and return the tape with its output errors.
 
         Args:
             batch: The trials.
             noise: Private noise of the network, shape ``(T, B, N)``; ``None`` (default) for none.
-            workspace: Memory to use again; the tape is then overwritten by the next run with the same workspace.
+            workspace: Memory to reuse; the next run with the same workspace overwrites the tape.
 
         Raises:
             ValueError: The batch does not fit the network, or holds values that are not allowed.
@@ -244,7 +247,7 @@ class Learner(Lasting):
         return self._taped(batch, noise, workspace)
 
     def _check(self, batch: Batch, noise: Tensor | None) -> None:
-        """Refuse a batch or noise that does not fit, and a network or a state that cannot compute."""
+        """Raise unless batch, noise, network and state fit."""
         self.net.check(batch.inputs, noise)
         batch.check(self.net.n_in, self.net.n_out)
         self._check_moved()
@@ -258,13 +261,13 @@ class Learner(Lasting):
 
     @lasting
     def follow_weights_(self) -> None:
-        """Let a signal that learns follow what the optimizer did since the last call; ``backward`` calls it."""
+        """Update signals that follow the weights after an optimizer step; ``backward`` calls it."""
         for population in self.net.populations() if self.buffers else ():
             self.rule.signal.follow_weights_(population, level_buffers(population, self.buffers))
             self.rule.eligibility.follow_weights_(population, level_buffers(population, self.buffers))
 
     def _drawn(self, batch: Batch) -> Tensor | None:
-        """Return fresh private noise, none of it drawn for steps that are padding in all trials."""
+        """Draw private noise, except for steps that are padding in all trials."""
         steps = max(1, int(batch.trial_lengths.max())) if batch.padded else batch.steps
         drawn = self.net.draw_noise(steps, batch.trials)
         if drawn is None or steps == batch.steps:
@@ -272,14 +275,14 @@ class Learner(Lasting):
         return functional.pad(drawn, (0, 0, 0, 0, 0, batch.steps - steps))
 
     def check_loss(self, batch: Batch, outputs: Tensor) -> None:
-        """Check the loss of a batch, once, if it is not the library's own; see `tca.check_loss`.
+        """Check a loss defined outside the library once; see `tca.check_loss`.
 
         Args:
             batch: The trials.
             outputs: The network's outputs, shape ``(T, B, O)``.
 
         Raises:
-            ValueError: Its score is not the derivative of its value.
+            ValueError: Its ``score`` is not the derivative of its value.
         """
         if batch.loss is self._own or batch.loss is self._checked:
             return
@@ -292,7 +295,7 @@ class Learner(Lasting):
             self._checked = batch.loss
 
     def _check_moved(self) -> None:
-        """Refuse a network that has been moved or converted away from the state of its rule."""
+        """Raise if the network was moved or converted after the learner was made."""
         like = next(self.net.parameters())
         for name, each in self.buffers.items():
             if each.is_floating_point() and (each.dtype, each.device) != (like.dtype, like.device):
@@ -302,7 +305,7 @@ class Learner(Lasting):
                 )
 
     def _shown(self, tape: Tape, buffers: Buffers, noise: Tensor | None) -> Tape:
-        """Return the tape as the rule needs it, once signal and eligibility have taken in what the batch shows."""
+        """Return the tape after eligibility and signal have been updated from the batch."""
         replay = self.net.replay(tape.trials_shown, None if noise is None else kept(noise))
         tape = self.rule.eligibility.begin(tape, replay, buffers)
         for level in tape.levels if buffers else ():
@@ -314,11 +317,11 @@ class Learner(Lasting):
         return execute(self.rule.signal, self.rule.eligibility, self._shown(tape, buffers, noise), buffers)
 
     def stream(self, trials: int, steps: int | Tensor | None = None) -> Stream:
-        """Return the rule running online: one step at a time, with memory that does not grow with time.
+        """Return the rule running online, one step at a time, in constant memory.
 
         Args:
-            trials: Number of trials B that run side by side.
-            steps: Number of steps of a trial, or of each trial, for the rules that must know it; see `tca.online`.
+            trials: Number of trials B that run in parallel.
+            steps: Number of steps of a trial, or of each trial, for the rules that require it; see `tca.online`.
 
         Raises:
             ValueError: The rule cannot run online; the reason is given.
@@ -329,15 +332,15 @@ class Learner(Lasting):
 
     @lasting
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the state of the signal; with the network's it resumes learning exactly."""
+        """Return the state of the rule; together with the network's it resumes learning exactly."""
         return {name: buffer.clone() for name, buffer in self.buffers.items()}
 
     @lasting
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take over the state of a signal.
+        """Load the state of the rule.
 
         Args:
-            state: What ``state_dict`` has returned.
+            state: A result of ``state_dict``.
 
         Raises:
             ValueError: The names or shapes are not those of this learner.

@@ -1,4 +1,4 @@
-"""A rule online: one step of time after another, weight changes in between, memory that does not grow with time.
+"""Online learning: one step at a time, with weight changes between steps, in constant memory.
 
 Shapes: B batch, I inputs, N cells, O outputs.
 """
@@ -29,21 +29,20 @@ __all__ = ["Stream"]
 
 
 class Stream(Lasting):
-    """Trials that run side by side, and the traces they leave.
+    """Trials that run in parallel, with their eligibility traces.
 
-    Each ``step`` advances the network, adds the rule's weight change of that step to ``.grad``, and leaves it to the
-    caller when the optimizer steps: after every step of time, or at the end of the trial. With frozen weights the sum
-    over a trial equals ``Learner.grads``. ``reset`` starts new trials.
+    Each ``step`` advances the network and adds the rule's gradient of that step to ``.grad``. The caller decides when
+    the optimizer steps: after every step of time, or at the end of the trial. With frozen weights the sum over a trial
+    equals ``Learner.grads``. ``reset`` starts new trials.
 
     Args:
-        learner: A rule bound to a network; its signal must need no later error.
+        learner: A rule bound to a network; its signal must not depend on later errors.
         trials: Number of trials B.
-        steps: Number of steps of a trial, or of each trial, integers of shape ``(B,)``, for the rules that must know
-            it; ``None`` (default) where that is not known. Nothing is learned from a trial after its last step, when
-            its weights must be zero.
+        steps: Number of steps of a trial, or of each trial, integers of shape ``(B,)``, for the rules that require it;
+            ``None`` (default) if unknown. After its last step a trial adds no gradient, and its weights must be zero.
 
     Raises:
-        ValueError: The network or the signal cannot run online, ``trials`` is less than one, or ``steps`` are none.
+        ValueError: The network or the signal cannot run online, ``trials`` is less than one, or ``steps`` is zero.
         TypeError: A number is no integer.
 
     >>> import tca, torch
@@ -58,7 +57,7 @@ class Stream(Lasting):
     def __init__(self, learner: Learner, trials: int, steps: int | Tensor | None = None) -> None:
         """Start new trials; see the class."""
         self.trials = check("trials", trials, Count)
-        learner.net.stepper(self.trials)  # refuses networks that run through whole trials only
+        learner.net.stepper(self.trials)  # raises for networks that run whole trials only
         signal = learner.rule.signal
         if not isinstance(signal, (CausalSignal, DelayedSignal)):
             why = "is made from whole trials only" if signal.horizon == 0 else "needs later errors"
@@ -70,10 +69,10 @@ class Stream(Lasting):
 
     @lasting
     def reset(self) -> None:
-        """Start new trials: initial state, no traces, nothing told."""
+        """Start new trials from the initial state, without traces."""
         self.time = 0
         self.cells = self.net.stepper(self.trials)
-        self.read = torch.zeros_like(self.cells.rate)  # the rate as the readout sees it, filtered or not
+        self.read = torch.zeros_like(self.cells.rate)  # the input of the readout: the rate, filtered or not
         self.traces: tuple[Trace | ReadoutFilteredTrace, ...] = ()
         population = self.net.populations()[0]
         self.tell = self.signal.online_signal(population, self.learner.buffers)
@@ -85,14 +84,14 @@ class Stream(Lasting):
 
     @lasting
     def step(self, inputs: Tensor, targets: Tensor, weights: Tensor, loss: Loss, noise: Tensor | None = None) -> Tensor:
-        """Advance every trial by one step, add the weight change to ``.grad``, and return the outputs ``(B, O)``.
+        """Advance every trial by one step, add the gradient to ``.grad``, return outputs ``(B, O)``.
 
         Args:
             inputs: Inputs of the step, shape ``(B, I)``.
             targets: Targets of the step, without the time axis.
             weights: Weight of the step in the loss, shape ``(B,)``; the loss is averaged over trials.
             loss: The loss of a step.
-            noise: Private noise of the step, shape ``(B, N)``; ``None`` (default) draws what the network has.
+            noise: Private noise of the step, shape ``(B, N)``; drawn by default.
 
         Raises:
             ValueError: A shape does not fit, a value is not allowed, or the trial is over.
@@ -155,7 +154,7 @@ class Stream(Lasting):
 
 
 def _numbers_of_steps(steps: int | Tensor | None, trials: int) -> int | Tensor | None:
-    """Return how many steps trials have, or raise.
+    """Return the number of steps of the trials, or raise.
 
     Args:
         steps: One number, one for each trial, or ``None``.

@@ -25,23 +25,22 @@ LEAKS = {"A": "potential", "B": "rate"}
 @checked
 @dataclass(frozen=True)
 class Rule:
-    """A learning rule: what every cell is told, and what every synapse remembers.
+    """A learning rule: a learning signal and an eligibility.
 
-    Rules are compared by these two parts; what is said about them does not count.
+    Rules are equal if these two parts are; summary and reference do not count.
 
     Args:
-        signal: What every cell is told, ``L_t``.
-        eligibility: What every synapse remembers, ``e_t = D_t e_{t-1} + gain_t (x) pre_t``.
+        signal: The learning signal ``L_t`` to every cell.
+        eligibility: The eligibility trace of every synapse, ``e_t = D_t e_{t-1} + gain_t (x) pre_t``.
         summary: One line about the rule.
-        reference: The paper it comes from.
-        form: The form of leak that the cells of its paper have and that makes it this rule, see ``check_form``; default
-            any.
-        otherwise: Names of the rules that the same parts are on cells of another form, ``""`` for cells without a leak;
-            default none.
+        reference: The paper that introduced it.
+        form: The form of leak that the rule requires of its cells, see ``check_form``; default any.
+        otherwise: Names of the rules that the same parts make on cells of another form, ``""`` for cells without a
+            leak; default none.
 
     Raises:
-        ValueError: The signal is made from the eligibility's propagator, of which there is not one; one of the two goes
-            by what was tried and the other does not; or there is no way to carry out both.
+        ValueError: The signal requires one propagator and the eligibility has none; a perturbation eligibility meets a
+            signal without rewards, or the reverse; or the two share no execution.
 
     >>> from tca.signals import Direct
     >>> from tca.eligibilities import Leak
@@ -87,7 +86,7 @@ class Rule:
 
     @property
     def executions(self) -> tuple[str, ...]:
-        """How the rule can be carried out, ``"reverse"`` or ``"forward"``, the first by default."""
+        """Executions of the rule, ``"reverse"`` or ``"forward"``; the first is the default."""
         return tuple(each for each in self.eligibility.executions if each in self.signal.executions)
 
     @property
@@ -96,14 +95,14 @@ class Rule:
         return self.signal.local and self.eligibility.local
 
     def check_form(self, form: str | None, title: str) -> None:
-        """Raise if the leak of some cells acts elsewhere than on those that make this the rule of its name.
+        """Raise unless the leak of some cells has the form that the rule requires.
 
         Args:
             form: Where it acts: ``"A"`` on the potential, ``"B"`` on the rate, ``None`` without a leak.
-            title: What has these cells, for the message.
+            title: The owner of these cells, for the message.
 
         Raises:
-            ValueError: The rule names another form.
+            ValueError: The rule requires another form.
 
         >>> from tca.rules import RULES
         >>> RULES["rflo"].check_form("B", "the network")
@@ -123,10 +122,10 @@ class Rule:
 
     @property
     def couples_trials(self) -> bool:
-        """Whether a trial's weight change depends on the other trials of its batch, so that a batch cannot be split."""
+        """Whether a trial's weight change depends on the other trials of its batch, which then cannot be split."""
         return self.signal.couples_trials or self.eligibility.couples_trials
 
     @property
     def equations(self) -> str:
-        """What the rule is made of, in one line."""
+        """Equations of learning signal and eligibility, in one line."""
         return f"{self.signal.equation};  {self.eligibility.equation}"

@@ -1,4 +1,4 @@
-"""The published rules by name: what each is made of, and its paper."""
+"""The published rules by name, with their parts and papers."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ _ROWS: dict[str, Rule] = {
     "tbptt_future": Rule(
         Horizon(10),
         Instant(),
-        summary="each step hears of the errors of the 10 steps that follow it",
+        summary="the gradient of the errors of the 10 steps after each step",
         reference="Marschall, Cho and Savin (2020), Journal of Machine Learning Research 21:135",
     ),
     "tbptt_rate_cut": Rule(
         Direct(),
         Windowed(10, keep_leak=True),
-        summary="transmission cut every 10 steps while the leak crosses the cuts: between windows it is e-prop",
+        summary="recurrent transmission truncated every 10 steps, the leak never: e-prop between windows",
         reference="Liu et al. (2025), arXiv:2506.06904",
     ),
     "rtrl": Rule(
@@ -88,19 +88,19 @@ _ROWS: dict[str, Rule] = {
     "snap1": Rule(
         Direct(),
         Diagonal(),
-        summary="traces through the leak and a cell's synapse onto itself",
+        summary="eligibility traces through the leak and a cell's synapse onto itself",
         reference="Menick et al. (2021), ICLR, arXiv:2006.07232",
     ),
     "eprop": Rule(
         Direct(),
         Leak(),
-        summary="traces through the leak, error through the readout's own weights",
+        summary="eligibility traces through the leak, output error through the readout weights",
         reference="Bellec et al. (2020), Nature Communications 11:3625",
     ),
     "eprop_random": Rule(
         Random(),
         Leak(),
-        summary="traces through the leak, error through fixed random weights",
+        summary="eligibility traces through the leak, output error through fixed random weights",
         reference="Bellec et al. (2020), Nature Communications 11:3625",
         form="A",
         otherwise={"B": "rflo", "": "dfa"},
@@ -108,13 +108,13 @@ _ROWS: dict[str, Rule] = {
     "eprop_adaptive": Rule(
         Adaptive(),
         Leak(),
-        summary="traces through the leak, error through weights that follow the readout",
+        summary="eligibility traces through the leak, output error through weights that follow the readout",
         reference="Bellec et al. (2020), Nature Communications 11:3625; Kolen and Pollack (1994), IEEE ICNN",
     ),
     "rflo": Rule(
         Random(),
         Leak(),
-        summary="random-feedback online learning: leak on the rate, error through fixed random weights",
+        summary="random-feedback online learning: leak on the rate, output error through fixed random weights",
         reference="Murray (2019), eLife 8:e43299",
         form="B",
         otherwise={"A": "eprop_random", "": "dfa"},
@@ -122,31 +122,31 @@ _ROWS: dict[str, Rule] = {
     "three_factor": Rule(
         Direct(),
         Instant(),
-        summary="error times slope times presynaptic rate of the same instant, no trace",
+        summary="learning signal times slope times presynaptic rate of the same step, no trace",
         reference="Fremaux and Gerstner (2016), Frontiers in Neural Circuits 9:85",
     ),
     "snap2": Rule(
         Direct(),
         SnAp(2),
-        summary="traces through all paths among the cells that a cell reaches over one synapse; for sparse networks",
+        summary="influences on the cells within one synapse of the postsynaptic cell; for sparse networks",
         reference="Menick et al. (2021), ICLR, arXiv:2006.07232",
     ),
     "homotopy": Rule(
         Direct(),
         Homotopy(0.5),
-        summary="recurrent synapses pass on half of the credit: half way from e-prop to the true gradient",
+        summary="recurrent credit halved at every synapse: half way from e-prop to the true gradient",
         reference="between Bellec et al. (2020), Nature Communications 11:3625, and Werbos (1990)",
     ),
     "one_hop": Rule(
         Hops(1),
         Leak(),
-        summary="the part of the true gradient that has passed at most one recurrent synapse",
+        summary="the part of the true gradient along paths of at most one recurrent synapse",
         reference="the gradient that Liu et al. (2021), PNAS 118:e2111821118, start from",
     ),
     "two_hops": Rule(
         Hops(2),
         Leak(),
-        summary="the part of the true gradient that has passed at most two recurrent synapses",
+        summary="the part of the true gradient along paths of at most two recurrent synapses",
         reference="the gradient that Liu et al. (2021), PNAS 118:e2111821118, start from, one synapse further",
     ),
     "mdgl_exact": Rule(
@@ -170,43 +170,43 @@ _ROWS: dict[str, Rule] = {
     "mdgl_online": Rule(
         CausalHop(),
         Leak(),
-        summary="MDGL for filtered readouts without later errors: errors of the moment, filtered slopes and traces",
+        summary="MDGL for filtered readouts without later errors: present errors, filtered slopes and traces",
         reference="Liu et al. (2021), PNAS 118:e2111821118",
     ),
     "mdgl_one_hop": Rule(
         Hops(1, SynapseMean()),
         Leak(),
-        summary="MDGL whose errors stay in the leak of the receiving cells: at most one hop by cell type",
+        summary="MDGL with the leak of the receiving cells: at most one hop by cell type",
         reference="after Liu et al. (2021), PNAS 118:e2111821118, with the receiver's leak",
     ),
     "modprop": Rule(
         Direct(),
         TypePropagation(0.25),
-        summary="traces that spread by cell type at a constant slope, over any number of steps",
+        summary="eligibility traces that propagate by cell type at a constant slope, over any number of steps",
         reference="Liu et al. (2022), NeurIPS, arXiv:2206.01338",
     ),
     "eprop_sparse": Rule(
         Sparse(),
         Leak(),
-        summary="e-prop that tells few cells: a tenth of the readout's own weights, frozen at the start",
+        summary="e-prop with sparse feedback: a tenth of the initial readout weights, fixed",
         reference="baseline of Barretto-Bittar et al. (2026), arXiv:2603.08949",
     ),
     "global_broadcast": Rule(
         Broadcast(),
         Leak(),
-        summary="traces through the leak, one number for all cells: the errors in fixed random proportions",
+        summary="eligibility traces through the leak, one signal for all cells: a fixed random sum of the errors",
         reference="Bellec et al. (2020), Nature Communications 11:3625, with errors weighed differently",
     ),
     "diffusion": Rule(
         StationaryDiffusion(),
         Leak(),
-        summary="e-prop that tells few cells, whose errors diffuse to the others on a grid within a step",
+        summary="e-prop with sparse feedback and spatial diffusion of the learning signal",
         reference="Barretto-Bittar, Levina, Giannakakis and Zeraati (2026), arXiv:2603.08949",
     ),
     "backprop": Rule(
         Direct(),
         Instant(),
-        summary="errors through the network's own weights, within a step: the gradient of a feedforward network",
+        summary="errors through the transposed weights, within a step: the gradient of a feedforward network",
         reference="Rumelhart, Hinton and Williams (1986), Nature 323:533",
     ),
     "feedback_alignment": Rule(
@@ -218,13 +218,13 @@ _ROWS: dict[str, Rule] = {
     "sign_symmetric": Rule(
         SignSymmetric(),
         Instant(),
-        summary="backpropagation through weights of random sizes that have the signs of the network's own",
+        summary="backpropagation through weights of random magnitude with the signs of the forward weights",
         reference="Liao, Leibo and Poggio (2016), AAAI, arXiv:1510.05067",
     ),
     "dfa": Rule(
         Random(),
         Instant(),
-        summary="direct feedback alignment: errors through fixed random weights straight to every layer",
+        summary="direct feedback alignment: output errors through fixed random weights to every layer",
         reference="Nokland (2016), NeurIPS, arXiv:1609.01596",
     ),
     "dfa_sparse": Rule(
@@ -236,19 +236,19 @@ _ROWS: dict[str, Rule] = {
     "dfa_shared": Rule(
         SharedRandom(),
         Instant(),
-        summary="direct feedback alignment through one matrix from which every layer takes its part",
+        summary="direct feedback alignment through one matrix, a part of it for every layer",
         reference="baseline of Clark, Abbott and Chung (2021), NeurIPS, arXiv:2106.04089; Nokland (2016), NeurIPS",
     ),
     "ebd": Rule(
         Decorrelation(start=Normal(1e-3), source=OutputError()),
         Instant(),
-        summary="error broadcast and decorrelation: errors through weights that average their product with activity",
+        summary="error broadcast and decorrelation: errors through their running cross-correlation with activity",
         reference="Erdogan et al. (2025), arXiv:2504.11558",
     ),
     "sbd": Rule(
         Decorrelation(),
         Leak(),
-        summary="score broadcast and decorrelation: scores of any admissible loss, traces through the leak",
+        summary="score broadcast and decorrelation: scores of any admissible loss, eligibility traces through the leak",
         reference="Uzun, Erdogan, Pehlevan and Erdogan (2026), arXiv:2605.30638; traces derived here",
     ),
     "sbd_expansion": Rule(
@@ -260,7 +260,7 @@ _ROWS: dict[str, Rule] = {
     "sbd_filtered": Rule(
         Decorrelation(reach=Filtered()),
         Leak(),
-        summary="scores decorrelated from filtered activity, met by filtered traces",
+        summary="scores decorrelated from filtered activity, with filtered eligibility traces",
         reference="derived here, after Uzun et al. (2026), arXiv:2605.30638",
     ),
     "sbd_lagged": Rule(
@@ -272,31 +272,31 @@ _ROWS: dict[str, Rule] = {
     "error_diffusion": Rule(
         ErrorDiffusion(),
         Leak(),
-        summary="each cell of a dual-stream network hears the centred error of one output, with the sign of its stream",
+        summary="the centred error of one output to each cell of a dual-stream network, with the sign of its stream",
         reference="Yamada et al. (2026), arXiv:2606.31700, after Kaneko (1999)",
     ),
     "error_diffusion_online": Rule(
         ErrorDiffusion(centring=RunningCentre()),
         Leak(),
-        summary="the same with a running mean of the errors in the place of that of the batch",
+        summary="the same with a running mean of the errors instead of the batch mean",
         reference="derived here, after Yamada et al. (2026), arXiv:2606.31700",
     ),
     "kaneko": Rule(
         ErrorDiffusion(centring=NoCentre(), grow_only=True),
         Instant(),
-        summary="the original error diffusion: magnitudes only grow, from + cells to raise outputs, from - to lower",
+        summary="original error diffusion: magnitudes only grow, from + cells to raise outputs, from - to lower them",
         reference="Kaneko (1999), error diffusion learning algorithm (C program)",
     ),
     "gevb": Rule(
         GlobalVector(),
         Instant(),
-        summary="every cell of a network of vectors is told the score itself: no feedback weights",
+        summary="global error-vector broadcast: the output error itself to every vector cell, no feedback weights",
         reference="Clark, Abbott and Chung (2021), NeurIPS, arXiv:2106.04089",
     ),
     "gevb_local": Rule(
         GlobalVector(),
         Leak(),
-        summary="the same in a recurrent network, with traces through the leak",
+        summary="the same in a recurrent network, with eligibility traces through the leak",
         reference="derived here, after Clark, Abbott and Chung (2021), NeurIPS, arXiv:2106.04089",
     ),
     "gevb_network": Rule(
@@ -308,13 +308,13 @@ _ROWS: dict[str, Rule] = {
     "uoro": Rule(
         Direct(),
         UORO(),
-        summary="real-time recurrent learning with one random direction in place of all influences, right in the mean",
+        summary="unbiased rank-one approximation of real-time recurrent learning",
         reference="Tallec and Ollivier (2018), ICLR, arXiv:1702.05043",
     ),
     "kf_rtrl": Rule(
         Direct(),
         KFRTRL(),
-        summary="the same with a random Kronecker product: presynaptic activity times a matrix over cells",
+        summary="the same with a Kronecker product: presynaptic activity times a matrix over cells",
         reference="Mujika, Meier and Steger (2018), NeurIPS, arXiv:1805.10842",
     ),
     "r_kf_rtrl": Rule(
@@ -326,31 +326,31 @@ _ROWS: dict[str, Rule] = {
     "kernl": Rule(
         Direct(),
         LearnedKernel(),
-        summary="how cells reach one another, and for how long, learned from perturbations while the network runs",
+        summary="sensitivities and time constants between cells, learned online from perturbations",
         reference="Roth, Kanitscheider and Fiete (2019), ICLR",
     ),
     "node_perturbation": Rule(
         RewardDifference(),
         NodeNoise(),
-        summary="noise in the drive of every cell, times what it did to the loss of the trial",
+        summary="noise in the drive of every cell, times the change of the trial's loss",
         reference="Fiete and Seung (2006), Phys. Rev. Lett. 97:048104; Zuge et al. (2023), Phys. Rev. X 13:021006",
     ),
     "weight_perturbation": Rule(
         RewardDifference(),
         WeightNoise(),
-        summary="noise in every weight, times what it did to the loss of the batch",
+        summary="noise in every weight, times the change of the batch's loss",
         reference="Jabri and Flower (1992), IEEE Trans. Neural Netw. 3:154; Zuge et al. (2023), Phys. Rev. X 13:021006",
     ),
     "miconi": Rule(
         RewardPredictionError(),
         Fluctuations(),
-        summary="cubed fluctuations times activity, times how much worse a trial was than its kind",
+        summary="cubed fluctuations times activity, times the reward prediction error of the trial",
         reference="Miconi (2017), eLife 6:e20899",
     ),
     "reward_eprop": Rule(
         Direct(),
         Leak(),
-        summary="the parts of e-prop on rewards: an advantage actor-critic, as an agent of the run sets it",
+        summary="reward-based e-prop: an advantage actor-critic",
         reference="Bellec et al. (2020), Nature Communications 11:3625",
     ),
 }

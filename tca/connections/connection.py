@@ -1,9 +1,9 @@
-"""Connections: one weight tensor each, what it adds to a drive, and the gradient it gathers.
+"""Connections: one weight tensor each, its drive and its gradient.
 
 Shapes: M any number of leading steps and trials, B batch, I postsynaptic, J presynaptic.
 
-A connection knows nothing of time, rules or losses. A rule needs three things of it: the drive it adds, the way back
-through its weights, and ``outer_``, which gathers ``sum_m signal_mi pre_mj`` in the shape of its weight.
+A connection is independent of time, rules and losses. A rule uses three operations: the drive, backprojection through
+the weights, and ``outer_``, which accumulates ``sum_m signal_mi pre_mj`` in the shape of the weight.
 """
 
 from __future__ import annotations
@@ -57,20 +57,20 @@ class Connection(abc.ABC):
         return weight if self.mask is None else weight * self.mask
 
     def gradient(self) -> Tensor:
-        """Return a zero gradient to gather into, in the shape of the weight."""
+        """Return a zero gradient to accumulate into, in the shape of the weight."""
         return torch.zeros_like(self.weight, requires_grad=False)
 
     def finish(self, gradient: Tensor) -> Tensor:
-        """Return a gathered gradient with missing synapses at zero, contiguous.
+        """Return an accumulated gradient with missing synapses at zero, contiguous.
 
         Args:
-            gradient: What ``outer_`` has gathered.
+            gradient: The sum of ``outer_``.
         """
-        return self.masked(gradient).contiguous()  # optimizers that take memory as it lies need it so
+        return self.masked(gradient).contiguous()  # some optimizers require contiguous gradients
 
     @abc.abstractmethod
     def apply(self, weight: Tensor, pre: Tensor) -> Tensor:
-        """Return what a weight adds to the drive, shape ``(..., I)``, differentiable in both.
+        """Return the drive by a weight, shape ``(..., I)``, differentiable in both arguments.
 
         Args:
             weight: A weight in the shape of the connection's own, missing synapses at zero.
@@ -78,7 +78,7 @@ class Connection(abc.ABC):
         """
 
     def drive(self, pre: Tensor) -> Tensor:
-        """Return what the connection adds to the drive of its population, shape ``(..., I)``, without a graph to it.
+        """Return the drive of the population, ``(..., I)``, without a graph to the weight.
 
         Args:
             pre: Presynaptic activity, shape ``(..., J)``.
@@ -86,14 +86,14 @@ class Connection(abc.ABC):
         return self.apply(self.effective(), pre)
 
     def back(self, signal: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Return a signal to the postsynaptic cells as one to the presynaptic, ``W^T signal``, shape ``(..., J)``.
+        """Backproject a signal to the presynaptic cells, ``W^T signal``, shape ``(..., J)``.
 
         Args:
-            signal: What every postsynaptic cell is told, shape ``(..., I)``.
-            weight: What stands in for the weights, in their shape; ``None`` (default) for themselves.
+            signal: Signal to the postsynaptic cells, shape ``(..., I)``.
+            weight: Feedback weights in the shape of the weights; ``None`` (default) for the weights themselves.
 
         Raises:
-            TypeError: The connection comes from nowhere.
+            TypeError: The connection has no presynaptic population (bias or initial state).
         """
         raise TypeError(f"{type(self).__name__} has no presynaptic cells to tell anything")
 
@@ -102,23 +102,23 @@ class Connection(abc.ABC):
         """Add ``sum_m signal_mi pre_mj`` to ``gradient`` in place.
 
         Args:
-            gradient: What has been gathered, in the shape of the weight.
-            signal: What every postsynaptic cell is told, shape ``(..., I)``.
+            gradient: Accumulated gradient, in the shape of the weight.
+            signal: Signal to the postsynaptic cells, shape ``(..., I)``.
             pre: Presynaptic activity, shape ``(..., J)``.
         """
 
     @abc.abstractmethod
     def fold(self, per_pair: Tensor) -> Tensor:
-        """Return a gradient per pair of cells, shape ``(I, J)``, in the shape of the weight, missing synapses at zero.
+        """Return a gradient per pair of cells in the shape of the weight.
 
-        Pairs that share a weight are summed, pairs without one left out.
+        Pairs that share a weight are summed, pairs without one left out; missing synapses have gradient zero.
 
         Args:
-            per_pair: The gradient of every pair of cells.
+            per_pair: The gradient of every pair of cells, shape ``(I, J)``.
         """
 
     def gather_pairs(self, per_pair: Tensor) -> Tensor:
-        """Return the same as ``fold`` by telling the postsynaptic cells of each presynaptic cell on its own.
+        """Return the same as ``fold``, computed by ``outer_`` with unit vectors.
 
         Args:
             per_pair: The gradient of every pair of cells.
@@ -138,7 +138,7 @@ class Dense(Connection):
     """
 
     def gradient(self) -> Tensor:
-        """Return a zero gradient, laid out along its long side: a skinny product is slow the other way round."""
+        """Return a zero gradient, contiguous along its long side, which makes narrow products faster."""
         n_post, n_pre = self.weight.shape
         if 4 * n_pre < n_post:
             return self.weight.detach().new_zeros(n_pre, n_post).t()
@@ -167,10 +167,10 @@ class Dense(Connection):
 
 @dataclass(frozen=True, eq=False)
 class Bias(Connection):
-    """One weight per cell from a presynaptic activity that is always one, ``drive_i = b_i``."""
+    """One weight per cell with presynaptic activity one, ``drive_i = b_i``."""
 
     def apply(self, weight: Tensor, pre: Tensor) -> Tensor:
-        """Return the bias, whatever came."""
+        """Return the bias."""
         return weight
 
     def outer_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:
@@ -190,12 +190,12 @@ class Initial(Bias):
 
 
 class Link(NamedTuple):
-    """A connection and the activity it carried: ``pre[t - 1]`` is what drove its population at step t.
+    """A connection and its presynaptic activity: ``pre[t - 1]`` drives step t.
 
     Attributes:
         connection: The connection.
-        pre: Presynaptic activity of all steps, shape ``(T, B, J)``; what never changes, as the one of a bias and the
-            zero of an initial state after time zero, has the shape ``(1, 1, 1)``.
+        pre: Presynaptic activity of all steps, shape ``(T, B, J)``; constants, the one of a bias and the zero of an
+            initial state after time zero, have the shape ``(1, 1, 1)``.
     """
 
     connection: Connection

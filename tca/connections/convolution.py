@@ -19,7 +19,7 @@ __all__ = ["POINT", "Conv", "Geometry", "Local", "MapBias"]
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where the kernel of a map lies.
+    """Geometry of a convolution kernel on a map.
 
     Args:
         shape: Channels, height and width of the presynaptic map.
@@ -52,11 +52,11 @@ class Geometry:
         return pre.reshape(-1, *self.shape)
 
     def patches(self, pre: Tensor) -> Tensor:
-        """Return what lies under the kernel at each position, shape ``(M, C K^2, H' W')``."""
+        """Return the patch under the kernel at each position, shape ``(M, C K^2, H' W')``."""
         return functional.unfold(self.maps(pre), self.kernel, padding=self.padding, stride=self.stride)
 
     def folded(self, patches: Tensor) -> Tensor:
-        """Return the sum of patches where they overlap, shape ``(M, C H W)``: the transpose of ``patches``."""
+        """Return the sum of overlapping patches, ``(M, C H W)``: the transpose of ``patches``."""
         side = self.shape[1:]
         return functional.fold(patches, side, self.kernel, padding=self.padding, stride=self.stride).flatten(1)
 
@@ -72,7 +72,7 @@ class Conv(Connection):
         name: Name of the parameter in its network.
         weight: The parameter.
         mask: One where a synapse exists and zero where none does; ``None`` if all exist.
-        geometry: Where the kernel lies.
+        geometry: Geometry of the kernel.
     """
 
     geometry: Geometry = POINT
@@ -103,7 +103,7 @@ class Conv(Connection):
         return returned.reshape(*signal.shape[:-1], -1)
 
     def outer_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:
-        """Add the weight gradient of the convolution, by its own kernel."""
+        """Add the weight gradient of the convolution."""
         gradient.add_(self._backward(self._post(signal), self.geometry.maps(pre), self.weight, (False, True))[1])
 
     def fold(self, per_pair: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ class Local(Connection):
         name: Name of the parameter in its network.
         weight: The parameter.
         mask: One where a synapse exists and zero where none does; ``None`` if all exist.
-        geometry: Where the kernels lie.
+        geometry: Geometry of the kernels.
     """
 
     geometry: Geometry = POINT
@@ -195,7 +195,7 @@ class MapBias(Connection):
         return weight.repeat_interleave(self.positions)
 
     def outer_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:
-        """Add the sum of the signal over everything but channels."""
+        """Add the sum of the signal over all axes but channels."""
         gradient.add_(signal.reshape(-1, len(gradient), self.positions).sum((0, 2)))
 
     def fold(self, per_pair: Tensor) -> Tensor:

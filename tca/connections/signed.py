@@ -1,4 +1,4 @@
-"""Connections between populations of two streams: nonnegative magnitudes whose signs are fixed by the streams.
+"""Connections between populations of two streams: nonnegative magnitudes with fixed signs.
 
 Shapes: I postsynaptic cells, J presynaptic, each half in the + stream and half in the - stream, + first.
 
@@ -43,8 +43,8 @@ class Signed(Connection, abc.ABC):
         name: Name of the parameter in its network.
         weight: The magnitudes.
         mask: One where a synapse exists; ``None`` if all do.
-        by_pre: Whether the sign of the presynaptic cell counts, default ``True``; not so for inputs of any sign.
-        by_post: Whether the sign of the postsynaptic cell counts, default ``True``.
+        by_pre: Whether weights have the sign of the presynaptic cell, default ``True``; false for inputs of any sign.
+        by_post: Whether weights have the sign of the postsynaptic cell, default ``True``.
         copied: Whether both presynaptic streams are copies of the same cells, as of an input, default ``False``.
         scale: A constant factor of the drive, default 1.
     """
@@ -55,7 +55,7 @@ class Signed(Connection, abc.ABC):
     scale: float = 1.0
 
     def post(self, signal: Tensor) -> Tensor:
-        """Return a signal to the postsynaptic cells, or their drive, with the signs of these and the factor."""
+        """Return a postsynaptic signal or drive with the cells' signs and the factor."""
         signed = negated(signal) if self.by_post else signal
         return signed if self.scale == 1.0 else signed * self.scale
 
@@ -65,7 +65,7 @@ class Signed(Connection, abc.ABC):
         return negated(both) if self.by_pre else both
 
     def unsigned(self, told: Tensor) -> Tensor:
-        """Return a signal to signed presynaptic cells as one to the cells themselves: the transpose of ``pre``."""
+        """Return a signal to signed presynaptic activity without the signs: the transpose of ``pre``."""
         signed = negated(told) if self.by_pre else told
         return signed[..., : signed.shape[-1] // 2] + signed[..., signed.shape[-1] // 2 :] if self.copied else signed
 
@@ -75,10 +75,10 @@ class Signed(Connection, abc.ABC):
 
     @abc.abstractmethod
     def product_(self, gradient: Tensor, told: Tensor, heard: Tensor) -> None:
-        """Add the gradient of the bare magnitudes in place.
+        """Add the gradient of the magnitudes without signs in place.
 
         Args:
-            gradient: What has been gathered, in the shape of the magnitudes.
+            gradient: Accumulated gradient, in the shape of the magnitudes.
             told: Signal to the postsynaptic cells, with their signs, shape ``(..., I)``.
             heard: Presynaptic activity with its signs, shape ``(..., J)``.
         """
@@ -88,11 +88,13 @@ class Signed(Connection, abc.ABC):
         self.product_(gradient, self.post(signal), self.pre(pre))
 
     def grow_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:
-        """Add what ``outer_`` adds as far as descending it lets magnitudes grow, trial by trial, for positive activity.
+        """Add the part of ``outer_`` whose descent increases magnitudes.
+
+        The part is taken trial by trial; activity must be positive.
 
         Args:
-            gradient: What has been gathered, in the shape of the magnitudes.
-            signal: What every postsynaptic cell is told, shape ``(..., I)``.
+            gradient: Accumulated gradient, in the shape of the magnitudes.
+            signal: Signal to the postsynaptic cells, shape ``(..., I)``.
             pre: Presynaptic activity, shape ``(..., J)``.
         """
         told, heard, half = self.post(signal), self.pre(pre), self.weight.shape[1] // 2
@@ -110,8 +112,8 @@ class SignedDense(Signed):
         name: Name of the parameter in its network.
         weight: The magnitudes.
         mask: One where a synapse exists; ``None`` if all do.
-        by_pre: Whether the sign of the presynaptic cell counts, default ``True``.
-        by_post: Whether the sign of the postsynaptic cell counts, default ``True``.
+        by_pre: Whether weights have the sign of the presynaptic cell, default ``True``.
+        by_post: Whether weights have the sign of the postsynaptic cell, default ``True``.
         copied: Whether both presynaptic streams are copies of the same cells, default ``False``.
         scale: A constant factor of the drive, default 1.
 
@@ -150,11 +152,11 @@ class SignedConv(Signed):
         name: Name of the parameter in its network.
         weight: The magnitudes.
         mask: One where a synapse exists; ``None`` if all do.
-        by_pre: Whether the sign of the presynaptic cell counts, default ``True``.
-        by_post: Whether the sign of the postsynaptic cell counts, default ``True``.
+        by_pre: Whether weights have the sign of the presynaptic cell, default ``True``.
+        by_post: Whether weights have the sign of the postsynaptic cell, default ``True``.
         copied: Whether both presynaptic streams are copies of the same cells, default ``False``.
         scale: A constant factor of the drive, default 1.
-        geometry: Where the kernel lies on the maps of both streams.
+        geometry: Geometry of the kernel on the maps of both streams.
     """
 
     geometry: Geometry = POINT
@@ -201,7 +203,7 @@ class ScaledBias(Connection):
     scale: float = 1.0
 
     def apply(self, weight: Tensor, pre: Tensor) -> Tensor:
-        """Return the drive, whatever came."""
+        """Return the drive."""
         return weight * self.scale
 
     def outer_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:

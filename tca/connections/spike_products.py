@@ -1,10 +1,10 @@
-"""Matrix products with spikes: few cells are active at once, and only these are added up.
+"""Matrix products with spikes, which add up the rows of the few active cells.
 
 Shapes: M steps and trials, J presynaptic cells, I columns.
 
-``sum_j pre_mj table_jI`` is a sum of few rows of a table where few of the ``pre_mj`` are not zero, whatever they are.
-On a CPU that takes a fraction of the full product's time as long as the product is large and the share of active cells
-small; elsewhere there is nothing to gain, and the caller makes the full product.
+``sum_j pre_mj table_jI`` is a sum of few rows of a table if few of the ``pre_mj`` are not zero. On a CPU it takes a
+fraction of the full product's time if the product is large and the share of active cells small; otherwise the caller
+computes the full product.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ __all__ = ["few_times", "gather_few_"]
 
 _Places = NDArray[np.int64]
 
-WORTH = 2**20  # multiplications of the full product from which on looking for active cells pays
-FEW = 1 / 8  # share of active cells up to which adding up their rows pays
+WORTH = 2**20  # multiplications of the full product above which sparse products are faster
+FEW = 1 / 8  # share of active cells below which sparse products are faster
 
 
 def few_times(pre: Tensor, table: Tensor, spikes: bool = False) -> Tensor | None:
-    """Return ``pre table``, shape ``(M, I)``, or ``None`` where the full product is no slower.
+    """Return ``pre table``, shape ``(M, I)``, or ``None`` if the full product is no slower.
 
     Args:
         pre: Presynaptic activity, shape ``(M, J)``.
-        table: What every presynaptic cell adds, shape ``(J, I)``.
-        spikes: Whether activity is known to be zeros and ones, default ``False``.
+        table: Row of every presynaptic cell, shape ``(J, I)``.
+        spikes: Whether activity consists of zeros and ones, default ``False``.
 
     >>> pre, table = torch.zeros(64, 128), torch.ones(128, 128)
     >>> pre[3, 5] = 2.0
@@ -47,11 +47,13 @@ def few_times(pre: Tensor, table: Tensor, spikes: bool = False) -> Tensor | None
 
 
 def gather_few_(gradient: Tensor, signal: Tensor, pre: Tensor) -> bool:
-    """Add ``signal^T pre`` to a gradient in place and return true, or do nothing where the full product is no slower.
+    """Add ``signal^T pre`` to a gradient in place if sparse products are faster.
+
+    Returns false, without a change, if the full product is no slower.
 
     Args:
-        gradient: What has been gathered, shape ``(I, J)``.
-        signal: What every postsynaptic cell is told, shape ``(M, I)``.
+        gradient: Accumulated gradient, shape ``(I, J)``.
+        signal: Signal to the postsynaptic cells, shape ``(M, I)``.
         pre: Presynaptic activity, shape ``(M, J)``.
     """
     places = _active(pre, signal.shape[1])
@@ -67,7 +69,7 @@ def gather_few_(gradient: Tensor, signal: Tensor, pre: Tensor) -> bool:
 
 
 def _active(pre: Tensor, width: int) -> _Places | None:
-    """Return where a matrix is not zero, counted row by row; ``None`` if the full product with so many columns pays."""
+    """Return the flat indices of nonzero entries; ``None`` if the full product is no slower."""
     if pre.device.type != "cpu" or pre.numel() * width < WORTH or pre.dtype not in (torch.float32, torch.float64):
         return None
     found = (pre.numpy() != 0).reshape(-1)
@@ -76,12 +78,12 @@ def _active(pre: Tensor, width: int) -> _Places | None:
 
 @lru_cache(maxsize=64)
 def _steps(count: int, size: int) -> _Places:
-    """Return where so many rows of a size begin, and where the last of them ends."""
+    """Return the offsets of rows of a size, and the end of the last."""
     return np.arange(count + 1) * size
 
 
 def _rows_added(table: Tensor, rows: _Places, edges: _Places, factors: NDArray[Any] | None) -> Tensor:
-    """Return the sums of rows of a table, times factors if there are any, one sum from each edge to the next."""
+    """Return sums of rows of a table, times optional factors, one sum from each edge to the next."""
     weights = None if factors is None else torch.from_numpy(factors)
     chosen, ends = torch.from_numpy(rows), torch.from_numpy(edges)
     summed: Tensor = torch.embedding_bag(table, chosen, ends, False, 0, False, weights, True)[0]

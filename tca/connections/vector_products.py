@@ -1,4 +1,4 @@
-"""What cells that carry vectors are told, gathered as a product of gates and scores.
+"""Gradients of vector cells as products of gates and output errors.
 
 Shapes: T time, B batch, K components and outputs, I postsynaptic cells, J presynaptic.
 """
@@ -19,20 +19,20 @@ WINDOW_BYTES = 2**19  # traces that stay in the cache of one core
 class Products:
     """``sum_t G_i,t (s^_t . p_j,t)`` with ``s^_t = s_t + ahead s^_t+1`` and ``p_t = behind p_t-1 + pre_t``.
 
-    The score is the same for all cells, and so are both filters. Hence the sum over components is taken in the
-    presynaptic cell, before that over time and trials: a K-th of the time that the filtered signal of every component
-    takes, and next to none where few steps have an error. Exchanging sums, it is what the signal ``G_i,t s_k,t``
-    filtered backwards by ``behind`` gathers, gates of earlier steps applied to the filtered score if ``ahead``.
+    Output error and both filters are the same for all cells. Hence the sum over components precedes that over time and
+    trials: a K-th of the cost of filtering the signal of every component, and less if few steps have an error. The
+    result equals the gradient by the signal ``G_i,t s_k,t`` filtered backwards by ``behind``, with gates of earlier
+    steps applied to the filtered error if ``ahead``.
 
     Args:
         gates: One where a cell passes its vector, zero elsewhere, shape ``(T + 1, B, I)``.
-        score: Score of the outputs, zero at time zero, shape ``(T + 1, B, K)``.
-        ahead: What remains, a step earlier, of a score.
-        behind: What remains, a step later, of presynaptic activity.
+        score: Output error, zero at time zero, shape ``(T + 1, B, K)``.
+        ahead: Leak per step of the backward filter of the output error.
+        behind: Leak per step of the trace of presynaptic activity.
     """
 
     def __init__(self, gates: Tensor, score: Tensor, ahead: float = 0.0, behind: float = 0.0) -> None:
-        """Filter the score, and look where there is any."""
+        """Filter the output error and find its nonzero steps."""
         self.gates, self.behind = gates, behind
         self.score = score.clone() if ahead else score
         if ahead:
@@ -47,8 +47,8 @@ class Products:
         """Add the sum over the whole trial to a gradient in place.
 
         Args:
-            gradient: What has been gathered, in the shape of the weight.
-            link: The connection, of vectors, and what it carried.
+            gradient: Accumulated gradient, in the shape of the weight.
+            link: The connection, of vectors, and its presynaptic activity.
         """
         if self.steps.start == self.steps.stop:
             return
@@ -61,7 +61,7 @@ class Products:
         return connection.meet(self.score[self.steps], link.at(self.steps))
 
     def _met_late(self, connection: VectorConnection, link: Link) -> Tensor:
-        """Return what the scores meet of the presynaptic trace, of which only a few steps are held at a time."""
+        """Return products of output errors and presynaptic traces, a few steps in memory at a time."""
         trace = torch.zeros_like(link.pre[0])
         at_once = max(1, WINDOW_BYTES // (trace.numel() * trace.element_size()))
         always = link.pre[0] if len(link.pre) == 1 else None

@@ -1,11 +1,10 @@
-"""Connections of cells that carry a vector: one scalar weight for all components.
+"""Connections of vector cells: one scalar weight for all components.
 
 Shapes: M any number of leading steps and trials; K components of a vector, I postsynaptic cells, J presynaptic, C maps.
 
 A population of I such cells is laid out component by component: ``N = K I``, component k of cell i at ``k I + i``. A
-weight between two cells multiplies the whole vector, ``drive_ki = sum_j W_ij pre_kj``: each component passes the same
-connection, be it all-to-all, a convolution or locally connected. From scalar inputs every component of a cell has
-weights of its own.
+weight between two cells multiplies the whole vector, ``drive_ki = sum_j W_ij pre_kj``: all components share the same
+connection, all-to-all, convolutional or locally connected. Scalar inputs have separate weights onto every component.
 """
 
 from __future__ import annotations
@@ -21,35 +20,35 @@ from tca.connections.connection import Connection, Dense
 
 __all__ = ["InputVectors", "VectorBias", "VectorConnection", "Vectors"]
 
-SKINNY = 4  # a product so many times as high as wide is taken the other way round, in a fifth of the time
+SKINNY = 4  # ratio of height to width above which the transposed product takes a fifth of the time
 Maker = Callable[[str, Tensor, Tensor | None], Connection]
 
 
 @dataclass(frozen=True, eq=False)
 class VectorConnection(Connection, abc.ABC):
-    """A connection onto cells that carry vectors, which may all be told the same vector times a number of their own.
+    """A connection onto vector cells, with a fast gradient for signals ``gate_i score_k``.
 
-    For the signal ``gate_i score_k`` what ``outer_`` adds is a product of two parts, the gate and what ``meet`` makes
-    of score and presynaptic activity. No product over components of the postsynaptic cells is needed.
+    For such a signal ``outer_`` is a product of two factors: the gate, and ``meet`` of output error and presynaptic
+    activity. No product over components of the postsynaptic cells is needed.
     """
 
     @abc.abstractmethod
     def meet(self, score: Tensor, pre: Tensor) -> Tensor:
-        """Return what the gates of the postsynaptic cells are to be multiplied by, shape ``(..., M)``.
+        """Return the factor of the postsynaptic gates in the gradient, shape ``(..., M)``.
 
         Args:
-            score: What every component is told, shape ``(..., K)``.
-            pre: Presynaptic activity, as ``drive`` takes it.
+            score: Output error of every component, shape ``(..., K)``.
+            pre: Presynaptic activity, as for ``drive``.
         """
 
     @abc.abstractmethod
     def broadcast_(self, gradient: Tensor, gate: Tensor, met: Tensor) -> None:
-        """Add what ``outer_`` adds for the signal ``gate_i score_k``.
+        """Add ``outer_`` of the signal ``gate_i score_k`` to a gradient in place.
 
         Args:
-            gradient: What has been gathered, in the shape of the weight.
-            gate: What every cell is told, shape ``(..., I)``.
-            met: What ``meet`` has made of the score and the presynaptic activity.
+            gradient: Accumulated gradient, in the shape of the weight.
+            gate: Gate of every postsynaptic cell, shape ``(..., I)``.
+            met: Result of ``meet`` for the output error and the presynaptic activity.
         """
 
     def fold(self, per_pair: Tensor) -> Tensor:
@@ -66,7 +65,7 @@ class Vectors(VectorConnection):
         weight: The parameter.
         mask: One where a synapse exists and zero where none does; ``None`` if all exist.
         components: Number of components K.
-        inner: What makes the connection of one component, default all-to-all.
+        inner: Constructor of the connection of one component, default all-to-all.
 
     Paper: Clark, Abbott and Chung (2021), NeurIPS, arXiv:2106.04089.
 
@@ -105,7 +104,7 @@ class Vectors(VectorConnection):
         self.plain.outer_(gradient, self._apart(signal), self._apart(pre))
 
     def meet(self, score: Tensor, pre: Tensor) -> Tensor:
-        """Return ``score . pre_j``: the product over components is taken in the presynaptic cell."""
+        """Return ``score . pre_j``, summed over components."""
         return (score.unsqueeze(-2) @ self._apart(pre)).squeeze(-2)
 
     def broadcast_(self, gradient: Tensor, gate: Tensor, met: Tensor) -> None:
@@ -118,7 +117,7 @@ class Vectors(VectorConnection):
 
 @dataclass(frozen=True, eq=False)
 class InputVectors(VectorConnection):
-    """``drive_ki = sum_c W_kic x_c``: every component of a cell has weights of its own from scalar inputs.
+    """``drive_ki = sum_c W_kic x_c``: scalar inputs with separate weights onto every component.
 
     It equals ``Vectors`` on inputs expanded to one vector for each input and component, at a K-th of the cost.
 
@@ -126,7 +125,7 @@ class InputVectors(VectorConnection):
         name: Name of the parameter in its network.
         weight: The parameter: components, then as in the connection it repeats, for example ``(K, I, J)``.
         mask: One where a synapse exists and zero where none does; ``None`` if all exist.
-        inner: What makes the connection to ``K I`` scalar cells or ``K C`` maps, default all-to-all.
+        inner: Constructor of the connection to ``K I`` scalar cells or ``K C`` maps, default all-to-all.
 
     Paper: Clark, Abbott and Chung (2021), NeurIPS, arXiv:2106.04089.
 
@@ -153,7 +152,7 @@ class InputVectors(VectorConnection):
         return self.plain.n_pre
 
     def drive(self, pre: Tensor) -> Tensor:
-        """Return the drive without a graph to the weights; products are written where they belong."""
+        """Return the drive without a graph to the weights, computed in place."""
         weight = self.effective()
         if weight.ndim != 3 or pre.requires_grad:
             return self.apply(weight, pre)
@@ -221,7 +220,7 @@ class VectorBias(VectorConnection):
         return 1
 
     def apply(self, weight: Tensor, pre: Tensor) -> Tensor:
-        """Return the bias of every entry, shape ``(K C P,)``, whatever came."""
+        """Return the bias of every entry, shape ``(K C P,)``."""
         return weight.flatten() if self.positions == 1 else weight.flatten().repeat_interleave(self.positions)
 
     def outer_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:
@@ -229,7 +228,7 @@ class VectorBias(VectorConnection):
         gradient.add_(signal.reshape(-1, *gradient.shape, self.positions).sum((0, 3)))
 
     def meet(self, score: Tensor, pre: Tensor) -> Tensor:
-        """Return the score times what always drives: one, or a trace of ones."""
+        """Return the output error times the constant activity: one, or a trace of ones."""
         return score * pre
 
     def broadcast_(self, gradient: Tensor, gate: Tensor, met: Tensor) -> None:

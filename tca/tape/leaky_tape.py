@@ -25,7 +25,7 @@ __all__ = ["LeakyTape"]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LeakyTape(Tape):
-    """One forward pass of a leaky population; see `tca.tape.Tape` for what every tape shows.
+    """One forward pass of a leaky population; see `tca.tape.Tape` for the other attributes.
 
     Attributes:
         activity: Values of the activation function, shape ``(T + 1, B, N)``; the rate itself if the leak is on the
@@ -38,13 +38,13 @@ class LeakyTape(Tape):
     activation: Activation
 
     def lift(self, signal: Tensor, steps: slice) -> Tensor:
-        """Return a rate signal as a state signal: times the slope ``dz/ds``. The signal given is used up."""
+        """Return a rate signal as a state signal, times the slope ``dz/ds``; overwrites the signal."""
         if self.slope_at_emission:
             self.activation.times_slope_(signal, self.activity[steps])
         return signal
 
     def drive(self, signal: Tensor, steps: slice) -> Tensor:
-        """Return a state signal as a drive signal, but for the constant part of the gain; uses the signal up."""
+        """Return a state signal as a drive signal, without the constant gain; overwrites the signal."""
         if not self.slope_at_emission:
             self.activation.times_slope_(signal, self.activity[steps])
         return signal
@@ -57,7 +57,7 @@ class LeakyTape(Tape):
             into.addcmul_(later, self.leak)
 
     def transmit_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add ``(J_t - leak)^T later`` to ``into`` in place: what comes back through the recurrent weights."""
+        """Add ``(J_t - leak)^T later``, the recurrent part, to ``into`` in place."""
         if not self.population.recurrent:
             return
         before, now = self._activities[t - 1], self._activities[t]
@@ -74,7 +74,7 @@ class LeakyTape(Tape):
         self._return_(before, now, into, later, torch.matmul, self.transmission, scratch)
 
     def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add the diagonal part of ``(J_t - leak)^T later`` to ``into`` in place: what autapses return."""
+        """Add the diagonal part of ``(J_t - leak)^T later``, that of autapses, to ``into`` in place."""
         if not self.population.recurrent:
             return
         before, now = self._activities[t - 1], self._activities[t]
@@ -122,7 +122,7 @@ class LeakyTape(Tape):
         weights: Tensor,
         scratch: tuple[Tensor, Tensor],
     ) -> None:
-        """Add what returns to ``into``: through the slope before the weights or after them, as the form has it."""
+        """Add the backpropagated signal to ``into``, the slope applied before or after the weights."""
         sent, returned = scratch
         if self.slope_at_emission:
             through(later, weights, out=returned)
@@ -139,7 +139,7 @@ class LeakyTape(Tape):
 
     @cached_property
     def _scratch(self) -> tuple[Tensor, Tensor]:
-        """Two tensors of a single step, used again at every step: a fresh one is slower than what is done with it."""
+        """Two tensors of a single step, reused at every step, since allocation costs more than the computation."""
         return torch.empty_like(self.rate[0]), torch.empty_like(self.rate[0])
 
     @cached_property

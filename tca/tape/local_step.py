@@ -1,4 +1,4 @@
-"""One step of a population as its synapses see it, for rules that carry traces forward.
+"""Local quantities of one step of a population, for rules that carry traces forward.
 
 Shapes: B batch, N or I postsynaptic cells, J presynaptic, S components of a cell's state, M = S N.
 """
@@ -22,26 +22,25 @@ __all__ = ["LeakyMoment", "Moment"]
 class Moment(abc.ABC):
     """The local quantities of a single step, for rules that carry traces forward.
 
-    Something of every state has the shape ``(B, N)`` where a state is one number per cell, else ``(B, S, N)``; what is
-    the same for all trials or cells broadcasts.
+    A tensor over states has the shape ``(B, N)`` if a state is one number per cell, else ``(B, S, N)``; values shared
+    by all trials or cells broadcast.
 
     Attributes:
         pres: Presynaptic activity of every link into the population, each ``(B, J)``.
         cells: Number of cells N.
-        leak: Part of ``ds_t/ds_{t-1}`` that a cell keeps to itself: ``(B, N)``, or ``(B, S, S, N)`` with the component
-            it reaches before the one it comes from.
-        gain: Derivative by the drive of the component that it moves, the first, ``(B, N)``.
+        leak: Part of ``ds_t/ds_{t-1}`` within a cell: ``(B, N)``, or ``(B, S, S, N)``, the target component first.
+        gain: Derivative of the first component, the driven one, with respect to the drive, ``(B, N)``.
         slope: ``dz_t/ds_t``.
         slope_before: ``dz_{t-1}/ds_{t-1}``.
         constant_gain: The part of the gain that is the same at every step.
-        recurrent: Recurrent weights as the state feels them, shape ``(N, N)``; empty if there are none.
+        recurrent: Recurrent weights including the reset, shape ``(N, N)``; empty if there are none.
         recurrent_mask: Which recurrent synapses exist, shape ``(N, N)``; ``None`` if all do.
         types: Type of every cell, shape ``(N,)``.
-        to_go: Number of steps that follow this one, one for each trial, ``(B,)``, where they end at different steps;
-            ``None`` where the end of the trial is not known.
-        constant_leak: Leak of the component that the drive moves, ``(N,)``, if nothing else of the cell moves it and
-            neither this leak nor the gain changes; else ``None``.
-        adaptive: Cells whose further components reach their rate, ``(A,)``; ``None`` where there is one component.
+        to_go: Number of steps that follow this one, one for each trial, ``(B,)``, if they end at different steps;
+            ``None`` if the end of the trial is unknown.
+        constant_leak: Leak of the driven component, ``(N,)``, if no other component of the cell acts on it and neither
+            this leak nor the gain changes; else ``None``.
+        adaptive: Cells whose further components act on their rate, ``(A,)``; ``None`` if there is one component.
         root: Bound at or below which the network keeps the gated Perron root of its recurrent weights; ``None`` if it
             has none.
     """
@@ -65,7 +64,7 @@ class Moment(abc.ABC):
 
     @abc.abstractmethod
     def diagonal(self) -> Tensor:
-        """Return the part of ``J_t`` that stays in each cell, in the shape of the leak."""
+        """Return the part of ``J_t`` within each cell, in the shape of the leak."""
 
     @abc.abstractmethod
     def leak_matrix(self) -> Tensor:
@@ -80,7 +79,7 @@ class Moment(abc.ABC):
         """Return ``leak_t states``.
 
         Args:
-            states: Something of every state of the step before.
+            states: Tensor over the states of the step before.
         """
 
     @abc.abstractmethod
@@ -88,15 +87,15 @@ class Moment(abc.ABC):
         """Return ``leak_t^T states``.
 
         Args:
-            states: Something of every state of the step.
+            states: Tensor over the states of the step.
         """
 
     @abc.abstractmethod
     def emitted(self, states: Tensor) -> Tensor:
-        """Return ``slope_{t-1} states``, something of every rate of the step before.
+        """Return ``slope_{t-1} states``, a tensor over the rates of the step before.
 
         Args:
-            states: Something of every state of the step before.
+            states: Tensor over the states of the step before.
         """
 
     @abc.abstractmethod
@@ -104,7 +103,7 @@ class Moment(abc.ABC):
         """Return ``slope_{t-1}^T rates``.
 
         Args:
-            rates: Something of every rate of the step before.
+            rates: Tensor over the rates of the step before.
         """
 
     @abc.abstractmethod
@@ -112,30 +111,30 @@ class Moment(abc.ABC):
         """Return ``slope_t^T rates``, the state signal of a rate signal.
 
         Args:
-            rates: Something of every rate of the step.
+            rates: Tensor over the rates of the step.
         """
 
     @abc.abstractmethod
     def driven(self, drives: Tensor) -> Tensor:
-        """Return ``gain_t drives``, something of every state.
+        """Return ``gain_t drives``, a tensor over the states.
 
         Args:
-            drives: Something of every drive of the step.
+            drives: Tensor over the drives of the step.
         """
 
     @abc.abstractmethod
     def driven_back(self, states: Tensor) -> Tensor:
-        """Return ``gain_t^T states``, something of every drive.
+        """Return ``gain_t^T states``, a tensor over the drives.
 
         Args:
-            states: Something of every state of the step.
+            states: Tensor over the states of the step.
         """
 
     def at(self, change: Callable[[Tensor], Tensor]) -> Self:
-        """Return the moment with leak, gain and slope before the step laid out in another way.
+        """Return the step with leak, gain and previous slope in another layout.
 
         Args:
-            change: What lays them out, acting on the axis of the cells, the last.
+            change: Function of a tensor that acts on its last axis, the cells.
         """
         return replace(self, leak=change(self.leak), gain=change(self.gain), slope_before=change(self.slope_before))
 

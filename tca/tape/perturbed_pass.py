@@ -41,11 +41,11 @@ class Replay:
 
 @dataclass(frozen=True, eq=False)
 class PerturbedPass:
-    """A perturbed pass as rules of perturbation see it.
+    """A perturbed pass, as perturbation rules use it.
 
     Attributes:
         outputs: Outputs of the perturbed pass, shape ``(T, B, O)``.
-        against: Outputs that they are compared with, shape ``(T, B, O)``.
+        against: Outputs of the pass to compare with, shape ``(T, B, O)``.
         size: Distance between the two passes, in units of the perturbation.
         post: Postsynaptic factor of the eligibility traces, shape ``(T, B, N)``, by population.
         links: Connections and their presynaptic activity, by population.

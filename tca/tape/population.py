@@ -1,4 +1,4 @@
-"""Where a population stands in its network, as a rule sees it before anything has run.
+"""The specification of a population: its size, its readout and its synapses.
 
 Shapes: N cells, O outputs.
 """
@@ -17,21 +17,20 @@ __all__ = ["Population", "needs_rates", "needs_synapses"]
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """A population: how many cells it has, and how they reach the outputs.
+    """A population of cells and its connections to the outputs.
 
     Attributes:
         name: Name of the population; empty if the network has no other.
-        shape: How its cells are laid out: ``(N,)``, or channels, height and width of a map.
+        shape: Layout of its cells: ``(N,)``, or channels, height and width of a map.
         n_out: Number of outputs O of the network.
         like: A tensor with the type and the device of the network.
-        weights: Readout weights, shape ``(O, N)``; ``None`` if the cells reach the outputs through other populations
-            only.
-        onwards: The connection that hears the cells: into the population above, or into the outputs.
+        weights: Readout weights, shape ``(O, N)``; ``None`` if the cells project to other populations only.
+        onwards: The connection from the cells into the population above, or into the outputs.
         recurrent: Whether the cells have recurrent synapses.
         alone: Whether the network has no other population.
         signs: Stream of every cell, +1 or -1, shape ``(N,)``; ``None`` if the network has one stream.
-        n_in: Number of inputs I of the network; 0 if it is not known.
-        spiking: Whether the cells spike: their rates are zeros and ones, and have a surrogate gradient only.
+        n_in: Number of inputs I of the network; 0 if unknown.
+        spiking: Whether the cells spike: their rates are zeros and ones, with a surrogate gradient.
         root: Bound at or below which the network keeps the gated Perron root of its recurrent weights; ``None`` if it
             has none.
         form: Where the leak of the cells acts: ``"A"`` on the potential, ``"B"`` on the rate; ``None`` without a leak.
@@ -62,7 +61,7 @@ class Population:
 
     @property
     def title(self) -> str:
-        """What an error message calls it."""
+        """Name of the population in error messages."""
         return f"population {self.name!r}" if self.name else "the population"
 
     @property
@@ -81,8 +80,8 @@ def needs_synapses(what: str, population: Population) -> None:
     """Raise if a population has no recurrent synapses.
 
     Args:
-        what: What needs them, for the message.
-        population: Where the population stands.
+        what: Name of the part that needs them, for the message.
+        population: The population.
 
     Raises:
         ValueError: It has none.
@@ -95,8 +94,8 @@ def needs_rates(what: str, population: Population) -> None:
     """Raise if the cells of a population spike.
 
     Args:
-        what: What needs rates, for the message.
-        population: Where the population stands.
+        what: Name of the part that needs rates, for the message.
+        population: The population.
 
     Raises:
         ValueError: They spike.

@@ -1,4 +1,4 @@
-"""The tape of a spiking population, whose state is two numbers per cell: the potential and the adaptation.
+"""The tape of a spiking population, with potential and adaptation as state of a cell.
 
 Shapes: T time, B batch, N cells, C consecutive steps. State signals have the shape ``(C, B, 2, N)``. The equations are
 in ``tca.cells.spiking_cell``.
@@ -22,10 +22,10 @@ __all__ = ["SpikingTape"]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SpikingTape(Tape):
-    """One forward pass of a spiking population; see `tca.tape.Tape` for what every tape shows.
+    """One forward pass of a spiking population; see `tca.tape.Tape` for the other attributes.
 
     Attributes:
-        slope: Surrogate gradient ``psi`` of a spike by the potential, shape ``(T + 1, B, N)``.
+        slope: Surrogate gradient ``psi`` of a spike with respect to the potential, shape ``(T + 1, B, N)``.
         cells: The constants of the cells.
     """
 
@@ -33,15 +33,15 @@ class SpikingTape(Tape):
     cells: SpikingCells
 
     def lift(self, signal: Tensor, steps: slice) -> Tensor:
-        """Return a rate signal as a state signal, ``psi (1, -beta) G``. The signal given is used up."""
+        """Return a rate signal as a state signal, ``psi (1, -beta) G``; overwrites the signal."""
         return signal.mul_(self.slope[steps]).unsqueeze(-2) * self.cells.emission
 
     def drive(self, signal: Tensor, steps: slice) -> Tensor:
-        """Return the part of a state signal that addresses potentials, a view."""
+        """Return the potentials' part of a state signal, a view."""
         return signal[..., 0, :]
 
     def gather_(self, link: Link, gradient: Tensor, driven: Tensor, steps: slice) -> None:
-        """Add ``sum_t driven_t (x) pre_t``; where few presynaptic cells are active, these alone are added up."""
+        """Add ``sum_t driven_t (x) pre_t``, over active presynaptic cells only if these are few."""
         pre = link.at(steps)
         if type(link.connection) is Dense and gather_few_(gradient, driven.flatten(0, -2), pre.flatten(0, -2)):
             return
@@ -58,7 +58,7 @@ class SpikingTape(Tape):
             into.addcmul_(returned.unsqueeze(-2), cells.adapted_emission)
 
     def transmit_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add ``(J_t - leak)^T later`` to ``into`` in place: what comes back through synapses, the reset among them."""
+        """Add ``(J_t - leak)^T later``, through recurrent weights and reset, to ``into`` in place."""
         self._emit_back_(t, into, later[..., 0, :] @ self.transmission)
 
     def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
@@ -66,7 +66,7 @@ class SpikingTape(Tape):
         self._emit_back_(first, into, later[..., 0, :] @ self.transmission)
 
     def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add the part of ``(J_t - leak)^T later`` in each cell to ``into``: what autapses and resets return."""
+        """Add the part of ``(J_t - leak)^T later`` within each cell, autapses and reset, to ``into``."""
         self._emit_back_(t, into, later[..., 0, :] * self.transmission.diagonal())
 
     def derivative(self, t: int) -> Tensor:
@@ -81,15 +81,15 @@ class SpikingTape(Tape):
 
     @cached_property
     def synapses(self) -> Tensor:
-        """Recurrent weights, with the reset as a synapse of each cell onto itself unless it is a part of the leak."""
+        """Recurrent weights, with the reset as an autapse of each cell unless it is a part of the leak."""
         return self.cells.synapses(self.recurrent)
 
     def _emit_back_(self, t: int, into: Tensor, returned: Tensor) -> None:
-        """Add what returns to the spikes before step t, or before it and those that follow, to ``into`` in place."""
+        """Add signals to the spikes one step earlier, from step t on, to ``into`` in place."""
         into.addcmul_(returned.mul_(self._slopes_before(t, into)).unsqueeze(-2), self.cells.emission)
 
     def _slopes_before(self, t: int, into: Tensor) -> Tensor:
-        """Return the slopes of the step before step t, or of as many steps as there are signals."""
+        """Return the slopes of step t - 1, or from it on as many as there are signals."""
         return self._slopes[t - 1] if into.ndim == 3 else self.slope[t - 1 : t - 1 + len(into)]
 
     @cached_property

@@ -1,8 +1,8 @@
-"""What one forward pass leaves behind, and all that a rule may look at.
+"""The record of one forward pass: everything a rule may use.
 
 Shapes: T time, B batch, N or I postsynaptic cells, J presynaptic, O outputs, C consecutive steps. States and rates are
-counted from the initial one: ``rate_TBN`` has T + 1 entries and index t is step t. What drives the steps 1 to T has T
-entries.
+counted from the initial one: ``rate_TBN`` has T + 1 entries and index t is step t. Presynaptic activity of the steps 1
+to T has T entries.
 
 The state of a population obeys ``s_t = leak s_{t-1} + gain_t u_t`` to first order, ``u_t`` the drive, and its rate
 ``z_t`` has the slope ``dz_t/ds_t``. From these, with recurrent weights W, the Jacobian of the state from one step to
@@ -11,12 +11,11 @@ the next is
     J_t = leak + diag(gain_t) W diag(slope_{t-1}).
 
 The state of a leaky population is one number per cell (``tca.tape.leaky_tape``), that of a spiking one two, the
-potential and the adaptation (``tca.tape.spiking_tape``). A tensor that holds something of every state has the shape
-``(..., N)`` for the first and ``(..., 2, N)`` for the second, components before cells; leak, gain and slope are then
-blocks per cell.
+potential and the adaptation (``tca.tape.spiking_tape``). A tensor over states has the shape ``(..., N)`` for the first
+and ``(..., 2, N)`` for the second, components before cells; leak, gain and slope are then blocks per cell.
 
-What a rule sends to a cell comes at three levels: a *rate* signal addresses ``z_t``, a *state* signal ``s_t``, a
-*drive* signal ``u_t``. The slope leads from the first to the second, the gain from the second to the third.
+A learning signal has three levels: a *rate* signal acts on ``z_t``, a *state* signal on ``s_t``, a *drive* signal on
+``u_t``. The slope turns the first into the second, the gain the second into the third.
 """
 
 from __future__ import annotations
@@ -43,16 +42,16 @@ __all__ = ["Afferent", "Back", "Tape"]
 
 Back = Callable[[Tensor, slice], Tensor]
 
-WINDOW_BYTES = 2**19  # a window of the reverse pass that stays in the cache of one core
+WINDOW_BYTES = 2**19  # size of a window of the reverse pass, which fits into the cache of one core
 
 
 class Afferent(NamedTuple):
-    """How a population hears the one below it in the same step.
+    """The connection from the population below, without delay.
 
     Attributes:
-        connection: The connection from there.
-        back: What turns a signal to the connection's presynaptic cells, shape ``(C, B, J)``, into one to the rates of
-            the population below: the way back through pooling and the like. ``None`` if they are the same.
+        connection: The connection.
+        back: Function from a signal to the connection's presynaptic cells, shape ``(C, B, J)``, to one to the rates of
+            the population below, back through pooling and the like. ``None`` if they are the same.
     """
 
     connection: Connection
@@ -61,28 +60,27 @@ class Afferent(NamedTuple):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Tape(abc.ABC):
-    """One forward pass of a population and, if it is the last of its network, of the readout.
+    """One forward pass of a population and, for the last one, of the readout.
 
     Attributes:
-        population: Where the population stands in its network.
+        population: The population.
         rate: Rates z, shape ``(T + 1, B, N)``.
-        leak: Leak per step of what the drive moves, a number or ``(N,)``.
+        leak: Leak per step of the driven component, a number or ``(N,)``.
         gain: Constant part of the gain, a number or ``(N,)``.
-        links: Connections into the population and what they carried.
+        links: Connections into the population and their presynaptic activity.
         recurrent: Recurrent weights W, shape ``(N, N)``; empty if there are none.
         recurrent_mask: Which recurrent synapses exist, shape ``(N, N)``; ``None`` if all do.
         types: Type of every cell, shape ``(N,)``.
-        slope_at_emission: Whether a slope that changes with the activity is that of the rate (default) or a part of the
-            gain.
-        readout_links: Connections into the outputs and what they carried: the weights, then the bias.
+        slope_at_emission: Whether the activity-dependent slope is that of the rate (default) or a part of the gain.
+        readout_links: Connections into the outputs and their presynaptic activity: the weights, then the bias.
         readout_leak: Leak per step of the filter of the readout, 0 without one.
-        readout_back: What turns a signal to what the readout reads into one to the rates; ``None`` if both are one.
+        readout_back: Function from a signal to the readout's input to one to the rates; ``None`` if they are the same.
         outputs: Outputs, shape ``(T, B, O)``.
-        raw_score: Derivative of the loss by the outputs, shape ``(T + 1, B, O)``; empty before ``scored``.
+        raw_score: Output error, ``dL/dy``, shape ``(T + 1, B, O)``; empty before ``scored``.
         batch: The trials, their targets, weights and loss; ``None`` before ``scored``.
-        lengths: Steps of every trial, shape ``(B,)``, after which there is padding; ``None`` if no trial is padded.
-        attempt: What came of such a run; ``None`` if there has been none.
-        afferent: How the population hears the one below it; ``None`` for the first.
+        lengths: Steps of every trial without padding, shape ``(B,)``; ``None`` if no trial is padded.
+        attempt: A perturbed pass over the same trials; ``None`` without one.
+        afferent: Connection from the population below; ``None`` for the first.
         lower: The tapes of the populations below, from the next one down to the first; empty in each of them.
         upper: The tape of the population above; ``None`` for the last.
     """
@@ -121,12 +119,12 @@ class Tape(abc.ABC):
 
     @cached_property
     def score(self) -> Tensor:
-        """Derivative of the loss by the sums of the readout weights, ``(T + 1, B, O)``; unfiltered, ``raw_score``."""
+        """Output error before the readout filter, ``(T + 1, B, O)``; ``raw_score`` without a filter."""
         return self.through_readout(self.raw_score) if self.upper is None else self.upper.score
 
     @cached_property
     def levels(self) -> tuple[Tape, ...]:
-        """The tapes of all populations, from the last to the first, all with the same scores."""
+        """The tapes of all populations, from the last to the first, all with the same output error."""
         chain = [self]
         for each in self.lower:
             chain.append(
@@ -145,7 +143,7 @@ class Tape(abc.ABC):
 
     @property
     def learns_initial(self) -> bool:
-        """Whether an initial state is a parameter, so that credit is needed at time zero."""
+        """Whether an initial state is a parameter, so that a learning signal at time zero is needed."""
         links = [link for tape in (self, *self.lower) for link in tape.links]
         return any(isinstance(link.connection, Initial) for link in links)
 
@@ -162,7 +160,7 @@ class Tape(abc.ABC):
         return self.rate[1:].flatten(0, 1) if self.over is None else self.rate[1:][~self.over[1:]]
 
     def to_go(self, t: int) -> int | Tensor:
-        """Return how many steps of its trial follow a step: one number, or one a trial if some are padded, ``(B,)``.
+        """Return the number of later steps, one for each trial, ``(B,)``, if padded.
 
         Args:
             t: The step, 1 to T; the number is negative after the end of a trial.
@@ -174,7 +172,7 @@ class Tape(abc.ABC):
         """The trials.
 
         Raises:
-            ValueError: The tape has not been scored.
+            ValueError: The tape has no output error.
         """
         if self.batch is None:
             raise ValueError("the tape does not know its trials: use Learner.tape")
@@ -182,37 +180,37 @@ class Tape(abc.ABC):
 
     @property
     def tried(self) -> PerturbedPass:
-        """What came of a run with something changed.
+        """The perturbed pass.
 
         Raises:
-            ValueError: There has been none.
+            ValueError: There is none.
         """
         if self.attempt is None:
             raise ValueError("nothing has been tried: pair the signal with an eligibility that changes something")
         return self.attempt
 
     def scored(self, score_TBO: Tensor, batch: Batch | None = None) -> Tape:
-        """Return the tape with the derivative of the loss by the outputs.
+        """Return the tape with its output error.
 
         Args:
-            score_TBO: Derivative of the loss by the outputs of the steps 1 to T, shape ``(T, B, O)``.
+            score_TBO: Output error ``dL/dy`` of the steps 1 to T, shape ``(T, B, O)``.
             batch: The trials.
         """
         raw = torch.cat([torch.zeros_like(score_TBO[:1]), score_TBO])
         lengths = batch.trial_lengths if batch is not None and batch.padded else None
         tape = replace(self, batch=batch, lengths=lengths)
-        if tape.over is not None:  # an infinite score of an infinite output has no weight there either
+        if tape.over is not None:  # padding: the error of an infinite output may be infinite there
             raw.masked_fill_(tape.over.unsqueeze(-1), 0.0)
         return replace(tape, raw_score=raw)
 
     def through_readout(self, told: Tensor) -> Tensor:
-        """Return what outputs are told as what the readout's weights deliver is told; the same without a filter.
+        """Backpropagate an output error through the leaky readout filter.
 
-        With a filtered readout, ``y_t = k y_{t-1} + (1 - k) W_o z_t``, an error at a step reaches back through the
-        filter: what the weights deliver at step t is told ``score_t = (1 - k) err_t + k score_{t+1}``.
+        With a filtered readout, ``y_t = k y_{t-1} + (1 - k) W_o z_t``, the error with respect to ``W_o z_t`` is
+        ``score_t = (1 - k) err_t + k score_{t+1}``.
 
         Args:
-            told: What outputs are told from time zero, where it is nothing, shape ``(T + 1, B, O)``; not changed.
+            told: Output error from time zero, where it is zero, shape ``(T + 1, B, O)``; not changed.
         """
         if not self.readout_leak:
             return told
@@ -223,7 +221,7 @@ class Tape(abc.ABC):
         return filtered
 
     def windows(self) -> Iterator[slice]:
-        """Yield runs of steps from the last to the first, each small enough to stay in the cache of a CPU core.
+        """Yield windows of steps from the last to the first, sized to the cache of a CPU core.
 
         Time zero comes last, by itself, if the initial state is learned.
         """
@@ -236,16 +234,15 @@ class Tape(abc.ABC):
             yield slice(0, 1)
 
     def errors(self, steps: slice, weight: Tensor | None = None) -> Tensor:
-        """Return the rate signal of the errors that reach the population directly, a new tensor ``(C, B, N)``.
+        """Return the rate signal of the direct errors of the population, a new tensor ``(C, B, N)``.
 
-        To the last population they come through the readout; to any other from the one above, which has handed them
-        down before.
+        For the last population they come from the readout; for any other from the one above, after its ``send_back``.
 
         Args:
             steps: The steps, counted from the initial state.
-            weight: What stands in for the weights on the way back, in their shape; ``None`` (default) for themselves.
+            weight: Feedback weights in the shape of the forward ones; ``None`` (default) for the forward ones.
         """
-        if self.upper is not None and steps.start == 0:  # initial rates are heard one step later, by nobody above
+        if self.upper is not None and steps.start == 0:  # no population above reads initial rates
             return torch.zeros_like(self.rate[steps])
         if self.upper is not None:
             return self.upper.backproject(steps, weight)
@@ -253,7 +250,7 @@ class Tape(abc.ABC):
         return told if self.readout_back is None else self.readout_back(told, steps)
 
     def send_back(self, signal: Tensor) -> None:
-        """Keep a state signal for the population below, which asks for it with ``errors``.
+        """Store a state signal for ``errors`` of the population below.
 
         Args:
             signal: State signal of the steps at hand; not changed.
@@ -262,13 +259,13 @@ class Tape(abc.ABC):
             self._sent_back["signal"] = signal.clone()
 
     def backproject(self, steps: slice, weight: Tensor | None = None) -> Tensor:
-        """Return what has been handed down as a rate signal to the population below, a new tensor.
+        """Backproject the stored state signal to the rates of the population below.
 
-        ``G = W^T (gain * L)`` within the step, W the weights from there.
+        ``G = W^T (gain * L)`` within the step, W the weights from there; a new tensor.
 
         Args:
-            steps: The steps, counted from the initial state, for which it was handed down.
-            weight: What stands in for the weights on the way back, in their shape; ``None`` (default) for themselves.
+            steps: The steps of the stored signal, counted from the initial state.
+            weight: Feedback weights in the shape of the forward ones; ``None`` (default) for the forward ones.
         """
         if self.afferent is None:
             raise ValueError(f"{self.population.title} has no population below it")
@@ -279,7 +276,7 @@ class Tape(abc.ABC):
 
     @abc.abstractmethod
     def lift(self, signal: Tensor, steps: slice) -> Tensor:
-        """Return a rate signal as a state signal: times the slope ``dz/ds``. The signal given is used up.
+        """Return a rate signal as a state signal, times the slope ``dz/ds``; overwrites the signal.
 
         Args:
             signal: Signal of these steps, shape ``(C, B, N)``.
@@ -288,7 +285,7 @@ class Tape(abc.ABC):
 
     @abc.abstractmethod
     def drive(self, signal: Tensor, steps: slice) -> Tensor:
-        """Return a state signal as a drive signal, but for the constant part of the gain. The signal given is used up.
+        """Return a state signal as a drive signal, without the constant gain; overwrites the signal.
 
         Args:
             signal: State signal of these steps.
@@ -296,7 +293,7 @@ class Tape(abc.ABC):
         """
 
     def scale_gain_(self, gradient: Tensor) -> None:
-        """Multiply a gradient in place by the constant part of the gain, which ``drive_`` leaves out.
+        """Multiply a gradient in place by the constant gain, which ``drive`` omits.
 
         Args:
             gradient: Gradient of a connection into the population, postsynaptic axis first.
@@ -311,8 +308,8 @@ class Tape(abc.ABC):
         """Add ``sum_t driven_t (x) pre_t`` of a connection to its gradient in place.
 
         Args:
-            link: The connection and what it carried.
-            gradient: What has been gathered, in the shape of the weight.
+            link: The connection and its presynaptic activity.
+            gradient: Accumulated gradient, in the shape of the weight.
             driven: Signal to the drive of these steps, shape ``(C, B, N)``.
             steps: The steps, counted from the initial state.
         """
@@ -323,17 +320,17 @@ class Tape(abc.ABC):
         """Add ``leak_t^T later`` to ``into`` in place.
 
         Args:
-            t: The step whose leak is meant, 1 to T; the first of them if ``later`` holds several.
+            t: The step of the leak, 1 to T; the first one if ``later`` holds several.
             into: State signal of the step before, or of the steps before.
             later: State signal of the step or steps, same shape.
         """
 
     @abc.abstractmethod
     def transmit_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add ``(J_t - leak)^T later`` to ``into`` in place: what comes back through the recurrent weights.
+        """Add ``(J_t - leak)^T later``, the recurrent part, to ``into`` in place.
 
         Args:
-            t: The step whose Jacobian is meant, 1 to T.
+            t: The step of the Jacobian, 1 to T.
             into: State signal of step t - 1.
             later: State signal of step t; not changed.
         """
@@ -350,17 +347,17 @@ class Tape(abc.ABC):
 
     @abc.abstractmethod
     def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add the part of ``(J_t - leak)^T later`` that stays in each cell to ``into`` in place: what autapses return.
+        """Add the part of ``(J_t - leak)^T later`` within each cell, autapses, to ``into`` in place.
 
         Args:
-            t: The step whose Jacobian is meant, 1 to T.
+            t: The step of the Jacobian, 1 to T.
             into: State signal of step t - 1.
             later: State signal of step t; not changed.
         """
 
     @abc.abstractmethod
     def derivative(self, t: int) -> Tensor:
-        """Return the derivative of the activation function at a step, or what stands in for it, shape ``(B, N)``.
+        """Return the derivative of the activation function, or the surrogate gradient, ``(B, N)``.
 
         Args:
             t: The step, counted from the initial state.
@@ -377,22 +374,22 @@ class Tape(abc.ABC):
     @property
     @abc.abstractmethod
     def synapses(self) -> Tensor:
-        """Recurrent weights as the state feels them, shape ``(N, N)``: ``J - leak = gain synapses slope``."""
+        """Recurrent weights including the reset, shape ``(N, N)``: ``J - leak = gain synapses slope``."""
 
     def return_by_type_(self, into: Tensor, later: Tensor, slope: float) -> None:
-        """Add ``(gain m W_ab)^T later`` to ``into`` in place: what comes back by cell type at a constant slope m.
+        """Add ``(gain m W_ab)^T later``, the feedback by cell type, to ``into`` in place.
 
         Args:
             into: State signals, shape ``(..., N)``.
             later: State signals of the steps after, same shape; not changed.
-            slope: The slope m.
+            slope: The constant slope m.
         """
         gather, spread = self._by_type
         into.add_(later @ gather @ spread, alpha=slope)
 
     @cached_property
     def transmission(self) -> Tensor:
-        """Recurrent weights, as the state feels them, times the constant part of the gain, shape ``(N, N)``."""
+        """Recurrent weights including the reset times the constant gain, shape ``(N, N)``."""
         return self.synapses * (self.gain if isinstance(self.gain, float) else self.gain.unsqueeze(-1))
 
     @cached_property
@@ -402,7 +399,7 @@ class Tape(abc.ABC):
 
     @cached_property
     def _by_type(self) -> tuple[Tensor, Tensor]:
-        """What sums each type's signals times their gain, ``(N, A)``, and what hands them out, ``(A, N)``."""
+        """Factors of the feedback by type: gain-weighted sums over types, ``(N, A)``, and back, ``(A, N)``."""
         members, weights = self.type_means
         gain = self.gain if isinstance(self.gain, float) else self.gain.unsqueeze(-1)
         return members * gain, weights @ members.mT

@@ -1,4 +1,4 @@
-"""The tape of a population whose cells carry a vector each and pass all of it or nothing.
+"""The tape of a population of gated vector cells.
 
 Shapes: T time, B batch, K components, I cells, N = K I, C consecutive steps.
 
@@ -21,7 +21,7 @@ __all__ = ["VectorTape"]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class VectorTape(Tape):
-    """One forward pass of a population of vectors; see `tca.tape.Tape` for what every tape shows.
+    """One forward pass of a population of vectors; see `tca.tape.Tape` for the other attributes.
 
     Attributes:
         gates: One where a cell passes its vector, zero elsewhere, shape ``(T + 1, B, I)``.
@@ -40,26 +40,26 @@ class VectorTape(Tape):
 
     @property
     def products(self) -> Products | None:
-        """What was said of the signal last told: that it is a product of gates and scores; ``None`` if nothing was."""
+        """Factors of the present signal, gates times output errors; ``None`` if it has none."""
         return self._products.get("told")
 
     def explain(self, products: Products | None) -> None:
-        """Keep how the signal that is about to be told can be gathered as a product.
+        """Store the factors of the next signal.
 
         Args:
-            products: What gathers it; ``None`` if it is no product.
+            products: The factors; ``None`` if the signal is no product.
         """
         self._products.clear()
         if products is not None:
             self._products["told"] = products
 
     def lift(self, signal: Tensor, steps: slice) -> Tensor:
-        """Return a rate signal as a state signal: what reaches closed cells is lost. The signal given is used up."""
+        """Return a rate signal as a state signal, zero where gates are closed; overwrites the signal."""
         self._apart(signal).mul_(self.gates[steps].unsqueeze(-2))
         return signal
 
     def drive(self, signal: Tensor, steps: slice) -> Tensor:
-        """Return a state signal as a drive signal, which it is but for the constant gain."""
+        """Return a state signal as a drive signal, without the constant gain: the same."""
         return signal
 
     def leak_(self, t: int, into: Tensor, later: Tensor) -> None:
@@ -67,7 +67,7 @@ class VectorTape(Tape):
         into.add_(later, alpha=self.leak)
 
     def transmit_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add ``(J_t - leak)^T later`` to ``into`` in place: what comes back through the recurrent weights."""
+        """Add ``(J_t - leak)^T later``, the recurrent part, to ``into`` in place."""
         self.transmit_all_(into, later, t)
 
     def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
@@ -76,7 +76,7 @@ class VectorTape(Tape):
             self._return_(into, self._apart(later) @ self.shared, first)
 
     def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add the part of ``(J_t - leak)^T later`` that stays in each cell to ``into`` in place."""
+        """Add the part of ``(J_t - leak)^T later`` within each cell to ``into`` in place."""
         if self.population.recurrent:
             self._return_(into, self._apart(later) * self.shared.diagonal(), t)
 

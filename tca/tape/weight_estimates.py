@@ -1,10 +1,10 @@
-"""What is known of the recurrent weights by those who send signals back through them: all, or only cell types.
+"""Estimates of the recurrent weights for feedback: exact, or by cell type.
 
 Shapes: N cells (W[i, j] is the synapse from j to i), A types.
 
-A rule that returns errors through the recurrent synapses needs their weights at the sending cell. Cell types are a
-cheaper substitute: a cell releases a modulator of its own type, and what a receptor makes of it is one number for each
-pair of types.
+Backpropagating errors through recurrent synapses requires their weights at the postsynaptic cell. Cell types are a
+cheaper substitute: a cell releases a modulator of its own type, and a receptor weighs it by one number for each pair of
+types.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["BlockMean", "ExactWeights", "SynapseMean", "TypeMeans", "WeightEstim
 
 
 class Wired(Protocol):
-    """Whatever shows recurrent weights: a tape, or a single moment of one."""
+    """A tape or a single step of one, with its recurrent weights."""
 
     @property
     def recurrent(self) -> Tensor:
@@ -70,35 +70,35 @@ class TypeMeans(NamedTuple):
 
 @dataclass(frozen=True)
 class WeightEstimate(abc.ABC):
-    """What stands in for the recurrent weights on the way back."""
+    """Feedback weights that replace the recurrent ones."""
 
     @abc.abstractmethod
     def of(self, wired: Wired) -> Tensor:
-        """Return the weights as they are known, shape ``(N, N)``.
+        """Return the estimated weights, shape ``(N, N)``.
 
         Args:
-            wired: A tape or a moment, which shows weights, synapses and types.
+            wired: A tape or a step, with weights, synapses and types.
         """
 
     @abc.abstractmethod
     def by_type(self, wired: Wired) -> bool:
-        """Return whether they are the same for all cells of a type, a matrix whose rank is the number of types.
+        """Return whether they are equal for all cells of a type: the rank is the number of types.
 
         Args:
-            wired: A tape or a moment, which shows weights, synapses and types.
+            wired: A tape or a step, with weights, synapses and types.
         """
 
 
 @dataclass(frozen=True)
 class ExactWeights(WeightEstimate):
-    """Every synapse's own weight."""
+    """The exact weight of every synapse."""
 
     def of(self, wired: Wired) -> Tensor:
         """Return the recurrent weights."""
         return wired.recurrent
 
     def by_type(self, wired: Wired) -> bool:
-        """Never."""
+        """Return false."""
         return False
 
 
@@ -118,7 +118,7 @@ class SynapseMean(WeightEstimate):
         return members @ (total / synapses.clamp(min=1)) @ members.mT * exists
 
     def by_type(self, wired: Wired) -> bool:
-        """Where all synapses exist."""
+        """Return whether all synapses exist."""
         return wired.recurrent_mask is None
 
 
@@ -126,7 +126,7 @@ class SynapseMean(WeightEstimate):
 class BlockMean(WeightEstimate):
     """``w_ab``: the mean over all pairs of cells of type b and a, missing synapses counted as zero, for every pair.
 
-    What a modulator does that reaches every cell, wherever the synapses are.
+    A modulator that reaches every cell, with or without a synapse.
 
     Papers: Liu et al. (2021), PNAS 118:e2111821118 (non-local form); Liu et al. (2022), NeurIPS, arXiv:2206.01338.
     """
@@ -136,7 +136,7 @@ class BlockMean(WeightEstimate):
         return TypeMeans.of(wired.recurrent, wired.types).spread()
 
     def by_type(self, wired: Wired) -> bool:
-        """Always."""
+        """Return true."""
         return True
 
 
