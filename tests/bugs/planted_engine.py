@@ -52,9 +52,9 @@ BUGS = [
     Bug(TAPE, "types of sender and receiver swapped", "weights @ members.mT", "weights.mT @ members.mT", TYPES),
     Bug(TAPE, "gain missing from what returns by type", "return members * gain,", "return members,", TYPES),
     Bug(TAPE, "slope missing from what returns by type", "alpha=slope)", "alpha=1.0)", TYPES),
-    Bug(TAPE, "initial rates told what nobody above hears",
+    Bug(TAPE, "initial rates with a signal from the population above",
         "        if self.upper is not None and steps.start == 0:"
-        "  # initial rates are heard one step later, by nobody above\n"
+        "  # no population above reads initial rates\n"
         "            return torch.zeros_like(self.rate[steps])\n", "", POPULATIONS),
     Bug(TAPE, "initial states of lower populations forgotten", "for tape in (self, *self.lower) for link in tape.links",
         "for tape in (self,) for link in tape.links", POPULATIONS),
