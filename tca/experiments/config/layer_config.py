@@ -77,7 +77,7 @@ def filled_layer(described: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: See `layer_of`.
 
     >>> filled_layer({"dense": 8, "then": ["rms_norm"]})["then"]
-    [{'rms_norm': {'epsilon': 1e-05}}]
+    [{'rms_norm': {'eps': 1e-08}}]
     """
     layer = layer_of(described)
     (name,) = (name for name in described if name in LAYERS)

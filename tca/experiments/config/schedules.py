@@ -125,6 +125,7 @@ SCHEDULES: dict[str, type[Schedule]] = Table(
 )
 
 
+@checked
 def schedule_of(values: Mapping[str, Any]) -> Schedule:
     """Return the schedule of a record.
 
