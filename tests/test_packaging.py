@@ -99,6 +99,14 @@ def test_hooks_before_a_commit_are_the_lines_of_make_lint(project: dict[str, Any
     assert entries == [line.strip().replace("$(PY)", ".venv/bin/python") for line in recipe[1].splitlines()]
 
 
+def test_the_page_about_the_architecture_shows_the_layers_of_the_import_contract(project: dict[str, Any]) -> None:
+    (contract,) = (each for each in project["tool"]["importlinter"]["contracts"] if each.get("containers") == ["tca"])
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    shown = re.search(r"```text\n(.*?)```", page, re.DOTALL)
+    assert shown is not None
+    assert shown[1].splitlines() == contract["layers"]
+
+
 def test_the_workflow_tests_every_python_that_is_named(project: dict[str, Any]) -> None:
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
     job = workflow["jobs"]["test"]
