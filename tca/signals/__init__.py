@@ -1,4 +1,4 @@
-"""Signals: what every cell is told, one idea a file."""
+"""Learning signals, one per file."""
 
 from tca.signals.backward import FeedbackAlignment, SignSymmetric
 from tca.signals.broadcast import Broadcast, Sparse

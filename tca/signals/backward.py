@@ -1,6 +1,6 @@
-"""The error on its way down through weights that are not the network's own: feedback alignment.
+"""Output errors backpropagated through separate feedback weights: feedback alignment.
 
-Shapes: B batch, O outputs; a weight has the shape of the connection that it stands in for.
+Shapes: B batch, O outputs; feedback weights have the shape of the forward weights that they replace.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ __all__ = ["FeedbackAlignment", "SignSymmetric"]
 @checked
 @dataclass(frozen=True)
 class _Backward(CausalSignal, abc.ABC):
-    """``G_p = B_p^T (gain * L_{p+1})``, from the outputs down: backpropagation through other weights.
+    """``G_p = B_p^T (gain * L_{p+1})``: backpropagation through separate weights.
 
-    Magnitudes ``A`` are drawn once for each connection that hears a population, from a normal distribution with
-    ``scale`` times the root mean square of its weights at that moment, and kept in the buffer ``backward``.
+    Magnitudes ``A`` are drawn once for each forward connection from a normal distribution of standard deviation
+    ``scale`` times the root mean square of its initial weights; they are in the buffer ``backward``.
     """
 
     scale: Positive = 1.0
 
     @abc.abstractmethod
     def backward(self, weight: Tensor, drawn: Tensor) -> Tensor:
-        """Return what stands in for the weights on the way back.
+        """Return the feedback weights.
 
         Args:
-            weight: The weights themselves, missing synapses at zero.
-            drawn: What was drawn at the start, in their shape.
+            weight: Forward weights, missing synapses at zero.
+            drawn: Random magnitudes drawn at the start, same shape.
         """
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
-        """Draw the weights on the way back from whoever hears the population; missing synapses stay missing."""
+        """Draw feedback weights of the forward connection; missing synapses stay missing."""
         onwards = _heard_by(population)
         weight = onwards.effective()
         drawn = torch.randn(weight.shape, generator=generator, dtype=torch.float64, device="cpu").to(weight)
@@ -51,7 +51,7 @@ class _Backward(CausalSignal, abc.ABC):
         return {"backward": onwards.masked(drawn * (self.scale * size.sqrt()))}
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
-        """Return a function from a window of steps to ``slope_t * G_t``, which is handed down as well."""
+        """Return a function to ``slope_t * G_t``, also backpropagated to lower populations."""
         onwards = _heard_by(tape.population)
 
         def read(steps: slice) -> Tensor:
@@ -63,7 +63,7 @@ class _Backward(CausalSignal, abc.ABC):
         return read
 
     def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
-        """Return the error of the step through the weights on the way back from the outputs."""
+        """Return the output error of the step through the feedback weights."""
         onwards = _heard_by(population)
         return lambda score: onwards.back(score, self.backward(onwards.effective(), buffers["backward"]))
 
@@ -71,10 +71,10 @@ class _Backward(CausalSignal, abc.ABC):
 @checked
 @dataclass(frozen=True)
 class FeedbackAlignment(_Backward):
-    """``G_p = A_p^T (gain * L_{p+1})``: the error comes down through fixed random weights, layer by layer.
+    """``G_p = A_p^T (gain * L_{p+1})``: backpropagation through fixed random weights, layer by layer.
 
     Args:
-        scale: Size of the random weights in units of the root mean square of those that they stand in for, default 1.
+        scale: Size of the feedback weights in units of the root mean square of the forward weights, default 1.
 
     Raises:
         ValueError: ``scale`` is not positive and finite.
@@ -88,18 +88,18 @@ class FeedbackAlignment(_Backward):
         return "G_p = A_p^T (gain L)_{p+1}, A random and fixed"
 
     def backward(self, weight: Tensor, drawn: Tensor) -> Tensor:
-        """Return what was drawn."""
+        """Return the random weights."""
         return drawn
 
 
 @checked
 @dataclass(frozen=True)
 class SignSymmetric(_Backward):
-    """``G_p = (|A_p| * sign W_p)^T (gain * L_{p+1})``: random sizes, the signs of the weights themselves.
+    """``G_p = (|A_p| * sign W_p)^T (gain * L_{p+1})``: random magnitudes with the signs of the forward weights.
 
     Args:
-        scale: Size of the random weights in units of the root mean square of those that they stand in for, default 1.
-        uniform: Whether all sizes are alike, the root mean square, default ``False``.
+        scale: Size of the feedback weights in units of the root mean square of the forward weights, default 1.
+        uniform: Whether all magnitudes equal the root mean square, default ``False``.
 
     Raises:
         ValueError: ``scale`` is not positive and finite.
@@ -116,7 +116,7 @@ class SignSymmetric(_Backward):
         return f"G_p = B_p^T (gain L)_{{p+1}}, B {sizes} with the signs of W"
 
     def backward(self, weight: Tensor, drawn: Tensor) -> Tensor:
-        """Return sizes with the signs of the weights."""
+        """Return magnitudes with the signs of the forward weights."""
         sizes = drawn.square().mean().sqrt() if self.uniform else drawn.abs()
         return sizes * weight.sign()
 

@@ -1,11 +1,9 @@
-"""Errors broadcast to all cells alike, or to a few cells only.
+"""Output errors broadcast to all cells alike, or to few cells.
 
 Shapes: N cells, O outputs.
 
-A broadcast that gives every error the same weight vanishes where the outputs pass through a softmax: the score of
-cross-entropy is ``softmax(y) - onehot``, and both parts sum to one, so that ``sum_k score_k = 0`` at every step and
-whatever the cells do. No cell would ever be told anything. One number for all cells can teach only if it weighs the
-errors differently.
+A broadcast with uniform weights vanishes after a softmax: the output error of cross-entropy is ``softmax(y) - onehot``,
+and both parts sum to one, so that ``sum_k score_k = 0`` at every step. A scalar broadcast needs unequal weights.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ class Broadcast(InstantSignal):
     """``G_j,t = a . score_t / sqrt(N)``: one number for all cells.
 
     The weights of the errors ``a`` (O) are drawn once from ``N(0, scale^2)``, or are all ``scale``. The feedback
-    matrix, all of whose rows are alike, is kept in the buffer ``feedback``.
+    weights, one row repeated N times, are in the buffer ``feedback``.
 
     Args:
         scale: Size of the weights, default 1, positive.
@@ -55,7 +53,7 @@ class Broadcast(InstantSignal):
         return f"G_j,t = a . score_t / sqrt(N), a {'uniform' if self.uniform else 'random'} and the same for all cells"
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
-        """Draw the weights of the errors and give them to every cell."""
+        """Draw the weights of the errors and repeat them for every cell."""
         drawn = torch.randn(population.n_out, generator=generator, dtype=torch.float64, device="cpu")
         weights = torch.ones_like(drawn) if self.uniform else drawn
         return {
@@ -72,13 +70,13 @@ class Broadcast(InstantSignal):
 @checked
 @dataclass(frozen=True)
 class Sparse(InstantSignal):
-    """``G_t = F score_t`` with a feedback of which few weights exist; all other cells are told nothing.
+    """``G_t = F score_t`` with sparse feedback weights; other cells receive no learning signal.
 
-    ``F`` is kept in the buffer ``feedback``, what it is made of in ``kept``. Where it follows the readout it does so
-    when ``Learner.follow_weights_`` is called, as ``Learner.backward`` does.
+    ``F`` is in the buffer ``feedback``, its constituents in ``kept``. If it follows the readout, it does so when
+    ``Learner.follow_weights_`` is called, as ``Learner.backward`` does.
 
     Args:
-        weights: Where the weights come from, default a tenth of the readout's own at the start.
+        weights: Source of the feedback weights, default a tenth of the initial readout weights.
 
     Paper: the baseline of Barretto-Bittar et al. (2026), arXiv:2603.08949.
     """
@@ -91,13 +89,13 @@ class Sparse(InstantSignal):
         return f"G_t = F score_t, {self.weights.equation}"
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
-        """Draw which weights exist."""
+        """Draw the feedback weights that exist."""
         readout = self.weights.beside(population)
         kept = self.weights.draw(readout, generator)
         return {"kept": kept, "feedback": self.weights.now(readout, kept).clone()}
 
     def follow_weights_(self, population: Population, buffers: Buffers) -> None:
-        """Follow the readout if the weights do."""
+        """Update feedback weights that follow the readout."""
         if self.weights.follows:
             buffers["feedback"].copy_(self.weights.now(population.readout, buffers["kept"]))
 

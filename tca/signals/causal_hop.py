@@ -1,4 +1,4 @@
-"""The error of the next synapse without waiting for it: MDGL with filtered slopes, for filtered readouts.
+"""Online MDGL: filtered surrogate gradients for filtered readouts.
 
 Shapes: T time, B batch, N cells, C consecutive steps.
 """
@@ -28,17 +28,17 @@ __all__ = ["CausalHop"]
 class CausalHop(DelayedSignal):
     """``sum_t (gain W~)^T (psibar_t W_o^T err_t) ebar_{t-1}`` on top of the direct signal: On-MDGL.
 
-    With a filtered readout an error reaches back in time, and what a receiver reports to the next cell would have to
-    wait for it. Here the receiver reports its error of the moment times its filtered slope, ``psibar_t = k_o
-    psibar_{t-1} + (1 - k_o) psi_t``, and the sender meets it with its filtered trace, ``ebar_t = k_o ebar_{t-1} +
-    (1 - k_o) e_t``. A product of filters stands in for the filter of a product, so that nothing later is needed.
+    With a filtered readout the exact signal of a postsynaptic cell depends on later errors. Here the postsynaptic cell
+    sends its present error times its filtered slope, ``psibar_t = k_o psibar_{t-1} + (1 - k_o) psi_t``, which
+    multiplies the filtered trace of the presynaptic cell, ``ebar_t = k_o ebar_{t-1} + (1 - k_o) e_t``. A product of
+    filters replaces the filter of a product, so that no later error is needed.
 
     The same sum with the plain trace, as every signal is written here, is ``L_t = l_t + slope_t h_t`` with ``h_t =
     (1 - k_o) c_{t+1} + k_o h_{t+1}`` and ``c_t = (gain W~)^T (psibar_t W_o^T err_t)``. Without a filter it is ``Hops(1,
     weights, receiver_leak=False)``.
 
     Args:
-        weights: What stands in for the recurrent weights, default the mean over the synapses of each pair of types.
+        weights: Estimate of the recurrent weights, default the mean over the synapses of each pair of types.
 
     Paper: Liu et al. (2021), PNAS 118:e2111821118 (its online approximation).
     """
@@ -48,7 +48,7 @@ class CausalHop(DelayedSignal):
 
     @property
     def horizon(self) -> int:
-        """One step, as the error of a step is paired with the trace of the step before it."""
+        """One: the error of a step multiplies the previous step's trace."""
         return 1
 
     @property
@@ -59,10 +59,10 @@ class CausalHop(DelayedSignal):
         )
 
     def check(self, population: Population) -> None:
-        """Refuse a population that has no readout or no recurrent synapses.
+        """Refuse a population without readout or recurrent synapses.
 
         Raises:
-            ValueError: There is no error to report, or nobody to report it to.
+            ValueError: The population has no readout or no recurrent synapses.
         """
         needs_synapses(type(self).__name__, population)
         if not population.alone:
@@ -70,7 +70,7 @@ class CausalHop(DelayedSignal):
         _ = population.readout
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
-        """Return a function from a window of steps to the signal; what is reported is computed beforehand."""
+        """Return a function to the signal, its recurrent part computed beforehand."""
         direct = Direct().windowed_signal(tape, {}, eligibility)
         reported = self._reported(tape)
 
@@ -80,11 +80,11 @@ class CausalHop(DelayedSignal):
         return read
 
     def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
-        """Return the error of the step through the readout."""
+        """Return the direct signal."""
         return Direct().online_signal(population, buffers)
 
     def delayed_signal(self, population: Population, readout_leak: float) -> DelayFunction:
-        """Return what the receivers of a cell report at a step, which meets the cell's trace of the step before.
+        """Return the signal through recurrent synapses, for the previous step's traces.
 
         Raises:
             ValueError: The cells spike.

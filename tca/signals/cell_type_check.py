@@ -1,4 +1,4 @@
-"""Rules that see recurrent weights by cell type, on networks whose types say nothing of them."""
+"""Check of cell-type-specific rules: mean weights by type must not vanish."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from tca.tape.weight_estimates import BlockMean, SynapseMean
 __all__ = ["CellTypesWarning", "by_type", "typeless", "warn_if_typeless"]
 
 BY_TYPE = (SynapseMean, BlockMean, TypePropagation, TypeReturn)
-ERRORS = 4.0  # standard errors from zero within which a mean weight is taken for chance
+ERRORS = 4.0  # standard errors within which a mean weight counts as zero
 
 
 class CellTypesWarning(UserWarning):
-    """A rule by cell type is bound to a network whose mean weights by type are those of chance."""
+    """A cell-type-specific rule meets mean weights indistinguishable from zero."""
 
 
 def by_type(part: Any) -> bool:
-    """Return whether a rule, or a part of it, sees recurrent weights by the mean of each pair of cell types.
+    """Return whether a rule reads recurrent weights by cell-type means.
 
     Args:
-        part: The rule.
+        part: The rule or a part of it.
 
     >>> from tca.rules import RULES
     >>> [name for name, rule in RULES.items() if by_type(rule)]
@@ -44,12 +44,12 @@ def by_type(part: Any) -> bool:
 
 
 def typeless(net: Network) -> bool:
-    """Return whether no pair of cell types has a mean recurrent weight that differs from zero by more than chance.
+    """Return whether all mean recurrent weights by type are zero within chance.
 
     The means over the existing synapses from one type to another are compared with four standard errors of each.
 
     Args:
-        net: The network; one without recurrent weights says no.
+        net: The network; ``False`` for one without recurrent weights.
 
     >>> from tca.nets import LeakyRNN
     >>> typeless(LeakyRNN(2, 64, 1)), typeless(LeakyRNN(2, 64, 1, types=(0.8, 0.2), dale=(1, -1)))
@@ -60,14 +60,14 @@ def typeless(net: Network) -> bool:
 
 
 def warn_if_typeless(net: Network, rule: Any) -> None:
-    """Warn if a rule by cell type is bound to a network without types that matter.
+    """Warn if a cell-type-specific rule meets a network without effective types.
 
     Args:
         net: The network.
         rule: The rule.
 
     Warns:
-        CellTypesWarning: It is.
+        CellTypesWarning: All mean recurrent weights by type are zero within chance.
     """
     if by_type(rule) and typeless(net):
         warnings.warn(
@@ -80,7 +80,7 @@ def warn_if_typeless(net: Network, rule: Any) -> None:
 
 
 def _wired(net: Network) -> Iterator[tuple[Tensor, Tensor | None, Tensor]]:
-    """Yield recurrent weights, their mask and the types of cells of every recurrent population."""
+    """Yield weights, mask and cell types of every recurrent population."""
     cells = [each for each in net.modules() if isinstance(each, RecurrentPopulation)]
     for each in cells:
         yield each.into_cells()[1].effective().detach().double(), each.mask_rec, each.types

@@ -1,4 +1,4 @@
-"""What is taken from the errors of a step before they are told: their mean over the batch, a running mean, or nothing.
+"""Centring of output errors: by the batch mean, a running mean or none.
 
 Shapes: T time, O outputs.
 """
@@ -20,17 +20,17 @@ __all__ = ["BatchCentre", "Centring", "NoCentre", "RunningCentre"]
 
 @dataclass(frozen=True)
 class Centring(abc.ABC):
-    """What is taken from the errors of a step before they are told: one class against many has a common part."""
+    """The common part subtracted from the output errors of a step."""
 
     equation: ClassVar[str]
 
     @abc.abstractmethod
     def centre(self, mean: Tensor, counts: Tensor, buffers: Buffers) -> Tensor:
-        """Return what is taken from each error, shape ``(T, 1, O)``.
+        """Return the value subtracted from each error, shape ``(T, 1, O)``.
 
         Args:
-            mean: Mean of the errors over the trials that count at each step, shape ``(T, 1, O)``.
-            counts: Whether any trial counts at each step, shape ``(T,)``.
+            mean: Mean of the errors over the weighted trials at each step, shape ``(T, 1, O)``.
+            counts: Whether any trial is weighted at each step, shape ``(T,)``.
             buffers: The signal's state; ``before`` and ``mean`` are the running mean before and after the batch,
                 shape ``(O,)``.
         """
@@ -63,11 +63,11 @@ class NoCentre(Centring):
 class RunningCentre(Centring):
     """``D_t = d_t - m_t-1``, ``m_t = m_t-1 + rate (d_t - m_t-1)``: the online form of the mean over a batch.
 
-    The mean of before a step is subtracted there, so that no error is taken from itself and none is needed in advance;
-    it moves by the mean over trials at every step at which any counts, and goes on from batch to batch.
+    The mean before a step is subtracted at that step, so that no error is subtracted from itself and none is needed in
+    advance; it is updated by the mean over trials at every weighted step and persists across batches.
 
     Args:
-        rate: How fast the mean follows, default 0.01, in (0, 1].
+        rate: Update rate of the mean, default 0.01, in (0, 1].
     """
 
     equation = "D = d - m, m a running mean"
@@ -83,11 +83,11 @@ class RunningCentre(Centring):
         return self.followed(mean, counts, buffers["before"])[:-1].unsqueeze(1)
 
     def followed(self, mean: Tensor, counts: Tensor, start: Tensor) -> Tensor:
-        """Return the running mean before each step and after the last, shape ``(T + 1, O)``.
+        """Return the running mean before and after all steps, ``(T + 1, O)``.
 
         Args:
             mean: Mean of the errors at each step, shape ``(T, 1, O)``.
-            counts: Whether any trial counts at each step, shape ``(T,)``.
+            counts: Whether any trial is weighted at each step, shape ``(T,)``.
             start: The running mean before the first step, shape ``(O,)``.
         """
         found = [start]

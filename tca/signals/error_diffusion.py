@@ -1,9 +1,9 @@
-"""Error diffusion: every cell hears the error of one output, with the sign of its stream.
+"""Error diffusion: the learning signal is one output error with the stream's sign.
 
 Shapes: T time, B batch, N cells of both streams, H cells of a stream, O outputs, C consecutive steps.
 
-In a network of two streams every path from a cell to an output has the sign of the cell's stream, so that the sign is
-all that must be known of the weights in between.
+In a network of two streams every path from a cell to an output has the sign of the cell's stream, so that the signal
+needs no other property of the weights in between.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ __all__ = [
 
 
 class SingleClassWarning(UserWarning):
-    """A batch whose errors are centred holds one class only, so that nothing is left of what it would teach."""
+    """A batch with centred errors holds a single class."""
 
 
 @dataclass(frozen=True)
 class Routing(abc.ABC):
-    """Which error a cell of a stream hears."""
+    """The assignment of output errors to cells."""
 
     @abc.abstractmethod
     def matrix(self, cells: int, outputs: int, generator: torch.Generator) -> Tensor:
-        """Return how much of each error a cell hears, shape ``(H, O)``, float64.
+        """Return weights of errors in each cell's signal, ``(H, O)``, float64.
 
         Args:
             cells: Number of cells or maps of a stream H.
@@ -61,7 +61,7 @@ class Routing(abc.ABC):
 
 @dataclass(frozen=True)
 class ModuloRouting(Routing):
-    """``M_ic = 1`` where ``i mod O = c``: each cell hears one error; with fewer cells than errors ``c mod H = i``.
+    """``M_ic = 1`` where ``i mod O = c``: one error a cell; with fewer cells than errors ``c mod H = i``.
 
     >>> ModuloRouting().matrix(3, 2, torch.Generator()).tolist()
     [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]
@@ -79,14 +79,14 @@ class ModuloRouting(Routing):
 
 @dataclass(frozen=True)
 class RandomRouting(Routing):
-    """One error for each cell, drawn at random with a random sign: as sparse as routing by number, knowing nothing.
+    """One random error with a random sign per cell: a control as sparse as `ModuloRouting`.
 
     >>> RandomRouting().matrix(50, 4, torch.Generator().manual_seed(0)).abs().sum(1).unique().tolist()
     [1.0]
     """
 
     def matrix(self, cells: int, outputs: int, generator: torch.Generator) -> Tensor:
-        """Return zeros and one plus or minus one in each row."""
+        """Return a matrix with one entry of +1 or -1 per row."""
         heard = torch.randint(outputs, (cells, 1), generator=generator, device="cpu")
         sign = 2.0 * torch.randint(2, (cells, 1), generator=generator, device="cpu").double() - 1
         return torch.zeros(cells, outputs, dtype=torch.float64, device="cpu").scatter_(1, heard, sign)
@@ -95,30 +95,29 @@ class RandomRouting(Routing):
 @checked
 @dataclass(frozen=True)
 class ErrorDiffusion(CustomSignal):
-    """``L_k,t = t_k D_r(k),t``: the centred error of the output that a cell is routed to, times its stream.
+    """``L_k,t = t_k D_r(k),t``: the centred error of the cell's output, times the sign of its stream.
 
-    What a rule tells is to be descended, so here ``G_k = -t_k (M D)_k``. The hidden cells hear the error itself, target
-    minus prediction, whatever the score of the loss. It is minus the score of a matched loss (softmax and
-    cross-entropy, sigmoid and logistic loss, linear and squared error, rates and Poisson loss), also of smoothed
-    cross-entropy, whose target is the smoothed class. It is not that of the Brier score, which has the slopes of the
-    softmax in it. Losses without a known prediction of the mean target, such as hinge, absolute error and focal loss,
-    are refused. The readout learns from the same centred error, times the slope ``y (1 - y)`` of logistic outputs. In
-    maps all positions of a channel hear the same, and the sum over positions is divided by their number. The mean is
-    taken over the trials with a weight at that step.
+    Learning signals are descended, so here ``G_k = -t_k (M D)_k``. The error is target minus prediction for every loss.
+    It is minus ``dL/dy`` of a matched loss (softmax and cross-entropy, sigmoid and logistic loss, linear and squared
+    error, rates and Poisson loss), also of smoothed cross-entropy, whose target is the smoothed class. It is not that
+    of the Brier score, which includes the slopes of the softmax. Losses without a prediction of the mean target, such
+    as hinge, absolute error and focal loss, are refused. The readout learns from the same centred error, times the
+    slope ``y (1 - y)`` of logistic outputs. In maps all positions of a channel share a signal, and the sum over
+    positions is divided by their number. The mean is over the trials with a weight at that step.
 
     Args:
-        routing: Which error a cell hears, default that of its number modulo O.
-        centring: What is taken from the errors, default their mean over the batch.
-        gain: Factor of what hidden cells are told, default 1, positive.
-        gate_outputs: Whether logistic outputs gate what the readout learns from by their slope, default ``True``.
+        routing: Assignment of errors to cells, default by the cell's number modulo O.
+        centring: Centring of the errors, default by their mean over the batch.
+        gain: Factor of the learning signal of hidden cells, default 1, positive.
+        gate_outputs: Whether the slope of logistic outputs multiplies the readout's signal, default ``True``.
         grow_only: Whether magnitudes may only grow, ``dm_ij = eta a_j f'(u_i) max(t_j R_i, 0)`` trial by trial with the
             routed error R: synapses from + cells where the error is positive, from - cells where it is negative. The
             original rule, which needs a network for each output; default ``False``.
 
     Raises:
         ValueError: ``gain`` is not positive. When bound: the network has one stream only. When it learns: the loss has
-            no known prediction.
-        TypeError: A part is of another kind.
+            no prediction of the mean target.
+        TypeError: A part has the wrong type.
 
     Papers: Kaneko (1999), error diffusion learning algorithm; Yamada et al. (2026), arXiv:2606.31700.
     """
@@ -142,30 +141,30 @@ class ErrorDiffusion(CustomSignal):
 
     @property
     def couples_trials(self) -> bool:
-        """Where errors are centred, by a mean over the batch or one that follows it."""
+        """Whether errors are centred by a mean over the batch."""
         return not isinstance(self.centring, NoCentre)
 
     @property
     def executions(self) -> tuple[str, ...]:
-        """Backwards only where magnitudes only grow: traces have lost what each step would add."""
+        """Reverse only if magnitudes only grow: traces do not separate steps."""
         return ("reverse",) if self.grow_only else ("reverse", "forward")
 
     def check(self, population: Population) -> None:
         """Refuse a network of one stream.
 
         Raises:
-            ValueError: There is no stream whose sign could stand for the weights.
+            ValueError: The network has one stream.
         """
         _streams(population)
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
-        """Draw which error each cell of a stream hears; the running mean of the errors begins at zero."""
+        """Draw the routing and start the running mean at zero."""
         matrix = self.routing.matrix(population.shape[0] // 2, population.n_out, generator)
         nothing = population.like.new_zeros(population.n_out)
         return {"routing": matrix.to(population.like), "mean": nothing, "before": nothing.clone()}
 
     def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:
-        """Let the running mean follow the errors of the batch, and warn of a batch that teaches nothing."""
+        """Update the running mean and warn of a batch with one class."""
         batch = tape.trials_shown
         mean = _mean(_errors(tape), batch.weights)
         if isinstance(self.centring, RunningCentre):
@@ -179,7 +178,7 @@ class ErrorDiffusion(CustomSignal):
             )
 
     def output_signal(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
-        """Return minus the centred error, gated by the slope of logistic outputs, twice."""
+        """Return minus the centred error, gated for logistic outputs, twice."""
         told = -self.diffused(tape, buffers)
         if self.gate_outputs and isinstance(tape.trials_shown.loss, Logistic):
             share = torch.sigmoid(tape.outputs)
@@ -187,7 +186,7 @@ class ErrorDiffusion(CustomSignal):
         return told, told
 
     def gather_(self, tape: Tape, link: Link, gradient: Tensor, driven: Tensor, steps: slice) -> None:
-        """Add the change of the magnitudes; of each presynaptic stream only what lets them grow, if so asked."""
+        """Add the gradient of the magnitudes, only its growing part if ``grow_only``."""
         if self.grow_only and isinstance(link.connection, Signed):
             link.connection.grow_(gradient, driven, link.at(steps))
         else:
@@ -206,10 +205,10 @@ class ErrorDiffusion(CustomSignal):
         return read
 
     def diffused(self, tape: Tape, buffers: Buffers) -> Tensor:
-        """Return the centred errors of all steps and trials, times their weights, shape ``(T + 1, B, O)``.
+        """Return the centred and weighted errors, shape ``(T + 1, B, O)``.
 
         Args:
-            tape: The forward pass, scored.
+            tape: The forward pass with its output errors.
             buffers: The signal's state.
         """
         batch, errors = tape.trials_shown, _errors(tape)
@@ -228,18 +227,18 @@ def _streams(population: Population) -> Tensor:
 
 
 def _errors(tape: Tape) -> Tensor:
-    """Return ``d = Y - y``, target minus prediction, shape ``(T, B, O)``."""
+    """Return target minus prediction, ``d = Y - y``, ``(T, B, O)``."""
     return output_error(tape.outputs, tape.trials_shown, "ErrorDiffusion").neg_()
 
 
 def _mean(errors: Tensor, weights: Tensor) -> Tensor:
-    """Return the mean error of every step over the trials with a weight, shape ``(T, 1, O)``."""
+    """Return the mean error over weighted trials, shape ``(T, 1, O)``."""
     counts = (weights > 0).to(errors).unsqueeze(-1)
     return (errors * counts).sum(1, keepdim=True) / counts.sum(1, keepdim=True).clamp(min=1)
 
 
 def _one_class(tape: Tape) -> bool:
-    """Return whether at every step all targets with a weight, where several trials have one, are the same class."""
+    """Return whether all weighted targets of each step are the same class."""
     batch = tape.trials_shown
     if not batch.targets.is_floating_point():
         classes = batch.targets

@@ -1,4 +1,4 @@
-"""Where feedback weights come from when few of them exist: the readout as it began, as it is, or chance.
+"""Sources of sparse feedback weights: initial readout, current readout or random.
 
 Shapes: N cells, O outputs.
 """
@@ -21,14 +21,14 @@ __all__ = ["Drawn", "FeedbackWeights", "Frozen", "Tracked", "check_fraction"]
 
 @checked
 def check_fraction(argument: str, value: float) -> None:
-    """Refuse a fraction of something that must exist.
+    """Refuse fractions outside (0, 1].
 
     Args:
         argument: Name of the argument, for the message.
-        value: What came; allowed is (0, 1].
+        value: The fraction.
 
     Raises:
-        TypeError: ``value`` is no number.
+        TypeError: ``value`` is not a number.
         ValueError: ``value`` is out of range.
     """
     if not 0 < finite(argument, value) <= 1:
@@ -37,30 +37,30 @@ def check_fraction(argument: str, value: float) -> None:
 
 @dataclass(frozen=True)
 class FeedbackWeights(abc.ABC):
-    """Feedback weights ``F`` (N, O), of which a fraction exists.
+    """Sparse feedback weights ``F`` (N, O).
 
     Args:
-        fraction: How many of the N O weights exist, default 0.1, in (0, 1]; the nearest whole number, at least one.
+        fraction: Fraction of the N O weights that exist, default 0.1, in (0, 1]; rounded, at least one weight.
 
     Raises:
         ValueError: ``fraction`` is out of range.
     """
 
     fraction: float = 0.1
-    reads: ClassVar[bool] = True  # whether the numbers of the readout matter, or its size alone
+    reads: ClassVar[bool] = True  # whether it reads the readout weights, or their shape alone
 
     def __post_init__(self) -> None:
         """Check the fraction."""
         check_fraction("fraction of the feedback weights", self.fraction)
 
     def beside(self, population: Population) -> Tensor:
-        """Return the readout weights of a population, or zeros in their place if they are not read, shape ``(O, N)``.
+        """Return a population's readout weights, shape ``(O, N)``, zeros if not read.
 
         Args:
             population: The population.
 
         Raises:
-            ValueError: They are read, and the population has none.
+            ValueError: The weights are read, and the population has none.
         """
         return (
             population.readout
@@ -71,7 +71,7 @@ class FeedbackWeights(abc.ABC):
     @property
     @abc.abstractmethod
     def equation(self) -> str:
-        """Where the weights come from, in a few words."""
+        """The equation of the feedback weights."""
 
     @property
     @abc.abstractmethod
@@ -80,7 +80,7 @@ class FeedbackWeights(abc.ABC):
 
     @abc.abstractmethod
     def draw(self, readout: Tensor, generator: torch.Generator) -> Tensor:
-        """Return what is to be kept in a buffer, shape ``(N, O)``.
+        """Return the buffer of the feedback weights, shape ``(N, O)``.
 
         Args:
             readout: Readout weights before learning, shape ``(O, N)``.
@@ -93,15 +93,15 @@ class FeedbackWeights(abc.ABC):
 
         Args:
             readout: Readout weights, shape ``(O, N)``.
-            kept: What ``draw`` has returned.
+            kept: Value returned by ``draw``.
         """
 
     def existing(self, candidates: Tensor, generator: torch.Generator) -> Tensor:
-        """Return ones where weights exist, as many as the fraction says if there are so many candidates, else zeros.
+        """Return a random mask with ``fraction`` of its entries among the candidates.
 
         Args:
-            candidates: Where weights may exist, in the shape of the result.
-            generator: Source of the choice.
+            candidates: Entries that may exist, in the shape of the result.
+            generator: Source of random numbers.
 
         >>> Frozen(0.5).existing(torch.ones(3, 4), torch.Generator()).sum()
         tensor(6.)
@@ -117,19 +117,19 @@ class FeedbackWeights(abc.ABC):
 @checked
 @dataclass(frozen=True)
 class Frozen(FeedbackWeights):
-    """``F = M * W_o^T`` as it was before learning: a weak baseline once the readout has moved.
+    """``F = M * W_o^T`` of the initial readout.
 
-    The weights are drawn among the synapses that the readout has.
+    The weights are drawn among the readout's synapses. A weak baseline once the readout has changed.
 
     Args:
-        fraction: How many of the N O weights exist, default 0.1, in (0, 1].
+        fraction: Fraction of the N O weights that exist, default 0.1, in (0, 1].
 
     Paper: Barretto-Bittar et al. (2026), arXiv:2603.08949.
     """
 
     @property
     def equation(self) -> str:
-        """Where the weights come from, in a few words."""
+        """The equation of the feedback weights."""
         return f"F {self.fraction:.0%} of W_o^T at the start"
 
     @property
@@ -142,24 +142,24 @@ class Frozen(FeedbackWeights):
         return readout.t() * _readout_synapses(self, readout, generator)
 
     def now(self, readout: Tensor, kept: Tensor) -> Tensor:
-        """Return what is kept."""
+        """Return the buffer."""
         return kept
 
 
 @checked
 @dataclass(frozen=True)
 class Tracked(FeedbackWeights):
-    """``F = M * W_o^T`` as it is: symmetric feedback of which a fraction exists.
+    """``F = M * W_o^T`` of the current readout: sparse symmetric feedback.
 
-    The weights are drawn among the synapses that the readout has.
+    The weights are drawn among the readout's synapses.
 
     Args:
-        fraction: How many of the N O weights exist, default 0.1, in (0, 1].
+        fraction: Fraction of the N O weights that exist, default 0.1, in (0, 1].
     """
 
     @property
     def equation(self) -> str:
-        """Where the weights come from, in a few words."""
+        """The equation of the feedback weights."""
         return f"F {self.fraction:.0%} of W_o^T"
 
     @property
@@ -168,21 +168,21 @@ class Tracked(FeedbackWeights):
         return True
 
     def draw(self, readout: Tensor, generator: torch.Generator) -> Tensor:
-        """Return where the weights are."""
+        """Return the mask of the weights."""
         return _readout_synapses(self, readout, generator)
 
     def now(self, readout: Tensor, kept: Tensor) -> Tensor:
-        """Return the readout's weights there."""
+        """Return the masked readout weights."""
         return readout.t() * kept
 
 
 @checked
 @dataclass(frozen=True)
 class Drawn(FeedbackWeights):
-    """``F`` drawn once from ``N(0, scale^2 / N)`` where it exists.
+    """Sparse fixed ``F`` drawn from ``N(0, scale^2 / N)``.
 
     Args:
-        fraction: How many of the N O weights exist, default 0.1, in (0, 1].
+        fraction: Fraction of the N O weights that exist, default 0.1, in (0, 1].
         scale: Standard deviation of the weights times ``sqrt(N)``, default 1, positive.
 
     Raises:
@@ -198,7 +198,7 @@ class Drawn(FeedbackWeights):
 
     @property
     def equation(self) -> str:
-        """Where the weights come from, in a few words."""
+        """The equation of the feedback weights."""
         return f"F random and fixed, {self.fraction:.0%} of it"
 
     @property
@@ -214,11 +214,11 @@ class Drawn(FeedbackWeights):
         return (draw * self.existing(torch.ones_like(draw), generator)).to(readout)
 
     def now(self, readout: Tensor, kept: Tensor) -> Tensor:
-        """Return what is kept."""
+        """Return the buffer."""
         return kept
 
 
 def _readout_synapses(weights: FeedbackWeights, readout: Tensor, generator: torch.Generator) -> Tensor:
-    """Return which weights exist, among the readout's synapses if it has any that differ from zero."""
+    """Return a mask among the nonzero readout weights, if there are any."""
     synapses = readout.t() != 0
     return weights.existing(synapses if synapses.any() else torch.ones_like(synapses), generator).to(readout)

@@ -1,4 +1,4 @@
-"""The score of the outputs itself, told to every cell that carries a vector: no feedback weights at all.
+"""Global error-vector broadcasting: the output error itself, without feedback weights.
 
 Shapes: T time, B batch, K components and outputs, I cells, N = K I, C consecutive steps.
 """
@@ -30,20 +30,20 @@ __all__ = ["GlobalVector"]
 @checked
 @dataclass(frozen=True)
 class GlobalVector(CustomSignal, CausalSignal):
-    """``G_ik,t = score_k,t``: every cell is told the score of the outputs, component by component.
+    """``G_ik,t = score_k,t``: the output error, component by component, in every cell.
 
-    In a network of vectors the exact signal is ``g_i score_k`` with one number ``g_i`` for each cell, which is not
-    negative where no weight above the first layer is. Global error-vector broadcasting puts one in its place:
+    In a network of vectors the exact signal is ``g_i score_k`` with one number ``g_i`` for each cell, nonnegative where
+    all weights above the first layer are. Global error-vector broadcasting replaces it by one:
 
         dw_ij = G_i (score . h_j),   db_ik = G_i score_k
 
     For a single example and weights that are not shared, every change of a nonnegative network has the sign of its
-    gradient; sums over examples, positions or steps have no such warrant. The outputs get their exact gradient. Mean
-    pooling between two populations does not scale what is told.
+    gradient; sums over examples, positions or steps have no such guarantee. The outputs get their exact gradient. Mean
+    pooling between two populations does not scale the learning signal.
 
     Args:
-        gated: Whether a cell that is closed at a step hears nothing of its score, default ``True``; ``False`` for an
-            eligibility that applies the gates of earlier steps itself, `tca.eligibilities.NetworkKernel`.
+        gated: Whether the gate of a cell multiplies its learning signal, default ``True``; ``False`` for an eligibility
+            that applies the gates of earlier steps itself, `tca.eligibilities.NetworkKernel`.
 
     Paper: Clark, Abbott and Chung (2021), Credit assignment through broadcasting a global error vector, NeurIPS,
     arXiv:2106.04089.
@@ -58,10 +58,10 @@ class GlobalVector(CustomSignal, CausalSignal):
         return "G_t = score_t" if self.gated else "L_t = score_t"
 
     def check(self, population: Population) -> None:
-        """Refuse cells that carry no vector with a component for each output.
+        """Refuse cells without a vector component for each output.
 
         Raises:
-            ValueError: They do not.
+            ValueError: The cells carry no such vectors.
         """
         heard = population.onwards
         if not isinstance(heard, Vectors) or heard.components != population.n_out:
@@ -72,7 +72,7 @@ class GlobalVector(CustomSignal, CausalSignal):
             )
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
-        """Return a function from a window of steps to the score of every component, times the gates if so wanted."""
+        """Return a function to the output error per component, gated if ``gated``."""
         assert isinstance(tape, VectorTape)
         filters = FILTERS.get((type(eligibility), self.gated))
         tape.explain(None if filters is None else Products(tape.gates, tape.score, *filters(eligibility, tape)))
@@ -85,15 +85,15 @@ class GlobalVector(CustomSignal, CausalSignal):
         return read
 
     def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
-        """Return the score of the step for every component."""
+        """Return the output error of the step for every component."""
         return lambda score: _spread(score, population)
 
     def gather_(self, tape: Tape, link: Link, gradient: Tensor, driven: Tensor, steps: slice) -> None:
-        """Add the product of gates and ``score . p_j`` for the whole trial when its last steps come up.
+        """Add gates times ``score . p_j`` for the whole trial at once.
 
-        It takes a K-th of the time that the product of signal and activity takes. That one remains where a filter is
-        no number for all cells. It remains for inputs of cells without memory as well: there the score adds a factor to
-        every weight, and one product takes less time than K.
+        This happens at the last window and takes a K-th of the time of the product of signal and activity. The latter
+        is used where a filter is no number for all cells, and for inputs of cells without memory: there the output
+        error adds a factor to every weight, and one product takes less time than K.
         """
         connection = link.connection
         products = tape.products if isinstance(tape, VectorTape) and any(link is each for each in tape.links) else None
@@ -105,7 +105,7 @@ class GlobalVector(CustomSignal, CausalSignal):
 
 Filters = Callable[[Any, VectorTape], tuple[float, float]]
 
-FILTERS: dict[tuple[type[Eligibility], bool], Filters] = {  # of scores ahead and of presynaptic activity behind
+FILTERS: dict[tuple[type[Eligibility], bool], Filters] = {  # decay of later errors and of presynaptic traces
     (Instant, True): lambda _, tape: (0.0, 0.0),
     (Leak, True): lambda _, tape: (0.0, tape.leak),
     (NetworkKernel, False): lambda kernel, tape: (
@@ -116,5 +116,5 @@ FILTERS: dict[tuple[type[Eligibility], bool], Filters] = {  # of scores ahead an
 
 
 def _spread(score: Tensor, population: Population) -> Tensor:
-    """Return the score as a new tensor for every entry of the vectors, shape ``(..., N)``."""
+    """Repeat the output error for every entry of the vectors, ``(..., N)``."""
     return score.repeat_interleave(population.cells // population.n_out, -1)

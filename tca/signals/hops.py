@@ -1,4 +1,4 @@
-"""The error of later steps that comes back over a few recurrent synapses, by exact weights or by cell type.
+"""Later errors over few recurrent synapses, by exact weights or cell type.
 
 Shapes: T time, B batch, N cells, C consecutive steps.
 """
@@ -28,19 +28,18 @@ __all__ = ["Hops"]
 class Hops(Signal):
     """``L^r_t = l_t + (J~ - leak)_{t+1}^T S^{r-1}_{t+1}``, ``S^r_t = L^r_t + leak S^r_{t+1}``, ``L^0 = l``.
 
-    A cell is told its own error and that of cells up to ``hops`` synapses away. With the traces of the leak and exact
-    weights this is the part of the gradient that has passed at most ``hops`` recurrent synapses: e-prop with none,
-    backpropagation through time with as many as there are steps. ``J~`` is the Jacobian with an estimate of the
-    weights in the place of W.
+    The learning signal of a cell includes the errors of cells up to ``hops`` synapses away. With the traces of the leak
+    and exact weights this is the part of the gradient through at most ``hops`` recurrent synapses: e-prop with none,
+    backpropagation through time with as many as there are steps. ``J~`` is the Jacobian with an estimate of W.
 
-    Without the receiver's leak, ``S^r = L^r``: errors are those of the very next steps, one step for each hop. With one
-    hop and the mean weight of each pair of types this is MDGL as published. A receiving cell then forgets its own
-    error at once, so that for a leak above zero it is not the gradient of any set of paths.
+    Without the postsynaptic leak, ``S^r = L^r``: errors are those of the very next steps, one step for each hop. With
+    one hop and the mean weight of each pair of types this is MDGL as published. A postsynaptic cell then has no memory
+    of its error, so that for a leak above zero it is not the gradient of any set of paths.
 
     Args:
-        hops: Recurrent synapses that an error passes at most, default 1, not negative.
-        weights: What stands in for the recurrent weights, default their exact values.
-        receiver_leak: Whether errors stay in the leak of the cells they pass, default ``True``.
+        hops: Largest number of recurrent synapses that an error passes, default 1, not negative.
+        weights: Estimate of the recurrent weights, default their exact values.
+        receiver_leak: Whether errors decay with the leak of the postsynaptic cells, default ``True``.
 
     Raises:
         ValueError: ``hops`` is negative.
@@ -56,7 +55,7 @@ class Hops(Signal):
 
     @property
     def horizon(self) -> int | None:
-        """One step for each hop; the whole rest of the trial if errors stay in the leak of the receivers."""
+        """One step per hop; the rest of the trial with ``receiver_leak``."""
         return None if self.hops and self.receiver_leak else self.hops
 
     @property
@@ -71,16 +70,16 @@ class Hops(Signal):
         """Refuse a population without recurrent synapses.
 
         Raises:
-            ValueError: Nothing could come back.
+            ValueError: There are no recurrent synapses.
         """
         needs_synapses(type(self).__name__, population)
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
-        """Return a function from a window of steps to the signal, one sweep through the window for each hop."""
+        """Return a function to the signal, one sweep per hop."""
         direct = Direct().windowed_signal(tape, {}, eligibility)
         by_type = self.weights.by_type(tape) and not tape.population.spiking
         known = tape if by_type else replace(tape, recurrent=self.weights.of(tape))
-        after: list[Tensor | None] = [None] * self.hops  # what each sweep holds at the first step after the window
+        after: list[Tensor | None] = [None] * self.hops  # value of each sweep at the first step after the window
 
         def read(steps: slice) -> Tensor:
             told = direct(steps)
@@ -102,7 +101,7 @@ class Hops(Signal):
 
 
 def _return_by_type_(tape: Tape, into: Tensor, later: Tensor, first: int) -> None:
-    """Add ``(J~ - leak)^T later`` by way of the types, at the cost of their number instead of that of the cells."""
+    """Add ``(J~ - leak)^T later`` by cell types instead of cells."""
     driven = later if tape.slope_at_emission else tape.drive(later.clone(), slice(first + 1, first + 1 + len(later)))
     returned = torch.zeros_like(later)
     tape.return_by_type_(returned, driven, 1.0)

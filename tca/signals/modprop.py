@@ -1,4 +1,4 @@
-"""All later error that comes back by cell type: ModProp as a signal to the traces of e-prop.
+"""Later errors by cell type: ModProp as a signal to e-prop's traces.
 
 Shapes: T time, B batch, N cells, C consecutive steps.
 """
@@ -28,22 +28,21 @@ __all__ = ["TypeReturn"]
 @checked
 @dataclass(frozen=True)
 class TypeReturn(Signal):
-    """``L_t = n_t - D_{t+1}^T n_{t+1}``: all that comes back by type, less what the eligibility remembers.
+    """``L_t = n_t - D_{t+1}^T n_{t+1}``: later errors by type, minus the part in the eligibility trace.
 
     ``n_t = l_t + leak n_{t+1} + (gain m W_ab)^T a_{t+1}`` and ``a_t = l_t + M^T a_{t+1}``.
 
     ``M = leak + gain m W_ab`` is the propagator of ``TypePropagation``, and for every eligibility the weight change is
-    that of the direct signal with ``TypePropagation``. With no memory this is ModProp in adjoint form, ``L_t = n_t =
+    that of the direct signal with ``TypePropagation``. With ``D = 0`` this is ModProp in adjoint form, ``L_t = n_t =
     sum_q (M^T)^q l_{t+q}``, with a number of taps that sum up to there; with the traces of the leak it is an addition
     to e-prop, ``L_t = l_t + (gain m W_ab)^T a_{t+1}``.
 
     Args:
-        slope: The slope m that stands in for that of every activation function, default 0.25, not negative.
-        sender_slope: What stands in for m in ``n``, where an error meets the cell that is told of it, the sender of the
-            last synapse on its way: ``"mean"`` (default) m itself; ``"exact"`` the cell's own slope, which it knows.
-            With the leak on the rate a sender's slope lies in the gain of its own traces, exact either way, and m
-            stands for the receiver's: the two are then the same.
-        taps: Steps of later error that come back, q at most; ``None`` (default) for all.
+        slope: The constant m that replaces the slope of every activation function, default 0.25, not negative.
+        sender_slope: Slope of the presynaptic cell of the last synapse, whose signal ``n`` is: ``"mean"`` (default) m;
+            ``"exact"`` the cell's own slope. With the leak on the rate the presynaptic slope is in the gain of its own
+            traces, exact either way, and m is the postsynaptic slope: the two are then the same.
+        taps: Largest number q of later steps whose errors are used; ``None`` (default) for all.
 
     Raises:
         ValueError: ``slope`` is negative or not finite, ``sender_slope`` unknown, or ``taps`` negative. When used: the
@@ -59,7 +58,7 @@ class TypeReturn(Signal):
     unfilters: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Check slope, reading and taps."""
+        """Check the arguments."""
         if not (math.isfinite(self.slope) and self.slope >= 0):
             raise ValueError(f"slope must be finite and not negative, got {self.slope}")
         if self.sender_slope not in ("mean", "exact"):
@@ -69,12 +68,12 @@ class TypeReturn(Signal):
 
     @property
     def horizon(self) -> int | None:
-        """Steps of later error that come back."""
+        """Later steps whose errors are used."""
         return self.taps
 
     @property
     def fitted(self) -> bool:
-        """Whether later error is cut off: what is left out is then that of one propagator."""
+        """Whether later errors are truncated, for a single propagator."""
         return self.taps is not None
 
     @property
@@ -88,7 +87,7 @@ class TypeReturn(Signal):
         """Refuse a population without recurrent synapses, and one that spikes.
 
         Raises:
-            ValueError: Nothing could come back, or there is no slope that a constant could stand in for.
+            ValueError: There are no recurrent synapses, or the cells spike.
         """
         needs_synapses(type(self).__name__, population)
         needs_rates(type(self).__name__, population)
@@ -97,14 +96,14 @@ class TypeReturn(Signal):
         """Return a function from a window of steps to the signal.
 
         Raises:
-            ValueError: The sum over later errors would grow without bound.
+            ValueError: The sum over later errors would diverge.
         """
         check_stable(tape.type_means, tape.leak, tape.gain, self.slope)
         direct = Direct().windowed_signal(tape, {}, eligibility)
         return self._all(tape, direct, eligibility) if self.taps is None else self._some(tape, direct, eligibility)
 
     def _all(self, tape: Tape, direct: WindowFunction, eligibility: Eligibility) -> WindowFunction:
-        """Return a reader that carries ``a`` and ``n`` from window to window."""
+        """Return a function that carries ``a`` and ``n`` from window to window."""
         spread = TypePropagation(self.slope)
         later: tuple[Tensor | None, ...] = (None, None, None)
 
@@ -122,7 +121,7 @@ class TypeReturn(Signal):
         return read
 
     def _some(self, tape: Tape, direct: WindowFunction, eligibility: Eligibility) -> WindowFunction:
-        """Return a reader of what has been computed for all steps at once, one sweep for each tap."""
+        """Return a function to the truncated signal, one sweep per tap."""
         everything = slice(0, tape.steps + 1)
         errors = direct(everything)
         mean = replace(self, sender_slope="mean")
@@ -141,12 +140,12 @@ class TypeReturn(Signal):
         return lambda steps: signal[steps].clone()
 
     def _hop_(self, tape: Tape, into: Tensor, later: Tensor, first: int) -> None:
-        """Add what returns over one synapse, from each step to the one before it.
+        """Backpropagate over one synapse, from each step to the one before.
 
         Args:
             tape: The forward pass.
-            into: Signal of a window, shape ``(C, B, N)``.
-            later: What returns from the step after each, shape ``(C, B, N)``, or one less at the end of the trial.
+            into: Signal of a window, shape ``(C, B, N)``, changed in place.
+            later: Signal of the step after each, shape ``(C, B, N)``, or one less at the end of the trial.
             first: The first step of the window.
         """
         if self.sender_slope == "mean" or not tape.slope_at_emission:

@@ -1,4 +1,4 @@
-"""Errors through one fixed random matrix from which every population takes its part.
+"""Direct feedback alignment with one random matrix shared by all populations.
 
 Shapes: N cells, O outputs.
 """
@@ -20,11 +20,11 @@ __all__ = ["SharedRandom"]
 @checked
 @dataclass(frozen=True)
 class SharedRandom(InstantSignal):
-    """``G_t = F score_t``: the first N rows of one matrix of uniform numbers, whatever the population.
+    """``G_t = F score_t``, ``F`` the first N rows of one uniform random matrix.
 
-    The numbers lie between minus and plus ``scale``, or between zero and ``scale``, and are not divided by anything.
-    Cell j of every population is told the same. What a population takes is in its buffer ``feedback``; the matrix
-    follows from the learner's seed alone.
+    The numbers lie between minus and plus ``scale``, or between zero and ``scale``, without normalisation. Cell j of
+    every population receives the same signal. The rows are in the buffer ``feedback`` of each population; the matrix
+    depends on the learner's seed alone.
 
     Args:
         scale: Size of the numbers, default 1, positive.
@@ -47,7 +47,7 @@ class SharedRandom(InstantSignal):
         return f"G_t = F score_t, F the first N rows of one matrix, uniform in [{least}, {self.scale:g}]"
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
-        """Take the population's part of the matrix, which is drawn row by row from a generator of its own."""
+        """Draw the population's rows from the shared generator."""
         own = torch.Generator().manual_seed(generator.initial_seed())
         drawn = torch.rand(population.cells, population.n_out, generator=own, dtype=torch.float64, device="cpu")
         return {"feedback": ((drawn if self.nonnegative else 2 * drawn - 1) * self.scale).to(population.like)}

@@ -1,13 +1,12 @@
-"""Errors released by the few cells that receive them, diffusing to all others: neuromodulator diffusion.
+"""Neuromodulator diffusion: sparse feedback and spatial diffusion of the learning signal.
 
 Shapes: T time, B batch, N cells, O outputs, S sites, C consecutive steps.
 
     s_t = P^T F err_t,    C_t = Prop[C_{t-1}] + g s_t,    G_t = P C_t
 
-``F`` the feedback weights, few of which exist, and ``P`` the placing of the N cells on S sites. Nothing of the field is
-learned. The rule is linear: ``G_t = sum_q A_q err_{t-q}``, ``A_q = g P Prop^q P^T F``, so it is a feedback matrix
-blurred in space and time; a field that settles within a step is a blurred feedback matrix and nothing else, whose rank
-is at most O.
+``F`` are sparse feedback weights, ``P`` the placing of the N cells on S sites. The field is not learned. The rule is
+linear: ``G_t = sum_q A_q err_{t-q}``, ``A_q = g P Prop^q P^T F``: feedback weights blurred in space and time. A field
+that settles within a step is a blurred feedback matrix of rank at most O.
 
 Paper: Barretto-Bittar, Levina, Giannakakis and Zeraati (2026), Diffusion of Neuromodulators for Temporal Credit
 Assignment, arXiv:2603.08949.
@@ -40,17 +39,17 @@ SHUFFLES = ("none", "once", "every step")
 
 @dataclass(frozen=True)
 class _Diffusing(Signal):
-    """What both signals share: a field, and cells placed in it.
+    """A signal through a field in which the cells are placed.
 
     Args:
-        propagator: How the field spreads and decays.
-        space: Where the cells lie; ``None`` (default) is the smallest periodic square that has a site for each.
+        propagator: Propagator of the field.
+        space: Space of the cells; ``None`` (default) is the smallest periodic square that has a site for each.
         gain: ``"unit"`` (default) or ``"raw"``: see ``tca.signals.diffusion.fields.Field``.
-        weights: Where the feedback weights come from, default a tenth of the readout's own at the start.
+        weights: Source of the feedback weights, default a tenth of the initial readout weights.
         release: One field for all errors (default) or one for each.
         scattered: Whether cells lie on different sites at random (default), or cell j on site j.
-        shuffle: ``"none"`` (default), or a control that destroys what neighbourhood means: the field spreads in an
-            order of the sites drawn ``"once"``.
+        shuffle: ``"none"`` (default), or a control without neighbourhoods: the field spreads in an order of the sites
+            drawn ``"once"``.
     """
 
     propagator: Propagator = field(default_factory=Box)
@@ -62,13 +61,13 @@ class _Diffusing(Signal):
     shuffle: str = "none"
 
     def __post_init__(self) -> None:
-        """Check that the parts fit; without a space, in one that stands for any square."""
+        """Check that the parts fit, with a small square if no space is given."""
         if self.shuffle not in SHUFFLES:
             raise unknown(self.shuffle, SHUFFLES, "shuffle")
         Field(self.space or Grid((3, 3)), self.propagator, self.gain)
 
     def medium(self, n_cells: int) -> Field:
-        """Return the field in which so many cells lie.
+        """Return the field of a number of cells.
 
         Args:
             n_cells: Number of cells N.
@@ -83,7 +82,7 @@ class _Diffusing(Signal):
         return Field(space, self.propagator, self.gain)
 
     def drawn(self, readout: Tensor, generator: torch.Generator) -> tuple[Tensor, Buffers]:
-        """Return what the feedback weights keep, and the buffers ``positions``, ``permutation``, ``sites`` as needed.
+        """Return the feedback weights' buffer, and ``positions``, ``permutation``, ``sites`` as needed.
 
         Args:
             readout: Readout weights, shape ``(O, N)``.
@@ -106,7 +105,7 @@ class _Diffusing(Signal):
     def positions(self, buffers: Buffers) -> Tensor:
         """Return the site of every cell, shape ``(N,)``.
 
-        To spread in another order of the sites is to lie on other sites.
+        Spreading in a permuted order of sites equals permuting the cells' sites.
 
         Args:
             buffers: The signal's state.
@@ -118,18 +117,18 @@ class _Diffusing(Signal):
 @checked
 @dataclass(frozen=True)
 class StationaryDiffusion(_Diffusing, InstantSignal):
-    """``G_t = F_eff err_t``, ``F_eff = P G P^T F``: a field that settles within a step of time.
+    """``G_t = F_eff err_t``, ``F_eff = P G P^T F``: a field that settles within a time step.
 
     ``G`` is the stationary kernel of the propagator, ``g (1 - Prop)^-1``, or ``g (kappa - D Lap)^-1``. This is the rule
-    for steps of 10 ms and more, where the published decay (a quarter per ms) leaves nothing of one step to the next; it
-    costs nothing beyond the rule without a field. ``F`` is kept in the buffer ``released``, ``F_eff`` in ``feedback``.
+    for steps of 10 ms and more, where the published decay (a quarter per ms) erases the field between steps; it costs
+    as much as the rule without a field. ``F`` is in the buffer ``released``, ``F_eff`` in ``feedback``.
 
     Args:
-        propagator: How the field spreads and decays, default the published box rule with k = 3/4 per ms.
-        space: Where the cells lie; ``None`` (default) is the smallest periodic square that has a site for each.
+        propagator: Propagator of the field, default the published box rule with k = 3/4 per ms.
+        space: Space of the cells; ``None`` (default) is the smallest periodic square that has a site for each.
         gain: ``"unit"`` (default), a constant release settles at its own mass, or ``"raw"``, as published.
-        weights: Where the feedback weights come from, default a tenth of the readout's own at the start. Weights that
-            follow the readout do so when ``Learner.follow_weights_`` is called, as ``Learner.backward`` does.
+        weights: Source of the feedback weights, default a tenth of the initial readout weights. Weights that follow the
+            readout do so when ``Learner.follow_weights_`` is called, as ``Learner.backward`` does.
         release: One field for all errors (default) or one for each.
         scattered: Whether cells lie on different sites at random (default), or cell j on site j.
         shuffle: ``"none"`` (default), or a control: the field spreads in an order of the sites drawn ``"once"``.
@@ -160,14 +159,14 @@ class StationaryDiffusion(_Diffusing, InstantSignal):
         return f"G_t = P C_t, settled {self.propagator.equation}, s_t = P^T F score_t, {self.weights.equation}"
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
-        """Draw the feedback weights and the places of the cells, and fold the settled field into the weights."""
+        """Draw feedback weights and positions and compute the effective weights."""
         readout = self.weights.beside(population)
         kept, found = self.drawn(readout, generator)
         found["released"] = kept
         return found | {"feedback": self._folded(readout, found)}
 
     def follow_weights_(self, population: Population, buffers: Buffers) -> None:
-        """Fold anew if the weights follow the readout."""
+        """Recompute the effective weights if they follow the readout."""
         if self.weights.follows:
             buffers["feedback"].copy_(self._folded(population.readout, buffers))
 
@@ -187,21 +186,21 @@ class StationaryDiffusion(_Diffusing, InstantSignal):
 @checked
 @dataclass(frozen=True)
 class Diffusion(_Diffusing, CausalSignal):
-    """``C_t = Prop[C_{t-1}] + g P^T F err_t``, ``G_t = P C_t``: a field with memory, empty when a trial begins.
+    """``C_t = Prop[C_{t-1}] + g P^T F err_t``, ``G_t = P C_t``: a field with memory, zero when a trial begins.
 
-    A step of time spreads, releases, and reads, in this order. Steps of the field are steps of the network: k, or dt of
-    the propagator, belongs to the network's step. Released is the error of the outputs as it is; where the readout is
-    filtered, what a cell hears goes back through the filter. ``F`` is kept in the buffer ``feedback``.
+    A step spreads, releases, and reads, in this order. Steps of the field are steps of the network: k, or dt of the
+    propagator, refers to the network's step. The unfiltered output error is released; where the readout is filtered,
+    the concentration at the cells is backpropagated through the filter. ``F`` is in the buffer ``feedback``.
 
     Args:
-        propagator: How the field spreads and decays, default the published box rule with k = 3/4 per step of 1 ms.
-        space: Where the cells lie; ``None`` (default) is the smallest periodic square that has a site for each.
+        propagator: Propagator of the field, default the published box rule with k = 3/4 per step of 1 ms.
+        space: Space of the cells; ``None`` (default) is the smallest periodic square that has a site for each.
         gain: ``"unit"`` (default), a constant release settles at its own mass, or ``"raw"``, as published.
-        weights: Where the feedback weights come from, default a tenth of the readout's own at the start.
+        weights: Source of the feedback weights, default a tenth of the initial readout weights.
         release: One field for all errors (default) or one for each.
         scattered: Whether cells lie on different sites at random (default), or cell j on site j.
         shuffle: ``"none"`` (default), or a control: the field spreads in an order of the sites drawn ``"once"``, or
-            drawn for ``"every step"`` and trial, which destroys what is consistent in time as well.
+            drawn for ``"every step"`` and trial, which also destroys consistency in time.
 
     Raises:
         ValueError: The parts do not fit, or the propagator has no steps.
@@ -223,19 +222,19 @@ class Diffusion(_Diffusing, CausalSignal):
         return f"G_t = P C_t, {self.propagator.equation}, s_t = P^T F score_t, {self.weights.equation}"
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
-        """Draw the feedback weights, the places of the cells, and where permutations start."""
+        """Draw feedback weights, positions and the seed of permutations."""
         kept, found = self.drawn(self.weights.beside(population), generator)
         if self.shuffle == "every step":
             found["shuffle_seed"] = torch.randint(2**62, (1,), generator=generator, device="cpu")
         return {"feedback": kept, **found}
 
     def follow_weights_(self, population: Population, buffers: Buffers) -> None:
-        """Go on to fresh permutations where every step has its own."""
+        """Advance the seed of permutations for every step."""
         if "shuffle_seed" in buffers:
             buffers["shuffle_seed"].add_(1)
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
-        """Return a function from a window of steps to ``slope_t * G_t``; the field has run through the trial before."""
+        """Return a function to ``slope_t * G_t``, a field with memory run beforehand."""
         course = _Course(self, self.weights.beside(tape.population), buffers)
         heard = course.heard(tape) if course.remembers else None
 
@@ -246,7 +245,7 @@ class Diffusion(_Diffusing, CausalSignal):
         return read
 
     def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
-        """Return the concentration at the cells, which remembers the field."""
+        """Return a function to the concentration at the cells, with memory."""
         course = _Course(self, self.weights.beside(population), buffers)
         before: Tensor | None = None
 
@@ -261,18 +260,18 @@ class Diffusion(_Diffusing, CausalSignal):
 
 
 class _Course:
-    """A field in time with cells in it.
+    """The field of a trial and the cells in it.
 
-    A field that does not spread needs no places: every cell is a site of its own. One that keeps nothing needs no
-    memory: every step is made when it is asked for.
+    A field that does not spread needs no space: every cell is a site of its own. One that decays within a step needs no
+    memory: every step is computed on demand.
     """
 
     def __init__(self, signal: Diffusion, readout: Tensor, buffers: Buffers) -> None:
-        """Choose how the field is run.
+        """Choose the solver of the field.
 
         Args:
-            signal: What kind of field.
-            readout: Readout weights, shape ``(O, N)``; read anew at every emission.
+            signal: The signal with the field's constants.
+            readout: Readout weights, shape ``(O, N)``; read at every emission.
             buffers: The signal's state.
         """
         self.signal, self.readout, self.buffers = signal, readout, buffers
@@ -290,18 +289,18 @@ class _Course:
         return self.medium.run(self.readout)
 
     def emit(self, score: Tensor) -> Tensor:
-        """Return what the steps release, in the coordinates of the run."""
+        """Return the release of steps in the coordinates of the run."""
         weights = self.signal.weights.now(self.readout, self.buffers["feedback"])
         return self.signal.release.emit(score, weights, self.buffers.get("sites"), self._enter)
 
     def heard(self, tape: Tape) -> Tensor:
-        """Return what the cells are told at all steps, shape ``(T + 1, B, N)``, back through the readout's filter.
+        """Return the rate signal of all steps, shape ``(T + 1, B, N)``.
 
-        The trial is taken in windows that stay in the cache. The filter acts on what is heard and not on what is
-        released: at the ends of a trial the two do not commute.
+        The trial is processed in windows that fit the cache. The readout filter acts on the received signal, not on the
+        release: at the ends of a trial the two do not commute.
 
         Args:
-            tape: The forward pass, scored.
+            tape: The forward pass with its output errors.
         """
         window = next(tape.windows())
         length = window.stop - window.start
@@ -316,18 +315,18 @@ class _Course:
             told[steps] = self.hear(inside)
             before = entries[-1]
         if tape.readout_leak:
-            if tape.over is not None:  # what a field still holds after the end of a trial must not come back
+            if tape.over is not None:  # the field after the end of a trial is not backpropagated
                 told.masked_fill_(tape.over.unsqueeze(-1), 0.0)
             _filter_back_(told.unbind(0), tape.readout_leak)
         return told
 
     def hear(self, inside: Tensor) -> Tensor:
-        """Return what the cells are told, a new tensor."""
+        """Return the rate signal of the cells, a new tensor."""
         at_cells = self._at_cells(self.run.leave(inside)) if self.spreads else inside.clone()
         return self.signal.release.hear(at_cells, self.signal.weights.now(self.readout, self.buffers["feedback"]))
 
     def _at_cells(self, at_sites: Tensor) -> Tensor:
-        """Return the concentrations at the cells; to select from rows is six times as fast as from more axes."""
+        """Return concentrations at the cells, by rows, six times as fast."""
         rows = at_sites.reshape(-1, at_sites.shape[-1])
         return rows.index_select(1, self.positions).view(*at_sites.shape[:-1], -1)
 
@@ -337,13 +336,13 @@ class _Course:
 
 
 def _put(release: Tensor, positions: Tensor, n_sites: int) -> Tensor:
-    """Return what the cells release, shape ``(..., N)``, at the sites, shape ``(..., S)``."""
+    """Scatter a release from cells ``(..., N)`` to sites ``(..., S)``."""
     at_sites = release.new_zeros(*release.shape[:-1], n_sites)
     return at_sites.index_add_(-1, positions, release)
 
 
 def _filter_back_(entries: tuple[Tensor, ...], leak: float) -> None:
-    """Turn ``G_t`` into ``(1 - k) G_t + k G_{t+1}`` filtered, in place: back through the filter of the readout."""
+    """Backpropagate the signal through the leaky readout filter in place."""
     for entry in entries:
         entry.mul_(1 - leak)
     for now, later in zip(entries[-2:0:-1], entries[:1:-1], strict=True):

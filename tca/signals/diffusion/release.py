@@ -1,6 +1,6 @@
-"""How errors are released into a field and how cells hear it: one field for all errors, or one for each.
+"""Release and reception of output errors: one field for all, or one each.
 
-Shapes: N cells, O outputs, M numbers that a field keeps.
+Shapes: N cells, O outputs, M coordinates of a field.
 
 With ``P`` the placing of cells on sites, both are ``s^m = P^T Q^m err`` (release) and ``L_j = sum_m R^m_j c^m`` at the
 place of cell j (reception).
@@ -25,11 +25,11 @@ FromCells = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Release(abc.ABC):
-    """How errors get into the field, and from it to the cells."""
+    """Release of errors into a field and reception by the cells."""
 
     @abc.abstractmethod
     def sites(self, n_cells: int, generator: torch.Generator) -> Tensor | None:
-        """Return what is drawn about the places of release, shape ``(N,)``, ``None`` if nothing is.
+        """Return the random weights of release, shape ``(N,)``, ``None`` without any.
 
         Args:
             n_cells: Number of cells N.
@@ -38,28 +38,28 @@ class Release(abc.ABC):
 
     @abc.abstractmethod
     def folded(self, weights: Tensor, sites: Tensor | None, spread: FromCells) -> Tensor:
-        """Return the feedback weights (N, O) that a settled field amounts to.
+        """Return the effective feedback weights (N, O) of a stationary field.
 
         Args:
             weights: Feedback weights, shape ``(N, O)``.
-            sites: What ``sites`` has returned.
-            spread: The settled field at the cells of a constant release at the cells, ``(..., N)`` to ``(..., N)``.
+            sites: Value returned by ``sites``.
+            spread: Function from a constant release to the stationary field at the cells, ``(..., N)`` to ``(..., N)``.
         """
 
     @abc.abstractmethod
     def emit(self, score: Tensor, weights: Tensor, sites: Tensor | None, enter: FromCells) -> Tensor:
-        """Return what every step releases, in the coordinates of a run, a new tensor of shape ``(..., [O,] M)``.
+        """Return the release of every step, a new tensor ``(..., [O,] M)``.
 
         Args:
-            score: Score, shape ``(..., O)``.
+            score: Output error, shape ``(..., O)``.
             weights: Feedback weights, shape ``(N, O)``.
-            sites: What ``sites`` has returned.
-            enter: From a release at the cells, shape ``(..., N)``, to the coordinates of the run, ``(..., M)``.
+            sites: Value returned by ``sites``.
+            enter: Function from a release at the cells, ``(..., N)``, to the coordinates of the run, ``(..., M)``.
         """
 
     @abc.abstractmethod
     def hear(self, at_cells: Tensor, weights: Tensor) -> Tensor:
-        """Return what the cells are told, shape ``(..., N)``.
+        """Return the learning signal of the cells, shape ``(..., N)``.
 
         Args:
             at_cells: Concentrations at the cells, shape ``(..., [O,] N)``.
@@ -69,21 +69,21 @@ class Release(abc.ABC):
 
 @dataclass(frozen=True)
 class Shared(Release):
-    """One field: every cell releases the error it receives, ``Q = F``, and hears the concentration, ``R = 1``.
+    """One field: cells release the errors they receive, ``Q = F``, and read the concentration, ``R = 1``.
 
     Paper: Barretto-Bittar et al. (2026), arXiv:2603.08949.
     """
 
     def sites(self, n_cells: int, generator: torch.Generator) -> None:
-        """Draw nothing: the feedback weights say who releases."""
+        """Return ``None``: feedback weights determine the release."""
         return None
 
     def folded(self, weights: Tensor, sites: Tensor | None, spread: FromCells) -> Tensor:
-        """Return the weights blurred over the cells."""
+        """Return the feedback weights blurred over the cells."""
         return spread(weights.t()).t().contiguous()
 
     def emit(self, score: Tensor, weights: Tensor, sites: Tensor | None, enter: FromCells) -> Tensor:
-        """Return ``F err``, entered."""
+        """Return ``F err`` in the coordinates of the run."""
         return score @ enter(weights.t())
 
     def hear(self, at_cells: Tensor, weights: Tensor) -> Tensor:
@@ -94,10 +94,10 @@ class Shared(Release):
 @checked
 @dataclass(frozen=True)
 class PerError(Release):
-    """One field per error: some cells release all of them, ``Q^m_jk = q_j 1[k=m]``, receptors weigh, ``R^m_j = F_jm``.
+    """One field per error: few cells release all, ``Q^m_jk = q_j 1[k=m]``, receptors weigh, ``R^m_j = F_jm``.
 
     Args:
-        fraction: How many of the cells release, default 0.1, in (0, 1]; the nearest whole number, at least one.
+        fraction: Fraction of the cells that release, default 0.1, in (0, 1]; rounded, at least one cell.
 
     Raises:
         ValueError: ``fraction`` is out of range.
@@ -110,22 +110,22 @@ class PerError(Release):
         check_fraction("fraction of the cells that release", self.fraction)
 
     def sites(self, n_cells: int, generator: torch.Generator) -> Tensor:
-        """Draw which cells release."""
+        """Draw the releasing cells."""
         releasing = torch.zeros(n_cells, dtype=torch.float64, device="cpu")
         order = torch.randperm(n_cells, generator=generator, device="cpu")
         releasing[order[: max(1, round(self.fraction * n_cells))]] = 1
         return releasing
 
     def folded(self, weights: Tensor, sites: Tensor | None, spread: FromCells) -> Tensor:
-        """Return the weights times the concentration that a release of one leaves at the cell."""
+        """Return the weights times each cell's stationary concentration."""
         return weights * spread(_given(sites)).unsqueeze(-1)
 
     def emit(self, score: Tensor, weights: Tensor, sites: Tensor | None, enter: FromCells) -> Tensor:
-        """Return ``q err_m``, entered, for every error m."""
+        """Return ``q err_m`` in the coordinates of the run, per error m."""
         return score.unsqueeze(-1) * enter(_given(sites))
 
     def hear(self, at_cells: Tensor, weights: Tensor) -> Tensor:
-        """Return the concentrations weighed by the receptors."""
+        """Return the sum of concentrations weighed by the receptors."""
         return (at_cells * weights.t()).sum(-2)
 
 

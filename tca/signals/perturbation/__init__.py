@@ -1,1 +1,1 @@
-"""Signals of perturbation rules: scalar rewards of whole trials."""
+"""Learning signals of perturbation rules: scalar rewards of whole trials."""

@@ -1,4 +1,4 @@
-"""What a trial was worth, as one number to all cells: how much the reward has changed with what was tried.
+"""Scalar reward signals: the change of the reward under a perturbation.
 
 Shapes: T time, B batch, N cells, C consecutive steps.
 """
@@ -23,27 +23,27 @@ __all__ = ["RewardDifference", "RewardSignal"]
 
 @dataclass(frozen=True)
 class RewardSignal(Signal, abc.ABC):
-    """``L_T = m / B`` for all cells, zero elsewhere: one number m a trial, at its last step T."""
+    """``L_T = m / B`` for all cells, zero elsewhere: a scalar m at a trial's last step T."""
 
     local: ClassVar[bool] = True
     needs_reward: ClassVar[bool] = True
 
     @property
     def horizon(self) -> int:
-        """Zero: what is told at the last step is known then."""
+        """Zero: the reward signal is given at the last step."""
         return 0
 
     @abc.abstractmethod
     def worth(self, tape: Tape, buffers: Buffers) -> Tensor:
-        """Return how much worse than expected every trial was, shape ``(B,)``.
+        """Return the scalar m of every trial, shape ``(B,)``.
 
         Args:
-            tape: The forward pass, with what was tried.
+            tape: The forward pass with its perturbed pass.
             buffers: The signal's state.
         """
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
-        """Return a function from a window of steps to zeros, and the number where a trial ends."""
+        """Return a function to m at the ends of trials, zero elsewhere."""
         worth = (self.worth(tape, buffers) / tape.rate.shape[1]).unsqueeze(-1)
 
         def read(steps: slice) -> Tensor:
@@ -61,12 +61,12 @@ class RewardSignal(Signal, abc.ABC):
 @checked
 @dataclass(frozen=True)
 class RewardDifference(RewardSignal):
-    """``m = -(R(tried) - R(against)) / distance``: the slope of minus the reward along what was tried.
+    """``m = -(R(tried) - R(against)) / distance``: the negative slope of the reward along the perturbation.
 
-    The readout learns from its own error, as under every rule.
+    The readout learns from its output error.
 
     Args:
-        reward: What a trial is worth, default minus its loss.
+        reward: Reward of a trial, default minus its loss.
     """
 
     reward: Reward = field(default_factory=MinusLoss)
@@ -77,6 +77,6 @@ class RewardDifference(RewardSignal):
         return "L_T = -(R(xi) - R(0)) / sigma, the same for all cells"
 
     def worth(self, tape: Tape, buffers: Buffers) -> Tensor:
-        """Return the slope."""
+        """Return the directional derivative."""
         tried, batch = tape.tried, tape.trials_shown
         return -(self.reward.of(tried.outputs, batch) - self.reward.of(tried.against, batch)) / tried.size

@@ -1,4 +1,4 @@
-"""What a trial was worth against what trials of its kind have been worth.
+"""Reward prediction errors: rewards minus the mean reward of similar trials.
 
 Shapes: T time, B batch, O outputs, K kinds of trials.
 """
@@ -24,20 +24,19 @@ __all__ = ["RewardPredictionError"]
 @checked
 @dataclass(frozen=True)
 class RewardPredictionError(CustomSignal, RewardSignal):
-    """``m = Ebar_c (E - Ebar_c)``: how much worse a trial was than trials of its kind c, ``E`` minus the reward.
+    """``m = Ebar_c (E - Ebar_c)``, ``E`` minus the reward, ``Ebar_c`` its mean over trials of kind c.
 
-    ``Ebar_c`` is a running mean, ``Ebar_c <- keep Ebar_c + (1 - keep) E``, which moves when a batch is over, by the
-    mean of its trials of that kind. It starts at zero, so that a kind that has never been met teaches nothing. The kind
-    of a trial is the class of its last target that counts; where targets are numbers there is one kind. A trial without
-    steps, all of whose weights are zero, is of no kind.
+    ``Ebar_c`` is a running mean, ``Ebar_c <- keep Ebar_c + (1 - keep) E``, updated after a batch by the mean of its
+    trials of that kind. It starts at zero, so that m is zero for a new kind. The kind of a trial is the class of its
+    last weighted target; where targets are numbers there is one kind. A trial whose weights are all zero has no kind.
 
-    ``Ebar`` is kept in the buffer ``expected``; ``met`` and ``found`` hold what the last batch has added.
+    ``Ebar`` is in the buffer ``expected``; ``met`` and ``found`` hold counts and sums of the last batch.
 
     Args:
-        reward: What a trial is worth, default minus its loss.
-        keep: What the running mean keeps, default 0.75, in [0, 1).
-        readout_learns: Whether the readout learns from its own error; by default it learns nothing, since a network
-            that hears of rewards alone has no such error.
+        reward: Reward of a trial, default minus its loss.
+        keep: Decay factor of the running mean, default 0.75, in [0, 1).
+        readout_learns: Whether the readout learns from its output error, default ``False``, since a network that learns
+            from rewards alone has no such error.
 
     Raises:
         ValueError: ``keep`` is not in [0, 1).
@@ -60,31 +59,31 @@ class RewardPredictionError(CustomSignal, RewardSignal):
         return "L_T = Ebar (E - Ebar), the same for all cells"
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
-        """Expect nothing."""
+        """Start all means at zero."""
         nothing = torch.zeros(population.n_out, dtype=torch.float64, device="cpu").to(population.like)
         return {"expected": nothing, "found": nothing.clone(), "met": nothing.clone()}
 
     def follow_weights_(self, population: Population, buffers: Buffers) -> None:
-        """Let what is expected follow what the last batch was worth."""
+        """Update the expected errors by the last batch."""
         met = buffers["met"] > 0
         moved = torch.lerp(buffers["found"] / buffers["met"].clamp(min=1), buffers["expected"], self.keep)
         buffers["expected"].copy_(torch.where(met, moved, buffers["expected"]))
         buffers["found"].zero_(), buffers["met"].zero_()
 
     def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:
-        """Take down what the trials were worth; it is expected from the next batch on."""
+        """Store the errors of the batch by kind, for ``follow_weights_``."""
         kinds, errors = kinds_of(tape.trials_shown), self._errors(tape)
         shown = (tape.trials_shown.trial_lengths > 0).to(errors)
         buffers["found"].zero_().index_add_(0, kinds, errors * shown)
         buffers["met"].zero_().index_add_(0, kinds, shown)
 
     def worth(self, tape: Tape, buffers: Buffers) -> Tensor:
-        """Return the surprise, scaled by what was expected."""
+        """Return the prediction error, scaled by the expected error."""
         expected = buffers["expected"][kinds_of(tape.trials_shown)]
         return expected * (self._errors(tape) - expected)
 
     def output_signal(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
-        """Return the score if the readout learns, else zeros."""
+        """Return the output error if the readout learns, else zeros."""
         told = super().output_signal(tape, buffers)
         return told if self.readout_learns else (torch.zeros_like(told[0]), torch.zeros_like(told[1]))
 
@@ -93,7 +92,7 @@ class RewardPredictionError(CustomSignal, RewardSignal):
 
 
 def kinds_of(batch: Batch) -> Tensor:
-    """Return the kind of every trial, shape ``(B,)``: the class of the last target that counts, or zero.
+    """Return the class of each trial's last weighted target, or zero, ``(B,)``.
 
     Args:
         batch: The trials.

@@ -1,4 +1,4 @@
-"""What a trial was worth: one number a trial, for rules that hear of nothing else.
+"""Rewards: one number per trial.
 
 Shapes: T time, B batch, O outputs.
 """
@@ -24,11 +24,11 @@ class Reward(abc.ABC):
         """Return the reward of every trial, shape ``(B,)``.
 
         Args:
-            outputs: What the network has answered, shape ``(T, B, O)``.
-            batch: What it was shown and should have answered.
+            outputs: Outputs of the network, shape ``(T, B, O)``.
+            batch: The trials with their targets.
 
         Raises:
-            ValueError: The targets are not such that the reward is defined.
+            ValueError: The reward is not defined for these targets.
         """
 
 
@@ -37,16 +37,16 @@ class MinusLoss(Reward):
     """Minus the loss of the trial, ``-sum_t w_t l_t``."""
 
     def of(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Return minus the losses, which have the loss of the batch as their mean."""
+        """Return minus the losses, whose mean is the loss of the batch."""
         return -batch.loss.weighted(outputs, batch.targets, batch.weights).sum(0)
 
 
 @dataclass(frozen=True)
 class Correctness(Reward):
-    """The share of right decisions: how often the largest output is that of the target's class, in [0, 1]."""
+    """The fraction of correct decisions, in [0, 1], by the largest output."""
 
     def of(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Return the share of each trial's decision steps at which the answer was right."""
+        """Return the fraction of correct decision steps of each trial."""
         if batch.targets.ndim != 2:
             raise ValueError("only answers that are classes are right or wrong: use MinusLoss()")
         counts = batch.decision_steps.to(outputs.dtype)

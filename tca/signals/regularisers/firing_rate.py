@@ -1,4 +1,4 @@
-"""A regulariser that keeps cells firing at a rate: the homeostatic term of spiking networks.
+"""Firing-rate regularisation of spiking networks.
 
 Shapes: T time, B batch, N cells, C consecutive steps.
 """
@@ -21,16 +21,16 @@ __all__ = ["FiringRate"]
 class FiringRate(Regulariser):
     """``J = weight / 2 (dt / 1 s) sum_i (f_i - target)^2``, ``f_i`` the mean rate of cell i in Hz.
 
-    Added to a signal with `tca.signals.Regularised`, it tells a spike ``weight / (B T) (f_i - target)`` at every step
-    and trial, whatever the rule, so that with the traces ``e`` of e-prop the weight change is ``mean_B weight / T (f_i
-    - target) sum_t e_ij,t``. The rate is averaged over the steps of all trials of the batch, or each trial has its own;
-    padding is left out, and where trials differ in length ``B T`` is the number of their steps. It is not filtered by
-    the readout. A rule's eligibility decides how far back the term reaches: with ``Leak`` this is the published one,
-    with ``Direct`` and ``Full`` the true gradient of J. Cells of a rate network fire ``mean z_i`` times in ``dt``: with
-    ``dt = 1000`` the target is one of mean activity.
+    Added with `tca.signals.Regularised`, its learning signal is ``weight / (B T) (f_i - target)`` at every step and
+    trial, so that with the traces ``e`` of e-prop the weight change is ``mean_B weight / T (f_i - target) sum_t
+    e_ij,t``. The rate is averaged over the steps of all trials of the batch, or per trial; padding is left out, and
+    where trials differ in length ``B T`` is the number of their steps. It is not filtered by the readout. The
+    eligibility sets how far back the term reaches: with ``Leak`` this is the published one, with ``Direct`` and
+    ``Full`` the true gradient of J. Cells of a rate network fire ``mean z_i`` times in ``dt``: with ``dt = 1000`` the
+    target is one of mean activity.
 
     Args:
-        target: The wanted rate in Hz, default 10.
+        target: Target rate in Hz, default 10.
         weight: Weight c_reg, default 0.01, at least 0.
         dt: Duration of a step in ms, default 1.
         per_trial: Whether each trial has its own rate, ``mean_B`` of the loss above; default ``False``.
@@ -51,16 +51,16 @@ class FiringRate(Regulariser):
 
     @property
     def couples_trials(self) -> bool:
-        """Unless each trial has its own rate."""
+        """Whether the rate is averaged over the batch."""
         return not self.per_trial
 
     @property
     def equation(self) -> str:
-        """The loss in one line."""
+        """The equation of the loss."""
         return f"{self.weight:g}/2 {self.dt / 1000:g} s sum_i (f_i - {self.target:g} Hz)^2"
 
     def rate(self, tape: Tape) -> Tensor:
-        """Return the mean rate in Hz, shape ``(B, N)``, alike for all trials unless each has its own.
+        """Return the mean rate in Hz of batch or trial, ``(B, N)``.
 
         Args:
             tape: The forward pass of the population.
@@ -72,7 +72,7 @@ class FiringRate(Regulariser):
         return rate.sum(0) * (1000 / self.dt) / self._steps(tape)
 
     def windowed_signal(self, tape: Tape, buffers: Buffers) -> WindowFunction:
-        """Return ``weight / (B T) (f_i - target)``, T the steps of each trial where each has its own rate."""
+        """Return a function to ``weight / (B T) (f_i - target)``."""
         if self.per_trial:
             trials = tape.rate.shape[1] if tape.lengths is None else int((tape.lengths > 0).sum())
             count: Tensor | int = max(1, trials) * self._steps(tape)
@@ -83,5 +83,5 @@ class FiringRate(Regulariser):
 
     @staticmethod
     def _steps(tape: Tape) -> Tensor | int:
-        """Return the number of steps of every trial, shape ``(B, 1)``, one for those without any."""
+        """Return the steps of every trial, ``(B, 1)``, at least one."""
         return tape.steps if tape.lengths is None else tape.lengths.clamp(min=1).unsqueeze(-1)

@@ -1,4 +1,4 @@
-"""A signal, and what cells are told of their own activity besides."""
+"""A learning signal plus activity regularisers."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ __all__ = ["Regularised"]
 @checked
 @dataclass(frozen=True)
 class Regularised(CustomSignal):
-    """A signal plus the derivative of losses of activity by the rates, population by population.
+    """A learning signal plus the derivative of activity losses by the rates.
 
-    The signal hands down to the populations below what it would without regularisers. The state of the k-th regulariser
-    is in the buffers ``regulariser_k.*``, that of the signal in its own.
+    Regularisers do not change the signal in lower populations. The state of the k-th regulariser is in the buffers
+    ``regulariser_k.*``, that of the signal in its own.
 
     Args:
         signal: The signal.
-        regularisers: What is added, from `tca.regularisers`, a tuple or list of at least one.
+        regularisers: Regularisers from `tca.regularisers`, a tuple or list of at least one.
 
     Raises:
         ValueError: No regulariser is given.
-        TypeError: A part is of another kind.
+        TypeError: A part has the wrong type.
 
     >>> from tca.signals.regularisers.activity_regularisers import Power
     >>> from tca.signals import Direct
@@ -44,7 +44,7 @@ class Regularised(CustomSignal):
     regularisers: tuple[Regulariser, ...]
 
     def __post_init__(self) -> None:
-        """Check that there is a signal, and something to add."""
+        """Check the regularisers."""
         for index, each in enumerate(self.regularisers):
             instance(f"regularisers[{index}]", each, Regulariser, "one of tca.regularisers, such as Power()")
         if not self.regularisers:
@@ -52,7 +52,7 @@ class Regularised(CustomSignal):
 
     @property
     def local(self) -> bool:  # type: ignore[override]
-        """Whether the signal is made without reading recurrent weights; no regulariser reads them."""
+        """Whether the signal is computed without recurrent weights."""
         return self.signal.local
 
     @property
@@ -62,22 +62,22 @@ class Regularised(CustomSignal):
 
     @property
     def unfilters(self) -> bool:  # type: ignore[override]
-        """Whether the signal is made by taking out what a propagator remembers."""
+        """Whether the signal inverts the filter of a propagator."""
         return self.signal.unfilters
 
     @property
     def couples_trials(self) -> bool:
-        """Whether the signal does, or a regulariser."""
+        """Whether the signal or a regulariser couples trials."""
         return self.signal.couples_trials or any(each.couples_trials for each in self.regularisers)
 
     @property
     def executions(self) -> tuple[str, ...]:
-        """How the signal can be carried out."""
+        """Executions that the signal supports."""
         return self.signal.executions
 
     @property
     def horizon(self) -> int | None:
-        """Steps of later error that the signal needs; regularisers need none, though means are over all steps."""
+        """Later steps whose errors the signal needs; regularisers need none."""
         return self.signal.horizon
 
     @property
@@ -94,7 +94,7 @@ class Regularised(CustomSignal):
         self.signal.check(population)
 
     def check_training(self, updates: int, readout_rate: float | None) -> None:
-        """Warn if the signal's own constants do not suit a training."""
+        """Warn if the signal's constants do not suit the training."""
         self.signal.check_training(updates, readout_rate)
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
@@ -105,23 +105,23 @@ class Regularised(CustomSignal):
         return found
 
     def follow_weights_(self, population: Population, buffers: Buffers) -> None:
-        """Let the signal follow the optimizer."""
+        """Update the signal's state after an optimizer step."""
         self.signal.follow_weights_(population, buffers)
 
     def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:
-        """Let the signal and every regulariser take in the batch."""
+        """Update the state of the signal and every regulariser from a batch."""
         self.signal.update_statistics_(tape, buffers)
         for index, each in enumerate(self.regularisers):
             each.update_statistics_(tape, _own(index, buffers))
 
     def output_signal(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
-        """Return what the signal tells the outputs."""
+        """Return the learning signals of readout weights and biases."""
         if not isinstance(self.signal, CustomSignal):
             return super().output_signal(tape, buffers)
         return self.signal.output_signal(tape, buffers)
 
     def gather_(self, tape: Tape, link: Link, gradient: Tensor, driven: Tensor, steps: slice) -> None:
-        """Gather as the signal does, or in full where it counts on a product, which a sum no longer is."""
+        """Gather as the signal does, in full where that needs products."""
         if not isinstance(self.signal, CustomSignal):
             super().gather_(tape, link, gradient, driven, steps)
         elif self.signal.factored:
@@ -130,7 +130,7 @@ class Regularised(CustomSignal):
             self.signal.gather_(tape, link, gradient, driven, steps)
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
-        """Return a function from a window of steps to the signal and what is added to it, nothing at time zero."""
+        """Return a function to the regularised signal, unregularised at time zero."""
         told = self.signal.windowed_signal(tape, buffers, eligibility)
         added = [each.windowed_signal(tape, _own(index, buffers)) for index, each in enumerate(self.regularisers)]
 
@@ -151,6 +151,6 @@ def _prefix(index: int) -> str:
 
 
 def _own(index: int, buffers: Buffers) -> Buffers:
-    """Return the state of a regulariser by the names that it knows."""
+    """Return the state of a regulariser by its own buffer names."""
     prefix = _prefix(index)
     return {name.removeprefix(prefix): each for name, each in buffers.items() if name.startswith(prefix)}

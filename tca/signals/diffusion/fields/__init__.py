@@ -1,4 +1,4 @@
-"""Fields: a concentration that is released in places, spreads, decays, and is read where the cells are."""
+"""Fields: concentrations that are released, spread, decay and are read."""
 
 from tca.signals.diffusion.fields.field import Field
 from tca.signals.diffusion.fields.propagators import (

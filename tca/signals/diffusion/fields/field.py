@@ -1,10 +1,10 @@
-"""A field: a space, a propagator, and how much of a release arrives.
+"""A field: a space, a propagator and a gain.
 
 Shapes: S sites.
 
     C_t = Prop[C_{t-1}] + g s_t
 
-The field spreads first, then takes up what is released, and is read after that: a fresh release is not attenuated.
+The field spreads, then takes up the release, then is read: a new release is not attenuated.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class Field:
     """A concentration on a space.
 
     Args:
-        space: Where it spreads.
-        propagator: How it spreads and decays.
-        gain: ``"unit"`` (default): a constant release of one settles at a mass of one, so that diffusion alone moves
-            from what is released to its mean; or ``"raw"``: a release is taken up as it is.
+        space: The space.
+        propagator: The propagator.
+        gain: ``"unit"`` (default): a constant release of one settles at a mass of one, so that diffusion alone only
+            averages the release; or ``"raw"``: a release is not scaled.
 
     Raises:
-        ValueError: The propagator does not fit the space, the name of the gain is unknown, or a unit mass is asked of
-            a field that does not decay.
+        ValueError: The propagator does not fit the space, the gain is unknown, or is ``"unit"`` for a field that does
+            not decay.
 
     >>> from tca.signals.diffusion.fields.propagators import Box
     >>> from tca.signals.diffusion.fields.spaces import Grid
@@ -66,7 +66,7 @@ class Field:
         return GAINS[self.gain](self.propagator.mass)
 
     def kernel(self) -> Tensor:
-        """Return a step as a dense matrix, shape ``(S, S)``, float64, made without modes.
+        """Return a step as a dense matrix, ``(S, S)``, float64, without modes.
 
         Raises:
             ValueError: The field has no steps.
@@ -78,10 +78,10 @@ class Field:
         return self.settle(torch.eye(self.space.sites, dtype=torch.float64, device="cpu"))
 
     def settle(self, release: Tensor) -> Tensor:
-        """Return the field that a constant release settles at.
+        """Return the stationary field of a constant release.
 
         Args:
-            release: What is released at every site, shape ``(..., S)``.
+            release: Release at every site, shape ``(..., S)``.
 
         Raises:
             ValueError: The field does not decay, so that it never settles.
@@ -96,7 +96,7 @@ class Field:
         return modes.back(modes.to(release) * factors)
 
     def run(self, like: Tensor, at_sites: bool = False) -> Run:
-        """Return the cheapest way to run the field in time.
+        """Return the cheapest solver of the field in time.
 
         Args:
             like: A tensor with the type and device of the releases.

@@ -1,6 +1,6 @@
-"""Modes of a space: the coordinates in which a field is only multiplied, and the ways there and back.
+"""Eigenmodes of a space's Laplacian and the transforms to and from them.
 
-Shapes: S sites, M numbers that stand for the modes (as many as sites, or two per complex mode).
+Shapes: S sites, M coordinates of the modes (as many as sites, or two per complex mode).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["AxisModes", "FourierModes", "Modes"]
 
 
 class Modes(abc.ABC):
-    """Coordinates in which every propagator of a space is a product with one number per mode.
+    """Coordinates in which every propagator of a space is diagonal.
 
     Args:
         space: The space.
@@ -40,15 +40,15 @@ class Modes(abc.ABC):
 
     @abc.abstractmethod
     def numbers(self, factors: Tensor) -> Tensor:
-        """Return factors of the modes, one axis per axis of the space, as they multiply what ``to`` returns: ``(M,)``.
+        """Return factors of the modes in the layout of ``to``, ``(M,)``.
 
         Args:
-            factors: What each mode is multiplied by, as made from ``eigenvalues``.
+            factors: Factor of each mode, computed from ``eigenvalues``.
         """
 
 
 class AxisModes(Modes):
-    """Eigenvectors along every axis, applied one axis after another; for every space and boundary.
+    """Eigenvectors along every axis, for every space and boundary.
 
     Args:
         space: The space.
@@ -56,7 +56,7 @@ class AxisModes(Modes):
     """
 
     def __init__(self, space: Space, like: Tensor) -> None:
-        """Find the eigenvectors; see the class."""
+        """Compute the eigenvectors; see the class."""
         super().__init__(space, like)
         pairs = _eigenvectors(space)
         self.eigenvalues = tuple(values for values, _ in pairs)
@@ -94,7 +94,7 @@ class FourierModes(Modes):
     """
 
     def __init__(self, space: Grid, like: Tensor) -> None:
-        """Note the frequencies; see the class."""
+        """Compute the frequencies; see the class."""
         super().__init__(space, like)
         *whole, last = space.axes
         counts = [torch.arange(n, dtype=torch.float64, device="cpu") for n in whole]

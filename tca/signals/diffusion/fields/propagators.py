@@ -1,4 +1,4 @@
-"""How a concentration spreads and decays: in steps of time, or at once.
+"""Propagators of a concentration: in time steps, or quasistatic.
 
 Shapes: S sites.
 
@@ -36,12 +36,12 @@ __all__ = ["Box", "Explicit", "Exponential", "Implicit", "Propagator", "Quasista
 
 @dataclass(frozen=True)
 class Propagator(abc.ABC):
-    """How a concentration spreads and decays."""
+    """The spread and decay of a concentration."""
 
     @property
     @abc.abstractmethod
     def spreads(self) -> bool:
-        """Whether anything reaches another site."""
+        """Whether the concentration spreads to other sites."""
 
     @property
     @abc.abstractmethod
@@ -55,7 +55,7 @@ class Propagator(abc.ABC):
 
     @abc.abstractmethod
     def settled(self, eigenvalues: Sequence[Tensor]) -> Tensor:
-        """Return by how much a constant release is multiplied once it has settled, for every mode.
+        """Return the stationary gain of a constant release for every mode.
 
         Args:
             eigenvalues: Eigenvalues of ``-Lap``, one tensor per axis; the result has one axis for each.
@@ -74,12 +74,12 @@ class Propagator(abc.ABC):
 
 @dataclass(frozen=True)
 class Stepping(Propagator):
-    """A propagator that goes in steps of time and so has memory."""
+    """A propagator in time steps, with memory."""
 
     @property
     @abc.abstractmethod
     def kept(self) -> float:
-        """What a step keeps of the mass, where none is lost at a rim."""
+        """Fraction of the mass that remains after a step without rim losses."""
 
     @property
     def mass(self) -> float:
@@ -88,7 +88,7 @@ class Stepping(Propagator):
 
     @abc.abstractmethod
     def multiplier(self, eigenvalues: Sequence[Tensor]) -> Tensor:
-        """Return by how much a step multiplies each mode.
+        """Return the factor of a step for each mode.
 
         Args:
             eigenvalues: Eigenvalues of ``-Lap``, one tensor per axis; the result has one axis for each.
@@ -96,7 +96,7 @@ class Stepping(Propagator):
 
     @abc.abstractmethod
     def matrix(self, space: Space) -> Tensor:
-        """Return a step as a dense matrix, shape ``(S, S)``, float64, made without modes.
+        """Return a step as a dense matrix, ``(S, S)``, float64, without modes.
 
         Args:
             space: The space.
@@ -113,13 +113,13 @@ class Box(Stepping):
     """``C_t = k Box[C_{t-1}]``: the mean over the 3 sites of a line, 9 of a square or 27 of a cube, times k.
 
     The coefficient of diffusion is 1/3 site^2 per step, the length ``sqrt(k / (3 (1 - k)))`` sites: one site at 3/4,
-    the published value for steps of 1 ms. What is kept belongs to the step: ``k(dt) = exp(-kappa dt)``.
+    the published value for steps of 1 ms. The decay factor depends on the step: ``k(dt) = exp(-kappa dt)``.
 
     Args:
-        k: What is kept per step, default 0.75, in [0, 1]; with 0 nothing spreads and nothing is remembered.
+        k: Decay factor per step, default 0.75, in [0, 1]; with 0 the field neither spreads nor has memory.
 
     Raises:
-        ValueError: ``k`` is out of range; above one the field would grow without bound.
+        ValueError: ``k`` is out of range; above one the field would diverge.
 
     Paper: Barretto-Bittar et al. (2026), arXiv:2603.08949.
 
@@ -131,7 +131,7 @@ class Box(Stepping):
 
     @property
     def spreads(self) -> bool:
-        """Whether anything is kept."""
+        """Whether ``k`` is positive."""
         return self.k > 0
 
     @property
@@ -164,11 +164,11 @@ class Box(Stepping):
 @checked
 @dataclass(frozen=True)
 class _Physical(Propagator):
-    """What all propagators with physical constants share.
+    """A propagator with physical constants.
 
     Args:
         diffusion: Coefficient of diffusion D, sites^2 / ms, default 1/3, not negative.
-        decay: Rate of decay kappa, 1 / ms, default 0.288 (what remains after 1 ms is 3/4), not negative.
+        decay: Rate of decay kappa, 1 / ms, default 0.288 (3/4 remain after 1 ms), not negative.
     """
 
     diffusion: NotNegative = 1 / 3
@@ -176,11 +176,11 @@ class _Physical(Propagator):
 
     @property
     def spreads(self) -> bool:
-        """Whether anything diffuses."""
+        """Whether the diffusion coefficient is positive."""
         return self.diffusion > 0
 
     def loss(self, eigenvalues: Sequence[Tensor]) -> Tensor:
-        """Return ``kappa + D lam``, the rate at which a mode fades.
+        """Return ``kappa + D lam``, the decay rate of a mode.
 
         Args:
             eigenvalues: Eigenvalues of ``-Lap``, one tensor per axis.
@@ -191,7 +191,7 @@ class _Physical(Propagator):
 @checked
 @dataclass(frozen=True)
 class _Timed(Stepping, _Physical):
-    """A physical propagator that goes in steps.
+    """A physical propagator in time steps.
 
     Args:
         diffusion: Coefficient of diffusion D, sites^2 / ms, default 1/3, not negative.
@@ -325,11 +325,11 @@ class Quasistatic(_Physical):
         decay: Rate of decay kappa, 1 / ms, default 0.288, positive.
 
     Raises:
-        ValueError: A constant is out of range; without decay nothing settles.
+        ValueError: A constant is out of range; without decay the field does not settle.
     """
 
     def __post_init__(self) -> None:
-        """Check that it settles."""
+        """Check that the field settles."""
         if not self.decay:
             raise ValueError("decay of a Quasistatic field, which settles only by it, must be greater than 0, got 0")
 

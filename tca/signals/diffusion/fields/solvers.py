@@ -1,9 +1,9 @@
-"""A field in time: in the modes of its space, or step by step at its sites, whichever is cheaper.
+"""Solvers of a field in time: in modes or at sites, the cheaper.
 
-Shapes: T time, B batch, S sites, M numbers that a run keeps.
+Shapes: T time, B batch, S sites, M coordinates of a run.
 
-A run keeps the field in coordinates of its own. Releases enter once, as the weights by which errors are released, and
-only what is read leaves.
+A run holds the field in its own coordinates. Releases are transformed once, as the weights by which errors are
+released, and only values that are read are transformed back.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tca.signals.diffusion.fields.spaces import Grid, Space
 __all__ = ["AtSites", "InModes", "Run", "Shuffled", "cheapest", "modes_of"]
 
 # Nanoseconds per site, step and trial on one core of a CPU, in float32. A stencil is called at every step; modes are
-# left for many steps at once, so that the calls cost them nothing.
+# left for many steps at once, so that their calls cost no time.
 AXIS_NS = 0.033  # and per site of the length of an axis
 FOURIER_NS = 3.0
 STENCIL_NS = 0.35  # and per axis
@@ -33,15 +33,17 @@ class Run(abc.ABC):
 
     @abc.abstractmethod
     def enter(self, at_sites: Tensor) -> Tensor:
-        """Return values at the sites, shape ``(..., S)``, in the coordinates of the run, shape ``(..., M)``."""
+        """Transform values at the sites ``(..., S)`` to coordinates ``(..., M)``."""
 
     @abc.abstractmethod
     def leave(self, inside: Tensor) -> Tensor:
-        """Return the values at the sites, shape ``(..., S)``, of the coordinates of the run, shape ``(..., M)``."""
+        """Transform coordinates ``(..., M)`` to values at the sites ``(..., S)``."""
 
     @abc.abstractmethod
     def advance_(self, now: Tensor, before: Tensor) -> None:
-        """Add ``Prop before`` to ``now`` in place: what is released at a step becomes the field of that step.
+        """Add ``Prop before`` to ``now`` in place.
+
+        The release of a step becomes the field of that step.
 
         Args:
             now: The release of the step, shape ``(B, ..., M)``.
@@ -50,7 +52,7 @@ class Run(abc.ABC):
 
 
 class InModes(Run):
-    """Every mode for itself: a step is one product a mode, and only what is read is taken back to the sites.
+    """A field in modes: a step is one product per mode.
 
     Args:
         modes: Modes of the space.
@@ -76,11 +78,11 @@ class InModes(Run):
 
 
 class AtSites(Run):
-    """The sites themselves: ``Prop C = scale step(C)``.
+    """A field at sites: ``Prop C = scale step(C)``.
 
     Args:
-        step: A function of the field; what it returns is only read.
-        scale: A factor of what it returns, default 1.
+        step: A function of the field; its result is not changed.
+        scale: Factor of its result, default 1.
     """
 
     def __init__(self, step: Callable[[Tensor], Tensor], scale: float = 1.0) -> None:
@@ -101,7 +103,7 @@ class AtSites(Run):
 
 
 class Shuffled(Run):
-    """At the sites, but every step of every trial diffuses in an order of the sites of its own: a control.
+    """A control in which every step of every trial permutes the sites.
 
     ``C_t = P^-1 Prop P C_{t-1} + s_t`` with a fresh permutation P for every step and trial.
 
@@ -124,7 +126,7 @@ class Shuffled(Run):
         return inside
 
     def advance_(self, now: Tensor, before: Tensor) -> None:
-        """Add one step of the field in an order drawn for it, the same for all channels of a trial."""
+        """Add one step in a random order shared by a trial's channels."""
         trials, sites = now.shape[0], now.shape[-1]
         drawn = torch.rand(trials, sites, generator=self.generator, dtype=torch.float64, device="cpu")
         order = drawn.argsort(-1).to(now.device).view(trials, *[1] * (now.ndim - 2), sites).expand_as(now)
@@ -137,8 +139,8 @@ def cheapest(space: Space, propagator: Stepping, like: Tensor, at_sites: bool = 
     """Return the run with the least expected cost.
 
     A stencil costs the same per site in any large grid, the modes of the axes in proportion to their lengths, Fourier
-    modes next to nothing more in a larger grid. At the sites a dense matrix is the last resort. A GPU, where every call
-    of a step costs more than its numbers, runs in modes.
+    modes hardly more in a larger grid. At the sites a dense matrix is the last resort. A GPU, where calls cost more
+    than arithmetic, runs in modes.
 
     Args:
         space: The space.
@@ -157,7 +159,7 @@ def cheapest(space: Space, propagator: Stepping, like: Tensor, at_sites: bool = 
 
 
 def modes_of(space: Space, like: Tensor) -> Modes:
-    """Return the modes of a space in which values go there and back at the least expected cost.
+    """Return the modes of a space with the cheapest expected transforms.
 
     Args:
         space: The space.

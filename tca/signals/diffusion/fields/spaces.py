@@ -1,8 +1,8 @@
-"""Spaces in which a substance diffuses: grids with a boundary, and graphs for places that lie anyhow.
+"""Spaces of diffusion: grids with a boundary, and graphs.
 
 Shapes: S sites. The sites of a grid are counted row by row, the last axis fastest.
 
-A space is known by one symmetric Laplacian per axis, ``(Lap C)_x = sum_y w_xy (C_y - C_x)``; that of the whole space is
+A space is given by one symmetric Laplacian per axis, ``(Lap C)_x = sum_y w_xy (C_y - C_x)``; that of the whole space is
 their Kronecker sum. Distances are counted in sites, so that a coefficient of diffusion has the unit sites^2 per ms.
 """
 
@@ -24,7 +24,7 @@ __all__ = ["BOUNDARIES", "Graph", "Grid", "Space", "kronecker_product", "kroneck
 
 Beyond = Callable[[int], tuple[int | None, int | None]]
 
-# Which site is seen beyond the first and beyond the last of n: the other end, the last itself, or nothing (zero).
+# Site used beyond the first and beyond the last of n: the other end, the last itself, or none (zero).
 BOUNDARIES: dict[str, Beyond] = {
     "periodic": lambda n: (n - 1, 0),
     "no-flux": lambda n: (0, n - 1),
@@ -34,7 +34,7 @@ BOUNDARIES: dict[str, Beyond] = {
 
 @dataclass(frozen=True)
 class Space(abc.ABC):
-    """Sites and what leads from one to another."""
+    """Sites and the exchange between them."""
 
     @property
     @abc.abstractmethod
@@ -105,7 +105,7 @@ class Grid(Space):
 @checked
 @dataclass(frozen=True)
 class Graph(Space):
-    """Sites joined by weighted edges, for instance places that lie anyhow.
+    """Sites joined by weighted edges, for instance irregular positions.
 
     Args:
         size: Number of sites S.
@@ -113,7 +113,7 @@ class Graph(Space):
             diffusion; each pair at most once.
 
     Raises:
-        ValueError: A site does not exist, an edge ends where it began, a pair comes twice or a weight is not positive.
+        ValueError: A site does not exist, an edge is a loop, a pair is repeated or a weight is not positive.
 
     >>> Graph(2, ((0, 1, 0.5),)).laplacian().tolist()
     [[-0.5, 0.5], [0.5, -0.5]]
@@ -135,7 +135,7 @@ class Graph(Space):
 
     @classmethod
     def of_points(cls, points: Sequence[Sequence[float]] | Tensor, reach: float) -> Graph:
-        """Return the graph that joins points no farther apart than ``reach``, with weight 1 / distance^2.
+        """Return the graph of points within ``reach``, with weights 1 / distance^2.
 
         On the points of a square lattice of unit spacing and with a reach of one this is the grid without flux.
 
@@ -144,7 +144,7 @@ class Graph(Space):
             reach: Longest edge.
 
         Raises:
-            ValueError: Two points are alike, no two are within reach, or the points or the reach are no coordinates.
+            ValueError: Two points coincide, no two are within reach, or a coordinate or ``reach`` is invalid.
 
         >>> Graph.of_points([(0.0,), (2.0,), (9.0,)], reach=3.0)
         Graph(size=3, edges=((0, 1, 0.25),))
@@ -184,7 +184,7 @@ def kronecker_product(matrices: Sequence[Tensor]) -> Tensor:
 
 
 def kronecker_sum(matrices: Sequence[Tensor]) -> Tensor:
-    """Return ``sum_a 1 x ... x M_a x ... x 1``: every matrix acting along its own axis.
+    """Return ``sum_a 1 x ... x M_a x ... x 1``, each matrix on its axis.
 
     Args:
         matrices: One square matrix per axis.
