@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tca.batch import Batch
     from tca.experiments import records
     from tca.experiments.config.agent import Agent
-    from tca.experiments.config.callbacks import Watch
+    from tca.experiments.config.callbacks import Callback
     from tca.experiments.config.components import Optimizer, Seeds
     from tca.experiments.config.network_config import NetworkConfig
     from tca.experiments.config.run import Run
@@ -38,6 +38,7 @@ __all__ = [
     "RULES",
     "Agent",
     "Batch",
+    "Callback",
     "Info",
     "Learner",
     "NetworkConfig",
@@ -46,7 +47,6 @@ __all__ = [
     "Rule",
     "Run",
     "Seeds",
-    "Watch",
     "__version__",
     "check_loss",
     "eligibilities",
@@ -71,7 +71,7 @@ _HOMES = {
     "Rule": "tca.rule:Rule",
     "Run": "tca.experiments.config.run:Run",
     "Seeds": "tca.experiments.config.components:Seeds",
-    "Watch": "tca.experiments.config.callbacks:Watch",
+    "Callback": "tca.experiments.config.callbacks:Callback",
     "check_loss": "tca.losses.loss_check:check_loss",
     "expansions": "tca.losses.expansions",
     "records": "tca.experiments.records",

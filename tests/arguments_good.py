@@ -179,7 +179,7 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "tca.nets.masks.torus_chance": {"side": lambda: 3},
     "tca.utils.noise.source": {"seed": lambda: torch.tensor(0)},
     "tca.experiments.config.schedules.schedule_of": {"values": lambda: {"kind": "cosine"}},
-    "tca.experiments.config.callbacks.Watch": {"name": lambda: "alignment"},
+    "tca.experiments.config.callbacks.Callback": {"name": lambda: "alignment"},
     "tasks.describe": {"name": lambda: "delayed_xor"},
     "tasks.make": {"name": lambda: "delayed_xor"},
     "tasks.images.ImageTrials": {
@@ -252,7 +252,7 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "analysis.statistics.holm": {"p": lambda: [0.01, 0.5]},
     "analysis.statistics.verdict": {"difference": lambda: analysis.statistics.mean([1.0, 2.0, 4.0])},
     "tasks.images": {"name": lambda: "digits"},
-    "tca.Watch": {"name": lambda: "alignment"},
+    "tca.Callback": {"name": lambda: "alignment"},
     "tasks.sequential_images": {"name": lambda: "digits"},
 }  # fmt: skip
 

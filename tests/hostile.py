@@ -33,7 +33,7 @@ from tca.experiments.training.train import train
 from tests.hostile_rows import ROWS, Row
 
 SPOILT = Run("delayed_xor", "eprop_adaptive", net=NetworkConfig(size=6), batch_size=4, steps=6, n_train=8, n_test=6,
-             evaluate_every=2, measure_at_losses=(0.715,), optimizer=Optimizer("SGD", lr=0.1))  # fmt: skip
+             evaluate_every=2, snapshot_losses=(0.715,), optimizer=Optimizer("SGD", lr=0.1))  # fmt: skip
 GOOD = dataclasses.replace(SPOILT, seeds=Seeds(net=1))
 SECONDS, MEMORY = 60, 2 << 30  # what one row may take, on a busy machine; bytes beyond what is taken before it
 ACTIONS = ("report", "show", "sweep", "resume")

@@ -15,7 +15,7 @@ import analysis
 import tca
 from analysis.broadcast_measures import CollapseWarning, broadcasting, effective_rank
 from tca.eligibilities import Instant
-from tca.experiments.config.run import NetworkConfig, Run, Watch
+from tca.experiments.config.run import Callback, NetworkConfig, Run
 from tca.experiments.training.train import train
 from tca.experiments.training.training_loop import TrainingLoop
 from tca.signals import Decay, Decorrelation, Regularised
@@ -81,7 +81,7 @@ def test_other_signals_are_refused() -> None:
 
 def test_a_run_names_the_measurement_and_goes_the_same_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its numbers are those of the function on the first trials; written down and read back, training unchanged."""
-    watch = Watch("broadcast", every=2, options={"trials": 5})
+    callbacks = Callback("broadcast", every=2, options={"trials": 5})
     plain = Run(
         "images",
         "ebd",
@@ -94,8 +94,8 @@ def test_a_run_names_the_measurement_and_goes_the_same_way(tmp_path: Path, monke
         evaluate_every=2,
         dtype="float64",
     )
-    run = Run.from_json(json.loads(json.dumps(dataclasses.replace(plain, watch=(watch,)).to_json())))
-    assert run.watch == (watch,)
+    run = Run.from_json(json.loads(json.dumps(dataclasses.replace(plain, callbacks=(callbacks,)).to_json())))
+    assert run.callbacks == (callbacks,)
     seen, other = train(run, tmp_path / "seen", progress=False), train(plain, progress=False)
     for name, value in other.net.state_dict().items():
         assert torch.equal(seen.net.state_dict()[name], value), name
@@ -118,7 +118,7 @@ def test_a_run_names_the_measurement_and_goes_the_same_way(tmp_path: Path, monke
 def test_the_watcher_of_a_recurrent_network_names_its_population() -> None:
     """All trials where there are fewer than it may take; other rules are refused as by the function."""
     net = tca.nets.LeakyRNN(3, 5, 2, dtype=torch.float64)
-    batch, watcher = batch_of(net), Watch("broadcast").build()
+    batch, watcher = batch_of(net), Callback("broadcast").build()
     learner = tca.Learner(net, tca.RULES["sbd"])
     (layer,) = broadcasting(learner, batch).layers
     assert watcher(learner, batch)["broadcast_norm/hidden"] == layer.norm
@@ -127,7 +127,7 @@ def test_the_watcher_of_a_recurrent_network_names_its_population() -> None:
     with pytest.raises(ValueError, match="must be a Decorrelation"):
         watcher(tca.Learner(net, tca.RULES["dfa"]), batch)
     with pytest.raises(ValueError, match="trials must be at least 1, got 0"):
-        Watch("broadcast", options={"trials": 0})
+        Callback("broadcast", options={"trials": 0})
 
 
 def test_the_calls_of_the_page_run(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,28 +16,28 @@ from tca.experiments.config.components import Seeds
 from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run
 from tca.experiments.config.step_controls import MatchedStepSize
-from tca.experiments.records.result import Crossing, Metrics, Result, first_at
+from tca.experiments.records.result import Metrics, Result, Snapshot, first_at
 from tca.experiments.training.snapshots import HALVINGS, TOLERANCE, cross
 from tca.experiments.training.train import train
 
 RUN = Run("delayed_xor", net=NetworkConfig(size=8), steps=40, evaluate_every=9, n_train=40, n_test=4, dtype="float64",
-          optimizer=tca.Optimizer(lr=0.02), measure_at_losses=(0.6, 0.5, 0.45))  # fmt: skip
+          optimizer=tca.Optimizer(lr=0.02), snapshot_losses=(0.6, 0.5, 0.45))  # fmt: skip
 RUNS = {
     "Adam": RUN,
     "one measurement": dataclasses.replace(RUN, evaluate_every=40),
     "plain descent": dataclasses.replace(
-        RUN, rule="three_factor", optimizer=tca.Optimizer("SGD", lr=0.5), measure_at_losses=(0.7, 0.68, 0.66)
+        RUN, rule="three_factor", optimizer=tca.Optimizer("SGD", lr=0.5), snapshot_losses=(0.7, 0.68, 0.66)
     ),
     "momentum, random feedback, noise": dataclasses.replace(
         RUN, rule="eprop_adaptive", net=NetworkConfig(size=8, noise=0.05), seeds=Seeds(3, 3, 3, 3),
-        optimizer=tca.Optimizer("SGD", lr=0.3, options={"momentum": 0.9}), measure_at_losses=(0.7, 0.68, 0.664),
+        optimizer=tca.Optimizer("SGD", lr=0.3, options={"momentum": 0.9}), snapshot_losses=(0.7, 0.68, 0.664),
     ),
     "matched steps, new trials": dataclasses.replace(
         RUN, fresh=True, optimizer=tca.Optimizer("SGD", lr=2.0, matched=MatchedStepSize("eprop")), steps=80,
-        measure_at_losses=(0.66, 0.64),
+        snapshot_losses=(0.66, 0.64),
     ),
     "one step over several losses": dataclasses.replace(
-        RUN, optimizer=tca.Optimizer(lr=0.2), evaluate_every=1, measure_at_losses=(0.68, 0.66, 0.65)
+        RUN, optimizer=tca.Optimizer(lr=0.2), evaluate_every=1, snapshot_losses=(0.68, 0.66, 0.65)
     ),
 }  # fmt: skip
 
@@ -51,7 +51,7 @@ def loss_of(net: torch.nn.Module, run: Run) -> float:
     return float(-(batch.weights * picked).sum() / batch.trials)
 
 
-def crossings(run: Run) -> dict[float, Crossing]:
+def crossings(run: Run) -> dict[float, Snapshot]:
     return {each.loss: each for each in train(run, progress=False).crossings}
 
 
@@ -59,7 +59,7 @@ def crossings(run: Run) -> dict[float, Crossing]:
 def test_the_loss_is_within_a_percent_of_the_one_asked_for(name: str) -> None:
     run = RUNS[name]
     result = train(run, progress=False)
-    reached = [loss for loss in run.measure_at_losses if any(each.train_loss <= loss for each in result.metrics)]
+    reached = [loss for loss in run.snapshot_losses if any(each.train_loss <= loss for each in result.metrics)]
     assert reached
     assert [each.loss for each in result.crossings] == reached
     for each in result.crossings:
@@ -78,7 +78,7 @@ def test_training_does_not_notice(name: str, tmp_path: Path) -> None:
     before = torch.get_rng_state()
     asked = train(run, tmp_path, progress=False)
     assert torch.equal(torch.get_rng_state(), before)
-    plain = train(dataclasses.replace(run, measure_at_losses=()), progress=False)
+    plain = train(dataclasses.replace(run, snapshot_losses=()), progress=False)
     assert same(asked, plain)
     again = records.read(tmp_path)
     for one, other in zip(asked.crossings, again.crossings, strict=True):
@@ -94,9 +94,9 @@ def same(one: Result, other: Result) -> bool:
 
 
 def test_a_whole_update_near_the_loss_is_that_of_a_shorter_training() -> None:
-    run = dataclasses.replace(RUNS["momentum, random feedback, noise"], measure_at_losses=(0.7, 0.68))
+    run = dataclasses.replace(RUNS["momentum, random feedback, noise"], snapshot_losses=(0.7, 0.68))
     for each in crossings(run).values():
-        short = train(dataclasses.replace(run, steps=each.metrics.step, measure_at_losses=()), progress=False)
+        short = train(dataclasses.replace(run, steps=each.metrics.step, snapshot_losses=()), progress=False)
         if short.last.train_loss == each.metrics.train_loss:
             assert all(torch.equal(short.net.state_dict()[name], one) for name, one in each.net.state_dict().items())
             assert all(
@@ -108,10 +108,10 @@ def test_a_whole_update_near_the_loss_is_that_of_a_shorter_training() -> None:
 
 def test_replays_begin_where_training_was_each_time() -> None:
     """With moments, however often: whole updates near the loss are those of a shorter training with Adam."""
-    run = dataclasses.replace(RUN, evaluate_every=15, measure_at_losses=(0.66, 0.63, 0.6, 0.55, 0.5, 0.48, 0.46))
+    run = dataclasses.replace(RUN, evaluate_every=15, snapshot_losses=(0.66, 0.63, 0.6, 0.55, 0.5, 0.48, 0.46))
     checked = 0
     for each in crossings(run).values():
-        ends = [train(dataclasses.replace(run, steps=step, measure_at_losses=()), progress=False).net
+        ends = [train(dataclasses.replace(run, steps=step, snapshot_losses=()), progress=False).net
                 for step in (each.metrics.step - 1, each.metrics.step)]  # fmt: skip
         start, end, found = (torch.cat([one.flatten() for one in net.parameters()]).detach()
                              for net in (*ends, each.net))  # fmt: skip
@@ -123,9 +123,9 @@ def test_replays_begin_where_training_was_each_time() -> None:
 
 def test_an_update_that_jumps_over_the_loss_is_shortened() -> None:
     """The weights lie on the line between those before and after the update, as independent runs find them."""
-    run = dataclasses.replace(RUNS["one step over several losses"], measure_at_losses=(0.66,))
+    run = dataclasses.replace(RUNS["one step over several losses"], snapshot_losses=(0.66,))
     each = crossings(run)[0.66]
-    ends = [train(dataclasses.replace(run, steps=step, measure_at_losses=()), progress=False)
+    ends = [train(dataclasses.replace(run, steps=step, snapshot_losses=()), progress=False)
             for step in (each.metrics.step - 1, each.metrics.step)]  # fmt: skip
     assert ends[1].last.train_loss < 0.66 * (1 - TOLERANCE) < 0.66 * (1 + TOLERANCE) < ends[0].last.train_loss
     start, end, found = (torch.cat([one.flatten() for one in net.parameters()]).detach()
@@ -143,7 +143,7 @@ def test_what_is_measured_first_crosses_nothing() -> None:
 
 
 def test_a_network_that_begins_below_a_loss_does_not_cross_it(tmp_path: Path) -> None:
-    run = dataclasses.replace(RUN, measure_at_losses=(10.0, 0.6))
+    run = dataclasses.replace(RUN, snapshot_losses=(10.0, 0.6))
     for result in (train(run, tmp_path, progress=False), records.read(tmp_path)):
         assert [each.loss for each in result.crossings] == [0.6]
 
@@ -164,7 +164,7 @@ def test_runs_that_learn_from_rewards_are_matched_too(tmp_path: Path) -> None:
     losses = [each.train_loss for each in plain.metrics]
     place = next(at for at in range(1, len(losses)) if losses[at] < losses[0])
     asked = 0.5 * (losses[place] + max(losses[:place]))
-    result = train(dataclasses.replace(run, measure_at_losses=(asked,)), tmp_path, progress=False)
+    result = train(dataclasses.replace(run, snapshot_losses=(asked,)), tmp_path, progress=False)
     assert same(result, plain)
     (each,) = result.crossings
     assert each.metrics.train_loss == pytest.approx(asked, rel=TOLERANCE)
@@ -221,10 +221,10 @@ def test_losses_of_known_form_are_crossed_where_they_are(loss: Any, asked: float
 
 def test_a_crossing_between_measurements_above_the_loss_is_not_seen() -> None:
     """A loss that dips and comes back before it is measured: measured more often, it is crossed."""
-    run = dataclasses.replace(RUN, optimizer=tca.Optimizer("SGD", lr=6.0), evaluate_every=1, measure_at_losses=())
+    run = dataclasses.replace(RUN, optimizer=tca.Optimizer("SGD", lr=6.0), evaluate_every=1, snapshot_losses=())
     losses = [each.train_loss for each in train(run, progress=False).metrics]
     place = next(at for at in range(2, 39) if losses[at] < 0.97 * min(*losses[:at], losses[at + 1]))
-    asked = dataclasses.replace(run, measure_at_losses=(1.01 * losses[place],), steps=place + 1)
+    asked = dataclasses.replace(run, snapshot_losses=(1.01 * losses[place],), steps=place + 1)
     assert len(crossings(asked)) == 1
     assert not crossings(dataclasses.replace(asked, evaluate_every=place + 1))
 
@@ -232,7 +232,7 @@ def test_a_crossing_between_measurements_above_the_loss_is_not_seen() -> None:
 def test_losses_that_jump_leave_the_first_weights_below() -> None:
     """Spikes make the loss jump, and the loss that is measured says how far."""
     run = dataclasses.replace(RUN, net=NetworkConfig("spiking_rnn", {"n_rec": 20}), optimizer=tca.Optimizer(lr=0.05),
-                              measure_at_losses=(0.68,))  # fmt: skip
+                              snapshot_losses=(0.68,))  # fmt: skip
     for each in train(run, progress=False).crossings:
         assert each.metrics.train_loss <= each.loss * (1 + TOLERANCE)
 

@@ -11,14 +11,14 @@ import tca
 from analysis.generalization.matched_loss import Matched, at_loss, matched
 from tca.experiments.config.components import Seeds
 from tca.experiments.config.network_config import NetworkConfig
-from tca.experiments.records.result import Crossing
+from tca.experiments.records.result import Snapshot
 
 RUN = tca.Run("delayed_xor", net=NetworkConfig(size=8), steps=30, evaluate_every=2, n_train=40, n_test=4,
-              optimizer=tca.Optimizer(lr=0.02), measure_at_losses=(0.6, 0.5, 0.0))  # fmt: skip
+              optimizer=tca.Optimizer(lr=0.02), snapshot_losses=(0.6, 0.5, 0.0))  # fmt: skip
 RESULTS = [tca.train(dataclasses.replace(RUN, seeds=Seeds(net=seed)), progress=False) for seed in range(4)]
 
 
-def step(crossing: Crossing) -> dict[str, float]:
+def step(crossing: Snapshot) -> dict[str, float]:
     return {"step": crossing.metrics.step, "loss": crossing.metrics.train_loss}
 
 
@@ -50,7 +50,7 @@ def test_means_are_over_those_that_reached_it() -> None:
 
 
 def test_mistakes_are_named() -> None:
-    with pytest.raises(ValueError, match=r"loss must be one of measure_at_losses, \(0.6, 0.5, 0.0\), got 0.3"):
+    with pytest.raises(ValueError, match=r"loss must be one of snapshot_losses, \(0.6, 0.5, 0.0\), got 0.3"):
         at_loss(RESULTS[0], 0.3)
     with pytest.raises(ValueError, match="results must have different seeds of the weights, got 0 twice"):
         matched(RESULTS[:1] * 2, 0.6, step)

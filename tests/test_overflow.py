@@ -71,7 +71,7 @@ def test_every_number_that_updates_change_is_looked_at(
 
     monkeypatch.setattr(TrainingLoop, "update", spoil)
     monkeypatch.setattr(TrainingLoop, "measure", measured)
-    run = replace(SMALL, rule="eprop_random", stop_loss=stop_loss, measure_at_losses=(1.0,))
+    run = replace(SMALL, rule="eprop_random", stop_loss=stop_loss, snapshot_losses=(1.0,))
     result = train(run, progress=False)
     assert (result.outcome, result.step) == ("diverged", 1)
     assert result.reason == f"{name} is not finite after step 1"
@@ -88,7 +88,7 @@ def test_a_loss_that_is_not_finite_is_no_success(which: str, loss: float, monkey
         "measure",
         lambda training: replace(good, step=training.step, **({which: loss} if training.step else {})),
     )
-    result = train(replace(SMALL, steps=3, stop_loss=0.0, measure_at_losses=(0.0,)), progress=False)
+    result = train(replace(SMALL, steps=3, stop_loss=0.0, snapshot_losses=(0.0,)), progress=False)
     assert (result.outcome, result.step, result.crossings) == ("diverged", 1, ())
     assert result.reason == f"{which.replace('_', 'ing ' if which == 'train_loss' else ' ')} is {loss} after step 1"
 

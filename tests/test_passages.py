@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from tca.nets import AvgPool, Dropout, MaxPool, RMSNorm
-from tca.nets.feedforward.interlayer import Passage, Shape
+from tca.nets.feedforward.interlayer import InterlayerOperation, Shape
 from tca.nets.vector.vector_start import ChannelsLast, Componentwise
 
-CASES: dict[str, tuple[Passage, Shape]] = {
+CASES: dict[str, tuple[InterlayerOperation, Shape]] = {
     "mean of squares": (AvgPool(), (3, 6, 4)),
     "mean, something left over": (AvgPool(), (3, 5, 7)),
     "mean of squares that overlap": (AvgPool(3, 2), (2, 7, 6)),
@@ -29,7 +29,7 @@ CASES: dict[str, tuple[Passage, Shape]] = {
 
 @pytest.mark.parametrize("drawn", [False, True], ids=["nothing drawn", "drawn"])
 @pytest.mark.parametrize(("passage", "shape"), CASES.values(), ids=CASES)
-def test_back_is_the_transposed_derivative(passage: Passage, shape: Shape, drawn: bool) -> None:
+def test_back_is_the_transposed_derivative(passage: InterlayerOperation, shape: Shape, drawn: bool) -> None:
     """Over steps and trials, in the shape of the rates."""
     generator = torch.Generator().manual_seed(0)
     rate = torch.randn(2, 3, math.prod(shape), generator=generator, dtype=torch.float64)

@@ -20,7 +20,7 @@ import tca
 from tca.eligibilities import Diagonal
 from tca.experiments import records
 from tca.experiments.config.agent import Agent
-from tca.experiments.config.run import NetworkConfig, Optimizer, Run, Seeds, Watch
+from tca.experiments.config.run import Callback, NetworkConfig, Optimizer, Run, Seeds
 from tca.experiments.config.schedules import Cosine
 from tca.experiments.config.step_controls import SAM, MatchedStepSize
 from tca.experiments.records import files
@@ -77,8 +77,8 @@ def interrupted(folder: Path, run: Run, *how: str) -> int:
 # A run that uses everything that must come back after a kill: what was kept at two losses, one of them by replaying,
 # vectors that a measurement starts from, and averages that scale the steps.
 RICH = dataclasses.replace(
-    SMALL, net=NetworkConfig(size=6), batch_size=10, steps=4, evaluate_every=2, measure_at_losses=(0.698, 0.69, 0.0),
-    seeds=Seeds(rule=7), watch=(Watch("curvature", 2, {"trials": 4, "products": 3, "first": 4}),),
+    SMALL, net=NetworkConfig(size=6), batch_size=10, steps=4, evaluate_every=2, snapshot_losses=(0.698, 0.69, 0.0),
+    seeds=Seeds(rule=7), callbacks=(Callback("curvature", 2, {"trials": 4, "products": 3, "first": 4}),),
     optimizer=Optimizer("SGD", lr=0.3, options={"momentum": 0.9}, schedule=Cosine(),
                         matched=MatchedStepSize("eprop_adaptive"), ascent=SAM(0.1)),
 )  # fmt: skip
@@ -138,7 +138,7 @@ def test_networks_are_kept_as_they_were_when_the_loss_was_first_reached(tmp_path
     plain = dataclasses.replace(SMALL, evaluate_every=1, optimizer=Optimizer(lr=0.03), steps=20)
     losses = [each.train_loss for each in train(plain, progress=False).metrics]
     loss = 1.002 * next(each for place, each in enumerate(losses) if place and each < 0.99 * min(losses[:place]))
-    run = dataclasses.replace(plain, measure_at_losses=(loss,))
+    run = dataclasses.replace(plain, snapshot_losses=(loss,))
     stopped = train(dataclasses.replace(plain, stop_loss=loss), progress=False)
     assert 0 < stopped.step < 20
     results = [train(run, None, progress=False), train(run, tmp_path, progress=False), records.read(tmp_path)]
@@ -347,7 +347,7 @@ def test_equal_runs_have_one_name_and_every_value_changes_it() -> None:
         {"task": "flip_flop"}, {"rule": "eprop"}, {"task_options": {"dt": 20}}, {"net": NetworkConfig(size=6)},
         {"optimizer": Optimizer(options={"eps": 1e-7})}, {"batch_size": 5}, {"steps": 8}, {"stop_loss": 0.1},
         {"fresh": True}, {"n_train": 11}, {"n_test": 7}, {"evaluate_every": 4}, {"seeds": Seeds(rule=1)},
-        {"measure_at_losses": (0.3, 0.2)}, {"watch": (Watch("curvature", 2, {"trials": 5}),)},
+        {"snapshot_losses": (0.3, 0.2)}, {"callbacks": (Callback("curvature", 2, {"trials": 5}),)},
         {"device": "cuda"}, {"dtype": "float64"}, {"agent": Agent(), "task": "PerceptualDecisionMaking-v0"},
     ]  # fmt: skip
     changed = [dataclasses.replace(SMALL, **change) for change in changes]  # type: ignore[arg-type]

@@ -78,7 +78,7 @@ def test_samples_are_taken_where_each_threshold_is_crossed(tmp_path: Path) -> No
     seen: list[tuple[int, torch.Tensor]] = []
     trials = SMALL.make_task().split(16, 4, seed=0)[0].batch()
     least = constant_loss(trials, 2)
-    asked = dataclasses.replace(SMALL, measure_at_losses=(0.9 * least, 0.6 * least))
+    asked = dataclasses.replace(SMALL, snapshot_losses=(0.9 * least, 0.6 * least))
     result = train(asked, progress=False, observe=lambda learner, _: seen.append(rates(learner.net, probe)) or {})
     assert torch.equal(found[0].activity, seen[0])
     assert found[0].error == pytest.approx(result.metrics[0].train_loss / least, rel=1e-12)

@@ -17,7 +17,7 @@ from tasks.neurogym.neurogym_task import NeurogymTask
 from tca.__main__ import main
 from tca.experiments import records
 from tca.experiments.config.agent import Agent
-from tca.experiments.config.callbacks import Watch
+from tca.experiments.config.callbacks import Callback
 from tca.experiments.config.components import Optimizer, Seeds
 from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run
@@ -240,7 +240,7 @@ def test_a_rule_that_comes_to_refuse_its_weights_is_an_outcome(monkeypatch: pyte
         ({"task": "delayed_xor", "task_options": {}}, "task 'delayed_xor' gives no rewards for actions"),
         ({"task": "ReachingDelayResponse-v0", "task_options": {}}, "gives no rewards for actions"),
         ({"fresh": True}, "fresh must be False"),
-        ({"watch": (Watch("alignment"),)}, "watch must be empty"),
+        ({"callbacks": (Callback("alignment"),)}, "callbacks must be empty"),
         ({"net": NetworkConfig("mlp", {"sizes": [4]})}, "MLP runs through whole trials, not step by step"),
     ],
 )

@@ -365,7 +365,7 @@ def test_runs_that_use_none_of_it_are_written_as_they_always_were() -> None:
     assert Run("delayed_xor").name == "3090ccd895423200"
     written = Run("delayed_xor").to_json()
     assert set(written["optimizer"]) == {"name", "lr", "clip", "options"}
-    assert not {"watch", "measure_at_losses"} & set(written)
+    assert not {"callbacks", "snapshot_losses"} & set(written)
 
 
 @pytest.mark.parametrize(

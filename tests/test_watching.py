@@ -15,7 +15,7 @@ from analysis.run_measurements import AlignmentWatcher, CurvatureWatcher, ritz_e
 from tca.experiments.config.callbacks import WATCHERS
 from tca.experiments.config.components import Optimizer
 from tca.experiments.config.network_config import NetworkConfig
-from tca.experiments.config.run import Run, Watch
+from tca.experiments.config.run import Callback, Run
 from tca.experiments.training.train import train
 from tca.learner import Learner
 from tests.cases import Case
@@ -128,7 +128,9 @@ RUN = Run(
 
 
 def test_a_run_names_what_is_measured_and_how_often() -> None:
-    run = dataclasses.replace(RUN, watch=(Watch("curvature", 3, {"trials": 5, "first": 36}), Watch("alignment", 2)))
+    run = dataclasses.replace(
+        RUN, callbacks=(Callback("curvature", 3, {"trials": 5, "first": 36}), Callback("alignment", 2))
+    )
     metrics = train(run, progress=False).metrics
     assert [each.step for each in metrics if "curvature_largest" in each.observed] == [0, 3, 6, 7]
     assert [each.step for each in metrics if "rho" in each.observed] == [0, 2, 4, 6, 7]
@@ -140,7 +142,7 @@ def test_a_run_names_what_is_measured_and_how_often() -> None:
 
 
 def test_watching_changes_nothing_that_is_trained() -> None:
-    watched = dataclasses.replace(RUN, watch=(Watch("curvature"), Watch("alignment")))
+    watched = dataclasses.replace(RUN, callbacks=(Callback("curvature"), Callback("alignment")))
     plain, seen = (train(run, progress=False) for run in (RUN, watched))
     for name, value in plain.net.state_dict().items():
         assert torch.equal(seen.net.state_dict()[name], value), name
@@ -149,19 +151,19 @@ def test_watching_changes_nothing_that_is_trained() -> None:
 
 
 def test_every_measurement_can_be_made() -> None:
-    assert all(Watch(name).build() is not None for name in WATCHERS)
+    assert all(Callback(name).build() is not None for name in WATCHERS)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Watch("curvatur"), "unknown measurement 'curvatur', did you mean 'curvature'"),
-        (lambda: Watch("curvature", 0), "every must be at least 1, got 0"),
-        (lambda: Watch("curvature", options={"trails": 3}), "trails"),
-        (lambda: Watch("curvature", options={"products": 1}), "products must be at least 2, got 1"),
-        (lambda: Run("delayed_xor", watch=("curvature",)), r"watch\[0\] must be a Watch"),  # type: ignore[arg-type]
-        (lambda: Run("delayed_xor", measure_at_losses=0.1), "measure_at_losses must be a list or tuple of numbers"),  # type: ignore[arg-type]
-        (lambda: Run("delayed_xor", measure_at_losses=(float("nan"),)), r"measure_at_losses\[0\] must be finite"),
+        (lambda: Callback("curvatur"), "unknown measurement 'curvatur', did you mean 'curvature'"),
+        (lambda: Callback("curvature", 0), "every must be at least 1, got 0"),
+        (lambda: Callback("curvature", options={"trails": 3}), "trails"),
+        (lambda: Callback("curvature", options={"products": 1}), "products must be at least 2, got 1"),
+        (lambda: Run("delayed_xor", callbacks=("curvature",)), r"callbacks\[0\] must be a Callback"),  # type: ignore[arg-type]
+        (lambda: Run("delayed_xor", snapshot_losses=0.1), "snapshot_losses must be a list or tuple of numbers"),  # type: ignore[arg-type]
+        (lambda: Run("delayed_xor", snapshot_losses=(float("nan"),)), r"snapshot_losses\[0\] must be finite"),
     ],
 )
 def test_mistakes_are_named(make, message: str) -> None:  # type: ignore[no-untyped-def]

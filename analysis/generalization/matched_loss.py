@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from analysis.statistics.intervals import Estimate, mean
-from tca.experiments.records.result import Crossing, Result
+from tca.experiments.records.result import Result, Snapshot
 
 __all__ = ["Matched", "at_loss", "matched"]
 
@@ -55,22 +55,22 @@ class Matched:
         return mean(list(self.column(name).values()))
 
 
-def at_loss(result: Result, loss: float) -> Crossing | None:
+def at_loss(result: Result, loss: float) -> Snapshot | None:
     """Return network and learner where the training loss crossed a loss, ``None`` if it never did.
 
     Args:
         result: A trained network.
-        loss: One of ``result.run.measure_at_losses``.
+        loss: One of ``result.run.snapshot_losses``.
 
     Raises:
         ValueError: The run was not asked to keep anything at that loss.
     """
-    if loss not in result.run.measure_at_losses:
-        raise ValueError(f"loss must be one of measure_at_losses, {result.run.measure_at_losses}, got {loss!r}")
+    if loss not in result.run.snapshot_losses:
+        raise ValueError(f"loss must be one of snapshot_losses, {result.run.snapshot_losses}, got {loss!r}")
     return next((each for each in result.crossings if each.loss == loss), None)
 
 
-def matched(results: Iterable[Result], loss: float, measure: Callable[[Crossing], Mapping[str, float]]) -> Matched:
+def matched(results: Iterable[Result], loss: float, measure: Callable[[Snapshot], Mapping[str, float]]) -> Matched:
     """Return a measure of several runs, one a seed, at one training loss.
 
     Args:
@@ -83,7 +83,7 @@ def matched(results: Iterable[Result], loss: float, measure: Callable[[Crossing]
 
     >>> from tca import NetworkConfig, Optimizer, Run, train
     >>> run = Run("delayed_xor", net=NetworkConfig(size=8), steps=20, n_train=40, n_test=8,
-    ...           optimizer=Optimizer(lr=0.02), measure_at_losses=(0.6, 0.0))
+    ...           optimizer=Optimizer(lr=0.02), snapshot_losses=(0.6, 0.0))
     >>> results = [train(run, progress=False)]
     >>> easy, never = (matched(results, loss, lambda each: {"loss": each.metrics.train_loss}) for loss in (0.6, 0.0))
     >>> abs(easy.rows[0]["loss"] - 0.6) < 0.012, never.rows, str(never.estimate("loss"))

@@ -161,7 +161,7 @@ def sample(
     trials = run.make_task().split(run.n_train, run.n_test, seed=run.seeds.data)[0].batch()
     least = constant_loss(trials, run.make_task().n_out)
     losses = {threshold: threshold * least for threshold in sorted(thresholds, reverse=True)}
-    until = dataclasses.replace(run, stop_loss=min(losses.values()), measure_at_losses=tuple(losses.values()))
+    until = dataclasses.replace(run, stop_loss=min(losses.values()), snapshot_losses=tuple(losses.values()))
     result = train(until, progress=progress)
     samples = [_sample(run, UNTRAINED, result.metrics[0], least, _untrained(run), probe)]
     for threshold, loss in losses.items():

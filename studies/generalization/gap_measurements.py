@@ -16,7 +16,7 @@ from studies.generalization.gap_plan import Arm, Setting
 from tasks.trials import FixedTrials
 from tca.experiments.config.run import Run
 from tca.experiments.records.files import explained, write_whole
-from tca.experiments.records.result import Crossing, Metrics, Result
+from tca.experiments.records.result import Metrics, Result, Snapshot
 from tca.experiments.training.train import train
 from tca.utils.checks import DivergenceError
 
@@ -87,11 +87,11 @@ def work(job: Job) -> Entry:
     path, settings = folder / "measured.json", _settings(job.setting)
     known = json.loads(path.read_text()) if path.exists() else {}
     if known.get("settings") != settings:
-        rows = [measure(result, job.setting, loss) for loss in job.run.measure_at_losses]
+        rows = [measure(result, job.setting, loss) for loss in job.run.snapshot_losses]
         known = {"settings": settings, "rows": rows}
         with explained(folder):
             write_whole(path, json.dumps(known, indent=2).encode())
-    found = dict(zip(job.run.measure_at_losses, known["rows"], strict=True))
+    found = dict(zip(job.run.snapshot_losses, known["rows"], strict=True))
     return Entry(job.setting.name, job.arm.name, job.run, result.outcome, found, result.metrics)
 
 
@@ -136,7 +136,7 @@ def measure(result: Result, setting: Setting, loss: float) -> Row | None:
     return {name: value for name, value in row.items() if math.isfinite(value)}
 
 
-def _lengths(run: Run, crossing: Crossing, train_set: FixedTrials) -> Row:
+def _lengths(run: Run, crossing: Snapshot, train_set: FixedTrials) -> Row:
     """Return rho, cosine and learning rate of the moment, and the step along the gradient, where the rule has any."""
     chosen, matched = run.optimizer, run.optimizer.matched
     others = [] if matched is None or matched.rule is None else [matched.rule]

@@ -9,7 +9,7 @@ from typing import Any
 
 import tasks
 from analysis.generalization.conditions import Changed, Condition, FreshTrials, InputNoise, Longer, PixelNoise
-from tca.experiments.config.callbacks import Watch
+from tca.experiments.config.callbacks import Callback
 from tca.experiments.config.components import Optimizer, Seeds
 from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run
@@ -113,8 +113,8 @@ class Setting:
             n_train=n_train or self.n_train,
             n_test=self.n_test,
             evaluate_every=self.evaluate_every,
-            measure_at_losses=self.losses,
-            watch=(Watch("curvature", 4), Watch("alignment", 4)),
+            snapshot_losses=self.losses,
+            callbacks=(Callback("curvature", 4), Callback("alignment", 4)),
             seeds=Seeds(seed, seed, seed, seed),
             device=device,
         )

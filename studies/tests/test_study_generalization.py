@@ -47,7 +47,7 @@ def test_what_is_measured_is_what_the_measures_say_when_the_loss_was_reached(stu
     _, entries = studied
     reached = 0
     for one in entries:
-        result = train(dataclasses.replace(one.run, measure_at_losses=(0.6,), watch=()), progress=False)
+        result = train(dataclasses.replace(one.run, snapshot_losses=(0.6,), callbacks=()), progress=False)
         row = one.rows[0.6]
         if not result.crossings:
             assert row is None

@@ -29,13 +29,13 @@ from tca.utils.checks import Positive, checked
 from tca.utils.names import lookup
 from tca.utils.noise import Noise, Normal
 
-__all__ = ["Coincidence", "NodeNoise", "Trying", "WeightNoise"]
+__all__ = ["Coincidence", "NodeNoise", "Perturbation", "WeightNoise"]
 
 RATES = ("clean", "perturbed")
 
 
 @dataclass(frozen=True)
-class Trying(Eligibility, abc.ABC):
+class Perturbation(Eligibility, abc.ABC):
     """An eligibility that runs trials again with a perturbation.
 
     The seed of a batch is in the buffer ``draws`` and advances with every batch.
@@ -85,7 +85,7 @@ class Trying(Eligibility, abc.ABC):
 
 
 @dataclass(frozen=True)
-class Coincidence(Trying, abc.ABC):
+class Coincidence(Perturbation, abc.ABC):
     """``e_ij,t = e_ij,t-1 + post_i,t pre_j,t``: the summed product of perturbation and presynaptic activity.
 
     A learned initial state is not perturbed and does not learn.
@@ -181,7 +181,7 @@ class NodeNoise(Coincidence):
 
 @checked
 @dataclass(frozen=True)
-class WeightNoise(Trying):
+class WeightNoise(Perturbation):
     """Weight perturbation: ``W + sigma xi``, ``e_ij = xi_ij``, one draw a batch.
 
     All trials of a batch share the noise and are compared by their mean loss.

@@ -13,7 +13,7 @@ from tca.learner import Learner
 from tca.utils.checks import Count, checked
 from tca.utils.names import Table, lookup
 
-__all__ = ["WATCHERS", "Watch", "Watcher"]
+__all__ = ["WATCHERS", "Callback", "Watcher"]
 
 # Module and class of each measurement; the arguments of the class are the options.
 WATCHERS = Table(
@@ -44,7 +44,7 @@ class Watcher(Protocol):
 
 @checked
 @dataclass(frozen=True)
-class Watch:
+class Callback:
     """A measurement during training.
 
     Args:
@@ -56,7 +56,7 @@ class Watch:
         ValueError: The measurement is unknown, or an option is not allowed.
         TypeError: An option is unknown.
 
-    >>> Watch("curvature", every=2, options={"trials": 50}).build().trials
+    >>> Callback("curvature", every=2, options={"trials": 50}).build().trials
     50
     """
 
@@ -67,7 +67,7 @@ class Watch:
     def __post_init__(self) -> None:
         """Check name and options by building the measurement."""
         lookup(WATCHERS, self.name, "measurement")
-        object.__setattr__(self, "options", plain("options of a watch", self.options))
+        object.__setattr__(self, "options", plain("options of a callback", self.options))
         self.build()
 
     def build(self) -> Watcher:

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from tca.nets import LeakyLayer, SpikingLayer
-from tca.nets.feedforward.interlayer import AvgPool, Dropout, MaxPool, Passage, RMSNorm
+from tca.nets.feedforward.interlayer import AvgPool, Dropout, InterlayerOperation, MaxPool, RMSNorm
 from tca.nets.feedforward.layers import ConvLayer, DenseLayer, Layer, LocalLayer
 from tca.utils.names import lookup
 
 __all__ = ["filled_layer", "filled_population", "layer_of", "passage_of", "population_of"]
 
-PASSAGES: dict[str, type[Passage]] = {
+PASSAGES: dict[str, type[InterlayerOperation]] = {
     "avg_pool": AvgPool,
     "max_pool": MaxPool,
     "dropout": Dropout,
@@ -24,7 +24,7 @@ LAYERS: dict[str, type[Layer]] = {"dense": DenseLayer, "conv": ConvLayer, "local
 POPULATIONS: dict[str, type[LeakyLayer | SpikingLayer]] = {"leaky": LeakyLayer, "spiking": SpikingLayer}
 
 
-def passage_of(described: str | Mapping[str, Any]) -> Passage:
+def passage_of(described: str | Mapping[str, Any]) -> InterlayerOperation:
     """Return an operation between layers from its name, or from its name with its options.
 
     Args:

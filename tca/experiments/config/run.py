@@ -17,7 +17,7 @@ import torch
 import tasks
 from tca.eligibilities.eligibility import Eligibility
 from tca.experiments.config.agent import REWARD_RULES, Agent
-from tca.experiments.config.callbacks import Watch
+from tca.experiments.config.callbacks import Callback
 from tca.experiments.config.components import Optimizer, Seeds, plain
 from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.recipes import recommended
@@ -27,12 +27,12 @@ from tca.signals.signal import Signal
 from tca.utils.checks import DEVICE, Count, Made, Named, checked, settle
 from tca.utils.names import lookup
 
-__all__ = ["NetworkConfig", "Optimizer", "Run", "Seeds", "Watch", "name_of"]
+__all__ = ["Callback", "NetworkConfig", "Optimizer", "Run", "Seeds", "name_of"]
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # Fields, by part, that are written only if used, so that other runs keep their names.
 ADDED = {
-    "": ("measure_at_losses", "watch", "agent"),
+    "": ("snapshot_losses", "callbacks", "agent"),
     "optimizer": ("schedule", "matched", "ascent", "reset_momentum_on_projection", "lr_multipliers"),
 }
 
@@ -56,9 +56,9 @@ class Run:
         n_train: Size of the training set in trials, default 500.
         n_test: Size of the test set in trials, default 500.
         evaluate_every: Steps between two measurements, each followed by a checkpoint, default 50.
-        measure_at_losses: Training losses at which network and learner are saved, within 1 %, to compare runs at equal
+        snapshot_losses: Training losses at which network and learner are saved, within 1 %, to compare runs at equal
             loss (`tca.experiments.training.snapshots.cross`); default none.
-        watch: Further measurements during training, default none.
+        callbacks: Further measurements during training, default none.
         agent: How the network learns from rewards; ``None`` (default) to learn from targets, with a rule published for
             rewards (reward_eprop) the defaults of `tca.Agent`. ``batch_size`` then counts environments side by side and
             ``steps`` episodes, one update each; the network has an output for every action and one for the value.
@@ -89,8 +89,8 @@ class Run:
     n_train: Count = 500
     n_test: Count = 500
     evaluate_every: Count = 50
-    measure_at_losses: tuple[float, ...] = ()
-    watch: tuple[Watch, ...] = ()
+    snapshot_losses: tuple[float, ...] = ()
+    callbacks: tuple[Callback, ...] = ()
     agent: Annotated[Agent, Made(Agent, spread=True)] | None = None
     seeds: Seeds = field(default_factory=Seeds)
     device: Annotated[str, DEVICE] = "cpu"
@@ -99,7 +99,7 @@ class Run:
     def __post_init__(self) -> None:
         """Check every value; no trial is drawn."""
         object.__setattr__(self, "task_options", plain("task_options", self.task_options))
-        settle(self, measure_at_losses=tuple(dict.fromkeys(self.measure_at_losses)))
+        settle(self, snapshot_losses=tuple(dict.fromkeys(self.snapshot_losses)))
         if self.agent is None and self.rule in REWARD_RULES:
             settle(self, agent=Agent())
         self._check_rewards(self.make_task())
@@ -122,8 +122,10 @@ class Run:
                 "neurogym with discrete actions, such as 'PerceptualDecisionMaking-v0', or another rule, such as "
                 "'eprop', without an agent"
             )
-        if self.watch:
-            raise ValueError("watch must be empty where a network learns from rewards: there are no training trials")
+        if self.callbacks:
+            raise ValueError(
+                "callbacks must be empty where a network learns from rewards: there are no training trials"
+            )
         if self.fresh:
             raise ValueError("fresh must be False where a network learns from rewards: its trials are always new")
 
@@ -189,7 +191,7 @@ class Run:
         values["net"] = self.net.to_json()
         for name in ("optimizer", "seeds"):
             values[name] = dataclasses.asdict(values[name])
-        values["watch"] = [dataclasses.asdict(each) for each in self.watch]
+        values["callbacks"] = [dataclasses.asdict(each) for each in self.callbacks]
         values["agent"] = None if self.agent is None else dataclasses.asdict(self.agent)
         for part, names in ADDED.items():
             holder = values[part] if part else values
@@ -215,7 +217,7 @@ class Run:
             given["net"] = NetworkConfig(**given["net"])
             for name, part in (("optimizer", Optimizer), ("seeds", Seeds)):
                 given[name] = part(**given[name])
-            given["watch"] = tuple(Watch(**each) for each in given.get("watch", ()))
+            given["callbacks"] = tuple(Callback(**each) for each in given.get("callbacks", ()))
             if isinstance(given["rule"], Mapping):
                 parts = given["rule"]
                 given["rule"] = Rule(*(_built(parts[name], _named(kind)) for name, kind in _KINDS.items()))

@@ -39,7 +39,7 @@ from tca.experiments.records.reader import LARGEST_METRICS, Checkpoint, check_ru
 from tca.experiments.records.recorded_networks import crossings as crossings_of
 from tca.experiments.records.recorded_networks import kept_at, path_at
 from tca.experiments.records.remnants import drop_remnants
-from tca.experiments.records.result import Crossing, Metrics, Result, first_at
+from tca.experiments.records.result import Metrics, Result, Snapshot, first_at
 from tca.experiments.records.sealed_json import LARGEST_TENSORS, Companions, companions, sealed, write_json
 from tca.experiments.records.tensor_files import pack, unpack
 from tca.experiments.records.versions import differences, environment
@@ -132,7 +132,7 @@ class Record:
         self.kept = kept_at(folder, self.run, self.metrics)
         for loss in self.kept:
             self.witness(path_at(folder, loss).name)
-        for loss in set(self.run.measure_at_losses) - set(self.kept):
+        for loss in set(self.run.snapshot_losses) - set(self.kept):
             path_at(folder, loss).unlink(missing_ok=True)  # of a measurement later than the checkpoint
 
     def _describe(self, folder: Path) -> None:
@@ -195,7 +195,7 @@ class Record:
 
     def reached(self) -> list[float]:
         """Return the losses of the run that the last measurement reached first."""
-        return [loss for loss in self.run.measure_at_losses if first_at(loss, self.metrics) is self.metrics[-1]]
+        return [loss for loss in self.run.snapshot_losses if first_at(loss, self.metrics) is self.metrics[-1]]
 
     def keep(self, loss: float, at: Metrics, net: Mapping[str, Tensor], learner: Mapping[str, Tensor]) -> None:
         """Store network and learner at a loss of the run.
@@ -218,7 +218,7 @@ class Record:
                 write_whole(path, packed)
             self.witness(path.name)
 
-    def crossings(self) -> tuple[Crossing, ...]:
+    def crossings(self) -> tuple[Snapshot, ...]:
         """Return the stored networks, in the order of the losses of the run."""
         return crossings_of(self.run, self.sizes, self.kept, self.run.device)
 

@@ -16,7 +16,7 @@ from tca.experiments.config.run import Run
 from tca.experiments.records.files import RecordError, opened
 from tca.experiments.records.reader import RecordText, look, require_same
 from tca.experiments.records.remnants import tidy_up
-from tca.experiments.records.result import Crossing, Metrics, Result, first_at
+from tca.experiments.records.result import Metrics, Result, Snapshot, first_at
 from tca.experiments.records.sealed_json import LARGEST_TENSORS
 from tca.experiments.records.tensor_files import read_packed
 from tca.learner import Learner
@@ -117,7 +117,7 @@ def _rebuilt(
 
 def crossings(
     run: Run, sizes: Mapping[str, Any], kept: Mapping[float, Mapping[str, Any]], device: str
-) -> tuple[Crossing, ...]:
+) -> tuple[Snapshot, ...]:
     """Return network and learner at each loss that a run reached.
 
     Args:
@@ -127,8 +127,8 @@ def crossings(
         device: Device of the networks.
     """
     return tuple(
-        Crossing(loss, Metrics.from_json(at["metrics"]), *_rebuilt(run, sizes, device, at["net"], at["learner"]))
-        for loss in run.measure_at_losses
+        Snapshot(loss, Metrics.from_json(at["metrics"]), *_rebuilt(run, sizes, device, at["net"], at["learner"]))
+        for loss in run.snapshot_losses
         if (at := kept.get(loss))
     )
 
@@ -145,7 +145,7 @@ def kept_at(folder: Path, run: Run, metrics: Sequence[Metrics]) -> dict[float, A
         RecordError: A file is missing or damaged.
     """
     kept = {}
-    for loss in run.measure_at_losses:
+    for loss in run.snapshot_losses:
         if first_at(loss, metrics) is not None:
             path = path_at(folder, loss)
             try:

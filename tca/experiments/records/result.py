@@ -20,9 +20,9 @@ __all__ = [
     "DIVERGED",
     "OUTCOMES",
     "REACHED_LOSS",
-    "Crossing",
     "Metrics",
     "Result",
+    "Snapshot",
     "first_at",
     "seconds_per_step",
 ]
@@ -94,7 +94,7 @@ def first_at(loss: float, metrics: Sequence[Metrics]) -> Metrics | None:
 
 
 @dataclass(frozen=True, eq=False)
-class Crossing:
+class Snapshot:
     """A network where its training loss crossed a loss, see `tca.experiments.training.snapshots.cross`.
 
     Args:
@@ -127,7 +127,7 @@ class Result:
         metrics: Measurements, first to last.
         net: The network after its last update.
         learner: The learner that trained it.
-        crossings: Network and learner at each of ``run.measure_at_losses`` that was reached.
+        crossings: Network and learner at each of ``run.snapshot_losses`` that was reached.
     """
 
     run: Run
@@ -137,7 +137,7 @@ class Result:
     metrics: tuple[Metrics, ...]
     net: Network = field(repr=False)
     learner: Learner = field(repr=False)
-    crossings: tuple[Crossing, ...] = field(default_factory=tuple, repr=False)
+    crossings: tuple[Snapshot, ...] = field(default_factory=tuple, repr=False)
 
     @classmethod
     def later(cls, build: Callable[[str], Mapping[str, Any]], **values: Any) -> Result:

@@ -71,7 +71,7 @@ class TrainingLoop:
         self.net: Any = run.net.build(**self.sizes, seed=run.seeds.net, device=run.device, dtype=run.torch_dtype)
         self.learner = Learner(self.net, run.the_rule, seed=run.seeds.rule)
         self.updates = Updates(self.learner, run.optimizer, run.steps, run.seeds.rule)
-        self.watchers = [each.build() for each in run.watch]
+        self.watchers = [each.build() for each in run.callbacks]
         self.step, self.elapsed = 0, 0.0
         self.batches = self._batches()
 
@@ -119,8 +119,8 @@ class TrainingLoop:
     def measure(self) -> Metrics:
         """Return loss and accuracy over both sets, with the numbers of callbacks, observer and environments."""
         observed: dict[str, float] = self.batches.observed() if isinstance(self.batches, Episodes) else {}
-        for watch, watcher in zip(self.run.watch, self.watchers, strict=True):
-            if self.step == self.run.steps or -(-self.step // self.run.evaluate_every) % watch.every == 0:
+        for callback, watcher in zip(self.run.callbacks, self.watchers, strict=True):
+            if self.step == self.run.steps or -(-self.step // self.run.evaluate_every) % callback.every == 0:
                 observed |= watcher(self.learner, self.train_set.batch())
         if self.observe is not None:
             few = self.train_set.subset(min(self.run.batch_size, len(self.train_set))).batch()
@@ -218,7 +218,7 @@ class TrainingLoop:
                     return REACHED_LOSS, ""
                 if self.step >= run.steps:
                     return COMPLETED, ""
-                if run.measure_at_losses:
+                if run.snapshot_losses:
                     before = copy.deepcopy(self.state())
                 if trouble := self.block(min(run.evaluate_every, run.steps - self.step), bar.update):
                     return DIVERGED, trouble

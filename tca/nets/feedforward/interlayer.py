@@ -14,13 +14,13 @@ from torch.nn import functional
 
 from tca.utils.checks import Count, checked, finite
 
-__all__ = ["AvgPool", "Dropout", "MaxPool", "Passage", "RMSNorm"]
+__all__ = ["AvgPool", "Dropout", "InterlayerOperation", "MaxPool", "RMSNorm"]
 
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Passage(abc.ABC):
+class InterlayerOperation(abc.ABC):
     """A fixed function of the rates of a population, without parameters."""
 
     random = False  # whether every pass draws numbers of its own
@@ -64,7 +64,7 @@ class Passage(abc.ABC):
 
 @checked
 @dataclass(frozen=True)
-class _Pool(Passage):
+class _Pool(InterlayerOperation):
     """Pooling of squares of a map.
 
     Args:
@@ -143,7 +143,7 @@ class MaxPool(_Pool):
 
 @checked
 @dataclass(frozen=True)
-class Dropout(Passage):
+class Dropout(InterlayerOperation):
     """Rates set to zero at random while the network is trained, the others divided by what is left of them.
 
     Args:
@@ -178,7 +178,7 @@ class Dropout(Passage):
 
 @checked
 @dataclass(frozen=True)
-class RMSNorm(Passage):
+class RMSNorm(InterlayerOperation):
     """Rates divided by their root mean square over the cells of an example.
 
     Args:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from tca.cells.activations import Activation
 from tca.connections.connection import Connection, Link
-from tca.nets.feedforward.interlayer import Passage, Shape
+from tca.nets.feedforward.interlayer import InterlayerOperation, Shape
 from tca.nets.feedforward.layers import Maker
 from tca.nets.network import Network
 from tca.nets.options import drawing
@@ -31,7 +31,7 @@ from tca.utils.numerics import Workspace
 
 __all__ = ["HiddenLayer", "Layered", "instant_tape"]
 
-Stage = tuple[Passage, Shape, Tensor | None]
+Stage = tuple[InterlayerOperation, Shape, Tensor | None]
 
 
 def instant_tape(activation: Activation, driven: Tensor, rate: Tensor, **rest: Any) -> Tape:
@@ -76,7 +76,7 @@ class HiddenLayer(NamedTuple):
     shape: Shape
     activation: Callable[[Tensor], Tensor]
     wires: tuple[tuple[str, Maker], ...]
-    passages: tuple[Passage, ...] = ()
+    passages: tuple[InterlayerOperation, ...] = ()
     signs: str | None = None
     record: Callable[..., Tape] = instant_tape
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tca.connections.connection import Bias, Connection, Dense
 from tca.connections.convolution import Conv, Geometry, Local, MapBias
-from tca.nets.feedforward.interlayer import Passage, Shape
+from tca.nets.feedforward.interlayer import InterlayerOperation, Shape
 from tca.utils.checks import Size, checked, whole
 
 __all__ = ["INITS", "ConvLayer", "DenseLayer", "Layer", "LocalLayer", "Wiring"]
@@ -62,7 +62,7 @@ class Layer(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def passages(self) -> tuple[Passage, ...]:
+    def passages(self) -> tuple[InterlayerOperation, ...]:
         """What its rates pass before the next layer."""
 
 
@@ -80,10 +80,10 @@ class DenseLayer(Layer):
     """
 
     size: Size
-    then: tuple[Passage, ...] = ()
+    then: tuple[InterlayerOperation, ...] = ()
 
     @property
-    def passages(self) -> tuple[Passage, ...]:
+    def passages(self) -> tuple[InterlayerOperation, ...]:
         """What the rates pass."""
         return self.then
 
@@ -109,7 +109,7 @@ class _MapLayer(Layer):
     kernel: int = 3
     stride: int = 1
     padding: int = 0
-    then: tuple[Passage, ...] = ()
+    then: tuple[InterlayerOperation, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -117,7 +117,7 @@ class _MapLayer(Layer):
             whole(f"{name} of a layer", getattr(self, name), least)
 
     @property
-    def passages(self) -> tuple[Passage, ...]:
+    def passages(self) -> tuple[InterlayerOperation, ...]:
         """What the rates pass."""
         return self.then
 

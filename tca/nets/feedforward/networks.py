@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tca.cells.activations import ACTIVATIONS
 from tca.nets.accepted_options import check_layers, check_options
-from tca.nets.feedforward.interlayer import Passage, Shape
+from tca.nets.feedforward.interlayer import InterlayerOperation, Shape
 from tca.nets.feedforward.layered_network import HiddenLayer, Layered
 from tca.nets.feedforward.layers import INITS, ConvLayer, DenseLayer, Layer, LocalLayer, Maker
 from tca.utils.arrays import tensor_of
@@ -149,7 +149,13 @@ class MLP(Feedforward):
     """
 
     def __init__(
-        self, n_in: Size, sizes: Sequence[Size], n_out: Size, *, then: tuple[Passage, ...] = (), **options: Any
+        self,
+        n_in: Size,
+        sizes: Sequence[Size],
+        n_out: Size,
+        *,
+        then: tuple[InterlayerOperation, ...] = (),
+        **options: Any,
     ) -> None:
         """Draw the weights; see the class."""
         check_options(MLP, options, ("n_in", "sizes", "n_out"))

@@ -20,7 +20,7 @@ from tca.cells.activations import AlternatingReLU
 from tca.connections.connection import Bias, Dense
 from tca.connections.vector_weights import InputVectors, VectorBias, Vectors
 from tca.nets.accepted_options import check_layers, check_options
-from tca.nets.feedforward.interlayer import AvgPool, Passage, Shape
+from tca.nets.feedforward.interlayer import AvgPool, InterlayerOperation, Shape
 from tca.nets.feedforward.layered_network import HiddenLayer, Layered
 from tca.nets.feedforward.layers import ConvLayer, DenseLayer, Layer, LocalLayer, Maker, Wiring
 from tca.nets.feedforward.networks import check_shape
@@ -171,11 +171,11 @@ class PairedNet(Layered, abc.ABC):
 
     @abc.abstractmethod
     def _population(
-        self, ground: Ground, passages: tuple[Passage, ...], wires: Any, generator: torch.Generator
+        self, ground: Ground, passages: tuple[InterlayerOperation, ...], wires: Any, generator: torch.Generator
     ) -> HiddenLayer:
         """Return a population."""
 
-    def _passed(self, ground: Ground, upper: Layer | None) -> tuple[tuple[Passage, ...], Shape]:
+    def _passed(self, ground: Ground, upper: Layer | None) -> tuple[tuple[InterlayerOperation, ...], Shape]:
         """Return what the rates of scalar cells pass, and how they are laid out there: flat below flat layers."""
         passages, shape = list(ground.layer.passages), ground.found.shape
         if not all(isinstance(each, AvgPool) for each in passages):
@@ -263,7 +263,7 @@ class VectorNet(PairedNet):
         return partial(VectorBias, positions=math.prod(ground.found.shape) // math.prod(ground.found.bias))
 
     def _population(
-        self, ground: Ground, passages: tuple[Passage, ...], wires: Any, generator: torch.Generator
+        self, ground: Ground, passages: tuple[InterlayerOperation, ...], wires: Any, generator: torch.Generator
     ) -> HiddenLayer:
         gates = Gates(self.n_out, ground.channels, ground.positions, generator=generator, by_position=self.by_position)
         self.add_module(f"gates_{ground.number}", gates)
@@ -319,7 +319,7 @@ class AlternatingNet(PairedNet):
         return ground.found.biases
 
     def _population(
-        self, ground: Ground, passages: tuple[Passage, ...], wires: Any, generator: torch.Generator
+        self, ground: Ground, passages: tuple[InterlayerOperation, ...], wires: Any, generator: torch.Generator
     ) -> HiddenLayer:
         return HiddenLayer(
             f"hidden_{ground.number}", ground.found.shape, AlternatingReLU(ground.positions), wires, passages

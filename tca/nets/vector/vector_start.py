@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.nets.feedforward.interlayer import Passage, Shape
+from tca.nets.feedforward.interlayer import InterlayerOperation, Shape
 
 __all__ = ["SIGNS", "ChannelsLast", "Componentwise", "Start", "Weights", "on_off", "on_row", "opposite"]
 
@@ -98,7 +98,7 @@ SIGNS: dict[str, Start] = {
 
 
 @dataclass(frozen=True)
-class ChannelsLast(Passage):
+class ChannelsLast(InterlayerOperation):
     """Cells of maps position by position, so that ON and OFF cells alternate: ``(..., C, H, W)`` to ``(..., H W C)``.
 
     >>> ChannelsLast().through(torch.tensor([1.0, 2.0, 3.0, 4.0]), (2, 1, 2), None).tolist()
@@ -121,14 +121,14 @@ class ChannelsLast(Passage):
 
 
 @dataclass(frozen=True)
-class Componentwise(Passage):
+class Componentwise(InterlayerOperation):
     """A passage that every component of the vectors takes on its own.
 
     Args:
         inner: The passage; the same linear map for all components.
     """
 
-    inner: Passage
+    inner: InterlayerOperation
 
     def shape(self, shape: Shape) -> Shape:
         """Return the components, and how the cells are laid out behind the passage."""
