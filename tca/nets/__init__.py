@@ -1,4 +1,4 @@
-"""Networks: populations, their forward passes and their parameters, without a word about learning."""
+"""Networks: populations, their parameters and their forward passes, independent of learning rules."""
 
 from tca.nets.dual_stream.dual_stream_networks import DualStream, DualStreamCNN, DualStreamMLP
 from tca.nets.dual_stream.dual_stream_rnn import DualStreamRNN

@@ -1,4 +1,4 @@
-"""What a class of networks takes, its own options and those it hands on, and what is checked before layers are made."""
+"""Accepted options of network classes, inherited ones included, and checks of layers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["annotations_of", "check_layers", "check_options", "options_of"]
 
 
 def options_of(kind: type[Network], fixed: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the options of a class and of those that its ``options`` go to, with their defaults.
+    """Return the options of a class and of its bases, with their defaults.
 
     Args:
         kind: The class.
@@ -57,12 +57,12 @@ def _bases(kind: type[Network]) -> list[type]:
 
 
 def check_options(kind: type[Network], options: Iterable[str], given: Sequence[str] = ()) -> None:
-    """Raise if a class does not take an option.
+    """Raise if a class does not accept an option.
 
     Args:
         kind: The class.
         options: Names of the options.
-        given: Arguments that are no options, since they have been given already.
+        given: Arguments that are already given and therefore no options.
 
     Raises:
         TypeError: An option is unknown; the message offers the nearest one and lists all.

@@ -1,8 +1,8 @@
-"""Constraints that the state of an optimizer honours too.
+"""Projection of parameters onto their constraints, with a reset of the optimizer's momentum.
 
-After a step ``net.project_()`` puts every parameter back where it is allowed to be. An optimizer with momentum does not
-know of it: its running mean still points across the border and pulls the weight there again, long after the gradient
-has turned round. Where a weight has been put back, that mean is set to zero here.
+After a step ``net.project_()`` projects every parameter onto its constraint. The running mean of an optimizer with
+momentum still points out of the allowed region and keeps driving the weight there after the gradient has changed sign.
+For projected weights that mean is set to zero.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from tca.nets import Network
 
 __all__ = ["project_"]
 
-MEANS = ("exp_avg", "momentum_buffer")  # what Adam and its kin, and SGD and RMSprop, call their running mean
+MEANS = ("exp_avg", "momentum_buffer")  # names of the running mean in Adam and its variants, and in SGD and RMSprop
 
 
 @torch.no_grad()
 def project_(net: Network, optimizer: torch.optim.Optimizer) -> int:
-    """Put the parameters back where they are allowed to be, forget the momentum across the border, and count them.
+    """Project the parameters onto their constraints and reset the momentum of those projected.
 
-    Running means of squares stay: they say how large gradients are, not where they point.
+    Running means of squares stay: they hold the size of gradients, not their direction.
 
     Args:
-        net: The network; its ``project_`` says what is allowed.
-        optimizer: The optimizer, whose step has just been made.
+        net: The network; its ``project_`` defines the constraints.
+        optimizer: The optimizer, after its step.
 
     Returns:
-        How many numbers were put back.
+        Number of projected values.
 
     >>> net = __import__("tca").nets.LeakyRNN(1, 2, 1, dale=(1,))
     >>> optimizer = torch.optim.Adam(net.parameters(), lr=10.0)

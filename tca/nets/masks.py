@@ -1,4 +1,4 @@
-"""Which synapses exist, described by a few numbers instead of as many as there are synapses, for runs.
+"""Masks of existing synapses from a few parameters, for the configuration of runs.
 
 Shapes: I postsynaptic cells, J presynaptic.
 """
@@ -19,7 +19,7 @@ from tca.utils.names import lookup
 
 __all__ = ["filled_mask", "mask_of", "torus", "torus_chance"]
 
-APART = 3_000_017  # added to a seed, so that synapses are drawn apart from weights
+APART = 3_000_017  # added to a seed, so that synapses and weights are independent
 
 
 @checked
@@ -48,7 +48,7 @@ def torus_chance(side: Size, sigma: float = 0.012) -> Tensor:
 
 @checked
 def torus(post: Size, pre: Size, *, sigma: float = 0.012, seed: Seed = 0) -> Tensor:
-    """Return a recurrent mask of cells on a periodic square, near cells being joined more often.
+    """Return a distance-dependent recurrent mask of cells on a periodic square.
 
     Each synapse exists with its probability of `torus_chance`, independently of all others.
 
@@ -79,7 +79,7 @@ KINDS: dict[str, Callable[..., Tensor]] = {"sparse": sparse, "torus": torus}
 
 @checked
 def mask_of(described: Mapping[str, Any], post: Size, pre: Size, seed: Seed) -> Tensor:
-    """Return a mask: ``sparse`` (see `tca.nets.wiring.sparse`) or `torus`, as the only key, and its options.
+    """Return a mask of kind ``sparse`` (see `tca.nets.wiring.sparse`) or `torus`.
 
     Args:
         described: The kind as the only key of a mapping to its options.
@@ -99,7 +99,7 @@ def mask_of(described: Mapping[str, Any], post: Size, pre: Size, seed: Seed) -> 
 
 @checked
 def filled_mask(described: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a mask as a mapping with all of its options.
+    """Return the configuration of a mask with all options.
 
     Args:
         described: The mask, as for `mask_of`.

@@ -1,4 +1,4 @@
-"""What every network promises to a learner.
+"""The interface of networks to a learner.
 
 Shapes: T time, B batch, I inputs, N cells, O outputs.
 """
@@ -27,7 +27,7 @@ __all__ = ["Network"]
 
 
 class Network(NumericModule, abc.ABC):
-    """Populations of cells, the connections into them, and a readout; it knows nothing of learning.
+    """Populations of cells, the connections into them and a readout, independent of learning rules.
 
     Attributes:
         n_out: Number of outputs O.
@@ -50,14 +50,14 @@ class Network(NumericModule, abc.ABC):
 
     @abc.abstractmethod
     def populations(self) -> tuple[Population, ...]:
-        """Return where the populations stand, from the last to the first.
+        """Return the populations, from the last to the first.
 
-        A place shows the readout's own weights, so that a signal may follow them or make them decay.
+        They hold the readout weights themselves, so that a signal may follow them or make them decay.
         """
 
     @abc.abstractmethod
     def record(self, inputs: Tensor, noise: Tensor | None, space: Workspace) -> Tape:
-        """Return the tape of ``run`` for inputs and noise that have been checked.
+        """Return the tape of ``run`` for checked inputs and noise.
 
         Args:
             inputs: Inputs, shape ``(T, B, I)``.
@@ -67,7 +67,7 @@ class Network(NumericModule, abc.ABC):
 
     @abc.abstractmethod
     def outputs(self, use: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None) -> Tensor:
-        """Return the outputs of ``functional`` for inputs and noise that have been checked.
+        """Return the outputs of ``functional`` for checked inputs and noise.
 
         Args:
             use: All parameters by name.
@@ -91,7 +91,7 @@ class Network(NumericModule, abc.ABC):
         Args:
             inputs: Inputs, shape ``(T, B, I)``.
             noise: Noise, as ``draw_noise`` returns it; ``None`` (default) for none.
-            workspace: Memory to use again; the tape is then overwritten by the next run with the same workspace.
+            workspace: Memory to reuse; the next run with the same workspace overwrites the tape.
 
         Raises:
             ValueError: The inputs or the noise are not allowed, see ``check``.
@@ -100,12 +100,12 @@ class Network(NumericModule, abc.ABC):
         return self.record(inputs, noise, Workspace() if workspace is None else workspace)
 
     def functional(self, parameters: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Return the outputs with other parameters, shape ``(T, B, O)``, differentiable any number of times.
+        """Return the outputs with other parameters, ``(T, B, O)``, differentiable any number of times.
 
-        No path is cut: this is the network whose curvature is meant, whatever rule trains it.
+        No path is truncated, whichever rule trains the network: curvature refers to this function.
 
         Args:
-            parameters: Tensors that stand in for the parameters of these names; the others are the network's own.
+            parameters: Tensors that replace the parameters of these names; the others are the network's own.
             inputs: Inputs, shape ``(T, B, I)``.
             noise: Noise, as ``draw_noise`` returns it; ``None`` (default) for none.
 
@@ -119,19 +119,19 @@ class Network(NumericModule, abc.ABC):
         return self.outputs({**own, **parameters}, inputs, noise)
 
     def stepper(self, trials: int) -> Stepper:
-        """Return the network online, one step of time after another, at its initial state.
+        """Return the network for online runs, one step at a time, at its initial state.
 
         Args:
             trials: Number of trials B.
 
         Raises:
-            ValueError: The network runs through whole trials only.
+            ValueError: The network runs whole trials only.
         """
         raise ValueError(f"{type(self).__name__} runs through whole trials, not step by step; use Learner.backward")
 
     @abc.abstractmethod
     def draw_noise(self, steps: int, trials: int) -> Tensor | None:
-        """Return fresh private noise for a trial, ``None`` if the network has none.
+        """Draw private noise for a trial; ``None`` if the network has none.
 
         Args:
             steps: Number of steps T.
@@ -151,11 +151,11 @@ class Network(NumericModule, abc.ABC):
         return self.record(inputs, added if noise is None else noise + added, Workspace())
 
     def replay(self, batch: Batch, noise: Tensor | None) -> Replay:
-        """Return how to run the trials of a batch again, perturbed.
+        """Return functions that rerun the trials of a batch with perturbations.
 
         Args:
             batch: The trials.
-            noise: Private noise of the pass that is repeated; ``None`` for none.
+            noise: Private noise of the first pass; ``None`` for none.
         """
 
         def with_drive(extra: ByPopulation) -> Tape:
@@ -170,4 +170,4 @@ class Network(NumericModule, abc.ABC):
 
     @abc.abstractmethod
     def project_(self) -> None:
-        """Put the parameters back where they are allowed to be; called after every step of an optimizer."""
+        """Project the parameters onto their constraints; called after every step of an optimizer."""

@@ -28,7 +28,7 @@ def check_mask(name: str, mask: Tensor | None, shape: tuple[int, int]) -> Tensor
 
     Args:
         name: Name of the argument, for the error.
-        mask: What came: zeros and ones, or booleans.
+        mask: Zeros and ones, or booleans.
         shape: The shape of the weights.
 
     Raises:
@@ -48,12 +48,12 @@ def check_types(types: Sequence[float] | Tensor | None, cells: int) -> Tensor:
     """Return the type of every cell, counted from zero.
 
     Args:
-        types: Whole numbers, one for each cell; or fractions that add up to one, of which the first is that of type 0,
-            whose cells come first; ``None`` for one type.
+        types: Integers, one for each cell; or fractions that add up to one, of which the first is that of type 0, whose
+            cells come first; ``None`` for one type.
         cells: Number of cells.
 
     Raises:
-        ValueError: Neither the one nor the other.
+        ValueError: Neither holds.
 
     >>> check_types((0.8, 0.2), 5).tolist()
     [0, 0, 0, 0, 1]
@@ -71,14 +71,14 @@ def check_types(types: Sequence[float] | Tensor | None, cells: int) -> Tensor:
 
 
 def check_signs(dale: Sequence[int] | None, types: Tensor) -> Tensor | None:
-    """Return the sign of the synapses that each cell makes, in float64; zero if it may make both.
+    """Return the sign of each cell's outgoing synapses, in float64; zero for both.
 
     Args:
-        dale: The sign of each type, -1, 0 or +1; ``None`` if every cell may make both.
+        dale: The sign of each type, -1, 0 or +1; ``None`` for both everywhere.
         types: Type of every cell, shape ``(N,)``.
 
     Raises:
-        ValueError: Another value, or another number of them than there are types.
+        ValueError: Another value, or not one for each type.
     """
     if dale is None:
         return None
@@ -90,7 +90,7 @@ def check_signs(dale: Sequence[int] | None, types: Tensor) -> Tensor | None:
 
 @contextmanager
 def drawing(state: Tensor) -> Iterator[torch.Generator]:
-    """Give a generator that goes on from a state, which is moved on with it.
+    """Provide a generator that continues from a state and updates it.
 
     Args:
         state: State of a generator of the CPU, changed in place.
@@ -109,7 +109,7 @@ def drawing(state: Tensor) -> Iterator[torch.Generator]:
 
 
 def normal_by_steps(steps: int, trials: int, cells: int, generator: torch.Generator) -> Tensor:
-    """Return independent normal numbers, one step after another, shape ``(T, B, N)``; see `tca.utils.noise.by_steps`.
+    """Draw independent normal numbers by steps, ``(T, B, N)``; see `tca.utils.noise.by_steps`.
 
     Args:
         steps: Number of steps T.
@@ -122,14 +122,14 @@ def normal_by_steps(steps: int, trials: int, cells: int, generator: torch.Genera
 
 
 def with_signs(weight: Tensor, signs: Tensor) -> Tensor:
-    """Return recurrent weights with the signs of their presynaptic cells, excitation and inhibition in balance.
+    """Return recurrent weights with presynaptic signs and balanced excitation and inhibition.
 
     Excitatory synapses are scaled by ``sqrt(n_inhibitory / n_excitatory)`` and inhibitory ones by its inverse: the mean
     input cancels and the mean square stays.
 
     Args:
         weight: Recurrent weights, shape ``(N, N)``.
-        signs: Sign of the synapses that each cell makes, shape ``(N,)``; zero for both.
+        signs: Sign of each cell's outgoing synapses, shape ``(N,)``; zero for both.
 
     >>> with_signs(torch.tensor([[-2.0, 3.0]]), torch.tensor([1.0, -1.0])).tolist()
     [[2.0, -3.0]]

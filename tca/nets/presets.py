@@ -1,4 +1,4 @@
-"""Architectures of published studies by name, so that a figure can be repeated on the network it was measured on.
+"""Architectures of published studies by name.
 
 `PRESETS` maps a name to a description; ``PRESETS["gevb_mnist_fc"].build(seed=3)`` builds the network.
 """
@@ -28,15 +28,15 @@ MNIST, CIFAR = (1, 28, 28), (3, 32, 32)
 
 @dataclass(frozen=True)
 class Preset:
-    """An architecture, described.
+    """Configuration of an architecture.
 
     Attributes:
         kind: The class of the network.
         shape: Channels, height and width of the inputs.
         layers: The hidden layers from the inputs upwards.
         n_out: Number of outputs.
-        reference: The paper it comes from.
-        options: What else the class is given.
+        reference: The paper that introduced it.
+        options: Further arguments of the class.
     """
 
     kind: type[Layered]
@@ -59,14 +59,14 @@ class Preset:
         return self.kind(self.shape, self.layers, self.n_out, **{**self.options, **options})
 
     def check_sizes(self, n_in: int, n_out: int) -> None:
-        """Raise if a task has other numbers of inputs and outputs.
+        """Raise unless a task has the same numbers of inputs and outputs.
 
         Args:
             n_in: Number of inputs of the task.
             n_out: Number of its outputs.
 
         Raises:
-            ValueError: One of them is another.
+            ValueError: One of them differs.
         """
         if (n_in, n_out) != (math.prod(self.shape), self.n_out):
             raise ValueError(
@@ -92,7 +92,7 @@ _LAYERS: dict[str, tuple[tuple[int, int, int], tuple[Layer, ...]]] = {
     "cifar10_conv": (CIFAR, (*_maps(ConvLayer, 5, 128, 64), ConvLayer(64, 2, 2), *_dense(1024))),
     "cifar10_lc": (CIFAR, (*_maps(LocalLayer, 5, 64, 32), LocalLayer(32, 2, 2), *_dense(512))),
 }
-_NARROWER = {"cifar10_lc": (*_LAYERS["cifar10_lc"][1][:-1], DenseLayer(256))}  # where vectors have fewer cells
+_NARROWER = {"cifar10_lc": (*_LAYERS["cifar10_lc"][1][:-1], DenseLayer(256))}  # the vector network has fewer cells
 _WITHOUT_BIAS = MappingProxyType({"bias": False})
 _CIFAR100 = (
     ConvLayer(96, 5, padding=2, then=(MaxPool(),)),

@@ -27,7 +27,7 @@ __all__ = ["RecurrentNetwork", "RecurrentPopulation", "filtered"]
 
 
 class RecurrentPopulation(nn.Module, abc.ABC):
-    """A recurrent population: synapses from its inputs and among its cells, biases and an initial state if it has them.
+    """A recurrent population: input and recurrent synapses, optional biases and initial state.
 
     Args:
         n_pre: Number of inputs or presynaptic cells J.
@@ -36,8 +36,8 @@ class RecurrentPopulation(nn.Module, abc.ABC):
         generator: Source of the weights.
         scale_in: Standard deviation of the input weights.
         bias: Whether cells have biases.
-        synapses: What makes the recurrent connection of a name, a weight and a mask, default all-to-all.
-        synapses_in: What makes the connection from the inputs, default all-to-all.
+        synapses: Constructor of the recurrent connection from a name, a weight and a mask, default all-to-all.
+        synapses_in: Constructor of the connection from the inputs, default all-to-all.
 
     Raises:
         ValueError: A size, mask, type or sign is not allowed.
@@ -45,7 +45,7 @@ class RecurrentPopulation(nn.Module, abc.ABC):
 
     spiking: ClassVar[bool] = False  # whether the cells spike
     leak_form: str = "A"  # where the leak acts: on the potential, or on the rate ("B")
-    constants: tuple[Constant, ...] = ()  # what the type of the network's numbers must hold
+    constants: tuple[Constant, ...] = ()  # constants that the floating-point type must resolve
 
     mask_in: Tensor | None
     mask_rec: Tensor | None
@@ -89,10 +89,10 @@ class RecurrentPopulation(nn.Module, abc.ABC):
         self.s_0 = nn.Parameter(torch.zeros(n_rec, dtype=torch.float64, device="cpu")) if wiring.learn_initial else None
 
     def into_cells(self, prefix: str = "") -> tuple[Any, ...]:
-        """Return the connections into the population: input, recurrent, and a bias and an initial state if it has them.
+        """Return the connections into the population: input, recurrent, bias, initial state.
 
         Args:
-            prefix: What the names of the parameters begin with in the network, default nothing.
+            prefix: Prefix of the parameters' names in the network, default empty.
         """
         into: list[Connection] = [
             self.synapses_in(f"{prefix}w_in", self.w_in, self.mask_in),
@@ -113,8 +113,8 @@ class RecurrentPopulation(nn.Module, abc.ABC):
         Args:
             use: The parameters by name.
             inputs: Inputs, shape ``(T, B, J)``.
-            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
-            prefix: What the names of the parameters begin with, default nothing.
+            noise: Noise in the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
+            prefix: Prefix of the parameters' names, default empty.
         """
 
     @abc.abstractmethod
@@ -124,11 +124,11 @@ class RecurrentPopulation(nn.Module, abc.ABC):
         """Run the population without a graph and return its tape.
 
         Args:
-            population: Where it stands.
+            population: Its specification.
             inputs: Inputs, shape ``(T, B, J)``.
-            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` for none.
+            noise: Noise in the drive of every step, shape ``(T, B, N)``; ``None`` for none.
             space: Memory to use.
-            rest: What else the tape shows.
+            rest: Further attributes of the tape.
         """
 
     @abc.abstractmethod
@@ -141,7 +141,7 @@ class RecurrentPopulation(nn.Module, abc.ABC):
 
     @torch.no_grad()
     def project_cells_(self) -> None:
-        """Put the parameters back where they are allowed to be: missing synapses and wrong signs at zero."""
+        """Set missing synapses and weights of the wrong sign to zero."""
         if self.signs is not None:
             self.w_rec.copy_(torch.where(self.w_rec * self.signs < 0, 0.0, self.w_rec))
         for connection in self.into_cells():
@@ -157,7 +157,7 @@ class RecurrentPopulation(nn.Module, abc.ABC):
     def _draw(
         self, name: str, shape: tuple[int, int], scale: Tensor | float, mask: Tensor | None, generator: torch.Generator
     ) -> nn.Parameter:
-        """Draw normal weights in float64, so that every dtype gets the same ones, and register their mask."""
+        """Draw normal weights in float64, the same for every dtype, and register their mask."""
         weight = torch.randn(*shape, generator=generator, dtype=torch.float64, device="cpu") * scale
         self.register_buffer(f"mask_{name}", mask)
         return nn.Parameter(weight if mask is None else weight * mask)
@@ -166,7 +166,7 @@ class RecurrentPopulation(nn.Module, abc.ABC):
 class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
     """One recurrent population and the readout ``y_t = W_o zbar_t + b_o``, filtered or not."""
 
-    synapses_out: ClassVar[Callable[..., Any]] = Dense  # what makes the readout's connection
+    synapses_out: ClassVar[Callable[..., Any]] = Dense  # constructor of the readout's connection
 
     mask_out: Tensor | None
     noise_state: Tensor | None
@@ -210,11 +210,11 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         self.register_buffer("noise_state", state)
 
     def populations(self) -> tuple[Population, ...]:
-        """Return where the only population stands."""
+        """Return the only population."""
         return (self._place(self.w_out),)
 
     def hidden_connections(self) -> tuple[Connection, ...]:
-        """Return the connections into the recurrent population: input, recurrent, bias, and a learned initial state."""
+        """Return the connections into the population: input, recurrent, bias, learned initial state."""
         return self.into_cells()
 
     def readout_connections(self) -> tuple[Any, ...]:
@@ -223,7 +223,7 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
 
     @property
     def n_noise(self) -> int:
-        """One number per cell, added to its drive."""
+        """Noise channels: one for the drive of each cell."""
         return self.n_rec
 
     def outputs(self, use: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None) -> Tensor:
@@ -233,7 +233,7 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         return filtered(delivered, self.readout_leak) + use[b_out.name]
 
     def record(self, inputs: Tensor, noise: Tensor | None, space: Workspace) -> Tape:
-        """Return the tape of the population, with the outputs that the readout makes of it."""
+        """Return the tape of the population with the outputs."""
         w_out, b_out = self.readout_connections()
         readout = w_out.matrix()
         tape = self.run_cells(self._place(readout), inputs, noise, space, readout_leak=self.readout_leak)
@@ -245,10 +245,10 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         )
 
     def draw_noise(self, steps: int, trials: int) -> Tensor | None:
-        """Return fresh private noise for a trial, shape ``(T, B, N)``, ``None`` if the network has none.
+        """Draw private noise for a trial, ``(T, B, N)``; ``None`` if the network has none.
 
-        It is drawn on the CPU from the network's own generator, whose state is part of ``state_dict``, so that every
-        device sees the same numbers.
+        It is drawn on the CPU from the network's own generator, whose state is part of ``state_dict``, so that numbers
+        do not depend on the device.
 
         Args:
             steps: Number of steps T.
@@ -261,7 +261,7 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
 
     @torch.no_grad()
     def project_(self) -> None:
-        """Put all weights back where they are allowed to be: missing synapses and wrong signs at zero."""
+        """Set missing synapses and weights of the wrong sign to zero, readout included."""
         self.project_cells_()
         if self.mask_out is not None:
             self.w_out.mul_(self.mask_out)
@@ -287,7 +287,7 @@ def filtered(delivered: Tensor, leak: float) -> Tensor:
     """Return ``ybar_t = leak ybar_{t-1} + (1 - leak) y_t``; the readout is linear, so this filters the rates.
 
     Args:
-        delivered: What the readout weights deliver at every step, shape ``(T, B, O)``.
+        delivered: Weighted sums of the readout at every step, shape ``(T, B, O)``.
         leak: Leak per step, 0 for no filter.
 
     >>> filtered(torch.ones(3, 1, 1), 0.5).flatten().tolist()

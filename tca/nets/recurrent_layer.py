@@ -1,4 +1,4 @@
-"""A recurrent population as a value: its size, the constants of its cells and their wiring.
+"""Configuration of a recurrent population: size, cell constants and wiring.
 
 Shapes: J presynaptic cells or inputs, N cells.
 """
@@ -24,14 +24,14 @@ __all__ = ["RecurrentLayer", "RecurrentWiring"]
 @checked
 @dataclass(frozen=True, eq=False)
 class RecurrentWiring:
-    """The synapses of a recurrent population, and where it begins.
+    """The synapses of a recurrent population and its initial state.
 
     Args:
         mask_in: Which input synapses exist, (N, J); ``None`` (default) for all.
         mask_rec: Which recurrent synapses exist, (N, N); ``None`` (default) for all.
         types: Type of every cell, for the rules that depend on it: N integers, or fractions that add up to one such as
             ``(0.8, 0.2)``, the first cells being of type 0; ``None`` (default) for one type.
-        dale: Sign of the recurrent synapses that the cells of each type make, such as ``(1, -1)``, 0 for both; ``None``
+        dale: Sign of the outgoing recurrent synapses of each cell type, such as ``(1, -1)``, 0 for both; ``None``
             (default) for both everywhere. ``project_`` sets weights of the wrong sign to zero. They are drawn such that
             excitation and inhibition of a cell cancel in the mean.
         autapses: Whether cells may have synapses onto themselves, default ``True``.
@@ -50,7 +50,7 @@ class RecurrentWiring:
 
 @checked
 class RecurrentLayer(abc.ABC):
-    """A recurrent population as a value.
+    """Configuration of a recurrent population.
 
     Args:
         size: Number of cells N.

@@ -1,4 +1,4 @@
-"""Recurrent populations one above another, leaky or spiking, and a linear readout of the last.
+"""Stacked recurrent populations, leaky or spiking, with a linear readout of the last.
 
 Shapes: T time, B batch, I inputs, N cells of all populations, O outputs.
 """
@@ -29,13 +29,13 @@ __all__ = ["StackedRNN"]
 
 @checked
 class StackedRNN(Network):
-    """Recurrent populations, each of which hears the one below in the same step, and a linear readout.
+    """Stacked recurrent populations, connected without delay, with a linear readout.
 
     The input of the first population is that of the network, the input of every other the rates below: with the leak on
     the potential ``v^p_t = k v^p_{t-1} + (1 - k)(W^p z^p_{t-1} + U^p z^{p-1}_t + b^p)`` and ``z^p_t = f(v^p_t)``. A
     population is leaky or spiking, see `LeakyRNN` and `SpikingRNN`, and any may lie above any other. The readout is
-    ``y_t = W_o z^P_t + b_o``, filtered if asked for. Populations that hear each other with the delay of a
-    step are one population of a `LeakyRNN`, whose masks, types and time constants tell them apart.
+    ``y_t = W_o z^P_t + b_o``, optionally filtered. Populations connected with the delay of a step are one
+    population of a `LeakyRNN` with suitable masks, types and time constants.
 
     Parameters are called ``layers.0.w_in``, ``layers.0.w_rec``, ``layers.0.b`` and so on, then ``w_out`` and ``b_out``.
 
@@ -47,7 +47,7 @@ class StackedRNN(Network):
         readout_tau: Time constant of the filtered readout in ms; ``None`` (default) for none.
         mask_out: Which readout synapses exist; ``None`` (default) for all.
         seed: Seed of the weights and of the private noise, default 0.
-        device: Where the network lives, default the CPU.
+        device: Device of the network, default the CPU.
         dtype: Its floating-point type, default ``torch.float32``.
 
     Raises:
@@ -119,12 +119,12 @@ class StackedRNN(Network):
         return Dense("w_out", self.w_out, self.mask_out), Bias("b_out", self.b_out)
 
     def populations(self) -> tuple[Population, ...]:
-        """Return where the populations stand, from the last to the first."""
+        """Return the populations, from the last to the first."""
         return self._populations(self.w_out)
 
     @property
     def n_noise(self) -> int:
-        """One number per cell, added to its drive, from the first population to the last."""
+        """Noise channels: one for the drive of each cell, from the first population to the last."""
         return sum(cells.n_rec for _, cells in self.hidden_layers)
 
     def outputs(self, use: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None) -> Tensor:
@@ -136,7 +136,7 @@ class StackedRNN(Network):
         return filtered(rates @ w_out.t(), self.readout_leak) + b_out
 
     def record(self, inputs: Tensor, noise: Tensor | None, space: Workspace) -> Tape:
-        """Return the tape of the last population, with the tapes of those below it."""
+        """Return the tape of the last population with those of the lower ones."""
         w_out, b_out = self.readout_connections()
         readout = w_out.effective()
         rates, tapes = inputs, list[Tape]()
@@ -154,7 +154,7 @@ class StackedRNN(Network):
         )
 
     def draw_noise(self, steps: int, trials: int) -> Tensor | None:
-        """Return fresh private noise for a trial, shape ``(T, B, N)``, ``None`` if no population has any.
+        """Draw private noise for a trial, ``(T, B, N)``; ``None`` if no population has any.
 
         Args:
             steps: Number of steps T.
@@ -169,7 +169,7 @@ class StackedRNN(Network):
 
     @torch.no_grad()
     def project_(self) -> None:
-        """Put the parameters back where they are allowed to be: missing synapses and wrong signs at zero."""
+        """Set missing synapses and weights of the wrong sign to zero."""
         for _, cells in self.hidden_layers:
             cells.project_cells_()
         if self.mask_out is not None:

@@ -1,4 +1,4 @@
-"""Recurrent populations online: one step of time after another.
+"""Recurrent populations online, one step at a time.
 
 Shapes: B batch, J presynaptic cells or inputs, N cells.
 """
@@ -17,7 +17,7 @@ __all__ = ["Stepper", "carried"]
 
 
 class Stepper(abc.ABC):
-    """A recurrent population between two steps of time; its weights may change there.
+    """A recurrent population between two steps, where its weights may change.
 
     Attributes:
         rate: Rates of the last step, shape ``(B, N)``.
@@ -31,21 +31,21 @@ class Stepper(abc.ABC):
 
         Args:
             inputs: Inputs of the step, shape ``(B, J)``.
-            noise: What is added to the drive, shape ``(B, N)``; ``None`` for none.
-            to_go: Number of steps that follow, or one for each trial; ``None`` if that is not known.
+            noise: Noise in the drive, shape ``(B, N)``; ``None`` for none.
+            to_go: Number of steps that follow, or one for each trial; ``None`` if unknown.
         """
 
 
 def carried(
     connections: tuple[Connection, ...], inputs: Tensor, rate: Tensor, noise: Tensor | None
 ) -> tuple[tuple[Tensor, ...], Tensor]:
-    """Return what every connection carries, and the drive it all adds up to.
+    """Return the presynaptic activity of every connection and the total drive.
 
     Args:
         connections: The connections into a population: input, recurrent, biases, a learned initial state.
         inputs: Inputs of the step, shape ``(B, J)``.
         rate: Rates of the step before, shape ``(B, N)``.
-        noise: What is added to the drive, shape ``(B, N)``; ``None`` for none.
+        noise: Noise in the drive, shape ``(B, N)``; ``None`` for none.
     """
     one, zero = rate.new_ones(1, 1), rate.new_zeros(1, 1)
     drive = torch.zeros_like(rate) if noise is None else noise.clone()

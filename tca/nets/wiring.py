@@ -1,4 +1,4 @@
-"""Which synapses exist: masks for sparse, typed and distance-dependent wiring.
+"""Masks of existing synapses for sparse, typed and distance-dependent wiring.
 
 Shapes: I postsynaptic cells, J presynaptic, A types, d dimensions of space. A mask has shape ``(I, J)``, one where a
 synapse exists and zero where none does, and goes to the ``mask_`` options of a network.
@@ -18,14 +18,14 @@ __all__ = ["by_distance", "by_type", "lattice", "sparse"]
 
 
 def sparse(post: int, pre: int, density: float, *, seed: int = 0, per_cell: bool = False) -> Tensor:
-    """Return a mask in which a share of the synapses exists, chosen at random.
+    """Return a mask with a random share of the synapses.
 
     Args:
         post: Number of postsynaptic cells I.
         pre: Number of presynaptic cells J.
-        density: Share of the synapses that exist, in (0, 1]; the nearest whole number, at least one.
+        density: Share of the synapses that exist, in (0, 1]; rounded to an integer number, at least one.
         seed: Seed of the choice, default 0.
-        per_cell: Whether every postsynaptic cell gets the same number (a fixed in-degree), default ``False``.
+        per_cell: Whether every postsynaptic cell has the same in-degree, default ``False``.
 
     Raises:
         ValueError: A number is out of range.
@@ -40,10 +40,10 @@ def sparse(post: int, pre: int, density: float, *, seed: int = 0, per_cell: bool
 
 
 def by_type(types: Tensor, densities: Sequence[Sequence[float]] | Tensor, *, seed: int = 0) -> Tensor:
-    """Return a recurrent mask in which every pair of types has a density of its own.
+    """Return a recurrent mask with one density for every pair of cell types.
 
     Args:
-        types: Type of every cell, whole numbers from zero, shape ``(N,)``.
+        types: Type of every cell, integers from zero, shape ``(N,)``.
         densities: Share of the synapses from type b to type a that exist at ``[a][b]``, shape ``(A, A)``, in [0, 1].
         seed: Seed of the choice, default 0.
 
@@ -80,17 +80,17 @@ def by_distance(
     autapses: bool = True,
     seed: int = 0,
 ) -> Tensor:
-    """Return a mask in which near cells are joined more often, ``P_ij ~ exp(-|x_i - x_j|^2 / (2 width^2))``.
+    """Return a distance-dependent mask, ``P_ij ~ exp(-|x_i - x_j|^2 / (2 width^2))``.
 
-    Every postsynaptic cell gets the same number of synapses, drawn without replacement with these odds.
+    Every postsynaptic cell has the same in-degree, drawn without replacement with these odds.
 
     Args:
         post: Positions of the postsynaptic cells, shape ``(I, d)``.
         pre: Positions of the presynaptic cells, shape ``(J, d)``.
         width: Standard deviation of the distances, in the unit of the positions.
-        density: Share of the presynaptic cells that a cell hears, in (0, 1].
-        period: Length of each axis of a space that closes on itself, d of them; ``None`` (default) for an open space.
-        autapses: Whether a synapse from a place to itself may exist, default ``True``.
+        density: In-degree as a share of the presynaptic cells, in (0, 1].
+        period: Length of each of the d axes of a periodic space; ``None`` (default) for an open space.
+        autapses: Whether synapses between cells of the same position may exist, default ``True``.
         seed: Seed of the choice, default 0.
 
     Raises:
@@ -119,7 +119,7 @@ def by_distance(
 
 
 def lattice(shape: Sequence[int]) -> Tensor:
-    """Return the positions of the sites of a grid with unit distances, shape ``(sites, d)``, the last axis fastest.
+    """Return the sites of a grid with unit distances, ``(sites, d)``, last axis fastest.
 
     Args:
         shape: Number of sites along each axis.
@@ -138,7 +138,7 @@ def _share(name: str, value: float) -> float:
 
 
 def _chosen(log_odds: Tensor, density: float, seed: int, per_cell: bool) -> Tensor:
-    """Return ones at the largest of the log odds plus Gumbel noise, which draws without replacement with these odds."""
+    """Draw without replacement with given log odds, by Gumbel noise."""
     uniform = torch.rand(
         log_odds.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed), device="cpu"
     )

@@ -26,7 +26,7 @@ from tca.utils.names import lookup
 
 __all__ = ["WIRINGS", "DualStream", "DualStreamCNN", "DualStreamMLP", "magnitudes", "streams_of"]
 
-WIRINGS = {"streams": True, "presynaptic": False}  # whether the sign of the postsynaptic cell counts
+WIRINGS = {"streams": True, "presynaptic": False}  # whether weights have the sign of the postsynaptic cell
 BREADTH: dict[type[Layer], float] = {DenseLayer: 6.0, ConvLayer: 3.0}  # width of the sigmoid, by layer
 
 
@@ -66,13 +66,13 @@ class DualStream(Layered):
         Zp = + P W_pp - N W_np + b_p,   P = f(Zp)
         Zn = + N W_nn - P W_pn + b_n,   N = f(Zn)
 
-    with ``f(z) = 1 / (1 + exp(-2 z / width))``; both streams see the inputs. Every path from a cell to an output then
+    with ``f(z) = 1 / (1 + exp(-2 z / width))``; both receive the inputs. Every path from a cell to an output then
     has the sign of the cell's stream, for all magnitudes, depths and inputs. The outputs are logits,
     ``y = 2 / width_out (P W_p - N W_n + b)``, so that their logistic function is a sigmoid of that width. Cells of the
     + stream come first in every population; parameters are called as in `Feedforward`.
 
     Args:
-        shape: How the inputs are laid out: a number, or channels, height and width.
+        shape: Layout of the inputs: a number, or channels, height and width.
         layers: `DenseLayer` and `ConvLayer`, whose sizes and channels are those of one stream.
         n_out: Number of outputs O.
         width: Width of the sigmoids; ``None`` (default) is 6 for all-to-all layers and 3 for convolutions.
@@ -82,9 +82,9 @@ class DualStream(Layered):
             cell.
         asymmetry: Factors of the first magnitudes within and between streams of hidden cells, default 1.5 and 0.5.
         floor: Least magnitude, default 1e-4, held by ``project_``.
-        block: Whether output c hears only the cells whose place in their stream is c modulo O, default ``False``.
-        seed: Seed of the magnitudes and of what is drawn in training, default 0.
-        device: Where the network lives, default the CPU.
+        block: Whether output c reads only the cells with index c modulo O in their stream, default ``False``.
+        seed: Seed of the magnitudes and of random numbers in training, default 0.
+        device: Device of the network, default the CPU.
         dtype: Its floating-point type, default ``torch.float32``.
 
     Raises:
@@ -178,7 +178,7 @@ class DualStreamMLP(DualStream):
         n_in: Number of inputs I.
         sizes: Number of cells of a stream in every hidden layer.
         n_out: Number of outputs O.
-        options: Whatever `DualStream` takes.
+        options: Options of `DualStream`.
 
     >>> DualStreamMLP(64, [200, 100], 10).w_2.shape
     torch.Size([200, 400])
@@ -198,7 +198,7 @@ class DualStreamCNN(DualStream):
         shape: Channels, height and width of the inputs.
         layers: Convolutions, then all-to-all layers; channels and sizes are those of a stream.
         n_out: Number of outputs O.
-        options: Whatever `DualStream` takes.
+        options: Options of `DualStream`.
 
     >>> DualStreamCNN((1, 8, 8), [ConvLayer(4), DenseLayer(20)], 10).w_1.shape
     torch.Size([8, 2, 3, 3])
@@ -219,7 +219,7 @@ def _doubled(layer: Layer) -> Layer:
 
 
 def _makers(layer: Layer, lower: Shape, signs: dict[str, Any]) -> Callable[..., Any]:
-    """Return what makes the connection of a layer."""
+    """Return the constructor of a layer's connection."""
     if isinstance(layer, ConvLayer):
         return partial(SignedConv, geometry=layer.geometry(lower), **signs)
     return partial(SignedDense, **signs)

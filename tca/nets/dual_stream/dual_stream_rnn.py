@@ -55,7 +55,7 @@ class DualStreamRNN(LeakyPopulation, RecurrentNetwork):
         leak: ``"exponential"`` (default) or ``"euler"``.
         noise: Standard deviation of private noise, default 0.
         seed: Seed of the magnitudes and of the noise, default 0.
-        device: Where the network lives, default the CPU.
+        device: Device of the network, default the CPU.
         dtype: Its floating-point type, default ``torch.float32``.
 
     Raises:
@@ -119,7 +119,7 @@ class DualStreamRNN(LeakyPopulation, RecurrentNetwork):
         self.project_()
 
     def _check_bound(self, n_rec: int) -> None:
-        """Refuse a floor that keeps the gain of the loops above its bound."""
+        """Raise if the floor keeps the gain of the loops above its bound."""
         if self.kappa is None:
             return
         assert isinstance(self.activation, Sigmoid)

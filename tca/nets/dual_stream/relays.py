@@ -35,8 +35,8 @@ class Relayed:
 
     which is the drive ``sum_j sigma_ij m_ij h_j``. Outputs are excited by the + stream and inhibited by the relays of
     the - stream. Inputs are lines of which each stream has a copy, and have relays as well. Nothing is stored: weights
-    are made of the present parameters, and autograd goes through them, so that whatever teaches the network teaches
-    this one. The cost is one relay for each cell and line.
+    are computed from the present parameters, and autograd goes through them, so that training the network trains this
+    one. The cost is one relay for each cell and line.
 
     Args:
         net: The network; its parameters are shared.
@@ -140,7 +140,7 @@ def _drive(connection: Connection, pre: Tensor) -> Tensor:
 
 
 def _upwards(net: DualStream, inputs: Tensor) -> Tensor:
-    """Return what the outputs hear, population by population."""
+    """Return the input of the readout, population by population."""
     into = net.hidden_connections()
     rates = inputs
     for hidden, synapses, biases in zip(net.hidden_layers, into[::2], into[1::2], strict=True):

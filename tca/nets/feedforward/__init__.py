@@ -1,1 +1,1 @@
-"""Feedforward networks: layers of populations, each step an instant."""
+"""Feedforward networks: layers of populations without memory between steps."""

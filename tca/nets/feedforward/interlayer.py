@@ -1,4 +1,4 @@
-"""What lies between the rates of one population and the synapses onto the next: pooling, dropout, normalisation.
+"""Interlayer operations: pooling, dropout and normalisation.
 
 Shapes: M any number of leading steps and trials; N cells of a map ``(C, H, W)``, channel by channel, row by row.
 """
@@ -23,38 +23,38 @@ Shape = tuple[int, ...]
 class InterlayerOperation(abc.ABC):
     """A fixed function of the rates of a population, without parameters."""
 
-    random = False  # whether every pass draws numbers of its own
+    random = False  # whether every pass draws random numbers
 
     @abc.abstractmethod
     def shape(self, shape: Shape) -> Shape:
-        """Return how the cells are laid out behind the passage.
+        """Return the layout of the cells after the operation.
 
         Args:
-            shape: How they are laid out before it.
+            shape: Their layout before it.
 
         Raises:
-            ValueError: They cannot pass.
+            ValueError: The operation does not fit the layout.
         """
 
     @abc.abstractmethod
     def through(self, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
-        """Return the rates behind the passage, shape ``(..., J)``, differentiable.
+        """Return the rates after the operation, shape ``(..., J)``, differentiable.
 
         Args:
             rate: Rates, shape ``(..., N)``.
-            shape: How the cells are laid out.
-            drawn: Numbers drawn uniformly from [0, 1), one for each rate, if the passage is random and used in
-                training; ``None`` otherwise.
+            shape: Layout of the cells.
+            drawn: Numbers drawn uniformly from [0, 1), one for each rate, for a random operation in training; ``None``
+                otherwise.
         """
 
     def back(self, signal: Tensor, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
-        """Return a signal behind the passage as one before it, shape ``(..., N)``: times the transposed derivative.
+        """Backpropagate a signal through the operation, shape ``(..., N)``.
 
         Args:
             signal: Signal, shape ``(..., J)``.
-            rate: The rates that came, shape ``(..., N)``.
-            shape: How the cells are laid out.
-            drawn: The numbers that were drawn, if any.
+            rate: The rates before the operation, shape ``(..., N)``.
+            shape: Layout of the cells.
+            drawn: The random numbers of the pass, if any.
         """
         with torch.inference_mode(False), torch.enable_grad():
             before = rate.clone().requires_grad_()
@@ -76,7 +76,7 @@ class _Pool(InterlayerOperation):
     stride: Count | None = None
 
     def shape(self, shape: Shape) -> Shape:
-        """Return channels and what is left of height and width."""
+        """Return channels and the pooled height and width."""
         if len(shape) != 3:
             raise ValueError(f"pooling needs a map of channels, height and width, got a population of shape {shape}")
         if min(shape[1:]) < self.kernel:
@@ -116,7 +116,7 @@ class AvgPool(_Pool):
         return functional.avg_pool2d(maps, self.kernel, self.stride)
 
     def back(self, signal: Tensor, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
-        """Return an equal share of what every square is told for each of its cells: no mean has to be taken again."""
+        """Return an equal share of every square's signal for each of its cells."""
         told, maps = signal.reshape(-1, *self.shape(shape)), rate.reshape(-1, *shape)
         square, step = [self.kernel] * 2, [self.stride or self.kernel] * 2
         spread: Tensor = torch.ops.aten.avg_pool2d_backward(told, maps, square, step, [0, 0], False, True, None)
@@ -144,7 +144,7 @@ class MaxPool(_Pool):
 @checked
 @dataclass(frozen=True)
 class Dropout(InterlayerOperation):
-    """Rates set to zero at random while the network is trained, the others divided by what is left of them.
+    """Rates set to zero at random in training, the others divided by the remaining share.
 
     Args:
         share: Probability that a rate is set to zero, default 0.5, in [0, 1).
@@ -168,11 +168,11 @@ class Dropout(InterlayerOperation):
         return shape
 
     def through(self, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
-        """Return what is left, everything if nothing was drawn."""
+        """Return the remaining rates, all of them if ``drawn`` is ``None``."""
         return rate if drawn is None else rate * (drawn >= self.share) / (1 - self.share)
 
     def back(self, signal: Tensor, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
-        """Return the signal where a rate is left, as it has passed."""
+        """Return the signal to the remaining rates, scaled like them."""
         return self.through(signal, shape, drawn)
 
 
@@ -182,7 +182,7 @@ class RMSNorm(InterlayerOperation):
     """Rates divided by their root mean square over the cells of an example.
 
     Args:
-        eps: What is added to the mean square, default 1e-8, positive.
+        eps: Addition to the mean square, default 1e-8, positive.
 
     Paper: Zhang and Sennrich (2019), NeurIPS.
 

@@ -1,4 +1,4 @@
-"""What networks of populations one above another share: the pass through them, and the tape it leaves.
+"""The base class of layered networks: forward pass and tape.
 
 Shapes: T time, B batch, I inputs, N cells, O outputs, P populations.
 """
@@ -35,13 +35,13 @@ Stage = tuple[InterlayerOperation, Shape, Tensor | None]
 
 
 def instant_tape(activation: Activation, driven: Tensor, rate: Tensor, **rest: Any) -> Tape:
-    """Write the rates of cells without memory, and return the tape of their steps, each an instant of its own.
+    """Write the rates of cells without memory and return their tape.
 
     Args:
         activation: Their activation function.
         driven: Drives, shape ``(T, B, N)``.
-        rate: Where the rates go, shape ``(T + 1, B, N)``, zero at time zero.
-        rest: What else the tape shows.
+        rate: Memory for the rates, shape ``(T + 1, B, N)``, zero at time zero.
+        rest: Further attributes of the tape.
     """
     activation.into(driven, rate[1:])
     return LeakyTape(
@@ -63,13 +63,13 @@ class HiddenLayer(NamedTuple):
 
     Attributes:
         name: Its name.
-        shape: How its cells are laid out.
-        activation: Its activation function, or what else makes rates of drives.
-        wires: Names of its parameters and what makes connections of them: the weights, then the bias if there is one.
-        passages: What its rates pass before the next population.
+        shape: Layout of its cells.
+        activation: Its activation function, or another function from drives to rates.
+        wires: Names of its parameters and constructors of their connections: the weights, then the bias if any.
+        passages: Interlayer operations on its rates.
         signs: Name of the buffer with the stream of every cell, if the network has two.
-        record: What writes the rates of a pass and returns its tape, given the activation function, the drives and
-            where the rates go; default `instant_tape`.
+        record: Function of the activation function, the drives and memory for the rates that writes the rates and
+            returns the tape; default `instant_tape`.
     """
 
     name: str
@@ -82,12 +82,12 @@ class HiddenLayer(NamedTuple):
 
 
 class Layered(Network, abc.ABC):
-    """Populations one above another, ``z_p = f(drive_p)``, and a readout; each step of time is an instant of its own.
+    """Layers ``z_p = f(drive_p)`` with a readout, without memory between steps.
 
     Attributes:
         hidden_layers: The populations from the inputs upwards.
-        readout: Names of the readout's parameters and what makes connections of them: weights, then bias.
-        noise_state: State of the generator of what is drawn in training.
+        readout: Names of the readout's parameters and constructors of their connections: weights, then bias.
+        noise_state: State of the generator of random numbers in training.
     """
 
     hidden_layers: list[HiddenLayer]
@@ -104,7 +104,7 @@ class Layered(Network, abc.ABC):
         return self._made(self.readout)
 
     def populations(self) -> tuple[Population, ...]:
-        """Return where the populations stand, from the last to the first."""
+        """Return the populations, from the last to the first."""
         last = self.hidden_layers[-1]
         reads = not last.passages and self.w_out.shape == (self.n_out, math.prod(last.shape))
         onwards = [*(self._made(each.wires)[0] for each in self.hidden_layers[1:]), self.readout_connections()[0]]
@@ -139,7 +139,7 @@ class Layered(Network, abc.ABC):
 
     @torch.no_grad()
     def perturbed(self, inputs: Tensor, noise: Tensor | None, extra: ByPopulation) -> Tape:
-        """Return the tape of a pass with perturbations added to the drives, in a network that shares the parameters.
+        """Return the tape of a pass with perturbations added to the drives.
 
         Args:
             inputs: Inputs, shape ``(T, B, I)``.
@@ -153,7 +153,7 @@ class Layered(Network, abc.ABC):
         return net.record(inputs, noise, Workspace())
 
     def record(self, inputs: Tensor, noise: Tensor | None, space: Workspace) -> Tape:
-        """Return the tape of the last population, with the tapes of those below it."""
+        """Return the tape of the last population with those of the lower ones."""
         steps, trials, _ = inputs.shape
         one = inputs.new_ones(1, 1, 1)
         tapes: list[Tape] = []
@@ -189,10 +189,10 @@ class Layered(Network, abc.ABC):
         )
 
     def draw_noise(self, steps: int, trials: int) -> Tensor | None:
-        """Return what the random passages draw for a batch, shape ``(T, B, R)``, ``None`` if there are none.
+        """Draw the numbers of random interlayer operations, ``(T, B, R)``; ``None`` without any.
 
-        R is the number of rates that pass them. It is drawn on the CPU from the network's own generator, whose state is
-        part of ``state_dict``, so that every device sees the same numbers.
+        R is the number of rates that pass them. Numbers are drawn on the CPU from the network's own generator, whose
+        state is part of ``state_dict``, so that they do not depend on the device.
 
         Args:
             steps: Number of steps T.
@@ -214,11 +214,11 @@ class Layered(Network, abc.ABC):
 
     @property
     def n_noise(self) -> int:
-        """One number per rate that goes through a random passage."""
+        """Noise channels: one for each rate before a random interlayer operation."""
         return sum(math.prod(shape) for stages in self._stages(None) for each, shape, _ in stages if each.random)
 
     def _stages(self, noise: Tensor | None) -> list[list[Stage]]:
-        """Return the passages behind every population, the layout of the cells there, and what is drawn for them."""
+        """Return the interlayer operations of every population, with layouts and random numbers."""
         found, used = [], 0
         for hidden in self.hidden_layers:
             stages: list[Stage] = []
@@ -244,7 +244,7 @@ def _perturbed(record: Callable[..., Tape], extra: Tensor) -> Callable[..., Tape
 
 
 def _passed(rate: Tensor, stages: list[Stage]) -> tuple[Tensor, Back | None]:
-    """Return the rates behind all passages, and what takes a signal back through them."""
+    """Return the rates after all interlayer operations, and their backward function."""
     if not stages:
         return rate, None
     before = []
@@ -253,7 +253,7 @@ def _passed(rate: Tensor, stages: list[Stage]) -> tuple[Tensor, Back | None]:
         rate = passage.through(rate, shape, numbers)
 
     def back(signal: Tensor, steps: slice) -> Tensor:
-        if steps.start == 0:  # nothing passed at time zero
+        if steps.start == 0:  # no operation at time zero
             later = back(signal[1:], slice(1, steps.stop))
             return torch.cat([torch.zeros_like(later[:1]), later])
         at = slice(steps.start - 1, steps.stop - 1)

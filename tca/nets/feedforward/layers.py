@@ -1,4 +1,4 @@
-"""What a feedforward network is made of, described: layers and how their weights begin.
+"""Layers of feedforward networks and the initialisation of their weights.
 
 Shapes: N cells of a layer, laid out as ``(N,)`` or as channels, height and width ``(C, H, W)``; K kernel size.
 """
@@ -29,12 +29,12 @@ class Wiring(NamedTuple):
     """A layer between two populations.
 
     Attributes:
-        shape: How its cells are laid out.
+        shape: Layout of its cells.
         weight: Shape of the weights.
         fan_in: Number of synapses onto a cell.
-        synapses: What makes the connection of a name, a weight and a mask.
+        synapses: Constructor of the connection from a name, a weight and a mask.
         bias: Shape of the biases.
-        biases: What makes their connection.
+        biases: Constructor of their connection.
     """
 
     shape: Shape
@@ -47,33 +47,33 @@ class Wiring(NamedTuple):
 
 @dataclass(frozen=True)
 class Layer(abc.ABC):
-    """A population and the synapses onto it, described."""
+    """Configuration of a population and the synapses onto it."""
 
     @abc.abstractmethod
     def wiring(self, shape: Shape) -> Wiring:
-        """Return the layer on top of cells laid out in some way.
+        """Return the layer above cells of some layout.
 
         Args:
-            shape: How the cells below are laid out.
+            shape: Layout of the cells below.
 
         Raises:
-            ValueError: It cannot lie there.
+            ValueError: The layer does not fit the layout.
         """
 
     @property
     @abc.abstractmethod
     def passages(self) -> tuple[InterlayerOperation, ...]:
-        """What its rates pass before the next layer."""
+        """Interlayer operations on its rates."""
 
 
 @checked
 @dataclass(frozen=True)
 class DenseLayer(Layer):
-    """Cells that hear every cell below.
+    """An all-to-all layer.
 
     Args:
         size: Number of cells.
-        then: What their rates pass before the next layer, default nothing.
+        then: Interlayer operations on their rates, default none.
 
     Raises:
         ValueError: ``size`` is less than one.
@@ -84,7 +84,7 @@ class DenseLayer(Layer):
 
     @property
     def passages(self) -> tuple[InterlayerOperation, ...]:
-        """What the rates pass."""
+        """Interlayer operations on its rates."""
         return self.then
 
     def wiring(self, shape: Shape) -> Wiring:
@@ -95,14 +95,14 @@ class DenseLayer(Layer):
 
 @dataclass(frozen=True)
 class _MapLayer(Layer):
-    """Cells in maps, each of which hears a square of the maps below.
+    """Cells in maps, each connected to a square of the maps below.
 
     Args:
         channels: Number of maps.
         kernel: Side of the square K, default 3.
         stride: Step from a cell's square to its neighbour's, default 1.
         padding: Zeros around the maps below, default 0.
-        then: What the rates pass before the next layer, default nothing.
+        then: Interlayer operations on the rates, default none.
     """
 
     channels: int
@@ -118,14 +118,14 @@ class _MapLayer(Layer):
 
     @property
     def passages(self) -> tuple[InterlayerOperation, ...]:
-        """What the rates pass."""
+        """Interlayer operations on its rates."""
         return self.then
 
     def geometry(self, shape: Shape) -> Geometry:
-        """Return where the kernels lie.
+        """Return the geometry of the kernels.
 
         Args:
-            shape: How the cells below are laid out.
+            shape: Layout of the cells below.
 
         Raises:
             ValueError: They are no maps, or smaller than the kernel.
@@ -145,10 +145,10 @@ class ConvLayer(_MapLayer):
 
     Args:
         channels: Number of maps.
-        kernel: Side of the square that a cell hears, default 3.
+        kernel: Side of a cell's square, default 3.
         stride: Step from a cell's square to its neighbour's, default 1.
         padding: Zeros around the maps below, default 0.
-        then: What the rates pass before the next layer, default nothing.
+        then: Interlayer operations on the rates, default none.
 
     Raises:
         ValueError: A number is too small.
@@ -171,10 +171,10 @@ class LocalLayer(_MapLayer):
 
     Args:
         channels: Number of maps.
-        kernel: Side of the square that a cell hears, default 3.
+        kernel: Side of a cell's square, default 3.
         stride: Step from a cell's square to its neighbour's, default 1.
         padding: Zeros around the maps below, default 0.
-        then: What the rates pass before the next layer, default nothing.
+        then: Interlayer operations on the rates, default none.
 
     Raises:
         ValueError: A number is too small.

@@ -1,4 +1,4 @@
-"""Feedforward networks: populations one above another, each step of time an instant of its own.
+"""Feedforward networks: stacked populations without memory between steps.
 
 Shapes: T time, B batch, I inputs, N cells, O outputs, P populations.
 """
@@ -28,25 +28,25 @@ GIVEN = ("shape", "layers", "n_out")
 
 @checked
 class Feedforward(Layered):
-    """Populations one above another and a linear readout, ``z_p = f(W_p z_{p-1} + b_p)``, ``y = W_o z_P + b_o``.
+    """A feedforward network, ``z_p = f(W_p z_{p-1} + b_p)``, ``y = W_o z_P + b_o``.
 
-    A step of time is an instant of its own: a trial of T steps is T examples. Inputs of maps are counted channel by
-    channel, row by row. Parameters are ``w_1``, ``b_1`` and so on from the inputs upwards, then ``w_out``, ``b_out``.
+    Steps are independent: a trial of T steps is T examples. Inputs of maps are counted channel by channel, row by row.
+    Parameters are ``w_1``, ``b_1`` and so on from the inputs upwards, then ``w_out``, ``b_out``.
 
     Args:
-        shape: How the inputs are laid out: a number, or channels, height and width.
+        shape: Layout of the inputs: a number, or channels, height and width.
         layers: The layers from the inputs upwards.
         n_out: Number of outputs O.
         activation: ``"relu"`` (default), ``"tanh"``, ``"softplus"``, ``"rectified_tanh"`` or ``"linear"``.
-        bias: Whether hidden cells have biases, default ``True``; outputs always do. All begin at zero.
-        init: How hidden weights are drawn: ``"he_normal"`` (default, variance 2 / fan-in), ``"he_uniform"``,
+        bias: Whether hidden cells have biases, default ``True``; outputs always do. All are initially zero.
+        init: Distribution of hidden weights: ``"he_normal"`` (default, variance 2 / fan-in), ``"he_uniform"``,
             ``"lecun_normal"`` (1 / fan-in) or ``"lecun_uniform"``.
-        init_out: How the readout's weights are drawn, default ``"lecun_normal"``.
+        init_out: Distribution of readout weights, default ``"lecun_normal"``.
         gain: Factor of the hidden weights, default 1.
         masks: Which synapses exist, by the name of the weights, one or zero in their shape; all where none is given.
             The others have weight zero and no gradient.
-        seed: Seed of the weights and of what is drawn in training, default 0.
-        device: Where the network lives, default the CPU.
+        seed: Seed of the weights and of random numbers in training, default 0.
+        device: Device of the network, default the CPU.
         dtype: Its floating-point type, default ``torch.float32``.
 
     Raises:
@@ -108,7 +108,7 @@ class Feedforward(Layered):
         self._convert(device, dtype)
 
     def _remove_synapses(self, name: str, mask: Tensor) -> None:
-        """Keep a mask, and put the weights that it leaves out at zero."""
+        """Register a mask and set the weights of missing synapses to zero."""
         weights = {each: value for each, value in self.named_parameters() if each.startswith("w_")}
         weight = lookup(weights, name, "weights in masks")
         mask = tensor_of(mask)
@@ -123,7 +123,7 @@ class Feedforward(Layered):
 
     @torch.no_grad()
     def project_(self) -> None:
-        """Do nothing: every value of the parameters is allowed."""
+        """Return without a change: the parameters have no constraints."""
 
 
 def check_shape(shape: int | Sequence[int]) -> Shape:
@@ -141,8 +141,8 @@ class MLP(Feedforward):
         n_in: Number of inputs I.
         sizes: Number of cells of every hidden layer.
         n_out: Number of outputs O.
-        then: What the rates of every hidden layer pass, default nothing.
-        options: Whatever `Feedforward` takes.
+        then: Interlayer operations after every hidden layer, default none.
+        options: Options of `Feedforward`.
 
     >>> MLP(784, [1024, 512], 10)(torch.zeros(1, 2, 784)).shape
     torch.Size([1, 2, 10])
@@ -170,7 +170,7 @@ class CNN(Feedforward):
         shape: Channels, height and width of the inputs.
         layers: Convolutions, then all-to-all layers.
         n_out: Number of outputs O.
-        options: Whatever `Feedforward` takes.
+        options: Options of `Feedforward`.
 
     Raises:
         TypeError: A layer is neither.
@@ -196,7 +196,7 @@ class LocalNet(Feedforward):
         shape: Channels, height and width of the inputs.
         layers: Locally connected layers, then all-to-all layers.
         n_out: Number of outputs O.
-        options: Whatever `Feedforward` takes.
+        options: Options of `Feedforward`.
 
     Raises:
         TypeError: A layer is neither.

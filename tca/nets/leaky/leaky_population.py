@@ -35,8 +35,8 @@ class LeakyPopulation(RecurrentPopulation):
         layer: Number of cells, their constants and their wiring.
         dt: Duration of a step in ms.
         generator: Source of the weights.
-        synapses: What makes the recurrent connection of a name, a weight and a mask, default all-to-all.
-        synapses_in: What makes the connection from the inputs, default all-to-all.
+        synapses: Constructor of the recurrent connection from a name, a weight and a mask, default all-to-all.
+        synapses_in: Constructor of the connection from the inputs, default all-to-all.
 
     Raises:
         ValueError: A size, time constant, mask, type, sign or name is not allowed.
@@ -79,8 +79,8 @@ class LeakyPopulation(RecurrentPopulation):
         Args:
             use: The parameters by name.
             inputs: Inputs, shape ``(T, B, J)``.
-            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
-            prefix: What the names of the parameters begin with, default nothing.
+            noise: Noise in the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
+            prefix: Prefix of the parameters' names, default empty.
         """
         into = self.into_cells(prefix)
         weights, recurrent = [each.masked(use[each.name]) for each in into], into[1]
@@ -99,11 +99,11 @@ class LeakyPopulation(RecurrentPopulation):
         """Run the population without a graph and return its tape.
 
         Args:
-            population: Where it stands.
+            population: Its specification.
             inputs: Inputs, shape ``(T, B, J)``.
-            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` for none.
+            noise: Noise in the drive of every step, shape ``(T, B, N)``; ``None`` for none.
             space: Memory to use.
-            rest: What else the tape shows.
+            rest: Further attributes of the tape.
         """
         steps, trials, _ = inputs.shape
         prefix = f"{population.name}." if population.name else ""
@@ -154,7 +154,7 @@ class LeakyPopulation(RecurrentPopulation):
 
 
 class LeakyLayer(RecurrentLayer):
-    """A leaky recurrent population as a value, one of those of a `tca.nets.StackedRNN`.
+    """Configuration of a leaky recurrent population, for a `tca.nets.StackedRNN`.
 
     Args:
         size: Number of cells.

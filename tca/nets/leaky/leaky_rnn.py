@@ -1,4 +1,4 @@
-"""The leaky recurrent network: one population with all-to-all or masked recurrent weights and a linear readout.
+"""The leaky recurrent network: one population with a linear readout.
 
 Shapes: T time, B batch, I inputs, N cells, O outputs.
 """
@@ -46,7 +46,7 @@ class LeakyRNN(LeakyPopulation, RecurrentNetwork):
         readout_tau: Time constant of the filtered readout in ms; ``None`` (default) for none.
         mask_out: Which readout synapses exist, (O, N); ``None`` (default) for all.
         seed: Seed of the weights and of the private noise, default 0.
-        device: Where the network lives, default the CPU.
+        device: Device of the network, default the CPU.
         dtype: Its floating-point type, default ``torch.float32``.
         options: Fields of the cell (tau, form, activation, leak, noise; see `tca.cells.leaky_cell.LeakyCell`) and the
             wiring (mask_in, mask_rec, types, dale, autapses, gain_rec, learn_initial; see
@@ -98,7 +98,7 @@ class LeakyRNN(LeakyPopulation, RecurrentNetwork):
         self._convert(device, dtype)
 
     def stepper(self, trials: int) -> LeakyStepper:
-        """Return the network online, one step of time after another, at its initial state.
+        """Return the network for online runs, one step at a time, at its initial state.
 
         Args:
             trials: Number of trials B.

@@ -35,8 +35,8 @@ class LeakyStepper(Stepper):
 
         Args:
             inputs: Inputs of the step, shape ``(B, J)``.
-            noise: What is added to the drive, shape ``(B, N)``; ``None`` for none.
-            to_go: Number of steps that follow, or one for each trial; ``None`` if that is not known.
+            noise: Noise in the drive, shape ``(B, N)``; ``None`` for none.
+            to_go: Number of steps that follow, or one for each trial; ``None`` if unknown.
         """
         cells = self.cells
         into = cells.into_cells()
@@ -63,7 +63,7 @@ class LeakyStepper(Stepper):
         )
 
     def _slope(self, activity: Tensor) -> Tensor:
-        """Return ``dz/ds`` at a rate, which is one where the leak is on the rate."""
+        """Return ``dz/ds`` at a rate; one if the leak is on the rate."""
         form = self.cells.form
         return self.cells.activation.slope(activity) if form.slope_at_emission else activity.new_ones(1)
 

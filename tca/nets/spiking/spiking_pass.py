@@ -1,9 +1,9 @@
-"""A spiking population going through a trial in place, a few steps at a time.
+"""The forward pass of a spiking population, in place, a few steps at a time.
 
 Shapes: T time, B batch, N cells, C consecutive steps.
 
-What a step leaves behind is written once, while it is in the cache: drives turn into potentials less the rise of the
-threshold, ``v - beta a``, and these into slopes before the next few steps are begun.
+Memory is written while it is in the cache: drives turn into potentials less the rise of the threshold, ``v - beta a``,
+and these into slopes before the next few steps.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class SpikingPass:
     Args:
         cells: The constants of the cells.
         threshold: The threshold at rest.
-        refractory: For how many steps a cell is silent after a spike.
+        refractory: Number of silent steps after a spike.
         surrogate_gradient: What stands in for the derivative of a spike.
         recurrent: Recurrent weights W, missing synapses at zero, shape ``(N, N)``.
-        drive: What inputs, biases and noise add to the potentials, shape ``(T + 1, B, N)``; turned into slopes.
-        rate: Where the spikes go, same shape.
+        drive: Drive of the potentials by inputs, biases and noise, shape ``(T + 1, B, N)``; turned into slopes.
+        rate: Memory for the spikes, same shape.
     """
 
     def __init__(
@@ -53,12 +53,12 @@ class SpikingPass:
         drive[0].zero_(), rate[0].zero_()
         self._slope_(drive[0])
         self.potential, self.before, self.adaptation = (torch.zeros_like(drive[0]) for _ in range(3))
-        self.ready = torch.ones_like(drive[:1])  # of the steps gone through last, zero for a cell that is refractory
+        self.ready = torch.ones_like(drive[:1])  # of the last window, zero for refractory cells
         # Adaptation as a mean of past spikes takes one pass over it instead of two: a spike enters it with 1 - rho.
         self.rise = cells.strength * (cells.adaptation_gain / (1 - cells.adaptation_leak))
 
     def through_(self, steps: slice) -> None:
-        """Go through some steps, those after the ones gone through before.
+        """Run the next window of steps.
 
         Args:
             steps: The steps, counted from the initial state, from one on.
@@ -106,12 +106,12 @@ class SpikingPass:
             drive.copy_(self.potential)
 
     def _silence_(self, t: int, before: Tensor, ready: Tensor) -> Tensor:
-        """Silence the refractory cells of a step and return who is not.
+        """Silence the refractory cells of a step and return the others.
 
         Args:
             t: The step.
-            before: Who was not at the step before, zeros and ones, shape ``(B, N)``.
-            ready: Where it goes who is not now, same shape.
+            before: Non-refractory cells of the step before, zeros and ones, shape ``(B, N)``.
+            ready: Memory for those of this step, same shape.
         """
         torch.sub(before, self.rates[t - 1], out=ready)
         if t > self.refractory:

@@ -32,7 +32,7 @@ __all__ = ["SpikingLayer", "SpikingPopulation", "SpikingState", "SpikingWiring"]
 
 
 class SpikingState(NamedTuple):
-    """Where the cells of a population are, each ``(B, N)``.
+    """State of the cells of a population, each ``(B, N)``.
 
     Attributes:
         potential: Potential v.
@@ -165,8 +165,8 @@ class SpikingPopulation(RecurrentPopulation):
         Args:
             use: The parameters by name.
             inputs: Inputs, shape ``(T, B, J)``.
-            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
-            prefix: What the names of the parameters begin with, default nothing.
+            noise: Noise in the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
+            prefix: Prefix of the parameters' names, default empty.
         """
         w_in, w_rec, *bias = (each.masked(use[each.name]) for each in self.into_cells(prefix))
         drive = inputs @ w_in.t() + (0.0 if noise is None else noise)
@@ -184,11 +184,11 @@ class SpikingPopulation(RecurrentPopulation):
         """Run the population without a graph and return its tape.
 
         Args:
-            population: Where it stands.
+            population: Its specification.
             inputs: Inputs, shape ``(T, B, J)``.
-            noise: What is added to the drive of every step, shape ``(T, B, N)``; ``None`` for none.
+            noise: Noise in the drive of every step, shape ``(T, B, N)``; ``None`` for none.
             space: Memory to use.
-            rest: What else the tape shows.
+            rest: Further attributes of the tape.
         """
         steps, trials, _ = inputs.shape
         prefix = f"{population.name}." if population.name else ""
@@ -240,7 +240,7 @@ class SpikingPopulation(RecurrentPopulation):
 
 
 def _windows(values: Tensor) -> Iterator[slice]:
-    """Yield runs of steps that stay in the cache of a CPU core, all of them at once elsewhere."""
+    """Yield windows of steps sized to the cache of a CPU core; all steps on other devices."""
     steps = len(values)
     on_cpu = values.device.type == "cpu"
     size = max(1, WINDOW_BYTES // (values[0].numel() * values.element_size())) if on_cpu else steps
@@ -271,7 +271,7 @@ class SpikingWiring(RecurrentWiring):
 
 
 class SpikingLayer(RecurrentLayer):
-    """A spiking recurrent population as a value, one of those of a `tca.nets.StackedRNN`.
+    """Configuration of a spiking recurrent population, for a `tca.nets.StackedRNN`.
 
     Args:
         size: Number of cells.

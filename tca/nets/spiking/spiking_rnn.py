@@ -1,4 +1,4 @@
-"""The spiking recurrent network: leaky integrate-and-fire cells, some of which adapt, and a linear readout.
+"""The spiking recurrent network: LIF and ALIF cells with a linear readout.
 
 Shapes: T time, B batch, I inputs, N cells, O outputs.
 """
@@ -55,7 +55,7 @@ class SpikingRNN(SpikingPopulation, RecurrentNetwork):
         mask_out: Which readout synapses exist, (O, N); ``None`` (default) for all.
         gain_out: Standard deviation of the readout weights times the square root of the in-degree, default 1.
         seed: Seed of the weights and of the private noise, default 0.
-        device: Where the network lives, default the CPU.
+        device: Device of the network, default the CPU.
         dtype: Its floating-point type, default ``torch.float32``.
         options: Fields of the cell (tau, threshold, beta and so on; see `tca.cells.spiking_cell.SpikingCell`) and the
             wiring (mask_in, mask_rec, types, dale, autapses, bias, gain_in, gain_rec; see
@@ -113,7 +113,7 @@ class SpikingRNN(SpikingPopulation, RecurrentNetwork):
         self._convert(device, dtype)
 
     def stepper(self, trials: int) -> SpikingStepper:
-        """Return the network online, one step of time after another, at its initial state.
+        """Return the network for online runs, one step at a time, at its initial state.
 
         Args:
             trials: Number of trials B.

@@ -36,8 +36,8 @@ class SpikingStepper(Stepper):
 
         Args:
             inputs: Inputs of the step, shape ``(B, J)``.
-            noise: What is added to the drive, shape ``(B, N)``; ``None`` for none.
-            to_go: Number of steps that follow, or one for each trial; ``None`` if that is not known.
+            noise: Noise in the drive, shape ``(B, N)``; ``None`` for none.
+            to_go: Number of steps that follow, or one for each trial; ``None`` if unknown.
         """
         cells, constants = self.cells, self.constants
         into = cells.into_cells()

@@ -1,4 +1,4 @@
-"""How a cell that carries a vector decides whether to pass it: one gate for all components.
+"""Gates of vector cells: one gate for all components.
 
 Shapes: M any number of leading steps and trials; K components, C maps or cells, P positions of a map, I = C P cells,
 N = K I.
@@ -18,7 +18,7 @@ __all__ = ["Gates", "gated_tape"]
 
 
 class Gates(nn.Module):
-    """``h_i = G_i a_i`` with ``G_i = 1[t_i . a_i >= 0]``: a cell passes its whole vector or nothing.
+    """``h_i = G_i a_i`` with ``G_i = 1[t_i . a_i >= 0]``: a cell passes its whole vector or zero.
 
     The gating vectors t are random signs and never learn. They come in pairs: that of an odd cell or map is minus that
     of the even one before it. The gate is a constant to every derivative.
@@ -57,16 +57,16 @@ class Gates(nn.Module):
         """Return one where a cell passes its vector and zero elsewhere, shape ``(..., I)``, without a graph.
 
         Args:
-            drive: What the gates judge, shape ``(..., N)``.
+            drive: Drives of the cells, shape ``(..., N)``.
         """
         apart = drive.detach().reshape(*drive.shape[:-1], *self.shape)
         along = apart[..., 0, :, :] * self.vectors[0]
-        for component, signs in zip(apart.unbind(-3)[1:], self.vectors[1:], strict=True):  # nothing K-fold is made
+        for component, signs in zip(apart.unbind(-3)[1:], self.vectors[1:], strict=True):  # without K-fold memory
             along.addcmul_(component, signs)
         return along.ge_(0).flatten(-2)
 
     def forward(self, drive: Tensor) -> Tensor:
-        """Return what passes, shape ``(..., N)``, differentiable but for the gates.
+        """Return the gated vectors, shape ``(..., N)``, differentiable but for the gates.
 
         Args:
             drive: The vectors of all cells, shape ``(..., N)``.
@@ -76,13 +76,13 @@ class Gates(nn.Module):
 
 
 def gated_tape(gates: Gates, driven: Tensor, rate: Tensor, **rest: Any) -> Tape:
-    """Write the rates of cells without memory that carry vectors, and return the tape of their steps.
+    """Write the rates of vector cells without memory and return their tape.
 
     Args:
         gates: Their gates.
         driven: Drives, shape ``(T, B, N)``.
-        rate: Where the rates go, shape ``(T + 1, B, N)``, zero at time zero.
-        rest: What else the tape shows.
+        rate: Memory for the rates, shape ``(T + 1, B, N)``, zero at time zero.
+        rest: Further attributes of the tape.
     """
     components = gates.shape[0]
     opened = gates.open(driven)

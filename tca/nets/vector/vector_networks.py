@@ -39,7 +39,7 @@ READOUTS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Ground(NamedTuple):
-    """What a layer of pairs lies on, and where.
+    """A layer of pairs with its wiring and number.
 
     Attributes:
         layer: The layer.
@@ -62,7 +62,7 @@ class Ground(NamedTuple):
         return math.prod(self.found.shape[1:])
 
     def between(self) -> tuple[Shape, Callable[[Tensor], Tensor]]:
-        """Return the shape of weights with postsynaptic and presynaptic pairs first, and what puts them in order."""
+        """Return the shape of weights with pairs first, and the function that reorders them."""
         weight = self.found.weight
         if not isinstance(self.layer, LocalLayer):
             return weight, lambda drawn: drawn
@@ -76,15 +76,15 @@ class PairedNet(Layered, abc.ABC):
     """Pairs of an ON and an OFF cell, one population above another, all weights above the first layer nonnegative.
 
     Args:
-        shape: How the inputs are laid out: a number, or channels, height and width.
+        shape: Layout of the inputs: a number, or channels, height and width.
         layers: The layers from the inputs upwards, with even sizes and channels; only `AvgPool` may follow them.
         n_out: Number of outputs.
         signs: ``"nonnegative"`` (default): weights above the first layer are never negative, which ``project_`` holds;
             or ``"mixed"``.
-        readout: How the weights onto the outputs begin: ``"pairs"`` (default), drawn like the others; or
+        readout: Initial weights onto the outputs: ``"pairs"`` (default), drawn like the others; or
             ``"constant"``, one positive number.
-        seed: Seed of the weights and of what is drawn for the cells, default 0.
-        device: Where the network lives, default the CPU.
+        seed: Seed of the weights and the gates, default 0.
+        device: Device of the network, default the CPU.
         dtype: Its floating-point type, default ``torch.float32``.
 
     Raises:
@@ -151,7 +151,7 @@ class PairedNet(Layered, abc.ABC):
     @property
     @abc.abstractmethod
     def _outputs(self) -> Maker:
-        """What makes the readout's connection."""
+        """Constructor of the readout's connection."""
 
     @abc.abstractmethod
     def _first(self, ground: Ground, first: Weights, draw: Callable[[Shape], Tensor]) -> Tensor:
@@ -163,11 +163,11 @@ class PairedNet(Layered, abc.ABC):
 
     @abc.abstractmethod
     def _synapses(self, ground: Ground) -> Maker:
-        """Return what makes a layer's connection."""
+        """Return the constructor of a layer's connection."""
 
     @abc.abstractmethod
     def _biases(self, ground: Ground) -> Maker:
-        """Return what makes a layer's biases."""
+        """Return the constructor of a layer's biases."""
 
     @abc.abstractmethod
     def _population(
@@ -176,7 +176,7 @@ class PairedNet(Layered, abc.ABC):
         """Return a population."""
 
     def _passed(self, ground: Ground, upper: Layer | None) -> tuple[tuple[InterlayerOperation, ...], Shape]:
-        """Return what the rates of scalar cells pass, and how they are laid out there: flat below flat layers."""
+        """Return the interlayer operations and the layout after them: flat below flat layers."""
         passages, shape = list(ground.layer.passages), ground.found.shape
         if not all(isinstance(each, AvgPool) for each in passages):
             raise TypeError(f"only AvgPool may follow a layer of pairs, got {passages}")
@@ -193,8 +193,8 @@ class VectorNet(PairedNet):
 
         a_ik = sum_j w_ij h_jk + b_ik,   G_i = 1[t_i . a_i >= 0],   h_ik = G_i a_ik,   z_k = sum_j w_j h_jk + b_k
 
-    A cell passes its whole vector or nothing, by a fixed random gating vector t of signs. As all weights above the
-    first layer are nonnegative, the exact error of a cell is one nonnegative number times the score of the outputs,
+    A cell passes its whole vector or zero, by a fixed random gating vector t of signs. As all weights above the
+    first layer are nonnegative, the exact error of a cell is one nonnegative number times the output error,
     the same for all cells; see `tca.signals.GlobalVector`. Inputs are scalars: component k of a cell has weights of its
     own, ``w_1`` of shape ``(K, I, J)``. Each of the K components passes the same convolution, locally connected layer
     or mean pooling; biases and gating vectors are shared over the positions of a convolution's map. Layers above maps
@@ -207,7 +207,7 @@ class VectorNet(PairedNet):
     are ON cells. With mixed signs all are ``N(0, 2 / J)``, the first layer ``N(0, 1 / J)``.
 
     Args:
-        shape: How the inputs are laid out: a number, or channels, height and width.
+        shape: Layout of the inputs: a number, or channels, height and width.
         layers: The layers from the inputs upwards, with even sizes and channels; only `AvgPool` may follow them.
         n_out: Number of outputs and components K.
         by_position: Whether every position of a map has a gating vector of its own, default ``False``.
@@ -283,7 +283,7 @@ class AlternatingNet(PairedNet):
     It is drawn, held nonnegative and flattened as a `VectorNet`, and has O scalar outputs.
 
     Args:
-        shape: How the inputs are laid out: a number, or channels, height and width.
+        shape: Layout of the inputs: a number, or channels, height and width.
         layers: The layers from the inputs upwards, with even sizes and channels; only `AvgPool` may follow them.
         n_out: Number of outputs.
         options: ``signs``, ``readout``, ``seed``, ``device`` and ``dtype``, as `PairedNet` takes them.
@@ -334,7 +334,7 @@ class VectorMLP(VectorNet):
         n_in: Number of inputs.
         sizes: Number of cells of every hidden layer, even.
         n_out: Number of outputs and components K.
-        options: Whatever `VectorNet` takes.
+        options: Options of `VectorNet`.
 
     >>> sum(each.numel() for each in VectorMLP(784, [1024, 512], 10).parameters())
     8568330
@@ -353,7 +353,7 @@ class VectorCNN(VectorNet):
         shape: Channels, height and width of the inputs.
         layers: Convolutions, then all-to-all layers.
         n_out: Number of outputs and components K.
-        options: Whatever `VectorNet` takes.
+        options: Options of `VectorNet`.
 
     Raises:
         TypeError: A layer is neither.
@@ -376,7 +376,7 @@ class VectorLocalNet(VectorNet):
         shape: Channels, height and width of the inputs.
         layers: Locally connected layers, then all-to-all layers.
         n_out: Number of outputs and components K.
-        options: Whatever `VectorNet` takes.
+        options: Options of `VectorNet`.
 
     Raises:
         TypeError: A layer is neither.

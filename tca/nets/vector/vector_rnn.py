@@ -30,10 +30,10 @@ LIFT = 1e-3  # added to the diagonal, of the mean row sum, so that power iterati
 
 
 def perron_root(weights: Tensor, sweeps: int = 200, tolerance: float = 1e-9) -> tuple[float, float]:
-    """Return bounds from below and above of the spectral radius of a nonnegative matrix, which is an eigenvalue.
+    """Return lower and upper bounds of the Perron root of a nonnegative matrix.
 
     For every positive vector x the smallest and the largest of ``(W x)_i / x_i`` enclose it (Collatz and Wielandt).
-    Power iteration draws them together; where it has not done so, the bounds still hold.
+    Power iteration tightens them; the bounds hold without convergence.
 
     Args:
         weights: Nonnegative matrix, shape ``(I, I)``.
@@ -67,7 +67,7 @@ class VectorRNN(Network):
         u_i,t = leak u_i,t-1 + alpha (sum_j R_ij r_j,t-1 + W_i x_t + b_i),   leak = 1 - alpha
         G_i,t = 1[t_i . u_i,t >= 0],   r_i,t = G_i,t u_i,t,   z_t = sum_i w_i r_i,t + b_o
 
-    u and r are vectors with a component for each output; a cell passes its whole vector or nothing. R and w are not
+    u and r are vectors with a component for each output; a cell passes its whole vector or zero. R and w are not
     negative, so that the exact error of a cell at any earlier step is a nonnegative number times a score of the
     outputs. All cells of R feed back positively: their common mode has the gain of its Perron root, half of which
     counts on average, since half of the cells are open. ``project_`` scales R so that this gated root stays at or
@@ -80,12 +80,12 @@ class VectorRNN(Network):
         n_in: Number of inputs J.
         n_rec: Number of cells I, even.
         n_out: Number of outputs and components K.
-        alpha: What the drive of a step adds, in (0, 1], default 0.2.
+        alpha: Integration rate of the drive, in (0, 1], default 0.2.
         root: Bound of the gated Perron root of R, default 0.9, positive.
         signs: ``"nonnegative"`` (default) or ``"mixed"``: R and w begin as ``N(0, 2 / I)``, R times ``root``, and
             nothing bounds them.
         seed: Seed of the weights and gating vectors, default 0.
-        device: Where the network lives, default the CPU.
+        device: Device of the network, default the CPU.
         dtype: Its floating-point type, default ``torch.float32``.
 
     Raises:
@@ -154,7 +154,7 @@ class VectorRNN(Network):
         return Vectors("w_out", self.w_out, components=self.n_out), Bias("b_out", self.b_out)
 
     def populations(self) -> tuple[Population, ...]:
-        """Return where the only population stands."""
+        """Return the only population."""
         return (
             Population(
                 "",
@@ -172,7 +172,7 @@ class VectorRNN(Network):
 
     @property
     def n_noise(self) -> int:
-        """None: the network has no private noise."""
+        """Noise channels: none."""
         return 0
 
     def outputs(self, use: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None) -> Tensor:
@@ -233,7 +233,7 @@ class VectorRNN(Network):
         return blocks
 
     def draw_noise(self, steps: int, trials: int) -> None:
-        """Return nothing: the network has no private noise.
+        """Return ``None``: the network has no private noise.
 
         Args:
             steps: Number of steps T.

@@ -1,4 +1,4 @@
-"""How weights between pairs of an ON and an OFF cell begin, and how cells of maps are put in their order.
+"""Initial weights between ON-OFF pairs, and the order of their cells in maps.
 
 Shapes: I postsynaptic cells or maps, J presynaptic; every even one is ON, the next one OFF. K components.
 
@@ -61,14 +61,14 @@ def on_off(signed: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Start:
-    """How the weights of a network begin.
+    """Initialisation of the weights of a network.
 
     Attributes:
         nonnegative: Whether weights above the first layer must not be negative.
-        first: Makes weights from the inputs, of a shape with postsynaptic cells or maps first and of what draws normal
-            numbers of a variance of one over the fan-in.
-        between: Makes weights between populations likewise, presynaptic cells or maps second.
-        out: Makes weights onto the outputs likewise.
+        first: Function that returns weights from the inputs, given a shape with postsynaptic cells or maps first and a
+            source of normal numbers of variance one over the fan-in.
+        between: The same for weights between populations, presynaptic cells or maps second.
+        out: The same for weights onto the outputs.
     """
 
     nonnegative: bool
@@ -122,24 +122,24 @@ class ChannelsLast(InterlayerOperation):
 
 @dataclass(frozen=True)
 class Componentwise(InterlayerOperation):
-    """A passage that every component of the vectors takes on its own.
+    """An interlayer operation applied to every component of the vectors.
 
     Args:
-        inner: The passage; the same linear map for all components.
+        inner: The operation; the same linear map for all components.
     """
 
     inner: InterlayerOperation
 
     def shape(self, shape: Shape) -> Shape:
-        """Return the components, and how the cells are laid out behind the passage."""
+        """Return the components and the layout of the cells after the operation."""
         return (shape[0], *self.inner.shape(shape[1:]))
 
     def through(self, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
-        """Return the rates behind the passage."""
+        """Return the rates after the operation."""
         return self.inner.through(_apart(rate, shape), shape[1:], drawn).flatten(-2)
 
     def back(self, signal: Tensor, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
-        """Return the signal before the passage."""
+        """Return the signal to the rates before the operation."""
         return self.inner.back(_apart(signal, shape), _apart(rate, shape), shape[1:], drawn).flatten(-2)
 
 
