@@ -183,7 +183,7 @@ def test_mistakes_are_named() -> None:
         alignment(net, batch, [])
     with pytest.raises(ValueError, match="of the network that is measured"):
         alignment(net, batch, [tca.Learner(F1.net(), tca.RULES["bptt"])])
-    with pytest.raises(ValueError, match="inputs must have 3 channels"):
+    with pytest.raises(ValueError, match=r"inputs must have shape \(T, B, 3\)"):
         alignment(net, replace(batch, inputs=batch.inputs[..., :1]), "bptt")
     with pytest.raises(ValueError, match=r"unknown rule 'eprpo'"):
         alignment(net, batch, "eprop")["eprpo"]

@@ -129,7 +129,7 @@ def test_snap_has_an_exact_signal_as_well(case: Case, steps: int) -> None:
 @pytest.mark.parametrize("signal", [Horizon(2), TypeReturn(taps=1)], ids=repr)
 def test_a_signal_cut_off_for_one_propagator_refuses_many(signal: tca.signals.Signal) -> None:
     """The reason is given when the rule is made."""
-    with pytest.raises(ValueError, match="Reachable has none, or one for each postsynaptic cell"):
+    with pytest.raises(ValueError, match="SnAp has none, or one for each postsynaptic cell"):
         tca.Rule(signal, SnAp(2))
     with pytest.raises(ValueError, match="at least 1, got 0"):
         SnAp(0)

@@ -15,10 +15,9 @@ import torch
 from torch import Tensor
 
 import tca
-from analysis import check_stability, iterate, operator, stability, update_jacobian
+from analysis import check_stability, iterate, minimum, operator, stability, update_jacobian
 from analysis.alignment import Match
 from analysis.curvature.problem import problem_of
-from analysis.stability import gauss_newton_minimum as minimum
 from analysis.stability.critical_rate import critical_rate, critical_rates
 from analysis.stability.jacobians import output_jacobian, root_metric, rule_jacobian, scores
 from tca.eligibilities import Leak

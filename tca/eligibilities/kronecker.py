@@ -44,7 +44,7 @@ class KFRTRL(Factored):
         self, connections: Sequence[Connection], moment: Moment, trials: int, generator: torch.Generator
     ) -> Factors:
         """Return the two factors."""
-        return _Kronecker(connections, moment, trials, self.noise, generator)
+        return _KFRTRL(connections, moment, trials, self.noise, generator)
 
 
 @checked
@@ -68,10 +68,10 @@ class ReverseKFRTRL(Factored):
         self, connections: Sequence[Connection], moment: Moment, trials: int, generator: torch.Generator
     ) -> Factors:
         """Return the two factors."""
-        return _ReverseKronecker(connections, moment, trials, self.noise, generator)
+        return _ReverseKFRTRL(connections, moment, trials, self.noise, generator)
 
 
-class _Kronecker(Factors):
+class _KFRTRL(Factors):
     """``A`` (B, J) over the presynaptic cells of every connection, ``C`` (B, M, N) from drives to states."""
 
     def start(self) -> None:
@@ -107,7 +107,7 @@ class _Kronecker(Factors):
         return torch.einsum("bm,bmi->bi", signal, self.moved).t() @ self.inputs[index]
 
 
-class _ReverseKronecker(Factors):
+class _ReverseKFRTRL(Factors):
     """``A`` (B, N) over postsynaptic cells, ``C`` (B, M, J) for every connection."""
 
     def start(self) -> None:

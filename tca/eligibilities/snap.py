@@ -167,7 +167,7 @@ class SnAp(Eligibility):
         Raises:
             TypeError: Always.
         """
-        raise TypeError("Reachable has a propagator for each postsynaptic cell; filter_, unfilter and trace apply them")
+        raise TypeError("SnAp has a propagator for each postsynaptic cell; filter_, unfilter and trace apply them")
 
     def filter_(self, tape: Tape, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
         """Filter the signal by one adjoint per postsynaptic cell, in place.

@@ -44,10 +44,10 @@ class UORO(Factored):
         self, connections: Sequence[Connection], moment: Moment, trials: int, generator: torch.Generator
     ) -> Factors:
         """Return the two factors."""
-        return _RankOne(connections, moment, trials, self.noise, generator)
+        return _UORO(connections, moment, trials, self.noise, generator)
 
 
-class _RankOne(Factors):
+class _UORO(Factors):
     """``A`` (B, N) or (B, S, N) over states, ``C`` (B, I, J) over the synapses of every connection."""
 
     def start(self) -> None:
