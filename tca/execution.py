@@ -43,8 +43,8 @@ def reverse(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
         buffers: The signal's state.
     """
     gradients = _no_gradients(tape)
-    output_signal, gather = _outputs_told(signal, tape, buffers), _gather(signal)
-    readers = _readers(signal, eligibility, tape, buffers)
+    output_signal, gather = _output_signal(signal, tape, buffers), _gather(signal)
+    readers = _windowed_signals(signal, eligibility, tape, buffers)
     later: dict[int, Tensor] = {}
     for steps in tape.windows():
         for index, (level, read) in enumerate(readers):
@@ -79,7 +79,7 @@ def forward(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
     gradients = _no_gradients(tape)
     for level, told in zip(tape.levels, whole_signals(signal, eligibility, tape, buffers), strict=True):
         _carry(eligibility, level, told, gradients, level_buffers(level.population, buffers))
-    output_signal = _outputs_told(signal, tape, buffers)
+    output_signal = _output_signal(signal, tape, buffers)
     _gather_readout(_gather(signal), tape, output_signal, gradients, slice(1, tape.steps + 1))
     return _finish(tape, gradients)
 
@@ -95,7 +95,7 @@ def whole_signals(signal: Signal, eligibility: Eligibility, tape: Tape, buffers:
         tape: The forward pass with its output errors.
         buffers: The signal's state.
     """
-    readers = _readers(signal, eligibility, tape, buffers)
+    readers = _windowed_signals(signal, eligibility, tape, buffers)
     windows: list[list[Tensor]] = [[] for _ in readers]
     later: dict[int, Tensor] = {}
     for steps in tape.windows():
@@ -126,7 +126,7 @@ def level_buffers(population: Population, buffers: Buffers) -> Buffers:
     return {name.removeprefix(prefix): each for name, each in buffers.items() if name.startswith(prefix)}
 
 
-def _outputs_told(signal: Signal, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
+def _output_signal(signal: Signal, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
     """Return the signals to the readout's weights and biases, by default the output error."""
     if not isinstance(signal, CustomSignal):
         return tape.score, tape.raw_score
@@ -140,7 +140,7 @@ def _gather(signal: Signal) -> Gather:
     return lambda tape, link, gradient, driven, steps: tape.gather_(link, gradient, driven, steps)
 
 
-def _readers(
+def _windowed_signals(
     signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffers
 ) -> tuple[tuple[Tape, WindowFunction], ...]:
     """Return every population, from the last to the first, with its windowed learning signal."""

@@ -24,6 +24,7 @@ from tca.nets import Network
 from tca.rule import Rule
 from tca.signals.cell_type_check import warn_if_typeless
 from tca.signals.signal import Buffers
+from tca.tape.perturbed_pass import Replay
 from tca.tape.tape import Tape
 from tca.utils.checks import Seed, checked, whole
 from tca.utils.names import lookup
@@ -306,11 +307,14 @@ class Learner(Lasting):
 
     def _shown(self, tape: Tape, buffers: Buffers, noise: Tensor | None) -> Tape:
         """Return the tape after eligibility and signal have been updated from the batch."""
-        replay = self.net.replay(tape.trials_shown, None if noise is None else kept(noise))
-        tape = self.rule.eligibility.begin(tape, replay, buffers)
-        for level in tape.levels if buffers else ():
+
+        def replay() -> Replay:
+            return self.net.replay(tape.trials_shown, None if noise is None else kept(noise))
+
+        shown = self.rule.eligibility.begin(tape, replay, buffers)
+        for level in shown.levels if buffers else ():
             self.rule.signal.update_statistics_(level, level_buffers(level.population, buffers))
-        return tape
+        return shown
 
     @lasting
     def _execute(self, execute: Execution, tape: Tape, buffers: Buffers, noise: Tensor | None) -> Gradients:

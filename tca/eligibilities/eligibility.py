@@ -79,12 +79,12 @@ class Eligibility(abc.ABC):
             buffers: The eligibility's state, changed in place.
         """
 
-    def begin(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> Tape:
+    def begin(self, tape: Tape, replay: Callable[[], Replay], buffers: dict[str, Tensor]) -> Tape:
         """Return the tape that the traces are computed on.
 
         Args:
             tape: The forward pass of the last population with its output errors.
-            replay: Runs the trials again.
+            replay: Returns how to run the trials again.
             buffers: The eligibility's state in all populations, by full name.
         """
         return tape

@@ -9,7 +9,7 @@ trace: a running sum (``D = 1``) of noise times presynaptic activity, or the noi
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -57,9 +57,9 @@ class Perturbation(Eligibility, abc.ABC):
         """Advance to fresh noise."""
         move_on_(buffers)
 
-    def begin(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> Tape:
+    def begin(self, tape: Tape, replay: Callable[[], Replay], buffers: dict[str, Tensor]) -> Tape:
         """Return the tape with the perturbed pass."""
-        return replace(tape, attempt=self.attempt(tape, replay, buffers))
+        return replace(tape, attempt=self.attempt(tape, replay(), buffers))
 
     @abc.abstractmethod
     def attempt(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> PerturbedPass:
