@@ -33,7 +33,7 @@ class Network(NumericModule, abc.ABC):
         n_out: Number of outputs O.
     """
 
-    layer: ClassVar[type[RecurrentLayer] | None] = None  # what further options of the constructor describe
+    layer: ClassVar[type[RecurrentLayer] | None] = None  # the layer that further options of the constructor describe
     n_out: int
 
     def connections(self) -> tuple[Connection, ...]:

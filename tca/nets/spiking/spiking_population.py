@@ -1,4 +1,4 @@
-"""A spiking recurrent population: its parameters, its forward pass, and what a tape of it shows.
+"""A spiking recurrent population: its parameters, its forward pass and its tape.
 
 Shapes: T time, B batch, J presynaptic cells or inputs, N cells.
 """

@@ -83,7 +83,7 @@ class VectorRNN(Network):
         alpha: Integration rate of the drive, in (0, 1], default 0.2.
         root: Bound of the gated Perron root of R, default 0.9, positive.
         signs: ``"nonnegative"`` (default) or ``"mixed"``: R and w begin as ``N(0, 2 / I)``, R times ``root``, and
-            nothing bounds them.
+            they are unbounded.
         seed: Seed of the weights and gating vectors, default 0.
         device: Device of the network, default the CPU.
         dtype: Its floating-point type, default ``torch.float32``.

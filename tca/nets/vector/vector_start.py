@@ -3,7 +3,7 @@
 Shapes: I postsynaptic cells or maps, J presynaptic; every even one is ON, the next one OFF. K components.
 
 With zero biases both cells of a pair have opposite drives and the same gate, so that a nonnegative network of pairs
-computes what a network of half the width with weights V of both signs computes.
+computes the same as a network of half the width with weights V of both signs.
 """
 
 from __future__ import annotations
