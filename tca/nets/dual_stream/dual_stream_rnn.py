@@ -32,8 +32,8 @@ class DualStreamRNN(LeakyPopulation, RecurrentNetwork):
 
     with ``f(z) = 1 / (1 + exp(-2 z / width))`` in form A; in form B the leak is on the rates. The outputs are
     ``y = m_p h_p - m_n h_n + b_o``, to be taken as logits. The network is monotone: with both signs all loops feed back
-    positively, so that growing weights end in latching. ``project_`` therefore scales the summed weights from other cells to
-    at most ``kappa 2 width``, reducing the parts above the floor: as the slope is at most
+    positively, so that growing weights end in latching. ``project_`` therefore scales the summed weights from other
+    cells to at most ``kappa 2 width``, reducing the parts above the floor: as the slope is at most
     ``1 / (2 width)``, the gain of the loops stays below kappa.
 
     Magnitudes begin as ``U[0, 1)``, over H for recurrent synapses, times ``2 / sqrt(I)`` for inputs, over ``sqrt(H)``
