@@ -15,7 +15,7 @@ from tca.experiments.records.files import write_whole
 __all__ = ["COMPARED", "SIDES", "Table", "differences", "mean_and_spread"]
 
 COMPARED = "± s.e.m. [95 %], p, p after Holm"  # what a cell of a difference holds
-SIDES = {"holds": "upper", "reversed": "lower", "undecided": "undecided"}
+SIDES = {"holds": "above", "reversed": "below", "undecided": "undecided"}
 
 
 @dataclass(frozen=True)

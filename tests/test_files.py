@@ -53,8 +53,8 @@ def test_a_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="symbolic link; name the folder that it leads to"):
         train(SMALL, tmp_path / "here", progress=False)
     assert not list((tmp_path / "there").iterdir())
-    make_folder(tmp_path / "here" / "lower")  # where the user has put a link above, it is followed
-    assert (tmp_path / "there" / "lower").is_dir()
+    make_folder(tmp_path / "here" / "below")  # where the user has put a link above, it is followed
+    assert (tmp_path / "there" / "below").is_dir()
 
 
 def test_half_written_files_go_and_those_of_living_writers_stay(tmp_path: Path) -> None:
