@@ -92,7 +92,7 @@ class GlobalVector(CustomSignal, CausalSignal):
         """Add gates times ``score . p_j`` for the whole trial at once.
 
         This happens at the last window and takes a K-th of the time of the product of signal and activity. The latter
-        is used where a filter is no number for all cells, and for inputs of cells without memory: there the output
+        is used where a filter differs between cells, and for inputs of cells without memory: there the output
         error adds a factor to every weight, and one product takes less time than K.
         """
         connection = link.connection

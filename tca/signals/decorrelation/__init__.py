@@ -1,1 +1,1 @@
-"""Decorrelation: score and error broadcast through their correlation with activity (SBD, EBD)."""
+"""Decorrelation: broadcast through correlations of score and activity (SBD, EBD)."""

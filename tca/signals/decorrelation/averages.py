@@ -1,10 +1,10 @@
-"""How slowly a correlation is averaged, and what it is before learning.
+"""Decay and initial values of running correlations.
 
 Shapes: N cells, K channels of the score.
 
-With ``lam`` the share that is kept at each update, two numbers decide whether the average is slow enough, ``c =
-updates (1 - lam)``, what is averaged away over a training, and ``rho = (1 - lam) / rate``, how fast the average moves
-beside a readout that learns at this rate.
+With the decay factor ``lam`` per update, two numbers decide whether the average is slow enough: ``c =
+updates (1 - lam)``, its renewal over a training, and ``rho = (1 - lam) / rate``, its speed relative to a readout with
+this learning rate.
 """
 
 from __future__ import annotations
@@ -21,21 +21,23 @@ from tca.utils.checks import Count, Positive, checked, finite
 
 __all__ = ["Average", "CollapseWarning", "Decay", "Normal", "Share", "Start", "TimeConstant", "Uniform", "warn_if_fast"]
 
-MOST_SHARE, MOST_SPEED = 4.0, 5.0  # of c and of rho: above, activity was seen to vanish
+MOST_SHARE, MOST_SPEED = 4.0, 5.0  # of c and of rho: above, activity may vanish
 
 
 class CollapseWarning(UserWarning):
-    """The correlation is averaged so fast that activity may vanish instead of learning."""
+    """The correlation is averaged so fast that activity may vanish."""
 
 
 @checked
 def warn_if_fast(lam: float, updates: Count | None = None, rate: float | None = None) -> None:
-    """Warn if an average is as fast as those under which activity was seen to vanish: ``c > 4`` or ``rho > 5``.
+    """Warn of averages so fast that activity may vanish.
+
+    That is ``c > 4`` or ``rho > 5``.
 
     Args:
-        lam: What is kept at each update.
-        updates: Number of updates of the training, if it is known.
-        rate: Learning rate of the readout, if it is known.
+        lam: Decay factor per update.
+        updates: Number of updates of the training; ``None`` skips the check of c.
+        rate: Learning rate of the readout; ``None`` skips the check of rho.
 
     >>> warn_if_fast(0.9999, updates=3000, rate=1e-3)
     """
@@ -58,21 +60,21 @@ def warn_if_fast(lam: float, updates: Count | None = None, rate: float | None = 
 
 @dataclass(frozen=True)
 class Average(abc.ABC):
-    """A running average ``R <- lam R + (1 - lam) what is seen``."""
+    """A running average ``R <- lam R + (1 - lam) x``."""
 
     @property
     @abc.abstractmethod
     def lam(self) -> float:
-        """The share that is kept at each update, in [0, 1]."""
+        """Decay factor per update, in [0, 1]."""
 
 
 @checked
 @dataclass(frozen=True)
 class Decay(Average):
-    """What is kept, as a number; with 1 the correlation is frozen, and the rule is direct feedback alignment.
+    """A decay factor; with 1, a fixed correlation, the rule is direct feedback alignment.
 
     Args:
-        kept: The share lam that is kept at each update, default 0.9999, in [0, 1].
+        kept: Decay factor lam per update, default 0.9999, in [0, 1].
 
     Raises:
         ValueError: ``kept`` is out of range.
@@ -81,20 +83,20 @@ class Decay(Average):
     kept: float = 0.9999
 
     def __post_init__(self) -> None:
-        """Check the share."""
+        """Check the decay factor."""
         if not 0 <= finite("kept", self.kept) <= 1:
             raise ValueError(f"kept must lie in [0, 1], got {self.kept}")
 
     @property
     def lam(self) -> float:
-        """The share that is kept."""
+        """Decay factor per update."""
         return float(self.kept)
 
 
 @checked
 @dataclass(frozen=True)
 class TimeConstant(Average):
-    """What is kept falls to 1/e within a number of updates, ``lam = exp(-1 / updates)``.
+    """A time constant in updates, ``lam = exp(-1 / updates)``.
 
     Args:
         updates: The time constant in updates, positive.
@@ -107,24 +109,24 @@ class TimeConstant(Average):
 
     @property
     def lam(self) -> float:
-        """The share that is kept."""
+        """Decay factor per update."""
         return math.exp(-1 / self.updates)
 
 
 @checked
 @dataclass(frozen=True)
 class Share(Average):
-    """The share c of the average that a training renews, ``lam = 1 - c / updates``.
+    """A renewed fraction c per training, ``lam = 1 - c / updates``.
 
     Sensible are 0.05 to 0.4; near 0 the rule is direct feedback alignment.
 
     Args:
         updates: Number of updates of the training.
-        c: The share, default 0.3, positive, at most ``updates``.
+        c: The fraction, default 0.3, positive, at most ``updates``.
 
     Raises:
         ValueError: A number is out of range.
-        TypeError: ``updates`` is no integer.
+        TypeError: ``updates`` is not an integer.
 
     Warns:
         CollapseWarning: ``c`` is above 4.
@@ -144,13 +146,13 @@ class Share(Average):
 
     @property
     def lam(self) -> float:
-        """The share that is kept."""
+        """Decay factor per update."""
         return 1 - self.c / self.updates
 
 
 @dataclass(frozen=True)
 class Start(abc.ABC):
-    """How a correlation is drawn before learning; it must be random, or nothing is ever learned."""
+    """Random initial values of a correlation, without which it does not learn."""
 
     @abc.abstractmethod
     def draw(self, cells: int, channels: int, generator: torch.Generator) -> Tensor:
@@ -159,7 +161,7 @@ class Start(abc.ABC):
         Args:
             cells: Number of cells N.
             channels: Number of channels K.
-            generator: Source of the numbers.
+            generator: Source of random numbers.
         """
 
 
@@ -169,7 +171,7 @@ class Normal(Start):
     """Independent normal numbers.
 
     Args:
-        scale: Their standard deviation, default 1e-2, positive. At 1e-4 and below nothing was learned.
+        scale: Standard deviation, default 1e-2, positive. At 1e-4 and below networks did not learn.
 
     Raises:
         ValueError: ``scale`` is not positive and finite.
@@ -185,7 +187,7 @@ class Normal(Start):
 @checked
 @dataclass(frozen=True)
 class Uniform(Start):
-    """Independent uniform numbers between plus and minus ``gain sqrt(6 / (N + K))``.
+    """Independent uniform numbers within ``+-gain sqrt(6 / (N + K))``.
 
     Args:
         gain: The gain, default 1e-2, positive.

@@ -1,6 +1,6 @@
-"""The score through a matrix that is its own correlation with activity: error, or score, broadcast and decorrelation.
+"""Score (or error) broadcast and decorrelation: feedback by correlation with activity.
 
-Shapes: T time, B batch, N cells, O outputs, K channels of what is broadcast, C consecutive steps.
+Shapes: T time, B batch, N cells, O outputs, K channels of the broadcast, C consecutive steps.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ __all__ = ["Decorrelation"]
 class Decorrelation(CustomSignal):
     """``G_t = g'(z_t) R s_t`` with ``R <- lam R + (1 - lam) mean g(z_t) s_t^T``, averaged before it is used.
 
-    At the best predictor the score ``s`` is uncorrelated with every function of the input. As long as activity is
-    correlated with it there is something to learn, and ``1/2 |R|^2`` says how much: the signal is its derivative by the
-    activity, but for the factor ``1 - lam``, with ``R`` of before, the score and the input held fixed. So the rule is
-    one of three factors, and what is broadcast comes through weights that are learned by the correlation of both sides,
-    without a way back through the network. Held still (``Decay(1.0)``), it is direct feedback alignment.
+    At the best predictor the score ``s`` is uncorrelated with every function of the input. ``1/2 |R|^2`` measures the
+    remaining correlation with activity: the signal is its derivative by the activity, up to the factor ``1 - lam``,
+    with the previous ``R``, the score and the input held fixed. This is a three-factor rule whose feedback weights are
+    learned from the correlation of both sides, without backpropagation. With a fixed ``R`` (``Decay(1.0)``) it is
+    direct feedback alignment.
 
-    ``R`` (N, K), one row a cell, also where cells form maps, is the buffer ``correlation``. At every step at which the
-    loss weighs anything it takes in the mean over trials, weighted as in the loss. A filtered readout's score is taken
-    back through the filter. The readout gets its exact gradient, unless ``forward_broadcast`` is given.
+    ``R`` (N, K), one row a cell, also where cells form maps, is the buffer ``correlation``. At every weighted step it
+    averages in the mean over trials, weighted as in the loss. The score is backpropagated through a readout filter. The
+    readout gets its exact gradient, unless ``forward_broadcast`` is given.
 
     Fast averages make activity vanish instead of learning; see ``tca.signals.decorrelation.averages.warn_if_fast``.
     In single precision averages with ``1 - lam`` below 1e-6 are lost in rounding.
 
     Args:
-        average: How slowly R is averaged, default ``Decay(0.9999)``; a number stands for ``Decay(number)``.
-        start: How R is drawn, default ``Normal(1e-2)``; 1e-3 is better for the squared error.
+        average: Averaging of R, default ``Decay(0.9999)``; a number stands for ``Decay(number)``.
+        start: Initial values of R, default ``Normal(1e-2)``; 1e-3 is better for the squared error.
         observable: The function g, default ``Identity()``.
-        source: What is broadcast, default ``Score()``.
-        reach: Which steps' activity a score is paired with, default ``SameStep()``.
-        centred: Whether the mean over trials of ``g(z)``, those that still run, is left out of R, default ``False``.
-            The output biases make the mean of the score vanish, and with it the difference.
-        keep_norm: Whether R is brought back to the norm it had after every update, default ``False``.
+        source: The broadcast channels, default ``Score()``.
+        reach: Steps whose activity a score is paired with, default ``SameStep()``.
+        centred: Whether the mean of ``g(z)`` over running trials is subtracted in R, default ``False``. Output biases
+            make the mean of the score vanish, and with it the difference.
+        keep_norm: Whether R is rescaled to its previous norm after every update, default ``False``.
         forward_broadcast: Weight of the derivative of ``1/2 |R|^2`` by the readout, default 0; at 0.1 it was harmful.
 
     Raises:
         ValueError: ``forward_broadcast`` is negative, or given with a source or reach that has no such derivative.
-        TypeError: A part is of another kind.
+        TypeError: A part has the wrong type.
 
     Papers: Erdogan et al. (2025), Error broadcast and decorrelation as a potential artificial and natural learning
     mechanism, arXiv:2504.11558 (squared error); score broadcast and decorrelation, arXiv:2605.30638 (other losses). The
@@ -79,7 +79,7 @@ class Decorrelation(CustomSignal):
     local: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Check the kinds of the parts and the forward broadcast."""
+        """Check the forward broadcast."""
         if self.forward_broadcast and not (self.source.plain and self.reach == SameStep()):
             raise ValueError(
                 "forward_broadcast needs the score as it is and of the same step, "
@@ -88,11 +88,11 @@ class Decorrelation(CustomSignal):
 
     @property
     def horizon(self) -> None:
-        """The whole rest of the trial: what is told depends on R, which has seen all of the batch."""
+        """The rest of the trial, since R averages the whole batch."""
 
     @property
     def couples_trials(self) -> bool:
-        """Unless R is held still: what is told comes through R, which has taken in the mean over the batch."""
+        """Whether R is updated, by the mean over the batch."""
         return self.average.lam != 1
 
     @property
@@ -105,20 +105,20 @@ class Decorrelation(CustomSignal):
         )
 
     def check_training(self, updates: int, readout_rate: float | None) -> None:
-        """Warn if correlations are averaged so fast that activity may vanish; see ``warn_if_fast``."""
+        """Warn of averages so fast that activity may vanish."""
         warn_if_fast(self.average.lam, updates, readout_rate)
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
-        """Draw the correlation, and what the source needs."""
+        """Draw the correlation and the buffers of the source."""
         channels = self.reach.channels(self.source.channels(population.n_out))
         drawn = self.start.draw(population.cells, channels, generator).to(population.like)
         return {"correlation": drawn, **self.source.buffers(population, generator)}
 
     def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:
-        """Average the correlation of this batch into R.
+        """Average the correlation of a batch into R.
 
         Raises:
-            ValueError: The mean of the score is not zero at the best predictor; the message has the reason.
+            ValueError: The mean of the score is not zero at the best predictor.
         """
         tape.trials_shown.loss.require_admissible()
         lam, correlation = self.average.lam, buffers["correlation"]
@@ -136,7 +136,7 @@ class Decorrelation(CustomSignal):
             correlation.mul_(norm / correlation.norm())
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
-        """Return a function from a window of steps to ``slope_t * g'(z_t) * R x_t``."""
+        """Return a function to ``slope_t * g'(z_t) * R x_t``."""
         told = self.reach.over(self._told(tape, buffers))
         feedback = buffers["correlation"].t()
 
@@ -148,9 +148,10 @@ class Decorrelation(CustomSignal):
         return read
 
     def output_signal(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
-        """Return the score and, of every population, ``weight * Hess l (R^T g(z_t))``.
+        """Return the score plus the forward broadcast.
 
-        That is the derivative of ``1/2 |R|^2`` by the outputs, but for the factor ``1 - lam``.
+        The latter is ``weight * Hess l (R^T g(z_t))``, summed over populations: the derivative of ``1/2 |R|^2`` by the
+        outputs, up to the factor ``1 - lam``.
 
         Raises:
             ValueError: The readout is filtered.
@@ -171,13 +172,13 @@ class Decorrelation(CustomSignal):
         return told, told
 
     def _told(self, tape: Tape, buffers: Buffers) -> Tensor:
-        """Return what is broadcast, weighted and taken back through the readout's filter, shape ``(T + 1, B, K)``."""
+        """Return the broadcast, filtered back by the readout, ``(T + 1, B, K)``."""
         if self.source.plain:
             return tape.score
         return tape.through_readout(self.source.weighted(tape, buffers))
 
     def _paired(self, tape: Tape, weighted: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """Yield windows of steps, and what the activity there is paired with."""
+        """Yield windows of steps and the scores paired with their activity."""
         read = self.reach.over(tape.through_readout(weighted))
         for steps in tape.windows():
             if steps.start > 0:
@@ -185,10 +186,10 @@ class Decorrelation(CustomSignal):
 
 
 def _shares(tape: Tape, lam: float) -> tuple[Tensor, Tensor]:
-    """Return what of R is kept, and what the weighted channels of every step are taken in with, ``(T + 1, 1, 1)``.
+    """Return the decay of R and the channels' factors.
 
-    R is averaged at every step at which the loss weighs anything, in the order of time: the channels of a step shrink
-    by ``lam`` with every such step that follows. Their weights are made to have the mean one over trials.
+    The factors have shape ``(T + 1, 1, 1)``. R is averaged at every weighted step, in the order of time: the channels
+    of a step decay by ``lam`` with every such later step. Their weights are normalised to mean one over trials.
     """
     weight = tape.trials_shown.weights.mean(1)
     counts = weight > 0
@@ -198,7 +199,7 @@ def _shares(tape: Tape, lam: float) -> tuple[Tensor, Tensor]:
 
 
 def _mean_of_trials(seen: Tensor, over: Tensor | None) -> Tensor:
-    """Return the mean over the trials of each step that are not over, shape ``(C, 1, N)``."""
+    """Return the mean over running trials, shape ``(C, 1, N)``."""
     if over is None:
         return seen.mean(1, keepdim=True)
     runs = ~over.unsqueeze(-1)
@@ -206,7 +207,7 @@ def _mean_of_trials(seen: Tensor, over: Tensor | None) -> Tensor:
 
 
 def _hessian_product(tape: Tape, towards: Tensor) -> Tensor:
-    """Return how the score of every step and trial changes when the outputs move, ``Hess l towards``, ``(T, B, O)``."""
+    """Return the Hessian-vector product ``Hess l towards``, ``(T, B, O)``."""
     batch = tape.trials_shown
     with torch.enable_grad():
         outputs = tape.outputs.detach().requires_grad_()

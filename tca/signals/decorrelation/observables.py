@@ -1,4 +1,4 @@
-"""Functions of activity that are to be uncorrelated with the score."""
+"""Functions of activity to be decorrelated from the score."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Observable(abc.ABC):
         """Multiply ``signal`` in place by ``g'(rate)``.
 
         Args:
-            signal: What to multiply.
+            signal: The signal, changed in place.
             rate: The rates, same shape.
         """
 
@@ -86,7 +86,7 @@ class Polynomial(Observable):
 
     Raises:
         ValueError: There are none, or one is not finite.
-        TypeError: They are no list or tuple of numbers.
+        TypeError: They are not a list or tuple of numbers.
 
     >>> Polynomial((1, 0, 1))(torch.tensor([2.0])).tolist()
     [10.0]

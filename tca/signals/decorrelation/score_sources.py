@@ -1,4 +1,4 @@
-"""What activity is to be uncorrelated with: the score, a longer score, or the error of the outputs.
+"""Broadcast channels of decorrelation: score, expanded score or output error.
 
 Shapes: T time, B batch, O outputs, K channels.
 """
@@ -43,7 +43,7 @@ class Source(abc.ABC):
     @property
     @abc.abstractmethod
     def equation(self) -> str:
-        """The channels in a few words."""
+        """The equation of the channels."""
 
     @abc.abstractmethod
     def channels(self, n_out: int) -> int:
@@ -55,7 +55,7 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
-        """Return what is drawn once and for all.
+        """Return fixed random buffers.
 
         Args:
             population: The population.
@@ -64,11 +64,11 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def weighted(self, tape: Tape, buffers: Buffers) -> Tensor:
-        """Return the channels times the weight of their step in the loss, shape ``(T + 1, B, K)``; not to be changed.
+        """Return the weighted channels, shape ``(T + 1, B, K)``; do not change.
 
         Args:
-            tape: The forward pass of the population, scored.
-            buffers: What was drawn.
+            tape: The forward pass of the population with its output errors.
+            buffers: The source's buffers.
 
         Raises:
             ValueError: The loss has no such channels.
@@ -77,51 +77,51 @@ class Source(abc.ABC):
     @property
     @abc.abstractmethod
     def plain(self) -> bool:
-        """Whether the channels are the score as it is."""
+        """Whether the channels are the unmodified score."""
 
 
 @checked
 @dataclass(frozen=True)
 class Score(Source):
-    """The score ``s``, the derivative of the loss by the unconstrained outputs, with or without further channels.
+    """The score ``s``: the derivative of the loss by the outputs, optionally expanded.
 
-    The readout learns from ``s`` whatever is appended to it.
+    The readout learns from ``s`` without its expansion.
 
     Args:
-        expansion: What is appended, one of `tca.expansions`; default nothing.
+        expansion: Additional channels, one of `tca.expansions`; default none.
 
     Raises:
-        TypeError: ``expansion`` is none.
-        ValueError: It does not say that its channels keep the mean at zero; the message has the reason.
+        TypeError: ``expansion`` has the wrong type.
+        ValueError: ``expansion`` does not declare channels with zero mean.
     """
 
     expansion: Expansion = field(default_factory=Plain)
 
     def __post_init__(self) -> None:
-        """Check that what is appended has zero mean where the score has."""
+        """Check that the expansion preserves zero means."""
         self.expansion.require_admissible()
 
     @property
     def equation(self) -> str:
-        """The channels in a few words."""
+        """The equation of the channels."""
         return f"s = {self.expansion.equation}"
 
     @property
     def plain(self) -> bool:
-        """Whether nothing is appended."""
+        """Whether there is no expansion."""
         return self.expansion == Plain()
 
     def channels(self, n_out: int) -> int:
-        """Return the number of channels of the longer score."""
+        """Return the number of channels of the expanded score."""
         return self.expansion.channels(n_out)
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
-        """Return what the expansion draws."""
+        """Return the buffers of the expansion."""
         drawn = self.expansion.buffers(population.cells, population.n_in, generator)
         return {name: each.to(population.like) for name, each in drawn.items()}
 
     def weighted(self, tape: Tape, buffers: Buffers) -> Tensor:
-        """Return the longer score of single steps and trials, weighted afterwards."""
+        """Return the expanded score, weighted after the expansion."""
         batch = tape.trials_shown
         if self.plain:
             return tape.raw_score
@@ -138,22 +138,22 @@ PREDICTIONS: dict[type[Loss], Link] = {
     Logistic: SigmoidLink(),
     Poisson: ExponentialLink(),
 }
-"""How a loss reads the outputs: what it compares with the targets."""
+"""Functions from outputs to predictions, by loss."""
 
 
 @checked
 def output_error(outputs: Tensor, batch: Batch, needed_by: str) -> Tensor:
-    """Return ``prediction - target`` of every step and trial, whatever the score of the loss, shape ``(T, B, O)``.
+    """Return ``prediction - target`` of every step and trial, ``(T, B, O)``.
 
-    A class is one at its place and zero elsewhere, or what smoothed cross-entropy makes of that.
+    A class is a one-hot vector, smoothed for smoothed cross-entropy.
 
     Args:
         outputs: Unconstrained outputs, shape ``(T, B, O)``.
         batch: The targets and the loss.
-        needed_by: What asks for the error, for the message.
+        needed_by: Name of the caller, for the message.
 
     Raises:
-        ValueError: What the loss compares with the targets is no prediction of their mean, or not known.
+        ValueError: The loss has no prediction of the mean target.
     """
     loss, targets = batch.loss, batch.targets
     predict = _prediction(loss)
@@ -171,7 +171,7 @@ def output_error(outputs: Tensor, batch: Batch, needed_by: str) -> Tensor:
 
 
 def _prediction(loss: Loss) -> Callable[[Tensor], Tensor] | None:
-    """Return what makes predictions of outputs, new tensors; ``None`` if it is not known."""
+    """Return the function from outputs to predictions; ``None`` without one."""
     if isinstance(loss, Bregman):
         return loss.link
     if isinstance(loss, ExponentialFamily):
@@ -181,11 +181,11 @@ def _prediction(loss: Loss) -> Callable[[Tensor], Tensor] | None:
 
 @dataclass(frozen=True)
 class OutputError(Source):
-    """``prediction - target``, the error of outputs that have passed a non-linearity, whatever the loss.
+    """``prediction - target``, the error after the output nonlinearity, for every loss.
 
     For the squared error, cross-entropy, also smoothed, the logistic and the Poisson loss, exponential families whose
     natural parameter is the output and matched Bregman divergences it is the score; for the Brier score and other
-    Bregman divergences it is not, and its mean is zero at the best predictor as well. Predictions are the means of the
+    Bregman divergences it is not, but its mean is also zero at the best predictor. Predictions are the means of the
     targets, of smoothed ones where the loss smooths them. Other losses are refused.
 
     Paper: Erdogan et al. (2025), arXiv:2504.11558.
@@ -193,12 +193,12 @@ class OutputError(Source):
 
     @property
     def equation(self) -> str:
-        """The channels in a few words."""
+        """The equation of the channels."""
         return "s = prediction - target"
 
     @property
     def plain(self) -> bool:
-        """Not in general."""
+        """False: the error differs from the score in general."""
         return False
 
     def channels(self, n_out: int) -> int:
@@ -206,16 +206,16 @@ class OutputError(Source):
         return n_out
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
-        """Draw nothing."""
+        """Return no buffers."""
         return {}
 
     def weighted(self, tape: Tape, buffers: Buffers) -> Tensor:
-        """Return the errors, weighted."""
+        """Return the weighted errors."""
         batch = tape.trials_shown
         return _from_zero(output_error(tape.outputs, batch, "OutputError"), batch)
 
 
 def _from_zero(channels: Tensor, batch: Batch) -> Tensor:
-    """Return channels times the weights of their steps and trials, with zeros at time zero in front."""
+    """Return weighted channels with zeros at time zero."""
     weighted = channels * (batch.weights / batch.trials).unsqueeze(-1)
     return torch.cat([torch.zeros_like(weighted[:1]), weighted])

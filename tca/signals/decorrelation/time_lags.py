@@ -1,12 +1,11 @@
-"""Which activity is paired with which score: that of the same step, or that of earlier ones.
+"""Pairing of scores with activity of the same or earlier steps.
 
 Shapes: T time, B batch, K channels of the score, D lags, C consecutive steps.
 
-At the best predictor that sees the inputs up to now, a score is uncorrelated with all activity up to now, and with
-nothing that comes later. Pairing earlier activity with a score gives credit across time. With ``m_t`` the activity that
-is remembered at step t, ``sum_t m_t s_t^T = sum_t g(z_t) x_t^T``: exchange the sums, and ``x_t`` is a mixture of the
-scores of step t and later. So a memory of activity in time is a longer score against time, and it is that which is kept
-here; a cell would keep the memory.
+At the best predictor of past inputs a score is uncorrelated with present and past activity, but not with later
+activity. Pairing earlier activity with a score gives credit across time. With a memory ``m_t`` of activity at step t,
+``sum_t m_t s_t^T = sum_t g(z_t) x_t^T``: exchanging the sums makes ``x_t`` a mixture of the scores of step t and later.
+The library computes this mixture; a cell would hold the memory.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ __all__ = ["Filtered", "Lagged", "Reach", "SameStep"]
 
 @dataclass(frozen=True)
 class Reach(abc.ABC):
-    """What of the scores of its own and later steps the activity of a step is paired with."""
+    """The scores of present and later steps paired with a step's activity."""
 
     @property
     @abc.abstractmethod
     def equation(self) -> str:
-        """``x_t`` in one line."""
+        """The equation of ``x_t``."""
 
     @abc.abstractmethod
     def channels(self, channels: int) -> int:
@@ -44,7 +43,9 @@ class Reach(abc.ABC):
 
     @abc.abstractmethod
     def over(self, score: Tensor) -> WindowFunction:
-        """Return a function from a window of steps to ``x`` there, shape ``(C, B, channels)``; zero at time zero.
+        """Return a function from windows to ``x``, shape ``(C, B, channels)``.
+
+        ``x`` is zero at time zero.
 
         Args:
             score: Scores from time zero, where they are zero, shape ``(T + 1, B, K)``; not changed.
@@ -53,15 +54,15 @@ class Reach(abc.ABC):
 
 @dataclass(frozen=True)
 class SameStep(Reach):
-    """``x_t = s_t``: activity and score of the same step, blind to what a cell has done before."""
+    """``x_t = s_t``: activity and score of the same step, without memory."""
 
     @property
     def equation(self) -> str:
-        """``x_t`` in one line."""
+        """The equation of ``x_t``."""
         return "x_t = s_t"
 
     def channels(self, channels: int) -> int:
-        """Return the number that came."""
+        """Return the number of channels unchanged."""
         return channels
 
     def over(self, score: Tensor) -> WindowFunction:
@@ -74,15 +75,15 @@ class SameStep(Reach):
 class Filtered(Reach):
     """``x_t = s_t + kappa x_{t+1}``: scores meet filtered activity, ``m_t = kappa m_{t-1} + g(z_t)``.
 
-    In a synapse the same is a second trace, ``E_t = kappa E_{t-1} + g'(z_t) slope_t e_t``, met by the score of the
-    moment. Several kappas have a correlation each, whose changes add up.
+    In a synapse this is a second trace, ``E_t = kappa E_{t-1} + g'(z_t) slope_t e_t``, multiplied by the present score.
+    Several kappas have a correlation each, whose changes add up.
 
     Args:
-        kappas: What the filters keep per step, each in [0, 1), default one of 0.7.
+        kappas: Decay factors of the filters per step, each in [0, 1), default one of 0.7.
 
     Raises:
         ValueError: There are none, or one is out of range.
-        TypeError: They are no list or tuple of numbers.
+        TypeError: They are not a list or tuple of numbers.
     """
 
     kappas: Annotated[Sequence[float], Filled] = (0.7,)
@@ -95,11 +96,11 @@ class Filtered(Reach):
 
     @property
     def equation(self) -> str:
-        """``x_t`` in one line."""
+        """The equation of ``x_t``."""
         return f"x_t = s_t + kappa x_{{t+1}}, kappa = {', '.join(f'{each:g}' for each in self.kappas)}"
 
     def channels(self, channels: int) -> int:
-        """Return as many for each filter."""
+        """Return the number of channels over all filters."""
         return channels * len(self.kappas)
 
     def over(self, score: Tensor) -> WindowFunction:
@@ -118,29 +119,29 @@ class Filtered(Reach):
 class Lagged(Reach):
     """``x_t = [s_t, s_{t+1}, ..., s_{t+D}]``: a correlation for each lag between activity and score.
 
-    In trials whose only score comes at their end, a lag is a step of the unrolled network, with feedback of its own.
+    In trials with a single score at their end, a lag is a step of the unrolled network with its own feedback weights.
 
     Args:
         lags: The longest lag D, default 10, at least 0.
 
     Raises:
         ValueError: ``lags`` is negative.
-        TypeError: ``lags`` is no integer.
+        TypeError: ``lags`` is not an integer.
     """
 
     lags: Whole = 10
 
     @property
     def equation(self) -> str:
-        """``x_t`` in one line."""
+        """The equation of ``x_t``."""
         return f"x_t = [s_t, ..., s_{{t+{self.lags}}}]"
 
     def channels(self, channels: int) -> int:
-        """Return as many for each lag."""
+        """Return the number of channels over all lags."""
         return channels * (self.lags + 1)
 
     def over(self, score: Tensor) -> WindowFunction:
-        """Return the scores of all lags side by side; only a window of them is ever written down."""
+        """Return the scores of all lags side by side, window by window."""
         padded = torch.cat([score, score.new_zeros(self.lags, *score.shape[1:])])
         lagged = padded.unfold(0, self.lags + 1, 1).movedim(-1, 2)  # (T + 1, B, D + 1, K), a view
 

@@ -61,7 +61,7 @@ class _Diffusing(Signal):
     shuffle: str = "none"
 
     def __post_init__(self) -> None:
-        """Check that the parts fit, with a small square if no space is given."""
+        """Check that the parts fit, by default in a small square."""
         if self.shuffle not in SHUFFLES:
             raise unknown(self.shuffle, SHUFFLES, "shuffle")
         Field(self.space or Grid((3, 3)), self.propagator, self.gain)
@@ -234,7 +234,7 @@ class Diffusion(_Diffusing, CausalSignal):
             buffers["shuffle_seed"].add_(1)
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
-        """Return a function to ``slope_t * G_t``, a field with memory run beforehand."""
+        """Return a function to ``slope_t * G_t``; the field runs beforehand."""
         course = _Course(self, self.weights.beside(tape.population), buffers)
         heard = course.heard(tape) if course.remembers else None
 
@@ -294,7 +294,7 @@ class _Course:
         return self.signal.release.emit(score, weights, self.buffers.get("sites"), self._enter)
 
     def heard(self, tape: Tape) -> Tensor:
-        """Return the rate signal of all steps, shape ``(T + 1, B, N)``.
+        """Return the rate signal of all steps, ``(T + 1, B, N)``.
 
         The trial is processed in windows that fit the cache. The readout filter acts on the received signal, not on the
         release: at the ends of a trial the two do not commute.

@@ -1,10 +1,10 @@
-"""What cells are told besides the error: to keep their activity neither silent nor loud nor all alike.
+"""Activity regularisers: power, sparsity and entropy.
 
 Shapes: T time, B batch, N cells, M steps and trials together, C consecutive steps.
 
-A regulariser is a loss of the activity of one population, and tells its cells the derivative by their rates. It stays
-in the population: what lies below is told nothing of it. ``tca.signals.Regularised`` adds regularisers to any signal.
-Means are over all steps of all trials, padding left out. Weight decay is a matter of the optimizer.
+A regulariser is a loss of the activity of one population; its learning signal is the derivative by the rates, which is
+not backpropagated to lower populations. ``tca.signals.Regularised`` adds regularisers to any signal. Means are over all
+steps of all trials, padding left out. Weight decay belongs to the optimizer.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ class Regulariser(abc.ABC):
     @property
     @abc.abstractmethod
     def equation(self) -> str:
-        """The loss in one line."""
+        """The equation of the loss."""
 
     @property
     def couples_trials(self) -> bool:
-        """Whether what a trial's cells are told depends on the other trials of its batch; most go by means over it."""
+        """Whether the signal depends on other trials of the batch; default ``True``."""
         return True
 
     def buffers(self, population: Population) -> Buffers:
-        """Return the state in a population before learning; most have none.
+        """Return the initial state in a population; default none.
 
         Args:
             population: The population.
         """
         return {}
 
-    def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:  # noqa: B027 - most remember nothing
-        """Take in the activity of a batch, before cells are told of it; most do nothing.
+    def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:  # noqa: B027 - optional
+        """Update the state from a batch, before the signal is read.
 
         Args:
             tape: The forward pass of the population.
@@ -59,7 +59,7 @@ class Regulariser(abc.ABC):
 
     @abc.abstractmethod
     def windowed_signal(self, tape: Tape, buffers: Buffers) -> WindowFunction:
-        """Return a function from a window of steps to the derivative by their rates, a new tensor ``(C, B, N)``.
+        """Return a function from windows to derivatives by rates, ``(C, B, N)``.
 
         Args:
             tape: The forward pass of the population.
@@ -70,11 +70,11 @@ class Regulariser(abc.ABC):
 @checked
 @dataclass(frozen=True)
 class Power(Regulariser):
-    """``J = weight sum_i (mean z_i^2 - target)^2``: every cell is as active as it should be.
+    """``J = weight sum_i (mean z_i^2 - target)^2``: a target power for every cell.
 
     Args:
-        weight: Weight, default 1e-3, at least 0. With 1 the features stay as random as they were.
-        target: Mean square that is wanted, default 0.25, positive.
+        weight: Weight, default 1e-3, at least 0. With 1 the features stay random.
+        target: Target of the mean square, default 0.25, positive.
 
     Raises:
         ValueError: A number is out of range.
@@ -87,7 +87,7 @@ class Power(Regulariser):
 
     @property
     def equation(self) -> str:
-        """The loss in one line."""
+        """The equation of the loss."""
         return f"{self.weight:g} sum_i (mean z_i^2 - {self.target:g})^2"
 
     def windowed_signal(self, tape: Tape, buffers: Buffers) -> WindowFunction:
@@ -100,7 +100,7 @@ class Power(Regulariser):
 @checked
 @dataclass(frozen=True)
 class ActivityL1(Regulariser):
-    """``J = weight sum_i mean |z_i|``: few cells are active.
+    """``J = weight sum_i mean |z_i|``: sparse activity.
 
     Args:
         weight: Weight, at least 0.
@@ -113,12 +113,12 @@ class ActivityL1(Regulariser):
 
     @property
     def couples_trials(self) -> bool:
-        """Never: a mean of functions of single rates."""
+        """False: the loss is a mean over single rates."""
         return False
 
     @property
     def equation(self) -> str:
-        """The loss in one line."""
+        """The equation of the loss."""
         return f"{self.weight:g} sum_i mean |z_i|"
 
     def windowed_signal(self, tape: Tape, buffers: Buffers) -> WindowFunction:
@@ -130,21 +130,21 @@ class ActivityL1(Regulariser):
 @checked
 @dataclass(frozen=True)
 class _Entropy(Regulariser, abc.ABC):
-    """``J = -weight / 2 logdet(C + floor)``, ``C <- lam C + (1 - lam) mean z z^T``: activity fills the space of cells.
+    """``J = -weight / 2 logdet(C + floor)``, ``C <- lam C + (1 - lam) mean z z^T``: high entropy of activity.
 
-    Not local: cells need the inverse of the matrix. Without a control of power activity grows without bound.
+    Not local: cells need the inverse of the matrix. Without a control of power activity diverges.
 
     Args:
-        weight: Weight, at least 0; sensible are tiny ones.
-        kept: The share lam that is kept at each update, default 0.99999, in [0, 1).
-        floor: What is added to the diagonal, positive; ``None`` (default) for the published 1e-8, and 1e-5 in maps. In
-            single precision it must be larger where activity has long replaced the unit matrix of the start.
-        most: The largest population that is kept from being alike, default 4096 cells, since every pair of cells needs
-            a number; larger ones, such as maps, are told nothing.
+        weight: Weight, at least 0; small values are sensible.
+        kept: Decay factor lam per update, default 0.99999, in [0, 1).
+        floor: Addition to the diagonal, positive; ``None`` (default) for the published 1e-8, and 1e-5 in maps. In
+            single precision it must be larger once activity has replaced the initial unit matrix.
+        most: Size of the largest regularised population, default 4096 cells, since the matrix has an entry for every
+            pair of cells; larger ones, such as maps, receive no signal.
 
     Raises:
         ValueError: A number is out of range.
-        TypeError: ``most`` is no integer.
+        TypeError: ``most`` is not an integer.
 
     Paper: Erdogan et al. (2025), arXiv:2504.11558.
     """
@@ -161,15 +161,15 @@ class _Entropy(Regulariser, abc.ABC):
 
     @abc.abstractmethod
     def start(self, population: Population) -> Buffers:
-        """Return the state of a population that is not too large.
+        """Return the initial state of a regularised population.
 
         Args:
-            population: Where it stands.
+            population: The population.
         """
 
     @abc.abstractmethod
     def average_(self, rate: Tensor, buffers: Buffers) -> None:
-        """Take in the rates of a batch.
+        """Update the state by the rates of a batch.
 
         Args:
             rate: Rates of all steps and trials, shape ``(M, N)``.
@@ -189,30 +189,30 @@ class _Entropy(Regulariser, abc.ABC):
         """
 
     def floor_of(self, population: Population) -> float:
-        """Return what is added to the diagonal in a population.
+        """Return the addition to the diagonal in a population.
 
         Args:
-            population: Where it stands.
+            population: The population.
         """
         published = FLOOR_OF_MAPS if len(population.shape) == 3 else FLOOR
         return published if self.floor is None else self.floor
 
     @property
     def named_floor(self) -> str:
-        """The floor in an equation."""
+        """Text of the floor in an equation."""
         return "floor" if self.floor is None else f"{self.floor:g}"
 
     def buffers(self, population: Population) -> Buffers:
-        """Return the matrix of a population that is not too large."""
+        """Return the matrix of a population of at most ``most`` cells."""
         return self.start(population) if population.cells <= self.most else {}
 
     def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:
-        """Average the second moment of this batch into the matrix, if there is one."""
+        """Average the second moment of a batch into the matrix."""
         if buffers and len(tape.samples):
             self.average_(tape.samples, buffers)
 
     def windowed_signal(self, tape: Tape, buffers: Buffers) -> WindowFunction:
-        """Return ``-weight (1 - lam) / M (C + floor)^-1 z``, zero for a population that is too large."""
+        """Return a function to ``-weight (1 - lam) / M (C + floor)^-1 z``, zero without state."""
         if not buffers:
             return lambda steps: torch.zeros_like(tape.rate[steps])
         precision = self.precision(tape.population, buffers) * (-self.weight * (1 - self.kept) / _count(tape.samples))
@@ -227,23 +227,23 @@ class LayerEntropy(_Entropy):
     A matrix of all pairs of cells is inverted for each batch.
 
     Args:
-        weight: Weight, at least 0; sensible are tiny ones, beside a control of power.
-        kept: The share lam that is kept at each update, default 0.99999, in [0, 1).
-        floor: What is added to the diagonal, positive; ``None`` (default) for the published 1e-8, and 1e-5 in maps. In
-            single precision it must be larger where activity has long replaced the unit matrix of the start.
-        most: The largest population that is kept from being alike, default 4096 cells, since every pair of cells needs
-            a number; larger ones, such as maps, are told nothing.
+        weight: Weight, at least 0; small values are sensible, together with a control of power.
+        kept: Decay factor lam per update, default 0.99999, in [0, 1).
+        floor: Addition to the diagonal, positive; ``None`` (default) for the published 1e-8, and 1e-5 in maps. In
+            single precision it must be larger once activity has replaced the initial unit matrix.
+        most: Size of the largest regularised population, default 4096 cells, since the matrix has an entry for every
+            pair of cells; larger ones, such as maps, receive no signal.
 
     Raises:
         ValueError: A number is out of range.
-        TypeError: ``most`` is no integer.
+        TypeError: ``most`` is not an integer.
 
     Paper: Erdogan et al. (2025), arXiv:2504.11558.
     """
 
     @property
     def equation(self) -> str:
-        """The loss in one line."""
+        """The equation of the loss."""
         return (
             f"-{self.weight:g}/2 logdet(C + {self.named_floor}), C <- {self.kept:g} C + {1 - self.kept:.3g} mean z z^T"
         )
@@ -253,7 +253,7 @@ class LayerEntropy(_Entropy):
         return {"second_moment": torch.eye(population.cells, dtype=torch.float64, device="cpu").to(population.like)}
 
     def average_(self, rate: Tensor, buffers: Buffers) -> None:
-        """Average the second moment of this batch into C."""
+        """Average the second moment of a batch into C."""
         buffers["second_moment"].addmm_(rate.t(), rate, beta=self.kept, alpha=(1 - self.kept) / len(rate))
 
     def precision(self, population: Population, buffers: Buffers) -> Tensor:
@@ -273,20 +273,20 @@ class LayerEntropy(_Entropy):
 @checked
 @dataclass(frozen=True)
 class TrackedEntropy(_Entropy):
-    """The same with a floor that fades, ``A <- lam A + (1 - lam) mean z z^T`` from ``(1 + floor) 1``.
+    """Layer entropy with a decaying floor, ``A <- lam A + (1 - lam) mean z z^T`` from ``(1 + floor) 1``.
 
-    Then the inverse itself can be carried from batch to batch (Woodbury): ``A = C + lam^m floor 1`` after m updates.
-    The cheaper one where a batch has fewer steps and trials than the population has cells.
+    The inverse itself is updated from batch to batch (Woodbury): ``A = C + lam^m floor 1`` after m updates. It is
+    cheaper than `LayerEntropy` where a batch has fewer steps and trials than the population has cells.
 
     Args:
-        weight: Weight, at least 0; sensible are tiny ones, beside a control of power.
-        kept: The share lam that is kept at each update, default 0.99999, in (0, 1).
-        floor: What is added to the diagonal at the start, positive; ``None`` (default) for 1e-8, and 1e-5 in maps.
-        most: The largest population that is kept from being alike, default 4096 cells; larger ones are told nothing.
+        weight: Weight, at least 0; small values are sensible, together with a control of power.
+        kept: Decay factor lam per update, default 0.99999, in (0, 1).
+        floor: Initial addition to the diagonal, positive; ``None`` (default) for 1e-8, and 1e-5 in maps.
+        most: Size of the largest regularised population, default 4096 cells; larger ones receive no signal.
 
     Raises:
         ValueError: A number is out of range.
-        TypeError: ``most`` is no integer.
+        TypeError: ``most`` is not an integer.
     """
 
     def __post_init__(self) -> None:
@@ -297,7 +297,7 @@ class TrackedEntropy(_Entropy):
 
     @property
     def equation(self) -> str:
-        """The loss in one line."""
+        """The equation of the loss."""
         average = f"A <- {self.kept:g} A + {1 - self.kept:.3g} mean z z^T"
         return f"-{self.weight:g}/2 logdet A, {average}, A_0 = 1 + {self.named_floor}"
 
@@ -307,7 +307,7 @@ class TrackedEntropy(_Entropy):
         return {"precision": start.to(population.like)}
 
     def average_(self, rate: Tensor, buffers: Buffers) -> None:
-        """Carry the inverse on: ``(P - P Z^T (M lam / (1 - lam) + Z P Z^T)^-1 Z P) / lam``."""
+        """Update the inverse, ``(P - P Z^T (M lam / (1 - lam) + Z P Z^T)^-1 Z P) / lam``."""
         precision = buffers["precision"]
         seen = rate @ precision
         inner = seen @ rate.t()
@@ -316,10 +316,10 @@ class TrackedEntropy(_Entropy):
         precision.sub_(less.t() @ less).div_(self.kept)
 
     def precision(self, population: Population, buffers: Buffers) -> Tensor:
-        """Return what has been carried on."""
+        """Return the updated inverse."""
         return buffers["precision"]
 
 
 def _count(samples: Tensor) -> int:
-    """Return the number of samples M, one where all is padding, so that nothing is divided by zero."""
+    """Return the number of samples M, at least one."""
     return max(1, len(samples))

@@ -74,7 +74,7 @@ class Field:
         return self.stepping().matrix(self.space)
 
     def stationary(self) -> Tensor:
-        """Return the map from a constant release to the settled field, shape ``(S, S)``, float64."""
+        """Return the stationary field's kernel, shape ``(S, S)``, float64."""
         return self.settle(torch.eye(self.space.sites, dtype=torch.float64, device="cpu"))
 
     def settle(self, release: Tensor) -> Tensor:

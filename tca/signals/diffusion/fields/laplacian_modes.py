@@ -32,11 +32,11 @@ class Modes(abc.ABC):
 
     @abc.abstractmethod
     def to(self, at_sites: Tensor) -> Tensor:
-        """Return the modes, shape ``(..., M)``, of values at the sites, shape ``(..., S)``."""
+        """Transform values at the sites ``(..., S)`` to modes ``(..., M)``."""
 
     @abc.abstractmethod
     def back(self, in_modes: Tensor) -> Tensor:
-        """Return the values at the sites, shape ``(..., S)``, of modes, shape ``(..., M)``."""
+        """Transform modes ``(..., M)`` to values at the sites ``(..., S)``."""
 
     @abc.abstractmethod
     def numbers(self, factors: Tensor) -> Tensor:

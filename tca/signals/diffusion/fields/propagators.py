@@ -46,12 +46,12 @@ class Propagator(abc.ABC):
     @property
     @abc.abstractmethod
     def mass(self) -> float:
-        """Mass at which a constant release of one per step settles where none is lost at a rim; may be infinite."""
+        """Stationary mass of a unit release without rim losses; may be infinite."""
 
     @property
     @abc.abstractmethod
     def equation(self) -> str:
-        """The propagator in one line, of a field C with a release s."""
+        """The equation of a field C with a release s."""
 
     @abc.abstractmethod
     def settled(self, eigenvalues: Sequence[Tensor]) -> Tensor:
@@ -62,7 +62,7 @@ class Propagator(abc.ABC):
         """
 
     def check(self, space: Space) -> None:  # noqa: B027 - most propagators live in every space
-        """Refuse a space in which the propagator is not defined or not safe.
+        """Refuse a space in which the propagator is undefined or unsafe.
 
         Args:
             space: The space.
@@ -141,7 +141,7 @@ class Box(Stepping):
 
     @property
     def equation(self) -> str:
-        """The propagator in one line."""
+        """The equation of the propagator."""
         return f"C_t = {self.k:g} Box[C_t-1] + s_t"
 
     def multiplier(self, eigenvalues: Sequence[Tensor]) -> Tensor:
@@ -230,7 +230,7 @@ class Explicit(_Timed):
 
     @property
     def equation(self) -> str:
-        """The propagator in one line."""
+        """The equation of the propagator."""
         return f"C_t = C_t-1 + {self.dt:g} ({self.diffusion:g} Lap - {self.decay:g}) C_t-1 + s_t"
 
     def multiplier(self, eigenvalues: Sequence[Tensor]) -> Tensor:
@@ -242,7 +242,9 @@ class Explicit(_Timed):
         return _identity(space) + self._rate_matrix(space)
 
     def longest_step(self, space: Space) -> float:
-        """Return the longest step in ms that keeps concentrations positive, ``1 / (kappa + D degree)``.
+        """Return the longest step that preserves positivity, in ms.
+
+        It is ``1 / (kappa + D degree)``.
 
         Args:
             space: The space.
@@ -276,7 +278,7 @@ class Implicit(_Timed):
 
     @property
     def equation(self) -> str:
-        """The propagator in one line."""
+        """The equation of the propagator."""
         return f"C_t = (1 - {self.dt:g} ({self.diffusion:g} Lap - {self.decay:g}))^-1 C_t-1 + s_t"
 
     def multiplier(self, eigenvalues: Sequence[Tensor]) -> Tensor:
@@ -302,7 +304,7 @@ class Exponential(_Timed):
 
     @property
     def equation(self) -> str:
-        """The propagator in one line."""
+        """The equation of the propagator."""
         return f"C_t = exp({self.dt:g} ({self.diffusion:g} Lap - {self.decay:g})) C_t-1 + s_t"
 
     def multiplier(self, eigenvalues: Sequence[Tensor]) -> Tensor:
@@ -340,7 +342,7 @@ class Quasistatic(_Physical):
 
     @property
     def equation(self) -> str:
-        """The propagator in one line."""
+        """The equation of the propagator."""
         return f"({self.decay:g} - {self.diffusion:g} Lap) C_t = s_t"
 
     def settled(self, eigenvalues: Sequence[Tensor]) -> Tensor:

@@ -184,7 +184,7 @@ def _dense(space: Space, propagator: Stepping, like: Tensor) -> Run:
 
 
 def _stencil(space: Space, propagator: Stepping) -> Run | None:
-    """Return the field by sums of neighbours, or ``None`` where the propagator has no stencil on the space."""
+    """Return the field by a stencil, ``None`` where there is none."""
     if not isinstance(space, Grid):
         return None
     if isinstance(propagator, Box):
@@ -211,7 +211,7 @@ def _euler(field: Tensor, space: Grid, propagator: Explicit) -> Tensor:
 
 
 def _neighbours(lines: Tensor, axis: int, space: Grid) -> Tensor:
-    """Return the sum of the two neighbours of every site along an axis, a new tensor."""
+    """Return the sum of every site's two neighbours along an axis."""
     count = lines.shape[axis]
     result = torch.empty_like(lines)
     if count > 2:

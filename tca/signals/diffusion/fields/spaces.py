@@ -56,14 +56,14 @@ class Space(abc.ABC):
 
     @cached_property
     def degree(self) -> float:
-        """Largest sum of the weights by which a site leaks to others, ``2 d`` inside a grid of d axes."""
+        """Largest weighted degree of a site, ``2 d`` inside a d-dimensional grid."""
         return sum(float(-each.diagonal().min()) for each in self.laplacians())
 
 
 @checked
 @dataclass(frozen=True)
 class Grid(Space):
-    """A grid of any number of axes whose sites exchange with their nearest neighbours.
+    """A grid of any dimension with exchange between nearest neighbours.
 
     Args:
         shape: Number of sites along each axis, each at least 1.
@@ -94,7 +94,7 @@ class Grid(Space):
 
     @property
     def beyond(self) -> Beyond:
-        """Which sites are seen beyond the first and beyond the last of an axis."""
+        """Sites used beyond the first and last of an axis."""
         return BOUNDARIES[self.boundary]
 
     def laplacians(self) -> tuple[Tensor, ...]:
