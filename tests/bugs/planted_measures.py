@@ -195,8 +195,8 @@ BUGS = [
     Bug(
         "tca/signals/regularisers/activity_regularisers.py",
         "means over the batch said to take trials one by one",
-        'most go by means over it."""\n        return True',
-        'most go by means over it."""\n        return False',
+        'other trials of the batch; default ``True``."""\n        return True',
+        'other trials of the batch; default ``True``."""\n        return False',
         ("tests/test_measures_leave_no_trace.py::test_a_recombined_rule_says_whether_it_couples_trials",),
     ),
     Bug(
