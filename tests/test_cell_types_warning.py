@@ -12,7 +12,7 @@ from torch import Tensor
 
 import tasks
 import tca
-from tca.cli.comparison_table import _notes
+from tca.cli.compare.comparison_table import _notes
 from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run
 from tca.experiments.records.result import COMPLETED

@@ -25,10 +25,10 @@ import tasks
 import tca
 from tca.__main__ import main
 from tca.cli.commands import COMMANDS
-from tca.cli.compare import compare, read_comparison
-from tca.cli.comparison import Comparison
-from tca.cli.comparison_table import tabulate
-from tca.cli.measurements import RunMeasurements
+from tca.cli.compare.comparison import Comparison
+from tca.cli.compare.comparison_loop import compare, read_comparison
+from tca.cli.compare.comparison_table import tabulate
+from tca.cli.compare.measurements import RunMeasurements
 from tca.experiments import records
 from tca.experiments.config.run import NetworkConfig, Optimizer, Run, Seeds
 from tca.experiments.sweep import ExecutorError, settings
@@ -489,7 +489,7 @@ def die(*_: object) -> None:
 def test_a_process_that_dies_in_a_comparison_is_an_error_with_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tca.cli.compare.train_and_measure", die)
+    monkeypatch.setattr("tca.cli.compare.comparison_loop.train_and_measure", die)
     few = Comparison(tasks="delayed_xor", rules="bptt", seeds=1)
     with pytest.raises(ExecutorError, match="that trained bptt on delayed_xor, seed 0, died: killed by SIGKILL"):
         compare(few, tmp_path, workers=2, progress=False)

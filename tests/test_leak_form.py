@@ -15,7 +15,7 @@ import analysis
 import tca
 from studies.every_rule import ALIGNED, observe_all
 from tca.__main__ import main
-from tca.cli.comparison import Comparison
+from tca.cli.compare.comparison import Comparison
 from tca.experiments import records
 from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run

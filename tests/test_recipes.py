@@ -12,8 +12,8 @@ import pytest
 import tca
 from studies.vision.vision_plan import ARMS, PANELS, falling, fast_readout
 from tca.__main__ import main
-from tca.cli.comparison import Comparison
-from tca.cli.comparison_table import _notes
+from tca.cli.compare.comparison import Comparison
+from tca.cli.compare.comparison_table import _notes
 from tca.experiments import records
 from tca.experiments.config.components import Optimizer
 from tca.experiments.config.network_config import NetworkConfig

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tca.__main__ import main
-from tca.cli.comparison import MOST_RUNS, Comparison
+from tca.cli.compare.comparison import MOST_RUNS, Comparison
 from tca.experiments import records
 from tca.experiments.records.files import RecordError
 from tca.experiments.records.record import Record

@@ -7,10 +7,10 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from tca.cli.commands import CommandOutput
-from tca.cli.compare import compare
-from tca.cli.comparison import Comparison
+from tca.cli.compare.comparison import Comparison
+from tca.cli.compare.comparison_loop import compare
+from tca.cli.compare.report import write_report
 from tca.cli.parsers import add_agent, add_network, check_agent, explained, run_parser, run_values
-from tca.cli.report import write_report
 
 __all__ = ["act", "parser"]
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tca.cli.compare import read_comparison
-from tca.cli.measurements import MeasurementSettings, RunMeasurements, read_measured
-from tca.cli.report import write_report
+from tca.cli.compare.comparison_loop import read_comparison
+from tca.cli.compare.measurements import MeasurementSettings, RunMeasurements, read_measured
+from tca.cli.compare.report import write_report
 from tca.experiments import records
 from tca.experiments.config.recipes import in_words
 from tca.experiments.config.run import Run

@@ -66,7 +66,7 @@ BUGS = [
         TYPES,
     ),
     Bug(
-        "tca/cli/comparison_table.py",
+        "tca/cli/compare/comparison_table.py",
         "rows that are e-prop shown without a word",
         "if rules := _typeless(measured):",
         "if rules := []:",

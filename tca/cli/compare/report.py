@@ -9,10 +9,10 @@ from html import escape
 from pathlib import Path
 
 from analysis.figures import save
-from tca.cli.comparison import Comparison
-from tca.cli.comparison_table import tabulate
-from tca.cli.measurements import RunMeasurements
-from tca.cli.report_figures import REPORT_FIGURES
+from tca.cli.compare.comparison import Comparison
+from tca.cli.compare.comparison_table import tabulate
+from tca.cli.compare.measurements import RunMeasurements
+from tca.cli.compare.report_figures import REPORT_FIGURES
 from tca.cli.text_table import TextTable
 from tca.experiments.config.recipes import in_words
 from tca.experiments.records.files import explained, read_bytes, write_whole

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
-from tca.cli.comparison import Comparison
-from tca.cli.measurements import MeasurementSettings, RunMeasurements, train_and_measure
+from tca.cli.compare.comparison import Comparison
+from tca.cli.compare.measurements import MeasurementSettings, RunMeasurements, train_and_measure
 from tca.experiments.config.run import Run
 from tca.experiments.records.files import RecordError, explained, make_folder
 from tca.experiments.records.sealed_json import read_json, write_json

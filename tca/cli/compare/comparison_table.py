@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tca.cli.measurements import RunMeasurements
+from tca.cli.compare.measurements import RunMeasurements
 from tca.cli.text_table import TextTable
 from tca.experiments.config.recipes import in_words
 from tca.experiments.config.run import Run

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis import figures
 from analysis.figures import Series
-from tca.cli.measurements import RunMeasurements
+from tca.cli.compare.measurements import RunMeasurements
 from tca.experiments.records.result import Metrics
 
 __all__ = ["REPORT_FIGURES", "ReportFigure"]

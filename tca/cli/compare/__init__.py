@@ -1,0 +1,1 @@
+"""Comparisons: entries and their runs, measurements, statistics, tables and the report."""
