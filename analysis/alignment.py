@@ -95,9 +95,6 @@ class Alignment:
     def __getitem__(self, name: str) -> RuleAlignment:
         """Return the entry of a rule.
 
-        Args:
-            name: Its name.
-
         Raises:
             ValueError: There is none.
         """
@@ -136,7 +133,6 @@ def alignment(
     Nothing is changed: both are those of the next update, on a copy (see ``Learner.ahead``).
 
     Args:
-        net: The network.
         trials: A fixed set of trials, or a batch.
         rules: Rules by name, as ``Rule``, or as a ``Learner`` of this network, whose feedback is then used as it has
             become; one by itself is allowed.
@@ -152,8 +148,8 @@ def alignment(
     >>> from tca.losses import MSE
     >>> net = tca.nets.LeakyRNN(2, 4, 1, seed=0)
     >>> batch = Batch(torch.ones(6, 3, 2), torch.ones(6, 3, 1), torch.full((6, 3), 1 / 6), MSE())
-    >>> found = alignment(net, batch, ["bptt", "eprop"])
-    >>> found["bptt"].recurrent.rho, found["bptt"].dropped, found["eprop"].dropped > 0
+    >>> result = alignment(net, batch, ["bptt", "eprop"])
+    >>> result["bptt"].recurrent.rho, result["bptt"].dropped, result["eprop"].dropped > 0
     (1.0, 0.0, True)
     """
     learners, batch = named(net, rules, seed), as_batch(trials, like=net)

@@ -118,7 +118,6 @@ def broadcasting(
         trials: A fixed set of trials, or a batch.
         start: The learner's ``state_dict`` before the first update, to say what is left of it.
         updates: Number of updates m that R has had, one a scored step.
-        rate: Learning rate of the readout.
 
     Raises:
         ValueError: The signal has no correlation, or the batch does not fit.

@@ -21,7 +21,6 @@ def named(net: Network, rules: str | Rule | Learner | Iterable[str | Rule | Lear
     effect on network or rule.
 
     Args:
-        net: The network.
         rules: Rules by name, as ``Rule``, or as a ``Learner`` of this network; one by itself is allowed.
         seed: Seed of what the signals of names and rules draw.
 
@@ -42,7 +41,6 @@ def moved(learner: Learner, net: Network) -> Learner:
     """Return the same rule, in its present state, bound to a copy of its network.
 
     Args:
-        learner: The learner.
         net: The copy, of any floating-point type.
 
     >>> from copy import deepcopy

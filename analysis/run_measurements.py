@@ -40,9 +40,6 @@ class CurvatureWatcher:
         products: Hessian-vector products, default 12.
         first: Products of the first measurement, which starts from a random vector, default 40.
         seed: Seed of that vector, default 0.
-
-    Raises:
-        ValueError: A number is too small.
     """
 
     trials: Count = 100
@@ -90,9 +87,6 @@ class AlignmentWatcher:
     Args:
         trials: How many of the first training trials, at most, default 100.
         parameter: Name of the parameter, default the recurrent weights.
-
-    Raises:
-        ValueError: A number is too small.
     """
 
     trials: Count = 100
@@ -123,9 +117,6 @@ class BroadcastWatcher:
 
     Args:
         trials: How many of the first training trials, at most, default 100.
-
-    Raises:
-        ValueError: The number is too small.
     """
 
     trials: Count = 100

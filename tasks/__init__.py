@@ -69,9 +69,6 @@ def list() -> builtins.list[str]:
 def describe(name: str) -> str:
     """Return the description of a task in one line.
 
-    Args:
-        name: A name from `list`.
-
     Raises:
         ValueError: The name is unknown; the message offers the nearest.
 
@@ -93,7 +90,6 @@ def make(name: str, /, **options: Any) -> Task:
 
     Raises:
         ValueError: Task or option is unknown (the message offers the nearest), or an option is not allowed.
-        TypeError: An option has a wrong type.
 
     >>> make("delayed_xor", delay=1000, noise=0.0)
     DelayedXor(dt=50.0, pulse=250.0, delay=1000.0, wait=250.0, decision=150.0, noise=0.0)

@@ -60,7 +60,6 @@ def settle_durations(task: Any, *names: str) -> None:
 
     Args:
         task: The task, with its time step ``dt``.
-        names: Names of the durations.
 
     Raises:
         ValueError: A duration is not allowed.
@@ -74,8 +73,6 @@ def draw_steps(value: Duration, dt: float, trials: int, generator: torch.Generat
     Args:
         value: The duration, as returned by `duration`.
         dt: The time step in ms.
-        trials: Number of trials B.
-        generator: Source of the random numbers.
     """
     if isinstance(value, float):
         return steps_of("duration", value, dt)

@@ -24,7 +24,6 @@ def classification_accuracy(outputs: Tensor, batch: Batch) -> float:
 
     Args:
         outputs: Outputs of a network, shape ``(T, B, O)``.
-        batch: The batch.
 
     Returns:
         A number from 0 to 1, NaN if an output at a decision step is not finite.
@@ -53,7 +52,6 @@ def r_squared(outputs: Tensor, batch: Batch) -> float:
 
     Args:
         outputs: Outputs of a network, shape ``(T, B, O)``.
-        batch: The batch.
 
     Returns:
         A number of at most 1, NaN if an output at a decision step is not finite or the targets do not vary.

@@ -25,10 +25,6 @@ def generator(seed: int, *purpose: int) -> torch.Generator:
         seed: The user's seed, 0 or greater.
         purpose: Further integers of 0 or greater, for example ``TRAIN`` or an epoch.
 
-    Raises:
-        TypeError: The seed is not an integer.
-        ValueError: The seed is negative.
-
     >>> first, again, other = (torch.rand(3, generator=generator(0, purpose)) for purpose in (TRAIN, TRAIN, TEST))
     >>> bool((first == again).all()), bool((first == other).any())
     (True, False)

@@ -94,7 +94,6 @@ class Task(abc.ABC):
 
         Raises:
             ValueError: A number is too small, or the task does not have that many trials.
-            TypeError: A number is not an integer.
         """
 
     @abc.abstractmethod
@@ -106,11 +105,6 @@ class Task(abc.ABC):
         Args:
             batch_size: Trials per batch, at least 1.
             seed: Seed of the trials, 0 or greater.
-            start: Number of batches to skip.
-
-        Raises:
-            ValueError: A number is too small.
-            TypeError: A number is not an integer.
         """
 
     def accuracy(self, outputs: Tensor, batch: Batch) -> float:
@@ -121,7 +115,6 @@ class Task(abc.ABC):
 
         Args:
             outputs: Outputs of a network, shape ``(T, B, O)``.
-            batch: The batch.
 
         Raises:
             ValueError: The shape of the outputs does not fit the batch, or no trial has a decision step.
@@ -144,7 +137,6 @@ class DrawnTask(Task):
 
         Args:
             trials: Number of trials, at least 1.
-            generator: Source of the random numbers.
         """
 
     def split(self, n_train: int, n_test: int, seed: int) -> tuple[TrialSet, TrialSet]:

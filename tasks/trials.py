@@ -58,7 +58,6 @@ class FixedTrials(abc.ABC):
 
         Args:
             chosen_B: Indices within the set, on the CPU.
-            seed: Seed of the training.
             number: Number of the batch, from 0.
         """
 
@@ -104,10 +103,6 @@ class FixedTrials(abc.ABC):
             seed: Seed of the order, 0 or greater.
             epochs: Number of epochs; ``None`` for no end.
             start: Number of batches to skip, from the first of the first epoch.
-
-        Raises:
-            ValueError: A number is too small.
-            TypeError: A number is not an integer.
         """
         whole("batch_size", batch_size, 1)
         whole("seed", seed, 0)
@@ -133,7 +128,6 @@ class FixedTrials(abc.ABC):
 
         Raises:
             ValueError: An index is out of range, or the subset is empty.
-            TypeError: An index is not an integer.
         """
         if isinstance(trials, int):
             trials = range(whole("trials", trials, 1))
@@ -180,16 +174,13 @@ class TrialSet(FixedTrials):
 
     @property
     def steps(self) -> int:
-        """Number of time steps T of the longest trial."""
         return self.trials.steps
 
     @property
     def loss(self) -> Loss:
-        """The loss of a step."""
         return self.trials.loss
 
     def batch(self) -> Batch:
-        """Return all trials as one batch, in the order of the draw."""
         return self.trials
 
     def part(self, chosen_B: Tensor) -> Batch:

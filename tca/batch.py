@@ -40,7 +40,6 @@ class Batch:
 
     Raises:
         ValueError: A shape does not fit the others, a value is not finite, or a weight is negative.
-        TypeError: A data type does not fit.
 
     >>> from tca.losses import MSE
     >>> Batch(torch.zeros(5, 2, 3), torch.zeros(5, 2, 1), torch.full((5, 2), 0.2), MSE())
@@ -134,7 +133,6 @@ class Batch:
 
         Raises:
             ValueError: Sizes differ, or inputs, targets or weights hold a value that is not allowed.
-            TypeError: A data type does not fit.
         """
         if self.inputs.shape[2] != n_in:
             raise ValueError(f"inputs must have {n_in} channels as the network does, got {self.inputs.shape[2]}")

@@ -37,10 +37,7 @@ def reverse(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
     first.
 
     Args:
-        signal: The learning signal.
-        eligibility: The eligibility.
         tape: The forward pass with its output errors.
-        buffers: The signal's state.
     """
     gradients = _no_gradients(tape)
     output_signal, gather = _output_signal(signal, tape, buffers), _gather(signal)
@@ -63,10 +60,7 @@ def forward(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
     """Return the gradients of all parameters by carrying eligibility traces forwards.
 
     Args:
-        signal: The learning signal.
-        eligibility: The eligibility.
         tape: The forward pass with its output errors.
-        buffers: The signal's state.
 
     Raises:
         ValueError: The propagator couples populations, which traces do not.
@@ -90,10 +84,8 @@ def whole_signals(signal: Signal, eligibility: Eligibility, tape: Tape, buffers:
     Each is a signal to the states, shape ``(T + 1, B, N)``, zero at time zero unless an initial state is learned.
 
     Args:
-        signal: The learning signal.
         eligibility: The eligibility, for signals that depend on its propagator.
         tape: The forward pass with its output errors.
-        buffers: The signal's state.
     """
     readers = _windowed_signals(signal, eligibility, tape, buffers)
     windows: list[list[Tensor]] = [[] for _ in readers]
@@ -117,7 +109,6 @@ def level_buffers(population: Population, buffers: Buffers) -> Buffers:
     """Return the state of a signal in one population, without the prefix of its name.
 
     Args:
-        population: The population.
         buffers: The state of the signal in all populations.
     """
     if not population.name:

@@ -117,12 +117,10 @@ class Learner(Lasting):
         Parameters with ``requires_grad=False`` are left out.
 
         Args:
-            batch: The trials.
             noise: Private noise of the network, shape ``(T, B, N)``; drawn by default.
 
         Raises:
             ValueError: The batch does not fit the network, or holds values that are not allowed.
-            TypeError: A data type does not fit.
         """
         self._check(batch, noise)  # before anything is drawn or learned from the optimizer
         noise = self._drawn(batch) if noise is None else noise
@@ -139,12 +137,10 @@ class Learner(Lasting):
         Equals ``backward``, except that ``.grad`` is not changed.
 
         Args:
-            batch: The trials.
             noise: Private noise of the network, shape ``(T, B, N)``; ``None`` (default) for none.
 
         Raises:
             ValueError: The batch does not fit the network, or holds values that are not allowed.
-            TypeError: A data type does not fit.
         """
         self._check(batch, noise)
         return self._advance(batch, noise)
@@ -179,7 +175,6 @@ class Learner(Lasting):
         """Return the rule's gradients, to be descended, by parameter name, without side effects.
 
         Args:
-            batch: The trials.
             execution: ``"reverse"`` filters signals backwards, ``"forward"`` carries eligibility traces; ``None``
                 (default) is the first that the rule supports.
             noise: Private noise of the network, shape ``(T, B, N)``; ``None`` (default) for none.
@@ -187,7 +182,6 @@ class Learner(Lasting):
         Raises:
             ValueError: The batch does not fit the network, or holds values that are not allowed; or the rule does not
                 support this execution.
-            TypeError: A data type does not fit.
         """
         allowed = self.rule.executions
         chosen: str = allowed[0] if execution is None else execution
@@ -208,7 +202,6 @@ class Learner(Lasting):
         backpropagated through the filter.
 
         Args:
-            batch: The trials.
             noise: Private noise of the network, shape ``(T, B, N)``; ``None`` (default) for none.
         """
         buffers = self.state_dict()
@@ -220,7 +213,6 @@ class Learner(Lasting):
         """Return the learning signal to the only population, ``(T + 1, B, N)``; see ``signals``.
 
         Args:
-            batch: The trials.
             noise: Private noise of the network, shape ``(T, B, N)``; ``None`` (default) for none.
 
         Raises:
@@ -236,13 +228,11 @@ class Learner(Lasting):
         """Run the network on a batch and return the tape with its output errors.
 
         Args:
-            batch: The trials.
             noise: Private noise of the network, shape ``(T, B, N)``; ``None`` (default) for none.
             workspace: Memory to reuse; the next run with the same workspace overwrites the tape.
 
         Raises:
             ValueError: The batch does not fit the network, or holds values that are not allowed.
-            TypeError: A data type does not fit.
         """
         self._check(batch, noise)
         return self._taped(batch, noise, workspace)
@@ -279,7 +269,6 @@ class Learner(Lasting):
         """Check a loss defined outside the library once; see `tca.check_loss`.
 
         Args:
-            batch: The trials.
             outputs: The network's outputs, shape ``(T, B, O)``.
 
         Raises:

@@ -43,7 +43,6 @@ class Stream(Lasting):
 
     Raises:
         ValueError: The network or the signal cannot run online, ``trials`` is less than one, or ``steps`` is zero.
-        TypeError: A number is no integer.
 
     >>> import tca, torch
     >>> net = tca.nets.LeakyRNN(2, 4, 1, seed=0)
@@ -90,12 +89,10 @@ class Stream(Lasting):
             inputs: Inputs of the step, shape ``(B, I)``.
             targets: Targets of the step, without the time axis.
             weights: Weight of the step in the loss, shape ``(B,)``; the loss is averaged over trials.
-            loss: The loss of a step.
             noise: Private noise of the step, shape ``(B, N)``; drawn by default.
 
         Raises:
             ValueError: A shape does not fit, a value is not allowed, or the trial is over.
-            TypeError: A data type does not fit.
         """
         if tuple(inputs.shape) != (self.trials, self.net.n_in):
             raise ValueError(
@@ -158,7 +155,6 @@ def _numbers_of_steps(steps: int | Tensor | None, trials: int) -> int | Tensor |
 
     Args:
         steps: One number, one for each trial, or ``None``.
-        trials: Number of trials B.
     """
     if not isinstance(steps, Tensor):
         return None if steps is None else whole("steps", steps, 1)

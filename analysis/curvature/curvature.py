@@ -140,8 +140,8 @@ def curvature(
     >>> from tca.nets import LeakyRNN
     >>> net = LeakyRNN(1, 4, 2)
     >>> batch = Batch(torch.zeros(4, 5, 1), torch.zeros(4, 5, 2), torch.full((4, 5), 0.25), MSE())
-    >>> found = curvature(net, batch, "b_out")                  # the loss is |b_out - target|^2 / 2: curvature one
-    >>> round(found.largest.value, 12), round(found.smallest.value, 12), round(found.trace.value, 12)
+    >>> result = curvature(net, batch, "b_out")                  # the loss is |b_out - target|^2 / 2: curvature one
+    >>> round(result.largest.value, 12), round(result.smallest.value, 12), round(result.trace.value, 12)
     (1.0, 1.0, 2.0)
     """
     if probes == 1:

@@ -126,8 +126,8 @@ def density(operator: Operator, *, probes: Annotated[int, Ge(2)] = 8, steps: Cou
 
     >>> from analysis.curvature.operators import Hessian
     >>> saddle = Hessian([lambda theta: theta[0] ** 2 - theta[1] ** 2 + theta[2] ** 2], torch.zeros(3))
-    >>> found = density(saddle)
-    >>> found.nodes.tolist(), round(found.negative_mass()[0], 4)
+    >>> result = density(saddle)
+    >>> result.nodes.tolist(), round(result.negative_mass()[0], 4)
     ([[-2.0, 2.0, 2.0]], 0.3333)
     """
     if not operator.symmetric:

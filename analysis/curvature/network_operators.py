@@ -39,8 +39,8 @@ def hessian(problem: Problem, *, l2: float = 0.0) -> Hessian:
     >>> from tca.losses import MSE
     >>> from tca.nets import LeakyRNN
     >>> batch = Batch(torch.zeros(4, 5, 1), torch.ones(4, 5, 2), torch.full((4, 5), 0.25), MSE())
-    >>> found = hessian(problem_of(LeakyRNN(1, 4, 2), batch, "b_out"))
-    >>> found.loss, found.gradient.tolist()
+    >>> result = hessian(problem_of(LeakyRNN(1, 4, 2), batch, "b_out"))
+    >>> result.loss, result.gradient.tolist()
     (1.0, [-1.0, -1.0])
     """
     means = plan(problem)
@@ -60,8 +60,8 @@ def pullback(problem: Problem, metric: Callable[[Tensor, Batch, int], Metric], *
     >>> from tca.losses import MSE
     >>> from tca.nets import LeakyRNN
     >>> batch = Batch(torch.zeros(4, 5, 1), torch.ones(4, 5, 2), torch.full((4, 5), 0.25), MSE())
-    >>> found = pullback(problem_of(LeakyRNN(1, 4, 2), batch, "b_out"), METRICS["gauss_newton"], l2=1.0)
-    >>> found.matrix().tolist()
+    >>> result = pullback(problem_of(LeakyRNN(1, 4, 2), batch, "b_out"), METRICS["gauss_newton"], l2=1.0)
+    >>> result.matrix().tolist()
     [[2.0, 0.0], [0.0, 2.0]]
     """
 

@@ -111,8 +111,8 @@ def sharpness(
     >>> from tca.losses import MSE
     >>> from tca.nets import LeakyRNN
     >>> batch = Batch(torch.zeros(4, 5, 1), torch.ones(4, 5, 2), torch.full((4, 5), 0.25), MSE())
-    >>> found = sharpness(LeakyRNN(1, 4, 2), batch, "b_out", radius=1.0)    # the loss is |b_out - (1, 1)|^2 / 2 at zero
-    >>> round(found.gradient_norm**2, 9), round((found.loss + found.ascent - 1.5) ** 2, 9), found.fisher_rao
+    >>> result = sharpness(LeakyRNN(1, 4, 2), batch, "b_out", radius=1.0)   # the loss is |b_out - (1, 1)|^2 / 2 at zero
+    >>> round(result.gradient_norm**2, 9), round((result.loss + result.ascent - 1.5) ** 2, 9), result.fisher_rao
     (2.0, 2.0, 0.0)
     """
     problem = problem_of(net, trials, parameters, chunk=chunk, memory=memory, dtype=dtype)

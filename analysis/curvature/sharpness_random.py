@@ -116,8 +116,8 @@ def random_sharpness(
     >>> from tca.losses import MSE
     >>> from tca.nets import LeakyRNN
     >>> batch = Batch(torch.zeros(4, 5, 1), torch.zeros(4, 5, 2), torch.full((4, 5), 0.25), MSE())
-    >>> found = random_sharpness(LeakyRNN(1, 4, 2), batch, "b_out", allowed=0.5)     # the loss is |b_out|^2 / 2
-    >>> round(found.rise.value / found.pac_bayes / (0.01**2 * 0.5), 6), found.relative_pac_bayes, found.trace.value
+    >>> result = random_sharpness(LeakyRNN(1, 4, 2), batch, "b_out", allowed=0.5)     # the loss is |b_out|^2 / 2
+    >>> round(result.rise.value / result.pac_bayes / (0.01**2 * 0.5), 6), result.relative_pac_bayes, result.trace.value
     (1.0, 0.0, 2.0)
     """
     problem = problem_of(net, trials, parameters, chunk=chunk, memory=memory, dtype=dtype)

@@ -112,8 +112,8 @@ def spectrum(
 
     >>> from analysis.curvature.operators import Hessian
     >>> bowl = Hessian([lambda theta: (theta.square() * torch.arange(1.0, 5.0)).sum() / 2], torch.zeros(4))
-    >>> found = spectrum(bowl, 2)
-    >>> [each.value for each in found.largest], [each.value for each in found.smallest], found.converged
+    >>> result = spectrum(bowl, 2)
+    >>> [each.value for each in result.largest], [each.value for each in result.smallest], result.converged
     ([4.0, 3.0], [1.0, 2.0], True)
     """
     lookup({**ENGINES, "auto": None}, engine, "engine")

@@ -141,8 +141,6 @@ def vector_field_distance(a: Tensor, b: Tensor, *, starts: Whole = 4, seed: int 
     symmetric; elsewhere it is the best that was found, an upper bound.
 
     Args:
-        a: A square matrix.
-        b: Another.
         starts: Random starts in each order besides the others, default 4.
         seed: Seed of the random starts, default 0.
 
@@ -178,13 +176,11 @@ def dsa(
 
     Args:
         x: Activity, shape ``(T, B, N)``, or that of every trial, shape ``(T_b, N)``.
-        y: Other activity.
         delays: Samples joined, default 1; see ``linear_dynamics``.
         interval: Steps between them, default 1.
         rank: Components to keep of each, at most, default 10; both are given as many as the poorer has.
         ridge: Penalty on the map, default 0.
         starts: Random starts of the search for the rotation, default 4.
-        seed: Seed of these.
 
     Raises:
         ValueError: As for ``linear_dynamics``.

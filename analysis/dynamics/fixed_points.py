@@ -181,8 +181,8 @@ def fixed_points(
 
     >>> from tca.nets import LeakyRNN
     >>> net = LeakyRNN(1, 4, 1, gain_rec=0.1)                   # too weak to hold anything: all starts end at rest
-    >>> found = fixed_points(net, [0.0], torch.randn(5, 4, generator=torch.Generator().manual_seed(0)))
-    >>> found.kinds(), found.found.tolist(), bool(found.states.abs().max() < 1e-9)
+    >>> result = fixed_points(net, [0.0], torch.randn(5, 4, generator=torch.Generator().manual_seed(0)))
+    >>> result.kinds(), result.found.tolist(), bool(result.states.abs().max() < 1e-9)
     (['stable'], [5], True)
     """
     one = state_map(net)
@@ -216,7 +216,6 @@ def sampled_states(
     Args:
         net: The network, of one leaky recurrent population; or such a population of a stack.
         inputs: Inputs of the trials, shape ``(T, B, I)``: for a population of a stack the rates below it.
-        count: How many states M.
         steps: Which steps to take them from, counted from the first, such as those of the decision: a slice, or whether
             each step of each trial counts, boolean, shape ``(T, B)``; ``None`` (default) for all.
         noise: Standard deviation of what is added, relative to that of the states visited, default 0.1.

@@ -20,10 +20,6 @@ __all__ = ["around", "command", "options", "recorded", "surroundings", "training
 def options(name: str, description: str) -> argparse.ArgumentParser:
     """Return a parser with the option ``--out`` for the path of the figure.
 
-    Args:
-        name: Name of the figure.
-        description: Its contents.
-
     >>> options("loss_line", "Draw.").parse_args([]).out
     PosixPath('loss_line')
     """
@@ -76,7 +72,6 @@ def training_trials(result: Result, count: int) -> Batch:
     """Return the first trials of the training set of a run.
 
     Args:
-        result: The run.
         count: Number of trials, at most.
 
     >>> from tca import Run, train
@@ -92,7 +87,6 @@ def surroundings(parser: argparse.ArgumentParser, points: int) -> None:
     """Add the options of `around` to a parser.
 
     Args:
-        parser: The parser.
         points: Default number of positions along each direction.
     """
     parser.add_argument("--directions", default="sharpest", help="sharpest (default), flattest or random")
@@ -109,8 +103,6 @@ def around(result: Result, given: argparse.Namespace, dimensions: int) -> Landsc
     """Return the loss around a recorded network.
 
     Args:
-        result: The run.
-        given: The options of `surroundings`.
         dimensions: Number of directions, 1 or 2.
     """
     return landscape(

@@ -67,7 +67,6 @@ def alignment_by_parameter(series: Sequence[Series], name: str, limits: tuple[fl
 
     Args:
         series: Updates made (x) and a number (y) of every run; panels are rules, labels parameters.
-        name: Name of the number.
         limits: Ends of the vertical axes, default -0.5 and 1.4.
 
     >>> figure = alignment_by_parameter([Series("eprop", "w_rec", 0, [0, 10], [0.9, 0.5])], "cosine")
@@ -96,7 +95,6 @@ def over_epochs(
 
     Args:
         series: Epochs (x) and measurements (y) of every run; panels are filled row by row.
-        measure: Name of the measurement.
         columns: Panels in a row, default 3.
         lines: Levels to mark in all panels, with their names; default none.
         limits: Ends of the vertical axes, ``None`` (default) for those of the data.

@@ -109,8 +109,6 @@ def panels(
     """Return a figure with one panel for every name among the series, row by row.
 
     Args:
-        series: Data to draw.
-        x_label: Name of the horizontal axes.
         y_label: Name of the vertical axes, shown at the left.
         shared: Whether all panels have the same vertical axis, default yes.
         columns: Panels in a row at most, default all.
@@ -152,9 +150,6 @@ def curves(axes: Axes, series: Sequence[Series], panel: str, *, geometric: bool 
     Where series end at different positions, the mean is over those that reach so far.
 
     Args:
-        axes: Panel to draw in.
-        series: All data of the figure.
-        panel: Name of the panel.
         geometric: Whether to take mean and standard deviation of logarithms, for a logarithmic axis, so that the band
             never reaches zero; default no.
         markers: Whether positions are marked, default no.
@@ -191,7 +186,6 @@ def logarithmic(axes: Axes, which: str, values: Sequence[float]) -> None:
     """Make an axis logarithmic, numbered 1, 2, 5 where it spans few decades; leave it if a value is not positive.
 
     Args:
-        axes: Panel.
         which: ``"x"`` or ``"y"``.
         values: The data along it; NaN is left out.
     """
@@ -227,8 +221,6 @@ def save(figure: Figure, series: Sequence[Series], path: Path, x_name: str, y_na
     """Write a figure as SVG and PNG, and its numbers as CSV with one line a point.
 
     Args:
-        figure: The figure.
-        series: Its numbers.
         path: Where to, without a suffix.
         x_name: Name of the column with horizontal positions.
         y_name: Name of the column with vertical positions.
@@ -241,10 +233,7 @@ def write(figure: Figure, path: Path, head: Sequence[str], rows: Iterable[Sequen
     """Write a figure as SVG and PNG, and its numbers as CSV.
 
     Args:
-        figure: The figure.
         path: Where to, without a suffix; folders are made.
-        head: Names of the columns.
-        rows: The numbers.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(SETTINGS):

@@ -26,10 +26,6 @@ __all__ = ["loss_plane", "main"]
 def loss_plane(found: Landscape, title: str = "") -> Figure:
     """Return contours of the loss, the network at the cross, on a scale that is logarithmic where the loss allows it.
 
-    Args:
-        found: A landscape of two dimensions.
-        title: Title.
-
     Raises:
         ValueError: The landscape is a line.
 

@@ -38,7 +38,6 @@ def paired_differences(series: Sequence[Series], name: str) -> Figure:
 
     Args:
         series: The differences (x) of every run; panels are side by side, labels are rows.
-        name: Name of the difference.
 
     >>> figure = paired_differences([Series("", "a", 0, [0.5], [0]), Series("", "a", 1, [1.0], [1])], "gain")
     >>> figure.axes[0].collections[0].get_offsets().tolist()

@@ -49,7 +49,6 @@ def similarity_at_error(
     Args:
         series: Errors (x) and distances (y) of every run; panels name the other activity, labels are rules.
         lines: Distances to draw as dotted lines in the panel of the recording, by name, such as a noise ceiling.
-        name: Name of the distance.
 
     >>> figure = similarity_at_error([Series("to the recording", "bptt", 0, [0.5, 0.1], [0.4, 0.3])])
     >>> figure.axes[0].lines[0].get_ydata()

@@ -34,7 +34,6 @@ def similarity_matrix(table: Tensor, names: Sequence[str], title: str) -> Figure
     Args:
         table: Distances, shape ``(A, A)``.
         names: Name of each row, equal names side by side.
-        title: Name of the distance.
 
     >>> import torch
     >>> len(similarity_matrix(torch.zeros(2, 2), ["bptt", "eprop"], "procrustes").axes)

@@ -66,7 +66,6 @@ def state_space(states: Tensor, points: FixedPoints, labels: Sequence[str], show
 
     Args:
         states: States of the trials, shape ``(T, B, N)``.
-        points: The points.
         labels: Label of each trial, such as its class; each has a colour, up to seven labels.
         shown: Steps of each trial to draw, boolean, shape ``(T, B)``; ``None`` (default) for all. Earlier steps are
             drawn thin, later ones not at all.

@@ -49,7 +49,6 @@ class Clean(Condition):
     """The test trials as they were drawn."""
 
     def batch(self, task: tasks.Task, test: Batch) -> Batch:
-        """Return the test trials."""
         return test
 
 
@@ -60,9 +59,6 @@ class FreshTrials(Condition):
 
     Args:
         seed: Seed of the trials, default 1,000,003: far from the seeds of training sets.
-
-    Raises:
-        ValueError: The seed is negative.
     """
 
     seed: Seed = 1_000_003
@@ -105,11 +101,7 @@ class InputNoise(Condition):
         return self.noisy(test)
 
     def noisy(self, test: Batch) -> Batch:
-        """Return trials with noise on their inputs, whatever their task.
-
-        Args:
-            test: The trials.
-        """
+        """Return trials with noise on their inputs, whatever their task."""
         return dataclasses.replace(test, inputs=_noisy(test.inputs, self.sd, self.clip, self.seed))
 
 
@@ -196,9 +188,6 @@ class Longer(Condition):
         factor: How many times longer, default 2; less than 1 makes it shorter.
         seed: Seed of the trials, default 1,000,003.
 
-    Raises:
-        ValueError: A number is out of range.
-
     >>> task = tasks.make("delayed_xor", delay=500.0)
     >>> Longer("delay", 3.0).batch(task, task.split(1, 5, seed=0)[1].batch()).steps
     48
@@ -222,12 +211,10 @@ def changed_task(task: tasks.Task, options: Mapping[str, Any]) -> tasks.Task:
     """Return the same task with some options changed.
 
     Args:
-        task: The task.
         options: The options that differ, by name.
 
     Raises:
         ValueError: There is no such option, or a value is not allowed.
-        TypeError: A value is of a wrong kind.
 
     >>> changed_task(tasks.make("delayed_xor"), {"delay": 750.0}).delay
     750.0

@@ -72,11 +72,7 @@ class Generalization:
     under: Mapping[str, Score] = field(default_factory=dict)
 
     def gap(self, score: Score) -> Gap:
-        """Return how much worse a score is than that on the training trials.
-
-        Args:
-            score: One of the scores.
-        """
+        """Return how much worse a score is than that on the training trials."""
         return Gap(score.loss - self.train.loss, self.train.accuracy - score.accuracy)
 
     @property
@@ -137,14 +133,12 @@ def generalization_gap(
     Private noise of the network is left out. Nothing is changed.
 
     Args:
-        net: The network.
         task: The task, for its accuracy; conditions that draw trials need a whole ``tasks.Task``.
         train: The trials that the network was trained on.
         test: Trials that it was not trained on.
         input_noise: Standard deviation of the noise on test inputs; ``None`` (default) for no noisy condition. For
             images with pixels in [0, 1], 0.2 with ``clip=(0, 1)`` separates rules better than clean test images.
         clip: Lowest and highest value of noisy inputs; ``None`` (default) for no limits.
-        seed: Seed of the noise.
         conditions: Further conditions to test under, by a name of your own, see ``analysis.generalization.conditions``.
 
     Raises:
@@ -162,8 +156,8 @@ def generalization_gap(
     ...         return (outputs - batch.targets).abs().lt(0.5).double().mean().item()
     >>> train = Batch(torch.zeros(2, 3, 1), torch.zeros(2, 3, 1), torch.full((2, 3), 0.5), MSE())
     >>> test = Batch(torch.zeros(2, 5, 1), torch.ones(2, 5, 1), torch.full((2, 5), 0.5), MSE())
-    >>> found = generalization_gap(LeakyRNN(1, 4, 1), Near(), train, test)        # the untrained network answers zero
-    >>> found.loss_gap, found.accuracy_gap
+    >>> result = generalization_gap(LeakyRNN(1, 4, 1), Near(), train, test)        # the untrained network answers zero
+    >>> result.loss_gap, result.accuracy_gap
     (0.5, 1.0)
     """
     if clip is not None and (input_noise is None or not clip[0] < clip[1]):
@@ -197,8 +191,6 @@ def gap_intervals(
     where every seed has trials of its own, an interval over seeds, ``analysis.statistics.mean``, holds both.
 
     Args:
-        net: The network.
-        task: The task, for its accuracy.
         train: The trials that the network was trained on.
         test: Trials that it was not trained on.
         confidence: Probability with which such intervals hold the gap, default 0.95.
@@ -223,10 +215,6 @@ def sizes(run: Run, n_train: tuple[int, ...]) -> list[Run]:
     """Return the same run with training sets of other sizes, so that gaps can be followed over them.
 
     For native tasks a smaller set is not in general a part of a larger one.
-
-    Args:
-        run: The run.
-        n_train: The sizes in trials.
 
     Raises:
         ValueError: A size is below 1.

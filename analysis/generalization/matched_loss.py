@@ -39,19 +39,11 @@ class Matched:
         return sum(row is not None for row in self.rows.values())
 
     def column(self, name: str) -> dict[int, float]:
-        """Return a number of every run by seed, NaN where there is none.
-
-        Args:
-            name: Its name.
-        """
+        """Return a number of every run by seed, NaN where there is none."""
         return {seed: math.nan if row is None else row.get(name, math.nan) for seed, row in self.rows.items()}
 
     def estimate(self, name: str) -> Estimate:
-        """Return the mean of a number over the runs that reached the loss, with its interval.
-
-        Args:
-            name: Its name.
-        """
+        """Return the mean of a number over the runs that reached the loss, with its interval."""
         return mean(list(self.column(name).values()))
 
 
@@ -59,7 +51,6 @@ def at_loss(result: Result, loss: float) -> Snapshot | None:
     """Return network and learner where the training loss crossed a loss, ``None`` if it never did.
 
     Args:
-        result: A trained network.
         loss: One of ``result.run.snapshot_losses``.
 
     Raises:
@@ -76,7 +67,6 @@ def matched(results: Iterable[Result], loss: float, measure: Callable[[Snapshot]
     Args:
         results: The trained networks; they differ in the seed of their weights.
         loss: One of the losses at which they were kept.
-        measure: Returns numbers by name.
 
     Raises:
         ValueError: Two runs have the same seed, or a run was not asked to keep anything at that loss.

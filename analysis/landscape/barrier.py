@@ -92,8 +92,8 @@ def barrier(
     >>> net = LeakyRNN(1, 4, 1)
     >>> batch = Batch(torch.ones(6, 2, 1), torch.ones(6, 2, 1), torch.full((6, 2), 1 / 6), MSE())
     >>> twin = permuted(net, torch.tensor([2, 0, 3, 1]))
-    >>> found = barrier(net, twin, batch, match="activity")
-    >>> found.height < 1e-9, found.distance, barrier(net, twin, batch).distance > 1
+    >>> result = barrier(net, twin, batch, match="activity")
+    >>> result.height < 1e-9, result.distance, barrier(net, twin, batch).distance > 1
     (True, 0.0, True)
     """
     same_kind(net, other)

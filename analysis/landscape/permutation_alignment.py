@@ -39,9 +39,7 @@ def match_cells(net: Network, other: Network, trials: Trials | Batch, by: str = 
       assignments one after the other until it no longer grows; a local maximum.
 
     Args:
-        net: A network.
         other: Another of the same kind and size.
-        trials: A fixed set of trials.
         by: What to match, default the activity.
 
     Raises:
@@ -69,7 +67,6 @@ def permuted(net: Network, order: Tensor) -> Network:
     """Return a copy of a network with its hidden cells in another order; its outputs stay the same.
 
     Args:
-        net: The network.
         order: Which of its cells comes at each place, shape ``(N,)``.
 
     Raises:
@@ -97,10 +94,6 @@ def permuted(net: Network, order: Tensor) -> Network:
 
 def same_kind(net: Network, other: Network) -> None:
     """Raise unless two networks differ in the values of their parameters only.
-
-    Args:
-        net: A network.
-        other: Another.
 
     Raises:
         ValueError: They differ in what they are, in sizes, time constants, types or masks.

@@ -108,8 +108,8 @@ def landscape(
     >>> from tca.nets import LeakyRNN
     >>> from tca.losses import MSE
     >>> batch = Batch(torch.zeros(4, 5, 1), torch.zeros(4, 5, 1), torch.full((4, 5), 0.25), MSE())
-    >>> found = landscape(LeakyRNN(1, 4, 1), batch, "b_out", points=3)         # the loss is b_out^2 / 2
-    >>> found.losses.tolist(), round(found.curvatures.item(), 9)
+    >>> result = landscape(LeakyRNN(1, 4, 1), batch, "b_out", points=3)         # the loss is b_out^2 / 2
+    >>> result.losses.tolist(), round(result.curvatures.item(), 9)
     ([0.5, 0.0, 0.5], 1.0)
     """
     if dimensions not in (1, 2):

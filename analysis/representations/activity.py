@@ -102,7 +102,6 @@ def rates(net: Network, trials: Tensor | Trials | Batch) -> Tensor:
     at different steps the rates at all their steps are returned as samples, shape ``(M, N)``, in the order of time.
 
     Args:
-        net: The network.
         trials: A fixed set of trials, a batch, or inputs alone, shape ``(T, B, I)``.
 
     Raises:
@@ -128,7 +127,6 @@ def rates_of_trials(net: Network, trials: Trials | Batch) -> list[Tensor]:
     """Return the rates of the last hidden population in every trial, up to its end, each of shape ``(T_b, N)``.
 
     Args:
-        net: The network.
         trials: A fixed set of trials, or a batch.
 
     Raises:

@@ -79,10 +79,6 @@ def constant_loss(batch: Batch, outputs: int) -> float:
 
     For the squared error that answer is the mean of the targets, for cross-entropy their frequencies.
 
-    Args:
-        batch: The trials.
-        outputs: Number of outputs O.
-
     >>> from tca.losses import MSE
     >>> targets = torch.tensor([[[1.0]], [[3.0]]])
     >>> round(constant_loss(Batch(torch.zeros(2, 1, 1), targets, torch.full((2, 1), 0.5), MSE()), 1), 9)
@@ -109,7 +105,6 @@ def normalised_error(outputs: Tensor, batch: Batch) -> float:
 
     Args:
         outputs: Outputs of a network, shape ``(T, B, O)``.
-        batch: What was asked.
 
     Raises:
         ValueError: A constant answer is perfect already.
@@ -140,7 +135,6 @@ def sample(
     Thresholds that the run does not cross have no sample.
 
     Args:
-        run: What to train.
         probe: The inputs on which activity is taken, shape ``(T, C, I)``.
         thresholds: Normalised errors over the training set, default those of the paper.
         folder: Where samples are kept; ones that are there are read instead of trained for. ``None`` (default) for not.

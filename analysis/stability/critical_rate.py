@@ -57,11 +57,7 @@ class RuleStability:
     critical_rate: float
 
     def map_eigenvalues(self, rate: float) -> Tensor:
-        """Return the eigenvalues of the update map other than 1, ``1 - eta mu``, complex, shape ``(N,)``.
-
-        Args:
-            rate: The learning rate eta.
-        """
+        """Return the eigenvalues of the update map other than 1, ``1 - eta mu``, complex, shape ``(N,)``."""
         return 1 - rate * self.eigenvalues
 
 
@@ -90,9 +86,6 @@ class Stability:
     def __getitem__(self, name: str) -> RuleStability:
         """Return the entry of a rule.
 
-        Args:
-            name: Its name.
-
         Raises:
             ValueError: There is none.
         """
@@ -105,10 +98,6 @@ class Stability:
 
         It is exact for a single output and an estimate for more: compare it with ``largest``, and the rate with the
         rule's critical one.
-
-        Args:
-            name: Name of the rule.
-            rate: The learning rate eta.
         """
         pull = rate * self[name].rho
         return 2 / pull if pull > 0 else math.nan if math.isnan(pull) else math.inf
@@ -149,7 +138,6 @@ def stability(
     All is done in float64 on a copy. Adaptive feedback is held as it is.
 
     Args:
-        net: The network.
         trials: A fixed set of trials, or a batch, with at most 2,000 outputs that have a weight.
         rules: Rules by name, as ``Rule``, or as a ``Learner`` of this network; one by itself is allowed. Each must be
             linear in the error.
@@ -168,8 +156,8 @@ def stability(
     >>> from analysis.stability.gauss_newton_minimum import minimum
     >>> from tca.losses import MSE
     >>> batch = Batch(torch.ones(4, 1, 1), torch.full((4, 1, 1), 0.25), torch.eye(4)[3:].t(), MSE())
-    >>> found = stability(minimum(LeakyRNN(1, 4, 1), batch), batch, ["bptt", "eprop"])
-    >>> [round(each.critical_rate * each.rho * found.largest, 12) for each in found.rules]
+    >>> result = stability(minimum(LeakyRNN(1, 4, 1), batch), batch, ["bptt", "eprop"])
+    >>> [round(each.critical_rate * each.rho * result.largest, 12) for each in result.rules]
     [2.0, 2.0]
     """
     learners = named(net, rules, seed)

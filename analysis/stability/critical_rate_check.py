@@ -87,7 +87,6 @@ def iterate(
         net: The network; it is not changed.
         trials: A fixed set of trials, or a batch.
         rule: The rule by name, as ``Rule``, or as a ``Learner`` of this network.
-        rate: The learning rate eta.
         parameters: Name of a parameter, several names, or ``"all"``; default the recurrent weights.
         start: Distance of the start, default 1e-6.
         steps: Number of steps K, default 60.
@@ -102,8 +101,8 @@ def iterate(
     >>> from tca.losses import MSE
     >>> batch = Batch(torch.ones(4, 1, 1), torch.full((4, 1, 1), 0.25), torch.eye(4)[3:].t(), MSE())
     >>> net = minimum(LeakyRNN(1, 4, 1), batch)
-    >>> found = iterate(net, batch, "bptt", rate=0.5, steps=10)
-    >>> abs(found.ratio / found.predicted - 1) < 1e-3
+    >>> result = iterate(net, batch, "bptt", rate=0.5, steps=10)
+    >>> abs(result.ratio / result.predicted - 1) < 1e-3
     True
     """
     ((_, learner),) = named(net, rule, seed).items()
@@ -145,8 +144,8 @@ def check_stability(
     >>> from analysis.stability.gauss_newton_minimum import minimum
     >>> from tca.losses import MSE
     >>> batch = Batch(torch.ones(4, 1, 1), torch.full((4, 1, 1), 0.25), torch.eye(4)[3:].t(), MSE())
-    >>> found = check_stability(minimum(LeakyRNN(1, 4, 1), batch), batch, ["bptt", "eprop"])
-    >>> [each.holds for each in found.values()]
+    >>> result = check_stability(minimum(LeakyRNN(1, 4, 1), batch), batch, ["bptt", "eprop"])
+    >>> [each.holds for each in result.values()]
     [True, True]
     """
     learners = named(net, rules, seed)

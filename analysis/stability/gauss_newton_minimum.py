@@ -53,8 +53,8 @@ def minimum(
 
     >>> from tca.nets import LeakyRNN
     >>> batch = Batch(torch.ones(4, 1, 1), torch.full((4, 1, 1), 0.25), torch.eye(4)[3:].t(), MSE())
-    >>> found = minimum(LeakyRNN(1, 4, 1), batch)
-    >>> round(found(batch.inputs.double())[-1].item(), 15)
+    >>> result = minimum(LeakyRNN(1, 4, 1), batch)
+    >>> round(result(batch.inputs.double())[-1].item(), 15)
     0.25
     """
     if not 0 < factor <= 1:

@@ -73,14 +73,10 @@ def mean(values: ArrayLike, *, confidence: Probability = 0.95) -> Estimate:
         values: One value a seed; NaN where it is missing.
         confidence: Of the interval, default 0.95.
 
-    Raises:
-        ValueError: The confidence is out of range.
-        TypeError: The values are no real numbers.
-
     Paper: Student (1908), The probable error of a mean, Biometrika 6:1.
 
-    >>> found = mean([1.0, 2.0, 3.0, float("nan")])
-    >>> found.value, round(found.low, 3), round(found.high, 3), found.count, found.asked
+    >>> result = mean([1.0, 2.0, 3.0, float("nan")])
+    >>> result.value, round(result.low, 3), round(result.high, 3), result.count, result.asked
     (2.0, -0.484, 4.484, 3, 4)
     """
     given, kept = _finite(values)
@@ -111,12 +107,8 @@ def paired_difference(
         second: The values to compare with, by seed.
         confidence: Of the interval, default 0.95.
 
-    Raises:
-        ValueError: The confidence is out of range.
-        TypeError: The values are no real numbers.
-
-    >>> found = paired_difference({0: 5.0, 1: 7.0, 2: 9.0}, {2: 8.0, 1: 6.0, 0: 4.0, 3: 1.0})
-    >>> found.value, found.low, found.high, found.count, found.asked
+    >>> result = paired_difference({0: 5.0, 1: 7.0, 2: 9.0}, {2: 8.0, 1: 6.0, 0: 4.0, 3: 1.0})
+    >>> result.value, result.low, result.high, result.count, result.asked
     (1.0, 1.0, 1.0, 3, 4)
     """
     seeds = sorted({*first, *second})
@@ -149,12 +141,11 @@ def bootstrap(
 
     Raises:
         ValueError: A number is out of range or the method is unknown.
-        TypeError: The values are no real numbers.
 
     Paper: Efron (1987), Better bootstrap confidence intervals, J Am Stat Assoc 82:171.
 
-    >>> found = bootstrap([1.0, 2.0, 3.0, 4.0, 50.0], np.median)
-    >>> found.value, found.low, found.high
+    >>> result = bootstrap([1.0, 2.0, 3.0, 4.0, 50.0], np.median)
+    >>> result.value, result.low, result.high
     (3.0, 1.0, 50.0)
     """
     given, kept = _finite(values)
@@ -186,7 +177,6 @@ def holm(p: Sequence[Number]) -> list[float]:
 
     Raises:
         ValueError: One is no probability.
-        TypeError: They are no real numbers.
 
     Paper: Holm (1979), A simple sequentially rejective multiple test procedure, Scand J Stat 6:65.
 
@@ -211,7 +201,6 @@ def verdict(difference: Estimate, corrected: Number | None = None, sign: int = 1
     Undecided are differences of fewer than five values and those whose p value is at least ``1 - confidence``.
 
     Args:
-        difference: The difference.
         corrected: Its p value after a correction for several claims, default its own.
         sign: 1 (default) if the claim is a positive difference, -1 if a negative one.
 

@@ -84,7 +84,6 @@ def rank_correlation(
     Args:
         x: One measure, such as the largest curvature, one value a run; NaN where it is missing.
         y: The other, such as the gap.
-        seeds: Seed of every run.
         arms: Arm of every run, such as its rule.
         within: Whether to correlate within arms, default no: pooled.
         confidence: Of the interval, default 0.95.
@@ -93,15 +92,14 @@ def rank_correlation(
 
     Raises:
         ValueError: The sequences differ in length, or a number is out of range.
-        TypeError: ``x`` or ``y`` are no real numbers.
 
     Paper: Owen (2007), The pigeonhole bootstrap, Ann Appl Stat 1:386.
 
     >>> curvature, gap, rules = [1, 2, 3, 11, 12, 13], [3, 2, 1, 13, 12, 11], ["a", "a", "a", "b", "b", "b"]
     >>> rank_correlation(curvature, gap, [0, 1, 2, 0, 1, 2], rules).value > 0.5           # rules differ in both
     True
-    >>> found = rank_correlation(curvature, gap, [0, 1, 2, 0, 1, 2], rules, within=True)  # within a rule reversed
-    >>> round(found.value, 12), found.arms, found.decides
+    >>> result = rank_correlation(curvature, gap, [0, 1, 2, 0, 1, 2], rules, within=True)  # within a rule reversed
+    >>> round(result.value, 12), result.arms, result.decides
     (-1.0, 2, False)
     """
     xs, ys = (np.array(each, dtype=np.float64) for each in (x, y))

@@ -70,10 +70,8 @@ def check_cut(name: str, count: int, falling: Tensor, tolerance: float, what: st
 
     Args:
         name: What the number is called in an error.
-        count: The number.
         falling: The values, shape ``(K,)``.
         tolerance: Largest difference of neighbours in a tie.
-        what: What the values are.
 
     Raises:
         ValueError: It cuts a tie.

@@ -38,12 +38,7 @@ class Augmentation(abc.ABC):
 
     @abc.abstractmethod
     def draw(self, images: int, source: torch.Generator) -> Tensor:
-        """Return the random numbers of each image, shape ``(B, K)``, on the CPU.
-
-        Args:
-            images: Number of images B.
-            source: Where the randomness comes from.
-        """
+        """Return the random numbers of each image, shape ``(B, K)``, on the CPU."""
 
     @abc.abstractmethod
     def apply(self, images_BCHW: Tensor, drawn_BK: Tensor) -> Tensor:
@@ -51,7 +46,6 @@ class Augmentation(abc.ABC):
 
         Args:
             images_BCHW: The images, which may be overwritten.
-            drawn_BK: The numbers from `draw`.
         """
 
     def to_json(self) -> dict[str, Any]:

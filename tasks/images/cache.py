@@ -48,7 +48,6 @@ def entry(root: Path, name: str, identity: Mapping[str, Any], fill: Callable[[Pa
 
     Args:
         root: Folder of the cache, made if need be; it may be read-only if the entry is there.
-        name: Start of the folder's name.
         identity: Everything that decides the contents of the entry.
         fill: Writes the files into a new folder and returns the facts to keep with them.
 

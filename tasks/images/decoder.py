@@ -50,9 +50,6 @@ class Decoder:
     def __call__(self, content: bytes) -> NDArray[np.uint8]:
         """Return the pixels of an image file, shape ``(C, H, W)``.
 
-        Args:
-            content: The bytes of the file.
-
         Raises:
             Exception: The file is damaged, or no still image of 8 bits a channel, of this shape, of the known set.
         """

@@ -47,9 +47,6 @@ Scaling = Annotated[str, Named(NORMALISATIONS)] | Normalisation
 def takes_classes(loss: Loss) -> bool:
     """Return whether the targets of a loss are class numbers, not one real number for each class.
 
-    Args:
-        loss: The loss.
-
     Raises:
         ValueError: They can be neither.
 

@@ -43,7 +43,6 @@ def load(name: str, data_dir: str | None, cache_dir: str | None, form: Form) -> 
         name: ``"digits"``, a known set, or a folder of parquet files.
         data_dir: Folder that holds the sets; default that of the variable ``TCA_DATA``.
         cache_dir: Folder of the cache; default ``TCA_CACHE``, else the user's cache.
-        form: The form of the decoded images.
 
     Raises:
         ValueError: There is no such set, or its files are not valid.

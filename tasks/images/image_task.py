@@ -76,7 +76,6 @@ class ImageTask(Task):
 
     Raises:
         ValueError: An option is unknown or not allowed.
-        TypeError: An option is of a wrong kind.
     """
 
     name: str = "digits"
@@ -111,7 +110,6 @@ class ImageTask(Task):
 
         Args:
             images_BCHW: The normalised images, shape ``(B, C, H, W)``.
-            labels_B: Their classes.
         """
 
     @functools.cached_property
@@ -193,14 +191,11 @@ class ImageTask(Task):
         """Return images to train on, others to choose by, and others to test on.
 
         Args:
-            n_train: Images of the training split.
             n_validation: Images of those held out from the training split.
-            n_test: Images of the test split.
             seed: Seed of all three, 0 or greater.
 
         Raises:
             ValueError: A number is too small, or a pool does not have that many images.
-            TypeError: A number is not an integer.
         """
         if not self.validation:
             raise ValueError("three sets need a number of images to hold out as validation, got 0")
@@ -228,7 +223,6 @@ class ImageTask(Task):
         """Return classes as the loss takes them: as they are, or as one number for each class.
 
         Args:
-            labels: Classes.
             like: A tensor of the floating-point type and on the device that real targets should have.
         """
         return labels if takes_classes(self.loss) else functional.one_hot(labels, self.n_out).to(like)

@@ -28,13 +28,7 @@ Changes = tuple[tuple[Augmentation, Tensor], ...]
 
 
 def drawn(parts: Sequence[Augmentation], images: int, source: torch.Generator) -> Changes:
-    """Return augmentations with their draws.
-
-    Args:
-        parts: The augmentations.
-        images: Number of images.
-        source: Where the randomness comes from.
-    """
+    """Return augmentations with their draws."""
     return tuple((part, part.draw(images, source)) for part in parts)
 
 
@@ -81,12 +75,10 @@ class ImageTrials(FixedTrials):
 
     @property
     def steps(self) -> int:
-        """Number of time steps T."""
         return self._first.steps
 
     @property
     def loss(self) -> Loss:
-        """The loss of a step."""
         return self._first.loss
 
     @property
@@ -117,7 +109,6 @@ class ImageTrials(FixedTrials):
         """Return the same images under a further condition, such as noise, drawn once for each.
 
         Args:
-            changes: The augmentations.
             seed: Seed of the condition, 0 or greater.
         """
         parts = (changes,) if isinstance(changes, Augmentation) else tuple(changes)

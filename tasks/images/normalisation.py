@@ -25,7 +25,6 @@ class Normalisation(abc.ABC):
         """Return shift and scale, float64, shape ``(C,)`` each.
 
         Args:
-            pixels: The training split.
             chosen_M: Numbers of the images in it that may be trained on.
         """
 
@@ -35,7 +34,6 @@ class Unit(Normalisation):
     """Black is 0 and white is 1."""
 
     def fit(self, pixels: Pixels, chosen_M: Tensor) -> tuple[Tensor, Tensor]:
-        """Return shift 0 and scale 1."""
         ones_C = torch.ones(pixels.images.shape[1], dtype=torch.float64, device="cpu")
         return torch.zeros_like(ones_C), ones_C
 
@@ -45,7 +43,6 @@ class Centred(Normalisation):
     """Black is -1 and white is 1."""
 
     def fit(self, pixels: Pixels, chosen_M: Tensor) -> tuple[Tensor, Tensor]:
-        """Return shift 1/2 and scale 1/2."""
         half_C = torch.full((pixels.images.shape[1],), 0.5, dtype=torch.float64, device="cpu")
         return half_C, half_C
 

@@ -36,8 +36,6 @@ def unreadable(path: Path, error: object, row: int | None = None) -> ValueError:
     """Return the error for a file that is not as it should be, in one line.
 
     Args:
-        path: The file.
-        error: The reason.
         row: Where, counted from 0 within the file.
     """
     reason = error if str(error) else type(error).__name__

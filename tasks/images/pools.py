@@ -17,10 +17,8 @@ def order(labels_N: Tensor, balanced: bool, source: torch.Generator) -> Tensor:
     """Return a random order of a pool, any beginning of which is a random subset, shape ``(N,)``.
 
     Args:
-        labels_N: Classes of the images.
         balanced: Whether classes take turns: in any beginning, up to where a class runs out, the numbers of images
             of two classes differ by one at most.
-        source: Where the randomness comes from.
 
     >>> labels_N = torch.tensor([0, 0, 0, 0, 1, 1])
     >>> labels_N[order(labels_N, True, torch.Generator().manual_seed(0))][:4].sort().values.tolist()
@@ -49,11 +47,9 @@ def chosen(
         labels_N: Classes of the images of the pool.
         balanced: Whether every class of the pool must come as often, give or take one.
         repeat: Whether images are drawn with replacement, so that there may be more than in the pool.
-        source: Where the randomness comes from.
 
     Raises:
         ValueError: The pool does not have that many, or a class has too few of them.
-        TypeError: ``count`` is not an integer.
     """
     whole(argument, count, 1)
     if repeat:

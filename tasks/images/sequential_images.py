@@ -104,7 +104,6 @@ class SequentialImages(ImageTask):
 
     Raises:
         ValueError: An option is unknown or out of its range, or a time is shorter than a step.
-        TypeError: An option is of a wrong kind.
 
     >>> train, _ = SequentialImages(by="pixels", blank=80.0).split(n_train=1000, n_test=500, seed=0)
     >>> train
@@ -134,7 +133,6 @@ class SequentialImages(ImageTask):
 
     @property
     def n_in(self) -> int:
-        """Number of input channels."""
         return self.reading.n_in(self.shape)
 
     def arrange(self, images_BCHW: Tensor, labels_B: Tensor) -> Batch:

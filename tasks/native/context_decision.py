@@ -47,10 +47,6 @@ class ContextDecision(DrawnTask):
         coherences: Strengths in per cent, one of which is drawn for each modality; 0 carries no evidence.
         noise: Input noise per square root of a ms: that of a step has standard deviation ``noise / sqrt(dt)``.
 
-    Raises:
-        ValueError: An option is out of its range, or a time is shorter than a step.
-        TypeError: An option is of a wrong kind.
-
     >>> ContextDecision(delay=300.0).split(n_train=4, n_test=2, seed=0)[1]
     TrialSet(trials=2, steps=14, inputs=7, loss=CrossEntropy())
     """

@@ -47,10 +47,6 @@ class DelayedMatch(DrawnTask):
         noise: Input noise per square root of a ms: that of a step has standard deviation ``noise / sqrt(dt)``.
         stimuli: Number of stimuli, and of channels, on the ring, at least 2.
 
-    Raises:
-        ValueError: An option is out of its range, or a time is shorter than a step.
-        TypeError: An option is of a wrong kind.
-
     >>> task = DelayedMatch(delay=(500.0, 1500.0))
     >>> task.n_in, task.n_out, task.chance, task.measure
     (3, 3, 0.5, 'accuracy')

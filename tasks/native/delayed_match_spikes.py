@@ -46,10 +46,6 @@ class DelayedMatchSpikes(DrawnTask):
         background: Rate of a cell of the background in Hz.
         per_group: Number of cells of a group.
 
-    Raises:
-        ValueError: An option is out of its range, or a time is shorter than a step.
-        TypeError: An option is of a wrong kind.
-
     >>> task = DelayedMatchSpikes()
     >>> task.n_in, task.split(n_train=4, n_test=2, seed=0)[0].steps
     (80, 1100)

@@ -43,10 +43,6 @@ class DelayedXor(DrawnTask):
         decision: Time to answer.
         noise: Input noise per square root of a ms: that of a step has standard deviation ``noise / sqrt(dt)``.
 
-    Raises:
-        ValueError: An option is out of its range, or a time is shorter than a step.
-        TypeError: An option is of a wrong kind.
-
     >>> DelayedXor().split(n_train=4, n_test=2, seed=0)[0]
     TrialSet(trials=4, steps=28, inputs=2, loss=CrossEntropy())
     """

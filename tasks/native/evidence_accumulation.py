@@ -47,10 +47,6 @@ class EvidenceAccumulation(DrawnTask):
         decision: Time to answer in ms.
         noise: Input noise per square root of a ms: that of a step has standard deviation ``noise / sqrt(dt)``.
 
-    Raises:
-        ValueError: An option is out of its range, or a time is shorter than a step.
-        TypeError: An option is of a wrong kind.
-
     >>> EvidenceAccumulation(delay=500.0).split(n_train=4, n_test=2, seed=0)[0].steps
     34
     """

@@ -51,10 +51,6 @@ class EvidenceAccumulationSpikes(DrawnTask):
         background: Rate of a cell of the background in Hz.
         per_group: Number of cells of a group.
 
-    Raises:
-        ValueError: An option is out of its range, or a time is shorter than a step.
-        TypeError: An option is of a wrong kind.
-
     >>> task = EvidenceAccumulationSpikes(dt=10.0)
     >>> task.n_in, task.split(n_train=4, n_test=2, seed=0)[0].steps
     (40, 205)

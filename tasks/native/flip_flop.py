@@ -41,10 +41,6 @@ class FlipFlop(DrawnTask):
         rate: Pulses a second on each channel, at most ``1000 / pulse``.
         noise: Input noise per square root of a ms: that of a step has standard deviation ``noise / sqrt(dt)``.
 
-    Raises:
-        ValueError: An option is out of its range, or a time is shorter than a step.
-        TypeError: An option is of a wrong kind.
-
     >>> task = FlipFlop(bits=2)
     >>> task.n_in, task.n_out, task.measure, task.chance
     (2, 2, 'R2', 0.0)

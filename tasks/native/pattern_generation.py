@@ -49,7 +49,6 @@ class PatternGeneration(DrawnTask):
 
     Raises:
         ValueError: An option is out of its range, or the trial is shorter than two steps.
-        TypeError: An option is of a wrong kind.
 
     >>> task = PatternGeneration(outputs=2)
     >>> task.n_in, task.n_out, task.split(n_train=4, n_test=2, seed=0)[0].steps

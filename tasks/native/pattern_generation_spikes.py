@@ -48,7 +48,6 @@ class PatternGenerationSpikes(DrawnTask):
 
     Raises:
         ValueError: An option is out of its range, or the trial is shorter than two steps.
-        TypeError: An option is of a wrong kind.
 
     >>> task = PatternGenerationSpikes(dt=10.0)
     >>> task.n_in, task.split(n_train=8, n_test=1, seed=0)[0].steps

@@ -46,10 +46,6 @@ class PerceptualDecision(DrawnTask):
         noise: Input noise per square root of a ms: that of a step has standard deviation ``noise / sqrt(dt)``.
         choices: Number of stimuli on the ring, at least 2.
 
-    Raises:
-        ValueError: An option is out of its range, or a time is shorter than a step.
-        TypeError: An option is of a wrong kind.
-
     >>> task = PerceptualDecision(stimulus=500.0)
     >>> train, test = task.split(n_train=10, n_test=5, seed=0)
     >>> train, task.n_out, task.chance

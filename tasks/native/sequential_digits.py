@@ -51,10 +51,6 @@ class SequentialDigits(Task):
         noise: Input noise per square root of a ms: that of a step has standard deviation ``noise / sqrt(dt)``. Each
             image of a set keeps its noise; that of a stream is new each time.
 
-    Raises:
-        ValueError: An option is out of its range, or a time is shorter than a step.
-        TypeError: An option is of a wrong kind.
-
     >>> train, test = SequentialDigits().split(n_train=1000, n_test=500, seed=0)
     >>> train
     TrialSet(trials=1000, steps=9, inputs=9, loss=CrossEntropy())

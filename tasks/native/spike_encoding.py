@@ -37,8 +37,6 @@ def poisson(rates_TBG: Tensor, dt: float, per_group: int, generator: torch.Gener
     Args:
         rates_TBG: Rate of the cells of each group in Hz, at most ``1000 / dt``.
         dt: Time step in ms.
-        per_group: Number of cells of a group C.
-        generator: Source of the spikes.
 
     >>> rates = torch.tensor([[[0.0, 1000.0]], [[1000.0, 0.0]]])
     >>> poisson(rates, 1.0, 2, torch.Generator()).int().tolist()

@@ -46,18 +46,13 @@ class Timeline:
         """Return the steps from the start of one period to the end of another, boolean, shape ``(T, B)``.
 
         Args:
-            first: The first period.
             last: The last period; the first one by default.
         """
         start, end = self.edges[first][0], self.edges[last or first][1]
         return ((self._times_T1 >= start) & (self._times_T1 < end)).expand(self.steps, self.trials)
 
     def end_(self, channels_TBC: Tensor) -> None:
-        """Set channels to zero after the end of each trial, in place.
-
-        Args:
-            channels_TBC: The channels.
-        """
+        """Set channels to zero after the end of each trial, in place."""
         if isinstance(self.end, Tensor):
             channels_TBC.mul_(self.inside.unsqueeze(-1))
 
@@ -67,11 +62,8 @@ class Timeline:
         """Set channels to noisy values during a period, in place.
 
         Args:
-            channels_TBC: The channels.
-            period: Name of the period.
             values_BC: Values in each trial, shape ``(B, C)``.
             noise: Standard deviation of the noise of a step.
-            generator: Source of the noise.
         """
         start, end = self.edges[period]
         if isinstance(start, int) and isinstance(end, int):
@@ -85,9 +77,7 @@ def background(shape: tuple[int, ...], noise: float, generator: torch.Generator)
     """Return Gaussian noise, zeros without noise.
 
     Args:
-        shape: Shape of the noise.
         noise: Standard deviation.
-        generator: Source of the noise.
     """
     if noise == 0:
         return torch.zeros(shape, dtype=torch.float32, device="cpu")

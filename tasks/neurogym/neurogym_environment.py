@@ -26,12 +26,7 @@ class UnsupervisableError(ValueError):
     """An environment that can not be supervised."""
 
     def __init__(self, name: str, reason: str) -> None:
-        """Compose the message.
-
-        Args:
-            name: Id of the environment.
-            reason: Reason.
-        """
+        """Compose the message."""
         super().__init__(f"{name} can not be supervised: {reason}")
 
 
@@ -61,11 +56,7 @@ class Trial:
         return steps
 
     def same(self, other: Trial) -> bool:
-        """Return whether two trials agree to the bit.
-
-        Args:
-            other: The other trial.
-        """
+        """Return whether two trials agree to the bit."""
         return np.array_equal(self.inputs, other.inputs) and np.array_equal(self.targets, other.targets)
 
 
@@ -95,12 +86,7 @@ class Environment:
         self.n_out = int(space.n) if self.discrete else int(np.prod(space.shape))
 
     def draw(self, trials: int, generator: torch.Generator) -> list[Trial]:
-        """Seed the environment and return its next trials.
-
-        Args:
-            trials: Number of trials.
-            generator: Source of the seeds.
-        """
+        """Seed the environment and return its next trials."""
         with _quiet():
             _seed(self._top, lambda: int(torch.randint(2**32, (), generator=generator, device="cpu")))
             return [self._next() for _ in range(trials)]

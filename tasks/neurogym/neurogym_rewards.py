@@ -19,7 +19,6 @@ def reward_environments(name: str, count: int, seed: int = 0, **options: Any) ->
         name: Id of the environment, for example ``"PerceptualDecisionMaking-v0"``.
         count: Number of environments, at least 1.
         seed: Seed of all of them, default 0.
-        options: Arguments of the environment.
 
     Raises:
         ValueError: Environment or option is unknown, or an option is not allowed.

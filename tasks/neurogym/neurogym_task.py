@@ -60,7 +60,6 @@ class NeurogymTask(DrawnTask):
 
     @property
     def dt(self) -> float:
-        """Time step in ms."""
         return self._facts.dt
 
     @property
@@ -94,7 +93,6 @@ class NeurogymTask(DrawnTask):
         return self._facts.discrete
 
     def environments(self, count: int, seed: int) -> list[Any]:
-        """Return environments that give rewards; see `tasks.task.Task.environments`."""
         return reward_environments(self.name, count, seed, **dict(self.options))
 
     def draw(self, trials: int, generator: torch.Generator) -> Batch:

@@ -23,9 +23,6 @@ GROUPS = ("net", "network", "optimizer", "seeds", "agent")  # groups of options,
 def check_files(words: Sequence[str]) -> None:
     """Check the configuration files of a command line, and the files named in them.
 
-    Args:
-        words: Arguments of the command line.
-
     Raises:
         RecordError: A file is not a regular file or is too large.
         ValueError: A file has YAML aliases, which can expand beyond memory, or is nested too deeply.

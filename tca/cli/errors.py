@@ -21,12 +21,7 @@ WORDS: Mapping[str, Callable[[], Collection[str]]] = {"task": tasks.list, "rule"
 
 
 def one_line(error: Exception, words: Sequence[str]) -> str:
-    """Return an error as one line.
-
-    Args:
-        error: Error to format.
-        words: Arguments of the command line.
-    """
+    """Return an error as one line."""
     text = " ".join(str(error).split()) or type(error).__name__
     if not isinstance(error, ArgumentError):
         return text

@@ -54,11 +54,7 @@ def parser() -> ArgumentParser:
 
 
 def act(options: Namespace) -> CommandOutput:
-    """List a chapter, or all.
-
-    Args:
-        options: Parsed options.
-    """
+    """List a chapter, or all."""
     return CommandOutput(listing(options.chapter))
 
 

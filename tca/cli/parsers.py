@@ -61,13 +61,7 @@ DEFAULT = re.compile(r"[,;]\s+default\b([^.;,]|\.\d)*(?=[.;,]|$)")
 
 
 def run_parser(usage: str, folder: str, contents: str) -> ArgumentParser:
-    """Return a parser with the options for configuration, folder and progress.
-
-    Args:
-        usage: Usage in one line.
-        folder: Default folder.
-        contents: Description of the folder.
-    """
+    """Return a parser with the options for configuration, folder and progress."""
     parser = ArgumentParser(usage=usage, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--config", action="config", help=FILE)
     parser.add_argument("--folder", default=folder, help=f"{contents[0].upper()}{contents[1:]}.")
@@ -76,11 +70,7 @@ def run_parser(usage: str, folder: str, contents: str) -> ArgumentParser:
 
 
 def add_network(parser: ArgumentParser) -> None:
-    """Add the options of the optimizer, of a leaky network, and the option for other networks.
-
-    Args:
-        parser: Parser to extend.
-    """
+    """Add the options of the optimizer, of a leaky network, and the option for other networks."""
     parser.add_class_arguments(Optimizer, "optimizer")
     options = [(name, LEAKY.get(name, type(value)), value) for name, value in NetworkConfig().options.items()]
     parser.add_class_arguments(dataclasses.make_dataclass("leaky_rnn", options), "net")
@@ -93,21 +83,13 @@ def add_network(parser: ArgumentParser) -> None:
 
 
 def add_agent(parser: ArgumentParser) -> None:
-    """Add the options of learning from rewards.
-
-    Args:
-        parser: Parser to change.
-    """
+    """Add the options of learning from rewards."""
     parser.add_argument("--rewards", action="store_true", help=REWARDS)
     parser.add_class_arguments(Agent, "agent")
 
 
 def check_agent(options: Namespace, rules: Sequence[str]) -> bool:
     """Return whether any rule learns from rewards, or raise if options of an agent are given and none does.
-
-    Args:
-        options: Parsed options.
-        rules: Names of the rules.
 
     Raises:
         ValueError: The options of the agent are of no use.
@@ -125,7 +107,6 @@ def explained(parser: ArgumentParser, texts: dict[str, str]) -> ArgumentParser:
     """Set the help of all options, without the defaults, which the parser adds.
 
     Args:
-        parser: Parser to change.
         texts: Help of options, by name, in addition to `HELP`.
     """
     for action in list(parser._actions):
@@ -137,12 +118,7 @@ def explained(parser: ArgumentParser, texts: dict[str, str]) -> ArgumentParser:
 
 
 def run_values(options: Namespace, others: Sequence[str]) -> dict[str, Any]:
-    """Return the fields of a run or comparison, with the network of ``--network`` or ``--net``.
-
-    Args:
-        options: Parsed options.
-        others: Options that are no fields.
-    """
+    """Return the fields of a run or comparison, with the network of ``--network`` or ``--net``."""
     values = {name: value for name, value in vars(options).items() if name not in (*others, "network")}
     asked = options.network
     return values | {"net": NetworkConfig(**(vars(options.net) if asked is None else asked))}

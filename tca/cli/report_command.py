@@ -20,10 +20,6 @@ def parser() -> ArgumentParser:
 
 
 def act(options: Namespace) -> CommandOutput:
-    """Summarise the records.
-
-    Args:
-        options: Parsed options.
-    """
+    """Summarise the records."""
     summary = report(Path(options.path))
     return CommandOutput(summary.text, 1 if summary.damaged else 0)

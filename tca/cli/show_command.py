@@ -20,9 +20,5 @@ def parser() -> ArgumentParser:
 
 
 def act(options: Namespace) -> CommandOutput:
-    """Show a run.
-
-    Args:
-        options: Parsed options.
-    """
+    """Show a run."""
     return CommandOutput(show(Path(options.path)))

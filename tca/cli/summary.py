@@ -43,9 +43,6 @@ def report(folder: Path) -> Report:
 
     A damaged record is reported in one line with its path.
 
-    Args:
-        folder: Folder to summarise.
-
     Raises:
         RecordError: The folder contains no record.
     """
@@ -93,22 +90,13 @@ def _entry(found: RecordText, folder: Path) -> str:
 
 
 def describe(result: Result, folder: Path | None = None) -> str:
-    """Return a summary of a finished run in a few lines.
-
-    Args:
-        result: Result of the run.
-        folder: Folder of its record.
-    """
+    """Return a summary of a finished run in a few lines."""
     ending = (result.outcome, result.step, result.reason)
     return _described(title_of(result.run), result.run.make_task().measure, ending, result.metrics, folder)
 
 
 def chosen(run: Run) -> str:
-    """Return the optimizer of a run in one line, beside the recommended one.
-
-    Args:
-        run: Run.
-    """
+    """Return the optimizer of a run in one line, beside the recommended one."""
     fitting = run.recommended
     own = run.optimizer == fitting
     whose = "recommended for this rule and network" if own else f"given; recommended: {in_words(fitting)}"
@@ -134,9 +122,6 @@ def show(folder: Path) -> str:
     """Return settings, data, outcome and last measurements of a finished or unfinished run.
 
     Reads the record only, without building the task or network.
-
-    Args:
-        folder: Folder of its record.
 
     Raises:
         RecordError: The record is missing or damaged.

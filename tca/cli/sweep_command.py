@@ -59,11 +59,7 @@ def parser() -> ArgumentParser:
 
 
 def act(options: Namespace) -> CommandOutput:
-    """Train the runs of a Python function, or list them.
-
-    Args:
-        options: Parsed options.
-    """
+    """Train the runs of a Python function, or list them."""
     out = Path(options.out)
     if options.dry_run:
         return CommandOutput(plan(options.target, out))
@@ -97,7 +93,6 @@ def sweep_file(
         target: ``file.py`` or ``file.py:function``.
         out: Folder of the records and of the table as CSV, named after file and function.
         scheduler: See `tca.experiments.sweep.sweep`, like all that follow.
-        workers: Number of workers.
         threads: Threads of torch in each worker.
         retries: Number of restarts of a run after its worker died.
         wait: Whether to wait for runs in use by other processes.
@@ -120,7 +115,6 @@ def plan(target: str, out: Path) -> str:
 
     Args:
         target: ``file.py`` or ``file.py:function``.
-        out: Folder of the records.
     """
     runs = list({run.name: run for run in read_runs(target)}.values())
     states = [_state(run.folder(out)) for run in runs]

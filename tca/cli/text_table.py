@@ -54,10 +54,6 @@ class TextTable:
 def csv_text(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     r"""Return rows as comma-separated values, numbers in full.
 
-    Args:
-        head: Headings.
-        rows: Cells, row by row.
-
     >>> csv_text(["rule", "loss"], [("bptt", 0.1)])
     'rule,loss\nbptt,0.1\n'
     """

@@ -24,11 +24,7 @@ def parser() -> ArgumentParser:
 
 
 def act(options: Namespace) -> CommandOutput:
-    """Train a network.
-
-    Args:
-        options: Parsed options.
-    """
+    """Train a network."""
     agent = options.agent if check_agent(options, [options.rule]) else None
     run = Run(**run_values(options, ("config", "folder", "quiet", "rewards", "agent")), agent=agent)
     folder = run.folder(options.folder)

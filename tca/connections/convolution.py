@@ -187,7 +187,6 @@ class MapBias(Connection):
 
     @property
     def n_post(self) -> int:
-        """Number of postsynaptic cells."""
         return len(self.weight) * self.positions
 
     def apply(self, weight: Tensor, pre: Tensor) -> Tensor:

@@ -124,7 +124,6 @@ class SignedDense(Signed):
 
     @property
     def n_pre(self) -> int:
-        """Number of presynaptic cells."""
         return self.weight.shape[1] // (2 if self.copied else 1)
 
     def matrix(self) -> Tensor:
@@ -132,7 +131,6 @@ class SignedDense(Signed):
         return self.back(torch.eye(self.n_post, dtype=self.weight.dtype, device=self.weight.device))
 
     def apply(self, weight: Tensor, pre: Tensor) -> Tensor:
-        """Return the drive."""
         return self.post(self.pre(pre) @ weight.t())
 
     def back(self, signal: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -168,16 +166,13 @@ class SignedConv(Signed):
 
     @property
     def n_post(self) -> int:
-        """Number of postsynaptic cells."""
         return self.inner.n_post
 
     @property
     def n_pre(self) -> int:
-        """Number of presynaptic cells."""
         return self.inner.n_pre // (2 if self.copied else 1)
 
     def apply(self, weight: Tensor, pre: Tensor) -> Tensor:
-        """Return the drive."""
         return self.post(self.inner.apply(weight, self.pre(pre)))
 
     def back(self, signal: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -203,7 +198,6 @@ class ScaledBias(Connection):
     scale: float = 1.0
 
     def apply(self, weight: Tensor, pre: Tensor) -> Tensor:
-        """Return the drive."""
         return weight * self.scale
 
     def outer_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:

@@ -24,9 +24,6 @@ class BlockTrace(Trace):
         """Start at zero.
 
         Args:
-            connection: The connection.
-            moment: The first step.
-            trials: Number of trials B.
             decay: The blocks of the propagator at a step, broadcastable to ``(B, S, S, I)``.
         """
         shape = (trials, moment.components, connection.n_post, connection.n_pre)
@@ -58,7 +55,6 @@ class AdaptationTrace(Trace):
 
         Args:
             potential: The trace of the potential before its first step.
-            moment: The first step.
         """
         assert moment.adaptive is not None, "a cell with one component does not adapt"
         self.potential, self.adaptive = potential, moment.adaptive
@@ -91,9 +87,6 @@ def synaptic_trace(
     """Return the trace of a propagator that is diagonal in cells.
 
     Args:
-        connection: The connection.
-        moment: The first step.
-        trials: Number of trials B.
         decay: The propagator of each cell at a step, in the shape of the leak.
     """
     if moment.components == 1:

@@ -35,8 +35,6 @@ class Deviation(abc.ABC):
         Args:
             xi: Noise of variance one, shape ``(T, B, N)``, by population.
             size: Difference of the two runs in units of ``xi``.
-            noisy: The perturbed run.
-            against: The reference run.
         """
 
 
@@ -50,11 +48,9 @@ class Injected(Deviation):
 
     @property
     def equation(self) -> str:
-        """The equation of the postsynaptic factor."""
         return "xi_t"
 
     def of(self, xi: ByPopulation, size: float, noisy: Tape, against: Tape) -> tuple[ByPopulation, float]:
-        """Return the noise and the size."""
         return xi, size
 
 
@@ -83,7 +79,6 @@ class Displaced(Deviation):
 
     @property
     def equation(self) -> str:
-        """The equation of the postsynaptic factor."""
         return "n du_t / |du_t|^2" if self.by_step else "n du_t / |du|^2"
 
     def of(self, xi: ByPopulation, size: float, noisy: Tape, against: Tape) -> tuple[ByPopulation, float]:

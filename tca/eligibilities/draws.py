@@ -14,11 +14,7 @@ DRAWS = "draws"  # name of the buffer
 
 
 def fresh(generator: torch.Generator) -> dict[str, Tensor]:
-    """Return the buffer with the seed of the first batch.
-
-    Args:
-        generator: Source of the seed.
-    """
+    """Return the buffer with the seed of the first batch."""
     return {DRAWS: torch.randint(2**62, (1,), generator=generator, device="cpu")}
 
 
@@ -35,7 +31,6 @@ def draws_of(population: Population, buffers: dict[str, Tensor]) -> torch.Genera
     """Return the random generator of a batch in a population.
 
     Args:
-        population: The population.
         buffers: The eligibility's state in all populations, by full name.
     """
     return source(buffers[f"{population.name}.{DRAWS}" if population.name else DRAWS])

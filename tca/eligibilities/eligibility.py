@@ -55,27 +55,18 @@ class Eligibility(abc.ABC):
     def check(self, population: Population) -> None:  # noqa: B027 - optional
         """Raise if a population cannot have these traces.
 
-        Args:
-            population: The population.
-
         Raises:
             ValueError: The reason.
         """
 
     def buffers(self, population: Population, generator: torch.Generator) -> dict[str, Tensor]:
-        """Return the eligibility's initial state in a population; default none.
-
-        Args:
-            population: The population.
-            generator: Source of random numbers.
-        """
+        """Return the eligibility's initial state in a population; default none."""
         return {}
 
     def follow_weights_(self, population: Population, buffers: dict[str, Tensor]) -> None:  # noqa: B027 - optional
         """Update the state for the next batch; default none.
 
         Args:
-            population: The population.
             buffers: The eligibility's state, changed in place.
         """
 
@@ -94,7 +85,6 @@ class Eligibility(abc.ABC):
         """Add ``D_t^T later`` to ``into`` in place.
 
         Args:
-            tape: The forward pass.
             t: The step of the propagator, 1 to T.
             into: State signal of step t - 1, shape ``(B, N)``.
             later: State signal of step t, shape ``(B, N)``; not changed.
@@ -105,9 +95,7 @@ class Eligibility(abc.ABC):
         """Return the trace of a connection before its first step.
 
         Args:
-            connection: The connection.
             moment: The first step, which states the constants.
-            trials: Number of trials B.
         """
 
     def traces(
@@ -118,7 +106,6 @@ class Eligibility(abc.ABC):
         Args:
             connections: The connections, in the order of the links of the tape.
             moment: The first step, which states the constants.
-            trials: Number of trials B.
             buffers: The eligibility's state; may be changed in place while the traces advance.
         """
         return [self.trace(connection, moment, trials) for connection in connections]
@@ -128,7 +115,6 @@ class Eligibility(abc.ABC):
 
         Args:
             gather: Adds ``sum_t driven_t (x) pre_t`` of a connection to its gradient.
-            tape: The forward pass.
             filtered: Filtered state signal of these steps, shape ``(C, B, N)``; overwritten.
             steps: The steps, counted from the initial state.
             gradients: Gradients by the names of the connections, changed in place.
@@ -142,7 +128,6 @@ class Eligibility(abc.ABC):
         """Multiply the gradients of a population by its constant gains.
 
         Args:
-            tape: The forward pass.
             gradients: Gradients by the names of the connections, changed in place.
         """
         for link in tape.links:
@@ -155,7 +140,6 @@ class Eligibility(abc.ABC):
         Returns the filtered signal of the window's first step: ``later`` of the window before.
 
         Args:
-            tape: The forward pass.
             signal: State signal of these steps, shape ``(C, B, N)``.
             steps: The steps, counted from the initial state.
             later: Filtered signal of the first step of the window after, shape ``(B, N)``; ``None`` at the end of the
@@ -176,7 +160,6 @@ class Eligibility(abc.ABC):
         The second value is ``later`` of the window before.
 
         Args:
-            tape: The forward pass.
             filtered: Filtered state signal of these steps, shape ``(C, B, N)``.
             steps: The steps, counted from the initial state.
             later: Second value of the window after; ``None`` at the end of the trial.
@@ -192,9 +175,7 @@ class Eligibility(abc.ABC):
         """Return ``D_t^T signal_t`` of consecutive steps, shape ``(C, B, N)``.
 
         Args:
-            tape: The forward pass.
             signal: State signal of C steps, shape ``(C, B, N)``.
-            first: The first step.
         """
         returned = torch.zeros_like(signal)
         if self.remembers:

@@ -96,18 +96,13 @@ class Factors(abc.ABC):
 
     @abc.abstractmethod
     def influence(self, index: int) -> Tensor:
-        """Return the influence of a connection, shape ``(B, M, I, J)``.
-
-        Args:
-            index: Index of the connection.
-        """
+        """Return the influence of a connection, shape ``(B, M, I, J)``."""
 
     @abc.abstractmethod
     def gradient(self, index: int, signal: Tensor) -> Tensor:
         """Return ``sum_b sum_m L_bm P_bm,ij``, shape ``(I, J)``, from the factors.
 
         Args:
-            index: Index of the connection.
             signal: State signal, shape ``(B, M)``.
         """
 
@@ -116,12 +111,7 @@ class FactorTrace(Trace):
     """The eligibility trace of one connection, from its population's factors."""
 
     def __init__(self, factors: Factors, index: int) -> None:
-        """Bind the trace to factors.
-
-        Args:
-            factors: The factors of the population.
-            index: Index of the connection.
-        """
+        """Bind the trace to factors."""
         self.factors, self.index = factors, index
 
     def advance(self, moment: Moment, pre: Tensor) -> None:
@@ -200,14 +190,7 @@ class Factored(Drawn, abc.ABC):
     def factors(
         self, connections: Sequence[Connection], moment: Moment, trials: int, generator: torch.Generator
     ) -> Factors:
-        """Return the factors before the first step.
-
-        Args:
-            connections: The connections into the population.
-            moment: The first step.
-            trials: Number of trials B.
-            generator: Source of random numbers.
-        """
+        """Return the factors before the first step."""
 
     def traces(
         self, connections: Sequence[Connection], moment: Moment, trials: int, buffers: dict[str, Tensor]

@@ -43,10 +43,6 @@ class Fluctuations(Coincidence):
             learning rate of 0.1. ``None`` for none.
         recurrent_only: Whether synapses from inputs and biases do not learn, default ``True``.
 
-    Raises:
-        ValueError: A number is not allowed.
-        TypeError: The power is not an integer, or ``recurrent_only`` neither ``True`` nor ``False``.
-
     Paper: Miconi (2017), eLife 6:e20899.
     """
 
@@ -119,7 +115,6 @@ def potentials(tape: Tape, added: Tensor) -> Tensor:
     The shape is ``(T + 1, B, N)``. With the leak on the rate the drive is returned, its first value also at time zero.
 
     Args:
-        tape: The forward pass.
         added: Perturbation of the drive, shape ``(T, B, N)``.
     """
     drive = added.clone()

@@ -56,10 +56,6 @@ class Windowed(Eligibility):
             cut.
         keep_leak: Whether the leak crosses a cut, default ``False``.
 
-    Raises:
-        ValueError: ``steps`` is less than one.
-        TypeError: ``steps`` is not an integer.
-
     Papers: Williams and Peng (1990), Neural Computation 2:490; Liu et al. (2025), arXiv:2506.06904 (the cut that keeps
     the leak).
     """
@@ -71,7 +67,6 @@ class Windowed(Eligibility):
 
     @property
     def equation(self) -> str:
-        """The equation of the propagator."""
         return f"D_t = J_t, every {self.steps} steps from the end {'leak' if self.keep_leak else '0'}"
 
     def cuts(self, to_go: int | Tensor) -> bool | Tensor:
@@ -83,7 +78,6 @@ class Windowed(Eligibility):
         return (to_go + 1) % self.steps == 0
 
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
-        """Add ``D_t^T later``."""
         cut = self.cuts(tape.to_go(t))
         if isinstance(cut, Tensor):  # trials of different lengths have their cuts at different steps
             passing = later.masked_fill(cut.view(-1, *[1] * (later.ndim - 1)), 0.0)

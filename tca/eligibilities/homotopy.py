@@ -27,9 +27,6 @@ class Homotopy(Eligibility):
 
     Args:
         share: The share ``s``, default 0.5, in [0, 1].
-
-    Raises:
-        ValueError: ``share`` is out of range.
     """
 
     share: float = 0.5
@@ -43,11 +40,9 @@ class Homotopy(Eligibility):
 
     @property
     def equation(self) -> str:
-        """The equation of the propagator."""
         return f"D_t = leak + {self.share} (J_t - leak)"
 
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
-        """Add ``D_t^T later``."""
         tape.leak_(t, into, later)
         tape.transmit_(t, into, self.share * later)
 

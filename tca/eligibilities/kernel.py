@@ -108,8 +108,6 @@ class _Kernel:
 
         Args:
             kind: The learning rates and the noise.
-            moment: The first step.
-            trials: Number of trials B.
             buffers: ``A``, ``gamma`` and the seed; the first two are changed in place.
         """
         self.kind, self.reach, self.gamma = kind, buffers["kernel"], buffers["decay"]

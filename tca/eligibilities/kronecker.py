@@ -43,7 +43,6 @@ class KFRTRL(Factored):
     def factors(
         self, connections: Sequence[Connection], moment: Moment, trials: int, generator: torch.Generator
     ) -> Factors:
-        """Return the two factors."""
         return _KFRTRL(connections, moment, trials, self.noise, generator)
 
 
@@ -67,7 +66,6 @@ class ReverseKFRTRL(Factored):
     def factors(
         self, connections: Sequence[Connection], moment: Moment, trials: int, generator: torch.Generator
     ) -> Factors:
-        """Return the two factors."""
         return _ReverseKFRTRL(connections, moment, trials, self.noise, generator)
 
 

@@ -33,7 +33,6 @@ class NetworkTrace(Trace):
         """Start at zero.
 
         Args:
-            inner: The trace p.
             decay: Function from leak, gain and the network's Perron root to lambda.
         """
         self.inner, self.decay = inner, decay
@@ -65,9 +64,6 @@ class NetworkKernel(Eligibility):
             networks with weights of both signs do not have.
         leaky: Whether p is the leaky trace ``p_t = leak p_t-1 + gain pre_t`` (default), so that the leak counts twice,
             or ``gain pre_t``.
-
-    Raises:
-        ValueError: ``root`` is negative or not finite.
 
     Derived here, after Clark, Abbott and Chung (2021), NeurIPS, arXiv:2106.04089; the nearest published relative is
     Liu et al. (2022), NeurIPS, arXiv:2206.01338.
@@ -112,7 +108,6 @@ class NetworkKernel(Eligibility):
 
         Args:
             leak: Leak of the cells per step.
-            gain: Their gain.
             kept: The network's bound of the root, used if ``root`` is not given; ``None`` (default) if it has none.
 
         Raises:
@@ -137,7 +132,6 @@ class NetworkKernel(Eligibility):
             s^_t = s_t + lambda s^_t+1,   nu_t = G_t s^_t + leak nu_t+1
 
         Args:
-            tape: The forward pass.
             signal: Ungated signal of these steps, shape ``(C, B, N)``.
             steps: The steps, counted from the initial state.
             later: Both filters at the first step of the window after this one, shape ``(2, B, N)``; ``None`` at the

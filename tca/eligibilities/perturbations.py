@@ -67,7 +67,6 @@ class Perturbation(Eligibility, abc.ABC):
 
         Args:
             tape: The forward pass of the last population with its output errors.
-            replay: Runs the trials again.
             buffers: The eligibility's state in all populations, by full name.
         """
 
@@ -191,9 +190,6 @@ class WeightNoise(Perturbation):
         antithetic: Whether the run is compared with one whose noise has the opposite sign, or with one without noise
             (default).
         noise: The distribution of xi, of variance one, default normal.
-
-    Raises:
-        ValueError: ``sigma`` is not positive.
 
     Papers: Jabri and Flower (1992), IEEE Transactions on Neural Networks 3:154; Zuge, Klos and Memmesheimer (2023),
     Physical Review X 13:021006.

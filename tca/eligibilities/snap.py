@@ -63,11 +63,7 @@ class Neighbours(NamedTuple):
         return values.expand(*values.shape[:-1], len(self.cells))[..., self.cells]
 
     def local(self, moment: Moment) -> Moment:
-        """Return a local step restricted to the reached cells.
-
-        Args:
-            moment: The step.
-        """
+        """Return a local step restricted to the reached cells."""
         return moment.at(self.gather)
 
     def among(self, recurrent: Tensor) -> Tensor:
@@ -87,9 +83,6 @@ class ReachTrace(Trace):
         """Start at zero, an initial state at one.
 
         Args:
-            connection: The connection.
-            moment: The first step.
-            trials: Number of trials B.
             hops: Synapses within which a cell is reached.
         """
         self.near = Neighbours.of(moment, hops)
@@ -133,10 +126,6 @@ class SnAp(Eligibility):
     Args:
         steps: The n of SnAp-n, default 2, at least 1.
 
-    Raises:
-        ValueError: ``steps`` is less than one.
-        TypeError: ``steps`` is not an integer.
-
     Paper: Menick et al. (2021), Practical real time recurrent learning with a sparse approximation, ICLR.
     """
 
@@ -150,7 +139,6 @@ class SnAp(Eligibility):
 
     @property
     def equation(self) -> str:
-        """The equation of the propagator."""
         return f"D_t = Pi_i J_t Pi_i, Pi_i: cell i and those within n - 1 synapses, n = {self.steps}"
 
     def check(self, population: Population) -> None:
@@ -176,7 +164,6 @@ class SnAp(Eligibility):
         adjoints of the first step, shape ``(B, S, I, K)``.
 
         Args:
-            tape: The forward pass.
             signal: State signal of these steps, shape ``(C, B, S, N)``.
             steps: The steps, counted from the initial state.
             later: Value returned for the window after; ``None`` at the end of the trial.
@@ -197,7 +184,6 @@ class SnAp(Eligibility):
         own adjoint; the adjoints of all cells then advance by one step.
 
         Args:
-            tape: The forward pass.
             filtered: Filtered state signal of these steps, shape ``(C, B, N)``.
             steps: The steps, counted from the initial state.
             later: Second value of the window after; ``None`` at the end of the trial.

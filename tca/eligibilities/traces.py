@@ -52,7 +52,6 @@ def contract(signal: Tensor, trace: Tensor) -> Tensor:
 
     Args:
         signal: State signal, shape ``(B, S, I)``.
-        trace: A dense trace.
 
     >>> contract(torch.ones(2, 1), torch.full((2, 1, 3), 0.5)).tolist()
     [[1.0, 1.0, 1.0]]
@@ -95,9 +94,7 @@ class PresynapticTrace(Trace):
         """Start at zero, with one row per distinct leak.
 
         Args:
-            connection: The connection.
             moment: The first step, with a constant leak.
-            trials: Number of trials B.
         """
         assert moment.constant_leak is not None, "the leak changes"
         leak = moment.constant_leak.expand(connection.n_post)
@@ -141,8 +138,6 @@ class SynapticTrace(Trace):
         """Start at zero, an initial state at one.
 
         Args:
-            connection: The connection.
-            trials: Number of trials B.
             decay: The diagonal of the propagator at a step, broadcastable to ``(B, I)``.
         """
         shape = (trials, connection.n_post, connection.n_pre)
@@ -168,8 +163,6 @@ class InfluenceTrace(Trace):
         """Start at zero, an initial state at one.
 
         Args:
-            connection: The connection.
-            trials: Number of trials B.
             propagator: The propagator at a step, broadcastable to ``(B, M, M)``.
             components: Components S of a cell's state, default 1.
         """
@@ -206,8 +199,6 @@ class ReadoutFilteredTrace:
         """Start the filter at zero.
 
         Args:
-            trace: The trace to filter.
-            moment: The first step.
             leak: Leak of the readout per step, in [0, 1).
         """
         self.trace, self.leak = trace, leak

@@ -36,10 +36,7 @@ class TypeTrace(Trace):
         """Start at zero, an initial state at one.
 
         Args:
-            connection: The connection.
             moment: The first step, which states the constants.
-            trials: Number of trials B.
-            slope: The slope m.
         """
         cells = connection.n_post
         alike = (moment.leak, moment.constant_gain, moment.types.to(moment.leak))
@@ -111,7 +108,6 @@ class TypePropagation(Eligibility):
 
     @property
     def equation(self) -> str:
-        """The equation of the propagator."""
         return f"D_t = leak + gain {self.slope} W_ab"
 
     def check(self, population: Population) -> None:
@@ -124,7 +120,6 @@ class TypePropagation(Eligibility):
         needs_rates(type(self).__name__, population)
 
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
-        """Add ``D_t^T later``."""
         tape.leak_(t, into, later)
         tape.return_by_type_(into, later, self.slope)
 
@@ -155,10 +150,8 @@ def check_stable(means: TypeMeans, leak: Tensor | float, gain: Tensor | float, s
     ``W_ab`` is real and positive.
 
     Args:
-        means: Mean weights of the types.
         leak: Leak per step, a number or ``(N,)``.
         gain: Constant part of the gain, a number or ``(N,)``.
-        slope: The slope m.
 
     Raises:
         DivergenceError: The spectral radius is not below one.

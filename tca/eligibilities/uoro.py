@@ -43,7 +43,6 @@ class UORO(Factored):
     def factors(
         self, connections: Sequence[Connection], moment: Moment, trials: int, generator: torch.Generator
     ) -> Factors:
-        """Return the two factors."""
         return _UORO(connections, moment, trials, self.noise, generator)
 
 

@@ -36,7 +36,6 @@ class AbsoluteError(Loss):
     )
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of every step and trial, shape ``(T, B)``."""
         return (outputs - targets).abs().sum(-1)
 
     def score(self, outputs: Tensor, targets: Tensor) -> Tensor:

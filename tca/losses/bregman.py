@@ -68,7 +68,6 @@ class Bregman(Loss):
             raise TypeError(f"link must be one of {allowed} for {name} to be defined, got {self.link!r}")
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of every step and trial, shape ``(T, B)``."""
         return self.generator.divergence(targets, outputs, self.link)
 
     def score(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -37,7 +37,6 @@ class Brier(Loss):
     )
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of every step and trial, shape ``(T, B)``."""
         return take_from_target_(softmax(outputs).clone(), targets, 1.0).square().sum(-1)
 
     def score(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -29,7 +29,6 @@ def take_from_target_(values: Tensor, targets: Tensor, amount: float) -> Tensor:
     Args:
         values: One value a class, shape ``(T, B, O)``.
         targets: Class indices, shape ``(T, B)``.
-        amount: Number to subtract.
     """
     less = values.new_full((), -amount).expand(*targets.shape, 1)
     return values.scatter_add_(-1, targets.unsqueeze(-1), less)

@@ -36,7 +36,6 @@ class CrossEntropy(Likelihood):
     )
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of every step and trial, shape ``(T, B)``."""
         return outputs.logsumexp(-1) - outputs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
 
     def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -70,9 +69,6 @@ class SmoothedCrossEntropy(Loss):
     Args:
         smoothing: Fraction of the target spread over all classes, in [0, 1), default 0.1.
 
-    Raises:
-        ValueError: ``smoothing`` is out of range.
-
     >>> outputs, targets = torch.zeros(1, 1, 2), torch.tensor([[1]])
     >>> SmoothedCrossEntropy(0.5).score(outputs, targets).tolist()
     [[[0.25, -0.25]]]
@@ -89,7 +85,6 @@ class SmoothedCrossEntropy(Loss):
             raise ValueError(f"smoothing must be less than 1, got {self.smoothing:g}")
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of every step and trial, shape ``(T, B)``."""
         own = outputs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
         return outputs.logsumexp(-1) - own + self.smoothing * (own - outputs.mean(-1))
 

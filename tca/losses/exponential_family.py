@@ -43,7 +43,6 @@ class ExponentialFamily(Likelihood):
     )
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of every step and trial, shape ``(T, B)``."""
         inner = self.family.natural(outputs) * self.family.statistic(outputs, targets)
         return self.family.log_partition(outputs) - inner.sum(-1)
 

@@ -53,7 +53,6 @@ class Family(abc.ABC):
 
         Args:
             outputs: Unconstrained outputs, used for shape and dtype only, shape ``(..., O)``.
-            targets: Targets y.
         """
 
     @abc.abstractmethod
@@ -62,7 +61,6 @@ class Family(abc.ABC):
 
         Args:
             outputs: Unconstrained outputs z, shape ``(..., O)``.
-            targets: Targets y.
         """
 
     @abc.abstractmethod
@@ -88,11 +86,9 @@ class Family(abc.ABC):
 
         Args:
             outputs_shape: Shape ``(T, B, O)`` of the outputs.
-            targets: Targets to check.
 
         Raises:
             ValueError: The shape or a value does not fit.
-            TypeError: The data type does not fit.
         """
 
 
@@ -109,7 +105,6 @@ class CanonicalFamily(Family):
         """
 
     def natural(self, outputs: Tensor) -> Tensor:
-        """Return the outputs."""
         return outputs
 
     def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -122,7 +117,6 @@ class RealFamily(CanonicalFamily):
     """A canonical family of independent real targets with ``T(y) = y``."""
 
     def statistic(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the targets."""
         return targets
 
     def score_covariance(self, outputs: Tensor) -> Tensor:
@@ -183,9 +177,6 @@ class GaussianFamily(RealFamily):
 
     Args:
         variance: Variance of every target, default 1.
-
-    Raises:
-        ValueError: ``variance`` is not positive.
     """
 
     variance: Positive = 1.0
@@ -247,9 +238,6 @@ class GammaFamily(Family):
 
     Args:
         shape: Shape parameter, default 1, the exponential distribution.
-
-    Raises:
-        ValueError: ``shape`` is not positive.
     """
 
     shape: Positive = 1.0
@@ -263,7 +251,6 @@ class GammaFamily(Family):
         return -(-outputs).exp()
 
     def statistic(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the targets."""
         return targets
 
     def score(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -35,9 +35,6 @@ class Focal(Loss):
     Args:
         gamma: Focusing exponent, default 2; 0 gives cross-entropy.
 
-    Raises:
-        ValueError: ``gamma`` is negative or not finite.
-
     >>> outputs, targets = torch.zeros(1, 1, 2), torch.tensor([[1]])
     >>> round(Focal(1.0).value(outputs, targets).item(), 4), Focal(0.0).score(outputs, targets).tolist()
     (0.3466, [[[0.5, -0.5]]])
@@ -49,7 +46,6 @@ class Focal(Loss):
     )
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of every step and trial, shape ``(T, B)``."""
         odds = lead(outputs, targets)
         return -(self.gamma * functional.logsigmoid(-odds)).exp() * functional.logsigmoid(odds)
 

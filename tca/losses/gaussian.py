@@ -39,7 +39,6 @@ class GaussianNLL(Likelihood):
     )
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of every step and trial, shape ``(T, B)``."""
         mean, log_variance = outputs.chunk(2, -1)
         deviation = (targets - mean) * (-0.5 * log_variance).exp()
         return 0.5 * (log_variance + deviation.square()).sum(-1)

@@ -47,7 +47,6 @@ class Generator(abc.ABC, Generic[L]):
         Args:
             targets: Targets y, shape ``(..., O)``.
             outputs: Unconstrained outputs z, same shape.
-            link: Link r.
         """
 
     @abc.abstractmethod
@@ -57,7 +56,6 @@ class Generator(abc.ABC, Generic[L]):
         Args:
             targets: Targets y, shape ``(..., O)``.
             outputs: Unconstrained outputs z, same shape.
-            link: Link r.
         """
 
     @abc.abstractmethod
@@ -209,5 +207,4 @@ class BinaryEntropy(Generator[UnitLink]):
         return link.pull_log_odds(outputs, link(outputs) - targets)
 
     def check(self, name: str, targets: Tensor) -> None:
-        """Check that targets lie in [0, 1]."""
         check_between(name, targets, 0.0, 1.0)

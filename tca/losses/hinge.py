@@ -30,9 +30,6 @@ class Hinge(Loss):
     Args:
         margin: Margin between the outputs of the target and other classes, default 1.
 
-    Raises:
-        ValueError: ``margin`` is not positive.
-
     >>> import torch
     >>> outputs, targets = torch.tensor([[[0.5, 0.0, -2.0]]]), torch.tensor([[1]])
     >>> Hinge().value(outputs, targets).item(), Hinge().score(outputs, targets).tolist()
@@ -45,7 +42,6 @@ class Hinge(Loss):
     )
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of every step and trial, shape ``(T, B)``."""
         return self._excess(outputs, targets).relu().sum(-1)
 
     def score(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -36,7 +36,6 @@ class Logistic(Likelihood):
     )
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of every step and trial, shape ``(T, B)``."""
         return functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none").sum(-1)
 
     def score(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -58,11 +58,9 @@ class Loss(abc.ABC):
 
         Args:
             outputs_shape: The shape ``(T, B, O)`` of the outputs.
-            targets: Targets to check.
 
         Raises:
             ValueError: The shape or a value does not fit.
-            TypeError: The data type does not fit.
         """
 
     def mean(self, outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
@@ -118,17 +116,11 @@ class Likelihood(Loss):
         Args:
             outputs: Unconstrained outputs, shape ``(..., O)``.
             order: 2, 3 or 4.
-
-        Raises:
-            ValueError: ``order`` is out of range.
         """
 
 
 def foreign(part: Any) -> bool:
     """Return whether a loss or one of its fields has a class defined outside the library.
-
-    Args:
-        part: Loss, or field of one.
 
     >>> from tca.losses import MSE
     >>> foreign(MSE())
@@ -171,7 +163,6 @@ def check_classes(name: str, outputs_shape: tuple[int, ...], targets: Tensor) ->
     Args:
         name: Name of the loss, for the message.
         outputs_shape: Shape ``(T, B, O)`` of the outputs.
-        targets: Targets to check.
 
     Raises:
         ValueError: The shape differs, or an index is out of range.

@@ -47,7 +47,6 @@ def check_loss(loss: Loss, outputs: Tensor | None = None, targets: Tensor | None
     probability zero and not checked. A learner checks every user-defined loss once, on the targets of its first batch.
 
     Args:
-        loss: Loss to check.
         outputs: Unconstrained outputs near which to check it, shape ``(T, B, O)``; default drawn.
         targets: Targets for these outputs; required if the loss accepts none of the kinds above.
 
@@ -114,9 +113,7 @@ def check_at(loss: Loss, outputs: Tensor, targets: Tensor) -> None:
     """Check that the output error is the derivative of the value near given outputs.
 
     Args:
-        loss: Loss to check.
         outputs: Outputs of S steps, shape ``(S, O)``; the first 8 are used.
-        targets: Targets of these steps.
 
     Raises:
         ValueError: The two differ, or autograd cannot differentiate ``value``.

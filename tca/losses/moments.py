@@ -53,12 +53,7 @@ def gamma(shape: Tensor, order: int) -> Tensor:
 
 
 def signed(order: int, moment: Tensor) -> Tensor:
-    """Return the moment of the negated variable.
-
-    Args:
-        order: Order of the moment.
-        moment: Moment of the variable.
-    """
+    """Return the moment of the negated variable."""
     return -moment if order % 2 else moment
 
 

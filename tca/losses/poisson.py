@@ -37,7 +37,6 @@ class Poisson(Likelihood):
     )
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of every step and trial, shape ``(T, B)``."""
         return (outputs.exp() - targets * outputs).sum(-1)
 
     def score(self, outputs: Tensor, targets: Tensor) -> Tensor:

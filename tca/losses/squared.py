@@ -33,7 +33,6 @@ class MSE(Likelihood):
     admissibility: ClassVar[Admissibility] = Admissibility(True, "its minimum is the conditional mean of the target")
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of every step and trial, shape ``(T, B)``."""
         return 0.5 * (outputs - targets).square().sum(-1)
 
     def score(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -17,10 +17,6 @@ __all__ = ["annotations_of", "check_layers", "check_options", "options_of"]
 def options_of(kind: type[Network], fixed: Sequence[str] = ()) -> dict[str, Any]:
     """Return the options of a class and of its bases, with their defaults.
 
-    Args:
-        kind: The class.
-        fixed: Arguments that are no options.
-
     >>> from tca.nets import VectorRNN
     >>> list(options_of(VectorRNN, ("n_in", "n_rec", "n_out")).items())[:2]
     [('alpha', 0.2), ('root', 0.9)]
@@ -37,9 +33,6 @@ def options_of(kind: type[Network], fixed: Sequence[str] = ()) -> dict[str, Any]
 
 def annotations_of(kind: type[Network]) -> dict[str, Any]:
     """Return the annotations of the options of a class, see `options_of`.
-
-    Args:
-        kind: The class.
 
     >>> from tca.nets import LeakyRNN
     >>> annotations_of(LeakyRNN)["autapses"]
@@ -60,8 +53,6 @@ def check_options(kind: type[Network], options: Iterable[str], given: Sequence[s
     """Raise if a class does not accept an option.
 
     Args:
-        kind: The class.
-        options: Names of the options.
         given: Arguments that are already given and therefore no options.
 
     Raises:
@@ -77,7 +68,6 @@ def check_layers(layers: Sequence[object], *allowed: type) -> None:
     """Raise unless layers are of some classes.
 
     Args:
-        layers: The layers.
         allowed: Classes of which they must be.
 
     Raises:

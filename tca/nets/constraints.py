@@ -25,7 +25,6 @@ def project_(net: Network, optimizer: torch.optim.Optimizer) -> int:
 
     Args:
         net: The network; its ``project_`` defines the constraints.
-        optimizer: The optimizer, after its step.
 
     Returns:
         Number of projected values.

@@ -30,11 +30,7 @@ def torus_chance(side: Size, sigma: float = 0.012) -> Tensor:
     the square being 1. Cell j lies on site j, row by row.
 
     Args:
-        side: Cells along a side.
         sigma: Width of the wiring, default 0.012, positive.
-
-    Raises:
-        ValueError: ``sigma`` is not positive.
 
     >>> torus_chance(2, sigma=1 / 16)[0].mul(1000).round().tolist()
     [500.0, 269.0, 269.0, 119.0]
@@ -83,9 +79,6 @@ def mask_of(described: Mapping[str, Any], post: Size, pre: Size, seed: Seed) -> 
 
     Args:
         described: The kind as the only key of a mapping to its options.
-        post: Number of postsynaptic cells I.
-        pre: Number of presynaptic cells J.
-        seed: Seed of the choice.
 
     Raises:
         ValueError: There is not one kind, the kind or an option is unknown, or a value is not allowed.

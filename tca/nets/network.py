@@ -62,7 +62,6 @@ class Network(NumericModule, abc.ABC):
         Args:
             inputs: Inputs, shape ``(T, B, I)``.
             noise: Noise, shape ``(T, B, n_noise)``; ``None`` for none.
-            space: Memory to use.
         """
 
     @abc.abstractmethod
@@ -70,7 +69,6 @@ class Network(NumericModule, abc.ABC):
         """Return the outputs of ``functional`` for checked inputs and noise.
 
         Args:
-            use: All parameters by name.
             inputs: Inputs, shape ``(T, B, I)``.
             noise: Noise, shape ``(T, B, n_noise)``; ``None`` for none.
         """
@@ -121,9 +119,6 @@ class Network(NumericModule, abc.ABC):
     def stepper(self, trials: int) -> Stepper:
         """Return the network for online runs, one step at a time, at its initial state.
 
-        Args:
-            trials: Number of trials B.
-
         Raises:
             ValueError: The network runs whole trials only.
         """
@@ -131,12 +126,7 @@ class Network(NumericModule, abc.ABC):
 
     @abc.abstractmethod
     def draw_noise(self, steps: int, trials: int) -> Tensor | None:
-        """Draw private noise for a trial; ``None`` if the network has none.
-
-        Args:
-            steps: Number of steps T.
-            trials: Number of trials B.
-        """
+        """Draw private noise for a trial; ``None`` if the network has none."""
 
     @torch.no_grad()
     def perturbed(self, inputs: Tensor, noise: Tensor | None, extra: ByPopulation) -> Tape:
@@ -154,7 +144,6 @@ class Network(NumericModule, abc.ABC):
         """Return functions that rerun the trials of a batch with perturbations.
 
         Args:
-            batch: The trials.
             noise: Private noise of the first pass; ``None`` for none.
         """
 

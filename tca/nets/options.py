@@ -50,7 +50,6 @@ def check_types(types: Sequence[float] | Tensor | None, cells: int) -> Tensor:
     Args:
         types: Integers, one for each cell; or fractions that add up to one, of which the first is that of type 0, whose
             cells come first; ``None`` for one type.
-        cells: Number of cells.
 
     Raises:
         ValueError: Neither holds.
@@ -109,14 +108,7 @@ def drawing(state: Tensor) -> Iterator[torch.Generator]:
 
 
 def normal_by_steps(steps: int, trials: int, cells: int, generator: torch.Generator) -> Tensor:
-    """Draw independent normal numbers by steps, ``(T, B, N)``; see `tca.utils.noise.by_steps`.
-
-    Args:
-        steps: Number of steps T.
-        trials: Number of trials B.
-        cells: Number of cells N.
-        generator: Their source.
-    """
+    """Draw independent normal numbers by steps, ``(T, B, N)``; see `tca.utils.noise.by_steps`."""
     draw = partial(torch.randn, trials, cells, generator=generator, dtype=torch.float32, device="cpu")
     return by_steps(steps, draw)
 

@@ -61,10 +61,6 @@ class Preset:
     def check_sizes(self, n_in: int, n_out: int) -> None:
         """Raise unless a task has the same numbers of inputs and outputs.
 
-        Args:
-            n_in: Number of inputs of the task.
-            n_out: Number of its outputs.
-
         Raises:
             ValueError: One of them differs.
         """

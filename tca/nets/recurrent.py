@@ -111,7 +111,6 @@ class RecurrentPopulation(nn.Module, abc.ABC):
         """Return the rates, shape ``(T, B, N)``, differentiable any number of times.
 
         Args:
-            use: The parameters by name.
             inputs: Inputs, shape ``(T, B, J)``.
             noise: Noise in the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
             prefix: Prefix of the parameters' names, default empty.
@@ -124,11 +123,8 @@ class RecurrentPopulation(nn.Module, abc.ABC):
         """Run the population without a graph and return its tape.
 
         Args:
-            population: Its specification.
             inputs: Inputs, shape ``(T, B, J)``.
             noise: Noise in the drive of every step, shape ``(T, B, N)``; ``None`` for none.
-            space: Memory to use.
-            rest: Further attributes of the tape.
         """
 
     @abc.abstractmethod
@@ -193,12 +189,9 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         """Draw the readout; the last step of making a network.
 
         Args:
-            n_in: Number of input channels I.
-            n_out: Number of outputs O.
             filter: Leak per step of the filter of the readout; ``None`` if there is none.
             scale: Standard deviation of its weights.
             mask: Which of them exist, (O, N); ``None`` for all.
-            generator: Source of the weights.
             noise_seed: Seed of the private noise; ``None`` if there is none.
         """
         self.n_in, self.n_out, self.readout_leak = n_in, n_out, 0.0 if filter is None else float(filter.value)
@@ -210,7 +203,6 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         self.register_buffer("noise_state", state)
 
     def populations(self) -> tuple[Population, ...]:
-        """Return the only population."""
         return (self._place(self.w_out),)
 
     def hidden_connections(self) -> tuple[Connection, ...]:
@@ -218,7 +210,6 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         return self.into_cells()
 
     def readout_connections(self) -> tuple[Any, ...]:
-        """Return the connections into the outputs: weights and bias."""
         return self.synapses_out("w_out", self.w_out, self.mask_out), Bias("b_out", self.b_out)
 
     @property
@@ -249,10 +240,6 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
 
         It is drawn on the CPU from the network's own generator, whose state is part of ``state_dict``, so that numbers
         do not depend on the device.
-
-        Args:
-            steps: Number of steps T.
-            trials: Number of trials B.
         """
         if self.noise_state is None:
             return None

@@ -60,7 +60,6 @@ class RecurrentLayer(abc.ABC):
 
     Raises:
         TypeError: An option is unknown or of another type; the message offers the nearest name.
-        ValueError: A value is not allowed.
     """
 
     cells: ClassVar[type]
@@ -90,7 +89,6 @@ class RecurrentLayer(abc.ABC):
         Args:
             n_pre: Number of inputs, or of cells of the population below.
             dt: Duration of a step in ms.
-            generator: Source of the weights.
         """
 
     @staticmethod

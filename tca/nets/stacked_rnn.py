@@ -115,11 +115,9 @@ class StackedRNN(Network):
         return tuple(each for name, cells in self.hidden_layers for each in cells.into_cells(f"{name}."))
 
     def readout_connections(self) -> tuple[Connection, ...]:
-        """Return the connections into the outputs: weights and bias."""
         return Dense("w_out", self.w_out, self.mask_out), Bias("b_out", self.b_out)
 
     def populations(self) -> tuple[Population, ...]:
-        """Return the populations, from the last to the first."""
         return self._populations(self.w_out)
 
     @property
@@ -154,12 +152,7 @@ class StackedRNN(Network):
         )
 
     def draw_noise(self, steps: int, trials: int) -> Tensor | None:
-        """Draw private noise for a trial, ``(T, B, N)``; ``None`` if no population has any.
-
-        Args:
-            steps: Number of steps T.
-            trials: Number of trials B.
-        """
+        """Draw private noise for a trial, ``(T, B, N)``; ``None`` if no population has any."""
         if not any(cells.noise for _, cells in self.hidden_layers):
             return None
         with drawing(self.noise_state) as generator:

@@ -21,14 +21,9 @@ def sparse(post: int, pre: int, density: float, *, seed: int = 0, per_cell: bool
     """Return a mask with a random share of the synapses.
 
     Args:
-        post: Number of postsynaptic cells I.
-        pre: Number of presynaptic cells J.
         density: Share of the synapses that exist, in (0, 1]; rounded to an integer number, at least one.
         seed: Seed of the choice, default 0.
         per_cell: Whether every postsynaptic cell has the same in-degree, default ``False``.
-
-    Raises:
-        ValueError: A number is out of range.
 
     >>> int(sparse(20, 50, 0.1).sum()), sparse(4, 50, 0.1, per_cell=True).sum(1).tolist()
     (100, [5.0, 5.0, 5.0, 5.0])

@@ -76,19 +76,14 @@ class FeedbackAlignment(_Backward):
     Args:
         scale: Size of the feedback weights in units of the root mean square of the forward weights, default 1.
 
-    Raises:
-        ValueError: ``scale`` is not positive and finite.
-
     Paper: Lillicrap et al. (2016), Nature Communications 7:13276.
     """
 
     @property
     def equation(self) -> str:
-        """The equation of the signal."""
         return "G_p = A_p^T (gain L)_{p+1}, A random and fixed"
 
     def backward(self, weight: Tensor, drawn: Tensor) -> Tensor:
-        """Return the random weights."""
         return drawn
 
 
@@ -101,9 +96,6 @@ class SignSymmetric(_Backward):
         scale: Size of the feedback weights in units of the root mean square of the forward weights, default 1.
         uniform: Whether all magnitudes equal the root mean square, default ``False``.
 
-    Raises:
-        ValueError: ``scale`` is not positive and finite.
-
     Paper: Liao, Leibo and Poggio (2016), AAAI, arXiv:1510.05067.
     """
 
@@ -111,7 +103,6 @@ class SignSymmetric(_Backward):
 
     @property
     def equation(self) -> str:
-        """The equation of the signal."""
         sizes = "of one size" if self.uniform else "of random sizes"
         return f"G_p = B_p^T (gain L)_{{p+1}}, B {sizes} with the signs of W"
 

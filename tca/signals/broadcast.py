@@ -34,9 +34,6 @@ class Broadcast(InstantSignal):
         scale: Size of the weights, default 1, positive.
         uniform: Whether all errors have the same weight, default ``False``; then the signal is zero for cross-entropy.
 
-    Raises:
-        ValueError: ``scale`` is not positive and finite.
-
     Paper: Bellec et al. (2020), Nature Communications 11:3625 (the uniform one, in its code).
 
     >>> population = Population("", (4,), 2, torch.zeros(1))
@@ -49,7 +46,6 @@ class Broadcast(InstantSignal):
 
     @property
     def equation(self) -> str:
-        """The equation of the signal."""
         return f"G_j,t = a . score_t / sqrt(N), a {'uniform' if self.uniform else 'random'} and the same for all cells"
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
@@ -85,7 +81,6 @@ class Sparse(InstantSignal):
 
     @property
     def equation(self) -> str:
-        """The equation of the signal."""
         return f"G_t = F score_t, {self.weights.equation}"
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:

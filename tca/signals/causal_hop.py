@@ -53,7 +53,6 @@ class CausalHop(DelayedSignal):
 
     @property
     def equation(self) -> str:
-        """The equation of the signal."""
         return (
             f"L_t = l_t + slope_t filter of (gain W~)^T (psibar W_o^T err)_{{t+1}}, W~ = {type(self.weights).__name__}"
         )

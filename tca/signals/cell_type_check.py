@@ -29,9 +29,6 @@ class CellTypesWarning(UserWarning):
 def by_type(part: Any) -> bool:
     """Return whether a rule reads recurrent weights by cell-type means.
 
-    Args:
-        part: The rule or a part of it.
-
     >>> from tca.rules import RULES
     >>> [name for name, rule in RULES.items() if by_type(rule)]
     ['mdgl', 'nl_mdgl', 'mdgl_online', 'mdgl_one_hop', 'modprop']
@@ -61,10 +58,6 @@ def typeless(net: Network) -> bool:
 
 def warn_if_typeless(net: Network, rule: Any) -> None:
     """Warn if a cell-type-specific rule meets a network without effective types.
-
-    Args:
-        net: The network.
-        rule: The rule.
 
     Warns:
         CellTypesWarning: All mean recurrent weights by type are zero within chance.

@@ -27,7 +27,6 @@ class Direct(CausalSignal):
 
     @property
     def equation(self) -> str:
-        """The equation of the signal."""
         return "G_t = W_o^T score_t"
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:

@@ -43,7 +43,6 @@ class BatchCentre(Centring):
     equation = "D = d - mean over the batch"
 
     def centre(self, mean: Tensor, counts: Tensor, buffers: Buffers) -> Tensor:
-        """Return the mean."""
         return mean
 
 
@@ -79,7 +78,6 @@ class RunningCentre(Centring):
             raise ValueError(f"rate of the running mean must lie in (0, 1], got {self.rate}")
 
     def centre(self, mean: Tensor, counts: Tensor, buffers: Buffers) -> Tensor:
-        """Return the running mean before each step."""
         return self.followed(mean, counts, buffers["before"])[:-1].unsqueeze(1)
 
     def followed(self, mean: Tensor, counts: Tensor, start: Tensor) -> Tensor:

@@ -54,8 +54,6 @@ class Routing(abc.ABC):
 
         Args:
             cells: Number of cells or maps of a stream H.
-            outputs: Number of outputs O.
-            generator: Source of random numbers.
         """
 
 
@@ -117,7 +115,6 @@ class ErrorDiffusion(CustomSignal):
     Raises:
         ValueError: ``gain`` is not positive. When bound: the network has one stream only. When it learns: the loss has
             no prediction of the mean target.
-        TypeError: A part has the wrong type.
 
     Papers: Kaneko (1999), error diffusion learning algorithm; Yamada et al. (2026), arXiv:2606.31700.
     """
@@ -136,7 +133,6 @@ class ErrorDiffusion(CustomSignal):
 
     @property
     def equation(self) -> str:
-        """The equation of the signal."""
         return f"G_k = -t_k D_r(k), {self.centring.equation}, d = target - prediction"
 
     @property
@@ -209,7 +205,6 @@ class ErrorDiffusion(CustomSignal):
 
         Args:
             tape: The forward pass with its output errors.
-            buffers: The signal's state.
         """
         batch, errors = tape.trials_shown, _errors(tape)
         counts = (batch.weights > 0).any(1)

@@ -40,7 +40,6 @@ class Exact(Signal):
 
     @property
     def equation(self) -> str:
-        """The equation of the signal."""
         return "mu_t = l_t + (J - D)_{t+1}^T lambda_{t+1}"
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
@@ -72,10 +71,6 @@ class Horizon(Signal):
     Args:
         steps: Steps ``k`` of later error, default 10, not negative.
 
-    Raises:
-        ValueError: ``steps`` is negative.
-        TypeError: ``steps`` is not an integer.
-
     Paper: Marschall, Cho and Savin (2020), Journal of Machine Learning Research 21:135.
     """
 
@@ -94,7 +89,6 @@ class Horizon(Signal):
 
     @property
     def equation(self) -> str:
-        """The equation of the signal."""
         return f"L_t = l_t + (J - D)_{{t+1}}^T lambda_{{t+1}}, errors up to t + {self.steps}"
 
     def check(self, population: Population) -> None:

@@ -46,16 +46,12 @@ class Random(_Feedback):
     Args:
         scale: Standard deviation of the feedback times ``sqrt(N)``, default 1, positive.
 
-    Raises:
-        ValueError: ``scale`` is not positive and finite.
-
     Papers: Lillicrap et al. (2016), Nature Communications 7:13276; Murray (2019), eLife 8:e43299; Bellec et al. (2020),
     Nature Communications 11:3625.
     """
 
     @property
     def equation(self) -> str:
-        """The equation of the signal."""
         return "G_t = F score_t, F random and fixed"
 
 
@@ -81,7 +77,6 @@ class Adaptive(_Feedback):
 
     @property
     def equation(self) -> str:
-        """The equation of the signal."""
         return "G_t = F score_t, F follows W_o^T"
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:

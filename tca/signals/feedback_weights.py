@@ -25,11 +25,6 @@ def check_fraction(argument: str, value: float) -> None:
 
     Args:
         argument: Name of the argument, for the message.
-        value: The fraction.
-
-    Raises:
-        TypeError: ``value`` is not a number.
-        ValueError: ``value`` is out of range.
     """
     if not 0 < finite(argument, value) <= 1:
         raise ValueError(f"{argument} must lie in (0, 1], got {value}")
@@ -41,9 +36,6 @@ class FeedbackWeights(abc.ABC):
 
     Args:
         fraction: Fraction of the N O weights that exist, default 0.1, in (0, 1]; rounded, at least one weight.
-
-    Raises:
-        ValueError: ``fraction`` is out of range.
     """
 
     fraction: float = 0.1
@@ -55,9 +47,6 @@ class FeedbackWeights(abc.ABC):
 
     def beside(self, population: Population) -> Tensor:
         """Return a population's readout weights, shape ``(O, N)``, zeros if not read.
-
-        Args:
-            population: The population.
 
         Raises:
             ValueError: The weights are read, and the population has none.
@@ -84,7 +73,6 @@ class FeedbackWeights(abc.ABC):
 
         Args:
             readout: Readout weights before learning, shape ``(O, N)``.
-            generator: Source of random numbers.
         """
 
     @abc.abstractmethod
@@ -101,7 +89,6 @@ class FeedbackWeights(abc.ABC):
 
         Args:
             candidates: Entries that may exist, in the shape of the result.
-            generator: Source of random numbers.
 
         >>> Frozen(0.5).existing(torch.ones(3, 4), torch.Generator()).sum()
         tensor(6.)
@@ -129,7 +116,6 @@ class Frozen(FeedbackWeights):
 
     @property
     def equation(self) -> str:
-        """The equation of the feedback weights."""
         return f"F {self.fraction:.0%} of W_o^T at the start"
 
     @property
@@ -138,7 +124,6 @@ class Frozen(FeedbackWeights):
         return False
 
     def draw(self, readout: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the weights."""
         return readout.t() * _readout_synapses(self, readout, generator)
 
     def now(self, readout: Tensor, kept: Tensor) -> Tensor:
@@ -159,7 +144,6 @@ class Tracked(FeedbackWeights):
 
     @property
     def equation(self) -> str:
-        """The equation of the feedback weights."""
         return f"F {self.fraction:.0%} of W_o^T"
 
     @property
@@ -198,7 +182,6 @@ class Drawn(FeedbackWeights):
 
     @property
     def equation(self) -> str:
-        """The equation of the feedback weights."""
         return f"F random and fixed, {self.fraction:.0%} of it"
 
     @property
@@ -207,7 +190,6 @@ class Drawn(FeedbackWeights):
         return False
 
     def draw(self, readout: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the weights."""
         n_out, n_cells = readout.shape
         draw = torch.randn(n_cells, n_out, generator=generator, dtype=torch.float64, device="cpu")
         draw = draw * self.scale / math.sqrt(n_cells)

@@ -54,7 +54,6 @@ class GlobalVector(CustomSignal, CausalSignal):
 
     @property
     def equation(self) -> str:
-        """The equation of the signal."""
         return "G_t = score_t" if self.gated else "L_t = score_t"
 
     def check(self, population: Population) -> None:

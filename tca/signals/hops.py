@@ -41,10 +41,6 @@ class Hops(Signal):
         weights: Estimate of the recurrent weights, default their exact values.
         receiver_leak: Whether errors decay with the leak of the postsynaptic cells, default ``True``.
 
-    Raises:
-        ValueError: ``hops`` is negative.
-        TypeError: ``hops`` is not an integer.
-
     Paper: Liu et al. (2021), PNAS 118:e2111821118.
     """
 
@@ -60,7 +56,6 @@ class Hops(Signal):
 
     @property
     def equation(self) -> str:
-        """The equation of the signal."""
         if not self.hops:
             return "L_t = l_t"
         source = f"S^{self.hops - 1}" if self.receiver_leak else f"L^{self.hops - 1}"

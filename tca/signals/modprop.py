@@ -78,7 +78,6 @@ class TypeReturn(Signal):
 
     @property
     def equation(self) -> str:
-        """The equation of the signal."""
         return (
             f"L_t = l_t + (leak + gain {self.slope} W_ab - D)_{{t+1}}^T n_{{t+1}}, sender's slope: {self.sender_slope}"
         )
@@ -143,7 +142,6 @@ class TypeReturn(Signal):
         """Backpropagate over one synapse, from each step to the one before.
 
         Args:
-            tape: The forward pass.
             into: Signal of a window, shape ``(C, B, N)``, changed in place.
             later: Signal of the step after each, shape ``(C, B, N)``, or one less at the end of the trial.
             first: The first step of the window.

@@ -30,9 +30,6 @@ class SharedRandom(InstantSignal):
         scale: Size of the numbers, default 1, positive.
         nonnegative: Whether no number is negative, default ``False``.
 
-    Raises:
-        ValueError: ``scale`` is not positive and finite.
-
     Papers: Nokland (2016), NeurIPS, arXiv:1609.01596 (direct feedback alignment); Clark, Abbott and Chung (2021),
     NeurIPS, arXiv:2106.04089 (this matrix, as their baseline).
     """
@@ -42,7 +39,6 @@ class SharedRandom(InstantSignal):
 
     @property
     def equation(self) -> str:
-        """The equation of the signal."""
         least = "0" if self.nonnegative else f"-{self.scale:g}"
         return f"G_t = F score_t, F the first N rows of one matrix, uniform in [{least}, {self.scale:g}]"
 

@@ -82,15 +82,11 @@ class Signal(abc.ABC):
 
         Args:
             tape: The forward pass with its output errors.
-            buffers: The signal's state.
             eligibility: The eligibility it is paired with, for signals that depend on its propagator.
         """
 
     def check(self, population: Population) -> None:  # noqa: B027 - optional
         """Raise if the signal cannot be made in a population.
-
-        Args:
-            population: The population.
 
         Raises:
             ValueError: The reason.
@@ -100,17 +96,11 @@ class Signal(abc.ABC):
         """Warn if the signal's constants do not suit the training.
 
         Args:
-            updates: Number of updates.
             readout_rate: Learning rate of the readout; ``None`` if it does not learn.
         """
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
-        """Return the signal's initial state in a population; default none.
-
-        Args:
-            population: The population.
-            generator: Source of random numbers.
-        """
+        """Return the signal's initial state in a population; default none."""
         return {}
 
     def follow_weights_(self, population: Population, buffers: Buffers) -> None:  # noqa: B027 - optional
@@ -193,12 +183,7 @@ class DelayedSignal(Signal):
 
     @abc.abstractmethod
     def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
-        """Return the rate signal for the present traces; see `CausalSignal`.
-
-        Args:
-            population: The population.
-            buffers: The signal's state.
-        """
+        """Return the rate signal for the present traces; see `CausalSignal`."""
 
     @abc.abstractmethod
     def delayed_signal(self, population: Population, readout_leak: float) -> DelayFunction:
@@ -207,7 +192,6 @@ class DelayedSignal(Signal):
         The function takes the local quantities of a step and its output error, shape ``(B, O)``.
 
         Args:
-            population: The population.
             readout_leak: Leak per step of the readout filter, 0 without one.
 
         Raises:
@@ -225,8 +209,6 @@ class InstantSignal(CausalSignal):
 
         Args:
             score: Output error, shape ``(..., O)``.
-            population: The population.
-            buffers: The signal's state.
         """
 
     def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:

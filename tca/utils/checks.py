@@ -118,11 +118,9 @@ def check(argument: str, value: object, kind: Any) -> Any:
 
     Args:
         argument: Name of the argument, for the message.
-        value: What came.
         kind: The annotation that it has to meet.
 
     Raises:
-        TypeError: The value is of another type.
         ValueError: It is of the type and not allowed.
 
     >>> check("n_train", 3, Count)
@@ -170,7 +168,6 @@ def _checked(call: Callable[..., Any], kinds: Callable[[], Mapping[str, Any]]) -
     """Return a function with its arguments checked.
 
     Args:
-        call: The function.
         kinds: Returns the annotations of its arguments; asked once.
     """
     signature = inspect.signature(call)
@@ -211,7 +208,6 @@ def settle(options: object, /, **values: object) -> None:
 
     Args:
         options: The dataclass, in its ``__post_init__``.
-        values: Fields and their values.
     """
     for field, value in values.items():
         object.__setattr__(options, field, value)

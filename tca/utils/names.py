@@ -51,9 +51,6 @@ class Table(dict[str, Entry]):
 def shorten(value: object) -> str:
     """Return the ``repr`` of a value in one short line.
 
-    Args:
-        value: What came.
-
     >>> shorten("a" * 100)[-6:]
     'aaa...'
     """
@@ -66,10 +63,6 @@ def shorten(value: object) -> str:
 
 def nearest(name: object, allowed: Iterable[str]) -> str:
     """Return names as a list for a message: all of a few, the nearest of many.
-
-    Args:
-        name: What came.
-        allowed: The names that exist.
 
     >>> nearest("net9", [f"net{number}" for number in range(10)])
     'net9, net8, net7, net6, net5 and 5 more'
@@ -86,8 +79,6 @@ def unknown(name: object, allowed: Iterable[str], what: str) -> UnknownNameError
     """Return the error to raise for a name that is not one of those allowed.
 
     Args:
-        name: What came.
-        allowed: The names that exist.
         what: What the name is of, for example ``"rule"``.
 
     >>> print(unknown("bpt", ["bptt", "eprop"], "rule"))
@@ -105,7 +96,6 @@ def lookup(table: Mapping[str, Entry], name: str, what: str) -> Entry:
 
     Args:
         table: Names and what they stand for.
-        name: The name to look up.
         what: What the table is of, for the error message.
 
     Raises:

@@ -23,21 +23,10 @@ class Noise(abc.ABC):
 
     @abc.abstractmethod
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        """Return independent numbers, float64 on the CPU.
-
-        Args:
-            shape: How many.
-            generator: Their source.
-        """
+        """Return independent numbers, float64 on the CPU."""
 
     def steps(self, steps: int, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        """Return independent numbers for every step, shape ``(T, *shape)``; see `by_steps`.
-
-        Args:
-            steps: Number of steps T.
-            shape: How many for each.
-            generator: Their source.
-        """
+        """Return independent numbers for every step, shape ``(T, *shape)``; see `by_steps`."""
         return by_steps(steps, lambda: self.draw(shape, generator))
 
 
@@ -70,9 +59,6 @@ class Uniform(Noise):
 
     Args:
         size: Half the width, default 1, positive.
-
-    Raises:
-        ValueError: ``size`` is not positive and finite.
     """
 
     size: Positive = 1.0
@@ -116,7 +102,6 @@ def by_steps(steps: int, draw: Callable[[], Tensor]) -> Tensor:
 
     Args:
         steps: How many, at least 1.
-        draw: What draws for one step.
 
     >>> few, many = (by_steps(n, lambda g=source(torch.tensor(0)): torch.rand(3, generator=g)) for n in (2, 5))
     >>> torch.equal(few, many[:2])
@@ -127,9 +112,5 @@ def by_steps(steps: int, draw: Callable[[], Tensor]) -> Tensor:
 
 @checked
 def source(seed: Tensor) -> torch.Generator:
-    """Return a fresh generator.
-
-    Args:
-        seed: Its seed, one whole number.
-    """
+    """Return a fresh generator."""
     return torch.Generator().manual_seed(int(seed))

@@ -37,9 +37,6 @@ def check_dtype(dtype: object) -> None:
     In half precision, gradients summed over steps and trials keep two or three digits, a leak near one rounds to one,
     and several kernels of the CPU are missing.
 
-    Args:
-        dtype: The type.
-
     Raises:
         TypeError: It is no type of numbers.
         ValueError: It is another type than float32 and float64.
@@ -54,9 +51,6 @@ def check_dtype(dtype: object) -> None:
 
 def check_autocast(device: torch.device) -> None:
     """Raise where autocast would run products in half precision.
-
-    Args:
-        device: The device of the products.
 
     Raises:
         ValueError: Autocast is on for that kind of device.
@@ -74,7 +68,6 @@ def check_real(outputs_shape: tuple[int, ...], targets: Tensor) -> None:
 
     Args:
         outputs_shape: Required shape.
-        targets: Targets to check.
 
     Raises:
         ValueError: The shape differs, or a number is not finite.
@@ -93,9 +86,6 @@ def lasting(function: Callable[P, R]) -> Callable[P, R]:
 
     A tensor that is made in inference mode can neither be changed nor saved for a graph outside of it; what a learner
     keeps from one batch to the next must be neither, wherever the first of them was.
-
-    Args:
-        function: The function.
 
     >>> with torch.inference_mode():
     ...     lasting(torch.zeros_like)(torch.ones(2)).is_inference()
@@ -146,11 +136,7 @@ class Lasting(metaclass=_Maker):
 
 
 def kept(values: Tensor) -> Tensor:
-    """Return values as they are, or a copy where they were made in inference mode, which no graph may save.
-
-    Args:
-        values: The values.
-    """
+    """Return values as they are, or a copy where they were made in inference mode, which no graph may save."""
     with torch.inference_mode(False):
         return values.clone() if values.is_inference() else values
 
@@ -179,7 +165,6 @@ class NumericModule(Lasting, nn.Module, abc.ABC):
         Raises:
             ValueError: A shape, type or device differs; the network has no use for noise; noise is not finite; or the
                 network cannot compute as it is, see ``check_numbers``.
-            TypeError: Inputs are no real numbers.
         """
         if inputs.ndim != 3 or inputs.shape[2] != self.n_in or 0 in inputs.shape:
             raise ValueError(f"inputs must have shape (T, B, {self.n_in}), none of them 0, got {tuple(inputs.shape)}")

@@ -59,7 +59,6 @@ def refusal(argument: str, errors: Sequence[Mapping[str, Any]]) -> Exception:
     """Return the error to raise for a value that is not allowed: of the entry at fault, where there is one.
 
     Args:
-        argument: Name of the argument.
         errors: What pydantic found: one error for each member of a union and each entry.
     """
     paths = [tuple(each for each in error["loc"] if each != MEMBER) for error in errors]
@@ -82,9 +81,6 @@ def refusal(argument: str, errors: Sequence[Mapping[str, Any]]) -> Exception:
 
 def shown(value: object) -> str:
     """Return a value in one short line.
-
-    Args:
-        value: What came.
 
     >>> shown(torch.zeros(2, 3)), shown("x" * 100)[-6:]
     ('a tensor of torch.float32 and shape (2, 3)', 'xxx...')

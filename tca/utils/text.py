@@ -11,7 +11,6 @@ def printable(text: str, kept: str = "\n\t") -> str:
     r"""Return text in which control characters, escapes and lone surrogates are written out.
 
     Args:
-        text: The text.
         kept: Characters that stay as they are all the same, default newlines and tabs.
 
     >>> printable("\x1b[31mred\u202e")

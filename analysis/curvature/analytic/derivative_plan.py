@@ -64,8 +64,8 @@ def plan(problem: Problem) -> Plan:
     >>> from analysis.curvature.problem import problem_of
     >>> from tca.losses import MSE
     >>> batch = Batch(torch.zeros(4, 5, 1), torch.ones(4, 5, 2), torch.full((4, 5), 0.25), MSE())
-    >>> found = plan(problem_of(nets.LeakyRNN(1, 4, 2), batch))
-    >>> found.keep, found.width
+    >>> result = plan(problem_of(nets.LeakyRNN(1, 4, 2), batch))
+    >>> result.keep, result.width
     (True, 8)
     """
     net = problem.net

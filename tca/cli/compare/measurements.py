@@ -87,9 +87,6 @@ def train_and_measure(run: Run, folder: Path, how: MeasurementSettings, progress
     """Train or resume a run and measure it; read finished steps from its record.
 
     Args:
-        run: Run.
-        folder: Folder of its record.
-        how: Settings of the measurements.
         progress: Whether to show a progress bar, default no.
     """
     result = _trained(run, folder, progress)
@@ -106,11 +103,6 @@ def train_and_measure(run: Run, folder: Path, how: MeasurementSettings, progress
 
 def read_measured(run: Run, folder: Path, how: MeasurementSettings) -> RunMeasurements:
     """Read the measurements of a run from its record.
-
-    Args:
-        run: Run.
-        folder: Folder of its record.
-        how: Settings of the measurements.
 
     Raises:
         RecordError: There are no measurements with these settings, or the record is damaged.
@@ -152,19 +144,13 @@ def align(learner: Learner, batch: Batch) -> dict[str, float]:
 
     Args:
         learner: Learner, with its present feedback weights.
-        batch: Trials.
     """
     found = analysis.alignment(learner.net, batch, [learner]).rules[0]
     return {"cosine": found.recurrent.cosine, "norm_ratio": found.recurrent.norm_ratio, "dropped": found.dropped}
 
 
 def measure(result: Result, how: MeasurementSettings) -> dict[str, float]:
-    """Return gaps and curvature of a trained network by name; empty if it diverged.
-
-    Args:
-        result: Result of the training.
-        how: Settings of the measurements.
-    """
+    """Return gaps and curvature of a trained network by name; empty if it diverged."""
     run = result.run
     if result.outcome == DIVERGED or not all(torch.isfinite(each).all() for each in result.net.parameters()):
         return {}

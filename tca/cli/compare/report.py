@@ -41,11 +41,6 @@ dt { font-weight: 600; } dd { margin: 0; }
 def write_report(comparison: Comparison, measured: Sequence[RunMeasurements], folder: Path) -> TextTable:
     """Write ``table.csv``, the figures and ``report.html``; return the table.
 
-    Args:
-        comparison: Comparison to report.
-        measured: Measurements of its runs.
-        folder: Folder of the report.
-
     Raises:
         RecordError: The folder cannot be written.
     """

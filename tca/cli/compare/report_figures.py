@@ -34,11 +34,7 @@ class ReportFigure:
 
 
 def learning_curves(measured: Sequence[RunMeasurements]) -> ReportFigure:
-    """Draw performance over the test set against updates.
-
-    Args:
-        measured: Measurements of the runs.
-    """
+    """Draw performance over the test set against updates."""
     tasks = {one.run.task: one.run.make_task() for one in measured}
     series = [_course(one, lambda each: each.test_accuracy) for one in measured]
     measures = " or ".join(sorted({task.measure for task in tasks.values()}))
@@ -48,11 +44,7 @@ def learning_curves(measured: Sequence[RunMeasurements]) -> ReportFigure:
 
 
 def gap_against_curvature(measured: Sequence[RunMeasurements]) -> ReportFigure:
-    """Draw the generalization gap against curvature.
-
-    Args:
-        measured: Measurements of the runs.
-    """
+    """Draw the generalization gap against curvature."""
     finite = [math.isfinite(one.largest) and math.isfinite(one.loss_gap) for one in measured]
     series = [
         _series(one, [one.largest] * known, [one.loss_gap] * known) for one, known in zip(measured, finite, strict=True)
@@ -65,11 +57,7 @@ def gap_against_curvature(measured: Sequence[RunMeasurements]) -> ReportFigure:
 
 
 def alignment_over_training(measured: Sequence[RunMeasurements]) -> ReportFigure:
-    """Draw the cosine with BPTT against updates.
-
-    Args:
-        measured: Measurements of the runs.
-    """
+    """Draw the cosine with BPTT against updates."""
     series = [_course(one, lambda each: each.observed.get("cosine", math.nan)) for one in measured]
     caption = (
         "Cosine between each rule's gradient of the recurrent population and that of BPTT, at the same weights and "

@@ -71,8 +71,8 @@ class Optimizer:
 
     >>> Optimizer("SGD", lr=0.1, options={"momentum": 0.9}).build(nn.Linear(2, 1)).defaults["momentum"]
     0.9
-    >>> found = Optimizer(lr=0.5, lr_multipliers={"bias": 4.0}).build(nn.Linear(2, 1))
-    >>> [(group["lr"], [tuple(each.shape) for each in group["params"]]) for group in found.param_groups]
+    >>> result = Optimizer(lr=0.5, lr_multipliers={"bias": 4.0}).build(nn.Linear(2, 1))
+    >>> [(group["lr"], [tuple(each.shape) for each in group["params"]]) for group in result.param_groups]
     [(0.5, [(1, 2)]), (2.0, [(1,)])]
     """
 

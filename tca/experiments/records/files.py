@@ -32,11 +32,7 @@ class RecordError(RuntimeError):
 
 @contextlib.contextmanager
 def explained(folder: Path) -> Iterator[None]:
-    """Raise errors of the operating system as `RecordError`.
-
-    Args:
-        folder: The folder written to.
-    """
+    """Raise errors of the operating system as `RecordError`."""
     try:
         yield
     except OSError as error:
@@ -45,9 +41,6 @@ def explained(folder: Path) -> Iterator[None]:
 
 def make_folder(folder: Path) -> None:
     """Make a folder and its parents durably; refuse a link in its place.
-
-    Args:
-        folder: The folder.
 
     Raises:
         OSError: It cannot be made, or is a symbolic link.
@@ -62,9 +55,6 @@ def make_folder(folder: Path) -> None:
 
 def locked(folder: Path) -> IO[bytes]:
     """Return the lock file of a folder, locked until it is closed or the process dies.
-
-    Args:
-        folder: The folder.
 
     Raises:
         RecordError: Another process has locked it.
@@ -91,7 +81,6 @@ def write_whole(path: Path, content: bytes) -> None:
 
     Args:
         path: The file; a link is replaced, not followed.
-        content: The content.
     """
     file = _fresh(path)
     try:
@@ -111,7 +100,6 @@ def append(path: Path, content: bytes) -> None:
 
     Args:
         path: The file, created if missing; no link.
-        content: Content to append.
     """
     with open(path, "ab", buffering=0, opener=own_file) as file:
         before = os.fstat(file.fileno()).st_size
@@ -127,7 +115,6 @@ def tidy(folder: Path, start: str = ".") -> None:
     """Remove temporary files of killed writers; those of living writers stay.
 
     Args:
-        folder: The folder.
         start: Start of the names of the files, default that of any hidden file.
     """
     for name in os.listdir(folder):
@@ -140,9 +127,6 @@ def tidy(folder: Path, start: str = ".") -> None:
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
     """Open a regular file for reading, without blocking on a pipe or device.
-
-    Args:
-        path: The file.
 
     Raises:
         RecordError: It cannot be read, or is no regular file.
@@ -159,10 +143,6 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 
 def read_bytes(path: Path, most: int) -> bytes:
     """Return the content of a regular file.
-
-    Args:
-        path: The file.
-        most: Maximal number of bytes.
 
     Raises:
         RecordError: It cannot be read, is no regular file, or is larger.
@@ -181,10 +161,6 @@ def read_bytes(path: Path, most: int) -> bytes:
 def facts(path: Path, most: int) -> dict[str, int | str]:
     """Return the size of a file in bytes, and its SHA-256.
 
-    Args:
-        path: The file.
-        most: Maximal number of bytes.
-
     Raises:
         RecordError: It cannot be read, is no regular file, or is larger.
     """
@@ -202,10 +178,6 @@ def _check_size(file: IO[bytes], most: int) -> int:
 
 def own_file(path: str, flags: int) -> int:
     """Open a regular file without links for writing; an ``opener`` of `open`.
-
-    Args:
-        path: The file.
-        flags: Flags of `os.open`.
 
     Raises:
         OSError: It is a link, or no regular file.

@@ -26,11 +26,7 @@ LARGEST_METRICS = 1 << 28  # bytes
 
 
 def finished(folder: str | Path) -> bool:
-    """Return whether a folder holds a finished record.
-
-    Args:
-        folder: Folder of the record.
-    """
+    """Return whether a folder holds a finished record."""
     return os.path.lexists(Path(folder) / "result.json")
 
 
@@ -74,7 +70,6 @@ class Checkpoint:
         """Return the checkpoint of a record, ``None`` if there is none yet.
 
         Args:
-            folder: The record.
             run: Run expected in the record; ``None`` (default) for the one in ``run.json``.
 
         Raises:
@@ -109,9 +104,6 @@ class Checkpoint:
 
 def look(folder: str | Path) -> RecordText:
     """Return the text of a record, each file checked against the others.
-
-    Args:
-        folder: Folder of the record.
 
     Raises:
         RecordError: There is no record, or it is damaged.
@@ -161,9 +153,6 @@ def _unfinished(folder: Path) -> RecordText:
 def read_description(folder: str | Path) -> dict[str, Any]:
     """Return the content of ``run.json``, without building the run.
 
-    Args:
-        folder: Folder of the record.
-
     Raises:
         RecordError: It is missing, edited or damaged.
     """
@@ -190,10 +179,6 @@ def read_description(folder: str | Path) -> dict[str, Any]:
 def require_same(folder: str | Path, run: Run) -> None:
     """Raise unless a folder holds the record of a run.
 
-    Args:
-        folder: Folder of the record.
-        run: The run.
-
     Raises:
         RecordError: It holds another run; the message names the differences.
     """
@@ -210,10 +195,6 @@ def require_same(folder: str | Path, run: Run) -> None:
 def check_run(folder: Path, sizes: Mapping[str, Any]) -> None:
     """Raise unless a record is of a task with these sizes.
 
-    Args:
-        folder: The record.
-        sizes: The sizes.
-
     Raises:
         RecordError: Its sizes are others.
     """
@@ -227,9 +208,6 @@ def check_run(folder: Path, sizes: Mapping[str, Any]) -> None:
 
 def measured(content: bytes) -> tuple[Metrics, ...]:
     """Return the measurements of lines.
-
-    Args:
-        content: Whole lines.
 
     Raises:
         ValueError: A line is not a measurement, or steps do not increase.

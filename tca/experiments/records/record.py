@@ -177,9 +177,6 @@ class Record:
     def add(self, metrics: Metrics) -> None:
         """Append a measurement.
 
-        Args:
-            metrics: The measurement.
-
         Raises:
             RecordError: The folder cannot be written; no part of the line remains in it.
         """
@@ -201,10 +198,7 @@ class Record:
         """Store network and learner at a loss of the run.
 
         Args:
-            loss: The loss.
             at: Measurement of the network; time and values of observers are not stored.
-            net: State of the network.
-            learner: State of the learner.
 
         Raises:
             RecordError: The folder cannot be written.
@@ -252,9 +246,6 @@ class Record:
     def finish(self, result: Result) -> None:
         """Write the result and remove the checkpoint.
 
-        Args:
-            result: The result.
-
         Raises:
             RecordError: The folder cannot be written; the record is then unfinished and can be resumed.
         """
@@ -279,11 +270,7 @@ class Record:
 
 
 def title_of(run: Run) -> str:
-    """Return task, rule and network of a run as a title.
-
-    Args:
-        run: The run.
-    """
+    """Return task, rule and network of a run as a title."""
     net = run.net
     return f"{run.task}, {run.rule}, {f'form {net.form}, ' if net.form else ''}{net.title}"
 

@@ -35,7 +35,6 @@ def read(folder: str | Path, device: str = "cpu", run: Run | None = None) -> Res
     """Return the result of a finished run; its networks are built on first access.
 
     Args:
-        folder: Folder of the record.
         device: Device of the networks, default the CPU.
         run: Run expected in the record; ``None`` (default) for any.
 
@@ -59,10 +58,6 @@ def read(folder: str | Path, device: str = "cpu", run: Run | None = None) -> Res
 
 def reread(folder: str | Path, run: Run) -> Result:
     """Return the result of a finished run, and remove remnants of killed processes from its record.
-
-    Args:
-        folder: The record.
-        run: The run.
 
     Raises:
         RecordError: The record is of another run, or damaged.
@@ -118,14 +113,7 @@ def _rebuilt(
 def crossings(
     run: Run, sizes: Mapping[str, Any], kept: Mapping[float, Mapping[str, Any]], device: str
 ) -> tuple[Snapshot, ...]:
-    """Return network and learner at each loss that a run reached.
-
-    Args:
-        run: The run.
-        sizes: Sizes of its task.
-        kept: Measurement and states, by loss.
-        device: Device of the networks.
-    """
+    """Return network and learner at each loss that a run reached."""
     return tuple(
         Snapshot(loss, Metrics.from_json(at["metrics"]), *_rebuilt(run, sizes, device, at["net"], at["learner"]))
         for loss in run.snapshot_losses
@@ -135,11 +123,6 @@ def crossings(
 
 def kept_at(folder: Path, run: Run, metrics: Sequence[Metrics]) -> dict[float, Any]:
     """Return measurements and states stored in a record, by the losses that were reached.
-
-    Args:
-        folder: The record.
-        run: Its run.
-        metrics: Its measurements.
 
     Raises:
         RecordError: A file is missing or damaged.
@@ -156,12 +139,7 @@ def kept_at(folder: Path, run: Run, metrics: Sequence[Metrics]) -> dict[float, A
 
 
 def path_at(folder: Path, loss: float) -> Path:
-    """Return the file of network and learner at a loss.
-
-    Args:
-        folder: The record.
-        loss: The loss.
-    """
+    """Return the file of network and learner at a loss."""
     return folder / f"at_loss_{loss!r}.safetensors"
 
 

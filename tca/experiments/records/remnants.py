@@ -12,11 +12,7 @@ __all__ = ["drop_remnants", "tidy_up"]
 
 
 def tidy_up(folder: Path) -> None:
-    """Remove remnants of killed processes from a finished record, unless it is locked or read-only.
-
-    Args:
-        folder: The record.
-    """
+    """Remove remnants of killed processes from a finished record, unless it is locked or read-only."""
     with contextlib.suppress(OSError, RecordError):
         if any(map(_is_remnant, os.listdir(folder))):
             with locked(folder):
@@ -24,11 +20,7 @@ def tidy_up(folder: Path) -> None:
 
 
 def drop_remnants(folder: Path) -> None:
-    """Remove remnants from the record of a run that has ended.
-
-    Args:
-        folder: The record.
-    """
+    """Remove remnants from the record of a run that has ended."""
     for name in filter(_is_remnant, os.listdir(folder)):
         (folder / name).unlink(missing_ok=True)
 

@@ -84,10 +84,6 @@ def first_at(loss: float, metrics: Sequence[Metrics]) -> Metrics | None:
     """Return the first measurement at or below a training loss, ``None`` if training has not crossed it.
 
     A loss above that of the untrained network is not crossed.
-
-    Args:
-        loss: The loss.
-        metrics: Measurements, first to last.
     """
     found = next((each for each in metrics if -math.inf < each.train_loss <= loss), None)
     return None if metrics and found is metrics[0] else found
@@ -145,7 +141,6 @@ class Result:
 
         Args:
             build: Function from ``"net"``, ``"learner"`` or ``"crossings"`` to its value, with others if built too.
-            values: The other fields.
         """
         result = object.__new__(cls)
         settle(result, **values, _build=build)
@@ -172,11 +167,7 @@ class Result:
 
 
 def seconds_per_step(metrics: Sequence[Metrics]) -> float:
-    """Return the seconds of an update, median over the intervals between measurements; NaN without intervals.
-
-    Args:
-        metrics: Measurements, first to last.
-    """
+    """Return the seconds of an update, median over the intervals between measurements; NaN without intervals."""
     times = [(after.elapsed - before.elapsed) / (after.step - before.step) for before, after in pairwise(metrics)]
     return statistics.median(times) if times else math.nan
 

@@ -36,9 +36,6 @@ Companions = dict[str, dict[str, int | str]]
 def parsed(content: bytes) -> dict[str, Any]:
     """Return the dictionary in strict JSON, within bounds of size, depth and numbers.
 
-    Args:
-        content: The JSON.
-
     Raises:
         ValueError: It is no dictionary, or exceeds a bound.
 
@@ -60,9 +57,6 @@ def parsed(content: bytes) -> dict[str, Any]:
 def read_json(path: Path) -> dict[str, Any]:
     """Return the dictionary in a JSON file.
 
-    Args:
-        path: The file.
-
     Raises:
         RecordError: It cannot be read, is too large, or is no dictionary.
     """
@@ -75,10 +69,6 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write a dictionary as a JSON file that `read_json` reads.
-
-    Args:
-        path: The file.
-        values: The dictionary.
 
     Raises:
         RecordError: It is too large, too deep, or not strict JSON.
@@ -94,10 +84,6 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 def sealed(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return a dictionary with the format, the run's name and a checksum.
 
-    Args:
-        name: Name of the run.
-        values: The dictionary.
-
     >>> unsealed(sealed("a", {"step": 3}))["step"]
     3
     """
@@ -109,7 +95,6 @@ def unsealed(values: Mapping[str, Any], name: str | None = None) -> dict[str, An
     """Return a sealed dictionary, or raise if it was edited or is of another run.
 
     Args:
-        values: Value of `sealed`.
         name: Expected name of the run; ``None`` (default) for any.
 
     Raises:
@@ -131,10 +116,6 @@ def unsealed(values: Mapping[str, Any], name: str | None = None) -> dict[str, An
 def companions(folder: Path, names: Iterable[str]) -> Companions:
     """Return size and checksum of files of a record, by name.
 
-    Args:
-        folder: The record.
-        names: Names of the files.
-
     Raises:
         RecordError: A file cannot be read.
     """
@@ -145,7 +126,6 @@ def check_companions(folder: Path, expected: object) -> None:
     """Raise unless files of a record have the same size and checksum as before.
 
     Args:
-        folder: The record.
         expected: Value of `companions` at that time.
 
     Raises:

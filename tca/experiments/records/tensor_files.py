@@ -28,9 +28,6 @@ def pack(state: Any) -> bytes:
     Args:
         state: For example ``optimizer.state_dict()``. Keys of dictionaries may be numbers.
 
-    Raises:
-        TypeError: A value is of another type.
-
     >>> import torch
     >>> unpack(pack({"momentum": {0: torch.ones(2)}, "betas": (0.9, 0.999)}))
     {'momentum': {0: tensor([1., 1.])}, 'betas': (0.9, 0.999)}
@@ -43,9 +40,6 @@ def pack(state: Any) -> bytes:
 
 def unpack(packed: bytes) -> Any:
     """Return a packed state, tensors on the CPU.
-
-    Args:
-        packed: Value of `pack`.
 
     Raises:
         ValueError: The bytes are not a value of `pack`, incomplete or changed.
@@ -63,10 +57,6 @@ def unpack(packed: bytes) -> Any:
 
 def read_packed(path: Path, most: int) -> Any:
     """Return the packed state in a file; the size in its header is checked first.
-
-    Args:
-        path: The file.
-        most: Maximal number of bytes.
 
     Raises:
         RecordError: It cannot be read, is no regular file, or is larger.

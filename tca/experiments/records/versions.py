@@ -38,10 +38,6 @@ def environment() -> dict[str, Any]:
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Return the differences of two environments as text, empty if equal.
 
-    Args:
-        before: Earlier environment.
-        now: Present environment.
-
     >>> differences({"versions": {"torch": "2.12"}, "threads": 2}, {"versions": {"torch": "2.13"}, "threads": 2})
     'torch 2.12 then, 2.13 now'
     """

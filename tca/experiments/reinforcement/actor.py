@@ -37,11 +37,7 @@ class Environment(Protocol):
         """Start, and return the first observation."""
 
     def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Return the next observation, the reward, terminated, truncated and info.
-
-        Args:
-            action: Index of the action.
-        """
+        """Return the next observation, the reward, terminated, truncated and info."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +119,6 @@ class Actor(Lasting):
         """Return an episode.
 
         Args:
-            steps: Number of steps T.
             noise: Private noise of the network, shape ``(T, B, N)``; ``None`` for none.
 
         Raises:

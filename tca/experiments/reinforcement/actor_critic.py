@@ -47,7 +47,6 @@ class ActorCritic(Loss):
     entropy: NotNegative = 0.01
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of every step and trial, shape ``(T, B)``."""
         log_policy = torch.log_softmax(outputs[..., :-1], -1)
         taken = log_policy.gather(-1, targets[..., :1].long()).squeeze(-1)
         entropy = -(log_policy.exp() * log_policy).sum(-1)
@@ -70,7 +69,6 @@ class ActorCritic(Loss):
 
         Raises:
             ValueError: The shape differs, a number is not finite, or an action does not exist.
-            TypeError: They are not real numbers.
         """
         if outputs_shape[-1] < 2:
             raise ValueError(

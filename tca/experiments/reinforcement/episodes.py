@@ -75,8 +75,6 @@ def policy_of(run: Run, net: Network, dt: float) -> Network:
     """Return the policy: the network without the output for the value.
 
     Args:
-        run: Run of the network.
-        net: The network that acts.
         dt: Duration of a step in ms.
     """
     sizes: dict[str, Any] = {"n_in": net.n_in, "n_out": net.n_out - 1, "dt": dt}

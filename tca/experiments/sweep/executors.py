@@ -70,11 +70,7 @@ class Executor(ABC):
         self._done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
 
     def submit(self, job: Job) -> None:
-        """Queue a job.
-
-        Args:
-            job: The job.
-        """
+        """Queue a job."""
         self._waiting.append(job)
 
     def next_result(self, seconds: float | None = None) -> JobResult | None:

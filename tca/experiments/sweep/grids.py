@@ -23,7 +23,6 @@ def grid(run: Run, axes: Mapping[str | tuple[str, ...], Iterable[Any]]) -> list[
     """Return a run for every combination of values of settings, the last setting varying fastest.
 
     Args:
-        run: Run with all other settings.
         axes: Values by setting. A setting is a field of the run or, with dots, a part of a field: ``"rule"``,
             ``"net.size"``, ``"optimizer.lr"``, ``"optimizer.options.momentum"``, ``"task_options.dt"``. Settings that
             change together are a tuple, with tuples as values.

@@ -30,9 +30,6 @@ def perform(
 
     Args:
         run: The run, as in ``Run.to_json``.
-        folder: Its record.
-        sweep: Unique name of the sweep.
-        thread_count: Number of threads of torch.
         retries: Number of restarts of the run after its worker died.
         source: Python file to load first, for parts of rules that it defines; empty for none.
     """
@@ -100,11 +97,7 @@ class Attempts:
 
 @contextlib.contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Set the number of threads of torch, on which the order of sums and so the last bits depend.
-
-    Args:
-        number: Number of threads.
-    """
+    """Set the number of threads of torch, on which the order of sums and so the last bits depend."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
@@ -114,20 +107,12 @@ def threads(number: int) -> Iterator[None]:
 
 
 def ending(outcome: str, reason: str) -> dict[str, Any]:
-    """Return the outcome of a run without a finished record, as in `Swept.to_json`.
-
-    Args:
-        outcome: Outcome.
-        reason: Reason.
-    """
+    """Return the outcome of a run without a finished record, as in `Swept.to_json`."""
     return {"outcome": outcome, "reason": reason, "step": 0, "last": None}
 
 
 def one_line(error: BaseException) -> str:
     r"""Return type and message of an error in one line.
-
-    Args:
-        error: The error.
 
     >>> one_line(ValueError("no\nsuch task"))
     'ValueError: no such task'

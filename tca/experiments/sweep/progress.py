@@ -21,8 +21,6 @@ def shown(items: Iterable[Item], total: int, line: Callable[[Item], str], *, bar
     """Yield items, with a line for each and a progress bar.
 
     Args:
-        items: The items.
-        total: Number of items.
         line: Function from an item to its line, empty for none.
         bar: Whether to show the bar, default yes.
     """
@@ -35,11 +33,7 @@ def shown(items: Iterable[Item], total: int, line: Callable[[Item], str], *, bar
 
 
 def say(text: str) -> None:
-    """Write a line to stderr, above the bar if any.
-
-    Args:
-        text: The line.
-    """
+    """Write a line to stderr, above the bar if any."""
     tqdm.write(printable(text), file=sys.stderr)
 
 

@@ -61,11 +61,7 @@ class Schedule:
         self.open = {run.name: run for run in runs if run.name not in known}
 
     def trained(self, executor: Executor) -> Iterator[Swept]:
-        """Train the open runs and yield each when it ends.
-
-        Args:
-            executor: Executor of the training.
-        """
+        """Train the open runs and yield each when it ends."""
         for name in self.open:
             executor.submit(self._job(name))
         while self.open:

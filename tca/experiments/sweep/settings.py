@@ -17,11 +17,8 @@ __all__ = ["flat", "settings", "varying"]
 def settings(run: Run) -> dict[str, str]:
     """Return every setting of a run as text; lists as JSON, a rule without a name as its parts.
 
-    Args:
-        run: The run.
-
-    >>> found = settings(Run("delayed_xor", task_options={"dt": 20}))
-    >>> found["task"], found["rule"], found["net.size"], found["task_options.dt"], found["stop_loss"]
+    >>> result = settings(Run("delayed_xor", task_options={"dt": 20}))
+    >>> result["task"], result["rule"], result["net.size"], result["task_options.dt"], result["stop_loss"]
     ('delayed_xor', 'bptt', '128', '20', 'none')
     """
     values = run.to_json()
@@ -33,9 +30,6 @@ def settings(run: Run) -> dict[str, str]:
 @checked
 def varying(runs: Sequence[Run]) -> list[str]:
     """Return the settings that differ between runs, in the order of the fields.
-
-    Args:
-        runs: The runs.
 
     >>> varying([Run("delayed_xor"), Run("delayed_xor", "eprop", steps=5), Run("delayed_xor", "eprop")])
     ['rule', 'steps']

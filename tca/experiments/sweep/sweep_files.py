@@ -66,9 +66,6 @@ def read_runs(target: str) -> list[Run]:
 def load(path: Path) -> ModuleType:
     """Import a Python file once in a process; it may import others of its folder.
 
-    Args:
-        path: The file.
-
     Raises:
         SourceError: It does not exist, or raises an error.
     """

@@ -53,7 +53,6 @@ def sweep(
     If a run has the device ``cuda`` without a number and the machine has several, workers take them in turn.
 
     Args:
-        runs: The runs.
         folder: Folder of the records, at the same path for all workers.
         scheduler: ``"dask"``: a cluster of Dask on this machine, the default where Dask is installed;
             ``"processes"``: processes on this machine, the default elsewhere; ``"here"``: this process, one run after
@@ -124,7 +123,6 @@ def line(swept: Swept, names: Sequence[str]) -> str:
     """Return how a run ended in one line.
 
     Args:
-        swept: The run.
         names: Settings to show; if there are none, the name of its folder.
     """
     values = settings(swept.run)

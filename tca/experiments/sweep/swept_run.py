@@ -57,12 +57,7 @@ class Swept:
 
     @classmethod
     def of(cls, result: Result, folder: Path) -> Swept:
-        """Return the outcome of a result.
-
-        Args:
-            result: The result.
-            folder: Its record.
-        """
+        """Return the outcome of a result."""
         return cls(result.run, folder, result.outcome, result.reason, result.step, result.last)
 
     def to_json(self) -> dict[str, Any]:
@@ -75,8 +70,6 @@ class Swept:
         """Return the outcome of a value of ``to_json``.
 
         Args:
-            run: The run.
-            folder: Its record.
             values: Value of ``to_json``.
         """
         last = None if values["last"] is None else Metrics.from_json(values["last"])

@@ -36,7 +36,6 @@ def outputs_of(net: Network, inputs: Tensor) -> Tensor:
     """Return the outputs of a network, some trials at a time, shape ``(T, B, O)``.
 
     Args:
-        net: The network.
         inputs: Inputs, shape ``(T, B, I)``.
     """
     return torch.cat([net(part) for part in torch.split(inputs, TRIALS_AT_ONCE, 1)], 1)
@@ -50,9 +49,7 @@ def evaluate(net: Network, task: Measure, trials: FixedTrials | Batch) -> tuple[
     Outputs and targets are measured together, so that the result does not depend on the pieces but for rounding.
 
     Args:
-        net: The network.
         task: Task with the accuracy; its batch holds the first channel of the inputs only.
-        trials: The trials.
     """
     fixed = TrialSet(trials) if isinstance(trials, Batch) else trials
     outputs, asked = [], []

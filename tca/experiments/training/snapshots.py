@@ -46,10 +46,8 @@ def cross(loop: TrainingLoop, before: Mapping[str, Any], last: Metrics, loss: fl
     with spiking cells, the first weights below it are returned. The loop itself does not change.
 
     Args:
-        loop: The training loop, just measured.
         before: Its state at the previous measurement, at a training loss above.
         last: Last measurement, at a training loss of at most the loss.
-        loss: The loss.
     """
     if _close(last.train_loss, loss):
         return Crossed(last, _copied(loop.net.state_dict()), _copied(loop.learner.state_dict()))

@@ -26,7 +26,6 @@ def train(run: Run, folder: Folder | None = None, *, progress: bool = True, obse
     read. On the CPU the numbers are the same bits however often training was interrupted.
 
     Args:
-        run: The run.
         folder: Folder of the record, for example ``run.folder("runs")``; ``None`` (default) for no record.
         progress: Whether to show a progress bar with loss and accuracy, default yes.
         observe: Callback at every measurement, with the learner and the first trials of the training set, as many as a

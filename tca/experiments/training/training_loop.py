@@ -92,12 +92,7 @@ class TrainingLoop:
         return other
 
     def block(self, updates: int, made: Callable[[], object]) -> str:
-        """Make the updates between two measurements; return the reason if a number is not finite, else ``""``.
-
-        Args:
-            updates: Number of updates.
-            made: Callback after each.
-        """
+        """Make the updates between two measurements; return the reason if a number is not finite, else ``""``."""
         for _ in range(updates):
             if trouble := self.update():
                 return trouble
@@ -138,11 +133,7 @@ class TrainingLoop:
         return evaluate(self.evaluated, self.task, self.train_set)[0]
 
     def measured(self, observed: Mapping[str, float]) -> Metrics:
-        """Return loss and accuracy over both sets.
-
-        Args:
-            observed: Further measurements by name.
-        """
+        """Return loss and accuracy over both sets."""
         net = self.evaluated
         train_loss, train_accuracy = evaluate(net, self.task, self.train_set)
         test_loss, test_accuracy = evaluate(net, self.task, self.test_set)
@@ -177,7 +168,6 @@ class TrainingLoop:
         """Train from the record's checkpoint, if it has one, to the end, and return the result.
 
         Args:
-            record: The record.
             progress: Whether to show a progress bar.
         """
         if record.checkpoint is not None:

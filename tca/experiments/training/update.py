@@ -43,7 +43,6 @@ class Updates:
         """Make one update; return the reason if a number is not finite, then without an update, else ``""``.
 
         Args:
-            batch: The trials.
             step: Number of the update, from 0.
         """
         if self.length is not None:
@@ -137,11 +136,7 @@ class Length:
         self.inner, self.square = 0.0, 0.0
 
     def look(self, batch: Batch) -> None:
-        """Add the gradients of a batch before its update.
-
-        Args:
-            batch: The trials.
-        """
+        """Add the gradients of a batch before its update."""
         self.measured.net.load_state_dict(self.learner.net.state_dict())
         if self.chosen.rule is None:
             self.measured.load_state_dict(self.learner.buffers)

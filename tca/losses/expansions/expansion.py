@@ -76,11 +76,7 @@ class Expansion(abc.ABC):
 
     @abc.abstractmethod
     def further_channels(self, n_out: int) -> int:
-        """Return the number E of channels appended to a score of ``n_out``.
-
-        Args:
-            n_out: Number of outputs O.
-        """
+        """Return the number E of channels appended to a score of ``n_out``."""
 
     @abc.abstractmethod
     def further(self, score: Tensor, seen: Seen, buffers: Buffers) -> Tensor:
@@ -97,8 +93,6 @@ class Expansion(abc.ABC):
 
         Args:
             n_hidden: Number N of cells of the hidden layer.
-            n_in: Number I of inputs.
-            generator: Random number generator.
         """
         return {}
 
@@ -111,11 +105,7 @@ class Expansion(abc.ABC):
         self.admissibility.require(self)
 
     def channels(self, n_out: int) -> int:
-        """Return the number of channels of the expanded score.
-
-        Args:
-            n_out: Number of outputs O.
-        """
+        """Return the number of channels of the expanded score."""
         return n_out + self.further_channels(n_out)
 
     def expand(self, score: Tensor, seen: Seen, buffers: Buffers | None = None) -> Tensor:
@@ -123,7 +113,6 @@ class Expansion(abc.ABC):
 
         Args:
             score: Score of single steps and trials, unweighted, shape ``(..., O)``.
-            seen: Further inputs.
             buffers: Constants returned by ``buffers``, of any device and dtype; default none.
 
         Raises:

@@ -39,10 +39,6 @@ class PredictionGates(Expansion):
         link: Link from outputs to predictions, one of `tca.losses.links`; default the softmax.
         top: Number of gates, the largest predictions; default all, in the order of the outputs.
 
-    Raises:
-        ValueError: ``top`` is less than 1.
-        TypeError: ``top`` is not an integer, or ``link`` not a `Link`.
-
     >>> from tca.losses import CrossEntropy
     >>> seen = Seen(torch.zeros(1, 2), CrossEntropy())
     >>> PredictionGates().expand(torch.tensor([[0.5, -0.5]]), seen).tolist()
@@ -82,10 +78,6 @@ class ProjectionGates(Expansion):
 
     Args:
         size: Number of gates M, default 8.
-
-    Raises:
-        ValueError: ``size`` is less than 1.
-        TypeError: ``size`` is not an integer.
     """
 
     size: Count = 8
@@ -97,15 +89,11 @@ class ProjectionGates(Expansion):
 
         Args:
             n_hidden: Number N of cells of the hidden layer.
-            n_in: Number I of inputs.
         """
 
     @abc.abstractmethod
     def activity(self, seen: Seen) -> Tensor:
         """Return the projected activity, shape ``(..., N)`` or ``(..., I)``.
-
-        Args:
-            seen: Inputs of the expansion.
 
         Raises:
             ValueError: It is missing.
@@ -148,7 +136,6 @@ class HiddenGates(ProjectionGates):
         return f"[s; vec((W h) s^T)], W fixed, {self.size} x N"
 
     def width(self, n_hidden: int, n_in: int) -> int:
-        """Return N."""
         return n_hidden
 
     def activity(self, seen: Seen) -> Tensor:
@@ -169,11 +156,9 @@ class InputGates(ProjectionGates):
         return f"[s; vec((W x) s^T)], W fixed, {self.size} x I"
 
     def width(self, n_hidden: int, n_in: int) -> int:
-        """Return I."""
         return n_in
 
     def activity(self, seen: Seen) -> Tensor:
-        """Return the inputs."""
         return _given("inputs", seen.inputs)
 
 

@@ -76,10 +76,6 @@ class ScorePowers(Expansion):
     Args:
         order: Power k, from 2 (default) to 4.
 
-    Raises:
-        ValueError: ``order`` is out of range.
-        TypeError: ``order`` is not an integer.
-
     >>> import torch
     >>> from tca.losses import MSE
     >>> ScorePowers(4).expand(torch.tensor([[2.0]]), Seen(torch.zeros(1, 1), MSE())).tolist()

@@ -51,7 +51,6 @@ def magnitudes(shape: Shape, fan_in: int, asymmetry: tuple[Positive, Positive], 
         shape: Shape of the magnitudes: postsynaptic and presynaptic cells or maps of both streams, then the rest.
         fan_in: Number of synapses onto a cell from one of the streams.
         asymmetry: The two factors.
-        generator: Source of the numbers.
     """
     drawn = torch.rand(*shape, generator=generator, dtype=torch.float64, device="cpu") / math.sqrt(fan_in)
     post, pre = (streams_of(side) for side in shape[:2])

@@ -29,9 +29,6 @@ class InterlayerOperation(abc.ABC):
     def shape(self, shape: Shape) -> Shape:
         """Return the layout of the cells after the operation.
 
-        Args:
-            shape: Their layout before it.
-
         Raises:
             ValueError: The operation does not fit the layout.
         """
@@ -42,7 +39,6 @@ class InterlayerOperation(abc.ABC):
 
         Args:
             rate: Rates, shape ``(..., N)``.
-            shape: Layout of the cells.
             drawn: Numbers drawn uniformly from [0, 1), one for each rate, for a random operation in training; ``None``
                 otherwise.
         """
@@ -53,7 +49,6 @@ class InterlayerOperation(abc.ABC):
         Args:
             signal: Signal, shape ``(..., J)``.
             rate: The rates before the operation, shape ``(..., N)``.
-            shape: Layout of the cells.
             drawn: The random numbers of the pass, if any.
         """
         with torch.inference_mode(False), torch.enable_grad():
@@ -164,7 +159,6 @@ class Dropout(InterlayerOperation):
             raise ValueError(f"share of the dropout must lie in [0, 1), got {self.share}")
 
     def shape(self, shape: Shape) -> Shape:
-        """Return the shape."""
         return shape
 
     def through(self, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
@@ -198,7 +192,6 @@ class RMSNorm(InterlayerOperation):
             raise ValueError(f"eps of the normalisation must be positive, got {self.eps}")
 
     def shape(self, shape: Shape) -> Shape:
-        """Return the shape."""
         return shape
 
     def through(self, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:

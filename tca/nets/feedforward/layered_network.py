@@ -38,10 +38,8 @@ def instant_tape(activation: Activation, driven: Tensor, rate: Tensor, **rest: A
     """Write the rates of cells without memory and return their tape.
 
     Args:
-        activation: Their activation function.
         driven: Drives, shape ``(T, B, N)``.
         rate: Memory for the rates, shape ``(T + 1, B, N)``, zero at time zero.
-        rest: Further attributes of the tape.
     """
     activation.into(driven, rate[1:])
     return LeakyTape(
@@ -100,11 +98,9 @@ class Layered(Network, abc.ABC):
         return tuple(each for hidden in self.hidden_layers for each in self._made(hidden.wires))
 
     def readout_connections(self) -> tuple[Connection, ...]:
-        """Return the connections into the outputs: weights and bias."""
         return self._made(self.readout)
 
     def populations(self) -> tuple[Population, ...]:
-        """Return the populations, from the last to the first."""
         last = self.hidden_layers[-1]
         reads = not last.passages and self.w_out.shape == (self.n_out, math.prod(last.shape))
         onwards = [*(self._made(each.wires)[0] for each in self.hidden_layers[1:]), self.readout_connections()[0]]
@@ -193,10 +189,6 @@ class Layered(Network, abc.ABC):
 
         R is the number of rates that pass them. Numbers are drawn on the CPU from the network's own generator, whose
         state is part of ``state_dict``, so that they do not depend on the device.
-
-        Args:
-            steps: Number of steps T.
-            trials: Number of trials B.
         """
         if not self.n_noise:
             return None

@@ -53,9 +53,6 @@ class Layer(abc.ABC):
     def wiring(self, shape: Shape) -> Wiring:
         """Return the layer above cells of some layout.
 
-        Args:
-            shape: Layout of the cells below.
-
         Raises:
             ValueError: The layer does not fit the layout.
         """
@@ -74,9 +71,6 @@ class DenseLayer(Layer):
     Args:
         size: Number of cells.
         then: Interlayer operations on their rates, default none.
-
-    Raises:
-        ValueError: ``size`` is less than one.
     """
 
     size: Size
@@ -124,9 +118,6 @@ class _MapLayer(Layer):
     def geometry(self, shape: Shape) -> Geometry:
         """Return the geometry of the kernels.
 
-        Args:
-            shape: Layout of the cells below.
-
         Raises:
             ValueError: They are no maps, or smaller than the kernel.
         """
@@ -149,9 +140,6 @@ class ConvLayer(_MapLayer):
         stride: Step from a cell's square to its neighbour's, default 1.
         padding: Zeros around the maps below, default 0.
         then: Interlayer operations on the rates, default none.
-
-    Raises:
-        ValueError: A number is too small.
     """
 
     def wiring(self, shape: Shape) -> Wiring:
@@ -175,9 +163,6 @@ class LocalLayer(_MapLayer):
         stride: Step from a cell's square to its neighbour's, default 1.
         padding: Zeros around the maps below, default 0.
         then: Interlayer operations on the rates, default none.
-
-    Raises:
-        ValueError: A number is too small.
     """
 
     def wiring(self, shape: Shape) -> Wiring:

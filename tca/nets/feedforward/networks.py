@@ -127,6 +127,7 @@ class Feedforward(Layered):
 
 
 def check_shape(shape: int | Sequence[int]) -> Shape:
+    """Return a layout as a tuple: a number of inputs, or channels, height and width."""
     sides = (shape,) if isinstance(shape, int) else tuple(shape)
     if len(sides) not in (1, 3):
         raise ValueError(f"shape must be a number of inputs, or channels, height and width, got {shape!r}")

@@ -74,14 +74,6 @@ class LeakyPopulation(RecurrentPopulation):
     def cell_rates(
         self, use: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None = None, prefix: str = ""
     ) -> Tensor:
-        """Return the rates, shape ``(T, B, N)``, differentiable any number of times.
-
-        Args:
-            use: The parameters by name.
-            inputs: Inputs, shape ``(T, B, J)``.
-            noise: Noise in the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
-            prefix: Prefix of the parameters' names, default empty.
-        """
         into = self.into_cells(prefix)
         weights, recurrent = [each.masked(use[each.name]) for each in into], into[1]
         drive = into[0].apply(weights[0], inputs) + weights[2] + (0.0 if noise is None else noise)
@@ -96,15 +88,6 @@ class LeakyPopulation(RecurrentPopulation):
     def run_cells(
         self, population: Population, inputs: Tensor, noise: Tensor | None, space: Workspace, **rest: Any
     ) -> Tape:
-        """Run the population without a graph and return its tape.
-
-        Args:
-            population: Its specification.
-            inputs: Inputs, shape ``(T, B, J)``.
-            noise: Noise in the drive of every step, shape ``(T, B, N)``; ``None`` for none.
-            space: Memory to use.
-            rest: Further attributes of the tape.
-        """
         steps, trials, _ = inputs.shape
         prefix = f"{population.name}." if population.name else ""
         rate = space.empty(f"{prefix}rate", (steps + 1, trials, self.n_rec), self.w_rec)
@@ -144,11 +127,6 @@ class LeakyPopulation(RecurrentPopulation):
         )
 
     def cell_noise(self, drawn: Tensor) -> Tensor:
-        """Return private noise of the drive, shape ``(T, B, N)``, zero if the cells have none.
-
-        Args:
-            drawn: Independent normal numbers of that shape.
-        """
         leak = torch.as_tensor(self.leak, dtype=torch.float64, device=self.w_rec.device)
         return drawn.to(self.w_rec) * (self.noise * ((1 + leak) / (1 - leak)).sqrt()).to(self.w_rec)
 
@@ -170,11 +148,4 @@ class LeakyLayer(RecurrentLayer):
     wirings = RecurrentWiring
 
     def make(self, n_pre: int, dt: float, generator: torch.Generator) -> LeakyPopulation:
-        """Return the population.
-
-        Args:
-            n_pre: Number of inputs, or of cells of the population below.
-            dt: Duration of a step in ms.
-            generator: Source of the weights.
-        """
         return LeakyPopulation(n_pre, self, dt=dt, generator=generator)

@@ -98,11 +98,6 @@ class LeakyRNN(LeakyPopulation, RecurrentNetwork):
         self._convert(device, dtype)
 
     def stepper(self, trials: int) -> LeakyStepper:
-        """Return the network for online runs, one step at a time, at its initial state.
-
-        Args:
-            trials: Number of trials B.
-        """
         return LeakyStepper(self, trials)
 
     def extra_repr(self) -> str:

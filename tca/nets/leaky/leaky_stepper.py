@@ -18,12 +18,7 @@ class LeakyStepper(Stepper):
     """A leaky population online."""
 
     def __init__(self, cells: LeakyPopulation, trials: int) -> None:
-        """Start at the initial state.
-
-        Args:
-            cells: The network of the population.
-            trials: Number of trials B.
-        """
+        """Start at the initial state."""
         initial = cells.w_rec.new_zeros(cells.n_rec) if cells.s_0 is None else cells.s_0.detach()
         self.cells = cells
         self.state = initial.expand(trials, -1).clone()
@@ -31,13 +26,6 @@ class LeakyStepper(Stepper):
         self.slope = self._slope(self.rate)
 
     def advance(self, inputs: Tensor, noise: Tensor | None, to_go: int | Tensor | None) -> LeakyMoment:
-        """Advance by one step and return its local quantities.
-
-        Args:
-            inputs: Inputs of the step, shape ``(B, J)``.
-            noise: Noise in the drive, shape ``(B, N)``; ``None`` for none.
-            to_go: Number of steps that follow, or one for each trial; ``None`` if unknown.
-        """
         cells = self.cells
         into = cells.into_cells()
         pres, drive = carried(into, inputs, self.rate, noise)

@@ -109,7 +109,6 @@ class SpikingPass:
         """Silence the refractory cells of a step and return the others.
 
         Args:
-            t: The step.
             before: Non-refractory cells of the step before, zeros and ones, shape ``(B, N)``.
             ready: Memory for those of this step, same shape.
         """

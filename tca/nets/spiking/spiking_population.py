@@ -130,11 +130,7 @@ class SpikingPopulation(RecurrentPopulation):
         )
 
     def start(self, trials: int) -> SpikingState:
-        """Return cells at rest.
-
-        Args:
-            trials: Number of trials B.
-        """
+        """Return cells at rest."""
         zero = self.leak.new_zeros(trials, self.n_rec)
         return SpikingState(zero, zero, zero, zero)
 
@@ -142,7 +138,6 @@ class SpikingPopulation(RecurrentPopulation):
         """Return the next state and the surrogate gradient there, both differentiable.
 
         Args:
-            state: The state before the step.
             drive: Drive of the step, shape ``(B, N)``.
         """
         wait = torch.where(state.rate > 0, float(self.refractory), (state.wait - 1).clamp(min=0)).detach()
@@ -163,7 +158,6 @@ class SpikingPopulation(RecurrentPopulation):
         As often as it has derivatives itself.
 
         Args:
-            use: The parameters by name.
             inputs: Inputs, shape ``(T, B, J)``.
             noise: Noise in the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
             prefix: Prefix of the parameters' names, default empty.
@@ -181,15 +175,6 @@ class SpikingPopulation(RecurrentPopulation):
     def run_cells(
         self, population: Population, inputs: Tensor, noise: Tensor | None, space: Workspace, **rest: Any
     ) -> SpikingTape:
-        """Run the population without a graph and return its tape.
-
-        Args:
-            population: Its specification.
-            inputs: Inputs, shape ``(T, B, J)``.
-            noise: Noise in the drive of every step, shape ``(T, B, N)``; ``None`` for none.
-            space: Memory to use.
-            rest: Further attributes of the tape.
-        """
         steps, trials, _ = inputs.shape
         prefix = f"{population.name}." if population.name else ""
         shape = (steps + 1, trials, self.n_rec)
@@ -231,11 +216,6 @@ class SpikingPopulation(RecurrentPopulation):
         )
 
     def cell_noise(self, drawn: Tensor) -> Tensor:
-        """Return private noise of the drive, shape ``(T, B, N)``, zero if the cells have none.
-
-        Args:
-            drawn: Independent normal numbers of that shape.
-        """
         return drawn.to(self.w_rec) * (self.noise * (1 - self.leak.square()).sqrt() / self.gain)
 
 
@@ -287,11 +267,4 @@ class SpikingLayer(RecurrentLayer):
     wirings = SpikingWiring
 
     def make(self, n_pre: int, dt: float, generator: torch.Generator) -> SpikingPopulation:
-        """Return the population.
-
-        Args:
-            n_pre: Number of inputs, or of cells of the population below.
-            dt: Duration of a step in ms.
-            generator: Source of the weights.
-        """
         return SpikingPopulation(n_pre, self, dt=dt, generator=generator)

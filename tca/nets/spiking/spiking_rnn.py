@@ -113,11 +113,6 @@ class SpikingRNN(SpikingPopulation, RecurrentNetwork):
         self._convert(device, dtype)
 
     def stepper(self, trials: int) -> SpikingStepper:
-        """Return the network for online runs, one step at a time, at its initial state.
-
-        Args:
-            trials: Number of trials B.
-        """
         return SpikingStepper(self, trials)
 
     def extra_repr(self) -> str:

@@ -19,12 +19,7 @@ class SpikingStepper(Stepper):
     """A spiking population online."""
 
     def __init__(self, cells: SpikingPopulation, trials: int) -> None:
-        """Start at rest.
-
-        Args:
-            cells: The network of the population.
-            trials: Number of trials B.
-        """
+        """Start at rest."""
         self.cells = cells
         self.constants = cells.cells
         self.state = cells.start(trials)
@@ -32,13 +27,6 @@ class SpikingStepper(Stepper):
         self.slope = torch.zeros_like(self.rate)
 
     def advance(self, inputs: Tensor, noise: Tensor | None, to_go: int | Tensor | None) -> SpikingMoment:
-        """Advance by one step and return its local quantities.
-
-        Args:
-            inputs: Inputs of the step, shape ``(B, J)``.
-            noise: Noise in the drive, shape ``(B, N)``; ``None`` for none.
-            to_go: Number of steps that follow, or one for each trial; ``None`` if unknown.
-        """
         cells, constants = self.cells, self.constants
         into = cells.into_cells()
         pres, drive = carried(into, inputs, self.rate, noise)

@@ -79,10 +79,8 @@ def gated_tape(gates: Gates, driven: Tensor, rate: Tensor, **rest: Any) -> Tape:
     """Write the rates of vector cells without memory and return their tape.
 
     Args:
-        gates: Their gates.
         driven: Drives, shape ``(T, B, N)``.
         rate: Memory for the rates, shape ``(T + 1, B, N)``, zero at time zero.
-        rest: Further attributes of the tape.
     """
     components = gates.shape[0]
     opened = gates.open(driven)

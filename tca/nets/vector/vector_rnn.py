@@ -150,11 +150,9 @@ class VectorRNN(Network):
         )
 
     def readout_connections(self) -> tuple[Connection, ...]:
-        """Return the connections into the outputs: weights and bias."""
         return Vectors("w_out", self.w_out, components=self.n_out), Bias("b_out", self.b_out)
 
     def populations(self) -> tuple[Population, ...]:
-        """Return the only population."""
         return (
             Population(
                 "",
@@ -233,12 +231,7 @@ class VectorRNN(Network):
         return blocks
 
     def draw_noise(self, steps: int, trials: int) -> None:
-        """Return ``None``: the network has no private noise.
-
-        Args:
-            steps: Number of steps T.
-            trials: Number of trials B.
-        """
+        """Return ``None``: the network has no private noise."""
         return
 
     @torch.no_grad()

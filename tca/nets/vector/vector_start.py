@@ -135,7 +135,6 @@ class Componentwise(InterlayerOperation):
         return (shape[0], *self.inner.shape(shape[1:]))
 
     def through(self, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
-        """Return the rates after the operation."""
         return self.inner.through(_apart(rate, shape), shape[1:], drawn).flatten(-2)
 
     def back(self, signal: Tensor, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:

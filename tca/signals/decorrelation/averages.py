@@ -35,7 +35,6 @@ def warn_if_fast(lam: float, updates: Count | None = None, rate: float | None = 
     That is ``c > 4`` or ``rho > 5``.
 
     Args:
-        lam: Decay factor per update.
         updates: Number of updates of the training; ``None`` skips the check of c.
         rate: Learning rate of the readout; ``None`` skips the check of rho.
 
@@ -75,9 +74,6 @@ class Decay(Average):
 
     Args:
         kept: Decay factor lam per update, default 0.9999, in [0, 1].
-
-    Raises:
-        ValueError: ``kept`` is out of range.
     """
 
     kept: float = 0.9999
@@ -89,7 +85,6 @@ class Decay(Average):
 
     @property
     def lam(self) -> float:
-        """Decay factor per update."""
         return float(self.kept)
 
 
@@ -100,16 +95,12 @@ class TimeConstant(Average):
 
     Args:
         updates: The time constant in updates, positive.
-
-    Raises:
-        ValueError: ``updates`` is not positive and finite.
     """
 
     updates: Positive
 
     @property
     def lam(self) -> float:
-        """Decay factor per update."""
         return math.exp(-1 / self.updates)
 
 
@@ -123,10 +114,6 @@ class Share(Average):
     Args:
         updates: Number of updates of the training.
         c: The fraction, default 0.3, positive, at most ``updates``.
-
-    Raises:
-        ValueError: A number is out of range.
-        TypeError: ``updates`` is not an integer.
 
     Warns:
         CollapseWarning: ``c`` is above 4.
@@ -146,7 +133,6 @@ class Share(Average):
 
     @property
     def lam(self) -> float:
-        """Decay factor per update."""
         return 1 - self.c / self.updates
 
 
@@ -156,13 +142,7 @@ class Start(abc.ABC):
 
     @abc.abstractmethod
     def draw(self, cells: int, channels: int, generator: torch.Generator) -> Tensor:
-        """Return the correlation (N, K), in float64 on the CPU.
-
-        Args:
-            cells: Number of cells N.
-            channels: Number of channels K.
-            generator: Source of random numbers.
-        """
+        """Return the correlation (N, K), in float64 on the CPU."""
 
 
 @checked
@@ -172,9 +152,6 @@ class Normal(Start):
 
     Args:
         scale: Standard deviation, default 1e-2, positive. At 1e-4 and below networks did not learn.
-
-    Raises:
-        ValueError: ``scale`` is not positive and finite.
     """
 
     scale: Positive = 1e-2
@@ -191,9 +168,6 @@ class Uniform(Start):
 
     Args:
         gain: The gain, default 1e-2, positive.
-
-    Raises:
-        ValueError: ``gain`` is not positive and finite.
 
     Paper: Glorot and Bengio (2010), AISTATS.
     """

@@ -57,7 +57,6 @@ class Decorrelation(CustomSignal):
 
     Raises:
         ValueError: ``forward_broadcast`` is negative, or given with a source or reach that has no such derivative.
-        TypeError: A part has the wrong type.
 
     Papers: Erdogan et al. (2025), Error broadcast and decorrelation as a potential artificial and natural learning
     mechanism, arXiv:2504.11558 (squared error); score broadcast and decorrelation, arXiv:2605.30638 (other losses). The
@@ -97,7 +96,6 @@ class Decorrelation(CustomSignal):
 
     @property
     def equation(self) -> str:
-        """The equation of the signal."""
         lam = self.average.lam
         return (
             f"G_t = g'(z_t) R x_t, R <- {lam:.10g} R + {1 - lam:.3g} mean g(z_t) x_t^T, "

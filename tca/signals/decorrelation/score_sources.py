@@ -47,20 +47,11 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def channels(self, n_out: int) -> int:
-        """Return the number of channels K.
-
-        Args:
-            n_out: Number of outputs O.
-        """
+        """Return the number of channels K."""
 
     @abc.abstractmethod
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
-        """Return fixed random buffers.
-
-        Args:
-            population: The population.
-            generator: Source of random numbers.
-        """
+        """Return fixed random buffers."""
 
     @abc.abstractmethod
     def weighted(self, tape: Tape, buffers: Buffers) -> Tensor:
@@ -68,7 +59,6 @@ class Source(abc.ABC):
 
         Args:
             tape: The forward pass of the population with its output errors.
-            buffers: The source's buffers.
 
         Raises:
             ValueError: The loss has no such channels.
@@ -91,7 +81,6 @@ class Score(Source):
         expansion: Additional channels, one of `tca.expansions`; default none.
 
     Raises:
-        TypeError: ``expansion`` has the wrong type.
         ValueError: ``expansion`` does not declare channels with zero mean.
     """
 
@@ -103,7 +92,6 @@ class Score(Source):
 
     @property
     def equation(self) -> str:
-        """The equation of the channels."""
         return f"s = {self.expansion.equation}"
 
     @property
@@ -149,7 +137,6 @@ def output_error(outputs: Tensor, batch: Batch, needed_by: str) -> Tensor:
 
     Args:
         outputs: Unconstrained outputs, shape ``(T, B, O)``.
-        batch: The targets and the loss.
         needed_by: Name of the caller, for the message.
 
     Raises:
@@ -193,7 +180,6 @@ class OutputError(Source):
 
     @property
     def equation(self) -> str:
-        """The equation of the channels."""
         return "s = prediction - target"
 
     @property
@@ -202,7 +188,6 @@ class OutputError(Source):
         return False
 
     def channels(self, n_out: int) -> int:
-        """Return the number of outputs."""
         return n_out
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
@@ -210,7 +195,6 @@ class OutputError(Source):
         return {}
 
     def weighted(self, tape: Tape, buffers: Buffers) -> Tensor:
-        """Return the weighted errors."""
         batch = tape.trials_shown
         return _from_zero(output_error(tape.outputs, batch, "OutputError"), batch)
 

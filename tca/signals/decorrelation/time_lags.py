@@ -58,7 +58,6 @@ class SameStep(Reach):
 
     @property
     def equation(self) -> str:
-        """The equation of ``x_t``."""
         return "x_t = s_t"
 
     def channels(self, channels: int) -> int:
@@ -96,7 +95,6 @@ class Filtered(Reach):
 
     @property
     def equation(self) -> str:
-        """The equation of ``x_t``."""
         return f"x_t = s_t + kappa x_{{t+1}}, kappa = {', '.join(f'{each:g}' for each in self.kappas)}"
 
     def channels(self, channels: int) -> int:
@@ -123,17 +121,12 @@ class Lagged(Reach):
 
     Args:
         lags: The longest lag D, default 10, at least 0.
-
-    Raises:
-        ValueError: ``lags`` is negative.
-        TypeError: ``lags`` is not an integer.
     """
 
     lags: Whole = 10
 
     @property
     def equation(self) -> str:
-        """The equation of ``x_t``."""
         return f"x_t = [s_t, ..., s_{{t+{self.lags}}}]"
 
     def channels(self, channels: int) -> int:

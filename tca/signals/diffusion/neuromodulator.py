@@ -69,9 +69,6 @@ class _Diffusing(Signal):
     def medium(self, n_cells: int) -> Field:
         """Return the field of a number of cells.
 
-        Args:
-            n_cells: Number of cells N.
-
         Raises:
             ValueError: The space has fewer sites than there are cells.
         """
@@ -86,7 +83,6 @@ class _Diffusing(Signal):
 
         Args:
             readout: Readout weights, shape ``(O, N)``.
-            generator: Source of random numbers.
         """
         n_cells = readout.shape[1]
         n_sites = self.medium(n_cells).space.sites
@@ -106,9 +102,6 @@ class _Diffusing(Signal):
         """Return the site of every cell, shape ``(N,)``.
 
         Spreading in a permuted order of sites equals permuting the cells' sites.
-
-        Args:
-            buffers: The signal's state.
         """
         positions = buffers["positions"]
         return buffers["permutation"][positions] if "permutation" in buffers else positions
@@ -155,7 +148,6 @@ class StationaryDiffusion(_Diffusing, InstantSignal):
 
     @property
     def equation(self) -> str:
-        """The equation of the signal."""
         return f"G_t = P C_t, settled {self.propagator.equation}, s_t = P^T F score_t, {self.weights.equation}"
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
@@ -218,7 +210,6 @@ class Diffusion(_Diffusing, CausalSignal):
 
     @property
     def equation(self) -> str:
-        """The equation of the signal."""
         return f"G_t = P C_t, {self.propagator.equation}, s_t = P^T F score_t, {self.weights.equation}"
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
@@ -272,7 +263,6 @@ class _Course:
         Args:
             signal: The signal with the field's constants.
             readout: Readout weights, shape ``(O, N)``; read at every emission.
-            buffers: The signal's state.
         """
         self.signal, self.readout, self.buffers = signal, readout, buffers
         n_cells = readout.shape[1]

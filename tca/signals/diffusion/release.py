@@ -29,12 +29,7 @@ class Release(abc.ABC):
 
     @abc.abstractmethod
     def sites(self, n_cells: int, generator: torch.Generator) -> Tensor | None:
-        """Return the random weights of release, shape ``(N,)``, ``None`` without any.
-
-        Args:
-            n_cells: Number of cells N.
-            generator: Source of random numbers.
-        """
+        """Return the random weights of release, shape ``(N,)``, ``None`` without any."""
 
     @abc.abstractmethod
     def folded(self, weights: Tensor, sites: Tensor | None, spread: FromCells) -> Tensor:
@@ -87,7 +82,6 @@ class Shared(Release):
         return score @ enter(weights.t())
 
     def hear(self, at_cells: Tensor, weights: Tensor) -> Tensor:
-        """Return the concentration."""
         return at_cells
 
 
@@ -98,9 +92,6 @@ class PerError(Release):
 
     Args:
         fraction: Fraction of the cells that release, default 0.1, in (0, 1]; rounded, at least one cell.
-
-    Raises:
-        ValueError: ``fraction`` is out of range.
     """
 
     fraction: float = 0.1

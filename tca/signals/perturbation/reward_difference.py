@@ -39,7 +39,6 @@ class RewardSignal(Signal, abc.ABC):
 
         Args:
             tape: The forward pass with its perturbed pass.
-            buffers: The signal's state.
         """
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
@@ -73,7 +72,6 @@ class RewardDifference(RewardSignal):
 
     @property
     def equation(self) -> str:
-        """The equation of the signal."""
         return "L_T = -(R(xi) - R(0)) / sigma, the same for all cells"
 
     def worth(self, tape: Tape, buffers: Buffers) -> Tensor:

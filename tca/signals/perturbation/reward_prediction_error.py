@@ -55,7 +55,6 @@ class RewardPredictionError(CustomSignal, RewardSignal):
 
     @property
     def equation(self) -> str:
-        """The equation of the signal."""
         return "L_T = Ebar (E - Ebar), the same for all cells"
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
@@ -92,11 +91,7 @@ class RewardPredictionError(CustomSignal, RewardSignal):
 
 
 def kinds_of(batch: Batch) -> Tensor:
-    """Return the class of each trial's last weighted target, or zero, ``(B,)``.
-
-    Args:
-        batch: The trials.
-    """
+    """Return the class of each trial's last weighted target, or zero, ``(B,)``."""
     if batch.targets.ndim != 2:
         return torch.zeros(batch.trials, dtype=torch.int64, device=batch.inputs.device)
     steps = torch.arange(batch.steps, device=batch.inputs.device).unsqueeze(1)

@@ -25,7 +25,6 @@ class Reward(abc.ABC):
 
         Args:
             outputs: Outputs of the network, shape ``(T, B, O)``.
-            batch: The trials with their targets.
 
         Raises:
             ValueError: The reward is not defined for these targets.

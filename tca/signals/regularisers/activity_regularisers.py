@@ -42,11 +42,7 @@ class Regulariser(abc.ABC):
         return True
 
     def buffers(self, population: Population) -> Buffers:
-        """Return the initial state in a population; default none.
-
-        Args:
-            population: The population.
-        """
+        """Return the initial state in a population; default none."""
         return {}
 
     def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:  # noqa: B027 - optional
@@ -63,7 +59,6 @@ class Regulariser(abc.ABC):
 
         Args:
             tape: The forward pass of the population.
-            buffers: The state.
         """
 
 
@@ -76,9 +71,6 @@ class Power(Regulariser):
         weight: Weight, default 1e-3, at least 0. With 1 the features stay random.
         target: Target of the mean square, default 0.25, positive.
 
-    Raises:
-        ValueError: A number is out of range.
-
     Paper: Erdogan et al. (2025), arXiv:2504.11558.
     """
 
@@ -87,7 +79,6 @@ class Power(Regulariser):
 
     @property
     def equation(self) -> str:
-        """The equation of the loss."""
         return f"{self.weight:g} sum_i (mean z_i^2 - {self.target:g})^2"
 
     def windowed_signal(self, tape: Tape, buffers: Buffers) -> WindowFunction:
@@ -104,9 +95,6 @@ class ActivityL1(Regulariser):
 
     Args:
         weight: Weight, at least 0.
-
-    Raises:
-        ValueError: ``weight`` is negative.
     """
 
     weight: NotNegative
@@ -118,7 +106,6 @@ class ActivityL1(Regulariser):
 
     @property
     def equation(self) -> str:
-        """The equation of the loss."""
         return f"{self.weight:g} sum_i mean |z_i|"
 
     def windowed_signal(self, tape: Tape, buffers: Buffers) -> WindowFunction:
@@ -142,10 +129,6 @@ class _Entropy(Regulariser, abc.ABC):
         most: Size of the largest regularised population, default 4096 cells, since the matrix has an entry for every
             pair of cells; larger ones, such as maps, receive no signal.
 
-    Raises:
-        ValueError: A number is out of range.
-        TypeError: ``most`` is not an integer.
-
     Paper: Erdogan et al. (2025), arXiv:2504.11558.
     """
 
@@ -161,11 +144,7 @@ class _Entropy(Regulariser, abc.ABC):
 
     @abc.abstractmethod
     def start(self, population: Population) -> Buffers:
-        """Return the initial state of a regularised population.
-
-        Args:
-            population: The population.
-        """
+        """Return the initial state of a regularised population."""
 
     @abc.abstractmethod
     def average_(self, rate: Tensor, buffers: Buffers) -> None:
@@ -180,20 +159,12 @@ class _Entropy(Regulariser, abc.ABC):
     def precision(self, population: Population, buffers: Buffers) -> Tensor:
         """Return ``(C + floor)^-1``, shape ``(N, N)``.
 
-        Args:
-            population: The population.
-            buffers: The state.
-
         Raises:
             ValueError: The matrix cannot be inverted at its precision.
         """
 
     def floor_of(self, population: Population) -> float:
-        """Return the addition to the diagonal in a population.
-
-        Args:
-            population: The population.
-        """
+        """Return the addition to the diagonal in a population."""
         published = FLOOR_OF_MAPS if len(population.shape) == 3 else FLOOR
         return published if self.floor is None else self.floor
 
@@ -234,16 +205,11 @@ class LayerEntropy(_Entropy):
         most: Size of the largest regularised population, default 4096 cells, since the matrix has an entry for every
             pair of cells; larger ones, such as maps, receive no signal.
 
-    Raises:
-        ValueError: A number is out of range.
-        TypeError: ``most`` is not an integer.
-
     Paper: Erdogan et al. (2025), arXiv:2504.11558.
     """
 
     @property
     def equation(self) -> str:
-        """The equation of the loss."""
         return (
             f"-{self.weight:g}/2 logdet(C + {self.named_floor}), C <- {self.kept:g} C + {1 - self.kept:.3g} mean z z^T"
         )
@@ -283,10 +249,6 @@ class TrackedEntropy(_Entropy):
         kept: Decay factor lam per update, default 0.99999, in (0, 1).
         floor: Initial addition to the diagonal, positive; ``None`` (default) for 1e-8, and 1e-5 in maps.
         most: Size of the largest regularised population, default 4096 cells; larger ones receive no signal.
-
-    Raises:
-        ValueError: A number is out of range.
-        TypeError: ``most`` is not an integer.
     """
 
     def __post_init__(self) -> None:
@@ -297,7 +259,6 @@ class TrackedEntropy(_Entropy):
 
     @property
     def equation(self) -> str:
-        """The equation of the loss."""
         average = f"A <- {self.kept:g} A + {1 - self.kept:.3g} mean z z^T"
         return f"-{self.weight:g}/2 logdet A, {average}, A_0 = 1 + {self.named_floor}"
 

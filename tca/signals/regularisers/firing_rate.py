@@ -35,9 +35,6 @@ class FiringRate(Regulariser):
         dt: Duration of a step in ms, default 1.
         per_trial: Whether each trial has its own rate, ``mean_B`` of the loss above; default ``False``.
 
-    Raises:
-        ValueError: A number is out of range.
-
     Papers: Bellec et al. (2020), Nature Communications 11:3625; Liu et al. (2021), PNAS 118:e2111821118.
 
     >>> FiringRate().equation
@@ -56,7 +53,6 @@ class FiringRate(Regulariser):
 
     @property
     def equation(self) -> str:
-        """The equation of the loss."""
         return f"{self.weight:g}/2 {self.dt / 1000:g} s sum_i (f_i - {self.target:g} Hz)^2"
 
     def rate(self, tape: Tape) -> Tensor:

@@ -32,7 +32,6 @@ class Regularised(CustomSignal):
 
     Raises:
         ValueError: No regulariser is given.
-        TypeError: A part has the wrong type.
 
     >>> from tca.signals.regularisers.activity_regularisers import Power
     >>> from tca.signals import Direct
@@ -72,7 +71,6 @@ class Regularised(CustomSignal):
 
     @property
     def executions(self) -> tuple[str, ...]:
-        """Executions that the signal supports."""
         return self.signal.executions
 
     @property
@@ -82,19 +80,12 @@ class Regularised(CustomSignal):
 
     @property
     def equation(self) -> str:
-        """The equation of the signal."""
         return f"{self.signal.equation}, and d/dz of {' + '.join(each.equation for each in self.regularisers)}"
 
     def check(self, population: Population) -> None:
-        """Raise if the signal cannot be made in a population.
-
-        Raises:
-            ValueError: The reason.
-        """
         self.signal.check(population)
 
     def check_training(self, updates: int, readout_rate: float | None) -> None:
-        """Warn if the signal's constants do not suit the training."""
         self.signal.check_training(updates, readout_rate)
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
@@ -105,7 +96,6 @@ class Regularised(CustomSignal):
         return found
 
     def follow_weights_(self, population: Population, buffers: Buffers) -> None:
-        """Update the signal's state after an optimizer step."""
         self.signal.follow_weights_(population, buffers)
 
     def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:
@@ -115,7 +105,6 @@ class Regularised(CustomSignal):
             each.update_statistics_(tape, _own(index, buffers))
 
     def output_signal(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
-        """Return the learning signals of readout weights and biases."""
         if not isinstance(self.signal, CustomSignal):
             return super().output_signal(tape, buffers)
         return self.signal.output_signal(tape, buffers)

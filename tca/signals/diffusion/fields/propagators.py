@@ -64,9 +64,6 @@ class Propagator(abc.ABC):
     def check(self, space: Space) -> None:  # noqa: B027 - most propagators live in every space
         """Refuse a space in which the propagator is undefined or unsafe.
 
-        Args:
-            space: The space.
-
         Raises:
             ValueError: The propagator does not fit the space.
         """
@@ -96,11 +93,7 @@ class Stepping(Propagator):
 
     @abc.abstractmethod
     def matrix(self, space: Space) -> Tensor:
-        """Return a step as a dense matrix, ``(S, S)``, float64, without modes.
-
-        Args:
-            space: The space.
-        """
+        """Return a step as a dense matrix, ``(S, S)``, float64, without modes."""
 
     def settled(self, eigenvalues: Sequence[Tensor]) -> Tensor:
         """Return ``1 / (1 - multiplier)``."""
@@ -245,9 +238,6 @@ class Explicit(_Timed):
         """Return the longest step that preserves positivity, in ms.
 
         It is ``1 / (kappa + D degree)``.
-
-        Args:
-            space: The space.
 
         >>> Explicit(diffusion=1.0, decay=1.0).longest_step(Grid((8, 8)))
         0.2

@@ -143,8 +143,6 @@ def cheapest(space: Space, propagator: Stepping, like: Tensor, at_sites: bool = 
     than arithmetic, runs in modes.
 
     Args:
-        space: The space.
-        propagator: The propagator.
         like: A tensor with the wanted type and device.
         at_sites: Whether the run must be at the sites, default ``False``.
     """
@@ -162,7 +160,6 @@ def modes_of(space: Space, like: Tensor) -> Modes:
     """Return the modes of a space with the cheapest expected transforms.
 
     Args:
-        space: The space.
         like: A tensor with the wanted type and device.
     """
     if isinstance(space, Grid) and _fourier_cost(space) < _axis_cost(space):

@@ -184,11 +184,7 @@ def kronecker_product(matrices: Sequence[Tensor]) -> Tensor:
 
 
 def kronecker_sum(matrices: Sequence[Tensor]) -> Tensor:
-    """Return ``sum_a 1 x ... x M_a x ... x 1``, each matrix on its axis.
-
-    Args:
-        matrices: One square matrix per axis.
-    """
+    """Return ``sum_a 1 x ... x M_a x ... x 1``, each matrix on its axis."""
     ones = [torch.eye(len(each), dtype=each.dtype, device="cpu") for each in matrices]
     terms = [kronecker_product([*ones[:a], each, *ones[a + 1 :]]) for a, each in enumerate(matrices)]
     return torch.stack(terms).sum(0)
