@@ -49,15 +49,15 @@ test-bugs: $(INSTALLED)
 
 # The pages: their code, their commands on what `make compare` writes, their links and tables.
 test-docs: $(INSTALLED)
-	$(ONE_THREAD) $(PY) -m pytest -q -m 'slow or not slow' tests/test_pages.py tests/test_readme.py
+	$(ONE_THREAD) $(PY) -m pytest -q -m 'slow or not slow' tests/project/test_pages.py tests/project/test_readme.py
 
 # Processes killed by the hundred, in training, sweeps and the cache of images: is anything lost or done twice? KILLS=1000
 test-kills: $(INSTALLED)
-	$(ONE_THREAD) $(PY) -m tests.kills $(or $(KILLS),1000)
+	$(ONE_THREAD) $(PY) -m tests.robustness.kills $(or $(KILLS),1000)
 
 # Damaged and hostile records, each looked at, swept and resumed.
 test-hostile: $(INSTALLED)
-	$(ONE_THREAD) $(PY) -m tests.hostile
+	$(ONE_THREAD) $(PY) -m tests.robustness.hostile
 
 # The suite under every Python that README names and that is found here, each in an environment of its own, one after the other.
 # Beyond 3.11 pip brings torch's CUDA build: several GB an environment. TESTS=tests/test_x.py chooses tests.
@@ -77,7 +77,7 @@ test-wheel: $(INSTALLED)
 	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
 	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && "$(PYTHON)" -m venv "$$folder/venv" && \
 		"$$folder/venv/bin/pip" install --quiet --disable-pip-version-check --constraint constraints.txt dist/*.whl && \
-		$(PY) -c 'from tests.test_readme import README, example; print(example(README.read_text("utf-8")))' > "$$folder/example.py" && \
+		$(PY) -c 'from tests.project.test_readme import README, example; print(example(README.read_text("utf-8")))' > "$$folder/example.py" && \
 		cd "$$folder" && venv/bin/tca --version && venv/bin/tca list > list.txt && \
 		$(ONE_THREAD) venv/bin/python example.py && test -s learning_curves.png
 

@@ -39,7 +39,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
 def write_set() -> Any:
     """Return what writes a set of images to a folder, of ten classes."""
     pytest.importorskip("datasets")
-    from tests.test_images_files import drawn, write_set
+    from tests.tasks.images.test_files import drawn, write_set
 
     def write(folder: Path, train: int, test: int, *shape: int, classes: int = 10) -> None:
         names = [f"{number}" for number in range(classes)]
@@ -104,7 +104,7 @@ def test_mnist_is_there_by_name_or_with_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_set: Any
 ) -> None:
     """With the variable it is run if it is named; with ``--data`` always."""
-    from tests.test_images_files import small
+    from tests.tasks.images.test_files import small
 
     assert {each.images for each in MNIST} == {"MNIST"}
     monkeypatch.setattr(study, "MNIST", (TINY_MNIST,))

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-ALIGNED = ("tests/test_alignment.py",)
-STABLE = ("tests/test_stability.py",)
-SIMILAR = ("tests/test_similarity.py",)
-JACOBIANS_OF = ("tests/test_stability.py::test_jacobians_and_metric_of_any_network",)
-GHOSTS = ("tests/test_spectrum.py::test_full_reorthogonalisation_leaves_no_ghosts",)
-DENSITY_ERRORS = ("tests/test_spectrum.py::test_two_standard_errors_of_a_density_hold_nineteen_times_in_twenty",)
-DENSITY_OF = ("tests/test_spectrum.py::test_the_density_is_that_of_the_spectrum",)
-SHARES = ("tests/test_spectrum.py::test_what_a_density_says_is_within_its_stated_error",)
-TRACES = ("tests/test_spectrum.py::test_traces_are_unbiased_and_know_their_errors",)
-SKETCHES = ("tests/test_spectrum.py::test_sketches_are_exact_for_low_rank",)
-CONDITIONS = ("tests/test_conditions.py",)
-MATCHED = ("tests/test_matched.py",)
-DYNAMICS = ("tests/test_dynamics.py",)
-FIXED = ("tests/test_fixed_points.py",)
-LANDSCAPE = ("tests/test_landscape.py",)
-CEILING = ("tests/test_ceiling.py",)
-STATISTICS = ("tests/test_statistics.py",)
-RANKS, CORRELATED = "analysis/statistics/rank_correlation.py", ("tests/test_rank_correlation.py",)
-GAPS = ("tests/test_generalization.py",)
-BROADCAST = ("tests/test_broadcast.py",)
-SHARP = ("tests/test_sharpness.py",)
+ALIGNED = ("tests/analysis/test_alignment.py",)
+STABLE = ("tests/analysis/stability/test_stability.py",)
+SIMILAR = ("tests/analysis/representations/test_similarity.py",)
+JACOBIANS_OF = ("tests/analysis/stability/test_stability.py::test_jacobians_and_metric_of_any_network",)
+GHOSTS = ("tests/analysis/curvature/test_spectrum.py::test_full_reorthogonalisation_leaves_no_ghosts",)
+DENSITY_ERRORS = (
+    "tests/analysis/curvature/test_spectrum.py::test_two_standard_errors_of_a_density_hold_nineteen_times_in_twenty",
+)
+DENSITY_OF = ("tests/analysis/curvature/test_spectrum.py::test_the_density_is_that_of_the_spectrum",)
+SHARES = ("tests/analysis/curvature/test_spectrum.py::test_what_a_density_says_is_within_its_stated_error",)
+TRACES = ("tests/analysis/curvature/test_spectrum.py::test_traces_are_unbiased_and_know_their_errors",)
+SKETCHES = ("tests/analysis/curvature/test_spectrum.py::test_sketches_are_exact_for_low_rank",)
+CONDITIONS = ("tests/analysis/generalization/test_conditions.py",)
+MATCHED = ("tests/analysis/generalization/test_matched.py",)
+DYNAMICS = ("tests/analysis/dynamics/test_dynamics.py",)
+FIXED = ("tests/analysis/dynamics/test_fixed_points.py",)
+LANDSCAPE = ("tests/analysis/landscape/test_landscape.py",)
+CEILING = ("tests/analysis/representations/test_noise_ceiling.py",)
+STATISTICS = ("tests/analysis/statistics/test_statistics.py",)
+RANKS, CORRELATED = "analysis/statistics/rank_correlation.py", ("tests/analysis/statistics/test_rank_correlation.py",)
+GAPS = ("tests/analysis/generalization/test_generalization.py",)
+BROADCAST = ("tests/analysis/test_broadcast_measures.py",)
+SHARP = ("tests/analysis/curvature/test_sharpness.py",)
 STUDIES = ("studies/tests/test_studies.py",)
 GENERALIZATION = ("studies/tests/test_study_generalization.py",)
 
@@ -54,10 +56,10 @@ BUGS = [
         "eigenvalues.real / moduli.square()", STABLE),
     Bug(STABILITY, "round-off taken for an eigenvalue", "moving = moduli > NEGLIGIBLE * moduli.max()",
         "moving = moduli > 0",
-        ("tests/test_stability.py::test_round_off_of_zero_has_no_critical_rate",)),
+        ("tests/analysis/stability/test_stability.py::test_round_off_of_zero_has_no_critical_rate",)),
     Bug(STABILITY, "rules that climb given a rate", "max(0.0, critical_rates(eigenvalues).min().item())",
         "critical_rates(eigenvalues).abs().min().item()",
-        ("tests/test_stability.py::test_a_rule_that_climbs_is_never_attracted",)),
+        ("tests/analysis/stability/test_stability.py::test_a_rule_that_climbs_is_never_attracted",)),
     Bug(STABILITY, "the rule's Jacobian on both sides", "product = root @ plain @ back.mT @ root.mT",
         "product = root @ back @ back.mT @ root.mT", STABLE),
     Bug(STABILITY, "direction of the least curvature", "top = directions[:, curvatures >= largest",
@@ -134,7 +136,7 @@ BUGS = [
     Bug("analysis/representations/noise_ceiling.py", "halves taken for the whole", "2 * mean / (1 + mean)", "mean", CEILING),
     Bug("analysis/representations/similarity_study.py", "references of another error",
         "(threshold, rule) == (one.threshold, reference) and seed != one.seed",
-        "rule == reference and seed != one.seed", ("tests/test_similarity_study.py",)),
+        "rule == reference and seed != one.seed", ("studies/tests/test_similarity_study.py",)),
     Bug("analysis/statistics/intervals.py", "one side for two", "test.confidence_interval(confidence)",
         "test.confidence_interval(2 * confidence - 1)", STATISTICS),
     Bug("analysis/statistics/intervals.py", "as many degrees of freedom as values", "ttest_1samp(kept, 0.0)",
@@ -158,7 +160,7 @@ BUGS = [
     Bug("analysis/generalization/gap.py", "gap with the wrong sign", "Gap(score.loss - self.train.loss,",
         "Gap(self.train.loss - score.loss,", GAPS),
     Bug("analysis/run_measurements.py", "search that starts anew at every measurement", "self._ends = ends", "pass",
-        ("tests/test_watching.py",)),
+        ("tests/tca/experiments/training/test_callbacks.py",)),
     Bug("studies/generalization/gap_measurements.py", "pull that forgets the phase of the rate",
         '"pull": eta * factor * own.rho}', '"pull": eta * own.rho}', GENERALIZATION),
     Bug("tca/nets/masks.py", "a torus of one site less", "torch.minimum(apart, side - apart) / side",

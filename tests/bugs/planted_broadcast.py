@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-RECURRENT = ("tests/test_global_vector.py",)
-VECTORS = ("tests/test_vector_networks.py",)
-STREAMS = ("tests/test_error_diffusion.py",)
-DIFFUSED = ("tests/test_facts_error_diffusion.py",)
-CARELESS = ("tests/test_careless_learners.py",)
-DRAWN = ("tests/test_stochastic.py::test_what_cannot_be_is_refused",)
+RECURRENT = ("tests/tca/signals/test_global_vector.py",)
+VECTORS = ("tests/tca/nets/vector/test_vector_networks.py",)
+STREAMS = ("tests/tca/signals/test_error_diffusion.py",)
+DIFFUSED = ("tests/tca/rules/test_error_diffusion_facts.py",)
+CARELESS = ("tests/tca/test_learner_arguments.py",)
+DRAWN = ("tests/tca/eligibilities/test_stochastic.py::test_what_cannot_be_is_refused",)
 
 PRODUCTS, SIGNAL, GATES, CELLS = (
     "tca/connections/vector_products.py",
@@ -115,21 +115,21 @@ BUGS = [
         "implicit step a hundredth short",
         "1 / (1 + self.dt * self.loss(eigenvalues))",
         "1 / (1 + 0.99 * self.dt * self.loss(eigenvalues))",
-        ("tests/test_facts_diffusion.py",),
+        ("tests/tca/rules/test_diffusion_facts.py",),
     ),
     Bug(
         "tca/signals/modprop.py",
         "slope of the other form",
         "or not tape.slope_at_emission",
         "or tape.slope_at_emission",
-        ("tests/test_facts_cell_types.py",),
+        ("tests/tca/rules/test_cell_types.py",),
     ),
     Bug(
         "analysis/stability/critical_rate.py",
         "predicted share of the trace",
         "_along(product, top) / largest.item()",
         "_along(product, top) / product.trace().item()",
-        ("tests/test_facts_stability.py",),
+        ("tests/tca/rules/test_stability.py",),
     ),
     Bug(
         RULE,
@@ -144,41 +144,41 @@ BUGS = [
         "a rule that cannot begin called diverged",
         "            if not self.step:  # an error of the initial weights, not a divergence\n                raise\n",
         "",
-        ("tests/test_train.py",),
+        ("tests/tca/experiments/training/test_train.py",),
     ),
     Bug(
         "tasks/native/sequential_digits.py",
         "no answer at the last row",
         'answer="blank" if decision else "last"',
         'answer="blank"',
-        ("tests/test_tasks_native.py",),
+        ("tests/tasks/native/test_solvers.py",),
     ),
     Bug(
         "tca/signals/decorrelation/score_sources.py",
         "smoothed classes taken for plain ones",
         "loss.smoothing if isinstance(loss, SmoothedCrossEntropy) else 0.0",
         "0.0",
-        ("tests/test_careless_broadcast.py",),
+        ("tests/tca/signals/test_broadcast_arguments.py",),
     ),
     Bug(
         "tca/signals/error_diffusion.py",
         "the score in the place of the error",
         'return output_error(tape.outputs, tape.trials_shown, "ErrorDiffusion").neg_()',
         "return -tape.trials_shown.loss.score(tape.outputs, tape.trials_shown.targets)",
-        ("tests/test_careless_broadcast.py",),
+        ("tests/tca/signals/test_broadcast_arguments.py",),
     ),
     Bug(
         "tca/losses/expansions/expansion.py",
         "changed channels that keep their warrant",
         'if "further" in vars(cls) and',
         "if False and",
-        ("tests/test_careless_broadcast.py",),
+        ("tests/tca/signals/test_broadcast_arguments.py",),
     ),
     Bug(
         "tca/online.py",
         "later errors blamed for what is made from whole trials",
         '"is made from whole trials only" if signal.horizon == 0 else "needs later errors"',
         '"needs later errors"',
-        ("tests/test_careless_broadcast.py",),
+        ("tests/tca/signals/test_broadcast_arguments.py",),
     ),
 ]

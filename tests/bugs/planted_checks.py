@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.bugs.bug import Bug
 
 STRICT = "tca/utils/schemas.py"
-CHECKS = ("tests/test_checks.py",)
+CHECKS = ("tests/tca/utils/test_checks.py",)
 
 BUGS = [
     Bug(STRICT, "bools are integers", "isinstance(number, bool) or not isinstance(number, (int, kind))",
@@ -22,5 +22,5 @@ BUGS = [
         CHECKS),
     Bug("tca/utils/names.py", "long tables are listed whole", "LISTED = 8", "LISTED = 800", CHECKS),
     Bug("tca/cli/errors.py", "--lr without a hint", 'each.endswith(f".{name}")', "each == name",
-        ("tests/test_cli.py",)),
+        ("tests/tca/cli/test_cli.py",)),
 ]  # fmt: skip

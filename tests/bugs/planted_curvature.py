@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-PRODUCTS = ("tests/test_scan_networks.py::test_products_are_those_of_autograd",)
-MOVED = ("tests/test_scan_networks.py::test_the_point_need_not_be_that_of_the_network",)
-TIGHT = ("tests/test_scan_networks.py::test_what_does_not_fit_into_memory_is_computed_anew",)
-FLAT = ("tests/test_scan_networks.py::test_memory_stays_flat",)
-DIRTY = ("tests/test_scan_networks.py::test_what_memory_held_before_does_not_matter",)
-COPIES = ("tests/test_curvature_engines.py::test_copies_of_an_eigenvalue_are_found_where_a_krylov_space_ends",)
-SLOWER = ("tests/test_curvature_engines.py::test_the_slower_end_is_waited_for",)
-ACCURACY = ("tests/test_spectrum.py::test_both_ends_with_vectors_and_residuals",)
-UPDATES = ("tests/test_operators.py::test_the_update_jacobian_of_backpropagation_is_the_hessian",)
-OUTER = ("tests/test_operators.py::test_empirical_fisher_matrices_are_outer_products_of_gradients",)
-RIDGE = ("tests/test_curvature.py::test_l2_adds_its_coefficient_to_every_eigenvalue",)
-PAIRS = ("tests/test_statistics.py::test_pairs_count_where_both_sides_have_a_value",)
-MISSING = ("tests/test_statistics.py::test_the_missing_are_left_out_and_counted",)
+PRODUCTS = ("tests/analysis/curvature/test_network_products.py::test_products_are_those_of_autograd",)
+MOVED = ("tests/analysis/curvature/test_network_products.py::test_the_point_need_not_be_that_of_the_network",)
+TIGHT = ("tests/analysis/curvature/test_network_products.py::test_what_does_not_fit_into_memory_is_computed_anew",)
+FLAT = ("tests/analysis/curvature/test_network_products.py::test_memory_stays_flat",)
+DIRTY = ("tests/analysis/curvature/test_network_products.py::test_what_memory_held_before_does_not_matter",)
+COPIES = (
+    "tests/analysis/curvature/test_eigensolvers.py::test_copies_of_an_eigenvalue_are_found_where_a_krylov_space_ends",
+)
+SLOWER = ("tests/analysis/curvature/test_eigensolvers.py::test_the_slower_end_is_waited_for",)
+ACCURACY = ("tests/analysis/curvature/test_spectrum.py::test_both_ends_with_vectors_and_residuals",)
+UPDATES = ("tests/analysis/curvature/test_operators.py::test_the_update_jacobian_of_backpropagation_is_the_hessian",)
+OUTER = ("tests/analysis/curvature/test_operators.py::test_empirical_fisher_matrices_are_outer_products_of_gradients",)
+RIDGE = ("tests/analysis/curvature/test_curvature.py::test_l2_adds_its_coefficient_to_every_eigenvalue",)
+PAIRS = ("tests/analysis/statistics/test_statistics.py::test_pairs_count_where_both_sides_have_a_value",)
+MISSING = ("tests/analysis/statistics/test_statistics.py::test_the_missing_are_left_out_and_counted",)
 
 CELLS = "analysis/curvature/analytic/cell_derivatives.py"
 SYNAPSES = "analysis/curvature/analytic/synapses.py"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-FACTS = ("tests/test_facts_feedback.py",)
-RULES = ("tests/test_conformance.py", "tests/test_facts_recurrent.py", *FACTS)
-POPULATIONS = ("tests/test_populations.py",)
-ONLINE = ("tests/test_streaming.py",)
-NETWORKS = ("tests/test_networks.py",)
-TYPES = ("tests/test_facts_cell_types.py",)
-PATHS = ("tests/test_facts_snap_homotopy.py",)
+FACTS = ("tests/tca/rules/test_feedback.py",)
+RULES = ("tests/tca/test_conformance.py", "tests/tca/rules/test_recurrent.py", *FACTS)
+POPULATIONS = ("tests/tca/test_stacks.py",)
+ONLINE = ("tests/tca/test_online.py",)
+NETWORKS = ("tests/tca/nets/test_networks.py",)
+TYPES = ("tests/tca/rules/test_cell_types.py",)
+PATHS = ("tests/tca/rules/test_snap_homotopy.py",)
 
 TAPE, LEAKY, MOMENT = "tca/tape/tape.py", "tca/tape/leaky_tape.py", "tca/tape/local_step.py"
 CONNECTIONS, EXECUTIONS = "tca/connections/connection.py", "tca/execution.py"
@@ -85,7 +85,7 @@ BUGS = [
         "impulse: ClassVar[float] = 0.0", RULES),
     Bug(CONNECTIONS, "stand-in weights ignored on the way back",
         "return signal @ (self.effective() if weight is None else weight)", "return signal @ self.effective()",
-        ("tests/test_feedback_alignment.py",)),
+        ("tests/tca/signals/test_feedback_alignment.py",)),
     Bug(EXECUTIONS, "signal shifted by a step against the traces", "trace.gradient(told[t])",
         "trace.gradient(told[t - 1])", RULES),
     Bug(EXECUTIONS, "memory that stays in its population", "            if eligibility.joint:\n",
@@ -99,10 +99,10 @@ BUGS = [
     Bug(LEARNER, "score not averaged over trials", "batch.weights.unsqueeze(-1) / batch.trials",
         "batch.weights.unsqueeze(-1)", RULES),
     Bug(LEARNER, "gradients replace what was there", "else parameter.grad.add_(gradients[name])", "else gradients[name]",
-        ("tests/test_facts_recurrent.py",)),
+        ("tests/tca/rules/test_recurrent.py",)),
     Bug(LEARNER, "states of rules are never updated", "self.net.populations() if self.buffers else ()", "()", FACTS),
     Bug(EXECUTIONS, "signals to the outputs of a class are not seen",
-        "if not isinstance(signal, CustomSignal):", "if True:", ("tests/test_decorrelation.py",)),
+        "if not isinstance(signal, CustomSignal):", "if True:", ("tests/tca/signals/decorrelation/test_decorrelation.py",)),
     Bug(LEARNER, "feedback does not follow the optimizer", "        self.follow_weights_()\n", "", FACTS),
     Bug(LEARNER, "seed of the signal ignored", "seed, 0) + APART) % 2**63)", "seed, 0) * 0) % 2**63)", FACTS),
     Bug(LEARNER, "feedback drawn as the weights are", ", seed, 0) + APART", ", seed, 0)", FACTS),
@@ -110,7 +110,7 @@ BUGS = [
         "        noise = self._drawn(batch) if noise is None else noise\n", "", NETWORKS),
     Bug(LEARNER, "orphan parameters let through", "if owned.count(id(parameter)) != 1:",
         "if owned.count(id(parameter)) > 1:",
-        ("tests/test_conformance.py::test_every_parameter_belongs_to_one_connection",)),
+        ("tests/tca/test_conformance.py::test_every_parameter_belongs_to_one_connection",)),
     Bug(LEARNER, "state of the signal shared with what was saved", "name: buffer.clone() for", "name: buffer for", FACTS),
     Bug(RULE, "what is said about a rule compared", 'summary: str = field(default="", repr=False, compare=False)',
         'summary: str = field(default="", repr=False)', RULES),
@@ -128,7 +128,7 @@ BUGS = [
     Bug(TABLE, "a rule without a row in the tests", "_ROWS: dict[str, Rule] = {\n",
         '_ROWS: dict[str, Rule] = {\n    "mine": Rule(Direct(), Leak(), summary="?", reference="?"),\n', RULES),
     Bug(BATCH, "trials chosen from the inputs only", "targets=self.targets[:, trials]",
-        "targets=self.targets[:, : self.inputs[:, trials].shape[1]]", ("tests/test_facts_recurrent.py",)),
+        "targets=self.targets[:, : self.inputs[:, trials].shape[1]]", ("tests/tca/rules/test_recurrent.py",)),
     Bug(LEAKY_STEPPER, "slope of the step before", "slope=self.slope,", "slope=slope_before,", ONLINE),
     Bug(STEPPER, "noise ignored", "torch.zeros_like(rate) if noise is None else noise.clone()",
         "torch.zeros_like(rate)", ONLINE),

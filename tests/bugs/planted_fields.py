@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-FIELDS = ("tests/test_fields.py",)
-DIFFUSED = ("tests/test_diffusion.py",)
+FIELDS = ("tests/tca/signals/diffusion/test_fields.py",)
+DIFFUSED = ("tests/tca/signals/test_diffusion.py",)
 
 SPACES = "tca/signals/diffusion/fields/spaces.py"
 MODES = "tca/signals/diffusion/fields/laplacian_modes.py"

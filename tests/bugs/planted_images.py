@@ -9,7 +9,7 @@ CLASSES = "tasks/images/image_classes.py"
 PIXELS = "tasks/images/pixels.py"
 FOLDERS = "tasks/images/folders.py"
 CLEAR, DAMAGED, NUMBERED, COPIED, NAMED, RECORDED = (
-    (f"tests/test_images_{name}.py",)
+    (f"tests/tasks/images/test_{name}.py",)
     for name in ("transparency", "damaged", "classes", "copies", "names", "provenance")
 )
 
@@ -54,5 +54,5 @@ BUGS = [
     Bug(FOLDERS, "parts with wrong numbers", "numbers != list(range(len(parts))) or ", "", NAMED),
     Bug(FOLDERS, "parts of different wholes", " or counts != {len(parts)}", "", NAMED),
     Bug(FOLDERS, "every neighbour looked at", "or _is_folder(root, name)):", "or name in found(root)):",
-        ("tests/test_images_names.py::test_nothing_but_the_folder_of_a_set_is_opened",)),
+        ("tests/tasks/images/test_names.py::test_nothing_but_the_folder_of_a_set_is_opened",)),
 ]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-PINNED = "tests/test_limits.py::"
+PINNED = "tests/project/test_limits.py::"
 
 BUGS: tuple[Bug, ...] = (
     Bug(
@@ -47,6 +47,6 @@ BUGS: tuple[Bug, ...] = (
         "factors of parameters that do not exist pass",
         'lookup(known, name, "parameter with a factor on its learning rate")',
         "known.get(name)",
-        ("tests/test_updates.py::test_parameters_that_a_network_does_not_have_are_refused",),
+        ("tests/tca/experiments/training/test_updates.py::test_parameters_that_a_network_does_not_have_are_refused",),
     ),
 )

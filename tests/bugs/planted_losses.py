@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-LOSSES = ("tests/test_losses.py",)
-BREGMAN = ("tests/test_losses_bregman.py",)
-ADMISSIBLE = ("tests/test_losses_admissible.py",)
-EXPANSIONS = ("tests/test_expansions.py",)
-DECORRELATED = ("tests/test_decorrelation.py",)
-IN_TIME = ("tests/test_decorrelation_in_time.py",)
-REGULARISED = ("tests/test_regularisers.py",)
+LOSSES = ("tests/tca/losses/test_losses.py",)
+BREGMAN = ("tests/tca/losses/test_bregman.py",)
+ADMISSIBLE = ("tests/tca/losses/test_admissible.py",)
+EXPANSIONS = ("tests/tca/losses/expansions/test_expansions.py",)
+DECORRELATED = ("tests/tca/signals/decorrelation/test_decorrelation.py",)
+IN_TIME = ("tests/tca/signals/decorrelation/test_in_time.py",)
+REGULARISED = ("tests/tca/signals/regularisers/test_regularisers.py",)
 
 LOSS = "tca/losses/loss.py"
 CLASSES = "tca/losses/classes.py"
@@ -51,7 +51,7 @@ BUGS = [
         DECORRELATED),
     Bug(DECORRELATION, "scores that skip the filter of the readout",
         "read = self.reach.over(tape.through_readout(weighted))", "read = self.reach.over(weighted)",
-        (*IN_TIME, "tests/test_decorrelation_parts.py", "tests/test_conformance.py")),
+        (*IN_TIME, "tests/tca/signals/decorrelation/test_parts.py", "tests/tca/test_conformance.py")),
     Bug(DECORRELATION, "observable without its slope",
         "            self.observable.times_slope_(signal, tape.rate[steps])\n", "", DECORRELATED),
     Bug(REACHES, "filter that leaves out the first step", "range(len(entries) - 2, 0, -1)",
@@ -70,8 +70,8 @@ BUGS = [
         REGULARISED),
     Bug("tasks/measures.py", "trials without a decision counted", "share_B[steps_TB.any(0)].mean()",
         "share_B.mean()",
-        ("tests/test_tasks_contract.py::test_accuracy_leaves_out_trials_without_a_decision",)),
+        ("tests/tasks/test_contract.py::test_accuracy_leaves_out_trials_without_a_decision",)),
     Bug("tca/eligibilities/fluctuations.py", "inputs and biases that learn as well",
         "noisy.links[1:2] if self.recurrent_only else noisy.links", "noisy.links",
-        ("tests/test_perturbation.py::test_miconi_equals_the_equations",)),
+        ("tests/tca/signals/perturbation/test_perturbation.py::test_miconi_equals_the_equations",)),
 ]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-TIES = ("tests/test_ties.py",)
+TIES = ("tests/analysis/representations/test_ties.py",)
 
 BUGS = [
     Bug(
@@ -89,7 +89,7 @@ BUGS = [
         "the slope of a field transposed",
         "by_rotation = -(left @ rotation @ b.T + left.T @ rotation @ b)",
         "by_rotation = -(left @ rotation @ b + left.T @ rotation @ b.T)",
-        ("tests/test_dynamics.py",),
+        ("tests/analysis/dynamics/test_dynamics.py",),
     ),
     Bug(
         "analysis/landscape/planes.py",
@@ -138,28 +138,30 @@ BUGS = [
         "a rule measured as it was before the optimizer's step",
         "_bound(net, each, seed).ahead())",
         "_bound(net, each, seed))",
-        ("tests/test_measures_leave_no_trace.py",),
+        ("tests/analysis/test_measures_leave_no_trace.py",),
     ),
     Bug(
         "tca/learner.py",
         "a rule ahead of its network",
         "Learner(copy.deepcopy(self.net), self.rule)",
         "Learner(self.net, self.rule)",
-        ("tests/test_measures_leave_no_trace.py",),
+        ("tests/analysis/test_measures_leave_no_trace.py",),
     ),
     Bug(
         "tca/experiments/training/update.py",
         "another rule that changes the network it is measured on",
         "copy.deepcopy(learner.net), learner.rule if",
         "learner.net, learner.rule if",
-        ("tests/test_measures_leave_no_trace.py",),
+        ("tests/analysis/test_measures_leave_no_trace.py",),
     ),
     Bug(
         "tca/experiments/training/update.py",
         "another rule whose state never moves",
         "self._joined(self.measured.advance_(batch)[0])",
         "self._joined(self.measured.grads(batch)[0])",
-        ("tests/test_measures_leave_no_trace.py::test_rho_of_a_step_is_that_of_an_update_and_another_rule_follows",),
+        (
+            "tests/analysis/test_measures_leave_no_trace.py::test_rho_of_a_step_is_that_of_an_update_and_another_rule_follows",
+        ),
     ),
     Bug(
         "tca/experiments/training/update.py",
@@ -169,132 +171,138 @@ BUGS = [
         "            pass\n        self.optimizer.zero_grad()\n        with self._ascended(batch):\n"
         "            info = self.learner.backward(batch)\n        if self.length is not None:\n"
         "            self.length.look(batch)\n",
-        ("tests/test_measures_leave_no_trace.py::test_rho_of_a_step_is_that_of_an_update_and_another_rule_follows",),
+        (
+            "tests/analysis/test_measures_leave_no_trace.py::test_rho_of_a_step_is_that_of_an_update_and_another_rule_follows",
+        ),
     ),
     Bug(
         "analysis/curvature/network_operators.py",
         "trials that are coupled taken in parts",
         "if learner.rule.couples_trials and len(problem.parts) > 1:",
         "if False:",
-        ("tests/test_measures_leave_no_trace.py::test_the_update_jacobian_does_not_depend_on_how_trials_are_taken",),
+        (
+            "tests/analysis/test_measures_leave_no_trace.py::test_the_update_jacobian_does_not_depend_on_how_trials_are_taken",
+        ),
     ),
     Bug(
         "tca/signals/decorrelation/decorrelation.py",
         "decorrelation said to take trials one by one",
         "return self.average.lam != 1",
         "return False",
-        ("tests/test_measures_leave_no_trace.py::test_a_rule_says_whether_it_couples_the_trials_of_a_batch",),
+        ("tests/analysis/test_measures_leave_no_trace.py::test_a_rule_says_whether_it_couples_the_trials_of_a_batch",),
     ),
     Bug(
         "tca/signals/error_diffusion.py",
         "centred errors said to take trials one by one",
         "return not isinstance(self.centring, NoCentre)",
         "return False",
-        ("tests/test_measures_leave_no_trace.py::test_a_rule_says_whether_it_couples_the_trials_of_a_batch",),
+        ("tests/analysis/test_measures_leave_no_trace.py::test_a_rule_says_whether_it_couples_the_trials_of_a_batch",),
     ),
     Bug(
         "tca/signals/regularisers/activity_regularisers.py",
         "means over the batch said to take trials one by one",
         'other trials of the batch; default ``True``."""\n        return True',
         'other trials of the batch; default ``True``."""\n        return False',
-        ("tests/test_measures_leave_no_trace.py::test_a_recombined_rule_says_whether_it_couples_trials",),
+        ("tests/analysis/test_measures_leave_no_trace.py::test_a_recombined_rule_says_whether_it_couples_trials",),
     ),
     Bug(
         "tca/eligibilities/factors.py",
         "draws for a batch said to take trials one by one",
         "couples_trials: ClassVar[bool] = True",
         "couples_trials: ClassVar[bool] = False",
-        ("tests/test_measures_leave_no_trace.py::test_a_rule_says_whether_it_couples_the_trials_of_a_batch",),
+        ("tests/analysis/test_measures_leave_no_trace.py::test_a_rule_says_whether_it_couples_the_trials_of_a_batch",),
     ),
     Bug(
         "analysis/curvature/problem.py",
         "trials that are drawn anew let through",
         "if fingerprint(batch) != first:",
         "if False:",
-        ("tests/test_alignment.py", "tests/test_operators.py"),
+        ("tests/analysis/test_alignment.py", "tests/analysis/curvature/test_operators.py"),
     ),
     Bug(
         "analysis/representations/dimension.py",
         "a debiased dimension that counts pairs of a sample with itself",
         "(count**2 - 3 * count + 1) * total",
         "(count**2 - 3 * count + 2) * total",
-        ("tests/test_similarity.py",),
+        ("tests/analysis/representations/test_similarity.py",),
     ),
     Bug(
         "analysis/representations/dimension.py",
         "fourth moments of samples left in",
         "(count - 1) * (count - 2) * squares - count * (count - 1) * fourth + total",
         "(count - 1) * (count - 2) * squares + total",
-        ("tests/test_similarity.py",),
+        ("tests/analysis/representations/test_similarity.py",),
     ),
     Bug(
         "analysis/representations/dimension.py",
         "a debiased dimension decided by round-off",
         "if lower <= 8 * count**2 * joint_uncertainty(activity) / values.norm() * squares:",
         "if lower <= 0:",
-        ("tests/test_similarity.py",),
+        ("tests/analysis/representations/test_similarity.py",),
     ),
     Bug(
         "analysis/curvature/density.py",
         "few probes trusted like many",
         "float(values.std()) / math.sqrt(count) * float(few)",
         "float(values.std()) / math.sqrt(count)",
-        ("tests/test_spectrum.py::test_two_standard_errors_of_a_density_hold_nineteen_times_in_twenty",),
+        (
+            "tests/analysis/curvature/test_spectrum.py::test_two_standard_errors_of_a_density_hold_nineteen_times_in_twenty",
+        ),
     ),
     Bug(
         "analysis/curvature/sharpness.py",
         "a box of equal sides",
         "box = epsilon * (theta.abs() + 1)",
         "box = epsilon * torch.ones_like(theta)",
-        ("tests/test_sharpness.py",),
+        ("tests/analysis/curvature/test_sharpness.py",),
     ),
     Bug(
         "analysis/curvature/sharpness.py",
         "a box that is not relative to the loss",
         "box * gradient.sign(), steps) / (1 + here.loss)",
         "box * gradient.sign(), steps)",
-        ("tests/test_sharpness.py",),
+        ("tests/analysis/curvature/test_sharpness.py",),
     ),
     Bug(
         "analysis/curvature/sharpness.py",
         "no floor under the size of parameters",
         "_ball(theta.abs() + eta, radius)",
         "_ball(theta.abs(), radius)",
-        ("tests/test_sharpness.py",),
+        ("tests/analysis/curvature/test_sharpness.py",),
     ),
     Bug(
         "analysis/curvature/sharpness.py",
         "groups that climb the loss of all",
         "total += _rise(part, hessian(part), furthest, steps)",
         "total += _rise(part, hessian(problem), furthest, steps)",
-        ("tests/test_sharpness.py",),
+        ("tests/analysis/curvature/test_sharpness.py",),
     ),
     Bug(
         "analysis/curvature/sharpness.py",
         "a last group that counts like the others",
         "steps) * few.trials / own.trials",
         "steps) * size / own.trials",
-        ("tests/test_sharpness.py",),
+        ("tests/analysis/curvature/test_sharpness.py",),
     ),
     Bug(
         "analysis/curvature/sharpness_random.py",
         "slopes that do not cancel",
         "for sign in (1, -1)] for each",
         "for sign in (1, 1)] for each",
-        ("tests/test_sharpness.py",),
+        ("tests/analysis/curvature/test_sharpness.py",),
     ),
     Bug(
         "analysis/curvature/sharpness_random.py",
         "perturbations blind to the size of parameters",
         "relative = plain * problem.theta.abs()",
         "relative = plain",
-        ("tests/test_sharpness.py",),
+        ("tests/analysis/curvature/test_sharpness.py",),
     ),
     Bug(
         "analysis/curvature/sharpness_random.py",
         "precision taken for its root",
         "10.0 ** (-2 * brentq",
         "10.0 ** (-brentq",
-        ("tests/test_sharpness.py",),
+        ("tests/analysis/curvature/test_sharpness.py",),
     ),
 ]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-RULES = ("tests/test_conformance.py",)
-NETWORKS = ("tests/test_networks.py",)
-FACTS = ("tests/test_facts_recurrent.py",)
-POPULATIONS = ("tests/test_populations.py",)
-TYPES = ("tests/test_facts_cell_types.py",)
-WIRED = ("tests/test_wiring.py",)
-STREAMS = ("tests/test_error_diffusion.py",)
-RELAYED = ("tests/test_relays.py",)
-PASSED = ("tests/test_passages.py",)
-DESCRIBED = ("tests/test_records.py::test_a_run_describes_any_network",)
+RULES = ("tests/tca/test_conformance.py",)
+NETWORKS = ("tests/tca/nets/test_networks.py",)
+FACTS = ("tests/tca/rules/test_recurrent.py",)
+POPULATIONS = ("tests/tca/test_stacks.py",)
+TYPES = ("tests/tca/rules/test_cell_types.py",)
+WIRED = ("tests/tca/nets/test_wiring.py",)
+STREAMS = ("tests/tca/signals/test_error_diffusion.py",)
+RELAYED = ("tests/tca/nets/dual_stream/test_relays.py",)
+PASSED = ("tests/tca/signals/test_passages.py",)
+DESCRIBED = ("tests/tca/experiments/records/test_records.py::test_a_run_describes_any_network",)
 
 FORMS, LEAK = "tca/cells/leaky_cell.py", "tca/cells/time_constants.py"
 OPTIONS = "tca/nets/options.py"
@@ -33,9 +33,9 @@ MAPS, SIGNED, PROJECTION, NETS = (
     "tca/nets/constraints.py",
     "tca/experiments/config/network_config.py",
 )
-BOUND = ("tests/test_facts_error_diffusion.py::test_the_bound_of_loops_is_where_it_should_be",)
-WINDOWS = ("tests/test_global_vector.py::test_the_kernel_filters_across_windows",)
-SMOOTHED = ("tests/test_careless_broadcast.py::test_the_error_of_smoothed_classes_is_their_score",)
+BOUND = ("tests/tca/rules/test_error_diffusion_facts.py::test_the_bound_of_loops_is_where_it_should_be",)
+WINDOWS = ("tests/tca/signals/test_global_vector.py::test_the_kernel_filters_across_windows",)
+SMOOTHED = ("tests/tca/signals/test_broadcast_arguments.py::test_the_error_of_smoothed_classes_is_their_score",)
 DIFFUSED, CENTRES = "tca/signals/error_diffusion.py", "tca/signals/error_centres.py"
 
 BUGS = [
@@ -94,7 +94,7 @@ BUGS = [
     Bug(LAYERS, "LeCun's weights as large as He's", '"lecun_normal": _normal(1.0)', '"lecun_normal": _normal(2.0)',
         POPULATIONS),
     Bug(FEEDFORWARD, "missing synapses drawn", "            weight.mul_(mask.to(weight))", "            pass",
-        ("tests/test_feedforward_masks.py",)),
+        ("tests/tca/nets/feedforward/test_masks.py",)),
     Bug(FEEDFORWARD, "gain ignored", "nn.Parameter(draw(found.weight, found.fan_in, generator) * gain)",
         "nn.Parameter(draw(found.weight, found.fan_in, generator))", POPULATIONS),
     Bug(PASSAGES, "dropout that does not make up for what it drops", "rate * (drawn >= self.share) / (1 - self.share)",
@@ -103,7 +103,7 @@ BUGS = [
         POPULATIONS),
     Bug(PASSAGES, "maximum that is a mean", "functional.max_pool2d(maps", "functional.avg_pool2d(maps", POPULATIONS),
     Bug(PASSAGES, "mean that is a maximum", "functional.avg_pool2d(maps", "functional.max_pool2d(maps",
-        ("tests/test_feedback_alignment.py",)),
+        ("tests/tca/signals/test_feedback_alignment.py",)),
     Bug(PASSAGES, "sum of squares taken for their mean", ".mean(-1, keepdim=True) + self.eps", ".sum(-1, keepdim=True)",
         POPULATIONS),
     Bug(MAPS, "local drives in the order of positions", "driven.permute(2, 1, 0)", "driven.permute(2, 0, 1)",
@@ -117,7 +117,7 @@ BUGS = [
     Bug(MAPS, "stand-in kernels ignored on the way back",
         "weight = self.effective() if weight is None else weight\n        like",
         "weight = self.effective()\n        like",
-        ("tests/test_feedback_alignment.py",)),
+        ("tests/tca/signals/test_feedback_alignment.py",)),
     Bug(WIRING, "space that never closes", "torch.minimum(apart % lengths, -apart % lengths)", "apart", WIRED),
     Bug(WIRING, "synapses of a cell onto itself let through", "odds.masked_fill(squared == 0, -math.inf)", "odds",
         WIRED),
@@ -187,12 +187,12 @@ BUGS = [
         "torch.cat([magnitude * factor.clamp(min=0), magnitude * factor.clamp(max=0)], 1)",
         "torch.cat([magnitude * factor, magnitude * 0], 1)", RELAYED),
     Bug("tca/nets/dual_stream/dual_stream_rnn.py", "a floor above the bound", "self.floor * (2 * n_rec - 1)",
-        "self.floor * (n_rec - 1)", ("tests/test_careless_networks.py",)),
+        "self.floor * (n_rec - 1)", ("tests/tca/nets/test_network_arguments.py",)),
     Bug("tca/experiments/config/network_config.py", "every preset with the same weights", 'for name in ("seed", "device", "dtype")',
-        'for name in ("device", "dtype")', ("tests/test_described.py",)),
+        'for name in ("device", "dtype")', ("tests/tca/experiments/config/test_network_config.py",)),
     Bug("tca/eligibilities/network_kernel.py", "a root that is not the network's",
         "root = kept if self.root is None else self.root", "root = 0.9 if self.root is None else self.root",
-        ("tests/test_global_vector.py",)),
+        ("tests/tca/signals/test_global_vector.py",)),
     Bug("tca/eligibilities/network_kernel.py", "scores that keep all of themselves from window to window",
         "entries[-1].add_(scores, alpha=decay)", "entries[-1].add_(scores, alpha=1)", WINDOWS),
     Bug("tca/eligibilities/network_kernel.py", "scores that keep all of themselves within a window",

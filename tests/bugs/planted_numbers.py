@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-DEFAULTS = "tests/test_defaults.py::test_no_default_and_no_global_generator_has_a_say"
-STATIC = ("tests/test_defaults_static.py",)
-PRECISION = ("tests/test_precision.py",)
-COPIES = ("tests/test_inference.py::test_a_copy_of_a_learner_goes_on_as_the_original_and_apart_from_it",)
-FIRST = ("tests/test_inference.py::test_a_first_pass_in_inference_mode_leaves_memory_for_any_later_one",)
-MADE = ("tests/test_inference.py::test_a_network_of_inference_mode_can_be_trained_by_autograd",)
-OUTSIDE = ("tests/test_inference.py",)
-MEASURES = ("tests/test_inference.py::test_measures_are_the_same_without_a_graph",)
+DEFAULTS = "tests/tca/test_defaults.py::test_no_default_and_no_global_generator_has_a_say"
+STATIC = ("tests/tca/test_defaults_static.py",)
+PRECISION = ("tests/tca/test_precision.py",)
+COPIES = ("tests/tca/test_inference.py::test_a_copy_of_a_learner_goes_on_as_the_original_and_apart_from_it",)
+FIRST = ("tests/tca/test_inference.py::test_a_first_pass_in_inference_mode_leaves_memory_for_any_later_one",)
+MADE = ("tests/tca/test_inference.py::test_a_network_of_inference_mode_can_be_trained_by_autograd",)
+OUTSIDE = ("tests/tca/test_inference.py",)
+MEASURES = ("tests/tca/test_inference.py::test_measures_are_the_same_without_a_graph",)
 NETWORK, OPTIONS, NUMBERS = "tca/nets/network.py", "tca/nets/options.py", "tca/utils/numerics.py"
 LEAK = "tca/cells/time_constants.py"
 LEARNER, BATCH, STREAM = "tca/learner.py", "tca/batch.py", "tca/online.py"
@@ -22,7 +22,7 @@ BUGS = (
     Bug("tca/nets/leaky/leaky_population.py", "size of the noise in the default type",
         "torch.as_tensor(self.leak, dtype=torch.float64, device=self.w_rec.device)",
         "torch.as_tensor(self.leak, device=self.w_rec.device)",
-        ("tests/test_networks.py::test_the_size_of_private_noise_is_exact",)),
+        ("tests/tca/nets/test_networks.py::test_the_size_of_private_noise_is_exact",)),
     Bug("tca/nets/feedforward/layered_network.py", "dropout of the default type", 'generator=generator, dtype=torch.float32, device="cpu")',
         'generator=generator, device="cpu")', (f"{DEFAULTS}[network mlp]",)),
     Bug(OPTIONS, "private noise on the default device", 'generator=generator, dtype=torch.float32, device="cpu")',
@@ -64,7 +64,7 @@ BUGS = (
         FIRST),
     Bug(NUMBERS, "networks of inference mode", "        with torch.inference_mode(False):\n            return super()",
         "        if True:\n            return super()",
-        ("tests/test_inference.py::test_what_is_made_in_inference_mode_is_made_outside_of_it",)),
+        ("tests/tca/test_inference.py::test_what_is_made_in_inference_mode_is_made_outside_of_it",)),
     Bug(NUMBERS, "copies of inference mode",
         "        with torch.inference_mode(False):\n            made.__dict__",
         "        if True:\n            made.__dict__",
@@ -72,7 +72,7 @@ BUGS = (
     Bug(NUMBERS, "copies that share", "copy.deepcopy(self.__dict__, memo)", "self.__dict__", COPIES),
     Bug(NUMBERS, "workspace of inference mode",
         "with torch.inference_mode(False):\n                held", "if True:\n                held",
-        ("tests/test_inference.py::test_a_workspace_of_inference_mode_serves_ordinary_passes",)),
+        ("tests/tca/test_inference.py::test_a_workspace_of_inference_mode_serves_ordinary_passes",)),
     Bug(STREAM, "streams keep inputs of inference mode", "weights.unsqueeze(0), loss).kept()",
         "weights.unsqueeze(0), loss)", FIRST),
     Bug(LEARNER, "drawn before the batch is checked", "        self._check(batch, noise)  # before anything is drawn",

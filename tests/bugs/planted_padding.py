@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-PADDING = ("tests/test_padding.py",)
-ROW = ("tests/test_conformance.py::test_padding_changes_nothing",)
+PADDING = ("tests/tca/test_padding.py",)
+ROW = ("tests/tca/test_conformance.py::test_padding_changes_nothing",)
 BATCH, TAPE, FULL = "tca/batch.py", "tca/tape/tape.py", "tca/eligibilities/full.py"
-MEASURES, ACTIVITY = ("tests/test_padding_measures.py",), "analysis/representations/activity.py"
+MEASURES, ACTIVITY = ("tests/analysis/test_padding_measures.py",), "analysis/representations/activity.py"
 RATE, KERNEL = "tca/signals/regularisers/firing_rate.py", "tca/eligibilities/kernel.py"
 TRIALS, REWARD, DIFFUSED = (
     "tca/signals/perturbation/reward_difference.py",
@@ -19,7 +19,7 @@ BUGS = [
     Bug(BATCH, "a trial that ends at its first weight", "torch.where(self.weights != 0, steps, 0).amax(0)",
         "torch.where(self.weights != 0, steps, self.steps).amin(0)", PADDING),
     Bug(BATCH, "a delay without weight taken for padding", "torch.where(self.weights != 0, steps, 0).amax(0)",
-        "(self.weights != 0).sum(0)", ("tests/test_padding.py::test_explicit_lengths_end_trials",)),
+        "(self.weights != 0).sum(0)", ("tests/tca/test_padding.py::test_explicit_lengths_end_trials",)),
     Bug(BATCH, "one step of padding counted", "device=self.weights.device).unsqueeze(1) < self.trial_lengths",
         "device=self.weights.device).unsqueeze(1) <= self.trial_lengths", PADDING),
     Bug(TAPE, "samples of padding", "self.rate[1:][~self.over[1:]]", "self.rate[1:].flatten(0, 1)", PADDING),
@@ -36,7 +36,7 @@ BUGS = [
     Bug(RATE, "spikes of padding", 'tape.rate[1:].masked_fill(tape.over[1:].unsqueeze(-1), 0.0)', "tape.rate[1:]",
         PADDING),
     Bug(KERNEL, "kernels that learn from trials that are over", "if isinstance(to_go, Tensor):", "if False:",
-        ("tests/test_padding.py::test_what_a_rule_remembers_is_not_changed",)),
+        ("tests/tca/test_padding.py::test_what_a_rule_remembers_is_not_changed",)),
     Bug(TRIALS, "trials judged at the end of the batch", "if tape.lengths is not None:", "if False:", ROW),
     Bug(REWARD, "trials that were not shown are met", "(tape.trials_shown.trial_lengths > 0)",
         "(tape.trials_shown.trial_lengths >= 0)", PADDING),
@@ -59,7 +59,7 @@ BUGS = [
     Bug("tca/losses/loss.py", "infinite losses without weight", "torch.where(weights != 0, weights * ",
         "torch.where(weights >= 0, weights * ", PADDING),
     Bug(ACTIVITY, "rates after the end of trials", "else found[batch.inside]", "else found[:longest]",
-        ("tests/test_padding_measures.py::test_padding_changes_no_measure",)),
+        ("tests/analysis/test_padding_measures.py::test_padding_changes_no_measure",)),
     Bug(ACTIVITY, "rates of padding that all trials share", "found[:longest].clone() if", "found.clone() if", MEASURES),
     Bug(ACTIVITY, "trials not cut at their end", "found[:length, trial]", "found[:, trial]", MEASURES),
     Bug("analysis/broadcast_measures.py", "diagnostics of padding", "rates = tape.samples",

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-LOSSES = ("tests/test_losses.py", "tests/test_losses_bregman.py")
-MOMENTS = ("tests/test_losses_admissible.py", "tests/test_expansions.py")
-CARELESS = ("tests/test_losses.py", "tests/test_losses_bregman.py", "tests/test_careless_input.py")
-STOCHASTIC = ("tests/test_stochastic.py", "tests/test_facts_stochastic.py")
-LENGTHS = ("tests/test_stochastic.py", "tests/test_facts_stochastic.py")
-NOISES = ("tests/test_noises.py",)
-SPIKING = ("tests/test_spiking.py",)
-VECTORS = ("tests/test_vector_networks.py", "tests/test_global_vector.py")
-OPERATORS = ("tests/test_operators.py",)
-PRODUCTS = ("tests/test_scan_networks.py", "tests/test_scan.py")
-RIDGE = ("tests/test_operators.py", "tests/test_curvature.py")
-MINIMA = ("tests/test_stability.py",)
-LANDSCAPE = ("tests/test_landscape.py",)
+LOSSES = ("tests/tca/losses/test_losses.py", "tests/tca/losses/test_bregman.py")
+MOMENTS = ("tests/tca/losses/test_admissible.py", "tests/tca/losses/expansions/test_expansions.py")
+CARELESS = ("tests/tca/losses/test_losses.py", "tests/tca/losses/test_bregman.py", "tests/tca/test_careless_input.py")
+STOCHASTIC = ("tests/tca/eligibilities/test_stochastic.py", "tests/tca/rules/test_stochastic_facts.py")
+LENGTHS = ("tests/tca/eligibilities/test_stochastic.py", "tests/tca/rules/test_stochastic_facts.py")
+NOISES = ("tests/tca/utils/test_noises.py",)
+SPIKING = ("tests/tca/nets/spiking/test_spiking.py",)
+VECTORS = ("tests/tca/nets/vector/test_vector_networks.py", "tests/tca/signals/test_global_vector.py")
+OPERATORS = ("tests/analysis/curvature/test_operators.py",)
+PRODUCTS = ("tests/analysis/curvature/test_network_products.py", "tests/analysis/curvature/test_leaky_products.py")
+RIDGE = ("tests/analysis/curvature/test_operators.py", "tests/analysis/curvature/test_curvature.py")
+MINIMA = ("tests/analysis/stability/test_stability.py",)
+LANDSCAPE = ("tests/analysis/landscape/test_landscape.py",)
 
 BUGS: tuple[Bug, ...] = (
     Bug("tca/losses/brier.py", "Brier score without the factor of two", ".mul_(p).mul_(2)", ".mul_(p)", LOSSES),
@@ -280,7 +280,7 @@ BUGS: tuple[Bug, ...] = (
         "half the second derivative",
         "return torch.stack(products, 1)",
         "return 0.5 * torch.stack(products, 1)",
-        ("tests/test_curvature_engines.py::test_few_parameters",),
+        ("tests/analysis/curvature/test_eigensolvers.py::test_few_parameters",),
     ),
     Bug(
         "analysis/curvature/operators/pullback.py",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-FACTS = ("tests/test_facts_feedback.py",)
-RULES = ("tests/test_conformance.py", "tests/test_facts_recurrent.py", *FACTS)
-POPULATIONS = ("tests/test_populations.py",)
-ONLINE = ("tests/test_streaming.py",)
-TYPES = ("tests/test_facts_cell_types.py",)
-PATHS = ("tests/test_facts_snap_homotopy.py",)
-BACK = ("tests/test_feedback_alignment.py",)
+FACTS = ("tests/tca/rules/test_feedback.py",)
+RULES = ("tests/tca/test_conformance.py", "tests/tca/rules/test_recurrent.py", *FACTS)
+POPULATIONS = ("tests/tca/test_stacks.py",)
+ONLINE = ("tests/tca/test_online.py",)
+TYPES = ("tests/tca/rules/test_cell_types.py",)
+PATHS = ("tests/tca/rules/test_snap_homotopy.py",)
+BACK = ("tests/tca/signals/test_feedback_alignment.py",)
 
 BASE, TRACES, FULL = "tca/eligibilities/eligibility.py", "tca/eligibilities/traces.py", "tca/eligibilities/full.py"
 LEAK = "tca/eligibilities/leak.py"
@@ -108,7 +108,7 @@ BUGS = [
     Bug(SIGNAL, "bias of a filtered readout told the filtered score", "return tape.score, tape.raw_score",
         "return tape.score, tape.score", RULES),
     Bug(SHARED, "another matrix for every number of cells", "generator.initial_seed()", "population.cells",
-        ("tests/test_decorrelation_parts.py", "tests/test_decorrelation.py")),
+        ("tests/tca/signals/decorrelation/test_parts.py", "tests/tca/signals/decorrelation/test_decorrelation.py")),
     Bug(BACKWARD, "weights of the network on the way back", "        return drawn\n", "        return weight\n", BACK),
     Bug(BACKWARD, "signs of the weights lost", "return sizes * weight.sign()", "return sizes", BACK),
     Bug(BACKWARD, "sizes by their mean modulus", "drawn.square().mean().sqrt() if", "drawn.abs().mean() if", BACK),

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-FORM, OVERFLOW, REWARD = ("tests/test_leak_form.py",), ("tests/test_overflow.py",), ("tests/test_reward.py",)
-LOSS, TYPES = ("tests/test_check_loss.py",), ("tests/test_cell_types_warning.py",)
-RECIPE = ("tests/test_recipes.py",)
+FORM, OVERFLOW, REWARD = (
+    ("tests/tca/test_leak_form.py",),
+    ("tests/tca/experiments/training/test_overflow.py",),
+    ("tests/tca/experiments/reinforcement/test_reward.py",),
+)
+LOSS, TYPES = ("tests/tca/losses/test_check_loss.py",), ("tests/tca/signals/test_cell_types_warning.py",)
+RECIPE = ("tests/tca/rules/test_recipes.py",)
 
 BUGS = [
     Bug("tca/experiments/config/recipes.py", "one recipe whatever the loss", "fitting.get(type(loss)) or ", "", RECIPE),
@@ -247,6 +251,6 @@ BUGS = [
         "a policy of NaN ends in torch's error",
         "if not torch.isfinite(policy).all():",
         "if False:",
-        ("tests/test_train_by_reward.py::test_a_policy_that_is_not_finite_is_an_outcome",),
+        ("tests/tca/experiments/reinforcement/test_reward_runs.py::test_a_policy_that_is_not_finite_is_an_outcome",),
     ),
 ]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-SURGERY = ("tests/test_spiking.py::test_rule_equals_its_surgery",)
-ORACLE = ("tests/test_spiking.py::test_the_network_is_that_of_the_oracle",)
-SEAMS = ("tests/test_spiking.py::test_windows_of_the_cache_leave_no_seam",)
-SILENT = ("tests/test_spiking_network.py::test_a_cell_is_silent_for_so_many_steps",)
-NOISE = ("tests/test_spiking_network.py::test_private_noise_has_the_size_asked_for",)
-BUMPS = ("tests/test_spiking_network.py::test_surrogate_gradients",)
-STACKS = ("tests/test_spiking_stacks.py",)
-PRODUCTS = ("tests/test_spiking_products.py",)
+SURGERY = ("tests/tca/nets/spiking/test_spiking.py::test_rule_equals_its_surgery",)
+ORACLE = ("tests/tca/nets/spiking/test_spiking.py::test_the_network_is_that_of_the_oracle",)
+SEAMS = ("tests/tca/nets/spiking/test_spiking.py::test_windows_of_the_cache_leave_no_seam",)
+SILENT = ("tests/tca/nets/spiking/test_network.py::test_a_cell_is_silent_for_so_many_steps",)
+NOISE = ("tests/tca/nets/spiking/test_network.py::test_private_noise_has_the_size_asked_for",)
+BUMPS = ("tests/tca/nets/spiking/test_network.py::test_surrogate_gradients",)
+STACKS = ("tests/tca/nets/spiking/test_stacks.py",)
+PRODUCTS = ("tests/tca/connections/test_spiking_products.py",)
 
 PASS, POPULATION = "tca/nets/spiking/spiking_pass.py", "tca/nets/spiking/spiking_population.py"
 PSEUDO = "tca/cells/surrogate_gradients.py"
@@ -59,7 +59,7 @@ BUGS = [
         "a product of active cells gathered twice",
         "            return\n        link.connection.outer_(",
         "            pass\n        link.connection.outer_(",
-        ("tests/test_spiking_products.py",),
+        ("tests/tca/connections/test_spiking_products.py",),
     ),
     Bug(STACKED, "spiking populations that rules take for leaky ones", "                spiking=cells.spiking,\n", "",
         STACKS),

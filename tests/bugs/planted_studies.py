@@ -11,7 +11,7 @@ PUBLISHED = ("studies/tests/test_studies_spiking.py",)
 STUDIES = ("studies/tests/test_studies.py",)
 IMAGES = ("studies/tests/test_studies_vision.py",)
 ASKED = ("studies/tests/test_studies_vision_commands.py",)
-FACTORS = ("tests/test_updates.py", "tests/test_records.py")
+FACTORS = ("tests/tca/experiments/training/test_updates.py", "tests/tca/experiments/records/test_records.py")
 VISION = "studies/vision"
 
 PAGES, MADE = (
@@ -96,5 +96,5 @@ BUGS = [
         "whole(name, getattr(self, name), 0)", ASKED),
     Bug("analysis/run_measurements.py", "broadcasts measured over all trials",
         "broadcasting(learner, train.select(slice(0, min(self.trials, train.trials)))).layers",
-        "broadcasting(learner, train).layers", ("tests/test_broadcast.py",)),
+        "broadcasting(learner, train).layers", ("tests/analysis/test_broadcast_measures.py",)),
 ]  # fmt: skip

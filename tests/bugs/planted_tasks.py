@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-NATIVE = ("tests/test_tasks_values.py", "tests/test_tasks_native.py")
-SPIKES = ("tests/test_tasks_spikes.py",)
+NATIVE = ("tests/tasks/native/test_values.py", "tests/tasks/native/test_solvers.py")
+SPIKES = ("tests/tasks/native/test_spikes.py",)
 
 
 BUGS: tuple[Bug, ...] = (

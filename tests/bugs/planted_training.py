@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-IMAGES = ("tests/test_images.py",)
-WRITTEN = ("tests/test_records.py::test_a_run_writes_down_every_rule_with_all_its_parts",)
-CROSSED = ("tests/test_crossing.py",)
-KEPT = ("tests/test_records.py::test_networks_are_kept_as_they_were_when_the_loss_was_first_reached",)
-TAKEN_BACK = ("tests/test_records.py::test_what_was_kept_after_the_checkpoint_is_taken_back",)
-FILES = ("tests/test_files.py",)
-UPDATES = ("tests/test_updates.py",)
+IMAGES = ("tests/tasks/images/test_images.py",)
+WRITTEN = ("tests/tca/experiments/records/test_records.py::test_a_run_writes_down_every_rule_with_all_its_parts",)
+CROSSED = ("tests/tca/experiments/training/test_snapshots.py",)
+KEPT = (
+    "tests/tca/experiments/records/test_records.py::test_networks_are_kept_as_they_were_when_the_loss_was_first_reached",
+)
+TAKEN_BACK = ("tests/tca/experiments/records/test_records.py::test_what_was_kept_after_the_checkpoint_is_taken_back",)
+FILES = ("tests/tca/experiments/records/test_files.py",)
+UPDATES = ("tests/tca/experiments/training/test_updates.py",)
 
 TRIALS, TASK = "tasks/images/image_trials.py", "tasks/images/image_task.py"
 
@@ -24,16 +26,16 @@ BUGS = [
         'return {**pools, "train": rows_N, "test"', IMAGES),
     Bug(TASK, "every epoch of a stream in the same order", "shuffled(each)[place_B", "shuffled(0)[place_B", IMAGES),
     Bug("tasks/images/augmentation.py", "images moved the wrong way", "self.padding - drawn_BK",
-        "drawn_BK - self.padding", ("tests/test_images_augmentation.py",)),
+        "drawn_BK - self.padding", ("tests/tasks/images/test_augmentation.py",)),
     Bug("tasks/images/cache.py", "a cache that never notices new files", "all(_facts(folder / name) == facts for",
-        "all((folder / name).exists() for", ("tests/test_images_cache.py",)),
+        "all((folder / name).exists() for", ("tests/tasks/images/test_cache.py",)),
     Bug("tasks/images/sequential_images.py", "pixels read column by column", "permute(2, 3, 0, 1).flatten(0, 1)",
-        "permute(3, 2, 0, 1).flatten(0, 1)", ("tests/test_images_sequential.py",)),
+        "permute(3, 2, 0, 1).flatten(0, 1)", ("tests/tasks/images/test_sequential.py",)),
     Bug("tca/experiments/config/run.py", "parts from elsewhere written as if they were ours",
         'if module and not module.startswith("tca."):', "if False:", WRITTEN),
     Bug("tca/experiments/training/snapshots.py", "replays that change where they begin", "restore(copy.deepcopy(self.before))",
         "restore(self.before)",
-        ("tests/test_crossing.py::test_replays_begin_where_training_was_each_time",)),
+        ("tests/tca/experiments/training/test_snapshots.py::test_replays_begin_where_training_was_each_time",)),
     Bug("tca/experiments/training/snapshots.py", "searched in the course itself", "loop.copied(), before", "loop, before", CROSSED),
     Bug("tca/experiments/training/snapshots.py", "a tenth is close enough", "TOLERANCE = 0.01", "TOLERANCE = 0.1", CROSSED),
     Bug("tca/experiments/training/snapshots.py", "no loss is low", "(low, middle) if found <= loss else",
@@ -41,13 +43,13 @@ BUGS = [
     Bug("tca/experiments/training/snapshots.py", "whole updates only", "    search.shorten(low, high, loss)", "    search.loss_after(high)",
         CROSSED),
     Bug("tca/experiments/records/result.py", "what begins below has crossed", "return None if metrics and found is metrics[0] else found",
-        "return found", ("tests/test_crossing.py::test_what_is_measured_first_crosses_nothing",)),
+        "return found", ("tests/tca/experiments/training/test_snapshots.py::test_what_is_measured_first_crosses_nothing",)),
     Bug("tca/experiments/records/record.py", "networks kept whenever the loss is low", "first_at(loss, self.metrics) is self.metrics[-1]",
         "self.metrics[-1].train_loss <= loss", KEPT),
     Bug("tca/experiments/records/record.py", "what was kept after the checkpoint stays", "path_at(folder, loss).unlink(missing_ok=True)",
         "pass", TAKEN_BACK),
     Bug("tca/experiments/records/record.py", "trained again under the lock", "self.ended = finished(folder)", "self.ended = False",
-        ("tests/test_sweep_robust.py::test_a_run_that_another_has_finished_meanwhile_is_not_trained_again",)),
+        ("tests/tca/experiments/sweep/test_sweep_robust.py::test_a_run_that_another_has_finished_meanwhile_is_not_trained_again",)),
     Bug("tca/experiments/records/files.py", "a link written through", "flags | os.O_NOFOLLOW | os.O_NONBLOCK", "flags | os.O_NONBLOCK",
         FILES),
     Bug("tca/experiments/records/files.py", "lines not on the disk when they are counted",
@@ -56,16 +58,16 @@ BUGS = [
     Bug("tca/experiments/records/files.py", "a rename that a power cut undoes", "    _to_disk(path.parent)\n    tidy", "    tidy", FILES),
     Bug("tca/experiments/records/tensor_files.py", "a checkpoint that was edited",
         'if about["sha256"] != _digest(about["state"], tensors):', "if False:",
-        ("tests/test_records.py::test_every_changed_byte_of_a_packed_state_is_noticed",)),
+        ("tests/tca/experiments/records/test_records.py::test_every_changed_byte_of_a_packed_state_is_noticed",)),
     Bug("tca/experiments/sweep/executors.py", "more jobs at once than slots",
         "while self._waiting and len(self._running) < self._slots:", "while self._waiting:",
-        ("tests/test_sweep.py::test_every_job_of_processes_has_its_own_result",)),
+        ("tests/tca/experiments/sweep/test_sweep.py::test_every_job_of_processes_has_its_own_result",)),
     Bug("tca/experiments/sweep/processes.py", "a result that cannot be unpickled taken for a death",
         "if error.__cause__ is None:", "if True:",
-        ("tests/test_sweep.py::test_every_job_of_processes_has_its_own_result",)),
+        ("tests/tca/experiments/sweep/test_sweep.py::test_every_job_of_processes_has_its_own_result",)),
     Bug("tca/experiments/sweep/processes.py", "a death at the start taken for a mistake", "return code is None or code < 0 or",
         "return code is None or",
-        ("tests/test_sweep_robust.py::test_a_worker_that_is_killed_while_it_starts_is_replaced",)),
+        ("tests/tca/experiments/sweep/test_sweep_robust.py::test_a_worker_that_is_killed_while_it_starts_is_replaced",)),
     Bug("tca/experiments/training/update.py", "step matched to the rule's own square",
         "self.square = past * self.square + (1 - past) * float(g @ g)",
         "self.square = past * self.square + (1 - past) * float(gh @ gh)", UPDATES),
@@ -83,7 +85,7 @@ BUGS = [
     Bug("tca/experiments/training/update.py", "a bound that is not kept", "self.chosen.clip, norm)", "math.inf, norm)", UPDATES),
     Bug("tca/experiments/training/training_loop.py", "tested on what was trained on",
         "test_loss, test_accuracy = evaluate(net, self.task, self.test_set)",
-        "test_loss, test_accuracy = evaluate(net, self.task, self.train_set)", ("tests/test_train.py",)),
+        "test_loss, test_accuracy = evaluate(net, self.task, self.train_set)", ("tests/tca/experiments/training/test_train.py",)),
     Bug("tca/connections/connection.py", "gradients of few synapses laid out across", "self.masked(gradient).contiguous()",
         "self.masked(gradient)", UPDATES),
 ]  # fmt: skip

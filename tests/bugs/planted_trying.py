@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-NETWORKS = "tests/test_perturbation_networks.py"
-REWARDS = "tests/test_train_by_reward.py"
+NETWORKS = "tests/tca/signals/perturbation/test_networks.py"
+REWARDS = "tests/tca/experiments/reinforcement/test_reward_runs.py"
 DRAWN = (f"{NETWORKS}::test_a_draw_in_a_stack_equals_the_equations",)
 
 NETWORK, LAYERED, MOVED = (
@@ -65,6 +65,6 @@ BUGS = [
         "factors balanced the wrong way",
         "p1 = balance(length(drives) * length(*pres), everywhere)",
         "p1 = balance(everywhere, length(drives) * length(*pres))",
-        ("tests/test_facts_stochastic.py",),
+        ("tests/tca/rules/test_stochastic_facts.py",),
     ),
 ]

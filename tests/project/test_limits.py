@@ -1,0 +1,192 @@
+"""Limits that no other test pins: each test fails when its entry in docs/limits.md no longer holds."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import tasks
+import tca
+from analysis import alignment, curvature, operator, stability, update_jacobian
+from analysis.landscape.barrier import barrier
+from analysis.landscape.permutation_alignment import permuted
+from tca.connections.vector_products import Products
+from tca.eligibilities import Full, Leak, NetworkKernel
+from tca.experiments.training.evaluation import evaluate
+from tca.losses import MSE
+from tca.nets import LeakyRNN, StackedRNN, VectorRNN
+from tca.signals import GlobalVector, Regularised
+from tca.signals.regularisers.activity_regularisers import Power
+from tests.analysis.curvature.test_eigensolvers import ENGINES, inside, quadratic
+from tests.analysis.curvature.test_spectrum import falling, over_seeds, rotated
+from tests.analysis.landscape.test_landscape import problem
+from tests.analysis.stability.test_stability import fixture
+from tests.support.cases import CASES
+from tests.support.peak import peak_bytes
+from tests.tca.nets.vector.test_vector_networks import scattered
+from tests.tca.signals.test_global_vector import sequences
+
+F64 = torch.float64
+DOUBLE = 8  # bytes of a number
+
+
+def batch_of(net: LeakyRNN, steps: int, trials: int) -> tca.Batch:
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(steps, trials, net.n_in, dtype=F64, generator=generator)
+    targets = torch.zeros(steps, trials, net.n_out, dtype=F64)
+    return tca.Batch(inputs, targets, torch.full((steps, trials), 1 / steps, dtype=F64), MSE())
+
+
+@pytest.mark.parametrize("name", ["rtrl", "tbptt"])
+def test_forward_traces_of_every_path_take_a_number_for_each_cell_and_synapse(name: str) -> None:
+    """Forwards at least N numbers for each recurrent synapse and trial are held, backwards far fewer."""
+    net = LeakyRNN(2, 20, 1, dtype=F64)
+    learner, batch = tca.Learner(net, tca.RULES[name]), batch_of(net, 6, 3)
+    influence = DOUBLE * 3 * 20 * 20 * 20
+    assert peak_bytes(lambda: learner.grads(batch, execution="forward")) >= influence
+    assert peak_bytes(lambda: learner.grads(batch, execution="reverse")) < influence / 2
+
+
+def test_a_filtered_readout_online_takes_a_number_for_each_synapse_and_trial() -> None:
+    """Without the filter e-prop of form A holds a trace for each presynaptic cell; with it one for each synapse."""
+    trials, cells = 12, 40
+
+    def peak(readout_tau: float | None) -> int:
+        net = LeakyRNN(2, cells, 1, dtype=F64, readout_tau=readout_tau)
+        stream, batch = tca.Learner(net, tca.RULES["eprop"]).stream(trials), batch_of(net, 3, trials)
+
+        def run() -> None:
+            for x, y, w in zip(batch.inputs, batch.targets, batch.weights, strict=True):
+                stream.step(x, y, w, batch.loss)
+
+        return peak_bytes(run)
+
+    synaptic = DOUBLE * trials * cells * cells
+    assert peak(20.0) >= synaptic
+    assert peak(None) < synaptic / 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "factored"),
+    [
+        (tca.RULES["gevb_local"], True),
+        (tca.RULES["gevb_network"], True),
+        (tca.Rule(GlobalVector(), NetworkKernel(0.7)), False),
+        (tca.Rule(GlobalVector(gated=False), Leak()), False),
+        (tca.Rule(GlobalVector(), Full()), False),
+        (tca.Rule(Regularised(GlobalVector(), (Power(),)), Leak()), False),
+    ],
+    ids=lambda each: repr(each)[:60],
+)
+def test_only_filters_that_are_numbers_are_gathered_as_products(
+    rule: tca.Rule, factored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathered, plain = [], Products.gather_
+    monkeypatch.setattr(Products, "gather_", lambda self, *given: (gathered.append(self), plain(self, *given))[1])
+    net = scattered(VectorRNN(3, 6, 4, dtype=F64))
+    tca.Learner(net, rule).grads(sequences(net, 4, 9, last_only=False))
+    assert bool(gathered) == factored
+
+
+@pytest.mark.parametrize("net", [StackedRNN(3, [4, 4], 2), VectorRNN(3, 6, 4)], ids=lambda net: type(net).__name__)
+def test_stacks_and_vectors_do_not_run_online(net: tca.nets.Network) -> None:
+    with pytest.raises(ValueError, match=f"^{type(net).__name__} runs through whole trials, not step by step"):
+        tca.Learner(net, tca.RULES["gevb_local" if isinstance(net, VectorRNN) else "eprop"]).stream(1)
+
+
+def test_a_single_precision_hessian_is_not_exact() -> None:
+    """In its own type a float32 network has another largest eigenvalue than in double precision, past round-off."""
+    case = next(case for case in CASES if case.activation == "tanh")
+    net, batch = case.net(dtype=torch.float32), case.batch().to(dtype=torch.float32)
+    own, double = (curvature(net, batch, engine="dense", dtype=dtype, probes=0).largest.value for dtype in (None, F64))
+    assert 1e-9 < abs(own - double) / abs(double) < 1e-6
+
+
+def test_private_noise_is_left_out_of_alignment_and_evaluation() -> None:
+    task = tasks.make("delayed_xor")
+    quiet, noisy = (LeakyRNN(task.n_in, 5, task.n_out, noise=noise) for noise in (0.0, 0.5))
+    batch = task.split(6, 4, seed=0)[0].batch()
+    assert alignment(quiet, batch, ["eprop"])["eprop"] == alignment(noisy, batch, ["eprop"])["eprop"]
+    assert evaluate(quiet, task, batch) == evaluate(noisy, task, batch)
+    tca.Learner(noisy, tca.RULES["eprop"]).backward(batch)
+    tca.Learner(quiet, tca.RULES["eprop"]).backward(batch)
+    assert not torch.equal(noisy.w_rec.grad, quiet.w_rec.grad), "control: training draws it"
+
+
+def test_the_pyhessian_engine_misses_an_end_of_small_modulus_and_its_residual_says_so() -> None:
+    found = ENGINES["pyhessian"](quadratic([5.0, -0.5, *inside(60, 0.49)]), 1e-6, 200, 0)
+    assert abs(found.largest.value - 5.0) < 1e-9
+    assert abs(found.smallest.value + 0.5) > 1e-3
+    assert found.smallest.residual > 1e3 * found.largest.residual
+
+
+def test_the_error_of_xtrace_is_overestimated() -> None:
+    values = falling(80, 2.0)
+    estimates, claimed = over_seeds(rotated(values), "xtrace", 30)
+    errors = estimates - values.sum()
+    assert 1.5 < (claimed.square().mean() / errors.square().mean()).sqrt() < 4
+
+
+def test_the_update_jacobian_is_a_difference() -> None:
+    """Off by round-off over the step from the exact Hessian, and wrong within its step of a kink."""
+    case = next(case for case in CASES if case.activation == "tanh")
+    net, batch = case.net(), case.batch()
+    hessian = operator(net, batch).matrix()
+    error = (update_jacobian(net, batch, "bptt").matrix() - hessian).norm() / hessian.norm()
+    assert 1e-14 < error < 1e-10
+
+    relu = LeakyRNN(1, 3, 1, activation="relu", dtype=F64)
+    trials = tca.Batch(torch.ones(2, 1, 1).double(), torch.zeros(2, 1, 1).double(), torch.ones(2, 1).double(), MSE())
+    for upper, wrong in ((1e-4, True), (1e-3, True), (1e-2, False)):
+        with torch.no_grad():
+            relu.w_in.fill_(1.0)
+            relu.w_rec.fill_(0.3)
+            relu.b.copy_(torch.tensor([0.5, 0.5, upper - 1.0]))
+        exact = operator(relu, trials, "all").matrix()
+        error = (update_jacobian(relu, trials, "bptt", "all").matrix() - exact).norm() / exact.norm()
+        assert (error > 0.1) == wrong, upper
+
+
+def test_rho_neither_equals_nor_bounds_the_largest_eigenvalue_of_several_outputs() -> None:
+    """The share of the largest eigenvalue lies above rho for one network and below it for another."""
+    upper = []
+    for seed in (0, 2):
+        found = stability(*fixture(seed, 4), ["eprop"])
+        share = found["eprop"].eigenvalues.real.max().item() / found.largest
+        assert abs(share - found["eprop"].rho) > 1e-3
+        upper.append(share > found["eprop"].rho)
+    assert upper == [True, False]
+
+
+def test_matching_by_weights_may_end_in_a_worse_order_than_the_best() -> None:
+    (net, batch), (other, _) = problem(sizes=(3, 5, 2)), problem(sizes=(3, 5, 2), seed=2)
+    found = barrier(net, other, batch, match="weights", points=2).distance
+    orders = map(torch.tensor, itertools.permutations(range(5)))
+    best = min(barrier(net, permuted(other, order), batch, points=2).distance for order in orders)
+    assert found > 1.1 * best
+
+
+def test_private_noise_for_another_device_is_drawn_on_the_cpu() -> None:
+    """A network elsewhere draws from the generator of the CPU: its state moves on as that of the twin on the CPU."""
+    net = LeakyRNN(2, 5, 1, noise=0.5, seed=3)
+    elsewhere = copy.deepcopy(net)
+    elsewhere.to("meta").noise_state = net.noise_state.clone()
+    drawn, there = net.draw_noise(4, 2), elsewhere.draw_noise(4, 2)
+    assert drawn is not None
+    assert there is not None
+    assert torch.equal(net.noise_state, elsewhere.noise_state)
+    assert there.device.type == next(elsewhere.parameters()).device.type == "meta"
+
+
+def test_records_need_posix_locks() -> None:
+    code = "import sys; sys.modules['fcntl'] = None; import tca.experiments.records.record"
+    root = Path(__file__).parents[2]
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
+    assert ran.returncode == 1
+    assert "import of fcntl halted" in ran.stderr

@@ -1,0 +1,142 @@
+"""The pages say what is so: their code runs, their commands work on what `make compare` writes, their tables follow."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+
+from analysis.figures.command import command
+from tca.__main__ import main as tca_main
+from tools import pages
+
+ROOT = Path(__file__).parents[2]
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
+CODE = [page for page in DOCS if "```python" in page.read_text(encoding="utf-8")]
+SMALLER = {  # sizes that a test can afford; each must stand in some page
+    "n_train=200, n_test=200": "n_train=20, n_test=20",
+    "n_train=40, n_test=200": "n_train=8, n_test=24",
+    "n_train=640, n_test=500": "n_train=64, n_test=50",
+    "trials.inputs, 200,": "trials.inputs, 10,",
+    "steps=200, evaluate_every=50": "steps=4, evaluate_every=2",
+    'options={"trials": 200}': 'options={"trials": 20}',
+    "components=20": "components=4",
+    "steps=500": "steps=2",
+    "NetworkConfig(size=32)": "NetworkConfig(size=4)",
+    '"net.size": [32, 64]': '"net.size": [4, 6]',
+    "workers=4": "workers=1",
+}
+RECORD_COMMAND = re.compile(r"^ {4}(python -m analysis\.figures\.\w+ runs/compare.*?)(?: +#.*)?$", re.MULTILINE)
+MODULE = re.compile(r"python -m ((?:analysis|benchmarks|tasks|tools)[\w.]*)((?: [^\n`#)]*)?)")
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def blocks(page: Path) -> str:
+    return "\n".join(re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL))
+
+
+def test_every_smaller_size_stands_in_a_page() -> None:
+    everything = "".join(map(blocks, CODE))
+    assert [full for full in SMALLER if full not in everything] == []
+
+
+@pytest.mark.parametrize("page", CODE, ids=name_of)
+def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = blocks(page)
+    for full, small in SMALLER.items():
+        code = code.replace(full, small)
+    monkeypatch.chdir(tmp_path)
+    state = torch.random.get_rng_state()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # sizes of a test warn where those of the page do not
+        exec(compile(code, str(page), "exec"), {"__name__": "page"})
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("page", DOCS, ids=name_of)
+def test_tables_made_from_the_code_are_up_to_date(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert pages.rewritten(text) == text, "run `make pages`"
+
+
+@pytest.mark.parametrize("page", [*DOCS, ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=name_of)
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+def test_every_target_that_a_page_names_exists() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for page in [*DOCS, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]:
+        named = re.findall(r"(?:`|^ {4})make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+        assert set(named) <= targets, (name_of(page), set(named) - targets)
+
+
+def modules() -> dict[str, set[str]]:
+    """Return the modules that pages run, each with the flags that it is given there."""
+    found: dict[str, set[str]] = {}
+    for page in [*DOCS, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]:
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ").replace("`python -m\n", "`python -m ")
+        for module, words in MODULE.findall(text):
+            found.setdefault(module.rstrip("."), set()).update(re.findall(r"(?<!\S)--[a-z][\w-]*", words))
+    return found
+
+
+def test_every_module_that_a_page_runs_exists() -> None:
+    for module in modules():
+        found = importlib.util.find_spec(module)
+        assert found is not None, module
+        if found.submodule_search_locations:
+            assert importlib.util.find_spec(f"{module}.__main__") is not None, module
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_every_flag_that_a_page_gives_is_known(module: str) -> None:
+    flags = modules()[module]
+    if not flags:
+        return
+    says = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert says.returncode == 0, says.stderr
+    assert [flag for flag in flags if flag not in says.stdout] == []
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make compare` writes: its tasks and rules, in small."""
+    folder = tmp_path_factory.mktemp("compared") / "runs" / "compare"
+    small = "--seeds 2 --steps 2 --n_train 10 --n_test 10 --evaluate_every 1 --net.size 6 --workers 1 --quiet"
+    assert tca_main(["compare", "--config", str(ROOT / "compare.yaml"), "--folder", str(folder), *small.split()]) == 0
+    return folder
+
+
+def record_commands() -> list[str]:
+    return sorted({found for page in DOCS for found in RECORD_COMMAND.findall(page.read_text(encoding="utf-8"))})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", record_commands())
+def test_commands_work_on_what_make_compare_writes(
+    words: str, compared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module, *arguments = shlex.split(words.removeprefix("python -m "))
+    record = min(compared.rglob("result.json")).parent
+    arguments = [str({"runs/compare/<record>": record, "runs/compare": compared}.get(each, each)) for each in arguments]
+    small = {
+        "loss_line": ["--trials", "6"],
+        "loss_plane": ["--trials", "6", "--points", "3"],
+        "loss_barrier": ["--trials", "6"],
+    }
+    arguments += [*small.get(module.rpartition(".")[2], []), "--out", str(tmp_path / "figure")]
+    assert command(importlib.import_module(module).main, arguments) == 0, capsys.readouterr().err
