@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge
@@ -19,7 +19,6 @@ from analysis.curvature.network_operators import operator
 from analysis.curvature.operators import Operator
 from tca.batch import Batch
 from tca.learner import Learner
-from tca.nets import LeakyRNN
 from tca.utils.checks import Count, Whole, checked
 
 __all__ = ["AlignmentWatcher", "BroadcastWatcher", "CurvatureWatcher", "ritz_ends"]
@@ -36,14 +35,14 @@ class CurvatureWatcher:
 
     Args:
         trials: How many of the first training trials, at most, default 100.
-        parameters: Name of a parameter, default the recurrent weights, or ``"all"``.
+        parameters: A name, or ``"all"``; default the recurrent weights, or all where there are none.
         products: Hessian-vector products, default 12.
         first: Products of the first measurement, which starts from a random vector, default 40.
         seed: Seed of that vector, default 0.
     """
 
     trials: Count = 100
-    parameters: str = "w_rec"
+    parameters: str | None = None
     products: Annotated[int, Ge(2)] = 12
     first: Annotated[int, Ge(2)] = 40
     seed: Whole = 0
@@ -52,7 +51,7 @@ class CurvatureWatcher:
     def __call__(self, learner: Learner, train: Batch) -> Mapping[str, float]:
         """Return the ends and their residuals."""
         few = train.select(slice(0, min(self.trials, train.trials)))
-        matrix = operator(cast(LeakyRNN, learner.net), few, self.parameters)
+        matrix = operator(learner.net, few, self.parameters)
         if self._ends is None:
             start = torch.randn(
                 matrix.size, generator=torch.Generator().manual_seed(self.seed), dtype=torch.float64, device="cpu"
@@ -86,16 +85,18 @@ class AlignmentWatcher:
 
     Args:
         trials: How many of the first training trials, at most, default 100.
-        parameter: Name of the parameter, default the recurrent weights.
+        parameter: Name of the parameter; default the recurrent weights if they are one, else all hidden ones.
     """
 
     trials: Count = 100
-    parameter: str = "w_rec"
+    parameter: str | None = None
 
     def __call__(self, learner: Learner, train: Batch) -> Mapping[str, float]:
         """Return how they match."""
         few = train.select(slice(0, min(self.trials, train.trials)))
-        match = alignment(learner.net, few, [learner]).rules[0].parameters[self.parameter]
+        found = alignment(learner.net, few, [learner]).rules[0]
+        names = learner.net.default_parameters() if self.parameter is None else (self.parameter,)
+        match = found.parameters[names[0]] if len(names) == 1 else found.recurrent
         return {"cosine": match.cosine, "norm_ratio": match.norm_ratio, "rho": match.rho}
 
     def state(self) -> dict[str, Any]:

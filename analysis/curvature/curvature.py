@@ -85,7 +85,7 @@ class Curvature:
 def curvature(
     net: Network,
     trials: Trials | Batch,
-    parameters: str | Sequence[str] = "w_rec",
+    parameters: str | Sequence[str] | None = None,
     *,
     engine: str = "auto",
     tolerance: float = 1e-6,
@@ -110,7 +110,7 @@ def curvature(
     Args:
         net: The network.
         trials: A fixed set of trials, or a batch.
-        parameters: Name of a parameter, several names, or ``"all"``; default the recurrent weights.
+        parameters: A name, a prefix such as ``"layers.0"``, several of them, or ``"all"``; default see ``choose``.
         engine: ``"lanczos"``; ``"dense"``, for up to 2,000 parameters; ``"pyhessian"``, power iteration, slow and given
             to missing the end of smaller modulus (see ``analysis.curvature.eigensolvers.power_iteration``);
             or ``"auto"`` (default), dense for up to 100 parameters and Lanczos for more.

@@ -94,7 +94,7 @@ OPERATORS: dict[str, Callable[..., Operator]] = Table(
 def operator(
     net: Network,
     trials: Trials | Batch,
-    parameters: str | Sequence[str] = "w_rec",
+    parameters: str | Sequence[str] | None = None,
     kind: str = "hessian",
     *,
     l2: NotNegative = 0.0,
@@ -126,7 +126,7 @@ def operator(
     Args:
         net: The network.
         trials: A fixed set of trials, or a batch.
-        parameters: Name of a parameter, several names, or ``"all"``; default the recurrent weights.
+        parameters: A name, a prefix such as ``"layers.0"``, several of them, or ``"all"``; default see ``choose``.
         kind: Which matrix, default ``"hessian"``.
         l2: Coefficient c of an L2 penalty ``c/2 |theta|^2``, default 0; it adds c to every eigenvalue.
         chunk: Trials differentiated together; ``None`` (default) for as many as fit into ``memory``. Chunks add up to
@@ -165,7 +165,7 @@ def update_jacobian(
     net: Network,
     trials: Trials | Batch,
     rule: str | Rule | Learner,
-    parameters: str | Sequence[str] = "w_rec",
+    parameters: str | Sequence[str] | None = None,
     *,
     chunk: Count | None = None,
     memory: Positive = 2048.0,
@@ -183,7 +183,7 @@ def update_jacobian(
         net: The network.
         trials: A fixed set of trials, or a batch.
         rule: The rule by name, as ``Rule``, or as a ``Learner`` of this network, whose feedback is then used.
-        parameters: Name of a parameter, several names, or ``"all"``; default the recurrent weights.
+        parameters: A name, a prefix such as ``"layers.0"``, several of them, or ``"all"``; default see ``choose``.
         chunk: Trials run together; ``None`` (default) for as many as fit into ``memory``.
         memory: Memory in MB, default 2048; an estimate.
         seed: Seed of the feedback that a rule draws, default 0.

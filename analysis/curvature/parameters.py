@@ -1,4 +1,4 @@
-"""Chosen parameters of a network as one flat vector, missing synapses left out.
+"""Chosen parameters of a network or module as one flat vector, missing synapses left out.
 
 Shapes: P chosen parameters that exist.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tca.nets import Network
 from tca.utils.names import lookup
@@ -73,36 +73,77 @@ class Parameters:
         return list(zip(self.values, self.existing, strict=True))
 
 
-def choose(net: Network, names: str | Sequence[str]) -> Parameters:
-    """Return the chosen parameters of a network at their present values.
+def choose(net: nn.Module, names: str | Sequence[str] | None = None) -> Parameters:
+    """Return the chosen parameters of a network or module at their present values.
 
     Args:
-        net: The network.
-        names: A name, several names, or ``"all"``. In a network of several populations the part of a name before or
-            behind its last dot stands for all that have it: ``"w_rec"`` for the recurrent weights of every population.
+        net: The network, or any module.
+        names: A name, several names, or ``"all"``. A prefix, such as ``"encoder"`` or ``"layers.0"``, stands for all
+            parameters below it, and the last part of a name for all that have it: ``"w_rec"`` for the recurrent weights
+            of every population. ``None`` (default) for the recurrent weights, ``w_rec`` of a network and ``weight_hh``
+            of the recurrent layers of PyTorch; where there are none, for all that are trained, or for all.
 
     Raises:
         ValueError: A name is unknown or comes twice, none is given, or none of the synapses exists.
+        TypeError: A chosen parameter holds complex numbers or integers.
 
     >>> from tca.nets import LeakyRNN
-    >>> net = LeakyRNN(2, 3, 1, autapses=False)
-    >>> choose(net, ["w_rec", "b"]).flat().shape
+    >>> choose(LeakyRNN(2, 3, 1, autapses=False), ["w_rec", "b"]).flat().shape
     torch.Size([9])
+    >>> choose(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)), "2").names
+    ('2.weight', '2.bias')
     """
-    connections = {each.name: each for each in net.connections()}
-    groups = {name: [name] for name in connections}
-    for name in (each for each in connections if "." in each):
-        for part in name.rsplit(".", 1):
-            groups.setdefault(part, []).append(name)
-    given = list(connections) if names == "all" else [names] if isinstance(names, str) else list(names)
+    synapses = {each.name: each for each in net.connections()} if isinstance(net, Network) else {}
+    own = {name: each.detach() for name, each in net.named_parameters()}
+    own = {name: each.effective() for name, each in synapses.items()} | {
+        name: each for name, each in own.items() if name not in synapses
+    }
+    chosen = _named(net, tuple(own), names)
+    wrong = [name for name in chosen if not own[name].is_floating_point()]
+    if wrong:
+        raise TypeError(f"parameters must be real numbers, got {own[wrong[0]].dtype} of {wrong[0]!r}: see view_as_real")
+    masks = [synapses[name].mask if name in synapses else None for name in chosen]
+    existing = tuple(None if each is None else each.flatten().nonzero().squeeze(1) for each in masks)
+    parameters = Parameters(chosen, tuple(own[name] for name in chosen), existing)
+    if not parameters.flat().numel():
+        raise ValueError(f"parameters {list(chosen)} hold no existing synapse")
+    return parameters
+
+
+def _named(net: nn.Module, own: Sequence[str], names: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the names of parameters that names, prefixes and last parts stand for."""
+    if not own:
+        raise ValueError(f"net must have parameters, got none in {type(net).__name__}")
+    if names is None:
+        return _default(net, own)
+    if names == "all":
+        return tuple(own)
+    given = [names] if isinstance(names, str) else list(names)
     if not given:
         raise ValueError("parameters must hold at least one name, got none")
-    chosen = [each for name in given for each in lookup({**groups, "all": ["all"]}, name, "parameter")]
+    groups: dict[str, list[str]] = {}
+    for name in (each for each in own if "." in each):
+        parts = name.split(".")
+        for part in (*accumulate(parts[:-1], "{}.{}".format), parts[-1]):
+            groups.setdefault(part, []).append(name)
+    alike = {id(each): name for name, each in reversed(list(net.named_parameters()))}  # tied weights have several names
+    tied = {name: [alike[id(each)]] for name, each in net.named_parameters(remove_duplicate=False)}
+    known = groups | tied | {name: [name] for name in own} | {"all": ["all"]}
+    chosen = tuple(each for name in given for each in lookup(known, name, "parameter"))
     if len(set(chosen)) < len(chosen) or "all" in chosen:
         raise ValueError(f"parameters must be different names, or 'all' by itself, got {given}")
-    own = [connections[name] for name in chosen]
-    existing = tuple(None if each.mask is None else each.mask.flatten().nonzero().squeeze(1) for each in own)
-    parameters = Parameters(tuple(chosen), tuple(each.effective() for each in own), existing)
-    if not parameters.flat().numel():
-        raise ValueError(f"parameters {chosen} hold no existing synapse")
-    return parameters
+    return chosen
+
+
+def _default(net: nn.Module, own: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(net, Network):
+        return net.default_parameters()
+    named = dict(net.named_parameters())
+    recurrent = tuple(
+        f"{name}.{each}".lstrip(".")
+        for name, module in net.named_modules()
+        if isinstance(module, nn.RNNBase | nn.RNNCellBase)
+        for each, _ in module.named_parameters(recurse=False)
+        if each.startswith("weight_hh")
+    )
+    return recurrent or tuple(name for name in own if named[name].requires_grad) or tuple(own)

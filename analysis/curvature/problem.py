@@ -10,14 +10,13 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, cast, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from analysis.curvature.parameters import Parameters, choose
 from tca.batch import Batch
-from tca.nets import LeakyRNN
 from tca.nets.network import Network
 from tca.utils.checks import Count, DType, NotNegative, checked
 
@@ -98,7 +97,7 @@ class Problem:
 def problem_of(
     net: Network,
     trials: Trials | Batch,
-    parameters: str | Sequence[str] = "w_rec",
+    parameters: str | Sequence[str] | None = None,
     *,
     chunk: Count | None = None,
     memory: NotNegative = 2048.0,
@@ -109,7 +108,7 @@ def problem_of(
     Args:
         net: The network; it is copied.
         trials: A fixed set of trials, or a batch.
-        parameters: Name of a parameter, several names, or ``"all"``; default the recurrent weights.
+        parameters: A name, a prefix such as ``"layers.0"``, several of them, or ``"all"``; default see ``choose``.
         chunk: Trials differentiated together; ``None`` (default) for as many as fit into ``memory``.
         memory: Memory for derivatives in MB, default 2048; an estimate.
         dtype: Type in which derivatives are computed, default ``torch.float64``; ``None`` for the network's own.
@@ -120,6 +119,7 @@ def problem_of(
         TypeError: The trials are no fixed set.
 
     >>> from tca.losses import MSE
+    >>> from tca.nets import LeakyRNN
     >>> batch = Batch(torch.zeros(4, 5, 1), torch.ones(4, 5, 2), torch.full((4, 5), 0.25), MSE())
     >>> problem = problem_of(LeakyRNN(1, 4, 2), batch, "b_out", chunk=2)
     >>> len(problem.parts), problem.loss(problem.theta)
@@ -128,7 +128,7 @@ def problem_of(
     batch = as_batch(trials).kept()
     batch.check(net.n_in, net.n_out)
     net = copy.deepcopy(net).to(dtype=dtype).eval().requires_grad_(False)
-    chosen = choose(cast(LeakyRNN, net), parameters)  # any network has connections
+    chosen = choose(net, parameters)
     theta = chosen.flat()
     own = batch.to(theta.device, theta.dtype)
     if chunk is None:
@@ -152,6 +152,7 @@ def as_batch(trials: Trials | Batch, name: str = "trials", like: Network | None 
         TypeError: It is neither, such as a stream of batches.
 
     >>> from tca.losses import MSE
+    >>> from tca.nets import LeakyRNN
     >>> batch = Batch(torch.zeros(4, 2, 1), torch.zeros(4, 2, 1), torch.ones(4, 2), MSE())
     >>> as_batch(batch) is batch, as_batch(batch, like=LeakyRNN(1, 2, 1).double()).inputs.dtype
     (True, torch.float64)

@@ -65,7 +65,7 @@ class Sharpness:
 def sharpness(
     net: Network,
     trials: Trials | Batch,
-    parameters: str | Sequence[str] = "w_rec",
+    parameters: str | Sequence[str] | None = None,
     *,
     radius: Positive = 0.05,
     steps: Count = 1,
@@ -88,7 +88,7 @@ def sharpness(
     Args:
         net: The network.
         trials: A fixed set of trials, or a batch.
-        parameters: Name of a parameter, several names, or ``"all"``; default the recurrent weights.
+        parameters: A name, a prefix such as ``"layers.0"``, several of them, or ``"all"``; default see ``choose``.
         radius: The radius, default 0.05: for ``adaptive`` relative to each parameter.
         steps: Steps of ascent, default 1.
         eta: Constant added to the size of each parameter for ``adaptive``, default 0; the paper takes 0.01.

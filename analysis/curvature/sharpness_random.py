@@ -74,7 +74,7 @@ class RandomSharpness:
 def random_sharpness(
     net: Network,
     trials: Trials | Batch,
-    parameters: str | Sequence[str] = "w_rec",
+    parameters: str | Sequence[str] | None = None,
     *,
     sigma: Positive = 0.01,
     allowed: Positive = 0.1,
@@ -95,7 +95,7 @@ def random_sharpness(
     Args:
         net: The network.
         trials: A fixed set of trials, or a batch.
-        parameters: Name of a parameter, several names, or ``"all"``; default the recurrent weights.
+        parameters: A name, a prefix such as ``"layers.0"``, several of them, or ``"all"``; default see ``choose``.
         sigma: Standard deviation of the perturbations whose rise is reported, default 0.01.
         allowed: Mean rise of the loss at which the PAC-Bayes measures take sigma, default 0.1.
         pairs: Pairs of perturbations K, default 20, at least 2.

@@ -91,7 +91,7 @@ def surroundings(parser: argparse.ArgumentParser, points: int) -> None:
     """
     parser.add_argument("--directions", default="sharpest", help="sharpest (default), flattest or random")
     parser.add_argument(
-        "--parameters", nargs="+", default=["w_rec"], help="parameters that vary, default w_rec; or all"
+        "--parameters", nargs="+", help="parameters that vary, default the recurrent ones, if any; or all"
     )
     parser.add_argument("--reach", type=float, default=1.0, help="how far to either side, default 1")
     parser.add_argument("--points", type=int, default=points, help=f"positions a direction, odd, default {points}")

@@ -66,7 +66,7 @@ class Landscape:
 def landscape(
     net: Network,
     trials: Trials | Batch,
-    parameters: str | Sequence[str] = "w_rec",
+    parameters: str | Sequence[str] | None = None,
     *,
     directions: str | Tensor = "sharpest",
     dimensions: Count = 1,
@@ -85,7 +85,7 @@ def landscape(
     Args:
         net: The network; it is copied.
         trials: A fixed set of trials, or a batch.
-        parameters: Name of a parameter, several names, or ``"all"``; default the recurrent weights.
+        parameters: A name, a prefix such as ``"layers.0"``, several of them, or ``"all"``; default see ``choose``.
         directions: ``"sharpest"`` (default), eigenvectors of the Hessian with the largest eigenvalues; ``"flattest"``,
             those with the smallest, which are negative where the loss bends down; ``"random"``; or vectors as rows,
             shape ``(1, P)`` or ``(2, P)``, missing synapses left out.

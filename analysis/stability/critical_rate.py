@@ -119,7 +119,7 @@ def stability(
     net: Network,
     trials: Trials | Batch,
     rules: str | Rule | Learner | Iterable[str | Rule | Learner],
-    parameters: str | Sequence[str] = "w_rec",
+    parameters: str | Sequence[str] | None = None,
     *,
     seed: Seed = 0,
 ) -> Stability:
@@ -141,7 +141,7 @@ def stability(
         trials: A fixed set of trials, or a batch, with at most 2,000 outputs that have a weight.
         rules: Rules by name, as ``Rule``, or as a ``Learner`` of this network; one by itself is allowed. Each must be
             linear in the error.
-        parameters: Name of a parameter, several names, or ``"all"``; default the recurrent weights.
+        parameters: A name, a prefix such as ``"layers.0"``, several of them, or ``"all"``; default see ``choose``.
         seed: Seed of the feedback that rules draw, default 0.
 
     Raises:

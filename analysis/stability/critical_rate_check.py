@@ -72,7 +72,7 @@ def iterate(
     trials: Trials | Batch,
     rule: str | Rule | Learner,
     rate: NotNegative,
-    parameters: str | Sequence[str] = "w_rec",
+    parameters: str | Sequence[str] | None = None,
     *,
     start: NotNegative = 1e-6,
     steps: Count = 60,
@@ -87,7 +87,7 @@ def iterate(
         net: The network; it is not changed.
         trials: A fixed set of trials, or a batch.
         rule: The rule by name, as ``Rule``, or as a ``Learner`` of this network.
-        parameters: Name of a parameter, several names, or ``"all"``; default the recurrent weights.
+        parameters: A name, a prefix such as ``"layers.0"``, several of them, or ``"all"``; default see ``choose``.
         start: Distance of the start, default 1e-6.
         steps: Number of steps K, default 60.
         seed: Seed of the feedback that the rule draws, default 0.
@@ -116,7 +116,7 @@ def check_stability(
     net: Network,
     trials: Trials | Batch,
     rules: str | Rule | Learner | Iterable[str | Rule | Learner],
-    parameters: str | Sequence[str] = "w_rec",
+    parameters: str | Sequence[str] | None = None,
     *,
     margin: Kept = 0.05,
     start: NotNegative = 1e-6,
@@ -129,7 +129,7 @@ def check_stability(
         net: The network, at a minimum without error; it is not changed.
         trials: A fixed set of trials, or a batch.
         rules: Rules by name, as ``Rule``, or as a ``Learner`` of this network; one by itself is allowed.
-        parameters: Name of a parameter, several names, or ``"all"``; default the recurrent weights.
+        parameters: A name, a prefix such as ``"layers.0"``, several of them, or ``"all"``; default see ``choose``.
         margin: How much below and above, relative to the critical rate, default 0.05.
         start: Distance of the start, default 1e-6.
         steps: Number of steps, default 60.

@@ -26,7 +26,7 @@ __all__ = ["minimum"]
 def minimum(
     net: Network,
     trials: Trials | Batch,
-    parameters: str | Sequence[str] = "w_rec",
+    parameters: str | Sequence[str] | None = None,
     *,
     factor: float = 0.5,
     tolerance: float = 1e-16,
@@ -41,7 +41,7 @@ def minimum(
     Args:
         net: The network; it is not changed.
         trials: A fixed set of trials, or a batch, with squared error.
-        parameters: Name of a parameter, several names, or ``"all"``; default the recurrent weights.
+        parameters: A name, a prefix such as ``"layers.0"``, several of them, or ``"all"``; default see ``choose``.
         factor: Part of the step to take, in (0, 1], default 0.5.
         tolerance: Largest derivative of the loss by an output at which to stop, default 1e-16.
         steps: Most steps, default 200.

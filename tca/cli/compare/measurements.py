@@ -160,7 +160,7 @@ def measure(result: Result, how: MeasurementSettings) -> dict[str, float]:
     )
     gap = analysis.generalization_gap(result.net, task, train_set, test_set, input_noise=how.input_noise)
     few = train_set.subset(min(how.curvature_trials, len(train_set)))
-    curved = analysis.curvature(result.net, few, "w_rec", tolerance=TOLERANCE, probes=how.curvature_probes)
+    curved = analysis.curvature(result.net, few, tolerance=TOLERANCE, probes=how.curvature_probes)
     found = {
         "train_loss": gap.train.loss,
         "test_accuracy": gap.test.accuracy,
