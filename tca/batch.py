@@ -5,13 +5,17 @@ Shapes: T time, B batch, I inputs, O outputs. Time comes first, batch second.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tca.losses import Loss
+from tca.utils.checks import settle
 from tca.utils.numerics import kept
+from tca.utils.trial_info import joined_info, selected_info, trial_info
 
 __all__ = ["Batch"]
 
@@ -37,6 +41,9 @@ class Batch:
         lengths: Steps of every trial, integers from 0 to T, shape ``(B,)``, weights being zero after them; ``None``
             (default) for up to the last step with a positive weight. Needed only where steps after that belong to a
             trial.
+        info: Columns with one value a trial, such as coherence, delay and side, which learning does not read: arrays,
+            tensors or sequences of numbers, truth values or text, ``None`` where a value is missing; none by default.
+            They become arrays of shape ``(B,)``, in which a missing value is NaN or the empty text.
 
     Raises:
         ValueError: A shape does not fit the others, a value is not finite, or a weight is negative.
@@ -44,6 +51,9 @@ class Batch:
     >>> from tca.losses import MSE
     >>> Batch(torch.zeros(5, 2, 3), torch.zeros(5, 2, 1), torch.full((5, 2), 0.2), MSE())
     Batch(steps=5, trials=2, inputs=3, loss=MSE())
+    >>> batch = Batch(torch.zeros(5, 2, 3), torch.zeros(5, 2, 1), torch.full((5, 2), 0.2), MSE(), info={"side": [0, 1]})
+    >>> batch.select(slice(1, 2)).info["side"]
+    array([1])
     """
 
     inputs: Tensor
@@ -52,6 +62,7 @@ class Batch:
     loss: Loss
     decisions: Tensor | None = None
     lengths: Tensor | None = None
+    info: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check types and shapes; ``check`` checks the values."""
@@ -84,6 +95,7 @@ class Batch:
             )
         if self.lengths is not None:
             _check_lengths(self.lengths, self.steps, self.trials)
+        settle(self, info=trial_info(self.info, self.trials))
 
     def __repr__(self) -> str:
         """Return the sizes and the loss."""
@@ -169,6 +181,44 @@ class Batch:
             weights=self.weights[:, trials],
             decisions=decisions,
             lengths=None if self.lengths is None else self.lengths[trials],
+            info=selected_info(self.info, trials),
+        )
+
+    @staticmethod
+    def joined(parts: Sequence[Batch]) -> Batch:
+        """Return the trials of several batches as one, padded to the longest.
+
+        Args:
+            parts: Batches with the same channels and loss, at least one.
+
+        Raises:
+            ValueError: There is none, or losses differ.
+
+        >>> from tca.losses import MSE
+        >>> parts = [Batch(torch.ones(t, 1, 1), torch.ones(t, 1, 1), torch.ones(t, 1), MSE()) for t in (2, 3)]
+        >>> Batch.joined(parts).trial_lengths.tolist()
+        [2, 3]
+        """
+        if not parts:
+            raise ValueError("parts must hold at least one batch, got none")
+        for part in parts:
+            if part.loss is not parts[0].loss and part.loss != parts[0].loss:
+                raise ValueError(f"parts must have one loss, got {parts[0].loss!r} and {part.loss!r}")
+        steps = max(part.steps for part in parts)
+
+        def together(each: Sequence[Tensor]) -> Tensor:
+            padded = [torch.cat([part, part.new_zeros(steps - len(part), *part.shape[1:])]) for part in each]
+            return torch.cat(padded if any(len(part) < steps for part in each) else list(each), 1)
+
+        decided, timed = (any(getattr(part, name) is not None for part in parts) for name in ("decisions", "lengths"))
+        return Batch(
+            together([part.inputs for part in parts]),
+            together([part.targets for part in parts]),
+            together([part.weights for part in parts]),
+            parts[0].loss,
+            together([part.decision_steps for part in parts]) if decided else None,
+            torch.cat([part.trial_lengths for part in parts]) if timed else None,
+            joined_info([(part.info, part.trials) for part in parts]),
         )
 
     def kept(self) -> Batch:

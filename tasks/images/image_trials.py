@@ -39,7 +39,8 @@ class ImageTrials(FixedTrials):
     """Images of a pool as a set of trials, at most a batch of which is held as floating-point numbers.
 
     Batches for training are augmented, each batch anew; `batch` and measurements are not. Changes that belong to the
-    set, such as the noise of a test condition, stay with their image throughout.
+    set, such as the noise of a test condition, stay with their image throughout. Trial information: ``image``, its
+    number in the split, and ``label``.
 
     Args:
         pixels: The split that the images are from.
@@ -121,12 +122,14 @@ class ImageTrials(FixedTrials):
             chosen_B: Which, counted within the set, on the CPU.
             source: Randomness of the augmentation; ``None`` (default) for no augmentation.
         """
-        bytes_BCHW, labels_B = self.pixels.take(self.chosen_N[chosen_B])
+        rows_B = self.chosen_N[chosen_B]
+        bytes_BCHW, labels_B = self.pixels.take(rows_B)
         images_BCHW = bytes_BCHW.to(self.device).to(self.dtype).div_(self.pixels.white)
         added = () if source is None else drawn(self.augment, len(chosen_B), source)
         for part, drawn_BK in self._kept(chosen_B) + added:
             images_BCHW = part.apply(images_BCHW, drawn_BK)
-        return self.view(images_BCHW, labels_B.to(self.device))
+        batch = self.view(images_BCHW, labels_B.to(self.device))
+        return dataclasses.replace(batch, info={"image": rows_B, "label": labels_B})
 
     def _kept(self, chosen_B: Tensor) -> Changes:
         return tuple((part, drawn_NK[chosen_B]) for part, drawn_NK in self.kept)

@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar
 import torch
 
 from tasks.durations import Duration, Percent, PositiveDuration, draw_steps, settle_durations, steps_of
-from tasks.native.timeline import Timeline, trial_weights
+from tasks.native.timeline import Timeline, per_trial, trial_weights
 from tasks.task import DrawnTask
 from tca.batch import Batch
 from tca.losses import CrossEntropy, Loss
@@ -31,6 +31,9 @@ class ContextDecision(DrawnTask):
     the two modalities choose independently. The context is on throughout the trial. The fixation channel is 1 until the
     decision, whose steps have weight 1 in the loss and all others 0.1, before each trial's weights are scaled to sum to
     1. Class 0 is to fixate, 1 and 2 are the sides.
+
+    Trial information: the periods in ms, ``context``, ``side`` (0 or 1) and ``evidence`` of the selected modality: its
+    coherence in per cent, negative for side 0; ``evidence_0`` and ``evidence_1`` are those of both modalities.
 
     Mante, Sussillo, Shenoy and Newsome (2013), Context-dependent computation by recurrent dynamics in prefrontal
     cortex, Nature 503:78-84. The periods last as long as those of the neurogym task ContextDecisionMaking-v0, which
@@ -87,4 +90,14 @@ class ContextDecision(DrawnTask):
         inputs_TBI[..., 6] = inside_TB & (context_B == 1)
         target_B = sides_B2.gather(1, context_B[:, None]).squeeze(1)
         weights_TB = trial_weights(decisions_TB, inside_TB, elsewhere=0.1)
-        return Batch(inputs_TBI, torch.where(decisions_TB, target_B + 1, 0), weights_TB, self.loss, decisions_TB)
+        evidence_B2 = per_trial(self.coherences, picked_B2) * (2 * sides_B2 - 1)
+        info = timeline.info(
+            self.dt,
+            context=context_B,
+            side=target_B,
+            evidence=evidence_B2.gather(1, context_B[:, None]).squeeze(1),
+            evidence_0=evidence_B2[:, 0],
+            evidence_1=evidence_B2[:, 1],
+        )
+        targets_TB = torch.where(decisions_TB, target_B + 1, 0)
+        return Batch(inputs_TBI, targets_TB, weights_TB, self.loss, decisions_TB, info=info)

@@ -32,6 +32,8 @@ class DelayedMatch(DrawnTask):
     the loss and all others 0.1, before each trial's weights are scaled to sum to 1. Class 0 is to fixate, 1 match, 2
     non-match.
 
+    Trial information: ``sample`` and ``test``, the stimuli from 0; ``match``; the other periods in ms.
+
     Miller, Erickson and Desimone (1996), Neural mechanisms of visual working memory in prefrontal cortex of the
     macaque, J Neurosci 16:5154-5167. The periods last as long as those of the neurogym task DelayMatchSample-v0.
 
@@ -100,7 +102,9 @@ class DelayedMatch(DrawnTask):
             timeline.show(inputs_TBI[..., 1:], name, self._tuning(shown_B), self.noise / math.sqrt(self.dt), generator)
         decisions_TB = timeline.during("decision")
         weights_TB = trial_weights(decisions_TB, timeline.inside, elsewhere=0.1)
-        return Batch(inputs_TBI, torch.where(decisions_TB, differs_B + 1, 0), weights_TB, self.loss, decisions_TB)
+        targets_TB = torch.where(decisions_TB, differs_B + 1, 0)
+        info = timeline.info(self.dt, sample=sample_B, test=test_B, match=differs_B == 0)
+        return Batch(inputs_TBI, targets_TB, weights_TB, self.loss, decisions_TB, info=info)
 
     def _tuning(self, shown_B: torch.Tensor) -> torch.Tensor:
         angle_C = torch.arange(self.stimuli, dtype=torch.float32, device="cpu") * (2 * math.pi / self.stimuli)

@@ -30,6 +30,8 @@ class DelayedMatchSpikes(DrawnTask):
     trials and independently of the other; recall fires during the decision, background all the time. Class 1 is match:
     both fired, or neither. Loss and accuracy count in the decision only.
 
+    Trial information: ``sample`` and ``test``, whether each cue was present; ``match``; the other periods in ms.
+
     The defaults are those of Barretto-Bittar, Levina, Giannakakis and Zeraati (2026), Diffusion of Neuromodulators for
     Temporal Credit Assignment, arXiv:2603.08949, T = 1100.
 
@@ -94,4 +96,6 @@ class DelayedMatchSpikes(DrawnTask):
         rates_TBG = torch.stack([rate * each.float() for rate, each in zip(rates, fires, strict=True)], -1)
         inputs_TBI = poisson(rates_TBG, self.dt, self.per_group, generator)
         weights_TB = trial_weights(decisions_TB, timeline.inside, elsewhere=0.0)
-        return Batch(inputs_TBI, torch.where(decisions_TB, match_B, 0), weights_TB, self.loss, decisions_TB)
+        targets_TB = torch.where(decisions_TB, match_B, 0)
+        info = timeline.info(self.dt, sample=shown_2B[0], test=shown_2B[1], match=match_B == 1)
+        return Batch(inputs_TBI, targets_TB, weights_TB, self.loss, decisions_TB, info=info)

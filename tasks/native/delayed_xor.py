@@ -30,6 +30,8 @@ class DelayedXor(DrawnTask):
     inputs are the pulses and a go channel, 1 during the decision, both with noise at every step. The loss and the
     accuracy count in the decision only. Class 0 is same, class 1 different.
 
+    Trial information: ``first`` and ``second``, whether each pulse was positive; the other periods in ms.
+
     Kim, Li and Sejnowski (2019), Simple framework for constructing functional spiking recurrent neural networks,
     PNAS 116:22811-22820.
 
@@ -83,6 +85,6 @@ class DelayedXor(DrawnTask):
         inputs_TBI[..., 1] += decisions_TB
         timeline.end_(inputs_TBI)
         weights_TB = trial_weights(decisions_TB, timeline.inside, elsewhere=0.0)
-        return Batch(
-            inputs_TBI, torch.where(decisions_TB, bits_2B[0] ^ bits_2B[1], 0), weights_TB, self.loss, decisions_TB
-        )
+        targets_TB = torch.where(decisions_TB, bits_2B[0] ^ bits_2B[1], 0)
+        info = timeline.info(self.dt, first=bits_2B[0], second=bits_2B[1])
+        return Batch(inputs_TBI, targets_TB, weights_TB, self.loss, decisions_TB, info=info)

@@ -31,6 +31,9 @@ class EvidenceAccumulation(DrawnTask):
     all with noise at every step. Each trial favours one side, drawn at random; the answer is the side with
     more cues. The loss and the accuracy count in the decision only. Class 0 is left, class 1 right.
 
+    Trial information: ``evidence``, right cues minus left ones; ``favoured`` and ``side`` (0 left, 1 right); periods
+    in ms.
+
     Morcos and Harvey (2016), History-dependent variability in population dynamics during evidence accumulation in
     cortex, Nat Neurosci 19:1672-1681; in the form of Bellec, Scherr, Subramoney, Hajek, Salaj, Legenstein and Maass
     (2020), A solution to the learning dilemma for recurrent networks of spiking neurons, Nat Commun 11:3625, with rates
@@ -97,4 +100,6 @@ class EvidenceAccumulation(DrawnTask):
         inputs_TBI[..., 2] += decisions_TB
         timeline.end_(inputs_TBI)
         weights_TB = trial_weights(decisions_TB, timeline.inside, elsewhere=0.0)
-        return Batch(inputs_TBI, torch.where(decisions_TB, target_B, 0), weights_TB, self.loss, decisions_TB)
+        targets_TB = torch.where(decisions_TB, target_B, 0)
+        info = timeline.info(self.dt, evidence=2 * right_QB.sum(0) - self.cues, favoured=favoured_B, side=target_B)
+        return Batch(inputs_TBI, targets_TB, weights_TB, self.loss, decisions_TB, info=info)

@@ -31,6 +31,9 @@ class EvidenceAccumulationSpikes(DrawnTask):
     the time. Each trial favours one side, drawn at random; the answer is the side with more cues.
     Class 0 is left, class 1 right.
 
+    Trial information: ``evidence``, right cues minus left ones; ``favoured`` and ``side`` (0 left, 1 right); periods
+    in ms.
+
     Bellec, Scherr, Subramoney, Hajek, Salaj, Legenstein and Maass (2020), A solution to the learning dilemma for
     recurrent networks of spiking neurons, Nat Commun 11:3625. The defaults are those of Barretto-Bittar, Levina,
     Giannakakis and Zeraati (2026), arXiv:2603.08949, T = 2050; ``lead=0, answer=1`` are those of Liu, Smith,
@@ -112,4 +115,6 @@ class EvidenceAccumulationSpikes(DrawnTask):
         inputs_TBI = poisson(rates_TBG, self.dt, self.per_group, generator)
         answers_TB = timeline.during("answer")
         weights_TB = trial_weights(answers_TB, timeline.inside, elsewhere=0.0)
-        return Batch(inputs_TBI, torch.where(answers_TB, target_B, 0), weights_TB, self.loss, answers_TB)
+        targets_TB = torch.where(answers_TB, target_B, 0)
+        info = timeline.info(self.dt, evidence=2 * right_QB.sum(0) - self.cues, favoured=favoured_B, side=target_B)
+        return Batch(inputs_TBI, targets_TB, weights_TB, self.loss, answers_TB, info=info)

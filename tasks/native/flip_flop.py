@@ -30,6 +30,8 @@ class FlipFlop(DrawnTask):
     a pulse of a random sign, and else noise only; the first slot always has one, so that the target is defined
     throughout. The target of an output changes with the onset of the pulse and is +1 or -1. All steps count equally.
 
+    Trial information: ``pulses``, their number on all channels.
+
     Sussillo and Barak (2013), Opening the black box: low-dimensional dynamics in high-dimensional recurrent neural
     networks, Neural Comput 25:626-649.
 
@@ -90,4 +92,4 @@ class FlipFlop(DrawnTask):
         pulses_TBK = (signs_SBK * comes_SBK).repeat_interleave(width, 0)
         inputs_TBK = background(pulses_TBK.shape, self.noise / math.sqrt(self.dt), generator).add_(pulses_TBK)
         weights_TB = torch.full(inputs_TBK.shape[:2], 1 / inputs_TBK.shape[0], dtype=torch.float32, device="cpu")
-        return Batch(inputs_TBK, targets_TBK, weights_TB, self.loss)
+        return Batch(inputs_TBK, targets_TBK, weights_TB, self.loss, info={"pulses": comes_SBK.sum((0, 2))})

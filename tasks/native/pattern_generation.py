@@ -33,6 +33,8 @@ class PatternGeneration(DrawnTask):
     trial shows a cue, one channel for each pattern, and a clock: channels that are 1 one after the other for equal
     parts of the trial, both with noise. All steps count equally.
 
+    Trial information: ``pattern``.
+
     Nicola and Clopath (2017), Supervised learning in spiking neural networks with FORCE training, Nat Commun 8:2208; in
     the form of Bellec, Scherr, Subramoney, Hajek, Salaj, Legenstein and Maass (2020), A solution to the learning
     dilemma for recurrent networks of spiking neurons, Nat Commun 11:3625.
@@ -113,4 +115,4 @@ class PatternGeneration(DrawnTask):
         if self.clock:
             inputs_TBI[torch.arange(steps, device="cpu"), :, tick_T] += 1
         weights_TB = torch.full((steps, trials), 1 / steps, dtype=torch.float32, device="cpu")
-        return Batch(inputs_TBI, signals_TPK[:, pattern_B], weights_TB, self.loss)
+        return Batch(inputs_TBI, signals_TPK[:, pattern_B], weights_TB, self.loss, info={"pattern": pattern_B})

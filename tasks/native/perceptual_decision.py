@@ -13,7 +13,7 @@ import torch
 from annotated_types import Ge
 
 from tasks.durations import Duration, Percent, PositiveDuration, draw_steps, settle_durations, steps_of
-from tasks.native.timeline import Timeline, trial_weights
+from tasks.native.timeline import Timeline, per_trial, trial_weights
 from tasks.task import DrawnTask
 from tca.batch import Batch
 from tca.losses import CrossEntropy, Loss
@@ -30,6 +30,9 @@ class PerceptualDecision(DrawnTask):
     In the stimulus period, channel c shows ``1/2 + coherence/200 * cos(theta_c - theta_target)`` plus noise. A fixation
     channel is 1 until the decision, whose steps have weight 1 in the loss and all others 0.1, before each trial's
     weights are scaled to sum to 1. Class 0 is to fixate, class c + 1 to choose stimulus c.
+
+    Trial information: the periods in ms, ``coherence`` in per cent, ``side`` (the stimulus, from 0) and, of two
+    choices, ``evidence``: the coherence, negative for side 0.
 
     Britten, Shadlen, Newsome and Movshon (1992), The analysis of visual motion, J Neurosci 12:4745-4765. The periods
     last as long as those of the neurogym task PerceptualDecisionMaking-v0.
@@ -98,4 +101,9 @@ class PerceptualDecision(DrawnTask):
         timeline.show(inputs_TBI[..., 1:], "stimulus", values_BC, self.noise / math.sqrt(self.dt), generator)
         decisions_TB = timeline.during("decision")
         weights_TB = trial_weights(decisions_TB, timeline.inside, elsewhere=0.1)
-        return Batch(inputs_TBI, torch.where(decisions_TB, target_B + 1, 0), weights_TB, self.loss, decisions_TB)
+        graded_B = per_trial(self.coherences, picked_B)
+        info = timeline.info(self.dt, coherence=graded_B, side=target_B)
+        if self.choices == 2:
+            info["evidence"] = graded_B * (2 * target_B - 1)
+        targets_TB = torch.where(decisions_TB, target_B + 1, 0)
+        return Batch(inputs_TBI, targets_TB, weights_TB, self.loss, decisions_TB, info=info)

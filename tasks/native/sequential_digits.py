@@ -40,6 +40,8 @@ class SequentialDigits(Task):
     during the decision that follows the last row; the loss and the accuracy count there only. Without time to decide
     there is no go channel, and the answer is due at the last step of the last row. Classes are the digits.
 
+    Trial information: ``image``, its number in its pool, and ``label``.
+
     Images row by row as a test of memory: Le, Jaitly and Hinton (2015), A simple way to initialize recurrent networks
     of rectified linear units, arXiv:1504.00941 (pixel by pixel, MNIST). The images: Alpaydin and Kaynak (1998),
     Cascading classifiers, Kybernetika 34:369-374.
@@ -109,7 +111,8 @@ class SequentialDigits(Task):
         inputs_TBI = self.reading.inputs(bytes_BCHW.to(torch.float32).div_(pixels.white))
         inputs_TBI += background(tuple(inputs_TBI.shape), self.noise / math.sqrt(self.dt), source)
         weights_TB, decisions_TB = self.reading.counted(inputs_TBI)
-        return Batch(inputs_TBI, torch.where(decisions_TB, digits_B, 0), weights_TB, self.loss, decisions_TB)
+        targets_TB, info = torch.where(decisions_TB, digits_B, 0), {"image": chosen_B, "label": digits_B}
+        return Batch(inputs_TBI, targets_TB, weights_TB, self.loss, decisions_TB, info=info)
 
 
 def _pool(purpose: int) -> Pixels:

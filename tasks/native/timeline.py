@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["Timeline", "background", "trial_weights"]
+__all__ = ["Timeline", "background", "per_trial", "trial_weights"]
 
 
 class Timeline:
@@ -51,6 +51,19 @@ class Timeline:
         start, end = self.edges[first][0], self.edges[last or first][1]
         return ((self._times_T1 >= start) & (self._times_T1 < end)).expand(self.steps, self.trials)
 
+    def info(self, dt: float, **columns: Tensor) -> dict[str, Tensor]:
+        """Return columns of trial information: the durations of all periods in ms, and others.
+
+        Args:
+            dt: Time step in ms.
+            columns: Further columns, shape ``(B,)``; they replace a duration of the same name.
+
+        >>> Timeline(2, cue=1, delay=torch.tensor([1, 2])).info(10.0, cue=torch.tensor([0, 3]))
+        {'cue': tensor([0, 3]), 'delay': tensor([10., 20.], dtype=torch.float64)}
+        """
+        durations = {name: torch.as_tensor(end - start, device="cpu") for name, (start, end) in self.edges.items()}
+        return {name: dt * steps.double().expand(self.trials) for name, steps in durations.items()} | columns
+
     def end_(self, channels_TBC: Tensor) -> None:
         """Set channels to zero after the end of each trial, in place."""
         if isinstance(self.end, Tensor):
@@ -71,6 +84,16 @@ class Timeline:
         else:
             mask_TB1 = self.during(period).unsqueeze(-1)
             channels_TBC[:] = torch.where(mask_TB1, _noisy(self.steps, values_BC, noise, generator), channels_TBC)
+
+
+def per_trial(values: tuple[float, ...], chosen: Tensor) -> Tensor:
+    """Return the value of an option that each trial drew, in float64.
+
+    Args:
+        values: The values.
+        chosen: Their indices.
+    """
+    return torch.tensor(values, dtype=torch.float64, device="cpu")[chosen]
 
 
 def background(shape: tuple[int, ...], noise: float, generator: torch.Generator) -> Tensor:

@@ -38,11 +38,13 @@ class Trial:
         inputs: Observations, shape ``(T, I)``.
         targets: The correct action at each step, shape ``(T,)`` if discrete or ``(T, O)``.
         periods: First step of each period, and the one after its last.
+        info: The dictionary ``trial`` of the environment, and durations of its periods in ms.
     """
 
     inputs: NDArray[np.float32]
     targets: NDArray[Any]
     periods: Mapping[str, tuple[int, int]]
+    info: Mapping[str, Any]
 
     def during(self, periods: tuple[str, ...]) -> NDArray[np.bool_]:
         """Return the steps in any of these periods, boolean, shape ``(T,)``; the whole trial if none is named.
@@ -112,7 +114,8 @@ class Environment:
             raise UnsupervisableError(self.name, "its trials hold NaN or infinity")
         names = environment.start_ind
         periods = {name: (environment.start_ind[name], environment.end_ind[name]) for name in names}
-        return Trial(inputs, targets.astype(np.int64 if self.discrete else np.float32), periods)
+        info = {name: self.dt * (end - start) for name, (start, end) in periods.items()} | dict(environment.trial or {})
+        return Trial(inputs, targets.astype(np.int64 if self.discrete else np.float32), periods, info)
 
     def _check_times(self) -> None:
         """Raise if the time step is longer than a default period, or trials are too long."""

@@ -19,6 +19,7 @@ from tasks.task import DrawnTask
 from tca.batch import Batch
 from tca.losses import MSE, CrossEntropy, Loss
 from tca.utils.checks import whole
+from tca.utils.trial_info import info_of_rows
 
 __all__ = ["NeurogymTask"]
 
@@ -37,6 +38,8 @@ class NeurogymTask(DrawnTask):
 
     Each draw uses a new environment with all of its generators seeded; within a draw, trials follow each other as in
     the environment (in blocks, for example).
+
+    Trial information: the durations of periods in ms, and the entries of the dictionary ``trial`` of the environment.
 
     Molano-Mazon et al. (2022), NeuroGym: an open resource for developing and sharing neuroscience tasks, PsyArXiv
     aqc9n.
@@ -117,7 +120,10 @@ class NeurogymTask(DrawnTask):
         )
         decisions_TB = torch.from_numpy(decisions)
         weights_TB = trial_weights(decisions_TB, inside_TB, elsewhere=0.1)
-        return Batch(torch.from_numpy(inputs), torch.from_numpy(targets), weights_TB, self.loss, decisions_TB)
+        info = info_of_rows([trial.info for trial in drawn])
+        return Batch(
+            torch.from_numpy(inputs), torch.from_numpy(targets), weights_TB, self.loss, decisions_TB, info=info
+        )
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from tests.bugs.bug import Bug
 
 NATIVE = ("tests/tasks/native/test_values.py", "tests/tasks/native/test_solvers.py")
 SPIKES = ("tests/tasks/native/test_spikes.py",)
+INFO = ("tests/tasks/test_trial_info.py",)
 
 
 BUGS: tuple[Bug, ...] = (
@@ -294,5 +295,34 @@ BUGS: tuple[Bug, ...] = (
         "(targets - targets.mean(0)).square().sum()",
         "targets.square().sum()",
         NATIVE,
+    ),
+    Bug(
+        "tca/utils/trial_info.py",
+        "rows of information of other trials",
+        "trials.cpu().numpy()",
+        "trials.cpu().sort().values.numpy()",
+        INFO,
+    ),
+    Bug(
+        "tca/batch.py",
+        "padding in front of the trial",
+        "torch.cat([part, part.new_zeros(steps - len(part), *part.shape[1:])])",
+        "torch.cat([part.new_zeros(steps - len(part), *part.shape[1:]), part])",
+        INFO,
+    ),
+    Bug(
+        "tasks/native/context_decision.py",
+        "evidence with the wrong sign",
+        "per_trial(self.coherences, picked_B2) * (2 * sides_B2 - 1)",
+        "per_trial(self.coherences, picked_B2) * (1 - 2 * sides_B2)",
+        INFO,
+    ),
+    Bug("tasks/native/timeline.py", "times in steps", "dt * steps.double()", "steps.double()", INFO),
+    Bug(
+        "tasks/images/image_trials.py",
+        "images numbered by their place in the batch",
+        '{"image": rows_B,',
+        '{"image": torch.arange(len(rows_B)),',
+        INFO,
     ),
 )

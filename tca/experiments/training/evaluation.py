@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -56,17 +55,6 @@ def evaluate(net: Network, task: Measure, trials: FixedTrials | Batch) -> tuple[
     for piece in fixed.pieces(TRIALS_AT_ONCE):
         outputs.append(net(piece.inputs))
         asked.append(dataclasses.replace(piece, inputs=piece.inputs[..., :1].clone()))
-    batch, answers = _joined(asked), torch.cat(outputs, 1)
+    batch, answers = Batch.joined(asked), torch.cat(outputs, 1)
     loss = batch.loss.mean(answers, batch.targets, batch.weights).item()
     return (loss if math.isfinite(loss) else math.nan), task.accuracy(answers, batch)
-
-
-def _joined(parts: Sequence[Batch]) -> Batch:
-    """Return batches as one."""
-
-    def together(name: str) -> Tensor:
-        return torch.cat([getattr(part, name) for part in parts], 1)
-
-    decisions = None if parts[0].decisions is None else together("decisions")
-    lengths = None if parts[0].lengths is None else torch.cat([part.trial_lengths for part in parts])
-    return Batch(together("inputs"), together("targets"), together("weights"), parts[0].loss, decisions, lengths)
