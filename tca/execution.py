@@ -161,13 +161,13 @@ def _until_the_end(tape: Tape, read: WindowFunction) -> WindowFunction:
 def _carry(eligibility: Eligibility, tape: Tape, told: Tensor, gradients: Gradients, buffers: Buffers) -> None:
     """Add the gradients of one population's connections, step by step."""
     trials = tape.rate.shape[1]
-    first = tape.moment(1)
+    first = tape.local_step(1)
     traces = eligibility.traces([link.connection for link in tape.links], first, trials, buffers)
     for t in range(tape.steps + 1):
         if t:
-            moment = tape.moment(t)
-            for trace, pre in zip(traces, moment.pres, strict=True):
-                trace.advance(moment, pre)
+            step = tape.local_step(t)
+            for trace, pre in zip(traces, step.pres, strict=True):
+                trace.advance(step, pre)
         for trace, link in zip(traces, tape.links, strict=True):
             gradients[link.connection.name].add_(link.connection.fold(trace.gradient(told[t])))
 

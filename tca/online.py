@@ -18,7 +18,7 @@ from tca.nets.leaky.leaky_rnn import LeakyRNN
 from tca.nets.spiking.spiking_rnn import SpikingRNN
 from tca.signals import CausalSignal
 from tca.signals.signal import DelayedSignal
-from tca.tape.local_step import Moment
+from tca.tape.local_step import LocalStep
 from tca.utils.checks import Count, check, whole
 from tca.utils.numerics import Lasting, kept, lasting
 
@@ -110,40 +110,40 @@ class Stream(Lasting):
         if noise is None:
             drawn = self.net.draw_noise(1, self.trials)
             noise = None if drawn is None else drawn[0]
-        moment = self._advance(inputs, None if noise is None else kept(noise))
+        step = self._advance(inputs, None if noise is None else kept(noise))
         w_out, b_out = self.net.readout_connections()
         outputs: Tensor = w_out.drive(self.read) + b_out.effective()
         self.learner.check_loss(batch, outputs.unsqueeze(0))
         score = loss.score(outputs.unsqueeze(0), batch.targets)[0] * (weights / self.trials).unsqueeze(-1)
-        self._learn(moment, score)
+        self._learn(step, score)
         return outputs
 
-    def _advance(self, inputs: Tensor, noise: Tensor | None) -> Moment:
+    def _advance(self, inputs: Tensor, noise: Tensor | None) -> LocalStep:
         self.time += 1
-        moment = self.cells.advance(inputs, noise, None if self.steps is None else self.steps - self.time)
+        step = self.cells.advance(inputs, noise, None if self.steps is None else self.steps - self.time)
         rate, keep = self.cells.rate, self.net.readout_leak
         self.read = torch.lerp(rate, self.read, keep) if keep else rate
-        return moment
+        return step
 
-    def _learn(self, moment: Moment, score: Tensor) -> None:
+    def _learn(self, step: LocalStep, score: Tensor) -> None:
         told = self.tell(score)
         if isinstance(self.steps, Tensor):
             told = told.masked_fill((self.time > self.steps).unsqueeze(-1), 0.0)
         filtered = self.net.readout_leak > 0
-        told = told if filtered else moment.lifted(told)
+        told = told if filtered else step.lifted(told)
         hidden = self.net.hidden_connections()
         if not self.traces:
-            fresh = self.learner.rule.eligibility.traces(hidden, moment, self.trials, self.learner.buffers)
+            fresh = self.learner.rule.eligibility.traces(hidden, step, self.trials, self.learner.buffers)
             self.traces = tuple(
-                ReadoutFilteredTrace(each, moment, self.net.readout_leak) if filtered else each for each in fresh
+                ReadoutFilteredTrace(each, step, self.net.readout_leak) if filtered else each for each in fresh
             )
-        late = None if self.report is None else self.report(moment, score)
+        late = None if self.report is None else self.report(step, score)
         if late is not None and not filtered:
-            late = moment.emitted_back(late)
-        for connection, trace, pre in zip(hidden, self.traces, moment.pres, strict=True):
+            late = step.emitted_back(late)
+        for connection, trace, pre in zip(hidden, self.traces, step.pres, strict=True):
             if late is not None and self.time > 1:
                 _accumulate(connection.weight, connection.fold(trace.gradient(late)))
-            trace.advance(moment, pre)
+            trace.advance(step, pre)
             _accumulate(connection.weight, connection.fold(trace.gradient(told)))
         w_out, b_out = self.net.readout_connections()
         _accumulate(w_out.weight, w_out.fold(score.t() @ self.read))

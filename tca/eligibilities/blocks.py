@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tca.connections.connection import Connection
 from tca.eligibilities.traces import PresynapticTrace, SynapticTrace, Trace
-from tca.tape.local_step import Moment
+from tca.tape.local_step import LocalStep
 
 __all__ = ["AdaptationTrace", "BlockTrace", "synaptic_trace"]
 
@@ -20,21 +20,23 @@ __all__ = ["AdaptationTrace", "BlockTrace", "synaptic_trace"]
 class BlockTrace(Trace):
     """``e_sij,t = sum_r d_sri,t e_rij,t-1 + 1[s=0] gain_i,t pre_j,t``: S numbers per synapse and trial."""
 
-    def __init__(self, connection: Connection, moment: Moment, trials: int, decay: Callable[[Moment], Tensor]) -> None:
+    def __init__(
+        self, connection: Connection, step: LocalStep, trials: int, decay: Callable[[LocalStep], Tensor]
+    ) -> None:
         """Start at zero.
 
         Args:
             decay: The blocks of the propagator at a step, broadcastable to ``(B, S, S, I)``.
         """
-        shape = (trials, moment.components, connection.n_post, connection.n_pre)
+        shape = (trials, step.components, connection.n_post, connection.n_pre)
         self.value = connection.weight.detach().new_zeros(shape)
         self.decay = decay
 
-    def advance(self, moment: Moment, pre: Tensor) -> None:
+    def advance(self, step: LocalStep, pre: Tensor) -> None:
         """Propagate the components and add the outer product of the step."""
-        decay = self.decay(moment).expand(len(self.value), -1, -1, -1)
+        decay = self.decay(step).expand(len(self.value), -1, -1, -1)
         self.value = torch.einsum("bsri,brij->bsij", decay, self.value)
-        self.value[:, 0].addcmul_(moment.gain.unsqueeze(-1), pre.unsqueeze(-2))
+        self.value[:, 0].addcmul_(step.gain.unsqueeze(-1), pre.unsqueeze(-2))
 
     def dense(self) -> Tensor:
         """Return the trace, shape ``(B, S, I, J)``."""
@@ -50,23 +52,23 @@ class AdaptationTrace(Trace):
     Paper: Bellec et al. (2020), Nature Communications 11:3625.
     """
 
-    def __init__(self, potential: PresynapticTrace, moment: Moment) -> None:
+    def __init__(self, potential: PresynapticTrace, step: LocalStep) -> None:
         """Start the adaptation at zero.
 
         Args:
             potential: The trace of the potential before its first step.
         """
-        assert moment.adaptive is not None, "a cell with one component does not adapt"
-        self.potential, self.adaptive = potential, moment.adaptive
+        assert step.adaptive is not None, "a cell with one component does not adapt"
+        self.potential, self.adaptive = potential, step.adaptive
         _, trials, n_pre = potential.value.shape
         self.value = potential.value.new_zeros(trials, len(self.adaptive), n_pre)
 
-    def advance(self, moment: Moment, pre: Tensor) -> None:
+    def advance(self, step: LocalStep, pre: Tensor) -> None:
         """Advance the adaptation, then the potential, by one step."""
         if len(self.adaptive):
-            leak = moment.leak[:, 1, :, self.adaptive].unsqueeze(-1)
+            leak = step.leak[:, 1, :, self.adaptive].unsqueeze(-1)
             self.value.mul_(leak[:, 1]).addcmul_(leak[:, 0], self.potential.rows(self.adaptive))
-        self.potential.advance(moment, pre)
+        self.potential.advance(step, pre)
 
     def dense(self) -> Tensor:
         """Return the trace of every synapse, shape ``(B, S, I, J)``."""
@@ -82,13 +84,13 @@ class AdaptationTrace(Trace):
 
 
 def synaptic_trace(
-    connection: Connection, moment: Moment, trials: int, decay: Callable[[Moment], Tensor]
+    connection: Connection, step: LocalStep, trials: int, decay: Callable[[LocalStep], Tensor]
 ) -> SynapticTrace | BlockTrace:
     """Return the trace of a propagator that is diagonal in cells.
 
     Args:
         decay: The propagator of each cell at a step, in the shape of the leak.
     """
-    if moment.components == 1:
+    if step.components == 1:
         return SynapticTrace(connection, trials, decay)
-    return BlockTrace(connection, moment, trials, decay)
+    return BlockTrace(connection, step, trials, decay)

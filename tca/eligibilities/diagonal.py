@@ -11,7 +11,7 @@ from tca.connections.connection import Connection
 from tca.eligibilities.blocks import synaptic_trace
 from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.traces import Trace
-from tca.tape.local_step import Moment
+from tca.tape.local_step import LocalStep
 from tca.tape.tape import Tape
 
 __all__ = ["Diagonal"]
@@ -35,6 +35,6 @@ class Diagonal(Eligibility):
         tape.leak_(t, into, later)
         tape.transmit_own_(t, into, later)
 
-    def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
+    def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
         """Return a synaptic trace."""
-        return synaptic_trace(connection, moment, trials, lambda now: now.diagonal())
+        return synaptic_trace(connection, step, trials, lambda now: now.diagonal())

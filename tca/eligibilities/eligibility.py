@@ -19,7 +19,7 @@ from torch import Tensor
 
 from tca.connections.connection import Connection, Initial, Link
 from tca.eligibilities.traces import Trace
-from tca.tape.local_step import Moment
+from tca.tape.local_step import LocalStep
 from tca.tape.perturbed_pass import Replay
 from tca.tape.population import Population
 from tca.tape.tape import Tape
@@ -91,24 +91,24 @@ class Eligibility(abc.ABC):
         """
 
     @abc.abstractmethod
-    def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
+    def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
         """Return the trace of a connection before its first step.
 
         Args:
-            moment: The first step, which states the constants.
+            step: The first step, which states the constants.
         """
 
     def traces(
-        self, connections: Sequence[Connection], moment: Moment, trials: int, buffers: dict[str, Tensor]
+        self, connections: Sequence[Connection], step: LocalStep, trials: int, buffers: dict[str, Tensor]
     ) -> list[Trace]:
         """Return the traces of a population's connections before the first step.
 
         Args:
             connections: The connections, in the order of the links of the tape.
-            moment: The first step, which states the constants.
+            step: The first step, which states the constants.
             buffers: The eligibility's state; may be changed in place while the traces advance.
         """
-        return [self.trace(connection, moment, trials) for connection in connections]
+        return [self.trace(connection, step, trials) for connection in connections]
 
     def gather_(self, gather: Gather, tape: Tape, filtered: Tensor, steps: slice, gradients: dict[str, Tensor]) -> None:
         """Add a window's contribution to the gradients, without constant gains.

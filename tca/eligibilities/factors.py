@@ -21,7 +21,7 @@ from tca.connections.connection import Connection
 from tca.eligibilities.draws import DRAWS, fresh, move_on_
 from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.traces import Trace
-from tca.tape.local_step import Moment
+from tca.tape.local_step import LocalStep
 from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.noise import Noise, source
@@ -36,7 +36,7 @@ class Factors(abc.ABC):
 
     Args:
         connections: The connections into the population.
-        moment: The first step.
+        step: The first step.
         trials: Number of trials B.
         noise: Distribution of the numbers drawn at every step.
         generator: Source of random numbers.
@@ -45,29 +45,29 @@ class Factors(abc.ABC):
     def __init__(
         self,
         connections: Sequence[Connection],
-        moment: Moment,
+        step: LocalStep,
         trials: int,
         noise: Noise,
         generator: torch.Generator,
     ) -> None:
         """Start with the influence of an initial state on itself."""
-        self.trials, self.cells, self.components = trials, moment.cells, moment.components
+        self.trials, self.cells, self.components = trials, step.cells, step.components
         self.noise, self.generator = noise, generator
         self.like = connections[0].weight.detach()
         self.impulses = [each.impulse for each in connections]
         self.widths = [each.n_pre for each in connections]
-        self.moment: Moment | None = None
+        self.step: LocalStep | None = None
         self.start()
 
-    def catch_up(self, moment: Moment) -> None:
+    def catch_up(self, step: LocalStep) -> None:
         """Advance by a step, once for all connections.
 
         Args:
-            moment: The local quantities of the step.
+            step: The local quantities of the step.
         """
-        if moment is not self.moment:
-            self.moment = moment
-            self.advance(moment, [pre.expand(self.trials, -1) for pre in moment.pres])
+        if step is not self.step:
+            self.step = step
+            self.advance(step, [pre.expand(self.trials, -1) for pre in step.pres])
 
     def draw(self, *shape: int) -> Tensor:
         """Return fresh noise.
@@ -77,20 +77,20 @@ class Factors(abc.ABC):
         """
         return self.noise.draw(shape, self.generator).to(self.like)
 
-    def jacobian(self, moment: Moment) -> Tensor:
+    def jacobian(self, step: LocalStep) -> Tensor:
         """Return ``J_t``, broadcastable to ``(B, M, M)``."""
-        return moment.leak_matrix() + moment.transmission()
+        return step.leak_matrix() + step.transmission()
 
     @abc.abstractmethod
     def start(self) -> None:
         """Set the factors of time zero."""
 
     @abc.abstractmethod
-    def advance(self, moment: Moment, pres: list[Tensor]) -> None:
+    def advance(self, step: LocalStep, pres: list[Tensor]) -> None:
         """Advance the factors by one step.
 
         Args:
-            moment: The local quantities of the step.
+            step: The local quantities of the step.
             pres: Presynaptic activity of every connection, each ``(B, J)``.
         """
 
@@ -114,9 +114,9 @@ class FactorTrace(Trace):
         """Bind the trace to factors."""
         self.factors, self.index = factors, index
 
-    def advance(self, moment: Moment, pre: Tensor) -> None:
+    def advance(self, step: LocalStep, pre: Tensor) -> None:
         """Advance the factors, unless another connection has."""
-        self.factors.catch_up(moment)
+        self.factors.catch_up(step)
 
     def dense(self) -> Tensor:
         """Return the influence, shape ``(B, S, L, I, J)``."""
@@ -158,7 +158,7 @@ class Drawn(Eligibility, abc.ABC):
         """
         raise ValueError(f"{type(self).__name__} cannot filter a signal: {self.why_not}")
 
-    def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
+    def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
         """Refuse.
 
         Raises:
@@ -188,15 +188,15 @@ class Factored(Drawn, abc.ABC):
 
     @abc.abstractmethod
     def factors(
-        self, connections: Sequence[Connection], moment: Moment, trials: int, generator: torch.Generator
+        self, connections: Sequence[Connection], step: LocalStep, trials: int, generator: torch.Generator
     ) -> Factors:
         """Return the factors before the first step."""
 
     def traces(
-        self, connections: Sequence[Connection], moment: Moment, trials: int, buffers: dict[str, Tensor]
+        self, connections: Sequence[Connection], step: LocalStep, trials: int, buffers: dict[str, Tensor]
     ) -> list[Trace]:
         """Return the traces of all connections, which share the factors."""
-        factors = self.factors(connections, moment, trials, source(buffers[DRAWS]))
+        factors = self.factors(connections, step, trials, source(buffers[DRAWS]))
         return [FactorTrace(factors, index) for index in range(len(connections))]
 
 

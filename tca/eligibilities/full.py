@@ -11,7 +11,7 @@ from torch import Tensor
 from tca.connections.connection import Connection
 from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.traces import InfluenceTrace, Trace
-from tca.tape.local_step import Moment
+from tca.tape.local_step import LocalStep
 from tca.tape.tape import Tape
 from tca.utils.checks import Count, checked
 
@@ -37,9 +37,9 @@ class Full(Eligibility):
         tape.leak_(t, into, later)
         tape.transmit_(t, into, later)
 
-    def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
+    def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
         """Return a dense influence trace."""
-        return InfluenceTrace(connection, trials, lambda now: now.leak_matrix() + now.transmission(), moment.components)
+        return InfluenceTrace(connection, trials, lambda now: now.leak_matrix() + now.transmission(), step.components)
 
 
 @checked
@@ -89,21 +89,21 @@ class Windowed(Eligibility):
         if not cut:
             tape.transmit_(t, into, later)
 
-    def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
+    def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
         """Return a dense influence trace.
 
         Raises:
             ValueError: The end of the trial, from which the cuts are counted, is not given.
         """
-        if moment.to_go is None:
+        if step.to_go is None:
             raise ValueError(
                 "Windowed counts its windows from the end of the trial: give the number of steps to stream()"
             )
-        return InfluenceTrace(connection, trials, self._propagator, moment.components)
+        return InfluenceTrace(connection, trials, self._propagator, step.components)
 
-    def _propagator(self, moment: Moment) -> Tensor:
-        leak, cut = moment.leak_matrix(), self.cuts(0 if moment.to_go is None else moment.to_go)
+    def _propagator(self, step: LocalStep) -> Tensor:
+        leak, cut = step.leak_matrix(), self.cuts(0 if step.to_go is None else step.to_go)
         kept = leak if self.keep_leak else torch.zeros_like(leak)
         if isinstance(cut, Tensor):
-            return torch.where(cut.view(-1, 1, 1), kept, leak + moment.transmission())
-        return kept if cut else leak + moment.transmission()
+            return torch.where(cut.view(-1, 1, 1), kept, leak + step.transmission())
+        return kept if cut else leak + step.transmission()

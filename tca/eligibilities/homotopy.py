@@ -10,7 +10,7 @@ from torch import Tensor
 from tca.connections.connection import Connection
 from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.traces import InfluenceTrace, Trace
-from tca.tape.local_step import Moment
+from tca.tape.local_step import LocalStep
 from tca.tape.tape import Tape
 from tca.utils.checks import checked
 
@@ -46,10 +46,10 @@ class Homotopy(Eligibility):
         tape.leak_(t, into, later)
         tape.transmit_(t, into, self.share * later)
 
-    def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
+    def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
         """Return a dense influence trace."""
-        return InfluenceTrace(connection, trials, self._propagator, moment.components)
+        return InfluenceTrace(connection, trials, self._propagator, step.components)
 
-    def _propagator(self, moment: Moment) -> Tensor:
-        leak = moment.leak_matrix()
-        return leak + self.share * moment.transmission()
+    def _propagator(self, step: LocalStep) -> Tensor:
+        leak = step.leak_matrix()
+        return leak + self.share * step.transmission()

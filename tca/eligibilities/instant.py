@@ -10,7 +10,7 @@ from torch import Tensor
 from tca.connections.connection import Connection
 from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.traces import InstantTrace, Trace
-from tca.tape.local_step import Moment
+from tca.tape.local_step import LocalStep
 from tca.tape.tape import Tape
 
 __all__ = ["Instant"]
@@ -30,6 +30,6 @@ class Instant(Eligibility):
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Leave ``into`` unchanged: ``D_t = 0``."""
 
-    def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
+    def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
         """Return a trace of the present step alone."""
-        return InstantTrace(connection, moment, trials)
+        return InstantTrace(connection, step, trials)

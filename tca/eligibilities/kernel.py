@@ -16,7 +16,7 @@ from tca.connections.connection import Connection
 from tca.eligibilities.draws import DRAWS
 from tca.eligibilities.factors import Drawn
 from tca.eligibilities.traces import SynapticTrace, Trace
-from tca.tape.local_step import Moment
+from tca.tape.local_step import LocalStep
 from tca.tape.population import Population
 from tca.utils.checks import NotNegative, checked
 from tca.utils.noise import Noise, Normal, source
@@ -93,17 +93,17 @@ class LearnedKernel(Drawn):
         }
 
     def traces(
-        self, connections: Sequence[Connection], moment: Moment, trials: int, buffers: dict[str, Tensor]
+        self, connections: Sequence[Connection], step: LocalStep, trials: int, buffers: dict[str, Tensor]
     ) -> list[Trace]:
         """Return traces that share the learned kernel."""
-        kernel = _Kernel(self, moment, trials, buffers)
+        kernel = _Kernel(self, step, trials, buffers)
         return [_KernelTrace(kernel, connection, trials) for connection in connections]
 
 
 class _Kernel:
     """``A`` and ``gamma`` of a population, learned from perturbations."""
 
-    def __init__(self, kind: LearnedKernel, moment: Moment, trials: int, buffers: dict[str, Tensor]) -> None:
+    def __init__(self, kind: LearnedKernel, step: LocalStep, trials: int, buffers: dict[str, Tensor]) -> None:
         """Start a trial without perturbation.
 
         Args:
@@ -112,30 +112,30 @@ class _Kernel:
         """
         self.kind, self.reach, self.gamma = kind, buffers["kernel"], buffers["decay"]
         self.generator = source(buffers[DRAWS])
-        self.difference, self.memory, self.slope = self.reach.new_zeros(3, trials, moment.cells).unbind(0)
-        self.moment: Moment | None = None
+        self.difference, self.memory, self.slope = self.reach.new_zeros(3, trials, step.cells).unbind(0)
+        self.step: LocalStep | None = None
 
     @property
     def kept(self) -> Tensor:
         """Decay factor of each cell's memory per step, shape ``(N,)``."""
         return (1 - self.gamma).clamp(min=0)
 
-    def catch_up(self, moment: Moment) -> None:
+    def catch_up(self, step: LocalStep) -> None:
         """Perturb, predict and learn, once a step for all connections.
 
         Args:
-            moment: The local quantities of the step.
+            step: The local quantities of the step.
         """
-        if moment is self.moment:
+        if step is self.step:
             return
-        self.moment = moment
+        self.step = step
         zeta = self.kind.noise.draw(tuple(self.memory.shape), self.generator).to(self.memory)
-        passed = moment.kept(self.difference)
-        passed = passed + moment.driven(moment.emitted(self.difference) @ moment.recurrent.t())
+        passed = step.kept(self.difference)
+        passed = passed + step.driven(step.emitted(self.difference) @ step.recurrent.t())
         self.difference = passed + zeta
         self.slope = self.kept * self.slope - self.memory
         self.memory = self.kept * self.memory + zeta
-        self._learn(moment.to_go)
+        self._learn(step.to_go)
 
     def _learn(self, to_go: int | Tensor | None) -> None:
         """Learn from the trials that still run.
@@ -159,12 +159,12 @@ class _KernelTrace(Trace):
     def __init__(self, kernel: _Kernel, connection: Connection, trials: int) -> None:
         """Start at zero, an initial state at one."""
         self.kernel = kernel
-        self.own = SynapticTrace(connection, trials, lambda moment: kernel.kept.unsqueeze(0))
+        self.own = SynapticTrace(connection, trials, lambda step: kernel.kept.unsqueeze(0))
 
-    def advance(self, moment: Moment, pre: Tensor) -> None:
+    def advance(self, step: LocalStep, pre: Tensor) -> None:
         """Update ``A`` and ``gamma`` once a step, then advance the synapses."""
-        self.kernel.catch_up(moment)
-        self.own.advance(moment, pre)
+        self.kernel.catch_up(step)
+        self.own.advance(step, pre)
 
     def dense(self) -> Tensor:
         """Return the influence, shape ``(B, L, I, J)``."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tca.connections.connection import Connection
 from tca.eligibilities.factors import Factored, Factors, balance, length
-from tca.tape.local_step import Moment
+from tca.tape.local_step import LocalStep
 from tca.utils.checks import checked
 from tca.utils.noise import Noise, Signs
 
@@ -41,9 +41,9 @@ class KFRTRL(Factored):
     equation: ClassVar[str] = "e_t = C_t (x) A_t, A_t = xi p0 A_t-1 + xi' p1 pre, C_t = xi J_t C_t-1/p0 + xi' gain/p1"
 
     def factors(
-        self, connections: Sequence[Connection], moment: Moment, trials: int, generator: torch.Generator
+        self, connections: Sequence[Connection], step: LocalStep, trials: int, generator: torch.Generator
     ) -> Factors:
-        return _KFRTRL(connections, moment, trials, self.noise, generator)
+        return _KFRTRL(connections, step, trials, self.noise, generator)
 
 
 @checked
@@ -64,9 +64,9 @@ class ReverseKFRTRL(Factored):
     equation: ClassVar[str] = "e_t = A_t (x) C_t, A_t = p0 A_t-1 + p1 xi, C_t = J_t C_t-1 / p0 + (xi gain) (x) pre / p1"
 
     def factors(
-        self, connections: Sequence[Connection], moment: Moment, trials: int, generator: torch.Generator
+        self, connections: Sequence[Connection], step: LocalStep, trials: int, generator: torch.Generator
     ) -> Factors:
-        return _ReverseKFRTRL(connections, moment, trials, self.noise, generator)
+        return _ReverseKFRTRL(connections, step, trials, self.noise, generator)
 
 
 class _KFRTRL(Factors):
@@ -82,11 +82,11 @@ class _KFRTRL(Factors):
         if any(self.impulses):
             self.moved[:, : self.cells] = torch.eye(self.cells, dtype=self.like.dtype, device=self.like.device)
 
-    def advance(self, moment: Moment, pres: list[Tensor]) -> None:
+    def advance(self, step: LocalStep, pres: list[Tensor]) -> None:
         """Propagate the matrix and add the step with random signs."""
-        passed = self.jacobian(moment) @ self.moved
+        passed = self.jacobian(step) @ self.moved
         direct = torch.zeros_like(passed)
-        direct[:, : self.cells].diagonal(dim1=1, dim2=2).add_(moment.gain)
+        direct[:, : self.cells].diagonal(dim1=1, dim2=2).add_(step.gain)
         old, new = self.draw(self.trials, 2).unbind(1)
         p0 = balance(length(passed), length(*self.inputs))
         p1 = balance(length(direct), length(*pres))
@@ -118,12 +118,12 @@ class _ReverseKFRTRL(Factors):
             for moved, impulse in zip(self.moved, self.impulses, strict=True):
                 moved[:, : self.cells] += (self.cell * impulse).unsqueeze(-1)
 
-    def advance(self, moment: Moment, pres: list[Tensor]) -> None:
+    def advance(self, step: LocalStep, pres: list[Tensor]) -> None:
         """Propagate the matrix and add the step in a random direction."""
-        jacobian = self.jacobian(moment)
+        jacobian = self.jacobian(step)
         passed = [jacobian @ each for each in self.moved]
         xi = self.draw(self.trials, self.cells)
-        drives = xi * moment.gain
+        drives = xi * step.gain
         everywhere = xi.new_full((self.trials,), math.sqrt(self.cells))
         p0 = balance(length(*passed), length(self.cell))
         p1 = balance(length(drives) * length(*pres), everywhere)

@@ -11,7 +11,7 @@ from tca.connections.connection import Connection, Initial
 from tca.eligibilities.blocks import AdaptationTrace, synaptic_trace
 from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.traces import PresynapticTrace, Trace
-from tca.tape.local_step import Moment
+from tca.tape.local_step import LocalStep
 from tca.tape.tape import Tape
 
 __all__ = ["Leak"]
@@ -36,9 +36,9 @@ class Leak(Eligibility):
         """Add ``leak_t^T later``."""
         tape.leak_(t, into, later)
 
-    def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
+    def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
         """Return a presynaptic trace if leak and gain are constant, else synaptic."""
-        if moment.constant_leak is None or isinstance(connection, Initial):
-            return synaptic_trace(connection, moment, trials, lambda now: now.leak)
-        trace = PresynapticTrace(connection, moment, trials)
-        return trace if moment.components == 1 else AdaptationTrace(trace, moment)
+        if step.constant_leak is None or isinstance(connection, Initial):
+            return synaptic_trace(connection, step, trials, lambda now: now.leak)
+        trace = PresynapticTrace(connection, step, trials)
+        return trace if step.components == 1 else AdaptationTrace(trace, step)

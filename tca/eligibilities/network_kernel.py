@@ -18,7 +18,7 @@ from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.instant import Instant
 from tca.eligibilities.leak import Leak
 from tca.eligibilities.traces import Trace
-from tca.tape.local_step import Moment
+from tca.tape.local_step import LocalStep
 from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import NotNegative, checked
@@ -38,11 +38,11 @@ class NetworkTrace(Trace):
         self.inner, self.decay = inner, decay
         self.value = torch.zeros_like(inner.dense())
 
-    def advance(self, moment: Moment, pre: Tensor) -> None:
+    def advance(self, step: LocalStep, pre: Tensor) -> None:
         """Advance the inner trace, decay the outer, add the gated inner one."""
-        self.inner.advance(moment, pre)
-        decay = self.decay(float(moment.leak), float(moment.constant_gain), moment.root)
-        self.value.mul_(decay).add_(moment.slope.unsqueeze(-1) * self.inner.dense())
+        self.inner.advance(step, pre)
+        decay = self.decay(float(step.leak), float(step.constant_gain), step.root)
+        self.value.mul_(decay).add_(step.slope.unsqueeze(-1) * self.inner.dense())
 
     def dense(self) -> Tensor:
         """Return the trace, shape ``(B, N, J)``."""
@@ -151,6 +151,6 @@ class NetworkKernel(Eligibility):
         kept = self.inner.filter_(tape, signal, steps, filtered)
         return torch.stack([first, kept])
 
-    def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
+    def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
         """Return the kernel's trace of the inner trace."""
-        return NetworkTrace(self.inner.trace(connection, moment, trials), self.decay)
+        return NetworkTrace(self.inner.trace(connection, step, trials), self.decay)

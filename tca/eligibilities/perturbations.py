@@ -21,7 +21,7 @@ from tca.eligibilities.deviations import Deviation, Injected
 from tca.eligibilities.draws import draws_of, fresh, move_on_
 from tca.eligibilities.eligibility import Eligibility, Gather
 from tca.eligibilities.traces import Trace
-from tca.tape.local_step import Moment
+from tca.tape.local_step import LocalStep
 from tca.tape.perturbed_pass import PerturbedPass, Replay
 from tca.tape.population import Population
 from tca.tape.tape import Tape
@@ -74,7 +74,7 @@ class Perturbation(Eligibility, abc.ABC):
         """Add ``later``: ``D_t = 1``."""
         into.add_(later)
 
-    def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
+    def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
         """Refuse.
 
         Raises:

@@ -15,7 +15,7 @@ from torch import Tensor
 from tca.connections.connection import Connection
 from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.traces import Trace
-from tca.tape.local_step import Moment
+from tca.tape.local_step import LocalStep
 from tca.tape.population import Population, needs_synapses
 from tca.tape.tape import Tape
 from tca.tape.weight_estimates import Wired
@@ -62,9 +62,9 @@ class Neighbours(NamedTuple):
         """
         return values.expand(*values.shape[:-1], len(self.cells))[..., self.cells]
 
-    def local(self, moment: Moment) -> Moment:
+    def local(self, step: LocalStep) -> LocalStep:
         """Return a local step restricted to the reached cells."""
-        return moment.at(self.gather)
+        return step.at(self.gather)
 
     def among(self, recurrent: Tensor) -> Tensor:
         """Return the weights among the reached cells, shape ``(I, K, K)``.
@@ -79,23 +79,23 @@ class Neighbours(NamedTuple):
 class ReachTrace(Trace):
     """``P_kij,t = sum_m J_km,t P_mij,t-1 + 1[k=i] gain_i,t pre_j,t``, k and m within reach of i."""
 
-    def __init__(self, connection: Connection, moment: Moment, trials: int, hops: int) -> None:
+    def __init__(self, connection: Connection, step: LocalStep, trials: int, hops: int) -> None:
         """Start at zero, an initial state at one.
 
         Args:
             hops: Synapses within which a cell is reached.
         """
-        self.near = Neighbours.of(moment, hops)
-        components = () if moment.components == 1 else (moment.components,)
+        self.near = Neighbours.of(step, hops)
+        components = () if step.components == 1 else (step.components,)
         shape = (trials, *components, *self.near.cells.shape, connection.n_pre)
         self.value = connection.weight.detach().new_zeros(shape)
         self.value[..., 0, :] = connection.impulse
 
-    def advance(self, moment: Moment, pre: Tensor) -> None:
+    def advance(self, step: LocalStep, pre: Tensor) -> None:
         """Propagate the influence within reach and add the step's outer product."""
         near = self.near
-        here = moment.at(lambda each: near.gather(each).unsqueeze(-1))
-        arriving = torch.einsum("ikm,bimj->bikj", near.among(moment.recurrent), here.emitted(self.value))
+        here = step.at(lambda each: near.gather(each).unsqueeze(-1))
+        arriving = torch.einsum("ikm,bimj->bikj", near.among(step.recurrent), here.emitted(self.value))
         arriving[:, :, 0].add_(pre.unsqueeze(-2))
         self.value = here.kept(self.value).add_(here.driven(arriving))
 
@@ -198,14 +198,14 @@ class SnAp(Eligibility):
         assert later is not None
         return signal, later
 
-    def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
+    def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
         """Return a trace of the cells within reach."""
-        return ReachTrace(connection, moment, trials, self.steps - 1)
+        return ReachTrace(connection, step, trials, self.steps - 1)
 
 
 def _returned(tape: Tape, near: Neighbours, among: Tensor, t: int, later: Tensor | None) -> Tensor:
     """Return ``Pi_i J_t^T nu^i_t``, ``(B, S, I, K)``, zero after the trial."""
     if later is None:
         return tape.rate.new_zeros(1)
-    here = near.local(tape.moment(t))
+    here = near.local(tape.local_step(t))
     return here.kept_back(later) + here.emitted_back(torch.einsum("bik,ikm->bim", here.driven_back(later), among))

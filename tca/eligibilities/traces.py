@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from tca.connections.connection import Connection
-from tca.tape.local_step import Moment
+from tca.tape.local_step import LocalStep
 
 __all__ = ["InfluenceTrace", "InstantTrace", "PresynapticTrace", "ReadoutFilteredTrace", "SynapticTrace", "Trace"]
 
@@ -26,11 +26,11 @@ class Trace(abc.ABC):
     """The eligibility trace of one connection at one step."""
 
     @abc.abstractmethod
-    def advance(self, moment: Moment, pre: Tensor) -> None:
+    def advance(self, step: LocalStep, pre: Tensor) -> None:
         """Advance the trace by one step.
 
         Args:
-            moment: The local quantities of the step.
+            step: The local quantities of the step.
             pre: Presynaptic activity of the step, shape ``(B, J)``.
         """
 
@@ -64,15 +64,15 @@ def contract(signal: Tensor, trace: Tensor) -> Tensor:
 class InstantTrace(Trace):
     """``e_t = gain_t (x) pre_t``: the present step alone (``D = 0``)."""
 
-    def __init__(self, connection: Connection, moment: Moment, trials: int) -> None:
+    def __init__(self, connection: Connection, step: LocalStep, trials: int) -> None:
         """Start at zero, an initial state at one."""
-        self.components = moment.components
+        self.components = step.components
         self.gain = connection.weight.detach().new_full((trials, connection.n_post), connection.impulse)
         self.pre = self.gain.new_ones(trials, connection.n_pre)
 
-    def advance(self, moment: Moment, pre: Tensor) -> None:
+    def advance(self, step: LocalStep, pre: Tensor) -> None:
         """Replace the trace by the present step."""
-        self.gain, self.pre = moment.gain.expand_as(self.gain), pre.expand_as(self.pre)
+        self.gain, self.pre = step.gain.expand_as(self.gain), pre.expand_as(self.pre)
 
     def dense(self) -> Tensor:
         """Return the outer product in the first component, ``(B, S, I, J)``."""
@@ -90,20 +90,20 @@ class InstantTrace(Trace):
 class PresynapticTrace(Trace):
     """``eps_gj,t = leak_g eps_gj,t-1 + pre_j,t``, ``e_ij = gain_i eps_g(i)j``: for constant leak and gain."""
 
-    def __init__(self, connection: Connection, moment: Moment, trials: int) -> None:
+    def __init__(self, connection: Connection, step: LocalStep, trials: int) -> None:
         """Start at zero, with one row per distinct leak.
 
         Args:
-            moment: The first step, with a constant leak.
+            step: The first step, with a constant leak.
         """
-        assert moment.constant_leak is not None, "the leak changes"
-        leak = moment.constant_leak.expand(connection.n_post)
+        assert step.constant_leak is not None, "the leak changes"
+        leak = step.constant_leak.expand(connection.n_post)
         leaks, self.group = torch.unique(leak, return_inverse=True)
         self.leaks = leaks.view(-1, 1, 1)
-        self.gain = moment.gain.expand(connection.n_post)
+        self.gain = step.gain.expand(connection.n_post)
         self.value = leak.new_zeros(len(leaks), trials, connection.n_pre)
 
-    def advance(self, moment: Moment, pre: Tensor) -> None:
+    def advance(self, step: LocalStep, pre: Tensor) -> None:
         """Decay every group and add the presynaptic activity."""
         self.value.mul_(self.leaks).add_(pre)
 
@@ -134,7 +134,7 @@ class PresynapticTrace(Trace):
 class SynapticTrace(Trace):
     """``e_ij,t = d_i,t e_ij,t-1 + gain_i,t pre_j,t``: per synapse and trial, for a diagonal ``D``."""
 
-    def __init__(self, connection: Connection, trials: int, decay: Callable[[Moment], Tensor]) -> None:
+    def __init__(self, connection: Connection, trials: int, decay: Callable[[LocalStep], Tensor]) -> None:
         """Start at zero, an initial state at one.
 
         Args:
@@ -144,10 +144,10 @@ class SynapticTrace(Trace):
         self.value = connection.weight.detach().new_full(shape, connection.impulse)
         self.decay = decay
 
-    def advance(self, moment: Moment, pre: Tensor) -> None:
+    def advance(self, step: LocalStep, pre: Tensor) -> None:
         """Decay every synapse and add the outer product of the step."""
-        self.value.mul_(self.decay(moment).unsqueeze(-1))
-        self.value.addcmul_(moment.gain.unsqueeze(-1), pre.unsqueeze(-2))
+        self.value.mul_(self.decay(step).unsqueeze(-1))
+        self.value.addcmul_(step.gain.unsqueeze(-1), pre.unsqueeze(-2))
 
     def dense(self) -> Tensor:
         """Return the trace, shape ``(B, I, J)``."""
@@ -158,7 +158,7 @@ class InfluenceTrace(Trace):
     """``P_lij,t = sum_m D_lm,t P_mij,t-1 + 1[l=i] gain_i,t pre_j,t``: per synapse, cell and trial, for any ``D``."""
 
     def __init__(
-        self, connection: Connection, trials: int, propagator: Callable[[Moment], Tensor], components: int = 1
+        self, connection: Connection, trials: int, propagator: Callable[[LocalStep], Tensor], components: int = 1
     ) -> None:
         """Start at zero, an initial state at one.
 
@@ -172,11 +172,11 @@ class InfluenceTrace(Trace):
         self._own().fill_(connection.impulse)
         self.propagator = propagator
 
-    def advance(self, moment: Moment, pre: Tensor) -> None:
+    def advance(self, step: LocalStep, pre: Tensor) -> None:
         """Propagate the influence and add the outer product of the step."""
-        passed = self.propagator(moment) @ self.value.flatten(2)
+        passed = self.propagator(step) @ self.value.flatten(2)
         self.value = passed.view_as(self.value)
-        self._own().add_((moment.gain.unsqueeze(-1) * pre.unsqueeze(-2)).transpose(-1, -2))
+        self._own().add_((step.gain.unsqueeze(-1) * pre.unsqueeze(-2)).transpose(-1, -2))
 
     def dense(self) -> Tensor:
         """Return the trace, shape ``(B, S, L, I, J)``."""
@@ -195,7 +195,7 @@ class ReadoutFilteredTrace:
     It pairs with rate signals: surrogate gradient and components are contracted.
     """
 
-    def __init__(self, trace: Trace, moment: Moment, leak: float) -> None:
+    def __init__(self, trace: Trace, step: LocalStep, leak: float) -> None:
         """Start the filter at zero.
 
         Args:
@@ -203,14 +203,14 @@ class ReadoutFilteredTrace:
         """
         self.trace, self.leak = trace, leak
         dense = trace.dense()
-        self.value = torch.zeros_like(dense[:, 0] if moment.components > 1 else dense)
+        self.value = torch.zeros_like(dense[:, 0] if step.components > 1 else dense)
 
-    def advance(self, moment: Moment, pre: Tensor) -> None:
+    def advance(self, step: LocalStep, pre: Tensor) -> None:
         """Advance the trace and its filter by one step."""
-        self.trace.advance(moment, pre)
+        self.trace.advance(step, pre)
         dense = self.trace.dense()
-        paired = moment.components > 1
-        slope = moment.slope.unsqueeze(-1) if dense.ndim == 3 + paired else moment.slope[..., None, None]
+        paired = step.components > 1
+        slope = step.slope.unsqueeze(-1) if dense.ndim == 3 + paired else step.slope[..., None, None]
         moved = (slope * dense).sum(1) if paired else slope * dense
         self.value.mul_(self.leak).add_(moved, alpha=1 - self.leak)
 

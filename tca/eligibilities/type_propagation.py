@@ -16,7 +16,7 @@ from torch import Tensor
 from tca.connections.connection import Connection, Initial
 from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.traces import Trace
-from tca.tape.local_step import Moment
+from tca.tape.local_step import LocalStep
 from tca.tape.population import Population, needs_rates, needs_synapses
 from tca.tape.tape import Tape
 from tca.tape.weight_estimates import TypeMeans
@@ -32,33 +32,33 @@ class TypeTrace(Trace):
     ``q_a,t = leak_a q_a,t-1 + M_a,g(i) p_t-1 + sum_h M_ah n_h q_h,t-1``, ``n_h`` cells being in group h.
     """
 
-    def __init__(self, connection: Connection, moment: Moment, trials: int, slope: float) -> None:
+    def __init__(self, connection: Connection, step: LocalStep, trials: int, slope: float) -> None:
         """Start at zero, an initial state at one.
 
         Args:
-            moment: The first step, which states the constants.
+            step: The first step, which states the constants.
         """
         cells = connection.n_post
-        alike = (moment.leak, moment.constant_gain, moment.types.to(moment.leak))
+        alike = (step.leak, step.constant_gain, step.types.to(step.leak))
         rows = torch.stack([each.expand(cells) for each in alike], 1)
         groups, self.group = torch.unique(rows, dim=0, return_inverse=True)
         self.leak, self.gain, self.type = groups[:, 0], groups[:, 1], groups[:, 2].long()
         self.cells = torch.bincount(self.group, minlength=len(groups)).to(rows)
-        self.by_group = moment.gain.ndim == 1 and not isinstance(connection, Initial)
+        self.by_group = step.gain.ndim == 1 and not isinstance(connection, Initial)
         self.source_group = torch.arange(len(groups), device=rows.device) if self.by_group else self.group
         self.source = self.group if self.by_group else torch.arange(cells, device=rows.device)
         self.slope = slope
         self.own = rows.new_full((trials, len(self.source_group), connection.n_pre), connection.impulse)
         self.spread = rows.new_zeros(trials, len(groups), len(self.source_group), connection.n_pre)
 
-    def advance(self, moment: Moment, pre: Tensor) -> None:
+    def advance(self, step: LocalStep, pre: Tensor) -> None:
         """Decay and propagate the traces and add the presynaptic activity."""
-        weights = moment.type_means().weights[self.type][:, self.type]
+        weights = step.type_means().weights[self.type][:, self.type]
         hop = self.slope * self.gain.unsqueeze(-1) * weights
         passed = torch.einsum("ah,bhpj->bapj", hop * self.cells, self.spread)
         passed.addcmul_(hop[:, self.source_group].unsqueeze(-1), self.own.unsqueeze(1))
         self.spread.mul_(self.leak.view(-1, 1, 1)).add_(passed)
-        gain = self.gain if self.by_group else moment.gain
+        gain = self.gain if self.by_group else step.gain
         self.own.mul_(self.leak[self.source_group].unsqueeze(-1))
         self.own.addcmul_(gain.unsqueeze(-1), pre.unsqueeze(-2))
 
@@ -133,14 +133,14 @@ class TypePropagation(Eligibility):
             check_stable(tape.type_means, tape.leak, tape.gain, self.slope)
         return super().filter_(tape, signal, steps, later)
 
-    def trace(self, connection: Connection, moment: Moment, trials: int) -> Trace:
+    def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
         """Return a trace by type.
 
         Raises:
             ValueError: The trace would diverge.
         """
-        check_stable(moment.type_means(), moment.leak, moment.constant_gain, self.slope)
-        return TypeTrace(connection, moment, trials, self.slope)
+        check_stable(step.type_means(), step.leak, step.constant_gain, self.slope)
+        return TypeTrace(connection, step, trials, self.slope)
 
 
 def check_stable(means: TypeMeans, leak: Tensor | float, gain: Tensor | float, slope: float) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tca.connections.connection import Connection
 from tca.eligibilities.factors import Factored, Factors, balance, length
-from tca.tape.local_step import Moment
+from tca.tape.local_step import LocalStep
 from tca.utils.checks import checked
 from tca.utils.noise import Noise, Signs
 
@@ -41,9 +41,9 @@ class UORO(Factored):
     equation: ClassVar[str] = "e_t = A_t (x) C_t, A_t = p0 J_t A_t-1 + p1 xi, C_t = C_t-1 / p0 + (xi gain) (x) pre / p1"
 
     def factors(
-        self, connections: Sequence[Connection], moment: Moment, trials: int, generator: torch.Generator
+        self, connections: Sequence[Connection], step: LocalStep, trials: int, generator: torch.Generator
     ) -> Factors:
-        return _UORO(connections, moment, trials, self.noise, generator)
+        return _UORO(connections, step, trials, self.noise, generator)
 
 
 class _UORO(Factors):
@@ -60,13 +60,13 @@ class _UORO(Factors):
             for synapses, impulse in zip(self.synapses, self.impulses, strict=True):
                 synapses += (own * impulse).unsqueeze(-1)
 
-    def advance(self, moment: Moment, pres: list[Tensor]) -> None:
+    def advance(self, step: LocalStep, pres: list[Tensor]) -> None:
         """Propagate the first factor and add the step in a random direction."""
-        passed = moment.kept(self.state)
-        if moment.recurrent.numel():
-            passed = passed + moment.driven(moment.emitted(self.state) @ moment.recurrent.t())
+        passed = step.kept(self.state)
+        if step.recurrent.numel():
+            passed = passed + step.driven(step.emitted(self.state) @ step.recurrent.t())
         xi = self.draw(*self.state.shape)
-        drives = moment.driven_back(xi)
+        drives = step.driven_back(xi)
         everywhere = length(xi).new_full((self.trials,), math.sqrt(xi[0].numel()))
         p0 = balance(length(*self.synapses), length(passed))
         p1 = balance(length(drives) * length(*pres), everywhere)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tca.connections.connection import Connection, Initial
-from tca.tape.local_step import Moment
+from tca.tape.local_step import LocalStep
 
 __all__ = ["Stepper", "carried"]
 
@@ -26,7 +26,7 @@ class Stepper(abc.ABC):
     rate: Tensor
 
     @abc.abstractmethod
-    def advance(self, inputs: Tensor, noise: Tensor | None, to_go: int | Tensor | None) -> Moment:
+    def advance(self, inputs: Tensor, noise: Tensor | None, to_go: int | Tensor | None) -> LocalStep:
         """Advance by one step and return its local quantities.
 
         Args:

@@ -14,7 +14,7 @@ from torch import Tensor
 from tca.eligibilities.eligibility import Eligibility
 from tca.signals.direct import Direct
 from tca.signals.signal import Buffers, DelayedSignal, DelayFunction, OnlineFunction, WindowFunction
-from tca.tape.local_step import Moment
+from tca.tape.local_step import LocalStep
 from tca.tape.population import Population, needs_rates, needs_synapses
 from tca.tape.tape import Tape
 from tca.tape.weight_estimates import SynapseMean, WeightEstimate
@@ -91,12 +91,12 @@ class CausalHop(DelayedSignal):
         needs_rates("CausalHop on a stream", population)
         slope: Tensor | None = None
 
-        def report(moment: Moment, score: Tensor) -> Tensor:
+        def report(step: LocalStep, score: Tensor) -> Tensor:
             nonlocal slope
-            now = (moment.slope * moment.gain / moment.constant_gain) * (1 - readout_leak)
+            now = (step.slope * step.gain / step.constant_gain) * (1 - readout_leak)
             slope = now if slope is None else readout_leak * slope + now
-            receiving = score @ population.readout * slope * moment.constant_gain
-            return receiving @ self.weights.of(moment)
+            receiving = score @ population.readout * slope * step.constant_gain
+            return receiving @ self.weights.of(step)
 
         return report
 

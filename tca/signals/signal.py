@@ -19,7 +19,7 @@ from torch import Tensor
 
 from tca.connections.connection import Link
 from tca.eligibilities.eligibility import Eligibility
-from tca.tape.local_step import Moment
+from tca.tape.local_step import LocalStep
 from tca.tape.population import Population
 from tca.tape.tape import Tape
 
@@ -38,7 +38,7 @@ __all__ = [
 Buffers = dict[str, Tensor]
 WindowFunction = Callable[[slice], Tensor]
 OnlineFunction = Callable[[Tensor], Tensor]
-DelayFunction = Callable[[Moment, Tensor], Tensor]
+DelayFunction = Callable[[LocalStep, Tensor], Tensor]
 
 
 @dataclass(frozen=True)

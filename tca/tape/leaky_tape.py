@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from tca.cells.activations import Activation
-from tca.tape.local_step import LeakyMoment
+from tca.tape.local_step import LeakyStep
 from tca.tape.tape import Tape
 
 __all__ = ["LeakyTape"]
@@ -84,7 +84,7 @@ class LeakyTape(Tape):
         """Return the derivative of the activation function at a step, shape ``(B, N)``."""
         return self.activation.slope(self.activity[t])
 
-    def moment(self, t: int) -> LeakyMoment:
+    def local_step(self, t: int) -> LeakyStep:
         """Return the local quantities of step t."""
         like = self.rate
 
@@ -92,7 +92,7 @@ class LeakyTape(Tape):
             return value if isinstance(value, Tensor) else like.new_full((1,), value)
 
         emits = self.slope_at_emission
-        return LeakyMoment(
+        return LeakyStep(
             pres=tuple(link.at(slice(t, t + 1))[0] for link in self.links),
             cells=like.shape[-1],
             leak=tensor(self.leak),

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from tca.tape.weight_estimates import TypeMeans
 
-__all__ = ["LeakyMoment", "Moment"]
+__all__ = ["LeakyStep", "LocalStep"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Moment(abc.ABC):
+class LocalStep(abc.ABC):
     """The local quantities of a single step, for rules that carry traces forward.
 
     A tensor over states has the shape ``(B, N)`` if a state is one number per cell, else ``(B, S, N)``; values shared
@@ -144,7 +144,7 @@ class Moment(abc.ABC):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LeakyMoment(Moment):
+class LeakyStep(LocalStep):
     """A step of a leaky population, whose state is one number per cell."""
 
     components: ClassVar[int] = 1

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from tca.cells.spiking_cell import SpikingCells
-from tca.tape.local_step import Moment
+from tca.tape.local_step import LocalStep
 
-__all__ = ["SpikingMoment"]
+__all__ = ["SpikingStep"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class SpikingMoment(Moment):
+class SpikingStep(LocalStep):
     """A step of a spiking population with potential and adaptation."""
 
     components: ClassVar[int] = 2

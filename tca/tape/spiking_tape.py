@@ -14,7 +14,7 @@ from torch import Tensor
 from tca.cells.spiking_cell import SpikingCells
 from tca.connections.connection import Dense, Link
 from tca.connections.spike_products import gather_few_
-from tca.tape.spiking_step import SpikingMoment
+from tca.tape.spiking_step import SpikingStep
 from tca.tape.tape import Tape
 
 __all__ = ["SpikingTape"]
@@ -73,11 +73,11 @@ class SpikingTape(Tape):
         """Return the surrogate gradient at a step, shape ``(B, N)``."""
         return self.slope[t]
 
-    def moment(self, t: int) -> SpikingMoment:
+    def local_step(self, t: int) -> SpikingStep:
         """Return the local quantities of step t."""
         pres = tuple(link.at(slice(t, t + 1))[0] for link in self.links)
         slopes = self.slope[t - 1], self.slope[t]
-        return SpikingMoment.of(self.cells, pres, slopes, self.synapses, self.recurrent_mask, self.types, self.to_go(t))
+        return SpikingStep.of(self.cells, pres, slopes, self.synapses, self.recurrent_mask, self.types, self.to_go(t))
 
     @cached_property
     def synapses(self) -> Tensor:

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from tca.batch import Batch
 from tca.connections.connection import Connection, Initial, Link
-from tca.tape.local_step import Moment
+from tca.tape.local_step import LocalStep
 from tca.tape.population import Population
 from tca.tape.weight_estimates import TypeMeans
 
@@ -364,7 +364,7 @@ class Tape(abc.ABC):
         """
 
     @abc.abstractmethod
-    def moment(self, t: int) -> Moment:
+    def local_step(self, t: int) -> LocalStep:
         """Return the local quantities of step t.
 
         Args:

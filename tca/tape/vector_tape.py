@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from tca.connections.vector_products import Products
-from tca.tape.local_step import LeakyMoment
+from tca.tape.local_step import LeakyStep
 from tca.tape.tape import Tape
 
 __all__ = ["VectorTape"]
@@ -84,10 +84,10 @@ class VectorTape(Tape):
         """Return the gate of every component at a step, shape ``(B, N)``."""
         return self.gates[t].repeat(1, self.components)
 
-    def moment(self, t: int) -> LeakyMoment:
+    def local_step(self, t: int) -> LeakyStep:
         """Return the local quantities of step t."""
         leak, gain = self.rate.new_full((1,), self.leak), self.rate.new_full((1,), self.gain)
-        return LeakyMoment(
+        return LeakyStep(
             pres=tuple(link.at(slice(t, t + 1))[0] for link in self.links),
             cells=self.rate.shape[-1],
             leak=leak,

@@ -143,7 +143,7 @@ BUGS = [
     Bug(STREAM, "score not averaged over trials", "(weights / self.trials)", "weights", ONLINE),
     Bug(STREAM, "change of the step replaces that of the others", "else parameter.grad.add_(change)", "else change",
         ONLINE),
-    Bug(STREAM, "rate signal taken for a state signal", "told if filtered else moment.lifted(told)", "told", ONLINE),
+    Bug(STREAM, "rate signal taken for a state signal", "told if filtered else step.lifted(told)", "told", ONLINE),
     Bug(STREAM, "a noisy network streams without noise",
         "noise = None if drawn is None else drawn[0]", "noise = None", ONLINE),
     Bug(STREAM, "feedback does not follow inside a trial", "        self.learner.follow_weights_()\n", "", ONLINE),

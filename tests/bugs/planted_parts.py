@@ -128,7 +128,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "tca/eligibilities/uoro.py",
         "a state that forgets its recurrent synapses",
-        "passed = passed + moment.driven(moment.emitted(self.state) @ moment.recurrent.t())",
+        "passed = passed + step.driven(step.emitted(self.state) @ step.recurrent.t())",
         "passed = passed + 0",
         STOCHASTIC,
     ),
@@ -142,7 +142,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "tca/eligibilities/kronecker.py",
         "gains left out of the direct influence",
-        "diagonal(dim1=1, dim2=2).add_(moment.gain)",
+        "diagonal(dim1=1, dim2=2).add_(step.gain)",
         "diagonal(dim1=1, dim2=2).add_(1.0)",
         STOCHASTIC,
     ),
@@ -186,7 +186,7 @@ BUGS: tuple[Bug, ...] = (
         "tca/eligibilities/blocks.py",
         "adaptation a step too early",
         "            self.value.mul_(leak[:, 1])",
-        "            self.potential.advance(moment, pre)\n            self.value.mul_(leak[:, 1])",
+        "            self.potential.advance(step, pre)\n            self.value.mul_(leak[:, 1])",
         SPIKING,
     ),
     Bug("tca/eligibilities/blocks.py", "blocks transposed", '"bsri,brij->bsij"', '"brsi,brij->bsij"', SPIKING),

@@ -308,7 +308,7 @@ class Arbitrary(Eligibility):
         """Add ``D_t^T later``."""
         into.add_(torch.einsum("blm,bl->bm", self.propagator[t - 1], later))
 
-    def trace(self, connection: Any, moment: Any, trials: int) -> Trace:
+    def trace(self, connection: Any, step: Any, trials: int) -> Trace:
         """Return a dense influence trace."""
         return InfluenceTrace(connection, trials, lambda now: self.propagator[len(self.propagator) - now.to_go - 1])
 

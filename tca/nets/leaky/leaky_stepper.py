@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tca.nets.leaky.leaky_population import LeakyPopulation
 from tca.nets.stepper import Stepper, carried
-from tca.tape.local_step import LeakyMoment
+from tca.tape.local_step import LeakyStep
 
 __all__ = ["LeakyStepper"]
 
@@ -25,7 +25,7 @@ class LeakyStepper(Stepper):
         self.rate = cells.form.start(cells.activation, self.state)
         self.slope = self._slope(self.rate)
 
-    def advance(self, inputs: Tensor, noise: Tensor | None, to_go: int | Tensor | None) -> LeakyMoment:
+    def advance(self, inputs: Tensor, noise: Tensor | None, to_go: int | Tensor | None) -> LeakyStep:
         cells = self.cells
         into = cells.into_cells()
         pres, drive = carried(into, inputs, self.rate, noise)
@@ -35,7 +35,7 @@ class LeakyStepper(Stepper):
         slope_before, self.slope = self.slope, self._slope(activity)
         leak, gain = _at_least_1d(cells.leak, self.rate), _at_least_1d(cells.gain, self.rate)
         emits = cells.form.slope_at_emission
-        return LeakyMoment(
+        return LeakyStep(
             pres=pres,
             cells=cells.n_rec,
             leak=leak,

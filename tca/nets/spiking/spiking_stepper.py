@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tca.nets.spiking.spiking_population import SpikingPopulation
 from tca.nets.stepper import Stepper, carried
-from tca.tape.spiking_step import SpikingMoment
+from tca.tape.spiking_step import SpikingStep
 
 __all__ = ["SpikingStepper"]
 
@@ -26,7 +26,7 @@ class SpikingStepper(Stepper):
         self.rate = self.state.rate
         self.slope = torch.zeros_like(self.rate)
 
-    def advance(self, inputs: Tensor, noise: Tensor | None, to_go: int | Tensor | None) -> SpikingMoment:
+    def advance(self, inputs: Tensor, noise: Tensor | None, to_go: int | Tensor | None) -> SpikingStep:
         cells, constants = self.cells, self.constants
         into = cells.into_cells()
         pres, drive = carried(into, inputs, self.rate, noise)
@@ -34,4 +34,4 @@ class SpikingStepper(Stepper):
         self.state, self.slope = cells.advance(self.state, drive)
         self.rate = self.state.rate
         synapses = constants.synapses(into[1].effective())
-        return SpikingMoment.of(constants, pres, (before, self.slope), synapses, cells.mask_rec, cells.types, to_go)
+        return SpikingStep.of(constants, pres, (before, self.slope), synapses, cells.mask_rec, cells.types, to_go)

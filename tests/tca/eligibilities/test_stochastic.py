@@ -183,11 +183,11 @@ def test_dense_traces_are_what_gradients_are_made_of(name: str) -> None:
     bound = learner(F1, tca.RULES[name])
     tape = bound.tape(F1.batch())
     connections = [link.connection for link in tape.links]
-    traces = bound.rule.eligibility.traces(connections, tape.moment(1), 2, bound.state_dict())
+    traces = bound.rule.eligibility.traces(connections, tape.local_step(1), 2, bound.state_dict())
     for t in (1, 2, 3):
-        moment = tape.moment(t)
-        for trace, pre in zip(traces, moment.pres, strict=True):
-            trace.advance(moment, pre)
+        step = tape.local_step(t)
+        for trace, pre in zip(traces, step.pres, strict=True):
+            trace.advance(step, pre)
     for trace in traces:
         told = tape.score[3] @ tape.readout
         assert relative(trace.gradient(told), contract(told, trace.dense())) < 1e-12

@@ -64,7 +64,7 @@ def test_estimates_are_means_taken_number_by_number(case: Case, estimate: Weight
     bound = learner(case, tca.Rule(Direct(), Leak()))
     wanted = ESTIMATES[estimate](case.model(), weights_of(bound.net))
     assert relative(estimate.of(bound.tape(case.batch())), wanted) < 1e-14
-    assert relative(estimate.of(bound.tape(case.batch()).moment(1)), wanted) < 1e-14
+    assert relative(estimate.of(bound.tape(case.batch()).local_step(1)), wanted) < 1e-14
 
 
 def test_as_many_types_as_cells_know_every_weight() -> None:
@@ -322,17 +322,17 @@ def test_traces_by_type_are_small_where_the_leak_is_on_the_potential() -> None:
     case = Case("wide", sizes=(3, 30, 2), options={"types": [0] * 10 + [1] * 20})
     bound = learner(case, tca.Rule(Direct(), TypePropagation(0.3)))
     tape = bound.tape(case.batch())
-    trace = bound.rule.eligibility.trace(bound.net.hidden_connections()[1], tape.moment(1), case.trials)
+    trace = bound.rule.eligibility.trace(bound.net.hidden_connections()[1], tape.local_step(1), case.trials)
     assert trace.own.shape == (case.trials, 2, 30)
     assert trace.spread.shape == (case.trials, 2, 2, 30)
     assert trace.dense().shape == (case.trials, 30, 30, 30)
     propagator = torch.eye(30, dtype=torch.float64) * 0.6 + 0.4 * 0.3 * BlockMean().of(tape)
     influence = torch.zeros(case.trials, 30, 30, 30, dtype=torch.float64)
     for t in range(1, case.steps + 1):
-        moment = tape.moment(t)
-        trace.advance(moment, moment.pres[1])
+        step = tape.local_step(t)
+        trace.advance(step, step.pres[1])
         influence = torch.einsum("lm,bmij->blij", propagator, influence)
-        influence.diagonal(dim1=1, dim2=2).add_(0.4 * moment.pres[1].unsqueeze(-1))
+        influence.diagonal(dim1=1, dim2=2).add_(0.4 * step.pres[1].unsqueeze(-1))
     assert relative(trace.dense(), influence) < 1e-13
 
 

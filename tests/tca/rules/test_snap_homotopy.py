@@ -113,8 +113,8 @@ def test_snap_on_a_sparse_network_stores_the_kept_cells_only() -> None:
     shift = torch.eye(8, dtype=torch.float64).roll(1, 0)
     case = Case("ring of eight", sizes=(3, 8, 2), options={"mask_rec": shift})
     bound = learner(case, tca.Rule(Direct(), SnAp(3)))
-    moment = bound.tape(case.batch()).moment(1)
-    trace = bound.rule.eligibility.trace(bound.net.hidden_connections()[1], moment, case.trials)
+    step = bound.tape(case.batch()).local_step(1)
+    trace = bound.rule.eligibility.trace(bound.net.hidden_connections()[1], step, case.trials)
     assert trace.value.shape == (case.trials, 8, 3, 8)
 
 

@@ -313,8 +313,8 @@ def test_without_adaptation_only_potentials_are_told(name: str) -> None:
     case = SPIKING[6]
     bound = learner(case, tca.RULES[name])
     assert not bound.signal(case.batch())[..., 1, :].any()
-    moment = bound.tape(case.batch()).moment(1)
-    trace = Leak().trace(bound.net.hidden_connections()[0], moment, case.trials)
+    step = bound.tape(case.batch()).local_step(1)
+    trace = Leak().trace(bound.net.hidden_connections()[0], step, case.trials)
     assert trace.value.numel() == 0
 
 
