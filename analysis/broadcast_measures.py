@@ -23,11 +23,11 @@ from tca.signals.decorrelation.averages import warn_if_fast
 from tca.tape.tape import Tape
 from tca.utils.checks import Count, checked
 
-__all__ = ["Broadcasting", "CollapseWarning", "Layer", "broadcasting", "effective_rank"]
+__all__ = ["Broadcasting", "CollapseWarning", "PopulationDiagnostics", "broadcasting", "effective_rank"]
 
 
 @dataclass(frozen=True)
-class Layer:
+class PopulationDiagnostics:
     """One population.
 
     Attributes:
@@ -58,7 +58,7 @@ class Broadcasting:
         loss: Loss of the network on the batch.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[PopulationDiagnostics, ...]
     loss: float
 
     def __str__(self) -> str:
@@ -141,12 +141,12 @@ def broadcasting(
     true, _ = Learner(learner.net, RULES["bptt"]).grads(batch)
     before = {} if start is None else dict(start)
 
-    def layer(tape: Tape) -> Layer:
+    def layer(tape: Tape) -> PopulationDiagnostics:
         rates = tape.samples
         names = [link.connection.name for link in tape.links]
         first = level_buffers(tape.population, before).get("correlation")
         known = first is not None and updates is not None
-        return Layer(
+        return PopulationDiagnostics(
             name=tape.population.name,
             norm=level_buffers(tape.population, learner.buffers)["correlation"].norm().item(),
             remaining=lam**updates * first.norm().item() if known else math.nan,  # type: ignore[operator,union-attr]

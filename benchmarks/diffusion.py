@@ -22,7 +22,7 @@ from tca.eligibilities import Leak
 from tca.signals import Diffusion, Sparse, StationaryDiffusion
 from tca.signals.diffusion.fields import Box, Exponential, Grid
 from tca.signals.diffusion.fields.laplacian_modes import AxisModes, FourierModes
-from tca.signals.diffusion.fields.solvers import InModes, Run, cheapest
+from tca.signals.diffusion.fields.solvers import FieldRun, InModes, cheapest
 from tca.signals.diffusion.release import PerError
 
 MOST = 1.10  # times the cost of sparse e-prop at a thousand cells
@@ -92,7 +92,7 @@ def print_steps(shapes: list[tuple[int, ...]], rounds: int) -> None:
         print(f"| {' x '.join(map(str, shape))} | {' | '.join(cells)} | {how} |", flush=True)
 
 
-def stepping(run: Run, before: Tensor) -> Callable[[], object]:
+def stepping(run: FieldRun, before: Tensor) -> Callable[[], object]:
     """Return one step with the release of nothing, and a look at all sites."""
     now = torch.zeros_like(before)
 

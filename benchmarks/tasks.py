@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 import tasks
-from tasks.neurogym.neurogym_environment import Environment
+from tasks.neurogym.neurogym_environment import SupervisedEnvironment
 from tasks.seeds import generator
 from tasks.task import DrawnTask
 
@@ -72,7 +72,7 @@ def measure(pair: Pair, trials: int, repeats: int) -> Row:
     task = tasks.make(pair.native, **pair.native_options)
     assert isinstance(task, DrawnTask)
     source = generator(0)
-    environment = Environment(pair.neurogym, pair.neurogym_options)
+    environment = SupervisedEnvironment(pair.neurogym, pair.neurogym_options)
     native = trials_per_second(lambda count: [task.draw(count, source) for _ in range(DRAWS)], trials, repeats)
     return Row(pair, DRAWS * native, trials_per_second(lambda count: environment.draw(count, source), trials, repeats))
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from tca.experiments.config.components import Optimizer
 from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run
-from tca.experiments.config.schedules import Exponential
+from tca.experiments.config.schedules import ExponentialDecay
 
 __all__ = ["CASES", "COMPARED", "MORE", "Case", "Published"]
 
@@ -104,7 +104,7 @@ NEAR = {**XOR, "noise": 0.01}
 NEAR_PUBLISHED = replace(
     XOR_PUBLISHED,
     task_options={"dt": 1.0, **NEAR, "decision": 1.0},
-    optimizer=replace(XOR_PUBLISHED.optimizer, clip=None, schedule=Exponential(0.8, 300)),
+    optimizer=replace(XOR_PUBLISHED.optimizer, clip=None, schedule=ExponentialDecay(0.8, 300)),
 )
 MDGL_AUTHORS = {
     "bptt": Published("0.979 ± 0.004", "0.083 ± 0.011"),

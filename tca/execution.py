@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from tca.connections.connection import Link
+from tca.connections.connection import ConnectionInput
 from tca.eligibilities import Eligibility
 from tca.eligibilities.eligibility import Gather
 from tca.signals import Signal
@@ -178,7 +178,7 @@ EXECUTIONS: dict[str, Execution] = {
 }
 
 
-def _links(tape: Tape) -> list[Link]:
+def _links(tape: Tape) -> list[ConnectionInput]:
     return [link for level in (tape, *tape.lower) for link in level.links] + list(tape.readout_links)
 
 

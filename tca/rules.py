@@ -36,7 +36,7 @@ from tca.signals import (
     Hops,
     Horizon,
     Lagged,
-    Normal,
+    NormalStart,
     OutputError,
     Random,
     RewardDifference,
@@ -240,7 +240,7 @@ _ROWS: dict[str, Rule] = {
         reference="baseline of Clark, Abbott and Chung (2021), NeurIPS, arXiv:2106.04089; Nokland (2016), NeurIPS",
     ),
     "ebd": Rule(
-        Decorrelation(start=Normal(1e-3), source=OutputError()),
+        Decorrelation(start=NormalStart(1e-3), source=OutputError()),
         Instant(),
         summary="error broadcast and decorrelation: errors through their running cross-correlation with activity",
         reference="Erdogan et al. (2025), arXiv:2504.11558",

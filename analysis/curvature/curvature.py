@@ -14,7 +14,7 @@ import torch
 from analysis.curvature.network_operators import hessian
 from analysis.curvature.problem import Trials, fingerprint, problem_of
 from analysis.curvature.spectrum import Eigenvalue, spectrum
-from analysis.curvature.trace import ESTIMATORS, Trace, trace
+from analysis.curvature.trace import ESTIMATORS, TraceEstimate, trace
 from tca.batch import Batch
 from tca.nets.network import Network
 from tca.utils.checks import Count, DType, Named, NotNegative, Positive, Seed, Whole, checked
@@ -47,7 +47,7 @@ class Curvature:
     largest: Eigenvalue
     smallest: Eigenvalue
     largest_magnitude: Eigenvalue
-    trace: Trace | None
+    trace: TraceEstimate | None
     parameters: tuple[str, ...]
     count: int
     trials: int
@@ -149,7 +149,7 @@ def curvature(
     problem = problem_of(net, trials, parameters, chunk=chunk, memory=memory, dtype=dtype)
     operator = hessian(problem, l2=l2)
     ends = spectrum(operator, 1, engine=engine, tolerance=tolerance, products=products, seed=seed)
-    known = None if ends.trace is None else Trace(ends.trace, 0.0, 0, "exact")
+    known = None if ends.trace is None else TraceEstimate(ends.trace, 0.0, 0, "exact")
     estimated = trace(operator, estimator, probes=probes, seed=seed) if probes and known is None else None
     return Curvature(
         largest=ends.largest[0],

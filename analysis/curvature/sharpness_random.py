@@ -17,7 +17,7 @@ from torch import Tensor
 
 from analysis.curvature.network_operators import hessian
 from analysis.curvature.problem import Problem, Trials, problem_of
-from analysis.curvature.trace import Trace, trace
+from analysis.curvature.trace import TraceEstimate, trace
 from analysis.statistics.intervals import Estimate, mean
 from tca.batch import Batch
 from tca.nets.network import Network
@@ -50,7 +50,7 @@ class RandomSharpness:
     relative_rise: Estimate
     pac_bayes: float
     relative_pac_bayes: float
-    trace: Trace
+    trace: TraceEstimate
     sigma: float
     allowed: float
     parameters: tuple[str, ...]

@@ -17,13 +17,13 @@ from analysis.curvature.operators import Operator
 from tca.utils.checks import Count, Seed, checked
 from tca.utils.names import lookup
 
-__all__ = ["ESTIMATORS", "Trace", "trace"]
+__all__ = ["ESTIMATORS", "TraceEstimate", "trace"]
 
 NEGLIGIBLE = 1e-10  # singular values of a sketch below this fraction of the largest are round-off
 
 
 @dataclass(frozen=True)
-class Trace:
+class TraceEstimate:
     """An estimate of a trace.
 
     Attributes:
@@ -46,7 +46,7 @@ class Trace:
 
 
 @checked
-def trace(operator: Operator, estimator: str = "hutchinson", *, probes: Count = 32, seed: Seed = 0) -> Trace:
+def trace(operator: Operator, estimator: str = "hutchinson", *, probes: Count = 32, seed: Seed = 0) -> TraceEstimate:
     """Return an unbiased estimate of the trace of an operator with its standard error, or the trace itself.
 
     With vectors z of random signs:
@@ -83,10 +83,10 @@ def trace(operator: Operator, estimator: str = "hutchinson", *, probes: Count = 
     if probes < least:
         raise ValueError(f"probes must be at least {least} for {estimator!r} to have a standard error, got {probes}")
     if probes >= operator.size:
-        return Trace(operator.matrix().double().trace().item(), 0.0, 0, "exact")
+        return TraceEstimate(operator.matrix().double().trace().item(), 0.0, 0, "exact")
     before = operator.products
     value, error = estimate(operator, probes, torch.Generator().manual_seed(seed))
-    return Trace(value, error, operator.products - before, estimator)
+    return TraceEstimate(value, error, operator.products - before, estimator)
 
 
 def _mean(values: Tensor) -> tuple[float, float]:

@@ -22,11 +22,11 @@ from tca.experiments.training.evaluation import Measure, evaluate, outputs_of
 from tca.nets import Network
 from tca.utils.checks import Count, NotNegative, Probability, Seed, checked
 
-__all__ = ["Gap", "Generalization", "Score", "gap_intervals", "generalization_gap", "sizes"]
+__all__ = ["Gap", "Generalization", "Performance", "gap_intervals", "generalization_gap", "sizes"]
 
 
 @dataclass(frozen=True)
-class Score:
+class Performance:
     """How a network does on a set of trials.
 
     Attributes:
@@ -65,13 +65,13 @@ class Generalization:
         under: Score under every further condition, by name.
     """
 
-    train: Score
-    test: Score
-    noisy_test: Score | None
+    train: Performance
+    test: Performance
+    noisy_test: Performance | None
     input_noise: float | None
-    under: Mapping[str, Score] = field(default_factory=dict)
+    under: Mapping[str, Performance] = field(default_factory=dict)
 
-    def gap(self, score: Score) -> Gap:
+    def gap(self, score: Performance) -> Gap:
         """Return how much worse a score is than that on the training trials."""
         return Gap(score.loss - self.train.loss, self.train.accuracy - score.accuracy)
 
@@ -225,12 +225,12 @@ def sizes(run: Run, n_train: tuple[int, ...]) -> list[Run]:
     return [dataclasses.replace(run, n_train=each) for each in n_train]
 
 
-def _score(net: Network, task: Measure, batch: Batch) -> Score:
+def _score(net: Network, task: Measure, batch: Batch) -> Performance:
     batch.check(net.n_in, net.n_out)
-    return Score(*evaluate(net, task, batch), batch.trials)
+    return Performance(*evaluate(net, task, batch), batch.trials)
 
 
-def _under(net: Network, task: Measure, test: Batch, conditions: Mapping[str, Condition]) -> dict[str, Score]:
+def _under(net: Network, task: Measure, test: Batch, conditions: Mapping[str, Condition]) -> dict[str, Performance]:
     if conditions and not isinstance(task, tasks.Task):
         raise TypeError(f"task must be a tasks.Task where there are conditions, got {type(task).__name__}")
     return {

@@ -18,10 +18,10 @@ from studies.vision.vision_cells import Cell, Layers
 from studies.vision.vision_plan import falling
 from tca.eligibilities import Instant
 from tca.experiments.config.components import Optimizer
-from tca.experiments.config.schedules import Exponential
+from tca.experiments.config.schedules import ExponentialDecay
 from tca.rule import Rule
 from tca.signals import Decorrelation, ErrorDiffusion, Random, Regularised, SharedRandom
-from tca.signals.decorrelation.averages import Decay, Normal, Uniform
+from tca.signals.decorrelation.averages import Decay, NormalStart, UniformStart
 from tca.signals.decorrelation.score_sources import OutputError
 from tca.signals.error_diffusion import NoCentre
 from tca.signals.regularisers.activity_regularisers import LayerEntropy
@@ -108,14 +108,16 @@ def _ebd_optimizer(images: str, net: str, what: str) -> Optimizer:
         lr, multiple = (1e-4 if (images, net) == ("cifar10", "LC") else 5e-5), 1.0
     options = {} if net == "MLP" else {"weight_decay": DECAY[images]}
     factors = {} if multiple == 1 else {"w_out": multiple, "b_out": multiple}
-    return Optimizer(lr=lr, clip=None, options=options, schedule=Exponential(fall, every=1), lr_multipliers=factors)
+    return Optimizer(
+        lr=lr, clip=None, options=options, schedule=ExponentialDecay(fall, every=1), lr_multipliers=factors
+    )
 
 
 def _ebd_cells() -> Iterator[Cell]:
     """Yield the table of the EBD paper."""
     for (images, net), numbers in EBD_TABLE.items():
         dense = net == "MLP"
-        start = Uniform(1e-2) if dense else Normal(1e-2)
+        start = UniformStart(1e-2) if dense else NormalStart(1e-2)
         ebd = Decorrelation(average=Decay(0.999999 if dense else 0.99999), start=start, source=OutputError())
         rules: dict[str, str | Rule] = {
             "DFA": Rule(Random(), Instant()),
@@ -148,7 +150,8 @@ def _sbd_cells() -> Iterator[Cell]:
                            ("DFA, cross-entropy", "dfa")):  # fmt: skip
             yield Cell(
                 f"sbd/{images}/{net}/{what}", images, {"MLP": "mlp", "CNN": "cnn", "LC": "local_net"}[net], layers,
-                rule, math.nan, EPOCHS[images], 32, Optimizer(lr=1e-4, clip=None, schedule=Exponential(0.97, every=1)),
+                rule, math.nan, EPOCHS[images], 32,
+                Optimizer(lr=1e-4, clip=None, schedule=ExponentialDecay(0.97, every=1)),
                 note="recipe and numbers of the paper are not known",
             )  # fmt: skip
 

@@ -37,7 +37,7 @@ from tca.experiments.records.reader import finished
 from tca.losses.expansions import Bartlett, Expansion, HiddenGates, InputGates, Plain, PredictionGates, ScorePowers
 from tca.rule import Rule
 from tca.signals import Decorrelation, ErrorDiffusion
-from tca.signals.decorrelation.averages import Normal
+from tca.signals.decorrelation.averages import NormalStart
 from tca.signals.decorrelation.score_sources import OutputError, Score
 
 __all__ = ["QUESTIONS", "main", "on_held_out", "table"]
@@ -69,8 +69,8 @@ def _averages(loss: str, optimizer: Optimizer) -> list[Arm]:
     """Return candidates for how fast R is averaged and how large it is at the start."""
     source = OutputError() if loss == SQUARED else Score()
     return [
-        Arm(f"share {share:g}, start {start:g}", Rule(Decorrelation(start=Normal(start), source=source), Instant()),
-            SINGLE, optimizer, loss, share)
+        Arm(f"share {share:g}, start {start:g}",
+            Rule(Decorrelation(start=NormalStart(start), source=source), Instant()), SINGLE, optimizer, loss, share)
         for share in (0.01, 0.05, 0.3)
         for start in (1e-3, 1e-2)
     ]  # fmt: skip

@@ -12,7 +12,7 @@ from tasks.images.catalogue import KNOWN
 from tca.experiments.config.components import Optimizer, Seeds
 from tca.experiments.config.network_config import KINDS
 from tca.experiments.config.run import NetworkConfig, Run
-from tca.experiments.config.schedules import Exponential
+from tca.experiments.config.schedules import ExponentialDecay
 from tca.rule import Rule
 from tca.rules import RULES
 from tca.signals.decorrelation.averages import Share
@@ -169,7 +169,7 @@ class Cell:
         batches = -(-n_train // batch_size)
         steps = _given(scale.epochs, self.epochs) * batches
         chosen = dataclasses.replace(self.optimizer, lr=_given(scale.lr, self.optimizer.lr))
-        if isinstance(chosen.schedule, Exponential):
+        if isinstance(chosen.schedule, ExponentialDecay):
             each = dataclasses.replace(chosen.schedule, every=chosen.schedule.every * batches)
             chosen = dataclasses.replace(chosen, schedule=each)
         return Run(

@@ -21,14 +21,14 @@ from tasks.images.image_classes import numbered
 from tasks.images.parquet import shards
 from tasks.images.pixels import Colour, ImageData, Pixels, originals
 
-__all__ = ["Form", "digits", "load"]
+__all__ = ["PixelFormat", "digits", "load"]
 
 SPLITS = ("train", "test")
 LEVELS, TEST_EVERY = 16, 3  # of the digits
 NAME_LENGTH = 60  # characters of a set's name that begin the name of its entry in the cache
 
 
-class Form(NamedTuple):
+class PixelFormat(NamedTuple):
     """The form of decoded images: height and width if resampled, grey or not, colour behind transparent images."""
 
     size: tuple[int, int] | None = None
@@ -36,7 +36,7 @@ class Form(NamedTuple):
     background: Colour | None = None
 
 
-def load(name: str, data_dir: str | None, cache_dir: str | None, form: Form) -> ImageData:
+def load(name: str, data_dir: str | None, cache_dir: str | None, form: PixelFormat) -> ImageData:
     """Return an image set; its files are decoded once and kept in the cache.
 
     Args:
@@ -95,7 +95,7 @@ def _opened(
     located: Located,
     signature: tuple[tuple[int, int], ...],  # so that files that change are read again
     root: Path,
-    form: Form,
+    form: PixelFormat,
 ) -> ImageData:
     digests = {split: [sha256(each) for each in getattr(located, split)] for split in SPLITS}
     channels = located.known.shape[0] if located.known else None
@@ -113,7 +113,7 @@ def _opened(
     return ImageData(located.title, train, test, classes, _numbers(folder / "originals"), notes, about["transparent"])
 
 
-def _decode(located: Located, folder: Path, form: Form) -> Mapping[str, Any]:
+def _decode(located: Located, folder: Path, form: PixelFormat) -> Mapping[str, Any]:
     """Write pixels and classes of both splits into a folder and return the facts of the set."""
     known, splits = located.known, {split: shards(getattr(located, split), located.known) for split in SPLITS}
     classes = numbered(located.title, splits, known)

@@ -30,7 +30,7 @@ from tasks.images.image_options import (
     plain,
     takes_classes,
 )
-from tasks.images.image_sources import Form, load
+from tasks.images.image_sources import PixelFormat, load
 from tasks.images.image_trials import ImageTrials, drawn
 from tasks.images.normalisation import NORMALISATIONS, Normalisation
 from tasks.images.pixels import Colour, ImageData, Pixels
@@ -126,7 +126,7 @@ class ImageTask(Task):
             CacheError: The cache cannot be written.
         """
         pixels = (self.size, self.size) if isinstance(self.size, int) else self.size
-        data = load(self.name, self.data_dir, self.cache_dir, Form(pixels, self.grey, self._background))
+        data = load(self.name, self.data_dir, self.cache_dir, PixelFormat(pixels, self.grey, self._background))
         for note in data.notes if self.dedupe else (*data.notes, *data.repeats):
             _warn_once(note)
         return data

@@ -20,17 +20,17 @@ from tca.utils.checks import Named, NotNegative, Positive, checked
 __all__ = ["Reading", "SequentialImages"]
 
 
-class Scan(NamedTuple):
+class ReadingOrder(NamedTuple):
     """An order in which to read images: the sequences, shape ``(T, B, I)``, and I for images of ``(C, H, W)``."""
 
     frames: Callable[[Tensor], Tensor]
     inputs: Callable[[int, int, int], int]
 
 
-SCANS: dict[str, Scan] = {
-    "rows": Scan(lambda images: images.permute(2, 0, 1, 3).flatten(2), lambda c, h, w: c * w),
-    "columns": Scan(lambda images: images.permute(3, 0, 1, 2).flatten(2), lambda c, h, w: c * h),
-    "pixels": Scan(lambda images: images.permute(2, 3, 0, 1).flatten(0, 1), lambda c, h, w: c),
+SCANS: dict[str, ReadingOrder] = {
+    "rows": ReadingOrder(lambda images: images.permute(2, 0, 1, 3).flatten(2), lambda c, h, w: c * w),
+    "columns": ReadingOrder(lambda images: images.permute(3, 0, 1, 2).flatten(2), lambda c, h, w: c * h),
+    "pixels": ReadingOrder(lambda images: images.permute(2, 3, 0, 1).flatten(0, 1), lambda c, h, w: c),
 }
 # The first step that counts in the loss and the first for accuracy; those below zero are counted from the end.
 ANSWERS: dict[str, Callable[[int], tuple[int, int]]] = {

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tca.utils.checks import positive
 from tca.utils.names import lookup, unknown
 
-__all__ = ["Environment", "Trial", "UnsupervisableError", "registered"]
+__all__ = ["SupervisedEnvironment", "Trial", "UnsupervisableError", "registered"]
 
 
 MOST_STEPS = 1_000_000
@@ -62,7 +62,7 @@ class Trial:
         return np.array_equal(self.inputs, other.inputs) and np.array_equal(self.targets, other.targets)
 
 
-class Environment:
+class SupervisedEnvironment:
     """An environment with trials of known targets.
 
     Args:

@@ -13,7 +13,7 @@ import torch
 
 from tasks import seeds
 from tasks.native.timeline import trial_weights
-from tasks.neurogym.neurogym_environment import Environment, Trial, UnsupervisableError
+from tasks.neurogym.neurogym_environment import SupervisedEnvironment, Trial, UnsupervisableError
 from tasks.neurogym.neurogym_rewards import reward_environments
 from tasks.task import DrawnTask
 from tca.batch import Batch
@@ -100,7 +100,7 @@ class NeurogymTask(DrawnTask):
 
     def draw(self, trials: int, generator: torch.Generator) -> Batch:
         """Return new trials; see `DrawnTask.draw`."""
-        drawn = Environment(self.name, dict(self.options)).draw(whole("trials", trials, 1), generator)
+        drawn = SupervisedEnvironment(self.name, dict(self.options)).draw(whole("trials", trials, 1), generator)
         lengths = [len(trial.inputs) for trial in drawn]
         inputs = np.zeros((max(lengths), trials, self.n_in), np.float32)
         targets = np.zeros((max(lengths), trials, *drawn[0].targets.shape[1:]), drawn[0].targets.dtype)
@@ -139,9 +139,9 @@ class _Facts:
 
 
 def _probe(name: str, options: dict[str, Any]) -> _Facts:
-    environment = Environment(name, options)
+    environment = SupervisedEnvironment(name, options)
     drawn = environment.draw(PROBE_TRIALS, seeds.generator(0))
-    again = Environment(name, options).draw(20, seeds.generator(0))
+    again = SupervisedEnvironment(name, options).draw(20, seeds.generator(0))
     if not all(one.same(other) for one, other in zip(drawn, again, strict=False)):
         raise UnsupervisableError(name, "the same seed gives different trials")
     discrete, n_out = environment.discrete, environment.n_out

@@ -19,7 +19,7 @@ from tca.utils.names import lookup
 __all__ = [
     "SURROGATE_GRADIENTS",
     "Boxcar",
-    "Exponential",
+    "ExponentialSurrogate",
     "FastSigmoid",
     "Gaussian",
     "SurrogateGradient",
@@ -111,7 +111,7 @@ class Gaussian(SurrogateGradient):
 
 @checked
 @dataclass(frozen=True)
-class Exponential(SurrogateGradient):
+class ExponentialSurrogate(SurrogateGradient):
     """``p(u) = gamma exp(-|u| / width)``.
 
     Args:
@@ -147,7 +147,7 @@ SURROGATE_GRADIENTS: dict[str, type[SurrogateGradient]] = {
     "triangular": Triangular,
     "fast_sigmoid": FastSigmoid,
     "gaussian": Gaussian,
-    "exponential": Exponential,
+    "exponential": ExponentialSurrogate,
     "boxcar": Boxcar,
 }
 

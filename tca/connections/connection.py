@@ -15,7 +15,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Bias", "Connection", "Dense", "Initial", "Link"]
+__all__ = ["Bias", "Connection", "ConnectionInput", "Dense", "Initial"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +189,7 @@ class Initial(Bias):
     impulse: ClassVar[float] = 1.0
 
 
-class Link(NamedTuple):
+class ConnectionInput(NamedTuple):
     """A connection and its presynaptic activity: ``pre[t - 1]`` drives step t.
 
     Attributes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tca.connections.connection import Link
+from tca.connections.connection import ConnectionInput
 from tca.connections.vector_weights import VectorConnection
 
 __all__ = ["Products"]
@@ -43,7 +43,7 @@ class Products:
         steps = [t for t, any_score in enumerate(told, 1) if any_score]
         self.steps = slice(steps[0], steps[-1] + 1) if steps else slice(1, 1)
 
-    def gather_(self, gradient: Tensor, link: Link) -> None:
+    def gather_(self, gradient: Tensor, link: ConnectionInput) -> None:
         """Add the sum over the whole trial to a gradient in place.
 
         Args:
@@ -57,10 +57,10 @@ class Products:
         met = self._met_late(connection, link) if self.behind else self._met(connection, link)
         connection.broadcast_(gradient, self.gates[self.steps], met)
 
-    def _met(self, connection: VectorConnection, link: Link) -> Tensor:
+    def _met(self, connection: VectorConnection, link: ConnectionInput) -> Tensor:
         return connection.meet(self.score[self.steps], link.at(self.steps))
 
-    def _met_late(self, connection: VectorConnection, link: Link) -> Tensor:
+    def _met_late(self, connection: VectorConnection, link: ConnectionInput) -> Tensor:
         """Return products of output errors and presynaptic traces, a few steps in memory at a time."""
         trace = torch.zeros_like(link.pre[0])
         at_once = max(1, WINDOW_BYTES // (trace.numel() * trace.element_size()))

@@ -17,7 +17,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.connections.connection import Connection, Initial, Link
+from tca.connections.connection import Connection, ConnectionInput, Initial
 from tca.eligibilities.traces import Trace
 from tca.tape.local_step import LocalStep
 from tca.tape.perturbed_pass import Replay
@@ -26,7 +26,7 @@ from tca.tape.tape import Tape
 
 __all__ = ["Eligibility", "Gather", "following"]
 
-Gather = Callable[[Tape, Link, Tensor, Tensor, slice], None]
+Gather = Callable[[Tape, ConnectionInput, Tensor, Tensor, slice], None]
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,9 @@ from tca.eligibilities.traces import Trace
 from tca.tape.local_step import LocalStep
 from tca.tape.population import Population
 from tca.tape.tape import Tape
-from tca.utils.noise import Noise, source
+from tca.utils.noise import NoiseDistribution, source
 
-__all__ = ["Drawn", "FactorTrace", "Factored", "Factors", "balance", "length"]
+__all__ = ["FactorTrace", "Factored", "Factors", "StochasticEligibility", "balance", "length"]
 
 GUARD = 1e-12  # keeps the quotient of two lengths finite where one of them is zero
 
@@ -47,7 +47,7 @@ class Factors(abc.ABC):
         connections: Sequence[Connection],
         step: LocalStep,
         trials: int,
-        noise: Noise,
+        noise: NoiseDistribution,
         generator: torch.Generator,
     ) -> None:
         """Start with the influence of an initial state on itself."""
@@ -131,7 +131,7 @@ class FactorTrace(Trace):
 
 
 @dataclass(frozen=True)
-class Drawn(Eligibility, abc.ABC):
+class StochasticEligibility(Eligibility, abc.ABC):
     """Random traces that are carried forwards only, without a propagator.
 
     The seed of a batch is in the buffer ``draws`` and advances with every batch.
@@ -168,7 +168,7 @@ class Drawn(Eligibility, abc.ABC):
 
 
 @dataclass(frozen=True)
-class Factored(Drawn, abc.ABC):
+class Factored(StochasticEligibility, abc.ABC):
     """Random traces as products of factors, unbiased estimates of RTRL."""
 
     local: ClassVar[bool] = False

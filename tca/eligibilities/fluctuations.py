@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from tca.connections.connection import Initial, Link
+from tca.connections.connection import ConnectionInput, Initial
 from tca.eligibilities.draws import draws_of
 from tca.eligibilities.perturbations import Coincidence
 from tca.tape.perturbed_pass import PerturbedPass, Replay
 from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import Positive, checked, whole
-from tca.utils.noise import Noise, Rare, Uniform
+from tca.utils.noise import NoiseDistribution, Rare, Uniform
 
 __all__ = ["Fluctuations"]
 
@@ -46,7 +46,7 @@ class Fluctuations(Coincidence):
     Paper: Miconi (2017), eLife 6:e20899.
     """
 
-    noise: Noise = field(default_factory=lambda: Rare(0.003, Uniform(16.0)))
+    noise: NoiseDistribution = field(default_factory=lambda: Rare(0.003, Uniform(16.0)))
     power: int = 3
     keep: float = 0.05
     limit: Positive | None = 3e-3
@@ -86,7 +86,7 @@ class Fluctuations(Coincidence):
         added = extra if replay.noise is None else replay.noise + extra
         post = self.fluctuations(potentials(noisy, added)).pow_(self.power)
         learning = noisy.links[1:2] if self.recurrent_only else noisy.links  # inputs come first, recurrent ones next
-        links = tuple(Link(each.connection, each.pre.pow(self.power)) for each in learning)
+        links = tuple(ConnectionInput(each.connection, each.pre.pow(self.power)) for each in learning)
         return PerturbedPass(noisy.outputs, tape.outputs, 1.0, {name: post}, {name: links})
 
     def fluctuations(self, values: Tensor) -> Tensor:

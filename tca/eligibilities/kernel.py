@@ -14,19 +14,19 @@ from torch import Tensor
 
 from tca.connections.connection import Connection
 from tca.eligibilities.draws import DRAWS
-from tca.eligibilities.factors import Drawn
+from tca.eligibilities.factors import StochasticEligibility
 from tca.eligibilities.traces import SynapticTrace, Trace
 from tca.tape.local_step import LocalStep
 from tca.tape.population import Population
 from tca.utils.checks import NotNegative, checked
-from tca.utils.noise import Noise, Normal, source
+from tca.utils.noise import NoiseDistribution, Normal, source
 
 __all__ = ["LearnedKernel"]
 
 
 @checked
 @dataclass(frozen=True)
-class LearnedKernel(Drawn):
+class LearnedKernel(StochasticEligibility):
     """``P_t,l,ij ~ A_li C_t,ij`` with ``C_ij,t = k_i C_ij,t-1 + gain_i pre_j`` and ``k = 1 - gamma``: KeRNL.
 
     The effect of a cell on the others is ``A`` times a memory that decays with ``gamma``. Both are learned by
@@ -58,7 +58,7 @@ class LearnedKernel(Drawn):
     decay: float = 0.8
     kernel_rate: NotNegative = 0.1
     decay_rate: NotNegative = 0.1
-    noise: Noise = field(default_factory=Normal)
+    noise: NoiseDistribution = field(default_factory=Normal)
     local: ClassVar[bool] = False
     equation: ClassVar[str] = "e_t = A (x) C_t, C_t = (1 - gamma) C_t-1 + gain (x) pre, A and gamma learned"
 

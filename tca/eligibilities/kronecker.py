@@ -17,7 +17,7 @@ from tca.connections.connection import Connection
 from tca.eligibilities.factors import Factored, Factors, balance, length
 from tca.tape.local_step import LocalStep
 from tca.utils.checks import checked
-from tca.utils.noise import Noise, Signs
+from tca.utils.noise import NoiseDistribution, Signs
 
 __all__ = ["KFRTRL", "ReverseKFRTRL"]
 
@@ -37,7 +37,7 @@ class KFRTRL(Factored):
     Paper: Mujika, Meier and Steger (2018), NeurIPS, arXiv:1805.10842 (KF-RTRL).
     """
 
-    noise: Noise = field(default_factory=Signs)
+    noise: NoiseDistribution = field(default_factory=Signs)
     equation: ClassVar[str] = "e_t = C_t (x) A_t, A_t = xi p0 A_t-1 + xi' p1 pre, C_t = xi J_t C_t-1/p0 + xi' gain/p1"
 
     def factors(
@@ -60,7 +60,7 @@ class ReverseKFRTRL(Factored):
     Paper: Marschall, Cho and Savin (2020), Journal of Machine Learning Research 21:135 (R-KF-RTRL).
     """
 
-    noise: Noise = field(default_factory=Signs)
+    noise: NoiseDistribution = field(default_factory=Signs)
     equation: ClassVar[str] = "e_t = A_t (x) C_t, A_t = p0 A_t-1 + p1 xi, C_t = J_t C_t-1 / p0 + (xi gain) (x) pre / p1"
 
     def factors(

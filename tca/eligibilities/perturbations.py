@@ -27,7 +27,7 @@ from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import Positive, checked
 from tca.utils.names import lookup
-from tca.utils.noise import Noise, Normal
+from tca.utils.noise import NoiseDistribution, Normal
 
 __all__ = ["Coincidence", "NodeNoise", "Perturbation", "WeightNoise"]
 
@@ -148,7 +148,7 @@ class NodeNoise(Coincidence):
     sigma: Positive = 0.01
     antithetic: bool = False
     rates: str = "clean"
-    noise: Noise = field(default_factory=Normal)
+    noise: NoiseDistribution = field(default_factory=Normal)
     by: Deviation = field(default_factory=Injected)
 
     def __post_init__(self) -> None:
@@ -197,7 +197,7 @@ class WeightNoise(Perturbation):
 
     sigma: Positive = 0.01
     antithetic: bool = False
-    noise: Noise = field(default_factory=Normal)
+    noise: NoiseDistribution = field(default_factory=Normal)
     remembers: ClassVar[bool] = False
 
     @property

@@ -17,7 +17,7 @@ from tca.connections.connection import Connection
 from tca.eligibilities.factors import Factored, Factors, balance, length
 from tca.tape.local_step import LocalStep
 from tca.utils.checks import checked
-from tca.utils.noise import Noise, Signs
+from tca.utils.noise import NoiseDistribution, Signs
 
 __all__ = ["UORO"]
 
@@ -37,7 +37,7 @@ class UORO(Factored):
     Paper: Tallec and Ollivier (2018), ICLR, arXiv:1702.05043.
     """
 
-    noise: Noise = field(default_factory=Signs)
+    noise: NoiseDistribution = field(default_factory=Signs)
     equation: ClassVar[str] = "e_t = A_t (x) C_t, A_t = p0 J_t A_t-1 + p1 xi, C_t = C_t-1 / p0 + (xi gain) (x) pre / p1"
 
     def factors(

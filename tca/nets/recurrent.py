@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tca.cells.time_constants import Constant
-from tca.connections.connection import Bias, Connection, Dense, Initial, Link
+from tca.connections.connection import Bias, Connection, ConnectionInput, Dense, Initial
 from tca.nets.network import Network
 from tca.nets.options import check_mask, check_signs, check_types, drawing, normal_by_steps, with_signs
 from tca.nets.recurrent_layer import RecurrentWiring
@@ -231,7 +231,7 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         rates = tape.rate[1:]
         return replace(
             tape,
-            readout_links=(Link(w_out, rates), Link(b_out, rates.new_ones(1, 1, 1))),
+            readout_links=(ConnectionInput(w_out, rates), ConnectionInput(b_out, rates.new_ones(1, 1, 1))),
             outputs=filtered(rates @ readout.t(), self.readout_leak) + b_out.effective(),
         )
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tca.cells.time_constants import readout_filter
-from tca.connections.connection import Bias, Connection, Dense, Link
+from tca.connections.connection import Bias, Connection, ConnectionInput, Dense
 from tca.nets.leaky.leaky_population import LeakyLayer, LeakyPopulation
 from tca.nets.network import Network
 from tca.nets.options import check_mask, drawing, normal_by_steps
@@ -147,7 +147,7 @@ class StackedRNN(Network):
             tapes[-1],
             lower=tuple(tapes[-2::-1]),
             readout_leak=self.readout_leak,
-            readout_links=(Link(w_out, rates), Link(b_out, rates.new_ones(1, 1, 1))),
+            readout_links=(ConnectionInput(w_out, rates), ConnectionInput(b_out, rates.new_ones(1, 1, 1))),
             outputs=filtered(rates @ readout.t(), self.readout_leak) + b_out.effective(),
         )
 

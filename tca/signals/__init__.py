@@ -3,7 +3,7 @@
 from tca.signals.backward import FeedbackAlignment, SignSymmetric
 from tca.signals.broadcast import Broadcast, Sparse
 from tca.signals.causal_hop import CausalHop
-from tca.signals.decorrelation.averages import CollapseWarning, Decay, Normal, Share, TimeConstant, Uniform
+from tca.signals.decorrelation.averages import CollapseWarning, Decay, NormalStart, Share, TimeConstant, UniformStart
 from tca.signals.decorrelation.decorrelation import Decorrelation
 from tca.signals.decorrelation.score_sources import OutputError, Score
 from tca.signals.decorrelation.time_lags import Filtered, Lagged, SameStep
@@ -40,7 +40,7 @@ __all__ = [
     "Horizon",
     "InstantSignal",
     "Lagged",
-    "Normal",
+    "NormalStart",
     "OutputError",
     "Random",
     "Regularised",
@@ -56,5 +56,5 @@ __all__ = [
     "StationaryDiffusion",
     "TimeConstant",
     "TypeReturn",
-    "Uniform",
+    "UniformStart",
 ]

@@ -16,7 +16,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.connections.connection import Link
+from tca.connections.connection import ConnectionInput
 from tca.connections.signed import Signed
 from tca.eligibilities.eligibility import Eligibility
 from tca.losses import Logistic
@@ -181,7 +181,7 @@ class ErrorDiffusion(CustomSignal):
             told[1:] *= share * (1 - share)
         return told, told
 
-    def gather_(self, tape: Tape, link: Link, gradient: Tensor, driven: Tensor, steps: slice) -> None:
+    def gather_(self, tape: Tape, link: ConnectionInput, gradient: Tensor, driven: Tensor, steps: slice) -> None:
         """Add the gradient of the magnitudes, only its growing part if ``grow_only``."""
         if self.grow_only and isinstance(link.connection, Signed):
             link.connection.grow_(gradient, driven, link.at(steps))

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from tca.connections.connection import Link
+from tca.connections.connection import ConnectionInput
 from tca.connections.vector_products import Products
 from tca.connections.vector_weights import InputVectors, Vectors
 from tca.eligibilities.eligibility import Eligibility
@@ -87,7 +87,7 @@ class GlobalVector(CustomSignal, CausalSignal):
         """Return the output error of the step for every component."""
         return lambda score: _spread(score, population)
 
-    def gather_(self, tape: Tape, link: Link, gradient: Tensor, driven: Tensor, steps: slice) -> None:
+    def gather_(self, tape: Tape, link: ConnectionInput, gradient: Tensor, driven: Tensor, steps: slice) -> None:
         """Add gates times ``score . p_j`` for the whole trial at once.
 
         This happens at the last window and takes a K-th of the time of the product of signal and activity. The latter

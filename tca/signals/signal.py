@@ -17,7 +17,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.connections.connection import Link
+from tca.connections.connection import ConnectionInput
 from tca.eligibilities.eligibility import Eligibility
 from tca.tape.local_step import LocalStep
 from tca.tape.population import Population
@@ -137,7 +137,7 @@ class CustomSignal(Signal):
         """
         return tape.score, tape.raw_score
 
-    def gather_(self, tape: Tape, link: Link, gradient: Tensor, driven: Tensor, steps: slice) -> None:
+    def gather_(self, tape: Tape, link: ConnectionInput, gradient: Tensor, driven: Tensor, steps: slice) -> None:
         """Add ``sum_t driven_t (x) pre_t`` of a connection to its gradient.
 
         Used by the reverse execution. A signal with structure, for instance a product, may override it to save time.

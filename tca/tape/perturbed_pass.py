@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from tca.connections.connection import Link
+from tca.connections.connection import ConnectionInput
 
 if TYPE_CHECKING:
     from tca.tape.tape import Tape
@@ -56,5 +56,5 @@ class PerturbedPass:
     against: Tensor
     size: float
     post: ByPopulation = field(default_factory=dict)
-    links: Mapping[str, tuple[Link, ...]] = field(default_factory=dict)
+    links: Mapping[str, tuple[ConnectionInput, ...]] = field(default_factory=dict)
     weights: Mapping[str, Tensor] = field(default_factory=dict)

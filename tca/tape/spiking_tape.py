@@ -12,7 +12,7 @@ from functools import cached_property
 from torch import Tensor
 
 from tca.cells.spiking_cell import SpikingCells
-from tca.connections.connection import Dense, Link
+from tca.connections.connection import ConnectionInput, Dense
 from tca.connections.spike_products import gather_few_
 from tca.tape.spiking_step import SpikingStep
 from tca.tape.tape import Tape
@@ -40,7 +40,7 @@ class SpikingTape(Tape):
         """Return the potentials' part of a state signal, a view."""
         return signal[..., 0, :]
 
-    def gather_(self, link: Link, gradient: Tensor, driven: Tensor, steps: slice) -> None:
+    def gather_(self, link: ConnectionInput, gradient: Tensor, driven: Tensor, steps: slice) -> None:
         """Add ``sum_t driven_t (x) pre_t``, over active presynaptic cells only if these are few."""
         pre = link.at(steps)
         if type(link.connection) is Dense and gather_few_(gradient, driven.flatten(0, -2), pre.flatten(0, -2)):

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from tca.batch import Batch
-from tca.connections.connection import Connection, Initial, Link
+from tca.connections.connection import Connection, ConnectionInput, Initial
 from tca.tape.local_step import LocalStep
 from tca.tape.population import Population
 from tca.tape.weight_estimates import TypeMeans
@@ -89,12 +89,12 @@ class Tape(abc.ABC):
     rate: Tensor
     leak: Tensor | float
     gain: Tensor | float
-    links: tuple[Link, ...]
+    links: tuple[ConnectionInput, ...]
     recurrent: Tensor
     recurrent_mask: Tensor | None
     types: Tensor
     slope_at_emission: bool = True
-    readout_links: tuple[Link, ...] = ()
+    readout_links: tuple[ConnectionInput, ...] = ()
     readout_leak: float = 0.0
     readout_back: Back | None = None
     outputs: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float32, device="cpu"))
@@ -304,7 +304,7 @@ class Tape(abc.ABC):
         elif gain != 1.0:
             gradient.mul_(gain)
 
-    def gather_(self, link: Link, gradient: Tensor, driven: Tensor, steps: slice) -> None:
+    def gather_(self, link: ConnectionInput, gradient: Tensor, driven: Tensor, steps: slice) -> None:
         """Add ``sum_t driven_t (x) pre_t`` of a connection to its gradient in place.
 
         Args:

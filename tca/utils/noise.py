@@ -14,11 +14,11 @@ from torch import Tensor
 
 from tca.utils.checks import Positive, checked
 
-__all__ = ["Noise", "Normal", "Rare", "Signs", "Uniform", "by_steps", "source"]
+__all__ = ["NoiseDistribution", "Normal", "Rare", "Signs", "Uniform", "by_steps", "source"]
 
 
 @dataclass(frozen=True)
-class Noise(abc.ABC):
+class NoiseDistribution(abc.ABC):
     """A distribution of mean zero."""
 
     @abc.abstractmethod
@@ -31,7 +31,7 @@ class Noise(abc.ABC):
 
 
 @dataclass(frozen=True)
-class Signs(Noise):
+class Signs(NoiseDistribution):
     """Plus one or minus one, each half of the time: variance one.
 
     >>> Signs().draw((1000,), torch.Generator().manual_seed(0)).square().mean().item()
@@ -44,7 +44,7 @@ class Signs(Noise):
 
 
 @dataclass(frozen=True)
-class Normal(Noise):
+class Normal(NoiseDistribution):
     """Normal numbers of variance one."""
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -54,7 +54,7 @@ class Normal(Noise):
 
 @checked
 @dataclass(frozen=True)
-class Uniform(Noise):
+class Uniform(NoiseDistribution):
     """Uniform numbers between ``-size`` and ``size``: variance ``size^2 / 3``, which is one for the square root of 3.
 
     Args:
@@ -70,7 +70,7 @@ class Uniform(Noise):
 
 @checked
 @dataclass(frozen=True)
-class Rare(Noise):
+class Rare(NoiseDistribution):
     """Another noise now and then, and zero otherwise.
 
     Args:
@@ -82,7 +82,7 @@ class Rare(Noise):
     """
 
     probability: float = 0.003
-    noise: Noise = field(default_factory=Uniform)
+    noise: NoiseDistribution = field(default_factory=Uniform)
 
     def __post_init__(self) -> None:
         """Check the probability."""

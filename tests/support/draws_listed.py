@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 import tca
-from tca.utils.noise import Noise
+from tca.utils.noise import NoiseDistribution
 
 
 @dataclass(frozen=True, eq=False)
-class Listed(Noise):
+class Listed(NoiseDistribution):
     """Numbers that are given: what is asked for first comes first."""
 
     rows: list[Tensor]

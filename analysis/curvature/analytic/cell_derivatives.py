@@ -40,7 +40,7 @@ from tca.cells.surrogate_gradients import SurrogateGradient
 __all__ = ["Cells", "PotentialCells", "RateCells", "distances", "spike_curvature"]
 
 
-class Factors(NamedTuple):
+class CellFactors(NamedTuple):
     """The factors of the second order in a pass backward.
 
     Attributes:
@@ -102,7 +102,7 @@ class Cells(abc.ABC):
         """
 
     @abc.abstractmethod
-    def backward(self, vectors: int, factors: Factors) -> Callable[[slice, Tensor], None]:
+    def backward(self, vectors: int, factors: CellFactors) -> Callable[[slice, Tensor], None]:
         """Begin a pass backward and return the function that turns the signals p of a window into e in place.
 
         It takes the steps of the window and their signals, shape ``(C, B, V, N)``, windows from the last to the first.
@@ -177,7 +177,7 @@ class PotentialCells(Cells):
 
         return window
 
-    def backward(self, vectors: int, factors: Factors) -> Callable[[slice, Tensor], None]:
+    def backward(self, vectors: int, factors: CellFactors) -> Callable[[slice, Tensor], None]:
         """Turn signals to rates into signals to potentials, and propagate these back through the leaks."""
         slopes, add_leak, adaptive = self.slope.unsqueeze(2).unbind(0), self.leaking(), self.adaptation
         held, adapted = self.zeros(vectors), self.zeros(vectors)
@@ -221,7 +221,7 @@ class RateCells(Cells):
 
         return window
 
-    def backward(self, vectors: int, factors: Factors) -> Callable[[slice, Tensor], None]:
+    def backward(self, vectors: int, factors: CellFactors) -> Callable[[slice, Tensor], None]:
         """Propagate signals back through the leak of the rates and turn them into signals to drives."""
         slopes, add_leak = self.slope.unsqueeze(2).unbind(0), self.leaking()
         held, state = self.zeros(vectors), self.zeros(vectors)

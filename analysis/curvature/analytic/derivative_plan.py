@@ -19,7 +19,7 @@ import torch
 from analysis.curvature.analytic.scan import Scan, spaces
 from analysis.curvature.analytic.scan_expansion import ScanCarrier, ScanExpansion
 from analysis.curvature.operators.pullback import Carrier
-from analysis.curvature.operators.second_order import Expansion
+from analysis.curvature.operators.second_order import LossExpansion
 from analysis.curvature.problem import Problem
 from tca import nets
 from tca.batch import Batch
@@ -47,7 +47,7 @@ class Plan(NamedTuple):
 
     keep: bool
     width: int
-    expansions: Sequence[Callable[[], Expansion]] | None = None
+    expansions: Sequence[Callable[[], LossExpansion]] | None = None
     carriers: Sequence[Callable[[], Carrier]] | None = None
 
 
@@ -82,7 +82,7 @@ def plan(problem: Problem) -> Plan:
     def scanned(part: Batch) -> Scan:
         return Scan(net, problem.parameters.names, part.inputs, spaces() if keep else shared, scratch)
 
-    def expansion(part: Batch) -> Expansion:
+    def expansion(part: Batch) -> LossExpansion:
         return ScanExpansion(scanned(part), problem.parameters, part, problem.batch.trials)
 
     def carrier(part: Batch) -> Carrier:

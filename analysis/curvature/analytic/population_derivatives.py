@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from analysis.curvature.analytic.cell_derivatives import Cells, Factors
+from analysis.curvature.analytic.cell_derivatives import CellFactors, Cells
 from analysis.curvature.analytic.synapses import Synapses, WeightTangents
 from tca.utils.numerics import Workspace
 
@@ -160,7 +160,9 @@ class Backward:
         self.level, self._ahead, self._lower, self._expand = level, ahead, lower, expand
         _, trials, cells = level.rate.shape
         self._room = scratch.empty("signal", (longest, trials, count, cells), level.rate)
-        factors = Factors(ahead.inner, level.second) if ahead else Factors(expanded=level.second if expand else None)
+        factors = (
+            CellFactors(ahead.inner, level.second) if ahead else CellFactors(expanded=level.second if expand else None)
+        )
         self._window = level.cells.backward(count, factors)
         chosen = frozenset(names)
         self._sums = {each.name: (each, each.sums(count)) for each in level.synapses if each.name in chosen}

@@ -13,14 +13,14 @@ from torch import Tensor
 from analysis.curvature.analytic.scan import Scan, Tensors
 from analysis.curvature.operators.output_metrics import loss_hessian
 from analysis.curvature.operators.pullback import Metric
-from analysis.curvature.operators.second_order import Expansion
+from analysis.curvature.operators.second_order import LossExpansion
 from analysis.curvature.parameters import Parameters
 from tca.batch import Batch
 
 __all__ = ["ScanCarrier", "ScanExpansion", "collect", "spread"]
 
 
-class ScanExpansion(Expansion):
+class ScanExpansion(LossExpansion):
     """The loss of a network on a chunk of trials, to second order.
 
     Args:

@@ -16,7 +16,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from tca.connections.connection import Bias, Connection, Link
+from tca.connections.connection import Bias, Connection, ConnectionInput
 from tca.connections.signed import ScaledBias, SignedDense
 from tca.connections.vector_weights import VectorBias, Vectors
 
@@ -67,7 +67,7 @@ class Synapses:
     constant: bool
 
     @classmethod
-    def of(cls, link: Link, like: Tensor, gain: Tensor | float = 1.0) -> Synapses:
+    def of(cls, link: ConnectionInput, like: Tensor, gain: Tensor | float = 1.0) -> Synapses:
         """Return a connection of a recurrent network at its present weights.
 
         Args:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from analysis.curvature.operators.operator import Operator
-from analysis.curvature.operators.second_order import Expansion, Graph
+from analysis.curvature.operators.second_order import GraphExpansion, LossExpansion
 from tca.utils.checks import Count, NotNegative, checked
 
 __all__ = ["Hessian"]
@@ -59,7 +59,7 @@ class Hessian(Operator):
         *,
         l2: NotNegative = 0.0,
         keep: bool = True,
-        expansions: Sequence[Callable[[], Expansion]] | None = None,
+        expansions: Sequence[Callable[[], LossExpansion]] | None = None,
         width: Count = 1,
     ) -> None:
         """Compute the loss and its gradient."""
@@ -68,10 +68,12 @@ class Hessian(Operator):
             raise ValueError("losses must hold at least one function")
         self.losses = list(losses)
         self.l2 = l2
-        self._expand = [partial(Graph.of, each, self.theta) for each in losses] if expansions is None else expansions
+        self._expand = (
+            [partial(GraphExpansion.of, each, self.theta) for each in losses] if expansions is None else expansions
+        )
         if len(self._expand) != len(self.losses):
             raise ValueError(f"expansions must be one for each of {len(self.losses)} losses, got {len(self._expand)}")
-        self._kept: list[Expansion] = []
+        self._kept: list[LossExpansion] = []
         value = 0.5 * l2 * float(self.theta.square().sum())
         gradient = l2 * self.theta
         for expand in self._expand:

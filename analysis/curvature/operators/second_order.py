@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Expansion", "Graph"]
+__all__ = ["GraphExpansion", "LossExpansion"]
 
 
-class Expansion(abc.ABC):
+class LossExpansion(abc.ABC):
     """The share of a chunk of trials in a loss at a point: value, gradient, and products with its Hessian."""
 
     @property
@@ -38,7 +38,7 @@ class Expansion(abc.ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class Graph(Expansion):
+class GraphExpansion(LossExpansion):
     """Any loss that autograd can differentiate twice, with the graph of its gradient.
 
     A product is one more backward pass through that graph, ``H v = d(g . v)/d theta``, exact and about twice the cost
@@ -61,7 +61,7 @@ class Graph(Expansion):
     pulled: Tensor
 
     @classmethod
-    def of(cls, loss: Callable[[Tensor], Tensor], theta: Tensor) -> Graph:
+    def of(cls, loss: Callable[[Tensor], Tensor], theta: Tensor) -> GraphExpansion:
         """Return a loss at a point.
 
         Args:

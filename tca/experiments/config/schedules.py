@@ -14,7 +14,7 @@ from typing import Any, Literal
 from tca.utils.checks import Count, NotNegative, Positive, checked, choice, not_negative, settle
 from tca.utils.names import Table, lookup
 
-__all__ = ["SCHEDULES", "Cosine", "Exponential", "Piecewise", "Schedule", "schedule_of"]
+__all__ = ["SCHEDULES", "Cosine", "ExponentialDecay", "Piecewise", "Schedule", "schedule_of"]
 
 
 @checked
@@ -59,7 +59,7 @@ class Piecewise:
 
 @checked
 @dataclass(frozen=True)
-class Exponential:
+class ExponentialDecay:
     """``factor^floor(step / every)``: exponential decay in steps.
 
     Args:
@@ -119,9 +119,9 @@ class Cosine:
         return self.last + (1 - self.last) * (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2
 
 
-Schedule = Piecewise | Exponential | Cosine
+Schedule = Piecewise | ExponentialDecay | Cosine
 SCHEDULES: dict[str, type[Schedule]] = Table(
-    "schedule", {"piecewise": Piecewise, "exponential": Exponential, "cosine": Cosine}
+    "schedule", {"piecewise": Piecewise, "exponential": ExponentialDecay, "cosine": Cosine}
 )
 
 

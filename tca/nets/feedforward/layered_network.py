@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from tca.cells.activations import Activation
-from tca.connections.connection import Connection, Link
+from tca.connections.connection import Connection, ConnectionInput
 from tca.nets.feedforward.interlayer import InterlayerOperation, Shape
 from tca.nets.feedforward.layers import Maker
 from tca.nets.network import Network
@@ -170,7 +170,7 @@ class Layered(Network, abc.ABC):
                     driven,
                     rate,
                     population=population,
-                    links=(Link(synapses, pre), *(Link(connection, one) for connection in bias)),
+                    links=(ConnectionInput(synapses, pre), *(ConnectionInput(connection, one) for connection in bias)),
                     afferent=Afferent(synapses, back) if tapes else None,
                 )
             )
@@ -179,7 +179,7 @@ class Layered(Network, abc.ABC):
         return replace(
             tapes[-1],
             lower=tuple(tapes[-2::-1]),
-            readout_links=(Link(w_out, pre), Link(b_out, one)),
+            readout_links=(ConnectionInput(w_out, pre), ConnectionInput(b_out, one)),
             readout_back=back,
             outputs=w_out.drive(pre) + b_out.drive(one),
         )

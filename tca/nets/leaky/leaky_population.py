@@ -15,7 +15,7 @@ from torch import Tensor
 from tca.cells.activations import ACTIVATIONS
 from tca.cells.leaky_cell import FORMS, LeakyCell
 from tca.cells.time_constants import Constant, leak_and_gain
-from tca.connections.connection import Dense, Link
+from tca.connections.connection import ConnectionInput, Dense
 from tca.nets.recurrent import RecurrentPopulation
 from tca.nets.recurrent_layer import RecurrentLayer, RecurrentWiring
 from tca.tape.leaky_tape import LeakyTape
@@ -115,10 +115,10 @@ class LeakyPopulation(RecurrentPopulation):
             leak=self.leak,
             gain=self.gain,
             links=(
-                Link(w_in, inputs),
-                Link(w_rec, rate[:-1]),
-                Link(b, one),
-                *(Link(each, zero) for each in initial),
+                ConnectionInput(w_in, inputs),
+                ConnectionInput(w_rec, rate[:-1]),
+                ConnectionInput(b, one),
+                *(ConnectionInput(each, zero) for each in initial),
             ),
             recurrent=recurrent,
             recurrent_mask=self.mask_rec,

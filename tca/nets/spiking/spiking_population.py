@@ -16,7 +16,7 @@ from torch import Tensor
 from tca.cells.spiking_cell import SpikingCell, SpikingCells
 from tca.cells.surrogate_gradients import SURROGATE_GRADIENTS, spike
 from tca.cells.time_constants import Constant, leak_and_gain
-from tca.connections.connection import Link
+from tca.connections.connection import ConnectionInput
 from tca.connections.spike_products import few_times
 from tca.nets.options import check_mask
 from tca.nets.recurrent import RecurrentPopulation
@@ -208,7 +208,11 @@ class SpikingPopulation(RecurrentPopulation):
             gain=self.gain,
             slope=drive,
             cells=self.cells,
-            links=(Link(w_in, inputs), Link(w_rec, rate[:-1]), *(Link(each, one) for each in bias)),
+            links=(
+                ConnectionInput(w_in, inputs),
+                ConnectionInput(w_rec, rate[:-1]),
+                *(ConnectionInput(each, one) for each in bias),
+            ),
             recurrent=recurrent,
             recurrent_mask=self.mask_rec,
             types=self.types,

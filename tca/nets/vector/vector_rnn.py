@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tca.cells.time_constants import Constant
-from tca.connections.connection import Bias, Connection, Link
+from tca.connections.connection import Bias, Connection, ConnectionInput
 from tca.connections.vector_weights import InputVectors, VectorBias, Vectors
 from tca.nets.network import Network
 from tca.nets.vector.vector_gates import Gates
@@ -214,11 +214,11 @@ class VectorRNN(Network):
             shared=shared,
             leak=self.leak,
             gain=self.gain,
-            links=(Link(w_in, inputs), Link(w_rec, rate[:-1]), Link(b, one)),
+            links=(ConnectionInput(w_in, inputs), ConnectionInput(w_rec, rate[:-1]), ConnectionInput(b, one)),
             recurrent=self._repeated(space),
             recurrent_mask=None,
             types=torch.zeros(components * cells, dtype=torch.int64, device=rate.device),
-            readout_links=(Link(w_out, rate[1:]), Link(b_out, one)),
+            readout_links=(ConnectionInput(w_out, rate[1:]), ConnectionInput(b_out, one)),
             outputs=w_out.drive(rate[1:]) + b_out.drive(one),
         )
 

@@ -19,7 +19,17 @@ from torch import Tensor
 
 from tca.utils.checks import Count, Positive, checked, finite
 
-__all__ = ["Average", "CollapseWarning", "Decay", "Normal", "Share", "Start", "TimeConstant", "Uniform", "warn_if_fast"]
+__all__ = [
+    "Average",
+    "CollapseWarning",
+    "CorrelationStart",
+    "Decay",
+    "NormalStart",
+    "Share",
+    "TimeConstant",
+    "UniformStart",
+    "warn_if_fast",
+]
 
 MOST_SHARE, MOST_SPEED = 4.0, 5.0  # of c and of rho: above, activity may vanish
 
@@ -137,7 +147,7 @@ class Share(Average):
 
 
 @dataclass(frozen=True)
-class Start(abc.ABC):
+class CorrelationStart(abc.ABC):
     """Random initial values of a correlation, without which it does not learn."""
 
     @abc.abstractmethod
@@ -147,7 +157,7 @@ class Start(abc.ABC):
 
 @checked
 @dataclass(frozen=True)
-class Normal(Start):
+class NormalStart(CorrelationStart):
     """Independent normal numbers.
 
     Args:
@@ -163,7 +173,7 @@ class Normal(Start):
 
 @checked
 @dataclass(frozen=True)
-class Uniform(Start):
+class UniformStart(CorrelationStart):
     """Independent uniform numbers within ``+-gain sqrt(6 / (N + K))``.
 
     Args:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tca.eligibilities.eligibility import Eligibility
-from tca.signals.decorrelation.averages import Average, Decay, Normal, Start, warn_if_fast
+from tca.signals.decorrelation.averages import Average, CorrelationStart, Decay, NormalStart, warn_if_fast
 from tca.signals.decorrelation.observables import Identity, Observable
 from tca.signals.decorrelation.score_sources import Score, Source
 from tca.signals.decorrelation.time_lags import Reach, SameStep
@@ -67,7 +67,7 @@ class Decorrelation(CustomSignal):
     """
 
     average: Annotated[Average, Made(Decay, Real)] = field(default_factory=Decay)
-    start: Start = field(default_factory=Normal)
+    start: CorrelationStart = field(default_factory=NormalStart)
     observable: Observable = field(default_factory=Identity)
     source: Source = field(default_factory=Score)
     reach: Reach = field(default_factory=SameStep)

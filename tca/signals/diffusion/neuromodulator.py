@@ -23,7 +23,7 @@ from torch import Tensor
 
 from tca.eligibilities.eligibility import Eligibility
 from tca.signals.diffusion.fields import Box, Field, Grid, Propagator, Space
-from tca.signals.diffusion.fields.solvers import AtSites, Run, Shuffled
+from tca.signals.diffusion.fields.solvers import AtSites, FieldRun, Shuffled
 from tca.signals.diffusion.release import Release, Shared
 from tca.signals.feedback_weights import FeedbackWeights, Frozen
 from tca.signals.signal import Buffers, CausalSignal, InstantSignal, OnlineFunction, Signal, WindowFunction
@@ -271,7 +271,7 @@ class _Course:
         self.positions, self.sites = signal.positions(buffers), self.medium.space.sites
         self.run = self._run()
 
-    def _run(self) -> Run:
+    def _run(self) -> FieldRun:
         if not self.spreads:
             return AtSites(lambda concentration: concentration, self.medium.stepping().kept)
         if "shuffle_seed" in self.buffers:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tca.connections.connection import Link
+from tca.connections.connection import ConnectionInput
 from tca.eligibilities.eligibility import Eligibility
 from tca.signals.regularisers.activity_regularisers import Regulariser
 from tca.signals.signal import Buffers, CustomSignal, Signal, WindowFunction
@@ -109,7 +109,7 @@ class Regularised(CustomSignal):
             return super().output_signal(tape, buffers)
         return self.signal.output_signal(tape, buffers)
 
-    def gather_(self, tape: Tape, link: Link, gradient: Tensor, driven: Tensor, steps: slice) -> None:
+    def gather_(self, tape: Tape, link: ConnectionInput, gradient: Tensor, driven: Tensor, steps: slice) -> None:
         """Gather as the signal does, in full where that needs products."""
         if not isinstance(self.signal, CustomSignal):
             super().gather_(tape, link, gradient, driven, steps)

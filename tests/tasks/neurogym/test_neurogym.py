@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import tasks
-from tasks.neurogym.neurogym_environment import Environment, UnsupervisableError, registered
+from tasks.neurogym.neurogym_environment import SupervisedEnvironment, UnsupervisableError, registered
 from tasks.neurogym.neurogym_ids import SUPERVISED
 from tasks.seeds import TRAIN, generator
 
@@ -118,7 +118,7 @@ def test_accuracy_counts_where_the_decision_is(name: str, periods: tuple[str, ..
 
 
 def test_trials_are_copies_of_the_buffers() -> None:
-    environment = Environment("PerceptualDecisionMaking-v0", {})
+    environment = SupervisedEnvironment("PerceptualDecisionMaking-v0", {})
     trials = environment.draw(5, generator(0))
     kept = [trial.inputs.copy() for trial in trials]
     bare = environment._top.unwrapped
@@ -131,7 +131,7 @@ def test_parts_of_an_environment_do_not_share_their_random_numbers() -> None:
     def pairs_agree(trials: list) -> float:
         return float(np.mean([one[-1] == two[-1] for one, two in zip(trials[::2], trials[1::2], strict=True)]))
 
-    environment = Environment("yang19.go-v0", {})
+    environment = SupervisedEnvironment("yang19.go-v0", {})
     top = environment._top
     theirs = []
     with warnings.catch_warnings():
@@ -141,13 +141,13 @@ def test_parts_of_an_environment_do_not_share_their_random_numbers() -> None:
             top.new_trial()
             theirs.append(top.unwrapped.gt.copy())
     assert pairs_agree(theirs) == 1, "with the environment's own seed each trial is shown again in the other modality"
-    ours = [trial.targets for trial in Environment("yang19.go-v0", {}).draw(100, generator(0))]
+    ours = [trial.targets for trial in SupervisedEnvironment("yang19.go-v0", {}).draw(100, generator(0))]
     assert pairs_agree(ours) < 0.4
 
 
 def test_schedules_are_seeded() -> None:
     def state(seed: int) -> int:
-        environment = Environment("yang19.go-v0", {})
+        environment = SupervisedEnvironment("yang19.go-v0", {})
         environment.draw(1, generator(seed))
         return int(environment._top.schedule.rng.randint(2**31))
 
@@ -161,7 +161,7 @@ def test_both_modalities_are_drawn() -> None:
 
 
 def test_blocks_begin_the_same_way_in_every_environment() -> None:
-    first, second = (Environment("HierarchicalReasoning-v0", {}).draw(60, generator(2)) for _ in range(2))
+    first, second = (SupervisedEnvironment("HierarchicalReasoning-v0", {}).draw(60, generator(2)) for _ in range(2))
     assert all(one.same(two) for one, two in zip(first, second, strict=True))
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 import tca
 from tca.eligibilities import Diagonal, Instant, Leak
 from tca.losses import Brier, CrossEntropy
-from tca.signals import Decay, Decorrelation, Normal, OutputError, Random, Regularised
+from tca.signals import Decay, Decorrelation, NormalStart, OutputError, Random, Regularised
 from tca.signals.regularisers.activity_regularisers import ActivityL1, LayerEntropy, Power, TrackedEntropy
 from tests.support.rows import relative
 from tests.tca.signals.decorrelation.test_decorrelation import batch_of_f1, bound, by_hand, net_of_f1, normal
@@ -169,7 +169,7 @@ def test_one_update_tells_a_wrong_sign_from_the_right_one() -> None:
 def test_accuracy_with_a_slow_average_does_not_see_a_wrong_sign(seed: int) -> None:
     """Digits, ten epochs, lam = .9999, first numbers of 1e-2: right and turned round end alike, held still near."""
     data = digits(seed)
-    slow = Decorrelation(Decay(0.9999), start=Normal(1e-2))
+    slow = Decorrelation(Decay(0.9999), start=NormalStart(1e-2))
     right, wrong, still = (
         trained(data, signal, 10, seed=seed)[0] for signal in (slow, WrongSign(slow), replace(slow, average=Decay(1.0)))
     )

@@ -27,7 +27,7 @@ from tca.signals import (
     Filtered,
     Hops,
     Horizon,
-    Normal,
+    NormalStart,
     Random,
     RewardPredictionError,
     Score,
@@ -105,8 +105,8 @@ DIFFUSION = {
 DECORRELATION = {
     "average": (Decorrelation().average, Decay(0.9999)),
     "share renewed by a training": (Share(3000).lam, pytest.approx(1 - 0.3 / 3000)),
-    "first correlation": (Decorrelation().start, Normal(1e-2)),
-    "of the squared error": (tca.RULES["ebd"].signal.start, Normal(1e-3)),  # type: ignore[attr-defined]
+    "first correlation": (Decorrelation().start, NormalStart(1e-2)),
+    "of the squared error": (tca.RULES["ebd"].signal.start, NormalStart(1e-3)),  # type: ignore[attr-defined]
     "activity itself, score itself": (
         (Decorrelation().observable, Decorrelation().source),
         (Identity(), Score(Plain())),

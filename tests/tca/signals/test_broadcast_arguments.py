@@ -43,7 +43,7 @@ WRONG: tuple[tuple[Callable[[], Any], str], ...] = (
     ),
     (lambda: Decorrelation(average=True), "average must be an Average such as Decay, Share, TimeConstant, got True"),
     (lambda: Decorrelation(average=Decay), "average must be an Average such as Decay, Share, TimeConstant, got <class"),
-    (lambda: Decorrelation(start=0.01), "start must be a Start such as Normal, Uniform, got 0.01"),
+    (lambda: Decorrelation(start=0.01), "start must be a CorrelationStart such as NormalStart, UniformStart, got 0.01"),
     (lambda: Decorrelation(reach=0.7), "reach must be a Reach such as .* got 0.7"),
     (lambda: Decorrelation(source="score"), "source must be a Source such as .* got 'score'"),
     (lambda: Decorrelation(source=PredictionGates()), "source must be a Source such as .* got PredictionGates("),

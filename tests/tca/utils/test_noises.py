@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from tca.utils.noise import Noise, Normal, Rare, Signs, Uniform
+from tca.utils.noise import NoiseDistribution, Normal, Rare, Signs, Uniform
 
 COUNT = 40_000
 
@@ -23,7 +23,7 @@ COUNT = 40_000
     ],
     ids=repr,
 )
-def test_moments(noise: Noise, variance: float, kurtosis: float) -> None:
+def test_moments(noise: NoiseDistribution, variance: float, kurtosis: float) -> None:
     drawn = noise.draw((COUNT,), torch.Generator().manual_seed(4))
     assert drawn.dtype == torch.float64
     assert abs(drawn.mean().item()) < 4 * math.sqrt(variance / COUNT)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tca.signals.diffusion.fields.laplacian_modes import Modes
 from tca.signals.diffusion.fields.propagators import Propagator, Stepping
-from tca.signals.diffusion.fields.solvers import Run, cheapest, modes_of
+from tca.signals.diffusion.fields.solvers import FieldRun, cheapest, modes_of
 from tca.signals.diffusion.fields.spaces import Space
 from tca.utils.checks import checked
 from tca.utils.names import lookup
@@ -95,7 +95,7 @@ class Field:
         factors = modes.numbers(self.uptake * self.propagator.settled(modes.eigenvalues))
         return modes.back(modes.to(release) * factors)
 
-    def run(self, like: Tensor, at_sites: bool = False) -> Run:
+    def run(self, like: Tensor, at_sites: bool = False) -> FieldRun:
         """Return the cheapest solver of the field in time.
 
         Args:

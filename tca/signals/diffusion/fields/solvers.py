@@ -18,7 +18,7 @@ from tca.signals.diffusion.fields.laplacian_modes import AxisModes, FourierModes
 from tca.signals.diffusion.fields.propagators import Box, Explicit, Stepping
 from tca.signals.diffusion.fields.spaces import Grid, Space
 
-__all__ = ["AtSites", "InModes", "Run", "Shuffled", "cheapest", "modes_of"]
+__all__ = ["AtSites", "FieldRun", "InModes", "Shuffled", "cheapest", "modes_of"]
 
 # Nanoseconds per site, step and trial on one core of a CPU, in float32. A stencil is called at every step; modes are
 # left for many steps at once, so that their calls cost no time.
@@ -28,7 +28,7 @@ STENCIL_NS = 0.35  # and per axis
 STENCIL_CALL_NS = 500.0  # a step and axis
 
 
-class Run(abc.ABC):
+class FieldRun(abc.ABC):
     """A field in time, ``C_t = Prop[C_{t-1}] + s_t``."""
 
     @abc.abstractmethod
@@ -51,7 +51,7 @@ class Run(abc.ABC):
         """
 
 
-class InModes(Run):
+class InModes(FieldRun):
     """A field in modes: a step is one product per mode.
 
     Args:
@@ -77,7 +77,7 @@ class InModes(Run):
         now.addcmul_(before, self.factors)
 
 
-class AtSites(Run):
+class AtSites(FieldRun):
     """A field at sites: ``Prop C = scale step(C)``.
 
     Args:
@@ -102,7 +102,7 @@ class AtSites(Run):
         now.add_(self.step(before), alpha=self.scale)
 
 
-class Shuffled(Run):
+class Shuffled(FieldRun):
     """A control in which every step of every trial permutes the sites.
 
     ``C_t = P^-1 Prop P C_{t-1} + s_t`` with a fresh permutation P for every step and trial.
@@ -112,7 +112,7 @@ class Shuffled(Run):
         seed: Seed of the permutations.
     """
 
-    def __init__(self, run: Run, seed: int) -> None:
+    def __init__(self, run: FieldRun, seed: int) -> None:
         """Start the permutations; see the class."""
         self.ordered = run
         self.generator = torch.Generator().manual_seed(seed)
@@ -135,7 +135,7 @@ class Shuffled(Run):
         now.scatter_add_(-1, order, spread)
 
 
-def cheapest(space: Space, propagator: Stepping, like: Tensor, at_sites: bool = False) -> Run:
+def cheapest(space: Space, propagator: Stepping, like: Tensor, at_sites: bool = False) -> FieldRun:
     """Return the run with the least expected cost.
 
     A stencil costs the same per site in any large grid, the modes of the axes in proportion to their lengths, Fourier
@@ -175,12 +175,12 @@ def _fourier_cost(space: Space) -> float:
     return FOURIER_NS if isinstance(space, Grid) and space.boundary == "periodic" else float("inf")
 
 
-def _dense(space: Space, propagator: Stepping, like: Tensor) -> Run:
+def _dense(space: Space, propagator: Stepping, like: Tensor) -> FieldRun:
     matrix = propagator.matrix(space).to(like)
     return AtSites(lambda field: field @ matrix)  # symmetric
 
 
-def _stencil(space: Space, propagator: Stepping) -> Run | None:
+def _stencil(space: Space, propagator: Stepping) -> FieldRun | None:
     """Return the field by a stencil, ``None`` where there is none."""
     if not isinstance(space, Grid):
         return None

@@ -20,7 +20,7 @@ from tca.experiments import records
 from tca.experiments.config.components import Optimizer, Seeds
 from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run
-from tca.experiments.config.schedules import SCHEDULES, Cosine, Exponential, Piecewise
+from tca.experiments.config.schedules import SCHEDULES, Cosine, ExponentialDecay, Piecewise
 from tca.experiments.config.step_controls import SAM, MatchedStepSize
 from tca.experiments.training.train import train
 from tca.experiments.training.training_loop import TrainingLoop
@@ -82,12 +82,12 @@ def test_the_rate_follows_the_schedule() -> None:
     [
         (Piecewise(), [3.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]),
         (Piecewise((2.0, 0.0, 1.0), (0.25, 0.5)), [2.0, 2.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0]),
-        (Exponential(0.5, 3), [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25, 0.25]),
+        (ExponentialDecay(0.5, 3), [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25, 0.25]),
         (Cosine(), [(1 + math.cos(math.pi * step / 8)) / 2 for step in range(8)]),
         (Cosine(0.5, 0.2), [0.25, 0.5, 0.75, 1.0, 1.0, 0.6 + 0.4 * 0.5**0.5, 0.6, 0.6 - 0.4 * 0.5**0.5]),
     ],
 )  # fmt: skip
-def test_schedules(schedule: Piecewise | Exponential | Cosine, factors: list[float]) -> None:
+def test_schedules(schedule: Piecewise | ExponentialDecay | Cosine, factors: list[float]) -> None:
     assert [schedule.at(step, 8) for step in range(8)] == pytest.approx(factors, abs=1e-12)
     assert SCHEDULES[schedule.kind] is type(schedule)
 
@@ -100,11 +100,11 @@ def joined(gradients: Weights) -> Tensor:
     ("schedule", "of_torch"),
     [
         (Piecewise((1.0, 0.1, 0.01), (0.25, 0.625)), partial(MultiStepLR, milestones=[2, 5], gamma=0.1)),
-        (Exponential(0.7, 3), partial(StepLR, step_size=3, gamma=0.7)),
+        (ExponentialDecay(0.7, 3), partial(StepLR, step_size=3, gamma=0.7)),
         (Cosine(last=0.2), partial(CosineAnnealingLR, T_max=8, eta_min=0.2)),
     ],
 )
-def test_schedules_are_those_of_torch(schedule: Piecewise | Exponential | Cosine, of_torch: Any) -> None:
+def test_schedules_are_those_of_torch(schedule: Piecewise | ExponentialDecay | Cosine, of_torch: Any) -> None:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 1.0)
     scheduler = of_torch(optimizer)
     for step in range(8):
@@ -177,7 +177,7 @@ def test_factors_and_matched_steps_go_together() -> None:
 
 def test_a_run_with_factors_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """StoppedError between two checkpoints, with momentum, a schedule and groups of parameters."""
-    optimizer = Optimizer(lr=0.01, schedule=Exponential(0.5, 2), lr_multipliers=FACTORS)
+    optimizer = Optimizer(lr=0.01, schedule=ExponentialDecay(0.5, 2), lr_multipliers=FACTORS)
     run = dataclasses.replace(SMALL, optimizer=optimizer, evaluate_every=3)
     whole = dict(train(run, progress=False).net.named_parameters())
 
@@ -350,7 +350,7 @@ def test_gradients_are_taken_uphill(by: str) -> None:
 
 def test_optimizers_are_values_that_survive_json() -> None:
     for changes in (
-        {"schedule": Piecewise()}, {"schedule": Exponential(0.9, 5)}, {"schedule": Cosine(0.1)},
+        {"schedule": Piecewise()}, {"schedule": ExponentialDecay(0.9, 5)}, {"schedule": Cosine(0.1)},
         {"matched": MatchedStepSize("eprop", smoothing=0.5)}, {"ascent": SAM(0.1)}, {"lr_multipliers": {"w_out": 100}},
     ):  # fmt: skip
         run = dataclasses.replace(SMALL, optimizer=dataclasses.replace(SMALL.optimizer, **changes))
@@ -374,8 +374,8 @@ def test_runs_that_use_none_of_it_are_written_as_they_always_were() -> None:
         (lambda: Piecewise((1.0, 2.0), ()), "until must hold one end less than there are factors"),
         (lambda: Piecewise((1.0, 2.0, 3.0), (0.5, 0.2)), "until must hold rising fractions between 0 and 1"),
         (lambda: Piecewise((1.0, -2.0), (0.5,)), "factors must be 0 or greater, got -2"),
-        (lambda: Exponential(0.0), "factor must be greater than 0, got 0"),
-        (lambda: Exponential(every=0), "every must be at least 1, got 0"),
+        (lambda: ExponentialDecay(0.0), "factor must be greater than 0, got 0"),
+        (lambda: ExponentialDecay(every=0), "every must be at least 1, got 0"),
         (lambda: Cosine(warmup=1.0), "warmup must be a fraction below 1, got 1"),
         (lambda: MatchedStepSize("epprop"), r"unknown rule 'epprop', did you mean 'eprop'\?"),
         (lambda: MatchedStepSize(smoothing=1.0), r"smoothing must lie in \[0, 1\), got 1.0"),
@@ -384,7 +384,7 @@ def test_runs_that_use_none_of_it_are_written_as_they_always_were() -> None:
         (lambda: Optimizer(schedule={"kind": "cosin"}), "unknown schedule 'cosin', did you mean 'cosine'"),  # type: ignore[arg-type]
         (
             lambda: Optimizer(schedule=3.0),
-            "schedule must be a Piecewise or an Exponential or a Cosine or None, got 3.0",
+            "schedule must be a Piecewise or an ExponentialDecay or a Cosine or None, got 3.0",
         ),  # type: ignore[arg-type]
     ],
 )

@@ -155,7 +155,7 @@ def emitted(cells: Any, potential: Tensor, adaptation: Tensor, ready: Tensor) ->
     slope = {
         "Triangular": lambda u: 0.3 * (1 - u.abs()).clamp(min=0),
         "FastSigmoid": lambda u: 0.3 / (1 + u.abs()) ** 2,
-        "Exponential": lambda u: 0.3 * torch.exp(-u.abs()),
+        "ExponentialSurrogate": lambda u: 0.3 * torch.exp(-u.abs()),
     }[type(cells.surrogate_gradient).__name__]((apart / cells.threshold).detach())
     return ((apart > 0).double() + slope / cells.threshold * (apart - apart.detach())) * ready
 

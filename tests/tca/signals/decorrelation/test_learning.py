@@ -17,7 +17,7 @@ from torch.nn import functional
 import tca
 from tca.eligibilities import Instant
 from tca.losses import MSE, CrossEntropy, Loss
-from tca.signals import Decay, Decorrelation, Normal, Signal
+from tca.signals import Decay, Decorrelation, NormalStart, Signal
 from tca.signals.signal import Buffers, WindowFunction
 from tca.tape.population import Population
 from tca.tape.tape import Tape
@@ -100,7 +100,7 @@ def trained(
 
 
 def squared_error(lam: float) -> Decorrelation:
-    return Decorrelation(Decay(lam), start=Normal(1e-3))
+    return Decorrelation(Decay(lam), start=NormalStart(1e-3))
 
 
 @pytest.fixture(scope="module")

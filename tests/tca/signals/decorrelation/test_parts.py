@@ -19,13 +19,13 @@ from tca.signals import (
     Decorrelation,
     Filtered,
     Lagged,
-    Normal,
+    NormalStart,
     Score,
     Share,
     SharedRandom,
     Sparse,
     TimeConstant,
-    Uniform,
+    UniformStart,
 )
 from tca.signals.decorrelation.averages import warn_if_fast
 from tca.signals.decorrelation.observables import Identity, Polynomial, Square, TanhOf
@@ -55,7 +55,7 @@ def test_fast_averages_warn() -> None:
 def test_first_correlations_have_their_size() -> None:
     """Normal numbers of a standard deviation, uniform ones within their bound; each population has its own."""
     net = tca.nets.MLP(4, [300, 200], 50, dtype=F64)
-    drawn = tca.Learner(net, tca.Rule(Decorrelation(start=Normal(0.02)), Instant())).buffers
+    drawn = tca.Learner(net, tca.Rule(Decorrelation(start=NormalStart(0.02)), Instant())).buffers
     assert {name: tuple(each.shape) for name, each in drawn.items()} == {
         "hidden_2.correlation": (200, 50),
         "hidden_1.correlation": (300, 50),
@@ -63,7 +63,7 @@ def test_first_correlations_have_their_size() -> None:
     for each in drawn.values():
         assert float(each.std()) == pytest.approx(0.02, rel=0.03)
     assert not torch.allclose(drawn["hidden_1.correlation"][:200], drawn["hidden_2.correlation"])
-    even = tca.Learner(net, tca.Rule(Decorrelation(start=Uniform(0.5)), Instant())).buffers["hidden_2.correlation"]
+    even = tca.Learner(net, tca.Rule(Decorrelation(start=UniformStart(0.5)), Instant())).buffers["hidden_2.correlation"]
     bound = 0.5 * math.sqrt(6 / 250)
     assert float(even.abs().max()) == pytest.approx(bound, rel=1e-2)
     assert float(even.std()) == pytest.approx(bound / math.sqrt(3), rel=0.03)
@@ -120,8 +120,8 @@ CARELESS: tuple[tuple[Callable[[], Any], str], ...] = (
     (lambda: TimeConstant(0.0), "updates must be greater than 0"),
     (lambda: Share(0), "updates must be at least 1"),
     (lambda: Share(3, 3.5), "c must be at most updates = 3"),
-    (lambda: Normal(0.0), "scale must be greater than 0"),
-    (lambda: Uniform(-1.0), "gain must be greater than 0"),
+    (lambda: NormalStart(0.0), "scale must be greater than 0"),
+    (lambda: UniformStart(-1.0), "gain must be greater than 0"),
     (lambda: Filtered(()), "kappas must hold at least 1"),
     (lambda: Filtered((1.0,)), "kappas must lie in"),
     (lambda: Lagged(-1), "lags must be at least 0"),
