@@ -81,10 +81,10 @@ def test_periods_are_the_times_of_the_trial() -> None:
 
 
 def test_information_of_neurogym_is_the_trial_of_the_environment() -> None:
-    from tasks.neurogym.neurogym_environment import Environment
+    from tasks.neurogym.neurogym_environment import SupervisedEnvironment
 
     batch = tasks.make("PerceptualDecisionMaking-v0").split(20, 1, seed=3)[0].batch()
-    drawn = Environment("PerceptualDecisionMaking-v0", {}).draw(20, generator(3, TRAIN))
+    drawn = SupervisedEnvironment("PerceptualDecisionMaking-v0", {}).draw(20, generator(3, TRAIN))
     assert batch.info["coh"].tolist() == [trial.info["coh"] for trial in drawn]
     assert batch.info["stimulus"].tolist() == [2000.0] * 20
     answer_B = (batch.targets * batch.decision_steps).amax(0).numpy()
