@@ -27,7 +27,7 @@ LEAKS = {"A": "potential", "B": "rate"}
 class Rule:
     """A learning rule: a learning signal and an eligibility.
 
-    Rules are equal if these two parts are; summary and reference do not count.
+    Rules are equal if these two parts are; name, summary and reference do not count.
 
     Args:
         signal: The learning signal ``L_t`` to every cell.
@@ -37,6 +37,8 @@ class Rule:
         form: The form of leak that the rule requires of its cells, see ``check_form``; default any.
         otherwise: Names of the rules that the same parts make on cells of another form, ``""`` for cells without a
             leak; default none.
+        name: Name under which `tca.register_rule` has entered it, or its import path; default none, as of the rules of
+            the library.
 
     Raises:
         ValueError: The signal requires one propagator and the eligibility has none; a perturbation eligibility meets a
@@ -54,6 +56,7 @@ class Rule:
     reference: str = field(default="", repr=False, compare=False)
     form: Annotated[str, Named(LEAKS)] | None = field(default=None, repr=False, compare=False)
     otherwise: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    name: str = field(default="", repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check that the two parts fit."""
@@ -83,6 +86,11 @@ class Rule:
                 f"{type(self.signal).__name__} runs {' or '.join(self.signal.executions)} only, and "
                 f"{type(self.eligibility).__name__} runs {' or '.join(self.eligibility.executions)} only"
             )
+
+    @property
+    def title(self) -> str:
+        """The name, or the parts of a rule without a name."""
+        return self.name or repr(self)
 
     @property
     def executions(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from tests.bugs.bug import Bug
 
 IMAGES = ("tests/tasks/images/test_images.py",)
 WRITTEN = ("tests/tca/experiments/records/test_records.py::test_a_run_writes_down_every_rule_with_all_its_parts",)
+RULES = ("tests/tca/experiments/config/test_rule_config.py",)
 CROSSED = ("tests/tca/experiments/training/test_snapshots.py",)
 KEPT = (
     "tests/tca/experiments/records/test_records.py::test_networks_are_kept_as_they_were_when_the_loss_was_first_reached",
@@ -31,8 +32,15 @@ BUGS = [
         "all((folder / name).exists() for", ("tests/tasks/images/test_cache.py",)),
     Bug("tasks/images/sequential_images.py", "pixels read column by column", "permute(2, 3, 0, 1).flatten(0, 1)",
         "permute(3, 2, 0, 1).flatten(0, 1)", ("tests/tasks/images/test_sequential.py",)),
-    Bug("tca/experiments/config/run.py", "parts from elsewhere written as if they were ours",
-        'if module and not module.startswith("tca."):', "if False:", WRITTEN),
+    Bug("tca/experiments/config/part_config.py", "any class built that a record names",
+        "if not isinstance(found, type) or not dataclasses.is_dataclass(found) or not issubclass(found, tuple(classes)):",
+        "if False:", (*WRITTEN, *RULES)),
+    Bug("tca/utils/class_paths.py", "modules imported that a record names",
+        "if not trusted and module.partition", "if False and module.partition", RULES),
+    Bug("tca/experiments/config/part_config.py", "options of a rule lost where one of them changes",
+        "return {**base, **{name: merged", "return {**{name: merged", RULES),
+    Bug("tca/experiments/config/rule_config.py", "a changed rule on cells of any form",
+        "rule = dataclasses.replace(base, **parts", "rule = Rule(**parts", RULES),
     Bug("tca/experiments/training/snapshots.py", "replays that change where they begin", "restore(copy.deepcopy(self.before))",
         "restore(self.before)",
         ("tests/tca/experiments/training/test_snapshots.py::test_replays_begin_where_training_was_each_time",)),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,15 +14,14 @@ from typing import Annotated, Any, Literal
 import torch
 
 import tasks
-from tca.eligibilities.eligibility import Eligibility
 from tca.experiments.config.agent import REWARD_RULES, Agent
 from tca.experiments.config.callbacks import Callback
 from tca.experiments.config.components import Optimizer, Seeds, plain
 from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.recipes import recommended
+from tca.experiments.config.rule_config import rule_of, rule_values
 from tca.rule import Rule
 from tca.rules import RULES
-from tca.signals.signal import Signal
 from tca.utils.checks import DEVICE, Count, Made, Named, checked, settle
 from tca.utils.names import lookup
 
@@ -100,6 +98,8 @@ class Run:
         """Check every value; no trial is drawn."""
         object.__setattr__(self, "task_options", plain("task_options", self.task_options))
         settle(self, snapshot_losses=tuple(dict.fromkeys(self.snapshot_losses)))
+        if isinstance(self.rule, Rule) and RULES.get(self.rule.name) == self.rule:
+            settle(self, rule=self.rule.name)
         if self.agent is None and self.rule in REWARD_RULES:
             settle(self, agent=Agent())
         self._check_rewards(self.make_task())
@@ -138,6 +138,11 @@ class Run:
     def the_rule(self) -> Rule:
         """The rule, also if its name is given."""
         return self.rule if isinstance(self.rule, Rule) else RULES[self.rule]
+
+    @property
+    def rule_title(self) -> str:
+        """The name of the rule, or its parts."""
+        return self.rule.title if isinstance(self.rule, Rule) else self.rule
 
     @property
     def recommended(self) -> Optimizer:
@@ -197,20 +202,20 @@ class Run:
             holder = values[part] if part else values
             for name in [name for name in names if not holder[name]]:
                 del holder[name]
-        if isinstance(self.rule, Rule):
-            parts = {"signal": self.rule.signal, "eligibility": self.rule.eligibility}
-            values["rule"] = {name: _parts(part, type(part).__name__) for name, part in parts.items()}
+        values["rule"] = rule_values(self.rule)
         return plain("run", values)
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Run:
+    def from_json(cls, values: Mapping[str, Any], *, trusted: bool = False) -> Run:
         """Return the run of a value of ``to_json``.
 
         Args:
             values: Value of ``to_json``.
+            trusted: Whether modules outside of the library that it names may be imported; by default only classes of
+                modules that are imported already are used.
 
         Raises:
-            ValueError: A key is missing or unknown, or a value is not allowed.
+            ValueError: A key is missing or unknown, a value is not allowed, or a class may not be imported.
         """
         given = dict(values)
         try:
@@ -218,9 +223,7 @@ class Run:
             for name, part in (("optimizer", Optimizer), ("seeds", Seeds)):
                 given[name] = part(**given[name])
             given["callbacks"] = tuple(Callback(**each) for each in given.get("callbacks", ()))
-            if isinstance(given["rule"], Mapping):
-                parts = given["rule"]
-                given["rule"] = Rule(*(_built(parts[name], _named(kind)) for name, kind in _KINDS.items()))
+            given["rule"] = rule_of(given["rule"], trusted=trusted)
             return cls(**given)
         except (KeyError, TypeError) as error:
             raise ValueError(f"this does not describe a run: {error}") from error
@@ -238,46 +241,6 @@ def name_of(values: Mapping[str, Any]) -> str:
     """
     canonical = json.dumps(_canonical(values), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-_KINDS: dict[str, type] = {"signal": Signal, "eligibility": Eligibility}
-
-
-def _parts(part: Any, name: str | None = None) -> Any:
-    """Return a part of a rule as nested dictionaries with the names of their classes."""
-    if dataclasses.is_dataclass(part):
-        fields = {each.name: _parts(getattr(part, each.name)) for each in dataclasses.fields(part)}
-        return {"class": name or f"{type(part).__module__}.{type(part).__name__}", **fields}
-    return [_parts(each) for each in part] if isinstance(part, (tuple, list)) else part
-
-
-def _built(parts: Any, classes: Mapping[str, type]) -> Any:
-    """Return the part of a value of ``_parts``.
-
-    Args:
-        parts: Value of ``_parts``.
-        classes: The classes that may be named without their module.
-    """
-    if isinstance(parts, list):
-        return tuple(_built(each, {}) for each in parts)
-    if not isinstance(parts, Mapping):
-        return parts
-    options = {name: _built(value, {}) for name, value in parts.items() if name != "class"}
-    module, _, name = parts["class"].rpartition(".")
-    if module and not module.startswith("tca."):
-        raise ValueError(f"a part of a rule must be a class of tca, got {parts['class']!r}")
-    found = vars(importlib.import_module(module)) if module else classes
-    kind = lookup({each: value for each, value in found.items() if dataclasses.is_dataclass(value)}, name, "class")
-    return kind(**options)
-
-
-def _named(kind: type) -> dict[str, type]:
-    return {each.__name__: each for each in _descendants(kind)}
-
-
-def _descendants(kind: type) -> list[type]:
-    children: list[type] = kind.__subclasses__()
-    return [each for child in children for each in (child, *_descendants(child))]
 
 
 def _canonical(value: Any) -> Any:

@@ -272,7 +272,7 @@ class Record:
 def title_of(run: Run) -> str:
     """Return task, rule and network of a run as a title."""
     net = run.net
-    return f"{run.task}, {run.rule}, {f'form {net.form}, ' if net.form else ''}{net.title}"
+    return f"{run.task}, {run.rule_title}, {f'form {net.form}, ' if net.form else ''}{net.title}"
 
 
 def _plain_tensors(state: Mapping[str, Tensor]) -> bytes:

@@ -31,15 +31,18 @@ SIZES = ("n_in", "n_out", "dt")
 SPARE, TIMES = 1 << 16, 16
 
 
-def read(folder: str | Path, device: str = "cpu", run: Run | None = None) -> Result:
+def read(folder: str | Path, device: str = "cpu", run: Run | None = None, *, trusted: bool = False) -> Result:
     """Return the result of a finished run; its networks are built on first access.
 
     Args:
         device: Device of the networks, default the CPU.
         run: Run expected in the record; ``None`` (default) for any.
+        trusted: Whether modules outside of the library that the record names may be imported, default no; see
+            `tca.Run.from_json`.
 
     Raises:
-        RecordError: There is no record, or it is unfinished, damaged or of another run.
+        RecordError: There is no record, it is unfinished, damaged or of another run, or names a module that may not be
+            imported.
     """
     folder = Path(folder)
     if run is not None:
@@ -48,7 +51,7 @@ def read(folder: str | Path, device: str = "cpu", run: Run | None = None) -> Res
     if found.ending is None:
         raise RecordError(f"the run in {in_a_line(folder)} is unfinished; train it again with this folder to resume it")
     try:
-        its = Run.from_json(found.description["run"]) if run is None else run
+        its = Run.from_json(found.description["run"], trusted=trusted) if run is None else run
     except Exception as error:  # a file may describe anything
         raise RecordError(f"the record in {in_a_line(folder)} cannot be read: {in_a_line(error)}") from error
     loader = _Loader(found, its, device)

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tca.experiments.config.run import Run
-from tca.rule import Rule
 from tca.utils.checks import checked
 
 __all__ = ["flat", "settings", "varying"]
@@ -22,8 +21,7 @@ def settings(run: Run) -> dict[str, str]:
     ('delayed_xor', 'bptt', '128', '20', 'none')
     """
     values = run.to_json()
-    if isinstance(run.rule, Rule):
-        values["rule"] = str(run.rule)
+    values["rule"] = run.rule_title
     return flat(values)
 
 

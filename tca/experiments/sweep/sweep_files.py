@@ -69,16 +69,14 @@ def load(path: Path) -> ModuleType:
     Raises:
         SourceError: It does not exist, or raises an error.
     """
-    name = f"tca_sweep_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-    if name in sys.modules:
-        return sys.modules[name]
     if not path.is_file():
         raise SourceError(f"there is no file {path}")
+    name = _module_name(path)
+    if name in sys.modules:
+        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise SourceError(f"{path} is no Python file: its name must end in .py")
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -89,6 +87,16 @@ def load(path: Path) -> ModuleType:
             raise
         raise SourceError(f"{path}: {type(error).__name__}: {in_a_line(error)}") from error
     return module
+
+
+def _module_name(path: Path) -> str:
+    """Return the name of the module: that by which another process can import it, if no other module has the name."""
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    known = importlib.util.find_spec(path.stem) if path.stem.isidentifier() else None
+    if known is not None and known.origin == str(path):
+        return path.stem
+    return f"tca_sweep_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
 
 
 def _function(module: ModuleType, name: str, path: Path) -> Callable[[], list[Run]]:

@@ -188,7 +188,7 @@ class TrainingLoop:
         """Train to an outcome and return it with its reason."""
         run = self.run
         before: Mapping[str, Any] = {}
-        title = f"{run.task}, {run.rule}, seed {run.seeds.net}"
+        title = f"{run.task}, {run.rule_title}, seed {run.seeds.net}"
         shown = {"initial": self.step, "disable": not progress, "unit": self.unit, "desc": title}
         with tqdm(total=run.steps, **shown) as bar:
             while True:

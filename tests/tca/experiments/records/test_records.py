@@ -375,7 +375,7 @@ def test_a_run_writes_down_every_rule_with_all_its_parts(name: str) -> None:
     values = json.loads(json.dumps(run.to_json()))
     assert tca.Run.from_json(values) == run
     values["rule"]["signal"]["class"] = "subprocess.Popen"
-    with pytest.raises(ValueError, match="class of tca"):
+    with pytest.raises(ValueError, match="signal must be a class of Signal"):
         tca.Run.from_json(values)
 
 
