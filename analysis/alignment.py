@@ -178,7 +178,7 @@ def _same_weights(net: Network, other: Network) -> bool:
 def _dropped(learner: Learner, batch: Batch) -> float:
     """Return the size of the dropped term; NaN for a rule whose traces are drawn or tried, or pass through gates."""
     eligibility = learner.rule.eligibility
-    if "reverse" not in learner.rule.executions or eligibility.tries or not eligibility.of_states:
+    if "reverse" not in learner.rule.executions or eligibility.perturbs or not eligibility.of_states:
         return float("nan")
     exact = _flat(Learner(learner.net, Rule(Exact(), eligibility)).signals(batch))
     return _ratio((exact - _flat(learner.signals(batch))).norm().item(), exact.norm().item())

@@ -71,8 +71,8 @@ def forward(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
             "use execution='reverse'"
         )
     gradients = _no_gradients(tape)
-    for level, told in zip(tape.levels, whole_signals(signal, eligibility, tape, buffers), strict=True):
-        _carry(eligibility, level, told, gradients, level_buffers(level.population, buffers))
+    for level, learning_signal in zip(tape.levels, whole_signals(signal, eligibility, tape, buffers), strict=True):
+        _carry(eligibility, level, learning_signal, gradients, level_buffers(level.population, buffers))
     output_signal = _output_signal(signal, tape, buffers)
     _gather_readout(_gather(signal), tape, output_signal, gradients, slice(1, tape.steps + 1))
     return _finish(tape, gradients)
@@ -92,11 +92,11 @@ def whole_signals(signal: Signal, eligibility: Eligibility, tape: Tape, buffers:
     later: dict[int, Tensor] = {}
     for steps in tape.windows():
         for index, (level, read) in enumerate(readers):
-            told = read(steps)
-            windows[index].append(told.clone())
+            learning_signal = read(steps)
+            windows[index].append(learning_signal.clone())
             if eligibility.joint and tape.lower:
-                later[index] = eligibility.filter_(level, told, steps, later.get(index))
-                level.send_back(told)
+                later[index] = eligibility.filter_(level, learning_signal, steps, later.get(index))
+                level.send_back(learning_signal)
     complete = []
     for found in windows:
         if not tape.learns_initial:
@@ -151,14 +151,16 @@ def _until_the_end(tape: Tape, read: WindowFunction) -> WindowFunction:
         return read
 
     def within(steps: slice) -> Tensor:
-        told = read(steps)
+        learning_signal = read(steps)
         ended = over[steps]
-        return told.masked_fill(ended.view(*ended.shape, *[1] * (told.ndim - 2)), 0.0)
+        return learning_signal.masked_fill(ended.view(*ended.shape, *[1] * (learning_signal.ndim - 2)), 0.0)
 
     return within
 
 
-def _carry(eligibility: Eligibility, tape: Tape, told: Tensor, gradients: Gradients, buffers: Buffers) -> None:
+def _carry(
+    eligibility: Eligibility, tape: Tape, learning_signal: Tensor, gradients: Gradients, buffers: Buffers
+) -> None:
     """Add the gradients of one population's connections, step by step."""
     trials = tape.rate.shape[1]
     first = tape.local_step(1)
@@ -169,7 +171,7 @@ def _carry(eligibility: Eligibility, tape: Tape, told: Tensor, gradients: Gradie
             for trace, pre in zip(traces, step.pres, strict=True):
                 trace.advance(step, pre)
         for trace, link in zip(traces, tape.links, strict=True):
-            gradients[link.connection.name].add_(link.connection.fold(trace.gradient(told[t])))
+            gradients[link.connection.name].add_(link.connection.fold(trace.gradient(learning_signal[t])))
 
 
 EXECUTIONS: dict[str, Execution] = {
@@ -187,12 +189,12 @@ def _no_gradients(tape: Tape) -> Gradients:
 
 
 def _gather_readout(
-    gather: Gather, tape: Tape, told: tuple[Tensor, Tensor], gradients: Gradients, steps: slice
+    gather: Gather, tape: Tape, output_signals: tuple[Tensor, Tensor], gradients: Gradients, steps: slice
 ) -> None:
     """Add the gradient of the readout: output signal times rates, and for the bias unfiltered."""
     if steps.start == 0:
         return
-    for link, each in zip(tape.readout_links, told, strict=True):
+    for link, each in zip(tape.readout_links, output_signals, strict=True):
         if not each[steps].any():
             continue
         gather(tape, link, gradients[link.connection.name], each[steps], steps)

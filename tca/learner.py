@@ -206,8 +206,8 @@ class Learner(Lasting):
         """
         buffers = self.state_dict()
         tape = self._shown(self.tape(batch, noise), buffers, noise)
-        told = whole_signals(self.rule.signal, self.rule.eligibility, tape, buffers)
-        return {level.population.name: each for level, each in zip(tape.levels, told, strict=True)}
+        learning_signals = whole_signals(self.rule.signal, self.rule.eligibility, tape, buffers)
+        return {level.population.name: each for level, each in zip(tape.levels, learning_signals, strict=True)}
 
     def signal(self, batch: Batch, noise: Tensor | None = None) -> Tensor:
         """Return the learning signal to the only population, ``(T + 1, B, N)``; see ``signals``.
@@ -218,10 +218,10 @@ class Learner(Lasting):
         Raises:
             ValueError: There are several populations.
         """
-        told = self.signals(batch, noise)
-        if len(told) > 1:
-            raise ValueError(f"the network has the populations {', '.join(told)}: use signals()")
-        return next(iter(told.values()))
+        learning_signals = self.signals(batch, noise)
+        if len(learning_signals) > 1:
+            raise ValueError(f"the network has the populations {', '.join(learning_signals)}: use signals()")
+        return next(iter(learning_signals.values()))
 
     @lasting
     def tape(self, batch: Batch, noise: Tensor | None = None, workspace: Workspace | None = None) -> Tape:

@@ -74,7 +74,7 @@ class Stream(Lasting):
         self.read = torch.zeros_like(self.cells.rate)  # the input of the readout: the rate, filtered or not
         self.traces: tuple[Trace | ReadoutFilteredTrace, ...] = ()
         population = self.net.populations()[0]
-        self.tell = self.signal.online_signal(population, self.learner.buffers)
+        self.output_signal = self.signal.online_signal(population, self.learner.buffers)
         self.report = None
         if isinstance(self.signal, DelayedSignal):
             if any(isinstance(each, Initial) for each in self.net.hidden_connections()):
@@ -126,11 +126,11 @@ class Stream(Lasting):
         return step
 
     def _learn(self, step: LocalStep, score: Tensor) -> None:
-        told = self.tell(score)
+        learning_signal = self.output_signal(score)
         if isinstance(self.steps, Tensor):
-            told = told.masked_fill((self.time > self.steps).unsqueeze(-1), 0.0)
+            learning_signal = learning_signal.masked_fill((self.time > self.steps).unsqueeze(-1), 0.0)
         filtered = self.net.readout_leak > 0
-        told = told if filtered else step.lifted(told)
+        learning_signal = learning_signal if filtered else step.lifted(learning_signal)
         hidden = self.net.hidden_connections()
         if not self.traces:
             fresh = self.learner.rule.eligibility.traces(hidden, step, self.trials, self.learner.buffers)
@@ -144,7 +144,7 @@ class Stream(Lasting):
             if late is not None and self.time > 1:
                 _accumulate(connection.weight, connection.fold(trace.gradient(late)))
             trace.advance(step, pre)
-            _accumulate(connection.weight, connection.fold(trace.gradient(told)))
+            _accumulate(connection.weight, connection.fold(trace.gradient(learning_signal)))
         w_out, b_out = self.net.readout_connections()
         _accumulate(w_out.weight, w_out.fold(score.t() @ self.read))
         _accumulate(b_out.weight, score.sum(0))

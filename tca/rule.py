@@ -65,10 +65,14 @@ class Rule:
                 f"{type(self.signal).__name__} is made to fit the one propagator of an eligibility, and "
                 f"{type(self.eligibility).__name__} has none, or one for each postsynaptic cell: use another signal"
             )
-        if self.signal.needs_reward != self.eligibility.tries:
+        if self.signal.needs_reward != self.eligibility.perturbs:
+            signal, eligibility = type(self.signal).__name__, type(self.eligibility).__name__
             raise ValueError(
-                f"{type(self.signal).__name__} and {type(self.eligibility).__name__} do not fit: what a trial was "
-                "worth means something to synapses that remember what was tried, and to no others"
+                f"{eligibility} is a perturbation eligibility and needs a scalar reward signal (RewardDifference or "
+                f"RewardPredictionError), got {signal}"
+                if self.eligibility.perturbs
+                else f"{signal} is a scalar reward signal and needs a perturbation eligibility (NodeNoise, "
+                f"WeightNoise or PhasicNoise), got {eligibility}"
             )
 
         if self.signal.unfilters and not self.eligibility.of_states:

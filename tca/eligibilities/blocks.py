@@ -79,8 +79,8 @@ class AdaptationTrace(Trace):
     def gradient(self, signal: Tensor) -> Tensor:
         """Return ``sum_b L_b e_b``, shape ``(I, J)``."""
         result = self.potential.gradient(signal[:, 0])
-        told = signal[:, 1, self.adaptive]
-        return result.index_add_(0, self.adaptive, torch.einsum("bi,bij->ij", told, self.value))
+        adaptive = signal[:, 1, self.adaptive]
+        return result.index_add_(0, self.adaptive, torch.einsum("bi,bij->ij", adaptive, self.value))
 
 
 def synaptic_trace(

@@ -45,7 +45,7 @@ class Eligibility(abc.ABC):
     executions: ClassVar[tuple[str, ...]] = ("reverse", "forward")  # supported executions, the default first
     why_not: ClassVar[str] = ""  # why other executions are not supported
     couples_trials: ClassVar[bool] = False  # whether traces of a trial depend on other trials of its batch
-    tries: ClassVar[bool] = False  # whether it runs trials again with a perturbation
+    perturbs: ClassVar[bool] = False  # whether it runs trials again with a perturbation
 
     @property
     @abc.abstractmethod

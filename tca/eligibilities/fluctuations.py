@@ -78,7 +78,7 @@ class Fluctuations(Coincidence):
         if population.spiking:
             raise ValueError(f"{type(self).__name__} goes by potentials without resets, and {population.title} spikes")
 
-    def attempt(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> PerturbedPass:
+    def perturbed_pass(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> PerturbedPass:
         """Return the pass with a perturbed drive."""
         name, shape = tape.population.name, (tape.rate.shape[1], tape.population.cells)
         extra = self.noise.steps(tape.steps, shape, draws_of(tape.population, buffers)).to(tape.rate)

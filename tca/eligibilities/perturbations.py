@@ -43,7 +43,7 @@ class Perturbation(Eligibility, abc.ABC):
 
     local: ClassVar[bool] = True
     shared: ClassVar[bool] = False
-    tries: ClassVar[bool] = True
+    perturbs: ClassVar[bool] = True
     executions: ClassVar[tuple[str, ...]] = ("reverse",)
     why_not: ClassVar[str] = (
         "what a trial was worth is known when it is over, so that nothing is left to carry forwards"
@@ -59,10 +59,10 @@ class Perturbation(Eligibility, abc.ABC):
 
     def begin(self, tape: Tape, replay: Callable[[], Replay], buffers: dict[str, Tensor]) -> Tape:
         """Return the tape with the perturbed pass."""
-        return replace(tape, attempt=self.attempt(tape, replay(), buffers))
+        return replace(tape, perturbed_pass=self.perturbed_pass(tape, replay(), buffers))
 
     @abc.abstractmethod
-    def attempt(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> PerturbedPass:
+    def perturbed_pass(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> PerturbedPass:
         """Return a perturbed pass.
 
         Args:
@@ -109,11 +109,11 @@ class Coincidence(Perturbation, abc.ABC):
         """Add ``sum_t (L_t post_t) (x) pre_t`` of every connection."""
         if steps.start == 0:
             return
-        tried, name = tape.tried, tape.population.name
-        told = filtered.mul_(tried.post[name][steps.start - 1 : steps.stop - 1])
-        for link in tried.links[name]:
+        perturbed, name = tape.perturbed, tape.population.name
+        signal = filtered.mul_(perturbed.post[name][steps.start - 1 : steps.stop - 1])
+        for link in perturbed.links[name]:
             if not isinstance(link.connection, Initial):
-                gather(tape, link, gradients[link.connection.name], told, steps)
+                gather(tape, link, gradients[link.connection.name], signal, steps)
 
     def finish_(self, tape: Tape, gradients: dict[str, Tensor]) -> None:
         """Leave the gradients as they are: there is no gain."""
@@ -160,7 +160,7 @@ class NodeNoise(Coincidence):
         """The equation of the trace."""
         return f"e_t = e_t-1 + {self.by.equation} (x) pre_t, u_t + {self.sigma:g} xi_t"
 
-    def attempt(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> PerturbedPass:
+    def perturbed_pass(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> PerturbedPass:
         """Return a pass with perturbed drives and its reference."""
         xi = {level.population.name: self._drawn(level, buffers) for level in tape.levels}
         noisy = replay.with_drive({name: self.sigma * each for name, each in xi.items()})
@@ -205,7 +205,7 @@ class WeightNoise(Perturbation):
         """The equation of the trace."""
         return f"e = xi, W + {self.sigma:g} xi"
 
-    def attempt(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> PerturbedPass:
+    def perturbed_pass(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> PerturbedPass:
         """Return a pass with perturbed weights and its reference."""
         xi: dict[str, Tensor] = {}
         for level in tape.levels:
@@ -223,7 +223,7 @@ class WeightNoise(Perturbation):
         if steps.start > 0 and (tape.lengths is not None or steps.stop == tape.steps + 1):
             worth = filtered[..., 0].sum()
             for link in tape.links:
-                gradients[link.connection.name].add_(tape.tried.weights[link.connection.name] * worth)
+                gradients[link.connection.name].add_(tape.perturbed.weights[link.connection.name] * worth)
 
     def finish_(self, tape: Tape, gradients: dict[str, Tensor]) -> None:
         """Leave the gradients as they are: there is no gain."""

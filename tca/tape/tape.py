@@ -79,7 +79,7 @@ class Tape(abc.ABC):
         raw_score: Output error, ``dL/dy``, shape ``(T + 1, B, O)``; empty before ``scored``.
         batch: The trials, their targets, weights and loss; ``None`` before ``scored``.
         lengths: Steps of every trial without padding, shape ``(B,)``; ``None`` if no trial is padded.
-        attempt: A perturbed pass over the same trials; ``None`` without one.
+        perturbed_pass: A perturbed pass over the same trials; ``None`` without one.
         afferent: Connection from the population below; ``None`` for the first.
         lower: The tapes of the populations below, from the next one down to the first; empty in each of them.
         upper: The tape of the population above; ``None`` for the last.
@@ -101,7 +101,7 @@ class Tape(abc.ABC):
     raw_score: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float32, device="cpu"))
     batch: Batch | None = None
     lengths: Tensor | None = None
-    attempt: PerturbedPass | None = None
+    perturbed_pass: PerturbedPass | None = None
     afferent: Afferent | None = None
     lower: tuple[Tape, ...] = ()
     upper: Tape | None = None
@@ -134,7 +134,7 @@ class Tape(abc.ABC):
                     outputs=self.outputs,
                     batch=self.batch,
                     lengths=self.lengths,
-                    attempt=self.attempt,
+                    perturbed_pass=self.perturbed_pass,
                     raw_score=self.raw_score,
                     readout_leak=self.readout_leak,
                 )
@@ -179,15 +179,15 @@ class Tape(abc.ABC):
         return self.batch
 
     @property
-    def tried(self) -> PerturbedPass:
+    def perturbed(self) -> PerturbedPass:
         """The perturbed pass.
 
         Raises:
             ValueError: There is none.
         """
-        if self.attempt is None:
-            raise ValueError("nothing has been tried: pair the signal with an eligibility that changes something")
-        return self.attempt
+        if self.perturbed_pass is None:
+            raise ValueError("the tape has no perturbed pass: the signal needs a perturbation eligibility")
+        return self.perturbed_pass
 
     def scored(self, score_TBO: Tensor, batch: Batch | None = None) -> Tape:
         """Return the tape with its output error.
@@ -203,18 +203,18 @@ class Tape(abc.ABC):
             raw.masked_fill_(tape.over.unsqueeze(-1), 0.0)
         return replace(tape, raw_score=raw)
 
-    def through_readout(self, told: Tensor) -> Tensor:
+    def through_readout(self, signal: Tensor) -> Tensor:
         """Backpropagate an output error through the leaky readout filter.
 
         With a filtered readout, ``y_t = k y_{t-1} + (1 - k) W_o z_t``, the error with respect to ``W_o z_t`` is
         ``score_t = (1 - k) err_t + k score_{t+1}``.
 
         Args:
-            told: Output error from time zero, where it is zero, shape ``(T + 1, B, O)``; not changed.
+            signal: Output error from time zero, where it is zero, shape ``(T + 1, B, O)``; not changed.
         """
         if not self.readout_leak:
-            return told
-        filtered = told * (1 - self.readout_leak)
+            return signal
+        filtered = signal * (1 - self.readout_leak)
         entries = filtered.unbind(0)
         for t in range(self.steps - 1, 0, -1):
             entries[t].add_(entries[t + 1], alpha=self.readout_leak)
@@ -246,8 +246,8 @@ class Tape(abc.ABC):
             return torch.zeros_like(self.rate[steps])
         if self.upper is not None:
             return self.upper.backproject(steps, weight)
-        told = self.readout_links[0].connection.back(self.score[steps], weight)
-        return told if self.readout_back is None else self.readout_back(told, steps)
+        signal = self.readout_links[0].connection.back(self.score[steps], weight)
+        return signal if self.readout_back is None else self.readout_back(signal, steps)
 
     def send_back(self, signal: Tensor) -> None:
         """Store a state signal for ``errors`` of the population below.

@@ -111,7 +111,7 @@ def _name(learner: tca.Learner) -> str:
 
 
 def _shown(learner: tca.Learner) -> bool:
-    return "reverse" in learner.rule.executions and not learner.rule.eligibility.tries
+    return "reverse" in learner.rule.executions and not learner.rule.eligibility.perturbs
 
 
 @pytest.mark.parametrize("rule", RULES)

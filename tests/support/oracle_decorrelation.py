@@ -114,8 +114,8 @@ def regularisation(parts: tuple[Any, ...], rates: list[Tensor]) -> Tensor:
         else:
             assert isinstance(each, LayerEntropy)
             unit = torch.eye(z.shape[1], dtype=z.dtype)
-            step = each.kept * unit + (1 - each.kept) * z.T @ z / len(z)
-            total = total - each.weight / 2 * torch.logdet(step + (each.floor or 1e-8) * unit)  # published
+            moment = each.kept * unit + (1 - each.kept) * z.T @ z / len(z)
+            total = total - each.weight / 2 * torch.logdet(moment + (each.floor or 1e-8) * unit)  # published
     return total
 
 

@@ -135,11 +135,11 @@ class Decorrelation(CustomSignal):
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function to ``slope_t * g'(z_t) * R x_t``."""
-        told = self.reach.over(self._told(tape, buffers))
+        broadcast = self.reach.over(self._broadcast(tape, buffers))
         feedback = buffers["correlation"].t()
 
         def read(steps: slice) -> Tensor:
-            signal = told(steps) @ feedback
+            signal = broadcast(steps) @ feedback
             self.observable.times_slope_(signal, tape.rate[steps])
             return tape.lift(signal, steps)
 
@@ -166,10 +166,10 @@ class Decorrelation(CustomSignal):
         further = _hessian_product(tape, towards) * (self.forward_broadcast * batch.weights / batch.trials).unsqueeze(
             -1
         )
-        told = torch.cat([tape.score[:1], tape.score[1:] + further])
-        return told, told
+        broadcast = torch.cat([tape.score[:1], tape.score[1:] + further])
+        return broadcast, broadcast
 
-    def _told(self, tape: Tape, buffers: Buffers) -> Tensor:
+    def _broadcast(self, tape: Tape, buffers: Buffers) -> Tensor:
         """Return the broadcast, filtered back by the readout, ``(T + 1, B, K)``."""
         if self.source.plain:
             return tape.score

@@ -60,7 +60,7 @@ class RewardSignal(Signal, abc.ABC):
 @checked
 @dataclass(frozen=True)
 class RewardDifference(RewardSignal):
-    """``m = -(R(tried) - R(against)) / distance``: the negative slope of the reward along the perturbation.
+    """``m = -(R(perturbed) - R(against)) / distance``: the negative slope of the reward along the perturbation.
 
     The readout learns from its output error.
 
@@ -76,5 +76,5 @@ class RewardDifference(RewardSignal):
 
     def worth(self, tape: Tape, buffers: Buffers) -> Tensor:
         """Return the directional derivative."""
-        tried, batch = tape.tried, tape.trials_shown
-        return -(self.reward.of(tried.outputs, batch) - self.reward.of(tried.against, batch)) / tried.size
+        perturbed, batch = tape.perturbed, tape.trials_shown
+        return -(self.reward.of(perturbed.outputs, batch) - self.reward.of(perturbed.against, batch)) / perturbed.size

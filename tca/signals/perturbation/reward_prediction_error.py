@@ -87,7 +87,7 @@ class RewardPredictionError(CustomSignal, RewardSignal):
         return told if self.readout_learns else (torch.zeros_like(told[0]), torch.zeros_like(told[1]))
 
     def _errors(self, tape: Tape) -> Tensor:
-        return -self.reward.of(tape.tried.outputs, tape.trials_shown)
+        return -self.reward.of(tape.perturbed.outputs, tape.trials_shown)
 
 
 def kinds_of(batch: Batch) -> Tensor:

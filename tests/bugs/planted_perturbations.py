@@ -26,7 +26,7 @@ BUGS = [
     ),
     Bug(
         LAYERED,
-        "layers without what was tried",
+        "layers without their perturbation",
         "driven + extra",
         "driven",
         (f"{NETWORKS}::test_the_error_of_node_perturbation_is_of_second_order",),
