@@ -18,7 +18,7 @@ from benchmarks.problem import CHANNELS, TRIALS, Problem
 
 __all__ = ["LIBRARY", "LOOPS", "TORCH_PEERS", "Contestant", "Gradients", "Work"]
 
-TYPED: Mapping[str, Any] = {"types": (0.8, 0.2), "dale": (1, -1)}  # excitatory and inhibitory cells
+TYPED: Mapping[str, Any] = {"cell_types": (0.8, 0.2), "dale": (1, -1)}  # excitatory and inhibitory cells
 Gradients = Mapping[str, Any]  # by parameter; tensors, or arrays of another library
 Work = Callable[[], Gradients]
 

@@ -102,7 +102,7 @@ def work_of(rule: str, execution: str, cells: int, steps: int) -> Callable[[], o
     """Return what is timed: everything from a batch to all gradients."""
     problem = make_problem(cells, steps)
     form = tca.RULES[rule].form or "A"
-    net = tca.nets.LeakyRNN(CHANNELS, cells, CHANNELS, form=form, types=(0.8, 0.2), dale=(1, -1))
+    net = tca.nets.LeakyRNN(CHANNELS, cells, CHANNELS, form=form, cell_types=(0.8, 0.2), dale=(1, -1))
     learner = tca.Learner(net, tca.RULES[rule])
     return lambda: learner.grads(problem.batch, execution=execution)
 

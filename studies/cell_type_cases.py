@@ -62,7 +62,7 @@ class Case:
 
 
 def _cells(size: int, tau: float) -> NetworkConfig:
-    return NetworkConfig(size=size, activation="relu", tau=tau, autapses=False, types=(0.8, 0.2), dale=(1, -1))
+    return NetworkConfig(size=size, activation="relu", tau=tau, autapses=False, cell_types=(0.8, 0.2), dale=(1, -1))
 
 
 XOR = {"pulse": 100.0, "delay": 700.0, "wait": 0.0, "decision": 100.0}
@@ -95,7 +95,7 @@ EVIDENCE_PUBLISHED = Run(
 
 def _sparse(readout: float) -> NetworkConfig:
     """A tenth of the recurrent synapses; weights as large as those of a dense network, as the authors draw them."""
-    options = {"activation": "relu", "tau": 200.0, "autapses": False, "types": [0.8, 0.2], "dale": [1, -1]}
+    options = {"activation": "relu", "tau": 200.0, "autapses": False, "cell_types": [0.8, 0.2], "dale": [1, -1]}
     masks = {"mask_rec": {"sparse": {"density": 0.1}}, "mask_out": {"sparse": {"density": readout}}}
     return NetworkConfig("leaky_rnn", {"n_rec": 100, **options, **masks, "gain_rec": math.sqrt(0.1)})
 

@@ -86,7 +86,7 @@ SEEDS = 3
 
 COMMON = Run(
     "delayed_xor",
-    net=NetworkConfig(size=64, tau=100.0, readout_tau=50.0, types=(0.8, 0.2), dale=(1, -1)),
+    net=NetworkConfig(size=64, tau=100.0, readout_tau=50.0, cell_types=(0.8, 0.2), dale=(1, -1)),
     optimizer=Optimizer(lr=1e-3),
     batch_size=32,
     steps=600,

@@ -39,7 +39,7 @@ Networks = Mapping[str, tuple[NetworkConfig, tuple[str, ...]]]
 NETWORKS: Networks = {
     "64 leaky cells": (NetworkConfig(size=64, tau=56.0), (*COMMON, "sbd", "sbd_filtered", "sbd_lagged")),
     "32 vectors": (
-        NetworkConfig("vector_rnn", {"n_rec": 32, "alpha": 1 - LEAK}),
+        NetworkConfig("vector_rnn", {"n_rec": 32, "integration_rate": 1 - LEAK}),
         (*COMMON, "gevb_local", "gevb_network"),
     ),
     "two streams of 60 cells": (

@@ -276,7 +276,7 @@ SETTINGS: dict[str, Setting] = {
         Cells(
             gains=(math.sqrt(0.5),) * 3,  # a dense network of spectral radius one, of whose synapses a tenth is kept
             local=False,
-            options={"threshold": 0.01, "reset_in_trace": True, "types": [0.8, 0.2], "dale": [1, -1]},
+            options={"threshold": 0.01, "reset_in_trace": True, "cell_types": [0.8, 0.2], "dale": [1, -1]},
         ),
         replace(CLASSES, task_options=LATE, optimizer=_adam(2.5e-3), evaluate_every=10),
         0.0,

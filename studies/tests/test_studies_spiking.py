@@ -386,7 +386,7 @@ def test_every_rule_trains_the_published_networks() -> None:
     task = tasks.make("delayed_match_spikes", dt=10.0, per_group=3)
     batch = task.split(4, 1, seed=0)[0].batch()
     for label in RULES:
-        net = replace(SMALL, options={"types": [0.75, 0.25]}).net(0).build(12, 2, dt=10.0, seed=0)
+        net = replace(SMALL, options={"cell_types": [0.75, 0.25]}).net(0).build(12, 2, dt=10.0, seed=0)
         before = {name: each.detach().clone() for name, each in net.named_parameters()}
         learner = tca.Learner(net, rule(label, 1.0), seed=1)
         optimizer = Optimizer(lr=0.01, clip=None).build(net)

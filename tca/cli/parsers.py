@@ -33,7 +33,7 @@ HELP = {
     "net.learn_initial": "Whether the initial state is learned.",
     "net.autapses": "Whether cells may have synapses onto themselves.",
     "net.gain_rec": "Standard deviation of the initial recurrent weights times the square root of the in-degree.",
-    "net.types": "Fractions of the cell types, such as [0.8,0.2], or the type of every cell; by default one type.",
+    "net.cell_types": "Fractions of the cell types, such as [0.8,0.2], or the type of every cell; by default one type.",
     "net.dale": "Sign of the outgoing recurrent synapses of each type, such as [1,-1]; 0 for both signs.",
     "optimizer": FILE,
     "optimizer.name": "Name of an optimizer of torch.optim, such as Adam, AdamW, SGD or RMSprop. If no option of "
@@ -54,7 +54,7 @@ REWARDS = (
 LEAKY: dict[str, Any] = {
     "form": Optional[str],  # noqa: UP045
     "readout_tau": Optional[float],  # noqa: UP045
-    "types": Optional[tuple[float, ...]],  # noqa: UP045
+    "cell_types": Optional[tuple[float, ...]],  # noqa: UP045
     "dale": Optional[tuple[int, ...]],  # noqa: UP045
 }
 DEFAULT = re.compile(r"[,;]\s+default\b([^.;,]|\.\d)*(?=[.;,]|$)")

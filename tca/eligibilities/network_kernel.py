@@ -41,7 +41,7 @@ class NetworkTrace(Trace):
     def advance(self, step: LocalStep, pre: Tensor) -> None:
         """Advance the inner trace, decay the outer, add the gated inner one."""
         self.inner.advance(step, pre)
-        decay = self.decay(float(step.leak), float(step.constant_gain), step.root)
+        decay = self.decay(float(step.leak), float(step.constant_gain), step.perron_root_bound)
         self.value.mul_(decay).add_(step.slope.unsqueeze(-1) * self.inner.dense())
 
     def dense(self) -> Tensor:
@@ -60,7 +60,7 @@ class NetworkKernel(Eligibility):
     signal must not be gated: ``Rule(GlobalVector(gated=False), NetworkKernel())``.
 
     Args:
-        root: Gated Perron root of the recurrent weights; ``None`` (default) for the network's own bound, which
+        perron_root: Gated Perron root of the recurrent weights; ``None`` (default) for the network's own bound, which
             networks with weights of both signs do not have.
         leaky: Whether p is the leaky trace ``p_t = leak p_t-1 + gain pre_t`` (default), so that the leak counts twice,
             or ``gain pre_t``.
@@ -69,7 +69,7 @@ class NetworkKernel(Eligibility):
     Liu et al. (2022), NeurIPS, arXiv:2206.01338.
     """
 
-    root: NotNegative | None = None
+    perron_root: NotNegative | None = None
     leaky: bool = True
     local: ClassVar[bool] = True
     shared: ClassVar[bool] = False
@@ -78,7 +78,7 @@ class NetworkKernel(Eligibility):
     @property
     def equation(self) -> str:
         """The equation of the trace."""
-        return f"e_t = (leak + {'root' if self.root is None else self.root} gain) e_t-1 + G_t p_t"
+        return f"e_t = (leak + {'root' if self.perron_root is None else self.perron_root} gain) e_t-1 + G_t p_t"
 
     @property
     def inner(self) -> Eligibility:
@@ -89,16 +89,16 @@ class NetworkKernel(Eligibility):
         """Refuse cells that are not recurrent vectors, or without a root.
 
         Raises:
-            ValueError: The cells are not recurrent, carry no vectors, or neither network nor ``root`` sets a root.
+            ValueError: The cells are not recurrent, carry no vectors, or neither network nor kernel sets a root.
         """
         if not population.recurrent or not isinstance(population.onwards, Vectors):
             raise ValueError(
                 f"NetworkKernel needs recurrent cells that carry vectors, and {population.title} has none: "
                 "use nets.VectorRNN"
             )
-        if self.root is None and population.root is None:
+        if self.perron_root is None and population.perron_root_bound is None:
             raise ValueError(
-                "root must be given to NetworkKernel, for example NetworkKernel(0.9), since "
+                "perron_root must be given to NetworkKernel, for example NetworkKernel(0.9), since "
                 f"{population.title} keeps none: "
                 "its recurrent weights have both signs"
             )
@@ -108,14 +108,14 @@ class NetworkKernel(Eligibility):
 
         Args:
             leak: Leak of the cells per step.
-            kept: The network's bound of the root, used if ``root`` is not given; ``None`` (default) if it has none.
+            kept: The network's bound of the root, used without one of the kernel; ``None`` (default) if it has none.
 
         Raises:
             ValueError: Neither is given.
         """
-        root = kept if self.root is None else self.root
+        root = kept if self.perron_root is None else self.perron_root
         if root is None:
-            raise ValueError("root must be given to NetworkKernel, since the network keeps none")
+            raise ValueError("perron_root must be given to NetworkKernel, since the network keeps none")
         return leak + gain * root
 
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
@@ -139,7 +139,7 @@ class NetworkKernel(Eligibility):
         """
         assert isinstance(tape.leak, float)
         assert isinstance(tape.gain, float)
-        decay = self.decay(tape.leak, tape.gain, tape.population.root)
+        decay = self.decay(tape.leak, tape.gain, tape.population.perron_root_bound)
         scores, filtered = (None, None) if later is None else later.unbind(0)
         entries = signal.unbind(0)
         if scores is not None:

@@ -19,7 +19,7 @@ def options_of(kind: type[Network], fixed: Sequence[str] = ()) -> dict[str, Any]
 
     >>> from tca.nets import VectorRNN
     >>> list(options_of(VectorRNN, ("n_in", "n_rec", "n_out")).items())[:2]
-    [('alpha', 0.2), ('root', 0.9)]
+    [('integration_rate', 0.2), ('perron_root_bound', 0.9)]
     """
     found = {name: each.default for name, each in inspect.signature(kind.__init__).parameters.items()}
     if kind.layer is not None:

@@ -64,8 +64,8 @@ def check_types(types: Sequence[float] | Tensor | None, cells: int) -> Tensor:
         ends = (given.double().cumsum(0) * cells).round().to(torch.int64)
         return torch.searchsorted(ends, torch.arange(cells, device="cpu"), right=True)
     raise ValueError(
-        f"types must be {cells} whole numbers, one for each cell and none negative, or fractions that add up to one, "
-        f"got {types!r}"
+        f"cell_types must be {cells} whole numbers, one for each cell and none negative, or fractions that add up to "
+        f"one, got {types!r}"
     )
 
 

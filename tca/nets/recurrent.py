@@ -68,7 +68,7 @@ class RecurrentPopulation(nn.Module, abc.ABC):
         super().__init__()
         self.synapses, self.synapses_in = synapses, synapses_in
         self.n_pre, self.n_rec = n_pre, whole("n_rec", n_rec, 1)
-        self.register_buffer("types", check_types(wiring.types, n_rec))
+        self.register_buffer("types", check_types(wiring.cell_types, n_rec))
         self.register_buffer("signs", check_signs(wiring.dale, self.types))
         input_mask = check_mask("mask_in", wiring.mask_in, (n_rec, n_pre))
         recurrent_mask = check_mask("mask_rec", wiring.mask_rec, (n_rec, n_rec))

@@ -29,8 +29,8 @@ class RecurrentWiring:
     Args:
         mask_in: Which input synapses exist, (N, J); ``None`` (default) for all.
         mask_rec: Which recurrent synapses exist, (N, N); ``None`` (default) for all.
-        types: Type of every cell, for the rules that depend on it: N integers, or fractions that add up to one such as
-            ``(0.8, 0.2)``, the first cells being of type 0; ``None`` (default) for one type.
+        cell_types: Type of every cell, for the rules that depend on it: N integers, or fractions that add up to one
+            such as ``(0.8, 0.2)``, the first cells being of type 0; ``None`` (default) for one type.
         dale: Sign of the outgoing recurrent synapses of each cell type, such as ``(1, -1)``, 0 for both; ``None``
             (default) for both everywhere. ``project_`` sets weights of the wrong sign to zero. They are drawn such that
             excitation and inhibition of a cell cancel in the mean.
@@ -41,7 +41,7 @@ class RecurrentWiring:
 
     mask_in: Mask | None = None
     mask_rec: Mask | None = None
-    types: Sequence[float] | Tensor | None = None
+    cell_types: Sequence[float] | Tensor | None = None
     dale: Sequence[int] | None = None
     autapses: bool = True
     gain_rec: NotNegative = 1.0
@@ -74,8 +74,8 @@ class RecurrentLayer(abc.ABC):
                 raise TypeError(str(unknown(name, allowed, f"option of {type(self).__name__}")))
         self.cell = self._with(check("cell", cell, self.cells | None), self.cells, options)
         self.wiring = self._with(check("wiring", wiring, self.wirings | None), self.wirings, options)
-        if self.wiring.types is not None or self.wiring.dale is not None:
-            check_signs(self.wiring.dale, check_types(self.wiring.types, size))
+        if self.wiring.cell_types is not None or self.wiring.dale is not None:
+            check_signs(self.wiring.dale, check_types(self.wiring.cell_types, size))
 
     @classmethod
     def options(cls) -> dict[str, Any]:

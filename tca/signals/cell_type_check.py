@@ -49,7 +49,7 @@ def typeless(net: Network) -> bool:
         net: The network; ``False`` for one without recurrent weights.
 
     >>> from tca.nets import LeakyRNN
-    >>> typeless(LeakyRNN(2, 64, 1)), typeless(LeakyRNN(2, 64, 1, types=(0.8, 0.2), dale=(1, -1)))
+    >>> typeless(LeakyRNN(2, 64, 1)), typeless(LeakyRNN(2, 64, 1, cell_types=(0.8, 0.2), dale=(1, -1)))
     (True, False)
     """
     found = [_chance(weights, mask, types) for weights, mask, types in _wired(net)]
@@ -66,7 +66,7 @@ def warn_if_typeless(net: Network, rule: Any) -> None:
         warnings.warn(
             "this rule sees recurrent weights by their mean for each pair of cell types, and here these are zero but "
             "for chance, so that it is e-prop to a percent or two: give the network types that differ in sign, such as "
-            "types=(0.8, 0.2), dale=(1, -1)",
+            "cell_types=(0.8, 0.2), dale=(1, -1)",
             CellTypesWarning,
             stacklevel=3,
         )

@@ -108,7 +108,7 @@ FILTERS: dict[tuple[type[Eligibility], bool], Filters] = {  # decay of later err
     (Instant, True): lambda _, tape: (0.0, 0.0),
     (Leak, True): lambda _, tape: (0.0, tape.leak),
     (NetworkKernel, False): lambda kernel, tape: (
-        kernel.decay(tape.leak, tape.gain, tape.population.root),
+        kernel.decay(tape.leak, tape.gain, tape.population.perron_root_bound),
         tape.leak if kernel.leaky else 0.0,
     ),
 }

@@ -41,8 +41,8 @@ class LocalStep(abc.ABC):
         constant_leak: Leak of the driven component, ``(N,)``, if no other component of the cell acts on it and neither
             this leak nor the gain changes; else ``None``.
         adaptive: Cells whose further components act on their rate, ``(A,)``; ``None`` if there is one component.
-        root: Bound at or below which the network keeps the gated Perron root of its recurrent weights; ``None`` if it
-            has none.
+        perron_root_bound: Bound at or below which the network keeps the gated Perron root of its recurrent weights;
+            ``None`` if it has none.
     """
 
     components: ClassVar[int]  # numbers S in the state of a cell
@@ -60,7 +60,7 @@ class LocalStep(abc.ABC):
     to_go: int | Tensor | None = None
     constant_leak: Tensor | None = None
     adaptive: Tensor | None = None
-    root: float | None = None
+    perron_root_bound: float | None = None
 
     @abc.abstractmethod
     def diagonal(self) -> Tensor:

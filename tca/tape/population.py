@@ -31,8 +31,8 @@ class Population:
         signs: Stream of every cell, +1 or -1, shape ``(N,)``; ``None`` if the network has one stream.
         n_in: Number of inputs I of the network; 0 if unknown.
         spiking: Whether the cells spike: their rates are zeros and ones, with a surrogate gradient.
-        root: Bound at or below which the network keeps the gated Perron root of its recurrent weights; ``None`` if it
-            has none.
+        perron_root_bound: Bound at or below which the network keeps the gated Perron root of its recurrent weights;
+            ``None`` if it has none.
         form: Where the leak of the cells acts: ``"A"`` on the potential, ``"B"`` on the rate; ``None`` without a leak.
 
     >>> import torch
@@ -51,7 +51,7 @@ class Population:
     signs: Tensor | None = None
     n_in: int = 0
     spiking: bool = False
-    root: float | None = None
+    perron_root_bound: float | None = None
     form: str | None = None
 
     @property

@@ -100,7 +100,7 @@ class VectorTape(Tape):
             types=self.types,
             to_go=self.to_go(t),
             constant_leak=leak,
-            root=self.population.root,
+            perron_root_bound=self.population.perron_root_bound,
         )
 
     @property

@@ -134,7 +134,7 @@ class Case:
         if not self.options.get("autapses", True):
             n_rec = self.sizes[1]
             masks["w_rec"] = masks.get("w_rec", torch.ones(n_rec, n_rec).double()) * (1 - torch.eye(n_rec).double())
-        types = self.options.get("types", torch.zeros(self.sizes[1]))
+        types = self.options.get("cell_types", torch.zeros(self.sizes[1]))
         return Model(self.form, self.activation, self.leaks(), self.readout_leak, masks, tuple(types.int().tolist()))
 
     def problem(self) -> Problem:
@@ -156,18 +156,18 @@ TYPES = torch.tensor([0, 2, 1, 0, 1, 0])
 CASES = [
     F1,
     Case("A-relu-filtered", activation="relu", leak=SLOW_AND_FAST, readout_leak=0.7, loss="cross_entropy", seed=1,
-         options={"types": TYPES}),
+         options={"cell_types": TYPES}),
     Case("A-softplus-initial", activation="softplus", loss="logistic", seed=2, convention="euler",
          options={"learn_initial": True, "autapses": False}),
     Case("A-rectified-masked", activation="rectified_tanh", loss="cross_entropy", seed=3, leak=0.3, sizes=(3, 6, 3),
-         options={"mask_in": mask(1, 6, 3), "mask_rec": mask(2, 6, 6), "mask_out": mask(3, 3, 6), "types": TYPES}),
+         options={"mask_in": mask(1, 6, 3), "mask_rec": mask(2, 6, 6), "mask_out": mask(3, 3, 6), "cell_types": TYPES}),
     Case("A-linear", activation="linear", seed=4, leak=0.8, readout_leak=0.5, options={"learn_initial": True}),
     Case("B-tanh", form="B", leak=0.7, loss="cross_entropy", seed=5, sizes=(2, 5, 3)),
     Case("B-relu-masked", form="B", activation="relu", leak=SLOW_AND_FAST, loss="logistic", seed=6,
          options={"mask_in": mask(4, 6, 3), "mask_rec": mask(5, 6, 6), "mask_out": mask(6, 2, 6), "autapses": False,
-                  "types": TYPES, "dale": (1, -1, 0)}),
+                  "cell_types": TYPES, "dale": (1, -1, 0)}),
     Case("B-softplus-filtered", form="B", activation="softplus", readout_leak=0.6, seed=7,
-         options={"learn_initial": True, "types": TYPES}),
+         options={"learn_initial": True, "cell_types": TYPES}),
     Case("B-rectified", form="B", activation="rectified_tanh", leak=SLOW_AND_FAST, seed=8, convention="euler",
          options={"learn_initial": True}),
     Case("B-linear", form="B", activation="linear", leak=0.5, loss="logistic", seed=9),

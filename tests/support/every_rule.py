@@ -22,7 +22,7 @@ def normal(seed: int, *shape: int) -> Tensor:
 def network(kind: str, noise: float = 0.1) -> Network:
     """Return a fresh network with three inputs and two outputs in double precision, in the mode of training."""
     makers: dict[str, Callable[[], Network]] = {
-        "recurrent": lambda: LeakyRNN(3, 6, 2, types=torch.tensor([0, 1, 0, 1, 0, 1]), noise=noise, seed=3),
+        "recurrent": lambda: LeakyRNN(3, 6, 2, cell_types=torch.tensor([0, 1, 0, 1, 0, 1]), noise=noise, seed=3),
         "leak on the rate": lambda: LeakyRNN(3, 6, 2, form="B", noise=noise, seed=3),
         "two streams": lambda: DualStreamRNN(3, 4, 2, noise=noise, seed=3),
         "vectors": lambda: VectorRNN(3, 4, 2, seed=3),

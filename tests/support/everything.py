@@ -54,7 +54,7 @@ TAUS = [20.0, 50.0, 100.0, 30.0, 20.0, 10.0]
 
 NETS: dict[str, Callable[[], Network]] = {
     "leaky_rnn": lambda: LeakyRNN(
-        3, 6, 3, tau=TAUS, types=(0.7, 0.3), dale=(1, -1), noise=0.3, mask_rec=MASK, readout_tau=30.0
+        3, 6, 3, tau=TAUS, cell_types=(0.7, 0.3), dale=(1, -1), noise=0.3, mask_rec=MASK, readout_tau=30.0
     ),
     "leaky_rnn of form B": lambda: LeakyRNN(3, 6, 3, form="B", leak="euler", noise=0.3, autapses=False),
     "stacked_rnn": lambda: StackedRNN(

@@ -117,7 +117,7 @@ class SpikingCase:
             reset_in_trace=self.reset_in_trace,
             readout_leak=self.readout_leak,
             masks=masks,
-            types=tuple(self.options.get("types", torch.zeros(n_rec)).int().tolist()),
+            types=tuple(self.options.get("cell_types", torch.zeros(n_rec)).int().tolist()),
         )
 
     def problem(self) -> Problem:
@@ -132,12 +132,13 @@ SLOW_AND_FAST = (5.0, 20.0, 10.0, 20.0, 5.0, 30.0)
 LSNN = SpikingCase("half-adaptive", trials=1, steps=40, seed=22, strength=8.0)
 SPIKING = [
     LSNN,
-    SpikingCase("reset-in-trace", seed=1, reset_in_trace=True, loss="cross_entropy", options={"types": TYPES}),
+    SpikingCase("reset-in-trace", seed=1, reset_in_trace=True, loss="cross_entropy", options={"cell_types": TYPES}),
     SpikingCase("filtered-times", seed=2, tau=SLOW_AND_FAST, tau_adaptation=(50.0, 80.0, 30.0, 200.0, 100.0, 40.0),
-                readout_leak=0.8, beta=1.2, surrogate_gradient="fast_sigmoid", options={"types": TYPES, "bias": True}),
+                readout_leak=0.8, beta=1.2, surrogate_gradient="fast_sigmoid",
+                options={"cell_types": TYPES, "bias": True}),
     SpikingCase("masked-autapses", seed=3, surrogate_gradient="gaussian", refractory=1,
-                options={"mask_in": mask(1, 6, 4), "mask_rec": mask(2, 6, 6), "mask_out": mask(3, 2, 6), "types": TYPES,
-                         "autapses": True, "dale": (1, -1, 0)}),
+                options={"mask_in": mask(1, 6, 4), "mask_rec": mask(2, 6, 6), "mask_out": mask(3, 2, 6),
+                         "cell_types": TYPES, "autapses": True, "dale": (1, -1, 0)}),
     SpikingCase("filtered-reset-in-trace", seed=4,
         readout_leak=0.6, reset_in_trace=True, surrogate_gradient="exponential",
                 tau=SLOW_AND_FAST, options={"mask_rec": mask(5, 6, 6)}),

@@ -44,7 +44,7 @@ each_rule = pytest.mark.parametrize("name", ROWS)
 each_signal = pytest.mark.parametrize("signal", SIGNALS, ids=repr)
 each_eligibility = pytest.mark.parametrize("eligibility", ELIGIBILITIES, ids=repr)
 TANH = [replace(F1, steps=14), replace(F2, steps=14)]
-APART = {"types": torch.tensor([0, 1, 1, 0, 1, 0, 0, 1, 0, 1]), "dale": (1, -1), "mask_rec": mask(11, 10, 10)}
+APART = {"cell_types": torch.tensor([0, 1, 1, 0, 1, 0, 0, 1, 0, 1]), "dale": (1, -1), "mask_rec": mask(11, 10, 10)}
 LONG = [
     replace(each, name=f"long-{each.form}", sizes=(3, 10, 2), steps=30, leak=0.9, options=dict(each.options) | APART)
     for each in (F1, F2)

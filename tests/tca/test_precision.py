@@ -112,7 +112,7 @@ LIMIT = 2**-25 / 0.01
         ("readout_tau", lambda tau, dtype: LeakyRNN(2, 3, 1, readout_tau=tau, dt=1.0, dtype=dtype)),
         ("readout_tau", lambda tau, dtype: SpikingRNN(2, 3, 1, readout_tau=tau, dtype=dtype)),
         ("readout_tau", lambda tau, dtype: StackedRNN(2, [3], 1, readout_tau=tau, dt=1.0, dtype=dtype)),
-        ("alpha", lambda tau, dtype: VectorRNN(2, 4, 2, alpha=1 / tau, dtype=dtype)),
+        ("integration_rate", lambda tau, dtype: VectorRNN(2, 4, 2, integration_rate=1 / tau, dtype=dtype)),
     ],
 )
 def test_a_leak_that_rounds_to_another_is_refused_by_name(name: str, make: Any) -> None:

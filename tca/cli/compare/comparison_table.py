@@ -126,8 +126,8 @@ def _notes(measured: Sequence[RunMeasurements]) -> Iterator[str]:
     if rules := _typeless(measured):
         yield (
             f"{', '.join(rules)}: by cell type, and the mean weights of the network's types are zero up to chance, so "
-            "the rule equals e-prop to within 2 %. Types of different sign, such as --net.types [0.8,0.2] --net.dale "
-            "[1,-1], separate the rules and then apply to all rows."
+            "the rule equals e-prop to within 2 %. Types of different sign, such as "
+            "--net.cell_types [0.8,0.2] --net.dale [1,-1], separate the rules and then apply to all rows."
         )
     for one in measured:
         if one.outcome == DIVERGED:

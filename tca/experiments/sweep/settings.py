@@ -44,8 +44,8 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         values: Value of ``Run.to_json``, or a part of it.
         prefix: Prefix of the names, default none.
 
-    >>> flat({"steps": 10, "net": {"tau": 100.0, "types": [0.5, 0.5]}})
-    {'steps': '10', 'net.tau': '100', 'net.types': '[0.5, 0.5]'}
+    >>> flat({"steps": 10, "net": {"tau": 100.0, "cell_types": [0.5, 0.5]}})
+    {'steps': '10', 'net.tau': '100', 'net.cell_types': '[0.5, 0.5]'}
     """
     found: dict[str, str] = {}
     for name, value in values.items():

@@ -33,8 +33,8 @@ class DualStreamRNN(LeakyPopulation, RecurrentNetwork):
     with ``f(z) = 1 / (1 + exp(-2 z / width))`` in form A; in form B the leak is on the rates. The outputs are
     ``y = m_p h_p - m_n h_n + b_o``, to be taken as logits. The network is monotone: with both signs all loops feed back
     positively, so that growing weights end in latching. ``project_`` therefore scales the summed weights from other
-    cells to at most ``kappa 2 width``, reducing the parts above the floor: as the slope is at most
-    ``1 / (2 width)``, the gain of the loops stays below kappa.
+    cells to at most ``loop_gain_bound 2 width``, reducing the parts above the floor: as the slope is at most
+    ``1 / (2 width)``, the gain of the loops stays below the bound.
 
     Magnitudes begin as ``U[0, 1)``, over H for recurrent synapses, times ``2 / sqrt(I)`` for inputs, over ``sqrt(H)``
     for outputs. No cell has a synapse onto itself. Cells of the + stream come first; parameters are called as in
@@ -45,7 +45,7 @@ class DualStreamRNN(LeakyPopulation, RecurrentNetwork):
         n_rec: Number of cells of a stream H.
         n_out: Number of outputs O.
         width: Width of the sigmoid, default 3.
-        kappa: Bound of the gain of the loops, default 0.9; ``None`` for none.
+        loop_gain_bound: Bound of the gain of the loops, default 0.9; ``None`` for none.
         wiring: Which signs a weight has: ``"streams"`` (default), of both its cells; ``"presynaptic"``, of its
             presynaptic cell, as Dale's principle has it cell by cell.
         floor: Least magnitude, default 1e-4, held by ``project_``.
@@ -59,7 +59,7 @@ class DualStreamRNN(LeakyPopulation, RecurrentNetwork):
         dtype: Its floating-point type, default ``torch.float32``.
 
     Raises:
-        ValueError: A size, number or name is not allowed; or synapses at the floor alone exceed the bound of kappa.
+        ValueError: A size, number or name is not allowed; or synapses at the floor alone exceed the bound.
 
     >>> net = DualStreamRNN(3, 5, 2)
     >>> net.w_rec.shape, net.w_in.shape, net(torch.zeros(4, 1, 3)).shape
@@ -75,7 +75,7 @@ class DualStreamRNN(LeakyPopulation, RecurrentNetwork):
         n_out: Size,
         *,
         width: float = 3.0,
-        kappa: float | None = 0.9,
+        loop_gain_bound: float | None = 0.9,
         wiring: str = "streams",
         floor: NotNegative = 1e-4,
         tau: float = 45.0,
@@ -101,7 +101,8 @@ class DualStreamRNN(LeakyPopulation, RecurrentNetwork):
             synapses=partial(SignedDense, **signs),
             synapses_in=partial(SignedDense, copied=True, **signs),
         )
-        self.floor, self.kappa = not_negative("floor", floor), None if kappa is None else positive("kappa", kappa)
+        self.floor = not_negative("floor", floor)
+        self.loop_gain_bound = None if loop_gain_bound is None else positive("loop_gain_bound", loop_gain_bound)
         self._check_bound(n_rec)
         self.n_in, self.n_out, self.readout_leak = n_in, n_out, 0.0
 
@@ -120,16 +121,17 @@ class DualStreamRNN(LeakyPopulation, RecurrentNetwork):
 
     def _check_bound(self, n_rec: int) -> None:
         """Raise if the floor keeps the gain of the loops above its bound."""
-        if self.kappa is None:
+        if self.loop_gain_bound is None:
             return
         assert isinstance(self.activation, Sigmoid)
-        least, most = self.floor * (2 * n_rec - 1), self.kappa * 2 * self.activation.width
+        least, most = self.floor * (2 * n_rec - 1), self.loop_gain_bound * 2 * self.activation.width
         if least > most:
             raise ValueError(
-                f"kappa must be at least floor (2 n_rec - 1) / (2 width) = {least / (2 * self.activation.width):.3g}, "
+                "loop_gain_bound must be at least floor (2 n_rec - 1) / (2 width) = "
+                f"{least / (2 * self.activation.width):.3g}, "
                 f"since a cell has {2 * n_rec - 1} synapses of at least floor = {self.floor:g} each from other cells "
-                f"and may have kappa 2 width = {most:.3g}, got kappa = {self.kappa:g}: "
-                "raise kappa or width, lower floor or n_rec, or give kappa=None for no bound"
+                f"and may have loop_gain_bound 2 width = {most:.3g}, got loop_gain_bound = {self.loop_gain_bound:g}: "
+                "raise loop_gain_bound or width, lower floor or n_rec, or give loop_gain_bound=None for no bound"
             )
 
     @property
@@ -144,9 +146,9 @@ class DualStreamRNN(LeakyPopulation, RecurrentNetwork):
             weight.clamp_(min=self.floor)
         if self.mask_rec is not None:
             self.w_rec.mul_(self.mask_rec)
-        if self.kappa is not None:
+        if self.loop_gain_bound is not None:
             assert isinstance(self.activation, Sigmoid)
-            most = self.kappa * 2 * self.activation.width
+            most = self.loop_gain_bound * 2 * self.activation.width
             least = self.floor * (self.w_rec > 0).to(self.w_rec)
             upper = self.w_rec - least
             room = (most - least.sum(1, keepdim=True)).clamp(min=0.0)

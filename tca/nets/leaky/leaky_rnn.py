@@ -49,7 +49,7 @@ class LeakyRNN(LeakyPopulation, RecurrentNetwork):
         device: Device of the network, default the CPU.
         dtype: Its floating-point type, default ``torch.float32``.
         options: Fields of the cell (tau, form, activation, leak, noise; see `tca.cells.leaky_cell.LeakyCell`) and the
-            wiring (mask_in, mask_rec, types, dale, autapses, gain_rec, learn_initial; see
+            wiring (mask_in, mask_rec, cell_types, dale, autapses, gain_rec, learn_initial; see
             `tca.nets.recurrent_layer.RecurrentWiring`), by name.
 
     Raises:

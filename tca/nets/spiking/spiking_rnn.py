@@ -58,7 +58,7 @@ class SpikingRNN(SpikingPopulation, RecurrentNetwork):
         device: Device of the network, default the CPU.
         dtype: Its floating-point type, default ``torch.float32``.
         options: Fields of the cell (tau, threshold, beta and so on; see `tca.cells.spiking_cell.SpikingCell`) and the
-            wiring (mask_in, mask_rec, types, dale, autapses, bias, gain_in, gain_rec; see
+            wiring (mask_in, mask_rec, cell_types, dale, autapses, bias, gain_in, gain_rec; see
             `tca.nets.spiking.spiking_population.SpikingWiring`), by name.
 
     Raises:

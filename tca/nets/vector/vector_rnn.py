@@ -71,7 +71,7 @@ class VectorRNN(Network):
     negative, so that the exact error of a cell at any earlier step is a nonnegative number times a score of the
     outputs. All cells of R feed back positively: their common mode has the gain of its Perron root, half of which
     counts on average, since half of the cells are open. ``project_`` scales R so that this gated root stays at or
-    below ``root``; above one the common mode explodes in time.
+    below ``perron_root_bound``; above one the common mode explodes in time.
 
     Weights begin in pairs as in `VectorNet`, R scaled to the gated root. Parameters: ``w_in (K, I, J)``, ``w_rec (I,
     I)``, ``b (K, I)``, ``w_out (1, I)``, ``b_out (K,)``.
@@ -80,9 +80,9 @@ class VectorRNN(Network):
         n_in: Number of inputs J.
         n_rec: Number of cells I, even.
         n_out: Number of outputs and components K.
-        alpha: Integration rate of the drive, in (0, 1], default 0.2.
-        root: Bound of the gated Perron root of R, default 0.9, positive.
-        signs: ``"nonnegative"`` (default) or ``"mixed"``: R and w begin as ``N(0, 2 / I)``, R times ``root``, and
+        integration_rate: Integration rate alpha of the drive, in (0, 1], default 0.2.
+        perron_root_bound: Bound of the gated Perron root of R, default 0.9, positive.
+        signs: ``"nonnegative"`` (default) or ``"mixed"``: R and w begin as ``N(0, 2 / I)``, R times the bound, and
             they are unbounded.
         seed: Seed of the weights and gating vectors, default 0.
         device: Device of the network, default the CPU.
@@ -103,8 +103,8 @@ class VectorRNN(Network):
         n_rec: Size,
         n_out: Size,
         *,
-        alpha: float = 0.2,
-        root: float = 0.9,
+        integration_rate: float = 0.2,
+        perron_root_bound: float = 0.9,
         signs: str = "nonnegative",
         seed: Seed = 0,
         device: Device | None = None,
@@ -117,10 +117,11 @@ class VectorRNN(Network):
         )
         if n_rec % 2:
             raise ValueError(f"n_rec must be even, since cells come in pairs, got {n_rec}")
-        if not 0 < finite("alpha", alpha) <= 1:
-            raise ValueError(f"alpha must lie in (0, 1], got {alpha}")
-        self.gain, self.leak, self.root = float(alpha), 1 - float(alpha), positive("root", root)
-        self.constants = (Constant("alpha", self.leak, self.gain),)
+        if not 0 < finite("integration_rate", integration_rate) <= 1:
+            raise ValueError(f"integration_rate must lie in (0, 1], got {integration_rate}")
+        self.gain, self.leak = float(integration_rate), 1 - float(integration_rate)
+        self.perron_root_bound = positive("perron_root_bound", perron_root_bound)
+        self.constants = (Constant("integration_rate", self.leak, self.gain),)
         start = lookup(SIGNS, signs, "signs")
         self.nonnegative = start.nonnegative
         generator = torch.Generator().manual_seed(seed)
@@ -133,7 +134,7 @@ class VectorRNN(Network):
         cells: tuple[int, ...] = (n_rec, n_rec)
         self.w_in = nn.Parameter(start.first((n_rec, n_out, n_in), drawn(n_in)).movedim(1, 0).contiguous())
         recurrent = start.between(cells, drawn(n_rec))
-        scale = 2 * self.root / perron_root(recurrent)[1] if self.nonnegative else self.root
+        scale = 2 * self.perron_root_bound / perron_root(recurrent)[1] if self.nonnegative else self.perron_root_bound
         self.w_rec = nn.Parameter(recurrent * scale)
         self.b = nn.Parameter(torch.zeros(n_out, n_rec, dtype=torch.float64, device="cpu"))
         self.w_out = nn.Parameter(start.out((1, n_rec), drawn(n_rec)))
@@ -163,7 +164,7 @@ class VectorRNN(Network):
                 recurrent=True,
                 alone=True,
                 n_in=self.n_in,
-                root=self.root if self.nonnegative else None,
+                perron_root_bound=self.perron_root_bound if self.nonnegative else None,
                 form="A",
             ),
         )
@@ -242,9 +243,10 @@ class VectorRNN(Network):
         self.w_out.clamp_(min=0)
         self.w_rec.clamp_(min=0)
         high = perron_root(self.w_rec, sweeps=50, tolerance=1e-4)[1]
-        if high > 2 * self.root:
-            self.w_rec.mul_(2 * self.root / high)
+        if high > 2 * self.perron_root_bound:
+            self.w_rec.mul_(2 * self.perron_root_bound / high)
 
     def extra_repr(self) -> str:
         """Return the sizes in one line."""
-        return f"{self.n_in}, {self.n_rec}, {self.n_out}, alpha={self.gain:g}, root={self.root:g}"
+        sizes = f"{self.n_in}, {self.n_rec}, {self.n_out}"
+        return f"{sizes}, integration_rate={self.gain:g}, perron_root_bound={self.perron_root_bound:g}"

@@ -142,7 +142,7 @@ def test_matching_weights_brings_networks_closer_than_any_order_drawn() -> None:
 
 
 def test_cells_are_matched_among_their_own_kind() -> None:
-    options = {"types": [0, 0, 0, 1, 1, 1], "dale": (1, -1)}
+    options = {"cell_types": [0, 0, 0, 1, 1, 1], "dale": (1, -1)}
     net, batch = problem(options=options)
     other, _ = problem(options=options, seed=1)
     order = match_cells(net, other, batch)

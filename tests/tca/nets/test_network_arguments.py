@@ -149,24 +149,24 @@ def test_presets_refuse_what_their_class_has_not() -> None:
 @pytest.mark.parametrize(
     ("n_rec", "options", "within"),
     [
-        (200, {"kappa": 0.005}, False),
-        (200, {"kappa": 399e-4 / 6 * 1.001}, True),
-        (200, {"kappa": 399e-4 / 6 * 0.999}, False),
-        (200, {"kappa": 0.005, "width": 4.0}, True),
-        (200, {"kappa": 0.005, "floor": 7e-5}, True),
+        (200, {"loop_gain_bound": 0.005}, False),
+        (200, {"loop_gain_bound": 399e-4 / 6 * 1.001}, True),
+        (200, {"loop_gain_bound": 399e-4 / 6 * 0.999}, False),
+        (200, {"loop_gain_bound": 0.005, "width": 4.0}, True),
+        (200, {"loop_gain_bound": 0.005, "floor": 7e-5}, True),
         (20, {"floor": 0.2}, False),
-        (20, {"floor": 0.2, "kappa": None}, True),
+        (20, {"floor": 0.2, "loop_gain_bound": None}, True),
         (20, {"floor": 0.13}, True),
     ],
 )
 def test_a_floor_above_the_bound_of_the_loops_is_refused(n_rec: int, options: dict[str, Any], within: bool) -> None:
     """Where all synapses at the floor exceed the bound no network is made; where they do not, the bound holds."""
     if not within:
-        with pytest.raises(ValueError, match=f"kappa must be at least .*{2 * n_rec - 1} synapses of at least floor"):
+        with pytest.raises(ValueError, match=f"loop_gain_bound must be .*{2 * n_rec - 1} synapses of at least floor"):
             DualStreamRNN(8, n_rec, 10, **options)
         return
     net = DualStreamRNN(8, n_rec, 10, dtype=torch.float64, **options)
     most = float(net.w_rec.detach().sum(1).max())
-    if net.kappa is not None:
-        assert most <= net.kappa * 2 * options.get("width", 3.0) * (1 + 1e-12)
+    if net.loop_gain_bound is not None:
+        assert most <= net.loop_gain_bound * 2 * options.get("width", 3.0) * (1 + 1e-12)
     assert float(net.w_rec.detach()[net.w_rec > 0].min()) >= net.floor

@@ -66,7 +66,7 @@ def test_a_network_keeps_its_wiring() -> None:
     x = lattice((4, 5))
     mask = by_distance(x, x, width=1.0, density=0.2, autapses=False)
     for rule in ("bptt", "eprop_random", "mdgl", "snap2"):
-        net = tca.nets.LeakyRNN(2, 20, 1, mask_rec=mask, types=(0.8, 0.2), dale=(1, -1), seed=1)
+        net = tca.nets.LeakyRNN(2, 20, 1, mask_rec=mask, cell_types=(0.8, 0.2), dale=(1, -1), seed=1)
         learner = tca.Learner(net, tca.RULES[rule])
         optimizer = torch.optim.AdamW(net.parameters(), lr=0.05, weight_decay=0.1)
         batch = tca.Batch(torch.ones(6, 3, 2), torch.ones(6, 3, 1), torch.ones(6, 3), tca.losses.MSE())
@@ -127,7 +127,7 @@ def test_careless_wiring_is_refused(call: Callable[[], Any], message: str) -> No
 
 def test_a_run_may_ask_for_momentum_to_be_forgotten() -> None:
     """The option of an optimizer changes what is learned where signs are fixed; runs without it keep their names."""
-    net = tca.NetworkConfig(size=12, types=(0.5, 0.5), dale=(1, -1))
+    net = tca.NetworkConfig(size=12, cell_types=(0.5, 0.5), dale=(1, -1))
     weights = {}
     for forget in (False, True):
         run = tca.Run(

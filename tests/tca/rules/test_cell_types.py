@@ -23,14 +23,16 @@ KINDS = (0, 2, 1, 0, 1, 0)
 def typed(case: Case, kinds: tuple[int, ...] = KINDS, **options: object) -> Case:
     """Return a case whose cells have types."""
     kinds = kinds[: case.sizes[1]] if kinds == KINDS else kinds
-    return replace(case, options=dict(case.options) | {"types": torch.tensor(kinds)} | options)
+    return replace(case, options=dict(case.options) | {"cell_types": torch.tensor(kinds)} | options)
 
 
 TYPED = [typed(case) for case in CASES]
 B12 = typed(replace(F2, name="F2 of 12 steps", steps=12))
 A12 = typed(F1)
 SPARSE = replace(
-    typed(F1), name="sparse", options={"mask_rec": mask(21, 6, 6), "types": torch.tensor(KINDS), "learn_initial": True}
+    typed(F1),
+    name="sparse",
+    options={"mask_rec": mask(21, 6, 6), "cell_types": torch.tensor(KINDS), "learn_initial": True},
 )
 both_forms = pytest.mark.parametrize("case", [A12, B12], ids=str)
 each_case = pytest.mark.parametrize("case", TYPED, ids=str)
@@ -40,7 +42,7 @@ EXECUTIONS = ("reverse", "forward")
 
 def kinds_of(case: Case) -> list[int]:
     """Return the type of every cell."""
-    return [int(kind) for kind in case.options["types"]]
+    return [int(kind) for kind in case.options["cell_types"]]
 
 
 def grads(case: Case, rule: tca.Rule | str, execution: str = "reverse", **weights: Tensor) -> Weights:
@@ -319,7 +321,7 @@ def test_the_first_tap_alone_remembers_nothing(case: Case) -> None:
 
 def test_traces_by_type_are_small_where_the_leak_is_on_the_potential() -> None:
     """One number a type and one a pair of types for every presynaptic cell; they equal the dense influence."""
-    case = Case("wide", sizes=(3, 30, 2), options={"types": [0] * 10 + [1] * 20})
+    case = Case("wide", sizes=(3, 30, 2), options={"cell_types": [0] * 10 + [1] * 20})
     bound = learner(case, tca.Rule(Direct(), TypePropagation(0.3)))
     tape = bound.tape(case.batch())
     trace = bound.rule.eligibility.trace(bound.net.hidden_connections()[1], tape.local_step(1), case.trials)
@@ -401,7 +403,7 @@ def test_networks_know_their_types() -> None:
     """Labels are taken as they are, fractions rounded to whole cells, the first cells being of type 0."""
 
     def types(given: object, cells: int = 5) -> list[int]:
-        return tca.nets.LeakyRNN(2, cells, 1, types=given).types.tolist()  # type: ignore[arg-type]
+        return tca.nets.LeakyRNN(2, cells, 1, cell_types=given).types.tolist()  # type: ignore[arg-type]
 
     assert types(None) == [0, 0, 0, 0, 0]
     assert types([1, 0, 2, 1, 0]) == [1, 0, 2, 1, 0]
@@ -412,7 +414,7 @@ def test_networks_know_their_types() -> None:
             types(wrong)
     with pytest.raises(TypeError, match=r"types\[0\] must be a number, got \[0, 0, 0, 0, 0\]"):
         types([[0, 0, 0, 0, 0]])
-    net = tca.nets.LeakyRNN(2, 5, 1, types=(0.8, 0.2), dtype=torch.float64)
+    net = tca.nets.LeakyRNN(2, 5, 1, cell_types=(0.8, 0.2), dtype=torch.float64)
     assert net.types.dtype == torch.int64
     assert "types" in net.state_dict()
 
@@ -420,7 +422,7 @@ def test_networks_know_their_types() -> None:
 @pytest.mark.parametrize("sparse", [False, True])
 def test_dales_principle_holds_from_the_first_weight_to_the_last(sparse: bool) -> None:
     """A cell's synapses have one sign when drawn and after every projection, which changes nothing else."""
-    options = {"types": (0.8, 0.2), "dale": (1, -1), "mask_rec": mask(3, 200, 200) if sparse else None}
+    options = {"cell_types": (0.8, 0.2), "dale": (1, -1), "mask_rec": mask(3, 200, 200) if sparse else None}
     net = tca.nets.LeakyRNN(2, 200, 1, dtype=torch.float64, **options)
     signs = torch.tensor([1.0] * 160 + [-1.0] * 40, dtype=torch.float64)
     there = options["mask_rec"] if sparse else torch.ones(200, 200, dtype=torch.float64)
@@ -457,9 +459,9 @@ def test_dales_principle_holds_from_the_first_weight_to_the_last(sparse: bool) -
 def test_types_without_a_sign_are_free() -> None:
     """Zero leaves the weights of a type as they are; a wrong number of signs, or another one, is refused."""
     free = tca.nets.LeakyRNN(2, 6, 1, seed=4)
-    mixed = tca.nets.LeakyRNN(2, 6, 1, seed=4, types=(0.5, 0.5), dale=(0, 1))
+    mixed = tca.nets.LeakyRNN(2, 6, 1, seed=4, cell_types=(0.5, 0.5), dale=(0, 1))
     assert torch.equal(mixed.w_rec[:, :3], free.w_rec[:, :3])
     assert torch.equal(mixed.w_rec[:, 3:], free.w_rec[:, 3:].abs())
     for wrong in ((1,), (1, -1, 1), (1, 2)):
         with pytest.raises(ValueError, match="one sign for each of the 2 types"):
-            tca.nets.LeakyRNN(2, 6, 1, types=(0.5, 0.5), dale=wrong)
+            tca.nets.LeakyRNN(2, 6, 1, cell_types=(0.5, 0.5), dale=wrong)

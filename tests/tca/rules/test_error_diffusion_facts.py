@@ -198,7 +198,7 @@ def test_the_bound_of_loops_leaves_synapses_at_the_floor() -> None:
 @pytest.mark.parametrize(("kappa", "width"), [(0.9, 3.0), (0.5, 6.0)])
 def test_the_bound_of_loops_is_where_it_should_be(kappa: float, width: float) -> None:
     """What is above it ends on ``kappa 2 width``, what is below it stays, and a floor may fill it but for round-off."""
-    net = DualStreamRNN(2, 20, 2, seed=1, kappa=kappa, width=width, dtype=F64)
+    net = DualStreamRNN(2, 20, 2, seed=1, loop_gain_bound=kappa, width=width, dtype=F64)
     bound = kappa * 2 * width
     for share in (0.6, 0.99):
         with torch.no_grad():
@@ -218,13 +218,13 @@ def test_the_bound_of_loops_is_where_it_should_be(kappa: float, width: float) ->
 
     def refused(floor: float) -> str:
         try:
-            DualStreamRNN(2, 20, 2, kappa=kappa, width=width, floor=floor, dtype=F64)
+            DualStreamRNN(2, 20, 2, loop_gain_bound=kappa, width=width, floor=floor, dtype=F64)
         except ValueError as error:
             return str(error)
         return ""
 
     assert refused(bound / 39 * (1 - 1e-12)) == ""
-    assert "kappa must be at least" in refused(bound / 39 * (1 + 1e-9))
+    assert "loop_gain_bound must be at least" in refused(bound / 39 * (1 + 1e-9))
 
 
 def test_the_original_rule_never_shrinks_a_magnitude() -> None:

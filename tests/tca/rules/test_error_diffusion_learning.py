@@ -58,7 +58,7 @@ def test_digits_of_sixty_epochs(seed: int) -> None:
 
 def recalled(kappa: float | None, seed: int) -> float:
     """Percent of cues recalled after 600 updates: one of four at the first of 20 steps, asked for at the last."""
-    net = DualStreamRNN(4, 60, 4, kappa=kappa, tau=-10 / math.log(0.7), seed=seed)
+    net = DualStreamRNN(4, 60, 4, loop_gain_bound=kappa, tau=-10 / math.log(0.7), seed=seed)
     learner = tca.Learner(net, tca.RULES["error_diffusion"], seed=seed)
     optimizer = torch.optim.Adam(net.parameters(), 0.003)
     source, weights = torch.Generator().manual_seed(seed), torch.zeros(20, 64)

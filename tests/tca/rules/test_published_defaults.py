@@ -136,7 +136,8 @@ STREAMS = {
     "floor": ((default(DualStream, "floor"), default(DualStreamRNN, "floor")), (1e-4, 1e-4)),
     "full readout": (default(DualStream, "block"), False),
     "rule": (ErrorDiffusion(), ErrorDiffusion(ModuloRouting(), BatchCentre(), 1.0, grow_only=False)),
-    "bound and width of recurrence": ((default(DualStreamRNN, "kappa"), default(DualStreamRNN, "width")), (0.9, 3.0)),
+    "bound and width of recurrence": (
+        (default(DualStreamRNN, "loop_gain_bound"), default(DualStreamRNN, "width")), (0.9, 3.0)),
     "leak of recurrence": (1 - float(DualStreamRNN(1, 1, 1).leak), pytest.approx(0.2, abs=2e-3)),
 }  # fmt: skip
 CURVATURE = {

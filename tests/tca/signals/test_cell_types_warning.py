@@ -28,7 +28,7 @@ SAME = [  # on the default network, to the rounding of single precision
     {"three_factor", "backprop"},
     {"mdgl", "nl_mdgl", "mdgl_online"},
 ]
-TYPED = {"types": (0.8, 0.2), "dale": (1, -1)}
+TYPED = {"cell_types": (0.8, 0.2), "dale": (1, -1)}
 
 
 def gradients(net: Any, task: Any) -> dict[str, Tensor]:
@@ -73,7 +73,7 @@ def test_rules_that_are_another_on_the_default_network() -> None:
         assert 1e-5 < off < (0.02 if name == "mdgl_one_hop" else 8e-3), name
     signed = gradients(NetworkConfig(**TYPED).build(task.n_in, task.n_out, **build), task)
     assert near(signed, 0.02) == pairs(SAME), "types that differ in sign keep them apart"
-    unsigned = gradients(NetworkConfig(types=(0.8, 0.2)).build(task.n_in, task.n_out, **build), task)
+    unsigned = gradients(NetworkConfig(cell_types=(0.8, 0.2)).build(task.n_in, task.n_out, **build), task)
     assert near(unsigned, 0.02) == pairs([*SAME, *eprop]), "types alone do not"
 
 
@@ -87,12 +87,12 @@ def test_rules_by_type_are_known() -> None:
 
 def test_whether_types_matter_is_a_matter_of_means() -> None:
     """One pair of types with a mean beyond chance is enough; missing synapses do not count; nothing recurs, nothing."""
-    for options in ({}, {"types": (0.5, 0.5)}, {"mask_rec": mask(3, 40, 40)}, {"autapses": False}, {"form": "B"}):
+    for options in ({}, {"cell_types": (0.5, 0.5)}, {"mask_rec": mask(3, 40, 40)}, {"autapses": False}, {"form": "B"}):
         assert typeless(LeakyRNN(3, 40, 2, **options)), options
     for options in (
         TYPED,
         {"dale": (1,)},
-        {"types": (0.5, 0.5), "dale": (0, 1)},
+        {"cell_types": (0.5, 0.5), "dale": (0, 1)},
         {**TYPED, "mask_rec": mask(3, 40, 40)},
     ):
         assert not typeless(LeakyRNN(3, 40, 2, **options)), options

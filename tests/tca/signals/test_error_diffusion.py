@@ -392,7 +392,7 @@ def test_spectrum_and_bound_of_the_recurrent_network() -> None:
         net.w_rec.fill_(0.01)
     net.project_()
     assert float(net.w_rec.detach().max()) == 0.01
-    free = DualStreamRNN(2, 20, 2, seed=1, kappa=None, dtype=F64)
+    free = DualStreamRNN(2, 20, 2, seed=1, loop_gain_bound=None, dtype=F64)
     with torch.no_grad():
         free.w_rec.mul_(50)
     free.project_()
@@ -474,8 +474,8 @@ def test_careless_use_is_refused() -> None:
         DualStreamMLP(3, [4], 2, wiring="dale")
     with pytest.raises(TypeError, match="ConvLayer"):
         DualStreamCNN((1, 4, 4), [tca.nets.LocalLayer(2)], 2)
-    with pytest.raises(ValueError, match="kappa"):
-        DualStreamRNN(3, 4, 2, kappa=0.0)
+    with pytest.raises(ValueError, match="loop_gain_bound"):
+        DualStreamRNN(3, 4, 2, loop_gain_bound=0.0)
     with pytest.raises(ValueError, match="rate of the running mean"):
         RunningCentre(0.0)
     with pytest.raises(ValueError, match="one stream"):

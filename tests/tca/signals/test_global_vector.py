@@ -262,7 +262,8 @@ def kernel_by_hand(net: Any, batch: tca.Batch, rule: tca.Rule, signal: Tensor | 
             torch.einsum("bi,bd->bid", gate, seen),
             gate * always,
         ]
-        decay = leak + alpha * (net.root if kernel.root is None else kernel.root) if kernel else 0.0
+        root = net.perron_root_bound if kernel is None or kernel.perron_root is None else kernel.perron_root
+        decay = leak + alpha * root if kernel else 0.0
         memory = [decay * old + new for old, new in zip(memory, now, strict=True)]
         found["w_rec"] += torch.einsum("bki,bikj->ij", signal[t], memory[0])
         found["w_in"] += torch.einsum("bki,bid->kid", signal[t], memory[1])
@@ -284,7 +285,7 @@ RECURRENT = {
 @pytest.mark.parametrize("rule", RECURRENT.values(), ids=RECURRENT)
 def test_recurrent_rules_equal_their_traces(rule: tca.Rule, alpha: float) -> None:
     """Both executions equal the traces of the equations, with errors at every step."""
-    net = scattered(VectorRNN(3, 6, 4, alpha=alpha, dtype=F64))
+    net = scattered(VectorRNN(3, 6, 4, integration_rate=alpha, dtype=F64))
     batch = sequences(net, 4, 9, last_only=False)
     wanted = kernel_by_hand(net, batch, rule)
     learner = tca.Learner(net, rule)
@@ -300,7 +301,7 @@ def test_recurrent_rules_equal_their_traces(rule: tca.Rule, alpha: float) -> Non
 @pytest.mark.parametrize("root", [0.3, 0.9])
 def test_the_kernel_takes_the_root_of_the_network(root: float, execution: Any) -> None:
     """Without a number it is the rule with the network's own, bit for bit, and with another number another rule."""
-    net = scattered(VectorRNN(3, 6, 4, root=root, dtype=F64))
+    net = scattered(VectorRNN(3, 6, 4, perron_root_bound=root, dtype=F64))
     batch = sequences(net, 4, 9, last_only=False)
     own, same, other = (
         tca.Learner(net, tca.Rule(GlobalVector(gated=False), kernel)).grads(batch, execution=execution)[0]
@@ -309,7 +310,7 @@ def test_the_kernel_takes_the_root_of_the_network(root: float, execution: Any) -
     for name, each in own.items():
         assert torch.equal(each, same[name])
     assert distance(own, other) > 1e-3
-    assert net.populations()[0].root == root
+    assert net.populations()[0].perron_root_bound == root
 
 
 @pytest.mark.parametrize("length", [1, 2, 4, 100])
@@ -333,7 +334,7 @@ def test_a_network_that_keeps_no_root_needs_a_number() -> None:
     """Recurrent weights of both signs have no Perron root: the rule is refused unless it is given one."""
     net = scattered(VectorRNN(3, 6, 4, signs="mixed", dtype=F64))
     batch = sequences(net, 4, 9, last_only=False)
-    assert net.populations()[0].root is None
+    assert net.populations()[0].perron_root_bound is None
     with pytest.raises(ValueError, match=r"root must be given to NetworkKernel, for example NetworkKernel\(0\.9\)"):
         tca.Learner(net, tca.RULES["gevb_network"])
     with pytest.raises(ValueError, match="root must be given to NetworkKernel, since the network keeps none"):
@@ -453,7 +454,7 @@ def test_alignment_with_backpropagation_through_time(
     network = tca.RULES["gevb_network"]
     found = torch.zeros(NETWORKS[cells], 6)
     for seed, row in enumerate(found):
-        net = VectorRNN(6, cells, 4, alpha=alpha, root=root, seed=seed, dtype=F64)
+        net = VectorRNN(6, cells, 4, integration_rate=alpha, perron_root_bound=root, seed=seed, dtype=F64)
         batch = sequences(net, 32, 20, seed=seed)
         true = changes(net, "bptt", batch)
         for at, rule in enumerate((tca.RULES["gevb_local"], network)):

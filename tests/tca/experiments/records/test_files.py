@@ -168,7 +168,7 @@ def test_a_resume_under_others_says_so(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_network_of_a_billion_cells_is_not_built_to_be_described_or_read(tmp_path: Path) -> None:
     """Its description costs nothing; a record that claims to be of one is read, and refused when it is to be built."""
-    assert tca.NetworkConfig(size=10**9, types=(0.5, 0.5), dale=(1, -1)).size == 10**9
+    assert tca.NetworkConfig(size=10**9, cell_types=(0.5, 0.5), dale=(1, -1)).size == 10**9
     train(SMALL, tmp_path, progress=False)
     from tests.robustness.hostile_rows import edited
 

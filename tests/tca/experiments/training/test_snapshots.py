@@ -239,7 +239,7 @@ def test_losses_that_jump_leave_the_first_weights_below() -> None:
 
 def test_signs_hold_in_the_middle_of_an_update() -> None:
     run = dataclasses.replace(
-        RUNS["one step over several losses"], net=NetworkConfig(size=8, types=(0.75, 0.25), dale=(1, -1))
+        RUNS["one step over several losses"], net=NetworkConfig(size=8, cell_types=(0.75, 0.25), dale=(1, -1))
     )
     signs = torch.tensor([1.0] * 6 + [-1.0] * 2, dtype=torch.float64)
     found = crossings(run)

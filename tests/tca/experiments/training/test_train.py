@@ -238,8 +238,8 @@ def test_training_on_a_gpu_is_close_to_the_cpu(tmp_path) -> None:  # type: ignor
 
 
 def test_cell_types_and_dales_principle_are_part_of_a_run():
-    net = tca.NetworkConfig(size=10, types=[0.8, 0.2], dale=[1, -1])
-    assert net == tca.NetworkConfig(size=10, types=(0.8, 0.2), dale=(1, -1))
+    net = tca.NetworkConfig(size=10, cell_types=[0.8, 0.2], dale=[1, -1])
+    assert net == tca.NetworkConfig(size=10, cell_types=(0.8, 0.2), dale=(1, -1))
     run = tca.Run("delayed_xor", rule="mdgl", net=net, steps=3, n_train=16, n_test=16, batch_size=8)
     assert tca.Run.from_json(run.to_json()) == run
     trained = tca.train(run, progress=False).net
@@ -247,7 +247,7 @@ def test_cell_types_and_dales_principle_are_part_of_a_run():
     assert (trained.w_rec[:, :8] >= 0).all()
     assert (trained.w_rec[:, 8:] <= 0).all()
     with pytest.raises(ValueError, match="dale must hold one sign for each of the 2 types"):
-        tca.NetworkConfig(size=10, types=(0.8, 0.2), dale=(1,))
+        tca.NetworkConfig(size=10, cell_types=(0.8, 0.2), dale=(1,))
 
 
 FAST = Decorrelation(average=Decay(0.9))

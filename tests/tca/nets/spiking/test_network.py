@@ -202,7 +202,7 @@ def test_who_adapts() -> None:
 def test_masks_signs_and_autapses() -> None:
     """Missing synapses stay missing, signs are kept, and no cell has a synapse onto itself unless asked for."""
     mask = SPIKING[3].options["mask_rec"]
-    net = SpikingRNN(3, 6, 2, mask_rec=mask, types=(0.5, 0.5), dale=(1, -1))
+    net = SpikingRNN(3, 6, 2, mask_rec=mask, cell_types=(0.5, 0.5), dale=(1, -1))
     assert not net.w_rec.diagonal().any()
     with torch.no_grad():
         net.w_rec.add_(torch.randn(6, 6, generator=torch.Generator().manual_seed(0)))
@@ -298,7 +298,7 @@ def test_careless_surrogate_gradients_are_refused(make: type[SurrogateGradient])
 def test_a_configured_network_is_a_value() -> None:
     """It compares, hashes, and builds the same network twice, with masks drawn with the seed and without autapses."""
     one = sparse(
-        30, 0.1, 0.2, 0.5, surrogate_gradient={"name": "gaussian", "gamma": 0.5}, types=(0.8, 0.2), dale=(1, -1)
+        30, 0.1, 0.2, 0.5, surrogate_gradient={"name": "gaussian", "gamma": 0.5}, cell_types=(0.8, 0.2), dale=(1, -1)
     )
     assert one == NetworkConfig(**json.loads(json.dumps(one.to_json())))
     assert one == NetworkConfig("spiking_rnn", {**one.options, "tau": 20})
@@ -332,7 +332,7 @@ def test_published_configurations_can_be_written_down() -> None:
     cue = sparse(100, 0.1, 0.1, 0.1)
     match = cue.with_options(tau_adaptation=1400.0, gain_in=0.5, gain_rec=0.1, gain_out=0.5)
     pattern = sparse(400, 0.1, 0.1, 1.0, beta=0.0, tau=30.0, readout_tau=30.0, refractory=2.0)
-    mdgl = sparse(100, 1.0, 0.1, 0.1, threshold=0.01, reset_in_trace=True, types=(0.8, 0.2), dale=(1, -1))
+    mdgl = sparse(100, 1.0, 0.1, 0.1, threshold=0.01, reset_in_trace=True, cell_types=(0.8, 0.2), dale=(1, -1))
     for config, n_in, n_out in ((cue, 40, 2), (match, 80, 2), (pattern, 100, 1), (mdgl, 40, 2)):
         net = config.build(n_in, n_out, dt=1.0, seed=0)
         inputs = (torch.rand(60, 2, n_in, generator=torch.Generator().manual_seed(1)) < 0.04).float()

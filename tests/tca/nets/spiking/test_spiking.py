@@ -250,7 +250,7 @@ def test_windows_of_the_cache_leave_no_seam(
 def test_rules_differ() -> None:
     """Approximate rules differ from the true gradient, and from one another, by more than a hundredth."""
     sparse = (torch.rand(10, 10, generator=torch.Generator().manual_seed(1)) < 0.3).double()
-    options = {"types": torch.tensor([0, 1, 1, 0, 1, 0, 0, 1, 0, 1]), "dale": (1, -1), "mask_rec": sparse}
+    options = {"cell_types": torch.tensor([0, 1, 1, 0, 1, 0, 0, 1, 0, 1]), "dale": (1, -1), "mask_rec": sparse}
     options |= {"autapses": True}
     case = SpikingCase("apart", sizes=(3, 10, 2), seed=5, tau_adaptation=50.0, readout_leak=0.8, beta=1.2, steps=50,
                        surrogate_gradient="fast_sigmoid", strength=12.0, options=options)  # fmt: skip
@@ -477,7 +477,7 @@ def test_sparse_feedback_is_diffusion_that_does_not_spread() -> None:
 
 def test_estimates_of_the_weights_keep_the_reset() -> None:
     """Cell types stand in for synapses, not for the reset: with types of single cells the hop is exact."""
-    case = replace(SPIKING[0], options={"types": torch.arange(6)})
+    case = replace(SPIKING[0], options={"cell_types": torch.arange(6)})
     for estimate in (SynapseMean(), BlockMean()):
         found = learner(case, tca.Rule(Hops(1, estimate), Leak())).grads(case.batch())[0]
         assert_same(found, learner(case, tca.Rule(Hops(1, ExactWeights()), Leak())).grads(case.batch())[0])

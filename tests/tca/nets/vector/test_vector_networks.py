@@ -148,7 +148,7 @@ def test_a_zero_drive_opens_every_gate() -> None:
 
 def test_equations_of_the_recurrent_network() -> None:
     """Outputs equal those of the equations written with einsum, step by step."""
-    net = scattered(VectorRNN(3, 6, 4, alpha=0.3, dtype=F64))
+    net = scattered(VectorRNN(3, 6, 4, integration_rate=0.3, dtype=F64))
     inputs = normal(5, 2, 3)
     state = rate = torch.zeros(2, 4, 6, dtype=F64)
     outputs = []
@@ -420,7 +420,7 @@ def test_gates_halve_the_perron_root() -> None:
 
 def test_perron_root_is_kept_below_its_bound() -> None:
     """``project_`` scales what has grown and leaves alone what has not; mixed signs are let be."""
-    net = VectorRNN(3, 20, 4, root=0.8, dtype=F64)
+    net = VectorRNN(3, 20, 4, perron_root_bound=0.8, dtype=F64)
     with torch.no_grad():
         net.w_rec += 0.3 * normal(20, 20).abs()
         net.w_out -= 0.1
@@ -501,8 +501,8 @@ CARELESS: tuple[tuple[Callable[[], Any], type[Exception], str], ...] = (
     (lambda: VectorCNN((1, 4, 4), [LocalLayer(2)], 2), TypeError, "ConvLayer or DenseLayer"),
     (lambda: VectorLocalNet((1, 4, 4), [ConvLayer(2)], 2), TypeError, "LocalLayer or DenseLayer"),
     (lambda: VectorRNN(3, 5, 2), ValueError, "n_rec must be even"),
-    (lambda: VectorRNN(3, 4, 2, alpha=0.0), ValueError, "alpha must lie in"),
-    (lambda: VectorRNN(3, 4, 2, root=0.0), ValueError, "root must be greater than 0"),
+    (lambda: VectorRNN(3, 4, 2, integration_rate=0.0), ValueError, "integration_rate must lie in"),
+    (lambda: VectorRNN(3, 4, 2, perron_root_bound=0.0), ValueError, "perron_root_bound must be greater than 0"),
     (lambda: NetworkKernel(-1.0), ValueError, "root"),
     (lambda: VectorMLP(3, [4], 2).functional({"w": torch.zeros(1)}, torch.zeros(1, 1, 3)), ValueError, "parameter"),
     (lambda: VectorRNN(3, 4, 2).functional({"w": torch.zeros(1)}, torch.zeros(1, 1, 3)), ValueError, "parameter"),
