@@ -53,7 +53,7 @@ def reverse(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
         _gather_readout(gather, tape, output_signal, gradients, steps)
     for level, _ in readers:
         eligibility.finish_(level, gradients)
-    return _finish(tape, gradients)
+    return _finish(signal, tape, gradients, buffers)
 
 
 def forward(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffers) -> Gradients:
@@ -75,7 +75,7 @@ def forward(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
         _carry(eligibility, level, learning_signal, gradients, level_buffers(level.population, buffers))
     output_signal = _output_signal(signal, tape, buffers)
     _gather_readout(_gather(signal), tape, output_signal, gradients, slice(1, tape.steps + 1))
-    return _finish(tape, gradients)
+    return _finish(signal, tape, gradients, buffers)
 
 
 def whole_signals(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffers) -> tuple[Tensor, ...]:
@@ -200,5 +200,10 @@ def _gather_readout(
         gather(tape, link, gradients[link.connection.name], each[steps], steps)
 
 
-def _finish(tape: Tape, gradients: Gradients) -> Gradients:
-    return {link.connection.name: link.connection.finish(gradients[link.connection.name]) for link in _links(tape)}
+def _finish(signal: Signal, tape: Tape, gradients: Gradients, buffers: Buffers) -> Gradients:
+    """Return the gradients in the shapes of the weights, that of the readout as the signal changes it."""
+    finished = {link.connection.name: link.connection.finish(gradients[link.connection.name]) for link in _links(tape)}
+    if isinstance(signal, CustomSignal):
+        weight, bias = (finished[link.connection.name] for link in tape.readout_links)
+        signal.condition_readout_(weight, bias, level_buffers(tape.population, buffers))
+    return finished

@@ -16,8 +16,7 @@ from tca.eligibilities.traces import ReadoutFilteredTrace, Trace
 from tca.losses import Loss
 from tca.nets.leaky.leaky_rnn import LeakyRNN
 from tca.nets.spiking.spiking_rnn import SpikingRNN
-from tca.signals import CausalSignal
-from tca.signals.signal import DelayedSignal
+from tca.signals.signal import CustomSignal, DelayedSignal
 from tca.tape.local_step import LocalStep
 from tca.utils.checks import Count, check, whole
 from tca.utils.numerics import Lasting, kept, lasting
@@ -57,10 +56,11 @@ class Stream(Lasting):
         """Start new trials; see the class."""
         self.trials = check("trials", trials, Count)
         learner.net.stepper(self.trials)  # raises for networks that run whole trials only
-        signal = learner.rule.signal
-        if not isinstance(signal, (CausalSignal, DelayedSignal)):
-            why = "is made from whole trials only" if signal.horizon == 0 else "needs later errors"
-            raise ValueError(f"{type(signal).__name__} {why} and cannot run online; use Learner.backward")
+        rule_signal = learner.rule.signal
+        signal = rule_signal.online()
+        if signal is None:
+            why = "is made from whole trials only" if rule_signal.horizon == 0 else "needs later errors"
+            raise ValueError(f"{type(rule_signal).__name__} {why} and cannot run online; use Learner.backward")
         self.learner, self.net, self.signal = learner, cast(LeakyRNN | SpikingRNN, learner.net), signal
         self.steps = _numbers_of_steps(steps, trials)
         self.longest = int(self.steps.max()) if isinstance(self.steps, Tensor) else self.steps
@@ -114,8 +114,9 @@ class Stream(Lasting):
         w_out, b_out = self.net.readout_connections()
         outputs: Tensor = w_out.drive(self.read) + b_out.effective()
         self.learner.check_loss(batch, outputs.unsqueeze(0))
-        score = loss.score(outputs.unsqueeze(0), batch.targets)[0] * (weights / self.trials).unsqueeze(-1)
-        self._learn(step, score)
+        weights = weights / self.trials
+        score = loss.score(outputs.unsqueeze(0), batch.targets)[0] * weights.unsqueeze(-1)
+        self._learn(step, score, weights)
         return outputs
 
     def _advance(self, inputs: Tensor, noise: Tensor | None) -> LocalStep:
@@ -125,7 +126,7 @@ class Stream(Lasting):
         self.read = torch.lerp(rate, self.read, keep) if keep else rate
         return step
 
-    def _learn(self, step: LocalStep, score: Tensor) -> None:
+    def _learn(self, step: LocalStep, score: Tensor, weights: Tensor) -> None:
         learning_signal = self.output_signal(score)
         if isinstance(self.steps, Tensor):
             learning_signal = learning_signal.masked_fill((self.time > self.steps).unsqueeze(-1), 0.0)
@@ -146,8 +147,12 @@ class Stream(Lasting):
             trace.advance(step, pre)
             _accumulate(connection.weight, connection.fold(trace.gradient(learning_signal)))
         w_out, b_out = self.net.readout_connections()
-        _accumulate(w_out.weight, w_out.fold(score.t() @ self.read))
-        _accumulate(b_out.weight, score.sum(0))
+        changes = w_out.fold(score.t() @ self.read), score.sum(0)
+        if isinstance(rule_signal := self.learner.rule.signal, CustomSignal):
+            rule_signal.observe_readout_(w_out, self.read, weights, self.learner.buffers)
+            rule_signal.condition_readout_(*changes, self.learner.buffers)
+        _accumulate(w_out.weight, changes[0])
+        _accumulate(b_out.weight, changes[1])
 
 
 def _numbers_of_steps(steps: int | Tensor | None, trials: int) -> int | Tensor | None:

@@ -39,6 +39,7 @@ from tca.signals import (
     NormalStart,
     OutputError,
     Random,
+    RecursiveLeastSquares,
     RewardDifference,
     RewardPredictionError,
     Score,
@@ -304,6 +305,12 @@ _ROWS: dict[str, Rule] = {
         NetworkKernel(),
         summary="the same with traces through the mean field of all nonnegative recurrent weights",
         reference="derived here, after Clark, Abbott and Chung (2021), NeurIPS, arXiv:2106.04089",
+    ),
+    "force": Rule(
+        RecursiveLeastSquares(),
+        Leak(),
+        summary="recursive least squares for the readout, with e-prop for the cells",
+        reference="Sussillo and Abbott (2009), Neuron 63:544",
     ),
     "uoro": Rule(
         Direct(),

@@ -21,6 +21,7 @@ from tca.nets.recurrent_layer import RecurrentWiring
 from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import whole
+from tca.utils.filters import filtered
 from tca.utils.numerics import Workspace
 
 __all__ = ["RecurrentNetwork", "RecurrentPopulation", "filtered"]
@@ -268,22 +269,3 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
             spiking=self.spiking,
             form=self.leak_form,
         )
-
-
-def filtered(delivered: Tensor, leak: float) -> Tensor:
-    """Return ``ybar_t = leak ybar_{t-1} + (1 - leak) y_t``; the readout is linear, so this filters the rates.
-
-    Args:
-        delivered: Weighted sums of the readout at every step, shape ``(T, B, O)``.
-        leak: Leak per step, 0 for no filter.
-
-    >>> filtered(torch.ones(3, 1, 1), 0.5).flatten().tolist()
-    [0.5, 0.75, 0.875]
-    """
-    if not leak:
-        return delivered
-    value, values = torch.zeros_like(delivered[0]), []
-    for each in delivered.unbind(0):
-        value = leak * value + (1 - leak) * each
-        values.append(value)
-    return torch.stack(values)

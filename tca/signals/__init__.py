@@ -17,6 +17,7 @@ from tca.signals.hops import Hops
 from tca.signals.modprop import TypeReturn
 from tca.signals.perturbation.reward_difference import RewardDifference
 from tca.signals.perturbation.reward_prediction_error import RewardPredictionError
+from tca.signals.recursive_least_squares import RecursiveLeastSquares
 from tca.signals.regularisers.regularised import Regularised
 from tca.signals.shared_random import SharedRandom
 from tca.signals.signal import CausalSignal, InstantSignal, Signal
@@ -43,6 +44,7 @@ __all__ = [
     "NormalStart",
     "OutputError",
     "Random",
+    "RecursiveLeastSquares",
     "Regularised",
     "RewardDifference",
     "RewardPredictionError",

@@ -17,7 +17,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.connections.connection import ConnectionInput
+from tca.connections.connection import Connection, ConnectionInput
 from tca.eligibilities.eligibility import Eligibility
 from tca.tape.local_step import LocalStep
 from tca.tape.population import Population
@@ -119,6 +119,10 @@ class Signal(abc.ABC):
             buffers: The signal's state, changed in place.
         """
 
+    def online(self) -> CausalSignal | DelayedSignal | None:
+        """Return the signal that runs online; ``None`` (default) if there is none."""
+        return None
+
 
 @dataclass(frozen=True)
 class CustomSignal(Signal):
@@ -151,6 +155,25 @@ class CustomSignal(Signal):
         """
         tape.gather_(link, gradient, driven, steps)
 
+    def observe_readout_(self, readout: Connection, inputs: Tensor, weights: Tensor, buffers: Buffers) -> None:
+        """Update the state of the readout from its inputs; default none.
+
+        Args:
+            readout: The connection of the readout's weights.
+            inputs: Inputs of the readout after its filter, shape ``(M, J)``.
+            weights: Their weights in the loss, not negative, shape ``(M,)``.
+            buffers: The signal's state, changed in place.
+        """
+
+    def condition_readout_(self, weight: Tensor, bias: Tensor, buffers: Buffers) -> None:
+        """Change the gradients of readout weights and biases in place; default none.
+
+        Args:
+            weight: Gradient of the weights, shape ``(O, J)``.
+            bias: Gradient of the biases, shape ``(O,)``.
+            buffers: The signal's state.
+        """
+
 
 @dataclass(frozen=True)
 class CausalSignal(Signal):
@@ -162,6 +185,10 @@ class CausalSignal(Signal):
     def horizon(self) -> int:
         """Zero: no later error is needed."""
         return 0
+
+    def online(self) -> CausalSignal:
+        """Return the signal itself."""
+        return self
 
     @abc.abstractmethod
     def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
@@ -180,6 +207,10 @@ class CausalSignal(Signal):
 @dataclass(frozen=True)
 class DelayedSignal(Signal):
     """An online signal, part of which multiplies the previous step's traces."""
+
+    def online(self) -> DelayedSignal:
+        """Return the signal itself."""
+        return self
 
     @abc.abstractmethod
     def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:

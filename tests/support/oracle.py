@@ -241,6 +241,25 @@ def gradient(
     return _grad(problem.value(readout(model, leaves, rates, feedback)), leaves)
 
 
+def by_inverse_correlation(model: Model, weights: Weights, problem: Problem, ridge: float, plain: Weights) -> Weights:
+    """The readout's gradient times ``(ridge I + sum w x x^T)^-1``, for every output over the synapses that it has."""
+    filtered, inputs = torch.zeros(()), []
+    for state in states(model, weights, problem.inputs)[1:]:
+        filtered = model.readout_leak * filtered + (1 - model.readout_leak) * model.rate(state)
+        inputs.append(torch.cat([filtered, torch.ones_like(filtered[:, :1])], 1))
+    x = torch.stack(inputs)
+    correlation = torch.einsum("tb,tbi,tbj->ij", problem.weights / x.shape[1], x, x)
+    correlation = correlation + ridge * torch.eye(x.shape[2], dtype=x.dtype)
+    exists = model.masks.get("w_out", torch.ones_like(weights["w_out"]))
+    found = {name: torch.zeros_like(weights[name]) for name in ("w_out", "b_out")}
+    for k, row in enumerate(exists):
+        here = torch.cat([row.nonzero()[:, 0], torch.tensor([len(row)])])
+        gradient = torch.cat([plain["w_out"][k], plain["b_out"][k : k + 1]])[here]
+        step = torch.linalg.solve(correlation[here][:, here], gradient)
+        found["w_out"][k, here[:-1]], found["b_out"][k] = step[:-1], step[-1]
+    return found
+
+
 def direct_errors(model: Model, weights: Weights, problem: Problem, feedback: Tensor | None = None) -> Tensor:
     """Derivative of the loss by each rate through the readout alone, ``(T, B, N)``."""
     rates = [model.rate(s).detach().requires_grad_() for s in states(model, weights, problem.inputs)[1:]]

@@ -55,6 +55,7 @@ from tca.signals import (
     Lagged,
     OutputError,
     Random,
+    RecursiveLeastSquares,
     Regularised,
     RewardDifference,
     RewardPredictionError,
@@ -156,6 +157,16 @@ def decorrelated(name: str, which: Surgery) -> Answer:
     return answer
 
 
+def least_squares(which: Cut, ridge: float) -> Answer:
+    """Return a gradient whose readout descends along the inverse correlation of its inputs."""
+
+    def answer(model: Model, weights: Weights, problem: Problem, matrix: Tensor) -> Weights:
+        wanted = surgery(which)(model, weights, problem, matrix)
+        return wanted | oracle.by_inverse_correlation(model, weights, problem, ridge, wanted)
+
+    return answer
+
+
 @dataclass(frozen=True)
 class Row:
     """What a named rule should be: its gradient, whether that is the true one, horizon, locality, form of its paper."""
@@ -204,6 +215,7 @@ ROWS: dict[str, Row] = {
     "sbd_filtered": Row(decorrelated("sbd_filtered", oracle.LEAK_ONLY), horizon=None, local=True),
     "sbd_lagged": Row(decorrelated("sbd_lagged", oracle.NOTHING), horizon=None, local=True),
     "reward_eprop": Row(surgery(oracle.LEAK_ONLY), local=True),
+    "force": Row(least_squares(oracle.LEAK_ONLY, 1.0), local=True),
 }
 # Rules and signals for other networks than a `LeakyRNN`, which refuses them with these words.
 ELSEWHERE: dict[str, str] = {
@@ -232,6 +244,7 @@ COUPLED: set[str] = STOCHASTIC | {
     "sbd_expansion",
     "sbd_filtered",
     "sbd_lagged",
+    "force",
     "error_diffusion",
     "error_diffusion_online",
 }
@@ -251,7 +264,7 @@ SAME_GRADIENT = [
     {"eprop_random", "rflo", "eprop_adaptive"},
     {"mdgl", "mdgl_online"},
     {"three_factor", "backprop"},
-    {"eprop", "reward_eprop"},
+    {"eprop", "reward_eprop", "force"},
 ]
 
 SIGNALS: list[Signal] = [
@@ -281,6 +294,7 @@ SIGNALS: list[Signal] = [
     Decorrelation(Decay(0.7), observable=TanhOf(), source=OutputError(), reach=Lagged(3)),
     Decorrelation(Decay(0.9), observable=Polynomial((1, 0, 1)), reach=Filtered((0.0, 0.7))),
     Decorrelation(Decay(0.8), source=Score(PredictionGates()), centred=True),
+    RecursiveLeastSquares(Direct(), 0.3),
     Regularised(Random(), (Power(0.1), ActivityL1(0.01), LayerEntropy(0.1, 0.9))),
 ]
 ELIGIBILITIES: dict[Eligibility, Cut] = {
@@ -376,11 +390,21 @@ def recombined(
         told = signal_of(signal, model, weights, problem, torch.zeros(problem.inputs.shape[0], 1, 1, 1), matrix)
         if isinstance(signal, Exact | TypeReturn):
             told = oracle_types.told_within_reach(model, weights, problem, told, eligibility.steps)
-        return told, oracle_types.snap(model, weights, problem, told, eligibility.steps)
+        snapped = oracle_types.snap(model, weights, problem, told, eligibility.steps)
+        return told, of_readout(signal, model, weights, problem, snapped)
     jacobian = oracle_traces.jacobians(model, weights, problem.inputs)[0]
     propagator = propagator_of(eligibility, model, weights, jacobian)
     told = signal_of(signal, model, weights, problem, propagator, matrix)
-    return told, oracle_traces.dense_gradient(model, weights, problem, told, propagator)
+    return told, of_readout(
+        signal, model, weights, problem, oracle_traces.dense_gradient(model, weights, problem, told, propagator)
+    )
+
+
+def of_readout(signal: Signal, model: Model, weights: Weights, problem: Problem, found: Weights) -> Weights:
+    """Return a gradient with the readout as the signal changes it."""
+    if not isinstance(signal, RecursiveLeastSquares):
+        return found
+    return found | oracle.by_inverse_correlation(model, weights, problem, signal.ridge, found)
 
 
 def composed(case: Case, signal: Signal, eligibility: Eligibility) -> tca.Learner:

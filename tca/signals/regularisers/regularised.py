@@ -10,7 +10,8 @@ from torch import Tensor
 from tca.connections.connection import ConnectionInput
 from tca.eligibilities.eligibility import Eligibility
 from tca.signals.regularisers.activity_regularisers import Regulariser
-from tca.signals.signal import Buffers, CustomSignal, Signal, WindowFunction
+from tca.signals.signal import Buffers, CustomSignal, WindowFunction
+from tca.signals.wrapped import Wrapped
 from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import checked, instance
@@ -20,7 +21,7 @@ __all__ = ["Regularised"]
 
 @checked
 @dataclass(frozen=True)
-class Regularised(CustomSignal):
+class Regularised(Wrapped):
     """A learning signal plus the derivative of activity losses by the rates.
 
     Regularisers do not change the signal in lower populations. The state of the k-th regulariser is in the buffers
@@ -39,7 +40,6 @@ class Regularised(CustomSignal):
     'G_t = W_o^T score_t, and d/dz of 0.001 sum_i (mean z_i^2 - 0.25)^2'
     """
 
-    signal: Signal
     regularisers: tuple[Regulariser, ...]
 
     def __post_init__(self) -> None:
@@ -50,43 +50,13 @@ class Regularised(CustomSignal):
             raise ValueError("regularisers must hold at least one regulariser, got none")
 
     @property
-    def local(self) -> bool:  # type: ignore[override]
-        """Whether the signal is computed without recurrent weights."""
-        return self.signal.local
-
-    @property
-    def fitted(self) -> bool:
-        """Whether the signal needs an eligibility with a single propagator."""
-        return self.signal.fitted
-
-    @property
-    def unfilters(self) -> bool:  # type: ignore[override]
-        """Whether the signal inverts the filter of a propagator."""
-        return self.signal.unfilters
-
-    @property
     def couples_trials(self) -> bool:
         """Whether the signal or a regulariser couples trials."""
         return self.signal.couples_trials or any(each.couples_trials for each in self.regularisers)
 
     @property
-    def executions(self) -> tuple[str, ...]:
-        return self.signal.executions
-
-    @property
-    def horizon(self) -> int | None:
-        """Later steps whose errors the signal needs; regularisers need none."""
-        return self.signal.horizon
-
-    @property
     def equation(self) -> str:
         return f"{self.signal.equation}, and d/dz of {' + '.join(each.equation for each in self.regularisers)}"
-
-    def check(self, population: Population) -> None:
-        self.signal.check(population)
-
-    def check_training(self, updates: int, readout_rate: float | None) -> None:
-        self.signal.check_training(updates, readout_rate)
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
         """Return the state of the signal and of every regulariser."""
@@ -95,28 +65,21 @@ class Regularised(CustomSignal):
             found |= {_prefix(index) + name: value for name, value in each.buffers(population).items()}
         return found
 
-    def follow_weights_(self, population: Population, buffers: Buffers) -> None:
-        self.signal.follow_weights_(population, buffers)
-
     def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:
         """Update the state of the signal and every regulariser from a batch."""
         self.signal.update_statistics_(tape, buffers)
         for index, each in enumerate(self.regularisers):
             each.update_statistics_(tape, _own(index, buffers))
 
-    def output_signal(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
-        if not isinstance(self.signal, CustomSignal):
-            return super().output_signal(tape, buffers)
-        return self.signal.output_signal(tape, buffers)
+    def online(self) -> None:
+        """Return none: regularisers need whole trials."""
 
     def gather_(self, tape: Tape, link: ConnectionInput, gradient: Tensor, driven: Tensor, steps: slice) -> None:
         """Gather as the signal does, in full where that needs products."""
-        if not isinstance(self.signal, CustomSignal):
-            super().gather_(tape, link, gradient, driven, steps)
-        elif self.signal.factored:
+        if isinstance(self.signal, CustomSignal) and self.signal.factored:
             link.connection.outer_(gradient, driven, link.at(steps))
         else:
-            self.signal.gather_(tape, link, gradient, driven, steps)
+            super().gather_(tape, link, gradient, driven, steps)
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function to the regularised signal, unregularised at time zero."""
