@@ -106,7 +106,7 @@ BUGS = [
     Bug(
         "tca/signals/regularisers/regularised.py",
         "terms added lift what a signal forbids",
-        "if self.signal.factored:",
+        "if isinstance(self.signal, CustomSignal) and self.signal.factored:",
         "if True:",
         STREAMS,
     ),
@@ -177,7 +177,7 @@ BUGS = [
     Bug(
         "tca/online.py",
         "later errors blamed for what is made from whole trials",
-        '"is made from whole trials only" if signal.horizon == 0 else "needs later errors"',
+        '"is made from whole trials only" if rule_signal.horizon == 0 else "needs later errors"',
         '"needs later errors"',
         ("tests/tca/signals/test_broadcast_arguments.py",),
     ),

@@ -140,7 +140,7 @@ BUGS = [
         'self.traces = getattr(self, "traces", ())', ONLINE),
     Bug(STREAM, "readout reads the unfiltered rate", "self.read = torch.lerp(rate, self.read, keep) if keep else rate",
         "self.read = rate", ONLINE),
-    Bug(STREAM, "score not averaged over trials", "(weights / self.trials)", "weights", ONLINE),
+    Bug(STREAM, "score not averaged over trials", "weights = weights / self.trials", "weights = 1.0 * weights", ONLINE),
     Bug(STREAM, "change of the step replaces that of the others", "else parameter.grad.add_(change)", "else change",
         ONLINE),
     Bug(STREAM, "rate signal taken for a state signal", "learning_signal if filtered else step.lifted(learning_signal)", "learning_signal", ONLINE),
