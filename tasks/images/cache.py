@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tasks.images.folders import literal
+from tca.utils.own_files import own_file
 
 __all__ = ["CacheError", "Entry", "cache_root", "entry", "sha256"]
 
@@ -60,7 +61,7 @@ def entry(root: Path, name: str, identity: Mapping[str, Any], fill: Callable[[Pa
         return there
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with open(root / f".{folder.name}.lock", "ab") as lock:
+        with open(root / f".{folder.name}.lock", "ab", opener=own_file) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # the system releases the lock of a process that dies
             return _read(folder) or _filled(folder, fill)
     except OSError as error:

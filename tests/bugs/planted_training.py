@@ -58,7 +58,7 @@ BUGS = [
         "pass", TAKEN_BACK),
     Bug("tca/experiments/records/record.py", "trained again under the lock", "self.ended = finished(folder)", "self.ended = False",
         ("tests/tca/experiments/sweep/test_sweep_robust.py::test_a_run_that_another_has_finished_meanwhile_is_not_trained_again",)),
-    Bug("tca/experiments/records/files.py", "a link written through", "flags | os.O_NOFOLLOW | os.O_NONBLOCK", "flags | os.O_NONBLOCK",
+    Bug("tca/utils/own_files.py", "a link written through", "flags | os.O_NOFOLLOW | os.O_NONBLOCK", "flags | os.O_NONBLOCK",
         FILES),
     Bug("tca/experiments/records/files.py", "lines not on the disk when they are counted",
         "            _write_all(file, content)\n            os.fsync(file.fileno())\n        except",

@@ -16,10 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from tca.utils.own_files import own_file
 from tca.utils.text import in_a_line
 
 __all__ = [
-    "RecordError", "append", "explained", "facts", "locked", "make_folder", "opened", "own_file", "read_bytes", "tidy",
+    "RecordError", "append", "explained", "facts", "locked", "make_folder", "opened", "read_bytes", "tidy",
     "write_whole",
 ]  # fmt: skip
 
@@ -174,26 +175,6 @@ def _check_size(file: IO[bytes], most: int) -> int:
     if size > most:
         raise OSError(errno.EFBIG, f"it holds more than {most} bytes")
     return size
-
-
-def own_file(path: str, flags: int) -> int:
-    """Open a regular file without links for writing; an ``opener`` of `open`.
-
-    Raises:
-        OSError: It is a link, or no regular file.
-    """
-    try:
-        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise OSError(errno.ELOOP, f"{Path(path).name} is a symbolic link") from error
-        raise
-    found = os.fstat(descriptor)
-    if stat.S_ISREG(found.st_mode) and found.st_nlink <= 1:
-        return descriptor
-    os.close(descriptor)
-    kind = "has a hard link elsewhere" if stat.S_ISREG(found.st_mode) else "is no regular file"
-    raise OSError(errno.EINVAL, f"{Path(path).name} {kind}")
 
 
 def _unhurried(path: str, flags: int) -> int:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from tca.experiments.records.files import own_file
+from tca.utils.own_files import own_file
 
 __all__ = ["held_number", "placed"]
 

@@ -38,6 +38,18 @@ def test_an_entry_is_filled_once_and_read_without_writing(tmp_path: Path) -> Non
     assert entry(tmp_path, "set", {"size": 4}, fill).folder != made.folder
 
 
+def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
+    """A file of the user that it leads to would be created or opened for writing."""
+    made = entry(tmp_path, "set", {}, fill)
+    lock = tmp_path / f".{made.folder.name}.lock"
+    lock.unlink()
+    lock.symlink_to(tmp_path / "elsewhere")
+    shutil.rmtree(made.folder)
+    with pytest.raises(cache.CacheError, match=r"lock is a symbolic link; name another folder by cache_dir"):
+        entry(tmp_path, "set", {}, never)
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_an_entry_of_another_format_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither where it was kept before nor under the name that it would have today."""
     with monkeypatch.context() as before:

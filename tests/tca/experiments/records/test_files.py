@@ -16,12 +16,12 @@ from tca.experiments.records.files import (
     append,
     locked,
     make_folder,
-    own_file,
     read_bytes,
     tidy,
     write_whole,
 )
 from tca.experiments.training.train import train
+from tca.utils.own_files import own_file
 from tca.utils.text import in_a_line, printable
 from tests.tca.experiments.records.test_records import SMALL, StopError, content, raise_at_step
 
