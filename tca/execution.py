@@ -21,6 +21,7 @@ from tca.eligibilities import Eligibility
 from tca.eligibilities.eligibility import Gather
 from tca.signals import Signal
 from tca.signals.signal import Buffers, CustomSignal, WindowFunction
+from tca.tape.module_tape import ModuleTape
 from tca.tape.population import Population
 from tca.tape.tape import Tape
 
@@ -162,6 +163,9 @@ def _carry(
     eligibility: Eligibility, tape: Tape, learning_signal: Tensor, gradients: Gradients, buffers: Buffers
 ) -> None:
     """Add the gradients of one population's connections, step by step."""
+    if isinstance(tape, ModuleTape):
+        tape.carry_(eligibility.propagate_back_, learning_signal, gradients)
+        return
     trials = tape.rate.shape[1]
     first = tape.local_step(1)
     traces = eligibility.traces([link.connection for link in tape.links], first, trials, buffers)
@@ -194,7 +198,7 @@ def _gather_readout(
     """Add the gradient of the readout: output signal times rates, and for the bias unfiltered."""
     if steps.start == 0:
         return
-    for link, each in zip(tape.readout_links, output_signals, strict=True):
+    for link, each in zip(tape.readout_links, output_signals, strict=False):  # no bias, or no readout
         if not each[steps].any():
             continue
         gather(tape, link, gradients[link.connection.name], each[steps], steps)

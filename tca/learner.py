@@ -23,6 +23,7 @@ from tca.losses.loss_check import check_at
 from tca.nets import Network
 from tca.rule import Rule
 from tca.signals.cell_type_check import warn_if_typeless
+from tca.signals.module_check import check_module
 from tca.signals.signal import Buffers
 from tca.tape.perturbed_pass import Replay
 from tca.tape.tape import Tape
@@ -97,6 +98,7 @@ class Learner(Lasting):
         generator = torch.Generator().manual_seed((whole("seed", seed, 0) + APART) % 2**63)
         self.buffers: Buffers = {}
         for population in net.populations():
+            check_module(rule.signal, rule.eligibility, population)
             rule.check_form(population.form, population.title)
             rule.signal.check(population)
             rule.eligibility.check(population)

@@ -8,6 +8,8 @@ from tca.nets.feedforward.layers import ConvLayer, DenseLayer, LocalLayer
 from tca.nets.feedforward.networks import CNN, MLP, Feedforward, LocalNet
 from tca.nets.leaky.leaky_population import LeakyLayer
 from tca.nets.leaky.leaky_rnn import LeakyRNN
+from tca.nets.modules.cell_network import from_module
+from tca.nets.modules.wrapped_model import wrap
 from tca.nets.network import Network
 from tca.nets.presets import PRESETS
 from tca.nets.spiking.spiking_population import SpikingLayer
@@ -70,5 +72,7 @@ __all__ = [
     "VectorMLP",
     "VectorNet",
     "VectorRNN",
+    "from_module",
     "relayed",
+    "wrap",
 ]

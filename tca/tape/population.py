@@ -34,6 +34,7 @@ class Population:
         perron_root_bound: Bound at or below which the network keeps the gated Perron root of its recurrent weights;
             ``None`` if it has none.
         form: Where the leak of the cells acts: ``"A"`` on the potential, ``"B"`` on the rate; ``None`` without a leak.
+        module: Kind of user's module that computes it, ``"cell"`` or ``"model"``; empty for cells of the library.
 
     >>> import torch
     >>> Population("conv1", (8, 4, 4), 10, torch.zeros(1)).cells
@@ -53,6 +54,7 @@ class Population:
     spiking: bool = False
     perron_root_bound: float | None = None
     form: str | None = None
+    module: str = ""
 
     @property
     def cells(self) -> int:

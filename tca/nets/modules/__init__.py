@@ -1,0 +1,1 @@
+"""Networks made of a user's modules: whole models, and cells with a dense Jacobian."""
