@@ -72,14 +72,15 @@ def _output(words: list[str]) -> CommandOutput:
         return CommandOutput(HELP)
     if not words or words[0].startswith("-"):
         raise ValueError(f"a command is missing, one of: {', '.join(COMMANDS)}; see tca --help")
-    command = lookup(COMMANDS, words[0], "command").module
-    if any(word.startswith("--") for word in words[1:]):  # options may name files
-        from tca.cli.configs import check_files
+    chosen = lookup(COMMANDS, words[0], "command")
+    command, given = chosen.module, words[1:]
+    if chosen.configured:
+        from tca.cli.notation import plain_words
 
-        check_files(words[1:])
+        given = plain_words(given, several=chosen.configured == "comparison")
     parser = command.parser()
-    options = parser.instantiate(parser.parse_args(words[1:]))
-    if "optimizer" in options and "optimizer" not in parser.parse_args(words[1:], defaults=False):
+    options = parser.instantiate(parser.parse_args(given))
+    if "optimizer" in options and "optimizer" not in parser.parse_args(given, defaults=False):
         options.optimizer = None  # without an option of it, each rule has its own
     output: CommandOutput = command.act(options)
     return output

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Literal
 
 __all__ = ["COMMANDS", "Command", "CommandOutput"]
 
@@ -29,10 +30,13 @@ class Command:
     Args:
         purpose: Purpose in one line.
         name: Module with its ``parser()`` and its ``act(options)``.
+        configured: Whether it takes the options of one ``"run"`` or of a ``"comparison"``, also from files; default
+            ``""`` for neither.
     """
 
     purpose: str
     name: str
+    configured: Literal["", "run", "comparison"] = ""
 
     @property
     def module(self) -> ModuleType:
@@ -41,8 +45,10 @@ class Command:
 
 
 COMMANDS = {
-    "train": Command("train one network and record it", "tca.cli.train_command"),
-    "compare": Command("train several rules on the same trials and write a report", "tca.cli.compare_command"),
+    "train": Command("train one network and record it", "tca.cli.train_command", "run"),
+    "compare": Command(
+        "train several rules on the same trials and write a report", "tca.cli.compare_command", "comparison"
+    ),
     "sweep": Command("train the runs that a Python function yields, in parallel", "tca.cli.sweep_command"),
     "show": Command("show settings, outcome and last measurements of a run", "tca.cli.show_command"),
     "report": Command("summarise a folder of records; rewrite the report of a comparison", "tca.cli.report_command"),

@@ -36,7 +36,7 @@ def act(options: Namespace) -> CommandOutput:
     Args:
         options: Parsed options.
     """
-    comparison = Comparison(**run_values(options, ("config", "folder", "quiet", "workers")))
+    comparison = Comparison(**run_values(options, ("config", "folder", "quiet", "workers", "trust")))
     check_agent(options, comparison.rules)
     folder = Path(options.folder)
     failed: dict[str, str] = {}

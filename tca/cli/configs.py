@@ -13,11 +13,11 @@ import yaml
 from tca.experiments.records.files import read_bytes
 from tca.utils.text import in_a_line
 
-__all__ = ["check_files"]
+__all__ = ["GROUPS", "LARGEST", "check_files"]
 
 LARGEST = 1 << 22  # bytes
 DEEPEST = 64
-GROUPS = ("net", "network", "optimizer", "seeds", "agent")  # groups of options, which may be read from a file
+GROUPS = ("net", "network", "optimizer", "seeds", "agent", "rule")  # groups of options, which files may hold
 
 
 def check_files(words: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ import difflib
 import re
 from argparse import ArgumentError
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import pairwise
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -16,6 +17,7 @@ from tca.rules import RULES
 __all__ = ["one_line"]
 
 EMPTY = "the file of --config is empty: it must hold options, such as task: flip_flop"
+SYNONYMS = {"learning_rate": "optimizer.lr", "learning-rate": "optimizer.lr", "n_rec": "net.size", "hidden": "net.size"}
 # Values that suggest a missing option: names of tasks and rules.
 WORDS: Mapping[str, Callable[[], Collection[str]]] = {"task": tasks.list, "rule": RULES.keys}
 
@@ -34,13 +36,27 @@ def one_line(error: Exception, words: Sequence[str]) -> str:
     if found := re.search(r"nrecognized arguments: --([\w.-]+)|not accept option '([\w.]+)'", text):
         name, options = found[1] or found[2], _options(parser)
         within = sorted(each for each in options if each.endswith(f".{name}"))  # --lr for --optimizer.lr
-        near = within or difflib.get_close_matches(name, options, n=1)
-        text += f", did you mean --{near[0]}?" if near else "; see tca --help"
+        near = [SYNONYMS[name]] if SYNONYMS.get(name) in options else within
+        if near:
+            text += f", did you mean --{near[0]}{_value(name, words)}?"
+        else:
+            near = difflib.get_close_matches(name, options, n=1)
+            text += f", did you mean --{near[0]}?" if near else "; see tca --help"
     elif found := re.search(r"nrecognized arguments: (\w[\w.-]*)", text):
         word = found.group(1)
         option = next((each for each, words in WORDS.items() if word in words()), None)
         text += f", did you mean --{option} {word}?" if option else ": options begin with --; see tca --help"
     return text
+
+
+def _value(name: str, words: Sequence[str]) -> str:
+    """Return the value of an option as it was written after its name, ``""`` without one."""
+    for word, following in pairwise([*words, "--"]):
+        if word.startswith(f"--{name}="):
+            return word.removeprefix(f"--{name}")
+        if word == f"--{name}":
+            return "" if following.startswith("--") else f" {following}"
+    return ""
 
 
 def _required(name: str, parser: ArgumentParser) -> str:

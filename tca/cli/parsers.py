@@ -12,6 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 from tca.experiments.config.agent import REWARD_RULES, Agent
 from tca.experiments.config.components import Optimizer
 from tca.experiments.config.network_config import NetworkConfig
+from tca.rule import Rule
 
 __all__ = ["add_agent", "add_network", "check_agent", "explained", "run_parser", "run_values"]
 
@@ -64,6 +65,9 @@ def run_parser(usage: str, folder: str, contents: str) -> ArgumentParser:
     """Return a parser with the options for configuration, folder and progress."""
     parser = ArgumentParser(usage=usage, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("--config", action="config", help=FILE)
+    parser.add_argument(
+        "--trust", action="store_true", help="Import modules that a record given as --config names, default no."
+    )
     parser.add_argument("--folder", default=folder, help=f"{contents[0].upper()}{contents[1:]}.")
     parser.add_argument("--quiet", action="store_true", help="Hide the progress bar.")
     return parser
@@ -88,7 +92,7 @@ def add_agent(parser: ArgumentParser) -> None:
     parser.add_class_arguments(Agent, "agent")
 
 
-def check_agent(options: Namespace, rules: Sequence[str]) -> bool:
+def check_agent(options: Namespace, rules: Sequence[str | Rule]) -> bool:
     """Return whether any rule learns from rewards, or raise if options of an agent are given and none does.
 
     Raises:

@@ -2,31 +2,54 @@
 
 from __future__ import annotations
 
+import json
+
 from jsonargparse import ArgumentParser, Namespace
 
 from tca.cli.commands import CommandOutput
 from tca.cli.parsers import add_agent, add_network, check_agent, explained, run_parser, run_values
 from tca.cli.summary import chosen, describe
+from tca.experiments.config.rule_config import rule_of
 from tca.experiments.config.run import Run
 from tca.experiments.training.train import train
 
-__all__ = ["act", "parser"]
+__all__ = ["act", "chosen_run", "parser"]
+
+RULE = (
+    "Name or import path of the rule, see `tca list rules`; --rule.signal.NAME VALUE and --rule.eligibility.NAME VALUE "
+    "change options of its parts, --rule.signal CLASS and --rule.eligibility CLASS its parts."
+)
 
 
 def parser() -> ArgumentParser:
     """Return the parser."""
-    made = run_parser("tca train --task TASK [options]", "runs", "folder of the records")
-    made.add_argument("--rule", default="bptt", help="Name of the rule, see `tca list rules`.")
+    made = run_parser("tca train TASK [options]", "runs", "folder of the records")
+    made.add_argument("--rule", default="bptt", help=RULE)
     made.add_class_arguments(Run, skip={"rule", "net", "optimizer", "agent"})
     add_network(made)
     add_agent(made)
     return explained(made, {})
 
 
+def chosen_run(options: Namespace) -> Run:
+    """Return the run that the options describe.
+
+    Args:
+        options: Parsed options.
+    """
+    rule = rule_of(json.loads(options.rule) if options.rule.startswith("{") else options.rule)
+    agent = options.agent if check_agent(options, [rule]) else None
+    values = run_values(options, ("config", "folder", "quiet", "rewards", "agent", "rule", "trust"))
+    return Run(**values, rule=rule, agent=agent)
+
+
 def act(options: Namespace) -> CommandOutput:
-    """Train a network."""
-    agent = options.agent if check_agent(options, [options.rule]) else None
-    run = Run(**run_values(options, ("config", "folder", "quiet", "rewards", "agent")), agent=agent)
+    """Train a network.
+
+    Args:
+        options: Parsed options.
+    """
+    run = chosen_run(options)
     folder = run.folder(options.folder)
     result = train(run, folder, progress=not options.quiet)
     return CommandOutput(f"{describe(result, folder)}\n{chosen(run)}")

@@ -23,6 +23,7 @@ from tca.experiments.config.rule_config import rule_of, rule_values
 from tca.rule import Rule
 from tca.rules import RULES
 from tca.utils.checks import DEVICE, Count, Made, Named, checked, settle
+from tca.utils.class_paths import is_import_path, resolved
 from tca.utils.names import lookup
 
 __all__ = ["Callback", "NetworkConfig", "Optimizer", "Run", "Seeds", "name_of"]
@@ -224,6 +225,9 @@ class Run:
                 given[name] = part(**given[name])
             given["callbacks"] = tuple(Callback(**each) for each in given.get("callbacks", ()))
             given["rule"] = rule_of(given["rule"], trusted=trusted)
+            for what, name in (("task", given["task"]), ("optimizer", given["optimizer"].name)):
+                if is_import_path(name):
+                    resolved(name, what, trusted=trusted)
             return cls(**given)
         except (KeyError, TypeError) as error:
             raise ValueError(f"this does not describe a run: {error}") from error

@@ -69,12 +69,15 @@ def test_an_empty_file_of_options_is_named(capsys: pytest.CaptureFixture[str], t
         (["trian"], "unknown command 'trian', did you mean 'train'?"),
         (["train"], "required: --task"),
         (["train", "--tsk", "delayed_xor"], "--tsk delayed_xor, did you mean --task?"),
-        (["train", "--lr", "0.1"], "--lr 0.1, did you mean --optimizer.lr?"),
-        (["train", "delayed_xor"], "did you mean --task delayed_xor?"),
+        (["train", "--lr", "0.1"], "--lr 0.1, did you mean --optimizer.lr 0.1?"),
+        (["train", "--steps=3", "--lr=0.1"], "did you mean --optimizer.lr=0.1?"),
+        (["train", "--learning-rate", "0.1"], "did you mean --optimizer.lr 0.1?"),
+        (["compare", "--lr", "0.1"], "did you mean --optimizer.lr 0.1?"),
+        (["train", "--n_rec", "64"], "did you mean --net.size 64?"),
         (["train", "eprop"], "did you mean --rule eprop?"),
         (["train", "--task", "delayed_xr"], "unknown task 'delayed_xr', did you mean 'delayed_xor'?"),
-        (["train", "--task", "delayed_xor", "--net.sise", "3"], "did you mean --net.size?"),
-        (["train", "--task", "delayed_xor", "--net.size", "3x"], "--net.size: Expected a int. Got value: 3x"),
+        (["train", "--task", "delayed_xor", "--net.sise", "3"], "option of LeakyRNN 'sise', did you mean 'size'?"),
+        (["train", "--task", "delayed_xor", "--net.size", "3x"], "size must be an integer of at least 1, got '3x'"),
         (["train", "--task", "delayed_xor", "--net.tau", "-5"], "tau must be positive and finite"),
         (["train", "--task", "delayed_xor", "--steps", "0"], "steps must be at least 1, got 0"),
         (["train", "--task", "delayed_xor", "--rule", "bptx"], "unknown rule 'bptx', did you mean 'bptt'?"),
@@ -113,7 +116,7 @@ def test_debug_shows_where_an_error_comes_from(capsys: pytest.CaptureFixture[str
 def test_a_mistake_in_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     file.write_text("task: delayed_xor\nnet: {sise: 3}\n")
-    assert "'net.sise', did you mean --net.size?" in refusal(capsys, "train", f"--config={file}")
+    assert "option of LeakyRNN 'sise', did you mean 'size'?" in refusal(capsys, "train", f"--config={file}")
     file.write_text("task: [\n")
     refusal(capsys, "train", f"--config={file}")
 
