@@ -121,7 +121,7 @@ def level_buffers(population: Population, buffers: Buffers) -> Buffers:
 def _output_signal(signal: Signal, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
     """Return the signals to the readout's weights and biases, by default the output error."""
     if not isinstance(signal, CustomSignal):
-        return tape.score, tape.raw_score
+        return tape.filtered_error, tape.output_error
     return signal.output_signal(tape, buffers | level_buffers(tape.population, buffers))
 
 

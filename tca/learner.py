@@ -249,8 +249,8 @@ class Learner(Lasting):
         batch, noise = batch.kept(), None if noise is None else kept(noise)
         tape = self.net.record(batch.inputs, noise, Workspace() if workspace is None else workspace)
         self.check_loss(batch, tape.outputs)
-        score = batch.loss.score(tape.outputs, batch.targets)
-        return tape.scored(score.mul_(batch.weights.unsqueeze(-1) / batch.trials), batch)
+        error = batch.loss.output_error(tape.outputs, batch.targets)
+        return tape.scored(error.mul_(batch.weights.unsqueeze(-1) / batch.trials), batch)
 
     @lasting
     def follow_weights_(self) -> None:
@@ -274,7 +274,7 @@ class Learner(Lasting):
             outputs: The network's outputs, shape ``(T, B, O)``.
 
         Raises:
-            ValueError: Its ``score`` is not the derivative of its value.
+            ValueError: Its ``output_error`` is not the derivative of its value.
         """
         if batch.loss is self._own or batch.loss is self._checked:
             return

@@ -115,8 +115,8 @@ class Stream(Lasting):
         outputs: Tensor = w_out.drive(self.read) + b_out.effective()
         self.learner.check_loss(batch, outputs.unsqueeze(0))
         weights = weights / self.trials
-        score = loss.score(outputs.unsqueeze(0), batch.targets)[0] * weights.unsqueeze(-1)
-        self._learn(step, score, weights)
+        error = loss.output_error(outputs.unsqueeze(0), batch.targets)[0] * weights.unsqueeze(-1)
+        self._learn(step, error, weights)
         return outputs
 
     def _advance(self, inputs: Tensor, noise: Tensor | None) -> LocalStep:
@@ -126,8 +126,8 @@ class Stream(Lasting):
         self.read = torch.lerp(rate, self.read, keep) if keep else rate
         return step
 
-    def _learn(self, step: LocalStep, score: Tensor, weights: Tensor) -> None:
-        learning_signal = self.output_signal(score)
+    def _learn(self, step: LocalStep, error: Tensor, weights: Tensor) -> None:
+        learning_signal = self.output_signal(error)
         if isinstance(self.steps, Tensor):
             learning_signal = learning_signal.masked_fill((self.time > self.steps).unsqueeze(-1), 0.0)
         filtered = self.net.readout_leak > 0
@@ -138,7 +138,7 @@ class Stream(Lasting):
             self.traces = tuple(
                 ReadoutFilteredTrace(each, step, self.net.readout_leak) if filtered else each for each in fresh
             )
-        late = None if self.report is None else self.report(step, score)
+        late = None if self.report is None else self.report(step, error)
         if late is not None and not filtered:
             late = step.emitted_back(late)
         for connection, trace, pre in zip(hidden, self.traces, step.pres, strict=True):
@@ -147,7 +147,7 @@ class Stream(Lasting):
             trace.advance(step, pre)
             _accumulate(connection.weight, connection.fold(trace.gradient(learning_signal)))
         w_out, b_out = self.net.readout_connections()
-        changes = w_out.fold(score.t() @ self.read), score.sum(0)
+        changes = w_out.fold(error.t() @ self.read), error.sum(0)
         if isinstance(rule_signal := self.learner.rule.signal, CustomSignal):
             rule_signal.observe_readout_(w_out, self.read, weights, self.learner.buffers)
             rule_signal.condition_readout_(*changes, self.learner.buffers)

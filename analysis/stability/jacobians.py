@@ -32,7 +32,7 @@ class _Given(Loss):
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return (outputs * targets).sum(-1)
 
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return targets.clone()
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
@@ -183,7 +183,7 @@ def scores(problem: Problem, theta: Tensor) -> Tensor:
     """
     found = []
     for part, where in zip(problem.parts, _counted(problem), strict=True):
-        score = part.loss.score(problem.outputs(part, theta), part.targets)
+        score = part.loss.output_error(problem.outputs(part, theta), part.targets)
         found.append((score * part.weights.unsqueeze(-1) / problem.batch.trials).reshape(-1)[where])
     return torch.cat(found)
 

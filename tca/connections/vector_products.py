@@ -26,20 +26,20 @@ class Products:
 
     Args:
         gates: One where a cell passes its vector, zero elsewhere, shape ``(T + 1, B, I)``.
-        score: Output error, zero at time zero, shape ``(T + 1, B, K)``.
+        error: Output error, zero at time zero, shape ``(T + 1, B, K)``.
         ahead: Leak per step of the backward filter of the output error.
         behind: Leak per step of the trace of presynaptic activity.
     """
 
-    def __init__(self, gates: Tensor, score: Tensor, ahead: float = 0.0, behind: float = 0.0) -> None:
+    def __init__(self, gates: Tensor, error: Tensor, ahead: float = 0.0, behind: float = 0.0) -> None:
         """Filter the output error and find its nonzero steps."""
         self.gates, self.behind = gates, behind
-        self.score = score.clone() if ahead else score
+        self.error = error.clone() if ahead else error
         if ahead:
-            entries = self.score.unbind(0)
+            entries = self.error.unbind(0)
             for t in range(len(entries) - 2, 0, -1):
                 entries[t].add_(entries[t + 1], alpha=ahead)
-        told = (self.score[1:] != 0).flatten(1).any(1).tolist()
+        told = (self.error[1:] != 0).flatten(1).any(1).tolist()
         steps = [t for t, any_score in enumerate(told, 1) if any_score]
         self.steps = slice(steps[0], steps[-1] + 1) if steps else slice(1, 1)
 
@@ -58,7 +58,7 @@ class Products:
         connection.broadcast_(gradient, self.gates[self.steps], met)
 
     def _met(self, connection: VectorConnection, link: ConnectionInput) -> Tensor:
-        return connection.meet(self.score[self.steps], link.at(self.steps))
+        return connection.meet(self.error[self.steps], link.at(self.steps))
 
     def _met_late(self, connection: VectorConnection, link: ConnectionInput) -> Tensor:
         """Return products of output errors and presynaptic traces, a few steps in memory at a time."""
@@ -72,6 +72,6 @@ class Products:
             if t >= self.steps.start:
                 held.append(trace)
             if len(held) == at_once or (held and t == self.steps.stop - 1):
-                met.append(connection.meet(self.score[t + 1 - len(held) : t + 1], torch.stack(held)))
+                met.append(connection.meet(self.error[t + 1 - len(held) : t + 1], torch.stack(held)))
                 held = []
         return torch.cat(met)

@@ -33,11 +33,11 @@ class VectorConnection(Connection, abc.ABC):
     """
 
     @abc.abstractmethod
-    def meet(self, score: Tensor, pre: Tensor) -> Tensor:
+    def meet(self, error: Tensor, pre: Tensor) -> Tensor:
         """Return the factor of the postsynaptic gates in the gradient, shape ``(..., M)``.
 
         Args:
-            score: Output error of every component, shape ``(..., K)``.
+            error: Output error of every component, shape ``(..., K)``.
             pre: Presynaptic activity, as for ``drive``.
         """
 
@@ -103,9 +103,9 @@ class Vectors(VectorConnection):
         """Add the sum over components of ``signal_ki pre_kj``, one product."""
         self.plain.outer_(gradient, self._apart(signal), self._apart(pre))
 
-    def meet(self, score: Tensor, pre: Tensor) -> Tensor:
-        """Return ``score . pre_j``, summed over components."""
-        return (score.unsqueeze(-2) @ self._apart(pre)).squeeze(-2)
+    def meet(self, error: Tensor, pre: Tensor) -> Tensor:
+        """Return ``error . pre_j``, summed over components."""
+        return (error.unsqueeze(-2) @ self._apart(pre)).squeeze(-2)
 
     def broadcast_(self, gradient: Tensor, gate: Tensor, met: Tensor) -> None:
         """Add ``gate_i met_j``."""
@@ -178,9 +178,9 @@ class InputVectors(VectorConnection):
         else:
             self.plain.outer_(gradient.flatten(0, 1), signal, pre)
 
-    def meet(self, score: Tensor, pre: Tensor) -> Tensor:
+    def meet(self, error: Tensor, pre: Tensor) -> Tensor:
         """Return ``score_k pre_c``, shape ``(..., K J)``."""
-        return (score.unsqueeze(-1) * pre.unsqueeze(-2)).flatten(-2)
+        return (error.unsqueeze(-1) * pre.unsqueeze(-2)).flatten(-2)
 
     def broadcast_(self, gradient: Tensor, gate: Tensor, met: Tensor) -> None:
         """Add ``gate_i met_kc``: one product for matrices, else component by component."""
@@ -227,9 +227,9 @@ class VectorBias(VectorConnection):
         """Add the sum of the signal over all leading axes and positions; ``pre`` is one everywhere and not read."""
         gradient.add_(signal.reshape(-1, *gradient.shape, self.positions).sum((0, 3)))
 
-    def meet(self, score: Tensor, pre: Tensor) -> Tensor:
+    def meet(self, error: Tensor, pre: Tensor) -> Tensor:
         """Return the output error times the constant activity: one, or a trace of ones."""
-        return score * pre
+        return error * pre
 
     def broadcast_(self, gradient: Tensor, gate: Tensor, met: Tensor) -> None:
         """Add ``met_k gate_c``, summed over all leading axes and positions."""

@@ -25,7 +25,7 @@ class AbsoluteError(Loss):
     Minimised by the conditional median. Targets are real, shape ``(T, B, O)``.
 
     >>> outputs, targets = torch.tensor([[[1.0, 3.0]]]), torch.tensor([[[0.0, 5.0]]])
-    >>> AbsoluteError().value(outputs, targets).item(), AbsoluteError().score(outputs, targets).tolist()
+    >>> AbsoluteError().value(outputs, targets).item(), AbsoluteError().output_error(outputs, targets).tolist()
     (3.0, [[[1.0, -1.0]]])
     """
 
@@ -38,7 +38,7 @@ class AbsoluteError(Loss):
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return (outputs - targets).abs().sum(-1)
 
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the sign of the error, zero at the kink."""
         return torch.sign(outputs - targets)
 

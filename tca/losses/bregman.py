@@ -44,9 +44,9 @@ class Bregman(Loss):
     >>> import torch
     >>> from tca.losses import generators, links
     >>> targets = torch.tensor([[[0.25, 0.75]]])
-    >>> Bregman(generators.NegativeEntropy(), links.SoftmaxLink()).score(torch.zeros(1, 1, 2), targets).tolist()
+    >>> Bregman(generators.NegativeEntropy(), links.SoftmaxLink()).output_error(torch.zeros(1, 1, 2), targets).tolist()
     [[[0.25, -0.25]]]
-    >>> Bregman(generators.ExponentialSum(), links.IdentityLink()).score(torch.zeros(1, 1, 2), targets).tolist()
+    >>> Bregman(generators.ExponentialSum(), links.IdentityLink()).output_error(torch.zeros(1, 1, 2), targets).tolist()
     [[[-0.25, -0.75]]]
     """
 
@@ -70,9 +70,9 @@ class Bregman(Loss):
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return self.generator.divergence(targets, outputs, self.link)
 
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return ``J^T Hess F(r) (r - targets)``."""
-        return self.generator.score(targets, outputs, self.link)
+        return self.generator.output_error(targets, outputs, self.link)
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
         """Check that targets are finite and lie in the domain of F and the closed range of the link."""

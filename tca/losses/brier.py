@@ -28,7 +28,7 @@ class Brier(Loss):
 
     >>> import torch
     >>> outputs, targets = torch.zeros(1, 1, 2), torch.tensor([[1]])
-    >>> Brier().value(outputs, targets).item(), Brier().score(outputs, targets).tolist()
+    >>> Brier().value(outputs, targets).item(), Brier().output_error(outputs, targets).tolist()
     (0.5, [[[0.5, -0.5]]])
     """
 
@@ -39,7 +39,7 @@ class Brier(Loss):
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return take_from_target_(softmax(outputs).clone(), targets, 1.0).square().sum(-1)
 
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return ``2 p (d - p.d)`` with ``d = p - onehot(targets)``."""
         p = softmax(outputs)
         difference = take_from_target_(p.clone(), targets, 1.0)

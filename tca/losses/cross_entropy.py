@@ -27,7 +27,7 @@ class CrossEntropy(Likelihood):
     Targets are class indices, an integer tensor of shape ``(T, B)``.
 
     >>> outputs, targets = torch.zeros(1, 1, 2), torch.tensor([[1]])
-    >>> round(CrossEntropy().value(outputs, targets).item(), 4), CrossEntropy().score(outputs, targets).tolist()
+    >>> round(CrossEntropy().value(outputs, targets).item(), 4), CrossEntropy().output_error(outputs, targets).tolist()
     (0.6931, [[[0.5, -0.5]]])
     """
 
@@ -38,7 +38,7 @@ class CrossEntropy(Likelihood):
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return outputs.logsumexp(-1) - outputs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
 
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return ``softmax(outputs) - onehot(targets)``."""
         return take_from_target_(softmax(outputs), targets, 1.0)
 
@@ -70,7 +70,7 @@ class SmoothedCrossEntropy(Loss):
         smoothing: Fraction of the target spread over all classes, in [0, 1), default 0.1.
 
     >>> outputs, targets = torch.zeros(1, 1, 2), torch.tensor([[1]])
-    >>> SmoothedCrossEntropy(0.5).score(outputs, targets).tolist()
+    >>> SmoothedCrossEntropy(0.5).output_error(outputs, targets).tolist()
     [[[0.25, -0.25]]]
     """
 
@@ -88,7 +88,7 @@ class SmoothedCrossEntropy(Loss):
         own = outputs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
         return outputs.logsumexp(-1) - own + self.smoothing * (own - outputs.mean(-1))
 
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return ``softmax(outputs) - q``."""
         score = softmax(outputs).sub_(self.smoothing / outputs.shape[-1])
         return take_from_target_(score, targets, 1 - self.smoothing)

@@ -33,7 +33,7 @@ class ExponentialFamily(Likelihood):
     >>> from tca.losses import families
     >>> outputs, targets = torch.zeros(1, 1, 2), torch.tensor([[[3.0, 1.0]]])
     >>> exponential = ExponentialFamily(families.GammaFamily(shape=1.0))
-    >>> exponential.value(outputs, targets).item(), exponential.score(outputs, targets).tolist()
+    >>> exponential.value(outputs, targets).item(), exponential.output_error(outputs, targets).tolist()
     (4.0, [[[-2.0, 0.0]]])
     """
 
@@ -46,9 +46,9 @@ class ExponentialFamily(Likelihood):
         inner = self.family.natural(outputs) * self.family.statistic(outputs, targets)
         return self.family.log_partition(outputs) - inner.sum(-1)
 
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return ``J^T (grad A(eta) - T(targets))``."""
-        return self.family.score(outputs, targets)
+        return self.family.output_error(outputs, targets)
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
         """Check that targets lie in the support of the family."""

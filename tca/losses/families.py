@@ -56,7 +56,7 @@ class Family(abc.ABC):
         """
 
     @abc.abstractmethod
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return ``J^T (grad A(eta) - T(y))`` with ``J = d eta / dz``, a new tensor of shape ``(..., O)``.
 
         Args:
@@ -107,7 +107,7 @@ class CanonicalFamily(Family):
     def natural(self, outputs: Tensor) -> Tensor:
         return outputs
 
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return ``grad A(z) - T(y)``."""
         return self.expected(outputs).sub_(self.statistic(outputs, targets))
 
@@ -253,7 +253,7 @@ class GammaFamily(Family):
     def statistic(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return targets
 
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return ``shape - y e^-z``."""
         return self.shape - targets * (-outputs).exp()
 

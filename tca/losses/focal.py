@@ -36,7 +36,7 @@ class Focal(Loss):
         gamma: Focusing exponent, default 2; 0 gives cross-entropy.
 
     >>> outputs, targets = torch.zeros(1, 1, 2), torch.tensor([[1]])
-    >>> round(Focal(1.0).value(outputs, targets).item(), 4), Focal(0.0).score(outputs, targets).tolist()
+    >>> round(Focal(1.0).value(outputs, targets).item(), 4), Focal(0.0).output_error(outputs, targets).tolist()
     (0.3466, [[[0.5, -0.5]]])
     """
 
@@ -49,7 +49,7 @@ class Focal(Loss):
         odds = lead(outputs, targets)
         return -(self.gamma * functional.logsigmoid(-odds)).exp() * functional.logsigmoid(odds)
 
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return ``h (onehot(target) - p')``."""
         odds = lead(outputs, targets)
         missed = torch.sigmoid(-odds)

@@ -30,7 +30,7 @@ class GaussianNLL(Likelihood):
     Nix and Weigend (1994), Estimating the mean and variance of the target probability distribution, ICNN.
 
     >>> outputs, targets = torch.zeros(1, 1, 2), torch.tensor([[[2.0]]])
-    >>> GaussianNLL().value(outputs, targets).item(), GaussianNLL().score(outputs, targets).tolist()
+    >>> GaussianNLL().value(outputs, targets).item(), GaussianNLL().output_error(outputs, targets).tolist()
     (2.0, [[[-2.0, -1.5]]])
     """
 
@@ -43,7 +43,7 @@ class GaussianNLL(Likelihood):
         deviation = (targets - mean) * (-0.5 * log_variance).exp()
         return 0.5 * (log_variance + deviation.square()).sum(-1)
 
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the derivatives by the means and by the log variances, concatenated."""
         mean, log_variance = outputs.chunk(2, -1)
         precision_root = (-0.5 * log_variance).exp()

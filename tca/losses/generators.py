@@ -50,7 +50,7 @@ class Generator(abc.ABC, Generic[L]):
         """
 
     @abc.abstractmethod
-    def score(self, targets: Tensor, outputs: Tensor, link: L) -> Tensor:
+    def output_error(self, targets: Tensor, outputs: Tensor, link: L) -> Tensor:
         """Return ``J^T Hess F(r) (r - y)`` with ``r = r(z)`` and ``J = dr/dz``, a new tensor of shape ``(..., O)``.
 
         Args:
@@ -86,7 +86,7 @@ class SquaredNorm(Generator[Link]):
         """Return ``1/2 |r - y|^2``."""
         return 0.5 * (link(outputs) - targets).square().sum(-1)
 
-    def score(self, targets: Tensor, outputs: Tensor, link: Link) -> Tensor:
+    def output_error(self, targets: Tensor, outputs: Tensor, link: Link) -> Tensor:
         """Return ``J^T (r - y)``."""
         return link.pull(outputs, link(outputs) - targets)
 
@@ -116,7 +116,7 @@ class ExponentialSum(Generator[IdentityLink]):
         when_below = torch.expm1(below) - below
         return torch.where(targets > outputs, targets.exp() * when_above, outputs.exp() * when_below).sum(-1)
 
-    def score(self, targets: Tensor, outputs: Tensor, link: IdentityLink) -> Tensor:
+    def output_error(self, targets: Tensor, outputs: Tensor, link: IdentityLink) -> Tensor:
         """Return ``e^z (z - y)``."""
         return outputs.exp() * (outputs - targets)
 
@@ -143,7 +143,7 @@ class NegativeEntropy(Generator[PositiveLink]):
         own = torch.xlogy(targets, targets) - targets
         return (own - targets * link.log(outputs) + link(outputs)).sum(-1)
 
-    def score(self, targets: Tensor, outputs: Tensor, link: PositiveLink) -> Tensor:
+    def output_error(self, targets: Tensor, outputs: Tensor, link: PositiveLink) -> Tensor:
         """Return ``J^T (r - y)`` with ``J = d log r / dz``."""
         return link.pull_log(outputs, link(outputs) - targets)
 
@@ -174,7 +174,7 @@ class ItakuraSaito(Generator[PositiveLink]):
         ratio = targets.log() - link.log(outputs)
         return (torch.expm1(ratio) - ratio).sum(-1)
 
-    def score(self, targets: Tensor, outputs: Tensor, link: PositiveLink) -> Tensor:
+    def output_error(self, targets: Tensor, outputs: Tensor, link: PositiveLink) -> Tensor:
         """Return ``J^T (1 - y/r)`` with ``J = d log r / dz``."""
         return link.pull_log(outputs, -torch.expm1(targets.log() - link.log(outputs)))
 
@@ -202,7 +202,7 @@ class BinaryEntropy(Generator[UnitLink]):
         expected = targets * link.log(outputs) + (1 - targets) * link.log_complement(outputs)
         return self(targets) - expected.sum(-1)
 
-    def score(self, targets: Tensor, outputs: Tensor, link: UnitLink) -> Tensor:
+    def output_error(self, targets: Tensor, outputs: Tensor, link: UnitLink) -> Tensor:
         """Return ``J^T (r - y)`` with ``J = d log(r / (1 - r)) / dz``."""
         return link.pull_log_odds(outputs, link(outputs) - targets)
 

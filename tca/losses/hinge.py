@@ -32,7 +32,7 @@ class Hinge(Loss):
 
     >>> import torch
     >>> outputs, targets = torch.tensor([[[0.5, 0.0, -2.0]]]), torch.tensor([[1]])
-    >>> Hinge().value(outputs, targets).item(), Hinge().score(outputs, targets).tolist()
+    >>> Hinge().value(outputs, targets).item(), Hinge().output_error(outputs, targets).tolist()
     (1.5, [[[1.0, -1.0, 0.0]]])
     """
 
@@ -44,7 +44,7 @@ class Hinge(Loss):
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return self._excess(outputs, targets).relu().sum(-1)
 
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return 1 for every class within the margin and minus their number for the target class."""
         within = (self._excess(outputs, targets) > 0).to(outputs.dtype)
         return within.scatter_(-1, targets.unsqueeze(-1), -within.sum(-1, keepdim=True))

@@ -27,7 +27,7 @@ class Logistic(Likelihood):
     Targets are probabilities between 0 and 1, shape ``(T, B, O)``. As a likelihood: targets are 0 or 1.
 
     >>> outputs, targets = torch.zeros(1, 1, 2), torch.tensor([[[1.0, 0.0]]])
-    >>> round(Logistic().value(outputs, targets).item(), 4), Logistic().score(outputs, targets).tolist()
+    >>> round(Logistic().value(outputs, targets).item(), 4), Logistic().output_error(outputs, targets).tolist()
     (1.3863, [[[-0.5, 0.5]]])
     """
 
@@ -38,7 +38,7 @@ class Logistic(Likelihood):
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none").sum(-1)
 
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return ``sigmoid(outputs) - targets``."""
         return torch.sigmoid(outputs).sub_(targets)
 

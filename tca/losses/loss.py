@@ -2,7 +2,7 @@
 
 Shapes: T time, B batch, O outputs. The *output error* is the derivative of the loss of one step of one trial by the
 network's unconstrained output (a logit, never a probability). Every learning signal starts from it. Of a negative log
-likelihood it is the *score*, after which the method that computes it is named.
+likelihood it is the *score*.
 
 A batch carries weights ``w_TB`` and the loss of a network on it is
 
@@ -44,7 +44,7 @@ class Loss(abc.ABC):
         """
 
     @abc.abstractmethod
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the output error ``d value / d outputs``, a new tensor of shape ``(T, B, O)``.
 
         Args:

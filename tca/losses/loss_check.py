@@ -57,10 +57,10 @@ def check_loss(loss: Loss, outputs: Tensor | None = None, targets: Tensor | None
     >>> bool(check_loss(MSE()))
     True
     >>> class Uphill(MSE):
-    ...     def score(self, outputs, targets):
+    ...     def output_error(self, outputs, targets):
     ...         return targets - outputs
     >>> print(check_loss(Uphill()).failures[0])
-    failed  real numbers: score of Uphill() for output 1 of 1 is 3.71, and the derivative of its value is -3.71
+    failed  real numbers: output_error of Uphill() for output 1 of 1 is 3.71, and the derivative of its value is -3.71
     """
     if not isinstance(loss, Loss):
         raise TypeError(f"loss must be a Loss of tca.losses, got {type(loss).__name__}")
@@ -128,15 +128,15 @@ def check_at(loss: Loss, outputs: Tensor, targets: Tensor) -> None:
 
 def _compare(loss: Loss, outputs: Tensor, targets: Tensor) -> None:
     leaf, scored = outputs.clone().requires_grad_(), outputs.clone()
-    value, score = loss.value(leaf, targets), loss.score(scored, targets)
-    for name, found, shape in (("value", value, outputs.shape[:2]), ("score", score, outputs.shape)):
+    value, score = loss.value(leaf, targets), loss.output_error(scored, targets)
+    for name, found, shape in (("value", value, outputs.shape[:2]), ("output_error", score, outputs.shape)):
         if found.shape != shape:
             raise ValueError(
                 f"{name} of {loss!r} must have shape {tuple(shape)} for outputs of shape {tuple(outputs.shape)}, "
                 f"got {tuple(found.shape)}"
             )
     if not torch.equal(scored, outputs) or score.data_ptr() == scored.data_ptr():
-        raise ValueError(f"score of {loss!r} must be a new tensor and must not change the outputs")
+        raise ValueError(f"output_error of {loss!r} must be a new tensor and must not change the outputs")
     if not value.requires_grad:
         raise ValueError(
             f"value of {loss!r} cannot be differentiated by autograd: write it in torch operations on the outputs"
@@ -149,8 +149,8 @@ def _compare(loss: Loss, outputs: Tensor, targets: Tensor) -> None:
     if wrong.any():
         step, trial, output = wrong.nonzero()[0].tolist()
         raise ValueError(
-            f"score of {loss!r} for output {output + 1} of {outputs.shape[-1]} is {found[step, trial, output]:.3g}, "
-            f"and the derivative of its value is {wanted[step, trial, output]:.3g}"
+            f"output_error of {loss!r} for output {output + 1} of {outputs.shape[-1]} is "
+            f"{found[step, trial, output]:.3g}, and the derivative of its value is {wanted[step, trial, output]:.3g}"
         )
 
 

@@ -28,7 +28,7 @@ class Poisson(Likelihood):
     since a clipped score need not have zero mean.
 
     >>> outputs, targets = torch.zeros(1, 1, 2), torch.tensor([[[3.0, 0.0]]])
-    >>> Poisson().value(outputs, targets).item(), Poisson().score(outputs, targets).tolist()
+    >>> Poisson().value(outputs, targets).item(), Poisson().output_error(outputs, targets).tolist()
     (2.0, [[[-2.0, 1.0]]])
     """
 
@@ -39,7 +39,7 @@ class Poisson(Likelihood):
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return (outputs.exp() - targets * outputs).sum(-1)
 
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return ``exp(outputs) - targets``."""
         return torch.exp(outputs).sub_(targets)
 

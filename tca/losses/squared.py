@@ -26,7 +26,7 @@ class MSE(Likelihood):
     Targets are real, shape ``(T, B, O)``. As a likelihood: normal targets of unit variance.
 
     >>> outputs, targets = torch.tensor([[[1.0, 3.0]]]), torch.tensor([[[0.0, 1.0]]])
-    >>> MSE().value(outputs, targets).item(), MSE().score(outputs, targets).tolist()
+    >>> MSE().value(outputs, targets).item(), MSE().output_error(outputs, targets).tolist()
     (2.5, [[[1.0, 2.0]]])
     """
 
@@ -35,7 +35,7 @@ class MSE(Likelihood):
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return 0.5 * (outputs - targets).square().sum(-1)
 
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return ``outputs - targets``."""
         return outputs - targets
 

@@ -65,7 +65,7 @@ class _Backward(CausalSignal, abc.ABC):
     def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
         """Return the output error of the step through the feedback weights."""
         onwards = _heard_by(population)
-        return lambda score: onwards.back(score, self.backward(onwards.effective(), buffers["backward"]))
+        return lambda error: onwards.back(error, self.backward(onwards.effective(), buffers["backward"]))
 
 
 @checked

@@ -58,9 +58,9 @@ class Broadcast(InstantSignal):
             .repeat(population.cells, 1)
         }
 
-    def rate_signal(self, score: Tensor, population: Population, buffers: Buffers) -> Tensor:
-        """Return ``score F^T``."""
-        return score @ buffers["feedback"].t()
+    def rate_signal(self, error: Tensor, population: Population, buffers: Buffers) -> Tensor:
+        """Return ``error F^T``."""
+        return error @ buffers["feedback"].t()
 
 
 @checked
@@ -94,6 +94,6 @@ class Sparse(InstantSignal):
         if self.weights.follows:
             buffers["feedback"].copy_(self.weights.now(population.readout, buffers["kept"]))
 
-    def rate_signal(self, score: Tensor, population: Population, buffers: Buffers) -> Tensor:
-        """Return ``score F^T``."""
-        return score @ buffers["feedback"].t()
+    def rate_signal(self, error: Tensor, population: Population, buffers: Buffers) -> Tensor:
+        """Return ``error F^T``."""
+        return error @ buffers["feedback"].t()

@@ -91,11 +91,11 @@ class CausalHop(DelayedSignal):
         needs_rates("CausalHop on a stream", population)
         slope: Tensor | None = None
 
-        def report(step: LocalStep, score: Tensor) -> Tensor:
+        def report(step: LocalStep, error: Tensor) -> Tensor:
             nonlocal slope
             now = (step.slope * step.gain / step.constant_gain) * (1 - readout_leak)
             slope = now if slope is None else readout_leak * slope + now
-            receiving = score @ population.readout * slope * step.constant_gain
+            receiving = error @ population.readout * slope * step.constant_gain
             return receiving @ self.weights.of(step)
 
         return report
@@ -104,7 +104,7 @@ class CausalHop(DelayedSignal):
         """Return ``h`` of all steps, shape ``(T + 1, B, N)``."""
         keep = tape.readout_leak
         slope = torch.zeros_like(tape.rate[0])
-        result = tape.raw_score @ tape.readout
+        result = tape.output_error @ tape.readout
         for t in range(1, tape.steps + 1):
             slope = keep * slope + (1 - keep) * tape.derivative(t)
             result[t] *= slope

@@ -41,4 +41,4 @@ class Direct(CausalSignal):
 
     def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
         """Return ``W_o^T score_t``."""
-        return lambda score: score @ population.readout
+        return lambda error: error @ population.readout

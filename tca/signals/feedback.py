@@ -31,9 +31,9 @@ class _Feedback(InstantSignal, abc.ABC):
         draw = torch.randn(population.cells, population.n_out, generator=generator, dtype=torch.float64, device="cpu")
         return {"feedback": (draw * self.scale / math.sqrt(population.cells)).to(population.like)}
 
-    def rate_signal(self, score: Tensor, population: Population, buffers: Buffers) -> Tensor:
-        """Return ``score F^T``."""
-        return score @ buffers["feedback"].t()
+    def rate_signal(self, error: Tensor, population: Population, buffers: Buffers) -> Tensor:
+        """Return ``error F^T``."""
+        return error @ buffers["feedback"].t()
 
 
 @checked

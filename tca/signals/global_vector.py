@@ -35,7 +35,7 @@ class GlobalVector(CustomSignal, CausalSignal):
     In a network of vectors the exact signal is ``g_i score_k`` with one number ``g_i`` for each cell, nonnegative where
     all weights above the first layer are. Global error-vector broadcasting replaces it by one:
 
-        dw_ij = G_i (score . h_j),   db_ik = G_i score_k
+        dw_ij = G_i (error . h_j),   db_ik = G_i error_k
 
     For a single example and weights that are not shared, every change of a nonnegative network has the sign of its
     gradient; sums over examples, positions or steps have no such guarantee. The outputs get their exact gradient. Mean
@@ -74,21 +74,23 @@ class GlobalVector(CustomSignal, CausalSignal):
         """Return a function to the output error per component, gated if ``gated``."""
         assert isinstance(tape, VectorTape)
         filters = FILTERS.get((type(eligibility), self.gated))
-        tape.explain(None if filters is None else Products(tape.gates, tape.score, *filters(eligibility, tape)))
+        tape.explain(
+            None if filters is None else Products(tape.gates, tape.filtered_error, *filters(eligibility, tape))
+        )
 
         def read(steps: slice) -> Tensor:
             if not self.gated:
-                return _spread(tape.score[steps], tape.population)
-            return (tape.gates[steps].unsqueeze(-2) * tape.score[steps].unsqueeze(-1)).flatten(-2)
+                return _spread(tape.filtered_error[steps], tape.population)
+            return (tape.gates[steps].unsqueeze(-2) * tape.filtered_error[steps].unsqueeze(-1)).flatten(-2)
 
         return read
 
     def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
         """Return the output error of the step for every component."""
-        return lambda score: _spread(score, population)
+        return lambda error: _spread(error, population)
 
     def gather_(self, tape: Tape, link: ConnectionInput, gradient: Tensor, driven: Tensor, steps: slice) -> None:
-        """Add gates times ``score . p_j`` for the whole trial at once.
+        """Add gates times ``error . p_j`` for the whole trial at once.
 
         This happens at the last window and takes a K-th of the time of the product of signal and activity. The latter
         is used where a filter differs between cells, and for inputs of cells without memory: there the output
@@ -114,6 +116,6 @@ FILTERS: dict[tuple[type[Eligibility], bool], Filters] = {  # decay of later err
 }
 
 
-def _spread(score: Tensor, population: Population) -> Tensor:
+def _spread(error: Tensor, population: Population) -> Tensor:
     """Repeat the output error for every entry of the vectors, ``(..., N)``."""
-    return score.repeat_interleave(population.cells // population.n_out, -1)
+    return error.repeat_interleave(population.cells // population.n_out, -1)

@@ -48,6 +48,6 @@ class SharedRandom(InstantSignal):
         drawn = torch.rand(population.cells, population.n_out, generator=own, dtype=torch.float64, device="cpu")
         return {"feedback": ((drawn if self.nonnegative else 2 * drawn - 1) * self.scale).to(population.like)}
 
-    def rate_signal(self, score: Tensor, population: Population, buffers: Buffers) -> Tensor:
-        """Return ``score F^T``."""
-        return score @ buffers["feedback"].t()
+    def rate_signal(self, error: Tensor, population: Population, buffers: Buffers) -> Tensor:
+        """Return ``error F^T``."""
+        return error @ buffers["feedback"].t()

@@ -139,7 +139,7 @@ class CustomSignal(Signal):
             tape: The forward pass of the last population with its output errors.
             buffers: The signal's state there, and in each population by full name.
         """
-        return tape.score, tape.raw_score
+        return tape.filtered_error, tape.output_error
 
     def gather_(self, tape: Tape, link: ConnectionInput, gradient: Tensor, driven: Tensor, steps: slice) -> None:
         """Add ``sum_t driven_t (x) pre_t`` of a connection to its gradient.
@@ -235,21 +235,21 @@ class InstantSignal(CausalSignal):
     """A signal made from the output error of the present step alone."""
 
     @abc.abstractmethod
-    def rate_signal(self, score: Tensor, population: Population, buffers: Buffers) -> Tensor:
+    def rate_signal(self, error: Tensor, population: Population, buffers: Buffers) -> Tensor:
         """Return the rate signal ``G``, a new tensor of shape ``(..., N)``.
 
         Args:
-            score: Output error, shape ``(..., O)``.
+            error: Output error, shape ``(..., O)``.
         """
 
     def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
         """Return the rate signal of the step, without memory."""
-        return lambda score: self.rate_signal(score, population, buffers)
+        return lambda error: self.rate_signal(error, population, buffers)
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function from a window of steps to ``slope_t * G_t``."""
 
         def read(steps: slice) -> Tensor:
-            return tape.lift(self.rate_signal(tape.score[steps], tape.population, buffers), steps)
+            return tape.lift(self.rate_signal(tape.filtered_error[steps], tape.population, buffers), steps)
 
         return read

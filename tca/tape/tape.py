@@ -76,7 +76,7 @@ class Tape(abc.ABC):
         readout_leak: Leak per step of the filter of the readout, 0 without one.
         readout_back: Function from a signal to the readout's input to one to the rates; ``None`` if they are the same.
         outputs: Outputs, shape ``(T, B, O)``.
-        raw_score: Output error, ``dL/dy``, shape ``(T + 1, B, O)``; empty before ``scored``.
+        output_error: Output error, ``dL/dy``, shape ``(T + 1, B, O)``; empty before ``scored``.
         batch: The trials, their targets, weights and loss; ``None`` before ``scored``.
         lengths: Steps of every trial without padding, shape ``(B,)``; ``None`` if no trial is padded.
         perturbed_pass: A perturbed pass over the same trials; ``None`` without one.
@@ -98,7 +98,7 @@ class Tape(abc.ABC):
     readout_leak: float = 0.0
     readout_back: Back | None = None
     outputs: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float32, device="cpu"))
-    raw_score: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float32, device="cpu"))
+    output_error: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float32, device="cpu"))
     batch: Batch | None = None
     lengths: Tensor | None = None
     perturbed_pass: PerturbedPass | None = None
@@ -118,9 +118,9 @@ class Tape(abc.ABC):
         return self.population.readout
 
     @cached_property
-    def score(self) -> Tensor:
-        """Output error before the readout filter, ``(T + 1, B, O)``; ``raw_score`` without a filter."""
-        return self.through_readout(self.raw_score) if self.upper is None else self.upper.score
+    def filtered_error(self) -> Tensor:
+        """Output error before the readout filter, ``(T + 1, B, O)``; ``output_error`` without a filter."""
+        return self.through_readout(self.output_error) if self.upper is None else self.upper.filtered_error
 
     @cached_property
     def levels(self) -> tuple[Tape, ...]:
@@ -135,7 +135,7 @@ class Tape(abc.ABC):
                     batch=self.batch,
                     lengths=self.lengths,
                     perturbed_pass=self.perturbed_pass,
-                    raw_score=self.raw_score,
+                    output_error=self.output_error,
                     readout_leak=self.readout_leak,
                 )
             )
@@ -201,7 +201,7 @@ class Tape(abc.ABC):
         tape = replace(self, batch=batch, lengths=lengths)
         if tape.over is not None:  # padding: the error of an infinite output may be infinite there
             raw.masked_fill_(tape.over.unsqueeze(-1), 0.0)
-        return replace(tape, raw_score=raw)
+        return replace(tape, output_error=raw)
 
     def through_readout(self, signal: Tensor) -> Tensor:
         """Backpropagate an output error through the leaky readout filter.
@@ -246,7 +246,7 @@ class Tape(abc.ABC):
             return torch.zeros_like(self.rate[steps])
         if self.upper is not None:
             return self.upper.backproject(steps, weight)
-        signal = self.readout_links[0].connection.back(self.score[steps], weight)
+        signal = self.readout_links[0].connection.back(self.filtered_error[steps], weight)
         return signal if self.readout_back is None else self.readout_back(signal, steps)
 
     def send_back(self, signal: Tensor) -> None:

@@ -42,8 +42,8 @@ BUGS = [
     Bug(
         PRODUCTS,
         "score of another step",
-        "self.score[t + 1 - len(held) : t + 1]",
-        "self.score[t - len(held) : t]",
+        "self.error[t + 1 - len(held) : t + 1]",
+        "self.error[t - len(held) : t]",
         RECURRENT,
     ),
     Bug(
@@ -164,7 +164,7 @@ BUGS = [
         "tca/signals/error_diffusion.py",
         "the score in the place of the error",
         'return output_error(tape.outputs, tape.trials_shown, "ErrorDiffusion").neg_()',
-        "return -tape.trials_shown.loss.score(tape.outputs, tape.trials_shown.targets)",
+        "return -tape.trials_shown.loss.output_error(tape.outputs, tape.trials_shown.targets)",
         ("tests/tca/signals/test_broadcast_arguments.py",),
     ),
     Bug(

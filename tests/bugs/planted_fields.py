@@ -54,7 +54,7 @@ BUGS = [
     Bug(FIELD, "unit mass forgotten", '"unit": lambda mass: 1 / mass', '"unit": lambda mass: 1.0', DIFFUSED),
     Bug(FIELD, "uptake left out of what settles", "self.uptake * self.propagator.settled",
         "self.propagator.settled", DIFFUSED),
-    Bug(DIFFUSION, "a filtered error released", "self.emit(tape.raw_score[steps])", "self.emit(tape.score[steps])",
+    Bug(DIFFUSION, "a filtered error released", "self.emit(tape.output_error[steps])", "self.emit(tape.filtered_error[steps])",
         DIFFUSED),
     Bug(DIFFUSION, "what is heard not taken back through the filter", "        if tape.readout_leak:\n",
         "        if False:\n", DIFFUSED),

@@ -259,7 +259,7 @@ def test_random_feedback_reaches_every_population(build: Callable[[], Network]) 
     told = learner.signals(batch)
     for level in tape.levels:
         feedback = learner.buffers[f"{level.population.name}.feedback"]
-        wanted = level.lift(tape.score[1:] @ feedback.T, slice(1, batch.steps + 1))
+        wanted = level.lift(tape.filtered_error[1:] @ feedback.T, slice(1, batch.steps + 1))
         assert torch.allclose(told[level.population.name][1:], wanted, rtol=1e-12, atol=1e-14)
     found, true = learner.grads(batch)[0], autograd(net, batch)
     for name in ("w_out", "b_out"):

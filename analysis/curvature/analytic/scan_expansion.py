@@ -35,7 +35,7 @@ class ScanExpansion(LossExpansion):
         self._scan, self._parameters = scan, parameters
         share = part.weights / trials
         self._value = float((share * part.loss.value(scan.outputs, part.targets)).sum())
-        error = share.unsqueeze(-1) * part.loss.score(scan.outputs, part.targets)
+        error = share.unsqueeze(-1) * part.loss.output_error(scan.outputs, part.targets)
         self._gradient = parameters.gather(scan.expand(error))
         self._metric = loss_hessian(scan.outputs, part, trials)
 

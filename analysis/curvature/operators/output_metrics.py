@@ -86,7 +86,7 @@ def empirical_fisher(outputs: Tensor, batch: Batch, trials: int) -> Metric:
     >>> empirical_fisher(torch.zeros(1, 1, 2), batch, 1)(torch.tensor([[[1.0, 0.0]]])).tolist()
     [[[3.0, 3.0]]]
     """
-    score = batch.loss.score(outputs, batch.targets)
+    score = batch.loss.output_error(outputs, batch.targets)
     weights = batch.weights.unsqueeze(-1) / trials
     return lambda vector: weights * score * (score * vector).sum(-1, keepdim=True)
 
@@ -105,7 +105,7 @@ def trial_fisher(outputs: Tensor, batch: Batch, trials: int) -> Metric:
     >>> trial_fisher(torch.zeros(1, 1, 2), batch, 1)(torch.tensor([[[1.0, 0.0]]])).tolist()
     [[[9.0, 9.0]]]
     """
-    score = batch.weights.unsqueeze(-1) * batch.loss.score(outputs, batch.targets)
+    score = batch.weights.unsqueeze(-1) * batch.loss.output_error(outputs, batch.targets)
     return lambda vector: score * (score * vector).sum((-3, -1), keepdim=True) / trials
 
 
@@ -114,7 +114,9 @@ def _classes(outputs: Tensor, loss: Loss) -> Metric:
     probabilities = torch.softmax(outputs, -1)
 
     def score(drawn: int) -> Tensor:
-        return loss.score(outputs, torch.full(outputs.shape[:-1], drawn, dtype=torch.int64, device=outputs.device))
+        return loss.output_error(
+            outputs, torch.full(outputs.shape[:-1], drawn, dtype=torch.int64, device=outputs.device)
+        )
 
     def apply(vector: Tensor) -> Tensor:
         total = torch.zeros_like(vector)
@@ -129,8 +131,8 @@ def _classes(outputs: Tensor, loss: Loss) -> Metric:
 def _answers(outputs: Tensor, loss: Loss) -> Metric:
     """Sum over yes and no of every output by itself, whose scores are independent with mean zero."""
     yes = torch.sigmoid(outputs)
-    moment = yes * loss.score(outputs, torch.ones_like(outputs)).square()
-    moment += (1 - yes) * loss.score(outputs, torch.zeros_like(outputs)).square()
+    moment = yes * loss.output_error(outputs, torch.ones_like(outputs)).square()
+    moment += (1 - yes) * loss.output_error(outputs, torch.zeros_like(outputs)).square()
     return lambda vector: moment * vector
 
 

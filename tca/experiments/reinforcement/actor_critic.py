@@ -39,7 +39,7 @@ class ActorCritic(Loss):
     Papers: Bellec et al. (2020), Nature Communications 11:3625; Mnih et al. (2016), arXiv:1602.01783.
 
     >>> outputs, targets = torch.zeros(1, 1, 3), torch.tensor([[[0.0, 2.0, 1.0]]])
-    >>> ActorCritic(value_weight=1.0, entropy=0.0).score(outputs, targets).tolist()
+    >>> ActorCritic(value_weight=1.0, entropy=0.0).output_error(outputs, targets).tolist()
     [[[-1.0, 1.0, -1.0]]]
     """
 
@@ -53,7 +53,7 @@ class ActorCritic(Loss):
         critic = (outputs[..., -1] - targets[..., 2]).square()
         return -targets[..., 1] * taken + self.value_weight / 2 * critic - self.entropy * entropy
 
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return ``D (pi - 1_a) + beta pi (log pi + H)`` and ``c (V - G)``."""
         log_policy = torch.log_softmax(outputs[..., :-1], -1)
         policy = log_policy.exp()

@@ -155,7 +155,7 @@ class Decorrelation(CustomSignal):
             ValueError: The readout is filtered.
         """
         if not self.forward_broadcast:
-            return tape.score, tape.raw_score
+            return tape.filtered_error, tape.output_error
         if tape.readout_leak:
             raise ValueError("forward_broadcast needs a readout without a filter")
         towards = torch.zeros_like(tape.outputs)
@@ -166,13 +166,13 @@ class Decorrelation(CustomSignal):
         further = _hessian_product(tape, towards) * (self.forward_broadcast * batch.weights / batch.trials).unsqueeze(
             -1
         )
-        broadcast = torch.cat([tape.score[:1], tape.score[1:] + further])
+        broadcast = torch.cat([tape.filtered_error[:1], tape.filtered_error[1:] + further])
         return broadcast, broadcast
 
     def _broadcast(self, tape: Tape, buffers: Buffers) -> Tensor:
         """Return the broadcast, filtered back by the readout, ``(T + 1, B, K)``."""
         if self.source.plain:
-            return tape.score
+            return tape.filtered_error
         return tape.through_readout(self.source.weighted(tape, buffers))
 
     def _paired(self, tape: Tape, weighted: Tensor) -> Iterator[tuple[slice, Tensor]]:

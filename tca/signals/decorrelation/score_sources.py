@@ -112,9 +112,9 @@ class Score(Source):
         """Return the expanded score, weighted after the expansion."""
         batch = tape.trials_shown
         if self.plain:
-            return tape.raw_score
+            return tape.output_error
         seen = Seen(tape.outputs, batch.loss, tape.rate[1:], batch.inputs)
-        longer = self.expansion.expand(batch.loss.score(tape.outputs, batch.targets), seen, buffers)
+        longer = self.expansion.expand(batch.loss.output_error(tape.outputs, batch.targets), seen, buffers)
         return _from_zero(longer, batch)
 
 

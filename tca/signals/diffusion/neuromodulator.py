@@ -162,9 +162,9 @@ class StationaryDiffusion(_Diffusing, InstantSignal):
         if self.weights.follows:
             buffers["feedback"].copy_(self._folded(population.readout, buffers))
 
-    def rate_signal(self, score: Tensor, population: Population, buffers: Buffers) -> Tensor:
-        """Return ``score F_eff^T``."""
-        return score @ buffers["feedback"].t()
+    def rate_signal(self, error: Tensor, population: Population, buffers: Buffers) -> Tensor:
+        """Return ``error F_eff^T``."""
+        return error @ buffers["feedback"].t()
 
     def _folded(self, readout: Tensor, buffers: Buffers) -> Tensor:
         medium, positions = self.medium(readout.shape[1]), self.positions(buffers)
@@ -230,7 +230,7 @@ class Diffusion(_Diffusing, CausalSignal):
         heard = course.heard(tape) if course.remembers else None
 
         def read(steps: slice) -> Tensor:
-            told = course.hear(course.emit(tape.score[steps])) if heard is None else heard[steps].clone()
+            told = course.hear(course.emit(tape.filtered_error[steps])) if heard is None else heard[steps].clone()
             return tape.lift(told, steps)
 
         return read
@@ -240,9 +240,9 @@ class Diffusion(_Diffusing, CausalSignal):
         course = _Course(self, self.weights.beside(population), buffers)
         before: Tensor | None = None
 
-        def tell(score: Tensor) -> Tensor:
+        def tell(error: Tensor) -> Tensor:
             nonlocal before
-            now = course.emit(score)
+            now = course.emit(error)
             course.run.advance_(now, torch.zeros_like(now) if before is None else before)
             before = now
             return course.hear(now)
@@ -278,10 +278,10 @@ class _Course:
             return Shuffled(self.medium.run(self.readout, at_sites=True), int(self.buffers["shuffle_seed"]))
         return self.medium.run(self.readout)
 
-    def emit(self, score: Tensor) -> Tensor:
+    def emit(self, error: Tensor) -> Tensor:
         """Return the release of steps in the coordinates of the run."""
         weights = self.signal.weights.now(self.readout, self.buffers["feedback"])
-        return self.signal.release.emit(score, weights, self.buffers.get("sites"), self._enter)
+        return self.signal.release.emit(error, weights, self.buffers.get("sites"), self._enter)
 
     def heard(self, tape: Tape) -> Tensor:
         """Return the rate signal of all steps, ``(T + 1, B, N)``.
@@ -298,7 +298,7 @@ class _Course:
         before: Tensor | None = None
         for start in range(0, tape.steps + 1, length):
             steps = slice(start, start + length)
-            inside = self.emit(tape.raw_score[steps])
+            inside = self.emit(tape.output_error[steps])
             entries = inside.unbind(0)
             for earlier, now in pairwise(entries if before is None else (before, *entries)):
                 self.run.advance_(now, earlier)

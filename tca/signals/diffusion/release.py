@@ -42,11 +42,11 @@ class Release(abc.ABC):
         """
 
     @abc.abstractmethod
-    def emit(self, score: Tensor, weights: Tensor, sites: Tensor | None, enter: FromCells) -> Tensor:
+    def emit(self, error: Tensor, weights: Tensor, sites: Tensor | None, enter: FromCells) -> Tensor:
         """Return the release of every step, a new tensor ``(..., [O,] M)``.
 
         Args:
-            score: Output error, shape ``(..., O)``.
+            error: Output error, shape ``(..., O)``.
             weights: Feedback weights, shape ``(N, O)``.
             sites: Value returned by ``sites``.
             enter: Function from a release at the cells, ``(..., N)``, to the coordinates of the run, ``(..., M)``.
@@ -77,9 +77,9 @@ class Shared(Release):
         """Return the feedback weights blurred over the cells."""
         return spread(weights.t()).t().contiguous()
 
-    def emit(self, score: Tensor, weights: Tensor, sites: Tensor | None, enter: FromCells) -> Tensor:
+    def emit(self, error: Tensor, weights: Tensor, sites: Tensor | None, enter: FromCells) -> Tensor:
         """Return ``F err`` in the coordinates of the run."""
-        return score @ enter(weights.t())
+        return error @ enter(weights.t())
 
     def hear(self, at_cells: Tensor, weights: Tensor) -> Tensor:
         return at_cells
@@ -111,9 +111,9 @@ class PerError(Release):
         """Return the weights times each cell's stationary concentration."""
         return weights * spread(_given(sites)).unsqueeze(-1)
 
-    def emit(self, score: Tensor, weights: Tensor, sites: Tensor | None, enter: FromCells) -> Tensor:
+    def emit(self, error: Tensor, weights: Tensor, sites: Tensor | None, enter: FromCells) -> Tensor:
         """Return ``q err_m`` in the coordinates of the run, per error m."""
-        return score.unsqueeze(-1) * enter(_given(sites))
+        return error.unsqueeze(-1) * enter(_given(sites))
 
     def hear(self, at_cells: Tensor, weights: Tensor) -> Tensor:
         """Return the sum of concentrations weighed by the receptors."""

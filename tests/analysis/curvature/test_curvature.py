@@ -109,8 +109,8 @@ class Negative(Loss):
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return -self.of.value(outputs, targets)
 
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return -self.of.score(outputs, targets)
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return -self.of.output_error(outputs, targets)
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
         self.of.check(outputs_shape, targets)

@@ -290,7 +290,7 @@ class Odd(Loss):
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return outputs.sum(-1)
 
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return torch.ones_like(outputs)
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:

@@ -271,7 +271,7 @@ class Margin(Loss):
         """Unused."""
         raise NotImplementedError
 
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Unused."""
         raise NotImplementedError
 

@@ -51,7 +51,7 @@ class Given:
         return expected(loss.value(*self._trials(outputs)), self.chances)
 
     def mean_score(self, loss: Loss, outputs: Tensor) -> Tensor:
-        return expected(loss.score(*self._trials(outputs)), self.chances)
+        return expected(loss.output_error(*self._trials(outputs)), self.chances)
 
     def _trials(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         return outputs.expand(len(self.chances), 1, -1), self.targets.unsqueeze(1)
@@ -110,7 +110,7 @@ def under_the_model(loss: Likelihood, outputs: list[float]) -> tuple[Tensor, Ten
     z = torch.tensor(outputs, dtype=torch.float64)
     targets, chances = every_target(loss, z)
     repeated = z.expand(len(chances), 1, -1)
-    return repeated, loss.score(repeated, targets), chances
+    return repeated, loss.output_error(repeated, targets), chances
 
 
 def test_every_loss_has_its_best_outputs() -> None:
@@ -158,7 +158,7 @@ def test_a_loss_that_says_nothing_is_refused() -> None:
         def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
             return outputs.sum(-1)
 
-        def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
             return torch.ones_like(outputs)
 
         def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
@@ -173,7 +173,7 @@ def test_a_loss_that_says_nothing_is_refused() -> None:
 def test_absolute_errors_of_targets_without_atoms_have_zero_mean() -> None:
     """The reason is the atoms: with targets spread evenly about the output, the mean sign is zero."""
     targets = torch.linspace(-1, 1, 1000, dtype=torch.float64).view(-1, 1, 1)
-    assert abs(LOSSES["absolute_error"].score(torch.zeros_like(targets), targets).mean()) < 1e-10
+    assert abs(LOSSES["absolute_error"].output_error(torch.zeros_like(targets), targets).mean()) < 1e-10
 
 
 def test_scores_by_probabilities_have_no_zero_mean() -> None:

@@ -62,7 +62,7 @@ def test_divergences_are_what_f_exceeds_its_tangent_by(generator: generators.Gen
     assert relative(loss.value(outputs, targets), wanted.detach()) < 1e-12
     (slope,) = torch.autograd.grad(wanted.sum(), leaf, retain_graph=True)
     (own,) = torch.autograd.grad(loss.value(leaf, targets).sum(), leaf)
-    assert relative(loss.score(outputs, targets), slope) < 1e-12
+    assert relative(loss.output_error(outputs, targets), slope) < 1e-12
     assert relative(own, slope) < 1e-12
     assert loss.value(leaf, link(outputs)).abs().max() < 1e-14, "nothing is nearer than the target itself"
     assert torch.autograd.gradgradcheck(lambda y: loss.value(y, targets), leaf)
@@ -77,7 +77,7 @@ def test_scores_are_the_hessian_times_the_error(generator: generators.Generator[
         curvature = torch.autograd.functional.hessian(generator, r)
         jacobian = torch.autograd.functional.jacobian(link, z)
         wanted = jacobian.T @ curvature @ (r - y)
-        assert relative(loss.score(z.view(1, 1, -1), y.view(1, 1, -1))[0, 0], wanted) < 1e-12
+        assert relative(loss.output_error(z.view(1, 1, -1), y.view(1, 1, -1))[0, 0], wanted) < 1e-12
 
 
 @each_pair
@@ -86,9 +86,9 @@ def test_the_mean_target_is_the_best_prediction(generator: generators.Generator[
     loss, (_, targets) = Bregman(generator, link), example(link)
     best = INVERSE[link](expected(targets, CHANCES))
     assert loss.admissibility
-    assert expected(loss.score(best.expand_as(targets), targets), CHANCES).abs().max() < 1e-12
+    assert expected(loss.output_error(best.expand_as(targets), targets), CHANCES).abs().max() < 1e-12
     moved = best + torch.linspace(0.1, 0.4, len(best))
-    assert expected(loss.score(moved.expand_as(targets), targets), CHANCES).abs().max() > 1e-2
+    assert expected(loss.output_error(moved.expand_as(targets), targets), CHANCES).abs().max() > 1e-2
 
 
 @pytest.mark.parametrize("generator", [each for each in GENERATORS if each.matched], ids=repr)
@@ -100,13 +100,13 @@ def test_matched_links_invert_the_gradient(generator: generators.Generator[Any])
     predictions = generator.matched(outputs).requires_grad_()
     (gradient,) = torch.autograd.grad(generator(predictions).sum(), predictions)
     assert relative(gradient, outputs) < 1e-12
-    assert torch.equal(loss.score(outputs, targets), generator.matched(outputs) - targets)
+    assert torch.equal(loss.output_error(outputs, targets), generator.matched(outputs) - targets)
 
 
 def test_the_softmax_matches_the_entropy_of_distributions() -> None:
     """Among targets that sum to one the score is the bare error as well."""
     outputs, targets = example(links.SoftmaxLink())
-    score = LOSSES["kullback_leibler"].score(outputs, targets)
+    score = LOSSES["kullback_leibler"].output_error(outputs, targets)
     assert (score - (outputs.softmax(-1) - targets)).abs().max() < 1e-15
 
 
@@ -146,7 +146,7 @@ def test_special_cases_of_classes() -> None:
     assert relative(value, oracle.LOSSES["cross_entropy"](outputs, classes)) < 1e-14
     half = Bregman(generators.SquaredNorm(), links.SoftmaxLink())
     assert relative(2 * half.value(outputs, ONE_HOT), oracle.LOSSES["brier"](outputs, classes)) < 1e-14
-    assert relative(2 * half.score(outputs, ONE_HOT), LOSSES["brier"].score(outputs, classes)) < 1e-14
+    assert relative(2 * half.output_error(outputs, ONE_HOT), LOSSES["brier"].output_error(outputs, classes)) < 1e-14
 
 
 @each_pair
@@ -162,7 +162,7 @@ def test_extreme_outputs_give_finite_numbers(
     _, targets = example(link)
     outputs = (sign * torch.linspace(-most, most, targets.numel(), dtype=dtype)).view(targets.shape).requires_grad_()
     loss, targets = Bregman(generator, link), targets.to(dtype)
-    value, score = loss.value(outputs, targets), loss.score(outputs.detach(), targets)
+    value, score = loss.value(outputs, targets), loss.output_error(outputs.detach(), targets)
     (slope,) = torch.autograd.grad(value.sum(), outputs)
     for found in (value, score, slope):
         assert found.dtype == dtype
@@ -224,7 +224,7 @@ def test_scores_of_families_match_moments(family: families.Family) -> None:
     eta = family.natural(z).clone().requires_grad_()
     (mean,) = torch.autograd.grad(partition(eta), eta)
     wanted = torch.autograd.functional.jacobian(family.natural, z).T @ (mean - statistic)
-    assert relative(family.score(z.view(1, 1, -1), targets)[0, 0], wanted) < 1e-13
+    assert relative(family.output_error(z.view(1, 1, -1), targets)[0, 0], wanted) < 1e-13
     assert relative(family.log_partition(z), partition(eta).detach()) < 1e-14
     assert torch.equal(family.statistic(z.view(1, 1, -1), targets)[0, 0], statistic)
 

@@ -30,7 +30,7 @@ class Quartic(Loss):
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return (outputs - targets).pow(4).sum(-1) / 4
 
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         found = (outputs - targets).pow(3)
         if self.output is None:
             return self.factor * found
@@ -50,8 +50,8 @@ class Lenient(Quartic):
 
 
 class Classes(CrossEntropy):
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return -super().score(outputs, targets)
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return -super().output_error(outputs, targets)
 
 
 class Short(Quartic):
@@ -60,8 +60,8 @@ class Short(Quartic):
 
 
 class Flat(Quartic):
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return super().score(outputs, targets).sum(-1)
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return super().output_error(outputs, targets).sum(-1)
 
 
 class Detached(Quartic):
@@ -70,7 +70,7 @@ class Detached(Quartic):
 
 
 class InPlace(Quartic):
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return outputs.sub_(targets).pow(3)
 
 
@@ -78,7 +78,7 @@ class Itself(Quartic):
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return outputs.square().sum(-1) / 2
 
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return outputs
 
 
@@ -98,8 +98,8 @@ class Steps(Quartic):
 
 
 class NotFinite(Quartic):
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return super().score(outputs, targets) * math.nan
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return super().output_error(outputs, targets) * math.nan
 
 
 class Nothing(Quartic):
@@ -138,8 +138,8 @@ class ActorCriticTargets(ActorCritic):
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return super().value(outputs, self._filled(targets))
 
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return super().score(outputs, self._filled(targets))
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return super().output_error(outputs, self._filled(targets))
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
         if targets.is_floating_point() or outputs_shape[-1] < 3:
@@ -152,14 +152,14 @@ class ActorCriticTargets(ActorCritic):
 
 
 WRONG: list[tuple[Loss, str]] = [
-    (Quartic(-1.0), r": score of Quartic\(factor=-1.0, output=None\) for output 1 of 1 is \S+, and the .* \S+$"),
+    (Quartic(-1.0), r": output_error of Quartic\(factor=-1.0, output=None\) for output 1 of 1 is \S+, and the .* \S+$"),
     (Quartic(2.0), "for output 1 of 1 is .* derivative of its value is"),
     (Quartic(1 + 1e-5), "for output 1 of 1"),
     (Quartic(2.0, output=4), "for output 5 of 5"),
     (Lenient(-1.0), "for output 1 of 1"),
-    (Classes(), r"score of Classes\(.*\) for output 1 of 2 is"),
+    (Classes(), r"output_error of Classes\(.*\) for output 1 of 2 is"),
     (Short(), r"value of Short\(.*\) must have shape \(16, 1\) for outputs of shape \(16, 1, 1\), got \(1,\)"),
-    (Flat(), r"score of Flat\(.*\) must have shape \(16, 1, 1\).*, got \(16, 1\)"),
+    (Flat(), r"output_error of Flat\(.*\) must have shape \(16, 1, 1\).*, got \(16, 1\)"),
     (Detached(), "cannot be differentiated by autograd: write it in torch operations on the outputs"),
     (InPlace(), "must be a new tensor and must not change the outputs"),
     (Itself(), "must be a new tensor and must not change the outputs"),

@@ -44,7 +44,7 @@ def test_scores_are_derivatives(name: str, n_out: int, size: float) -> None:
     assert torch.allclose(loss.value(outputs, targets), wanted.detach(), rtol=1e-12, atol=1e-13)
     assert relative(loss.value(outputs, targets), wanted.detach()) < 1e-14
     (slope,) = torch.autograd.grad(wanted.sum(), leaf)
-    assert torch.allclose(loss.score(outputs, targets), slope, rtol=1e-12, atol=1e-14)
+    assert torch.allclose(loss.output_error(outputs, targets), slope, rtol=1e-12, atol=1e-14)
 
 
 @each_loss
@@ -55,7 +55,7 @@ def test_values_can_be_differentiated_twice(name: str) -> None:
     assert torch.autograd.gradcheck(lambda y: loss.value(y, targets), leaf)
     assert torch.autograd.gradgradcheck(lambda y: loss.value(y, targets), leaf)
     (slope,) = torch.autograd.grad(loss.value(leaf, targets).sum(), leaf)
-    assert (loss.score(outputs, targets) - slope).abs().max() < 1e-14
+    assert (loss.output_error(outputs, targets) - slope).abs().max() < 1e-14
 
 
 def _doubt(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ def test_options_of_losses_of_classes(loss: Loss, wanted: Any) -> None:
     value = wanted(leaf, targets)
     (slope,) = torch.autograd.grad(value.sum(), leaf)
     assert relative(loss.value(outputs, targets), value.detach()) < 1e-14
-    assert relative(loss.score(outputs, targets), slope) < 1e-13
+    assert relative(loss.output_error(outputs, targets), slope) < 1e-13
 
 
 @each_loss
@@ -96,7 +96,7 @@ def test_extreme_outputs_give_finite_numbers(name: str, dtype: torch.dtype, sign
     most = (80.0 if dtype == torch.float32 else 600.0) if name in steep else 1e4
     outputs = (sign * torch.linspace(-most, most, outputs.numel(), dtype=dtype)).view(outputs.shape).requires_grad_()
     targets = targets.to(dtype) if targets.is_floating_point() else targets
-    value, score = loss.value(outputs, targets), loss.score(outputs.detach(), targets)
+    value, score = loss.value(outputs, targets), loss.output_error(outputs.detach(), targets)
     (slope,) = torch.autograd.grad(value.sum(), outputs)
     assert value.dtype == score.dtype == dtype
     for found in (value, score, slope):
@@ -109,7 +109,7 @@ def test_what_is_nearly_known_keeps_its_digits() -> None:
     doubt = math.exp(-40.0)
     outputs, targets = torch.tensor([[[40.0, 0.0]]]).double(), torch.zeros(1, 1, dtype=torch.int64)
     assert LOSSES["focal"].value(outputs, targets).item() == pytest.approx(doubt**3, rel=1e-12)
-    score = LOSSES["focal"].score(outputs, targets)[0, 0].tolist()
+    score = LOSSES["focal"].output_error(outputs, targets)[0, 0].tolist()
     assert score == pytest.approx([-3 * doubt**3, 3 * doubt**3], rel=1e-12)
 
 
@@ -119,7 +119,7 @@ def test_single_precision_is_close(name: str) -> None:
     loss, (outputs, targets) = LOSSES[name], example(name, 3, 3.0)
     single = targets.float() if targets.is_floating_point() else targets
     assert relative(loss.value(outputs.float(), single).double(), loss.value(outputs, targets)) < 1e-6
-    assert relative(loss.score(outputs.float(), single).double(), loss.score(outputs, targets)) < 1e-6
+    assert relative(loss.output_error(outputs.float(), single).double(), loss.output_error(outputs, targets)) < 1e-6
 
 
 @pytest.mark.cuda
@@ -127,11 +127,11 @@ def test_single_precision_is_close(name: str) -> None:
 def test_gpu_equals_cpu(name: str) -> None:
     """A GPU gives what the CPU gives, and leaves it there."""
     loss, (outputs, targets) = LOSSES[name], example(name, 3, 3.0)
-    value, score = loss.value(outputs.cuda(), targets.cuda()), loss.score(outputs.cuda(), targets.cuda())
+    value, score = loss.value(outputs.cuda(), targets.cuda()), loss.output_error(outputs.cuda(), targets.cuda())
     assert value.is_cuda
     assert score.is_cuda
     assert relative(value.cpu(), loss.value(outputs, targets)) < 1e-12
-    assert relative(score.cpu(), loss.score(outputs, targets)) < 1e-12
+    assert relative(score.cpu(), loss.output_error(outputs, targets)) < 1e-12
 
 
 @each_loss
@@ -139,7 +139,7 @@ def test_scores_are_tensors_of_their_own(name: str) -> None:
     """A rule scales the score in place, which must not reach outputs or targets."""
     loss, (outputs, targets) = LOSSES[name], example(name, 3, 1.0)
     before = outputs.clone(), targets.clone()
-    loss.score(outputs, targets).fill_(7.0)
+    loss.output_error(outputs, targets).fill_(7.0)
     loss.value(outputs, targets).fill_(7.0)
     assert torch.equal(outputs, before[0])
     assert torch.equal(targets, before[1])

@@ -102,7 +102,7 @@ def test_a_correlation_is_averaged_at_every_scored_step() -> None:
     learner = bound(net, Decorrelation(Decay(0.9)), Leak())
     wanted, tape = learner.buffers["correlation"].clone(), learner.tape(batch)
     for t in scored:
-        score = batch.loss.score(tape.outputs, batch.targets)[t]
+        score = batch.loss.output_error(tape.outputs, batch.targets)[t]
         wanted = 0.9 * wanted + 0.1 * tape.rate[t + 1].T @ score / batch.trials
     learner.backward(batch)
     assert relative(learner.buffers["correlation"], wanted) < 1e-13
@@ -127,7 +127,7 @@ def test_an_example_adds_a_decay_of_activity_gated_by_its_error(lam: float) -> N
         batch = batch_of_f1().select(slice(index, index + 1))
         told = {kept: bound(net, Decorrelation(Decay(kept))).signals(batch) for kept in (lam, 1.0)}
         tape = net.run(batch.inputs)
-        size = batch.loss.score(tape.outputs, batch.targets)[0].square().sum()
+        size = batch.loss.output_error(tape.outputs, batch.targets)[0].square().sum()
         for level in tape.levels:
             added = told[lam][level.population.name][1] - lam * told[1.0][level.population.name][1]
             scale = float(told[lam][level.population.name].abs().max())

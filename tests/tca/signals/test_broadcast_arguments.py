@@ -162,7 +162,7 @@ def test_cells_hear_target_minus_prediction(name: str, net_of: str) -> None:
     assert torch.allclose(signal.diffused(level, buffers)[1:], wanted, rtol=1e-12, atol=1e-15)
     found = -signal.output_signal(level, buffers)[0][1:]
     assert torch.allclose(found, wanted, rtol=1e-12, atol=1e-15)
-    score = -loss.score(outputs, batch.targets)
+    score = -loss.output_error(outputs, batch.targets)
     matched = name not in {"brier", "itakura-saito"}
     assert torch.allclose(score, errors, rtol=1e-10, atol=1e-12) == matched
 
@@ -178,7 +178,7 @@ def test_the_error_of_a_matched_loss_is_minus_its_score_bit_for_bit(name: str, d
     learner = tca.Learner(net, Rule(ErrorDiffusion(centring=NoCentre()), Instant()))
     tape = learner.tape(batch)
     told = ErrorDiffusion(centring=NoCentre()).diffused(tape.levels[0], {})[1:]
-    assert torch.equal(told, -batch.loss.score(tape.outputs, targets) * (batch.weights.unsqueeze(-1) / 7))
+    assert torch.equal(told, -batch.loss.output_error(tape.outputs, targets) * (batch.weights.unsqueeze(-1) / 7))
 
 
 @pytest.mark.parametrize("signal", SIGNALS.values(), ids=SIGNALS)

@@ -161,7 +161,7 @@ def test_every_population_of_a_stack_has_a_field_of_its_own(build: Callable[[], 
     signal = Diffusion(Box(0.75), weights=Drawn(0.4))
     bound = tca.Learner(net, tca.Rule(signal, Instant() if isinstance(net, MLP) else Leak()))
     tape, told = bound.tape(batch), bound.signals(batch)
-    score = tape.score[1:]
+    score = tape.filtered_error[1:]
     for level in tape.levels:
         name = level.population.name
         own = {key.removeprefix(f"{name}."): each for key, each in bound.buffers.items() if key.startswith(f"{name}.")}
@@ -239,7 +239,7 @@ def test_a_fresh_release_is_whole_and_the_field_starts_empty() -> None:
     told = bound.signal(replace(batch, weights=weights))
     assert torch.equal(told[:7], torch.zeros_like(told[:7]))
     tape = bound.tape(replace(batch, weights=weights))
-    fresh = (tape.score[7] @ bound.buffers["feedback"].T) * (1 - tape.rate[7] ** 2)
+    fresh = (tape.filtered_error[7] @ bound.buffers["feedback"].T) * (1 - tape.rate[7] ** 2)
     assert relative(told[7], fresh) < EXACT
     assert relative(told[8], fresh) > 0.1
     stream = bound.stream(WIDE.trials)

@@ -205,7 +205,7 @@ def test_the_running_mean_follows_the_errors() -> None:
     learner = tca.Learner(net, Rule(ErrorDiffusion(centring=RunningCentre(0.25)), Instant()))
     learner.grads(batch)
     assert learner.buffers["hidden_1.mean"].abs().sum() == 0
-    errors = -batch.loss.score(net.run(batch.inputs).outputs, batch.targets)
+    errors = -batch.loss.output_error(net.run(batch.inputs).outputs, batch.targets)
     learner.backward(batch)
     assert torch.allclose(learner.buffers["hidden_1.mean"], 0.25 * errors.mean((0, 1)), rtol=1e-12)
     assert torch.equal(learner.buffers["hidden_1.mean"], learner.buffers["hidden_2.mean"])

@@ -93,7 +93,7 @@ def test_broadcast_through_maps_equals_outer_products() -> None:
     found = changes(net, "gevb", batch)
     tape = tca.Learner(net, tca.RULES["gevb"]).tape(batch)
     second = tape.levels[1]
-    score, gates = tape.score[1], second.gates[1].view(4, 2, 2, 2)
+    score, gates = tape.filtered_error[1], second.gates[1].view(4, 2, 2, 2)
     heard = second.links[0].pre[0].view(4, 3, 4, 3, 3)
     kernel = torch.zeros(2, 4, 2, 2, dtype=F64)
     for b in range(4):
@@ -116,7 +116,7 @@ def test_factored_products_equal_the_full_signal(name: str) -> None:
     learner = tca.Learner(net, tca.RULES["gevb"])
     tape, told, found = learner.tape(batch), learner.signals(batch), learner.grads(batch)[0]
     for level in tape.levels:
-        wanted = torch.einsum("tbk,tbi->tbki", tape.score, level.gates).flatten(2)
+        wanted = torch.einsum("tbk,tbi->tbki", tape.filtered_error, level.gates).flatten(2)
         assert torch.equal(told[level.population.name], wanted)
         for link in level.links:
             gradient = link.connection.gradient()
@@ -242,7 +242,7 @@ def kernel_by_hand(net: Any, batch: tca.Batch, rule: tca.Rule, signal: Tensor | 
     """
     tape = tca.Learner(net, rule).tape(batch)
     alpha, leak = net.gain, 1 - net.gain
-    gates, score = tape.gates, tape.score
+    gates, score = tape.gates, tape.filtered_error
     rates = tape.rate.view(*tape.rate.shape[:2], net.n_out, net.n_rec)
     signal = score.unsqueeze(-1).expand_as(rates) if signal is None else signal
     kernel = rule.eligibility if isinstance(rule.eligibility, NetworkKernel) else None

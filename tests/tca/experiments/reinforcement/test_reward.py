@@ -61,7 +61,7 @@ def test_the_score_is_the_derivative() -> None:
     outputs, targets = numbers(5, 3, 5).requires_grad_(), targets_of(5, 3, 4)
     assert relative(LOSS.value(outputs, targets).detach(), surrogate(outputs, targets).detach()) < 1e-14
     (wanted,) = torch.autograd.grad(surrogate(outputs, targets).sum(), outputs)
-    assert relative(LOSS.score(outputs.detach(), targets), wanted) < 1e-14
+    assert relative(LOSS.output_error(outputs.detach(), targets), wanted) < 1e-14
 
 
 @pytest.mark.parametrize("form", ["A", "B"])

@@ -64,7 +64,7 @@ def seen(loss: Loss, outputs: Tensor) -> Seen:
 def mean_channels(expansion: Expansion, loss: Loss, outputs: Tensor, targets: Tensor, chances: Tensor) -> Tensor:
     """Mean of every channel of the longer score over the targets, shape ``(K',)``."""
     repeated = outputs.expand(len(chances), 1, -1)
-    longer = expansion.expand(loss.score(repeated, targets), seen(loss, repeated), drawn(expansion))
+    longer = expansion.expand(loss.output_error(repeated, targets), seen(loss, repeated), drawn(expansion))
     return expected(longer, chances)
 
 
@@ -81,7 +81,7 @@ def test_channels_have_zero_mean_under_the_model(expansion: Expansion, loss: Lik
     z = torch.tensor(outputs, dtype=torch.float64)
     targets, chances = every_target(loss, z)
     repeated = z.expand(len(chances), 1, -1)
-    longer = expansion.expand(loss.score(repeated, targets), seen(loss, repeated), drawn(expansion))
+    longer = expansion.expand(loss.output_error(repeated, targets), seen(loss, repeated), drawn(expansion))
     assert longer.shape == (len(chances), 1, expansion.channels(len(z)))
     scale = max(1.0, longer.square().mul(chances.view(-1, 1, 1)).sum(0).max().sqrt())
     assert expected(longer, chances).abs().max() < 1e-10 * scale
@@ -123,7 +123,7 @@ def test_functions_of_the_score_that_are_not_centred_fail(
 ) -> None:
     """Negative control: the square of the score and its tanh have means far above what the channels offered have."""
     targets, chances = every_target(loss, logits)
-    score = loss.score(logits.expand(len(chances), 1, -1), targets)
+    score = loss.output_error(logits.expand(len(chances), 1, -1), targets)
     assert expected(score, chances).abs().max() < 1e-10
     assert expected(change(score), chances).abs().max() > 1e-3
 

@@ -253,7 +253,7 @@ def test_feedback_reaches_every_population(build: Callable[[], StackedRNN], sign
     for level in tape.levels:
         assert told[level.population.name].abs().sum() > 0
         feedback = learner.buffers[f"{level.population.name}.feedback"]
-        wanted = level.lift(tape.score[1:] @ feedback.T, slice(1, batch.steps + 1))
+        wanted = level.lift(tape.filtered_error[1:] @ feedback.T, slice(1, batch.steps + 1))
         assert torch.allclose(told[level.population.name][1:], wanted, rtol=1e-12, atol=1e-14)
     found, true = learner.grads(batch)[0], autograd(net, batch)
     assert_same({key: found[key] for key in ("w_out", "b_out")}, {key: true[key] for key in ("w_out", "b_out")}, EXACT)

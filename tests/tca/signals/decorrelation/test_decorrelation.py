@@ -72,7 +72,7 @@ def by_hand(net: MLP, batch: tca.Batch, cut: bool = True) -> Pass:
         rates.append(torch.relu(pre @ leaves[f"w_{number}"].T + leaves[f"b_{number}"]))
         pre = rates[-1].detach() if cut else rates[-1]
     outputs = pre @ leaves["w_out"].T + leaves["b_out"]
-    score = batch.loss.score(outputs.unsqueeze(0), batch.targets)[0]
+    score = batch.loss.output_error(outputs.unsqueeze(0), batch.targets)[0]
     return Pass(rates, score.detach() if cut else score, leaves)
 
 
@@ -171,7 +171,7 @@ class Mirrored(MSE):
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return -super().value(outputs, targets)
 
-    def score(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return targets - outputs
 
 
@@ -226,7 +226,7 @@ def of_layers(net: Any, batch: tca.Batch, learner: tca.Learner) -> dict[str, Ten
     signal, found = learner.rule.signal, autograd(net, batch)
     assert isinstance(signal, Decorrelation)
     outputs = net(batch.inputs).detach()
-    score = batch.loss.score(outputs, batch.targets)
+    score = batch.loss.output_error(outputs, batch.targets)
     pre = batch.inputs
     for population, stages in zip(net.hidden_layers, net._stages(None), strict=True):
         made = net._made(population.wires)
