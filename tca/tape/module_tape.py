@@ -132,7 +132,7 @@ class ModelTape(ModuleTape):
 
     def errors(self, steps: slice, weight: Tensor | None = None) -> Tensor:
         """Return the output error itself, a new tensor ``(C, B, O)``."""
-        return self.score[steps].clone()
+        return self.filtered_error[steps].clone()
 
     def pull(self, signal: Tensor, steps: slice) -> dict[str, Tensor]:
         """Return the derivatives of ``sum_t signal_t . y_t`` by all parameters."""
