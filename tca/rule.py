@@ -110,7 +110,8 @@ class Rule:
         """Raise unless the leak of some cells has the form that the rule requires.
 
         Args:
-            form: Where it acts: ``"A"`` on the potential, ``"B"`` on the rate, ``None`` without a leak.
+            form: Where it acts: ``"A"`` on the potential, ``"B"`` on the rate, ``"cell"`` as the cell defines, which
+                rules of form A accept; ``None`` without a leak.
             title: The owner of these cells, for the message.
 
         Raises:
@@ -123,10 +124,15 @@ class Rule:
         ...
         ValueError: this rule ... acts on the potential (form A): there its parts are the rule 'eprop_random'
         """
-        if self.form in (None, form):
+        if self.form in (None, form) or (form, self.form) == ("cell", "A"):
             return
-        found = f"that of {title} acts on the {LEAKS[form]} (form {form})" if form else f"{title} has no leak"
-        name = self.otherwise.get(form or "")
+        acts = (
+            f"that of {title} is defined by its cell"
+            if form == "cell"
+            else f"that of {title} acts on the {LEAKS[form or 'A']} (form {form})"
+        )
+        found = acts if form else f"{title} has no leak"
+        name = self.otherwise.get("A" if form == "cell" else form or "")
         raise ValueError(
             f"this rule ({self.reference or repr(self)}) needs cells whose leak acts on the {LEAKS[self.form]} "
             f"(form {self.form}), and {found}" + (f": there its parts are the rule {name!r}" if name else "")

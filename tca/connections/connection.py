@@ -9,7 +9,7 @@ the weights, and ``outer_``, which accumulates ``sum_m signal_mi pre_mj`` in the
 from __future__ import annotations
 
 import abc
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -26,17 +26,20 @@ class Connection(abc.ABC):
         name: Name of the parameter in its network.
         weight: The parameter.
         mask: One where a synapse exists and zero where none does, in the shape of the weight; ``None`` if all exist.
+        drives: Drives of a cell that the connection reaches, in the order of its weight, which has a block of rows for
+            each; ``None`` (default) if cells have one drive.
     """
 
     name: str
     weight: Tensor
     mask: Tensor | None = None
+    drives: tuple[int, ...] | None = field(default=None, kw_only=True)
 
     impulse: ClassVar[float] = 0.0  # trace at time zero: one for an initial state, which acts there and never again
 
     @property
     def n_post(self) -> int:
-        """Number of postsynaptic cells I."""
+        """Number of postsynaptic cells I, each counted once for every drive that is reached."""
         return self.weight.shape[0]
 
     @property

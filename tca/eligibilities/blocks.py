@@ -11,32 +11,31 @@ import torch
 from torch import Tensor
 
 from tca.connections.connection import Connection
-from tca.eligibilities.traces import PresynapticTrace, SynapticTrace, Trace
+from tca.eligibilities.traces import PresynapticTrace, SynapticTrace, Trace, add_outer_, initial_influence, over
 from tca.tape.local_step import LocalStep
 
 __all__ = ["AdaptationTrace", "BlockTrace", "synaptic_trace"]
 
 
 class BlockTrace(Trace):
-    """``e_sij,t = sum_r d_sri,t e_rij,t-1 + 1[s=0] gain_i,t pre_j,t``: S numbers per synapse and trial."""
+    """``e_sij,t = sum_r d_sri,t e_rij,t-1 + gain_si,t pre_j,t``: S numbers per synapse and trial."""
 
     def __init__(
         self, connection: Connection, step: LocalStep, trials: int, decay: Callable[[LocalStep], Tensor]
     ) -> None:
-        """Start at zero.
+        """Start at zero, an initial state at one.
 
         Args:
-            decay: The blocks of the propagator at a step, broadcastable to ``(B, S, S, I)``.
+            decay: The blocks of the propagator at a step, broadcastable to ``(B, S, S, N)``.
         """
-        shape = (trials, step.components, connection.n_post, connection.n_pre)
-        self.value = connection.weight.detach().new_zeros(shape)
-        self.decay = decay
+        self.value = initial_influence(connection, step, trials).repeat(1, 1, 1, connection.n_pre)
+        self.connection, self.decay = connection, decay
 
     def advance(self, step: LocalStep, pre: Tensor) -> None:
         """Propagate the components and add the outer product of the step."""
-        decay = self.decay(step).expand(len(self.value), -1, -1, -1)
+        decay = over(self.decay(step), self.connection.n_post).expand(len(self.value), -1, -1, -1)
         self.value = torch.einsum("bsri,brij->bsij", decay, self.value)
-        self.value[:, 0].addcmul_(step.gain.unsqueeze(-1), pre.unsqueeze(-2))
+        add_outer_(self.value, step.gain_of(self.connection), pre)
 
     def dense(self) -> Tensor:
         """Return the trace, shape ``(B, S, I, J)``."""

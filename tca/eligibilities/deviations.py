@@ -96,9 +96,11 @@ class Displaced(Deviation):
 
 
 def _difference(one: Tape, other: Tape) -> Tensor:
-    """Return the difference of two runs' synaptic drives, ``(T, B, N)``."""
-    total = torch.zeros_like(one.rate[1:])
+    """Return the difference of two runs' synaptic drives, ``(T, B, N)``, or ``(T, B, G N)`` for G drives."""
+    total = one.rate.new_zeros(one.steps, one.rate.shape[1], one.population.cells * one.population.drives)
     for link, like in zip(one.links, other.links, strict=True):
         if link.pre is not like.pre:  # inputs are the same
-            total += link.connection.drive(link.pre) - like.connection.drive(like.pre)
+            change = link.connection.drive(link.pre) - like.connection.drive(like.pre)
+            for rows, places in one.rows_of(link.connection):
+                total[..., places] += change[..., rows]
     return total

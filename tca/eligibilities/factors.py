@@ -10,7 +10,7 @@ product of the sums has it as its mean.
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -51,7 +51,8 @@ class Factors(abc.ABC):
         generator: torch.Generator,
     ) -> None:
         """Start with the influence of an initial state on itself."""
-        self.trials, self.cells, self.components = trials, step.cells, step.components
+        self.trials, self.cells, self.components, self.drives = trials, step.cells, step.components, step.drives
+        self.connections = connections
         self.noise, self.generator = noise, generator
         self.like = connections[0].weight.detach()
         self.impulses = [each.impulse for each in connections]
@@ -76,6 +77,24 @@ class Factors(abc.ABC):
             shape: Shape of the noise, trials first.
         """
         return self.noise.draw(shape, self.generator).to(self.like)
+
+    def rows(self, index: int) -> Tensor | slice:
+        """Return the rows of a connection among those of all drives.
+
+        Args:
+            index: Index of the connection.
+        """
+        drives = self.connections[index].drives
+        if drives is None:
+            return slice(None)
+        first = torch.tensor(drives, device=self.like.device).unsqueeze(1) * self.cells
+        return (first + torch.arange(self.cells, device=self.like.device)).flatten()
+
+    def initial_drives(self) -> Iterator[tuple[int, int]]:
+        """Yield the components of learned initial states and the drives of their rows."""
+        for each in self.connections:
+            if each.impulse:
+                yield from enumerate(each.drives or (0,))
 
     def jacobian(self, step: LocalStep) -> Tensor:
         """Return ``J_t``, broadcastable to ``(B, M, M)``."""

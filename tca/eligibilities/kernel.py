@@ -15,7 +15,7 @@ from torch import Tensor
 from tca.connections.connection import Connection
 from tca.eligibilities.draws import DRAWS
 from tca.eligibilities.factors import StochasticEligibility
-from tca.eligibilities.traces import SynapticTrace, Trace
+from tca.eligibilities.traces import SynapticTrace, Trace, over
 from tca.tape.local_step import LocalStep
 from tca.tape.population import Population
 from tca.utils.checks import NotNegative, checked
@@ -73,7 +73,7 @@ class LearnedKernel(StochasticEligibility):
         Raises:
             ValueError: The cells spike, or are not recurrent, or there are other populations.
         """
-        if population.spiking or not population.recurrent:
+        if population.components > 1 or not population.recurrent:
             raise ValueError(
                 f"{type(self).__name__} learns how recurrent cells with one number as their state reach one another, "
                 f"and {population.title} has no such cells"
@@ -131,8 +131,7 @@ class _Kernel:
         self.step = step
         zeta = self.kind.noise.draw(tuple(self.memory.shape), self.generator).to(self.memory)
         passed = step.kept(self.difference)
-        passed = passed + step.driven(step.emitted(self.difference) @ step.recurrent.t())
-        self.difference = passed + zeta
+        self.difference = passed + step.transmitted(self.difference) + zeta
         self.slope = self.kept * self.slope - self.memory
         self.memory = self.kept * self.memory + zeta
         self._learn(step.to_go)
@@ -168,7 +167,7 @@ class _KernelTrace(Trace):
 
     def dense(self) -> Tensor:
         """Return the influence, shape ``(B, L, I, J)``."""
-        return self.kernel.reach[:, :, None] * self.own.dense().unsqueeze(1)
+        return over(self.kernel.reach, self.own.value.shape[1]).unsqueeze(-1) * self.own.dense().unsqueeze(1)
 
     def gradient(self, signal: Tensor) -> Tensor:
         """Return ``sum_b (A^T L)_bi C_bij``."""

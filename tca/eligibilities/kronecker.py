@@ -70,7 +70,7 @@ class ReverseKFRTRL(Factored):
 
 
 class _KFRTRL(Factors):
-    """``A`` (B, J) over the presynaptic cells of every connection, ``C`` (B, M, N) from drives to states."""
+    """``A`` (B, J) over the presynaptic cells of every connection, ``C`` (B, M, G N) from drives to states."""
 
     def start(self) -> None:
         """Start at zero; an initial state has an exact product."""
@@ -78,15 +78,15 @@ class _KFRTRL(Factors):
             self.like.new_full((self.trials, width), impulse)
             for width, impulse in zip(self.widths, self.impulses, strict=True)
         ]
-        self.moved = self.like.new_zeros(self.trials, self.components * self.cells, self.cells)
-        if any(self.impulses):
-            self.moved[:, : self.cells] = torch.eye(self.cells, dtype=self.like.dtype, device=self.like.device)
+        self.moved = self.like.new_zeros(self.trials, self.components * self.cells, self.drives * self.cells)
+        for component, drive in self.initial_drives():
+            self._own(self.moved)[:, component, drive] = 1.0
 
     def advance(self, step: LocalStep, pres: list[Tensor]) -> None:
         """Propagate the matrix and add the step with random signs."""
         passed = self.jacobian(step) @ self.moved
         direct = torch.zeros_like(passed)
-        direct[:, : self.cells].diagonal(dim1=1, dim2=2).add_(step.gain)
+        self._own(direct).add_(step.gain_blocks())
         old, new = self.draw(self.trials, 2).unbind(1)
         p0 = balance(length(passed), length(*self.inputs))
         p1 = balance(length(direct), length(*pres))
@@ -98,45 +98,53 @@ class _KFRTRL(Factors):
 
     def influence(self, index: int) -> Tensor:
         """Return ``C (x) A``."""
-        return self.moved.unsqueeze(-1) * self.inputs[index][:, None, None]
+        return self.moved[..., self.rows(index)].unsqueeze(-1) * self.inputs[index][:, None, None]
 
     def gradient(self, index: int, signal: Tensor) -> Tensor:
         """Return ``(C^T L) (x) A``, summed over trials."""
-        return torch.einsum("bm,bmi->bi", signal, self.moved).t() @ self.inputs[index]
+        return torch.einsum("bm,bmi->bi", signal, self.moved[..., self.rows(index)]).t() @ self.inputs[index]
+
+    def _own(self, moved: Tensor) -> Tensor:
+        """Return the entries of a matrix from drives to states of the same cell, a view ``(B, S, G, N)``."""
+        apart = moved.view(-1, self.components, self.cells, self.drives, self.cells)
+        return apart.diagonal(dim1=2, dim2=4)
 
 
 class _ReverseKFRTRL(Factors):
-    """``A`` (B, N) over postsynaptic cells, ``C`` (B, M, J) for every connection."""
+    """``A`` (B, G N) over the drives of cells, ``C`` (B, M, J) for every connection."""
 
     def start(self) -> None:
         """Start at zero, an initial state in a random direction."""
-        self.cell = self.like.new_zeros(self.trials, self.cells)
+        self.cell = self.like.new_zeros(self.trials, self.drives * self.cells)
         states = self.components * self.cells
         self.moved = [self.like.new_zeros(self.trials, states, width) for width in self.widths]
         if any(self.impulses):
-            self.cell = self.draw(self.trials, self.cells)
-            for moved, impulse in zip(self.moved, self.impulses, strict=True):
-                moved[:, : self.cells] += (self.cell * impulse).unsqueeze(-1)
+            self.cell = self.draw(self.trials, self.drives * self.cells)
+            for index, (moved, impulse) in enumerate(zip(self.moved, self.impulses, strict=True)):
+                if impulse:
+                    own = self.cell[:, self.rows(index)].unsqueeze(-1)
+                    moved[:, : own.shape[1]] += own * impulse
 
     def advance(self, step: LocalStep, pres: list[Tensor]) -> None:
         """Propagate the matrix and add the step in a random direction."""
         jacobian = self.jacobian(step)
         passed = [jacobian @ each for each in self.moved]
-        xi = self.draw(self.trials, self.cells)
-        drives = xi * step.gain
-        everywhere = xi.new_full((self.trials,), math.sqrt(self.cells))
+        xi = self.draw(self.trials, self.drives * self.cells)
+        gained = step.gain_blocks() * xi.view(self.trials, 1, self.drives, self.cells)
+        states = [gained[:, :, each.drives or (0,)].sum(2).flatten(1) for each in self.connections]
+        everywhere = xi.new_full((self.trials,), math.sqrt(xi.shape[1]))
         p0 = balance(length(*passed), length(self.cell))
-        p1 = balance(length(drives) * length(*pres), everywhere)
+        products = [length(one) * length(pre) for one, pre in zip(states, pres, strict=True)]
+        p1 = balance(length(torch.stack(products, 1)), everywhere)
         self.cell = p0.unsqueeze(-1) * self.cell + p1.unsqueeze(-1) * xi
-        added = drives / p1.unsqueeze(-1)
-        for each, pre in zip(passed, pres, strict=True):
-            each.div_(p0.view(-1, 1, 1))[:, : self.cells].addcmul_(added.unsqueeze(-1), pre.unsqueeze(-2))
+        for each, one, pre in zip(passed, states, pres, strict=True):
+            each.div_(p0.view(-1, 1, 1)).addcmul_((one / p1.unsqueeze(-1)).unsqueeze(-1), pre.unsqueeze(-2))
         self.moved = passed
 
     def influence(self, index: int) -> Tensor:
         """Return ``A (x) C``."""
-        return self.cell[:, None, :, None] * self.moved[index].unsqueeze(2)
+        return self.cell[:, None, self.rows(index), None] * self.moved[index].unsqueeze(2)
 
     def gradient(self, index: int, signal: Tensor) -> Tensor:
         """Return ``A (x) (L C)``, summed over trials."""
-        return self.cell.t() @ torch.einsum("bm,bmj->bj", signal, self.moved[index])
+        return self.cell[:, self.rows(index)].t() @ torch.einsum("bm,bmj->bj", signal, self.moved[index])

@@ -20,7 +20,7 @@ from tca.connections.connection import Connection, Initial
 from tca.eligibilities.deviations import Deviation, Injected
 from tca.eligibilities.draws import draws_of, fresh, move_on_
 from tca.eligibilities.eligibility import Eligibility, Gather
-from tca.eligibilities.traces import Trace
+from tca.eligibilities.traces import Trace, over
 from tca.tape.local_step import LocalStep
 from tca.tape.perturbed_pass import PerturbedPass, Replay
 from tca.tape.population import Population
@@ -98,6 +98,11 @@ class Coincidence(Perturbation, abc.ABC):
         Raises:
             ValueError: The cells are recurrent and carry vectors.
         """
+        if population.learned:
+            raise ValueError(
+                f"{type(self).__name__} adds noise to drives, which learned constants such as "
+                f"{population.learned[0]!r} are not: WeightNoise() works for them"
+            )
         if population.recurrent and len(population.shape) > 1:
             raise ValueError(
                 f"{type(self).__name__} adds noise to drives, which "
@@ -110,7 +115,8 @@ class Coincidence(Perturbation, abc.ABC):
         if steps.start == 0:
             return
         perturbed, name = tape.perturbed, tape.population.name
-        signal = filtered.mul_(perturbed.post[name][steps.start - 1 : steps.stop - 1])
+        post = perturbed.post[name][steps.start - 1 : steps.stop - 1]
+        signal = over(filtered, post.shape[-1]) * post if tape.population.drives > 1 else filtered.mul_(post)
         for link in perturbed.links[name]:
             if not isinstance(link.connection, Initial):
                 gather(tape, link, gradients[link.connection.name], signal, steps)
@@ -174,7 +180,7 @@ class NodeNoise(Coincidence):
         )
 
     def _drawn(self, level: Tape, buffers: dict[str, Tensor]) -> Tensor:
-        shape = (level.rate.shape[1], level.population.cells)
+        shape = (level.rate.shape[1], level.population.cells * level.population.drives)
         return self.noise.steps(level.steps, shape, draws_of(level.population, buffers)).to(level.rate)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tca.connections.connection import Connection
 from tca.eligibilities.eligibility import Eligibility
-from tca.eligibilities.traces import Trace
+from tca.eligibilities.traces import Trace, add_outer_, initial_influence
 from tca.tape.local_step import LocalStep
 from tca.tape.population import Population, needs_synapses
 from tca.tape.tape import Tape
@@ -43,8 +43,9 @@ class Neighbours(NamedTuple):
             wired: A tape or a local step, which holds the synapses.
             hops: Largest number of synapses on the path.
         """
-        mask, cells = wired.recurrent_mask, len(wired.recurrent)
+        mask, cells = wired.recurrent_mask, wired.recurrent.shape[1]
         exists = torch.ones_like(wired.recurrent) if mask is None else mask
+        exists = torch.unflatten(exists, 0, (-1, cells)).amax(0)  # a synapse onto any of the drives
         own = torch.eye(cells, dtype=exists.dtype, device=exists.device)
         reached = own  # [i, l]: cell l from cell i
         for _ in range(min(hops, cells - 1)):
@@ -60,19 +61,33 @@ class Neighbours(NamedTuple):
         Args:
             values: One value per cell, shape ``(..., N)``, or one for all, ``(..., 1)``.
         """
-        return values.expand(*values.shape[:-1], len(self.cells))[..., self.cells]
+        return (
+            values[..., self.cells]
+            if values.shape[-1] > 1
+            else values.unsqueeze(-1).expand(*values.shape[:-1], *self.cells.shape)
+        )
+
+    def over(self, rows: int) -> Neighbours:
+        """Return the same repeated to a number of rows, several for each cell.
+
+        Args:
+            rows: Number of rows.
+        """
+        copies = rows // len(self.cells)
+        return Neighbours(self.cells.repeat(copies, 1), self.real.repeat(copies, 1))
 
     def local(self, step: LocalStep) -> LocalStep:
         """Return a local step restricted to the reached cells."""
         return step.at(self.gather)
 
     def among(self, recurrent: Tensor) -> Tensor:
-        """Return the weights among the reached cells, shape ``(I, K, K)``.
+        """Return the weights among the reached cells, shape ``(G, I, K, K)``, G drives of a cell.
 
         Args:
-            recurrent: Recurrent weights, shape ``(N, N)``.
+            recurrent: Recurrent weights, shape ``(G N, N)``.
         """
-        pairs = recurrent[self.cells.unsqueeze(2), self.cells.unsqueeze(1)]
+        apart = torch.unflatten(recurrent, 0, (-1, recurrent.shape[1]))
+        pairs = apart[:, self.cells.unsqueeze(2), self.cells.unsqueeze(1)]
         return pairs * self.real.unsqueeze(2) * self.real.unsqueeze(1)
 
 
@@ -85,25 +100,26 @@ class ReachTrace(Trace):
         Args:
             hops: Synapses within which a cell is reached.
         """
-        self.near = Neighbours.of(step, hops)
+        self.connection, self.cells = connection, step.cells
+        self.near = Neighbours.of(step, hops).over(connection.n_post)
         components = () if step.components == 1 else (step.components,)
         shape = (trials, *components, *self.near.cells.shape, connection.n_pre)
         self.value = connection.weight.detach().new_zeros(shape)
-        self.value[..., 0, :] = connection.impulse
+        self.value[..., 0, :] = initial_influence(connection, step, trials)
 
     def advance(self, step: LocalStep, pre: Tensor) -> None:
         """Propagate the influence within reach and add the step's outer product."""
         near = self.near
         here = step.at(lambda each: near.gather(each).unsqueeze(-1))
-        arriving = torch.einsum("ikm,bimj->bikj", near.among(step.recurrent), here.emitted(self.value))
-        arriving[:, :, 0].add_(pre.unsqueeze(-2))
-        self.value = here.kept(self.value).add_(here.driven(arriving))
+        arriving = torch.einsum("gikm,bimj->bgikj", near.among(step.recurrent), here.emitted(self.value))
+        self.value = here.kept(self.value).add_(here.driven(arriving if step.drives > 1 else arriving.squeeze(1)))
+        add_outer_(self.value[..., 0, :], step.gain_of(self.connection), pre)
 
     def dense(self) -> Tensor:
         """Return the dense trace, ``(B, S, L, I, J)``, zero beyond reach."""
-        *leading, cells, _, pre = self.value.shape
+        *leading, rows, _, pre = self.value.shape
         index = self.near.cells.unsqueeze(-1).expand_as(self.value)
-        dense = self.value.new_zeros(*leading, cells, cells, pre)
+        dense = self.value.new_zeros(*leading, rows, self.cells, pre)
         return dense.scatter_add_(-2, index, self.value).transpose(-3, -2)
 
     def gradient(self, signal: Tensor) -> Tensor:
@@ -208,4 +224,5 @@ def _returned(tape: Tape, near: Neighbours, among: Tensor, t: int, later: Tensor
     if later is None:
         return tape.rate.new_zeros(1)
     here = near.local(tape.local_step(t))
-    return here.kept_back(later) + here.emitted_back(torch.einsum("bik,ikm->bim", here.driven_back(later), among))
+    drives = here.driven_back(later) if here.drives > 1 else here.driven_back(later).unsqueeze(1)
+    return here.kept_back(later) + here.emitted_back(torch.einsum("bgik,gikm->bim", drives, among))

@@ -19,7 +19,17 @@ from torch import Tensor
 from tca.connections.connection import Connection
 from tca.tape.local_step import LocalStep
 
-__all__ = ["InfluenceTrace", "InstantTrace", "PresynapticTrace", "ReadoutFilteredTrace", "SynapticTrace", "Trace"]
+__all__ = [
+    "InfluenceTrace",
+    "InstantTrace",
+    "PresynapticTrace",
+    "ReadoutFilteredTrace",
+    "SynapticTrace",
+    "Trace",
+    "add_initial_",
+    "add_outer_",
+    "initial_influence",
+]
 
 
 class Trace(abc.ABC):
@@ -42,7 +52,7 @@ class Trace(abc.ABC):
         """Return ``sum_b L_b e_b``, shape ``(I, J)``.
 
         Args:
-            signal: State signal of this step, shape ``(B, S, I)``.
+            signal: State signal of this step, shape ``(B, S, N)``.
         """
         return contract(signal, self.dense())
 
@@ -51,14 +61,69 @@ def contract(signal: Tensor, trace: Tensor) -> Tensor:
     """Contract signal and trace over trials and states to ``(I, J)``.
 
     Args:
-        signal: State signal, shape ``(B, S, I)``.
+        signal: State signal, shape ``(B, S, L)``; a trace of a connection with several drives repeats the cells.
 
     >>> contract(torch.ones(2, 1), torch.full((2, 1, 3), 0.5)).tolist()
     [[1.0, 1.0, 1.0]]
     """
     if trace.ndim == signal.ndim + 1:
+        signal = over(signal, trace.shape[-2])
         return torch.einsum("bi,bij->ij", signal.flatten(0, -2), trace.flatten(0, -3))
     return torch.einsum("bl,blij->ij", signal.flatten(1), trace.flatten(1, -3))
+
+
+def over(values: Tensor, rows: int) -> Tensor:
+    """Return values of cells repeated to a number of rows; one value for all cells stays one.
+
+    Args:
+        values: One value per cell, or one for all, last axis.
+        rows: Number of rows, a multiple of the cells.
+    """
+    copies = rows // values.shape[-1]
+    return values if copies == 1 or values.shape[-1] == 1 else values.repeat(*[1] * (values.ndim - 1), copies)
+
+
+def add_outer_(value: Tensor, gain: Tensor, pre: Tensor) -> None:
+    """Add ``gain (x) pre`` to a trace in place.
+
+    Args:
+        value: Trace, shape ``(B, I, J)`` or ``(B, S, I, J)``.
+        gain: Derivative of the state by the drives of the connection, ``(B, I)``, or ``(B, R, I)`` of the first R
+            components.
+        pre: Presynaptic activity, shape ``(B, J)``.
+    """
+    if value.ndim == 3:
+        value.addcmul_(gain.unsqueeze(-1), pre.unsqueeze(-2))
+    else:
+        value[:, : gain.shape[-2]].addcmul_(gain.unsqueeze(-1), pre[:, None, None])
+
+
+def add_initial_(own: Tensor, connection: Connection) -> None:
+    """Add the influence of an initial state on itself at time zero, in place.
+
+    Args:
+        own: Influence of a connection on its own postsynaptic cells, shape ``(B, S, drives, N, J)``.
+        connection: The initial state.
+    """
+    for component in range(own.shape[2]):
+        own[:, component, component] += connection.impulse
+
+
+def initial_influence(connection: Connection, step: LocalStep, trials: int) -> Tensor:
+    """Return the influence of a connection on its own cells at time zero, shape ``(B, S, I, 1)``.
+
+    Zero but for an initial state, of which each block of rows is a component.
+
+    Args:
+        connection: The connection.
+        step: The first step.
+        trials: Number of trials B.
+    """
+    blocks = len(connection.drives or (0,))
+    own = connection.weight.detach().new_zeros(trials, step.components, blocks, connection.n_post // blocks, 1)
+    if connection.impulse:
+        add_initial_(own, connection)
+    return own.flatten(2, 3) if step.components > 1 else own.flatten(1, 3)
 
 
 class InstantTrace(Trace):
@@ -66,25 +131,27 @@ class InstantTrace(Trace):
 
     def __init__(self, connection: Connection, step: LocalStep, trials: int) -> None:
         """Start at zero, an initial state at one."""
-        self.components = step.components
-        self.gain = connection.weight.detach().new_full((trials, connection.n_post), connection.impulse)
+        self.connection, self.components = connection, step.components
+        self.gain = initial_influence(connection, step, trials).squeeze(-1)
         self.pre = self.gain.new_ones(trials, connection.n_pre)
 
     def advance(self, step: LocalStep, pre: Tensor) -> None:
         """Replace the trace by the present step."""
-        self.gain, self.pre = step.gain.expand_as(self.gain), pre.expand_as(self.pre)
+        self.gain, self.pre = step.gain_of(self.connection), pre.expand_as(self.pre)
 
     def dense(self) -> Tensor:
-        """Return the outer product in the first component, ``(B, S, I, J)``."""
-        outer = self.gain.unsqueeze(-1) * self.pre.unsqueeze(-2)
-        if self.components == 1:
-            return outer
-        return torch.stack([outer, *[torch.zeros_like(outer)] * (self.components - 1)], 1)
+        """Return the outer product, ``(B, S, I, J)``, zero in components that are not driven."""
+        shape = (len(self.pre), *[self.components] * (self.components > 1), self.connection.n_post, self.pre.shape[-1])
+        dense = self.pre.new_zeros(shape)
+        add_outer_(dense, self.gain, self.pre)
+        return dense
 
     def gradient(self, signal: Tensor) -> Tensor:
-        """Return ``(L * gain)^T pre``."""
-        signal = signal if self.components == 1 else signal[:, 0]
-        return (signal * self.gain).t() @ self.pre
+        """Return ``(L * gain)^T pre``, summed over the driven components."""
+        signal = over(signal, self.connection.n_post)
+        if self.components == 1:
+            return (signal * self.gain).t() @ self.pre
+        return (signal[:, : self.gain.shape[-2]] * self.gain).sum(1).t() @ self.pre
 
 
 class PresynapticTrace(Trace):
@@ -142,12 +209,12 @@ class SynapticTrace(Trace):
         """
         shape = (trials, connection.n_post, connection.n_pre)
         self.value = connection.weight.detach().new_full(shape, connection.impulse)
-        self.decay = decay
+        self.connection, self.decay = connection, decay
 
     def advance(self, step: LocalStep, pre: Tensor) -> None:
         """Decay every synapse and add the outer product of the step."""
-        self.value.mul_(self.decay(step).unsqueeze(-1))
-        self.value.addcmul_(step.gain.unsqueeze(-1), pre.unsqueeze(-2))
+        self.value.mul_(over(self.decay(step), self.connection.n_post).unsqueeze(-1))
+        add_outer_(self.value, step.gain_of(self.connection), pre)
 
     def dense(self) -> Tensor:
         """Return the trace, shape ``(B, I, J)``."""
@@ -166,17 +233,23 @@ class InfluenceTrace(Trace):
             propagator: The propagator at a step, broadcastable to ``(B, M, M)``.
             components: Components S of a cell's state, default 1.
         """
-        self.cells, self.components = connection.n_post, components
+        self.connection, self.components = connection, components
+        self.cells = connection.n_post // len(connection.drives or (0,))
         states = self.cells * components
-        self.value = connection.weight.detach().new_zeros(trials, states, self.cells, connection.n_pre)
-        self._own().fill_(connection.impulse)
+        self.value = connection.weight.detach().new_zeros(trials, states, connection.n_post, connection.n_pre)
+        if connection.impulse:
+            add_initial_(self._own(), connection)
         self.propagator = propagator
 
     def advance(self, step: LocalStep, pre: Tensor) -> None:
         """Propagate the influence and add the outer product of the step."""
         passed = self.propagator(step) @ self.value.flatten(2)
         self.value = passed.view_as(self.value)
-        self._own().add_((step.gain.unsqueeze(-1) * pre.unsqueeze(-2)).transpose(-1, -2))
+        gain = step.gain_of(self.connection)
+        gain = torch.unflatten(gain, -1, (-1, self.cells)) if gain.shape[-1] > 1 else gain.unsqueeze(-1)
+        own = self._own()
+        own = own[:, 0] if self.components == 1 else own[:, : gain.shape[-3]]
+        own.add_(gain.unsqueeze(-1) * pre.reshape(-1, *[1] * (own.ndim - 2), pre.shape[-1]))
 
     def dense(self) -> Tensor:
         """Return the trace, shape ``(B, S, L, I, J)``."""
@@ -185,8 +258,9 @@ class InfluenceTrace(Trace):
         return self.value.view(len(self.value), self.components, self.cells, *self.value.shape[2:])
 
     def _own(self) -> Tensor:
-        """Return the influence on the postsynaptic cell's first component."""
-        return self.value[:, : self.cells].diagonal(dim1=1, dim2=2)
+        """Return the influence on the postsynaptic cell itself, a view of shape ``(B, S, drives, N, J)``."""
+        apart = torch.unflatten(torch.unflatten(self.value, 2, (-1, self.cells)), 1, (self.components, self.cells))
+        return apart.diagonal(dim1=2, dim2=4).transpose(-1, -2)
 
 
 class ReadoutFilteredTrace:
@@ -210,7 +284,8 @@ class ReadoutFilteredTrace:
         self.trace.advance(step, pre)
         dense = self.trace.dense()
         paired = step.components > 1
-        slope = step.slope.unsqueeze(-1) if dense.ndim == 3 + paired else step.slope[..., None, None]
+        local = dense.ndim == 3 + paired
+        slope = over(step.slope, dense.shape[-2]).unsqueeze(-1) if local else step.slope[..., None, None]
         moved = (slope * dense).sum(1) if paired else slope * dense
         self.value.mul_(self.leak).add_(moved, alpha=1 - self.leak)
 

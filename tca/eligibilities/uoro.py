@@ -53,28 +53,29 @@ class _UORO(Factors):
         """Start at zero, an initial state in a random direction."""
         state = (self.cells,) if self.components == 1 else (self.components, self.cells)
         self.state = self.like.new_zeros(self.trials, *state)
-        self.synapses = [self.like.new_zeros(self.trials, self.cells, width) for width in self.widths]
+        self.synapses = [self.like.new_zeros(self.trials, each.n_post, each.n_pre) for each in self.connections]
         if any(self.impulses):
-            own = self.draw(self.trials, self.cells)
-            self.state.view(self.trials, -1)[:, : self.cells] = own
+            own = self.draw(
+                self.trials, self.cells * max(len(each.drives or (0,)) for each in self.connections if each.impulse)
+            )
+            self.state.view(self.trials, -1)[:, : own.shape[1]] = own
             for synapses, impulse in zip(self.synapses, self.impulses, strict=True):
-                synapses += (own * impulse).unsqueeze(-1)
+                if impulse:
+                    synapses += own.unsqueeze(-1) * impulse
 
     def advance(self, step: LocalStep, pres: list[Tensor]) -> None:
         """Propagate the first factor and add the step in a random direction."""
-        passed = step.kept(self.state)
-        if step.recurrent.numel():
-            passed = passed + step.driven(step.emitted(self.state) @ step.recurrent.t())
+        passed = step.kept(self.state) + step.transmitted(self.state)
         xi = self.draw(*self.state.shape)
-        drives = step.driven_back(xi)
+        drives = [step.credit(each, xi) for each in self.connections]
         everywhere = length(xi).new_full((self.trials,), math.sqrt(xi[0].numel()))
         p0 = balance(length(*self.synapses), length(passed))
-        p1 = balance(length(drives) * length(*pres), everywhere)
+        products = [length(one) * length(pre) for one, pre in zip(drives, pres, strict=True)]
+        p1 = balance(length(torch.stack(products, 1)), everywhere)
         state = (-1, *[1] * (xi.ndim - 1))
         self.state = p0.view(state) * passed + p1.view(state) * xi
-        added = drives / p1.unsqueeze(-1)
-        for synapses, pre in zip(self.synapses, pres, strict=True):
-            synapses.div_(p0.view(-1, 1, 1)).addcmul_(added.unsqueeze(-1), pre.unsqueeze(-2))
+        for synapses, one, pre in zip(self.synapses, drives, pres, strict=True):
+            synapses.div_(p0.view(-1, 1, 1)).addcmul_((one / p1.unsqueeze(-1)).unsqueeze(-1), pre.unsqueeze(-2))
 
     def influence(self, index: int) -> Tensor:
         """Return ``A (x) C``."""

@@ -1,5 +1,7 @@
 """Networks: populations, their parameters and their forward passes, independent of learning rules."""
 
+from tca.nets.cell_rnn.cell_population import CellLayer
+from tca.nets.cell_rnn.cell_rnn import CellRNN
 from tca.nets.dual_stream.dual_stream_networks import DualStream, DualStreamCNN, DualStreamMLP
 from tca.nets.dual_stream.dual_stream_rnn import DualStreamRNN
 from tca.nets.dual_stream.relays import Relayed, relayed
@@ -48,6 +50,8 @@ __all__ = [
     "PRESETS",
     "AlternatingNet",
     "AvgPool",
+    "CellLayer",
+    "CellRNN",
     "ConvLayer",
     "DenseLayer",
     "Dropout",

@@ -39,6 +39,8 @@ class RecurrentPopulation(nn.Module, abc.ABC):
         bias: Whether cells have biases.
         synapses: Constructor of the recurrent connection from a name, a weight and a mask, default all-to-all.
         synapses_in: Constructor of the connection from the inputs, default all-to-all.
+        drives: Numbers of drives of a cell that inputs and recurrent synapses reach, default one each; a weight has a
+            block of N rows for each, and a mask of one block holds for all.
 
     Raises:
         ValueError: A size, mask, type or sign is not allowed.
@@ -46,6 +48,7 @@ class RecurrentPopulation(nn.Module, abc.ABC):
 
     spiking: ClassVar[bool] = False  # whether the cells spike
     leak_form: str = "A"  # where the leak acts: on the potential, or on the rate ("B")
+    n_drives: int = 1  # drives of a cell
     constants: tuple[Constant, ...] = ()  # constants that the floating-point type must resolve
 
     mask_in: Tensor | None
@@ -64,16 +67,20 @@ class RecurrentPopulation(nn.Module, abc.ABC):
         bias: bool = True,
         synapses: Callable[..., Any] = Dense,
         synapses_in: Callable[..., Any] = Dense,
+        drives: tuple[int, int] = (1, 1),
     ) -> None:
         """Draw the weights; see the class."""
         super().__init__()
+        rows_in, rows_rec = (n_rec * each for each in drives)
         self.synapses, self.synapses_in = synapses, synapses_in
         self.n_pre, self.n_rec = n_pre, whole("n_rec", n_rec, 1)
         self.register_buffer("types", check_types(wiring.cell_types, n_rec))
         self.register_buffer("signs", check_signs(wiring.dale, self.types))
         input_mask = check_mask("mask_in", wiring.mask_in, (n_rec, n_pre))
         recurrent_mask = check_mask("mask_rec", wiring.mask_rec, (n_rec, n_rec))
-        if not wiring.autapses:
+        if not rows_rec:
+            recurrent_mask = None
+        elif not wiring.autapses:
             others = 1 - torch.eye(n_rec, dtype=torch.float64, device="cpu")
             recurrent_mask = others if recurrent_mask is None else recurrent_mask * others
         in_degree = (
@@ -81,13 +88,22 @@ class RecurrentPopulation(nn.Module, abc.ABC):
             if recurrent_mask is None
             else recurrent_mask.sum(1, keepdim=True).clamp(min=1)
         )
-        self.w_in = self._draw("in", (n_rec, n_pre), scale_in, input_mask, generator)
-        scale = wiring.gain_rec / in_degree.sqrt()
-        self.w_rec = self._draw("rec", (n_rec, n_rec), scale, recurrent_mask, generator)
+        self.w_in = self._draw("in", (rows_in, n_pre), scale_in, input_mask, generator)
+        scale = (wiring.gain_rec / in_degree.sqrt()).repeat(rows_rec // n_rec if len(in_degree) > 1 else 1, 1)
+        self.w_rec = self._draw("rec", (rows_rec, n_rec), scale, recurrent_mask, generator)
         if self.signs is not None:
             self.w_rec.data = with_signs(self.w_rec.data, self.signs)
-        self.b = nn.Parameter(torch.zeros(n_rec, dtype=torch.float64, device="cpu")) if bias else None
+        self.b = nn.Parameter(torch.zeros(rows_in, dtype=torch.float64, device="cpu")) if bias else None
         self.s_0 = nn.Parameter(torch.zeros(n_rec, dtype=torch.float64, device="cpu")) if wiring.learn_initial else None
+
+    @property
+    def n_rates(self) -> int:
+        """Number of rates, one for each cell."""
+        return self.n_rec
+
+    def traits(self) -> dict[str, Any]:
+        """Return what the specification of the population says of its cells."""
+        return {"recurrent": True, "spiking": self.spiking, "form": self.leak_form}
 
     def into_cells(self, prefix: str = "") -> tuple[Any, ...]:
         """Return the connections into the population: input, recurrent, bias, initial state.
@@ -156,6 +172,8 @@ class RecurrentPopulation(nn.Module, abc.ABC):
     ) -> nn.Parameter:
         """Draw normal weights in float64, the same for every dtype, and register their mask."""
         weight = torch.randn(*shape, generator=generator, dtype=torch.float64, device="cpu") * scale
+        if mask is not None and len(mask) < len(weight):
+            mask = mask.repeat(len(weight) // len(mask), 1)
         self.register_buffer(f"mask_{name}", mask)
         return nn.Parameter(weight if mask is None else weight * mask)
 
@@ -197,7 +215,7 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         """
         self.n_in, self.n_out, self.readout_leak = n_in, n_out, 0.0 if filter is None else float(filter.value)
         self.constants = self.constants if filter is None else (*self.constants, filter)
-        shape = (n_out, self.n_rec)
+        shape = (n_out, self.n_rates)
         self.w_out = self._draw("out", shape, scale, check_mask("mask_out", mask, shape), generator)
         self.b_out = nn.Parameter(torch.zeros(n_out, dtype=torch.float64, device="cpu"))
         state = None if noise_seed is None else torch.Generator().manual_seed(noise_seed).get_state()
@@ -215,8 +233,8 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
 
     @property
     def n_noise(self) -> int:
-        """Noise channels: one for the drive of each cell."""
-        return self.n_rec
+        """Noise channels: one for each drive of each cell."""
+        return self.n_drives * self.n_rec
 
     def outputs(self, use: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None) -> Tensor:
         """Return the outputs, shape ``(T, B, O)``, differentiable any number of times."""
@@ -245,7 +263,7 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         if self.noise_state is None:
             return None
         with drawing(self.noise_state) as generator:
-            return self.cell_noise(normal_by_steps(steps, trials, self.n_rec, generator))
+            return self.cell_noise(normal_by_steps(steps, trials, self.n_noise, generator))
 
     @torch.no_grad()
     def project_(self) -> None:
@@ -257,15 +275,13 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
     def _place(self, readout: Tensor) -> Population:
         return Population(
             "",
-            (self.n_rec,),
+            (self.n_rates,),
             self.n_out,
             self.w_out.detach(),
             readout,
             self.readout_connections()[0],
-            recurrent=True,
             alone=True,
             signs=self.streams,
             n_in=self.n_in,
-            spiking=self.spiking,
-            form=self.leak_form,
+            **self.traits(),
         )

@@ -180,16 +180,14 @@ class StackedRNN(Network):
         return tuple(
             Population(
                 name,
-                (cells.n_rec,),
+                (cells.n_rates,),
                 self.n_out,
                 like,
                 readout if index == last else None,
                 heard,
-                True,
-                alone,
+                alone=alone,
                 n_in=self.n_in,
-                spiking=cells.spiking,
-                form=cells.leak_form,
+                **cells.traits(),
             )
             for index, ((name, cells), heard) in reversed(
                 tuple(enumerate(zip(self.hidden_layers, onwards, strict=True)))

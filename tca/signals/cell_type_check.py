@@ -76,7 +76,12 @@ def _wired(net: Network) -> Iterator[tuple[Tensor, Tensor | None, Tensor]]:
     """Yield weights, mask and cell types of every recurrent population."""
     cells = [each for each in net.modules() if isinstance(each, RecurrentPopulation)]
     for each in cells:
-        yield each.into_cells()[1].effective().detach().double(), each.mask_rec, each.types
+        if not each.w_rec.numel():
+            continue
+        weights = each.into_cells()[1].effective().detach().double()
+        masks = [None] * len(weights) if each.mask_rec is None else torch.split(each.mask_rec, each.n_rec)
+        for block, mask in zip(torch.split(weights, each.n_rec), masks, strict=False):
+            yield block, mask, each.types
 
 
 def _chance(weights: Tensor, mask: Tensor | None, types: Tensor) -> bool:

@@ -13,6 +13,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
+from tca.connections.connection import Connection
 from tca.tape.weight_estimates import TypeMeans
 
 __all__ = ["LeakyStep", "LocalStep"]
@@ -46,6 +47,7 @@ class LocalStep(abc.ABC):
     """
 
     components: ClassVar[int]  # numbers S in the state of a cell
+    drives: ClassVar[int] = 1  # numbers G that drive a cell
 
     pres: tuple[Tensor, ...]
     cells: int
@@ -130,6 +132,39 @@ class LocalStep(abc.ABC):
             states: Tensor over the states of the step.
         """
 
+    def gain_of(self, connection: Connection) -> Tensor:
+        """Return the derivative of the state by the drives of a connection, ``(B, I)`` or ``(B, R, I)``.
+
+        The first R components are driven.
+
+        Args:
+            connection: The connection.
+        """
+        return self.gain
+
+    @abc.abstractmethod
+    def gain_blocks(self) -> Tensor:
+        """Return the derivative of every component by every drive, broadcastable to ``(B, S, G, N)``."""
+
+    def credit(self, connection: Connection, states: Tensor) -> Tensor:
+        """Return ``gain_t^T states``, a tensor over the drives of a connection, shape ``(B, I)``.
+
+        Args:
+            connection: The connection.
+            states: Tensor over the states of the step.
+        """
+        return self.driven_back(states)
+
+    def transmitted(self, states: Tensor) -> Tensor:
+        """Return ``(J_t - leak) states``; zero without recurrent synapses.
+
+        Args:
+            states: Tensor over the states of the step before.
+        """
+        if not self.recurrent.numel():
+            return torch.zeros_like(states)
+        return self.driven(self.emitted(states) @ self.recurrent.t())
+
     def at(self, change: Callable[[Tensor], Tensor]) -> Self:
         """Return the step with leak, gain and previous slope in another layout.
 
@@ -192,3 +227,7 @@ class LeakyStep(LocalStep):
     def driven_back(self, states: Tensor) -> Tensor:
         """Return the states times the gain."""
         return self.gain * states
+
+    def gain_blocks(self) -> Tensor:
+        """Return the gain."""
+        return self.gain.expand(self.cells)[..., None, None, :] if self.gain.ndim == 1 else self.gain[:, None, None]

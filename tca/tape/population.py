@@ -33,8 +33,12 @@ class Population:
         spiking: Whether the cells spike: their rates are zeros and ones, with a surrogate gradient.
         perron_root_bound: Bound at or below which the network keeps the gated Perron root of its recurrent weights;
             ``None`` if it has none.
-        form: Where the leak of the cells acts: ``"A"`` on the potential, ``"B"`` on the rate; ``None`` without a leak.
+        form: Where the leak of the cells acts: ``"A"`` on the potential, ``"B"`` on the rate, ``"cell"`` as the cell
+            defines; ``None`` without a leak.
         module: Kind of user's module that computes it, ``"cell"`` or ``"model"``; empty for cells of the library.
+        components: Numbers in the state of a cell.
+        drives: Numbers that drive a cell.
+        learned: Names of the constants of the cells that are learned.
 
     >>> import torch
     >>> Population("conv1", (8, 4, 4), 10, torch.zeros(1)).cells
@@ -55,6 +59,9 @@ class Population:
     perron_root_bound: float | None = None
     form: str | None = None
     module: str = ""
+    components: int = 1
+    drives: int = 1
+    learned: tuple[str, ...] = ()
 
     @property
     def cells(self) -> int:
@@ -93,15 +100,20 @@ def needs_synapses(what: str, population: Population) -> None:
 
 
 def needs_rates(what: str, population: Population) -> None:
-    """Raise if the cells of a population spike.
+    """Raise if the cells of a population spike or are general cells.
 
     Args:
         what: Name of the part that needs rates, for the message.
         population: The population.
 
     Raises:
-        ValueError: They spike.
+        ValueError: They spike, or their leak and gain are not constants.
     """
+    if population.form == "cell":
+        raise ValueError(
+            f"{what} puts one constant in the place of the slope of every rate, which needs a constant leak and gain, "
+            f"and those of {population.title} are defined by its cell"
+        )
     if population.spiking:
         raise ValueError(
             f"{what} puts one constant in the place of the slope of every rate, and "

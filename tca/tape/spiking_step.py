@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tca.cells.spiking_cell import SpikingCells
+from tca.connections.connection import Connection
 from tca.tape.local_step import LocalStep
 
 __all__ = ["SpikingStep"]
@@ -105,6 +106,14 @@ class SpikingStep(LocalStep):
     def driven_back(self, states: Tensor) -> Tensor:
         """Return ``gain`` times the signal of potentials."""
         return self.gain * states[:, 0]
+
+    def gain_of(self, connection: Connection) -> Tensor:
+        """Return the gain of potentials, shape ``(1, N)``: adaptations are not driven."""
+        return self.gain.unsqueeze(0)
+
+    def gain_blocks(self) -> Tensor:
+        """Return the gain of potentials and zero for adaptations, shape ``(2, 1, N)``."""
+        return torch.stack([self.gain, torch.zeros_like(self.gain)]).unsqueeze(1)
 
 
 def _matrix(blocks: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ A learning signal has three levels: a *rate* signal acts on ``z_t``, a *state* s
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -314,6 +314,14 @@ class Tape(abc.ABC):
             steps: The steps, counted from the initial state.
         """
         link.connection.outer_(gradient, driven, link.at(steps))
+
+    def rows_of(self, connection: Connection) -> Iterable[tuple[slice, slice]]:
+        """Return rows of a connection and the drives that they reach; default all and the only one.
+
+        Args:
+            connection: The connection.
+        """
+        return ((slice(None), slice(None)),)
 
     @abc.abstractmethod
     def leak_(self, t: int, into: Tensor, later: Tensor) -> None:

@@ -114,8 +114,8 @@ class SynapseMean(WeightEstimate):
         """Return the mean of each pair of types at its existing synapses, zero elsewhere."""
         exists = torch.ones_like(wired.recurrent) if wired.recurrent_mask is None else wired.recurrent_mask
         members = _members(wired.recurrent, wired.types)
-        total, synapses = (members.mT @ each @ members for each in (wired.recurrent, exists))
-        return members @ (total / synapses.clamp(min=1)) @ members.mT * exists
+        total, synapses = (members.mT @ _by_drive(each) @ members for each in (wired.recurrent, exists))
+        return (members @ (total / synapses.clamp(min=1)) @ members.mT).flatten(0, 1) * exists
 
     def by_type(self, wired: Wired) -> bool:
         """Return whether all synapses exist."""
@@ -133,11 +133,16 @@ class BlockMean(WeightEstimate):
 
     def of(self, wired: Wired) -> Tensor:
         """Return the mean of each pair of types at every pair of cells."""
-        return TypeMeans.of(wired.recurrent, wired.types).spread()
+        return torch.cat([TypeMeans.of(each, wired.types).spread() for each in _by_drive(wired.recurrent)])
 
     def by_type(self, wired: Wired) -> bool:
         """Return true."""
         return True
+
+
+def _by_drive(recurrent: Tensor) -> Tensor:
+    """Return recurrent weights apart by the drives that they reach, shape ``(R, N, N)``."""
+    return torch.unflatten(recurrent, 0, (-1, recurrent.shape[1]))
 
 
 def _members(recurrent: Tensor, types: Tensor) -> Tensor:

@@ -129,6 +129,10 @@ class SpikingPopulation(RecurrentPopulation):
             self.reset_in_trace,
         )
 
+    def traits(self) -> dict[str, Any]:
+        """Return what the specification of the population says of its cells."""
+        return {**super().traits(), "components": 2}
+
     def start(self, trials: int) -> SpikingState:
         """Return cells at rest."""
         zero = self.leak.new_zeros(trials, self.n_rec)

@@ -1,0 +1,146 @@
+"""Local derivatives of a cell at many steps at once, in closed form or by automatic differentiation.
+
+Shapes: L leading axes (steps, trials), N cells, S components, G drives, P learned constants, Q rates.
+
+A cell is elementwise, so one reverse pass over the sum of each component gives all of its derivatives; no Jacobian of
+the population is formed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tca.cells.cell import Cell, Entry, Rows, State
+
+__all__ = ["Blocks", "blocks_of", "emitted", "moved", "passed_on", "slope_of"]
+
+
+class Blocks(NamedTuple):
+    """Derivatives of the state of every neuron.
+
+    Attributes:
+        leak: ``ds_t/ds_{t-1}``, shape ``(L, S, S, N)``, the later component first.
+        gain: ``ds_t/du_t`` and behind it ``ds_t/dtheta``, shape ``(L, S, G + P, N)``.
+    """
+
+    leak: Tensor
+    gain: Tensor
+
+
+def moved(cell: Cell, state: State, drive: State) -> State:
+    """Return the next state as a tuple.
+
+    Args:
+        cell: The cell.
+        state: The components of the state.
+        drive: The drives.
+    """
+    after = cell.step(state, drive)
+    return after if isinstance(after, tuple) else (after,)
+
+
+def emitted(cell: Cell, state: State) -> State:
+    """Return the rates as a tuple.
+
+    Args:
+        cell: The cell.
+        state: The components of the state.
+    """
+    rates = cell.rate(state)
+    return rates if isinstance(rates, tuple) else (rates,)
+
+
+def passed_on(cell: Cell) -> tuple[int, ...] | None:
+    """Return which component each rate is, or ``None`` if a rate is a function of the state.
+
+    Args:
+        cell: The cell.
+    """
+    probe = tuple(torch.zeros(1, dtype=torch.float64, device="cpu") for _ in cell.components)
+    places = [[index for index, each in enumerate(probe) if rate is each] for rate in emitted(cell, probe)]
+    return tuple(each[0] for each in places) if all(places) else None
+
+
+def blocks_of(cell: Cell, state: Tensor, drive: Tensor, learned: Sequence[str], *, closed: bool = True) -> Blocks:
+    """Return the derivatives of the state.
+
+    Args:
+        cell: The cell with its constants.
+        state: State before each step, shape ``(L, S, N)``.
+        drive: Drives of each step, shape ``(L, G, N)``.
+        learned: Names of the learned constants.
+        closed: Whether to use closed forms that the cell has, default ``True``.
+    """
+    states, drives = state.unbind(-2), drive.unbind(-2)
+    found = cell.derivatives(states, drives) if closed else None
+    if found is None or (learned and not found.constants):
+        return _automatic(cell, states, drives, learned)
+    gain = [list(row) for row in found.gain]
+    if learned:
+        order = list(cell.bounds())
+        for row, more in zip(gain, found.constants, strict=True):
+            row.extend(more[order.index(name)] for name in learned)
+    return Blocks(_table(found.leak, state), _table(gain, state))
+
+
+def slope_of(cell: Cell, state: Tensor, passed: tuple[int, ...] | None) -> Tensor:
+    """Return the derivatives of the rates by the state, shape ``(L, S, Q, N)`` or ``(S, Q, 1)`` if constant.
+
+    Args:
+        cell: The cell with its constants.
+        state: States, shape ``(L, S, N)``.
+        passed: Result of `passed_on`.
+    """
+    if passed is not None:
+        slope = state.new_zeros(len(cell.components), len(passed), 1)
+        slope[list(passed), range(len(passed))] = 1.0
+        return slope
+    with torch.enable_grad():
+        states = tuple(each.detach().clone().requires_grad_() for each in state.unbind(-2))
+        rates = emitted(cell, states)
+        rows = [_derivatives(each, states) for each in rates]
+    return torch.stack([torch.stack(row, -2) for row in rows], -2).detach()
+
+
+def _automatic(cell: Cell, states: State, drives: State, learned: Sequence[str]) -> Blocks:
+    """Return the derivatives by one reverse pass over each component."""
+    with torch.enable_grad():
+        state = tuple(each.detach().clone().requires_grad_() for each in states)
+        drive = tuple(each.detach().clone().requires_grad_() for each in drives)
+        theta = {name: getattr(cell, name).detach().expand_as(states[0]).clone().requires_grad_() for name in learned}
+        after = moved(cell.bound(theta), state, drive)
+        rows = [_derivatives(each, (*state, *drive, *theta.values())) for each in after]
+    size = len(states)
+    return Blocks(
+        torch.stack([torch.stack(row[:size], -2) for row in rows], -3),
+        torch.stack([torch.stack(row[size:], -2) for row in rows], -3),
+    )
+
+
+def _derivatives(value: Tensor, by: State) -> list[Tensor]:
+    """Return the derivatives of an elementwise function, zeros where it does not depend."""
+    if not value.requires_grad:
+        return [torch.zeros_like(each).detach() for each in by]
+    found = torch.autograd.grad(value.sum(), by, retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(one).detach() if each is None else each for one, each in zip(by, found, strict=True)]
+
+
+def _table(rows: Rows, like: Tensor) -> Tensor:
+    """Return entries as one tensor ``(L, rows, columns, N)``."""
+    shape = (*like.shape[:-2], len(rows), len(rows[0]), like.shape[-1])
+    table = like.new_empty(shape)
+    for a, row in enumerate(rows):
+        for b, entry in enumerate(row):
+            _put(table[..., a, b, :], entry)
+    return table
+
+
+def _put(into: Tensor, entry: Entry) -> None:
+    if isinstance(entry, Tensor):
+        into.copy_(entry)
+    else:
+        into.fill_(entry)

@@ -1,0 +1,1 @@
+"""Networks of general cells: GRU, LSTM and those that users write."""

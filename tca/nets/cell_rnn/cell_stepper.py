@@ -1,0 +1,77 @@
+"""A population of general cells online.
+
+Shapes: B batch, J presynaptic cells or inputs, N cells, S components, G drives.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tca.cells.local_derivatives import blocks_of, emitted, moved, slope_of
+from tca.connections.connection import Initial
+from tca.nets.cell_rnn.cell_population import CellPopulation
+from tca.nets.stepper import Stepper
+from tca.tape.cell_step import CellStep
+from tca.tape.cell_tape import cell_step
+
+__all__ = ["CellStepper"]
+
+
+class CellStepper(Stepper):
+    """A population of general cells online."""
+
+    def __init__(self, cells: CellPopulation, trials: int) -> None:
+        """Start at the initial state.
+
+        Args:
+            cells: The network of the population.
+            trials: Number of trials B.
+        """
+        size = cells.n_rec
+        start = cells.w_in.new_zeros(size * len(cells.cell.components)) if cells.s_0 is None else cells.s_0.detach()
+        self.cells = cells
+        self.state = torch.unflatten(start.expand(trials, -1), -1, (-1, size)).clone()
+        cell = cells.bound_cell()
+        self.rate = torch.cat(emitted(cell, self.state.unbind(-2)), -1)
+        self.slope = slope_of(cell, self.state, cells.passed)
+
+    def advance(self, inputs: Tensor, noise: Tensor | None, to_go: int | Tensor | None) -> CellStep:
+        """Advance by one step and return its local quantities.
+
+        Args:
+            inputs: Inputs of the step, shape ``(B, J)``.
+            noise: Noise in the drives, shape ``(B, G N)``; ``None`` for none.
+            to_go: Number of steps that follow, or one for each trial; ``None`` if unknown.
+        """
+        cells, size = self.cells, self.cells.n_rec
+        cell, into = cells.bound_cell(), cells.into_cells()
+        weights = [each.effective() for each in into]
+        drive = torch.unflatten(cells.external_drive(weights, into, inputs), -1, (-1, size))
+        if cells.reached:
+            drive[:, list(cells.reached)] += torch.unflatten(self.rate @ weights[1].t(), -1, (-1, size))
+        if noise is not None:
+            drive += torch.unflatten(noise, -1, (-1, size))
+        one, zero = inputs.new_ones(1, 1), inputs.new_zeros(1, 1)
+        pres = [inputs, *[self.rate] * bool(cells.reached)]
+        constant = [zero if isinstance(each, Initial) else one for each in into[len(pres) :]]
+        blocks = blocks_of(cell, self.state.unsqueeze(0), drive.unsqueeze(0), cells.learned)
+        self.state = torch.stack(moved(cell, self.state.unbind(-2), drive.unbind(-2)), -2)
+        self.rate = torch.cat(emitted(cell, self.state.unbind(-2)), -1)
+        before, self.slope = self.slope, slope_of(cell, self.state, cells.passed)
+        return cell_step(
+            blocks,
+            (_with_steps(before), _with_steps(self.slope)),
+            pres=(*pres, *constant),
+            recurrent=weights[1] if cells.reached else cells.w_rec,
+            recurrent_mask=cells.mask_rec,
+            types=cells.types,
+            reached=cells.reached,
+            starts=cells.s_0 is not None,
+            to_go=to_go,
+        )
+
+
+def _with_steps(slope: Tensor) -> Tensor:
+    """Return the slope of a step with an axis of steps, unless it is constant."""
+    return slope.unsqueeze(0) if slope.ndim == 4 else slope

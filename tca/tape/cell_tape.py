@@ -1,0 +1,294 @@
+"""The tape of a population of general cells, with derivatives as blocks per cell.
+
+Shapes: T time, B batch, N cells, S components, G drives, P learned constants, Q rates, C consecutive steps. State
+signals have the shape ``(C, B, N)`` if a state is one number, else ``(C, B, S, N)``; drive signals ``(C, B, (G + P)
+N)``, drives before cells.
+
+States and drives are recorded; the blocks are computed for a window of steps at a time, when a rule asks for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from tca.cells.cell import Cell
+from tca.cells.local_derivatives import Blocks, blocks_of, slope_of
+from tca.connections.connection import Connection, Initial, Link
+from tca.tape.cell_step import CellStep
+from tca.tape.tape import WINDOW_BYTES, Tape
+
+__all__ = ["CellTape", "cell_step", "runs"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CellTape(Tape):
+    """One forward pass of a population of general cells; see `tca.tape.Tape` for the other attributes.
+
+    Attributes:
+        cell: The cell with its constants.
+        state: States, shape ``(T + 1, B, S, N)``.
+        driven_by: Drives, shape ``(T + 1, B, G, N)``, the first unused.
+        learned: Names of the learned constants.
+        passed: Which component each rate is; ``None`` if a rate is a function of the state.
+        reached: Drives that recurrent synapses reach; ``recurrent`` has a block of N rows for each.
+        starts: Whether the initial state is learned.
+    """
+
+    cell: Cell
+    state: Tensor
+    driven_by: Tensor
+    learned: tuple[str, ...]
+    passed: tuple[int, ...] | None
+    reached: tuple[int, ...]
+    starts: bool
+    _windows: dict[int, tuple[slice, Blocks]] = field(init=False, default_factory=dict, repr=False)
+
+    @property
+    def components(self) -> int:
+        """Numbers S in the state of a cell."""
+        return self.state.shape[-2]
+
+    @property
+    def cells(self) -> int:
+        """Number of cells N, each of which may emit several rates."""
+        return self.state.shape[-1]
+
+    def blocks(self, steps: slice) -> Blocks:
+        """Return leak and gain of some steps, from one on.
+
+        Args:
+            steps: The steps, counted from the initial state.
+        """
+        for window, blocks in self._windows.values():
+            if window.start <= steps.start and steps.stop <= window.stop:
+                inside = slice(steps.start - window.start, steps.stop - window.start)
+                return Blocks(blocks.leak[inside], blocks.gain[inside])
+        if steps.stop - steps.start == 1:  # steps come one by one, from the last to the first: prepare a window
+            entries = self.driven_by[0].numel() * self.components * self.driven_by.element_size()
+            size = max(1, WINDOW_BYTES // entries) if self.state.device.type == "cpu" else self.steps
+            last = self.steps - (self.steps - steps.start) // size * size
+            window = slice(max(1, last - size + 1), last + 1)
+        else:
+            window = steps
+        before = self.state[window.start - 1 : window.stop - 1]
+        blocks = blocks_of(self.cell, before, self.driven_by[window], self.learned)
+        if len(self._windows) > 2:
+            self._windows.pop(next(iter(self._windows)))
+        self._windows[window.start] = window, blocks
+        return self.blocks(steps)
+
+    def slopes(self, steps: slice) -> Tensor:
+        """Return the slopes of the rates, shape ``(C, B, S, Q, N)``, broadcastable where they are constant.
+
+        Args:
+            steps: The steps, counted from the initial state.
+        """
+        return self._constant_slope if self.passed is not None else slope_of(self.cell, self.state[steps], None)
+
+    def lift(self, signal: Tensor, steps: slice) -> Tensor:
+        """Return a rate signal as a state signal, times the slope; may overwrite the signal."""
+        if self._plain:
+            return signal
+        apart = torch.unflatten(signal, -1, (-1, 1, self.cells)).transpose(-3, -2)  # (C, B, 1, Q, N)
+        lifted = (self.slopes(steps) * apart).sum(-2)
+        return lifted.squeeze(-2) if self.components == 1 else lifted
+
+    def drive(self, signal: Tensor, steps: slice) -> Tensor:
+        """Return a state signal as a drive signal, shape ``(C, B, (G + P) N)``; constants come last."""
+        return self._gained(self.blocks(steps).gain, signal).flatten(-2)
+
+    def gather_(self, link: Link, gradient: Tensor, driven: Tensor, steps: slice) -> None:
+        """Add ``sum_t driven_t (x) pre_t`` over the drives that the connection reaches."""
+        connection, pre = link.connection, link.at(steps)
+        if isinstance(connection, Initial):
+            connection.outer_(gradient, driven.flatten(2), pre)
+            return
+        for rows, places in self.rows_of(connection):
+            connection.outer_(gradient[rows], driven[..., places], pre)
+
+    def rows_of(self, connection: Connection) -> Iterable[tuple[slice, slice]]:
+        """Return rows of a connection and the drives that they reach, neighbours together; all of the readout."""
+        return super().rows_of(connection) if connection.drives is None else runs(connection.drives, self.cells)
+
+    def backproject(self, steps: slice, weight: Tensor | None = None) -> Tensor:
+        """Backproject the stored state signal to the rates of the population below."""
+        if self.afferent is None:
+            raise ValueError(f"{self.population.title} has no population below it")
+        driven = self.drive(self._sent_back["signal"], steps)
+        rows = [driven[..., places] for _, places in self.rows_of(self.afferent.connection)]
+        returned = self.afferent.connection.back(torch.cat(rows, -1), weight)
+        return returned if self.afferent.back is None else self.afferent.back(returned, steps)
+
+    def leak_(self, t: int, into: Tensor, later: Tensor) -> None:
+        """Add ``leak_t^T later`` to ``into`` in place."""
+        many = later.ndim == self._axes + 1
+        leak = self.blocks(slice(t, t + (len(later) if many else 1))).leak
+        leak = leak if many else leak[0]
+        if self.components == 1:
+            into.addcmul_(leak[..., 0, 0, :], later)
+            return
+        for component, each in enumerate(later.unbind(-2)):
+            into.addcmul_(leak[..., component, :, :], each.unsqueeze(-2))
+
+    def transmit_(self, t: int, into: Tensor, later: Tensor) -> None:
+        """Add ``(J_t - leak)^T later``, the recurrent part, to ``into`` in place."""
+        if self.reached:
+            driven = self._gained(self.blocks(slice(t, t + 1)).gain[0][..., self._recurrent_places, :], later)
+            self._emit_back_(slice(t - 1, t), into, driven.flatten(-2) @ self.recurrent)
+
+    def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
+        """Add ``(J_t - leak)^T later_t`` to ``into_{t-1}`` in place for many steps at once."""
+        if self.reached and len(later):
+            gain = self.blocks(slice(first, first + len(later))).gain[..., self._recurrent_places, :]
+            driven = self._gained(gain, later)
+            self._emit_back_(slice(first - 1, first - 1 + len(later)), into, driven.flatten(-2) @ self.recurrent)
+
+    def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
+        """Add the part of ``(J_t - leak)^T later`` within each cell, that of autapses, to ``into`` in place."""
+        if self.reached:
+            driven = self._gained(self.blocks(slice(t, t + 1)).gain[0][..., self._recurrent_places, :], later)
+            own = torch.unflatten(self.recurrent, 0, (len(self.reached), self.cells)).diagonal(dim1=1, dim2=2)
+            self._emit_back_(slice(t - 1, t), into, (driven * own).sum(-2))
+
+    def derivative(self, t: int) -> Tensor:
+        """Return ``dz_t/du_t`` of the recurrent drives, shape ``(B, R, N)``."""
+        gain = self.blocks(slice(t, t + 1)).gain[0][..., self._recurrent_places, :]
+        return (
+            (self.slopes(slice(t, t + 1))[..., 0, :].unsqueeze(-2) * gain).sum(-3).view(gain.shape[0], -1, self.cells)
+        )
+
+    def local_step(self, t: int) -> CellStep:
+        """Return the local quantities of step t."""
+        slopes = tuple(self.slopes(slice(at, at + 1)) for at in (t - 1, t))
+        return cell_step(
+            self.blocks(slice(t, t + 1)),
+            (slopes[0], slopes[1]),
+            pres=tuple(link.at(slice(t, t + 1))[0] for link in self.links),
+            recurrent=self.recurrent,
+            recurrent_mask=self.recurrent_mask,
+            types=self.types,
+            reached=self.reached,
+            starts=self.starts,
+            to_go=self.to_go(t),
+        )
+
+    @property
+    def synapses(self) -> Tensor:
+        """Recurrent weights, a block of rows for each drive that they reach, shape ``(R N, N)``."""
+        return self.recurrent
+
+    def _gained(self, gain: Tensor, signal: Tensor) -> Tensor:
+        """Return ``gain^T signal``, shape ``(..., G, N)``."""
+        if self.components == 1:
+            return gain[..., 0, :, :] * signal.unsqueeze(-2)
+        first, *others = signal.unbind(-2)
+        driven = gain[..., 0, :, :] * first.unsqueeze(-2)
+        for component, each in enumerate(others, 1):
+            driven.addcmul_(gain[..., component, :, :], each.unsqueeze(-2))
+        return driven
+
+    def _emit_back_(self, steps: slice, into: Tensor, returned: Tensor) -> None:
+        """Add signals to the rates of some steps to state signals in place."""
+        if self._plain:
+            into.add_(returned)
+        elif self.passed is not None:
+            into[..., self.passed[0], :].add_(returned)
+        else:
+            slope = self.slopes(steps)[..., 0, :]
+            slope = slope if into.ndim == self._axes + 1 else slope[0]
+            if self.components == 1:
+                into.addcmul_(slope.squeeze(-2), returned)
+            else:
+                into.addcmul_(slope, returned.unsqueeze(-2))
+
+    @cached_property
+    def _plain(self) -> bool:
+        """Whether the rate is the only component of the state."""
+        return self.components == 1 and self.passed == (0,)
+
+    @property
+    def _axes(self) -> int:
+        """Axes of the state signal of a step."""
+        return 2 if self.components == 1 else 3
+
+    @cached_property
+    def _constant_slope(self) -> Tensor:
+        return slope_of(self.cell, self.state[0], self.passed)
+
+    @cached_property
+    def _recurrent_places(self) -> slice | list[int]:
+        first, last = min(self.reached, default=0), max(self.reached, default=-1)
+        return slice(first, last + 1) if self.reached == tuple(range(first, last + 1)) else list(self.reached)
+
+
+def cell_step(
+    blocks: Blocks,
+    slopes: tuple[Tensor, Tensor],
+    *,
+    pres: tuple[Tensor, ...],
+    recurrent: Tensor,
+    recurrent_mask: Tensor | None,
+    types: Tensor,
+    reached: tuple[int, ...],
+    starts: bool,
+    to_go: int | Tensor | None,
+) -> CellStep:
+    """Return the local quantities of one step of general cells.
+
+    Args:
+        blocks: Leak ``(1, B, S, S, N)`` and gain ``(1, B, S, G, N)`` of the step.
+        slopes: Slopes of the step before and of the step, broadcastable to ``(1, B, S, Q, N)``.
+        pres: Presynaptic activity of every link into the population.
+        recurrent: Recurrent weights, shape ``(R N, N)``.
+        recurrent_mask: Which of them exist; ``None`` if all do.
+        types: Type of every cell.
+        reached: The recurrent drives.
+        starts: Whether the initial state is learned, whose components are drives without gain.
+        to_go: Number of later steps; ``None`` if unknown.
+    """
+    leak, gain = blocks.leak[0], blocks.gain[0]
+    components = gain.shape[1]
+    if starts:
+        gain = torch.cat([gain, gain.new_zeros(*gain.shape[:2], components, gain.shape[-1])], 2)
+    before, now = (each[0] if each.ndim == 5 else each.unsqueeze(0) for each in slopes)
+    if now.shape[2] == 1:
+        before, now = before.squeeze(2), now.squeeze(2)
+        before, now = (before.squeeze(1), now.squeeze(1)) if components == 1 else (before, now)
+    return CellStep(
+        components=components,
+        drives=gain.shape[2],
+        pres=pres,
+        cells=gain.shape[-1],
+        leak=leak[:, 0, 0] if components == 1 else leak,
+        gain=gain,
+        slope=now,
+        slope_before=before,
+        constant_gain=gain,
+        recurrent=recurrent,
+        recurrent_mask=recurrent_mask,
+        types=types,
+        reached=reached,
+        to_go=to_go,
+    )
+
+
+def runs(drives: Sequence[int], cells: int) -> Iterator[tuple[slice, slice]]:
+    """Yield rows of a weight and the drives that they reach, neighbours together.
+
+    Args:
+        drives: The drives in the order of the rows.
+        cells: Number of cells N, the rows of each drive.
+
+    >>> [(rows, places) for rows, places in runs((1, 2, 0), 10)]
+    [(slice(0, 20, None), slice(10, 30, None)), (slice(20, 30, None), slice(0, 10, None))]
+    """
+    start = 0
+    for index in range(1, len(drives) + 1):
+        if index == len(drives) or drives[index] != drives[index - 1] + 1:
+            yield slice(start * cells, index * cells), slice(drives[start] * cells, (drives[index - 1] + 1) * cells)
+            start = index
