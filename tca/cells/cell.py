@@ -23,6 +23,8 @@ from typing import Any, ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor
 
+from tca.utils.checks import checked
+
 __all__ = ["Bounds", "Cell", "Derivatives", "Entry", "State", "constant"]
 
 State = tuple[Tensor, ...]
@@ -45,22 +47,32 @@ class Derivatives(NamedTuple):
     constants: Rows = ()
 
 
+@checked
 @dataclass(frozen=True)
 class Bounds:
     """The range of a constant, and whether it is learned.
 
     Args:
-        low: Smallest value, default none.
-        high: Largest value, default none.
+        low: Smallest value; ``None`` (default) for none.
+        high: Largest value; ``None`` (default) for none.
         learned: Whether the constant is a parameter by default, default ``False``.
     """
 
-    low: float = -math.inf
-    high: float = math.inf
+    low: float | None = None
+    high: float | None = None
     learned: bool = False
 
+    def hold(self, value: Tensor) -> bool:
+        """Return whether all values are finite and within the bounds."""
+        return bool(value.isfinite().all()) and bool((self.clamped(value) == value).all())
 
-def constant(default: Any, *, low: float = -math.inf, high: float = math.inf, learned: bool = False) -> Any:
+    def clamped(self, value: Tensor) -> Tensor:
+        """Return values moved to the nearest one within the bounds."""
+        return value.clamp(-math.inf if self.low is None else self.low, math.inf if self.high is None else self.high)
+
+
+@checked
+def constant(default: Any, *, low: float | None = None, high: float | None = None, learned: bool = False) -> Any:
     """Return a dataclass field that declares a constant of a cell.
 
     The value is a number, one number per neuron, or ``None`` if the cell draws it (`Cell.draw`). Learned constants stay
@@ -68,8 +80,8 @@ def constant(default: Any, *, low: float = -math.inf, high: float = math.inf, le
 
     Args:
         default: Its default value.
-        low: Smallest value, default none.
-        high: Largest value, default none.
+        low: Smallest value; ``None`` (default) for none.
+        high: Largest value; ``None`` (default) for none.
         learned: Whether it is a parameter by default, default ``False``.
     """
     return dataclasses.field(default=default, metadata={"bounds": Bounds(low, high, learned)})

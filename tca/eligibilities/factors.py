@@ -87,8 +87,8 @@ class Factors(abc.ABC):
         drives = self.connections[index].drives
         if drives is None:
             return slice(None)
-        first = torch.tensor(drives, device=self.like.device).unsqueeze(1) * self.cells
-        return (first + torch.arange(self.cells, device=self.like.device)).flatten()
+        every = torch.arange(self.drives * self.cells, device=self.like.device)
+        return every.view(self.drives, self.cells)[list(drives)].flatten()
 
     def initial_drives(self) -> Iterator[tuple[int, int]]:
         """Yield the components of learned initial states and the drives of their rows."""

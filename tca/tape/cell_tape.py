@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tca.cells.cell import Cell
 from tca.cells.local_derivatives import Blocks, blocks_of, slope_of
-from tca.connections.connection import Connection, Initial, Link
+from tca.connections.connection import Connection, ConnectionInput, Initial
 from tca.tape.cell_step import CellStep
 from tca.tape.tape import WINDOW_BYTES, Tape
 
@@ -102,7 +102,7 @@ class CellTape(Tape):
         """Return a state signal as a drive signal, shape ``(C, B, (G + P) N)``; constants come last."""
         return self._gained(self.blocks(steps).gain, signal).flatten(-2)
 
-    def gather_(self, link: Link, gradient: Tensor, driven: Tensor, steps: slice) -> None:
+    def gather_(self, link: ConnectionInput, gradient: Tensor, driven: Tensor, steps: slice) -> None:
         """Add ``sum_t driven_t (x) pre_t`` over the drives that the connection reaches."""
         connection, pre = link.connection, link.at(steps)
         if isinstance(connection, Initial):

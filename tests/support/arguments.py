@@ -59,6 +59,7 @@ RESULTS = (
     "TypeMeans",
     "Seen",
     "spike",
+    "Derivatives",
     "source",
     "output_error",
     "advantages",

@@ -19,6 +19,7 @@ import tca
 from analysis.curvature.eigensolvers import Pair
 from analysis.figures import Series
 from tca import losses, nets, signals
+from tca.cells import GRU
 from tca.cells.surrogate_gradients import Triangular
 from tca.experiments.records.result import Metrics
 from tca.signals.diffusion import fields
@@ -105,6 +106,8 @@ GOOD: Mapping[str, Callable[[], Any]] = {
     "n_rec": lambda: 4,
     "n_out": lambda: 2,
     "rule": lambda: tca.RULES["eprop"],
+    "cell": GRU,
+    "default": lambda: 0.5,
     "rules": lambda: "eprop",
     "learner": _learner,
     "loss": losses.MSE,

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from tca.cells.cell import Bounds, Cell
 from tca.cells.local_derivatives import emitted, moved, passed_on
-from tca.connections.connection import Bias, Connection, Dense, Initial, Link
+from tca.connections.connection import Bias, Connection, ConnectionInput, Dense, Initial
 from tca.nets.recurrent import RecurrentPopulation
 from tca.nets.recurrent_layer import RecurrentLayer, RecurrentWiring
 from tca.tape.cell_tape import CellTape, runs
 from tca.tape.population import Population
 from tca.utils.arrays import tensor_of
-from tca.utils.checks import NotNegative, check, checked
+from tca.utils.checks import NotNegative, Size, checked
 from tca.utils.names import lookup
 from tca.utils.numerics import Workspace
 
@@ -157,7 +157,9 @@ class CellPopulation(RecurrentPopulation):
             ):
                 drives[place] = drives[place] + part
         shape = (*inputs.shape[:-1], self.n_rec)
-        return torch.cat([torch.as_tensor(each).to(inputs).expand(shape) for each in drives], -1)
+        return torch.cat(
+            [each.expand(shape) if isinstance(each, Tensor) else inputs.new_zeros(shape) for each in drives], -1
+        )
 
     def cell_rates(
         self, use: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None = None, prefix: str = ""
@@ -238,7 +240,7 @@ class CellPopulation(RecurrentPopulation):
             rate=rate,
             leak=0.0,
             gain=1.0,
-            links=tuple(Link(each, pre) for each, pre in zip(into, (*pres, *constant), strict=True)),
+            links=tuple(ConnectionInput(each, pre) for each, pre in zip(into, (*pres, *constant), strict=True)),
             recurrent=recurrent,
             recurrent_mask=self.mask_rec,
             types=self.types,
@@ -266,7 +268,7 @@ class CellPopulation(RecurrentPopulation):
         """Restore masks and signs, and the bounds of learned constants."""
         super().project_cells_()
         for name in self.learned:
-            self.get_parameter(name).clamp_(self.bounds[name].low, self.bounds[name].high)
+            self.get_parameter(name).copy_(self.bounds[name].clamped(self.get_parameter(name)))
 
     def _external_(self, drive: Tensor, inputs: Tensor, into: Sequence[Connection]) -> None:
         """Write the drives by inputs and biases, shape ``(T B, G N)``, in place."""
@@ -297,7 +299,7 @@ class CellWiring(RecurrentWiring):
     Args:
         mask_in: Which input synapses exist, (N, J), for all drives alike; ``None`` (default) for all.
         mask_rec: Which recurrent synapses exist, (N, N), for all drives alike; ``None`` (default) for all.
-        types: Type of every cell, or fractions; ``None`` (default) for one type.
+        cell_types: Type of every cell, or fractions; ``None`` (default) for one type.
         dale: Sign of the recurrent synapses of each type; ``None`` (default) for both.
         autapses: Whether cells may have synapses onto themselves, default ``True``.
         gain_rec: Factor of the recurrent weights, default 1.
@@ -315,6 +317,7 @@ class CellWiring(RecurrentWiring):
     learn: Sequence[str] | None = None
 
 
+@checked
 class CellLayer(RecurrentLayer):
     """Configuration of a population of general cells, for a `tca.nets.StackedRNN`.
 
@@ -332,9 +335,9 @@ class CellLayer(RecurrentLayer):
     cells = Cell
     wirings = CellWiring
 
-    def __init__(self, size: int, cell: Cell, wiring: CellWiring | None = None, **options: Any) -> None:
+    def __init__(self, size: Size, cell: Cell, wiring: CellWiring | None = None, **options: Any) -> None:
         """Check the options; see the class."""
-        super().__init__(size, check("cell", cell, Cell), wiring, **options)
+        super().__init__(size, cell, wiring, **options)
 
     def make(self, n_pre: int, dt: float, generator: torch.Generator) -> CellPopulation:
         """Return the population.
@@ -359,6 +362,6 @@ def _checked_constant(name: str, given: Any, bounds: Bounds, cells: int) -> Tens
     value: Tensor = tensor_of(given).to("cpu", torch.float64)
     if tuple(value.shape) not in ((), (cells,)):
         raise ValueError(f"{name} must be one number or {cells}, one for each cell, got shape {tuple(value.shape)}")
-    if not (value.isfinite().all() and (value >= bounds.low).all() and (value <= bounds.high).all()):
-        raise ValueError(f"{name} must be finite and lie in [{bounds.low:g}, {bounds.high:g}], got {value.tolist()}")
+    if not bounds.hold(value):
+        raise ValueError(f"{name} must be finite and within [{bounds.low}, {bounds.high}], got {value.tolist()}")
     return value

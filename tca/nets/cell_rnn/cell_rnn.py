@@ -49,8 +49,8 @@ class CellRNN(CellPopulation, RecurrentNetwork):
         seed: Seed of the weights and of the private noise, default 0.
         device: Device of the network, default the CPU.
         dtype: Its floating-point type, default ``torch.float32``.
-        options: Fields of the wiring by name (mask_in, mask_rec, types, dale, autapses, gain_rec, learn_initial, bias,
-            gain_in, noise, learn; see `tca.nets.cell_rnn.cell_population.CellWiring`).
+        options: Fields of the wiring by name (mask_in, mask_rec, cell_types, dale, autapses, gain_rec, learn_initial,
+            bias, gain_in, noise, learn; see `tca.nets.cell_rnn.cell_population.CellWiring`).
 
     Raises:
         ValueError: A size, constant, mask, type, sign or name is not allowed, or the cell is not valid.

@@ -107,7 +107,7 @@ RECURRENT = ["snap2", "one_hop", "two_hops", "mdgl_exact", "mdgl", "nl_mdgl", "m
 )
 def test_padding_and_execution_change_nothing(name: str, rule: str) -> None:
     """Forward equals reverse, padding enters no gradient, and float32 gives the same to its precision."""
-    net = network(name, types=(0.6, 0.4), dale=(1, -1))
+    net = network(name, cell_types=(0.6, 0.4), dale=(1, -1))
     batch = uneven(trials(9, 4), 9, 7, 0, 4)
 
     def found(shown: tca.Batch, **options: Any) -> dict[str, torch.Tensor]:
