@@ -92,7 +92,7 @@ class Cell(abc.ABC):
     """An elementwise recurrent cell: a frozen dataclass with a step and a rate.
 
     A subclass names the components of its state and its drives and defines ``step`` and ``rate`` in torch. Derivatives
-    come from automatic differentiation unless ``derivatives`` returns them. Fields made with `constant` are constants
+    are automatic unless ``derivatives`` returns them. Fields made with `constant` are constants
     of the neurons, the others are options of the cell. `tca.check_cell` reports what is wrong with a cell.
 
     Attributes:

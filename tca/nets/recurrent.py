@@ -102,7 +102,7 @@ class RecurrentPopulation(nn.Module, abc.ABC):
         return self.n_rec
 
     def traits(self) -> dict[str, Any]:
-        """Return what the specification of the population says of its cells."""
+        """Return the properties of the cells for the specification of the population."""
         return {"recurrent": True, "spiking": self.spiking, "form": self.leak_form}
 
     def into_cells(self, prefix: str = "") -> tuple[Any, ...]:

@@ -111,7 +111,7 @@ def needs_rates(what: str, population: Population) -> None:
     """
     if population.form == "cell":
         raise ValueError(
-            f"{what} puts one constant in the place of the slope of every rate, which needs a constant leak and gain, "
+            f"{what} replaces the slope of every rate by one constant, which needs a constant leak and gain, "
             f"and those of {population.title} are defined by its cell"
         )
     if population.spiking:

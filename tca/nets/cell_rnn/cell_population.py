@@ -18,7 +18,7 @@ from tca.cells.local_derivatives import emitted, moved, passed_on
 from tca.connections.connection import Bias, Connection, ConnectionInput, Dense, Initial
 from tca.nets.recurrent import RecurrentPopulation
 from tca.nets.recurrent_layer import RecurrentLayer, RecurrentWiring
-from tca.tape.cell_tape import CellTape, runs
+from tca.tape.block_tape import BlockTape, runs
 from tca.tape.population import Population
 from tca.utils.arrays import tensor_of
 from tca.utils.checks import NotNegative, Size, checked
@@ -94,7 +94,7 @@ class CellPopulation(RecurrentPopulation):
         return self.n_rec * len(self.cell.rates)
 
     def traits(self) -> dict[str, Any]:
-        """Return what the specification of the population says of its cells."""
+        """Return the properties of the cells for the specification of the population."""
         return {
             "recurrent": bool(self.reached),
             "form": self.leak_form,
@@ -193,7 +193,7 @@ class CellPopulation(RecurrentPopulation):
 
     def run_cells(
         self, population: Population, inputs: Tensor, noise: Tensor | None, space: Workspace, **rest: Any
-    ) -> CellTape:
+    ) -> BlockTape:
         """Run the population without a graph and return its tape.
 
         Args:
@@ -235,7 +235,7 @@ class CellPopulation(RecurrentPopulation):
         one, zero = rate.new_ones(1, 1, 1), rate.new_zeros(1, 1, 1)
         pres = [inputs, *[rate[:-1]] * bool(self.reached)]
         constant = [zero if isinstance(each, Initial) else one for each in into[len(pres) :]]
-        return CellTape(
+        return BlockTape(
             population=population,
             rate=rate,
             leak=0.0,

@@ -12,8 +12,8 @@ from tca.cells.local_derivatives import blocks_of, emitted, moved, slope_of
 from tca.connections.connection import Initial
 from tca.nets.cell_rnn.cell_population import CellPopulation
 from tca.nets.stepper import Stepper
-from tca.tape.cell_step import CellStep
-from tca.tape.cell_tape import cell_step
+from tca.tape.block_step import BlockStep
+from tca.tape.block_tape import block_step
 
 __all__ = ["CellStepper"]
 
@@ -36,7 +36,7 @@ class CellStepper(Stepper):
         self.rate = torch.cat(emitted(cell, self.state.unbind(-2)), -1)
         self.slope = slope_of(cell, self.state, cells.passed)
 
-    def advance(self, inputs: Tensor, noise: Tensor | None, to_go: int | Tensor | None) -> CellStep:
+    def advance(self, inputs: Tensor, noise: Tensor | None, to_go: int | Tensor | None) -> BlockStep:
         """Advance by one step and return its local quantities.
 
         Args:
@@ -59,7 +59,7 @@ class CellStepper(Stepper):
         self.state = torch.stack(moved(cell, self.state.unbind(-2), drive.unbind(-2)), -2)
         self.rate = torch.cat(emitted(cell, self.state.unbind(-2)), -1)
         before, self.slope = self.slope, slope_of(cell, self.state, cells.passed)
-        return cell_step(
+        return block_step(
             blocks,
             (_with_steps(before), _with_steps(self.slope)),
             pres=(*pres, *constant),

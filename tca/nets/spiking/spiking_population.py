@@ -130,7 +130,7 @@ class SpikingPopulation(RecurrentPopulation):
         )
 
     def traits(self) -> dict[str, Any]:
-        """Return what the specification of the population says of its cells."""
+        """Return the properties of the cells for the specification of the population."""
         return {**super().traits(), "components": 2}
 
     def start(self, trials: int) -> SpikingState:

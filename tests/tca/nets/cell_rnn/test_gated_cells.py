@@ -192,7 +192,7 @@ def test_rules_differ_on_gated_cells() -> None:
 
 REFUSED = {
     "rflo": "defined by its cell: there its parts are the rule 'eprop_random'",
-    "modprop": "one constant in the place of the slope",
+    "modprop": "the slope of every rate by one constant",
     "miconi": "cell with one drive",
     "gevb": "vector",
     "error_diffusion": "stream",

@@ -19,14 +19,14 @@ from torch import Tensor
 from tca.cells.cell import Cell
 from tca.cells.local_derivatives import Blocks, blocks_of, slope_of
 from tca.connections.connection import Connection, ConnectionInput, Initial
-from tca.tape.cell_step import CellStep
+from tca.tape.block_step import BlockStep
 from tca.tape.tape import WINDOW_BYTES, Tape
 
-__all__ = ["CellTape", "cell_step", "runs"]
+__all__ = ["BlockTape", "block_step", "runs"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class CellTape(Tape):
+class BlockTape(Tape):
     """One forward pass of a population of general cells; see `tca.tape.Tape` for the other attributes.
 
     Attributes:
@@ -162,10 +162,10 @@ class CellTape(Tape):
             (self.slopes(slice(t, t + 1))[..., 0, :].unsqueeze(-2) * gain).sum(-3).view(gain.shape[0], -1, self.cells)
         )
 
-    def local_step(self, t: int) -> CellStep:
+    def local_step(self, t: int) -> BlockStep:
         """Return the local quantities of step t."""
         slopes = tuple(self.slopes(slice(at, at + 1)) for at in (t - 1, t))
-        return cell_step(
+        return block_step(
             self.blocks(slice(t, t + 1)),
             (slopes[0], slopes[1]),
             pres=tuple(link.at(slice(t, t + 1))[0] for link in self.links),
@@ -226,7 +226,7 @@ class CellTape(Tape):
         return slice(first, last + 1) if self.reached == tuple(range(first, last + 1)) else list(self.reached)
 
 
-def cell_step(
+def block_step(
     blocks: Blocks,
     slopes: tuple[Tensor, Tensor],
     *,
@@ -237,7 +237,7 @@ def cell_step(
     reached: tuple[int, ...],
     starts: bool,
     to_go: int | Tensor | None,
-) -> CellStep:
+) -> BlockStep:
     """Return the local quantities of one step of general cells.
 
     Args:
@@ -259,7 +259,7 @@ def cell_step(
     if now.shape[2] == 1:
         before, now = before.squeeze(2), now.squeeze(2)
         before, now = (before.squeeze(1), now.squeeze(1)) if components == 1 else (before, now)
-    return CellStep(
+    return BlockStep(
         components=components,
         drives=gain.shape[2],
         pres=pres,

@@ -14,11 +14,11 @@ from torch import Tensor
 from tca.connections.connection import Connection
 from tca.tape.local_step import LocalStep
 
-__all__ = ["CellStep"]
+__all__ = ["BlockStep"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class CellStep(LocalStep):
+class BlockStep(LocalStep):
     """A step of a population of general cells; see `tca.tape.local_step.LocalStep` for the other attributes.
 
     A tensor over the recurrent drives has the shape ``(B, R, N)``.
