@@ -128,8 +128,8 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "tca/eligibilities/uoro.py",
         "a state that forgets its recurrent synapses",
-        "passed = passed + step.driven(step.emitted(self.state) @ step.recurrent.t())",
-        "passed = passed + 0",
+        "passed = step.kept(self.state) + step.transmitted(self.state)",
+        "passed = step.kept(self.state)",
         STOCHASTIC,
     ),
     Bug(
@@ -142,8 +142,8 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "tca/eligibilities/kronecker.py",
         "gains left out of the direct influence",
-        "diagonal(dim1=1, dim2=2).add_(step.gain)",
-        "diagonal(dim1=1, dim2=2).add_(1.0)",
+        "self._own(direct).add_(step.gain_blocks())",
+        "self._own(direct)[:, 0].add_(1.0)",
         STOCHASTIC,
     ),
     Bug(

@@ -63,8 +63,8 @@ BUGS = [
     Bug(
         "tca/eligibilities/kronecker.py",
         "factors balanced the wrong way",
-        "p1 = balance(length(drives) * length(*pres), everywhere)",
-        "p1 = balance(everywhere, length(drives) * length(*pres))",
+        "p1 = balance(length(torch.stack(products, 1)), everywhere)",
+        "p1 = balance(everywhere, length(torch.stack(products, 1)))",
         ("tests/tca/rules/test_stochastic_facts.py",),
     ),
 ]

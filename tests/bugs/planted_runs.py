@@ -140,7 +140,13 @@ BUGS = [
         "pass",
         FORM,
     ),
-    Bug("tca/nets/stacked_rnn.py", "stacks taken for form A", "form=cells.leak_form", 'form="A"', FORM),
+    Bug(
+        "tca/nets/stacked_rnn.py",
+        "stacks taken for form A",
+        "**cells.traits()",
+        '**cells.traits() | {"form": "A"}',
+        FORM,
+    ),
     Bug(
         "tca/rules.py",
         "another rule meant elsewhere",

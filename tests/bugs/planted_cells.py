@@ -1,0 +1,31 @@
+"""Bugs of general cells: their blocks, gates, constants and weights."""
+
+from __future__ import annotations
+
+from tests.bugs.bug import Bug
+
+GATED = ("tests/tca/nets/cell_rnn/test_gated_cells.py",)
+BLOCK_TAPE, BLOCK_STEP = "tca/tape/block_tape.py", "tca/tape/block_step.py"
+CELLS, DERIVATIVES = "tca/cells/gated_cells.py", "tca/cells/local_derivatives.py"
+POPULATION, WEIGHTS = "tca/nets/cell_rnn/cell_population.py", "tca/nets/cell_rnn/torch_weights.py"
+
+BUGS = [
+    Bug(CELLS, "candidate of a GRU without its reset gate", "by_m = by_n * r", "by_m = by_n", GATED),
+    Bug(CELLS, "update gate of a GRU the wrong way", "(state[0] - n) * z * (1 - z)", "(n - state[0]) * z * (1 - z)", GATED),
+    Bug(CELLS, "hidden state of an LSTM that misses its memory", "leak = ((f, 0.0), (q * f, 0.0))",
+        "leak = ((f, 0.0), (0.0, 0.0))", GATED),
+    Bug(BLOCK_TAPE, "blocks of a state transposed", "into.addcmul_(leak[..., component, :, :], each.unsqueeze(-2))",
+        "into.addcmul_(leak[..., component, :], each.unsqueeze(-2))", GATED),
+    Bug(BLOCK_TAPE, "gates of a weight in the order of the cell", "else runs(connection.drives, self.cells)",
+        "else runs(sorted(connection.drives), self.cells)", GATED),
+    Bug(BLOCK_TAPE, "further components left out of drives", "driven.addcmul_(gain[..., component, :, :], each",
+        "driven.addcmul_(0 * gain[..., component, :, :], each", GATED),
+    Bug(BLOCK_STEP, "autapses of one gate only", "arriving = (self.gain[:, :, self.reached] * own).sum(2)",
+        "arriving = (self.gain[:, :, self.reached] * own)[:, :, 0]", GATED),
+    Bug(DERIVATIVES, "slope of another component", "slope[list(passed), range(len(passed))] = 1.0",
+        "slope[0, range(len(passed))] = 1.0", GATED),
+    Bug(POPULATION, "recurrent biases left out of the drive", "biases[places] += each.effective()[rows]",
+        "biases[places] = each.effective()[rows]", GATED),
+    Bug(WEIGHTS, "biases of torch exchanged", '"b": "bias_ih_l0", "b_rec": "bias_hh_l0"',
+        '"b": "bias_hh_l0", "b_rec": "bias_ih_l0"', GATED),
+]  # fmt: skip
