@@ -14,8 +14,7 @@ from statistics import fmean
 
 from analysis.statistics.intervals import paired_difference
 from studies import recurrent_broadcasts
-from studies.generalization import gap_page
-from studies.pages import (
+from studies.claims import (
     Claim,
     Curves,
     Points,
@@ -26,6 +25,7 @@ from studies.pages import (
     curves,
     over_training,
 )
+from studies.generalization import gap_page
 from studies.tables import COMPARED, Table, differences, mean_and_spread
 
 __all__ = ["tables"]

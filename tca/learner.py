@@ -106,7 +106,7 @@ class Learner(Lasting):
             with torch.no_grad():
                 own = rule.signal.buffers(population, generator) | rule.eligibility.buffers(population, generator)
             self.buffers |= {prefix + name: each for name, each in own.items()}
-        warn_if_typeless(net, rule)
+        warn_if_typeless(rule, net.typed_weights())
         self._by_default = EXECUTIONS[rule.executions[0]]
         self._workspace = Workspace()
         self._own: Loss | None = None  # the last loss of the library, and the last other one that was checked
@@ -303,7 +303,7 @@ class Learner(Lasting):
             return self.net.replay(tape.trials_shown, None if noise is None else kept(noise))
 
         shown = self.rule.eligibility.begin(tape, replay, buffers)
-        for level in shown.levels if buffers else ():
+        for level in shown.levels:
             self.rule.signal.update_statistics_(level, level_buffers(level.population, buffers))
         return shown
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from analysis.statistics.rank_correlation import rank_correlation
-from studies.pages import Arms, Claim, Points, arms_of, at_end, claims, curves
+from studies.claims import Arms, Claim, Points, arms_of, at_end, claims, curves
 from studies.tables import Table, mean_and_spread
 
 __all__ = ["tables"]

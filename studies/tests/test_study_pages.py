@@ -13,8 +13,9 @@ import pytest
 import scipy.stats
 
 from studies import pages
+from studies.claims import Claim, arms_of, at_end, by_arm, claims, curves, over_training
 from studies.page_tables import tables
-from studies.pages import MARK, Claim, arms_of, at_end, by_arm, claims, curves, over_training, render
+from studies.pages import MARK, render
 
 DOCS = Path(__file__).parents[2] / "docs"
 STUDIES = sorted((DOCS / "studies").glob("*.md"))

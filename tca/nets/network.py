@@ -60,6 +60,10 @@ class Network(NumericModule, abc.ABC):
         They hold the readout weights themselves, so that a signal may follow them or make them decay.
         """
 
+    def typed_weights(self) -> tuple[tuple[Tensor, Tensor | None, Tensor], ...]:
+        """Return recurrent weights, mask and cell types of each population with cell types; default none."""
+        return ()
+
     @abc.abstractmethod
     def record(self, inputs: Tensor, noise: Tensor | None, space: Workspace) -> Tape:
         """Return the tape of ``run`` for checked inputs and noise.

@@ -121,6 +121,16 @@ class RecurrentPopulation(nn.Module, abc.ABC):
             into.append(Initial(f"{prefix}s_0", self.s_0))
         return tuple(into)
 
+    def typed_weights(self) -> tuple[tuple[Tensor, Tensor | None, Tensor], ...]:
+        """Return recurrent weights, mask and cell types of each block."""
+        if not self.w_rec.numel():
+            return ()
+        weights = self.into_cells()[1].effective().detach().double()
+        masks = [None] * len(weights) if self.mask_rec is None else torch.split(self.mask_rec, self.n_rec)
+        return tuple(
+            (block, mask, self.types) for block, mask in zip(torch.split(weights, self.n_rec), masks, strict=False)
+        )
+
     @abc.abstractmethod
     def cell_rates(
         self, use: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None = None, prefix: str = ""

@@ -120,6 +120,9 @@ class StackedRNN(Network):
     def populations(self) -> tuple[Population, ...]:
         return self._populations(self.w_out)
 
+    def typed_weights(self) -> tuple[tuple[Tensor, Tensor | None, Tensor], ...]:
+        return tuple(each for _, cells in self.hidden_layers for each in cells.typed_weights())
+
     @property
     def n_noise(self) -> int:
         """Noise channels: one for the drive of each cell, from the first population to the last."""

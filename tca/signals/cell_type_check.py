@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from tca.eligibilities import TypePropagation
-from tca.nets import Network
-from tca.nets.recurrent import RecurrentPopulation
 from tca.signals import TypeReturn
 from tca.tape.weight_estimates import BlockMean, SynapseMean
 
-__all__ = ["CellTypesWarning", "by_type", "typeless", "warn_if_typeless"]
+__all__ = ["CellTypesWarning", "TypedWeights", "by_type", "typeless", "warn_if_typeless"]
 
 BY_TYPE = (SynapseMean, BlockMean, TypePropagation, TypeReturn)
 ERRORS = 4.0  # standard errors within which a mean weight counts as zero
+TypedWeights = tuple[Tensor, Tensor | None, Tensor]  # recurrent weights, mask and cell types of a population
 
 
 class CellTypesWarning(UserWarning):
@@ -40,29 +39,30 @@ def by_type(part: Any) -> bool:
     return any(by_type(getattr(part, each.name)) for each in dataclasses.fields(part))
 
 
-def typeless(net: Network) -> bool:
+def typeless(populations: Iterable[TypedWeights]) -> bool:
     """Return whether all mean recurrent weights by type are zero within chance.
 
     The means over the existing synapses from one type to another are compared with four standard errors of each.
 
     Args:
-        net: The network; ``False`` for one without recurrent weights.
+        populations: Recurrent weights, mask and cell types of each population; ``False`` without any.
 
     >>> from tca.nets import LeakyRNN
-    >>> typeless(LeakyRNN(2, 64, 1)), typeless(LeakyRNN(2, 64, 1, cell_types=(0.8, 0.2), dale=(1, -1)))
+    >>> nets = LeakyRNN(2, 64, 1), LeakyRNN(2, 64, 1, cell_types=(0.8, 0.2), dale=(1, -1))
+    >>> tuple(typeless(net.typed_weights()) for net in nets)
     (True, False)
     """
-    found = [_chance(weights, mask, types) for weights, mask, types in _wired(net)]
+    found = [_chance(*each) for each in populations]
     return bool(found) and all(found)
 
 
-def warn_if_typeless(net: Network, rule: Any) -> None:
+def warn_if_typeless(rule: Any, populations: Iterable[TypedWeights]) -> None:
     """Warn if a cell-type-specific rule meets a network without effective types.
 
     Warns:
         CellTypesWarning: All mean recurrent weights by type are zero within chance.
     """
-    if by_type(rule) and typeless(net):
+    if by_type(rule) and typeless(populations):
         warnings.warn(
             "this rule sees recurrent weights by their mean for each pair of cell types, and here these are zero but "
             "for chance, so that it is e-prop to a percent or two: give the network types that differ in sign, such as "
@@ -70,18 +70,6 @@ def warn_if_typeless(net: Network, rule: Any) -> None:
             CellTypesWarning,
             stacklevel=3,
         )
-
-
-def _wired(net: Network) -> Iterator[tuple[Tensor, Tensor | None, Tensor]]:
-    """Yield weights, mask and cell types of every recurrent population."""
-    cells = [each for each in net.modules() if isinstance(each, RecurrentPopulation)]
-    for each in cells:
-        if not each.w_rec.numel():
-            continue
-        weights = each.into_cells()[1].effective().detach().double()
-        masks = [None] * len(weights) if each.mask_rec is None else torch.split(each.mask_rec, each.n_rec)
-        for block, mask in zip(torch.split(weights, each.n_rec), masks, strict=False):
-            yield block, mask, each.types
 
 
 def _chance(weights: Tensor, mask: Tensor | None, types: Tensor) -> bool:

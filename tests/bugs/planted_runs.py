@@ -65,7 +65,7 @@ BUGS = [
     Bug(
         "tca/learner.py",
         "rules that are e-prop bound without a word",
-        "        warn_if_typeless(net, rule)\n",
+        "        warn_if_typeless(rule, net.typed_weights())\n",
         "",
         TYPES,
     ),

@@ -15,7 +15,7 @@ FACTORS = ("tests/tca/experiments/training/test_updates.py", "tests/tca/experime
 VISION = "studies/vision"
 
 PAGES, MADE = (
-    "studies/pages.py",
+    "studies/claims.py",
     tuple(
         f"studies/tests/test_study_pages.py::test_{name}"
         for name in ("numbers_are_taken_of_runs", "arms_and_claims_are_paired_by_seed_and_corrected")

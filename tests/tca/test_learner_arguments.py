@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from tca.nets import (
     VectorRNN,
 )
 from tca.signals.diffusion.fields import Graph
+from tca.tape.tape import Tape
 
 F64 = torch.float64
 
@@ -148,3 +150,23 @@ def test_noise_has_the_shape_of_the_cells_or_is_refused(kind: str) -> None:
         learner.grads(batch, noise=noise.double())
     with pytest.raises(ValueError, match="noise must be finite"):
         learner.grads(batch, noise=noise / 0)
+
+
+@dataclass(frozen=True)
+class Counted(tca.signals.Direct):
+    """The direct signal, which records how often it is shown a batch; it has no buffers."""
+
+    shown: list[int] = field(default_factory=list)
+
+    def update_statistics_(self, tape: Tape, buffers: dict[str, torch.Tensor]) -> None:
+        self.shown.append(len(buffers))
+
+
+def test_a_signal_without_buffers_is_shown_every_batch() -> None:
+    signal = Counted()
+    net = tca.nets.LeakyRNN(2, 4, 1)
+    learner = tca.Learner(net, tca.Rule(signal, tca.eligibilities.Leak()))
+    batch = tca.Batch(torch.ones(3, 1, 2), torch.zeros(3, 1, 1), torch.full((3, 1), 1 / 3), tca.losses.MSE())
+    learner.backward(batch)
+    learner.grads(batch, execution="forward")
+    assert signal.shown == [0, 0]

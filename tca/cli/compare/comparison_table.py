@@ -99,7 +99,7 @@ def _typeless(measured: Sequence[RunMeasurements]) -> list[str]:
     for one in measured:
         if by_type(one.run.the_rule):
             found.setdefault(str(one.run.rule), one.run)
-    return [name for name, run in found.items() if typeless(_begun(run))]
+    return [name for name, run in found.items() if typeless(_begun(run).typed_weights())]
 
 
 def _begun(run: Run) -> Network:

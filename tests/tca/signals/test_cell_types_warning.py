@@ -88,22 +88,22 @@ def test_rules_by_type_are_known() -> None:
 def test_whether_types_matter_is_a_matter_of_means() -> None:
     """One pair of types with a mean beyond chance is enough; missing synapses do not count; nothing recurs, nothing."""
     for options in ({}, {"cell_types": (0.5, 0.5)}, {"mask_rec": mask(3, 40, 40)}, {"autapses": False}, {"form": "B"}):
-        assert typeless(LeakyRNN(3, 40, 2, **options)), options
+        assert typeless(LeakyRNN(3, 40, 2, **options).typed_weights()), options
     for options in (
         TYPED,
         {"dale": (1,)},
         {"cell_types": (0.5, 0.5), "dale": (0, 1)},
         {**TYPED, "mask_rec": mask(3, 40, 40)},
     ):
-        assert not typeless(LeakyRNN(3, 40, 2, **options)), options
-    assert typeless(SpikingRNN(3, 40, 2))
-    assert typeless(StackedRNN(3, [LeakyLayer(40), LeakyLayer(30)], 2))
-    assert not typeless(StackedRNN(3, [LeakyLayer(40), LeakyLayer(30, **TYPED)], 2))
-    assert not typeless(MLP(3, [4], 2))
+        assert not typeless(LeakyRNN(3, 40, 2, **options).typed_weights()), options
+    assert typeless(SpikingRNN(3, 40, 2).typed_weights())
+    assert typeless(StackedRNN(3, [LeakyLayer(40), LeakyLayer(30)], 2).typed_weights())
+    assert not typeless(StackedRNN(3, [LeakyLayer(40), LeakyLayer(30, **TYPED)], 2).typed_weights())
+    assert not typeless(MLP(3, [4], 2).typed_weights())
     net = LeakyRNN(3, 10, 2, mask_rec=torch.eye(10).roll(1, 0))
     with torch.no_grad():  # all 10 synapses at .3 +- .01, far from chance unless 90 missing ones are counted in
         net.w_rec.copy_(torch.eye(10).roll(1, 0) * (0.3 + 0.01 * net.w_rec.sign()))
-    assert not typeless(net)
+    assert not typeless(net.typed_weights())
 
 
 @pytest.mark.parametrize("name", sorted(BY_TYPE))
