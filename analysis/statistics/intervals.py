@@ -87,7 +87,9 @@ def mean(values: ArrayLike, *, confidence: Probability = 0.95) -> Estimate:
     if np.ptp(kept) == 0:
         value = float(kept[0])  # a mean of equal numbers may differ from them by round-off
         return Estimate(value, value, value, 0.0, count, len(given), confidence, 0.0 if value else 1.0)
-    test = scipy.stats.ttest_1samp(kept, 0.0)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)  # of values equal to within round-off
+        test = scipy.stats.ttest_1samp(kept, 0.0)
     low, high = test.confidence_interval(confidence)
     spread = float(kept.std(ddof=1))
     return Estimate(value, float(low), float(high), spread, count, len(given), confidence, float(test.pvalue))

@@ -1,21 +1,26 @@
-"""The compare command: several rules on the same trials, with a table and a report."""
+"""The compare command: entries of rules and networks on the same trials, with tables and a report."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, Optional, Union
 
 from jsonargparse import ArgumentParser, Namespace
 
 from tca.cli.commands import CommandOutput
 from tca.cli.compare.comparison import Comparison
 from tca.cli.compare.comparison_loop import compare
-from tca.cli.compare.report import write_report
+from tca.cli.compare.report import printed, write_report
 from tca.cli.parsers import add_agent, add_network, check_agent, explained, run_parser, run_values
 
 __all__ = ["act", "parser"]
 
+RATES = 5  # learning rates of --tune-lr without a number
 HELP = {
-    "seeds": "Number of seeds (0, 1, ...) for each rule and task.",
+    "rules": "Names of rules, comma-separated, see `tca list rules`; in a file also mappings with a rule and its own "
+    "name, net, optimizer, lr, seeds, tasks and task_options.",
+    "reference": "Name of the entry that the others are compared with; by default the first of each task.",
+    "seeds": "Number of seeds (0, 1, ...) for each entry and task.",
     "task_options": "Options of tasks, each as --task_options.TASK.NAME VALUE, see `tca list tasks`.",
 }
 
@@ -24,23 +29,38 @@ def parser() -> ArgumentParser:
     """Return the parser."""
     made = run_parser("tca compare [options]", "runs/compare", "folder of the records and the report")
     made.add_argument("--workers", type=int, default=2, help="Number of processes.")
-    made.add_class_arguments(Comparison, skip={"net", "optimizer", "rewards", "agent"})
+    made.add_argument("--strict", action="store_true", help="Refuse entries that do not fit a task.")
+    made.add_class_arguments(Comparison, skip={"net", "optimizer", "rewards", "agent", "tune_lr", "match_loss"})
+    made.add_argument(
+        "--tune_lr",
+        "--tune-lr",
+        metavar="N",
+        nargs="?",
+        const=RATES,
+        default=0,
+        type=int,
+        help=f"Number of learning rates to try for each entry and task on held-out training trials; {RATES} if no "
+        "number is given.",
+    )
+    made.add_argument(
+        "--match_loss",
+        "--match-loss",
+        metavar="LOSS",
+        nargs="?",
+        const="auto",
+        type=Optional[Union[float, Literal["auto"]]],  # noqa: UP007, UP045 - jsonargparse formats this form in its help
+        help="Measure all runs at this training loss, too; without a number at the lowest that every run reaches.",
+    )
     add_network(made)
     add_agent(made)
     return explained(made, HELP)
 
 
 def act(options: Namespace) -> CommandOutput:
-    """Train the rules and write the report.
-
-    Args:
-        options: Parsed options.
-    """
-    comparison = Comparison(**run_values(options, ("config", "folder", "quiet", "workers", "trust")))
-    check_agent(options, comparison.rules)
+    """Train the entries and write the report."""
+    comparison = Comparison(**run_values(options, ("config", "folder", "quiet", "workers", "strict", "trust")))
+    check_agent(options, [each.rule for each in comparison.entries])
     folder = Path(options.folder)
-    failed: dict[str, str] = {}
-    measured = compare(comparison, folder, options.workers, progress=not options.quiet, failed=failed)
-    table = write_report(comparison, measured, folder)
-    ending = [f"report: {folder / 'report.html'}", *(f"left out: {each}" for each in failed.values())]
-    return CommandOutput("\n\n".join([str(table), *ending]), 1 if failed else 0)
+    result = compare(comparison, folder, options.workers, progress=not options.quiet, strict=options.strict)
+    text = printed(result, write_report(result, folder), folder)
+    return CommandOutput(text, 1 if result.failures else 0)

@@ -7,13 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tca.cli.compare.comparison_loop import read_comparison
-from tca.cli.compare.measurements import MeasurementSettings, RunMeasurements, read_measured
-from tca.cli.compare.report import write_report
-from tca.experiments import records
+from tca.cli.compare.comparison_loop import read_result
+from tca.cli.compare.report import printed, write_report
 from tca.experiments.config.recipes import in_words
 from tca.experiments.config.run import Run
-from tca.experiments.records.files import RecordError, explained, make_folder
+from tca.experiments.records.files import RecordError
 from tca.experiments.records.reader import RecordText, look
 from tca.experiments.records.record import title_of
 from tca.experiments.records.result import Metrics, Result, seconds_per_step
@@ -171,26 +169,5 @@ def _aligned(entries: Mapping[str, str]) -> str:
 
 
 def _compared(folder: Path) -> Report:
-    comparison = read_comparison(folder)
-    runs = comparison.runs()
-    with explained(folder):
-        make_folder(folder / "runs")
-    missing = [run for run in runs if not records.finished(run.folder(folder / "runs"))]
-    if missing:
-        raise RecordError(
-            f"{len(missing)} of the {len(runs)} runs of the comparison in {in_a_line(folder)} are unfinished; "
-            f"resume with: tca compare --config {in_a_line(folder / 'comparison.json')} --folder {in_a_line(folder)}"
-        )
-    how = MeasurementSettings(comparison.input_noise, comparison.curvature_trials, comparison.curvature_probes)
-    measured: list[RunMeasurements] = []
-    damaged: list[str] = []
-    for run in runs:
-        try:
-            measured.append(read_measured(run, run.folder(folder / "runs"), how))
-        except RecordError as error:
-            damaged.append(_line(run.folder(folder / "runs"), error))
-    if not measured:
-        raise RecordError(f"no run of the comparison in {in_a_line(folder)} can be read: {damaged[0]}")
-    table = write_report(comparison, measured, folder)
-    ending = [f"report: {in_a_line(folder / 'report.html')}", *damaged]
-    return Report("\n\n".join([str(table), *ending]), len(damaged))
+    result = read_result(folder)
+    return Report(printed(result, write_report(result, folder), folder), len(result.failures))

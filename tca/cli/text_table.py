@@ -23,6 +23,7 @@ class TextTable:
         meanings: Descriptions of numeric columns, by heading, default none.
         left: Number of text columns, aligned left, default 2; the others are numeric.
         grouped: Whether to print a blank line where the first column changes, default yes.
+        title: Title of the table on a page, default none.
     """
 
     head: tuple[str, ...]
@@ -31,6 +32,7 @@ class TextTable:
     meanings: Mapping[str, str] = field(default_factory=dict)
     left: int = 2
     grouped: bool = True
+    title: str = ""
 
     def __str__(self) -> str:
         """Return the table as text for a terminal."""

@@ -151,7 +151,7 @@ def test_a_run_builds_the_network_of_its_rule(rule: Any, tmp_path: Path) -> None
             "delayed_xor", rule, net=NetworkConfig("stacked_rnn", {"layers": [{"size": 4, "form": form}]})
         ),
         lambda form, rule: replace(Run("delayed_xor", net=NetworkConfig(form=form)), rule=rule),
-        lambda form, rule: Comparison(rules=f"bptt,{rule}", net=NetworkConfig(form=form)),
+        lambda form, rule: Comparison(rules=f"bptt,{rule}", net=NetworkConfig(form=form)).runs(),
         lambda form, rule: analysis.alignment(net_of(form), batch_for(net_of(form)), [rule, "bptt"]),
         lambda form, rule: analysis.update_jacobian(net_of(form), batch_for(net_of(form)), rule),
         lambda form, rule: analysis.stability(net_of(form), batch_for(net_of(form)), rule),
@@ -180,7 +180,7 @@ def test_commands_train_and_compare_it_on_its_form(tmp_path: Path, capsys: pytes
     assert main(refused) != 0
     assert "'eprop_random'" in capsys.readouterr().err
     runs = Comparison(rules="bptt,rflo,eprop_random", seeds=1).runs()
-    assert [run.net.form for run in runs] == ["A", "B", "A"]
+    assert [each.run.net.form for each in runs] == ["A", "B", "A"]
 
 
 def test_every_rule_is_measured_on_networks_of_its_form_only() -> None:

@@ -1,66 +1,85 @@
-"""Training of a comparison in several processes."""
+"""Training of a comparison in several processes: check, learning rates, runs, and networks at a common loss."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TypeVar
 
-from tca.cli.compare.comparison import Comparison
-from tca.cli.compare.measurements import MeasurementSettings, RunMeasurements, train_and_measure
+from tca.cli.compare.combinations import misfits
+from tca.cli.compare.common_loss import common_losses, crossings, with_matched
+from tca.cli.compare.comparison import Comparison, Planned
+from tca.cli.compare.comparison_result import OUTCOMES_FILE, ComparisonResult, Key, Outcomes
+from tca.cli.compare.learning_rates import Search, TriedRate
+from tca.cli.compare.measurements import MeasurementSettings, RunMeasurements, read_measured, train_and_measure
+from tca.experiments import records
 from tca.experiments.config.run import Run
 from tca.experiments.records.files import RecordError, explained, make_folder
 from tca.experiments.records.sealed_json import read_json, write_json
-from tca.experiments.sweep.executors import Executor, ExecutorError, InProcess, Job, WorkerDiedError
-from tca.experiments.sweep.jobs import threads
+from tca.experiments.sweep.executors import Executor, InProcess, Job, JobResult, WorkerDiedError
+from tca.experiments.sweep.jobs import one_line, threads
 from tca.experiments.sweep.processes import Processes
-from tca.experiments.sweep.progress import shown
+from tca.experiments.sweep.progress import say, shown
+from tca.experiments.sweep.swept_run import DIED, FAILED, Swept
+from tca.experiments.training.train import train
 from tca.utils.checks import whole
 from tca.utils.text import in_a_line
 
-__all__ = ["compare", "read_comparison"]
+__all__ = ["compare", "read_comparison", "read_result"]
+
+RUNS, TUNING, MATCHED_RUNS = "runs", "tuning", "matched"  # folders of records
+Value = TypeVar("Value")
 
 
 def compare(
-    comparison: Comparison,
-    folder: Path,
-    workers: int = 2,
-    progress: bool = True,
-    failed: dict[str, str] | None = None,
-) -> list[RunMeasurements]:
+    comparison: Comparison, folder: Path, workers: int = 2, progress: bool = True, strict: bool = False
+) -> ComparisonResult:
     """Train and measure the runs of a comparison; read finished records.
 
-    Runs with a damaged or locked record are left out.
+    Entries that do not fit a task are left out. A run that diverges, raises an error or kills its process is a row with
+    this outcome.
 
     Args:
         comparison: Comparison to train.
-        folder: Folder of ``comparison.json`` and of the records, in ``runs``.
+        folder: Folder of ``comparison.json`` and of the records.
         workers: Processes that train at the same time, one thread each, default 2.
         progress: Whether to show a progress bar, default yes; each run prints a line in any case.
-        failed: Dictionary to fill with the reasons for runs left out, by name; ``None`` (default) to raise the first.
+        strict: Whether to raise if an entry does not fit a task, default no.
 
     Raises:
-        RecordError: The folder cannot be written, all runs are left out, or one is and ``failed`` is not given.
-        ValueError: ``workers`` is less than 1.
+        RecordError: The folder cannot be written.
+        ValueError: ``workers`` is less than 1, no entry fits any task, or one does not fit and ``strict`` is given.
     """
     whole("workers", workers, 1)
+    left_out = list(misfits(comparison))
+    if left_out and (strict or len(left_out) == len(comparison.combinations)):
+        raise ValueError("; ".join(dict.fromkeys(map(str, left_out))))
+    for each in left_out:
+        say(f"left out: {each}")
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        make_folder(folder / "runs")
+        make_folder(folder / RUNS)
         write_json(folder / "comparison.json", comparison.to_json())
-    runs, left_out = comparison.runs(), {} if failed is None else failed
-    found = _results(comparison, runs, folder, workers, left_out)
-    done = {measured.run: measured for measured in shown(found, len(runs), _line, bar=progress)}
-    if left_out and (failed is None or not done):
-        raise RecordError(next(iter(left_out.values())))
-    return [done[run] for run in runs if run in done]
+        (folder / OUTCOMES_FILE).unlink(missing_ok=True)
+    settings = _settings(comparison)
+    without = {(each.task, each.entry) for each in left_out}
+    with InProcess() if workers == 1 else Processes(workers) as executor, threads(1):
+        rates = _tuned(comparison, without, folder / TUNING, executor, progress) if comparison.tune_lr else {}
+        planned = comparison.runs(Outcomes(rates=rates).chosen, without)
+        measured = _measured(planned, folder / RUNS, settings, executor, _line, progress)
+        losses = {} if comparison.match_loss is None else common_losses(measured, comparison.match_loss)
+        pairs = crossings(measured, losses)
+        again = [each for _, each in pairs]
+        there = _measured(again, folder / MATCHED_RUNS, settings, executor, _matched_line, progress)
+    failed = {one.run.name: (one.outcome, one.reason) for one in measured if not one.ended}
+    outcomes = Outcomes(left_out, rates, losses, failed)
+    outcomes.save(comparison, folder)
+    return ComparisonResult(comparison, _joined(measured, [one for one, _ in pairs], there), outcomes)
 
 
 def read_comparison(folder: Path) -> Comparison:
     """Read a comparison from its folder.
-
-    Args:
-        folder: Folder of the comparison.
 
     Raises:
         RecordError: The folder has no comparison, or an invalid one.
@@ -74,49 +93,153 @@ def read_comparison(folder: Path) -> Comparison:
         raise RecordError(f"{in_a_line(path)} cannot be read: {in_a_line(error)}") from error
 
 
-def _results(
-    comparison: Comparison, runs: list[Run], folder: Path, workers: int, left_out: dict[str, str]
-) -> Iterator[RunMeasurements]:
-    """Yield runs as they finish; collect the reasons for runs left out."""
-    how = MeasurementSettings(comparison.input_noise, comparison.curvature_trials, comparison.curvature_probes)
-    by_name = {run.name: run for run in runs}
-    with InProcess() if workers == 1 else Processes(workers) as executor, threads(1):
-        for name, run in by_name.items():
-            executor.submit(Job(name, train_and_measure, (run, run.folder(folder / "runs"), how)))
-        for _ in by_name:
-            try:
-                yield _measured(executor, by_name)
-            except _LeftOutError as error:
-                left_out[error.name] = str(error)
+def read_result(folder: Path) -> ComparisonResult:
+    """Read a finished comparison from its folder, without training; damaged records are failed runs.
+
+    Raises:
+        RecordError: The comparison is unfinished or damaged.
+    """
+    comparison = read_comparison(folder)
+    again = f"resume with: tca compare --config {in_a_line(folder / 'comparison.json')} --folder {in_a_line(folder)}"
+    if not os.path.lexists(folder / OUTCOMES_FILE):
+        raise RecordError(f"the comparison in {in_a_line(folder)} is unfinished; {again}")
+    outcomes = Outcomes.read(comparison, folder)
+    planned = comparison.runs(outcomes.chosen, {(each.task, each.entry) for each in outcomes.left_out})
+    missing = [
+        each for each in planned
+        if each.run.name not in outcomes.failed and not records.finished(each.run.folder(folder / RUNS))
+    ]  # fmt: skip
+    if missing:
+        count = f"{len(missing)} of the {len(planned)} runs of the comparison"
+        raise RecordError(f"{count} in {in_a_line(folder)} are unfinished; {again}")
+    settings = _settings(comparison)
+
+    def read(each: Planned, root: Path) -> RunMeasurements:
+        if each.run.name in outcomes.failed:
+            return RunMeasurements(each.entry, each.run, *outcomes.failed[each.run.name])
+        try:
+            return read_measured(each, each.run.folder(root), settings)
+        except RecordError as error:
+            return RunMeasurements(each.entry, each.run, FAILED, in_a_line(error))
+
+    measured = [read(each, folder / RUNS) for each in planned]
+    pairs = crossings([one for one in measured if one.ended], outcomes.losses)
+    there = [read(each, folder / MATCHED_RUNS) for _, each in pairs]
+    return ComparisonResult(comparison, _joined(measured, [one for one, _ in pairs], there), outcomes)
 
 
-class _LeftOutError(RecordError):
-    """The record of a run cannot be used."""
-
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(reason)
-        self.name = name
+def _settings(comparison: Comparison) -> MeasurementSettings:
+    return MeasurementSettings(comparison.input_noise, comparison.curvature_trials, comparison.curvature_probes)
 
 
-def _measured(executor: Executor, runs: Mapping[str, Run]) -> RunMeasurements:
-    """Return the next finished run."""
+def _joined(
+    measured: Sequence[RunMeasurements], reached: Sequence[RunMeasurements], there: Sequence[RunMeasurements]
+) -> list[RunMeasurements]:
+    """Return runs with what was measured of some of them at the common loss."""
+    at = {id(one): each for one, each in zip(reached, there, strict=True)}
+    return [with_matched(one, at[id(one)]) if id(one) in at else one for one in measured]
+
+
+def _measured(
+    planned: Sequence[Planned],
+    root: Path,
+    settings: MeasurementSettings,
+    executor: Executor,
+    line: Callable[[RunMeasurements], str],
+    progress: bool,
+) -> list[RunMeasurements]:
+    """Return the measured runs in the order given; runs that fail have no measurements."""
+    unique = {each.run.name: each for each in planned}  # entries may be equal but for their names
+
+    def results() -> Iterator[tuple[str, RunMeasurements]]:
+        for name, each in unique.items():
+            executor.submit(Job(name, train_and_measure, (each, each.run.folder(root), settings)))
+        for _ in unique:
+            result = _next(executor)
+            its = unique[result.key]
+            if result.error is None:
+                yield result.key, result.value
+            else:
+                yield result.key, RunMeasurements(its.entry, its.run, *_failure(result.error))
+
+    found = dict(shown(results(), len(unique), lambda each: line(each[1]), bar=progress))
+    return [_renamed(found[each.run.name], each.entry) for each in planned]
+
+
+def _renamed(one: RunMeasurements, entry: str) -> RunMeasurements:
+    return one if one.entry == entry else RunMeasurements(**{**vars(one), "entry": entry})
+
+
+def _next(executor: Executor) -> JobResult:
     result = executor.next_result()
     assert result is not None  # without a time limit
-    if isinstance(result.error, WorkerDiedError):
-        run = runs[result.key]
-        raise ExecutorError(
-            f"the process that trained {run.rule} on {run.task}, seed {run.seeds.net}, died: {result.error}"
-        )
-    if isinstance(result.error, RecordError):
-        raise _LeftOutError(result.key, in_a_line(result.error))
-    if result.error is not None:
-        raise result.error
-    return cast(RunMeasurements, result.value)
+    return result
 
 
-def _line(measured: RunMeasurements) -> str:
-    run = measured.run
+def _failure(error: BaseException) -> tuple[str, str]:
+    """Return outcome and reason of a run that raised an error or killed its process."""
+    died = isinstance(error, WorkerDiedError)
+    plain = died or isinstance(error, RecordError | ValueError | TypeError)
+    return (DIED if died else FAILED), (in_a_line(error) if plain else one_line(error))
+
+
+def _tuned(
+    comparison: Comparison, without: set[Key], root: Path, executor: Executor, progress: bool
+) -> dict[Key, Sequence[TriedRate]]:
+    """Return the learning rates tried, by task and entry; searches run side by side."""
+    searches = {
+        (task, entry.name): Search(comparison.run(task, entry, 0), comparison.tune_lr)
+        for task, entry in comparison.combinations
+        if (task, entry.name) not in without
+    }
+    keys = {str(number): key for number, key in enumerate(searches)}
+
+    def submit(name: str) -> None:
+        run = searches[keys[name]].next_run()
+        executor.submit(Job(name, _trained, (run, run.folder(root))))
+
+    def results() -> Iterator[tuple[Key, Swept]]:
+        for name in keys:
+            submit(name)
+        for _ in range(len(searches) * comparison.tune_lr):
+            result = _next(executor)
+            search = searches[keys[result.key]]
+            swept = result.value
+            if result.error is not None:
+                run = search.next_run()
+                swept = Swept(run, run.folder(root), *_failure(result.error))
+            search.add(swept)
+            if not search.done:
+                submit(result.key)
+            yield keys[result.key], swept
+
+    for _ in shown(results(), len(searches) * comparison.tune_lr, _tried_line, bar=progress):
+        pass
+    return {key: search.rates for key, search in searches.items()}
+
+
+def _trained(run: Run, folder: Path) -> Swept:
+    return Swept.of(train(run, folder, progress=False), folder)
+
+
+def _tried_line(tried: tuple[Key, Swept]) -> str:
+    (task, entry), swept = tried
+    score = f"held-out score {swept.last.test_accuracy:.3f}" if swept.last is not None else swept.reason
+    return f"{task}, {entry}, learning rate {swept.run.optimizer.lr:g}: {swept.outcome}, {score}"
+
+
+def _line(one: RunMeasurements) -> str:
+    who = f"{one.run.task}, {one.entry}, seed {one.run.seeds.net}: {one.outcome}"
+    if not one.ended:
+        return f"{who}: {one.reason}"
     return (
-        f"{run.task}, {run.rule}, seed {run.seeds.net}: {measured.outcome} after {measured.steps} updates, "
-        f"training loss {measured.train_loss:.4g}, test {run.make_task().measure} {measured.test_accuracy:.3f}"
+        f"{who} after {one.steps} updates, training loss {one.value('train_loss'):.4g}, test "
+        f"{one.run.make_task().measure} {one.value('test_accuracy'):.3f}"
     )
+
+
+def _matched_line(one: RunMeasurements) -> str:
+    if not one.ended:
+        return _line(one)
+    (loss,) = one.run.snapshot_losses
+    return f"{one.run.task}, {one.entry}, seed {one.run.seeds.net}: measured at training loss {loss:g}"

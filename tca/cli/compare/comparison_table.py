@@ -1,12 +1,28 @@
-"""The table of a comparison: a row per task and rule, mean and standard deviation over seeds."""
+"""The tables of a comparison: results, results at equal loss, differences, entries, learning rates."""
 
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
+from analysis.statistics.intervals import DECIDING, Estimate
+from tca.cli.compare.comparison_result import ComparisonResult
+from tca.cli.compare.estimates import (
+    COLUMNS,
+    COMPARED,
+    DIFFERENCES,
+    LOSS,
+    RESULTS,
+    Column,
+    Difference,
+    differences,
+    estimate,
+    grouped,
+    reference_of,
+    used,
+)
+from tca.cli.compare.learning_rates import TriedRate
 from tca.cli.compare.measurements import RunMeasurements
 from tca.cli.text_table import TextTable
 from tca.experiments.config.recipes import in_words
@@ -15,82 +31,186 @@ from tca.experiments.records.result import DIVERGED
 from tca.nets import Network
 from tca.signals.cell_type_check import by_type, typeless
 
-__all__ = ["tabulate"]
+__all__ = ["notes", "tables"]
+
+LONG = 1e5  # numbers from here on are written with an exponent
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of numbers.
-
-    Args:
-        heading: Heading.
-        meaning: Description in a sentence.
-        of: Function from the measurements of a run to the number.
-        digits: Decimal digits; ``None`` for two significant digits.
-    """
-
-    heading: str
-    meaning: str
-    of: Callable[[RunMeasurements], float]
-    digits: int | None = None
+def tables(result: ComparisonResult) -> list[TextTable]:
+    """Return the tables with any row, the results first."""
+    measured, outcomes = result.measured, result.outcomes
+    found = [_results(measured)]
+    matched = [column.matched for column in COLUMNS]
+    if outcomes.losses:
+        found.append(_at_equal_loss(result, matched))
+    found += [_differences(result, COMPARED, "Differences"), _entries(result)]
+    if outcomes.losses:
+        found.insert(3, _differences(result, [each for each in matched if each.alike], "Differences at equal loss"))
+    found += [_rates(result), _left_out(result), _troubles(measured)]
+    return [table for table in found if table.rows]
 
 
-COLUMNS = (
-    Column("test score", "Accuracy at the decision steps of the test set, or R2 for tasks with real targets.",
-           lambda one: one.test_accuracy, 3),
-    Column("noisy score", "The same with noise on the inputs.", lambda one: one.noisy_accuracy, 3),
-    Column("score gap", "Training minus test score.", lambda one: one.accuracy_gap, 3),
-    Column("noisy gap", "Training minus noisy score.",
-           lambda one: one.accuracy_gap + one.test_accuracy - one.noisy_accuracy, 3),
-    Column("train loss", "Loss over the training set.", lambda one: one.train_loss),
-    Column("loss gap", "Test minus training loss.", lambda one: one.loss_gap),
-    Column("largest eig.", "Largest eigenvalue of the Hessian of the training loss in the recurrent weights.",
-           lambda one: one.largest),
-    Column("smallest eig.", "Smallest (most negative) eigenvalue of the same Hessian.", lambda one: one.smallest),
-    Column("trace", "Trace of the same Hessian, estimated.", lambda one: one.trace),
-    Column("cosine", "Cosine between the rule's gradient and that of BPTT on the same weights and trials, recurrent "
-           "population, mean over training.", lambda one: one.cosine, 3),
-    Column("ms/update", "Time of one update: forward pass, rule and optimizer together.",
-           lambda one: one.milliseconds, 2),
-)  # fmt: skip
-
-
-def tabulate(measured: Sequence[RunMeasurements]) -> TextTable:
-    """Return the table of measured runs.
-
-    Args:
-        measured: Measurements of the runs, in the order of tasks and rules in the table.
-    """
-    groups: dict[tuple[str, str], list[RunMeasurements]] = {}
-    for one in measured:
-        groups.setdefault((one.run.task, str(one.run.rule)), []).append(one)
-    used = [column for column in COLUMNS if any(math.isfinite(column.of(one)) for one in measured)]
-    rows = tuple(
-        (task, rule, members[0].run.net.form, _endings(members), *(_cell(column, members) for column in used))
-        for (task, rule), members in groups.items()
+def _results(measured: Sequence[RunMeasurements]) -> TextTable:
+    groups, columns = grouped(measured), used(COLUMNS, measured, RESULTS)
+    rows = []
+    for (task, entry), members in groups.items():
+        chance = members[0].run.make_task().chance
+        cells = (_cell(estimate(members, each), each) for each in columns)
+        rows.append((task, entry, _endings(members), f"{chance:.3f}", *cells))
+    meanings = {"runs": "Number of seeds, and how many did not complete.", "chance": "Best score of a constant answer."}
+    return TextTable(
+        ("task", "entry", "runs", "chance", *(each.heading for each in columns)),
+        rows,
+        meanings=meanings | {each.heading: each.meaning for each in columns},
+        title="Results",
     )
-    head = ("task", "rule", "form", "runs", *(column.heading for column in used))
-    return TextTable(head, rows, tuple(_notes(measured)), {column.heading: column.meaning for column in used})
 
 
 def _endings(members: Sequence[RunMeasurements]) -> str:
-    diverged = sum(one.outcome == DIVERGED for one in members)
-    return f"{len(members)}, {diverged} diverged" if diverged else str(len(members))
+    count = Counter(one.outcome for one in members if one.outcome == DIVERGED or not one.ended)
+    return ", ".join([str(len(members)), *(f"{number} {outcome}" for outcome, number in count.items())])
 
 
-def _cell(column: Column, members: Sequence[RunMeasurements]) -> str:
-    values = [value for one in members if math.isfinite(value := column.of(one))]
-    if not values:
+def _cell(found: Estimate, column: Column) -> str:
+    if not found.count:
         return "-"
-    mean, spread = statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else math.nan
-    digits = _digits(mean) if column.digits is None else column.digits
-    mean = round(mean, digits) + 0.0  # turns -0 into 0
-    return f"{mean:.{digits}f}" + (f" ±{spread:.{digits}f}" if math.isfinite(spread) else "")
+    digits = _digits(found.value) if column.digits is None else column.digits
+    form = f".{digits}f" if abs(found.value) < LONG else ".2e"
+    mean = round(found.value, digits) + 0.0  # turns -0 into 0
+    missing = f" ({found.count}/{found.asked})" if found.count < found.asked else ""
+    width = found.high - found.value
+    return f"{mean:{form}}" + (f" ±{width:{form}}" if math.isfinite(width) else "") + missing
 
 
 def _digits(mean: float) -> int:
     """Return the decimal digits for two significant digits, at most four."""
     return min(4, max(0, 1 - math.floor(math.log10(abs(mean))))) if mean else 3
+
+
+def _at_equal_loss(result: ComparisonResult, columns: Sequence[Column]) -> TextTable:
+    groups, shown = grouped(result.measured), used(columns, result.measured, LOSS)
+    rows = tuple(
+        (task, entry, *(_cell(estimate(members, each), each) for each in shown))
+        for (task, entry), members in groups.items()
+        if any(math.isfinite(one.value(each.name)) for one in members for each in shown)
+    )
+    said = []
+    for each in result.outcomes.losses.values():
+        seeds: dict[str, list[str]] = {}
+        for entry, seed in each.without:
+            seeds.setdefault(entry, []).append(str(seed))
+        without = ", ".join(f"{entry} (seed {' '.join(its)})" for entry, its in seeds.items())
+        left = f"; without {without}, not at this loss in training" if without else ""
+        said.append(
+            f"{each.task}, {each.loss}: no training loss that two runs share"
+            if math.isnan(each.value)
+            else f"{each.task}, {each.loss}: training loss {each.value:g} within 1 %{left}"
+        )
+    note = f"Each run where its training loss crossed a common one. {'. '.join(said)}." if said else ""
+    head = ("task", "entry", *(each.heading for each in shown))
+    return TextTable(head, rows, (note,), title="At equal training loss")
+
+
+def _differences(result: ComparisonResult, columns: Sequence[Column], title: str) -> TextTable:
+    groups = grouped(result.measured)
+    found = differences(groups, result.comparison.reference, used(columns, result.measured, DIFFERENCES))
+    headings = list(dict.fromkeys(each.column.heading for each in found))
+    rows = []
+    for task, entry in groups:
+        mine = {each.column.heading: each for each in found if (each.task, each.entry) == (task, entry)}
+        if mine:
+            reference = reference_of(groups, task, result.comparison.reference)
+            rows.append((task, entry, reference, *(_difference(mine.get(name)) for name in headings)))
+    count = max((each.estimate.count for each in found), default=0)
+    few = f" Here there are at most {count}: no difference is decided." if count < DECIDING else ""
+    note = (
+        "Entry minus reference, paired by seed, ± half of the 95 % interval (Student's t). * p < .05 after Holm's "
+        f"correction over the differences of a column, from at least {DECIDING} pairs.{few} Losses of different "
+        "functions and Hessians of different kinds of networks are not compared (-)."
+    )
+    return TextTable(("task", "entry", "minus", *headings), rows, (note,), left=3, title=title)
+
+
+def _difference(difference: Difference | None) -> str:
+    if difference is None or not difference.estimate.count:
+        return "-"
+    cell = _cell(difference.estimate, difference.column)
+    return f"{'' if cell.startswith('-') else '+'}{cell}{' *' if difference.decided else ''}"
+
+
+def _entries(result: ComparisonResult) -> TextTable:
+    """Return the rule, network and optimizer of every entry; a row for tasks in which they are equal."""
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for (task, entry), members in grouped(result.measured).items():
+        run, chosen = members[0].run, result.outcomes.chosen
+        tuned = (task, entry) in chosen
+        whose = "tuned" if tuned else "recommended" if run.optimizer == run.recommended else "given"
+        size = next((one.value("size") for one in members if math.isfinite(one.value("size"))), math.nan)
+        form = f", form {run.net.form}" if run.net.form else ""
+        row = (entry, str(run.rule), f"{run.net.title}{form}", f"{size:.0f}" if math.isfinite(size) else "-",
+               type(run.make_task().loss).__name__, in_words(run.optimizer), whose)  # fmt: skip
+        rows.setdefault(row, []).append(task)
+    head = ("entry", "rule", "network", "parameters", "loss", "optimizer", "learning rate", "tasks")
+    return TextTable(
+        head, [(*row, ", ".join(its)) for row, its in rows.items()], left=len(head), grouped=False, title="Entries"
+    )
+
+
+def _rates(result: ComparisonResult) -> TextTable:
+    rows = []
+    for (task, entry), tried in result.outcomes.rates.items():
+        chosen = result.outcomes.chosen.get((task, entry))
+        edge = chosen in (tried[0].lr, tried[-1].lr) and len(tried) > 1
+        best = "all failed: own rate" if chosen is None else f"{chosen:g}{', at the edge' if edge else ''}"
+        rows.append((task, entry, best, "  ".join(map(_tried, tried))))
+    note = (
+        "Held-out score at the end of training by learning rate, on the last fifth of the training trials of seed 0; "
+        "every entry has as many rates and updates. Best rates at the edge of those tried may lie beyond it."
+    )
+    return TextTable(("task", "entry", "best", "tried"), rows, (note,), left=4, title="Tuned learning rates")
+
+
+def _tried(rate: TriedRate) -> str:
+    return f"{rate.lr:g}: {rate.score:.3f}" if math.isfinite(rate.score) else f"{rate.lr:g}: {rate.outcome}"
+
+
+def _left_out(result: ComparisonResult) -> TextTable:
+    rows = [(each.task, each.entry, each.reason) for each in result.outcomes.left_out]
+    return TextTable(("task", "entry", "reason"), rows, left=3, title="Left out: they do not fit")
+
+
+def _troubles(measured: Sequence[RunMeasurements]) -> TextTable:
+    rows = [
+        (one.run.task, one.entry, str(one.run.seeds.net), one.outcome, one.reason) for one in measured if one.reason
+    ]
+    head = ("task", "entry", "seed", "outcome", "reason")
+    return TextTable(head, rows, left=5, grouped=False, title="Runs that did not complete")
+
+
+def notes(result: ComparisonResult) -> Iterator[str]:
+    """Yield what a reader of the results needs beside them."""
+    measured = result.measured
+    yield (
+        "Mean ± half of the 95 % interval over seeds (Student's t); with one seed the value. For a given seed all "
+        "entries have the same trials in the same order, and entries with the same network the same initial weights."
+    )
+    if any(len(members) < DECIDING for members in grouped(measured).values()):
+        yield f"Fewer than {DECIDING} seeds: intervals are wide, and no difference is decided."
+    forms = {one.run.net.form for one in measured if one.run.net.form}
+    if len(forms) > 1:
+        papers = {f"{one.run.rule} ({one.run.the_rule.reference})": None for one in measured if one.run.the_rule.form}
+        yield (
+            f"Form A: the leak acts on the potential; form B: on the rate, as in the paper of {'; '.join(papers)}. The "
+            "two are different models with the same sizes, time constants, initial weights and data."
+        )
+    if rules := _typeless(measured):
+        yield (
+            f"{', '.join(rules)}: by cell type, and the mean weights of the network's types are zero up to chance, so "
+            "the rule equals e-prop to within 2 %. Types of different sign, such as --net.cell_types [0.8,0.2] --net.dale "
+            "[1,-1], separate the rules and then apply to all rows."
+        )
+    if result.comparison.match_loss is None and any(one.run.stop_loss is None for one in measured):
+        yield "Curvature depends on the training loss: use --match-loss to compare entries at equal loss."
 
 
 def _typeless(measured: Sequence[RunMeasurements]) -> list[str]:
@@ -107,30 +227,3 @@ def _begun(run: Run) -> Network:
     task = run.make_task()
     net: Network = run.net.build(task.n_in, task.n_out, dt=task.dt, seed=run.seeds.net)
     return net
-
-
-def _notes(measured: Sequence[RunMeasurements]) -> Iterator[str]:
-    yield (
-        "Mean ± standard deviation over seeds. For a given seed all rules have the same initial weights and the same "
-        "trials in the same order."
-    )
-    papers = {f"{one.run.rule} ({one.run.the_rule.reference})": None for one in measured if one.run.the_rule.form}
-    if len({one.run.net.form for one in measured}) > 1:
-        yield (
-            f"Form A: the leak acts on the potential; form B: on the rate, as in the paper of {'; '.join(papers)}. The "
-            "two are different models with the same sizes, time constants, initial weights and data."
-        )
-    optimizers = {str(one.run.rule): in_words(one.run.optimizer) for one in measured}
-    if len(set(optimizers.values())) > 1:
-        yield f"Optimizers: {'; '.join(f'{rule}: {words}' for rule, words in optimizers.items())}."
-    if rules := _typeless(measured):
-        yield (
-            f"{', '.join(rules)}: by cell type, and the mean weights of the network's types are zero up to chance, so "
-            "the rule equals e-prop to within 2 %. Types of different sign, such as "
-            "--net.cell_types [0.8,0.2] --net.dale [1,-1], separate the rules and then apply to all rows."
-        )
-    for one in measured:
-        if one.outcome == DIVERGED:
-            yield f"Diverged: {one.run.rule} on {one.run.task}, seed {one.run.seeds.net}: {one.reason}."
-    if any(one.run.stop_loss is None for one in measured):
-        yield "Curvature depends on the training loss: use stop_loss to compare rules at equal loss."

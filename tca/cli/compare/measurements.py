@@ -6,7 +6,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,25 @@ import torch
 
 import analysis
 from tca.batch import Batch
+from tca.cli.compare.comparison import Planned
 from tca.experiments import records
 from tca.experiments.config.run import Run
 from tca.experiments.records.files import RecordError, explained, make_folder
 from tca.experiments.records.result import DIVERGED, Metrics, Result
 from tca.experiments.records.sealed_json import companions, read_json, sealed, unsealed, write_json
 from tca.experiments.reinforcement.episodes import policy_of
+from tca.experiments.sweep.swept_run import ENDED
 from tca.experiments.training.train import train
 from tca.learner import Learner
+from tca.nets import Network
 from tca.utils.text import in_a_line
 
-__all__ = ["MeasurementSettings", "RunMeasurements", "align", "measure", "read_measured", "train_and_measure"]
+__all__ = [
+    "MATCHED", "MeasurementSettings", "RunMeasurements", "align", "measure", "read_measured", "train_and_measure",
+]  # fmt: skip
 
 TOLERANCE = 1e-4  # relative, of the eigenvalues: far below their variation over seeds
+MATCHED = "matched_"  # prefix of measurements at the common loss
 
 
 @dataclass(frozen=True)
@@ -46,76 +52,95 @@ class MeasurementSettings:
 
 @dataclass(frozen=True)
 class RunMeasurements:
-    """Measurements of a run; NaN if not available, for example after divergence.
+    """Measurements of a run.
 
     Args:
+        entry: Name of the entry.
         run: Run.
-        outcome: Outcome, see `tca.Result`.
-        reason: Reason of a divergence.
+        outcome: Outcome, see `tca.experiments.sweep.swept_run.Swept`.
+        reason: Reason of another outcome than success.
         steps: Updates made.
-        train_loss: Loss over the training set.
-        test_accuracy: Accuracy, or the measure of the task, over the test set.
-        accuracy_gap: Training minus test accuracy.
-        loss_gap: Test minus training loss.
-        noisy_accuracy: Accuracy over the test set with noise on its inputs.
-        largest: Largest eigenvalue of the Hessian in the recurrent weights.
-        smallest: Smallest eigenvalue of the same Hessian.
-        trace: Trace of the Hessian.
-        cosine: Cosine with BPTT's gradient of the recurrent population, mean over training.
-        milliseconds: Time of an update, median over the intervals between measurements.
+        values: Measurements by name, see `measure`, with ``cosine``, the mean over training of the cosine with BPTT's
+            gradient of the recurrent or hidden population, and ``milliseconds`` of an update, median over the intervals
+            between measurements.
+        parameters: Names of the parameters of the Hessian.
         metrics: Measurements during training.
     """
 
+    entry: str
     run: Run
     outcome: str
-    reason: str
-    steps: int
-    train_loss: float
-    test_accuracy: float
-    accuracy_gap: float
-    loss_gap: float
-    noisy_accuracy: float
-    largest: float
-    smallest: float
-    trace: float
-    cosine: float
-    milliseconds: float
-    metrics: tuple[Metrics, ...]
+    reason: str = ""
+    steps: int = 0
+    values: Mapping[str, float] = field(default_factory=dict)
+    parameters: tuple[str, ...] = ()
+    metrics: tuple[Metrics, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run has a finished record; otherwise it failed or its worker died."""
+        return self.outcome in ENDED
+
+    def value(self, name: str) -> float:
+        """Return a measurement, NaN if not available, for example after divergence.
+
+        Args:
+            name: Its name.
+        """
+        return self.values.get(name, math.nan)
 
 
-def train_and_measure(run: Run, folder: Path, how: MeasurementSettings, progress: bool = False) -> RunMeasurements:
+def train_and_measure(
+    planned: Planned, folder: Path, how: MeasurementSettings, progress: bool = False
+) -> RunMeasurements:
     """Train or resume a run and measure it; read finished steps from its record.
 
+    A run with a ``snapshot_losses`` is measured where it crossed the first of them, else at its end.
+
     Args:
+        planned: Run and entry.
+        folder: Folder of its record.
+        how: Settings of the measurements.
         progress: Whether to show a progress bar, default no.
     """
-    result = _trained(run, folder, progress)
+    run = planned.run
+    observe = None if run.agent is not None or run.snapshot_losses else align
+    result = train(run, folder, progress=progress, observe=observe)
     known = _known(run, folder, how)
-    if known is not None:
-        return _from_json(result, known)
-    values = measure(result, how)
-    said = {"settings": dataclasses.asdict(how), "values": _to_json(values), **companions(folder, ["result.json"])}
-    with explained(folder):
-        make_folder(folder)
-        write_json(folder / "measured.json", sealed(run.name, said))
-    return _from_json(result, values)
+    if known is None:
+        try:
+            values, parameters = _measured(result, how)
+        except (ValueError, TypeError) as error:  # the training is kept
+            unmeasured = _from_json(planned, result, {"values": {}, "parameters": []})
+            return dataclasses.replace(unmeasured, reason=f"not measured: {in_a_line(error)}")
+        known = {"values": _to_json(values), "parameters": list(parameters)}
+        said = {"settings": dataclasses.asdict(how), **known, **companions(folder, ["result.json"])}
+        with explained(folder):
+            make_folder(folder)
+            write_json(folder / "measured.json", sealed(run.name, said))
+    return _from_json(planned, result, known)
 
 
-def read_measured(run: Run, folder: Path, how: MeasurementSettings) -> RunMeasurements:
+def read_measured(planned: Planned, folder: Path, how: MeasurementSettings) -> RunMeasurements:
     """Read the measurements of a run from its record.
+
+    Args:
+        planned: Run and entry.
+        folder: Folder of its record.
+        how: Settings of the measurements.
 
     Raises:
         RecordError: There are no measurements with these settings, or the record is damaged.
     """
-    result = records.read(folder, run.device, run)
-    values = _known(run, folder, how)
-    if values is None:
+    result = records.read(folder, planned.run.device, planned.run)
+    known = _known(planned.run, folder, how)
+    if known is None:
         raise RecordError(f"{in_a_line(folder)} has no measurements with these settings; resume with tca compare")
-    return _from_json(result, values)
+    return _from_json(planned, result, known)
 
 
-def _known(run: Run, folder: Path, how: MeasurementSettings) -> dict[str, float | None] | None:
-    """Return the saved values, ``None`` if there are none with these settings."""
+def _known(run: Run, folder: Path, how: MeasurementSettings) -> dict[str, Any] | None:
+    """Return the saved values and parameters, ``None`` if there are none with these settings."""
     path = folder / "measured.json"
     if not os.path.lexists(path):
         return None
@@ -123,44 +148,60 @@ def _known(run: Run, folder: Path, how: MeasurementSettings) -> dict[str, float 
         known = unsealed(read_json(path), run.name)
         if known.get("result.json") != companions(folder, ["result.json"])["result.json"]:
             raise ValueError("the measurements belong to another training of the run")
-        values: dict[str, float | None] = known["values"]
-        if any(isinstance(each, bool) or not isinstance(each, int | float | None) for each in values.values()):
+        if any(isinstance(each, bool) or not isinstance(each, int | float | None) for each in known["values"].values()):
             raise ValueError("a value is not a number")
-        return values if known["settings"] == dataclasses.asdict(how) else None
-    except (ValueError, LookupError, AttributeError) as error:
+        found = {"values": known["values"], "parameters": [str(each) for each in known["parameters"]]}
+        return found if known["settings"] == dataclasses.asdict(how) else None
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
         raise RecordError(f"{in_a_line(path)} cannot be used, remove it: {in_a_line(error)}") from error
 
 
-def _trained(run: Run, folder: Path, progress: bool) -> Result:
-    """Train from targets or from rewards; the network to measure is then the policy."""
-    if run.agent is None:
-        return train(run, folder, progress=progress, observe=align)
-    result = train(run, folder, progress=progress)
-    return dataclasses.replace(result, net=policy_of(run, result.net, run.make_task().dt))
-
-
 def align(learner: Learner, batch: Batch) -> dict[str, float]:
-    """Return the alignment of a learner's recurrent gradient with BPTT on a batch.
+    """Return the alignment of a learner's recurrent or hidden gradient with BPTT on a batch.
 
     Args:
         learner: Learner, with its present feedback weights.
+        batch: Trials.
     """
     found = analysis.alignment(learner.net, batch, [learner]).rules[0]
     return {"cosine": found.recurrent.cosine, "norm_ratio": found.recurrent.norm_ratio, "dropped": found.dropped}
 
 
-def measure(result: Result, how: MeasurementSettings) -> dict[str, float]:
-    """Return gaps and curvature of a trained network by name; empty if it diverged."""
-    run = result.run
-    if result.outcome == DIVERGED or not all(torch.isfinite(each).all() for each in result.net.parameters()):
-        return {}
+def _measured(result: Result, how: MeasurementSettings) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Return the measurements of a run at its end, or at the loss of its snapshot."""
+    if result.outcome == DIVERGED and not result.run.snapshot_losses:
+        return {}, ()
+    if not result.run.snapshot_losses:
+        return measure(result.run, result.net, how)
+    if not result.crossings:
+        return {}, ()
+    return measure(result.run, result.crossings[0].net, how)
+
+
+def measure(run: Run, net: Network, how: MeasurementSettings) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Return gaps and curvature of a network by name, and the parameters of the Hessian; empty if it is not finite.
+
+    ``train_loss``, ``test_accuracy``, ``accuracy_gap`` and ``loss_gap``; the same of the noisy test in
+    ``noisy_accuracy``, ``noisy_accuracy_gap`` and ``noisy_loss_gap``; ``largest``, ``smallest`` and ``trace`` of the
+    Hessian of the training loss in the default parameters of the network: the recurrent weights where there are any,
+    else all; and the ``size``, the number of all parameters.
+
+    Args:
+        run: The run.
+        net: A network of it.
+        how: Settings of the measurements.
+    """
+    if not all(torch.isfinite(each).all() for each in net.parameters()):
+        return {}, ()
     task = run.make_task()
+    if run.agent is not None:
+        net = policy_of(run, net, task.dt)
     train_set, test_set = (
         each.to(run.device, run.torch_dtype) for each in task.split(run.n_train, run.n_test, seed=run.seeds.data)
     )
-    gap = analysis.generalization_gap(result.net, task, train_set, test_set, input_noise=how.input_noise)
+    gap = analysis.generalization_gap(net, task, train_set, test_set, input_noise=how.input_noise)
     few = train_set.subset(min(how.curvature_trials, len(train_set)))
-    curved = analysis.curvature(result.net, few, tolerance=TOLERANCE, probes=how.curvature_probes)
+    curved = analysis.curvature(net, few, tolerance=TOLERANCE, probes=how.curvature_probes)
     found = {
         "train_loss": gap.train.loss,
         "test_accuracy": gap.test.accuracy,
@@ -170,29 +211,30 @@ def measure(result: Result, how: MeasurementSettings) -> dict[str, float]:
         "smallest": curved.smallest.value if curved.smallest.converged else math.nan,
     }
     if gap.noisy_test is not None:
-        found["noisy_accuracy"] = gap.noisy_test.accuracy
+        noisy = gap.gap(gap.noisy_test)
+        found |= {
+            "noisy_accuracy": gap.noisy_test.accuracy,
+            "noisy_accuracy_gap": noisy.accuracy,
+            "noisy_loss_gap": noisy.loss,
+        }
     if curved.trace is not None:
         found["trace"] = curved.trace.value
-    return found
+    found["size"] = float(sum(each.numel() for each in net.parameters()))
+    return found, curved.parameters
 
 
 def _to_json(values: Mapping[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
-def _from_json(result: Result, values: Mapping[str, Any]) -> RunMeasurements:
-    names = [each.name for each in dataclasses.fields(RunMeasurements) if each.type == "float"]
-    numbers = {name: math.nan if values.get(name) is None else float(values[name]) for name in names}
+def _from_json(planned: Planned, result: Result, known: Mapping[str, Any]) -> RunMeasurements:
+    values = {name: math.nan if value is None else float(value) for name, value in known["values"].items()}
     cosines = [
         each.observed["cosine"] for each in result.metrics if math.isfinite(each.observed.get("cosine", math.nan))
     ]
-    numbers["cosine"] = sum(cosines) / len(cosines) if cosines else math.nan
-    numbers["milliseconds"] = 1e3 * result.seconds_per_step
+    values["cosine"] = sum(cosines) / len(cosines) if cosines else math.nan
+    values["milliseconds"] = 1e3 * result.seconds_per_step
+    parameters = tuple(known["parameters"])
     return RunMeasurements(
-        run=result.run,
-        outcome=result.outcome,
-        reason=result.reason,
-        steps=result.step,
-        metrics=result.metrics,
-        **numbers,
+        planned.entry, result.run, result.outcome, result.reason, result.step, values, parameters, result.metrics
     )

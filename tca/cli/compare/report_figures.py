@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
 from analysis import figures
 from analysis.figures import Series
+from tca.cli.compare.common_loss import loss_name
 from tca.cli.compare.measurements import RunMeasurements
 from tca.experiments.records.result import Metrics
 
-__all__ = ["REPORT_FIGURES", "ReportFigure"]
+__all__ = ["ReportFigure", "report_figures"]
 
 
 @dataclass(frozen=True)
@@ -44,40 +45,47 @@ def learning_curves(measured: Sequence[RunMeasurements]) -> ReportFigure:
 
 
 def gap_against_curvature(measured: Sequence[RunMeasurements]) -> ReportFigure:
-    """Draw the generalization gap against curvature."""
-    finite = [math.isfinite(one.largest) and math.isfinite(one.loss_gap) for one in measured]
-    series = [
-        _series(one, [one.largest] * known, [one.loss_gap] * known) for one, known in zip(measured, finite, strict=True)
-    ]
+    """Draw the generalization gap against curvature, with a panel for each loss function of a task."""
+    losses: dict[str, set[str]] = {}
+    for one in measured:
+        losses.setdefault(one.run.task, set()).add(loss_name(one))
+    series = []
+    for one in measured:
+        point = (one.value("largest"), one.value("loss_gap"))
+        x, y = ([point[0]], [point[1]]) if all(map(math.isfinite, point)) else ([], [])
+        panel = one.run.task if len(losses[one.run.task]) == 1 else f"{one.run.task}, {loss_name(one)}"
+        series.append(Series(panel, one.entry, one.run.seeds.net, x, y))
     caption = (
-        "Generalization gap in loss against the largest eigenvalue of the Hessian of the training loss in the "
-        "recurrent weights at the end of training. One point per run."
+        "Generalization gap in loss against the largest eigenvalue of the Hessian of the training loss at the end of "
+        "training, in the recurrent weights of recurrent networks, in all parameters of others. One point per run."
     )
     return ReportFigure(figures.gap_against_curvature(series), series, ("largest_eigenvalue", "loss_gap"), caption)
 
 
 def alignment_over_training(measured: Sequence[RunMeasurements]) -> ReportFigure:
-    """Draw the cosine with BPTT against updates."""
+    """Draw the cosine with the true gradient against updates."""
     series = [_course(one, lambda each: each.observed.get("cosine", math.nan)) for one in measured]
     caption = (
-        "Cosine between each rule's gradient of the recurrent population and that of BPTT, at the same weights and "
-        "trials, during training by the rule. Mean over seeds, band of one standard deviation."
+        "Cosine between each rule's gradient of the hidden populations and the true gradient (backpropagation, through "
+        "time in recurrent networks), at the same weights and trials, during training by the rule. Mean over seeds, "
+        "band of one standard deviation."
     )
     return ReportFigure(figures.alignment_over_training(series), series, ("updates", "cosine"), caption)
 
 
-REPORT_FIGURES: dict[str, Callable[[Sequence[RunMeasurements]], ReportFigure]] = {
-    "learning_curves": learning_curves,
-    "gap_against_curvature": gap_against_curvature,
-    "alignment_over_training": alignment_over_training,
-}
+DRAWINGS = (learning_curves, gap_against_curvature, alignment_over_training)
+
+
+def report_figures(measured: Sequence[RunMeasurements]) -> Iterator[tuple[str, ReportFigure]]:
+    """Yield the figures with any point, by name."""
+    if any(one.metrics for one in measured):
+        for draw in DRAWINGS:
+            drawn = draw(measured)
+            if any(len(each.x) for each in drawn.series):
+                yield draw.__name__, drawn
 
 
 def _course(one: RunMeasurements, of: Callable[[Metrics], float]) -> Series:
     """Return a measurement against updates, without NaN."""
     points = [(float(each.step), value) for each in one.metrics if math.isfinite(value := of(each))]
-    return _series(one, [x for x, _ in points], [y for _, y in points])
-
-
-def _series(one: RunMeasurements, x: list[float], y: list[float]) -> Series:
-    return Series(one.run.task, str(one.run.rule), one.run.seeds.net, x, y)
+    return Series(one.run.task, one.entry, one.run.seeds.net, [x for x, _ in points], [y for _, y in points])

@@ -79,7 +79,8 @@ class NetworkConfig:
         options = self.options
         if self.kind == DEFAULT and not isinstance(options["tau"], list):
             return f"{self.size} {self.activation} cells with a time constant of {self.tau:g} ms"
-        defaults = KINDS[self.kind].defaults
+        defaults = {name: list(each) if isinstance(each, tuple) else each
+                    for name, each in KINDS[self.kind].defaults.items()}  # fmt: skip
         layers = [f"{len(self.layers)} layers"] if "layers" in options else []
         others = {name: value for name, value in options.items() if name != "layers" and value != defaults[name]}
         chosen = layers + [f"{name} {value}" for name, value in others.items()]

@@ -22,7 +22,7 @@ from tca.experiments.config.recipes import recommended
 from tca.experiments.config.rule_config import rule_of, rule_values
 from tca.rule import Rule
 from tca.rules import RULES
-from tca.utils.checks import DEVICE, Count, Made, Named, checked, settle
+from tca.utils.checks import DEVICE, Count, Made, Named, Whole, checked, settle
 from tca.utils.class_paths import is_import_path, resolved
 from tca.utils.names import lookup
 
@@ -31,7 +31,7 @@ __all__ = ["Callback", "NetworkConfig", "Optimizer", "Run", "Seeds", "name_of"]
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # Fields, by part, that are written only if used, so that other runs keep their names.
 ADDED = {
-    "": ("snapshot_losses", "callbacks", "agent"),
+    "": ("held_out", "snapshot_losses", "callbacks", "agent"),
     "optimizer": ("schedule", "matched", "ascent", "reset_momentum_on_projection", "lr_multipliers"),
 }
 
@@ -54,6 +54,8 @@ class Run:
         fresh: Whether every batch has new trials and the training set serves measurements only; default no.
         n_train: Size of the training set in trials, default 500.
         n_test: Size of the test set in trials, default 500.
+        held_out: Number of the last training trials to hold out: they are tested on instead of the test set, for
+            choices that must not depend on test trials; default 0.
         evaluate_every: Steps between two measurements, each followed by a checkpoint, default 50.
         snapshot_losses: Training losses at which network and learner are saved, within 1 %, to compare runs at equal
             loss (`tca.experiments.training.snapshots.cross`); default none.
@@ -87,6 +89,7 @@ class Run:
     fresh: bool = False
     n_train: Count = 500
     n_test: Count = 500
+    held_out: Whole = 0
     evaluate_every: Count = 50
     snapshot_losses: tuple[float, ...] = ()
     callbacks: tuple[Callback, ...] = ()
@@ -99,6 +102,8 @@ class Run:
         """Check every value; no trial is drawn."""
         object.__setattr__(self, "task_options", plain("task_options", self.task_options))
         settle(self, snapshot_losses=tuple(dict.fromkeys(self.snapshot_losses)))
+        if self.held_out >= self.n_train:
+            raise ValueError(f"held_out must be less than n_train = {self.n_train}, got {self.held_out}")
         if isinstance(self.rule, Rule) and RULES.get(self.rule.name) == self.rule:
             settle(self, rule=self.rule.name)
         if self.agent is None and self.rule in REWARD_RULES:

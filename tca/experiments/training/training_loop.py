@@ -57,6 +57,9 @@ class TrainingLoop:
             raise ValueError("observe must be None where a network learns from rewards: there are no training trials")
         self.run, self.observe, self.task = run, observe, run.make_task()
         train_set, test_set = self.task.split(run.n_train, run.n_test, seed=run.seeds.data)
+        if run.held_out:
+            kept = run.n_train - run.held_out
+            test_set, train_set = train_set.subset(range(kept, run.n_train)), train_set.subset(kept)
         self.train_set, self.test_set = (each.to(run.device, run.torch_dtype) for each in (train_set, test_set))
         n_out = self.task.n_out + (run.agent is not None)  # and the value
         self.sizes: dict[str, Any] = {"n_in": self.task.n_in, "n_out": n_out, "dt": self.task.dt}

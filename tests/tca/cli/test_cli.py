@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import dataclasses
 import inspect
-import json
-import math
-import os
 import re
-import shutil
-import signal
-import statistics
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -26,24 +18,9 @@ import tca
 from tca.__main__ import main
 from tca.cli.commands import COMMANDS
 from tca.cli.compare.comparison import Comparison
-from tca.cli.compare.comparison_loop import compare, read_comparison
-from tca.cli.compare.comparison_table import tabulate
-from tca.cli.compare.measurements import RunMeasurements
 from tca.experiments import records
 from tca.experiments.config.run import NetworkConfig, Optimizer, Run, Seeds
-from tca.experiments.sweep import ExecutorError, settings
-
-TINY = ["--tasks=delayed_xor,flip_flop", "--rules=bptt,rflo,eprop", "--seeds=2", "--net.size=6", "--steps=6",
-        "--n_train=12", "--n_test=8", "--batch_size=5", "--evaluate_every=3", "--curvature_trials=7"]  # fmt: skip
-RUNS = 2 * 3 * 2
-
-
-@pytest.fixture(scope="module")
-def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a finished comparison."""
-    folder = tmp_path_factory.mktemp("compared")
-    assert main(["compare", *TINY, "--quiet", "--workers=1", f"--folder={folder}"]) == 0
-    return folder
+from tca.experiments.sweep import settings
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -243,6 +220,11 @@ def test_show_tells_settings_ending_and_last_measurement(capsys: pytest.CaptureF
     assert "cannot be read: it is of format 1" in refusal(capsys, "show", str(tmp_path))
 
 
+def rows(folder: Path, name: str) -> list[dict[str, str]]:
+    with open(folder / name) as file:
+        return list(csv.DictReader(file))
+
+
 SWEEP = """
 from dataclasses import replace
 from tca import NetworkConfig, Run
@@ -302,244 +284,3 @@ def test_a_sweep_in_which_a_run_fails_ends_with_status_1(
     assert "failed: device cuda:99: " in out
     assert "device cpu: completed after 2 updates" in err
     assert [row["outcome"] for row in rows(tmp_path / "out", "small_broken.csv")] == ["completed", "failed"]
-
-
-def test_rules_start_alike_and_see_the_same_trials() -> None:
-    comparison = Comparison(tasks="delayed_xor,flip_flop", rules=["bptt", "rflo"], seeds=2, net=NetworkConfig(size=6))
-    runs = comparison.runs()
-    assert len(runs) == len({run.name for run in runs}) == 8
-    for bptt, rflo in zip(runs[::2], runs[1::2], strict=True):
-        assert (bptt.net.form, rflo.net.form) == ("A", "B")
-        alike = dataclasses.replace(rflo, rule="bptt", net=dataclasses.replace(rflo.net, form="A"))
-        assert alike == bptt
-        first, second = (run.net.build(2, 3, dt=10.0, seed=run.seeds.net) for run in (bptt, rflo))
-        for name, value in first.named_parameters():
-            assert torch.equal(value, second.get_parameter(name))
-
-
-def test_a_comparison_survives_its_description() -> None:
-    comparison = Comparison(
-        tasks=["delayed_xor"], rules="eprop", task_options={"delayed_xor": {"dt": 25}}, stop_loss=0.1
-    )
-    assert Comparison.from_json(json.loads(json.dumps(comparison.to_json()))) == comparison
-    with pytest.raises(ValueError, match="does not describe a comparison"):
-        Comparison.from_json({"tasks": ["delayed_xor"]})
-
-
-def rows(folder: Path, name: str) -> list[dict[str, str]]:
-    with open(folder / name) as file:
-        return list(csv.DictReader(file))
-
-
-def test_the_table_holds_what_analysis_says_of_the_recorded_networks(compared: Path) -> None:
-    """Each number again from the records by another way than the command's."""
-    table = rows(compared, "table.csv")
-    assert [(row["task"], row["rule"], row["form"], row["runs"]) for row in table] == [
-        (task, rule, "B" if rule == "rflo" else "A", "2")
-        for task in ("delayed_xor", "flip_flop")
-        for rule in ("bptt", "rflo", "eprop")
-    ]
-    results = [records.read(path) for path in (compared / "runs").iterdir()]
-    assert len(results) == RUNS
-    for row in table:
-        found: dict[str, list[float]] = {
-            "test score": [],
-            "score gap": [],
-            "loss gap": [],
-            "largest eig.": [],
-            "cosine": [],
-        }
-        for result in results:
-            if (result.run.task, result.run.rule) == (row["task"], row["rule"]):
-                task = tasks.make(result.run.task)
-                train, test = (each.batch() for each in task.split(12, 8, seed=result.run.seeds.data))
-                outputs = {id(each): result.net(each.inputs).detach() for each in (train, test)}
-                score = {
-                    each: task.accuracy(outputs[each], batch) for each, batch in ((id(train), train), (id(test), test))
-                }
-                loss = {
-                    id(each): each.loss.mean(outputs[id(each)], each.targets, each.weights).item()
-                    for each in (train, test)
-                }
-                curved = analysis.curvature(result.net, train.select(slice(0, 7)), "w_rec", engine="dense")
-                found["test score"].append(score[id(test)])
-                found["score gap"].append(score[id(train)] - score[id(test)])
-                found["loss gap"].append(loss[id(test)] - loss[id(train)])
-                found["largest eig."].append(curved.largest.value)
-                found["cosine"].append(statistics.fmean(each.observed["cosine"] for each in result.metrics))
-        for name, values in found.items():
-            mean, spread = row[name].split(" ±")
-            unit = 10 ** -len(mean.partition(".")[2])
-            assert float(mean) == pytest.approx(statistics.fmean(values), abs=0.51 * unit), (row["rule"], name)
-            assert float(spread) == pytest.approx(statistics.stdev(values), abs=0.51 * unit), (row["rule"], name)
-    assert all(row["cosine"] == "1.000 ±0.000" for row in table if row["rule"] == "bptt")
-    assert all(float(row["cosine"].split()[0]) < 0.99 for row in table if row["rule"] != "bptt")
-
-
-def test_figures_lie_beside_their_numbers(compared: Path) -> None:
-    for name, points in (("learning_curves", 3), ("gap_against_curvature", 1), ("alignment_over_training", 3)):
-        assert (compared / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-        assert "</svg>" in (compared / f"{name}.svg").read_text()
-        assert len(rows(compared, f"{name}.csv")) == RUNS * points
-    for row in rows(compared, "learning_curves.csv"):
-        run = next(run for run in read_comparison(compared).runs() if
-                   (run.task, run.rule, run.seeds.net) == (row["panel"], row["label"], int(row["seed"])))  # fmt: skip
-        metrics = {each.step: each for each in records.read(run.folder(compared / "runs")).metrics}
-        assert float(row["test_score"]) == metrics[int(float(row["updates"]))].test_accuracy
-
-
-class Page(HTMLParser):
-    """Collects what a page refers to and the text of its cells."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.sources: list[str] = []
-        self.cells: list[str] = []
-        self.open: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.sources += [value or "" for name, value in attributes if name in ("src", "href")]
-        if tag not in ("meta", "img"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] == "td":
-            self.cells.append(data)
-
-
-def test_the_report_needs_no_other_file(compared: Path) -> None:
-    text = (compared / "report.html").read_text()
-    page = Page(text)
-    assert page.open == []
-    assert len(page.sources) == 3
-    for source, name in zip(
-        page.sources, ("learning_curves", "gap_against_curvature", "alignment_over_training"), strict=True
-    ):
-        kind, data = source.split(",")
-        assert kind == "data:image/svg+xml;base64"
-        assert base64.b64decode(data) == (compared / f"{name}.svg").read_bytes()
-    assert page.cells == [cell for row in rows(compared, "table.csv") for cell in row.values()]
-    assert "tca compare --config" in text
-    assert f"<dd>{torch.__version__}</dd>" in text
-    assert "Murray (2019)" in text
-
-
-def test_its_configuration_makes_the_same_comparison_again(compared: Path, tmp_path: Path) -> None:
-    text = (compared / "report.html").read_text()
-    configuration = re.search(r"<pre>({.*?})</pre>", text, re.DOTALL)
-    assert configuration is not None
-    (tmp_path / "comparison.json").write_text(configuration.group(1).replace("&quot;", '"'))
-    shutil.copytree(compared, tmp_path / "again")
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "again" / "runs").glob("*/*")}
-    words = [
-        "compare",
-        f"--config={tmp_path / 'comparison.json'}",
-        f"--folder={tmp_path / 'again'}",
-        "--quiet",
-        "--workers=1",
-    ]
-    assert main(words) == 0
-    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "again" / "runs").glob("*/*")}
-    assert (tmp_path / "again" / "table.csv").read_bytes() == (compared / "table.csv").read_bytes()
-
-
-def test_report_writes_the_same_report_anew(compared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    again = tmp_path / "again"
-    shutil.copytree(compared, again)
-    kept = ("comparison.json", "runs")
-    for path in again.iterdir():
-        if path.name not in kept:
-            path.unlink()
-    assert main(["report", str(again)]) == 0
-    for path in compared.iterdir():
-        if path.suffix in (".csv", ".svg", ".html"):
-            assert (again / path.name).read_bytes() == path.read_bytes(), path.name
-    next(again.glob("runs/*/result.json")).unlink()
-    assert f"1 of the {RUNS} runs" in refusal(capsys, "report", str(again))
-
-
-def test_an_interrupted_comparison_goes_on(compared: Path, tmp_path: Path) -> None:
-    again = tmp_path / "again"
-    shutil.copytree(compared, again)
-    lost = sorted((again / "runs").iterdir())[0]
-    shutil.rmtree(lost)
-    measured = compare(read_comparison(again), again, workers=1, progress=False)
-    assert len(measured) == RUNS
-    first, second = (records.read(root / "runs" / lost.name) for root in (again, compared))
-    for name, value in first.net.state_dict().items():
-        assert torch.equal(value, second.net.state_dict()[name])
-
-
-def test_several_processes_find_the_same(compared: Path, tmp_path: Path) -> None:
-    few = dataclasses.replace(read_comparison(compared), tasks="delayed_xor", rules="bptt,rflo", seeds=1)
-    measured = compare(few, tmp_path, workers=2, progress=False)
-    assert [one.run for one in measured] == few.runs()
-    for one in measured:
-        there, here = (records.read(one.run.folder(root / "runs")) for root in (compared, tmp_path))
-        assert one.test_accuracy == there.last.test_accuracy == here.last.test_accuracy
-        for name, value in there.net.state_dict().items():
-            assert torch.equal(value, here.net.state_dict()[name])
-
-
-def die(*_: object) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_a_process_that_dies_in_a_comparison_is_an_error_with_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tca.cli.compare.comparison_loop.train_and_measure", die)
-    few = Comparison(tasks="delayed_xor", rules="bptt", seeds=1)
-    with pytest.raises(ExecutorError, match="that trained bptt on delayed_xor, seed 0, died: killed by SIGKILL"):
-        compare(few, tmp_path, workers=2, progress=False)
-
-
-def test_other_settings_of_measuring_measure_again(compared: Path, tmp_path: Path) -> None:
-    shutil.copytree(compared, tmp_path / "again")
-    noisy = dataclasses.replace(read_comparison(compared), input_noise=2.0)
-    measured = compare(noisy, tmp_path / "again", workers=1, progress=False)
-    assert all(math.isfinite(one.noisy_accuracy) for one in measured)
-    assert any(one.noisy_accuracy != one.test_accuracy for one in measured)
-    table = tabulate(measured)
-    assert "noisy score" in table.head
-    for row in table.rows:  # training minus noisy score: the gap to clean trials and what the noise takes away
-        shown = {name: float(cell.split(" ")[0]) for name, cell in zip(table.head, row, strict=True) if " ±" in cell}
-        train = shown["test score"] + shown["score gap"]
-        assert shown["noisy gap"] == pytest.approx(train - shown["noisy score"], abs=2e-3)
-
-
-def test_divergence_is_a_row_of_the_table_and_not_a_crash(tmp_path: Path) -> None:
-    hot = Comparison(
-        tasks="delayed_xor",
-        rules="bptt,eprop",
-        seeds=1,
-        net=NetworkConfig(size=6, activation="relu"),
-        steps=200,
-        optimizer=Optimizer("SGD", lr=1e6, clip=None),
-        n_train=10,
-        n_test=10,
-        batch_size=5,
-    )
-    measured = compare(hot, tmp_path, workers=1, progress=False)
-    assert {one.outcome for one in measured} == {"diverged"}
-    assert all(math.isnan(one.largest) for one in measured)
-    table = tabulate(measured)
-    assert [row[3] for row in table.rows] == ["1, 1 diverged"] * 2
-    assert sum(note.startswith("Diverged: ") for note in table.notes) == 2
-    assert main(["report", str(tmp_path)]) == 0
-
-
-def test_the_table_is_mean_and_standard_deviation(compared: Path) -> None:
-    one = compare(read_comparison(compared), compared, workers=1, progress=False)[0]
-
-    def with_score(score: float) -> RunMeasurements:
-        return dataclasses.replace(one, test_accuracy=score, largest=math.nan)
-
-    table = tabulate([with_score(0.5), with_score(0.7), with_score(0.9)])
-    assert table.rows[0][table.head.index("test score")] == "0.700 ±0.200"
-    assert "largest eig." not in table.head
-    assert str(table).splitlines()[0].split()[:3] == ["task", "rule", "form"]

@@ -13,15 +13,17 @@ import tca
 from studies.vision.vision_plan import ARMS, PANELS, falling, fast_readout
 from tca.__main__ import main
 from tca.cli.compare.comparison import Comparison
-from tca.cli.compare.comparison_table import _notes
+from tca.cli.compare.comparison_result import ComparisonResult
+from tca.cli.compare.comparison_table import tables
+from tca.cli.compare.measurements import RunMeasurements
 from tca.experiments import records
 from tca.experiments.config.components import Optimizer
 from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.recipes import RECIPES, recommended
 from tca.experiments.config.run import Run
+from tca.experiments.records.result import COMPLETED
 from tca.experiments.sweep import grid
 from tca.losses import MSE, Brier, CrossEntropy, Logistic
-from tests.tca.signals.test_cell_types_warning import measured
 
 DEFAULT = Optimizer("Adam", lr=1e-3, clip=1.0)
 LOSSES = {"cross_entropy": CrossEntropy(), "mse": MSE(), "logistic": Logistic()}
@@ -118,9 +120,19 @@ def test_a_comparison_gives_each_rule_its_own_and_says_so() -> None:
     shared = {name: value for name, value in DIGITS.items() if name != "net"}
     comparison = Comparison(tasks="images", rules="backprop,dfa", seeds=1, net=MLP, **shared)
     assert Comparison.from_json(json.loads(json.dumps(comparison.to_json()))) == comparison
-    assert [run.optimizer for run in comparison.runs()] == [fast_readout(3.0), fast_readout(10.0)]
-    (said,) = [each for each in _notes([measured(run) for run in comparison.runs()]) if "Optimizers" in each]
-    assert "backprop: Adam 0.001 (w_out x 3, b_out x 3), not clipped; dfa: Adam 0.001 (w_out x 10" in said
+    assert [each.run.optimizer for each in comparison.runs()] == [fast_readout(3.0), fast_readout(10.0)]
+    assert said(comparison) == [
+        ["backprop", "Adam 0.001 (w_out x 3, b_out x 3), not clipped", "recommended"],
+        ["dfa", "Adam 0.001 (w_out x 10, b_out x 10), not clipped", "recommended"],
+    ]
     same = dataclasses.replace(comparison, optimizer=DEFAULT)
-    assert [run.optimizer for run in same.runs()] == [DEFAULT, DEFAULT]
-    assert not any("Optimizers" in each for each in _notes([measured(run) for run in same.runs()]))
+    assert [each.run.optimizer for each in same.runs()] == [DEFAULT, DEFAULT]
+    assert said(same) == [[rule, "Adam 0.001, clipped at 1", "given"] for rule in ("backprop", "dfa")]
+
+
+def said(comparison: Comparison) -> list[list[str]]:
+    """Return entry, optimizer and whose choice it is from the table of entries."""
+    measured = [RunMeasurements(each.entry, each.run, COMPLETED) for each in comparison.runs()]
+    (entries,) = [table for table in tables(ComparisonResult(comparison, measured)) if table.title == "Entries"]
+    place = entries.head.index("optimizer")
+    return [[row[0], row[place], row[place + 1]] for row in entries.rows]

@@ -12,9 +12,11 @@ from torch import Tensor
 
 import tasks
 import tca
-from tca.cli.compare.comparison_table import _notes
+from tca.cli.compare.comparison import Comparison
+from tca.cli.compare.comparison_result import ComparisonResult
+from tca.cli.compare.comparison_table import notes
+from tca.cli.compare.measurements import RunMeasurements
 from tca.experiments.config.network_config import NetworkConfig
-from tca.experiments.config.run import Run
 from tca.experiments.records.result import COMPLETED
 from tca.nets import MLP, LeakyLayer, LeakyRNN, SpikingRNN, StackedRNN
 from tca.signals.cell_type_check import CellTypesWarning, by_type, typeless
@@ -120,23 +122,12 @@ def test_binding_warns_once(name: str) -> None:
 
 
 def test_a_comparison_says_so_below_its_table() -> None:
-    def notes(rules: tuple[str, ...], net: NetworkConfig) -> list[str]:
-        runs = [Run("delayed_xor", rule, net=net) for rule in rules]
-        return list(_notes([measured(run) for run in runs]))
+    def said(rules: list[str], net: NetworkConfig) -> list[str]:
+        comparison = Comparison(rules=rules, net=net, seeds=1)
+        measured = [RunMeasurements(each.entry, each.run, COMPLETED) for each in comparison.runs()]
+        return [each for each in notes(ComparisonResult(comparison, measured)) if "by cell type" in each]
 
-    said = [
-        each for each in notes(("bptt", "mdgl", "eprop", "modprop"), NetworkConfig(size=40)) if "by cell type" in each
-    ]
-    assert [each.partition(": by cell type")[0] for each in said] == ["mdgl, modprop"]
-    assert not any("by cell type" in each for each in notes(("bptt", "mdgl"), NetworkConfig(size=40, **TYPED)))
-    assert not any("by cell type" in each for each in notes(("bptt", "eprop"), NetworkConfig(size=40)))
-
-
-def measured(run: Run) -> Any:
-    """Return what the notes read of a run."""
-
-    class Seen:
-        outcome = COMPLETED
-
-    Seen.run = run  # type: ignore[attr-defined]
-    return Seen()
+    found = said(["bptt", "mdgl", "eprop", "modprop"], NetworkConfig(size=40))
+    assert [each.partition(": by cell type")[0] for each in found] == ["mdgl, modprop"]
+    assert not said(["bptt", "mdgl"], NetworkConfig(size=40, **TYPED))
+    assert not said(["bptt", "eprop"], NetworkConfig(size=40))
