@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import tasks
 from tasks.task import Task
-from tca.cli.compare.entry import Entry, entries_of
+from tca.cli.compare.entry import RuleEntry, entries_of
 from tca.experiments.config.agent import REWARD_RULES, Agent
 from tca.experiments.config.components import Optimizer, Seeds, plain
 from tca.experiments.config.network_config import NetworkConfig
@@ -51,7 +51,7 @@ class Comparison:
     Args:
         tasks: Names of tasks, see ``tca list``.
         rules: Entries: names of rules, see ``tca list``, or mappings with a rule and what is its own, see
-            `tca.cli.compare.entry.Entry`.
+            `tca.cli.compare.entry.RuleEntry`.
         reference: Name of the entry that the others are compared with, default the first of each task.
         seeds: Number of seeds for each entry and task, default 3.
         task_options: Options of tasks, by name of the task, default none.
@@ -136,9 +136,9 @@ class Comparison:
             raise ValueError(f"tasks, rules and seeds must give at most {MOST_RUNS} runs, got {count}")
 
     @property
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[RuleEntry, ...]:
         """The entries of ``rules``."""
-        entries: tuple[Entry, ...] = vars(self)["_entries"]
+        entries: tuple[RuleEntry, ...] = vars(self)["_entries"]
         return entries
 
     def task(self, name: str) -> Task:
@@ -146,7 +146,7 @@ class Comparison:
         return tasks.make(name, **self.task_options.get(name, {}))
 
     @property
-    def combinations(self) -> list[tuple[str, Entry]]:
+    def combinations(self) -> list[tuple[str, RuleEntry]]:
         """Tasks with the entries that are trained on them, task by task."""
         entries = {task: [each for each in self.entries if task in (each.tasks or self.tasks)] for task in self.tasks}
         return [(task, each) for task, its in entries.items() for each in its]
@@ -172,7 +172,7 @@ class Comparison:
             if its == task and seed < (entry.seeds or self.seeds) and (task, entry.name) not in without
         ]
 
-    def run(self, task: str, entry: Entry, seed: int, lr: float | None = None) -> Run:
+    def run(self, task: str, entry: RuleEntry, seed: int, lr: float | None = None) -> Run:
         """Return the run of an entry.
 
         Args:

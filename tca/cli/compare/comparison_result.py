@@ -27,7 +27,7 @@ Key = tuple[str, str]  # task and entry
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What a comparison came to beside the records of its runs.
+    """Outcomes of a comparison beside the records of its runs.
 
     Args:
         left_out: Entries that do not fit a task.
@@ -90,7 +90,7 @@ class ComparisonResult:
     Args:
         comparison: The comparison.
         measured: All runs in the order of ``comparison.runs``, failed ones included.
-        outcomes: What it came to beside them.
+        outcomes: Its outcomes beside them.
     """
 
     comparison: Comparison

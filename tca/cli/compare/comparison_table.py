@@ -124,7 +124,7 @@ def _differences(result: ComparisonResult, columns: Sequence[Column], title: str
     count = max((each.estimate.count for each in found), default=0)
     few = f" Here there are at most {count}: no difference is decided." if count < DECIDING else ""
     note = (
-        "Entry minus reference, paired by seed, ± half of the 95 % interval (Student's t). * p < .05 after Holm's "
+        "RuleEntry minus reference, paired by seed, ± half of the 95 % interval (Student's t). * p < .05 after Holm's "
         f"correction over the differences of a column, from at least {DECIDING} pairs.{few} Losses of different "
         "functions and Hessians of different kinds of networks are not compared (-)."
     )
@@ -206,8 +206,8 @@ def notes(result: ComparisonResult) -> Iterator[str]:
     if rules := _typeless(measured):
         yield (
             f"{', '.join(rules)}: by cell type, and the mean weights of the network's types are zero up to chance, so "
-            "the rule equals e-prop to within 2 %. Types of different sign, such as --net.cell_types [0.8,0.2] --net.dale "
-            "[1,-1], separate the rules and then apply to all rows."
+            "the rule equals e-prop to within 2 %. Types of different sign, such as "
+            "--net.cell_types [0.8,0.2] --net.dale [1,-1], separate the rules and then apply to all rows."
         )
     if result.comparison.match_loss is None and any(one.run.stop_loss is None for one in measured):
         yield "Curvature depends on the training loss: use --match-loss to compare entries at equal loss."

@@ -13,7 +13,7 @@ from tca.experiments.config.rule_config import rule_of, rule_values
 from tca.utils.checks import Count, Made, Positive, checked, settle
 from tca.utils.names import lookup
 
-__all__ = ["Entry", "entries_of"]
+__all__ = ["RuleEntry", "entries_of"]
 
 
 def _net(given: str | Mapping[str, Any]) -> NetworkConfig:
@@ -23,7 +23,7 @@ def _net(given: str | Mapping[str, Any]) -> NetworkConfig:
 
 @checked
 @dataclass(frozen=True)
-class Entry:
+class RuleEntry:
     """A rule in a comparison, with what it does not share with the other entries.
 
     Args:
@@ -41,7 +41,7 @@ class Entry:
         ValueError: A name is unknown or a number is not allowed.
         TypeError: A value is of the wrong type.
 
-    >>> Entry("ebd", net={"kind": "mlp", "sizes": [32]}, lr=0.003).name
+    >>> RuleEntry("ebd", net={"kind": "mlp", "sizes": [32]}, lr=0.003).name
     'ebd, mlp'
     """
 
@@ -63,7 +63,7 @@ class Entry:
 
     def to_json(self) -> str | dict[str, Any]:
         """Return the entry as plain values, as `entries_of` takes it; a rule with nothing of its own as its name."""
-        if self == Entry(self.rule):
+        if self == RuleEntry(self.rule):
             return rule_values(self.rule) if isinstance(self.rule, str) else {"rule": rule_values(self.rule)}
         values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         values["rule"] = rule_values(self.rule)
@@ -73,11 +73,13 @@ class Entry:
         return plain("entry", values)
 
 
-def entries_of(given: str | Sequence[str | Mapping[str, Any] | Entry], *, trusted: bool = True) -> tuple[Entry, ...]:
+def entries_of(
+    given: str | Sequence[str | Mapping[str, Any] | RuleEntry], *, trusted: bool = True
+) -> tuple[RuleEntry, ...]:
     """Return the entries of a comparison.
 
     Args:
-        given: Names of rules separated by commas, or a sequence of names and mappings, see `Entry`.
+        given: Names of rules separated by commas, or a sequence of names and mappings, see `RuleEntry`.
         trusted: Whether modules outside of the library that rules name may be imported, default yes.
 
     Raises:
@@ -98,16 +100,16 @@ def entries_of(given: str | Sequence[str | Mapping[str, Any] | Entry], *, truste
     return entries
 
 
-def _entry(given: str | Mapping[str, Any] | Entry, trusted: bool) -> Entry:
-    if isinstance(given, Entry):
+def _entry(given: str | Mapping[str, Any] | RuleEntry, trusted: bool) -> RuleEntry:
+    if isinstance(given, RuleEntry):
         return given
     if not isinstance(given, str | Mapping):
         raise ValueError(f"an entry of rules must be a name or a mapping with a rule, got {given!r}")
     if isinstance(given, str):
-        return Entry(rule_of(given, trusted=trusted))
-    fields = dict.fromkeys(each.name for each in dataclasses.fields(Entry))
+        return RuleEntry(rule_of(given, trusted=trusted))
+    fields = dict.fromkeys(each.name for each in dataclasses.fields(RuleEntry))
     for name in given:
         lookup(fields, name, "key of an entry of rules")
     if "rule" not in given:
         raise ValueError(f"an entry of rules must have the key 'rule', got {sorted(given)}")
-    return Entry(**{**given, "rule": rule_of(given["rule"], trusted=trusted)})
+    return RuleEntry(**{**given, "rule": rule_of(given["rule"], trusted=trusted)})

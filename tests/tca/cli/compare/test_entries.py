@@ -15,7 +15,7 @@ from tca.__main__ import main
 from tca.cli.compare.combinations import misfit, misfits
 from tca.cli.compare.comparison import Comparison
 from tca.cli.compare.comparison_loop import read_comparison
-from tca.cli.compare.entry import Entry, entries_of
+from tca.cli.compare.entry import RuleEntry, entries_of
 from tca.experiments.config.run import NetworkConfig, Optimizer, Run
 from tests.tca.cli.test_cli import refusal, rows
 
@@ -106,7 +106,7 @@ def test_careless_entries_are_refused(rules: list[Any], message: str) -> None:
 
 
 def test_equal_entries_are_one() -> None:
-    assert entries_of("bptt, bptt rflo") == (Entry("bptt"), Entry("rflo"))
+    assert entries_of("bptt, bptt rflo") == (RuleEntry("bptt"), RuleEntry("rflo"))
 
 
 @pytest.mark.parametrize(
