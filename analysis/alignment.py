@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from analysis.curvature.problem import Trials, as_batch
+from analysis.fixed_data import Trials, as_batch
 from analysis.learners import named
 from tca.batch import Batch
 from tca.learner import Learner

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from analysis.alignment import Match
-from analysis.curvature.problem import Trials, as_batch
+from analysis.fixed_data import Trials, as_batch
 from tca.batch import Batch
 from tca.execution import level_buffers
 from tca.learner import Learner

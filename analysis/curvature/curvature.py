@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
+from torch import nn
 
 from analysis.curvature.network_operators import hessian
-from analysis.curvature.problem import Trials, fingerprint, problem_of
+from analysis.curvature.problem import problem_of
 from analysis.curvature.spectrum import Eigenvalue, spectrum
 from analysis.curvature.trace import ESTIMATORS, TraceEstimate, trace
+from analysis.fixed_data import Data, fingerprint
+from analysis.samples import Criterion
 from tca.batch import Batch
-from tca.nets.network import Network
 from tca.utils.checks import Count, DType, Named, NotNegative, Positive, Seed, Whole, checked
 
 __all__ = ["Curvature", "curvature"]
@@ -83,10 +85,11 @@ class Curvature:
 @checked
 @torch.inference_mode(False)
 def curvature(
-    net: Network,
-    trials: Trials | Batch,
+    net: nn.Module,
+    trials: Data,
     parameters: str | Sequence[str] | None = None,
     *,
+    loss: Criterion | None = None,
     engine: str = "auto",
     tolerance: float = 1e-6,
     products: Count = 2000,
@@ -108,9 +111,10 @@ def curvature(
     The network, its mode, its gradients and the global generators are left as they are: all is done on a copy.
 
     Args:
-        net: The network.
-        trials: A fixed set of trials, or a batch.
+        net: A network of the library, or any module; it is copied.
+        trials: A batch or a fixed set of trials; or samples, a pair or a loader of inputs and targets, see ``as_data``.
         parameters: A name, a prefix such as ``"layers.0"``, several of them, or ``"all"``; default see ``choose``.
+        loss: The loss of inputs and targets; ``None`` (default) for that of the trials.
         engine: ``"lanczos"``; ``"dense"``, for up to 2,000 parameters; ``"pyhessian"``, power iteration, slow and given
             to missing the end of smaller modulus (see ``analysis.curvature.eigensolvers.power_iteration``);
             or ``"auto"`` (default), dense for up to 100 parameters and Lanczos for more.
@@ -146,7 +150,7 @@ def curvature(
     """
     if probes == 1:
         raise ValueError("probes must be 0, or at least 2 to have a standard error, got 1")
-    problem = problem_of(net, trials, parameters, chunk=chunk, memory=memory, dtype=dtype)
+    problem = problem_of(net, trials, parameters, loss=loss, chunk=chunk, memory=memory, dtype=dtype)
     operator = hessian(problem, l2=l2)
     ends = spectrum(operator, 1, engine=engine, tolerance=tolerance, products=products, seed=seed)
     known = None if ends.trace is None else TraceEstimate(ends.trace, 0.0, 0, "exact")
@@ -159,7 +163,7 @@ def curvature(
         parameters=problem.parameters.names,
         count=operator.size,
         trials=problem.batch.trials,
-        steps=int(problem.batch.trial_lengths.max()),
+        steps=int(problem.batch.trial_lengths.max()) if isinstance(problem.batch, Batch) else 1,
         data=fingerprint(problem.batch),
         loss=operator.loss,
         gradient_norm=operator.gradient.norm().item(),

@@ -9,16 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from analysis.curvature.analytic.derivative_plan import plan
 from analysis.curvature.operators.hessian import Hessian
 from analysis.curvature.operators.operator import Operator
-from analysis.curvature.operators.output_metrics import METRICS
+from analysis.curvature.operators.output_metrics import METRICS, OutputMetric
 from analysis.curvature.operators.pullback import Metric, Pullback
 from analysis.curvature.operators.update_derivative import UpdateJacobian
-from analysis.curvature.problem import Problem, Trials, problem_of
+from analysis.curvature.problem import Problem, problem_of
+from analysis.fixed_data import Data, Trials
 from analysis.learners import moved, named
+from analysis.samples import Criterion, Samples, total
 from tca.batch import Batch
 from tca.learner import Learner
 from tca.nets.network import Network
@@ -49,7 +51,7 @@ def hessian(problem: Problem, *, l2: float = 0.0) -> Hessian:
     )
 
 
-def pullback(problem: Problem, metric: Callable[[Tensor, Batch, int], Metric], *, l2: float = 0.0) -> Pullback:
+def pullback(problem: Problem, metric: OutputMetric, *, l2: float = 0.0) -> Pullback:
     """Return a metric of the outputs carried back to the parameters.
 
     Args:
@@ -65,12 +67,18 @@ def pullback(problem: Problem, metric: Callable[[Tensor, Batch, int], Metric], *
     [[2.0, 0.0], [0.0, 2.0]]
     """
 
-    def metric_of(part: Batch, outputs: Tensor) -> Metric:
-        return metric(outputs, part, problem.batch.trials)
+    def metric_of(part: Batch | Samples, outputs: Tensor) -> Metric:
+        return metric(outputs, part, total(problem.batch))
+
+    def outputs_of(part: Batch | Samples, theta: Tensor) -> Tensor:
+        outputs = problem.outputs(part, theta)
+        if not isinstance(outputs, Tensor):
+            raise TypeError(f"outputs must be one tensor to have a matrix of their own, got a {type(outputs).__name__}")
+        return outputs
 
     means = plan(problem)
     return Pullback(
-        [partial(problem.outputs, part) for part in problem.parts],
+        [partial(outputs_of, part) for part in problem.parts],
         [partial(metric_of, part) for part in problem.parts],
         problem.theta,
         l2=l2,
@@ -92,11 +100,12 @@ OPERATORS: dict[str, Callable[..., Operator]] = Table(
 @checked
 @torch.inference_mode(False)
 def operator(
-    net: Network,
-    trials: Trials | Batch,
+    net: nn.Module,
+    trials: Data,
     parameters: str | Sequence[str] | None = None,
     kind: str = "hessian",
     *,
+    loss: Criterion | None = None,
     l2: NotNegative = 0.0,
     chunk: Count | None = None,
     memory: Positive = 2048.0,
@@ -124,9 +133,10 @@ def operator(
     itself, are refused.
 
     Args:
-        net: The network.
-        trials: A fixed set of trials, or a batch.
+        net: A network of the library, or any module; it is copied.
+        trials: A batch or a fixed set of trials; or samples, a pair or a loader of inputs and targets, see ``as_data``.
         parameters: A name, a prefix such as ``"layers.0"``, several of them, or ``"all"``; default see ``choose``.
+        loss: The loss of inputs and targets; ``None`` (default) for that of the trials.
         kind: Which matrix, default ``"hessian"``.
         l2: Coefficient c of an L2 penalty ``c/2 |theta|^2``, default 0; it adds c to every eigenvalue.
         chunk: Trials differentiated together; ``None`` (default) for as many as fit into ``memory``. Chunks add up to
@@ -153,7 +163,7 @@ def operator(
     [[1.0, 1.0], [1.0, 1.0]]
     """
     build = lookup(OPERATORS, kind, "kind of operator")
-    problem = problem_of(net, trials, parameters, chunk=chunk, memory=memory, dtype=dtype)
+    problem = problem_of(net, trials, parameters, loss=loss, chunk=chunk, memory=memory, dtype=dtype)
     built = build(problem, l2=l2)
     built.groups = problem.parameters.slices()
     return built
@@ -231,7 +241,7 @@ def rule_field(problem: Problem, learner: Learner) -> Callable[[Tensor], Tensor]
             f"got chunks of {problem.parts[0].trials}: give chunk=None and memory of at least {problem.needed:.0f} MB, "
             "or fewer trials"
         )
-    copy = moved(learner, problem.net)
+    copy = moved(learner, problem.network)
     home = {name: parameter for name, parameter in problem.net.named_parameters() if name in problem.parameters.names}
 
     @torch.no_grad()
@@ -240,7 +250,7 @@ def rule_field(problem: Problem, learner: Learner) -> Callable[[Tensor], Tensor]
         try:
             _write(home, problem.parameters.unflatten(theta))
             total = torch.zeros_like(theta)
-            for part in problem.parts:
+            for part in problem.batches:
                 gradients, _ = copy.grads(part)
                 total += problem.parameters.gather(gradients) * (part.trials / problem.batch.trials)
         finally:

@@ -121,18 +121,19 @@ def _named(net: nn.Module, own: Sequence[str], names: str | Sequence[str] | None
     given = [names] if isinstance(names, str) else list(names)
     if not given:
         raise ValueError("parameters must hold at least one name, got none")
+    alike = {id(each): name for name, each in net.named_parameters()}
+    first = {name: alike[id(each)] for name, each in net.named_parameters(remove_duplicate=False)}  # of tied weights
+    first |= {name: name for name in own}
     groups: dict[str, list[str]] = {}
-    for name in (each for each in own if "." in each):
+    for name in (each for each in first if "." in each):
         parts = name.split(".")
         for part in (*accumulate(parts[:-1], "{}.{}".format), parts[-1]):
             groups.setdefault(part, []).append(name)
-    alike = {id(each): name for name, each in reversed(list(net.named_parameters()))}  # tied weights have several names
-    tied = {name: [alike[id(each)]] for name, each in net.named_parameters(remove_duplicate=False)}
-    known = groups | tied | {name: [name] for name in own} | {"all": ["all"]}
-    chosen = tuple(each for name in given for each in lookup(known, name, "parameter"))
+    known = groups | {name: [name] for name in first} | {"all": ["all"]}
+    chosen = [each for name in given for each in lookup(known, name, "parameter")]
     if len(set(chosen)) < len(chosen) or "all" in chosen:
         raise ValueError(f"parameters must be different names, or 'all' by itself, got {given}")
-    return chosen
+    return tuple(dict.fromkeys(first[name] for name in chosen))
 
 
 def _default(net: nn.Module, own: Sequence[str]) -> tuple[str, ...]:

@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from analysis.curvature.network_operators import hessian, pullback
 from analysis.curvature.operators.hessian import Hessian
 from analysis.curvature.operators.output_metrics import fisher
-from analysis.curvature.problem import Problem, Trials, problem_of
-from tca.batch import Batch
-from tca.nets.network import Network
+from analysis.curvature.problem import Problem, problem_of
+from analysis.fixed_data import Data
+from analysis.samples import Criterion
 from tca.utils.checks import Count, DType, NotNegative, Positive, checked
 
 __all__ = ["Sharpness", "sharpness"]
@@ -63,10 +63,11 @@ class Sharpness:
 @checked
 @torch.inference_mode(False)
 def sharpness(
-    net: Network,
-    trials: Trials | Batch,
+    net: nn.Module,
+    trials: Data,
     parameters: str | Sequence[str] | None = None,
     *,
+    loss: Criterion | None = None,
     radius: Positive = 0.05,
     steps: Count = 1,
     eta: NotNegative = 0.0,
@@ -86,9 +87,10 @@ def sharpness(
     eigenvalues there, or at ``random_sharpness``.
 
     Args:
-        net: The network.
-        trials: A fixed set of trials, or a batch.
+        net: A network of the library, or any module; it is copied.
+        trials: A batch or a fixed set of trials; or samples, a pair or a loader of inputs and targets, see ``as_data``.
         parameters: A name, a prefix such as ``"layers.0"``, several of them, or ``"all"``; default see ``choose``.
+        loss: The loss of inputs and targets; ``None`` (default) for that of the trials.
         radius: The radius, default 0.05: for ``adaptive`` relative to each parameter.
         steps: Steps of ascent, default 1.
         eta: Constant added to the size of each parameter for ``adaptive``, default 0; the paper takes 0.01.
@@ -115,7 +117,7 @@ def sharpness(
     >>> round(result.gradient_norm**2, 9), round((result.loss + result.ascent - 1.5) ** 2, 9), result.fisher_rao
     (2.0, 2.0, 0.0)
     """
-    problem = problem_of(net, trials, parameters, chunk=chunk, memory=memory, dtype=dtype)
+    problem = problem_of(net, trials, parameters, loss=loss, chunk=chunk, memory=memory, dtype=dtype)
     theta, here = problem.theta, hessian(problem)
     ball, adaptive = _ball(torch.ones_like(theta), radius), _ball(theta.abs() + eta, radius)
     box = epsilon * (theta.abs() + 1)
@@ -165,8 +167,6 @@ def _grouped(problem: Problem, furthest: Furthest, steps: int, size: int) -> flo
     total, own = 0.0, problem.batch.to(problem.theta.device, problem.theta.dtype)
     for start in range(0, own.trials, size):
         few = own.select(slice(start, start + size))
-        most = problem.parts[0].trials
-        parts = tuple(few.select(slice(at, at + most)) for at in range(0, few.trials, most))
-        part = replace(problem, batch=few, parts=parts)
+        part = problem.on(few, problem.parts[0].trials)
         total += _rise(part, hessian(part), furthest, steps) * few.trials / own.trials
     return total

@@ -13,14 +13,14 @@ from typing import Annotated
 import torch
 from annotated_types import Ge
 from scipy.optimize import brentq
-from torch import Tensor
+from torch import Tensor, nn
 
 from analysis.curvature.network_operators import hessian
-from analysis.curvature.problem import Problem, Trials, problem_of
+from analysis.curvature.problem import Problem, problem_of
 from analysis.curvature.trace import TraceEstimate, trace
+from analysis.fixed_data import Data
+from analysis.samples import Criterion
 from analysis.statistics.intervals import Estimate, mean
-from tca.batch import Batch
-from tca.nets.network import Network
 from tca.utils.checks import Count, DType, Positive, Seed, checked
 
 __all__ = ["RandomSharpness", "random_sharpness"]
@@ -72,10 +72,11 @@ class RandomSharpness:
 @checked
 @torch.inference_mode(False)
 def random_sharpness(
-    net: Network,
-    trials: Trials | Batch,
+    net: nn.Module,
+    trials: Data,
     parameters: str | Sequence[str] | None = None,
     *,
+    loss: Criterion | None = None,
     sigma: Positive = 0.01,
     allowed: Positive = 0.1,
     pairs: Annotated[int, Ge(2)] = 20,
@@ -93,9 +94,10 @@ def random_sharpness(
     1e6 raises the loss so far, infinity if already 1e-12 does.
 
     Args:
-        net: The network.
-        trials: A fixed set of trials, or a batch.
+        net: A network of the library, or any module; it is copied.
+        trials: A batch or a fixed set of trials; or samples, a pair or a loader of inputs and targets, see ``as_data``.
         parameters: A name, a prefix such as ``"layers.0"``, several of them, or ``"all"``; default see ``choose``.
+        loss: The loss of inputs and targets; ``None`` (default) for that of the trials.
         sigma: Standard deviation of the perturbations whose rise is reported, default 0.01.
         allowed: Mean rise of the loss at which the PAC-Bayes measures take sigma, default 0.1.
         pairs: Pairs of perturbations K, default 20, at least 2.
@@ -120,7 +122,7 @@ def random_sharpness(
     >>> round(result.rise.value / result.pac_bayes / (0.01**2 * 0.5), 6), result.relative_pac_bayes, result.trace.value
     (1.0, 0.0, 2.0)
     """
-    problem = problem_of(net, trials, parameters, chunk=chunk, memory=memory, dtype=dtype)
+    problem = problem_of(net, trials, parameters, loss=loss, chunk=chunk, memory=memory, dtype=dtype)
     here = hessian(problem)
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(pairs, len(problem.theta), generator=generator, dtype=torch.float64, device="cpu")

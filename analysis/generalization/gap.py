@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 import tasks
-from analysis.curvature.problem import Trials, as_batch
+from analysis.fixed_data import Trials, as_batch
 from analysis.generalization.conditions import Condition, InputNoise
 from tca.batch import Batch
 from tca.experiments.config.run import Run

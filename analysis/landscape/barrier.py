@@ -5,15 +5,18 @@ Shapes: P parameters, S positions, N cells.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
 from annotated_types import Ge
-from torch import Tensor
+from torch import Tensor, nn
 
-from analysis.curvature.problem import Trials, as_batch, problem_of
+from analysis.curvature.parameters import Parameters
+from analysis.curvature.problem import Problem, problem_of
+from analysis.fixed_data import Data, as_data
 from analysis.landscape.permutation_alignment import MATCHINGS, match_cells, permuted, same_kind
+from analysis.samples import Criterion
 from tca.batch import Batch
 from tca.nets import Network
 from tca.utils.checks import Count, DType, Named, checked
@@ -56,10 +59,11 @@ class Barrier:
 @checked
 @torch.inference_mode(False)
 def barrier(
-    net: Network,
-    other: Network,
-    trials: Trials | Batch,
+    net: nn.Module,
+    other: nn.Module,
+    trials: Data,
     *,
+    loss: Criterion | None = None,
     match: Annotated[str, Named(MATCHINGS)] | None = None,
     points: Annotated[int, Ge(2)] = 25,
     chunk: Count | None = None,
@@ -69,12 +73,14 @@ def barrier(
 
     ``L((1 - a) theta_1 + a theta_2)``; the barrier is the most by which it exceeds ``(1 - a) L_1 + a L_2``. Two
     networks whose cells are in different orders are far apart even if they do the same; with ``match`` the cells of the
-    second are first put into the order that fits the first best.
+    second are first put into the order that fits the first best. Statistics that a module keeps in floating-point
+    buffers, such as those of batch normalisation, are interpolated with the parameters.
 
     Args:
         net: A network; it is copied.
         other: Another of the same kind and size; it is copied.
-        trials: A fixed set of trials, or a batch.
+        trials: A batch or a fixed set of trials; or samples, a pair or a loader of inputs and targets, see ``as_data``.
+        loss: The loss of inputs and targets; ``None`` (default) for that of the trials.
         match: How to match cells, ``"activity"`` or ``"weights"``, see ``match_cells``; ``None`` (default) for not.
         points: Positions, the two networks included, default 25.
         chunk: Trials run together; ``None`` (default) for as many as fit into memory.
@@ -97,19 +103,34 @@ def barrier(
     (True, 0.0, True)
     """
     same_kind(net, other)
-    batch = as_batch(trials)
-    order = None if match is None else match_cells(net, other, batch, match)
-    if order is not None:
+    data, order = as_data(trials, loss, net), None
+    if match is not None:
+        if not isinstance(net, Network) or not isinstance(other, Network) or not isinstance(data, Batch):
+            raise TypeError(f"cells are matched in networks of the library on trials, got {type(net).__name__}")
+        order = match_cells(net, other, data, match)
         other = permuted(other, order)
-    problem = problem_of(net, batch, "all", chunk=chunk, dtype=dtype)
-    there = problem_of(other, batch, "all", chunk=chunk, dtype=dtype)
+    problem, there = (
+        _with_statistics(problem_of(each, data, "all", chunk=chunk, dtype=dtype)) for each in (net, other)
+    )
     if any(_differ(a, b) for a, b in zip(problem.parameters.existing, there.parameters.existing, strict=True)):
         raise ValueError("networks must have the same missing synapses")
     end = there.theta.to(problem.theta)
     positions = torch.linspace(0, 1, points, dtype=torch.float64, device="cpu")
     line = [torch.lerp(problem.theta, end, at.item()) for at in positions]
     losses = torch.tensor([problem.loss(theta) for theta in line], dtype=torch.float64, device="cpu")
-    return Barrier(positions, losses, order, (end - problem.theta).norm().item())
+    apart = [slice_ for name, slice_ in problem.parameters.slices().items() if name in dict(net.named_parameters())]
+    distance = torch.cat([(end - problem.theta)[each] for each in apart]).norm().item()
+    return Barrier(positions, losses, order, distance)
+
+
+def _with_statistics(problem: Problem) -> Problem:
+    """Return a problem whose parameters include the statistics that a module has learned, such as running means."""
+    if isinstance(problem.net, Network):
+        return problem
+    own = {name: each for name, each in problem.net.named_buffers() if each.is_floating_point()}
+    old = problem.parameters
+    wider = Parameters((*old.names, *own), (*old.values, *own.values()), (*old.existing, *([None] * len(own))))
+    return replace(problem, parameters=wider, theta=wider.flat())
 
 
 def _differ(a: Tensor | None, b: Tensor | None) -> bool:

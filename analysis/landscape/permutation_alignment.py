@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import torch
 from scipy.optimize import linear_sum_assignment
-from torch import Tensor
+from torch import Tensor, nn
 
-from analysis.curvature.problem import Trials, as_batch
+from analysis.fixed_data import Trials, as_batch
 from analysis.representations.activity import about_mean, rates
 from analysis.statistics.ties import round_off
 from tca.batch import Batch
@@ -92,13 +92,14 @@ def permuted(net: Network, order: Tensor) -> Network:
     return changed
 
 
-def same_kind(net: Network, other: Network) -> None:
-    """Raise unless two networks differ in the values of their parameters only.
+def same_kind(net: nn.Module, other: nn.Module) -> None:
+    """Raise unless two networks, or modules, differ in the values of what they learn only.
 
     Raises:
         ValueError: They differ in what they are, in sizes, time constants, types or masks.
     """
-    if type(net) is not type(other) or repr(net) != repr(other):
+    sizes = [{name: each.shape for name, each in one.named_parameters()} for one in (net, other)]
+    if type(net) is not type(other) or repr(net) != repr(other) or sizes[0] != sizes[1]:
         raise ValueError(f"networks must be of the same kind and size, got {net} and {other}")
     first, second = _constants(net), _constants(other)
     for name in sorted(set(first) | set(second)):
@@ -110,15 +111,22 @@ def same_kind(net: Network, other: Network) -> None:
             raise ValueError(f"networks must have the same {name}, got different ones")
 
 
-def _constants(net: Network) -> dict[str, Tensor]:
-    """Return what a network is given and does not learn."""
-    constants = {name: each.cpu() for name, each in net.named_buffers() if name != "noise_state"}
+def _constants(net: nn.Module) -> dict[str, Tensor]:
+    """Return what a network is given and does not learn; of any other module no statistics of training."""
+    own = {name: each.cpu() for name, each in net.named_buffers() if name != "noise_state"}
+    network = isinstance(net, Network)
+    constants = {name: each for name, each in own.items() if network or not _learned(name, each)}
     if isinstance(net, LeakyRNN):
         leaks = {"leak": net.leak, "readout_leak": net.readout_leak}
         constants |= {
             name: torch.as_tensor(each, dtype=torch.float64, device="cpu").cpu() for name, each in leaks.items()
         }
     return constants
+
+
+def _learned(name: str, buffer: Tensor) -> bool:
+    """Return whether a buffer of a module may be a statistic of training, such as those of batch normalisation."""
+    return buffer.is_floating_point() or name.endswith("num_batches_tracked")
 
 
 def _one_population(net: Network) -> LeakyRNN:

@@ -12,15 +12,15 @@ from typing import Annotated
 
 import torch
 from annotated_types import Ge
-from torch import Tensor
+from torch import Tensor, nn
 
 from analysis.curvature.network_operators import hessian
 from analysis.curvature.operators import Operator
 from analysis.curvature.parameters import Parameters
-from analysis.curvature.problem import Trials, problem_of
+from analysis.curvature.problem import problem_of
 from analysis.curvature.spectrum import AUTO_DENSE, Eigenvalue, spectrum
-from tca.batch import Batch
-from tca.nets import Network
+from analysis.fixed_data import Data
+from analysis.samples import Criterion
 from tca.utils.checks import Count, DType, Positive, Seed, checked
 from tca.utils.names import lookup
 
@@ -64,10 +64,11 @@ class Landscape:
 @checked
 @torch.inference_mode(False)
 def landscape(
-    net: Network,
-    trials: Trials | Batch,
+    net: nn.Module,
+    trials: Data,
     parameters: str | Sequence[str] | None = None,
     *,
+    loss: Criterion | None = None,
     directions: str | Tensor = "sharpest",
     dimensions: Count = 1,
     reach: Positive = 1.0,
@@ -83,9 +84,10 @@ def landscape(
     of unit length unless normalised, so that ``reach`` is a distance in parameters.
 
     Args:
-        net: The network; it is copied.
-        trials: A fixed set of trials, or a batch.
+        net: A network of the library, or any module; it is copied.
+        trials: A batch or a fixed set of trials; or samples, a pair or a loader of inputs and targets, see ``as_data``.
         parameters: A name, a prefix such as ``"layers.0"``, several of them, or ``"all"``; default see ``choose``.
+        loss: The loss of inputs and targets; ``None`` (default) for that of the trials.
         directions: ``"sharpest"`` (default), eigenvectors of the Hessian with the largest eigenvalues; ``"flattest"``,
             those with the smallest, which are negative where the loss bends down; ``"random"``; or vectors as rows,
             shape ``(1, P)`` or ``(2, P)``, missing synapses left out.
@@ -116,7 +118,7 @@ def landscape(
         raise ValueError(f"dimensions must be 1 or 2, got {dimensions!r}")
     if points % 2 == 0:
         raise ValueError(f"points must be odd, so that the network itself is among them, got {points}")
-    problem = problem_of(net, trials, parameters, chunk=chunk, dtype=dtype)
+    problem = problem_of(net, trials, parameters, loss=loss, chunk=chunk, dtype=dtype)
     curved = hessian(problem)
     rows = _directions(problem.theta, curved, directions, dimensions, seed)
     if normalise:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from analysis.curvature.problem import Trials, as_batch
+from analysis.fixed_data import Trials, as_batch
 from analysis.statistics.ties import round_off
 from tca.batch import Batch
 from tca.nets import Network

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from analysis.alignment import Match
 from analysis.curvature.network_operators import rule_field
-from analysis.curvature.problem import Trials, problem_of
+from analysis.curvature.problem import problem_of
+from analysis.fixed_data import Trials
 from analysis.learners import named
 from analysis.stability.jacobians import output_jacobian, root_metric, rule_jacobian, scores
 from tca.batch import Batch

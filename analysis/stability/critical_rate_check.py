@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from analysis.curvature.network_operators import rule_field
-from analysis.curvature.problem import Problem, Trials, problem_of
+from analysis.curvature.problem import Problem, problem_of
+from analysis.fixed_data import Trials
 from analysis.learners import named
 from analysis.stability.critical_rate import critical_rate, critical_rates
 from analysis.stability.jacobians import output_jacobian, root_metric, rule_jacobian, scores

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import torch
 
-from analysis.curvature.problem import Trials, problem_of
+from analysis.curvature.problem import problem_of
+from analysis.fixed_data import Trials
 from analysis.stability.jacobians import output_jacobian, scores
 from tca.batch import Batch
 from tca.losses import MSE
@@ -62,8 +63,8 @@ def minimum(
     problem = problem_of(net, trials, parameters)
     if not isinstance(problem.batch.loss, MSE):
         raise ValueError(f"the loss must be MSE to vanish at a finite place, got {problem.batch.loss!r}")
-    share = torch.cat([(part.weights / problem.batch.trials).flatten() for part in problem.parts])
-    share = share[share > 0].repeat_interleave(problem.net.n_out)
+    share = torch.cat([(part.weights / problem.batch.trials).flatten() for part in problem.batches])
+    share = share[share > 0].repeat_interleave(problem.network.n_out)
     theta = problem.theta
     for _ in range(steps):
         score = scores(problem, theta)

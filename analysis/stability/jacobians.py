@@ -58,7 +58,7 @@ def output_jacobian(problem: Problem) -> Tensor:
     [[1.0]]
     """
     rows = []
-    for part, where in zip(problem.parts, _counted(problem), strict=True):
+    for part, where in zip(problem.batches, _counted(problem), strict=True):
         linear = Linearization.of(partial(problem.outputs, part), problem.theta)
         unit = torch.zeros_like(linear.outputs.detach())
         for index in where.tolist():
@@ -94,7 +94,7 @@ def rule_jacobian(problem: Problem, learner: Learner) -> Tensor:
     """
     if learner.rule.couples_trials and problem.batch.trials > 1:
         raise ValueError(f"the rule must take trials one by one, and {learner.rule!r} couples those of a batch")
-    copy = moved(learner, problem.net)
+    copy = moved(learner, problem.network)
     rows: list[Tensor] = []
     mixture: list[tuple[Tensor, Tensor, slice]] = []
 
@@ -111,8 +111,8 @@ def rule_jacobian(problem: Problem, learner: Learner) -> Tensor:
         return problem.parameters.gather(gradients) * chosen.trials
 
     generator = torch.Generator().manual_seed(0)
-    for part, where in zip(problem.parts, _counted(problem), strict=True):
-        shape = (part.steps, part.trials, problem.net.n_out)
+    for part, where in zip(problem.batches, _counted(problem), strict=True):
+        shape = (part.steps, part.trials, problem.network.n_out)
         mixed = problem.theta.new_zeros(shape)
         mixed.view(-1)[where] = torch.randn(len(where), generator=generator, dtype=torch.float32, device="cpu").to(
             problem.theta
@@ -150,7 +150,7 @@ def root_metric(problem: Problem) -> Tensor:
     [[2.0]]
     """
     blocks = []
-    for part, where in zip(problem.parts, _counted(problem), strict=True):
+    for part, where in zip(problem.batches, _counted(problem), strict=True):
         outputs = problem.outputs(part, problem.theta)
         metric = loss_hessian(outputs, part, problem.batch.trials)
         unit, columns = torch.zeros_like(outputs), []
@@ -182,7 +182,7 @@ def scores(problem: Problem, theta: Tensor) -> Tensor:
     [-4.0]
     """
     found = []
-    for part, where in zip(problem.parts, _counted(problem), strict=True):
+    for part, where in zip(problem.batches, _counted(problem), strict=True):
         score = part.loss.output_error(problem.outputs(part, theta), part.targets)
         found.append((score * part.weights.unsqueeze(-1) / problem.batch.trials).reshape(-1)[where])
     return torch.cat(found)
@@ -190,10 +190,10 @@ def scores(problem: Problem, theta: Tensor) -> Tensor:
 
 def _counted(problem: Problem) -> list[Tensor]:
     """Return the flat indices of the outputs of each chunk that have a weight."""
-    shape = problem.net.n_out
+    shape = problem.network.n_out
     found = [
         (part.weights > 0).unsqueeze(-1).expand(-1, -1, shape).reshape(-1).nonzero().squeeze(1)
-        for part in problem.parts
+        for part in problem.batches
     ]
     count = sum(map(len, found))
     if not 0 < count <= MOST_NUMBERS:

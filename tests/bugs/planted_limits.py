@@ -31,8 +31,8 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "analysis/curvature/problem.py",
         "the network's own type is taken for double",
-        "net = copy.deepcopy(net).to(dtype=dtype)",
-        "net = copy.deepcopy(net).to(dtype=torch.float64)",
+        "net = separate_copy(net, dtype)",
+        "net = separate_copy(net, torch.float64)",
         (f"{PINNED}test_a_single_precision_hessian_is_not_exact",),
     ),
     Bug(

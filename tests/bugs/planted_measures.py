@@ -4,9 +4,83 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
+FOREIGN = ("tests/analysis/curvature/test_any_model.py",)
 TIES = ("tests/analysis/representations/test_ties.py",)
 
 BUGS = [
+    Bug("analysis/samples.py", "chunks of a mean weighted alike", "(part.weight / whole)", "(1 / 3)", FOREIGN),
+    Bug(
+        "analysis/samples.py",
+        "ignored classes counted",
+        "counted = self.targets != self.loss.ignore_index",
+        "counted = self.targets >= 0",
+        FOREIGN,
+    ),
+    Bug(
+        "analysis/samples.py",
+        "a sum taken for a mean",
+        'getattr(self.loss, "reduction", None) == "sum"',
+        "False",
+        FOREIGN,
+    ),
+    Bug("analysis/models.py", "dropout left on", "return twin.eval()", "return twin", FOREIGN),
+    Bug(
+        "analysis/models.py",
+        "fused attention",
+        "sdpa_kernel(SDPBackend.MATH)",
+        "sdpa_kernel(SDPBackend.FLASH_ATTENTION)",
+        FOREIGN,
+    ),
+    Bug(
+        "analysis/models.py",
+        "the fast path of attention left off",
+        "set_fastpath_enabled(fast)",
+        "set_fastpath_enabled(False)",
+        FOREIGN,
+    ),
+    Bug(
+        "analysis/fixed_data.py",
+        "an augmenting loader let through",
+        "if _digest(pairs) != _digest(loader):",
+        "if False:",
+        FOREIGN,
+    ),
+    Bug(
+        "analysis/fixed_data.py",
+        "a shuffling loader let through",
+        "isinstance(loader.sampler, SHUFFLING)",
+        "False",
+        FOREIGN,
+    ),
+    Bug("analysis/fixed_data.py", "the generator of a loader moved on", "generator.set_state(state)", "pass", FOREIGN),
+    Bug(
+        "analysis/curvature/problem.py",
+        "a detached backward pass let through",
+        "AGREE * product.norm() + noise",
+        "2 * slope.norm() + noise",
+        FOREIGN,
+    ),
+    Bug(
+        "analysis/curvature/problem.py",
+        "samples that see each other taken apart",
+        "if any(a.shape != b.shape or _differ(a, b) for a, b in zip(alone, beside, strict=True)):",
+        "if False:",
+        FOREIGN,
+    ),
+    Bug(
+        "analysis/curvature/operators/output_metrics.py",
+        "the empirical Fisher matrix divided twice",
+        "factor = 1.0 if samples.summed else whole",
+        "factor = 1.0",
+        FOREIGN,
+    ),
+    Bug(
+        "analysis/curvature/parameters.py",
+        "tied weights counted twice",
+        "tuple(dict.fromkeys(first[name] for name in chosen))",
+        "tuple(chosen)",
+        ("tests/analysis/curvature/test_parameters.py",),
+    ),
     Bug(
         "analysis/representations/similarity_rsa.py",
         "ranks of equal distances decided by round-off",
@@ -213,7 +287,7 @@ BUGS = [
         ("tests/analysis/test_measures_leave_no_trace.py::test_a_rule_says_whether_it_couples_the_trials_of_a_batch",),
     ),
     Bug(
-        "analysis/curvature/problem.py",
+        "analysis/fixed_data.py",
         "trials that are drawn anew let through",
         "if fingerprint(batch) != first:",
         "if False:",

@@ -81,5 +81,5 @@ BUGS = (
         "(dtype, self.inputs.device) and part.is_floating_point():", PRECISION),
     Bug("analysis/curvature/operators/operator.py", "products inside inference mode",
         "    @torch.inference_mode(False)\n    def _checked", "    def _checked", OUTSIDE),
-    Bug("analysis/curvature/problem.py", "trials of inference mode", "as_batch(trials).kept()", "as_batch(trials)", OUTSIDE),
+    Bug("analysis/curvature/problem.py", "trials of inference mode", "as_data(trials, loss, net).kept()", "as_data(trials, loss, net)", OUTSIDE),
 )  # fmt: skip

@@ -68,9 +68,9 @@ def plan(problem: Problem) -> Plan:
     >>> result.keep, result.width
     (True, 8)
     """
-    net = problem.net
-    if type(net) not in SCANNED:
+    if type(problem.net) not in SCANNED or not isinstance(problem.batch, Batch):
         return Plan(keep=len(problem.parts) == 1, width=1)
+    net = problem.network
     cells = sum(population.cells for population in net.populations())
     a_trial = problem.batch.steps * cells * problem.theta.element_size() / 1e6
     kept, passing = KEPT * a_trial * problem.batch.trials, PASSING * a_trial * problem.parts[0].trials
@@ -91,15 +91,15 @@ def plan(problem: Problem) -> Plan:
     return Plan(
         keep,
         max(1, min(WIDTH, int(left / passing))),
-        [partial(expansion, part) for part in problem.parts],
-        [partial(carrier, part) for part in problem.parts],
+        [partial(expansion, part) for part in problem.batches],
+        [partial(carrier, part) for part in problem.batches],
     )
 
 
 @torch.no_grad()
 def _at(problem: Problem) -> Network:
     """Return a copy of the network with the parameters of the point."""
-    net = copy.deepcopy(problem.net)
+    net = copy.deepcopy(problem.network)
     for name, value in problem.parameters.unflatten(problem.theta).items():
         net.get_parameter(name).copy_(value)
     return net

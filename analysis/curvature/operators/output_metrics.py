@@ -1,9 +1,10 @@
 """Matrices between the outputs of a batch: second derivatives of the loss, and outer products of its scores.
 
-Shapes: T time, B batch, O outputs, C classes.
+Shapes: T time, B batch, O outputs, C classes, N samples.
 
 A loss ``1/B sum_b sum_t w_tb l(y_tb)`` counts every step of a trial as an observation with the weight ``w_tb``. Every
-metric takes tensors of shape ``(..., T, B, O)``, several at a time.
+metric takes tensors of shape ``(..., T, B, O)``, several at a time. Of `Samples`, whose outputs have any shape, every
+sample is an observation.
 """
 
 from __future__ import annotations
@@ -11,16 +12,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from analysis.curvature.operators.pullback import Metric
+from analysis.samples import Criterion, Samples, share
 from tca.batch import Batch
 from tca.losses import MSE, CrossEntropy, Logistic, Loss
 
-__all__ = ["METRICS", "MODELS", "empirical_fisher", "fisher", "loss_hessian", "trial_fisher"]
+__all__ = ["METRICS", "MODELS", "OutputMetric", "empirical_fisher", "fisher", "loss_hessian", "trial_fisher"]
+
+OutputMetric = Callable[[Tensor, Batch | Samples, float], Metric]
+"""From outputs, their chunk, and what the loss of the whole set is divided by, to the metric."""
 
 
-def loss_hessian(outputs: Tensor, batch: Batch, trials: int) -> Metric:
+def loss_hessian(outputs: Tensor, batch: Batch | Samples, trials: float) -> Metric:
     """Return ``S = d2 loss / d y2``, exact for every loss that can be differentiated twice.
 
     Args:
@@ -34,8 +39,8 @@ def loss_hessian(outputs: Tensor, batch: Batch, trials: int) -> Metric:
     """
     with torch.enable_grad():
         point = outputs.detach().clone().requires_grad_()
-        value = (batch.weights * batch.loss.value(point, batch.targets)).sum() / trials
-        (score,) = torch.autograd.grad(value, point, create_graph=True)
+        value = share(batch, point, trials)
+        (score,) = torch.autograd.grad(value, point, create_graph=True, materialize_grads=True)
 
     def one(vector: Tensor) -> Tensor:
         if not score.requires_grad:  # the loss is linear in the outputs
@@ -46,11 +51,13 @@ def loss_hessian(outputs: Tensor, batch: Batch, trials: int) -> Metric:
     return lambda vectors: torch.stack([one(each) for each in vectors.reshape(-1, *point.shape)]).view(vectors.shape)
 
 
-def fisher(outputs: Tensor, batch: Batch, trials: int) -> Metric:
+def fisher(outputs: Tensor, batch: Batch | Samples, trials: float) -> Metric:
     """Return ``S = w/B E[s s^T]``, the mean over targets drawn from the network's own prediction of each step.
 
     The score s is that of the drawn target. A softmax predicts one class, a logistic output yes or no independently,
-    and a squared error a normal target of unit variance. For these three S equals the second derivative of the loss.
+    and a squared error a normal target of unit variance. For these three S equals the second derivative of the loss;
+    so it does for ``nn.MSELoss``, ``nn.CrossEntropyLoss`` without class weights, with or without label smoothing, and
+    ``nn.BCEWithLogitsLoss`` without ``pos_weight``, where the weight of an observation is that of the criterion.
 
     Args:
         outputs: Outputs of the network, shape ``(T, B, O)``, without a graph.
@@ -65,16 +72,18 @@ def fisher(outputs: Tensor, batch: Batch, trials: int) -> Metric:
     >>> fisher(torch.zeros(1, 1, 2), batch, 1)(torch.tensor([[[1.0, 0.0]]])).tolist()
     [[[0.75, -0.75]]]
     """
-    model = MODELS.get(type(batch.loss))
-    if model is None:
-        known = ", ".join(sorted(each.__name__ for each in MODELS))
+    model = MODELS.get(type(batch.loss))  # type: ignore[arg-type]
+    if model is None and not _predicts(batch.loss):
+        known = ", ".join(sorted(each.__name__ for each in (*MODELS, *CRITERIA)))
         raise ValueError(f"the Fisher matrix needs a loss that predicts targets: {known}; got {batch.loss!r}")
+    if model is None or isinstance(batch, Samples):
+        return loss_hessian(outputs, batch, trials)
     weights = batch.weights.unsqueeze(-1) / trials
     second_moment = model(outputs, batch.loss)
     return lambda vector: weights * second_moment(vector)
 
 
-def empirical_fisher(outputs: Tensor, batch: Batch, trials: int) -> Metric:
+def empirical_fisher(outputs: Tensor, batch: Batch | Samples, trials: float) -> Metric:
     """Return ``S = w/B s s^T`` with the score s of each step's own target: every step is an observation.
 
     Args:
@@ -86,12 +95,14 @@ def empirical_fisher(outputs: Tensor, batch: Batch, trials: int) -> Metric:
     >>> empirical_fisher(torch.zeros(1, 1, 2), batch, 1)(torch.tensor([[[1.0, 0.0]]])).tolist()
     [[[3.0, 3.0]]]
     """
+    if isinstance(batch, Samples):
+        return _sample_fisher(outputs, batch, trials)
     score = batch.loss.output_error(outputs, batch.targets)
     weights = batch.weights.unsqueeze(-1) / trials
     return lambda vector: weights * score * (score * vector).sum(-1, keepdim=True)
 
 
-def trial_fisher(outputs: Tensor, batch: Batch, trials: int) -> Metric:
+def trial_fisher(outputs: Tensor, batch: Batch | Samples, trials: float) -> Metric:
     """Return ``S = 1/B s_b s_b^T`` with the weighted scores of a trial as one vector: every trial is an observation.
 
     Carried back it is ``1/B sum_b g_b g_b^T``, the second moment of the gradients of single trials.
@@ -105,8 +116,31 @@ def trial_fisher(outputs: Tensor, batch: Batch, trials: int) -> Metric:
     >>> trial_fisher(torch.zeros(1, 1, 2), batch, 1)(torch.tensor([[[1.0, 0.0]]])).tolist()
     [[[9.0, 9.0]]]
     """
+    if isinstance(batch, Samples):
+        return _sample_fisher(outputs, batch, trials)
     score = batch.weights.unsqueeze(-1) * batch.loss.output_error(outputs, batch.targets)
     return lambda vector: score * (score * vector).sum((-3, -1), keepdim=True) / trials
+
+
+def _sample_fisher(outputs: Tensor, samples: Samples, whole: float) -> Metric:
+    """Sum ``s_n s_n^T`` over samples, ``s_n`` the derivative of the loss of sample n by its outputs; or their mean."""
+    if samples.weight != samples.trials:
+        raise ValueError(
+            f"samples must have the same weight to be observations, got weights or ignored classes in {samples.loss}"
+        )
+    with torch.enable_grad():
+        point = outputs.detach().clone().requires_grad_()
+        (score,) = torch.autograd.grad(share(samples, point, whole), point, materialize_grads=True)
+    others = tuple(axis for axis in range(score.ndim) if axis != samples.answers)
+    factor = 1.0 if samples.summed else whole
+    return lambda vector: factor * score * ((score * vector).sum(others, keepdim=True) if others else score * vector)
+
+
+def _predicts(loss: Criterion) -> bool:
+    """Return whether a criterion of PyTorch is the negative log likelihood of a distribution, each target alike."""
+    if isinstance(loss, nn.BCEWithLogitsLoss):
+        return loss.pos_weight is None
+    return isinstance(loss, CRITERIA) and getattr(loss, "weight", None) is None
 
 
 def _classes(outputs: Tensor, loss: Loss) -> Metric:
@@ -147,7 +181,9 @@ MODELS: dict[type[Loss], Callable[[Tensor, Loss], Metric]] = {
     Logistic: _answers,
 }
 
-METRICS: dict[str, Callable[[Tensor, Batch, int], Metric]] = {
+CRITERIA = (nn.MSELoss, nn.CrossEntropyLoss, nn.BCEWithLogitsLoss)
+
+METRICS: dict[str, OutputMetric] = {
     "gauss_newton": loss_hessian,
     "fisher": fisher,
     "empirical_fisher": empirical_fisher,

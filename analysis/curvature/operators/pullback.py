@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from analysis.curvature.operators.operator import Operator
+from analysis.curvature.operators.second_order import differentiating
 from tca.utils.checks import Count, NotNegative, checked
 
 __all__ = ["Carrier", "Linearization", "Metric", "Pullback"]
@@ -74,9 +75,11 @@ class Linearization:
             function: The function, of the flat parameters.
             theta: The point, shape ``(P,)``.
         """
-        with torch.enable_grad():
+        with differentiating():
             point = theta.detach().clone().requires_grad_()
             outputs = function(point)
+            if not outputs.requires_grad:  # they do not depend on these parameters
+                outputs = outputs + 0 * point.sum()
             probe = torch.zeros_like(outputs, requires_grad=True)
             (pulled,) = torch.autograd.grad(outputs, point, probe, create_graph=True)
         return cls(point, outputs, probe, pulled)
@@ -87,7 +90,8 @@ class Linearization:
         Args:
             vector: The vector v, shape ``(P,)``.
         """
-        (product,) = torch.autograd.grad(self.pulled, self.probe, vector, retain_graph=True)
+        with differentiating():
+            (product,) = torch.autograd.grad(self.pulled, self.probe, vector, retain_graph=True)
         return product
 
     def pull(self, cotangent: Tensor) -> Tensor:

@@ -6,13 +6,36 @@ Shapes: P parameters, V vectors, the columns of a matrix.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-__all__ = ["GraphExpansion", "LossExpansion"]
+__all__ = ["GraphExpansion", "LossExpansion", "differentiating"]
+
+
+@contextmanager
+def differentiating() -> Iterator[None]:
+    """Name what a model must be in the error of a derivative that fails.
+
+    >>> with differentiating():
+    ...     torch.ones(()).backward()
+    Traceback (most recent call last):
+    ValueError: the model and its loss must be differentiable twice by autograd, got RuntimeError: element 0 of tensors
+    does not require grad and does not have a grad_fn
+    """
+    try:
+        with torch.enable_grad():
+            yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise ValueError(
+            "the model and its loss must be differentiable twice by autograd, "
+            f"got {type(error).__name__}: {str(error).splitlines()[0]}"
+        ) from error
 
 
 class LossExpansion(abc.ABC):
@@ -68,7 +91,7 @@ class GraphExpansion(LossExpansion):
             loss: A function from the flat parameters to a scalar.
             theta: The point, shape ``(P,)``.
         """
-        with torch.enable_grad():
+        with differentiating():
             point = theta.detach().clone().requires_grad_()
             value = loss(point)
             if not value.requires_grad:
@@ -90,8 +113,9 @@ class GraphExpansion(LossExpansion):
         """Differentiate the gradient along one vector after the other."""
         if not self.pulled.requires_grad:  # the loss is linear in the parameters
             return torch.zeros_like(vectors)
-        products = [
-            torch.autograd.grad(self.pulled, self.theta, vector, retain_graph=True, materialize_grads=True)[0]
-            for vector in vectors.mT
-        ]
+        with differentiating():
+            products = [
+                torch.autograd.grad(self.pulled, self.theta, vector, retain_graph=True, materialize_grads=True)[0]
+                for vector in vectors.mT
+            ]
         return torch.stack(products, 1)

@@ -15,7 +15,7 @@ import tca
 from analysis import operator, spectrum, update_jacobian
 from analysis.curvature.network_operators import OPERATORS
 from analysis.curvature.operators import Block, BlockDiagonal, Hessian, Pullback, UpdateJacobian
-from analysis.curvature.problem import as_batch
+from analysis.fixed_data import as_batch
 from tasks.trials import TrialSet
 from tca.losses import MSE, Loss
 from tests.support import oracle
@@ -233,7 +233,7 @@ def test_a_source_that_does_not_repeat_itself_is_refused(source: type[Redrawing]
 def test_streams_of_batches_are_refused() -> None:
     trials = TrialSet(replace(F1, trials=6).batch())
     assert as_batch(trials) is trials.batch()
-    with pytest.raises(TypeError, match="trials must be a Trials or a Batch, got <generator"):
+    with pytest.raises(TypeError, match=r"trials must be a Batch or a Trials or a Samples or .*, got <generator"):
         operator(F1.net(), trials.batches(2, seed=0))  # type: ignore[arg-type]
 
 

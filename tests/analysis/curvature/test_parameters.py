@@ -45,6 +45,7 @@ ENCODER = ("encoder.0.weight", "encoder.1.weight", "encoder.1.bias")
         (Tied, "encoder", ENCODER),
         (Tied, ["encoder.1", "decoder.bias"], (*ENCODER[1:], "decoder.bias")),
         (Tied, "decoder.weight", ENCODER[:1]),  # another name of it
+        (Tied, ["decoder", "encoder"], ("encoder.0.weight", "decoder.bias", *ENCODER[1:])),
         (Tied, "bias", ("encoder.1.bias", "decoder.bias")),
         (Tied, None, ("scale", *ENCODER, "decoder.bias")),
         (recurrent, None, ("lstm.weight_hh_l0", "lstm.weight_hh_l1")),
@@ -73,7 +74,6 @@ def test_frozen_parameters_are_measured_if_they_are_named_or_if_all_are() -> Non
         ("decodr", r"unknown parameter 'decodr', did you mean 'decoder'\?"),
         ("encoder.1.wieght", r"unknown parameter 'encoder.1.wieght', did you mean 'encoder.1.weight'\?"),
         (["encoder", "encoder.1.bias"], "parameters must be different names"),
-        (["decoder.weight", "encoder.0.weight"], "parameters must be different names"),
         (["all", "scale"], "parameters must be different names"),
         ([], "parameters must hold at least one name"),
     ],
