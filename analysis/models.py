@@ -64,7 +64,7 @@ def run(net: nn.Module, parameters: Mapping[str, Tensor], inputs: Any) -> Any:
 
     Args:
         net: The network or module.
-        parameters: Tensors in the place of the parameters or buffers of these names.
+        parameters: Tensors that replace the parameters or buffers of these names.
         inputs: A tensor; for a module also a tuple of positional or a mapping of named arguments.
 
     >>> double = run(nn.Linear(1, 1, bias=False), {"weight": torch.tensor([[2.0]])}, torch.tensor([[3.0]]))
