@@ -14,6 +14,8 @@ from tca.eligibilities import (
     LearnedKernel,
     NetworkKernel,
     NodeNoise,
+    PopulationJacobian,
+    PotentialLeak,
     ReverseKFRTRL,
     SnAp,
     TypePropagation,
@@ -47,6 +49,7 @@ from tca.signals import (
     SignSymmetric,
     Sparse,
     StationaryDiffusion,
+    WeightMirror,
 )
 from tca.signals.error_diffusion import NoCentre, RunningCentre
 from tca.signals.feedback_weights import Drawn
@@ -119,6 +122,24 @@ _ROWS: dict[str, Rule] = {
         reference="Murray (2019), eLife 8:e43299",
         form="B",
         otherwise={"A": "eprop_random", "": "dfa"},
+    ),
+    "weight_mirror": Rule(
+        WeightMirror(),
+        Leak(),
+        summary="eligibility traces through the leak, errors through weights that learn the forward weights from noise",
+        reference="Akrout et al. (2019), NeurIPS, arXiv:1904.05391; traces of Bellec et al. (2020)",
+    ),
+    "ottt": Rule(
+        Direct(),
+        PotentialLeak(),
+        summary="online training through time: errors of the step, presynaptic traces through the potential's leak",
+        reference="Xiao et al. (2022), NeurIPS, arXiv:2210.04195",
+    ),
+    "ostl": Rule(
+        Direct(),
+        PopulationJacobian(),
+        summary="online spatio-temporal learning: errors of the step, traces of every path within each layer",
+        reference="Bohnstingl et al. (2022), IEEE Trans. Neural Netw. Learn. Syst., arXiv:2007.12723",
     ),
     "three_factor": Rule(
         Direct(),

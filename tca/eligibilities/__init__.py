@@ -11,6 +11,8 @@ from tca.eligibilities.kronecker import KFRTRL, ReverseKFRTRL
 from tca.eligibilities.leak import Leak
 from tca.eligibilities.network_kernel import NetworkKernel
 from tca.eligibilities.perturbations import NodeNoise, WeightNoise
+from tca.eligibilities.population_jacobian import PopulationJacobian
+from tca.eligibilities.potential_leak import PotentialLeak
 from tca.eligibilities.snap import SnAp
 from tca.eligibilities.type_propagation import TypePropagation
 from tca.eligibilities.uoro import UORO
@@ -28,6 +30,8 @@ __all__ = [
     "LearnedKernel",
     "NetworkKernel",
     "NodeNoise",
+    "PopulationJacobian",
+    "PotentialLeak",
     "ReverseKFRTRL",
     "SnAp",
     "TypePropagation",

@@ -21,6 +21,7 @@ from tca.signals.recursive_least_squares import RecursiveLeastSquares
 from tca.signals.regularisers.regularised import Regularised
 from tca.signals.shared_random import SharedRandom
 from tca.signals.signal import CausalSignal, InstantSignal, Signal
+from tca.signals.weight_mirror import WeightMirror
 
 __all__ = [
     "Adaptive",
@@ -59,4 +60,5 @@ __all__ = [
     "TimeConstant",
     "TypeReturn",
     "UniformStart",
+    "WeightMirror",
 ]

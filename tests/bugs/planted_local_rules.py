@@ -1,10 +1,13 @@
-"""Bugs of rules with states of their own: least squares of the readout."""
+"""Bugs of rules that complete others: least squares of the readout, weight mirrors, traces of OTTT and OSTL."""
 
 from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
 SQUARES = ("tests/tca/signals/test_recursive_least_squares.py",)
+MIRRORS = ("tests/tca/signals/test_weight_mirror.py",)
+ONLINE = ("tests/tca/rules/test_online_spiking.py",)
+MIRROR, POTENTIAL = "tca/signals/weight_mirror.py", "tca/eligibilities/potential_leak.py"
 LEAST_SQUARES = "tca/signals/recursive_least_squares.py"
 
 BUGS = [
@@ -17,4 +20,14 @@ BUGS = [
         "filtered(pre, 0.0)[counted]", SQUARES),
     Bug(LEAST_SQUARES, "missing synapses take part in the regression", "exists[:, 0, :-1] = readout.mask",
         "exists[:, 0, :-1] = 1", ("tests/tca/test_conformance.py::test_rule_equals_its_surgery",)),
+    Bug(MIRROR, "sum over noise in the place of the mean", "alpha=self.rate / self.samples", "alpha=self.rate", MIRRORS),
+    Bug(MIRROR, "feedback weights that do not decay", "backward.mul_(1 - self.decay)", "backward.mul_(1)", MIRRORS),
+    Bug(MIRROR, "the same noise before every batch", "        move_on_(buffers)\n", "", MIRRORS),
+    Bug(MIRROR, "feedback where there is no synapse", "add_(onwards.masked(learned),", "add_(learned,", MIRRORS),
+    Bug(POTENTIAL, "memory of the adaptation", "driven.select(-2, 0).copy_(later.select(-2, 0))", "driven.copy_(later)",
+        ONLINE),
+    Bug(POTENTIAL, "a trace that enters the adaptation", "into.select(-2, 0).add_(returned.select(-2, 0))",
+        "into.add_(returned)", ONLINE),
+    Bug("tca/eligibilities/population_jacobian.py", "paths through the memory of other layers",
+        "joint: ClassVar[bool] = False", "joint: ClassVar[bool] = True", ONLINE),
 ]  # fmt: skip

@@ -117,6 +117,18 @@ def share(size: float) -> Surgery:
     return Surgery(share=size)
 
 
+def presynaptic(model: Model, weights: Weights, inputs: Tensor) -> list[State]:
+    """The states of a run in which only potentials remember what synapses delivered: no adaptation, no reset."""
+    w_rec = model.weight(weights, "w_rec")
+    trail = [rest(model, inputs.shape[1])]
+    for x in inputs:
+        state, stopped = trail[-1], trail[-1].z.detach()
+        reset = state.z if model.reset_in_trace else stopped
+        after = model.step(weights, state._replace(a=state.a.detach(), z=stopped), x, stopped @ w_rec.T, reset)
+        trail.append(after)
+    return trail
+
+
 def rest(model: Model, trials: int) -> State:
     """The state before the first step."""
     zero = torch.zeros(trials, len(model.kappa), dtype=torch.float64)

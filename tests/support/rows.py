@@ -29,6 +29,8 @@ from tca.eligibilities import (
     LearnedKernel,
     NetworkKernel,
     NodeNoise,
+    PopulationJacobian,
+    PotentialLeak,
     ReverseKFRTRL,
     SnAp,
     TypePropagation,
@@ -66,6 +68,7 @@ from tca.signals import (
     Sparse,
     StationaryDiffusion,
     TypeReturn,
+    WeightMirror,
 )
 from tca.signals.decorrelation.observables import Polynomial, Square, TanhOf
 from tca.signals.feedback_weights import Drawn, Frozen
@@ -189,6 +192,9 @@ ROWS: dict[str, Row] = {
     "eprop_random": Row(surgery(oracle.LEAK_ONLY, feedback=True), local=True, form="A"),
     "eprop_adaptive": Row(surgery(oracle.LEAK_ONLY, feedback=True), local=True),
     "rflo": Row(surgery(oracle.LEAK_ONLY, feedback=True), local=True, form="B"),
+    "weight_mirror": Row(surgery(oracle.LEAK_ONLY, feedback=True), local=True),
+    "ottt": Row(surgery(oracle.LEAK_ONLY), local=True),
+    "ostl": Row(surgery(oracle.WHOLE), true_gradient=True),
     "three_factor": Row(surgery(oracle.NOTHING), local=True),
     "snap2": Row(surgery(reachable(2))),
     "homotopy": Row(surgery(share(0.5))),
@@ -260,11 +266,11 @@ ELIGIBILITIES_ELSEWHERE: set[type[Eligibility]] = {
     Fluctuations,
 }
 SAME_GRADIENT = [
-    {"bptt", "rtrl"},
+    {"bptt", "rtrl", "ostl"},
     {"eprop_random", "rflo", "eprop_adaptive"},
     {"mdgl", "mdgl_online"},
     {"three_factor", "backprop"},
-    {"eprop", "reward_eprop", "force"},
+    {"eprop", "reward_eprop", "force", "ottt"},
 ]
 
 SIGNALS: list[Signal] = [
@@ -286,6 +292,7 @@ SIGNALS: list[Signal] = [
     StationaryDiffusion(weights=Frozen(0.3)),
     Diffusion(weights=Frozen(0.3), scattered=False),
     FeedbackAlignment(),
+    WeightMirror(),
     SignSymmetric(),
     SignSymmetric(2.0, uniform=True),
     Sparse(Drawn(0.4)),
@@ -300,6 +307,8 @@ SIGNALS: list[Signal] = [
 ELIGIBILITIES: dict[Eligibility, Cut] = {
     Instant(): oracle.NOTHING,
     Leak(): oracle.LEAK_ONLY,
+    PotentialLeak(): oracle.LEAK_ONLY,
+    PopulationJacobian(): oracle.WHOLE,
     Diagonal(): oracle.LEAK_AND_OWN,
     Full(): oracle.WHOLE,
     Windowed(5): oracle.windows(5),
@@ -342,7 +351,8 @@ def propagator_of(eligibility: Eligibility, model: Model, weights: Weights, jaco
         closed = [(steps - t + 1) % eligibility.steps == 0 for t in range(1, steps + 1)]
         at_cut = leak if eligibility.keep_leak else none
         return torch.stack([at_cut[t] if closed[t] else jacobian[t] for t in range(steps)])
-    name = {Instant: "instant", Leak: "leak", Diagonal: "diagonal", Full: "full"}[type(eligibility)]
+    names = {Instant: "instant", Leak: "leak", PotentialLeak: "leak", Diagonal: "diagonal", Full: "full"}
+    name = (names | {PopulationJacobian: "full"})[type(eligibility)]
     return oracle_traces.PROPAGATORS[name](model, jacobian)
 
 
