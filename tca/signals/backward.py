@@ -18,12 +18,12 @@ from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import Positive, checked
 
-__all__ = ["Backward", "FeedbackAlignment", "SignSymmetric"]
+__all__ = ["BackwardWeights", "FeedbackAlignment", "SignSymmetric"]
 
 
 @checked
 @dataclass(frozen=True)
-class Backward(CausalSignal, abc.ABC):
+class BackwardWeights(CausalSignal, abc.ABC):
     """``G_p = B_p^T (gain * L_{p+1})``: backpropagation through separate weights.
 
     Magnitudes ``A`` are drawn once for each forward connection from a normal distribution of standard deviation
@@ -70,7 +70,7 @@ class Backward(CausalSignal, abc.ABC):
 
 @checked
 @dataclass(frozen=True)
-class FeedbackAlignment(Backward):
+class FeedbackAlignment(BackwardWeights):
     """``G_p = A_p^T (gain * L_{p+1})``: backpropagation through fixed random weights, layer by layer.
 
     Args:
@@ -89,7 +89,7 @@ class FeedbackAlignment(Backward):
 
 @checked
 @dataclass(frozen=True)
-class SignSymmetric(Backward):
+class SignSymmetric(BackwardWeights):
     """``G_p = (|A_p| * sign W_p)^T (gain * L_{p+1})``: random magnitudes with the signs of the forward weights.
 
     Args:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tca.connections.connection import Dense
 from tca.eligibilities.draws import DRAWS, fresh, move_on_
-from tca.signals.backward import Backward
+from tca.signals.backward import BackwardWeights
 from tca.signals.signal import Buffers
 from tca.tape.population import Population
 from tca.utils.checks import Count, Kept, Positive, checked
@@ -23,10 +23,10 @@ __all__ = ["WeightMirror"]
 
 @checked
 @dataclass(frozen=True)
-class WeightMirror(Backward):
+class WeightMirror(BackwardWeights):
     """``G_p = B_p^T (gain * L_{p+1})``, ``B_p`` learned from noise that passes the forward weights ``W_p``.
 
-    Before every batch each population is driven by noise ``x`` of M samples, which the connection onwards turns into
+    Before every batch, online before every step, each population is driven by noise ``x`` of M samples, which the connection onwards turns into
     ``y = W_p x``: ``B_p <- (1 - decay) B_p + rate mean_m y_m x_m^T``. Noise of variance one has the mean ``W_p``, so
     that fixed forward weights are learned up to scale, ``B_p -> (rate / decay) W_p``, without weight transport.
 

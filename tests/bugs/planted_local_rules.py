@@ -27,7 +27,7 @@ BUGS = [
     Bug(POTENTIAL, "memory of the adaptation", "driven.select(-2, 0).copy_(later.select(-2, 0))", "driven.copy_(later)",
         ONLINE),
     Bug(POTENTIAL, "a trace that enters the adaptation", "into.select(-2, 0).add_(returned.select(-2, 0))",
-        "into.add_(returned)", ONLINE),
+        "into.add_(returned)", ("tests/tca/nets/spiking/test_spiking.py",)),
     Bug("tca/eligibilities/population_jacobian.py", "paths through the memory of other layers",
         "joint: ClassVar[bool] = False", "joint: ClassVar[bool] = True", ONLINE),
 ]  # fmt: skip

@@ -35,7 +35,11 @@ def gathered(net: torch.nn.Module) -> dict[str, Tensor]:
     return {name: parameter.grad.clone() for name, parameter in net.named_parameters()}
 
 
-ONLINE = {name: rule for name, rule in tca.RULES.items() if name in ROWS and isinstance(rule.signal, CausalSignal)}
+ONLINE = {
+    name: rule
+    for name, rule in tca.RULES.items()
+    if name in ROWS and isinstance(rule.signal, CausalSignal) and name != "weight_mirror"
+}  # learns at every step
 
 
 @each_case

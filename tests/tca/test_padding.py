@@ -142,7 +142,8 @@ def test_what_a_rule_remembers_is_not_changed(name: str) -> None:
 STREAMED = {
     name: rule
     for name, rule in tca.RULES.items()
-    if isinstance(rule.signal, (CausalSignal, DelayedSignal)) and name not in ("gevb", "gevb_local", "gevb_network")
+    if isinstance(rule.signal, (CausalSignal, DelayedSignal))
+    and name not in ("gevb", "gevb_local", "gevb_network", "weight_mirror")
 } | {
     "diffusing": tca.Rule(tca.signals.Diffusion(weights=tca.signals.feedback_weights.Frozen(0.3)), Leak()),
     "windows": tca.Rule(Direct(), Windowed(5)),
