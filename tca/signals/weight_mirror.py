@@ -26,9 +26,10 @@ __all__ = ["WeightMirror"]
 class WeightMirror(BackwardWeights):
     """``G_p = B_p^T (gain * L_{p+1})``, ``B_p`` learned from noise that passes the forward weights ``W_p``.
 
-    Before every batch, online before every step, each population is driven by noise ``x`` of M samples, which the connection onwards turns into
-    ``y = W_p x``: ``B_p <- (1 - decay) B_p + rate mean_m y_m x_m^T``. Noise of variance one has the mean ``W_p``, so
-    that fixed forward weights are learned up to scale, ``B_p -> (rate / decay) W_p``, without weight transport.
+    Before every batch, online before every step, each population is driven by noise ``x`` of M samples, which the
+    connection onwards turns into ``y = W_p x``: ``B_p <- (1 - decay) B_p + rate mean_m y_m x_m^T``. Noise of variance
+    one has the mean ``W_p``, so that fixed forward weights are learned up to scale, ``B_p -> (rate / decay) W_p``,
+    without weight transport.
 
     Feedback weights are in the buffer ``backward``, the seed of the noise in ``draws``.
 

@@ -380,7 +380,10 @@ def test_permuting_cells_permutes_the_change(case: SpikingCase, name: str) -> No
     """Cells have no names: the same network in another order learns the same."""
     order = torch.randperm(case.sizes[1], generator=torch.Generator().manual_seed(5))
     axes = {key: (0,) for key in ("w_in", "b", "feedback", "mask_in", "types", "kept", "released", "positions")}
-    axes |= {key: (1,) for key in ("w_out", "readout_seen", "mask_out")} | {"w_rec": (0, 1), "mask_rec": (0, 1)}
+    axes |= {key: (1,) for key in ("w_out", "readout_seen", "backward", "mask_out")} | {
+        "w_rec": (0, 1),
+        "mask_rec": (0, 1),
+    }
 
     def permuted(values: Any) -> dict[str, Any]:
         moved = {}
