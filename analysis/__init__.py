@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analysis.alignment import alignment
+from analysis.behaviour.psychometric import psychometric, psychometric_by
 from analysis.broadcast_measures import broadcasting
 from analysis.curvature.curvature import curvature
 from analysis.curvature.density import density
@@ -51,6 +52,8 @@ __all__ = [
     "participation_ratio",
     "permuted",
     "procrustes_distance",
+    "psychometric",
+    "psychometric_by",
     "random_sharpness",
     "rates",
     "rates_of_trials",

@@ -24,6 +24,7 @@ LANDSCAPE = ("tests/analysis/landscape/test_landscape.py",)
 CEILING = ("tests/analysis/representations/test_noise_ceiling.py",)
 STATISTICS = ("tests/analysis/statistics/test_statistics.py",)
 RANKS, CORRELATED = "analysis/statistics/rank_correlation.py", ("tests/analysis/statistics/test_rank_correlation.py",)
+PSYCHOMETRIC = ("tests/analysis/behaviour/test_psychometric.py",)
 GAPS = ("tests/analysis/generalization/test_generalization.py",)
 BROADCAST = ("tests/analysis/test_broadcast_measures.py",)
 SHARP = ("tests/analysis/curvature/test_sharpness.py",)
@@ -173,4 +174,13 @@ BUGS = [
         STUDIES),
     Bug("studies/workloads.py", "results in the order in which they came",
         "[done[place] for place in range(len(jobs))]", "list(done.values())[::-1]", STUDIES),
+    Bug("analysis/behaviour/psychometric_fit.py", "a lapse that also lowers the guesses", "self.asymptotes.rows @ np.stack([1 - rise_X, -rise_X])",
+        "self.asymptotes.rows @ np.stack([1 - rise_X, rise_X])", PSYCHOMETRIC),
+    Bug("analysis/behaviour/psychometric_fit.py", "intervals of half the deviance", "math.sqrt(max(0.0, 2 * (found - smallest)))",
+        "math.sqrt(max(0.0, found - smallest))", PSYCHOMETRIC),
+    Bug("analysis/behaviour/psychometric_fit.py", "thresholds on the scale of the fit", "form.level(likelihood.middle + half * value)",
+        "form.level(half * value)", PSYCHOMETRIC),
+    Bug("analysis/behaviour/psychometric.py", "fixation as a choice", "classes[sums_BO.cpu()[:, classes].argmax(1)]", "sums_BO.cpu().argmax(1)", PSYCHOMETRIC),
+    Bug("analysis/behaviour/psychometric.py", "outputs of all steps", "(outputs_of(net, batch.inputs) * decided_TB[..., None])",
+        "(outputs_of(net, batch.inputs) * torch.ones_like(decided_TB)[..., None])", PSYCHOMETRIC),
 ]  # fmt: skip

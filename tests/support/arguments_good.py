@@ -122,6 +122,10 @@ GOOD: Mapping[str, Callable[[], Any]] = {
     "pre": lambda: 9,
     "seed": lambda: 0,
 }
+JUDGED: dict[str, Callable[[], Any]] = {
+    "net_or_choices": lambda: [1 + (each % 3 > 0) for each in range(30)],
+    "trials": lambda: tasks.make("context_decision").split(30, 1, seed=0)[0],
+}
 SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "tca.Batch": {
         "inputs": lambda: torch.zeros(2, 2, 3),
@@ -242,6 +246,11 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "analysis.generalization.conditions.Changed": {"options": lambda: {"delay": 300.0}},
     "analysis.generalization.conditions.changed_task": {
         "task": lambda: tasks.make("delayed_xor"), "options": lambda: {"delay": 300.0}
+    },
+    "analysis.psychometric": JUDGED,
+    "analysis.psychometric_by": {**JUDGED, "by": lambda: "evidence_0"},
+    "analysis.figures.psychometric_curves": {
+        "curves": lambda: {"net": analysis.psychometric(*(each() for each in JUDGED.values()))}
     },
     "analysis.statistics.mean": {"values": lambda: [1.0, 2.0, 4.0]},
     "analysis.statistics.paired_difference": {

@@ -173,6 +173,12 @@ def _minimum(net: Network, batch: tca.Batch) -> Network:
     return analysis.minimum(net, batch.select(slice(0, 2)), "all", tolerance=1e-12)
 
 
+def _judged() -> tuple[list[int], tca.Batch]:
+    """Return choices with their trials."""
+    trials, _ = tasks.make("context_decision", stimulus=200.0, delay=100.0).split(40, 1, seed=0)
+    return [1 + (each % 3 > 0) for each in range(40)], trials.batch()
+
+
 def _repeats() -> Tensor:
     return numbers().expand(6, 6, 5, 3) + normal(4, 6, 6, 5, 3)
 
@@ -211,6 +217,8 @@ MEASURES: Mapping[str, Callable[[Network, tca.Batch], Any]] = {
         analysis.permuted(net, torch.tensor([2, 0, 3, 1], dtype=torch.int64, device="cpu")).state_dict()
     ),
     "procrustes_distance": lambda net, batch: analysis.procrustes_distance(numbers(3), np.linspace(0, 1, 30)[:, None]),
+    "psychometric": lambda net, batch: analysis.psychometric(*_judged()),
+    "psychometric_by": lambda net, batch: analysis.psychometric_by(*_judged(), by="context", lapse=0.0),
     "random_sharpness": lambda net, batch: analysis.random_sharpness(net, batch, pairs=2, probes=2, allowed=0.5),
     "rates": lambda net, batch: analysis.rates(net, batch),
     "rates_of_trials": lambda net, batch: analysis.rates_of_trials(net, batch),

@@ -1,0 +1,1 @@
+"""Behaviour: choices as a function of graded variables of a task."""
