@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from analysis.statistics.intervals import Estimate
 
-__all__ = ["FORMS", "LARGEST_ASYMPTOTE", "Asymptotes", "Counts", "Fit", "Form", "fit"]
+__all__ = ["FORMS", "LARGEST_ASYMPTOTE", "Asymptotes", "Counts", "CurveForm", "Fit", "fit"]
 
 Array = NDArray[np.float64]
 LARGEST_ASYMPTOTE = 0.4  # of a free guess or lapse rate
@@ -30,7 +30,7 @@ ITERATIONS = 200
 STARTS = (1e-3, 0.1)  # asymptotes from which the search starts
 
 
-class Form(NamedTuple):
+class CurveForm(NamedTuple):
     """The scale on which levels are linear, its inverse, the function of ``eta`` and its derivative."""
 
     scale: Callable[[Array], Array]
@@ -52,11 +52,11 @@ def _gumbel_density(eta: Array) -> Array:
     return np.asarray(np.exp(np.minimum(eta, 700) - np.exp(np.minimum(eta, 700))), np.float64)
 
 
-FORMS: dict[str, Form] = {
-    "logistic": Form(
+FORMS: dict[str, CurveForm] = {
+    "logistic": CurveForm(
         lambda x: x, lambda u: u, scipy.special.expit, lambda eta: scipy.special.expit(eta) * scipy.special.expit(-eta)
     ),
-    "weibull": Form(_log, _exp, lambda eta: -np.expm1(-np.exp(np.minimum(eta, 700))), _gumbel_density),
+    "weibull": CurveForm(_log, _exp, lambda eta: -np.expm1(-np.exp(np.minimum(eta, 700))), _gumbel_density),
 }
 
 
@@ -100,7 +100,7 @@ class Fit:
 class _Likelihood:
     """The negative log likelihood of ``(b0, b1, free asymptotes)``, ``eta = b0 + b1 u``, u between -1 and 1."""
 
-    form: Form
+    form: CurveForm
     counts: Counts
     asymptotes: Asymptotes
     middle: float
@@ -172,7 +172,7 @@ class _Likelihood:
         return best
 
 
-def fit(form: Form, counts: Counts, asymptotes: Asymptotes, confidence: float, asked: int) -> Fit:
+def fit(form: CurveForm, counts: Counts, asymptotes: Asymptotes, confidence: float, asked: int) -> Fit:
     """Return the curve of largest likelihood, with an interval for each parameter from its profile likelihood.
 
     An interval holds all values of a parameter at which twice the log likelihood, maximised over the others, is less
