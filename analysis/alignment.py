@@ -6,14 +6,14 @@ Shapes: T time, B batch, N cells.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from analysis.fixed_data import Trials, as_batch
-from analysis.learners import named
+from analysis.learners import Rules, named
 from tca.batch import Batch
 from tca.learner import Learner
 from tca.nets import Network
@@ -122,7 +122,7 @@ class Alignment:
 def alignment(
     net: Network,
     trials: Trials | Batch,
-    rules: str | Rule | Learner | Iterable[str | Rule | Learner],
+    rules: Rules,
     *,
     seed: Seed = 0,
 ) -> Alignment:
@@ -135,7 +135,7 @@ def alignment(
     Args:
         trials: A fixed set of trials, or a batch.
         rules: Rules by name, as ``Rule``, or as a ``Learner`` of this network, whose feedback is then used as it has
-            become; one by itself is allowed.
+            become; one by itself is allowed, and a mapping from names for the result to rules.
         seed: Seed of what the signals of names and rules draw, default 0: the feedback a fresh learner would start
             with.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
 
 from tca.learner import Learner
@@ -11,17 +11,23 @@ from tca.rule import Rule
 from tca.rules import RULES
 from tca.utils.names import lookup
 
-__all__ = ["moved", "named"]
+__all__ = ["Rules", "moved", "named"]
 
 
-def named(net: Network, rules: str | Rule | Learner | Iterable[str | Rule | Learner], seed: int) -> dict[str, Learner]:
+Bound = str | Rule | Learner
+Rules = Bound | Iterable[Bound] | Mapping[str, Bound]
+"""A rule, several, or several by names of one's own."""
+
+
+def named(net: Network, rules: Rules, seed: int) -> dict[str, Learner]:
     """Return a learner for each rule, under a name of its own: a rule asked for twice is numbered.
 
     Each is bound to a copy of the network and in the state in which the next update would find it: measuring it has no
     effect on network or rule.
 
     Args:
-        rules: Rules by name, as ``Rule``, or as a ``Learner`` of this network; one by itself is allowed.
+        rules: Rules by name, as ``Rule``, or as a ``Learner`` of this network; one by itself is allowed, and a mapping
+            from names for the result to rules.
         seed: Seed of what the signals of names and rules draw.
 
     Raises:
@@ -30,11 +36,14 @@ def named(net: Network, rules: str | Rule | Learner | Iterable[str | Rule | Lear
     >>> from tca.nets import LeakyRNN
     >>> list(named(LeakyRNN(1, 2, 1), ["eprop", RULES["bptt"], "eprop"], 0))
     ['eprop', 'bptt', 'eprop #2']
+    >>> list(named(LeakyRNN(1, 2, 1), {"mine": RULES["eprop"]}, 0))
+    ['mine']
     """
-    asked = [rules] if isinstance(rules, (str, Rule, Learner)) else list(rules)
-    if not asked:
+    asked = [rules] if isinstance(rules, (str, Rule, Learner)) else rules
+    pairs = list(asked.items()) if isinstance(asked, Mapping) else [(_name_of(each), each) for each in asked]
+    if not pairs:
         raise ValueError("rules must hold at least one rule, got none")
-    return dict(_unique((name, _bound(net, each, seed).ahead()) for each in asked for name in [_name_of(each)]))
+    return dict(_unique((name, _bound(net, each, seed).ahead()) for name, each in pairs))
 
 
 def moved(learner: Learner, net: Network) -> Learner:
@@ -55,7 +64,7 @@ def moved(learner: Learner, net: Network) -> Learner:
     return copy
 
 
-def _bound(net: Network, rule: str | Rule | Learner, seed: int) -> Learner:
+def _bound(net: Network, rule: Bound, seed: int) -> Learner:
     if isinstance(rule, Learner):
         if rule.net is not net:
             raise ValueError("rules must be learners of the network that is measured, got one of another network")
@@ -63,7 +72,7 @@ def _bound(net: Network, rule: str | Rule | Learner, seed: int) -> Learner:
     return Learner(net, lookup(RULES, rule, "rule") if isinstance(rule, str) else rule, seed=seed)
 
 
-def _name_of(rule: str | Rule | Learner) -> str:
+def _name_of(rule: Bound) -> str:
     if isinstance(rule, str):
         return rule
     if isinstance(rule, Learner):

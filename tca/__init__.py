@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tca.losses import expansions
     from tca.losses.loss_check import check_loss
     from tca.rule import Rule
-    from tca.rules import RULES
+    from tca.rules import RULES, register_rule
     from tca.signals import regularisers
 
 __version__ = "0.1.0"
@@ -54,6 +54,7 @@ __all__ = [
     "losses",
     "nets",
     "records",
+    "register_rule",
     "regularisers",
     "signals",
     "train",
@@ -75,6 +76,7 @@ _HOMES = {
     "check_loss": "tca.losses.loss_check:check_loss",
     "expansions": "tca.losses.expansions",
     "records": "tca.experiments.records",
+    "register_rule": "tca.rules:register_rule",
     "regularisers": "tca.signals.regularisers",
     "train": "tca.experiments.training.train:train",
 }

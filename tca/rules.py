@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tca.eligibilities import (
     KFRTRL,
     UORO,
@@ -54,9 +56,10 @@ from tca.signals import (
 from tca.signals.error_diffusion import NoCentre, RunningCentre
 from tca.signals.feedback_weights import Drawn
 from tca.tape.weight_estimates import BlockMean, SynapseMean
-from tca.utils.names import Table
+from tca.utils.checks import check, checked
+from tca.utils.plugins import PluginTable
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "register_rule"]
 
 _ROWS: dict[str, Rule] = {
     "bptt": Rule(
@@ -383,4 +386,49 @@ _ROWS: dict[str, Rule] = {
     ),
 }
 
-RULES: dict[str, Rule] = Table("rule", _ROWS)
+
+def _taken(name: str, rule: object) -> Rule:
+    """Return a rule under a name."""
+    found: Rule = check("rule", rule, Rule)
+    return replace(found, name=name)
+
+
+RULES: dict[str, Rule] = PluginTable("rule", _ROWS, "tca.rules", _taken)
+
+
+@checked
+def register_rule(name: str, rule: Rule, *, summary: str | None = None, reference: str | None = None) -> Rule:
+    """Add a rule to ``tca.RULES`` and return it under its name.
+
+    The name then stands for the rule in `tca.Run`, in sweeps, comparisons and measurements of this process. A record
+    keeps the name and the parts with the import paths of their classes, so that other processes read it without the
+    registration. A package registers rules for all processes by entry points of the group ``tca.rules``::
+
+        [project.entry-points."tca.rules"]
+        mine = "my_package.rules:mine"
+
+    Args:
+        name: The name: letters, digits and underscores.
+        rule: The rule.
+        summary: One line about it; ``None`` (default) for that of the rule.
+        reference: Its paper; ``None`` (default) for that of the rule.
+
+    Raises:
+        ValueError: The name is not allowed, or that of another rule.
+        TypeError: ``rule`` is no `tca.Rule`.
+
+    >>> from tca.signals import Random
+    >>> from tca.eligibilities import Diagonal
+    >>> register_rule("snap1_random", Rule(Random(), Diagonal())).title
+    'snap1_random'
+    >>> RULES.pop("snap1_random")
+    Rule(signal=Random(scale=1.0), eligibility=Diagonal())
+    """
+    if not name.isidentifier():
+        raise ValueError(f"name must have letters, digits and underscores only, got {name!r}")
+    if name in RULES and (RULES[name] != rule or not RULES[name].name):
+        raise ValueError(f"name must be a new one, got that of the rule {name!r}: {RULES[name]!r}")
+    summary = rule.summary if summary is None else summary
+    reference = rule.reference if reference is None else reference
+    RULES[name] = replace(rule, name=name, summary=summary, reference=reference)
+    return RULES[name]

@@ -11,7 +11,7 @@ has ``Jh = J``. Its eigenvalues other than 1 are ``1 - eta mu`` with those, mu, 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,12 +21,10 @@ from analysis.alignment import Match
 from analysis.curvature.network_operators import rule_field
 from analysis.curvature.problem import problem_of
 from analysis.fixed_data import Trials
-from analysis.learners import named
+from analysis.learners import Rules, named
 from analysis.stability.jacobians import output_jacobian, root_metric, rule_jacobian, scores
 from tca.batch import Batch
-from tca.learner import Learner
 from tca.nets import Network
-from tca.rule import Rule
 from tca.utils.checks import Seed, checked
 from tca.utils.names import lookup
 
@@ -119,7 +117,7 @@ class Stability:
 def stability(
     net: Network,
     trials: Trials | Batch,
-    rules: str | Rule | Learner | Iterable[str | Rule | Learner],
+    rules: Rules,
     parameters: str | Sequence[str] | None = None,
     *,
     seed: Seed = 0,

@@ -5,7 +5,7 @@ Shapes: N outputs that have a weight, P parameters, K steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from analysis.curvature.network_operators import rule_field
 from analysis.curvature.problem import Problem, problem_of
 from analysis.fixed_data import Trials
-from analysis.learners import named
+from analysis.learners import Rules, named
 from analysis.stability.critical_rate import critical_rate, critical_rates
 from analysis.stability.jacobians import output_jacobian, root_metric, rule_jacobian, scores
 from tca.batch import Batch
@@ -116,7 +116,7 @@ def iterate(
 def check_stability(
     net: Network,
     trials: Trials | Batch,
-    rules: str | Rule | Learner | Iterable[str | Rule | Learner],
+    rules: Rules,
     parameters: str | Sequence[str] | None = None,
     *,
     margin: Kept = 0.05,

@@ -6,6 +6,7 @@ from tests.bugs.bug import Bug
 
 IMAGES = ("tests/tasks/images/test_images.py",)
 WRITTEN = ("tests/tca/experiments/records/test_records.py::test_a_run_writes_down_every_rule_with_all_its_parts",)
+REGISTERED = ("tests/tca/rules/test_register_rule.py",)
 NOTATION = ("tests/tca/cli/test_notation.py",)
 RULES = ("tests/tca/experiments/config/test_rule_config.py",)
 CROSSED = ("tests/tca/experiments/training/test_snapshots.py",)
@@ -40,6 +41,10 @@ BUGS = [
         "if not trusted and module.partition", "if False and module.partition", RULES),
     Bug("tca/experiments/config/part_config.py", "options of a rule lost where one of them changes",
         "return {**base, **{name: merged", "return {**{name: merged", RULES),
+    Bug("tca/experiments/config/rule_config.py", "a registered rule written without its name",
+        'return {"name": found.name, **values} if found.name else values', "return values", REGISTERED),
+    Bug("tca/utils/plugins.py", "entry points of a taken name replace rules of the library",
+        "if dict.__contains__(self, each.name):", "if False:", REGISTERED),
     Bug("tca/cli/notation.py", "names of a record imported as if the user gave them",
         "for path_of_name in _import_paths(values):", "for path_of_name in []:", NOTATION),
     Bug("tca/cli/notation.py", "an option of a rule that undoes its file",
