@@ -1,6 +1,18 @@
-"""What outputs do when parameters move, and what a rule does when outputs err, written out.
+"""Jacobians of the outputs by the parameters, and of a rule's update by the output errors, as matrices.
 
 Shapes: T time, B batch, O outputs, N numbers among the outputs that have a weight, P parameters.
+
+>>> from analysis.curvature.problem import problem_of
+>>> from tca.losses import MSE
+>>> from tca.nets import LeakyRNN
+>>> net = LeakyRNN(1, 4, 1)
+>>> batch = Batch(torch.zeros(2, 1, 1), torch.ones(2, 1, 1), torch.tensor([[0.0], [4.0]]), MSE())  # one counts
+>>> problem = problem_of(net, batch, "b_out")
+>>> output_jacobian(problem).tolist(), root_metric(problem).tolist(), scores(problem, problem.theta).tolist()
+([[1.0]], [[2.0]], [-4.0])
+>>> from tca.rules import RULES
+>>> rule_jacobian(problem, Learner(net, RULES["eprop"])).tolist()
+[[1.0]]
 """
 
 from __future__ import annotations
@@ -27,7 +39,7 @@ MOST_NUMBERS = 2000  # outputs that count: every one takes a pass backwards, and
 
 @dataclass(frozen=True)
 class _Given(Loss):
-    """A loss that is linear in the outputs, ``l = c . y``: its score is whatever is given as its target."""
+    """A loss that is linear in the outputs, ``l = c . y``: its output error is its target."""
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return (outputs * targets).sum(-1)
@@ -47,15 +59,6 @@ def output_jacobian(problem: Problem) -> Tensor:
 
     Raises:
         ValueError: There are more than 2,000 such outputs.
-
-    >>> from analysis.curvature.problem import problem_of
-    >>> from tca.losses import MSE
-    >>> from tca.nets import LeakyRNN
-    >>> net = LeakyRNN(1, 4, 1)
-    >>> batch = Batch(torch.zeros(2, 1, 1), torch.ones(2, 1, 1), torch.tensor([[0.0], [4.0]]), MSE())  # one counts
-    >>> problem = problem_of(net, batch, "b_out")
-    >>> output_jacobian(problem).tolist()
-    [[1.0]]
     """
     rows = []
     for part, where in zip(problem.batches, _counted(problem), strict=True):
@@ -81,16 +84,6 @@ def rule_jacobian(problem: Problem, learner: Learner) -> Tensor:
     Raises:
         ValueError: There are more than 2,000 outputs that have a weight, the rule is not linear in s, or it couples the
             trials of a batch.
-
-    >>> from analysis.curvature.problem import problem_of
-    >>> from tca.losses import MSE
-    >>> from tca.nets import LeakyRNN
-    >>> net = LeakyRNN(1, 4, 1)
-    >>> batch = Batch(torch.zeros(2, 1, 1), torch.ones(2, 1, 1), torch.tensor([[0.0], [4.0]]), MSE())  # one counts
-    >>> problem = problem_of(net, batch, "b_out")
-    >>> from tca.rules import RULES
-    >>> rule_jacobian(problem, Learner(net, RULES["eprop"])).tolist()
-    [[1.0]]
     """
     if learner.rule.couples_trials and problem.batch.trials > 1:
         raise ValueError(f"the rule must take trials one by one, and {learner.rule!r} couples those of a batch")
@@ -139,15 +132,6 @@ def root_metric(problem: Problem) -> Tensor:
 
     Raises:
         ValueError: There are more than 2,000 such outputs.
-
-    >>> from analysis.curvature.problem import problem_of
-    >>> from tca.losses import MSE
-    >>> from tca.nets import LeakyRNN
-    >>> net = LeakyRNN(1, 4, 1)
-    >>> batch = Batch(torch.zeros(2, 1, 1), torch.ones(2, 1, 1), torch.tensor([[0.0], [4.0]]), MSE())  # one counts
-    >>> problem = problem_of(net, batch, "b_out")
-    >>> root_metric(problem).tolist()
-    [[2.0]]
     """
     blocks = []
     for part, where in zip(problem.batches, _counted(problem), strict=True):
@@ -171,15 +155,6 @@ def scores(problem: Problem, theta: Tensor) -> Tensor:
     Args:
         problem: The loss as a function of the parameters.
         theta: The flat parameters, shape ``(P,)``.
-
-    >>> from analysis.curvature.problem import problem_of
-    >>> from tca.losses import MSE
-    >>> from tca.nets import LeakyRNN
-    >>> net = LeakyRNN(1, 4, 1)
-    >>> batch = Batch(torch.zeros(2, 1, 1), torch.ones(2, 1, 1), torch.tensor([[0.0], [4.0]]), MSE())  # one counts
-    >>> problem = problem_of(net, batch, "b_out")
-    >>> scores(problem, problem.theta).tolist()
-    [-4.0]
     """
     found = []
     for part, where in zip(problem.batches, _counted(problem), strict=True):

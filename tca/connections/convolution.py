@@ -69,9 +69,6 @@ class Conv(Connection):
     """``drive_c'p = sum_{c,q} w_c'cq pre_c,p+q``: one kernel for all positions; the weight is ``(C', C, K, K)``.
 
     Args:
-        name: Name of the parameter in its network.
-        weight: The parameter.
-        mask: One where a synapse exists and zero where none does; ``None`` if all exist.
         geometry: Geometry of the kernel.
     """
 
@@ -127,9 +124,6 @@ class Local(Connection):
     """``drive_c'p = sum_{c,q} w_c'p,cq pre_c,p+q``: a kernel for each position; the weight is ``(C', H' W', C K^2)``.
 
     Args:
-        name: Name of the parameter in its network.
-        weight: The parameter.
-        mask: One where a synapse exists and zero where none does; ``None`` if all exist.
         geometry: Geometry of the kernels.
     """
 
@@ -177,9 +171,6 @@ class MapBias(Connection):
     """One weight per channel, the same at every position: ``drive_c'p = b_c'``; the weight is ``(C',)``.
 
     Args:
-        name: Name of the parameter in its network.
-        weight: The parameter.
-        mask: One where a bias exists; ``None`` if all exist.
         positions: Number of positions ``H' W'``.
     """
 

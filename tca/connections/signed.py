@@ -40,9 +40,6 @@ class Signed(Connection, abc.ABC):
     """Magnitudes with signs.
 
     Args:
-        name: Name of the parameter in its network.
-        weight: The magnitudes.
-        mask: One where a synapse exists; ``None`` if all do.
         by_pre: Whether weights have the sign of the presynaptic cell, default ``True``; false for inputs of any sign.
         by_post: Whether weights have the sign of the postsynaptic cell, default ``True``.
         copied: Whether both presynaptic streams are copies of the same cells, as of an input, default ``False``.
@@ -108,15 +105,6 @@ class Signed(Connection, abc.ABC):
 class SignedDense(Signed):
     """``drive_i = scale sum_j sigma_ij m_ij pre_j``; the magnitudes have shape ``(I, J)``.
 
-    Args:
-        name: Name of the parameter in its network.
-        weight: The magnitudes.
-        mask: One where a synapse exists; ``None`` if all do.
-        by_pre: Whether weights have the sign of the presynaptic cell, default ``True``.
-        by_post: Whether weights have the sign of the postsynaptic cell, default ``True``.
-        copied: Whether both presynaptic streams are copies of the same cells, default ``False``.
-        scale: A constant factor of the drive, default 1.
-
     >>> signed = SignedDense("m", torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
     >>> signed.drive(torch.tensor([1.0, 1.0])).tolist()
     [-1.0, 1.0]
@@ -147,13 +135,6 @@ class SignedConv(Signed):
     """A convolution of magnitudes ``(C', C, K, K)`` with signs by channel; half of the channels of each map are +.
 
     Args:
-        name: Name of the parameter in its network.
-        weight: The magnitudes.
-        mask: One where a synapse exists; ``None`` if all do.
-        by_pre: Whether weights have the sign of the presynaptic cell, default ``True``.
-        by_post: Whether weights have the sign of the postsynaptic cell, default ``True``.
-        copied: Whether both presynaptic streams are copies of the same cells, default ``False``.
-        scale: A constant factor of the drive, default 1.
         geometry: Geometry of the kernel on the maps of both streams.
     """
 
@@ -189,9 +170,6 @@ class ScaledBias(Connection):
     """One weight per cell times a constant factor, ``drive_i = scale b_i``.
 
     Args:
-        name: Name of the parameter in its network.
-        weight: The biases.
-        mask: One where a bias exists; ``None`` if all do.
         scale: The factor, default 1.
     """
 

@@ -61,9 +61,6 @@ class Vectors(VectorConnection):
     """``drive_ki = sum_j W_ij pre_kj``: one weight for all components, in the shape of the connection it repeats.
 
     Args:
-        name: Name of the parameter in its network.
-        weight: The parameter.
-        mask: One where a synapse exists and zero where none does; ``None`` if all exist.
         components: Number of components K.
         inner: Constructor of the connection of one component, default all-to-all.
 
@@ -122,9 +119,6 @@ class InputVectors(VectorConnection):
     It equals ``Vectors`` on inputs expanded to one vector for each input and component, at a K-th of the cost.
 
     Args:
-        name: Name of the parameter in its network.
-        weight: The parameter: components, then as in the connection it repeats, for example ``(K, I, J)``.
-        mask: One where a synapse exists and zero where none does; ``None`` if all exist.
         inner: Constructor of the connection to ``K I`` scalar cells or ``K C`` maps, default all-to-all.
 
     Paper: Clark, Abbott and Chung (2021), NeurIPS, arXiv:2106.04089.
@@ -198,9 +192,6 @@ class VectorBias(VectorConnection):
     """One weight per component and map, the same at every position: ``drive_kcp = b_kc``; the weight is ``(K, C)``.
 
     Args:
-        name: Name of the parameter in its network.
-        weight: The parameter.
-        mask: One where a bias exists; ``None`` if all exist.
         positions: Cells that share it, default 1.
 
     >>> VectorBias("b", torch.tensor([[1.0], [2.0]]), positions=2).drive(torch.ones(1)).tolist()

@@ -6,7 +6,7 @@ Shapes: T time, B batch, I inputs, J presynaptic cells or inputs, N cells, O out
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -130,6 +130,12 @@ class RecurrentPopulation(nn.Module, abc.ABC):
         return tuple(
             (block, mask, self.types) for block, mask in zip(torch.split(weights, self.n_rec), masks, strict=False)
         )
+
+    def _links(self, into: Sequence[Connection], inputs: Tensor, rate: Tensor) -> tuple[ConnectionInput, ...]:
+        """Return connections with inputs, rates of the step before, one for biases and zero for an initial state."""
+        one = rate.new_ones(1, 1, 1)
+        rest = (one * (not isinstance(each, Initial)) for each in into[2:])
+        return tuple(map(ConnectionInput, into, (inputs, rate[:-1], *rest)))
 
     @abc.abstractmethod
     def cell_rates(

@@ -60,12 +60,7 @@ class InterlayerOperation(abc.ABC):
 @checked
 @dataclass(frozen=True)
 class _Pool(InterlayerOperation):
-    """Pooling of squares of a map.
-
-    Args:
-        kernel: Side of the square, default 2.
-        stride: Step between two squares; ``None`` (default) for the side.
-    """
+    """Pooling of squares of a map."""
 
     kernel: Count = 2
     stride: Count | None = None

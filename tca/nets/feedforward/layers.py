@@ -89,15 +89,7 @@ class DenseLayer(Layer):
 
 @dataclass(frozen=True)
 class _MapLayer(Layer):
-    """Cells in maps, each connected to a square of the maps below.
-
-    Args:
-        channels: Number of maps.
-        kernel: Side of the square K, default 3.
-        stride: Step from a cell's square to its neighbour's, default 1.
-        padding: Zeros around the maps below, default 0.
-        then: Interlayer operations on the rates, default none.
-    """
+    """Cells in maps, each connected to a square of the maps below."""
 
     channels: int
     kernel: int = 3
@@ -155,15 +147,7 @@ class ConvLayer(_MapLayer):
 @checked
 @dataclass(frozen=True)
 class LocalLayer(_MapLayer):
-    """A locally connected layer: every cell of a map has weights of its own.
-
-    Args:
-        channels: Number of maps.
-        kernel: Side of a cell's square, default 3.
-        stride: Step from a cell's square to its neighbour's, default 1.
-        padding: Zeros around the maps below, default 0.
-        then: Interlayer operations on the rates, default none.
-    """
+    """A locally connected layer: every cell of a map has weights of its own; options as of `ConvLayer`."""
 
     def wiring(self, shape: Shape) -> Wiring:
         """Return the synapses and a bias for each cell."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from tca.cells.activations import ACTIVATIONS
 from tca.cells.leaky_cell import FORMS, LeakyCell
 from tca.cells.time_constants import Constant, leak_and_gain
-from tca.connections.connection import ConnectionInput, Dense
+from tca.connections.connection import Dense
 from tca.nets.recurrent import RecurrentPopulation
 from tca.nets.recurrent_layer import RecurrentLayer, RecurrentWiring
 from tca.tape.leaky_tape import LeakyTape
@@ -31,12 +31,8 @@ class LeakyPopulation(RecurrentPopulation):
     """A leaky recurrent population in one of two forms; see `tca.nets.LeakyRNN` for equations and options.
 
     Args:
-        n_pre: Number of inputs or presynaptic cells J.
         layer: Number of cells, their constants and their wiring.
         dt: Duration of a step in ms.
-        generator: Source of the weights.
-        synapses: Constructor of the recurrent connection from a name, a weight and a mask, default all-to-all.
-        synapses_in: Constructor of the connection from the inputs, default all-to-all.
 
     Raises:
         ValueError: A size, time constant, mask, type, sign or name is not allowed.
@@ -93,7 +89,7 @@ class LeakyPopulation(RecurrentPopulation):
         rate = space.empty(f"{prefix}rate", (steps + 1, trials, self.n_rec), self.w_rec)
         in_place = self.form.slope_at_emission
         drive = rate if in_place else space.empty(f"{prefix}drive", tuple(rate.shape), self.w_rec)
-        w_in, w_rec, b, *initial = self.into_cells(prefix)
+        w_in, w_rec, b, *initial = into = self.into_cells(prefix)
 
         def fold(weight: Tensor) -> Tensor:
             return self.form.fold(self.gain, weight)
@@ -105,7 +101,6 @@ class LeakyPopulation(RecurrentPopulation):
         start = initial[0].effective() if initial else rate.new_zeros(())
         recurrent = w_rec.matrix()
         activity = self.form.run_(self.activation, self.leak, drive, fold(recurrent), start, rate)
-        one, zero = rate.new_ones(1, 1, 1), rate.new_zeros(1, 1, 1)
         return LeakyTape(
             population=population,
             rate=rate,
@@ -114,12 +109,7 @@ class LeakyPopulation(RecurrentPopulation):
             slope_at_emission=self.form.slope_at_emission,
             leak=self.leak,
             gain=self.gain,
-            links=(
-                ConnectionInput(w_in, inputs),
-                ConnectionInput(w_rec, rate[:-1]),
-                ConnectionInput(b, one),
-                *(ConnectionInput(each, zero) for each in initial),
-            ),
+            links=self._links(into, inputs, rate),
             recurrent=recurrent,
             recurrent_mask=self.mask_rec,
             types=self.types,

@@ -16,7 +16,6 @@ from torch import Tensor
 from tca.cells.spiking_cell import SpikingCell, SpikingCells
 from tca.cells.surrogate_gradients import SURROGATE_GRADIENTS, spike
 from tca.cells.time_constants import Constant, leak_and_gain
-from tca.connections.connection import ConnectionInput
 from tca.connections.spike_products import few_times
 from tca.nets.options import check_mask
 from tca.nets.recurrent import RecurrentPopulation
@@ -51,10 +50,8 @@ class SpikingPopulation(RecurrentPopulation):
     """A population of leaky integrate-and-fire cells, some or all of which adapt; see `tca.nets.SpikingRNN`.
 
     Args:
-        n_pre: Number of inputs or presynaptic cells J.
         layer: Number of cells, their constants and their wiring.
         dt: Duration of a step in ms.
-        generator: Source of the weights.
 
     Raises:
         ValueError: A size, constant, mask, type, sign or name is not allowed.
@@ -183,7 +180,7 @@ class SpikingPopulation(RecurrentPopulation):
         prefix = f"{population.name}." if population.name else ""
         shape = (steps + 1, trials, self.n_rec)
         rate, drive = (space.empty(f"{prefix}{name}", shape, self.w_rec) for name in ("rate", "drive"))
-        w_in, w_rec, *bias = self.into_cells(prefix)
+        w_in, w_rec, *bias = into = self.into_cells(prefix)
         folded = (w_in.effective() * self.gain.unsqueeze(-1)).t().contiguous()
         added = [each.effective() * self.gain for each in bias]
         recurrent = w_rec.effective()
@@ -204,7 +201,6 @@ class SpikingPopulation(RecurrentPopulation):
             if noise is not None:
                 driven.addcmul_(noise[window], self.gain)
             going.through_(present)
-        one = rate.new_ones(1, 1, 1)
         return SpikingTape(
             population=population,
             rate=rate,
@@ -212,11 +208,7 @@ class SpikingPopulation(RecurrentPopulation):
             gain=self.gain,
             slope=drive,
             cells=self.cells,
-            links=(
-                ConnectionInput(w_in, inputs),
-                ConnectionInput(w_rec, rate[:-1]),
-                *(ConnectionInput(each, one) for each in bias),
-            ),
+            links=self._links(into, inputs, rate),
             recurrent=recurrent,
             recurrent_mask=self.mask_rec,
             types=self.types,
@@ -239,15 +231,10 @@ def _windows(values: Tensor) -> Iterator[slice]:
 @checked
 @dataclass(frozen=True, eq=False)
 class SpikingWiring(RecurrentWiring):
-    """The synapses of a spiking population: those of `RecurrentWiring`, without autapses, and biases.
+    """The synapses of a spiking population: those of `tca.nets.RecurrentWiring`, and biases.
 
     Args:
-        mask_in: Which input synapses exist; ``None`` (default) for all.
-        mask_rec: Which recurrent synapses exist; ``None`` (default) for all.
-        types: Type of every cell, or fractions; ``None`` (default) for one type.
-        dale: Sign of the recurrent synapses of each type; ``None`` (default) for both.
         autapses: Whether cells may have synapses onto themselves, default ``False``.
-        gain_rec: Factor of the recurrent weights, default 1.
         learn_initial: Refused: cells begin at rest.
         bias: Whether cells have biases, default ``False``.
         gain_in: Factor of the input weights, default 1.

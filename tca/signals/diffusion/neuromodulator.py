@@ -39,18 +39,7 @@ SHUFFLES = ("none", "once", "every step")
 
 @dataclass(frozen=True)
 class _Diffusing(Signal):
-    """A signal through a field in which the cells are placed.
-
-    Args:
-        propagator: Propagator of the field.
-        space: Space of the cells; ``None`` (default) is the smallest periodic square that has a site for each.
-        gain: ``"unit"`` (default) or ``"raw"``: see ``tca.signals.diffusion.fields.Field``.
-        weights: Source of the feedback weights, default a tenth of the initial readout weights.
-        release: One field for all errors (default) or one for each.
-        scattered: Whether cells lie on different sites at random (default), or cell j on site j.
-        shuffle: ``"none"`` (default), or a control without neighbourhoods: the field spreads in an order of the sites
-            drawn ``"once"``.
-    """
+    """A signal through a field in which the cells are placed."""
 
     propagator: Propagator = field(default_factory=Box)
     space: Space | None = None

@@ -121,14 +121,6 @@ class _Entropy(Regulariser, abc.ABC):
 
     Not local: cells need the inverse of the matrix. Without a control of power activity diverges.
 
-    Args:
-        weight: Weight, at least 0; small values are sensible.
-        kept: Decay factor lam per update, default 0.99999, in [0, 1).
-        floor: Addition to the diagonal, positive; ``None`` (default) for the published 1e-8, and 1e-5 in maps. In
-            single precision it must be larger once activity has replaced the initial unit matrix.
-        most: Size of the largest regularised population, default 4096 cells, since the matrix has an entry for every
-            pair of cells; larger ones, such as maps, receive no signal.
-
     Paper: Erdogan et al. (2025), arXiv:2504.11558.
     """
 

@@ -48,12 +48,7 @@ class Modes(abc.ABC):
 
 
 class AxisModes(Modes):
-    """Eigenvectors along every axis, for every space and boundary.
-
-    Args:
-        space: The space.
-        like: A tensor with the wanted type and device.
-    """
+    """Eigenvectors along every axis, for every space and boundary."""
 
     def __init__(self, space: Space, like: Tensor) -> None:
         """Compute the eigenvectors; see the class."""
@@ -86,12 +81,7 @@ class AxisModes(Modes):
 
 
 class FourierModes(Modes):
-    """The discrete Fourier transform, for a periodic grid with long axes.
-
-    Args:
-        space: A periodic grid.
-        like: A tensor with the wanted type and device.
-    """
+    """The discrete Fourier transform, for a periodic grid with long axes."""
 
     def __init__(self, space: Grid, like: Tensor) -> None:
         """Compute the frequencies; see the class."""

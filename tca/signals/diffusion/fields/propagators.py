@@ -157,12 +157,7 @@ class Box(Stepping):
 @checked
 @dataclass(frozen=True)
 class _Physical(Propagator):
-    """A propagator with physical constants.
-
-    Args:
-        diffusion: Coefficient of diffusion D, sites^2 / ms, default 1/3, not negative.
-        decay: Rate of decay kappa, 1 / ms, default 0.288 (3/4 remain after 1 ms), not negative.
-    """
+    """A propagator with physical constants."""
 
     diffusion: NotNegative = 1 / 3
     decay: NotNegative = 0.288
@@ -184,13 +179,7 @@ class _Physical(Propagator):
 @checked
 @dataclass(frozen=True)
 class _Timed(Stepping, _Physical):
-    """A physical propagator in time steps.
-
-    Args:
-        diffusion: Coefficient of diffusion D, sites^2 / ms, default 1/3, not negative.
-        decay: Rate of decay kappa, 1 / ms, default 0.288, not negative.
-        dt: Duration of a step in ms, default 1, positive.
-    """
+    """A physical propagator in time steps."""
 
     dt: Positive = 1.0
 
