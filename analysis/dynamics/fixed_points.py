@@ -9,11 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from analysis.dynamics.state_map import StateMap, state_map
-from tca.nets import Network
-from tca.nets.leaky.leaky_population import LeakyPopulation
+from analysis.dynamics.state_map import SIZED, StateMap, state_map
 from tca.utils.checks import Count, NotNegative, Positive, Seed, checked, positive
 
 __all__ = ["FixedPoints", "fixed_points", "rest", "sampled_states"]
@@ -152,7 +150,7 @@ def rest(
 
 @checked
 def fixed_points(
-    net: Network | LeakyPopulation,
+    net: nn.Module | Callable[[Tensor, Tensor], Tensor],
     inputs: Tensor | Sequence[float],
     starts: Tensor,
     *,
@@ -162,11 +160,13 @@ def fixed_points(
 ) -> FixedPoints:
     """Return the fixed and slow points of a recurrent network while its input stays the same.
 
-    Solutions of ``F(h, x) = h`` for the state h: the potentials in form A, the rates in form B. See ``rest`` for how
-    they are sought and ``sampled_states`` for where to start. Points that no start leads to are not found.
+    Solutions of ``F(h, x) = h`` for the state h: the potentials in form A, the rates in form B, ``[h, c]`` of an LSTM.
+    See ``rest`` for how they are sought and ``sampled_states`` for where to start. Points that no start leads to are
+    not found.
 
     Args:
-        net: The network, of one leaky recurrent population; or such a population of a stack, see ``state_map``.
+        net: A recurrent network or population of the library, ``nn.RNN``, ``nn.GRU``, ``nn.LSTM`` or one of their
+            cells, or any ``cell(inputs, states)`` that returns states, see ``state_map``.
         inputs: The constant input x, shape ``(I,)``: for a population of a stack the rates below it, held.
         starts: States to start from, shape ``(M, N)``.
         tolerance: Residual, relative to ``1 + |h|``, up to which a point counts as fixed, default 1e-9.
@@ -185,16 +185,19 @@ def fixed_points(
     >>> result.kinds(), result.found.tolist(), bool(result.states.abs().max() < 1e-9)
     (['stable'], [5], True)
     """
-    one = state_map(net)
-    given = torch.as_tensor(inputs, dtype=torch.float64, device="cpu").to(one.b.device)
-    if tuple(given.shape) != (one.w_in.shape[1],):
-        raise ValueError(f"inputs must have shape ({one.w_in.shape[1]},), got {tuple(given.shape)}")
-    if starts.ndim != 2 or starts.shape[1] != one.cells:
+    if starts.ndim != 2 or not starts.numel():
+        raise ValueError(f"starts must have shape (starts, cells), got {tuple(starts.shape)}")
+    one = state_map(net) if isinstance(net, SIZED) else state_map(net, starts[0])
+    device = one.start.device
+    given = torch.as_tensor(inputs, dtype=torch.float64, device="cpu").to(device)
+    if given.ndim != 1 or one.n_in not in (None, len(given)):
+        raise ValueError(f"inputs must have shape ({'I' if one.n_in is None else one.n_in},), got {tuple(given.shape)}")
+    if starts.shape[1] != one.cells:
         raise ValueError(f"starts must have shape (starts, {one.cells}), got {tuple(starts.shape)}")
     return rest(
         lambda states: one.step(states, given),
         lambda states: one.jacobian(states, given),
-        starts.to(one.b.device),
+        starts.to(device),
         tolerance=tolerance,
         iterations=iterations,
         apart=apart,
@@ -203,7 +206,7 @@ def fixed_points(
 
 @checked
 def sampled_states(
-    net: Network | LeakyPopulation | StateMap,
+    net: nn.Module | StateMap,
     inputs: Tensor,
     count: Count,
     *,
@@ -214,7 +217,7 @@ def sampled_states(
     """Return states that a network visits in trials, with noise, to look for fixed points from, shape ``(M, N)``.
 
     Args:
-        net: The network, of one leaky recurrent population; or such a population of a stack.
+        net: The network or population, or its `state_map`, which for any function needs a state to start from.
         inputs: Inputs of the trials, shape ``(T, B, I)``: for a population of a stack the rates below it.
         steps: Which steps to take them from, counted from the first, such as those of the decision: a slice, or whether
             each step of each trial counts, boolean, shape ``(T, B)``; ``None`` (default) for all.

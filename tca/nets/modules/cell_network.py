@@ -138,6 +138,15 @@ class CellNetwork(Network):
             parameters={each.name: each.weight for each in self._parameters_of_cell()},
         )
 
+    def advance(self, inputs: Tensor, states: Tensor) -> Tensor:
+        """Return the states one step later, shape ``(B, M)``, differentiable in the states.
+
+        Args:
+            inputs: Inputs of the step, shape ``(B, I)``.
+            states: States, shape ``(B, M)``.
+        """
+        return self._evaluated(None, inputs, states)
+
     @property
     def n_noise(self) -> int:
         """None: noise is no part of a cell module."""
