@@ -12,8 +12,10 @@ from tca.signals.direct import Direct
 from tca.signals.error_diffusion import ErrorDiffusion
 from tca.signals.exact import Exact, Horizon
 from tca.signals.feedback import Adaptive, Random
+from tca.signals.filtered_error import FilteredError
 from tca.signals.global_vector import GlobalVector
 from tca.signals.hops import Hops
+from tca.signals.local_readout import LocalReadout
 from tca.signals.modprop import TypeReturn
 from tca.signals.perturbation.reward_difference import RewardDifference
 from tca.signals.perturbation.reward_prediction_error import RewardPredictionError
@@ -37,11 +39,13 @@ __all__ = [
     "Exact",
     "FeedbackAlignment",
     "Filtered",
+    "FilteredError",
     "GlobalVector",
     "Hops",
     "Horizon",
     "InstantSignal",
     "Lagged",
+    "LocalReadout",
     "NormalStart",
     "OutputError",
     "Random",

@@ -1,4 +1,5 @@
-"""Bugs of rules that complete others: least squares of the readout, weight mirrors, traces of OTTT and OSTL."""
+"""Bugs of rules that complete others: least squares of the readout, weight mirrors, traces of OTTT and OSTL,
+filtered errors, local readouts."""
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ SQUARES = ("tests/tca/signals/test_recursive_least_squares.py",)
 MIRRORS = ("tests/tca/signals/test_weight_mirror.py",)
 ONLINE = ("tests/tca/rules/test_online_spiking.py",)
 MIRROR, POTENTIAL = "tca/signals/weight_mirror.py", "tca/eligibilities/potential_leak.py"
+KERNEL, LOCAL = ("tests/tca/signals/test_filtered_error.py",), ("tests/tca/signals/test_local_readout.py",)
+FILTERED, READOUT = "tca/signals/filtered_error.py", "tca/signals/local_readout.py"
 LEAST_SQUARES = "tca/signals/recursive_least_squares.py"
 
 BUGS = [
@@ -30,4 +33,17 @@ BUGS = [
         "into.add_(returned)", ("tests/tca/nets/spiking/test_spiking.py",)),
     Bug("tca/eligibilities/population_jacobian.py", "paths through the memory of other layers",
         "joint: ClassVar[bool] = False", "joint: ClassVar[bool] = True", ONLINE),
+    Bug(FILTERED, "traces that are not filtered", "back = filtered(filtered(seen.flip(0), self.rise), self.decay).flip(0)",
+        "back = seen.clone()", KERNEL),
+    Bug(FILTERED, "errors that are not filtered", "seen = filtered(filtered(tape.output_error, self.rise), self.decay)",
+        "seen = tape.output_error", KERNEL),
+    Bug(FILTERED, "a single exponential", "seen = filtered(filtered(tape.output_error, self.rise), self.decay)",
+        "seen = filtered(tape.output_error, self.decay)", KERNEL),
+    Bug(FILTERED, "filtered errors after the end of a trial", "if tape.over is not None:", "if False:",
+        ("tests/tca/test_padding.py",)),
+    Bug(READOUT, "targets of other steps", "batch.targets[shown])", "batch.targets[shown].flip(0))", LOCAL),
+    Bug(READOUT, "weights of the steps left out", "batch.weights[shown].unsqueeze(-1) / batch.trials",
+        "1 / batch.trials", LOCAL),
+    Bug(READOUT, "local readouts of the wrong size", "self.scale / math.sqrt(population.cells)",
+        "self.scale / population.cells", LOCAL),
 ]  # fmt: skip

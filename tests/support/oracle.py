@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -218,6 +218,35 @@ class Problem:
         """Derivative of the loss by the outputs, ``(T, B, O)``."""
         leaf = y.detach().requires_grad_()
         return torch.autograd.grad(self.value(leaf), leaf)[0]
+
+
+@dataclass(frozen=True)
+class Linear(Problem):
+    """A problem whose loss is linear in the outputs: errors that are given."""
+
+    given: Tensor = field(default_factory=lambda: torch.zeros(()))
+
+    def value(self, y: Tensor) -> Tensor:
+        return (self.given * y).sum()
+
+
+def with_filtered_errors(model: Model, weights: Weights, problem: Problem, rise: float, decay: float) -> Linear:
+    """The problem with errors ``K^T K err``, ``K`` the matrix of a double-exponential kernel."""
+    errors = problem.errors(outputs(model, weights, problem.inputs).detach())
+    lag = torch.arange(len(errors)).unsqueeze(1) - torch.arange(len(errors))
+    first, second = ((1 - each) * each ** lag.clamp(min=0).double() * (lag >= 0) for each in (rise, decay))
+    kernel = second @ first
+    given = torch.einsum("st,su,ubo->tbo", kernel, kernel, errors)
+    return Linear(problem.inputs, problem.targets, problem.weights, problem.loss, given)
+
+
+def read_locally(model: Model, weights: Weights, matrix: Tensor) -> tuple[Model, Weights]:
+    """The network with a readout ``matrix (N, O)`` that is not filtered and has neither mask nor bias."""
+    masks = {name: each for name, each in model.masks.items() if name != "w_out"}
+    return replace(model, readout_leak=0.0, masks=masks), weights | {
+        "w_out": matrix.t(),
+        "b_out": torch.zeros_like(weights["b_out"]),
+    }
 
 
 def _leaves(weights: Weights) -> Weights:

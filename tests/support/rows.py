@@ -51,10 +51,12 @@ from tca.signals import (
     Exact,
     FeedbackAlignment,
     Filtered,
+    FilteredError,
     GlobalVector,
     Hops,
     Horizon,
     Lagged,
+    LocalReadout,
     OutputError,
     Random,
     RecursiveLeastSquares,
@@ -170,6 +172,24 @@ def least_squares(which: Cut, ridge: float) -> Answer:
     return answer
 
 
+def filtered_errors(which: Cut, rise: float, decay: float) -> Answer:
+    """Return the gradient of errors filtered forwards and backwards by a double-exponential kernel."""
+    return lambda model, weights, problem, matrix: surgery(which)(
+        model, weights, oracle.with_filtered_errors(model, weights, problem, rise, decay), matrix
+    )
+
+
+def local_readout(which: Surgery) -> Answer:
+    """Return the gradient of the loss of a fixed readout for the cells, and the readout's own."""
+
+    def answer(model: Model, weights: Weights, problem: Problem, matrix: Tensor) -> Weights:
+        exact = oracle.gradient(model, weights, problem, oracle.NOTHING)
+        found = oracle.gradient(*oracle.read_locally(model, weights, matrix), problem, which)
+        return found | {name: exact[name] for name in ("w_out", "b_out")}
+
+    return answer
+
+
 @dataclass(frozen=True)
 class Row:
     """What a named rule should be: its gradient, whether that is the true one, horizon, locality, form of its paper."""
@@ -195,6 +215,8 @@ ROWS: dict[str, Row] = {
     "weight_mirror": Row(surgery(oracle.LEAK_ONLY, feedback=True), local=True),
     "ottt": Row(surgery(oracle.LEAK_ONLY), local=True),
     "ostl": Row(surgery(oracle.WHOLE), true_gradient=True),
+    "superspike": Row(filtered_errors(oracle.LEAK_ONLY, 0.8, 0.9), horizon=None, local=True),
+    "decolle": Row(local_readout(oracle.LEAK_ONLY), local=True),
     "three_factor": Row(surgery(oracle.NOTHING), local=True),
     "snap2": Row(surgery(reachable(2))),
     "homotopy": Row(surgery(share(0.5))),
@@ -302,6 +324,8 @@ SIGNALS: list[Signal] = [
     Decorrelation(Decay(0.9), observable=Polynomial((1, 0, 1)), reach=Filtered((0.0, 0.7))),
     Decorrelation(Decay(0.8), source=Score(PredictionGates()), centred=True),
     RecursiveLeastSquares(Direct(), 0.3),
+    FilteredError(Random(), 0.5, 0.8),
+    LocalReadout(2.0),
     Regularised(Random(), (Power(0.1), ActivityL1(0.01), LayerEntropy(0.1, 0.9))),
 ]
 ELIGIBILITIES: dict[Eligibility, Cut] = {
@@ -378,6 +402,8 @@ def signal_of(
             problem,
             lambda rates: oracle_decorrelation.cost(signal, model, weights, problem, matrix, rates),
         )
+    if isinstance(signal, LocalReadout):
+        return oracle_traces.direct_signal(*oracle.read_locally(model, weights, matrix), problem, None)
     if isinstance(signal, Hops):
         known = ESTIMATES[signal.weights](model, weights)
         return oracle_types.hop_signal(model, weights, problem, known, signal.hops, signal.receiver_leak)
@@ -396,6 +422,9 @@ def recombined(
     signal: Signal, eligibility: Eligibility, model: Model, weights: Weights, problem: Problem, matrix: Tensor
 ) -> tuple[Tensor, Weights]:
     """Return the signal of a recombination and ``sum_t L_t e_t``, both from the oracle."""
+    if isinstance(signal, FilteredError):
+        problem = oracle.with_filtered_errors(model, weights, problem, signal.rise, signal.decay)
+        signal = signal.signal
     if isinstance(eligibility, SnAp):
         told = signal_of(signal, model, weights, problem, torch.zeros(problem.inputs.shape[0], 1, 1, 1), matrix)
         if isinstance(signal, Exact | TypeReturn):
@@ -436,6 +465,8 @@ def matrix_of(bound: tca.Learner) -> Tensor:
     readout = bound.net.w_out.detach()
     if "backward" in bound.buffers:
         return bound.rule.signal.backward(readout, bound.buffers["backward"]).t()
+    if "local_readout" in bound.buffers:
+        return bound.buffers["local_readout"].t()
     return bound.buffers.get("feedback", bound.buffers.get("correlation", readout.t()))
 
 

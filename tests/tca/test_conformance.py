@@ -207,8 +207,8 @@ def test_declared_locality_holds(case: Case, part: str | tca.Rule) -> None:
 def test_permuting_cells_permutes_the_change(case: Case, name: str) -> None:
     """Cells have no names: the same network in another order learns the same."""
     order = torch.randperm(case.sizes[1], generator=torch.Generator().manual_seed(5))
-    of_cells = {key: (0,) for key in ("w_in", "b", "s_0", "feedback", "correlation", "mask_in", "types")}
-    axes = of_cells | {key: (1,) for key in ("w_out", "readout_seen", "mask_out", "backward")}
+    of_cells = {key: (0,) for key in ("w_in", "b", "s_0", "feedback", "correlation", "mask_in", "cell_types")}
+    axes = of_cells | {key: (1,) for key in ("w_out", "readout_seen", "mask_out", "backward", "local_readout")}
     axes |= {"w_rec": (0, 1), "mask_rec": (0, 1)}
 
     def permuted(values: Any) -> dict[str, Any]:
@@ -235,7 +235,9 @@ def test_same_seed_same_bits(name: str) -> None:
     assert all(torch.equal(first[key], second[key]) for key in first)
     rule = tca.RULES[name]
     other = tca.Learner(case.net(), tca.Rule(rule.signal, rule.eligibility), seed=18).grads(case.batch())[0]
-    draws = bool({"feedback", "backward", "correlation"} & learner(case, tca.RULES[name]).buffers.keys())
+    draws = bool(
+        {"feedback", "backward", "correlation", "local_readout"} & learner(case, tca.RULES[name]).buffers.keys()
+    )
     assert torch.equal(other["w_rec"], first["w_rec"]) != draws
     assert torch.equal(other["w_out"], first["w_out"])
 

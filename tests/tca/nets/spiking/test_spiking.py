@@ -379,8 +379,8 @@ def test_published_firing_rate_regulariser() -> None:
 def test_permuting_cells_permutes_the_change(case: SpikingCase, name: str) -> None:
     """Cells have no names: the same network in another order learns the same."""
     order = torch.randperm(case.sizes[1], generator=torch.Generator().manual_seed(5))
-    axes = {key: (0,) for key in ("w_in", "b", "feedback", "mask_in", "types", "kept", "released", "positions")}
-    axes |= {key: (1,) for key in ("w_out", "readout_seen", "backward", "mask_out")} | {
+    axes = {key: (0,) for key in ("w_in", "b", "feedback", "mask_in", "cell_types", "kept", "released", "positions")}
+    axes |= {key: (1,) for key in ("w_out", "readout_seen", "backward", "local_readout", "mask_out")} | {
         "w_rec": (0, 1),
         "mask_rec": (0, 1),
     }
