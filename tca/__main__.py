@@ -1,4 +1,4 @@
-"""The command ``tca``: train, compare, sweep, show, report, list."""
+"""The command ``tca``: train, compare, sweep, resume, show, report, list."""
 
 from __future__ import annotations
 

@@ -50,6 +50,7 @@ COMMANDS = {
         "train several rules on the same trials and write a report", "tca.cli.compare_command", "comparison"
     ),
     "sweep": Command("train the runs that a Python function yields, in parallel", "tca.cli.sweep_command"),
+    "resume": Command("train unfinished runs of a folder to their end", "tca.cli.resume_command"),
     "show": Command("show settings, outcome and last measurements of a run", "tca.cli.show_command"),
     "report": Command("summarise a folder of records; rewrite the report of a comparison", "tca.cli.report_command"),
     "list": Command("list rules, tasks, networks, losses and figures", "tca.cli.list_command"),

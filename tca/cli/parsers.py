@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Optional
 
 from jsonargparse import ArgumentParser, Namespace
@@ -14,7 +15,9 @@ from tca.experiments.config.components import Optimizer
 from tca.experiments.config.network_config import NetworkConfig
 from tca.rule import Rule
 
-__all__ = ["add_agent", "add_network", "check_agent", "explained", "run_parser", "run_values"]
+__all__ = [
+    "add_agent", "add_folder", "add_network", "check_agent", "explained", "given_folder", "run_parser", "run_values",
+]  # fmt: skip
 
 # Help texts that replace descriptions written for Python.
 FILE = "YAML or JSON file with values of the options below."
@@ -92,6 +95,24 @@ def add_agent(parser: ArgumentParser) -> None:
     parser.add_class_arguments(Agent, "agent")
 
 
+def add_folder(parser: ArgumentParser, contents: str) -> None:
+    """Add the folder that a command reads, as its argument or as ``--folder``."""
+    parser.add_argument("path", metavar="FOLDER", nargs="?", help=contents)
+    parser.add_argument("--folder", help="The same.")
+
+
+def given_folder(options: Namespace) -> Path:
+    """Return the folder that a command reads.
+
+    Raises:
+        ValueError: There is none, or two.
+    """
+    given = [each for each in (options.path, options.folder) if each is not None]
+    if len(given) != 1:
+        raise ValueError(f"exactly one FOLDER is required, got {' and '.join(given) or 'none'}")
+    return Path(given[0])
+
+
 def check_agent(options: Namespace, rules: Sequence[str | Rule]) -> bool:
     """Return whether any rule learns from rewards, or raise if options of an agent are given and none does.
 
@@ -123,6 +144,5 @@ def explained(parser: ArgumentParser, texts: dict[str, str]) -> ArgumentParser:
 
 def run_values(options: Namespace, others: Sequence[str]) -> dict[str, Any]:
     """Return the fields of a run or comparison, with the network of ``--network`` or ``--net``."""
-    values = {name: value for name, value in vars(options).items() if name not in (*others, "network")}
-    asked = options.network
-    return values | {"net": NetworkConfig(**(vars(options.net) if asked is None else asked))}
+    values = {name: value for name, value in vars(options).items() if name not in (*others, "network", "net")}
+    return values if options.network is None else values | {"net": NetworkConfig(**options.network)}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from jsonargparse import ArgumentParser, Namespace
 
 from tca.cli.commands import CommandOutput
+from tca.cli.parsers import add_folder, given_folder
 from tca.cli.summary import report
 
 __all__ = ["act", "parser"]
@@ -15,11 +14,11 @@ __all__ = ["act", "parser"]
 def parser() -> ArgumentParser:
     """Return the parser."""
     made = ArgumentParser(usage="tca report FOLDER", exit_on_error=False, allow_abbrev=False)
-    made.add_argument("path", metavar="FOLDER", help="Record, folder of records, or comparison.")
+    add_folder(made, "Record, folder of records, or comparison.")
     return made
 
 
 def act(options: Namespace) -> CommandOutput:
     """Summarise the records."""
-    summary = report(Path(options.path))
+    summary = report(given_folder(options))
     return CommandOutput(summary.text, 1 if summary.damaged else 0)

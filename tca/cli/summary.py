@@ -18,7 +18,7 @@ from tca.experiments.records.result import Metrics, Result, seconds_per_step
 from tca.experiments.sweep.settings import flat
 from tca.utils.text import in_a_line
 
-__all__ = ["Report", "describe", "report", "show"]
+__all__ = ["Report", "again", "chosen", "describe", "record_folders", "report", "show"]
 
 MARKS = ("run.json", "metrics.jsonl", "checkpoint", "weights.safetensors", "result.json")
 
@@ -47,7 +47,7 @@ def report(folder: Path) -> Report:
     if os.path.lexists(folder / "comparison.json"):
         return _compared(folder)
     entries, damaged = [], []
-    for each in _records(folder):
+    for each in record_folders(folder):
         try:
             entries.append(_entry(look(each), each))
         except (RecordError, ArithmeticError) as error:
@@ -57,7 +57,7 @@ def report(folder: Path) -> Report:
     return Report("\n\n".join([*entries, *damaged]), len(damaged))
 
 
-def _records(folder: Path) -> Iterator[Path]:
+def record_folders(folder: Path) -> Iterator[Path]:
     """Yield the folders, this one and its children, that contain or may contain a record."""
     if not folder.is_dir():
         return
@@ -91,6 +91,11 @@ def describe(result: Result, folder: Path | None = None) -> str:
     """Return a summary of a finished run in a few lines."""
     ending = (result.outcome, result.step, result.reason)
     return _described(title_of(result.run), result.run.make_task().measure, ending, result.metrics, folder)
+
+
+def again(finished: bool) -> str:
+    """Return a line that a run had finished before and was read, ``""`` if it was trained now."""
+    return "\n  finished before and read from its record; tca train --force trains it anew" if finished else ""
 
 
 def chosen(run: Run) -> str:
@@ -149,7 +154,7 @@ def _ending(found: RecordText) -> str:
         return f"{found.ending['outcome']} after {found.ending['step']} updates{reason}"
     if not found.metrics:
         return "unfinished, no measurements yet"
-    return f"unfinished, {found.metrics[-1].step} updates or more made; train it again with the same folder to resume"
+    return f"unfinished, {found.metrics[-1].step} updates or more made; tca resume trains it to its end"
 
 
 def _measured(last: Metrics) -> dict[str, str]:

@@ -31,7 +31,7 @@ def parser() -> ArgumentParser:
         metavar="FILE.py[:FUNCTION]",
         help="Python file and its function that yields tca.Run objects, by default `runs`.",
     )
-    made.add_argument("--out", default="runs", metavar="DIR", help="Folder of the records and the table.")
+    made.add_argument("--folder", "--out", default="runs", metavar="DIR", help="Folder of the records and the table.")
     made.add_argument(
         "--scheduler",
         metavar="ADDRESS",
@@ -60,7 +60,7 @@ def parser() -> ArgumentParser:
 
 def act(options: Namespace) -> CommandOutput:
     """Train the runs of a Python function, or list them."""
-    out = Path(options.out)
+    out = Path(options.folder)
     if options.dry_run:
         return CommandOutput(plan(options.target, out))
     text, ended = sweep_file(

@@ -8,9 +8,11 @@ from jsonargparse import ArgumentParser, Namespace
 
 from tca.cli.commands import CommandOutput
 from tca.cli.parsers import add_agent, add_network, check_agent, explained, run_parser, run_values
-from tca.cli.summary import chosen, describe
+from tca.cli.summary import again, chosen, describe
+from tca.experiments import records
 from tca.experiments.config.rule_config import rule_of
 from tca.experiments.config.run import Run
+from tca.experiments.records.remnants import discard
 from tca.experiments.training.train import train
 
 __all__ = ["act", "chosen_run", "parser"]
@@ -28,6 +30,7 @@ def parser() -> ArgumentParser:
     made.add_class_arguments(Run, skip={"rule", "net", "optimizer", "agent"})
     add_network(made)
     add_agent(made)
+    made.add_argument("--force", action="store_true", help="Remove the record of the same run and train it anew.")
     return explained(made, {})
 
 
@@ -39,7 +42,7 @@ def chosen_run(options: Namespace) -> Run:
     """
     rule = rule_of(json.loads(options.rule) if options.rule.startswith("{") else options.rule)
     agent = options.agent if check_agent(options, [rule]) else None
-    values = run_values(options, ("config", "folder", "quiet", "rewards", "agent", "rule", "trust"))
+    values = run_values(options, ("config", "folder", "quiet", "rewards", "agent", "rule", "trust", "force"))
     return Run(**values, rule=rule, agent=agent)
 
 
@@ -51,5 +54,8 @@ def act(options: Namespace) -> CommandOutput:
     """
     run = chosen_run(options)
     folder = run.folder(options.folder)
+    if options.force:
+        discard(folder)
+    before = records.finished(folder)
     result = train(run, folder, progress=not options.quiet)
-    return CommandOutput(f"{describe(result, folder)}\n{chosen(run)}")
+    return CommandOutput(f"{describe(result, folder)}\n{chosen(run)}{again(before)}")

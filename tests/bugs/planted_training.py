@@ -7,6 +7,7 @@ from tests.bugs.bug import Bug
 IMAGES = ("tests/tasks/images/test_images.py",)
 WRITTEN = ("tests/tca/experiments/records/test_records.py::test_a_run_writes_down_every_rule_with_all_its_parts",)
 REGISTERED = ("tests/tca/rules/test_register_rule.py",)
+RESUMED = ("tests/tca/cli/test_resume.py",)
 NOTATION = ("tests/tca/cli/test_notation.py",)
 RULES = ("tests/tca/experiments/config/test_rule_config.py",)
 CROSSED = ("tests/tca/experiments/training/test_snapshots.py",)
@@ -45,6 +46,11 @@ BUGS = [
         'return {"name": found.name, **values} if found.name else values', "return values", REGISTERED),
     Bug("tca/utils/plugins.py", "entry points of a taken name replace rules of the library",
         "if dict.__contains__(self, each.name):", "if False:", REGISTERED),
+    Bug("tca/experiments/records/remnants.py", "every file of a folder removed with its record",
+        "for name in os.listdir(folder) if NAMES.fullmatch(name) or name in OWN or _is_remnant(name)]",
+        "for name in os.listdir(folder)]", RESUMED),
+    Bug("tca/experiments/config/run.py", "rules with a form on a perceptron by default",
+        "if isinstance(task, Images) and not self.the_rule.form else", "if isinstance(task, Images) else", RESUMED),
     Bug("tca/cli/notation.py", "names of a record imported as if the user gave them",
         "for path_of_name in _import_paths(values):", "for path_of_name in []:", NOTATION),
     Bug("tca/cli/notation.py", "an option of a rule that undoes its file",

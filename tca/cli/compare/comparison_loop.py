@@ -78,15 +78,15 @@ def compare(
     return ComparisonResult(comparison, _joined(measured, [one for one, _ in pairs], there), outcomes)
 
 
-def read_comparison(folder: Path) -> Comparison:
-    """Read a comparison from its folder.
+def read_comparison(folder: Path, *, trusted: bool = False) -> Comparison:
+    """Read a comparison from its folder, with names of modules as in `tca.Run.from_json`.
 
     Raises:
         RecordError: The folder has no comparison, or an invalid one.
     """
     path = folder / "comparison.json"
     try:
-        return Comparison.from_json(read_json(path))
+        return Comparison.from_json(read_json(path), trusted=trusted)
     except RecordError:
         raise
     except Exception as error:  # the file may have any content

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
@@ -19,7 +19,7 @@ from tca.nets.accepted_options import annotations_of, options_of
 from tca.nets.feedforward.networks import GIVEN
 from tca.nets.masks import filled_mask, mask_of
 from tca.nets.presets import Preset
-from tca.utils.checks import check, checked, settle
+from tca.utils.checks import Filled, Size, check, checked, settle
 from tca.utils.names import Table, lookup
 
 __all__ = ["NetworkConfig"]
@@ -28,6 +28,15 @@ DEFAULT, SIZE, NONE = "leaky_rnn", 128, MappingProxyType[str, Any]({})
 RUN_KNOWS = ("n_in", "n_out", "dt", "seed", "device", "dtype")
 # Masks by the names of their numbers of postsynaptic and presynaptic cells.
 MASKED = {"mask_in": ("n_rec", "n_in"), "mask_rec": ("n_rec", "n_rec"), "mask_out": ("n_out", "n_rec")}
+# Kinds of layers of a number of cells or channels, for the option ``size``; maps stay as large as the image.
+SIZED: dict[type[Network], tuple[str, dict[str, Any]]] = {
+    nets.StackedRNN: ("size", {}),
+    nets.CNN: ("conv", {"padding": 1}),
+    nets.DualStreamCNN: ("conv", {"padding": 1}),
+    nets.VectorCNN: ("conv", {"padding": 1}),
+    nets.LocalNet: ("local", {"padding": 1}),
+    nets.VectorLocalNet: ("local", {"padding": 1}),
+}
 UNUSED = (*MASKED, "masks", "shape")  # options that are written down only where they are given
 
 
@@ -46,8 +55,9 @@ class NetworkConfig:
     Args:
         kind: A name in ``tca.nets.NETWORKS`` or ``tca.nets.PRESETS``, default ``"leaky_rnn"``.
         options: Its options, of numbers, strings, lists and mappings.
-        more: Further options by name. ``size`` is the number of recurrent cells (also ``n_rec``), default 128 in
-            a leaky network. ``form`` is ``"A"``, ``"B"`` or by default that of the rule of the run.
+        more: Further options by name. ``size`` is the number of cells, or one for each layer, of any kind (also
+            ``n_rec``), of channels for convolutions of 3 x 3; default 128 in a leaky network. ``form`` is ``"A"``,
+            ``"B"`` or by default that of the rule of the run.
 
     Raises:
         ValueError: The kind or an option is unknown, one is missing, or a value is not allowed.
@@ -55,6 +65,8 @@ class NetworkConfig:
 
     >>> NetworkConfig(size=8).build(3, 2, dt=10.0, seed=0).w_rec.shape
     torch.Size([8, 8])
+    >>> NetworkConfig("mlp", size=[32, 16]) == NetworkConfig("mlp", sizes=[32, 16])
+    True
     >>> NetworkConfig("mlp", sizes=[32, 16]) == NetworkConfig("mlp", {"sizes": (32, 16), "activation": "relu"})
     True
     """
@@ -185,7 +197,10 @@ class _Kind:
             ValueError: An option is unknown or missing, or a value is not allowed.
             TypeError: A value is of another type.
         """
-        given = {"size" if (name, "size" in self.defaults) == ("n_rec", True) else name: given[name] for name in given}
+        renamed = {
+            "size" if (name, "size" in self.defaults) == ("n_rec", True) else name: given[name] for name in given
+        }
+        given = self._sized(renamed)
         for name in given:
             lookup(self.defaults, name, f"option of {self.network.__name__}")
         options = self.defaults | given
@@ -194,6 +209,18 @@ class _Kind:
                 raise ValueError(f"{self.network.__name__} needs the option {name!r}, got {sorted(given)}")
         options = {name: value for name, value in options.items() if value is not None or name not in UNUSED}
         return plain("net options", dict(self._checked(options)))
+
+    def _sized(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Return options with ``size``, a number of cells or one for each layer, as the option that the class has."""
+        if "size" not in given or "size" in self.defaults or self.preset is not None:
+            return given
+        own = next((each for each in ("sizes", "layers") if each in self.defaults), None)
+        if own is None or own in given:
+            return given  # refused as an unknown option
+        size = given.pop("size")
+        sizes = check("size", [size] if isinstance(size, int) else size, Annotated[Sequence[Size], Filled])
+        key, options = SIZED.get(self.network, ("dense", {}))
+        return given | {own: list(sizes) if own == "sizes" else [{key: each, **options} for each in sizes]}
 
     def _checked(self, options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         annotations = annotations_of(self.network)

@@ -58,7 +58,7 @@ def normal(value: Any) -> Any:
         options = given.pop("init_args")
         if not isinstance(options, Mapping):
             raise ValueError(f"init_args must be a mapping of options, got {shorten(options)}")
-        given = {**options, **given}
+        given = {**given, **{name: each for name, each in options.items() if name not in given}}
     return {name: normal(each) for name, each in given.items()}
 
 

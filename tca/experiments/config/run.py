@@ -14,10 +14,11 @@ from typing import Annotated, Any, Literal
 import torch
 
 import tasks
+from tasks.images import Images
 from tca.experiments.config.agent import REWARD_RULES, Agent
 from tca.experiments.config.callbacks import Callback
 from tca.experiments.config.components import Optimizer, Seeds, plain
-from tca.experiments.config.network_config import NetworkConfig
+from tca.experiments.config.network_config import SIZE, NetworkConfig
 from tca.experiments.config.recipes import recommended
 from tca.experiments.config.rule_config import rule_of, rule_values
 from tca.rule import Rule
@@ -28,6 +29,7 @@ from tca.utils.names import lookup
 
 __all__ = ["Callback", "NetworkConfig", "Optimizer", "Run", "Seeds", "name_of"]
 
+STATIC = NetworkConfig("mlp", size=SIZE)  # network of a task of one step
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # Fields, by part, that are written only if used, so that other runs keep their names.
 ADDED = {
@@ -45,7 +47,8 @@ class Run:
         task: Name of the task, see ``tasks.list()``.
         rule: Name of a rule in ``tca.RULES``, or a `tca.Rule`; default bptt.
         task_options: Options of the task, default none.
-        net: The network; in the form of the rule if its own is not given.
+        net: The network; in the form of the rule if its own is not given. Default a leaky network of 128 cells; for a
+            task of one step, such as images at once, and a rule without a form a perceptron with 128 hidden cells.
         optimizer: The optimizer; ``None`` (default) for the one recommended for the rule in this network, see
             `tca.experiments.config.recipes.recommended`.
         batch_size: Trials per batch, default 64.
@@ -81,7 +84,7 @@ class Run:
     task: str
     rule: Annotated[str, Named(RULES)] | Rule = "bptt"
     task_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    net: Annotated[NetworkConfig, Made(NetworkConfig, spread=True)] = field(default_factory=NetworkConfig)
+    net: Annotated[NetworkConfig, Made(NetworkConfig, spread=True)] = None  # type: ignore[assignment]
     optimizer: Any = None  # an Optimizer, or None for the recommended one: never None once the run is made
     batch_size: Count = 64
     steps: Count = 1000
@@ -108,7 +111,10 @@ class Run:
             settle(self, rule=self.rule.name)
         if self.agent is None and self.rule in REWARD_RULES:
             settle(self, agent=Agent())
-        self._check_rewards(self.make_task())
+        task = self.make_task()
+        self._check_rewards(task)
+        if self.net is None:
+            settle(self, net=STATIC if isinstance(task, Images) and not self.the_rule.form else NetworkConfig())
         settle(self, net=self.net.in_form(self.the_rule.form or "A", anew=False))
         for form in self.net.forms:
             self.the_rule.check_form(form, "the network")

@@ -70,7 +70,7 @@ class ExponentialDecay:
     Raises:
         ValueError: A number is out of range.
 
-    >>> [Exponential(0.5, every=10).at(step, 100) for step in (0, 9, 10, 25)]
+    >>> [ExponentialDecay(0.5, every=10).at(step, 100) for step in (0, 9, 10, 25)]
     [1.0, 1.0, 0.5, 0.25]
     """
 

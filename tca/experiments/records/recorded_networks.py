@@ -49,7 +49,7 @@ def read(folder: str | Path, device: str = "cpu", run: Run | None = None, *, tru
         require_same(folder, run)
     found = look(folder)
     if found.ending is None:
-        raise RecordError(f"the run in {in_a_line(folder)} is unfinished; train it again with this folder to resume it")
+        raise RecordError(f"the run in {in_a_line(folder)} is unfinished: tca resume trains it to its end")
     try:
         its = Run.from_json(found.description["run"], trusted=trusted) if run is None else run
     except Exception as error:  # a file may describe anything

@@ -1,4 +1,4 @@
-"""Remnants of killed processes in finished records."""
+"""Removal of records, and of remnants of killed processes in finished records."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import contextlib
 import os
 from pathlib import Path
 
-from tca.experiments.records.files import RecordError, locked
+from tca.experiments.records.files import RecordError, explained, locked
+from tca.experiments.records.sealed_json import NAMES
 
-__all__ = ["drop_remnants", "tidy_up"]
+__all__ = ["discard", "drop_remnants", "tidy_up"]
+
+OWN = ("result.json", "measured.json")  # files of a record beside those that it seals
 
 
 def tidy_up(folder: Path) -> None:
@@ -23,6 +26,20 @@ def drop_remnants(folder: Path) -> None:
     """Remove remnants from the record of a run that has ended."""
     for name in filter(_is_remnant, os.listdir(folder)):
         (folder / name).unlink(missing_ok=True)
+
+
+def discard(folder: Path) -> None:
+    """Remove the record of a run; other files of its folder stay.
+
+    Raises:
+        RecordError: Another process trains the run, or the folder cannot be changed.
+    """
+    if not folder.is_dir():
+        return
+    with explained(folder), locked(folder):
+        files = [name for name in os.listdir(folder) if NAMES.fullmatch(name) or name in OWN or _is_remnant(name)]
+        for name in sorted(files, key=lambda each: each != "result.json"):  # first, so that the rest is unfinished
+            (folder / name).unlink(missing_ok=True)
 
 
 def _is_remnant(name: str) -> bool:

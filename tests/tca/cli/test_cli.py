@@ -42,7 +42,7 @@ def test_an_empty_file_of_options_is_named(capsys: pytest.CaptureFixture[str], t
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "a command is missing, one of: train, compare, sweep, show, report, list; see tca --help"),
+        ([], "a command is missing, one of: train, compare, sweep, resume, show, report, list; see tca --help"),
         (["trian"], "unknown command 'trian', did you mean 'train'?"),
         (["train"], "required: --task"),
         (["train", "--tsk", "delayed_xor"], "--tsk delayed_xor, did you mean --task?"),
@@ -71,12 +71,12 @@ def test_an_empty_file_of_options_is_named(capsys: pytest.CaptureFixture[str], t
         (["compare", "--workers", "0", "--folder", "/dev/null/x"], "workers must be at least 1, got 0"),
         (["compare", "--folder", "/dev/null/x"], "cannot write the record in /dev/null/x"),
         (["compare", "--task_options.flip_flop.dt", "3"], "given for 'flip_flop', which is not one of the tasks"),
-        (["report"], "required: FOLDER"),
+        (["report"], "exactly one FOLDER is required, got none"),
         (["sweep"], "required: FILE.py[:FUNCTION]"),
         (["sweep", "/no/such/file.py"], "there is no file /no/such/file.py"),
         (["sweep", "x.py", "--worker", "2"], "did you mean --workers?"),
         (["sweep", "x.py", "--no-wiat"], "did you mean --no-wait?"),
-        (["show"], "required: RUN_FOLDER"),
+        (["show"], "exactly one FOLDER is required, got none"),
         (["show", "/no/such/folder"], "has no record of a run (run.json is missing)"),
         (["report", "/no/such/folder"], "contains neither a comparison nor the record of a run"),
     ],

@@ -144,3 +144,39 @@ def test_defaults_of_layers_and_masks_are_filled_in() -> None:
 
 def test_the_name_of_a_run_of_the_default_network_is_the_one_it_has_always_had() -> None:
     assert Run("delayed_xor").name == "3090ccd895423200"
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "options"),
+    [
+        ("spiking_rnn", 5, {"n_rec": 5}),
+        ("mlp", 5, {"sizes": [5]}),
+        ("vector_mlp", [6, 4], {"sizes": [6, 4]}),
+        ("stacked_rnn", [6, 4], {"layers": [{"size": 6}, {"size": 4}]}),
+        ("feedforward", (6, 4), {"layers": [{"dense": 6}, {"dense": 4}]}),
+        ("cnn", 5, {"layers": [{"conv": 5, "kernel": 3, "padding": 1}]}),
+        ("vector_local_net", 2, {"layers": [{"local": 2, "kernel": 3, "padding": 1}]}),
+    ],
+)
+def test_the_size_is_the_same_option_for_every_kind(kind: str, size: Any, options: dict[str, Any]) -> None:
+    assert NetworkConfig(kind, size=size) == NetworkConfig(kind, options)
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_every_kind_is_built_from_a_size(kind: str) -> None:
+    built = NetworkConfig(kind, size=4).build(36, 4, dt=10.0, seed=0)
+    assert isinstance(built, NETWORKS[kind])
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "words"),
+    [
+        ("mlp", {"size": 0}, r"size\[0\] must be at least 1, got 0"),
+        ("mlp", {"size": []}, "size must hold at least 1"),
+        ("mlp", {"size": 4, "sizes": [4]}, "unknown option of MLP 'size', did you mean 'sizes'"),
+        ("ebd_mnist_fc", {"size": 4}, "unknown option of Feedforward 'size'"),
+    ],
+)
+def test_sizes_that_are_not_allowed(kind: str, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        NetworkConfig(kind, options)
