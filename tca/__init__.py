@@ -17,6 +17,7 @@ from tca.utils.name_conflicts import conflict
 if TYPE_CHECKING:
     from tca import eligibilities, losses, nets, signals
     from tca.batch import Batch
+    from tca.cells.cell_check import check_cell
     from tca.experiments import records
     from tca.experiments.config.agent import Agent
     from tca.experiments.config.callbacks import Callback
@@ -48,6 +49,7 @@ __all__ = [
     "Run",
     "Seeds",
     "__version__",
+    "check_cell",
     "check_loss",
     "eligibilities",
     "expansions",
@@ -73,6 +75,7 @@ _HOMES = {
     "Run": "tca.experiments.config.run:Run",
     "Seeds": "tca.experiments.config.components:Seeds",
     "Callback": "tca.experiments.config.callbacks:Callback",
+    "check_cell": "tca.cells.cell_check:check_cell",
     "check_loss": "tca.losses.loss_check:check_loss",
     "expansions": "tca.losses.expansions",
     "records": "tca.experiments.records",

@@ -198,7 +198,8 @@ def _gather_readout(
     """Add the gradient of the readout: output signal times rates, and for the bias unfiltered."""
     if steps.start == 0:
         return
-    for link, each in zip(tape.readout_links, output_signals, strict=False):  # no bias, or no readout
+    weights, bias = output_signals
+    for link, each in zip(tape.readout_links, (weights, bias, bias), strict=False):  # the last from the inputs
         if not each[steps].any():
             continue
         gather(tape, link, gradients[link.connection.name], each[steps], steps)

@@ -14,8 +14,7 @@ from tca.batch import Batch
 from tca.connections.connection import Initial
 from tca.eligibilities.traces import ReadoutFilteredTrace, Trace
 from tca.losses import Loss
-from tca.nets.leaky.leaky_rnn import LeakyRNN
-from tca.nets.spiking.spiking_rnn import SpikingRNN
+from tca.nets.recurrent import RecurrentNetwork
 from tca.signals.signal import CustomSignal, DelayedSignal
 from tca.tape.local_step import LocalStep
 from tca.utils.checks import Count, check, whole
@@ -61,7 +60,7 @@ class Stream(Lasting):
         if signal is None:
             why = "is made from whole trials only" if rule_signal.horizon == 0 else "needs later errors"
             raise ValueError(f"{type(rule_signal).__name__} {why} and cannot run online; use Learner.backward")
-        self.learner, self.net, self.signal = learner, cast(LeakyRNN | SpikingRNN, learner.net), signal
+        self.learner, self.net, self.signal = learner, cast(RecurrentNetwork, learner.net), signal
         self.steps = _numbers_of_steps(steps, trials)
         self.longest = int(self.steps.max()) if isinstance(self.steps, Tensor) else self.steps
         self.reset()
@@ -111,12 +110,13 @@ class Stream(Lasting):
             drawn = self.net.draw_noise(1, self.trials)
             noise = None if drawn is None else drawn[0]
         step = self._advance(inputs, None if noise is None else kept(noise))
-        w_out, b_out = self.net.readout_connections()
-        outputs: Tensor = w_out.drive(self.read) + b_out.effective()
+        outputs = self.net.read_out(self.read, inputs)
         self.learner.check_loss(batch, outputs.unsqueeze(0))
         weights = weights / self.trials
         error = loss.output_error(outputs.unsqueeze(0), batch.targets)[0] * weights.unsqueeze(-1)
         self._learn(step, error, weights)
+        for each in self.net.skip_connections():
+            _accumulate(each.weight, each.fold(error.t() @ inputs))
         return outputs
 
     def _advance(self, inputs: Tensor, noise: Tensor | None) -> LocalStep:

@@ -112,7 +112,7 @@ class ReachTrace(Trace):
         near = self.near
         here = step.at(lambda each: near.gather(each).unsqueeze(-1))
         arriving = torch.einsum("gikm,bimj->bgikj", near.among(step.recurrent), here.emitted(self.value))
-        self.value = here.kept(self.value).add_(here.driven(arriving if step.drives > 1 else arriving.squeeze(1)))
+        self.value = here.kept(self.value).add_(here.driven(arriving if step.apart else arriving.squeeze(1)))
         add_outer_(self.value[..., 0, :], step.gain_of(self.connection), pre)
 
     def dense(self) -> Tensor:
@@ -224,5 +224,5 @@ def _returned(tape: Tape, near: Neighbours, among: Tensor, t: int, later: Tensor
     if later is None:
         return tape.rate.new_zeros(1)
     here = near.local(tape.local_step(t))
-    drives = here.driven_back(later) if here.drives > 1 else here.driven_back(later).unsqueeze(1)
+    drives = here.driven_back(later) if here.apart else here.driven_back(later).unsqueeze(1)
     return here.kept_back(later) + here.emitted_back(torch.einsum("bgik,gikm->bim", drives, among))

@@ -276,19 +276,24 @@ class ReadoutFilteredTrace:
             leak: Leak of the readout per step, in [0, 1).
         """
         self.trace, self.leak = trace, leak
-        dense = trace.dense()
-        self.value = torch.zeros_like(dense[:, 0] if step.components > 1 else dense)
+        self.cells, self.several = step.cells, step.slope.ndim == 4
+        self.value = torch.zeros_like(self._emitted(step))
 
     def advance(self, step: LocalStep, pre: Tensor) -> None:
         """Advance the trace and its filter by one step."""
         self.trace.advance(step, pre)
-        dense = self.trace.dense()
+        self.value.mul_(self.leak).add_(self._emitted(step), alpha=1 - self.leak)
+
+    def _emitted(self, step: LocalStep) -> Tensor:
+        """Return ``slope_t e_t``, with an axis of rates if cells emit several."""
+        dense, slope = self.trace.dense(), step.slope
         paired = step.components > 1
         local = dense.ndim == 3 + paired
-        slope = over(step.slope, dense.shape[-2]).unsqueeze(-1) if local else step.slope[..., None, None]
-        moved = (slope * dense).sum(1) if paired else slope * dense
-        self.value.mul_(self.leak).add_(moved, alpha=1 - self.leak)
+        slope = over(slope, dense.shape[-2]).unsqueeze(-1) if local else slope[..., None, None]
+        if self.several:
+            return (slope * (dense if paired else dense.unsqueeze(1)).unsqueeze(2)).sum(1)
+        return (slope * dense).sum(1) if paired else slope * dense
 
     def gradient(self, signal: Tensor) -> Tensor:
         """Return ``sum_b G_b ebar_b``, shape ``(I, J)``, for rate signals ``(B, I)``."""
-        return contract(signal, self.value)
+        return contract(torch.unflatten(signal, -1, (-1, self.cells)) if self.several else signal, self.value)

@@ -247,6 +247,27 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
     def readout_connections(self) -> tuple[Any, ...]:
         return self.synapses_out("w_out", self.w_out, self.mask_out), Bias("b_out", self.b_out)
 
+    def skip_connections(self) -> tuple[Connection, ...]:
+        """Return connections from the inputs to the outputs within the step; default none."""
+        return ()
+
+    def connections(self) -> tuple[Connection, ...]:
+        """Return every connection of the network; each parameter belongs to one."""
+        return (*super().connections(), *self.skip_connections())
+
+    def read_out(self, read: Tensor, inputs: Tensor) -> Tensor:
+        """Return the outputs of a step, shape ``(B, O)``, without a graph.
+
+        Args:
+            read: Rates of the step, filtered if the readout is, shape ``(B, N)``.
+            inputs: Inputs of the step, shape ``(B, I)``.
+        """
+        weights, bias = self.readout_connections()
+        outputs: Tensor = weights.drive(read) + bias.effective()
+        for each in self.skip_connections():
+            outputs = outputs + each.drive(inputs)
+        return outputs
+
     @property
     def n_noise(self) -> int:
         """Noise channels: one for each drive of each cell."""
@@ -256,7 +277,10 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         """Return the outputs, shape ``(T, B, O)``, differentiable any number of times."""
         w_out, b_out = self.readout_connections()
         delivered = w_out.apply(w_out.masked(use[w_out.name]), self.cell_rates(use, inputs, noise))
-        return filtered(delivered, self.readout_leak) + use[b_out.name]
+        outputs = filtered(delivered, self.readout_leak) + use[b_out.name]
+        for each in self.skip_connections():
+            outputs = outputs + each.apply(each.masked(use[each.name]), inputs)
+        return outputs
 
     def record(self, inputs: Tensor, noise: Tensor | None, space: Workspace) -> Tape:
         """Return the tape of the population with the outputs."""
@@ -264,11 +288,12 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         readout = w_out.matrix()
         tape = self.run_cells(self._place(readout), inputs, noise, space, readout_leak=self.readout_leak)
         rates = tape.rate[1:]
-        return replace(
-            tape,
-            readout_links=(ConnectionInput(w_out, rates), ConnectionInput(b_out, rates.new_ones(1, 1, 1))),
-            outputs=filtered(rates @ readout.t(), self.readout_leak) + b_out.effective(),
-        )
+        outputs = filtered(rates @ readout.t(), self.readout_leak) + b_out.effective()
+        links = [ConnectionInput(w_out, rates), ConnectionInput(b_out, rates.new_ones(1, 1, 1))]
+        for each in self.skip_connections():
+            outputs.add_(each.drive(inputs))
+            links.append(ConnectionInput(each, inputs))
+        return replace(tape, readout_links=tuple(links), outputs=outputs)
 
     def draw_noise(self, steps: int, trials: int) -> Tensor | None:
         """Draw private noise for a trial, ``(T, B, N)``; ``None`` if the network has none.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tca.eligibilities.eligibility import Eligibility
+from tca.eligibilities.traces import over
 from tca.signals.direct import Direct
 from tca.signals.signal import Buffers, DelayedSignal, DelayFunction, OnlineFunction, WindowFunction
 from tca.tape.local_step import LocalStep
@@ -88,28 +89,29 @@ class CausalHop(DelayedSignal):
         Raises:
             ValueError: The cells spike.
         """
-        needs_rates("CausalHop on a stream", population)
+        if population.form != "cell":
+            needs_rates("CausalHop on a stream", population)
         slope: Tensor | None = None
 
         def report(step: LocalStep, error: Tensor) -> Tensor:
             nonlocal slope
-            now = (step.slope * step.gain / step.constant_gain) * (1 - readout_leak)
+            now = step.response() * (1 - readout_leak)
             slope = now if slope is None else readout_leak * slope + now
-            receiving = error @ population.readout * slope * step.constant_gain
-            return receiving @ self.weights.of(step)
+            return over(error @ population.readout, slope.shape[-1]) * slope @ self.weights.of(step)
 
         return report
 
     def _reported(self, tape: Tape) -> Tensor:
         """Return ``h`` of all steps, shape ``(T + 1, B, N)``."""
         keep = tape.readout_leak
-        slope = torch.zeros_like(tape.rate[0])
-        result = tape.output_error @ tape.readout
+        slope = torch.zeros_like(tape.derivative(1))
+        result = over(tape.output_error @ tape.readout, slope.shape[-1])
         for t in range(1, tape.steps + 1):
             slope = keep * slope + (1 - keep) * tape.derivative(t)
             result[t] *= slope
         known = replace(tape, recurrent=self.weights.of(tape))
-        result = torch.cat([result[1:] @ known.transmission, torch.zeros_like(result[:1])]).mul_(1 - keep)
+        result = (result @ known.transmission).mul_(1 - keep)
+        result = torch.cat([result[1:], torch.zeros_like(result[:1])])
         for t in range(tape.steps - 2, -1, -1):
             result[t] += keep * result[t + 1]
         return result

@@ -7,6 +7,7 @@ drives, Q rates.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -34,6 +35,7 @@ class BlockStep(LocalStep):
     components: int  # type: ignore[misc]
     drives: int  # type: ignore[misc]
     reached: tuple[int, ...]
+    apart: ClassVar[bool] = True
 
     def gain_of(self, connection: Connection) -> Tensor:
         """Return the gain of the drives of a connection, shape ``(B, I)`` or ``(B, S, I)``."""
@@ -105,6 +107,12 @@ class BlockStep(LocalStep):
         """Return ``gain_t^T states``, a tensor over the recurrent drives."""
         apart = states.unsqueeze(1) if self.components == 1 else states
         return (self.gain[:, :, self.reached] * apart.unsqueeze(2)).sum(1)
+
+    def response(self) -> Tensor:
+        """Return ``dz_t/du_t`` by the recurrent drives, shape ``(B, R N)``."""
+        gain = self.gain[:, :, self.reached]
+        slope = self.slope.unsqueeze(1) if self.components == 1 else self.slope
+        return (slope.unsqueeze(2) * gain).sum(1).flatten(1)
 
     def credit(self, connection: Connection, states: Tensor) -> Tensor:
         """Return ``gain_t^T states`` over the drives of a connection, shape ``(B, I)``."""

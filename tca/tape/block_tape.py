@@ -156,11 +156,8 @@ class BlockTape(Tape):
             self._emit_back_(slice(t - 1, t), into, (driven * own).sum(-2))
 
     def derivative(self, t: int) -> Tensor:
-        """Return ``dz_t/du_t`` of the recurrent drives, shape ``(B, R, N)``."""
-        gain = self.blocks(slice(t, t + 1)).gain[0][..., self._recurrent_places, :]
-        return (
-            (self.slopes(slice(t, t + 1))[..., 0, :].unsqueeze(-2) * gain).sum(-3).view(gain.shape[0], -1, self.cells)
-        )
+        """Return ``dz_t/du_t`` by the recurrent drives, shape ``(B, R N)``."""
+        return self.local_step(t).response()
 
     def local_step(self, t: int) -> BlockStep:
         """Return the local quantities of step t."""
@@ -180,6 +177,11 @@ class BlockTape(Tape):
     @property
     def synapses(self) -> Tensor:
         """Recurrent weights, a block of rows for each drive that they reach, shape ``(R N, N)``."""
+        return self.recurrent
+
+    @property
+    def transmission(self) -> Tensor:
+        """Recurrent weights; no part of the gain is constant."""
         return self.recurrent
 
     def _gained(self, gain: Tensor, signal: Tensor) -> Tensor:

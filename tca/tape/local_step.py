@@ -48,6 +48,7 @@ class LocalStep(abc.ABC):
 
     components: ClassVar[int]  # numbers S in the state of a cell
     drives: ClassVar[int] = 1  # numbers G that drive a cell
+    apart: ClassVar[bool] = False  # whether a tensor over recurrent drives has an axis of drives, ``(B, R, N)``
 
     pres: tuple[Tensor, ...]
     cells: int
@@ -154,6 +155,10 @@ class LocalStep(abc.ABC):
             states: Tensor over the states of the step.
         """
         return self.driven_back(states)
+
+    def response(self) -> Tensor:
+        """Return ``dz_t/du_t`` by the recurrent drives, ``(B, N)``, or ``(B, R N)`` of several."""
+        return self.slope * self.gain
 
     def transmitted(self, states: Tensor) -> Tensor:
         """Return ``(J_t - leak) states``; zero without recurrent synapses.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.bugs.bug import Bug
 
 GATED = ("tests/tca/nets/cell_rnn/test_gated_cells.py",)
+USERS = ("tests/tca/nets/cell_rnn/test_user_cells.py",)
+LRU, CHECK = "tca/cells/linear_recurrent_cell.py", "tca/cells/cell_check.py"
 BLOCK_TAPE, BLOCK_STEP = "tca/tape/block_tape.py", "tca/tape/block_step.py"
 CELLS, DERIVATIVES = "tca/cells/gated_cells.py", "tca/cells/local_derivatives.py"
 POPULATION, WEIGHTS = "tca/nets/cell_rnn/cell_population.py", "tca/nets/cell_rnn/torch_weights.py"
@@ -28,4 +30,18 @@ BUGS = [
         "biases[places] = each.effective()[rows]", GATED),
     Bug(WEIGHTS, "biases of torch exchanged", '"b": "bias_ih_l0", "b_rec": "bias_hh_l0"',
         '"b": "bias_hh_l0", "b_rec": "bias_ih_l0"', GATED),
+    Bug(LRU, "normalisation that does not learn", "widened * by_re - rate", "0 * by_re - rate", USERS),
+    Bug(LRU, "phase turned the wrong way", "by_theta = -phase * turned[1], phase", "by_theta = phase * turned[1], -phase",
+        USERS),
+    Bug(DERIVATIVES, "constants in the order that they are learned in", "row.extend(more[order.index(name)] for name in learned)",
+        "row.extend(more[len(more) - 1 - order.index(name)] for name in learned)", USERS),
+    Bug(POPULATION, "constants that leave their bounds", "copy_(self.bounds[name].clamped(self.get_parameter(name)))",
+        "copy_(self.get_parameter(name))", USERS),
+    Bug(BLOCK_TAPE, "learned initial state told of its first component", "connection.outer_(gradient, driven.flatten(2), pre)",
+        "connection.outer_(gradient, driven.flatten(2) * 0, pre)", USERS),
+    Bug("tca/eligibilities/traces.py", "initial state in one component alone", "own[:, component, component] += connection.impulse",
+        "own[:, 0, component] += connection.impulse", USERS),
+    Bug("tca/execution.py", "inputs to the outputs behind the filter", "(weights, bias, bias)", "(weights, bias, 0 * bias)", USERS),
+    Bug(CHECK, "neurons that may see one another", "if (step, trial, neuron) != one:", "if False:", USERS),
+    Bug(CHECK, "closed forms taken on trust", "if not error < TOLERANCE:", "if False:", USERS),
 ]  # fmt: skip

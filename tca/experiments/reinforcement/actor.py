@@ -168,8 +168,7 @@ class Actor(Lasting):
         """Return the outputs after an observation, and the filtered rates of the readout."""
         cells.advance(observation, noise, None)
         read = torch.lerp(cells.rate, read, self.net.readout_leak)
-        weights, bias = self.net.readout_connections()
-        return weights.drive(read) + bias.effective(), read
+        return self.net.read_out(read, observation), read
 
     def _final_values(
         self, cells: Stepper, read: Tensor, observed: Sequence[Any], noise: Tensor | None, cut: Sequence[bool]

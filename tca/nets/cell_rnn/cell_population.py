@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tca.cells.cell import Bounds, Cell
+from tca.cells.cell_check import check_cell, check_learned
 from tca.cells.local_derivatives import emitted, moved, passed_on
 from tca.connections.connection import Bias, Connection, ConnectionInput, Dense, Initial
 from tca.nets.recurrent import RecurrentPopulation
@@ -45,6 +46,8 @@ class CellPopulation(RecurrentPopulation):
     def __init__(self, n_pre: int, layer: CellLayer, *, generator: torch.Generator) -> None:
         """Draw the weights; see the class."""
         cell, wiring = layer.cell, layer.wiring
+        if not type(cell).__module__.startswith("tca."):
+            check_cell(cell).require()
         places = cell.places(cell.input_drives), cell.places(cell.recurrent_drives)
         super().__init__(
             n_pre,
@@ -77,6 +80,7 @@ class CellPopulation(RecurrentPopulation):
         self.learned = tuple(
             name for name, each in self.bounds.items() if (each.learned if learn is None else name in learn)
         )
+        check_learned(self.cell, self.learned)
         self.fixed: tuple[str, ...] = ()
         for name, bounds in self.bounds.items():
             value = _checked_constant(name, drawn.get(name, getattr(self.cell, name)), bounds, self.n_rec)

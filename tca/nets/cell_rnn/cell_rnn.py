@@ -13,6 +13,7 @@ from torch import nn
 
 from tca.cells.cell import Cell
 from tca.cells.time_constants import readout_filter
+from tca.connections.connection import Connection, Dense
 from tca.nets.accepted_options import check_options
 from tca.nets.cell_rnn.cell_population import CellLayer, CellPopulation, CellWiring
 from tca.nets.cell_rnn.cell_stepper import CellStepper
@@ -46,6 +47,7 @@ class CellRNN(CellPopulation, RecurrentNetwork):
         dt: Duration of a step in ms, default 10, for the filter of the readout; constants of cells are per step.
         readout_tau: Time constant of the filtered readout in ms; ``None`` (default) for none.
         mask_out: Which readout synapses exist, (O, N); ``None`` (default) for all.
+        skip: Whether inputs also reach the outputs directly, ``y_t + D x_t``, ``w_skip`` (O, I); default ``False``.
         seed: Seed of the weights and of the private noise, default 0.
         device: Device of the network, default the CPU.
         dtype: Its floating-point type, default ``torch.float32``.
@@ -77,6 +79,7 @@ class CellRNN(CellPopulation, RecurrentNetwork):
         dt: Positive = 10.0,
         readout_tau: Positive | None = None,
         mask_out: Mask | None = None,
+        skip: bool = False,
         seed: Seed = 0,
         device: Device | None = None,
         dtype: DType = torch.float32,
@@ -95,7 +98,12 @@ class CellRNN(CellPopulation, RecurrentNetwork):
             generator=generator,
             noise_seed=seed + 1 if self.noise else None,
         )
+        self.w_skip = self._draw("skip", (n_out, n_in), 1 / math.sqrt(n_in), None, generator) if skip else None
         self._convert(device, dtype)
+
+    def skip_connections(self) -> tuple[Connection, ...]:
+        """Return the connection from the inputs to the outputs, if there is one."""
+        return () if self.w_skip is None else (Dense("w_skip", self.w_skip),)
 
     @classmethod
     def from_torch(cls, module: nn.Module, readout: nn.Linear, **options: Any) -> CellRNN:

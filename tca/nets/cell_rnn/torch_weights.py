@@ -76,7 +76,12 @@ def to_torch(net: Any) -> tuple[nn.Module, nn.Linear]:
     kind: Any = MODULES.get(type(net.cell))
     if kind is None:
         raise TypeError(f"to_torch needs the cell GRU or LSTM, got {net.cell}")
-    extra = {"readout_tau": net.readout_leak, "noise": net.noise, "learn_initial": net.s_0 is not None}
+    extra = {
+        "readout_tau": net.readout_leak,
+        "noise": net.noise,
+        "skip": net.w_skip is not None,
+        "learn_initial": net.s_0 is not None,
+    }
     for name, given in extra.items():
         if given:
             raise ValueError(f"torch's modules have no {name}: make the network without it")
