@@ -40,9 +40,9 @@ DIFFUSED, CENTRES = "tca/signals/error_diffusion.py", "tca/signals/error_centres
 
 BUGS = [
     Bug(NET, "the tape of the last batch handed out",
-        "outputs=filtered(rates @ readout.t(), self.readout_leak) + b_out.effective(),",
-        "outputs=torch.add(filtered(rates @ readout.t(), self.readout_leak), b_out.effective(),\n"
-        "                out=space.empty('out', (*rates.shape[:2], self.n_out), rates)),", FACTS),
+        "outputs = filtered(rates @ readout.t(), self.readout_leak) + b_out.effective()",
+        "outputs = torch.add(filtered(rates @ readout.t(), self.readout_leak), b_out.effective(),\n"
+        "                out=space.empty('out', (*rates.shape[:2], self.n_out), rates))", FACTS),
     Bug(FORMS, "form A leaks 1 % too fast", "now.add_(before, alpha=leak)", "now.add_(before, alpha=0.99 * leak)",
         NETWORKS),
     Bug(FORMS, "form B leaks from rate to rate the wrong way", "torch.lerp(activity, rates[t - 1], leak, out=rates[t])",
