@@ -1,4 +1,4 @@
-"""Analysis: what trained networks and their rules are like, measured."""
+"""Measurements of trained networks and of their learning rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far the weight changes of a rule are from the true gradient, and what they leave out.
+"""Alignment of a rule's weight changes with the true gradient, and the part of the signal it drops.
 
 Shapes: T time, B batch, N cells.
 """
@@ -33,8 +33,8 @@ class Match:
     Attributes:
         cosine: ``<gh, g> / (|gh| |g|)``; NaN if one of them is zero.
         norm_ratio: ``|gh| / |g|``; NaN if the true gradient is zero.
-        rho: ``<gh, g> / |g|^2``; NaN if the true gradient is zero. To first order the loss falls by ``rho`` times what
-            gradient descent with the same step would bring.
+        rho: ``<gh, g> / |g|^2``; NaN if the true gradient is zero. To first order the loss falls by ``rho`` times the
+            fall by gradient descent with the same step.
     """
 
     cosine: float
@@ -80,7 +80,7 @@ class RuleAlignment:
 
 @dataclass(frozen=True)
 class Alignment:
-    """What ``alignment`` has found.
+    """Result of `alignment`.
 
     Attributes:
         rules: One entry per rule, in the order asked for.
@@ -126,17 +126,17 @@ def alignment(
     *,
     seed: Seed = 0,
 ) -> Alignment:
-    """Return how well weight changes of rules match the true gradient, and what part of the exact signal they drop.
+    """Return how well weight changes of rules match the true gradient.
 
     With the true gradient ``g`` (backpropagation through time) and a rule's ``gh``: ``cos = <gh, g> / (|gh| |g|)``,
     ``|gh| / |g|``, ``rho = <gh, g> / |g|^2``, and ``|mu - L| / |mu|`` for its signal. Private noise is left out.
-    Nothing is changed: both are those of the next update, on a copy (see ``Learner.ahead``).
+    Network and learner stay unchanged: both are those of the next update, on a copy (see ``Learner.ahead``).
 
     Args:
         trials: A fixed set of trials, or a batch.
         rules: Rules by name, as ``Rule``, or as a ``Learner`` of this network, whose feedback is then used as it has
             become; one by itself is allowed, and a mapping from names for the result to rules.
-        seed: Seed of what the signals of names and rules draw, default 0: the feedback a fresh learner would start
+        seed: Seed of the signals of names and rules, default 0: the feedback a fresh learner would start
             with.
 
     Raises:

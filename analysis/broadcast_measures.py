@@ -1,4 +1,4 @@
-"""What a rule that broadcasts through learned weights is doing: its correlations, the activity, and the true gradient.
+"""Diagnostics of decorrelation rules: their correlations, the activity, and the true gradient.
 
 Shapes: T time, B batch, N cells, K channels, M samples.
 """
@@ -33,7 +33,7 @@ class PopulationDiagnostics:
     Attributes:
         name: Its name.
         norm: Norm of its correlation ``|R|``.
-        remaining: ``lam^m |R_0|``, what is left of the norm it began with after m updates; NaN if that is not known.
+        remaining: ``lam^m |R_0|``, the part of the initial norm that remains after m updates; NaN if unknown.
         rms: Root mean square of its rates.
         dead: Fraction of its cells whose rate is zero at every step of every trial.
         rank: Effective rank of its rates.
@@ -51,7 +51,7 @@ class PopulationDiagnostics:
 
 @dataclass(frozen=True)
 class Broadcasting:
-    """What ``broadcasting`` has found.
+    """Result of `broadcasting`.
 
     Attributes:
         layers: Populations from the inputs upwards.
@@ -111,12 +111,12 @@ def broadcasting(
     updates: Count | None = None,
     rate: float | None = None,
 ) -> Broadcasting:
-    """Return, population by population, what a rule of decorrelation has come to; nothing is changed.
+    """Return diagnostics of a decorrelation rule for each population; learner and network stay unchanged.
 
     Args:
         learner: A learner whose signal is a ``Decorrelation``, regularised or not.
         trials: A fixed set of trials, or a batch.
-        start: The learner's ``state_dict`` before the first update, to say what is left of it.
+        start: The learner's ``state_dict`` before the first update, for ``remaining``.
         updates: Number of updates m that R has had, one a scored step.
 
     Raises:

@@ -28,7 +28,7 @@ def named(net: Network, rules: Rules, seed: int) -> dict[str, Learner]:
     Args:
         rules: Rules by name, as ``Rule``, or as a ``Learner`` of this network; one by itself is allowed, and a mapping
             from names for the result to rules.
-        seed: Seed of what the signals of names and rules draw.
+        seed: Seed of the signals of names and rules.
 
     Raises:
         ValueError: No rule is given, a name is unknown, or a learner belongs to another network.

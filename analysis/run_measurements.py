@@ -29,7 +29,7 @@ __all__ = ["AlignmentWatcher", "BroadcastWatcher", "CurvatureWatcher", "ritz_end
 class CurvatureWatcher:
     """Both ends of the spectrum of the Hessian over some training trials, with their residuals, in a few products.
 
-    The eigenvectors found last time are what the next search starts from: weights move little from one measurement to
+    Each search starts from the eigenvectors of the last one, since weights move little from one measurement to
     the next, so a few products suffice. An eigenvalue of the Hessian lies within the residual of each number. Returns
     ``curvature_largest``, ``curvature_smallest`` and the same with ``_residual``.
 
@@ -68,11 +68,11 @@ class CurvatureWatcher:
         }
 
     def state(self) -> dict[str, Any]:
-        """Return the vectors found last."""
+        """Return the last eigenvectors."""
         return {} if self._ends is None else {"ends": self._ends}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Start from vectors found before."""
+        """Start from given vectors."""
         self._ends = state.get("ends")
 
 
@@ -100,17 +100,17 @@ class AlignmentWatcher:
         return {"cosine": match.cosine, "norm_ratio": match.norm_ratio, "rho": match.rho}
 
     def state(self) -> dict[str, Any]:
-        """Return nothing: nothing is remembered."""
+        """Return no state."""
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Do nothing."""
+        """Ignore the empty state."""
 
 
 @checked
 @dataclass(eq=False)
 class BroadcastWatcher:
-    """What a rule of decorrelation has come to over some training trials, population by population.
+    """Diagnostics of decorrelation rules on some training trials, population by population.
 
     Returns ``broadcast_norm/NAME``, the same with ``rms``, ``dead``, ``rank``, ``cosine`` and ``norm_ratio``, see
     ``analysis.broadcast_measures.Layer``; the only population of a network is called ``hidden``. The first measurement
@@ -138,11 +138,11 @@ class BroadcastWatcher:
         return found
 
     def state(self) -> dict[str, Any]:
-        """Return nothing: nothing is remembered."""
+        """Return no state."""
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Do nothing."""
+        """Ignore the empty state."""
 
 
 def ritz_ends(matrix: Operator, start: Tensor, products: int) -> tuple[Tensor, Tensor, Tensor]:

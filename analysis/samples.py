@@ -165,7 +165,7 @@ class Samples:
 
 
 def total(data: Batch | Samples) -> float:
-    """Return what the loss of a whole set is divided by: its trials, or the weight of its samples."""
+    """Return the divisor of the loss of a whole set: its trials, or the weight of its samples."""
     return data.weight if isinstance(data, Samples) else data.trials
 
 
@@ -175,7 +175,7 @@ def share(part: Batch | Samples, outputs: Any, whole: float) -> Tensor:
     Args:
         part: The chunk.
         outputs: The outputs of a model for it.
-        whole: What the loss of the set is divided by, see `total`.
+        whole: Divisor of the loss of the set, see `total`.
     """
     if isinstance(part, Samples):
         return part.value(outputs) if part.summed else part.value(outputs) * (part.weight / whole)

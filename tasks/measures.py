@@ -77,7 +77,7 @@ def _decisions(batch: Batch) -> Tensor:
     """Return the decision steps, boolean, shape ``(T, B)``, or raise if there are none."""
     steps_TB = batch.decision_steps
     if not steps_TB.any():
-        raise ValueError("batch must have a decision step in at least one trial, got none: there is nothing to measure")
+        raise ValueError("batch must have a decision step in at least one trial, got none")
     return steps_TB
 
 

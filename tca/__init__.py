@@ -1,6 +1,6 @@
 """Learning rules other than backpropagation for recurrent and feedforward networks, and experiments that compare them.
 
-Public names are imported at their first use, so that ``import tca`` costs nothing and experiments, which import the
+Public names are imported at their first use, so that ``import tca`` is instant and experiments, which import the
 tasks, only cost those who run them.
 """
 

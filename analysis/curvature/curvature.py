@@ -26,7 +26,7 @@ __all__ = ["Curvature", "curvature"]
 
 @dataclass(frozen=True)
 class Curvature:
-    """What ``curvature`` has found, and for what.
+    """Result of `curvature`.
 
     Attributes:
         largest: The largest algebraic eigenvalue.

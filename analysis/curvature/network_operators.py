@@ -183,8 +183,8 @@ def update_jacobian(
 ) -> UpdateJacobian:
     """Return how the gradient that a rule descends changes with the parameters, as an operator in float64.
 
-    Adaptive feedback is held as it is. For ``"bptt"`` this is the Hessian. What a rule takes in from the batch before
-    the signal is made moves with the parameters: for SBD ``gh`` comes through the correlation R that has been averaged
+    Adaptive feedback is held as it is. For ``"bptt"`` this is the Hessian. State that a rule updates before
+    it makes the signal moves with the parameters: for SBD ``gh`` depends on them by the correlation R, averaged
     with the batch, so that K contains ``dR / dtheta``, of the order ``1 - lam``; with ``Decay(1.0)`` R is held.
 
     A rule that couples the trials of a batch (``Rule.couples_trials``) is run on all of them at once.

@@ -1,4 +1,4 @@
-"""How alike the dynamics of two networks are, whatever the shape of their activity: dynamical similarity analysis.
+"""Dynamical similarity analysis: how alike two networks' dynamics are up to orthogonal changes of basis.
 
 Shapes: T time, B trials, N units, R components kept, S starts.
 """
@@ -29,7 +29,7 @@ class LinearDynamics:
     Attributes:
         matrix: The map in the coordinates of the leading delay components at unit variance, float64, ``(R, R)``.
         explained: Fraction of the variance of the components one step later that it predicts.
-        persistence: What is explained by the prediction that nothing moves: a map should do better.
+        persistence: Share explained by the prediction of no motion, which a map should exceed.
     """
 
     matrix: Tensor
@@ -138,7 +138,7 @@ def vector_field_distance(a: Tensor, b: Tensor, *, starts: Whole = 4, seed: int 
     ``min_C arccos(<A, C B C^T> / (|A| |B|))`` over orthogonal C; the smaller matrix is padded with zeros. The minimum
     is sought from several starts in both orders, see ``analysis.representations.rotations.closest``, so that the
     distance is symmetric, and zero for a matrix in other coordinates. It is the global one where matrices are
-    symmetric; elsewhere it is the best that was found, an upper bound.
+    symmetric; elsewhere it is an upper bound.
 
     Args:
         starts: Random starts in each order besides the others, default 4.

@@ -1,4 +1,4 @@
-"""Where a recurrent network with a constant input comes to rest, and whether it stays there.
+"""Fixed points of a recurrent network with a constant input, and their stability.
 
 Shapes: N cells, M starts, P points, B batch, T time, I inputs.
 """
@@ -18,13 +18,13 @@ __all__ = ["FixedPoints", "fixed_points", "rest", "sampled_states"]
 
 Function = Callable[[Tensor], Tensor]
 
-MARGIN = 1e-6  # within this of one, the modulus of an eigenvalue cannot be told from one
+MARGIN = 1e-6  # within this of one, the modulus of an eigenvalue counts as one
 STILL = 1e-7  # gradient of the speed relative to the residual at which the speed is at its minimum
 
 
 @dataclass(frozen=True, eq=False)
 class FixedPoints:
-    """The fixed and slow points that were found, slowest first.
+    """Fixed and slow points, slowest first.
 
     Attributes:
         states: The points, float64, shape ``(P, N)``.
@@ -85,7 +85,7 @@ class FixedPoints:
         return "\n".join(lines)
 
     def kinds(self) -> list[str]:
-        """Return what each point is.
+        """Return the kind of each point.
 
         ``"stable"``, ``"unstable"``, ``"marginal"`` if the largest modulus is one but for 1e-6, as on a line of fixed
         points, or ``"slow"`` if it is no fixed point.
@@ -221,7 +221,7 @@ def sampled_states(
         inputs: Inputs of the trials, shape ``(T, B, I)``: for a population of a stack the rates below it.
         steps: Which steps to take them from, counted from the first, such as those of the decision: a slice, or whether
             each step of each trial counts, boolean, shape ``(T, B)``; ``None`` (default) for all.
-        noise: Standard deviation of what is added, relative to that of the states visited, default 0.1.
+        noise: Standard deviation of the noise, relative to that of the states visited, default 0.1.
         seed: Seed of the choice and of the noise.
 
     Raises:

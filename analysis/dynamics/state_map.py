@@ -171,7 +171,7 @@ class LeakyMap(StateMap):
         return self.form.advance(self.activation, self.leak, self.gain, states, drive)[0]
 
     def jacobian(self, states: Tensor, inputs: Tensor) -> Tensor:
-        """Return ``dF / d state``, ``[i, j]`` what cell j does to cell i, shape ``(..., N, N)``.
+        """Return ``dF / d state``, ``[i, j]`` from cell j to cell i, shape ``(..., N, N)``.
 
         ``k + (1 - k) W diag f'(v)`` in form A, ``k + (1 - k) diag f'(u) W`` in form B; at the kink of a rectifier the
         slope is 0.

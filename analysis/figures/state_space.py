@@ -163,7 +163,7 @@ def _window(batch: Batch, start: int, stop: int) -> Tensor:
 
 
 def _labels(batch: Batch) -> list[str]:
-    """Return what each trial asks for at its last decision step: a class, or the sign of the first target."""
+    """Return each trial's class, or sign of its first target, at its last decision step."""
     counted = batch.decision_steps.to(torch.int64) * torch.arange(1, batch.steps + 1, device="cpu")[:, None]
     last = batch.targets[counted.argmax(0), torch.arange(batch.trials, device="cpu")]
     if last.ndim == 1:

@@ -101,7 +101,7 @@ class InputNoise(Condition):
         return self.noisy(test)
 
     def noisy(self, test: Batch) -> Batch:
-        """Return trials with noise on their inputs, whatever their task."""
+        """Return trials of any task with noise on their inputs."""
         return dataclasses.replace(test, inputs=_noisy(test.inputs, self.sd, self.clip, self.seed))
 
 

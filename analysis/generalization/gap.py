@@ -55,7 +55,7 @@ class Gap:
 
 @dataclass(frozen=True)
 class Generalization:
-    """What ``generalization_gap`` has found; every gap is positive where the network does worse on the test set.
+    """Result of `generalization_gap`; every gap is positive where the network does worse on the test set.
 
     Attributes:
         train: Score on the training trials, clean.
@@ -130,7 +130,7 @@ def generalization_gap(
 
     The gaps are ``test - train`` loss and ``train - test`` accuracy. With ``input_noise`` the test trials are shown a
     second time with ``x + N(0, input_noise^2)``, independent for every step, trial and channel, held within ``clip``.
-    Private noise of the network is left out. Nothing is changed.
+    Private noise of the network is left out; the network stays unchanged.
 
     Args:
         task: The task, for its accuracy; conditions that draw trials need a whole ``tasks.Task``.
@@ -187,7 +187,7 @@ def gap_intervals(
     """Return bootstrap intervals of one network's gaps over trials, ``"loss"`` and ``"accuracy"``.
 
     Training and test trials are drawn with replacement, each set from its own; the interval lies between percentiles.
-    It says how well the gap of this network is known from these trials. How much networks differ is another question:
+    It is the uncertainty of this network's gap due to these trials. The spread between networks differs:
     where every seed has trials of its own, an interval over seeds, ``analysis.statistics.mean``, holds both.
 
     Args:

@@ -18,7 +18,7 @@ __all__ = ["Matched", "at_loss", "matched"]
 
 @dataclass(frozen=True)
 class Matched:
-    """What was measured of several runs at one training loss.
+    """Measurements of several runs at one training loss.
 
     Attributes:
         loss: The training loss.

@@ -1,4 +1,4 @@
-"""The loss between two solutions: whether a ridge lies between what two rules have found.
+"""The loss on the line between two solutions, and the height of the barrier between them.
 
 Shapes: P parameters, S positions, N cells.
 """

@@ -31,7 +31,7 @@ COLUMNS = {"w_rec", "w_out"}  # with a column for every cell
 def match_cells(net: Network, other: Network, trials: Trials | Batch, by: str = "activity") -> Tensor:
     """Return which cell of another network stands for each cell of this one, shape ``(N,)``.
 
-    Permuting the hidden cells of a network does not change what it does, so two solutions can only be compared weight
+    Permuting the hidden cells of a network does not change its outputs, so two solutions can only be compared weight
     by weight once their cells are in the same order. Cells of different type or time constant are not exchanged.
 
     - ``"activity"``: the assignment with the largest sum of correlations of the cells' rates over the trials.
@@ -40,7 +40,7 @@ def match_cells(net: Network, other: Network, trials: Trials | Batch, by: str = 
 
     Args:
         other: Another of the same kind and size.
-        by: What to match, default the activity.
+        by: Quantity to match, default the activity.
 
     Raises:
         TypeError: A network is not a recurrent one of one population.
@@ -93,10 +93,10 @@ def permuted(net: Network, order: Tensor) -> Network:
 
 
 def same_kind(net: nn.Module, other: nn.Module) -> None:
-    """Raise unless two networks, or modules, differ in the values of what they learn only.
+    """Raise unless two networks or modules differ in learned values only.
 
     Raises:
-        ValueError: They differ in what they are, in sizes, time constants, types or masks.
+        ValueError: They differ in kind, sizes, time constants, types or masks.
     """
     sizes = [{name: each.shape for name, each in one.named_parameters()} for one in (net, other)]
     if type(net) is not type(other) or repr(net) != repr(other) or sizes[0] != sizes[1]:
@@ -112,7 +112,7 @@ def same_kind(net: nn.Module, other: nn.Module) -> None:
 
 
 def _constants(net: nn.Module) -> dict[str, Tensor]:
-    """Return what a network is given and does not learn; of any other module no statistics of training."""
+    """Return the state of a network that is not learned; of any other module no statistics of training."""
     own = {name: each.cpu() for name, each in net.named_buffers() if name != "noise_state"}
     network = isinstance(net, Network)
     constants = {name: each for name, each in own.items() if network or not _learned(name, each)}
@@ -167,7 +167,7 @@ def _by_weights(net: LeakyRNN, other: LeakyRNN, batch: Batch) -> Tensor:
         return sum((mine[name] * _reordered(name, theirs[name], order)).sum().item() for name in mine)
 
     def gain(order: Tensor) -> Tensor:
-        """Return what assigning j to i adds to the agreement, the partners in recurrent synapses being held."""
+        """Return the gain in agreement by assigning j to i, the partners in recurrent synapses being held."""
         total = mine["w_rec"] @ theirs["w_rec"][:, order].mT + mine["w_rec"].mT @ theirs["w_rec"][order]
         total = total + mine["w_out"].mT @ theirs["w_out"]
         for name in (ROWS - COLUMNS) & set(mine):

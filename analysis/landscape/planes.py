@@ -28,7 +28,7 @@ __all__ = ["Landscape", "filter_normalised", "landscape"]
 
 NEGLIGIBLE = 1e-10  # differences of eigenvalues below this fraction of the largest modulus are round-off
 UNSURE = 10.0  # residuals by which eigenvalues must differ for a vector not to be a mixture of theirs
-ROUNDED = 1e-6  # sine of an angle between what two searches span that is round-off
+ROUNDED = 1e-6  # sine of the angle between two spans that is round-off
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ def landscape(
 ) -> Landscape:
     """Return the loss on a line or a plane through a network: ``L(theta + a d_1 + b d_2)``.
 
-    It is the loss of the un-truncated network on fixed trials, without noise, whatever rule trained it. Directions are
+    It is the loss of the un-truncated network on fixed trials, without noise, for any rule. Directions are
     of unit length unless normalised, so that ``reach`` is a distance in parameters.
 
     Args:
@@ -199,7 +199,7 @@ def _outermost(kind: str, curved: Operator, count: int, seed: int) -> Tensor:
     """Return the eigenvectors of the outermost eigenvalues at one end as rows, if these are determined."""
     values, vectors = _end(kind, curved, min(count + 1, curved.size), seed)
     if not all(each.converged for each in values[:count]):
-        raise ValueError(f"eigenvectors have not been found: {', '.join(map(str, values[:count]))}")
+        raise ValueError(f"eigenvectors have not converged: {', '.join(map(str, values[:count]))}")
     if count < curved.size:
         apart = abs(values[count - 1].value - values[count].value)
         residual = max(each.residual for each in values[:count])

@@ -1,4 +1,4 @@
-"""Activity given as an array: what all measures of it start from.
+"""Activity as an array, from which all measures start.
 
 Shapes: T time, B batch, I inputs, N units, M samples.
 """
@@ -28,11 +28,11 @@ def centred(name: str, activity: Activity) -> Tensor:
     """Return activity with the mean of every unit taken away, float64, shape ``(M, N)``.
 
     Args:
-        name: What to call it in an error.
+        name: Its name in errors.
         activity: Activity, shape ``(M, N)`` or ``(T, B, N)``.
 
     Raises:
-        ValueError: The shape is wrong, there are fewer than two samples, a value is not finite, or nothing varies.
+        ValueError: The shape is wrong, there are fewer than two samples, a value is not finite, or values are equal.
 
     >>> centred("activity", torch.tensor([[1.0, 5.0], [3.0, 5.0]])).tolist()
     [[-1.0, 0.0], [1.0, 0.0]]
@@ -98,7 +98,7 @@ def joint_uncertainty(activity: Activity) -> float:
 def rates(net: Network, trials: Tensor | Trials | Batch) -> Tensor:
     """Return the rates of a network's last hidden population without private noise, shape ``(T, B, N)``.
 
-    They come in the network's own type, which says how exactly they are known. Padding is left out: of trials that end
+    They come in the network's own type, which bounds their precision. Padding is left out: of trials that end
     at different steps the rates at all their steps are returned as samples, shape ``(M, N)``, in the order of time.
 
     Args:

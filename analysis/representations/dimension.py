@@ -17,10 +17,10 @@ def participation_ratio(activity: Activity, *, debiased: bool = False) -> float:
 
     It is 1 if all variance lies along one line, and d if it is spread evenly over d dimensions. That of the covariance
     of a sample is never more than the number of samples less one, and far below that of the population with few of
-    them: 32.5 in the place of 100 for 50 samples of 100 independent units. The debiased ratio is that of unbiased
+    them: 32.5 instead of 100 for 50 samples of 100 independent units. The debiased ratio is that of unbiased
     estimates of ``(tr C)^2`` and ``tr C^2`` of the population's covariance C, means over all sets of four different
     samples, of ``|x_i - x_j|^2 |x_k - x_l|^2 / 4`` and ``((x_i - x_j) . (x_k - x_l))^2 / 4``. It holds for independent
-    samples of any distribution. What is left is the bias of a ratio, which falls as one over the number of samples.
+    samples of any distribution. The remaining bias is that of a ratio, which falls as one over the number of samples.
     Not corrected are samples that depend on each other, as the steps of a trial do, noise of the recording, and units
     that stand for others that were not recorded.
 
@@ -29,7 +29,7 @@ def participation_ratio(activity: Activity, *, debiased: bool = False) -> float:
         debiased: Whether to use the unbiased estimates, default ``False``; needs four samples.
 
     Raises:
-        ValueError: The shape is wrong, there are too few samples, a value is not finite, or nothing varies.
+        ValueError: The shape is wrong, there are too few samples, a value is not finite, or values are equal.
 
     Papers: Gao, Trautmann, Yu, Santhanam, Ryu, Shenoy and Ganguli (2017), bioRxiv 214262; Chun, Canatar, Chung and Lee
     (2025), arXiv:2509.26560, for the correction for few samples.

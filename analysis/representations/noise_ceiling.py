@@ -47,8 +47,8 @@ def spearman_brown(correlation: float, factor: float = 2.0) -> float:
 def conditions_averaged(recorded: Activity) -> Tensor:
     """Return activity in which every condition is the mean over conditions, float64, shape ``(T, C, N)``.
 
-    Its distance from the recording is that of a model that knows the time course and nothing else: what explains less
-    than this explains nothing of the conditions.
+    Its distance from the recording is that of a model of the time course alone: a model that explains less
+    than this explains no difference between conditions.
 
     Args:
         recorded: Activity, shape ``(T, C, N)``.
@@ -105,7 +105,7 @@ class NoiseCeiling:
         half: Mean distance of the means of two halves over random splits.
         spread: Its standard deviation over splits.
         repeat: Distance to expect between the mean of all repeats and that of as many new ones.
-        truth: Distance to expect between the mean of all repeats and what lies under the noise: the ceiling.
+        truth: Distance to expect between the mean of all repeats and the noiseless activity: the ceiling.
     """
 
     half: float
@@ -144,7 +144,7 @@ def noise_ceiling(
         seed: Seed of the splits, default 0.
 
     Raises:
-        ValueError: The shape is wrong, a value is not finite, or nothing varies.
+        ValueError: The shape is wrong, a value is not finite, or values are equal.
 
     >>> trials = torch.randn(1, 20, 3, 2, generator=torch.Generator().manual_seed(0)).expand(4, -1, -1, -1)
     >>> round(noise_ceiling(trials).truth, 6)

@@ -132,7 +132,7 @@ def _one_flipped(signs: Matrix, a: Matrix, b: Matrix) -> Matrix:
 
 
 def _gains(signs: Matrix, pull: Matrix) -> Matrix:
-    """Return what ``d . M d`` gains by each flip."""
+    """Return the gain of ``d . M d`` by each flip."""
     gains: Matrix = -4 * signs * (pull @ signs - np.diag(pull) * signs)
     return gains
 

@@ -33,7 +33,7 @@ def procrustes_distance(x: Activity, y: Activity) -> float:
         y: Other activity at the same samples; its units may be others and of another number.
 
     Raises:
-        ValueError: Samples differ, there are fewer than two, a value is not finite, or nothing varies.
+        ValueError: Samples differ, there are fewer than two, a value is not finite, or values are equal.
 
     Paper: Williams, Kunz, Kornblith and Linderman (2021), NeurIPS, arXiv:2110.14739, shape metrics with alpha = 1.
 
@@ -147,7 +147,7 @@ def cka(x: Activity, y: Activity, *, debiased: bool = False) -> float:
         debiased: Whether to use unbiased estimates of the three products, default ``False``; needs four samples.
 
     Raises:
-        ValueError: Samples differ, are too few, a value is not finite, or nothing varies.
+        ValueError: Samples differ, are too few, a value is not finite, or values are equal.
 
     Papers: Kornblith, Norouzi, Lee and Hinton (2019), ICML, arXiv:1905.00414; Song, Smola, Gretton, Bedo and Borgwardt
     (2012), Journal of Machine Learning Research 13:1393, for the unbiased estimate.
@@ -182,7 +182,7 @@ def cka_distance(x: Activity, y: Activity) -> float:
         y: Other activity at the same samples.
 
     Raises:
-        ValueError: Samples differ, are too few, a value is not finite, or nothing varies.
+        ValueError: Samples differ, are too few, a value is not finite, or values are equal.
 
     Paper: Williams, Kunz, Kornblith and Linderman (2021), NeurIPS, arXiv:2110.14739.
 

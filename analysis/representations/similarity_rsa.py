@@ -26,7 +26,7 @@ def dissimilarities(activity: Activity) -> Tensor:
         activity: Activity, shape ``(samples, units)`` or ``(time, trials, units)``.
 
     Raises:
-        ValueError: The shape is wrong, there are fewer than two samples, a value is not finite, or nothing varies.
+        ValueError: The shape is wrong, there are fewer than two samples, a value is not finite, or values are equal.
 
     >>> dissimilarities(torch.tensor([[0.0], [1.0], [3.0]])).tolist()
     [1.0, 9.0, 4.0]
@@ -49,7 +49,7 @@ def rsa(x: Activity, y: Activity, compare: str = "spearman") -> float:
             ``"cosine"``, for which zero stays zero.
 
     Raises:
-        ValueError: Samples differ, are fewer than three, a value is not finite, or nothing varies.
+        ValueError: Samples differ, are fewer than three, a value is not finite, or values are equal.
 
     Paper: Kriegeskorte, Mur and Bandettini (2008), Frontiers in Systems Neuroscience 2:4.
 

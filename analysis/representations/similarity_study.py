@@ -186,7 +186,7 @@ def distances_at(
     Returns:
         One row a sample: rule, seed, threshold, step, error; ``to_recorded``; ``to_reference``, the distance to the
         reference of the same seed, which began with the same weights; ``to_other_seeds``, the mean distance to the
-        reference of other seeds, beside which the former is to be read. NaN where there is nothing to compare with.
+        reference of other seeds, beside which the former is to be read. NaN without a pair to compare.
     """
     known = {(each.threshold, each.rule, each.seed): each.activity for each in samples}
     rows: list[dict[str, float | str]] = []

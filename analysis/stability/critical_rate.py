@@ -42,11 +42,11 @@ class RuleStability:
         eigenvalues: The mu of the map's eigenvalues ``1 - eta mu``, complex, falling by real part, shape ``(N,)``; all
             other eigenvalues of the map are 1, along the minima.
         rho: ``v . Jh^T S J v / lambda_1`` with the eigenvector v of the largest curvature ``lambda_1``: the rule's step
-            relative to the gradient's there. With one output it is ``<gh, g> / |g|^2``, whatever the error. NaN where
+            relative to the gradient's there. With one output it is ``<gh, g> / |g|^2`` for every error. NaN where
             the largest curvature occurs more than once and the number depends on the vector taken.
         gradient_rho: ``<gh, g> / |g|^2`` of the present gradients; NaN where the true one is zero.
         critical_rate: Learning rate below which the place attracts and above which it repels; 0 if at no rate it
-            attracts, infinity if nothing moves.
+            attracts, infinity without motion.
     """
 
     name: str
@@ -62,13 +62,13 @@ class RuleStability:
 
 @dataclass(frozen=True, eq=False)
 class Stability:
-    """What ``stability`` has found.
+    """Result of `stability`.
 
     Attributes:
         rules: One entry per rule, in the order asked for.
         eigenvalues: Nonzero curvatures ``eig(R J J^T R^T)``, falling, shape ``(N,)``: those of the Gauss-Newton matrix,
             which is the Hessian where there is no error.
-        error: Largest derivative of the loss by an output; what is said here is exact where it is zero.
+        error: Largest derivative of the loss by an output; the result is exact where it is zero.
         parameters: Names of the parameters.
     """
 

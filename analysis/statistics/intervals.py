@@ -1,6 +1,6 @@
 """Statistics over seeds: Student's t, differences paired by seed, corrected p values and verdicts.
 
-A run that never reached what is measured is a missing value, NaN. It is left out of every mean and counted in every
+A run without the measured event is a missing value, NaN. It is left out of every mean and counted in every
 result: means over survivors alone are biased, and the counts say so.
 """
 
@@ -32,7 +32,7 @@ class Estimate:
     """A number with its interval.
 
     Attributes:
-        value: The estimate; NaN if there is nothing to estimate it from.
+        value: The estimate; NaN without values.
         low: Lower end of the interval; NaN where the values are too few for one.
         high: Upper end.
         spread: Standard deviation of the values over seeds; NaN with fewer than two.

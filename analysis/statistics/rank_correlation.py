@@ -76,8 +76,8 @@ def rank_correlation(
     """Return Spearman's rank correlation of two measures over runs, with its interval.
 
     Pooled, it is the correlation of the ranks. Within arms, such as rules, it is the partial correlation given the
-    arm: the correlation of what is left of the ranks when the mean rank of its arm is taken from each, so that
-    differences between arms count for nothing. Runs of one seed share trials and initial weights, and runs of one arm
+    arm: the correlation of ranks minus the mean rank of their arm, so that
+    differences between arms do not count. Runs of one seed share trials and initial weights, and runs of one arm
     share what makes it an arm: neither are independent, so whole seeds and whole arms are drawn with replacement,
     each on its own, and a run counts as often as both were drawn. The interval is between percentiles.
 

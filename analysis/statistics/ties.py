@@ -13,11 +13,11 @@ from torch import Tensor
 
 __all__ = ["check_cut", "kept_apart", "round_off", "tied_ranks"]
 
-LEAST = 1e-11  # of float64: what computing with it adds, and far above it, so that cuts that pass are right to 1e-8
+LEAST = 1e-11  # of float64: far above round-off, so that cuts that pass are right to 1e-8
 
 
 def round_off(dtype: torch.dtype) -> float:
-    """Return the size below which differences of numbers are round-off, as a fraction of the data they came from.
+    """Return the size below which differences of numbers are round-off, as a fraction of the data.
 
     Eight units in the last place of the type in which the data were kept, at least 1e-11.
 
@@ -69,7 +69,7 @@ def check_cut(name: str, count: int, falling: Tensor, tolerance: float, what: st
     Directions of equal values are any basis of the space they span, so that a part of them is arbitrary.
 
     Args:
-        name: What the number is called in an error.
+        name: Name of the number in errors.
         falling: The values, shape ``(K,)``.
         tolerance: Largest difference of neighbours in a tie.
 

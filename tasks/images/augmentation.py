@@ -1,8 +1,8 @@
 """Random changes of images: each draws a few numbers for every image, then changes a whole batch.
 
 Numbers are drawn on the CPU in float64 from a given generator, so every device and floating-point type sees the same
-changes; pixels are changed where they are. Black is 0 and white is 1, and what enters at a border is black. Options
-out of their range raise a ValueError.
+changes; pixels are changed where they are. Black is 0 and white is 1; borders enter in black. Options out of
+their range raise a ValueError.
 
 Shapes: B batch, C channels, H height, W width, K numbers drawn for an image.
 """

@@ -30,7 +30,7 @@ class Decoder:
     Args:
         channels: 1 for grey (luma, ITU-R 601-2), 3 for red, green and blue.
         size: Height and width to resample to, bilinearly with antialiasing; ``None`` keeps the size.
-        background: Colour behind transparent images; ``None`` for white, except that an image of which nothing is
+        background: Colour behind transparent images; ``None`` for white, except that an image without any pixel
             visible on white is refused.
         known: The published set that the images must be of, if any.
 
@@ -88,7 +88,7 @@ class Decoder:
         ground = Image.new("RGBA", image.size, (*(self.background or WHITE), 255))
         shown = Image.alpha_composite(ground, image)
         if self.background is None and _one_colour(shown) and not _one_colour(image):
-            raise ValueError("nothing of the image is visible on white: name a background, such as 'black'")
+            raise ValueError("the image is invisible on white: name a background, such as 'black'")
         return shown.convert("RGB")
 
 
@@ -137,7 +137,7 @@ def _require(known: KnownSet, image: Any) -> None:
     """Raise unless an image can be one of a known set."""
     if known.lossless and image.format == "JPEG":
         raise ValueError(
-            f"{known.title} is lossless, got a JPEG image: what was compressed again is another set, "
+            f"{known.title} is lossless, got a JPEG image: a compressed copy is another set, "
             "its folder needs another name"
         )
     if (image.height, image.width) != known.shape[1:]:

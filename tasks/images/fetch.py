@@ -1,4 +1,4 @@
-"""Download of image sets from the Hugging Face hub; nothing else in the package uses the network."""
+"""Download of image sets from the Hugging Face hub, the one use of the network in the package."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def fetch(name: str, data_dir: str | None = None) -> Path:
     """Download a known image set from the Hugging Face hub into a folder of its name and return the folder.
 
     The folder gets ``train.parquet`` and ``test.parquet`` with columns ``image`` and ``label``, both or neither. A set
-    that is there already is left alone and nothing is asked of the hub. The terms of use are those of the set.
+    that is there already is left alone, without a request to the hub. The terms of use are those of the set.
 
     Args:
         name: The set, for example ``"mnist"``.
@@ -33,7 +33,7 @@ def fetch(name: str, data_dir: str | None = None) -> Path:
         OSError: The hub cannot be reached or the folder cannot be written.
     """
     if name == DIGITS:
-        raise ValueError(f"{DIGITS} come with scikit-learn, there is nothing to fetch")
+        raise ValueError(f"{DIGITS} come with scikit-learn")
     known, root = lookup(KNOWN, name, "image set"), data_root(data_dir)
     if root is None:
         raise ValueError(f"data_dir must name the folder to put {known.title} in, as {VARIABLE} is not set")

@@ -1,4 +1,4 @@
-"""Search for an image set in folders of parquet files; errors name exactly what is missing."""
+"""Search for an image set in folders of parquet files; errors name the missing files."""
 
 from __future__ import annotations
 
@@ -137,6 +137,6 @@ def _missing(name: str, known: KnownSet | None, root: Path | None) -> str:
     layout = f"{place}/train.parquet and {place}/test.parquet (or val.parquet) with columns image and label"
     if known is None:
         return f"{shown(name)} is incomplete: it must be {layout}"
-    where = f"neither data_dir nor {VARIABLE} says where to look for" if root is None else "there should be"
+    where = f"neither data_dir nor {VARIABLE} is set to the folder of" if root is None else "there should be"
     command = f"python -m tasks.images fetch {name} --data-dir {shown(root or 'DIR')}"
     return f"{known.title} is not here: {where} {layout}; fetch it from the Hugging Face hub by: {command}"

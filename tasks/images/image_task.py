@@ -60,7 +60,7 @@ class ImageTask(Task):
         size: Pixels to resample to, one number or height and width; default as they are.
         grey: Whether to make colours grey, default no.
         background: Colour behind transparent images, a name or ``"#rrggbb"``; of grey images its luma. Default white,
-            where an image of which nothing is visible on white is refused.
+            where an image that is invisible on white is refused.
         dedupe: Whether training images are left out that have the pixels of a test image or of another training image,
             default no; test images all stay.
         normalise: ``"unit"`` (default), ``"centred"``, ``"standard"``, or a `Normalisation`.

@@ -99,7 +99,7 @@ class Shard:
                 for cell in part.column(self._image).to_pylist():
                     content = cell["bytes"] if isinstance(cell, dict) else cell
                     if not content:
-                        raise ValueError("the image must be there as bytes, not as a path or nothing")
+                        raise ValueError("the image must be there as bytes")
                     yield read(content)
                     self._row += 1
             self._complete(self._row)

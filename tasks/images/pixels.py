@@ -25,7 +25,7 @@ LONGEST_NAMES = 1 << 16  # characters of all class names that a record lists
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """The images of one split, memory-mapped where they come from a cache.
+    """The images of one split, memory-mapped from a cache.
 
     Args:
         images: Pixels, uint8, shape ``(N, C, H, W)``.

@@ -2,8 +2,8 @@
 
 Shapes: T time, B batch, N cells.
 
-Both forms are run two ways: ``run_`` goes through a trial in place, without a graph, and is what training uses;
-``advance`` makes a single step out of place, differentiable, and is what curvature and online learning use.
+Both forms are run two ways: ``run_`` goes through a trial in place, without a graph, for training;
+``advance`` makes a single step out of place, differentiable, for curvature and online learning.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Form(abc.ABC):
 
         Args:
             activation: The activation function f.
-            leak: Leak per step, a number or ``(N,)``; the gain is what it leaves.
+            leak: Leak per step, a number or ``(N,)``; the gain is one minus it.
             drive: Drive of every step but for the recurrent part, made with folded weights, shape ``(T + 1, B, N)``,
                 index 0 unused; overwritten. It may be ``rate`` itself if ``slope_at_emission``.
             recurrent: Folded recurrent weights, shape ``(N, N)``.
@@ -144,7 +144,7 @@ class LeakOnRate(Form):
         initial: Tensor,
         rate: Tensor,
     ) -> Tensor:
-        """Run a trial; the drives turn into activities where they are, and the gain is what the leak leaves."""
+        """Run a trial; the drives turn into activities where they are, and the gain is one minus the leak."""
         weights = recurrent.t()
         drives, rates = drive.unbind(0), rate.unbind(0)
         rates[0].copy_(initial.expand_as(rates[0]))

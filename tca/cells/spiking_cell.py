@@ -53,7 +53,7 @@ class SpikingCell:
             smaller by that factor to do the same.
         scaled_adaptation: Whether a spike enters the adaptation with the factor ``1 - rho``, default ``True``. Without
             it beta must be smaller by that factor to do the same.
-        reset_in_trace: Whether the reset is a part of what a cell keeps to itself, as in MDGL, or cut where recurrent
+        reset_in_trace: Whether the reset is part of the propagator of a cell, as in MDGL, or cut where recurrent
             transmission is cut (default), as in e-prop. It changes no output and no true gradient.
         noise: Standard deviation of private noise, default 0. White noise is added to the drive such that a potential
             without other input and without spikes would fluctuate with this standard deviation.

@@ -98,7 +98,7 @@ class Connection(abc.ABC):
         Raises:
             TypeError: The connection has no presynaptic population (bias or initial state).
         """
-        raise TypeError(f"{type(self).__name__} has no presynaptic cells to tell anything")
+        raise TypeError(f"{type(self).__name__} has no presynaptic cells to backproject to")
 
     @abc.abstractmethod
     def outer_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:

@@ -76,7 +76,7 @@ class Signed(Connection, abc.ABC):
 
         Args:
             gradient: Accumulated gradient, in the shape of the magnitudes.
-            told: Signal to the postsynaptic cells, with their signs, shape ``(..., I)``.
+            told: Signal of the postsynaptic cells, with their signs, shape ``(..., I)``.
             heard: Presynaptic activity with its signs, shape ``(..., J)``.
         """
 

@@ -183,7 +183,7 @@ class StochasticEligibility(Eligibility, abc.ABC):
         Raises:
             ValueError: Always; the reason.
         """
-        raise ValueError(f"the connections of {type(self).__name__} share what they remember: use traces()")
+        raise ValueError(f"the connections of {type(self).__name__} share their factors: use traces()")
 
 
 @dataclass(frozen=True)

@@ -45,9 +45,7 @@ class Perturbation(Eligibility, abc.ABC):
     shared: ClassVar[bool] = False
     perturbs: ClassVar[bool] = True
     executions: ClassVar[tuple[str, ...]] = ("reverse",)
-    why_not: ClassVar[str] = (
-        "what a trial was worth is known when it is over, so that nothing is left to carry forwards"
-    )
+    why_not: ClassVar[str] = "the reward of a trial is given at its end, when no trace remains to carry forwards"
 
     def buffers(self, population: Population, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw the seed of the first batch."""

@@ -49,7 +49,7 @@ class Network(NumericModule, abc.ABC):
         """Return the connections into the outputs: weights and bias."""
 
     def default_parameters(self) -> tuple[str, ...]:
-        """Return the names of what is measured by default: recurrent weights, or all where there are none."""
+        """Return the names of the parameters measured by default: recurrent weights, or all where there are none."""
         names = [each.name for each in self.connections()]
         return tuple(name for name in names if name.rpartition(".")[2] == "w_rec") or tuple(names)
 

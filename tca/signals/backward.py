@@ -43,7 +43,7 @@ class BackwardWeights(CausalSignal, abc.ABC):
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
         """Draw feedback weights of the forward connection; missing synapses stay missing."""
-        onwards = _heard_by(population)
+        onwards = _onwards_of(population)
         weight = onwards.effective()
         drawn = torch.randn(weight.shape, generator=generator, dtype=torch.float64, device="cpu").to(weight)
         exists = weight != 0
@@ -52,7 +52,7 @@ class BackwardWeights(CausalSignal, abc.ABC):
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function to ``slope_t * G_t``, also backpropagated to lower populations."""
-        onwards = _heard_by(tape.population)
+        onwards = _onwards_of(tape.population)
 
         def read(steps: slice) -> Tensor:
             weight = self.backward(onwards.effective(), buffers["backward"])
@@ -64,7 +64,7 @@ class BackwardWeights(CausalSignal, abc.ABC):
 
     def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
         """Return the output error of the step through the feedback weights."""
-        onwards = _heard_by(population)
+        onwards = _onwards_of(population)
         return lambda error: onwards.back(error, self.backward(onwards.effective(), buffers["backward"]))
 
 
@@ -112,7 +112,7 @@ class SignSymmetric(BackwardWeights):
         return sizes * weight.sign()
 
 
-def _heard_by(population: Population) -> Connection:
+def _onwards_of(population: Population) -> Connection:
     if population.onwards is None:
-        raise ValueError(f"{population.title} is heard by no connection")
+        raise ValueError(f"{population.title} is presynaptic to no connection")
     return population.onwards

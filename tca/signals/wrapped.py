@@ -19,7 +19,7 @@ __all__ = ["Wrapped"]
 
 @dataclass(frozen=True)
 class Wrapped(CustomSignal, abc.ABC):
-    """A learning signal that is another one unless a subclass says otherwise.
+    """A learning signal that delegates to another one; subclasses override parts.
 
     Args:
         signal: The signal inside.

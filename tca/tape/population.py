@@ -89,7 +89,7 @@ def needs_synapses(what: str, population: Population) -> None:
     """Raise if a population has no recurrent synapses.
 
     Args:
-        what: Name of the part that needs them, for the message.
+        what: Name of the part that needs them.
         population: The population.
 
     Raises:
@@ -116,7 +116,7 @@ def needs_rates(what: str, population: Population) -> None:
         )
     if population.spiking:
         raise ValueError(
-            f"{what} puts one constant in the place of the slope of every rate, and "
+            f"{what} replaces the slope of every rate by one constant, and "
             f"{population.title} spikes: the slope of "
             "a spike is zero but near the threshold"
         )

@@ -236,7 +236,7 @@ class Tape(abc.ABC):
     def errors(self, steps: slice, weight: Tensor | None = None) -> Tensor:
         """Return the rate signal of the direct errors of the population, a new tensor ``(C, B, N)``.
 
-        For the last population they come from the readout; for any other from the one above, after its ``send_back``.
+        The readout backprojects those of the last population, the one above those of any other, after ``send_back``.
 
         Args:
             steps: The steps, counted from the initial state.

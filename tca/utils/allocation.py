@@ -1,4 +1,4 @@
-"""A bound on the tensors that are made, for networks whose description comes from a file."""
+"""A bound on the tensors that are made, for networks described by a file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class AtMost(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Call a function of torch unless what it makes would be too large."""
+        """Call a function of torch unless its result would be too large."""
         options = dict(kwargs or {})
         name = getattr(func, "__name__", "")
         if name in SIZED or name in RANGES:

@@ -1,4 +1,4 @@
-"""Numbers that come from outside as tensors, the same under every default of torch."""
+"""Numbers from outside as tensors, the same under every default of torch."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 An annotation is taken at its word, and more strictly than Python takes it: an integer is no bool, a number is finite, a
 sequence is no string and no generator, a tensor is real. NumPy's scalars are numbers; arrays and tensors of one entry
-are not. What is allowed beyond the type stands in the annotation (`Count`, `Positive`, `Fraction`). The types are
+are not. Bounds stand in the annotation (`Count`, `Positive`, `Fraction`). The types are
 checked by pydantic, when the first argument is given and not at import; defaults are not checked.
 """
 
@@ -59,7 +59,7 @@ Checked = TypeVar("Checked", bound=Callable[..., Any])
 
 
 class DivergenceError(ValueError):
-    """What a rule propagates grows without bound at the present weights; training that leads there has diverged."""
+    """A trace or signal grows without bound at the present weights; such training has diverged."""
 
 
 STRICT = (int, float, torch.Tensor)  # of which not every instance is allowed: bools, NaN, complex tensors
@@ -86,7 +86,7 @@ Count = Annotated[int, Ge(1)]
 Size = Annotated[int, Ge(1), Lt(2**31)]
 """A number of cells, channels or pixels: an integer of at least 1 that tensors can be as long as."""
 Seed = Annotated[int, Ge(0)]
-"""The seed of a generator, from 0 to what 63 bits hold, as every integer."""
+"""The seed of a generator, from 0 to ``2^63 - 1``."""
 Positive = Annotated[float, Gt(0)]
 """A number greater than 0."""
 NotNegative = Annotated[float, Ge(0)]
@@ -196,7 +196,7 @@ def _kinds(call: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _kinds_of_class(kind: type, call: Callable[..., Any]) -> dict[str, Any]:
-    """Return the annotations of a constructor; those of a dataclass stand in the classes that its fields come from."""
+    """Return the annotations of a constructor; those of a dataclass stand in the classes that define its fields."""
     if not dataclasses.is_dataclass(kind):
         return _kinds(call)
     found = typing.get_type_hints(kind, include_extras=True)
@@ -204,7 +204,7 @@ def _kinds_of_class(kind: type, call: Callable[..., Any]) -> dict[str, Any]:
 
 
 def settle(options: object, /, **values: object) -> None:
-    """Put converted values in the place of what a frozen dataclass was made with.
+    """Replace fields of a frozen dataclass by converted values.
 
     Args:
         options: The dataclass, in its ``__post_init__``.

@@ -1,7 +1,7 @@
 """An interruption while the command is still importing: one line, not a traceback.
 
-Imported by `tca` before everything else; importing takes seconds, and nothing has been begun meanwhile. Where `tca` is
-imported by anything but its own command, nothing is done.
+Imported by `tca` before everything else; importing takes seconds, with no work begun meanwhile. Where `tca` is
+imported other than by its own command, interruptions are unchanged.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def allow() -> None:
 
 
 def ignore() -> None:
-    """Have interruptions of the command do nothing from now on: it is at its end."""
+    """Ignore interruptions of the command from now on: it is at its end."""
     if is_command():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 

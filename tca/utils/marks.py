@@ -18,7 +18,7 @@ class Such:
 
     Args:
         test: Returns whether a value is allowed.
-        allowed: What is, for the message.
+        allowed: Description of allowed values, for the message.
         mistyped: Whether others are of another type, default not.
     """
 
@@ -52,7 +52,7 @@ class Named:
     """A mark of an annotation: strings that name an entry of a table.
 
     Args:
-        table: The names, or what returns them.
+        table: The names, or a function that returns them.
     """
 
     table: Collection[str] | Callable[[], Collection[str]]

@@ -15,7 +15,7 @@ LONGEST = 80  # characters of a value in a message
 
 
 class UnknownNameError(ValueError, KeyError):
-    """A table has no entry of that name; both what a bad argument and what a missing key raises."""
+    """A table has no entry of that name; both a ``ValueError`` and a ``KeyError``."""
 
     def __str__(self) -> str:
         """Return the message, which a `KeyError` would quote."""
@@ -26,8 +26,8 @@ class Table(dict[str, Entry]):
     """A dictionary that offers the nearest names where there is none.
 
     Args:
-        what: What it is of, for example ``"rule"``.
-        entries: Names and what they stand for.
+        what: Kind of the entry, for example ``"rule"``.
+        entries: Values by name.
 
     >>> Table("rule", {"bptt": 1})["bpt"]
     Traceback (most recent call last):
@@ -79,7 +79,7 @@ def unknown(name: object, allowed: Iterable[str], what: str) -> UnknownNameError
     """Return the error to raise for a name that is not one of those allowed.
 
     Args:
-        what: What the name is of, for example ``"rule"``.
+        what: Kind of the entry, for example ``"rule"``.
 
     >>> print(unknown("bpt", ["bptt", "eprop"], "rule"))
     unknown rule 'bpt', did you mean 'bptt'? Allowed: bptt, eprop
@@ -95,8 +95,8 @@ def lookup(table: Mapping[str, Entry], name: str, what: str) -> Entry:
     """Return ``table[name]``.
 
     Args:
-        table: Names and what they stand for.
-        what: What the table is of, for the error message.
+        table: Values by name.
+        what: Kind of the entries, for the message.
 
     Raises:
         UnknownNameError: The table has no such name; the message offers the nearest ones.

@@ -1,6 +1,6 @@
-"""What a rule that tries things out draws: noise of mean zero, in float64 on the CPU, whatever the network.
+"""Noise of mean zero for stochastic rules, in float64 on the CPU for every network.
 
-Shapes: whatever is asked for.
+Shapes are arguments.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Rare(NoiseDistribution):
 
     Args:
         probability: How often each number is not zero, default 0.003, in (0, 1].
-        noise: What it is then, default uniform between -1 and 1.
+        noise: Its distribution then, default uniform between -1 and 1.
 
     Raises:
         ValueError: The probability is not in (0, 1].
@@ -96,7 +96,7 @@ class Rare(NoiseDistribution):
 
 
 def by_steps(steps: int, draw: Callable[[], Tensor]) -> Tensor:
-    """Return what is drawn for every step, one step after another, stacked.
+    """Return stacked draws, one step after another.
 
     So the numbers of a step are the same however many steps follow: padding changes no noise.
 

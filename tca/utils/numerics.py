@@ -1,4 +1,4 @@
-"""What a pass needs of torch: number formats, autocast and inference mode, and memory used again."""
+"""Number formats, autocast, inference mode, and reused memory."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class _Maker(abc.ABCMeta):
 
 
 class Lasting(metaclass=_Maker):
-    """What is made and copied outside of inference mode, because its tensors are changed later.
+    """Objects made and copied outside of inference mode, because their tensors are changed later.
 
     >>> class Mean(Lasting):
     ...     def __init__(self) -> None:
@@ -128,7 +128,7 @@ class Lasting(metaclass=_Maker):
     """
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Return a copy that shares nothing."""
+        """Return an independent copy."""
         made = memo[id(self)] = type(self).__new__(type(self))
         with torch.inference_mode(False):
             made.__dict__.update(copy.deepcopy(self.__dict__, memo))
@@ -211,7 +211,7 @@ class NumericModule(Lasting, nn.Module, abc.ABC):
         return like
 
     def _convert(self, device: torch.device | str | None, dtype: torch.dtype) -> None:
-        """Move what was drawn in double precision on the CPU; the last step of making a network."""
+        """Move tensors drawn in double precision on the CPU; the last step of making a network."""
         check_dtype(dtype)
         self.to(device=device, dtype=dtype)
 
@@ -234,7 +234,7 @@ class NumericModule(Lasting, nn.Module, abc.ABC):
 class Workspace:
     """Named tensors handed out again whenever the same shape, type and device are asked for.
 
-    What is handed out holds arbitrary numbers and is overwritten by the next call with the same name: nothing that
+    A tensor holds arbitrary numbers and is overwritten by the next call with the same name: nothing that
     outlives a batch may live here.
 
     >>> space = Workspace()
@@ -243,14 +243,14 @@ class Workspace:
     """
 
     def __init__(self) -> None:
-        """Start with nothing."""
+        """Start empty."""
         self._held: dict[str, Tensor] = {}
 
     def empty(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """Return an uninitialised tensor.
 
         Args:
-            name: What it is for; one tensor is held per name.
+            name: Name of the tensor; one is held per name.
             shape: Its shape.
             like: A tensor with the wanted type and device.
         """

@@ -1,4 +1,4 @@
-"""Annotations as schemas of pydantic's validator that convert nothing but NumPy's scalars, and its errors in one line.
+"""Annotations as schemas of pydantic's validator that convert NumPy's scalars alone, and its errors in one line.
 
 Built on ``pydantic_core``, which imports in hundredths of a second, and only when the first argument is checked.
 """
@@ -47,7 +47,7 @@ ALLOWED = {
 
 @functools.cache
 def validator(kind: Any) -> SchemaValidator:
-    """Return what validates values of a kind.
+    """Return the validator of a kind.
 
     Args:
         kind: An annotation, evaluated.
@@ -59,7 +59,7 @@ def refusal(argument: str, errors: Sequence[Mapping[str, Any]]) -> Exception:
     """Return the error to raise for a value that is not allowed: of the entry at fault, where there is one.
 
     Args:
-        errors: What pydantic found: one error for each member of a union and each entry.
+        errors: Pydantic's errors: one for each member of a union and each entry.
     """
     paths = [tuple(each for each in error["loc"] if each != MEMBER) for error in errors]
     path = max(paths, key=len)  # the first of the longest
@@ -209,7 +209,7 @@ def _made(mark: Made) -> Callable[[Any], Any]:
 
 
 def _listed(named: Named) -> Callable[[Any], Any]:
-    """Return what takes the names of a table."""
+    """Return a validator of names of a table."""
 
     def validate(value: Any) -> Any:
         if value in named.names:
@@ -220,7 +220,7 @@ def _listed(named: Named) -> Callable[[Any], Any]:
 
 
 def _sequence(origin: Any, args: tuple[Any, ...], **bounds: Any) -> CoreSchema:
-    """Return the schema of a list or tuple; of anything that can be iterated over if the annotation says so."""
+    """Return the schema of a list or tuple; of any iterable if it is annotated so."""
     fixed = len(args) if origin is tuple and args[-1] is not Ellipsis else None
     entry = typing.get_args(args[0])[0] if typing.get_origin(args[0]) is Annotated else args[0]
     number, entries = f" {fixed}" if fixed is not None else "", ENTRIES.get(entry, "")
@@ -283,7 +283,7 @@ def _is_class(value: Any, base: Any) -> bool:
 
 
 def _named(kind: Any) -> str:
-    """Return the name of a class with its article, and what there is of it if it is abstract."""
+    """Return the name of a class with its article, and its subclasses if it is abstract."""
     name = getattr(kind, "__name__", str(kind))
     article = f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
     kinds = sorted(each.__name__ for each in _concrete(kind)) if inspect.isabstract(kind) else []
@@ -301,7 +301,7 @@ def _concrete(kind: type) -> Iterator[type]:
 NUMBERS = (int, float)
 REAL = "biuf"  # kinds of NumPy's types: of booleans, integers and real numbers
 ENTRIES: Mapping[Any, str] = {int: " integers", float: " numbers", str: " strings"}
-LONG: dict[str, Any] = {"ge": -(2**63), "lt": 2**63}  # what torch and the seeds of its generators hold
+LONG: dict[str, Any] = {"ge": -(2**63), "lt": 2**63}  # range of torch's integers and seeds
 BOUNDS = {Ge: "ge", Gt: "gt", Le: "le", Lt: "lt", MinLen: "min_length"}
 SEQUENCES = (collections.abc.Sequence, tuple, list, collections.abc.Collection, collections.abc.Iterable)
 NOT_SEQUENCES = (str, bytes, bytearray, collections.abc.Mapping, torch.Tensor, np.ndarray)

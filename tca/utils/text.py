@@ -1,4 +1,4 @@
-"""Text from files, made safe to print: what is no printable character is shown, not sent to the terminal."""
+"""Text from files, made safe to print: unprintable characters are escaped."""
 
 from __future__ import annotations
 

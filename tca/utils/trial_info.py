@@ -60,7 +60,7 @@ def missing(column: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def info_of_rows(rows: Sequence[Mapping[str, Any]]) -> Info:
-    """Return the table of one dictionary a trial; what a trial does not have is missing.
+    """Return the table of one dictionary a trial; entries that a trial lacks are missing.
 
     An entry of several numbers becomes a column for each, ``name_0`` and so on, a dictionary one for each key. Entries
     of more than 16 numbers or of other kinds are left out.

@@ -4,7 +4,7 @@ PyHessian (Yao et al. 2020) is widely used to report the sharpness of networks. 
 version 0.1:
 
 - ``eigenvalues`` converges to the largest *modulus*: a dominating negative eigenvalue is returned as the top, and two
-  of nearly equal modulus and opposite sign are mixed. Here the other end is found by a second iteration on the Hessian
+  of nearly equal modulus and opposite sign are mixed. Here a second iteration yields the other end on the Hessian
   less the first value.
 - It stops when two successive values agree, compared with ``|value| + 1e-6``, and returns neither residual nor
   convergence: with the default tolerance of 1e-3 values are early by percents, and for small losses it stops at once.
@@ -121,7 +121,7 @@ def _dominating(hessian: Hessian, scale: float, shift: float, tolerance: float, 
         cuda = device.type == "cuda"
         solver = pyhessian.hessian(module, lambda outputs, _: outputs.sum(), cuda=cuda, **data)
         _, vectors = solver.eigenvalues(maxIter=products, tol=max(tolerance**2, precision))
-        module.theta.grad = None  # the gradient refers to its own graph, which nothing else would free
+        module.theta.grad = None  # the gradient refers to its own graph, which is freed here only
     vector: Tensor = vectors[0][0].detach().to("cpu", torch.float64)
     return vector if vector.norm() > 0 else torch.ones_like(vector)
 

@@ -22,7 +22,7 @@ from tca.losses import MSE, CrossEntropy, Logistic, Loss
 __all__ = ["METRICS", "MODELS", "OutputMetric", "empirical_fisher", "fisher", "loss_hessian", "trial_fisher"]
 
 OutputMetric = Callable[[Tensor, Batch | Samples, float], Metric]
-"""From outputs, their chunk, and what the loss of the whole set is divided by, to the metric."""
+"""From outputs, their chunk, and the divisor of the loss of the whole set, to the metric."""
 
 
 def loss_hessian(outputs: Tensor, batch: Batch | Samples, trials: float) -> Metric:

@@ -48,7 +48,7 @@ class Carrier(Protocol):
 class Linearization:
     """A function at a point, with products of its Jacobian J from both sides.
 
-    Products with J come from differentiating ``u -> J^T u`` once more, which needs no more of the function than that it
+    Products with J differentiate ``u -> J^T u`` once more, which needs no more of the function than that it
     can be differentiated once.
 
     Attributes:

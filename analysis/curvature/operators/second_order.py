@@ -18,7 +18,7 @@ __all__ = ["GraphExpansion", "LossExpansion", "differentiating"]
 
 @contextmanager
 def differentiating() -> Iterator[None]:
-    """Name what a model must be in the error of a derivative that fails.
+    """Name the requirement on a model in the error of a failed derivative.
 
     >>> with differentiating():
     ...     torch.ones(()).backward()

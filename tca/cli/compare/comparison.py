@@ -50,7 +50,7 @@ class Comparison:
 
     Args:
         tasks: Names of tasks, see ``tca list``.
-        rules: Entries: names of rules, see ``tca list``, or mappings with a rule and what is its own, see
+        rules: Entries: names of rules, see ``tca list``, or mappings with a rule and its settings, see
             `tca.cli.compare.entry.RuleEntry`.
         reference: Name of the entry that the others are compared with, default the first of each task.
         seeds: Number of seeds for each entry and task, default 3.

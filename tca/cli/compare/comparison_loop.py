@@ -135,7 +135,7 @@ def _settings(comparison: Comparison) -> MeasurementSettings:
 def _joined(
     measured: Sequence[RunMeasurements], reached: Sequence[RunMeasurements], there: Sequence[RunMeasurements]
 ) -> list[RunMeasurements]:
-    """Return runs with what was measured of some of them at the common loss."""
+    """Return runs with measurements of some of them at the common loss."""
     at = {id(one): each for one, each in zip(reached, there, strict=True)}
     return [with_matched(one, at[id(one)]) if id(one) in at else one for one in measured]
 

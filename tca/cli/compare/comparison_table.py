@@ -188,7 +188,7 @@ def _troubles(measured: Sequence[RunMeasurements]) -> TextTable:
 
 
 def notes(result: ComparisonResult) -> Iterator[str]:
-    """Yield what a reader of the results needs beside them."""
+    """Yield the notes below the table."""
     measured = result.measured
     yield (
         "Mean ± half of the 95 % interval over seeds (Student's t); with one seed the value. For a given seed all "

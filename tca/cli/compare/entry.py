@@ -24,7 +24,7 @@ def _net(given: str | Mapping[str, Any]) -> NetworkConfig:
 @checked
 @dataclass(frozen=True)
 class RuleEntry:
-    """A rule in a comparison, with what it does not share with the other entries.
+    """A rule in a comparison, with settings of its own.
 
     Args:
         rule: The rule: a name, see ``tca list rules``, an import path, or its parts, see
@@ -62,7 +62,7 @@ class RuleEntry:
             settle(self, name=title if self.net is None else f"{title}, {self.net.kind}")
 
     def to_json(self) -> str | dict[str, Any]:
-        """Return the entry as plain values, as `entries_of` takes it; a rule with nothing of its own as its name."""
+        """Return the entry as `entries_of` takes it; a rule without settings of its own as its name."""
         if self == RuleEntry(self.rule):
             return rule_values(self.rule) if isinstance(self.rule, str) else {"rule": rule_values(self.rule)}
         values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}

@@ -72,7 +72,7 @@ def _page(result: ComparisonResult, made: Sequence[TextTable], captions: Mapping
 {"".join(section(table) for table in others)}
 <h2>Figures</h2>
 {figures}
-<h2>What the columns mean</h2>
+<h2>Columns</h2>
 {definitions(first.meanings)}
 <h2>To reproduce</h2>
 <p>Save the configuration as <code>comparison.json</code>, then run</p>

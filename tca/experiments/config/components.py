@@ -1,6 +1,6 @@
 """The optimizer and the seeds of a run as values.
 
-They print, compare and hash, can be written as JSON, and build what they describe.
+They print, compare and hash, can be written as JSON, and build the parts that they describe.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ UNUSABLE = {"LBFGS": "it evaluates the loss several times a step", "SparseAdam":
 
 
 def plain(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy made of what JSON knows, tuples as lists, or raise a `TypeError` that names the culprit."""
+    """Return a copy of JSON types, tuples as lists, or raise a `TypeError` that names the culprit."""
     try:
         copied = json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError) as error:
@@ -87,7 +87,7 @@ class Optimizer:
     lr_multipliers: Mapping[str, NotNegative] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        """Check the names; what the optimizer thinks of the values it says when it is built."""
+        """Check the names; `build` checks the values."""
         object.__setattr__(self, "options", plain("optimizer options", self.options))
         if self.name in UNUSABLE:
             raise ValueError(f"optimizer {self.name} cannot be used here: {UNUSABLE[self.name]}")
@@ -121,7 +121,7 @@ class Optimizer:
             raise ValueError(f"optimizer {self.name} refuses its arguments: {error}") from error
 
     def _one_pass(self, parameters: Collection[nn.Parameter]) -> dict[str, Any]:
-        """Return the option that chooses PyTorch's fused form, nothing where there is none or another is asked for."""
+        """Return the option that chooses PyTorch's fused form, empty where there is none or another is given."""
         accepted = inspect.signature(_optimizers()[self.name]).parameters
         asked = WAYS & self.options.keys()
         flat = all(each.is_contiguous() and each.device.type in FUSED_ON for each in parameters)  # it takes flat memory
@@ -136,7 +136,7 @@ class Seeds:
     Args:
         data: Of the trials.
         net: Of the initial weights and the private noise.
-        rule: Of what the rule draws, for example feedback weights.
+        rule: Of the rule's random numbers, for example feedback weights.
         batches: Of the order of the trials.
 
     Raises:

@@ -46,10 +46,10 @@ class NetworkConfig:
     """A network of any kind as a value; equal networks are equal however they were written.
 
     Options are those of the class in `tca.nets`, but for sizes of inputs and outputs, duration of a step, seed, device
-    and floating-point type, which come from the run. What is not given has its default. Nothing is built: values are
+    and floating-point type, which come from the run. Missing options have their defaults. Values are
     checked against the annotations of the class, and the rest when the network is built. Layers are mappings, see
     `tca.experiments.config.layer_config`. Masks may be mappings, see `tca.nets.masks.mask_of`, and are then drawn with
-    the seed. Images are taken to be square and grey, or to have three channels, unless ``shape`` says otherwise.
+    the seed. Images are taken to be square and grey, or to have three channels, unless ``shape`` is given.
     Options are attributes, too.
 
     Args:
@@ -245,7 +245,7 @@ class _Kind:
 
         Args:
             options: All options.
-            known: What the run adds to them.
+            known: Options that the run adds to them.
         """
         if self.preset is not None:
             self.preset.check_sizes(known["n_in"], known["n_out"])

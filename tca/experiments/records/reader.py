@@ -1,4 +1,4 @@
-"""Descriptions, measurements and checkpoints of records, checked against one another; nothing is built."""
+"""Descriptions, measurements and checkpoints of records, checked against one another without building them."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def _ended(folder: Path) -> RecordText:
     if not metrics or not metrics[-1].step <= ending["step"] <= description["run"]["steps"]:
         raise RecordError(f"the record in {in_a_line(folder)} is damaged: it ends after updates that it has not made")
     if ending["last"] != metrics[-1].to_json():
-        raise RecordError(f"the record in {in_a_line(folder)} is damaged: its result is not what was measured last")
+        raise RecordError(f"the record in {in_a_line(folder)} is damaged: its result differs from the last measurement")
     return RecordText(folder, description, ending, metrics, ending["made_with"])
 
 

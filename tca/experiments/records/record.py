@@ -80,7 +80,7 @@ class Record:
     def __init__(
         self, folder: Path | None, run: Run, sizes: Sizes, measure: str = "score", data: Mapping[str, Any] | None = None
     ) -> None:
-        """Write nothing yet."""
+        """Store the arguments."""
         self.folder, self.run, self.sizes, self.measure, self.data = folder, run, sizes, measure, dict(data or {})
         self.ended = False
         self.metrics: list[Metrics] = []

@@ -69,7 +69,7 @@ def read_packed(path: Path, most: int) -> Any:
     try:
         ends = [each["data_offsets"][1] for name, each in json.loads(header).items() if name != "__metadata__"]
         if 8 + length + max(ends, default=0) != size:
-            raise ValueError(f"its {size} bytes are not as many as its header says")
+            raise ValueError(f"its {size} bytes differ from the number in its header")
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise ValueError(f"this is not a packed state: {error}") from error
     return unpack(read_bytes(path, most))

@@ -106,7 +106,7 @@ def advantages(
         terminated: Whether the task ended the trial after the action, boolean, shape ``(T, B)``.
         discount: Discount gamma per step, in [0, 1].
         trace_decay: Decay lambda of temporal-difference errors beside the discount, in [0, 1].
-        truncated: Whether a time limit ended the trial there, boolean, shape ``(T, B)``; default nowhere.
+        truncated: Whether a time limit ended the trial there, boolean, shape ``(T, B)``; default none.
         final_values: Value of the last state of truncated trials, shape ``(T, B)``; needed with ``truncated``.
 
     Raises:

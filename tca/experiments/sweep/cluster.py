@@ -66,7 +66,7 @@ class Cluster(Executor):
         """Connect; return the stack that closes the connection and the cluster."""
         logger = logging.getLogger("distributed.client")
         with contextlib.ExitStack() as stack:
-            # Dask logs with stack traces what is reported here in a line: dead workers, a lost scheduler.
+            # Dask logs stack traces of errors that are reported here in a line: dead workers, a lost scheduler.
             stack.callback(logger.setLevel, logger.level)
             logger.setLevel(logging.CRITICAL)
             if address is None:

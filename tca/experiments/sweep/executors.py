@@ -142,4 +142,4 @@ class InProcess(Executor):
         return future.result()
 
     def close(self) -> None:
-        """Do nothing."""
+        """Return at once."""

@@ -62,7 +62,7 @@ class Attempts:
     """
 
     def __init__(self, folder: Path, sweep: str) -> None:
-        """Count nothing yet."""
+        """Start at zero."""
         self._folder, self._count = folder, folder / f".begun-{sweep}"
 
     @property

@@ -116,7 +116,7 @@ def _results(
 
 
 def _silent(_: str) -> None:
-    """Show nothing."""
+    """Ignore the line."""
 
 
 def line(swept: Swept, names: Sequence[str]) -> str:

@@ -359,7 +359,7 @@ def _checked_constant(name: str, given: Any, bounds: Bounds, cells: int) -> Tens
 
     Args:
         name: Its name, for the message.
-        given: What came.
+        given: The argument.
         bounds: Its range.
         cells: Number of cells N.
     """

@@ -109,7 +109,7 @@ class CellRNN(CellPopulation, RecurrentNetwork):
     def from_torch(cls, module: nn.Module, readout: nn.Linear, **options: Any) -> CellRNN:
         """Return the network of a `torch.nn.GRU` or `torch.nn.LSTM` and a linear readout, with their weights.
 
-        Inputs have the shape ``(T, B, I)``, whatever ``batch_first`` of the module is.
+        Inputs have the shape ``(T, B, I)`` for either ``batch_first`` of the module.
 
         Args:
             module: One layer, in one direction, without dropout and projection.

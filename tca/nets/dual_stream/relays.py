@@ -34,7 +34,7 @@ class Relayed:
         drive_i = sum_j [sigma_ij > 0] m_ij h_j - sum_k [sigma_ij < 0] m_ij h_k
 
     which is the drive ``sum_j sigma_ij m_ij h_j``. Outputs are excited by the + stream and inhibited by the relays of
-    the - stream. Inputs are lines of which each stream has a copy, and have relays as well. Nothing is stored: weights
+    the - stream. Inputs are lines of which each stream has a copy, and have relays as well. Weights
     are computed from the present parameters, and autograd goes through them, so that training the network trains this
     one. The cost is one relay for each cell and line.
 

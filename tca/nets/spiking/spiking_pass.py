@@ -25,7 +25,7 @@ class SpikingPass:
         cells: The constants of the cells.
         threshold: The threshold at rest.
         refractory: Number of silent steps after a spike.
-        surrogate_gradient: What stands in for the derivative of a spike.
+        surrogate_gradient: The surrogate gradient.
         recurrent: Recurrent weights W, missing synapses at zero, shape ``(N, N)``.
         drive: Drive of the potentials by inputs, biases and noise, shape ``(T + 1, B, N)``; turned into slopes.
         rate: Memory for the spikes, same shape.

@@ -72,7 +72,7 @@ class SpikingPopulation(RecurrentPopulation):
         if wiring.learn_initial:
             raise ValueError(
                 "learn_initial must be False for spiking cells, which begin at rest: before its first spike a cell "
-                "has no rate that could be told anything, and traces of its two components begin at zero"
+                "has no rate with a learning signal, and traces of its two components begin at zero"
             )
         mask = check_mask("mask_in", wiring.mask_in, (layer.size, n_pre))
         in_degree = (

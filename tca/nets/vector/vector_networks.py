@@ -43,7 +43,7 @@ class Ground(NamedTuple):
 
     Attributes:
         layer: The layer.
-        found: Its wiring on scalar cells.
+        found: Wiring of scalar cells.
         number: Its number, from one.
     """
 

@@ -122,5 +122,5 @@ class PerError(Release):
 
 def _given(sites: Tensor | None) -> Tensor:
     if sites is None:
-        raise ValueError("the buffer 'sites' says which cells release and is missing")
+        raise ValueError("the buffer 'sites' of releasing cells is missing")
     return sites

@@ -111,7 +111,7 @@ def test_four_black_glyphs_stay_four_and_white_ones_ask_for_another_background(t
 
 def test_what_is_hidden_under_full_transparency_is_not_shown_but_named(tmp_path: Path) -> None:
     hidden = np.dstack([drawn(1, 3, 4, 3)[0], np.zeros((3, 4), np.uint8)])
-    with pytest.raises(ValueError, match="row 0: nothing of the image is visible on white"):
+    with pytest.raises(ValueError, match="row 0: the image is invisible on white"):
         loaded(tmp_path, [encoded(Image.fromarray(hidden))])
     empty = encoded(Image.new("RGBA", (4, 3)))
     with pytest.warns(UserWarning, match="1 images are transparent"):

@@ -223,7 +223,7 @@ def test_further_rules_agree_with_themselves_or_say_why_not(name: str) -> None:
 def test_propagation_by_type_is_refused() -> None:
     """A constant slope cannot stand in for that of a spike: ModProp says so, as traces and as a signal."""
     for rule in (tca.RULES["modprop"], tca.Rule(TypeReturn(), Leak())):
-        with pytest.raises(ValueError, match="one constant in the place of the slope of every rate"):
+        with pytest.raises(ValueError, match="replaces the slope of every rate by one constant"):
             learner(SPIKING[0], rule)
 
 

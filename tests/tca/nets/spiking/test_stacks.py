@@ -277,7 +277,7 @@ def test_windows_leave_no_seam(build: Callable[[], StackedRNN], monkeypatch: pyt
 def test_stacks_refuse_what_makes_no_sense() -> None:
     """Constant slopes of spikes, later errors within one population, streams, and learned initial states of spikes."""
     net = spiking()
-    with pytest.raises(ValueError, match="in the place of the slope"):
+    with pytest.raises(ValueError, match="replaces the slope"):
         tca.Learner(net, tca.RULES["modprop"])
     with pytest.raises(ValueError, match="is one of several"):
         tca.Learner(net, tca.Rule(Horizon(3), Leak()))

@@ -341,7 +341,7 @@ def test_what_cannot_be_is_refused() -> None:
         tca.Rule(Direct(), NodeNoise())
     with pytest.raises(ValueError, match=r"RewardDifference is a scalar reward signal and needs .*, got Leak"):
         tca.Rule(RewardDifference(), Leak())
-    with pytest.raises(ValueError, match="must be 'reverse', got 'forward': what a trial was worth"):
+    with pytest.raises(ValueError, match="must be 'reverse', got 'forward': the reward of a trial"):
         learner(F1, tca.RULES["node_perturbation"]).grads(F1.batch(), execution="forward")
     with pytest.raises(ValueError, match="goes by potentials without resets"):
         tca.Learner(tca.nets.SpikingRNN(3, 4, 2), tca.RULES["miconi"])
