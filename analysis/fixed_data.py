@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, WeightedRandomSampler
 
-from analysis.samples import Criterion, Samples, mapped, tensors
+from analysis.samples import Criterion, Samples, joined, mapped, tensors
 from tca.batch import Batch
 from tca.nets.network import Network
 
@@ -149,7 +149,7 @@ def _read(loader: DataLoader[Any], axis: int, name: str) -> tuple[Any, Any]:
         if _digest(pairs) != _digest(loader):
             raise ValueError(f"{name} must be fixed, but two passes over the loader gave other data, or another order")
     try:
-        return _joined([inputs for inputs, _ in pairs], axis), _joined([targets for _, targets in pairs], axis)
+        return joined([inputs for inputs, _ in pairs], axis), joined([targets for _, targets in pairs], axis)
     except (RuntimeError, IndexError) as error:
         raise ValueError(
             f"batches of {name} must be equal in shape but for their size, to be joined along axis {axis}: "
@@ -163,13 +163,6 @@ def _pair(batch: Any, name: str) -> tuple[Any, Any]:
         raise TypeError(f"{name} must be batches of pairs (inputs, targets), got a {type(batch).__name__}{size}")
     inputs, targets = (mapped(each, lambda tensor: tensor) for each in batch)  # with tuples for lists
     return inputs, targets
-
-
-def _joined(parts: list[Any], axis: int) -> Any:
-    """Return tensors joined along an axis, or tuples or mappings of tensors entry by entry."""
-    columns = zip(*(tensors(each) for each in parts), strict=True)
-    whole = iter([torch.cat(column, min(axis, column[0].ndim - 1)) for column in columns])
-    return mapped(parts[0], lambda _: next(whole))
 
 
 def _digest(parts: Iterable[Any]) -> str:

@@ -6,7 +6,7 @@ Shapes: N samples, K outputs.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -19,7 +19,7 @@ from tca.losses import Loss
 from tca.utils.names import shorten
 from tca.utils.numerics import kept
 
-__all__ = ["Criterion", "Samples", "mapped", "share", "tensors", "total"]
+__all__ = ["Criterion", "Samples", "joined", "mapped", "share", "tensors", "total"]
 
 Criterion = Loss | Callable[[Any, Any], Any]
 """A loss of the library, a criterion of ``torch.nn``, or any function of outputs and targets."""
@@ -150,6 +150,11 @@ class Samples:
         """Axis of the samples in targets and outputs."""
         return self.axis if self.target_axis is None else self.target_axis
 
+    def pieces(self, size: int) -> list[Samples]:
+        """Return the samples in chunks of a size, the last of the rest."""
+        starts = range(0, self.trials, size)
+        return [self] if size >= self.trials else [self.select(slice(at, at + size)) for at in starts]
+
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Samples:
         """Return the samples and their loss on a device and in a floating-point type; integers keep theirs."""
 
@@ -180,6 +185,17 @@ def share(part: Batch | Samples, outputs: Any, whole: float) -> Tensor:
     if isinstance(part, Samples):
         return part.value(outputs) if part.summed else part.value(outputs) * (part.weight / whole)
     return part.loss.mean(outputs, part.targets, part.weights) * (part.trials / whole)
+
+
+def joined(parts: Sequence[Any], axis: int) -> Any:
+    """Return tensors, or nested tuples or mappings of tensors, joined along an axis entry by entry.
+
+    >>> joined([{"y": torch.zeros(2)}, {"y": torch.ones(1)}], 0)
+    {'y': tensor([0., 0., 1.])}
+    """
+    columns = zip(*(tensors(each) for each in parts), strict=True)
+    whole = iter([torch.cat(column, min(axis, column[0].ndim - 1)) for column in columns])
+    return mapped(parts[0], lambda _: next(whole))
 
 
 def tensors(value: Any) -> list[Tensor]:

@@ -17,7 +17,7 @@ from analysis.curvature.operators.second_order import GraphExpansion
 from analysis.curvature.parameters import Parameters, choose
 from analysis.fixed_data import Data, as_data, generators_kept
 from analysis.models import run, separate_copy
-from analysis.samples import Criterion, Samples, mapped, share, tensors, total
+from analysis.samples import Criterion, Samples, joined, share, tensors, total
 from tca.batch import Batch
 from tca.nets.network import Network
 from tca.utils.checks import Count, DType, NotNegative, checked
@@ -265,16 +265,14 @@ def _summed(problem: Problem, data: Samples) -> bool:
     outputs = [problem.outputs(part, problem.theta) for part in problem.parts]
     across = problem.parts[0].trials - 1, problem.parts[0].trials + 1  # the last of a chunk and the first of the next
     alone = tensors(problem.outputs(data.select(slice(*across)), problem.theta))
-    columns = list(zip(*(tensors(each) for each in outputs), strict=True))
-    joined = [torch.cat(column, min(data.answers, column[0].ndim - 1)) for column in columns]
-    beside = [each[(slice(None),) * data.answers + (slice(*across),)] for each in joined]
+    together = joined(outputs, data.answers)
+    beside = [each[(slice(None),) * data.answers + (slice(*across),)] for each in tensors(together)]
     if any(a.shape != b.shape or _differ(a, b) for a, b in zip(alone, beside, strict=True)):
         raise ValueError(
             f"samples must be independent along axis {data.axis} to be taken in chunks, but the outputs of some change "
             "with the others: give Samples(..., axis=...), or chunk and memory large enough for all at once"
         )
-    rest = iter(joined)
-    whole = data.value(mapped(outputs[0], lambda _: next(rest)))
+    whole = data.value(together)
     guesses = (data.summed,) if data.stated else (False, True)
     for summed in guesses:
         parts = [replace(part, sums=summed) for part in problem.parts if isinstance(part, Samples)]

@@ -11,12 +11,14 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from itertools import count
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 import tasks
+from analysis.samples import Samples, mapped
 from tasks.neurogym.neurogym_task import NeurogymTask
 from tca.batch import Batch
 from tca.experiments.config.components import plain
@@ -25,6 +27,8 @@ from tca.utils.names import lookup
 from tca.utils.noise import by_steps
 
 __all__ = ["Changed", "Clean", "Condition", "FreshTrials", "InputNoise", "Longer", "PixelNoise", "changed_task"]
+
+Given = TypeVar("Given", bound=Batch | Samples)
 
 
 @dataclass(frozen=True)
@@ -100,9 +104,14 @@ class InputNoise(Condition):
         """Add the noise."""
         return self.noisy(test)
 
-    def noisy(self, test: Batch) -> Batch:
-        """Return trials of any task with noise on their inputs."""
-        return dataclasses.replace(test, inputs=_noisy(test.inputs, self.sd, self.clip, self.seed))
+    def noisy(self, test: Given) -> Given:
+        """Return trials or samples with noise on their inputs, but for integers, whatever their task."""
+        seeds = count(self.seed)
+
+        def noisy(inputs: Tensor) -> Tensor:
+            return _noisy(inputs, self.sd, self.clip, next(seeds)) if inputs.is_floating_point() else inputs
+
+        return dataclasses.replace(test, inputs=mapped(test.inputs, noisy))
 
 
 @checked

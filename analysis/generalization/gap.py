@@ -6,19 +6,25 @@ Shapes: T time, B batch, I inputs, O outputs, R resamples.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 import tasks
-from analysis.fixed_data import Trials, as_batch
+from analysis.fixed_data import Data, Trials, as_batch, as_data
 from analysis.generalization.conditions import Condition, InputNoise
+from analysis.models import run, separate_copy
+from analysis.samples import Criterion, Samples, joined
 from tca.batch import Batch
 from tca.experiments.config.run import Run
-from tca.experiments.training.evaluation import Measure, evaluate, outputs_of
+from tca.experiments.training.evaluation import TRIALS_AT_ONCE, Measure, evaluate, outputs_of
+from tca.losses import CrossEntropy, Logistic
 from tca.nets import Network
 from tca.utils.checks import Count, NotNegative, Probability, Seed, checked
 
@@ -116,11 +122,12 @@ class Generalization:
 
 @checked
 def generalization_gap(
-    net: Network,
-    task: Measure,
-    train: Trials | Batch,
-    test: Trials | Batch,
+    net: nn.Module,
+    task: Measure | Callable[[Any, Any], float] | None,
+    train: Data,
+    test: Data,
     *,
+    loss: Criterion | None = None,
     input_noise: NotNegative | None = None,
     clip: tuple[float, float] | None = None,
     seed: Seed = 0,
@@ -133,9 +140,13 @@ def generalization_gap(
     Private noise of the network is left out; the network stays unchanged.
 
     Args:
-        task: The task, for its accuracy; conditions that draw trials need a whole ``tasks.Task``.
-        train: The trials that the network was trained on.
+        net: A network of the library, or any module, which is run in evaluation mode.
+        task: The task, for its accuracy; conditions that draw trials need a whole ``tasks.Task``. Of inputs and targets
+            a function ``accuracy(outputs, targets)``, or ``None`` for the fraction of classes, or of signs of logits,
+            that are right, NaN for other losses.
+        train: The trials that the network was trained on; or samples, a pair or a loader, see ``as_data``.
         test: Trials that it was not trained on.
+        loss: The loss of inputs and targets; ``None`` (default) for that of the trials.
         input_noise: Standard deviation of the noise on test inputs; ``None`` (default) for no noisy condition. For
             images with pixels in [0, 1], 0.2 with ``clip=(0, 1)`` separates rules better than clean test images.
         clip: Lowest and highest value of noisy inputs; ``None`` (default) for no limits.
@@ -159,17 +170,22 @@ def generalization_gap(
     >>> result = generalization_gap(LeakyRNN(1, 4, 1), Near(), train, test)        # the untrained network answers zero
     >>> result.loss_gap, result.accuracy_gap
     (0.5, 1.0)
+    >>> data = torch.eye(2), torch.tensor([0, 1])
+    >>> result = generalization_gap(nn.Identity(), None, data, (data[0], data[1].flip(0)), loss=nn.CrossEntropyLoss())
+    >>> round(result.loss_gap, 6), result.accuracy_gap
+    (1.0, 1.0)
     """
     if clip is not None and (input_noise is None or not clip[0] < clip[1]):
         raise ValueError(f"clip must be a lower and a higher limit, together with input_noise, got {clip!r}")
-    train, test = as_batch(train, "train"), as_batch(test, "test")
-    noisy = None if input_noise is None else InputNoise(input_noise, clip, seed).noisy(test)
+    seen, new = as_data(train, loss, net, "train"), as_data(test, loss, net, "test")
+    net = net if isinstance(net, Network) else separate_copy(net)
+    noisy = None if input_noise is None else InputNoise(input_noise, clip, seed).noisy(new)
     return Generalization(
-        train=_score(net, task, train),
-        test=_score(net, task, test),
+        train=_score(net, task, seen),
+        test=_score(net, task, new),
         noisy_test=None if noisy is None else _score(net, task, noisy),
         input_noise=input_noise,
-        under=_under(net, task, test, conditions or {}),
+        under=_under(net, task, new, conditions or {}),
     )
 
 
@@ -225,17 +241,47 @@ def sizes(run: Run, n_train: tuple[int, ...]) -> list[Run]:
     return [dataclasses.replace(run, n_train=each) for each in n_train]
 
 
-def _score(net: Network, task: Measure, batch: Batch) -> Performance:
-    batch.check(net.n_in, net.n_out)
-    return Performance(*evaluate(net, task, batch), batch.trials)
+def _score(net: nn.Module, task: Measure | Callable[[Any, Any], float] | None, data: Batch | Samples) -> Performance:
+    if isinstance(data, Samples):
+        return _of_samples(net, task, data)
+    if not isinstance(task, Measure):
+        raise TypeError(f"task must have the accuracy of trials, such as a tasks.Task, got {type(task).__name__}")
+    if isinstance(net, Network):
+        data.check(net.n_in, net.n_out)
+    return Performance(*evaluate(net, task, data), data.trials)
 
 
-def _under(net: Network, task: Measure, test: Batch, conditions: Mapping[str, Condition]) -> dict[str, Performance]:
-    if conditions and not isinstance(task, tasks.Task):
+@torch.no_grad()
+def _of_samples(net: nn.Module, accuracy: Any, data: Samples) -> Performance:
+    """Return the loss and accuracy of all samples, whose outputs are computed some at a time."""
+    own = next(net.parameters(), torch.empty(0, device="cpu"))
+    data = data.to(own.device, own.dtype)
+    outputs = joined([run(net, {}, piece.inputs) for piece in data.pieces(TRIALS_AT_ONCE)], data.answers)
+    right = _fraction_right(data, outputs) if accuracy is None else float(accuracy(outputs, data.targets))
+    loss = data.value(outputs).item()
+    return Performance(loss if math.isfinite(loss) else math.nan, right, data.trials)
+
+
+def _fraction_right(data: Samples, outputs: Any) -> float:
+    """Return the fraction of targets that the outputs name: the largest, or those above zero."""
+    if isinstance(data.loss, nn.BCEWithLogitsLoss | Logistic):
+        return float((outputs > 0).eq(data.targets > 0.5).double().mean())
+    axis = {nn.CrossEntropyLoss: 1, nn.NLLLoss: 1, CrossEntropy: -1}.get(type(data.loss))
+    if axis is None:
+        return math.nan
+    named, given = outputs.argmax(axis), data.targets
+    given = given.argmax(axis) if given.is_floating_point() else given
+    return float(named.eq(given)[given != getattr(data.loss, "ignore_index", -1)].double().mean())
+
+
+def _under(
+    net: nn.Module, task: object, test: Batch | Samples, conditions: Mapping[str, Condition]
+) -> dict[str, Performance]:
+    if not conditions:
+        return {}
+    if not isinstance(task, tasks.Task) or not isinstance(test, Batch):
         raise TypeError(f"task must be a tasks.Task where there are conditions, got {type(task).__name__}")
-    return {
-        name: _score(net, task, each.batch(task, test)) for name, each in conditions.items()  # type: ignore[arg-type]
-    }  # fmt: skip
+    return {name: _score(net, task, each.batch(task, test)) for name, each in conditions.items()}
 
 
 def _resampled(

@@ -5,23 +5,30 @@ Shapes: T time, B batch, I inputs, N units, M samples.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
-from analysis.fixed_data import Trials, as_batch
+from analysis.fixed_data import Data, Trials, as_batch, as_data
+from analysis.models import run, separate_copy
+from analysis.samples import mapped, tensors
 from analysis.statistics.ties import round_off
 from tca.batch import Batch
 from tca.nets import Network
 from tca.utils.arrays import tensor_of
 from tca.utils.checks import checked
+from tca.utils.names import lookup, nearest
 
 __all__ = ["Activity", "about_mean", "centred", "joint_uncertainty", "rates", "rates_of_trials", "uncertainty"]
 
 Activity = Tensor | NDArray[Any]
 """Activity of N units at M samples, shape ``(M, N)``, or over time and trials, shape ``(T, B, N)``."""
+
+RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 
 
 def centred(name: str, activity: Activity) -> Tensor:
@@ -95,31 +102,73 @@ def joint_uncertainty(activity: Activity) -> float:
 
 
 @checked
-def rates(net: Network, trials: Tensor | Trials | Batch) -> Tensor:
+def rates(net: nn.Module, trials: Tensor | Data, layer: str | None = None) -> Tensor:
     """Return the rates of a network's last hidden population without private noise, shape ``(T, B, N)``.
 
     They come in the network's own type, which bounds their precision. Padding is left out: of trials that end
     at different steps the rates at all their steps are returned as samples, shape ``(M, N)``, in the order of time.
 
+    Of a module of PyTorch they are the outputs of one of its parts in evaluation mode: of a recurrent layer in shape
+    ``(T, B, N)``, of a part that is called at every step the outputs of all calls, else as the part returns them, with
+    all axes after the second joined if there are more than three.
+
     Args:
-        trials: A fixed set of trials, a batch, or inputs alone, shape ``(T, B, I)``.
+        net: A network of the library, or any module.
+        trials: A fixed set of trials, a batch, samples, a pair or a loader of inputs and targets, or inputs alone.
+        layer: Name of a part of a module, such as ``"encoder.1"``; ``None`` (default) for its last recurrent one.
 
     Raises:
-        ValueError: The inputs do not fit the network, trials are drawn or shuffled anew, or none has a step.
-        TypeError: They are none of these.
+        ValueError: The inputs do not fit the network, trials are drawn or shuffled anew, none has a step, or there is
+            no such part.
+        TypeError: They are none of these, or a network of the library is given a layer.
 
     >>> from tca.nets import LeakyRNN
     >>> rates(LeakyRNN(2, 5, 1), torch.zeros(4, 3, 2)).shape
     torch.Size([4, 3, 5])
+    >>> rates(nn.Sequential(nn.Linear(2, 5), nn.ReLU(), nn.Linear(5, 1)), torch.zeros(3, 2), "1").shape
+    torch.Size([3, 5])
     """
-    if isinstance(trials, Tensor):
-        return net.run(trials.to(next(net.parameters()))).rate[1:].clone()
-    batch = as_batch(trials, like=net)
-    found, lengths = net.run(batch.inputs).rate[1:], batch.trial_lengths
+    data = trials if isinstance(trials, Tensor) else as_data(trials, _loss_of(trials), net)
+    inputs = data if isinstance(data, Tensor) else data.inputs
+    if not isinstance(net, Network):
+        found = _of_layer(net, inputs, layer)
+    elif layer is None:
+        found = net.run(inputs.to(next(net.parameters()))).rate[1:]
+    else:
+        raise TypeError(f"layer must be None for a network of the library, got {layer!r}")
+    if not isinstance(data, Batch) or found.shape[:2] != data.weights.shape:
+        return found.clone()
+    lengths = data.trial_lengths
     longest = int(lengths.max())
     if not longest:
         raise ValueError("trials must have a step with a weight, got none")
-    return found[:longest].clone() if (lengths == longest).all() else found[batch.inside]
+    return found[:longest].clone() if (lengths == longest).all() else found[data.inside.to(found.device)]
+
+
+def _loss_of(trials: object) -> Callable[[Any, Any], Any] | None:
+    """Return a loss for inputs and targets that have none: activity does not depend on it."""
+    return (lambda outputs, targets: outputs) if isinstance(trials, tuple | list | DataLoader) else None
+
+
+@torch.no_grad()
+def _of_layer(net: nn.Module, inputs: Any, layer: str | None) -> Tensor:
+    """Return the outputs of a part of a copy of a module, of all its calls."""
+    net = separate_copy(net)
+    parts = {name: each for name, each in net.named_modules() if name or isinstance(each, RECURRENT)}
+    recurrent = [name for name, each in parts.items() if isinstance(each, RECURRENT)]
+    if layer is None and not recurrent:
+        raise ValueError(f"layer must be given for a module without a recurrent one, of {nearest('', parts)}")
+    part = lookup(parts, recurrent[-1] if layer is None else layer, "layer")
+    calls: list[Tensor] = []
+    part.register_forward_hook(lambda _, __, outputs: calls.append(tensors(outputs)[0]))
+    own = next(net.parameters(), torch.empty(0, device="cpu"))
+    run(net, {}, mapped(inputs, lambda each: each.to(own.device, own.dtype if each.is_floating_point() else None)))
+    if not calls:
+        raise ValueError(f"layer must be called by the module, got {layer!r}, which is not")
+    found = torch.stack(calls) if len(calls) > 1 else calls[0]
+    if isinstance(part, nn.RNNBase) and part.batch_first:
+        found = found.transpose(0, 1)
+    return found.flatten(2) if found.ndim > 3 else found
 
 
 @checked

@@ -10,13 +10,13 @@ import math
 from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tasks.trials import FixedTrials, TrialSet
 from tca.batch import Batch
 from tca.nets import Network
 
-__all__ = ["Measure", "evaluate", "outputs_of"]
+__all__ = ["TRIALS_AT_ONCE", "Measure", "evaluate", "outputs_of"]
 
 TRIALS_AT_ONCE = 512  # a bound on memory
 
@@ -41,7 +41,7 @@ def outputs_of(net: Network, inputs: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def evaluate(net: Network, task: Measure, trials: FixedTrials | Batch) -> tuple[float, float]:
+def evaluate(net: nn.Module, task: Measure, trials: FixedTrials | Batch) -> tuple[float, float]:
     """Return loss and accuracy of a network, NaN for a loss that is not finite.
 
     Trials pass in pieces, so that sets that make their trials on demand, as those of images, are never held as a whole.
