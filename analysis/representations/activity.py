@@ -138,11 +138,12 @@ def rates(net: nn.Module, trials: Tensor | Data, layer: str | None = None) -> Te
         raise TypeError(f"layer must be None for a network of the library, got {layer!r}")
     if not isinstance(data, Batch) or found.shape[:2] != data.weights.shape:
         return found.clone()
-    lengths = data.trial_lengths
+    batch = data.to(found.device)
+    lengths = batch.trial_lengths
     longest = int(lengths.max())
     if not longest:
         raise ValueError("trials must have a step with a weight, got none")
-    return found[:longest].clone() if (lengths == longest).all() else found[data.inside.to(found.device)]
+    return found[:longest].clone() if (lengths == longest).all() else found[batch.inside]
 
 
 def _loss_of(trials: object) -> Callable[[Any, Any], Any] | None:
