@@ -105,7 +105,7 @@ class InputNoise(Condition):
         return self.noisy(test)
 
     def noisy(self, test: Given) -> Given:
-        """Return trials or samples with noise on their inputs, but for integers, whatever their task."""
+        """Return trials of any task, or samples, with noise on their real inputs."""
         seeds = count(self.seed)
 
         def noisy(inputs: Tensor) -> Tensor:
