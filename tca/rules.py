@@ -53,6 +53,7 @@ from tca.signals import (
     SignSymmetric,
     Sparse,
     StationaryDiffusion,
+    SyntheticGradient,
     WeightMirror,
 )
 from tca.signals.error_diffusion import NoCentre, RunningCentre
@@ -87,6 +88,12 @@ _ROWS: dict[str, Rule] = {
         Windowed(10, keep_leak=True),
         summary="recurrent transmission truncated every 10 steps, the leak never: e-prop between windows",
         reference="Liu et al. (2025), arXiv:2506.06904",
+    ),
+    "dni": Rule(
+        SyntheticGradient(),
+        Instant(),
+        summary="truncated backpropagation with a learned linear estimate of the errors of later windows",
+        reference="Jaderberg et al. (2017), ICML, PMLR 70:1627",
     ),
     "rtrl": Rule(
         Direct(),

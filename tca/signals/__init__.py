@@ -23,6 +23,7 @@ from tca.signals.recursive_least_squares import RecursiveLeastSquares
 from tca.signals.regularisers.regularised import Regularised
 from tca.signals.shared_random import SharedRandom
 from tca.signals.signal import CausalSignal, InstantSignal, Signal
+from tca.signals.synthetic_gradient import SyntheticGradient
 from tca.signals.weight_mirror import WeightMirror
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "Signal",
     "Sparse",
     "StationaryDiffusion",
+    "SyntheticGradient",
     "TimeConstant",
     "TypeReturn",
     "UniformStart",

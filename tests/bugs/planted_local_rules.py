@@ -1,5 +1,5 @@
 """Bugs of rules that complete others: least squares of the readout, weight mirrors, traces of OTTT and OSTL,
-filtered errors, local readouts."""
+filtered errors, local readouts, synthetic gradients."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ ONLINE = ("tests/tca/rules/test_online_spiking.py",)
 MIRROR, POTENTIAL = "tca/signals/weight_mirror.py", "tca/eligibilities/potential_leak.py"
 KERNEL, LOCAL = ("tests/tca/signals/test_filtered_error.py",), ("tests/tca/signals/test_local_readout.py",)
 FILTERED, READOUT = "tca/signals/filtered_error.py", "tca/signals/local_readout.py"
+SYNTHETIC, WINDOWS = "tca/signals/synthetic_gradient.py", ("tests/tca/signals/test_synthetic_gradient.py",)
 LEAST_SQUARES = "tca/signals/recursive_least_squares.py"
 
 BUGS = [
@@ -46,4 +47,12 @@ BUGS = [
         "1 / batch.trials", LOCAL),
     Bug(READOUT, "local readouts of the wrong size", "self.scale / math.sqrt(population.cells)",
         "self.scale / population.cells", LOCAL),
+    Bug(SYNTHETIC, "an estimate that grows with the batch", "alpha=1 / tape.rate.shape[1])", "alpha=1.0)", WINDOWS),
+    Bug(SYNTHETIC, "an estimate of the wrong sign", "matrix.sub_(difference.t()", "matrix.add_(difference.t()", WINDOWS),
+    Bug(SYNTHETIC, "targets of the step itself", "Full().propagate_back_(tape, t + 1, target, adjoint[t + 1])",
+        "target.copy_(adjoint[t])", WINDOWS),
+    Bug(SYNTHETIC, "transposed estimate", "tape.rate[t] @ buffers[\"synthetic\"].t()", "tape.rate[t] @ buffers[\"synthetic\"]",
+        ("tests/tca/test_conformance.py::test_rule_equals_its_surgery",)),
+    Bug(SYNTHETIC, "errors after the end of a trial", "else tape.over[t + 1]", "else torch.zeros_like(tape.over[t + 1])",
+        ("tests/tca/test_padding.py",)),
 ]  # fmt: skip

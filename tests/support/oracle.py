@@ -314,6 +314,49 @@ def future_gradient(
     return total
 
 
+def bootstrapped(model: Model, weights: Weights, problem: Problem, window: int, rate: float) -> tuple[Weights, Tensor]:
+    """Windows that end in ``(A z + c) / B``: gradient, and derivative of what follows by every state.
+
+    ``A`` and ``c`` take one step from zero towards what the next windows return.
+    """
+    errors, trials = direct_errors(model, weights, problem), problem.inputs.shape[1]
+    frozen = [s.detach() for s in states(model, weights, problem.inputs)]
+    steps = len(errors)
+    ends = list(range(window, steps, window))
+    synthetic = {t: torch.zeros_like(frozen[0]) for t in ends}
+
+    def rest(use: Weights, first: int, state: Tensor) -> Tensor:
+        """Loss of the window that starts after step ``first``, with what is estimated after it."""
+        total, last = torch.zeros((), dtype=state.dtype), min(first - first % window + window, steps)
+        for t in range(first + 1, last + 1):
+            state = model.step(use, state, problem.inputs[t - 1])
+            total = total + (errors[t - 1] * model.rate(state)).sum()
+        return total + (synthetic[last] * state).sum() / trials if last in synthetic else total
+
+    def by_state(t: int) -> Tensor:
+        leaf = frozen[t].clone().requires_grad_()
+        value = rest(weights, t, leaf)
+        return torch.autograd.grad(value, leaf)[0] if value.requires_grad else torch.zeros_like(leaf)
+
+    if ends:
+        targets = torch.cat([trials * by_state(t) for t in ends])
+        rates = torch.cat([model.rate(frozen[t]) for t in ends])
+        matrix, bias = rate * targets.T @ rates / len(rates), rate * targets.mean(0)
+        synthetic = {t: model.rate(frozen[t]) @ matrix.T + bias for t in ends}
+    direct = torch.cat([torch.zeros_like(frozen[0])[None], errors])
+    adjoint = []
+    for t in range(steps + 1):
+        leaf = frozen[t].clone().requires_grad_()
+        adjoint.append(torch.autograd.grad((direct[t] * model.rate(leaf)).sum(), leaf)[0])
+        if t < steps:
+            adjoint[-1] = adjoint[-1] + (synthetic[t] / trials if t in synthetic else by_state(t))
+    leaves = _leaves(weights)
+    total = sum(rest(leaves, t, frozen[t] if t else start(leaves, model, trials)) for t in range(0, steps, window))
+    exact = gradient(model, weights, problem, NOTHING)
+    found = _grad(total, leaves)  # type: ignore[arg-type]
+    return found | {name: exact[name] for name in ("w_out", "b_out")}, torch.stack(adjoint)
+
+
 def finite_differences(model: Model, weights: Weights, problem: Problem, step: float = 1e-6) -> Weights:
     """Central differences of the loss by every number of every parameter."""
 

@@ -69,6 +69,7 @@ from tca.signals import (
     SignSymmetric,
     Sparse,
     StationaryDiffusion,
+    SyntheticGradient,
     TypeReturn,
     WeightMirror,
 )
@@ -190,6 +191,11 @@ def local_readout(which: Surgery) -> Answer:
     return answer
 
 
+def bootstrapped(window: int, rate: float) -> Answer:
+    """Return the gradient of windows that end in a synthetic gradient, which has learned from the batch."""
+    return lambda model, weights, problem, matrix: oracle.bootstrapped(model, weights, problem, window, rate)[0]
+
+
 @dataclass(frozen=True)
 class Row:
     """What a named rule should be: its gradient, whether that is the true one, horizon, locality, form of its paper."""
@@ -207,6 +213,7 @@ ROWS: dict[str, Row] = {
     "tbptt": Row(surgery(oracle.windows(10))),
     "tbptt_rate_cut": Row(surgery(oracle.rate_windows(10))),
     "tbptt_future": Row(future(10), horizon=10),
+    "dni": Row(bootstrapped(10, 0.01), horizon=None),
     "snap1": Row(surgery(oracle.LEAK_AND_OWN), local=True),
     "eprop": Row(surgery(oracle.LEAK_ONLY), local=True),
     "eprop_random": Row(surgery(oracle.LEAK_ONLY, feedback=True), local=True, form="A"),
@@ -273,6 +280,7 @@ COUPLED: set[str] = STOCHASTIC | {
     "sbd_filtered",
     "sbd_lagged",
     "force",
+    "dni",
     "error_diffusion",
     "error_diffusion_online",
 }
@@ -290,6 +298,7 @@ ELIGIBILITIES_ELSEWHERE: set[type[Eligibility]] = {
 SAME_GRADIENT = [
     {"bptt", "rtrl", "ostl"},
     {"eprop_random", "rflo", "eprop_adaptive"},
+    {"tbptt", "dni"},
     {"mdgl", "mdgl_online"},
     {"three_factor", "backprop"},
     {"eprop", "reward_eprop", "force", "ottt"},
@@ -326,6 +335,7 @@ SIGNALS: list[Signal] = [
     RecursiveLeastSquares(Direct(), 0.3),
     FilteredError(Random(), 0.5, 0.8),
     LocalReadout(2.0),
+    SyntheticGradient(4, 0.3),
     Regularised(Random(), (Power(0.1), ActivityL1(0.01), LayerEntropy(0.1, 0.9))),
 ]
 ELIGIBILITIES: dict[Eligibility, Cut] = {
@@ -402,6 +412,10 @@ def signal_of(
             problem,
             lambda rates: oracle_decorrelation.cost(signal, model, weights, problem, matrix, rates),
         )
+    if isinstance(signal, SyntheticGradient):
+        adjoint = oracle.bootstrapped(model, weights, problem, signal.window, signal.rate)[1]
+        adjoint[:-1] -= torch.einsum("tblm,tbl->tbm", propagator, adjoint[1:])
+        return adjoint
     if isinstance(signal, LocalReadout):
         return oracle_traces.direct_signal(*oracle.read_locally(model, weights, matrix), problem, None)
     if isinstance(signal, Hops):
@@ -427,7 +441,7 @@ def recombined(
         signal = signal.signal
     if isinstance(eligibility, SnAp):
         told = signal_of(signal, model, weights, problem, torch.zeros(problem.inputs.shape[0], 1, 1, 1), matrix)
-        if isinstance(signal, Exact | TypeReturn):
+        if isinstance(signal, Exact | TypeReturn | SyntheticGradient):
             told = oracle_types.told_within_reach(model, weights, problem, told, eligibility.steps)
         snapped = oracle_types.snap(model, weights, problem, told, eligibility.steps)
         return told, of_readout(signal, model, weights, problem, snapped)

@@ -209,7 +209,7 @@ def test_permuting_cells_permutes_the_change(case: Case, name: str) -> None:
     order = torch.randperm(case.sizes[1], generator=torch.Generator().manual_seed(5))
     of_cells = {key: (0,) for key in ("w_in", "b", "s_0", "feedback", "correlation", "mask_in", "cell_types")}
     axes = of_cells | {key: (1,) for key in ("w_out", "readout_seen", "mask_out", "backward", "local_readout")}
-    axes |= {"w_rec": (0, 1), "mask_rec": (0, 1)}
+    axes |= {"w_rec": (0, 1), "mask_rec": (0, 1), "synthetic": (0, 1), "synthetic_bias": (0,)}
 
     def permuted(values: Any) -> dict[str, Any]:
         moved = {}

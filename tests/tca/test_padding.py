@@ -45,7 +45,10 @@ def test_recombinations_end_where_a_trial_ends(signal: Any, eligibility: Any) ->
     assert_same(bound.grads(longer)[0], whole)
     assert_same(bound.grads(longer, execution="forward")[0], whole)
     assert not bound.signal(longer)[1:][~longer.inside].any()
-    if not isinstance(signal, (tca.signals.Decorrelation, Regularised, tca.signals.RecursiveLeastSquares)):
+    if not isinstance(
+        signal,
+        (tca.signals.Decorrelation, Regularised, tca.signals.RecursiveLeastSquares, tca.signals.SyntheticGradient),
+    ):
         parts = [bound.grads(alone(batch, trial))[0] for trial in (0, 1, 3)]
         assert_same({key: sum(part[key] for part in parts) / 4 for key in whole}, whole)
 
