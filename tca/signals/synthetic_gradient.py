@@ -25,7 +25,7 @@ __all__ = ["SyntheticGradient"]
 @checked
 @dataclass(frozen=True)
 class SyntheticGradient(Signal):
-    """The adjoint of windows of ``window`` steps, which end in ``(A z_t + c) / B`` in the place of later errors.
+    """The adjoint of windows of ``window`` steps, which end in ``(A z_t + c) / B`` instead of later errors.
 
     ``lambda_t = l_t + J_{t+1}^T lambda_{t+1}`` within a window, ``lambda_t = l_t + (A z_t + c) / B`` at its last step
     t, a multiple of ``window`` before the end of the trial. With an eligibility of propagator ``D`` the signal is
