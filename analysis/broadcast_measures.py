@@ -62,7 +62,6 @@ class Broadcasting:
     loss: float
 
     def __str__(self) -> str:
-        """Return a table, one row a population."""
         head = ["population", "|R|", "left of |R_0|", "rms", "dead", "rank", "cosine", "norm ratio"]
         rows = [
             [

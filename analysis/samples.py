@@ -59,7 +59,6 @@ class Samples:
     sums: bool | None = None
 
     def __post_init__(self) -> None:
-        """Check the parts."""
         if not isinstance(self.loss, Loss) and not callable(self.loss):
             raise TypeError(f"loss must be a loss or a function of outputs and targets, got {self.loss!r}")
         for name in ("inputs", "targets"):

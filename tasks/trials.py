@@ -164,11 +164,9 @@ class TrialSet(FixedTrials):
     trials: Batch
 
     def __len__(self) -> int:
-        """Return the number of trials."""
         return self.trials.trials
 
     def __repr__(self) -> str:
-        """Return the sizes, not the numbers."""
         inputs = self.trials.inputs.shape[2]
         return f"TrialSet(trials={len(self)}, steps={self.steps}, inputs={inputs}, loss={self.loss!r})"
 
@@ -184,7 +182,6 @@ class TrialSet(FixedTrials):
         return self.trials
 
     def part(self, chosen_B: Tensor) -> Batch:
-        """Return copies of some of the trials."""
         return self.trials.select(chosen_B.to(self.trials.inputs.device))
 
     def lesson(self, chosen_B: Tensor, seed: int, number: int) -> Batch:
@@ -192,9 +189,7 @@ class TrialSet(FixedTrials):
         return self.part(chosen_B)
 
     def chosen(self, chosen_B: Tensor) -> TrialSet:
-        """Return a set of some of the trials, a copy."""
         return TrialSet(self.part(chosen_B))
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> TrialSet:
-        """Return the set on a device and in a floating-point type; see `FixedTrials.to`."""
         return TrialSet(self.trials.to(device, dtype))

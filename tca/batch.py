@@ -65,7 +65,6 @@ class Batch:
     info: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check types and shapes; ``check`` checks the values."""
         for name in ("inputs", "targets", "weights"):
             if not isinstance(getattr(self, name), Tensor):
                 raise TypeError(f"{name} must be a tensor, got {type(getattr(self, name)).__name__}")
@@ -98,7 +97,6 @@ class Batch:
         settle(self, info=trial_info(self.info, self.trials))
 
     def __repr__(self) -> str:
-        """Return the sizes and the loss."""
         return f"Batch(steps={self.steps}, trials={self.trials}, inputs={self.inputs.shape[2]}, loss={self.loss!r})"
 
     @property

@@ -87,7 +87,6 @@ class Learner(Lasting):
     """
 
     def __init__(self, net: Network, rule: Rule, seed: Seed = 0) -> None:
-        """Bind the rule; see the class."""
         if not isinstance(rule, Rule):
             raise TypeError(f"rule must be a Rule, for example tca.RULES['eprop'], got {rule!r}")
         if not isinstance(net, Network):

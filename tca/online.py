@@ -52,7 +52,6 @@ class Stream(Lasting):
     """
 
     def __init__(self, learner: Learner, trials: int, steps: int | Tensor | None = None) -> None:
-        """Start new trials; see the class."""
         self.trials = check("trials", trials, Count)
         learner.net.stepper(self.trials)  # raises for networks that run whole trials only
         rule_signal = learner.rule.signal

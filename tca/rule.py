@@ -59,7 +59,6 @@ class Rule:
     name: str = field(default="", repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Check that the two parts fit."""
         if self.signal.fitted and not self.eligibility.shared:
             raise ValueError(
                 f"{type(self.signal).__name__} is made to fit the one propagator of an eligibility, and "

@@ -48,7 +48,6 @@ class FixedPoints:
     unfinished: int
 
     def __len__(self) -> int:
-        """Return the number of points."""
         return len(self.states)
 
     @property
@@ -74,7 +73,6 @@ class FixedPoints:
         return positive("dt", dt) / self.eigenvalues.abs().log().abs()
 
     def __str__(self) -> str:
-        """Return a table with one line a point."""
         lines = [f"{len(self)} points from {self.starts} starts, {self.unfinished} of which have not converged"]
         lines += [
             f"  {kind:<14} residual {residual:.1e}  |lambda| {radius:.6f}  unstable {directions}  from {count} starts"

@@ -68,7 +68,6 @@ class FreshTrials(Condition):
     seed: Seed = 1_000_003
 
     def batch(self, task: tasks.Task, test: Batch) -> Batch:
-        """Draw the trials."""
         return _drawn(task, test, self.seed)
 
 
@@ -97,11 +96,9 @@ class InputNoise(Condition):
     seed: Seed = 0
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
         settle(self, clip=_limits(self.clip))
 
     def batch(self, task: tasks.Task, test: Batch) -> Batch:
-        """Add the noise."""
         return self.noisy(test)
 
     def noisy(self, test: Given) -> Given:
@@ -139,7 +136,6 @@ class PixelNoise(Condition):
     seed: Seed = 0
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
         settle(self, clip=_limits(self.clip))
 
     def batch(self, task: tasks.Task, test: Batch) -> Batch:
@@ -177,13 +173,11 @@ class Changed(Condition):
     seed: Seed = 1_000_003
 
     def __post_init__(self) -> None:
-        """Check that something changes."""
         object.__setattr__(self, "options", plain("options", self.options))
         if not self.options:
             raise ValueError("options must name at least one option that differs, got none")
 
     def batch(self, task: tasks.Task, test: Batch) -> Batch:
-        """Draw the trials."""
         return _drawn(changed_task(task, self.options), test, self.seed)
 
 

@@ -108,7 +108,6 @@ class Generalization:
         return None if self.noisy_test is None else self.gap(self.noisy_test).accuracy
 
     def __str__(self) -> str:
-        """Return a small table."""
         noisy = {} if self.noisy_test is None else {f"test, noise {self.input_noise:g}": self.noisy_test}
         named = {"test": self.test, **noisy, **self.under}
         width = max(18, *(len(name) + 1 for name in named))

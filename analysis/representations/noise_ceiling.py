@@ -114,7 +114,6 @@ class NoiseCeiling:
     truth: float
 
     def __str__(self) -> str:
-        """Return the numbers in one line."""
         return (
             f"noise ceiling {self.truth:.4f} (halves {self.half:.4f} +- {self.spread:.4f}, new repeats "
             f"{self.repeat:.4f})"

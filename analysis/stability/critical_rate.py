@@ -102,7 +102,6 @@ class Stability:
         return 2 / pull if pull > 0 else math.nan if math.isnan(pull) else math.inf
 
     def __str__(self) -> str:
-        """Return a table, one row a rule."""
         head = f"{'rule':<16}{'rho':>9}{'max Re mu':>12}{'critical rate':>15}"
         rows = [
             f"{each.name:<16}{each.rho:>9.4f}{each.eigenvalues.real.max().item():>12.5g}{each.critical_rate:>15.5g}"

@@ -57,7 +57,6 @@ class Estimate:
         return self.count >= DECIDING and (self.low > 0 or self.high < 0)
 
     def __str__(self) -> str:
-        """Return value, interval and counts in one line."""
         return f"{_shown(self.value)} [{_shown(self.low)}, {_shown(self.high)}] ({self.count}/{self.asked})"
 
 

@@ -32,7 +32,6 @@ class Augmentation(abc.ABC):
     """A random change of images; fields are numbers with defaults."""
 
     def __post_init__(self) -> None:
-        """Convert each option to the type of its default."""
         fields = dataclasses.fields(self)
         settle(self, **{each.name: type(getattr(type(self), each.name))(getattr(self, each.name)) for each in fields})
 
@@ -70,11 +69,9 @@ class RandomCrop(Augmentation):
     padding: Count = 4
 
     def draw(self, images: int, source: torch.Generator) -> Tensor:
-        """Return top and left edge of the piece, uniform."""
         return torch.randint(2 * self.padding + 1, (images, 2), generator=source, device="cpu")
 
     def apply(self, images_BCHW: Tensor, drawn_BK: Tensor) -> Tensor:
-        """Return the pieces."""
         return _moved(images_BCHW, self.padding - drawn_BK)
 
 
@@ -98,7 +95,6 @@ class Shift(Augmentation):
         return torch.stack([torch.randint(-n, n + 1, (images,), generator=source, device="cpu") for n in ranges], 1)
 
     def apply(self, images_BCHW: Tensor, drawn_BK: Tensor) -> Tensor:
-        """Return the moved images."""
         return _moved(images_BCHW, drawn_BK)
 
 
@@ -115,7 +111,6 @@ class HorizontalFlip(Augmentation):
     probability: Fraction = 0.5
 
     def draw(self, images: int, source: torch.Generator) -> Tensor:
-        """Return whether to flip."""
         return torch.rand(images, 1, generator=source, dtype=torch.float64, device="cpu") < self.probability
 
     def apply(self, images_BCHW: Tensor, drawn_BK: Tensor) -> Tensor:

@@ -42,7 +42,6 @@ class Decoder:
     def __init__(
         self, channels: int, size: tuple[int, int] | None, background: Colour | None, known: KnownSet | None
     ) -> None:
-        """Remember the options."""
         self.channels, self.size, self.background, self.known = channels, size, background, known
         self.shape: tuple[int, ...] | None = None
         self.transparent = 0

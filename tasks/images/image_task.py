@@ -96,7 +96,6 @@ class ImageTask(Task):
     loss: NamedLoss = LOSSES["cross_entropy"]
 
     def __post_init__(self) -> None:
-        """Check options against each other and the name; no file is opened."""
         check_name(self.name, self.data_dir)
         if self.test_on == "validation" and not self.validation:
             raise ValueError("test_on='validation' needs a number of images to hold out as validation, got 0")
@@ -148,7 +147,6 @@ class ImageTask(Task):
 
     @property
     def n_out(self) -> int:
-        """Number of classes."""
         return len(self.classes)
 
     @property
@@ -159,7 +157,6 @@ class ImageTask(Task):
 
     @property
     def measure(self) -> str:
-        """Fraction of right answers, with every loss."""
         return "accuracy"
 
     @property

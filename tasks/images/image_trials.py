@@ -61,11 +61,9 @@ class ImageTrials(FixedTrials):
     dtype: DType = torch.float32
 
     def __len__(self) -> int:
-        """Return the number of images."""
         return len(self.chosen_N)
 
     def __repr__(self) -> str:
-        """Return the sizes, not the numbers."""
         one = self._first
         return f"ImageTrials(trials={len(self)}, steps={one.steps}, inputs={one.inputs.shape[2]}, loss={one.loss!r})"
 
@@ -87,23 +85,18 @@ class ImageTrials(FixedTrials):
         return self.show(torch.tensor([0], dtype=torch.int64, device="cpu"))
 
     def batch(self) -> Batch:
-        """Return all trials as one batch, not augmented, in the order in which they were drawn."""
         return self.show(torch.arange(len(self), device="cpu"))
 
     def part(self, chosen_B: Tensor) -> Batch:
-        """Return some of the images, not augmented."""
         return self.show(chosen_B)
 
     def lesson(self, chosen_B: Tensor, seed: int, number: int) -> Batch:
-        """Return some of the images, augmented."""
         return self.show(chosen_B, generator(seed, AUGMENT, number))
 
     def chosen(self, chosen_B: Tensor) -> ImageTrials:
-        """Return a set of some of the images."""
         return dataclasses.replace(self, chosen_N=self.chosen_N[chosen_B], kept=self._kept(chosen_B))
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> ImageTrials:
-        """Return the set whose batches are made on a device and in a floating-point type."""
         return dataclasses.replace(self, device=device or self.device, dtype=dtype or self.dtype)
 
     def under(self, changes: Augmentation | Sequence[Augmentation], seed: int) -> ImageTrials:

@@ -64,7 +64,6 @@ class Shard:
     """
 
     def __init__(self, path: Path, known: KnownSet | None) -> None:
-        """Read the names and types of the columns, and the number of rows."""
         self.path = path
         with self._table() as table:
             self._rows, schema = table.metadata.num_rows, table.schema_arrow
@@ -78,7 +77,6 @@ class Shard:
             self.names = _declared(schema.metadata, self._label)
 
     def __len__(self) -> int:
-        """Return the number of rows."""
         return int(self._rows)
 
     def labels(self) -> list[Any]:

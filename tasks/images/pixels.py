@@ -38,7 +38,6 @@ class Pixels:
     white: int = 255
 
     def __len__(self) -> int:
-        """Return the number of images."""
         return len(self.labels)
 
     @property

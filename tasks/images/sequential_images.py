@@ -118,7 +118,6 @@ class SequentialImages(ImageTask):
     answer: Annotated[str, Named(ANSWERS)] = "last"
 
     def __post_init__(self) -> None:
-        """Check options against each other; no file is opened."""
         super().__post_init__()
         for option, needs in (("cue", self.cue), ("answer", self.answer == "blank")):
             if needs and not self.blank:

@@ -35,7 +35,6 @@ class TextTable:
     title: str = ""
 
     def __str__(self) -> str:
-        """Return the table as text for a terminal."""
         widths = [max(map(len, column)) for column in zip(self.head, *self.rows, strict=True)]
         lines, group = [], ""
         for row in (self.head, *self.rows):

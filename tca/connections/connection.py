@@ -156,7 +156,6 @@ class Dense(Connection):
         return pre @ weight.t()
 
     def back(self, signal: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Return ``signal W``."""
         return signal @ (self.effective() if weight is None else weight)
 
     def outer_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:
@@ -164,7 +163,6 @@ class Dense(Connection):
         gradient.addmm_(signal.reshape(-1, signal.shape[-1]).t(), pre.reshape(-1, pre.shape[-1]))
 
     def fold(self, per_pair: Tensor) -> Tensor:
-        """Return the gradient masked."""
         return self.finish(per_pair)
 
 
@@ -173,7 +171,6 @@ class Bias(Connection):
     """One weight per cell with presynaptic activity one, ``drive_i = b_i``."""
 
     def apply(self, weight: Tensor, pre: Tensor) -> Tensor:
-        """Return the bias."""
         return weight
 
     def outer_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:

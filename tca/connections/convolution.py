@@ -104,7 +104,6 @@ class Conv(Connection):
         gradient.add_(self._backward(self._post(signal), self.geometry.maps(pre), self.weight, (False, True))[1])
 
     def fold(self, per_pair: Tensor) -> Tensor:
-        """Return the gradient of every pair summed over those that share a weight."""
         return self.gather_pairs(per_pair)
 
     def _post(self, signal: Tensor) -> Tensor:
@@ -131,7 +130,6 @@ class Local(Connection):
 
     @property
     def n_post(self) -> int:
-        """Number of postsynaptic cells, ``C' H' W'``."""
         return self.weight.shape[0] * self.weight.shape[1]
 
     @property
@@ -158,7 +156,6 @@ class Local(Connection):
         gradient.add_((self._post(signal) @ patches).transpose(0, 1))
 
     def fold(self, per_pair: Tensor) -> Tensor:
-        """Return the gradient of every pair summed over those that share a weight."""
         return self.gather_pairs(per_pair)
 
     def _post(self, signal: Tensor) -> Tensor:
@@ -181,7 +178,6 @@ class MapBias(Connection):
         return len(self.weight) * self.positions
 
     def apply(self, weight: Tensor, pre: Tensor) -> Tensor:
-        """Return the bias of every cell, shape ``(C' H' W')``."""
         return weight.repeat_interleave(self.positions)
 
     def outer_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:
@@ -189,5 +185,4 @@ class MapBias(Connection):
         gradient.add_(signal.reshape(-1, len(gradient), self.positions).sum((0, 2)))
 
     def fold(self, per_pair: Tensor) -> Tensor:
-        """Return the gradient of every pair summed over those that share a weight."""
         return self.gather_pairs(per_pair)

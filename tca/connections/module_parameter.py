@@ -30,7 +30,6 @@ class ModuleParameter(Connection):
 
     @property
     def n_pre(self) -> int:
-        """Number of entries."""
         return self.weight.numel()
 
     def apply(self, weight: Tensor, pre: Tensor) -> Tensor:
@@ -50,7 +49,6 @@ class ModuleParameter(Connection):
         raise TypeError(f"{self.name} is a parameter of a module: its gradient is no outer product")
 
     def fold(self, per_pair: Tensor) -> Tensor:
-        """Return a gradient in the shape of the parameter."""
         return self.finish(per_pair.reshape(self.weight.shape))
 
 

@@ -67,7 +67,6 @@ class Signed(Connection, abc.ABC):
         return signed[..., : signed.shape[-1] // 2] + signed[..., signed.shape[-1] // 2 :] if self.copied else signed
 
     def fold(self, per_pair: Tensor) -> Tensor:
-        """Return the gradient of every pair in the shape of the magnitudes."""
         return self.gather_pairs(per_pair)
 
     @abc.abstractmethod
@@ -157,7 +156,6 @@ class SignedConv(Signed):
         return self.post(self.inner.apply(weight, self.pre(pre)))
 
     def back(self, signal: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Return the transposed convolution of a signal, with signs."""
         return self.unsigned(self.inner.back(self.post(signal), weight))
 
     def product_(self, gradient: Tensor, told: Tensor, heard: Tensor) -> None:

@@ -32,7 +32,6 @@ class Products:
     """
 
     def __init__(self, gates: Tensor, error: Tensor, ahead: float = 0.0, behind: float = 0.0) -> None:
-        """Filter the output error and find its nonzero steps."""
         self.gates, self.behind = gates, behind
         self.error = error.clone() if ahead else error
         if ahead:

@@ -52,7 +52,6 @@ class VectorConnection(Connection, abc.ABC):
         """
 
     def fold(self, per_pair: Tensor) -> Tensor:
-        """Return the gradient of every pair summed over those that share a weight."""
         return self.gather_pairs(per_pair)
 
 
@@ -80,16 +79,13 @@ class Vectors(VectorConnection):
 
     @property
     def n_post(self) -> int:
-        """Number of postsynaptic entries, ``K I``."""
         return self.components * self.plain.n_post
 
     @property
     def n_pre(self) -> int:
-        """Number of presynaptic entries, ``K J``."""
         return self.components * self.plain.n_pre
 
     def apply(self, weight: Tensor, pre: Tensor) -> Tensor:
-        """Return the drive, every component on its own, shape ``(..., K I)``."""
         return self.plain.apply(weight, self._apart(pre)).flatten(-2)
 
     def back(self, signal: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -101,7 +97,6 @@ class Vectors(VectorConnection):
         self.plain.outer_(gradient, self._apart(signal), self._apart(pre))
 
     def meet(self, error: Tensor, pre: Tensor) -> Tensor:
-        """Return ``error . pre_j``, summed over components."""
         return (error.unsqueeze(-2) @ self._apart(pre)).squeeze(-2)
 
     def broadcast_(self, gradient: Tensor, gate: Tensor, met: Tensor) -> None:
@@ -137,12 +132,10 @@ class InputVectors(VectorConnection):
 
     @property
     def n_post(self) -> int:
-        """Number of postsynaptic entries, ``K I``."""
         return self.plain.n_post
 
     @property
     def n_pre(self) -> int:
-        """Number of inputs."""
         return self.plain.n_pre
 
     def drive(self, pre: Tensor) -> Tensor:
@@ -173,7 +166,6 @@ class InputVectors(VectorConnection):
             self.plain.outer_(gradient.flatten(0, 1), signal, pre)
 
     def meet(self, error: Tensor, pre: Tensor) -> Tensor:
-        """Return ``score_k pre_c``, shape ``(..., K J)``."""
         return (error.unsqueeze(-1) * pre.unsqueeze(-2)).flatten(-2)
 
     def broadcast_(self, gradient: Tensor, gate: Tensor, met: Tensor) -> None:
@@ -202,7 +194,6 @@ class VectorBias(VectorConnection):
 
     @property
     def n_post(self) -> int:
-        """Number of postsynaptic entries."""
         return self.weight.numel() * self.positions
 
     @property
@@ -211,7 +202,6 @@ class VectorBias(VectorConnection):
         return 1
 
     def apply(self, weight: Tensor, pre: Tensor) -> Tensor:
-        """Return the bias of every entry, shape ``(K C P,)``."""
         return weight.flatten() if self.positions == 1 else weight.flatten().repeat_interleave(self.positions)
 
     def outer_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:

@@ -38,7 +38,6 @@ class BlockTrace(Trace):
         add_outer_(self.value, step.gain_of(self.connection), pre)
 
     def dense(self) -> Tensor:
-        """Return the trace, shape ``(B, S, I, J)``."""
         return self.value
 
 

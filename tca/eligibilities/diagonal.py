@@ -36,5 +36,4 @@ class Diagonal(Eligibility):
         tape.transmit_own_(t, into, later)
 
     def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
-        """Return a synaptic trace."""
         return synaptic_trace(connection, step, trials, lambda now: now.diagonal())

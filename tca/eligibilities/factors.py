@@ -50,7 +50,6 @@ class Factors(abc.ABC):
         noise: NoiseDistribution,
         generator: torch.Generator,
     ) -> None:
-        """Start with the influence of an initial state on itself."""
         self.trials, self.cells, self.components, self.drives = trials, step.cells, step.components, step.drives
         self.connections = connections
         self.noise, self.generator = noise, generator
@@ -130,7 +129,6 @@ class FactorTrace(Trace):
     """The eligibility trace of one connection, from its population's factors."""
 
     def __init__(self, factors: Factors, index: int) -> None:
-        """Bind the trace to factors."""
         self.factors, self.index = factors, index
 
     def advance(self, step: LocalStep, pre: Tensor) -> None:
@@ -145,7 +143,6 @@ class FactorTrace(Trace):
         return influence.view(len(influence), -1, cells, *influence.shape[2:])
 
     def gradient(self, signal: Tensor) -> Tensor:
-        """Return ``sum_b L_b P_b`` from the factors."""
         return self.factors.gradient(self.index, signal.flatten(1))
 
 
@@ -162,7 +159,6 @@ class StochasticEligibility(Eligibility, abc.ABC):
     why_not: ClassVar[str] = "no propagator gives its traces, so that no signal can be filtered backwards"
 
     def buffers(self, population: Population, generator: torch.Generator) -> dict[str, Tensor]:
-        """Draw the seed of the first batch."""
         return fresh(generator)
 
     def follow_weights_(self, population: Population, buffers: dict[str, Tensor]) -> None:

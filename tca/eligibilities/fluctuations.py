@@ -53,7 +53,6 @@ class Fluctuations(Coincidence):
     recurrent_only: bool = True
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
         if whole("power of the fluctuations", self.power, 1) % 2 == 0:
             raise ValueError(f"power of the fluctuations must be odd, so that their sign counts, got {self.power}")
         if not 0 <= self.keep < 1:
@@ -61,7 +60,6 @@ class Fluctuations(Coincidence):
 
     @property
     def equation(self) -> str:
-        """The equation of the trace."""
         return f"e_t = e_t-1 + (pre_t (x_t - xbar_t))^{self.power}"
 
     def check(self, population: Population) -> None:

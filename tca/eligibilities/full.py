@@ -38,7 +38,6 @@ class Full(Eligibility):
         tape.transmit_(t, into, later)
 
     def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
-        """Return a dense influence trace."""
         return InfluenceTrace(connection, trials, lambda now: now.leak_matrix() + now.transmission(), step.components)
 
 

@@ -34,7 +34,6 @@ class Homotopy(Eligibility):
     joint: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Check the share."""
         if not 0 <= self.share <= 1:
             raise ValueError(f"share of the transmission must lie in [0, 1], got {self.share}")
 
@@ -47,7 +46,6 @@ class Homotopy(Eligibility):
         tape.transmit_(t, into, self.share * later)
 
     def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
-        """Return a dense influence trace."""
         return InfluenceTrace(connection, trials, self._propagator, step.components)
 
     def _propagator(self, step: LocalStep) -> Tensor:

@@ -31,5 +31,4 @@ class Instant(Eligibility):
         """Leave ``into`` unchanged: ``D_t = 0``."""
 
     def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
-        """Return a trace of the present step alone."""
         return InstantTrace(connection, step, trials)

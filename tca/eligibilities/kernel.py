@@ -63,7 +63,6 @@ class LearnedKernel(StochasticEligibility):
     equation: ClassVar[str] = "e_t = A (x) C_t, C_t = (1 - gamma) C_t-1 + gain (x) pre, A and gamma learned"
 
     def __post_init__(self) -> None:
-        """Check decay and rates."""
         if not 0 <= self.decay <= 1:
             raise ValueError(f"decay of the kernel must lie in [0, 1], got {self.decay}")
 
@@ -156,7 +155,6 @@ class _KernelTrace(Trace):
     """The eligibility trace of one connection, multiplied by ``A``."""
 
     def __init__(self, kernel: _Kernel, connection: Connection, trials: int) -> None:
-        """Start at zero, an initial state at one."""
         self.kernel = kernel
         self.own = SynapticTrace(connection, trials, lambda step: kernel.kept.unsqueeze(0))
 
@@ -166,7 +164,6 @@ class _KernelTrace(Trace):
         self.own.advance(step, pre)
 
     def dense(self) -> Tensor:
-        """Return the influence, shape ``(B, L, I, J)``."""
         return over(self.kernel.reach, self.own.value.shape[1]).unsqueeze(-1) * self.own.dense().unsqueeze(1)
 
     def gradient(self, signal: Tensor) -> Tensor:

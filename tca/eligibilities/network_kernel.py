@@ -45,7 +45,6 @@ class NetworkTrace(Trace):
         self.value.mul_(decay).add_(step.slope.unsqueeze(-1) * self.inner.dense())
 
     def dense(self) -> Tensor:
-        """Return the trace, shape ``(B, N, J)``."""
         return self.value
 
 
@@ -77,7 +76,6 @@ class NetworkKernel(Eligibility):
 
     @property
     def equation(self) -> str:
-        """The equation of the trace."""
         return f"e_t = (leak + {'root' if self.perron_root is None else self.perron_root} gain) e_t-1 + G_t p_t"
 
     @property
@@ -152,5 +150,4 @@ class NetworkKernel(Eligibility):
         return torch.stack([first, kept])
 
     def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
-        """Return the kernel's trace of the inner trace."""
         return NetworkTrace(self.inner.trace(connection, step, trials), self.decay)

@@ -48,7 +48,6 @@ class Perturbation(Eligibility, abc.ABC):
     why_not: ClassVar[str] = "the reward of a trial is given at its end, when no trace remains to carry forwards"
 
     def buffers(self, population: Population, generator: torch.Generator) -> dict[str, Tensor]:
-        """Draw the seed of the first batch."""
         return fresh(generator)
 
     def follow_weights_(self, population: Population, buffers: dict[str, Tensor]) -> None:
@@ -56,7 +55,6 @@ class Perturbation(Eligibility, abc.ABC):
         move_on_(buffers)
 
     def begin(self, tape: Tape, replay: Callable[[], Replay], buffers: dict[str, Tensor]) -> Tape:
-        """Return the tape with the perturbed pass."""
         return replace(tape, perturbed_pass=self.perturbed_pass(tape, replay(), buffers))
 
     @abc.abstractmethod
@@ -156,12 +154,10 @@ class NodeNoise(Coincidence):
     by: Deviation = field(default_factory=Injected)
 
     def __post_init__(self) -> None:
-        """Check ``rates``."""
         lookup(dict.fromkeys(RATES, True), self.rates, "rates")
 
     @property
     def equation(self) -> str:
-        """The equation of the trace."""
         return f"e_t = e_t-1 + {self.by.equation} (x) pre_t, u_t + {self.sigma:g} xi_t"
 
     def perturbed_pass(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> PerturbedPass:
@@ -206,7 +202,6 @@ class WeightNoise(Perturbation):
 
     @property
     def equation(self) -> str:
-        """The equation of the trace."""
         return f"e = xi, W + {self.sigma:g} xi"
 
     def perturbed_pass(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> PerturbedPass:

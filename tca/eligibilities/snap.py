@@ -123,7 +123,6 @@ class ReachTrace(Trace):
         return dense.scatter_add_(-2, index, self.value).transpose(-3, -2)
 
     def gradient(self, signal: Tensor) -> Tensor:
-        """Return ``sum_b sum_k L_bk P_bkij``, shape ``(I, J)``."""
         return torch.einsum("bik,bikj->ij", self.near.gather(signal).flatten(0, -3), self.value.flatten(0, -4))
 
 
@@ -150,7 +149,6 @@ class SnAp(Eligibility):
 
     @property
     def local(self) -> bool:
-        """Whether a trace covers the postsynaptic cell alone."""
         return self.steps == 1
 
     @property
@@ -215,7 +213,6 @@ class SnAp(Eligibility):
         return signal, later
 
     def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
-        """Return a trace of the cells within reach."""
         return ReachTrace(connection, step, trials, self.steps - 1)
 
 

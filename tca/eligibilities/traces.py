@@ -130,7 +130,6 @@ class InstantTrace(Trace):
     """``e_t = gain_t (x) pre_t``: the present step alone (``D = 0``)."""
 
     def __init__(self, connection: Connection, step: LocalStep, trials: int) -> None:
-        """Start at zero, an initial state at one."""
         self.connection, self.components = connection, step.components
         self.gain = initial_influence(connection, step, trials).squeeze(-1)
         self.pre = self.gain.new_ones(trials, connection.n_pre)
@@ -183,7 +182,6 @@ class PresynapticTrace(Trace):
         return self.gain[cells].unsqueeze(-1) * self.value[self.group[cells]].transpose(0, 1)
 
     def dense(self) -> Tensor:
-        """Return the trace of every synapse, shape ``(B, I, J)``."""
         return self.gain.unsqueeze(-1) * self.value[self.group].transpose(0, 1)
 
     def gradient(self, signal: Tensor) -> Tensor:
@@ -217,7 +215,6 @@ class SynapticTrace(Trace):
         add_outer_(self.value, step.gain_of(self.connection), pre)
 
     def dense(self) -> Tensor:
-        """Return the trace, shape ``(B, I, J)``."""
         return self.value
 
 

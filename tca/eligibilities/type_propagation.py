@@ -102,7 +102,6 @@ class TypePropagation(Eligibility):
     local: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        """Check the slope."""
         if not (math.isfinite(self.slope) and self.slope >= 0):
             raise ValueError(f"slope must be finite and not negative, got {self.slope}")
 

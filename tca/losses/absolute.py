@@ -39,7 +39,6 @@ class AbsoluteError(Loss):
         return (outputs - targets).abs().sum(-1)
 
     def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the sign of the error, zero at the kink."""
         return torch.sign(outputs - targets)
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:

@@ -33,7 +33,6 @@ class Admissibility:
     reason: str
 
     def __bool__(self) -> bool:
-        """Return whether the condition holds."""
         return self.holds
 
     def require(self, of: object) -> None:

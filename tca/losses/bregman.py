@@ -57,7 +57,6 @@ class Bregman(Loss):
     )
 
     def __post_init__(self) -> None:
-        """Set the matched link if none is given, and check the range of the link against the domain of F."""
         name = type(self.generator).__name__
         if self.link is None:
             if self.generator.matched is None:

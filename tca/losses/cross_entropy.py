@@ -80,7 +80,6 @@ class SmoothedCrossEntropy(Loss):
     )
 
     def __post_init__(self) -> None:
-        """Check the range of the smoothing."""
         if self.smoothing >= 1:
             raise ValueError(f"smoothing must be less than 1, got {self.smoothing:g}")
 

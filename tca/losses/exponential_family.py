@@ -55,9 +55,7 @@ class ExponentialFamily(Likelihood):
         self.family.check(outputs_shape, targets)
 
     def score_covariance(self, outputs: Tensor) -> Tensor:
-        """Return the covariance of the score under the family."""
         return self.family.score_covariance(outputs)
 
     def score_moment(self, outputs: Tensor, order: int) -> Tensor:
-        """Return a moment of the score under the family."""
         return self.family.score_moment(outputs, order)

@@ -120,7 +120,6 @@ class RealFamily(CanonicalFamily):
         return targets
 
     def score_covariance(self, outputs: Tensor) -> Tensor:
-        """Return the second moments on the diagonal."""
         return torch.diag_embed(self.score_moment(outputs, 2))
 
 
@@ -133,7 +132,6 @@ class BernoulliFamily(RealFamily):
         return -functional.logsigmoid(-outputs).sum(-1)
 
     def expected(self, outputs: Tensor) -> Tensor:
-        """Return the sigmoid."""
         return outputs.sigmoid()
 
     def score_moment(self, outputs: Tensor, order: int) -> Tensor:
@@ -186,11 +184,9 @@ class GaussianFamily(RealFamily):
         return 0.5 * self.variance * outputs.square().sum(-1)
 
     def expected(self, outputs: Tensor) -> Tensor:
-        """Return ``variance z``."""
         return self.variance * outputs
 
     def score_moment(self, outputs: Tensor, order: int) -> Tensor:
-        """Return the moments of a normal variable."""
         return moments.normal(torch.full_like(outputs, self.variance), order)
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
@@ -207,11 +203,9 @@ class CategoricalFamily(CanonicalFamily):
         return outputs.logsumexp(-1)
 
     def statistic(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return ``onehot(targets)``."""
         return functional.one_hot(targets, outputs.shape[-1]).to(outputs.dtype)
 
     def expected(self, outputs: Tensor) -> Tensor:
-        """Return the softmax."""
         return softmax(outputs)
 
     def score_covariance(self, outputs: Tensor) -> Tensor:
@@ -243,7 +237,6 @@ class GammaFamily(Family):
     shape: Positive = 1.0
 
     def log_partition(self, outputs: Tensor) -> Tensor:
-        """Return ``shape sum z``."""
         return self.shape * outputs.sum(-1)
 
     def natural(self, outputs: Tensor) -> Tensor:
@@ -258,7 +251,6 @@ class GammaFamily(Family):
         return self.shape - targets * (-outputs).exp()
 
     def score_covariance(self, outputs: Tensor) -> Tensor:
-        """Return the shape on the diagonal."""
         return torch.diag_embed(self.score_moment(outputs, 2))
 
     def score_moment(self, outputs: Tensor, order: int) -> Tensor:

@@ -79,7 +79,6 @@ class SquaredNorm(Generator[Link]):
     matched: ClassVar[Link | None] = IdentityLink()
 
     def __call__(self, points: Tensor) -> Tensor:
-        """Return half the squared norm."""
         return 0.5 * points.square().sum(-1)
 
     def divergence(self, targets: Tensor, outputs: Tensor, link: Link) -> Tensor:
@@ -106,7 +105,6 @@ class ExponentialSum(Generator[IdentityLink]):
     matched: ClassVar[Link | None] = None
 
     def __call__(self, points: Tensor) -> Tensor:
-        """Return the sum of exponentials."""
         return points.exp().sum(-1)
 
     def divergence(self, targets: Tensor, outputs: Tensor, link: IdentityLink) -> Tensor:
@@ -166,7 +164,6 @@ class ItakuraSaito(Generator[PositiveLink]):
     matched: ClassVar[Link | None] = None
 
     def __call__(self, points: Tensor) -> Tensor:
-        """Return minus the sum of logarithms."""
         return -points.log().sum(-1)
 
     def divergence(self, targets: Tensor, outputs: Tensor, link: PositiveLink) -> Tensor:
@@ -194,7 +191,6 @@ class BinaryEntropy(Generator[UnitLink]):
     matched: ClassVar[Link | None] = SigmoidLink()
 
     def __call__(self, points: Tensor) -> Tensor:
-        """Return the negative entropy of Bernoulli variables with these probabilities."""
         return (torch.xlogy(points, points) + torch.xlogy(1 - points, 1 - points)).sum(-1)
 
     def divergence(self, targets: Tensor, outputs: Tensor, link: UnitLink) -> Tensor:

@@ -111,11 +111,9 @@ class IdentityLink(Link):
     """``r = z``: the outputs are the predictions."""
 
     def __call__(self, outputs: Tensor) -> Tensor:
-        """Return a copy of the outputs."""
         return outputs.clone()
 
     def pull(self, outputs: Tensor, cotangent: Tensor) -> Tensor:
-        """Return a copy of the cotangent."""
         return cotangent.clone()
 
     def check(self, name: str, targets: Tensor) -> None:
@@ -135,11 +133,9 @@ class ExponentialLink(PositiveLink):
         return outputs.exp() * cotangent
 
     def log(self, outputs: Tensor) -> Tensor:
-        """Return a copy of the outputs."""
         return outputs.clone()
 
     def pull_log(self, outputs: Tensor, cotangent: Tensor) -> Tensor:
-        """Return a copy of the cotangent."""
         return cotangent.clone()
 
     def check(self, name: str, targets: Tensor) -> None:
@@ -160,11 +156,9 @@ class SoftplusLink(PositiveLink):
         return torch.logaddexp(outputs, outputs.new_zeros(()))
 
     def pull(self, outputs: Tensor, cotangent: Tensor) -> Tensor:
-        """Return ``sigmoid(z) cotangent``."""
         return outputs.sigmoid() * cotangent
 
     def log(self, outputs: Tensor) -> Tensor:
-        """Return the logarithm of the softplus, equal to z to machine precision for z below -40."""
         return torch.where(outputs < -40, outputs, self(outputs.clamp(min=-40)).log())
 
     def pull_log(self, outputs: Tensor, cotangent: Tensor) -> Tensor:
@@ -181,7 +175,6 @@ class SigmoidLink(UnitLink):
     """``r = 1 / (1 + e^-z)`` elementwise."""
 
     def __call__(self, outputs: Tensor) -> Tensor:
-        """Return the sigmoid of z."""
         return outputs.sigmoid()
 
     def pull(self, outputs: Tensor, cotangent: Tensor) -> Tensor:
@@ -201,7 +194,6 @@ class SigmoidLink(UnitLink):
         return functional.logsigmoid(-outputs)
 
     def pull_log_odds(self, outputs: Tensor, cotangent: Tensor) -> Tensor:
-        """Return a copy of the cotangent."""
         return cotangent.clone()
 
     def check(self, name: str, targets: Tensor) -> None:
@@ -214,7 +206,6 @@ class SoftmaxLink(PositiveLink):
     """``r = e^z / sum e^z``: outputs are the logits of one distribution."""
 
     def __call__(self, outputs: Tensor) -> Tensor:
-        """Return the softmax of z."""
         return softmax(outputs)
 
     def pull(self, outputs: Tensor, cotangent: Tensor) -> Tensor:

@@ -49,7 +49,6 @@ class Poisson(Likelihood):
         check_between("Poisson", targets, 0.0)
 
     def score_covariance(self, outputs: Tensor) -> Tensor:
-        """Return the rates on the diagonal."""
         return torch.diag_embed(outputs.exp())
 
     def score_moment(self, outputs: Tensor, order: int) -> Tensor:

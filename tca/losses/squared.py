@@ -44,9 +44,7 @@ class MSE(Likelihood):
         check_real(outputs_shape, targets)
 
     def score_covariance(self, outputs: Tensor) -> Tensor:
-        """Return identity matrices."""
         return torch.diag_embed(torch.ones_like(outputs))
 
     def score_moment(self, outputs: Tensor, order: int) -> Tensor:
-        """Return the moments of a normal variable of unit variance."""
         return moments.normal(torch.ones_like(outputs), order)

@@ -69,7 +69,6 @@ class RecurrentPopulation(nn.Module, abc.ABC):
         synapses_in: Callable[..., Any] = Dense,
         drives: tuple[int, int] = (1, 1),
     ) -> None:
-        """Draw the weights; see the class."""
         super().__init__()
         rows_in, rows_rec = (n_rec * each for each in drives)
         self.synapses, self.synapses_in = synapses, synapses_in
@@ -252,7 +251,6 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         return ()
 
     def connections(self) -> tuple[Connection, ...]:
-        """Return every connection of the network; each parameter belongs to one."""
         return (*super().connections(), *self.skip_connections())
 
     def read_out(self, read: Tensor, inputs: Tensor) -> Tensor:

@@ -66,7 +66,6 @@ class RecurrentLayer(abc.ABC):
     wirings: ClassVar[type]
 
     def __init__(self, size: Size, cell: Any = None, wiring: Any = None, **options: Any) -> None:
-        """Check the options; see the class."""
         self.size = size
         allowed = self.options()
         for name in options:

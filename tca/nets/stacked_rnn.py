@@ -76,7 +76,6 @@ class StackedRNN(Network):
         device: Device | None = None,
         dtype: DType = torch.float32,
     ) -> None:
-        """Draw the weights; see the class."""
         super().__init__()
         self.n_in, self.n_out, self.dt = whole("n_in", n_in, 1), whole("n_out", n_out, 1), positive("dt", dt)
         if not layers:
@@ -111,7 +110,6 @@ class StackedRNN(Network):
         return tuple(found)
 
     def hidden_connections(self) -> tuple[Connection, ...]:
-        """Return the connections into all populations, from the first to the last."""
         return tuple(each for name, cells in self.hidden_layers for each in cells.into_cells(f"{name}."))
 
     def readout_connections(self) -> tuple[Connection, ...]:

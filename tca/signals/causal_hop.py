@@ -80,7 +80,6 @@ class CausalHop(DelayedSignal):
         return read
 
     def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
-        """Return the direct signal."""
         return Direct().online_signal(population, buffers)
 
     def delayed_signal(self, population: Population, readout_leak: float) -> DelayFunction:

@@ -53,7 +53,6 @@ class NoCentre(Centring):
     equation = "D = d"
 
     def centre(self, mean: Tensor, counts: Tensor, buffers: Buffers) -> Tensor:
-        """Return zero."""
         return torch.zeros_like(mean)
 
 
@@ -73,7 +72,6 @@ class RunningCentre(Centring):
     rate: float = 0.01
 
     def __post_init__(self) -> None:
-        """Check the rate."""
         if not 0 < finite("rate of the running mean", self.rate) <= 1:
             raise ValueError(f"rate of the running mean must lie in (0, 1], got {self.rate}")
 

@@ -137,7 +137,6 @@ class ErrorDiffusion(CustomSignal):
 
     @property
     def couples_trials(self) -> bool:
-        """Whether errors are centred by a mean over the batch."""
         return not isinstance(self.centring, NoCentre)
 
     @property

@@ -35,7 +35,6 @@ class Exact(Signal):
 
     @property
     def horizon(self) -> None:
-        """The whole rest of the trial."""
         return None
 
     @property
@@ -79,7 +78,6 @@ class Horizon(Signal):
 
     @property
     def horizon(self) -> int:
-        """Later steps whose errors are used."""
         return self.steps
 
     @property

@@ -80,7 +80,6 @@ class Adaptive(_Feedback):
         return "G_t = F score_t, F follows W_o^T"
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
-        """Draw the feedback weights and copy the readout."""
         return {**super().buffers(population, generator), "readout_seen": population.readout.clone()}
 
     def follow_weights_(self, population: Population, buffers: Buffers) -> None:

@@ -42,7 +42,6 @@ class FeedbackWeights(abc.ABC):
     reads: ClassVar[bool] = True  # whether it reads the readout weights, or their shape alone
 
     def __post_init__(self) -> None:
-        """Check the fraction."""
         check_fraction("fraction of the feedback weights", self.fraction)
 
     def beside(self, population: Population) -> Tensor:
@@ -120,14 +119,12 @@ class Frozen(FeedbackWeights):
 
     @property
     def follows(self) -> bool:
-        """Never."""
         return False
 
     def draw(self, readout: Tensor, generator: torch.Generator) -> Tensor:
         return readout.t() * _readout_synapses(self, readout, generator)
 
     def now(self, readout: Tensor, kept: Tensor) -> Tensor:
-        """Return the buffer."""
         return kept
 
 
@@ -148,15 +145,12 @@ class Tracked(FeedbackWeights):
 
     @property
     def follows(self) -> bool:
-        """Always."""
         return True
 
     def draw(self, readout: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the mask of the weights."""
         return _readout_synapses(self, readout, generator)
 
     def now(self, readout: Tensor, kept: Tensor) -> Tensor:
-        """Return the masked readout weights."""
         return readout.t() * kept
 
 
@@ -177,7 +171,6 @@ class Drawn(FeedbackWeights):
     reads: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        """Check the fraction and the scale."""
         super().__post_init__()
 
     @property
@@ -186,7 +179,6 @@ class Drawn(FeedbackWeights):
 
     @property
     def follows(self) -> bool:
-        """Never."""
         return False
 
     def draw(self, readout: Tensor, generator: torch.Generator) -> Tensor:
@@ -196,7 +188,6 @@ class Drawn(FeedbackWeights):
         return (draw * self.existing(torch.ones_like(draw), generator)).to(readout)
 
     def now(self, readout: Tensor, kept: Tensor) -> Tensor:
-        """Return the buffer."""
         return kept
 
 

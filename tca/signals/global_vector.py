@@ -86,7 +86,6 @@ class GlobalVector(CustomSignal, CausalSignal):
         return read
 
     def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
-        """Return the output error of the step for every component."""
         return lambda error: _spread(error, population)
 
     def gather_(self, tape: Tape, link: ConnectionInput, gradient: Tensor, driven: Tensor, steps: slice) -> None:

@@ -51,7 +51,6 @@ class Hops(Signal):
 
     @property
     def horizon(self) -> int | None:
-        """One step per hop; the rest of the trial with ``receiver_leak``."""
         return None if self.hops and self.receiver_leak else self.hops
 
     @property

@@ -58,7 +58,6 @@ class TypeReturn(Signal):
     unfilters: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Check the arguments."""
         if not (math.isfinite(self.slope) and self.slope >= 0):
             raise ValueError(f"slope must be finite and not negative, got {self.slope}")
         if self.sender_slope not in ("mean", "exact"):
@@ -68,12 +67,10 @@ class TypeReturn(Signal):
 
     @property
     def horizon(self) -> int | None:
-        """Later steps whose errors are used."""
         return self.taps
 
     @property
     def fitted(self) -> bool:
-        """Whether later errors are truncated, for a single propagator."""
         return self.taps is not None
 
     @property

@@ -187,7 +187,6 @@ class CausalSignal(Signal):
         return 0
 
     def online(self) -> CausalSignal:
-        """Return the signal itself."""
         return self
 
     @abc.abstractmethod
@@ -209,7 +208,6 @@ class DelayedSignal(Signal):
     """An online signal, part of which multiplies the previous step's traces."""
 
     def online(self) -> DelayedSignal:
-        """Return the signal itself."""
         return self
 
     @abc.abstractmethod

@@ -32,7 +32,6 @@ class AtMost(TorchFunctionMode):
     """
 
     def __init__(self, elements: int) -> None:
-        """Remember the bound."""
         super().__init__()
         self.elements = elements
 

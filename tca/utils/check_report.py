@@ -30,7 +30,6 @@ class CheckLine:
     detail: str = ""
 
     def __str__(self) -> str:
-        """Return outcome, name and detail in one line."""
         return f"{self.outcome}  {self.name}" + (f": {self.detail}" if self.detail else "")
 
 
@@ -55,7 +54,6 @@ class CheckReport:
     lines: tuple[CheckLine, ...]
 
     def __bool__(self) -> bool:
-        """Return whether no check failed."""
         return not self.failures
 
     @property

@@ -18,7 +18,6 @@ class UnknownNameError(ValueError, KeyError):
     """A table has no entry of that name; both a ``ValueError`` and a ``KeyError``."""
 
     def __str__(self) -> str:
-        """Return the message, which a `KeyError` would quote."""
         return str(self.args[0])
 
 
@@ -35,16 +34,13 @@ class Table(dict[str, Entry]):
     """
 
     def __init__(self, what: str, entries: Mapping[str, Entry]) -> None:
-        """Fill the table."""
         super().__init__(entries)
         self.what = what
 
     def __missing__(self, name: Any) -> Entry:
-        """Raise an error that offers the nearest names."""
         raise unknown(name, self, self.what)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return how a copy is made."""
         return type(self), (self.what, dict(self))
 
 

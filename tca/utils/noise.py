@@ -39,7 +39,6 @@ class Signs(NoiseDistribution):
     """
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        """Return signs."""
         return torch.randint(2, shape, generator=generator, device="cpu").double() * 2 - 1
 
 
@@ -48,7 +47,6 @@ class Normal(NoiseDistribution):
     """Normal numbers of variance one."""
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        """Return normal numbers."""
         return torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
 
 
@@ -64,7 +62,6 @@ class Uniform(NoiseDistribution):
     size: Positive = 1.0
 
     def draw(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        """Return uniform numbers."""
         return (torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu") * 2 - 1) * self.size
 
 
@@ -85,7 +82,6 @@ class Rare(NoiseDistribution):
     noise: NoiseDistribution = field(default_factory=Uniform)
 
     def __post_init__(self) -> None:
-        """Check the probability."""
         if not 0 < self.probability <= 1:
             raise ValueError(f"probability of the noise must lie in (0, 1], got {self.probability}")
 

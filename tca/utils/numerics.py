@@ -110,7 +110,6 @@ class _Maker(abc.ABCMeta):
 
     @property
     def __signature__(cls) -> inspect.Signature:
-        """The arguments of the constructor."""
         own = inspect.signature(cls.__init__)  # type: ignore[misc]
         return own.replace(parameters=list(own.parameters.values())[1:])
 
@@ -128,7 +127,6 @@ class Lasting(metaclass=_Maker):
     """
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Return an independent copy."""
         made = memo[id(self)] = type(self).__new__(type(self))
         with torch.inference_mode(False):
             made.__dict__.update(copy.deepcopy(self.__dict__, memo))
@@ -243,7 +241,6 @@ class Workspace:
     """
 
     def __init__(self) -> None:
-        """Start empty."""
         self._held: dict[str, Tensor] = {}
 
     def empty(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:

@@ -40,7 +40,6 @@ class PluginTable(Table[Entry]):
     """
 
     def __init__(self, what: str, entries: Mapping[str, Entry], group: str, take: Callable[[str, Any], Entry]) -> None:
-        """Load no entry point yet."""
         super().__init__(what, entries)
         self.group, self.take, self._complete = group, take, False
 
@@ -75,7 +74,6 @@ class PluginTable(Table[Entry]):
         return iter(self.keys())
 
     def __len__(self) -> int:
-        """Return the number of entries."""
         return len(self.keys())
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -99,5 +97,4 @@ class PluginTable(Table[Entry]):
         return super().items()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return how a copy is made."""
         return Table, (self.what, dict(self))

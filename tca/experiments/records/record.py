@@ -80,7 +80,6 @@ class Record:
     def __init__(
         self, folder: Path | None, run: Run, sizes: Sizes, measure: str = "score", data: Mapping[str, Any] | None = None
     ) -> None:
-        """Store the arguments."""
         self.folder, self.run, self.sizes, self.measure, self.data = folder, run, sizes, measure, dict(data or {})
         self.ended = False
         self.metrics: list[Metrics] = []
@@ -92,7 +91,6 @@ class Record:
         self._lock: IO[bytes] | None = None
 
     def __enter__(self) -> Record:
-        """Lock the folder and read the checkpoint."""
         if self.folder is not None:
             with explained(self.folder):
                 make_folder(self.folder)
@@ -107,7 +105,6 @@ class Record:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Unlock the folder."""
         if self._lock is not None:
             self._lock.close()
 

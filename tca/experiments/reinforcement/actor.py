@@ -107,7 +107,6 @@ class Actor(Lasting):
     """
 
     def __init__(self, learner: Learner, environments: Sequence[Environment], generator: torch.Generator) -> None:
-        """Reset the environments."""
         if not environments:
             raise ValueError("environments must hold at least one environment")
         learner.net.stepper(len(environments))  # refuses networks that run through whole trials only

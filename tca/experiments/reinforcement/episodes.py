@@ -35,7 +35,6 @@ class Episodes(Iterator[Batch]):
     """
 
     def __init__(self, run: Run, task: Task, learner: Learner, step: int = 0) -> None:
-        """Start the first environments."""
         assert isinstance(run.agent, Agent)
         self.run, self.task, self.learner, self.agent = run, task, learner, run.agent
         self._start(step // run.evaluate_every)

@@ -49,7 +49,6 @@ class Cluster(Executor):
     """
 
     def __init__(self, address: str | None = None, workers: int = 1) -> None:
-        """Connect to the scheduler."""
         super().__init__(math.inf)
         require()
         self._distributed: Any = importlib.import_module("distributed")  # half a second, so not before it is needed

@@ -63,7 +63,6 @@ class Executor(ABC):
     """
 
     def __init__(self, slots: float = 1) -> None:
-        """Start without jobs."""
         self._slots = slots
         self._waiting: deque[Job] = deque()
         self._running: dict[Future[Any], Job] = {}
@@ -119,11 +118,9 @@ class Executor(ABC):
         """Stop the workers at once."""
 
     def __enter__(self) -> Self:
-        """Return the executor."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop the workers."""
         self.close()
 
 

@@ -62,7 +62,6 @@ class Attempts:
     """
 
     def __init__(self, folder: Path, sweep: str) -> None:
-        """Start at zero."""
         self._folder, self._count = folder, folder / f".begun-{sweep}"
 
     @property
@@ -80,13 +79,11 @@ class Attempts:
         return f"the worker that trained it died, {times}" + (f", last: {last}" if last else "")
 
     def __enter__(self) -> None:
-        """Begin an attempt."""
         with explained(self._folder):
             make_folder(self._folder)
             append(self._count, b".")
 
     def __exit__(self, *_: object) -> None:
-        """End the attempt."""
         self.forget()
 
     def forget(self) -> None:

@@ -32,7 +32,6 @@ class Processes(Executor):
     """
 
     def __init__(self, workers: int) -> None:
-        """Start no process yet."""
         super().__init__(workers)
         self._idle: list[_Worker] = []
         self._busy: dict[Future[Any], _Worker] = {}

@@ -49,7 +49,6 @@ class Schedule:
         wait: bool,
         source: str,
     ) -> None:
-        """Read the records of runs that have ended."""
         self._root, self._say, self._retries, self._wait = root, say, retries, wait
         self._sweep = uuid.uuid4().hex[:12]
         self._options = (self._sweep, threads, retries, source)

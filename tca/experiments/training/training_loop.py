@@ -50,7 +50,6 @@ class TrainingLoop:
     """
 
     def __init__(self, run: Run, observe: Observer | None = None) -> None:
-        """Draw trials and weights."""
         if torch.device(run.device).type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device {run.device!r} was asked for, but there is no CUDA device here")
         if observe is not None and run.agent is not None:

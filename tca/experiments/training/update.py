@@ -32,7 +32,6 @@ class Updates:
     """
 
     def __init__(self, learner: Learner, chosen: Optimizer, steps: int, seed: int) -> None:
-        """Build the optimizer."""
         self.learner, self.net, self.chosen, self.steps = learner, learner.net, chosen, steps
         self.optimizer = chosen.build(self.net)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
@@ -128,7 +127,6 @@ class Length:
     """
 
     def __init__(self, chosen: MatchedStepSize, learner: Learner, seed: int) -> None:
-        """Start with averages of zero."""
         self.chosen, self.learner = chosen, learner
         net, rule = copy.deepcopy(learner.net), learner.rule if chosen.rule is None else RULES[chosen.rule]
         self.measured, self.true = Learner(net, rule, seed=seed), Learner(net, RULES["bptt"])

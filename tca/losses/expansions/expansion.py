@@ -142,13 +142,10 @@ class Plain(Expansion):
 
     @property
     def equation(self) -> str:
-        """The expanded score in one line."""
         return "s"
 
     def further_channels(self, n_out: int) -> int:
-        """Return zero."""
         return 0
 
     def further(self, score: Tensor, seen: Seen, buffers: Buffers) -> Tensor:
-        """Return an empty tensor of shape ``(..., 0)``."""
         return score[..., :0].clone()

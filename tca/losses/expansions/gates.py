@@ -52,11 +52,9 @@ class PredictionGates(Expansion):
 
     @property
     def equation(self) -> str:
-        """The expanded score in one line."""
         return "[s; vec(p s^T)]" if self.top is None else f"[s; vec(p s^T)], p the {self.top} largest predictions"
 
     def further_channels(self, n_out: int) -> int:
-        """Return M O."""
         return self._gates(n_out) * n_out
 
     def further(self, score: Tensor, seen: Seen, buffers: Buffers) -> Tensor:
@@ -106,7 +104,6 @@ class ProjectionGates(Expansion):
         return {"gates": drawn / math.sqrt(width)}
 
     def further_channels(self, n_out: int) -> int:
-        """Return M O."""
         return self.size * n_out
 
     def further(self, score: Tensor, seen: Seen, buffers: Buffers) -> Tensor:
@@ -132,14 +129,12 @@ class HiddenGates(ProjectionGates):
 
     @property
     def equation(self) -> str:
-        """The expanded score in one line."""
         return f"[s; vec((W h) s^T)], W fixed, {self.size} x N"
 
     def width(self, n_hidden: int, n_in: int) -> int:
         return n_hidden
 
     def activity(self, seen: Seen) -> Tensor:
-        """Return the activity of the hidden layer."""
         return _given("hidden", seen.hidden)
 
 
@@ -152,7 +147,6 @@ class InputGates(ProjectionGates):
 
     @property
     def equation(self) -> str:
-        """The expanded score in one line."""
         return f"[s; vec((W x) s^T)], W fixed, {self.size} x I"
 
     def width(self, n_hidden: int, n_in: int) -> int:

@@ -52,11 +52,9 @@ class Bartlett(Expansion):
 
     @property
     def equation(self) -> str:
-        """The expanded score in one line."""
         return "[s; vec(s s^T - E[s s^T | y])]"
 
     def further_channels(self, n_out: int) -> int:
-        """Return O^2."""
         return n_out**2
 
     def further(self, score: Tensor, seen: Seen, buffers: Buffers) -> Tensor:
@@ -89,17 +87,14 @@ class ScorePowers(Expansion):
     needs: ClassVar[tuple[str, ...]] = ("outputs", "loss")
 
     def __post_init__(self) -> None:
-        """Check the range of the power."""
         if whole("order", self.order, 2) > 4:
             raise ValueError(f"order must be at most 4, got {self.order}")
 
     @property
     def equation(self) -> str:
-        """The expanded score in one line."""
         return f"[s; s^{self.order} - E[s^{self.order} | y]]"
 
     def further_channels(self, n_out: int) -> int:
-        """Return O."""
         return n_out
 
     def further(self, score: Tensor, seen: Seen, buffers: Buffers) -> Tensor:

@@ -113,7 +113,6 @@ class DualStream(Layered):
         device: Device | None = None,
         dtype: DType = torch.float32,
     ) -> None:
-        """Draw the magnitudes; see the class."""
         super().__init__()
         check_layers(layers, DenseLayer, ConvLayer)
         self.shape = check_shape(shape)
@@ -184,7 +183,6 @@ class DualStreamMLP(DualStream):
     """
 
     def __init__(self, n_in: Size, sizes: Sequence[Size], n_out: Size, **options: Any) -> None:
-        """Draw the magnitudes; see the class."""
         check_options(DualStreamMLP, options, ("n_in", "sizes", "n_out"))
         super().__init__(n_in, [DenseLayer(size) for size in sizes], n_out, **options)
 
@@ -204,7 +202,6 @@ class DualStreamCNN(DualStream):
     """
 
     def __init__(self, shape: Sequence[Size], layers: Sequence[Layer], n_out: Size, **options: Any) -> None:
-        """Draw the magnitudes; see the class."""
         check_options(DualStreamCNN, options, ("shape", "layers", "n_out"))
         super().__init__(shape, layers, n_out, **options)
 

@@ -87,7 +87,6 @@ class DualStreamRNN(LeakyPopulation, RecurrentNetwork):
         device: Device | None = None,
         dtype: DType = torch.float32,
     ) -> None:
-        """Draw the magnitudes; see the class."""
         for name, size in (("n_in", n_in), ("n_rec", n_rec), ("n_out", n_out)):
             whole(name, size, 1)
         sigmoid = Sigmoid(positive("width", width))
@@ -136,7 +135,6 @@ class DualStreamRNN(LeakyPopulation, RecurrentNetwork):
 
     @property
     def streams(self) -> Tensor:
-        """Stream of every cell, +1 or -1, shape ``(2 H,)``."""
         return self.get_buffer("stream_of_cell")
 
     @torch.no_grad()

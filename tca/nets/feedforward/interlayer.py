@@ -102,7 +102,6 @@ class AvgPool(_Pool):
     """
 
     def pooled(self, maps: Tensor) -> Tensor:
-        """Return the means."""
         return functional.avg_pool2d(maps, self.kernel, self.stride)
 
     def back(self, signal: Tensor, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
@@ -127,7 +126,6 @@ class MaxPool(_Pool):
     """
 
     def pooled(self, maps: Tensor) -> Tensor:
-        """Return the largest values."""
         return functional.max_pool2d(maps, self.kernel, self.stride)
 
 
@@ -149,7 +147,6 @@ class Dropout(InterlayerOperation):
     random = True
 
     def __post_init__(self) -> None:
-        """Check the share."""
         if not 0 <= finite("share of the dropout", self.share) < 1:
             raise ValueError(f"share of the dropout must lie in [0, 1), got {self.share}")
 
@@ -161,7 +158,6 @@ class Dropout(InterlayerOperation):
         return rate if drawn is None else rate * (drawn >= self.share) / (1 - self.share)
 
     def back(self, signal: Tensor, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
-        """Return the signal to the remaining rates, scaled like them."""
         return self.through(signal, shape, drawn)
 
 
@@ -182,7 +178,6 @@ class RMSNorm(InterlayerOperation):
     eps: float = 1e-8
 
     def __post_init__(self) -> None:
-        """Check the addition."""
         if not finite("eps of the normalisation", self.eps) > 0:
             raise ValueError(f"eps of the normalisation must be positive, got {self.eps}")
 
@@ -190,5 +185,4 @@ class RMSNorm(InterlayerOperation):
         return shape
 
     def through(self, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
-        """Return the rates over their root mean square."""
         return rate * (rate.square().mean(-1, keepdim=True) + self.eps).rsqrt()

@@ -94,7 +94,6 @@ class Layered(Network, abc.ABC):
     w_out: nn.Parameter
 
     def hidden_connections(self) -> tuple[Connection, ...]:
-        """Return the connections into the populations, from the inputs upwards."""
         return tuple(each for hidden in self.hidden_layers for each in self._made(hidden.wires))
 
     def readout_connections(self) -> tuple[Connection, ...]:

@@ -78,7 +78,6 @@ class DenseLayer(Layer):
 
     @property
     def passages(self) -> tuple[InterlayerOperation, ...]:
-        """Interlayer operations on its rates."""
         return self.then
 
     def wiring(self, shape: Shape) -> Wiring:
@@ -98,13 +97,11 @@ class _MapLayer(Layer):
     then: tuple[InterlayerOperation, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
         for name, least in (("channels", 1), ("kernel", 1), ("stride", 1), ("padding", 0)):
             whole(f"{name} of a layer", getattr(self, name), least)
 
     @property
     def passages(self) -> tuple[InterlayerOperation, ...]:
-        """Interlayer operations on its rates."""
         return self.then
 
     def geometry(self, shape: Shape) -> Geometry:

@@ -73,7 +73,6 @@ class Feedforward(Layered):
         device: Device | None = None,
         dtype: DType = torch.float32,
     ) -> None:
-        """Draw the weights; see the class."""
         super().__init__()
         check_layers(layers, DenseLayer, ConvLayer, LocalLayer, Layer)
         self.shape = check_shape(shape)
@@ -158,7 +157,6 @@ class MLP(Feedforward):
         then: tuple[InterlayerOperation, ...] = (),
         **options: Any,
     ) -> None:
-        """Draw the weights; see the class."""
         check_options(MLP, options, ("n_in", "sizes", "n_out"))
         super().__init__(n_in, [DenseLayer(size, then) for size in sizes], n_out, **options)
 
@@ -183,7 +181,6 @@ class CNN(Feedforward):
     """
 
     def __init__(self, shape: Sequence[Size], layers: Sequence[Layer], n_out: Size, **options: Any) -> None:
-        """Draw the weights; see the class."""
         check_layers(layers, ConvLayer, DenseLayer)
         check_options(CNN, options, GIVEN)
         super().__init__(shape, layers, n_out, **options)
@@ -208,7 +205,6 @@ class LocalNet(Feedforward):
     """
 
     def __init__(self, shape: Sequence[Size], layers: Sequence[Layer], n_out: Size, **options: Any) -> None:
-        """Draw the weights; see the class."""
         check_layers(layers, LocalLayer, DenseLayer)
         check_options(LocalNet, options, GIVEN)
         super().__init__(shape, layers, n_out, **options)

@@ -48,7 +48,6 @@ class LeakyPopulation(RecurrentPopulation):
         synapses: Callable[..., Any] = Dense,
         synapses_in: Callable[..., Any] = Dense,
     ) -> None:
-        """Draw the weights; see the class."""
         super().__init__(
             n_pre,
             layer.size,

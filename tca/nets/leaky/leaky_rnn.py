@@ -82,7 +82,6 @@ class LeakyRNN(LeakyPopulation, RecurrentNetwork):
         dtype: DType = torch.float32,
         **options: Any,
     ) -> None:
-        """Draw the weights; see the class."""
         check_options(LeakyRNN, options, ("n_in", "n_rec", "n_out"))
         layer, generator = LeakyLayer(n_rec, cell, wiring, **options), torch.Generator().manual_seed(seed)
         super().__init__(n_in, layer, dt=dt, generator=generator)

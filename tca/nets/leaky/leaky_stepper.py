@@ -18,7 +18,6 @@ class LeakyStepper(Stepper):
     """A leaky population online."""
 
     def __init__(self, cells: LeakyPopulation, trials: int) -> None:
-        """Start at the initial state."""
         initial = cells.w_rec.new_zeros(cells.n_rec) if cells.s_0 is None else cells.s_0.detach()
         self.cells = cells
         self.state = initial.expand(trials, -1).clone()

@@ -41,7 +41,6 @@ class SpikingPass:
         drive: Tensor,
         rate: Tensor,
     ) -> None:
-        """Begin at rest; see the class."""
         self.cells, self.threshold, self.refractory, self.surrogate_gradient = (
             cells,
             threshold,

@@ -67,7 +67,6 @@ class SpikingPopulation(RecurrentPopulation):
     reset: Tensor
 
     def __init__(self, n_pre: int, layer: SpikingLayer, *, dt: float, generator: torch.Generator) -> None:
-        """Draw the weights; see the class."""
         wiring: SpikingWiring = layer.wiring
         if wiring.learn_initial:
             raise ValueError(
@@ -127,7 +126,6 @@ class SpikingPopulation(RecurrentPopulation):
         )
 
     def traits(self) -> dict[str, Any]:
-        """Return the properties of the cells for the specification of the population."""
         return {**super().traits(), "components": 2}
 
     def start(self, trials: int) -> SpikingState:

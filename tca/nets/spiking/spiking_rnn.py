@@ -91,7 +91,6 @@ class SpikingRNN(SpikingPopulation, RecurrentNetwork):
         dtype: DType = torch.float32,
         **options: Any,
     ) -> None:
-        """Draw the weights; see the class."""
         check_options(SpikingRNN, options, ("n_in", "n_rec", "n_out"))
         layer, generator = SpikingLayer(n_rec, cell, wiring, **options), torch.Generator().manual_seed(seed)
         super().__init__(n_in, layer, dt=dt, generator=generator)

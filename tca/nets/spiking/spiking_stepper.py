@@ -19,7 +19,6 @@ class SpikingStepper(Stepper):
     """A spiking population online."""
 
     def __init__(self, cells: SpikingPopulation, trials: int) -> None:
-        """Start at rest."""
         self.cells = cells
         self.constants = cells.cells
         self.state = cells.start(trials)

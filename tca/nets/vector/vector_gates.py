@@ -44,7 +44,6 @@ class Gates(nn.Module):
         generator: torch.Generator,
         by_position: bool = False,
     ) -> None:
-        """Draw the signs; see the class."""
         super().__init__()
         self.shape = (components, channels, positions)
         drawn = torch.randint(

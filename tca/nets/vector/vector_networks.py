@@ -104,7 +104,6 @@ class PairedNet(Layered, abc.ABC):
         device: Device | None = None,
         dtype: DType = torch.float32,
     ) -> None:
-        """Draw the weights; see the class."""
         super().__init__()
         check_layers(layers, DenseLayer, ConvLayer, LocalLayer, Layer)
         self.shape = check_shape(shape)
@@ -234,7 +233,6 @@ class VectorNet(PairedNet):
         by_position: bool = False,
         **options: Any,
     ) -> None:
-        """Draw the weights and the gating vectors; see the class."""
         check_options(type(self), options, ("n_in", "sizes", "shape", "layers", "n_out"))
         self.by_position = by_position
         super().__init__(shape, layers, n_out, **options)
@@ -341,7 +339,6 @@ class VectorMLP(VectorNet):
     """
 
     def __init__(self, n_in: Size, sizes: Sequence[Size], n_out: Size, **options: Any) -> None:
-        """Draw the weights; see the class."""
         super().__init__(n_in, [DenseLayer(size) for size in sizes], n_out, **options)
 
 
@@ -363,7 +360,6 @@ class VectorCNN(VectorNet):
     """
 
     def __init__(self, shape: Sequence[Size], layers: Sequence[Layer], n_out: Size, **options: Any) -> None:
-        """Draw the weights; see the class."""
         check_layers(layers, ConvLayer, DenseLayer)
         super().__init__(shape, layers, n_out, **options)
 
@@ -386,7 +382,6 @@ class VectorLocalNet(VectorNet):
     """
 
     def __init__(self, shape: Sequence[Size], layers: Sequence[Layer], n_out: Size, **options: Any) -> None:
-        """Draw the weights; see the class."""
         check_layers(layers, LocalLayer, DenseLayer)
         super().__init__(shape, layers, n_out, **options)
 

@@ -110,7 +110,6 @@ class VectorRNN(Network):
         device: Device | None = None,
         dtype: DType = torch.float32,
     ) -> None:
-        """Draw the weights; see the class."""
         super().__init__()
         self.n_in, self.n_rec, self.n_out = (
             whole(name, size, 1) for name, size in (("n_in", n_in), ("n_rec", n_rec), ("n_out", n_out))

@@ -106,7 +106,6 @@ class ChannelsLast(InterlayerOperation):
     """
 
     def shape(self, shape: Shape) -> Shape:
-        """Return the leading axes and the number of cells."""
         return (*shape[:-3], math.prod(shape[-3:]))
 
     def through(self, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
@@ -131,14 +130,12 @@ class Componentwise(InterlayerOperation):
     inner: InterlayerOperation
 
     def shape(self, shape: Shape) -> Shape:
-        """Return the components and the layout of the cells after the operation."""
         return (shape[0], *self.inner.shape(shape[1:]))
 
     def through(self, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
         return self.inner.through(_apart(rate, shape), shape[1:], drawn).flatten(-2)
 
     def back(self, signal: Tensor, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
-        """Return the signal to the rates before the operation."""
         return self.inner.back(_apart(signal, shape), _apart(rate, shape), shape[1:], drawn).flatten(-2)
 
 

@@ -89,7 +89,6 @@ class Decay(Average):
     kept: float = 0.9999
 
     def __post_init__(self) -> None:
-        """Check the decay factor."""
         if not 0 <= finite("kept", self.kept) <= 1:
             raise ValueError(f"kept must lie in [0, 1], got {self.kept}")
 
@@ -136,7 +135,6 @@ class Share(Average):
     c: Positive = 0.3
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
         if self.c > self.updates:
             raise ValueError(f"c must be at most updates = {self.updates}, got {self.c:g}")
         warn_if_fast(self.lam, self.updates)
@@ -167,7 +165,6 @@ class NormalStart(CorrelationStart):
     scale: Positive = 1e-2
 
     def draw(self, cells: int, channels: int, generator: torch.Generator) -> Tensor:
-        """Return the numbers."""
         return torch.randn(cells, channels, generator=generator, dtype=torch.float64, device="cpu") * self.scale
 
 

@@ -78,7 +78,6 @@ class Decorrelation(CustomSignal):
     local: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Check the forward broadcast."""
         if self.forward_broadcast and not (self.source.plain and self.reach == SameStep()):
             raise ValueError(
                 "forward_broadcast needs the score as it is and of the same step, "
@@ -91,7 +90,6 @@ class Decorrelation(CustomSignal):
 
     @property
     def couples_trials(self) -> bool:
-        """Whether R is updated, by the mean over the batch."""
         return self.average.lam != 1
 
     @property

@@ -43,7 +43,6 @@ class Identity(Observable):
     """``g(z) = z``: the only one in published experiments."""
 
     def __call__(self, rate: Tensor) -> Tensor:
-        """Return the rate itself."""
         return rate
 
     def times_slope_(self, signal: Tensor, rate: Tensor) -> None:
@@ -55,7 +54,6 @@ class Square(Observable):
     """``g(z) = z^2``."""
 
     def __call__(self, rate: Tensor) -> Tensor:
-        """Return the square."""
         return rate.square()
 
     def times_slope_(self, signal: Tensor, rate: Tensor) -> None:
@@ -68,7 +66,6 @@ class TanhOf(Observable):
     """``g(z) = tanh z``."""
 
     def __call__(self, rate: Tensor) -> Tensor:
-        """Return the tanh."""
         return torch.tanh(rate)
 
     def times_slope_(self, signal: Tensor, rate: Tensor) -> None:

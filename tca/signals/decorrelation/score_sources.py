@@ -87,7 +87,6 @@ class Score(Source):
     expansion: Expansion = field(default_factory=Plain)
 
     def __post_init__(self) -> None:
-        """Check that the expansion preserves zero means."""
         self.expansion.require_admissible()
 
     @property
@@ -96,11 +95,9 @@ class Score(Source):
 
     @property
     def plain(self) -> bool:
-        """Whether there is no expansion."""
         return self.expansion == Plain()
 
     def channels(self, n_out: int) -> int:
-        """Return the number of channels of the expanded score."""
         return self.expansion.channels(n_out)
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
@@ -191,7 +188,6 @@ class OutputError(Source):
         return n_out
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
-        """Return no buffers."""
         return {}
 
     def weighted(self, tape: Tape, buffers: Buffers) -> Tensor:

@@ -61,11 +61,9 @@ class SameStep(Reach):
         return "x_t = s_t"
 
     def channels(self, channels: int) -> int:
-        """Return the number of channels unchanged."""
         return channels
 
     def over(self, score: Tensor) -> WindowFunction:
-        """Return the score itself."""
         return lambda steps: score[steps]
 
 
@@ -88,7 +86,6 @@ class Filtered(Reach):
     kappas: Annotated[Sequence[float], Filled] = (0.7,)
 
     def __post_init__(self) -> None:
-        """Check the filters."""
         for kappa in self.kappas:
             if not 0 <= kappa < 1:
                 raise ValueError(f"kappas must lie in [0, 1), got {kappa:g}")
@@ -98,7 +95,6 @@ class Filtered(Reach):
         return f"x_t = s_t + kappa x_{{t+1}}, kappa = {', '.join(f'{each:g}' for each in self.kappas)}"
 
     def channels(self, channels: int) -> int:
-        """Return the number of channels over all filters."""
         return channels * len(self.kappas)
 
     def over(self, score: Tensor) -> WindowFunction:
@@ -130,7 +126,6 @@ class Lagged(Reach):
         return f"x_t = [s_t, ..., s_{{t+{self.lags}}}]"
 
     def channels(self, channels: int) -> int:
-        """Return the number of channels over all lags."""
         return channels * (self.lags + 1)
 
     def over(self, score: Tensor) -> WindowFunction:

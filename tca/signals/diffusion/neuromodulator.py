@@ -50,7 +50,6 @@ class _Diffusing(Signal):
     shuffle: str = "none"
 
     def __post_init__(self) -> None:
-        """Check that the parts fit, by default in a small square."""
         if self.shuffle not in SHUFFLES:
             raise unknown(self.shuffle, SHUFFLES, "shuffle")
         Field(self.space or Grid((3, 3)), self.propagator, self.gain)
@@ -128,7 +127,6 @@ class StationaryDiffusion(_Diffusing, InstantSignal):
     """
 
     def __post_init__(self) -> None:
-        """Check that the parts fit."""
         super().__post_init__()
         if self.shuffle == "every step":
             raise ValueError("shuffle 'every step' needs a field with steps of time: use Diffusion")
@@ -193,7 +191,6 @@ class Diffusion(_Diffusing, CausalSignal):
     """
 
     def __post_init__(self) -> None:
-        """Check that the parts fit."""
         super().__post_init__()
         Field(self.space or Grid((3, 3)), self.propagator, self.gain).stepping()
 

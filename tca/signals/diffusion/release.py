@@ -74,11 +74,9 @@ class Shared(Release):
         return None
 
     def folded(self, weights: Tensor, sites: Tensor | None, spread: FromCells) -> Tensor:
-        """Return the feedback weights blurred over the cells."""
         return spread(weights.t()).t().contiguous()
 
     def emit(self, error: Tensor, weights: Tensor, sites: Tensor | None, enter: FromCells) -> Tensor:
-        """Return ``F err`` in the coordinates of the run."""
         return error @ enter(weights.t())
 
     def hear(self, at_cells: Tensor, weights: Tensor) -> Tensor:
@@ -97,7 +95,6 @@ class PerError(Release):
     fraction: float = 0.1
 
     def __post_init__(self) -> None:
-        """Check the fraction."""
         check_fraction("fraction of the cells that release", self.fraction)
 
     def sites(self, n_cells: int, generator: torch.Generator) -> Tensor:
@@ -108,15 +105,12 @@ class PerError(Release):
         return releasing
 
     def folded(self, weights: Tensor, sites: Tensor | None, spread: FromCells) -> Tensor:
-        """Return the weights times each cell's stationary concentration."""
         return weights * spread(_given(sites)).unsqueeze(-1)
 
     def emit(self, error: Tensor, weights: Tensor, sites: Tensor | None, enter: FromCells) -> Tensor:
-        """Return ``q err_m`` in the coordinates of the run, per error m."""
         return error.unsqueeze(-1) * enter(_given(sites))
 
     def hear(self, at_cells: Tensor, weights: Tensor) -> Tensor:
-        """Return the sum of concentrations weighed by the receptors."""
         return (at_cells * weights.t()).sum(-2)
 
 

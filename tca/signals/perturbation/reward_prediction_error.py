@@ -49,7 +49,6 @@ class RewardPredictionError(CustomSignal, RewardSignal):
     readout_learns: bool = False
 
     def __post_init__(self) -> None:
-        """Check the running mean."""
         if not 0 <= self.keep < 1:
             raise ValueError(f"keep of the expected error must lie in [0, 1), got {self.keep}")
 

@@ -36,7 +36,6 @@ class MinusLoss(Reward):
     """Minus the loss of the trial, ``-sum_t w_t l_t``."""
 
     def of(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """Return minus the losses, whose mean is the loss of the batch."""
         return -batch.loss.weighted(outputs, batch.targets, batch.weights).sum(0)
 
 

@@ -130,7 +130,6 @@ class _Entropy(Regulariser, abc.ABC):
     most: Count = 4096
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
         if not 0 <= finite("kept", self.kept) < 1:
             raise ValueError(f"kept must lie in [0, 1), got {self.kept}")
 
@@ -166,7 +165,6 @@ class _Entropy(Regulariser, abc.ABC):
         return "floor" if self.floor is None else f"{self.floor:g}"
 
     def buffers(self, population: Population) -> Buffers:
-        """Return the matrix of a population of at most ``most`` cells."""
         return self.start(population) if population.cells <= self.most else {}
 
     def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:
@@ -207,7 +205,6 @@ class LayerEntropy(_Entropy):
         )
 
     def start(self, population: Population) -> Buffers:
-        """Return the second moment C."""
         return {"second_moment": torch.eye(population.cells, dtype=torch.float64, device="cpu").to(population.like)}
 
     def average_(self, rate: Tensor, buffers: Buffers) -> None:
@@ -244,7 +241,6 @@ class TrackedEntropy(_Entropy):
     """
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
         super().__post_init__()
         if not self.kept:
             raise ValueError("kept must be greater than 0 where an inverse is carried on")
@@ -269,7 +265,6 @@ class TrackedEntropy(_Entropy):
         precision.sub_(less.t() @ less).div_(self.kept)
 
     def precision(self, population: Population, buffers: Buffers) -> Tensor:
-        """Return the updated inverse."""
         return buffers["precision"]
 
 

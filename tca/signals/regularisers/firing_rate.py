@@ -48,7 +48,6 @@ class FiringRate(Regulariser):
 
     @property
     def couples_trials(self) -> bool:
-        """Whether the rate is averaged over the batch."""
         return not self.per_trial
 
     @property

@@ -43,7 +43,6 @@ class Regularised(Wrapped):
     regularisers: tuple[Regulariser, ...]
 
     def __post_init__(self) -> None:
-        """Check the regularisers."""
         for index, each in enumerate(self.regularisers):
             instance(f"regularisers[{index}]", each, Regulariser, "one of tca.regularisers, such as Power()")
         if not self.regularisers:
@@ -51,7 +50,6 @@ class Regularised(Wrapped):
 
     @property
     def couples_trials(self) -> bool:
-        """Whether the signal or a regulariser couples trials."""
         return self.signal.couples_trials or any(each.couples_trials for each in self.regularisers)
 
     @property

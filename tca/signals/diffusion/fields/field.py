@@ -54,7 +54,6 @@ class Field:
     gain: str = "unit"
 
     def __post_init__(self) -> None:
-        """Check that the parts fit."""
         lookup(GAINS, self.gain, "gain")
         self.propagator.check(self.space)
         if self.gain == "unit" and math.isinf(self.propagator.mass):

@@ -27,7 +27,6 @@ class Modes(abc.ABC):
     eigenvalues: tuple[Tensor, ...]  # of -Lap, one tensor per axis, float64
 
     def __init__(self, space: Space, like: Tensor) -> None:
-        """Keep the shape; see the class."""
         self.shape, self.like = space.axes, like
 
     @abc.abstractmethod
@@ -51,22 +50,18 @@ class AxisModes(Modes):
     """Eigenvectors along every axis, for every space and boundary."""
 
     def __init__(self, space: Space, like: Tensor) -> None:
-        """Compute the eigenvectors; see the class."""
         super().__init__(space, like)
         pairs = _eigenvectors(space)
         self.eigenvalues = tuple(values for values, _ in pairs)
         self.vectors = tuple(vectors.to(like) for _, vectors in pairs)
 
     def to(self, at_sites: Tensor) -> Tensor:
-        """Project on the eigenvectors of every axis."""
         return self._along_axes(at_sites, tuple(each.t() for each in self.vectors))
 
     def back(self, in_modes: Tensor) -> Tensor:
-        """Sum the eigenvectors of every axis."""
         return self._along_axes(in_modes, self.vectors)
 
     def numbers(self, factors: Tensor) -> Tensor:
-        """Return the factors in one row."""
         return factors.reshape(-1).to(self.like)
 
     def _along_axes(self, values: Tensor, matrices: tuple[Tensor, ...]) -> Tensor:
@@ -84,7 +79,6 @@ class FourierModes(Modes):
     """The discrete Fourier transform, for a periodic grid with long axes."""
 
     def __init__(self, space: Grid, like: Tensor) -> None:
-        """Compute the frequencies; see the class."""
         super().__init__(space, like)
         *whole, last = space.axes
         counts = [torch.arange(n, dtype=torch.float64, device="cpu") for n in whole]

@@ -124,17 +124,14 @@ class Box(Stepping):
 
     @property
     def spreads(self) -> bool:
-        """Whether ``k`` is positive."""
         return self.k > 0
 
     @property
     def kept(self) -> float:
-        """``k``."""
         return self.k
 
     @property
     def equation(self) -> str:
-        """The equation of the propagator."""
         return f"C_t = {self.k:g} Box[C_t-1] + s_t"
 
     def multiplier(self, eigenvalues: Sequence[Tensor]) -> Tensor:
@@ -164,7 +161,6 @@ class _Physical(Propagator):
 
     @property
     def spreads(self) -> bool:
-        """Whether the diffusion coefficient is positive."""
         return self.diffusion > 0
 
     def loss(self, eigenvalues: Sequence[Tensor]) -> Tensor:
@@ -185,7 +181,6 @@ class _Timed(Stepping, _Physical):
 
     @property
     def kept(self) -> float:
-        """The multiplier of the uniform mode."""
         return float(self.multiplier([torch.zeros((), dtype=torch.float64, device="cpu")]))
 
     def _rate_matrix(self, space: Space) -> Tensor:
@@ -212,7 +207,6 @@ class Explicit(_Timed):
 
     @property
     def equation(self) -> str:
-        """The equation of the propagator."""
         return f"C_t = C_t-1 + {self.dt:g} ({self.diffusion:g} Lap - {self.decay:g}) C_t-1 + s_t"
 
     def multiplier(self, eigenvalues: Sequence[Tensor]) -> Tensor:
@@ -257,7 +251,6 @@ class Implicit(_Timed):
 
     @property
     def equation(self) -> str:
-        """The equation of the propagator."""
         return f"C_t = (1 - {self.dt:g} ({self.diffusion:g} Lap - {self.decay:g}))^-1 C_t-1 + s_t"
 
     def multiplier(self, eigenvalues: Sequence[Tensor]) -> Tensor:
@@ -283,7 +276,6 @@ class Exponential(_Timed):
 
     @property
     def equation(self) -> str:
-        """The equation of the propagator."""
         return f"C_t = exp({self.dt:g} ({self.diffusion:g} Lap - {self.decay:g})) C_t-1 + s_t"
 
     def multiplier(self, eigenvalues: Sequence[Tensor]) -> Tensor:
@@ -310,7 +302,6 @@ class Quasistatic(_Physical):
     """
 
     def __post_init__(self) -> None:
-        """Check that the field settles."""
         if not self.decay:
             raise ValueError("decay of a Quasistatic field, which settles only by it, must be greater than 0, got 0")
 
@@ -321,7 +312,6 @@ class Quasistatic(_Physical):
 
     @property
     def equation(self) -> str:
-        """The equation of the propagator."""
         return f"({self.decay:g} - {self.diffusion:g} Lap) C_t = s_t"
 
     def settled(self, eigenvalues: Sequence[Tensor]) -> Tensor:

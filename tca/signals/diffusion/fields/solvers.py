@@ -60,16 +60,13 @@ class InModes(FieldRun):
     """
 
     def __init__(self, modes: Modes, propagator: Stepping) -> None:
-        """Take the multipliers; see the class."""
         self.modes = modes
         self.factors = modes.numbers(propagator.multiplier(modes.eigenvalues))
 
     def enter(self, at_sites: Tensor) -> Tensor:
-        """Return the modes."""
         return self.modes.to(at_sites)
 
     def leave(self, inside: Tensor) -> Tensor:
-        """Return the sites."""
         return self.modes.back(inside)
 
     def advance_(self, now: Tensor, before: Tensor) -> None:
@@ -86,15 +83,12 @@ class AtSites(FieldRun):
     """
 
     def __init__(self, step: Callable[[Tensor], Tensor], scale: float = 1.0) -> None:
-        """Take the step; see the class."""
         self.step, self.scale = step, scale
 
     def enter(self, at_sites: Tensor) -> Tensor:
-        """Return the same."""
         return at_sites
 
     def leave(self, inside: Tensor) -> Tensor:
-        """Return the same."""
         return inside
 
     def advance_(self, now: Tensor, before: Tensor) -> None:
@@ -113,16 +107,13 @@ class Shuffled(FieldRun):
     """
 
     def __init__(self, run: FieldRun, seed: int) -> None:
-        """Start the permutations; see the class."""
         self.ordered = run
         self.generator = torch.Generator().manual_seed(seed)
 
     def enter(self, at_sites: Tensor) -> Tensor:
-        """Return the same."""
         return at_sites
 
     def leave(self, inside: Tensor) -> Tensor:
-        """Return the same."""
         return inside
 
     def advance_(self, now: Tensor, before: Tensor) -> None:

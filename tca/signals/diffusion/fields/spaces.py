@@ -81,7 +81,6 @@ class Grid(Space):
     boundary: str = "periodic"
 
     def __post_init__(self) -> None:
-        """Check the shape and the boundary."""
         if not self.shape:
             raise ValueError("shape must hold at least one axis, got ()")
         settle(self, shape=tuple(whole("every axis of shape", each, 1) for each in self.shape))
@@ -89,7 +88,6 @@ class Grid(Space):
 
     @property
     def axes(self) -> tuple[int, ...]:
-        """The shape."""
         return self.shape
 
     @property
@@ -98,7 +96,6 @@ class Grid(Space):
         return BOUNDARIES[self.boundary]
 
     def laplacians(self) -> tuple[Tensor, ...]:
-        """Return the second difference along every axis."""
         return tuple(_second_difference(each, self.beyond) for each in self.shape)
 
 
@@ -123,7 +120,6 @@ class Graph(Space):
     edges: tuple[tuple[int, int, float], ...]
 
     def __post_init__(self) -> None:
-        """Check the edges."""
         seen: set[frozenset[int]] = set()
         for one, other, weight in self.edges:
             if one == other or not (0 <= one < self.size and 0 <= other < self.size):
@@ -167,7 +163,6 @@ class Graph(Space):
 
     @property
     def axes(self) -> tuple[int, ...]:
-        """A single axis."""
         return (self.size,)
 
     def laplacians(self) -> tuple[Tensor, ...]:
