@@ -7,6 +7,7 @@ from analysis.behaviour.psychometric import psychometric, psychometric_by
 from analysis.broadcast_measures import broadcasting
 from analysis.curvature.curvature import curvature
 from analysis.curvature.density import density
+from analysis.curvature.gradient_share import gradient_share
 from analysis.curvature.network_operators import operator, update_jacobian
 from analysis.curvature.sharpness import sharpness
 from analysis.curvature.sharpness_random import random_sharpness
@@ -14,10 +15,13 @@ from analysis.curvature.spectrum import spectrum
 from analysis.curvature.trace import trace
 from analysis.dynamics.dsa import dsa, linear_dynamics
 from analysis.dynamics.fixed_points import fixed_points, sampled_states
+from analysis.dynamics.lyapunov import lyapunov
 from analysis.generalization.gap import generalization_gap
 from analysis.landscape.barrier import barrier
 from analysis.landscape.permutation_alignment import match_cells, permuted
 from analysis.landscape.planes import landscape
+from analysis.learning_regime import learning_regime, tangent_kernel
+from analysis.ranks import ranks, weight_changes
 from analysis.representations.activity import rates, rates_of_trials
 from analysis.representations.dimension import participation_ratio
 from analysis.representations.noise_ceiling import noise_ceiling, reliability
@@ -42,9 +46,12 @@ __all__ = [
     "dsa",
     "fixed_points",
     "generalization_gap",
+    "gradient_share",
     "iterate",
     "landscape",
+    "learning_regime",
     "linear_dynamics",
+    "lyapunov",
     "match_cells",
     "minimum",
     "noise_ceiling",
@@ -55,6 +62,7 @@ __all__ = [
     "psychometric",
     "psychometric_by",
     "random_sharpness",
+    "ranks",
     "rates",
     "rates_of_trials",
     "reliability",
@@ -64,6 +72,8 @@ __all__ = [
     "spectrum",
     "stability",
     "svcca",
+    "tangent_kernel",
     "trace",
     "update_jacobian",
+    "weight_changes",
 ]

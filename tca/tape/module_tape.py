@@ -28,7 +28,7 @@ from tca.connections.module_parameter import InitialPart, ModuleParameter
 from tca.tape.local_step import LocalStep
 from tca.tape.tape import Tape
 
-__all__ = ["TRACE_BYTES", "CellTape", "ModelTape", "ModuleTape", "StepFunction", "trace_bytes"]
+__all__ = ["TRACE_BYTES", "DenseTape", "ModelTape", "ModuleTape", "StepFunction", "trace_bytes"]
 
 TRACE_BYTES = 2**30  # largest size of traces or Jacobians of a step, 1 GiB
 
@@ -160,7 +160,7 @@ class ModelTape(ModuleTape):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class CellTape(ModuleTape):
+class DenseTape(ModuleTape):
     """One forward pass of a cell module.
 
     Attributes:

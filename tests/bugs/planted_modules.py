@@ -1,4 +1,4 @@
-"""Bugs of networks made of a user's modules."""
+"""Bugs of networks made of a user's modules, and of measures of dynamics, ranks and learning regimes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from tests.bugs.bug import Bug
 CELL, MODEL = ("tests/tca/nets/modules/test_cell_network.py",), ("tests/tca/nets/modules/test_wrapped_model.py",)
 TAPE, PROBES = "tca/tape/module_tape.py", "tca/nets/modules/probes.py"
 NETWORK, WRAPPED = "tca/nets/modules/cell_network.py", "tca/nets/modules/wrapped_model.py"
+
+LYAPUNOV, RANKS, REGIME, SHARE = (
+    f"analysis/{each}.py" for each in ("dynamics/lyapunov", "ranks", "learning_regime", "curvature/gradient_share")
+)
+EXPONENTS = ("tests/analysis/dynamics/test_lyapunov.py",)
+OF_RANKS, OF_REGIMES = ("tests/analysis/test_ranks.py",), ("tests/analysis/test_learning_regime.py",)
+OF_SHARES = ("tests/analysis/curvature/test_gradient_share.py",)
 
 BUGS = (
     Bug(TAPE, "the Jacobian of the step before", "x, s = self.inputs[t - 1], self.states[t - 1]\n        jacobian",
@@ -28,10 +35,24 @@ BUGS = (
         "            yield\n            return", MODEL),
     Bug(WRAPPED, "every pass has the same seed", "        with seeded(int(noise[0, 0, 0]), noise.device):",
         "        with seeded(0, noise.device):", MODEL),
-    Bug(WRAPPED, "kernels without a second derivative", "with sdpa_kernel(SDPBackend.MATH):",
-        "with contextlib.nullcontext():", (f"{MODEL[0]}::test_measurements_accept_it",)),
     Bug(PROBES, "trials may be coupled", "> scale).any():", "> scale).all():", MODEL),
     Bug("tca/signals/module_check.py", "a whole model takes any eligibility",
         "isinstance(signal, Direct | Exact) and isinstance(eligibility, Instant)", "isinstance(signal, Direct | Exact)",
         MODEL),
+    Bug(LYAPUNOV, "the first steps counted", "for t in range(steps, left_out, -1):", "for t in range(steps, 0, -1):",
+        EXPONENTS),
+    Bug(LYAPUNOV, "the aligning steps counted", "torch.stack(growth[left_out:])", "torch.stack(growth)", EXPONENTS),
+    Bug(LYAPUNOV, "growth in bits", ".abs().log())", ".abs().log2())", EXPONENTS),
+    Bug(LYAPUNOV, "the Jacobian of the step before", "tape, t, into, later)\n        vectors", "tape, max(t - 1, 1), into, later)\n        vectors", EXPONENTS),
+    Bug(RANKS, "entropy of squared singular values", "shares = values / values.sum()",
+        "shares = values.square() / values.square().sum()", OF_RANKS),
+    Bug(RANKS, "stable rank of singular values", "values.square().sum() / values[0].square()", "values.sum() / values[0]",
+        OF_RANKS),
+    Bug(REGIME, "kernels compared by their norms", "return 1 - float((first * second).sum() / (first.norm() * second.norm()))",
+        "return abs(1 - float(second.norm() / first.norm()))", OF_REGIMES),
+    Bug(REGIME, "Gram matrices over cells", "inner = (first.mT @ second).square().sum()",
+        "inner = ((first.mT @ first) * (second.mT @ second)).sum()", OF_REGIMES),
+    Bug(SHARE, "shares are not squared", "@ direction).square() / direction.square().sum()",
+        "@ direction).abs() / direction.norm()", OF_SHARES),
+    Bug(SHARE, "the smallest eigenvalues", "found.largest_vectors", "found.smallest_vectors", OF_SHARES),
 )  # fmt: skip

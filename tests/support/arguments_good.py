@@ -95,6 +95,9 @@ FILE = Path(tempfile.gettempdir()) / "tca-tests-of-arguments"
 GOOD: Mapping[str, Callable[[], Any]] = {
     "net": _net,
     "other": _net,
+    "before": _net,
+    "after": _net,
+    "matrices": lambda: {"w": torch.eye(3)},
     "batch": _batch,
     "trials": _batch,
     "train": _batch,
@@ -219,6 +222,7 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "analysis.generalization_gap": {"task": lambda: tasks.make("flip_flop", bits=2)},
     "analysis.iterate": {"rate": lambda: 0.1, "rule": lambda: "bptt"},
     "analysis.linear_dynamics": {"activity": _cube},
+    "analysis.lyapunov": {"inputs": lambda: torch.zeros(20, 1, 3)},
     "analysis.minimum": {"tolerance": lambda: 10.0},
     "analysis.noise_ceiling": {"repeats": lambda: torch.stack([_cube(), _cube() + 0.1 * _cube().flip(0)])},
     "analysis.permuted": {"order": lambda: torch.tensor([1, 0, 3, 2])},

@@ -18,7 +18,7 @@ from tca.connections.connection import Bias, Connection, ConnectionInput, Dense
 from tca.connections.module_parameter import InitialPart, ModuleParameter
 from tca.nets.modules.probes import check_function, draws, evaluating, numbers_of
 from tca.nets.network import Network
-from tca.tape.module_tape import CellTape, trace_bytes
+from tca.tape.module_tape import DenseTape, trace_bytes
 from tca.tape.population import Population
 from tca.utils.checks import Size, checked
 from tca.utils.numerics import Workspace
@@ -104,7 +104,7 @@ class CellNetwork(Network):
                 rates.append(states[:, : self.readout.in_features])
         return functional.linear(torch.stack(rates), use["readout.weight"], use.get("readout.bias"))
 
-    def record(self, inputs: Tensor, noise: Tensor | None, space: Workspace) -> CellTape:
+    def record(self, inputs: Tensor, noise: Tensor | None, space: Workspace) -> DenseTape:
         """Return the tape with the states of all steps."""
         steps, trials = inputs.shape[:2]
         use = dict(self.named_parameters())
@@ -116,7 +116,7 @@ class CellNetwork(Network):
         rate = states[..., : self.readout.in_features]
         one, zero = inputs.new_ones(1, 1, 1), inputs.new_zeros(1, 1, 1)
         weights = self.readout_connections()
-        return CellTape(
+        return DenseTape(
             population=self.populations()[0],
             rate=rate,
             leak=0.0,
