@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from analysis.curvature.problem import Trials, problem_of
+from analysis.curvature.problem import problem_of
+from analysis.fixed_data import Trials
 from analysis.ranks import weight_changes
 from analysis.representations.activity import rates
 from analysis.stability.jacobians import output_jacobian

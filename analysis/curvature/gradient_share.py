@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from analysis.curvature.network_operators import hessian
-from analysis.curvature.problem import Trials, problem_of
+from analysis.curvature.problem import problem_of
 from analysis.curvature.spectrum import spectrum
-from tca.batch import Batch
-from tca.nets import Network
+from analysis.fixed_data import Data
+from analysis.samples import Criterion
 from tca.utils.checks import Count, Kept, Seed, checked
 
 __all__ = ["GradientShare", "gradient_share"]
@@ -47,11 +47,12 @@ class GradientShare:
 
 @checked
 def gradient_share(
-    net: Network,
-    trials: Trials | Batch,
+    net: nn.Module,
+    trials: Data,
     k: Count = 10,
     parameters: str | Sequence[str] | None = None,
     *,
+    loss: Criterion | None = None,
     update: Mapping[str, Tensor] | None = None,
     tolerance: Kept = 1e-6,
     seed: Seed = 0,
@@ -62,10 +63,11 @@ def gradient_share(
     often near one while k is the number of classes; updates of approximate rules may have another.
 
     Args:
-        net: The network.
-        trials: A fixed set of trials, or a batch.
+        net: A network of the library, or any module; it is copied.
+        trials: Trials or samples, as in `curvature`.
         k: Number of eigenvectors, default 10.
-        parameters: Names as in `curvature`; default the recurrent weights of a recurrent network.
+        parameters: Names, as in `curvature`.
+        loss: The loss of inputs and targets; ``None`` (default) for that of the trials.
         update: An update by parameter name instead of the gradient, such as ``learner.grads(batch)[0]``.
         tolerance: Residual of eigenvectors to reach, as in `spectrum`, default 1e-6.
         seed: Seed of starting vectors, default 0.
@@ -76,15 +78,14 @@ def gradient_share(
     Paper: Gur-Ari, Roberts and Dyer (2018), arXiv:1812.04754.
 
     >>> import torch
-    >>> from tca.losses import MSE
-    >>> from tca.nets import wrap
-    >>> model = torch.nn.Linear(2, 1, bias=False)
+    >>> model = nn.Linear(2, 1, bias=False)
     >>> _ = model.weight.data.copy_(torch.tensor([[1.0, 1.0]]))
-    >>> batch = Batch(torch.tensor([[[2.0, 0.0], [0.0, 1.0]]]), torch.zeros(1, 2, 1), torch.ones(1, 2), MSE())
-    >>> round(gradient_share(wrap(model), batch, 1, "all").share, 12) == round(16 / 17, 12)  # H = diag(4, 1) / 2
+    >>> data = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.zeros(2, 1)
+    >>> found = gradient_share(model, data, 1, "all", loss=nn.MSELoss())  # H = diag(4, 1), g = (4, 1)
+    >>> round(found.share, 12) == round(16 / 17, 12)
     True
     """
-    problem = problem_of(net, trials, parameters)
+    problem = problem_of(net, trials, parameters, loss=loss)
     curved = hessian(problem)
     if k > curved.size:
         raise ValueError(f"k must be at most the number of parameters, {curved.size}, got {k}")
