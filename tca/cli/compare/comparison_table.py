@@ -118,13 +118,13 @@ def _differences(result: ComparisonResult, columns: Sequence[Column], title: str
     rows = []
     for task, entry in groups:
         mine = {each.column.heading: each for each in found if (each.task, each.entry) == (task, entry)}
-        if mine:
+        if any(each.estimate.count for each in mine.values()):
             reference = reference_of(groups, task, result.comparison.reference)
             rows.append((task, entry, reference, *(_difference(mine.get(name)) for name in headings)))
     count = max((each.estimate.count for each in found), default=0)
     few = f" Here there are at most {count}: no difference is decided." if count < DECIDING else ""
     note = (
-        "RuleEntry minus reference, paired by seed, ± half of the 95 % interval (Student's t). * p < .05 after Holm's "
+        "Entry minus reference, paired by seed, ± half of the 95 % interval (Student's t). * p < .05 after Holm's "
         f"correction over the differences of a column, from at least {DECIDING} pairs.{few} Losses of different "
         "functions and Hessians of different kinds of networks are not compared (-)."
     )
