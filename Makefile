@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: compare test lint pages format bench bench-peers test-bugs test-docs test-hostile test-kills test-pythons test-slow test-wheel test-studies accept study-generalization study-spiking vision clean
+.PHONY: compare compare-digits test lint pages format bench bench-peers test-bugs test-docs test-hostile test-kills test-pythons test-slow test-wheel test-studies accept study-generalization study-spiking vision clean
 
 # The first interpreter that is new enough and not too new; `make PYTHON=/path/to/python test` overrides it.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -17,6 +17,10 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 compare: $(INSTALLED)
 	$(ONE_THREAD) $(PY) -m tca compare --config compare.yaml
+
+# Broadcast rules on digits, in feedforward networks at once and in recurrent ones by rows, at the end and at equal loss.
+compare-digits: $(INSTALLED)
+	$(ONE_THREAD) $(PY) -m tca compare --config compare_digits.yaml --folder runs/compare_digits
 
 test: lint
 	$(ONE_THREAD) $(PY) -m pytest -n auto --maxprocesses 4 -q

@@ -51,7 +51,7 @@ def alignment_over_training(series: Sequence[Series]) -> Figure:
     >>> figure.axes[0].lines[-1].get_ydata()
     array([0.9, 0.5])
     """
-    figure, axes = panels(series, "updates", "cosine with BPTT")
+    figure, axes = panels(series, "updates", "cosine with the true gradient")
     for name, each in axes.items():
         level(each, 0.0)
         curves(each, series, name)

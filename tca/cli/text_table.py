@@ -24,6 +24,7 @@ class TextTable:
         left: Number of text columns, aligned left, default 2; the others are numeric.
         grouped: Whether to print a blank line where the first column changes, default yes.
         title: Title of the table on a page, default none.
+        shared: Columns that have one value in each group, which a page shows in the heading of the group; default none.
     """
 
     head: tuple[str, ...]
@@ -33,6 +34,7 @@ class TextTable:
     left: int = 2
     grouped: bool = True
     title: str = ""
+    shared: Sequence[str] = ()
 
     def __str__(self) -> str:
         widths = [max(map(len, column)) for column in zip(self.head, *self.rows, strict=True)]

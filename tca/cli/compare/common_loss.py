@@ -11,7 +11,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from tca.cli.compare.comparison import Planned
 from tca.cli.compare.measurements import MATCHED, RunMeasurements
@@ -29,12 +29,14 @@ class CommonLoss:
         loss: Name of the loss function.
         value: The training loss, NaN if no two runs share one.
         without: Entries and seeds that do not reach it.
+        highest: Entry and seed of the run whose lowest loss it is, empty if the loss was given.
     """
 
     task: str
     loss: str
     value: float
     without: tuple[tuple[str, int], ...] = ()
+    highest: tuple[Any, ...] = ()
 
 
 def loss_name(one: RunMeasurements) -> str:
@@ -65,17 +67,19 @@ def common_losses(
 
 def _common(task: str, name: str, group: Sequence[RunMeasurements], loss: float | Literal["auto"]) -> CommonLoss:
     spans = {(one.entry, one.run.seeds.net): span for one in group if (span := _span(one)) is not None}
+    highest: tuple[Any, ...] = ()
     if loss == "auto":
         while len(spans) > 1 and _reached(spans) >= min(high for _, high in spans.values()):
             del spans[max(spans, key=lambda key: spans[key][0])]
         spans = spans if len(spans) > 1 else {}
         value = _reached(spans) if spans else math.nan
+        highest = max(spans, key=lambda key: spans[key][0]) if spans else ()
     else:
         value = loss
         spans = {key: (low, high) for key, (low, high) in spans.items() if low <= value < high}
     reached = set(spans)
     without = tuple(key for one in group if (key := (one.entry, one.run.seeds.net)) not in reached)
-    return CommonLoss(task, name, value, without)
+    return CommonLoss(task, name, value, without, highest)
 
 
 def _reached(spans: Mapping[tuple[str, int], tuple[float, float]]) -> float:

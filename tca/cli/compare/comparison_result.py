@@ -107,9 +107,10 @@ def _nulled(values: dict[str, Any]) -> dict[str, Any]:
     return {name: None if isinstance(each, float) and math.isnan(each) else each for name, each in values.items()}
 
 
+def _tuple(value: Any) -> Any:
+    return tuple(map(_tuple, value)) if isinstance(value, list) else value
+
+
 def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return values with NaN for null, and lists as tuples."""
-    return {
-        name: math.nan if each is None else tuple(map(tuple, each)) if isinstance(each, list) else each
-        for name, each in values.items()
-    }
+    return {name: math.nan if each is None else _tuple(each) for name, each in values.items()}

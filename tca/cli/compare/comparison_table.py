@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from analysis.statistics.intervals import DECIDING, Estimate
+from tca.cli.compare.common_loss import CommonLoss
 from tca.cli.compare.comparison_result import ComparisonResult
 from tca.cli.compare.estimates import (
     COLUMNS,
@@ -63,6 +64,7 @@ def _results(measured: Sequence[RunMeasurements]) -> TextTable:
         rows,
         meanings=meanings | {each.heading: each.meaning for each in columns},
         title="Results",
+        shared=("chance",),
     )
 
 
@@ -104,11 +106,16 @@ def _at_equal_loss(result: ComparisonResult, columns: Sequence[Column]) -> TextT
         said.append(
             f"{each.task}, {each.loss}: no training loss that two runs share"
             if math.isnan(each.value)
-            else f"{each.task}, {each.loss}: training loss {each.value:g} within 1 %{left}"
+            else f"{each.task}, {each.loss}: training loss {each.value:g} within 1 %{_set_by(each)}{left}"
         )
     note = f"Each run where its training loss crossed a common one. {'. '.join(said)}." if said else ""
     head = ("task", "entry", *(each.heading for each in shown))
     return TextTable(head, rows, (note,), title="At equal training loss")
+
+
+def _set_by(common: CommonLoss) -> str:
+    """Return the run that ends at the common loss, ``""`` if the loss was given."""
+    return f", the lowest of {common.highest[0]}, seed {common.highest[1]}" if common.highest else ""
 
 
 def _differences(result: ComparisonResult, columns: Sequence[Column], title: str) -> TextTable:
@@ -128,7 +135,7 @@ def _differences(result: ComparisonResult, columns: Sequence[Column], title: str
         f"correction over the differences of a column, from at least {DECIDING} pairs.{few} Losses of different "
         "functions and Hessians of different kinds of networks are not compared (-)."
     )
-    return TextTable(("task", "entry", "minus", *headings), rows, (note,), left=3, title=title)
+    return TextTable(("task", "entry", "minus", *headings), rows, (note,), left=3, title=title, shared=("minus",))
 
 
 def _difference(difference: Difference | None) -> str:

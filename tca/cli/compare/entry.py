@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from tca.experiments.config.components import Optimizer, plain
-from tca.experiments.config.network_config import NetworkConfig
+from tca.experiments.config.network_config import SIZE, NetworkConfig
 from tca.experiments.config.rule_config import rule_of, rule_values
 from tca.utils.checks import Count, Made, Positive, checked, settle
 from tca.utils.names import lookup
@@ -18,7 +18,12 @@ __all__ = ["RuleEntry", "entries_of"]
 
 def _net(given: str | Mapping[str, Any]) -> NetworkConfig:
     """Return a network from its kind, or from its options with its kind among them."""
-    return NetworkConfig(given) if isinstance(given, str) else NetworkConfig(**given)
+    if not isinstance(given, str):
+        return NetworkConfig(**given)
+    try:
+        return NetworkConfig(given)
+    except ValueError:  # it needs a size
+        return NetworkConfig(given, size=SIZE)
 
 
 @checked
@@ -30,7 +35,8 @@ class RuleEntry:
         rule: The rule: a name, see ``tca list rules``, an import path, or its parts, see
             `tca.experiments.config.rule_config.rule_of`.
         name: Name in tables and figures; default the rule, with the kind of its network if it has its own.
-        net: Network, as its kind or as a mapping of kind and options; default that of the comparison.
+        net: Network, as its kind (128 cells where it has no size of its own) or as a mapping of kind and options;
+            default that of the comparison.
         optimizer: Optimizer; default that of the comparison, which is by default the one recommended for the rule.
         lr: Learning rate of the optimizer, default its own.
         seeds: Number of seeds, the first of the comparison's, default all of them.

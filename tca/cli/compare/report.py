@@ -21,6 +21,8 @@ from tca.utils.text import in_a_line
 
 __all__ = ["printed", "write_report"]
 
+LISTED = 6  # entries that the title names
+
 
 def write_report(result: ComparisonResult, folder: Path) -> list[TextTable]:
     """Write the CSV files, the figures and ``report.html``; return the tables.
@@ -61,7 +63,9 @@ def printed(result: ComparisonResult, made: Sequence[TextTable], folder: Path) -
 
 def _page(result: ComparisonResult, made: Sequence[TextTable], captions: Mapping[str, str], folder: Path) -> str:
     comparison = result.comparison
-    title = f"{', '.join(each.name for each in comparison.entries)} on {', '.join(comparison.tasks)}"
+    names = [each.name for each in comparison.entries]
+    what = ", ".join(names) if len(names) <= LISTED else f"{len(names)} entries"
+    title = f"{what} on {', '.join(comparison.tasks)}"
     configuration = json.dumps(comparison.to_json(), indent=2)
     made_with = {**versions(), "git commit": commit() or "not in a git checkout"}
     first, *others = made
@@ -69,15 +73,14 @@ def _page(result: ComparisonResult, made: Sequence[TextTable], captions: Mapping
     body = f"""<h1>Learning rules compared: {escape(title)}</h1>
 <p>{escape(_summary(result))}</p>
 {section(first, notes(result))}
-{"".join(section(table) for table in others)}
-<h2>Figures</h2>
 {figures}
+{"".join(section(table) for table in others)}
 <h2>Columns</h2>
 {definitions(first.meanings)}
 <h2>To reproduce</h2>
 <p>Save the configuration as <code>comparison.json</code>, then run</p>
 <pre>tca compare --config comparison.json</pre>
-<pre>{escape(configuration)}</pre>
+<details><summary>Configuration</summary><pre>{escape(configuration)}</pre></details>
 <h2>Made with</h2>
 {definitions(made_with)}"""
     return page(title, body)
