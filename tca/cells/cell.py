@@ -40,11 +40,15 @@ class Derivatives(NamedTuple):
         gain: ``ds_a,t / du_g,t`` at ``[a][g]``, S rows of G entries.
         constants: ``ds_a,t / dtheta_p`` at ``[a][p]``, S rows, one entry per constant of the cell in the order of its
             fields; empty (default) if the cell has none.
+        within: ``ds_a,t / ds_b,t`` at ``[a][b]``, S rows, row a with an entry for each component before it, if a
+            component is a function of those before it within the step; the others are then partial derivatives. Empty
+            (default) if they are whole.
     """
 
     leak: Rows
     gain: Rows
     constants: Rows = ()
+    within: Rows = ()
 
 
 @checked

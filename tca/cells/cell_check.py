@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tca.cells.cell import Cell, State
-from tca.cells.local_derivatives import Blocks, blocks_of, slope_of
+from tca.cells.local_derivatives import blocks_of, slope_of
 from tca.utils.check_report import CheckReport, SkippedCheckError, checked_line
 from tca.utils.checks import checked
 
@@ -174,18 +174,18 @@ def _derivatives(cell: Cell) -> str:
     bound = _bound(cell)
     for state, drive in (_drawn(cell, TRIALS), _rest(cell)):
         try:
-            blocks = _blocks(bound, state, drive, closed=False)
+            leak, gain = _blocks(bound, state, drive, closed=False)
         except RuntimeError as error:
             raise ValueError(f"step: not differentiable: {str(error).splitlines()[0]}") from None
         try:
             slope = slope_of(bound, torch.stack(state, -2), None)
         except RuntimeError as error:
             raise ValueError(f"rate: not differentiable: {str(error).splitlines()[0]}") from None
-        for method, each in (("step", blocks.leak), ("step", blocks.gain), ("rate", slope)):
+        for method, each in (("step", leak), ("step", gain), ("rate", slope)):
             if not each.isfinite().all():
                 raise ValueError(f"{method}: derivatives must be finite, got {_first_bad(each)}")
     drawn = _drawn(cell, TRIALS)
-    if not _blocks(bound, *drawn, closed=False).gain.any():
+    if not _blocks(bound, *drawn, closed=False)[1].any():
         raise ValueError("step: not differentiable: no component has a derivative by any drive (detached, or constant)")
     if not slope_of(bound, torch.stack(drawn[0], -2), None).any():
         raise ValueError("rate: not differentiable: it has no derivative by the state (detached, rounded, or constant)")
@@ -271,8 +271,12 @@ def _rest(cell: Cell) -> tuple[State, State]:
     )
 
 
-def _blocks(cell: Cell, state: State, drive: State, learned: Sequence[str] = (), *, closed: bool) -> Blocks:
-    return blocks_of(cell, torch.stack(state, -2), torch.stack(drive, -2), learned, closed=closed)
+def _blocks(
+    cell: Cell, state: State, drive: State, learned: Sequence[str] = (), *, closed: bool
+) -> tuple[Tensor, Tensor]:
+    """Return leak and gain as tables."""
+    stacked = torch.stack(state, -2)
+    return blocks_of(cell, stacked, torch.stack(drive, -2), learned, closed=closed).tables(stacked)
 
 
 def _all(results: Tensor | State) -> State:

@@ -83,15 +83,16 @@ class LSTM(Cell):
         return state[1]
 
     def derivatives(self, state: State, drive: State) -> Derivatives:
-        """Return the derivatives of c' and, through ``q = dh'/dc'``, of h'."""
+        """Return the derivatives of c', those of h' by the gate o, and ``dh'/dc'`` within the step."""
         i, f, o = (torch.sigmoid(drive[index]) for index in (0, 1, 3))
         g = torch.tanh(drive[2])
         squashed = torch.tanh(torch.addcmul(f * state[0], i, g))
-        q = o * (1 - squashed * squashed)
-        into_c = (i * (1 - i) * g, f * (1 - f) * state[0], i * (1 - g * g))
-        into_h = tuple(q * each for each in into_c)
-        leak = ((f, 0.0), (q * f, 0.0))
-        return Derivatives(leak, ((*into_c, 0.0), (*into_h, o * (1 - o) * squashed)))
+        by_i, by_f, by_g = i * (1 - i) * g, f * (1 - f) * state[0], i * (1 - g * g)
+        return Derivatives(
+            ((f, 0.0), (0.0, 0.0)),
+            ((by_i, by_f, by_g, 0.0), (0.0, 0.0, 0.0, o * (1 - o) * squashed)),
+            within=((), (o * (1 - squashed * squashed),)),
+        )
 
 
 @dataclass(frozen=True)

@@ -20,15 +20,50 @@ __all__ = ["Blocks", "blocks_of", "emitted", "moved", "passed_on", "slope_of"]
 
 
 class Blocks(NamedTuple):
-    """Derivatives of the state of every neuron.
+    """Derivatives of the state of every neuron, entry by entry: tensors ``(L, N)`` or numbers.
 
     Attributes:
-        leak: ``ds_t/ds_{t-1}``, shape ``(L, S, S, N)``, the later component first.
-        gain: ``ds_t/du_t`` and behind it ``ds_t/dtheta``, shape ``(L, S, G + P, N)``.
+        leak: ``ds_t/ds_{t-1}`` at ``[a][b]``, S rows of S entries, the later component first.
+        gain: ``ds_t/du_t`` and behind it ``ds_t/dtheta``, S rows of G + P entries.
+        within: ``ds_a,t/ds_b,t`` for b before a, of which the others are partial derivatives; empty if they are whole.
     """
 
-    leak: Tensor
-    gain: Tensor
+    leak: Rows
+    gain: Rows
+    within: Rows = ()
+
+    def at(self, inside: slice | int) -> Blocks:
+        """Return the entries of some of the leading steps."""
+
+        def of(rows: Rows) -> Rows:
+            return [[each[inside] if isinstance(each, Tensor) else each for each in row] for row in rows]
+
+        return Blocks(of(self.leak), of(self.gain), of(self.within))
+
+    def whole(self, signal: Sequence[Tensor]) -> list[Tensor]:
+        """Return a state signal, component by component, with what passes through later components of the step."""
+        parts = list(signal)
+        for a in range(len(self.within) - 1, 0, -1):
+            for b, entry in enumerate(self.within[a]):
+                if isinstance(entry, Tensor):
+                    parts[b] = torch.addcmul(parts[b], entry, parts[a])
+                elif entry:
+                    parts[b] = parts[b] + entry * parts[a]
+        return parts
+
+    def tables(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return leak ``(L, S, S, N)`` and gain ``(L, S, G + P, N)`` as whole derivatives.
+
+        Args:
+            like: States, shape ``(L, S, N)``.
+        """
+        leak, gain = _table(self.leak, like), _table(self.gain, like)
+        for a, row in enumerate(self.within):
+            for b, entry in enumerate(row):
+                by = entry.unsqueeze(-2) if isinstance(entry, Tensor) else entry
+                leak[..., a, :, :] += by * leak[..., b, :, :]
+                gain[..., a, :, :] += by * gain[..., b, :, :]
+        return leak, gain
 
 
 def moved(cell: Cell, state: State, drive: State) -> State:
@@ -66,7 +101,7 @@ def passed_on(cell: Cell) -> tuple[int, ...] | None:
 
 
 def blocks_of(cell: Cell, state: Tensor, drive: Tensor, learned: Sequence[str], *, closed: bool = True) -> Blocks:
-    """Return the derivatives of the state.
+    """Return the derivatives of the state; closed forms where the cell has them.
 
     Args:
         cell: The cell with its constants.
@@ -84,7 +119,8 @@ def blocks_of(cell: Cell, state: Tensor, drive: Tensor, learned: Sequence[str], 
         order = list(cell.bounds())
         for row, more in zip(gain, found.constants, strict=True):
             row.extend(more[order.index(name)] for name in learned)
-    return Blocks(_table(found.leak, state), _table(gain, state))
+    shape = states[0].shape
+    return Blocks(*(_expanded(rows, shape) for rows in (found.leak, gain, found.within)))
 
 
 def slope_of(cell: Cell, state: Tensor, passed: tuple[int, ...] | None) -> Tensor:
@@ -115,10 +151,12 @@ def _automatic(cell: Cell, states: State, drives: State, learned: Sequence[str])
         after = moved(cell.bound(theta), state, drive)
         rows = [_derivatives(each, (*state, *drive, *theta.values())) for each in after]
     size = len(states)
-    return Blocks(
-        torch.stack([torch.stack(row[:size], -2) for row in rows], -3),
-        torch.stack([torch.stack(row[size:], -2) for row in rows], -3),
-    )
+    return Blocks([row[:size] for row in rows], [row[size:] for row in rows])
+
+
+def _expanded(rows: Rows, shape: torch.Size) -> Rows:
+    """Return entries with all leading axes."""
+    return [[each.expand(shape) if isinstance(each, Tensor) else each for each in row] for row in rows]
 
 
 def _derivatives(value: Tensor, by: State) -> list[Tensor]:

@@ -15,6 +15,7 @@ from tca.connections.connection import Connection
 from tca.eligibilities.leak import Leak
 from tca.eligibilities.traces import PresynapticTrace, SynapticTrace, Trace
 from tca.tape.local_step import LocalStep
+from tca.tape.population import Population
 from tca.tape.tape import Tape
 
 __all__ = ["PotentialLeak"]
@@ -34,6 +35,13 @@ class PotentialLeak(Leak):
     """
 
     equation: ClassVar[str] = "D_t = leak of the potential"
+
+    def check(self, population: Population) -> None:
+        if population.form == "cell" and population.components > 1:
+            raise ValueError(
+                f"{type(self).__name__} keeps the only component that is driven, and cells of {population.title} have "
+                f"{population.components}, which may all be: use Leak()"
+            )
 
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         if into.ndim < tape.rate.ndim:

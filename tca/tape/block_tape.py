@@ -16,7 +16,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from tca.cells.cell import Cell
+from tca.cells.cell import Cell, Entry
 from tca.cells.local_derivatives import Blocks, blocks_of, slope_of
 from tca.connections.connection import Connection, ConnectionInput, Initial
 from tca.tape.block_step import BlockStep
@@ -59,28 +59,33 @@ class BlockTape(Tape):
         return self.state.shape[-1]
 
     def blocks(self, steps: slice) -> Blocks:
-        """Return leak and gain of some steps, from one on.
+        """Return the derivatives of some steps, from one on, with an axis of steps.
 
         Args:
             steps: The steps, counted from the initial state.
         """
         for window, blocks in self._windows.values():
+            if window == steps:
+                return blocks
             if window.start <= steps.start and steps.stop <= window.stop:
-                inside = slice(steps.start - window.start, steps.stop - window.start)
-                return Blocks(blocks.leak[inside], blocks.gain[inside])
-        if steps.stop - steps.start == 1:  # steps come one by one, from the last to the first: prepare a window
-            entries = self.driven_by[0].numel() * self.components * self.driven_by.element_size()
-            size = max(1, WINDOW_BYTES // entries) if self.state.device.type == "cpu" else self.steps
-            last = self.steps - (self.steps - steps.start) // size * size
-            window = slice(max(1, last - size + 1), last + 1)
-        else:
-            window = steps
-        before = self.state[window.start - 1 : window.stop - 1]
-        blocks = blocks_of(self.cell, before, self.driven_by[window], self.learned)
+                return blocks.at(slice(steps.start - window.start, steps.stop - window.start))
+        before = self.state[steps.start - 1 : steps.stop - 1]
+        blocks = blocks_of(self.cell, before, self.driven_by[steps], self.learned)
         if len(self._windows) > 2:
             self._windows.pop(next(iter(self._windows)))
-        self._windows[window.start] = window, blocks
-        return self.blocks(steps)
+        self._windows[steps.start] = steps, blocks
+        return blocks
+
+    def blocks_at(self, t: int) -> Blocks:
+        """Return the derivatives of a step, of those of a window, since steps come one by one, last to first."""
+        for window, blocks in self._windows.values():
+            if window.start <= t < window.stop:
+                return blocks.at(t - window.start)
+        on_cpu = self.state.device.type == "cpu"
+        size = max(1, WINDOW_BYTES // (self.rate[0].numel() * self.rate.element_size())) if on_cpu else self.steps
+        last = self.steps - (self.steps - t) // size * size
+        self.blocks(slice(max(1, last - size + 1), last + 1))
+        return self.blocks_at(t)
 
     def slopes(self, steps: slice) -> Tensor:
         """Return the slopes of the rates, shape ``(C, B, S, Q, N)``, broadcastable where they are constant.
@@ -94,13 +99,18 @@ class BlockTape(Tape):
         """Return a rate signal as a state signal, times the slope; may overwrite the signal."""
         if self._plain:
             return signal
+        if self.passed is not None and len(self.passed) == 1:
+            lifted = signal.new_zeros(*signal.shape[:-1], self.components, self.cells)
+            lifted[..., self.passed[0], :] = signal
+            return lifted
         apart = torch.unflatten(signal, -1, (-1, 1, self.cells)).transpose(-3, -2)  # (C, B, 1, Q, N)
         lifted = (self.slopes(steps) * apart).sum(-2)
         return lifted.squeeze(-2) if self.components == 1 else lifted
 
     def drive(self, signal: Tensor, steps: slice) -> Tensor:
         """Return a state signal as a drive signal, shape ``(C, B, (G + P) N)``; constants come last."""
-        return self._gained(self.blocks(steps).gain, signal).flatten(-2)
+        places = range(self.driven_by.shape[-2] + len(self.learned))
+        return self._gained(self.blocks(steps), signal, places).flatten(-2)
 
     def gather_(self, link: ConnectionInput, gradient: Tensor, driven: Tensor, steps: slice) -> None:
         """Add ``sum_t driven_t (x) pre_t`` over the drives that the connection reaches."""
@@ -126,32 +136,28 @@ class BlockTape(Tape):
 
     def leak_(self, t: int, into: Tensor, later: Tensor) -> None:
         """Add ``leak_t^T later`` to ``into`` in place."""
-        many = later.ndim == self._axes + 1
-        leak = self.blocks(slice(t, t + (len(later) if many else 1))).leak
-        leak = leak if many else leak[0]
-        if self.components == 1:
-            into.addcmul_(leak[..., 0, 0, :], later)
-            return
-        for component, each in enumerate(later.unbind(-2)):
-            into.addcmul_(leak[..., component, :, :], each.unsqueeze(-2))
+        many = later.ndim > self._axes
+        blocks = self.blocks(slice(t, t + len(later))) if many else self.blocks_at(t)
+        for row, each in zip(blocks.leak, blocks.whole(self._parts(later)), strict=True):
+            for entry, part in zip(row, self._parts(into), strict=True):
+                _add_product_(part, entry, each)
 
     def transmit_(self, t: int, into: Tensor, later: Tensor) -> None:
         """Add ``(J_t - leak)^T later``, the recurrent part, to ``into`` in place."""
         if self.reached:
-            driven = self._gained(self.blocks(slice(t, t + 1)).gain[0][..., self._recurrent_places, :], later)
+            driven = self._gained(self.blocks_at(t), later, self.reached)
             self._emit_back_(slice(t - 1, t), into, driven.flatten(-2) @ self.recurrent)
 
     def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
         """Add ``(J_t - leak)^T later_t`` to ``into_{t-1}`` in place for many steps at once."""
         if self.reached and len(later):
-            gain = self.blocks(slice(first, first + len(later))).gain[..., self._recurrent_places, :]
-            driven = self._gained(gain, later)
+            driven = self._gained(self.blocks(slice(first, first + len(later))), later, self.reached)
             self._emit_back_(slice(first - 1, first - 1 + len(later)), into, driven.flatten(-2) @ self.recurrent)
 
     def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
         """Add the part of ``(J_t - leak)^T later`` within each cell, that of autapses, to ``into`` in place."""
         if self.reached:
-            driven = self._gained(self.blocks(slice(t, t + 1)).gain[0][..., self._recurrent_places, :], later)
+            driven = self._gained(self.blocks_at(t), later, self.reached)
             own = torch.unflatten(self.recurrent, 0, (len(self.reached), self.cells)).diagonal(dim1=1, dim2=2)
             self._emit_back_(slice(t - 1, t), into, (driven * own).sum(-2))
 
@@ -163,7 +169,7 @@ class BlockTape(Tape):
         """Return the local quantities of step t."""
         slopes = tuple(self.slopes(slice(at, at + 1)) for at in (t - 1, t))
         return block_step(
-            self.blocks(slice(t, t + 1)),
+            self.blocks_at(t).tables(self.state[t]),
             (slopes[0], slopes[1]),
             pres=tuple(link.at(slice(t, t + 1))[0] for link in self.links),
             recurrent=self.recurrent,
@@ -184,14 +190,25 @@ class BlockTape(Tape):
         """Recurrent weights; no part of the gain is constant."""
         return self.recurrent
 
-    def _gained(self, gain: Tensor, signal: Tensor) -> Tensor:
-        """Return ``gain^T signal``, shape ``(..., G, N)``."""
-        if self.components == 1:
-            return gain[..., 0, :, :] * signal.unsqueeze(-2)
-        first, *others = signal.unbind(-2)
-        driven = gain[..., 0, :, :] * first.unsqueeze(-2)
-        for component, each in enumerate(others, 1):
-            driven.addcmul_(gain[..., component, :, :], each.unsqueeze(-2))
+    def _parts(self, signal: Tensor) -> tuple[Tensor, ...]:
+        """Return a state signal component by component, views."""
+        return (signal,) if self.components == 1 else signal.unbind(-2)
+
+    def _gained(self, blocks: Blocks, signal: Tensor, places: Sequence[int]) -> Tensor:
+        """Return ``gain^T signal`` of some drives, shape ``(..., drives, N)``."""
+        parts = blocks.whole(self._parts(signal))
+        driven = signal.new_empty(*parts[0].shape[:-1], len(places), self.cells)
+        for place, into in zip(places, driven.unbind(-2), strict=True):
+            begun = False
+            for row, part in zip(blocks.gain, parts, strict=True):
+                entry = row[place]
+                if begun:
+                    _add_product_(into, entry, part)
+                elif isinstance(entry, Tensor) or entry:
+                    torch.mul(part, entry, out=into)
+                    begun = True
+            if not begun:
+                into.zero_()
         return driven
 
     def _emit_back_(self, steps: slice, into: Tensor, returned: Tensor) -> None:
@@ -222,14 +239,9 @@ class BlockTape(Tape):
     def _constant_slope(self) -> Tensor:
         return slope_of(self.cell, self.state[0], self.passed)
 
-    @cached_property
-    def _recurrent_places(self) -> slice | list[int]:
-        first, last = min(self.reached, default=0), max(self.reached, default=-1)
-        return slice(first, last + 1) if self.reached == tuple(range(first, last + 1)) else list(self.reached)
-
 
 def block_step(
-    blocks: Blocks,
+    tables: tuple[Tensor, Tensor],
     slopes: tuple[Tensor, Tensor],
     *,
     pres: tuple[Tensor, ...],
@@ -243,7 +255,7 @@ def block_step(
     """Return the local quantities of one step of general cells.
 
     Args:
-        blocks: Leak ``(1, B, S, S, N)`` and gain ``(1, B, S, G, N)`` of the step.
+        tables: Leak ``(B, S, S, N)`` and gain ``(B, S, G, N)`` of the step.
         slopes: Slopes of the step before and of the step, broadcastable to ``(1, B, S, Q, N)``.
         pres: Presynaptic activity of every link into the population.
         recurrent: Recurrent weights, shape ``(R N, N)``.
@@ -253,7 +265,7 @@ def block_step(
         starts: Whether the initial state is learned, whose components are drives without gain.
         to_go: Number of later steps; ``None`` if unknown.
     """
-    leak, gain = blocks.leak[0], blocks.gain[0]
+    leak, gain = tables
     components = gain.shape[1]
     if starts:
         gain = torch.cat([gain, gain.new_zeros(*gain.shape[:2], components, gain.shape[-1])], 2)
@@ -277,6 +289,14 @@ def block_step(
         reached=reached,
         to_go=to_go,
     )
+
+
+def _add_product_(into: Tensor, entry: Entry, signal: Tensor) -> None:
+    """Add an entry times a signal in place."""
+    if isinstance(entry, Tensor):
+        into.addcmul_(entry, signal)
+    elif entry:
+        into.add_(signal, alpha=entry)
 
 
 def runs(drives: Sequence[int], cells: int) -> Iterator[tuple[slice, slice]]:

@@ -55,12 +55,12 @@ class CellStepper(Stepper):
         one, zero = inputs.new_ones(1, 1), inputs.new_zeros(1, 1)
         pres = [inputs, *[self.rate] * bool(cells.reached)]
         constant = [zero if isinstance(each, Initial) else one for each in into[len(pres) :]]
-        blocks = blocks_of(cell, self.state.unsqueeze(0), drive.unsqueeze(0), cells.learned)
+        tables = blocks_of(cell, self.state, drive, cells.learned).tables(self.state)
         self.state = torch.stack(moved(cell, self.state.unbind(-2), drive.unbind(-2)), -2)
         self.rate = torch.cat(emitted(cell, self.state.unbind(-2)), -1)
         before, self.slope = self.slope, slope_of(cell, self.state, cells.passed)
         return block_step(
-            blocks,
+            tables,
             (_with_steps(before), _with_steps(self.slope)),
             pres=(*pres, *constant),
             recurrent=weights[1] if cells.reached else cells.w_rec,

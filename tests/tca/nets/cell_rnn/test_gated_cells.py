@@ -168,9 +168,8 @@ def test_closed_forms_equal_automatic_derivatives(name: str) -> None:
     state, drive = (
         torch.randn(7, 3, size, 5, dtype=F64, generator=generator) for size in (len(cell.components), len(cell.drives))
     )
-    for one, other in zip(
-        blocks_of(cell, state, drive, ()), blocks_of(cell, state, drive, (), closed=False), strict=True
-    ):
+    closed, automatic = (blocks_of(cell, state, drive, (), closed=each).tables(state) for each in (True, False))
+    for one, other in zip(closed, automatic, strict=True):
         assert relative(one, other) < 1e-14
 
 
@@ -212,6 +211,8 @@ def test_kernels_are_learned_of_cells_with_one_number_alone() -> None:
     assert tca.Learner(net, tca.RULES["kernl"]).grads(batch)[0]["w_rec"].any()
     with pytest.raises(ValueError, match="one number as their state"):
         tca.Learner(network("LSTM"), tca.RULES["kernl"])
+    with pytest.raises(ValueError, match="the only component that is driven"):
+        tca.Learner(network("LSTM"), tca.RULES["ottt"])
 
 
 @each_cell

@@ -62,8 +62,8 @@ def test_own_cells_equal_the_networks_of_the_library(kind: str, rule: str) -> No
     batch, parts = trials(8, 2), tca.Rule(tca.RULES[rule].signal, tca.RULES[rule].eligibility)
     if kind == "spiking":
         assert 5 < net.run(batch.inputs).rate.sum() < 0.9 * net.run(batch.inputs).rate.numel()
-        if rule in ("kernl", "mdgl_online"):
-            pytest.skip("of cells that do not spike")
+        if rule in ("kernl", "mdgl_online", "ottt"):
+            pytest.skip("of cells that do not spike, or whose first component is the potential")
     for execution in parts.executions:
         wanted, info = tca.Learner(net, parts, seed=5).grads(batch, execution=execution)
         found, own_info = tca.Learner(own, parts, seed=5).grads(batch, execution=execution)
