@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -162,7 +162,18 @@ class MLP(Feedforward):
 
 
 @checked
-class CNN(Feedforward):
+class _MapNet(Feedforward):
+    """A network whose lower layers are maps of one kind."""
+
+    maps: ClassVar[type[Layer]]
+
+    def __init__(self, shape: Sequence[Size], layers: Sequence[Layer], n_out: Size, **options: Any) -> None:
+        check_layers(layers, self.maps, DenseLayer)
+        check_options(type(self), options, GIVEN)
+        super().__init__(shape, layers, n_out, **options)
+
+
+class CNN(_MapNet):
     """A convolutional network: a `Feedforward` network whose lower layers are convolutions.
 
     Args:
@@ -171,40 +182,20 @@ class CNN(Feedforward):
         n_out: Number of outputs O.
         options: Options of `Feedforward`.
 
-    Raises:
-        TypeError: A layer is neither.
-
     >>> from tca.nets.feedforward.interlayer import AvgPool
     >>> net = CNN((1, 8, 8), [ConvLayer(4, then=(AvgPool(),)), DenseLayer(16)], 10)
     >>> net(torch.zeros(1, 2, 64)).shape
     torch.Size([1, 2, 10])
     """
 
-    def __init__(self, shape: Sequence[Size], layers: Sequence[Layer], n_out: Size, **options: Any) -> None:
-        check_layers(layers, ConvLayer, DenseLayer)
-        check_options(CNN, options, GIVEN)
-        super().__init__(shape, layers, n_out, **options)
+    maps = ConvLayer
 
 
-@checked
-class LocalNet(Feedforward):
-    """A locally connected network: a `Feedforward` network whose lower layers have weights for each position.
+class LocalNet(_MapNet):
+    """A locally connected network: weights of lower layers differ between positions; arguments as of `CNN`.
 
-    Args:
-        shape: Channels, height and width of the inputs.
-        layers: Locally connected layers, then all-to-all layers.
-        n_out: Number of outputs O.
-        options: Options of `Feedforward`.
-
-    Raises:
-        TypeError: A layer is neither.
-
-    >>> net = LocalNet((1, 8, 8), [LocalLayer(2), DenseLayer(16)], 10)
-    >>> net.w_1.shape
+    >>> LocalNet((1, 8, 8), [LocalLayer(2), DenseLayer(16)], 10).w_1.shape
     torch.Size([2, 36, 9])
     """
 
-    def __init__(self, shape: Sequence[Size], layers: Sequence[Layer], n_out: Size, **options: Any) -> None:
-        check_layers(layers, LocalLayer, DenseLayer)
-        check_options(LocalNet, options, GIVEN)
-        super().__init__(shape, layers, n_out, **options)
+    maps = LocalLayer

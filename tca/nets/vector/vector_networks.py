@@ -11,7 +11,7 @@ import abc
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -278,17 +278,8 @@ class VectorNet(PairedNet):
 class AlternatingNet(PairedNet):
     """The conventional twin of a `VectorNet`: scalar cells, even ones ``min(u, 0)``, odd ones ``max(u, 0)``.
 
-    It is drawn, held nonnegative and flattened as a `VectorNet`, and has O scalar outputs.
-
-    Args:
-        shape: Layout of the inputs: a number, or channels, height and width.
-        layers: The layers from the inputs upwards, with even sizes and channels; only `AvgPool` may follow them.
-        n_out: Number of outputs.
-        options: ``signs``, ``readout``, ``seed``, ``device`` and ``dtype``, as `PairedNet` takes them.
-
-    Raises:
-        ValueError: A size is not allowed or not even, or a layer cannot lie on the one below.
-        TypeError: Something else than mean pooling follows a layer.
+    It is drawn, held nonnegative and flattened as a `VectorNet`, has O scalar outputs, and takes its arguments but for
+    ``by_position``.
 
     Paper: baseline of Clark, Abbott and Chung (2021), NeurIPS, arXiv:2106.04089.
 
@@ -343,47 +334,34 @@ class VectorMLP(VectorNet):
 
 
 @checked
-class VectorCNN(VectorNet):
-    """A convolutional network of vectors: a `VectorNet` whose lower layers are convolutions.
+class _VectorMapNet(VectorNet):
+    """A `VectorNet` whose lower layers are maps of one kind."""
 
-    Args:
-        shape: Channels, height and width of the inputs.
-        layers: Convolutions, then all-to-all layers.
-        n_out: Number of outputs and components K.
-        options: Options of `VectorNet`.
+    maps: ClassVar[type[Layer]]
 
-    Raises:
-        TypeError: A layer is neither.
+    def __init__(self, shape: Sequence[Size], layers: Sequence[Layer], n_out: Size, **options: Any) -> None:
+        check_layers(layers, self.maps, DenseLayer)
+        super().__init__(shape, layers, n_out, **options)
+
+
+class VectorCNN(_VectorMapNet):
+    """A convolutional network of vectors: arguments of `tca.nets.CNN`, options of `VectorNet`.
 
     >>> VectorCNN((1, 8, 8), [ConvLayer(4, then=(AvgPool(),)), DenseLayer(16)], 10).w_1.shape
     torch.Size([10, 4, 1, 3, 3])
     """
 
-    def __init__(self, shape: Sequence[Size], layers: Sequence[Layer], n_out: Size, **options: Any) -> None:
-        check_layers(layers, ConvLayer, DenseLayer)
-        super().__init__(shape, layers, n_out, **options)
+    maps = ConvLayer
 
 
-@checked
-class VectorLocalNet(VectorNet):
-    """A locally connected network of vectors: a `VectorNet` whose lower layers have weights for each position.
-
-    Args:
-        shape: Channels, height and width of the inputs.
-        layers: Locally connected layers, then all-to-all layers.
-        n_out: Number of outputs and components K.
-        options: Options of `VectorNet`.
-
-    Raises:
-        TypeError: A layer is neither.
+class VectorLocalNet(_VectorMapNet):
+    """A locally connected network of vectors: arguments of `tca.nets.LocalNet`, options of `VectorNet`.
 
     >>> VectorLocalNet((1, 8, 8), [LocalLayer(2), DenseLayer(16)], 10).w_1.shape
     torch.Size([10, 2, 36, 9])
     """
 
-    def __init__(self, shape: Sequence[Size], layers: Sequence[Layer], n_out: Size, **options: Any) -> None:
-        check_layers(layers, LocalLayer, DenseLayer)
-        super().__init__(shape, layers, n_out, **options)
+    maps = LocalLayer
 
 
 def _normal(fan_in: int, generator: torch.Generator) -> Callable[[Shape], Tensor]:
