@@ -10,6 +10,7 @@ BENCHMARKS = {
     "rules": "what a gradient costs, against the floor and against peers",
     "feedforward": "what a gradient of a feedforward network costs, against autograd and steps by hand",
     "curvature": "what a Hessian-vector product and the top eigenvalue cost",
+    "any_model": "what curvature of models of PyTorch costs, beside PyHessian and curvlinops",
     "vector": "what a step of a network of vectors costs, against a perceptron",
     "spiking": "what a gradient of a spiking network costs, against traces carried forwards",
     "spiking_peers": "what e-prop of adaptive spiking cells costs, against braintrace",

@@ -19,7 +19,7 @@ import tca
 from benchmarks.problem import make_problem
 from benchmarks.timing import one_core
 
-__all__ = ["extra_bytes", "measurable"]
+__all__ = ["RESET", "extra_bytes", "measurable", "resident"]
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 ONLINE = "online "
@@ -52,9 +52,9 @@ def _measure(rule: str, cells: int, steps: int) -> int:
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     RESET.write_text("5")  # the peak starts again from here
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     _learn(learner, problem.batch, rule.startswith(ONLINE))
-    return _resident("VmHWM") - before
+    return resident("VmHWM") - before
 
 
 def _run(rule: str, cells: int, steps: int) -> None:
@@ -72,7 +72,8 @@ def _learn(learner: tca.Learner, batch: tca.Batch, online: bool) -> None:
         stream.step(inputs, targets, weights, batch.loss)
 
 
-def _resident(what: str) -> int:
+def resident(what: str) -> int:
+    """Return the resident set of this process in bytes: ``VmRSS`` now, ``VmHWM`` at its peak."""
     found = re.search(rf"{what}:\s+(\d+) kB", STATUS.read_text())
     assert found is not None
     return 1024 * int(found[1])

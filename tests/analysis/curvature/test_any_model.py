@@ -325,6 +325,24 @@ def test_models_without_a_hessian_are_refused_in_one_line(name: str) -> None:
     assert torch.equal(state, torch.get_rng_state())
 
 
+def test_a_detached_backward_pass_is_noticed_in_double_precision_alone() -> None:
+    """Pins a limit."""
+    right, wrong = Calls(lambda y, _: y.exp()), Calls(lambda y, _: Once.apply(y))
+    wrong.load_state_dict(right.state_dict())
+    exact, found = (
+        analysis.operator(each, MLP.data(torch.float32), loss=nn.CrossEntropyLoss(), dtype=None).matrix()
+        for each in (right, wrong)
+    )
+    assert not near(found, exact, 0.1)
+
+
+def test_batch_statistics_are_those_of_evaluation_mode() -> None:
+    """Pins a limit: there is no curvature of a batch normalised by its own statistics."""
+    net, data = CNN.net().train(), CNN.data()
+    exact = dense_hessian(copy.deepcopy(net), data, nn.CrossEntropyLoss())
+    assert near(analysis.operator(net, data, "all", loss=nn.CrossEntropyLoss()).matrix(), exact)
+
+
 def test_activations_in_place_are_right() -> None:
     net, data, loss = nn.Sequential(nn.Linear(2, 3), nn.SELU(inplace=True)).double(), MLP.data(), nn.CrossEntropyLoss()
     assert near(analysis.operator(net, data, loss=loss).matrix(), dense_hessian(net, data, loss))
