@@ -7,18 +7,17 @@ A network has masks and a functional form of its own. Any other module is called
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tca.nets.network import Network
+from tca.utils.module_contexts import twice_differentiable
 
-__all__ = ["evaluated", "run", "separate_copy"]
+__all__ = ["run", "separate_copy"]
 
 Kind = TypeVar("Kind", bound=nn.Module)
 
@@ -75,46 +74,8 @@ def run(net: nn.Module, parameters: Mapping[str, Tensor], inputs: Any) -> Any:
         return net.functional(parameters, inputs)
     named = dict(inputs) if isinstance(inputs, Mapping) else {}
     placed = () if named else inputs if isinstance(inputs, tuple) else (inputs,)
-    with _twice_differentiable(net, parameters):
+    with twice_differentiable(net):
         return functional_call(net, dict(parameters), placed, named)
-
-
-@contextmanager
-def evaluated(net: nn.Module) -> Iterator[None]:
-    """Have a module in evaluation mode for a while; each of its parts has its own mode again afterwards.
-
-    Args:
-        net: The module.
-
-    >>> net = nn.Sequential(nn.Dropout(), nn.Dropout().eval())
-    >>> with evaluated(net):
-    ...     print([each.training for each in net])
-    [False, False]
-    >>> [each.training for each in net]
-    [True, False]
-    """
-    modes = [(each, each.training) for each in net.modules()]
-    net.eval()
-    try:
-        yield
-    finally:
-        for each, mode in modes:
-            each.training = mode
-
-
-@contextmanager
-def _twice_differentiable(net: nn.Module, parameters: Mapping[str, Tensor]) -> Iterator[None]:
-    """Choose kernels with a second derivative: fused attention and the recurrent kernels of cuDNN have none."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    with ExitStack() as stack:
-        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        if any(each.is_cuda for each in parameters.values()) and any(isinstance(m, nn.RNNBase) for m in net.modules()):
-            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-        torch.backends.mha.set_fastpath_enabled(False)
-        try:
-            yield
-        finally:
-            torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def _first_line(error: Exception) -> str:

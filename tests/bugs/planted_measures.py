@@ -46,14 +46,14 @@ BUGS = [
     ),
     Bug("analysis/models.py", "dropout left on", "return twin.eval()", "return twin", FOREIGN),
     Bug(
-        "analysis/models.py",
+        "tca/utils/module_contexts.py",
         "fused attention",
         "sdpa_kernel(SDPBackend.MATH)",
         "sdpa_kernel(SDPBackend.FLASH_ATTENTION)",
         FOREIGN,
     ),
     Bug(
-        "analysis/models.py",
+        "tca/utils/module_contexts.py",
         "the fast path of attention left off",
         "set_fastpath_enabled(fast)",
         "set_fastpath_enabled(False)",

@@ -65,7 +65,7 @@ def faults_of(node: ast.AST) -> Iterator[str]:
 def test_nothing_is_left_to_defaults() -> None:
     found = {str(path.relative_to(ROOT)): faults(path.read_text()) for path in FILES}
     # PyHessian and modules of users draw globally: seeded there and put back
-    for file in ("analysis/curvature/eigensolvers/power_iteration.py", "tca/nets/modules/probes.py"):
+    for file in ("analysis/curvature/eigensolvers/power_iteration.py", "tca/utils/module_contexts.py"):
         assert [each.split(": ")[1] for each in found.pop(file)] == ["torch.default_generator is global"]
     assert not {file: wrong for file, wrong in found.items() if wrong}
     assert len(found) > 300

@@ -16,11 +16,12 @@ from torch.nn import functional
 
 from tca.connections.connection import Bias, Connection, ConnectionInput, Dense
 from tca.connections.module_parameter import InitialPart, ModuleParameter
-from tca.nets.modules.probes import check_function, draws, evaluating, numbers_of
+from tca.nets.modules.probes import check_function, draws, numbers_of
 from tca.nets.network import Network
 from tca.tape.module_tape import DenseTape, trace_bytes
 from tca.tape.population import Population
 from tca.utils.checks import Size, checked
+from tca.utils.module_contexts import evaluating
 from tca.utils.numerics import Workspace
 
 __all__ = ["CellNetwork", "from_module"]

@@ -5,62 +5,19 @@ Shapes: B batch.
 
 from __future__ import annotations
 
-import contextlib
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["check_function", "draws", "evaluating", "numbers_of", "seeded"]
+from tca.utils.module_contexts import seeded
+
+__all__ = ["check_function", "draws", "numbers_of"]
 
 Function = Callable[[nn.Module, tuple[Tensor, ...]], Tensor]
 
 ROUND_OFF = 1e-4  # relative difference between trials that is no coupling, in float32
-
-
-@contextlib.contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Set a module to evaluation mode and restore the mode of each part afterwards.
-
-    Args:
-        module: The module.
-
-    >>> layer = nn.Dropout()
-    >>> with evaluating(layer):
-    ...     layer.training
-    False
-    >>> layer.training
-    True
-    """
-    modes = {each: each.training for each in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for each, training in modes.items():
-            each.training = training
-
-
-@contextlib.contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed the generators that modules draw from, and restore them afterwards.
-
-    Args:
-        seed: The seed.
-        device: Device of the module.
-
-    >>> before = torch.get_rng_state()
-    >>> with seeded(0, torch.device("cpu")):
-    ...     first = torch.rand(1)
-    >>> bool((torch.get_rng_state() == before).all())
-    True
-    """
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.default_generator.manual_seed(seed)
-        if device.type == "cuda":
-            torch.cuda.manual_seed(seed)
-        yield
 
 
 def numbers_of(name: str, module: nn.Module) -> Tensor:

@@ -13,17 +13,17 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tca.connections.connection import Connection, ConnectionInput
 from tca.connections.module_parameter import ModuleParameter
-from tca.nets.modules.probes import check_function, draws, evaluating, numbers_of, seeded
+from tca.nets.modules.probes import check_function, draws, numbers_of
 from tca.nets.network import Network
 from tca.nets.options import drawing
 from tca.tape.module_tape import ModelTape
 from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import Seed, checked
+from tca.utils.module_contexts import differentiable, evaluating, seeded, twice_differentiable
 from tca.utils.numerics import Workspace
 
 __all__ = ["WrappedModel", "wrap"]
@@ -66,7 +66,7 @@ class WrappedModel(Network):
 
     def outputs(self, use: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None) -> Tensor:
         """Return the outputs, shape ``(T, B, O)``, differentiable as often as the model is."""
-        with sdpa_kernel(SDPBackend.MATH):  # the other kernels have no second derivative
+        with twice_differentiable(self.model):
             return self._computed(use, inputs, noise)
 
     @torch.no_grad()
@@ -117,7 +117,7 @@ class WrappedModel(Network):
         own = {name.removeprefix("model."): each for name, each in use.items()}
         steps, trials = inputs.shape[:2]
         given = inputs if self.shape is None else inputs.reshape(steps * trials, *self.shape)
-        with self._mode(noise), self._kernels():
+        with self._mode(noise), differentiable(self.model):
             outputs: Tensor = functional_call(self.model, own, (given,))
         return outputs.reshape(steps, trials, self.n_out)
 
@@ -135,12 +135,6 @@ class WrappedModel(Network):
             )
         with seeded(int(noise[0, 0, 0]), noise.device):
             yield
-
-    def _kernels(self) -> contextlib.AbstractContextManager[None]:
-        """Avoid the recurrent kernels of cuDNN, which have no derivative in evaluation mode and no second one."""
-        if any(isinstance(each, nn.RNNBase) for each in self.modules()):
-            return torch.backends.cudnn.flags(enabled=False)
-        return contextlib.nullcontext()
 
     def _taped(self, outputs: Tensor, backward: Callable[[Tensor], dict[str, Tensor]] | None) -> ModelTape:
         rate = torch.cat([torch.zeros_like(outputs[:1]), outputs])
