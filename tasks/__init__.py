@@ -30,12 +30,30 @@ from tasks.native.perceptual_decision import PerceptualDecision
 from tasks.native.sequential_digits import SequentialDigits
 from tasks.neurogym.neurogym_ids import SUPERVISED
 from tasks.neurogym.neurogym_task import NeurogymTask
+from tasks.own.arrays import from_arrays, from_dataset
+from tasks.own.fixed_task import FixedTask
+from tasks.own.registry import REGISTERED, Factory, as_task, is_trial_source
 from tasks.task import Task
 from tasks.trials import TrialSet
 from tca.utils.checks import checked
-from tca.utils.names import lookup, unknown
+from tca.utils.class_paths import is_import_path, resolved
+from tca.utils.names import lookup, shorten, unknown
 
-__all__ = ["IMAGES", "NATIVE", "Task", "TrialSet", "describe", "images", "list", "make", "sequential_images"]
+__all__ = [
+    "IMAGES",
+    "NATIVE",
+    "FixedTask",
+    "Task",
+    "TrialSet",
+    "describe",
+    "from_arrays",
+    "from_dataset",
+    "images",
+    "list",
+    "make",
+    "register",
+    "sequential_images",
+]
 
 NATIVE: dict[str, type[Task]] = {
     "context_decision": ContextDecision,
@@ -57,12 +75,39 @@ _CLASSES: dict[str, type[Task]] = {**NATIVE, **IMAGES}
 
 
 def list() -> builtins.list[str]:
-    """Return the names of native tasks, image tasks, and neurogym ids that can be supervised.
+    """Return the names of native, image and registered tasks, and neurogym ids that can be supervised.
 
     >>> "flip_flop" in list(), "images" in list(), "DelayMatchSample-v0" in list()
     (True, True, True)
     """
-    return [*sorted(NATIVE), *sorted(IMAGES), *sorted(SUPERVISED)]
+    return [*sorted(NATIVE), *sorted(IMAGES), *sorted(REGISTERED), *sorted(SUPERVISED)]
+
+
+@checked
+def register(name: str, factory: str | Factory) -> None:
+    """Add a task under a name, for `make`, runs, sweeps and comparisons of this process.
+
+    Records of runs have the import path of the factory in place of the name, so that other processes can read them.
+
+    Args:
+        name: The name; letters, digits, ``_`` and ``-``.
+        factory: A `Task` class, or a function that returns a source of trials (a `Task`, a set of trials, a dataset
+            or an environment), with the options of the task as arguments; or its import path, ``"my_module:MyTask"``.
+
+    Raises:
+        ValueError: The name is that of a task of the library, or not allowed, or the factory is no import path.
+
+    >>> register("short_xor", lambda: DelayedXor(delay=100.0))
+    >>> make("short_xor").delay, REGISTERED.pop("short_xor") is not None
+    (100.0, True)
+    """
+    if not name.replace("_", "a").replace("-", "a").isalnum():
+        raise ValueError(f"name must consist of letters, digits, _ and -, got {name!r}")
+    if name in _CLASSES or name in SUPERVISED:
+        raise ValueError(f"name must not be that of a task of the library, got {name!r}")
+    if isinstance(factory, str) and not is_import_path(factory):
+        raise ValueError(f"factory must be a class, a function or an import path, got {shorten(factory)}")
+    REGISTERED[name] = factory
 
 
 @checked
@@ -75,36 +120,47 @@ def describe(name: str) -> str:
     >>> describe("flip_flop")
     'Flip-flop memory: each output holds the sign of the last pulse on its own channel.'
     """
-    natives = {native: (inspect.getdoc(task) or "").partition("\n")[0] for native, task in _CLASSES.items()}
-    return lookup(natives | SUPERVISED, name, "task")
+    own = {each: inspect.getdoc(task) or f"A task of the user, {task!r}." for each, task in REGISTERED.items()}
+    classes = {each: inspect.getdoc(task) or "" for each, task in _CLASSES.items()}
+    return lookup(own | classes | SUPERVISED, name, "task").partition("\n")[0]
 
 
 @checked
-def make(name: str, /, **options: Any) -> Task:
+def make(name: Any, /, **options: Any) -> Task:
     """Return a task.
 
     Args:
-        name: A name from `list`, or any neurogym id that can be supervised.
-        options: The fields of the class of a native or image task, or the arguments of a neurogym environment, in each
-            case with ``dt``, the time step in ms.
+        name: A name from `list`; the id of an environment of neurogym or gymnasium with ground truth; an import path
+            such as ``"my_module:MyTask"``; or an object: a `Task` or a class of it, a set of trials, a pair of them (to
+            train and to test on), a dataset of torch, or an environment with ground truth.
+        options: The fields of the class of the task, or the arguments of a factory or environment; of fixed trials
+            those of `FixedTask`. All have ``dt``, the time step in ms.
 
     Raises:
         ValueError: Task or option is unknown (the message offers the nearest), or an option is not allowed.
+        TypeError: An option has a wrong type, or an object yields no trials.
 
     >>> make("delayed_xor", delay=1000, noise=0.0)
     DelayedXor(dt=50.0, pulse=250.0, delay=1000.0, wait=250.0, decision=150.0, noise=0.0)
     """
     if not isinstance(name, str):
-        raise unknown(name, list(), "task")
+        if not is_trial_source(name):
+            raise TypeError(f"name must be a string or an object that yields trials, got {shorten(name)}")
+        return as_task(name, options, f"a task of type {type(name).__name__}")
     if name in _CLASSES:
         allowed = [option.name for option in dataclasses.fields(_CLASSES[name])]  # type: ignore[arg-type]
         for option in options:
             if option not in allowed:
                 raise unknown(option, allowed, f"option of {name}")
         return _CLASSES[name](**options)
-    if name in SUPERVISED or (re.search(r"-v\d+$", name) and _is_registered(name)):
+    source = REGISTERED.get(name, name)
+    if source == name and (name in SUPERVISED or (re.search(r"-v\d+$", name) and _is_registered(name))):
         return NeurogymTask(name, tuple(sorted(options.items())))
-    raise unknown(name, list(), "task")
+    if isinstance(source, str) and is_import_path(source):
+        source = resolved(source, "task", trusted=True)
+    if isinstance(source, str):
+        raise unknown(name, list(), "task")
+    return as_task(source, options, f"task {name!r}")
 
 
 @checked
@@ -154,6 +210,6 @@ def sequential_images(name: str = "digits", /, **options: Any) -> SequentialImag
 
 
 def _is_registered(name: str) -> bool:
-    from tasks.neurogym.neurogym_environment import registered
+    from tasks.neurogym.neurogym_environment import entry_points
 
-    return name in registered()
+    return name in entry_points()

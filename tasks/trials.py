@@ -13,6 +13,7 @@ from typing import Self, final
 
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from tasks.seeds import SHUFFLE, generator
 from tca.batch import Batch
@@ -23,12 +24,25 @@ from tca.utils.checks import checked, whole
 __all__ = ["FixedTrials", "TrialSet"]
 
 
-class FixedTrials(abc.ABC):
-    """A fixed set of trials, and their order in training."""
+class FixedTrials(Dataset[tuple[Tensor, Tensor, Tensor]], abc.ABC):
+    """A fixed set of trials, and their order in training.
+
+    It is a map-style dataset of torch as well, of ``(inputs, targets, weights)``, shapes ``(T, I)``, ``(T,)`` or
+    ``(T, O)``, and ``(T,)``: a `torch.utils.data.DataLoader` yields them with a batch dimension in front.
+    """
 
     @abc.abstractmethod
     def __len__(self) -> int:
         """Return the number of trials."""
+
+    @final
+    def __getitem__(self, place: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return inputs, targets and weights of one trial, padded to the steps of the set."""
+        size = len(self)
+        if not -size <= place < size:
+            raise IndexError(f"trial {place} of a set of {size}")
+        one = self.part(torch.tensor([place % size], device="cpu"))
+        return one.inputs[:, 0], one.targets[:, 0], one.weights[:, 0]
 
     @property
     @abc.abstractmethod

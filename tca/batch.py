@@ -19,6 +19,8 @@ from tca.utils.trial_info import joined_info, selected_info, trial_info
 
 __all__ = ["Batch"]
 
+FIRST = "; of batch-first arrays make trials by tasks.from_arrays(..., batch_first=True), or use transpose(0, 1)"
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
@@ -84,6 +86,7 @@ class Batch:
             if part is not None and tuple(part.shape[:2]) != grid:
                 raise ValueError(
                     f"{name} must start with the shape (T, B) = {grid} of the inputs, got {tuple(part.shape)}"
+                    + (FIRST if tuple(part.shape[:2]) == grid[::-1] else "")
                 )
         if self.weights.ndim != 2:
             raise ValueError(f"weights must have shape (T, B) = {grid}, got {tuple(self.weights.shape)}")
@@ -92,6 +95,12 @@ class Batch:
                 f"decisions must be boolean with shape (T, B) = {grid}, "
                 f"got {self.decisions.dtype} {tuple(self.decisions.shape)}"
             )
+        for name, each in {"lengths": self.lengths, **self.info}.items() if isinstance(self.info, Mapping) else ():
+            if self.steps != self.trials and getattr(each, "shape", None) == (self.steps,):
+                raise ValueError(
+                    f"inputs must have shape (T, B, I), but {name} has one value for each of the {self.steps} first "
+                    f"entries of their shape {tuple(self.inputs.shape)}" + FIRST
+                )
         if self.lengths is not None:
             _check_lengths(self.lengths, self.steps, self.trials)
         settle(self, info=trial_info(self.info, self.trials))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -66,7 +67,7 @@ class SupervisedEnvironment:
     """An environment with trials of known targets.
 
     Args:
-        name: Id.
+        source: Its id in neurogym or gymnasium, its class, or the environment itself, which is copied.
         options: Arguments.
 
     Raises:
@@ -74,13 +75,18 @@ class SupervisedEnvironment:
         ImportError: neurogym is not installed.
     """
 
-    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, source: Any, options: Mapping[str, Any]) -> None:
         """Build the environment."""
-        self.name = name
+        self.name = title_of(source)
         if "dt" in options:
             positive("dt", options["dt"])
         with _quiet():
-            self._top = _make(name, options)._top
+            made = _make(source, options)
+            if not hasattr(made, "new_trial"):
+                raise UnsupervisableError(
+                    self.name, "it is no neurogym.TrialEnv, whose trials have a ground truth that is known in advance"
+                )
+            self._top = made._top
             self._check_times()
             space = self._top.unwrapped.action_space
         self.dt = float(self._top.unwrapped.dt)
@@ -127,7 +133,8 @@ class SupervisedEnvironment:
             raise ValueError(
                 f"a trial of {self.name} must have at most {MOST_STEPS} steps, got times of {length:.3g} steps"
             )
-        if environment.dt <= _arguments(type(environment))["dt"].default:
+        usual = _arguments(type(environment)).get("dt")
+        if usual is None or usual.default is usual.empty or environment.dt <= usual.default:
             return
         times = {name: time for name, time in environment.timing.items() if isinstance(time, int | float) and time > 0}
         shortest = min(times, key=lambda name: times[name], default=None)
@@ -154,6 +161,27 @@ def registered() -> dict[str, str]:
         return dict(ALL_EXTENDED_ENVS)
 
 
+def entry_points() -> dict[str, Any]:
+    """Return the ids registered in neurogym and gymnasium, with their entry points.
+
+    Raises:
+        ImportError: neurogym is not installed.
+    """
+    known = registered()
+    from gymnasium.envs.registration import registry
+
+    return {name: spec.entry_point for name, spec in registry.items() if spec.entry_point is not None} | known
+
+
+def title_of(source: Any) -> str:
+    """Return the name of an environment for messages.
+
+    Args:
+        source: Its id, its class or the environment.
+    """
+    return source if isinstance(source, str) else (source if isinstance(source, type) else type(source)).__name__
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Suppress the warnings of gymnasium and neurogym."""
@@ -168,25 +196,46 @@ def _arguments(maker: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     return {key: argument for key, argument in inspect.signature(function).parameters.items() if key != "self"}
 
 
-def _make(name: str, options: Mapping[str, Any]) -> Any:
+def _make(source: Any, options: Mapping[str, Any]) -> Any:
     """Return the bare environment, or raise an error that names the wrong option."""
-    ids = registered()
-    import neurogym
-    from gymnasium.envs.registration import load_env_creator
-
-    arguments = _arguments(load_env_creator(lookup(ids, name, "neurogym environment")))
-    if any(argument.kind is argument.VAR_KEYWORD for argument in arguments.values()):
-        arguments = _arguments(type(neurogym.make(name).unwrapped))
-    missing = [key for key, argument in arguments.items() if argument.default is argument.empty and key not in options]
+    name = title_of(source)
+    if not isinstance(source, str | type):
+        if options:
+            raise ValueError(f"{name} is an environment that is made already: it takes no options, got {dict(options)}")
+        return copy.deepcopy(source).unwrapped
+    maker: Callable[..., Any] = source if isinstance(source, type) else _maker(source)
+    arguments = _arguments(maker)
+    if any(argument.kind is argument.VAR_KEYWORD for argument in arguments.values()) and isinstance(source, str):
+        arguments = _arguments(type(_made(source)))
+    missing = [
+        key
+        for key, argument in arguments.items()
+        if argument.default is argument.empty and key not in options and argument.kind is not argument.VAR_KEYWORD
+    ]
     if missing:
         raise UnsupervisableError(name, f"it has no default for {', '.join(missing)}: give a value as an option")
     for key in options:
-        if key not in arguments:
+        if key not in arguments and not any(each.kind is each.VAR_KEYWORD for each in arguments.values()):
             raise unknown(key, arguments, f"option of {name}")
     try:
-        return neurogym.make(name, **options).unwrapped
+        return _made(source, **options) if isinstance(source, str) else source(**options).unwrapped
     except Exception as error:  # The environment's own code may fail in any way.
         raise ValueError(f"{name} refuses the options {dict(options)}: {error}") from error
+
+
+def _maker(name: str) -> Callable[..., Any]:
+    entry_point = lookup(entry_points(), name, "neurogym environment")
+    from gymnasium.envs.registration import load_env_creator
+
+    return entry_point if callable(entry_point) else load_env_creator(entry_point)
+
+
+def _made(name: str, **options: Any) -> Any:
+    import gymnasium
+    import neurogym
+
+    maker = neurogym if name in registered() else gymnasium
+    return maker.make(name, **options).unwrapped
 
 
 def _seed(top: Any, fresh: Callable[[], int]) -> None:

@@ -12,11 +12,11 @@ from tca.utils.checks import whole
 __all__ = ["reward_environments"]
 
 
-def reward_environments(name: str, count: int, seed: int = 0, **options: Any) -> list[Any]:
+def reward_environments(name: Any, count: int, seed: int = 0, **options: Any) -> list[Any]:
     """Return environments of one id with different seeds.
 
     Args:
-        name: Id of the environment, for example ``"PerceptualDecisionMaking-v0"``.
+        name: Id of the environment, for example ``"PerceptualDecisionMaking-v0"``, its class or the environment.
         count: Number of environments, at least 1.
         seed: Seed of all of them, default 0.
 

@@ -5,6 +5,7 @@ Shapes: T time, B batch, I inputs, O outputs.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -12,8 +13,10 @@ import numpy as np
 import torch
 
 from tasks import seeds
+from tasks.checksums import first_trials
 from tasks.native.timeline import trial_weights
-from tasks.neurogym.neurogym_environment import SupervisedEnvironment, Trial, UnsupervisableError
+from tasks.neurogym.neurogym_environment import SupervisedEnvironment, Trial, UnsupervisableError, title_of
+from tasks.neurogym.neurogym_ids import SUPERVISED
 from tasks.neurogym.neurogym_rewards import reward_environments
 from tasks.task import DrawnTask
 from tca.batch import Batch
@@ -45,14 +48,14 @@ class NeurogymTask(DrawnTask):
     aqc9n.
 
     Args:
-        name: Id of the environment, for example ``"DelayMatchSample-v0"``.
+        name: Id of the environment, for example ``"DelayMatchSample-v0"``; its class, or the environment itself.
         options: Arguments of the environment, as pairs; ``dt`` is the time step in ms.
 
     Raises:
         ValueError: Environment or option is unknown, or the environment can not be supervised.
     """
 
-    name: str
+    name: Any
     options: tuple[tuple[str, Any], ...] = ()
     _facts: _Facts = field(init=False, repr=False, compare=False)
     batches_a_draw: ClassVar[int] = 32
@@ -85,6 +88,11 @@ class NeurogymTask(DrawnTask):
         """The best accuracy of a constant answer, measured; 0 for ``"R2"``."""
         return self._facts.chance
 
+    @functools.cached_property
+    def provenance(self) -> dict[str, Any]:
+        """A checksum of the first trials of an environment of the user; see `tasks.task.Task.provenance`."""
+        return {} if isinstance(self.name, str) and self.name in SUPERVISED else first_trials(self)
+
     @property
     def decision_periods(self) -> tuple[str, ...]:
         """Periods in which accuracy counts; none means the whole trial."""
@@ -112,8 +120,8 @@ class NeurogymTask(DrawnTask):
         if not decisions.any(0).all():
             place = int(np.argmin(decisions.any(0)))
             raise ValueError(
-                f"options of {self.name} must leave every trial a step to decide in, one of {lengths[place]} steps has "
-                f"none with {dict(self.options)}"
+                f"options of {title_of(self.name)} must leave every trial a step to decide in, one of "
+                f"{lengths[place]} steps has none with {dict(self.options)}"
             )
         inside_TB = torch.arange(max(lengths), device="cpu")[:, None] < torch.tensor(
             lengths, dtype=torch.int64, device="cpu"

@@ -270,6 +270,12 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "analysis.statistics.holm": {"p": lambda: [0.01, 0.5]},
     "analysis.statistics.verdict": {"difference": lambda: analysis.statistics.mean([1.0, 2.0, 4.0])},
     "tasks.images": {"name": lambda: "digits"},
+    "tasks.FixedTask": {"trials": lambda: tasks.make("delayed_xor").split(5, 1, seed=0)[0]},
+    "tasks.from_arrays": {"inputs": lambda: np.zeros((5, 3, 2)), "targets": lambda: [0, 1, 1]},
+    "tasks.from_dataset": {
+        "dataset": lambda: torch.utils.data.TensorDataset(torch.zeros(4, 7, 2), torch.zeros(4, dtype=torch.int64))
+    },
+    "tasks.register": {"name": lambda: "delayed_xor_of_mine", "factory": lambda: "tasks.native.delayed_xor:DelayedXor"},
     "tca.Callback": {"name": lambda: "alignment"},
     "tasks.sequential_images": {"name": lambda: "digits"},
 }  # fmt: skip

@@ -17,9 +17,9 @@ import tasks
         ("DelayMatchSample", "did you mean 'DelayMatchSample-v0'"),
         ("DelayMatchSampel-v0", "did you mean 'DelayMatchSample-v0'"),
         ("", "unknown task ''"),
-        (None, "name must be a string, got None"),
-        (3, "name must be a string, got 3"),
-        (["flip_flop"], "name must be a string"),
+        (None, "name must be a string or an object that yields trials, got None"),
+        (3, "name must be a string or an object that yields trials, got 3"),
+        (["flip_flop"], "name must be a string or"),
     ],
 )
 def test_unknown_names_offer_the_nearest(name: Any, message: str) -> None:

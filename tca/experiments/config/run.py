@@ -15,6 +15,7 @@ import torch
 
 import tasks
 from tasks.images import Images
+from tasks.own.registry import path_of, registered_as
 from tca.experiments.config.agent import REWARD_RULES, Agent
 from tca.experiments.config.callbacks import Callback
 from tca.experiments.config.components import Optimizer, Seeds, plain
@@ -44,7 +45,8 @@ class Run:
     """A training run: task, network, learning rule, optimizer and seeds.
 
     Args:
-        task: Name of the task, see ``tasks.list()``.
+        task: Name of the task, see ``tasks.list()``; the import path of one, ``"my_module:MyTask"``; or an object that
+            `tasks.make` takes, such as a set of trials, of which no record can be written.
         rule: Name of a rule in ``tca.RULES``, or a `tca.Rule`; default bptt.
         task_options: Options of the task, default none.
         net: The network; in the form of the rule if its own is not given. Default a leaky network of 128 cells; for a
@@ -81,7 +83,7 @@ class Run:
     (True, 16)
     """
 
-    task: str
+    task: Any
     rule: Annotated[str, Named(RULES)] | Rule = "bptt"
     task_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     net: Annotated[NetworkConfig, Made(NetworkConfig, spread=True)] = None  # type: ignore[assignment]
@@ -214,7 +216,7 @@ class Run:
             holder = values[part] if part else values
             for name in [name for name in names if not holder[name]]:
                 del holder[name]
-        values["rule"] = rule_values(self.rule)
+        values["task"], values["rule"] = path_of(self.task), rule_values(self.rule)
         return plain("run", values)
 
     @classmethod
@@ -236,8 +238,9 @@ class Run:
                 given[name] = part(**given[name])
             given["callbacks"] = tuple(Callback(**each) for each in given.get("callbacks", ()))
             given["rule"] = rule_of(given["rule"], trusted=trusted)
+            given["task"] = registered_as(given["task"])
             for what, name in (("task", given["task"]), ("optimizer", given["optimizer"].name)):
-                if is_import_path(name):
+                if is_import_path(name) and name not in tasks.list():
                     resolved(name, what, trusted=trusted)
             return cls(**given)
         except (KeyError, TypeError) as error:

@@ -18,7 +18,8 @@ from tca.experiments.records.tensor_files import read_packed
 from tca.utils.text import in_a_line
 
 __all__ = [
-    "LARGEST_METRICS", "Checkpoint", "RecordText", "check_run", "finished", "look", "read_description", "require_same",
+    "LARGEST_METRICS", "Checkpoint", "RecordText", "check_data", "check_run", "finished", "look", "read_description",
+    "require_same",
 ]  # fmt: skip
 
 
@@ -203,6 +204,22 @@ def check_run(folder: Path, sizes: Mapping[str, Any]) -> None:
         if there.get(name) != size:
             raise RecordError(
                 f"{in_a_line(folder)} is of another task: {name} is {there.get(name)!r} there, {size!r} here"
+            )
+
+
+def check_data(folder: Path, data: Mapping[str, Any]) -> None:
+    """Raise unless the trials of a record have the checksums of these data.
+
+    Raises:
+        RecordError: They have others.
+    """
+    there = read_description(folder).get("data", {})
+    for name, facts in data.items():
+        known = there.get(name)
+        if isinstance(facts, Mapping) and "sha256" in facts and isinstance(known, Mapping) and known != facts:
+            raise RecordError(
+                f"{in_a_line(folder)} is of other data: {name} had SHA-256 {known.get('sha256')!r} when the run began, "
+                f"{facts['sha256']!r} now; put the data back, or train in another folder"
             )
 
 

@@ -35,7 +35,7 @@ from torch import Tensor
 
 from tca.experiments.config.run import Run
 from tca.experiments.records.files import RecordError, append, explained, locked, make_folder, tidy, write_whole
-from tca.experiments.records.reader import LARGEST_METRICS, Checkpoint, check_run, finished, require_same
+from tca.experiments.records.reader import LARGEST_METRICS, Checkpoint, check_data, check_run, finished, require_same
 from tca.experiments.records.recorded_networks import crossings as crossings_of
 from tca.experiments.records.recorded_networks import kept_at, path_at
 from tca.experiments.records.remnants import drop_remnants
@@ -119,6 +119,7 @@ class Record:
         if found is None:
             self._describe(folder)  # anew, with the versions of this process
         check_run(folder, self.sizes)
+        check_data(folder, self.data)
         self.witness("run.json")
         lines = b""
         if found is not None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from tasks.own.registry import data_of
 from tca.experiments import records
 from tca.experiments.config.run import Run
 from tca.experiments.records.record import Record
@@ -45,7 +46,7 @@ def train(run: Run, folder: Folder | None = None, *, progress: bool = True, obse
         return records.reread(folder, run)
     loop = TrainingLoop(run, observe)
     task = loop.task
-    with Record(None if folder is None else Path(folder), run, loop.sizes, task.measure, task.provenance) as record:
+    with Record(None if folder is None else Path(folder), run, loop.sizes, task.measure, data_of(task)) as record:
         if not record.ended:
             return loop.finish(record, progress)
     assert folder is not None

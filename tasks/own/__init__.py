@@ -1,0 +1,1 @@
+"""Tasks of the user: arrays, datasets, environments and classes by import path."""
