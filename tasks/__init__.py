@@ -30,7 +30,7 @@ from tasks.native.perceptual_decision import PerceptualDecision
 from tasks.native.sequential_digits import SequentialDigits
 from tasks.neurogym.neurogym_ids import SUPERVISED
 from tasks.neurogym.neurogym_task import NeurogymTask
-from tasks.own.arrays import from_arrays, from_dataset
+from tasks.own.array_trials import from_arrays, from_dataset
 from tasks.own.fixed_task import FixedTask
 from tasks.own.registry import REGISTERED, Factory, as_task, is_trial_source
 from tasks.task import Task

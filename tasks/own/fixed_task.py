@@ -42,7 +42,7 @@ class FixedTask(Task):
     Raises:
         ValueError: Test trials have other channels or another loss.
 
-    >>> from tasks.own.arrays import from_arrays
+    >>> from tasks.own.array_trials import from_arrays
     >>> task = FixedTask(from_arrays(torch.zeros(5, 6, 2), [0, 1, 2, 0, 1, 0]))
     >>> task.n_in, task.n_out, task.chance, [len(each) for each in task.split(n_train=4, n_test=2, seed=0)]
     (2, 3, 0.5, [4, 2])

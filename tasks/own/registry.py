@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from tasks.checksums import first_trials
 from tasks.neurogym.neurogym_task import NeurogymTask
-from tasks.own.arrays import from_dataset
+from tasks.own.array_trials import from_dataset
 from tasks.own.fixed_task import FixedTask
 from tasks.task import Task
 from tasks.trials import FixedTrials
