@@ -60,6 +60,10 @@ def _measure(one: RunMeasurements) -> object:
     return one.run.make_task().measure
 
 
+def _variable(one: RunMeasurements) -> object:
+    return one.curve and (one.curve.variable, one.curve.response)
+
+
 def _hessian(one: RunMeasurements) -> object:
     return loss_name(one), one.run.net.kind, one.parameters
 
@@ -78,6 +82,9 @@ COLUMNS = (
     Column("smallest", "smallest eig.", "Smallest (most negative) eigenvalue of the same Hessian.", None, _hessian,
            (RESULTS, LOSS)),
     Column("trace", "trace", "Trace of the same Hessian, estimated.", None, _hessian),
+    Column("psychometric_slope", "slope", "Slope of the psychometric function, the choices by a graded variable of the "
+           "trials.", None, _variable, (RESULTS,)),
+    Column("psychometric_threshold", "threshold", "Its threshold.", None, _variable, ()),
     Column("cosine", "cosine", "Cosine between the rule's gradient and the true one at the same weights and trials, "
            "all hidden populations together, mean over training.", 3, None, (RESULTS,)),
     Column("milliseconds", "ms/update", "Time of one update: forward pass, rule and optimizer together.", 2, None,

@@ -14,6 +14,7 @@ import torch
 
 import analysis
 from tca.batch import Batch
+from tca.cli.compare.choices import ChoiceCurve, choice_curve
 from tca.cli.compare.comparison import Planned
 from tca.experiments import records
 from tca.experiments.config.run import Run
@@ -51,6 +52,45 @@ class MeasurementSettings:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """Measurements of a network.
+
+    Args:
+        values: Numbers by name.
+        parameters: Names of the parameters of the Hessian.
+        curve: Choices by a graded variable, ``None`` (default) for tasks without one.
+    """
+
+    values: Mapping[str, float]
+    parameters: tuple[str, ...] = ()
+    curve: ChoiceCurve | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the measurements as plain values, null for NaN."""
+        curve = None if self.curve is None else _nulled(dataclasses.asdict(self.curve))
+        return {"values": _nulled(self.values), "parameters": list(self.parameters), "curve": curve}
+
+    @classmethod
+    def from_json(cls, known: Mapping[str, Any]) -> Measured:
+        """Return the measurements of a value of ``to_json``.
+
+        Raises:
+            ValueError: A value is not a number.
+        """
+        values = known["values"].items()
+        if any(isinstance(each, bool) or not isinstance(each, int | float | None) for _, each in values):
+            raise ValueError("a value is not a number")
+        curve = None if known["curve"] is None else ChoiceCurve.from_json(known["curve"])
+        numbers = {name: math.nan if each is None else float(each) for name, each in values}
+        return cls(numbers, tuple(map(str, known["parameters"])), curve)
+
+
+def _nulled(values: Mapping[str, Any]) -> dict[str, Any]:
+    missing = {name for name, each in values.items() if isinstance(each, float) and not math.isfinite(each)}
+    return {name: None if name in missing else each for name, each in values.items()}
+
+
+@dataclass(frozen=True)
 class RunMeasurements:
     """Measurements of a run.
 
@@ -64,6 +104,7 @@ class RunMeasurements:
             gradient of the recurrent or hidden population, and ``milliseconds`` of an update, median over the intervals
             between measurements.
         parameters: Names of the parameters of the Hessian.
+        curve: Choices by a graded variable, ``None`` for tasks without one.
         metrics: Measurements during training.
     """
 
@@ -74,6 +115,7 @@ class RunMeasurements:
     steps: int = 0
     values: Mapping[str, float] = field(default_factory=dict)
     parameters: tuple[str, ...] = ()
+    curve: ChoiceCurve | None = None
     metrics: tuple[Metrics, ...] = ()
 
     @property
@@ -109,12 +151,11 @@ def train_and_measure(
     known = _known(run, folder, how)
     if known is None:
         try:
-            values, parameters = _measured(result, how)
+            known = _measured(result, how)
         except (ValueError, TypeError) as error:  # the training is kept
-            unmeasured = _from_json(planned, result, {"values": {}, "parameters": []})
+            unmeasured = _from_json(planned, result, Measured({}))
             return dataclasses.replace(unmeasured, reason=f"not measured: {in_a_line(error)}")
-        known = {"values": _to_json(values), "parameters": list(parameters)}
-        said = {"settings": dataclasses.asdict(how), **known, **companions(folder, ["result.json"])}
+        said = {"settings": dataclasses.asdict(how), **known.to_json(), **companions(folder, ["result.json"])}
         with explained(folder):
             make_folder(folder)
             write_json(folder / "measured.json", sealed(run.name, said))
@@ -139,8 +180,8 @@ def read_measured(planned: Planned, folder: Path, how: MeasurementSettings) -> R
     return _from_json(planned, result, known)
 
 
-def _known(run: Run, folder: Path, how: MeasurementSettings) -> dict[str, Any] | None:
-    """Return the saved values and parameters, ``None`` if there are none with these settings."""
+def _known(run: Run, folder: Path, how: MeasurementSettings) -> Measured | None:
+    """Return the saved measurements, ``None`` if there are none with these settings."""
     path = folder / "measured.json"
     if not os.path.lexists(path):
         return None
@@ -148,10 +189,7 @@ def _known(run: Run, folder: Path, how: MeasurementSettings) -> dict[str, Any] |
         known = unsealed(read_json(path), run.name)
         if known.get("result.json") != companions(folder, ["result.json"])["result.json"]:
             raise ValueError("the measurements belong to another training of the run")
-        if any(isinstance(each, bool) or not isinstance(each, int | float | None) for each in known["values"].values()):
-            raise ValueError("a value is not a number")
-        found = {"values": known["values"], "parameters": [str(each) for each in known["parameters"]]}
-        return found if known["settings"] == dataclasses.asdict(how) else None
+        return Measured.from_json(known) if known["settings"] == dataclasses.asdict(how) else None
     except (ValueError, LookupError, AttributeError, TypeError) as error:
         raise RecordError(f"{in_a_line(path)} cannot be used, remove it: {in_a_line(error)}") from error
 
@@ -167,32 +205,30 @@ def align(learner: Learner, batch: Batch) -> dict[str, float]:
     return {"cosine": found.recurrent.cosine, "norm_ratio": found.recurrent.norm_ratio, "dropped": found.dropped}
 
 
-def _measured(result: Result, how: MeasurementSettings) -> tuple[dict[str, float], tuple[str, ...]]:
+def _measured(result: Result, how: MeasurementSettings) -> Measured:
     """Return the measurements of a run at its end, or at the loss of its snapshot."""
-    if result.outcome == DIVERGED and not result.run.snapshot_losses:
-        return {}, ()
-    if not result.run.snapshot_losses:
-        return measure(result.run, result.net, how)
-    if not result.crossings:
-        return {}, ()
-    return measure(result.run, result.crossings[0].net, how)
+    if result.run.snapshot_losses:
+        return measure(result.run, result.crossings[0].net, how, graded=False) if result.crossings else Measured({})
+    return Measured({}) if result.outcome == DIVERGED else measure(result.run, result.net, how)
 
 
-def measure(run: Run, net: Network, how: MeasurementSettings) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Return gaps and curvature of a network by name, and the parameters of the Hessian; empty if it is not finite.
+def measure(run: Run, net: Network, how: MeasurementSettings, *, graded: bool = True) -> Measured:
+    """Return gaps, curvature and choices of a network; empty if it is not finite.
 
     ``train_loss``, ``test_accuracy``, ``accuracy_gap`` and ``loss_gap``; the same of the noisy test in
     ``noisy_accuracy``, ``noisy_accuracy_gap`` and ``noisy_loss_gap``; ``largest``, ``smallest`` and ``trace`` of the
     Hessian of the training loss in the default parameters of the network: the recurrent weights where there are any,
-    else all; and the ``size``, the number of all parameters.
+    else all; ``psychometric_threshold`` and ``psychometric_slope`` where trials have a graded variable; and the
+    ``size``, the number of all parameters.
 
     Args:
         run: The run.
         net: A network of it.
         how: Settings of the measurements.
+        graded: Whether to fit the psychometric function of a task that has one, default yes.
     """
     if not all(torch.isfinite(each).all() for each in net.parameters()):
-        return {}, ()
+        return Measured({})
     task = run.make_task()
     if run.agent is not None:
         net = policy_of(run, net, task.dt)
@@ -220,21 +256,29 @@ def measure(run: Run, net: Network, how: MeasurementSettings) -> tuple[dict[str,
     if curved.trace is not None:
         found["trace"] = curved.trace.value
     found["size"] = float(sum(each.numel() for each in net.parameters()))
-    return found, curved.parameters
+    curve = choice_curve(net, test_set) if graded else None
+    if curve is not None:
+        found |= {"psychometric_threshold": curve.threshold, "psychometric_slope": curve.slope}
+    return Measured(found, curved.parameters, curve)
 
 
-def _to_json(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
-
-
-def _from_json(planned: Planned, result: Result, known: Mapping[str, Any]) -> RunMeasurements:
-    values = {name: math.nan if value is None else float(value) for name, value in known["values"].items()}
+def _from_json(planned: Planned, result: Result, known: Measured) -> RunMeasurements:
     cosines = [
         each.observed["cosine"] for each in result.metrics if math.isfinite(each.observed.get("cosine", math.nan))
     ]
-    values["cosine"] = sum(cosines) / len(cosines) if cosines else math.nan
-    values["milliseconds"] = 1e3 * result.seconds_per_step
-    parameters = tuple(known["parameters"])
+    values = {
+        **known.values,
+        "cosine": sum(cosines) / len(cosines) if cosines else math.nan,
+        "milliseconds": 1e3 * result.seconds_per_step,
+    }
     return RunMeasurements(
-        planned.entry, result.run, result.outcome, result.reason, result.step, values, parameters, result.metrics
+        planned.entry,
+        result.run,
+        result.outcome,
+        result.reason,
+        result.step,
+        values,
+        known.parameters,
+        known.curve,
+        result.metrics,
     )

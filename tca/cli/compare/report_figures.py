@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis import figures
 from analysis.figures import Series
+from analysis.figures.drawing import curves, legend, panels
 from tca.cli.compare.common_loss import loss_name
 from tca.cli.compare.measurements import RunMeasurements
 from tca.experiments.records.result import Metrics
@@ -73,13 +74,35 @@ def alignment_over_training(measured: Sequence[RunMeasurements]) -> ReportFigure
     return ReportFigure(figures.alignment_over_training(series), series, ("updates", "cosine"), caption)
 
 
+def psychometric_functions(measured: Sequence[RunMeasurements]) -> ReportFigure:
+    """Draw the proportion of choices against the graded variable of the task."""
+    series, answers = [], set()
+    for one in measured:
+        if one.curve is not None:
+            counted = "correct choices" if one.curve.response == "correct" else f"choices of class {one.curve.response}"
+            panel = f"{one.run.task}: {counted}"
+            series.append(Series(panel, one.entry, one.run.seeds.net, one.curve.levels, one.curve.proportions))
+            answers.add(one.curve.variable)
+    figure, axes = panels(series, " or ".join(sorted(answers)), "proportion")
+    for name, each in axes.items():
+        curves(each, series, name, markers=True)
+        each.set_ylim(-0.03, 1.03)
+    legend(figure)
+    caption = (
+        "Psychometric functions: choices in test trials by their graded variable. Mean over seeds, band of one "
+        "standard deviation."
+    )
+    return ReportFigure(figure, series, ("level", "proportion"), caption)
+
+
 DRAWINGS = (learning_curves, gap_against_curvature, alignment_over_training)
 
 
 def report_figures(measured: Sequence[RunMeasurements]) -> Iterator[tuple[str, ReportFigure]]:
     """Yield the figures with any point, by name."""
     if any(one.metrics for one in measured):
-        for draw in DRAWINGS:
+        graded = any(one.curve is not None for one in measured)
+        for draw in (*DRAWINGS, psychometric_functions) if graded else DRAWINGS:
             drawn = draw(measured)
             if any(len(each.x) for each in drawn.series):
                 yield draw.__name__, drawn

@@ -1,0 +1,104 @@
+"""Intervals over seeds and differences to the reference, against SciPy."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from tca.cli.compare.comparison import Comparison
+from tca.cli.compare.comparison_files import csv_files
+from tca.cli.compare.comparison_result import ComparisonResult
+from tca.cli.compare.comparison_table import tables
+from tca.cli.compare.estimates import COMPARED, differences, estimate, grouped, reference_of
+from tca.cli.compare.measurements import RunMeasurements
+from tca.experiments.config.components import Seeds
+from tca.experiments.config.network_config import NetworkConfig
+from tca.experiments.config.run import Run
+
+TEST, LARGEST = (next(each for each in COMPARED if each.name == name) for name in ("test_accuracy", "largest"))
+BASE = [0.5, 0.61, 0.72, 0.8, 0.93]
+
+
+def runs(entry: str, scores: list[float], **changes: Any) -> list[RunMeasurements]:
+    run = dataclasses.replace(Run("delayed_xor"), **changes)
+    return [
+        RunMeasurements(
+            entry, dataclasses.replace(run, seeds=Seeds(seed, seed, seed, seed)), "completed", steps=5,
+            values={"test_accuracy": score, "largest": 10 * score}, parameters=("w_rec",),
+        )
+        for seed, score in enumerate(scores)
+    ]  # fmt: skip
+
+
+def shifted(by: float, noise: float, seed: int) -> list[float]:
+    return [x + by + noise * e for x, e in zip(BASE, np.random.default_rng(seed).standard_normal(5), strict=True)]
+
+
+def test_intervals_are_those_of_student() -> None:
+    found = estimate(runs("a", BASE), TEST)
+    interval = scipy.stats.t.interval(0.95, 4, np.mean(BASE), scipy.stats.sem(BASE))
+    assert (found.low, found.high) == pytest.approx(interval, rel=1e-12)
+    (row,) = tables(ComparisonResult(Comparison(seeds=5), runs("bptt", BASE)))[0].rows
+    assert f"{np.mean(BASE):.3f} ±{interval[1] - np.mean(BASE):.3f}" in row
+
+
+def test_differences_are_paired_and_corrected_over_the_entries_of_all_tasks() -> None:
+    others = {"b": shifted(0.05, 0.01, 1), "c": shifted(0.01, 0.01, 2), "d": shifted(0.0, 0.02, 3)}
+    measured = runs("a", BASE) + [one for name, scores in others.items() for one in runs(name, scores)]
+    found = differences(grouped(measured), None, [TEST])
+    p = {name: scipy.stats.ttest_rel(scores, BASE).pvalue for name, scores in others.items()}
+    order = sorted(p, key=p.__getitem__)
+    corrected: dict[str, float] = {}
+    for place, name in enumerate(order):
+        corrected[name] = max([*corrected.values(), min(1.0, (3 - place) * p[name])])
+    for each in found:
+        assert (each.reference, each.estimate.count) == ("a", 5)
+        assert each.estimate.value == pytest.approx(np.mean(others[each.entry]) - np.mean(BASE), rel=1e-12)
+        assert each.p == pytest.approx(corrected[each.entry], rel=1e-9)
+        assert each.decided == (corrected[each.entry] < 0.05)
+    assert [each.decided for each in found] == [True, False, False]
+
+
+def test_fewer_than_five_pairs_decide_no_difference() -> None:
+    far = [0.1, 0.2001, 0.3, 0.4]
+    measured = runs("a", far) + runs("b", [score + 0.5 + 1e-4 * seed for seed, score in enumerate(far)])
+    (found,) = differences(grouped(measured), None, [TEST])
+    assert found.p < 1e-6
+    assert not found.decided
+    result = ComparisonResult(Comparison(rules="bptt", seeds=4), measured)
+    made = {table.title: table for table in tables(result)}["Differences"]
+    assert not any("*" in cell for row in made.rows for cell in row)
+    assert "Here there are at most 4: no difference is decided." in made.notes[0]
+
+
+def test_a_reference_of_ones_own_and_missing_values() -> None:
+    measured = runs("a", BASE) + runs("b", [*shifted(0.1, 0.01, 1)[:4], math.nan])
+    groups = grouped(measured)
+    assert [reference_of(groups, "delayed_xor", name) for name in (None, "b", "other")] == ["a", "b", "a"]
+    (found,) = differences(groups, "b", [TEST])
+    assert (found.entry, found.reference, found.estimate.count, found.estimate.asked) == ("a", "b", 4, 5)
+
+
+def test_what_means_another_thing_is_not_compared() -> None:
+    """Hessians of other kinds of networks; scores of the same task are compared all the same."""
+    measured = runs("a", BASE) + runs("b", BASE, net=NetworkConfig("mlp", sizes=[4])) + runs("c", shifted(0.1, 0.1, 1))
+    found = {(each.entry, each.column.name) for each in differences(grouped(measured), None, [TEST, LARGEST])}
+    assert found == {("b", "test_accuracy"), ("c", "test_accuracy"), ("c", "largest")}
+
+
+def test_the_files_hold_numbers_only() -> None:
+    measured = runs("a", BASE) + runs("b", [*shifted(0.05, 0.01, 1)[:4], math.nan])
+    made = csv_files(ComparisonResult(Comparison(tasks="delayed_xor", rules="bptt"), measured))
+    assert set(made) == {"table.csv", "runs.csv", "differences.csv"}
+    text = {"task", "entry", "rule", "network", "form", "loss", "optimizer", "outcome", "hessian", "record", "reason",
+            "reference", "measure", "verdict"}  # fmt: skip
+    for content in made.values():
+        head, *lines = (line.split(",") for line in content.strip().split("\n"))
+        for line in lines:
+            for name, cell in zip(head, line, strict=True):
+                assert name in text or cell == "" or math.isfinite(float(cell)), (name, cell)
