@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tca import eligibilities, losses, nets, signals
     from tca.batch import Batch
     from tca.cells.cell_check import check_cell
+    from tca.conformance.rule_check import check_rule
     from tca.experiments import records
     from tca.experiments.config.agent import Agent
     from tca.experiments.config.callbacks import Callback
@@ -51,6 +52,7 @@ __all__ = [
     "__version__",
     "check_cell",
     "check_loss",
+    "check_rule",
     "eligibilities",
     "expansions",
     "losses",
@@ -76,6 +78,7 @@ _HOMES = {
     "Seeds": "tca.experiments.config.components:Seeds",
     "Callback": "tca.experiments.config.callbacks:Callback",
     "check_cell": "tca.cells.cell_check:check_cell",
+    "check_rule": "tca.conformance.rule_check:check_rule",
     "check_loss": "tca.losses.loss_check:check_loss",
     "expansions": "tca.losses.expansions",
     "records": "tca.experiments.records",

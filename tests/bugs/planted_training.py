@@ -8,6 +8,7 @@ IMAGES = ("tests/tasks/images/test_images.py",)
 WRITTEN = ("tests/tca/experiments/records/test_records.py::test_a_run_writes_down_every_rule_with_all_its_parts",)
 REGISTERED = ("tests/tca/rules/test_register_rule.py",)
 RESUMED = ("tests/tca/cli/test_resume.py",)
+CHECKED = ("tests/tca/conformance/test_rule_check.py",)
 NOTATION = ("tests/tca/cli/test_notation.py",)
 RULES = ("tests/tca/experiments/config/test_rule_config.py",)
 CROSSED = ("tests/tca/experiments/training/test_snapshots.py",)
@@ -51,6 +52,12 @@ BUGS = [
         "for name in os.listdir(folder)]", RESUMED),
     Bug("tca/experiments/config/run.py", "rules with a form on a perceptron by default",
         "if isinstance(task, Images) and not self.the_rule.form else", "if isinstance(task, Images) else", RESUMED),
+    Bug("tca/conformance/properties.py", "targets within the horizon taken for those beyond it",
+        "changed(t, slice(last, None))", "changed(t, slice(last, last))", CHECKED),
+    Bug("tca/conformance/rule_check.py", "locality checked in no execution", "assert not (it.rule.local and reads)",
+        "assert not (it.rule.local and not reads)", CHECKED),
+    Bug("tca/conformance/rule_check.py", "wrong gradients allowed", "CLOSE, CLOSE_IN_SINGLE = 1e-10, 1e-3",
+        "CLOSE, CLOSE_IN_SINGLE = 10.0, 10.0", CHECKED),
     Bug("tca/cli/notation.py", "names of a record imported as if the user gave them",
         "for path_of_name in _import_paths(values):", "for path_of_name in []:", NOTATION),
     Bug("tca/cli/notation.py", "an option of a rule that undoes its file",

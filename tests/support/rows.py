@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 import tca
+from tca.conformance.properties import relative
 from tca.eligibilities import (
     KFRTRL,
     UORO,
@@ -502,12 +503,6 @@ def changes(case: Case, rule: str | tca.Rule, replaced: Mapping[str, Tensor] | N
 def true_gradient(case: Case) -> Weights:
     """Return the gradient of the whole network by autograd."""
     return oracle.gradient(case.model(), weights_of(case.net()), case.problem())
-
-
-def relative(found: Tensor, wanted: Tensor) -> float:
-    """Return the relative difference of two tensors; where zero is wanted, zero must be found."""
-    difference, scale = float((found - wanted).norm()), float(wanted.norm())
-    return 0.0 if difference == 0 else difference / scale if scale else float("inf")
 
 
 def cosine(one: Tensor, other: Tensor) -> float:

@@ -1,0 +1,1 @@
+"""Properties that every rule has, measured on networks and trials; the tests of the library use the same functions."""
