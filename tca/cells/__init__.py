@@ -3,5 +3,8 @@
 from tca.cells.cell import Bounds, Cell, Derivatives, constant
 from tca.cells.gated_cells import GRU, LSTM, MGU, MinGRU
 from tca.cells.linear_recurrent_cell import LRU
+from tca.utils.names import Table
 
-__all__ = ["GRU", "LRU", "LSTM", "MGU", "Bounds", "Cell", "Derivatives", "MinGRU", "constant"]
+CELLS: dict[str, type[Cell]] = Table("cell", {"gru": GRU, "lstm": LSTM, "mgu": MGU, "min_gru": MinGRU, "lru": LRU})
+
+__all__ = ["CELLS", "GRU", "LRU", "LSTM", "MGU", "Bounds", "Cell", "Derivatives", "MinGRU", "constant"]

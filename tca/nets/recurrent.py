@@ -49,6 +49,7 @@ class RecurrentPopulation(nn.Module, abc.ABC):
     spiking: ClassVar[bool] = False  # whether the cells spike
     leak_form: str = "A"  # where the leak acts: on the potential, or on the rate ("B")
     n_drives: int = 1  # drives of a cell
+    noise: float = 0.0  # standard deviation of private noise
     constants: tuple[Constant, ...] = ()  # constants that the floating-point type must resolve
 
     mask_in: Tensor | None

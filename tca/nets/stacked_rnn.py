@@ -1,4 +1,4 @@
-"""Stacked recurrent populations, leaky or spiking, with a linear readout of the last.
+"""Stacked recurrent populations of any cells, with a linear readout of the last.
 
 Shapes: T time, B batch, I inputs, N cells of all populations, O outputs.
 """
@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from tca.cells.time_constants import readout_filter
 from tca.connections.connection import Bias, Connection, ConnectionInput, Dense
-from tca.nets.leaky.leaky_population import LeakyLayer, LeakyPopulation
+from tca.nets.leaky.leaky_population import LeakyLayer
 from tca.nets.network import Network
 from tca.nets.options import check_mask, drawing, normal_by_steps
 from tca.nets.recurrent import RecurrentPopulation, filtered
-from tca.nets.spiking.spiking_population import SpikingLayer, SpikingPopulation
+from tca.nets.recurrent_layer import RecurrentLayer
 from tca.tape.population import Population
 from tca.tape.tape import Afferent, Tape
 from tca.utils.checks import Device, DType, Mask, Positive, Seed, Size, checked, positive, whole
@@ -33,7 +33,8 @@ class StackedRNN(Network):
 
     The input of the first population is that of the network, the input of every other the rates below: with the leak on
     the potential ``v^p_t = k v^p_{t-1} + (1 - k)(W^p z^p_{t-1} + U^p z^{p-1}_t + b^p)`` and ``z^p_t = f(v^p_t)``. A
-    population is leaky or spiking, see `LeakyRNN` and `SpikingRNN`, and any may lie above any other. The readout is
+    population is leaky, spiking or of general cells, see `LeakyRNN`, `SpikingRNN` and `CellRNN`, and any may lie above
+    any other. The readout is
     ``y_t = W_o z^P_t + b_o``, optionally filtered. Populations connected with the delay of a step are one
     population of a `LeakyRNN` with suitable masks, types and time constants.
 
@@ -41,7 +42,8 @@ class StackedRNN(Network):
 
     Args:
         n_in: Number of input channels I.
-        layers: The populations from the first to the last: `LeakyLayer`, `SpikingLayer`, or a number of leaky cells.
+        layers: The populations from the first to the last: `LeakyLayer`, `SpikingLayer`, `CellLayer`, or a number of
+            leaky cells.
         n_out: Number of outputs O.
         dt: Duration of a step in ms, default 10.
         readout_tau: Time constant of the filtered readout in ms; ``None`` (default) for none.
@@ -66,7 +68,7 @@ class StackedRNN(Network):
     def __init__(
         self,
         n_in: Size,
-        layers: Sequence[LeakyLayer | SpikingLayer | int],
+        layers: Sequence[RecurrentLayer | int],
         n_out: Size,
         *,
         dt: Positive = 10.0,
@@ -84,8 +86,10 @@ class StackedRNN(Network):
         made, lower = list[RecurrentPopulation](), n_in
         for each in layers:
             described = LeakyLayer(each) if isinstance(each, int) else each
-            made.append(described.make(lower, self.dt, generator))
-            lower = described.size
+            population = described.make(lower, self.dt, generator)
+            assert isinstance(population, RecurrentPopulation)
+            made.append(population)
+            lower = made[-1].n_rates
         self.layers = nn.ModuleList(made)
         self.readout_leak = 0.0
         if readout_tau is not None:
@@ -101,11 +105,11 @@ class StackedRNN(Network):
         self._convert(device, dtype)
 
     @property
-    def hidden_layers(self) -> tuple[tuple[str, LeakyPopulation | SpikingPopulation], ...]:
+    def hidden_layers(self) -> tuple[tuple[str, RecurrentPopulation], ...]:
         """The populations from the first to the last, with their names."""
         found = []
         for index, each in enumerate(self.layers):
-            assert isinstance(each, LeakyPopulation | SpikingPopulation)
+            assert isinstance(each, RecurrentPopulation)
             found.append((f"layers.{index}", each))
         return tuple(found)
 
@@ -124,7 +128,7 @@ class StackedRNN(Network):
     @property
     def n_noise(self) -> int:
         """Noise channels: one for the drive of each cell, from the first population to the last."""
-        return sum(cells.n_rec for _, cells in self.hidden_layers)
+        return sum(self._channels)
 
     def outputs(self, use: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None) -> Tensor:
         """Return the outputs, shape ``(T, B, O)``, differentiable any number of times."""
@@ -157,7 +161,7 @@ class StackedRNN(Network):
         if not any(cells.noise for _, cells in self.hidden_layers):
             return None
         with drawing(self.noise_state) as generator:
-            drawn = normal_by_steps(steps, trials, sum(cells.n_rec for _, cells in self.hidden_layers), generator)
+            drawn = normal_by_steps(steps, trials, self.n_noise, generator)
         parts = zip(self.hidden_layers, self._split(drawn), strict=True)
         return torch.cat([cells.cell_noise(part) for (_, cells), part in parts if part is not None], dim=-1)
 
@@ -195,7 +199,11 @@ class StackedRNN(Network):
             )
         )
 
+    @property
+    def _channels(self) -> list[int]:
+        return [cells.n_drives * cells.n_rec for _, cells in self.hidden_layers]
+
     def _split(self, noise: Tensor | None) -> Sequence[Tensor | None]:
         if noise is None:
             return [None] * len(self.layers)
-        return torch.split(noise, [cells.n_rec for _, cells in self.hidden_layers], dim=-1)
+        return torch.split(noise, self._channels, dim=-1)

@@ -67,10 +67,11 @@ class SyntheticGradient(Signal):
 
     def check(self, population: Population) -> None:
         needs_synapses("SyntheticGradient", population)
-        if population.spiking or not population.alone:
+        if population.spiking or population.components > 1 or not population.alone:
+            paired = f"has states of {population.components} numbers" if population.alone else "is one of several"
             raise ValueError(
                 "SyntheticGradient predicts the errors of the states of one population of rate cells, and "
-                f"{population.title} " + ("spikes" if population.spiking else "is one of several")
+                f"{population.title} " + ("spikes" if population.spiking else paired)
             )
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from tca.nets import LeakyLayer, SpikingLayer
+from tca.nets.cell_rnn.named_cells import CELL_LAYERS
 from tca.nets.feedforward.interlayer import AvgPool, Dropout, InterlayerOperation, MaxPool, RMSNorm
 from tca.nets.feedforward.layers import ConvLayer, DenseLayer, Layer, LocalLayer
+from tca.nets.recurrent_layer import RecurrentLayer
 from tca.utils.names import lookup
 
 __all__ = ["filled_layer", "filled_population", "layer_of", "passage_of", "population_of"]
@@ -21,7 +23,7 @@ PASSAGES: dict[str, type[InterlayerOperation]] = {
     "rms_norm": RMSNorm,
 }
 LAYERS: dict[str, type[Layer]] = {"dense": DenseLayer, "conv": ConvLayer, "local": LocalLayer}
-POPULATIONS: dict[str, type[LeakyLayer | SpikingLayer]] = {"leaky": LeakyLayer, "spiking": SpikingLayer}
+POPULATIONS: dict[str, type[RecurrentLayer]] = {"leaky": LeakyLayer, "spiking": SpikingLayer, **CELL_LAYERS}
 
 
 def passage_of(described: str | Mapping[str, Any]) -> InterlayerOperation:
@@ -88,11 +90,12 @@ def filled_layer(described: Mapping[str, Any]) -> dict[str, Any]:
     return {name: getattr(layer, size.name), **options, "then": then}
 
 
-def population_of(described: Mapping[str, Any]) -> LeakyLayer | SpikingLayer:
+def population_of(described: Mapping[str, Any]) -> RecurrentLayer:
     """Return a population of a stack.
 
     Args:
-        described: Options of `tca.nets.LeakyLayer`, or with ``"cells": "spiking"`` of `tca.nets.SpikingLayer`.
+        described: Options of `tca.nets.LeakyLayer`, or with ``"cells": "spiking"`` of `tca.nets.SpikingLayer`, or with
+            the name of a cell, such as ``"cells": "gru"``, of the cell and of `tca.nets.CellLayer`.
 
     Raises:
         ValueError: An option is unknown, or a value is not allowed.

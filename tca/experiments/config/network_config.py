@@ -16,6 +16,7 @@ from tca.experiments.config.components import plain
 from tca.experiments.config.layer_config import filled_layer, filled_population, layer_of, population_of
 from tca.nets import NETWORKS, PRESETS, Network
 from tca.nets.accepted_options import annotations_of, options_of
+from tca.nets.cell_rnn.named_cells import CELL_NETWORKS
 from tca.nets.feedforward.networks import GIVEN
 from tca.nets.masks import filled_mask, mask_of
 from tca.nets.presets import Preset
@@ -53,7 +54,7 @@ class NetworkConfig:
     Options are attributes, too.
 
     Args:
-        kind: A name in ``tca.nets.NETWORKS`` or ``tca.nets.PRESETS``, default ``"leaky_rnn"``.
+        kind: A name in ``tca.nets.NETWORKS``, ``tca.nets.PRESETS`` or ``tca.cells.CELLS``, default ``"leaky_rnn"``.
         options: Its options, of numbers, strings, lists and mappings.
         more: Further options by name. ``size`` is the number of cells, or one for each layer, of any kind (also
             ``n_rec``), of channels for convolutions of 3 x 3; default 128 in a leaky network. ``form`` is ``"A"``,
@@ -183,7 +184,8 @@ class _Kind:
         """Options and their defaults, `inspect.Parameter.empty` where there is none."""
         fixed = (*RUN_KNOWS, "cell", "wiring", *(GIVEN if self.preset else ()))
         found = {"size" if name == "n_rec" else name: each for name, each in options_of(self.network, fixed).items()}
-        own = {"form": None, "shape": None, **({"size": SIZE} if self.network is nets.LeakyRNN else {})}
+        sized = {"size": SIZE} if issubclass(self.network, nets.LeakyRNN | nets.CellRNN) else {}
+        own = {"form": None, "shape": None, **sized}
         preset = self.preset.options if self.preset else {}
         return found | {name: each for name, each in own.items() if name in found} | dict(preset)
 
@@ -279,7 +281,7 @@ def _square(n_in: int) -> tuple[int, ...]:
 KINDS: dict[str, _Kind] = Table(
     "kind of network",
     {
-        **{name: _Kind(each) for name, each in NETWORKS.items()},
+        **{name: _Kind(each) for name, each in {**NETWORKS, **CELL_NETWORKS}.items()},
         **{name: _Kind(each.kind, each) for name, each in PRESETS.items()},
     },
 )

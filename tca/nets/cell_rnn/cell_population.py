@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -336,11 +336,13 @@ class CellLayer(RecurrentLayer):
     False
     """
 
-    cells = Cell
+    cells: ClassVar[type] = Cell
     wirings = CellWiring
 
-    def __init__(self, size: Size, cell: Cell, wiring: CellWiring | None = None, **options: Any) -> None:
+    def __init__(self, size: Size, cell: Cell | None = None, wiring: CellWiring | None = None, **options: Any) -> None:
         """Check the options; see the class."""
+        if cell is None and self.cells is Cell:
+            raise TypeError("cell must be a tca.cells.Cell, for example tca.cells.GRU(), got None")
         super().__init__(size, cell, wiring, **options)
 
     def make(self, n_pre: int, dt: float, generator: torch.Generator) -> CellPopulation:

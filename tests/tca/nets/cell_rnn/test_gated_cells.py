@@ -211,8 +211,11 @@ def test_kernels_are_learned_of_cells_with_one_number_alone() -> None:
     assert tca.Learner(net, tca.RULES["kernl"]).grads(batch)[0]["w_rec"].any()
     with pytest.raises(ValueError, match="one number as their state"):
         tca.Learner(network("LSTM"), tca.RULES["kernl"])
-    with pytest.raises(ValueError, match="the only component that is driven"):
-        tca.Learner(network("LSTM"), tca.RULES["ottt"])
+    for rule in ("ottt", "superspike", "decolle"):
+        with pytest.raises(ValueError, match="the only component that is driven"):
+            tca.Learner(network("LSTM"), tca.RULES[rule])
+    with pytest.raises(ValueError, match="has states of 2 numbers"):
+        tca.Learner(network("LSTM"), tca.RULES["dni"])
 
 
 @each_cell

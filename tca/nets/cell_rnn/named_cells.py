@@ -1,0 +1,66 @@
+"""Networks and layers of the library's cells by name, as runs and the command line describe them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+
+from tca.cells import CELLS
+from tca.cells.cell import Cell
+from tca.nets.cell_rnn.cell_population import CellLayer
+from tca.nets.cell_rnn.cell_rnn import CellRNN
+from tca.utils.checks import Device, DType, Mask, Positive, Seed, Size, checked
+
+__all__ = ["CELL_LAYERS", "CELL_NETWORKS"]
+
+
+def _layer_of(kind: type[Cell]) -> type[CellLayer]:
+    """Return the layer of one cell, whose options are those of the cell and of the wiring."""
+    return type(f"{kind.__name__}Layer", (CellLayer,), {"cells": kind, "__doc__": CellLayer.__doc__})
+
+
+def _network_of(kind: type[Cell]) -> type[CellRNN]:
+    """Return the network of one cell, whose options are those of the cell and of `CellRNN`."""
+
+    @checked
+    class NamedCellRNN(CellRNN):
+        layer = CELL_LAYERS[_name(kind)]
+
+        def __init__(
+            self,
+            n_in: Size,
+            n_rec: Size,
+            n_out: Size,
+            *,
+            dt: Positive = 10.0,
+            readout_tau: Positive | None = None,
+            mask_out: Mask | None = None,
+            skip: bool = False,
+            seed: Seed = 0,
+            device: Device | None = None,
+            dtype: DType = torch.float32,
+            **options: Any,
+        ) -> None:
+            own = {each.name: options.pop(each.name) for each in dataclasses.fields(kind) if each.name in options}
+            given: dict[str, Any] = {
+                "dt": dt,
+                "readout_tau": readout_tau,
+                "mask_out": mask_out,
+                "skip": skip,
+                "seed": seed,
+            }
+            super().__init__(kind(**own), n_in, n_rec, n_out, device=device, dtype=dtype, **given, **options)
+
+    NamedCellRNN.__name__ = NamedCellRNN.__qualname__ = f"{kind.__name__}Network"
+    NamedCellRNN.__doc__ = CellRNN.__doc__
+    return NamedCellRNN
+
+
+def _name(kind: type[Cell]) -> str:
+    return next(name for name, each in CELLS.items() if each is kind)
+
+
+CELL_LAYERS: dict[str, type[CellLayer]] = {name: _layer_of(kind) for name, kind in CELLS.items()}
+CELL_NETWORKS: dict[str, type[CellRNN]] = {name: _network_of(kind) for name, kind in CELLS.items()}
