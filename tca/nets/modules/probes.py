@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from tca.utils.module_contexts import seeded
 
-__all__ = ["check_function", "draws", "numbers_of"]
+__all__ = ["check_function", "copied", "draws", "first_line", "numbers_of"]
 
 Function = Callable[[nn.Module, tuple[Tensor, ...]], Tensor]
 
-ROUND_OFF = 1e-4  # relative difference between trials that is no coupling, in float32
+ROUND_OFF = 1000  # relative difference between passes that is no coupling of trials, in units of the type's precision
 
 
 def numbers_of(name: str, module: nn.Module) -> Tensor:
@@ -29,14 +29,44 @@ def numbers_of(name: str, module: nn.Module) -> Tensor:
 
     Raises:
         TypeError: It is no module.
-        ValueError: It has no parameters.
+        ValueError: It has no parameters, or one without a shape.
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"{name} must be a torch.nn.Module, got {module!r}")
     like = next(module.parameters(), None)
     if like is None:
         raise ValueError(f"{name} must have parameters to train, got {type(module).__name__} without any")
+    if any(isinstance(each, nn.UninitializedParameter) for each in module.parameters()):
+        raise ValueError(f"{name} must have been run once, got a parameter without a shape")
     return like
+
+
+def copied(name: str, module: nn.Module) -> nn.Module:
+    """Return a copy of a module.
+
+    Args:
+        name: Name of the argument, for the message.
+        module: The module.
+
+    Raises:
+        ValueError: It cannot be copied.
+    """
+    try:
+        return copy.deepcopy(module)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"{name} must be a module that copy.deepcopy copies, got: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """Return kind and message of an error in one line.
+
+    Args:
+        error: The error.
+
+    >>> first_line(TypeError("a"))
+    'TypeError: a'
+    """
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def draws(module: nn.Module, call: Function, given: Sequence[Tensor]) -> bool:
@@ -68,7 +98,7 @@ def check_function(name: str, module: nn.Module, call: Function, given: Sequence
         ValueError: The module fails, changes its inputs in place, returns numbers of another type, without derivative
             or not finite, keeps a state between calls, or couples trials.
     """
-    probed = copy.deepcopy(module)
+    probed = copied(name, module)
     inputs = tuple(each.detach().clone().requires_grad_() for each in given)
     like = given[0]
 
@@ -80,10 +110,9 @@ def check_function(name: str, module: nn.Module, call: Function, given: Sequence
         views = tuple(each * 1.0 for each in inputs)  # no leaves, so that a change in place is no error of autograd
         first = run(views)
     except (RuntimeError, TypeError, IndexError, AttributeError, AssertionError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
         shapes = " and ".join(str(tuple(each.shape)) for each in given)
         raise ValueError(
-            f"{name} must accept inputs of shape {shapes}, as given by {sizes}; it raised: {reason[0]}"
+            f"{name} must accept inputs of shape {shapes}, as given by {sizes}; it raised: {first_line(error)}"
         ) from error
     if any(each._version for each in views):
         raise ValueError(f"{name} must not change its inputs or its state in place: return new tensors")
@@ -108,7 +137,7 @@ def _check_trials(
     name: str, first: Tensor, run: Callable[[tuple[Tensor, ...]], Tensor], given: Sequence[Tensor]
 ) -> None:
     """Raise if the results of a trial depend on another one."""
-    scale = ROUND_OFF * (first.abs().max() + 1)
+    scale = ROUND_OFF * torch.finfo(first.dtype).eps * (first.abs().max() + 1)
     for changed in (0, -1):
         moved = tuple(each.detach().clone() for each in given)
         for each in moved:

@@ -6,7 +6,6 @@ Shapes: T time, B batch, I inputs, O outputs.
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
 
@@ -16,7 +15,7 @@ from torch.func import functional_call
 
 from tca.connections.connection import Connection, ConnectionInput
 from tca.connections.module_parameter import ModuleParameter
-from tca.nets.modules.probes import check_function, draws, numbers_of
+from tca.nets.modules.probes import check_function, copied, draws, first_line, numbers_of
 from tca.nets.network import Network
 from tca.nets.options import drawing
 from tca.tape.module_tape import ModelTape
@@ -194,13 +193,14 @@ def wrap(model: nn.Module, inputs: Tensor | None = None, *, seed: Seed = 0) -> W
         raise ValueError(f"inputs must have shape (T, B, I) or (B, ...), none of them 0, got {tuple(given.shape)}")
     if not given.any():  # zeros say too little about a model
         given = torch.linspace(-1, 1, given.numel(), dtype=like.dtype, device=like.device).view(given.shape)
-    with evaluating(model), torch.no_grad(), seeded(0, like.device):
+    probed = copied("model", model).eval()
+    with torch.no_grad(), seeded(0, like.device):
         try:
-            outputs = model(given)
+            outputs = probed(given)
         except (RuntimeError, TypeError, IndexError, AssertionError) as error:
             raise ValueError(
                 f"model must accept inputs of shape {tuple(given.shape)}: give an example batch, wrap(model, inputs); "
-                f"it raised: {(str(error).splitlines() or [type(error).__name__])[0]}"
+                f"it raised: {first_line(error)}"
             ) from error
     if not isinstance(outputs, Tensor):
         raise ValueError(
@@ -223,7 +223,7 @@ def wrap(model: nn.Module, inputs: Tensor | None = None, *, seed: Seed = 0) -> W
     check_function("model", model, call, (given.movedim(axis, 0),), "inputs")
     shape = tuple(given.shape[1:]) if items else None
     net = WrappedModel(model, math.prod(given.shape[1:]) if items else given.shape[2], outputs.shape[-1], shape, seed)
-    net.random = draws(copy.deepcopy(model).train(), call, (given.movedim(axis, 0),))
+    net.random = draws(probed.train(), call, (given.movedim(axis, 0),))
     return net
 
 

@@ -201,6 +201,11 @@ class Counting(nn.Module):
         return self.layer(x) + self.calls  # type: ignore[no-any-return]
 
 
+def _uncopied(model: Any) -> nn.Module:
+    model.cache = model(torch.zeros(1, 3))
+    return model  # type: ignore[no-any-return]
+
+
 class Partly(nn.Module):
     """One of two outputs depends on the mean over trials."""
 
@@ -232,6 +237,8 @@ class Normalized(nn.Module):
         (Normalized, "must treat trials apart.*batch normalization in evaluation mode"),
         (Partly, "must treat trials apart"),
         (Counting, "keeps a state between calls"),
+        (lambda: nn.LazyLinear(2), "model must have been run once"),
+        (lambda: _uncopied(nn.Linear(3, 2)), r"model must be a module that copy\.deepcopy copies, got: RuntimeError"),
         (nn.Identity, "model must have parameters to train"),
         (lambda: nn.Conv2d(1, 2, 3), "the number of inputs of model cannot be inferred"),
         (lambda: nn.Sequential(nn.Linear(3, 2), nn.Linear(5, 2)), r"give an example batch, wrap\(model, inputs\)"),
@@ -252,6 +259,27 @@ def test_batch_normalization_that_is_turned_on_later_is_refused() -> None:
     net.train()
     with pytest.raises(ValueError, match="must not normalize over the batch"):
         learner.backward(given)
+
+
+def test_making_a_network_calls_a_copy() -> None:
+    model = Counting()
+    with pytest.raises(ValueError, match="keeps a state"):
+        tca.nets.wrap(model)
+    assert model.calls == 0
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", [*MODELS, "cell"])
+def test_a_device_gives_the_gradient_of_the_cpu(name: str) -> None:
+    torch.manual_seed(0)
+    cell: Any = lambda: tca.nets.from_module(nn.GRUCell(3, 5).to(F64), nn.Linear(5, 2).to(F64))  # noqa: E731
+    net = cell() if name == "cell" else tca.nets.wrap(MODELS[name]().to(F64))
+    given = batch()
+    for rule in ("bptt", "snap1") if name == "cell" else ("bptt",):
+        wanted = tca.Learner(net.to("cpu"), tca.RULES[rule]).grads(given)[0]
+        found = tca.Learner(net.to("cuda"), tca.RULES[rule]).grads(given.to("cuda"))[0]
+        assert_same({each: value.cpu() for each, value in found.items()}, wanted, 1e-9)
 
 
 def test_a_pass_without_a_graph_has_no_gradient() -> None:
