@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 import tca
-from analysis.figures.drawing import Series, save
+from analysis.figures.plots import Series, save
 from benchmarks.problem import CHANNELS, TRIALS, make_problem
 from benchmarks.scaling_figure import scaling
 from benchmarks.timing import one_core, race

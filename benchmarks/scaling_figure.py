@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.figures.drawing import SETTINGS, Series, legend, looks, panels
+from analysis.figures.plots import SETTINGS, Series, legend, looks, panels
 
 __all__ = ["scaling"]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import fmean
 
 from analysis.figures.curve_figures import alignment_by_parameter
-from analysis.figures.drawing import Series, save
+from analysis.figures.plots import Series, save
 from studies.every_rule import ALIGNED, COMMON, FULL, SEEDS, observe_all, observe_own, seeded
 from studies.tables import Table, mean_and_spread
 from studies.workloads import Learned, command, learn, options_of

@@ -16,7 +16,7 @@ from typing import Any
 
 import tasks
 from analysis.figures.curve_figures import over_epochs
-from analysis.figures.drawing import Series, save
+from analysis.figures.plots import Series, save
 from analysis.statistics.intervals import Estimate, paired_difference
 from studies.tables import COMPARED, Table, differences, mean_and_spread
 from studies.workloads import Learned, command, learn, options_of

@@ -30,7 +30,7 @@ from pathlib import Path
 import torch
 
 from analysis.figures.curve_figures import learning_curves
-from analysis.figures.drawing import Series, save
+from analysis.figures.plots import Series, save
 from analysis.statistics.intervals import Estimate, paired_difference
 from studies.cell_type_cases import CASES, Case, Published
 from studies.every_rule import seeded

@@ -30,7 +30,7 @@ from statistics import fmean
 import torch
 
 from analysis.figures.curve_figures import learning_curves
-from analysis.figures.drawing import Series, save
+from analysis.figures.plots import Series, save
 from analysis.representations.activity import rates
 from analysis.statistics.intervals import Estimate, paired_difference
 from studies.spiking_settings import SETTINGS, Arm, Setting

@@ -19,7 +19,7 @@ import torch
 from matplotlib.figure import Figure
 
 from analysis.figures.curve_figures import learning_curves
-from analysis.figures.drawing import Series, save
+from analysis.figures.plots import Series, save
 from studies.every_rule import READOUT_ONLY, SEEDS, SETTINGS, SILENT, Setting, seeded
 from studies.workloads import Learned, learn
 from tca.experiments.config.run import Run

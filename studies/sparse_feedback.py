@@ -23,7 +23,7 @@ from pathlib import Path
 
 import tasks
 from analysis.figures.curve_figures import learning_curves
-from analysis.figures.drawing import Series, save
+from analysis.figures.plots import Series, save
 from analysis.figures.point_figures import paired_differences
 from analysis.statistics.intervals import Estimate, paired_difference, verdict
 from studies.tables import COMPARED, Table, differences, mean_and_spread

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.figures.curve_figures import alignment_over_training, learning_curves
-from analysis.figures.drawing import Series, save
+from analysis.figures.plots import Series, save
 from analysis.figures.point_figures import gap_against_curvature
 from analysis.figures.psychometric_curves import psychometric_curves
 

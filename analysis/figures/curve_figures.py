@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from analysis.figures.drawing import Series, curves, legend, level, panels
+from analysis.figures.plots import Series, curves, legend, level, panels
 from tca.utils.checks import checked
 
 __all__ = ["alignment_by_parameter", "alignment_over_training", "learning_curves", "over_epochs"]

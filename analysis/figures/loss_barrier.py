@@ -16,7 +16,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from analysis.figures.command import command, options, recorded, training_trials
-from analysis.figures.drawing import Series, curves, legend, panels, save
+from analysis.figures.plots import Series, curves, legend, panels, save
 from analysis.landscape.barrier import barrier
 from tca.experiments.records.result import Result
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from analysis.figures.command import around, command, options, recorded, surroundings
-from analysis.figures.drawing import Series, curves, legend, logarithmic, panels, save
+from analysis.figures.plots import Series, curves, legend, logarithmic, panels, save
 
 __all__ = ["loss_line", "main"]
 

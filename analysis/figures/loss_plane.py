@@ -17,7 +17,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from analysis.figures.command import around, command, options, recorded, surroundings
-from analysis.figures.drawing import SETTINGS, write
+from analysis.figures.plots import SETTINGS, write
 from analysis.landscape.planes import Landscape
 
 __all__ = ["loss_plane", "main"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from analysis.figures.drawing import COLOURS, Series, dots, legend, level, logarithmic, panels
+from analysis.figures.plots import COLOURS, Series, dots, legend, level, logarithmic, panels
 from analysis.statistics.intervals import mean
 from tca.utils.checks import checked
 

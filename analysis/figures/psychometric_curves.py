@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from analysis.behaviour.psychometric import Psychometric
-from analysis.figures.drawing import Series, legend, looks, panels
+from analysis.figures.plots import Series, legend, looks, panels
 from tca.utils.checks import checked
 
 __all__ = ["psychometric_curves"]

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from analysis.figures.command import command, options
-from analysis.figures.drawing import Series, curves, legend, panels, save
+from analysis.figures.plots import Series, curves, legend, panels, save
 from analysis.representations.noise_ceiling import conditions_averaged, noise_ceiling
 from analysis.representations.similarity_distances import DISTANCES, Distance
 from analysis.representations.similarity_study import PUBLISHED, THRESHOLDS, UNTRAINED, distances_at, sample

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from analysis.dynamics.dsa import dsa
 from analysis.figures.command import command, options, recorded, training_trials
-from analysis.figures.drawing import SETTINGS, write
+from analysis.figures.plots import SETTINGS, write
 from analysis.representations.activity import rates, rates_of_trials
 from analysis.representations.dimension import participation_ratio
 from analysis.representations.similarity_distances import DISTANCES, distances

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from analysis.figures.drawing import Series, dots, legend, logarithmic, panels
+from analysis.figures.plots import Series, dots, legend, logarithmic, panels
 
 __all__ = ["curvature_against_bound"]
 

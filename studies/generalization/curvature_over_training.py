@@ -9,7 +9,7 @@ from dataclasses import replace
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from analysis.figures.drawing import Series, curves, legend, logarithmic, panels
+from analysis.figures.plots import Series, curves, legend, logarithmic, panels
 
 __all__ = ["curvature_over_training"]
 

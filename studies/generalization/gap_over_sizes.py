@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from analysis.figures.drawing import Series, curves, legend, panels
+from analysis.figures.plots import Series, curves, legend, panels
 
 __all__ = ["gap_over_sizes"]
 

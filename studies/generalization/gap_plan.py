@@ -29,7 +29,7 @@ class Arm:
         lr: Factor on the learning rate of the setting, default 1.
         schedule: Schedule of the learning rate, default constant.
         matched: Scaling of the recurrent population's steps, default none.
-        ascent: Gradients taken uphill, default not.
+        sam: Sharpness-aware minimisation, default none.
         decay: Factor on the weight decay of the setting, default 1.
         noise: Standard deviation of private noise, default 0.
     """
@@ -39,7 +39,7 @@ class Arm:
     lr: float = 1.0
     schedule: Schedule | None = None
     matched: MatchedStepSize | None = None
-    ascent: SAM | None = None
+    sam: SAM | None = None
     decay: float = 1.0
     noise: float = 0.0
 
@@ -105,7 +105,7 @@ class Setting:
                 options={"weight_decay": arm.decay * self.decay},
                 schedule=arm.schedule,
                 matched=arm.matched,
-                ascent=arm.ascent,
+                sam=arm.sam,
             ),
             batch_size=self.batch_size,
             steps=self.steps,
@@ -150,8 +150,8 @@ CONTROLS = (
     Arm("three-factor, step / rho", "eprop", matched=MatchedStepSize(invert=True)),
     Arm("three-factor, decay x 10", "eprop", decay=10.0),
     Arm("three-factor, noise 0.1", "eprop", noise=0.1),
-    Arm("three-factor, uphill", "eprop", ascent=SAM(0.05)),
-    Arm("BPTT, uphill", "bptt", ascent=SAM(0.05)),
+    Arm("three-factor, uphill", "eprop", sam=SAM(0.05)),
+    Arm("BPTT, uphill", "bptt", sam=SAM(0.05)),
 )
 ARMS = {each.name: each for each in (*RULES_COMPARED, *CONTROLS)}
 

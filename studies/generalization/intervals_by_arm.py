@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from analysis.figures.drawing import Series, panels
+from analysis.figures.plots import Series, panels
 from analysis.statistics.intervals import Estimate
 
 __all__ = ["intervals_by_arm"]

@@ -16,7 +16,7 @@ import torch
 import tasks
 import tca
 from analysis.figures.curve_figures import over_epochs
-from analysis.figures.drawing import Series
+from analysis.figures.plots import Series
 from studies import at_once_or_by_rows, published_vision
 from studies.at_once_or_by_rows import Setting
 from studies.published_vision import Outcome, chosen

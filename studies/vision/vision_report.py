@@ -9,7 +9,7 @@ from statistics import fmean
 
 import tasks
 from analysis.figures.curve_figures import over_epochs
-from analysis.figures.drawing import Series, save
+from analysis.figures.plots import Series, save
 from studies.tables import Table, mean_and_spread
 from studies.vision.vision_measurements import Entry
 from studies.vision.vision_plan import BASELINE

@@ -12,7 +12,7 @@ TYPES = ("tests/tca/rules/test_cell_types.py",)
 WIRED = ("tests/tca/nets/test_wiring.py",)
 STREAMS = ("tests/tca/signals/test_error_diffusion.py",)
 RELAYED = ("tests/tca/nets/dual_stream/test_relays.py",)
-PASSED = ("tests/tca/signals/test_passages.py",)
+PASSED = ("tests/tca/nets/feedforward/test_interlayer.py",)
 DESCRIBED = ("tests/tca/experiments/records/test_records.py::test_a_run_describes_any_network",)
 
 FORMS, LEAK = "tca/cells/leaky_cell.py", "tca/cells/time_constants.py"
@@ -24,7 +24,7 @@ STACKED = "tca/nets/stacked_rnn.py"
 LAYERED = "tca/nets/feedforward/layered_network.py"
 LAYERS = "tca/nets/feedforward/layers.py"
 FEEDFORWARD = "tca/nets/feedforward/networks.py"
-PASSAGES = "tca/nets/feedforward/interlayer.py"
+OPERATIONS = "tca/nets/feedforward/interlayer.py"
 WIRING = "tca/nets/wiring.py"
 DUAL, DUAL_RNN = "tca/nets/dual_stream/dual_stream_networks.py", "tca/nets/dual_stream/dual_stream_rnn.py"
 MAPS, SIGNED, PROJECTION, NETS = (
@@ -83,7 +83,7 @@ BUGS = [
         "outputs=w_out.drive(pre)", POPULATIONS),
     Bug(LAYERED, "errors pass what was dropped", "shape, None if numbers is None else numbers[at])", "shape, None)",
         POPULATIONS),
-    Bug(LAYERED, "numbers of the first passage for all", "noise[..., used : used + math.prod(shape)]",
+    Bug(LAYERED, "numbers of the first operation for all", "noise[..., used : used + math.prod(shape)]",
         "noise[..., : math.prod(shape)]", POPULATIONS),
     Bug(LAYERED, "nothing drawn in training", "        if not self.n_noise:\n", "        if True:\n", POPULATIONS),
     Bug(LAYERED, "the last population said to be alone", "alone=len(self.hidden_layers) == 1", "alone=True", POPULATIONS),
@@ -97,14 +97,14 @@ BUGS = [
         ("tests/tca/nets/feedforward/test_masks.py",)),
     Bug(FEEDFORWARD, "gain ignored", "nn.Parameter(draw(found.weight, found.fan_in, generator) * gain)",
         "nn.Parameter(draw(found.weight, found.fan_in, generator))", POPULATIONS),
-    Bug(PASSAGES, "dropout that does not make up for what it drops", "rate * (drawn >= self.share) / (1 - self.share)",
+    Bug(OPERATIONS, "dropout that does not make up for what it drops", "rate * (drawn >= self.share) / (1 - self.share)",
         "rate * (drawn >= self.share)", POPULATIONS),
-    Bug(PASSAGES, "dropout that keeps what it should drop", "(drawn >= self.share)", "(drawn < self.share)",
+    Bug(OPERATIONS, "dropout that keeps what it should drop", "(drawn >= self.share)", "(drawn < self.share)",
         POPULATIONS),
-    Bug(PASSAGES, "maximum that is a mean", "functional.max_pool2d(maps", "functional.avg_pool2d(maps", POPULATIONS),
-    Bug(PASSAGES, "mean that is a maximum", "functional.avg_pool2d(maps", "functional.max_pool2d(maps",
+    Bug(OPERATIONS, "maximum that is a mean", "functional.max_pool2d(maps", "functional.avg_pool2d(maps", POPULATIONS),
+    Bug(OPERATIONS, "mean that is a maximum", "functional.avg_pool2d(maps", "functional.max_pool2d(maps",
         ("tests/tca/signals/test_feedback_alignment.py",)),
-    Bug(PASSAGES, "sum of squares taken for their mean", ".mean(-1, keepdim=True) + self.eps", ".sum(-1, keepdim=True)",
+    Bug(OPERATIONS, "sum of squares taken for their mean", ".mean(-1, keepdim=True) + self.eps", ".sum(-1, keepdim=True)",
         POPULATIONS),
     Bug(MAPS, "local drives in the order of positions", "driven.permute(2, 1, 0)", "driven.permute(2, 0, 1)",
         POPULATIONS),
@@ -175,9 +175,9 @@ BUGS = [
         "batch.weights.unsqueeze(-1)", STREAMS),
     Bug(DIFFUSED, "sign of the error", 'tape.trials_shown, "ErrorDiffusion").neg_()',
         'tape.trials_shown, "ErrorDiffusion")', STREAMS),
-    Bug(PASSAGES, "squares told in full, not in shares", "[0, 0], False, True, None)",
+    Bug(OPERATIONS, "squares told in full, not in shares", "[0, 0], False, True, None)",
         "[0, 0], False, True, 1)", PASSED),
-    Bug(PASSAGES, "signals that pass where rates were dropped", "return self.through(signal, shape, drawn)",
+    Bug(OPERATIONS, "signals that pass where rates were dropped", "return self.through(signal, shape, drawn)",
         "return signal", PASSED),
     Bug("tca/nets/vector/vector_start.py", "signals left in the order of positions",
         "-1, math.prod(shape[-2:]), shape[-3])", "-1, shape[-3], math.prod(shape[-2:]))", PASSED),

@@ -65,7 +65,7 @@ BUGS = [
         "pass",
         FACTORS,
     ),
-    Bug("tca/experiments/config/run.py", "runs without factors renamed", '"ascent", "reset_momentum_on_projection", "lr_multipliers")', '"ascent", "reset_momentum_on_projection")', FACTORS),
+    Bug("tca/experiments/config/run.py", "runs without factors renamed", '"sam", "reset_momentum_on_projection", "lr_multipliers")', '"sam", "reset_momentum_on_projection")', FACTORS),
     Bug(
         f"{VISION}/search.py",
         "runs that are not there read",

@@ -59,8 +59,8 @@ class Optimizer:
         clip: Largest norm of the whole gradient, default 1; none leaves gradients alone.
         options: Its further arguments, default none.
         schedule: How the learning rate changes, default not at all.
-        matched: Whether the steps of the recurrent population are scaled by a rule's rho, default not.
-        ascent: Whether gradients are taken uphill, so that flat places are preferred, default not.
+        matched: Scale of the recurrent step by the rho of a rule, default none.
+        sam: Sharpness-aware minimisation (gradients taken uphill), default none.
         reset_momentum_on_projection: Whether momentum is forgotten where a constraint puts a weight back, see
             `tca.nets.constraints`; default no.
         lr_multipliers: Factors on the learning rate by name of the parameter, for example ``{"w_out": 100.0}``; 0 keeps
@@ -82,7 +82,7 @@ class Optimizer:
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     schedule: Annotated[Schedule, Made(schedule_of)] | None = None
     matched: Annotated[MatchedStepSize, Made(MatchedStepSize, spread=True)] | None = None
-    ascent: Annotated[SAM, Made(SAM, spread=True)] | None = None
+    sam: Annotated[SAM, Made(SAM, spread=True)] | None = None
     reset_momentum_on_projection: bool = False
     lr_multipliers: Mapping[str, NotNegative] = field(default_factory=dict, hash=False)
 

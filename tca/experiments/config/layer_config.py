@@ -16,7 +16,7 @@ from tca.utils.names import lookup
 
 __all__ = ["filled_layer", "filled_population", "layer_of", "passage_of", "population_of"]
 
-PASSAGES: dict[str, type[InterlayerOperation]] = {
+OPERATIONS: dict[str, type[InterlayerOperation]] = {
     "avg_pool": AvgPool,
     "max_pool": MaxPool,
     "dropout": Dropout,
@@ -40,9 +40,9 @@ def passage_of(described: str | Mapping[str, Any]) -> InterlayerOperation:
     (AvgPool(kernel=2, stride=None), Dropout(share=0.1))
     """
     if not isinstance(described, str) and len(described) != 1:
-        raise ValueError(f"a passage must be a name or a mapping with one key, got {described!r}")
+        raise ValueError(f"an interlayer operation must be a name or a mapping with one key, got {described!r}")
     ((name, options),) = ((described, {}),) if isinstance(described, str) else described.items()
-    kind = lookup(PASSAGES, name, "passage")
+    kind = lookup(OPERATIONS, name, "interlayer operation")
     return kind(**_known(kind, options, f"option of {name}"))
 
 
@@ -84,8 +84,8 @@ def filled_layer(described: Mapping[str, Any]) -> dict[str, Any]:
     layer = layer_of(described)
     (name,) = (name for name in described if name in LAYERS)
     size, *others = dataclasses.fields(layer)
-    passages = {kind: name for name, kind in PASSAGES.items()}
-    then = [{passages[type(each)]: dataclasses.asdict(each)} for each in layer.passages]
+    operations = {kind: name for name, kind in OPERATIONS.items()}
+    then = [{operations[type(each)]: dataclasses.asdict(each)} for each in layer.operations]
     options = {each.name: getattr(layer, each.name) for each in others}
     return {name: getattr(layer, size.name), **options, "then": then}
 

@@ -35,7 +35,7 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # Fields, by part, that are written only if used, so that other runs keep their names.
 ADDED = {
     "": ("held_out", "snapshot_losses", "callbacks", "agent"),
-    "optimizer": ("schedule", "matched", "ascent", "reset_momentum_on_projection", "lr_multipliers"),
+    "optimizer": ("schedule", "matched", "sam", "reset_momentum_on_projection", "lr_multipliers"),
 }
 
 

@@ -89,15 +89,15 @@ class Updates:
     @contextlib.contextmanager
     def _ascended(self, batch: Batch) -> Iterator[None]:
         """Displace the recurrent population along the rule's own gradient within, for sharpness-aware minimisation."""
-        ascent = self.chosen.ascent
-        if ascent is None:
+        sam = self.chosen.sam
+        if sam is None:
             yield
             return
         before, found = self._copied(), self.learner.grads(batch)[0]
         gradients = [found[each.name] for each in self.net.hidden_connections()]
         norm = torch.stack([each.norm() for each in gradients]).norm()
         if norm > 0:
-            self._assign([old + each * (ascent.radius / norm) for old, each in zip(before, gradients, strict=True)])
+            self._assign([old + each * (sam.radius / norm) for old, each in zip(before, gradients, strict=True)])
         try:
             yield
         finally:

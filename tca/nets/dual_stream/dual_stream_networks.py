@@ -137,11 +137,11 @@ class DualStream(Layered):
             self.register_buffer(f"streams_{number}", streams_of(math.prod(found.shape)))
             activation = Sigmoid(BREADTH[type(layer)] if width is None else width)
             self.hidden_layers.append(
-                HiddenLayer(f"hidden_{number}", found.shape, activation, wires, layer.passages, f"streams_{number}")
+                HiddenLayer(f"hidden_{number}", found.shape, activation, wires, layer.operations, f"streams_{number}")
             )
             lower = found.shape
-            for passage in layer.passages:
-                lower = passage.shape(lower)
+            for operation in layer.operations:
+                lower = operation.shape(lower)
         cells = math.prod(lower)
         self.w_out = nn.Parameter(magnitudes((2 * self.n_out, cells), cells // 2, (1.0, 1.0), generator)[: self.n_out])
         self.b_out = nn.Parameter(torch.zeros(self.n_out, dtype=torch.float64, device="cpu"))

@@ -75,7 +75,7 @@ class Relayed:
         return {name: negated(each.new_ones(2 * each.shape[1], requires_grad=False)) for name, each in sides.items()}
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the outputs of cells and relays, shape ``(T, B, O)``, without noise or random passages.
+        """Return the outputs of cells and relays, shape ``(T, B, O)``, without noise or random operations.
 
         Args:
             inputs: Inputs, shape ``(T, B, K)``.
@@ -146,8 +146,8 @@ def _upwards(net: DualStream, inputs: Tensor) -> Tensor:
     for hidden, synapses, biases in zip(net.hidden_layers, into[::2], into[1::2], strict=True):
         rates = hidden.activation(_drive(synapses, rates) + _drive(biases, rates))
         shape = hidden.shape
-        for passage in hidden.passages:
-            rates, shape = passage.through(rates, shape, None), passage.shape(shape)
+        for operation in hidden.operations:
+            rates, shape = operation.through(rates, shape, None), operation.shape(shape)
     return rates
 
 

@@ -64,7 +64,7 @@ class HiddenLayer(NamedTuple):
         shape: Layout of its cells.
         activation: Its activation function, or another function from drives to rates.
         wires: Names of its parameters and constructors of their connections: the weights, then the bias if any.
-        passages: Interlayer operations on its rates.
+        operations: Interlayer operations on its rates.
         signs: Name of the buffer with the stream of every cell, if the network has two.
         record: Function of the activation function, the drives and memory for the rates that writes the rates and
             returns the tape; default `instant_tape`.
@@ -74,7 +74,7 @@ class HiddenLayer(NamedTuple):
     shape: Shape
     activation: Callable[[Tensor], Tensor]
     wires: tuple[tuple[str, Maker], ...]
-    passages: tuple[InterlayerOperation, ...] = ()
+    operations: tuple[InterlayerOperation, ...] = ()
     signs: str | None = None
     record: Callable[..., Tape] = instant_tape
 
@@ -101,7 +101,7 @@ class Layered(Network, abc.ABC):
 
     def populations(self) -> tuple[Population, ...]:
         last = self.hidden_layers[-1]
-        reads = not last.passages and self.w_out.shape == (self.n_out, math.prod(last.shape))
+        reads = not last.operations and self.w_out.shape == (self.n_out, math.prod(last.shape))
         onwards = [*(self._made(each.wires)[0] for each in self.hidden_layers[1:]), self.readout_connections()[0]]
         return tuple(
             Population(
@@ -128,8 +128,8 @@ class Layered(Network, abc.ABC):
         pre = inputs
         for each, stages in zip(self.hidden_layers, self._stages(noise), strict=True):
             pre = each.activation(drive(each.wires, pre))
-            for passage, shape, numbers in stages:
-                pre = passage.through(pre, shape, numbers)
+            for operation, shape, numbers in stages:
+                pre = operation.through(pre, shape, numbers)
         return drive(self.readout, pre)
 
     @torch.no_grad()
@@ -214,13 +214,13 @@ class Layered(Network, abc.ABC):
         for hidden in self.hidden_layers:
             stages: list[Stage] = []
             shape = hidden.shape
-            for passage in hidden.passages:
+            for operation in hidden.operations:
                 numbers = None
-                if passage.random and noise is not None:
+                if operation.random and noise is not None:
                     numbers = noise[..., used : used + math.prod(shape)]
                     used += math.prod(shape)
-                stages.append((passage, shape, numbers))
-                shape = passage.shape(shape)
+                stages.append((operation, shape, numbers))
+                shape = operation.shape(shape)
             found.append(stages)
         return found
 
@@ -239,17 +239,17 @@ def _passed(rate: Tensor, stages: list[Stage]) -> tuple[Tensor, Back | None]:
     if not stages:
         return rate, None
     before = []
-    for passage, shape, numbers in stages:
+    for operation, shape, numbers in stages:
         before.append(rate)
-        rate = passage.through(rate, shape, numbers)
+        rate = operation.through(rate, shape, numbers)
 
     def back(signal: Tensor, steps: slice) -> Tensor:
         if steps.start == 0:  # no operation at time zero
             later = back(signal[1:], slice(1, steps.stop))
             return torch.cat([torch.zeros_like(later[:1]), later])
         at = slice(steps.start - 1, steps.stop - 1)
-        for (passage, shape, numbers), came in zip(reversed(stages), reversed(before), strict=True):
-            signal = passage.back(signal, came[at], shape, None if numbers is None else numbers[at])
+        for (operation, shape, numbers), came in zip(reversed(stages), reversed(before), strict=True):
+            signal = operation.back(signal, came[at], shape, None if numbers is None else numbers[at])
         return signal
 
     return rate, back

@@ -59,7 +59,7 @@ class Layer(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def passages(self) -> tuple[InterlayerOperation, ...]:
+    def operations(self) -> tuple[InterlayerOperation, ...]:
         """Interlayer operations on its rates."""
 
 
@@ -77,7 +77,7 @@ class DenseLayer(Layer):
     then: tuple[InterlayerOperation, ...] = ()
 
     @property
-    def passages(self) -> tuple[InterlayerOperation, ...]:
+    def operations(self) -> tuple[InterlayerOperation, ...]:
         return self.then
 
     def wiring(self, shape: Shape) -> Wiring:
@@ -101,7 +101,7 @@ class _MapLayer(Layer):
             whole(f"{name} of a layer", getattr(self, name), least)
 
     @property
-    def passages(self) -> tuple[InterlayerOperation, ...]:
+    def operations(self) -> tuple[InterlayerOperation, ...]:
         return self.then
 
     def geometry(self, shape: Shape) -> Geometry:

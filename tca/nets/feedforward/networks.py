@@ -92,11 +92,11 @@ class Feedforward(Layered):
                     f"b_{number}", nn.Parameter(torch.zeros(*found.bias, dtype=torch.float64, device="cpu"))
                 )
             self.hidden_layers.append(
-                HiddenLayer(f"hidden_{number}", found.shape, function, tuple(wires), layer.passages)
+                HiddenLayer(f"hidden_{number}", found.shape, function, tuple(wires), layer.operations)
             )
             lower = found.shape
-            for passage in layer.passages:
-                lower = passage.shape(lower)
+            for operation in layer.operations:
+                lower = operation.shape(lower)
         out = DenseLayer(self.n_out).wiring(lower)
         self.w_out = nn.Parameter(draw_out(out.weight, out.fan_in, generator))
         self.b_out = nn.Parameter(torch.zeros(self.n_out, dtype=torch.float64, device="cpu"))

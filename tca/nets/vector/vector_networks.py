@@ -125,9 +125,9 @@ class PairedNet(Layered, abc.ABC):
                 weight = arrange(start.between(wanted, draw)).contiguous()
             self.register_parameter(f"w_{number}", nn.Parameter(weight))
             self.register_parameter(f"b_{number}", nn.Parameter(self._bias(ground)))
-            passages, lower = self._passed(ground, layers[number] if number < len(layers) else None)
+            operations, lower = self._passed(ground, layers[number] if number < len(layers) else None)
             wires = ((f"w_{number}", self._synapses(ground)), (f"b_{number}", self._biases(ground)))
-            self.hidden_layers.append(self._population(ground, passages, wires, generator))
+            self.hidden_layers.append(self._population(ground, operations, wires, generator))
         rows, fan_in = self._rows, math.prod(lower)
         self.w_out = nn.Parameter(finished(start.out((rows, fan_in), _normal(fan_in, generator))))
         self.b_out = nn.Parameter(torch.zeros(self.n_out, dtype=torch.float64, device="cpu"))
@@ -170,20 +170,20 @@ class PairedNet(Layered, abc.ABC):
 
     @abc.abstractmethod
     def _population(
-        self, ground: Ground, passages: tuple[InterlayerOperation, ...], wires: Any, generator: torch.Generator
+        self, ground: Ground, operations: tuple[InterlayerOperation, ...], wires: Any, generator: torch.Generator
     ) -> HiddenLayer:
         """Return a population."""
 
     def _passed(self, ground: Ground, upper: Layer | None) -> tuple[tuple[InterlayerOperation, ...], Shape]:
         """Return the interlayer operations and the layout after them: flat below flat layers."""
-        passages, shape = list(ground.layer.passages), ground.found.shape
-        if not all(isinstance(each, AvgPool) for each in passages):
-            raise TypeError(f"only AvgPool may follow a layer of pairs, got {passages}")
+        operations, shape = list(ground.layer.operations), ground.found.shape
+        if not all(isinstance(each, AvgPool) for each in operations):
+            raise TypeError(f"only AvgPool may follow a layer of pairs, got {operations}")
         if len(shape) == 3 and (upper is None or isinstance(upper, DenseLayer)):
-            passages.append(ChannelsLast())
-        for passage in passages:
-            shape = passage.shape(shape)
-        return tuple(passages), shape
+            operations.append(ChannelsLast())
+        for operation in operations:
+            shape = operation.shape(shape)
+        return tuple(operations), shape
 
 
 @checked
@@ -261,7 +261,7 @@ class VectorNet(PairedNet):
         return partial(VectorBias, positions=math.prod(ground.found.shape) // math.prod(ground.found.bias))
 
     def _population(
-        self, ground: Ground, passages: tuple[InterlayerOperation, ...], wires: Any, generator: torch.Generator
+        self, ground: Ground, operations: tuple[InterlayerOperation, ...], wires: Any, generator: torch.Generator
     ) -> HiddenLayer:
         gates = Gates(self.n_out, ground.channels, ground.positions, generator=generator, by_position=self.by_position)
         self.add_module(f"gates_{ground.number}", gates)
@@ -270,7 +270,7 @@ class VectorNet(PairedNet):
             (self.n_out, *ground.found.shape),
             gates,
             wires,
-            tuple(Componentwise(each) for each in passages),
+            tuple(Componentwise(each) for each in operations),
             record=gated_tape,
         )
 
@@ -308,10 +308,10 @@ class AlternatingNet(PairedNet):
         return ground.found.biases
 
     def _population(
-        self, ground: Ground, passages: tuple[InterlayerOperation, ...], wires: Any, generator: torch.Generator
+        self, ground: Ground, operations: tuple[InterlayerOperation, ...], wires: Any, generator: torch.Generator
     ) -> HiddenLayer:
         return HiddenLayer(
-            f"hidden_{ground.number}", ground.found.shape, AlternatingReLU(ground.positions), wires, passages
+            f"hidden_{ground.number}", ground.found.shape, AlternatingReLU(ground.positions), wires, operations
         )
 
 

@@ -16,7 +16,7 @@ import torch
 from analysis.dynamics.fixed_points import fixed_points, sampled_states
 from analysis.figures import Series, alignment_over_training, learning_curves
 from analysis.figures.command import command, recorded, training_trials
-from analysis.figures.drawing import curves, looks, panels
+from analysis.figures.plots import curves, looks, panels
 from analysis.landscape.barrier import barrier
 from analysis.landscape.planes import landscape
 from analysis.representations.activity import rates

@@ -44,7 +44,7 @@ def surgery(net: Any, batch: tca.Batch, backs: dict[str, Tensor]) -> dict[str, T
         maps = pre.reshape(-1, weight.shape[1], 6, 6) if weight.ndim == 4 else pre.flatten(1)
         driven = OtherWay.apply(maps, weight, backs.get(f"w_{number}", weight))
         pre = torch.relu(driven + (bias.view(-1, 1, 1) if weight.ndim == 4 else bias))
-        if population.passages:
+        if population.operations:
             pre = functional.avg_pool2d(pre, 2)
     outputs = OtherWay.apply(pre.flatten(1), use["w_out"], backs["w_out"]) + use["b_out"]
     loss = batch.loss.mean(outputs.unsqueeze(0), batch.targets, batch.weights)

@@ -80,7 +80,7 @@ RICH = dataclasses.replace(
     SMALL, net=NetworkConfig(size=6), batch_size=10, steps=4, evaluate_every=2, snapshot_losses=(0.698, 0.69, 0.0),
     seeds=Seeds(rule=7), callbacks=(Callback("curvature", 2, {"trials": 4, "products": 3, "first": 4}),),
     optimizer=Optimizer("SGD", lr=0.3, options={"momentum": 0.9}, schedule=Cosine(),
-                        matched=MatchedStepSize("eprop_adaptive"), ascent=SAM(0.1)),
+                        matched=MatchedStepSize("eprop_adaptive"), sam=SAM(0.1)),
 )  # fmt: skip
 
 

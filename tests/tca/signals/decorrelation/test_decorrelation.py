@@ -243,8 +243,8 @@ def of_layers(net: Any, batch: tca.Batch, learner: tca.Learner) -> dict[str, Ten
         cost = oracle_decorrelation.heard(memory, told, batch.weights, correlation)
         found |= dict(zip([each.name for each in made], torch.autograd.grad(cost, leaves), strict=True))
         pre = rate.detach()
-        for passage, shape, numbers in stages:
-            pre = passage.through(pre, shape, numbers)
+        for operation, shape, numbers in stages:
+            pre = operation.through(pre, shape, numbers)
     return found
 
 

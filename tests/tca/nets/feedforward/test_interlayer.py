@@ -28,19 +28,19 @@ CASES: dict[str, tuple[InterlayerOperation, Shape]] = {
 
 
 @pytest.mark.parametrize("drawn", [False, True], ids=["nothing drawn", "drawn"])
-@pytest.mark.parametrize(("passage", "shape"), CASES.values(), ids=CASES)
-def test_back_is_the_transposed_derivative(passage: InterlayerOperation, shape: Shape, drawn: bool) -> None:
+@pytest.mark.parametrize(("operation", "shape"), CASES.values(), ids=CASES)
+def test_back_is_the_transposed_derivative(operation: InterlayerOperation, shape: Shape, drawn: bool) -> None:
     """Over steps and trials, in the shape of the rates."""
     generator = torch.Generator().manual_seed(0)
     rate = torch.randn(2, 3, math.prod(shape), generator=generator, dtype=torch.float64)
-    numbers = torch.rand(rate.shape, generator=generator) if drawn and passage.random else None
+    numbers = torch.rand(rate.shape, generator=generator) if drawn and operation.random else None
     before = rate.clone().requires_grad_()
-    behind = passage.through(before, shape, numbers)
-    assert behind.shape == (2, 3, math.prod(passage.shape(shape)))
+    behind = operation.through(before, shape, numbers)
+    assert behind.shape == (2, 3, math.prod(operation.shape(shape)))
     signal = torch.randn(behind.shape, generator=generator, dtype=torch.float64)
     (wanted,) = torch.autograd.grad(behind, before, signal)
     kept = signal.clone()
-    found = passage.back(signal, rate, shape, numbers)
+    found = operation.back(signal, rate, shape, numbers)
     assert found.shape == rate.shape
     torch.testing.assert_close(found, wanted, rtol=1e-13, atol=1e-13)
     assert torch.equal(signal, kept)
