@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis import figures
 from analysis.figures import Series
-from analysis.figures.drawing import curves, legend, panels
+from analysis.figures.plots import curves, legend, panels
 from tca.cli.compare.common_loss import loss_name
 from tca.cli.compare.measurements import RunMeasurements
 from tca.experiments.records.result import Metrics
