@@ -61,7 +61,7 @@ def as_data(data: Data, loss: Criterion | None, net: nn.Module, name: str = "tri
         if loss is None:
             raise TypeError(f"loss must be given with {name} that have none, for example torch.nn.MSELoss()")
         axis = 1 if isinstance(net, Network) else 0
-        inputs, targets = _read(data, axis, name) if isinstance(data, DataLoader) else data
+        inputs, targets = _read(data, axis, name) if isinstance(data, DataLoader) else _pair(data, name)
         return Samples(inputs, targets, loss, axis)
     if loss is not None:
         raise TypeError(f"loss must be None for {name} that have one, got {loss!r} beside {type(data).__name__}")
@@ -160,7 +160,7 @@ def _read(loader: DataLoader[Any], axis: int, name: str) -> tuple[Any, Any]:
 def _pair(batch: Any, name: str) -> tuple[Any, Any]:
     if not isinstance(batch, tuple | list) or len(batch) != 2:
         size = f" of {len(batch)}" if isinstance(batch, tuple | list | dict) else ""
-        raise TypeError(f"{name} must be batches of pairs (inputs, targets), got a {type(batch).__name__}{size}")
+        raise TypeError(f"{name} must hold pairs (inputs, targets), got a {type(batch).__name__}{size}")
     inputs, targets = (mapped(each, lambda tensor: tensor) for each in batch)  # with tuples for lists
     return inputs, targets
 

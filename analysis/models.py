@@ -21,12 +21,14 @@ __all__ = ["run", "separate_copy"]
 
 Kind = TypeVar("Kind", bound=nn.Module)
 
+PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+
 
 def separate_copy(net: Kind, dtype: torch.dtype | None = None) -> Kind:
     """Return a copy of a network or module in evaluation mode, whose parameters need no gradient.
 
-    Batch normalisation then uses its running statistics and dropout is off. A compiled module is unwrapped, because
-    compiled graphs have no second derivative.
+    Batch normalisation then uses its running statistics and dropout is off. A compiled or parallel module is unwrapped,
+    because compiled graphs have no second derivative.
 
     Args:
         net: The network or module.
@@ -40,6 +42,7 @@ def separate_copy(net: Kind, dtype: torch.dtype | None = None) -> Kind:
     (True, False)
     """
     net = cast(Kind, getattr(net, "_orig_mod", net))
+    net = cast(Kind, net.module) if isinstance(net, PARALLEL) else net
     lazy = [name for name, each in net.named_parameters() if isinstance(each, nn.UninitializedParameter)]
     if lazy:
         raise ValueError(f"net must have been run once, got the parameter {lazy[0]!r} without a shape")

@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from tca.batch import Batch
 from tca.losses import Loss
+from tca.utils.arrays import tensor_of
 from tca.utils.names import shorten
 from tca.utils.numerics import kept
 
@@ -59,12 +61,15 @@ class Samples:
     sums: bool | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.loss, Loss) and not callable(self.loss):
+        if isinstance(self.loss, type) or not (isinstance(self.loss, Loss) or callable(self.loss)):
             raise TypeError(f"loss must be a loss or a function of outputs and targets, got {self.loss!r}")
         for name in ("inputs", "targets"):
             value = getattr(self, name)
             if not tensors(value):
                 raise TypeError(f"{name} must be a tensor, or a tuple or mapping of tensors, got {shorten(value)}")
+        if tensors(self.inputs)[0].ndim <= self.axis or not self.trials:
+            shape = tuple(tensors(self.inputs)[0].shape)
+            raise ValueError(f"inputs must hold at least one sample along axis {self.axis}, got shape {shape}")
         if getattr(self.loss, "reduction", None) == "none":
             raise ValueError("loss must return one number, got reduction='none': use 'mean' or 'sum'")
 
@@ -209,13 +214,13 @@ def tensors(value: Any) -> list[Tensor]:
 
 
 def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """Return a value with every tensor in it changed; lists become tuples.
+    """Return a value with every tensor in it changed; arrays become tensors and lists tuples.
 
     >>> mapped([torch.ones(1), {"mask": None}], torch.neg)
     (tensor([-1.]), {'mask': None})
     """
-    if isinstance(value, Tensor):
-        return change(value)
+    if isinstance(value, Tensor | np.ndarray):
+        return change(tensor_of(value))
     if isinstance(value, Mapping):
         return {name: mapped(each, change) for name, each in value.items()}
     if isinstance(value, tuple | list):

@@ -72,8 +72,8 @@ def _convolutional() -> nn.Module:
 
 MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "cnn": (_convolutional, (3, 16, 16)),
-    "gru": (Recurrent, (50, 3)),
-    "transformer": (Attentive, (50, 3)),
+    "gru": (Recurrent, (20, 3)),
+    "transformer": (Attentive, (20, 3)),
 }
 
 
@@ -125,7 +125,7 @@ def pyhessian(net: nn.Module, inputs: Tensor, classes: Tensor) -> Contestant:
 
     def top(tolerance: float, seed: int) -> tuple[float, int]:
         torch.manual_seed(seed)
-        return solver.eigenvalues(maxIter=1000, tol=tolerance)[0][0], 0
+        return solver.eigenvalues(maxIter=200, tol=tolerance)[0][0], 0
 
     return Contestant(product, top, lambda: float(np.mean(solver.trace(maxIter=PROBES, tol=0.0))))
 

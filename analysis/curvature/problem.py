@@ -5,7 +5,8 @@ Shapes: T time, B batch, P parameters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -211,16 +212,10 @@ def _bytes_a_trial(problem: Problem) -> int:
 def _check_outputs(problem: Problem) -> None:
     """Raise if the model does not run, or does not give the same outputs twice, but for round-off."""
     part = problem.parts[0]
-    with generators_kept():
-        try:
-            one, other = (tensors(problem.outputs(part, problem.theta)) for _ in range(2))
-        except (RuntimeError, TypeError, IndexError) as error:
-            if isinstance(problem.net, Network):
-                raise
-            raise ValueError(
-                f"net must run on the inputs in {problem.theta.dtype}, got {type(error).__name__}: "
-                f"{str(error).splitlines()[0]} (dtype=None computes in the type of the parameters)"
-            ) from error
+    with generators_kept(), _running(problem):
+        one, other = (tensors(problem.outputs(part, problem.theta)) for _ in range(2))
+        if isinstance(part, Samples):
+            problem.part_loss(part, problem.theta)
     if any(_differ(a, b) for a, b in zip(one, other, strict=True)):
         raise ValueError("outputs of the network must be the same each time, got different ones from the same inputs")
     if isinstance(part, Batch) and not isinstance(problem.net, Network):
@@ -228,6 +223,22 @@ def _check_outputs(problem: Problem) -> None:
             shapes = ", ".join(str(tuple(each.shape)) for each in one)
             raise ValueError(f"outputs must have shape (T, B, O) as a Batch is time-major, got {shapes}")
         part.check(part.inputs.shape[2], one[0].shape[2])
+
+
+@contextmanager
+def _running(problem: Problem) -> Iterator[None]:
+    """Name the model and its loss in an error of theirs, which come in all kinds."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, TypeError, IndexError, AttributeError) as error:
+        if isinstance(problem.net, Network):
+            raise
+        raise ValueError(
+            f"net and its loss must run on the data in {problem.theta.dtype}, got {type(error).__name__}: "
+            f"{str(error).splitlines()[0]} (dtype=None computes in the type of the parameters)"
+        ) from error
 
 
 def _check_second_derivative(problem: Problem) -> None:
@@ -255,17 +266,19 @@ def _check_second_derivative(problem: Problem) -> None:
             return
     raise ValueError(
         "the model and its loss must be differentiable twice by autograd, but products differ from differences of the "
-        "gradient: a custom backward pass is detached or marked once_differentiable"
+        "gradient: a custom backward pass is detached or marked once_differentiable, or an operation of PyTorch has a "
+        "wrong second derivative, as that of weight_norm"
     )
 
 
 @torch.no_grad()
 def _summed(problem: Problem, data: Samples) -> bool:
     """Return whether the losses of chunks add up to that of all, or their mean does; raise if neither does."""
-    outputs = [problem.outputs(part, problem.theta) for part in problem.parts]
     across = problem.parts[0].trials - 1, problem.parts[0].trials + 1  # the last of a chunk and the first of the next
-    alone = tensors(problem.outputs(data.select(slice(*across)), problem.theta))
-    together = joined(outputs, data.answers)
+    with _running(problem):
+        outputs = [problem.outputs(part, problem.theta) for part in problem.parts]
+        alone = tensors(problem.outputs(data.select(slice(*across)), problem.theta))
+        together = joined(outputs, data.answers)
     beside = [each[(slice(None),) * data.answers + (slice(*across),)] for each in tensors(together)]
     if any(a.shape != b.shape or _differ(a, b) for a, b in zip(alone, beside, strict=True)):
         raise ValueError(

@@ -309,7 +309,7 @@ BAD_MODELS: dict[str, tuple[Callable[..., Any], str]] = {
     "coupled": (lambda y, _: y - y.mean(0), "samples must be independent along axis 0"),
     "failing": (
         lambda y, _: y @ torch.ones(4, 4),
-        "net must run on the inputs in torch.float64, got RuntimeError: mat1",
+        "net and its loss must run on the data in torch.float64, got RuntimeError: mat1",
     ),
     "float32 inside": (lambda y, _: y @ torch.ones(3, 3), "dtype=None computes in the type of the parameters"),
 }
@@ -323,6 +323,36 @@ def test_models_without_a_hessian_are_refused_in_one_line(name: str) -> None:
         analysis.curvature(net, MLP.data(), loss=nn.CrossEntropyLoss(), chunk=4)
     assert "\n" not in str(caught.value)
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_weight_norm_of_pytorch_has_a_wrong_second_derivative_and_is_refused() -> None:
+    """Pins a limit: the second derivative of PyTorch differs from that of the formula."""
+
+    def loss(theta: Tensor, norm: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        v, g = theta[:6].view(3, 2), theta[6:].view(3, 1)
+        return nn.functional.cross_entropy(MLP.data()[0] @ norm(v, g).mT, MLP.data()[1])
+
+    theta = torch.randn(9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    wrong, exact = (
+        torch.autograd.functional.hessian(lambda at, norm=norm: loss(at, norm), theta)
+        for norm in (lambda v, g: torch._weight_norm(v, g, 0), lambda v, g: g * v / v.norm(dim=1, keepdim=True))
+    )
+    assert not near(wrong, exact, 1e-3)
+    net = nn.utils.parametrizations.weight_norm(nn.Linear(2, 3)).double()
+    with pytest.raises(ValueError, match="has a wrong second derivative, as that of weight_norm"):
+        analysis.operator(net, MLP.data(), "all", loss=nn.CrossEntropyLoss())
+    other = nn.utils.parametrizations.spectral_norm(nn.Linear(2, 3)).double()
+    exact = dense_hessian(other, MLP.data(), nn.CrossEntropyLoss())
+    assert near(analysis.operator(other, MLP.data(), "all", loss=nn.CrossEntropyLoss()).matrix(), exact)
+
+
+def test_arrays_wrapped_models_and_empty_data() -> None:
+    (inputs, classes), loss, net = MLP.data(), nn.CrossEntropyLoss(), MLP.net()
+    exact = dense_hessian(net, (inputs, classes), loss)
+    assert near(analysis.operator(net, (inputs.numpy(), classes.numpy()), "all", loss=loss).matrix(), exact)
+    assert near(analysis.operator(nn.DataParallel(net), (inputs, classes), "all", loss=loss).matrix(), exact)
+    with pytest.raises(ValueError, match=r"inputs must hold at least one sample along axis 0, got shape \(0, 2\)"):
+        analysis.operator(net, (inputs[:0], classes[:0]), loss=loss)
 
 
 def test_a_detached_backward_pass_is_noticed_in_double_precision_alone() -> None:
@@ -374,6 +404,12 @@ BAD_LOSSES: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         {"loss": nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 3.0])), "kind": "empirical_fisher"},
         ValueError,
         "samples must have the same weight",
+    ),
+    "a class": ({"loss": nn.CrossEntropyLoss}, TypeError, "loss must be a loss or a function of outputs and targets"),
+    "arguments exchanged": (
+        {"loss": lambda t, y: nn.functional.cross_entropy(y, t)},
+        ValueError,
+        "net and its loss must run on the data in torch.float64, got NotImplementedError",
     ),
     "no function": ({"loss": "mse"}, TypeError, "loss must be"),
 }
@@ -428,7 +464,7 @@ def test_a_loader_that_shuffles_or_has_no_pairs_is_refused() -> None:
     for options in ({"shuffle": True}, {"sampler": WeightedRandomSampler([1.0] * SAMPLES, SAMPLES)}):
         with pytest.raises(ValueError, match="got a loader that shuffles: use shuffle=False"):
             analysis.curvature(net, DataLoader(data, **options), loss=loss)
-    with pytest.raises(TypeError, match=r"trials must be batches of pairs \(inputs, targets\), got a list of 1"):
+    with pytest.raises(TypeError, match=r"trials must hold pairs \(inputs, targets\), got a list of 1"):
         analysis.curvature(net, DataLoader(TensorDataset(MLP.data()[0])), loss=loss)
     ragged = [(torch.zeros(1, length, 2), torch.zeros(1, dtype=torch.int64)) for length in (3, 4)]
     with pytest.raises(ValueError, match="batches of trials must be equal in shape but for their size"):
