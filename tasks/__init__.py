@@ -17,7 +17,12 @@ from typing import Any
 
 from tasks.images import Images, ImageTask
 from tasks.images.sequential_images import SequentialImages
+from tasks.native.adding_problem import AddingProblem
+from tasks.native.anbn import AnBn
+from tasks.native.center_out_reach import CenterOutReach
 from tasks.native.context_decision import ContextDecision
+from tasks.native.context_integration import ContextIntegration
+from tasks.native.copy_memory import CopyMemory
 from tasks.native.delayed_match import DelayedMatch
 from tasks.native.delayed_match_spikes import DelayedMatchSpikes
 from tasks.native.delayed_xor import DelayedXor
@@ -27,6 +32,7 @@ from tasks.native.flip_flop import FlipFlop
 from tasks.native.pattern_generation import PatternGeneration
 from tasks.native.pattern_generation_spikes import PatternGenerationSpikes
 from tasks.native.perceptual_decision import PerceptualDecision
+from tasks.native.rotation import Rotation
 from tasks.native.sequential_digits import SequentialDigits
 from tasks.neurogym.neurogym_ids import SUPERVISED
 from tasks.neurogym.neurogym_task import NeurogymTask
@@ -56,7 +62,12 @@ __all__ = [
 ]
 
 NATIVE: dict[str, type[Task]] = {
+    "adding_problem": AddingProblem,
+    "anbn": AnBn,
+    "center_out_reach": CenterOutReach,
     "context_decision": ContextDecision,
+    "context_integration": ContextIntegration,
+    "copy_memory": CopyMemory,
     "delayed_match": DelayedMatch,
     "delayed_match_spikes": DelayedMatchSpikes,
     "delayed_xor": DelayedXor,
@@ -66,6 +77,7 @@ NATIVE: dict[str, type[Task]] = {
     "pattern_generation": PatternGeneration,
     "pattern_generation_spikes": PatternGenerationSpikes,
     "perceptual_decision": PerceptualDecision,
+    "rotation": Rotation,
     "sequential_digits": SequentialDigits,
 }
 IMAGES: dict[str, type[ImageTask]] = {"images": Images, "sequential_images": SequentialImages}

@@ -6,6 +6,8 @@ from tests.bugs.bug import Bug
 
 NATIVE = ("tests/tasks/native/test_values.py", "tests/tasks/native/test_solvers.py")
 SPIKES = ("tests/tasks/native/test_spikes.py",)
+BENCHMARKS = ("tests/tasks/native/test_benchmarks.py",)
+OWN = ("tests/tasks/own/test_arrays.py",)
 INFO = ("tests/tasks/test_trial_info.py",)
 
 
@@ -319,10 +321,75 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug("tasks/native/timeline.py", "times in steps", "dt * steps.double()", "steps.double()", INFO),
     Bug(
-        "tasks/images/image_trials.py",
-        "images numbered by their place in the batch",
-        '{"image": rows_B,',
-        '{"image": torch.arange(len(rows_B)),',
-        INFO,
+        "tasks/native/center_out_reach.py",
+        "less than the smallest jerk",
+        "10 - 15 * s + 6",
+        "10 - 14 * s + 5",
+        BENCHMARKS,
+    ),
+    Bug(
+        "tasks/native/center_out_reach.py",
+        "movement at the go cue",
+        'edges["movement"][0]',
+        'edges["reaction"][0]',
+        BENCHMARKS,
+    ),
+    Bug(
+        "tasks/native/context_integration.py",
+        "colour where motion counts",
+        "torch.where(context_B == 0, motion_B, colour_B)",
+        "torch.where(context_B == 1, motion_B, colour_B)",
+        BENCHMARKS,
+    ),
+    Bug(
+        "tasks/native/context_integration.py",
+        "noise that does not depend on the step",
+        "self.noise / math.sqrt(self.dt)",
+        "self.noise / 10",
+        BENCHMARKS,
+    ),
+    Bug(
+        "tasks/native/adding_problem.py",
+        "both marks in the first half",
+        "torch.randint(half, self.steps, (trials,)",
+        "torch.randint(half, (trials,)",
+        BENCHMARKS,
+    ),
+    Bug(
+        "tasks/native/copy_memory.py",
+        "recall a step early",
+        "inputs_TBI[-self.length :, :, -1] = 1",
+        "inputs_TBI[-self.length - 1 :, :, -1] = 1",
+        BENCHMARKS,
+    ),
+    Bug(
+        "tasks/native/anbn.py",
+        "targets that are the inputs",
+        "torch.cat([symbol_TB[1:], torch.full_like(symbol_TB[:1], END)])",
+        "symbol_TB",
+        BENCHMARKS,
+    ),
+    Bug("tasks/native/rotation.py", "a turn before the first step", "turn_TB[0] = 0", "turn_TB[0] *= 1", BENCHMARKS),
+    Bug(
+        "tasks/own/array_trials.py",
+        "the last step of the array for that of the trial",
+        "times_T1 == lengths_B - 1",
+        "times_T1 == steps - 1",
+        OWN,
+    ),
+    Bug("tasks/own/array_trials.py", "weights of the longest trial", "inside_TB / lengths_B", "inside_TB / steps", OWN),
+    Bug(
+        "tasks/own/fixed_task.py",
+        "test trials that are trained on",
+        "order_N[n_train : n_train + n_test]",
+        "order_N[:n_test]",
+        ("tests/tasks/own/test_registry.py::test_trials_of_own_tasks_are_what_was_given",),
+    ),
+    Bug(
+        "tasks/checksums.py",
+        "a checksum of shapes alone",
+        "digest.update(array.tobytes())",
+        "digest.update(b'')",
+        ("tests/tasks/own/test_registry.py::test_a_resume_with_changed_data_is_refused",),
     ),
 )

@@ -192,7 +192,10 @@ def test_global_generators_are_left_alone() -> None:
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
 
 
-@pytest.mark.parametrize("name", sorted({*tasks.NATIVE} - {"sequential_digits"}))
+FINITE = {"anbn", "copy_memory", "sequential_digits"}  # so few different trials that chance repeats them
+
+
+@pytest.mark.parametrize("name", sorted({*tasks.NATIVE} - FINITE))
 def test_sets_and_stream_share_no_trial(name: str) -> None:
     task = tasks.make(name)
     batches = [part.batch() for part in task.split(200, 200, seed=0)]
