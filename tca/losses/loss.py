@@ -33,6 +33,8 @@ class Loss(abc.ABC):
 
     admissibility: ClassVar[Admissibility] = UNKNOWN
     """Whether the output error has zero conditional mean at the minimum over unconstrained outputs."""
+    rewarded: ClassVar[bool] = False
+    """Whether targets are rewards for actions, so that the score serves as the error of the prediction."""
 
     @abc.abstractmethod
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from tca.signals.error_centres import BatchCentre, Centring, NoCentre, RunningCe
 from tca.signals.signal import Buffers, CustomSignal, WindowFunction
 from tca.tape.population import Population
 from tca.tape.tape import Tape
-from tca.utils.checks import Positive, checked
+from tca.utils.checks import Count, Positive, checked
 
 __all__ = [
     "BatchCentre",
@@ -33,6 +33,7 @@ __all__ = [
     "ErrorDiffusion",
     "ModuloRouting",
     "NoCentre",
+    "PolicyRouting",
     "RandomRouting",
     "Routing",
     "RunningCentre",
@@ -75,6 +76,39 @@ class ModuloRouting(Routing):
         return (i % shorter == c % shorter).double()
 
 
+@checked
+@dataclass(frozen=True)
+class PolicyRouting(Routing):
+    """The error of a component of the action by the cell's number modulo A, and that of the value to every cell.
+
+    For networks that act: the last output is the value, those before are parameters of the policy, one or more for each
+    of A components, with the component running fastest.
+
+    Args:
+        components: Number A of actions or components of an action.
+
+    Raises:
+        ValueError: The outputs are not a multiple of A and a value.
+
+    Paper: Yamada et al. (2026), arXiv:2606.31700.
+
+    >>> PolicyRouting(2).matrix(3, 3, torch.Generator()).tolist()
+    [[1.0, 0.0, 1.0], [0.0, 1.0, 1.0], [1.0, 0.0, 1.0]]
+    """
+
+    components: Count
+
+    def matrix(self, cells: int, outputs: int, generator: torch.Generator) -> Tensor:
+        """Return zeros and ones."""
+        if (outputs - 1) % self.components:
+            raise ValueError(
+                f"a network of {outputs} outputs has {outputs - 1} beside the value, which is no multiple of "
+                f"components = {self.components}"
+            )
+        one = ModuloRouting().matrix(cells, self.components, generator)
+        return torch.cat([one.repeat(1, (outputs - 1) // self.components), torch.ones_like(one[:, :1])], 1)
+
+
 @dataclass(frozen=True)
 class RandomRouting(Routing):
     """One random error with a random sign per cell: a control as sparse as `ModuloRouting`.
@@ -99,9 +133,10 @@ class ErrorDiffusion(CustomSignal):
     It is minus ``dL/dy`` of a matched loss (softmax and cross-entropy, sigmoid and logistic loss, linear and squared
     error, rates and Poisson loss), also of smoothed cross-entropy, whose target is the smoothed class. It is not that
     of the Brier score, which includes the slopes of the softmax. Losses without a prediction of the mean target, such
-    as hinge, absolute error and focal loss, are refused. The readout learns from the same centred error, times the
-    slope ``y (1 - y)`` of logistic outputs. In maps all positions of a channel share a signal, and the sum over
-    positions is divided by their number. The mean is over the trials with a weight at that step.
+    as hinge, absolute error and focal loss, are refused; for losses of rewards the error is minus the score. The
+    readout learns from the same centred error, times the slope ``y (1 - y)`` of logistic outputs. In maps all positions
+    of a channel share a signal, and the sum over positions is divided by their number. The mean is over the trials with
+    a weight at that step.
 
     Args:
         routing: Assignment of errors to cells, default by the cell's number modulo O.
@@ -221,8 +256,11 @@ def _streams(population: Population) -> Tensor:
 
 
 def _errors(tape: Tape) -> Tensor:
-    """Return target minus prediction, ``d = Y - y``, ``(T, B, O)``."""
-    return output_error(tape.outputs, tape.trials_shown, "ErrorDiffusion").neg_()
+    """Return target minus prediction, ``d = Y - y``, or minus the score of a loss of rewards, ``(T, B, O)``."""
+    batch = tape.trials_shown
+    if batch.loss.rewarded:
+        return batch.loss.output_error(tape.outputs, batch.targets).neg_()
+    return output_error(tape.outputs, batch, "ErrorDiffusion").neg_()
 
 
 def _mean(errors: Tensor, weights: Tensor) -> Tensor:

@@ -220,22 +220,22 @@ BUGS = [
     Bug(
         "tca/experiments/reinforcement/actor.py",
         "the value of a truncated trial advances the network",
-        "self._advance(copy.copy(cells), read,",
-        "self._advance(cells, read,",
+        "after = copy.copy(cells).advance(",
+        "after = cells.advance(",
         REWARD,
     ),
     Bug(
         "tca/experiments/reinforcement/actor.py",
         "the value of a truncated trial without private noise",
-        "noises[t + 1], cut)",
-        "None, cut)",
+        "self.normaliser.shown(seen).to(observation), noises[t + 1])",
+        "self.normaliser.shown(seen).to(observation), None)",
         REWARD,
     ),
     Bug(
         "tca/experiments/reinforcement/actor.py",
         "the first state of the next trial instead of the last",
-        "[observed for observed, *_ in results], noises",
-        "[each.reset()[0] for each in self.environments], noises",
+        "seen = self._tensor([observed for observed, *_ in results])",
+        "seen = self._tensor([each.reset()[0] for each in self.environments])",
         REWARD,
     ),
     Bug(
@@ -255,7 +255,7 @@ BUGS = [
     Bug(
         "tca/experiments/reinforcement/actor.py",
         "a policy of NaN ends in torch's error",
-        "if not torch.isfinite(policy).all():",
+        "if not torch.isfinite(parameters).all():",
         "if False:",
         ("tests/tca/experiments/reinforcement/test_reward_runs.py::test_a_policy_that_is_not_finite_is_an_outcome",),
     ),

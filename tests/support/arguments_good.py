@@ -277,6 +277,7 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     },
     "tasks.register": {"name": lambda: "delayed_xor_of_mine", "factory": lambda: "tasks.native.delayed_xor:DelayedXor"},
     "tca.Callback": {"name": lambda: "alignment"},
+    "tca.signals.error_diffusion.PolicyRouting": {"components": lambda: 2},
     "tasks.sequential_images": {"name": lambda: "digits"},
 }  # fmt: skip
 

@@ -211,7 +211,7 @@ class Run:
         for name in ("optimizer", "seeds"):
             values[name] = dataclasses.asdict(values[name])
         values["callbacks"] = [dataclasses.asdict(each) for each in self.callbacks]
-        values["agent"] = None if self.agent is None else dataclasses.asdict(self.agent)
+        values["agent"] = None if self.agent is None else self.agent.to_json()
         for part, names in ADDED.items():
             holder = values[part] if part else values
             for name in [name for name in names if not holder[name]]:

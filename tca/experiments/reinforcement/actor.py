@@ -1,33 +1,34 @@
 """Networks that act in environments, one step of time after another.
 
-Shapes: T time, B environments side by side, I inputs, A actions, O = A + 1 outputs.
+Shapes: T time, B environments side by side, I inputs, A components of an action, O outputs: the policy's and the value.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tca.batch import Batch
-from tca.experiments.config.agent import Agent
-from tca.experiments.reinforcement.actor_critic import ActorCritic, advantages
+from tca.experiments.reinforcement.normalisation import Normaliser
+from tca.experiments.reinforcement.policies import Categorical, Gaussian, Policy
+from tca.experiments.reinforcement.rollout import Episode
 from tca.learner import Learner
-from tca.nets.stepper import Stepper
+from tca.nets.feedforward.layered_network import Layered
+from tca.nets.network import Network
 from tca.utils.checks import DivergenceError
 from tca.utils.numerics import Lasting
 
-__all__ = ["Actor", "Environment", "Episode"]
+__all__ = ["Actor", "Environment", "policy_for"]
 
 
 @runtime_checkable
 class Environment(Protocol):
-    """The interface of gymnasium's environments with discrete actions.
+    """The interface of gymnasium's environments.
 
     ``terminated`` is an end by the rules of the task, ``truncated`` one by a time limit outside of them. Environments
     of neurogym report the end of a trial in ``info["new_trial"]``, which counts as terminated.
@@ -36,62 +37,22 @@ class Environment(Protocol):
     def reset(self) -> tuple[Any, dict[str, Any]]:
         """Start, and return the first observation."""
 
-    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Return the next observation, the reward, terminated, truncated and info."""
 
 
-@dataclass(frozen=True, eq=False)
-class Episode:
-    """Observations, actions and rewards of some steps in all environments.
+def policy_for(environment: Environment) -> Policy:
+    """Return the distribution of actions in an environment: Gaussian in a box, else categorical.
 
-    Attributes:
-        inputs: Observations, shape ``(T, B, I)``.
-        actions: Indices of the actions, shape ``(T, B)``.
-        rewards: Reward of each action, shape ``(T, B)``.
-        terminated: Whether the task ended the trial after the action, boolean, shape ``(T, B)``.
-        truncated: Whether only a time limit did, boolean, shape ``(T, B)``.
-        values: Value of the state before each action, and of that after the last, shape ``(T + 1, B)``.
-        final_values: Value of the last state of truncated trials, zero elsewhere, shape ``(T, B)``.
-        performance: Score of each trial that ended, if the environments give one.
+    >>> class Box:
+    ...     shape, low, high = (2,), -1.0, 1.0
+    >>> class Arm:
+    ...     action_space = Box()
+    >>> policy_for(Arm())
+    Gaussian()
     """
-
-    inputs: Tensor
-    actions: Tensor
-    rewards: Tensor
-    terminated: Tensor
-    truncated: Tensor
-    values: Tensor
-    final_values: Tensor
-    performance: tuple[float, ...] = ()
-
-    @property
-    def ends(self) -> Tensor:
-        """Whether a trial terminated or was truncated after the action, boolean, shape ``(T, B)``."""
-        return self.terminated | self.truncated
-
-    @property
-    def reward_per_trial(self) -> float:
-        """Sum of the rewards over the number of trials that ended, at least one."""
-        return float(self.rewards.sum() / self.ends.sum().clamp(min=1))
-
-    def batch(self, agent: Agent) -> Batch:
-        """Return the steps as trials with the actor-critic loss, each of weight ``1/T``.
-
-        Args:
-            agent: Discount, trace decay and weights of the loss.
-        """
-        advantage = advantages(
-            self.rewards,
-            self.values,
-            self.terminated,
-            agent.discount,
-            agent.trace_decay,
-            truncated=self.truncated,
-            final_values=self.final_values,
-        )
-        targets = torch.stack([self.actions.to(advantage), advantage, advantage + self.values[:-1]], -1)
-        loss = ActorCritic(agent.value_weight, agent.entropy)
-        return Batch(self.inputs, targets, torch.full_like(advantage, 1 / len(advantage)), loss)
+    space = getattr(environment, "action_space", None)
+    return Gaussian() if hasattr(space, "low") else Categorical()
 
 
 class Actor(Lasting):
@@ -100,20 +61,38 @@ class Actor(Lasting):
     Args:
         learner: A rule bound to the network.
         environments: Environments side by side, seeded; they are reset once.
-        generator: Generator of the actions.
+        generator: Generator of the actions; ``None`` for the most probable action.
+        normaliser: Normalisation of observations and rewards; default none.
 
     Raises:
-        ValueError: The network cannot act step by step, or there is no environment.
+        ValueError: The network cannot act step by step, its outputs do not fit the actions, or there is no environment.
     """
 
-    def __init__(self, learner: Learner, environments: Sequence[Environment], generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        learner: Learner,
+        environments: Sequence[Environment],
+        generator: torch.Generator | None,
+        normaliser: Normaliser | None = None,
+    ) -> None:
         if not environments:
             raise ValueError("environments must hold at least one environment")
-        learner.net.stepper(len(environments))  # refuses networks that run through whole trials only
         self.net: Any = learner.net
         self.environments, self.generator = environments, generator
-        self.observation = self._tensor([each.reset()[0] for each in environments])
+        self.policy = policy_for(environments[0])
+        self.space = getattr(environments[0], "action_space", None) if isinstance(self.policy, Gaussian) else None
+        self._check_actions()
+        _Cells(self.net, len(environments))  # refuses networks that run through whole trials only
+        self.normaliser = Normaliser(0, 0, 1.0) if normaliser is None else normaliser
+        self.earned = [0.0] * len(environments)
+        self.observation = self.normaliser.observed(self._tensor([each.reset()[0] for each in environments]))
 
+    @property
+    def instant(self) -> bool:
+        """Whether the network has no memory between steps."""
+        return isinstance(self.net, Layered)
+
+    @torch.no_grad()
     def act(self, steps: int, noise: Tensor | None) -> Episode:
         """Return an episode.
 
@@ -121,63 +100,113 @@ class Actor(Lasting):
             noise: Private noise of the network, shape ``(T, B, N)``; ``None`` for none.
 
         Raises:
-            DivergenceError: The probabilities of the actions are not finite.
+            DivergenceError: The parameters of the policy are not finite.
         """
         self.net.check_numbers()
-        cells = self.net.stepper(len(self.environments))
-        read = torch.zeros_like(cells.rate)
+        cells = _Cells(self.net, len(self.environments))
         noises = [None] * (steps + 1) if noise is None else [*noise, None]
-        device = self.observation.device
         rows: list[tuple[Tensor, ...]] = []
         performance: list[float] = []
+        returns: list[float] = []
         for t in range(steps):
-            outputs, read = self._advance(cells, read, self.observation, noises[t])
-            actions = self._draw(outputs[:, :-1])
-            results = [each.step(int(action)) for each, action in zip(self.environments, actions, strict=True)]
+            observation = self.observation.to(self.net.w_out.dtype)
+            outputs = cells.advance(observation, noises[t])
+            actions = self._actions(outputs[:, :-1])
+            results = [each.step(action) for each, action in zip(self.environments, self._taken(actions), strict=True)]
             over = [bool(info.get("new_trial")) or bool(end) for _, _, end, _, info in results]
             cut = [bool(limit) and not done for (_, _, _, limit, _), done in zip(results, over, strict=True)]
             performance += [float(info["performance"]) for *_, info in results if "performance" in info]
             rewards = self._tensor([reward for _, reward, *_ in results])
-            ends = (torch.tensor(each, dtype=torch.bool, device=device) for each in (over, cut))
-            last = self._final_values(cells, read, [observed for observed, *_ in results], noises[t + 1], cut)
-            rows.append((self.observation, actions.to(device), rewards, *ends, outputs[:, -1], last))
-            self.observation = self._tensor(
-                [
-                    each.reset()[0] if end or limit else observed
-                    for each, (observed, _, end, limit, _) in zip(self.environments, results, strict=True)
-                ]
+            terminated, truncated = (
+                torch.tensor(each, dtype=torch.bool, device=outputs.device) for each in (over, cut)
             )
-        outputs, _ = self._advance(cells, read, self.observation, None)
-        inputs, taken, rewards, terminated, truncated, values, final_values = (
+            returns += self._returns([float(reward) for _, reward, *_ in results], over, cut)
+            scaled = self.normaliser.earned(rewards, terminated | truncated)
+            seen = self._tensor([observed for observed, *_ in results])
+            last = torch.zeros_like(rewards)
+            if any(cut):
+                after = copy.copy(cells).advance(self.normaliser.shown(seen).to(observation), noises[t + 1])
+                last = torch.where(truncated, after[:, -1], last)
+            rows.append((observation, actions.to(outputs), rewards, terminated, truncated, outputs, last, scaled))
+            self.observation = self.normaliser.observed(
+                self._tensor(
+                    [
+                        each.reset()[0] if end or limit else observed
+                        for each, (observed, _, end, limit, _) in zip(self.environments, results, strict=True)
+                    ]
+                )
+            )
+        following = cells.advance(self.observation.to(self.net.w_out.dtype), None)[:, -1]
+        inputs, taken, rewards, terminated, truncated, outputs, final_values, scaled = (
             torch.stack(each) for each in zip(*rows, strict=True)
         )
-        values = torch.cat([values, outputs[None, :, -1]])
-        return Episode(inputs, taken, rewards, terminated, truncated, values, final_values, tuple(performance))
+        return Episode(
+            inputs, taken, rewards, terminated, truncated, outputs, following, final_values, self.policy,
+            scaled.to(rewards), tuple(performance), tuple(returns),
+        )  # fmt: skip
 
-    def _draw(self, logits: Tensor) -> Tensor:
-        """Draw an action for each environment."""
-        policy = torch.softmax(logits.double().cpu(), -1)
-        if not torch.isfinite(policy).all():
+    def _actions(self, parameters: Tensor) -> Tensor:
+        """Return an action for each environment, shape ``(B, A)``."""
+        if not torch.isfinite(parameters).all():
             raise DivergenceError("the network cannot act: the probabilities of its actions are not finite")
-        return torch.multinomial(policy, 1, generator=self.generator)[:, 0]
+        if self.generator is None:
+            return self.policy.best(parameters)
+        return self.policy.draw(parameters, self.generator)
 
-    def _advance(
-        self, cells: Stepper, read: Tensor, observation: Tensor, noise: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return the outputs after an observation, and the filtered rates of the readout."""
-        cells.advance(observation, noise, None)
-        read = torch.lerp(cells.rate, read, self.net.readout_leak)
-        return self.net.read_out(read, observation), read
+    def _taken(self, actions: Tensor) -> list[Any]:
+        """Return the actions as the environments take them: indices, or components within their bounds."""
+        if self.space is None:
+            return [int(action) for action in actions[:, 0]]
+        bounded = np.clip(actions.numpy(), np.ravel(self.space.low), np.ravel(self.space.high))
+        return [each.reshape(self.space.shape).astype(getattr(self.space, "dtype", np.float64)) for each in bounded]
 
-    def _final_values(
-        self, cells: Stepper, read: Tensor, observed: Sequence[Any], noise: Tensor | None, cut: Sequence[bool]
-    ) -> Tensor:
-        """Return the values of the last states of truncated trials, zero elsewhere; the cells do not advance."""
-        where = torch.tensor(cut, dtype=torch.bool, device=read.device)
-        if not any(cut):
-            return torch.zeros_like(read[:, 0])
-        outputs, _ = self._advance(copy.copy(cells), read, self._tensor(observed), noise)
-        return torch.where(where, outputs[:, -1], 0.0)
+    def _returns(self, rewards: list[float], over: list[bool], cut: list[bool]) -> list[float]:
+        """Add rewards to the trials and return the sums of those that ended."""
+        ended = []
+        for place, reward in enumerate(rewards):
+            self.earned[place] += reward
+            if over[place] or cut[place]:
+                ended.append(self.earned[place])
+                self.earned[place] = 0.0
+        return ended
+
+    def _check_actions(self) -> None:
+        """Raise unless the outputs of the network are those of the policy and a value."""
+        if self.space is not None:
+            wanted = 2 * math.prod(self.space.shape) + 1
+            if self.net.n_out != wanted:
+                raise ValueError(
+                    f"the network must have {wanted} outputs, a mean and a logarithm of the standard deviation for "
+                    f"each component of the action and a value, got {self.net.n_out}"
+                )
+        else:
+            self.policy.sizes(self.net.n_out)
 
     def _tensor(self, numbers: Sequence[Any]) -> Tensor:
-        return torch.from_numpy(np.array(numbers, dtype=np.float64)).to(self.net.w_out.detach())
+        rows = np.array([np.ravel(each) if np.ndim(each) > 1 else each for each in numbers], dtype=np.float64)
+        return torch.from_numpy(rows).to(self.net.w_out.detach())
+
+
+class _Cells:
+    """A network between two steps, and its readout."""
+
+    def __init__(self, net: Network, trials: int) -> None:
+        self.net: Any = net
+        self.stepper = None if isinstance(net, Layered) else net.stepper(trials)
+        self.read = None if self.stepper is None else torch.zeros_like(self.stepper.rate)
+
+    def __copy__(self) -> _Cells:
+        other = object.__new__(_Cells)
+        other.net, other.stepper, other.read = self.net, copy.copy(self.stepper), self.read
+        return other
+
+    def advance(self, observation: Tensor, noise: Tensor | None) -> Tensor:
+        """Return the outputs after an observation, shape ``(B, O)``."""
+        if self.stepper is None:
+            outputs: Tensor = self.net(observation.unsqueeze(0))[0]
+            return outputs
+        self.stepper.advance(observation, noise, None)
+        assert self.read is not None
+        self.read = torch.lerp(self.stepper.rate, self.read, self.net.readout_leak)
+        read: Tensor = self.net.read_out(self.read, observation)
+        return read

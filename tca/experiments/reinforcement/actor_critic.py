@@ -1,19 +1,21 @@
-"""The actor-critic loss and generalised advantages.
+"""Losses of reinforcement learning and generalised advantages.
 
-Shapes: T time, B batch, A actions, O = A + 1 outputs.
+Shapes: T time, B batch, A components of an action (one for an index), O outputs: the policy's and the value.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from tca.experiments.reinforcement.policies import Categorical, Policy
 from tca.losses.loss import Loss
-from tca.utils.checks import NotNegative, checked
+from tca.utils.checks import NotNegative, Positive, checked
 
-__all__ = ["ActorCritic", "advantages"]
+__all__ = ["PPO", "ActorCritic", "advantages"]
 
 
 @checked
@@ -21,9 +23,10 @@ __all__ = ["ActorCritic", "advantages"]
 class ActorCritic(Loss):
     """``l = -D log pi(a) + c/2 (V - G)^2 - beta H(pi)``: advantage actor-critic.
 
-    The first A outputs are logits of actions, the last is the value V of the state. Targets are numbers ``(T, B, 3)``:
-    the action a, its advantage D and the return G, the last two constants. The output error is ``D (pi - 1_a)`` for the
-    policy and ``c (V - G)`` for the value, so that any rule learns from rewards.
+    The last output is the value V of the state, those before are the parameters of the policy. Targets are numbers
+    ``(T, B, A + 2)``: the action a (its index, or its A components), its advantage D and the return G, the last two
+    constants. The output error is ``-D dlog pi(a) - beta dH`` for the policy, ``D (pi - 1_a)`` without entropy and with
+    discrete actions, and ``c (V - G)`` for the value, so that any rule learns from rewards.
 
     With e-prop this is reward-based e-prop: with ``D_t = sum_q (gamma lambda)^q delta_t+q`` and the temporal-difference
     errors ``delta``, ``sum_t D_t L_t e_t = sum_t delta_t F(L_t e_t)``, where F is the filter
@@ -32,6 +35,7 @@ class ActorCritic(Loss):
     Args:
         value_weight: Weight c of the value's loss, default 0.5, not negative.
         entropy: Weight beta of the policy's entropy, default 0.01, not negative.
+        policy: Distribution of the actions, default categorical.
 
     Raises:
         ValueError: A weight is negative.
@@ -45,44 +49,116 @@ class ActorCritic(Loss):
 
     value_weight: NotNegative = 0.5
     entropy: NotNegative = 0.01
+    policy: Policy = field(default_factory=Categorical)
+
+    rewarded: ClassVar[bool] = True
+    columns: ClassVar[tuple[str, ...]] = ("advantage", "return")  # of the targets, after the action
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        log_policy = torch.log_softmax(outputs[..., :-1], -1)
-        taken = log_policy.gather(-1, targets[..., :1].long()).squeeze(-1)
-        entropy = -(log_policy.exp() * log_policy).sum(-1)
-        critic = (outputs[..., -1] - targets[..., 2]).square()
-        return -targets[..., 1] * taken + self.value_weight / 2 * critic - self.entropy * entropy
+        parameters, actions = outputs[..., :-1], targets[..., : -len(self.columns)]
+        log_probability = self.policy.log_probability(parameters, actions)
+        actor, critic = self.actor(log_probability, targets), self.critic(outputs[..., -1], targets)
+        return actor + self.value_weight * critic - self.entropy * self.policy.entropy(parameters)
 
     def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return ``D (pi - 1_a) + beta pi (log pi + H)`` and ``c (V - G)``."""
-        log_policy = torch.log_softmax(outputs[..., :-1], -1)
-        policy = log_policy.exp()
-        entropy = -(policy * log_policy).sum(-1, keepdim=True)
-        advantage = targets[..., 1:2]
-        actor = advantage * policy + self.entropy * policy * (log_policy + entropy)
-        actor.scatter_add_(-1, targets[..., :1].long(), -advantage)
-        critic = self.value_weight * (outputs[..., -1:] - targets[..., 2:])
-        return torch.cat([actor, critic], -1)
+        parameters, actions = outputs[..., :-1], targets[..., : -len(self.columns)]
+        slope = self.actor_slope(self.policy.log_probability(parameters, actions), targets).unsqueeze(-1)
+        actor = slope * self.policy.score(parameters, actions)
+        actor -= self.entropy * self.policy.entropy_slope(parameters)
+        critic = self.value_weight * self.critic_slope(outputs[..., -1], targets)
+        return torch.cat([actor, critic.unsqueeze(-1)], -1)
+
+    def actor(self, log_probability: Tensor, targets: Tensor) -> Tensor:
+        """Return the policy's loss without entropy, ``-D log pi(a)``, shape ``(T, B)``.
+
+        Args:
+            log_probability: ``log pi(a)``, shape ``(T, B)``.
+        """
+        return -targets[..., -2] * log_probability
+
+    def actor_slope(self, log_probability: Tensor, targets: Tensor) -> Tensor:
+        """Return the derivative of ``actor`` by ``log pi(a)``, shape ``(T, B)``."""
+        return -targets[..., -2]
+
+    def critic(self, value: Tensor, targets: Tensor) -> Tensor:
+        """Return ``(V - G)^2 / 2``, shape ``(T, B)``."""
+        return (value - targets[..., -1]).square() / 2
+
+    def critic_slope(self, value: Tensor, targets: Tensor) -> Tensor:
+        """Return the derivative of ``critic`` by the value, shape ``(T, B)``."""
+        return value - targets[..., -1]
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
-        """Raise unless ``targets`` hold an action, an advantage and a return for every step and trial.
+        """Raise unless ``targets`` hold an action and the further columns for every step and trial.
 
         Raises:
             ValueError: The shape differs, a number is not finite, or an action does not exist.
         """
-        if outputs_shape[-1] < 2:
-            raise ValueError(
-                f"an actor-critic network needs at least one action and a value, got {outputs_shape[-1]} output"
-            )
+        parameters, components = self.policy.sizes(outputs_shape[-1])
+        wanted = (*outputs_shape[:-1], components + len(self.columns))
         if not targets.is_floating_point():
             raise TypeError(f"targets must be real numbers, got dtype {targets.dtype}")
-        if tuple(targets.shape) != (*outputs_shape[:-1], 3):
-            raise ValueError(f"targets must have shape {(*outputs_shape[:-1], 3)}, got {tuple(targets.shape)}")
+        if tuple(targets.shape) != wanted:
+            raise ValueError(f"targets must have shape {wanted}, got {tuple(targets.shape)}")
         if not torch.isfinite(targets).all():
             raise ValueError("targets must be finite, got NaN or infinity")
-        actions = targets[..., 0]
-        if ((actions != actions.round()) | (actions < 0) | (actions >= outputs_shape[-1] - 1)).any():
-            raise ValueError(f"actions must be whole numbers from 0 to {outputs_shape[-1] - 2}")
+        self.policy.check_actions(parameters, targets[..., :components])
+
+
+@checked
+@dataclass(frozen=True)
+class PPO(ActorCritic):
+    """``l = max(-D r, -D clip(r, 1 - eps, 1 + eps)) + c/2 (V - G)^2 - beta H(pi)`` with ``r = pi(a) / pi_old(a)``.
+
+    Proximal policy optimisation. Targets are numbers ``(T, B, A + 4)``: the action, the logarithm of its probability
+    and the value of the state when it was taken, its advantage D and the return G. With ``value_clip`` the loss of the
+    value is the larger of ``(V - G)^2 / 2`` and the same with V kept within ``value_clip`` of its old value. Where the
+    old policy is the present one, the gradient is that of `ActorCritic`.
+
+    Args:
+        value_weight: Weight c of the value's loss, default 0.5, not negative.
+        entropy: Weight beta of the policy's entropy, default 0.01, not negative.
+        policy: Distribution of the actions, default categorical.
+        clip: Largest relative change eps of a probability that is followed, default 0.2, positive.
+        value_clip: Largest change of a value that is followed; default unbounded.
+
+    Raises:
+        ValueError: A number is not allowed.
+
+    Paper: Schulman et al. (2017), arXiv:1707.06347.
+
+    >>> outputs = torch.tensor([[[1.0, 0.0, 0.0]]])
+    >>> targets = torch.tensor([[[0.0, -0.6931, 0.0, 2.0, 0.0]]])  # one of two actions, equally probable before
+    >>> PPO(entropy=0.0, clip=0.2).value(outputs, targets).item()  # the ratio of 1.46 counts as 1.2
+    -2.4000000953674316
+    """
+
+    clip: Positive = 0.2
+    value_clip: Positive | None = None
+
+    columns: ClassVar[tuple[str, ...]] = ("old log probability", "old value", "advantage", "return")
+
+    def actor(self, log_probability: Tensor, targets: Tensor) -> Tensor:
+        ratio, advantage = (log_probability - targets[..., -4]).exp(), targets[..., -2]
+        return torch.maximum(-advantage * ratio, -advantage * ratio.clamp(1 - self.clip, 1 + self.clip))
+
+    def actor_slope(self, log_probability: Tensor, targets: Tensor) -> Tensor:
+        """Return ``-D r`` where the ratio is followed, else 0."""
+        ratio, advantage = (log_probability - targets[..., -4]).exp(), targets[..., -2]
+        followed = torch.where(advantage > 0, ratio <= 1 + self.clip, ratio >= 1 - self.clip)
+        return -advantage * ratio * followed
+
+    def critic(self, value: Tensor, targets: Tensor) -> Tensor:
+        return torch.maximum(super().critic(value, targets), super().critic(self._near(value, targets), targets))
+
+    def critic_slope(self, value: Tensor, targets: Tensor) -> Tensor:
+        plain, near = super().critic_slope(value, targets), self._near(value, targets)
+        return plain * ((near == value) | (plain.abs() >= (near - targets[..., -1]).abs()))
+
+    def _near(self, value: Tensor, targets: Tensor) -> Tensor:
+        """Return the value within ``value_clip`` of its old value."""
+        old, most = targets[..., -3], self.value_clip
+        return value if most is None else torch.minimum(torch.maximum(value, old - most), old + most)
 
 
 def advantages(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,15 +12,17 @@ from tasks.task import Task
 from tca.batch import Batch
 from tca.experiments.config.agent import Agent
 from tca.experiments.config.run import Run
-from tca.experiments.reinforcement.actor import Actor, Episode
+from tca.experiments.reinforcement.actor import Actor
+from tca.experiments.reinforcement.normalisation import Normaliser
+from tca.experiments.reinforcement.rollout import Episode
 from tca.learner import Learner
 from tca.nets.network import Network
 
 __all__ = ["Episodes", "policy_of"]
 
 
-class Episodes(Iterator[Batch]):
-    """Episodes of a network that acts, each a batch of as many environments as the run's batches have trials.
+class Episodes(Iterator[Iterator[Batch]]):
+    """Batches of episodes of a network that acts, in as many environments as the run's batches have trials.
 
     Every ``run.evaluate_every`` episodes, where a run is measured and resumes, new environments start with new seeds.
 
@@ -31,12 +33,20 @@ class Episodes(Iterator[Batch]):
         step: Number of the first episode, a multiple of ``run.evaluate_every``.
 
     Raises:
-        ValueError: The network cannot act step by step.
+        ValueError: The network cannot act step by step, or has private noise and learns from an episode more than once.
     """
 
     def __init__(self, run: Run, task: Task, learner: Learner, step: int = 0) -> None:
         assert isinstance(run.agent, Agent)
         self.run, self.task, self.learner, self.agent = run, task, learner, run.agent
+        if self.agent.updates > 1 and learner.net.draw_noise(1, 1) is not None:
+            raise ValueError(
+                "epochs and minibatches must be 1 in a network with private noise, which would be drawn anew in every "
+                f"update, got {self.agent.epochs} and {self.agent.minibatches}"
+            )
+        observed = task.n_in if self.agent.normalize_observations else 0
+        earning = run.batch_size if self.agent.normalize_rewards else 0
+        self.normaliser = Normaliser(observed, earning, self.agent.discount)
         self._start(step // run.evaluate_every)
 
     def _start(self, block: int) -> None:
@@ -44,29 +54,38 @@ class Episodes(Iterator[Batch]):
         seeds = self.run.seeds
         environments = self.task.environments(self.run.batch_size, _seed(seeds.data, block))
         generator = torch.Generator().manual_seed(_seed(seeds.batches, block))
-        self.actor = Actor(self.learner, environments, generator)
+        self.normaliser.sums.zero_()
+        self.actor, self.parts = Actor(self.learner, environments, generator, self.normaliser), generator
         self.block = block
         self.episodes: list[Episode] = []
 
-    def __next__(self) -> Batch:
-        """Act for an episode and return it as a batch."""
+    def __next__(self) -> Iterator[Batch]:
+        """Act for an episode and return the batches of its updates."""
         if len(self.episodes) == self.run.evaluate_every:
             self._start(self.block + 1)
         net: Any = self.learner.net
         noise_state: Tensor | None = None if net.noise_state is None else net.noise_state.clone()
         noise = net.draw_noise(self.agent.steps, self.run.batch_size)
-        with torch.no_grad():
-            episode = self.actor.act(self.agent.steps, noise)
+        episode = self.actor.act(self.agent.steps, noise)
         if noise_state is not None:
             net.noise_state.copy_(noise_state)  # so that the learner draws the same noise
         self.episodes.append(episode)
-        return episode.batch(self.agent)
+        return episode.batches(self.agent, self.parts, instant=self.actor.instant)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the state to resume from: that of the normaliser."""
+        return self.normaliser.state()
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Resume from a state; call before the first episode."""
+        self.normaliser.restore(state)
 
     def observed(self) -> dict[str, float]:
-        """Return the mean reward per trial, and the score if the environments give one, since the block started."""
+        """Return mean reward per trial, return of the trials that ended and their score, since the block started."""
         rewards = [each.reward_per_trial for each in self.episodes]
         scores = [score for each in self.episodes for score in each.performance]
-        means = {"reward_per_trial": rewards, "performance": scores}
+        returns = [each for episode in self.episodes for each in episode.returns]
+        means = {"reward_per_trial": rewards, "performance": scores, "return": returns}
         return {name: sum(values) / len(values) for name, values in means.items() if values}
 
 

@@ -77,8 +77,8 @@ class TrainingLoop:
         self.step, self.elapsed = 0, 0.0
         self.batches = self._batches()
 
-    def _batches(self) -> Iterator[Batch]:
-        """Return the batches of the next updates."""
+    def _batches(self) -> Iterator[Batch | Iterator[Batch]]:
+        """Return the batches of the next steps, one of trials with targets or several of an episode."""
         run, seed = self.run, self.run.seeds.batches
         if run.agent is not None:
             return Episodes(run, self.task, self.learner, self.step)
@@ -104,11 +104,12 @@ class TrainingLoop:
     def update(self) -> str:
         """Make one update; return the reason if a number is not finite, then without an update, else ``""``."""
         begun = time.perf_counter()
-        batch = next(self.batches)
+        batches = next(self.batches)
         if self.run.agent is None:
             begun = time.perf_counter()  # drawing trials is no part of an update, acting is
-        if trouble := self.updates.make(batch, self.step):
-            return trouble
+        for part in [batches] if isinstance(batches, Batch) else batches:
+            if trouble := self.updates.make(part, self.step):
+                return trouble
         self.elapsed += time.perf_counter() - begun
         self.step += 1
         return ""
@@ -149,6 +150,7 @@ class TrainingLoop:
             "net": dict(self.net.state_dict()),
             "learner": dict(self.learner.state_dict()),
             **self.updates.state(),
+            **({"episodes": self.batches.state()} if isinstance(self.batches, Episodes) else {}),
             "watchers": [dict(each.state()) for each in self.watchers],
         }
 
@@ -165,6 +167,8 @@ class TrainingLoop:
         for watcher, its in zip(self.watchers, state.get("watchers", []), strict=True):
             watcher.restore(its)
         self.batches = self._batches()
+        if isinstance(self.batches, Episodes):
+            self.batches.restore(state["episodes"])
 
     def finish(self, record: Record, progress: bool) -> Result:
         """Train from the record's checkpoint, if it has one, to the end, and return the result.

@@ -13,8 +13,9 @@ from torch.nn import functional
 import tca
 from tasks.neurogym.neurogym_rewards import reward_environments
 from tca.experiments.config.agent import Agent
-from tca.experiments.reinforcement.actor import Actor, Environment, Episode
+from tca.experiments.reinforcement.actor import Actor, Environment
 from tca.experiments.reinforcement.actor_critic import ActorCritic, advantages
+from tca.experiments.reinforcement.rollout import Episode
 from tca.nets.constraints import project_
 from tests.support import oracle
 from tests.support.cases import Case, weights_of
@@ -168,7 +169,7 @@ def test_what_is_learned_from_is_what_was_done(kind: str) -> None:
     bound = Looking(net, tca.RULES["reward_eprop"])
     environments = [Levers(seed) for seed in range(3)]
     (episode,) = acting(bound, environments, torch.optim.SGD(net.parameters(), 0.1), 1, Agent(steps=11))
-    assert episode.actions.shape == episode.rewards.shape == episode.ends.shape == (11, 3)
+    assert episode.actions.shape[:2] == episode.rewards.shape == episode.ends.shape == (11, 3)
     assert relative(episode.values[:-1], seen[0][..., -1]) < 1e-12
     assert episode.ends.sum() == 15
     assert len(episode.performance) == 15
@@ -241,10 +242,10 @@ def test_what_cannot_be_is_refused() -> None:
         ActorCritic(entropy=-1.0)
     with pytest.raises(ValueError, match="discount must be at most 1, got 2"):
         Agent(discount=2)
-    net = tca.nets.MLP(2, [3], 3)
+    net = tca.nets.VectorRNN(2, 4, 3)
     optimizer = torch.optim.SGD(net.parameters(), 0.1)
-    with pytest.raises(ValueError, match="MLP runs through whole trials, not step by step"):
-        acting(tca.Learner(net, tca.RULES["dfa"]), [Levers(0)], optimizer, 1, Agent())
+    with pytest.raises(ValueError, match="VectorRNN runs through whole trials, not step by step"):
+        acting(tca.Learner(net, tca.RULES["gevb"]), [Levers(0)], optimizer, 1, Agent())
     with pytest.raises(ValueError, match="at least one environment"):
         Actor(tca.Learner(tca.nets.LeakyRNN(2, 3, 3), tca.RULES["eprop"]), [], torch.Generator())
 

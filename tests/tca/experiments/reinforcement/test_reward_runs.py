@@ -23,8 +23,9 @@ from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run
 from tca.experiments.records.files import RecordError
 from tca.experiments.records.result import Result
-from tca.experiments.reinforcement.actor import Actor, Episode
+from tca.experiments.reinforcement.actor import Actor
 from tca.experiments.reinforcement.episodes import policy_of
+from tca.experiments.reinforcement.rollout import Episode
 from tca.experiments.sweep import sweep
 from tca.experiments.training.train import train
 from tca.utils.checks import DivergenceError
@@ -66,7 +67,7 @@ def test_a_record_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.M
     """Killed in its last block, with private noise and the momentum of Adam, a run goes on from its checkpoint."""
     whole = train(TINY, progress=False)
     assert [each.step for each in whole.metrics] == [0, 2, 4, 5]
-    assert set(whole.last.observed) == {"reward_per_trial", "performance"}
+    assert set(whole.last.observed) == {"reward_per_trial", "performance", "return"}
     assert whole.metrics[0].observed == {}
     lived = 0
     act = Actor.act
@@ -241,7 +242,7 @@ def test_a_rule_that_comes_to_refuse_its_weights_is_an_outcome(monkeypatch: pyte
         ({"task": "ReachingDelayResponse-v0", "task_options": {}}, "gives no rewards for actions"),
         ({"fresh": True}, "fresh must be False"),
         ({"callbacks": (Callback("alignment"),)}, "callbacks must be empty"),
-        ({"net": NetworkConfig("mlp", {"sizes": [4]})}, "MLP runs through whole trials, not step by step"),
+        ({"net": NetworkConfig("vector_rnn", {"n_rec": 4})}, "VectorRNN runs through whole trials"),
     ],
 )
 def test_what_cannot_learn_from_rewards_is_refused(changed: dict[str, Any], words: str) -> None:

@@ -1,0 +1,136 @@
+"""Steps of acting in environments, and the batches that a rule learns from them.
+
+Shapes: T time, B environments side by side, I inputs, A components of an action (one for an index), O outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from tca.batch import Batch
+from tca.experiments.config.agent import Agent
+from tca.experiments.reinforcement.actor_critic import PPO, ActorCritic, advantages
+from tca.experiments.reinforcement.policies import Categorical, Policy
+
+__all__ = ["Episode", "loss_of"]
+
+
+def loss_of(agent: Agent, policy: Policy) -> ActorCritic:
+    """Return the loss of an agent: `PPO` with a clip, else `ActorCritic`."""
+    if agent.clip is None:
+        return ActorCritic(agent.value_weight, agent.entropy, policy)
+    return PPO(agent.value_weight, agent.entropy, policy, agent.clip, agent.value_clip)
+
+
+@dataclass(frozen=True, eq=False)
+class Episode:
+    """Observations, actions and rewards of some steps in all environments.
+
+    Attributes:
+        inputs: Observations, shape ``(T, B, I)``.
+        actions: Actions, shape ``(T, B, A)``.
+        rewards: Reward of each action, shape ``(T, B)``.
+        terminated: Whether the task ended the trial after the action, boolean, shape ``(T, B)``.
+        truncated: Whether only a time limit did, boolean, shape ``(T, B)``.
+        outputs: Outputs of the network before each action, shape ``(T, B, O)``; the last is the value.
+        next_values: Value of the state after the last action, shape ``(B,)``.
+        final_values: Value of the last state of truncated trials, zero elsewhere, shape ``(T, B)``.
+        policy: Distribution of the actions.
+        scaled_rewards: Rewards to learn from, shape ``(T, B)``; the rewards by default.
+        performance: Score of each trial that ended, if the environments give one.
+        returns: Sum of the rewards of each trial that ended, from its first step.
+    """
+
+    inputs: Tensor
+    actions: Tensor
+    rewards: Tensor
+    terminated: Tensor
+    truncated: Tensor
+    outputs: Tensor
+    next_values: Tensor
+    final_values: Tensor
+    policy: Policy = field(default_factory=Categorical)
+    scaled_rewards: Tensor | None = None
+    performance: tuple[float, ...] = ()
+    returns: tuple[float, ...] = ()
+
+    @property
+    def values(self) -> Tensor:
+        """Value of the state before each action, and of that after the last, shape ``(T + 1, B)``."""
+        return torch.cat([self.outputs[..., -1], self.next_values.unsqueeze(0)])
+
+    @property
+    def ends(self) -> Tensor:
+        """Whether a trial terminated or was truncated after the action, boolean, shape ``(T, B)``."""
+        return self.terminated | self.truncated
+
+    @property
+    def reward_per_trial(self) -> float:
+        """Sum of the rewards over the number of trials that ended, at least one."""
+        return float(self.rewards.sum() / self.ends.sum().clamp(min=1))
+
+    def batch(self, agent: Agent) -> Batch:
+        """Return the steps as trials with the loss of the agent, each of weight ``1/T``.
+
+        Args:
+            agent: Discount, trace decay and loss.
+        """
+        advantage = advantages(
+            self.rewards if self.scaled_rewards is None else self.scaled_rewards,
+            self.values,
+            self.terminated,
+            agent.discount,
+            agent.trace_decay,
+            truncated=self.truncated,
+            final_values=self.final_values,
+        )
+        columns = [advantage, advantage + self.values[:-1]]
+        if agent.clip is not None:
+            columns = [self.policy.log_probability(self.outputs[..., :-1], self.actions), self.values[:-1], *columns]
+        targets = torch.cat([self.actions.to(advantage), torch.stack(columns, -1)], -1)
+        return Batch(self.inputs, targets, torch.full_like(advantage, 1 / len(advantage)), loss_of(agent, self.policy))
+
+    def batches(self, agent: Agent, generator: torch.Generator, *, instant: bool = False) -> Iterator[Batch]:
+        """Yield the batches of all updates of the agent: ``epochs`` passes, each in ``minibatches`` random parts.
+
+        Args:
+            agent: Discounts, loss, epochs and minibatches.
+            generator: Generator of the parts.
+            instant: Whether the network has no memory, so that every step is a trial of its own; else a part holds all
+                steps of some environments.
+
+        Raises:
+            ValueError: There are more minibatches than parts.
+        """
+        whole = self.batch(agent)
+        if agent.minibatches > (most := self.rewards.numel() if instant else self.rewards.shape[1]):
+            kind = "steps of all environments" if instant else "environments"
+            raise ValueError(f"minibatches must be at most the {most} {kind}, got {agent.minibatches}")
+        if instant:
+            whole = replace(
+                whole,
+                inputs=whole.inputs.flatten(0, 1).unsqueeze(0),
+                targets=whole.targets.flatten(0, 1).unsqueeze(0),
+                weights=torch.ones_like(whole.weights).flatten().unsqueeze(0),
+            )
+        for _ in range(agent.epochs):
+            if agent.minibatches == 1:
+                yield _standardised(whole) if agent.standardize_advantages else whole
+                continue
+            order = torch.randperm(whole.trials, generator=generator, device="cpu").to(whole.inputs.device)
+            for chosen in order.tensor_split(agent.minibatches):
+                part = whole.select(chosen)
+                yield _standardised(part) if agent.standardize_advantages else part
+
+
+def _standardised(batch: Batch) -> Batch:
+    """Return a batch whose advantages have mean zero and standard deviation one."""
+    targets = batch.targets.clone()
+    advantage = targets[..., -2]
+    deviation = advantage.std() if advantage.numel() > 1 else torch.zeros_like(advantage.mean())
+    advantage.sub_(advantage.mean()).div_(deviation + 1e-8)
+    return replace(batch, targets=targets)
