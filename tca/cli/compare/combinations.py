@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tca.batch import Batch
 from tca.cli.compare.comparison import Comparison
 from tca.experiments.config.run import Run
 from tca.experiments.sweep.jobs import one_line
@@ -75,8 +76,8 @@ def misfit(run: Run) -> str:
         warnings.simplefilter("ignore")  # they come again in the training
         try:
             loop = TrainingLoop(run)
-            if run.agent is None:
-                loop.learner.advance_(next(loop.batches))
+            if isinstance(batch := next(loop.batches) if run.agent is None else None, Batch):
+                loop.learner.advance_(batch)
         except (ValueError, TypeError) as error:
             return in_a_line(error)
         except Exception as error:  # a part of the user may raise any
