@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tca.experiments.reinforcement.normalisation import Normaliser
-from tca.experiments.reinforcement.policies import Categorical, Gaussian, Policy
+from tca.experiments.reinforcement.normaliser import Normaliser
+from tca.experiments.reinforcement.policies import CategoricalPolicy, GaussianPolicy, Policy
 from tca.experiments.reinforcement.rollout import Episode
 from tca.learner import Learner
 from tca.nets.feedforward.layered_network import Layered
@@ -42,17 +42,17 @@ class Environment(Protocol):
 
 
 def policy_for(environment: Environment) -> Policy:
-    """Return the distribution of actions in an environment: Gaussian in a box, else categorical.
+    """Return the distribution of actions in an environment: GaussianPolicy in a box, else categorical.
 
     >>> class Box:
     ...     shape, low, high = (2,), -1.0, 1.0
     >>> class Arm:
     ...     action_space = Box()
     >>> policy_for(Arm())
-    Gaussian()
+    GaussianPolicy()
     """
     space = getattr(environment, "action_space", None)
-    return Gaussian() if hasattr(space, "low") else Categorical()
+    return GaussianPolicy() if hasattr(space, "low") else CategoricalPolicy()
 
 
 class Actor(Lasting):

@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.experiments.reinforcement.policies import Categorical, Policy
+from tca.experiments.reinforcement.policies import CategoricalPolicy, Policy
 from tca.losses.loss import Loss
 from tca.utils.checks import NotNegative, Positive, checked
 
@@ -49,7 +49,7 @@ class ActorCritic(Loss):
 
     value_weight: NotNegative = 0.5
     entropy: NotNegative = 0.01
-    policy: Policy = field(default_factory=Categorical)
+    policy: Policy = field(default_factory=CategoricalPolicy)
 
     rewarded: ClassVar[bool] = True
     columns: ClassVar[tuple[str, ...]] = ("advantage", "return")  # of the targets, after the action

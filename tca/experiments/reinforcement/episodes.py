@@ -13,7 +13,7 @@ from tca.batch import Batch
 from tca.experiments.config.agent import Agent
 from tca.experiments.config.run import Run
 from tca.experiments.reinforcement.actor import Actor
-from tca.experiments.reinforcement.normalisation import Normaliser
+from tca.experiments.reinforcement.normaliser import Normaliser
 from tca.experiments.reinforcement.rollout import Episode
 from tca.learner import Learner
 from tca.nets.network import Network

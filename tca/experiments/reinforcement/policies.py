@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-__all__ = ["Categorical", "Gaussian", "Policy"]
+__all__ = ["CategoricalPolicy", "Gaussian", "Policy"]
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ class Policy(abc.ABC):
 
 
 @dataclass(frozen=True)
-class Categorical(Policy):
+class CategoricalPolicy(Policy):
     """``pi = softmax(outputs)`` over the indices of discrete actions.
 
-    >>> policy = Categorical()
+    >>> policy = CategoricalPolicy()
     >>> policy.score(torch.zeros(1, 2), torch.tensor([[0.0]])).tolist(), round(policy.entropy(torch.zeros(2)).item(), 4)
     ([[0.5, -0.5]], 0.6931)
     """
@@ -118,12 +118,12 @@ class Categorical(Policy):
 
 
 @dataclass(frozen=True)
-class Gaussian(Policy):
+class GaussianPolicy(Policy):
     """``a ~ N(mean, exp(2 s))`` for each component of a continuous action; outputs ``(mean, s)``, A each.
 
     The logarithm s of the standard deviation is an output like the mean, so any rule adjusts it through its bias.
 
-    >>> policy, outputs = Gaussian(), torch.tensor([[0.0, 0.0]])
+    >>> policy, outputs = GaussianPolicy(), torch.tensor([[0.0, 0.0]])
     >>> policy.score(outputs, torch.tensor([[2.0]])).tolist()
     [[2.0, 3.0]]
     """

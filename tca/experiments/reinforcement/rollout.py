@@ -14,7 +14,7 @@ from torch import Tensor
 from tca.batch import Batch
 from tca.experiments.config.agent import Agent
 from tca.experiments.reinforcement.actor_critic import PPO, ActorCritic, advantages
-from tca.experiments.reinforcement.policies import Categorical, Policy
+from tca.experiments.reinforcement.policies import CategoricalPolicy, Policy
 
 __all__ = ["Episode", "loss_of"]
 
@@ -53,7 +53,7 @@ class Episode:
     outputs: Tensor
     next_values: Tensor
     final_values: Tensor
-    policy: Policy = field(default_factory=Categorical)
+    policy: Policy = field(default_factory=CategoricalPolicy)
     scaled_rewards: Tensor | None = None
     performance: tuple[float, ...] = ()
     returns: tuple[float, ...] = ()

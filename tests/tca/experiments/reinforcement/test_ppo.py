@@ -17,15 +17,15 @@ from tca.eligibilities import Instant
 from tca.experiments.config.agent import Agent
 from tca.experiments.reinforcement.actor import Actor, policy_for
 from tca.experiments.reinforcement.actor_critic import PPO, ActorCritic
-from tca.experiments.reinforcement.normalisation import Normaliser, RunningMoments
-from tca.experiments.reinforcement.policies import Categorical, Gaussian, Policy
+from tca.experiments.reinforcement.normaliser import Normaliser, RunningMoments
+from tca.experiments.reinforcement.policies import CategoricalPolicy, GaussianPolicy, Policy
 from tca.experiments.reinforcement.rollout import Episode
 from tca.signals.error_diffusion import ErrorDiffusion, NoCentre, PolicyRouting
 from tests.support.rows import relative
 from tests.tca.experiments.reinforcement.test_reward import Levers
 
 F64 = torch.float64
-POLICIES = {"categorical": (Categorical(), 3), "gaussian": (Gaussian(), 4)}
+POLICIES = {"categorical": (CategoricalPolicy(), 3), "gaussian": (GaussianPolicy(), 4)}
 SHAPE = (6, 5)
 
 
@@ -46,7 +46,7 @@ def problem(kind: str, shape: tuple[int, int] = SHAPE) -> tuple[Policy, Tensor, 
 
 def distribution(policy: Policy, parameters: Tensor) -> torch.distributions.Distribution:
     """The same distribution by torch."""
-    if isinstance(policy, Categorical):
+    if isinstance(policy, CategoricalPolicy):
         return TorchCategorical(logits=parameters)
     mean, log_deviation = parameters.chunk(2, -1)
     return Independent(Normal(mean, log_deviation.exp()), 1)
@@ -56,7 +56,7 @@ def by_torch(policy: Policy, outputs: Tensor, targets: Tensor, clip: float, valu
     """The loss of every step by torch's distributions and functions."""
     actions, old, old_value, advantage, wanted = targets[..., :-4], *targets[..., -4:].unbind(-1)
     chosen = distribution(policy, outputs[..., :-1])
-    log_probability = chosen.log_prob(actions[..., 0] if isinstance(policy, Categorical) else actions)
+    log_probability = chosen.log_prob(actions[..., 0] if isinstance(policy, CategoricalPolicy) else actions)
     ratio, value = (log_probability - old).exp(), outputs[..., -1]
     actor = -torch.min(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
     critic = (value - wanted).square()
@@ -169,17 +169,17 @@ def test_the_gradient_of_a_minibatch_is_that_of_autograd(rule: str) -> None:
         found = tca.Learner(net, tca.RULES[rule]).grads(batch)[0]
         parameters = {name: each.detach().clone().requires_grad_() for name, each in net.named_parameters()}
         outputs = net.functional(parameters, batch.inputs)
-        loss = (by_torch(Categorical(), outputs, batch.targets, 0.2, None) * batch.weights).sum() / batch.trials
+        loss = (by_torch(CategoricalPolicy(), outputs, batch.targets, 0.2, None) * batch.weights).sum() / batch.trials
         for name, wanted in zip(parameters, torch.autograd.grad(loss, list(parameters.values())), strict=True):
             assert relative(found[name], wanted) < 1e-12, name
 
 
-@pytest.mark.parametrize(("policy", "components"), [(Categorical(), 3), (Gaussian(), 2)])
+@pytest.mark.parametrize(("policy", "components"), [(CategoricalPolicy(), 3), (GaussianPolicy(), 2)])
 def test_error_diffusion_of_a_policy_is_the_score_by_component_and_the_value_for_all(
     policy: Policy, components: int
 ) -> None:
     """``-slope t_k (d_c(k) + d_V)`` with minus the score d, summed over the parameters of a component; no centring."""
-    kind = "categorical" if isinstance(policy, Categorical) else "gaussian"
+    kind = "categorical" if isinstance(policy, CategoricalPolicy) else "gaussian"
     _, _, targets = problem(kind, (1, 7))
     net = tca.nets.DualStreamMLP(2, [10], POLICIES[kind][1] + 1, seed=1, dtype=F64)
     rule = tca.Rule(ErrorDiffusion(PolicyRouting(components), NoCentre()), Instant())
@@ -282,7 +282,7 @@ def test_continuous_actions_are_learned_by_ppo(rule: str) -> None:
     normaliser = Normaliser(1, 0, agent.discount)
     environments: list[Any] = [Target(seed, offset=50.0) for seed in range(8)]
     actor = Actor(learner, environments, torch.Generator().manual_seed(0), normaliser)
-    assert actor.policy == Gaussian()
+    assert actor.policy == GaussianPolicy()
     optimizer, generator = torch.optim.Adam(net.parameters(), 3e-3), torch.Generator().manual_seed(1)
     earned = []
     for _ in range(50):
@@ -317,6 +317,6 @@ def test_what_ppo_refuses() -> None:
     net = tca.nets.MLP(1, [4], 4)
     with pytest.raises(ValueError, match="the network must have 3 outputs, a mean and a logarithm"):
         Actor(tca.Learner(net, tca.RULES["backprop"]), [Target(0)], None)
-    assert policy_for(Levers(0)) == Categorical()
+    assert policy_for(Levers(0)) == CategoricalPolicy()
     with pytest.raises(ValueError, match="odd number of outputs of at least 3, got 4"):
-        ActorCritic(policy=Gaussian()).check((1, 1, 4), torch.zeros(1, 1, 3))
+        ActorCritic(policy=GaussianPolicy()).check((1, 1, 4), torch.zeros(1, 1, 3))
