@@ -80,7 +80,7 @@ class Actor(Lasting):
         self.net: Any = learner.net
         self.environments, self.generator = environments, generator
         self.policy = policy_for(environments[0])
-        self.space = getattr(environments[0], "action_space", None) if isinstance(self.policy, Gaussian) else None
+        self.space = getattr(environments[0], "action_space", None) if isinstance(self.policy, GaussianPolicy) else None
         self._check_actions()
         _Cells(self.net, len(environments))  # refuses networks that run through whole trials only
         self.normaliser = Normaliser(0, 0, 1.0) if normaliser is None else normaliser

@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-__all__ = ["CategoricalPolicy", "Gaussian", "Policy"]
+__all__ = ["CategoricalPolicy", "GaussianPolicy", "Policy"]
 
 
 @dataclass(frozen=True)
