@@ -163,8 +163,8 @@ BUGS = [
     Bug(
         "tca/signals/error_diffusion.py",
         "the score in the place of the error",
-        'return output_error(tape.outputs, tape.trials_shown, "ErrorDiffusion").neg_()',
-        "return -tape.trials_shown.loss.output_error(tape.outputs, tape.trials_shown.targets)",
+        'return output_error(tape.outputs, batch, "ErrorDiffusion").neg_()',
+        "return -batch.loss.output_error(tape.outputs, batch.targets)",
         ("tests/tca/signals/test_broadcast_arguments.py",),
     ),
     Bug(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-FORM, OVERFLOW, REWARD = (
+FORM, OVERFLOW, PPO = ("tests/tca/experiments/reinforcement/test_ppo.py",)
+REWARD = (
     ("tests/tca/test_leak_form.py",),
     ("tests/tca/experiments/training/test_overflow.py",),
     ("tests/tca/experiments/reinforcement/test_reward.py",),
@@ -258,5 +259,75 @@ BUGS = [
         "if not torch.isfinite(parameters).all():",
         "if False:",
         ("tests/tca/experiments/reinforcement/test_reward_runs.py::test_a_policy_that_is_not_finite_is_an_outcome",),
+    ),
+    Bug(
+        "tca/experiments/reinforcement/actor_critic.py",
+        "ratios below the clip followed",
+        "torch.where(advantage > 0, ratio <= 1 + self.clip, ratio >= 1 - self.clip)",
+        "ratio <= 1 + self.clip",
+        PPO,
+    ),
+    Bug(
+        "tca/experiments/reinforcement/actor_critic.py",
+        "a clipped value followed",
+        "return plain * ((near == value) | (plain.abs() >= (near - targets[..., -1]).abs()))",
+        "return plain",
+        PPO,
+    ),
+    Bug(
+        "tca/experiments/reinforcement/actor_critic.py",
+        "entropy descended",
+        "actor -= self.entropy * self.policy.entropy_slope(parameters)",
+        "actor += self.entropy * self.policy.entropy_slope(parameters)",
+        PPO,
+    ),
+    Bug(
+        "tca/experiments/reinforcement/policies.py",
+        "deviation for its square",
+        "torch.cat([distance * inverse, distance.square() - 1], -1)",
+        "torch.cat([distance, distance.square() - 1], -1)",
+        PPO,
+    ),
+    Bug(
+        "tca/experiments/reinforcement/rollout.py",
+        "old value in the place of the old log probability",
+        "columns = [self.policy.log_probability(self.outputs[..., :-1], self.actions), self.values[:-1], *columns]",
+        "columns = [self.values[:-1], self.values[:-1], *columns]",
+        PPO,
+    ),
+    Bug(
+        "tca/experiments/reinforcement/rollout.py",
+        "the same parts in every epoch",
+        'order = torch.randperm(whole.trials, generator=generator, device="cpu")',
+        'order = torch.randperm(whole.trials, generator=torch.Generator().manual_seed(0), device="cpu")',
+        PPO,
+    ),
+    Bug(
+        "tca/experiments/reinforcement/normaliser.py",
+        "sums of rewards reach over an end",
+        "self.sums = self.sums.masked_fill(ends.cpu(), 0.0)",
+        "pass",
+        PPO,
+    ),
+    Bug(
+        "tca/experiments/reinforcement/normaliser.py",
+        "variance without the distance of means",
+        "+ shift.square() * self.count * added / total",
+        "+ shift.square() * 0.0",
+        PPO,
+    ),
+    Bug(
+        "tca/experiments/reinforcement/actor.py",
+        "actions beyond their bounds",
+        "np.clip(actions.numpy(), np.ravel(self.space.low), np.ravel(self.space.high))",
+        "actions.numpy()",
+        PPO,
+    ),
+    Bug(
+        "tca/signals/error_diffusion.py",
+        "the error of the value to some cells only",
+        "torch.cat([one.repeat(1, (outputs - 1) // self.components), torch.ones_like(one[:, :1])], 1)",
+        "torch.cat([one.repeat(1, (outputs - 1) // self.components), one[:, :1]], 1)",
+        PPO,
     ),
 ]
