@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-FORM, OVERFLOW, PPO = ("tests/tca/experiments/reinforcement/test_ppo.py",)
-REWARD = (
+PPO = ("tests/tca/experiments/reinforcement/test_ppo.py",)
+FORM, OVERFLOW, REWARD = (
     ("tests/tca/test_leak_form.py",),
     ("tests/tca/experiments/training/test_overflow.py",),
     ("tests/tca/experiments/reinforcement/test_reward.py",),
