@@ -38,6 +38,6 @@ def check_module(signal: Signal, eligibility: Eligibility, population: Populatio
         if not isinstance(part, allowed):
             raise ValueError(
                 f"{type(part).__name__} is not defined on a cell module, whose Jacobian is dense, without a leak, "
-                f"synapses or cell types of its own: use {', '.join(each.__name__ for each in allowed)}, as bptt, tbptt, "
-                "rtrl, snap1 and three_factor do, or write the cell elementwise for tca.nets.CellRNN"
+                f"synapses or cell types of its own: use {', '.join(each.__name__ for each in allowed)}, as bptt, "
+                "tbptt, rtrl, snap1 and three_factor do, or write the cell elementwise for tca.nets.CellRNN"
             )
