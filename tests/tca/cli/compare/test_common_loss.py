@@ -50,11 +50,11 @@ def test_runs_that_diverge_fail_or_do_not_learn_take_no_part() -> None:
     good = [one("a", [0.7, 0.2]), one("b", [0.7, 0.3])]
     bad = [
         one("hot", [0.7, math.nan], "diverged"), one("dead", [], "failed"), one("flat", [0.7, 0.9]),
-        one("high", [9.0, 0.8]),
+        one("high", [9.0, 0.8]), one("late", [0.7, 0.6], "diverged"),
     ]  # fmt: skip
     found = common(*good, *bad)
     assert found.value == pytest.approx(0.3, rel=2e-3)
-    assert found.without == (("hot", 0), ("dead", 0), ("flat", 0), ("high", 0))
+    assert found.without == (("hot", 0), ("dead", 0), ("flat", 0), ("high", 0), ("late", 0))
     assert math.isnan(common(one("a", [0.7, 0.2]), one("hot", [0.7], "diverged")).value)
 
 

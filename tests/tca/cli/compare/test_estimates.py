@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import math
 from typing import Any
@@ -97,6 +98,8 @@ def test_the_files_hold_numbers_only() -> None:
     assert set(made) == {"table.csv", "runs.csv", "differences.csv"}
     text = {"task", "entry", "rule", "network", "form", "loss", "optimizer", "outcome", "hessian", "record", "reason",
             "reference", "measure", "verdict"}  # fmt: skip
+    table = list(csv.DictReader(made["table.csv"].splitlines()))
+    assert all(float(row["largest_low"]) < float(row["largest"]) < float(row["largest_high"]) for row in table)
     for content in made.values():
         head, *lines = (line.split(",") for line in content.strip().split("\n"))
         for line in lines:

@@ -59,6 +59,7 @@ def test_rates_are_compared_by_score_then_loss_and_divergence_is_worst() -> None
     for _ in range(4):
         run = search.next_run()
         assert run.held_out == 4
+        assert run.optimizer.lr in outcomes
         found = outcomes[run.optimizer.lr]
         last = None if found is None else dataclasses.replace(metrics, test_accuracy=found[0], test_loss=found[1])
         search.add(Swept(run, Path("x"), "completed" if found else "failed", "", 2, last))

@@ -1,0 +1,43 @@
+"""Bugs of comparisons: held-out trials, common losses, paired differences, what is left out."""
+
+from __future__ import annotations
+
+from tests.bugs.bug import Bug
+
+COMPARE = "tca/cli/compare/"
+RATES, LOSSES, STATISTICS, ENTRIES = (
+    (f"tests/tca/cli/compare/test_{name}.py",) for name in ("learning_rates", "common_loss", "estimates", "entries")
+)
+
+BUGS = [
+    Bug(
+        "tca/experiments/training/training_loop.py",
+        "rates tuned on the trials that are trained on",
+        "train_set.subset(kept)",
+        "train_set",
+        RATES,
+    ),
+    Bug(COMPARE + "learning_rates.py", "rates tuned on test trials", "held_out=max(1, run.n_train // HELD_OUT)",
+        "held_out=0", RATES),
+    Bug(COMPARE + "learning_rates.py", "the better side left behind", "return best + 1", "return best - 1", RATES),
+    Bug(COMPARE + "learning_rates.py", "the higher of two losses chosen", "-self.loss if", "self.loss if", RATES),
+    Bug(COMPARE + "comparison.py", "tuned rates forgotten", "chosen = lr or entry.lr", "chosen = entry.lr", RATES),
+    Bug(COMPARE + "common_loss.py", "the lowest loss of all, which others never reach", "1.001 * max(low for",
+        "1.001 * min(low for", LOSSES),
+    Bug(COMPARE + "common_loss.py", "runs that diverged count", "one.outcome in (COMPLETED, REACHED_LOSS) and", "",
+        LOSSES),
+    Bug(COMPARE + "measurements.py", "measured at the end instead of the crossing", "result.crossings[0].net",
+        "result.net", LOSSES),
+    Bug(COMPARE + "estimates.py", "p values without a correction", "corrected = holm([each.p for *_, each in rows])",
+        "corrected = [each.p for *_, each in rows]", STATISTICS),
+    Bug(COMPARE + "estimates.py", "differences the other way round",
+        "paired_difference(_by_seed(members, column), _by_seed(against, column))",
+        "paired_difference(_by_seed(against, column), _by_seed(members, column))", STATISTICS),
+    Bug(COMPARE + "estimates.py", "Hessians of any networks compared", "return loss_name(one), one.run.net.kind",
+        "return loss_name(one), None", STATISTICS),
+    Bug(COMPARE + "comparison_files.py", "intervals of the wrong end", 'f"{name}_low": found.low',
+        'f"{name}_low": found.high', STATISTICS),
+    Bug(COMPARE + "comparison.py", "the share of the seeds forgotten", "seed < (entry.seeds or self.seeds)",
+        "seed < self.seeds", ENTRIES),
+    Bug(COMPARE + "comparison.py", "options of an entry forgotten", ", **entry.task_options}", "}", ENTRIES),
+]  # fmt: skip
