@@ -34,7 +34,7 @@ from tasks.native.pattern_generation_spikes import PatternGenerationSpikes
 from tasks.native.perceptual_decision import PerceptualDecision
 from tasks.native.rotation import Rotation
 from tasks.native.sequential_digits import SequentialDigits
-from tasks.neurogym.neurogym_ids import SUPERVISED
+from tasks.neurogym.neurogym_ids import CAVEATS, SUPERVISED
 from tasks.neurogym.neurogym_task import NeurogymTask
 from tasks.own.array_trials import from_arrays, from_dataset
 from tasks.own.fixed_task import FixedTask
@@ -46,6 +46,7 @@ from tca.utils.class_paths import is_import_path, resolved
 from tca.utils.names import lookup, shorten, unknown
 
 __all__ = [
+    "CAVEATS",
     "IMAGES",
     "NATIVE",
     "FixedTask",

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-__all__ = ["SUPERVISED"]
+__all__ = ["CAVEATS", "SUPERVISED"]
 
 SUPERVISED: dict[str, str] = {
     "AntiReach-v0": "Reach to the place opposite to the stimulus on a ring.",
@@ -54,3 +54,27 @@ SUPERVISED: dict[str, str] = {
     "yang19.rtanti-v0": "Respond away from the stimulus, shown in one of two modalities, as soon as it comes.",
     "yang19.rtgo-v0": "Respond towards the stimulus, shown in one of two modalities, as soon as it comes.",
 }
+
+_FIXATION = "the fixation input is on in the first period only, the right action is to fixate until the decision"
+_YANG = (
+    "ctxdlydm1", "ctxdlydm2", "ctxdm1", "ctxdm2", "dlydm1", "dlydm2", "dm1", "dm2", "dms", "dnms", "multidlydm",
+    "multidm",
+)  # fmt: skip
+_BOUNDARY = "; a stimulus at pi is of the first category as sample and of the second as test"
+
+CAVEATS: dict[str, str] = {
+    "ContextDecisionMaking-v0": f"{_FIXATION}; the context never changes, or is shown from the first step to the last "
+    "with use_expl_context=True",
+    **dict.fromkeys(
+        (
+            "DelayMatchSampleDistractor1D-v0",
+            "PerceptualDecisionMaking-v0",
+            "perceptualdecisionmaking.ibl20-v0",
+            "perceptualdecisionmaking.roitman02-v0",
+            *(f"yang19.{name}-v0" for name in _YANG),
+        ),
+        _FIXATION,
+    ),
+    **dict.fromkeys(("yang19.dmc-v0", "yang19.dnmc-v0"), _FIXATION + _BOUNDARY),
+}
+"""Where inputs or ground truth of an id of neurogym 2.3.1 differ from the description of its task."""

@@ -107,7 +107,7 @@ def _rule_details(name: str) -> list[str]:
 
 def _task_details(name: str) -> list[str]:
     if name not in tasks.NATIVE:
-        return []
+        return [f"differs from its description: {tasks.CAVEATS[name]}"] if name in tasks.CAVEATS else []
     task = tasks.make(name)
     options = ", ".join(f"{each} {_plain(getattr(task, each))}" for each in inspect.signature(type(task)).parameters)
     return [f"{task.measure}, {task.chance:.3g} by chance", f"--task_options.NAME VALUE: {options}"]
