@@ -14,6 +14,7 @@ from tca.nets.modules.cell_network import from_module
 from tca.nets.modules.wrapped_model import wrap
 from tca.nets.network import Network
 from tca.nets.presets import PRESETS
+from tca.nets.rewiring import DeepR
 from tca.nets.spiking.spiking_population import SpikingLayer
 from tca.nets.spiking.spiking_rnn import SpikingRNN
 from tca.nets.stacked_rnn import StackedRNN
@@ -53,6 +54,7 @@ __all__ = [
     "CellLayer",
     "CellRNN",
     "ConvLayer",
+    "DeepR",
     "DenseLayer",
     "Dropout",
     "DualStream",

@@ -16,6 +16,7 @@ from torch import Tensor
 from tca.batch import Batch
 from tca.connections.connection import Connection
 from tca.nets.recurrent_layer import RecurrentLayer
+from tca.nets.rewiring import RewiredPopulation
 from tca.nets.stepper import Stepper
 from tca.tape.perturbed_pass import ByPopulation, Replay
 from tca.tape.population import Population
@@ -165,6 +166,12 @@ class Network(NumericModule, abc.ABC):
             return self.functional(parameters, batch.inputs, noise)
 
         return Replay(with_drive, with_parameters, self.get_parameter, noise)
+
+    def walk_weights_(self) -> None:
+        """Shrink and move rewired weights at random; called before ``project_``, see `tca.nets.DeepR`."""
+        for each in self.modules():
+            if isinstance(each, RewiredPopulation):
+                each.walk_()
 
     @abc.abstractmethod
     def project_(self) -> None:

@@ -18,6 +18,7 @@ from tca.connections.connection import Bias, Connection, ConnectionInput, Dense,
 from tca.nets.network import Network
 from tca.nets.options import check_mask, check_signs, check_types, drawing, normal_by_steps, with_signs
 from tca.nets.recurrent_layer import RecurrentWiring
+from tca.nets.rewiring import RewiredPopulation
 from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import whole
@@ -27,7 +28,7 @@ from tca.utils.numerics import Workspace
 __all__ = ["RecurrentNetwork", "RecurrentPopulation", "filtered"]
 
 
-class RecurrentPopulation(nn.Module, abc.ABC):
+class RecurrentPopulation(RewiredPopulation, abc.ABC):
     """A recurrent population: input and recurrent synapses, optional biases and initial state.
 
     Args:
@@ -95,6 +96,15 @@ class RecurrentPopulation(nn.Module, abc.ABC):
             self.w_rec.data = with_signs(self.w_rec.data, self.signs)
         self.b = nn.Parameter(torch.zeros(rows_in, dtype=torch.float64, device="cpu")) if bias else None
         self.s_0 = nn.Parameter(torch.zeros(n_rec, dtype=torch.float64, device="cpu")) if wiring.learn_initial else None
+        if wiring.rewiring is not None and drives != (1, 1):
+            raise ValueError("rewiring needs cells of one drive: a mask of several drives holds for all of them alike")
+        masks = {"in": (wiring.mask_in, input_mask), "rec": (wiring.mask_rec, recurrent_mask)}
+        given = {
+            name: torch.ones_like(mask) for name, (own, mask) in masks.items() if own is not None and mask is not None
+        }
+        if "rec" in given and not wiring.autapses:
+            given["rec"].fill_diagonal_(0.0)
+        self.declare_rewiring(wiring.rewiring, given)
 
     @property
     def n_rates(self) -> int:
@@ -170,7 +180,8 @@ class RecurrentPopulation(nn.Module, abc.ABC):
 
     @torch.no_grad()
     def project_cells_(self) -> None:
-        """Set missing synapses and weights of the wrong sign to zero."""
+        """Rewire, and set missing synapses and weights of the wrong sign to zero."""
+        self.rewire_()
         if self.signs is not None:
             self.w_rec.copy_(torch.where(self.w_rec * self.signs < 0, 0.0, self.w_rec))
         for connection in self.into_cells():

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tca.nets.options import check_signs, check_types
+from tca.nets.rewiring import Rewiring
 from tca.utils.checks import Mask, NotNegative, Size, check, checked
 from tca.utils.names import unknown
 
@@ -37,6 +38,7 @@ class RecurrentWiring:
         autapses: Whether cells may have synapses onto themselves, default ``True``.
         gain_rec: Factor of the recurrent weights, default 1.
         learn_initial: Whether the initial state is a parameter, default ``False``.
+        rewiring: Rewiring of the masked weights after every update, `tca.nets.DeepR`; ``None`` (default) for none.
     """
 
     mask_in: Mask | None = None
@@ -46,6 +48,7 @@ class RecurrentWiring:
     autapses: bool = True
     gain_rec: NotNegative = 1.0
     learn_initial: bool = False
+    rewiring: Rewiring | None = None
 
 
 @checked

@@ -38,6 +38,8 @@ WINDOWS = ("tests/tca/signals/test_global_vector.py::test_the_kernel_filters_acr
 SMOOTHED = ("tests/tca/signals/test_broadcast_arguments.py::test_the_error_of_smoothed_classes_is_their_score",)
 DIFFUSED, CENTRES = "tca/signals/error_diffusion.py", "tca/signals/error_centres.py"
 
+REWIRING, REWIRED = "tca/nets/rewiring.py", ("tests/tca/nets/test_rewiring.py",)
+
 BUGS = [
     Bug(NET, "the tape of the last batch handed out",
         "outputs = filtered(rates @ readout.t(), self.readout_leak) + b_out.effective()",
@@ -203,4 +205,16 @@ BUGS = [
         "tape.lift(signal, steps)\n        first = signal[0].clone()", WINDOWS),
     Bug("tca/signals/decorrelation/score_sources.py", "no share of a smoothed class for the others",
         "error.sub_(spread / outputs.shape[-1])", "error.sub_(0.0)", SMOOTHED),
+    Bug(REWIRING, "synapses lost at a crossing of zero", "[:count]]", "[: count - 1]]", REWIRED),
+    Bug(REWIRING, "weights of other signs grow", "(weight * signs < 0)", "(weight * signs > 0)", REWIRED),
+    Bug(REWIRING, "pairs that are not allowed", "((mask == 0) & (signs != 0))", "(mask == 0)", REWIRED),
+    Bug(REWIRING, "magnitudes that grow", "torch.full_like(weight, -rewiring.shrinkage)",
+        "torch.full_like(weight, rewiring.shrinkage)", REWIRED),
+    Bug(REWIRING, "a walk of absent synapses", "weight.add_(moved * signs * mask)", "weight.add_(moved * signs)", REWIRED),
+    Bug(REWIRING, "signs against Dale's principle", "torch.where(self.signs == 0, signs, self.signs.expand_as(signs))",
+        "signs", REWIRED),
+    Bug(REWIRING, "the user's mask is changed", 'self.get_buffer(f"mask_{name}").clone()', 'self.get_buffer(f"mask_{name}")',
+        REWIRED),
+    Bug("tca/experiments/training/update.py", "runs without a random walk", "        self.net.walk_weights_()\n", "",
+        REWIRED),
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +39,7 @@ SIZED: dict[type[Network], tuple[str, dict[str, Any]]] = {
     nets.LocalNet: ("local", {"padding": 1}),
     nets.VectorLocalNet: ("local", {"padding": 1}),
 }
-UNUSED = (*MASKED, "masks", "shape")  # options that are written down only where they are given
+UNUSED = (*MASKED, "masks", "shape", "rewiring")  # options that are written down only where they are given
 
 
 @checked
@@ -234,6 +235,8 @@ class _Kind:
                 yield name, filled_mask(value)
             elif value is None and name == "form":
                 yield name, None
+            elif name == "rewiring" and value is not None:
+                yield name, dataclasses.asdict(check(name, value, annotations[name]))
             else:
                 found = check(name, value, annotations["n_rec" if name == "size" else name])
                 yield name, value if isinstance(value, Mapping | list | tuple) else found

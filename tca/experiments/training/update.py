@@ -64,6 +64,7 @@ class Updates:
         if before is not None and self.length is not None:
             scaled = zip(before, self.recurrent, strict=True)
             self._assign([torch.lerp(old, new.detach(), self.length.factor) for old, new in scaled])
+        self.net.walk_weights_()
         if self.chosen.reset_momentum_on_projection:
             project_(self.net, self.optimizer)
         else:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 import tca
-from tca.nets import SpikingLayer, SpikingRNN, StackedRNN
+from tca.cells import GRU, LSTM
+from tca.nets import CellRNN, SpikingLayer, SpikingRNN, StackedRNN
 from tests.support import oracle_spiking as oracle
 from tests.support.oracle import Weights
 from tests.support.rows import assert_same, relative
@@ -132,3 +133,13 @@ def test_ottt_is_eprop_where_cells_do_not_adapt() -> None:
         first = next(name for name, _ in net.named_parameters() if name.endswith("w_rec"))
         found, other = (gradients(net, tca.RULES[name], batch)[first] for name in ("ottt", "eprop"))
         assert (relative(found, other) < EXACT) == same
+
+
+def test_a_presynaptic_trace_needs_a_potential() -> None:
+    """General cells with several components have no single driven one; those of one component have the leak."""
+    for name in ("ottt", "superspike", "decolle"):
+        with pytest.raises(ValueError, match=r"have 2, which may all be: use Leak"):
+            tca.Learner(CellRNN(LSTM(), 3, 4, 2), tca.RULES[name])
+    net = CellRNN(GRU(), 3, 4, 2, dtype=F64, seed=2)
+    batch = batch_of(net)
+    assert_same(gradients(net, tca.RULES["ottt"], batch), gradients(net, tca.RULES["eprop"], batch), EXACT)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 import tca
+from tca.cells import LSTM
 from tca.eligibilities import Full, Instant, Leak, Windowed
-from tca.nets import LeakyLayer, SpikingRNN, StackedRNN
+from tca.nets import CellRNN, LeakyLayer, SpikingRNN, StackedRNN
 from tca.signals import Direct, SyntheticGradient
 from tests.support.cases import F1, Case, mask
 from tests.support.rows import assert_same, changes, cosine, learner, put, relative
@@ -124,8 +125,9 @@ def test_masked_networks_keep_their_mask_and_state_resumes() -> None:
 
 def test_what_it_cannot_do_is_refused() -> None:
     """Spiking cells, stacks, streams and bad constants."""
-    with pytest.raises(ValueError, match="the population spikes"):
-        tca.Learner(SpikingRNN(3, 4, 2), tca.RULES["dni"])
+    for net, words in ((SpikingRNN(3, 4, 2), "spikes"), (CellRNN(LSTM(), 3, 4, 2), "has states of 2 numbers")):
+        with pytest.raises(ValueError, match=words):
+            tca.Learner(net, tca.RULES["dni"])
     with pytest.raises(ValueError, match="is one of several"):
         tca.Learner(StackedRNN(3, [LeakyLayer(4), LeakyLayer(3)], 2), tca.RULES["dni"])
     with pytest.raises(ValueError, match="needs later errors"):
