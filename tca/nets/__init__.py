@@ -2,6 +2,7 @@
 
 from tca.nets.cell_rnn.cell_population import CellLayer
 from tca.nets.cell_rnn.cell_rnn import CellRNN
+from tca.nets.deep_r import DeepR
 from tca.nets.dual_stream.dual_stream_networks import DualStream, DualStreamCNN, DualStreamMLP
 from tca.nets.dual_stream.dual_stream_rnn import DualStreamRNN
 from tca.nets.dual_stream.relays import Relayed, relayed
@@ -14,7 +15,6 @@ from tca.nets.modules.cell_network import from_module
 from tca.nets.modules.wrapped_model import wrap
 from tca.nets.network import Network
 from tca.nets.presets import PRESETS
-from tca.nets.rewiring import DeepR
 from tca.nets.spiking.spiking_population import SpikingLayer
 from tca.nets.spiking.spiking_rnn import SpikingRNN
 from tca.nets.stacked_rnn import StackedRNN

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from tca.batch import Batch
 from tca.connections.connection import Connection
+from tca.nets.deep_r import RewiredPopulation
 from tca.nets.recurrent_layer import RecurrentLayer
-from tca.nets.rewiring import RewiredPopulation
 from tca.nets.stepper import Stepper
 from tca.tape.perturbed_pass import ByPopulation, Replay
 from tca.tape.population import Population

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from tca.cells.time_constants import Constant
 from tca.connections.connection import Bias, Connection, ConnectionInput, Dense, Initial
+from tca.nets.deep_r import RewiredPopulation
 from tca.nets.network import Network
 from tca.nets.options import check_mask, check_signs, check_types, drawing, normal_by_steps, with_signs
 from tca.nets.recurrent_layer import RecurrentWiring
-from tca.nets.rewiring import RewiredPopulation
 from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import whole

@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from tca.nets.deep_r import Rewiring
 from tca.nets.options import check_signs, check_types
-from tca.nets.rewiring import Rewiring
 from tca.utils.checks import Mask, NotNegative, Size, check, checked
 from tca.utils.names import unknown
 

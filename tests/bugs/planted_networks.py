@@ -38,7 +38,7 @@ WINDOWS = ("tests/tca/signals/test_global_vector.py::test_the_kernel_filters_acr
 SMOOTHED = ("tests/tca/signals/test_broadcast_arguments.py::test_the_error_of_smoothed_classes_is_their_score",)
 DIFFUSED, CENTRES = "tca/signals/error_diffusion.py", "tca/signals/error_centres.py"
 
-REWIRING, REWIRED = "tca/nets/rewiring.py", ("tests/tca/nets/test_rewiring.py",)
+REWIRING, REWIRED = "tca/nets/deep_r.py", ("tests/tca/nets/test_deep_r.py",)
 
 BUGS = [
     Bug(NET, "the tape of the last batch handed out",
