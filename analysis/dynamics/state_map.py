@@ -105,10 +105,6 @@ class FunctionMap(StateMap):
     def step(self, states: Tensor, inputs: Tensor) -> Tensor:
         """Return the states one step later, each row by itself.
 
-        Args:
-            states: States, shape ``(..., N)``.
-            inputs: Inputs of the step, shape ``(..., I)``.
-
         Raises:
             TypeError: The cell returns no state of this shape.
         """
@@ -161,12 +157,7 @@ class LeakyMap(StateMap):
         return self.form.start(self.activation, states)
 
     def step(self, states: Tensor, inputs: Tensor) -> Tensor:
-        """Return the states one step later.
-
-        Args:
-            states: States, shape ``(..., N)``.
-            inputs: Inputs of the step, shape ``(..., I)``.
-        """
+        """Return the states one step later."""
         drive = self._drive(states, inputs)
         return self.form.advance(self.activation, self.leak, self.gain, states, drive)[0]
 
@@ -175,10 +166,6 @@ class LeakyMap(StateMap):
 
         ``k + (1 - k) W diag f'(v)`` in form A, ``k + (1 - k) diag f'(u) W`` in form B; at the kink of a rectifier the
         slope is 0.
-
-        Args:
-            states: States, shape ``(..., N)``.
-            inputs: Inputs of the step, shape ``(..., I)``.
         """
         gain = torch.as_tensor(self.gain, dtype=self.b.dtype, device=self.b.device).expand_as(self.b)[:, None]
         leak = torch.diag(torch.as_tensor(self.leak, dtype=self.b.dtype, device=self.b.device).expand_as(self.b))

@@ -166,19 +166,11 @@ class StochasticEligibility(Eligibility, abc.ABC):
         move_on_(buffers)
 
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
-        """Refuse.
-
-        Raises:
-            ValueError: Always; the reason.
-        """
+        """Refuse."""
         raise ValueError(f"{type(self).__name__} cannot filter a signal: {self.why_not}")
 
     def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
-        """Refuse.
-
-        Raises:
-            ValueError: Always; the reason.
-        """
+        """Refuse."""
         raise ValueError(f"the connections of {type(self).__name__} share their factors: use traces()")
 
 
@@ -189,11 +181,7 @@ class Factored(StochasticEligibility, abc.ABC):
     local: ClassVar[bool] = False
 
     def check(self, population: Population) -> None:
-        """Refuse populations whose influence passes through other populations.
-
-        Raises:
-            ValueError: There are several populations, or the cells are not recurrent.
-        """
+        """Refuse populations whose influence passes through other populations."""
         if not (population.alone and population.recurrent):
             raise ValueError(
                 f"{type(self).__name__} keeps the influence of one recurrent population on itself, which "

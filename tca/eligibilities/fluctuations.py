@@ -63,11 +63,7 @@ class Fluctuations(Coincidence):
         return f"e_t = e_t-1 + (pre_t (x_t - xbar_t))^{self.power}"
 
     def check(self, population: Population) -> None:
-        """Refuse populations without a fluctuating potential.
-
-        Raises:
-            ValueError: There are several populations, or the cells are not recurrent, or they spike.
-        """
+        """Refuse populations without a fluctuating potential."""
         if not (population.alone and population.recurrent and len(population.shape) == 1):
             raise ValueError(
                 f"{type(self).__name__} goes by the potentials of one recurrent population, which "

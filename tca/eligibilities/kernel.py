@@ -67,11 +67,7 @@ class LearnedKernel(StochasticEligibility):
             raise ValueError(f"decay of the kernel must lie in [0, 1], got {self.decay}")
 
     def check(self, population: Population) -> None:
-        """Refuse populations other than one of recurrent rate cells.
-
-        Raises:
-            ValueError: The cells spike, or are not recurrent, or there are other populations.
-        """
+        """Refuse populations other than one of recurrent rate cells."""
         if population.components > 1 or not population.recurrent:
             raise ValueError(
                 f"{type(self).__name__} learns how recurrent cells with one number as their state reach one another, "

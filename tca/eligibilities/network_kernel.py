@@ -84,11 +84,7 @@ class NetworkKernel(Eligibility):
         return Leak() if self.leaky else Instant()
 
     def check(self, population: Population) -> None:
-        """Refuse cells that are not recurrent vectors, or without a root.
-
-        Raises:
-            ValueError: The cells are not recurrent, carry no vectors, or neither network nor kernel sets a root.
-        """
+        """Refuse cells that are not recurrent vectors, or without a root."""
         if not population.recurrent or not isinstance(population.onwards, Vectors):
             raise ValueError(
                 f"NetworkKernel needs recurrent cells that carry vectors, and {population.title} has none: "
@@ -117,11 +113,7 @@ class NetworkKernel(Eligibility):
         return leak + gain * root
 
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
-        """Refuse: the gated kernel is no propagator of states.
-
-        Raises:
-            TypeError: Always.
-        """
+        """Refuse: the gated kernel is no propagator of states."""
         raise TypeError("NetworkKernel has no propagator of states; filter_ and trace apply it")
 
     def filter_(self, tape: Tape, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:

@@ -71,11 +71,7 @@ class Perturbation(Eligibility, abc.ABC):
         into.add_(later)
 
     def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
-        """Refuse.
-
-        Raises:
-            ValueError: Always; the reason.
-        """
+        """Refuse."""
         raise ValueError(f"{type(self).__name__} has no traces to carry: {self.why_not}")
 
 
@@ -89,11 +85,7 @@ class Coincidence(Perturbation, abc.ABC):
     couples_trials: ClassVar[bool] = True  # one generator draws for all trials of a batch
 
     def check(self, population: Population) -> None:
-        """Refuse populations whose drive cannot be perturbed.
-
-        Raises:
-            ValueError: The cells are recurrent and carry vectors.
-        """
+        """Refuse populations whose drive cannot be perturbed."""
         if population.learned:
             raise ValueError(
                 f"{type(self).__name__} adds noise to drives, which learned constants such as "

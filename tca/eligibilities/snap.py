@@ -156,19 +156,11 @@ class SnAp(Eligibility):
         return f"D_t = Pi_i J_t Pi_i, Pi_i: cell i and those within n - 1 synapses, n = {self.steps}"
 
     def check(self, population: Population) -> None:
-        """Refuse a population without recurrent synapses.
-
-        Raises:
-            ValueError: There are no recurrent synapses.
-        """
+        """Refuse a population without recurrent synapses."""
         needs_synapses(type(self).__name__, population)
 
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
-        """Refuse: there is no single propagator.
-
-        Raises:
-            TypeError: Always.
-        """
+        """Refuse: there is no single propagator."""
         raise TypeError("SnAp has a propagator for each postsynaptic cell; filter_, unfilter and trace apply them")
 
     def filter_(self, tape: Tape, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:

@@ -110,11 +110,7 @@ class TypePropagation(Eligibility):
         return f"D_t = leak + gain {self.slope} W_ab"
 
     def check(self, population: Population) -> None:
-        """Refuse a population without recurrent synapses, and one that spikes.
-
-        Raises:
-            ValueError: There are no recurrent synapses, or the cells spike.
-        """
+        """Refuse a population without recurrent synapses, and one that spikes."""
         needs_synapses(type(self).__name__, population)
         needs_rates(type(self).__name__, population)
 

@@ -1,6 +1,6 @@
 """Exponential families: log density ``eta(z).T(y) - A(eta(z))`` plus a function of the target y.
 
-Shapes: O outputs z.
+Shapes: unconstrained outputs z, targets y, cotangents and scores ``(..., O)``; the order of a moment is 2, 3 or 4.
 
 T is the sufficient statistic, eta the natural parameter as a function of the unconstrained output (the output itself
 if every real number is allowed), A the log partition function. ``grad A`` is the mean of T, ``Hess A`` its covariance.
@@ -33,52 +33,27 @@ class Family(abc.ABC):
 
     @abc.abstractmethod
     def log_partition(self, outputs: Tensor) -> Tensor:
-        """Return ``A(eta(z))``, shape ``(...)``.
-
-        Args:
-            outputs: Unconstrained outputs z, shape ``(..., O)``.
-        """
+        """Return ``A(eta(z))``, shape ``(...)``."""
 
     @abc.abstractmethod
     def natural(self, outputs: Tensor) -> Tensor:
-        """Return the natural parameter ``eta(z)``, shape ``(..., O)``.
-
-        Args:
-            outputs: Unconstrained outputs z, shape ``(..., O)``.
-        """
+        """Return the natural parameter ``eta(z)``, shape ``(..., O)``."""
 
     @abc.abstractmethod
     def statistic(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the sufficient statistic ``T(y)``, shape ``(..., O)``.
-
-        Args:
-            outputs: Unconstrained outputs, used for shape and dtype only, shape ``(..., O)``.
-        """
+        """Return the sufficient statistic ``T(y)``, shape ``(..., O)``."""
 
     @abc.abstractmethod
     def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return ``J^T (grad A(eta) - T(y))`` with ``J = d eta / dz``, a new tensor of shape ``(..., O)``.
-
-        Args:
-            outputs: Unconstrained outputs z, shape ``(..., O)``.
-        """
+        """Return ``J^T (grad A(eta) - T(y))`` with ``J = d eta / dz``, a new tensor of shape ``(..., O)``."""
 
     @abc.abstractmethod
     def score_covariance(self, outputs: Tensor) -> Tensor:
-        """Return the covariance of the score under the family, shape ``(..., O, O)``.
-
-        Args:
-            outputs: Unconstrained outputs z, shape ``(..., O)``.
-        """
+        """Return the covariance of the score under the family, shape ``(..., O, O)``."""
 
     @abc.abstractmethod
     def score_moment(self, outputs: Tensor, order: int) -> Tensor:
-        """Return ``E[s_o^order]`` under the family, shape ``(..., O)``.
-
-        Args:
-            outputs: Unconstrained outputs z, shape ``(..., O)``.
-            order: 2, 3 or 4.
-        """
+        """Return ``E[s_o^order]`` under the family, shape ``(..., O)``."""
 
     @abc.abstractmethod
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
@@ -98,11 +73,7 @@ class CanonicalFamily(Family):
 
     @abc.abstractmethod
     def expected(self, outputs: Tensor) -> Tensor:
-        """Return ``grad A(z)``, the mean of the sufficient statistic, a new tensor of shape ``(..., O)``.
-
-        Args:
-            outputs: Unconstrained outputs z, shape ``(..., O)``.
-        """
+        """Return ``grad A(z)``, the mean of the sufficient statistic, a new tensor of shape ``(..., O)``."""
 
     def natural(self, outputs: Tensor) -> Tensor:
         return outputs

@@ -3,6 +3,8 @@
 A strictly convex F generates the divergence ``D(y, r) = F(y) - F(r) - grad F(r).(y - r)`` of a target y from a
 prediction r. Its derivative by r is ``Hess F(r) (r - y)``.
 
+Shapes: unconstrained outputs z, targets y, cotangents and scores ``(..., O)``.
+
 Banerjee et al. (2005), Clustering with Bregman divergences, Journal of Machine Learning Research 6:1705-1749.
 """
 
@@ -42,29 +44,15 @@ class Generator(abc.ABC, Generic[L]):
 
     @abc.abstractmethod
     def divergence(self, targets: Tensor, outputs: Tensor, link: L) -> Tensor:
-        """Return ``D(y, r(z))``, shape ``(...)``, differentiable in ``outputs``.
-
-        Args:
-            targets: Targets y, shape ``(..., O)``.
-            outputs: Unconstrained outputs z, same shape.
-        """
+        """Return ``D(y, r(z))``, shape ``(...)``, differentiable in ``outputs``."""
 
     @abc.abstractmethod
     def output_error(self, targets: Tensor, outputs: Tensor, link: L) -> Tensor:
-        """Return ``J^T Hess F(r) (r - y)`` with ``r = r(z)`` and ``J = dr/dz``, a new tensor of shape ``(..., O)``.
-
-        Args:
-            targets: Targets y, shape ``(..., O)``.
-            outputs: Unconstrained outputs z, same shape.
-        """
+        """Return ``J^T Hess F(r) (r - y)`` with ``r = r(z)`` and ``J = dr/dz``, a new tensor of shape ``(..., O)``."""
 
     @abc.abstractmethod
     def check(self, name: str, targets: Tensor) -> None:
         """Check that F is finite at finite targets.
-
-        Args:
-            name: Name of the loss, for the message.
-            targets: Targets to check, shape ``(..., O)``.
 
         Raises:
             ValueError: A target lies outside the domain.

@@ -1,6 +1,8 @@
 """Links: maps ``r(z)`` from unconstrained outputs to real, positive or probability predictions.
 
 Logarithms and log odds of predictions, and their derivatives J, are computed without numbers that underflow.
+
+Shapes: unconstrained outputs z, targets y, cotangents and scores ``(..., O)``.
 """
 
 from __future__ import annotations
@@ -34,28 +36,15 @@ class Link(abc.ABC):
 
     @abc.abstractmethod
     def __call__(self, outputs: Tensor) -> Tensor:
-        """Return the predictions ``r(z)``, shape ``(..., O)``, a new tensor.
-
-        Args:
-            outputs: Unconstrained outputs z, shape ``(..., O)``.
-        """
+        """Return the predictions ``r(z)``, shape ``(..., O)``, a new tensor."""
 
     @abc.abstractmethod
     def pull(self, outputs: Tensor, cotangent: Tensor) -> Tensor:
-        """Return ``J^T cotangent`` with ``J = dr/dz``, a new tensor.
-
-        Args:
-            outputs: Unconstrained outputs z, shape ``(..., O)``.
-            cotangent: Cotangent vector, same shape.
-        """
+        """Return ``J^T cotangent`` with ``J = dr/dz``, a new tensor."""
 
     @abc.abstractmethod
     def check(self, name: str, targets: Tensor) -> None:
         """Check that finite targets lie in the closed range of the link.
-
-        Args:
-            name: Name of the loss, for the message.
-            targets: Targets to check, shape ``(..., O)``.
 
         Raises:
             ValueError: A target lies outside.
@@ -68,20 +57,11 @@ class PositiveLink(Link):
 
     @abc.abstractmethod
     def log(self, outputs: Tensor) -> Tensor:
-        """Return ``log r(z)``, finite for every finite z.
-
-        Args:
-            outputs: Unconstrained outputs z, shape ``(..., O)``.
-        """
+        """Return ``log r(z)``, finite for every finite z."""
 
     @abc.abstractmethod
     def pull_log(self, outputs: Tensor, cotangent: Tensor) -> Tensor:
-        """Return ``J^T cotangent`` with ``J = d log r / dz``, a new tensor.
-
-        Args:
-            outputs: Unconstrained outputs z, shape ``(..., O)``.
-            cotangent: Cotangent vector, same shape.
-        """
+        """Return ``J^T cotangent`` with ``J = d log r / dz``, a new tensor."""
 
 
 @dataclass(frozen=True)
@@ -90,20 +70,11 @@ class UnitLink(PositiveLink):
 
     @abc.abstractmethod
     def log_complement(self, outputs: Tensor) -> Tensor:
-        """Return ``log(1 - r(z))``, finite for every finite z.
-
-        Args:
-            outputs: Unconstrained outputs z, shape ``(..., O)``.
-        """
+        """Return ``log(1 - r(z))``, finite for every finite z."""
 
     @abc.abstractmethod
     def pull_log_odds(self, outputs: Tensor, cotangent: Tensor) -> Tensor:
-        """Return ``J^T cotangent`` with ``J = d log(r / (1 - r)) / dz``, a new tensor.
-
-        Args:
-            outputs: Unconstrained outputs z, shape ``(..., O)``.
-            cotangent: Cotangent vector, same shape.
-        """
+        """Return ``J^T cotangent`` with ``J = d log(r / (1 - r)) / dz``, a new tensor."""
 
 
 @dataclass(frozen=True)

@@ -59,11 +59,7 @@ class CausalHop(DelayedSignal):
         )
 
     def check(self, population: Population) -> None:
-        """Refuse a population without readout or recurrent synapses.
-
-        Raises:
-            ValueError: The population has no readout or no recurrent synapses.
-        """
+        """Refuse a population without readout or recurrent synapses."""
         needs_synapses(type(self).__name__, population)
         if not population.alone:
             raise ValueError(f"CausalHop reports the errors of a readout, and {population.title} is one of several")

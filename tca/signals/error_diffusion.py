@@ -180,11 +180,7 @@ class ErrorDiffusion(CustomSignal):
         return ("reverse",) if self.grow_only else ("reverse", "forward")
 
     def check(self, population: Population) -> None:
-        """Refuse a network of one stream.
-
-        Raises:
-            ValueError: The network has one stream.
-        """
+        """Refuse a network of one stream."""
         _streams(population)
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:

@@ -90,11 +90,7 @@ class Horizon(Signal):
         return f"L_t = l_t + (J - D)_{{t+1}}^T lambda_{{t+1}}, errors up to t + {self.steps}"
 
     def check(self, population: Population) -> None:
-        """Refuse networks of several populations.
-
-        Raises:
-            ValueError: Later errors through other populations would be missing.
-        """
+        """Refuse networks of several populations."""
         if not population.alone:
             raise ValueError(
                 f"Horizon counts later errors within one population, and {population.title} is one of several"

@@ -57,11 +57,7 @@ class GlobalVector(CustomSignal, CausalSignal):
         return "G_t = score_t" if self.gated else "L_t = score_t"
 
     def check(self, population: Population) -> None:
-        """Refuse cells without a vector component for each output.
-
-        Raises:
-            ValueError: The cells carry no such vectors.
-        """
+        """Refuse cells without a vector component for each output."""
         heard = population.onwards
         if not isinstance(heard, Vectors) or heard.components != population.n_out:
             raise ValueError(

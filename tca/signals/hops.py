@@ -61,11 +61,7 @@ class Hops(Signal):
         return f"L^{self.hops}_t = l_t + (J~ - leak)_{{t+1}}^T {source}_{{t+1}}, W~ = {type(self.weights).__name__}"
 
     def check(self, population: Population) -> None:
-        """Refuse a population without recurrent synapses.
-
-        Raises:
-            ValueError: There are no recurrent synapses.
-        """
+        """Refuse a population without recurrent synapses."""
         needs_synapses(type(self).__name__, population)
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:

@@ -69,11 +69,7 @@ class RecursiveLeastSquares(Wrapped):
         return f"{self.signal.equation}, readout by P = ({self.ridge} I + sum x x^T)^-1"
 
     def check(self, population: Population) -> None:
-        """Refuse readouts with shared or structured weights.
-
-        Raises:
-            ValueError: The readout is not an all-to-all connection, or the signal cannot be made.
-        """
+        """Refuse readouts with shared or structured weights."""
         super().check(population)
         readout = _readout_of(population)
         if readout is not None and type(readout) is not Dense:

@@ -89,11 +89,7 @@ class ActorCritic(Loss):
         return value - targets[..., -1]
 
     def check(self, outputs_shape: tuple[int, ...], targets: Tensor) -> None:
-        """Raise unless ``targets`` hold an action and the further columns for every step and trial.
-
-        Raises:
-            ValueError: The shape differs, a number is not finite, or an action does not exist.
-        """
+        """Raise unless ``targets`` hold an action and the further columns for every step and trial."""
         parameters, components = self.policy.sizes(outputs_shape[-1])
         wanted = (*outputs_shape[:-1], components + len(self.columns))
         if not targets.is_floating_point():

@@ -83,8 +83,6 @@ class Expansion(abc.ABC):
         """Return the further channels, a new tensor of shape ``(..., E)``.
 
         Args:
-            score: Score of single steps and trials, unweighted, shape ``(..., O)``.
-            seen: Further inputs, with all fields of ``needs``.
             buffers: Constants returned by ``buffers``.
         """
 
@@ -112,7 +110,6 @@ class Expansion(abc.ABC):
         """Return the expanded score ``[s; further(s)]``, a new tensor of shape ``(..., O + E)``.
 
         Args:
-            score: Score of single steps and trials, unweighted, shape ``(..., O)``.
             buffers: Constants returned by ``buffers``, of any device and dtype; default none.
 
         Raises:

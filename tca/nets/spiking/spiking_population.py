@@ -157,7 +157,6 @@ class SpikingPopulation(RecurrentPopulation):
         As often as it has derivatives itself.
 
         Args:
-            inputs: Inputs, shape ``(T, B, J)``.
             noise: Noise in the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
             prefix: Prefix of the parameters' names, default empty.
         """
