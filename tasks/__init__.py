@@ -133,9 +133,9 @@ def describe(name: str) -> str:
     >>> describe("flip_flop")
     'Flip-flop memory: each output holds the sign of the last pulse on its own channel.'
     """
-    own = {each: inspect.getdoc(task) or f"A task of the user, {task!r}." for each, task in REGISTERED.items()}
-    classes = {each: inspect.getdoc(task) or "" for each, task in _CLASSES.items()}
-    return lookup(own | classes | SUPERVISED, name, "task").partition("\n")[0]
+    found = lookup({**REGISTERED, **_CLASSES, **SUPERVISED}, name, "task")
+    text = found if name in SUPERVISED else inspect.getdoc(found) or f"A task of the user, {found!r}."
+    return str(text).partition("\n")[0]
 
 
 @checked

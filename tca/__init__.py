@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tca.utils.name_conflicts import conflict
 
 if TYPE_CHECKING:
+    from tasks.task_check import check_task
     from tca import eligibilities, losses, nets, signals
     from tca.batch import Batch
     from tca.cells.cell_check import check_cell
@@ -53,6 +54,7 @@ __all__ = [
     "check_cell",
     "check_loss",
     "check_rule",
+    "check_task",
     "eligibilities",
     "expansions",
     "losses",
@@ -78,6 +80,7 @@ _HOMES = {
     "Seeds": "tca.experiments.config.components:Seeds",
     "Callback": "tca.experiments.config.callbacks:Callback",
     "check_cell": "tca.cells.cell_check:check_cell",
+    "check_task": "tasks.task_check:check_task",
     "check_rule": "tca.conformance.rule_check:check_rule",
     "check_loss": "tca.losses.loss_check:check_loss",
     "expansions": "tca.losses.expansions",

@@ -170,20 +170,27 @@ def _checked(call: Callable[..., Any], kinds: Callable[[], Mapping[str, Any]]) -
     Args:
         kinds: Returns the annotations of its arguments; asked once.
     """
-    signature = inspect.signature(call)
-    known = functools.cache(kinds)
-    spread = {
-        each.name for each in signature.parameters.values() if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
-    }
+    own = int(call.__name__ == "__init__")  # arguments that are not given: the object itself
+
+    @functools.cache
+    def known() -> tuple[inspect.Signature, dict[str, Any]]:
+        """Return the signature, and the annotations of its arguments by name; evaluated at the first argument."""
+        signature = inspect.signature(call)
+        several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        spread = {each.name for each in signature.parameters.values() if each.kind in several}
+        return signature, {name: kind for name, kind in kinds().items() if name not in spread}
 
     @functools.wraps(call)
     def wrapper(*args: Any, **options: Any) -> Any:
+        if len(args) == own and not options:
+            return call(*args)  # defaults are not checked
+        signature, annotated = known()
         try:
             bound = signature.bind(*args, **options)
         except TypeError:
             return call(*args, **options)  # Python's own message names the function
-        for name, kind in known().items():
-            if name in bound.arguments and name not in spread:
+        for name, kind in annotated.items():
+            if name in bound.arguments:
                 bound.arguments[name] = check(name, bound.arguments[name], kind)
         return call(*bound.args, **bound.kwargs)
 

@@ -16,6 +16,8 @@ def printable(text: str, kept: str = "\n\t") -> str:
     >>> printable("\x1b[31mred\u202e")
     '\\x1b[31mred\\u202e'
     """
+    if text.translate(dict.fromkeys(map(ord, kept))).isprintable():
+        return text
     return "".join(each if each.isprintable() or each in kept else _escaped(each) for each in text)
 
 

@@ -138,6 +138,8 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     },
     "tca.NetworkConfig": {"kind": lambda: "leaky_rnn", "options": lambda: {"n_rec": 4}},
     "tca.Rule": {"signal": signals.Direct, "eligibility": tca.eligibilities.Diagonal},
+    "tca.check_task": {"task": lambda: "delayed_xor"},
+    "tca.register_rule": {"name": lambda: "own_rule"},
     "tca.Run": {"task": lambda: "delayed_xor", "rule": lambda: "eprop"},
     "tca.train": {"progress": lambda: False},
     "tca.losses.expansions.Seen": {"outputs": lambda: torch.ones(2, 2)},

@@ -24,6 +24,7 @@ FREE: dict[tuple[str, str], str] = {
         ("", each): "free text"
         for each in ("summary", "reference", "reason", "title", "label", "panel", "measure", "hub")
     },
+    ("tca.Rule", "name"): "also an import path",
     ("analysis.statistics.verdict", "sign"): "a sign may be negative",
     ("tca.experiments.sweep.read_runs", "target"): "the file that is not there is named",
     ("tasks.images.Images", "data_dir"): "an empty word is the folder one is in",
@@ -34,7 +35,7 @@ FREE: dict[tuple[str, str], str] = {
         for each in ("x_name", "y_name", "needed_by", "argument", "option", "image", "test_split")
     },
 }
-UNCALLED = ("tasks.images.fetch",)  # which asks a server
+UNCALLED = ("tasks.images.fetch", "tca.register_rule")  # which ask a server, and add to the table of rules
 WORDS = ("no such name", "")  # which free text may be
 PATHS = ("folder", "path", "source")  # where any word may lead to
 
