@@ -69,7 +69,7 @@ def plan(problem: Problem) -> Plan:
     (True, 8)
     """
     if type(problem.net) not in SCANNED or not isinstance(problem.batch, Batch):
-        return Plan(keep=len(problem.parts) == 1, width=1)
+        return Plan(keep=len(problem.parts) == 1 or problem.needed <= problem.memory, width=1)
     net = problem.network
     cells = sum(population.cells for population in net.populations())
     a_trial = problem.batch.steps * cells * problem.theta.element_size() / 1e6

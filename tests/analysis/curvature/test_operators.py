@@ -301,7 +301,10 @@ def test_a_loss_without_curvature_has_no_gauss_newton_matrix_and_one_without_pre
     batch = replace(F1.batch(), loss=Odd())
     assert not operator(F1.net(), batch, kind="gauss_newton").matrix().any()
     assert operator(F1.net(), batch).matrix().any()
-    with pytest.raises(ValueError, match="the Fisher matrix needs a loss that predicts targets: CrossEntropy, Log"):
+    with pytest.raises(
+        ValueError,
+        match="the Fisher matrix needs a loss that predicts targets: BCEWithLogitsLoss, CrossEntropy, CrossEntropyLoss, Log",
+    ):
         operator(F1.net(), batch, kind="fisher").matrix()
 
 
