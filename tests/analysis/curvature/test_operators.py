@@ -303,7 +303,7 @@ def test_a_loss_without_curvature_has_no_gauss_newton_matrix_and_one_without_pre
     assert operator(F1.net(), batch).matrix().any()
     with pytest.raises(
         ValueError,
-        match="the Fisher matrix needs a loss that predicts targets: BCEWithLogitsLoss, CrossEntropy, CrossEntropyLoss, Log",
+        match="the Fisher matrix needs a loss that predicts targets: BCEWithLogitsLoss, CrossEntropy, ",
     ):
         operator(F1.net(), batch, kind="fisher").matrix()
 
