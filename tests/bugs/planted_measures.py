@@ -52,7 +52,7 @@ BUGS = [
         (f"{FOREIGN}test_model_mode_gradients_and_generators_stay_as_they_are",),
     ),
     Bug(
-        "analysis/models.py",
+        "tca/utils/module_contexts.py",
         "the fast path of attention left off",
         "set_fastpath_enabled(fast)",
         "set_fastpath_enabled(False)",
