@@ -11,6 +11,7 @@ BENCHMARKS = {
     "feedforward": "what a gradient of a feedforward network costs, against autograd and steps by hand",
     "curvature": "what a Hessian-vector product and the top eigenvalue cost",
     "any_model": "what curvature of models of PyTorch costs, beside PyHessian and curvlinops",
+    "own_cell": "what a gradient of a user's cell module costs, beside a loop of autograd",
     "vector": "what a step of a network of vectors costs, against a perceptron",
     "spiking": "what a gradient of a spiking network costs, against traces carried forwards",
     "spiking_peers": "what e-prop of adaptive spiking cells costs, against braintrace",
