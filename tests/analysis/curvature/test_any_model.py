@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset, WeightedRandomS
 
 import analysis
 import tca
+from analysis.curvature.analytic.derivative_plan import plan
 from analysis.curvature.problem import problem_of
 from analysis.samples import Samples
 from tests.support.foreign_models import CLASSES, FOREIGN, SAMPLES, Foreign, dense_hessian, dense_jacobian
@@ -178,6 +179,11 @@ def test_the_memory_of_a_chunk_is_that_of_its_graph() -> None:
     few, more = (problem_of(net, data, "all", loss=loss, memory=memory).parts[0].trials for memory in (0.1, 0.2))
     assert 4 <= few < more < 64
     assert 2 * few == pytest.approx(more, abs=1)
+    some = torch.ones(sum(each.numel() for each in net.parameters()), dtype=torch.float64)
+    whole, rebuilt = (analysis.operator(net, data, "all", loss=loss, memory=memory) @ some for memory in (2048.0, 0.1))
+    assert near(rebuilt, whole)
+    assert plan(problem_of(net, data, loss=loss, chunk=8)).keep
+    assert not plan(problem_of(net, data, loss=loss, memory=0.1)).keep
 
 
 class Time(nn.Module):
