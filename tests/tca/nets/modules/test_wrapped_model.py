@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -87,6 +88,42 @@ def test_the_gradient_is_that_of_autograd(name: str, rule: str, execution: Any) 
     outputs = model(given.inputs)
     torch.testing.assert_close(info.outputs, outputs.detach(), rtol=0, atol=1e-14)
     assert_same(found, autograd(model, outputs, given))
+
+
+def padded(given: tca.Batch) -> tca.Batch:
+    pad = nn.functional.pad
+    return replace(
+        given,
+        inputs=pad(given.inputs, (0, 0, 0, 0, 0, 3), value=2.0),
+        targets=pad(given.targets, (0, 0, 0, 3)),
+        weights=pad(given.weights, (0, 0, 0, 3)),
+    )
+
+
+@each_model
+def test_padding_changes_no_gradient_of_a_causal_model(name: str) -> None:
+    torch.manual_seed(0)
+    learner, given = tca.Learner(tca.nets.wrap(MODELS[name]().to(F64)), tca.RULES["bptt"]), batch()
+    assert_same(learner.grads(padded(given))[0], learner.grads(given)[0])
+
+
+def test_a_model_that_reads_later_steps_sees_padding() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(Both(), nn.Linear(10, 2)).to(F64)
+    learner, given = tca.Learner(tca.nets.wrap(model), tca.RULES["bptt"]), batch()
+    more, less = learner.grads(padded(given))[0], learner.grads(given)[0]
+    name = "model.1.weight"
+    assert (more[name] - less[name]).abs().max() > 1e-2 * less[name].abs().max()
+
+
+class Both(nn.GRU):
+    """A recurrent layer in both directions of time."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 5, bidirectional=True)
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(x)[0]  # type: ignore[no-any-return]
 
 
 def test_items_are_steps() -> None:
