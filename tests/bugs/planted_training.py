@@ -58,7 +58,7 @@ BUGS = [
         "assert not (it.rule.local and not reads)", CHECKED),
     Bug("tca/conformance/rule_check.py", "wrong gradients allowed", "CLOSE, CLOSE_IN_SINGLE = 1e-10, 1e-3",
         "CLOSE, CLOSE_IN_SINGLE = 10.0, 10.0", CHECKED),
-    Bug("tasks/task_check.py", "one set checked twice in the place of two", "assert not alike,", "assert alike or not alike,",
+    Bug("tasks/task_check.py", "one set checked twice instead of two", "assert not alike,", "assert alike or not alike,",
         ("tests/tasks/test_task_check.py",)),
     Bug("tca/cli/notation.py", "names of a record imported as if the user gave them",
         "for path_of_name in _import_paths(values):", "for path_of_name in []:", NOTATION),
