@@ -13,6 +13,7 @@ BENCHMARKS = {
     "any_model": "what curvature of models of PyTorch costs, beside PyHessian and curvlinops",
     "own_cell": "what a gradient of a user's cell module costs, beside a loop of autograd",
     "vector": "what a step of a network of vectors costs, against a perceptron",
+    "cells": "what a gradient of a GRU and an LSTM costs, beside the modules of PyTorch",
     "spiking": "what a gradient of a spiking network costs, against traces carried forwards",
     "spiking_peers": "what e-prop of adaptive spiking cells costs, against braintrace",
     "diffusion": "what a diffusing error costs, against e-prop without a field",

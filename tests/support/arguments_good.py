@@ -258,6 +258,7 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "analysis.figures.psychometric_curves": {
         "curves": lambda: {"net": analysis.psychometric(*(each() for each in JUDGED.values()))}
     },
+    "tca.nets.CellLayer": {"cell": GRU},
     "analysis.statistics.mean": {"values": lambda: [1.0, 2.0, 4.0]},
     "analysis.statistics.paired_difference": {
         "first": lambda: {0: 1.0, 1: 2.0, 2: 4.0}, "second": lambda: {0: 1.5, 1: 2.0, 2: 3.0}

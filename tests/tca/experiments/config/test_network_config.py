@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import tca
+from tca.cells import CELLS
 from tca.experiments.config.network_config import KINDS, NetworkConfig
 from tca.experiments.config.run import Run
 from tca.nets import NETWORKS, PRESETS, Network
@@ -63,7 +64,7 @@ def test_options_that_a_class_gives_its_base_are_not_its_own() -> None:
 
 def test_kinds_are_the_networks_and_the_presets() -> None:
     """Whatever is listed can be described, under one name."""
-    assert set(KINDS) == {*NETWORKS, *PRESETS}
+    assert set(KINDS) == {*NETWORKS, *PRESETS, *CELLS}
     assert not set(NETWORKS) & set(PRESETS)
 
 

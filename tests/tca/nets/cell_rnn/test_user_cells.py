@@ -28,8 +28,8 @@ TAU = -10.0 / math.log(LEAK)
 def like(net: Any, own: Any) -> nets.CellRNN:
     """Return the network of a user's cell with the weights of one of the library."""
     with torch.no_grad():
-        for name, parameter in own.named_parameters():
-            parameter.copy_(net.get_parameter(name))
+        for name, parameter in net.named_parameters():
+            own.get_parameter(name).copy_(parameter)
     return own  # type: ignore[no-any-return]
 
 
@@ -104,6 +104,9 @@ LEARNED: dict[str, tuple[Cell, tuple[str, ...] | None]] = {
     "leaky B": (user_cells.LeakyB(), ("leak",)),
     "ALIF": (user_cells.RisingALIF(), ("leak", "slow", "beta")),
     "resonator": (user_cells.Resonator(), None),
+    "library A": (cells.Leaky(0.6), None),
+    "library B": (cells.Leaky(0.6, form="B", activation="softplus"), None),
+    "library ALIF": (cells.ALIF(0.8, 0.9, 0.3, threshold=0.5), None),
 }
 
 
@@ -161,6 +164,22 @@ def test_constants_of_each_neuron() -> None:
         assert relative(net.run(batch.inputs).outputs, same.run(batch.inputs).outputs) < 1e-13
     assert learned.leak.requires_grad
     assert learned.to(torch.float32).leak.dtype == torch.float32
+
+
+@pytest.mark.parametrize("rule", ["bptt", "eprop", "snap1", "snap2", "three_factor", "mdgl_exact"])
+def test_learned_cells_equal_the_networks_with_fixed_constants(rule: str) -> None:
+    """Weights learn as in `LeakyRNN` and `SpikingRNN`, whatever else learns."""
+    batch = trials(9, 2)
+    for form in "AB":
+        net, own = leaky(form)[0], nets.CellRNN(cells.Leaky(LEAK, form=form), 3, 5, 2, dtype=F64)
+        wanted, found = (tca.Learner(each, tca.RULES[rule]).grads(batch)[0] for each in (net, like(net, own)))
+        assert_same({name: found[name] for name in wanted}, wanted)
+        assert found["leak"].all()
+    net = spiking()[0]
+    own = like(net, nets.CellRNN(cells.ALIF(0.8, 0.9, 0.3, threshold=0.5), 3, 5, 2, autapses=False, dtype=F64))
+    wanted, found = (tca.Learner(each, tca.RULES[rule]).grads(batch)[0] for each in (net, own))
+    assert_same({name: found[name] for name in wanted}, wanted)
+    assert all(found[name].any() for name in ("leak", "adaptation_leak", "beta") if rule != "three_factor")
 
 
 @pytest.mark.parametrize("rule", ["bptt", "rtrl", "eprop", "snap1"])
@@ -280,7 +299,7 @@ def test_mistakes_are_named(words: str) -> None:
 
 def test_good_cells_pass() -> None:
     """Those of the library and of users."""
-    found = [cells.GRU(), cells.LSTM(), cells.MGU(), cells.MinGRU(), cells.LRU(), Good()]
+    found: list[Cell] = [Good(), *(kind() for kind in cells.CELLS.values()), cells.Leaky(form="B")]
     found += [
         user_cells.LeakyA(),
         user_cells.LeakyB(),

@@ -1,0 +1,104 @@
+"""What the gradient of a gated network costs, beside `torch.nn.GRU` and `torch.nn.LSTM` with the same weights.
+
+Shapes: T time, B batch, N cells.
+
+A row is everything from a batch to the gradients of all parameters. *Automatic* is the same network with a cell whose
+derivatives are not given in closed form.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+import tca
+from benchmarks.timing import one_core, race
+from tca import cells
+
+CHANNELS, OUTPUTS = 3, 2
+RULES = ("bptt", "eprop", "three_factor")
+
+
+@dataclass(frozen=True)
+class AutomaticGRU(cells.GRU):
+    """A GRU without closed forms."""
+
+    def derivatives(self, state: Any, drive: Any) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class AutomaticLSTM(cells.LSTM):
+    """An LSTM without closed forms."""
+
+    def derivatives(self, state: Any, drive: Any) -> None:
+        return None
+
+
+AUTOMATIC: dict[type[nn.Module], cells.Cell] = {nn.GRU: AutomaticGRU(), nn.LSTM: AutomaticLSTM()}
+
+
+def trials(steps: int, count: int) -> tca.Batch:
+    """Return trials with targets at every step."""
+    generator = torch.Generator().manual_seed(1)
+    inputs, targets = (torch.randn(steps, count, each, generator=generator) for each in (CHANNELS, OUTPUTS))
+    return tca.Batch(inputs, targets, torch.full((steps, count), 1 / steps), tca.losses.MSE())
+
+
+def works(kind: type[nn.Module], n_rec: int, batch: tca.Batch) -> dict[str, Callable[[], object]]:
+    """Return the contestants by name, warm."""
+    torch.manual_seed(0)
+    module: Any = kind(CHANNELS, n_rec)
+    readout = nn.Linear(n_rec, OUTPUTS)
+
+    def theirs() -> None:
+        module.zero_grad()
+        readout.zero_grad()
+        batch.loss.mean(readout(module(batch.inputs)[0]), batch.targets, batch.weights).backward()
+
+    def ours(net: tca.nets.CellRNN, rule: str) -> Callable[[], object]:
+        learner = tca.Learner(net, tca.RULES[rule])
+
+        def work() -> None:
+            net.zero_grad()
+            learner.backward(batch)
+
+        return work
+
+    net = tca.nets.CellRNN.from_torch(module, readout)
+    automatic = tca.nets.CellRNN(AUTOMATIC[kind], CHANNELS, n_rec, OUTPUTS)
+    automatic.load_state_dict(net.state_dict())
+    found = {"torch": theirs, **{rule: ours(net, rule) for rule in RULES}}
+    found |= {f"{rule}, automatic": ours(automatic, rule) for rule in ("bptt", "eprop")}
+    for work in found.values():
+        work()
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cells", description=__doc__)
+    parser.add_argument("--cells", type=int, nargs="+", default=[128, 256], help="numbers of cells N")
+    parser.add_argument("--steps", type=int, default=100, help="steps T of a trial")
+    parser.add_argument("--trials", type=int, default=32, help="trials B of a batch")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds in which all take turns")
+    options = parser.parse_args()
+    one_core()
+    batch = trials(options.steps, options.trials)
+    names = ["torch", *RULES, *(f"{rule}, automatic" for rule in ("bptt", "eprop"))]
+    print(f"ms of process time and, in brackets, ratio to torch; T = {options.steps}, B = {options.trials}\n")
+    print("| module, N | " + " | ".join(names) + " |")
+    print("| --- |" + " ---: |" * len(names))
+    for kind in AUTOMATIC:
+        for n_rec in options.cells:
+            times = race(works(kind, n_rec, batch), options.rounds, 60.0)
+            ratios = [f"{1e3 * times[name]:.1f} ({times[name] / times['torch']:.2f})" for name in names]
+            print(f"| `nn.{kind.__name__}`, {n_rec} | " + " | ".join(ratios) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
