@@ -188,8 +188,8 @@ def _derivatives(cell: Cell) -> str:
     drawn = _drawn(cell, TRIALS)
     if not _blocks(bound, *drawn, closed=False)[1].any():
         raise ValueError("step: not differentiable: no component has a derivative by any drive (detached, or constant)")
-    state = torch.stack(drawn[0], -2)
-    if not any(slope_of(bound, scale * state, None).any() for scale in SCALES):  # surrogates end beside a threshold
+    states = torch.stack(drawn[0], -2)
+    if not any(slope_of(bound, scale * states, None).any() for scale in SCALES):  # surrogates end beside a threshold
         raise ValueError("rate: not differentiable: it has no derivative by the state (detached, rounded, or constant)")
     check_learned(bound, [name for name, each in cell.bounds().items() if each.learned])
     return "by autograd"
