@@ -97,7 +97,7 @@ def main() -> None:
         for n_rec in options.cells:
             times = race(works(kind, n_rec, batch), options.rounds, 60.0)
             ratios = [f"{1e3 * times[name]:.1f} ({times[name] / times['torch']:.2f})" for name in names]
-            print(f"| `nn.{kind.__name__}`, {n_rec} | " + " | ".join(ratios) + " |", flush=True)
+            print(f"| `torch.nn.{kind.__name__}`, {n_rec} | " + " | ".join(ratios) + " |", flush=True)
 
 
 if __name__ == "__main__":
