@@ -34,7 +34,7 @@ class Trials(Protocol):
         ...
 
 
-Data = Batch | Trials | Samples | DataLoader[Any] | tuple[Any, Any]
+Data = Batch | Trials | Samples | DataLoader[Any] | tuple[Any, ...]
 """Trials of the library; or samples, a loader of pairs, or one pair of inputs and targets, all with a loss."""
 
 
@@ -58,10 +58,13 @@ def as_data(data: Data, loss: Criterion | None, net: nn.Module, name: str = "tri
     5
     """
     if isinstance(data, DataLoader | tuple | list):
+        pair = (
+            () if isinstance(data, DataLoader) else _pair(data, f"{name} must be a pair (inputs, targets) or a Batch")
+        )
         if loss is None:
             raise TypeError(f"loss must be given with {name} that have none, for example torch.nn.MSELoss()")
         axis = 1 if isinstance(net, Network) else 0
-        inputs, targets = _read(data, axis, name) if isinstance(data, DataLoader) else _pair(data, name)
+        inputs, targets = pair or _read(data, axis, name)
         return Samples(inputs, targets, loss, axis)
     if loss is not None:
         raise TypeError(f"loss must be None for {name} that have one, got {loss!r} beside {type(data).__name__}")
@@ -143,7 +146,7 @@ def _read(loader: DataLoader[Any], axis: int, name: str) -> tuple[Any, Any]:
     if isinstance(loader.sampler, SHUFFLING):
         raise ValueError(f"{name} must come in the same order each time, got a loader that shuffles: use shuffle=False")
     with generators_kept(loader.generator, getattr(loader.sampler, "generator", None)):
-        pairs = [_pair(each, name) for each in loader]
+        pairs = [_pair(each, f"{name} must hold pairs (inputs, targets)") for each in loader]
         if not pairs:
             raise ValueError(f"{name} must hold at least one batch, got an empty loader")
         if _digest(pairs) != _digest(loader):
@@ -157,10 +160,10 @@ def _read(loader: DataLoader[Any], axis: int, name: str) -> tuple[Any, Any]:
         ) from error
 
 
-def _pair(batch: Any, name: str) -> tuple[Any, Any]:
+def _pair(batch: Any, wanted: str) -> tuple[Any, Any]:
     if not isinstance(batch, tuple | list) or len(batch) != 2:
         size = f" of {len(batch)}" if isinstance(batch, tuple | list | dict) else ""
-        raise TypeError(f"{name} must hold pairs (inputs, targets), got a {type(batch).__name__}{size}")
+        raise TypeError(f"{wanted}, got a {type(batch).__name__}{size}")
     inputs, targets = (mapped(each, lambda tensor: tensor) for each in batch)  # with tuples for lists
     return inputs, targets
 
