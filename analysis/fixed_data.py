@@ -58,13 +58,12 @@ def as_data(data: Data, loss: Criterion | None, net: nn.Module, name: str = "tri
     5
     """
     if isinstance(data, DataLoader | tuple | list):
-        pair = (
-            () if isinstance(data, DataLoader) else _pair(data, f"{name} must be a pair (inputs, targets) or a Batch")
-        )
+        if not isinstance(data, DataLoader):
+            data = _pair(data, f"{name} must be a pair (inputs, targets) or a Batch")
         if loss is None:
             raise TypeError(f"loss must be given with {name} that have none, for example torch.nn.MSELoss()")
         axis = 1 if isinstance(net, Network) else 0
-        inputs, targets = pair or _read(data, axis, name)
+        inputs, targets = _read(data, axis, name) if isinstance(data, DataLoader) else data
         return Samples(inputs, targets, loss, axis)
     if loss is not None:
         raise TypeError(f"loss must be None for {name} that have one, got {loss!r} beside {type(data).__name__}")
