@@ -29,7 +29,7 @@ def text_of(name: str) -> str:
     [
         (
             "compare_digits.yaml",
-            {"mlp", "cnn", "vector_mlp", "dual_stream_mlp", "leaky_rnn", "stacked_rnn", "spiking_rnn"},
+            {"mlp", "cnn", "vector_mlp", "dual_stream_mlp", "leaky_rnn", "stacked_rnn", "spiking_rnn", "gru"},
             {"table.csv", "runs.csv", "report.html"},
         ),
         (PAGE.name, {"mlp", "leaky_rnn"}, {"table.csv", "runs.csv", "differences.csv", "report.html"}),
