@@ -24,6 +24,7 @@ from torch import Tensor
 from analysis.figures.command import command, options
 from analysis.figures.plots import Series, curves, legend, panels, save
 from analysis.representations.noise_ceiling import conditions_averaged, noise_ceiling
+from analysis.representations.recording import load_recording
 from analysis.representations.similarity_distances import DISTANCES, Distance
 from analysis.representations.similarity_study import PUBLISHED, THRESHOLDS, UNTRAINED, distances_at, sample
 from tca.experiments.config.components import Optimizer, Seeds
@@ -139,6 +140,8 @@ def _array(path: Path | None) -> Tensor | None:
     """Return recorded activity, shape ``(K, T, C, N)``."""
     if path is None:
         return None
+    if path.suffix in (".npz", ".mat"):
+        return load_recording(path).activity[None]
     values = torch.from_numpy(np.load(path, allow_pickle=False)).double()
     if values.ndim not in (3, 4):
         raise ValueError(

@@ -125,6 +125,15 @@ GOOD: Mapping[str, Callable[[], Any]] = {
     "pre": lambda: 9,
     "seed": lambda: 0,
 }
+
+
+def _recording() -> Path:
+    """Return a file with activity of neurons."""
+    path = Path(tempfile.mkdtemp()) / "cells.npz"
+    np.savez(path, rate=np.ones((5, 4, 3)))
+    return path
+
+
 JUDGED: dict[str, Callable[[], Any]] = {
     "net_or_choices": lambda: [1 + (each % 3 > 0) for each in range(30)],
     "trials": lambda: tasks.make("context_decision").split(30, 1, seed=0)[0],
@@ -253,6 +262,7 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "analysis.generalization.conditions.changed_task": {
         "task": lambda: tasks.make("delayed_xor"), "options": lambda: {"delay": 300.0}
     },
+    "analysis.load_recording": {"file": _recording},
     "analysis.psychometric": JUDGED,
     "analysis.psychometric_by": {**JUDGED, "by": lambda: "evidence_0"},
     "analysis.figures.psychometric_curves": {

@@ -5,6 +5,7 @@ Every tensor made here names its type and its device, as in the library.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from itertools import islice
@@ -173,6 +174,13 @@ def _minimum(net: Network, batch: tca.Batch) -> Network:
     return analysis.minimum(net, batch.select(slice(0, 2)), "all", tolerance=1e-12)
 
 
+def _recorded() -> Tensor:
+    """Return activity that is written to a file and read again."""
+    with tempfile.TemporaryDirectory() as folder:
+        np.savez(f"{folder}/cells.npz", rate=np.arange(24.0).reshape(2, 4, 3))
+        return analysis.load_recording(f"{folder}/cells.npz").activity
+
+
 def _judged() -> tuple[list[int], tca.Batch]:
     """Return choices with their trials."""
     trials, _ = tasks.make("context_decision", stimulus=200.0, delay=100.0).split(40, 1, seed=0)
@@ -217,6 +225,7 @@ MEASURES: Mapping[str, Callable[[Network, tca.Batch], Any]] = {
         analysis.permuted(net, torch.tensor([2, 0, 3, 1], dtype=torch.int64, device="cpu")).state_dict()
     ),
     "procrustes_distance": lambda net, batch: analysis.procrustes_distance(numbers(3), np.linspace(0, 1, 30)[:, None]),
+    "load_recording": lambda net, batch: _recorded(),
     "psychometric": lambda net, batch: analysis.psychometric(*_judged()),
     "psychometric_by": lambda net, batch: analysis.psychometric_by(*_judged(), by="context", lapse=0.0),
     "random_sharpness": lambda net, batch: analysis.random_sharpness(net, batch, pairs=2, probes=2, allowed=0.5),
