@@ -25,7 +25,7 @@ from analysis.ranks import ranks, weight_changes
 from analysis.representations.activity import rates, rates_of_trials
 from analysis.representations.dimension import participation_ratio
 from analysis.representations.noise_ceiling import noise_ceiling, reliability
-from analysis.representations.recording import load_recording
+from analysis.representations.recordings import load_recording
 from analysis.representations.similarity import cca, cka, cka_distance, procrustes_distance, svcca
 from analysis.representations.similarity_distances import distances
 from analysis.representations.similarity_rsa import rsa

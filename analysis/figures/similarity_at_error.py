@@ -24,7 +24,7 @@ from torch import Tensor
 from analysis.figures.command import command, options
 from analysis.figures.plots import Series, curves, legend, panels, save
 from analysis.representations.noise_ceiling import conditions_averaged, noise_ceiling
-from analysis.representations.recording import load_recording
+from analysis.representations.recordings import load_recording
 from analysis.representations.similarity_distances import DISTANCES, Distance
 from analysis.representations.similarity_study import PUBLISHED, THRESHOLDS, UNTRAINED, distances_at, sample
 from tca.experiments.config.components import Optimizer, Seeds

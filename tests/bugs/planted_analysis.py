@@ -187,6 +187,6 @@ BUGS = [
     Bug("analysis/behaviour/psychometric.py", "fixation as a choice", "classes[sums_BO.cpu()[:, classes].argmax(1)]", "sums_BO.cpu().argmax(1)", PSYCHOMETRIC),
     Bug("analysis/behaviour/psychometric.py", "outputs of all steps", "(outputs_of(net, batch.inputs) * decided_TB[..., None])",
         "(outputs_of(net, batch.inputs) * torch.ones_like(decided_TB)[..., None])", PSYCHOMETRIC),
-    Bug("analysis/representations/recording.py", "conditions for time", '("steps", "conditions", "neurons")', '("conditions", "steps", "neurons")',
-        ("tests/analysis/representations/test_recording.py",)),
+    Bug("analysis/representations/recordings.py", "conditions for time", '("steps", "conditions", "neurons")', '("conditions", "steps", "neurons")',
+        ("tests/analysis/representations/test_recordings.py",)),
 ]  # fmt: skip

@@ -8,7 +8,7 @@ import scipy.io
 import torch
 
 import analysis
-from analysis.representations import recording
+from analysis.representations import recordings
 
 CELLS = np.random.default_rng(0).normal(size=(5, 12, 3)).astype(np.float32)
 
@@ -77,7 +77,7 @@ def test_what_is_no_recording_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
         (tmp_path / name).write_bytes(two.read_bytes()[:150] if name.endswith("z") else b"no arrays" * 30)
         with pytest.raises(ValueError, match="cannot be read as a recording"):
             analysis.load_recording(tmp_path / name)
-    monkeypatch.setattr(recording, "LARGEST", 1000)
+    monkeypatch.setattr(recordings, "LARGEST", 1000)
     for kind in ("npz", "npy", "mat"):
         with pytest.raises(ValueError, match="its arrays must have at most 1000 bytes"):
             analysis.load_recording(written(tmp_path, kind, rate=np.ones((5, 12, 40))))
