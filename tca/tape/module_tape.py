@@ -8,14 +8,12 @@ dF/ds`` is dense and has no part of its own for the leak (the leak is zero here)
 activity but a direct derivative ``G_t = dF/dtheta``, (M, P). With these the two executions of a rule read
 
     sum_t L_t e_t = sum_t G_t^T nu_t,     e_t = D_t e_{t-1} + G_t,     nu_t = L_t + D_{t+1}^T nu_{t+1}.
-
-A whole *model* is a function from inputs to outputs, and its only learning signal the output error.
 """
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -28,7 +26,7 @@ from tca.connections.module_parameter import InitialPart, ModuleParameter
 from tca.tape.local_step import LocalStep
 from tca.tape.tape import Tape
 
-__all__ = ["TRACE_BYTES", "DenseTape", "ModelTape", "ModuleTape", "StepFunction", "trace_bytes"]
+__all__ = ["TRACE_BYTES", "DenseTape", "ModuleTape", "Propagate", "StepFunction", "trace_bytes"]
 
 TRACE_BYTES = 2**30  # largest size of traces or Jacobians of a step, 1 GiB
 
@@ -113,50 +111,6 @@ class ModuleTape(Tape, abc.ABC):
         raise ValueError(
             f"{self.population.title} is a module, which has no {lacking}: use a network of tca.nets for this"
         )
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ModelTape(ModuleTape):
-    """One forward pass of a whole model, whose rates are its outputs.
-
-    Attributes:
-        backward: Function from the output error, shape ``(T, B, O)``, to the gradients of all parameters; ``None`` for
-            a pass without a graph.
-    """
-
-    backward: Callable[[Tensor], dict[str, Tensor]] | None
-
-    def windows(self) -> Iterator[slice]:
-        """Yield all steps at once, since the graph of the pass is one."""
-        yield slice(1, self.steps + 1)
-
-    def errors(self, steps: slice, weight: Tensor | None = None) -> Tensor:
-        """Return the output error itself, a new tensor ``(C, B, O)``."""
-        return self.filtered_error[steps].clone()
-
-    def pull(self, signal: Tensor, steps: slice) -> dict[str, Tensor]:
-        """Return the derivatives of ``sum_t signal_t . y_t`` by all parameters."""
-        if self.backward is None:
-            raise ValueError("this pass of a whole model has no graph: use Learner.tape")
-        return self.backward(signal)
-
-    def carry_(self, propagate_back_: Propagate, signal: Tensor, gradients: dict[str, Tensor]) -> None:
-        """Add the same gradients as the reverse execution: outputs have no memory."""
-        for name, each in self.pull(signal[1:], slice(1, self.steps + 1)).items():
-            gradients[name].add_(each)
-
-    def lift(self, signal: Tensor, steps: slice) -> Tensor:
-        """Return a signal as it is: rates, states and outputs are the same."""
-        return signal
-
-    def transmit_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Leave ``into`` as it is: the memory of a model is inside of it."""
-
-    def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
-        """Leave ``into`` as it is."""
-
-    def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Leave ``into`` as it is."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from tca.connections.connection import Bias, Connection, ConnectionInput, Dense
 from tca.connections.module_parameter import InitialPart, ModuleParameter
+from tca.nets.modules.cell_state import flat, returned
 from tca.nets.modules.probes import check_function, draws, numbers_of
 from tca.nets.network import Network
 from tca.tape.module_tape import DenseTape, trace_bytes
@@ -195,7 +196,7 @@ class CellNetwork(Network):
         else:
             own = {name.removeprefix("cell."): each for name, each in use.items() if name.startswith("cell.")}
             found = functional_call(self.cell, own, given)
-        return _flat(_returned(found, self.shapes, len(s))[0])
+        return flat(returned(found, self.shapes, len(s))[0])
 
 
 @checked
@@ -259,9 +260,9 @@ def from_module(
     emits: list[bool] = []
 
     def call(probed: nn.Module, given: tuple[Tensor, ...]) -> Tensor:
-        found, emitting = _returned(probed(given[0], given[1:] if len(start) > 1 else given[1]), shapes, len(x))
+        found, emitting = returned(probed(given[0], given[1:] if len(start) > 1 else given[1]), shapes, len(x))
         emits.append(emitting)
-        return _flat(found)
+        return flat(found)
 
     trials = (x, *(each.detach().expand(3, *each.shape) for each in start))
     check_function("cell", cell, call, trials, "n_in and initial")
@@ -290,48 +291,6 @@ def _used(net: CellNetwork, x: Tensor) -> list[Tensor]:
         own = [each for each in net.cell.parameters() if each.requires_grad]
         found = torch.autograd.grad(states.sum(), own, allow_unused=True)
     return [each for each, gradient in zip(own, found, strict=True) if gradient is not None]
-
-
-def _returned(found: object, shapes: Sequence[torch.Size], trials: int) -> tuple[tuple[Tensor, ...], bool]:
-    """Return the tensors of an output, if there is one, and of a state, and whether there is an output.
-
-    Raises:
-        ValueError: A cell returned something else.
-    """
-    state = found
-    emits = isinstance(found, tuple) and len(found) == 2 and _fits(found[1], shapes, trials)
-    if emits and isinstance(found, tuple) and isinstance(found[0], Tensor) and len(found[0]) == trials:
-        tensors = found[1] if isinstance(found[1], tuple) else (found[1],)
-        return (found[0], *tensors), True
-    if _fits(state, shapes, trials):
-        return (state if isinstance(state, tuple) else (state,)), False
-    wanted = " and ".join(str((trials, *shape)) for shape in shapes)
-    raise ValueError(
-        f"cell must return the next state, {wanted} as it was given, or a pair of an output and that state, got "
-        f"{_described(found)}: give the state at time zero as initial"
-    )
-
-
-def _fits(state: object, shapes: Sequence[torch.Size], trials: int) -> bool:
-    if isinstance(state, Tensor):
-        state = (state,)
-    return (
-        isinstance(state, tuple)
-        and all(isinstance(each, Tensor) for each in state)
-        and [tuple(each.shape) for each in state] == [(trials, *shape) for shape in shapes]
-    )
-
-
-def _described(found: object) -> str:
-    if isinstance(found, Tensor):
-        return str(tuple(found.shape))
-    if isinstance(found, tuple | list):
-        return f"({', '.join(map(_described, found))})"
-    return type(found).__name__
-
-
-def _flat(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.cat([each.flatten(1) for each in tensors], 1)
 
 
 def _detached(bias: Tensor | None) -> Tensor | None:

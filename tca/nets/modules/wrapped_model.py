@@ -18,7 +18,7 @@ from tca.connections.module_parameter import ModuleParameter
 from tca.nets.modules.probes import check_function, copied, draws, first_line, numbers_of
 from tca.nets.network import Network
 from tca.nets.options import drawing
-from tca.tape.module_tape import ModelTape
+from tca.tape.model_tape import ModelTape
 from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import Seed, checked
