@@ -141,7 +141,7 @@ STREAMS = {
     "leak of recurrence": (1 - float(DualStreamRNN(1, 1, 1).leak), pytest.approx(0.2, abs=2e-3)),
 }  # fmt: skip
 CURVATURE = {
-    "recurrent weights": (default(curvature, "parameters"), "w_rec"),
+    "recurrent weights": (tca.nets.LeakyRNN(1, 2, 1).default_parameters(), ("w_rec",)),
     "without a penalty": (default(curvature, "l2"), 0.0),
     "relative tolerance": (default(curvature, "tolerance"), 1e-6),
     "losses that match": (SETTINGS["digits"].losses, (0.2, 0.1, 0.05)),

@@ -24,8 +24,8 @@ from tests.support.cases import mask
 
 BY_TYPE = {"mdgl", "nl_mdgl", "mdgl_online", "mdgl_one_hop", "modprop"}
 SAME = [  # on the default network, to the rounding of single precision
-    {"bptt", "rtrl", "snap2"},
-    {"eprop", "reward_eprop"},
+    {"bptt", "rtrl", "snap2", "ostl"},
+    {"eprop", "reward_eprop", "force", "ottt"},
     {"eprop_random", "eprop_adaptive", "rflo"},
     {"three_factor", "backprop"},
     {"mdgl", "nl_mdgl", "mdgl_online"},
@@ -68,7 +68,7 @@ def test_rules_that_are_another_on_the_default_network() -> None:
     default = gradients(NetworkConfig().build(task.n_in, task.n_out, **build), task)
     assert len(default) >= 43
     assert near(default, 1e-6) == pairs(SAME)
-    eprop = [{"eprop", "reward_eprop", *BY_TYPE}]
+    eprop = [{"eprop", "reward_eprop", "force", "ottt", *BY_TYPE}]
     assert near(default, 0.02) == pairs([*SAME, *eprop])
     for name in BY_TYPE:
         off = float((default[name] - default["eprop"]).norm() / default["eprop"].norm())
