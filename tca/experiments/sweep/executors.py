@@ -101,6 +101,11 @@ class Executor(ABC):
         except (Exception, SystemExit) as error:
             return JobResult(key, error=error)
 
+    @property
+    def running(self) -> list[str]:
+        """Keys of the jobs that have been started and have not ended."""
+        return [job.key for job in self._running.values()]
+
     @abstractmethod
     def _start(self, job: Job) -> Future[Any]:
         """Start a job in a free slot."""

@@ -59,8 +59,13 @@ class Schedule:
         known = {each.run.name for each in self.ended}
         self.open = {run.name: run for run in runs if run.name not in known}
 
-    def trained(self, executor: Executor) -> Iterator[Swept]:
-        """Train the open runs and yield each when it ends."""
+    def trained(self, executor: Executor, look: Callable[[list[str]], None]) -> Iterator[Swept]:
+        """Train the open runs and yield each when it ends.
+
+        Args:
+            executor: The workers.
+            look: Callback with the names of the runs in training, about once a second.
+        """
         for name in self.open:
             executor.submit(self._job(name))
         while self.open:
@@ -70,6 +75,7 @@ class Schedule:
             result = executor.next_result(SECONDS_TO_LOOK_AGAIN)
             if result is None:
                 self._once(executor.obstacle())
+                look(executor.running)
             elif swept := self._ending(result, executor):
                 del self.open[result.key]
                 yield swept

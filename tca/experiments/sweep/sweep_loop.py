@@ -14,7 +14,7 @@ from tca.experiments.records.files import explained
 from tca.experiments.sweep.cluster import Cluster, installed, require
 from tca.experiments.sweep.executors import Executor, InProcess
 from tca.experiments.sweep.processes import Processes
-from tca.experiments.sweep.progress import say, shown
+from tca.experiments.sweep.progress import RunsBar, say
 from tca.experiments.sweep.schedule import Schedule
 from tca.experiments.sweep.settings import settings, varying
 from tca.experiments.sweep.swept_run import Swept
@@ -110,13 +110,22 @@ def _results(
     yield from schedule.ended
     if schedule.open:
         names, count = varying(runs), len(schedule.open)
-        with start(count) as executor:
-            trained = schedule.trained(executor)
-            yield from shown(trained, count, lambda each: line(each, names)) if progress else trained
+        by_name = dict(schedule.open)
+        bar = RunsBar(
+            {name: run.steps for name, run in by_name.items()},
+            lambda name: by_name[name].folder(root),
+            lambda name: _label(by_name[name], names),
+            bar=progress,
+        )
+        with start(count) as executor, bar.bar:
+            for swept in schedule.trained(executor, bar.look if progress else _silent):
+                if progress:
+                    bar.ended(swept.run.name, line(swept, names))
+                yield swept
 
 
-def _silent(_: str) -> None:
-    """Ignore the line."""
+def _silent(_: object) -> None:
+    """Ignore the line, or the runs in training."""
 
 
 def line(swept: Swept, names: Sequence[str]) -> str:
@@ -125,13 +134,18 @@ def line(swept: Swept, names: Sequence[str]) -> str:
     Args:
         names: Settings to show; if there are none, the name of its folder.
     """
-    values = settings(swept.run)
-    which = ", ".join(f"{name} {values[name]}" for name in names if name in values) or swept.run.name
+    which = _label(swept.run, names)
     reason = f" ({swept.reason})" if swept.reason else ""
     if swept.last is None:
         return f"{which}: {swept.outcome}{reason}"
     score = f"training loss {swept.last.train_loss:.4g}, test score {swept.last.test_accuracy:.3f}"
     return f"{which}: {swept.outcome} after {swept.step} updates{reason}, {score}"
+
+
+def _label(run: Run, names: Sequence[str]) -> str:
+    """Return the settings of a run that are shown, the name of its folder if there are none."""
+    values = settings(run)
+    return ", ".join(f"{name} {values[name]}" for name in names if name in values) or run.name
 
 
 def _starter(scheduler: str | None, workers: int | None, runs: Sequence[Run]) -> Callable[[int], Executor]:
