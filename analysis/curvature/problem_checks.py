@@ -107,8 +107,8 @@ def adds_up(problem: Problem, data: Samples) -> bool:
     guesses = (data.summed,) if data.stated else (False, True)
     for summed in guesses:
         parts = [replace(part, sums=summed) for part in problem.parts if isinstance(part, Samples)]
-        added = sum(share(part, each, total(data)) for part, each in zip(parts, outputs, strict=True))
-        if not _differ(torch.as_tensor(added), whole) and (data.stated or bool(whole != 0)):
+        shares = [share(part, each, total(data)) for part, each in zip(parts, outputs, strict=True)]
+        if not _differ(torch.stack(shares).sum(), whole) and (data.stated or bool(whole != 0)):
             return summed
     raise ValueError(
         "loss must be a mean or a sum over samples to be taken in chunks, and chunks of it add up to neither: "

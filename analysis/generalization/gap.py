@@ -253,8 +253,8 @@ def _score(net: nn.Module, task: Measure | Callable[[Any, Any], float] | None, d
 @torch.no_grad()
 def _of_samples(net: nn.Module, accuracy: Any, data: Samples) -> Performance:
     """Return the loss and accuracy of all samples, whose outputs are computed some at a time."""
-    own = next(net.parameters(), torch.empty(0, device="cpu"))
-    data = data.to(own.device, own.dtype)
+    own = next(net.parameters(), None)
+    data = data if own is None else data.to(own.device, own.dtype)
     outputs = joined([run(net, {}, piece.inputs) for piece in data.pieces(TRIALS_AT_ONCE)], data.answers)
     right = _fraction_right(data, outputs) if accuracy is None else float(accuracy(outputs, data.targets))
     loss = data.value(outputs).item()

@@ -162,8 +162,12 @@ def _of_layer(net: nn.Module, inputs: Any, layer: str | None) -> Tensor:
     part = lookup(parts, recurrent[-1] if layer is None else layer, "layer")
     calls: list[Tensor] = []
     part.register_forward_hook(lambda _, __, outputs: calls.append(tensors(outputs)[0]))
-    own = next(net.parameters(), torch.empty(0, device="cpu"))
-    run(net, {}, mapped(inputs, lambda each: each.to(own.device, own.dtype if each.is_floating_point() else None)))
+    own = next(net.parameters(), None)
+
+    def moved(given: Tensor) -> Tensor:
+        return given if own is None else given.to(own.device, own.dtype if given.is_floating_point() else None)
+
+    run(net, {}, mapped(inputs, moved))
     if not calls:
         raise ValueError(f"layer must be called by the module, got {layer!r}, which is not")
     found = torch.stack(calls) if len(calls) > 1 else calls[0]
