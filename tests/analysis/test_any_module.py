@@ -85,6 +85,7 @@ def test_activity_of_parts_of_a_module() -> None:
             else:
                 wanted = exact[: int(layer or 0) + 1](inputs)
         wanted = wanted.flatten(2) if wanted.ndim > 3 else wanted
+        assert found.shape == wanted.shape
         assert torch.allclose(found, wanted, rtol=0, atol=1e-12), foreign.name
         for data in ((inputs, classes), Samples(inputs, classes, CE), DataLoader(TensorDataset(inputs, classes), 4)):
             assert torch.allclose(analysis.rates(net, data, layer), found, rtol=0, atol=1e-12)

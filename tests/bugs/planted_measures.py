@@ -32,13 +32,6 @@ BUGS = [
     ),
     Bug(
         "analysis/samples.py",
-        "chunks of a mean weighted alike",
-        "(part.weight / whole)",
-        "(1 / 3)",
-        (f"{FOREIGN}test_gauss_newton_and_fisher_matrices",),
-    ),
-    Bug(
-        "analysis/samples.py",
         "ignored classes counted",
         "counted = self.targets != self.loss.ignore_index",
         "counted = self.targets >= 0",
