@@ -35,7 +35,8 @@ def small(task: object, **options: object) -> tca.Run:
         tasks.FixedTask(made(), dt=5.0),
         f"{HERE}:Doubled", f"{HERE}.made", f"{HERE}:fixed", f"{HERE}:Sides",
     ],
-    ids=str,
+    ids=["trials", "two sets", "dataset", "task of own", "class", "function", "task class", "task", "fixed task",
+         "path of a task", "path of a function", "path of trials", "path of a class"],
 )  # fmt: skip
 def test_whatever_yields_trials_trains(source: object) -> None:
     result = tca.train(small(source), progress=False)
