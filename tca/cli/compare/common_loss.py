@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from tca.cli.compare.comparison import Planned
 from tca.cli.compare.measurements import MATCHED, RunMeasurements
+from tca.cli.compare.task_facts import task_facts
 from tca.experiments.records.result import COMPLETED, REACHED_LOSS
 
 __all__ = ["CommonLoss", "common_losses", "crossings", "loss_name", "with_matched"]
@@ -45,7 +46,7 @@ def loss_name(one: RunMeasurements) -> str:
     Args:
         one: The run.
     """
-    return type(one.run.make_task().loss).__name__
+    return task_facts(one.run).loss
 
 
 def common_losses(

@@ -11,6 +11,7 @@ from tca.cli.compare.common_loss import loss_name
 from tca.cli.compare.comparison_result import ComparisonResult
 from tca.cli.compare.estimates import COLUMNS, COMPARED, differences, estimate, grouped, used
 from tca.cli.compare.measurements import RunMeasurements
+from tca.cli.compare.task_facts import task_facts
 from tca.cli.text_table import csv_text
 from tca.experiments.records.result import DIVERGED
 
@@ -21,10 +22,9 @@ EVERY = (*COLUMNS, *(column.matched for column in COLUMNS))
 
 def csv_files(result: ComparisonResult) -> dict[str, str]:
     """Return the content of the files by name; missing numbers are empty."""
-    chances = {task: result.comparison.task(task).chance for task in result.comparison.tasks}
     made = {
-        "table.csv": _entries(result, chances),
-        "runs.csv": _runs(result, chances),
+        "table.csv": _entries(result),
+        "runs.csv": _runs(result),
         "differences.csv": _differences(result),
         "rates.csv": _rates(result),
         "left_out.csv": (vars(each) for each in result.outcomes.left_out),
@@ -43,20 +43,21 @@ def _blank(value: Any) -> Any:
     return "" if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _settings(one: RunMeasurements, chances: Mapping[str, float]) -> dict[str, Any]:
+def _settings(one: RunMeasurements) -> dict[str, Any]:
     run = one.run
     return {
         "task": run.task, "entry": one.entry, "rule": str(run.rule), "network": run.net.kind, "form": run.net.form,
-        "loss": loss_name(one), "optimizer": run.optimizer.name, "lr": run.optimizer.lr, "chance": chances[run.task],
+        "loss": loss_name(one), "optimizer": run.optimizer.name, "lr": run.optimizer.lr,
+        "chance": task_facts(run).chance,
     }  # fmt: skip
 
 
-def _entries(result: ComparisonResult, chances: Mapping[str, float]) -> Iterator[dict[str, Any]]:
+def _entries(result: ComparisonResult) -> Iterator[dict[str, Any]]:
     columns = used(EVERY, result.measured)
     for members in grouped(result.measured).values():
         diverged, failed = (sum(each) for each in ([one.outcome == DIVERGED for one in members],
                                                    [not one.ended for one in members]))  # fmt: skip
-        row = {**_settings(members[0], chances), "runs": len(members), "diverged": diverged, "failed": failed}
+        row = {**_settings(members[0]), "runs": len(members), "diverged": diverged, "failed": failed}
         for column in columns:
             row |= _estimate(column.name, estimate(members, column))
         yield row
@@ -69,11 +70,11 @@ def _estimate(name: str, found: Estimate) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _runs(result: ComparisonResult, chances: Mapping[str, float]) -> Iterator[dict[str, Any]]:
+def _runs(result: ComparisonResult) -> Iterator[dict[str, Any]]:
     columns = used(EVERY, result.measured)
     for one in result.measured:
         yield {
-            **_settings(one, chances), "seed": one.run.seeds.net, "outcome": one.outcome, "updates": one.steps,
+            **_settings(one), "seed": one.run.seeds.net, "outcome": one.outcome, "updates": one.steps,
             **{column.name: one.value(column.name) for column in columns},
             "hessian": " ".join(one.parameters), "record": one.run.name, "reason": one.reason,
         }  # fmt: skip

@@ -13,6 +13,7 @@ from tca.cli.compare.comparison import Comparison, Planned
 from tca.cli.compare.comparison_result import OUTCOMES_FILE, ComparisonResult, Key, Outcomes
 from tca.cli.compare.learning_rates import Search, TriedRate
 from tca.cli.compare.measurements import MeasurementSettings, RunMeasurements, read_measured, train_and_measure
+from tca.cli.compare.task_facts import task_facts
 from tca.experiments import records
 from tca.experiments.config.run import Run
 from tca.experiments.records.files import RecordError, explained, make_folder
@@ -234,7 +235,7 @@ def _line(one: RunMeasurements) -> str:
         return f"{who}: {one.reason}"
     return (
         f"{who} after {one.steps} updates, training loss {one.value('train_loss'):.4g}, test "
-        f"{one.run.make_task().measure} {one.value('test_accuracy'):.3f}"
+        f"{task_facts(one.run).measure} {one.value('test_accuracy'):.3f}"
     )
 
 

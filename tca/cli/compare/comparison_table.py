@@ -25,6 +25,7 @@ from tca.cli.compare.estimates import (
 )
 from tca.cli.compare.learning_rates import TriedRate
 from tca.cli.compare.measurements import RunMeasurements
+from tca.cli.compare.task_facts import task_facts
 from tca.cli.text_table import TextTable
 from tca.experiments.config.recipes import in_words
 from tca.experiments.config.run import Run
@@ -55,7 +56,7 @@ def _results(measured: Sequence[RunMeasurements]) -> TextTable:
     groups, columns = grouped(measured), used(COLUMNS, measured, RESULTS)
     rows = []
     for (task, entry), members in groups.items():
-        chance = members[0].run.make_task().chance
+        chance = task_facts(members[0].run).chance
         cells = (_cell(estimate(members, each), each) for each in columns)
         rows.append((task, entry, _endings(members), f"{chance:.3f}", *cells))
     meanings = {"runs": "Number of seeds, and how many did not complete.", "chance": "Best score of a constant answer."}
@@ -155,7 +156,7 @@ def _entries(result: ComparisonResult) -> TextTable:
         size = next((one.value("size") for one in members if math.isfinite(one.value("size"))), math.nan)
         form = f", form {run.net.form}" if run.net.form else ""
         row = (entry, str(run.rule), f"{run.net.title}{form}", f"{size:.0f}" if math.isfinite(size) else "-",
-               type(run.make_task().loss).__name__, in_words(run.optimizer), whose)  # fmt: skip
+               task_facts(run).loss, in_words(run.optimizer), whose)  # fmt: skip
         rows.setdefault(row, []).append(task)
     head = ("entry", "rule", "network", "parameters", "loss", "optimizer", "learning rate", "tasks")
     return TextTable(

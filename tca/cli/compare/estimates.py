@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from analysis.statistics.intervals import Estimate, holm, mean, paired_difference, verdict
 from tca.cli.compare.common_loss import loss_name
 from tca.cli.compare.measurements import MATCHED, RunMeasurements
+from tca.cli.compare.task_facts import task_facts
 
 __all__ = [
     "COLUMNS",
@@ -57,7 +58,7 @@ class Column:
 
 
 def _measure(one: RunMeasurements) -> object:
-    return one.run.make_task().measure
+    return task_facts(one.run).measure
 
 
 def _variable(one: RunMeasurements) -> object:

@@ -13,6 +13,7 @@ from analysis.figures import Series
 from analysis.figures.plots import curves, legend, panels
 from tca.cli.compare.common_loss import loss_name
 from tca.cli.compare.measurements import RunMeasurements
+from tca.cli.compare.task_facts import task_facts
 from tca.experiments.records.result import Metrics
 
 __all__ = ["ReportFigure", "report_figures"]
@@ -37,7 +38,7 @@ class ReportFigure:
 
 def learning_curves(measured: Sequence[RunMeasurements]) -> ReportFigure:
     """Draw performance over the test set against updates."""
-    tasks = {one.run.task: one.run.make_task() for one in measured}
+    tasks = {one.run.task: task_facts(one.run) for one in measured}
     series = [_course(one, lambda each: each.test_accuracy) for one in measured]
     measures = " or ".join(sorted({task.measure for task in tasks.values()}))
     figure = figures.learning_curves(series, measures, {name: task.chance for name, task in tasks.items()})
