@@ -372,9 +372,9 @@ BUGS: tuple[Bug, ...] = (
     Bug("tasks/native/rotation.py", "a turn before the first step", "turn_TB[0] = 0", "turn_TB[0] *= 1", BENCHMARKS),
     Bug(
         "tasks/own/array_trials.py",
-        "the last step of the array for that of the trial",
+        "the step before the last for a target a trial",
         "times_T1 == lengths_B - 1",
-        "times_T1 == steps - 1",
+        "times_T1 == lengths_B - 2",
         OWN,
     ),
     Bug("tasks/own/array_trials.py", "weights of the longest trial", "inside_TB / lengths_B", "inside_TB / steps", OWN),

@@ -168,7 +168,16 @@ def test_choices_that_do_not_depend_on_the_variable_have_no_threshold() -> None:
 def test_choices_of_a_network_are_those_of_its_outputs_in_the_decision() -> None:
     task = tasks.make("context_decision")
     batch = task.split(50, 1, seed=0)[0].batch()
-    net = tca.nets.LeakyRNN(task.n_in, 8, task.n_out, dt=task.dt, seed=0)
+    batch = tca.Batch(
+        torch.randn(batch.inputs.shape, generator=torch.Generator().manual_seed(0)),
+        *(getattr(batch, name) for name in ("targets", "weights", "loss", "decisions")),
+    )
+
+    class Noisy(torch.nn.Module):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return inputs[..., :3]
+
+    net = Noisy()
     chosen = choices(net, batch)
     with torch.no_grad():
         outputs = net(batch.inputs)
