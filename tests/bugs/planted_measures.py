@@ -97,7 +97,7 @@ BUGS = [
         "analysis/curvature/parameters.py",
         "tied weights counted twice",
         "tuple(dict.fromkeys(first[name] for name in chosen))",
-        "tuple(chosen)",
+        "tuple(first[name] for name in chosen)",
         ("tests/analysis/curvature/test_parameters.py",),
     ),
     Bug(
