@@ -108,7 +108,7 @@ def _disjoint(task: Task, trials: int) -> str:
     pieces = {"training": train, "test": test, "streamed": _streamed(task)[0]}
     for (name, one), (other_name, other) in itertools.combinations(pieces.items(), 2):
         few = min(one.trials, other.trials)
-        alike = _same(*(each.select(torch.arange(few)) for each in (one, other)))
+        alike = _same(*(each.select(torch.arange(few, device="cpu")) for each in (one, other)))
         assert not alike, f"{name} and {other_name} trials must differ, and are equal"
     return ""
 
@@ -142,7 +142,7 @@ def _chance(task: Task, trials: int) -> str:
     if task.measure == "R2":
         constants = [batch.targets[batch.decision_steps].mean(0).expand(shape)]
     else:
-        constants = [each.expand(shape) for each in torch.eye(task.n_out)]
+        constants = [each.expand(shape) for each in torch.eye(task.n_out, dtype=torch.float32, device="cpu")]
     best = max(task.accuracy(each, batch) for each in constants)
     declared = task.chance
     allowed = declared + DEVIATIONS * math.sqrt(declared * (1 - declared) / trials) + 1e-5

@@ -41,7 +41,7 @@ class FixedTrials(Dataset[tuple[Tensor, Tensor, Tensor]], abc.ABC):
         size = len(self)
         if not -size <= place < size:
             raise IndexError(f"trial {place} of a set of {size}")
-        one = self.part(torch.tensor([place % size], device="cpu"))
+        one = self.part(torch.tensor([place % size], dtype=torch.int64, device="cpu"))
         return one.inputs[:, 0], one.targets[:, 0], one.weights[:, 0]
 
     @property

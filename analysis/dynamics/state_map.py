@@ -206,6 +206,8 @@ def state_map(net: nn.Module | Callable[[Tensor, Tensor], Tensor], start: Tensor
     >>> state_map(nn.LSTM(2, 3, num_layers=2)).cells
     12
     """
+    if isinstance(net, type):
+        raise TypeError(f"net must be a network or a function, got the class {net.__name__}: give one of its objects")
     made: Any = next((make(net) for kind, make in MAPS.items() if isinstance(net, kind)), None)
     if made is None and (isinstance(net, Network) or not callable(net)):
         raise TypeError(

@@ -125,7 +125,7 @@ class CenterOutReach(DrawnTask):
         inputs_TBI[..., 2] += timeline.during("fixation", "delay")
         timeline.end_(inputs_TBI)
         times_T1 = torch.arange(timeline.steps, dtype=torch.float64, device="cpu")[:, None]
-        onset = torch.as_tensor(timeline.edges["movement"][0], device="cpu").expand(trials)
+        onset = torch.as_tensor(timeline.edges["movement"][0], dtype=torch.int64, device="cpu").expand(trials)
         way_TB = minimum_jerk((times_T1 - onset) / rest["movement"])
         targets_TB2 = (way_TB[..., None] * goal_B2).float()
         timeline.end_(targets_TB2)

@@ -61,7 +61,10 @@ class Timeline:
         >>> Timeline(2, cue=1, delay=torch.tensor([1, 2])).info(10.0, cue=torch.tensor([0, 3]))
         {'cue': tensor([0, 3]), 'delay': tensor([10., 20.], dtype=torch.float64)}
         """
-        durations = {name: torch.as_tensor(end - start, device="cpu") for name, (start, end) in self.edges.items()}
+        durations = {
+            name: torch.as_tensor(end - start, dtype=torch.int64, device="cpu")
+            for name, (start, end) in self.edges.items()
+        }
         return {name: dt * steps.double().expand(self.trials) for name, steps in durations.items()} | columns
 
     def end_(self, channels_TBC: Tensor) -> None:

@@ -170,7 +170,11 @@ def _time_first(target: Tensor, order: tuple[int, ...]) -> Tensor:
 
 
 def _lengths(lengths: Any, steps: int, trials: int) -> Tensor:
-    lengths_B = torch.full((trials,), steps, device="cpu") if lengths is None else _numbers("lengths", lengths)
+    lengths_B = (
+        torch.full((trials,), steps, dtype=torch.int64, device="cpu")
+        if lengths is None
+        else _numbers("lengths", lengths)
+    )
     if tuple(lengths_B.shape) != (trials,):
         raise ValueError(f"lengths must have shape (B,) = ({trials},), got {tuple(lengths_B.shape)}")
     if lengths_B.is_floating_point() or lengths_B.min() < 1 or lengths_B.max() > steps:

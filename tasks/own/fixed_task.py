@@ -56,7 +56,7 @@ class FixedTask(Task):
     def __post_init__(self) -> None:
         """Check that the sets fit each other."""
         if self.test is not None:
-            mine, other = self._first, self.test.part(torch.tensor([0], device="cpu"))
+            mine, other = self._first, self.test.part(torch.tensor([0], dtype=torch.int64, device="cpu"))
             for name, one, two in (
                 ("channels", mine.inputs.shape[2], other.inputs.shape[2]),
                 ("loss", mine.loss, other.loss),
@@ -141,4 +141,4 @@ class FixedTask(Task):
 
     @property
     def _first(self) -> Batch:
-        return self.trials.part(torch.tensor([0], device="cpu"))
+        return self.trials.part(torch.tensor([0], dtype=torch.int64, device="cpu"))

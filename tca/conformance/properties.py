@@ -95,7 +95,8 @@ def uneven(batch: Batch, *lengths: int) -> Batch:
     """Return the batch with as many steps in each trial; the second step, as in a delay, has no weight."""
     weights = batch.weights + 0.1
     weights[1] = 0
-    weights *= torch.arange(batch.steps).unsqueeze(1) < torch.tensor(lengths)
+    ends = torch.tensor(lengths, dtype=torch.int64, device=weights.device)
+    weights *= torch.arange(batch.steps, device=weights.device).unsqueeze(1) < ends
     return replace(batch, weights=weights)
 
 
@@ -103,7 +104,7 @@ def appended(batch: Batch, steps: int) -> Batch:
     """Return the batch with more steps without weight, and other inputs and targets after the end of each trial."""
     generator = torch.Generator().manual_seed(23)
     shape = (batch.steps + steps, *batch.inputs.shape[1:])
-    inputs = 3 * torch.randn(shape, dtype=batch.inputs.dtype, generator=generator)
+    inputs = 3 * torch.randn(shape, dtype=batch.inputs.dtype, generator=generator, device="cpu").to(batch.inputs.device)
     targets = torch.cat([batch.targets, batch.targets.flip(0), batch.targets])[: len(inputs)].roll(1, 1)
     inside = batch.inside
     inputs[: batch.steps][inside] = batch.inputs[inside]
@@ -119,7 +120,7 @@ def appended(batch: Batch, steps: int) -> Batch:
 def alone(batch: Batch, trial: int) -> Batch:
     """Return one trial by itself, without any padding."""
     steps = int(batch.trial_lengths[trial])
-    one = batch.select(torch.tensor([trial]))
+    one = batch.select(slice(trial, trial + 1))
     return replace(one, inputs=one.inputs[:steps], targets=one.targets[:steps], weights=one.weights[:steps])
 
 

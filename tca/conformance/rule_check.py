@@ -123,15 +123,19 @@ def _in_every_setting(made: Callable[[Setting], str]) -> Callable[[Sequence[Sett
 def _leaky(rule: Rule, form: Literal["A", "B"], readout_tau: float | None) -> Setting:
     """Return a setting with a leaky network of several time constants, types and absent synapses."""
     source = torch.Generator().manual_seed(3)
-    order = torch.randperm(CELLS, generator=source)
-    mask = (torch.rand(CELLS, CELLS, generator=source) < 0.7).double()
-    types, tau = torch.arange(CELLS) % 2, torch.linspace(20, 150, CELLS, dtype=torch.float64)
+    order = torch.randperm(CELLS, generator=source, device="cpu")
+    mask = (torch.rand(CELLS, CELLS, generator=source, dtype=torch.float32, device="cpu") < 0.7).double()
+    cells_in_order, tau = (
+        torch.arange(CELLS, device="cpu"),
+        torch.linspace(20, 150, CELLS, dtype=torch.float64, device="cpu"),
+    )
+    types = cells_in_order % 2
     net, reordered = (
         LeakyRNN(
             3, CELLS, 2, form=form, tau=tau[cells].tolist(), dt=10.0, readout_tau=readout_tau, learn_initial=True,
             mask_rec=mask[cells][:, cells], cell_types=types[cells], dale=(1, -1), seed=1, dtype=torch.float64,
         )
-        for cells in (torch.arange(CELLS), order)
+        for cells in (cells_in_order, order)
     )  # fmt: skip
     with torch.no_grad():
         assert net.s_0 is not None
@@ -146,9 +150,9 @@ def _given(rule: Rule, net: Network) -> Setting:
     source, device = torch.Generator().manual_seed(5), next(own.parameters()).device
     shape = (STEPS, TRIALS)
     inputs, targets = (
-        torch.randn(*shape, size, generator=source, dtype=torch.float64) for size in (own.n_in, own.n_out)
+        torch.randn(*shape, size, generator=source, dtype=torch.float64, device="cpu") for size in (own.n_in, own.n_out)
     )
-    weights = torch.rand(*shape, generator=source, dtype=torch.float64) + 0.1
+    weights = torch.rand(*shape, generator=source, dtype=torch.float64, device="cpu") + 0.1
     refused: Exception | None = None
     for loss, make in LOSSES.items():
         setting = Setting(rule, own, Batch(inputs, make(targets), weights, loss).to(device))

@@ -347,6 +347,7 @@ def test_equal_runs_have_one_name_and_every_value_changes_it() -> None:
         {"task": "flip_flop"}, {"rule": "eprop"}, {"task_options": {"dt": 20}}, {"net": NetworkConfig(size=6)},
         {"optimizer": Optimizer(options={"eps": 1e-7})}, {"batch_size": 5}, {"steps": 8}, {"stop_loss": 0.1},
         {"fresh": True}, {"n_train": 11}, {"n_test": 7}, {"evaluate_every": 4}, {"seeds": Seeds(rule=1)},
+        {"held_out": 2},
         {"snapshot_losses": (0.3, 0.2)}, {"callbacks": (Callback("curvature", 2, {"trials": 5}),)},
         {"device": "cuda"}, {"dtype": "float64"}, {"agent": Agent(), "task": "PerceptualDecisionMaking-v0"},
     ]  # fmt: skip
@@ -392,7 +393,7 @@ def test_a_run_describes_any_network() -> None:
     assert torch.equal(found(inputs, found.draw_noise(1, 2)), wanted(inputs, noise))
     for wrong, kind, message in (
         ({"kind": "mlp", "options": {"sizes": [3], "seed": 1}}, ValueError, "unknown option of MLP 'seed'"),
-        ({"kind": "mlp", "options": {"size": [3]}}, ValueError, "did you mean 'sizes'"),
+        ({"kind": "mlp", "options": {"sizs": [3]}}, ValueError, "did you mean 'sizes'"),
         ({"kind": "cnn", "options": {}}, ValueError, "needs the option 'layers'"),
     ):
         with pytest.raises(kind, match=message):
