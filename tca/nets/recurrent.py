@@ -20,12 +20,11 @@ from tca.nets.network import Network
 from tca.nets.options import check_mask, check_signs, check_types, drawing, normal_by_steps, with_signs
 from tca.nets.recurrent_layer import RecurrentWiring
 from tca.tape.population import Population
-from tca.tape.tape import Tape
+from tca.tape.tape import Tape, filtered
 from tca.utils.checks import whole
-from tca.utils.filters import filtered
 from tca.utils.numerics import Workspace
 
-__all__ = ["RecurrentNetwork", "RecurrentPopulation", "filtered"]
+__all__ = ["RecurrentNetwork", "RecurrentPopulation"]
 
 
 class RecurrentPopulation(RewiredPopulation, abc.ABC):

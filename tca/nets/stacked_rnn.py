@@ -17,10 +17,10 @@ from tca.connections.connection import Bias, Connection, ConnectionInput, Dense
 from tca.nets.leaky.leaky_population import LeakyLayer
 from tca.nets.network import Network
 from tca.nets.options import check_mask, drawing, normal_by_steps
-from tca.nets.recurrent import RecurrentPopulation, filtered
+from tca.nets.recurrent import RecurrentPopulation
 from tca.nets.recurrent_layer import RecurrentLayer
 from tca.tape.population import Population
-from tca.tape.tape import Afferent, Tape
+from tca.tape.tape import Afferent, Tape, filtered
 from tca.utils.checks import Device, DType, Mask, Positive, Seed, Size, checked, positive, whole
 from tca.utils.numerics import Workspace
 

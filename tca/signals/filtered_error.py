@@ -14,9 +14,8 @@ from tca.signals.direct import Direct
 from tca.signals.signal import Buffers, Signal, WindowFunction
 from tca.signals.wrapped import Wrapped
 from tca.tape.population import Population
-from tca.tape.tape import Tape
+from tca.tape.tape import Tape, filtered
 from tca.utils.checks import Kept, checked
-from tca.utils.filters import filtered
 
 __all__ = ["FilteredError"]
 

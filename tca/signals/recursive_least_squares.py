@@ -15,9 +15,8 @@ from tca.signals.direct import Direct
 from tca.signals.signal import Buffers, Signal
 from tca.signals.wrapped import Wrapped
 from tca.tape.population import Population
-from tca.tape.tape import Tape
+from tca.tape.tape import Tape, filtered
 from tca.utils.checks import Positive, checked
-from tca.utils.filters import filtered
 
 __all__ = ["RecursiveLeastSquares"]
 

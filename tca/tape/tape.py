@@ -38,11 +38,32 @@ from tca.tape.weight_estimates import TypeMeans
 if TYPE_CHECKING:
     from tca.tape.perturbed_pass import PerturbedPass
 
-__all__ = ["Afferent", "Back", "Tape"]
+__all__ = ["Afferent", "Back", "Tape", "filtered"]
 
 Back = Callable[[Tensor, slice], Tensor]
 
 WINDOW_BYTES = 2**19  # size of a window of the reverse pass, which fits into the cache of one core
+
+
+def filtered(delivered: Tensor, leak: float) -> Tensor:
+    """Return ``ybar_t = leak ybar_{t-1} + (1 - leak) y_t``, whose adjoint is ``Tape.through_readout``.
+
+    A linear readout may filter its inputs or its outputs.
+
+    Args:
+        delivered: Values of every step, shape ``(T, ...)``.
+        leak: Leak per step, 0 for no filter.
+
+    >>> filtered(torch.ones(3, 1, 1), 0.5).flatten().tolist()
+    [0.5, 0.75, 0.875]
+    """
+    if not leak:
+        return delivered
+    value, values = torch.zeros_like(delivered[0]), []
+    for each in delivered.unbind(0):
+        value = leak * value + (1 - leak) * each
+        values.append(value)
+    return torch.stack(values)
 
 
 class Afferent(NamedTuple):

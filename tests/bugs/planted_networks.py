@@ -57,7 +57,7 @@ BUGS = [
         "rate = leak * activity + gain * state", NETWORKS),
     Bug(LEAKY, "recurrent weights transposed forward", "recurrent.apply(weights[1], rate)",
         "recurrent.apply(weights[1].t(), rate)", NETWORKS),
-    Bug("tca/utils/filters.py", "readout filter without its gain", "(1 - leak) * each", "each", NETWORKS),
+    Bug("tca/tape/tape.py", "readout filter without its gain", "(1 - leak) * each", "each", NETWORKS),
     Bug(LEAKY, "noise not scaled by the gain", "drive[1:].addcmul_(noise, fold(torch.ones_like(self.w_rec[0])))",
         "drive[1:].add_(noise)", NETWORKS),
     Bug(LEAKY, "noise of the wrong size", "((1 + leak) / (1 - leak)).sqrt()", "((1 + leak) / (1 - leak))", NETWORKS),

@@ -23,7 +23,7 @@ from analysis.curvature.analytic.population_derivatives import Backward, Efferen
 from analysis.curvature.analytic.synapses import Synapses, WeightTangents
 from analysis.curvature.operators.pullback import Metric
 from tca.nets.network import Network
-from tca.nets.recurrent import filtered
+from tca.tape.tape import filtered
 from tca.utils.numerics import Workspace
 
 __all__ = ["Scan", "Spaces", "Tensors", "spaces"]

@@ -86,8 +86,9 @@ def to_torch(net: Any) -> tuple[nn.Module, nn.Linear]:
         if given:
             raise ValueError(f"torch's modules have no {name}: make the network without it")
     like: Tensor = net.w_out
-    module = kind(net.n_in, net.n_rec, bias=net.b is not None, device=like.device, dtype=like.dtype)
-    readout = nn.Linear(net.n_rec, net.n_out, device=like.device, dtype=like.dtype)
+    with torch.random.fork_rng([like.device] if like.is_cuda else []):  # torch draws weights that are overwritten below
+        module = kind(net.n_in, net.n_rec, bias=net.b is not None, device=like.device, dtype=like.dtype)
+        readout = nn.Linear(net.n_rec, net.n_out, device=like.device, dtype=like.dtype)
     named = {each.name: each.effective() for each in net.connections()}
     for name, theirs in NAMES.items():
         if name in named:

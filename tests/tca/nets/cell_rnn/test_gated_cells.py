@@ -64,7 +64,9 @@ def test_bptt_equals_the_backward_pass_of_torch(kind: Any, bias: bool) -> None:
     wanted |= {"w_out": readout.weight.grad, "b_out": readout.bias.grad}
     tca.Learner(net, tca.RULES["bptt"]).backward(batch)
     assert_same(gathered(net), wanted)
+    state = torch.random.get_rng_state()
     again, linear = net.to_torch()
+    assert torch.equal(state, torch.random.get_rng_state())
     assert torch.equal(linear(again(batch.inputs)[0]), readout(module(batch.inputs)[0]))
 
 
