@@ -66,5 +66,5 @@ class AnBn(DrawnTask):
         inputs_TBI = torch.nn.functional.one_hot(symbol_TB, 3).float()
         timeline.end_(inputs_TBI)
         targets_TB = torch.cat([symbol_TB[1:], torch.full_like(symbol_TB[:1], END)]).masked_fill(~inside_TB, 0)
-        weights_TB = inside_TB / inside_TB.sum(0)
+        weights_TB = inside_TB.float() / inside_TB.sum(0)
         return Batch(inputs_TBI, targets_TB, weights_TB, self.loss, counted_TB, info={"n": n_B})

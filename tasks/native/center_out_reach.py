@@ -130,7 +130,7 @@ class CenterOutReach(DrawnTask):
         targets_TB2 = (way_TB[..., None] * goal_B2).float()
         timeline.end_(targets_TB2)
         inside_TB = timeline.inside
-        weights_TB = inside_TB / inside_TB.sum(0)
+        weights_TB = inside_TB.float() / inside_TB.sum(0)
         info = timeline.info(self.dt, target=target_B, onset=self.dt * onset)
         return Batch(inputs_TBI, targets_TB2, weights_TB, self.loss, info=info)
 

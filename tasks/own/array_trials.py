@@ -95,6 +95,7 @@ def from_arrays(
     return TrialSet(Batch(inputs_TBI, target, weights_TB, loss, lengths=None if known else lengths_B, info=info or {}))
 
 
+@checked
 def from_dataset(dataset: Dataset[Any], loss: Loss | None = None) -> TrialSet:
     """Return the samples of a map-style dataset of torch as a set of trials, read once.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import tempfile
 from collections.abc import Callable, Mapping
@@ -135,9 +136,18 @@ def _recording() -> Path:
 
 
 JUDGED: dict[str, Callable[[], Any]] = {
-    "net_or_choices": lambda: [1 + (each % 3 > 0) for each in range(30)],
-    "trials": lambda: tasks.make("context_decision").split(30, 1, seed=0)[0],
+    "net_or_choices": lambda: [0, 1, 1, 1, 1, 1, 0, 0, 1, 0, 1, 0],
+    "trials": lambda: tasks.from_arrays(
+        np.zeros((3, 12, 1)), [0, 1, 1] * 4, info={"evidence": [-1.0, 1.0, 2.0] * 4, "context": [0] * 12}
+    ),
 }
+
+
+@functools.cache
+def _curve() -> analysis.behaviour.psychometric.Psychometric:
+    return analysis.psychometric(*(each() for each in JUDGED.values()), lapse=0.0)
+
+
 SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "tca.Batch": {
         "inputs": lambda: torch.zeros(2, 2, 3),
@@ -263,11 +273,9 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
         "task": lambda: tasks.make("delayed_xor"), "options": lambda: {"delay": 300.0}
     },
     "analysis.load_recording": {"file": _recording},
-    "analysis.psychometric": JUDGED,
-    "analysis.psychometric_by": {**JUDGED, "by": lambda: "evidence_0"},
-    "analysis.figures.psychometric_curves": {
-        "curves": lambda: {"net": analysis.psychometric(*(each() for each in JUDGED.values()))}
-    },
+    "analysis.psychometric": {**JUDGED, "lapse": lambda: 0.0},
+    "analysis.psychometric_by": {**JUDGED, "by": lambda: "context"},
+    "analysis.figures.psychometric_curves": {"curves": lambda: {"net": _curve()}},
     "tca.nets.CellLayer": {"cell": GRU},
     "analysis.statistics.mean": {"values": lambda: [1.0, 2.0, 4.0]},
     "analysis.statistics.paired_difference": {

@@ -209,12 +209,15 @@ MEASURES: Mapping[str, Callable[[Network, tca.Batch], Any]] = {
     "generalization_gap": lambda net, batch: analysis.generalization_gap(
         net, tasks.make("delayed_xor"), trials(net), trials(net), input_noise=0.1
     ),
+    "gradient_share": lambda net, batch: analysis.gradient_share(net, batch, 2),
     "iterate": lambda net, batch: analysis.iterate(
         _minimum(net, batch), batch.select(slice(0, 2)), "bptt", 0.1, "all", steps=5
     ),
     "landscape": lambda net, batch: [analysis.landscape(net, batch, directions=each, points=5, dimensions=2)
                                      for each in ("sharpest", "random")],
+    "learning_regime": lambda net, batch: analysis.learning_regime(net, LeakyRNN(3, 4, 2, seed=4), batch),
     "linear_dynamics": lambda net, batch: analysis.linear_dynamics(numbers(), rank=2, ridge=0.1),
+    "lyapunov": lambda net, batch: analysis.lyapunov(net, normal(6, 15, 2, 3), count=2),
     "match_cells": lambda net, batch: analysis.match_cells(net, LeakyRNN(3, 4, 2, seed=4), batch),
     "minimum": lambda net, batch: dict(_minimum(net, batch).state_dict()),
     "noise_ceiling": lambda net, batch: analysis.noise_ceiling(_repeats(), splits=3),
@@ -229,6 +232,7 @@ MEASURES: Mapping[str, Callable[[Network, tca.Batch], Any]] = {
     "psychometric": lambda net, batch: analysis.psychometric(*_judged()),
     "psychometric_by": lambda net, batch: analysis.psychometric_by(*_judged(), by="context", lapse=0.0),
     "random_sharpness": lambda net, batch: analysis.random_sharpness(net, batch, pairs=2, probes=2, allowed=0.5),
+    "ranks": lambda net, batch: analysis.ranks(tca.Learner(net, tca.RULES["eprop"]).grads(batch)[0]),
     "rates": lambda net, batch: analysis.rates(net, batch),
     "rates_of_trials": lambda net, batch: analysis.rates_of_trials(net, batch),
     "reliability": lambda net, batch: analysis.reliability(_repeats(), splits=3),
@@ -239,10 +243,12 @@ MEASURES: Mapping[str, Callable[[Network, tca.Batch], Any]] = {
                                     for k, each in ((2, "lanczos"), (2, "auto"))],
     "stability": lambda net, batch: analysis.stability(net, batch, ["bptt", "eprop"]),
     "svcca": lambda net, batch: analysis.svcca(numbers(3), numbers(4)),
+    "tangent_kernel": lambda net, batch: analysis.tangent_kernel(net, batch),
     "trace": lambda net, batch: [analysis.trace(_hessian(), each, probes=6)
                                  for each in ("hutchinson", "hutch++", "xtrace")],
     "update_jacobian": lambda net, batch: [analysis.update_jacobian(net, batch, each).matrix()
                                            for each in ("eprop", "eprop_adaptive", "sbd", "kernl")],
+    "weight_changes": lambda net, batch: analysis.weight_changes(net, LeakyRNN(3, 4, 2, seed=4)),
 }  # fmt: skip
 
 

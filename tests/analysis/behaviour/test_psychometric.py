@@ -135,15 +135,16 @@ def covered(seeds: range, repeats: int, **options: object) -> np.ndarray:
 
 
 def test_intervals_cover_the_truth_of_simulated_observers() -> None:
-    hits = covered(range(40), 30, guess=0.03, lapse=0.03).sum(0)
-    low, high = scipy.stats.binom.ppf([0.0005, 0.9995], 40, 0.95)
+    hits = covered(range(16), 30, guess=0.03, lapse=0.03).sum(0)
+    low, high = scipy.stats.binom.ppf([0.0005, 0.9995], 16, 0.95)
     assert (hits >= low).all()
     assert (hits <= high).all()
 
 
 @pytest.mark.slow
-def test_intervals_cover_the_truth_of_many_simulated_observers() -> None:
-    assert np.abs(covered(range(600), 30).mean(0) - 0.95).max() < 0.04
+@pytest.mark.parametrize("options", [{}, {"guess": 0.03, "lapse": 0.03}])
+def test_intervals_cover_the_truth_of_many_simulated_observers(options: dict) -> None:
+    assert np.abs(covered(range(600), 30, **options).mean(0) - 0.95).max() < 0.04
 
 
 def test_choices_that_change_at_once_have_a_step() -> None:

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
+import scipy.stats
 import torch
 
 import tca
@@ -90,11 +91,12 @@ def test_groups_of_trials_climb_alone() -> None:
 
 def test_random_perturbations_of_a_bowl_in_closed_form() -> None:
     """``sigma^2 / 2 sum h z^2`` of the very z drawn, and ``sigma^2 / 2 tr H`` in the mean; slopes cancel."""
-    scales, targets, sigma = [4.0, 1.0, 0.25], [0.5, 3.0, 1.0], 0.3
+    scales, targets, sigma, pairs = [4.0, 1.0, 0.25], [0.5, 3.0, 1.0], 0.3, 64
     net, batch = bowl(scales, targets)
     curvature, theta = torch.tensor(scales).double(), net.w_out.detach()[0]
-    found = random_sharpness(net, batch, "w_out", sigma=sigma, allowed=0.2, pairs=400, seed=3)
-    drawn = torch.randn(400, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    width = 2 * scipy.stats.t.ppf(0.975, pairs - 1) / math.sqrt(pairs)
+    found = random_sharpness(net, batch, "w_out", sigma=sigma, allowed=0.2, pairs=pairs, seed=3)
+    drawn = torch.randn(pairs, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     for rise, precision, size in (
         (found.rise, found.pac_bayes, torch.ones(3).double()),
         (found.relative_rise, found.relative_pac_bayes, theta.abs()),
@@ -103,7 +105,7 @@ def test_random_perturbations_of_a_bowl_in_closed_form() -> None:
         assert rise.value == pytest.approx(sigma**2 * each.mean().item(), rel=1e-9)
         exact = sigma**2 / 2 * (curvature * size.square()).sum().item()
         assert rise.low < exact < rise.high
-        assert (rise.count, rise.high - rise.low) == (400, pytest.approx(2 * 1.966 * rise.spread / 20, rel=1e-3))
+        assert (rise.count, rise.high - rise.low) == (pairs, pytest.approx(width * rise.spread, rel=1e-9))
         assert precision == pytest.approx(each.mean().item() / 0.2, rel=1e-8)
     assert found.trace.value == pytest.approx(sum(scales), rel=1e-12)
     assert found.loss == sharpness(net, batch, "w_out").loss
