@@ -110,6 +110,7 @@ def sharpness(
     Nocedal, Smelyanskiy and Tang (2017), ICLR, arXiv:1609.04836, for the box, whose maximum they seek with L-BFGS-B;
     Liang, Poggio, Rakhlin and Stokes (2019), AISTATS, for the Fisher-Rao norm.
 
+    >>> from tca.batch import Batch
     >>> from tca.losses import MSE
     >>> from tca.nets import LeakyRNN
     >>> batch = Batch(torch.zeros(4, 5, 1), torch.ones(4, 5, 2), torch.full((4, 5), 0.25), MSE())

@@ -115,6 +115,7 @@ def random_sharpness(
     McAllester and Srebro (2017), NeurIPS, arXiv:1706.08947, for the PAC-Bayes measures; those papers bound the error of
     classification where this bounds the loss.
 
+    >>> from tca.batch import Batch
     >>> from tca.losses import MSE
     >>> from tca.nets import LeakyRNN
     >>> batch = Batch(torch.zeros(4, 5, 1), torch.zeros(4, 5, 2), torch.full((4, 5), 0.25), MSE())

@@ -107,6 +107,7 @@ def landscape(
 
     Papers: Li, Xu, Taylor, Studer and Goldstein (2018), NeurIPS, arXiv:1712.09913, for normalised directions.
 
+    >>> from tca.batch import Batch
     >>> from tca.nets import LeakyRNN
     >>> from tca.losses import MSE
     >>> batch = Batch(torch.zeros(4, 5, 1), torch.zeros(4, 5, 1), torch.full((4, 5), 0.25), MSE())

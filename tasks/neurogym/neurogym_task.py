@@ -5,7 +5,9 @@ Shapes: T time, B batch, I inputs, O outputs.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -27,6 +29,7 @@ from tca.utils.trial_info import info_of_rows
 __all__ = ["NeurogymTask"]
 
 PROBE_TRIALS = 1000
+_MEASURED: dict[str, _Facts] = {}  # by environment and options
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class NeurogymTask(DrawnTask):
 
     def __post_init__(self) -> None:
         """Check on some trials that the environment can be supervised."""
-        object.__setattr__(self, "_facts", _probe(self.name, dict(self.options)))
+        object.__setattr__(self, "_facts", _facts_of(self.name, dict(self.options)))
 
     @property
     def dt(self) -> float:
@@ -144,6 +147,18 @@ class _Facts:
     discrete: bool
     decision_periods: tuple[str, ...]
     chance: float
+
+
+def _facts_of(name: Any, options: dict[str, Any]) -> _Facts:
+    """Return the facts of an environment; those of neurogym's own, with plain options, are measured once."""
+    if isinstance(name, str) and name in SUPERVISED:
+        with contextlib.suppress(TypeError, ValueError):
+            json.dumps(options)
+            key = repr((name, options))
+            if key not in _MEASURED:
+                _MEASURED[key] = _probe(name, options)
+            return _MEASURED[key]
+    return _probe(name, options)
 
 
 def _probe(name: str, options: dict[str, Any]) -> _Facts:

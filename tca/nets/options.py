@@ -14,9 +14,11 @@ from tca.utils.arrays import tensor_of
 from tca.utils.noise import by_steps
 
 __all__ = [
+    "check_dale",
     "check_mask",
     "check_signs",
     "check_types",
+    "count_types",
     "drawing",
     "normal_by_steps",
     "with_signs",
@@ -57,16 +59,44 @@ def check_types(types: Sequence[float] | Tensor | None, cells: int) -> Tensor:
     >>> check_types((0.8, 0.2), 5).tolist()
     [0, 0, 0, 0, 1]
     """
-    given = torch.zeros(cells, dtype=torch.int64, device="cpu") if types is None else tensor_of(types).cpu()
-    if not given.is_floating_point() and tuple(given.shape) == (cells,) and (given >= 0).all():
-        return given.to(torch.int64)
-    if given.is_floating_point() and given.ndim == 1 and (given >= 0).all() and abs(float(given.sum()) - 1) < 1e-6:
-        ends = (given.double().cumsum(0) * cells).round().to(torch.int64)
-        return torch.searchsorted(ends, torch.arange(cells, device="cpu"), right=True)
+    given = _given(types, cells)
+    if given.is_floating_point():
+        return torch.searchsorted(_ends(given, cells), torch.arange(cells, device="cpu"), right=True)
+    return given.to(torch.int64)
+
+
+def count_types(types: Sequence[float] | Tensor | None, cells: int) -> int:
+    """Return the largest type of a cell plus one; no tensor of all cells is built.
+
+    Args:
+        types: As of `check_types`, with the same errors.
+
+    >>> count_types((0.8, 0.2), 10**12)
+    2
+    """
+    given = _given(types, cells)
+    if given.is_floating_point():
+        return int(torch.searchsorted(_ends(given, cells), cells - 1, right=True)) + 1
+    return int(given.max()) + 1
+
+
+def _given(types: Sequence[float] | Tensor | None, cells: int) -> Tensor:
+    """Return integers, one for each cell, or fractions that add up to one."""
+    given = torch.ones(1, device="cpu") if types is None else tensor_of(types).cpu()
+    if given.is_floating_point():
+        if given.ndim == 1 and (given >= 0).all() and abs(float(given.sum()) - 1) < 1e-6:
+            return given
+    elif tuple(given.shape) == (cells,) and (given >= 0).all():
+        return given
     raise ValueError(
         f"cell_types must be {cells} whole numbers, one for each cell and none negative, or fractions that add up to "
         f"one, got {types!r}"
     )
+
+
+def _ends(fractions: Tensor, cells: int) -> Tensor:
+    """Return the number of cells of each type and of those before it."""
+    return (fractions.double().cumsum(0) * cells).round().to(torch.int64)
 
 
 def check_signs(dale: Sequence[int] | None, types: Tensor) -> Tensor | None:
@@ -81,10 +111,18 @@ def check_signs(dale: Sequence[int] | None, types: Tensor) -> Tensor | None:
     """
     if dale is None:
         return None
-    kinds = int(types.max()) + 1
-    if len(dale) != kinds or any(sign not in (-1, 0, 1) for sign in dale):
-        raise ValueError(f"dale must hold one sign for each of the {kinds} types, each -1, 0 or 1, got {dale!r}")
+    check_dale(dale, int(types.max()) + 1)
     return torch.tensor(dale, dtype=torch.float64, device="cpu")[types]
+
+
+def check_dale(dale: Sequence[int] | None, kinds: int) -> None:
+    """Raise ``ValueError`` unless there is one sign for each type, -1, 0 or +1; ``None`` passes.
+
+    Args:
+        kinds: Number of types.
+    """
+    if dale is not None and (len(dale) != kinds or any(sign not in (-1, 0, 1) for sign in dale)):
+        raise ValueError(f"dale must hold one sign for each of the {kinds} types, each -1, 0 or 1, got {dale!r}")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tca.nets.deep_r import Rewiring
-from tca.nets.options import check_signs, check_types
+from tca.nets.options import check_dale, count_types
 from tca.utils.checks import Mask, NotNegative, Size, check, checked
 from tca.utils.names import unknown
 
@@ -77,7 +77,7 @@ class RecurrentLayer(abc.ABC):
         self.cell = self._with(check("cell", cell, self.cells | None), self.cells, options)
         self.wiring = self._with(check("wiring", wiring, self.wirings | None), self.wirings, options)
         if self.wiring.cell_types is not None or self.wiring.dale is not None:
-            check_signs(self.wiring.dale, check_types(self.wiring.cell_types, size))
+            check_dale(self.wiring.dale, count_types(self.wiring.cell_types, size))
 
     @classmethod
     def options(cls) -> dict[str, Any]:

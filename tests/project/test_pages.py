@@ -38,6 +38,9 @@ SMALLER = {  # sizes that a test can afford; each must stand in some page
     "NetworkConfig(size=32)": "NetworkConfig(size=4)",
     '"net.size": [32, 64]': '"net.size": [4, 6]',
     "workers=4": "workers=1",
+    "select(slice(0, 4))": "select(slice(0, 1))",
+    'tasks.make("flip_flop", bits=2)': 'tasks.make("flip_flop", bits=2, duration=240)',
+    "dimensions=2, normalise=True": "dimensions=2, normalise=True, points=5",
 }
 RECORD_COMMAND = re.compile(r"^ {4}(python -m analysis\.figures\.\w+ runs/compare.*?)(?: +#.*)?$", re.MULTILINE)
 MODULE = re.compile(r"python -m ((?:analysis|benchmarks|tasks|tools)[\w.]*)((?: [^\n`#)]*)?)")

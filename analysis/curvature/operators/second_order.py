@@ -74,7 +74,7 @@ class GraphExpansion(LossExpansion):
 
     Paper: Pearlmutter (1994), Neural Computation 6:147.
 
-    >>> toy = Graph.of(lambda theta: theta[0] ** 3, torch.tensor([2.0, 1.0]))
+    >>> toy = GraphExpansion.of(lambda theta: theta[0] ** 3, torch.tensor([2.0, 1.0]))
     >>> toy.value, toy.gradient.tolist(), toy.second(torch.eye(2)).tolist()
     (8.0, [12.0, 0.0], [[12.0, 0.0], [0.0, 0.0]])
     """

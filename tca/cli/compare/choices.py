@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import analysis
 from tasks.trials import FixedTrials
 from tca.nets import Network
+from tca.utils.trial_info import missing
 
 __all__ = ["GRADED", "ChoiceCurve", "choice_curve"]
 
 GRADED = ("evidence", "coherence", "coh")  # columns of `Batch.info`, the first that a task has
 LEVELS = (3, 40)  # least and largest number of levels of a graded variable
+LEAST_TRIALS = 20  # trials with a level, below which no function is fitted
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,8 @@ class ChoiceCurve:
         response: Class whose choice is counted, or ``"correct"``.
         levels: Levels of the variable.
         proportions: Proportion of counted choices at each level.
-        threshold: Threshold of the fitted function.
-        slope: Its slope.
+        threshold: Threshold of the fitted function; NaN if it is infinite or undefined.
+        slope: Its slope, as the threshold.
     """
 
     variable: str
@@ -45,7 +48,10 @@ class ChoiceCurve:
 
 
 def choice_curve(net: Network, trials: FixedTrials) -> ChoiceCurve | None:
-    """Return the psychometric function of a network, ``None`` where trials have no graded variable.
+    """Return the psychometric function of a network, ``None`` if there is none to fit.
+
+    That is the case without a graded variable, with fewer than 20 trials that have a level, and with fewer than 3 or
+    more than 40 levels. An infinite or undefined threshold or slope is NaN.
 
     Args:
         net: The network.
@@ -55,14 +61,16 @@ def choice_curve(net: Network, trials: FixedTrials) -> ChoiceCurve | None:
     variable = next((name for name in GRADED if name in batch.info), None)
     if variable is None:
         return None
+    values = batch.info[variable]
+    values = values[~missing(values)]
+    if len(values) < LEAST_TRIALS or not LEVELS[0] <= len(set(values.tolist())) <= LEVELS[1]:
+        return None
     try:
         found = analysis.psychometric(net, batch, variable=variable)
     except (ValueError, TypeError):  # targets are no classes, or values no levels
         return None
-    levels = tuple(map(float, found.counts.levels))
-    if not LEVELS[0] <= len(levels) <= LEVELS[1]:
-        return None
-    proportions = tuple(map(float, found.proportions))
-    return ChoiceCurve(
-        variable, str(found.response), levels, proportions, found.threshold.value, found.slope.value
-    )  # fmt: skip
+    levels, proportions = (tuple(map(float, each)) for each in (found.counts.levels, found.proportions))
+    threshold, slope = (
+        each.value if math.isfinite(each.value) else math.nan for each in (found.threshold, found.slope)
+    )
+    return ChoiceCurve(variable, str(found.response), levels, proportions, threshold, slope)

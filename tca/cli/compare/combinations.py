@@ -67,8 +67,8 @@ def misfit(run: Run) -> str:
     Args:
         run: The run.
 
-    >>> misfit(Run("delayed_xor", "modprop", net={"kind": "spiking_rnn", "size": 4}))[:35]
-    'ModProp has one slope for each cell'
+    >>> misfit(Run("delayed_xor", "modprop", net={"kind": "spiking_rnn", "size": 4}))[:55]
+    'TypePropagation replaces the slope of every rate by one'
     >>> misfit(Run("delayed_xor", "eprop", net={"size": 4}, n_train=4, n_test=4))
     ''
     """

@@ -84,7 +84,8 @@ COLUMNS = (
            (RESULTS, LOSS)),
     Column("trace", "trace", "Trace of the same Hessian, estimated.", None, _hessian),
     Column("psychometric_slope", "slope", "Slope of the psychometric function, the choices by a graded variable of the "
-           "trials.", None, _variable, (RESULTS,)),
+           "trials; missing with fewer than 20 test trials or 3 levels, and where infinite.", None, _variable,
+           (RESULTS,)),
     Column("psychometric_threshold", "threshold", "Its threshold.", None, _variable, ()),
     Column("cosine", "cosine", "Cosine between the rule's gradient and the true one at the same weights and trials, "
            "all hidden populations together, mean over training.", 3, None, (RESULTS,)),

@@ -124,12 +124,13 @@ class RunMeasurements:
         return self.outcome in ENDED
 
     def value(self, name: str) -> float:
-        """Return a measurement, NaN if not available, for example after divergence.
+        """Return a measurement, NaN if not available or infinite, for example after divergence.
 
         Args:
             name: Its name.
         """
-        return self.values.get(name, math.nan)
+        value = self.values.get(name, math.nan)
+        return value if math.isfinite(value) else math.nan
 
 
 def train_and_measure(

@@ -91,7 +91,7 @@ def psychometric_functions(measured: Sequence[RunMeasurements]) -> ReportFigure:
     legend(figure)
     caption = (
         "Psychometric functions: choices in test trials by their graded variable. Mean over seeds, band of one "
-        "standard deviation."
+        "standard deviation. Runs with fewer than 20 test trials or 3 levels have none."
     )
     return ReportFigure(figure, series, ("level", "proportion"), caption)
 

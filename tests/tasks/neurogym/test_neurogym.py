@@ -13,11 +13,18 @@ import pytest
 import torch
 
 import tasks
+from tasks.neurogym import neurogym_task
 from tasks.neurogym.neurogym_environment import SupervisedEnvironment, UnsupervisableError, registered
 from tasks.neurogym.neurogym_ids import SUPERVISED
 from tasks.seeds import TRAIN, generator
 
 IDS = sorted(registered())
+
+
+@pytest.fixture(autouse=True)
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test measures its environments itself, also those that it changes."""
+    monkeypatch.setattr(neurogym_task, "_MEASURED", {})
 
 
 @pytest.mark.parametrize("name", IDS)
@@ -181,6 +188,13 @@ def test_no_warning_and_no_line_reaches_the_user(capfd: pytest.CaptureFixture[st
         assert warnings.filters == before
     assert caught == []
     assert capfd.readouterr() == ("", "")
+
+
+def test_an_environment_of_neurogym_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, slow = (tasks.make("DelayMatchSample-v0", dt=dt) for dt in (100, 50))
+    monkeypatch.setattr(neurogym_task, "_probe", lambda *_: pytest.fail("measured again"))
+    assert tasks.make("DelayMatchSample-v0", dt=100)._facts is first._facts
+    assert (first.dt, slow.dt) == (100, 50)
 
 
 def test_a_warning_of_ones_own_still_passes() -> None:

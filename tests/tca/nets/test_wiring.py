@@ -10,6 +10,7 @@ import torch
 
 import tca
 from tca.nets.constraints import project_
+from tca.nets.options import check_types, count_types
 from tca.nets.wiring import by_distance, by_type, lattice, sparse
 
 
@@ -143,3 +144,8 @@ def test_a_run_may_ask_for_momentum_to_be_forgotten() -> None:
         assert (weights[forget][:, :6] >= 0).all()
         assert ("reset_momentum_on_projection" in run.to_json()["optimizer"]) == forget
     assert not torch.equal(weights[True], weights[False])
+
+
+def test_types_are_counted_as_they_are_built() -> None:
+    for given in (None, (0.8, 0.2), (0.5, 0.0, 0.5), (0.7, 0.3, 0.0), [2, 0, 1, 1, 0], (0.95, 0.05)):
+        assert count_types(given, 5) == int(check_types(given, 5).max()) + 1

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
+import tasks
+from tca import nets
+from tca.cli.compare.choices import choice_curve
 from tca.cli.compare.comparison import Comparison
 from tca.cli.compare.comparison_files import csv_files
 from tca.cli.compare.comparison_result import ComparisonResult
@@ -105,3 +108,22 @@ def test_the_files_hold_numbers_only() -> None:
         for line in lines:
             for name, cell in zip(head, line, strict=True):
                 assert name in text or cell == "" or math.isfinite(float(cell)), (name, cell)
+
+
+def test_an_infinite_measurement_counts_as_missing() -> None:
+    """A step of a psychometric function has an infinite slope, which must not end the tables of a comparison."""
+    measured = [*runs("a", BASE), *runs("b", [*BASE[:4], math.inf])]
+    (found,) = differences(grouped(measured), "a", [TEST])
+    assert (found.estimate.count, found.estimate.asked, found.estimate.value) == (4, 5, 0.0)
+    assert math.isnan(measured[-1].value("test_accuracy"))
+
+
+def test_few_trials_or_levels_have_no_choice_curve() -> None:
+    task = tasks.make("perceptual_decision")
+    net = nets.LeakyRNN(task.n_in, 4, task.n_out)
+    trials = task.split(1, 20, seed=0)[1]
+    assert choice_curve(net, trials) is not None
+    assert choice_curve(net, trials.subset(19)) is None
+    batch = trials.batch()
+    batch.info["evidence"][:] = [-1.0, 1.0] * 10
+    assert choice_curve(net, tasks.TrialSet(batch)) is None
