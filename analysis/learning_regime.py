@@ -43,6 +43,7 @@ class LearningRegime:
 
 
 @checked
+@torch.inference_mode(False)
 def tangent_kernel(net: Network, trials: Trials | Batch, parameters: str | Sequence[str] = "all") -> Tensor:
     """Return the neural tangent kernel ``K = J J^T``, ``J = dy / d theta``, float64, shape ``(N, N)``.
 
@@ -69,6 +70,7 @@ def tangent_kernel(net: Network, trials: Trials | Batch, parameters: str | Seque
 
 
 @checked
+@torch.inference_mode(False)
 def learning_regime(
     before: Network, after: Network, trials: Trials | Batch, parameters: str | Sequence[str] = "all"
 ) -> LearningRegime:

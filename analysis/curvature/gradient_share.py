@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from analysis.curvature.network_operators import hessian
@@ -46,6 +47,7 @@ class GradientShare:
 
 
 @checked
+@torch.inference_mode(False)
 def gradient_share(
     net: nn.Module,
     trials: Data,

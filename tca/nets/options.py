@@ -82,7 +82,7 @@ def count_types(types: Sequence[float] | Tensor | None, cells: int) -> int:
 
 def _given(types: Sequence[float] | Tensor | None, cells: int) -> Tensor:
     """Return integers, one for each cell, or fractions that add up to one."""
-    given = torch.ones(1, device="cpu") if types is None else tensor_of(types).cpu()
+    given = torch.ones(1, dtype=torch.float32, device="cpu") if types is None else tensor_of(types).cpu()
     if given.is_floating_point():
         if given.ndim == 1 and (given >= 0).all() and abs(float(given.sum()) - 1) < 1e-6:
             return given

@@ -118,7 +118,11 @@ def test_workers_and_resumed_runs_import_the_parts(tmp_path: Path, monkeypatch: 
     )
     words = [sys.executable, "-c", code, str(tmp_path / "stopped")]
     assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "completed doubled\n"
-    assert same_weights(records.read(tmp_path / "stopped", trusted=True), here)
+    try:
+        assert same_weights(records.read(tmp_path / "stopped", trusted=True), here), "which imports and registers anew"
+    finally:
+        RULES.pop("doubled", None)
+        sys.modules.pop("doubled_rule", None)
 
 
 def same_weights(one: tca.Result, other: tca.Result) -> bool:
