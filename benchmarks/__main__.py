@@ -7,16 +7,16 @@ import importlib
 import sys
 
 BENCHMARKS = {
-    "rules": "what a gradient costs, against the floor and against peers",
-    "feedforward": "what a gradient of a feedforward network costs, against autograd and steps by hand",
-    "curvature": "what a Hessian-vector product and the top eigenvalue cost",
-    "any_model": "what curvature of models of PyTorch costs, beside PyHessian and curvlinops",
-    "own_cell": "what a gradient of a user's cell module costs, beside a loop of autograd",
-    "vector": "what a step of a network of vectors costs, against a perceptron",
-    "cells": "what a gradient of a GRU and an LSTM costs, beside the modules of PyTorch",
-    "spiking": "what a gradient of a spiking network costs, against traces carried forwards",
-    "spiking_peers": "what e-prop of adaptive spiking cells costs, against braintrace",
-    "diffusion": "what a diffusing error costs, against e-prop without a field",
+    "rules": "cost of a gradient, against the floor and against peers",
+    "feedforward": "cost of a gradient of a feedforward network, against autograd and steps by hand",
+    "curvature": "cost of a Hessian-vector product and the top eigenvalue",
+    "any_model": "cost of curvature of models of PyTorch, beside PyHessian and curvlinops",
+    "own_cell": "cost of a gradient of a user's cell module, beside a loop of autograd",
+    "vector": "cost of a step of a network of vectors, against a perceptron",
+    "cells": "cost of a gradient of a GRU and an LSTM, beside the modules of PyTorch",
+    "spiking": "cost of a gradient of a spiking network, against traces carried forwards",
+    "spiking_peers": "cost of e-prop of adaptive spiking cells, against braintrace",
+    "diffusion": "cost of a diffusing error, against e-prop without a field",
     "scaling": "how the cost of every rule grows with cells and steps, against theory",
     "tasks": "trials a second, against neurogym",
 }

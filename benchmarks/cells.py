@@ -1,4 +1,4 @@
-"""What the gradient of a gated network costs, beside `torch.nn.GRU` and `torch.nn.LSTM` with the same weights.
+"""Cost of the gradient of a gated network, beside `torch.nn.GRU` and `torch.nn.LSTM` with the same weights.
 
 Shapes: T time, B batch, N cells.
 

@@ -330,4 +330,18 @@ BUGS = [
         "torch.cat([one.repeat(1, (outputs - 1) // self.components), one[:, :1]], 1)",
         PPO,
     ),
+    Bug(
+        "tca/experiments/reinforcement/episodes.py",
+        "first states of a block counted twice after a resume",
+        "return self.normaliser.state() if self.episodes else self.before",
+        "return self.normaliser.state()",
+        ("tests/tca/experiments/reinforcement/test_reward_runs.py::test_a_record_resumes_to_the_same_bits",),
+    ),
+    Bug(
+        "tca/experiments/reinforcement/episodes.py",
+        "moments forgotten in a resume",
+        "self.normaliser.restore(state)",
+        "pass",
+        ("tests/tca/experiments/reinforcement/test_reward_runs.py::test_a_record_resumes_to_the_same_bits",),
+    ),
 ]

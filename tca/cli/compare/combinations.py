@@ -76,7 +76,9 @@ def misfit(run: Run) -> str:
         warnings.simplefilter("ignore")  # they come again in the training
         try:
             loop = TrainingLoop(run)
-            if isinstance(batch := next(loop.batches) if run.agent is None else None, Batch):
+            if run.agent is None:
+                batch = next(loop.batches)
+                assert isinstance(batch, Batch), "no episode without an agent"
                 loop.learner.advance_(batch)
         except (ValueError, TypeError) as error:
             return in_a_line(error)

@@ -64,7 +64,8 @@ class ActorCritic(Loss):
         parameters, actions = outputs[..., :-1], targets[..., : -len(self.columns)]
         slope = self.actor_slope(self.policy.log_probability(parameters, actions), targets).unsqueeze(-1)
         actor = slope * self.policy.score(parameters, actions)
-        actor -= self.entropy * self.policy.entropy_slope(parameters)
+        if self.entropy:
+            actor -= self.entropy * self.policy.entropy_slope(parameters)
         critic = self.value_weight * self.critic_slope(outputs[..., -1], targets)
         return torch.cat([actor, critic.unsqueeze(-1)], -1)
 

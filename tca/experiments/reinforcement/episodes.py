@@ -31,12 +31,15 @@ class Episodes(Iterator[Iterator[Batch]]):
         task: Its task.
         learner: The network that acts, and its rule.
         step: Number of the first episode, a multiple of ``run.evaluate_every``.
+        state: Value of ``state`` before this episode; ``None`` (default) before the first.
 
     Raises:
         ValueError: The network cannot act step by step, or has private noise and learns from an episode more than once.
     """
 
-    def __init__(self, run: Run, task: Task, learner: Learner, step: int = 0) -> None:
+    def __init__(
+        self, run: Run, task: Task, learner: Learner, step: int = 0, state: Mapping[str, Tensor] | None = None
+    ) -> None:
         assert isinstance(run.agent, Agent)
         self.run, self.task, self.learner, self.agent = run, task, learner, run.agent
         if self.agent.updates > 1 and learner.net.draw_noise(1, 1) is not None:
@@ -47,6 +50,8 @@ class Episodes(Iterator[Iterator[Batch]]):
         observed = task.n_in if self.agent.normalize_observations else 0
         earning = run.batch_size if self.agent.normalize_rewards else 0
         self.normaliser = Normaliser(observed, earning, self.agent.discount)
+        if state is not None:
+            self.normaliser.restore(state)
         self._start(step // run.evaluate_every)
 
     def _start(self, block: int) -> None:
@@ -55,6 +60,7 @@ class Episodes(Iterator[Iterator[Batch]]):
         environments = self.task.environments(self.run.batch_size, _seed(seeds.data, block))
         generator = torch.Generator().manual_seed(_seed(seeds.batches, block))
         self.normaliser.sums.zero_()
+        self.before = self.normaliser.state()  # the actor observes the first states of its environments
         self.actor, self.parts = Actor(self.learner, environments, generator, self.normaliser), generator
         self.block = block
         self.episodes: list[Episode] = []
@@ -73,12 +79,8 @@ class Episodes(Iterator[Iterator[Batch]]):
         return episode.batches(self.agent, self.parts, instant=self.actor.instant)
 
     def state(self) -> dict[str, Tensor]:
-        """Return the state to resume from: that of the normaliser."""
-        return self.normaliser.state()
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Resume from a state; call before the first episode."""
-        self.normaliser.restore(state)
+        """Return the state to resume from: that of the normaliser, before a block that has no episode yet."""
+        return self.normaliser.state() if self.episodes else self.before
 
     def observed(self) -> dict[str, float]:
         """Return mean reward per trial, return of the trials that ended and their score, since the block started."""

@@ -77,11 +77,15 @@ class TrainingLoop:
         self.step, self.elapsed = 0, 0.0
         self.batches = self._batches()
 
-    def _batches(self) -> Iterator[Batch | Iterator[Batch]]:
-        """Return the batches of the next steps, one of trials with targets or several of an episode."""
+    def _batches(self, episodes: Mapping[str, Tensor] | None = None) -> Iterator[Batch | Iterator[Batch]]:
+        """Return the batches of the next steps, one of trials with targets or several of an episode.
+
+        Args:
+            episodes: State of the episodes so far, if there are any.
+        """
         run, seed = self.run, self.run.seeds.batches
         if run.agent is not None:
-            return Episodes(run, self.task, self.learner, self.step)
+            return Episodes(run, self.task, self.learner, self.step, episodes)
         if not run.fresh:
             return self.train_set.batches(run.batch_size, seed, start=self.step)
         stream = self.task.stream(run.batch_size, seed, start=self.step)
@@ -166,9 +170,7 @@ class TrainingLoop:
         self.updates.restore(state)
         for watcher, its in zip(self.watchers, state.get("watchers", []), strict=True):
             watcher.restore(its)
-        self.batches = self._batches()
-        if isinstance(self.batches, Episodes):
-            self.batches.restore(state["episodes"])
+        self.batches = self._batches(state.get("episodes"))
 
     def finish(self, record: Record, progress: bool) -> Result:
         """Train from the record's checkpoint, if it has one, to the end, and return the result.

@@ -50,6 +50,12 @@ TINY = Run(
     agent=AGENT,
     dtype="float64",
 )
+PPO = replace(
+    TINY,
+    rule="bptt",
+    net=NetworkConfig(size=6, tau=50.0),
+    agent=Agent(9, 0.9, clip=0.2, epochs=2, minibatches=2, normalize_observations=True, normalize_rewards=True),
+)
 WORDS = [f"--task={NAME}", "--net.size=5", "--steps=3", "--batch_size=2", "--evaluate_every=2", "--n_train=6",
          "--n_test=6", "--quiet"]  # fmt: skip
 
@@ -63,9 +69,13 @@ def same(one: Result, other: Result) -> None:
     ]
 
 
-def test_a_record_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed in its last block, with private noise and the momentum of Adam, a run goes on from its checkpoint."""
-    whole = train(TINY, progress=False)
+@pytest.mark.parametrize("last", [1, 3, 5])
+@pytest.mark.parametrize("run", [TINY, PPO], ids=["actor-critic", "PPO"])
+def test_a_record_resumes_to_the_same_bits(
+    run: Run, last: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in any block, with private noise or running moments, and Adam's, a run goes on from its checkpoint."""
+    whole = train(run, progress=False)
     assert [each.step for each in whole.metrics] == [0, 2, 4, 5]
     assert set(whole.last.observed) == {"reward_per_trial", "performance", "return"}
     assert whole.metrics[0].observed == {}
@@ -75,18 +85,19 @@ def test_a_record_resumes_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.M
     def killed(actor: Any, steps: int, noise: Tensor | None) -> Any:
         nonlocal lived
         lived += 1
-        if lived == 5:
+        if lived == last:
             raise KeyboardInterrupt
         return act(actor, steps, noise)
 
     monkeypatch.setattr(Actor, "act", killed)
     with pytest.raises(KeyboardInterrupt):
-        train(TINY, tmp_path, progress=False)
+        train(run, tmp_path, progress=False)
     assert not records.finished(tmp_path)
     monkeypatch.setattr(Actor, "act", act)
-    same(train(TINY, tmp_path, progress=False), whole)
+    same(train(run, tmp_path, progress=False), whole)
+    lived = last - 1
     monkeypatch.setattr(Actor, "act", killed)  # nothing is lived through again
-    same(train(TINY, tmp_path, progress=False), whole)
+    same(train(run, tmp_path, progress=False), whole)
     same(records.read(tmp_path), whole)
     assert records.read(tmp_path).net.n_out == 4, "three actions and a value"
 
