@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: compare compare-digits test lint pages format bench bench-peers test-bugs test-docs test-hostile test-kills test-pythons test-slow test-wheel test-studies accept study-generalization study-spiking vision clean
+.PHONY: compare compare-digits test lint pages format bench bench-peers test-browser test-bugs test-docs test-hostile test-kills test-pythons test-slow test-wheel test-studies accept study-generalization study-spiking vision clean
 
 # The first interpreter that is new enough and not too new; `make PYTHON=/path/to/python test` overrides it.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -47,6 +47,11 @@ bench: $(INSTALLED)
 # The same with JAX, braintrace and curvlinops beside it, in an environment of its own.
 bench-peers: $(PEERS_INSTALLED)
 	$(ONE_THREAD) .venv-peers/bin/python -m benchmarks
+
+# Pages in headless Chromium, which is not installed here: `apt-get install chromium`, or CHROMIUM=/path/to/chrome.
+test-browser: $(INSTALLED)
+	@$(PY) -c 'import sys; from tests.support.browser import MISSING, executable; sys.exit(None if executable() else MISSING)'
+	$(ONE_THREAD) $(PY) -m pytest -q -m browser tests
 
 test-bugs: $(INSTALLED)
 	$(ONE_THREAD) $(PY) -m tests.bugs.run
