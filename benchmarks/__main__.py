@@ -29,14 +29,18 @@ def main() -> None:
         epilog="; ".join(f"{name}: {what}" for name, what in BENCHMARKS.items()),
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHMARKS)} (default: all)")
-    names = parser.parse_args().names or list(BENCHMARKS)
+    parser.add_argument("--save", action="store_true", help="write results below benchmarks/results/, where kept")
+    options = parser.parse_args()
+    names = options.names or list(BENCHMARKS)
     for name in names:
         if name not in BENCHMARKS:
             parser.error(f"unknown benchmark {name!r}, choose from {', '.join(BENCHMARKS)}")
     for name in names:
         print(f"## {name}: {BENCHMARKS[name]}\n", flush=True)
-        sys.argv = [f"benchmarks.{name}"]  # each reads its own options
-        importlib.import_module(f"benchmarks.{name}").main()
+        module = importlib.import_module(f"benchmarks.{name}")
+        kept = options.save and hasattr(module, "add_options")
+        sys.argv = [f"benchmarks.{name}", *["--save"] * kept]  # each reads its own options
+        module.main()
         print(flush=True)
 
 

@@ -12,12 +12,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 import tca
-from benchmarks.timing import one_core, race
+from benchmarks.results import Bound, Result, add_options, finish, measure
+from benchmarks.timing import one_core
 from tca.eligibilities import Instant
 from tca.nets import CNN, MLP, AvgPool, ConvLayer, DenseLayer, Network
 from tca.signals import Decorrelation, Regularised
@@ -58,7 +60,7 @@ def perceptron(trials: int) -> Problem:
     """Return 784-1024-512-10."""
     net = MLP(784, [1024, 512], 10)
     modules = nn.Sequential(nn.Linear(784, 1024), nn.ReLU(), nn.Linear(1024, 512), nn.ReLU(), nn.Linear(512, 10))
-    return _problem(f"perceptron 784-1024-512-10, B = {trials}", net, modules, trials)
+    return _problem(f"784-1024-512-10, B = {trials}", net, modules, trials)
 
 
 def convolutional(trials: int) -> Problem:
@@ -72,7 +74,7 @@ def convolutional(trials: int) -> Problem:
         *(nn.Conv2d(64, 32, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2)),
         *(nn.Flatten(), nn.Linear(1568, 1024), nn.ReLU(), nn.Linear(1024, 10)),
     )
-    return _problem(f"convolutions 64 and 32, 1024 cells, B = {trials}", net, modules, trials)
+    return _problem(f"two convolutions, B = {trials}", net, modules, trials)
 
 
 def _problem(title: str, net: Network, modules: nn.Sequential, trials: int) -> Problem:
@@ -157,28 +159,18 @@ def contestants(problem: Problem) -> dict[str, Work]:
     return {name: work for name, (work, _) in same.items()} | works
 
 
-def print_table(problem: Problem, rounds: int, longest: float) -> None:
-    """Time all contestants and print what they took."""
-    times = race(contestants(problem), rounds, longest)
-    print(f"### {problem.title}, float32\n\n| | ms | / {REFERENCE} | / autograd | target |")
-    print("| --- | ---: | ---: | ---: | --- |")
-    for name, seconds in times.items():
-        ratio = seconds / times[REFERENCE]
-        verdict = f"at most {MOST:g}: {'pass' if ratio <= MOST else '**miss**'}" if name in BOUNDED else ""
-        print(f"| {name} | {1e3 * seconds:.2f} | {ratio:.2f} | {seconds / times[AUTOGRAD]:.2f} | {verdict} |")
-    print(flush=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=128, help="of the perceptron (default: %(default)s)")
     parser.add_argument("--maps-trials", type=int, default=16, help="of the convolutions (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=9, help="of which the fastest counts (default: %(default)s)")
-    parser.add_argument("--longest", type=float, default=30.0, help="seconds a contestant (default: %(default)s)")
+    add_options(parser, rounds=9)
     options = parser.parse_args()
     one_core()
-    for problem in (perceptron(options.trials), convolutional(options.maps_trials)):
-        print_table(problem, options.rounds, options.longest)
+    problems = (perceptron(options.trials), convolutional(options.maps_trials))
+    rows = measure({each.title: partial(contestants, each) for each in problems}, options.rounds, options.longest)
+    bounds = [Bound(name, REFERENCE, MOST) for name in BOUNDED]
+    question = "Gradients of feedforward networks, float32"
+    finish(Result("feedforward", question, REFERENCE, rows, bounds), options.save)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import analysis
 import tasks
 import tca
+from benchmarks import results
 from tca.nets import NETWORKS
 from tca.rule import Rule
 
@@ -75,12 +77,18 @@ def measurements() -> str:
     return _table(("function of `analysis`", "result"), rows)
 
 
+def benchmark(path: Path) -> str:
+    """Return the table of a benchmark's saved result, rows of older code marked."""
+    return f"\n{results.table(results.read(path))}\n"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "rules": rules,
     "combinations": combinations,
     "tasks": task_names,
     "networks": networks,
     "measurements": measurements,
+    **{f"benchmark_{path.stem}": partial(benchmark, path) for path in sorted(results.FOLDER.glob("*.json"))},
 }
 
 
