@@ -19,6 +19,7 @@ from tca.cells.activations import Activation
 from tca.cells.leaky_cell import Form
 from tca.cells.local_derivatives import emitted, moved
 from tca.connections.connection import Initial
+from tca.nets.cell_rnn.block_population import BlockPopulation
 from tca.nets.cell_rnn.cell_population import CellPopulation
 from tca.nets.leaky.leaky_population import LeakyPopulation
 from tca.nets.modules.cell_network import CellNetwork
@@ -224,6 +225,8 @@ def state_map(net: nn.Module | Callable[[Tensor, Tensor], Tensor], start: Tensor
 
 
 def _leaky(net: LeakyPopulation) -> StateMap:
+    if net.cell is not None:
+        return _cells(net)
     first, second, third, *initial = net.into_cells()
     w_in, w_rec, b = (
         each.to(torch.float64, copy=True) for each in (first.matrix(), second.matrix(), third.effective())
@@ -235,7 +238,7 @@ def _leaky(net: LeakyPopulation) -> StateMap:
     return LeakyMap(net.form, net.activation, leak, gain, w_in, w_rec, b, start)
 
 
-def _cells(net: CellPopulation) -> StateMap:
+def _cells(net: BlockPopulation) -> StateMap:
     net = separate_copy(net, torch.float64)
     cell, into = net.bound_cell(), net.into_cells()
     weights, size = [each.effective() for each in into], net.n_rec

@@ -166,6 +166,15 @@ class Cell(abc.ABC):
         """
         return {}
 
+    def apart(self) -> tuple[Cell, float | Tensor | None]:
+        """Return the cell without the part that rules treat as an autapse, and the weight of that autapse.
+
+        A reset is transmitted to the cell by its own spike. It may be a part of the step, as for a cell of one's own,
+        or be cut with recurrent transmission, as in e-prop; outputs and true gradients are the same. Default: the cell
+        and ``None``.
+        """
+        return self, None
+
     @classmethod
     def bounds(cls) -> dict[str, Bounds]:
         """Return the constants by name, in the order of the fields, with their bounds."""

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from tca.cells.activations import ACTIVATIONS, Activation
-from tca.cells.time_constants import LEAKS, durations
+from tca.cells.time_constants import LEAKS, constants_of, durations
 from tca.utils.checks import Named, NotNegative, checked
 
 __all__ = ["FORMS", "Form", "LeakOnPotential", "LeakOnRate", "LeakyCell"]
@@ -179,6 +179,8 @@ class LeakyCell:
         leak: ``"exponential"`` (default) or ``"euler"``, which needs ``dt <= tau``.
         noise: Standard deviation of private noise, default 0. White noise is added to the drive such that a potential
             without other input would fluctuate with this standard deviation.
+        learn: ``("tau",)`` for learned time constants, parameters ``leak`` of the network, one leak per step for each
+            cell; ``None`` (default) for none.
     """
 
     tau: float | Sequence[float] | Tensor = 100.0
@@ -186,7 +188,9 @@ class LeakyCell:
     activation: Annotated[str, Named(ACTIVATIONS)] | Activation = "tanh"
     leak: Annotated[str, Named(LEAKS)] = "exponential"
     noise: NotNegative = 0.0
+    learn: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         """Check the time constants."""
         durations("tau", self.tau)
+        constants_of(self.learn, {"tau": "leak"})

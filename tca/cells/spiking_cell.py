@@ -25,10 +25,13 @@ import torch
 from torch import Tensor
 
 from tca.cells.surrogate_gradients import SURROGATE_GRADIENTS, SurrogateGradient, surrogate_gradient_of
-from tca.cells.time_constants import LEAKS, durations
+from tca.cells.time_constants import LEAKS, constants_of, durations
 from tca.utils.checks import Fraction, Made, Named, NotNegative, Positive, checked
 
-__all__ = ["SpikingCell", "SpikingCells"]
+__all__ = ["LEARNABLE", "SpikingCell", "SpikingCells"]
+
+
+LEARNABLE = {"tau": "leak", "tau_adaptation": "adaptation_leak", "beta": "beta"}  # options and their parameters
 
 
 @checked
@@ -57,6 +60,8 @@ class SpikingCell:
             transmission is cut (default), as in e-prop. It changes no output and no true gradient.
         noise: Standard deviation of private noise, default 0. White noise is added to the drive such that a potential
             without other input and without spikes would fluctuate with this standard deviation.
+        learn: Which of ``"tau"``, ``"tau_adaptation"`` and ``"beta"`` are learned, one for each cell: parameters
+            ``leak`` and ``adaptation_leak``, per step, and ``beta`` of the network; ``None`` (default) for none.
     """
 
     tau: float | Sequence[float] | Tensor = 20.0
@@ -74,9 +79,11 @@ class SpikingCell:
     scaled_adaptation: bool = True
     reset_in_trace: bool = False
     noise: NotNegative = 0.0
+    learn: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         """Check the time constants and the strength of adaptation."""
+        constants_of(self.learn, LEARNABLE)
         durations("tau", self.tau)
         durations("tau_adaptation", self.tau_adaptation)
         strength = torch.as_tensor(self.beta, dtype=torch.float64, device="cpu")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from tca.utils.checks import Positive, checked
 from tca.utils.names import lookup
 
-__all__ = ["LEAKS", "TOLERANCE", "Constant", "durations", "leak_and_gain", "readout_filter"]
+__all__ = ["LEAKS", "TOLERANCE", "Constant", "constants_of", "durations", "leak_and_gain", "readout_filter"]
 
 TOLERANCE = 0.01  # largest relative error of a rounded constant
 
@@ -116,6 +116,22 @@ def durations(name: str, tau: float | Sequence[float] | Tensor) -> Tensor:
     if not (torch.isfinite(times).all() and (times > 0).all()):
         raise ValueError(f"{name} must be positive and finite, in milliseconds, got {tau!r}")
     return times
+
+
+def constants_of(learn: Sequence[str] | None, known: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the parameters of learned options.
+
+    Args:
+        learn: The options; ``None`` for none.
+        known: Parameters by option.
+
+    Raises:
+        ValueError: One of them cannot be learned.
+
+    >>> constants_of(["tau"], {"tau": "leak"})
+    ('leak',)
+    """
+    return tuple(lookup(known, each, "learned constant") for each in learn or ())
 
 
 def readout_filter(tau: float, dt: float, convention: str) -> Constant:

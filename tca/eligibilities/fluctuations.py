@@ -69,10 +69,10 @@ class Fluctuations(Coincidence):
                 f"{type(self).__name__} goes by the potentials of one recurrent population, which "
                 f"{population.title} is not"
             )
-        if population.form == "cell":
+        if population.general:
             raise ValueError(
                 f"{type(self).__name__} goes by the potential of a cell with one drive, and {population.title} has "
-                "cells of its own"
+                + ("constants that are learned" if population.learned else "cells of its own")
             )
         if population.spiking:
             raise ValueError(f"{type(self).__name__} goes by potentials without resets, and {population.title} spikes")

@@ -37,7 +37,7 @@ class PotentialLeak(Leak):
     equation: ClassVar[str] = "D_t = leak of the potential"
 
     def check(self, population: Population) -> None:
-        if population.form == "cell" and population.components > 1:
+        if population.general and population.components > 1:
             raise ValueError(
                 f"{type(self).__name__} keeps the only component that is driven, and cells of {population.title} have "
                 f"{population.components}, which may all be: use Leak()"

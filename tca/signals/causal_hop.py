@@ -84,7 +84,7 @@ class CausalHop(DelayedSignal):
         Raises:
             ValueError: The cells spike.
         """
-        if population.form != "cell":
+        if not population.general:
             needs_rates("CausalHop on a stream", population)
         slope: Tensor | None = None
 

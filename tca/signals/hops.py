@@ -67,7 +67,7 @@ class Hops(Signal):
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function to the signal, one sweep per hop."""
         direct = Direct().windowed_signal(tape, {}, eligibility)
-        by_type = self.weights.by_type(tape) and not (tape.population.spiking or tape.population.form == "cell")
+        by_type = self.weights.by_type(tape) and not (tape.population.spiking or tape.population.general)
         known = tape if by_type else replace(tape, recurrent=self.weights.of(tape))
         after: list[Tensor | None] = [None] * self.hops  # value of each sweep at the first step after the window
 

@@ -22,7 +22,7 @@ from tca.connections.connection import Connection, ConnectionInput, Initial
 from tca.tape.block_step import BlockStep
 from tca.tape.tape import WINDOW_BYTES, Tape
 
-__all__ = ["BlockTape", "block_step", "runs"]
+__all__ = ["BlockTape", "block_step", "runs", "with_autapses"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -37,6 +37,8 @@ class BlockTape(Tape):
         passed: Which component each rate is; ``None`` if a rate is a function of the state.
         reached: Drives that recurrent synapses reach; ``recurrent`` has a block of N rows for each.
         starts: Whether the initial state is learned.
+        autapse: Weight of the autapse of each cell that is part of it and not of ``recurrent``; ``None`` (default) for
+            none.
     """
 
     cell: Cell
@@ -46,6 +48,7 @@ class BlockTape(Tape):
     passed: tuple[int, ...] | None
     reached: tuple[int, ...]
     starts: bool
+    autapse: float | Tensor | None = None
     _windows: dict[int, tuple[slice, Blocks]] = field(init=False, default_factory=dict, repr=False)
 
     @property
@@ -146,19 +149,19 @@ class BlockTape(Tape):
         """Add ``(J_t - leak)^T later``, the recurrent part, to ``into`` in place."""
         if self.reached:
             driven = self._gained(self.blocks_at(t), later, self.reached)
-            self._emit_back_(slice(t - 1, t), into, driven.flatten(-2) @ self.recurrent)
+            self._emit_back_(slice(t - 1, t), into, driven.flatten(-2) @ self.synapses)
 
     def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
         """Add ``(J_t - leak)^T later_t`` to ``into_{t-1}`` in place for many steps at once."""
         if self.reached and len(later):
             driven = self._gained(self.blocks(slice(first, first + len(later))), later, self.reached)
-            self._emit_back_(slice(first - 1, first - 1 + len(later)), into, driven.flatten(-2) @ self.recurrent)
+            self._emit_back_(slice(first - 1, first - 1 + len(later)), into, driven.flatten(-2) @ self.synapses)
 
     def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
         """Add the part of ``(J_t - leak)^T later`` within each cell, that of autapses, to ``into`` in place."""
         if self.reached:
             driven = self._gained(self.blocks_at(t), later, self.reached)
-            own = torch.unflatten(self.recurrent, 0, (len(self.reached), self.cells)).diagonal(dim1=1, dim2=2)
+            own = torch.unflatten(self.synapses, 0, (len(self.reached), self.cells)).diagonal(dim1=1, dim2=2)
             self._emit_back_(slice(t - 1, t), into, (driven * own).sum(-2))
 
     def derivative(self, t: int) -> Tensor:
@@ -172,7 +175,7 @@ class BlockTape(Tape):
             self.blocks_at(t).tables(self.state[t]),
             (slopes[0], slopes[1]),
             pres=tuple(link.at(slice(t, t + 1))[0] for link in self.links),
-            recurrent=self.recurrent,
+            recurrent=self.synapses,
             recurrent_mask=self.recurrent_mask,
             types=self.types,
             reached=self.reached,
@@ -180,15 +183,15 @@ class BlockTape(Tape):
             to_go=self.to_go(t),
         )
 
-    @property
+    @cached_property
     def synapses(self) -> Tensor:
-        """Recurrent weights, a block of rows for each drive that they reach, shape ``(R N, N)``."""
-        return self.recurrent
+        """Recurrent weights with autapses of cells, a block of rows for each drive, shape ``(R N, N)``."""
+        return with_autapses(self.recurrent, self.autapse)
 
     @property
     def transmission(self) -> Tensor:
-        """Recurrent weights; no part of the gain is constant."""
-        return self.recurrent
+        """Recurrent weights with autapses of cells; no part of the gain is constant."""
+        return self.synapses
 
     def _parts(self, signal: Tensor) -> tuple[Tensor, ...]:
         """Return a state signal component by component, views."""
@@ -289,6 +292,19 @@ def block_step(
         reached=reached,
         to_go=to_go,
     )
+
+
+def with_autapses(recurrent: Tensor, autapse: float | Tensor | None) -> Tensor:
+    """Return the recurrent weights of a cell with one drive plus the autapses that belong to the cell.
+
+    Args:
+        recurrent: Recurrent weights, shape ``(N, N)``; of any shape without autapses.
+        autapse: Weight of each autapse, a number or ``(N,)``; ``None`` for none.
+    """
+    if autapse is None:
+        return recurrent
+    own = torch.as_tensor(autapse, dtype=recurrent.dtype, device=recurrent.device)
+    return recurrent + torch.diag(own.expand(len(recurrent)))
 
 
 def _add_product_(into: Tensor, entry: Entry, signal: Tensor) -> None:

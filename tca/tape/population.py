@@ -69,6 +69,11 @@ class Population:
         return math.prod(self.shape)
 
     @property
+    def general(self) -> bool:
+        """Whether its cells are general ones, whose derivatives are blocks of every step."""
+        return self.form == "cell" or bool(self.learned)
+
+    @property
     def title(self) -> str:
         """Name of the population in error messages."""
         return f"population {self.name!r}" if self.name else "the population"
@@ -109,10 +114,11 @@ def needs_rates(what: str, population: Population) -> None:
     Raises:
         ValueError: They spike, or their leak and gain are not constants.
     """
-    if population.form == "cell":
+    if population.general:
+        defined = "are learned" if population.learned else "are defined by its cell"
         raise ValueError(
             f"{what} replaces the slope of every rate by one constant, which needs a constant leak and gain, "
-            f"and those of {population.title} are defined by its cell"
+            f"and those of {population.title} {defined}"
         )
     if population.spiking:
         raise ValueError(

@@ -9,7 +9,8 @@ USERS = ("tests/tca/nets/cell_rnn/test_user_cells.py",)
 LRU, CHECK = "tca/cells/linear_recurrent_cell.py", "tca/cells/cell_check.py"
 BLOCK_TAPE, BLOCK_STEP = "tca/tape/block_tape.py", "tca/tape/block_step.py"
 CELLS, DERIVATIVES = "tca/cells/gated_cells.py", "tca/cells/local_derivatives.py"
-POPULATION, WEIGHTS = "tca/nets/cell_rnn/cell_population.py", "tca/nets/cell_rnn/torch_weights.py"
+POPULATION, WEIGHTS = "tca/nets/cell_rnn/block_population.py", "tca/nets/cell_rnn/torch_weights.py"
+LEARNED = ("tests/tca/nets/test_learned_constants.py",)
 
 BUGS = [
     Bug(CELLS, "candidate of a GRU without its reset gate", "by_m = by_n * r", "by_m = by_n", GATED),
@@ -42,6 +43,14 @@ BUGS = [
     Bug("tca/eligibilities/traces.py", "initial state in one component alone", "own[:, component, component] += connection.impulse",
         "own[:, 0, component] += connection.impulse", USERS),
     Bug("tca/execution.py", "inputs to the outputs behind the filter", "(weights, bias, bias)", "(weights, bias, 0 * bias)", USERS),
+    Bug("tca/cells/learned_cells.py", "reset that learns with the leak", "entering = entering + self.threshold / self._gain * z",
+        "entering = entering", LEARNED),
+    Bug("tca/cells/learned_cells.py", "slope of refractory cells", "psi = psi * self._ready(state) / self.threshold if",
+        "psi = psi / self.threshold if", LEARNED),
+    Bug("tca/cells/learned_cells.py", "one silent step too few", "torch.where(z > 0, float(self.refractory), (",
+        "torch.where(z > 0, float(self.refractory) - 1, (", LEARNED),
+    Bug("tca/tape/block_tape.py", "reset left out of transmission", "return with_autapses(self.recurrent, self.autapse)",
+        "return self.recurrent", LEARNED),
     Bug(CHECK, "neurons that may see one another", "if (step, trial, neuron) != one:", "if False:", USERS),
     Bug(CHECK, "closed forms taken on trust", "if not error < TOLERANCE:", "if False:", USERS),
 ]  # fmt: skip

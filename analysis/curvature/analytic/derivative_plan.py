@@ -2,9 +2,10 @@
 
 Shapes: T time, B batch, N cells.
 
-The recurrent networks in ``SCANNED`` are differentiated by their own passes, which a `Scan` takes from their tapes. A
-product costs a quarter to a half of one by autograd. Feedforward networks, where it would cost as much, and all other
-networks, subclasses included, are left to autograd, which differentiates ``functional`` twice.
+The recurrent networks in ``SCANNED`` are differentiated by their own passes, which a `Scan` takes from their tapes,
+unless they have general cells or learned constants. A product costs a quarter to a half of one by autograd. Feedforward
+networks, where it would cost as much, and all other networks, subclasses included, are left to autograd, which
+differentiates ``functional`` twice.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def plan(problem: Problem) -> Plan:
     >>> result.keep, result.width
     (True, 8)
     """
-    if type(problem.net) not in SCANNED or not isinstance(problem.batch, Batch):
+    by_hand = type(problem.net) in SCANNED and not any(each.general for each in problem.network.populations())
+    if not by_hand or not isinstance(problem.batch, Batch):
         return Plan(keep=len(problem.parts) == 1 or problem.needed <= problem.memory, width=1)
     net = problem.network
     cells = sum(population.cells for population in net.populations())

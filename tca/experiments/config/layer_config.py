@@ -112,7 +112,7 @@ def population_of(described: Mapping[str, Any]) -> RecurrentLayer:
 
 
 def filled_population(described: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a population of a stack with all of its options; masks and the form only where they are given.
+    """Return a population of a stack with all of its options; masks, form and learned constants if given.
 
     Args:
         described: The population, as for `population_of`.
@@ -125,7 +125,11 @@ def filled_population(described: Mapping[str, Any]) -> dict[str, Any]:
     """
     population_of(described)
     cells = described.get("cells", "leaky")
-    options = {name: value for name, value in POPULATIONS[cells].options().items() if not name.startswith("mask")}
+    options = {
+        name: value
+        for name, value in POPULATIONS[cells].options().items()
+        if not name.startswith("mask") and name != "learn"
+    }
     return {"cells": cells, **options, **({"form": None} if "form" in options else {}), **described}
 
 

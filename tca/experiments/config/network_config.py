@@ -39,7 +39,7 @@ SIZED: dict[type[Network], tuple[str, dict[str, Any]]] = {
     nets.LocalNet: ("local", {"padding": 1}),
     nets.VectorLocalNet: ("local", {"padding": 1}),
 }
-UNUSED = (*MASKED, "masks", "shape", "rewiring")  # options that are written down only where they are given
+UNUSED = (*MASKED, "masks", "shape", "rewiring", "learn")  # options that are written down only where they are given
 
 
 @checked

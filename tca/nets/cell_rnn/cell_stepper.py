@@ -10,10 +10,10 @@ from torch import Tensor
 
 from tca.cells.local_derivatives import blocks_of, emitted, moved, slope_of
 from tca.connections.connection import Initial
-from tca.nets.cell_rnn.cell_population import CellPopulation
+from tca.nets.cell_rnn.block_population import BlockPopulation
 from tca.nets.stepper import Stepper
 from tca.tape.block_step import BlockStep
-from tca.tape.block_tape import block_step
+from tca.tape.block_tape import block_step, with_autapses
 
 __all__ = ["CellStepper"]
 
@@ -21,7 +21,7 @@ __all__ = ["CellStepper"]
 class CellStepper(Stepper):
     """A population of general cells online."""
 
-    def __init__(self, cells: CellPopulation, trials: int) -> None:
+    def __init__(self, cells: BlockPopulation, trials: int) -> None:
         """Start at the initial state.
 
         Args:
@@ -29,10 +29,10 @@ class CellStepper(Stepper):
             trials: Number of trials B.
         """
         size = cells.n_rec
-        start = cells.w_in.new_zeros(size * len(cells.cell.components)) if cells.s_0 is None else cells.s_0.detach()
+        cell = cells.bound_cell()
+        start = cells.w_in.new_zeros(size * len(cell.components)) if cells.s_0 is None else cells.s_0.detach()
         self.cells = cells
         self.state = torch.unflatten(start.expand(trials, -1), -1, (-1, size)).clone()
-        cell = cells.bound_cell()
         self.rate = torch.cat(emitted(cell, self.state.unbind(-2)), -1)
         self.slope = slope_of(cell, self.state, cells.passed)
 
@@ -45,11 +45,12 @@ class CellStepper(Stepper):
             to_go: Number of steps that follow, or one for each trial; ``None`` if unknown.
         """
         cells, size = self.cells, self.cells.n_rec
-        cell, into = cells.bound_cell(), cells.into_cells()
+        (cell, autapse), into = cells.bound_cell().apart(), cells.into_cells()
         weights = [each.effective() for each in into]
+        recurrent = with_autapses(weights[1], autapse) if cells.reached else cells.w_rec
         drive = torch.unflatten(cells.external_drive(weights, into, inputs), -1, (-1, size))
         if cells.reached:
-            drive[:, list(cells.reached)] += torch.unflatten(self.rate @ weights[1].t(), -1, (-1, size))
+            drive[:, list(cells.reached)] += torch.unflatten(self.rate @ recurrent.t(), -1, (-1, size))
         if noise is not None:
             drive += torch.unflatten(noise, -1, (-1, size))
         one, zero = inputs.new_ones(1, 1), inputs.new_zeros(1, 1)
@@ -63,7 +64,7 @@ class CellStepper(Stepper):
             tables,
             (_with_steps(before), _with_steps(self.slope)),
             pres=(*pres, *constant),
-            recurrent=weights[1] if cells.reached else cells.w_rec,
+            recurrent=recurrent,
             recurrent_mask=cells.mask_rec,
             types=cells.types,
             reached=cells.reached,

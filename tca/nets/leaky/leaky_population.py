@@ -14,9 +14,10 @@ from torch import Tensor
 
 from tca.cells.activations import ACTIVATIONS
 from tca.cells.leaky_cell import FORMS, LeakyCell
+from tca.cells.learned_cells import Leaky
 from tca.cells.time_constants import Constant, leak_and_gain
 from tca.connections.connection import Dense
-from tca.nets.recurrent import RecurrentPopulation
+from tca.nets.cell_rnn.block_population import BlockPopulation
 from tca.nets.recurrent_layer import RecurrentLayer, RecurrentWiring
 from tca.tape.leaky_tape import LeakyTape
 from tca.tape.population import Population
@@ -27,8 +28,10 @@ from tca.utils.numerics import Workspace
 __all__ = ["LeakyLayer", "LeakyPopulation"]
 
 
-class LeakyPopulation(RecurrentPopulation):
+class LeakyPopulation(BlockPopulation):
     """A leaky recurrent population in one of two forms; see `tca.nets.LeakyRNN` for equations and options.
+
+    With learned time constants it consists of general cells; without, its own passes are faster.
 
     Args:
         layer: Number of cells, their constants and their wiring.
@@ -63,12 +66,17 @@ class LeakyPopulation(RecurrentPopulation):
         self.leak_form = self.form.name
         self.dt, self.noise = positive("dt", dt), cell.noise
         constants = leak_and_gain("tau", cell.tau, dt, cell.leak, self.n_rec)
-        self.leak, self.gain = self._constant("leak", constants[0]), self._constant("gain", constants[1])
         self.constants = (Constant("tau", *constants),)
+        if cell.learn:
+            self.declare_(Leaky(constants[0], cell.form, self.activation), ("leak",), generator, {"leak": "tau"})
+        else:
+            self.leak, self.gain = self._constant("leak", constants[0]), self._constant("gain", constants[1])
 
     def cell_rates(
         self, use: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None = None, prefix: str = ""
     ) -> Tensor:
+        if self.cell is not None:
+            return super().cell_rates(use, inputs, noise, prefix)
         into = self.into_cells(prefix)
         weights, recurrent = [each.masked(use[each.name]) for each in into], into[1]
         drive = into[0].apply(weights[0], inputs) + weights[2] + (0.0 if noise is None else noise)
@@ -83,6 +91,8 @@ class LeakyPopulation(RecurrentPopulation):
     def run_cells(
         self, population: Population, inputs: Tensor, noise: Tensor | None, space: Workspace, **rest: Any
     ) -> Tape:
+        if self.cell is not None:
+            return super().run_cells(population, inputs, noise, space, **rest)
         steps, trials, _ = inputs.shape
         prefix = f"{population.name}." if population.name else ""
         rate = space.empty(f"{prefix}rate", (steps + 1, trials, self.n_rec), self.w_rec)
@@ -116,7 +126,7 @@ class LeakyPopulation(RecurrentPopulation):
         )
 
     def cell_noise(self, drawn: Tensor) -> Tensor:
-        leak = torch.as_tensor(self.leak, dtype=torch.float64, device=self.w_rec.device)
+        leak = torch.as_tensor(self.leak, dtype=torch.float64, device=self.w_rec.device).detach()
         return drawn.to(self.w_rec) * (self.noise * ((1 + leak) / (1 - leak)).sqrt()).to(self.w_rec)
 
 

@@ -13,10 +13,12 @@ import torch
 from tca.cells.leaky_cell import LeakyCell
 from tca.cells.time_constants import readout_filter
 from tca.nets.accepted_options import check_options
+from tca.nets.cell_rnn.cell_stepper import CellStepper
 from tca.nets.leaky.leaky_population import LeakyLayer, LeakyPopulation
 from tca.nets.leaky.leaky_stepper import LeakyStepper
 from tca.nets.recurrent import RecurrentNetwork
 from tca.nets.recurrent_layer import RecurrentWiring
+from tca.nets.stepper import Stepper
 from tca.utils.checks import Device, DType, Mask, Positive, Seed, Size, checked
 
 __all__ = ["LeakyRNN"]
@@ -34,7 +36,8 @@ class LeakyRNN(LeakyPopulation, RecurrentNetwork):
 
     Weights are drawn as ``W ~ N(0, g^2 / in-degree)``, ``U ~ N(0, 1 / I)``, ``W_o ~ N(0, 1 / N)``; biases and initial
     state are zero. Parameters: ``w_in`` (N, I), ``w_rec`` (N, N), ``b`` (N), ``w_out`` (O, N), ``b_out`` (O), and
-    ``s_0`` (N) if the initial state is learned; ``w_rec[i, j]`` is the synapse from j to i.
+    ``s_0`` (N) if the initial state is learned, and ``leak`` (N), k of each cell, if time constants are
+    (``learn=("tau",)``; in [0, 0.9999] after every update); ``w_rec[i, j]`` is the synapse from j to i.
 
     Args:
         n_in: Number of input channels I.
@@ -48,8 +51,8 @@ class LeakyRNN(LeakyPopulation, RecurrentNetwork):
         seed: Seed of the weights and of the private noise, default 0.
         device: Device of the network, default the CPU.
         dtype: Its floating-point type, default ``torch.float32``.
-        options: Fields of the cell (tau, form, activation, leak, noise; see `tca.cells.leaky_cell.LeakyCell`) and the
-            wiring (mask_in, mask_rec, cell_types, dale, autapses, gain_rec, learn_initial; see
+        options: Fields of the cell (tau, form, activation, leak, noise, learn; see `tca.cells.leaky_cell.LeakyCell`)
+            and the wiring (mask_in, mask_rec, cell_types, dale, autapses, gain_rec, learn_initial; see
             `tca.nets.recurrent_layer.RecurrentWiring`), by name.
 
     Raises:
@@ -96,8 +99,8 @@ class LeakyRNN(LeakyPopulation, RecurrentNetwork):
         )
         self._convert(device, dtype)
 
-    def stepper(self, trials: int) -> LeakyStepper:
-        return LeakyStepper(self, trials)
+    def stepper(self, trials: int) -> Stepper:
+        return LeakyStepper(self, trials) if self.cell is None else CellStepper(self, trials)
 
     def extra_repr(self) -> str:
         """Return the sizes and the model in one line."""

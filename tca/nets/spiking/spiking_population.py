@@ -13,17 +13,18 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from tca.cells.spiking_cell import SpikingCell, SpikingCells
+from tca.cells.learned_cells import ALIF
+from tca.cells.spiking_cell import LEARNABLE, SpikingCell, SpikingCells
 from tca.cells.surrogate_gradients import SURROGATE_GRADIENTS, spike
-from tca.cells.time_constants import Constant, leak_and_gain
+from tca.cells.time_constants import Constant, constants_of, leak_and_gain
 from tca.connections.spike_products import few_times
+from tca.nets.cell_rnn.block_population import BlockPopulation
 from tca.nets.options import check_mask
-from tca.nets.recurrent import RecurrentPopulation
 from tca.nets.recurrent_layer import RecurrentLayer, RecurrentWiring
 from tca.nets.spiking.spiking_pass import SpikingPass
 from tca.tape.population import Population
 from tca.tape.spiking_tape import SpikingTape
-from tca.tape.tape import WINDOW_BYTES
+from tca.tape.tape import WINDOW_BYTES, Tape
 from tca.utils.checks import NotNegative, checked, positive
 from tca.utils.numerics import Workspace
 
@@ -46,8 +47,10 @@ class SpikingState(NamedTuple):
     wait: Tensor
 
 
-class SpikingPopulation(RecurrentPopulation):
+class SpikingPopulation(BlockPopulation):
     """A population of leaky integrate-and-fire cells, some or all of which adapt; see `tca.nets.SpikingRNN`.
+
+    With learned constants it consists of general cells; without, its own passes are faster.
 
     Args:
         layer: Number of cells, their constants and their wiring.
@@ -99,6 +102,14 @@ class SpikingPopulation(RecurrentPopulation):
             Constant("threshold", self.threshold),
             Constant("beta", strengths),
         )
+        if cell.learn:
+            general = ALIF(
+                *(kept, kept_long, strengths, self.threshold, self.surrogate_gradient, self.refractory),
+                *(cell.scaled_drive, cell.scaled_adaptation, cell.reset_in_trace),
+            )
+            owners = {"leak": "tau", "adaptation_leak": "tau_adaptation"}
+            self.declare_(general, constants_of(cell.learn, LEARNABLE), generator, owners)
+            return
         constants = {
             "leak": kept,
             "gain": added if cell.scaled_drive else 1.0,
@@ -126,7 +137,7 @@ class SpikingPopulation(RecurrentPopulation):
         )
 
     def traits(self) -> dict[str, Any]:
-        return {**super().traits(), "components": 2}
+        return super().traits() if self.cell is not None else {**super().traits(), "components": 2}
 
     def start(self, trials: int) -> SpikingState:
         """Return cells at rest."""
@@ -160,6 +171,8 @@ class SpikingPopulation(RecurrentPopulation):
             noise: Noise in the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
             prefix: Prefix of the parameters' names, default empty.
         """
+        if self.cell is not None:
+            return super().cell_rates(use, inputs, noise, prefix)
         w_in, w_rec, *bias = (each.masked(use[each.name]) for each in self.into_cells(prefix))
         drive = inputs @ w_in.t() + (0.0 if noise is None else noise)
         for each in bias:
@@ -172,7 +185,9 @@ class SpikingPopulation(RecurrentPopulation):
 
     def run_cells(
         self, population: Population, inputs: Tensor, noise: Tensor | None, space: Workspace, **rest: Any
-    ) -> SpikingTape:
+    ) -> Tape:
+        if self.cell is not None:
+            return super().run_cells(population, inputs, noise, space, **rest)
         steps, trials, _ = inputs.shape
         prefix = f"{population.name}." if population.name else ""
         shape = (steps + 1, trials, self.n_rec)
@@ -213,7 +228,16 @@ class SpikingPopulation(RecurrentPopulation):
         )
 
     def cell_noise(self, drawn: Tensor) -> Tensor:
-        return drawn.to(self.w_rec) * (self.noise * (1 - self.leak.square()).sqrt() / self.gain)
+        leak, gain = self._leak_and_gain()
+        return drawn.to(self.w_rec) * (self.noise * (1 - leak.square()).sqrt() / gain)
+
+    def _leak_and_gain(self) -> tuple[Tensor, Tensor]:
+        """Return leak and gain of the potential, a number or one for each cell."""
+        if self.cell is None:
+            return self.leak, self.gain
+        cell: Any = self.bound_cell()
+        leak = torch.as_tensor(cell.leak).to(self.w_rec)
+        return leak, 1 - leak if cell.scaled_drive else torch.ones_like(leak)
 
 
 def _windows(values: Tensor) -> Iterator[slice]:

@@ -12,10 +12,12 @@ import torch
 from tca.cells.spiking_cell import SpikingCell
 from tca.cells.time_constants import readout_filter
 from tca.nets.accepted_options import check_options
+from tca.nets.cell_rnn.cell_stepper import CellStepper
 from tca.nets.options import check_mask
 from tca.nets.recurrent import RecurrentNetwork
 from tca.nets.spiking.spiking_population import SpikingLayer, SpikingPopulation, SpikingWiring
 from tca.nets.spiking.spiking_stepper import SpikingStepper
+from tca.nets.stepper import Stepper
 from tca.utils.checks import Device, DType, Mask, NotNegative, Positive, Seed, Size, checked
 
 __all__ = ["SpikingRNN"]
@@ -42,7 +44,9 @@ class SpikingRNN(SpikingPopulation, RecurrentNetwork):
 
     Weights are drawn from normal distributions with standard deviation ``gain / sqrt(in-degree)``. Parameters: ``w_in``
     (N, I), ``w_rec`` (N, N), ``b`` (N) if there are biases, ``w_out`` (O, N), ``b_out`` (O); ``w_rec[i, j]`` is the
-    synapse from j to i. A readout without bias is one whose ``b_out`` needs no gradient.
+    synapse from j to i. With learned constants, ``learn=("tau", "tau_adaptation", "beta")`` or some of them, ``leak``
+    and ``adaptation_leak`` per step, in [0, 0.9999] after every update, and ``beta``, not negative, (N) each. A
+    readout without bias is one whose ``b_out`` needs no gradient.
 
     Args:
         n_in: Number of input channels I.
@@ -111,10 +115,11 @@ class SpikingRNN(SpikingPopulation, RecurrentNetwork):
         )
         self._convert(device, dtype)
 
-    def stepper(self, trials: int) -> SpikingStepper:
-        return SpikingStepper(self, trials)
+    def stepper(self, trials: int) -> Stepper:
+        return SpikingStepper(self, trials) if self.cell is None else CellStepper(self, trials)
 
     def extra_repr(self) -> str:
         """Return the sizes and the model in one line."""
-        adaptive = int((self.beta > 0).sum())
+        strength = self.beta if self.cell is None else self.bound_cell().beta  # type: ignore[attr-defined]
+        adaptive = int((torch.as_tensor(strength).expand(self.n_rec) > 0).sum())
         return f"{self.n_in}, {self.n_rec} ({adaptive} of them adaptive), {self.n_out}, {self.surrogate_gradient}"

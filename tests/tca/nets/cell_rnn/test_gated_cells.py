@@ -17,7 +17,6 @@ from tca.utils.noise import Signs
 from tests.support import oracle_cells
 from tests.support.cases import weights_of
 from tests.support.draws_listed import Listed, copies, sign_patterns
-from tests.support.padding import alone, appended, uneven
 from tests.support.rows import assert_same, relative
 from tests.tca.test_online import gathered, run
 
@@ -94,39 +93,6 @@ def test_streams_equal_trials(name: str, rule: str, readout_tau: float | None) -
     assert_same(gathered(net), wanted)
 
 
-EVERYWHERE = [
-    *("bptt", "tbptt", "tbptt_future", "tbptt_rate_cut", "rtrl", "snap1", "eprop", "eprop_random", "eprop_adaptive"),
-    *("three_factor", "homotopy", "eprop_sparse", "global_broadcast", "diffusion", "backprop", "feedback_alignment"),
-    *("sign_symmetric", "dfa", "dfa_sparse", "ebd", "sbd", "sbd_filtered", "sbd_lagged", "reward_eprop"),
-]
-RECURRENT = ["snap2", "one_hop", "two_hops", "mdgl_exact", "mdgl", "nl_mdgl", "mdgl_one_hop"]
-
-
-@pytest.mark.parametrize(
-    ("name", "rule"),
-    [(name, rule) for name in ("GRU", "LSTM") for rule in EVERYWHERE + RECURRENT]
-    + [(name, rule) for name in ("MGU", "MinGRU") for rule in ("bptt", "eprop", "rtrl", "sbd")],
-)
-def test_padding_and_execution_change_nothing(name: str, rule: str) -> None:
-    """Forward equals reverse, padding enters no gradient, and float32 gives the same to its precision."""
-    net = network(name, cell_types=(0.6, 0.4), dale=(1, -1))
-    batch = uneven(trials(9, 4), 9, 7, 0, 4)
-
-    def found(shown: tca.Batch, **options: Any) -> dict[str, torch.Tensor]:
-        return tca.Learner(net, tca.RULES[rule], seed=2).grads(shown, **options)[0]
-
-    whole = found(batch)
-    assert whole["w_in"].any()
-    for execution in tca.RULES[rule].executions:
-        assert_same(found(appended(batch, 2), execution=execution), whole)
-    if not tca.RULES[rule].couples_trials:
-        parts = [found(alone(batch, trial)) for trial in (0, 1, 3)]
-        assert_same({key: sum(part[key] for part in parts) / batch.trials for key in whole}, whole)  # type: ignore[misc]
-    single = net.to(torch.float32)
-    rounded = tca.Learner(single, tca.RULES[rule], seed=2).grads(batch.to(dtype=torch.float32))[0]
-    assert_same({key: each.double() for key, each in rounded.items()}, whole, 2e-4)
-
-
 @pytest.mark.parametrize("name", ["GRU", "LSTM", "MGU"])
 @pytest.mark.parametrize("rule", ["eprop", "snap1", "snap2", "three_factor", "homotopy", "tbptt_rate_cut"])
 def test_every_eligibility_has_an_exact_signal(name: str, rule: str) -> None:
@@ -189,35 +155,6 @@ def test_rules_differ_on_gated_cells() -> None:
         assert float((one * other).sum() / (one.norm() * other.norm())) < cosines[rule]
     assert 0.95 < cosines["eprop"] < 0.9999
     assert 0.7 < cosines["three_factor"] < 0.97
-
-
-REFUSED = {
-    "rflo": "defined by its cell: there its parts are the rule 'eprop_random'",
-    "modprop": "the slope of every rate by one constant",
-    "miconi": "cell with one drive",
-    "gevb": "vector",
-    "error_diffusion": "stream",
-}
-
-
-@pytest.mark.parametrize(("rule", "words"), REFUSED.items())
-def test_rules_that_do_not_fit_are_refused(rule: str, words: str) -> None:
-    """The reason stands in the message."""
-    with pytest.raises(ValueError, match=words):
-        tca.Learner(network("GRU"), tca.RULES[rule])
-
-
-def test_kernels_are_learned_of_cells_with_one_number_alone() -> None:
-    """KeRNL runs on a GRU, and refuses an LSTM."""
-    net, batch = network("GRU"), trials()
-    assert tca.Learner(net, tca.RULES["kernl"]).grads(batch)[0]["w_rec"].any()
-    with pytest.raises(ValueError, match="one number as their state"):
-        tca.Learner(network("LSTM"), tca.RULES["kernl"])
-    for rule in ("ottt", "superspike", "decolle"):
-        with pytest.raises(ValueError, match="the only component that is driven"):
-            tca.Learner(network("LSTM"), tca.RULES[rule])
-    with pytest.raises(ValueError, match="has states of 2 numbers"):
-        tca.Learner(network("LSTM"), tca.RULES["dni"])
 
 
 @each_cell

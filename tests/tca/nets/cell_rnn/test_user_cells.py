@@ -300,6 +300,7 @@ def test_mistakes_are_named(words: str) -> None:
 def test_good_cells_pass() -> None:
     """Those of the library and of users."""
     found: list[Cell] = [Good(), *(kind() for kind in cells.CELLS.values()), cells.Leaky(form="B")]
+    found += [cells.ALIF(refractory=2), cells.ALIF(reset_in_trace=False, scaled_drive=False, scaled_adaptation=False)]
     found += [
         user_cells.LeakyA(),
         user_cells.LeakyB(),
