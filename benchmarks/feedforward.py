@@ -122,9 +122,9 @@ def by_hand(problem: Problem, start: dict[str, Tensor]) -> Work:
         trials, found = len(inputs), {}
         for layer in (0, 1):
             correlations[layer] = 0.9999 * correlations[layer] + 1e-4 / trials * rates[layer + 1].T @ score
-            told = (drives[layer] > 0).float() * (score @ correlations[layer].T)
-            found[f"w_{layer + 1}"] = told.T @ rates[layer] / trials
-            found[f"b_{layer + 1}"] = told.mean(0)
+            learning_signal = (drives[layer] > 0).float() * (score @ correlations[layer].T)
+            found[f"w_{layer + 1}"] = learning_signal.T @ rates[layer] / trials
+            found[f"b_{layer + 1}"] = learning_signal.mean(0)
         return found | {"w_out": score.T @ rates[2] / trials, "b_out": score.mean(0)}
 
     return work

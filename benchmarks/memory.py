@@ -26,7 +26,7 @@ ONLINE = "online "
 
 
 def measurable() -> bool:
-    """Return whether this system can tell."""
+    """Return whether this system reports it."""
     return RESET.exists()
 
 

@@ -77,8 +77,8 @@ def traces(net: tca.nets.SpikingRNN, batch: tca.Batch, advance: Advance) -> dict
         if weight.any():
             outputs = (z @ w_out.t()).softmax(-1)
             score = (outputs - torch.nn.functional.one_hot(target, OUTPUTS)) * (weight / count).unsqueeze(-1)
-            told = (score @ w_out) * psi
-            change += told.t() @ eps_v - torch.einsum("bi,bij->ij", told * beta, eps_a)
+            learning_signal = (score @ w_out) * psi
+            change += learning_signal.t() @ eps_v - torch.einsum("bi,bij->ij", learning_signal * beta, eps_a)
             change_out += score.t() @ z
     off_diagonal = 1 - torch.eye(cells)
     return {"w_in": change[:, :CHANNELS], "w_rec": change[:, CHANNELS:] * off_diagonal, "w_out": change_out}

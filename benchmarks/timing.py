@@ -18,7 +18,7 @@ TURN = 0.1  # seconds
 def one_core() -> None:
     """Keep this process, and all threads it starts from now on, to one thread on one core.
 
-    XLA starts a pool of threads whatever it is told, hence the core; it is told before it is imported.
+    XLA starts a pool of threads with any setting, hence the core; the setting precedes the import.
     """
     torch.set_num_threads(1)
     if hasattr(os, "sched_setaffinity"):

@@ -1,7 +1,7 @@
 """The tasks on which rules that know cell types are compared: networks, sizes, and what their authors found.
 
-In the authors' networks a tenth of the synapses exists, in and out of the network as well, so that e-prop tells a fifth
-of the cells of errors; MDGL tells those too that these cells hear. Their weights are those of a dense network of
+In the authors' networks a tenth of the synapses exists, also in and out of the network, so that e-prop reaches a fifth
+of the cells; MDGL also those that these cells receive from. Their weights are those of a dense network of
 spectral radius one, of which a tenth is kept.
 
 Papers: Liu, Smith, Mihalas, Shea-Brown and Sümbül (2021), PNAS 118:e2111821118 (evidence accumulation, spiking cells);

@@ -2,7 +2,7 @@
 
 Delayed exclusive or and evidence accumulation, networks of rectified cells of which 80 % are excitatory, trained with
 backpropagation through time, MDGL, e-prop and ModProp: with all synapses, with a tenth of them, where a cell has errors
-of some cells only to be told of, and close to how the authors of ModProp trained. The published order is
+of some cells only, and close to how the authors of ModProp trained. The published order is
 BPTT > MDGL > e-prop.
 
     python -m studies.cell_types --out runs/cell_types
@@ -55,7 +55,7 @@ HEAD = (
     "rate",
     "accuracy",
     "loss",
-    "cells told, cosine with BPTT",
+    "cells reached, cosine with BPTT",
     "updates to 90 %, median (runs)",
     f"accuracy over training, minus e-prop, {COMPARED}",
     "authors: accuracy",
@@ -135,9 +135,9 @@ def table(case: Case, learned: Sequence[Learned]) -> Table:
 
 
 def at_the_start(run: Run) -> tuple[float, float]:
-    """Return the share of cells that a rule tells anything, and the cosine of its recurrent gradient with that of BPTT.
+    """Return the share of cells with a learning signal, and the cosine of its recurrent gradient with that of BPTT.
 
-    Both at the initial weights, over trials to train on. A cell that is told nothing keeps its synapses as they are.
+    Both at the initial weights, over trials to train on. A cell without a signal keeps its synapses as they are.
 
     Args:
         run: The run, whose network is drawn anew.
@@ -146,8 +146,8 @@ def at_the_start(run: Run) -> tuple[float, float]:
     batch = task.split(START, 1, seed=run.seeds.data)[0].batch()
     net = run.net.build(task.n_in, task.n_out, dt=task.dt, seed=run.seeds.net)
     own, true = (Learner(net, rule, seed=run.seeds.rule).grads(batch)[0] for rule in (run.the_rule, RULES["bptt"]))
-    told = float((own["w_in"] != 0).any(1).double().mean())
-    return told, float(torch.cosine_similarity(own["w_rec"].flatten(), true["w_rec"].flatten(), dim=0))
+    learning_signal = float((own["w_in"] != 0).any(1).double().mean())
+    return learning_signal, float(torch.cosine_similarity(own["w_rec"].flatten(), true["w_rec"].flatten(), dim=0))
 
 
 def _told(runs: Sequence[Run]) -> str:

@@ -3,7 +3,7 @@
 Rules of recurrent networks learn delayed exclusive or (28 steps) in 64 tanh cells, 80 % of them excitatory, with a
 readout that leaks; those that draw, try things out or decorrelate over time in 32 cells without these constraints.
 Rules of feedforward networks learn digits. Two runs stand beside the rules everywhere: the true gradient, and the
-readout alone, whose feedback is so weak that every number a cell is told rounds to zero.
+readout alone, whose feedback is so weak that every learning signal rounds to zero.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
     python -m studies.published_vision run 'ebd/mnist/MLP/*' --data DIR --out runs/published
     python -m studies.published_vision table --out runs/published
 
-A cell is run whole unless it is told to be short: fewer epochs or images, thinner networks, another set of images. What
+A cell is run whole unless it is shortened: fewer epochs or images, thinner networks, another set of images. What
 was short about a run is said in the table.
 """
 

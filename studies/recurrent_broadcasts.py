@@ -1,6 +1,6 @@
 """Broadcast rules in the recurrent networks that they were made for, beside BPTT, e-prop and random broadcast.
 
-Handwritten digits are shown row by row and told after a time without input. Every rule has the rate of Adam that was
+Handwritten digits are shown by rows and classified after a time without input. Every rule has the rate of Adam that was
 best for it on held-out images of the training split; in one network all rules begin with the same weights.
 
     python -m studies.recurrent_broadcasts --out runs/recurrent_broadcasts

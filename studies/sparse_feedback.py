@@ -1,4 +1,4 @@
-"""Does diffusion help where few cells hear of errors, and is it the neighbourhood or the number of cells told?
+"""Does diffusion help where few cells receive errors, and is it the neighbourhood or the number of cells reached?
 
 Delayed match to sample, 64 cells on a torus of which few have a synapse onto the readout. Feedback is the readout's
 own weights as they were drawn (sparse e-prop), spread by a field that settles within a step (diffusion), or one of the
@@ -191,7 +191,7 @@ def table(found: Sequence[Outcome]) -> Table:
     head = (
         "rule",
         "readout",
-        "cells told at the end",
+        "cells reached at the end",
         "cosine with BPTT",
         "final accuracy",
         f"minus sparse e-prop, {COMPARED}",
@@ -270,7 +270,7 @@ def main(words: Sequence[str] | None = None, setting: Setting | None = None) -> 
         words: The words of the command line, ``None`` (default) for those of this process.
         setting: What the rules have in common, ``None`` (default) for the one of the study.
     """
-    question = "Does diffusion help where few cells hear of errors?"
+    question = "Does diffusion help where few cells receive errors?"
     parser = command("sparse_feedback", question, f"{SEEDS} seeds", f"{FULL_SEEDS} seeds")
     parser.add_argument("--seeds", type=int, help="so many seeds instead")
     parser.add_argument("--rules", nargs="+", choices=list(rules(1.0)), metavar="RULE", help="some rules, default all")

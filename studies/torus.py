@@ -31,7 +31,7 @@ from tca.utils.checks import positive, whole
 
 __all__ = ["Measured", "Setting", "Torus", "Trial", "covered", "train"]
 
-HEARD = 0.05  # of the best-informed cell's signal: above it, a cell counts as covered
+COVERED = 0.05  # of the best-informed cell's signal: above it, a cell counts as covered
 WIRING, FEEDBACK = 1_000_003, 2_000_003  # added to a seed, so that weights, wiring and feedback are drawn apart
 
 
@@ -172,7 +172,7 @@ class Measured:
         loss: Cross-entropy at the decision steps of the test set.
         accuracy: Accuracy there.
         cosine: Cosine of the rule's gradient of the recurrent weights with that of BPTT.
-        covered: Fraction of the cells that are told something, see `covered`.
+        covered: Fraction of the cells with a signal, see `covered`.
     """
 
     step: int
@@ -241,4 +241,4 @@ def covered(signal: Tensor) -> float:
     0.5
     """
     size = signal.double().square().mean((0, 1)).sqrt()
-    return float((size > HEARD * size.max()).double().mean()) if size.max() > 0 else math.nan
+    return float((size > COVERED * size.max()).double().mean()) if size.max() > 0 else math.nan

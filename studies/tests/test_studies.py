@@ -138,12 +138,12 @@ def test_only_dense_feedback_and_fields_tell_cells_without_a_readout_synapse(nam
         torch.full((6, 4), 1 / 6),
         tca.losses.CrossEntropy(),
     )
-    told = learner.signal(batch).abs().sum((0, 1)) > 0
+    learning_signal = learner.signal(batch).abs().sum((0, 1)) > 0
     connected = net.mask_out.sum(0) > 0
     if name in ("sparse e-prop", "symmetric, tracked"):
-        assert torch.equal(told, connected)
+        assert torch.equal(learning_signal, connected)
     else:
-        assert int((told & ~connected).sum()) > 10
+        assert int((learning_signal & ~connected).sum()) > 10
 
 
 @pytest.mark.parametrize(
@@ -270,19 +270,19 @@ def test_sparse_cells_have_a_tenth_of_the_synapses_with_weights_as_large_as_in_a
 
 
 def test_with_a_sparse_readout_eprop_tells_the_cells_that_are_read_and_mdgl_those_they_hear() -> None:
-    """Who is told follows from the wiring alone; with all synapses every rule tells nearly all cells alike."""
+    """The cells with a signal follow from the wiring alone; with all synapses every rule reaches nearly all cells."""
     runs = {case.key: every_rule.seeded(case.short, 2) for case in CASES}
     net = runs["sparse"].net.build(1, 2, dt=25.0, seed=2)
     read = net.mask_out.any(0)
-    heard = read | net.mask_rec[read].any(0)
-    told = {}
+    received = read | net.mask_rec[read].any(0)
+    learning_signal = {}
     for rule in ("eprop", "mdgl", "modprop", "bptt"):
-        told[rule], cosine = cell_types.at_the_start(replace(runs["sparse"], rule=rule))
+        learning_signal[rule], cosine = cell_types.at_the_start(replace(runs["sparse"], rule=rule))
         assert 0.5 < cosine < 0.999 or rule == "bptt"
     assert cosine == pytest.approx(1)
-    assert 0.5 * float(read.double().mean()) < told["eprop"] <= float(read.double().mean()) < 0.25
-    assert 0.6 < told["mdgl"] <= float(heard.double().mean()) < 1
-    assert told["modprop"] == told["bptt"] == 1
+    assert 0.5 * float(read.double().mean()) < learning_signal["eprop"] <= float(read.double().mean()) < 0.25
+    assert 0.6 < learning_signal["mdgl"] <= float(received.double().mean()) < 1
+    assert learning_signal["modprop"] == learning_signal["bptt"] == 1
     dense = [cell_types.at_the_start(replace(runs["evidence"], rule=rule))[0] for rule in ("eprop", "mdgl")]
     assert min(dense) > 0.5
 

@@ -70,7 +70,7 @@ def published(net: SpikingRNN, batch: tca.Batch, feedback: Tensor, k: float, wei
     y, field = torch.zeros(3, 2, dtype=torch.float64), torch.zeros(3, SIDE**2, dtype=torch.float64)
     shapes = {"w_in": 12, "w_rec": SIDE**2}
     eps_v = {name: torch.zeros(3, 1, count, dtype=torch.float64) for name, count in shapes.items()}
-    eps_a, trace, told, total = (
+    eps_a, trace, learning_signal, total = (
         {name: torch.zeros(3, SIDE**2, count, dtype=torch.float64) for name, count in shapes.items()} for _ in range(4)
     )
     spikes = torch.zeros(3, SIDE**2, dtype=torch.float64)
@@ -92,12 +92,12 @@ def published(net: SpikingRNN, batch: tca.Batch, feedback: Tensor, k: float, wei
             eps_v[name] = kappa * eps_v[name] + (1 - kappa) * pre[name][:, None]
             e = psi[:, :, None] * (eps_v[name] - beta[:, None] * eps_a[name])
             trace[name] = out * trace[name] + (1 - out) * e
-            told[name] = told[name] + field[:, :, None] * trace[name]
+            learning_signal[name] = learning_signal[name] + field[:, :, None] * trace[name]
             total[name] = total[name] + e
     assert spikes.sum() > 40
     excess = (spikes / batch.steps - 0.01)[:, :, None] * weight / batch.steps
     kept = {"w_in": net.mask_in, "w_rec": net.mask_rec}
-    return {name: kept[name] * (told[name].sum(0) + (excess * total[name]).mean(0)) for name in shapes}
+    return {name: kept[name] * (learning_signal[name].sum(0) + (excess * total[name]).mean(0)) for name in shapes}
 
 
 @pytest.mark.parametrize(("label", "k"), [("diffusion", 0.75), ("sparse e-prop", 0.0)])
@@ -202,13 +202,13 @@ def test_mdgl_tells_most_cells_and_eprop_those_that_are_read() -> None:
     batch = task.split(16, 1, seed=0)[0].batch()
     net = setting.cells.net(0).build(40, 2, dt=5.0, seed=0)
     assert isinstance(net, SpikingRNN)
-    told = {}
+    learning_signal = {}
     for label in ("e-prop", "MDGL", "NL-MDGL"):
         changed = tca.Learner(net, rule(label, 0.0)).grads(batch)[0]["w_in"].any(1)
-        told[label] = int(changed.sum())
+        learning_signal[label] = int(changed.sum())
         assert label != "e-prop" or not (changed & ~net.mask_out.any(0)).any()  # type: ignore[union-attr]
-    assert told["e-prop"] <= 20
-    assert told["e-prop"] + 40 < told["MDGL"] < told["NL-MDGL"]
+    assert learning_signal["e-prop"] <= 20
+    assert learning_signal["e-prop"] + 40 < learning_signal["MDGL"] < learning_signal["NL-MDGL"]
 
 
 def test_masks_are_described_by_a_few_numbers() -> None:

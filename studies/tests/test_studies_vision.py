@@ -329,12 +329,12 @@ def test_entropy_is_told_beside_direct_feedback() -> None:
     net = MLP(64, [32, 16], 10)
     batch = next(tasks.images("digits", loss="mse").split(40, 10, seed=0)[0].batches(20, 0))
     for kind, least, most in (("MLP", 1e-3, 0.1), ("CNN", 1e-8, 1e-4)):
-        plain, told = (
+        plain, learning_signal = (
             Learner(net, cell.rule).grads(batch)[0]
             for cell in (CELLS[f"ebd/mnist/{kind}/{what}"] for what in ("DFA", "DFA + entropy"))
             if isinstance(cell.rule, Rule)
         )
-        change = (told["w_1"] - plain["w_1"]).norm() / plain["w_1"].norm()
+        change = (learning_signal["w_1"] - plain["w_1"]).norm() / plain["w_1"].norm()
         assert least < change < most, kind
 
 
@@ -430,11 +430,13 @@ def test_the_uncentred_arm_differs_in_nothing_but_centring() -> None:
     net = DualStreamMLP(64, [20], 10, dtype=torch.float64)
     train, _ = tasks.images("digits", loss="logistic").split(12, 4, seed=0)
     batch = train.to(dtype=torch.float64).batch()
-    told = {}
+    learning_signal = {}
     for name in ("ED", "ED, not centred"):
         rule = arms[name].the_rule(10)
-        told[name] = Learner(net, tca.RULES[rule] if isinstance(rule, str) else rule).signals(batch)["hidden_1"]
-    assert not torch.allclose(told["ED"], told["ED, not centred"])
+        learning_signal[name] = Learner(net, tca.RULES[rule] if isinstance(rule, str) else rule).signals(batch)[
+            "hidden_1"
+        ]
+    assert not torch.allclose(learning_signal["ED"], learning_signal["ED, not centred"])
     assert arms["ED, not centred"].loss == arms["ED"].loss == "logistic"
 
 

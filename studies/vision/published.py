@@ -196,7 +196,7 @@ STREAMS = {
     "mnist": ("dual_stream_mlp", _dense(1024, 512)),
     "cifar10": ("dual_stream_cnn", _maps("cifar10", "conv", (64, 64, 60), 500)),
 }
-# Test accuracy in percent, from the paper's abstract (ED) and from what is told of its ablation (the others).
+# Test accuracy in percent, from the paper's abstract (ED) and from its ablation (the others).
 ED_TABLE: dict[str, dict[str, float]] = {
     "mnist": {"ED": 96.7, "DFA": 97.6, "not centred": 96.4, "narrow sigmoids": 25.3, "symmetric start": 96.7},
     "cifar10": {"ED": 61.7, "DFA": 69.1, "not centred": 13.8, "narrow sigmoids": 46.6, "symmetric start": 56.2},

@@ -65,7 +65,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Panel:
-    """A set of images and a network that is to tell their classes, the same for all arms.
+    """A set of images and a network that classifies them, the same for all arms.
 
     Args:
         images: What the set is called.

@@ -61,22 +61,22 @@ class Signed(Connection, abc.ABC):
         both = torch.cat([pre, pre], -1) if self.copied else pre
         return negated(both) if self.by_pre else both
 
-    def unsigned(self, told: Tensor) -> Tensor:
+    def unsigned(self, signed_signal: Tensor) -> Tensor:
         """Return a signal to signed presynaptic activity without the signs: the transpose of ``pre``."""
-        signed = negated(told) if self.by_pre else told
+        signed = negated(signed_signal) if self.by_pre else signed_signal
         return signed[..., : signed.shape[-1] // 2] + signed[..., signed.shape[-1] // 2 :] if self.copied else signed
 
     def fold(self, per_pair: Tensor) -> Tensor:
         return self.gather_pairs(per_pair)
 
     @abc.abstractmethod
-    def product_(self, gradient: Tensor, told: Tensor, heard: Tensor) -> None:
+    def product_(self, gradient: Tensor, signed_signal: Tensor, signed_pre: Tensor) -> None:
         """Add the gradient of the magnitudes without signs in place.
 
         Args:
             gradient: Accumulated gradient, in the shape of the magnitudes.
-            told: Signal of the postsynaptic cells, with their signs, shape ``(..., I)``.
-            heard: Presynaptic activity with its signs, shape ``(..., J)``.
+            signed_signal: Signal of the postsynaptic cells, with their signs, shape ``(..., I)``.
+            signed_pre: Presynaptic activity with its signs, shape ``(..., J)``.
         """
 
     def outer_(self, gradient: Tensor, signal: Tensor, pre: Tensor) -> None:
@@ -93,10 +93,13 @@ class Signed(Connection, abc.ABC):
             signal: Signal to the postsynaptic cells, shape ``(..., I)``.
             pre: Presynaptic activity, shape ``(..., J)``.
         """
-        told, heard, half = self.post(signal), self.pre(pre), self.weight.shape[1] // 2
-        for stream, passed in ((slice(half), told.clamp(max=0)), (slice(half, None), told.clamp(min=0))):
+        signed_signal, signed_pre, half = self.post(signal), self.pre(pre), self.weight.shape[1] // 2
+        for stream, passed in (
+            (slice(half), signed_signal.clamp(max=0)),
+            (slice(half, None), signed_signal.clamp(min=0)),
+        ):
             found = torch.zeros_like(gradient)
-            self.product_(found, passed, heard)
+            self.product_(found, passed, signed_pre)
             gradient[:, stream] += found[:, stream]
 
 
@@ -124,9 +127,11 @@ class SignedDense(Signed):
         """Return ``scale (sigma m)^T signal``."""
         return self.unsigned(self.post(signal) @ (self.effective() if weight is None else weight))
 
-    def product_(self, gradient: Tensor, told: Tensor, heard: Tensor) -> None:
+    def product_(self, gradient: Tensor, signed_signal: Tensor, signed_pre: Tensor) -> None:
         """Add one matrix product."""
-        gradient.addmm_(told.reshape(-1, told.shape[-1]).t(), heard.reshape(-1, heard.shape[-1]))
+        gradient.addmm_(
+            signed_signal.reshape(-1, signed_signal.shape[-1]).t(), signed_pre.reshape(-1, signed_pre.shape[-1])
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,9 +163,9 @@ class SignedConv(Signed):
     def back(self, signal: Tensor, weight: Tensor | None = None) -> Tensor:
         return self.unsigned(self.inner.back(self.post(signal), weight))
 
-    def product_(self, gradient: Tensor, told: Tensor, heard: Tensor) -> None:
+    def product_(self, gradient: Tensor, signed_signal: Tensor, signed_pre: Tensor) -> None:
         """Add the weight gradient of the convolution."""
-        self.inner.outer_(gradient, told, heard)
+        self.inner.outer_(gradient, signed_signal, signed_pre)
 
 
 @dataclass(frozen=True, eq=False)

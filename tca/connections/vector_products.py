@@ -38,8 +38,8 @@ class Products:
             entries = self.error.unbind(0)
             for t in range(len(entries) - 2, 0, -1):
                 entries[t].add_(entries[t + 1], alpha=ahead)
-        told = (self.error[1:] != 0).flatten(1).any(1).tolist()
-        steps = [t for t, any_score in enumerate(told, 1) if any_score]
+        with_error = (self.error[1:] != 0).flatten(1).any(1).tolist()
+        steps = [t for t, has_error in enumerate(with_error, 1) if has_error]
         self.steps = slice(steps[0], steps[-1] + 1) if steps else slice(1, 1)
 
     def gather_(self, gradient: Tensor, link: ConnectionInput) -> None:

@@ -70,8 +70,8 @@ class TypeTrace(Trace):
 
     def gradient(self, signal: Tensor) -> Tensor:
         """Return ``sum_b (L_bi p_bij + sum_a (sum_{l in a} L_bl) q_b,a,ij)``, shape ``(I, J)``."""
-        heard = signal.new_zeros(len(signal), len(self.leak)).index_add_(1, self.group, signal)
-        result = torch.einsum("ba,bapj->pj", heard, self.spread)[self.source]
+        by_group = signal.new_zeros(len(signal), len(self.leak)).index_add_(1, self.group, signal)
+        result = torch.einsum("ba,bapj->pj", by_group, self.spread)[self.source]
         for source, own in enumerate(self.own.unbind(1)):
             members = self.source == source
             result[members] += signal[:, members].t() @ own

@@ -189,12 +189,12 @@ class StackedRNN(Network):
                 self.n_out,
                 like,
                 readout if index == last else None,
-                heard,
+                efferent,
                 alone=alone,
                 n_in=self.n_in,
                 **cells.traits(),
             )
-            for index, ((name, cells), heard) in reversed(
+            for index, ((name, cells), efferent) in reversed(
                 tuple(enumerate(zip(self.hidden_layers, onwards, strict=True)))
             )
         )

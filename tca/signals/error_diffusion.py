@@ -119,9 +119,9 @@ class RandomRouting(Routing):
 
     def matrix(self, cells: int, outputs: int, generator: torch.Generator) -> Tensor:
         """Return a matrix with one entry of +1 or -1 per row."""
-        heard = torch.randint(outputs, (cells, 1), generator=generator, device="cpu")
+        chosen = torch.randint(outputs, (cells, 1), generator=generator, device="cpu")
         sign = 2.0 * torch.randint(2, (cells, 1), generator=generator, device="cpu").double() - 1
-        return torch.zeros(cells, outputs, dtype=torch.float64, device="cpu").scatter_(1, heard, sign)
+        return torch.zeros(cells, outputs, dtype=torch.float64, device="cpu").scatter_(1, chosen, sign)
 
 
 @checked
@@ -205,11 +205,11 @@ class ErrorDiffusion(CustomSignal):
 
     def output_signal(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
         """Return minus the centred error, gated for logistic outputs, twice."""
-        told = -self.diffused(tape, buffers)
+        output_signal = -self.diffused(tape, buffers)
         if self.gate_outputs and isinstance(tape.trials_shown.loss, Logistic):
             share = torch.sigmoid(tape.outputs)
-            told[1:] *= share * (1 - share)
-        return told, told
+            output_signal[1:] *= share * (1 - share)
+        return output_signal, output_signal
 
     def gather_(self, tape: Tape, link: ConnectionInput, gradient: Tensor, driven: Tensor, steps: slice) -> None:
         """Add the gradient of the magnitudes, only its growing part if ``grow_only``."""

@@ -58,8 +58,8 @@ class GlobalVector(CustomSignal, CausalSignal):
 
     def check(self, population: Population) -> None:
         """Refuse cells without a vector component for each output."""
-        heard = population.onwards
-        if not isinstance(heard, Vectors) or heard.components != population.n_out:
+        efferent = population.onwards
+        if not isinstance(efferent, Vectors) or efferent.components != population.n_out:
             raise ValueError(
                 "GlobalVector needs cells that carry a vector with one component for each output, and "
                 f"{population.title} "

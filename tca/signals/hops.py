@@ -72,15 +72,15 @@ class Hops(Signal):
         after: list[Tensor | None] = [None] * self.hops  # value of each sweep at the first step after the window
 
         def read(steps: slice) -> Tensor:
-            told = direct(steps)
-            arriving = told
+            direct_signal = direct(steps)
+            arriving = direct_signal
             for hop, later in enumerate(after):
                 if self.receiver_leak:
                     arriving = arriving.clone()
                     Leak().filter_(tape, arriving, steps, later)
                 after[hop] = arriving[0].clone()
                 source = following(arriving, later)
-                arriving = told.clone()
+                arriving = direct_signal.clone()
                 if by_type:
                     _return_by_type_(tape, arriving[: len(source)], source, steps.start)
                 else:

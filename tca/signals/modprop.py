@@ -101,12 +101,12 @@ class TypeReturn(Signal):
 
         def read(steps: slice) -> Tensor:
             nonlocal later
-            told = direct(steps)
-            passed = told.clone()
+            direct_signal = direct(steps)
+            passed = direct_signal.clone()
             first = spread.filter_(tape, passed, steps, later[0])
-            self._hop_(tape, told, following(passed, later[0]), steps.start)
-            leaking = Leak().filter_(tape, told, steps, later[1])
-            signal, kept = eligibility.unfilter(tape, told, steps, later[2])
+            self._hop_(tape, direct_signal, following(passed, later[0]), steps.start)
+            leaking = Leak().filter_(tape, direct_signal, steps, later[1])
+            signal, kept = eligibility.unfilter(tape, direct_signal, steps, later[2])
             later = first, leaking, kept
             return signal
 
@@ -124,11 +124,11 @@ class TypeReturn(Signal):
             tape.leak_(1, further[:-1], leaking[1:])
             return further
 
-        passed, told = torch.zeros_like(errors), torch.zeros_like(errors)
+        passed, direct_signal = torch.zeros_like(errors), torch.zeros_like(errors)
         for _ in range(min(self.taps or 0, tape.steps)):
-            passed, told = one_more(mean, passed, passed), one_more(self, passed, told)
-        signal = one_more(self, passed, told)
-        signal[:-1].sub_(eligibility.remembered(tape, told[1:], 1))
+            passed, direct_signal = one_more(mean, passed, passed), one_more(self, passed, direct_signal)
+        signal = one_more(self, passed, direct_signal)
+        signal[:-1].sub_(eligibility.remembered(tape, direct_signal[1:], 1))
         return lambda steps: signal[steps].clone()
 
     def _hop_(self, tape: Tape, into: Tensor, later: Tensor, first: int) -> None:

@@ -41,7 +41,7 @@ class VectorTape(Tape):
     @property
     def products(self) -> Products | None:
         """Factors of the present signal, gates times output errors; ``None`` if it has none."""
-        return self._products.get("told")
+        return self._products.get("factors")
 
     def explain(self, products: Products | None) -> None:
         """Store the factors of the next signal.
@@ -51,7 +51,7 @@ class VectorTape(Tape):
         """
         self._products.clear()
         if products is not None:
-            self._products["told"] = products
+            self._products["factors"] = products
 
     def lift(self, signal: Tensor, steps: slice) -> Tensor:
         """Return a rate signal as a state signal, zero where gates are closed; overwrites the signal."""

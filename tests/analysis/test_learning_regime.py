@@ -1,4 +1,4 @@
-"""Tangent kernels and representations against closed forms; lazy and rich learning told apart."""
+"""Tangent kernels and representations against closed forms; lazy against rich learning."""
 
 from __future__ import annotations
 

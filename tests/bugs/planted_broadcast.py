@@ -83,7 +83,7 @@ BUGS = [
     ),
     Bug(
         ERRORS,
-        "streams hear different outputs",
+        "streams with different outputs",
         "both = torch.cat([routed, routed], -1)",
         "both = torch.cat([routed, routed.flip(-1)], -1)",
         (*STREAMS, *DIFFUSED),
@@ -99,8 +99,8 @@ BUGS = [
     Bug(
         MAGNITUDES,
         "both streams grow alike",
-        "(slice(half, None), told.clamp(min=0))",
-        "(slice(half, None), told.clamp(max=0))",
+        "(slice(half, None), signed_signal.clamp(min=0))",
+        "(slice(half, None), signed_signal.clamp(max=0))",
         STREAMS,
     ),
     Bug(

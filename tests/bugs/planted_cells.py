@@ -38,7 +38,7 @@ BUGS = [
         "row.extend(more[len(more) - 1 - order.index(name)] for name in learned)", USERS),
     Bug(POPULATION, "constants that leave their bounds", "copy_(self.bounds[name].clamped(self.get_parameter(name)))",
         "copy_(self.get_parameter(name))", USERS),
-    Bug(BLOCK_TAPE, "learned initial state told of its first component", "connection.outer_(gradient, driven.flatten(2), pre)",
+    Bug(BLOCK_TAPE, "gradient of a learned initial state from its first component", "connection.outer_(gradient, driven.flatten(2), pre)",
         "connection.outer_(gradient, driven.flatten(2) * 0, pre)", USERS),
     Bug("tca/eligibilities/traces.py", "initial state in one component alone", "own[:, component, component] += connection.impulse",
         "own[:, 0, component] += connection.impulse", USERS),

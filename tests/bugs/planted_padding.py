@@ -53,7 +53,7 @@ BUGS = [
         "return torch.stack([draw() for _ in range(steps)]).flip(0)", PADDING),
     Bug("tca/learner.py", "noise drawn for padding", "if batch.padded else batch.steps", "if False else batch.steps",
         PADDING),
-    Bug("tca/online.py", "a field that is heard after the trial", "self.time > self.steps",
+    Bug("tca/online.py", "a field received after the trial", "self.time > self.steps",
         "self.time > self.steps + 99",
         PADDING),
     Bug("tca/losses/loss.py", "infinite losses without weight", "torch.where(weights != 0, weights * ",

@@ -52,7 +52,7 @@ def test_every_bug_can_be_planted(file: str) -> None:
     ids=lambda each: each.title if isinstance(each, Bug) else "",
 )
 def test_what_cannot_be_planted_is_named(bug: Bug, wrong: str) -> None:
-    """Lost, ambiguous, empty and unreadable changes are told apart from those that are fit."""
+    """Lost, ambiguous, empty and unreadable changes are distinguished from those that are fit."""
     said = wrong_with(bug, "x = 1\ny = x + 1\n")
     assert wrong in said
     assert bool(wrong) == bool(said)
@@ -70,7 +70,7 @@ def test_every_bug_names_tests_that_exist() -> None:
 
 
 def test_no_bug_is_listed_twice_and_no_table_is_forgotten() -> None:
-    """Titles and changes tell bugs of a file apart, and every table in the folder is planted."""
+    """Titles and changes distinguish bugs of a file, and every table in the folder is planted."""
     for of in (lambda bug: (bug.file, bug.title), lambda bug: (bug.file, bug.old, bug.new)):
         assert [each for each, count in Counter(map(of, BUGS)).items() if count > 1] == []
     folder = Path(__file__).parent

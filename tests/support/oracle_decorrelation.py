@@ -1,7 +1,7 @@
 """Decorrelation of score and activity, as it would run in time: memories of activity met by the score of the moment.
 
 The library exchanges the sums and filters scores backwards; here activity is carried forwards, the correlation is
-averaged step by step, and autograd takes the derivative of what cells are told.
+averaged step by step, and autograd takes the derivative of the learning signals.
 
 Shapes: T time, B batch, N cells, O outputs, K channels.
 """
@@ -70,7 +70,9 @@ def memories(signal: Decorrelation, readout_leak: float, rates: list[Tensor]) ->
     return kept[1:]
 
 
-def average(signal: Decorrelation, memory: list[list[Tensor]], told: Tensor, weights: Tensor, before: Tensor) -> Tensor:
+def average(
+    signal: Decorrelation, memory: list[list[Tensor]], learning_signal: Tensor, weights: Tensor, before: Tensor
+) -> Tensor:
     """The correlation ``(N, K)`` after the steps of a batch, one after another."""
     lam, correlation = signal.average.lam, before.clone()
     for t, seen in enumerate(memory):
@@ -78,28 +80,30 @@ def average(signal: Decorrelation, memory: list[list[Tensor]], told: Tensor, wei
             continue
         share = weights[t] / weights[t].sum()
         centre = [each - each.mean(0) if signal.centred else each for each in seen]
-        found = [torch.einsum("b,bn,bk->nk", share, each, told[t]) for each in centre]
+        found = [torch.einsum("b,bn,bk->nk", share, each, learning_signal[t]) for each in centre]
         correlation = lam * correlation + (1 - lam) * torch.cat(found, 1)
     return correlation
 
 
-def heard(memory: list[list[Tensor]], told: Tensor, weights: Tensor, correlation: Tensor) -> Tensor:
-    """A number whose derivative by what is remembered is what cells are told."""
+def received(memory: list[list[Tensor]], learning_signal: Tensor, weights: Tensor, correlation: Tensor) -> Tensor:
+    """A number whose derivative by what is remembered is the learning signals."""
     total = torch.zeros((), dtype=torch.float64)
     for t, seen in enumerate(memory):
         for part, each in zip(correlation.chunk(len(seen), 1), seen, strict=True):
-            total = total + ((told[t] @ part.T) * weights[t].unsqueeze(-1) / weights.shape[1] * each).sum()
+            total = total + ((learning_signal[t] @ part.T) * weights[t].unsqueeze(-1) / weights.shape[1] * each).sum()
     return total
 
 
 def cost(
     signal: Decorrelation, model: Model, weights: Weights, problem: Problem, matrix: Tensor, rates: list[Tensor]
 ) -> Tensor:
-    """A number whose derivative by the rates of steps 1 to T is what cells are told."""
-    told = channels(signal, *scores(model, weights, problem))
+    """A number whose derivative by the rates of steps 1 to T is the learning signals."""
+    learning_signal = channels(signal, *scores(model, weights, problem))
     memory = memories(signal, model.readout_leak, rates)
     frozen = [[each.detach() for each in seen] for seen in memory]
-    return heard(memory, told, problem.weights, average(signal, frozen, told, problem.weights, matrix))
+    return received(
+        memory, learning_signal, problem.weights, average(signal, frozen, learning_signal, problem.weights, matrix)
+    )
 
 
 def regularisation(parts: tuple[Any, ...], rates: list[Tensor]) -> Tensor:
@@ -135,9 +139,9 @@ def gradient(
     leaves = {name: each.clone().requires_grad_() for name, each in weights.items() if name not in ("w_out", "b_out")}
     used = weights | leaves
     rates = [model.rate(s) for s in oracle.states(model, used, problem.inputs, surgery)[1:]]
-    told = torch.autograd.grad(
+    learning_signal = torch.autograd.grad(
         cost(signal, model, weights, problem, matrix, rates), list(leaves.values()), allow_unused=True
     )
-    for (name, leaf), each in zip(leaves.items(), told, strict=True):
+    for (name, leaf), each in zip(leaves.items(), learning_signal, strict=True):
         found[name] = torch.zeros_like(leaf) if each is None else each
     return found

@@ -120,15 +120,15 @@ def errors_of(model: Model, weights: Weights, problem: Problem) -> Tensor:
     return problem.errors(oracle.outputs(model, weights, problem.inputs))
 
 
-def gradient_of(model: Model, weights: Weights, problem: Problem, told: Tensor, surgery: Surgery) -> Weights:
-    """Gradient of ``sum_t G_t . zbar_t`` after surgery: ``G`` is what cells are told, ``zbar`` what the readout sees.
+def gradient_of(model: Model, weights: Weights, problem: Problem, learning_signal: Tensor, surgery: Surgery) -> Weights:
+    """Gradient of ``sum_t G_t . zbar_t`` after surgery: ``G`` is the learning signals, ``zbar`` what the readout sees.
 
     The readout's own gradient, which no signal touches, is that of the loss.
     """
     leaves = {name: value.clone().requires_grad_() for name, value in weights.items()}
     rates = [model.rate(state) for state in oracle.states(model, leaves, problem.inputs, surgery)[1:]]
     seen, total = torch.zeros_like(rates[0]), torch.zeros((), dtype=torch.float64)
-    for rate, each in zip(rates, told, strict=True):
+    for rate, each in zip(rates, learning_signal, strict=True):
         seen = model.readout_leak * seen + (1 - model.readout_leak) * rate
         total = total + (seen * each).sum()
     hidden = [name for name in leaves if name not in ("w_out", "b_out")]
@@ -137,12 +137,12 @@ def gradient_of(model: Model, weights: Weights, problem: Problem, told: Tensor, 
     return {name: found.get(name, whole[name]) for name in weights}
 
 
-def state_signal(model: Model, weights: Weights, problem: Problem, told: Tensor) -> Tensor:
+def state_signal(model: Model, weights: Weights, problem: Problem, learning_signal: Tensor) -> Tensor:
     """``L_t`` from the rates' ``G_t``: back through the readout's filter, then through the slope; ``(T + 1, B, N)``."""
     trail = torch.stack(oracle.states(model, weights, problem.inputs)).detach().requires_grad_()
     rates = model.rate(trail)[1:]
     seen, total = torch.zeros_like(rates[0]), torch.zeros((), dtype=torch.float64)
-    for rate, each in zip(rates, told, strict=True):
+    for rate, each in zip(rates, learning_signal, strict=True):
         seen = model.readout_leak * seen + (1 - model.readout_leak) * rate
         total = total + (seen * each).sum()
     return torch.autograd.grad(total, trail)[0]

@@ -185,8 +185,10 @@ def direct_errors(model: Model, weights: Weights, problem: Problem) -> Tensor:
     return torch.stack(torch.autograd.grad(problem.value(readout(model, weights, rates)), rates))
 
 
-def told(model: Model, weights: Weights, problem: Problem, signal: Tensor, surgery: Surgery = LEAK_ONLY) -> Weights:
-    """The change where every spike is told ``signal (T, B, N)`` and paths are cut; the readout's gradient is exact."""
+def learning_signal(
+    model: Model, weights: Weights, problem: Problem, signal: Tensor, surgery: Surgery = LEAK_ONLY
+) -> Weights:
+    """The change where every spike receives ``signal (T, B, N)`` and paths are cut; the readout's gradient is exact."""
     leaves = _leaves(weights)
     rates = torch.stack([state.z for state in states(model, leaves, problem.inputs, surgery)[1:]])
     exact = gradient(model, weights, problem, NOTHING)
@@ -209,7 +211,7 @@ def weight_means(model: Model, weights: Weights, existing: bool) -> Tensor:
 
 
 def at_most_hops(model: Model, weights: Weights, problem: Problem, known: Tensor, count: int) -> Weights:
-    """Gradient of the paths with at most so many transmissions: copies of the network, each heard by the next.
+    """Gradient of the paths with at most so many transmissions: copies of the network, each read by the next.
 
     All copies do the same; paths into copy h come from copy h - 1 by synapses and reset, and from h by the leak.
     ``known (N, N)`` stands in for the recurrent weights on the way back.
@@ -242,7 +244,7 @@ def published_mdgl(model: Model, weights: Weights, problem: Problem, known: Tens
     returned = torch.einsum("ij,tbi->tbj", model.gain[:, None] * known, later)
     signal = errors.clone()
     signal[:-1] += returned if model.reset_in_trace else returned - model.thr * later
-    return told(model, weights, problem, signal)
+    return learning_signal(model, weights, problem, signal)
 
 
 def future_gradient(model: Model, weights: Weights, problem: Problem, horizon: int) -> Weights:

@@ -53,14 +53,14 @@ def uoro(model: Model, weights: Weights, problem: Problem, xi: Tensor) -> Weight
     for b in range(trials):
         alone = one_trial(problem, b, trials)
         jacobians, gains, pres = local(model, weights, alone)
-        told = oracle_traces.direct_signal(model, weights, alone, None)[1:, 0]
+        learning_signal = oracle_traces.direct_signal(model, weights, alone, None)[1:, 0]
         A, C = torch.zeros(n_rec).double(), torch.zeros(n_rec, len(pres[0])).double()
-        for t in range(len(told)):
+        for t in range(len(learning_signal)):
             passed, direct = jacobians[t] @ A, torch.outer(xi[t, b] * gains[t], pres[t])
             p0 = torch.sqrt((C.norm() + EPS) / (passed.norm() + EPS))
             p1 = torch.sqrt((direct.norm() + EPS) / (n_rec**0.5 + EPS))
             A, C = p0 * passed + p1 * xi[t, b], C / p0 + direct / p1
-            total = total + (told[t] @ A) * C
+            total = total + (learning_signal[t] @ A) * C
     return split(total, n_rec)
 
 
@@ -71,15 +71,15 @@ def kf_rtrl(model: Model, weights: Weights, problem: Problem, signs: Tensor) -> 
     for b in range(trials):
         alone = one_trial(problem, b, trials)
         jacobians, gains, pres = local(model, weights, alone)
-        told = oracle_traces.direct_signal(model, weights, alone, None)[1:, 0]
+        learning_signal = oracle_traces.direct_signal(model, weights, alone, None)[1:, 0]
         A, C = torch.zeros(len(pres[0])).double(), torch.zeros(n_rec, n_rec).double()
-        for t in range(len(told)):
+        for t in range(len(learning_signal)):
             passed, direct = jacobians[t] @ C, torch.diag(gains[t])
             p0 = torch.sqrt((passed.norm() + EPS) / (A.norm() + EPS))
             p1 = torch.sqrt((direct.norm() + EPS) / (pres[t].norm() + EPS))
             old, new = signs[t, b]
             A, C = old * p0 * A + new * p1 * pres[t], old * passed / p0 + new * direct / p1
-            total = total + torch.outer(C.t() @ told[t], A)
+            total = total + torch.outer(C.t() @ learning_signal[t], A)
     return split(total, n_rec)
 
 
@@ -90,13 +90,13 @@ def kernl(
     trials, n_rec = problem.inputs.shape[1], len(weights["b"])
     each = [one_trial(problem, b, trials) for b in range(trials)]
     steps = [local(model, weights, alone) for alone in each]
-    told = [oracle_traces.direct_signal(model, weights, alone, None)[1:, 0] for alone in each]
+    learning_signal = [oracle_traces.direct_signal(model, weights, alone, None)[1:, 0] for alone in each]
     A, gamma = torch.eye(n_rec).double(), torch.full((n_rec,), decay, dtype=torch.float64)
     zero = [torch.zeros(n_rec).double() for _ in range(trials)]
     d, Om, Gam = list(zero), list(zero), list(zero)
     C = [torch.zeros(n_rec, len(steps[0][2][0])).double() for _ in range(trials)]
     total = torch.zeros_like(C[0])
-    for t in range(len(told[0])):
+    for t in range(len(learning_signal[0])):
         k = 1 - gamma
         change_A, change_gamma = torch.zeros_like(A), torch.zeros_like(gamma)
         for b in range(trials):
@@ -109,5 +109,5 @@ def kernl(
         A, gamma = A - rates[0] / n_rec * change_A, (gamma - rates[1] / n_rec * change_gamma).clamp(0, 1)
         for b in range(trials):
             C[b] = (1 - gamma)[:, None] * C[b] + torch.outer(steps[b][1][t], steps[b][2][t])
-            total += (A.t() @ told[b][t])[:, None] * C[b]
+            total += (A.t() @ learning_signal[b][t])[:, None] * C[b]
     return split(total, n_rec), A, gamma

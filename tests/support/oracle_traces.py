@@ -64,7 +64,7 @@ def exact_signal(
 ) -> Tensor:
     """``mu_t = l_t + (J - D)_{t+1}^T lambda_{t+1}``: the signal with which the propagator's traces give the gradient.
 
-    With a horizon, ``L_t`` hears of the errors of the steps t to t + horizon only.
+    With a horizon, ``L_t`` contains the errors of the steps t to t + horizon only.
     """
     jacobian, _ = jacobians(model, weights, problem.inputs)
     direct = direct_signal(model, weights, problem)

@@ -1,7 +1,7 @@
 """The oracle for rules that know cells by type, or that follow some of the recurrent paths, in its own words.
 
 Two devices cut paths by autograd without touching any value. A *deviation* ``d - stop(d)`` is zero and carries credit
-through a matrix of one's choice. *Copies* of the network count hops: copy k hears copy k - 1, copy 0 a network without
+through a matrix of one's choice. *Copies* of the network count hops: copy k receives copy k - 1, copy 0 a net without
 credit, so that what is read from copy r has passed at most r recurrent synapses.
 
 Shapes: T time, B batch, N recurrent units (I post, J pre, L any). Signals have T + 1 entries, entry 0 for time zero.
@@ -74,10 +74,10 @@ def at_most_hops(
     copies = [start] * (hops + 1)
     trail = [copies[-1]]
     for x in problem.inputs:
-        heard = [torch.zeros_like(start)] + [_credit(model.rate(each)) @ estimate.T for each in copies[:-1]]
+        received = [torch.zeros_like(start)] + [_credit(model.rate(each)) @ estimate.T for each in copies[:-1]]
         copies = [
             model.step(leaves | {"b": leaves["b"] + arriving}, each, x, sent=model.rate(each).detach())
-            for each, arriving in zip(copies, heard, strict=True)
+            for each, arriving in zip(copies, received, strict=True)
         ]
         trail.append(copies[-1])
     return oracle._grad(_read(model, leaves, problem, trail, feedback), leaves)
@@ -120,33 +120,33 @@ def spread_by_type(
 
 
 def published_mdgl(model: Model, weights: Weights, problem: Problem, estimate: Tensor) -> Weights:
-    """E-prop told ``G_t = s_t + (1 - k) W~^T (psi_{t+1} s_{t+1})``; in form B psi is the slope at the drive."""
+    """E-prop with ``G_t = s_t + (1 - k) W~^T (psi_{t+1} s_{t+1})``; in form B psi is the slope at the drive."""
     leaves = oracle._leaves(weights)
     trail = oracle.states(model, leaves, problem.inputs, oracle.LEAK_ONLY)
     errors = oracle.direct_errors(model, weights, problem)
-    told = torch.cat([torch.zeros_like(errors[:1]), errors])
+    learning_signal = torch.cat([torch.zeros_like(errors[:1]), errors])
     for t, x in enumerate(problem.inputs):
-        pushed = torch.zeros_like(weights["b"]).expand_as(told[0]).clone().requires_grad_()
+        pushed = torch.zeros_like(weights["b"]).expand_as(learning_signal[0]).clone().requires_grad_()
         later = model.step(weights | {"b": weights["b"] + pushed}, trail[t].detach(), x)
-        told[t] += torch.autograd.grad((errors[t] * model.rate(later)).sum(), pushed)[0] @ estimate
-    total = sum((signal * model.rate(state)).sum() for signal, state in zip(told, trail, strict=True))
+        learning_signal[t] += torch.autograd.grad((errors[t] * model.rate(later)).sum(), pushed)[0] @ estimate
+    total = sum((signal * model.rate(state)).sum() for signal, state in zip(learning_signal, trail, strict=True))
     return oracle._grad(total, leaves) | _readout_gradient(model, weights, problem)
 
 
 def online_mdgl(model: Model, weights: Weights, problem: Problem, estimate: Tensor) -> Weights:
-    """E-prop, and ``(gain W~)^T (psibar_t W_o^T err_t)`` told to the filtered rates of the step before."""
+    """E-prop, and ``(gain W~)^T (psibar_t W_o^T err_t)`` given to the filtered rates of the step before."""
     leaves, keep = oracle._leaves(weights), model.readout_leak
     trail = oracle.states(model, leaves, problem.inputs, oracle.LEAK_ONLY)
     errors = problem.errors(oracle.outputs(model, weights, problem.inputs)) @ model.weight(weights, "w_out")
-    told = torch.cat([torch.zeros_like(errors[:1]), oracle.direct_errors(model, weights, problem)])
-    total = sum((signal * model.rate(state)).sum() for signal, state in zip(told, trail, strict=True))
-    heard, slope = torch.zeros_like(trail[0]), torch.zeros_like(errors[0])
+    learning_signal = torch.cat([torch.zeros_like(errors[:1]), oracle.direct_errors(model, weights, problem)])
+    total = sum((signal * model.rate(state)).sum() for signal, state in zip(learning_signal, trail, strict=True))
+    received, slope = torch.zeros_like(trail[0]), torch.zeros_like(errors[0])
     for t, x in enumerate(problem.inputs):
         pushed = torch.zeros_like(errors[0]).requires_grad_()
         later = model.step(weights | {"b": weights["b"] + pushed}, trail[t].detach(), x)
         slope = keep * slope + (1 - keep) * torch.autograd.grad(model.rate(later).sum(), pushed)[0]
-        heard = keep * heard + (1 - keep) * model.rate(trail[t])
-        total = total + ((slope * errors[t]) @ estimate * heard).sum()
+        received = keep * received + (1 - keep) * model.rate(trail[t])
+        total = total + ((slope * errors[t]) @ estimate * received).sum()
     return oracle._grad(total, leaves) | _readout_gradient(model, weights, problem)
 
 
@@ -220,13 +220,13 @@ def online_signal(model: Model, weights: Weights, problem: Problem, estimate: Te
     errors = problem.errors(oracle.outputs(model, weights, problem.inputs)) @ model.weight(weights, "w_out")
     trail = torch.stack(oracle.states(model, weights, problem.inputs)).detach().requires_grad_()
     keep, rates = model.readout_leak, model.rate(trail)
-    heard, slope, total = torch.zeros_like(rates[0]), torch.zeros_like(rates[0]), torch.zeros(())
+    received, slope, total = torch.zeros_like(rates[0]), torch.zeros_like(rates[0]), torch.zeros(())
     for t, x in enumerate(problem.inputs):
         pushed = torch.zeros_like(errors[0]).requires_grad_()
         later = model.step(weights | {"b": weights["b"] + pushed}, trail[t].detach(), x)
         slope = keep * slope + (1 - keep) * torch.autograd.grad(model.rate(later).sum(), pushed)[0]
-        heard = keep * heard + (1 - keep) * rates[t]
-        total = total + ((slope * errors[t]) @ estimate * heard).sum()
+        received = keep * received + (1 - keep) * rates[t]
+        total = total + ((slope * errors[t]) @ estimate * received).sum()
     return oracle_traces.direct_signal(model, weights, problem) + torch.autograd.grad(total, trail)[0]
 
 
@@ -238,12 +238,12 @@ def hop_signal(
     direct = oracle_traces.direct_signal(model, weights, problem)
     signal = direct.clone()
     for _ in range(hops):
-        told = direct.clone()
+        learning_signal = direct.clone()
         for t in range(len(through)):
             waits = range(len(through) - t) if receiver_leak else range(1)
             waiting = sum(model.leak**wait * signal[t + 1 + wait] for wait in waits)
-            told[t] += torch.einsum("blm,bl->bm", through[t], waiting)
-        signal = told
+            learning_signal[t] += torch.einsum("blm,bl->bm", through[t], waiting)
+        signal = learning_signal
     return signal
 
 

@@ -394,7 +394,7 @@ def propagator_of(eligibility: Eligibility, model: Model, weights: Weights, jaco
 def signal_of(
     signal: Signal, model: Model, weights: Weights, problem: Problem, propagator: Tensor, matrix: Tensor
 ) -> Tensor:
-    """Return ``L_t (T + 1, B, N)`` of a signal from the oracle; at time zero what a learned initial state is told.
+    """Return ``L_t (T + 1, B, N)`` of a signal from the oracle; at time zero the signal of a learned initial state.
 
     Signals that are made to fit an eligibility need its propagator.
     """
@@ -423,8 +423,8 @@ def signal_of(
         known = ESTIMATES[signal.weights](model, weights)
         return oracle_types.hop_signal(model, weights, problem, known, signal.hops, signal.receiver_leak)
     if isinstance(signal, Diffusion):
-        told = oracle_fields.told_in_order(signal.medium(len(matrix)), model, weights, problem, matrix)
-        return oracle_fields.state_signal(model, weights, problem, told)
+        learning_signal = oracle_fields.told_in_order(signal.medium(len(matrix)), model, weights, problem, matrix)
+        return oracle_fields.state_signal(model, weights, problem, learning_signal)
     if not isinstance(signal, Exact | Horizon | TypeReturn):
         return oracle_traces.direct_signal(model, weights, problem, matrix)
     if isinstance(signal, TypeReturn):
@@ -441,16 +441,24 @@ def recombined(
         problem = oracle.with_filtered_errors(model, weights, problem, signal.rise, signal.decay)
         signal = signal.signal
     if isinstance(eligibility, SnAp):
-        told = signal_of(signal, model, weights, problem, torch.zeros(problem.inputs.shape[0], 1, 1, 1), matrix)
+        learning_signal = signal_of(
+            signal, model, weights, problem, torch.zeros(problem.inputs.shape[0], 1, 1, 1), matrix
+        )
         if isinstance(signal, Exact | TypeReturn | SyntheticGradient):
-            told = oracle_types.told_within_reach(model, weights, problem, told, eligibility.steps)
-        snapped = oracle_types.snap(model, weights, problem, told, eligibility.steps)
-        return told, of_readout(signal, model, weights, problem, snapped)
+            learning_signal = oracle_types.told_within_reach(
+                model, weights, problem, learning_signal, eligibility.steps
+            )
+        snapped = oracle_types.snap(model, weights, problem, learning_signal, eligibility.steps)
+        return learning_signal, of_readout(signal, model, weights, problem, snapped)
     jacobian = oracle_traces.jacobians(model, weights, problem.inputs)[0]
     propagator = propagator_of(eligibility, model, weights, jacobian)
-    told = signal_of(signal, model, weights, problem, propagator, matrix)
-    return told, of_readout(
-        signal, model, weights, problem, oracle_traces.dense_gradient(model, weights, problem, told, propagator)
+    learning_signal = signal_of(signal, model, weights, problem, propagator, matrix)
+    return learning_signal, of_readout(
+        signal,
+        model,
+        weights,
+        problem,
+        oracle_traces.dense_gradient(model, weights, problem, learning_signal, propagator),
     )
 
 

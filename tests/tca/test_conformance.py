@@ -102,14 +102,14 @@ def test_rule_equals_its_surgery(case: Case, name: str) -> None:
 def test_recombination_equals_its_traces(case: Case, signal: Signal, eligibility: Eligibility) -> None:
     """Every signal with every eligibility, named or not, is ``sum_t L_t e_t`` with the oracle's signal and traces."""
     bound = composed(case, signal, eligibility)
-    told, wanted = recombined(
+    learning_signal, wanted = recombined(
         signal, eligibility, case.model(), weights_of(bound.net), case.problem(), matrix_of(bound)
     )
     shown = bound.signal(case.batch())
     if bound.net.s_0 is None:
         assert not shown[0].any()
-        told = torch.cat([torch.zeros_like(told[:1]), told[1:]])
-    assert relative(shown, told) < 1e-12
+        learning_signal = torch.cat([torch.zeros_like(learning_signal[:1]), learning_signal[1:]])
+    assert relative(shown, learning_signal) < 1e-12
     assert_same(bound.grads(case.batch(), execution="reverse")[0], wanted)
     assert_same(bound.grads(case.batch(), execution="forward")[0], wanted)
 
@@ -146,11 +146,11 @@ def test_windows_of_the_cache_leave_no_seam(
 ) -> None:
     """The reverse execution goes through a trial in pieces, whose length must not matter."""
     bound = composed(case, signal, eligibility)
-    whole, told = bound.grads(case.batch())[0], bound.signal(case.batch())
+    whole, learning_signal = bound.grads(case.batch())[0], bound.signal(case.batch())
     monkeypatch.setattr("tca.tape.tape.WINDOW_BYTES", length * case.trials * case.sizes[1] * 8)
     assert len(list(bound.tape(case.batch()).windows())) == -(-case.steps // length) + 1
     assert_same(bound.grads(case.batch())[0], whole)
-    assert relative(bound.signal(case.batch()), told) < 1e-12
+    assert relative(bound.signal(case.batch()), learning_signal) < 1e-12
 
 
 @pytest.mark.parametrize("case", LONG, ids=str)

@@ -107,10 +107,10 @@ def test_weights_that_change_in_a_trial(form: str) -> None:
         emitted = 1 - before**2 if form == "A" else torch.ones(n_rec, dtype=torch.float64)
         error = (w["w_out"] @ before + w["b_out"] - batch.targets[t, 0]) * batch.weights[t, 0]
         for i in range(n_rec):
-            told = emitted[i] * sum(feedback[i][k] * error[k] for k in range(n_out))
-            w["w_in"][i] -= rate * told * trace[i, :n_in]
-            w["w_rec"][i] -= rate * told * trace[i, n_in:-1]
-            w["b"][i] -= rate * told * trace[i, -1]
+            learning_signal = emitted[i] * sum(feedback[i][k] * error[k] for k in range(n_out))
+            w["w_in"][i] -= rate * learning_signal * trace[i, :n_in]
+            w["w_rec"][i] -= rate * learning_signal * trace[i, n_in:-1]
+            w["b"][i] -= rate * learning_signal * trace[i, -1]
         w["w_out"] -= rate * torch.outer(error, before)
         w["b_out"] -= rate * error
     assert_same({name: parameter.detach() for name, parameter in bound.net.named_parameters()}, w)

@@ -176,24 +176,24 @@ def eprop_of_a_stack(net: Any, batch: tca.Batch) -> dict[str, Tensor]:
     surrogate = torch.zeros((), dtype=F64)
     states = [torch.zeros(4, cells.n_rec, dtype=F64) for cells in net.layers]
     for t in range(batch.steps):
-        heard, instant = batch.inputs[t], []
+        received, instant = batch.inputs[t], []
         for index, cells in enumerate(net.layers):  # one step from detached states: how an error comes down
             before = rates[index + 1][t - 1] if t else torch.zeros_like(states[index])
-            drive = heard @ cells.w_in.detach().T + before @ cells.w_rec.detach().T + cells.b.detach()
+            drive = received @ cells.w_in.detach().T + before @ cells.w_rec.detach().T + cells.b.detach()
             value = cells.leak * states[index].detach() + (1 - cells.leak) * drive
-            heard = torch.tanh(value).requires_grad_() if not index else torch.tanh(value)
-            heard.retain_grad()
-            instant.append(heard)
-        outputs = heard @ net.w_out.T + net.b_out
+            received = torch.tanh(value).requires_grad_() if not index else torch.tanh(value)
+            received.retain_grad()
+            instant.append(received)
+        outputs = received @ net.w_out.T + net.b_out
         loss = (batch.weights[t] * 0.5 * (outputs - batch.targets[t]).square().sum(-1)).sum() / 4
-        told = torch.autograd.grad(loss, [*instant, net.w_out, net.b_out])
-        for index, cells in enumerate(net.layers):  # the cell's own leak open, everything it hears closed
+        learning_signal = torch.autograd.grad(loss, [*instant, net.w_out, net.b_out])
+        for index, cells in enumerate(net.layers):  # the cell's own leak open, all its inputs closed
             before = rates[index + 1][t - 1] if t else torch.zeros_like(states[index])
             drive = rates[index][t] @ cells.w_in.T + before @ cells.w_rec.T + cells.b
             states[index] = cells.leak * states[index] + (1 - cells.leak) * drive
-            surrogate = surrogate + (told[index] * torch.tanh(states[index])).sum()
-        wanted["w_out"] += told[-2]
-        wanted["b_out"] += told[-1]
+            surrogate = surrogate + (learning_signal[index] * torch.tanh(states[index])).sum()
+        wanted["w_out"] += learning_signal[-2]
+        wanted["b_out"] += learning_signal[-1]
     hidden = [name for name in names if name not in ("w_out", "b_out")]
     found = torch.autograd.grad(surrogate, [parameters[name] for name in hidden])
     return wanted | dict(zip(hidden, found, strict=True))
@@ -256,11 +256,11 @@ def test_random_feedback_reaches_every_population(build: Callable[[], Network]) 
     batch = batch_of(net)
     learner = tca.Learner(net, tca.Rule(Random(), Instant()))
     tape = learner.tape(batch)
-    told = learner.signals(batch)
+    learning_signal = learner.signals(batch)
     for level in tape.levels:
         feedback = learner.buffers[f"{level.population.name}.feedback"]
         wanted = level.lift(tape.filtered_error[1:] @ feedback.T, slice(1, batch.steps + 1))
-        assert torch.allclose(told[level.population.name][1:], wanted, rtol=1e-12, atol=1e-14)
+        assert torch.allclose(learning_signal[level.population.name][1:], wanted, rtol=1e-12, atol=1e-14)
     found, true = learner.grads(batch)[0], autograd(net, batch)
     for name in ("w_out", "b_out"):
         assert torch.allclose(found[name], true[name], rtol=1e-11)

@@ -106,9 +106,9 @@ class AvgPool(_Pool):
 
     def back(self, signal: Tensor, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
         """Return an equal share of every square's signal for each of its cells."""
-        told, maps = signal.reshape(-1, *self.shape(shape)), rate.reshape(-1, *shape)
+        signals, maps = signal.reshape(-1, *self.shape(shape)), rate.reshape(-1, *shape)
         square, step = [self.kernel] * 2, [self.stride or self.kernel] * 2
-        spread: Tensor = torch.ops.aten.avg_pool2d_backward(told, maps, square, step, [0, 0], False, True, None)
+        spread: Tensor = torch.ops.aten.avg_pool2d_backward(signals, maps, square, step, [0, 0], False, True, None)
         return spread.reshape(rate.shape)
 
 

@@ -110,12 +110,12 @@ class Layered(Network, abc.ABC):
                 self.n_out,
                 self.w_out.detach(),
                 self.w_out if each is last and reads else None,
-                heard,
+                efferent,
                 alone=len(self.hidden_layers) == 1,
                 signs=None if each.signs is None else self.get_buffer(each.signs),
                 n_in=self.n_in,
             )
-            for each, heard in reversed(tuple(zip(self.hidden_layers, onwards, strict=True)))
+            for each, efferent in reversed(tuple(zip(self.hidden_layers, onwards, strict=True)))
         )
 
     def outputs(self, use: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None) -> Tensor:

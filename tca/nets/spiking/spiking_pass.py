@@ -84,22 +84,22 @@ class SpikingPass:
         slope = self.surrogate_gradient(distance.sub_(self.threshold).div_(self.threshold))
         torch.mul(slope, 1 / self.threshold, out=distance)
 
-    def _drive_(self, drive: Tensor, heard: Tensor) -> None:
+    def _drive_(self, drive: Tensor, previous: Tensor) -> None:
         """Turn the drive of a step into its potentials less the rise of the threshold.
 
         Args:
             drive: Drive of the step, shape ``(B, N)``, changed in place.
-            heard: Spikes of the step before, same shape.
+            previous: Spikes of the step before, same shape.
         """
         self.potential, self.before = self.before, self.potential
-        arriving = few_times(heard, self.weights, spikes=True)
+        arriving = few_times(previous, self.weights, spikes=True)
         if arriving is None:
-            torch.addmm(drive, heard, self.weights, out=self.potential)
+            torch.addmm(drive, previous, self.weights, out=self.potential)
         else:
             torch.add(drive, arriving, out=self.potential)
         self.potential.addcmul_(self.before, self.cells.leak)
         if self.adapts:
-            torch.lerp(heard, self.adaptation, self.cells.adaptation_leak, out=self.adaptation)
+            torch.lerp(previous, self.adaptation, self.cells.adaptation_leak, out=self.adaptation)
             torch.addcmul(self.potential, self.adaptation, self.rise, value=-1, out=drive)
         else:
             drive.copy_(self.potential)

@@ -202,10 +202,10 @@ class SpikingPopulation(BlockPopulation):
         for window in _windows(drive[1:]):
             present = slice(window.start + 1, window.stop + 1)
             driven = drive[present]
-            heard = inputs[window].reshape(-1, self.n_pre)
-            arriving = few_times(heard, folded)
+            presynaptic = inputs[window].reshape(-1, self.n_pre)
+            arriving = few_times(presynaptic, folded)
             if arriving is None:
-                torch.mm(heard, folded, out=driven.view(-1, self.n_rec))
+                torch.mm(presynaptic, folded, out=driven.view(-1, self.n_rec))
             else:
                 driven.copy_(arriving.view_as(driven))
             for each in added:

@@ -212,31 +212,32 @@ class Diffusion(_Diffusing, CausalSignal):
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function to ``slope_t * G_t``; the field runs beforehand."""
-        course = _Course(self, self.weights.beside(tape.population), buffers)
-        heard = course.heard(tape) if course.remembers else None
+        forward = _FieldPass(self, self.weights.beside(tape.population), buffers)
+        by_step = forward.received_by_step(tape) if forward.remembers else None
 
         def read(steps: slice) -> Tensor:
-            told = course.hear(course.emit(tape.filtered_error[steps])) if heard is None else heard[steps].clone()
-            return tape.lift(told, steps)
+            error = tape.filtered_error[steps]
+            received = forward.receive(forward.emit(error)) if by_step is None else by_step[steps].clone()
+            return tape.lift(received, steps)
 
         return read
 
     def online_signal(self, population: Population, buffers: Buffers) -> OnlineFunction:
         """Return a function to the concentration at the cells, with memory."""
-        course = _Course(self, self.weights.beside(population), buffers)
+        forward = _FieldPass(self, self.weights.beside(population), buffers)
         before: Tensor | None = None
 
-        def tell(error: Tensor) -> Tensor:
+        def read(error: Tensor) -> Tensor:
             nonlocal before
-            now = course.emit(error)
-            course.run.advance_(now, torch.zeros_like(now) if before is None else before)
+            now = forward.emit(error)
+            forward.run.advance_(now, torch.zeros_like(now) if before is None else before)
             before = now
-            return course.hear(now)
+            return forward.receive(now)
 
-        return tell
+        return read
 
 
-class _Course:
+class _FieldPass:
     """The field of a trial and the cells in it.
 
     A field that does not spread needs no space: every cell is a site of its own. One that decays within a step needs no
@@ -269,7 +270,7 @@ class _Course:
         weights = self.signal.weights.now(self.readout, self.buffers["feedback"])
         return self.signal.release.emit(error, weights, self.buffers.get("sites"), self._enter)
 
-    def heard(self, tape: Tape) -> Tensor:
+    def received_by_step(self, tape: Tape) -> Tensor:
         """Return the rate signal of all steps, ``(T + 1, B, N)``.
 
         The trial is processed in windows that fit the cache. The readout filter acts on the received signal, not on the
@@ -280,7 +281,7 @@ class _Course:
         """
         window = next(tape.windows())
         length = window.stop - window.start
-        told = torch.empty_like(tape.rate)
+        received = torch.empty_like(tape.rate)
         before: Tensor | None = None
         for start in range(0, tape.steps + 1, length):
             steps = slice(start, start + length)
@@ -288,18 +289,18 @@ class _Course:
             entries = inside.unbind(0)
             for earlier, now in pairwise(entries if before is None else (before, *entries)):
                 self.run.advance_(now, earlier)
-            told[steps] = self.hear(inside)
+            received[steps] = self.receive(inside)
             before = entries[-1]
         if tape.readout_leak:
             if tape.over is not None:  # the field after the end of a trial is not backpropagated
-                told.masked_fill_(tape.over.unsqueeze(-1), 0.0)
-            _filter_back_(told.unbind(0), tape.readout_leak)
-        return told
+                received.masked_fill_(tape.over.unsqueeze(-1), 0.0)
+            _filter_back_(received.unbind(0), tape.readout_leak)
+        return received
 
-    def hear(self, inside: Tensor) -> Tensor:
+    def receive(self, inside: Tensor) -> Tensor:
         """Return the rate signal of the cells, a new tensor."""
         at_cells = self._at_cells(self.run.leave(inside)) if self.spreads else inside.clone()
-        return self.signal.release.hear(at_cells, self.signal.weights.now(self.readout, self.buffers["feedback"]))
+        return self.signal.release.receive(at_cells, self.signal.weights.now(self.readout, self.buffers["feedback"]))
 
     def _at_cells(self, at_sites: Tensor) -> Tensor:
         """Return concentrations at the cells, by rows, six times as fast."""

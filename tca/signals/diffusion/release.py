@@ -53,7 +53,7 @@ class Release(abc.ABC):
         """
 
     @abc.abstractmethod
-    def hear(self, at_cells: Tensor, weights: Tensor) -> Tensor:
+    def receive(self, at_cells: Tensor, weights: Tensor) -> Tensor:
         """Return the learning signal of the cells, shape ``(..., N)``.
 
         Args:
@@ -79,7 +79,7 @@ class Shared(Release):
     def emit(self, error: Tensor, weights: Tensor, sites: Tensor | None, enter: FromCells) -> Tensor:
         return error @ enter(weights.t())
 
-    def hear(self, at_cells: Tensor, weights: Tensor) -> Tensor:
+    def receive(self, at_cells: Tensor, weights: Tensor) -> Tensor:
         return at_cells
 
 
@@ -110,7 +110,7 @@ class PerError(Release):
     def emit(self, error: Tensor, weights: Tensor, sites: Tensor | None, enter: FromCells) -> Tensor:
         return error.unsqueeze(-1) * enter(_given(sites))
 
-    def hear(self, at_cells: Tensor, weights: Tensor) -> Tensor:
+    def receive(self, at_cells: Tensor, weights: Tensor) -> Tensor:
         return (at_cells * weights.t()).sum(-2)
 
 

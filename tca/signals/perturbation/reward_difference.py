@@ -46,13 +46,13 @@ class RewardSignal(Signal, abc.ABC):
         worth = (self.worth(tape, buffers) / tape.rate.shape[1]).unsqueeze(-1)
 
         def read(steps: slice) -> Tensor:
-            told = torch.zeros_like(tape.rate[steps])
+            signal = torch.zeros_like(tape.rate[steps])
             if tape.lengths is not None:
-                at = torch.arange(steps.start, steps.stop, device=told.device).unsqueeze(1)
-                told += torch.where((at == tape.lengths).unsqueeze(-1), worth, 0.0)
+                at = torch.arange(steps.start, steps.stop, device=signal.device).unsqueeze(1)
+                signal += torch.where((at == tape.lengths).unsqueeze(-1), worth, 0.0)
             elif steps.stop == tape.steps + 1:
-                told[-1] += worth
-            return told
+                signal[-1] += worth
+            return signal
 
         return read
 

@@ -82,8 +82,12 @@ class RewardPredictionError(CustomSignal, RewardSignal):
 
     def output_signal(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
         """Return the output error if the readout learns, else zeros."""
-        told = super().output_signal(tape, buffers)
-        return told if self.readout_learns else (torch.zeros_like(told[0]), torch.zeros_like(told[1]))
+        output_signal = super().output_signal(tape, buffers)
+        return (
+            output_signal
+            if self.readout_learns
+            else (torch.zeros_like(output_signal[0]), torch.zeros_like(output_signal[1]))
+        )
 
     def _errors(self, tape: Tape) -> Tensor:
         return -self.reward.of(tape.perturbed.outputs, tape.trials_shown)

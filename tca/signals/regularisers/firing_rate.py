@@ -73,8 +73,8 @@ class FiringRate(Regulariser):
             count: Tensor | int = max(1, trials) * self._steps(tape)
         else:
             count = max(1, len(tape.samples))
-        told = (self.rate(tape) - self.target) * self.weight / count
-        return lambda window: told.expand(window.stop - window.start, -1, -1).clone()
+        difference = (self.rate(tape) - self.target) * self.weight / count
+        return lambda window: difference.expand(window.stop - window.start, -1, -1).clone()
 
     @staticmethod
     def _steps(tape: Tape) -> Tensor | int:

@@ -81,11 +81,11 @@ class Regularised(Wrapped):
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function to the regularised signal, unregularised at time zero."""
-        told = self.signal.windowed_signal(tape, buffers, eligibility)
+        wrapped = self.signal.windowed_signal(tape, buffers, eligibility)
         added = [each.windowed_signal(tape, _own(index, buffers)) for index, each in enumerate(self.regularisers)]
 
         def read(steps: slice) -> Tensor:
-            signal = told(steps)
+            signal = wrapped(steps)
             if steps.start == 0:
                 return signal
             further = added[0](steps)

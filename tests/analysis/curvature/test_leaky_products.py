@@ -165,7 +165,7 @@ def test_what_memory_held_before_does_not_matter(case: Case) -> None:
 
 
 def test_the_second_order_matters() -> None:
-    """Control: without what bends signals, or without what the cells are told, it is another matrix."""
+    """Control: without what bends signals, or without the learning signal of the cells, it is another matrix."""
     problem = problem_of(F1.net(), F1.batch())
     full, newton = network_operators.hessian(problem), network_operators.OPERATORS["gauss_newton"](problem)
     assert not near(newton.matrix(), full.matrix(), 0.1)

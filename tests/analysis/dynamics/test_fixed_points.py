@@ -66,19 +66,19 @@ def test_a_network_of_two_streams_has_a_map_of_its_signed_weights(form: str) -> 
 
 @pytest.mark.parametrize("index", [0, 1])
 def test_a_population_of_a_stack_has_a_map_with_the_rates_below_held(index: int) -> None:
-    """Its steps are those that it takes in the stack, and its rest is where it ends if it hears the same."""
+    """Its steps are those that it takes in the stack, and its rest is where it ends with the same input."""
     stack = StackedRNN(2, [4, LeakyLayer(5, form="B", learn_initial=True)], 1, dtype=torch.float64)
     tape = stack.run(normal(3, 6, 3, 2))
     first, second = tape.lower[0].rate, tape.rate
-    heard, rates = ((normal(3, 6, 3, 2), first), (first[1:], second))[index]
+    received, rates = ((normal(3, 6, 3, 2), first), (first[1:], second))[index]
     one = state_map(stack.layers[index])  # type: ignore[arg-type]
-    assert torch.allclose(one.rates(one.trajectory(heard)), rates, rtol=0, atol=1e-12)
-    held = heard[2, 1]
+    assert torch.allclose(one.rates(one.trajectory(received)), rates, rtol=0, atol=1e-12)
+    held = received[2, 1]
     found = fixed_points(stack.layers[index], held, normal(4, 6, one.cells))  # type: ignore[arg-type]
     assert len(found) >= 1
     ends = one.trajectory(held.expand(3000, 1, -1))[-1, 0]
     assert (found.states[found.stable] - ends).norm(dim=1).min() < 1e-8
-    assert sampled_states(stack.layers[index], heard, 4).shape == (4, one.cells)  # type: ignore[arg-type]
+    assert sampled_states(stack.layers[index], received, 4).shape == (4, one.cells)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -1,4 +1,4 @@
-"""Figures: one command each, with the numbers beside the drawing; looks that can be told apart."""
+"""Figures: one command each, with the numbers beside the drawing; distinguishable line styles."""
 
 from __future__ import annotations
 

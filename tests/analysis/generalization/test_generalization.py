@@ -32,7 +32,7 @@ class Right:
 
 
 def echo() -> tca.nets.LeakyRNN:
-    """A network that answers what it has just heard: ``y_t = x_t``."""
+    """A network that answers its last input: ``y_t = x_t``."""
     net = tca.nets.LeakyRNN(1, 1, 1, tau=tau(0.0), dt=DT, activation="linear", dtype=torch.float64)
     with torch.no_grad():
         net.w_in.fill_(1.0)

@@ -154,7 +154,7 @@ def test_cells_are_matched_among_their_own_kind() -> None:
 
 
 def test_cells_of_the_opposite_sign_are_not_found_again() -> None:
-    """tanh is odd: a network with all cells turned round does the same, but no permutation tells."""
+    """tanh is odd: a network with all cells turned round does the same, but no permutation shows it."""
     net, batch = problem(sizes=(3, 10, 2), steps=20, trials=6)
     batch = dataclasses.replace(batch, targets=net.run(batch.inputs).outputs)
     turned = copy.deepcopy(net)

@@ -200,8 +200,8 @@ def test_jacobians_and_metric_of_any_network(case: Case) -> None:
     metric = output_hessian(case, outputs(case))[counted][:, counted]
     root = root_metric(problem)
     assert torch.allclose(root.T @ root, metric, atol=1e-12)
-    told = (scores(each, each.theta).sort().values for each in (chunked, problem))
-    assert torch.allclose(*told, atol=1e-12)
+    learning_signal = (scores(each, each.theta).sort().values for each in (chunked, problem))
+    assert torch.allclose(*learning_signal, atol=1e-12)
     learner = tca.Learner(net, tca.RULES["eprop"])
     gradients, _ = learner.grads(batch)
     back = scores(problem, problem.theta) @ rule_jacobian(problem, learner)

@@ -128,7 +128,7 @@ def test_equal_values_have_an_interval_of_no_width() -> None:
 
 
 def test_pairing_takes_away_what_seeds_have_in_common() -> None:
-    """Seeds that differ by a hundred and arms that differ by one: only the paired difference can tell."""
+    """Seeds that differ by a hundred and arms that differ by one: only the paired difference shows it."""
     source = np.random.default_rng(1)
     base = {seed: 100 * source.normal() for seed in range(10)}
     better = {seed: value + 1 + 0.1 * source.normal() for seed, value in base.items()}

@@ -1,4 +1,4 @@
-"""Tasks told in spikes: solved from the spikes by solvers that share no code, at the rates and times declared."""
+"""Tasks in spikes: solved from the spikes by solvers that share no code, at the rates and times declared."""
 
 from __future__ import annotations
 

@@ -103,18 +103,20 @@ class Own(InstantSignal):
         return "G_t = W_o^T score_t"
 
     def rate_signal(self, score: Tensor, population: Any, buffers: Any) -> Tensor:
-        told = score @ population.readout
+        learning_signal = score @ population.readout
         if self.mistake == "order":
-            return told * torch.arange(1, told.shape[-1] + 1).to(told)
+            return learning_signal * torch.arange(1, learning_signal.shape[-1] + 1).to(learning_signal)
         if self.mistake == "precision":
-            return (told.half() if told.dtype == torch.float32 else told).to(told)
+            return (learning_signal.half() if learning_signal.dtype == torch.float32 else learning_signal).to(
+                learning_signal
+            )
         if self.mistake == "trials":
-            return told + told.mean(-2, keepdim=True)
+            return learning_signal + learning_signal.mean(-2, keepdim=True)
         if self.mistake == "draw":
-            return told * torch.rand(told.shape[-1]).to(told)
+            return learning_signal * torch.rand(learning_signal.shape[-1]).to(learning_signal)
         if self.mistake == "state":
             population.readout.mul_(1.5)
-        return told
+        return learning_signal
 
 
 @dataclass(frozen=True)

@@ -46,11 +46,11 @@ def test_rows_of_active_cells_add_up_to_the_product(spikes: bool, seed: int) -> 
 @pytest.mark.parametrize("cells", [70, 2**15 + 5])
 def test_gathered_over_active_cells(cells: int) -> None:
     """What is gathered is added to what was there, in either layout, also for more cells than sixteen bits count."""
-    pre, told = sparse(30, cells, 0.03), torch.randn(30, 2, 4, dtype=F64)[:, 1]
+    pre, learning_signal = sparse(30, cells, 0.03), torch.randn(30, 2, 4, dtype=F64)[:, 1]
     for layout in (torch.zeros(4, cells, dtype=F64), torch.zeros(cells, 4, dtype=F64).t()):
         gradient = layout + 2.0
-        assert gather_few_(gradient, told, pre)
-        assert torch.allclose(gradient, 2.0 + told.t() @ pre, rtol=1e-13, atol=1e-13)
+        assert gather_few_(gradient, learning_signal, pre)
+        assert torch.allclose(gradient, 2.0 + learning_signal.t() @ pre, rtol=1e-13, atol=1e-13)
 
 
 def test_nothing_active() -> None:

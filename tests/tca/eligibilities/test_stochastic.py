@@ -189,8 +189,8 @@ def test_dense_traces_are_what_gradients_are_made_of(name: str) -> None:
         for trace, pre in zip(traces, step.pres, strict=True):
             trace.advance(step, pre)
     for trace in traces:
-        told = tape.filtered_error[3] @ tape.readout
-        assert relative(trace.gradient(told), contract(told, trace.dense())) < 1e-12
+        learning_signal = tape.filtered_error[3] @ tape.readout
+        assert relative(trace.gradient(learning_signal), contract(learning_signal, trace.dense())) < 1e-12
 
 
 @each_rule

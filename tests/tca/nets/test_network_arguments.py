@@ -51,9 +51,9 @@ HANDING_ON: dict[Callable[..., Any], tuple[Any, ...]] = {
 @pytest.mark.parametrize("sizes", [32, 2.5, None, "32", {"dense": 3}], ids=repr)
 def test_sizes_are_a_list(kind: Callable[..., Any], sizes: Any) -> None:
     """One number, a word or a mapping is no list of sizes."""
-    with pytest.raises(TypeError, match="sizes must be a list or tuple of integers, got") as told:
+    with pytest.raises(TypeError, match="sizes must be a list or tuple of integers, got") as learning_signal:
         kind(64, sizes, 10)
-    assert repr(sizes) in str(told.value)
+    assert repr(sizes) in str(learning_signal.value)
 
 
 @pytest.mark.parametrize("kind", PERCEPTRONS)
@@ -93,9 +93,11 @@ def test_unknown_options_are_refused_with_those_there_are(
 ) -> None:
     """Every class that hands options on names itself, what came, the nearest name and all that it takes."""
     arguments = HANDING_ON[kind]
-    with pytest.raises(TypeError, match=f"unknown option of {kind.__name__} 'sed', did you mean 'seed'") as told:
+    with pytest.raises(
+        TypeError, match=f"unknown option of {kind.__name__} 'sed', did you mean 'seed'"
+    ) as learning_signal:
         kind(*arguments, sed=1)
-    assert str(told.value).endswith(f"Allowed: {nearest('sed', options_of(kind, FIXED))}")
+    assert str(learning_signal.value).endswith(f"Allowed: {nearest('sed', options_of(kind, FIXED))}")
     assert kind(*arguments, seed=1, dtype=torch.float64).w_out.dtype == torch.float64
 
 
@@ -128,9 +130,11 @@ def test_asymmetry_is_two_numbers(value: Any, error: type[Exception], message: s
 
 def test_presets_are_asked_for_by_name() -> None:
     """A name that is not there is refused with the nearest one and all there are; membership is answered."""
-    with pytest.raises(KeyError, match="unknown preset 'gevb_mnist_fk', did you mean 'gevb_mnist_fc'") as told:
+    with pytest.raises(
+        KeyError, match="unknown preset 'gevb_mnist_fk', did you mean 'gevb_mnist_fc'"
+    ) as learning_signal:
         PRESETS["gevb_mnist_fk"]
-    assert f"and {len(PRESETS) - 5} more" in str(told.value)
+    assert f"and {len(PRESETS) - 5} more" in str(learning_signal.value)
     with pytest.raises(KeyError, match=r"unknown preset 'mnist'\. Allowed: .*_mnist_.* and \d+ more"):
         PRESETS["mnist"]
     assert "mnist" not in PRESETS

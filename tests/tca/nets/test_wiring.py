@@ -50,7 +50,7 @@ def test_near_cells_are_joined_more_often() -> None:
 
 
 def test_space_closes_on_itself_only_if_asked_to() -> None:
-    """The first site of a ring hears the last one; on a line it does not; a cell hears itself unless told not to."""
+    """The first site of a ring is a neighbour of the last one, on a line it is not; autapses exist unless excluded."""
     x = lattice((30,))
     ring = by_distance(x, x, width=0.5, density=0.1, period=(30,))
     line = by_distance(x, x, width=0.5, density=0.1)

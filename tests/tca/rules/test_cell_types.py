@@ -84,7 +84,7 @@ def test_as_many_types_as_cells_know_every_weight() -> None:
 @each_case
 @each_estimate
 def test_mdgl_equals_its_equation(case: Case, estimate: WeightEstimate) -> None:
-    """One hop without the receiver's leak is e-prop told ``s_t + (1 - k) W~^T (psi_{t+1} s_{t+1})``."""
+    """One hop without the receiver's leak is e-prop with the signal ``s_t + (1 - k) W~^T (psi_{t+1} s_{t+1})``."""
     rule = tca.Rule(Hops(1, estimate, receiver_leak=False), Leak())
     model, weights = case.model(), weights_of(case.net())
     known = ESTIMATES[estimate](model, weights)
@@ -295,17 +295,17 @@ def test_without_a_leak_modprop_is_its_published_sum() -> None:
     mean = oracle_types.block_mean(model, weights)
     rates = torch.stack([state.tanh() for state in oracle.states(model, weights, problem.inputs)])
     psi = 1 - rates**2
-    told = oracle.direct_errors(model, weights, problem)  # s, of steps 1 to T
+    learning_signal = oracle.direct_errors(model, weights, problem)  # s, of steps 1 to T
 
     def trace(t: int, at_cells: Tensor) -> Tensor:
-        """What cells are told times ``e_ij(t) = psi_i(t) z_j(t - 1)``, summed over trials."""
+        """Learning signals times ``e_ij(t) = psi_i(t) z_j(t - 1)``, summed over trials."""
         return (at_cells * psi[t]).T @ rates[t - 1]
 
     wanted = torch.zeros_like(mean)
     for t in range(1, case.steps + 1):
-        wanted += trace(t, told[t - 1])
+        wanted += trace(t, learning_signal[t - 1])
         for q in range(1, t):
-            spread = (told[t - 1] * psi[t]) @ (slope ** (q - 1) * torch.linalg.matrix_power(mean, q))
+            spread = (learning_signal[t - 1] * psi[t]) @ (slope ** (q - 1) * torch.linalg.matrix_power(mean, q))
             wanted += trace(t - q, spread)
     found, other = (grads(case, tca.Rule(TypeReturn(slope, reading), Leak()))["w_rec"] for reading in ("exact", "mean"))
     assert relative(found, wanted) < 1e-13

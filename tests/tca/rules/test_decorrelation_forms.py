@@ -121,16 +121,18 @@ def test_the_readout_learns_from_its_gradient_whatever_is_broadcast() -> None:
 
 @pytest.mark.parametrize("lam", [0.5, 0.9, 0.999])
 def test_an_example_adds_a_decay_of_activity_gated_by_its_error(lam: float) -> None:
-    """One example moves what its cells are told by ``(1 - lam) |s|^2 g(z)``: the term that silences fast averages."""
+    """One example moves the learning signal of its cells by ``(1 - lam) |s|^2 g(z)``."""
     net, total = net_of_f1(), 0.0
     for index in range(7):
         batch = batch_of_f1().select(slice(index, index + 1))
-        told = {kept: bound(net, Decorrelation(Decay(kept))).signals(batch) for kept in (lam, 1.0)}
+        learning_signal = {kept: bound(net, Decorrelation(Decay(kept))).signals(batch) for kept in (lam, 1.0)}
         tape = net.run(batch.inputs)
         size = batch.loss.output_error(tape.outputs, batch.targets)[0].square().sum()
         for level in tape.levels:
-            added = told[lam][level.population.name][1] - lam * told[1.0][level.population.name][1]
-            scale = float(told[lam][level.population.name].abs().max())
+            added = (
+                learning_signal[lam][level.population.name][1] - lam * learning_signal[1.0][level.population.name][1]
+            )
+            scale = float(learning_signal[lam][level.population.name].abs().max())
             assert float((added - (1 - lam) * size * level.rate[1]).abs().max()) <= 1e-12 * scale
             assert bool((added >= 0).all()), "descent along it makes every active cell quieter"
             total += float(added.sum())

@@ -1,4 +1,4 @@
-"""Facts about fields and what they tell: every multiplier, what a lag may carry, and how many cells are reached.
+"""Facts about fields and their signals: every multiplier, what a lag may carry, and how many cells are reached.
 
 Shapes: T time, B batch, N cells, O outputs, S sites.
 """
@@ -95,11 +95,11 @@ def test_length_and_lifetime_of_the_published_box(k: float, length: float) -> No
 WIDE = Case("wide", sizes=(3, 120, 2), steps=12, seed=41, leak=0.8)
 
 
-def told(signal: Diffusion, errors: Tensor) -> tuple[Tensor, Tensor]:
-    """What cells are told step by step, and the feedback ``(N, O)``."""
+def learning_signal(signal: Diffusion, errors: Tensor) -> tuple[Tensor, Tensor]:
+    """Learning signals step by step, and the feedback ``(N, O)``."""
     bound = learner(WIDE, tca.Rule(signal, Leak()))
-    tell = bound.rule.signal.online_signal(bound.net.populations()[0], bound.buffers)
-    return torch.stack([tell(each) for each in errors]), bound.buffers["feedback"]
+    send = bound.rule.signal.online_signal(bound.net.populations()[0], bound.buffers)
+    return torch.stack([send(each) for each in errors]), bound.buffers["feedback"]
 
 
 @each_propagator
@@ -107,7 +107,7 @@ def test_what_a_lag_carries_shrinks_by_what_a_field_keeps(propagator: Any) -> No
     """``|A_q| <= k^q |F|`` for the lags in ``L_t = sum_q A_q err_{t-q}``; the sum over a full grid is exact."""
     errors = torch.zeros(12, 1, 2, dtype=torch.float64)
     errors[0, 0] = torch.tensor([1.0, -0.7])
-    found, feedback = told(Diffusion(propagator, Grid(TORUS), gain="raw"), errors)
+    found, feedback = learning_signal(Diffusion(propagator, Grid(TORUS), gain="raw"), errors)
     released = feedback @ errors[0, 0]
     kept = float(modes(MULTIPLIERS[propagator]).max())
     sizes = found[:, 0].norm(dim=1)
@@ -115,24 +115,24 @@ def test_what_a_lag_carries_shrinks_by_what_a_field_keeps(propagator: Any) -> No
     for q in range(1, 12):
         assert float(sizes[q]) < kept**q * float(released.norm())
         assert float(found[q, 0].sum()) == pytest.approx(kept**q * float(released.sum()), rel=1e-10)
-    shuffled, _ = told(Diffusion(propagator, Grid(TORUS), gain="raw", shuffle="once"), errors)
+    shuffled, _ = learning_signal(Diffusion(propagator, Grid(TORUS), gain="raw", shuffle="once"), errors)
     assert float(shuffled[5, 0].sum()) == pytest.approx(float(found[5, 0].sum()), rel=1e-10)
     assert relative(shuffled[5], found[5]) > 0.1
 
 
 @pytest.mark.parametrize(("cells", "outputs", "least", "most"), [(400, 1, 0.33, 0.41), (100, 2, 0.5, 0.68)])
 def test_coverage_and_what_cells_without_feedback_hear(cells: int, outputs: int, least: float, most: float) -> None:
-    """A tenth of the weights, k = 3/4: 37 percent of 20 x 20 cells hear an error, of 10 x 10 over half."""
+    """A tenth of the weights, k = 3/4: 37 percent of 20 x 20 cells receive an error, of 10 x 10 over half."""
     net = Case("covered", sizes=(3, cells, outputs), steps=2, seed=42, leak=0.8).net()
     error = torch.randn(200, outputs, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     covered, direct, ratio = [], [], []
     for seed in range(10):
         buffers = tca.Learner(net, tca.Rule(StationaryDiffusion(), Leak()), seed=seed).buffers
-        heard, before = ((error @ buffers[name].T).abs() for name in ("feedback", "released"))
-        covered.append(float((heard > 0.05 * heard.amax(1, keepdim=True)).double().mean()))
+        received, before = ((error @ buffers[name].T).abs() for name in ("feedback", "released"))
+        covered.append(float((received > 0.05 * received.amax(1, keepdim=True)).double().mean()))
         direct.append(float((before > 0.05 * before.amax(1, keepdim=True)).double().mean()))
         has = (buffers["released"] != 0).any(1)
-        ratio.append(float((heard[:, ~has].median(1).values / heard[:, has].median(1).values).median()))
+        ratio.append(float((received[:, ~has].median(1).values / received[:, has].median(1).values).median()))
     assert least < sum(covered) / 10 < most
     assert 0.08 < sum(direct) / 10 < 0.19
     if outputs == 2:
@@ -157,15 +157,15 @@ def test_one_hop_over_neighbours_is_the_first_lag_of_the_box() -> None:
     errors = errors_of(case.model(), weights_of(bound.net), case.problem())
     alone = torch.zeros_like(errors)
     alone[0] = errors[-1]
-    tell = bound.rule.signal.online_signal(bound.net.populations()[0], bound.buffers)
+    send = bound.rule.signal.online_signal(bound.net.populations()[0], bound.buffers)
     with torch.no_grad():
-        told_later = [tell(each) for each in alone]
+        told_later = [send(each) for each in alone]
     assert relative(told_later[1], hop[-2]) < 1e-12
 
 
 @pytest.mark.parametrize("diffusion", [1e6, 1e7])
 def test_fields_per_error_that_spread_at_once_are_a_random_broadcast(diffusion: float) -> None:
-    """``L_j = qbar R_j err``: what is released anywhere is heard everywhere, within ``kappa / (D lam_1)``."""
+    """``L_j = qbar R_j err``: a release anywhere is received everywhere, within ``kappa / (D lam_1)``."""
     signal = StationaryDiffusion(Quasistatic(diffusion, 0.3), Grid(TORUS), weights=Drawn(1.0), release=PerError(0.3))
     buffers = learner(WIDE, tca.Rule(signal, Leak())).buffers
     off = relative(buffers["feedback"], float(buffers["sites"].mean()) * buffers["released"])

@@ -121,9 +121,9 @@ def test_centred_errors_are_those_of_targets_that_are_moved() -> None:
     assert all(float((found[name] - wanted[name]).abs().max()) < 1e-13 for name in wanted)
     learner = tca.Learner(net, CENTRED)
     for level in learner.tape(batch).levels:
-        told = learner.signals(batch)[level.population.name][1] / level.activation.slope(level.rate[1])
-        assert float(told.sum(0).abs().max()) < 1e-12
-        assert float(told.abs().max()) > 1e-3
+        learning_signal = learner.signals(batch)[level.population.name][1] / level.activation.slope(level.rate[1])
+        assert float(learning_signal.sum(0).abs().max()) < 1e-12
+        assert float(learning_signal.abs().max()) > 1e-3
 
 
 def test_a_batch_of_one_class_tells_the_spread_around_its_mean() -> None:
@@ -265,7 +265,7 @@ def test_strict_signs_climb_along_some_weights() -> None:
 
 @pytest.mark.parametrize("form", ["A", "B"])
 def test_recurrent_traces_of_every_parameter(form: str) -> None:
-    """Six cells, a = .2, five steps: sums over steps of told error, slope and trace, synapse by synapse."""
+    """Six cells, a = .2, five steps: sums over steps of routed error, slope and trace, synapse by synapse."""
     a, width = 0.2, 3.0
     net = rattled(DualStreamRNN(2, 3, 2, tau=-10 / math.log(1 - a), form=form, dtype=F64))
     batch = classes(net, steps=5, trials=4, loss=Logistic())
@@ -292,11 +292,11 @@ def test_recurrent_traces_of_every_parameter(form: str) -> None:
         share = torch.sigmoid(h @ (signed["w_out"] * w["w_out"]).T + w["b_out"])
         d = (batch.targets[step] - share) / 4
         centred = d - d.mean(0)
-        told = t * centred[:, route]
+        learning_signal = t * centred[:, route]
         for name, pre in pres.items():
             gain = a if form == "A" else a * slope.unsqueeze(-1)
             traces[name] = (1 - a) * traces[name] + gain * pre.unsqueeze(1)
-            at_cell = told * slope if form == "A" else told
+            at_cell = learning_signal * slope if form == "A" else learning_signal
             wanted[name] += signed[name] * torch.einsum("bi,bij->ij", at_cell, traces[name])
         gated = centred * share * (1 - share)
         wanted["w_out"] += signed["w_out"] * (gated.T @ h)
@@ -324,7 +324,7 @@ def test_a_network_with_relays_learns_the_same() -> None:
     net = drawn(DualStreamMLP(6, [5, 4], 3, dtype=F64), 3)
     batch = classes(net, loss=Logistic())
     learner = tca.Learner(net, CENTRED)
-    found, told, tape = learner.grads(batch)[0], learner.signals(batch), learner.tape(batch)
+    found, learning_signal, tape = learner.grads(batch)[0], learner.signals(batch), learner.tape(batch)
     pre = torch.cat([batch.inputs[0]] * 2, -1)
     for number, level in enumerate(reversed(tape.levels), 1):
         magnitude = net.get_parameter(f"w_{number}").detach()
@@ -336,6 +336,8 @@ def test_a_network_with_relays_learns_the_same() -> None:
         drive = torch.cat([pre, pre], -1) @ outgoing.T + net.get_parameter(f"b_{number}").detach()
         rate = torch.sigmoid(2 / 6 * drive)
         assert relative(rate.detach(), level.rate[1]) < 1e-12
-        by_cells, by_relays = torch.autograd.grad((drive * told[level.population.name][1]).sum(), (cells, relays))
+        by_cells, by_relays = torch.autograd.grad(
+            (drive * learning_signal[level.population.name][1]).sum(), (cells, relays)
+        )
         assert relative(by_cells * same + by_relays * ~same, found[f"w_{number}"]) < 1e-12
         pre = rate.detach()

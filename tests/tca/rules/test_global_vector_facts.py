@@ -33,10 +33,10 @@ def test_published_networks_in_single_precision(name: str, signs: str) -> None:
     """One number for each cell, sent back, is the gradient to round-off; the broadcast is so at the outputs alone."""
     net = PRESETS[name].build(signs=signs)
     batch = examples(net.n_in, 10, 4).to(dtype=torch.float32)
-    true, told = autograd(net, batch), changes(net, "gevb", batch)
+    true, learning_signal = autograd(net, batch), changes(net, "gevb", batch)
     assert distance(changes(net, "backprop", batch), true) < 2e-6
     for parameter, each in true.items():
-        error = float((told[parameter] - each).norm() / each.norm())
+        error = float((learning_signal[parameter] - each).norm() / each.norm())
         assert error < 2e-6 if parameter.endswith("out") else error > 0.1, parameter
 
 

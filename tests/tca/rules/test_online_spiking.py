@@ -56,15 +56,15 @@ def spatial(net: StackedRNN, batch: tca.Batch, layers: list[Any]) -> tuple[list[
         inputs.append(torch.stack([state.z for state in trails[-1][1:]]).detach())
     errors = []
     for index in range(len(layers)):
-        told = []
+        learning_signal = []
         for t in range(batch.steps):
             leaf = z = inputs[index + 1][t].clone().requires_grad_()
             for (_, model, weights), trail in zip(layers[index + 1 :], trails[index + 1 :], strict=True):
                 z = model.step(weights, trail[t], z).z
             y = z @ net.w_out.detach().t() + net.b_out.detach()
             loss = batch.loss.mean(y[None], batch.targets[t : t + 1], batch.weights[t : t + 1])
-            told.append(torch.autograd.grad(loss, leaf)[0])
-        errors.append(torch.stack(told))
+            learning_signal.append(torch.autograd.grad(loss, leaf)[0])
+        errors.append(torch.stack(learning_signal))
     return inputs, errors
 
 

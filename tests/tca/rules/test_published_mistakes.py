@@ -77,14 +77,14 @@ def traced(case: Case, feedback: Tensor, mistake: Mistake) -> Weights:
             slope, pre = trial.slopes[t], trial.rates[t]
             gain = slope[:, None, :] if mistake.slope_of_sender else slope[:, :, None]
             x = trial.inputs[max(t - mistake.earlier_input, 0)]
-            told = trial.errors[t] @ feedback.T
+            learning_signal = trial.errors[t] @ feedback.T
             if mistake.late_error:  # the error of this step meets what was remembered at the step before
-                found["w_rec"] += torch.einsum("bi,bij->ij", told, p)
+                found["w_rec"] += torch.einsum("bi,bij->ij", learning_signal, p)
             p = mistake.fade * LEAK * p + (1 - LEAK) * gain * pre[:, None, :]
             q = mistake.fade * LEAK * q + (1 - LEAK) * slope[:, :, None] * x[:, None, :]
             if not mistake.late_error:
-                found["w_rec"] += torch.einsum("bi,bij->ij", told, p)
-            found["w_in"] += torch.einsum("bi,bij->ij", told, q)
+                found["w_rec"] += torch.einsum("bi,bij->ij", learning_signal, p)
+            found["w_in"] += torch.einsum("bi,bij->ij", learning_signal, q)
     return found
 
 
@@ -94,15 +94,15 @@ def backpropagated(case: Case, mistake: Mistake) -> Weights:
     found = {name: torch.zeros_like(trial.weights[name]) for name in ("w_rec", "w_in")}
     adjoint = torch.zeros_like(trial.rates[0])
     for t in reversed(range(case.steps)):
-        told = trial.errors[t] @ trial.weights["w_out"]
+        learning_signal = trial.errors[t] @ trial.weights["w_out"]
         if not mistake.late_error:
-            adjoint = adjoint + told
+            adjoint = adjoint + learning_signal
         driven = (1 - LEAK) * trial.slopes[t] * adjoint
         found["w_rec"] += driven.T @ trial.rates[t]
         found["w_in"] += driven.T @ trial.inputs[t]
         adjoint = mistake.fade * LEAK * adjoint + driven @ trial.weights["w_rec"]
         if mistake.late_error:
-            adjoint = adjoint + told
+            adjoint = adjoint + learning_signal
     return found
 
 
@@ -130,7 +130,7 @@ def test_traces_are_those_of_the_equations(mistake: Mistake, name: str) -> None:
 @pytest.mark.parametrize("name", ["bptt", "rtrl"])
 @pytest.mark.parametrize("mistake", [Mistake(late_error=True), Mistake(fade=0.9)], ids=["late error", "faded adjoint"])
 def test_the_gradient_is_that_of_the_equations(name: str, mistake: Mistake) -> None:
-    """An adjoint that hears errors a step late, or fades by 0.9 a step, is off by far more than round-off."""
+    """An adjoint with errors a step late, or fades by 0.9 a step, is off by far more than round-off."""
     found = learner(LONG, tca.RULES[name]).grads(LONG.batch())[0]
     right, wrong = backpropagated(LONG, RIGHT), backpropagated(LONG, mistake)
     for each in right:

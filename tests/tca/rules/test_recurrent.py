@@ -274,7 +274,7 @@ def test_trials_leave_nothing_behind(case: Case, name: str) -> None:
 @both_forms
 @pytest.mark.parametrize("name", ["bptt", "rtrl", "eprop", "rflo", "tbptt", "tbptt_future"])
 def test_the_gradient_of_a_batch_is_the_mean_of_its_trials(case: Case, name: str) -> None:
-    """Trials do not hear of one another."""
+    """Trials are independent."""
     bound, batch = learner(case, tca.RULES[name]), case.batch()
     single = [bound.grads(batch.select(slice(b, b + 1)))[0] for b in range(case.trials)]
     mean = {key: sum(each[key] for each in single) / case.trials for key in single[0]}

@@ -28,7 +28,7 @@ def grads(case: Case, rule: tca.Rule, execution: str = "reverse") -> Weights:
 
 
 def ring(form: str, cells: int = 6, weight: float = 0.9) -> tuple[tca.Learner, Case]:
-    """Return a directed ring: each cell hears the one before it, and no other synapse exists."""
+    """Return a directed ring: each cell has a synapse from the one before it, and no other synapse exists."""
     shift = torch.eye(cells, dtype=torch.float64).roll(1, 0)
     case = Case("ring", form=form, sizes=(3, cells, 2), plain=True, options={"mask_rec": shift})
     bound = learner(case, tca.RULES["bptt"])
@@ -217,7 +217,7 @@ def test_the_ladder_of_hops_ends_at_the_gradient(case: Case) -> None:
 @each_case
 @pytest.mark.parametrize("hops", [0, 1, 2, 5])
 def test_hops_equal_their_surgery(case: Case, hops: int) -> None:
-    """Copies of the network that hear one another in a row: what the last reads has passed at most so many synapses."""
+    """Copies of the network connected in a row: what the last reads has passed at most so many synapses."""
     rule = tca.Rule(Hops(hops), Leak())
     model, weights, problem = case.model(), weights_of(case.net()), case.problem()
     exact = oracle_types.exact_weights(model, weights)

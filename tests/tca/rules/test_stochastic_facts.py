@@ -65,14 +65,14 @@ def reverse_kronecker(case: Case, weights: Weights, xi: Tensor) -> Weights:
     for b in range(case.trials):
         alone = oracle_stochastic.one_trial(problem, b, case.trials)
         jacobians, gains, pres = oracle_stochastic.local(model, weights, alone)
-        told = oracle_traces.direct_signal(model, weights, alone, None)[1:, 0]
+        learning_signal = oracle_traces.direct_signal(model, weights, alone, None)[1:, 0]
         cell, moved = torch.zeros(n_rec).double(), torch.zeros(n_rec, len(pres[0])).double()
         for t in range(case.steps):
             passed, direct = jacobians[t] @ moved, torch.outer(xi[t, b] * gains[t], pres[t])
             p0 = ((passed.norm() + 1e-12) / (cell.norm() + 1e-12)).sqrt()
             p1 = ((direct.norm() + 1e-12) / (xi[t, b].norm() + 1e-12)).sqrt()
             cell, moved = p0 * cell + p1 * xi[t, b], passed / p0 + direct / p1
-            total = total + torch.outer(cell, told[t] @ moved)
+            total = total + torch.outer(cell, learning_signal[t] @ moved)
     return oracle_stochastic.split(total, n_rec)  # type: ignore[arg-type]
 
 

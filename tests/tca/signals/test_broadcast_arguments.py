@@ -1,4 +1,4 @@
-"""Broadcast signals made of wrong parts, with losses they cannot hear, online, and with channels that do not fit.
+"""Broadcast signals made of wrong parts, with losses that do not fit, online, and with channels that do not fit.
 
 Shapes: T time, B batch, O outputs.
 """
@@ -177,8 +177,10 @@ def test_the_error_of_a_matched_loss_is_minus_its_score_bit_for_bit(name: str, d
     batch = replace(batch, inputs=batch.inputs.to(dtype), weights=batch.weights.to(dtype), targets=targets)
     learner = tca.Learner(net, Rule(ErrorDiffusion(centring=NoCentre()), Instant()))
     tape = learner.tape(batch)
-    told = ErrorDiffusion(centring=NoCentre()).diffused(tape.levels[0], {})[1:]
-    assert torch.equal(told, -batch.loss.output_error(tape.outputs, targets) * (batch.weights.unsqueeze(-1) / 7))
+    learning_signal = ErrorDiffusion(centring=NoCentre()).diffused(tape.levels[0], {})[1:]
+    assert torch.equal(
+        learning_signal, -batch.loss.output_error(tape.outputs, targets) * (batch.weights.unsqueeze(-1) / 7)
+    )
 
 
 @pytest.mark.parametrize("signal", SIGNALS.values(), ids=SIGNALS)
@@ -210,7 +212,7 @@ class OwnLoss(MSE):
 
 @pytest.mark.parametrize("signal", [ErrorDiffusion(), Decorrelation(source=OutputError())], ids=repr)
 def test_a_loss_of_ones_own_has_no_known_prediction(signal: Signal) -> None:
-    """Also where its score is that of a loss of the library; both signals that hear errors say so."""
+    """Also where its score is that of a loss of the library; both signals that need errors say so."""
     net = NETS["mlp"]()
     batch = batch_with(net, OwnLoss(), False)
     with pytest.raises(ValueError, match=r"(ErrorDiffusion|OutputError) needs a loss .* got OwnLoss"):

@@ -71,9 +71,9 @@ def test_diffusion_equals_powers_of_the_dense_kernel(case: Case, release: Any, p
     signal = Diffusion(propagator, Grid((4, 5)), weights=Frozen(0.3), release=release)
     bound, batch = bind(case, signal), case.batch()
     model, weights, problem = case.model(), weights_of(bound.net), case.problem()
-    told = told_by_oracle(bound, case, signal.medium(12))
-    wanted = oracle_fields.gradient_of(model, weights, problem, told, LEAK_ONLY)
-    assert relative(bound.signal(batch), oracle_fields.state_signal(model, weights, problem, told)) < EXACT
+    learning_signal = told_by_oracle(bound, case, signal.medium(12))
+    wanted = oracle_fields.gradient_of(model, weights, problem, learning_signal, LEAK_ONLY)
+    assert relative(bound.signal(batch), oracle_fields.state_signal(model, weights, problem, learning_signal)) < EXACT
     assert_same(bound.grads(batch)[0], wanted)
     assert_same(bound.grads(batch, execution="forward")[0], wanted)
     stream = bound.stream(case.trials)
@@ -101,9 +101,9 @@ def test_every_option_reaches_the_field(signal: Diffusion) -> None:
     """Weights that follow or are random, raw gain, rims, one to three axes, order, shuffle, and no diffusion at all."""
     bound = bind(SMALL, signal)
     put(bound.net, {"w_out": bound.net.w_out.detach() * 1.5 + 0.1})
-    told = told_by_oracle(bound, SMALL, signal.medium(12))
+    learning_signal = told_by_oracle(bound, SMALL, signal.medium(12))
     weights, problem = weights_of(bound.net), SMALL.problem()
-    wanted = oracle_fields.gradient_of(SMALL.model(), weights, problem, told, LEAK_ONLY)
+    wanted = oracle_fields.gradient_of(SMALL.model(), weights, problem, learning_signal, LEAK_ONLY)
     assert_same(bound.grads(SMALL.batch())[0], wanted)
     run(bound.stream(SMALL.trials), SMALL.batch())
     assert_same(gathered(bound.net), wanted)
@@ -125,9 +125,9 @@ def test_stationary_diffusion_folds_the_settled_kernel(gain: str, propagator: An
     wanted = kernel @ released if sites is None else released * (kernel @ sites)[:, None]
     assert relative(bound.buffers["feedback"], wanted) < EXACT
     errors = oracle_fields.errors_of(WIDE.model(), weights_of(bound.net), WIDE.problem())
-    told = bound.rule.signal.rate_signal(errors, bound.net.populations()[0], bound.buffers)
-    assert relative(told, errors @ wanted.T) < EXACT
-    assert torch.linalg.matrix_rank(told.flatten(0, 1), rtol=1e-10) == 2
+    learning_signal = bound.rule.signal.rate_signal(errors, bound.net.populations()[0], bound.buffers)
+    assert relative(learning_signal, errors @ wanted.T) < EXACT
+    assert torch.linalg.matrix_rank(learning_signal.flatten(0, 1), rtol=1e-10) == 2
 
 
 @pytest.mark.parametrize("case", [WIDE, WIDE_B, replace(WIDE, sizes=(3, 7, 5), loss="cross_entropy")], ids=str)
@@ -155,12 +155,12 @@ STACKS = {
 
 @pytest.mark.parametrize("build", STACKS.values(), ids=STACKS)
 def test_every_population_of_a_stack_has_a_field_of_its_own(build: Callable[[], Any]) -> None:
-    """The told signal is the powers of a dense kernel over that population's cells, fed by feedback of its own."""
+    """The learning signal is the powers of a dense kernel over that population's cells, fed by feedback of its own."""
     net, batch = build(), SMALL.batch()
     batch = replace(batch, targets=batch.targets.clamp(max=1))
     signal = Diffusion(Box(0.75), weights=Drawn(0.4))
     bound = tca.Learner(net, tca.Rule(signal, Instant() if isinstance(net, MLP) else Leak()))
-    tape, told = bound.tape(batch), bound.signals(batch)
+    tape, learning_signal = bound.tape(batch), bound.signals(batch)
     score = tape.filtered_error[1:]
     for level in tape.levels:
         name = level.population.name
@@ -170,7 +170,7 @@ def test_every_population_of_a_stack_has_a_field_of_its_own(build: Callable[[], 
         lags = oracle_fields.taps(oracle_fields.dense_step(field), where, own["feedback"], batch.steps, None)
         wanted = level.lift(oracle_fields.rates_told(field.uptake * lags, score), slice(1, batch.steps + 1))
         assert wanted.abs().max() > 0
-        assert relative(told[name][1:], wanted) < EXACT
+        assert relative(learning_signal[name][1:], wanted) < EXACT
     assert_same(bound.grads(batch, execution="forward")[0], bound.grads(batch)[0])
     still = tca.Learner(net, tca.Rule(StationaryDiffusion(Box(0.0), weights=Drawn(0.4)), Instant()))
     sparse = tca.Learner(net, tca.Rule(Sparse(Drawn(0.4)), Instant()))
@@ -182,7 +182,7 @@ def test_every_population_of_a_stack_has_a_field_of_its_own(build: Callable[[], 
 
 @pytest.mark.parametrize("diffusion", [1e6, 1e7])
 def test_fast_diffusion_is_a_broadcast(diffusion: float) -> None:
-    """One field tells all cells the mean release; one per error gives ``L_j = qbar R_j err``, dense random feedback."""
+    """One field carries the mean release to all cells; one per error gives ``L_j = qbar R_j err``, random feedback."""
     fast = Quasistatic(diffusion, 0.3)
     shared = bind(WIDE, StationaryDiffusion(fast, TORUS, weights=Frozen(0.1))).buffers
     assert relative(shared["feedback"], shared["released"].mean(0).expand(120, -1)) < 1e-5
@@ -214,34 +214,34 @@ def test_linear_causal_and_settling(propagator: Any) -> None:
     buffers, population = bound.buffers, bound.net.populations()[0]
     errors = torch.randn(40, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(7))
 
-    def told(each: Tensor) -> Tensor:
-        tell = bound.rule.signal.online_signal(population, buffers)
-        return torch.stack([tell(now) for now in each])
+    def learning_signal(each: Tensor) -> Tensor:
+        send = bound.rule.signal.online_signal(population, buffers)
+        return torch.stack([send(now) for now in each])
 
-    one, other = told(errors), told(errors.roll(3, 0))
-    assert relative(told(2 * errors - 3 * errors.roll(3, 0)), 2 * one - 3 * other) < EXACT
+    one, other = learning_signal(errors), learning_signal(errors.roll(3, 0))
+    assert relative(learning_signal(2 * errors - 3 * errors.roll(3, 0)), 2 * one - 3 * other) < EXACT
     later = errors.clone()
     later[20:] += 1
-    assert torch.equal(told(later)[:20], one[:20])
-    assert not torch.equal(told(later)[20:], one[20:])
+    assert torch.equal(learning_signal(later)[:20], one[:20])
+    assert not torch.equal(learning_signal(later)[20:], one[20:])
     constant = torch.ones(400, 2, 2, dtype=torch.float64)
     settled = bind(WIDE, StationaryDiffusion(propagator, TORUS))
     settled.load_state_dict(settled.state_dict() | {"positions": buffers["positions"]})
-    assert relative(told(constant)[-1], constant[0] @ settled.buffers["feedback"].T) < 3e-8
+    assert relative(learning_signal(constant)[-1], constant[0] @ settled.buffers["feedback"].T) < 3e-8
 
 
 def test_a_fresh_release_is_whole_and_the_field_starts_empty() -> None:
-    """A cell hears its own release of the step whole, and nothing before the first error, or of earlier trials."""
+    """A cell receives its own release of the step whole, and nothing before the first error, or of earlier trials."""
     bound = bind(WIDE, Diffusion(Box(0.75), TORUS, gain="raw"))
     batch = WIDE.batch()
     weights = batch.weights.clone()
     weights[:6] = 0
-    told = bound.signal(replace(batch, weights=weights))
-    assert torch.equal(told[:7], torch.zeros_like(told[:7]))
+    learning_signal = bound.signal(replace(batch, weights=weights))
+    assert torch.equal(learning_signal[:7], torch.zeros_like(learning_signal[:7]))
     tape = bound.tape(replace(batch, weights=weights))
     fresh = (tape.filtered_error[7] @ bound.buffers["feedback"].T) * (1 - tape.rate[7] ** 2)
-    assert relative(told[7], fresh) < EXACT
-    assert relative(told[8], fresh) > 0.1
+    assert relative(learning_signal[7], fresh) < EXACT
+    assert relative(learning_signal[8], fresh) > 0.1
     stream = bound.stream(WIDE.trials)
     run(stream, batch)
     first = gathered(bound.net)
@@ -343,10 +343,10 @@ def test_cells_at_free_places() -> None:
         SMALL.steps,
     )
     weights, problem = weights_of(bound.net), SMALL.problem()
-    told = (1 - math.exp(-0.4)) * oracle_fields.rates_told(
+    learning_signal = (1 - math.exp(-0.4)) * oracle_fields.rates_told(
         lags, oracle_fields.errors_of(SMALL.model(), weights, problem)
     )
-    wanted = oracle_fields.gradient_of(SMALL.model(), weights, problem, told, LEAK_ONLY)
+    wanted = oracle_fields.gradient_of(SMALL.model(), weights, problem, learning_signal, LEAK_ONLY)
     assert_same(bound.grads(SMALL.batch())[0], wanted)
     settled = bind(SMALL, StationaryDiffusion(Quasistatic(0.3, 0.4), space, weights=Frozen(0.3), scattered=False))
     kernel = 0.4 * torch.linalg.inv(0.4 * torch.eye(12, dtype=torch.float64) - 0.3 * laplacian)
@@ -387,7 +387,7 @@ def test_how_many_feedback_weights_exist_and_which() -> None:
 
 
 def test_a_uniform_broadcast_of_a_softmax_error_vanishes() -> None:
-    """Scores of cross-entropy sum to zero over the outputs, so that nobody is told anything; other weights do tell."""
+    """Scores of cross-entropy sum to zero over the outputs: no learning signal, but with other weights."""
     batch = SMALL.batch()
     uniform = bind(SMALL, Broadcast(uniform=True))
     scale = float(bind(SMALL, Random()).signal(batch).abs().max())
@@ -405,8 +405,10 @@ def test_a_broadcast_tells_all_cells_the_same() -> None:
     """Every row of the feedback is alike; the uniform one holds ``1 / sqrt(N)``, the random ``N(0, 1 / N)``."""
     bound = bind(WIDE, Broadcast())
     errors = oracle_fields.errors_of(WIDE.model(), weights_of(bound.net), WIDE.problem())
-    told = bound.rule.signal.rate_signal(errors, bound.net.populations()[0], bound.buffers)
-    assert float((told - told[..., :1]).abs().max()) < 1e-15 * float(told.abs().max()) * 4
+    learning_signal = bound.rule.signal.rate_signal(errors, bound.net.populations()[0], bound.buffers)
+    assert (
+        float((learning_signal - learning_signal[..., :1]).abs().max()) < 1e-15 * float(learning_signal.abs().max()) * 4
+    )
     uniform = bind(WIDE, Broadcast(scale=2.0, uniform=True)).buffers["feedback"]
     assert torch.equal(uniform, torch.full((120, 2), 2 / 120**0.5, dtype=torch.float64))
     wide = Population("", (4,), 5000, torch.zeros(1))

@@ -124,10 +124,10 @@ def test_every_path_has_the_sign_of_the_stream(outputs: int) -> None:
             inputs = torch.rand(1, 5, 8, dtype=F64, generator=torch.Generator().manual_seed(seed))
             tape = net.run(inputs)
             for output in range(outputs):
-                told = torch.zeros(2, 5, outputs, dtype=F64)
-                told[1, :, output] = 1.0
+                learning_signal = torch.zeros(2, 5, outputs, dtype=F64)
+                learning_signal[1, :, output] = 1.0
                 windowed_signal = tca.Learner(net, tca.RULES["backprop"]).rule.signal.windowed_signal
-                for level in tape.scored(told[1:]).levels:
+                for level in tape.scored(learning_signal[1:]).levels:
                     lifted = windowed_signal(level, {}, Instant())(slice(1, 2))[0]
                     signs.append((lifted * level.population.signs > 0).double().mean())
         right[wiring] = float(torch.stack(signs).mean())
@@ -137,7 +137,7 @@ def test_every_path_has_the_sign_of_the_stream(outputs: int) -> None:
 
 @pytest.mark.parametrize(("cells", "outputs"), [(20, 10), (23, 10), (4, 10), (7, 1)])
 def test_routing_by_number(cells: int, outputs: int) -> None:
-    """``R_i = D_{i mod O}``, also where O does not divide H; with few cells every error is heard by one."""
+    """``R_i = D_{i mod O}``, also where O does not divide H; with few cells every error reaches one."""
     matrix = ModuloRouting().matrix(cells, outputs, torch.Generator())
     errors = torch.randn(3, outputs, dtype=F64, generator=torch.Generator().manual_seed(0))
     if cells >= outputs:
@@ -151,7 +151,7 @@ def test_it_is_direct_feedback_with_a_fixed_matrix(build: Callable[[], Network])
     net = build()
     batch = classes(net, steps=3)
     learner = tca.Learner(net, DIFFUSION)
-    tape, told = learner.tape(batch), learner.signals(batch)
+    tape, learning_signal = learner.tape(batch), learner.signals(batch)
     errors = torch.nn.functional.one_hot(batch.targets, 3) - torch.softmax(tape.outputs, -1)
     centred = (errors - errors.mean(1, keepdim=True)) / batch.trials
     assert float(centred.sum(1).abs().max()) < EXACT
@@ -161,7 +161,7 @@ def test_it_is_direct_feedback_with_a_fixed_matrix(build: Callable[[], Network])
         routing = ModuloRouting().matrix(channels, 3, torch.Generator()).repeat_interleave(positions, 0) / positions
         fixed = torch.cat([routing, -routing])
         wanted = level.lift(-(centred @ fixed.T), slice(1, 4))
-        assert torch.allclose(told[level.population.name][1:], wanted, rtol=1e-11, atol=1e-15)
+        assert torch.allclose(learning_signal[level.population.name][1:], wanted, rtol=1e-11, atol=1e-15)
     if isinstance(net, DualStreamMLP) and net.hidden_layers[0].wires[0][1].keywords["by_post"]:
         (p_2, n_2), (p_1, n_1) = ([half for half in level.rate[1:].chunk(2, -1)] for level in tape.levels)
         assert p_2.shape == n_2.shape
@@ -235,10 +235,10 @@ def test_the_running_mean_is_that_of_before_each_step() -> None:
         learner.backward(batch)
         assert torch.allclose(learner.buffers["mean"], mean, rtol=1e-12)
     bias = net.get_parameter("b_out").grad
-    told = -(centred * batch.weights.unsqueeze(-1) / 4).sum((0, 1))
+    learning_signal = -(centred * batch.weights.unsqueeze(-1) / 4).sum((0, 1))
     fresh = tca.Learner(net, rule)
     first = fresh.grads(batch)[0]["b_out"]
-    assert torch.allclose(bias, first + told, rtol=1e-11)  # type: ignore[operator]
+    assert torch.allclose(bias, first + learning_signal, rtol=1e-11)  # type: ignore[operator]
     before = fresh.signal(batch)
     for t in range(1, 7):
         moved = batch.targets.clone()
@@ -284,12 +284,12 @@ def test_magnitudes_stay_above_the_floor_and_rise_again(build: Callable[[], Netw
 
 
 def test_blocks_of_the_readout_lie_alike_in_both_streams() -> None:
-    """Output c hears the cells whose place in their stream is c modulo O; the floor makes no other synapse."""
+    """Output c reads the cells whose place in their stream is c modulo O; the floor makes no other synapse."""
     net = DualStreamMLP(4, [5], 3, block=True, dtype=F64)
     net.project_()
     place = torch.arange(5) % 3
-    heard = torch.cat([place, place]) == torch.arange(3).unsqueeze(1)
-    assert torch.equal(net.w_out.detach() != 0, heard)
+    received = torch.cat([place, place]) == torch.arange(3).unsqueeze(1)
+    assert torch.equal(net.w_out.detach() != 0, received)
 
 
 def test_the_original_rule_only_grows() -> None:
@@ -422,7 +422,7 @@ def test_relays_make_it_dale() -> None:
 
 
 def test_what_the_readout_learns_from() -> None:
-    """Softmax outputs: minus the centred error; logistic outputs: times their slope, unless told not to."""
+    """Softmax outputs: minus the centred error; logistic outputs: times their slope, unless switched off."""
     net = NETS["mlp"]()
     batch = classes(net, loss=Logistic())
     rates, scale = net.run(batch.inputs).rate[1], 2 / 6
@@ -430,10 +430,10 @@ def test_what_the_readout_learns_from() -> None:
     errors = batch.targets[0] - share
     centred = (errors - errors.mean(0)) / 12
     for gate in (True, False):
-        told = -centred * (share * (1 - share) if gate else 1)
+        learning_signal = -centred * (share * (1 - share) if gate else 1)
         found = gradients(net, Rule(ErrorDiffusion(gate_outputs=gate), Instant()), batch)
-        assert torch.allclose(found["w_out"], scale * told.T @ negated(rates), rtol=1e-11)
-        assert torch.allclose(found["b_out"], scale * told.sum(0), rtol=1e-11, atol=1e-16)
+        assert torch.allclose(found["w_out"], scale * learning_signal.T @ negated(rates), rtol=1e-11)
+        assert torch.allclose(found["b_out"], scale * learning_signal.sum(0), rtol=1e-11, atol=1e-16)
 
 
 def test_connections_agree_with_their_matrix() -> None:
@@ -444,13 +444,13 @@ def test_connections_agree_with_their_matrix() -> None:
         connection = SignedDense("w", weight, **options)
         matrix = connection.matrix()
         pre = torch.randn(5, connection.n_pre, dtype=F64, generator=generator)
-        told = torch.randn(5, 6, dtype=F64, generator=generator)
+        learning_signal = torch.randn(5, 6, dtype=F64, generator=generator)
         assert torch.allclose(connection.drive(pre), pre @ matrix.T, rtol=1e-12)
-        assert torch.allclose(connection.back(told), told @ matrix, rtol=1e-12)
+        assert torch.allclose(connection.back(learning_signal), learning_signal @ matrix, rtol=1e-12)
         gradient = connection.gradient()
-        connection.outer_(gradient, told, pre)
+        connection.outer_(gradient, learning_signal, pre)
         free = weight.clone().requires_grad_()
-        (wanted,) = torch.autograd.grad((connection.apply(free, pre) * told).sum(), free)
+        (wanted,) = torch.autograd.grad((connection.apply(free, pre) * learning_signal).sum(), free)
         assert torch.allclose(gradient, wanted, rtol=1e-12)
     bias = ScaledBias("b", torch.ones(3, dtype=F64), scale=0.25)
     assert bias.drive(torch.ones(1)).tolist() == [0.25] * 3

@@ -27,12 +27,12 @@ class OtherWay(torch.autograd.Function):
         return functional.conv2d(pre, weight, padding=1) if weight.ndim == 4 else pre @ weight.t()
 
     @staticmethod
-    def backward(ctx: Any, told: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, learning_signal: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
         pre, weight, back = ctx.saved_tensors
         if weight.ndim == 2:
-            return told @ back, told.t() @ pre, None
-        returned = torch.nn.grad.conv2d_input(pre.shape, back, told, padding=1)
-        return returned, torch.nn.grad.conv2d_weight(pre, weight.shape, told, padding=1), None
+            return learning_signal @ back, learning_signal.t() @ pre, None
+        returned = torch.nn.grad.conv2d_input(pre.shape, back, learning_signal, padding=1)
+        return returned, torch.nn.grad.conv2d_weight(pre, weight.shape, learning_signal, padding=1), None
 
 
 def surgery(net: Any, batch: tca.Batch, backs: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -53,14 +53,14 @@ def test_it_is_the_rule_of_the_paper() -> None:
     net, batch, model = LIF.net(), LIF.batch(), LIF.model()
     weights = weights_of(net)
     errors = (net.run(batch.inputs).outputs - batch.targets) * batch.weights.unsqueeze(-1) / batch.trials
-    told = smoothed(errors) @ weights["w_out"]
+    learning_signal = smoothed(errors) @ weights["w_out"]
     psi = oracle.slopes(model, weights, batch.inputs)
     trace, traces = torch.zeros_like(batch.inputs[0]), []
     for x in batch.inputs:
         trace = model.kappa[0] * trace + x  # eps * S
         traces.append(trace)
     eligibility = smoothed(torch.einsum("tbi,tbj->tbij", model.gain * psi, torch.stack(traces)))
-    wanted = torch.einsum("tbi,tbij->ij", told, eligibility)
+    wanted = torch.einsum("tbi,tbij->ij", learning_signal, eligibility)
     found = tca.Learner(net, RULE).grads(batch)[0]["w_in"]
     assert relative(found, wanted) < 1e-12
 

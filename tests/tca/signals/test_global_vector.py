@@ -53,18 +53,18 @@ def scalar_backpropagation(net: Any, batch: tca.Batch, broadcast: bool) -> dict[
     outputs, gates = by_hand(net, batch.inputs)
     score = (outputs.softmax(-1) - functional.one_hot(batch.targets, net.n_out)) * batch.weights[..., None]
     score = score / batch.trials
-    heard = [batch.inputs]
+    received = [batch.inputs]
     for number in range(1, len(net.hidden_layers) + 1):
         weight, bias = net.get_parameter(f"w_{number}"), net.get_parameter(f"b_{number}")
         equation = "kij,tbj->tbki" if number == 1 else "ij,tbkj->tbki"
-        heard.append((torch.einsum(equation, weight, heard[-1]) + bias) * gates[number - 1].unsqueeze(2))
-    found = {"w_out": torch.einsum("tbk,tbkj->j", score, heard[-1])[None], "b_out": score.sum((0, 1))}
+        received.append((torch.einsum(equation, weight, received[-1]) + bias) * gates[number - 1].unsqueeze(2))
+    found = {"w_out": torch.einsum("tbk,tbkj->j", score, received[-1])[None], "b_out": score.sum((0, 1))}
     reached = net.w_out[0].expand_as(gates[-1])
     for number in range(len(net.hidden_layers), 0, -1):
-        told = gates[number - 1] * (torch.ones_like(reached) if broadcast else reached)
+        learning_signal = gates[number - 1] * (torch.ones_like(reached) if broadcast else reached)
         equation = "tbk,tbi,tbj->kij" if number == 1 else "tbk,tbi,tbkj->ij"
-        found[f"w_{number}"] = torch.einsum(equation, score, told, heard[number - 1])
-        found[f"b_{number}"] = torch.einsum("tbk,tbi->ki", score, told)
+        found[f"w_{number}"] = torch.einsum(equation, score, learning_signal, received[number - 1])
+        found[f"b_{number}"] = torch.einsum("tbk,tbi->ki", score, learning_signal)
         if number > 1:
             reached = (gates[number - 1] * reached) @ net.get_parameter(f"w_{number}")
     return {name: each.detach() for name, each in found.items()}
@@ -94,13 +94,13 @@ def test_broadcast_through_maps_equals_outer_products() -> None:
     tape = tca.Learner(net, tca.RULES["gevb"]).tape(batch)
     second = tape.levels[1]
     score, gates = tape.filtered_error[1], second.gates[1].view(4, 2, 2, 2)
-    heard = second.links[0].pre[0].view(4, 3, 4, 3, 3)
+    received = second.links[0].pre[0].view(4, 3, 4, 3, 3)
     kernel = torch.zeros(2, 4, 2, 2, dtype=F64)
     for b in range(4):
         for k in range(3):
             for y in range(2):
                 for x in range(2):
-                    patch = heard[b, k, :, y : y + 2, x : x + 2]
+                    patch = received[b, k, :, y : y + 2, x : x + 2]
                     kernel += gates[b, :, y, x, None, None, None] * score[b, k] * patch
     assert torch.allclose(found["w_2"], kernel, rtol=1e-12)
     assert torch.allclose(found["b_2"], torch.einsum("bk,bcyx->kc", score, gates), rtol=1e-12)
@@ -110,14 +110,14 @@ def test_broadcast_through_maps_equals_outer_products() -> None:
 
 @pytest.mark.parametrize("name", ["mlp", "cnn", "local"])
 def test_factored_products_equal_the_full_signal(name: str) -> None:
-    """What every cell is told is gate times score, and the changes are those of outer products with it."""
+    """The learning signal is gate times score, and the changes are those of outer products with it."""
     net = scattered(NETS[name](dtype=F64))
     batch = batch_of(net)
     learner = tca.Learner(net, tca.RULES["gevb"])
-    tape, told, found = learner.tape(batch), learner.signals(batch), learner.grads(batch)[0]
+    tape, learning_signal, found = learner.tape(batch), learner.signals(batch), learner.grads(batch)[0]
     for level in tape.levels:
         wanted = torch.einsum("tbk,tbi->tbki", tape.filtered_error, level.gates).flatten(2)
-        assert torch.equal(told[level.population.name], wanted)
+        assert torch.equal(learning_signal[level.population.name], wanted)
         for link in level.links:
             gradient = link.connection.gradient()
             link.connection.outer_(gradient, wanted[1:], link.pre)
@@ -163,8 +163,8 @@ def test_half_of_the_last_layer_has_no_gradient_at_the_start() -> None:
     net = VectorMLP(100, [256, 128, 128], 10, dtype=F64)
     batch = examples(100, 10, 1)
     open_cells = tca.Learner(net, tca.RULES["gevb"]).tape(batch).gates[1, 0] > 0
-    told = changes(net, "backprop", batch)["b_3"][:, open_cells]
-    assert float((told == 0).double().mean()) == 0.5
+    learning_signal = changes(net, "backprop", batch)["b_3"][:, open_cells]
+    assert float((learning_signal == 0).double().mean()) == 0.5
     assert bool((changes(net, "gevb", batch)["b_3"][:, open_cells] != 0).all())
 
 
@@ -215,7 +215,7 @@ def test_angle_law_of_wide_networks(cells: int) -> None:
 
 
 def test_constant_output_weights_remove_the_last_angle() -> None:
-    """One positive number in the place of ON cells: the last layer hears its exact signal up to that number."""
+    """One positive number for ON cells: the last layer receives its exact signal up to that number."""
     net = VectorMLP(20, [16, 12], 5, readout="constant", dtype=F64)
     batch = examples(20, 5, 8)
     found, true = changes(net, "gevb", batch), changes(net, "backprop", batch)
@@ -247,18 +247,18 @@ def kernel_by_hand(net: Any, batch: tca.Batch, rule: tca.Rule, signal: Tensor | 
     signal = score.unsqueeze(-1).expand_as(rates) if signal is None else signal
     kernel = rule.eligibility if isinstance(rule.eligibility, NetworkKernel) else None
     keep = 0.0 if rule.eligibility == Instant() or (kernel and not kernel.leaky) else leak
-    heard, seen, always = torch.zeros_like(rates[0]), torch.zeros_like(batch.inputs[0]), 0.0
+    received, seen, always = torch.zeros_like(rates[0]), torch.zeros_like(batch.inputs[0]), 0.0
     found = {name: torch.zeros_like(each) for name, each in net.named_parameters()}
     shapes = (batch.trials, net.n_rec)
     memory = [torch.zeros(*shapes, *rates.shape[2:]), torch.zeros(*shapes, net.n_in), torch.zeros(*shapes)]
     memory = [each.double() for each in memory]
     for t in range(1, batch.steps + 1):
-        heard = keep * heard + alpha * rates[t - 1]
+        received = keep * received + alpha * rates[t - 1]
         seen = keep * seen + alpha * batch.inputs[t - 1]
         always = keep * always + alpha
         gate = gates[t]
         now = [
-            torch.einsum("bi,bkj->bikj", gate, heard),
+            torch.einsum("bi,bkj->bikj", gate, received),
             torch.einsum("bi,bd->bid", gate, seen),
             gate * always,
         ]
@@ -349,20 +349,20 @@ def test_equations_name_the_root() -> None:
     assert "(leak + root gain)" in NetworkKernel().equation
 
 
-TOLD = {"all": tuple(range(9)), "the last": (8,), "two": (2, 5), "none": ()}
+CELLS = {"all": tuple(range(9)), "the last": (8,), "two": (2, 5), "none": ()}
 
 
-@pytest.mark.parametrize("told", TOLD.values(), ids=TOLD)
+@pytest.mark.parametrize("learning_signal", CELLS.values(), ids=CELLS)
 @pytest.mark.parametrize("rule", RECURRENT.values(), ids=RECURRENT)
 def test_products_where_few_steps_have_an_error(
-    rule: tca.Rule, told: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+    rule: tca.Rule, learning_signal: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The changes are those of the traces whichever steps have an error and however many traces are held at once."""
     net = scattered(VectorRNN(3, 6, 4, dtype=F64))
     batch = sequences(net, 4, 9, last_only=False)
-    batch.weights[[t for t in range(9) if t not in told]] = 0
+    batch.weights[[t for t in range(9) if t not in learning_signal]] = 0
     wanted = kernel_by_hand(net, batch, rule)
-    assert bool(told) == bool(wanted["w_rec"].any())
+    assert bool(learning_signal) == bool(wanted["w_rec"].any())
     for held in (1, 2, 100):
         monkeypatch.setattr("tca.connections.vector_products.WINDOW_BYTES", held * 4 * 24 * 8)
         for name, each in tca.Learner(net, rule).grads(batch)[0].items():
@@ -382,18 +382,18 @@ def test_recurrent_products_are_taken_once_for_all_components(name: str) -> None
     net = VectorRNN(2, cells, components, dtype=F64)
     learner = tca.Learner(net, tca.RULES[name])
     product = 2 * trials * cells * cells  # of one step and component
-    for told in ("all", "last"):
-        batch = sequences(net, trials, steps, last_only=told == "last")
+    for learning_signal in ("all", "last"):
+        batch = sequences(net, trials, steps, last_only=learning_signal == "last")
         forwards = operations(lambda inputs=batch.inputs: net.run(inputs))
         spent = operations(lambda batch=batch: learner.grads(batch)) - forwards
-        few = 1 if told == "last" and name != "gevb_network" else steps
+        few = 1 if learning_signal == "last" and name != "gevb_network" else steps
         rest = 2 * trials * components * cells * (2 + 1 + 1 + 1)  # inputs, biases, scores on activity, readout
         assert few * product <= spent <= few * (product + rest)
         assert spent < few * components * product
 
 
 def test_a_signal_that_is_no_product_is_gathered_in_full() -> None:
-    """With another filter, or with something added, the changes are those of outer products with what was told."""
+    """With another filter, or with something added, changes are outer products with the learning signal."""
     net = scattered(VectorRNN(3, 6, 4, dtype=F64))
     batch = sequences(net, 4, 9, last_only=False)
     rules = (
@@ -458,17 +458,17 @@ def test_alignment_with_backpropagation_through_time(
         batch = sequences(net, 32, 20, seed=seed)
         true = changes(net, "bptt", batch)
         for at, rule in enumerate((tca.RULES["gevb_local"], network)):
-            told = changes(net, rule, batch)
-            row[2 * at] = cosine(told["w_rec"], true["w_rec"])
-            row[2 * at + 1] = cosine(told["w_in"], true["w_in"])
-            product = told["w_rec"] * true["w_rec"]
+            learning_signal = changes(net, rule, batch)
+            row[2 * at] = cosine(learning_signal["w_rec"], true["w_rec"])
+            row[2 * at + 1] = cosine(learning_signal["w_in"], true["w_in"])
+            product = learning_signal["w_rec"] * true["w_rec"]
             row[4 + at] = (product[product != 0] > 0).double().mean()
-            assert cosine(told["w_out"], true["w_out"]) > 1 - 1e-12
+            assert cosine(learning_signal["w_out"], true["w_out"]) > 1 - 1e-12
     assert found.mean(0).tolist() == pytest.approx(wanted, abs=0.08)
 
 
 def errors_on_digits(signs: str, sizes: list[int], epochs: int, seed: int) -> list[float]:
-    """Share of 360 held-out digits told wrong after each epoch."""
+    """Share of 360 held-out digits misclassified after each epoch."""
     datasets = pytest.importorskip("sklearn.datasets")
     pixels, labels = (torch.as_tensor(each) for each in datasets.load_digits(return_X_y=True))
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))

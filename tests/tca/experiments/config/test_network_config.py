@@ -55,10 +55,10 @@ def test_every_kind_that_is_listed_can_be_described_and_built(kind: str) -> None
 
 def test_options_that_a_class_gives_its_base_are_not_its_own() -> None:
     """A perceptron makes its layers of sizes, and says what it takes."""
-    with pytest.raises(ValueError, match="unknown option of MLP 'layers'") as told:
+    with pytest.raises(ValueError, match="unknown option of MLP 'layers'") as learning_signal:
         tca.NetworkConfig("mlp", {"sizes": [4], "layers": [{"dense": 4}]})
-    assert "masks" in str(told.value)
-    assert "shape" not in str(told.value)
+    assert "masks" in str(learning_signal.value)
+    assert "shape" not in str(learning_signal.value)
     assert tca.NetworkConfig("mlp", {"sizes": [4], "bias": False}).build(3, 2, dt=1.0, seed=0).n_out == 2
 
 

@@ -150,7 +150,7 @@ def test_a_killed_client_of_a_cluster_goes_on(reference: Path, tmp_path: Path) -
 def test_an_interruption_is_one_line_and_leaves_no_process(
     command: Callable[..., subprocess.Popen[str]], tmp_path: Path, scheduler: str
 ) -> None:
-    """As by Ctrl-C, which all processes of the session hear."""
+    """As by Ctrl-C, which all processes of the session receive."""
     client = command(f"--scheduler={scheduler}", "--workers=2", "--quiet")
     wait_for(lambda: len(at_work(tmp_path / "out")) == 2 or client.poll() is not None)
     workers = at_work(tmp_path / "out")

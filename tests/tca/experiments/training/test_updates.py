@@ -212,7 +212,7 @@ FUSED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", FUSED)
 def test_the_form_of_one_pass_makes_the_updates_of_the_plain_one(name: str) -> None:
-    """After ten updates but for rounding; an option that asks for another form is heard."""
+    """After ten updates but for rounding; an option that asks for another form is honoured."""
     nets = [NetworkConfig(size=6).build(3, 2, dt=10.0, seed=0, dtype=torch.float64) for _ in range(2)]
     fused, plain = (
         Optimizer(name, lr=0.01, options={**FUSED[name], **each}).build(net)

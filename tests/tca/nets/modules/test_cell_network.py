@@ -150,13 +150,13 @@ def test_forward_equals_reverse(signal: Any, eligibility: Any) -> None:
 def test_the_horizon_counts_later_errors() -> None:
     case, given = made("gru"), batch()
     jac, direct, _ = jacobians(case, given)
-    told = tca.Learner(case.net, tca.RULES["three_factor"]).signal(given)[1:].detach()
+    learning_signal = tca.Learner(case.net, tca.RULES["three_factor"]).signal(given)[1:].detach()
     wanted = torch.zeros(case.net.cell.weight_hh.numel(), dtype=F64)
     for t in range(given.steps):
         product = torch.eye(case.net.n_states, dtype=F64).expand(given.trials, -1, -1)
         for q in range(t, min(t + 3, given.steps)):
             product = jac[q] @ product if q > t else product
-            wanted += torch.einsum("bm,bmn,bnp->p", told[q], product, direct["cell.weight_hh"][t])
+            wanted += torch.einsum("bm,bmn,bnp->p", learning_signal[q], product, direct["cell.weight_hh"][t])
     found = grads(case, tca.Rule(Horizon(2), Instant()))["cell.weight_hh"]
     assert relative({"": found.flatten()}, {"": wanted}) < 1e-12
 

@@ -351,8 +351,8 @@ def test_firing_rate_is_in_hertz() -> None:
     tape = net.run(torch.ones(40, 1, 1, dtype=F64))
     assert float(FiringRate().rate(tape)) == pytest.approx(100.0)
     assert float(FiringRate(dt=5.0).rate(tape)) == pytest.approx(20.0)
-    told = FiringRate(10.0, 2.0).windowed_signal(tape, {})(slice(1, 3))
-    assert told.flatten().tolist() == pytest.approx([2.0 / 40 * 90] * 2)
+    learning_signal = FiringRate(10.0, 2.0).windowed_signal(tape, {})(slice(1, 3))
+    assert learning_signal.flatten().tolist() == pytest.approx([2.0 / 40 * 90] * 2)
     with pytest.raises(ValueError, match="weight must be 0 or greater"):
         FiringRate(weight=-1.0)
 

@@ -247,10 +247,10 @@ def test_eligibility_is_its_surgery(case: SpikingCase, eligibility: Eligibility)
     model, weights, problem, matrix = case.model(), weights_of(bound.net), case.problem(), matrix_of(bound)
     wanted = oracle.gradient(model, weights, problem, ELIGIBILITIES[eligibility], matrix)
     assert_same(bound.grads(case.batch())[0], wanted)
-    told = bound.signal(case.batch())
-    assert told.shape == (case.steps + 1, case.trials, 2, case.sizes[1])
+    learning_signal = bound.signal(case.batch())
+    assert learning_signal.shape == (case.steps + 1, case.trials, 2, case.sizes[1])
     traces = oracle.dense_traces(model, weights, problem, propagator_of(eligibility, model, weights, problem.inputs))
-    assert_same(oracle.summed(model, weights, problem, told[1:].flatten(2), traces), wanted)
+    assert_same(oracle.summed(model, weights, problem, learning_signal[1:].flatten(2), traces), wanted)
 
 
 @pytest.mark.parametrize("case", [SPIKING[0], SPIKING[3], SPIKING[4]], ids=str)
@@ -338,7 +338,7 @@ def test_adaptation_is_remembered_by_eprop() -> None:
 
 @pytest.mark.parametrize("name", ["eprop", "mdgl", "snap1", "tbptt", "mdgl_online"])
 def test_without_adaptation_only_potentials_are_told(name: str) -> None:
-    """In a network of LIF cells the adaptation is heard by nobody, and a trace is one number per presynaptic cell."""
+    """In a network of LIF cells nothing reads the adaptation, and a trace is one number per presynaptic cell."""
     case = SPIKING[6]
     bound = learner(case, tca.RULES[name])
     assert not bound.signal(case.batch())[..., 1, :].any()
@@ -361,7 +361,7 @@ def test_published_firing_rate_regulariser() -> None:
     for inner in (Direct(), Random()):
         plain = learner(case, tca.Rule(inner, Leak())).grads(case.batch())[0]
         bound = learner(case, tca.Rule(Regularised(inner, (term,)), Leak()))
-        extra = oracle.told(model, weights, problem, signal)
+        extra = oracle.learning_signal(model, weights, problem, signal)
         wanted = {name: plain[name] + (extra[name] if name[-3:] != "out" else 0) for name in plain}
         assert_every_path(bound, case, wanted)
     for each in (term, replace(term, per_trial=True)):
@@ -486,8 +486,8 @@ def test_weights_that_change_in_a_trial() -> None:
         error = (w["w_out"] @ state.z[0] + w["b_out"] - batch.targets[t, 0]) * batch.weights[t, 0]
         change = torch.zeros(4, 6, dtype=torch.float64)
         for i in range(4):
-            told = sum(feedback[i][k] * float(error[k]) for k in range(2))
-            change[i] = told * psi[i] * (eps_v[i] - beta[i] * eps_a[i])
+            learning_signal = sum(feedback[i][k] * float(error[k]) for k in range(2))
+            change[i] = learning_signal * psi[i] * (eps_v[i] - beta[i] * eps_a[i])
         change = change * off_diagonal
         w["w_in"], w["w_rec"] = w["w_in"] - rate * change[:, :2], w["w_rec"] - rate * change[:, 2:]
         w["w_out"], w["b_out"] = w["w_out"] - rate * torch.outer(error, state.z[0]), w["b_out"] - rate * error
@@ -497,7 +497,7 @@ def test_weights_that_change_in_a_trial() -> None:
 
 
 def test_sparse_feedback_is_diffusion_that_does_not_spread() -> None:
-    """With ``k = 0`` neuromodulator diffusion tells a spiking network what sparse e-prop does, bit for bit."""
+    """With ``k = 0`` neuromodulator diffusion in a spiking network is sparse e-prop, bit for bit."""
     case = SPIKING[4]
     for weights in (Frozen(0.5), Tracked(0.5)):
         bound = learner(case, tca.Rule(Diffusion(Box(k=0.0), weights=weights, gain="raw"), Leak()))

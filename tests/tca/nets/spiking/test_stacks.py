@@ -174,7 +174,7 @@ def eprop_of_a_stack(net: StackedRNN, batch: tca.Batch) -> dict[str, Tensor]:
     open_, closed = [(each, each, each) for each in rest], [(each, each) for each in rest]
     waits = [torch.zeros_like(each) for each in rest]
     for t in range(1, batch.steps + 1):
-        heard, instant, told_from = batch.inputs[t - 1], [], []
+        received, instant, told_from = batch.inputs[t - 1], [], []
         for index, cells in enumerate(layers):
             before = spikes[index][t - 1]
             waits[index] = torch.where(before > 0, float(cells.refractory), (waits[index] - 1).clamp(min=0))
@@ -185,22 +185,22 @@ def eprop_of_a_stack(net: StackedRNN, batch: tca.Batch) -> dict[str, Tensor]:
                 potential = k.leak * v + k.gain * drive - k.threshold * z
                 return potential, k.adaptation_leak * a + k.adaptation_gain * own
 
-            drive = heard @ cells.w_in.detach().T + before @ cells.w_rec.detach().T
+            drive = received @ cells.w_in.detach().T + before @ cells.w_rec.detach().T
             v, a = moved(*closed[index], before, drive + (bias if cells.b is None else bias.detach()))
             closed[index] = (v.detach(), a.detach())
-            heard = emitted(cells, v if index else v.requires_grad_(), a, ready)
-            instant.append(heard)
+            received = emitted(cells, v if index else v.requires_grad_(), a, ready)
+            instant.append(received)
             lower = spikes[index - 1][t] if index else batch.inputs[t - 1]
             v, a, own = open_[index]
             v, a = moved(v, a, own, lower @ cells.w_in.T + before @ cells.w_rec.T + bias)
             open_[index] = (v, a, emitted(cells, v, a, ready))
             told_from.append(open_[index][2])
-        outputs = heard @ net.w_out.T + net.b_out
+        outputs = received @ net.w_out.T + net.b_out
         each_loss = 0.5 * (outputs - batch.targets[t - 1]).square().sum(-1)
         loss = (batch.weights[t - 1] * each_loss).sum() / batch.trials
         found = torch.autograd.grad(loss, [*instant, net.w_out, net.b_out])
-        for told, own in zip(found, told_from, strict=False):
-            surrogate = surrogate + (told * own).sum()
+        for learning_signal, own in zip(found, told_from, strict=False):
+            surrogate = surrogate + (learning_signal * own).sum()
         wanted["w_out"] += found[-2]
         wanted["b_out"] += found[-1]
     hidden = [name for name in parameters if name not in ("w_out", "b_out")]
@@ -249,12 +249,12 @@ def test_feedback_reaches_every_population(build: Callable[[], StackedRNN], sign
     net = build()
     batch = batch_of(net)
     learner = tca.Learner(net, tca.Rule(signal, Leak()))
-    tape, told = learner.tape(batch), learner.signals(batch)
+    tape, learning_signal = learner.tape(batch), learner.signals(batch)
     for level in tape.levels:
-        assert told[level.population.name].abs().sum() > 0
+        assert learning_signal[level.population.name].abs().sum() > 0
         feedback = learner.buffers[f"{level.population.name}.feedback"]
         wanted = level.lift(tape.filtered_error[1:] @ feedback.T, slice(1, batch.steps + 1))
-        assert torch.allclose(told[level.population.name][1:], wanted, rtol=1e-12, atol=1e-14)
+        assert torch.allclose(learning_signal[level.population.name][1:], wanted, rtol=1e-12, atol=1e-14)
     found, true = learner.grads(batch)[0], autograd(net, batch)
     assert_same({key: found[key] for key in ("w_out", "b_out")}, {key: true[key] for key in ("w_out", "b_out")}, EXACT)
     assert relative(found["layers.0.w_in"], true["layers.0.w_in"]) > 1e-2

@@ -106,17 +106,17 @@ def distance(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> float:
 
 def by_hand(net: Any, inputs: Tensor) -> tuple[Tensor, list[Tensor]]:
     """Outputs of an all-to-all network of vectors from its equations, and the gates of its layers."""
-    heard, gates = None, []
+    received, gates = None, []
     for number, population in enumerate(net.hidden_layers, 1):
         weight, bias = net.get_parameter(f"w_{number}"), net.get_parameter(f"b_{number}")
         signs = population.activation.vectors[..., 0]
-        if heard is None:
+        if received is None:
             drive = torch.einsum("kij,tbj->tbki", weight, inputs) + bias
         else:
-            drive = torch.einsum("ij,tbkj->tbki", weight, heard) + bias
+            drive = torch.einsum("ij,tbkj->tbki", weight, received) + bias
         gates.append((torch.einsum("ki,tbki->tbi", signs, drive) >= 0).double())
-        heard = drive * gates[-1].unsqueeze(2)
-    return torch.einsum("j,tbkj->tbk", net.w_out[0], heard) + net.b_out, gates
+        received = drive * gates[-1].unsqueeze(2)
+    return torch.einsum("j,tbkj->tbk", net.w_out[0], received) + net.b_out, gates
 
 
 @each_net
@@ -257,12 +257,14 @@ def test_connections_equal_autograd(connection: Any, n_pre: int) -> None:
     """Drive, way back, gathered gradient and folded pairs agree with derivatives of ``apply``."""
     pre = normal(2, 4, n_pre, seed=1) if n_pre > 1 else torch.ones(2, 4, 1, dtype=F64)
     weight = connection.weight.clone().requires_grad_()
-    heard = pre.clone().requires_grad_()
-    drive = connection.apply(connection.masked(weight), heard)
+    received = pre.clone().requires_grad_()
+    drive = connection.apply(connection.masked(weight), received)
     assert torch.allclose(connection.drive(pre), drive.detach(), rtol=1e-13)
     assert (connection.n_post, connection.n_pre) == (drive.shape[-1], n_pre)
     signal = normal(2, 4, connection.n_post, seed=2)
-    of_weight, of_pre = torch.autograd.grad((drive.expand(2, 4, -1) * signal).sum(), (weight, heard), allow_unused=True)
+    of_weight, of_pre = torch.autograd.grad(
+        (drive.expand(2, 4, -1) * signal).sum(), (weight, received), allow_unused=True
+    )
     gathered = connection.gradient()
     connection.outer_(gathered, signal, pre)
     assert torch.allclose(connection.finish(gathered), of_weight, rtol=1e-12)
@@ -299,11 +301,11 @@ def test_pairs_compute_a_mixed_network_of_half_the_width() -> None:
     first = net.w_1[:, ::2]
     second, out = net.w_2[::2, ::2] - net.w_2[::2, 1::2], net.w_out[:, ::2] - net.w_out[:, 1::2]
     signs = [each.activation.vectors[:, ::2, 0] for each in net.hidden_layers]
-    heard = torch.einsum("kij,tbj->tbki", first, inputs)
-    heard = heard * (torch.einsum("ki,tbki->tbi", signs[0], heard) >= 0).double().unsqueeze(2)
-    heard = torch.einsum("ij,tbkj->tbki", second, heard)
-    heard = heard * (torch.einsum("ki,tbki->tbi", signs[1], heard) >= 0).double().unsqueeze(2)
-    assert torch.allclose(torch.einsum("j,tbkj->tbk", out[0], heard), tape.outputs, rtol=1e-11)
+    received = torch.einsum("kij,tbj->tbki", first, inputs)
+    received = received * (torch.einsum("ki,tbki->tbi", signs[0], received) >= 0).double().unsqueeze(2)
+    received = torch.einsum("ij,tbkj->tbki", second, received)
+    received = received * (torch.einsum("ki,tbki->tbi", signs[1], received) >= 0).double().unsqueeze(2)
+    assert torch.allclose(torch.einsum("j,tbkj->tbk", out[0], received), tape.outputs, rtol=1e-11)
     assert float((net.w_out == 0).double().mean()) == 0.5
     assert float(second.detach().var()) == pytest.approx(4 / 32, rel=0.25)
 

@@ -118,7 +118,7 @@ def test_change_is_the_derivative_of_half_the_squared_correlation(observable: An
 
 
 def test_a_layer_tells_the_one_below_nothing() -> None:
-    """Without a correlation of its own the first layer does not learn, whatever the second is told."""
+    """Without a correlation of its own the first layer does not learn, for any signal of the second."""
     net, batch = net_of_f1(), batch_of_f1()
     learner = bound(net, Decorrelation(Decay(1.0)))
     learner.buffers["hidden_1.correlation"].zero_()
@@ -232,15 +232,17 @@ def of_layers(net: Any, batch: tca.Batch, learner: tca.Learner) -> dict[str, Ten
         made = net._made(population.wires)
         leaves = [each.weight.detach().clone().requires_grad_() for each in made]
         rate = population.activation(sum(each.apply(leaf, pre) for each, leaf in zip(made, leaves, strict=True)))
-        told = score
+        learning_signal = score
         if isinstance(signal.source, Score):
             own = {name.split(".")[-1]: each for name, each in learner.buffers.items() if population.name in name}
-            told = signal.source.expansion.expand(score, Seen(outputs, batch.loss, rate.detach(), batch.inputs), own)
+            learning_signal = signal.source.expansion.expand(
+                score, Seen(outputs, batch.loss, rate.detach(), batch.inputs), own
+            )
         memory = oracle_decorrelation.memories(signal, 0.0, list(rate.unbind(0)))
         frozen = [[each.detach() for each in seen] for seen in memory]
         before = learner.buffers[f"{population.name}.correlation"]
-        correlation = oracle_decorrelation.average(signal, frozen, told, batch.weights, before)
-        cost = oracle_decorrelation.heard(memory, told, batch.weights, correlation)
+        correlation = oracle_decorrelation.average(signal, frozen, learning_signal, batch.weights, before)
+        cost = oracle_decorrelation.received(memory, learning_signal, batch.weights, correlation)
         found |= dict(zip([each.name for each in made], torch.autograd.grad(cost, leaves), strict=True))
         pre = rate.detach()
         for operation, shape, numbers in stages:
@@ -271,7 +273,7 @@ def test_every_layer_of_a_feedforward_network(build: Callable[[], Network], sign
 
 
 def test_a_trial_without_weight_is_not_seen() -> None:
-    """Padded trials change neither the correlation nor what is told."""
+    """Padded trials change neither the correlation nor the signal."""
     net = FEEDFORWARD["mlp"]()
     batch = batch_of(net, steps=1, trials=5)
     batch.weights[0, 3] = 0

@@ -1,6 +1,6 @@
 """What decorrelation learns, and how it fails: small networks on handwritten digits.
 
-Accuracy with a slow average tells neither a wrong sign nor a correlation that is never averaged from the right rule:
+Accuracy with a slow average passes a wrong sign and a correlation that is never averaged:
 the tests against autograd do. Here the average matters.
 """
 

@@ -101,7 +101,7 @@ def test_one_matrix_for_all_populations(name: str, nonnegative: bool) -> None:
 
 @pytest.mark.parametrize("name", NETS)
 def test_few_feedback_weights_reach_populations_without_a_readout(name: str) -> None:
-    """A third of the weights exist in every population; the others are zero, and their cells are told nothing."""
+    """A third of the weights exist in every population; cells of the others have no learning signal."""
     net = NETS[name]()
     batch = batch_of(net, steps=2)
     learner = tca.Learner(net, tca.Rule(Sparse(Drawn(1 / 3)), Instant()))
@@ -109,10 +109,10 @@ def test_few_feedback_weights_reach_populations_without_a_readout(name: str) -> 
         prefix = f"{population.name}." if population.name else ""
         feedback = learner.buffers[f"{prefix}feedback"]
         assert int((feedback != 0).sum()) == round(population.cells * population.n_out / 3)
-        told = learner.signals(batch)[population.name]
+        learning_signal = learner.signals(batch)[population.name]
         silent = ~(feedback != 0).any(1)
-        assert not told[..., silent].any()
-        assert told.any()
+        assert not learning_signal[..., silent].any()
+        assert learning_signal.any()
 
 
 CARELESS: tuple[tuple[Callable[[], Any], str], ...] = (

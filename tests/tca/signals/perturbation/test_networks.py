@@ -194,10 +194,12 @@ def test_a_draw_in_a_stack_equals_the_equations(by: Any, antithetic: bool) -> No
         post = {name: each / square[..., None] for name, each in went.items()}
     for index, name in enumerate(post):
         pre = batch.inputs if index == 0 else clean[2]["layers.0"][1:]
-        told = change[:, None] * post[name]
-        assert relative(found[f"{name}.w_rec"], torch.einsum("tbi,tbj->ij", told, clean[2][name][:-1])) < 1e-11
-        assert relative(found[f"{name}.w_in"], torch.einsum("tbi,tbj->ij", told, pre)) < 1e-11
-        assert relative(found[f"{name}.b"], told.sum((0, 1))) < 1e-11
+        learning_signal = change[:, None] * post[name]
+        assert (
+            relative(found[f"{name}.w_rec"], torch.einsum("tbi,tbj->ij", learning_signal, clean[2][name][:-1])) < 1e-11
+        )
+        assert relative(found[f"{name}.w_in"], torch.einsum("tbi,tbj->ij", learning_signal, pre)) < 1e-11
+        assert relative(found[f"{name}.b"], learning_signal.sum((0, 1))) < 1e-11
 
 
 @pytest.mark.parametrize("by_step", [False, True])

@@ -232,7 +232,7 @@ def test_miconi_equals_the_equations(form: str, power: int) -> None:
     for name, part in (("w_rec", wanted[:, :4]), ("w_in", wanted[:, 4:7]), ("b", wanted[:, 7])):
         assert relative(whole.net.get_parameter(name).grad, part) < 1e-11
     for name in ("w_out", "b_out", "s_0"):
-        assert not whole.net.get_parameter(name).grad.any(), "there is no error to tell these"
+        assert not whole.net.get_parameter(name).grad.any(), "these receive no error"
 
 
 def test_miconi_limits_every_change() -> None:

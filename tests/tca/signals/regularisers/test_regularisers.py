@@ -152,11 +152,11 @@ def test_both_executions_agree_and_state_has_its_names(build: Callable[[], Netwo
     assert distance(learner.grads(batch, execution="forward")[0], learner.grads(batch)[0]) < 1e-12
     kinds = {name.split("regulariser_")[1] for name in learner.buffers}
     assert kinds == {"2.second_moment", "3.precision"}
-    told = learner.signals(batch)
+    learning_signal = learner.signals(batch)
     bare = tca.Learner(net, tca.Rule(Direct(), Leak())).signals(batch)
     weightless = tca.Rule(Regularised(Direct(), (Power(0.0),)), Leak())
     assert all(torch.allclose(each, bare[name]) for name, each in tca.Learner(net, weightless).signals(batch).items())
-    assert any(not torch.allclose(told[name], bare[name]) for name in told)
+    assert any(not torch.allclose(learning_signal[name], bare[name]) for name in learning_signal)
 
 
 def test_what_the_signal_promises_is_kept() -> None:
