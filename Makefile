@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: compare compare-digits test lint pages format bench bench-peers test-browser test-bugs test-docs test-hostile test-kills test-pythons test-slow test-wheel test-studies accept study-generalization study-spiking vision clean
+.PHONY: compare compare-digits test lint docs pages format bench bench-peers test-browser test-bugs test-docs test-site test-hostile test-kills test-pythons test-slow test-wheel test-studies accept study-generalization study-spiking vision clean
 
 # The first interpreter that is new enough and not too new; `make PYTHON=/path/to/python test` overrides it.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -10,6 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
+DOCS_INSTALLED := .venv/.installed-docs
 PEERS_INSTALLED := .venv-peers/.installed
 PYTHONS_INSTALLED := $(foreach v,3.11 3.12 3.13,.venv-py$(v)/.installed)
 # One thread a process: tests and comparisons run as several processes instead.
@@ -31,6 +32,11 @@ lint: $(INSTALLED)
 	$(PY) -m mypy
 	.venv/bin/lint-imports --no-cache
 	$(PY) -m tools.words
+
+# The site, build/site/index.html: pages, tutorials (run once, then taken from a cache) and reference. A warning is an error.
+docs: $(DOCS_INSTALLED)
+	$(ONE_THREAD) $(PY) -m sphinx --builder html --fail-on-warning --keep-going --quiet docs build/site
+	@echo "wrote build/site/index.html"
 
 # Tables of the pages that are made from the code.
 pages: $(INSTALLED)
@@ -59,6 +65,10 @@ test-bugs: $(INSTALLED)
 # The pages: their code, their commands on what `make compare` writes, their links and tables.
 test-docs: $(INSTALLED)
 	$(ONE_THREAD) $(PY) -m pytest -q -m 'slow or not slow' tests/project/test_pages.py tests/project/test_readme.py
+
+# The site in headless Chromium: errors, requests, widths, equations, light and dark.
+test-site: docs
+	$(ONE_THREAD) $(PY) -m pytest -q -m browser tests/project/test_site.py
 
 # Processes killed by the hundred, in training, sweeps and the cache of images: is anything lost or done twice? KILLS=1000
 test-kills: $(INSTALLED)
@@ -126,4 +136,8 @@ $(INSTALLED) $(PEERS_INSTALLED) $(PYTHONS_INSTALLED): %/.installed: pyproject.to
 	test -x $*/bin/python || "$(PYTHON)" -m venv $*
 	$*/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools
 	$*/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-build-isolation --editable '.[$(if $(findstring peers,$*),peers,dev)]'
+	@touch $@
+
+$(DOCS_INSTALLED): $(INSTALLED)
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-build-isolation --editable '.[docs]'
 	@touch $@

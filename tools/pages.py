@@ -21,7 +21,7 @@ import tasks
 import tca
 from benchmarks import results
 from tca.nets import NETWORKS
-from tca.rule import Rule
+from tca.rule import LEAKS, Rule
 
 __all__ = ["TABLES", "rewritten"]
 
@@ -43,6 +43,23 @@ def rules() -> str:
         for name, rule in tca.RULES.items()
     ]
     return _table(("name", "in a line", "learning signal", "eligibility trace", "source"), rows)
+
+
+def needs() -> str:
+    """Return the table of the requirements of every rule, from its parts."""
+    pages = _pages()
+    rows = [(f"[`{name}`]({pages[name]})", *_needs(rule)) for name, rule in tca.RULES.items()]
+    return _table(("rule", "later errors", "weights of other cells", "while the trial runs", "also needs"), rows)
+
+
+def exactness() -> str:
+    """Return the table of exactness and cost of every page of rules: the first sentence of each section."""
+    rows = []
+    for page in dict.fromkeys(_pages()[name] for name in tca.RULES):
+        text = (DOCS / "rules" / page).read_text(encoding="utf-8")
+        names = ", ".join(f"`{name}`" for name in tca.RULES if _pages()[name] == page)
+        rows.append((f"[{names}]({page})", _opening(text, "When (?:it is|they are) exact"), _opening(text, "Cost")))
+    return _table(("rules", "exact", "cost"), rows)
 
 
 def combinations() -> str:
@@ -84,6 +101,8 @@ def benchmark(path: Path) -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "rules": rules,
+    "needs": needs,
+    "exactness": exactness,
     "combinations": combinations,
     "tasks": task_names,
     "networks": networks,
@@ -108,6 +127,28 @@ def _pages() -> dict[str, str]:
     """Return the page of every rule, by the names before the colon of its title."""
     titles = {page.name: page.read_text(encoding="utf-8").partition("\n")[0] for page in (DOCS / "rules").glob("*.md")}
     return {name: page for page, title in titles.items() for name in re.findall(r"\w+", title.partition(":")[0])}
+
+
+def _needs(rule: Rule) -> tuple[str, ...]:
+    horizon = rule.signal.horizon
+    later = "rest of the trial" if horizon is None else f"{horizon} step{'s' * (horizon > 1)}" if horizon else "none"
+    if rule.signal.needs_reward:
+        later = "one reward a trial"
+    online = "forward" in rule.executions and rule.signal.online() is not None
+    also = [
+        f"leak on the {LEAKS[rule.form]}" if rule.form else "",
+        "the trials of a batch together" if rule.couples_trials else "",
+        "trials run again, with noise" if rule.eligibility.perturbs else "",
+    ]
+    reads = "no" if rule.local else "yes"
+    return later, reads, "yes" if online else "no", ", ".join(filter(None, also))
+
+
+def _opening(text: str, title: str) -> str:
+    """Return the first sentence or item of a section, ``""`` without the section."""
+    section = re.search(rf"^## {title}\n+(?:- )?(.*?)(?:\n\n|\n- |\Z)", text, re.MULTILINE | re.DOTALL)
+    sentence = re.match(r"(.*?[.;:])(?:\s|$)(?![a-z(])", " ".join(section[1].split())) if section else None
+    return _cell(sentence[1].rstrip(";:.") + ".") if sentence else ""
 
 
 def _measured(name: str) -> str:

@@ -121,8 +121,7 @@ def density(operator: Operator, *, probes: Annotated[int, Ge(2)] = 8, steps: Cou
         ValueError: A number is too small, or the operator is not symmetric.
 
     Papers: Ubaru, Chen and Saad (2017), SIAM Journal on Matrix Analysis and Applications 38:1075; Ghorbani, Krishnan
-        and
-    Xiao (2019), ICML, arXiv:1901.10159, for networks.
+    and Xiao (2019), ICML, arXiv:1901.10159, for networks.
 
     >>> from analysis.curvature.operators import Hessian
     >>> saddle = Hessian([lambda theta: theta[0] ** 2 - theta[1] ** 2 + theta[2] ** 2], torch.zeros(3))

@@ -56,7 +56,7 @@ def imported() -> dict[str, str]:
 def test_what_is_imported_is_declared_and_what_is_declared_is_imported(project: dict[str, Any]) -> None:
     core = declared(project["project"]["dependencies"])
     extras = project["project"]["optional-dependencies"]
-    optional = set().union(*(declared(each) for name, each in extras.items() if name not in ("dev", "peers")))
+    optional = set().union(*(declared(each) for name, each in extras.items() if name not in ("dev", "docs", "peers")))
     used = {COMES_WITH.get(name, name): file for name, file in imported().items()}
     assert not {name: file for name, file in used.items() if name not in core | optional}
     assert core - set(used) == set(NEVER_IMPORTED)

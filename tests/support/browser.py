@@ -93,6 +93,10 @@ class Page:
         """Send a command of the DevTools protocol and return its result."""
         return self.pipe.send(method, self.session, **parameters)
 
+    def close(self) -> None:
+        """Close the page."""
+        self.send("Page.close")
+
     def open(self, address: str | Path) -> None:
         """Open a file or an address and wait until it is loaded."""
         url = address.resolve().as_uri() if isinstance(address, Path) else address

@@ -31,7 +31,7 @@ class LeakyRNN(LeakyPopulation, RecurrentNetwork):
     Form A, leak on the potential: ``v_t = k v_{t-1} + (1 - k)(W z_{t-1} + U x_t + b)``, ``z_t = f(v_t)``.
     Form B, leak on the rate: ``z_t = k z_{t-1} + (1 - k) f(W z_{t-1} + U x_t + b)``.
     Readout: ``y_t = W_o zbar_t + b_o`` with ``zbar = z``, or ``zbar_t = k_o zbar_{t-1} + (1 - k_o) z_t`` if it is
-        filtered.
+    filtered.
     ``k = exp(-dt / tau)``, or ``1 - dt / tau`` with the Euler leak.
 
     Weights are drawn as ``W ~ N(0, g^2 / in-degree)``, ``U ~ N(0, 1 / I)``, ``W_o ~ N(0, 1 / N)``; biases and initial
@@ -59,8 +59,7 @@ class LeakyRNN(LeakyPopulation, RecurrentNetwork):
         ValueError: A size, time constant, mask, type, sign or name is not allowed.
 
     Papers: form A is the rate version of Bellec et al. (2020), Nature Communications 11:3625; form B that of Murray
-        (2019),
-    eLife 8:e43299.
+    (2019), eLife 8:e43299.
 
     >>> net = LeakyRNN(3, 5, 2, seed=1)
     >>> net(torch.zeros(4, 1, 3)).shape

@@ -30,7 +30,7 @@ class SpikingRNN(SpikingPopulation, RecurrentNetwork):
     Potential: ``v_t = k v_{t-1} + (1 - k)(W z_{t-1} + U x_t + b) - thr z_{t-1}``.
     Adaptation: ``a_t = rho a_{t-1} + (1 - rho) z_{t-1}``.
     Spike: ``z_t = 1`` where ``v_t > thr + beta a_t`` and the cell is not refractory, else 0. After a spike a cell is
-        refractory for some steps, in which its potential goes on.
+    refractory for some steps, in which its potential goes on.
     Readout: ``y_t = W_o zbar_t + b_o`` with ``zbar_t = k_o zbar_{t-1} + (1 - k_o) z_t``.
     ``k = exp(-dt / tau)``, ``rho = exp(-dt / tau_adaptation)``, or by Euler.
 
