@@ -49,5 +49,5 @@ def scaling(series: Sequence[Series], highlighted: Sequence[str], slopes: Mappin
             each.plot(xs, guide, color="0.3", linestyle=":", linewidth=1.2, label="slope of theory for products")
             each.set_ylim(bottom=0.6 * min(y for one in members for y in one.y))
             each.set_xticks(xs, [f"{x:.0f}" for x in xs], fontsize="small", rotation=45)
-    legend(figure)
+    legend(figure, "one network a point,\nminimum of repeats")
     return figure

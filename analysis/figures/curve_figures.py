@@ -1,4 +1,4 @@
-"""Figures of measurements during training: the mean over seeds with a band of one standard deviation."""
+"""Figures of measurements during training, over seeds: medians of measures with bounds, means of others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from analysis.figures.plots import Series, curves, legend, level, panels
+from analysis.figures.plots import Series, curves, legend, level, multiples, panels, summary, undivided
 from tca.utils.checks import checked
 
 __all__ = ["alignment_by_parameter", "alignment_over_training", "learning_curves", "over_epochs"]
@@ -16,7 +16,7 @@ __all__ = ["alignment_by_parameter", "alignment_over_training", "learning_curves
 def learning_curves(
     series: Sequence[Series], measure: str = "accuracy", chance: Mapping[str, float] | None = None
 ) -> Figure:
-    """Return test performance against updates: the mean over seeds with a band of one standard deviation.
+    """Return test performance against updates: the median over seeds, with each run or quartiles.
 
     Args:
         series: Updates made (x) and performance over the test set (y) of every run; panels are tasks, labels rules.
@@ -28,21 +28,23 @@ def learning_curves(
     >>> figure.axes[0].lines[0].get_ydata()
     array([0.5, 1. ])
     """
-    figure, axes = panels(series, "updates", f"test {measure}")
+    split = multiples(series)
+    figure, axes = panels(split, "updates", f"test {measure}")
     for name, each in axes.items():
-        curves(each, series, name)
-        if chance and name in chance:
-            level(each, chance[name], "chance")
+        curves(each, split, name, bounded=True)
+        known = (chance or {}).get(undivided(name))
+        if known is not None:
+            level(each, known, "chance")
     low = min((each.dataLim.y0 for each in axes.values()), default=0.0)
     for each in axes.values():
-        each.set_ylim(low - 0.03, 1.03)  # a perfect score is 1; bands may reach beyond
-    legend(figure)
+        each.set_ylim(low - 0.03, 1.03)  # a perfect score is 1
+    legend(figure, summary(series, bounded=True))
     return figure
 
 
 @checked
 def alignment_over_training(series: Sequence[Series]) -> Figure:
-    """Return the cosine between each rule's gradient and that of BPTT against updates, mean and standard deviation.
+    """Return the cosine of each rule's gradient with that of BPTT against updates.
 
     Args:
         series: Updates made (x) and the cosine (y) of every run; panels are tasks, labels rules.
@@ -51,14 +53,15 @@ def alignment_over_training(series: Sequence[Series]) -> Figure:
     >>> figure.axes[0].lines[-1].get_ydata()
     array([0.9, 0.5])
     """
-    figure, axes = panels(series, "updates", "cosine with the true gradient")
+    split = multiples(series)
+    figure, axes = panels(split, "updates", "cosine with the true gradient")
     for name, each in axes.items():
         level(each, 0.0)
-        curves(each, series, name)
+        curves(each, split, name, bounded=True)
     low = min(each.dataLim.y0 for each in axes.values())
     for each in axes.values():
         each.set_ylim(min(-0.1, low - 0.05), 1.05)
-    legend(figure)
+    legend(figure, summary(series, bounded=True))
     return figure
 
 
@@ -79,7 +82,7 @@ def alignment_by_parameter(series: Sequence[Series], name: str, limits: tuple[fl
             level(each, height)
         curves(each, series, panel)
         each.set_ylim(*limits)
-    legend(figure)
+    legend(figure, summary(series))
     return figure
 
 
@@ -90,26 +93,29 @@ def over_epochs(
     columns: int = 3,
     lines: Mapping[float, str] | None = None,
     limits: tuple[float | None, float | None] = (None, None),
+    bounded: bool = True,
 ) -> Figure:
-    """Return measurements against epochs, the mean over seeds with a band of one standard deviation, panel by panel.
+    """Return measurements against epochs over seeds, panel by panel.
 
     Args:
         series: Epochs (x) and measurements (y) of every run; panels are filled row by row.
         columns: Panels in a row, default 3.
         lines: Levels to mark in all panels, with their names; default none.
         limits: Ends of the vertical axes, ``None`` (default) for those of the data.
+        bounded: Whether the measurement has bounds: medians instead of means; default yes.
 
     >>> figure = over_epochs([Series("MLP", "BP", 0, [0, 1], [0.1, 0.9])], "accuracy", lines={0.1: "chance"})
     >>> figure.axes[0].lines[0].get_ydata(), figure.axes[0].get_ylabel()
     (array([0.1, 0.9]), 'accuracy')
     """
-    figure, axes = panels(series, "epochs", measure, columns=columns, size=(1.8, 0.5, 3.1, 2.5))
+    split = multiples(series)
+    figure, axes = panels(split, "epochs", measure, columns=columns, size=(1.8, 0.5, 3.1, 2.5))
     for panel, each in axes.items():
-        curves(each, series, panel)
+        curves(each, split, panel, bounded=bounded)
         for height, name in (lines or {}).items():
             level(each, height)
             each.annotate(name, (1, height), xycoords=("axes fraction", "data"), ha="right", va="bottom",
                           fontsize="small", color="0.35")  # fmt: skip
     figure.axes[0].set_ylim(*limits)  # shared by all, and so set when all is drawn
-    legend(figure)
+    legend(figure, summary(series, bounded=bounded))
     return figure

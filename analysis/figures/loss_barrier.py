@@ -16,7 +16,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from analysis.figures.command import command, options, recorded, training_trials
-from analysis.figures.plots import Series, curves, legend, panels, save
+from analysis.figures.plots import Series, curves, legend, panels, save, summary
 from analysis.landscape.barrier import barrier
 from tca.experiments.records.result import Result
 
@@ -39,7 +39,7 @@ def loss_barrier(series: Sequence[Series]) -> Figure:
     figure, axes = panels(series, "position on the way", "training loss")
     for name, each in axes.items():
         curves(each, series, name)
-    legend(figure)
+    legend(figure, summary(series))
     return figure
 
 

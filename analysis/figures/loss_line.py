@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from analysis.figures.command import around, command, options, recorded, surroundings
-from analysis.figures.plots import Series, curves, legend, logarithmic, panels, save
+from analysis.figures.plots import Series, curves, legend, logarithmic, panels, save, summary
 
 __all__ = ["loss_line", "main"]
 
@@ -38,7 +38,7 @@ def loss_line(series: Sequence[Series], direction: str = "the sharpest direction
         curves(each, series, name, geometric=log)
         if log:
             logarithmic(each, "y", [y for one in series if one.panel == name for y in one.y])
-    legend(figure)
+    legend(figure, summary(series, geometric=log))
     return figure
 
 

@@ -5,40 +5,29 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
+from analysis.figures.looks import Look, looks_of
 from tca.experiments.records.files import write_whole
 from tca.utils.checks import Measured, Seed, checked
 
 __all__ = [
-    "COLOURS", "SETTINGS", "Look", "Series", "curves", "dots", "legend", "level", "logarithmic", "looks", "panels",
-    "save", "write",
+    "SETTINGS", "Series", "curves", "dots", "legend", "level", "logarithmic", "looks", "multiples", "panels",
+    "rendered", "save", "summary", "undivided", "write",
 ]  # fmt: skip
 
-# Okabe and Ito (2008), Color Universal Design: distinct with every kind of colour vision. Dashes and markers repeat the
-# distinction for print without colour.
-COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-Dash = str | tuple[int, tuple[float, ...]]
-DASHES: tuple[Dash, ...] = (
-    "solid",
-    (0, (5, 1.5)),
-    (0, (1.5, 1)),
-    (0, (5, 1.5, 1.5, 1.5)),
-    (0, (9, 2)),
-    (0, (3, 1, 1, 1, 1, 1)),
-    (0, (1, 2)),
-)
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 SETTINGS = {
     "axes.spines.right": False,
     "axes.spines.top": False,
@@ -48,7 +37,12 @@ SETTINGS = {
     "savefig.dpi": 160,
     "svg.fonttype": "none",
     "svg.hashsalt": "tca",
+    "text.parse_math": False,  # names may hold any character
 }
+THIN = 5  # runs up to which each is drawn
+MOST = 8  # labels of a panel
+ACROSS = 4  # panels in a row
+# Names of drawn groups: `series:LABEL`, `run:SEED:LABEL`.
 FEW = 40  # ratio of the largest to the smallest value up to which three numbers a decade have room
 
 
@@ -72,28 +66,66 @@ class Series:
     y: Sequence[Measured]
 
 
-class Look(NamedTuple):
-    """Colour, dash and marker of a label."""
-
-    colour: str
-    dash: Dash
-    marker: str
-
-
 def looks(series: Sequence[Series]) -> dict[str, Look]:
-    """Return a look for every label in the order of their first appearance, different for up to 49 labels.
-
-    After every seven the colours come again, with the dash and the marker of the colour after.
+    """Return the look of every label in the order of their first appearance, see `analysis.figures.looks`.
 
     >>> [look.colour for look in looks([Series("", "bptt", 0, [], []), Series("", "eprop", 0, [], [])]).values()]
     ['#000000', '#0072B2']
     """
-    labels, count = dict.fromkeys(each.label for each in series), len(COLOURS)
-    styles = [(place + place // count) % count for place in range(len(labels))]
-    return {
-        label: Look(COLOURS[place % count], DASHES[style], MARKERS[style])
-        for place, (label, style) in enumerate(zip(labels, styles, strict=True))
-    }
+    return looks_of(each.label for each in series)
+
+
+def multiples(series: Sequence[Series]) -> list[Series]:
+    """Return series with at most eight labels a panel: fuller panels are split, the first label in each part.
+
+    >>> split = multiples([Series("xor", str(label), 0, [0], [0]) for label in range(9)])
+    >>> [(each.panel, each.label) for each in split][-3:]
+    [('xor (1 of 2)', '7'), ('xor (2 of 2)', '0'), ('xor (2 of 2)', '8')]
+    """
+    found: list[Series] = []
+    for panel in dict.fromkeys(each.panel for each in series):
+        groups = _group(series, panel)
+        first, *others = list(groups) or [""]
+        parts = [others[start : start + MOST - 1] for start in range(0, len(others), MOST - 1)]
+        if len(parts) < 2:
+            found += [each for each in series if each.panel == panel]
+            continue
+        for place, part in enumerate(parts):
+            name = f"{panel} ({place + 1} of {len(parts)})"
+            found += [replace(each, panel=name) for label in (first, *part) for each in groups[label]]
+    return found
+
+
+def undivided(panel: str) -> str:
+    """Return the name of a panel before `multiples` split it.
+
+    >>> undivided("xor (1 of 2)"), undivided("xor")
+    ('xor', 'xor')
+    """
+    return re.sub(r" \(\d+ of \d+\)$", "", panel)
+
+
+def summary(series: Sequence[Series], *, bounded: bool = False, geometric: bool = False) -> str:
+    r"""Return the description of the lines and bands that `curves` draws, with the number of runs.
+
+    >>> summary([Series("", "a", seed, [0], [0]) for seed in (0, 1, 2)], bounded=True)
+    'median of n = 3 runs,\nthin lines: runs'
+    """
+    counts = _counts(series)
+    if not counts or counts[-1] == 1:
+        return "one run each"
+    runs = f"n = {counts[0]} runs" if counts[0] == counts[-1] else f"n = {counts[0]} to {counts[-1]} runs"
+    if not bounded:
+        return f"geometric mean of {runs},\nband: one SD of logarithms" if geometric else f"mean of {runs},\nband: ± SD"
+    return f"median of {runs},\n{'thin lines: runs' if counts[-1] <= THIN else 'band: quartiles'}"
+
+
+def _counts(series: Sequence[Series]) -> list[int]:
+    """Return the numbers of runs of the labels of all panels, from the least to the largest."""
+    panels = dict.fromkeys(each.panel for each in series)
+    return sorted(
+        sum(bool(len(one.x)) for one in members) for panel in panels for members in _group(series, panel).values()
+    )
 
 
 def panels(
@@ -111,12 +143,12 @@ def panels(
     Args:
         y_label: Name of the vertical axes, shown at the left.
         shared: Whether all panels have the same vertical axis, default yes.
-        columns: Panels in a row at most, default all.
+        columns: Panels in a row at most, default 4.
         size: Inches around the panels, horizontally and vertically, then width and height of a panel.
         small: Whether panels have small print, a common horizontal axis and common names of axes; default no.
     """
     names = list(dict.fromkeys(each.panel for each in series))
-    columns = min(columns or len(names), len(names))
+    columns = min(columns or ACROSS, len(names))
     rows, (left, top, width, height) = math.ceil(len(names) / columns), size
     with matplotlib.rc_context({**SETTINGS, "font.size": 8} if small else SETTINGS):
         figure = Figure(figsize=(left + width * columns, top + height * rows), layout="constrained")
@@ -144,37 +176,66 @@ def _group(series: Sequence[Series], panel: str) -> dict[str, list[Series]]:
     return {label: found for label, found in members.items() if any(len(one.x) for one in found)}
 
 
-def curves(axes: Axes, series: Sequence[Series], panel: str, *, geometric: bool = False, markers: bool = False) -> None:
+def curves(
+    axes: Axes,
+    series: Sequence[Series],
+    panel: str,
+    *,
+    geometric: bool = False,
+    markers: bool = False,
+    bounded: bool = False,
+) -> None:
     """Draw for every label the mean over seeds, with a band of one standard deviation to either side.
 
-    Where series end at different positions, the mean is over those that reach so far.
+    Where series end at different positions, the mean is over those that reach so far. A measurement with bounds, such
+    as an accuracy, has the median, with a thin line for each of up to five runs, or a band of quartiles for more, so
+    that nothing is drawn beyond the bounds.
 
     Args:
         geometric: Whether to take mean and standard deviation of logarithms, for a logarithmic axis, so that the band
             never reaches zero; default no.
         markers: Whether positions are marked, default no.
+        bounded: Whether the measurement has bounds, default no.
     """
+    each_run = bounded and _counts(series)[-1:] <= [THIN]
     for label, members in _group(series, panel).items():
         look, positions = looks(series)[label], sorted({x for each in members for x in each.x})
         table = np.full((len(members), len(positions)), np.nan)
         for row, each in enumerate(members):
             table[row, [positions.index(x) for x in each.x]] = each.y
         kept = ~np.isnan(table).all(axis=0)
-        xs = [x for x, keep in zip(positions, kept, strict=True) if keep]
-        values = np.log(table[:, kept]) if geometric else table[:, kept]
-        mean, spread = np.nanmean(values, axis=0), _deviation(values)
-        middle, low, high = (np.exp(each) if geometric else each for each in (mean, mean - spread, mean + spread))
+        xs, values = np.array(positions)[kept], table[:, kept]
+        low, middle, high = _quartiles(values) if bounded else _deviations(values, geometric)
         marker = look.marker if markers else None
-        axes.plot(xs, middle, color=look.colour, linestyle=look.dash, linewidth=1.8, marker=marker, label=label)
-        axes.fill_between(xs, low, high, color=look.colour, alpha=0.12, linewidth=0)
+        axes.plot(xs, middle, color=look.colour, linestyle=look.dash, linewidth=1.8, marker=marker, label=label,
+                  gid=f"series:{label}")  # fmt: skip
+        if not each_run:
+            axes.fill_between(xs, low, high, color=look.colour, alpha=0.12, linewidth=0, gid=f"series:{label}")
+        for one in members if each_run and len(members) > 1 else ():
+            axes.plot(one.x, one.y, color=look.colour, linewidth=0.7, alpha=0.5, zorder=1.5,
+                      gid=f"run:{one.seed}:{label}")  # fmt: skip
+
+
+def _quartiles(table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return lower quartile, median and upper quartile of the columns."""
+    found: NDArray[np.float64] = np.nanquantile(table, (0.25, 0.5, 0.75), axis=0)
+    return found
+
+
+def _deviations(table: NDArray[np.float64], geometric: bool) -> list[NDArray[np.float64]]:
+    """Return the mean of the columns and one standard deviation to either side."""
+    values = np.log(table) if geometric else table
+    mean, spread = np.nanmean(values, axis=0), _deviation(values)
+    return [np.exp(each) if geometric else each for each in (mean - spread, mean, mean + spread)]
 
 
 def dots(axes: Axes, series: Sequence[Series], panel: str) -> None:
     """Draw every point of a panel in the look of its label."""
-    for label, look in looks(series).items():
-        members = [one for one in series if (one.panel, one.label) == (panel, label)]
-        xs, ys = ([value for one in members for value in getattr(one, axis)] for axis in ("x", "y"))
-        axes.scatter(xs, ys, c=look.colour, marker=look.marker, s=30, alpha=0.8, linewidths=0, label=label)
+    for label, members in _group(series, panel).items():
+        look = looks(series)[label]
+        for place, one in enumerate(members):
+            axes.scatter(one.x, one.y, c=look.colour, marker=look.marker, s=30, alpha=0.8, linewidths=0,
+                         label=None if place else label, gid=f"run:{one.seed}:{label}")  # fmt: skip
 
 
 def level(axes: Axes, height: float, label: str | None = None) -> None:
@@ -206,14 +267,20 @@ def _deviation(table: NDArray[np.float64]) -> NDArray[np.float64]:
     return unbiased
 
 
-def legend(figure: Figure) -> None:
-    """Add one legend for all panels to the right of the drawn figure."""
+def legend(figure: Figure, note: str = "") -> None:
+    """Add one legend for all panels to the right of the drawn figure.
+
+    Args:
+        note: Description of lines and bands with the number of runs, see `summary`; default none.
+    """
     entries: dict[Any, Any] = {}
     for axes in figure.axes:
         handles, labels = axes.get_legend_handles_labels()
-        entries.update(zip(labels, handles, strict=True))
+        entries.update({label: handle for label, handle in zip(labels, handles, strict=True) if label not in entries})
     with matplotlib.rc_context(SETTINGS):
-        figure.legend(entries.values(), entries.keys(), loc="outside right upper", handlelength=3.2)
+        made = figure.legend(entries.values(), entries.keys(), loc="outside right upper", handlelength=3.2,
+                             title=note or None, title_fontsize="small", alignment="left")  # fmt: skip
+        made.get_title().set_color("0.35")
 
 
 @checked
@@ -229,6 +296,20 @@ def save(figure: Figure, series: Sequence[Series], path: Path, x_name: str, y_na
     write(figure, path, ("panel", "label", "seed", x_name, y_name), rows)
 
 
+def rendered(figure: Figure, form: str) -> bytes:
+    """Return a figure as the content of a file; names are shown as they are, without formulas.
+
+    Args:
+        form: Format, such as svg or png.
+    """
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    drawn = io.BytesIO()
+    with matplotlib.rc_context(SETTINGS):
+        figure.savefig(drawn, format=form, metadata={"Date": None} if form == "svg" else None)
+    return drawn.getvalue()
+
+
 def write(figure: Figure, path: Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a figure as SVG and PNG, and its numbers as CSV.
 
@@ -236,11 +317,8 @@ def write(figure: Figure, path: Path, head: Sequence[str], rows: Iterable[Sequen
         path: Where to, without a suffix; folders are made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context(SETTINGS):
-        for form in ("svg", "png"):
-            drawn = io.BytesIO()
-            figure.savefig(drawn, format=form, metadata={"Date": None} if form == "svg" else None)
-            write_whole(path.with_suffix(f".{form}"), drawn.getvalue())
+    for form in ("svg", "png"):
+        write_whole(path.with_suffix(f".{form}"), rendered(figure, form))
     table = io.StringIO()
     writer = csv.writer(table)
     writer.writerow(head)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from analysis.figures.plots import COLOURS, Series, dots, legend, level, logarithmic, panels
+from analysis.figures.plots import Series, dots, legend, level, logarithmic, looks, multiples, panels
 from analysis.statistics.intervals import mean
 from tca.utils.checks import checked
 
@@ -21,15 +21,16 @@ def gap_against_curvature(series: Sequence[Series]) -> Figure:
         series: The eigenvalue (x) and test minus training loss (y) of every run; panels are tasks, labels rules.
 
     >>> figure = gap_against_curvature([Series("xor", "bptt", 0, [3.0], [0.1]), Series("xor", "bptt", 1, [4.0], [0.2])])
-    >>> figure.axes[0].collections[0].get_offsets().tolist()
-    [[3.0, 0.1], [4.0, 0.2]]
+    >>> [each.get_offsets().tolist() for each in figure.axes[0].collections]
+    [[[3.0, 0.1]], [[4.0, 0.2]]]
     """
-    figure, axes = panels(series, "largest eigenvalue of the Hessian", "test loss − training loss", shared=False)
+    split = multiples(series)
+    figure, axes = panels(split, "largest eigenvalue of the Hessian", "test loss − training loss", shared=False)
     for name, each in axes.items():
         level(each, 0.0)
-        dots(each, series, name)
-        logarithmic(each, "x", [x for one in series if one.panel == name for x in one.x])
-    legend(figure)
+        dots(each, split, name)
+        logarithmic(each, "x", [x for one in split if one.panel == name for x in one.x])
+    legend(figure, f"one point a run,\n{sum(bool(len(one.x)) for one in series)} runs")
     return figure
 
 
@@ -44,18 +45,20 @@ def paired_differences(series: Sequence[Series], name: str) -> Figure:
     [[0.5, 0.0], [1.0, 0.0]]
     """
     rows = list(dict.fromkeys(each.label for each in series))
-    figure, axes = panels(series, name, "", size=(2.6, 0.9 + 0.36 * len(rows), 3.4, 0.0))
+    figure, axes = panels(series, name, "", size=(2.6, 0.3, 3.4, 0.6 + 0.36 * len(rows)))
     for each in figure.axes[1:]:
         each.sharex(figure.axes[0])
     for panel, each in axes.items():
         each.axvline(0.0, color="0.45", linestyle=":", linewidth=1.0)
-        for place, row in enumerate(rows):
+        for place, (row, look) in enumerate(looks(series).items()):
             values = [x for one in series if (one.panel, one.label) == (panel, row) for x in one.x]
             if values:
-                found = mean(values)
-                each.scatter(values, [place] * len(values), s=16, color="0.6", linewidths=0, zorder=2)
-                each.plot([found.low, found.high], [place, place], color=COLOURS[1], linewidth=2.2, zorder=3)
-                each.plot([found.value], [place], marker="D", markersize=6, color=COLOURS[1], zorder=4)
+                found, group = mean(values), f"series:{row}"
+                each.scatter(values, [place] * len(values), s=16, color="0.6", linewidths=0, zorder=2, gid=group)
+                each.plot([found.low, found.high], [place] * 2, color=look.colour, linewidth=2.2, zorder=3, gid=group)
+                each.plot([found.value], [place], marker="D", markersize=6, color=look.colour, zorder=4, gid=group)
+                each.annotate(f"n = {len(values)}", (1.02, place), xycoords=("axes fraction", "data"),
+                              va="center", fontsize="small", color="0.35")  # fmt: skip
         each.grid(axis="y", visible=False)
     figure.axes[0].set_yticks(range(len(rows)), rows)
     figure.axes[0].invert_yaxis()

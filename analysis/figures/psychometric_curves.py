@@ -43,5 +43,5 @@ def psychometric_curves(curves: Mapping[str, Psychometric], title: str = "") -> 
         fine = np.linspace(levels[0], levels[-1], 400)
         place.plot(fine, each(fine), color=look.colour, linestyle=look.dash, linewidth=1.8, label=name)
         place.set_ylim(-0.03, 1.03)
-    legend(figure)
+    legend(figure, "choices with Wilson's\n95 % intervals, and fits")
     return figure

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from analysis.figures.command import command, options
-from analysis.figures.plots import Series, curves, legend, panels, save
+from analysis.figures.plots import Series, curves, legend, panels, save, summary
 from analysis.representations.noise_ceiling import conditions_averaged, noise_ceiling
 from analysis.representations.recordings import load_recording
 from analysis.representations.similarity_distances import DISTANCES, Distance
@@ -67,7 +67,7 @@ def similarity_at_error(
             each.axhline(height, color="0.45", linestyle=":", linewidth=1.0)
             each.annotate(text, (0, height), xycoords=("axes fraction", "data"), xytext=(4, 2),
                           textcoords="offset points", fontsize="small", color="0.35")  # fmt: skip
-    legend(figure)
+    legend(figure, summary(series))
     return figure
 
 

@@ -23,7 +23,8 @@ from torch import Tensor
 from analysis.dynamics.fixed_points import FixedPoints, fixed_points, sampled_states
 from analysis.dynamics.state_map import state_map
 from analysis.figures.command import command, options, recorded, training_trials
-from analysis.figures.plots import COLOURS, SETTINGS, write
+from analysis.figures.looks import COLOURS
+from analysis.figures.plots import SETTINGS, write
 from tca.batch import Batch
 
 __all__ = ["main", "plane", "state_space"]

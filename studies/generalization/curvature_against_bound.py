@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from analysis.figures.plots import Series, dots, legend, logarithmic, panels
+from analysis.figures.plots import Series, dots, legend, logarithmic, multiples, panels
 
 __all__ = ["curvature_against_bound"]
 
@@ -23,6 +23,7 @@ def curvature_against_bound(series: Sequence[Series]) -> Figure:
     >>> figure.axes[0].collections[0].get_offsets().tolist()
     [[40.0, 24.0]]
     """
+    series = multiples(series)
     figure, axes = panels(series, "bound 2 / (η ρ)", "largest eigenvalue of the Hessian")
     for name, each in axes.items():
         dots(each, series, name)
@@ -33,5 +34,5 @@ def curvature_against_bound(series: Sequence[Series]) -> Figure:
         if ends:
             each.plot([min(ends), max(ends)], [min(ends), max(ends)], color="0.45", linestyle=":", linewidth=1.2,
                       label="λ₁ = 2 / (η ρ)", zorder=1)  # fmt: skip
-    legend(figure)
+    legend(figure, "one point a run")
     return figure

@@ -9,7 +9,7 @@ from dataclasses import replace
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from analysis.figures.plots import Series, curves, legend, logarithmic, panels
+from analysis.figures.plots import Series, curves, legend, logarithmic, panels, summary
 
 __all__ = ["curvature_over_training"]
 
@@ -37,7 +37,7 @@ def curvature_over_training(series: Sequence[Series]) -> Figure:
         each.yaxis.set_major_locator(FixedLocator([math.log10(value) for value in NUMBERED]))
         each.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{10**value:g}"))
     figure.set_figwidth(figure.get_figwidth() + 2.0)
-    legend(figure)
+    legend(figure, summary(series, geometric=True))
     return figure
 
 

@@ -33,5 +33,5 @@ def gap_at_matched_loss(series: Sequence[Series], gap: str, notes: Mapping[str, 
         first = next(iter(axes.values()))
         low, high = first.get_ylim()
         first.set_ylim(low, high + 0.3 * (high - low))
-    legend(figure)
+    legend(figure, "one point a run")
     return figure

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from analysis.figures.plots import Series, curves, legend, panels
+from analysis.figures.plots import Series, curves, legend, panels, summary
 
 __all__ = ["gap_over_sizes"]
 
@@ -30,5 +30,5 @@ def gap_over_sizes(series: Sequence[Series], gap: str) -> Figure:
         each.xaxis.set_major_locator(FixedLocator(sorted({x for one in series for x in one.x})))
         each.xaxis.set_minor_locator(NullLocator())
         each.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    legend(figure)
+    legend(figure, summary(series))
     return figure

@@ -25,6 +25,7 @@ class TextTable:
         grouped: Whether to print a blank line where the first column changes, default yes.
         title: Title of the table on a page, default none.
         shared: Columns that have one value in each group, which a page shows in the heading of the group; default none.
+        marked: A mark of some rows, by their place, which a page shows beside their name; default none.
     """
 
     head: tuple[str, ...]
@@ -35,6 +36,7 @@ class TextTable:
     grouped: bool = True
     title: str = ""
     shared: Sequence[str] = ()
+    marked: Mapping[int, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         widths = [max(map(len, column)) for column in zip(self.head, *self.rows, strict=True)]

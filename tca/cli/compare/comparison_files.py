@@ -9,7 +9,7 @@ from typing import Any
 from analysis.statistics.intervals import Estimate, verdict
 from tca.cli.compare.common_loss import loss_name
 from tca.cli.compare.comparison_result import ComparisonResult
-from tca.cli.compare.estimates import COLUMNS, COMPARED, differences, estimate, grouped, used
+from tca.cli.compare.estimates import COLUMNS, COMPARED, at_chance, differences, estimate, grouped, used
 from tca.cli.compare.measurements import RunMeasurements
 from tca.cli.compare.task_facts import task_facts
 from tca.cli.text_table import csv_text
@@ -57,7 +57,8 @@ def _entries(result: ComparisonResult) -> Iterator[dict[str, Any]]:
     for members in grouped(result.measured).values():
         diverged, failed = (sum(each) for each in ([one.outcome == DIVERGED for one in members],
                                                    [not one.ended for one in members]))  # fmt: skip
-        row = {**_settings(members[0]), "runs": len(members), "diverged": diverged, "failed": failed}
+        row = {**_settings(members[0]), "runs": len(members), "diverged": diverged, "failed": failed,
+               "at_chance": sum(map(at_chance, members))}  # fmt: skip
         for column in columns:
             row |= _estimate(column.name, estimate(members, column))
         yield row

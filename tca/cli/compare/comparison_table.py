@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from analysis.statistics.intervals import DECIDING, Estimate
+from analysis.statistics.intervals import DECIDING, Estimate, mean
 from tca.cli.compare.common_loss import CommonLoss
 from tca.cli.compare.comparison_result import ComparisonResult
 from tca.cli.compare.estimates import (
@@ -17,6 +17,7 @@ from tca.cli.compare.estimates import (
     RESULTS,
     Column,
     Difference,
+    at_chance,
     differences,
     estimate,
     grouped,
@@ -33,7 +34,7 @@ from tca.experiments.records.result import DIVERGED
 from tca.nets import Network
 from tca.signals.cell_type_check import by_type, typeless
 
-__all__ = ["notes", "tables"]
+__all__ = ["notes", "runs_table", "tables"]
 
 LONG = 1e5  # numbers from here on are written with an exponent
 
@@ -59,19 +60,42 @@ def _results(measured: Sequence[RunMeasurements]) -> TextTable:
         chance = task_facts(members[0].run).chance
         cells = (_cell(estimate(members, each), each) for each in columns)
         rows.append((task, entry, _endings(members), f"{chance:.3f}", *cells))
-    meanings = {"runs": "Number of seeds, and how many did not complete.", "chance": "Best score of a constant answer."}
+    meanings = {
+        "runs": "Number of seeds, how many did not complete, and how many are at chance: an accuracy within two "
+        "standard errors of it, another score within a twentieth of the way to 1.",
+        "chance": "Best score of a constant answer.",
+    }
     return TextTable(
         ("task", "entry", "runs", "chance", *(each.heading for each in columns)),
         rows,
         meanings=meanings | {each.heading: each.meaning for each in columns},
         title="Results",
         shared=("chance",),
+        marked={place: "at chance" for place, members in enumerate(groups.values()) if all(map(at_chance, members))},
+    )
+
+
+def runs_table(result: ComparisonResult) -> TextTable:
+    """Return the table with a row a run, in the order of ``result.measured``."""
+    columns = used(COLUMNS, result.measured, RESULTS)
+    rows = [
+        (one.run.task, one.entry, str(one.run.seeds.net), one.outcome, str(one.steps),
+         *(_cell(mean([one.value(each.name)]), each) for each in columns))
+        for one in result.measured
+    ]  # fmt: skip
+    return TextTable(
+        ("task", "entry", "seed", "outcome", "updates", *(each.heading for each in columns)),
+        rows,
+        meanings={each.heading: each.meaning for each in columns},
+        title="Runs",
+        marked={place: "at chance" for place, one in enumerate(result.measured) if at_chance(one)},
     )
 
 
 def _endings(members: Sequence[RunMeasurements]) -> str:
     count = Counter(one.outcome for one in members if one.outcome == DIVERGED or not one.ended)
-    return ", ".join([str(len(members)), *(f"{number} {outcome}" for outcome, number in count.items())])
+    count["at chance"] = sum(map(at_chance, members))
+    return ", ".join([str(len(members)), *(f"{number} {outcome}" for outcome, number in count.items() if number)])
 
 
 def _cell(found: Estimate, column: Column) -> str:
@@ -79,15 +103,15 @@ def _cell(found: Estimate, column: Column) -> str:
         return "-"
     digits = _digits(found.value) if column.digits is None else column.digits
     form = f".{digits}f" if abs(found.value) < LONG else ".2e"
-    mean = round(found.value, digits) + 0.0  # turns -0 into 0
+    middle = round(found.value, digits) + 0.0  # turns -0 into 0
     missing = f" ({found.count}/{found.asked})" if found.count < found.asked else ""
     width = found.high - found.value
-    return f"{mean:{form}}" + (f" ±{width:{form}}" if math.isfinite(width) else "") + missing
+    return f"{middle:{form}}" + (f" ±{width:{form}}" if math.isfinite(width) else "") + missing
 
 
-def _digits(mean: float) -> int:
+def _digits(value: float) -> int:
     """Return the decimal digits for two significant digits, at most four."""
-    return min(4, max(0, 1 - math.floor(math.log10(abs(mean))))) if mean else 3
+    return min(4, max(0, 1 - math.floor(math.log10(abs(value))))) if value else 3
 
 
 def _at_equal_loss(result: ComparisonResult, columns: Sequence[Column]) -> TextTable:

@@ -20,6 +20,7 @@ __all__ = [
     "RESULTS",
     "Column",
     "Difference",
+    "at_chance",
     "differences",
     "estimate",
     "grouped",
@@ -93,6 +94,18 @@ COLUMNS = (
            (RESULTS,)),
 )  # fmt: skip
 COMPARED = tuple(column for column in COLUMNS if column.alike is not None)
+
+
+def at_chance(one: RunMeasurements) -> bool:
+    """Return whether the test score of a run is hardly above the best constant answer.
+
+    An accuracy is at chance up to two standard errors of as many trials as the test set has, another score up to a
+    twentieth of the way from chance to 1.
+    """
+    facts, score = task_facts(one.run), one.value("test_accuracy")
+    chance = facts.chance
+    room = 2 * math.sqrt(chance * (1 - chance) / one.run.n_test) if facts.measure == "accuracy" else 0.05 * (1 - chance)
+    return score <= chance + room  # false for NaN
 
 
 def grouped(measured: Sequence[RunMeasurements]) -> dict[tuple[str, str], list[RunMeasurements]]:

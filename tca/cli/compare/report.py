@@ -11,9 +11,10 @@ from analysis.figures import save
 from tca.cli.compare.comparison import Comparison
 from tca.cli.compare.comparison_files import csv_files
 from tca.cli.compare.comparison_result import ComparisonResult
-from tca.cli.compare.comparison_table import notes, tables
-from tca.cli.compare.report_figures import report_figures
-from tca.cli.compare.report_page import definitions, figure, page, section
+from tca.cli.compare.comparison_table import notes, runs_table, tables
+from tca.cli.compare.report_data import keys_of, page_data, score_bars
+from tca.cli.compare.report_figures import ReportFigure, report_figures
+from tca.cli.compare.report_page import anchor, data_element, definitions, figure, page, section
 from tca.cli.text_table import TextTable
 from tca.experiments.records.files import explained, write_whole
 from tca.experiments.records.versions import commit, versions
@@ -30,14 +31,13 @@ def write_report(result: ComparisonResult, folder: Path) -> list[TextTable]:
     Raises:
         RecordError: The folder cannot be written.
     """
-    made, captions = tables(result), {}
+    made, drawings = tables(result), dict(report_figures(result))
     with explained(folder):
         for name, text in csv_files(result).items():
             write_whole(folder / name, text.encode())
-        for name, drawing in report_figures(result.measured):
-            save(drawing.figure, drawing.series, folder / name, *drawing.columns)
-            captions[name] = drawing.caption
-        write_whole(folder / "report.html", _page(result, made, captions, folder).encode())
+        for name, drawing in drawings.items():
+            save(drawing.draw(drawing.series), drawing.series, folder / name, *drawing.columns)
+        write_whole(folder / "report.html", _page(result, made, drawings).encode())
     return made
 
 
@@ -61,28 +61,47 @@ def printed(result: ComparisonResult, made: Sequence[TextTable], folder: Path) -
     return "\n\n".join([*text, *problems, f"report: {in_a_line(folder / 'report.html')}"])
 
 
-def _page(result: ComparisonResult, made: Sequence[TextTable], captions: Mapping[str, str], folder: Path) -> str:
-    comparison = result.comparison
+def _page(result: ComparisonResult, made: Sequence[TextTable], drawings: Mapping[str, ReportFigure]) -> str:
+    comparison, keys = result.comparison, keys_of(result)
     names = [each.name for each in comparison.entries]
     what = ", ".join(names) if len(names) <= LISTED else f"{len(names)} entries"
     title = f"{what} on {', '.join(comparison.tasks)}"
     configuration = json.dumps(comparison.to_json(), indent=2)
     made_with = {**versions(), "git commit": commit() or "not in a git checkout"}
     first, *others = made
-    figures = "".join(figure(folder / f"{name}.svg", caption) for name, caption in captions.items())
-    body = f"""<h1>Learning rules compared: {escape(title)}</h1>
+    figures = "".join(figure(name, drawing, comparison.tasks) for name, drawing in drawings.items())
+    tasks = "".join(f'<option value="{escape(each)}">{escape(each)}</option>' for each in comparison.tasks)
+    contents = [first.title, *(each.heading for each in drawings.values()), *(each.title for each in others), "Runs"]
+    links = "".join(f'<a href="#{anchor(each)}">{escape(each)}</a>' for each in contents)
+    body = f"""<header><h1>Learning rules compared: {escape(title)}</h1>
 <p>{escape(_summary(result))}</p>
-{section(first, notes(result))}
+<nav aria-label="contents">{links}</nav></header>
+<div class="tools" role="search">
+<input type="search" id="search" placeholder="filter rows ( / )" aria-label="filter rows by words">
+<select id="task" aria-label="task"><option value="">all tasks</option>{tasks}</select>
+<label><input type="checkbox" id="above"> hide rows at chance</label>
+<button type="button" id="theme" data-theme="auto">theme: auto</button>
+<output id="shown" aria-live="polite"></output>
+</div>
+<main>
+{section(first, notes(result), keys=keys, bars=score_bars(result))}
 {figures}
-{"".join(section(table) for table in others)}
-<h2>Columns</h2>
-{definitions(first.meanings)}
-<h2>To reproduce</h2>
+{"".join(section(table, keys=keys if table.title.startswith("Differences") else None) for table in others)}
+{section(runs_table(result), keys=keys)}
+<section><h2>Columns</h2>
+{definitions(first.meanings)}</section>
+<section><h2>To reproduce</h2>
 <p>Save the configuration as <code>comparison.json</code>, then run</p>
 <pre>tca compare --config comparison.json</pre>
-<details><summary>Configuration</summary><pre>{escape(configuration)}</pre></details>
-<h2>Made with</h2>
-{definitions(made_with)}"""
+<details><summary>Configuration</summary><pre>{escape(configuration)}</pre></details></section>
+<section><h2>Made with</h2>
+{definitions(made_with)}</section>
+</main>
+<dialog aria-labelledby="title"><header><h2 id="title"></h2>
+<button type="button" id="previous" aria-label="previous">←</button>
+<button type="button" id="next" aria-label="next">→</button>
+<button type="button" id="close">close</button></header><div class="content"></div></dialog>
+{data_element(page_data(result, first))}"""
     return page(title, body)
 
 

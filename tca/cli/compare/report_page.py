@@ -1,53 +1,29 @@
-"""The HTML page of a comparison, which needs no other file: readable on narrow screens and in the dark."""
+"""The HTML page of a comparison, which needs no other file: its tables, figures and data.
+
+Its style and its script are the files beside this one. Every name from a record is escaped, in the data too.
+"""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from pathlib import Path
+from importlib.resources import files
+from typing import Any
 
+from analysis.figures.inline_svg import inline_svg
+from analysis.figures.looks import Look
+from analysis.figures.plots import looks, multiples
+from analysis.figures.swatches import swatch
+from tca.cli.compare.report_figures import ReportFigure
 from tca.cli.text_table import TextTable
-from tca.experiments.records.files import read_bytes
 
-__all__ = ["definitions", "figure", "page", "section"]
+__all__ = ["anchor", "data_element", "definitions", "figure", "page", "section"]
 
-LARGEST_FIGURE = 1 << 28  # bytes
 LONG_TEXT = 30  # characters
-STYLE = """
-:root { color-scheme: light dark; --text: #1a1a1a; --soft: #505050; --line: #ddd; --strong: #666; --back: #fff;
-  --panel: #f5f5f5; }
-@media (prefers-color-scheme: dark) {
-  :root { --text: #e6e6e6; --soft: #b0b0b0; --line: #3a3a3a; --strong: #999; --back: #16181b; --panel: #22252a; }
-}
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--text); background: var(--back); max-width: 84rem;
-  margin: 2rem auto; padding: 0 1rem; overflow-wrap: break-word; }
-h1 { font-size: 1.5rem; line-height: 1.3; } h2 { font-size: 1.2rem; margin-top: 2.5rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 0.8rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.3rem 0.4rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap;
-  vertical-align: top; }
-thead th { border-bottom: 2px solid var(--strong); vertical-align: bottom; }
-th.left, td.left { text-align: left; }
-td.text { white-space: normal; min-width: 11rem; max-width: 34rem; }
-th.first, td.first { position: sticky; left: 0; background: var(--back); padding-left: 0; }
-tr.group th { text-align: left; font-weight: normal; padding: 1rem 0 0.3rem; border-bottom-color: var(--strong); }
-tr.group span { position: sticky; left: 0; }
-figure { margin: 1rem 0 2rem; overflow-x: auto; }
-figure img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
-figcaption, .note { color: var(--soft); font-size: 0.9rem; max-width: 60rem; }
-summary { cursor: pointer; }
-pre { background: var(--panel); padding: 0.8rem; overflow-x: auto; font-size: 0.8rem; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.1rem 1rem; font-size: 0.9rem; }
-dt { font-weight: 600; } dd { margin: 0; min-width: 0; }
-@media (max-width: 600px) {
-  body { margin: 1rem auto; } h1 { font-size: 1.25rem; }
-  dl { display: block; } dd { margin: 0 0 0.5rem 1rem; }
-  figure img { max-width: none; width: 44rem; }
-  td.text { min-width: 9rem; }
-  td.first, td.first.text { white-space: normal; min-width: 5.5rem; max-width: 7.5rem; }
-}
-"""
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"  # no request leaves the page
+PANEL = (4.1, 3.1)  # inches
+Keys = Mapping[tuple[str, ...], str]  # names of entries and runs in the data, by task, entry and seed
 
 
 def page(title: str, body: str) -> str:
@@ -57,49 +33,98 @@ def page(title: str, body: str) -> str:
         title: Title as text.
         body: Content as HTML.
     """
+    style, script = (files("tca.cli.compare").joinpath(f"report.{kind}").read_text("utf-8") for kind in ("css", "js"))
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <title>tca compare: {escape(title)}</title>
-<style>{STYLE}</style>
+<style>{style}</style>
 </head>
 <body>
 {body}
+<script>{script}</script>
 </body>
 </html>
 """
 
 
-def section(table: TextTable, notes: Iterable[str] = ()) -> str:
+def data_element(values: Any) -> str:
+    r"""Return values as an element that the script reads; no text in it can end the element.
+
+    >>> data_element({"name": "</script>"})
+    '<script type="application/json" id="data">{"name": "\\u003c/script\\u003e"}</script>'
+    """
+    text = json.dumps(values, separators=(", ", ": "), allow_nan=False)
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return f'<script type="application/json" id="data">{text}</script>'
+
+
+def anchor(title: str) -> str:
+    """Return the name of a section of the page.
+
+    >>> anchor("At equal training loss")
+    'at-equal-training-loss'
+    """
+    return "".join(each if each.isalnum() else "-" for each in title.lower())
+
+
+def section(
+    table: TextTable, notes: Iterable[str] = (), *, keys: Keys | None = None, bars: Mapping[int, str] | None = None
+) -> str:
     """Return a table with its title and notes.
 
     Args:
         table: The table.
         notes: Further notes, default none.
+        keys: Names in the data of the entries and runs that rows open, by task, entry and seed; default none.
+        bars: Drawings beside the names of rows, as HTML, by their place; default none.
     """
-    said = "".join(f'<p class="note">{escape(note)}</p>' for note in (*notes, *table.notes) if note)
-    return f'<h2>{escape(table.title)}</h2>\n<div class="wide">{_html(table)}</div>\n{said}\n'
+    below = "".join(f'<p class="note">{escape(note)}</p>' for note in (*notes, *table.notes) if note)
+    name = escape(table.title)
+    wide = (
+        f'<div class="wide" tabindex="0" role="region" aria-label="{name}">{_html(table, keys or {}, bars or {})}</div>'
+    )
+    return f'<section id="{anchor(table.title)}"><h2>{name}</h2>\n{wide}\n{below}</section>\n'
 
 
-def _html(table: TextTable) -> str:
+def _html(table: TextTable, keys: Keys, bars: Mapping[int, str]) -> str:
     """Return a table; the first column and shared ones of a grouped table are headings of the groups."""
     hidden = {table.head[0], *table.shared} if table.grouped else set()
     places = [place for place, name in enumerate(table.head) if name not in hidden]
     longest = [max(map(len, column)) for column in zip(table.head, *table.rows, strict=True)]
     marks = {place: _mark(place == places[0], place < table.left, longest[place] > LONG_TEXT) for place in places}
-    titles = {place: escape(table.meanings.get(table.head[place], "")) for place in places}
-    head = "".join(f'<th{marks[at]} title="{titles[at]}">{escape(table.head[at])}</th>' for at in places)
-    body, group = "", None
-    for row in table.rows:
-        if hidden and row[0] != group:
+    head = "".join(
+        f'<th scope="col"{marks[at]} title="{escape(table.meanings.get(table.head[at], ""))}">'
+        f"{escape(table.head[at])}</th>"
+        for at in places
+    )
+    if bars:
+        first_head, rest = head.split("</th>", 1)
+        head = f'{first_head}</th><th scope="col" class="plain">interval</th>{rest}'
+    bodies: dict[str, list[str]] = {}
+    for number, row in enumerate(table.rows):
+        group = row[0] if hidden else ""
+        if group not in bodies:
             shared = "".join(f" · {name} {row[table.head.index(name)]}" for name in table.shared)
-            title = f"<b>{escape(row[0])}</b>{escape(shared)}"
-            body += f'<tr class="group"><th colspan="{len(places)}"><span>{title}</span></th></tr>'
-            group = row[0]
-        body += f"<tr>{''.join(f'<td{marks[place]}>{escape(row[place])}</td>' for place in places)}</tr>"
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+            title = f"<b>{escape(group)}</b>{escape(shared)}"
+            heading = f'<tr class="group"><th scope="colgroup" colspan="{len(places)}"><span>{title}</span></th></tr>'
+            bodies[group] = [heading] if hidden else []
+        key = next((found for size in (3, 2) if (found := keys.get(row[:size]))), "")
+        mark = table.marked.get(number, "")
+        first, *others = [escape(row[place]) for place in places]
+        first = f'<button type="button" class="open">{first}</button>' if key else first
+        first += f' <span class="mark">{escape(mark)}</span>' if mark else ""
+        cells = [f"<td{marks[place]}>{cell}</td>" for place, cell in zip(places, [first, *others], strict=True)]
+        if bars:
+            cells.insert(1, f"<td>{bars.get(number, '')}</td>")
+        opens = (f' data-key="{key}"' if key else "") + (' class="low"' if mark else "")
+        bodies[group].append(f"<tr{opens}>{''.join(cells)}</tr>")
+    filled = "".join(f'<tbody data-task="{escape(group)}">{"".join(lines)}</tbody>' for group, lines in bodies.items())
+    return f"<table><thead><tr>{head}</tr></thead>{filled}</table>"
 
 
 def _mark(first: bool, text: bool, long: bool) -> str:
@@ -108,17 +133,39 @@ def _mark(first: bool, text: bool, long: bool) -> str:
     return f' class="{" ".join(kinds)}"' if kinds else ""
 
 
-def figure(path: Path, caption: str) -> str:
-    """Return a figure with its caption.
+def figure(name: str, drawing: ReportFigure, tasks: Sequence[str]) -> str:
+    """Return a figure: a drawing for each panel, so that they find room side by side, with one legend and caption.
 
     Args:
-        path: The SVG file, which is included.
-        caption: The caption.
+        name: Prefix of names within it, unique on the page.
+        drawing: The figure.
+        tasks: Names of the tasks: that of a panel is the longest with which its name begins.
     """
-    data = base64.b64encode(read_bytes(path, LARGEST_FIGURE)).decode()
+    series = multiples(drawing.series)
+    panels = dict.fromkeys(each.panel for each in series if len(each.x))
+    drawn = []
+    for place, panel in enumerate(panels):
+        made = drawing.draw([each for each in series if each.panel == panel])
+        made.legends.clear()
+        width, height = PANEL
+        made.set_size_inches(width, drawing.height or height)
+        for axes in made.axes:
+            axes.set_title("")
+        svg = inline_svg(made, f"{name}-{place}-", f"{drawing.heading}, {panel}")
+        task = max((each for each in tasks if panel.startswith(each)), key=len, default="")
+        drawn.append(f'<div class="panel" data-task="{escape(task)}"><h3>{escape(panel)}</h3>{svg}</div>')
+    used = {each.label for each in series if len(each.x)}
+    labels = "".join(_key(label, look) for label, look in looks(series).items() if label in used)
     return (
-        f'<figure><img src="data:image/svg+xml;base64,{data}" alt="{escape(caption)}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>\n"
+        f'<figure id="{anchor(drawing.heading)}"><h2>{escape(drawing.heading)}</h2><div class="keys">{labels}</div>'
+        f'<div class="panels">{"".join(drawn)}</div><figcaption>{escape(drawing.caption)}</figcaption></figure>\n'
+    )
+
+
+def _key(label: str, look: Look) -> str:
+    return (
+        f'<button type="button" class="key" data-series="{escape(label)}" aria-pressed="false">{swatch(look)}'
+        f"{escape(label)}</button>"
     )
 
 

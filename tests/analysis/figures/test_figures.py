@@ -1,4 +1,4 @@
-"""Figures: one command each, with the numbers beside the drawing; distinguishable line styles."""
+"""Figures: one command each, with the numbers beside the drawing."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from analysis.dynamics.fixed_points import fixed_points, sampled_states
-from analysis.figures import Series, alignment_over_training, learning_curves
+from analysis.figures import Series, alignment_over_training, gap_against_curvature, learning_curves
 from analysis.figures.command import command, recorded, training_trials
-from analysis.figures.plots import curves, looks, panels
+from analysis.figures.plots import curves, panels
 from analysis.landscape.barrier import barrier
 from analysis.landscape.planes import landscape
 from analysis.representations.activity import rates
@@ -139,13 +139,6 @@ def test_errors_are_one_line(records: Path, tmp_path: Path, capsys: pytest.Captu
         assert shown.count("\n") == 1
 
 
-def test_looks_of_many_labels_differ() -> None:
-    series = [Series("", f"rule {place}", 0, [], []) for place in range(49)]
-    found = list(looks(series).values())
-    assert len({(look.colour, look.dash) for look in found}) == 49
-    assert len({look.colour for look in found[:7]}) == len({look.marker for look in found[:7]}) == 7
-
-
 def levels(geometric: bool) -> Iterator[np.ndarray]:
     series = [Series("", "a", seed, [0.0, 1.0], [1.0, value]) for seed, value in enumerate((1.0, 4.0))]
     _, axes = panels(series, "x", "y")
@@ -165,14 +158,49 @@ def test_bands_on_a_logarithmic_axis_are_of_logarithms() -> None:
 
 
 @pytest.mark.parametrize("figure", [learning_curves, alignment_over_training])
-def test_no_band_is_cut_off_below(figure: object) -> None:
+def test_no_run_is_cut_off_below(figure: object) -> None:
     series = [
         Series(panel, "a", seed, [0.0, 1.0], [0.5, value])
         for panel, values in (("one", (-0.5, 0.3)), ("two", (0.4, 0.5)))
         for seed, value in enumerate(values)
     ]
     axes = figure(series).axes  # type: ignore[operator]
-    assert all(each.get_ylim()[0] < -0.1 - np.std([-0.5, 0.3], ddof=1) for each in axes)
+    assert all(each.get_ylim()[0] < -0.5 for each in axes)
+
+
+@pytest.mark.parametrize("runs", [4, 12])
+def test_nothing_is_drawn_beyond_the_bounds_of_a_measure(runs: int) -> None:
+    ends = [1.0 if seed % 2 else 0.5 for seed in range(runs)]
+    series = [Series("xor", "a", seed, [0.0, 1.0], [0.5, end]) for seed, end in enumerate(ends)]
+    figure = learning_curves(series)
+    (axes,) = figure.axes
+    lines = [line.get_ydata().tolist() for line in axes.lines]
+    assert lines[0] == [0.5, 0.75]
+    note = figure.legends[0].get_title().get_text()
+    assert f"median of n = {runs} runs" in note
+    if runs <= 5:
+        assert lines[1:] == [[0.5, end] for end in ends]
+        assert "thin lines: runs" in note
+    else:
+        assert len(lines) == 1
+        assert "quartiles" in note
+        edges = axes.collections[0].get_paths()[0].vertices[:, 1]
+        assert (edges.min(), edges.max()) == (0.5, 1.0)
+
+
+def test_fuller_panels_are_split_and_keep_their_chance() -> None:
+    series = [Series("xor", f"rule {place}", 0, [0.0, 1.0], [0.5, 1.0]) for place in range(10)]
+    figure = learning_curves(series, chance={"xor": 0.5})
+    assert [axes.get_title() for axes in figure.axes] == ["xor (1 of 2)", "xor (2 of 2)"]
+    drawn = [[line.get_label() for line in axes.lines] for axes in figure.axes]
+    assert drawn[0] == [*(f"rule {place}" for place in range(8)), "chance"]
+    assert drawn[1] == ["rule 0", "rule 8", "rule 9", "chance"]
+
+
+def test_a_legend_names_what_is_drawn_alone() -> None:
+    series = [Series("xor", "bptt", 0, [1.0], [0.1]), Series("xor", "diverged", 0, [], [])]
+    labels = [text.get_text() for text in gap_against_curvature(series).legends[0].get_texts()]
+    assert labels == ["bptt"]
 
 
 @pytest.fixture(autouse=True)

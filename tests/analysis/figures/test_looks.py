@@ -1,0 +1,44 @@
+"""A rule looks the same in every figure, and different from the others."""
+
+from __future__ import annotations
+
+import pytest
+
+from analysis.figures.looks import FAMILIES, OF_RULES, family_of, looks_of, rule_of_label
+from tca.rules import RULES
+
+
+def test_rules_of_the_table_exist_and_look_different() -> None:
+    assert set(OF_RULES) - {"readout_only"} <= set(RULES)
+    looks = {rule: look for rule, look in OF_RULES.items() if rule != "backprop"}  # it is bptt within a step
+    assert OF_RULES["backprop"] == OF_RULES["bptt"]
+    assert len({(look.colour, look.dash) for look in looks.values()}) == len(looks)
+    for family, (dash, members) in FAMILIES.items():
+        assert {OF_RULES[rule].dash for rule in members} == {dash}
+        assert {family_of(rule) for rule in members} == {family}
+
+
+@pytest.mark.parametrize("others", [[], ["bptt", "rflo", "w_rec"], ["EBD, fast", "sbd", "eprop, mlp"]])
+def test_a_rule_looks_the_same_beside_any_others(others: list[str]) -> None:
+    for place in range(len(others) + 1):
+        labels = [*others[:place], "eprop", *others[place:]]
+        found = looks_of(labels)
+        assert list(found) == labels
+        assert found["eprop"] == OF_RULES["eprop"]
+        assert len({(look.colour, look.dash) for look in found.values()}) == len(labels)
+
+
+def test_names_of_papers_and_variants_have_the_colour_of_the_rule() -> None:
+    assert [rule_of_label(each) for each in ("three-factor", "BP", "SBD + expansion", "readout only", "all")] == [
+        "three_factor", "backprop", "sbd_expansion", "readout_only", None
+    ]  # fmt: skip
+    found = looks_of(["EBD, fast", "EBD, slow", "ebd"])
+    assert found["ebd"] == OF_RULES["ebd"]
+    assert {look.colour for look in found.values()} == {OF_RULES["ebd"].colour}
+    assert len({look.dash for look in found.values()}) == len({look.marker for look in found.values()}) == 3
+
+
+def test_many_names_that_are_no_rules_differ() -> None:
+    found = list(looks_of(f"name {place}" for place in range(80)).values())
+    assert len({(look.colour, look.dash) for look in found}) == 80
+    assert len({look.colour for look in found[:8]}) == len({look.marker for look in found[:8]}) == 8

@@ -1,0 +1,166 @@
+"""The page of a comparison: what it holds, how names from records are embedded, and its size."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tca.cli.compare.comparison_table import runs_table, tables
+from tca.cli.compare.estimates import at_chance
+from tca.cli.compare.report import write_report
+from tests.support.compared import synthetic
+
+HOSTILE = (
+    'bptt</script><script>alert("a")</script>', '"><img src=x onerror=alert(1)>', "$\\frac{1}$ & <b>", "</style><!--",
+    "]]></svg>&lt;", "' onclick='alert(1)",
+)  # fmt: skip
+TASKS = ("perceptual_decision", "context_decision")
+NAMES = ("bptt", "eprop", "poor")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("written")
+    write_report(synthetic(NAMES, TASKS, 3), folder)
+    return folder
+
+
+class Page(HTMLParser):
+    """Collects elements, attributes, and the texts of cells and scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.texts: list[tuple[str, str]] = []
+        self.rows: list[list[str]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attributes)))
+        if tag not in ("meta", "input"):
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag == "td":
+            self.rows[-1].append("")
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, text: str) -> None:
+        self.texts.append((self.open[-1] if self.open else "", text))
+        if "td" in self.open:
+            self.rows[-1][-1] += text
+
+
+def page_of(folder: Path) -> Page:
+    page = Page((folder / "report.html").read_text())
+    assert page.open == []
+    return page
+
+
+def data_of(page: Page) -> dict[str, dict[str, dict[str, object]]]:
+    """Return what the script of a page reads."""
+    place = next(at for at, (tag, values) in enumerate(page.elements) if values.get("id") == "data")
+    count = sum(tag == "script" for tag, _ in page.elements[:place])
+    texts = [text for tag, text in page.texts if tag == "script"]
+    found: dict[str, dict[str, dict[str, object]]] = json.loads(texts[count])
+    return found
+
+
+def test_names_from_records_are_text_wherever_they_stand(tmp_path: Path) -> None:
+    result = synthetic(HOSTILE, TASKS, 2)
+    write_report(result, tmp_path)
+    text, page = (tmp_path / "report.html").read_text(), page_of(tmp_path)
+    tags = [tag for tag, _ in page.elements]
+    assert tags.count("script") == 2
+    assert tags.count("style") == 1
+    assert "img" not in tags
+    assert not [name for _, values in page.elements for name in values if name.startswith("on")]
+    assert not [value for _, values in page.elements for name, value in values.items() if name in ("src", "action")]
+    assert all(
+        (value or "#").startswith("#") for _, values in page.elements for n, value in values.items() if n == "href"
+    )
+    assert 'alert("a")' not in re.sub(r"<td.*?</td>|<script.*?</script>", "", text)
+    data = data_of(page)
+    assert {entry["entry"] for entry in data["entries"].values()} == set(HOSTILE)
+    series = {values["data-series"] for tag, values in page.elements if tag == "g" and "data-series" in values}
+    assert series == {" ".join(each.split()) for each in HOSTILE}
+    with open(tmp_path / "learning_curves.csv", newline="") as file:
+        assert {row["label"] for row in csv.DictReader(file)} == set(HOSTILE)
+
+
+def test_every_row_is_on_the_page_and_opens_its_entry_or_run(written: Path) -> None:
+    result = synthetic(NAMES, TASKS, 3)
+    made = tables(result)
+    assert [table.title for table in made] == [
+        "Results", "At equal training loss", "Differences", "Differences at equal loss", "Entries"
+    ]  # fmt: skip
+    page = page_of(written)
+    shown = [row for row in page.rows if row]
+    expected = [row for table in (*made, runs_table(result)) for row in table.rows]
+    assert len(shown) == len(expected)
+    results = shown[: len(made[0].rows)]
+    assert [row[0] for row in results] == ["bptt ", "eprop ", "poor at chance"] * 2 or [row[0] for row in results] == [
+        "bptt",
+        "eprop",
+        "poor at chance",
+    ] * 2
+    assert [row[2] for row in results] == ["3", "3", "3, 3 at chance"] * 2
+    data = data_of(page)
+    keys = [values["data-key"] for tag, values in page.elements if tag == "tr" and "data-key" in values]
+    assert set(keys) == {*data["entries"], *data["runs"]}
+    for run, one in zip(data["runs"].values(), result.measured, strict=True):
+        owner = data["entries"][str(run["owner"])]
+        assert (owner["task"], owner["entry"], run["seed"]) == (one.run.task, one.entry, one.run.seeds.net)
+        assert run["record"] == one.run.name
+        assert run["updates"] == [each.step for each in one.metrics]
+        assert run["score"] == pytest.approx([each.test_accuracy for each in one.metrics], rel=1e-4)
+        assert owner["settings"]["rule"] == one.run.rule  # type: ignore[index]
+
+
+def test_figures_hold_a_panel_for_each_task_and_name_n(written: Path) -> None:
+    page = page_of(written)
+    panels = [values["data-task"] for _, values in page.elements if values.get("class") == "panel"]
+    assert panels == [*TASKS] * 6
+    assert len({values["id"] for _, values in page.elements if "id" in values}) == sum(
+        "id" in values for _, values in page.elements
+    )
+    texts = [text for tag, text in page.texts if tag == "figcaption"]
+    assert len(texts) == 6
+    assert sum("n = 3 runs" in text for text in texts) == 3
+    text = (written / "report.html").read_text()
+    drawn = "".join(re.findall(r'<div class="panel".*?</div>', text))
+    assert not re.findall(r"#[0-9a-f]{6}\b", drawn)  # colours are variables of the page
+    assert {f"var(--c{place})" for place in (0, 1, 2)} <= set(re.findall(r"var\(--c\d\)", drawn))
+
+
+def test_at_chance_means_hardly_above_the_best_constant_answer() -> None:
+    result = synthetic(("bptt", "poor"), TASKS[:1], 1)
+    good, poor = result.measured
+    assert not at_chance(good)
+    assert at_chance(poor)
+    for score, expected in ((0.5316, True), (0.5317, False), (float("nan"), False)):  # 2 sqrt(.25 / 1000) = .0316
+        poor.values["test_accuracy"] = score  # type: ignore[index]
+        assert at_chance(poor) == expected
+    assert tables(result)[0].marked == {}
+
+
+def test_two_hundred_runs_stay_below_ten_megabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tca.cli.compare.report.save", lambda *_: None)  # the files beside the page
+    names = [f"rule {place}" for place in range(10)]
+    write_report(synthetic(names, TASKS, 10, measurements=201), tmp_path)
+    page = page_of(tmp_path)
+    assert len(data_of(page)["runs"]) == 200
+    assert (tmp_path / "report.html").stat().st_size < 5e6
+    headings = [text for tag, text in page.texts if tag == "h3"]
+    assert "perceptual_decision (1 of 2)" in headings
