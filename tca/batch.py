@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tca.losses import Loss
 from tca.utils.checks import settle
+from tca.utils.host_values import host_value
 from tca.utils.numerics import kept
 from tca.utils.trial_info import joined_info, selected_info, trial_info
 
@@ -135,8 +136,8 @@ class Batch:
     def padded(self) -> bool:
         """Whether any trial ends before the last step."""
         if self.lengths is not None:
-            return bool((self.lengths < self.steps).any())
-        return bool((self.weights[-1] == 0).any())
+            return host_value(self.lengths, _shortest) < self.steps
+        return host_value(self.weights, _ends_early)
 
     @property
     def inside(self) -> Tensor:
@@ -270,3 +271,11 @@ def _check_lengths(lengths: object, steps: int, trials: int) -> None:
             f"lengths must lie between 0 and the {steps} steps of the batch, "
             f"got {int(lengths.min())} to {int(lengths.max())}"
         )
+
+
+def _shortest(lengths: Tensor) -> int:
+    return int(lengths.min())
+
+
+def _ends_early(weights: Tensor) -> bool:
+    return bool((weights[-1] == 0).any())

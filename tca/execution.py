@@ -200,7 +200,7 @@ def _gather_readout(
         return
     weights, bias = output_signals
     for link, each in zip(tape.readout_links, (weights, bias, bias), strict=False):  # the last from the inputs
-        if not each[steps].any():
+        if each.device.type == "cpu" and not each[steps].any():  # elsewhere the host would wait to save a product
             continue
         gather(tape, link, gradients[link.connection.name], each[steps], steps)
 

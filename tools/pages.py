@@ -19,7 +19,7 @@ from typing import Any
 import analysis
 import tasks
 import tca
-from benchmarks import results
+from benchmarks import launches, results
 from tca.nets import NETWORKS
 from tca.rule import LEAKS, Rule
 
@@ -94,6 +94,11 @@ def measurements() -> str:
     return _table(("function of `analysis`", "result"), rows)
 
 
+def launched() -> str:
+    """Return the launches of every rule in every kind of network, as counted last."""
+    return launches.launches_table(launches.saved())
+
+
 def benchmark(path: Path) -> str:
     """Return the table of a benchmark's saved result, rows of older code marked."""
     return f"\n{results.table(results.read(path))}\n"
@@ -107,6 +112,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "tasks": task_names,
     "networks": networks,
     "measurements": measurements,
+    "launches": launched,
     **{f"benchmark_{path.stem}": partial(benchmark, path) for path in sorted(results.FOLDER.glob("*.json"))},
 }
 

@@ -27,6 +27,7 @@ from torch import Tensor
 from tca.cells.surrogate_gradients import SURROGATE_GRADIENTS, SurrogateGradient, surrogate_gradient_of
 from tca.cells.time_constants import LEAKS, constants_of, durations
 from tca.utils.checks import Fraction, Made, Named, NotNegative, Positive, checked
+from tca.utils.host_values import host_value
 
 __all__ = ["LEARNABLE", "SpikingCell", "SpikingCells"]
 
@@ -135,7 +136,7 @@ class SpikingCells:
     @cached_property
     def adaptive(self) -> Tensor:
         """Indices of adaptive cells, shape ``(A,)``."""
-        return self.strength.nonzero().squeeze(1)
+        return host_value(self.strength, _positions)
 
     @cached_property
     def idle(self) -> bool:
@@ -169,3 +170,7 @@ class SpikingCells:
             recurrent: Recurrent weights W, shape ``(N, N)``.
         """
         return recurrent if self.reset_in_trace else recurrent - torch.diag(self.reset / self.gain)
+
+
+def _positions(strength: Tensor) -> Tensor:
+    return strength.nonzero().squeeze(1)

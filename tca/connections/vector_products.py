@@ -38,9 +38,7 @@ class Products:
             entries = self.error.unbind(0)
             for t in range(len(entries) - 2, 0, -1):
                 entries[t].add_(entries[t + 1], alpha=ahead)
-        with_error = (self.error[1:] != 0).flatten(1).any(1).tolist()
-        steps = [t for t, has_error in enumerate(with_error, 1) if has_error]
-        self.steps = slice(steps[0], steps[-1] + 1) if steps else slice(1, 1)
+        self.steps = _steps_with_error(self.error)
 
     def gather_(self, gradient: Tensor, link: ConnectionInput) -> None:
         """Add the sum over the whole trial to a gradient in place.
@@ -74,3 +72,12 @@ class Products:
                 met.append(connection.meet(self.error[t + 1 - len(held) : t + 1], torch.stack(held)))
                 held = []
         return torch.cat(met)
+
+
+def _steps_with_error(error: Tensor) -> slice:
+    """Return the steps from the first to the last with an error; all on devices that the host would wait for."""
+    if error.device.type != "cpu":
+        return slice(1, len(error))
+    errs = (error[1:] != 0).flatten(1).any(1).tolist()
+    steps = [t for t, any_error in enumerate(errs, 1) if any_error]
+    return slice(steps[0], steps[-1] + 1) if steps else slice(1, 1)

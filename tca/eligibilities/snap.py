@@ -6,7 +6,9 @@ itself), C consecutive steps, N cells, S components of a cell's state (axis omit
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -20,6 +22,7 @@ from tca.tape.population import Population, needs_synapses
 from tca.tape.tape import Tape
 from tca.tape.weight_estimates import Wired
 from tca.utils.checks import Count, checked
+from tca.utils.host_values import host_value
 
 __all__ = ["SnAp"]
 
@@ -43,15 +46,23 @@ class Neighbours(NamedTuple):
             wired: A tape or a local step, which holds the synapses.
             hops: Largest number of synapses on the path.
         """
-        mask, cells = wired.recurrent_mask, wired.recurrent.shape[1]
-        exists = torch.ones_like(wired.recurrent) if mask is None else mask
-        exists = torch.unflatten(exists, 0, (-1, cells)).amax(0)  # a synapse onto any of the drives
-        own = torch.eye(cells, dtype=exists.dtype, device=exists.device)
-        reached = own  # [i, l]: cell l from cell i
-        for _ in range(min(hops, cells - 1)):
-            reached = ((reached @ exists.mT + reached) > 0).to(exists)
-        order = (reached + own).argsort(dim=1, descending=True, stable=True)
-        order = order[:, : int(reached.sum(1).max())]
+        mask = wired.recurrent_mask
+        if mask is not None:
+            return host_value(mask, _within(hops))
+        own = torch.eye(wired.recurrent.shape[1], dtype=wired.recurrent.dtype, device=wired.recurrent.device)
+        reached = torch.ones_like(own) if hops else own
+        return cls.nearest(reached, len(own) if hops else 1)
+
+    @classmethod
+    def nearest(cls, reached: Tensor, most: int) -> Neighbours:
+        """Return reached cells, each cell's own first.
+
+        Args:
+            reached: One at ``[i, l]`` where cell l is reached from cell i, itself included, shape ``(N, N)``.
+            most: Largest number of cells that a cell reaches.
+        """
+        own = torch.eye(len(reached), dtype=reached.dtype, device=reached.device)
+        order = (reached + own).argsort(dim=1, descending=True, stable=True)[:, :most]
         real = reached.gather(1, order)
         return cls(torch.where(real > 0, order, order[:, :1]), real)
 
@@ -215,3 +226,18 @@ def _returned(tape: Tape, near: Neighbours, among: Tensor, t: int, later: Tensor
     here = near.local(tape.local_step(t))
     drives = here.driven_back(later) if here.apart else here.driven_back(later).unsqueeze(1)
     return here.kept_back(later) + here.emitted_back(torch.einsum("bgik,gikm->bim", drives, among))
+
+
+@cache
+def _within(hops: int) -> Callable[[Tensor], Neighbours]:
+    return partial(_neighbours, hops=hops)
+
+
+def _neighbours(mask: Tensor, hops: int) -> Neighbours:
+    """Return the cells within some hops of the synapses of a mask, shape ``(R N, N)`` for R drives."""
+    cells = mask.shape[1]
+    exists = torch.unflatten(mask, 0, (-1, cells)).amax(0)  # a synapse onto any of the drives
+    reached = torch.eye(cells, dtype=mask.dtype, device=mask.device)  # [i, l]: cell l from cell i
+    for _ in range(min(hops, cells - 1)):
+        reached = ((reached @ exists.mT + reached) > 0).to(exists)
+    return Neighbours.nearest(reached, int(reached.sum(1).max()))

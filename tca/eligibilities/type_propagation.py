@@ -151,14 +151,15 @@ def check_stable(means: TypeMeans, leak: Tensor | float, gain: Tensor | float, s
     Raises:
         DivergenceError: The spectral radius is not below one.
     """
-    members, weights = (each.double().cpu() for each in means)
+    members, weights = (each.double() for each in means)
     leaks, gains = (
-        torch.as_tensor(each, dtype=torch.float64, device="cpu").expand(len(members)) for each in (leak, gain)
+        torch.as_tensor(each, dtype=torch.float64, device=members.device).expand(len(members)) for each in (leak, gain)
     )
     cells = members.sum(0)
     bound = leaks + slope * gains * (members @ (weights.abs() @ cells))
-    if float(bound.max()) < 1:  # no row adds up to one, so no eigenvalue does
+    if bool((bound < 1).all()):  # no row adds up to one, so no eigenvalue does
         return
+    members, weights, leaks, gains, cells = (each.cpu() for each in (members, weights, leaks, gains, cells))
     kinds = members.argmax(1).double()
     groups, group = torch.unique(torch.stack([leaks, gains, kinds], 1), dim=0, return_inverse=True)
     kind = groups[:, 2].long()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tca.utils.arrays import tensor_of
+from tca.utils.host_values import device_generator
 from tca.utils.noise import by_steps
 
 __all__ = [
@@ -145,9 +146,10 @@ def drawing(state: Tensor) -> Iterator[torch.Generator]:
     state.copy_(generator.get_state())
 
 
-def normal_by_steps(steps: int, trials: int, cells: int, generator: torch.Generator) -> Tensor:
-    """Draw independent normal numbers by steps, ``(T, B, N)``; see `tca.utils.noise.by_steps`."""
-    draw = partial(torch.randn, trials, cells, generator=generator, dtype=torch.float32, device="cpu")
+def normal_by_steps(steps: int, trials: int, cells: int, generator: torch.Generator, device: torch.device) -> Tensor:
+    """Draw independent normal numbers by steps on a device, ``(T, B, N)``; see `tca.utils.noise.by_steps`."""
+    there = device_generator(generator, device)
+    draw = partial(torch.randn, trials, cells, generator=there, dtype=torch.float32, device=there.device)
     return by_steps(steps, draw)
 
 

@@ -307,13 +307,13 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
     def draw_noise(self, steps: int, trials: int) -> Tensor | None:
         """Draw private noise for a trial, ``(T, B, N)``; ``None`` if the network has none.
 
-        It is drawn on the CPU from the network's own generator, whose state is part of ``state_dict``, so that numbers
-        do not depend on the device.
+        It is drawn from the network's own generator, whose state is part of ``state_dict``; on another device than
+        the CPU from one there that this one seeds.
         """
         if self.noise_state is None:
             return None
         with drawing(self.noise_state) as generator:
-            return self.cell_noise(normal_by_steps(steps, trials, self.n_noise, generator))
+            return self.cell_noise(normal_by_steps(steps, trials, self.n_noise, generator, self.w_out.device))
 
     @torch.no_grad()
     def project_(self) -> None:

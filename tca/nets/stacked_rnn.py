@@ -161,7 +161,7 @@ class StackedRNN(Network):
         if not any(cells.noise for _, cells in self.hidden_layers):
             return None
         with drawing(self.noise_state) as generator:
-            drawn = normal_by_steps(steps, trials, self.n_noise, generator)
+            drawn = normal_by_steps(steps, trials, self.n_noise, generator, self.w_out.device)
         parts = zip(self.hidden_layers, self._split(drawn), strict=True)
         return torch.cat([cells.cell_noise(part) for (_, cells), part in parts if part is not None], dim=-1)
 

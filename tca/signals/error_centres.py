@@ -87,6 +87,6 @@ class RunningCentre(Centring):
             start: The running mean before the first step, shape ``(O,)``.
         """
         found = [start]
-        for each, counted in zip(mean[:, 0], counts.tolist(), strict=True):
-            found.append(torch.lerp(found[-1], each, self.rate) if counted else found[-1])
+        for each, counted in zip(mean[:, 0], counts, strict=True):
+            found.append(torch.where(counted, torch.lerp(found[-1], each, self.rate), found[-1]))
         return torch.stack(found)

@@ -276,6 +276,6 @@ def _one_class(tape: Tape) -> bool:
         return False
     counts = batch.weights > 0
     several = counts.sum(1) > 1
-    lowest = torch.where(counts, classes, int(classes.max())).amin(1)
-    highest = torch.where(counts, classes, int(classes.min())).amax(1)
-    return bool(several.any() and (lowest == highest)[several].all())
+    lowest = torch.where(counts, classes, classes.max()).amin(1)
+    highest = torch.where(counts, classes, classes.min()).amax(1)
+    return bool(several.any() & ((lowest == highest) | ~several).all())

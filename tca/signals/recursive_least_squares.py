@@ -94,10 +94,11 @@ class RecursiveLeastSquares(Wrapped):
         if STATE not in buffers:
             return
         batch = tape.trials_shown
-        counted = batch.weights != 0
         readout, pre = tape.readout_links[0]
-        inputs = filtered(pre, tape.readout_leak)[counted]
-        self.observe_readout_(readout, inputs, batch.weights[counted] / batch.trials, buffers)
+        inputs, weights = filtered(pre, tape.readout_leak).flatten(0, 1), batch.weights.flatten() / batch.trials
+        if weights.device.type == "cpu":  # elsewhere samples without weight cost less than a wait for their number
+            inputs, weights = inputs[weights != 0], weights[weights != 0]
+        self.observe_readout_(readout, inputs, weights, buffers)
 
     def observe_readout_(self, readout: Connection, inputs: Tensor, weights: Tensor, buffers: Buffers) -> None:
         """Update ``P`` in blocks of at most as many samples as it has rows.
@@ -114,7 +115,9 @@ class RecursiveLeastSquares(Wrapped):
             known = rows @ inverse
             gram = known @ rows.mT
             gram.diagonal(dim1=-2, dim2=-1).add_(1)
-            inverse.sub_(known.mT @ torch.cholesky_solve(known, torch.linalg.cholesky(gram)))
+            factor, failed = torch.linalg.cholesky_ex(gram)
+            factor.masked_fill_(failed.ne(0).view(-1, 1, 1), torch.nan)  # seen as a divergence, without a wait here
+            inverse.sub_(known.mT @ torch.cholesky_solve(known, factor))
 
     def condition_readout_(self, weight: Tensor, bias: Tensor, buffers: Buffers) -> None:
         """Multiply the gradients of readout weights and biases by ``P``."""

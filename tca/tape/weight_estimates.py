@@ -16,6 +16,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from tca.utils.host_values import host_value
+
 __all__ = ["BlockMean", "ExactWeights", "SynapseMean", "TypeMeans", "WeightEstimate", "Wired"]
 
 
@@ -146,4 +148,8 @@ def _by_drive(recurrent: Tensor) -> Tensor:
 
 
 def _members(recurrent: Tensor, types: Tensor) -> Tensor:
-    return torch.nn.functional.one_hot(types).to(recurrent)
+    return torch.nn.functional.one_hot(types, host_value(types, _kinds)).to(recurrent)
+
+
+def _kinds(types: Tensor) -> int:
+    return int(types.max()) + 1

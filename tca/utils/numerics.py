@@ -216,6 +216,8 @@ class NumericModule(Lasting, nn.Module, abc.ABC):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Convert or move all numbers, as every method of `torch.nn.Module` that does so asks for.
 
+        The state of a random generator stays on the CPU, where it is used.
+
         Raises:
             ValueError: The type is neither float32 nor float64, or does not hold a constant of the cells.
         """
@@ -225,7 +227,10 @@ class NumericModule(Lasting, nn.Module, abc.ABC):
             for module in self.modules():
                 for constant in getattr(module, "constants", ()):
                     constant.check(dtype)
+            state = self._buffers.get("noise_state")
             super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+            if state is not None:
+                self._buffers["noise_state"] = state
         return self
 
 

@@ -18,6 +18,10 @@ STREAM, STEPPER, LEAKY_STEPPER = "tca/online.py", "tca/nets/stepper.py", "tca/ne
 RULE, LEARNER, TABLE, BATCH = "tca/rule.py", "tca/learner.py", "tca/rules.py", "tca/batch.py"
 
 BUGS = [
+    Bug("tca/utils/host_values.py", "value of a mask before it changed", "if version != tensor._version:",
+        "if version < 0:", ("tests/tca/test_second_device.py",)),
+    Bug("tca/utils/numerics.py", "state of the generator moved to the device", 'self._buffers["noise_state"] = state',
+        "pass", ("tests/tca/test_second_device.py",)),
     Bug(LEAKY, "leak of the reverse filter 1 % short", "into.add_(later, alpha=self.leak)",
         "into.add_(later, alpha=0.99 * self.leak)", RULES),
     Bug(LEAKY, "per-cell leak dropped from the reverse filter", "into.addcmul_(later, self.leak)", "into.add_(later)",

@@ -169,7 +169,7 @@ BUGS = [
     Bug(CENTRES, "running mean that has taken in the step", "[:-1].unsqueeze(1)", "[1:].unsqueeze(1)", STREAMS),
     Bug(CENTRES, "running mean of the end of the batch at every step", "[:-1].unsqueeze(1)",
         "[-1:].expand(len(mean), -1).unsqueeze(1)", STREAMS),
-    Bug(CENTRES, "steps without weight taken in", "if counted else found[-1])", "if True else found[-1])", STREAMS),
+    Bug(CENTRES, "steps without weight taken in", "torch.where(counted, torch.lerp(found[-1], each, self.rate), found[-1])", "torch.lerp(found[-1], each, self.rate)", STREAMS),
     Bug(DIFFUSED, "trials without a weight counted in the mean", "counts.sum(1, keepdim=True).clamp(min=1)",
         "counts.shape[1]", STREAMS),
     Bug(DIFFUSED, "logistic outputs that do not gate", "output_signal[1:] *= share * (1 - share)", "pass", STREAMS),

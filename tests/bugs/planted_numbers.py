@@ -17,16 +17,16 @@ LEAK = "tca/cells/time_constants.py"
 LEARNER, BATCH, STREAM = "tca/learner.py", "tca/batch.py", "tca/online.py"
 
 BUGS = (
-    Bug(OPTIONS, "private noise of the default type", 'generator=generator, dtype=torch.float32, device="cpu")',
-        'generator=generator, device="cpu")', (f"{DEFAULTS}[network leaky_rnn]",)),
+    Bug(OPTIONS, "private noise of the default type", 'generator=there, dtype=torch.float32, device=there.device)',
+        'generator=there, device=there.device)', (f"{DEFAULTS}[network leaky_rnn]",)),
     Bug("tca/nets/leaky/leaky_population.py", "size of the noise in the default type",
         "torch.as_tensor(self.leak, dtype=torch.float64, device=self.w_rec.device)",
         "torch.as_tensor(self.leak, device=self.w_rec.device)",
         ("tests/tca/nets/test_networks.py::test_the_size_of_private_noise_is_exact",)),
-    Bug("tca/nets/feedforward/layered_network.py", "dropout of the default type", 'generator=generator, dtype=torch.float32, device="cpu")',
-        'generator=generator, device="cpu")', (f"{DEFAULTS}[network mlp]",)),
-    Bug(OPTIONS, "private noise on the default device", 'generator=generator, dtype=torch.float32, device="cpu")',
-        "generator=generator, dtype=torch.float32)", (f"{DEFAULTS}[network leaky_rnn]",)),
+    Bug("tca/nets/feedforward/layered_network.py", "dropout of the default type", 'generator=there, dtype=torch.float32, device=there.device)',
+        'generator=there, device=there.device)', (f"{DEFAULTS}[network mlp]",)),
+    Bug(OPTIONS, "private noise on the default device", 'generator=there, dtype=torch.float32, device=there.device)',
+        "generator=there, dtype=torch.float32)", (f"{DEFAULTS}[network leaky_rnn]",)),
     Bug(OPTIONS, "balance of signs in the default type", "torch.where(signs > 0, signs.new_tensor(ratio), 1 / ratio)",
         "torch.where(signs > 0, ratio, 1 / ratio)", (f"{DEFAULTS}[network leaky_rnn]",)),
     Bug("tca/utils/arrays.py", "lists in the default type", "torch.from_numpy(np.array(values))", "torch.as_tensor(values)",

@@ -46,7 +46,7 @@ BUGS = [
         "runs = torch.ones_like(over).unsqueeze(-1)", PADDING),
     Bug("tca/signals/diffusion/neuromodulator.py", "a field that comes back from after the trial", "if tape.over is not None:",
         "if False:", PADDING),
-    Bug(DIFFUSED, "a warning that padding silences", "torch.where(counts, classes, int(classes.max()))", "classes",
+    Bug(DIFFUSED, "a warning that padding silences", "torch.where(counts, classes, classes.max())", "classes",
         PADDING),
     Bug("tca/utils/noise.py", "noise drawn from the last step to the first",
         "return torch.stack([draw() for _ in range(steps)])",

@@ -126,7 +126,7 @@ BUGS = [
     Bug(ESTIMATES, "mean without its count", " / pairs.clamp(min=1))", ")", TYPES),
     Bug(MODPROP, "cells of a group not counted", "hop * self.cells", "hop", TYPES),
     Bug(MODPROP, "a radius above one let through", "if not radius < 1:", "if not radius < 1.01:", TYPES),
-    Bug(MODPROP, "a bound that is no bound", "if float(bound.max()) < 1:", "if float(bound.min()) < 1:", TYPES),
+    Bug(MODPROP, "a bound that is no bound", "if bool((bound < 1).all()):", "if bool((bound < 1).any()):", TYPES),
     Bug(ONLINE_HOP, "filtered slope without its gain", "(1 - keep) * tape.derivative(t)", "tape.derivative(t)", TYPES),
     Bug(ONLINE_HOP, "error that has waited", "tape.output_error @ tape.readout", "tape.filtered_error @ tape.readout", TYPES),
     Bug(ONLINE_HOP, "filtered trace that forgets", "result[t] += keep * result[t + 1]", "pass", TYPES),

@@ -52,7 +52,7 @@ BUGS = [
         PRODUCTS),
     Bug(ACTIVE, "rows out of order", "_rows_added(signal, rows[order], edges", "_rows_added(signal, rows, edges",
         PRODUCTS),
-    Bug(EXECUTIONS, "silence of the outputs judged by time zero", "if not each[steps].any():", "if not each[:1].any():",
+    Bug(EXECUTIONS, "silence of the outputs judged by time zero", "and not each[steps].any():", "and not each[:1].any():",
         SURGERY),
     Bug(
         "tca/tape/spiking_tape.py",

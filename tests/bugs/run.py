@@ -26,7 +26,7 @@ TABLES = tuple(
 )
 BUGS: list[Bug] = [bug for table in TABLES for bug in table.BUGS]
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("analysis", "tasks", "tca", "tests")
+COPIED = ("analysis", "benchmarks", "tasks", "tca", "tests")
 SETTINGS = ("pyproject.toml",)
 AT_ONCE = 2
 SECONDS_ALLOWED = 300

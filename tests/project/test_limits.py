@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import subprocess
 import sys
@@ -170,18 +169,6 @@ def test_matching_by_weights_may_end_in_a_worse_order_than_the_best() -> None:
     orders = map(torch.tensor, itertools.permutations(range(5)))
     best = min(barrier(net, permuted(other, order), batch, points=2).distance for order in orders)
     assert found > 1.1 * best
-
-
-def test_private_noise_for_another_device_is_drawn_on_the_cpu() -> None:
-    """A network elsewhere draws from the generator of the CPU: its state moves on as that of the twin on the CPU."""
-    net = LeakyRNN(2, 5, 1, noise=0.5, seed=3)
-    elsewhere = copy.deepcopy(net)
-    elsewhere.to("meta").noise_state = net.noise_state.clone()
-    drawn, there = net.draw_noise(4, 2), elsewhere.draw_noise(4, 2)
-    assert drawn is not None
-    assert there is not None
-    assert torch.equal(net.noise_state, elsewhere.noise_state)
-    assert there.device.type == next(elsewhere.parameters()).device.type == "meta"
 
 
 def test_records_need_posix_locks() -> None:

@@ -26,6 +26,7 @@ from tca.tape.leaky_tape import LeakyTape
 from tca.tape.perturbed_pass import ByPopulation
 from tca.tape.population import Population
 from tca.tape.tape import Afferent, Back, Tape
+from tca.utils.host_values import device_generator
 from tca.utils.noise import by_steps
 from tca.utils.numerics import Workspace
 
@@ -180,14 +181,15 @@ class Layered(Network, abc.ABC):
     def draw_noise(self, steps: int, trials: int) -> Tensor | None:
         """Draw the numbers of random interlayer operations, ``(T, B, R)``; ``None`` without any.
 
-        R is the number of rates that pass them. Numbers are drawn on the CPU from the network's own generator, whose
-        state is part of ``state_dict``, so that they do not depend on the device.
+        R is the number of rates that pass them. Numbers are drawn from the network's own generator, whose state is part
+        of ``state_dict``; on another device than the CPU from one there that this one seeds.
         """
         if not self.n_noise:
             return None
         with drawing(self.noise_state) as generator:
             shape = (trials, self.n_noise)
-            draw = partial(torch.rand, shape, generator=generator, dtype=torch.float32, device="cpu")
+            there = device_generator(generator, self.w_out.device)
+            draw = partial(torch.rand, shape, generator=there, dtype=torch.float32, device=there.device)
             return by_steps(steps, draw).to(self.w_out)
 
     def extra_repr(self) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -217,7 +218,7 @@ class VectorRNN(Network):
             links=(ConnectionInput(w_in, inputs), ConnectionInput(w_rec, rate[:-1]), ConnectionInput(b, one)),
             recurrent=self._repeated(space),
             recurrent_mask=None,
-            types=torch.zeros(components * cells, dtype=torch.int64, device=rate.device),
+            types=_one_type(components * cells, rate.device),
             readout_links=(ConnectionInput(w_out, rate[1:]), ConnectionInput(b_out, one)),
             outputs=w_out.drive(rate[1:]) + b_out.drive(one),
         )
@@ -249,3 +250,10 @@ class VectorRNN(Network):
         """Return the sizes in one line."""
         sizes = f"{self.n_in}, {self.n_rec}, {self.n_out}"
         return f"{sizes}, integration_rate={self.gain:g}, perron_root_bound={self.perron_root_bound:g}"
+
+
+@cache
+def _one_type(cells: int, device: torch.device) -> Tensor:
+    """Return the types of cells that have none, the same tensor for all passes, so that it is read once."""
+    with torch.inference_mode(False):
+        return torch.zeros(cells, dtype=torch.int64, device=device)
