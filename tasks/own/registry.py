@@ -12,6 +12,7 @@ from tasks.checksums import first_trials
 from tasks.neurogym.neurogym_task import NeurogymTask
 from tasks.own.array_trials import from_dataset
 from tasks.own.fixed_task import FixedTask
+from tasks.own.other_loss import OtherLoss
 from tasks.task import Task
 from tasks.trials import FixedTrials
 from tca.utils.class_paths import import_path
@@ -111,6 +112,8 @@ def data_of(task: Task) -> dict[str, Any]:
     Args:
         task: The task.
     """
+    if isinstance(task, OtherLoss):
+        return data_of(task.task)
     return task.provenance or ({} if type(task).__module__.startswith("tasks.") else first_trials(task))
 
 

@@ -17,7 +17,7 @@ __all__ = ["GROUPS", "LARGEST", "check_files"]
 
 LARGEST = 1 << 22  # bytes
 DEEPEST = 64
-GROUPS = ("net", "network", "optimizer", "seeds", "agent", "rule")  # groups of options, which files may hold
+GROUPS = ("net", "network", "optimizer", "seeds", "agent", "rule", "loss")  # groups of options, which files may hold
 
 
 def check_files(words: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,19 @@ import yaml
 import tasks
 from tca.cli.configs import GROUPS, LARGEST, check_files
 from tca.experiments.config.components import Optimizer
+from tca.experiments.config.own_parts import import_parts
 from tca.experiments.config.part_config import merged, normal
 from tca.experiments.records.files import read_bytes
 from tca.nets import NETWORKS
 from tca.rules import RULES
-from tca.utils.class_paths import is_import_path, resolved
+from tca.utils.class_paths import is_import_path
 from tca.utils.names import lookup
 from tca.utils.text import in_a_line
 
 __all__ = ["plain_words"]
 
 # Options with parts, and the key of the name in their value.
-TREES = {"rule": "name", "net": "kind"}
+TREES = {"rule": "name", "net": "kind", "loss": "class"}
 SEEDS = ("data", "net", "rule", "batches")
 OPTIMIZER = tuple(Optimizer.__dataclass_fields__)
 Tree = dict[str, Any]
@@ -107,7 +108,8 @@ def _first(word: str) -> list[str]:
 def _named(option: str, value: str) -> list[str]:
     """Return a task or optimizer, named or with its arguments in Lightning's notation, as options of the parser."""
     found = _value(value)
-    if option == "optimizer" and isinstance(found, str) and found.isidentifier() and not os.path.isfile(found):
+    named = isinstance(found, str) and (found.isidentifier() or is_import_path(found))
+    if option == "optimizer" and named and not os.path.isfile(found):
         return [f"--optimizer.name={found}"]
     if option == "task" and isinstance(found, Mapping):
         return [f"--{name}={_text(each)}" for name, each in _task(found).items()]
@@ -173,7 +175,8 @@ def _net(value: Any) -> Tree:
 def _kind(name: str) -> str:
     """Return the kind of network of a class path."""
     kinds = {each: each for each in NETWORKS} | {each.__name__: kind for kind, each in NETWORKS.items()}
-    return lookup(kinds, name.removeprefix("tca.nets."), "class of network")
+    name = name.removeprefix("tca.nets.")
+    return name if is_import_path(name) else lookup(kinds, name, "class of network")
 
 
 def _task(value: Mapping[str, Any]) -> Tree:
@@ -207,8 +210,7 @@ def _configured(value: str, several: bool, *, trusted: bool) -> Tree | None:
         return None
     if isinstance(values.get("run"), Mapping):
         values = values["run"]  # a record
-        for path_of_name in _import_paths(values):
-            resolved(path_of_name, "name", trusted=trusted)
+        import_parts(values, trusted=trusted)
     if not several and (found := sorted({"tasks", "rules"} & values.keys())):
         raise ValueError(
             f"{in_a_line(path)} describes a comparison ({' and '.join(found)}): use tca compare --config {value}"
@@ -232,15 +234,6 @@ def _configured(value: str, several: bool, *, trusted: bool) -> Tree | None:
         tree |= {"rewards": True} if tree["agent"] is not None else {}
         tree = {name: each for name, each in tree.items() if (name, each) != ("agent", None)}
     return tree
-
-
-def _import_paths(values: Any) -> Iterator[str]:
-    """Yield the import paths in the values of a record."""
-    for name, each in values.items() if isinstance(values, Mapping) else enumerate(values):
-        if isinstance(each, (Mapping, list)):
-            yield from _import_paths(each)
-        elif name in ("class", "name", "task") and is_import_path(each):
-            yield each
 
 
 def _read(path: Path) -> Any:

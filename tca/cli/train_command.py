@@ -23,11 +23,18 @@ RULE = (
 )
 
 
+LOSS = (
+    "Name, import path or class of the loss, see `tca list losses`; --loss.NAME VALUE changes its options. By default "
+    "that of the task."
+)
+
+
 def parser() -> ArgumentParser:
     """Return the parser."""
     made = run_parser("tca train TASK [options]", "runs", "folder of the records")
     made.add_argument("--rule", default="bptt", help=RULE)
-    made.add_class_arguments(Run, skip={"rule", "net", "optimizer", "agent"})
+    made.add_argument("--loss", help=LOSS)
+    made.add_class_arguments(Run, skip={"rule", "net", "optimizer", "agent", "loss"})
     add_network(made)
     add_agent(made)
     made.add_argument("--force", action="store_true", help="Remove the record of the same run and train it anew.")
@@ -40,10 +47,11 @@ def chosen_run(options: Namespace) -> Run:
     Args:
         options: Parsed options.
     """
-    rule = rule_of(json.loads(options.rule) if options.rule.startswith("{") else options.rule)
+    rule, loss = (json.loads(each) if (each or "").startswith("{") else each for each in (options.rule, options.loss))
+    rule = rule_of(rule)
     agent = options.agent if check_agent(options, [rule]) else None
-    values = run_values(options, ("config", "folder", "quiet", "rewards", "agent", "rule", "trust", "force"))
-    return Run(**values, rule=rule, agent=agent)
+    values = run_values(options, ("config", "folder", "quiet", "rewards", "agent", "rule", "loss", "trust", "force"))
+    return Run(**values, rule=rule, agent=agent, loss=loss)
 
 
 def act(options: Namespace) -> CommandOutput:

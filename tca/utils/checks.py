@@ -62,7 +62,7 @@ class DivergenceError(ValueError):
     """A trace or signal grows without bound at the present weights; such training has diverged."""
 
 
-STRICT = (int, float, torch.Tensor)  # of which not every instance is allowed: bools, NaN, complex tensors
+STRICT = (int, float, torch.Tensor, Any)  # of which not every instance is allowed: bools, NaN, complex tensors
 
 
 def _as_tensor(rows: Any) -> Any:

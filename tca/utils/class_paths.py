@@ -9,7 +9,7 @@ from typing import Any
 
 from tca.utils.names import shorten
 
-__all__ = ["UntrustedNameError", "import_path", "is_import_path", "resolved"]
+__all__ = ["UntrustedNameError", "canonical_path", "import_path", "is_import_path", "resolved"]
 
 OWN = ("tca", "tasks", "analysis")
 
@@ -44,6 +44,28 @@ def import_path(kind: type) -> str:
     if "<locals>" in kind.__qualname__:
         return kind.__name__
     return f"{_module_name(kind.__module__)}{':' if '.' in kind.__qualname__ else '.'}{kind.__qualname__}"
+
+
+def canonical_path(path: Any) -> str:
+    """Return the import path of a class or function, or a path with a colon before the name.
+
+    Args:
+        path: The class or function, or its path.
+
+    Raises:
+        ValueError: Other processes cannot import it, since it is defined within a function.
+
+    >>> canonical_path("my_module.MyCell"), canonical_path("my_module:MyCell"), canonical_path(Path)
+    ('my_module:MyCell', 'my_module:MyCell', 'pathlib:Path')
+    """
+    if not isinstance(path, str):
+        given, path = path, import_path(path)
+        if not is_import_path(path) or "<" in path:
+            raise ValueError(f"{given!r} must be defined at the top of a module, since a record names its import path")
+    if ":" in path:
+        return str(path)
+    module, _, name = path.rpartition(".")
+    return f"{module}:{name}"
 
 
 def resolved(path: str, what: str, *, trusted: bool) -> Any:

@@ -13,7 +13,37 @@ FORM, OVERFLOW, REWARD = (
 LOSS, TYPES = ("tests/tca/losses/test_check_loss.py",), ("tests/tca/signals/test_cell_types_warning.py",)
 RECIPE = ("tests/tca/rules/test_recipes.py",)
 
+OWN = ("tests/tca/experiments/config/test_own_parts.py",)
+
 BUGS = [
+    Bug(
+        "tca/experiments/training/update.py",
+        "an optimizer resumed in the type of torch",
+        "value.dtype !=",
+        "None is",
+        OWN,
+    ),
+    Bug(
+        "tca/experiments/config/own_parts.py",
+        "own networks drawn with one seed",
+        'known["seed"])\n            made',
+        "0)\n            made",
+        OWN,
+    ),
+    Bug(
+        "tca/cli/compare/comparison.py",
+        "tasks of a comparison imported without trust",
+        '({"task": name}',
+        '({"tsk": name}',
+        OWN,
+    ),
+    Bug(
+        "tasks/own/other_loss.py",
+        "another loss counts its own answers",
+        "targets=batch.targets.argmax(-1)",
+        "targets=batch.targets.argmin(-1)",
+        OWN,
+    ),
     Bug("tca/experiments/config/recipes.py", "one recipe whatever the loss", "fitting.get(type(loss)) or ", "", RECIPE),
     Bug(
         "tca/experiments/config/recipes.py",

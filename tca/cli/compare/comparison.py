@@ -13,6 +13,7 @@ from tca.cli.compare.entry import RuleEntry, entries_of
 from tca.experiments.config.agent import REWARD_RULES, Agent
 from tca.experiments.config.components import Optimizer, Seeds, plain
 from tca.experiments.config.network_config import NetworkConfig
+from tca.experiments.config.own_parts import import_parts
 from tca.experiments.config.run import Run
 from tca.utils.checks import check, not_negative, settle, whole
 from tca.utils.names import lookup
@@ -191,6 +192,7 @@ class Comparison:
             task_options={**self.task_options.get(task, {}), **entry.task_options},
             agent=self.agent if self.rewards or entry.rule in REWARD_RULES else None,
             seeds=Seeds(seed, seed, seed, seed),
+            loss=entry.loss,
             **{name: getattr(self, name) for name in SHARED}
             | {"net": entry.net or self.net, "optimizer": entry.optimizer or self.optimizer},
         )
@@ -218,11 +220,13 @@ class Comparison:
             ValueError: A key is missing or unknown, or a value is not allowed.
         """
         try:
+            for part in (values, *({"task": name} for name in values["tasks"])):
+                import_parts(part, trusted=trusted)
             optimizer = Optimizer(**values["optimizer"]) if "optimizer" in values else None
             agent = Agent(**values.get("agent", {}))
             parts = {"net": NetworkConfig(**values["net"]), "optimizer": optimizer, "agent": agent}
             return cls(**{**values, **parts, "rules": list(entries_of(values["rules"], trusted=trusted))})
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"this does not describe a comparison: {error}") from error
 
 

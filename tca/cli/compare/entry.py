@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from tca.experiments.config.components import Optimizer, plain
+from tca.experiments.config.loss_config import loss_of, loss_values
 from tca.experiments.config.network_config import SIZE, NetworkConfig
+from tca.experiments.config.own_parts import import_parts
 from tca.experiments.config.rule_config import rule_of, rule_values
 from tca.utils.checks import Count, Made, Positive, checked, settle
 from tca.utils.names import lookup
@@ -42,6 +44,7 @@ class RuleEntry:
         seeds: Number of seeds, the first of the comparison's, default all of them.
         tasks: Names of tasks, default all of the comparison's.
         task_options: Options of these tasks in addition to those of the comparison, default none.
+        loss: Loss, as of `tca.Run`; default that of the task.
 
     Raises:
         ValueError: A name is unknown or a number is not allowed.
@@ -59,10 +62,12 @@ class RuleEntry:
     seeds: Count | None = None
     tasks: tuple[str, ...] | None = None
     task_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    loss: Any = None
 
     def __post_init__(self) -> None:
         """Fill in the name."""
         settle(self, rule=rule_of(self.rule), task_options=plain("task_options of an entry", self.task_options))
+        settle(self, loss=None if self.loss is None else loss_of(self.loss))
         if not self.name:
             title = self.rule if isinstance(self.rule, str) else self.rule.title
             settle(self, name=title if self.net is None else f"{title}, {self.net.kind}")
@@ -74,6 +79,7 @@ class RuleEntry:
         values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         values["rule"] = rule_values(self.rule)
         values["net"] = self.net and self.net.to_json()
+        values["loss"] = None if self.loss is None else loss_values(self.loss)
         values["optimizer"] = self.optimizer and dataclasses.asdict(self.optimizer)
         values = {name: value for name, value in values.items() if value not in (None, {})}
         return plain("entry", values)
@@ -86,7 +92,7 @@ def entries_of(
 
     Args:
         given: Names of rules separated by commas, or a sequence of names and mappings, see `RuleEntry`.
-        trusted: Whether modules outside of the library that rules name may be imported, default yes.
+        trusted: Whether modules outside of the library that entries name may be imported, default yes.
 
     Raises:
         ValueError: A name is unknown or comes twice, or a value is not allowed.
@@ -118,4 +124,5 @@ def _entry(given: str | Mapping[str, Any] | RuleEntry, trusted: bool) -> RuleEnt
         lookup(fields, name, "key of an entry of rules")
     if "rule" not in given:
         raise ValueError(f"an entry of rules must have the key 'rule', got {sorted(given)}")
+    import_parts(given, trusted=trusted)
     return RuleEntry(**{**given, "rule": rule_of(given["rule"], trusted=trusted)})

@@ -18,8 +18,9 @@ from torch import nn
 
 from tca.experiments.config.schedules import Schedule, schedule_of
 from tca.experiments.config.step_controls import SAM, MatchedStepSize
-from tca.utils.checks import Made, NotNegative, Positive, Seed, checked, whole
-from tca.utils.names import lookup
+from tca.utils.checks import Made, NotNegative, Positive, Seed, checked, settle, whole
+from tca.utils.class_paths import canonical_path, is_import_path, resolved
+from tca.utils.names import lookup, shorten
 
 __all__ = ["Optimizer", "Seeds", "plain"]
 
@@ -48,13 +49,45 @@ def _optimizers() -> dict[str, type[torch.optim.Optimizer]]:
     return {name: each for name, each in found.items() if each is not base and name not in UNUSABLE}
 
 
+def _class_of(name: str) -> type[torch.optim.Optimizer]:
+    """Return an optimizer of torch by name, or of the user by import path.
+
+    Raises:
+        ValueError: There is none, or it cannot be used here.
+        TypeError: It is no optimizer.
+    """
+    if not is_import_path(name):
+        if name in UNUSABLE:
+            raise ValueError(f"optimizer {name} cannot be used here: {UNUSABLE[name]}")
+        return lookup(_optimizers(), name, "optimizer")
+    found = resolved(name, "optimizer", trusted=True)
+    if not isinstance(found, type) or not issubclass(found, torch.optim.Optimizer):
+        raise TypeError(f"optimizer {name!r} must be a class of torch.optim.Optimizer, got {shorten(found)}")
+    step = inspect.signature(found.step).parameters.get("closure")
+    if step is not None and step.default is step.empty:
+        raise ValueError(f"optimizer {name} cannot be used here: its step needs a closure")
+    accepted = inspect.signature(found).parameters
+    if "lr" not in accepted and not any(each.kind is each.VAR_KEYWORD for each in accepted.values()):
+        raise ValueError(f"optimizer {name} must take the learning rate as lr")
+    return found
+
+
+def _name_of(given: str | type) -> str:
+    """Return the name of an optimizer of torch, or the import path of another."""
+    if isinstance(given, type):
+        return given.__name__ if _optimizers().get(given.__name__) is given else canonical_path(given)
+    name = given.removeprefix("torch.optim.")
+    return canonical_path(name) if is_import_path(name) else name
+
+
 @checked
 @dataclass(frozen=True)
 class Optimizer:
-    """An optimizer of `torch.optim` and how gradients are clipped before it.
+    """An optimizer and how gradients are clipped before it.
 
     Args:
-        name: Its name there, default Adam.
+        name: Its name in `torch.optim`, default Adam; or a class of `torch.optim.Optimizer` or its import path,
+            ``"my_module:MyOptimizer"``. To resume, it keeps what changes in its ``state_dict``.
         lr: Learning rate, default 1e-3.
         clip: Largest norm of the whole gradient, default 1; none leaves gradients alone.
         options: Its further arguments, default none.
@@ -76,7 +109,7 @@ class Optimizer:
     [(0.5, [(1, 2)]), (2.0, [(1,)])]
     """
 
-    name: str = "Adam"
+    name: Annotated[str, Made(_name_of, type)] = "Adam"
     lr: Positive = 1e-3
     clip: Positive | None = 1.0
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
@@ -88,12 +121,11 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         """Check the names; `build` checks the values."""
-        object.__setattr__(self, "options", plain("optimizer options", self.options))
-        if self.name in UNUSABLE:
-            raise ValueError(f"optimizer {self.name} cannot be used here: {UNUSABLE[self.name]}")
-        accepted = inspect.signature(lookup(_optimizers(), self.name, "optimizer")).parameters
-        for option in self.options:
-            lookup(accepted, option, f"option of {self.name}")
+        settle(self, name=_name_of(self.name), options=plain("optimizer options", self.options))
+        accepted = inspect.signature(_class_of(self.name)).parameters
+        if not any(each.kind is each.VAR_KEYWORD for each in accepted.values()):
+            for option in self.options:
+                lookup(accepted, option, f"option of {self.name}")
 
     def build(self, net: nn.Module) -> torch.optim.Optimizer:
         """Return the optimizer of a network's parameters, one group of them for each factor on the learning rate.
@@ -116,13 +148,15 @@ class Optimizer:
         rates = [{"params": its, "lr": self.lr * factor} for factor, its in groups.items()]
         options = {**self._one_pass(known.values()), **self.options}
         try:
-            return _optimizers()[self.name](rates, lr=self.lr, **options)  # type: ignore[call-arg]
+            return _class_of(self.name)(rates, lr=self.lr, **options)  # type: ignore[call-arg]
         except (TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"optimizer {self.name} refuses its arguments: {error}") from error
 
     def _one_pass(self, parameters: Collection[nn.Parameter]) -> dict[str, Any]:
         """Return the option that chooses PyTorch's fused form, empty where there is none or another is given."""
-        accepted = inspect.signature(_optimizers()[self.name]).parameters
+        if is_import_path(self.name):
+            return {}
+        accepted = inspect.signature(_class_of(self.name)).parameters
         asked = WAYS & self.options.keys()
         flat = all(each.is_contiguous() and each.device.type in FUSED_ON for each in parameters)  # it takes flat memory
         return {"fused": True} if "fused" in accepted and flat and not asked else {}

@@ -7,11 +7,13 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from tca.experiments.config.own_parts import cell_layer
 from tca.nets import LeakyLayer, SpikingLayer
 from tca.nets.cell_rnn.named_cells import CELL_LAYERS
 from tca.nets.feedforward.interlayer import AvgPool, Dropout, InterlayerOperation, MaxPool, RMSNorm
 from tca.nets.feedforward.layers import ConvLayer, DenseLayer, Layer, LocalLayer
 from tca.nets.recurrent_layer import RecurrentLayer
+from tca.utils.class_paths import is_import_path
 from tca.utils.names import lookup
 
 __all__ = ["filled_layer", "filled_population", "layer_of", "passage_of", "population_of"]
@@ -95,7 +97,8 @@ def population_of(described: Mapping[str, Any]) -> RecurrentLayer:
 
     Args:
         described: Options of `tca.nets.LeakyLayer`, or with ``"cells": "spiking"`` of `tca.nets.SpikingLayer`, or with
-            the name of a cell, such as ``"cells": "gru"``, of the cell and of `tca.nets.CellLayer`.
+            the name of a cell, such as ``"cells": "gru"``, or the import path of a class of one, of the cell and of
+            `tca.nets.CellLayer`.
 
     Raises:
         ValueError: An option is unknown, or a value is not allowed.
@@ -105,7 +108,7 @@ def population_of(described: Mapping[str, Any]) -> RecurrentLayer:
     """
     options = {name: value for name, value in described.items() if (name, value) != ("form", None)}
     cells = options.pop("cells", "leaky")
-    kind = lookup(POPULATIONS, cells, "cells of a layer")
+    kind = _population(cells)
     for name in options:
         lookup({"size": None, **kind.options()}, name, f"option of a {cells} layer")
     return kind(**options)
@@ -127,10 +130,14 @@ def filled_population(described: Mapping[str, Any]) -> dict[str, Any]:
     cells = described.get("cells", "leaky")
     options = {
         name: value
-        for name, value in POPULATIONS[cells].options().items()
+        for name, value in _population(cells).options().items()
         if not name.startswith("mask") and name != "learn"
     }
     return {"cells": cells, **options, **({"form": None} if "form" in options else {}), **described}
+
+
+def _population(cells: str) -> type[RecurrentLayer]:
+    return cell_layer(cells) if is_import_path(cells) else lookup(POPULATIONS, cells, "cells of a layer")
 
 
 def _known(kind: type, options: Mapping[str, Any], what: str) -> dict[str, Any]:

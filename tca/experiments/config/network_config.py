@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -15,18 +15,21 @@ import torch
 from tca import nets
 from tca.experiments.config.components import plain
 from tca.experiments.config.layer_config import filled_layer, filled_population, layer_of, population_of
+from tca.experiments.config.own_parts import NetworkFunction, own_network
 from tca.nets import NETWORKS, PRESETS, Network
 from tca.nets.accepted_options import annotations_of, options_of
-from tca.nets.cell_rnn.named_cells import CELL_NETWORKS
+from tca.nets.cell_rnn.named_cells import CELL_NETWORKS, network_of_cell
 from tca.nets.feedforward.networks import GIVEN
 from tca.nets.masks import filled_mask, mask_of
 from tca.nets.presets import Preset
-from tca.utils.checks import Filled, Size, check, checked, settle
+from tca.utils.checks import Filled, Made, Size, check, checked, settle
+from tca.utils.class_paths import canonical_path, is_import_path
 from tca.utils.names import Table, lookup
 
 __all__ = ["NetworkConfig"]
 
 DEFAULT, SIZE, NONE = "leaky_rnn", 128, MappingProxyType[str, Any]({})
+Kind = Annotated[str, Made(canonical_path, Callable)]
 RUN_KNOWS = ("n_in", "n_out", "dt", "seed", "device", "dtype")
 # Masks by the names of their numbers of postsynaptic and presynaptic cells.
 MASKED = {"mask_in": ("n_rec", "n_in"), "mask_rec": ("n_rec", "n_rec"), "mask_out": ("n_out", "n_rec")}
@@ -55,7 +58,10 @@ class NetworkConfig:
     Options are attributes, too.
 
     Args:
-        kind: A name in ``tca.nets.NETWORKS``, ``tca.nets.PRESETS`` or ``tca.cells.CELLS``, default ``"leaky_rnn"``.
+        kind: A name in ``tca.nets.NETWORKS``, ``tca.nets.PRESETS`` or ``tca.cells.CELLS``, default ``"leaky_rnn"``; or
+            of the user's own, itself or by import path, a class of a cell (``"my_module:MyCell"``) or a function that
+            returns a network or a module for `tca.nets.wrap`, see
+            `tca.experiments.config.own_parts.NetworkFunction`.
         options: Its options, of numbers, strings, lists and mappings.
         more: Further options by name. ``size`` is the number of cells, or one for each layer, of any kind (also
             ``n_rec``), of channels for convolutions of 3 x 3; default 128 in a leaky network. ``form`` is ``"A"``,
@@ -73,12 +79,13 @@ class NetworkConfig:
     True
     """
 
-    kind: str
+    kind: Kind
     options: Mapping[str, Any] = field(hash=False)
 
-    def __init__(self, kind: str = DEFAULT, options: Mapping[str, Any] = NONE, **more: Any) -> None:
+    def __init__(self, kind: Kind = DEFAULT, options: Mapping[str, Any] = NONE, **more: Any) -> None:
         """Check the options and fill in the defaults; see the class."""
-        settle(self, kind=kind, options=lookup(KINDS, kind, "kind of network").filled({**options, **more}))
+        name = canonical_path(kind) if is_import_path(kind) else kind
+        settle(self, kind=name, options=_kind(name).filled({**options, **more}))
 
     def __getattr__(self, name: str) -> Any:
         """Return an option."""
@@ -94,9 +101,9 @@ class NetworkConfig:
         if self.kind == DEFAULT and not isinstance(options["tau"], list):
             return f"{self.size} {self.activation} cells with a time constant of {self.tau:g} ms"
         defaults = {name: list(each) if isinstance(each, tuple) else each
-                    for name, each in KINDS[self.kind].defaults.items()}  # fmt: skip
+                    for name, each in _kind(self.kind).defaults.items()}  # fmt: skip
         layers = [f"{len(self.layers)} layers"] if "layers" in options else []
-        others = {name: value for name, value in options.items() if name != "layers" and value != defaults[name]}
+        others = {name: value for name, value in options.items() if name != "layers" and value != defaults.get(name)}
         chosen = layers + [f"{name} {value}" for name, value in others.items()]
         return f"{self.kind} of {', '.join(chosen)}" if chosen else self.kind
 
@@ -165,7 +172,7 @@ class NetworkConfig:
             ValueError: A value is not allowed, or a published architecture has other numbers of inputs and outputs.
         """
         known = dict(zip(RUN_KNOWS, (n_in, n_out, dt, seed, device, dtype), strict=True))
-        return KINDS[self.kind].make(self.options, known)
+        return _kind(self.kind).make(self.options, known)
 
 
 @dataclass(frozen=True)
@@ -270,6 +277,14 @@ class _Kind:
             chosen.setdefault("shape", _square(known["n_in"]))
         unused = {"n_in", "dt"} - taken.keys()
         return self.network(**chosen, **{name: each for name, each in known.items() if name not in unused})
+
+
+def _kind(name: str) -> _Kind | NetworkFunction:
+    """Return a kind of network by name or import path."""
+    if not is_import_path(name):
+        return lookup(KINDS, name, "kind of network")
+    found = own_network(name)
+    return found if isinstance(found, NetworkFunction) else _Kind(network_of_cell(found))
 
 
 def _square(n_in: int) -> tuple[int, ...]:

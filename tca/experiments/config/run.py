@@ -15,17 +15,19 @@ import torch
 
 import tasks
 from tasks.images import Images
+from tasks.own.other_loss import with_loss
 from tasks.own.registry import path_of, registered_as
 from tca.experiments.config.agent import REWARD_RULES, Agent
 from tca.experiments.config.callbacks import Callback
 from tca.experiments.config.components import Optimizer, Seeds, plain
+from tca.experiments.config.loss_config import loss_of, loss_values
 from tca.experiments.config.network_config import SIZE, NetworkConfig
+from tca.experiments.config.own_parts import import_parts
 from tca.experiments.config.recipes import recommended
 from tca.experiments.config.rule_config import rule_of, rule_values
 from tca.rule import Rule
 from tca.rules import RULES
 from tca.utils.checks import DEVICE, Count, Made, Named, Whole, checked, settle
-from tca.utils.class_paths import is_import_path, resolved
 from tca.utils.names import lookup
 
 __all__ = ["Callback", "NetworkConfig", "Optimizer", "Run", "Seeds", "name_of"]
@@ -34,7 +36,7 @@ STATIC = NetworkConfig("mlp", size=SIZE)  # network of a task of one step
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # Fields, by part, that are written only if used, so that other runs keep their names.
 ADDED = {
-    "": ("held_out", "snapshot_losses", "callbacks", "agent"),
+    "": ("held_out", "snapshot_losses", "callbacks", "agent", "loss"),
     "optimizer": ("schedule", "matched", "sam", "reset_momentum_on_projection", "lr_multipliers"),
 }
 
@@ -72,6 +74,10 @@ class Run:
         seeds: The seeds.
         device: Device to train on, default cpu.
         dtype: float32 (default) or float64.
+        loss: The loss, instead of that of the task (default): a `tca.losses.Loss`, a name in ``tca.losses.LOSSES``, an
+            import path or a class with its options, see `tca.experiments.config.loss_config.loss_of`. Classes become
+            ones and zeros for a loss of real targets; the score stays that of the task. A loss of the user's own is
+            checked on the first trials, see `tca.check_loss`. Not for runs that learn from rewards.
 
     Raises:
         ValueError: A name is unknown, a number is not allowed, the rule is of another form than the network, or the
@@ -102,6 +108,7 @@ class Run:
     seeds: Seeds = field(default_factory=Seeds)
     device: Annotated[str, DEVICE] = "cpu"
     dtype: Literal["float32", "float64"] = "float32"
+    loss: Any = None
 
     def __post_init__(self) -> None:
         """Check every value; no trial is drawn."""
@@ -113,7 +120,7 @@ class Run:
             settle(self, rule=self.rule.name)
         if self.agent is None and self.rule in REWARD_RULES:
             settle(self, agent=Agent())
-        task = self.make_task()
+        task = self.make_task() if self.loss is None else self._with_loss()
         self._check_rewards(task)
         if self.net is None:
             settle(self, net=STATIC if isinstance(task, Images) and not self.the_rule.form else NetworkConfig())
@@ -124,6 +131,16 @@ class Run:
             settle(self, optimizer=self.recommended)
         if not isinstance(self.optimizer, Optimizer):
             raise TypeError(f"optimizer must be an Optimizer, or None for the recommended one, got {self.optimizer!r}")
+
+    def _with_loss(self) -> tasks.Task:
+        """Return the task, and leave out a loss that it has anyway."""
+        if self.agent is not None:
+            raise ValueError(f"loss must be None where a network learns from rewards, got {self.loss!r}")
+        task = tasks.make(self.task, **self.task_options)
+        settle(self, loss=loss_of(self.loss))
+        if task.loss == self.loss:
+            settle(self, loss=None)
+        return task
 
     def _check_rewards(self, task: tasks.Task) -> None:
         """Raise if the run has an agent and cannot learn from rewards."""
@@ -202,7 +219,8 @@ class Run:
         Raises:
             ValueError: An option of the task is not allowed.
         """
-        return tasks.make(self.task, **self.task_options)
+        task = tasks.make(self.task, **self.task_options)
+        return task if self.loss is None else with_loss(task, self.loss)
 
     def to_json(self) -> dict[str, Any]:
         """Return the run as numbers, strings, lists and dictionaries."""
@@ -212,6 +230,7 @@ class Run:
             values[name] = dataclasses.asdict(values[name])
         values["callbacks"] = [dataclasses.asdict(each) for each in self.callbacks]
         values["agent"] = None if self.agent is None else self.agent.to_json()
+        values["loss"] = None if self.loss is None else loss_values(self.loss)
         for part, names in ADDED.items():
             holder = values[part] if part else values
             for name in [name for name in names if not holder[name]]:
@@ -233,17 +252,15 @@ class Run:
         """
         given = dict(values)
         try:
+            given["task"] = registered_as(given["task"])
+            import_parts(given, trusted=trusted)
             given["net"] = NetworkConfig(**given["net"])
             for name, part in (("optimizer", Optimizer), ("seeds", Seeds)):
                 given[name] = part(**given[name])
             given["callbacks"] = tuple(Callback(**each) for each in given.get("callbacks", ()))
             given["rule"] = rule_of(given["rule"], trusted=trusted)
-            given["task"] = registered_as(given["task"])
-            for what, name in (("task", given["task"]), ("optimizer", given["optimizer"].name)):
-                if is_import_path(name) and name not in tasks.list():
-                    resolved(name, what, trusted=trusted)
             return cls(**given)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"this does not describe a run: {error}") from error
 
 

@@ -66,6 +66,14 @@ class TrainingLoop:
         self.begin()
         readout_rate = run.optimizer.lr * run.optimizer.lr_multipliers.get("w_out", 1.0)
         run.the_rule.signal.check_training(run.steps, readout_rate or None)
+        if run.loss is not None:
+            self._check_loss()
+
+    @torch.no_grad()
+    def _check_loss(self) -> None:
+        """Check a loss of the user's own before the record begins."""
+        few = self.train_set.subset(min(self.run.batch_size, len(self.train_set))).batch()
+        self.learner.check_loss(few, self.net(few.inputs))
 
     def begin(self) -> None:
         """Build network, learner, optimizer, callbacks and batches for the first update."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -83,9 +84,20 @@ class Updates:
         Args:
             state: Value of ``state``.
         """
-        self.optimizer.load_state_dict(state["optimizer"])
+        self._restore_optimizer(state["optimizer"])
         if self.length is not None:
             self.length.restore(state["length"])
+
+    def _restore_optimizer(self, state: Mapping[str, Any]) -> None:
+        """Resume the optimizer; unlike in torch, tensors of its state keep their type."""
+        self.optimizer.load_state_dict(dict(state))
+        places = itertools.count()
+        parameters = {next(places): each for group in self.optimizer.param_groups for each in group["params"]}
+        for place, values in state["state"].items():
+            its = self.optimizer.state[parameters[place]]
+            for name, value in values.items():
+                if isinstance(value, Tensor) and isinstance(its.get(name), Tensor) and value.dtype != its[name].dtype:
+                    its[name] = value.to(its[name].device, copy=True)
 
     @contextlib.contextmanager
     def _ascended(self, batch: Batch) -> Iterator[None]:

@@ -1,8 +1,9 @@
-"""Networks and layers of the library's cells by name, as runs and the command line describe them."""
+"""Networks and layers of single cells, as runs and the command line describe them by name or import path."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import torch
@@ -13,20 +14,30 @@ from tca.nets.cell_rnn.cell_population import CellLayer
 from tca.nets.cell_rnn.cell_rnn import CellRNN
 from tca.utils.checks import Device, DType, Mask, Positive, Seed, Size, checked
 
-__all__ = ["CELL_LAYERS", "CELL_NETWORKS"]
+__all__ = ["CELL_LAYERS", "CELL_NETWORKS", "layer_of_cell", "network_of_cell"]
 
 
-def _layer_of(kind: type[Cell]) -> type[CellLayer]:
-    """Return the layer of one cell, whose options are those of the cell and of the wiring."""
+@functools.cache
+def layer_of_cell(kind: type[Cell]) -> type[CellLayer]:
+    """Return the layer of one cell, whose options are those of the cell and of the wiring.
+
+    Args:
+        kind: The class of the cell.
+    """
     return type(f"{kind.__name__}Layer", (CellLayer,), {"cells": kind, "__doc__": CellLayer.__doc__})
 
 
-def _network_of(kind: type[Cell]) -> type[CellRNN]:
-    """Return the network of one cell, whose options are those of the cell and of `CellRNN`."""
+@functools.cache
+def network_of_cell(kind: type[Cell]) -> type[CellRNN]:
+    """Return the network of one cell, whose options are those of the cell and of `CellRNN`.
+
+    Args:
+        kind: The class of the cell.
+    """
 
     @checked
     class NamedCellRNN(CellRNN):
-        layer = CELL_LAYERS[_name(kind)]
+        layer = layer_of_cell(kind)
 
         def __init__(
             self,
@@ -58,9 +69,5 @@ def _network_of(kind: type[Cell]) -> type[CellRNN]:
     return NamedCellRNN
 
 
-def _name(kind: type[Cell]) -> str:
-    return next(name for name, each in CELLS.items() if each is kind)
-
-
-CELL_LAYERS: dict[str, type[CellLayer]] = {name: _layer_of(kind) for name, kind in CELLS.items()}
-CELL_NETWORKS: dict[str, type[CellRNN]] = {name: _network_of(kind) for name, kind in CELLS.items()}
+CELL_LAYERS: dict[str, type[CellLayer]] = {name: layer_of_cell(kind) for name, kind in CELLS.items()}
+CELL_NETWORKS: dict[str, type[CellRNN]] = {name: network_of_cell(kind) for name, kind in CELLS.items()}

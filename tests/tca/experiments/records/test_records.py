@@ -350,6 +350,7 @@ def test_equal_runs_have_one_name_and_every_value_changes_it() -> None:
         {"held_out": 2},
         {"snapshot_losses": (0.3, 0.2)}, {"callbacks": (Callback("curvature", 2, {"trials": 5}),)},
         {"device": "cuda"}, {"dtype": "float64"}, {"agent": Agent(), "task": "PerceptualDecisionMaking-v0"},
+        {"loss": "focal"},
     ]  # fmt: skip
     changed = [dataclasses.replace(SMALL, **change) for change in changes]  # type: ignore[arg-type]
     assert {next(iter(change)) for change in changes} == {each.name for each in dataclasses.fields(Run)}
