@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: compare compare-digits test lint docs pages format bench bench-peers test-browser test-bugs test-docs test-site test-hostile test-kills test-pythons test-slow test-wheel test-studies accept study-generalization study-spiking vision clean
+.PHONY: demo compare compare-digits test lint docs pages format bench bench-peers test-browser test-bugs test-docs test-site test-hostile test-kills test-pythons test-slow test-wheel test-studies accept study-generalization study-spiking vision clean
 
 # The first interpreter that is new enough and not too new; `make PYTHON=/path/to/python test` overrides it.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -15,6 +15,10 @@ PEERS_INSTALLED := .venv-peers/.installed
 PYTHONS_INSTALLED := $(foreach v,3.11 3.12 3.13,.venv-py$(v)/.installed)
 # One thread a process: tests and comparisons run as several processes instead.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+# The first figure: three rules on a task, half a minute.
+demo: $(INSTALLED)
+	$(ONE_THREAD) $(PY) -m tca demo
 
 compare: $(INSTALLED)
 	$(ONE_THREAD) $(PY) -m tca compare --config compare.yaml

@@ -1,4 +1,4 @@
-"""The command ``tca``: train, compare, sweep, resume, show, report, list."""
+"""The command ``tca``: demo, train, compare, sweep, resume, show, report, list."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ options:
     --version         show the version
     --debug           add the traceback to an error
 
-First steps: `tca list` shows rules, tasks and networks, `tca train --task delayed_xor --rule eprop` trains a network,
-`tca compare --rules bptt,eprop` compares rules."""
+First steps: `tca demo` draws a figure in half a minute, `tca list` shows rules, tasks and networks,
+`tca train --task delayed_xor --rule eprop` trains a network, `tca compare --rules bptt,eprop` compares rules."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

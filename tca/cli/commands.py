@@ -45,6 +45,7 @@ class Command:
 
 
 COMMANDS = {
+    "demo": Command("train three rules on a task in half a minute and draw a figure", "tca.cli.demo_command"),
     "train": Command("train one network and record it", "tca.cli.train_command", "run"),
     "compare": Command(
         "train several rules on the same trials and write a report", "tca.cli.compare_command", "comparison"

@@ -11,7 +11,7 @@ from tca.cli.commands import CommandOutput
 from tca.cli.compare.comparison import Comparison
 from tca.cli.compare.comparison_loop import compare
 from tca.cli.compare.report import printed, write_report
-from tca.cli.parsers import add_agent, add_network, check_agent, explained, run_parser, run_values
+from tca.cli.parsers import add_agent, add_format, add_network, check_agent, explained, run_parser, run_values
 
 __all__ = ["act", "parser"]
 
@@ -51,6 +51,7 @@ def parser() -> ArgumentParser:
         type=Optional[Union[float, Literal["auto"]]],  # noqa: UP007, UP045 - jsonargparse formats this form in its help
         help="Measure all runs at this training loss, too; without a number at the lowest that every run reaches.",
     )
+    add_format(made)
     add_network(made)
     add_agent(made)
     return explained(made, HELP)
@@ -58,9 +59,11 @@ def parser() -> ArgumentParser:
 
 def act(options: Namespace) -> CommandOutput:
     """Train the entries and write the report."""
-    comparison = Comparison(**run_values(options, ("config", "folder", "quiet", "workers", "strict", "trust")))
+    comparison = Comparison(
+        **run_values(options, ("config", "folder", "quiet", "workers", "strict", "trust", "format"))
+    )
     check_agent(options, [each.rule for each in comparison.entries])
     folder = Path(options.folder)
     result = compare(comparison, folder, options.workers, progress=not options.quiet, strict=options.strict)
-    text = printed(result, write_report(result, folder), folder)
+    text = printed(result, write_report(result, folder), folder, options.format)
     return CommandOutput(text, 1 if result.failures else 0)

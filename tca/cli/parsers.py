@@ -10,13 +10,15 @@ from typing import Any, Optional
 
 from jsonargparse import ArgumentParser, Namespace
 
+from tca.cli.table_formats import FORMATS, Format
 from tca.experiments.config.agent import REWARD_RULES, Agent
 from tca.experiments.config.components import Optimizer
 from tca.experiments.config.network_config import NetworkConfig
 from tca.rule import Rule
 
 __all__ = [
-    "add_agent", "add_folder", "add_network", "check_agent", "explained", "given_folder", "run_parser", "run_values",
+    "add_agent", "add_folder", "add_format", "add_network", "check_agent", "explained", "given_folder", "run_parser",
+    "run_values",
 ]  # fmt: skip
 
 # Help texts that replace descriptions written for Python.
@@ -86,6 +88,13 @@ def add_network(parser: ArgumentParser) -> None:
         type=Optional[dict[str, Any]],  # noqa: UP045 - jsonargparse formats this form correctly in its help
         help="Network of another kind, instead of the options of net: kind and options, such as "
         '{"kind": "mlp", "options": {"sizes": [256, 128]}}; `tca list nets` shows the kinds.',
+    )
+
+
+def add_format(parser: ArgumentParser) -> None:
+    """Add the option of the format of printed tables."""
+    parser.add_argument(
+        "--format", type=Format, default="text", help=f"Format of printed tables: {', '.join(FORMATS)}."
     )
 
 

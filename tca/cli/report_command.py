@@ -5,7 +5,7 @@ from __future__ import annotations
 from jsonargparse import ArgumentParser, Namespace
 
 from tca.cli.commands import CommandOutput
-from tca.cli.parsers import add_folder, given_folder
+from tca.cli.parsers import add_folder, add_format, given_folder
 from tca.cli.summary import report
 
 __all__ = ["act", "parser"]
@@ -13,12 +13,13 @@ __all__ = ["act", "parser"]
 
 def parser() -> ArgumentParser:
     """Return the parser."""
-    made = ArgumentParser(usage="tca report FOLDER", exit_on_error=False, allow_abbrev=False)
+    made = ArgumentParser(usage="tca report FOLDER [--format FORMAT]", exit_on_error=False, allow_abbrev=False)
     add_folder(made, "Record, folder of records, or comparison.")
+    add_format(made)
     return made
 
 
 def act(options: Namespace) -> CommandOutput:
     """Summarise the records."""
-    summary = report(given_folder(options))
+    summary = report(given_folder(options), options.format)
     return CommandOutput(summary.text, 1 if summary.damaged else 0)

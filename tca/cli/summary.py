@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tca.cli.compare.comparison_loop import read_result
 from tca.cli.compare.report import printed, write_report
+from tca.cli.table_formats import Format
 from tca.experiments.config.recipes import in_words
 from tca.experiments.config.run import Run
 from tca.experiments.records.files import RecordError
@@ -36,16 +37,22 @@ class Report:
     damaged: int
 
 
-def report(folder: Path) -> Report:
+def report(folder: Path, form: Format = "text") -> Report:
     """Summarise a comparison, after rewriting its report, a record, or a folder of records.
 
     A damaged record is reported in one line with its path.
 
+    Args:
+        form: Format of the tables of a comparison, default text.
+
     Raises:
         RecordError: The folder contains no record.
+        ValueError: Another format is asked for and the folder has no comparison.
     """
     if os.path.lexists(folder / "comparison.json"):
-        return _compared(folder)
+        return _compared(folder, form)
+    if form != "text":
+        raise ValueError(f"format must be text for records outside of a comparison, which have no tables, got {form}")
     entries, damaged = [], []
     for each in record_folders(folder):
         try:
@@ -173,6 +180,6 @@ def _aligned(entries: Mapping[str, str]) -> str:
     return "\n".join(f"  {name.ljust(width)}  {text}" for name, text in lines.items())
 
 
-def _compared(folder: Path) -> Report:
+def _compared(folder: Path, form: Format) -> Report:
     result = read_result(folder)
-    return Report(printed(result, write_report(result, folder), folder), len(result.failures))
+    return Report(printed(result, write_report(result, folder), folder, form), len(result.failures))

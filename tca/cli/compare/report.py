@@ -15,6 +15,7 @@ from tca.cli.compare.comparison_table import notes, runs_table, tables
 from tca.cli.compare.report_data import keys_of, page_data, score_bars
 from tca.cli.compare.report_figures import ReportFigure, report_figures
 from tca.cli.compare.report_page import anchor, data_element, definitions, figure, page, section
+from tca.cli.table_formats import Format, formatted
 from tca.cli.text_table import TextTable
 from tca.experiments.records.files import explained, write_whole
 from tca.experiments.records.versions import commit, versions
@@ -41,14 +42,17 @@ def write_report(result: ComparisonResult, folder: Path) -> list[TextTable]:
     return made
 
 
-def printed(result: ComparisonResult, made: Sequence[TextTable], folder: Path) -> str:
+def printed(result: ComparisonResult, made: Sequence[TextTable], folder: Path, form: Format = "text") -> str:
     """Return the tables for a terminal, with the path of the report and a line for each problem.
 
     Args:
         result: The comparison.
         made: Its tables.
         folder: Its folder.
+        form: Format; others than ``text`` (default) have the tables alone.
     """
+    if form != "text":
+        return "\n\n".join(formatted(table, form, list(notes(result)) if table is made[0] else ()) for table in made)
     shown = [table for table in made if "reason" not in table.head]
     text = [f"{table.title}\n\n{table}".rstrip() for table in shown]
     text.insert(1, "\n".join(notes(result)))
