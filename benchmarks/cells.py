@@ -31,6 +31,9 @@ class AutomaticGRU(cells.GRU):
     def derivatives(self, state: Any, drive: Any) -> None:
         return None
 
+    def advance_(self, drive: Any, before: Any, after: Any) -> bool:
+        return False
+
 
 @dataclass(frozen=True)
 class AutomaticLSTM(cells.LSTM):
@@ -38,6 +41,9 @@ class AutomaticLSTM(cells.LSTM):
 
     def derivatives(self, state: Any, drive: Any) -> None:
         return None
+
+    def advance_(self, drive: Any, before: Any, after: Any) -> bool:
+        return False
 
 
 AUTOMATIC: dict[type[nn.Module], cells.Cell] = {nn.GRU: AutomaticGRU(), nn.LSTM: AutomaticLSTM()}

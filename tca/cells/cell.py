@@ -157,6 +157,28 @@ class Cell(abc.ABC):
         """
         return None
 
+    def advance_(self, drive: Tensor, before: Tensor, after: Tensor) -> bool:
+        """Write the next state in place, faster than ``step``, and return ``True``; by default ``False``.
+
+        Drives may be overwritten by gate values, from which ``gate_derivatives`` takes the derivatives.
+
+        Args:
+            drive: Drives, shape ``(B, G, N)``.
+            before: State, shape ``(B, S, N)``; not changed.
+            after: Memory of the next state, same shape.
+        """
+        return False
+
+    def gate_derivatives(self, gates: State, before: State, after: State) -> Derivatives:
+        """Return local derivatives of steps made by ``advance_``.
+
+        Args:
+            gates: The drives as ``advance_`` has left them.
+            before: The state before the step.
+            after: The state after it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines advance_, which needs gate_derivatives")
+
     def draw(self, cells: int, generator: torch.Generator) -> Mapping[str, Tensor]:
         """Return constants that are drawn, each of shape ``(N,)`` in float64; default none.
 

@@ -53,6 +53,7 @@ def check_cell(cell: Cell) -> CheckReport:
         "elementwise": _elementwise,
         "derivatives": _derivatives,
         "closed forms": _closed_forms,
+        "in place": _in_place,
     }
     lines = []
     for name, check in checks.items():
@@ -224,6 +225,29 @@ def _closed_forms(cell: Cell) -> str:
                     )
                 worst = max(worst, error)
     return f"{worst:.1g} from autograd"
+
+
+def _in_place(cell: Cell) -> str:
+    """Compare ``advance_`` with ``step`` and ``gate_derivatives`` with automatic derivatives."""
+    state, drive = _drawn(cell, TRIALS)
+    bound, before, gates = _bound(cell), torch.stack(state, -2), torch.stack(drive, -2)
+    kept, after = before.clone(), torch.full_like(before, float("nan"))
+    if not bound.advance_(gates, before, after):
+        raise SkippedCheckError("advance_() is not defined")
+    if not torch.equal(kept, before):
+        raise ValueError("advance_: changes the state before the step; write the memory of the next one instead")
+    for name, one, other in zip(cell.components, after.unbind(-2), _all(bound.step(state, drive)), strict=True):
+        if not float((one - other).abs().max()) < TOLERANCE:
+            raise ValueError(f"advance_: {name} differs from that of step")
+    names = [name for name, each in cell.bounds().items() if each.learned]
+    try:
+        found = blocks_of(bound, before, gates, names, after=after).tables(before)
+    except NotImplementedError as error:
+        raise ValueError(str(error)) from None
+    for one, other in zip(found, _blocks(bound, state, drive, names, closed=False), strict=True):
+        if not float((one - other).abs().max()) < TOLERANCE * float(other.abs().max().clamp(min=1.0)):
+            raise ValueError("gate_derivatives: differ from autograd")
+    return "the state of step, derivatives of autograd"
 
 
 def check_learned(cell: Cell, learned: Sequence[str]) -> None:

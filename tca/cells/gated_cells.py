@@ -49,10 +49,27 @@ class GRU(Cell):
         n, r, z, m = drive
         r, z = torch.sigmoid(r), torch.sigmoid(z)
         n = torch.tanh(torch.addcmul(n, r, m))
-        by_n = (1 - z) * (1 - n * n)
+        return self._derivatives(n, r, z, m, state[0])
+
+    def advance_(self, drive: Tensor, before: Tensor, after: Tensor) -> bool:
+        """Write the next state; gates r and z and the candidate n take the memory of their drives."""
+        n, r, z, m = drive.unbind(-2)
+        drive[..., 1:3, :].sigmoid_()
+        n.addcmul_(r, m).tanh_()
+        torch.lerp(n, before[..., 0, :], z, out=after[..., 0, :])
+        return True
+
+    def gate_derivatives(self, gates: State, before: State, after: State) -> Derivatives:
+        """Return ``dh'/dh = z`` and the derivatives by the drives."""
+        n, r, z, m = gates
+        return self._derivatives(n, r, z, m, before[0])
+
+    @staticmethod
+    def _derivatives(n: Tensor, r: Tensor, z: Tensor, m: Tensor, h: Tensor) -> Derivatives:
+        by_n = (1 - z).mul_(1 - n * n)
         by_m = by_n * r
-        by_r = by_m * m * (1 - r)
-        return Derivatives(((z,),), ((by_n, by_r, (state[0] - n) * z * (1 - z), by_m),))
+        by_r = (1 - r).mul_(by_m).mul_(m)
+        return Derivatives(((z,),), ((by_n, by_r, (h - n).mul_(z).mul_(1 - z), by_m),))
 
 
 @dataclass(frozen=True)
@@ -85,13 +102,31 @@ class LSTM(Cell):
     def derivatives(self, state: State, drive: State) -> Derivatives:
         """Return the derivatives of c', those of h' by the gate o, and ``dh'/dc'`` within the step."""
         i, f, o = (torch.sigmoid(drive[index]) for index in (0, 1, 3))
-        g = torch.tanh(drive[2])
-        squashed = torch.tanh(torch.addcmul(f * state[0], i, g))
-        by_i, by_f, by_g = i * (1 - i) * g, f * (1 - f) * state[0], i * (1 - g * g)
+        gates = i, f, torch.tanh(drive[2]), o
+        return self.gate_derivatives(gates, state, self.step(state, drive))
+
+    def advance_(self, drive: Tensor, before: Tensor, after: Tensor) -> bool:
+        """Write the next state; gates take the memory of their drives, with ``tanh x = 2 sig(2x) - 1``."""
+        i, f, g, o = drive.unbind(-2)
+        c, h = after.unbind(-2)
+        g.add_(g)
+        drive.sigmoid_()
+        g.add_(g).sub_(1.0)
+        torch.mul(f, before[..., 0, :], out=c)
+        c.addcmul_(i, g)
+        torch.add(c, c, out=h)
+        h.sigmoid_().mul_(o)
+        h.add_(h).sub_(o)
+        return True
+
+    def gate_derivatives(self, gates: State, before: State, after: State) -> Derivatives:
+        """Return the derivatives of c', those of h' by the gate o, and ``dh'/dc' = o (1 - tanh(c')^2)``."""
+        (i, f, g, o), h = gates, after[1]
+        by_i, by_f = (1 - i).mul_(i).mul_(g), (1 - f).mul_(f).mul_(before[0])
+        by_g, by_o = (1 - g * g).mul_(i), (1 - o).mul_(h)
+        by_c = o - h.square().div_(o.clamp(min=torch.finfo(o.dtype).tiny))  # o tanh(c') is h'
         return Derivatives(
-            ((f, 0.0), (0.0, 0.0)),
-            ((by_i, by_f, by_g, 0.0), (0.0, 0.0, 0.0, o * (1 - o) * squashed)),
-            within=((), (o * (1 - squashed * squashed),)),
+            ((f, 0.0), (0.0, 0.0)), ((by_i, by_f, by_g, 0.0), (0.0, 0.0, 0.0, by_o)), within=((), (by_c,))
         )
 
 

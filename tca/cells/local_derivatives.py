@@ -40,6 +40,18 @@ class Blocks(NamedTuple):
 
         return Blocks(of(self.leak), of(self.gain), of(self.within))
 
+    def apart(self) -> list[Blocks]:
+        """Return the entries of each leading step."""
+        count = next(len(each) for row in (*self.leak, *self.gain) for each in row if isinstance(each, Tensor))
+
+        def of(rows: Rows) -> list[list[list[Entry]]]:
+            columns = [
+                [each.unbind(0) if isinstance(each, Tensor) else (each,) * count for each in row] for row in rows
+            ]
+            return [[[each[t] for each in row] for row in columns] for t in range(count)]
+
+        return [Blocks(*each) for each in zip(of(self.leak), of(self.gain), of(self.within), strict=True)]
+
     def whole(self, signal: Sequence[Tensor]) -> list[Tensor]:
         """Return a state signal, component by component, with what passes through later components of the step."""
         parts = list(signal)
@@ -100,7 +112,15 @@ def passed_on(cell: Cell) -> tuple[int, ...] | None:
     return tuple(each[0] for each in places) if all(places) else None
 
 
-def blocks_of(cell: Cell, state: Tensor, drive: Tensor, learned: Sequence[str], *, closed: bool = True) -> Blocks:
+def blocks_of(
+    cell: Cell,
+    state: Tensor,
+    drive: Tensor,
+    learned: Sequence[str],
+    *,
+    closed: bool = True,
+    after: Tensor | None = None,
+) -> Blocks:
     """Return the derivatives of the state; closed forms where the cell has them.
 
     Args:
@@ -109,9 +129,17 @@ def blocks_of(cell: Cell, state: Tensor, drive: Tensor, learned: Sequence[str], 
         drive: Drives of each step, shape ``(L, G, N)``.
         learned: Names of the learned constants.
         closed: Whether to use closed forms that the cell has, default ``True``.
+        after: State after each step, if ``Cell.advance_`` made it and left gate values for drives; ``None`` (default)
+            for drives.
     """
     states, drives = state.unbind(-2), drive.unbind(-2)
-    found = cell.derivatives(states, drives) if closed else None
+    if after is not None:
+        gated = cell.gate_derivatives(drives, states, after.unbind(-2))
+        if learned and not gated.constants:
+            raise ValueError(
+                f"gate_derivatives: {type(cell).__name__} learns {learned[0]}: return those by constants too"
+            )
+    found = gated if after is not None else cell.derivatives(states, drives) if closed else None
     if found is None or (learned and not found.constants):
         return _automatic(cell, states, drives, learned)
     gain = [list(row) for row in found.gain]

@@ -34,8 +34,7 @@ class Full(Eligibility):
 
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Add ``J_t^T later``."""
-        tape.leak_(t, into, later)
-        tape.transmit_(t, into, later)
+        tape.return_(t, into, later)
 
     def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
         return InfluenceTrace(connection, trials, lambda now: now.leak_matrix() + now.transmission(), step.components)

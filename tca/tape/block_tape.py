@@ -32,11 +32,12 @@ class BlockTape(Tape):
     Attributes:
         cell: The cell with its constants.
         state: States, shape ``(T + 1, B, S, N)``.
-        driven_by: Drives, shape ``(T + 1, B, G, N)``, the first unused.
+        driven_by: Drives, shape ``(T + 1, B, G, N)``, the first unused; gate values if ``gated``.
         learned: Names of the learned constants.
         passed: Which component each rate is; ``None`` if a rate is a function of the state.
         reached: Drives that recurrent synapses reach; ``recurrent`` has a block of N rows for each.
         starts: Whether the initial state is learned.
+        gated: Whether ``Cell.advance_`` has left gate values for drives, default ``False``.
         autapse: Weight of the autapse of each cell that is part of it and not of ``recurrent``; ``None`` (default) for
             none.
     """
@@ -48,8 +49,9 @@ class BlockTape(Tape):
     passed: tuple[int, ...] | None
     reached: tuple[int, ...]
     starts: bool
+    gated: bool = False
     autapse: float | Tensor | None = None
-    _windows: dict[int, tuple[slice, Blocks]] = field(init=False, default_factory=dict, repr=False)
+    _windows: dict[int, tuple[slice, Blocks, list[Blocks]]] = field(init=False, default_factory=dict, repr=False)
 
     @property
     def components(self) -> int:
@@ -67,23 +69,24 @@ class BlockTape(Tape):
         Args:
             steps: The steps, counted from the initial state.
         """
-        for window, blocks in self._windows.values():
+        for window, blocks, _ in self._windows.values():
             if window == steps:
                 return blocks
             if window.start <= steps.start and steps.stop <= window.stop:
                 return blocks.at(slice(steps.start - window.start, steps.stop - window.start))
-        before = self.state[steps.start - 1 : steps.stop - 1]
-        blocks = blocks_of(self.cell, before, self.driven_by[steps], self.learned)
+        before, after = self.state[steps.start - 1 : steps.stop - 1], self.state[steps] if self.gated else None
+        blocks = blocks_of(self.cell, before, self.driven_by[steps], self.learned, after=after)
         if len(self._windows) > 2:
             self._windows.pop(next(iter(self._windows)))
-        self._windows[steps.start] = steps, blocks
+        self._windows[steps.start] = steps, blocks, blocks.apart()
         return blocks
 
     def blocks_at(self, t: int) -> Blocks:
         """Return the derivatives of a step, of those of a window, since steps come one by one, last to first."""
-        for window, blocks in self._windows.values():
+        for window, _, apart in self._windows.values():
             if window.start <= t < window.stop:
-                return blocks.at(t - window.start)
+                found: Blocks = apart[t - window.start]
+                return found
         on_cpu = self.state.device.type == "cpu"
         size = max(1, WINDOW_BYTES // (self.rate[0].numel() * self.rate.element_size())) if on_cpu else self.steps
         last = self.steps - (self.steps - t) // size * size
@@ -112,8 +115,8 @@ class BlockTape(Tape):
 
     def drive(self, signal: Tensor, steps: slice) -> Tensor:
         """Return a state signal as a drive signal, shape ``(C, B, (G + P) N)``; constants come last."""
-        places = range(self.driven_by.shape[-2] + len(self.learned))
-        return self._gained(self.blocks(steps), signal, places).flatten(-2)
+        places, blocks = range(self.driven_by.shape[-2] + len(self.learned)), self.blocks(steps)
+        return self._gained(blocks, blocks.whole(self._parts(signal)), places).flatten(-2)
 
     def gather_(self, link: ConnectionInput, gradient: Tensor, driven: Tensor, steps: slice) -> None:
         """Add ``sum_t driven_t (x) pre_t`` over the drives that the connection reaches."""
@@ -141,26 +144,45 @@ class BlockTape(Tape):
         """Add ``leak_t^T later`` to ``into`` in place."""
         many = later.ndim > self._axes
         blocks = self.blocks(slice(t, t + len(later))) if many else self.blocks_at(t)
-        for row, each in zip(blocks.leak, blocks.whole(self._parts(later)), strict=True):
-            for entry, part in zip(row, self._parts(into), strict=True):
-                _add_product_(part, entry, each)
+        self._keep_(blocks, into, blocks.whole(self._parts(later)))
 
     def transmit_(self, t: int, into: Tensor, later: Tensor) -> None:
         """Add ``(J_t - leak)^T later``, the recurrent part, to ``into`` in place."""
+        blocks = self.blocks_at(t)
+        self._transmit_(t, blocks, into, blocks.whole(self._parts(later)))
+
+    def return_(self, t: int, into: Tensor, later: Tensor) -> None:
+        """Add ``J_t^T later``, through leak and recurrent synapses, to ``into`` in place."""
+        blocks = self.blocks_at(t)
+        parts = blocks.whole(self._parts(later))
+        self._keep_(blocks, into, parts)
+        self._transmit_(t, blocks, into, parts)
+
+    def _keep_(self, blocks: Blocks, into: Tensor, parts: Sequence[Tensor]) -> None:
+        """Add ``leak^T signal``, of whole parts, in place."""
+        own = self._parts(into)
+        for row, each in zip(blocks.leak, parts, strict=True):
+            for entry, part in zip(row, own, strict=True):
+                _add_product_(part, entry, each)
+
+    def _transmit_(self, t: int, blocks: Blocks, into: Tensor, parts: Sequence[Tensor]) -> None:
+        """Add what whole parts of a signal return through recurrent synapses, in place."""
         if self.reached:
-            driven = self._gained(self.blocks_at(t), later, self.reached)
+            driven = self._gained(blocks, parts, self.reached)
             self._emit_back_(slice(t - 1, t), into, driven.flatten(-2) @ self.synapses)
 
     def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
         """Add ``(J_t - leak)^T later_t`` to ``into_{t-1}`` in place for many steps at once."""
         if self.reached and len(later):
-            driven = self._gained(self.blocks(slice(first, first + len(later))), later, self.reached)
+            blocks = self.blocks(slice(first, first + len(later)))
+            driven = self._gained(blocks, blocks.whole(self._parts(later)), self.reached)
             self._emit_back_(slice(first - 1, first - 1 + len(later)), into, driven.flatten(-2) @ self.synapses)
 
     def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
         """Add the part of ``(J_t - leak)^T later`` within each cell, that of autapses, to ``into`` in place."""
         if self.reached:
-            driven = self._gained(self.blocks_at(t), later, self.reached)
+            blocks = self.blocks_at(t)
+            driven = self._gained(blocks, blocks.whole(self._parts(later)), self.reached)
             own = torch.unflatten(self.synapses, 0, (len(self.reached), self.cells)).diagonal(dim1=1, dim2=2)
             self._emit_back_(slice(t - 1, t), into, (driven * own).sum(-2))
 
@@ -197,10 +219,9 @@ class BlockTape(Tape):
         """Return a state signal component by component, views."""
         return (signal,) if self.components == 1 else signal.unbind(-2)
 
-    def _gained(self, blocks: Blocks, signal: Tensor, places: Sequence[int]) -> Tensor:
-        """Return ``gain^T signal`` of some drives, shape ``(..., drives, N)``."""
-        parts = blocks.whole(self._parts(signal))
-        driven = signal.new_empty(*parts[0].shape[:-1], len(places), self.cells)
+    def _gained(self, blocks: Blocks, parts: Sequence[Tensor], places: Sequence[int]) -> Tensor:
+        """Return ``gain^T signal`` of some drives, shape ``(..., drives, N)``, of whole parts of a signal."""
+        driven = parts[0].new_empty(*parts[0].shape[:-1], len(places), self.cells)
         for place, into in zip(places, driven.unbind(-2), strict=True):
             begun = False
             for row, part in zip(blocks.gain, parts, strict=True):

@@ -364,6 +364,17 @@ class Tape(abc.ABC):
             later: State signal of step t; not changed.
         """
 
+    def return_(self, t: int, into: Tensor, later: Tensor) -> None:
+        """Add ``J_t^T later``, through leak and recurrent synapses, to ``into`` in place.
+
+        Args:
+            t: The step of the Jacobian, 1 to T.
+            into: State signal of step t - 1.
+            later: State signal of step t; not changed.
+        """
+        self.leak_(t, into, later)
+        self.transmit_(t, into, later)
+
     @abc.abstractmethod
     def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
         """Add ``(J_t - leak)^T later_t`` to ``into_{t-1}`` in place for many steps at once.

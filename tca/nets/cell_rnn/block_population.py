@@ -218,17 +218,19 @@ class BlockPopulation(RecurrentPopulation, abc.ABC):
             rate = memory("rate", len(cell.rates))
         recurrent = into[1].effective() if self.reached else self.w_rec
         arriving = with_autapses(recurrent, autapse)
-        weights = [(places, arriving[rows].t()) for rows, places in runs(self.reached, size)]
-        state = apart[0].unbind(-2)
-        self._emit_(cell, state, rate[0])
+        weights = [(drive[..., places].unbind(0), arriving[rows].t()) for rows, places in runs(self.reached, size)]
+        rates, all_states, gates = rate.unbind(0), apart.unbind(0), torch.unflatten(drive, -1, (-1, size)).unbind(0)
+        self._emit_(cell, all_states[0].unbind(-2), rates[0])
+        in_place = False
         for t in range(1, steps + 1):
-            now, before = drive[t], rate[t - 1]
-            for places, weight in weights:
-                now[:, places].addmm_(before, weight)
-            state = moved(cell, state, torch.split(now, size, -1))
-            for into_state, each in zip(apart[t].unbind(-2), state, strict=True):
-                into_state.copy_(each)
-            self._emit_(cell, state, rate[t])
+            for driven, weight in weights:
+                driven[t].addmm_(rates[t - 1], weight)
+            in_place = cell.advance_(gates[t], all_states[t - 1], all_states[t])
+            if not in_place:
+                state = moved(cell, all_states[t - 1].unbind(-2), gates[t].unbind(-2))
+                for into_state, each in zip(all_states[t].unbind(-2), state, strict=True):
+                    into_state.copy_(each)
+            self._emit_(cell, all_states[t].unbind(-2), rates[t])
         one, zero = rate.new_ones(1, 1, 1), rate.new_zeros(1, 1, 1)
         pres = [inputs, *[rate[:-1]] * bool(self.reached)]
         constant = [zero if isinstance(each, Initial) else one for each in into[len(pres) :]]
@@ -245,6 +247,7 @@ class BlockPopulation(RecurrentPopulation, abc.ABC):
             cell=cell,
             state=apart,
             driven_by=torch.unflatten(drive, -1, (-1, size)),
+            gated=in_place,
             learned=self.learned,
             passed=self.passed,
             reached=self.reached,

@@ -17,7 +17,8 @@ from tca.eligibilities import PotentialLeak
 from tests.support import oracle_cells, user_cells
 from tests.support.cases import weights_of
 from tests.support.rows import assert_same, relative
-from tests.tca.nets.cell_rnn.test_gated_cells import REFUSED, trials
+from tests.tca.nets.cell_rnn.test_gated_cells import trials
+from tests.tca.test_conformance_cells import REFUSED
 from tests.tca.test_online import gathered, run
 
 F64 = torch.float64
@@ -48,11 +49,7 @@ def spiking() -> tuple[Any, Any]:
     return net, like(net, nets.CellRNN(user_cells.ALIF(), 3, 5, 2, autapses=False, dtype=F64))
 
 
-SAME = [
-    name
-    for name, rule in tca.RULES.items()
-    if name not in {*REFUSED, "rflo", "gevb_local", "gevb_network", "kaneko", "error_diffusion_online"}
-]
+SAME = [name for name, rule in tca.RULES.items() if name not in REFUSED["gru"]]
 
 
 @pytest.mark.parametrize("rule", SAME)
@@ -281,6 +278,19 @@ BAD = {
     ),
     "derivatives: leak of v by v is off by": bad(
         derivatives=lambda self, s, u: cells.Derivatives(((0.5,),), ((1.0,),))
+    ),
+    "advance_: v differs from that of step": bad(advance_=lambda self, u, s, after: after.zero_() is not None),
+    "advance_: changes the state": bad(advance_=lambda self, u, s, after: s.zero_() is not None),
+    "Bad defines advance_, which needs gate_derivatives": bad(
+        advance_=lambda self, u, s, after: (
+            after.copy_(torch.stack(self.step(s.unbind(-2), u.unbind(-2)), -2)) is not None
+        )
+    ),
+    "gate_derivatives: differ from autograd": bad(
+        advance_=lambda self, u, s, after: (
+            after.copy_(torch.stack(self.step(s.unbind(-2), u.unbind(-2)), -2)) is not None
+        ),
+        gate_derivatives=lambda self, gates, s, after: cells.Derivatives(((0.1,),), ((1.0,),)),
     ),
     "AttributeError": bad(step=lambda self, s, u: (s[0] + self.missing,)),
 }
