@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from tca.losses import Loss
+from tca.losses.loss import foreign
 from tca.utils.checks import settle
-from tca.utils.host_values import host_value
-from tca.utils.numerics import kept
+from tca.utils.numerics import kept, mark_of
 from tca.utils.trial_info import joined_info, selected_info, trial_info
 
 __all__ = ["Batch"]
@@ -66,6 +66,10 @@ class Batch:
     decisions: Tensor | None = None
     lengths: Tensor | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
+
+    # What is known of the tensors while none of them changes, with their marks.
+    _fits: ClassVar[tuple[object, ...] | None] = None  # sizes that they were checked for
+    _padded: ClassVar[tuple[object, ...] | None] = None  # whether a trial is padded
 
     def __post_init__(self) -> None:
         for name in ("inputs", "targets", "weights"):
@@ -135,9 +139,12 @@ class Batch:
     @property
     def padded(self) -> bool:
         """Whether any trial ends before the last step."""
-        if self.lengths is not None:
-            return host_value(self.lengths, _shortest) < self.steps
-        return host_value(self.weights, _ends_early)
+        mark = mark_of(self.weights, self.lengths)
+        if mark is None or self._padded is None or self._padded[1:] != mark:
+            short = self.weights[-1] == 0 if self.lengths is None else self.lengths < self.steps
+            settle(self, _padded=(bool(short.any()), *(mark or ())))
+        assert self._padded is not None
+        return bool(self._padded[0])
 
     @property
     def inside(self) -> Tensor:
@@ -147,6 +154,8 @@ class Batch:
     def check(self, n_in: int, n_out: int) -> None:
         """Raise unless the batch fits a network of these sizes.
 
+        Trials are checked again only after one of their tensors was changed, selections of checked ones not at all.
+
         Args:
             n_in: Number of input channels of the network.
             n_out: Number of outputs of the network.
@@ -154,6 +163,9 @@ class Batch:
         Raises:
             ValueError: Sizes differ, or inputs, targets or weights hold a value that is not allowed.
         """
+        mark = self._marked()
+        if mark is not None and self._fits == (n_in, n_out, *mark):
+            return
         if self.inputs.shape[2] != n_in:
             raise ValueError(f"inputs must have {n_in} channels as the network does, got {self.inputs.shape[2]}")
         for name in ("inputs", "weights"):
@@ -174,6 +186,10 @@ class Batch:
         if self.lengths is not None and (self.weights * ~self.inside).any():
             raise ValueError("weights must be zero after the lengths of the trials, got a weight after the end of one")
         self.loss.check((self.steps, self.trials, n_out), self.targets)
+        settle(self, _fits=None if mark is None else (n_in, n_out, *mark))
+
+    def _marked(self) -> tuple[object, ...] | None:
+        return mark_of(self.inputs, self.targets, self.weights, self.decisions, self.lengths)
 
     def select(self, trials: Tensor | slice) -> Batch:
         """Return the batch of the chosen trials, in that order.
@@ -181,16 +197,31 @@ class Batch:
         Args:
             trials: Indices of trials, or a slice of them.
         """
-        decisions = None if self.decisions is None else self.decisions[:, trials]
-        return replace(
-            self,
-            inputs=self.inputs[:, trials],
-            targets=self.targets[:, trials],
-            weights=self.weights[:, trials],
-            decisions=decisions,
-            lengths=None if self.lengths is None else self.lengths[trials],
-            info=selected_info(self.info, trials),
-        )
+        listed = isinstance(trials, Tensor) and trials.dtype == torch.int64 and trials.ndim == 1
+        listed = listed and trials.is_cpu and self.inputs.is_cpu  # type: ignore[union-attr]
+        quick = listed and len(trials) > 0 and bool(trials.min() >= 0)  # type: ignore[union-attr, arg-type]
+
+        def of(part: Tensor) -> Tensor:
+            return part.index_select(1, trials) if quick else part[:, trials]  # type: ignore[arg-type]
+
+        parts: dict[str, Any] = {
+            "inputs": of(self.inputs),
+            "targets": of(self.targets),
+            "weights": of(self.weights),
+            "decisions": None if self.decisions is None else of(self.decisions),
+            "lengths": None if self.lengths is None else self.lengths[trials],
+            "info": selected_info(self.info, trials),
+        }
+        if parts["inputs"].ndim != 3 or 0 in parts["inputs"].shape:
+            return replace(self, **parts)  # which raises
+        chosen = object.__new__(type(self))  # parts of what fits fit
+        settle(chosen, loss=self.loss, **parts)
+        fits, mark = self._fits, chosen._marked()
+        if fits is not None and mark is not None and fits[2:] == self._marked() and not foreign(self.loss):
+            settle(chosen, _fits=(*fits[:2], *mark))
+        if not self.padded:
+            settle(chosen, _padded=(False, *(mark_of(chosen.weights, chosen.lengths) or ())))
+        return chosen
 
     @staticmethod
     def joined(parts: Sequence[Batch]) -> Batch:
@@ -271,11 +302,3 @@ def _check_lengths(lengths: object, steps: int, trials: int) -> None:
             f"lengths must lie between 0 and the {steps} steps of the batch, "
             f"got {int(lengths.min())} to {int(lengths.max())}"
         )
-
-
-def _shortest(lengths: Tensor) -> int:
-    return int(lengths.min())
-
-
-def _ends_early(weights: Tensor) -> bool:
-    return bool((weights[-1] == 0).any())

@@ -8,6 +8,8 @@ finite where the slope is zero.
 from __future__ import annotations
 
 import abc
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -49,6 +51,14 @@ class Activation(abc.ABC):
             u: Any tensor.
             out: Output, same shape.
         """
+
+    def scaled(self, like: Tensor) -> tuple[float, Callable[[Tensor, Tensor], object]]:
+        """Return a power of two c and a form of ``into`` that takes ``c u``; default 1 and ``into`` itself.
+
+        Args:
+            like: A tensor on the device.
+        """
+        return 1.0, self.into
 
     @abc.abstractmethod
     def times_slope_(self, signal: Tensor, activity: Tensor) -> None:
@@ -93,6 +103,9 @@ class Activation(abc.ABC):
 class Tanh(Activation):
     """``a = tanh u``, slope ``1 - a^2``.
 
+    On a CPU it is computed as ``2 sigmoid(2 u) - 1``, three times faster than ``torch.tanh``: the absolute error is
+    2e-7 in float32 and 4e-16 in float64, and values near zero lose relative precision.
+
     >>> Tanh().slope(torch.tensor([0.0, 0.5])).tolist(), Tanh().second_derivative(torch.tensor([0.5])).tolist()
     ([1.0, 0.75], [-0.75])
     """
@@ -102,16 +115,15 @@ class Tanh(Activation):
         return torch.tanh(u)
 
     def into(self, u: Tensor, out: Tensor) -> None:
-        """Write ``tanh u = 2 sigmoid(2 u) - 1`` into ``out``, on a CPU three times faster than ``torch.tanh``.
-
-        The absolute error is 2e-7 in float32 and 4e-16 in float64; values near zero lose relative precision.
-        """
-        if u.device.type != "cpu":
+        """Write ``tanh u`` into ``out``."""
+        if u.is_cpu:
+            _tanh_of_half(torch.add(u, u, out=out), out)
+        else:
             torch.tanh(u, out=out)
-            return
-        torch.add(u, u, out=out)
-        torch.sigmoid(out, out=out)
-        torch.add(u.new_full((), -1.0), out, alpha=2, out=out)
+
+    def scaled(self, like: Tensor) -> tuple[float, Callable[[Tensor, Tensor], object]]:
+        """Return 2 on a CPU, where doubling all drives at once saves a pass a step."""
+        return (2.0, _tanh_of_half) if like.is_cpu else (1.0, self.into)
 
     def times_slope_(self, signal: Tensor, activity: Tensor) -> None:
         """Multiply by ``1 - a^2``."""
@@ -120,6 +132,18 @@ class Tanh(Activation):
     def times_bend_(self, signal: Tensor, activity: Tensor) -> None:
         """Multiply by ``-2 a``."""
         signal.mul_(activity).mul_(-2.0)
+
+
+def _tanh_of_half(double: Tensor, out: Tensor) -> None:
+    """Write ``tanh(u / 2) = 2 sigmoid(u) - 1`` into ``out``."""
+    torch.sigmoid(double, out=out)
+    torch.add(_minus_one(out.dtype, out.device), out, alpha=2, out=out)
+
+
+@functools.cache
+def _minus_one(dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.full((), -1.0, dtype=dtype, device=device)
 
 
 @dataclass(frozen=True)

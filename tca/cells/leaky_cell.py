@@ -104,18 +104,20 @@ class LeakOnPotential(Form):
         rate: Tensor,
     ) -> Tensor:
         """Run a trial; only two potentials are held at a time, since the slope is read off the rate."""
-        weights = recurrent.t()
+        scale, write = activation.scaled(drive)
+        weights = _scaled_(scale, drive, recurrent).t()
         drives, rates = drive.unbind(0), rate.unbind(0)
         before = initial.expand_as(rates[0]).clone()
+        activation.into(before, rates[0])
+        before.mul_(scale)
         now = torch.empty_like(before)
-        rates[0].copy_(activation(before))
         for t in range(1, len(rates)):
             torch.addmm(drives[t], rates[t - 1], weights, out=now)
             if isinstance(leak, float):
                 now.add_(before, alpha=leak)
             else:
                 now.addcmul_(before, leak)
-            activation.into(now, rates[t])
+            write(now, rates[t])
             before, now = now, before
         return rate
 
@@ -145,12 +147,13 @@ class LeakOnRate(Form):
         rate: Tensor,
     ) -> Tensor:
         """Run a trial; the drives turn into activities where they are, and the gain is one minus the leak."""
-        weights = recurrent.t()
+        scale, write = activation.scaled(drive)
+        weights = _scaled_(scale, drive, recurrent).t()
         drives, rates = drive.unbind(0), rate.unbind(0)
         rates[0].copy_(initial.expand_as(rates[0]))
         for t in range(1, len(rates)):
             activity = drives[t].addmm_(rates[t - 1], weights)
-            activation.into(activity, activity)
+            write(activity, activity)
             torch.lerp(activity, rates[t - 1], leak, out=rates[t])
         return drive
 
@@ -161,6 +164,17 @@ class LeakOnRate(Form):
         activity = activation(drive)
         rate = leak * state + gain * activity
         return rate, rate, activity
+
+
+def _scaled_(scale: float, drive: Tensor, recurrent: Tensor) -> Tensor:
+    """Multiply the drives of all steps in place; return the recurrent weights times the same power of two.
+
+    The numbers keep their digits.
+    """
+    if scale == 1.0:
+        return recurrent
+    drive[1:].mul_(scale)
+    return recurrent * scale
 
 
 FORMS: dict[str, Form] = {each.name: each for each in (LeakOnPotential(), LeakOnRate())}

@@ -9,13 +9,14 @@ the weights, and ``outer_``, which accumulates ``sum_m signal_mi pre_mj`` in the
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["Bias", "Connection", "ConnectionInput", "Dense", "Initial"]
+__all__ = ["Bias", "Connection", "ConnectionInput", "Dense", "Initial", "Reused"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +188,42 @@ class Initial(Bias):
     """The state at time zero, ``s_0 = weight``: a bias that acts once, before the first step, with gain one."""
 
     impulse: ClassVar[float] = 1.0
+
+
+class Reused:
+    """Makes connections, each again only where its parameter or its mask is another tensor.
+
+    >>> weight, made = torch.zeros(2, 2), Reused()
+    >>> first = made(Dense, "w", weight)
+    >>> first is made(Dense, "w", weight), first is made(Dense, "w", weight.clone())
+    (True, False)
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[str, Connection] = {}
+
+    def __call__(
+        self,
+        make: Callable[[str, Tensor, Tensor | None], Connection],
+        name: str,
+        weight: Tensor,
+        mask: Tensor | None = None,
+    ) -> Any:
+        """Return the connection of a name.
+
+        Args:
+            make: Constructor of the connection from name, parameter and mask; always the same one for a name.
+        """
+        found = self._made.get(name)
+        if found is None or found.weight is not weight or found.mask is not mask:
+            found = self._made[name] = make(name, weight, mask)
+        return found
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Reused:
+        return Reused()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Reused, ()
 
 
 class ConnectionInput(NamedTuple):

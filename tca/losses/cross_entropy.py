@@ -34,6 +34,7 @@ class CrossEntropy(Likelihood):
     admissibility: ClassVar[Admissibility] = Admissibility(
         True, "at its minimum the softmax is the conditional distribution of the classes"
     )
+    bounded_by_outputs: ClassVar[bool] = True
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return outputs.logsumexp(-1) - outputs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
@@ -78,6 +79,7 @@ class SmoothedCrossEntropy(Loss):
     admissibility: ClassVar[Admissibility] = Admissibility(
         True, "at its minimum the softmax is the smoothed conditional distribution of the classes"
     )
+    bounded_by_outputs: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.smoothing >= 1:

@@ -34,6 +34,7 @@ class Logistic(Likelihood):
     admissibility: ClassVar[Admissibility] = Admissibility(
         True, "at its minimum the sigmoid is the conditional mean of the target"
     )
+    bounded_by_outputs: ClassVar[bool] = True
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none").sum(-1)

@@ -35,6 +35,8 @@ class Loss(abc.ABC):
     """Whether the output error has zero conditional mean at the minimum over unconstrained outputs."""
     rewarded: ClassVar[bool] = False
     """Whether targets are rewards for actions, so that the score serves as the error of the prediction."""
+    bounded_by_outputs: ClassVar[bool] = False
+    """Whether it grows no faster than the outputs: finite where the sum of their squares is. Not inherited."""
 
     @abc.abstractmethod
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:

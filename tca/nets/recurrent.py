@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from tca.cells.time_constants import Constant
-from tca.connections.connection import Bias, Connection, ConnectionInput, Dense, Initial
+from tca.connections.connection import Bias, Connection, ConnectionInput, Dense, Initial, Reused
 from tca.nets.deep_r import RewiredPopulation
 from tca.nets.network import Network
 from tca.nets.options import check_mask, check_signs, check_types, drawing, normal_by_steps, with_signs
@@ -105,6 +105,11 @@ class RecurrentPopulation(RewiredPopulation, abc.ABC):
             given["rec"].fill_diagonal_(0.0)
         self.declare_rewiring(wiring.rewiring, given)
 
+    @cached_property
+    def reused(self) -> Reused:
+        """Makes the connections, each once."""
+        return Reused()
+
     @property
     def n_rates(self) -> int:
         """Number of rates, one for each cell."""
@@ -121,13 +126,13 @@ class RecurrentPopulation(RewiredPopulation, abc.ABC):
             prefix: Prefix of the parameters' names in the network, default empty.
         """
         into: list[Connection] = [
-            self.synapses_in(f"{prefix}w_in", self.w_in, self.mask_in),
-            self.synapses(f"{prefix}w_rec", self.w_rec, self.mask_rec),
+            self.reused(self.synapses_in, f"{prefix}w_in", self.w_in, self.mask_in),
+            self.reused(self.synapses, f"{prefix}w_rec", self.w_rec, self.mask_rec),
         ]
         if self.b is not None:
-            into.append(Bias(f"{prefix}b", self.b))
+            into.append(self.reused(Bias, f"{prefix}b", self.b))
         if self.s_0 is not None:
-            into.append(Initial(f"{prefix}s_0", self.s_0))
+            into.append(self.reused(Initial, f"{prefix}s_0", self.s_0))
         return tuple(into)
 
     def typed_weights(self) -> tuple[tuple[Tensor, Tensor | None, Tensor], ...]:
@@ -255,7 +260,8 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         return self.into_cells()
 
     def readout_connections(self) -> tuple[Any, ...]:
-        return self.synapses_out("w_out", self.w_out, self.mask_out), Bias("b_out", self.b_out)
+        weights = self.reused(self.synapses_out, "w_out", self.w_out, self.mask_out)
+        return weights, self.reused(Bias, "b_out", self.b_out)
 
     def skip_connections(self) -> tuple[Connection, ...]:
         """Return connections from the inputs to the outputs within the step; default none."""
@@ -302,7 +308,7 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         for each in self.skip_connections():
             outputs.add_(each.drive(inputs))
             links.append(ConnectionInput(each, inputs))
-        return replace(tape, readout_links=tuple(links), outputs=outputs)
+        return tape.changed(readout_links=tuple(links), outputs=outputs)
 
     def draw_noise(self, steps: int, trials: int) -> Tensor | None:
         """Draw private noise for a trial, ``(T, B, N)``; ``None`` if the network has none.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -146,10 +145,9 @@ class StackedRNN(Network):
         noises, populations = self._split(noise), reversed(self._populations(readout))
         for (_, cells), population, each in zip(self.hidden_layers, populations, noises, strict=True):
             tape = cells.run_cells(population, rates, each, space)
-            tapes.append(replace(tape, afferent=Afferent(tape.links[0].connection)) if tapes else tape)
+            tapes.append(tape.changed(afferent=Afferent(tape.links[0].connection)) if tapes else tape)
             rates = tape.rate[1:]
-        return replace(
-            tapes[-1],
+        return tapes[-1].changed(
             lower=tuple(tapes[-2::-1]),
             readout_leak=self.readout_leak,
             readout_links=(ConnectionInput(w_out, rates), ConnectionInput(b_out, rates.new_ones(1, 1, 1))),

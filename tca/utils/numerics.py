@@ -23,6 +23,7 @@ __all__ = [
     "check_real",
     "kept",
     "lasting",
+    "mark_of",
 ]
 
 FLOATS = (torch.float32, torch.float64)
@@ -139,6 +140,23 @@ def kept(values: Tensor) -> Tensor:
         return values.clone() if values.is_inference() else values
 
 
+def mark_of(*parts: Tensor | None) -> tuple[object, ...] | None:
+    """Return what changes with tensors and with operations on their values.
+
+    Writing to the memory of a tensor by another way, such as an array of NumPy that shares it, is not seen. The mark is
+    ``None`` for tensors made in inference mode, whose changes PyTorch does not count.
+
+    >>> values = torch.zeros(2)
+    >>> before = mark_of(values)
+    >>> mark_of(values) == before, mark_of(values.add_(1)) == before
+    (True, False)
+    """
+    try:
+        return tuple([None if each is None else (id(each), each._version) for each in parts])
+    except RuntimeError:
+        return None
+
+
 class NumericModule(Lasting, nn.Module, abc.ABC):
     """A module whose numbers are all float32 or all float64 and on one device, checked also after it was made.
 
@@ -197,9 +215,19 @@ class NumericModule(Lasting, nn.Module, abc.ABC):
             ValueError: Its numbers are of another type than float32 or float64, or of several types or devices; or
                 autocast is on.
         """
-        first, like = next(self.named_parameters())
-        check_dtype(like.dtype)
-        check_autocast(like.device)
+        like = next(self.parameters())
+        dtype, device = like.dtype, like.device
+        check_dtype(dtype)
+        check_autocast(device)
+        held = (own for module in self.modules() for own in (module._parameters, module._buffers))
+        each: Tensor | None
+        if all(
+            each is None or (each.dtype == dtype and each.device == device) or not each.is_floating_point()
+            for tensors in held
+            for each in tensors.values()
+        ):
+            return like
+        first = next(self.named_parameters())[0]
         for name, each in chain(self.named_parameters(), self.named_buffers()):
             if each.is_floating_point() and (each.dtype, each.device) != (like.dtype, like.device):
                 raise ValueError(

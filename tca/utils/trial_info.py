@@ -83,6 +83,8 @@ def selected_info(info: Mapping[str, Any], trials: torch.Tensor | Sequence[int] 
         info: The table.
         trials: Indices of trials, or a slice of them.
     """
+    if not info:
+        return info if isinstance(info, Table) else Table(COLUMN, {})
     rows = trials.cpu().numpy() if isinstance(trials, torch.Tensor) else trials
     return Table(COLUMN, {name: column[rows] for name, column in info.items()})
 

@@ -259,9 +259,9 @@ BUGS = [
     Bug(
         "tca/experiments/training/update.py",
         "a batch taken in twice by the rule that trains",
-        "            self.length.look(batch)\n        self.optimizer.zero_grad()\n        with self._ascended(batch):\n"
+        "            self.length.look(batch)\n        for each in self.parameters:\n            each.grad = None\n        with self._ascended(batch):\n"
         "            info = self.learner.backward(batch)\n",
-        "            pass\n        self.optimizer.zero_grad()\n        with self._ascended(batch):\n"
+        "            pass\n        for each in self.parameters:\n            each.grad = None\n        with self._ascended(batch):\n"
         "            info = self.learner.backward(batch)\n        if self.length is not None:\n"
         "            self.length.look(batch)\n",
         (

@@ -17,11 +17,21 @@ KEPT = (
 )
 TAKEN_BACK = ("tests/tca/experiments/records/test_records.py::test_what_was_kept_after_the_checkpoint_is_taken_back",)
 FILES = ("tests/tca/experiments/records/test_files.py",)
+UPDATED = ("tests/tca/experiments/training/test_whole_updates.py",)
+ONCE = ("tests/tca/test_checked_trials.py",)
+LIGHT = ("tests/tca/experiments/config/test_light_optimizers.py",)
 UPDATES = ("tests/tca/experiments/training/test_updates.py",)
 
 TRIALS, TASK = "tasks/images/image_trials.py", "tasks/images/image_task.py"
 
 BUGS = [
+    Bug("tca/batch.py", "selections of changed trials taken for checked ones", "and fits[2:] == self._marked()", "and fits", ONCE),
+    Bug("tca/connections/connection.py", "connections kept to a parameter that was replaced",
+        "found is None or found.weight is not weight or", "found is None or", UPDATED),
+    Bug("tca/experiments/config/light_optimizers.py", "steps not counted", "torch._foreach_add_(steps, 1)",
+        "torch._foreach_add_(steps, 0)", LIGHT),
+    Bug("tca/experiments/training/update.py", "gradients clipped below the bound", "norm > self.chosen.clip:",
+        "norm < self.chosen.clip:", UPDATED),
     Bug(TRIALS, "every epoch augmented alike", "generator(seed, AUGMENT, number)", "generator(seed, AUGMENT)", IMAGES),
     Bug("tasks/trials.py", "epochs counted from zero after a resumption",
         "for number, chosen_B in enumerate(order, start)", "for number, chosen_B in enumerate(order)", IMAGES),
@@ -118,7 +128,7 @@ BUGS = [
     Bug("tca/experiments/config/components.py", "memory of transposed weights taken as it lies",
         "each.is_contiguous() and each.device.type in FUSED_ON", "each.device.type in FUSED_ON", UPDATES),
     Bug("tca/experiments/config/components.py", "the form of one pass forgotten", '{"fused": True} if', "{} if", UPDATES),
-    Bug("tca/experiments/training/update.py", "a bound that is not kept", "self.chosen.clip, norm)", "math.inf, norm)", UPDATES),
+    Bug("tca/experiments/training/update.py", "a bound that is not kept", "norm > self.chosen.clip:", "norm > math.inf:", UPDATES),
     Bug("tca/experiments/training/training_loop.py", "tested on what was trained on",
         "test_loss, test_accuracy = evaluate(net, self.task, self.test_set)",
         "test_loss, test_accuracy = evaluate(net, self.task, self.train_set)", ("tests/tca/experiments/training/test_train.py",)),

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import torch
 from torch import nn
 
+from tca.experiments.config.light_optimizers import light
 from tca.experiments.config.schedules import Schedule, schedule_of
 from tca.experiments.config.step_controls import SAM, MatchedStepSize
 from tca.utils.checks import Made, NotNegative, Positive, Seed, checked, settle, whole
@@ -131,7 +132,8 @@ class Optimizer:
         """Return the optimizer of a network's parameters, one group of them for each factor on the learning rate.
 
         Where PyTorch has a form of it that takes all of an update in one pass, that form is used, unless the options
-        choose another: the same numbers but for rounding, in a third to a half of the time.
+        choose another: the same numbers but for rounding, in a third to a half of the time. The class is a subclass of
+        PyTorch's, see `tca.experiments.config.light_optimizers.light`.
 
         Args:
             net: The network.
@@ -148,7 +150,9 @@ class Optimizer:
         rates = [{"params": its, "lr": self.lr * factor} for factor, its in groups.items()]
         options = {**self._one_pass(known.values()), **self.options}
         try:
-            return _class_of(self.name)(rates, lr=self.lr, **options)  # type: ignore[call-arg]
+            kind = _class_of(self.name)
+            made = light(kind) if kind in _optimizers().values() else kind
+            return made(rates, lr=self.lr, **options)  # type: ignore[call-arg]
         except (TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"optimizer {self.name} refuses its arguments: {error}") from error
 

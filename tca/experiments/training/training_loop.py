@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from tasks.trials import TrialSet
 from tca.batch import Batch
 from tca.experiments.config.run import Run
 from tca.experiments.records.record import Record
@@ -64,6 +65,8 @@ class TrainingLoop:
         self.sizes: dict[str, Any] = {"n_in": self.task.n_in, "n_out": n_out, "dt": self.task.dt}
         self.unit = "step" if run.agent is None else "episode"
         self.begin()
+        if run.agent is None and isinstance(self.train_set, TrialSet):
+            self.train_set.trials.check(self.task.n_in, n_out)  # once, and not each batch of it
         readout_rate = run.optimizer.lr * run.optimizer.lr_multipliers.get("w_out", 1.0)
         run.the_rule.signal.check_training(run.steps, readout_rate or None)
         if run.loss is not None:

@@ -21,6 +21,8 @@ from tca.rules import RULES
 
 __all__ = ["Updates"]
 
+SMALL = 1e-6  # added to the norm of a clipped gradient, as `torch.nn.utils.clip_grad_norm_` does
+
 
 class Updates:
     """The updates of a run.
@@ -34,6 +36,7 @@ class Updates:
 
     def __init__(self, learner: Learner, chosen: Optimizer, steps: int, seed: int) -> None:
         self.learner, self.net, self.chosen, self.steps = learner, learner.net, chosen, steps
+        self.parameters = list(self.net.parameters())
         self.optimizer = chosen.build(self.net)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.recurrent = [self.net.get_parameter(each.name) for each in self.net.hidden_connections()]
@@ -47,16 +50,19 @@ class Updates:
         """
         if self.length is not None:
             self.length.look(batch)
-        self.optimizer.zero_grad()
+        for each in self.parameters:
+            each.grad = None
         with self._ascended(batch):
             info = self.learner.backward(batch)
-        gradients = [each.grad for each in self.net.parameters() if each.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        if self.chosen.clip is not None:
-            torch.nn.utils.clip_grads_with_norm_(self.net.parameters(), self.chosen.clip, norm)
-        for name, value in (("loss", info.loss), ("gradient norm", norm)):
-            if not math.isfinite(value.item()):
-                return f"{name} became {value.item()} in step {step + 1}"
+        gradients = [each.grad for each in self.parameters if each.grad is not None]
+        witness, *norms = torch.stack([info.witness, *torch._foreach_norm(gradients)]).tolist()  # the only wait
+        norm = math.sqrt(sum(each * each for each in norms))
+        if not math.isfinite(witness + norm):
+            for name, value in (("loss", info.loss.item()), ("gradient norm", norm)):
+                if not math.isfinite(value):
+                    return f"{name} became {value} in step {step + 1}"
+        if self.chosen.clip is not None and norm > self.chosen.clip:
+            torch._foreach_mul_(gradients, self.chosen.clip / (norm + SMALL))
         if self.chosen.schedule is not None:
             for rate, group in zip(self.rates, self.optimizer.param_groups, strict=True):
                 group["lr"] = rate * self.chosen.schedule.at(step, self.steps)

@@ -9,15 +9,14 @@ import abc
 import copy
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from functools import partial
-from typing import Any, NamedTuple
+from functools import cached_property, partial
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from tca.cells.activations import Activation
-from tca.connections.connection import Connection, ConnectionInput
+from tca.connections.connection import Connection, ConnectionInput, Reused
 from tca.nets.feedforward.interlayer import InterlayerOperation, Shape
 from tca.nets.feedforward.layers import Maker
 from tca.nets.network import Network
@@ -93,6 +92,11 @@ class Layered(Network, abc.ABC):
     readout: tuple[tuple[str, Maker], ...]
     noise_state: Tensor
     w_out: nn.Parameter
+
+    @cached_property
+    def reused(self) -> Reused:
+        """Makes the connections, each once."""
+        return Reused()
 
     def hidden_connections(self) -> tuple[Connection, ...]:
         return tuple(each for hidden in self.hidden_layers for each in self._made(hidden.wires))
@@ -170,8 +174,7 @@ class Layered(Network, abc.ABC):
             )
             pre, back = _passed(rate[1:], stages)
         w_out, b_out = self.readout_connections()
-        return replace(
-            tapes[-1],
+        return tapes[-1].changed(
             lower=tuple(tapes[-2::-1]),
             readout_links=(ConnectionInput(w_out, pre), ConnectionInput(b_out, one)),
             readout_back=back,
@@ -197,7 +200,10 @@ class Layered(Network, abc.ABC):
         return f"{self.shape}, {[each.shape for each in self.hidden_layers]}, {self.n_out}"
 
     def _made(self, wires: tuple[tuple[str, Maker], ...]) -> tuple[Connection, ...]:
-        return tuple(make(name, self.get_parameter(name), self._buffers.get(f"mask_{name}")) for name, make in wires)
+        return tuple(
+            self.reused(make, name, cast(Tensor, self._parameters[name]), self._buffers.get(f"mask_{name}"))
+            for name, make in wires
+        )
 
     @property
     def n_noise(self) -> int:
