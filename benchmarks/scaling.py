@@ -21,7 +21,7 @@ import torch
 import tca
 from analysis.figures.plots import Series, save
 from benchmarks.problem import CHANNELS, TRIALS, make_problem
-from benchmarks.scaling_figure import scaling
+from benchmarks.scaling_figure import HIGHLIGHTED, scaling
 from benchmarks.timing import one_core, race
 from studies.every_rule import TEMPORAL
 
@@ -65,7 +65,6 @@ CELLS = (64, 128, 256, 512, 1024, 2048)
 FEWER_CELLS = (8, 16, 32, 64, 128, 256)  # where a rule costs more than N^2: further ones would take too long
 STEPS = (100, 200, 500, 1000, 2000)
 FIXED_STEPS, FIXED_CELLS, FIXED_FEWER = 100, 128, 16
-HIGHLIGHTED = ("eprop", "bptt", "node_perturbation", "snap2", "rtrl, forward", "uoro, forward", "kf_rtrl, forward")
 
 
 @dataclass(frozen=True)

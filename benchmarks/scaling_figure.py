@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from analysis.figures.plots import SETTINGS, Series, legend, looks, panels
 
-__all__ = ["scaling"]
+__all__ = ["HIGHLIGHTED", "scaling"]
 
+HIGHLIGHTED = ("eprop", "bptt", "node_perturbation", "snap2", "rtrl, forward", "uoro, forward", "kf_rtrl, forward")
 OTHERS = "other rules"
 
 
@@ -35,6 +37,7 @@ def scaling(series: Sequence[Series], highlighted: Sequence[str], slopes: Mappin
             each.set_xlabel(name)
             each.set_xscale("log", base=2)
             each.set_yscale("log")
+            each.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             members = sorted((one for one in series if one.panel == name), key=lambda one: one.label in chosen)
             for one in members:
                 look = chosen.get(one.label)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from analysis.figures.plots import Series, curves, legend, level, multiples, panels, summary, undivided
+from analysis.figures.looks import CONTROLS, rule_of_label
+from analysis.figures.plots import CHANCE, Series, curves, legend, level, multiples, panels, summary, undivided
 from tca.utils.checks import checked
 
 __all__ = ["alignment_by_parameter", "alignment_over_training", "learning_curves", "over_epochs"]
+
+PERFECT = 0.99  # scores from here on count as perfect
 
 
 @checked
@@ -34,12 +38,25 @@ def learning_curves(
         curves(each, split, name, bounded=True)
         known = (chance or {}).get(undivided(name))
         if known is not None:
-            level(each, known, "chance")
+            level(each, known, CHANCE)
     low = min((each.dataLim.y0 for each in axes.values()), default=0.0)
     for each in axes.values():
         each.set_ylim(low - 0.03, 1.03)  # a perfect score is 1
-    legend(figure, summary(series, bounded=True))
+    legend(figure, "\n".join([summary(series, bounded=True), *_perfect_controls(series)]))
     return figure
+
+
+def _perfect_controls(series: Sequence[Series]) -> list[str]:
+    """Return a line for each control whose runs, by their median, end at a perfect score in a panel."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for one in series:
+        if rule_of_label(one.label) in CONTROLS and len(one.y):
+            found.setdefault(one.label, {}).setdefault(one.panel, []).append(one.y[-1])
+    return [
+        f"{label}: a control,\nreaches {max(map(statistics.median, panels.values())):.2f} too"
+        for label, panels in found.items()
+        if max(map(statistics.median, panels.values())) >= PERFECT
+    ]
 
 
 @checked

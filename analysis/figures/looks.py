@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-__all__ = ["COLOURS", "FAMILIES", "Look", "family_of", "looks_of", "rule_of_label"]
+__all__ = ["COLOURS", "CONTROLS", "FAMILIES", "Look", "family_of", "looks_of", "rule_of_label"]
 
 # Okabe and Ito (2008), Color Universal Design: distinct with every kind of colour vision. Dashes and markers repeat the
 # distinction for print without colour. Grey is for controls.
@@ -24,7 +24,7 @@ SOLID, DASHED, DOTTED, DASH_DOT, LONG, DASH_DOT_DOT, SPARSE, LONG_DOT, LONG_SHOR
     (0, (5, 1.5, 1.5, 1.5)),
     (0, (9, 2)),
     (0, (3, 1, 1, 1, 1, 1)),
-    (0, (1, 2)),
+    (0, (1, 1.5)),
     (0, (9, 1.5, 1.5, 1.5)),
     (0, (9, 1.5, 4, 1.5)),
     (0, (2.5, 2)),
@@ -52,7 +52,7 @@ FAMILIES: dict[str, tuple[Dash, dict[str, int]]] = {
         "dfa": BLUE, "feedback_alignment": SKY, "sign_symmetric": ORANGE, "dfa_sparse": RED, "dfa_shared": GREEN,
         "readout_only": GREY,
     }),
-    "sparse and diffusing feedback": (LONG_SHORT, {"diffusion": RED, "eprop_sparse": SKY, "global_broadcast": PINK}),
+    "sparse and diffusing feedback": (LONG_SHORT, {"diffusion": RED, "eprop_sparse": ORANGE, "global_broadcast": PINK}),
     "decorrelation": (DASH_DOT_DOT, {
         "ebd": RED, "sbd": GREEN, "sbd_expansion": ORANGE, "sbd_filtered": SKY, "sbd_lagged": BLUE,
     }),
@@ -71,6 +71,8 @@ ALIASES = {
     "sparse_e_prop": "eprop_sparse", "dense_random": "eprop_random", "sbd_+_expansion": "sbd_expansion",
     "kf": "kf_rtrl", "snap_1": "snap1", "snap_2": "snap2", "symmetric": "eprop",
 }  # fmt: skip
+
+CONTROLS = ("readout_only",)  # no learning of the recurrent or hidden weights
 
 
 class Look(NamedTuple):

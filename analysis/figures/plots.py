@@ -39,6 +39,7 @@ SETTINGS = {
     "svg.hashsalt": "tca",
     "text.parse_math": False,  # names may hold any character
 }
+CHANCE = "chance"  # label of its level
 THIN = 5  # runs up to which each is drawn
 MOST = 8  # labels of a panel
 ACROSS = 4  # panels in a row
@@ -277,6 +278,7 @@ def legend(figure: Figure, note: str = "") -> None:
     for axes in figure.axes:
         handles, labels = axes.get_legend_handles_labels()
         entries.update({label: handle for label, handle in zip(labels, handles, strict=True) if label not in entries})
+    entries = dict(sorted(entries.items(), key=lambda each: each[0] == CHANCE))  # at the end
     with matplotlib.rc_context(SETTINGS):
         made = figure.legend(entries.values(), entries.keys(), loc="outside right upper", handlelength=3.2,
                              title=note or None, title_fontsize="small", alignment="left")  # fmt: skip

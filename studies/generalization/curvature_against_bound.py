@@ -24,7 +24,7 @@ def curvature_against_bound(series: Sequence[Series]) -> Figure:
     [[40.0, 24.0]]
     """
     series = multiples(series)
-    figure, axes = panels(series, "bound 2 / (η ρ)", "largest eigenvalue of the Hessian")
+    figure, axes = panels(series, "bound 2 / (η ρ)", "largest eigenvalue of the Hessian", columns=3)
     for name, each in axes.items():
         dots(each, series, name)
         here = [one for one in series if one.panel == name]

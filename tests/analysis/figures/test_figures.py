@@ -197,6 +197,14 @@ def test_fuller_panels_are_split_and_keep_their_chance() -> None:
     assert drawn[1] == ["rule 0", "rule 8", "rule 9", "chance"]
 
 
+@pytest.mark.parametrize(("end", "named"), [(1.0, True), (0.9, False)])
+def test_a_control_that_is_perfect_too_is_named(end: float, named: bool) -> None:
+    series = [Series("xor", label, 0, [0.0, 1.0], [0.5, end]) for label in ("bptt", "readout only")]
+    note = learning_curves(series, chance={"xor": 0.5}).legends[0]
+    assert ("readout only: a control,\nreaches 1.00 too" in note.get_title().get_text()) == named
+    assert [text.get_text() for text in note.get_texts()] == ["bptt", "readout only", "chance"]
+
+
 def test_a_legend_names_what_is_drawn_alone() -> None:
     series = [Series("xor", "bptt", 0, [1.0], [0.1]), Series("xor", "diverged", 0, [], [])]
     labels = [text.get_text() for text in gap_against_curvature(series).legends[0].get_texts()]
