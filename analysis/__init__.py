@@ -29,6 +29,7 @@ from analysis.representations.recordings import load_recording
 from analysis.representations.similarity import cca, cka, cka_distance, procrustes_distance, svcca
 from analysis.representations.similarity_distances import distances
 from analysis.representations.similarity_rsa import rsa
+from analysis.run_table import load, load_curves
 from analysis.stability.critical_rate import stability
 from analysis.stability.critical_rate_check import check_stability, iterate
 from analysis.stability.gauss_newton_minimum import minimum
@@ -52,6 +53,8 @@ __all__ = [
     "landscape",
     "learning_regime",
     "linear_dynamics",
+    "load",
+    "load_curves",
     "load_recording",
     "lyapunov",
     "match_cells",

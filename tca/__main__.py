@@ -1,4 +1,4 @@
-"""The command ``tca``: demo, train, compare, sweep, resume, show, report, list."""
+"""The command ``tca``: demo, train, compare, sweep, resume, runs, show, verify, report, list."""
 
 from __future__ import annotations
 

@@ -52,7 +52,9 @@ COMMANDS = {
     ),
     "sweep": Command("train the runs that a Python function yields, in parallel", "tca.cli.sweep_command"),
     "resume": Command("train unfinished runs of a folder to their end", "tca.cli.resume_command"),
+    "runs": Command("list runs of a folder, filtered and sorted", "tca.cli.runs_command"),
     "show": Command("show settings, outcome and last measurements of a run", "tca.cli.show_command"),
+    "verify": Command("train the run of a record again and compare the bits", "tca.cli.verify_command"),
     "report": Command("summarise a folder of records; rewrite the report of a comparison", "tca.cli.report_command"),
     "list": Command("list rules, tasks, networks, losses and figures", "tca.cli.list_command"),
 }

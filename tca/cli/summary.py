@@ -12,12 +12,13 @@ from tca.cli.compare.report import printed, write_report
 from tca.cli.table_formats import Format
 from tca.experiments.config.recipes import in_words
 from tca.experiments.config.run import Run
+from tca.experiments.config.run_command import command_of
 from tca.experiments.records.files import RecordError
 from tca.experiments.records.reader import RecordText, look
 from tca.experiments.records.record import title_of
 from tca.experiments.records.result import Metrics, Result, seconds_per_step
 from tca.experiments.sweep.settings import flat
-from tca.utils.text import in_a_line
+from tca.utils.text import in_a_line, printable
 
 __all__ = ["Report", "again", "chosen", "describe", "record_folders", "report", "show"]
 
@@ -151,7 +152,8 @@ def show(folder: Path) -> str:
             for place, each in enumerate(found.made_with)
         ),
     ]  # fmt: skip
-    return "\n\n".join(f"{title}\n{_aligned(entries)}".rstrip() for title, entries in chapters)
+    text = [f"{title}\n{_aligned(entries)}".rstrip() for title, entries in chapters]
+    return "\n\n".join([*text, f"train it again\n  {printable(command_of(found.description['run']), '')}"])
 
 
 def _ending(found: RecordText) -> str:

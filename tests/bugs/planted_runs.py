@@ -15,7 +15,37 @@ RECIPE = ("tests/tca/rules/test_recipes.py",)
 
 OWN = ("tests/tca/experiments/config/test_own_parts.py",)
 
+LIST, SHOW = ("tests/tca/experiments/records/test_run_list.py",), ("tests/tca/cli/test_show_command.py",)
+
 BUGS = [
+    Bug(
+        "tca/experiments/records/run_index.py",
+        "a record that changed at once not read again",
+        "    fresh = time",
+        "    fresh = 0 * time",
+        LIST,
+    ),
+    Bug(
+        "tca/experiments/records/run_index.py",
+        "a damaged index kept",
+        "                _remove(path)\n        except",
+        "                pass\n        except",
+        LIST,
+    ),
+    Bug(
+        "tca/experiments/records/run_rows.py",
+        "seeds of batches and rule exchanged",
+        'SEEDS = ("data", "net", "rule", "batches")',
+        'SEEDS = ("data", "net", "batches", "rule")',
+        LIST,
+    ),
+    Bug(
+        "tca/experiments/training/verification.py",
+        "bits that are never compared",
+        "return torch.equal(",
+        "return True or torch.equal(",
+        SHOW,
+    ),
     Bug(
         "tca/experiments/training/update.py",
         "an optimizer resumed in the type of torch",

@@ -198,6 +198,8 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "tca.experiments.sweep.Swept": {"folder": lambda: FILE, "outcome": lambda: "open"},
     "tca.experiments.sweep.grid": {"axes": lambda: {"seeds.net": [0, 1]}},
     "tca.experiments.sweep.read_runs": {"target": lambda: "tests/support/arguments_good.py:swept"},
+    "analysis.load": {"folder": lambda: tempfile.mkdtemp()},
+    "analysis.load_curves": {"runs": lambda: []},
     "tca.experiments.sweep.sweep": {"folder": lambda: FILE, "runs": lambda: [], "progress": lambda: False},
     "tca.experiments.reinforcement.actor_critic.advantages": {
         "rewards": lambda: torch.ones(3, 2),

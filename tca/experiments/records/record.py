@@ -1,6 +1,6 @@
 """The record of a run during training: a folder that survives the process at any moment.
 
-    run.json             the run, the sizes of its task, its data, versions, threads and commit; written first
+    run.json             the run, the sizes of its task, its data, date, versions, threads and commit; written first
     metrics.jsonl        one line for each measurement
     checkpoint           the state at the last measurement; removed at the end of the run
     weights.safetensors  the trained network
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import hashlib
 import json
 import math
@@ -136,6 +137,7 @@ class Record:
     def _describe(self, folder: Path) -> None:
         """Write ``run.json``."""
         values = {"run": self.run.to_json(), **self.sizes, "title": title_of(self.run), "measure": self.measure}
+        values["date"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         values |= {"data": self.data} if self.data else {}
         write_json(folder / "run.json", sealed(self.run.name, {**values, **self._made_with[-1]}))
 
