@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tca.experiments.records.files import RecordError, read_bytes
 from tca.experiments.records.reader import LARGEST_METRICS, measured
-from tca.experiments.records.run_filters import Condition
+from tca.experiments.records.run_filters import RunCondition
 from tca.experiments.records.run_index import list_runs
 from tca.experiments.records.run_rows import COLUMNS
 from tca.utils.checks import Folder, checked
@@ -68,7 +68,7 @@ def load(folder: Folder, where: str | Sequence[str] = ()) -> DataFrame:
     """
     pandas = pandas_library()
     texts = [where] if isinstance(where, str) else where
-    rows, _ = list_runs(folder, [Condition.of(each) for each in texts])
+    rows, _ = list_runs(folder, [RunCondition.of(each) for each in texts])
     frame = pandas.DataFrame(rows, columns=list(COLUMNS))
     settings = _varying([json.loads(each or "{}") for each in frame.pop("settings")])
     frame["folder"] = [str(Path(folder) / each) for each in frame["folder"]]

@@ -17,7 +17,7 @@ from typing import Any
 
 import tca
 from tca.experiments.config.run import name_of
-from tca.experiments.records.run_filters import Condition
+from tca.experiments.records.run_filters import RunCondition
 from tca.experiments.records.run_index import index_path, list_runs
 from tca.experiments.records.sealed_json import sealed
 from tca.experiments.records.versions import environment
@@ -70,7 +70,7 @@ def main() -> None:
     index_path(root).unlink(missing_ok=True)
     clock, process, _ = timed(lambda: list_runs(root, limit=1), 1)
     print(f"index of {count} runs made in {clock:.1f} s on the clock, {process:.1f} s of the process")
-    conditions = [Condition.of(each) for each in ("rule = eprop", "test_accuracy > 0.9", "net.size = 64")]
+    conditions = [RunCondition.of(each) for each in ("rule = eprop", "test_accuracy > 0.9", "net.size = 64")]
     for title, given in (("all, newest 50", []), ("filtered by three conditions", conditions)):
         clock, process, (rows, found) = timed(
             lambda given=given: list_runs(root, given, sort="test_accuracy", descending=True, limit=50)  # type: ignore[misc]

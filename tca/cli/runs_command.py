@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 from tca.cli.commands import CommandOutput
 from tca.cli.parsers import add_folder
 from tca.cli.text_table import TextTable, csv_text
-from tca.experiments.records.run_filters import Condition
+from tca.experiments.records.run_filters import RunCondition
 from tca.experiments.records.run_index import Row, list_runs
 from tca.experiments.records.run_rows import COLUMNS, DAMAGED, SEEDS
 from tca.utils.names import lookup
@@ -70,14 +70,14 @@ def act(options: Namespace) -> CommandOutput:
     return CommandOutput(str(_table(rows, count)) if rows else f"{count} runs in {in_a_line(folder)}", status)
 
 
-def _conditions(options: Namespace) -> list[Condition]:
-    found = [Condition.of(each) for each in options.where or ()]
+def _conditions(options: Namespace) -> list[RunCondition]:
+    found = [RunCondition.of(each) for each in options.where or ()]
     given = {name: getattr(options, name) for name in SAME if getattr(options, name)}
-    found += [Condition(name, "in", tuple(text.split(","))) for name, text in given.items()]
+    found += [RunCondition(name, "in", tuple(text.split(","))) for name, text in given.items()]
     if options.seed is not None:
-        found.append(Condition("seed_net", "=", options.seed))
+        found.append(RunCondition("seed_net", "=", options.seed))
     if options.lr is not None:
-        found.append(Condition("lr", "=", options.lr))
+        found.append(RunCondition("lr", "=", options.lr))
     return found
 
 

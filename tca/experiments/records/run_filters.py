@@ -11,7 +11,7 @@ from tca.experiments.config.run import Run
 from tca.experiments.records.run_rows import COLUMNS
 from tca.utils.names import lookup, shorten
 
-__all__ = ["OPERATORS", "Condition"]
+__all__ = ["OPERATORS", "RunCondition"]
 
 OPERATORS = {"<=": "<=", ">=": ">=", "!=": "IS NOT", "=": "IS", "<": "<", ">": ">", "~": "~", "in": "in"}
 TEXT = re.compile(r"\s*([\w.-]+)\s*(<=|>=|!=|=|<|>|~)\s*(.*?)\s*", re.DOTALL)
@@ -20,7 +20,7 @@ SETTINGS = dict.fromkeys(each.name for each in dataclasses.fields(Run))
 
 
 @dataclass(frozen=True)
-class Condition:
+class RunCondition:
     """A condition on a column or setting.
 
     Args:
@@ -32,8 +32,8 @@ class Condition:
     Raises:
         ValueError: The column or operator is unknown.
 
-    >>> Condition.of("test_accuracy > 0.9")
-    Condition(name='test_accuracy', operator='>', value=0.9)
+    >>> RunCondition.of("test_accuracy > 0.9")
+    RunCondition(name='test_accuracy', operator='>', value=0.9)
     """
 
     name: str
@@ -46,7 +46,7 @@ class Condition:
         self.column(self.name)
 
     @classmethod
-    def of(cls, text: str) -> Condition:
+    def of(cls, text: str) -> RunCondition:
         """Return the condition of a text, such as ``"net.size >= 64"``.
 
         Args:
@@ -71,7 +71,7 @@ class Condition:
         Raises:
             ValueError: It is neither.
 
-        >>> Condition.column("rule")
+        >>> RunCondition.column("rule")
         'rule'
         """
         if not NAME.fullmatch(name):

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from tasks.images.cache import VARIABLE, cache_root
 from tca.experiments.records.files import RecordError
-from tca.experiments.records.run_filters import Condition
+from tca.experiments.records.run_filters import RunCondition
 from tca.experiments.records.run_rows import COLUMNS, row_of
 from tca.utils.text import in_a_line
 
@@ -42,7 +42,7 @@ MARKS = ("run.json", "metrics.jsonl", "checkpoint", "weights.safetensors", "resu
 
 def list_runs(
     folder: str | Path,
-    conditions: Sequence[Condition] = (),
+    conditions: Sequence[RunCondition] = (),
     *,
     sort: str = "date",
     descending: bool = False,
@@ -71,7 +71,7 @@ def list_runs(
     path = index_path(root)
     if rebuild:
         _remove(path)
-    key = Condition.column(sort)
+    key = RunCondition.column(sort)
     where = " AND ".join(f"({each.sql})" for each in conditions) or "1"
     values = [value for each in conditions for value in each.values]
     order = f"{key} IS NULL, {key} {'DESC' if descending else 'ASC'}, folder"

@@ -19,7 +19,7 @@ import tca
 from tca.__main__ import main
 from tca.experiments import records
 from tca.experiments.records import run_index
-from tca.experiments.records.run_filters import Condition
+from tca.experiments.records.run_filters import RunCondition
 from tca.experiments.records.run_index import index_path, list_runs
 from tca.experiments.records.run_rows import COLUMNS
 from tca.experiments.records.sealed_json import sealed
@@ -91,7 +91,7 @@ def test_a_row_has_what_the_run_and_its_result_have(trained: Path) -> None:
     ],
 )
 def test_conditions(texts: list[str], count: int, trained: Path) -> None:
-    rows, found = list_runs(trained, [Condition.of(each) for each in texts])
+    rows, found = list_runs(trained, [RunCondition.of(each) for each in texts])
     assert len(rows) == found == count
 
 
@@ -106,7 +106,7 @@ def test_conditions(texts: list[str], count: int, trained: Path) -> None:
 )  # fmt: skip
 def test_conditions_that_are_none(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message.replace(">", r"\>")):
-        Condition.of(text)
+        RunCondition.of(text)
 
 
 def test_sorting_puts_missing_values_last(trained: Path) -> None:
