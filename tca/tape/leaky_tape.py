@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from tca.cells.activations import Activation
+from tca.kernels.compiled import Passes
 from tca.tape.local_step import LeakyStep
 from tca.tape.tape import Tape
 
@@ -32,10 +33,12 @@ class LeakyTape(Tape):
             potential.
         activation: The activation function. Its derivative is the slope of the rate if ``slope_at_emission`` (leak on
             the potential), else a part of the gain (leak on the rate).
+        passes: The compiled passes of the population; ``None`` (default) for PyTorch's operations.
     """
 
     activity: Tensor
     activation: Activation
+    passes: Passes | None = None
 
     def lift(self, signal: Tensor, steps: slice) -> Tensor:
         """Return a rate signal as a state signal, times the slope ``dz/ds``; overwrites the signal."""
@@ -106,6 +109,32 @@ class LeakyTape(Tape):
             to_go=self.to_go(t),
             constant_leak=tensor(self.leak) if emits else None,
         )
+
+    def filter_leak_(self, signal: Tensor, later: Tensor | None) -> bool:
+        """Filter ``L_t + leak nu_{t+1}`` in place by a compiled pass; return whether there is one.
+
+        Args:
+            signal: State signal of consecutive steps, shape ``(C, B, N)``.
+            later: Filtered signal of the step after, shape ``(B, N)``; ``None`` at the end of the trial.
+        """
+        if self.passes is None:
+            return False
+        self.passes.filter_(signal.unsqueeze(0), None if later is None else later.unsqueeze(0))
+        return True
+
+    def filter_jacobian_(self, signal: Tensor, steps: slice, later: Tensor | None) -> bool:
+        """Filter ``L_t + J_{t+1}^T nu_{t+1}`` in place by a compiled pass; return whether there is one.
+
+        Args:
+            signal: State signal of these steps, shape ``(C, B, N)``.
+            steps: The steps, counted from the initial state.
+            later: Filtered signal of the step after, shape ``(B, N)``; ``None`` at the end of the trial.
+        """
+        if self.passes is None:
+            return False
+        activity, after = self.activity[steps.start :].unsqueeze(0), None if later is None else later.unsqueeze(0)
+        self.passes.adjoint_(self.recurrent.unsqueeze(0), activity, signal.unsqueeze(0), after)
+        return True
 
     @property
     def synapses(self) -> Tensor:

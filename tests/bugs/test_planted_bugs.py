@@ -26,6 +26,8 @@ def wrong_with(bug: Bug, text: str) -> str:
     if text.count(bug.old) != bug.places:
         return f"its text occurs {text.count(bug.old)} times, not {bug.places}"
     planted = text.replace(bug.old, bug.new)
+    if not bug.file.endswith(".py"):  # C++, whose layout is that of words
+        return "it changes nothing but the layout" if planted.split() == text.split() else ""
     try:
         return "it changes nothing but the layout" if meaning(planted) == meaning(text) else ""
     except SyntaxError as error:

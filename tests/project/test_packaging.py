@@ -81,13 +81,24 @@ def test_every_version_is_pinned(project: dict[str, Any]) -> None:
 
 def test_types_are_shipped_and_the_version_has_one_source(project: dict[str, Any]) -> None:
     assert all((ROOT / package / "py.typed").is_file() for package in PACKAGES)
-    assert project["tool"]["setuptools"]["package-data"] == {"*": ["py.typed"]}
+    assert project["tool"]["setuptools"]["package-data"]["*"] == ["py.typed"]
     assert project["project"]["dynamic"] == ["version"]
     assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "tca.__version__"}
     assert tca.__version__.count(".") == 2
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == tca.__version__
     assert [each["name"] for each in citation["authors"]] == [each["name"] for each in project["project"]["authors"]]
+
+
+def test_every_file_that_is_no_module_is_in_the_wheel(project: dict[str, Any]) -> None:
+    """The source of compiled passes and the style of pages, which setuptools leaves out unless they are declared."""
+    declared_files = project["tool"]["setuptools"]["package-data"]
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*"):
+            if not path.is_file() or path.suffix in (".py", ".pyc"):
+                continue
+            patterns = declared_files["*"] + declared_files.get(".".join(path.parent.relative_to(ROOT).parts), [])
+            assert any(path.match(pattern) for pattern in patterns), path
 
 
 def test_hooks_before_a_commit_are_the_lines_of_make_lint(project: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """The record of a run during training: a folder that survives the process at any moment.
 
-    run.json             the run, the sizes of its task, its data, date, versions, threads and commit; written first
+    run.json             the run, sizes of its task, data, date, versions, threads, kernels and commit; written first
     metrics.jsonl        one line for each measurement
     checkpoint           the state at the last measurement; removed at the end of the run
     weights.safetensors  the trained network
@@ -52,7 +52,7 @@ Sizes = dict[str, Any]
 
 
 class ResumedElsewhereWarning(UserWarning):
-    """A run resumes with other versions, commit or number of threads; the last bits may differ."""
+    """A run resumes with other versions, commit, number of threads or kernels; the last bits may differ."""
 
 
 class Record:
@@ -75,7 +75,7 @@ class Record:
         RecordError: The folder cannot be written, is in use by another process, is damaged, or holds another run.
 
     Warns:
-        ResumedElsewhereWarning: The run began with other versions, commit or number of threads.
+        ResumedElsewhereWarning: The run began with other versions, commit, number of threads or kernels.
     """
 
     def __init__(

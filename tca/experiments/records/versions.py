@@ -1,4 +1,4 @@
-"""Versions, commit and threads on which the numbers of a record depend."""
+"""Versions, commit, threads and passes on which the numbers of a record depend."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from tca.kernels.choice import in_use
 
 __all__ = ["commit", "differences", "environment", "versions"]
 
@@ -31,8 +33,13 @@ def versions() -> dict[str, str]:
 
 
 def environment() -> dict[str, Any]:
-    """Return the versions, the commit of this source, and the number of torch's threads."""
-    return {"versions": versions(), "commit": commit(), "threads": torch.get_num_threads()}
+    """Return the versions, the commit of this source, the number of threads and the kernels."""
+    return {
+        "versions": versions(),
+        "commit": commit(),
+        "threads": torch.get_num_threads(),
+        "kernels": in_use(),
+    }
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from tca.cells.leaky_cell import FORMS, LeakyCell
 from tca.cells.learned_cells import Leaky
 from tca.cells.time_constants import Constant, leak_and_gain
 from tca.connections.connection import Dense
+from tca.kernels.choice import choose
 from tca.nets.cell_rnn.block_population import BlockPopulation
 from tca.nets.recurrent_layer import RecurrentLayer, RecurrentWiring
 from tca.tape.leaky_tape import LeakyTape
@@ -26,6 +28,8 @@ from tca.utils.checks import positive
 from tca.utils.numerics import Workspace
 
 __all__ = ["LeakyLayer", "LeakyPopulation"]
+
+WIDEST = 64  # inputs whose drive a compiled pass computes itself
 
 
 class LeakyPopulation(BlockPopulation):
@@ -99,31 +103,48 @@ class LeakyPopulation(BlockPopulation):
         in_place = self.form.slope_at_emission
         drive = rate if in_place else space.empty(f"{prefix}drive", tuple(rate.shape), self.w_rec)
         w_in, w_rec, b, *initial = into = self.into_cells(prefix)
-
-        def fold(weight: Tensor) -> Tensor:
-            return self.form.fold(self.gain, weight)
-
-        flat = drive[1:].view(-1, self.n_rec)
-        torch.addmm(fold(b.effective()), inputs.reshape(-1, self.n_pre), fold(w_in.matrix()).t(), out=flat)
-        if noise is not None:
-            drive[1:].addcmul_(noise, fold(torch.ones_like(self.w_rec[0])))
-        start = initial[0].effective() if initial else rate.new_zeros(())
         recurrent = w_rec.matrix()
-        activity = self.form.run_(self.activation, self.leak, drive, fold(recurrent), start, rate)
+        start = initial[0].effective() if initial else rate.new_zeros(())
+        passes = choose(self.activation, not in_place, self.leak, self.gain, recurrent)
+        fused = passes is not None and noise is None and self.n_pre <= WIDEST
+        if not fused:
+            self._drive_(drive, w_in, b, inputs, noise)
+        if passes is None:
+            fold = partial(self.form.fold, self.gain)
+            self.form.run_(self.activation, self.leak, drive, fold(recurrent), start, rate)
+        else:
+            bias = b.effective() if fused else rate.new_zeros(self.n_rec)  # else in the drive
+            passes.forward_(
+                (w_in.matrix().unsqueeze(0), recurrent.unsqueeze(0), bias.unsqueeze(0)),
+                inputs.unsqueeze(0) if fused else None,
+                None if fused else drive.unsqueeze(0),
+                start.expand_as(rate[0]).unsqueeze(0),
+                rate.unsqueeze(0),
+                drive.unsqueeze(0),
+            )
         return LeakyTape(
             population=population,
             rate=rate,
-            activity=activity,
+            activity=drive,
             activation=self.activation,
             slope_at_emission=self.form.slope_at_emission,
             leak=self.leak,
             gain=self.gain,
             links=self._links(into, inputs, rate),
             recurrent=recurrent,
+            passes=passes,
             recurrent_mask=self.mask_rec,
             types=self.types,
             **rest,
         )
+
+    def _drive_(self, drive: Tensor, w_in: Any, b: Any, inputs: Tensor, noise: Tensor | None) -> None:
+        """Write the drive of every step but for the recurrent part, with folded weights."""
+        fold = partial(self.form.fold, self.gain)
+        flat = drive[1:].view(-1, self.n_rec)
+        torch.addmm(fold(b.effective()), inputs.reshape(-1, self.n_pre), fold(w_in.matrix()).t(), out=flat)
+        if noise is not None:
+            drive[1:].addcmul_(noise, fold(torch.ones_like(self.w_rec[0])))
 
     def cell_noise(self, drawn: Tensor) -> Tensor:
         leak = torch.as_tensor(self.leak, dtype=torch.float64, device=self.w_rec.device).detach()

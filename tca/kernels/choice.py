@@ -1,0 +1,114 @@
+"""The choice between compiled passes and PyTorch's operations, by size, type, device and activation function."""
+
+from __future__ import annotations
+
+import functools
+import os
+import warnings
+
+from torch import Tensor
+
+from tca.cells.activations import Activation
+from tca.kernels.build import BuildError, build
+from tca.kernels.compiled import FORMATS, FUNCTIONS, Library, Passes
+from tca.utils.names import lookup, unknown
+
+__all__ = ["CHOICES", "VARIABLE", "KernelsWarning", "choose", "in_use", "use"]
+
+VARIABLE = "TCA_KERNELS"
+CHOICES = {
+    "auto": "compiled passes where they are faster and a compiler exists",
+    "eager": "PyTorch's operations",
+    "compiled": "compiled passes at every size; an error without a compiler",
+}
+LARGEST = 192  # cells; in larger networks products of PyTorch are as fast on some processors
+
+
+class KernelsWarning(UserWarning):
+    """Library passes cannot be built; PyTorch's operations take their part."""
+
+
+def use(name: str) -> str:
+    """Choose the passes of leaky networks in this process and those it starts; return the previous choice.
+
+    Equals setting the environment variable ``TCA_KERNELS``. Choose before training: the passes agree to round-off, not
+    in the last bits.
+
+    Args:
+        name: ``"auto"`` (default of the library), ``"eager"`` or ``"compiled"``.
+
+    Raises:
+        ValueError: The name is unknown.
+
+    >>> before = use("eager")
+    >>> use(before)
+    'eager'
+    """
+    lookup(CHOICES, name, "kernels")
+    before = _chosen()
+    os.environ[VARIABLE] = name
+    return before
+
+
+def choose(
+    activation: Activation, on_rate: bool, leak: Tensor | float, gain: Tensor | float, like: Tensor
+) -> Passes | None:
+    """Return the compiled passes of a network, or ``None`` for PyTorch's operations.
+
+    Args:
+        activation: The activation function.
+        on_rate: Whether the leak is on the rate (form B).
+        leak: Leak per step, a number or ``(N,)``.
+        gain: One minus it.
+        like: Recurrent weights, shape ``(N, N)``.
+
+    Raises:
+        ValueError: ``TCA_KERNELS`` is none of the choices.
+        BuildError: It is ``"compiled"``, and they cannot be built.
+
+    Warns:
+        KernelsWarning: It is ``"auto"``, and they cannot be built; once a process.
+    """
+    chosen = _chosen()
+    if chosen == "eager" or like.device.type != "cpu" or like.dtype not in FORMATS or type(activation) not in FUNCTIONS:
+        return None
+    if chosen == "auto" and len(like) > LARGEST:
+        return None
+    library = _library() if chosen == "compiled" else _if_built()
+    if library is None:
+        return None
+    constants = (like.new_full((len(like),), each) if isinstance(each, float) else each for each in (leak, gain))
+    return Passes(library, activation, on_rate, *(each.unsqueeze(0) for each in constants))
+
+
+def in_use() -> str:
+    """Return the passes of leaky networks for a record: ``"eager"``, or ``"compiled"`` with the compiler."""
+    if _chosen() == "eager":
+        return "eager"
+    library = _library() if _chosen() == "compiled" else _if_built()
+    return "eager" if library is None else f"compiled by {library.built.compiler}"
+
+
+def _chosen() -> str:
+    given = os.environ.get(VARIABLE, "auto")
+    if given not in CHOICES:
+        raise unknown(given, CHOICES, VARIABLE)
+    return given
+
+
+@functools.cache
+def _library() -> Library:
+    return Library(build())
+
+
+@functools.cache
+def _if_built() -> Library | None:
+    try:
+        return _library()
+    except BuildError as error:
+        warnings.warn(
+            f"passes of leaky networks are not compiled, training is slower: {error}; {VARIABLE}=eager is silent",
+            KernelsWarning,
+            stacklevel=2,
+        )
+        return None

@@ -1,0 +1,161 @@
+"""The compiled passes on tensors: forward, reverse filter and adjoint of leaky networks.
+
+Shapes: S networks, T time, B batch, J inputs, N cells, C consecutive steps.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tca.cells.activations import Activation, Linear, RectifiedTanh, ReLU, Softplus, Tanh
+from tca.kernels.build import Built
+
+__all__ = ["FORMATS", "FUNCTIONS", "Library", "Passes"]
+
+FUNCTIONS: dict[type[Activation], int] = {Tanh: 0, ReLU: 1, Softplus: 2, RectifiedTanh: 3, Linear: 4}
+FORMATS = {torch.float32: "float32", torch.float64: "float64"}
+SIZE, FLAG, DATA = ctypes.c_int64, ctypes.c_int, ctypes.c_void_p
+SIGNATURES = {
+    "forward": [*[SIZE] * 5, FLAG, FLAG, *[DATA] * 10, SIZE],
+    "adjoint": [*[SIZE] * 4, FLAG, FLAG, *[DATA] * 4, SIZE, DATA, DATA, SIZE],
+    "filter": [*[SIZE] * 4, *[DATA] * 3],
+    "activate": [FLAG, DATA, SIZE],
+    "times_slope": [FLAG, DATA, DATA, SIZE],
+}
+ELEMENTWISE = ("activate", "times_slope")
+
+
+@dataclass(frozen=True, eq=False)
+class Library:
+    """The functions of the library, on tensors.
+
+    Attributes:
+        built: The library.
+    """
+
+    built: Built
+
+    @cached_property
+    def _functions(self) -> dict[tuple[str, torch.dtype], Any]:
+        functions = {}
+        for name, arguments in SIGNATURES.items():
+            for dtype, number_format in FORMATS.items():
+                function = getattr(self.built.library, f"{name}_{number_format}")
+                function.argtypes, function.restype = arguments, None if name in ELEMENTWISE else FLAG
+                functions[name, dtype] = function
+        return functions
+
+    def call(self, name: str, dtype: torch.dtype, *arguments: Any) -> None:
+        """Call a function; tensors, which must be contiguous, are given by their addresses.
+
+        Raises:
+            MemoryError: There is no memory for the weights.
+        """
+        values = [each.data_ptr() if isinstance(each, Tensor) else each for each in arguments]
+        if self._functions[name, dtype](*values):
+            raise MemoryError(f"no memory for the weights of the pass {name!r}")
+
+    def activate_(self, activation: Activation, values: Tensor) -> None:
+        """Replace values by ``f(u)`` in place.
+
+        Args:
+            values: Any contiguous tensor.
+        """
+        self.call("activate", values.dtype, FUNCTIONS[type(activation)], values, values.numel())
+
+    def times_slope_(self, activation: Activation, signal: Tensor, activity: Tensor) -> None:
+        """Multiply a signal by ``f'(u)`` in place, given ``activity = f(u)``.
+
+        Args:
+            signal: Any contiguous tensor.
+            activity: Value ``f(u)``, same shape, contiguous.
+        """
+        self.call("times_slope", signal.dtype, FUNCTIONS[type(activation)], signal, activity, signal.numel())
+
+
+@dataclass(frozen=True, eq=False)
+class Passes:
+    """The passes of S networks of leaky cells with the same constants of size, form and activation function.
+
+    They equal PyTorch's to round-off; a trial has the same bits in every batch and with any number of threads.
+
+    Attributes:
+        library: The compiled library.
+        activation: The activation function f, one of `FUNCTIONS`.
+        on_rate: Whether the leak is on the rate (form B).
+        leak: Leak per step, shape ``(S, N)``.
+        gain: One minus it.
+    """
+
+    library: Library
+    activation: Activation
+    on_rate: bool
+    leak: Tensor
+    gain: Tensor
+
+    def forward_(
+        self,
+        weights: tuple[Tensor, Tensor, Tensor],
+        inputs: Tensor | None,
+        external: Tensor | None,
+        initial: Tensor,
+        rate: Tensor,
+        activity: Tensor,
+    ) -> None:
+        """Run trials and write rates and values of the activation function.
+
+        Args:
+            weights: Input weights ``(S, N, J)``, recurrent weights ``(S, N, N)`` and biases ``(S, N)``, missing
+                synapses at zero.
+            inputs: Inputs, shape ``(S, T, B, J)``; ``None`` if their drive is in ``external``.
+            external: Further drive, in form A times the gain, ``(S, T + 1, B, N)``, index 0 unused; ``None`` for none.
+                It may be ``activity`` itself.
+            initial: State at time zero, shape ``(S, B, N)``.
+            rate: Where the rates go, shape ``(S, T + 1, B, N)``.
+            activity: Where the values go, index 0 unused; ``rate`` itself in form A.
+        """
+        networks, times, trials, n = rate.shape
+        w_in, w_rec, bias = (each.contiguous() for each in weights)
+        inputs, initial = None if inputs is None else inputs.contiguous(), initial.contiguous()
+        self.library.call(
+            "forward", rate.dtype, networks, times - 1, trials, n, 0 if inputs is None else inputs.shape[-1],
+            FUNCTIONS[type(self.activation)], self.on_rate, self.leak, self.gain, w_in, w_rec, bias, inputs, external,
+            initial, rate, activity, torch.get_num_threads(),
+        )  # fmt: skip
+
+    def filter_(self, signal: Tensor, later: Tensor | None) -> None:
+        """Filter ``nu_t = L_t + leak nu_{t+1}`` in place.
+
+        Args:
+            signal: State signal, shape ``(S, C, B, N)``.
+            later: Filtered signal of the step after, shape ``(S, B, N)``; ``None`` at the end of the trial.
+        """
+        whole, later = signal.contiguous(), None if later is None else later.contiguous()
+        self.library.call("filter", signal.dtype, *signal.shape, self.leak, whole, later)
+        if whole is not signal:
+            signal.copy_(whole)
+
+    def adjoint_(self, recurrent: Tensor, activity: Tensor, signal: Tensor, later: Tensor | None) -> None:
+        """Filter ``lambda_t = l_t + J_{t+1}^T lambda_{t+1}`` in place.
+
+        Args:
+            recurrent: Recurrent weights, shape ``(S, N, N)``.
+            activity: Values of the activation function from the first step of the signal on, ``(S, C or more, B, N)``;
+                in form B one step more if there is a later signal.
+            signal: State signal, shape ``(S, C, B, N)``.
+            later: Filtered signal of the step after, shape ``(S, B, N)``; ``None`` at the end of the trial.
+        """
+        whole, later = signal.contiguous(), None if later is None else later.contiguous()
+        acting = activity[:, 1:] if self.on_rate else activity  # where slopes act: in form B before the synapses
+        self.library.call(
+            "adjoint", signal.dtype, *signal.shape, FUNCTIONS[type(self.activation)], self.on_rate, self.leak,
+            self.gain, recurrent.contiguous(), acting, acting.stride(0), whole, later, torch.get_num_threads(),
+        )  # fmt: skip
+        if whole is not signal:
+            signal.copy_(whole)

@@ -1,0 +1,26 @@
+"""Bugs of the compiled passes of leaky networks."""
+
+from __future__ import annotations
+
+from tests.bugs.bug import Bug
+
+PASSES = ("tests/tca/kernels/test_passes.py",)
+CHOICE = ("tests/tca/kernels/test_choice.py",)
+SOURCE, TENSORS, BUILD = "tca/kernels/leaky.cpp", "tca/kernels/compiled.py", "tca/kernels/build.py"
+
+BUGS = [
+    Bug(SOURCE, "state at time zero taken for its rate, form A",
+        "if (!this->on_rate) activate(this->function, first, rows * N);", "", PASSES),
+    Bug(SOURCE, "gain of the presynaptic cell in the adjoint", "= gain[s * N + i] * w_rec",
+        "= gain[s * N + first + c] * w_rec", PASSES),
+    Bug(SOURCE, "trials left over by equal blocks", "(block + 1) * trials / blocks - b", "trials / blocks", PASSES),
+    Bug(SOURCE, "reverse filter not carried between windows", "for (int64_t t = C - (later ? 1 : 2)",
+        "for (int64_t t = C - 2", PASSES),
+    Bug("tca/kernels/vectors.h", "NaN clamped", "return x > bound ? splat<T>(bound) : x;", "return x < bound ? x : splat<T>(bound);",
+        PASSES),
+    Bug(TENSORS, "slope of the wrong step in the adjoint, form B", "activity[:, 1:] if self.on_rate else activity",
+        "activity", PASSES),
+    Bug("tca/eligibilities/leak.py", "a subclass filtered by the leak",
+        "own = type(self).propagate_back_ is Leak.propagate_back_", "own = True", PASSES),
+    Bug(BUILD, "a library of another processor taken from the cache", "|{_processor()}", "", CHOICE),
+]  # fmt: skip

@@ -1,0 +1,260 @@
+"""The compiled passes equal PyTorch's operations, for every form, activation function, type, size and kind of trial."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import tca
+from tca.cells.activations import ACTIVATIONS, Activation, Linear, Softplus, Tanh
+from tca.eligibilities import Full, Leak
+from tca.kernels import choice
+from tca.kernels.compiled import FUNCTIONS, Passes
+
+CELLS, TRIALS = (1, 3, 7, 16, 33, 64, 100, 128), (1, 5, 6, 7, 32)
+DTYPES = {torch.float32: 3e-5, torch.float64: 1e-12}  # with their tolerances
+LEAKY = tca.Rule(tca.signals.Direct(), Leak())  # e-prop, and in form B RFLO with symmetric feedback
+Gradients = dict[str, Tensor]
+
+
+def batch_of(net: Any, trials: int, steps: int, lengths: Tensor | None = None) -> tca.Batch:
+    source = torch.Generator().manual_seed(1)
+    like = net.w_rec
+    inputs, targets = (
+        torch.randn(steps, trials, n, generator=source, dtype=torch.float64).to(like) for n in (net.n_in, net.n_out)
+    )
+    weights = torch.full((steps, trials), 1 / steps).to(like)
+    if lengths is not None:
+        weights[torch.arange(steps).unsqueeze(1) >= lengths] = 0.0
+    return tca.Batch(inputs, targets, weights, tca.losses.MSE())
+
+
+def both(monkeypatch: pytest.MonkeyPatch, compute: Callable[[], Gradients]) -> tuple[Gradients, Gradients]:
+    """Return the result of PyTorch's operations and that of the compiled passes, which must have been used."""
+    results, used = [], []
+    forward = Passes.forward_
+    monkeypatch.setattr(Passes, "forward_", lambda *given: (used.append(1), forward(*given))[1])
+    for name in ("eager", "compiled"):
+        monkeypatch.setenv(choice.VARIABLE, name)
+        results.append({key: each.clone() for key, each in compute().items()})
+        assert bool(used) == (name == "compiled")
+    monkeypatch.setattr(Passes, "forward_", forward)
+    return results[0], results[1]
+
+
+def assert_same(expected: Gradients, got: Gradients, tolerance: float) -> None:
+    assert expected.keys() == got.keys()
+    for name, each in expected.items():
+        assert (got[name] - each).abs().max() <= tolerance * each.abs().max() + 1e-16, name
+
+
+def learn(net: Any, rule: tca.Rule, batch: tca.Batch, noise: Tensor | None = None) -> Callable[[], Gradients]:
+    def compute() -> Gradients:
+        gradients, info = tca.Learner(net, rule).grads(batch, noise=noise)
+        return {**gradients, "outputs": info.outputs}
+
+    return compute
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("form", ["A", "B"])
+def test_gradients_equal_those_of_pytorch(
+    form: str, activation: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sizes with all remainders; every other network has leaks of its cells' own, masks and a learned initial state."""
+    for index, (cells, trials) in enumerate(itertools.product(CELLS, TRIALS)):
+        mask = (torch.rand(cells, cells, generator=torch.Generator().manual_seed(0)) < 0.7).double()
+        own = {"tau": torch.linspace(20, 200, cells).tolist(), "mask_rec": mask, "learn_initial": True}
+        net = tca.nets.LeakyRNN(
+            3, cells, 2, form=form, activation=activation, dtype=dtype, dt=20, **(own if index % 2 else {})
+        )
+        if net.s_0 is not None:
+            torch.nn.init.normal_(net.s_0, std=0.3)
+        for rule in (LEAKY, tca.RULES["bptt"]):
+            expected, got = both(monkeypatch, learn(net, rule, batch_of(net, trials, 4)))
+            assert_same(expected, got, DTYPES[dtype])
+
+
+@pytest.mark.parametrize("form", ["A", "B"])
+def test_padding_noise_wide_inputs_and_windows(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tca.tape.tape.WINDOW_BYTES", 3 * 7 * 9 * 8)  # of three steps
+    for n_in, noisy, padded in itertools.product((3, 200), (False, True), (False, True)):
+        net = tca.nets.LeakyRNN(n_in, 9, 2, form=form, noise=0.1, learn_initial=True, dt=20, dtype=torch.float64)
+        torch.nn.init.normal_(net.s_0, std=0.3)
+        lengths = torch.tensor([11, 3, 1, 7, 8, 11, 5]) if padded else None
+        batch = batch_of(net, 7, 11, lengths)
+        noise = torch.randn(11, 7, 9, dtype=torch.float64) if noisy else None
+        for rule in (LEAKY, tca.RULES["bptt"]):
+            expected, got = both(monkeypatch, learn(net, rule, batch, noise))
+            assert_same(expected, got, 1e-13)
+
+
+def leaky_rules() -> list[str]:
+    """Return the rules of a leaky network."""
+    names = []
+    for name, rule in tca.RULES.items():
+        try:
+            tca.Learner(tca.nets.LeakyRNN(2, 4, 1, form=rule.form or "A"), rule)
+        except ValueError:
+            continue
+        names.append(name)
+    return names
+
+
+@pytest.mark.parametrize("form", ["A", "B"])
+def test_every_rule_has_the_gradient_of_pytorch(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [name for name in leaky_rules() if tca.RULES[name].form in (None, form)]
+    assert len(names) > 20
+    for name in names:
+        net = tca.nets.LeakyRNN(2, 6, 3, form=form, dt=20, dtype=torch.float64, cell_types=(0.5, 0.5))
+        expected, got = both(monkeypatch, learn(net, tca.RULES[name], batch_of(net, 5, 6)))
+        assert_same(expected, got, 1e-9)
+
+
+def test_a_subclass_with_a_propagator_of_its_own_is_not_the_leak(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Halved(Leak):
+        def propagate_back_(self, tape: Any, t: int, into: Tensor, later: Tensor) -> None:
+            into.add_(later, alpha=0.5)
+
+    class Cut(Full):
+        def propagate_back_(self, tape: Any, t: int, into: Tensor, later: Tensor) -> None:
+            pass
+
+    net = tca.nets.LeakyRNN(2, 4, 1, dt=20, dtype=torch.float64)
+    for own, published in ((Halved(), Leak()), (Cut(), Full())):
+        rule = tca.Rule(tca.signals.Direct(), own)
+        expected, got = both(monkeypatch, learn(net, rule, batch_of(net, 5, 6)))
+        assert_same(expected, got, 1e-12)
+        other = learn(net, tca.Rule(tca.signals.Direct(), published), batch_of(net, 5, 6))()
+        assert (other["w_rec"] - got["w_rec"]).abs().max() > 1e-3 * got["w_rec"].abs().max()
+
+
+def stacked(networks: int, cells: int, steps: int, trials: int) -> tuple[dict[str, Tensor], Passes]:
+    """Return random tensors of several networks with leaks of their own, and their passes."""
+    source = torch.Generator().manual_seed(2)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(networks, *shape, generator=source, dtype=torch.float64)
+
+    values = {
+        "w_in": draw(cells, 2), "w_rec": draw(cells, cells) / cells**0.5, "bias": draw(cells),
+        "inputs": draw(steps, trials, 2), "initial": draw(trials, cells), "signal": draw(steps, trials, cells),
+    }  # fmt: skip
+    leak = torch.rand(networks, cells, generator=source, dtype=torch.float64)
+    return values, Passes(choice._library(), Tanh(), True, leak, 1 - leak)
+
+
+def run(passes: Passes, values: dict[str, Tensor]) -> tuple[Tensor, ...]:
+    networks, steps, trials, cells = values["signal"].shape
+    rate, activity = (torch.zeros(networks, steps + 1, trials, cells, dtype=torch.float64) for _ in range(2))
+    weights = (values["w_in"], values["w_rec"], values["bias"])
+    passes.forward_(weights, values["inputs"], None, values["initial"], rate, activity)
+    adjoint, filtered = values["signal"].clone(), values["signal"].clone()
+    passes.adjoint_(values["w_rec"], activity[:, 1:], adjoint, None)
+    passes.filter_(filtered, None)
+    return rate, activity, adjoint, filtered
+
+
+def test_several_networks_are_each_by_itself() -> None:
+    values, passes = stacked(3, 7, 5, 8)
+    together = run(passes, values)
+    for s in range(3):
+        own = Passes(passes.library, passes.activation, passes.on_rate, passes.leak[s : s + 1], passes.gain[s : s + 1])
+        for all_of_them, alone in zip(together, run(own, {k: v[s : s + 1] for k, v in values.items()}), strict=True):
+            assert torch.equal(all_of_them[s : s + 1], alone)
+
+
+def test_a_trial_has_the_same_bits_in_every_batch_and_on_any_number_of_threads() -> None:
+    values, passes = stacked(1, 128, 40, 129)
+    whole = run(passes, values)
+    per_trial = {"inputs": 2, "initial": 1, "signal": 2}
+    for first, last in ((0, 1), (5, 12), (100, 129)):
+        part = {
+            name: each.narrow(per_trial[name], first, last - first) if name in per_trial else each
+            for name, each in values.items()
+        }
+        for all_of_them, some in zip(whole, run(passes, part), strict=True):
+            assert torch.equal(all_of_them[:, :, first:last], some)
+    torch.set_num_threads(3)
+    try:
+        threaded = run(passes, values)
+    finally:
+        torch.set_num_threads(1)
+    assert all(map(torch.equal, whole, threaded))
+
+
+def test_signals_that_are_not_contiguous_change_in_place() -> None:
+    values, passes = stacked(1, 7, 5, 8)
+    *_, adjoint, filtered = run(passes, values)
+    rate = run(passes, values)[1]
+    for expected, change in (
+        (adjoint, lambda signal: passes.adjoint_(values["w_rec"], rate[:, 1:], signal, None)),
+        (filtered, lambda signal: passes.filter_(signal, None)),
+    ):
+        signal = values["signal"].transpose(2, 3).contiguous().transpose(2, 3)
+        assert not signal.is_contiguous()
+        change(signal)
+        assert torch.equal(signal, expected)
+
+
+def ulps(got: Tensor, exact: Any) -> float:
+    """Return the largest error in units in the last place of the exact numbers, which are of a longer type."""
+    values = got.numpy()
+    spacing = np.spacing(np.abs(exact.astype(values.dtype))).astype(exact.dtype)
+    return float((np.abs(values.astype(exact.dtype) - exact) / spacing).max())
+
+
+ROUNDED: dict[type[Activation], Callable[[Any], Any]] = {
+    Tanh: np.tanh,
+    Softplus: lambda u: np.maximum(u, 0) + np.log1p(np.exp(-np.abs(u))),
+}
+
+
+@pytest.mark.parametrize("longer", [torch.float32, torch.float64])
+@pytest.mark.parametrize("function", ROUNDED)
+def test_activation_functions_are_accurate(function: type[Activation], longer: torch.dtype) -> None:
+    """Within 2 ulp for tanh and 4 for softplus, also next to zero and where they saturate."""
+    if longer is torch.float64 and np.finfo(np.longdouble).nmant <= 52:
+        pytest.skip("no longer type to compare with")
+    source = np.random.default_rng(0)
+    spread = 10.0 ** source.uniform(-30, 1.3, 50_000) * source.choice([-1, 1], 50_000)
+    u = torch.from_numpy(np.concatenate([source.normal(0, 2, 300_000), spread, np.linspace(-25, 25, 50_000)])).to(
+        longer
+    )
+    exact = ROUNDED[function](u.numpy().astype(np.longdouble if longer is torch.float64 else np.float64))
+    choice._library().activate_(function(), u)
+    assert ulps(u, exact) <= (2.0 if function is Tanh else 4.0)
+
+
+@pytest.mark.parametrize("function", [type(each) for each in ACTIVATIONS.values()])
+def test_what_is_not_finite_or_very_small_stays_so(function: type[Activation]) -> None:
+    """NaN must reach the loss, by which divergence is noticed."""
+    special = [float("nan"), float("inf"), -float("inf"), 0.0, 1e-40, 88.0, -88.0, -95.0, -200.0, 1e30, -1e30]
+    u = torch.tensor(special)
+    expected = torch.tanh(u) if function is Tanh else function()(u)
+    got = u.clone()
+    choice._library().activate_(function(), got)
+    torch.testing.assert_close(got, expected, rtol=1e-6, atol=1e-44, equal_nan=True)
+    slope = torch.ones_like(u)
+    choice._library().times_slope_(function(), slope, expected.nan_to_num(0.0, 50.0, -50.0))
+    torch.testing.assert_close(slope, function().slope(expected.nan_to_num(0.0, 50.0, -50.0)), rtol=1e-6, atol=1e-44)
+
+
+def test_subnormal_numbers_are_not_flushed_where_the_library_is_loaded() -> None:
+    choice._library()
+    assert (torch.tensor(1e-310, dtype=torch.float64) * 0.5).item() == 5e-311
+    assert np.float32(1e-40) * np.float32(0.5) > 0
+    halved = torch.tensor([1e-310], dtype=torch.float64)
+    choice._library().times_slope_(Linear(), halved, halved)
+    assert halved.item() == 1e-310
+
+
+def test_every_named_activation_function_is_compiled() -> None:
+    assert {type(each) for each in ACTIVATIONS.values()} == set(FUNCTIONS)
