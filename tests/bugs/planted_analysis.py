@@ -42,6 +42,10 @@ TRACE = "analysis/curvature/trace.py"
 TORUS, EVERY_RULE = "studies/torus.py", "studies/every_rule.py"
 
 BUGS = [
+    Bug("analysis/figures/plots.py", "bands beyond the bounds", "_quartiles(values) if bounded", "_quartiles(values) if False",
+        ("tests/analysis/figures/test_figures.py::test_nothing_is_drawn_beyond_the_bounds_of_a_measure",)),
+    Bug("analysis/figures/looks.py", "a variant with the look of the rule", "(rules[each] is None, \",\" in each)",
+        "(rules[each] is None, \",\" not in each)", ("tests/analysis/figures/test_looks.py",)),
     Bug(ALIGNMENT, "cosine divided by one norm", "_ratio(inner, math.sqrt(square * true_square))",
         "_ratio(inner, square)", ALIGNED),
     Bug(ALIGNMENT, "squares of norms taken for norms", "math.sqrt(_ratio(square, true_square))",

@@ -9,7 +9,23 @@ RATES, LOSSES, STATISTICS, ENTRIES = (
     (f"tests/tca/cli/compare/test_{name}.py",) for name in ("learning_rates", "common_loss", "estimates", "entries")
 )
 
+REPORT = tuple(
+    f"tests/tca/cli/compare/test_report.py::test_{name}"
+    for name in (
+        "at_chance_means_hardly_above_the_best_constant_answer",
+        "names_from_records_are_text_wherever_they_stand",
+        "every_row_is_on_the_page_and_opens_its_entry_or_run",
+    )
+)
+TABLES = ("tests/tca/cli/test_table_formats.py",)
+
 BUGS = [
+    Bug(COMPARE + "estimates.py", "one standard error instead of two", "room = 2 * math.sqrt(chance", "room = math.sqrt(chance",
+        REPORT[:1]),
+    Bug(COMPARE + "report_page.py", "names that end the data", 'for sign in "<>&":', 'for sign in "&":', REPORT[1:2]),
+    Bug(COMPARE + "report_data.py", "runs of another entry", '"owner": keys[one.run.task, one.entry],',
+        '"owner": next(iter(entries)),', REPORT[2:]),
+    Bug("tca/cli/table_formats.py", "names that are formulas", '"$": r"\\$", ', "", TABLES),
     Bug(
         "tca/experiments/training/training_loop.py",
         "rates tuned on the trials that are trained on",

@@ -140,7 +140,9 @@ def test_commands_work_on_what_make_compare_writes(
 ) -> None:
     module, *arguments = shlex.split(words.removeprefix("python -m "))
     record = min(compared.rglob("result.json")).parent
-    arguments = [str({"runs/compare/<record>": record, "runs/compare": compared}.get(each, each)) for each in arguments]
+    arguments = [
+        str({"runs/compare/runs/<record>": record, "runs/compare": compared}.get(each, each)) for each in arguments
+    ]
     small = {
         "loss_line": ["--trials", "6"],
         "loss_plane": ["--trials", "6", "--points", "3"],

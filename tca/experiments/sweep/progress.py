@@ -27,9 +27,9 @@ def shown(items: Iterable[Item], total: int, line: Callable[[Item], str], *, bar
 
     Args:
         line: Function from an item to its line, empty for none.
-        bar: Whether to show the bar, default yes.
+        bar: Whether to show the bar if there are items, default yes.
     """
-    with tqdm(total=total, disable=not bar, unit="run", file=sys.stderr) as filling:
+    with tqdm(total=total, disable=not (bar and total), unit="run", file=sys.stderr) as filling:
         for item in items:
             if text := line(item):
                 say(text)

@@ -15,7 +15,7 @@ from tests.tca.cli.compare.test_report import HOSTILE, TASKS
 
 TABLE = TextTable(
     ("task", "entry", "score"),
-    [("xor", "my_rule & co", "0.9 ±0.1"), ("xor", "a|b", "-"), ("copy", "50 %", "1.0")],
+    [("xor", "my_rule & co", "0.9 ±0.1"), ("xor", "a|b", "-"), ("copy", "50 % $x$", "1.0")],
     ("A note.",),
     title="Results",
 )
@@ -24,7 +24,7 @@ TABLE = TextTable(
 def test_markdown() -> None:
     assert formatted(TABLE, "markdown").splitlines() == [
         "### Results", "", "| task | entry | score |", "| --- | --- | ---: |", "| xor | my_rule &amp; co | 0.9 ±0.1 |",
-        "| xor | a\\|b | - |", "| copy | 50 % | 1.0 |", "", "A note.",
+        "| xor | a\\|b | - |", "| copy | 50 % $x$ | 1.0 |", "", "A note.",
     ]  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def test_latex() -> None:
     assert formatted(TABLE, "latex", ["Before."]).splitlines() == [
         r"\begin{table}", r"\centering", r"\caption{Results. Before. A note.}", r"\begin{tabular}{llr}", r"\toprule",
         r"task & entry & score \\", r"\midrule", r"xor & my\_rule \& co & 0.9 $\pm$0.1 \\", r"xor & a|b & - \\",
-        r"\addlinespace", r"copy & 50 \% & 1.0 \\", r"\bottomrule", r"\end{tabular}", r"\end{table}",
+        r"\addlinespace", r"copy & 50 \% \$x\$ & 1.0 \\", r"\bottomrule", r"\end{tabular}", r"\end{table}",
     ]  # fmt: skip
 
 
