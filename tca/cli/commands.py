@@ -56,5 +56,6 @@ COMMANDS = {
     "show": Command("show settings, outcome and last measurements of a run", "tca.cli.show_command"),
     "verify": Command("train the run of a record again and compare the bits", "tca.cli.verify_command"),
     "report": Command("summarise a folder of records; rewrite the report of a comparison", "tca.cli.report_command"),
+    "cite": Command("print BibTeX of rules, tasks, networks or runs", "tca.cli.cite_command"),
     "list": Command("list rules, tasks, networks, losses and figures", "tca.cli.list_command"),
 }

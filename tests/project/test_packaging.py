@@ -81,7 +81,11 @@ def test_every_version_is_pinned(project: dict[str, Any]) -> None:
 
 def test_types_are_shipped_and_the_version_has_one_source(project: dict[str, Any]) -> None:
     assert all((ROOT / package / "py.typed").is_file() for package in PACKAGES)
-    assert project["tool"]["setuptools"]["package-data"]["*"] == ["py.typed"]
+    shipped = dict(project["tool"]["setuptools"]["package-data"])
+    assert shipped.pop("*") == ["py.typed"]
+    files = [(package, name) for package, names in shipped.items() for name in names]
+    assert [each for each in files if not list((ROOT / each[0].replace(".", "/")).glob(each[1]))] == []
+    assert ("tca.cli", "references.bib") in files
     assert project["project"]["dynamic"] == ["version"]
     assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "tca.__version__"}
     assert tca.__version__.count(".") == 2

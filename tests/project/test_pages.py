@@ -31,6 +31,7 @@ SMALLER = {  # sizes that a test can afford; each must stand in some page
     "n_train=40, n_test=200": "n_train=8, n_test=24",
     "n_train=640, n_test=500": "n_train=64, n_test=50",
     "trials.inputs, 200,": "trials.inputs, 10,",
+    "steps=300, evaluate_every=30, n_train=500, n_test=500": "steps=4, evaluate_every=2, n_train=10, n_test=10",
     "steps=200, evaluate_every=50": "steps=4, evaluate_every=2",
     'options={"trials": 200}': 'options={"trials": 20}',
     "components=20": "components=4",
@@ -42,6 +43,8 @@ SMALLER = {  # sizes that a test can afford; each must stand in some page
     'tasks.make("flip_flop", bits=2)': 'tasks.make("flip_flop", bits=2, duration=240)',
     "dimensions=2, normalise=True": "dimensions=2, normalise=True, points=5",
 }
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("[0-9]*.md"))
+CELL = re.compile(r"```\{code-cell\} python\n(.*?)```", re.DOTALL)
 RECORD_COMMAND = re.compile(r"^ {4}(python -m analysis\.figures\.\w+ runs/compare.*?)(?: +#.*)?$", re.MULTILINE)
 MODULE = re.compile(r"python -m ((?:analysis|benchmarks|tasks|tools)[\w.]*)((?: [^\n`#)]*)?)")
 
@@ -70,6 +73,32 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest
         warnings.simplefilter("ignore", UserWarning)  # sizes of a test warn where those of the page do not
         exec(compile(code, str(page), "exec", dont_inherit=True), {"__name__": "page"})
     assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_ten_tutorials_are_listed_and_compile() -> None:
+    index = (ROOT / "docs" / "tutorials" / "index.md").read_text(encoding="utf-8")
+    assert len(TUTORIALS) == 10
+    for page in TUTORIALS:
+        text = page.read_text(encoding="utf-8")
+        assert f"\n{page.stem}\n" in index
+        assert text.startswith("---\nfile_format: mystnb\n")
+        assert "**Question.**" in text
+        assert "## What this shows, and its limits" in text
+        compile("\n".join(CELL.findall(text)), str(page), "exec")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", TUTORIALS, ids=name_of)
+def test_a_tutorial_runs_in_a_kernel(page: Path, tmp_path: Path) -> None:
+    """Cells run as `make docs` runs them: in a kernel of their own, in which a warning is no error."""
+    nbformat = pytest.importorskip("nbformat", reason="`make docs` installs it")
+    nbclient = pytest.importorskip("nbclient", reason="`make docs` installs it")
+    notebook = nbformat.v4.new_notebook()
+    cells = CELL.findall(page.read_text(encoding="utf-8"))
+    notebook.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
+    nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown = [output for cell in notebook.cells for output in cell.outputs if "image/png" in output.get("data", {})]
+    assert shown or page.stem.startswith("10")
 
 
 @pytest.mark.parametrize("page", DOCS, ids=name_of)
