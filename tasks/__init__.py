@@ -15,6 +15,7 @@ import inspect
 import re
 from typing import Any
 
+from tasks.control.control_ids import CONTROL
 from tasks.images import Images, ImageTask
 from tasks.images.sequential_images import SequentialImages
 from tasks.native.adding_problem import AddingProblem
@@ -47,6 +48,7 @@ from tca.utils.names import lookup, shorten, unknown
 
 __all__ = [
     "CAVEATS",
+    "CONTROL",
     "IMAGES",
     "NATIVE",
     "FixedTask",
@@ -88,12 +90,12 @@ _CLASSES: dict[str, type[Task]] = {**NATIVE, **IMAGES}
 
 
 def list() -> builtins.list[str]:
-    """Return the names of native, image and registered tasks, and neurogym ids that can be supervised.
+    """Return the names of native, image and registered tasks, neurogym ids with targets, and gymnasium ids of control.
 
-    >>> "flip_flop" in list(), "images" in list(), "DelayMatchSample-v0" in list()
-    (True, True, True)
+    >>> "flip_flop" in list(), "images" in list(), "DelayMatchSample-v0" in list(), "CartPole-v1" in list()
+    (True, True, True, True)
     """
-    return [*sorted(NATIVE), *sorted(IMAGES), *sorted(REGISTERED), *sorted(SUPERVISED)]
+    return [*sorted(NATIVE), *sorted(IMAGES), *sorted(REGISTERED), *sorted(SUPERVISED), *sorted(CONTROL)]
 
 
 @checked
@@ -116,7 +118,7 @@ def register(name: str, factory: str | Factory) -> None:
     """
     if not name.replace("_", "a").replace("-", "a").isalnum():
         raise ValueError(f"name must consist of letters, digits, _ and -, got {name!r}")
-    if name in _CLASSES or name in SUPERVISED:
+    if name in _CLASSES or name in SUPERVISED or name in CONTROL:
         raise ValueError(f"name must not be that of a task of the library, got {name!r}")
     if isinstance(factory, str) and not is_import_path(factory):
         raise ValueError(f"factory must be a class, a function or an import path, got {shorten(factory)}")
@@ -133,8 +135,10 @@ def describe(name: str) -> str:
     >>> describe("flip_flop")
     'Flip-flop memory: each output holds the sign of the last pulse on its own channel.'
     """
-    found = lookup({**REGISTERED, **_CLASSES, **SUPERVISED}, name, "task")
-    text = found if name in SUPERVISED else inspect.getdoc(found) or f"A task of the user, {found!r}."
+    found = lookup({**REGISTERED, **_CLASSES, **SUPERVISED, **CONTROL}, name, "task")
+    text = (
+        found if name in SUPERVISED or name in CONTROL else inspect.getdoc(found) or f"A task of the user, {found!r}."
+    )
     return str(text).partition("\n")[0]
 
 
@@ -143,9 +147,9 @@ def make(name: Any, /, **options: Any) -> Task:
     """Return a task.
 
     Args:
-        name: A name from `list`; the id of an environment of neurogym or gymnasium with ground truth; an import path
-            such as ``"my_module:MyTask"``; or an object: a `Task` or a class of it, a set of trials, a pair of them (to
-            train and to test on), a dataset of torch, or an environment with ground truth.
+        name: A name from `list`; the id of an environment of neurogym with ground truth, or of gymnasium; an import
+            path such as ``"my_module:MyTask"``; or an object: a `Task` or a class of it, a set of trials, a pair of
+            them (to train and to test on), a dataset of torch, or an environment with ground truth.
         options: The fields of the class of the task, or the arguments of a factory or environment; of fixed trials
             those of `FixedTask`. All have ``dt``, the time step in ms.
 
@@ -168,7 +172,8 @@ def make(name: Any, /, **options: Any) -> Task:
         return _CLASSES[name](**options)
     source = REGISTERED.get(name, name)
     if source == name and (name in SUPERVISED or (re.search(r"-v\d+$", name) and _is_registered(name))):
-        return NeurogymTask(name, tuple(sorted(options.items())))
+        given = tuple(sorted(options.items()))
+        return _control(name, given) if name not in SUPERVISED and _is_control(name) else NeurogymTask(name, given)
     if isinstance(source, str) and is_import_path(source):
         source = resolved(source, "task", trusted=True)
     if isinstance(source, str):
@@ -220,6 +225,18 @@ def sequential_images(name: str = "digits", /, **options: Any) -> SequentialImag
     assert isinstance(task, SequentialImages)
     _ = task.data
     return task
+
+
+def _is_control(name: str) -> bool:
+    from tasks.control.control_task import is_control
+
+    return is_control(name)
+
+
+def _control(name: str, options: tuple[tuple[str, Any], ...]) -> Task:
+    from tasks.control.control_task import ControlTask
+
+    return ControlTask(name, options)
 
 
 def _is_registered(name: str) -> bool:

@@ -71,6 +71,11 @@ class Task(abc.ABC):
         """Whether `environments` exist, in which the outputs are probabilities of actions; default no."""
         return False
 
+    @property
+    def rewards_only(self) -> bool:
+        """Whether there are `environments` and no trials with targets; default no."""
+        return False
+
     def environments(self, count: int, seed: int) -> list[Any]:
         """Return environments with the interface of gymnasium, which give rewards for actions.
 

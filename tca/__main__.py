@@ -80,8 +80,10 @@ def _output(words: list[str]) -> CommandOutput:
         given = plain_words(given, several=chosen.configured == "comparison")
     parser = command.parser()
     options = parser.instantiate(parser.parse_args(given))
-    if "optimizer" in options and "optimizer" not in parser.parse_args(given, defaults=False):
-        options.optimizer = None  # without an option of it, each rule has its own
+    if chosen.configured:
+        options.given = parser.parse_args(given, defaults=False).as_dict()
+        if "optimizer" not in options.given:
+            options.optimizer = None  # without an option of it, each rule has its own
     output: CommandOutput = command.act(options)
     return output
 

@@ -47,6 +47,8 @@ class Batch:
         info: Columns with one value a trial, such as coherence, delay and side, which learning does not read: arrays,
             tensors or sequences of numbers, truth values or text, ``None`` where a value is missing; none by default.
             They become arrays of shape ``(B,)``, in which a missing value is NaN or the empty text.
+        start: State of the cells at time zero, ``(B, N)``, a constant, of a network that can start there
+            (``Network.starts_anywhere``); ``None`` (default) for its initial state.
 
     Raises:
         ValueError: A shape does not fit the others, a value is not finite, or a weight is negative.
@@ -66,6 +68,7 @@ class Batch:
     decisions: Tensor | None = None
     lengths: Tensor | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
+    start: Tensor | None = None
 
     # What is known of the tensors while none of them changes, with their marks.
     _fits: ClassVar[tuple[object, ...] | None] = None  # sizes that they were checked for
@@ -108,6 +111,9 @@ class Batch:
                 )
         if self.lengths is not None:
             _check_lengths(self.lengths, self.steps, self.trials)
+        if self.start is not None and (not isinstance(self.start, Tensor) or len(self.start) != self.trials):
+            got = tuple(self.start.shape) if isinstance(self.start, Tensor) else repr(self.start)
+            raise ValueError(f"start must be a tensor of one state for each of the {self.trials} trials, got {got}")
         settle(self, info=trial_info(self.info, self.trials))
 
     def __repr__(self) -> str:
@@ -211,6 +217,7 @@ class Batch:
             "decisions": None if self.decisions is None else of(self.decisions),
             "lengths": None if self.lengths is None else self.lengths[trials],
             "info": selected_info(self.info, trials),
+            "start": None if self.start is None else self.start[trials],
         }
         if parts["inputs"].ndim != 3 or 0 in parts["inputs"].shape:
             return replace(self, **parts)  # which raises
@@ -243,6 +250,8 @@ class Batch:
         for part in parts:
             if part.loss is not parts[0].loss and part.loss != parts[0].loss:
                 raise ValueError(f"parts must have one loss, got {parts[0].loss!r} and {part.loss!r}")
+        if len({part.start is None for part in parts}) > 1:
+            raise ValueError("parts must all have a start, or none of them")
         steps = max(part.steps for part in parts)
 
         def together(each: Sequence[Tensor]) -> Tensor:
@@ -258,6 +267,7 @@ class Batch:
             together([part.decision_steps for part in parts]) if decided else None,
             torch.cat([part.trial_lengths for part in parts]) if timed else None,
             joined_info([(part.info, part.trials) for part in parts]),
+            None if parts[0].start is None else torch.cat([part.start for part in parts if part.start is not None]),
         )
 
     def kept(self) -> Batch:
@@ -266,7 +276,8 @@ class Batch:
         if not any(each.is_inference() for each in parts):
             return self
         inputs, targets, weights = (kept(each) for each in parts)
-        return replace(self, inputs=inputs, targets=targets, weights=weights)
+        start = None if self.start is None else kept(self.start)
+        return replace(self, inputs=inputs, targets=targets, weights=weights, start=start)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Batch:
         """Return the batch on a device and in a floating-point type; class indices keep theirs.
@@ -286,6 +297,7 @@ class Batch:
             weights=move(self.weights),
             decisions=None if self.decisions is None else move(self.decisions),
             lengths=None if self.lengths is None else move(self.lengths),
+            start=None if self.start is None else move(self.start),
         )
 
 

@@ -249,13 +249,15 @@ class Learner(Lasting):
 
     def _check(self, batch: Batch, noise: Tensor | None) -> None:
         """Raise unless batch, noise, network and state fit."""
+        if batch.start is not None and self.rule.eligibility.perturbs:
+            raise ValueError("start must be None with a perturbation eligibility, which runs trials again")
         self.net.check(batch.inputs, noise)
         batch.check(self.net.n_in, self.net.n_out)
         self._check_moved()
 
     def _taped(self, batch: Batch, noise: Tensor | None, workspace: Workspace | None) -> Tape:
         batch, noise = batch.kept(), None if noise is None else kept(noise)
-        tape = self.net.record(batch.inputs, noise, Workspace() if workspace is None else workspace)
+        tape = self.net.record_from(batch.start, batch.inputs, noise, Workspace() if workspace is None else workspace)
         self.check_loss(batch, tape.outputs)
         error = batch.loss.output_error(tape.outputs, batch.targets)
         return tape.scored(error.mul_(batch.weights.unsqueeze(-1) / batch.trials), batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Literal, Optional, Union
 
@@ -12,6 +13,8 @@ from tca.cli.compare.comparison import Comparison
 from tca.cli.compare.comparison_loop import compare
 from tca.cli.compare.report import printed, write_report
 from tca.cli.parsers import add_agent, add_format, add_network, check_agent, explained, run_parser, run_values
+from tca.experiments.config.agent import Agent
+from tca.experiments.config.control_settings import agent_for
 
 __all__ = ["act", "parser"]
 
@@ -59,10 +62,13 @@ def parser() -> ArgumentParser:
 
 def act(options: Namespace) -> CommandOutput:
     """Train the entries and write the report."""
-    comparison = Comparison(
-        **run_values(options, ("config", "folder", "quiet", "workers", "strict", "trust", "format"))
-    )
-    check_agent(options, [each.rule for each in comparison.entries])
+    comparison = Comparison(**run_values(options, ("workers", "strict", "agent", "format")))
+    if given := vars(options).get("given", {}).get("agent"):
+        acting = [comparison.task(each).rewards_only for each in comparison.tasks]
+        if not any(acting):
+            check_agent(options, [each.rule for each in comparison.entries])
+        agent = agent_for("", given) if all(acting) else Agent(**options.agent.as_dict())
+        comparison = dataclasses.replace(comparison, agent=agent)
     folder = Path(options.folder)
     result = compare(comparison, folder, options.workers, progress=not options.quiet, strict=options.strict)
     text = printed(result, write_report(result, folder), folder, options.format)

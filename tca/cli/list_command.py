@@ -106,6 +106,8 @@ def _rule_details(name: str) -> list[str]:
 
 
 def _task_details(name: str) -> list[str]:
+    if name in tasks.CONTROL:
+        return ["mean return of test episodes; a run learns from rewards, by any rule that fits a network that acts"]
     if name not in tasks.NATIVE:
         return [f"differs from its description: {tasks.CAVEATS[name]}"] if name in tasks.CAVEATS else []
     task = tasks.make(name)
@@ -155,7 +157,7 @@ CHAPTERS: dict[str, Chapter] = {
     "tasks": Chapter(
         "Tasks",
         '--task NAME, or tasks.make("NAME"); names in -v0 are environments of neurogym, with their options and dt, the '
-        "time step in ms",
+        "time step in ms; any other id of gymnasium with discrete or real actions is a task, too",
         tasks.list,
         tasks.describe,
         _task_details,

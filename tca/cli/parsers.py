@@ -101,7 +101,7 @@ def add_format(parser: ArgumentParser) -> None:
 def add_agent(parser: ArgumentParser) -> None:
     """Add the options of learning from rewards."""
     parser.add_argument("--rewards", action="store_true", help=REWARDS)
-    parser.add_class_arguments(Agent, "agent")
+    parser.add_class_arguments(Agent, "agent", instantiate=False)
 
 
 def add_folder(parser: ArgumentParser, contents: str) -> None:
@@ -129,7 +129,7 @@ def check_agent(options: Namespace, rules: Sequence[str | Rule]) -> bool:
         ValueError: The options of the agent are of no use.
     """
     acts = bool(options.rewards or set(rules) & set(REWARD_RULES))
-    if options.agent != Agent() and not acts:
+    if vars(options).get("given", {}).get("agent") and not acts:
         raise ValueError(
             f"options of agent need a rule that learns from rewards, got {', '.join(map(repr, rules))}: add --rewards, "
             f"or use {' or '.join(REWARD_RULES)}"
@@ -153,5 +153,6 @@ def explained(parser: ArgumentParser, texts: dict[str, str]) -> ArgumentParser:
 
 def run_values(options: Namespace, others: Sequence[str]) -> dict[str, Any]:
     """Return the fields of a run or comparison, with the network of ``--network`` or ``--net``."""
-    values = {name: value for name, value in vars(options).items() if name not in (*others, "network", "net")}
+    out = (*others, "config", "folder", "quiet", "trust", "given", "network", "net")
+    values = {name: value for name, value in vars(options).items() if name not in out}
     return values if options.network is None else values | {"net": NetworkConfig(**options.network)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -120,13 +121,25 @@ def _described(
     outcome, step, reason = ending
     last = metrics[-1]
     why = f" ({in_a_line(reason)})" if reason else ""
+    scores = (
+        f"  training loss {last.train_loss:.4g}, {measure} {last.train_accuracy:.3f};"
+        f" test loss {last.test_loss:.4g}, {measure} {last.test_accuracy:.3f}"
+    )
     lines = [
         f"{title}: {outcome} after {step} updates{why}",
-        f"  training loss {last.train_loss:.4g}, {measure} {last.train_accuracy:.3f};"
-        f" test loss {last.test_loss:.4g}, {measure} {last.test_accuracy:.3f}",
+        _returns(last) if measure == "return" else scores,
         f"  {1e3 * seconds_per_step(metrics):.2f} ms an update",
     ]
     return "\n".join([*lines, *([] if folder is None else [f"  record: {in_a_line(folder)}"])])
+
+
+def _returns(last: Metrics) -> str:
+    """Return the returns of a run in an environment that gives rewards only, in one line."""
+    seen = last.observed
+    spread = f" ± {seen['return_interval']:.2g}" if "return_interval" in seen else ""
+    length = f", {seen['episode_length']:.4g} steps" if "episode_length" in seen else ""
+    acted = "" if math.isnan(last.train_accuracy) else f"; {last.train_accuracy:.4g} while acting"
+    return f"  return of test episodes {last.test_accuracy:.4g}{spread}{length}{acted}"
 
 
 def show(folder: Path) -> str:

@@ -6,14 +6,18 @@ import json
 
 from jsonargparse import ArgumentParser, Namespace
 
+import tasks
 from tca.cli.commands import CommandOutput
 from tca.cli.parsers import add_agent, add_network, check_agent, explained, run_parser, run_values
 from tca.cli.summary import again, chosen, describe
 from tca.experiments import records
+from tca.experiments.config.agent import Agent
+from tca.experiments.config.control_settings import agent_for
 from tca.experiments.config.rule_config import rule_of
 from tca.experiments.config.run import Run
 from tca.experiments.records.remnants import discard
 from tca.experiments.training.train import train
+from tca.rule import Rule
 
 __all__ = ["act", "chosen_run", "parser"]
 
@@ -49,9 +53,21 @@ def chosen_run(options: Namespace) -> Run:
     """
     rule, loss = (json.loads(each) if (each or "").startswith("{") else each for each in (options.rule, options.loss))
     rule = rule_of(rule)
-    agent = options.agent if check_agent(options, [rule]) else None
-    values = run_values(options, ("config", "folder", "quiet", "rewards", "agent", "rule", "loss", "trust", "force"))
+    agent = chosen_agent(options, rule)
+    values = run_values(options, ("rewards", "agent", "rule", "loss", "force"))
     return Run(**values, rule=rule, agent=agent, loss=loss)
+
+
+def chosen_agent(options: Namespace, rule: str | Rule) -> Agent | None:
+    """Return the agent of the options, ``None`` without one or for that of the task.
+
+    Args:
+        options: Parsed options.
+        rule: Rule of the run.
+    """
+    if tasks.make(options.task, **(options.task_options or {})).rewards_only:
+        return agent_for(rule, vars(options).get("given", {}).get("agent"))
+    return Agent(**options.agent.as_dict()) if check_agent(options, [rule]) else None
 
 
 def act(options: Namespace) -> CommandOutput:

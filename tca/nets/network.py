@@ -74,6 +74,26 @@ class Network(NumericModule, abc.ABC):
             noise: Noise, shape ``(T, B, n_noise)``; ``None`` for none.
         """
 
+    @property
+    def starts_anywhere(self) -> bool:
+        """Whether trials may start at given states of the cells (`tca.Batch.start`); default no."""
+        return False
+
+    def record_from(self, start: Tensor | None, inputs: Tensor, noise: Tensor | None, space: Workspace) -> Tape:
+        """Return the tape of ``record`` for trials that start at given states.
+
+        Args:
+            start: State of the cells at time zero, ``(B, N)``; ``None`` for the initial state of the network.
+            inputs: Inputs, shape ``(T, B, I)``.
+            noise: Noise, shape ``(T, B, n_noise)``; ``None`` for none.
+
+        Raises:
+            ValueError: The network starts at its initial state only, or the shape does not fit.
+        """
+        if start is None:
+            return self.record(inputs, noise, space)
+        raise ValueError(f"start must be None in this {type(self).__name__}, which begins at its initial state")
+
     @abc.abstractmethod
     def outputs(self, use: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None) -> Tensor:
         """Return the outputs of ``functional`` for checked inputs and noise.

@@ -299,9 +299,12 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
 
     def record(self, inputs: Tensor, noise: Tensor | None, space: Workspace) -> Tape:
         """Return the tape of the population with the outputs."""
+        return self._recorded(inputs, noise, space)
+
+    def _recorded(self, inputs: Tensor, noise: Tensor | None, space: Workspace, **options: Any) -> Tape:
         w_out, b_out = self.readout_connections()
         readout = w_out.matrix()
-        tape = self.run_cells(self._place(readout), inputs, noise, space, readout_leak=self.readout_leak)
+        tape = self.run_cells(self._place(readout), inputs, noise, space, readout_leak=self.readout_leak, **options)
         rates = tape.rate[1:]
         outputs = filtered(rates @ readout.t(), self.readout_leak) + b_out.effective()
         links = [ConnectionInput(w_out, rates), ConnectionInput(b_out, rates.new_ones(1, 1, 1))]

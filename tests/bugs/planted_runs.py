@@ -225,7 +225,7 @@ BUGS = [
     Bug(
         "tca/experiments/training/training_loop.py",
         "the loss of the last measurement not looked at",
-        "in _losses(last)",
+        "in self._losses(last)",
         "in ()",
         OVERFLOW,
     ),

@@ -47,7 +47,8 @@ class Comparison:
     For a given seed all entries have the same training and test set of a task in the same order, and entries with the
     same network the same initial weights. If the network has no form, a rule with a form is trained on cells of this
     form, with the same sizes and weights. Rules that learn from rewards are tested on the same trials; their updates
-    are episodes, see `tca.Run`.
+    are episodes, see `tca.Run`. In an environment that gives rewards only all rules learn from rewards, and are tested
+    in the same episodes; network, agent and optimizer are by default those of `tca.Run`.
 
     Args:
         tasks: Names of tasks, see ``tca list``.
@@ -67,7 +68,7 @@ class Comparison:
         stop_loss: Training loss at which to stop, default none.
         fresh: Whether to draw new trials for every batch; default no.
         rewards: Whether all rules learn from rewards, default only those published for rewards (reward_eprop).
-        agent: Agent of the rules that learn from rewards.
+        agent: Agent of the rules that learn from rewards, default that of the run.
         n_train: Size of the training set in trials, default 200.
         n_test: Size of the test set in trials, default 500.
         evaluate_every: Updates between two measurements, default 50.
@@ -100,7 +101,7 @@ class Comparison:
     stop_loss: float | None = None
     fresh: bool = False
     rewards: bool = False
-    agent: Agent = field(default_factory=Agent)
+    agent: Agent | None = None
     n_train: int = 200
     n_test: int = 500
     evaluate_every: int = 50
@@ -130,6 +131,9 @@ class Comparison:
                 raise ValueError(f"task_options are given for {name!r}, which is not one of the tasks {self.tasks}")
         for task in self.tasks:
             self.task(task)
+        acting = [name for name in self.tasks if self.task(name).rewards_only]
+        if acting and self.match_loss is not None:
+            raise ValueError(f"match_loss must be none with {', '.join(acting)}, which give rewards only")
         for each in entries:
             for name in each.tasks or ():
                 lookup(dict.fromkeys(self.tasks), name, f"task of the entry {each.name!r}, of those compared")
@@ -186,15 +190,19 @@ class Comparison:
             ValueError: The entry does not fit the task.
             TypeError: A value is of the wrong type.
         """
+        control = self.task(task).rewards_only
+        acts = control or self.rewards or entry.rule in REWARD_RULES
+        net = entry.net or (None if control and self.net == NetworkConfig() else self.net)
         run = Run(
             task,
             entry.rule,
             task_options={**self.task_options.get(task, {}), **entry.task_options},
-            agent=self.agent if self.rewards or entry.rule in REWARD_RULES else None,
+            agent=(self.agent or (None if control else Agent())) if acts else None,
             seeds=Seeds(seed, seed, seed, seed),
             loss=entry.loss,
-            **{name: getattr(self, name) for name in SHARED}
-            | {"net": entry.net or self.net, "optimizer": entry.optimizer or self.optimizer},
+            **{name: getattr(self, name) for name in SHARED if name != "net"}
+            | ({} if net is None else {"net": net})
+            | {"optimizer": entry.optimizer or self.optimizer},
         )
         chosen = lr or entry.lr
         if chosen is None:
@@ -204,8 +212,9 @@ class Comparison:
     def to_json(self) -> dict[str, Any]:
         """Return the comparison as plain values that ``tca compare --config`` accepts."""
         values = dataclasses.asdict(self) | {"net": self.net.to_json()}
-        if self.optimizer is None:
-            del values["optimizer"]
+        for name in ("optimizer", "agent"):
+            if values[name] is None:
+                del values[name]
         return plain("comparison", values)
 
     @classmethod
@@ -223,7 +232,7 @@ class Comparison:
             for part in (values, *({"task": name} for name in values["tasks"])):
                 import_parts(part, trusted=trusted)
             optimizer = Optimizer(**values["optimizer"]) if "optimizer" in values else None
-            agent = Agent(**values.get("agent", {}))
+            agent = Agent(**values["agent"]) if "agent" in values else None
             parts = {"net": NetworkConfig(**values["net"]), "optimizer": optimizer, "agent": agent}
             return cls(**{**values, **parts, "rules": list(entries_of(values["rules"], trusted=trusted))})
         except (KeyError, TypeError, AttributeError) as error:

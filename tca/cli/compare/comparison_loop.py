@@ -233,6 +233,8 @@ def _line(one: RunMeasurements) -> str:
     who = f"{one.run.task}, {one.entry}, seed {one.run.seeds.net}: {one.outcome}"
     if not one.ended:
         return f"{who}: {one.reason}"
+    if task_facts(one.run).measure == "return":
+        return f"{who} after {one.steps} updates, return {one.value('return'):.1f}"
     return (
         f"{who} after {one.steps} updates, training loss {one.value('train_loss'):.4g}, test "
         f"{task_facts(one.run).measure} {one.value('test_accuracy'):.3f}"

@@ -59,7 +59,7 @@ def _results(measured: Sequence[RunMeasurements]) -> TextTable:
     for (task, entry), members in groups.items():
         chance = task_facts(members[0].run).chance
         cells = (_cell(estimate(members, each), each) for each in columns)
-        rows.append((task, entry, _endings(members), f"{chance:.3f}", *cells))
+        rows.append((task, entry, _endings(members), "-" if math.isnan(chance) else f"{chance:.3f}", *cells))
     meanings = {
         "runs": "Number of seeds, how many did not complete, and how many are at chance: an accuracy within two "
         "standard errors of it, another score within a twentieth of the way to 1.",
@@ -241,7 +241,8 @@ def notes(result: ComparisonResult) -> Iterator[str]:
             "the rule equals e-prop to within 2 %. Types of different sign, such as "
             "--net.cell_types [0.8,0.2] --net.dale [1,-1], separate the rules and then apply to all rows."
         )
-    if result.comparison.match_loss is None and any(one.run.stop_loss is None for one in measured):
+    curved = any(one.run.stop_loss is None and math.isfinite(one.value("largest")) for one in measured)
+    if result.comparison.match_loss is None and curved:
         yield "Curvature depends on the training loss: use --match-loss to compare entries at equal loss."
 
 

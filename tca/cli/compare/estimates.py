@@ -71,6 +71,11 @@ def _hessian(one: RunMeasurements) -> object:
 
 
 COLUMNS = (
+    Column("return", "return", "Mean return of the most probable actions in test episodes, the same for all entries of "
+           "a seed.", 1, _measure),
+    Column("episode_length", "steps", "Mean length of these episodes.", 1, _measure, (RESULTS,)),
+    Column("acting_return", "while acting", "Mean return of the episodes of training since the measurement before.", 1,
+           _measure),
     Column("test_accuracy", "test score", "Accuracy at the decision steps of the test set, or R2 for tasks with real "
            "targets.", 3, _measure),
     Column("noisy_accuracy", "noisy score", "The same with noise on the inputs.", 3, _measure),

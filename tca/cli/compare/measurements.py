@@ -208,9 +208,19 @@ def align(learner: Learner, batch: Batch) -> dict[str, float]:
 
 def _measured(result: Result, how: MeasurementSettings) -> Measured:
     """Return the measurements of a run at its end, or at the loss of its snapshot."""
+    if result.run.make_task().rewards_only:
+        return _returns(result)
     if result.run.snapshot_losses:
         return measure(result.run, result.crossings[0].net, how, graded=False) if result.crossings else Measured({})
     return Measured({}) if result.outcome == DIVERGED else measure(result.run, result.net, how)
+
+
+def _returns(result: Result) -> Measured:
+    """Return the returns of a run in an environment that gives rewards only, at its end."""
+    last = result.last
+    found = {"return": last.test_accuracy, "acting_return": last.train_accuracy}
+    found |= {"episode_length": last.observed.get("episode_length", math.nan)}
+    return Measured({} if result.outcome == DIVERGED else found)
 
 
 def measure(run: Run, net: Network, how: MeasurementSettings, *, graded: bool = True) -> Measured:

@@ -112,7 +112,6 @@ def _page(result: ComparisonResult, made: Sequence[TextTable], drawings: Mapping
 def _summary(result: ComparisonResult) -> str:
     comparison = result.comparison
     stop = "" if comparison.stop_loss is None else f", or until the training loss is {comparison.stop_loss:g}"
-    trials = "fresh trials in every batch" if comparison.fresh else f"{comparison.n_train} training trials"
     problems = [
         (len(result.outcomes.left_out), "left out, since they do not fit a task"),
         (sum(one.ended and bool(one.reason) for one in result.measured), "diverged or could not be measured"),
@@ -121,9 +120,24 @@ def _summary(result: ComparisonResult) -> str:
     said = "".join(f" {count} {what}." for count, what in problems if count)
     return (
         f"{_plural(len(comparison.entries), 'entry', 'entries')} on {_plural(len(comparison.tasks), 'task', 'tasks')}, "
-        f"{_plural(comparison.seeds, 'seed', 'seeds')}, trained for {comparison.steps} updates{stop}, on {trials} in "
-        f"batches of {comparison.batch_size}; tested on {comparison.n_test} other trials{_noise(comparison)}.{said}"
+        f"{_plural(comparison.seeds, 'seed', 'seeds')}, trained for {comparison.steps} updates{stop}, "
+        f"{_trials(result)}.{said}"
     )
+
+
+def _trials(result: ComparisonResult) -> str:
+    """Return the trials or episodes trained and tested on."""
+    comparison = result.comparison
+    acting = [each for each in comparison.tasks if comparison.task(each).rewards_only]
+    trials = "fresh trials in every batch" if comparison.fresh else f"{comparison.n_train} training trials"
+    given = (
+        f"on {trials} in batches of {comparison.batch_size}; tested on {comparison.n_test} other trials"
+        f"{_noise(comparison)}"
+    )
+    lived = f"from rewards in {comparison.batch_size} environments side by side; tested in episodes of other seeds"
+    if not acting:
+        return given
+    return lived if len(acting) == len(comparison.tasks) else f"{given}; in {', '.join(acting)} {lived}"
 
 
 def _noise(comparison: Comparison) -> str:

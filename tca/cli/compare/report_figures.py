@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +17,7 @@ from tca.cli.compare.common_loss import loss_name
 from tca.cli.compare.comparison_result import ComparisonResult
 from tca.cli.compare.estimates import grouped, reference_of
 from tca.cli.compare.measurements import MATCHED, RunMeasurements
-from tca.cli.compare.task_facts import task_facts
+from tca.cli.compare.task_facts import TaskFacts, task_facts
 from tca.experiments.records.result import Metrics
 
 __all__ = ["ReportFigure", "report_figures"]
@@ -49,11 +49,13 @@ def learning_curves(result: ComparisonResult) -> ReportFigure:
     tasks = {one.run.task: task_facts(one.run) for one in result.measured}
     series = [_course(one, lambda each: each.test_accuracy) for one in result.measured]
     measures = " or ".join(sorted({task.measure for task in tasks.values()}))
-    draw = partial(
-        figures.learning_curves, measure=measures, chance={name: task.chance for name, task in tasks.items()}
-    )
+    draw = partial(figures.learning_curves, measure=measures, chance=_chance(tasks))
     caption = f"Performance over the test set during training: {_summary(series)}. Dotted: the best constant answer."
     return ReportFigure("Learning curves", draw, series, ("updates", "test_score"), caption)
+
+
+def _chance(tasks: Mapping[str, TaskFacts]) -> dict[str, float]:
+    return {name: task.chance for name, task in tasks.items() if math.isfinite(task.chance)}
 
 
 def differences_from_reference(result: ComparisonResult) -> ReportFigure:
@@ -61,9 +63,10 @@ def differences_from_reference(result: ComparisonResult) -> ReportFigure:
     groups, series = grouped(result.measured), []
     for (task, entry), members in groups.items():
         reference = reference_of(groups, task, result.comparison.reference)
-        there = {one.run.seeds.net: one.value("test_accuracy") for one in groups[task, reference]}
+        score = "return" if task_facts(members[0].run).measure == "return" else "test_accuracy"
+        there = {one.run.seeds.net: one.value(score) for one in groups[task, reference]}
         for one in members if entry != reference else ():
-            found = one.value("test_accuracy") - there.get(one.run.seeds.net, math.nan)
+            found = one.value(score) - there.get(one.run.seeds.net, math.nan)
             known = math.isfinite(found)
             seed = one.run.seeds.net
             series.append(Series(f"{task}: minus {reference}", entry, seed, [found] * known, [float(seed)] * known))

@@ -17,7 +17,7 @@ class TaskFacts(NamedTuple):
 
     Attributes:
         measure: Name of its score.
-        loss: Name of its loss function.
+        loss: Name of its loss function; of a task that gives rewards only, ``"minus return"``.
         chance: Best score of a constant answer.
     """
 
@@ -38,4 +38,5 @@ def task_facts(run: Run) -> TaskFacts:
 @functools.lru_cache(maxsize=256)
 def _facts(name: str, options: str) -> TaskFacts:
     task = tasks.make(name, **json.loads(options))
-    return TaskFacts(task.measure, type(task.loss).__name__, float(task.chance))
+    loss = "minus return" if task.rewards_only else type(task.loss).__name__
+    return TaskFacts(task.measure, loss, float(task.chance))

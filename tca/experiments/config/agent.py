@@ -32,6 +32,7 @@ class Agent:
         standardize_advantages: Whether the advantages of an update have mean zero and variance one, default no.
         normalize_observations: Whether observations have running mean zero and variance one, default no.
         normalize_rewards: Whether rewards are divided by the running deviation of returns, default no.
+        test_episodes: Episodes in which the policy is tested where a task gives rewards only, default 20.
 
     Raises:
         ValueError: A number is not allowed, or several updates of an episode, or a value clip, have no clip.
@@ -52,6 +53,7 @@ class Agent:
     standardize_advantages: bool = False
     normalize_observations: bool = False
     normalize_rewards: bool = False
+    test_episodes: Count = 20
 
     def __post_init__(self) -> None:
         """Check that several updates of an episode are clipped."""

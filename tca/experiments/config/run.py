@@ -20,6 +20,7 @@ from tasks.own.registry import path_of, registered_as
 from tca.experiments.config.agent import REWARD_RULES, Agent
 from tca.experiments.config.callbacks import Callback
 from tca.experiments.config.components import Optimizer, Seeds, plain
+from tca.experiments.config.control_settings import agent_for, network_for, optimizer_for, rule_for
 from tca.experiments.config.loss_config import loss_of, loss_values
 from tca.experiments.config.network_config import SIZE, NetworkConfig
 from tca.experiments.config.own_parts import import_parts
@@ -70,7 +71,10 @@ class Run:
         agent: How the network learns from rewards; ``None`` (default) to learn from targets, with a rule published for
             rewards (reward_eprop) the defaults of `tca.Agent`. ``batch_size`` then counts environments side by side and
             ``steps`` episodes, one update each; the network has an output for every action and one for the value.
-            Loss and accuracy are those of the policy on the trials of the task.
+            Loss and accuracy are those of the policy on the trials of the task. Where a task gives rewards only, an
+            agent, network and optimizer that are not given are those of `tca.experiments.config.control_settings`, the
+            score is the return, and the loss minus that: of training while acting, of the test of the most probable
+            actions in ``agent.test_episodes`` episodes.
         seeds: The seeds.
         device: Device to train on, default cpu.
         dtype: float32 (default) or float64.
@@ -118,9 +122,12 @@ class Run:
             raise ValueError(f"held_out must be less than n_train = {self.n_train}, got {self.held_out}")
         if isinstance(self.rule, Rule) and RULES.get(self.rule.name) == self.rule:
             settle(self, rule=self.rule.name)
-        if self.agent is None and self.rule in REWARD_RULES:
+        task = tasks.make(self.task, **self.task_options)
+        if task.rewards_only:
+            self._settle_control(task)
+        elif self.agent is None and self.rule in REWARD_RULES:
             settle(self, agent=Agent())
-        task = self.make_task() if self.loss is None else self._with_loss()
+        task = task if self.loss is None else self._with_loss()
         self._check_rewards(task)
         if self.net is None:
             settle(self, net=STATIC if isinstance(task, Images) and not self.the_rule.form else NetworkConfig())
@@ -141,6 +148,16 @@ class Run:
         if task.loss == self.loss:
             settle(self, loss=None)
         return task
+
+    def _settle_control(self, task: tasks.Task) -> None:
+        """Choose agent, rule and network of a task that gives rewards only, where they are not given."""
+        settle(self, agent=agent_for(self.rule) if self.agent is None else self.agent)
+        settle(self, rule=rule_for(self.rule, task))
+        settle(self, net=network_for(self.rule, task) if self.net is None else self.net)
+        if self.snapshot_losses:
+            raise ValueError(
+                f"snapshot_losses must be empty in {self.task}, which gives rewards only, got {self.snapshot_losses}"
+            )
 
     def _check_rewards(self, task: tasks.Task) -> None:
         """Raise if the run has an agent and cannot learn from rewards."""
@@ -178,7 +195,10 @@ class Run:
     @property
     def recommended(self) -> Optimizer:
         """The optimizer recommended for the rule in this network and with this loss."""
-        return recommended(self.the_rule, self.net, self.make_task().loss)
+        task = self.make_task()
+        if task.rewards_only:
+            return optimizer_for(self.the_rule, self.net)
+        return recommended(self.the_rule, self.net, task.loss)
 
     @functools.cached_property
     def name(self) -> str:
@@ -203,6 +223,9 @@ class Run:
         changes: dict[str, Any] = {"rule": rule, "net": self.net.in_form(form)}
         if self.optimizer == self.recommended:
             changes["optimizer"] = None
+        task = self.make_task()
+        if task.rewards_only and self.net == network_for(self.rule, task):
+            changes["net"] = network_for(rule, task)
         return dataclasses.replace(self, **changes)
 
     def folder(self, root: str | Path) -> Path:

@@ -5,6 +5,7 @@
     checkpoint           the state at the last measurement; removed at the end of the run
     weights.safetensors  the trained network
     learner.safetensors  the state of its rule, such as feedback weights, if any
+    normalisation.safetensors  moments of observations and rewards, where a task gives rewards only
     at_loss_*.safetensors  both, where the training loss crossed a loss of the run
     result.json          the outcome of the run; written last
 
@@ -251,7 +252,11 @@ class Record:
         """
         if self.folder is None:
             return
-        states = {"weights.safetensors": result.net.state_dict(), "learner.safetensors": result.learner.state_dict()}
+        states: dict[str, Mapping[str, Tensor]] = {
+            "weights.safetensors": result.net.state_dict(),
+            "learner.safetensors": result.learner.state_dict(),
+            "normalisation.safetensors": result.normalisation,
+        }
         with explained(self.folder):
             for name, state in states.items():
                 if state:

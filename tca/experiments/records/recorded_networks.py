@@ -86,6 +86,8 @@ class _Loader:
             if name == "crossings":
                 kept = kept_at(folder, run, self.found.metrics)
                 return {name: crossings(run, sizes, kept, self.device)}
+            if name == "normalisation":
+                return {name: _tensors(folder / "normalisation.safetensors")}
             states = {each: _tensors(folder / f"{each}.safetensors") for each in ("weights", "learner")}
             net, learner = _rebuilt(run, sizes, self.device, states["weights"], states["learner"])
             return {"net": net, "learner": learner}

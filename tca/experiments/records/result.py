@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
 from tca.experiments.config.run import Run
 from tca.learner import Learner
 from tca.nets import Network
@@ -124,6 +126,8 @@ class Result:
         net: The network after its last update.
         learner: The learner that trained it.
         crossings: Network and learner at each of ``run.snapshot_losses`` that was reached.
+        normalisation: Final moments of observations and rewards where a task gives rewards only, else empty; see
+            `tca.experiments.reinforcement.trained_policy.TrainedPolicy`.
     """
 
     run: Run
@@ -134,13 +138,15 @@ class Result:
     net: Network = field(repr=False)
     learner: Learner = field(repr=False)
     crossings: tuple[Snapshot, ...] = field(default_factory=tuple, repr=False)
+    normalisation: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
 
     @classmethod
     def later(cls, build: Callable[[str], Mapping[str, Any]], **values: Any) -> Result:
         """Return a result whose networks are built on first access.
 
         Args:
-            build: Function from ``"net"``, ``"learner"`` or ``"crossings"`` to its value, with others if built too.
+            build: Function from ``"net"``, ``"learner"``, ``"crossings"`` or ``"normalisation"`` to its value, with
+                others if built too.
         """
         result = object.__new__(cls)
         settle(result, **values, _build=build)
@@ -150,7 +156,7 @@ class Result:
 
         def __getattr__(self, name: str) -> Any:
             """Build a field on first access."""
-            if name not in ("net", "learner", "crossings") or "_build" not in vars(self):
+            if name not in ("net", "learner", "crossings", "normalisation") or "_build" not in vars(self):
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
             settle(self, **self._build(name))
             return vars(self)[name]

@@ -28,7 +28,7 @@ LARGEST_TENSORS = 1 << 33
 DEEPEST = 64
 LARGEST_INTEGER = 1 << 64
 
-NAMES = re.compile(r"(run|agent)\.json|metrics\.jsonl|(weights|learner|at_loss_[\w.+-]+)\.safetensors")
+NAMES = re.compile(r"(run|agent)\.json|metrics\.jsonl|(weights|learner|normalisation|at_loss_[\w.+-]+)\.safetensors")
 
 Companions = dict[str, dict[str, int | str]]
 

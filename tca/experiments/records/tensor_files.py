@@ -80,7 +80,8 @@ def _digest(described: str, tensors: dict[str, Tensor]) -> str:
     found = hashlib.sha256(described.encode())
     for name, each in sorted(tensors.items()):
         found.update(f"{name} {each.dtype} {tuple(each.shape)}".encode())
-        found.update(each.reshape(-1).view(torch.uint8).numpy().data)
+        if each.numel():  # else there are no bytes
+            found.update(each.reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -63,6 +63,9 @@ class Actor(Lasting):
         environments: Environments side by side, seeded; they are reset once.
         generator: Generator of the actions; ``None`` for the most probable action.
         normaliser: Normalisation of observations and rewards; default none.
+        carry: Whether a recurrent network goes on from its last state when it acts again, default no: it starts at its
+            initial state. Networks that cannot learn from a given state (``Network.starts_anywhere``) never do, nor
+            with rules that run trials again.
 
     Raises:
         ValueError: The network cannot act step by step, its outputs do not fit the actions, or there is no environment.
@@ -74,6 +77,8 @@ class Actor(Lasting):
         environments: Sequence[Environment],
         generator: torch.Generator | None,
         normaliser: Normaliser | None = None,
+        *,
+        carry: bool = False,
     ) -> None:
         if not environments:
             raise ValueError("environments must hold at least one environment")
@@ -82,9 +87,10 @@ class Actor(Lasting):
         self.policy = policy_for(environments[0])
         self.space = getattr(environments[0], "action_space", None) if isinstance(self.policy, GaussianPolicy) else None
         self._check_actions()
-        _Cells(self.net, len(environments))  # refuses networks that run through whole trials only
+        self.cells = _Cells(self.net, len(environments))  # refuses networks that run through whole trials only
+        self.carry = carry and self.net.starts_anywhere and not learner.rule.eligibility.perturbs
         self.normaliser = Normaliser(0, 0, 1.0) if normaliser is None else normaliser
-        self.earned = [0.0] * len(environments)
+        self.earned, self.ages = [0.0] * len(environments), [0] * len(environments)
         self.observation = self.normaliser.observed(self._tensor([each.reset()[0] for each in environments]))
 
     @property
@@ -103,11 +109,14 @@ class Actor(Lasting):
             DivergenceError: The parameters of the policy are not finite.
         """
         self.net.check_numbers()
-        cells = _Cells(self.net, len(self.environments))
+        if not self.carry:
+            self.cells = _Cells(self.net, len(self.environments))
+        cells, start = self.cells, self.cells.state if self.carry else None
         noises = [None] * (steps + 1) if noise is None else [*noise, None]
         rows: list[tuple[Tensor, ...]] = []
         performance: list[float] = []
         returns: list[float] = []
+        lengths: list[int] = []
         for t in range(steps):
             observation = self.observation.to(self.net.w_out.dtype)
             outputs = cells.advance(observation, noises[t])
@@ -120,7 +129,9 @@ class Actor(Lasting):
             terminated, truncated = (
                 torch.tensor(each, dtype=torch.bool, device=outputs.device) for each in (over, cut)
             )
-            returns += self._returns([float(reward) for _, reward, *_ in results], over, cut)
+            ended = self._ended([float(reward) for _, reward, *_ in results], over, cut)
+            returns += [earned for earned, _ in ended]
+            lengths += [age for _, age in ended]
             scaled = self.normaliser.earned(rewards, terminated | truncated)
             seen = self._tensor([observed for observed, *_ in results])
             last = torch.zeros_like(rewards)
@@ -136,14 +147,64 @@ class Actor(Lasting):
                     ]
                 )
             )
-        following = cells.advance(self.observation.to(self.net.w_out.dtype), None)[:, -1]
+        following = copy.copy(cells).advance(self.observation.to(self.net.w_out.dtype), None)[:, -1]
         inputs, taken, rewards, terminated, truncated, outputs, final_values, scaled = (
             torch.stack(each) for each in zip(*rows, strict=True)
         )
         return Episode(
             inputs, taken, rewards, terminated, truncated, outputs, following, final_values, self.policy,
-            scaled.to(rewards), tuple(performance), tuple(returns),
+            scaled.to(rewards), tuple(performance), tuple(returns), tuple(lengths), start,
         )  # fmt: skip
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the state to resume from, of environments that have one; not that of the normaliser."""
+        assert self.generator is not None
+        found = {
+            "observation": self.observation.clone(),
+            "actions": self.generator.get_state(),
+            "earned": torch.tensor(self.earned, dtype=torch.float64, device="cpu"),
+            "ages": torch.tensor(self.ages, device="cpu"),
+        }
+        if self.carry:
+            found |= {"cells": self.cells.state.clone()}
+        for place, each in enumerate(self.environments):
+            its: dict[str, Tensor] = each.state()  # type: ignore[attr-defined]
+            found |= {f"environments.{place}.{name}": value for name, value in its.items()}
+        return found
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from a value of ``state``."""
+        assert self.generator is not None
+        self.observation = state["observation"].to(self.observation)
+        self.generator.set_state(state["actions"])
+        self.earned, self.ages = state["earned"].tolist(), state["ages"].tolist()
+        if self.carry:
+            self.cells.restore(state["cells"])
+        for place, each in enumerate(self.environments):
+            names = ("episode", "actions")
+            each.restore({name: state[f"environments.{place}.{name}"] for name in names})  # type: ignore[attr-defined]
+
+    @torch.no_grad()
+    def episodes(self) -> tuple[list[float], list[int]]:
+        """Return returns and lengths of the first episode in every environment, from the initial state.
+
+        Raises:
+            DivergenceError: The parameters of the policy are not finite.
+        """
+        cells = _Cells(self.net, len(self.environments))
+        going = [True] * len(self.environments)
+        seen: list[Any] = [None] * len(self.environments)
+        while any(going):
+            outputs = cells.advance(self.observation.to(self.net.w_out.dtype), None)
+            for place, action in enumerate(self._taken(self._actions(outputs[:, :-1]))):
+                if not going[place]:
+                    continue
+                seen[place], reward, end, limit, _ = self.environments[place].step(action)
+                self.earned[place] += float(reward)
+                self.ages[place] += 1
+                going[place] = not (end or limit)
+            self.observation = self.normaliser.shown(self._tensor(seen))
+        return list(self.earned), list(self.ages)
 
     def _actions(self, parameters: Tensor) -> Tensor:
         """Return an action for each environment, shape ``(B, A)``."""
@@ -160,14 +221,15 @@ class Actor(Lasting):
         bounded = np.clip(actions.numpy(), np.ravel(self.space.low), np.ravel(self.space.high))
         return [each.reshape(self.space.shape).astype(getattr(self.space, "dtype", np.float64)) for each in bounded]
 
-    def _returns(self, rewards: list[float], over: list[bool], cut: list[bool]) -> list[float]:
-        """Add rewards to the trials and return the sums of those that ended."""
+    def _ended(self, rewards: list[float], over: list[bool], cut: list[bool]) -> list[tuple[float, int]]:
+        """Add rewards to the trials and return the sums and lengths of those that ended."""
         ended = []
         for place, reward in enumerate(rewards):
             self.earned[place] += reward
+            self.ages[place] += 1
             if over[place] or cut[place]:
-                ended.append(self.earned[place])
-                self.earned[place] = 0.0
+                ended.append((self.earned[place], self.ages[place]))
+                self.earned[place], self.ages[place] = 0.0, 0
         return ended
 
     def _check_actions(self) -> None:
@@ -183,8 +245,8 @@ class Actor(Lasting):
             self.policy.sizes(self.net.n_out)
 
     def _tensor(self, numbers: Sequence[Any]) -> Tensor:
-        rows = np.array([np.ravel(each) if np.ndim(each) > 1 else each for each in numbers], dtype=np.float64)
-        return torch.from_numpy(rows).to(self.net.w_out.detach())
+        rows = np.array(numbers, dtype=np.float64)
+        return torch.from_numpy(rows.reshape(len(rows), -1) if rows.ndim > 2 else rows).to(self.net.w_out.detach())
 
 
 class _Cells:
@@ -192,13 +254,23 @@ class _Cells:
 
     def __init__(self, net: Network, trials: int) -> None:
         self.net: Any = net
-        self.stepper = None if isinstance(net, Layered) else net.stepper(trials)
+        self.stepper: Any = None if isinstance(net, Layered) else net.stepper(trials)
         self.read = None if self.stepper is None else torch.zeros_like(self.stepper.rate)
 
     def __copy__(self) -> _Cells:
         other = object.__new__(_Cells)
         other.net, other.stepper, other.read = self.net, copy.copy(self.stepper), self.read
         return other
+
+    @property
+    def state(self) -> Tensor:
+        """State of the cells of a network that starts anywhere, shape ``(B, N)``."""
+        state: Tensor = self.stepper.state
+        return state
+
+    def restore(self, state: Tensor) -> None:
+        """Continue from a state of the cells, of a network without a filtered readout."""
+        self.stepper.start_from(state)
 
     def advance(self, observation: Tensor, noise: Tensor | None) -> Tensor:
         """Return the outputs after an observation, shape ``(B, O)``."""

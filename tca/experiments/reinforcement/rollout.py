@@ -16,7 +16,7 @@ from tca.experiments.config.agent import Agent
 from tca.experiments.reinforcement.actor_critic import PPO, ActorCritic, advantages
 from tca.experiments.reinforcement.policies import CategoricalPolicy, Policy
 
-__all__ = ["Episode", "loss_of"]
+__all__ = ["Episode", "check_minibatches", "loss_of"]
 
 
 def loss_of(agent: Agent, policy: Policy) -> ActorCritic:
@@ -43,6 +43,8 @@ class Episode:
         scaled_rewards: Rewards to learn from, shape ``(T, B)``; the rewards by default.
         performance: Score of each trial that ended, if the environments give one.
         returns: Sum of the rewards of each trial that ended, from its first step.
+        lengths: Steps of each trial that ended.
+        start: State of the cells before the first step, shape ``(B, N)``; ``None`` for the network's initial state.
     """
 
     inputs: Tensor
@@ -57,6 +59,8 @@ class Episode:
     scaled_rewards: Tensor | None = None
     performance: tuple[float, ...] = ()
     returns: tuple[float, ...] = ()
+    lengths: tuple[int, ...] = ()
+    start: Tensor | None = None
 
     @property
     def values(self) -> Tensor:
@@ -92,7 +96,8 @@ class Episode:
         if agent.clip is not None:
             columns = [self.policy.log_probability(self.outputs[..., :-1], self.actions), self.values[:-1], *columns]
         targets = torch.cat([self.actions.to(advantage), torch.stack(columns, -1)], -1)
-        return Batch(self.inputs, targets, torch.full_like(advantage, 1 / len(advantage)), loss_of(agent, self.policy))
+        weights, loss = torch.full_like(advantage, 1 / len(advantage)), loss_of(agent, self.policy)
+        return Batch(self.inputs, targets, weights, loss, start=self.start)
 
     def batches(self, agent: Agent, generator: torch.Generator, *, instant: bool = False) -> Iterator[Batch]:
         """Yield the batches of all updates of the agent: ``epochs`` passes, each in ``minibatches`` random parts.
@@ -107,9 +112,7 @@ class Episode:
             ValueError: There are more minibatches than parts.
         """
         whole = self.batch(agent)
-        if agent.minibatches > (most := self.rewards.numel() if instant else self.rewards.shape[1]):
-            kind = "steps of all environments" if instant else "environments"
-            raise ValueError(f"minibatches must be at most the {most} {kind}, got {agent.minibatches}")
+        check_minibatches(agent, *self.rewards.shape, instant=instant)
         if instant:
             whole = replace(
                 whole,
@@ -125,6 +128,20 @@ class Episode:
             for chosen in order.tensor_split(agent.minibatches):
                 part = whole.select(chosen)
                 yield _standardised(part) if agent.standardize_advantages else part
+
+
+def check_minibatches(agent: Agent, steps: int, environments: int, *, instant: bool) -> None:
+    """Raise ValueError if an agent asks for more minibatches than there are parts; see `Episode.batches`.
+
+    Args:
+        agent: The agent.
+        steps: Number of steps of an episode.
+        environments: Number of environments side by side.
+        instant: Whether every step is a trial of its own.
+    """
+    if agent.minibatches > (most := steps * environments if instant else environments):
+        kind = "steps of all environments" if instant else "environments"
+        raise ValueError(f"minibatches must be at most the {most} {kind}, got {agent.minibatches}")
 
 
 def _standardised(batch: Batch) -> Batch:

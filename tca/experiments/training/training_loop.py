@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
@@ -13,12 +14,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from tasks.trials import TrialSet
+from tasks.trials import FixedTrials, TrialSet
 from tca.batch import Batch
 from tca.experiments.config.run import Run
 from tca.experiments.records.record import Record
 from tca.experiments.records.result import COMPLETED, DIVERGED, REACHED_LOSS, Metrics, Result
-from tca.experiments.reinforcement.episodes import Episodes, policy_of
+from tca.experiments.reinforcement.episodes import ContinuedEpisodes, Episodes, policy_of, returns_of
+from tca.experiments.reinforcement.learning_check import check_learns
 from tca.experiments.training.evaluation import evaluate
 from tca.experiments.training.snapshots import cross
 from tca.experiments.training.update import Updates
@@ -30,6 +32,7 @@ __all__ = ["Observer", "TrainingLoop"]
 
 Observer = Callable[[Learner, Batch], Mapping[str, float]]
 
+CONFIDENCE = 0.95
 SHOWN = 3  # names in the reason of a divergence
 
 
@@ -56,11 +59,8 @@ class TrainingLoop:
         if observe is not None and run.agent is not None:
             raise ValueError("observe must be None where a network learns from rewards: there are no training trials")
         self.run, self.observe, self.task = run, observe, run.make_task()
-        train_set, test_set = self.task.split(run.n_train, run.n_test, seed=run.seeds.data)
-        if run.held_out:
-            kept = run.n_train - run.held_out
-            test_set, train_set = train_set.subset(range(kept, run.n_train)), train_set.subset(kept)
-        self.train_set, self.test_set = (each.to(run.device, run.torch_dtype) for each in (train_set, test_set))
+        if not self.task.rewards_only:
+            self.train_set, self.test_set = self._sets()
         n_out = self.task.n_out + (run.agent is not None)  # and the value
         self.sizes: dict[str, Any] = {"n_in": self.task.n_in, "n_out": n_out, "dt": self.task.dt}
         self.unit = "step" if run.agent is None else "episode"
@@ -69,6 +69,8 @@ class TrainingLoop:
             self.train_set.trials.check(self.task.n_in, n_out)  # once, and not each batch of it
         readout_rate = run.optimizer.lr * run.optimizer.lr_multipliers.get("w_out", 1.0)
         run.the_rule.signal.check_training(run.steps, readout_rate or None)
+        if self.task.rewards_only:
+            check_learns(self.learner, run, self.task)
         if run.loss is not None:
             self._check_loss()
 
@@ -77,6 +79,15 @@ class TrainingLoop:
         """Check a loss of the user's own before the record begins."""
         few = self.train_set.subset(min(self.run.batch_size, len(self.train_set))).batch()
         self.learner.check_loss(few, self.net(few.inputs))
+
+    def _sets(self) -> list[FixedTrials]:
+        """Return the trials to train and to test on."""
+        run = self.run
+        train_set, test_set = self.task.split(run.n_train, run.n_test, seed=run.seeds.data)
+        if run.held_out:
+            kept = run.n_train - run.held_out
+            test_set, train_set = train_set.subset(range(kept, run.n_train)), train_set.subset(kept)
+        return [each.to(run.device, run.torch_dtype) for each in (train_set, test_set)]
 
     def begin(self) -> None:
         """Build network, learner, optimizer, callbacks and batches for the first update."""
@@ -96,7 +107,8 @@ class TrainingLoop:
         """
         run, seed = self.run, self.run.seeds.batches
         if run.agent is not None:
-            return Episodes(run, self.task, self.learner, self.step, episodes)
+            kind = ContinuedEpisodes if self.task.rewards_only else Episodes
+            return kind(run, self.task, self.learner, self.step, episodes)
         if not run.fresh:
             return self.train_set.batches(run.batch_size, seed, start=self.step)
         stream = self.task.stream(run.batch_size, seed, start=self.step)
@@ -151,11 +163,27 @@ class TrainingLoop:
         return evaluate(self.evaluated, self.task, self.train_set)[0]
 
     def measured(self, observed: Mapping[str, float]) -> Metrics:
-        """Return loss and accuracy over both sets."""
+        """Return loss and accuracy over both sets, or returns while acting and in test episodes."""
+        if self.task.rewards_only:
+            return self._measured_returns(observed)
         net = self.evaluated
         train_loss, train_accuracy = evaluate(net, self.task, self.train_set)
         test_loss, test_accuracy = evaluate(net, self.task, self.test_set)
         return Metrics(self.step, train_loss, train_accuracy, test_loss, test_accuracy, self.elapsed, dict(observed))
+
+    def _measured_returns(self, observed: Mapping[str, float]) -> Metrics:
+        """Return mean returns, with half their 95 % interval over test episodes; losses are minus them."""
+        returns, lengths = returns_of(self.run, self.task, self.learner, self.normalisation)
+        tested, acted = statistics.fmean(returns), observed.get("acting_return", math.nan)
+        found = {"episode_length": statistics.fmean(lengths), **observed}
+        if (count := len(returns)) > 1:
+            found["return_interval"] = student_t(count - 1) * statistics.stdev(returns) / math.sqrt(count)
+        return Metrics(self.step, -acted, acted, -tested, tested, self.elapsed, found)
+
+    @property
+    def normalisation(self) -> dict[str, Tensor]:
+        """State of the normalisation of observations and rewards, empty where trials are given."""
+        return self.batches.normaliser.state() if isinstance(self.batches, ContinuedEpisodes) else {}
 
     def state(self) -> dict[str, Any]:
         """Return everything needed to resume."""
@@ -199,7 +227,10 @@ class TrainingLoop:
                 raise
             outcome, reason = DIVERGED, f"{error}, after {self.unit} {self.step}"
         found = tuple(record.metrics)
-        result = Result(self.run, outcome, self.step, reason, found, self.net, self.learner, record.crossings())
+        crossings, normalisation = record.crossings(), self.normalisation
+        result = Result(
+            self.run, outcome, self.step, reason, found, self.net, self.learner, crossings, normalisation
+        )  # fmt: skip
         record.finish(result)
         return result
 
@@ -219,10 +250,10 @@ class TrainingLoop:
                     record.save(self.state())
                 last = record.metrics[-1]
                 if trouble := self._reason(
-                    f"{name} is {loss}" for name, loss in _losses(last) if not math.isfinite(loss)
+                    f"{name} is {loss}" for name, loss in self._losses(last) if not math.isfinite(loss)
                 ):
                     return DIVERGED, trouble
-                bar.set_postfix(loss=f"{last.train_loss:.4f}", accuracy=f"{last.test_accuracy:.3f}")
+                bar.set_postfix(self._shown(last))
                 if run.stop_loss is not None and last.train_loss <= run.stop_loss:
                     return REACHED_LOSS, ""
                 if self.step >= run.steps:
@@ -231,6 +262,17 @@ class TrainingLoop:
                     before = copy.deepcopy(self.state())
                 if trouble := self.block(min(run.evaluate_every, run.steps - self.step), bar.update):
                     return DIVERGED, trouble
+
+    def _losses(self, last: Metrics) -> tuple[tuple[str, float], ...]:
+        """Return the losses that must be finite; while acting no episode may have ended."""
+        test = ("test loss", last.test_loss)
+        return (test,) if self.task.rewards_only else (("training loss", last.train_loss), test)
+
+    def _shown(self, last: Metrics) -> dict[str, str]:
+        """Return the numbers beside the progress bar."""
+        if self.task.rewards_only:
+            return {"return": f"{last.test_accuracy:.1f}", "acting": f"{last.train_accuracy:.1f}"}
+        return {"loss": f"{last.train_loss:.4f}", "accuracy": f"{last.test_accuracy:.3f}"}
 
     def _keep(self, record: Record, before: Mapping[str, Any]) -> None:
         """Save the network at each loss of the run crossed since the previous measurement."""
@@ -259,5 +301,12 @@ class TrainingLoop:
                     yield f"{name} of the optimizer for {names[parameter]}", each
 
 
-def _losses(last: Metrics) -> tuple[tuple[str, float], ...]:
-    return ("training loss", last.train_loss), ("test loss", last.test_loss)
+def student_t(degrees: int) -> float:
+    """Return the quantile of Student's t distribution for a two-sided interval.
+
+    >>> round(student_t(9), 4)
+    2.2622
+    """
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, (1 + CONFIDENCE) / 2))

@@ -93,7 +93,13 @@ class LeakyPopulation(BlockPopulation):
         return torch.stack(rates)
 
     def run_cells(
-        self, population: Population, inputs: Tensor, noise: Tensor | None, space: Workspace, **rest: Any
+        self,
+        population: Population,
+        inputs: Tensor,
+        noise: Tensor | None,
+        space: Workspace,
+        start: Tensor | None = None,
+        **rest: Any,
     ) -> Tape:
         if self.cell is not None:
             return super().run_cells(population, inputs, noise, space, **rest)
@@ -104,7 +110,8 @@ class LeakyPopulation(BlockPopulation):
         drive = rate if in_place else space.empty(f"{prefix}drive", tuple(rate.shape), self.w_rec)
         w_in, w_rec, b, *initial = into = self.into_cells(prefix)
         recurrent = w_rec.matrix()
-        start = initial[0].effective() if initial else rate.new_zeros(())
+        if start is None:
+            start = initial[0].effective() if initial else rate.new_zeros(())
         passes = choose(self.activation, not in_place, self.leak, self.gain, recurrent)
         fused = passes is not None and noise is None and self.n_pre <= WIDEST
         if not fused:

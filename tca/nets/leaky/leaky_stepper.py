@@ -24,6 +24,12 @@ class LeakyStepper(Stepper):
         self.rate = cells.form.start(cells.activation, self.state)
         self.slope = self._slope(self.rate)
 
+    def start_from(self, state: Tensor) -> None:
+        """Continue from a state, shape ``(B, N)``."""
+        self.state = state.to(self.state)
+        self.rate = self.cells.form.start(self.cells.activation, self.state)
+        self.slope = self._slope(self.rate)
+
     def advance(self, inputs: Tensor, noise: Tensor | None, to_go: int | Tensor | None) -> LeakyStep:
         cells = self.cells
         into = cells.into_cells()

@@ -43,7 +43,7 @@ def test_every_id_is_listed_and_works_or_is_refused_with_the_reason(name: str) -
 def test_the_table_holds_registered_ids_only() -> None:
     assert set(SUPERVISED) <= set(IDS)
     assert len(SUPERVISED) >= 40
-    assert tasks.list() == [*sorted(tasks.NATIVE), *sorted(tasks.IMAGES), *sorted(SUPERVISED)]
+    assert tasks.list() == [*sorted(tasks.NATIVE), *sorted(tasks.IMAGES), *sorted(SUPERVISED), *sorted(tasks.CONTROL)]
 
 
 @pytest.mark.parametrize(

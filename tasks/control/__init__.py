@@ -1,0 +1,1 @@
+"""Environments of gymnasium that give rewards only."""

@@ -1,0 +1,37 @@
+"""Bugs in runs in environments that give rewards only, and in segments of recurrent policies."""
+
+from tests.bugs.bug import Bug
+
+RUNS = ("tests/tca/experiments/reinforcement/test_control_runs.py",)
+CARRIED = ("tests/tca/experiments/reinforcement/test_carried_state.py",)
+
+BUGS = [
+    Bug(
+        "tasks/control/seeded_environment.py",
+        "a restored environment at the start of its episode",
+        'state["actions"].numpy():',
+        'state["actions"].numpy()[:0]:',
+        RUNS,
+    ),
+    Bug(
+        "tca/experiments/reinforcement/episodes.py",
+        "tested in the episodes of training",
+        "(run.agent.test_episodes, TEST)",
+        "(run.agent.test_episodes, TRAINING)",
+        RUNS,
+    ),
+    Bug(
+        "tca/experiments/reinforcement/rollout.py",
+        "segments learned from the initial state",
+        "weights, loss, start=self.start)",
+        "weights, loss)",
+        CARRIED,
+    ),
+    Bug(
+        "tca/experiments/reinforcement/actor.py",
+        "the value after a segment advances the network",
+        "following = copy.copy(cells).advance(",
+        "following = cells.advance(",
+        CARRIED,
+    ),
+]
