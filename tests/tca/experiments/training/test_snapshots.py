@@ -219,11 +219,20 @@ def test_losses_of_known_form_are_crossed_where_they_are(loss: Any, asked: float
     assert course.net.weight.item() == 64.0
 
 
+def dipping() -> tuple[Run, list[float], int]:
+    """Return a run whose loss falls below all before and comes back, its losses and the step; the course is chaotic."""
+    for rate in (6.0, 5.0, 7.0, 4.0, 8.0, 5.5, 6.5):
+        run = dataclasses.replace(RUN, optimizer=tca.Optimizer("SGD", lr=rate), evaluate_every=1, snapshot_losses=())
+        losses = [each.train_loss for each in train(run, progress=False).metrics]
+        for at in range(2, len(losses) - 1):
+            if losses[at] < 0.97 * min(*losses[:at], losses[at + 1]):
+                return run, losses, at
+    raise AssertionError("the loss of no run dips")
+
+
 def test_a_crossing_between_measurements_above_the_loss_is_not_seen() -> None:
     """A loss that dips and comes back before it is measured: measured more often, it is crossed."""
-    run = dataclasses.replace(RUN, optimizer=tca.Optimizer("SGD", lr=6.0), evaluate_every=1, snapshot_losses=())
-    losses = [each.train_loss for each in train(run, progress=False).metrics]
-    place = next(at for at in range(2, 39) if losses[at] < 0.97 * min(*losses[:at], losses[at + 1]))
+    run, losses, place = dipping()
     asked = dataclasses.replace(run, snapshot_losses=(1.01 * losses[place],), steps=place + 1)
     assert len(crossings(asked)) == 1
     assert not crossings(dataclasses.replace(asked, evaluate_every=place + 1))
