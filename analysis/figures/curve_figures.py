@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import statistics
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from analysis.figures.looks import CONTROLS, rule_of_label
-from analysis.figures.plots import CHANCE, Series, curves, legend, level, multiples, panels, summary, undivided
+from analysis.figures.plots import (
+    CHANCE,
+    Series,
+    counted,
+    curves,
+    legend,
+    level,
+    looks,
+    multiples,
+    panels,
+    summary,
+    undivided,
+)
 from tca.utils.checks import checked
 
-__all__ = ["alignment_by_parameter", "alignment_over_training", "learning_curves", "over_epochs"]
+__all__ = ["alignment_by_parameter", "alignment_over_training", "fraction_solved", "learning_curves", "over_epochs"]
 
 PERFECT = 0.99  # scores from here on count as perfect
 
@@ -57,6 +71,35 @@ def _perfect_controls(series: Sequence[Series]) -> list[str]:
         for label, panels in found.items()
         if max(map(statistics.median, panels.values())) >= PERFECT
     ]
+
+
+@checked
+def fraction_solved(series: Sequence[Series]) -> Figure:
+    """Return the fraction of runs that have solved their task against updates, for runs that solve it or do not.
+
+    Args:
+        series: Updates made (x), and 1 from where a run has solved the task, 0 before (y); panels are tasks, labels
+            rules.
+
+    >>> runs = [Series("xor", "bptt", seed, [0, 10], [0, end]) for seed, end in enumerate((1, 0))]
+    >>> fraction_solved(runs).axes[0].lines[0].get_ydata()
+    array([0. , 0.5])
+    """
+    split = multiples(series)
+    figure, axes = panels(split, "updates", "fraction of runs that solved it")
+    for name, each in axes.items():
+        for label, look in looks(series).items():
+            members = [one for one in split if (one.panel, one.label) == (name, label) and len(one.x)]
+            steps = sorted({x for one in members for x in one.x})
+            if members:  # a run that has ended keeps its last state
+                shares = np.mean(
+                    [[one.y[max(0, bisect_right(one.x, x) - 1)] for x in steps] for one in members], axis=0
+                )
+                each.step(steps, shares, where="post", color=look.colour, linestyle=look.dash, linewidth=1.8,
+                          label=label, gid=f"series:{label}")  # fmt: skip
+        each.set_ylim(-0.03, 1.03)
+    legend(figure, counted(series))
+    return figure
 
 
 @checked

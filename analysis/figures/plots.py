@@ -24,7 +24,7 @@ from tca.experiments.records.files import write_whole
 from tca.utils.checks import Measured, Seed, checked
 
 __all__ = [
-    "SETTINGS", "Series", "curves", "dots", "legend", "level", "logarithmic", "looks", "multiples", "panels",
+    "SETTINGS", "Series", "counted", "curves", "dots", "legend", "level", "logarithmic", "looks", "multiples", "panels",
     "rendered", "save", "summary", "undivided", "write",
 ]  # fmt: skip
 
@@ -112,13 +112,22 @@ def summary(series: Sequence[Series], *, bounded: bool = False, geometric: bool 
     >>> summary([Series("", "a", seed, [0], [0]) for seed in (0, 1, 2)], bounded=True)
     'median of n = 3 runs,\nthin lines: runs'
     """
-    counts = _counts(series)
+    counts, runs = _counts(series), counted(series)
     if not counts or counts[-1] == 1:
         return "one run each"
-    runs = f"n = {counts[0]} runs" if counts[0] == counts[-1] else f"n = {counts[0]} to {counts[-1]} runs"
     if not bounded:
         return f"geometric mean of {runs},\nband: one SD of logarithms" if geometric else f"mean of {runs},\nband: ± SD"
     return f"median of {runs},\n{'thin lines: runs' if counts[-1] <= THIN else 'band: quartiles'}"
+
+
+def counted(series: Sequence[Series]) -> str:
+    """Return the number of runs of each label, as the least and the largest where they differ.
+
+    >>> counted([Series("", "a", 0, [0], [0]), Series("", "a", 1, [0], [0]), Series("", "b", 0, [0], [0])])
+    'n = 1 to 2 runs'
+    """
+    counts = _counts(series) or [0]
+    return f"n = {counts[0]} runs" if counts[0] == counts[-1] else f"n = {counts[0]} to {counts[-1]} runs"
 
 
 def _counts(series: Sequence[Series]) -> list[int]:

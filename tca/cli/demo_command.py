@@ -17,6 +17,8 @@ from tca.utils.text import in_a_line
 
 __all__ = ["act", "comparison", "parser"]
 
+DESCRIPTION = "Train BPTT, e-prop and RFLO on a delayed match to sample, three seeds each; draw a figure and a report."
+
 
 def comparison() -> Comparison:
     """Return the comparison of the demo: BPTT, e-prop and RFLO on a delayed match to sample, three seeds each."""
@@ -39,7 +41,7 @@ def comparison() -> Comparison:
 
 def parser() -> ArgumentParser:
     """Return the parser."""
-    made = ArgumentParser(usage="tca demo [--folder FOLDER]", exit_on_error=False, allow_abbrev=False)
+    made = ArgumentParser(usage="tca demo [options]", description=DESCRIPTION, exit_on_error=False, allow_abbrev=False)
     made.add_argument("--folder", default="runs/demo", help="Folder of the records, the figures and the report.")
     made.add_argument("--workers", type=int, default=2, help="Number of processes.")
     made.add_argument("--quiet", action="store_true", help="Hide the progress bar.")

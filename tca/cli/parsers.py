@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 from jsonargparse import ArgumentParser, Namespace
 
-from tca.cli.table_formats import FORMATS, Format
+from tca.cli.table_formats import Format
 from tca.experiments.config.agent import REWARD_RULES, Agent
 from tca.experiments.config.components import Optimizer
 from tca.experiments.config.network_config import NetworkConfig
@@ -93,9 +93,8 @@ def add_network(parser: ArgumentParser) -> None:
 
 def add_format(parser: ArgumentParser) -> None:
     """Add the option of the format of printed tables."""
-    parser.add_argument(
-        "--format", type=Format, default="text", help=f"Format of printed tables: {', '.join(FORMATS)}."
-    )
+    text = "Format of printed tables; others than text print the tables alone."
+    parser.add_argument("--format", type=Format, default="text", help=text)
 
 
 def add_agent(parser: ArgumentParser) -> None:

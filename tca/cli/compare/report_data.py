@@ -75,7 +75,10 @@ def score_bars(result: ComparisonResult) -> dict[int, str]:
         chance = task_facts(groups[task, entry][0].run).chance
         ends = [each.value for key, each in found.items() if key[0] == task and math.isfinite(each.value)]
         if math.isfinite(one.value):
-            drawn[place] = _bar(one, chance, min(chance, *ends) - 0.03, 1.0)
+            known = math.isfinite(chance)  # returns have neither chance nor a best value
+            room = 0.03 if known else 0.1 * (max(ends) - min(ends)) or 1.0
+            scale = (min([*ends, chance][: len(ends) + known]) - room, 1.0 if known else max(ends) + room)
+            drawn[place] = _bar(one, chance, *scale)
     return drawn
 
 
@@ -86,9 +89,10 @@ def _bar(one: Estimate, chance: float, left: float, right: float) -> str:
         return f"{4 + 120 * (min(max(value, left), right) - left) / (right - left):.1f}"
 
     low, high = (each if math.isfinite(each) else one.value for each in (one.low, one.high))
+    tick = f'<path class="chance" d="M {x(chance)} 1 V 13"/>' if math.isfinite(chance) else ""
     return (
         f'<svg class="interval" viewBox="0 0 128 14" role="img" aria-label="{one.value:.3f}, chance {chance:.3f}">'
-        f'<path class="ticks" d="M 4 7 H 124"/><path class="chance" d="M {x(chance)} 1 V 13"/>'
+        f'<path class="ticks" d="M 4 7 H 124"/>{tick}'
         f'<path class="range" stroke="var(--strong)" d="M {x(low)} 7 H {x(high)}"/>'
         f'<circle cx="{x(one.value)}" cy="7" r="3.2" fill="var(--text)"/></svg>'
     )

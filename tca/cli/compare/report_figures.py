@@ -10,8 +10,8 @@ from functools import partial
 from matplotlib.figure import Figure
 
 from analysis import figures
-from analysis.figures import Series
-from analysis.figures.plots import curves, legend, multiples, panels, summary
+from analysis.figures import Series, curve_figures
+from analysis.figures.plots import counted, curves, legend, multiples, panels, summary
 from analysis.figures.point_figures import paired_differences
 from tca.cli.compare.common_loss import loss_name
 from tca.cli.compare.comparison_result import ComparisonResult
@@ -56,6 +56,29 @@ def learning_curves(result: ComparisonResult) -> ReportFigure:
 
 def _chance(tasks: Mapping[str, TaskFacts]) -> dict[str, float]:
     return {name: task.chance for name, task in tasks.items() if math.isfinite(task.chance)}
+
+
+def fraction_solved(result: ComparisonResult) -> ReportFigure:
+    """Draw the fraction of runs that solved their task, where some runs of an entry end solved and others do not."""
+    series: list[Series] = []
+    ends: dict[tuple[str, str], set[float]] = {}
+    for one in result.measured:
+        level = (1 + task_facts(one.run).chance) / 2
+        if math.isnan(level):  # returns have no chance
+            continue
+        scores = [each.test_accuracy for each in one.metrics]
+        solved = [float(any(score >= level for score in scores[: place + 1])) for place in range(len(scores))]
+        seed, steps = one.run.seeds.net, [float(each.step) for each in one.metrics]
+        series.append(Series(one.run.task, one.entry, seed, steps, solved))
+        if solved:
+            ends.setdefault((one.run.task, one.entry), set()).add(solved[-1])
+    if not any(len(each) > 1 for each in ends.values()):
+        series = []
+    caption = (
+        f"Fraction of runs whose test score has been at least half way from chance to 1, {counted(series)}: runs of an "
+        "entry that part into those that solve a task and those that do not have no meaningful mean."
+    )
+    return ReportFigure("Fraction solved", curve_figures.fraction_solved, series, ("updates", "solved"), caption)
 
 
 def differences_from_reference(result: ComparisonResult) -> ReportFigure:
@@ -143,8 +166,8 @@ def _proportions(series: Sequence[Series], variable: str) -> Figure:
 
 
 DRAWINGS = (
-    learning_curves, differences_from_reference, gap_against_curvature, gap_against_curvature_at_equal_loss,
-    alignment_over_training, psychometric_functions,
+    learning_curves, fraction_solved, differences_from_reference, gap_against_curvature,
+    gap_against_curvature_at_equal_loss, alignment_over_training, psychometric_functions,
 )  # fmt: skip
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
+import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,6 +15,9 @@ import pytest
 from tca.cli.compare.comparison_table import runs_table, tables
 from tca.cli.compare.estimates import at_chance
 from tca.cli.compare.report import write_report
+from tca.cli.compare.report_data import score_bars
+from tca.cli.compare.report_figures import report_figures
+from tca.cli.compare.task_facts import TaskFacts
 from tests.support.compared import synthetic
 
 HOSTILE = (
@@ -144,6 +149,20 @@ def test_figures_hold_a_panel_for_each_task_and_name_n(written: Path) -> None:
     assert {f"var(--c{place})" for place in (0, 1, 2)} <= set(re.findall(r"var\(--c\d\)", drawn))
 
 
+def test_runs_that_part_have_the_fraction_that_solved_the_task() -> None:
+    result = synthetic(NAMES, TASKS[:1], 2)
+    assert "fraction_solved" not in dict(report_figures(result))
+    one = result.measured[0]
+    unsolved = tuple(dataclasses.replace(each, test_accuracy=0.6) for each in one.metrics)
+    parted = dataclasses.replace(result, measured=[dataclasses.replace(one, metrics=unsolved), *result.measured[1:]])
+    figure = dict(report_figures(parted))["fraction_solved"]
+    lines = {line.get_label(): line.get_ydata().tolist() for line in figure.draw(figure.series).axes[0].lines}
+    scores = [each.test_accuracy for each in result.measured[3].metrics]
+    assert lines["bptt"] == [0.5 if score >= 0.75 else 0.0 for score in scores]
+    assert lines["poor"] == [0.0] * len(scores)
+    assert "n = 2 runs" in figure.caption
+
+
 def test_at_chance_means_hardly_above_the_best_constant_answer() -> None:
     result = synthetic(("bptt", "poor"), TASKS[:1], 1)
     good, poor = result.measured
@@ -153,6 +172,18 @@ def test_at_chance_means_hardly_above_the_best_constant_answer() -> None:
         poor.values["test_accuracy"] = score  # type: ignore[index]
         assert at_chance(poor) == expected
     assert tables(result)[0].marked == {}
+
+
+def test_returns_have_no_tick_of_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = synthetic(NAMES, TASKS[:1], 3)
+    assert all('class="chance"' in drawn for drawn in score_bars(result).values())
+    monkeypatch.setattr("tca.cli.compare.report_data.task_facts", lambda run: TaskFacts("return", "-", math.nan))
+    bars = score_bars(result)
+    assert len(bars) == 3
+    assert not [drawn for drawn in bars.values() if 'class="chance"' in drawn]
+    places = [float(each) for drawn in bars.values() for each in re.findall(r'cx="([^"]*)"', drawn)]
+    assert all(4 < place < 124 for place in places)
+    assert places[0] > places[2]
 
 
 def test_two_hundred_runs_stay_below_ten_megabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
