@@ -22,6 +22,7 @@ from tca.rules import RULES
 from tca.signals import Exact
 from tca.utils.checks import Seed, checked
 from tca.utils.names import lookup
+from tca.utils.tables import Tabular
 
 __all__ = ["Alignment", "Match", "RuleAlignment", "alignment"]
 
@@ -79,8 +80,8 @@ class RuleAlignment:
 
 
 @dataclass(frozen=True)
-class Alignment:
-    """Result of `alignment`.
+class Alignment(Tabular):
+    """Result of `alignment`; ``to_frame`` returns a table of pandas with a row for each rule.
 
     Attributes:
         rules: One entry per rule, in the order asked for.
@@ -91,6 +92,16 @@ class Alignment:
     rules: tuple[RuleAlignment, ...]
     loss: float
     gradient_norm: float
+
+    def _columns(self) -> dict[str, list[object]]:
+        """Return a row for each rule: the recurrent parameters together, then the cosine of each parameter."""
+        found: dict[str, list[object]] = {"rule": [each.name for each in self.rules]}
+        for name in ("cosine", "norm_ratio", "rho"):
+            found[name] = [getattr(each.recurrent, name) for each in self.rules]
+        found["dropped"] = [each.dropped for each in self.rules]
+        for name in self.rules[0].parameters:
+            found[f"cosine.{name}"] = [each.parameters[name].cosine for each in self.rules]
+        return found
 
     def __getitem__(self, name: str) -> RuleAlignment:
         """Return the entry of a rule.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from tca.experiments.records.run_index import list_runs
 from tca.experiments.records.run_rows import COLUMNS
 from tca.utils.checks import Folder, checked
 from tca.utils.names import shorten
+from tca.utils.tables import pandas_library
 from tca.utils.text import in_a_line
 
 if TYPE_CHECKING:
@@ -22,24 +22,10 @@ if TYPE_CHECKING:
 else:
     DataFrame = Any  # annotations are read when arguments are checked
 
-__all__ = ["load", "load_curves", "pandas_library"]
+__all__ = ["load", "load_curves"]
 
 INTEGERS = [name for name, kind in COLUMNS.items() if kind is int]
 GROUPS = ("outcome", "task", "rule", "network", "loss", "optimizer", "measure")  # columns of few values
-
-
-def pandas_library() -> Any:
-    """Return pandas, imported at first use.
-
-    Raises:
-        ImportError: It is not installed; the message gives the remedy.
-    """
-    try:
-        return importlib.import_module("pandas")
-    except ImportError as error:
-        raise ImportError(
-            "tables need pandas: pip install pandas, or temporal-credit-assignment[tables]", name="pandas"
-        ) from error
 
 
 @checked

@@ -9,7 +9,7 @@ import abc
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self, final
+from typing import Any, Self, final
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from tca.batch import Batch
 from tca.losses import Loss
 from tca.utils.arrays import tensor_of
 from tca.utils.checks import checked, whole
+from tca.utils.tables import Tabular
 
 __all__ = ["FixedTrials", "TrialSet"]
 
@@ -161,8 +162,10 @@ class FixedTrials(Dataset[tuple[Tensor, Tensor, Tensor]], abc.ABC):
 @checked
 @final
 @dataclass(frozen=True, eq=False)
-class TrialSet(FixedTrials):
+class TrialSet(FixedTrials, Tabular):
     """Trials in memory: aligned at their start and padded to the longest, with zero weight in the padding.
+
+    ``to_frame`` returns a table of pandas with a row a trial: steps, weight and information, such as coherence.
 
     Args:
         trials: All trials as one batch.
@@ -183,6 +186,16 @@ class TrialSet(FixedTrials):
     def __repr__(self) -> str:
         inputs = self.trials.inputs.shape[2]
         return f"TrialSet(trials={len(self)}, steps={self.steps}, inputs={inputs}, loss={self.loss!r})"
+
+    def _columns(self) -> dict[str, Any]:
+        """Return steps, weight and decision steps of every trial, and its information."""
+        batch = self.trials
+        found = {
+            "steps": batch.trial_lengths,
+            "weight": batch.weights.sum(0),
+            "decision_steps": batch.decision_steps.sum(0),
+        }
+        return {**{name: each.cpu().numpy() for name, each in found.items()}, **batch.info}
 
     @property
     def steps(self) -> int:

@@ -20,12 +20,13 @@ from analysis.fixed_data import Data, fingerprint
 from analysis.samples import Criterion
 from tca.batch import Batch
 from tca.utils.checks import Count, DType, Named, NotNegative, Positive, Seed, Whole, checked
+from tca.utils.tables import Tabular
 
 __all__ = ["Curvature", "curvature"]
 
 
 @dataclass(frozen=True)
-class Curvature:
+class Curvature(Tabular):
     """Result of `curvature`.
 
     Attributes:
@@ -66,6 +67,20 @@ class Curvature:
     def converged(self) -> bool:
         """Whether both ends have converged."""
         return self.largest.converged and self.smallest.converged
+
+    def _columns(self) -> dict[str, list[object]]:
+        """Return one row: ends of the spectrum, trace with its standard error, and what they are of."""
+        trace = self.trace
+        values = {
+            "largest": self.largest.value,
+            "smallest": self.smallest.value,
+            "largest_magnitude": self.largest_magnitude.value,
+            "converged": self.converged,
+            "trace": None if trace is None else trace.value,
+            "trace_standard_error": None if trace is None else trace.standard_error,
+        }
+        values |= {name: getattr(self, name) for name in ("count", "trials", "loss", "gradient_norm", "l2", "data")}
+        return {name: [each] for name, each in {**values, "parameters": ", ".join(self.parameters)}.items()}
 
     def __str__(self) -> str:
         """Return a small table."""

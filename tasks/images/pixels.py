@@ -5,6 +5,7 @@ Shapes: N images of a set, M images of a part of it, B images of a batch, C chan
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -97,6 +98,17 @@ class ImageData:
     notes: tuple[str, ...] = ()
     transparent: int = 0
 
+    @functools.cached_property
+    def facts(self) -> dict[str, Any]:
+        """Number of the images and SHA-256 of the pixels and classes of both splits, as decoded."""
+        digest = hashlib.sha256()
+        for each in (self.train, self.test):
+            digest.update(f"{each.images.shape} {each.white}".encode())
+            for first in range(0, len(each), AT_ONCE):
+                digest.update(np.ascontiguousarray(each.images[first : first + AT_ONCE]).data)
+            digest.update(np.ascontiguousarray(each.labels, dtype="<i8").data)
+        return {"count": len(self.train) + len(self.test), "sha256": digest.hexdigest()}
+
     @property
     def copies(self) -> dict[str, int]:
         """Number of test and training images that repeat an earlier training image, and of those of another class."""
@@ -140,7 +152,7 @@ class ImageData:
 
         ``images`` counts those to choose from, ``copies`` those in the files before any is left out, ``transparent``
         the images on which the ``background`` shows. ``classes`` lists names unless they are the numbers themselves or
-        very long; then it counts them.
+        very long; then it counts them. ``decoded`` has the checksum by which a resume notices other images.
 
         Args:
             pools: Numbers of the images to choose from, by part.
@@ -158,6 +170,7 @@ class ImageData:
             "dedupe": dedupe,
             "copies": {**self.copies, "validation": self.leaked(pools)},
             "classes": list(self.classes) if brief and not numbered else len(self.classes),
+            "decoded": self.facts,
         }
 
 

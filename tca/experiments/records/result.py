@@ -16,6 +16,7 @@ from tca.experiments.config.run import Run
 from tca.learner import Learner
 from tca.nets import Network
 from tca.utils.checks import settle, whole
+from tca.utils.tables import Tabular
 
 __all__ = [
     "COMPLETED",
@@ -110,10 +111,11 @@ class Snapshot:
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
+class Result(Tabular):
     """A trained network with measurements and outcome of the training.
 
-    A result read from a record builds its networks on first access.
+    A result read from a record builds its networks on first access. ``to_frame`` returns its measurements as a table of
+    pandas.
 
     Args:
         run: The run.
@@ -160,6 +162,13 @@ class Result:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
             settle(self, **self._build(name))
             return vars(self)[name]
+
+    def _columns(self) -> dict[str, Any]:
+        """Return the measurements, a row each."""
+        names = dict.fromkeys(name for each in self.metrics for name in each.observed)
+        fields = [each.name for each in dataclasses.fields(Metrics) if each.name != "observed"]
+        observed = {name: [each.observed.get(name, math.nan) for each in self.metrics] for name in names}
+        return {name: [getattr(each, name) for each in self.metrics] for name in fields} | observed
 
     @property
     def last(self) -> Metrics:

@@ -16,7 +16,7 @@ from tca.__main__ import main
 from tca.experiments.records.files import RecordError
 from tca.experiments.records.reader import look, read_description
 from tca.experiments.records.sealed_json import sealed
-from tests.support.image_sets import drawn, write_table
+from tests.support.image_sets import drawn, write, write_table
 
 pytest.importorskip("pyarrow")
 pytestmark = [pytest.mark.usefixtures("image_folders"), pytest.mark.filterwarnings("ignore::UserWarning")]
@@ -61,6 +61,8 @@ def test_the_default_background_counts_and_renumbered_classes_are_recorded_and_s
 ) -> None:
     """Counted by hand: 8 training and 2 test images are seen through; picture 1 comes 3 times, it and 3 are tested."""
     run, data = trained(tmp_path)
+    decoded = data.pop("decoded")
+    assert (decoded["count"], len(decoded["sha256"])) == (12, 64)
     assert data == {
         "set": "set",
         "images": {"train": 8, "validation": 0, "test": 4},
@@ -76,11 +78,41 @@ def test_the_default_background_counts_and_renumbered_classes_are_recorded_and_s
     chapter = capsys.readouterr().out.split("\n\n")[1].splitlines()
     entries = dict(line.split(maxsplit=1) for line in chapter[1:])
     assert chapter[0] == "data"
+    assert (entries.pop("decoded.count"), entries.pop("decoded.sha256")) == ("12", decoded["sha256"])
     assert entries == {
         "set": "set", "images.train": "8", "images.validation": "0", "images.test": "4", "background": "#ffffff",
         "transparent": "10", "dedupe": "false", "copies.test": "2", "copies.train": "2",
         "copies.under_another_class": "1", "copies.validation": "0", "classes": '["3", "10985"]',
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("changed", ["pixel", "class", "test", "none"])
+def test_a_resume_with_other_images_is_refused(changed: str, tmp_path: Path) -> None:
+    """One pixel, or one class, of a training or test image; the same images in other files go on."""
+    pictures, labels = drawn(6, 4, 4), [0, 1, 2, 0, 1, 2]
+    write(tmp_path / "set" / "train.parquet", pictures, labels)
+    write(tmp_path / "set" / "test.parquet", pictures[:3], labels[:3])
+    net = tca.NetworkConfig("mlp", sizes=[3])
+    sizes: dict[str, Any] = {"steps": 2, "n_train": 4, "n_test": 2, "evaluate_every": 1}
+    run = tca.Run("images", "backprop", task_options={"name": "set", "data_dir": str(tmp_path)}, net=net, **sizes)
+    calls: list[int] = []
+
+    def stop(learner: tca.Learner, batch: tca.Batch) -> dict[str, float]:
+        calls.append(1)
+        return {"inverse": 1 / (2 - len(calls))}
+
+    with pytest.raises(ZeroDivisionError):
+        tca.train(run, tmp_path / "run", progress=False, observe=stop)
+    pictures[5 if changed == "pixel" else 0, 1, 1] ^= int(changed in ("pixel", "test"))
+    labels[3] = 1 if changed == "class" else 0
+    part, count = ("test", 3) if changed == "test" else ("train", 6)
+    (tmp_path / "set" / f"{part}.parquet").unlink()
+    write(tmp_path / "set" / f"{part}.parquet", pictures[:count], labels[:count])
+    if changed == "none":
+        assert tca.train(run, tmp_path / "run", progress=False).step == 2
+    else:
+        with pytest.raises(RecordError, match=r"is of other data: decoded had SHA-256 '.*' when the run began, .* now"):
+            tca.train(run, tmp_path / "run", progress=False)
 
 
 def test_a_background_and_the_images_that_dedupe_leaves_are_recorded(tmp_path: Path) -> None:
