@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +17,9 @@ from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
-from analysis.figures.looks import Look, looks_of
+from analysis.figures.series import THIN, Series, by_label, counted, looks, multiples, run_counts, summary, undivided
 from tca.experiments.records.files import write_whole
-from tca.utils.checks import Measured, Seed, checked
+from tca.utils.checks import checked
 
 __all__ = [
     "SETTINGS", "Series", "counted", "curves", "dots", "legend", "level", "logarithmic", "looks", "multiples", "panels",
@@ -40,102 +38,9 @@ SETTINGS = {
     "text.parse_math": False,  # names may hold any character
 }
 CHANCE = "chance"  # label of its level
-THIN = 5  # runs up to which each is drawn
-MOST = 8  # labels of a panel
 ACROSS = 4  # panels in a row
 # Names of drawn groups: `series:LABEL`, `run:SEED:LABEL`.
 FEW = 40  # ratio of the largest to the smallest value up to which three numbers a decade have room
-
-
-@checked
-@dataclass(frozen=True)
-class Series:
-    """Numbers of one run to draw.
-
-    Args:
-        panel: Name of the panel, for example the task.
-        label: Name in the legend, for example the rule.
-        seed: Number of the repetition.
-        x: Horizontal positions.
-        y: Vertical positions, as many; those that are NaN are left out.
-    """
-
-    panel: str
-    label: str
-    seed: Seed
-    x: Sequence[Measured]
-    y: Sequence[Measured]
-
-
-def looks(series: Sequence[Series]) -> dict[str, Look]:
-    """Return the look of every label in the order of their first appearance, see `analysis.figures.looks`.
-
-    >>> [look.colour for look in looks([Series("", "bptt", 0, [], []), Series("", "eprop", 0, [], [])]).values()]
-    ['#000000', '#0072B2']
-    """
-    return looks_of(each.label for each in series)
-
-
-def multiples(series: Sequence[Series]) -> list[Series]:
-    """Return series with at most eight labels a panel: fuller panels are split, the first label in each part.
-
-    >>> split = multiples([Series("xor", str(label), 0, [0], [0]) for label in range(9)])
-    >>> [(each.panel, each.label) for each in split][-3:]
-    [('xor (1 of 2)', '7'), ('xor (2 of 2)', '0'), ('xor (2 of 2)', '8')]
-    """
-    found: list[Series] = []
-    for panel in dict.fromkeys(each.panel for each in series):
-        groups = _group(series, panel)
-        first, *others = list(groups) or [""]
-        parts = [others[start : start + MOST - 1] for start in range(0, len(others), MOST - 1)]
-        if len(parts) < 2:
-            found += [each for each in series if each.panel == panel]
-            continue
-        for place, part in enumerate(parts):
-            name = f"{panel} ({place + 1} of {len(parts)})"
-            found += [replace(each, panel=name) for label in (first, *part) for each in groups[label]]
-    return found
-
-
-def undivided(panel: str) -> str:
-    """Return the name of a panel before `multiples` split it.
-
-    >>> undivided("xor (1 of 2)"), undivided("xor")
-    ('xor', 'xor')
-    """
-    return re.sub(r" \(\d+ of \d+\)$", "", panel)
-
-
-def summary(series: Sequence[Series], *, bounded: bool = False, geometric: bool = False) -> str:
-    r"""Return the description of the lines and bands that `curves` draws, with the number of runs.
-
-    >>> summary([Series("", "a", seed, [0], [0]) for seed in (0, 1, 2)], bounded=True)
-    'median of n = 3 runs,\nthin lines: runs'
-    """
-    counts, runs = _counts(series), counted(series)
-    if not counts or counts[-1] == 1:
-        return "one run each"
-    if not bounded:
-        return f"geometric mean of {runs},\nband: one SD of logarithms" if geometric else f"mean of {runs},\nband: ± SD"
-    return f"median of {runs},\n{'thin lines: runs' if counts[-1] <= THIN else 'band: quartiles'}"
-
-
-def counted(series: Sequence[Series]) -> str:
-    """Return the number of runs of each label, as the least and the largest where they differ.
-
-    >>> counted([Series("", "a", 0, [0], [0]), Series("", "a", 1, [0], [0]), Series("", "b", 0, [0], [0])])
-    'n = 1 to 2 runs'
-    """
-    counts = _counts(series) or [0]
-    return f"n = {counts[0]} runs" if counts[0] == counts[-1] else f"n = {counts[0]} to {counts[-1]} runs"
-
-
-def _counts(series: Sequence[Series]) -> list[int]:
-    """Return the numbers of runs of the labels of all panels, from the least to the largest."""
-    panels = dict.fromkeys(each.panel for each in series)
-    return sorted(
-        sum(bool(len(one.x)) for one in members) for panel in panels for members in _group(series, panel).values()
-    )
 
 
 def panels(
@@ -180,12 +85,6 @@ def panels(
     return figure, dict(zip(names, grid, strict=False))
 
 
-def _group(series: Sequence[Series], panel: str) -> dict[str, list[Series]]:
-    """Return the series of a panel that hold points, by label in the order of first appearance."""
-    members = {each.label: [one for one in series if (one.panel, one.label) == (panel, each.label)] for each in series}
-    return {label: found for label, found in members.items() if any(len(one.x) for one in found)}
-
-
 def curves(
     axes: Axes,
     series: Sequence[Series],
@@ -207,8 +106,8 @@ def curves(
         markers: Whether positions are marked, default no.
         bounded: Whether the measurement has bounds, default no.
     """
-    each_run = bounded and _counts(series)[-1:] <= [THIN]
-    for label, members in _group(series, panel).items():
+    each_run = bounded and run_counts(series)[-1:] <= [THIN]
+    for label, members in by_label(series, panel).items():
         look, positions = looks(series)[label], sorted({x for each in members for x in each.x})
         table = np.full((len(members), len(positions)), np.nan)
         for row, each in enumerate(members):
@@ -241,7 +140,7 @@ def _deviations(table: NDArray[np.float64], geometric: bool) -> list[NDArray[np.
 
 def dots(axes: Axes, series: Sequence[Series], panel: str) -> None:
     """Draw every point of a panel in the look of its label."""
-    for label, members in _group(series, panel).items():
+    for label, members in by_label(series, panel).items():
         look = looks(series)[label]
         for place, one in enumerate(members):
             axes.scatter(one.x, one.y, c=look.colour, marker=look.marker, s=30, alpha=0.8, linewidths=0,
