@@ -42,7 +42,10 @@ def test_an_empty_file_of_options_is_named(capsys: pytest.CaptureFixture[str], t
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "a command is missing, one of: demo, train, compare, sweep, resume, show, report, list; see tca --help"),
+        (
+            [],
+            "a command is missing, one of: demo, train, compare, sweep, resume, runs, show, verify, report, list; see",
+        ),
         (["trian"], "unknown command 'trian', did you mean 'train'?"),
         (["train"], "required: --task"),
         (["train", "--tsk", "delayed_xor"], "--tsk delayed_xor, did you mean --task?"),
