@@ -53,15 +53,15 @@ class Setting:
         tested: Test trials.
     """
 
-    cells: int = 64
+    cells: int = 32
     symbols: int = 4
     length: int = 3
     delay: int = 20
-    batches: int = 300
-    trials: int = 32
-    lr: float = 3e-3
-    every: int = 25
-    tested: int = 500
+    batches: int = 200
+    trials: int = 16
+    lr: float = 5e-3
+    every: int = 20
+    tested: int = 200
 
     @property
     def chance(self) -> float:
@@ -175,7 +175,7 @@ def main(words: Sequence[str] | None = None, setting: Setting | None = None) -> 
     seeds = FULL_SEEDS if options.full else SEEDS
     jobs = [Job(net, rule, seed) for seed in range(seeds) for net, rule in ARMS]
     found = spread(partial(train, setting=setting), jobs, options.workers)
-    table(found).write(options.out / "copy_task")
+    table(found).write_csv(options.out / "copy_task_rows")
     for net, rule in ARMS:
         last = [each.losses[-1] for each in found if (each.job.net, each.job.rule) == (net, rule)]
         print(f"{net}, {TITLES[rule]}: {mean_and_spread(last, 4)}")
