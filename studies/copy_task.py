@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 
 import tasks
 import tca
@@ -26,7 +27,7 @@ from analysis.figures.plots import Series, save
 from studies.tables import Table, mean_and_spread
 from studies.workloads import command, options_of, spread
 
-__all__ = ["ARMS", "Copied", "Job", "Setting", "main", "table", "train"]
+__all__ = ["ARMS", "Copied", "Job", "Setting", "curves_of", "main", "table", "train"]
 
 SEEDS, FULL_SEEDS = 5, 20
 NETS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -198,10 +199,20 @@ def draw(found: Sequence[Copied], setting: Setting, folder: Path) -> None:
         )
         for each in found
     ]  # fmt: skip
-    top = 1.1 * setting.chance
-    drawn = over_epochs(series, "test loss", lines={setting.chance: "no memory"}, limits=(0.0, top))
-    drawn.axes[0].set_xlabel("batches")
-    save(drawn, series, folder / "copy_task", "batches", "test_loss")
+    save(curves_of(series, setting), series, folder / "copy_task", "batches", "test_loss")
+
+
+def curves_of(series: Sequence[Series], setting: Setting) -> Figure:
+    """Return the test losses against batches.
+
+    Args:
+        series: Batches (x) and losses (y) of every run.
+        setting: What runs have in common.
+    """
+    lines = {setting.chance: "no memory"}
+    figure = over_epochs(series, "test loss", lines=lines, limits=(0.0, 1.1 * setting.chance))
+    figure.axes[0].set_xlabel("batches")
+    return figure
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from matplotlib.figure import Figure
+
 import analysis
 import tasks
 import tca
@@ -19,7 +21,7 @@ from analysis.figures.plots import Series, curves, legend, panels, save
 from studies.tables import Table
 from studies.workloads import command, options_of
 
-__all__ = ["Setting", "main", "measured"]
+__all__ = ["Setting", "cosines_of", "main", "measured"]
 
 SEEDS, FULL_SEEDS = 5, 20
 CELLS = {"GRU": "gru", "LSTM": "lstm", "MGU": "mgu", "MinGRU": "min_gru"}
@@ -81,13 +83,22 @@ def main(words: Sequence[str] | None = None, setting: Setting | None = None) -> 
         for x, y in zip(one.x, one.y, strict=True)
     ]
     Table(("cell", "rule", "seed", "gain", "cosine"), tuple(rows)).write_csv(options.out / "gated_alignment_rows")
+    save(cosines_of(series), series, options.out / "gated_alignment", "gain", "cosine")
+    return 0
+
+
+def cosines_of(series: Sequence[Series]) -> Figure:
+    """Return the cosine of each rule against the factor of the recurrent weights, cell by cell.
+
+    Args:
+        series: Factors (x) and cosines (y) of every network.
+    """
     figure, axes = panels(series, "factor of the recurrent weights", "cosine with BPTT")
     for panel, each in axes.items():
         curves(each, series, panel)
         each.set_ylim(-0.05, 1.05)
     legend(figure)
-    save(figure, series, options.out / "gated_alignment", "gain", "cosine")
-    return 0
+    return figure
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from analysis.figures.point_figures import paired_differences
 from analysis.statistics.intervals import Estimate, mean
 from analysis.statistics.rank_correlation import Correlation, rank_correlation
 from benchmarks.scaling_figure import HIGHLIGHTED, scaling
+from studies import copy_task, gated_alignment
 from studies.generalization.curvature_against_bound import curvature_against_bound
 from studies.generalization.curvature_over_training import curvature_over_training
 from studies.generalization.gap_at_matched_loss import gap_at_matched_loss
@@ -118,6 +119,8 @@ DRAWINGS: Mapping[str, Callable[[Sequence[Series]], Figure]] = {
     "studies/generalization_*gap_against_curvature": _gaps,
     "studies/generalization_gap_over_sizes": lambda series: gap_over_sizes(series, GAP),
     "studies/generalization_gaps_by_arm": _by_arm,
+    "studies/copy_task": lambda series: copy_task.curves_of(series, copy_task.Setting()),
+    "studies/gated_alignment": gated_alignment.cosines_of,
     "studies/*_accuracy": _accuracy,
     "studies/vision_*_angle_*": _angle,
     "studies/scaling": lambda series: scaling(series, HIGHLIGHTED, {"cells": 2.0, "steps": 1.0}),
