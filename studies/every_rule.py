@@ -217,8 +217,41 @@ SETTINGS = (
             "weight_perturbation",
             "sbd_filtered",
             "sbd_lagged",
+            "weight_mirror",
+            "dni",
         ),
         beside={"node_perturbation": {"by activity": Rule(RewardDifference(), NodeNoise(by=Displaced()))}},
+    ),
+    Setting(
+        f"{COMMON.task}, 32 spiking cells",
+        replace(
+            SMALL,
+            net=NetworkConfig(
+                "spiking_rnn", n_rec=32, tau=100.0, beta=0.5, refractory=0.0, gain_in=2.0, readout_tau=50.0
+            ),
+            optimizer=Optimizer(lr=3e-3),
+        ),
+        ("ottt", "ostl", "superspike", "decolle"),
+    ),
+    Setting(
+        "pattern_generation",
+        replace(
+            SMALL,
+            task="pattern_generation",
+            optimizer=Optimizer(lr=1e-2),
+            batch_size=8,
+            steps=60,
+            n_train=64,
+            n_test=32,
+            evaluate_every=4,
+        ),
+        ("force",),
+        limits=(-0.4, 1.03),
+        own={
+            "force": {
+                "optimizer": Optimizer("SGD", lr=1e-2, clip=None, lr_multipliers={"w_out": 100.0, "b_out": 100.0})
+            }
+        },
     ),
     Setting(
         "perceptual_decision",

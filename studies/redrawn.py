@@ -59,9 +59,14 @@ def _learning(series: Sequence[Series]) -> Figure:
 def _page(series: Sequence[Series]) -> Figure:
     """Return the figure of a page of a rule; digits have ten classes, decisions two."""
     panels = dict.fromkeys(each.panel for each in series)
-    figure = learning_curves(series, chance={each: CHANCE if each.startswith("digits") else 0.5 for each in panels})
+    figure = learning_curves(series, chance={each: _chance(each) for each in panels})
     figure.set_size_inches(2.4 + 3.8 * len(panels), 2.9)
     return figure
+
+
+def _chance(panel: str) -> float:
+    """Return the accuracy of an answer that does not depend on the inputs; zero of patterns, whose measure is R2."""
+    return CHANCE if panel.startswith("digits") else 0.0 if panel.startswith("pattern") else 0.5
 
 
 def _gaps(series: Sequence[Series]) -> Figure:
