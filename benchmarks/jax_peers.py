@@ -48,7 +48,7 @@ def bptt(parameters: dict[str, Any], inputs: Any, targets: Any, leak: float) -> 
             potential = leak * potential + (1 - leak) * drive
             return potential, jnp.tanh(potential)
 
-        _, rates = jax.lax.scan(step, jnp.zeros((TRIALS, len(parameters["b"]))), drives)
+        _, rates = jax.lax.scan(step, jnp.zeros((inputs.shape[1], len(parameters["b"]))), drives)
         return _cross_entropy(rates @ parameters["w_out"].T + parameters["b_out"], targets)
 
     return jax.grad(loss)(parameters)
@@ -59,7 +59,7 @@ def eprop(parameters: dict[str, Any], inputs: Any, targets: Any, leak: float) ->
     import jax
     import jax.numpy as jnp
 
-    cells, channels = parameters["w_in"].shape
+    (cells, channels), trials = parameters["w_in"].shape, inputs.shape[1]
     drives = inputs @ parameters["w_in"].T + parameters["b"]
     gain = 1 - leak
 
@@ -75,7 +75,7 @@ def eprop(parameters: dict[str, Any], inputs: Any, targets: Any, leak: float) ->
         rate = jnp.tanh(potential)
         return (potential, rate, trace, trace_in, trace_one), (rate, trace, trace_in, trace_one)
 
-    start = tuple(jnp.zeros(shape) for shape in ((TRIALS, cells),) * 3 + ((TRIALS, channels), ()))
+    start = tuple(jnp.zeros(shape) for shape in ((trials, cells),) * 3 + ((trials, channels), ()))
     _, (rates, traces, traces_in, traces_one) = jax.lax.scan(step, start, (drives, inputs))
     outputs = rates @ parameters["w_out"].T + parameters["b_out"]
     score = (jax.nn.softmax(outputs) - jax.nn.one_hot(targets, outputs.shape[-1])) / targets.size

@@ -156,7 +156,7 @@ class Learner(Lasting):
         return self._advance(batch, noise)
 
     def _advance(self, batch: Batch, noise: Tensor | None) -> tuple[Gradients, Info]:
-        self.follow_weights_()
+        self._follow_weights_()
         tape = self._taped(batch, noise, self._workspace)
         return self._execute(self._by_default, tape, self.buffers, noise), Info(batch, tape.outputs)
 
@@ -265,6 +265,9 @@ class Learner(Lasting):
     @lasting
     def follow_weights_(self) -> None:
         """Update signals that follow the weights after an optimizer step; ``backward`` calls it."""
+        self._follow_weights_()
+
+    def _follow_weights_(self) -> None:
         for population in self.net.populations() if self.buffers else ():
             self.rule.signal.follow_weights_(population, level_buffers(population, self.buffers))
             self.rule.eligibility.follow_weights_(population, level_buffers(population, self.buffers))

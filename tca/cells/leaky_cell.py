@@ -111,12 +111,13 @@ class LeakOnPotential(Form):
         activation.into(before, rates[0])
         before.mul_(scale)
         now = torch.empty_like(before)
+        one_leak = isinstance(leak, float)
         for t in range(1, len(rates)):
             torch.addmm(drives[t], rates[t - 1], weights, out=now)
-            if isinstance(leak, float):
-                now.add_(before, alpha=leak)
+            if one_leak:
+                now.add_(before, alpha=leak)  # type: ignore[arg-type]
             else:
-                now.addcmul_(before, leak)
+                now.addcmul_(before, leak)  # type: ignore[arg-type]
             write(now, rates[t])
             before, now = now, before
         return rate

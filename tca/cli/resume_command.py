@@ -16,6 +16,7 @@ from tca.experiments import records
 from tca.experiments.config.run import Run
 from tca.experiments.records.files import RecordError
 from tca.experiments.records.reader import read_description
+from tca.experiments.sweep.jobs import threads
 from tca.experiments.training.train import train
 from tca.utils.text import in_a_line
 
@@ -52,10 +53,12 @@ def act(options: Namespace) -> CommandOutput:
 
 def _resumed(folder: Path, options: Namespace) -> str:
     """Return the summary of a run trained to its end."""
-    values = read_description(folder)["run"]
+    described = read_description(folder)
+    values = described["run"]
     try:
         run = Run.from_json(values, trusted=options.trust)
     except Exception as error:  # a file may describe anything
         raise RecordError(f"the record in {in_a_line(folder)} cannot be read: {in_a_line(error)}") from error
     before = records.finished(folder)
-    return describe(train(run, folder, progress=not options.quiet), folder) + again(before)
+    with threads(described["threads"]):  # the last bits depend on them
+        return describe(train(run, folder, progress=not options.quiet), folder) + again(before)

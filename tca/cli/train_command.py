@@ -16,8 +16,11 @@ from tca.experiments.config.control_settings import agent_for
 from tca.experiments.config.rule_config import rule_of
 from tca.experiments.config.run import Run
 from tca.experiments.records.remnants import discard
+from tca.experiments.sweep.jobs import threads
+from tca.experiments.training.thread_choice import WIDEST, threads_for
 from tca.experiments.training.train import train
 from tca.rule import Rule
+from tca.utils.checks import Count, check
 
 __all__ = ["act", "chosen_run", "parser"]
 
@@ -32,6 +35,8 @@ LOSS = (
     "that of the task."
 )
 
+THREADS = f"Threads of torch, default 1 for networks of up to {WIDEST} cells a layer, else those of torch."
+
 
 def parser() -> ArgumentParser:
     """Return the parser."""
@@ -41,6 +46,7 @@ def parser() -> ArgumentParser:
     made.add_class_arguments(Run, skip={"rule", "net", "optimizer", "agent", "loss"})
     add_network(made)
     add_agent(made)
+    made.add_argument("--threads", type=int, metavar="N", help=THREADS)
     made.add_argument("--force", action="store_true", help="Remove the record of the same run and train it anew.")
     return explained(made, {})
 
@@ -54,7 +60,7 @@ def chosen_run(options: Namespace) -> Run:
     rule, loss = (json.loads(each) if (each or "").startswith("{") else each for each in (options.rule, options.loss))
     rule = rule_of(rule)
     agent = chosen_agent(options, rule)
-    values = run_values(options, ("rewards", "agent", "rule", "loss", "force"))
+    values = run_values(options, ("rewards", "agent", "rule", "loss", "threads", "force"))
     return Run(**values, rule=rule, agent=agent, loss=loss)
 
 
@@ -81,5 +87,7 @@ def act(options: Namespace) -> CommandOutput:
     if options.force:
         discard(folder)
     before = records.finished(folder)
-    result = train(run, folder, progress=not options.quiet)
+    number = threads_for(run.net) if options.threads is None else check("threads", options.threads, Count)
+    with threads(number):
+        result = train(run, folder, progress=not options.quiet)
     return CommandOutput(f"{describe(result, folder)}\n{chosen(run)}{again(before)}")

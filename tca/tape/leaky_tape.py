@@ -64,7 +64,7 @@ class LeakyTape(Tape):
         if not self.population.recurrent:
             return
         before, now = self._activities[t - 1], self._activities[t]
-        self._return_(before, now, into, later, torch.matmul, self.transmission, self._scratch)
+        self._return_(before, now, into, later, torch.mm, self.transmission, self._scratch)
 
     def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
         """Add ``(J_t - leak)^T later_t`` to ``into_{t-1}`` in place for many steps at once."""

@@ -107,7 +107,7 @@ BUGS = [
     Bug(LEARNER, "states of rules are never updated", "self.net.populations() if self.buffers else ()", "()", FACTS),
     Bug(EXECUTIONS, "signals to the outputs of a class are not seen",
         "if not isinstance(signal, CustomSignal):", "if True:", ("tests/tca/signals/decorrelation/test_decorrelation.py",)),
-    Bug(LEARNER, "feedback does not follow the optimizer", "        self.follow_weights_()\n", "", FACTS),
+    Bug(LEARNER, "feedback does not follow the optimizer", "        self._follow_weights_()\n        tape", "        tape", FACTS),
     Bug(LEARNER, "seed of the signal ignored", "seed, 0) + APART) % 2**63)", "seed, 0) * 0) % 2**63)", FACTS),
     Bug(LEARNER, "feedback drawn as the weights are", ", seed, 0) + APART", ", seed, 0)", FACTS),
     Bug(LEARNER, "training without the network's noise",

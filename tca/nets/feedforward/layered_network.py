@@ -10,6 +10,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
+from operator import is_not
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -105,6 +106,15 @@ class Layered(Network, abc.ABC):
         return self._made(self.readout)
 
     def populations(self) -> tuple[Population, ...]:
+        # made again only for other layers, parameters or buffers
+        made_of = (self.hidden_layers, *self._parameters.values(), *self._buffers.values())
+        before, made = self.__dict__.get("_populations", ((), ()))
+        if len(before) != len(made_of) or any(map(is_not, before, made_of)):
+            made = self._made_populations()
+            self.__dict__["_populations"] = made_of, made
+        return made  # type: ignore[no-any-return]
+
+    def _made_populations(self) -> tuple[Population, ...]:
         last = self.hidden_layers[-1]
         reads = not last.operations and self.w_out.shape == (self.n_out, math.prod(last.shape))
         onwards = [*(self._made(each.wires)[0] for each in self.hidden_layers[1:]), self.readout_connections()[0]]
@@ -113,7 +123,7 @@ class Layered(Network, abc.ABC):
                 each.name,
                 each.shape,
                 self.n_out,
-                self.w_out.detach(),
+                self.w_out,
                 self.w_out if each is last and reads else None,
                 efferent,
                 alone=len(self.hidden_layers) == 1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,9 @@ import tca
 from tca.__main__ import main
 from tca.experiments import records
 from tca.experiments.records.files import locked
+from tca.experiments.records.reader import read_description
+from tca.experiments.sweep.jobs import threads
+from tca.experiments.training.update import Updates
 
 RUN = tca.Run("delayed_xor", net=tca.NetworkConfig(size=4), steps=4, n_train=6, n_test=5, evaluate_every=1)
 OTHER = tca.Run("flip_flop", "eprop", net=tca.NetworkConfig(size=4), steps=2, n_train=6, n_test=5)
@@ -156,3 +160,39 @@ def test_images_at_once_have_a_perceptron(rule: str, kind: str) -> None:
     assert tca.Run("sequential_images", rule).net.kind == "leaky_rnn"
     assert tca.Run("images", rule, net=tca.NetworkConfig()).net.kind == "leaky_rnn"
     assert tca.Run.from_json(run.to_json()) == run
+
+
+def threads_seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that every update adds its number of threads to."""
+    seen, make = list[int](), Updates.make
+
+    def noted(*given: Any) -> str:
+        seen.append(torch.get_num_threads())
+        return make(*given)
+
+    monkeypatch.setattr(Updates, "make", noted)
+    return seen
+
+
+@pytest.mark.parametrize(("options", "number"), [([], 1), (["--threads=2"], 2)])
+def test_training_sets_and_records_its_threads(
+    options: list[str], number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, seen = torch.get_num_threads(), threads_seen(monkeypatch)
+    assert main([*WORDS, *options, "--folder", str(tmp_path)]) == 0
+    assert seen == [number] * 4
+    assert torch.get_num_threads() == before
+    assert read_description(RUN.folder(tmp_path))["threads"] == number
+
+
+def test_a_resume_takes_the_threads_of_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with threads(2):
+        record = interrupted(tmp_path)
+    seen = threads_seen(monkeypatch)
+    assert main(["resume", str(record), "--quiet"]) == 0  # without the warning of another number
+    assert set(seen) == {2}
+
+
+def test_a_number_of_threads_that_makes_no_sense_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*WORDS, "--threads=0", "--folder", str(tmp_path)]) == 2
+    assert "threads must be at least 1, got 0" in capsys.readouterr().err
