@@ -141,7 +141,7 @@ def table(result: Result) -> str:
         verdicts = [", ".join(_verdict(result, each) for each in result.bounds if each.row == name)] * judged
         lines.append(_line([f"{name}{OLDER if name in older else ''}", *ratios, *verdicts]))
     if older:
-        lines += ["", f"{OLDER} Measured before the last change of {_listed(older)}."]
+        lines += ["", f"{OLDER} Measured before the last change of the code that it executes."]
     return "\n".join(lines)
 
 
@@ -188,12 +188,6 @@ def _older(result: Result) -> dict[str, list[str]]:
     code = {name: changed(row.code) for name, row in result.rows.items()}
     both = {name: sorted({*own, *code[result.reference]}) for name, own in code.items()}
     return {name: files for name, files in both.items() if files}
-
-
-def _listed(older: Mapping[str, Sequence[str]]) -> str:
-    files = sorted({name for names in older.values() for name in names})
-    there = [f"`{name}`" for name in files if (ROOT / name).exists()]
-    return ", ".join(there) if len(there) == len(files) <= 4 else f"{len(files)} files that they execute"
 
 
 def _origin(result: Result) -> str:

@@ -84,7 +84,7 @@ def test_rows_of_changed_code_are_marked_and_all_rows_where_the_reference_change
     before.rows["loop"].code[OWN] = "other"
     text = results.table(before)
     assert [row[0] for row in cells(text)[2:]] == ["loop\\*", "ours\\*", "peer\\*"]
-    assert text.endswith(f"\\* Measured before the last change of `{OWN}`.")
+    assert text.endswith("\\* Measured before the last change of the code that it executes.")
 
 
 def test_code_is_that_which_ran(module: Callable[[str], None]) -> None:
