@@ -20,6 +20,8 @@ BENCHMARKS = {
     "spiking_peers": "cost of e-prop of adaptive spiking cells, against braintrace",
     "diffusion": "cost of a diffusing error, against e-prop without a field",
     "scaling": "how the cost of every rule grows with cells and steps, against theory",
+    "startup": "processor time of commands and imports, beside `import torch`",
+    "launches": "kernels a step on a device, counted without one",
     "tasks": "trials a second, against neurogym",
 }
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import tca
 from tca.cli.commands import COMMANDS, CommandOutput
@@ -72,8 +74,9 @@ def _output(words: list[str]) -> CommandOutput:
         return CommandOutput(HELP)
     if not words or words[0].startswith("-"):
         raise ValueError(f"a command is missing, one of: {', '.join(COMMANDS)}; see tca --help")
-    chosen = lookup(COMMANDS, words[0], "command")
-    command, given = chosen.module, words[1:]
+    chosen, given = lookup(COMMANDS, words[0], "command"), words[1:]
+    with _uncollected():
+        command = chosen.module
     if chosen.configured:
         from tca.cli.notation import plain_words
 
@@ -86,6 +89,18 @@ def _output(words: list[str]) -> CommandOutput:
             options.optimizer = None  # without an option of it, each rule has its own
     output: CommandOutput = command.act(options)
     return output
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Let imports run without the garbage collector, which would go through all of PyTorch several times."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 if __name__ == "__main__":

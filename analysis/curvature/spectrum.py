@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from analysis.curvature.eigensolvers import ENGINES, Pair
+from analysis.curvature.eigensolvers import ENGINES, Pair, lanczos
 from analysis.curvature.operators import Operator
 from tca.utils.checks import Count, Kept, Seed, checked
 from tca.utils.names import lookup
@@ -91,6 +91,7 @@ def spectrum(
     tolerance: Kept = 1e-6,
     products: Count = 2000,
     seed: Seed = 0,
+    only_largest: bool = False,
 ) -> Spectrum:
     """Return the k largest and the k smallest algebraic eigenvalues of a symmetric operator with their vectors.
 
@@ -106,6 +107,9 @@ def spectrum(
         tolerance: Residual to reach, relative to the largest modulus of the spectrum, default 1e-6.
         products: Products after which to stop, default 2000. The estimates of then are returned, not converged.
         seed: Seed of starting vectors.
+        only_largest: Whether Lanczos iteration stops when the largest have converged, default ``False``; the smallest
+            are then estimates with a residual. It takes at most the products of power iteration, and a fraction where
+            the smallest are close together.
 
     Raises:
         ValueError: A name is unknown, a number is out of range, or the operator is not symmetric.
@@ -126,7 +130,10 @@ def spectrum(
         )
     if engine == "auto":
         engine = "dense" if operator.size <= AUTO_DENSE else "lanczos"
-    ends = ENGINES[engine](operator, tolerance, products, seed, k)
+    if engine == "lanczos":
+        ends = lanczos.ends(operator, tolerance, products, seed, k, only_largest=only_largest)
+    else:
+        ends = ENGINES[engine](operator, tolerance, products, seed, k)
 
     def judged(pair: Pair) -> Eigenvalue:
         return Eigenvalue(pair.value, pair.residual, pair.residual <= tolerance * ends.magnitude)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from analysis.curvature.operators import Operator
-from tca.utils.checks import Count, Seed, checked
+from tca.utils.checks import Count, Positive, Seed, checked
 from tca.utils.names import lookup
 
 __all__ = ["ESTIMATORS", "TraceEstimate", "trace"]
@@ -46,7 +46,15 @@ class TraceEstimate:
 
 
 @checked
-def trace(operator: Operator, estimator: str = "hutchinson", *, probes: Count = 32, seed: Seed = 0) -> TraceEstimate:
+def trace(
+    operator: Operator,
+    estimator: str = "hutchinson",
+    *,
+    probes: Count = 32,
+    rtol: Positive | None = None,
+    most: Count = 10_000,
+    seed: Seed = 0,
+) -> TraceEstimate:
     """Return an unbiased estimate of the trace of an operator with its standard error, or the trace itself.
 
     With vectors z of random signs:
@@ -64,7 +72,11 @@ def trace(operator: Operator, estimator: str = "hutchinson", *, probes: Count = 
     Args:
         operator: The operator, symmetric or not.
         estimator: Which, default ``"hutchinson"``.
-        probes: Products to spend, default 32: at least 2, for Hutch++ 6 and for XTrace 4; a remainder is not spent.
+        probes: Products to spend, default 32: at least 2, for Hutch++ 6 and for XTrace 4; a remainder is not spent. The
+            standard error says what they are worth: where few eigenvalues are large, half the trace with Hutchinson.
+        rtol: Standard error, relative to the trace, at which to stop; ``None`` (default) for ``probes`` products. Until
+            it is reached, the number of probes doubles: Hutchinson goes on, the others begin anew.
+        most: Probes after which to stop short of ``rtol``, default 10,000.
         seed: Seed of the vectors.
 
     Raises:
@@ -80,13 +92,15 @@ def trace(operator: Operator, estimator: str = "hutchinson", *, probes: Count = 
     [95.111, 100.0, 100.0]
     """
     estimate, least = lookup(ESTIMATORS, estimator, "estimator")
+    generator, kept, before = torch.Generator().manual_seed(seed), list[Tensor](), operator.products
     if probes < least:
         raise ValueError(f"probes must be at least {least} for {estimator!r} to have a standard error, got {probes}")
-    if probes >= operator.size:
-        return TraceEstimate(operator.matrix().double().trace().item(), 0.0, 0, "exact")
-    before = operator.products
-    value, error = estimate(operator, probes, torch.Generator().manual_seed(seed))
-    return TraceEstimate(value, error, operator.products - before, estimator)
+    while probes < operator.size:
+        value, error = estimate(operator, probes, generator, kept)
+        if rtol is None or error <= rtol * abs(value) or probes >= most:
+            return TraceEstimate(value, error, operator.products - before, estimator)
+        probes = min(2 * probes, most)
+    return TraceEstimate(operator.matrix().double().trace().item(), 0.0, 0, "exact")
 
 
 def _mean(values: Tensor) -> tuple[float, float]:
@@ -94,16 +108,21 @@ def _mean(values: Tensor) -> tuple[float, float]:
     return values.mean().item(), (values.std() / math.sqrt(len(values))).item()
 
 
-def _hutchinson(operator: Operator, probes: int, generator: torch.Generator) -> tuple[float, float]:
-    """Return the mean over probes, of which only as many are held as the operator takes at once."""
-    values = []
-    for start in range(0, probes, operator.width):
+def _hutchinson(operator: Operator, probes: int, generator: torch.Generator, kept: list[Tensor]) -> tuple[float, float]:
+    """Return the mean over probes, of which only as many are held as the operator takes at once.
+
+    Args:
+        kept: Values of earlier probes, to which further ones are added.
+    """
+    for start in range(sum(map(len, kept)), probes, operator.width):
         signs = _signs(operator.size, min(operator.width, probes - start), generator)
-        values.append((signs * _apply(operator, signs)).sum(0))
-    return _mean(torch.cat(values))
+        kept.append((signs * _apply(operator, signs)).sum(0))
+    return _mean(torch.cat(kept))
 
 
-def _hutch_plus_plus(operator: Operator, probes: int, generator: torch.Generator) -> tuple[float, float]:
+def _hutch_plus_plus(
+    operator: Operator, probes: int, generator: torch.Generator, _: list[Tensor]
+) -> tuple[float, float]:
     third = probes // 3
     basis = _range(_apply(operator, _signs(operator.size, third, generator)))
     known = (basis * _apply(operator, basis)).sum()
@@ -112,7 +131,7 @@ def _hutch_plus_plus(operator: Operator, probes: int, generator: torch.Generator
     return _mean(known + (rest * _apply(operator, rest)).sum(0))
 
 
-def _xtrace(operator: Operator, probes: int, generator: torch.Generator) -> tuple[float, float]:
+def _xtrace(operator: Operator, probes: int, generator: torch.Generator, _: list[Tensor]) -> tuple[float, float]:
     """Return the mean of the estimates of every vector from the sketch by all the others, and its jackknife error.
 
     The estimates share their sketches, so their scatter by itself would understate the error; leaving each vector out
@@ -167,7 +186,8 @@ def _range(columns: Tensor) -> Tensor:
     return kept
 
 
-ESTIMATORS: dict[str, tuple[Callable[[Operator, int, torch.Generator], tuple[float, float]], int]] = {
+Estimate = Callable[[Operator, int, torch.Generator, list[Tensor]], tuple[float, float]]
+ESTIMATORS: dict[str, tuple[Estimate, int]] = {
     "hutchinson": (_hutchinson, 2),
     "hutch++": (_hutch_plus_plus, 6),
     "xtrace": (_xtrace, 4),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from analysis.curvature.eigensolvers.ends import Ends
+from analysis.curvature.eigensolvers.ends import Ends, Pair
 from analysis.curvature.operators import Operator
 
 __all__ = ["ends"]
@@ -17,7 +17,9 @@ BASIS = 40  # vectors between restarts, at least
 EXHAUSTED = 1e-13  # length of a new direction relative to the operator below which it is round-off
 
 
-def ends(operator: Operator, tolerance: float, products: int, seed: int, k: int = 1) -> Ends:
+def ends(
+    operator: Operator, tolerance: float, products: int, seed: int, k: int = 1, *, only_largest: bool = False
+) -> Ends:
     """Return eigenvectors at each end of the spectrum.
 
     One Krylov space serves both ends. Every new vector is orthogonalised against all before it, twice, so that no
@@ -38,6 +40,8 @@ def ends(operator: Operator, tolerance: float, products: int, seed: int, k: int 
         products: Bound of the products of the iteration; 2 k are made in any case.
         seed: Seed of the starting vector.
         k: Number of eigenvalues at each end, default 1.
+        only_largest: Stop when the largest have converged, default ``False``: the smallest are then Ritz values and not
+            judged by products.
 
     Paper: Wu and Simon (2000), SIAM Journal on Matrix Analysis and Applications 22:602.
     """
@@ -59,7 +63,7 @@ def ends(operator: Operator, tolerance: float, products: int, seed: int, k: int 
         length, size = rest.norm(), values.abs().amax()
         exhausted = bool(length <= EXHAUSTED * size)
         residuals = torch.zeros_like(values) if exhausted else length * turns[-1].abs()
-        outer = torch.cat([residuals[:k], residuals[-k:]])
+        outer = residuals[-k:] if only_largest else torch.cat([residuals[:k], residuals[-k:]])
         if last + 1 == operator.size:
             break
         if step >= least and bool((outer <= tolerance * size).all()):
@@ -75,8 +79,12 @@ def ends(operator: Operator, tolerance: float, products: int, seed: int, k: int 
             last = len(kept) - 1
         last += 1
         basis[last] = _direction(basis[:last], generator) if exhausted else rest / length
-    vectors = turns[:, _outermost(len(values), k)].mT @ basis[: len(values)]
-    return Ends.of(operator, vectors.mT, k)
+    vectors = (turns[:, _outermost(len(values), k)].mT @ basis[: len(values)]).mT
+    if not only_largest or len(values) <= 2 * k:
+        return Ends.of(operator, vectors, k)
+    tops = sorted(Pair.of(operator, vectors[:, -k:]), key=lambda pair: -pair.value)
+    bottoms = [Pair(values[index].item(), vectors[:, index], residuals[index].item()) for index in range(k)]
+    return Ends(tuple(tops), tuple(bottoms))
 
 
 def _outermost(count: int, each: int) -> Tensor:
