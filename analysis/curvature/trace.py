@@ -73,7 +73,7 @@ def trace(
         operator: The operator, symmetric or not.
         estimator: Which, default ``"hutchinson"``.
         probes: Products to spend, default 32: at least 2, for Hutch++ 6 and for XTrace 4; a remainder is not spent. The
-            standard error says what they are worth: where few eigenvalues are large, half the trace with Hutchinson.
+            standard error shows what they are worth: where few eigenvalues are large, half the trace with Hutchinson.
         rtol: Standard error, relative to the trace, at which to stop; ``None`` (default) for ``probes`` products. Until
             it is reached, the number of probes doubles: Hutchinson goes on, the others begin anew.
         most: Probes after which to stop short of ``rtol``, default 10,000.
