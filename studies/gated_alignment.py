@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 import analysis
 import tasks
 import tca
-from analysis.figures.plots import Series, curves, legend, panels, save
+from analysis.figures.plots import Series, curves, legend, panels, save, summary
 from studies.tables import Table
 from studies.workloads import command, options_of
 
@@ -95,9 +95,9 @@ def cosines_of(series: Sequence[Series]) -> Figure:
     """
     figure, axes = panels(series, "factor of the recurrent weights", "cosine with BPTT")
     for panel, each in axes.items():
-        curves(each, series, panel)
+        curves(each, series, panel, bounded=True)
         each.set_ylim(-0.05, 1.05)
-    legend(figure)
+    legend(figure, summary(series, bounded=True))
     return figure
 
 
