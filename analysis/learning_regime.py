@@ -109,10 +109,10 @@ def learning_regime(
 
 
 def _distance(first: Tensor, second: Tensor) -> float:
-    return 1 - float((first * second).sum() / (first.norm() * second.norm()))
+    return max(0.0, 1 - float((first * second).sum() / (first.norm() * second.norm())))
 
 
 def _gram_distance(first: Tensor, second: Tensor) -> float:
     """Return ``1 - cos`` of the matrices ``R R^T`` of samples, by products over cells."""
     inner = (first.mT @ second).square().sum()
-    return 1 - float(inner / ((first.mT @ first).norm() * (second.mT @ second).norm()))
+    return max(0.0, 1 - float(inner / ((first.mT @ first).norm() * (second.mT @ second).norm())))

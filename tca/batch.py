@@ -15,6 +15,7 @@ from torch import Tensor
 from tca.losses import Loss
 from tca.losses.loss import foreign
 from tca.utils.checks import settle
+from tca.utils.names import shorten
 from tca.utils.numerics import kept, mark_of
 from tca.utils.trial_info import joined_info, selected_info, trial_info
 
@@ -111,9 +112,8 @@ class Batch:
                 )
         if self.lengths is not None:
             _check_lengths(self.lengths, self.steps, self.trials)
-        if self.start is not None and (not isinstance(self.start, Tensor) or len(self.start) != self.trials):
-            got = tuple(self.start.shape) if isinstance(self.start, Tensor) else repr(self.start)
-            raise ValueError(f"start must be a tensor of one state for each of the {self.trials} trials, got {got}")
+        if self.start is not None:
+            _check_start(self.start, self.trials)
         settle(self, info=trial_info(self.info, self.trials))
 
     def __repr__(self) -> str:
@@ -299,6 +299,13 @@ class Batch:
             lengths=None if self.lengths is None else move(self.lengths),
             start=None if self.start is None else move(self.start),
         )
+
+
+def _check_start(start: object, trials: int) -> None:
+    if isinstance(start, Tensor) and start.is_floating_point() and start.shape[:1] == (trials,):
+        return
+    got = f"{start.dtype} {tuple(start.shape)}" if isinstance(start, Tensor) else shorten(start)
+    raise ValueError(f"start must be a real tensor of one state for each of the {trials} trials, got {got}")
 
 
 def _check_lengths(lengths: object, steps: int, trials: int) -> None:

@@ -26,12 +26,13 @@ USUAL_STEP, USUAL_LIMIT = 20.0, 1000
 def is_control(name: str) -> bool:
     """Return whether an environment of this id is registered in gymnasium that has no trials as those of neurogym."""
     from gymnasium.envs.registration import load_env_creator, registry
+    from gymnasium.error import DependencyNotInstalled
 
     if name not in registry or "neurogym" in str(point := registry[name].entry_point):
         return False
     try:
         return not hasattr(load_env_creator(point) if isinstance(point, str) else point, "new_trial")
-    except ImportError:  # named when the environment is made
+    except (DependencyNotInstalled, ImportError):  # named when the environment is made
         return True
 
 

@@ -63,7 +63,7 @@ class SeededEnvironment:
     def state(self) -> dict[str, Tensor]:
         """Return the number of the episode and the actions since its start."""
         actions = torch.tensor(np.array(self.taken, np.float64), dtype=torch.float64, device="cpu")
-        return {"episode": torch.tensor(self.episode, device="cpu"), "actions": actions}
+        return {"episode": torch.tensor(self.episode, dtype=torch.int64, device="cpu"), "actions": actions}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Continue from a value of ``state``."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from tca.cells.activations import Activation
 from tca.kernels.build import BuildError, build
 from tca.kernels.compiled import FORMATS, FUNCTIONS, Library, Passes
+from tca.utils.checks import checked
 from tca.utils.names import lookup, unknown
 
 __all__ = ["CHOICES", "VARIABLE", "KernelsWarning", "choose", "in_use", "use"]
@@ -28,6 +29,7 @@ class KernelsWarning(UserWarning):
     """Library passes cannot be built; PyTorch's operations take their part."""
 
 
+@checked
 def use(name: str) -> str:
     """Choose the passes of leaky networks in this process and those it starts; return the previous choice.
 

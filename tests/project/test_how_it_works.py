@@ -17,7 +17,7 @@ from tca.kernels import use
 
 ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| .*? \| `([\w/]+\.py)` \| (`.*?`) \| .* \|$", re.MULTILINE)
-FILES_READ, LINES_READ, FILES_ENTERED = 8, 1200, 19
+FILES_READ, LINES_READ, FILES_ENTERED = 8, 1200, 20
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -158,6 +158,7 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "tca.NetworkConfig": {"kind": lambda: "leaky_rnn", "options": lambda: {"n_rec": 4}},
     "tca.Rule": {"signal": signals.Direct, "eligibility": tca.eligibilities.Diagonal},
     "tca.check_task": {"task": lambda: "delayed_xor"},
+    "tca.kernels.use": {"name": lambda: "auto"},
     "tca.register_rule": {"name": lambda: "own_rule"},
     "tca.Run": {"task": lambda: "delayed_xor", "rule": lambda: "eprop"},
     "tca.train": {"progress": lambda: False},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import pytest
@@ -13,6 +13,9 @@ import torch
 import analysis
 import tca
 from tests.support.everything import EVERYTHING, MEASURES, NETS, flat
+
+with suppress(ImportError):
+    import rich.style  # noqa: F401  which others import where it is installed: it draws a number when imported
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -69,4 +72,4 @@ def test_no_default_and_no_global_generator_has_a_say(what: str) -> None:
 
 def test_everything_is_everything() -> None:
     assert {name.split(" of ")[0] for name in NETS} == {*tca.nets.NETWORKS}
-    assert {*MEASURES} == {*analysis.__all__}
+    assert {*MEASURES, "load", "load_curves"} == {*analysis.__all__}  # which read records

@@ -18,6 +18,7 @@ from tca.nets.cell_rnn.cell_population import CellLayer
 from tca.nets.cell_rnn.named_cells import layer_of_cell
 from tca.rules import RULES
 from tca.utils.class_paths import is_import_path, resolved
+from tca.utils.module_contexts import seeded
 from tca.utils.names import lookup, shorten
 
 __all__ = ["NetworkFunction", "cell_layer", "import_parts", "named_paths", "own_network"]
@@ -171,8 +172,7 @@ class NetworkFunction:
             ValueError: The network has other numbers of inputs or outputs than the task.
         """
         taken = {name: known[name] for name in DRAWN_WITH if name in self._parameters}
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(known["seed"])
+        with seeded(known["seed"], torch.device("cpu")):
             made = self.function(**options, **taken)
         if not isinstance(made, nn.Module):
             raise TypeError(f"network {self.path!r} must return a torch.nn.Module, got {shorten(made)}")

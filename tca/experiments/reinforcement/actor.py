@@ -163,7 +163,7 @@ class Actor(Lasting):
             "observation": self.observation.clone(),
             "actions": self.generator.get_state(),
             "earned": torch.tensor(self.earned, dtype=torch.float64, device="cpu"),
-            "ages": torch.tensor(self.ages, device="cpu"),
+            "ages": torch.tensor(self.ages, dtype=torch.int64, device="cpu"),
         }
         if self.carry:
             found |= {"cells": self.cells.state.clone()}

@@ -236,7 +236,7 @@ class SpikingPopulation(BlockPopulation):
         if self.cell is None:
             return self.leak, self.gain
         cell: Any = self.bound_cell()
-        leak = torch.as_tensor(cell.leak).to(self.w_rec)
+        leak = torch.as_tensor(cell.leak, dtype=self.w_rec.dtype, device=self.w_rec.device)
         return leak, 1 - leak if cell.scaled_drive else torch.ones_like(leak)
 
 

@@ -121,5 +121,5 @@ class SpikingRNN(SpikingPopulation, RecurrentNetwork):
     def extra_repr(self) -> str:
         """Return the sizes and the model in one line."""
         strength = self.beta if self.cell is None else self.bound_cell().beta  # type: ignore[attr-defined]
-        adaptive = int((torch.as_tensor(strength).expand(self.n_rec) > 0).sum())
+        adaptive = int((strength > torch.zeros_like(self.w_rec[0])).sum())
         return f"{self.n_in}, {self.n_rec} ({adaptive} of them adaptive), {self.n_out}, {self.surrogate_gradient}"

@@ -44,7 +44,7 @@ def test_an_empty_file_of_options_is_named(capsys: pytest.CaptureFixture[str], t
     [
         (
             [],
-            "a command is missing, one of: demo, train, compare, sweep, resume, runs, show, verify, report, list; see",
+            "one of: demo, train, compare, sweep, resume, runs, show, verify, report, cite, list; see tca --help",
         ),
         (["trian"], "unknown command 'trian', did you mean 'train'?"),
         (["train"], "required: --task"),

@@ -115,7 +115,7 @@ def test_what_cannot_start_anywhere_begins_anew() -> None:
         tca.Learner(network("A"), tca.RULES["node_perturbation"]).grads(batch)
     with pytest.raises(ValueError, match=r"start must have shape \(B, N\) = \(4, 5\), got \(4, 3\)"):
         tca.Learner(network("A"), tca.RULES["bptt"]).grads(replace(batch, start=numbers(B, 3, seed=0)))
-    with pytest.raises(ValueError, match="start must be a tensor of one state for each of the 4 trials"):
+    with pytest.raises(ValueError, match="start must be a real tensor of one state for each of the 4 trials"):
         replace(batch, start=numbers(3, N, seed=0))
     environments = tasks.make("CartPole-v1").environments(1, 0)
     for rule in ("eprop", "node_perturbation"):
