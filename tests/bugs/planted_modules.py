@@ -48,7 +48,7 @@ BUGS = (
         "shares = values.square() / values.square().sum()", OF_RANKS),
     Bug(RANKS, "stable rank of singular values", "values.square().sum() / values[0].square()", "values.sum() / values[0]",
         OF_RANKS),
-    Bug(REGIME, "kernels compared by their norms", "return 1 - float((first * second).sum() / (first.norm() * second.norm()))",
+    Bug(REGIME, "kernels compared by their norms", "return max(0.0, 1 - float((first * second).sum() / (first.norm() * second.norm())))",
         "return abs(1 - float(second.norm() / first.norm()))", OF_REGIMES),
     Bug(REGIME, "Gram matrices over cells", "inner = (first.mT @ second).square().sum()",
         "inner = ((first.mT @ first) * (second.mT @ second)).sum()", OF_REGIMES),

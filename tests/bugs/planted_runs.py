@@ -56,8 +56,8 @@ BUGS = [
     Bug(
         "tca/experiments/config/own_parts.py",
         "own networks drawn with one seed",
-        'known["seed"])\n            made',
-        "0)\n            made",
+        'seeded(known["seed"]',
+        "seeded(0",
         OWN,
     ),
     Bug(
