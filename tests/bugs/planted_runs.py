@@ -34,9 +34,9 @@ BUGS = [
     ),
     Bug(
         "tca/experiments/records/run_rows.py",
-        "seeds of batches and rule exchanged",
-        'SEEDS = ("data", "net", "rule", "batches")',
-        'SEEDS = ("data", "net", "batches", "rule")',
+        "every seed that of the trials",
+        "seeds.get(name) for name in SEEDS",
+        'seeds.get("data") for name in SEEDS',
         LIST,
     ),
     Bug(

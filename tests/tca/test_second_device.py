@@ -130,15 +130,15 @@ def test_a_masked_trace_reaches_the_same_cells_from_a_value_that_was_kept() -> N
 
 def test_the_state_of_the_generator_stays_with_the_host() -> None:
     net = tca.nets.LeakyRNN(2, 5, 1, noise=0.5, seed=3)
+    assert copy.deepcopy(net).double().noise_state.dtype == torch.uint8
     moved = copy.deepcopy(net).to("meta")
-    assert moved.noise_state is not None
+    assert moved.noise_state is not None and moved.noise_state.device.type == "cpu"
     with SecondDevice() as mode:
         drawn = moved.draw_noise(4, 2)
     assert drawn is not None
     assert (drawn.device.type, drawn.shape, mode.counts.waits.total()) == ("meta", (4, 2, 5), 0)
     net.draw_noise(4, 2)
     assert torch.equal(moved.noise_state, net.noise_state)
-    assert net.double().noise_state.dtype == torch.uint8
 
 
 @pytest.mark.cuda

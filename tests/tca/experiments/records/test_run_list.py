@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -161,6 +162,15 @@ def test_only_records_that_change_are_read_again(tmp_path: Path, monkeypatch: py
     assert len(read) == 6
 
 
+def stored(path: Path) -> int | None:
+    """Return how many runs the index on the disk has, ``None`` if it cannot be read."""
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as index:
+            return int(index.execute("SELECT count(*) FROM runs").fetchone()[0])
+    except sqlite3.Error:
+        return None
+
+
 @pytest.mark.parametrize("damage", ["text", "empty", "half", "other columns", "folder", "read-only"])
 def test_a_damaged_index_is_made_anew(damage: str, tmp_path: Path, cache: Path) -> None:
     for number in range(40):
@@ -188,6 +198,7 @@ def test_a_damaged_index_is_made_anew(damage: str, tmp_path: Path, cache: Path) 
         path.parent.chmod(0o500)
     assert list_runs(tmp_path) == wanted
     path.parent.chmod(0o700)
+    assert stored(path) == (None if damage == "folder" else 40), "the index on the disk is not whole again"
 
 
 def test_a_cache_that_cannot_be_made_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
