@@ -132,7 +132,8 @@ def test_the_state_of_the_generator_stays_with_the_host() -> None:
     net = tca.nets.LeakyRNN(2, 5, 1, noise=0.5, seed=3)
     assert copy.deepcopy(net).double().noise_state.dtype == torch.uint8
     moved = copy.deepcopy(net).to("meta")
-    assert moved.noise_state is not None and moved.noise_state.device.type == "cpu"
+    assert moved.noise_state is not None
+    assert moved.noise_state.device.type == "cpu"
     with SecondDevice() as mode:
         drawn = moved.draw_noise(4, 2)
     assert drawn is not None
