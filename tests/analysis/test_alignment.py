@@ -16,6 +16,7 @@ from tasks.trials import TrialSet
 from tests.support import oracle
 from tests.support.cases import CASES, F1, Case, weights_of
 from tests.support.rows import ROWS
+from tests.support.same import assert_same
 
 CASE = Case("alignment", sizes=(3, 7, 2), trials=4)
 RECURRENT = ("w_in", "w_rec", "b")
@@ -194,12 +195,12 @@ def test_trials_are_a_batch_or_a_fixed_set_in_any_type() -> None:
     net, batch = CASE.net(), CASE.batch()
     fixed = TrialSet(batch.to(dtype=torch.float32))
     again = batch.to(dtype=torch.float32).to(dtype=torch.float64)
-    assert alignment(net, fixed, "eprop") == alignment(net, again, "eprop")
+    assert_same(alignment(net, fixed, "eprop"), alignment(net, again, "eprop"))
     assert torch.equal(rates(net, fixed), net.run(again.inputs).rate[1:])
     assert torch.equal(rates(net, again), rates(net, again.inputs.float()))
     assert rates(net.float(), batch).dtype == torch.float32
     learner = tca.Learner(CASE.net(), tca.RULES["ebd"])
-    assert broadcasting(learner, fixed) == broadcasting(learner, again)
+    assert_same(broadcasting(learner, fixed), broadcasting(learner, again))
 
     class Drawn:
         def batch(self) -> tca.Batch:

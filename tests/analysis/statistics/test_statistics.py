@@ -9,6 +9,7 @@ import pytest
 import scipy.stats
 
 from analysis.statistics.intervals import Estimate, bootstrap, holm, mean, paired_difference, verdict
+from tests.support.same import assert_same
 
 VALUES = np.random.default_rng(0).exponential(size=12)
 
@@ -41,7 +42,7 @@ def test_bootstrap_intervals_are_those_of_scipy() -> None:
     assert abs(found.high - plain.high) > 0.01 * plain.high  # the correction does something
     assert math.isnan(found.p)
     assert verdict(found) == "undecided"  # no p value, no verdict
-    assert bootstrap(VALUES, np.var, seed=1) == bootstrap(VALUES, np.var, seed=1)
+    assert_same(bootstrap(VALUES, np.var, seed=1), bootstrap(VALUES, np.var, seed=1))
     assert bootstrap(VALUES, np.var, seed=1).low != bootstrap(VALUES, np.var, seed=2).low
 
 
