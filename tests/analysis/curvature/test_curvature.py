@@ -73,13 +73,14 @@ def test_ends_are_those_of_the_dense_hessian(case: Case, engine: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, None], ids=["default", "own"])
 @pytest.mark.parametrize("engine", ["dense", "lanczos"])
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_six_digits_of_a_float32_network(case: Case, engine: str, dtype: torch.dtype | None) -> None:
+def test_curvature_of_a_float32_network(case: Case, engine: str, dtype: torch.dtype | None) -> None:
+    """Six digits in float64; in the network's own float32 its rounding is left, some units of 2^-23 a step of the trial."""
     net, batch = case.net(dtype=torch.float32), case.batch().to(dtype=torch.float32)
     rounded = batch.to(dtype=torch.float64)
     problem = oracle.Problem(rounded.inputs, rounded.targets, rounded.weights, case.loss)
     exact = torch.linalg.eigvalsh(reference(case, weights_of(net), problem=problem))
     found = curvature(net, batch, engine=engine, dtype=dtype, probes=0)
-    close = 1e-6 * exact.abs().max().item()
+    close = (1e-6 if dtype else 4e-6) * exact.abs().max().item()
     assert found.largest.value == pytest.approx(exact[-1].item(), abs=close)
     assert found.smallest.value == pytest.approx(exact[0].item(), abs=close)
     assert found.dtype == ("float64" if dtype else "float32")
