@@ -74,7 +74,7 @@ def test_ends_are_those_of_the_dense_hessian(case: Case, engine: str) -> None:
 @pytest.mark.parametrize("engine", ["dense", "lanczos"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_curvature_of_a_float32_network(case: Case, engine: str, dtype: torch.dtype | None) -> None:
-    """Six digits in float64; in the network's own float32 its rounding is left, some units of 2^-23 a step of the trial."""
+    """Six digits in float64; in the network's own float32 its rounding is left, some units of 2^-23 a step."""
     net, batch = case.net(dtype=torch.float32), case.batch().to(dtype=torch.float32)
     rounded = batch.to(dtype=torch.float64)
     problem = oracle.Problem(rounded.inputs, rounded.targets, rounded.weights, case.loss)
