@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import tca
-from tca.experiments.config.run import name_of
+from tca.experiments.config.run_name import name_of
 from tca.experiments.records.run_filters import RunCondition
 from tca.experiments.records.run_index import index_path, list_runs
 from tca.experiments.records.sealed_json import sealed

@@ -14,7 +14,7 @@ from tca.cli.compare.common_loss import CommonLoss
 from tca.cli.compare.comparison import Comparison
 from tca.cli.compare.learning_rates import TriedRate
 from tca.cli.compare.measurements import RunMeasurements
-from tca.experiments.config.run import name_of
+from tca.experiments.config.run_name import name_of
 from tca.experiments.records.files import RecordError, explained
 from tca.experiments.records.sealed_json import read_json, sealed, unsealed, write_json
 from tca.utils.text import in_a_line

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,12 +24,13 @@ from tca.experiments.config.network_config import SIZE, NetworkConfig
 from tca.experiments.config.own_parts import import_parts
 from tca.experiments.config.recipes import recommended
 from tca.experiments.config.rule_config import rule_of, rule_values
+from tca.experiments.config.run_name import name_of
 from tca.rule import Rule
 from tca.rules import RULES
 from tca.utils.checks import DEVICE, Count, Made, Named, Whole, checked, settle
 from tca.utils.names import lookup
 
-__all__ = ["Callback", "NetworkConfig", "Optimizer", "Run", "Seeds", "name_of"]
+__all__ = ["Callback", "NetworkConfig", "Optimizer", "Run", "Seeds"]
 
 STATIC = NetworkConfig("mlp", size=SIZE)  # network of a task of one step
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -285,26 +284,3 @@ class Run:
             return cls(**given)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"this does not describe a run: {error}") from error
-
-
-def name_of(values: Mapping[str, Any]) -> str:
-    """Return ``Run.name`` of a configuration, without a run.
-
-    Args:
-        values: Value of ``Run.to_json``.
-
-    >>> run = Run("delayed_xor")
-    >>> name_of(run.to_json()) == run.name
-    True
-    """
-    canonical = json.dumps(_canonical(values), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def _canonical(value: Any) -> Any:
-    """Return whole floats as integers, since 100 and 100.0 are equal and need one name."""
-    if isinstance(value, dict):
-        return {name: _canonical(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_canonical(each) for each in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value

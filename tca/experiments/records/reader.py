@@ -10,7 +10,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from tca.experiments.config.run import Run, name_of
+from tca.experiments.config.run import Run
+from tca.experiments.config.run_name import name_of
 from tca.experiments.records.files import RecordError, read_bytes
 from tca.experiments.records.result import OUTCOMES, Metrics
 from tca.experiments.records.sealed_json import LARGEST_TENSORS, check_companions, parsed, read_json, unsealed

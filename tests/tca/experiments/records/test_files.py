@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import tca
-from tca.experiments.config.run import name_of
+from tca.experiments.config.run_name import name_of
 from tca.experiments.records import files
 from tca.experiments.records.files import (
     RecordError,
