@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 from jsonargparse import ArgumentParser, Namespace
 
+from tca.cli.record_names import record_path
 from tca.cli.table_formats import Format
 from tca.experiments.config.agent import REWARD_RULES, Agent
 from tca.experiments.config.components import Optimizer
@@ -105,20 +106,21 @@ def add_agent(parser: ArgumentParser) -> None:
 
 def add_folder(parser: ArgumentParser, contents: str) -> None:
     """Add the folder that a command reads, as its argument or as ``--folder``."""
-    parser.add_argument("path", metavar="FOLDER", nargs="?", help=contents)
+    text = "A path, also within runs; of a record the beginning of its name or of its hash is enough."
+    parser.add_argument("path", metavar="FOLDER", nargs="?", help=f"{contents} {text}")
     parser.add_argument("--folder", help="The same.")
 
 
 def given_folder(options: Namespace) -> Path:
-    """Return the folder that a command reads.
+    """Return the folder that a command reads, see `tca.cli.record_names.record_path`.
 
     Raises:
-        ValueError: There is none, or two.
+        ValueError: There is none, or two, or a beginning is that of several records.
     """
     given = [each for each in (options.path, options.folder) if each is not None]
     if len(given) != 1:
         raise ValueError(f"exactly one FOLDER is required, got {' and '.join(given) or 'none'}")
-    return Path(given[0])
+    return record_path(given[0])
 
 
 def check_agent(options: Namespace, rules: Sequence[str | Rule]) -> bool:

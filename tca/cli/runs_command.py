@@ -8,7 +8,8 @@ from typing import Any, Optional
 from jsonargparse import ArgumentParser, Namespace
 
 from tca.cli.commands import CommandOutput
-from tca.cli.parsers import add_folder
+from tca.cli.parsers import add_folder, given_folder
+from tca.cli.record_names import RECORDS
 from tca.cli.text_table import TextTable, csv_text
 from tca.experiments.records.run_filters import RunCondition
 from tca.experiments.records.run_index import Row, list_runs
@@ -53,9 +54,7 @@ def act(options: Namespace) -> CommandOutput:
     lookup(dict.fromkeys(FORMATS), options.format, "format")
     if options.limit < 0:
         raise ValueError(f"limit must be at least 0, got {options.limit}")
-    if None not in (options.path, options.folder):
-        raise ValueError(f"exactly one FOLDER is required, got {options.path} and {options.folder}")
-    folder = options.path or options.folder or "runs"
+    folder = RECORDS if options.path is options.folder is None else given_folder(options)
     rows, count = list_runs(
         folder,
         _conditions(options),

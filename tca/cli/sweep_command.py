@@ -119,7 +119,7 @@ def plan(target: str, out: Path) -> str:
     runs = list({run.name: run for run in read_runs(target)}.values())
     states = [_state(run.folder(out)) for run in runs]
     names = _shown(runs)
-    rows = [(*_values(run, names), state, run.name) for run, state in zip(runs, states, strict=True)]
+    rows = [(*_values(run, names), state, run.folder(out).name) for run, state in zip(runs, states, strict=True)]
     head = (*names, "state", "record")
     count = Counter(states)
     summary = ", ".join(f"{count[state]} {state}" for state in STATES if count[state])
@@ -165,7 +165,7 @@ def csv_of(swept: Sequence[Swept]) -> str:
             each.step if each.ended else "",
             *("" if each.last is None else getattr(each.last, name) for name in MEASURED),
             each.reason,
-            each.run.name,
+            each.folder.name,
         )
         for each in swept
     )

@@ -17,7 +17,37 @@ OWN = ("tests/tca/experiments/config/test_own_parts.py",)
 
 LIST, SHOW = ("tests/tca/experiments/records/test_run_list.py",), ("tests/tca/cli/test_show_command.py",)
 
+NAMES, BEGINNINGS = ("tests/tca/experiments/config/test_run_name.py",), ("tests/tca/cli/test_record_names.py",)
+
 BUGS = [
+    Bug(
+        "tca/experiments/config/run.py",
+        "older records not found",
+        "os.path.lexists(older) and not",
+        "not os.path.lexists(older) and",
+        NAMES,
+    ),
+    Bug(
+        "tca/experiments/config/run_name.py",
+        "names of folders that are paths",
+        "[^A-Za-z0-9_.+]+",
+        "[ ]+",
+        NAMES,
+    ),
+    Bug(
+        "tca/cli/record_names.py",
+        "the first of several records that begin like this",
+        "if len(found) > 1:",
+        "if len(found) > 2:",
+        BEGINNINGS,
+    ),
+    Bug(
+        "tca/cli/record_names.py",
+        "no record by its hash",
+        'entry.name.rpartition("_")[2].startswith',
+        'entry.name.rpartition("_")[0].startswith',
+        BEGINNINGS,
+    ),
     Bug(
         "tca/experiments/records/run_index.py",
         "a record that changed at once not read again",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from analysis.statistics.intervals import Estimate, verdict
@@ -20,11 +21,15 @@ __all__ = ["csv_files"]
 EVERY = (*COLUMNS, *(column.matched for column in COLUMNS))
 
 
-def csv_files(result: ComparisonResult) -> dict[str, str]:
-    """Return the content of the files by name; missing numbers are empty."""
+def csv_files(result: ComparisonResult, records: Path) -> dict[str, str]:
+    """Return the content of the files by name; missing numbers are empty.
+
+    Args:
+        records: Folder of the records of the runs.
+    """
     made = {
         "table.csv": _entries(result),
-        "runs.csv": _runs(result),
+        "runs.csv": _runs(result, records),
         "differences.csv": _differences(result),
         "rates.csv": _rates(result),
         "left_out.csv": (vars(each) for each in result.outcomes.left_out),
@@ -71,13 +76,14 @@ def _estimate(name: str, found: Estimate) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _runs(result: ComparisonResult) -> Iterator[dict[str, Any]]:
+def _runs(result: ComparisonResult, records: Path) -> Iterator[dict[str, Any]]:
     columns = used(EVERY, result.measured)
     for one in result.measured:
         yield {
             **_settings(one), "seed": one.run.seeds.net, "outcome": one.outcome, "updates": one.steps,
             **{column.name: one.value(column.name) for column in columns},
-            "hessian": " ".join(one.parameters), "record": one.run.name, "reason": one.reason,
+            "hessian": " ".join(one.parameters), "record": one.run.folder(records).name,
+            "reason": one.reason,
         }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from tca.cli.compare.combinations import misfits
 from tca.cli.compare.common_loss import common_losses, crossings, with_matched
 from tca.cli.compare.comparison import Comparison, Planned
-from tca.cli.compare.comparison_result import OUTCOMES_FILE, ComparisonResult, Key, Outcomes
+from tca.cli.compare.comparison_result import OUTCOMES_FILE, RUNS, ComparisonResult, Key, Outcomes
 from tca.cli.compare.learning_rates import Search, TriedRate
 from tca.cli.compare.measurements import MeasurementSettings, RunMeasurements, read_measured, train_and_measure
 from tca.cli.compare.task_facts import task_facts
@@ -29,7 +29,7 @@ from tca.utils.text import in_a_line
 
 __all__ = ["compare", "read_comparison", "read_result"]
 
-RUNS, TUNING, MATCHED_RUNS = "runs", "tuning", "matched"  # folders of records
+TUNING, MATCHED_RUNS = "tuning", "matched"  # folders of records beside RUNS
 Value = TypeVar("Value")
 
 

@@ -19,9 +19,10 @@ from tca.experiments.records.files import RecordError, explained
 from tca.experiments.records.sealed_json import read_json, sealed, unsealed, write_json
 from tca.utils.text import in_a_line
 
-__all__ = ["OUTCOMES_FILE", "ComparisonResult", "Outcomes"]
+__all__ = ["OUTCOMES_FILE", "RUNS", "ComparisonResult", "Outcomes"]
 
 OUTCOMES_FILE = "outcomes.json"
+RUNS = "runs"  # folder of the records
 Key = tuple[str, str]  # task and entry
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from analysis.figures import save
 from tca.cli.compare.comparison import Comparison
 from tca.cli.compare.comparison_files import csv_files
-from tca.cli.compare.comparison_result import ComparisonResult
+from tca.cli.compare.comparison_result import RUNS, ComparisonResult
 from tca.cli.compare.comparison_table import notes, runs_table, tables
 from tca.cli.compare.report_data import keys_of, page_data, score_bars
 from tca.cli.compare.report_figures import ReportFigure, report_figures
@@ -34,11 +34,11 @@ def write_report(result: ComparisonResult, folder: Path) -> list[TextTable]:
     """
     made, drawings = tables(result), dict(report_figures(result))
     with explained(folder):
-        for name, text in csv_files(result).items():
+        for name, text in csv_files(result, folder / RUNS).items():
             write_whole(folder / name, text.encode())
         for name, drawing in drawings.items():
             save(drawing.draw(drawing.series), drawing.series, folder / name, *drawing.columns)
-        write_whole(folder / "report.html", _page(result, made, drawings).encode())
+        write_whole(folder / "report.html", _page(result, made, drawings, folder / RUNS).encode())
     return made
 
 
@@ -65,7 +65,9 @@ def printed(result: ComparisonResult, made: Sequence[TextTable], folder: Path, f
     return "\n\n".join([*text, *problems, f"report: {in_a_line(folder / 'report.html')}"])
 
 
-def _page(result: ComparisonResult, made: Sequence[TextTable], drawings: Mapping[str, ReportFigure]) -> str:
+def _page(
+    result: ComparisonResult, made: Sequence[TextTable], drawings: Mapping[str, ReportFigure], records: Path
+) -> str:
     comparison, keys = result.comparison, keys_of(result)
     names = [each.name for each in comparison.entries]
     what = ", ".join(names) if len(names) <= LISTED else f"{len(names)} entries"
@@ -105,7 +107,7 @@ def _page(result: ComparisonResult, made: Sequence[TextTable], drawings: Mapping
 <button type="button" id="previous" aria-label="previous">←</button>
 <button type="button" id="next" aria-label="next">→</button>
 <button type="button" id="close">close</button></header><div class="content"></div></dialog>
-{data_element(page_data(result, first))}"""
+{data_element(page_data(result, first, records))}"""
     return page(title, body)
 
 

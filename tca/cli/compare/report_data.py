@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from analysis.figures.looks import COLOURS, looks_of
@@ -34,12 +35,13 @@ def _run_key(one: RunMeasurements) -> tuple[str, str, str]:
     return one.run.task, one.entry, str(one.run.seeds.net)
 
 
-def page_data(result: ComparisonResult, results: TextTable) -> dict[str, Any]:
+def page_data(result: ComparisonResult, results: TextTable, records: Path) -> dict[str, Any]:
     """Return entries and runs by their short names, as plain values.
 
     Args:
         result: The comparison.
         results: The table of its results, in the order of entries.
+        records: Folder of the records of the runs.
     """
     table, keys, entries = runs_table(result), keys_of(result), {}
     looks = looks_of(one.entry for one in result.measured)
@@ -58,7 +60,7 @@ def page_data(result: ComparisonResult, results: TextTable) -> dict[str, Any]:
     runs = {
         keys[_run_key(one)]: {
             "owner": keys[one.run.task, one.entry],
-            **_run(one, dict(zip(table.head[3:], row[3:], strict=True))),
+            **_run(one, dict(zip(table.head[3:], row[3:], strict=True)), records),
         }
         for one, row in zip(result.measured, table.rows, strict=True)
     }
@@ -104,13 +106,13 @@ def _settings(one: RunMeasurements) -> dict[str, str]:
     return {name: text for name, text in found.items() if not name.startswith("seeds.")}
 
 
-def _run(one: RunMeasurements, shown: dict[str, str]) -> dict[str, Any]:
+def _run(one: RunMeasurements, shown: dict[str, str], records: Path) -> dict[str, Any]:
     kept = one.metrics[:: math.ceil(len(one.metrics) / POINTS) or 1] if one.metrics else ()
     kept = (*kept, one.metrics[-1]) if kept and kept[-1] is not one.metrics[-1] else kept
     return {
         "seed": one.run.seeds.net,
         "reason": one.reason,
-        "record": one.run.name,
+        "record": one.run.folder(records).name,
         "measured": shown,
         "updates": [each.step for each in kept],
         "score": _rounded([each.test_accuracy for each in kept]),

@@ -1,9 +1,10 @@
-"""A training run as a value, whose hash names its record; equal runs give the same bits on the same CPU."""
+"""A training run as a value, whose hash identifies its record; equal runs give the same bits on the same CPU."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ from tca.experiments.config.network_config import SIZE, NetworkConfig
 from tca.experiments.config.own_parts import import_parts
 from tca.experiments.config.recipes import recommended
 from tca.experiments.config.rule_config import rule_of, rule_values
-from tca.experiments.config.run_name import name_of
+from tca.experiments.config.run_name import folder_name, name_of
 from tca.rule import Rule
 from tca.rules import RULES
 from tca.utils.checks import DEVICE, Count, Made, Named, Whole, checked, settle
@@ -228,12 +229,20 @@ class Run:
         return dataclasses.replace(self, **changes)
 
     def folder(self, root: str | Path) -> Path:
-        """Return the folder of the record.
+        """Return the folder of the record, named after task, rule, seed and ``name``; an older one by ``name`` alone.
 
         Args:
             root: Folder of all records.
+
+        >>> Run("delayed_xor", "eprop").folder("runs").name.rpartition("_")[0]
+        'delayed_xor_eprop_s0'
         """
-        return Path(root) / self.name
+        there, older = Path(root) / self._folder_name, Path(root) / self.name
+        return older if os.path.lexists(older) and not os.path.lexists(there) else there
+
+    @functools.cached_property
+    def _folder_name(self) -> str:
+        return folder_name(self.to_json(), self.name)
 
     def make_task(self) -> tasks.Task:
         """Return the task.

@@ -51,7 +51,7 @@ def trained(tmp_path: Path, **options: Any) -> tuple[tca.Run, dict[str, Any]]:
         evaluate_every=1,
     )
     tca.train(run, run.folder(tmp_path / "runs"), progress=False)
-    written = json.loads((tmp_path / "runs" / run.name / "run.json").read_text())
+    written = json.loads((run.folder(tmp_path / "runs") / "run.json").read_text())
     assert written["run"] == run.to_json()
     return run, written.get("data", {})
 
@@ -74,7 +74,7 @@ def test_the_default_background_counts_and_renumbered_classes_are_recorded_and_s
     }
     assert "background" not in run.to_json()["task_options"]
     capsys.readouterr()
-    assert main(["show", str(tmp_path / "runs" / run.name)]) == 0
+    assert main(["show", str(run.folder(tmp_path / "runs"))]) == 0
     chapter = capsys.readouterr().out.split("\n\n")[1].splitlines()
     entries = dict(line.split(maxsplit=1) for line in chapter[1:])
     assert chapter[0] == "data"

@@ -111,7 +111,7 @@ def test_a_task_by_import_path_reads_back_in_another_process(tmp_path: Path) -> 
     code = (
         "import tca; from tca.experiments.config.run import Run\n"
         "run = Run('my_tasks:made', net={'size': 4}, n_train=16, n_test=8, steps=2)\n"
-        "tca.train(run, run.folder('runs'), progress=False); print(run.name)"
+        "tca.train(run, run.folder('runs'), progress=False); print(run.folder('runs').name)"
     )
     name = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True

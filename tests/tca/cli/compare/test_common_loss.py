@@ -114,7 +114,7 @@ def test_every_run_is_measured_within_two_percent_of_the_others(matched: Path) -
         assert run.value("matched_loss_gap") == pytest.approx(loss[1] - loss[0], rel=1e-4, abs=1e-6)
         curved = analysis.curvature(net, train.select(slice(0, 8)), "w_rec", engine="dense")
         assert run.value("matched_largest") == pytest.approx(curved.largest.value, rel=1e-3)
-        ended = records.read(matched / "runs" / run.run.name).net
+        ended = records.read(run.run.folder(matched / "runs")).net
         assert not torch.equal(ended.w_rec, net.w_rec) or run.steps <= there.step
     assert [table.title for table in tables(result)][:4] == [
         "Results", "At equal training loss", "Differences", "Differences at equal loss"
@@ -126,7 +126,7 @@ def test_choices_of_a_graded_variable_are_measured_and_drawn(matched: Path) -> N
     """The proportions again from the outputs; slope and threshold as the function of analysis has them."""
     result = read_result(matched)
     for run in result.measured:
-        net = records.read(matched / "runs" / run.run.name).net
+        net = records.read(run.run.folder(matched / "runs")).net
         _, test = (each.batch() for each in run.run.make_task().split(30, 40, seed=run.run.seeds.data))
         outputs = net(test.inputs).detach() * test.decision_steps[..., None]
         chosen = outputs.sum(0)[:, 1:].argmax(1) + 1  # fixation is no choice

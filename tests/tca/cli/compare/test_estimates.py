@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,7 @@ def test_what_means_another_thing_is_not_compared() -> None:
 
 def test_the_files_hold_numbers_only() -> None:
     measured = runs("a", BASE) + runs("b", [*shifted(0.05, 0.01, 1)[:4], math.nan])
-    made = csv_files(ComparisonResult(Comparison(tasks="delayed_xor", rules="bptt"), measured))
+    made = csv_files(ComparisonResult(Comparison(tasks="delayed_xor", rules="bptt"), measured), Path("runs"))
     assert set(made) == {"table.csv", "runs.csv", "differences.csv"}
     text = {"task", "entry", "rule", "network", "form", "loss", "optimizer", "outcome", "hessian", "record", "reason",
             "reference", "measure", "verdict"}  # fmt: skip

@@ -127,7 +127,7 @@ def test_every_row_is_on_the_page_and_opens_its_entry_or_run(written: Path) -> N
     for run, one in zip(data["runs"].values(), result.measured, strict=True):
         owner = data["entries"][str(run["owner"])]
         assert (owner["task"], owner["entry"], run["seed"]) == (one.run.task, one.entry, one.run.seeds.net)
-        assert run["record"] == one.run.name
+        assert run["record"] == one.run.folder("runs").name
         assert run["updates"] == [each.step for each in one.metrics]
         assert run["score"] == pytest.approx([each.test_accuracy for each in one.metrics], rel=1e-4)
         assert owner["settings"]["rule"] == one.run.rule  # type: ignore[index]

@@ -186,7 +186,7 @@ def test_a_scheduler_elsewhere_whose_workers_come_late_and_die(
     assert client.returncode == 0
     assert "4 runs: 4 completed." in text
     with open(out / "slow.csv") as file:
-        assert [row["record"] for row in csv.DictReader(file)] == [run.name for run in GRID]
+        assert [row["record"] for row in csv.DictReader(file)] == [run.folder(out).name for run in GRID]
     assert_same_weights(out, reference)
     assert not list(out.glob("*/.begun-*"))
 
