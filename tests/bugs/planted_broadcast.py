@@ -48,9 +48,9 @@ BUGS = [
     ),
     Bug(
         PRODUCTS,
-        "steps without an error multiplied",
+        "the last step with an error left out",
         "slice(steps[0], steps[-1] + 1) if steps else slice(1, 1)",
-        "slice(1, len(score))",
+        "slice(steps[0], steps[-1]) if steps else slice(1, 1)",
         RECURRENT,
     ),
     Bug(SIGNAL, "gates and filters mixed up", "    (Leak, True): lambda", "    (Leak, False): lambda", RECURRENT),
