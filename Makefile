@@ -13,6 +13,8 @@ INSTALLED := .venv/.installed
 DOCS_INSTALLED := .venv/.installed-docs
 PEERS_INSTALLED := .venv-peers/.installed
 PYTHONS_INSTALLED := $(foreach v,3.11 3.12 3.13,.venv-py$(v)/.installed)
+# Compiled modules are kept: hundreds of tests start processes that import the library.
+export PYTHONDONTWRITEBYTECODE :=
 # One thread a process: tests and comparisons run as several processes instead.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
