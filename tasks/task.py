@@ -19,7 +19,7 @@ from tasks.seeds import STREAM, TEST, TRAIN, generator
 from tasks.trials import FixedTrials, TrialSet
 from tca.batch import Batch
 from tca.losses import MSE, Loss
-from tca.utils.checks import whole
+from tca.utils.checks import Count, Seed, Whole, checked
 
 __all__ = ["DrawnTask", "Task"]
 
@@ -76,7 +76,8 @@ class Task(abc.ABC):
         """Whether there are `environments` and no trials with targets; default no."""
         return False
 
-    def environments(self, count: int, seed: int) -> list[Any]:
+    @checked
+    def environments(self, count: Count, seed: Seed) -> list[Any]:
         """Return environments with the interface of gymnasium, which give rewards for actions.
 
         Args:
@@ -89,7 +90,7 @@ class Task(abc.ABC):
         raise ValueError(f"{type(self).__name__} has no environments that give rewards")
 
     @abc.abstractmethod
-    def split(self, n_train: int, n_test: int, seed: int) -> tuple[FixedTrials, FixedTrials]:
+    def split(self, n_train: Count, n_test: Count, seed: Seed) -> tuple[FixedTrials, FixedTrials]:
         """Return fixed sets of trials for training and for testing, which share no draw.
 
         Args:
@@ -102,7 +103,7 @@ class Task(abc.ABC):
         """
 
     @abc.abstractmethod
-    def stream(self, batch_size: int, seed: int, start: int = 0) -> Iterator[Batch]:
+    def stream(self, batch_size: Count, seed: Seed, start: Whole = 0) -> Iterator[Batch]:
         """Return an endless iterator of new batches, which share no draw with the sets of `split`.
 
         Batch n depends only on ``batch_size``, ``seed`` and n, so ``start=n`` resumes.
@@ -112,6 +113,7 @@ class Task(abc.ABC):
             seed: Seed of the trials, 0 or greater.
         """
 
+    @checked
     def accuracy(self, outputs: Tensor, batch: Batch) -> float:
         """Return the accuracy of outputs at the decision steps of a batch.
 
@@ -144,18 +146,15 @@ class DrawnTask(Task):
             trials: Number of trials, at least 1.
         """
 
-    def split(self, n_train: int, n_test: int, seed: int) -> tuple[TrialSet, TrialSet]:
+    @checked
+    def split(self, n_train: Count, n_test: Count, seed: Seed) -> tuple[TrialSet, TrialSet]:
         """Return two fixed sets from independent streams of random numbers; see `Task.split`."""
-        whole("n_train", n_train, 1)
-        whole("n_test", n_test, 1)
         train = self.draw(n_train, generator(seed, TRAIN))
         return TrialSet(train), TrialSet(self.draw(n_test, generator(seed, TEST)))
 
-    def stream(self, batch_size: int, seed: int, start: int = 0) -> Iterator[Batch]:
+    @checked
+    def stream(self, batch_size: Count, seed: Seed, start: Whole = 0) -> Iterator[Batch]:
         """Return an endless iterator of new batches; see `Task.stream`."""
-        whole("batch_size", batch_size, 1)
-        whole("seed", seed, 0)
-        whole("start", start, 0)
         return self._fresh(batch_size, seed, start)
 
     def _fresh(self, batch_size: int, seed: int, start: int) -> Iterator[Batch]:

@@ -19,7 +19,7 @@ from tasks.seeds import SHUFFLE, generator
 from tca.batch import Batch
 from tca.losses import Loss
 from tca.utils.arrays import tensor_of
-from tca.utils.checks import checked, whole
+from tca.utils.checks import Count, Device, DType, Seed, Whole, checked
 from tca.utils.tables import Tabular
 
 __all__ = ["FixedTrials", "TrialSet"]
@@ -85,7 +85,7 @@ class FixedTrials(Dataset[tuple[Tensor, Tensor, Tensor]], abc.ABC):
         """
 
     @abc.abstractmethod
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+    def to(self, device: Device | None = None, dtype: DType | None = None) -> Self:
         """Return the set on a device and in a floating-point type; class indices keep theirs.
 
         Args:
@@ -94,7 +94,8 @@ class FixedTrials(Dataset[tuple[Tensor, Tensor, Tensor]], abc.ABC):
         """
 
     @final
-    def pieces(self, batch_size: int) -> Iterator[Batch]:
+    @checked
+    def pieces(self, batch_size: Count) -> Iterator[Batch]:
         """Return an iterator over the trials of `batch` in pieces, which bounds memory.
 
         Args:
@@ -103,11 +104,11 @@ class FixedTrials(Dataset[tuple[Tensor, Tensor, Tensor]], abc.ABC):
         Raises:
             ValueError: ``batch_size`` is too small.
         """
-        size = whole("batch_size", batch_size, 1)
-        return (self.part(chosen_B) for chosen_B in torch.split(torch.arange(len(self), device="cpu"), size))
+        return (self.part(chosen_B) for chosen_B in torch.split(torch.arange(len(self), device="cpu"), batch_size))
 
     @final
-    def batches(self, batch_size: int, seed: int, epochs: int | None = None, start: int = 0) -> Iterator[Batch]:
+    @checked
+    def batches(self, batch_size: Count, seed: Seed, epochs: Count | None = None, start: Whole = 0) -> Iterator[Batch]:
         """Return an iterator of batches with every trial once per epoch, in a new random order.
 
         If ``batch_size`` does not divide the number of trials, the last batch of an epoch is smaller. Batches are
@@ -119,11 +120,6 @@ class FixedTrials(Dataset[tuple[Tensor, Tensor, Tensor]], abc.ABC):
             epochs: Number of epochs; ``None`` for no end.
             start: Number of batches to skip, from the first of the first epoch.
         """
-        whole("batch_size", batch_size, 1)
-        whole("seed", seed, 0)
-        whole("start", start, 0)
-        if epochs is not None:
-            whole("epochs", epochs, 1)
         order = self._shuffled(batch_size, seed, epochs, start)
         return (self.lesson(chosen_B, seed, number) for number, chosen_B in enumerate(order, start))
 
@@ -135,7 +131,8 @@ class FixedTrials(Dataset[tuple[Tensor, Tensor, Tensor]], abc.ABC):
             skipped = 0
 
     @final
-    def subset(self, trials: int | Sequence[int] | Tensor) -> Self:
+    @checked
+    def subset(self, trials: Count | Sequence[int] | Tensor) -> Self:
         """Return a set of some of the trials, a copy.
 
         Args:
@@ -145,7 +142,7 @@ class FixedTrials(Dataset[tuple[Tensor, Tensor, Tensor]], abc.ABC):
             ValueError: An index is out of range, or the subset is empty.
         """
         if isinstance(trials, int):
-            trials = range(whole("trials", trials, 1))
+            trials = range(trials)
         chosen = tensor_of(trials if isinstance(trials, Tensor) else list(trials))
         if chosen.ndim != 1 or chosen.numel() == 0:
             raise ValueError(f"trials must be a list of at least one index, got shape {tuple(chosen.shape)}")
@@ -218,5 +215,6 @@ class TrialSet(FixedTrials, Tabular):
     def chosen(self, chosen_B: Tensor) -> TrialSet:
         return TrialSet(self.part(chosen_B))
 
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> TrialSet:
+    @checked
+    def to(self, device: Device | None = None, dtype: DType | None = None) -> TrialSet:
         return TrialSet(self.trials.to(device, dtype))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tca.losses import Loss
 from tca.losses.loss import foreign
-from tca.utils.checks import settle
+from tca.utils.checks import Count, Device, DType, checked, quick_counts, quick_instance, settle
 from tca.utils.names import shorten
 from tca.utils.numerics import kept, mark_of
 from tca.utils.trial_info import joined_info, selected_info, trial_info
@@ -157,7 +157,7 @@ class Batch:
         """Steps before the end of their trial, boolean, shape ``(T, B)``."""
         return torch.arange(self.steps, device=self.weights.device).unsqueeze(1) < self.trial_lengths
 
-    def check(self, n_in: int, n_out: int) -> None:
+    def check(self, n_in: Count, n_out: Count) -> None:
         """Raise unless the batch fits a network of these sizes.
 
         Trials are checked again only after one of their tensors was changed, selections of checked ones not at all.
@@ -169,6 +169,7 @@ class Batch:
         Raises:
             ValueError: Sizes differ, or inputs, targets or weights hold a value that is not allowed.
         """
+        quick_counts(n_in=n_in, n_out=n_out)
         mark = self._marked()
         if mark is not None and self._fits == (n_in, n_out, *mark):
             return
@@ -203,6 +204,9 @@ class Batch:
         Args:
             trials: Indices of trials, or a slice of them.
         """
+        quick_instance("trials", trials, Tensor | slice, Tensor, slice)
+        if isinstance(trials, Tensor) and (trials.is_floating_point() or trials.is_complex()):
+            raise TypeError(f"trials must be integer indices or a mask, got dtype {trials.dtype}")
         listed = isinstance(trials, Tensor) and trials.dtype == torch.int64 and trials.ndim == 1
         listed = listed and trials.is_cpu and self.inputs.is_cpu  # type: ignore[union-attr]
         quick = listed and len(trials) > 0 and bool(trials.min() >= 0)  # type: ignore[union-attr, arg-type]
@@ -231,6 +235,7 @@ class Batch:
         return chosen
 
     @staticmethod
+    @checked
     def joined(parts: Sequence[Batch]) -> Batch:
         """Return the trials of several batches as one, padded to the longest.
 
@@ -279,7 +284,8 @@ class Batch:
         start = None if self.start is None else kept(self.start)
         return replace(self, inputs=inputs, targets=targets, weights=weights, start=start)
 
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Batch:
+    @checked
+    def to(self, device: Device | None = None, dtype: DType | None = None) -> Batch:
         """Return the batch on a device and in a floating-point type; class indices keep theirs.
 
         Args:

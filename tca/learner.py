@@ -27,7 +27,7 @@ from tca.signals.module_check import check_module
 from tca.signals.signal import Buffers
 from tca.tape.perturbed_pass import Replay
 from tca.tape.tape import Tape
-from tca.utils.checks import Seed, checked, whole
+from tca.utils.checks import Seed, checked, quick_instance, whole
 from tca.utils.names import lookup
 from tca.utils.numerics import Lasting, Workspace, kept, lasting
 
@@ -234,6 +234,7 @@ class Learner(Lasting):
         return next(iter(learning_signals.values()))
 
     @lasting
+    @checked
     def tape(self, batch: Batch, noise: Tensor | None = None, workspace: Workspace | None = None) -> Tape:
         """Run the network on a batch and return the tape with its output errors.
 
@@ -249,6 +250,7 @@ class Learner(Lasting):
 
     def _check(self, batch: Batch, noise: Tensor | None) -> None:
         """Raise unless batch, noise, network and state fit."""
+        quick_instance("batch", batch, Batch, Batch)
         if batch.start is not None and self.rule.eligibility.perturbs:
             raise ValueError("start must be None with a perturbation eligibility, which runs trials again")
         self.net.check(batch.inputs, noise)
@@ -344,6 +346,7 @@ class Learner(Lasting):
         return {name: buffer.clone() for name, buffer in self.buffers.items()}
 
     @lasting
+    @checked
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Load the state of the rule.
 

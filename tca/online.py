@@ -17,7 +17,7 @@ from tca.losses import Loss
 from tca.nets.recurrent import RecurrentNetwork
 from tca.signals.signal import CustomSignal, DelayedSignal
 from tca.tape.local_step import LocalStep
-from tca.utils.checks import Count, check, whole
+from tca.utils.checks import Count, check, quick_instance, whole
 from tca.utils.numerics import Lasting, kept, lasting
 
 if TYPE_CHECKING:
@@ -92,6 +92,9 @@ class Stream(Lasting):
         Raises:
             ValueError: A shape does not fit, a value is not allowed, or the trial is over.
         """
+        for name, part in (("inputs", inputs), ("targets", targets), ("weights", weights)):
+            quick_instance(name, part, Tensor, Tensor)
+        quick_instance("noise", noise, Tensor | None, Tensor, type(None))
         if tuple(inputs.shape) != (self.trials, self.net.n_in):
             raise ValueError(
                 f"inputs must have shape (B, I) = {(self.trials, self.net.n_in)}, got {tuple(inputs.shape)}"

@@ -105,7 +105,8 @@ class Rule:
         """Whether neither part reads the recurrent weights of other cells."""
         return self.signal.local and self.eligibility.local
 
-    def check_form(self, form: str | None, title: str) -> None:
+    @checked
+    def check_form(self, form: Annotated[str, Named((*LEAKS, "cell"))] | None, title: str) -> None:
         """Raise unless the leak of some cells has the form that the rule requires.
 
         Args:

@@ -52,6 +52,7 @@ class Condition(abc.ABC):
 class Clean(Condition):
     """The test trials as they were drawn."""
 
+    @checked
     def batch(self, task: tasks.Task, test: Batch) -> Batch:
         return test
 
@@ -67,6 +68,7 @@ class FreshTrials(Condition):
 
     seed: Seed = 1_000_003
 
+    @checked
     def batch(self, task: tasks.Task, test: Batch) -> Batch:
         return _drawn(task, test, self.seed)
 
@@ -98,9 +100,12 @@ class InputNoise(Condition):
     def __post_init__(self) -> None:
         settle(self, clip=_limits(self.clip))
 
+    @checked
     def batch(self, task: tasks.Task, test: Batch) -> Batch:
-        return self.noisy(test)
+        noisy: Batch = self.noisy(test)
+        return noisy
 
+    @checked
     def noisy(self, test: Given) -> Given:
         """Return trials of any task, or samples, with noise on their real inputs."""
         seeds = count(self.seed)
@@ -138,6 +143,7 @@ class PixelNoise(Condition):
     def __post_init__(self) -> None:
         settle(self, clip=_limits(self.clip))
 
+    @checked
     def batch(self, task: tasks.Task, test: Batch) -> Batch:
         """Add the noise to the pixels."""
         for name, given, there in (
@@ -177,6 +183,7 @@ class Changed(Condition):
         if not self.options:
             raise ValueError("options must name at least one option that differs, got none")
 
+    @checked
     def batch(self, task: tasks.Task, test: Batch) -> Batch:
         return _drawn(changed_task(task, self.options), test, self.seed)
 
@@ -200,6 +207,7 @@ class Longer(Condition):
     factor: Positive = 2.0
     seed: Seed = 1_000_003
 
+    @checked
     def batch(self, task: tasks.Task, test: Batch) -> Batch:
         """Draw the trials."""
         now = lookup(_options(task), self.option, "option of the task")

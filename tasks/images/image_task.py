@@ -39,7 +39,7 @@ from tasks.seeds import DISTORT, FRESH, STREAM, TEST, TRAIN, VALIDATION, generat
 from tasks.task import Task
 from tca.batch import Batch
 from tca.losses import LOSSES
-from tca.utils.checks import Whole, whole
+from tca.utils.checks import Count, Seed, Whole, checked
 
 __all__ = ["ImageTask"]
 
@@ -169,21 +169,24 @@ class ImageTask(Task):
         """Facts of the images: options that took effect, counts, names of classes; see `Task.provenance`."""
         return self.data.provenance(self._pools, self.dedupe, self._background)
 
+    @checked
     def accuracy(self, outputs: Tensor, batch: Batch) -> float:
         """Return the fraction of images whose class has the largest output; see `Task.accuracy`."""
         if batch.targets.ndim == 3:
             batch = dataclasses.replace(batch, targets=batch.targets.argmax(-1))
         return super().accuracy(outputs, batch)
 
-    def split(self, n_train: int, n_test: int, seed: int) -> tuple[ImageTrials, ImageTrials]:
+    @checked
+    def split(self, n_train: Count, n_test: Count, seed: Seed) -> tuple[ImageTrials, ImageTrials]:
         """Return images to train on and others to test on, chosen by the seed; see `Task.split`.
 
         With the same seed a smaller set is part of a larger one.
         """
         return self._set("n_train", "train", n_train, seed), self._set("n_test", self.test_on, n_test, seed)
 
+    @checked
     def split_in_three(
-        self, n_train: int, n_validation: int, n_test: int, seed: int
+        self, n_train: Count, n_validation: Count, n_test: Count, seed: Seed
     ) -> tuple[ImageTrials, ImageTrials, ImageTrials]:
         """Return images to train on, others to choose by, and others to test on.
 
@@ -200,11 +203,9 @@ class ImageTask(Task):
         train, validation, test = (self._set(f"n_{part}", part, count, seed) for part, count in counts.items())
         return train, validation, test
 
-    def stream(self, batch_size: int, seed: int, start: int = 0) -> Iterator[Batch]:
+    @checked
+    def stream(self, batch_size: Count, seed: Seed, start: Whole = 0) -> Iterator[Batch]:
         """Return an endless iterator over the training pool, all of it once an epoch, augmented; see `Task.stream`."""
-        whole("batch_size", batch_size, 1)
-        whole("seed", seed, 0)
-        whole("start", start, 0)
         return self._endless(batch_size, seed, start)
 
     def options(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from tasks.seeds import AUGMENT, CONDITION, generator
 from tasks.trials import FixedTrials
 from tca.batch import Batch
 from tca.losses import Loss
-from tca.utils.checks import Device, DType, checked
+from tca.utils.checks import Device, DType, Seed, checked
 
 __all__ = ["Changes", "ImageTrials", "drawn"]
 
@@ -96,10 +96,12 @@ class ImageTrials(FixedTrials):
     def chosen(self, chosen_B: Tensor) -> ImageTrials:
         return dataclasses.replace(self, chosen_N=self.chosen_N[chosen_B], kept=self._kept(chosen_B))
 
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> ImageTrials:
+    @checked
+    def to(self, device: Device | None = None, dtype: DType | None = None) -> ImageTrials:
         return dataclasses.replace(self, device=device or self.device, dtype=dtype or self.dtype)
 
-    def under(self, changes: Augmentation | Sequence[Augmentation], seed: int) -> ImageTrials:
+    @checked
+    def under(self, changes: Augmentation | Sequence[Augmentation], seed: Seed) -> ImageTrials:
         """Return the same images under a further condition, such as noise, drawn once for each.
 
         Args:
@@ -108,6 +110,7 @@ class ImageTrials(FixedTrials):
         parts = (changes,) if isinstance(changes, Augmentation) else tuple(changes)
         return dataclasses.replace(self, kept=self.kept + drawn(parts, len(self), generator(seed, CONDITION)))
 
+    @checked
     def show(self, chosen_B: Tensor, source: torch.Generator | None = None) -> Batch:
         """Return some of the trials.
 

@@ -25,7 +25,7 @@ from tasks.task import Task
 from tasks.trials import TrialSet
 from tca.batch import Batch
 from tca.losses import CrossEntropy, Loss
-from tca.utils.checks import NotNegative, Positive, checked, whole
+from tca.utils.checks import Count, NotNegative, Positive, Seed, Whole, checked
 
 __all__ = ["SequentialDigits"]
 
@@ -83,7 +83,8 @@ class SequentialDigits(Task):
         """Number of input channels: the pixels of a row, and the go channel if there is time to decide."""
         return self.reading.n_in(digits().train.shape)
 
-    def split(self, n_train: int, n_test: int, seed: int) -> tuple[TrialSet, TrialSet]:
+    @checked
+    def split(self, n_train: Count, n_test: Count, seed: Seed) -> tuple[TrialSet, TrialSet]:
         """Return images of the training pool and of the test pool, none of them twice; see `Task.split`."""
         sets = []
         for argument, count, purpose in (("n_train", n_train, TRAIN), ("n_test", n_test, TEST)):
@@ -93,11 +94,9 @@ class SequentialDigits(Task):
             sets.append(TrialSet(self._read(pixels, chosen_B, source)))
         return sets[0], sets[1]
 
-    def stream(self, batch_size: int, seed: int, start: int = 0) -> Iterator[Batch]:
+    @checked
+    def stream(self, batch_size: Count, seed: Seed, start: Whole = 0) -> Iterator[Batch]:
         """Return an endless iterator over the training pool, drawn with replacement; see `Task.stream`."""
-        whole("batch_size", batch_size, 1)
-        whole("seed", seed, 0)
-        whole("start", start, 0)
         return self._endless(batch_size, seed, start)
 
     def _endless(self, batch_size: int, seed: int, start: int) -> Iterator[Batch]:

@@ -19,7 +19,7 @@ from tasks.task import Task
 from tasks.trials import FixedTrials
 from tca.batch import Batch
 from tca.losses import Loss
-from tca.utils.checks import Count, Positive, checked, whole
+from tca.utils.checks import Count, Positive, Seed, Whole, checked
 
 __all__ = ["FixedTask"]
 
@@ -105,10 +105,9 @@ class FixedTask(Task):
         sets = {"trials": self.trials} if self.test is None else {"trials": self.trials, "test": self.test}
         return {name: {"count": len(each), "sha256": checksum(each.batch())} for name, each in sets.items()}
 
-    def split(self, n_train: int, n_test: int, seed: int) -> tuple[FixedTrials, FixedTrials]:
+    @checked
+    def split(self, n_train: Count, n_test: Count, seed: Seed) -> tuple[FixedTrials, FixedTrials]:
         """Return trials to train on and others to test on, chosen by the seed; see `Task.split`."""
-        whole("n_train", n_train, 1)
-        whole("n_test", n_test, 1)
         order_N = torch.randperm(len(self.trials), generator=generator(seed, TRAIN), device="cpu")
         if self.test is None:
             if n_train + n_test > len(order_N):
@@ -125,11 +124,9 @@ class FixedTask(Task):
             places_N = torch.randperm(len(test), generator=generator(seed, TRAIN, 1), device="cpu")[:n_test]
         return self.trials.chosen(order_N[:n_train]), test.chosen(places_N)
 
-    def stream(self, batch_size: int, seed: int, start: int = 0) -> Iterator[Batch]:
+    @checked
+    def stream(self, batch_size: Count, seed: Seed, start: Whole = 0) -> Iterator[Batch]:
         """Return an endless iterator over the training trials, all of them once an epoch; see `Task.stream`."""
-        whole("batch_size", batch_size, 1)
-        whole("seed", seed, 0)
-        whole("start", start, 0)
         return self._endless(min(batch_size, len(self.trials)), seed, start)
 
     def _endless(self, batch_size: int, seed: int, start: int) -> Iterator[Batch]:

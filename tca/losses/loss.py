@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from tca.losses.admissibility import UNKNOWN, Admissibility
+from tca.utils.checks import checked
 
 __all__ = ["Likelihood", "Loss", "check_between", "check_classes", "check_distributions", "foreign"]
 
@@ -67,6 +68,7 @@ class Loss(abc.ABC):
             ValueError: The shape or a value does not fit.
         """
 
+    @checked
     def mean(self, outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         """Return ``1/B sum_b sum_t w_tb l_tb``, a scalar, differentiable in ``outputs``.
 
@@ -77,6 +79,7 @@ class Loss(abc.ABC):
         """
         return self.weighted(outputs, targets, weights).sum() / weights.shape[1]
 
+    @checked
     def weighted(self, outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         """Return ``w_tb l_tb``, shape ``(T, B)``; zero where the weight is zero, even of an infinite loss.
 

@@ -21,6 +21,7 @@ from tca.nets.stepper import Stepper
 from tca.tape.perturbed_pass import ByPopulation, Replay
 from tca.tape.population import Population
 from tca.tape.tape import Tape
+from tca.utils.checks import Count, checked
 from tca.utils.names import lookup
 from tca.utils.numerics import NumericModule, Workspace
 
@@ -112,6 +113,7 @@ class Network(NumericModule, abc.ABC):
         """
         return self.functional({}, inputs, noise) if torch.is_grad_enabled() else self.run(inputs, noise).outputs
 
+    @checked
     @torch.no_grad()
     def run(self, inputs: Tensor, noise: Tensor | None = None, workspace: Workspace | None = None) -> Tape:
         """Run the network without a graph and return the tape of its last population.
@@ -127,6 +129,7 @@ class Network(NumericModule, abc.ABC):
         self.check(inputs, noise)
         return self.record(inputs, noise, Workspace() if workspace is None else workspace)
 
+    @checked
     def functional(self, parameters: Mapping[str, Tensor], inputs: Tensor, noise: Tensor | None = None) -> Tensor:
         """Return the outputs with other parameters, ``(T, B, O)``, differentiable any number of times.
 
@@ -146,7 +149,8 @@ class Network(NumericModule, abc.ABC):
             lookup(own, name, "parameter")
         return self.outputs({**own, **parameters}, inputs, noise)
 
-    def stepper(self, trials: int) -> Stepper:
+    @checked
+    def stepper(self, trials: Count) -> Stepper:
         """Return the network for online runs, one step at a time, at its initial state.
 
         Raises:
@@ -155,7 +159,7 @@ class Network(NumericModule, abc.ABC):
         raise ValueError(f"{type(self).__name__} runs through whole trials, not step by step; use Learner.backward")
 
     @abc.abstractmethod
-    def draw_noise(self, steps: int, trials: int) -> Tensor | None:
+    def draw_noise(self, steps: Count, trials: Count) -> Tensor | None:
         """Draw private noise for a trial; ``None`` if the network has none."""
 
     @torch.no_grad()

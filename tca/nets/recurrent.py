@@ -21,7 +21,7 @@ from tca.nets.options import check_mask, check_signs, check_types, drawing, norm
 from tca.nets.recurrent_layer import RecurrentWiring
 from tca.tape.population import Population
 from tca.tape.tape import Tape, filtered
-from tca.utils.checks import whole
+from tca.utils.checks import Count, quick_counts, whole
 from tca.utils.numerics import Workspace
 
 __all__ = ["RecurrentNetwork", "RecurrentPopulation"]
@@ -313,12 +313,13 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
             links.append(ConnectionInput(each, inputs))
         return tape.changed(readout_links=tuple(links), outputs=outputs)
 
-    def draw_noise(self, steps: int, trials: int) -> Tensor | None:
+    def draw_noise(self, steps: Count, trials: Count) -> Tensor | None:
         """Draw private noise for a trial, ``(T, B, N)``; ``None`` if the network has none.
 
         It is drawn from the network's own generator, whose state is part of ``state_dict``; on another device than
         the CPU from one there that this one seeds.
         """
+        quick_counts(steps=steps, trials=trials)
         if self.noise_state is None:
             return None
         with drawing(self.noise_state) as generator:

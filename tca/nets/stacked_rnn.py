@@ -20,7 +20,7 @@ from tca.nets.recurrent import RecurrentPopulation
 from tca.nets.recurrent_layer import RecurrentLayer
 from tca.tape.population import Population
 from tca.tape.tape import Afferent, Tape, filtered
-from tca.utils.checks import Device, DType, Mask, Positive, Seed, Size, checked, positive, whole
+from tca.utils.checks import Count, Device, DType, Mask, Positive, Seed, Size, checked, positive, quick_counts, whole
 from tca.utils.numerics import Workspace
 
 __all__ = ["StackedRNN"]
@@ -154,8 +154,9 @@ class StackedRNN(Network):
             outputs=filtered(rates @ readout.t(), self.readout_leak) + b_out.effective(),
         )
 
-    def draw_noise(self, steps: int, trials: int) -> Tensor | None:
+    def draw_noise(self, steps: Count, trials: Count) -> Tensor | None:
         """Draw private noise for a trial, ``(T, B, N)``; ``None`` if no population has any."""
+        quick_counts(steps=steps, trials=trials)
         if not any(cells.noise for _, cells in self.hidden_layers):
             return None
         with drawing(self.noise_state) as generator:

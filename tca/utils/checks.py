@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import inspect
 import math
+import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,10 +22,10 @@ import torch
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from tca.utils.marks import Made, Missing, Named, Such
-from tca.utils.numerics import FLOATS
 
 __all__ = [
     "DEVICE",
+    "FLOATS",
     "Count",
     "DType",
     "Device",
@@ -50,6 +51,8 @@ __all__ = [
     "instance",
     "not_negative",
     "positive",
+    "quick_counts",
+    "quick_instance",
     "settle",
     "whole",
 ]
@@ -62,6 +65,7 @@ class DivergenceError(ValueError):
     """A trace or signal grows without bound at the present weights; such training has diverged."""
 
 
+FLOATS = (torch.float32, torch.float64)
 STRICT = (int, float, torch.Tensor, Any)  # of which not every instance is allowed: bools, NaN, complex tensors
 
 
@@ -198,8 +202,10 @@ def _checked(call: Callable[..., Any], kinds: Callable[[], Mapping[str, Any]]) -
 
 
 def _kinds(call: Callable[..., Any]) -> dict[str, Any]:
-    found = typing.get_type_hints(call, include_extras=True)
-    return {name: kind for name, kind in found.items() if name != "return" and kind not in (Any, object)}
+    own = inspect.unwrap(call)
+    given = {name: kind for name, kind in own.__annotations__.items() if name != "return"}
+    found = typing.get_type_hints(types.SimpleNamespace(__annotations__=given), own.__globals__, include_extras=True)
+    return {name: kind for name, kind in found.items() if kind not in (Any, object)}
 
 
 def _kinds_of_class(kind: type, call: Callable[..., Any]) -> dict[str, Any]:
@@ -243,6 +249,24 @@ def not_negative(argument: str, value: object) -> float:
 def choice(argument: str, values: object, least: int = 1) -> tuple[float, ...]:
     """Return a sequence of numbers as a tuple of floats."""
     return tuple(check(argument, values, Annotated[Sequence[float], MinLen(least)]))
+
+
+def quick_counts(least: int = 1, /, **values: object) -> None:
+    """Raise unless values are integers of at least ``least``; without pydantic, for calls that training repeats."""
+    for argument, value in values.items():
+        if type(value) is not int or not least <= value < 2**63:
+            check(argument, value, Annotated[int, Ge(least)])
+
+
+def quick_instance(argument: str, value: object, kind: Any, *known: type) -> None:
+    """Raise unless a value is of a kind, as all of some classes are; without pydantic, for calls that training repeats.
+
+    Args:
+        kind: The annotation that it has to meet if it is of another class.
+        known: The classes.
+    """
+    if type(value) not in known:
+        check(argument, value, kind)
 
 
 def instance(argument: str, value: object, kind: type, allowed: str) -> None:

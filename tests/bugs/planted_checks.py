@@ -6,8 +6,14 @@ from tests.bugs.bug import Bug
 
 STRICT = "tca/utils/schemas.py"
 CHECKS = ("tests/tca/utils/test_checks.py",)
+METHODS = ("tests/tca/test_method_arguments.py",)
 
 BUGS = [
+    Bug("tca/utils/checks.py", "methods that training repeats take any number",
+        "if type(value) is not int or not least <= value < 2**63:", "if type(value) is not int:", METHODS),
+    Bug("tca/utils/checks.py", "methods that training repeats take any class", "    if type(value) not in known:",
+        "    if value is None:", METHODS),
+    Bug("tasks/trials.py", "subsets by anything", "    @checked\n    def subset(", "    def subset(", METHODS),
     Bug(STRICT, "bools are integers", "isinstance(number, bool) or not isinstance(number, (int, kind))",
         "not isinstance(number, (int, kind))", CHECKS),
     Bug(STRICT, "numbers may be infinite", '{"allow_inf_nan": False}', '{"allow_inf_nan": True}', CHECKS),

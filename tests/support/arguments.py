@@ -28,6 +28,7 @@ from tca.utils.checks import Missing
 MODULES = (
     "tca.cells.activations",
     "tca.experiments.reinforcement.actor_critic",
+    "tca.online",
     "tca.tape.weight_estimates",
     "tca.signals.regularisers.firing_rate",
     "tca.nets.masks",
@@ -71,7 +72,7 @@ PRIVATE = ("tca.cli", "tca.experiments.records")  # commands take words, records
 def public() -> dict[str, Callable[..., Any]]:
     """Return every public callable by the name under which it is found first."""
     found: dict[str, Callable[..., Any]] = {}
-    for name in (*_packages(), *MODULES):
+    for name in (*packages(), *MODULES):
         module = importlib.import_module(name)
         for each in getattr(module, "__all__", ()):
             value = getattr(module, each)
@@ -83,7 +84,7 @@ def public() -> dict[str, Callable[..., Any]]:
     return found
 
 
-def _packages() -> Iterator[str]:
+def packages() -> Iterator[str]:
     for root in (tca, tasks, analysis):
         yield root.__name__
         for each in pkgutil.walk_packages(root.__path__, f"{root.__name__}."):

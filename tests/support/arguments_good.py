@@ -210,6 +210,7 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
         "trace_decay": lambda: 0.9,
     },
     "tca.tape.weight_estimates.TypeMeans": {"members": lambda: torch.ones(2, 1), "weights": lambda: torch.ones(1, 1)},
+    "tca.online.Stream": {"trials": lambda: 2},
     "tca.nets.masks.mask_of": {"described": lambda: {"sparse": {"density": 0.5}}},
     "tca.nets.masks.filled_mask": {"described": lambda: {"sparse": {"density": 0.5}}},
     "tca.nets.masks.torus_chance": {"side": lambda: 3},

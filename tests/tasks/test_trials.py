@@ -111,7 +111,7 @@ def test_bad_batches_are_refused_at_once(numbered: TrialSet, arguments: dict, er
         (11, ValueError, "0 to 9"),
         ([], ValueError, "at least one index"),
         ([-1], ValueError, "0 to 9"),
-        ([0.5], TypeError, "integer indices"),
+        ([0.5], TypeError, r"trials\[0\] must be an integer"),
         (torch.ones(10, dtype=torch.bool), TypeError, "integer indices"),
     ],
 )

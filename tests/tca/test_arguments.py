@@ -37,7 +37,7 @@ FREE: dict[tuple[str, str], str] = {
 }
 UNCALLED = ("tasks.images.fetch", "tca.register_rule")  # which ask a server, and add to the table of rules
 WORDS = ("no such name", "")  # which free text may be
-PATHS = ("folder", "path", "source")  # where any word may lead to
+PATHS = ("folder", "path", "root", "source")  # where any word may lead to
 
 
 def _give_up(*_: object) -> None:
@@ -77,10 +77,15 @@ def tried(name: str) -> Iterator[tuple[str, Any, str]]:
         if parameter in ("options", "return") and "**options" in _signature(call):
             continue
         for value in bad(kind):
-            plain = value if isinstance(value, (str, int)) else None
-            free = bool({("", parameter), (name, parameter)} & FREE.keys()) and plain in (*WORDS, -1)
-            if not free and not (parameter in PATHS and plain in ("no such name", "x")):
+            if not free(name, parameter, value):
                 yield parameter, value, refused(call, arguments(name, call), parameter, value)
+
+
+def free(name: str, parameter: str, value: Any) -> bool:
+    """Return whether an argument is free to take what others of its annotation refuse."""
+    plain = value if isinstance(value, (str, int)) else None
+    word = bool({("", parameter), (name, parameter)} & FREE.keys()) and plain in (*WORDS, -1)
+    return word or (parameter in PATHS and plain in ("no such name", "x"))
 
 
 def _signature(call: Callable[..., Any]) -> str:

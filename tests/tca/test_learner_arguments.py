@@ -87,8 +87,10 @@ def test_points_may_come_as_a_tensor_and_must_be_coordinates() -> None:
     points = [(0.0, 0.0), (1.0, 0.0), (5.0, 5.0)]
     assert Graph.of_points(torch.tensor(points), 2.0) == Graph.of_points(points, 2.0)
     with pytest.raises(ValueError, match=r"points must be finite coordinates of shape \(sites, dimensions\)"):
+        Graph.of_points(torch.tensor([0.0, 1.0]), 2.0)
+    with pytest.raises(TypeError, match=r"points\[0\] must be .*, got 0\.0"):
         Graph.of_points([0.0, 1.0], 2.0)  # type: ignore[list-item]
-    with pytest.raises(ValueError, match="points must be finite"):
+    with pytest.raises(ValueError, match=r"points\[1\]\[0\] must be finite"):
         Graph.of_points([(0.0,), (float("nan"),)], 2.0)
     with pytest.raises(ValueError, match="reach must be greater than 0"):
         Graph.of_points(points, -1.0)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from analysis.curvature.operators import Operator
-from tca.utils.checks import checked
+from tca.utils.checks import Count, checked
 
 __all__ = ["Ends", "Engine", "Pair"]
 
@@ -33,6 +33,7 @@ class Pair:
     residual: float
 
     @classmethod
+    @checked
     def of(cls, operator: Operator, vectors: Tensor) -> list[Pair]:
         """Return the Rayleigh quotients of vectors and their residuals, from one product each.
 
@@ -67,7 +68,8 @@ class Ends:
     trace: float | None = None
 
     @classmethod
-    def of(cls, operator: Operator, vectors: Tensor, k: int = 1, trace: float | None = None) -> Ends:
+    @checked
+    def of(cls, operator: Operator, vectors: Tensor, k: Count = 1, trace: float | None = None) -> Ends:
         """Return vectors in the order of their Rayleigh quotients.
 
         Args:

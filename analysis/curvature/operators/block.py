@@ -44,6 +44,7 @@ class Block(Operator):
         self.parameters = parameters
 
     @classmethod
+    @checked
     def of(cls, whole: Operator, name: str) -> Block:
         """Return the block of one parameter of a network.
 
@@ -90,6 +91,7 @@ class BlockDiagonal(Operator):
         self.blocks = list(blocks)
 
     @classmethod
+    @checked
     def of(cls, whole: Operator) -> BlockDiagonal:
         """Return an operator without the blocks between different parameters of a network.
 

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 
+from tca.utils.checks import checked
+
 __all__ = ["Operator"]
 
 
@@ -55,6 +57,7 @@ class Operator(abc.ABC):
         """Number of parameters P."""
         return len(self.theta)
 
+    @checked
     def product(self, vector: Tensor) -> Tensor:
         """Return ``A v``, shape ``(P,)``, without a graph.
 

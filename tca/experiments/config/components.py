@@ -128,6 +128,7 @@ class Optimizer:
             for option in self.options:
                 lookup(accepted, option, f"option of {self.name}")
 
+    @checked
     def build(self, net: nn.Module) -> torch.optim.Optimizer:
         """Return the optimizer of a network's parameters, one group of them for each factor on the learning rate.
 

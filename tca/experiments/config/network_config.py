@@ -22,7 +22,8 @@ from tca.nets.cell_rnn.named_cells import CELL_NETWORKS, network_of_cell
 from tca.nets.feedforward.networks import GIVEN
 from tca.nets.masks import filled_mask, mask_of
 from tca.nets.presets import Preset
-from tca.utils.checks import Filled, Made, Size, check, checked, settle
+from tca.rule import LEAKS
+from tca.utils.checks import Device, DType, Filled, Made, Named, Positive, Seed, Size, check, checked, settle
 from tca.utils.class_paths import canonical_path, is_import_path
 from tca.utils.names import Table, lookup
 
@@ -118,7 +119,8 @@ class NetworkConfig:
         populations = (self.options, *self.options.get("layers", ()))
         return [each["form"] or "A" for each in populations if "form" in each]
 
-    def in_form(self, form: str | None, *, anew: bool = True) -> NetworkConfig:
+    @checked
+    def in_form(self, form: Annotated[str, Named(LEAKS)] | None, *, anew: bool = True) -> NetworkConfig:
         """Return the network with its leaky populations in a form; unchanged for ``None``.
 
         Args:
@@ -155,8 +157,16 @@ class NetworkConfig:
         """Return the kind, unless it is the default, and all options as one dictionary of plain values."""
         return {**({} if self.kind == DEFAULT else {"kind": self.kind}), **self.options}
 
+    @checked
     def build(
-        self, n_in: int, n_out: int, *, dt: float, seed: int, device: str = "cpu", dtype: torch.dtype = torch.float32
+        self,
+        n_in: Size,
+        n_out: Size,
+        *,
+        dt: Positive,
+        seed: Seed,
+        device: Device = "cpu",
+        dtype: DType = torch.float32,
     ) -> Network:
         """Return the network.
 

@@ -28,7 +28,7 @@ from tca.experiments.config.rule_config import rule_of, rule_values
 from tca.experiments.config.run_name import folder_name, name_of
 from tca.rule import Rule
 from tca.rules import RULES
-from tca.utils.checks import DEVICE, Count, Made, Named, Whole, checked, settle
+from tca.utils.checks import DEVICE, Count, Folder, Made, Named, Whole, checked, settle
 from tca.utils.names import lookup
 
 __all__ = ["Callback", "NetworkConfig", "Optimizer", "Run", "Seeds"]
@@ -205,6 +205,7 @@ class Run:
         """Hash of all values of the run, 16 hexadecimal digits."""
         return name_of(self.to_json())
 
+    @checked
     def with_rule(self, rule: str | Rule) -> Run:
         """Return the same run with another rule, its network in the form of that rule.
 
@@ -228,7 +229,8 @@ class Run:
             changes["net"] = network_for(rule, task)
         return dataclasses.replace(self, **changes)
 
-    def folder(self, root: str | Path) -> Path:
+    @checked
+    def folder(self, root: Folder) -> Path:
         """Return the folder of the record, named after task, rule, seed and ``name``; an older one by ``name`` alone.
 
         Args:
@@ -270,6 +272,7 @@ class Run:
         return plain("run", values)
 
     @classmethod
+    @checked
     def from_json(cls, values: Mapping[str, Any], *, trusted: bool = False) -> Run:
         """Return the run of a value of ``to_json``.
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tca.utils.checks import Count, NotNegative, Positive, checked, choice, not_negative, settle
+from tca.utils.checks import Count, NotNegative, Positive, Whole, checked, choice, not_negative, quick_counts, settle
 from tca.utils.names import Table, lookup
 
 __all__ = ["SCHEDULES", "Cosine", "ExponentialDecay", "Piecewise", "Schedule", "schedule_of"]
@@ -47,13 +47,14 @@ class Piecewise:
         if any(not 0 < end < 1 for end in until) or list(until) != sorted(set(until)):
             raise ValueError(f"until must hold rising fractions between 0 and 1, got {until}")
 
-    def at(self, step: int, steps: int) -> float:
+    def at(self, step: Whole, steps: Count) -> float:
         """Return the factor of an update.
 
         Args:
             step: Number of the update, from 0.
             steps: Number of all updates.
         """
+        _check_update(step, steps)
         return self.factors[sum(step >= end * steps for end in self.until)]
 
 
@@ -78,8 +79,9 @@ class ExponentialDecay:
     every: Count = 1000
     kind: Literal["exponential"] = "exponential"
 
-    def at(self, step: int, steps: int) -> float:
+    def at(self, step: Whole, steps: Count) -> float:
         """Return the factor of an update; see `Piecewise.at`."""
+        _check_update(step, steps)
         return self.factor ** (step // self.every)
 
 
@@ -111,12 +113,18 @@ class Cosine:
         if self.warmup >= 1:
             raise ValueError(f"warmup must be a fraction below 1, got {self.warmup}")
 
-    def at(self, step: int, steps: int) -> float:
+    def at(self, step: Whole, steps: Count) -> float:
         """Return the factor of an update; see `Piecewise.at`."""
+        _check_update(step, steps)
         rise = self.warmup * steps
         if step < rise:
             return (step + 1) / math.ceil(rise)
         return self.last + (1 - self.last) * (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2
+
+
+def _check_update(step: object, steps: object) -> None:
+    quick_counts(0, step=step)
+    quick_counts(steps=steps)
 
 
 Schedule = Piecewise | ExponentialDecay | Cosine

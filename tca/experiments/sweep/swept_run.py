@@ -10,6 +10,7 @@ from typing import Any
 from tca.experiments import records
 from tca.experiments.config.run import Run
 from tca.experiments.records.result import OUTCOMES, Metrics, Result
+from tca.utils.checks import Device, checked
 
 __all__ = ["DIED", "ENDED", "FAILED", "IN_USE", "Swept"]
 
@@ -44,7 +45,8 @@ class Swept:
         """Whether there is a finished record, so that another sweep skips the run."""
         return self.outcome in ENDED
 
-    def result(self, device: str = "cpu") -> Result:
+    @checked
+    def result(self, device: Device = "cpu") -> Result:
         """Return the trained network with its measurements, from the record.
 
         Args:
@@ -53,7 +55,7 @@ class Swept:
         Raises:
             RecordError: There is no finished record.
         """
-        return records.read(self.folder, device, self.run)
+        return records.read(self.folder, str(device), self.run)
 
     @classmethod
     def of(cls, result: Result, folder: Path) -> Swept:

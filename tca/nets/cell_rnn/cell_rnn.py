@@ -19,7 +19,7 @@ from tca.nets.cell_rnn.cell_population import CellLayer, CellPopulation, CellWir
 from tca.nets.cell_rnn.cell_stepper import CellStepper
 from tca.nets.cell_rnn.torch_weights import cell_of, load_, to_torch
 from tca.nets.recurrent import RecurrentNetwork
-from tca.utils.checks import Device, DType, Mask, Positive, Seed, Size, checked
+from tca.utils.checks import Count, Device, DType, Mask, Positive, Seed, Size, checked
 
 __all__ = ["CellRNN"]
 
@@ -106,6 +106,7 @@ class CellRNN(CellPopulation, RecurrentNetwork):
         return () if self.w_skip is None else (Dense("w_skip", self.w_skip),)
 
     @classmethod
+    @checked
     def from_torch(cls, module: nn.Module, readout: nn.Linear, **options: Any) -> CellRNN:
         """Return the network of a `torch.nn.GRU` or `torch.nn.LSTM` and a linear readout, with their weights.
 
@@ -143,7 +144,8 @@ class CellRNN(CellPopulation, RecurrentNetwork):
         """
         return to_torch(self)
 
-    def stepper(self, trials: int) -> CellStepper:
+    @checked
+    def stepper(self, trials: Count) -> CellStepper:
         """Return the network for online runs, one step at a time, at its initial state.
 
         Args:

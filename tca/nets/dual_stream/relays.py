@@ -74,6 +74,7 @@ class Relayed:
         sides = {each.name: each.weight for each in _signed(self.net)}
         return {name: negated(each.new_ones(2 * each.shape[1], requires_grad=False)) for name, each in sides.items()}
 
+    @checked
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the outputs of cells and relays, shape ``(T, B, O)``, without noise or random operations.
 

@@ -26,6 +26,7 @@ from tca.tape.leaky_tape import LeakyTape
 from tca.tape.perturbed_pass import ByPopulation
 from tca.tape.population import Population
 from tca.tape.tape import Afferent, Back, Tape
+from tca.utils.checks import Count, quick_counts
 from tca.utils.host_values import device_generator
 from tca.utils.noise import by_steps
 from tca.utils.numerics import Workspace
@@ -191,12 +192,13 @@ class Layered(Network, abc.ABC):
             outputs=w_out.drive(pre) + b_out.drive(one),
         )
 
-    def draw_noise(self, steps: int, trials: int) -> Tensor | None:
+    def draw_noise(self, steps: Count, trials: Count) -> Tensor | None:
         """Draw the numbers of random interlayer operations, ``(T, B, R)``; ``None`` without any.
 
         R is the number of rates that pass them. Numbers are drawn from the network's own generator, whose state is part
         of ``state_dict``; on another device than the CPU from one there that this one seeds.
         """
+        quick_counts(steps=steps, trials=trials)
         if not self.n_noise:
             return None
         with drawing(self.noise_state) as generator:

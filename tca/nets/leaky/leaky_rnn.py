@@ -21,7 +21,7 @@ from tca.nets.recurrent import RecurrentNetwork
 from tca.nets.recurrent_layer import RecurrentWiring
 from tca.nets.stepper import Stepper
 from tca.tape.tape import Tape
-from tca.utils.checks import Device, DType, Mask, Positive, Seed, Size, checked
+from tca.utils.checks import Count, Device, DType, Mask, Positive, Seed, Size, checked
 from tca.utils.numerics import Workspace
 
 __all__ = ["LeakyRNN"]
@@ -113,7 +113,8 @@ class LeakyRNN(LeakyPopulation, RecurrentNetwork):
             raise ValueError(f"start must have shape (B, N) = {wanted}, got {found}")
         return self._recorded(inputs, noise, space, start=start.to(self.w_rec))
 
-    def stepper(self, trials: int) -> Stepper:
+    @checked
+    def stepper(self, trials: Count) -> Stepper:
         return LeakyStepper(self, trials) if self.cell is None else CellStepper(self, trials)
 
     def extra_repr(self) -> str:

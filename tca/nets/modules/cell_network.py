@@ -21,7 +21,7 @@ from tca.nets.modules.probes import check_function, draws, numbers_of
 from tca.nets.network import Network
 from tca.tape.module_tape import DenseTape, trace_bytes
 from tca.tape.population import Population
-from tca.utils.checks import Size, checked
+from tca.utils.checks import Count, Size, checked, quick_counts
 from tca.utils.module_contexts import evaluating
 from tca.utils.numerics import Workspace
 
@@ -154,8 +154,9 @@ class CellNetwork(Network):
         """None: noise is no part of a cell module."""
         return 0
 
-    def draw_noise(self, steps: int, trials: int) -> None:
+    def draw_noise(self, steps: Count, trials: Count) -> None:
         """Return ``None``: noise is no part of a cell module."""
+        quick_counts(steps=steps, trials=trials)
 
     def project_(self) -> None:
         """Leave the parameters as they are: a cell module has no constraints."""

@@ -21,7 +21,7 @@ from tca.nets.options import drawing
 from tca.tape.model_tape import ModelTape
 from tca.tape.population import Population
 from tca.tape.tape import Tape
-from tca.utils.checks import Seed, checked
+from tca.utils.checks import Count, Seed, checked, quick_counts
 from tca.utils.module_contexts import differentiable, evaluating, seeded, twice_differentiable
 from tca.utils.numerics import Workspace
 
@@ -93,13 +93,14 @@ class WrappedModel(Network):
         """One number, the seed of a pass, if the model draws random numbers in training mode; else none."""
         return int(self.random)
 
-    def draw_noise(self, steps: int, trials: int) -> Tensor | None:
+    def draw_noise(self, steps: Count, trials: Count) -> Tensor | None:
         """Draw the seed of the model's random numbers, ``(T, B, 1)``; ``None`` in evaluation mode or without any.
 
         Args:
             steps: Number of steps T.
             trials: Number of trials B.
         """
+        quick_counts(steps=steps, trials=trials)
         if not (self.random and self.model.training):
             return None
         with drawing(self.noise_state) as generator:

@@ -18,7 +18,7 @@ from tca.nets.recurrent import RecurrentNetwork
 from tca.nets.spiking.spiking_population import SpikingLayer, SpikingPopulation, SpikingWiring
 from tca.nets.spiking.spiking_stepper import SpikingStepper
 from tca.nets.stepper import Stepper
-from tca.utils.checks import Device, DType, Mask, NotNegative, Positive, Seed, Size, checked
+from tca.utils.checks import Count, Device, DType, Mask, NotNegative, Positive, Seed, Size, checked
 
 __all__ = ["SpikingRNN"]
 
@@ -115,7 +115,8 @@ class SpikingRNN(SpikingPopulation, RecurrentNetwork):
         )
         self._convert(device, dtype)
 
-    def stepper(self, trials: int) -> Stepper:
+    @checked
+    def stepper(self, trials: Count) -> Stepper:
         return SpikingStepper(self, trials) if self.cell is None else CellStepper(self, trials)
 
     def extra_repr(self) -> str:

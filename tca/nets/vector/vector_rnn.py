@@ -21,7 +21,7 @@ from tca.nets.vector.vector_start import SIGNS
 from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.tape.vector_tape import VectorTape
-from tca.utils.checks import Device, DType, Seed, Size, checked, finite, positive, whole
+from tca.utils.checks import Count, Device, DType, Seed, Size, checked, finite, positive, quick_counts, whole
 from tca.utils.names import lookup
 from tca.utils.numerics import Workspace
 
@@ -231,9 +231,9 @@ class VectorRNN(Network):
         apart.diagonal(dim1=0, dim2=2).copy_(self.w_rec.unsqueeze(-1))
         return blocks
 
-    def draw_noise(self, steps: int, trials: int) -> None:
+    def draw_noise(self, steps: Count, trials: Count) -> None:
         """Return ``None``: the network has no private noise."""
-        return
+        quick_counts(steps=steps, trials=trials)
 
     @torch.no_grad()
     def project_(self) -> None:

@@ -76,6 +76,7 @@ class Field:
         """Return the stationary field's kernel, shape ``(S, S)``, float64."""
         return self.settle(torch.eye(self.space.sites, dtype=torch.float64, device="cpu"))
 
+    @checked
     def settle(self, release: Tensor) -> Tensor:
         """Return the stationary field of a constant release.
 
@@ -94,6 +95,7 @@ class Field:
         factors = modes.numbers(self.uptake * self.propagator.settled(modes.eigenvalues))
         return modes.back(modes.to(release) * factors)
 
+    @checked
     def run(self, like: Tensor, at_sites: bool = False) -> FieldRun:
         """Return the cheapest solver of the field in time.
 

@@ -17,7 +17,7 @@ from functools import cached_property, reduce
 import torch
 from torch import Tensor
 
-from tca.utils.checks import Size, checked, positive, settle, whole
+from tca.utils.checks import Positive, Size, checked, positive, settle, whole
 from tca.utils.names import lookup
 
 __all__ = ["BOUNDARIES", "Graph", "Grid", "Space", "kronecker_product", "kronecker_sum"]
@@ -130,7 +130,8 @@ class Graph(Space):
             seen.add(frozenset((one, other)))
 
     @classmethod
-    def of_points(cls, points: Sequence[Sequence[float]] | Tensor, reach: float) -> Graph:
+    @checked
+    def of_points(cls, points: Sequence[Sequence[float]] | Tensor, reach: Positive) -> Graph:
         """Return the graph of points within ``reach``, with weights 1 / distance^2.
 
         On the points of a square lattice of unit spacing and with a reach of one this is the grid without flux.
@@ -148,7 +149,6 @@ class Graph(Space):
         places = torch.as_tensor(points, dtype=torch.float64, device="cpu")
         if places.ndim != 2 or not places.isfinite().all():
             raise ValueError(f"points must be finite coordinates of shape (sites, dimensions), got {points!r}")
-        positive("reach", reach)
         distance = torch.cdist(places, places, compute_mode="donot_use_mm_for_euclid_dist")
         near = torch.triu(distance <= reach * (1 + 1e-12), diagonal=1).nonzero().tolist()
         if not near:
