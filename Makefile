@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo compare compare-digits test lint docs pages format bench bench-peers test-browser test-bugs test-docs test-site test-hostile test-kills test-pythons test-slow test-wheel test-studies accept study-generalization study-spiking vision clean
+.PHONY: demo compare compare-digits test lint docs pages format bench bench-peers test-browser test-bugs test-docs test-site test-hostile test-kills test-pythons test-slow test-wheel test-studies accept study-broadcast study-generalization study-spiking vision clean
 
 # The first interpreter that is new enough and not too new; `make PYTHON=/path/to/python test` overrides it.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -113,6 +113,10 @@ test-slow: $(INSTALLED)
 # The studies: their examples, settings, tables and pages.
 test-studies: $(INSTALLED)
 	$(ONE_THREAD) $(PY) -m pytest -n auto --maxprocesses 4 -q studies
+
+# Broadcast rules in feedforward and recurrent networks of every kind: ten seeds in half an hour; `--plan` lists the cells.
+study-broadcast: $(INSTALLED)
+	$(ONE_THREAD) $(PY) -m studies.broadcast --out runs/broadcast --workers 2 $(if $(DATA),--data $(DATA))
 
 # The study of curvature and generalization, in its short version; `--full` is for a GPU.
 study-generalization: $(INSTALLED)

@@ -14,6 +14,7 @@ from statistics import fmean
 
 from analysis.statistics.intervals import paired_difference
 from studies import recurrent_broadcasts
+from studies.broadcast import grid_tables
 from studies.claims import (
     Claim,
     Curves,
@@ -71,7 +72,7 @@ def tables(docs: Path) -> dict[str, Callable[[], Table]]:
     made |= {
         f"vision_{images}": partial(_vision, figures, images) for images in ("digits", "distorted_digits", "mnist")
     }
-    return made | gap_page.tables(figures)
+    return made | gap_page.tables(figures) | grid_tables.tables(data / "broadcast_runs.csv")
 
 
 def _cell_types(figures: Path, case: str) -> Table:

@@ -8,7 +8,6 @@ best for it on held-out images of the training split; in one network all rules b
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,15 +16,13 @@ from statistics import fmean
 from typing import Any
 
 from analysis.statistics.intervals import paired_difference
+from studies.broadcast.grid import renewing
 from studies.tables import COMPARED, Table, differences, mean_and_spread
 from studies.workloads import Learned, command, learn, options_of
 from tca.experiments.config.components import Optimizer, Seeds
 from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run
-from tca.rule import Rule
 from tca.rules import RULES
-from tca.signals import Decorrelation
-from tca.signals.decorrelation.averages import Share
 
 __all__ = ["NETWORKS", "Setting", "main"]
 
@@ -79,7 +76,7 @@ class Setting:
         batches = -(-self.n_train // self.batch_size)
         return Run(
             "sequential_images",
-            _renewing(rule, self.epochs * batches),
+            renewing(RULES[rule], self.epochs * batches),
             task_options={"name": "digits", "blank": self.blank},
             net=net,
             optimizer=Optimizer(lr=rate),
@@ -100,14 +97,6 @@ class Setting:
         kept = min(HELD_OUT, self.n_train // 4)
         options: dict[str, Any] = {**run.task_options, "validation": kept, "test_on": "validation"}
         return replace(run, task_options=options, n_train=self.n_train - kept, n_test=kept, evaluate_every=run.steps)
-
-
-def _renewing(name: str, steps: int) -> str | Rule:
-    """Return a rule whose correlations, if it has any, renew a tenth in the training."""
-    rule = RULES[name]
-    if not isinstance(rule.signal, Decorrelation):
-        return name
-    return replace(rule, signal=dataclasses.replace(rule.signal, average=Share(steps, 0.1)))
 
 
 def chosen(setting: Setting, networks: Networks, folder: Path, workers: int) -> dict[tuple[str, str], float]:

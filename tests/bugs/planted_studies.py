@@ -21,9 +21,14 @@ PAGES, MADE = (
         for name in ("numbers_are_taken_of_runs", "arms_and_claims_are_paired_by_seed_and_corrected")
     ),
 )
+GRID = ("studies/tests/test_study_broadcast.py",)
 TABULATED = ("studies/tests/test_study_generalization.py",)
 
 BUGS = [
+    Bug("studies/broadcast/grid_tables.py", "accuracies beside no control", "value - exact[seed] for", "value for", GRID),
+    Bug("studies/broadcast/grid_runs.py", "the worst rate", "max(looked.rates", "min(looked.rates", GRID),
+    Bug("studies/broadcast/grid_figure.py", "units of a whole interval", "(found.high - found.low) / 2",
+        "(found.high - found.low)", GRID),
     Bug(PAGES, "the first value for the last", "for _, y in points[-last:])", "for _, y in points[:last])", MADE),
     Bug(PAGES, "claims that are not corrected", "corrected = holm([each.p for each in found])",
         "corrected = [each.p for each in found]", MADE),

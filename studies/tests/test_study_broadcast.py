@@ -1,0 +1,188 @@
+"""The grid of broadcast rules: which cells exist, one tiny grid from end to end, and what its tables compare."""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from analysis.statistics import intervals as statistics
+from studies.broadcast import __main__ as command
+from studies.broadcast.grid import CONTROLS, LABELS, TASKS, Cell, GridTask, Setting, cells
+from studies.broadcast.grid_figure import grid_figure, units
+from studies.broadcast.grid_runs import search
+from studies.broadcast.grid_tables import Rows, left_feedforward, read, results, with_gap, with_trace
+from tca.experiments.training.training_loop import TrainingLoop
+from tca.signals import Decorrelation
+
+# Trainings of few updates renew correlations fast, whatever their share.
+pytestmark = pytest.mark.filterwarnings("ignore::tca.signals.decorrelation.averages.CollapseWarning")
+TINY = Setting(batch_size=8, measured=2, budget=2)
+
+
+def small(task: GridTask, *networks: str) -> GridTask:
+    kinds = {name: replace(task.kinds[name], matched=None) for name in networks}
+    return replace(task, kinds=kinds, n_train=24, n_test=40, updates=12, matched=2.2)
+
+
+GRID = (small(TASKS[0], "MLP"), small(TASKS[1], "leaky RNN"))
+
+
+def test_every_cell_of_the_grid_trains_and_every_kind_has_its_own_control() -> None:
+    found = list(cells(Setting()))
+    assert [str(cell) for cell, reason in found if reason] == []
+    assert {cell.control for cell, _ in found} == set(CONTROLS)
+    for task in TASKS:
+        for kind in task.kinds.values():
+            assert kind.rules[0] in CONTROLS
+            assert len(set(kind.rules)) == len(kind.rules) > 1
+    assert {cell.rule for cell, _ in found} == set(LABELS), "a rule of the figure that no network is trained with"
+    assert {cell.task.title for cell, _ in found} == {task.title for task in TASKS}
+
+
+def test_a_cell_that_its_rule_cannot_train_is_left_out_with_the_reason() -> None:
+    task = TASKS[0]
+    wrong = replace(task, kinds={"MLP": replace(task.kinds["MLP"], rules=("BP", "GEVB"))})
+    (_, fits), (_, reason) = cells(TINY, (wrong,))
+    assert fits == ""
+    assert "GlobalVector needs cells that carry a vector" in reason
+
+
+def test_rules_of_a_seed_share_weights_and_trials_and_correlations_renew_a_tenth() -> None:
+    task = TASKS[1]
+    kind = task.kinds["leaky RNN"]
+    runs = [Cell(task, "leaky RNN", kind, rule).run(TINY, 3, 0.01) for rule in ("BPTT", "SBD")]
+    exact, sbd = (TrainingLoop(replace(run, n_train=8, n_test=2)) for run in runs)
+    for one, two in zip(exact.net.parameters(), sbd.net.parameters(), strict=True):
+        assert one.equal(two)
+    signal = sbd.learner.rule.signal
+    assert isinstance(signal, Decorrelation)
+    assert task.updates * (1 - signal.average.lam) == pytest.approx(0.1)  # type: ignore[attr-defined]
+
+
+def test_rates_are_searched_on_held_out_trials_with_one_budget(tmp_path: Path) -> None:
+    (cell,) = (cell for cell, _ in cells(TINY, GRID) if (cell.network, cell.rule) == ("MLP", "DFA"))
+    found = search(cell, TINY, tmp_path)
+    assert [rate for rate, *_ in found.tried] == pytest.approx([3e-3, 9.49e-3])
+    assert found.best == max(found.tried, key=lambda each: (each[1], -each[2]))[0]
+    assert cell.run(TINY, 0).held_out == 0
+
+
+def test_a_tiny_grid_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two tasks, two seeds: a row a run, rates, tables and a figure; a second call trains nothing and says the same."""
+    words = [f"--out={tmp_path}", "--seeds=2"]
+    assert command.main(words, GRID, TINY) == 0
+    rows = read(tmp_path / "broadcast_runs.csv")
+    count = sum(len(kind.rules) for task in GRID for kind in task.kinds.values())
+    assert len(rows) == 2 * count
+    with (tmp_path / "broadcast_rates.csv").open() as file:
+        tried = list(csv.DictReader(file))
+    assert len(tried) == TINY.budget * count
+    best = {(row["task"], row["network"], row["rule"]): float(row["rate"]) for row in tried if row["chosen"] == "True"}
+    assert all(float(row["rate"]) == best[row["task"], row["network"], row["rule"]] for row in rows)
+    for row in rows:
+        if row["rule"] == row["control"]:
+            assert float(row["cosine_start"]) == pytest.approx(1.0, abs=1e-5)
+        if row["matched_train_loss"]:
+            assert float(row["matched_train_loss"]) == pytest.approx(float(row["loss"]), rel=0.0101)
+            assert 0 < float(row["updates"]) <= GRID[0].updates
+            seconds = float(row["updates"]) * float(row["milliseconds"]) / 1e3
+            assert float(row["seconds"]) == pytest.approx(seconds, rel=1e-4)
+    assert any(row["matched_largest"] for row in rows), "no run of the tiny grid reached its loss"
+    assert (tmp_path / "broadcast_grid.svg").exists()
+    assert "digits at once" in (tmp_path / "broadcast_grid.csv").read_text()
+    text = (tmp_path / "broadcast_runs.csv").read_text()
+    monkeypatch.setattr(TrainingLoop, "update", lambda _: pytest.fail("trained again"))
+    assert command.main(words, GRID, TINY) == 0
+    assert (tmp_path / "broadcast_runs.csv").read_text() == text
+
+
+def drawn(seed: int = 0) -> tuple[Rows, dict[tuple[str, str], np.ndarray]]:
+    """Return rows of a grid whose accuracies are drawn, and these by task and rule."""
+    source = np.random.default_rng(seed)
+    shape = {("digits at once", "MLP"): ("BP", "DFA", "SBD"),
+             ("digits by rows", "leaky RNN"): ("BPTT", "e-prop random", "DFA", "SBD", "SBD, no trace")}  # fmt: skip
+    rows, known = [], {}
+    for (task, network), rules in shape.items():
+        for place, rule in enumerate(rules):
+            known[task, rule] = 0.9 - 0.05 * place + 0.02 * source.normal(size=8)
+            for each, value in enumerate(known[task, rule]):
+                row = dict.fromkeys(command.COLUMNS, "")
+                row |= {"task": task, "network": network, "rule": rule, "control": rules[0], "rate": "0.01",
+                        "seed": str(each), "loss": "1", "updates": "10", "test_accuracy": repr(float(value)),
+                        "outcome": "completed"}  # fmt: skip
+                row |= {"matched_largest": repr(place + 0.1 * each), "matched_accuracy_gap": repr(place - 0.1 * each),
+                        "matched_noisy_accuracy_gap": repr(-place)}  # fmt: skip
+                rows.append(row)
+    return rows, known
+
+
+def test_leaving_the_feedforward_network_is_a_difference_of_differences() -> None:
+    rows, known = drawn()
+    table = left_feedforward(rows)
+    by_rows = known["digits by rows", "e-prop random"] - known["digits by rows", "BPTT"]
+    at_once = known["digits at once", "DFA"] - known["digits at once", "BP"]
+    test = scipy.stats.ttest_rel(by_rows, at_once)
+    first = table.rows[0]
+    assert first[0] == "e-prop random in the leaky RNN less BPTT, above DFA in the MLP less BP"
+    assert first[1:4] == ("8", f"{np.mean(by_rows - at_once):+.3f} [{test.confidence_interval().low:+.3f}, "
+                          f"{test.confidence_interval().high:+.3f}]", f"{test.pvalue:.2g}")  # fmt: skip
+    assert len(table.rows) == 2, "SBD too; the others are not there"
+
+
+def test_traces_are_compared_with_the_same_signal_without() -> None:
+    rows, known = drawn()
+    found = {row[0]: row for row in with_trace(rows).rows}
+    assert set(found) == {"digits by rows, leaky RNN: e-prop random above DFA",
+                          "digits by rows, leaky RNN: SBD above SBD, no trace"}  # fmt: skip
+    difference = np.mean(known["digits by rows", "SBD"] - known["digits by rows", "SBD, no trace"])
+    assert found["digits by rows, leaky RNN: SBD above SBD, no trace"][2].startswith(f"{difference:+.3f} [")
+
+
+def test_results_are_beside_the_control_and_count_survivors() -> None:
+    rows, known = drawn()
+    rows = [{**row, "updates": ""} if row["rule"] == "SBD" and row["seed"] < "3" else row for row in rows]
+    table = results(rows, "digits at once")
+    cells_of = {row[0]: dict(zip(table.head, row, strict=True)) for row in table.rows}
+    assert cells_of["MLP, SBD"]["reached"] == "5/8"
+    assert cells_of["MLP, BP"][table.head[4]] == ""
+    difference = np.mean(known["digits at once", "DFA"] - known["digits at once", "BP"])
+    assert cells_of["MLP, DFA"][table.head[4]].startswith(f"{difference:+.3f} ")
+
+
+def test_curvature_and_gap_are_correlated_over_the_rules_of_a_network() -> None:
+    """Eigenvalues and clean gaps rise together over rules and fall within them; noisy gaps fall over rules."""
+    rows, _ = drawn()
+    row = next(each for each in with_gap(rows).rows if each[0].startswith("digits by rows"))
+    values = [float(cell.split(" ")[0]) for cell in row[1:]]
+    assert values[0] > 0.8
+    assert values[1] == -1.0
+    assert values[2] < -0.9
+    assert "5 arms" in row[1]
+
+
+def test_the_figure_shows_differences_in_units_of_their_interval() -> None:
+    rows, known = drawn()
+    figure = grid_figure(rows)
+    shown = {text.get_text() for axes in figure.axes for text in axes.texts}
+    difference = known["digits at once", "DFA"] - known["digits at once", "BP"]
+    assert f"{difference.mean():+.2f}".replace("0.", ".", 1).replace("-", "−") in shown
+    mean, half = difference.mean(), np.ptp(scipy.stats.ttest_1samp(difference, 0).confidence_interval()) / 2
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert figure.axes[0].images[0].get_array()[labels.index("DFA"), 0] == pytest.approx(max(mean / half, -4.0))
+    assert units(statistics.mean([0.5, 0.5])) == math.inf
+
+
+def test_the_plan_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main([f"--out={tmp_path}", "--plan", "--tasks", "digits at once"], GRID, TINY) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].startswith("| all | 4 cells | 48 |")
+    assert not list(tmp_path.rglob("*.json"))
+    with pytest.raises(SystemExit):
+        command.main([f"--out={tmp_path}", "--tasks", "digits at onec"], GRID, TINY)
+    assert "digits at onec" in capsys.readouterr().err
