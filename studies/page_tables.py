@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean
 
 from analysis.statistics.intervals import paired_difference
-from studies import recurrent_broadcasts
+from studies import cosines, recurrent_broadcasts
 from studies.broadcast import grid_tables
 from studies.claims import (
     Claim,
@@ -72,7 +72,12 @@ def tables(docs: Path) -> dict[str, Callable[[], Table]]:
     made |= {
         f"vision_{images}": partial(_vision, figures, images) for images in ("digits", "distorted_digits", "mnist")
     }
-    return made | gap_page.tables(figures) | grid_tables.tables(data / "broadcast_runs.csv")
+    return (
+        made
+        | gap_page.tables(figures)
+        | grid_tables.tables(data / "broadcast_runs.csv")
+        | cosines.tables(data / "cosines.csv")
+    )
 
 
 def _cell_types(figures: Path, case: str) -> Table:

@@ -22,9 +22,14 @@ PAGES, MADE = (
     ),
 )
 GRID = ("studies/tests/test_study_broadcast.py",)
+COSINES = ("studies/tests/test_cosines.py",)
 TABULATED = ("studies/tests/test_study_generalization.py",)
 
 BUGS = [
+    Bug("studies/cosines.py", "random feedback for the readout's own", "Rule(Direct(), Leak())", 'RULES["rflo"]',
+        COSINES),
+    Bug("studies/cosines.py", "the published order upside down", "key=lambda rule: -PUBLISHED", "key=lambda rule: PUBLISHED",
+        COSINES),
     Bug("studies/broadcast/grid_tables.py", "accuracies beside no control", "value - exact[seed] for", "value for", GRID),
     Bug("studies/broadcast/grid_runs.py", "the worst rate", "max(looked.rates", "min(looked.rates", GRID),
     Bug("studies/broadcast/grid_figure.py", "units of a whole interval", "(found.high - found.low) / 2",
