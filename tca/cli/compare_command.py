@@ -12,7 +12,16 @@ from tca.cli.commands import CommandOutput
 from tca.cli.compare.comparison import Comparison
 from tca.cli.compare.comparison_loop import compare
 from tca.cli.compare.report import printed, write_report
-from tca.cli.parsers import add_agent, add_format, add_network, check_agent, explained, run_parser, run_values
+from tca.cli.parsers import (
+    add_agent,
+    add_format,
+    add_network,
+    check_agent,
+    explained,
+    given_loggers,
+    run_parser,
+    run_values,
+)
 from tca.experiments.config.agent import Agent
 from tca.experiments.config.control_settings import agent_for
 
@@ -70,6 +79,9 @@ def act(options: Namespace) -> CommandOutput:
         agent = agent_for("", given) if all(acting) else Agent(**options.agent.as_dict())
         comparison = dataclasses.replace(comparison, agent=agent)
     folder = Path(options.folder)
-    result = compare(comparison, folder, options.workers, progress=not options.quiet, strict=options.strict)
+    result = compare(
+        comparison, folder, options.workers, progress=not options.quiet, strict=options.strict,
+        loggers=given_loggers(options),
+    )  # fmt: skip
     text = printed(result, write_report(result, folder), folder, options.format)
     return CommandOutput(text, 1 if result.failures else 0)

@@ -15,11 +15,12 @@ from tca.cli.table_formats import Format
 from tca.experiments.config.agent import REWARD_RULES, Agent
 from tca.experiments.config.components import Optimizer
 from tca.experiments.config.network_config import NetworkConfig
+from tca.experiments.loggers.logger import Logger, loggers_of
 from tca.rule import Rule
 
 __all__ = [
-    "add_agent", "add_folder", "add_format", "add_network", "check_agent", "explained", "given_folder", "run_parser",
-    "run_values",
+    "add_agent", "add_folder", "add_format", "add_logger", "add_network", "check_agent", "explained", "given_folder",
+    "given_loggers", "run_parser", "run_values",
 ]  # fmt: skip
 
 # Help texts that replace descriptions written for Python.
@@ -76,6 +77,7 @@ def run_parser(usage: str, folder: str, contents: str) -> ArgumentParser:
     )
     parser.add_argument("--folder", default=folder, help=f"{contents[0].upper()}{contents[1:]}.")
     parser.add_argument("--quiet", action="store_true", help="Hide the progress bar.")
+    add_logger(parser)
     return parser
 
 
@@ -96,6 +98,22 @@ def add_format(parser: ArgumentParser) -> None:
     """Add the option of the format of printed tables."""
     text = "Format of printed tables; others than text print the tables alone."
     parser.add_argument("--format", type=Format, default="text", help=text)
+
+
+def add_logger(parser: ArgumentParser) -> None:
+    """Add the option that names loggers."""
+    text = "Loggers of the measurements, comma-separated: tensorboard, wandb, or the import path of one."
+    parser.add_argument("--logger", metavar="NAMES", default="", help=text)
+
+
+def given_loggers(options: Namespace) -> tuple[Logger, ...]:
+    """Return the loggers that a command names.
+
+    Raises:
+        ValueError: A name is unknown.
+        ImportError: The package of a logger is not installed.
+    """
+    return loggers_of(options.logger or ())
 
 
 def add_agent(parser: ArgumentParser) -> None:
@@ -154,6 +172,6 @@ def explained(parser: ArgumentParser, texts: dict[str, str]) -> ArgumentParser:
 
 def run_values(options: Namespace, others: Sequence[str]) -> dict[str, Any]:
     """Return the fields of a run or comparison, with the network of ``--network`` or ``--net``."""
-    out = (*others, "config", "folder", "quiet", "trust", "given", "network", "net")
+    out = (*others, "config", "folder", "quiet", "logger", "trust", "given", "network", "net")
     values = {name: value for name, value in vars(options).items() if name not in out}
     return values if options.network is None else values | {"net": NetworkConfig(**options.network)}

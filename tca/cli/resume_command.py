@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 from tca.cli.commands import CommandOutput
 from tca.cli.compare.comparison_loop import compare, read_comparison
 from tca.cli.compare.report import printed, write_report
-from tca.cli.parsers import add_folder, given_folder
+from tca.cli.parsers import add_folder, add_logger, given_folder, given_loggers
 from tca.cli.summary import again, describe, record_folders
 from tca.experiments import records
 from tca.experiments.config.run import Run
@@ -30,6 +30,7 @@ def parser() -> ArgumentParser:
     made.add_argument("--trust", action="store_true", help="Import modules that the records name, default no.")
     made.add_argument("--workers", type=int, default=2, help="Number of processes of a comparison.")
     made.add_argument("--quiet", action="store_true", help="Hide the progress bar.")
+    add_logger(made)
     return made
 
 
@@ -42,7 +43,9 @@ def act(options: Namespace) -> CommandOutput:
     folder = given_folder(options)
     if os.path.lexists(folder / "comparison.json"):
         comparison = read_comparison(folder, trusted=options.trust)
-        result = compare(comparison, folder, options.workers, progress=not options.quiet)
+        result = compare(
+            comparison, folder, options.workers, progress=not options.quiet, loggers=given_loggers(options)
+        )
         text = printed(result, write_report(result, folder), folder)
         return CommandOutput(text, 1 if result.failures else 0)
     folders = list(record_folders(folder))
@@ -61,4 +64,5 @@ def _resumed(folder: Path, options: Namespace) -> str:
         raise RecordError(f"the record in {in_a_line(folder)} cannot be read: {in_a_line(error)}") from error
     before = records.finished(folder)
     with threads(described["threads"]):  # the last bits depend on them
-        return describe(train(run, folder, progress=not options.quiet), folder) + again(before)
+        result = train(run, folder, progress=not options.quiet, loggers=given_loggers(options))
+        return describe(result, folder) + again(before)

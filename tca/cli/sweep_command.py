@@ -9,9 +9,11 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from tca.cli.commands import CommandOutput
+from tca.cli.parsers import add_logger, given_loggers
 from tca.cli.text_table import TextTable, csv_text
 from tca.experiments import records
 from tca.experiments.config.run import Run
+from tca.experiments.loggers.logger import Logger
 from tca.experiments.records.files import explained, write_whole
 from tca.experiments.sweep import Swept, read_runs, settings, sweep, varying
 from tca.experiments.sweep.sweep_files import FUNCTION, split
@@ -55,6 +57,7 @@ def parser() -> ArgumentParser:
     )
     made.add_argument("--dry-run", action="store_true", help="List the runs and their states without training.")
     made.add_argument("--quiet", action="store_true", help="Hide the progress bar.")
+    add_logger(made)
     return made
 
 
@@ -72,6 +75,7 @@ def act(options: Namespace) -> CommandOutput:
         retries=options.retries,
         wait=not options.no_wait,
         progress=not options.quiet,
+        loggers=given_loggers(options),
     )
     return CommandOutput(text, 0 if ended else 1)
 
@@ -86,6 +90,7 @@ def sweep_file(
     retries: int = 2,
     wait: bool = True,
     progress: bool = True,
+    loggers: Sequence[Logger] = (),
 ) -> tuple[str, bool]:
     """Train the runs of a Python function; return their table, and whether all ended.
 
@@ -97,11 +102,13 @@ def sweep_file(
         retries: Number of restarts of a run after its worker died.
         wait: Whether to wait for runs in use by other processes.
         progress: Whether to show a bar and a line for each run.
+        loggers: Receivers of the measurements, default none.
     """
     runs, (source, function) = read_runs(target), split(target)
     found = sweep(
-        runs, out, scheduler, workers, threads=threads, retries=retries, wait=wait, source=source, progress=progress
-    )
+        runs, out, scheduler, workers, threads=threads, retries=retries, wait=wait, source=source, progress=progress,
+        loggers=loggers,
+    )  # fmt: skip
     by_name = {each.run.name: each for each in found}
     swept = [by_name[name] for name in dict.fromkeys(run.name for run in runs)]
     path = out / f"{source.stem if function == FUNCTION else f'{source.stem}_{function}'}.csv"

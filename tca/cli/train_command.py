@@ -8,7 +8,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 import tasks
 from tca.cli.commands import CommandOutput
-from tca.cli.parsers import add_agent, add_network, check_agent, explained, run_parser, run_values
+from tca.cli.parsers import add_agent, add_network, check_agent, explained, given_loggers, run_parser, run_values
 from tca.cli.summary import again, chosen, describe
 from tca.experiments import records
 from tca.experiments.config.agent import Agent
@@ -83,11 +83,11 @@ def act(options: Namespace) -> CommandOutput:
         options: Parsed options.
     """
     run = chosen_run(options)
-    folder = run.folder(options.folder)
+    folder, loggers = run.folder(options.folder), given_loggers(options)
     if options.force:
         discard(folder)
     before = records.finished(folder)
     number = threads_for(run.net) if options.threads is None else check("threads", options.threads, Count)
     with threads(number):
-        result = train(run, folder, progress=not options.quiet)
+        result = train(run, folder, progress=not options.quiet, loggers=loggers)
     return CommandOutput(f"{describe(result, folder)}\n{chosen(run)}{again(before)}")

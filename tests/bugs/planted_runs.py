@@ -17,6 +17,7 @@ OWN = ("tests/tca/experiments/config/test_own_parts.py",)
 
 LIST, SHOW = ("tests/tca/experiments/records/test_run_list.py",), ("tests/tca/cli/test_show_command.py",)
 
+LOGS = ("tests/tca/experiments/loggers/test_loggers.py",)
 NAMES, BEGINNINGS = ("tests/tca/experiments/config/test_run_name.py",), ("tests/tca/cli/test_record_names.py",)
 
 BUGS = [
@@ -34,6 +35,21 @@ BUGS = [
         "[ ]+",
         NAMES,
     ),
+    Bug(
+        "tca/experiments/loggers/logger.py",
+        "measurements before an interruption not logged",
+        "for each in before:",
+        "for each in ():",
+        LOGS,
+    ),
+    Bug(
+        "tca/experiments/loggers/wandb_logger.py",
+        "the first step not sent",
+        "metrics.step >= log",
+        "metrics.step > log",
+        LOGS,
+    ),
+    Bug("tca/experiments/sweep/jobs.py", "workers without loggers", "loggers=loggers)", "loggers=())", LOGS),
     Bug(
         "tca/cli/record_names.py",
         "the first of several records that begin like this",

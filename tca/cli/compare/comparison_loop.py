@@ -16,6 +16,7 @@ from tca.cli.compare.measurements import MeasurementSettings, RunMeasurements, r
 from tca.cli.compare.task_facts import task_facts
 from tca.experiments import records
 from tca.experiments.config.run import Run
+from tca.experiments.loggers.logger import Logger, loggers_of
 from tca.experiments.records.files import RecordError, explained, make_folder
 from tca.experiments.records.sealed_json import read_json, write_json
 from tca.experiments.sweep.executors import Executor, InProcess, Job, JobResult, WorkerDiedError
@@ -34,7 +35,12 @@ Value = TypeVar("Value")
 
 
 def compare(
-    comparison: Comparison, folder: Path, workers: int = 2, progress: bool = True, strict: bool = False
+    comparison: Comparison,
+    folder: Path,
+    workers: int = 2,
+    progress: bool = True,
+    strict: bool = False,
+    loggers: str | Sequence[str | Logger] = (),
 ) -> ComparisonResult:
     """Train and measure the runs of a comparison; read finished records.
 
@@ -47,12 +53,14 @@ def compare(
         workers: Processes that train at the same time, one thread each, default 2.
         progress: Whether to show a progress bar, default yes; each run prints a line in any case.
         strict: Whether to raise if an entry does not fit a task, default no.
+        loggers: Loggers of the runs, see `tca.train`; those at a common loss and of a search are not logged.
 
     Raises:
         RecordError: The folder cannot be written.
         ValueError: ``workers`` is less than 1, no entry fits any task, or one does not fit and ``strict`` is given.
     """
     whole("workers", workers, 1)
+    senders = loggers_of(loggers)
     left_out = list(misfits(comparison))
     if left_out and (strict or len(left_out) == len(comparison.combinations)):
         raise ValueError("; ".join(dict.fromkeys(map(str, left_out))))
@@ -68,7 +76,7 @@ def compare(
     with InProcess() if workers == 1 else Processes(workers) as executor, threads(1):
         rates = _tuned(comparison, without, folder / TUNING, executor, progress) if comparison.tune_lr else {}
         planned = comparison.runs(Outcomes(rates=rates).chosen, without)
-        measured = _measured(planned, folder / RUNS, settings, executor, _line, progress)
+        measured = _measured(planned, folder / RUNS, settings, executor, _line, progress, senders)
         losses = {} if comparison.match_loss is None else common_losses(measured, comparison.match_loss)
         pairs = crossings(measured, losses)
         again = [each for _, each in pairs]
@@ -148,13 +156,14 @@ def _measured(
     executor: Executor,
     line: Callable[[RunMeasurements], str],
     progress: bool,
+    loggers: Sequence[Logger] = (),
 ) -> list[RunMeasurements]:
     """Return the measured runs in the order given; runs that fail have no measurements."""
     unique = {each.run.name: each for each in planned}  # entries may be equal but for their names
 
     def results() -> Iterator[tuple[str, RunMeasurements]]:
         for name, each in unique.items():
-            executor.submit(Job(name, train_and_measure, (each, each.run.folder(root), settings)))
+            executor.submit(Job(name, train_and_measure, (each, each.run.folder(root), settings, False, loggers)))
         for _ in unique:
             result = _next(executor)
             its = unique[result.key]

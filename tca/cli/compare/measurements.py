@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tca.cli.compare.choices import ChoiceCurve, choice_curve
 from tca.cli.compare.comparison import Planned
 from tca.experiments import records
 from tca.experiments.config.run import Run
+from tca.experiments.loggers.logger import Logger
 from tca.experiments.records.files import RecordError, explained, make_folder
 from tca.experiments.records.result import DIVERGED, Metrics, Result
 from tca.experiments.records.sealed_json import companions, read_json, sealed, unsealed, write_json
@@ -134,7 +135,11 @@ class RunMeasurements:
 
 
 def train_and_measure(
-    planned: Planned, folder: Path, how: MeasurementSettings, progress: bool = False
+    planned: Planned,
+    folder: Path,
+    how: MeasurementSettings,
+    progress: bool = False,
+    loggers: Sequence[Logger] = (),
 ) -> RunMeasurements:
     """Train or resume a run and measure it; read finished steps from its record.
 
@@ -145,10 +150,11 @@ def train_and_measure(
         folder: Folder of its record.
         how: Settings of the measurements.
         progress: Whether to show a progress bar, default no.
+        loggers: Receivers of the measurements during training, default none.
     """
     run = planned.run
     observe = None if run.agent is not None or run.snapshot_losses else align
-    result = train(run, folder, progress=progress, observe=observe)
+    result = train(run, folder, progress=progress, observe=observe, loggers=loggers)
     known = _known(run, folder, how)
     if known is None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 
 from tca.experiments import records
 from tca.experiments.config.run import Run
+from tca.experiments.loggers.logger import Logger
 from tca.experiments.records.files import RecordError, append, explained, make_folder
 from tca.experiments.sweep.devices import placed
 from tca.experiments.sweep.progress import plain_lock
@@ -24,7 +25,13 @@ __all__ = ["Attempts", "ending", "one_line", "perform", "threads"]
 
 
 def perform(
-    run: Mapping[str, Any], folder: Path, sweep: str, thread_count: int, retries: int, source: str
+    run: Mapping[str, Any],
+    folder: Path,
+    sweep: str,
+    thread_count: int,
+    retries: int,
+    source: str,
+    loggers: Sequence[Logger] = (),
 ) -> dict[str, Any]:
     """Train a run and return its outcome as in `Swept.to_json`; errors are outcomes.
 
@@ -32,6 +39,7 @@ def perform(
         run: The run, as in ``Run.to_json``.
         retries: Number of restarts of the run after its worker died.
         source: Python file to load first, for parts of rules that it defines; empty for none.
+        loggers: Receivers of the measurements, default none.
     """
     plain_lock()
     attempts = Attempts(folder, sweep)
@@ -43,7 +51,7 @@ def perform(
         its = Run.from_json(run, trusted=True)  # the user's own run
         counted = contextlib.nullcontext() if records.finished(folder) else attempts
         with counted, threads(thread_count), placed(its.device):
-            return Swept.of(train(its, folder, progress=False), folder).to_json()
+            return Swept.of(train(its, folder, progress=False, loggers=loggers), folder).to_json()
     except (Exception, SystemExit) as error:  # SystemExit of the user's code must not end the worker
         # The error of a locked record has the refused lock as its context.
         held = isinstance(error, RecordError) and isinstance(error.__context__, BlockingIOError)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tca.experiments import records
 from tca.experiments.config.run import Run
+from tca.experiments.loggers.logger import Logger
 from tca.experiments.records.files import RecordError
 from tca.experiments.sweep.executors import Executor, Job, JobResult, WorkerDiedError
 from tca.experiments.sweep.jobs import Attempts, ending, one_line, perform
@@ -32,6 +33,7 @@ class Schedule:
         retries: Number of restarts of a run after its worker died.
         wait: Whether to wait for runs in use by another process.
         source: Python file that workers load first, empty for none.
+        loggers: Receivers of the measurements, default none.
 
     Attributes:
         ended: Runs with a finished or unreadable record.
@@ -48,10 +50,11 @@ class Schedule:
         retries: int,
         wait: bool,
         source: str,
+        loggers: Sequence[Logger] = (),
     ) -> None:
         self._root, self._say, self._retries, self._wait = root, say, retries, wait
         self._sweep = uuid.uuid4().hex[:12]
-        self._options = (self._sweep, threads, retries, source)
+        self._options = (self._sweep, threads, retries, source, tuple(loggers))
         self._lost: Counter[str] = Counter()
         self._due: dict[str, float] = {}
         self._said: set[str] = set()

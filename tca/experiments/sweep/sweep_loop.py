@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from tca.experiments.config.run import Run
+from tca.experiments.loggers.logger import Logger, loggers_of
 from tca.experiments.records.files import explained
 from tca.experiments.sweep.cluster import Cluster, installed, require
 from tca.experiments.sweep.executors import Executor, InProcess
@@ -42,6 +43,7 @@ def sweep(
     wait: bool = True,
     source: Folder | None = None,
     progress: bool = True,
+    loggers: str | Sequence[str | Logger] = (),
 ) -> Iterator[Swept]:
     """Train runs in parallel and yield each when it ends; those with a finished record first.
 
@@ -65,6 +67,7 @@ def sweep(
         source: Python file that workers load first, for parts of rules that it defines, at the same path for all
             workers; default none.
         progress: Whether to show a bar and a line for every run on stderr, default yes.
+        loggers: Names or objects of loggers of every run that is trained, see `tca.train`; default none.
 
     Raises:
         ValueError: An argument is not allowed.
@@ -82,12 +85,14 @@ def sweep(
     unique = _unique(runs)
     whole("threads", threads, 1)
     whole("retries", retries, 0)
+    senders = loggers_of(loggers)
     start = _starter(scheduler, workers, unique)
     root = Path(folder).absolute()
     with explained(root):
         root.mkdir(parents=True, exist_ok=True)
     loaded = "" if source is None else str(Path(source).absolute())
-    return _results(unique, root, start, progress, threads=threads, retries=retries, wait=wait, source=loaded)
+    options = {"threads": threads, "retries": retries, "wait": wait, "source": loaded, "loggers": senders}
+    return _results(unique, root, start, progress, **options)
 
 
 def _unique(runs: Iterable[Run]) -> list[Run]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from tasks.own.registry import data_of
 from tca.experiments import records
 from tca.experiments.config.run import Run
+from tca.experiments.loggers.logger import Logger, logged, loggers_of
 from tca.experiments.records.record import Record
 from tca.experiments.records.result import Result
 from tca.experiments.training.evaluation import evaluate
@@ -20,7 +22,14 @@ __all__ = ["Observer", "evaluate", "train"]
 
 @checked
 @torch.inference_mode(False)
-def train(run: Run, folder: Folder | None = None, *, progress: bool = True, observe: Observer | None = None) -> Result:
+def train(
+    run: Run,
+    folder: Folder | None = None,
+    *,
+    progress: bool = True,
+    observe: Observer | None = None,
+    loggers: str | Sequence[str | Logger] = (),
+) -> Result:
     """Train the network of a run, from targets or from rewards, and return the result.
 
     With a folder the run is recorded there; an unfinished record resumes from its last checkpoint and a finished one is
@@ -32,22 +41,28 @@ def train(run: Run, folder: Folder | None = None, *, progress: bool = True, obse
         observe: Callback at every measurement, with the learner and the first trials of the training set, as many as a
             batch has; the numbers it returns are recorded. It must not change the learner. Default none; not for runs
             that learn from rewards.
+        loggers: Names or objects of loggers that receive every measurement, such as ``"tensorboard"``, see
+            `tca.experiments.loggers`; default none. A finished record is read and not logged again.
 
     Raises:
         RecordError: The folder cannot be written, is in use by another process, or holds another run.
         ValueError: The task refuses its options, the device does not exist, or the rule refuses the weights that the
-            run begins with.
+            run begins with; or a logger is unknown.
+        ImportError: The package of a logger is not installed.
 
     >>> result = train(Run("delayed_xor", steps=2, n_train=8, n_test=8), progress=False)
     >>> result.outcome, result.step, [each.step for each in result.metrics]
     ('completed', 2, [0, 2])
     """
+    senders = loggers_of(loggers)
     if folder is not None and records.finished(folder):
         return records.reread(folder, run)
     loop = TrainingLoop(run, observe)
     task = loop.task
-    with Record(None if folder is None else Path(folder), run, loop.sizes, task.measure, data_of(task)) as record:
+    place = None if folder is None else Path(folder)
+    with Record(place, run, loop.sizes, task.measure, data_of(task)) as record:
         if not record.ended:
-            return loop.finish(record, progress)
+            with logged(senders, run, place, record.metrics) as write:
+                return loop.finish(record, progress, write)
     assert folder is not None
     return records.reread(folder, run)

@@ -211,17 +211,18 @@ class TrainingLoop:
             watcher.restore(its)
         self.batches = self._batches(state.get("episodes"))
 
-    def finish(self, record: Record, progress: bool) -> Result:
+    def finish(self, record: Record, progress: bool, write: Callable[[Metrics], None]) -> Result:
         """Train from the record's checkpoint, if it has one, to the end, and return the result.
 
         Args:
             progress: Whether to show a progress bar.
+            write: Callback with every new measurement.
         """
         if record.checkpoint is not None:
             with record.restoring():
                 self.restore(record.checkpoint)
         try:
-            outcome, reason = self._train(record, progress)
+            outcome, reason = self._train(record, progress, write)
         except DivergenceError as error:
             if not self.step:  # an error of the initial weights, not a divergence
                 raise
@@ -234,7 +235,7 @@ class TrainingLoop:
         record.finish(result)
         return result
 
-    def _train(self, record: Record, progress: bool) -> tuple[str, str]:
+    def _train(self, record: Record, progress: bool, write: Callable[[Metrics], None]) -> tuple[str, str]:
         """Train to an outcome and return it with its reason."""
         run = self.run
         before: Mapping[str, Any] = {}
@@ -246,6 +247,7 @@ class TrainingLoop:
                     return DIVERGED, trouble
                 if not record.metrics or record.metrics[-1].step < self.step:
                     record.add(self.measure())
+                    write(record.metrics[-1])
                     self._keep(record, before)
                     record.save(self.state())
                 last = record.metrics[-1]
