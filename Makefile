@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: demo compare compare-digits test lint docs pages format bench bench-peers test-browser test-bugs test-docs test-site test-hostile test-kills test-pythons test-slow test-wheel test-studies accept study-broadcast study-generalization study-spiking vision clean
+.PHONY: demo compare compare-digits test lint docs pages format bench bench-peers test-browser test-bugs test-docs test-site test-hostile test-kills test-pythons test-slow test-wheel test-studies accept study-broadcast study-control study-generalization study-spiking vision clean
 
 # The first interpreter that is new enough and not too new; `make PYTHON=/path/to/python test` overrides it.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -129,6 +129,11 @@ vision: $(INSTALLED)
 # A published spiking task in its own units, shortened; the module lists the others and runs them in full.
 study-spiking: $(INSTALLED)
 	$(ONE_THREAD) $(PY) -m studies.published_spiking run delayed_match --short --out runs/published_spiking
+
+# Returns by rule on CartPole and two pendulums, ten seeds: half an hour of a core; goes on where it was stopped.
+study-control: $(INSTALLED)
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-build-isolation --editable '.[control]'
+	$(ONE_THREAD) $(PY) -m studies.control --out runs/control --workers 2
 
 # Sparse feedback at 3 % of the readout, twenty seeds: does diffusion help?
 accept: $(INSTALLED)

@@ -22,6 +22,7 @@ BENCHMARKS = {
     "scaling": "how the cost of every rule grows with cells and steps, against theory",
     "startup": "processor time of commands and imports, beside `import torch`",
     "launches": "kernels a step on a device, counted without one",
+    "control": "cost of a block of PPO, against a loop of PyTorch by hand",
     "tasks": "trials a second, against neurogym",
 }
 

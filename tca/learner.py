@@ -58,8 +58,12 @@ class Info:
 
     @property
     def witness(self) -> Tensor:
-        """A scalar that is not finite if the loss is not, in less time than the loss."""
-        if "bounded_by_outputs" in vars(type(self.batch.loss)):  # stated by the class itself, not inherited
+        """A scalar that is not finite if the loss is not, in less time than the loss.
+
+        With ``Loss.bounded_by_error`` it may be finite where a gradient of the readout is not.
+        """
+        stated = vars(type(self.batch.loss))  # by the class itself, not inherited
+        if "bounded_by_outputs" in stated or "bounded_by_error" in stated:
             size: Tensor = torch.linalg.vector_norm(self.outputs)
             return size
         value = self.batch.loss.value(self.outputs, self.batch.targets)

@@ -38,6 +38,8 @@ class Loss(abc.ABC):
     """Whether targets are rewards for actions, so that the score serves as the error of the prediction."""
     bounded_by_outputs: ClassVar[bool] = False
     """Whether it grows no faster than the outputs: finite where the sum of their squares is. Not inherited."""
+    bounded_by_error: ClassVar[bool] = False
+    """Whether it is finite where its output errors and the sum of the squares of the outputs are. Not inherited."""
 
     @abc.abstractmethod
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:

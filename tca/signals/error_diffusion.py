@@ -192,8 +192,8 @@ class ErrorDiffusion(CustomSignal):
     def update_statistics_(self, tape: Tape, buffers: Buffers) -> None:
         """Update the running mean and warn of a batch with one class."""
         batch = tape.trials_shown
-        mean = _mean(_errors(tape), batch.weights)
         if isinstance(self.centring, RunningCentre):
+            mean = _mean(_errors(tape), batch.weights)
             buffers["before"].copy_(buffers["mean"])
             buffers["mean"].copy_(self.centring.followed(mean, (batch.weights > 0).any(1), buffers["before"])[-1])
         elif isinstance(self.centring, BatchCentre) and batch.trials > 1 and _one_class(tape):
@@ -236,7 +236,10 @@ class ErrorDiffusion(CustomSignal):
         Args:
             tape: The forward pass with its output errors.
         """
-        batch, errors = tape.trials_shown, _errors(tape)
+        batch = tape.trials_shown
+        if batch.loss.rewarded and isinstance(self.centring, NoCentre):
+            return -tape.output_error
+        errors = _errors(tape)
         counts = (batch.weights > 0).any(1)
         centred = errors - self.centring.centre(_mean(errors, batch.weights), counts, buffers)
         centred *= batch.weights.unsqueeze(-1) / batch.trials

@@ -5,7 +5,31 @@ from tests.bugs.bug import Bug
 RUNS = ("tests/tca/experiments/reinforcement/test_control_runs.py",)
 CARRIED = ("tests/tca/experiments/reinforcement/test_carried_state.py",)
 
+WITNESS = ("tests/tca/experiments/training/test_whole_updates.py",)
+STREAMS = ("tests/tca/signals/test_error_diffusion.py",)
+
 BUGS = [
+    Bug(
+        "tca/experiments/reinforcement/actor_critic.py",
+        "a ratio that overflows makes an update that does not follow it",
+        "return -advantage * torch.where(followed, ratio, 0.0)",
+        "return -advantage * ratio * followed",
+        WITNESS,
+    ),
+    Bug(
+        "tca/experiments/reinforcement/rollout.py",
+        "advantages standardised over all minibatches",
+        "_standardised(shuffled, cuts)",
+        "_standardised(shuffled, [slice(None)])",
+        ("tests/tca/experiments/reinforcement/test_ppo.py",),
+    ),
+    Bug(
+        "tca/nets/dual_stream/dual_stream_networks.py",
+        "two streams without the operations between them",
+        "[DenseLayer(size, then or ()) for size in sizes]",
+        "[DenseLayer(size) for size in sizes]",
+        STREAMS,
+    ),
     Bug(
         "tasks/control/seeded_environment.py",
         "a restored environment at the start of its episode",

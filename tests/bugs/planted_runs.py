@@ -327,22 +327,22 @@ BUGS = [
     Bug(
         "tca/experiments/reinforcement/actor.py",
         "the value of a truncated trial advances the network",
-        "after = copy.copy(cells).advance(",
-        "after = cells.advance(",
+        "last[cut] = copy.copy(cells).advance(",
+        "last[cut] = cells.advance(",
         REWARD,
     ),
     Bug(
         "tca/experiments/reinforcement/actor.py",
         "the value of a truncated trial without private noise",
-        "self.normaliser.shown(seen).to(observation), noises[t + 1])",
-        "self.normaliser.shown(seen).to(observation), None)",
+        "advance(seen, noises[t + 1])[cut, -1]",
+        "advance(seen, None)[cut, -1]",
         REWARD,
     ),
     Bug(
         "tca/experiments/reinforcement/actor.py",
         "the first state of the next trial instead of the last",
-        "seen = self._tensor([observed for observed, *_ in results])",
-        "seen = self._tensor([each.reset()[0] for each in self.environments])",
+        "_rows([observed for observed, *_ in results])",
+        "_rows([each.reset()[0] for each in self.environments])",
         REWARD,
     ),
     Bug(
@@ -411,15 +411,15 @@ BUGS = [
     Bug(
         "tca/experiments/reinforcement/normaliser.py",
         "sums of rewards reach over an end",
-        "self.sums = self.sums.masked_fill(ends.cpu(), 0.0)",
+        "self.sums.masked_fill_(ends, 0.0)",
         "pass",
         PPO,
     ),
     Bug(
         "tca/experiments/reinforcement/normaliser.py",
         "variance without the distance of means",
-        "+ shift.square() * self.count * added / total",
-        "+ shift.square() * 0.0",
+        ".addcmul_(shift, shift, value=self.count * added / total)",
+        "",
         PPO,
     ),
     Bug(

@@ -16,7 +16,7 @@ from tca.nets.recurrent_layer import RecurrentLayer
 from tca.utils.class_paths import is_import_path
 from tca.utils.names import lookup
 
-__all__ = ["filled_layer", "filled_population", "layer_of", "passage_of", "population_of"]
+__all__ = ["filled_layer", "filled_operation", "filled_population", "layer_of", "passage_of", "population_of"]
 
 OPERATIONS: dict[str, type[InterlayerOperation]] = {
     "avg_pool": AvgPool,
@@ -28,12 +28,12 @@ LAYERS: dict[str, type[Layer]] = {"dense": DenseLayer, "conv": ConvLayer, "local
 POPULATIONS: dict[str, type[RecurrentLayer]] = {"leaky": LeakyLayer, "spiking": SpikingLayer, **CELL_LAYERS}
 
 
-def passage_of(described: str | Mapping[str, Any]) -> InterlayerOperation:
+def passage_of(described: str | Mapping[str, Any] | InterlayerOperation) -> InterlayerOperation:
     """Return an operation between layers from its name, or from its name with its options.
 
     Args:
         described: ``"avg_pool"``, ``"max_pool"``, ``"dropout"`` or ``"rms_norm"``, or one of these as the only key of a
-            mapping to its options.
+            mapping to its options; or the operation.
 
     Raises:
         ValueError: The name or an option is unknown, or a value is not allowed.
@@ -41,11 +41,29 @@ def passage_of(described: str | Mapping[str, Any]) -> InterlayerOperation:
     >>> passage_of("avg_pool"), passage_of({"dropout": {"share": 0.1}})
     (AvgPool(kernel=2, stride=None), Dropout(share=0.1))
     """
-    if not isinstance(described, str) and len(described) != 1:
+    if isinstance(described, InterlayerOperation):
+        return described
+    if not isinstance(described, str) and (not isinstance(described, Mapping) or len(described) != 1):
         raise ValueError(f"an interlayer operation must be a name or a mapping with one key, got {described!r}")
     ((name, options),) = ((described, {}),) if isinstance(described, str) else described.items()
     kind = lookup(OPERATIONS, name, "interlayer operation")
     return kind(**_known(kind, options, f"option of {name}"))
+
+
+def filled_operation(described: str | Mapping[str, Any] | InterlayerOperation) -> dict[str, Any]:
+    """Return an operation between layers by name with all of its options.
+
+    Args:
+        described: The operation, as for `passage_of`.
+
+    >>> filled_operation("rms_norm")
+    {'rms_norm': {'eps': 1e-08}}
+    """
+    operation = passage_of(described)
+    names = {kind: name for name, kind in OPERATIONS.items()}
+    if type(operation) not in names:
+        raise ValueError(f"an interlayer operation of a run must be one of {', '.join(OPERATIONS)}, got {operation!r}")
+    return {names[type(operation)]: dataclasses.asdict(operation)}
 
 
 def layer_of(described: Mapping[str, Any]) -> Layer:
@@ -86,8 +104,7 @@ def filled_layer(described: Mapping[str, Any]) -> dict[str, Any]:
     layer = layer_of(described)
     (name,) = (name for name in described if name in LAYERS)
     size, *others = dataclasses.fields(layer)
-    operations = {kind: name for name, kind in OPERATIONS.items()}
-    then = [{operations[type(each)]: dataclasses.asdict(each)} for each in layer.operations]
+    then = [filled_operation(each) for each in layer.operations]
     options = {each.name: getattr(layer, each.name) for each in others}
     return {name: getattr(layer, size.name), **options, "then": then}
 

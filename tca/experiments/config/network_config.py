@@ -14,7 +14,14 @@ import torch
 
 from tca import nets
 from tca.experiments.config.components import plain
-from tca.experiments.config.layer_config import filled_layer, filled_population, layer_of, population_of
+from tca.experiments.config.layer_config import (
+    filled_layer,
+    filled_operation,
+    filled_population,
+    layer_of,
+    passage_of,
+    population_of,
+)
 from tca.experiments.config.own_parts import NetworkFunction, own_network
 from tca.nets import NETWORKS, PRESETS, Network
 from tca.nets.accepted_options import annotations_of, options_of
@@ -43,7 +50,8 @@ SIZED: dict[type[Network], tuple[str, dict[str, Any]]] = {
     nets.LocalNet: ("local", {"padding": 1}),
     nets.VectorLocalNet: ("local", {"padding": 1}),
 }
-UNUSED = (*MASKED, "masks", "shape", "rewiring", "learn")  # options that are written down only where they are given
+# Options that are written down only where they are given.
+UNUSED = (*MASKED, "masks", "shape", "rewiring", "learn", "activation", "then")
 
 
 @checked
@@ -248,6 +256,8 @@ class _Kind:
             if name == "layers":
                 fill = filled_population if self.network is nets.StackedRNN else filled_layer
                 yield name, [fill(each) for each in check(name, value, Sequence[Mapping[str, Any]])]
+            elif name == "then" and value is not None:
+                yield name, [filled_operation(each) for each in check(name, value, Sequence[Any])]
             elif name in MASKED and isinstance(value, Mapping):
                 yield name, filled_mask(value)
             elif value is None and name == "form":
@@ -276,6 +286,8 @@ class _Kind:
         if "layers" in chosen:
             layer = population_of if self.network is nets.StackedRNN else layer_of
             chosen["layers"] = [layer(each) for each in chosen["layers"]]
+        if chosen.get("then") is not None:
+            chosen["then"] = tuple(passage_of(each) for each in chosen["then"])
         for place, (name, sizes) in enumerate(MASKED.items()):
             if isinstance(chosen.get(name), Mapping):
                 post, pre = ({**chosen, **known}[size] for size in sizes)

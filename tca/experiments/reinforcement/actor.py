@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -91,7 +92,7 @@ class Actor(Lasting):
         self.carry = carry and self.net.starts_anywhere and not learner.rule.eligibility.perturbs
         self.normaliser = Normaliser(0, 0, 1.0) if normaliser is None else normaliser
         self.earned, self.ages = [0.0] * len(environments), [0] * len(environments)
-        self.observation = self.normaliser.observed(self._tensor([each.reset()[0] for each in environments]))
+        self.observation = self.normaliser.observed(_rows([each.reset()[0] for each in environments]))
 
     @property
     def instant(self) -> bool:
@@ -113,47 +114,44 @@ class Actor(Lasting):
             self.cells = _Cells(self.net, len(self.environments))
         cells, start = self.cells, self.cells.state if self.carry else None
         noises = [None] * (steps + 1) if noise is None else [*noise, None]
+        like = self.net.w_out.detach()
         rows: list[tuple[Tensor, ...]] = []
         performance: list[float] = []
         returns: list[float] = []
         lengths: list[int] = []
         for t in range(steps):
-            observation = self.observation.to(self.net.w_out.dtype)
+            observation = self.observation.to(like)
             outputs = cells.advance(observation, noises[t])
             actions = self._actions(outputs[:, :-1])
             results = [each.step(action) for each, action in zip(self.environments, self._taken(actions), strict=True)]
             over = [bool(info.get("new_trial")) or bool(end) for _, _, end, _, info in results]
             cut = [bool(limit) and not done for (_, _, _, limit, _), done in zip(results, over, strict=True)]
             performance += [float(info["performance"]) for *_, info in results if "performance" in info]
-            rewards = self._tensor([reward for _, reward, *_ in results])
-            terminated, truncated = (
-                torch.tensor(each, dtype=torch.bool, device=outputs.device) for each in (over, cut)
-            )
-            ended = self._ended([float(reward) for _, reward, *_ in results], over, cut)
+            rewards = [float(reward) for _, reward, *_ in results]
+            ended = self._ended(rewards, over, cut)
             returns += [earned for earned, _ in ended]
             lengths += [age for _, age in ended]
-            scaled = self.normaliser.earned(rewards, terminated | truncated)
-            seen = self._tensor([observed for observed, *_ in results])
-            last = torch.zeros_like(rewards)
+            last = torch.zeros_like(outputs[:, -1])
             if any(cut):
-                after = copy.copy(cells).advance(self.normaliser.shown(seen).to(observation), noises[t + 1])
-                last = torch.where(truncated, after[:, -1], last)
-            rows.append((observation, actions.to(outputs), rewards, terminated, truncated, outputs, last, scaled))
+                seen = self.normaliser.shown(_rows([observed for observed, *_ in results])).to(like)
+                last[cut] = copy.copy(cells).advance(seen, noises[t + 1])[cut, -1]
+            scaled = self.normaliser.earned(_rows(rewards), _flags([*map(operator.or_, over, cut)]))
+            rows.append((observation, actions, outputs, last, _rows(rewards), scaled, _flags(over), _flags(cut)))
             self.observation = self.normaliser.observed(
-                self._tensor(
+                _rows(
                     [
                         each.reset()[0] if end or limit else observed
                         for each, (observed, _, end, limit, _) in zip(self.environments, results, strict=True)
                     ]
                 )
             )
-        following = copy.copy(cells).advance(self.observation.to(self.net.w_out.dtype), None)[:, -1]
-        inputs, taken, rewards, terminated, truncated, outputs, final_values, scaled = (
-            torch.stack(each) for each in zip(*rows, strict=True)
+        following = copy.copy(cells).advance(self.observation.to(like), None)[:, -1]
+        inputs, taken, outputs, last, earned, scaled, terminated, truncated = (
+            torch.stack(each).to(like.device) for each in zip(*rows, strict=True)
         )
         return Episode(
-            inputs, taken, rewards, terminated, truncated, outputs, following, final_values, self.policy,
-            scaled.to(rewards), tuple(performance), tuple(returns), tuple(lengths), start,
+            inputs, taken.to(like), earned.to(like), terminated, truncated, outputs, following, last, self.policy,
+            scaled.to(like), tuple(performance), tuple(returns), tuple(lengths), start,
         )  # fmt: skip
 
     def state(self) -> dict[str, Tensor]:
@@ -195,7 +193,7 @@ class Actor(Lasting):
         going = [True] * len(self.environments)
         seen: list[Any] = [None] * len(self.environments)
         while any(going):
-            outputs = cells.advance(self.observation.to(self.net.w_out.dtype), None)
+            outputs = cells.advance(self.observation.to(self.net.w_out), None)
             for place, action in enumerate(self._taken(self._actions(outputs[:, :-1]))):
                 if not going[place]:
                     continue
@@ -203,7 +201,7 @@ class Actor(Lasting):
                 self.earned[place] += float(reward)
                 self.ages[place] += 1
                 going[place] = not (end or limit)
-            self.observation = self.normaliser.shown(self._tensor(seen))
+            self.observation = self.normaliser.shown(_rows(seen))
         return list(self.earned), list(self.ages)
 
     def _actions(self, parameters: Tensor) -> Tensor:
@@ -217,7 +215,7 @@ class Actor(Lasting):
     def _taken(self, actions: Tensor) -> list[Any]:
         """Return the actions as the environments take them: indices, or components within their bounds."""
         if self.space is None:
-            return [int(action) for action in actions[:, 0]]
+            return [int(action) for action in actions[:, 0].tolist()]
         bounded = np.clip(actions.numpy(), np.ravel(self.space.low), np.ravel(self.space.high))
         return [each.reshape(self.space.shape).astype(getattr(self.space, "dtype", np.float64)) for each in bounded]
 
@@ -244,9 +242,15 @@ class Actor(Lasting):
         else:
             self.policy.sizes(self.net.n_out)
 
-    def _tensor(self, numbers: Sequence[Any]) -> Tensor:
-        rows = np.array(numbers, dtype=np.float64)
-        return torch.from_numpy(rows.reshape(len(rows), -1) if rows.ndim > 2 else rows).to(self.net.w_out.detach())
+
+def _rows(numbers: Sequence[Any]) -> Tensor:
+    """Return a flat row for each environment, or a number, in float64."""
+    rows = np.array(numbers, dtype=np.float64)
+    return torch.from_numpy(rows.reshape(len(rows), -1) if rows.ndim > 2 else rows)
+
+
+def _flags(values: Sequence[bool]) -> Tensor:
+    return torch.tensor(values, dtype=torch.bool, device="cpu")
 
 
 class _Cells:
@@ -275,7 +279,7 @@ class _Cells:
     def advance(self, observation: Tensor, noise: Tensor | None) -> Tensor:
         """Return the outputs after an observation, shape ``(B, O)``."""
         if self.stepper is None:
-            outputs: Tensor = self.net(observation.unsqueeze(0))[0]
+            outputs: Tensor = self.net.outputs(self.net._parameters, observation.unsqueeze(0), None)[0]
             return outputs
         self.stepper.advance(observation, noise, None)
         assert self.read is not None

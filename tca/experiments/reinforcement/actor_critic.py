@@ -52,6 +52,7 @@ class ActorCritic(Loss):
     policy: Policy = field(default_factory=CategoricalPolicy)
 
     rewarded: ClassVar[bool] = True
+    bounded_by_error: ClassVar[bool] = True
     columns: ClassVar[tuple[str, ...]] = ("advantage", "return")  # of the targets, after the action
 
     def value(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -133,6 +134,7 @@ class PPO(ActorCritic):
     clip: Positive = 0.2
     value_clip: Positive | None = None
 
+    bounded_by_error: ClassVar[bool] = True
     columns: ClassVar[tuple[str, ...]] = ("old log probability", "old value", "advantage", "return")
 
     def actor(self, log_probability: Tensor, targets: Tensor) -> Tensor:
@@ -143,19 +145,25 @@ class PPO(ActorCritic):
         """Return ``-D r`` where the ratio is followed, else 0."""
         ratio, advantage = (log_probability - targets[..., -4]).exp(), targets[..., -2]
         followed = torch.where(advantage > 0, ratio <= 1 + self.clip, ratio >= 1 - self.clip)
-        return -advantage * ratio * followed
+        return -advantage * torch.where(followed, ratio, 0.0)
 
     def critic(self, value: Tensor, targets: Tensor) -> Tensor:
-        return torch.maximum(super().critic(value, targets), super().critic(self._near(value, targets), targets))
+        if self.value_clip is None:
+            return super().critic(value, targets)
+        near = self._near(value, targets, self.value_clip)
+        return torch.maximum(super().critic(value, targets), super().critic(near, targets))
 
     def critic_slope(self, value: Tensor, targets: Tensor) -> Tensor:
-        plain, near = super().critic_slope(value, targets), self._near(value, targets)
+        plain = super().critic_slope(value, targets)
+        if self.value_clip is None:
+            return plain
+        near = self._near(value, targets, self.value_clip)
         return plain * ((near == value) | (plain.abs() >= (near - targets[..., -1]).abs()))
 
-    def _near(self, value: Tensor, targets: Tensor) -> Tensor:
-        """Return the value within ``value_clip`` of its old value."""
-        old, most = targets[..., -3], self.value_clip
-        return value if most is None else torch.minimum(torch.maximum(value, old - most), old + most)
+    def _near(self, value: Tensor, targets: Tensor, most: float) -> Tensor:
+        """Return the value within a distance of its old value."""
+        old = targets[..., -3]
+        return torch.minimum(torch.maximum(value, old - most), old + most)
 
 
 def advantages(

@@ -34,7 +34,7 @@ class RunningMoments:
     """
 
     def __init__(self, size: int) -> None:
-        self.count = torch.zeros((), dtype=torch.float64, device="cpu")
+        self.count = 0.0
         self.mean = torch.zeros(size, dtype=torch.float64, device="cpu")
         self.squares = torch.zeros(size, dtype=torch.float64, device="cpu")  # sum of squared distances from the mean
 
@@ -49,20 +49,22 @@ class RunningMoments:
         Args:
             rows: Shape ``(n, size)``.
         """
-        rows = rows.double().cpu()
-        added, shift = float(len(rows)), rows.mean(0) - self.mean
+        added = float(len(rows))
         total = self.count + added
-        self.squares += (rows - rows.mean(0)).square().sum(0) + shift.square() * self.count * added / total
-        self.mean += shift * added / total
+        variance, mean = torch.var_mean(rows.double().cpu(), 0, correction=0)
+        shift = mean.sub_(self.mean)
+        self.squares.add_(variance, alpha=added).addcmul_(shift, shift, value=self.count * added / total)
+        self.mean.add_(shift, alpha=added / total)
         self.count = total
 
     def state(self) -> dict[str, Tensor]:
         """Return the state by name."""
-        return {"count": self.count.clone(), "mean": self.mean.clone(), "squares": self.squares.clone()}
+        count = torch.tensor(self.count, dtype=torch.float64, device="cpu")
+        return {"count": count, "mean": self.mean.clone(), "squares": self.squares.clone()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Continue from a value of ``state``."""
-        self.count, self.mean, self.squares = (state[name].clone() for name in ("count", "mean", "squares"))
+        self.count, self.mean, self.squares = float(state["count"]), state["mean"].clone(), state["squares"].clone()
 
 
 class Normaliser(Lasting):
@@ -96,9 +98,8 @@ class Normaliser(Lasting):
         """Return normalised observations, which do not count."""
         if self.observations is None:
             return observations
-        mean, scale = self.observations.mean, (self.observations.variance + FLOOR).rsqrt()
-        device = observations.device
-        return ((observations.double() - mean.to(device)) * scale.to(device)).clamp(-MOST, MOST)
+        scale = self.observations.variance.add_(FLOOR).rsqrt_()
+        return (observations.double().cpu() - self.observations.mean).mul_(scale).clamp_(-MOST, MOST)
 
     def earned(self, rewards: Tensor, ends: Tensor) -> Tensor:
         """Return scaled rewards, shape ``(B,)``.
@@ -109,10 +110,10 @@ class Normaliser(Lasting):
         if self.returns is None:
             return rewards
         if self.learning:
-            self.sums = self.sums * self.discount + rewards.double().cpu()
+            self.sums.mul_(self.discount).add_(rewards)
             self.returns.add(self.sums.unsqueeze(-1))
-            self.sums = self.sums.masked_fill(ends.cpu(), 0.0)
-        return (rewards * (self.returns.variance.to(rewards) + FLOOR).rsqrt()).clamp(-MOST, MOST)
+            self.sums.masked_fill_(ends, 0.0)
+        return (rewards * self.returns.variance.add_(FLOOR).rsqrt_()).clamp_(-MOST, MOST)
 
     def state(self) -> dict[str, Tensor]:
         """Return the state by name."""

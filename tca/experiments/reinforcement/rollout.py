@@ -5,7 +5,7 @@ Shapes: T time, B environments side by side, I inputs, A components of an action
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -121,13 +121,16 @@ class Episode:
                 weights=torch.ones_like(whole.weights).flatten().unsqueeze(0),
             )
         for _ in range(agent.epochs):
-            if agent.minibatches == 1:
-                yield _standardised(whole) if agent.standardize_advantages else whole
-                continue
-            order = torch.randperm(whole.trials, generator=generator, device="cpu").to(whole.inputs.device)
-            for chosen in order.tensor_split(agent.minibatches):
-                part = whole.select(chosen)
-                yield _standardised(part) if agent.standardize_advantages else part
+            shuffled = whole
+            if agent.minibatches > 1:
+                order = torch.randperm(whole.trials, generator=generator, device="cpu")
+                shuffled = whole.select(order.to(whole.inputs.device))
+            parts = torch.arange(whole.trials).tensor_split(agent.minibatches)
+            cuts = [slice(int(part[0]), int(part[-1]) + 1) for part in parts]
+            if agent.standardize_advantages:
+                shuffled = _standardised(shuffled, cuts)
+            shuffled.check(whole.inputs.shape[2], self.outputs.shape[2])  # once for all parts
+            yield from (shuffled.select(cut) for cut in cuts) if len(cuts) > 1 else (shuffled,)
 
 
 def check_minibatches(agent: Agent, steps: int, environments: int, *, instant: bool) -> None:
@@ -144,10 +147,11 @@ def check_minibatches(agent: Agent, steps: int, environments: int, *, instant: b
         raise ValueError(f"minibatches must be at most the {most} {kind}, got {agent.minibatches}")
 
 
-def _standardised(batch: Batch) -> Batch:
-    """Return a batch whose advantages have mean zero and standard deviation one."""
+def _standardised(batch: Batch, parts: Sequence[slice]) -> Batch:
+    """Return a batch whose advantages have mean zero and standard deviation one in every part."""
     targets = batch.targets.clone()
-    advantage = targets[..., -2]
-    deviation = advantage.std() if advantage.numel() > 1 else torch.zeros_like(advantage.mean())
-    advantage.sub_(advantage.mean()).div_(deviation + 1e-8)
+    for part in parts:
+        advantage = targets[:, part, -2]
+        deviation = advantage.std() if advantage.numel() > 1 else torch.zeros_like(advantage.mean())
+        advantage.sub_(advantage.mean()).div_(deviation + 1e-8)
     return replace(batch, targets=targets)

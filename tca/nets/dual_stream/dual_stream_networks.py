@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tca.cells.activations import Sigmoid
+from tca.cells.activations import ACTIVATIONS, Sigmoid
 from tca.connections.signed import ScaledBias, SignedConv, SignedDense
 from tca.nets.accepted_options import check_layers, check_options
-from tca.nets.feedforward.interlayer import Shape
+from tca.nets.feedforward.interlayer import InterlayerOperation, Shape
 from tca.nets.feedforward.layered_network import HiddenLayer, Layered
 from tca.nets.feedforward.layers import ConvLayer, DenseLayer, Layer, Maker
 from tca.nets.feedforward.networks import check_shape
@@ -65,8 +65,9 @@ class DualStream(Layered):
         Zp = + P W_pp - N W_np + b_p,   P = f(Zp)
         Zn = + N W_nn - P W_pn + b_n,   N = f(Zn)
 
-    with ``f(z) = 1 / (1 + exp(-2 z / width))``; both receive the inputs. Every path from a cell to an output then
-    has the sign of the cell's stream, for all magnitudes, depths and inputs. The outputs are logits,
+    with ``f(z) = 1 / (1 + exp(-2 z / width))`` or another increasing function; both receive the inputs. Every path from
+    a cell to an output then has the sign of the cell's stream, for all magnitudes, depths and inputs, unless rates are
+    normalised in between. The outputs are logits,
     ``y = 2 / width_out (P W_p - N W_n + b)``, so that their logistic function is a sigmoid of that width. Cells of the
     + stream come first in every population; parameters are called as in `Feedforward`.
 
@@ -76,6 +77,8 @@ class DualStream(Layered):
         n_out: Number of outputs O.
         width: Width of the sigmoids; ``None`` (default) is 6 for all-to-all layers and 3 for convolutions.
         width_out: Width of the sigmoid of the outputs, default 6.
+        activation: Activation function of hidden cells; ``None`` (default) for the sigmoids. Policies of the paper have
+            ``"relu"`` with `RMSNorm`.
         wiring: Which signs a weight has: ``"streams"`` (default), of both its cells, so that cells excite their own
             stream and inhibit the other; ``"presynaptic"``, of its presynaptic cell, as Dale's principle has it cell by
             cell.
@@ -105,6 +108,7 @@ class DualStream(Layered):
         *,
         width: float | None = None,
         width_out: Positive = 6.0,
+        activation: str | None = None,
         wiring: str = "streams",
         asymmetry: tuple[Positive, Positive] = (1.5, 0.5),
         floor: NotNegative = 1e-4,
@@ -118,7 +122,7 @@ class DualStream(Layered):
         self.shape = check_shape(shape)
         self.n_in, self.n_out = math.prod(self.shape), whole("n_out", n_out, 1)
         self.floor, by_post = not_negative("floor", floor), lookup(WIRINGS, wiring, "wiring")
-        factors = asymmetry
+        factors, function = asymmetry, None if activation is None else lookup(ACTIVATIONS, activation, "activation")
         generator = torch.Generator().manual_seed(seed)
         self.hidden_layers = []
         lower = (2 * self.shape[0], *self.shape[1:])
@@ -135,9 +139,9 @@ class DualStream(Layered):
                 f"b_{number}", nn.Parameter(torch.zeros(*found.bias, dtype=torch.float64, device="cpu"))
             )
             self.register_buffer(f"streams_{number}", streams_of(math.prod(found.shape)))
-            activation = Sigmoid(BREADTH[type(layer)] if width is None else width)
+            own = Sigmoid(BREADTH[type(layer)] if width is None else width) if function is None else function
             self.hidden_layers.append(
-                HiddenLayer(f"hidden_{number}", found.shape, activation, wires, layer.operations, f"streams_{number}")
+                HiddenLayer(f"hidden_{number}", found.shape, own, wires, layer.operations, f"streams_{number}")
             )
             lower = found.shape
             for operation in layer.operations:
@@ -176,15 +180,25 @@ class DualStreamMLP(DualStream):
         n_in: Number of inputs I.
         sizes: Number of cells of a stream in every hidden layer.
         n_out: Number of outputs O.
+        then: Interlayer operations after every hidden layer, on the rates of both streams; ``None`` (default)
+            for none.
         options: Options of `DualStream`.
 
     >>> DualStreamMLP(64, [200, 100], 10).w_2.shape
     torch.Size([200, 400])
     """
 
-    def __init__(self, n_in: Size, sizes: Sequence[Size], n_out: Size, **options: Any) -> None:
+    def __init__(
+        self,
+        n_in: Size,
+        sizes: Sequence[Size],
+        n_out: Size,
+        *,
+        then: tuple[InterlayerOperation, ...] | None = None,
+        **options: Any,
+    ) -> None:
         check_options(DualStreamMLP, options, ("n_in", "sizes", "n_out"))
-        super().__init__(n_in, [DenseLayer(size) for size in sizes], n_out, **options)
+        super().__init__(n_in, [DenseLayer(size, then or ()) for size in sizes], n_out, **options)
 
 
 @checked

@@ -16,7 +16,7 @@ from tca.cells.activations import Sigmoid
 from tca.connections.signed import ScaledBias, Signed, SignedConv, SignedDense, negated
 from tca.eligibilities import Instant, Leak
 from tca.losses import MSE, CrossEntropy, Logistic
-from tca.nets import AvgPool, ConvLayer, DenseLayer, DualStreamCNN, DualStreamMLP, DualStreamRNN, Network
+from tca.nets import AvgPool, ConvLayer, DenseLayer, DualStreamCNN, DualStreamMLP, DualStreamRNN, Network, RMSNorm
 from tca.nets.dual_stream.dual_stream_networks import streams_of
 from tca.rule import Rule
 from tca.signals import Direct, ErrorDiffusion, Random, Regularised
@@ -49,6 +49,9 @@ def rattled(net: Any) -> Any:
 NETS: dict[str, Callable[[], Network]] = {
     "mlp": lambda: rattled(DualStreamMLP(6, [5, 4], 3, dtype=F64)),
     "presynaptic": lambda: rattled(DualStreamMLP(6, [5, 4], 3, wiring="presynaptic", block=True, dtype=F64)),
+    "rectified and normalised": lambda: rattled(
+        DualStreamMLP(6, [5, 4], 3, activation="relu", then=(RMSNorm(),), dtype=F64)
+    ),
     "cnn": lambda: rattled(
         DualStreamCNN((2, 6, 6), [ConvLayer(3, padding=1, then=(AvgPool(),)), DenseLayer(4)], 3, dtype=F64)
     ),
@@ -135,6 +138,21 @@ def test_every_path_has_the_sign_of_the_stream(outputs: int) -> None:
     assert right["presynaptic"] < 0.95
 
 
+def test_normalised_rates_break_the_signs_of_paths() -> None:
+    """A + cell with a weak synapse takes more from the rates of the others than it gives to the output."""
+    net = DualStreamMLP(4, [3], 1, dtype=F64)
+    with torch.no_grad():
+        net.w_out.copy_(torch.tensor([[net.floor, 1.0, 1.0, net.floor, net.floor, net.floor]]))
+    (w_out, _) = net.readout_connections()
+    rates = torch.ones(1, 6, dtype=F64, requires_grad=True)
+    plain, normalised = (
+        torch.autograd.grad(w_out.drive(passed).sum(), rates)[0][0] * streams_of(6)
+        for passed in (rates, RMSNorm().through(rates, (6,), None))
+    )
+    assert (plain > 0).all()
+    assert normalised.sign().tolist() == [-1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+
+
 @pytest.mark.parametrize(("cells", "outputs"), [(20, 10), (23, 10), (4, 10), (7, 1)])
 def test_routing_by_number(cells: int, outputs: int) -> None:
     """``R_i = D_{i mod O}``, also where O does not divide H; with few cells every error reaches one."""
@@ -163,8 +181,10 @@ def test_it_is_direct_feedback_with_a_fixed_matrix(build: Callable[[], Network])
         wanted = level.lift(-(centred @ fixed.T), slice(1, 4))
         assert torch.allclose(learning_signal[level.population.name][1:], wanted, rtol=1e-11, atol=1e-15)
     if isinstance(net, DualStreamMLP) and net.hidden_layers[0].wires[0][1].keywords["by_post"]:
-        (p_2, n_2), (p_1, n_1) = ([half for half in level.rate[1:].chunk(2, -1)] for level in tape.levels)
-        assert p_2.shape == n_2.shape
+        lower = tape.levels[1].rate[1:]
+        if net.hidden_layers[0].operations:
+            lower = lower / (lower.square().mean(-1, keepdim=True) + 1e-8).sqrt()
+        p_1, n_1 = lower.chunk(2, -1)
         slopes = tape.levels[0].activation.slope(tape.levels[0].rate[1:]).chunk(2, -1)
         routed = centred @ ModuloRouting().matrix(4, 3, torch.Generator()).T
         u_p, u_n = slopes[0] * routed, -slopes[1] * routed

@@ -13,7 +13,7 @@ import tca
 from tca.cells import CELLS
 from tca.experiments.config.network_config import KINDS, NetworkConfig
 from tca.experiments.config.run import Run
-from tca.nets import NETWORKS, PRESETS, Network
+from tca.nets import NETWORKS, PRESETS, Network, RMSNorm
 from tca.nets.presets import Preset
 
 RECURRENT: dict[str, Any] = {"n_rec": 4}
@@ -141,6 +141,18 @@ def test_defaults_of_layers_and_masks_are_filled_in() -> None:
         NetworkConfig("stacked_rnn", layers=[{"size": 4, **more}]) for more in ({}, {"cells": "leaky", "tau": 100})
     ]
     assert stacks[0] == stacks[1]
+
+
+@pytest.mark.parametrize("kind", ["mlp", "dual_stream_mlp"])
+def test_operations_after_all_layers_are_names_mappings_or_objects(kind: str) -> None:
+    ways: list[Any] = [["rms_norm"], [{"rms_norm": {"eps": 1e-8}}], (RMSNorm(),)]
+    one, *others = (NetworkConfig(kind, size=[4, 3], then=each) for each in ways)
+    assert all(each == one == NetworkConfig(**each.to_json()) for each in others)
+    built: Any = one.build(5, 2, dt=1.0, seed=0)
+    assert [each.operations for each in built.hidden_layers] == [(RMSNorm(),)] * 2
+    with pytest.raises(ValueError, match="must be a name or a mapping with one key, got 3"):
+        NetworkConfig(kind, size=4, then=[3])
+    assert "then" not in NetworkConfig("dual_stream_mlp", size=4).to_json()
 
 
 def test_the_name_of_a_run_of_the_default_network_is_the_one_it_has_always_had() -> None:

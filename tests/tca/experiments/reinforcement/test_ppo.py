@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -155,14 +156,19 @@ def test_the_first_update_of_ppo_is_that_of_the_actor_critic(rule: str) -> None:
     assert any(each.abs().max() > 1e-6 for each in wanted.values())
 
 
-@pytest.mark.parametrize("rule", ["backprop", "bptt"])
-def test_the_gradient_of_a_minibatch_is_that_of_autograd(rule: str) -> None:
+STREAMS = tca.nets.DualStreamMLP(2, [6, 5], 4, activation="relu", then=(tca.nets.RMSNorm(),), seed=1, dtype=F64)
+
+
+@pytest.mark.parametrize("kind", ["backprop", "bptt", "two streams"])
+def test_the_gradient_of_a_minibatch_is_that_of_autograd(kind: str) -> None:
     """After a change of the weights, so that ratios are not one; a minibatch holds whole steps, or whole trials."""
-    net = networks()[rule]
-    episode, instant = lived(net), rule == "backprop"
+    net = copy.deepcopy(STREAMS) if kind == "two streams" else networks()[kind]
+    rule, instant = "bptt" if kind == "bptt" else "backprop", kind != "bptt"
+    episode = lived(net)
     with torch.no_grad():
         for place, each in enumerate(net.parameters()):
             each.add_(0.3 * numbers(*each.shape, seed=place))
+        net.project_()
     batches = list(episode.batches(CLIPPED, torch.Generator().manual_seed(1), instant=instant))
     assert [each.trials for each in batches] == ([10, 10, 10] if instant else [2, 2, 1]) * 2
     for batch in batches[:3]:

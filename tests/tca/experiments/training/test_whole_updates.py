@@ -16,6 +16,8 @@ from tca.experiments.config.components import Optimizer
 from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run
 from tca.experiments.config.step_controls import SAM
+from tca.experiments.reinforcement.actor_critic import PPO, ActorCritic
+from tca.experiments.reinforcement.policies import CategoricalPolicy, GaussianPolicy, Policy
 from tca.experiments.training.training_loop import TrainingLoop
 from tca.experiments.training.update import Updates
 from tca.learner import Learner
@@ -186,6 +188,27 @@ def test_the_witness_is_finite_where_the_loss_is(loss: Any) -> None:
         info = tca.learner.Info(tca.Batch(torch.zeros(3, 2, 1), targets, torch.ones(3, 2), loss), outputs)
         assert info.loss.isfinite() or not info.witness.isfinite(), scale
         assert info.witness.isfinite() or scale != 1, scale
+
+
+@pytest.mark.parametrize("policy", [CategoricalPolicy(), GaussianPolicy()])
+def test_a_loss_of_rewards_that_is_not_finite_shows_in_outputs_or_their_errors(policy: Policy) -> None:
+    """The witness leaves out the loss, and the gradient of the readout the outputs."""
+    generator = torch.Generator().manual_seed(0)
+    for loss in (ActorCritic(policy=policy), PPO(policy=policy), PPO(policy=policy, value_clip=0.2)):
+        for scale in (1.0, 90.0, 1e3, 1e15, 1e25, float("inf")):
+            outputs = torch.randn(4, 50, 5, generator=generator) * scale
+            actions = torch.randint(4, (4, 50, 1), generator=generator) if policy == CategoricalPolicy() else (
+                torch.randn(4, 50, 2, generator=generator))  # fmt: skip
+            targets = torch.cat([actions, torch.randn(4, 50, len(loss.columns), generator=generator)], -1)
+            info = tca.learner.Info(tca.Batch(torch.zeros(4, 50, 1), targets, torch.ones(4, 50), loss), outputs)
+            shown = info.witness.isfinite() and loss.output_error(outputs, targets).isfinite().all()
+            assert info.loss.isfinite() or not shown, (loss, scale)
+            assert shown or scale != 1, loss
+
+
+def test_a_ratio_that_overflows_and_is_not_followed_gives_no_gradient() -> None:
+    outputs, targets = torch.tensor([[[100.0, 0.0, 0.0]]]), torch.tensor([[[0.0, -100.0, 0.0, 1.0, 0.0]]])
+    assert not PPO(entropy=0.0).output_error(outputs, targets).any()
 
 
 def test_losses_that_only_inherit_a_bound_are_computed() -> None:
