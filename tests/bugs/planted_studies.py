@@ -23,9 +23,14 @@ PAGES, MADE = (
 )
 GRID = ("studies/tests/test_study_broadcast.py",)
 COSINES = ("studies/tests/test_cosines.py",)
+STEPS = ("studies/tests/test_step_control.py",)
 TABULATED = ("studies/tests/test_study_generalization.py",)
 
 BUGS = [
+    Bug("studies/step_control.py", "short steps stopped early", "math.ceil(setting.steps / min(1.0, arm.lr))",
+        "setting.steps", STEPS),
+    Bug("studies/step_control.py", "the slope upside down", "np.polyfit(kept[:, 0], kept[:, 1], 1)",
+        "np.polyfit(kept[:, 1], kept[:, 0], 1)", STEPS),
     Bug("studies/cosines.py", "random feedback for the readout's own", "Rule(Direct(), Leak())", 'RULES["rflo"]',
         COSINES),
     Bug("studies/cosines.py", "the published order upside down", "key=lambda rule: -PUBLISHED", "key=lambda rule: PUBLISHED",
