@@ -109,6 +109,7 @@ def table(setting: Setting, found: Outcome) -> Table:
         "authors: as many updates",
         f"authors: {loss} at the end",
         "authors: accuracy",
+        "authors: final logs, equal c_reg",
     )
     texts = differences([each for arm in found for each in _against_baseline(setting, arm, found)])
     pairs = zip(texts[::2], texts[1::2], strict=True)
@@ -143,6 +144,7 @@ def _row(setting: Setting, arm: Arm, runs: Sequence[Learned], compared: Sequence
         mean_and_spread([each.observed.get("rate", math.nan) for each in last], 1),
         *compared,
         *published,
+        setting.logs.get(arm.label, "") if arm.weight == setting.weight else "",
     )
 
 

@@ -147,6 +147,8 @@ class Setting:
         baseline: The rule that all others are subtracted from.
         order: The published order, best first.
         memorised: Whether what counts is the error of the trials trained on, as a share of the targets' power.
+        logs: The last evaluations in the authors' final logs, at equal weight, by rule: mean and standard deviation
+            of the accuracy, or of the error where trials are memorised, and the number of seeds.
     """
 
     title: str
@@ -160,6 +162,7 @@ class Setting:
     order: tuple[str, ...] = ("BPTT", "diffusion", "sparse e-prop")
     controls: tuple[str, ...] = ()
     memorised: bool = False
+    logs: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def arms(self, labels: tuple[str, ...] = ()) -> list[Arm]:
         """Return all rules at equal weight, then those whose authors had another weight, at that one.
@@ -234,6 +237,11 @@ SETTINGS: dict[str, Setting] = {
         },
         {"task_options": {"delay": 100.0}, **SHORT},
         controls=("diffusion, shuffled once", "dense random"),
+        logs={
+            "sparse e-prop": "0.800 (5 seeds)",
+            "diffusion": "0.943 ± 0.037 (20 seeds)",
+            "diffusion, shuffled once": "0.945 ± 0.050 (20 seeds)",
+        },
     ),
     "cue_accumulation": Setting(
         "cue accumulation, 50 LIF and 50 ALIF cells",
@@ -254,6 +262,11 @@ SETTINGS: dict[str, Setting] = {
         },
         {"task_options": {"cues": 3, "delay": 100.0}, **SHORT, "steps": 400},
         controls=("diffusion, shuffled once", "dense random"),
+        logs={
+            "sparse e-prop": "0.809, 0.856, 0.809 (3 seeds)",
+            "diffusion": "0.906 ± 0.048 (10 seeds)",
+            "diffusion, shuffled once": "0.910 ± 0.034 (10 seeds)",
+        },
     ),
     "pattern_generation": Setting(
         "pattern generation, 400 LIF cells",
@@ -269,6 +282,11 @@ SETTINGS: dict[str, Setting] = {
         {"task_options": {"duration": 500.0, "frequencies": [2.0, 4.0, 6.0]}, "steps": 150, "evaluate_every": 25},
         controls=("diffusion, shuffled once", "dense random"),
         memorised=True,
+        logs={
+            "sparse e-prop": "0.150, 0.064, 0.066 (3 seeds)",
+            "diffusion": "0.0244 ± 0.0059 (5 seeds)",
+            "diffusion, shuffled once": "0.0238 ± 0.0094 (5 seeds)",
+        },
     ),
     "mdgl_accumulation": Setting(
         "cue accumulation, 50 LIF and 50 ALIF cells, 80 % excitatory",

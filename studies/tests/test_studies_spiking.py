@@ -309,6 +309,8 @@ def test_the_study_runs_and_reads_its_records(
         assert bool(compared[0]) == (each["rule"] != baseline)
         authors = SETTINGS[name].authors.get(each["rule"])
         assert each["authors: accuracy"] == (authors.accuracy if authors else "")
+        logged = SETTINGS[name].logs if float(each["c_reg"]) == SETTINGS[name].weight else {}
+        assert each["authors: final logs, equal c_reg"] == logged.get(each["rule"], "")
     for end in (".csv", ".md", "_learning.svg", "_learning.png", "_learning.csv"):
         assert (tmp_path / f"published_spiking_{name}{end}").stat().st_size > 0
     monkeypatch.setattr(TrainingLoop, "update", lambda _: pytest.fail("trained again"))
