@@ -293,8 +293,11 @@ def test_a_cell_can_be_run(name: str) -> None:
         ("ebd/cifar100/CNN/EBD", 1e-5, 1e-3, 0.97, 1e-5),
         ("ebd/mnist/LC/EBD", 1e-5, 1e-3, 0.96, 1e-8),
         ("ebd/cifar10/LC/EBD", 5e-5, 5e-4, 0.98, 1e-5),
-        ("ebd/cifar10/LC/BP", 1e-4, 1e-4, 0.98, 1e-5),
-        ("ebd/cifar10/CNN/BP", 5e-5, 5e-5, 0.97, 1e-5),
+        ("ebd/cifar10/LC/BP", 1e-4, 1e-4, 0.90, 1e-5),
+        ("ebd/cifar10/LC/DFA", 5e-5, 5e-4, 0.96, 1e-5),
+        ("ebd/cifar10/CNN/BP", 5e-5, 5e-5, 0.92, 1e-5),
+        ("ebd/cifar10/MLP/BP", 5e-5, 5e-5, 0.85, 0),
+        ("ebd/cifar100/CNN/BP", 5e-5, 5e-5, 0.97, 1e-5),
     ],
 )
 def test_hidden_layers_and_readout_have_the_published_rates(
@@ -312,6 +315,25 @@ def test_hidden_layers_and_readout_have_the_published_rates(
     assert {group["weight_decay"] for group in optimizer.param_groups} == {decay}
     assert run.optimizer.schedule is not None
     assert run.optimizer.schedule.at(run.steps // cell.epochs, run.steps) == fall
+
+
+def test_dfa_and_backpropagation_have_recipes_of_their_own_on_cifar_100() -> None:
+    """DFA: 2.5e-5 times .1, .1, .1, 1 and 50, times .95 an epoch, no decay of weights; BP: dropout .5, 200 epochs."""
+    cell = CELLS["ebd/cifar100/CNN/DFA"]
+    run = cell.run(0, Scale(thin=16))
+    net = run.net.build(3072, 100, dt=1.0, seed=0)
+    optimizer = run.optimizer.build(net)
+    rates = {id(each): group["lr"] for group in optimizer.param_groups for each in group["params"]}
+    found = [rates[id(dict(net.named_parameters())[name])] for name in ("w_1", "w_2", "w_3", "w_4", "w_out")]
+    assert found == pytest.approx([2.5e-6, 2.5e-6, 2.5e-6, 2.5e-5, 1.25e-3])
+    assert {group["weight_decay"] for group in optimizer.param_groups} == {0}
+    assert run.optimizer.schedule is not None
+    assert run.optimizer.schedule.at(run.steps // cell.epochs, run.steps) == 0.95
+    shares = {what: [each["dropout"]["share"] for layer in CELLS[f"ebd/cifar100/CNN/{what}"].layers
+                     for each in layer.get("then", []) if isinstance(each, dict)]
+              for what in ("DFA", "EBD", "BP")}  # fmt: skip
+    assert shares == {"DFA": [0.075], "EBD": [0.075], "BP": [0.5]}
+    assert [CELLS[f"ebd/cifar100/CNN/{what}"].epochs for what in ("DFA", "EBD", "BP")] == [300, 300, 200]
 
 
 @pytest.mark.parametrize(("images", "net"), LAYERS)
