@@ -48,8 +48,9 @@ class Batch:
         info: Columns with one value a trial, such as coherence, delay and side, which learning does not read: arrays,
             tensors or sequences of numbers, truth values or text, ``None`` where a value is missing; none by default.
             They become arrays of shape ``(B,)``, in which a missing value is NaN or the empty text.
-        start: State of the cells at time zero, ``(B, N)``, a constant, of a network that can start there
-            (``Network.starts_anywhere``); ``None`` (default) for its initial state.
+        start: State of the cells at time zero, ``(B, M)``, a constant, of a network that can start there
+            (``Network.starts_anywhere``): N potentials or rates of leaky cells, all components of others, one after
+            another; ``None`` (default) for its initial state.
 
     Raises:
         ValueError: A shape does not fit the others, a value is not finite, or a weight is negative.

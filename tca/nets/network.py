@@ -84,7 +84,7 @@ class Network(NumericModule, abc.ABC):
         """Return the tape of ``record`` for trials that start at given states.
 
         Args:
-            start: State of the cells at time zero, ``(B, N)``; ``None`` for the initial state of the network.
+            start: State of the cells at time zero, ``(B, M)``; ``None`` for the initial state of the network.
             inputs: Inputs, shape ``(T, B, I)``.
             noise: Noise, shape ``(T, B, n_noise)``; ``None`` for none.
 

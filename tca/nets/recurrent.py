@@ -115,6 +115,11 @@ class RecurrentPopulation(RewiredPopulation, abc.ABC):
         """Number of rates, one for each cell."""
         return self.n_rec
 
+    @property
+    def n_memory(self) -> int:
+        """Numbers M of the state of the cells."""
+        return self.n_rec
+
     def traits(self) -> dict[str, Any]:
         """Return the properties of the cells for the specification of the population."""
         return {"recurrent": True, "spiking": self.spiking, "form": self.leak_form}
@@ -165,13 +170,20 @@ class RecurrentPopulation(RewiredPopulation, abc.ABC):
 
     @abc.abstractmethod
     def run_cells(
-        self, population: Population, inputs: Tensor, noise: Tensor | None, space: Workspace, **rest: Any
+        self,
+        population: Population,
+        inputs: Tensor,
+        noise: Tensor | None,
+        space: Workspace,
+        start: Tensor | None = None,
+        **rest: Any,
     ) -> Tape:
         """Run the population without a graph and return its tape.
 
         Args:
             inputs: Inputs, shape ``(T, B, J)``.
             noise: Noise in the drive of every step, shape ``(T, B, N)``; ``None`` for none.
+            start: State of the cells at time zero, shape ``(B, M)``; ``None`` (default) for the initial state.
         """
 
     @abc.abstractmethod
@@ -300,6 +312,18 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
     def record(self, inputs: Tensor, noise: Tensor | None, space: Workspace) -> Tape:
         """Return the tape of the population with the outputs."""
         return self._recorded(inputs, noise, space)
+
+    @property
+    def starts_anywhere(self) -> bool:
+        """Yes, unless the initial state is learned or the readout filtered, whose memory is no state of the cells."""
+        return self.s_0 is None and not self.readout_leak
+
+    def record_from(self, start: Tensor | None, inputs: Tensor, noise: Tensor | None, space: Workspace) -> Tape:
+        if start is None or not self.starts_anywhere:
+            return super().record_from(start, inputs, noise, space)
+        if (found := tuple(start.shape)) != (wanted := (inputs.shape[1], self.n_memory)):
+            raise ValueError(f"start must have shape (B, M) = {wanted}, got {found}")
+        return self._recorded(inputs, noise, space, start=start.to(self.w_out))
 
     def _recorded(self, inputs: Tensor, noise: Tensor | None, space: Workspace, **options: Any) -> Tape:
         w_out, b_out = self.readout_connections()

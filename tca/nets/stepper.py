@@ -1,6 +1,6 @@
 """Recurrent populations online, one step at a time.
 
-Shapes: B batch, J presynaptic cells or inputs, N cells.
+Shapes: B batch, J presynaptic cells or inputs, N cells, M numbers of their state.
 """
 
 from __future__ import annotations
@@ -24,6 +24,15 @@ class Stepper(abc.ABC):
     """
 
     rate: Tensor
+
+    @property
+    @abc.abstractmethod
+    def memory(self) -> Tensor:
+        """State of the cells, shape ``(B, M)``."""
+
+    @abc.abstractmethod
+    def start_from(self, memory: Tensor) -> None:
+        """Continue from a value of ``memory``."""
 
     @abc.abstractmethod
     def advance(self, inputs: Tensor, noise: Tensor | None, to_go: int | Tensor | None) -> LocalStep:

@@ -56,7 +56,7 @@ HOOKS: Mapping[str, tuple[str, ...]] = {
     "tca.nets.deep_r.RewiredPopulation": ("declare_rewiring",),
     "tca.nets.recurrent.RecurrentPopulation": (
         *("advance", "start", "bound_cell", "cell_noise", "cell_rates", "declare_", "external_drive", "into_cells"),
-        *("read_out", "run_cells"),
+        *("read_out", "run_cells", "state_of"),
     ),
     "tasks.images.image_task.ImageTask": ("arrange", "targets"),
     "tasks.task.DrawnTask": ("draw",),

@@ -64,9 +64,10 @@ class Actor(Lasting):
         environments: Environments side by side, seeded; they are reset once.
         generator: Generator of the actions; ``None`` for the most probable action.
         normaliser: Normalisation of observations and rewards; default none.
-        carry: Whether a recurrent network goes on from its last state when it acts again, default no: it starts at its
-            initial state. Networks that cannot learn from a given state (``Network.starts_anywhere``) never do, nor
-            with rules that run trials again.
+        carry: Whether a recurrent network goes on from its last state when it acts again, and starts every episode at
+            its initial state; default no: it starts there when it acts, and goes on from episode to episode. Networks
+            that cannot learn from a given state (``Network.starts_anywhere``) never do, nor with rules that run trials
+            again.
 
     Raises:
         ValueError: The network cannot act step by step, its outputs do not fit the actions, or there is no environment.
@@ -112,7 +113,7 @@ class Actor(Lasting):
         self.net.check_numbers()
         if not self.carry:
             self.cells = _Cells(self.net, len(self.environments))
-        cells, start = self.cells, self.cells.state if self.carry else None
+        cells, start = self.cells, self.cells.memory if self.carry else None
         noises = [None] * (steps + 1) if noise is None else [*noise, None]
         like = self.net.w_out.detach()
         rows: list[tuple[Tensor, ...]] = []
@@ -136,6 +137,8 @@ class Actor(Lasting):
                 seen = self.normaliser.shown(_rows([observed for observed, *_ in results])).to(like)
                 last[cut] = copy.copy(cells).advance(seen, noises[t + 1])[cut, -1]
             scaled = self.normaliser.earned(_rows(rewards), _flags([*map(operator.or_, over, cut)]))
+            if self.carry and (restarted := [*map(operator.or_, over, cut)]) and any(restarted):
+                cells.restart(restarted)
             rows.append((observation, actions, outputs, last, _rows(rewards), scaled, _flags(over), _flags(cut)))
             self.observation = self.normaliser.observed(
                 _rows(
@@ -164,7 +167,7 @@ class Actor(Lasting):
             "ages": torch.tensor(self.ages, dtype=torch.int64, device="cpu"),
         }
         if self.carry:
-            found |= {"cells": self.cells.state.clone()}
+            found |= {"cells": self.cells.memory.clone()}
         for place, each in enumerate(self.environments):
             its: dict[str, Tensor] = each.state()  # type: ignore[attr-defined]
             found |= {f"environments.{place}.{name}": value for name, value in its.items()}
@@ -267,14 +270,18 @@ class _Cells:
         return other
 
     @property
-    def state(self) -> Tensor:
-        """State of the cells of a network that starts anywhere, shape ``(B, N)``."""
-        state: Tensor = self.stepper.state
-        return state
+    def memory(self) -> Tensor:
+        """State of the cells of a network that starts anywhere, shape ``(B, M)``."""
+        memory: Tensor = self.stepper.memory
+        return memory
 
-    def restore(self, state: Tensor) -> None:
+    def restore(self, memory: Tensor) -> None:
         """Continue from a state of the cells, of a network without a filtered readout."""
-        self.stepper.start_from(state)
+        self.stepper.start_from(memory)
+
+    def restart(self, places: Sequence[bool]) -> None:
+        """Set the cells of some trials to the initial state, which is zero, of a network that starts anywhere."""
+        self.restore(self.memory.masked_fill(_flags(places).to(self.memory.device).unsqueeze(-1), 0.0))
 
     def advance(self, observation: Tensor, noise: Tensor | None) -> Tensor:
         """Return the outputs after an observation, shape ``(B, O)``."""

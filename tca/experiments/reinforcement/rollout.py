@@ -44,7 +44,8 @@ class Episode:
         performance: Score of each trial that ended, if the environments give one.
         returns: Sum of the rewards of each trial that ended, from its first step.
         lengths: Steps of each trial that ended.
-        start: State of the cells before the first step, shape ``(B, N)``; ``None`` for the network's initial state.
+        start: State of the cells before the first step, shape ``(B, M)``, of cells that start every trial at their
+            initial state; ``None`` for cells that start there once and go on from trial to trial.
     """
 
     inputs: Tensor
@@ -130,7 +131,12 @@ class Episode:
             if agent.standardize_advantages:
                 shuffled = _standardised(shuffled, cuts)
             shuffled.check(whole.inputs.shape[2], self.outputs.shape[2])  # once for all parts
-            yield from (shuffled.select(cut) for cut in cuts) if len(cuts) > 1 else (shuffled,)
+            ends = None if instant or self.start is None else self.ends
+            if ends is not None and agent.minibatches > 1:
+                ends = ends[:, order.to(ends.device)]
+            for cut in cuts:
+                part = shuffled.select(cut) if len(cuts) > 1 else shuffled
+                yield part if ends is None else _apart(part, ends[:, cut])
 
 
 def check_minibatches(agent: Agent, steps: int, environments: int, *, instant: bool) -> None:
@@ -145,6 +151,35 @@ def check_minibatches(agent: Agent, steps: int, environments: int, *, instant: b
     if agent.minibatches > (most := steps * environments if instant else environments):
         kind = "steps of all environments" if instant else "environments"
         raise ValueError(f"minibatches must be at most the {most} {kind}, got {agent.minibatches}")
+
+
+def _apart(batch: Batch, ends: Tensor) -> Batch:
+    """Return a batch whose trials end where those in the environments do, of the same loss; later ones start at zero.
+
+    Args:
+        ends: Whether a trial in the environments ends with the step, boolean, shape ``(T, B)``.
+    """
+    first = torch.cat([torch.ones_like(ends[:1]), ends[:-1]]).t()
+    environment, begin = first.nonzero(as_tuple=True)
+    if len(begin) == batch.trials:
+        return batch
+    piece = (first.flatten().cumsum(0) - 1).view_as(first)
+    step = torch.arange(batch.steps, device=ends.device) - begin[piece]
+
+    def apart(values: Tensor) -> Tensor:
+        made = values.new_zeros(int(step.max()) + 1, len(begin), *values.shape[2:])
+        made[step, piece] = values.transpose(0, 1)
+        return made
+
+    assert batch.start is not None
+    return replace(
+        batch,
+        inputs=apart(batch.inputs),
+        targets=apart(batch.targets),
+        weights=apart(batch.weights) * (len(begin) / batch.trials),  # a batch is a mean over trials
+        lengths=torch.bincount(piece.flatten()),
+        start=batch.start[environment] * (begin == 0).unsqueeze(-1),
+    )
 
 
 def _standardised(batch: Batch, parts: Sequence[slice]) -> Batch:

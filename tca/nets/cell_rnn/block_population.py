@@ -85,6 +85,11 @@ class BlockPopulation(RecurrentPopulation, abc.ABC):
         """Number of rates, Q for each cell."""
         return self.n_rec * (1 if self.cell is None else len(self.cell.rates))
 
+    @property
+    def n_memory(self) -> int:
+        """Numbers of the state of the cells, S for each."""
+        return self.n_rec * (1 if self.cell is None else len(self.cell.components))
+
     def traits(self) -> dict[str, Any]:
         """Return the properties of the cells for the specification of the population."""
         if self.cell is None:
@@ -188,7 +193,13 @@ class BlockPopulation(RecurrentPopulation, abc.ABC):
         return torch.stack(rates)
 
     def run_cells(
-        self, population: Population, inputs: Tensor, noise: Tensor | None, space: Workspace, **rest: Any
+        self,
+        population: Population,
+        inputs: Tensor,
+        noise: Tensor | None,
+        space: Workspace,
+        start: Tensor | None = None,
+        **rest: Any,
     ) -> Tape:
         """Run the population without a graph and return its tape.
 
@@ -197,6 +208,7 @@ class BlockPopulation(RecurrentPopulation, abc.ABC):
             inputs: Inputs, shape ``(T, B, J)``.
             noise: Noise in the drives of every step, shape ``(T, B, G N)``; ``None`` for none.
             space: Memory to use.
+            start: State of the cells at time zero, shape ``(B, S N)``; ``None`` (default) for the initial state.
             rest: Further attributes of the tape.
         """
         steps, trials, _ = inputs.shape
@@ -210,7 +222,7 @@ class BlockPopulation(RecurrentPopulation, abc.ABC):
         self._external_(drive[1:].flatten(0, 1), inputs.flatten(0, 1), into)
         if noise is not None:
             drive[1:].add_(noise)
-        states[0] = into[-1].effective() if self.s_0 is not None else 0.0
+        states[0] = start if start is not None else into[-1].effective() if self.s_0 is not None else 0.0
         apart = torch.unflatten(states, -1, (-1, size))
         if self.passed is not None and len(self.passed) == 1:
             rate = apart[..., self.passed[0], :]

@@ -36,6 +36,16 @@ class CellStepper(Stepper):
         self.rate = torch.cat(emitted(cell, self.state.unbind(-2)), -1)
         self.slope = slope_of(cell, self.state, cells.passed)
 
+    @property
+    def memory(self) -> Tensor:
+        return self.state.flatten(1)
+
+    def start_from(self, memory: Tensor) -> None:
+        cell = self.cells.bound_cell()
+        self.state = torch.unflatten(memory.to(self.state), -1, (-1, self.cells.n_rec))
+        self.rate = torch.cat(emitted(cell, self.state.unbind(-2)), -1)
+        self.slope = slope_of(cell, self.state, self.cells.passed)
+
     def advance(self, inputs: Tensor, noise: Tensor | None, to_go: int | Tensor | None) -> BlockStep:
         """Advance by one step and return its local quantities.
 

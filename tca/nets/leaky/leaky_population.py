@@ -102,7 +102,7 @@ class LeakyPopulation(BlockPopulation):
         **rest: Any,
     ) -> Tape:
         if self.cell is not None:
-            return super().run_cells(population, inputs, noise, space, **rest)
+            return super().run_cells(population, inputs, noise, space, start, **rest)
         steps, trials, _ = inputs.shape
         prefix = f"{population.name}." if population.name else ""
         rate = space.empty(f"{prefix}rate", (steps + 1, trials, self.n_rec), self.w_rec)

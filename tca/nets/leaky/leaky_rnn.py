@@ -9,7 +9,6 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from tca.cells.leaky_cell import LeakyCell
 from tca.cells.time_constants import readout_filter
@@ -20,9 +19,7 @@ from tca.nets.leaky.leaky_stepper import LeakyStepper
 from tca.nets.recurrent import RecurrentNetwork
 from tca.nets.recurrent_layer import RecurrentWiring
 from tca.nets.stepper import Stepper
-from tca.tape.tape import Tape
 from tca.utils.checks import Count, Device, DType, Mask, Positive, Seed, Size, checked
-from tca.utils.numerics import Workspace
 
 __all__ = ["LeakyRNN"]
 
@@ -100,18 +97,6 @@ class LeakyRNN(LeakyPopulation, RecurrentNetwork):
             noise_seed=seed + 1 if self.noise else None,
         )
         self._convert(device, dtype)
-
-    @property
-    def starts_anywhere(self) -> bool:
-        """Yes, unless the initial state or constants are learned, or the readout filtered, whose memory is no state."""
-        return self.cell is None and self.s_0 is None and not self.readout_leak
-
-    def record_from(self, start: Tensor | None, inputs: Tensor, noise: Tensor | None, space: Workspace) -> Tape:
-        if start is None or not self.starts_anywhere:
-            return super().record_from(start, inputs, noise, space)
-        if (found := tuple(start.shape)) != (wanted := (inputs.shape[1], self.n_rec)):
-            raise ValueError(f"start must have shape (B, N) = {wanted}, got {found}")
-        return self._recorded(inputs, noise, space, start=start.to(self.w_rec))
 
     @checked
     def stepper(self, trials: Count) -> Stepper:

@@ -24,9 +24,12 @@ class LeakyStepper(Stepper):
         self.rate = cells.form.start(cells.activation, self.state)
         self.slope = self._slope(self.rate)
 
-    def start_from(self, state: Tensor) -> None:
-        """Continue from a state, shape ``(B, N)``."""
-        self.state = state.to(self.state)
+    @property
+    def memory(self) -> Tensor:
+        return self.state
+
+    def start_from(self, memory: Tensor) -> None:
+        self.state = memory.to(self.state)
         self.rate = self.cells.form.start(self.cells.activation, self.state)
         self.slope = self._slope(self.rate)
 

@@ -53,8 +53,18 @@ class SpikingPass:
         self._slope_(drive[0])
         self.potential, self.before, self.adaptation = (torch.zeros_like(drive[0]) for _ in range(3))
         self.ready = torch.ones_like(drive[:1])  # of the last window, zero for refractory cells
+        self.wait: Tensor | None = None  # steps for which cells stay refractory from the start on
         # Adaptation as a mean of past spikes takes one pass over it instead of two: a spike enters it with 1 - rho.
         self.rise = cells.strength * (cells.adaptation_gain / (1 - cells.adaptation_leak))
+
+    def start_from(self, potential: Tensor, adaptation: Tensor, rate: Tensor, wait: Tensor) -> None:
+        """Start at a state, each part ``(B, N)``; see `tca.nets.spiking.spiking_population.SpikingState`."""
+        cells = self.cells
+        self.rates[0].copy_(rate)
+        self.potential.copy_(potential)
+        self.adaptation.copy_(adaptation * (1 - cells.adaptation_leak) / cells.adaptation_gain)
+        self.ready = (wait == 0).to(rate).unsqueeze(0)
+        self.wait = wait
 
     def through_(self, steps: slice) -> None:
         """Run the next window of steps.
@@ -114,5 +124,7 @@ class SpikingPass:
         torch.sub(before, self.rates[t - 1], out=ready)
         if t > self.refractory:
             ready.add_(self.rates[t - 1 - self.refractory])
+        elif self.wait is not None:
+            ready.add_((self.wait == t).to(ready))
         self.rates[t].mul_(ready)
         return ready

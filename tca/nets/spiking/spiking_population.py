@@ -144,6 +144,19 @@ class SpikingPopulation(BlockPopulation):
         zero = self.leak.new_zeros(trials, self.n_rec)
         return SpikingState(zero, zero, zero, zero)
 
+    @property
+    def n_memory(self) -> int:
+        """Numbers of the state of the cells, those of `SpikingState` for each."""
+        return super().n_memory if self.cell is not None else self.n_rec * len(SpikingState._fields)
+
+    def state_of(self, memory: Tensor) -> SpikingState:
+        """Return the state of the cells as parts.
+
+        Args:
+            memory: The state, shape ``(B, 4 N)``.
+        """
+        return SpikingState(*torch.split(memory, self.n_rec, -1))
+
     def advance(self, state: SpikingState, drive: Tensor) -> tuple[SpikingState, Tensor]:
         """Return the next state and the surrogate gradient there, both differentiable.
 
@@ -184,10 +197,16 @@ class SpikingPopulation(BlockPopulation):
         return torch.stack(rates)
 
     def run_cells(
-        self, population: Population, inputs: Tensor, noise: Tensor | None, space: Workspace, **rest: Any
+        self,
+        population: Population,
+        inputs: Tensor,
+        noise: Tensor | None,
+        space: Workspace,
+        start: Tensor | None = None,
+        **rest: Any,
     ) -> Tape:
         if self.cell is not None:
-            return super().run_cells(population, inputs, noise, space, **rest)
+            return super().run_cells(population, inputs, noise, space, start, **rest)
         steps, trials, _ = inputs.shape
         prefix = f"{population.name}." if population.name else ""
         shape = (steps + 1, trials, self.n_rec)
@@ -199,6 +218,8 @@ class SpikingPopulation(BlockPopulation):
         going = SpikingPass(
             self.cells, self.threshold, self.refractory, self.surrogate_gradient, recurrent, drive, rate
         )
+        if start is not None:
+            going.start_from(*self.state_of(start))
         for window in _windows(drive[1:]):
             present = slice(window.start + 1, window.stop + 1)
             driven = drive[present]

@@ -25,6 +25,14 @@ class SpikingStepper(Stepper):
         self.rate = self.state.rate
         self.slope = torch.zeros_like(self.rate)
 
+    @property
+    def memory(self) -> Tensor:
+        return torch.cat(self.state, -1)
+
+    def start_from(self, memory: Tensor) -> None:
+        self.state = self.cells.state_of(memory.to(self.rate))
+        self.rate = self.state.rate
+
     def advance(self, inputs: Tensor, noise: Tensor | None, to_go: int | Tensor | None) -> SpikingStep:
         cells, constants = self.cells, self.constants
         into = cells.into_cells()

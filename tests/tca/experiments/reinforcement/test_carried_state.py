@@ -103,6 +103,128 @@ def test_an_actor_goes_on_from_its_state_and_learns_from_there() -> None:
         assert relative(learner.tape(batch).outputs, second.outputs[:, rows]) < 1e-12
 
 
+KINDS: dict[str, Any] = {
+    "leaky": lambda: tca.nets.LeakyRNN(4, N, 3, tau=40.0, seed=1, dtype=F64),
+    "learned": lambda: tca.nets.LeakyRNN(4, N, 3, tau=40.0, learn=["tau"], seed=1, dtype=F64),
+    "spiking": lambda: tca.nets.SpikingRNN(
+        4, 20, 3, readout_tau=None, threshold=0.3, beta=0.5, refractory=3.0, bias=True, seed=1, dtype=F64
+    ),
+    "gru": lambda: tca.nets.CellRNN(tca.cells.GRU(), 4, N, 3, seed=1, dtype=F64),
+    "lstm": lambda: tca.nets.CellRNN(tca.cells.LSTM(), 4, N, 3, seed=1, dtype=F64),
+}
+LONG = Agent(30, clip=0.2, epochs=1, minibatches=2)
+
+
+def acted(net: Any) -> Any:
+    """Return the second of two blocks in four environments, in which trials end."""
+    environments = tasks.make("CartPole-v1").environments(B, 0)
+    learner = tca.Learner(net, tca.RULES["bptt"])
+    actor = Actor(learner, environments, torch.Generator().manual_seed(0), carry=True)
+    actor.act(LONG.steps, None)
+    episode = actor.act(LONG.steps, None)
+    assert actor.carry
+    assert episode.ends[:-1].any(0).sum() > 1
+    return episode
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_trials_that_end_within_a_segment_are_learned_apart(kind: str) -> None:
+    """The learner computes the outputs that were acted on, piece by piece, the first from the state carried over."""
+    net = KINDS[kind]()
+    episode = acted(net)
+    assert episode.start.abs().max() > 0
+    learner, seen = tca.Learner(net, tca.RULES["bptt"]), []
+    for batch in episode.batches(LONG, torch.Generator().manual_seed(1)):
+        outputs, steps = learner.tape(batch).outputs, batch.trial_lengths.tolist()
+        for piece, length in enumerate(steps):
+            inputs = batch.inputs[:length, piece]
+            distance = (episode.inputs - inputs[0]).abs().sum(-1)
+            t, environment = divmod(int(distance.argmin()), B)
+            assert torch.equal(inputs, episode.inputs[t : t + length, environment])
+            assert relative(outputs[:length, piece], episode.outputs[t : t + length, environment]) < 1e-12
+            start = episode.start[environment] if t == 0 else torch.zeros_like(episode.start[0])
+            assert torch.equal(batch.start[piece], start)  # type: ignore[index]
+            assert t + length == LONG.steps or episode.ends[t + length - 1, environment]
+            assert not batch.weights[length:, piece].any()
+            seen.append((environment, t, length))
+        assert float(batch.weights.sum()) / batch.trials == pytest.approx(1.0)
+    assert sum(length for *_, length in seen) == LONG.steps * B
+    assert len(seen) == B + int(episode.ends[:-1].sum())
+
+
+def test_the_gradient_with_ends_is_that_of_cells_set_back_there() -> None:
+    """By autograd through the equations of a leaky network, whose state is multiplied by zero after an end."""
+    net = KINDS["leaky"]()
+    episode, agent = acted(net), replace(LONG, minibatches=1)
+    (batch,) = episode.batches(agent, torch.Generator())
+    weights = {name: each.detach().clone().requires_grad_() for name, each in net.named_parameters()}
+    state, outputs = episode.start, []
+    for t, x in enumerate(episode.inputs):
+        if t:
+            state = state * ~episode.ends[t - 1].unsqueeze(-1)
+        drive = torch.tanh(state) @ weights["w_rec"].t() + x @ weights["w_in"].t() + weights["b"]
+        state = net.leak * state + (1 - net.leak) * drive
+        outputs.append(torch.tanh(state) @ weights["w_out"].t() + weights["b_out"])
+    loss = batch.loss.value(torch.stack(outputs), episode.batch(agent).targets).mean()
+    found = tca.Learner(net, tca.RULES["bptt"]).grads(batch)[0]
+    for name, wanted in zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True):
+        assert relative(found[name], wanted) < 1e-12, name
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm"])
+def test_gated_cells_from_a_given_state_are_those_of_torch(kind: str) -> None:
+    module: Any = {"gru": torch.nn.GRU, "lstm": torch.nn.LSTM}[kind](3, N, dtype=F64)
+    readout = torch.nn.Linear(N, 2, dtype=F64)
+    net, parts = tca.nets.CellRNN.from_torch(module, readout), 2 if kind == "lstm" else 1
+    start = numbers(B, parts * N, seed=4)
+    batch = replace(started(), start=start)
+    split = tuple(each.unsqueeze(0).contiguous() for each in start.split(N, -1))
+    by_name = dict(zip(net.bound_cell().components, split, strict=True))
+    given = (by_name["h"], by_name["c"]) if kind == "lstm" else split[0]
+    outputs = readout(module(batch.inputs, given)[0])
+    loss = (((outputs - batch.targets) ** 2).sum(-1) / 2 * batch.weights).sum() / B
+    found, info = tca.Learner(net, tca.RULES["bptt"]).grads(batch)
+    assert relative(info.outputs, outputs.detach()) < 1e-12
+    wanted = torch.autograd.grad(loss, [module.weight_ih_l0, module.weight_hh_l0, *readout.parameters()])
+    for name, each in zip(("w_in", "w_rec", "w_out", "b_out"), wanted, strict=True):
+        assert relative(found[name], each) < 1e-11, name
+
+
+def test_spiking_cells_from_a_given_state_learn_as_autograd_says() -> None:
+    """Cells that are refractory or adapted at the start: forward pass, BPTT, and both executions of e-prop."""
+    net = KINDS["spiking"]()
+    drawn = torch.Generator().manual_seed(4)
+    shape = (B, 20)
+    spiked = torch.rand(shape, dtype=F64, generator=drawn) < 0.3
+    wait = torch.randint(0, 4, shape, generator=drawn) * ~spiked
+    parts = (
+        numbers(*shape, seed=5) * 0.2,
+        torch.rand(shape, dtype=F64, generator=drawn),
+        spiked.double(),
+        wait.double(),
+    )
+    batch = tca.Batch(
+        2 * numbers(T, B, 4, seed=2), numbers(T, B, 3, seed=3), torch.ones(T, B, dtype=F64), tca.losses.MSE(),
+        start=torch.cat(parts, -1),
+    )  # fmt: skip
+    weights = {name: each.detach().clone().requires_grad_() for name, each in net.named_parameters()}
+    state, rows = net.state_of(batch.start), []
+    for x in batch.inputs:
+        drive = x @ weights["w_in"].t() + state.rate @ (weights["w_rec"] * (1 - torch.eye(20))).t() + weights["b"]
+        state, _ = net.advance(state, drive)
+        rows.append(state.rate @ weights["w_out"].t() + weights["b_out"])
+    outputs = torch.stack(rows)
+    loss = ((outputs - batch.targets) ** 2).sum() / 2 / B
+    found, info = tca.Learner(net, tca.RULES["bptt"]).grads(batch)
+    assert torch.stack(rows).std() > 0.1, "cells spike"
+    assert relative(info.outputs, outputs.detach()) < 1e-12
+    for name, wanted in zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True):
+        assert relative(found[name], wanted) < 1e-11, name
+    learner = tca.Learner(net, tca.RULES["eprop"])
+    reverse, forward = (learner.grads(batch, execution)[0] for execution in ("reverse", "forward"))  # type: ignore[arg-type]
+    assert all(relative(forward[name], each) < 1e-12 for name, each in reverse.items())
+
+
 def test_what_cannot_start_anywhere_begins_anew() -> None:
     """Filtered readouts, learned initial states, other networks, and rules that run trials again."""
     for options in ({"readout_tau": 20.0}, {"learn_initial": True}):
@@ -113,7 +235,7 @@ def test_what_cannot_start_anywhere_begins_anew() -> None:
         tca.Learner(mlp, tca.RULES["backprop"]).grads(batch)
     with pytest.raises(ValueError, match="start must be None with a perturbation eligibility"):
         tca.Learner(network("A"), tca.RULES["node_perturbation"]).grads(batch)
-    with pytest.raises(ValueError, match=r"start must have shape \(B, N\) = \(4, 5\), got \(4, 3\)"):
+    with pytest.raises(ValueError, match=r"start must have shape \(B, M\) = \(4, 5\), got \(4, 3\)"):
         tca.Learner(network("A"), tca.RULES["bptt"]).grads(replace(batch, start=numbers(B, 3, seed=0)))
     with pytest.raises(ValueError, match="start must be a real tensor of one state for each of the 4 trials"):
         replace(batch, start=numbers(3, N, seed=0))
