@@ -49,7 +49,8 @@ def check_task(task: Task | str, trials: Count = 100) -> CheckReport:
     """
     made = tasks.make(task) if isinstance(task, str) else task
     lines = [checked_line(name, partial(each, made, trials)) for name, each in CHECKS.items()]
-    return CheckReport(f"{made!r}", tuple(lines))
+    title = type(made).__name__ if type(made).__repr__ is object.__repr__ else f"{made!r}"
+    return CheckReport(title, tuple(lines))
 
 
 def _sets(task: Task, trials: int, seed: int = SEED) -> tuple[Batch, Batch]:

@@ -7,6 +7,7 @@ tilde, ``(x)`` the outer product, ``<-`` an assignment, ``...`` dots; Greek lett
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 __all__ = ["Run", "latex", "runs"]
 
@@ -32,10 +33,11 @@ TOKEN = re.compile(
     | (?P<sub>_(?:\{{[^{{}}]*\}}|{SUBSCRIPT}))
     | (?P<sup>\^(?:\{{[^{{}}]*\}}|-?[A-Za-z0-9]+|\([^()]*\))) | (?P<prime>'+)
     | (?P<number>\d+(?:[.,_]\d+)*(?:e-?\d+)?%?)
-    | (?P<word>[A-Za-zÄÖÜäöüßé]+(?:-[A-Za-z]{{2,}})*\d?~?)
+    | (?P<word>[A-Za-zÄÖÜäöüßé]+(?:'s\b|(?:-[A-Za-z]{{2,}})*\d?~?))
     | (?P<other>.)""",
     re.VERBOSE,
 )
+INDICES = re.compile(r"_(?:\{.*\}|[a-zA-Z]{1,2}(?:,[a-z])*(?:[+-]\d)?)")
 SIGNS = {
     "<-": r"\leftarrow", "->": r"\to", "<->": r"\leftrightarrow", ">=": r"\geq", "<=": r"\leq", "!=": r"\neq",
     "...": r"\ldots", "<<": r"\ll", ">>": r"\gg", "*": r"\ast", "~": r"\sim", "%": r"\%", "{": r"\{", "}": r"\}",
@@ -67,8 +69,8 @@ def runs(text: str) -> list[Run]:
             continue
         following = [each for each in tokens[at + 1 : at + 3] if each[0] == "word"]
         article = token == "a" and following and not _symbol(following[0][1])
-        if kind == "word" and (article or not _symbol(token)):
-            pieces.append((False, token, kind))
+        if kind == "word" and (article or not (_symbol(token) or _indexed(tokens[at + 1 :]))):
+            pieces.append((False, token + "".join(_until_base(tokens[at + 1 :])), kind))
         else:
             pieces.append((True, _token(kind, token) + _scripts(tokens[at + 1 :]), kind))
     return _joined(pieces)
@@ -131,6 +133,19 @@ def _word(word: str) -> str:
     if word == "dloss" or (len(word) == 2 and word[0] == "d"):
         return rf"\mathrm{{d}}{_word(word[1:])}"
     return rf"\mathrm{{{word}}}"
+
+
+def _indexed(after: list[tuple[str, str]]) -> bool:
+    """Return whether a word has indices, such as `post_i,t`, and not a second part, such as `eprop_random`."""
+    return bool(after) and after[0][0] == "sub" and bool(INDICES.fullmatch(after[0][1]))
+
+
+def _until_base(after: list[tuple[str, str]]) -> Iterator[str]:
+    """Yield the scripts of a word that is no symbol, such as the second part of a name, as they are written."""
+    for kind, token in after:
+        if kind not in ("sub", "sup", "prime"):
+            return
+        yield token
 
 
 def _scripts(after: list[tuple[str, str]]) -> str:

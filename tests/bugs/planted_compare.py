@@ -20,6 +20,20 @@ REPORT = tuple(
 TABLES = ("tests/tca/cli/test_table_formats.py",)
 
 BUGS = [
+    Bug(
+        "tca/cli/compare/choices.py",
+        "a threshold of flat choices",
+        "near = levels[0] - span <= found",
+        "near = levels[0] - span >= found",
+        ("tests/tca/cli/compare/test_estimates.py",),
+    ),
+    Bug(
+        "tca/cli/compare/comparison_table.py",
+        "reasons of one entry under another",
+        "(one.run.task, one.entry, one.unfitted), [])",
+        '(one.run.task, "", one.unfitted), [])',
+        ("tests/tca/cli/compare/test_estimates.py",),
+    ),
     Bug(COMPARE + "estimates.py", "one standard error instead of two", "room = 2 * math.sqrt(chance", "room = math.sqrt(chance",
         REPORT[:1]),
     Bug(COMPARE + "report_page.py", "names that end the data", 'for sign in "<>&":', 'for sign in "&":', REPORT[1:2]),

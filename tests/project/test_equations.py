@@ -32,6 +32,7 @@ PAGES = sorted((ROOT / "docs").rglob("*.md"))
         ("a . score / sqrt(N)", r"a \cdot \mathrm{score} / \sqrt{N}"),
         ("c = 2.5e-3", r"c = 2.5\times 10^{-3}"),
         ("p0 J_t", r"p_{0}\,J_{t}"),
+        ("post_i,t pre_j,t", r"\mathrm{post}_{i, t}\,\mathrm{pre}_{j, t}"),
     ],
 )
 def test_notation_becomes_latex(plain: str, expected: str) -> None:
@@ -51,6 +52,8 @@ def test_the_examples_of_the_tools_hold() -> None:
 
 
 def test_words_stay_words_beside_mathematics() -> None:
+    assert runs("eprop_random") == [(False, "eprop_random")]
+    assert runs("the readout's own weights") == [(False, "the readout's own weights")]
     assert runs("F drawn once from N(0, 1/N) and fixed") == [
         (True, "F"),
         (False, " drawn once from "),

@@ -10,6 +10,7 @@ from typing import Any
 import analysis
 from tasks.trials import FixedTrials
 from tca.nets import Network
+from tca.utils.text import in_a_line
 from tca.utils.trial_info import missing
 
 __all__ = ["GRADED", "ChoiceCurve", "choice_curve"]
@@ -47,11 +48,12 @@ class ChoiceCurve:
         return cls(str(values["variable"]), str(values["response"]), levels, proportions, **numbers)
 
 
-def choice_curve(net: Network, trials: FixedTrials) -> ChoiceCurve | None:
-    """Return the psychometric function of a network, ``None`` if there is none to fit.
+def choice_curve(net: Network, trials: FixedTrials) -> tuple[ChoiceCurve | None, str]:
+    """Return the psychometric function of a network, and why it or a part of it could not be fitted.
 
-    That is the case without a graded variable, with fewer than 20 trials that have a level, and with fewer than 3 or
-    more than 40 levels. An infinite or undefined threshold or slope is NaN.
+    There is none, and no reason, without a graded variable; none with fewer than 20 trials that have a level, and with
+    fewer than 3 or more than 40 levels. An infinite or undefined threshold or slope is NaN, and so is a
+    threshold that is further from the levels than they are from each other: flat choices have none.
 
     Args:
         net: The network.
@@ -60,17 +62,21 @@ def choice_curve(net: Network, trials: FixedTrials) -> ChoiceCurve | None:
     batch = trials.batch()
     variable = next((name for name in GRADED if name in batch.info), None)
     if variable is None:
-        return None
+        return None, ""
     values = batch.info[variable]
     values = values[~missing(values)]
-    if len(values) < LEAST_TRIALS or not LEVELS[0] <= len(set(values.tolist())) <= LEVELS[1]:
-        return None
+    if len(values) < LEAST_TRIALS:
+        return None, f"{len(values)} test trials have a level of {variable}, at least {LEAST_TRIALS} are required"
+    if not LEVELS[0] <= (count := len(set(values.tolist()))) <= LEVELS[1]:
+        return None, f"{variable} has {count} levels in the test trials, {LEVELS[0]} to {LEVELS[1]} are required"
     try:
         found = analysis.psychometric(net, batch, variable=variable)
-    except (ValueError, TypeError):  # targets are no classes, or values no levels
-        return None
+    except (ValueError, TypeError) as error:  # targets are no classes, or values no levels
+        return None, in_a_line(error)
     levels, proportions = (tuple(map(float, each)) for each in (found.counts.levels, found.proportions))
-    threshold, slope = (
-        each.value if math.isfinite(each.value) else math.nan for each in (found.threshold, found.slope)
-    )
-    return ChoiceCurve(variable, str(found.response), levels, proportions, threshold, slope)
+    slope = found.slope.value if math.isfinite(found.slope.value) else math.nan
+    span = levels[-1] - levels[0]
+    near = levels[0] - span <= found.threshold.value <= levels[-1] + span
+    threshold = found.threshold.value if near else math.nan
+    reason = "" if near else f"the fitted function of {variable} has no threshold near the levels, its choices are flat"
+    return ChoiceCurve(variable, str(found.response), levels, proportions, threshold, slope), reason

@@ -84,6 +84,7 @@ def _runs(result: ComparisonResult, records: Path) -> Iterator[dict[str, Any]]:
             **{column.name: one.value(column.name) for column in columns},
             "hessian": " ".join(one.parameters), "record": one.run.folder(records).name,
             "reason": one.reason,
+            "unfitted": one.unfitted,
         }  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def tables(result: ComparisonResult) -> list[TextTable]:
     found += [_differences(result, COMPARED, "Differences"), _entries(result)]
     if outcomes.losses:
         found.insert(3, _differences(result, [each for each in matched if each.alike], "Differences at equal loss"))
-    found += [_rates(result), _left_out(result), _troubles(measured)]
+    found += [_rates(result), _left_out(result), _troubles(measured), _unfitted(measured)]
     return [table for table in found if table.rows]
 
 
@@ -217,6 +217,17 @@ def _troubles(measured: Sequence[RunMeasurements]) -> TextTable:
     ]
     head = ("task", "entry", "seed", "outcome", "reason")
     return TextTable(head, rows, left=5, grouped=False, title="Runs that did not complete")
+
+
+def _unfitted(measured: Sequence[RunMeasurements]) -> TextTable:
+    """Return the table of runs whose psychometric function was not fitted, seeds with one reason in a row."""
+    seeds: dict[tuple[str, str, str], list[str]] = {}
+    for one in measured:
+        if one.unfitted:
+            seeds.setdefault((one.run.task, one.entry, one.unfitted), []).append(str(one.run.seeds.net))
+    rows = [(task, entry, ", ".join(their), reason) for (task, entry, reason), their in seeds.items()]
+    head = ("task", "entry", "seeds", "why")
+    return TextTable(head, rows, left=4, grouped=False, title="Psychometric functions that were not fitted")
 
 
 def notes(result: ComparisonResult) -> Iterator[str]:

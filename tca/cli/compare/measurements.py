@@ -60,16 +60,19 @@ class Measured:
         values: Numbers by name.
         parameters: Names of the parameters of the Hessian.
         curve: Choices by a graded variable, ``None`` (default) for tasks without one.
+        unfitted: Why its function, or a part of it, was not fitted; default ``""``.
     """
 
     values: Mapping[str, float]
     parameters: tuple[str, ...] = ()
     curve: ChoiceCurve | None = None
+    unfitted: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the measurements as plain values, null for NaN."""
         curve = None if self.curve is None else _nulled(dataclasses.asdict(self.curve))
-        return {"values": _nulled(self.values), "parameters": list(self.parameters), "curve": curve}
+        values, parameters = _nulled(self.values), list(self.parameters)
+        return {"values": values, "parameters": parameters, "curve": curve, "unfitted": self.unfitted}
 
     @classmethod
     def from_json(cls, known: Mapping[str, Any]) -> Measured:
@@ -83,7 +86,7 @@ class Measured:
             raise ValueError("a value is not a number")
         curve = None if known["curve"] is None else ChoiceCurve.from_json(known["curve"])
         numbers = {name: math.nan if each is None else float(each) for name, each in values}
-        return cls(numbers, tuple(map(str, known["parameters"])), curve)
+        return cls(numbers, tuple(map(str, known["parameters"])), curve, str(known.get("unfitted", "")))
 
 
 def _nulled(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,6 +110,7 @@ class RunMeasurements:
         parameters: Names of the parameters of the Hessian.
         curve: Choices by a graded variable, ``None`` for tasks without one.
         metrics: Measurements during training.
+        unfitted: Why the function of these choices, or a part of it, was not fitted.
     """
 
     entry: str
@@ -118,6 +122,7 @@ class RunMeasurements:
     parameters: tuple[str, ...] = ()
     curve: ChoiceCurve | None = None
     metrics: tuple[Metrics, ...] = ()
+    unfitted: str = ""
 
     @property
     def ended(self) -> bool:
@@ -273,10 +278,10 @@ def measure(run: Run, net: Network, how: MeasurementSettings, *, graded: bool = 
     if curved.trace is not None:
         found["trace"] = curved.trace.value
     found["size"] = float(sum(each.numel() for each in net.parameters()))
-    curve = choice_curve(net, test_set) if graded else None
+    curve, unfitted = choice_curve(net, test_set) if graded else (None, "")
     if curve is not None:
         found |= {"psychometric_threshold": curve.threshold, "psychometric_slope": curve.slope}
-    return Measured(found, curved.parameters, curve)
+    return Measured(found, curved.parameters, curve, unfitted)
 
 
 def _from_json(planned: Planned, result: Result, known: Measured) -> RunMeasurements:
@@ -298,4 +303,5 @@ def _from_json(planned: Planned, result: Result, known: Measured) -> RunMeasurem
         known.parameters,
         known.curve,
         result.metrics,
+        known.unfitted,
     )

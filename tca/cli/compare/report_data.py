@@ -111,7 +111,7 @@ def _run(one: RunMeasurements, shown: dict[str, str], records: Path) -> dict[str
     kept = (*kept, one.metrics[-1]) if kept and kept[-1] is not one.metrics[-1] else kept
     return {
         "seed": one.run.seeds.net,
-        "reason": one.reason,
+        "reason": "; ".join(filter(None, (one.reason, one.unfitted))),
         "record": one.run.folder(records).name,
         "measured": shown,
         "updates": [each.step for each in kept],

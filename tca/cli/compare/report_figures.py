@@ -148,8 +148,8 @@ def psychometric_functions(result: ComparisonResult) -> ReportFigure:
             series.append(Series(panel, one.entry, one.run.seeds.net, one.curve.levels, one.curve.proportions))
             answers.add(one.curve.variable)
     caption = (
-        f"Psychometric functions: choices in test trials by their graded variable, {_summary(series)}. Runs with fewer "
-        "than 20 test trials or 3 levels have none."
+        f"Psychometric functions: choices in test trials by their graded variable, {_summary(series)}. Runs "
+        "without a curve are listed with the reason."
     )
     draw = partial(_proportions, variable=" or ".join(sorted(answers)))
     return ReportFigure("Psychometric functions", draw, series, ("level", "proportion"), caption)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
+import torch
 
 import tasks
 from tca import nets
@@ -20,7 +21,8 @@ from tca.cli.compare.comparison_files import csv_files
 from tca.cli.compare.comparison_result import ComparisonResult
 from tca.cli.compare.comparison_table import tables
 from tca.cli.compare.estimates import COMPARED, differences, estimate, grouped, reference_of
-from tca.cli.compare.measurements import RunMeasurements
+from tca.cli.compare.measurements import Measured, RunMeasurements
+from tca.cli.compare.report import printed
 from tca.experiments.config.components import Seeds
 from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run
@@ -101,7 +103,7 @@ def test_the_files_hold_numbers_only() -> None:
     made = csv_files(ComparisonResult(Comparison(tasks="delayed_xor", rules="bptt"), measured), Path("runs"))
     assert set(made) == {"table.csv", "runs.csv", "differences.csv"}
     text = {"task", "entry", "rule", "network", "form", "loss", "optimizer", "outcome", "hessian", "record", "reason",
-            "reference", "measure", "verdict"}  # fmt: skip
+            "unfitted", "reference", "measure", "verdict"}  # fmt: skip
     table = list(csv.DictReader(made["table.csv"].splitlines()))
     assert all(float(row["largest_low"]) < float(row["largest"]) < float(row["largest_high"]) for row in table)
     for content in made.values():
@@ -123,8 +125,40 @@ def test_few_trials_or_levels_have_no_choice_curve() -> None:
     task = tasks.make("perceptual_decision")
     net = nets.LeakyRNN(task.n_in, 4, task.n_out)
     trials = task.split(1, 20, seed=0)[1]
-    assert choice_curve(net, trials) is not None
-    assert choice_curve(net, trials.subset(19)) is None
+    assert choice_curve(net, trials)[0] is not None
+    assert choice_curve(net, trials.subset(19)) == (
+        None, "19 test trials have a level of evidence, at least 20 are required"
+    )  # fmt: skip
     batch = trials.batch()
     batch.info["evidence"][:] = [-1.0, 1.0] * 10
-    assert choice_curve(net, tasks.TrialSet(batch)) is None
+    reason = "evidence has 2 levels in the test trials, 3 to 40 are required"
+    assert choice_curve(net, tasks.TrialSet(batch)) == (None, reason)
+    assert choice_curve(net, tasks.make("delayed_xor").split(1, 30, seed=0)[1]) == (None, ""), "no graded variable"
+
+
+def test_flat_choices_have_no_threshold() -> None:
+    """A network that always gives one answer has proportions and no threshold."""
+    task = tasks.make("perceptual_decision")
+    net = nets.LeakyRNN(task.n_in, 4, task.n_out)
+    with torch.no_grad():
+        net.w_out.zero_()
+        net.b_out.copy_(torch.arange(task.n_out))
+    curve, reason = choice_curve(net, task.split(1, 100, seed=0)[1])
+    assert curve is not None
+    assert set(curve.proportions) == {1.0}
+    assert math.isnan(curve.threshold)
+    assert reason == "the fitted function of evidence has no threshold near the levels, its choices are flat"
+
+
+def test_reasons_are_listed_by_entry_and_run(tmp_path: Path) -> None:
+    measured = runs("a", BASE)
+    measured[1:3] = [dataclasses.replace(one, unfitted="too few") for one in measured[1:3]]
+    result = ComparisonResult(Comparison(tasks="delayed_xor", rules="bptt"), measured)
+    table = tables(result)[-1]
+    assert table.title == "Psychometric functions that were not fitted"
+    assert [row[1:] for row in table.rows] == [("a", "1, 2", "too few")]
+    assert "too few" in printed(result, tables(result), tmp_path)
+    rows = list(csv.DictReader(csv_files(result, tmp_path)["runs.csv"].splitlines()))
+    assert [row["unfitted"] for row in rows[:4]] == ["", "too few", "too few", ""]
+    again = Measured.from_json(Measured({}, (), None, "too few").to_json())
+    assert again.unfitted == "too few"
