@@ -13,6 +13,7 @@ TYPES = ("tests/tca/rules/test_cell_types.py",)
 PATHS = ("tests/tca/rules/test_snap_homotopy.py",)
 
 TAPE, LEAKY, MOMENT = "tca/tape/tape.py", "tca/tape/leaky_tape.py", "tca/tape/local_step.py"
+STEP = "tca/tape/step_derivatives.py"
 CONNECTIONS, EXECUTIONS = "tca/connections/connection.py", "tca/execution.py"
 STREAM, STEPPER, LEAKY_STEPPER = "tca/online.py", "tca/nets/stepper.py", "tca/nets/leaky/leaky_stepper.py"
 RULE, LEARNER, TABLE, BATCH = "tca/rule.py", "tca/learner.py", "tca/rules.py", "tca/batch.py"
@@ -40,7 +41,7 @@ BUGS = [
         "if self.slope_at_emission:\n            self.activation.t", "if False:\n            self.activation.t", RULES),
     Bug(LEAKY, "drive signal without the slope, form B", "if not self.slope_at_emission:", "if False:", RULES),
     Bug(LEAKY, "steps to go off by one", "to_go=self.to_go(t),", "to_go=self.to_go(t) - 1,", RULES),
-    Bug(TAPE, "gain missing from the transmission", "return self.synapses * (self.gain if",
+    Bug(STEP, "gain missing from the transmission", "return self.synapses * (self.gain if",
         "return self.synapses * (1.0 if", RULES),
     Bug(TAPE, "gain missing from the gradient", "elif gain != 1.0:", "elif False:", RULES),
     Bug(TAPE, "per-cell gain missing from the gradient", "gradient.mul_(gain.view(-1, *[1] * (gradient.ndim - 1)))",
@@ -53,9 +54,9 @@ BUGS = [
         RULES),
     Bug(TAPE, "windows that overlap", "yield slice(max(1, stop - size), stop)",
         "yield slice(max(1, stop - size - 1), stop)", RULES),
-    Bug(TAPE, "types of sender and receiver swapped", "weights @ members.mT", "weights.mT @ members.mT", TYPES),
-    Bug(TAPE, "gain missing from what returns by type", "return members * gain,", "return members,", TYPES),
-    Bug(TAPE, "slope missing from what returns by type", "alpha=slope)", "alpha=1.0)", TYPES),
+    Bug(STEP, "types of sender and receiver swapped", "weights @ members.mT", "weights.mT @ members.mT", TYPES),
+    Bug(STEP, "gain missing from what returns by type", "return members * gain,", "return members,", TYPES),
+    Bug(STEP, "slope missing from what returns by type", "alpha=slope)", "alpha=1.0)", TYPES),
     Bug(TAPE, "initial rates with a signal from the population above",
         "        if self.upper is not None and steps.start == 0:"
         "  # no population above reads initial rates\n"
