@@ -12,16 +12,16 @@ exact gradient, unless the signal defines an output signal of its own.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from tca.connections.connection import ConnectionInput
+from tca.connections.connection import ConnectionInput, Initial
 from tca.eligibilities import Eligibility
-from tca.eligibilities.eligibility import Gather
+from tca.eligibilities.perturbations import Gather, Perturbation
 from tca.signals import Signal
 from tca.signals.signal import Buffers, CustomSignal, WindowFunction
-from tca.tape.module_tape import ModuleTape
 from tca.tape.population import Population
 from tca.tape.tape import Tape
 
@@ -50,10 +50,10 @@ def reverse(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
             later[index] = eligibility.filter_(level, filtered, steps, later.get(index))
             if eligibility.joint:
                 level.send_back(filtered)
-            eligibility.gather_(gather, level, filtered, steps, gradients)
+            _gather_population(eligibility, gather, level, filtered, steps, gradients)
         _gather_readout(gather, tape, output_signal, gradients, steps)
     for level, _ in readers:
-        eligibility.finish_(level, gradients)
+        _scale(eligibility, level, gradients)
     return _finish(signal, tape, gradients, buffers)
 
 
@@ -163,8 +163,7 @@ def _carry(
     eligibility: Eligibility, tape: Tape, learning_signal: Tensor, gradients: Gradients, buffers: Buffers
 ) -> None:
     """Add the gradients of one population's connections, step by step."""
-    if isinstance(tape, ModuleTape):
-        tape.carry_(eligibility.propagate_back_, learning_signal, gradients)
+    if tape.carry_(partial(eligibility.propagate_back_, tape), learning_signal, gradients):
         return
     trials = tape.rate.shape[1]
     first = tape.local_step(1)
@@ -190,6 +189,29 @@ def _links(tape: Tape) -> list[ConnectionInput]:
 
 def _no_gradients(tape: Tape) -> Gradients:
     return {link.connection.name: link.connection.gradient() for link in _links(tape)}
+
+
+def _gather_population(
+    eligibility: Eligibility, gather: Gather, tape: Tape, filtered: Tensor, steps: slice, gradients: Gradients
+) -> None:
+    """Add ``sum_t nu_t (gain_t (x) pre_t)`` of a window, without constant gains; overwrites the filtered signal."""
+    if isinstance(eligibility, Perturbation):
+        eligibility.gather_(gather, tape, filtered, steps, gradients)
+        return
+    driven = tape.drive(filtered, steps) if steps.start > 0 else filtered
+    for link in tape.links:
+        if isinstance(link.connection, Initial) == (steps.start == 0):
+            gather(tape, link, gradients[link.connection.name], driven, steps)
+
+
+def _scale(eligibility: Eligibility, tape: Tape, gradients: Gradients) -> None:
+    """Multiply the gradients of a population by its constant gains, which perturbations lack."""
+    if isinstance(eligibility, Perturbation):
+        eligibility.finish_(tape, gradients)
+        return
+    for link in tape.links:
+        if not isinstance(link.connection, Initial):
+            tape.scale_gain_(gradients[link.connection.name])
 
 
 def _gather_readout(

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tca.batch import Batch
+from tca.eligibilities.perturbations import Perturbation
 from tca.execution import EXECUTIONS, Execution, Gradients, level_buffers, whole_signals
 from tca.losses import Loss
 from tca.losses.loss import foreign
@@ -25,7 +26,6 @@ from tca.rule import Rule
 from tca.signals.cell_type_check import warn_if_typeless
 from tca.signals.module_check import check_module
 from tca.signals.signal import Buffers
-from tca.tape.perturbed_pass import Replay
 from tca.tape.tape import Tape
 from tca.utils.checks import Seed, checked, quick_instance, whole
 from tca.utils.names import lookup
@@ -263,7 +263,11 @@ class Learner(Lasting):
 
     def _taped(self, batch: Batch, noise: Tensor | None, workspace: Workspace | None) -> Tape:
         batch, noise = batch.kept(), None if noise is None else kept(noise)
-        tape = self.net.record_from(batch.start, batch.inputs, noise, Workspace() if workspace is None else workspace)
+        space = Workspace() if workspace is None else workspace
+        if batch.start is None:
+            tape = self.net.record(batch.inputs, noise, space)
+        else:
+            tape = self.net.record_from(batch.start, batch.inputs, noise, space)
         self.check_loss(batch, tape.outputs)
         error = batch.loss.output_error(tape.outputs, batch.targets)
         return tape.scored(error.mul_(batch.weights.unsqueeze(-1) / batch.trials), batch)
@@ -316,15 +320,14 @@ class Learner(Lasting):
                 )
 
     def _shown(self, tape: Tape, buffers: Buffers, noise: Tensor | None) -> Tape:
-        """Return the tape after eligibility and signal have been updated from the batch."""
-
-        def replay() -> Replay:
-            return self.net.replay(tape.trials_shown, None if noise is None else kept(noise))
-
-        shown = self.rule.eligibility.begin(tape, replay, buffers)
-        for level in shown.levels:
+        """Return the tape with its perturbed pass, if any, after the signal's statistics were updated."""
+        eligibility = self.rule.eligibility
+        if isinstance(eligibility, Perturbation):
+            replay = self.net.replay(tape.trials_shown, None if noise is None else kept(noise))
+            tape = tape.changed(perturbed_pass=eligibility.perturbed_pass(tape, replay, buffers))
+        for level in tape.levels if buffers else ():
             self.rule.signal.update_statistics_(level, level_buffers(level.population, buffers))
-        return shown
+        return tape
 
     @lasting
     def _execute(self, execute: Execution, tape: Tape, buffers: Buffers, noise: Tensor | None) -> Gradients:

@@ -204,19 +204,22 @@ class Reused:
 
     def __call__(
         self,
-        make: Callable[[str, Tensor, Tensor | None], Connection],
+        make: Callable[..., Connection],
         name: str,
         weight: Tensor,
         mask: Tensor | None = None,
+        drives: tuple[int, ...] | None = None,
     ) -> Any:
         """Return the connection of a name.
 
         Args:
-            make: Constructor of the connection from name, parameter and mask; always the same one for a name.
+            make: Constructor of the connection from name, parameter, mask and, if cells have several, the drives that
+                it reaches; constructor and drives are always the same for a name.
         """
         found = self._made.get(name)
         if found is None or found.weight is not weight or found.mask is not mask:
-            found = self._made[name] = make(name, weight, mask)
+            options = {} if drives is None else {"drives": drives}
+            found = self._made[name] = make(name, weight, mask, **options)
         return found
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Reused:

@@ -10,23 +10,21 @@ change of a rule ``sum_t L_t e_t``. Exchanging the sums gives ``sum_t nu_t (gain
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from tca.connections.connection import Connection, ConnectionInput, Initial
+from tca.connections.connection import Connection
 from tca.eligibilities.traces import Trace
 from tca.tape.local_step import LocalStep
-from tca.tape.perturbed_pass import Replay
 from tca.tape.population import Population
 from tca.tape.tape import Tape
 
-__all__ = ["Eligibility", "Gather", "following"]
-
-Gather = Callable[[Tape, ConnectionInput, Tensor, Tensor, slice], None]
+__all__ = ["Eligibility"]
 
 
 @dataclass(frozen=True)
@@ -70,16 +68,6 @@ class Eligibility(abc.ABC):
             buffers: The eligibility's state, changed in place.
         """
 
-    def begin(self, tape: Tape, replay: Callable[[], Replay], buffers: dict[str, Tensor]) -> Tape:
-        """Return the tape that the traces are computed on.
-
-        Args:
-            tape: The forward pass of the last population with its output errors.
-            replay: Returns how to run the trials again.
-            buffers: The eligibility's state in all populations, by full name.
-        """
-        return tape
-
     @abc.abstractmethod
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Add ``D_t^T later`` to ``into`` in place.
@@ -110,30 +98,6 @@ class Eligibility(abc.ABC):
         """
         return [self.trace(connection, step, trials) for connection in connections]
 
-    def gather_(self, gather: Gather, tape: Tape, filtered: Tensor, steps: slice, gradients: dict[str, Tensor]) -> None:
-        """Add a window's contribution to the gradients, without constant gains.
-
-        Args:
-            gather: Adds ``sum_t driven_t (x) pre_t`` of a connection to its gradient.
-            filtered: Filtered state signal of these steps, shape ``(C, B, N)``; overwritten.
-            steps: The steps, counted from the initial state.
-            gradients: Gradients by the names of the connections, changed in place.
-        """
-        driven = tape.drive(filtered, steps) if steps.start > 0 else filtered
-        for link in tape.links:
-            if isinstance(link.connection, Initial) == (steps.start == 0):
-                gather(tape, link, gradients[link.connection.name], driven, steps)
-
-    def finish_(self, tape: Tape, gradients: dict[str, Tensor]) -> None:
-        """Multiply the gradients of a population by its constant gains.
-
-        Args:
-            gradients: Gradients by the names of the connections, changed in place.
-        """
-        for link in tape.links:
-            if not isinstance(link.connection, Initial):
-                tape.scale_gain_(gradients[link.connection.name])
-
     def filter_(self, tape: Tape, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
         """Filter ``L_t`` into ``nu_t = L_t + D_{t+1}^T nu_{t+1}`` in place.
 
@@ -147,48 +111,4 @@ class Eligibility(abc.ABC):
         """
         if not self.remembers:
             return signal[0]
-        entries = signal.unbind(0)
-        if later is not None:
-            self.propagate_back_(tape, steps.stop, entries[-1], later)
-        for index in range(len(entries) - 2, -1, -1):
-            self.propagate_back_(tape, steps.start + index + 1, entries[index], entries[index + 1])
-        return entries[0].clone()
-
-    def unfilter(self, tape: Tape, filtered: Tensor, steps: slice, later: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the inverse of ``filter_``, ``L_t = nu_t - D_{t+1}^T nu_{t+1}``.
-
-        The second value is ``later`` of the window before.
-
-        Args:
-            filtered: Filtered state signal of these steps, shape ``(C, B, N)``.
-            steps: The steps, counted from the initial state.
-            later: Second value of the window after; ``None`` at the end of the trial.
-        """
-        if not self.remembers:
-            return filtered, filtered[0]
-        after = following(filtered, later)
-        signal = filtered.clone()
-        signal[: len(after)].sub_(self.remembered(tape, after, steps.start + 1))
-        return signal, filtered[0].clone()
-
-    def remembered(self, tape: Tape, signal: Tensor, first: int) -> Tensor:
-        """Return ``D_t^T signal_t`` of consecutive steps, shape ``(C, B, N)``.
-
-        Args:
-            signal: State signal of C steps, shape ``(C, B, N)``.
-        """
-        returned = torch.zeros_like(signal)
-        if self.remembers:
-            for index, each in enumerate(signal.unbind(0)):
-                self.propagate_back_(tape, first + index, returned[index], each)
-        return returned
-
-
-def following(signal: Tensor, later: Tensor | None) -> Tensor:
-    """Return a signal shifted one step later.
-
-    Args:
-        signal: Signal of a window, shape ``(C, B, N)``.
-        later: Signal of the step after, shape ``(B, N)``; ``None`` at the end of the trial.
-    """
-    return signal[1:] if later is None else torch.cat([signal[1:], later.unsqueeze(0)])
+        return tape.filter_back_(partial(self.propagate_back_, tape), signal, steps, later)

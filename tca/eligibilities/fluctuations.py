@@ -102,7 +102,7 @@ class Fluctuations(Coincidence):
         return found
 
     def finish_(self, tape: Tape, gradients: dict[str, Tensor]) -> None:
-        """Limit the gradients; there is no gain."""
+        """Limit the gradients."""
         if self.limit is not None:
             for link in tape.links:
                 gradients[link.connection.name].clamp_(-self.limit, self.limit)

@@ -11,7 +11,6 @@ from torch import Tensor
 from tca.connections.connection import Connection
 from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.traces import InfluenceTrace, Trace
-from tca.tape.leaky_tape import LeakyTape
 from tca.tape.local_step import LocalStep
 from tca.tape.tape import Tape
 from tca.utils.checks import Count, checked
@@ -38,10 +37,9 @@ class Full(Eligibility):
         tape.return_(t, into, later)
 
     def filter_(self, tape: Tape, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
-        own = type(self).propagate_back_ is Full.propagate_back_  # no propagator of a subclass
-        if own and isinstance(tape, LeakyTape) and tape.filter_jacobian_(signal, steps, later):
-            return signal[0].clone()
-        return super().filter_(tape, signal, steps, later)
+        if type(self).propagate_back_ is not Full.propagate_back_:  # the propagator of a subclass
+            return super().filter_(tape, signal, steps, later)
+        return tape.filter_jacobian_(signal, steps, later)
 
     def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
         return InfluenceTrace(connection, trials, lambda now: now.leak_matrix() + now.transmission(), step.components)

@@ -11,7 +11,6 @@ from tca.connections.connection import Connection, Initial
 from tca.eligibilities.blocks import AdaptationTrace, synaptic_trace
 from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.traces import PresynapticTrace, Trace
-from tca.tape.leaky_tape import LeakyTape
 from tca.tape.local_step import LocalStep
 from tca.tape.tape import Tape
 
@@ -38,10 +37,9 @@ class Leak(Eligibility):
         tape.leak_(t, into, later)
 
     def filter_(self, tape: Tape, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
-        own = type(self).propagate_back_ is Leak.propagate_back_  # no propagator of a subclass
-        if own and isinstance(tape, LeakyTape) and tape.filter_leak_(signal, later):
-            return signal[0].clone()
-        return super().filter_(tape, signal, steps, later)
+        if type(self).propagate_back_ is not Leak.propagate_back_:  # the propagator of a subclass
+            return super().filter_(tape, signal, steps, later)
+        return tape.filter_leak_(signal, steps, later)
 
     def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
         """Return a presynaptic trace if leak and gain are constant, else synaptic."""

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from tca.connections.connection import Connection, Initial
+from tca.connections.connection import Connection, ConnectionInput, Initial
 from tca.eligibilities.deviations import Deviation, Injected
 from tca.eligibilities.draws import draws_of, fresh, move_on_
-from tca.eligibilities.eligibility import Eligibility, Gather
+from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.traces import Trace, over
 from tca.tape.local_step import LocalStep
 from tca.tape.perturbed_pass import PerturbedPass, Replay
@@ -29,7 +29,9 @@ from tca.utils.checks import Positive, checked
 from tca.utils.names import lookup
 from tca.utils.noise import NoiseDistribution, Normal
 
-__all__ = ["Coincidence", "NodeNoise", "Perturbation", "WeightNoise"]
+__all__ = ["Coincidence", "Gather", "NodeNoise", "Perturbation", "WeightNoise"]
+
+Gather = Callable[[Tape, ConnectionInput, Tensor, Tensor, slice], None]
 
 RATES = ("clean", "perturbed")
 
@@ -54,9 +56,6 @@ class Perturbation(Eligibility, abc.ABC):
         """Advance to fresh noise."""
         move_on_(buffers)
 
-    def begin(self, tape: Tape, replay: Callable[[], Replay], buffers: dict[str, Tensor]) -> Tape:
-        return replace(tape, perturbed_pass=self.perturbed_pass(tape, replay(), buffers))
-
     @abc.abstractmethod
     def perturbed_pass(self, tape: Tape, replay: Replay, buffers: dict[str, Tensor]) -> PerturbedPass:
         """Return a perturbed pass.
@@ -64,6 +63,24 @@ class Perturbation(Eligibility, abc.ABC):
         Args:
             tape: The forward pass of the last population with its output errors.
             buffers: The eligibility's state in all populations, by full name.
+        """
+
+    @abc.abstractmethod
+    def gather_(self, gather: Gather, tape: Tape, filtered: Tensor, steps: slice, gradients: dict[str, Tensor]) -> None:
+        """Add a window's contribution to the gradients.
+
+        Args:
+            gather: Adds ``sum_t driven_t (x) pre_t`` of a connection to its gradient.
+            filtered: Filtered state signal of these steps, shape ``(C, B, N)``; overwritten.
+            steps: The steps, counted from the initial state.
+            gradients: Gradients by the names of the connections, changed in place.
+        """
+
+    def finish_(self, tape: Tape, gradients: dict[str, Tensor]) -> None:
+        """Change the gradients of a population once all windows are gathered; default no change.
+
+        Args:
+            gradients: Gradients by the names of the connections, changed in place.
         """
 
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
@@ -108,9 +125,6 @@ class Coincidence(Perturbation, abc.ABC):
         for link in perturbed.links[name]:
             if not isinstance(link.connection, Initial):
                 gather(tape, link, gradients[link.connection.name], signal, steps)
-
-    def finish_(self, tape: Tape, gradients: dict[str, Tensor]) -> None:
-        """Leave the gradients as they are: there is no gain."""
 
 
 @checked
@@ -215,9 +229,6 @@ class WeightNoise(Perturbation):
             worth = filtered[..., 0].sum()
             for link in tape.links:
                 gradients[link.connection.name].add_(tape.perturbed.weights[link.connection.name] * worth)
-
-    def finish_(self, tape: Tape, gradients: dict[str, Tensor]) -> None:
-        """Leave the gradients as they are: there is no gain."""
 
     def _drawn(self, connections: Sequence[Connection], generator: torch.Generator) -> dict[str, Tensor]:
         return {

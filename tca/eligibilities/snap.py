@@ -172,7 +172,7 @@ class SnAp(Eligibility):
 
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Refuse: there is no single propagator."""
-        raise TypeError("SnAp has a propagator for each postsynaptic cell; filter_, unfilter and trace apply them")
+        raise TypeError("SnAp has a propagator for each postsynaptic cell; filter_ and trace apply them")
 
     def filter_(self, tape: Tape, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
         """Filter the signal by one adjoint per postsynaptic cell, in place.
@@ -193,27 +193,6 @@ class SnAp(Eligibility):
             signal[index] = later[..., 0]
         assert later is not None
         return later
-
-    def unfilter(self, tape: Tape, filtered: Tensor, steps: slice, later: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the inverse of ``filter_``.
-
-        From the last step to the first, the signal of each cell is its filtered signal minus the propagated part of its
-        own adjoint; the adjoints of all cells then advance by one step.
-
-        Args:
-            filtered: Filtered state signal of these steps, shape ``(C, B, N)``.
-            steps: The steps, counted from the initial state.
-            later: Second value of the window after; ``None`` at the end of the trial.
-        """
-        near = Neighbours.of(tape, self.steps - 1)
-        among = near.among(tape.synapses)
-        signal = filtered.clone()
-        for index in range(len(signal) - 1, -1, -1):
-            returned = _returned(tape, near, among, steps.start + index + 1, later)
-            signal[index] -= returned[..., 0]
-            later = near.gather(signal[index]) + returned
-        assert later is not None
-        return signal, later
 
     def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
         return ReachTrace(connection, step, trials, self.steps - 1)

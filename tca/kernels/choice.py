@@ -6,11 +6,12 @@ import functools
 import os
 import warnings
 
+import torch
 from torch import Tensor
 
 from tca.cells.activations import Activation
 from tca.kernels.build import BuildError, build
-from tca.kernels.compiled import FORMATS, FUNCTIONS, Library, Passes
+from tca.kernels.compiled import FORMATS, Library, Passes
 from tca.utils.checks import checked
 from tca.utils.names import lookup, unknown
 
@@ -52,17 +53,30 @@ def use(name: str) -> str:
     return before
 
 
+@functools.lru_cache(maxsize=64)
 def choose(
-    activation: Activation, on_rate: bool, leak: Tensor | float, gain: Tensor | float, like: Tensor
+    chosen: str | None,
+    activation: Activation,
+    on_rate: bool,
+    leak: Tensor | float,
+    gain: Tensor | float,
+    cells: int,
+    dtype: torch.dtype,
+    device: torch.device,
 ) -> Passes | None:
     """Return the compiled passes of a network, or ``None`` for PyTorch's operations.
 
+    The passes of a network are chosen once, and again where an argument is another one.
+
     Args:
-        activation: The activation function.
+        chosen: Value of ``TCA_KERNELS``; ``None`` if it is not set.
+        activation: The activation function, one of `tca.kernels.compiled.FUNCTIONS`.
         on_rate: Whether the leak is on the rate (form B).
         leak: Leak per step, a number or ``(N,)``.
         gain: One minus it.
-        like: Recurrent weights, shape ``(N, N)``.
+        cells: Number of cells N.
+        dtype: Floating-point type of the network.
+        device: Its device.
 
     Raises:
         ValueError: ``TCA_KERNELS`` is none of the choices.
@@ -71,16 +85,20 @@ def choose(
     Warns:
         KernelsWarning: It is ``"auto"``, and they cannot be built; once a process.
     """
-    chosen = _chosen()
-    if chosen == "eager" or like.device.type != "cpu" or like.dtype not in FORMATS or type(activation) not in FUNCTIONS:
+    chosen = _checked(chosen)
+    if chosen == "eager" or device.type != "cpu" or dtype not in FORMATS:
         return None
-    if chosen == "auto" and len(like) > LARGEST:
+    if chosen == "auto" and cells > LARGEST:
         return None
     library = _library() if chosen == "compiled" else _if_built()
     if library is None:
         return None
-    constants = (like.new_full((len(like),), each) if isinstance(each, float) else each for each in (leak, gain))
-    return Passes(library, activation, on_rate, *(each.unsqueeze(0) for each in constants))
+    with torch.inference_mode(False):
+        constants = (
+            torch.full((1, cells), each, dtype=dtype) if isinstance(each, float) else each.unsqueeze(0)
+            for each in (leak, gain)
+        )
+        return Passes(library, activation, on_rate, *constants)
 
 
 def in_use() -> str:
@@ -92,10 +110,14 @@ def in_use() -> str:
 
 
 def _chosen() -> str:
-    given = os.environ.get(VARIABLE, "auto")
-    if given not in CHOICES:
-        raise unknown(given, CHOICES, VARIABLE)
-    return given
+    return _checked(os.environ.get(VARIABLE))
+
+
+def _checked(given: str | None) -> str:
+    chosen = "auto" if given is None else given
+    if chosen not in CHOICES:
+        raise unknown(chosen, CHOICES, VARIABLE)
+    return chosen
 
 
 @functools.cache

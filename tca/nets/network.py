@@ -80,19 +80,17 @@ class Network(NumericModule, abc.ABC):
         """Whether trials may start at given states of the cells (`tca.Batch.start`); default no."""
         return False
 
-    def record_from(self, start: Tensor | None, inputs: Tensor, noise: Tensor | None, space: Workspace) -> Tape:
+    def record_from(self, start: Tensor, inputs: Tensor, noise: Tensor | None, space: Workspace) -> Tape:
         """Return the tape of ``record`` for trials that start at given states.
 
         Args:
-            start: State of the cells at time zero, ``(B, M)``; ``None`` for the initial state of the network.
+            start: State of the cells at time zero, ``(B, M)``.
             inputs: Inputs, shape ``(T, B, I)``.
             noise: Noise, shape ``(T, B, n_noise)``; ``None`` for none.
 
         Raises:
             ValueError: The network starts at its initial state only, or the shape does not fit.
         """
-        if start is None:
-            return self.record(inputs, noise, space)
         raise ValueError(f"start must be None in this {type(self).__name__}, which begins at its initial state")
 
     @abc.abstractmethod

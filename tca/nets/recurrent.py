@@ -48,7 +48,12 @@ class RecurrentPopulation(RewiredPopulation, abc.ABC):
 
     spiking: ClassVar[bool] = False  # whether the cells spike
     leak_form: str = "A"  # where the leak acts: on the potential, or on the rate ("B")
+    components: int = 1  # numbers in the state of a cell
     n_drives: int = 1  # drives of a cell
+    input_places: tuple[int, ...] | None = None  # drives that inputs reach; not given for cells with one drive
+    reached: tuple[int, ...] | None = None  # drives that recurrent synapses reach, likewise
+    state_places: tuple[int, ...] | None = None  # drives of a learned initial state, likewise
+    learned: tuple[str, ...] = ()  # constants of the cells that are learned
     noise: float = 0.0  # standard deviation of private noise
     constants: tuple[Constant, ...] = ()  # constants that the floating-point type must resolve
 
@@ -56,6 +61,7 @@ class RecurrentPopulation(RewiredPopulation, abc.ABC):
     mask_rec: Tensor | None
     types: Tensor
     signs: Tensor | None
+    b_rec: nn.Parameter | None
 
     def __init__(
         self,
@@ -74,6 +80,7 @@ class RecurrentPopulation(RewiredPopulation, abc.ABC):
         rows_in, rows_rec = (n_rec * each for each in drives)
         self.synapses, self.synapses_in = synapses, synapses_in
         self.n_pre, self.n_rec = n_pre, whole("n_rec", n_rec, 1)
+        self.n_rates, self.b_rec = self.n_rec, None  # general cells may have several rates, and further biases
         self.register_buffer("types", check_types(wiring.cell_types, n_rec))
         self.register_buffer("signs", check_signs(wiring.dale, self.types))
         input_mask = check_mask("mask_in", wiring.mask_in, (n_rec, n_pre))
@@ -111,33 +118,41 @@ class RecurrentPopulation(RewiredPopulation, abc.ABC):
         return Reused()
 
     @property
-    def n_rates(self) -> int:
-        """Number of rates, one for each cell."""
-        return self.n_rec
-
-    @property
     def n_memory(self) -> int:
         """Numbers M of the state of the cells."""
-        return self.n_rec
+        return self.n_rec * self.components
 
     def traits(self) -> dict[str, Any]:
         """Return the properties of the cells for the specification of the population."""
-        return {"recurrent": True, "spiking": self.spiking, "form": self.leak_form}
+        return {
+            "recurrent": self.reached != (),
+            "spiking": self.spiking,
+            "form": self.leak_form,
+            "components": self.components,
+            "drives": self.n_drives,
+            "learned": self.learned,
+        }
 
     def into_cells(self, prefix: str = "") -> tuple[Any, ...]:
-        """Return the connections into the population: input, recurrent, bias, initial state.
+        """Return the connections into the population: input, recurrent, biases, learned constants, initial state.
+
+        A learned constant is a bias of a drive of its own.
 
         Args:
             prefix: Prefix of the parameters' names in the network, default empty.
         """
-        into: list[Connection] = [
-            self.reused(self.synapses_in, f"{prefix}w_in", self.w_in, self.mask_in),
-            self.reused(self.synapses, f"{prefix}w_rec", self.w_rec, self.mask_rec),
-        ]
+        made = self.reused
+        into = [made(self.synapses_in, f"{prefix}w_in", self.w_in, self.mask_in, self.input_places)]
+        if self.reached != ():
+            into.append(made(self.synapses, f"{prefix}w_rec", self.w_rec, self.mask_rec, self.reached))
         if self.b is not None:
-            into.append(self.reused(Bias, f"{prefix}b", self.b))
+            into.append(made(Bias, f"{prefix}b", self.b, None, self.input_places))
+        if self.b_rec is not None:
+            into.append(made(Bias, f"{prefix}b_rec", self.b_rec, None, self.reached))
+        for place, name in enumerate(self.learned, self.n_drives):
+            into.append(made(Bias, f"{prefix}{name}", self.get_parameter(name), None, (place,)))
         if self.s_0 is not None:
-            into.append(self.reused(Initial, f"{prefix}s_0", self.s_0))
+            into.append(made(Initial, f"{prefix}s_0", self.s_0, None, self.state_places))
         return tuple(into)
 
     def typed_weights(self) -> tuple[tuple[Tensor, Tensor | None, Tensor], ...]:
@@ -318,8 +333,8 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         """Yes, unless the initial state is learned or the readout filtered, whose memory is no state of the cells."""
         return self.s_0 is None and not self.readout_leak
 
-    def record_from(self, start: Tensor | None, inputs: Tensor, noise: Tensor | None, space: Workspace) -> Tape:
-        if start is None or not self.starts_anywhere:
+    def record_from(self, start: Tensor, inputs: Tensor, noise: Tensor | None, space: Workspace) -> Tape:
+        if not self.starts_anywhere:
             return super().record_from(start, inputs, noise, space)
         if (found := tuple(start.shape)) != (wanted := (inputs.shape[1], self.n_memory)):
             raise ValueError(f"start must have shape (B, M) = {wanted}, got {found}")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.full import Full
+from tca.eligibilities.inverse_filter import remembered, unfilter
 from tca.signals.direct import Direct
 from tca.signals.signal import Buffers, Signal, WindowFunction
 from tca.tape.population import Population
@@ -52,7 +53,7 @@ class Exact(Signal):
             adjoint = direct(steps)
             later = Full().filter_(tape, adjoint, steps, later)
             tape.send_back(adjoint)
-            signal, kept = eligibility.unfilter(tape, adjoint, steps, kept)
+            signal, kept = unfilter(eligibility, tape, adjoint, steps, kept)
             return signal
 
         return read
@@ -104,7 +105,7 @@ class Horizon(Signal):
         for _ in range(min(self.steps, tape.steps)):
             adjoint = _one_step_further(tape, direct, adjoint)
         signal = _one_step_further(tape, direct, adjoint)
-        signal[:-1].sub_(eligibility.remembered(tape, adjoint[1:], 1))
+        signal[:-1].sub_(remembered(eligibility, tape, adjoint[1:], 1))
         return lambda steps: signal[steps].clone()
 
 

@@ -11,7 +11,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from tca.eligibilities.eligibility import Eligibility, following
+from tca.eligibilities.eligibility import Eligibility
+from tca.eligibilities.inverse_filter import following
 from tca.eligibilities.leak import Leak
 from tca.signals.direct import Direct
 from tca.signals.signal import Buffers, Signal, WindowFunction

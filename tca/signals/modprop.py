@@ -12,7 +12,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from tca.eligibilities.eligibility import Eligibility, following
+from tca.eligibilities.eligibility import Eligibility
+from tca.eligibilities.inverse_filter import following, remembered, unfilter
 from tca.eligibilities.leak import Leak
 from tca.eligibilities.type_propagation import TypePropagation, check_stable
 from tca.signals.direct import Direct
@@ -106,7 +107,7 @@ class TypeReturn(Signal):
             first = spread.filter_(tape, passed, steps, later[0])
             self._hop_(tape, direct_signal, following(passed, later[0]), steps.start)
             leaking = Leak().filter_(tape, direct_signal, steps, later[1])
-            signal, kept = eligibility.unfilter(tape, direct_signal, steps, later[2])
+            signal, kept = unfilter(eligibility, tape, direct_signal, steps, later[2])
             later = first, leaking, kept
             return signal
 
@@ -128,7 +129,7 @@ class TypeReturn(Signal):
         for _ in range(min(self.taps or 0, tape.steps)):
             passed, direct_signal = one_more(mean, passed, passed), one_more(self, passed, direct_signal)
         signal = one_more(self, passed, direct_signal)
-        signal[:-1].sub_(eligibility.remembered(tape, direct_signal[1:], 1))
+        signal[:-1].sub_(remembered(eligibility, tape, direct_signal[1:], 1))
         return lambda steps: signal[steps].clone()
 
     def _hop_(self, tape: Tape, into: Tensor, later: Tensor, first: int) -> None:

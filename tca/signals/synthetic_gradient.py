@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tca.eligibilities.eligibility import Eligibility
 from tca.eligibilities.full import Full
+from tca.eligibilities.inverse_filter import unfilter
 from tca.signals.direct import Direct
 from tca.signals.signal import Buffers, Signal, WindowFunction
 from tca.tape.population import Population, needs_synapses
@@ -105,7 +106,7 @@ class SyntheticGradient(Signal):
 
         def read(steps: slice) -> Tensor:
             nonlocal kept
-            signal, kept = eligibility.unfilter(tape, adjoint[steps].clone(), steps, kept)
+            signal, kept = unfilter(eligibility, tape, adjoint[steps].clone(), steps, kept)
             return signal
 
         return read

@@ -110,31 +110,18 @@ class LeakyTape(Tape):
             constant_leak=tensor(self.leak) if emits else None,
         )
 
-    def filter_leak_(self, signal: Tensor, later: Tensor | None) -> bool:
-        """Filter ``L_t + leak nu_{t+1}`` in place by a compiled pass; return whether there is one.
-
-        Args:
-            signal: State signal of consecutive steps, shape ``(C, B, N)``.
-            later: Filtered signal of the step after, shape ``(B, N)``; ``None`` at the end of the trial.
-        """
+    def filter_leak_(self, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
         if self.passes is None:
-            return False
+            return super().filter_leak_(signal, steps, later)
         self.passes.filter_(signal.unsqueeze(0), None if later is None else later.unsqueeze(0))
-        return True
+        return signal[0].clone()
 
-    def filter_jacobian_(self, signal: Tensor, steps: slice, later: Tensor | None) -> bool:
-        """Filter ``L_t + J_{t+1}^T nu_{t+1}`` in place by a compiled pass; return whether there is one.
-
-        Args:
-            signal: State signal of these steps, shape ``(C, B, N)``.
-            steps: The steps, counted from the initial state.
-            later: Filtered signal of the step after, shape ``(B, N)``; ``None`` at the end of the trial.
-        """
+    def filter_jacobian_(self, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
         if self.passes is None:
-            return False
+            return super().filter_jacobian_(signal, steps, later)
         activity, after = self.activity[steps.start :].unsqueeze(0), None if later is None else later.unsqueeze(0)
         self.passes.adjoint_(self.recurrent.unsqueeze(0), activity, signal.unsqueeze(0), after)
-        return True
+        return signal[0].clone()
 
     @property
     def synapses(self) -> Tensor:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from tca.tape.module_tape import ModuleTape, Propagate
+from tca.tape.module_tape import ModuleTape
+from tca.tape.tape import Propagate
 
 __all__ = ["ModelTape"]
 
@@ -40,10 +41,11 @@ class ModelTape(ModuleTape):
             raise ValueError("this pass of a whole model has no graph: use Learner.tape")
         return self.backward(signal)
 
-    def carry_(self, propagate_back_: Propagate, signal: Tensor, gradients: dict[str, Tensor]) -> None:
+    def carry_(self, propagate_back_: Propagate, signal: Tensor, gradients: dict[str, Tensor]) -> bool:
         """Add the same gradients as the reverse execution: outputs have no memory."""
         for name, each in self.pull(signal[1:], slice(1, self.steps + 1)).items():
             gradients[name].add_(each)
+        return True
 
     def lift(self, signal: Tensor, steps: slice) -> Tensor:
         """Return a signal as it is: rates, states and outputs are the same."""

@@ -24,14 +24,13 @@ from torch.func import jacrev, vmap
 from tca.connections.connection import ConnectionInput
 from tca.connections.module_parameter import InitialPart, ModuleParameter
 from tca.tape.local_step import LocalStep
-from tca.tape.tape import Tape
+from tca.tape.tape import Propagate, Tape
 
-__all__ = ["TRACE_BYTES", "DenseTape", "ModuleTape", "Propagate", "StepFunction", "trace_bytes"]
+__all__ = ["TRACE_BYTES", "DenseTape", "ModuleTape", "StepFunction", "trace_bytes"]
 
 TRACE_BYTES = 2**30  # largest size of traces or Jacobians of a step, 1 GiB
 
 StepFunction = Callable[[Mapping[str, Tensor] | None, Tensor, Tensor], Tensor]
-Propagate = Callable[[Tape, int, Tensor, Tensor], None]
 
 
 def trace_bytes(trials: int, states: int, parameters: int, element: int) -> int:
@@ -64,16 +63,6 @@ class ModuleTape(Tape, abc.ABC):
         Args:
             signal: State signal of these steps, shape ``(C, B, M)``.
             steps: The steps, counted from the initial state.
-        """
-
-    @abc.abstractmethod
-    def carry_(self, propagate_back_: Propagate, signal: Tensor, gradients: dict[str, Tensor]) -> None:
-        """Add the gradients of the forward execution, ``sum_t L_t e_t``.
-
-        Args:
-            propagate_back_: The reverse filter of an eligibility, which defines its propagator.
-            signal: State signal, shape ``(T + 1, B, M)``.
-            gradients: Gradients by the names of the connections, changed in place.
         """
 
     def gather_(self, link: ConnectionInput, gradient: Tensor, driven: Tensor, steps: slice) -> None:
@@ -194,16 +183,16 @@ class DenseTape(ModuleTape):
         """Return ``D_t`` of an eligibility, shape ``(B, M, M)``: its reverse filter applied to unit signals.
 
         Args:
-            propagate_back_: The reverse filter of the eligibility.
+            propagate_back_: Adds ``D_t^T later`` to a signal in place, from t, the signal and ``later``.
             t: The step, 1 to T.
         """
         trials, states = self.states.shape[1:]
         unit = torch.eye(states, dtype=self.states.dtype, device=self.states.device).expand(trials, -1, -1)
         rows = torch.zeros_like(unit, memory_format=torch.contiguous_format)
-        propagate_back_(self, t, rows, unit)
+        propagate_back_(t, rows, unit)
         return rows
 
-    def carry_(self, propagate_back_: Propagate, signal: Tensor, gradients: dict[str, Tensor]) -> None:
+    def carry_(self, propagate_back_: Propagate, signal: Tensor, gradients: dict[str, Tensor]) -> bool:
         """Add ``sum_t L_t e_t`` with ``e_t = D_t e_{t-1} + G_t``: real-time recurrent learning if ``D = J``.
 
         Raises:
@@ -228,6 +217,7 @@ class DenseTape(ModuleTape):
                         traces[name] += direct[name]
             for name, trace in traces.items():
                 gradients[name].add_(torch.einsum("bm,bmp->p", signal[t], trace).view_as(gradients[name]))
+        return True
 
     def _before(self, steps: slice) -> tuple[Tensor, Tensor]:
         """Return inputs and previous states of some steps, all trials of all steps along one axis."""

@@ -27,9 +27,10 @@ from tca.tape.step_derivatives import StepDerivatives
 if TYPE_CHECKING:
     from tca.tape.perturbed_pass import PerturbedPass
 
-__all__ = ["Afferent", "Back", "Tape", "filtered"]
+__all__ = ["Afferent", "Back", "Propagate", "Tape", "filtered"]
 
 Back = Callable[[Tensor, slice], Tensor]
+Propagate = Callable[[int, Tensor, Tensor], None]
 
 WINDOW_BYTES = 2**19  # size of a window of the reverse pass, which fits into the cache of one core
 
@@ -329,3 +330,41 @@ class Tape(StepDerivatives, abc.ABC):
             connection: The connection.
         """
         return ((slice(None), slice(None)),)
+
+    def filter_back_(self, propagate_back_: Propagate, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
+        """Filter ``L_t`` into ``nu_t = L_t + D_{t+1}^T nu_{t+1}`` in place.
+
+        Returns the filtered signal of the window's first step: ``later`` of the window before.
+
+        Args:
+            propagate_back_: Adds ``D_t^T later`` to a signal in place, from t, the signal and ``later``.
+            signal: State signal of these steps, shape ``(C, B, N)``.
+            steps: The steps, counted from the initial state.
+            later: Filtered signal of the first step of the window after; ``None`` at the end of the trial.
+        """
+        entries = signal.unbind(0)
+        if later is not None:
+            propagate_back_(steps.stop, entries[-1], later)
+        for index in range(len(entries) - 2, -1, -1):
+            propagate_back_(steps.start + index + 1, entries[index], entries[index + 1])
+        return entries[0].clone()
+
+    def filter_leak_(self, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
+        """Filter ``nu_t = L_t + leak_{t+1}^T nu_{t+1}`` in place; see ``filter_back_``."""
+        return self.filter_back_(self.leak_, signal, steps, later)
+
+    def filter_jacobian_(self, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
+        """Filter ``nu_t = L_t + J_{t+1}^T nu_{t+1}`` in place; see ``filter_back_``."""
+        return self.filter_back_(self.return_, signal, steps, later)
+
+    def carry_(self, propagate_back_: Propagate, signal: Tensor, gradients: dict[str, Tensor]) -> bool:
+        """Carry traces of all parameters at once and add ``sum_t L_t e_t``; return whether the tape does so.
+
+        By default it does not: the eligibility has a trace for each connection.
+
+        Args:
+            propagate_back_: Adds ``D_t^T later`` to a signal in place, from t, the signal and ``later``.
+            signal: State signal, shape ``(T + 1, B, N)``.
+            gradients: Gradients by the names of the connections, changed in place.
+        """
+        return False

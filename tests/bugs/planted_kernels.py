@@ -21,6 +21,6 @@ BUGS = [
     Bug(TENSORS, "slope of the wrong step in the adjoint, form B", "activity[:, 1:] if self.on_rate else activity",
         "activity", PASSES),
     Bug("tca/eligibilities/leak.py", "a subclass filtered by the leak",
-        "own = type(self).propagate_back_ is Leak.propagate_back_", "own = True", PASSES),
+        "if type(self).propagate_back_ is not Leak.propagate_back_:", "if False:", PASSES),
     Bug(BUILD, "a library of another processor taken from the cache", "|{_processor()}", "", CHOICE),
 ]  # fmt: skip

@@ -12,7 +12,8 @@ TYPES = ("tests/tca/rules/test_cell_types.py",)
 PATHS = ("tests/tca/rules/test_snap_homotopy.py",)
 BACK = ("tests/tca/signals/test_feedback_alignment.py",)
 
-BASE, TRACES, FULL = "tca/eligibilities/eligibility.py", "tca/eligibilities/traces.py", "tca/eligibilities/full.py"
+TAPE, EXECUTION, INVERSE = "tca/tape/tape.py", "tca/execution.py", "tca/eligibilities/inverse_filter.py"
+TRACES, FULL = "tca/eligibilities/traces.py", "tca/eligibilities/full.py"
 LEAK = "tca/eligibilities/leak.py"
 DIAGONAL = "tca/eligibilities/diagonal.py"
 INSTANT = "tca/eligibilities/instant.py"
@@ -27,25 +28,25 @@ DIRECT = "tca/signals/direct.py"
 SIGNAL, SHARED, ACTIVATIONS = "tca/signals/signal.py", "tca/signals/shared_random.py", "tca/cells/activations.py"
 
 BUGS = [
-    Bug(BASE, "propagator of the step before", "self.propagate_back_(tape, steps.start + index + 1,",
-        "self.propagate_back_(tape, steps.start + index,", POPULATIONS),
-    Bug(BASE, "nothing crosses from window to window", "if later is not None:", "if False:", POPULATIONS),
-    Bug(BASE, "window handed on at its wrong end", "return entries[0].clone()", "return entries[-1].clone()",
+    Bug(TAPE, "propagator of the step before", "propagate_back_(steps.start + index + 1,",
+        "propagate_back_(steps.start + index,", POPULATIONS),
+    Bug(TAPE, "nothing crosses from window to window", "if later is not None:", "if False:", POPULATIONS),
+    Bug(TAPE, "window handed on at its wrong end", "return entries[0].clone()", "return entries[-1].clone()",
         POPULATIONS),
-    Bug(BASE, "sign of what is remembered", "].sub_(self.remembered(tape", "].add_(self.remembered(tape", POPULATIONS),
-    Bug(BASE, "memory of the wrong step", "self.propagate_back_(tape, first + index,", "self.propagate_back_(tape, first + index - 1,",
+    Bug(INVERSE, "sign of what is remembered", "].sub_(remembered(eligibility", "].add_(remembered(eligibility",
         POPULATIONS),
-    Bug(BASE, "gain applied to the initial state",
-        "if not isinstance(link.connection, Initial):\n                tape.scale_gain_(",
-        "if True:\n                tape.scale_gain_(", RULES),
-    Bug(BASE, "initial states that learn nothing", "if isinstance(link.connection, Initial) == (steps.start == 0):",
+    Bug(INVERSE, "memory of the wrong step", "(tape, first + index,", "(tape, first + index - 1,", POPULATIONS),
+    Bug(INVERSE, "adjoint of a cell advanced without its memory", "entry.sub_(returned).clone()", "returned", PATHS),
+    Bug(EXECUTION, "gain applied to the initial state",
+        "if not isinstance(link.connection, Initial):\n            tape.scale_gain_(",
+        "if True:\n            tape.scale_gain_(", RULES),
+    Bug(EXECUTION, "initial states that learn nothing", "if isinstance(link.connection, Initial) == (steps.start == 0):",
         "if not isinstance(link.connection, Initial) and steps.start > 0:", RULES),
     Bug(INSTANT, "no memory declared not local", "local: ClassVar[bool] = True",
         "local: ClassVar[bool] = False", RULES),
     Bug(TRACES, "an instantaneous trace that remembers", "pre.expand_as(self.pre)",
         "self.pre + pre.expand_as(self.pre)", POPULATIONS),
-    Bug(LEAK, "e-prop that transmits", "tape.leak_(t, into, later)",
-        "tape.leak_(t, into, later), tape.transmit_(t, into, later)", RULES),
+    Bug(LEAK, "e-prop that transmits", "tape.filter_leak_(", "tape.filter_jacobian_(", RULES),
     Bug(LEAK, "trace 1 % short where the leak is on the rate", "lambda now: now.leak)", "lambda now: 0.99 * now.leak)",
         RULES),
     Bug(DIAGONAL, "SnAp-1 without the synapse onto itself", "tape.transmit_own_(t, into, later)", "pass", RULES),
@@ -80,9 +81,9 @@ BUGS = [
         "self.cells.unsqueeze(1), self.cells.unsqueeze(2)", PATHS),
     Bug(SNAP, "influence that does not leak", "self.value = here.kept(self.value).add_(here.driven(",
         "self.value = torch.zeros_like(self.value).add_(here.driven(", PATHS),
-    Bug(SNAP, "signal that the trace already holds", "signal[index] -= returned[..., 0]", "pass", PATHS),
-    Bug(EXACT, "memory of a cut signal one step off", "eligibility.remembered(tape, adjoint[1:], 1)",
-        "eligibility.remembered(tape, adjoint[1:], 0)", RULES),
+    Bug(INVERSE, "signal that the trace already holds", "entry.sub_(returned).clone()", "entry.clone()", PATHS),
+    Bug(EXACT, "memory of a cut signal one step off", "remembered(eligibility, tape, adjoint[1:], 1)",
+        "remembered(eligibility, tape, adjoint[1:], 0)", RULES),
     Bug(EXACT, "adjoint not carried between windows", "Full().filter_(tape, adjoint, steps, later)",
         "Full().filter_(tape, adjoint, steps, None)", POPULATIONS),
     Bug(EXACT, "adjoint kept from the populations below", "            tape.send_back(adjoint)\n", "", POPULATIONS),

@@ -36,9 +36,8 @@ class BlockPopulation(RecurrentPopulation, abc.ABC):
     """
 
     cell: Cell | None = None  # the general cell, if the population consists of them
-    learned: tuple[str, ...] = ()  # its learned constants
-
-    b_rec: nn.Parameter | None
+    reached: tuple[int, ...]
+    input_places: tuple[int, ...]
 
     def declare_(
         self,
@@ -57,7 +56,9 @@ class BlockPopulation(RecurrentPopulation, abc.ABC):
             generator: Source of constants that are drawn.
             owners: The options that set constants, by constant, for errors; default the constants themselves.
         """
-        self.cell, self.n_drives, self.passed, self.b_rec = cell, len(cell.drives), passed_on(cell), None
+        self.cell, self.n_drives, self.passed = cell, len(cell.drives), passed_on(cell)
+        self.components, self.n_rates = len(cell.components), self.n_rec * len(cell.rates)
+        self.synapses = self.synapses_in = Dense
         self.input_places, self.reached = cell.places(cell.input_drives), cell.places(cell.recurrent_drives)
         if self.s_0 is not None:
             self.s_0 = nn.Parameter(self.s_0.detach().new_zeros(self.n_rec * len(cell.components)))
@@ -68,6 +69,8 @@ class BlockPopulation(RecurrentPopulation, abc.ABC):
             name for name, each in self.bounds.items() if (each.learned if learn is None else name in learn)
         )
         check_learned(cell, self.learned)
+        first = self.n_drives + len(self.learned)
+        self.state_places = tuple(range(first, first + self.components))
         self.fixed: tuple[str, ...] = ()
         for name, bounds in self.bounds.items():
             title = f"{name} per step of {owners[name]}" if name in owners else name
@@ -79,27 +82,6 @@ class BlockPopulation(RecurrentPopulation, abc.ABC):
             elif value.ndim:
                 self.register_buffer(f"constant_{name}", value.clone())
                 self.fixed = (*self.fixed, name)
-
-    @property
-    def n_rates(self) -> int:
-        """Number of rates, Q for each cell."""
-        return self.n_rec * (1 if self.cell is None else len(self.cell.rates))
-
-    @property
-    def n_memory(self) -> int:
-        """Numbers of the state of the cells, S for each."""
-        return self.n_rec * (1 if self.cell is None else len(self.cell.components))
-
-    def traits(self) -> dict[str, Any]:
-        """Return the properties of the cells for the specification of the population."""
-        if self.cell is None:
-            return super().traits()
-        return super().traits() | {
-            "recurrent": bool(self.reached),
-            "components": len(self.cell.components),
-            "drives": self.n_drives,
-            "learned": self.learned,
-        }
 
     def bound_cell(self, use: Mapping[str, Tensor] | None = None, prefix: str = "") -> Cell:
         """Return the cell with the constants of the population.
@@ -115,31 +97,6 @@ class BlockPopulation(RecurrentPopulation, abc.ABC):
         }
         bound: Cell = self.cell.bound(fixed | own)
         return bound
-
-    def into_cells(self, prefix: str = "") -> tuple[Any, ...]:
-        """Return the connections into the population: input, recurrent, biases, constants, initial state.
-
-        A learned constant is a bias of a drive of its own.
-
-        Args:
-            prefix: Prefix of the parameters' names in the network, default empty.
-        """
-        if self.cell is None:
-            return super().into_cells(prefix)
-        into: list[Connection] = [Dense(f"{prefix}w_in", self.w_in, self.mask_in, drives=self.input_places)]
-        if self.reached:
-            into.append(Dense(f"{prefix}w_rec", self.w_rec, self.mask_rec, drives=self.reached))
-        if self.b is not None:
-            into.append(Bias(f"{prefix}b", self.b, drives=self.input_places))
-        if self.b_rec is not None:
-            into.append(Bias(f"{prefix}b_rec", self.b_rec, drives=self.reached))
-        for place, name in enumerate(self.learned, self.n_drives):
-            into.append(Bias(f"{prefix}{name}", self.get_parameter(name), drives=(place,)))
-        if self.s_0 is not None:
-            first = self.n_drives + len(self.learned)
-            components = tuple(range(first, first + len(self.cell.components)))
-            into.append(Initial(f"{prefix}s_0", self.s_0, drives=components))
-        return tuple(into)
 
     def external_drive(self, weights: Sequence[Tensor], into: Sequence[Connection], inputs: Tensor) -> Tensor:
         """Return the drives but for the recurrent ones, shape ``(..., G N)``, differentiable.

@@ -6,6 +6,7 @@ Shapes: T time, B batch, J presynaptic cells or inputs, N cells.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -18,7 +19,8 @@ from tca.cells.leaky_cell import FORMS, LeakyCell
 from tca.cells.learned_cells import Leaky
 from tca.cells.time_constants import Constant, leak_and_gain
 from tca.connections.connection import Dense
-from tca.kernels.choice import choose
+from tca.kernels.choice import VARIABLE, choose
+from tca.kernels.compiled import FUNCTIONS, Passes
 from tca.nets.cell_rnn.block_population import BlockPopulation
 from tca.nets.recurrent_layer import RecurrentLayer, RecurrentWiring
 from tca.tape.leaky_tape import LeakyTape
@@ -112,7 +114,7 @@ class LeakyPopulation(BlockPopulation):
         recurrent = w_rec.matrix()
         if start is None:
             start = initial[0].effective() if initial else rate.new_zeros(())
-        passes = choose(self.activation, not in_place, self.leak, self.gain, recurrent)
+        passes = self._passes()
         fused = passes is not None and noise is None and self.n_pre <= WIDEST
         if not fused:
             self._drive_(drive, w_in, b, inputs, noise)
@@ -144,6 +146,14 @@ class LeakyPopulation(BlockPopulation):
             types=self.types,
             **rest,
         )
+
+    def _passes(self) -> Passes | None:
+        """Return the compiled passes; ``None`` for PyTorch's operations."""
+        if type(self.activation) not in FUNCTIONS:
+            return None
+        on_rate, like = not self.form.slope_at_emission, self.w_rec
+        chosen = os.environ.get(VARIABLE)
+        return choose(chosen, self.activation, on_rate, self.leak, self.gain, self.n_rec, like.dtype, like.device)
 
     def _drive_(self, drive: Tensor, w_in: Any, b: Any, inputs: Tensor, noise: Tensor | None) -> None:
         """Write the drive of every step but for the recurrent part, with folded weights."""

@@ -61,6 +61,7 @@ class SpikingPopulation(BlockPopulation):
     """
 
     spiking: ClassVar[bool] = True
+    components = 2
 
     leak: Tensor
     gain: Tensor
@@ -135,9 +136,6 @@ class SpikingPopulation(BlockPopulation):
             self.reset,
             self.reset_in_trace,
         )
-
-    def traits(self) -> dict[str, Any]:
-        return super().traits() if self.cell is not None else {**super().traits(), "components": 2}
 
     def start(self, trials: int) -> SpikingState:
         """Return cells at rest."""
