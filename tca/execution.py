@@ -184,7 +184,7 @@ EXECUTIONS: dict[str, Execution] = {
 
 
 def _links(tape: Tape) -> list[ConnectionInput]:
-    return [link for level in (tape, *tape.lower) for link in level.links] + list(tape.readout_links)
+    return [link for level in (tape, *tape.lower) for link in level.links] + list(tape.readout.links)
 
 
 def _no_gradients(tape: Tape) -> Gradients:
@@ -221,7 +221,7 @@ def _gather_readout(
     if steps.start == 0:
         return
     weights, bias = output_signals
-    for link, each in zip(tape.readout_links, (weights, bias, bias), strict=False):  # the last from the inputs
+    for link, each in zip(tape.readout.links, (weights, bias, bias), strict=False):  # the last from the inputs
         part = steps.stop - steps.start < tape.steps  # elsewhere than on a CPU the host would wait to save a product
         if part and each.is_cpu and not each[steps].any():
             continue
@@ -232,6 +232,6 @@ def _finish(signal: Signal, tape: Tape, gradients: Gradients, buffers: Buffers) 
     """Return the gradients in the shapes of the weights, that of the readout as the signal changes it."""
     finished = {link.connection.name: link.connection.finish(gradients[link.connection.name]) for link in _links(tape)}
     if isinstance(signal, CustomSignal):
-        weight, bias = (finished[link.connection.name] for link in tape.readout_links)
+        weight, bias = (finished[link.connection.name] for link in tape.readout.links)
         signal.condition_readout_(weight, bias, level_buffers(tape.population, buffers))
     return finished

@@ -30,14 +30,15 @@ TEXTS = (*PACKAGES, "studies", "benchmarks", "tests", "docs", "examples")
 COMMANDS = {"import tca": "import tca", "tca --help": "['--help']", "tca list": "['list']"}
 REPEATS = 3
 
-# One update by e-prop: the files entered, and those on the way to an operation on floating-point numbers.
+# Updates by e-prop: the files entered by the first, which also checks and compiles, those entered by a later one, and
+# those of it on the way to an operation on floating-point numbers.
 TRACE = """
 import json, sys, inspect, torch, tca
 from pathlib import Path
 from torch.utils._python_dispatch import TorchDispatchMode
 
 FOLDER = Path(tca.__file__).parent
-entered, computing = set(), set()
+first, entered, computing = set(), set(), set()
 
 def ours(frame):
     return Path(frame.f_code.co_filename).is_relative_to(FOLDER)
@@ -51,17 +52,20 @@ class Watch(TorchDispatchMode):
                 computing.update([frame.f_code.co_filename] if ours(frame) else [])
         return value
 
-def enter(frame, event, _):
-    if event == "call" and ours(frame):
-        entered.add(frame.f_code.co_filename)
+def enter_into(files):
+    def enter(frame, event, _):
+        if event == "call" and ours(frame):
+            files.add(frame.f_code.co_filename)
+    return enter
 
 learner = tca.Learner(tca.nets.LeakyRNN(3, 8, 2), tca.RULES["eprop"])
 draw = torch.Generator().manual_seed(0)
 inputs, targets = torch.randn(5, 4, 3, generator=draw), torch.randn(5, 4, 2, generator=draw)
 batch = tca.Batch(inputs, targets, torch.ones(5, 4), tca.losses.MSE())
-sys.setprofile(enter)
-learner.backward(batch)
-sys.setprofile(None)
+for files in (first, entered):
+    sys.setprofile(enter_into(files))
+    learner.backward(batch)
+    sys.setprofile(None)
 with Watch():
     learner.backward(batch)
 
@@ -69,7 +73,7 @@ from tca.tape.tape import Tape
 public = lambda kind: [name for name in dir(kind) if not name.startswith("_")]
 fields = [name for name in Tape.__dataclass_fields__ if not name.startswith("_")]
 members = [len(public(tca.signals.Signal)), len(public(tca.eligibilities.Eligibility)), len(fields)]
-print(json.dumps([sorted(entered), sorted(computing), members]))
+print(json.dumps([sorted(first), sorted(entered), sorted(computing), members]))
 """
 
 
@@ -159,9 +163,10 @@ def update(tree: Path) -> list[Row]:
         tree: Root of the repository.
     """
     answer = subprocess.run([sys.executable, "-c", TRACE], cwd=tree, capture_output=True, text=True, check=True).stdout
-    entered, computing, (signal, eligibility, tape) = json.loads(answer)
+    first, entered, computing, (signal, eligibility, tape) = json.loads(answer)
     return [
-        ("files, lines entered by one backward of e-prop", _count(map(_lines, map(Path, entered)))),
+        ("files, lines entered by a first backward of e-prop", _count(map(_lines, map(Path, first)))),
+        ("files, lines entered by a later one", _count(map(_lines, map(Path, entered)))),
         ("files, lines of these on the way to an operation", _count(map(_lines, map(Path, computing)))),
         ("public members of Signal, of Eligibility", f"{signal}, {eligibility}"),
         ("public fields of Tape", str(tape)),

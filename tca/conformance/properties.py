@@ -80,10 +80,9 @@ def horizons(learner: Learner, batch: Batch, steps: Iterable[int] | None = None)
 def reads_other_synapses(learner: Learner, batch: Batch, change: float = 0.5) -> list[bool]:
     """Return for each execution whether gradients change with synapses between other cells once activity is fixed."""
     tape, rule = learner.tape(batch), learner.rule
-    recurrent = tape.recurrent
-    assert recurrent is not None
+    recurrent = tape.recurrence.weights
     between = change * (1 - torch.eye(len(recurrent), dtype=recurrent.dtype, device=recurrent.device))
-    other = replace(tape, recurrent=recurrent + between)
+    other = tape.with_recurrent(recurrent + between)
     changed = []
     for execute in (EXECUTIONS[each] for each in rule.executions):
         one, two = (execute(rule.signal, rule.eligibility, each, learner.state_dict()) for each in (tape, other))

@@ -205,7 +205,7 @@ def _horizon(it: Setting) -> str:
         raise SkippedCheckError("a reward signal is one number per trial")
     if not it.batch.targets.is_floating_point():
         raise SkippedCheckError("targets of the network are classes")
-    if it.learner().tape(it.batch).readout_leak:
+    if it.learner().tape(it.batch).readout.leak:
         raise SkippedCheckError("the readout is filtered, so that every step needs later errors")
     for each in horizons(it.learner(), it.batch, (1, STEPS // 2, STEPS - 1)):
         assert not each.beyond, f"{declared} declared, and the signal of step {each.step} needs errors after that"
@@ -213,7 +213,7 @@ def _horizon(it: Setting) -> str:
 
 
 def _locality(it: Setting) -> str:
-    if it.rule.signal.needs_reward or it.learner().tape(it.batch).recurrent is None:
+    if it.rule.signal.needs_reward:
         raise SkippedCheckError("no recurrent synapses are read from a tape here")
     reads = any(reads_other_synapses(it.learner(), it.batch, change=0.05))
     assert not (it.rule.local and reads), "local is declared, and weight changes depend on synapses of other cells"

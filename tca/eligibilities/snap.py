@@ -20,7 +20,7 @@ from tca.eligibilities.traces import Trace, add_outer_, initial_influence
 from tca.tape.local_step import LocalStep
 from tca.tape.population import Population, needs_synapses
 from tca.tape.tape import Tape
-from tca.tape.weight_estimates import Wired
+from tca.tape.weight_estimates import Recurrence
 from tca.utils.checks import Count, checked
 from tca.utils.host_values import host_value
 
@@ -39,17 +39,17 @@ class Neighbours(NamedTuple):
     real: Tensor
 
     @classmethod
-    def of(cls, wired: Wired, hops: int) -> Neighbours:
+    def of(cls, synapses: Recurrence, hops: int) -> Neighbours:
         """Return the cells within some hops of existing synapses.
 
         Args:
-            wired: A tape or a local step, which holds the synapses.
+            synapses: The recurrent synapses.
             hops: Largest number of synapses on the path.
         """
-        mask = wired.recurrent_mask
-        if mask is not None:
-            return host_value(mask, _within(hops))
-        own = torch.eye(wired.recurrent.shape[1], dtype=wired.recurrent.dtype, device=wired.recurrent.device)
+        if synapses.mask is not None:
+            return host_value(synapses.mask, _within(hops))
+        weights = synapses.weights
+        own = torch.eye(weights.shape[1], dtype=weights.dtype, device=weights.device)
         reached = torch.ones_like(own) if hops else own
         return cls.nearest(reached, len(own) if hops else 1)
 
@@ -112,7 +112,7 @@ class ReachTrace(Trace):
             hops: Synapses within which a cell is reached.
         """
         self.connection, self.cells = connection, step.cells
-        self.near = Neighbours.of(step, hops).over(connection.n_post)
+        self.near = Neighbours.of(step.recurrence, hops).over(connection.n_post)
         components = () if step.components == 1 else (step.components,)
         shape = (trials, *components, *self.near.cells.shape, connection.n_pre)
         self.value = connection.weight.detach().new_zeros(shape)
@@ -185,7 +185,7 @@ class SnAp(Eligibility):
             steps: The steps, counted from the initial state.
             later: Value returned for the window after; ``None`` at the end of the trial.
         """
-        near = Neighbours.of(tape, self.steps - 1)
+        near = Neighbours.of(tape.recurrence, self.steps - 1)
         among = near.among(tape.synapses)
         for index in range(len(signal) - 1, -1, -1):
             returned = _returned(tape, near, among, steps.start + index + 1, later)

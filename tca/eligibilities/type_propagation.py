@@ -39,7 +39,7 @@ class TypeTrace(Trace):
             step: The first step, which states the constants.
         """
         cells = connection.n_post
-        alike = (step.leak, step.constant_gain, step.types.to(step.leak))
+        alike = (step.leak, step.constant_gain, step.recurrence.types.to(step.leak))
         rows = torch.stack([each.expand(cells) for each in alike], 1)
         groups, self.group = torch.unique(rows, dim=0, return_inverse=True)
         self.leak, self.gain, self.type = groups[:, 0], groups[:, 1], groups[:, 2].long()

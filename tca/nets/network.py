@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -180,8 +179,7 @@ class Network(NumericModule, abc.ABC):
         """
 
         def with_drive(extra: ByPopulation) -> Tape:
-            lengths = batch.trial_lengths if batch.padded else None
-            return replace(self.perturbed(batch.inputs, noise, extra), lengths=lengths)
+            return self.perturbed(batch.inputs, noise, extra).changed(batch=batch)
 
         @torch.no_grad()
         def with_parameters(parameters: Mapping[str, Tensor]) -> Tensor:

@@ -19,6 +19,7 @@ from tca.nets.deep_r import RewiredPopulation
 from tca.nets.network import Network
 from tca.nets.options import check_mask, check_signs, check_types, drawing, normal_by_steps, with_signs
 from tca.nets.recurrent_layer import RecurrentWiring
+from tca.tape.links import Readout
 from tca.tape.population import Population
 from tca.tape.tape import Tape, filtered
 from tca.utils.checks import Count, quick_counts, whole
@@ -343,14 +344,14 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
     def _recorded(self, inputs: Tensor, noise: Tensor | None, space: Workspace, **options: Any) -> Tape:
         w_out, b_out = self.readout_connections()
         readout = w_out.matrix()
-        tape = self.run_cells(self._place(readout), inputs, noise, space, readout_leak=self.readout_leak, **options)
+        tape = self.run_cells(self._place(readout), inputs, noise, space, **options)
         rates = tape.rate[1:]
         outputs = filtered(rates @ readout.t(), self.readout_leak) + b_out.effective()
         links = [ConnectionInput(w_out, rates), ConnectionInput(b_out, rates.new_ones(1, 1, 1))]
         for each in self.skip_connections():
             outputs.add_(each.drive(inputs))
             links.append(ConnectionInput(each, inputs))
-        return tape.changed(readout_links=tuple(links), outputs=outputs)
+        return tape.changed(readout=Readout(tuple(links), self.readout_leak), outputs=outputs)
 
     def draw_noise(self, steps: Count, trials: Count) -> Tensor | None:
         """Draw private noise for a trial, ``(T, B, N)``; ``None`` if the network has none.

@@ -18,8 +18,9 @@ from tca.nets.network import Network
 from tca.nets.options import check_mask, drawing, normal_by_steps
 from tca.nets.recurrent import RecurrentPopulation
 from tca.nets.recurrent_layer import RecurrentLayer
+from tca.tape.links import Afferent, Readout
 from tca.tape.population import Population
-from tca.tape.tape import Afferent, Tape, filtered
+from tca.tape.tape import Tape, filtered
 from tca.utils.checks import Count, Device, DType, Mask, Positive, Seed, Size, checked, positive, quick_counts, whole
 from tca.utils.numerics import Workspace
 
@@ -149,8 +150,9 @@ class StackedRNN(Network):
             rates = tape.rate[1:]
         return tapes[-1].changed(
             lower=tuple(tapes[-2::-1]),
-            readout_leak=self.readout_leak,
-            readout_links=(ConnectionInput(w_out, rates), ConnectionInput(b_out, rates.new_ones(1, 1, 1))),
+            readout=Readout(
+                (ConnectionInput(w_out, rates), ConnectionInput(b_out, rates.new_ones(1, 1, 1))), self.readout_leak
+            ),
             outputs=filtered(rates @ readout.t(), self.readout_leak) + b_out.effective(),
         )
 

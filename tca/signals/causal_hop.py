@@ -5,7 +5,7 @@ Shapes: T time, B batch, N cells, C consecutive steps.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -92,19 +92,19 @@ class CausalHop(DelayedSignal):
             nonlocal slope
             now = step.response() * (1 - readout_leak)
             slope = now if slope is None else readout_leak * slope + now
-            return over(error @ population.readout, slope.shape[-1]) * slope @ self.weights.of(step)
+            return over(error @ population.readout, slope.shape[-1]) * slope @ self.weights.of(step.recurrence)
 
         return report
 
     def _reported(self, tape: Tape) -> Tensor:
         """Return ``h`` of all steps, shape ``(T + 1, B, N)``."""
-        keep = tape.readout_leak
+        keep = tape.readout.leak
         slope = torch.zeros_like(tape.derivative(1))
-        result = over(tape.output_error @ tape.readout, slope.shape[-1])
+        result = over(tape.output_error @ tape.population.readout, slope.shape[-1])
         for t in range(1, tape.steps + 1):
             slope = keep * slope + (1 - keep) * tape.derivative(t)
             result[t] *= slope
-        known = replace(tape, recurrent=self.weights.of(tape))
+        known = tape.with_recurrent(self.weights.of(tape.recurrence))
         result = (result @ known.transmission).mul_(1 - keep)
         result = torch.cat([result[1:], torch.zeros_like(result[:1])])
         for t in range(tape.steps - 2, -1, -1):

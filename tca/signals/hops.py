@@ -5,7 +5,7 @@ Shapes: T time, B batch, N cells, C consecutive steps.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -68,8 +68,8 @@ class Hops(Signal):
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function to the signal, one sweep per hop."""
         direct = Direct().windowed_signal(tape, {}, eligibility)
-        by_type = self.weights.by_type(tape) and not (tape.population.spiking or tape.population.general)
-        known = tape if by_type else replace(tape, recurrent=self.weights.of(tape))
+        by_type = self.weights.by_type(tape.recurrence) and not (tape.population.spiking or tape.population.general)
+        known = tape if by_type else tape.with_recurrent(self.weights.of(tape.recurrence))
         after: list[Tensor | None] = [None] * self.hops  # value of each sweep at the first step after the window
 
         def read(steps: slice) -> Tensor:

@@ -94,8 +94,8 @@ class RecursiveLeastSquares(Wrapped):
         if STATE not in buffers:
             return
         batch = tape.trials_shown
-        readout, pre = tape.readout_links[0]
-        inputs, weights = filtered(pre, tape.readout_leak).flatten(0, 1), batch.weights.flatten() / batch.trials
+        readout, pre = tape.readout.links[0]
+        inputs, weights = filtered(pre, tape.readout.leak).flatten(0, 1), batch.weights.flatten() / batch.trials
         if weights.device.type == "cpu":  # elsewhere samples without weight cost less than a wait for their number
             inputs, weights = inputs[weights != 0], weights[weights != 0]
         self.observe_readout_(readout, inputs, weights, buffers)

@@ -28,7 +28,6 @@ class BlockStep(LocalStep):
         leak: ``(B, N)`` if a state is one number, else ``(B, S, S, N)``.
         gain: ``(B, S, G, N)``.
         slope: ``(B, N)`` if states and rates are one number, else ``(B, S, N)``, or ``(B, S, Q, N)`` of several rates.
-        recurrent: Recurrent weights, one block of rows per recurrent drive, shape ``(R N, N)``.
         reached: The recurrent drives.
     """
 

@@ -10,7 +10,7 @@ States and drives are recorded; the blocks are computed for a window of steps at
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -21,6 +21,7 @@ from tca.cells.local_derivatives import Blocks, blocks_of, slope_of
 from tca.connections.connection import Connection, ConnectionInput, Initial
 from tca.tape.block_step import BlockStep
 from tca.tape.tape import WINDOW_BYTES, Tape
+from tca.tape.weight_estimates import Recurrence
 
 __all__ = ["BlockTape", "block_step", "runs", "with_autapses"]
 
@@ -51,7 +52,10 @@ class BlockTape(Tape):
     starts: bool
     gated: bool = False
     autapse: float | Tensor | None = None
-    _windows: dict[int, tuple[slice, Blocks, list[Blocks]]] = field(init=False, default_factory=dict, repr=False)
+
+    @cached_property
+    def _windows(self) -> dict[int, tuple[slice, Blocks, list[Blocks]]]:
+        return {}
 
     @property
     def components(self) -> int:
@@ -197,9 +201,7 @@ class BlockTape(Tape):
             self.blocks_at(t).tables(self.state[t]),
             (slopes[0], slopes[1]),
             pres=tuple(link.at(slice(t, t + 1))[0] for link in self.links),
-            recurrent=self.synapses,
-            recurrent_mask=self.recurrent_mask,
-            types=self.types,
+            recurrence=self.recurrence._replace(weights=self.synapses),
             reached=self.reached,
             starts=self.starts,
             to_go=self.to_go(t),
@@ -269,9 +271,7 @@ def block_step(
     slopes: tuple[Tensor, Tensor],
     *,
     pres: tuple[Tensor, ...],
-    recurrent: Tensor,
-    recurrent_mask: Tensor | None,
-    types: Tensor,
+    recurrence: Recurrence,
     reached: tuple[int, ...],
     starts: bool,
     to_go: int | Tensor | None,
@@ -282,9 +282,7 @@ def block_step(
         tables: Leak ``(B, S, S, N)`` and gain ``(B, S, G, N)`` of the step.
         slopes: Slopes of the step before and of the step, broadcastable to ``(1, B, S, Q, N)``.
         pres: Presynaptic activity of every link into the population.
-        recurrent: Recurrent weights, shape ``(R N, N)``.
-        recurrent_mask: Which of them exist; ``None`` if all do.
-        types: Type of every cell.
+        recurrence: The recurrent synapses, weights of shape ``(R N, N)``.
         reached: The recurrent drives.
         starts: Whether the initial state is learned, whose components are drives without gain.
         to_go: Number of later steps; ``None`` if unknown.
@@ -307,9 +305,7 @@ def block_step(
         slope=now,
         slope_before=before,
         constant_gain=gain,
-        recurrent=recurrent,
-        recurrent_mask=recurrent_mask,
-        types=types,
+        recurrence=recurrence,
         reached=reached,
         to_go=to_go,
     )

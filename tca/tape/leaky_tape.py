@@ -103,17 +103,20 @@ class LeakyTape(Tape):
             slope=self.derivative(t) if emits else like.new_ones(1),
             slope_before=self.derivative(t - 1) if emits else like.new_ones(1),
             constant_gain=tensor(self.gain),
-            recurrent=self.recurrent,
-            recurrent_mask=self.recurrent_mask,
-            types=self.types,
+            recurrence=self.recurrence,
             to_go=self.to_go(t),
             constant_leak=tensor(self.leak) if emits else None,
         )
 
     def filter_leak_(self, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
-        if self.passes is None:
-            return super().filter_leak_(signal, steps, later)
-        self.passes.filter_(signal.unsqueeze(0), None if later is None else later.unsqueeze(0))
+        """Filter ``nu_t = L_t + leak nu_{t+1}`` in place, by a compiled pass if there is one; return the first step."""
+        if self.passes is not None:
+            self.passes.filter_(signal.unsqueeze(0), None if later is None else later.unsqueeze(0))
+            return signal[0].clone()
+        for t, entry in zip(reversed(range(steps.start, steps.stop)), reversed(signal.unbind(0)), strict=True):
+            if later is not None:
+                self.leak_(t + 1, entry, later)
+            later = entry
         return signal[0].clone()
 
     def filter_jacobian_(self, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tca.connections.connection import Connection
-from tca.tape.weight_estimates import TypeMeans
+from tca.tape.weight_estimates import Recurrence, TypeMeans
 
 __all__ = ["LeakyStep", "LocalStep"]
 
@@ -34,9 +34,7 @@ class LocalStep(abc.ABC):
         slope: ``dz_t/ds_t``.
         slope_before: ``dz_{t-1}/ds_{t-1}``.
         constant_gain: The part of the gain that is the same at every step.
-        recurrent: Recurrent weights including the reset, shape ``(N, N)``; empty if there are none.
-        recurrent_mask: Which recurrent synapses exist, shape ``(N, N)``; ``None`` if all do.
-        types: Type of every cell, shape ``(N,)``.
+        recurrence: Recurrent weights including the reset, their mask and the types of the cells.
         to_go: Number of steps that follow this one, one for each trial, ``(B,)``, if they end at different steps;
             ``None`` if the end of the trial is unknown.
         constant_leak: Leak of the driven component, ``(N,)``, if no other component of the cell acts on it and neither
@@ -57,13 +55,16 @@ class LocalStep(abc.ABC):
     slope: Tensor
     slope_before: Tensor
     constant_gain: Tensor
-    recurrent: Tensor
-    recurrent_mask: Tensor | None
-    types: Tensor
+    recurrence: Recurrence
     to_go: int | Tensor | None = None
     constant_leak: Tensor | None = None
     adaptive: Tensor | None = None
     perron_root_bound: float | None = None
+
+    @property
+    def recurrent(self) -> Tensor:
+        """Recurrent weights including the reset."""
+        return self.recurrence.weights
 
     @abc.abstractmethod
     def diagonal(self) -> Tensor:
@@ -180,7 +181,7 @@ class LocalStep(abc.ABC):
 
     def type_means(self) -> TypeMeans:
         """Return the mean recurrent weight of every pair of cell types."""
-        return TypeMeans.of(self.recurrent, self.types)
+        return TypeMeans.of(self.recurrence.weights, self.recurrence.types)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

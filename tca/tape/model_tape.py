@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from tca.tape.module_tape import ModuleTape
-from tca.tape.tape import Propagate
+from tca.tape.step_derivatives import Propagate
 
 __all__ = ["ModelTape"]
 

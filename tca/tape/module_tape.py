@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NoReturn
 
 import torch
@@ -24,7 +25,8 @@ from torch.func import jacrev, vmap
 from tca.connections.connection import ConnectionInput
 from tca.connections.module_parameter import InitialPart, ModuleParameter
 from tca.tape.local_step import LocalStep
-from tca.tape.tape import Propagate, Tape
+from tca.tape.step_derivatives import Propagate
+from tca.tape.tape import Tape
 
 __all__ = ["TRACE_BYTES", "DenseTape", "ModuleTape", "StepFunction", "trace_bytes"]
 
@@ -54,7 +56,9 @@ def trace_bytes(trials: int, states: int, parameters: int, element: int) -> int:
 class ModuleTape(Tape, abc.ABC):
     """One forward pass of a user's module; see `tca.tape.Tape` for the other attributes."""
 
-    _pulled: dict[str, Any] = field(init=False, default_factory=dict, repr=False)
+    @cached_property
+    def _pulled(self) -> dict[str, Any]:
+        return {}
 
     @abc.abstractmethod
     def pull(self, signal: Tensor, steps: slice) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from tca.cells.spiking_cell import SpikingCells
 from tca.connections.connection import Connection
 from tca.tape.local_step import LocalStep
+from tca.tape.weight_estimates import Recurrence
 
 __all__ = ["SpikingStep"]
 
@@ -31,9 +32,7 @@ class SpikingStep(LocalStep):
         cells: SpikingCells,
         pres: tuple[Tensor, ...],
         slopes: tuple[Tensor, Tensor],
-        synapses: Tensor,
-        mask: Tensor | None,
-        types: Tensor,
+        recurrence: Recurrence,
         to_go: int | Tensor | None,
     ) -> Self:
         """Return the local quantities of a step.
@@ -42,9 +41,7 @@ class SpikingStep(LocalStep):
             cells: Constants of the cells.
             pres: Presynaptic activity of every link into the population, each ``(B, J)``.
             slopes: Surrogate gradients of the step before and of the step, each ``(B, N)``.
-            synapses: Recurrent weights including resets, shape ``(N, N)``.
-            mask: Which recurrent synapses exist, shape ``(N, N)``; ``None`` if all do.
-            types: Type of every cell, shape ``(N,)``.
+            recurrence: Recurrent weights including resets, their mask and the types of the cells.
             to_go: Number of later steps, or one number per trial; ``None`` if unknown.
         """
         before, now = (slope.unsqueeze(-2) * cells.emission for slope in slopes)
@@ -56,9 +53,7 @@ class SpikingStep(LocalStep):
             slope=now,
             slope_before=before,
             constant_gain=cells.gain,
-            recurrent=synapses,
-            recurrent_mask=mask,
-            types=types,
+            recurrence=recurrence,
             to_go=to_go,
             constant_leak=None if cells.reset_in_trace else cells.leak,
             adaptive=cells.adaptive,

@@ -77,7 +77,8 @@ class SpikingTape(Tape):
         """Return the local quantities of step t."""
         pres = tuple(link.at(slice(t, t + 1))[0] for link in self.links)
         slopes = self.slope[t - 1], self.slope[t]
-        return SpikingStep.of(self.cells, pres, slopes, self.synapses, self.recurrent_mask, self.types, self.to_go(t))
+        synapses = self.recurrence._replace(weights=self.synapses)
+        return SpikingStep.of(self.cells, pres, slopes, synapses, self.to_go(t))
 
     @cached_property
     def synapses(self) -> Tensor:

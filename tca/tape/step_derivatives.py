@@ -19,22 +19,30 @@ A learning signal has three levels: a *rate* signal acts on ``z_t``, a *state* s
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable, Iterable
 from functools import cached_property
 
 from torch import Tensor
 
+from tca.connections.connection import Connection
 from tca.tape.local_step import LocalStep
-from tca.tape.weight_estimates import TypeMeans
+from tca.tape.weight_estimates import Recurrence, TypeMeans
 
-__all__ = ["StepDerivatives"]
+__all__ = ["Propagate", "StepDerivatives"]
+
+Propagate = Callable[[int, Tensor, Tensor], None]
 
 
 class StepDerivatives(abc.ABC):
     """Slope, gain, leak and recurrent transmission of every step, applied to signals."""
 
     gain: Tensor | float
-    recurrent: Tensor
-    types: Tensor
+    recurrence: Recurrence
+
+    @property
+    def recurrent(self) -> Tensor:
+        """Recurrent weights W, shape ``(N, N)``; empty if there are none."""
+        return self.recurrence.weights
 
     @abc.abstractmethod
     def lift(self, signal: Tensor, steps: slice) -> Tensor:
@@ -84,6 +92,44 @@ class StepDerivatives(abc.ABC):
         """
         self.leak_(t, into, later)
         self.transmit_(t, into, later)
+
+    def filter_back_(self, propagate_back_: Propagate, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
+        """Filter ``L_t`` into ``nu_t = L_t + D_{t+1}^T nu_{t+1}`` in place.
+
+        Returns the filtered signal of the window's first step: ``later`` of the window before.
+
+        Args:
+            propagate_back_: Adds ``D_t^T later`` to a signal in place, from t, the signal and ``later``.
+            signal: State signal of these steps, shape ``(C, B, N)``.
+            steps: The steps, counted from the initial state.
+            later: Filtered signal of the first step of the window after; ``None`` at the end of the trial.
+        """
+        entries = signal.unbind(0)
+        if later is not None:
+            propagate_back_(steps.stop, entries[-1], later)
+        for index in range(len(entries) - 2, -1, -1):
+            propagate_back_(steps.start + index + 1, entries[index], entries[index + 1])
+        return entries[0].clone()
+
+    def filter_leak_(self, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
+        """Filter ``nu_t = L_t + leak_{t+1}^T nu_{t+1}`` in place; see ``filter_back_``."""
+        return self.filter_back_(self.leak_, signal, steps, later)
+
+    def filter_jacobian_(self, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
+        """Filter ``nu_t = L_t + J_{t+1}^T nu_{t+1}`` in place; see ``filter_back_``."""
+        return self.filter_back_(self.return_, signal, steps, later)
+
+    def carry_(self, propagate_back_: Propagate, signal: Tensor, gradients: dict[str, Tensor]) -> bool:
+        """Carry traces of all parameters at once and add ``sum_t L_t e_t``; return whether the tape does so.
+
+        By default it does not: the eligibility has a trace for each connection.
+
+        Args:
+            propagate_back_: Adds ``D_t^T later`` to a signal in place, from t, the signal and ``later``.
+            signal: State signal, shape ``(T + 1, B, N)``.
+            gradients: Gradients by the names of the connections, changed in place.
+        """
+        return False
 
     @abc.abstractmethod
     def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
@@ -145,7 +191,7 @@ class StepDerivatives(abc.ABC):
     @cached_property
     def type_means(self) -> TypeMeans:
         """Mean recurrent weight of every pair of cell types."""
-        return TypeMeans.of(self.recurrent, self.types)
+        return TypeMeans.of(self.recurrence.weights, self.recurrence.types)
 
     @cached_property
     def _by_type(self) -> tuple[Tensor, Tensor]:
@@ -153,3 +199,11 @@ class StepDerivatives(abc.ABC):
         members, weights = self.type_means
         gain = self.gain if isinstance(self.gain, float) else self.gain.unsqueeze(-1)
         return members * gain, weights @ members.mT
+
+    def rows_of(self, connection: Connection) -> Iterable[tuple[slice, slice]]:
+        """Return rows of a connection and the drives that they reach; default all and the only one.
+
+        Args:
+            connection: The connection.
+        """
+        return ((slice(None), slice(None)),)

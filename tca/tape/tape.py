@@ -8,37 +8,32 @@ to T has T entries.
 from __future__ import annotations
 
 import abc
-import dataclasses
-import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from tca.batch import Batch
-from tca.connections.connection import Connection, ConnectionInput, Initial
+from tca.connections.connection import ConnectionInput, Initial
+from tca.tape.links import Afferent, Readout
 from tca.tape.population import Population
 from tca.tape.step_derivatives import StepDerivatives
+from tca.tape.weight_estimates import Recurrence
 
 if TYPE_CHECKING:
     from tca.tape.perturbed_pass import PerturbedPass
 
-__all__ = ["Afferent", "Back", "Propagate", "Tape", "filtered"]
-
-Back = Callable[[Tensor, slice], Tensor]
-Propagate = Callable[[int, Tensor, Tensor], None]
+__all__ = ["Tape", "filtered"]
 
 WINDOW_BYTES = 2**19  # size of a window of the reverse pass, which fits into the cache of one core
 
 
 def filtered(delivered: Tensor, leak: float) -> Tensor:
     """Return ``ybar_t = leak ybar_{t-1} + (1 - leak) y_t``, whose adjoint is ``Tape.through_readout``.
-
-    A linear readout may filter its inputs or its outputs.
 
     Args:
         delivered: Values of every step, shape ``(T, ...)``.
@@ -56,27 +51,6 @@ def filtered(delivered: Tensor, leak: float) -> Tensor:
     return torch.stack(values)
 
 
-class Afferent(NamedTuple):
-    """The connection from the population below, without delay.
-
-    Attributes:
-        connection: The connection.
-        back: Function from a signal to the connection's presynaptic cells, shape ``(C, B, J)``, to one to the rates of
-            the population below, back through pooling and the like. ``None`` if they are the same.
-    """
-
-    connection: Connection
-    back: Back | None = None
-
-
-@functools.cache
-def _kinds_of_fields(kind: type[Tape]) -> tuple[frozenset[str], dict[str, Callable[[], object]]]:
-    """Return the names of the fields that are given, and how those that are not begin."""
-    found = dataclasses.fields(kind)
-    scratch = {each.name: each.default_factory for each in found if not each.init}
-    return frozenset(each.name for each in found if each.init), scratch  # type: ignore[return-value]
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Tape(StepDerivatives, abc.ABC):
     """One forward pass of a population and, for the last one, of the readout.
@@ -87,17 +61,11 @@ class Tape(StepDerivatives, abc.ABC):
         leak: Leak per step of the driven component, a number or ``(N,)``.
         gain: Constant part of the gain, a number or ``(N,)``.
         links: Connections into the population and their presynaptic activity.
-        recurrent: Recurrent weights W, shape ``(N, N)``; empty if there are none.
-        recurrent_mask: Which recurrent synapses exist, shape ``(N, N)``; ``None`` if all do.
-        types: Type of every cell, shape ``(N,)``.
-        slope_at_emission: Whether the activity-dependent slope is that of the rate (default) or a part of the gain.
-        readout_links: Connections into the outputs and their presynaptic activity: the weights, then the bias.
-        readout_leak: Leak per step of the filter of the readout, 0 without one.
-        readout_back: Function from a signal to the readout's input to one to the rates; ``None`` if they are the same.
+        recurrence: Recurrent weights, their mask and the types of the cells.
+        readout: Connections into the outputs, for the last population, and the filter of the readout.
         outputs: Outputs, shape ``(T, B, O)``.
         output_error: Output error, ``dL/dy``, shape ``(T + 1, B, O)``; empty before ``scored``.
         batch: The trials, their targets, weights and loss; ``None`` before ``scored``.
-        lengths: Steps of every trial without padding, shape ``(B,)``; ``None`` if no trial is padded.
         perturbed_pass: A perturbed pass over the same trials; ``None`` without one.
         afferent: Connection from the population below; ``None`` for the first.
         lower: The tapes of the populations below, from the next one down to the first; empty in each of them.
@@ -109,32 +77,38 @@ class Tape(StepDerivatives, abc.ABC):
     leak: Tensor | float
     gain: Tensor | float
     links: tuple[ConnectionInput, ...]
-    recurrent: Tensor
-    recurrent_mask: Tensor | None
-    types: Tensor
-    slope_at_emission: bool = True
-    readout_links: tuple[ConnectionInput, ...] = ()
-    readout_leak: float = 0.0
-    readout_back: Back | None = None
+    recurrence: Recurrence
+    readout: Readout = field(default_factory=Readout)
     outputs: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float32, device="cpu"))
     output_error: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float32, device="cpu"))
     batch: Batch | None = None
-    lengths: Tensor | None = None
     perturbed_pass: PerturbedPass | None = None
     afferent: Afferent | None = None
     lower: tuple[Tape, ...] = ()
     upper: Tape | None = None
-    _sent_back: dict[str, Tensor] = field(init=False, default_factory=dict, repr=False)
 
     @property
     def steps(self) -> int:
         """Number of steps T."""
         return self.rate.shape[0] - 1
 
+    def with_recurrent(self, weights: Tensor) -> Self:
+        """Return the tape with other recurrent weights, the activity being the same.
+
+        Args:
+            weights: Weights in the shape of the tape's own.
+        """
+        return self.changed(recurrence=self.recurrence._replace(weights=weights))
+
     @property
-    def readout(self) -> Tensor:
-        """Readout weights, shape ``(O, N)``."""
-        return self.population.readout
+    def slope_at_emission(self) -> bool:
+        """Whether the activity-dependent slope is that of the rate, or a part of the gain (form B)."""
+        return self.population.form != "B"
+
+    @cached_property
+    def lengths(self) -> Tensor | None:
+        """Steps of every trial without padding, shape ``(B,)``; ``None`` if no trial is padded."""
+        return self.batch.trial_lengths if self.batch is not None and self.batch.padded else None
 
     @cached_property
     def filtered_error(self) -> Tensor:
@@ -151,20 +125,17 @@ class Tape(StepDerivatives, abc.ABC):
                     upper=chain[-1],
                     outputs=self.outputs,
                     batch=self.batch,
-                    lengths=self.lengths,
                     perturbed_pass=self.perturbed_pass,
                     output_error=self.output_error,
-                    readout_leak=self.readout_leak,
+                    readout=Readout(leak=self.readout.leak),
                 )
             )
         return tuple(chain)
 
     def changed(self, **values: object) -> Self:
         """Return a copy with other values of some fields; in a third of the time of `dataclasses.replace`."""
-        given, scratch = _kinds_of_fields(type(self))
         made = object.__new__(type(self))
-        made.__dict__.update({name: each for name, each in self.__dict__.items() if name in given})
-        made.__dict__.update({name: make() for name, make in scratch.items()}, **values)
+        made.__dict__.update({name: self.__dict__[name] for name in self.__dataclass_fields__}, **values)
         return made
 
     @property
@@ -223,8 +194,7 @@ class Tape(StepDerivatives, abc.ABC):
             batch: The trials.
         """
         raw = functional.pad(score_TBO, (0, 0, 0, 0, 1, 0))
-        lengths = batch.trial_lengths if batch is not None and batch.padded else None
-        tape = self.changed(batch=batch, lengths=lengths, output_error=raw)
+        tape = self.changed(batch=batch, output_error=raw)
         if tape.over is not None:  # padding: the error of an infinite output may be infinite there
             raw.masked_fill_(tape.over.unsqueeze(-1), 0.0)
         return tape
@@ -238,12 +208,12 @@ class Tape(StepDerivatives, abc.ABC):
         Args:
             signal: Output error from time zero, where it is zero, shape ``(T + 1, B, O)``; not changed.
         """
-        if not self.readout_leak:
+        if not self.readout.leak:
             return signal
-        filtered = signal * (1 - self.readout_leak)
+        filtered = signal * (1 - self.readout.leak)
         entries = filtered.unbind(0)
         for t in range(self.steps - 1, 0, -1):
-            entries[t].add_(entries[t + 1], alpha=self.readout_leak)
+            entries[t].add_(entries[t + 1], alpha=self.readout.leak)
         return filtered
 
     def windows(self) -> Iterator[slice]:
@@ -272,8 +242,12 @@ class Tape(StepDerivatives, abc.ABC):
             return torch.zeros_like(self.rate[steps])
         if self.upper is not None:
             return self.upper.backproject(steps, weight)
-        signal = self.readout_links[0].connection.back(self.filtered_error[steps], weight)
-        return signal if self.readout_back is None else self.readout_back(signal, steps)
+        signal = self.readout.links[0].connection.back(self.filtered_error[steps], weight)
+        return signal if self.readout.back is None else self.readout.back(signal, steps)
+
+    @cached_property
+    def _sent_back(self) -> dict[str, Tensor]:
+        return {}
 
     def send_back(self, signal: Tensor) -> None:
         """Store a state signal for ``errors`` of the population below.
@@ -287,7 +261,7 @@ class Tape(StepDerivatives, abc.ABC):
     def backproject(self, steps: slice, weight: Tensor | None = None) -> Tensor:
         """Backproject the stored state signal to the rates of the population below.
 
-        ``G = W^T (gain * L)`` within the step, W the weights from there; a new tensor.
+        ``G = W^T (gain * L)``, a new tensor.
 
         Args:
             steps: The steps of the stored signal, counted from the initial state.
@@ -322,49 +296,3 @@ class Tape(StepDerivatives, abc.ABC):
             steps: The steps, counted from the initial state.
         """
         link.connection.outer_(gradient, driven, link.at(steps))
-
-    def rows_of(self, connection: Connection) -> Iterable[tuple[slice, slice]]:
-        """Return rows of a connection and the drives that they reach; default all and the only one.
-
-        Args:
-            connection: The connection.
-        """
-        return ((slice(None), slice(None)),)
-
-    def filter_back_(self, propagate_back_: Propagate, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
-        """Filter ``L_t`` into ``nu_t = L_t + D_{t+1}^T nu_{t+1}`` in place.
-
-        Returns the filtered signal of the window's first step: ``later`` of the window before.
-
-        Args:
-            propagate_back_: Adds ``D_t^T later`` to a signal in place, from t, the signal and ``later``.
-            signal: State signal of these steps, shape ``(C, B, N)``.
-            steps: The steps, counted from the initial state.
-            later: Filtered signal of the first step of the window after; ``None`` at the end of the trial.
-        """
-        entries = signal.unbind(0)
-        if later is not None:
-            propagate_back_(steps.stop, entries[-1], later)
-        for index in range(len(entries) - 2, -1, -1):
-            propagate_back_(steps.start + index + 1, entries[index], entries[index + 1])
-        return entries[0].clone()
-
-    def filter_leak_(self, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
-        """Filter ``nu_t = L_t + leak_{t+1}^T nu_{t+1}`` in place; see ``filter_back_``."""
-        return self.filter_back_(self.leak_, signal, steps, later)
-
-    def filter_jacobian_(self, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
-        """Filter ``nu_t = L_t + J_{t+1}^T nu_{t+1}`` in place; see ``filter_back_``."""
-        return self.filter_back_(self.return_, signal, steps, later)
-
-    def carry_(self, propagate_back_: Propagate, signal: Tensor, gradients: dict[str, Tensor]) -> bool:
-        """Carry traces of all parameters at once and add ``sum_t L_t e_t``; return whether the tape does so.
-
-        By default it does not: the eligibility has a trace for each connection.
-
-        Args:
-            propagate_back_: Adds ``D_t^T later`` to a signal in place, from t, the signal and ``later``.
-            signal: State signal, shape ``(T + 1, B, N)``.
-            gradients: Gradients by the names of the connections, changed in place.
-        """
-        return False

@@ -8,7 +8,8 @@ is a constant to every derivative. Components are laid out one after another: ``
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 from torch import Tensor
 
@@ -36,7 +37,10 @@ class VectorTape(Tape):
     shared: Tensor
     leak: float
     gain: float
-    _products: dict[str, Products] = field(init=False, default_factory=dict, repr=False)
+
+    @cached_property
+    def _products(self) -> dict[str, Products]:
+        return {}
 
     @property
     def products(self) -> Products | None:
@@ -95,9 +99,7 @@ class VectorTape(Tape):
             slope=self.derivative(t),
             slope_before=self.derivative(t - 1),
             constant_gain=gain,
-            recurrent=self.recurrent,
-            recurrent_mask=self.recurrent_mask,
-            types=self.types,
+            recurrence=self.recurrence,
             to_go=self.to_go(t),
             constant_leak=leak,
             perron_root_bound=self.population.perron_root_bound,

@@ -11,30 +11,38 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from tca.utils.host_values import host_value
 
-__all__ = ["BlockMean", "ExactWeights", "SynapseMean", "TypeMeans", "WeightEstimate", "Wired"]
+__all__ = ["BlockMean", "ExactWeights", "Recurrence", "SynapseMean", "TypeMeans", "WeightEstimate"]
 
 
-class Wired(Protocol):
-    """A tape or a single step of one, with its recurrent weights."""
+class Recurrence(NamedTuple):
+    """The recurrent synapses of a population.
 
-    @property
-    def recurrent(self) -> Tensor:
-        """Recurrent weights W, shape ``(N, N)``."""
+    Attributes:
+        weights: Recurrent weights W, shape ``(N, N)``, or ``(R N, N)`` with a block of rows for each of R drives; empty
+            if there are none.
+        mask: Which synapses exist, in the shape of the weights; ``None`` if all do.
+        types: Type of every cell, shape ``(N,)``.
+    """
 
-    @property
-    def recurrent_mask(self) -> Tensor | None:
-        """Which synapses exist, shape ``(N, N)``; ``None`` if all do."""
+    weights: Tensor
+    mask: Tensor | None
+    types: Tensor
 
-    @property
-    def types(self) -> Tensor:
-        """Type of every cell, shape ``(N,)``."""
+    @classmethod
+    def none(cls, rate: Tensor) -> Recurrence:
+        """Return no synapses between cells of one type.
+
+        Args:
+            rate: Rates of the cells, shape ``(..., N)``.
+        """
+        return cls(rate.new_empty(0, 0), None, torch.zeros(rate.shape[-1], dtype=torch.int64, device=rate.device))
 
 
 class TypeMeans(NamedTuple):
@@ -75,19 +83,19 @@ class WeightEstimate(abc.ABC):
     """Feedback weights that replace the recurrent ones."""
 
     @abc.abstractmethod
-    def of(self, wired: Wired) -> Tensor:
+    def of(self, synapses: Recurrence) -> Tensor:
         """Return the estimated weights, shape ``(N, N)``.
 
         Args:
-            wired: A tape or a step, with weights, synapses and types.
+            synapses: The recurrent synapses.
         """
 
     @abc.abstractmethod
-    def by_type(self, wired: Wired) -> bool:
+    def by_type(self, synapses: Recurrence) -> bool:
         """Return whether they are equal for all cells of a type: the rank is the number of types.
 
         Args:
-            wired: A tape or a step, with weights, synapses and types.
+            synapses: The recurrent synapses.
         """
 
 
@@ -95,11 +103,11 @@ class WeightEstimate(abc.ABC):
 class ExactWeights(WeightEstimate):
     """The exact weight of every synapse."""
 
-    def of(self, wired: Wired) -> Tensor:
+    def of(self, synapses: Recurrence) -> Tensor:
         """Return the recurrent weights."""
-        return wired.recurrent
+        return synapses.weights
 
-    def by_type(self, wired: Wired) -> bool:
+    def by_type(self, synapses: Recurrence) -> bool:
         """Return false."""
         return False
 
@@ -112,16 +120,16 @@ class SynapseMean(WeightEstimate):
 
     """
 
-    def of(self, wired: Wired) -> Tensor:
+    def of(self, synapses: Recurrence) -> Tensor:
         """Return the mean of each pair of types at its existing synapses, zero elsewhere."""
-        exists = torch.ones_like(wired.recurrent) if wired.recurrent_mask is None else wired.recurrent_mask
-        members = _members(wired.recurrent, wired.types)
-        total, synapses = (members.mT @ _by_drive(each) @ members for each in (wired.recurrent, exists))
-        return (members @ (total / synapses.clamp(min=1)) @ members.mT).flatten(0, 1) * exists
+        exists = torch.ones_like(synapses.weights) if synapses.mask is None else synapses.mask
+        members = _members(synapses.weights, synapses.types)
+        total, number = (members.mT @ _by_drive(each) @ members for each in (synapses.weights, exists))
+        return (members @ (total / number.clamp(min=1)) @ members.mT).flatten(0, 1) * exists
 
-    def by_type(self, wired: Wired) -> bool:
+    def by_type(self, synapses: Recurrence) -> bool:
         """Return whether all synapses exist."""
-        return wired.recurrent_mask is None
+        return synapses.mask is None
 
 
 @dataclass(frozen=True)
@@ -133,11 +141,11 @@ class BlockMean(WeightEstimate):
     Papers: Liu et al. (2021), PNAS 118:e2111821118 (non-local form); Liu et al. (2022), NeurIPS, arXiv:2206.01338.
     """
 
-    def of(self, wired: Wired) -> Tensor:
+    def of(self, synapses: Recurrence) -> Tensor:
         """Return the mean of each pair of types at every pair of cells."""
-        return torch.cat([TypeMeans.of(each, wired.types).spread() for each in _by_drive(wired.recurrent)])
+        return torch.cat([TypeMeans.of(each, synapses.types).spread() for each in _by_drive(synapses.weights)])
 
-    def by_type(self, wired: Wired) -> bool:
+    def by_type(self, synapses: Recurrence) -> bool:
         """Return true."""
         return True
 

@@ -56,7 +56,7 @@ BUGS = [
         "self.propagator.settled", DIFFUSED),
     Bug(DIFFUSION, "a filtered error released", "self.emit(tape.output_error[steps])", "self.emit(tape.filtered_error[steps])",
         DIFFUSED),
-    Bug(DIFFUSION, "received signal not backpropagated through the filter", "        if tape.readout_leak:\n",
+    Bug(DIFFUSION, "received signal not backpropagated through the filter", "        if tape.readout.leak:\n",
         "        if False:\n", DIFFUSED),
     Bug(DIFFUSION, "filter of the readout without its gain", "entry.mul_(1 - leak)", "pass", DIFFUSED),
     Bug(DIFFUSION, "field that forgets between windows", "before = entries[-1]", "before = None", DIFFUSED),

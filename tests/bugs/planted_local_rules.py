@@ -20,7 +20,7 @@ BUGS = [
     Bug(LEAST_SQUARES, "a recursion that divides by x P x alone", "gram.diagonal(dim1=-2, dim2=-1).add_(1)",
         "gram.diagonal(dim1=-2, dim2=-1).add_(1e-9)", SQUARES),
     Bug(LEAST_SQUARES, "penalty and its inverse", 'device="cpu") / self.ridge', 'device="cpu") * self.ridge', SQUARES),
-    Bug(LEAST_SQUARES, "inputs of the readout without its filter", "filtered(pre, tape.readout_leak).flatten(0, 1)",
+    Bug(LEAST_SQUARES, "inputs of the readout without its filter", "filtered(pre, tape.readout.leak).flatten(0, 1)",
         "filtered(pre, 0.0).flatten(0, 1)", SQUARES),
     Bug(LEAST_SQUARES, "missing synapses take part in the regression", "exists[:, 0, :-1] = readout.mask",
         "exists[:, 0, :-1] = 1", ("tests/tca/test_conformance.py::test_rule_equals_its_surgery",)),

@@ -12,7 +12,7 @@ TYPES = ("tests/tca/rules/test_cell_types.py",)
 PATHS = ("tests/tca/rules/test_snap_homotopy.py",)
 BACK = ("tests/tca/signals/test_feedback_alignment.py",)
 
-TAPE, EXECUTION, INVERSE = "tca/tape/tape.py", "tca/execution.py", "tca/eligibilities/inverse_filter.py"
+STEP, EXECUTION, INVERSE = "tca/tape/step_derivatives.py", "tca/execution.py", "tca/eligibilities/inverse_filter.py"
 TRACES, FULL = "tca/eligibilities/traces.py", "tca/eligibilities/full.py"
 LEAK = "tca/eligibilities/leak.py"
 DIAGONAL = "tca/eligibilities/diagonal.py"
@@ -28,11 +28,13 @@ DIRECT = "tca/signals/direct.py"
 SIGNAL, SHARED, ACTIVATIONS = "tca/signals/signal.py", "tca/signals/shared_random.py", "tca/cells/activations.py"
 
 BUGS = [
-    Bug(TAPE, "propagator of the step before", "propagate_back_(steps.start + index + 1,",
+    Bug(STEP, "propagator of the step before", "propagate_back_(steps.start + index + 1,",
         "propagate_back_(steps.start + index,", POPULATIONS),
-    Bug(TAPE, "nothing crosses from window to window", "if later is not None:", "if False:", POPULATIONS),
-    Bug(TAPE, "window handed on at its wrong end", "return entries[0].clone()", "return entries[-1].clone()",
+    Bug(STEP, "nothing crosses from window to window", "if later is not None:", "if False:", POPULATIONS),
+    Bug(STEP, "window handed on at its wrong end", "return entries[0].clone()", "return entries[-1].clone()",
         POPULATIONS),
+    Bug("tca/tape/leaky_tape.py", "leak that does not cross windows", "            if later is not None:\n                self.leak_(",
+        "            if t + 1 < steps.stop:\n                self.leak_(", POPULATIONS),
     Bug(INVERSE, "sign of what is remembered", "].sub_(remembered(eligibility", "].add_(remembered(eligibility",
         POPULATIONS),
     Bug(INVERSE, "memory of the wrong step", "(tape, first + index,", "(tape, first + index - 1,", POPULATIONS),
@@ -120,16 +122,16 @@ BUGS = [
     Bug(HOPS, "receiver's leak dropped", "if self.receiver_leak:\n", "if False:\n", TYPES),
     Bug(HOPS, "one hop too many", "[None] * self.hops ", "[None] * (self.hops + 1) ", TYPES),
     Bug(HOPS, "hop from the wrong step", "source, steps.start + 1)", "source, max(1, steps.start))", TYPES),
-    Bug(HOPS, "exact weights where types are asked for", "recurrent=self.weights.of(tape)", "recurrent=tape.recurrent",
+    Bug(HOPS, "exact weights where types are asked for", "tape.with_recurrent(self.weights.of(tape.recurrence))", "tape",
         TYPES),
-    Bug(ESTIMATES, "mean over existing synapses counts the missing", "synapses.clamp(min=1)",
+    Bug(ESTIMATES, "mean over existing synapses counts the missing", "number.clamp(min=1)",
         "(members.sum(0).unsqueeze(1) * members.sum(0))", TYPES),
     Bug(ESTIMATES, "mean without its count", " / pairs.clamp(min=1))", ")", TYPES),
     Bug(MODPROP, "cells of a group not counted", "hop * self.cells", "hop", TYPES),
     Bug(MODPROP, "a radius above one let through", "if not radius < 1:", "if not radius < 1.01:", TYPES),
     Bug(MODPROP, "a bound that is no bound", "if bool((bound < 1).all()):", "if bool((bound < 1).any()):", TYPES),
     Bug(ONLINE_HOP, "filtered slope without its gain", "(1 - keep) * tape.derivative(t)", "tape.derivative(t)", TYPES),
-    Bug(ONLINE_HOP, "error that has waited", "tape.output_error @ tape.readout", "tape.filtered_error @ tape.readout", TYPES),
+    Bug(ONLINE_HOP, "error that has waited", "tape.output_error @ tape.population.readout", "tape.filtered_error @ tape.population.readout", TYPES),
     Bug(ONLINE_HOP, "filtered trace that forgets", "result[t] += keep * result[t + 1]", "pass", TYPES),
     Bug(RETURN, "mean slope where the exact one is asked for", 'if self.sender_slope == "mean" or', "if True or",
         TYPES),

@@ -293,7 +293,7 @@ def test_dropout_is_drawn_in_training_only() -> None:
     last, first = net.run(batch.inputs, noise).levels
     for pre, rate, drawn in (
         (last.links[0].pre, first.rate[1:], noise[..., :40]),
-        (last.readout_links[0].pre, last.rate[1:], noise[..., 40:]),
+        (last.readout.links[0].pre, last.rate[1:], noise[..., 40:]),
     ):
         active = rate > 0
         assert torch.allclose((pre / rate)[active], ((drawn >= 0.25).to(pre) / 0.75)[active], rtol=1e-12)

@@ -74,8 +74,8 @@ class Scan:
         """Run the network."""
         tape = net.run(inputs.contiguous(), workspace=kept["the run"])
         self.outputs = tape.outputs
-        self._names, self._scratch, self._leak = frozenset(names), scratch, tape.readout_leak
-        self._readout, self._bias = (Synapses.of(link, self.outputs) for link in tape.readout_links)
+        self._names, self._scratch, self._leak = frozenset(names), scratch, tape.readout.leak
+        self._readout, self._bias = (Synapses.of(link, self.outputs) for link in tape.readout.links)
         everyone = levels_of(net, tape, lambda name: kept[f"population {name}"])
         chosen = [index for index, level in enumerate(everyone) if level.parameters & self._names]
         self._levels = everyone[chosen[0] :] if chosen else []

@@ -21,6 +21,7 @@ from tca.nets.recurrent import RecurrentPopulation
 from tca.tape.block_tape import BlockTape, runs, with_autapses
 from tca.tape.population import Population
 from tca.tape.tape import Tape
+from tca.tape.weight_estimates import Recurrence
 from tca.utils.arrays import tensor_of
 from tca.utils.names import lookup
 from tca.utils.numerics import Workspace
@@ -209,10 +210,8 @@ class BlockPopulation(RecurrentPopulation, abc.ABC):
             leak=0.0,
             gain=1.0,
             links=tuple(ConnectionInput(each, pre) for each, pre in zip(into, (*pres, *constant), strict=True)),
-            recurrent=recurrent,
+            recurrence=Recurrence(recurrent, self.mask_rec, self.types),
             autapse=autapse,
-            recurrent_mask=self.mask_rec,
-            types=self.types,
             cell=cell,
             state=apart,
             driven_by=torch.unflatten(drive, -1, (-1, size)),

@@ -14,6 +14,7 @@ from tca.nets.cell_rnn.block_population import BlockPopulation
 from tca.nets.stepper import Stepper
 from tca.tape.block_step import BlockStep
 from tca.tape.block_tape import block_step, with_autapses
+from tca.tape.weight_estimates import Recurrence
 
 __all__ = ["CellStepper"]
 
@@ -74,9 +75,7 @@ class CellStepper(Stepper):
             tables,
             (_with_steps(before), _with_steps(self.slope)),
             pres=(*pres, *constant),
-            recurrent=recurrent,
-            recurrent_mask=cells.mask_rec,
-            types=cells.types,
+            recurrence=Recurrence(recurrent, cells.mask_rec, cells.types),
             reached=cells.reached,
             starts=cells.s_0 is not None,
             to_go=to_go,

@@ -23,9 +23,11 @@ from tca.nets.feedforward.layers import Maker
 from tca.nets.network import Network
 from tca.nets.options import drawing
 from tca.tape.leaky_tape import LeakyTape
+from tca.tape.links import Afferent, Back, Readout
 from tca.tape.perturbed_pass import ByPopulation
 from tca.tape.population import Population
-from tca.tape.tape import Afferent, Back, Tape
+from tca.tape.tape import Tape
+from tca.tape.weight_estimates import Recurrence
 from tca.utils.checks import Count, quick_counts
 from tca.utils.host_values import device_generator
 from tca.utils.noise import by_steps
@@ -48,12 +50,9 @@ def instant_tape(activation: Activation, driven: Tensor, rate: Tensor, **rest: A
         rate=rate,
         activity=rate,
         activation=activation,
-        slope_at_emission=True,
         leak=0.0,
         gain=1.0,
-        recurrent=rate.new_empty(0, 0),
-        recurrent_mask=None,
-        types=torch.zeros(rate.shape[-1], dtype=torch.int64, device=rate.device),
+        recurrence=Recurrence.none(rate),
         **rest,
     )
 
@@ -187,8 +186,7 @@ class Layered(Network, abc.ABC):
         w_out, b_out = self.readout_connections()
         return tapes[-1].changed(
             lower=tuple(tapes[-2::-1]),
-            readout_links=(ConnectionInput(w_out, pre), ConnectionInput(b_out, one)),
-            readout_back=back,
+            readout=Readout((ConnectionInput(w_out, pre), ConnectionInput(b_out, one)), back=back),
             outputs=w_out.drive(pre) + b_out.drive(one),
         )
 

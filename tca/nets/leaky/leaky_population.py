@@ -26,6 +26,7 @@ from tca.nets.recurrent_layer import RecurrentLayer, RecurrentWiring
 from tca.tape.leaky_tape import LeakyTape
 from tca.tape.population import Population
 from tca.tape.tape import Tape
+from tca.tape.weight_estimates import Recurrence
 from tca.utils.checks import positive
 from tca.utils.numerics import Workspace
 
@@ -136,14 +137,11 @@ class LeakyPopulation(BlockPopulation):
             rate=rate,
             activity=drive,
             activation=self.activation,
-            slope_at_emission=self.form.slope_at_emission,
             leak=self.leak,
             gain=self.gain,
             links=self._links(into, inputs, rate),
-            recurrent=recurrent,
+            recurrence=Recurrence(recurrent, self.mask_rec, self.types),
             passes=passes,
-            recurrent_mask=self.mask_rec,
-            types=self.types,
             **rest,
         )
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from tca.nets.leaky.leaky_population import LeakyPopulation
 from tca.nets.stepper import Stepper, carried
 from tca.tape.local_step import LeakyStep
+from tca.tape.weight_estimates import Recurrence
 
 __all__ = ["LeakyStepper"]
 
@@ -51,9 +52,7 @@ class LeakyStepper(Stepper):
             slope=self.slope,
             slope_before=slope_before,
             constant_gain=gain,
-            recurrent=into[1].effective(),
-            recurrent_mask=cells.mask_rec,
-            types=cells.types,
+            recurrence=Recurrence(into[1].effective(), cells.mask_rec, cells.types),
             to_go=to_go,
             constant_leak=leak if emits else None,
         )

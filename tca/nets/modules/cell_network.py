@@ -19,8 +19,10 @@ from tca.connections.module_parameter import InitialPart, ModuleParameter
 from tca.nets.modules.cell_state import flat, returned
 from tca.nets.modules.probes import check_function, draws, numbers_of
 from tca.nets.network import Network
+from tca.tape.links import Readout
 from tca.tape.module_tape import DenseTape, trace_bytes
 from tca.tape.population import Population
+from tca.tape.weight_estimates import Recurrence
 from tca.utils.checks import Count, Size, checked, quick_counts
 from tca.utils.module_contexts import evaluating
 from tca.utils.numerics import Workspace
@@ -127,12 +129,8 @@ class CellNetwork(Network):
                 *(ConnectionInput(each, one) for each in self._parameters_of_cell()),
                 *(ConnectionInput(each, zero) for each in self._learned_start()),
             ),
-            recurrent=inputs.new_empty(0, 0),
-            recurrent_mask=None,
-            types=torch.zeros(rate.shape[-1], dtype=torch.int64, device=inputs.device),
-            readout_links=tuple(
-                ConnectionInput(each, pre) for each, pre in zip(weights, (rate[1:], one), strict=False)
-            ),
+            recurrence=Recurrence.none(rate),
+            readout=Readout(tuple(map(ConnectionInput, weights, (rate[1:], one)))),
             outputs=functional.linear(rate[1:], self.readout.weight.detach(), _detached(self.readout.bias)),
             states=states,
             inputs=inputs,

@@ -21,6 +21,7 @@ from tca.nets.options import drawing
 from tca.tape.model_tape import ModelTape
 from tca.tape.population import Population
 from tca.tape.tape import Tape
+from tca.tape.weight_estimates import Recurrence
 from tca.utils.checks import Count, Seed, checked, quick_counts
 from tca.utils.module_contexts import differentiable, evaluating, seeded, twice_differentiable
 from tca.utils.numerics import Workspace
@@ -145,9 +146,7 @@ class WrappedModel(Network):
             leak=0.0,
             gain=1.0,
             links=tuple(ConnectionInput(each, one) for each in self.hidden_connections()),
-            recurrent=outputs.new_empty(0, 0),
-            recurrent_mask=None,
-            types=torch.zeros(self.n_out, dtype=torch.int64, device=outputs.device),
+            recurrence=Recurrence.none(outputs),
             outputs=outputs,
             backward=backward,
         )

@@ -25,6 +25,7 @@ from tca.nets.spiking.spiking_pass import SpikingPass
 from tca.tape.population import Population
 from tca.tape.spiking_tape import SpikingTape
 from tca.tape.tape import WINDOW_BYTES, Tape
+from tca.tape.weight_estimates import Recurrence
 from tca.utils.checks import NotNegative, checked, positive
 from tca.utils.numerics import Workspace
 
@@ -240,9 +241,7 @@ class SpikingPopulation(BlockPopulation):
             slope=drive,
             cells=self.cells,
             links=self._links(into, inputs, rate),
-            recurrent=recurrent,
-            recurrent_mask=self.mask_rec,
-            types=self.types,
+            recurrence=Recurrence(recurrent, self.mask_rec, self.types),
             **rest,
         )
 

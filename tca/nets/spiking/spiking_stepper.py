@@ -11,6 +11,7 @@ from torch import Tensor
 from tca.nets.spiking.spiking_population import SpikingPopulation
 from tca.nets.stepper import Stepper, carried
 from tca.tape.spiking_step import SpikingStep
+from tca.tape.weight_estimates import Recurrence
 
 __all__ = ["SpikingStepper"]
 
@@ -40,5 +41,5 @@ class SpikingStepper(Stepper):
         before = self.slope
         self.state, self.slope = cells.advance(self.state, drive)
         self.rate = self.state.rate
-        synapses = constants.synapses(into[1].effective())
-        return SpikingStep.of(constants, pres, (before, self.slope), synapses, cells.mask_rec, cells.types, to_go)
+        synapses = Recurrence(constants.synapses(into[1].effective()), cells.mask_rec, cells.types)
+        return SpikingStep.of(constants, pres, (before, self.slope), synapses, to_go)

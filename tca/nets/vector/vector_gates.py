@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tca.tape.tape import Tape
 from tca.tape.vector_tape import VectorTape
+from tca.tape.weight_estimates import Recurrence
 
 __all__ = ["Gates", "gated_tape"]
 
@@ -85,16 +86,14 @@ def gated_tape(gates: Gates, driven: Tensor, rate: Tensor, **rest: Any) -> Tape:
     opened = gates.open(driven)
     apart = (*driven.shape[:-1], components, driven.shape[-1] // components)
     torch.mul(driven.view(apart), opened.unsqueeze(-2), out=rate[1:].view(apart))
-    nothing = rate.new_empty(0, 0)
+    recurrence = Recurrence.none(rate)
     return VectorTape(
         rate=rate,
         gates=torch.cat([torch.zeros_like(opened[:1]), opened]),
         components=components,
-        shared=nothing,
+        shared=recurrence.weights,
         leak=0.0,
         gain=1.0,
-        recurrent=nothing,
-        recurrent_mask=None,
-        types=torch.zeros(rate.shape[-1], dtype=torch.int64, device=rate.device),
+        recurrence=recurrence,
         **rest,
     )

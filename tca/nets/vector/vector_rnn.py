@@ -18,9 +18,11 @@ from tca.connections.vector_weights import InputVectors, VectorBias, Vectors
 from tca.nets.network import Network
 from tca.nets.vector.vector_gates import Gates
 from tca.nets.vector.vector_start import SIGNS
+from tca.tape.links import Readout
 from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.tape.vector_tape import VectorTape
+from tca.tape.weight_estimates import Recurrence
 from tca.utils.checks import Count, Device, DType, Seed, Size, checked, finite, positive, quick_counts, whole
 from tca.utils.names import lookup
 from tca.utils.numerics import Workspace
@@ -216,10 +218,8 @@ class VectorRNN(Network):
             leak=self.leak,
             gain=self.gain,
             links=(ConnectionInput(w_in, inputs), ConnectionInput(w_rec, rate[:-1]), ConnectionInput(b, one)),
-            recurrent=self._repeated(space),
-            recurrent_mask=None,
-            types=_one_type(components * cells, rate.device),
-            readout_links=(ConnectionInput(w_out, rate[1:]), ConnectionInput(b_out, one)),
+            recurrence=Recurrence(self._repeated(space), None, _one_type(components * cells, rate.device)),
+            readout=Readout((ConnectionInput(w_out, rate[1:]), ConnectionInput(b_out, one))),
             outputs=w_out.drive(rate[1:]) + b_out.drive(one),
         )
 

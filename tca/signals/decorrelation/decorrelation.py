@@ -154,7 +154,7 @@ class Decorrelation(CustomSignal):
         """
         if not self.forward_broadcast:
             return tape.filtered_error, tape.output_error
-        if tape.readout_leak:
+        if tape.readout.leak:
             raise ValueError("forward_broadcast needs a readout without a filter")
         towards = torch.zeros_like(tape.outputs)
         for level in tape.levels:

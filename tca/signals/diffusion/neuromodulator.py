@@ -291,10 +291,10 @@ class _FieldPass:
                 self.run.advance_(now, earlier)
             received[steps] = self.receive(inside)
             before = entries[-1]
-        if tape.readout_leak:
+        if tape.readout.leak:
             if tape.over is not None:  # the field after the end of a trial is not backpropagated
                 received.masked_fill_(tape.over.unsqueeze(-1), 0.0)
-            _filter_back_(received.unbind(0), tape.readout_leak)
+            _filter_back_(received.unbind(0), tape.readout.leak)
         return received
 
     def receive(self, inside: Tensor) -> Tensor:

@@ -189,7 +189,7 @@ def test_dense_traces_are_what_gradients_are_made_of(name: str) -> None:
         for trace, pre in zip(traces, step.pres, strict=True):
             trace.advance(step, pre)
     for trace in traces:
-        learning_signal = tape.filtered_error[3] @ tape.readout
+        learning_signal = tape.filtered_error[3] @ tape.population.readout
         assert relative(trace.gradient(learning_signal), contract(learning_signal, trace.dense())) < 1e-12
 
 

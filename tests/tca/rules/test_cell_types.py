@@ -65,8 +65,8 @@ def test_estimates_are_means_taken_number_by_number(case: Case, estimate: Weight
     """Weights by type, against sums over pairs of cells."""
     bound = learner(case, tca.Rule(Direct(), Leak()))
     wanted = ESTIMATES[estimate](case.model(), weights_of(bound.net))
-    assert relative(estimate.of(bound.tape(case.batch())), wanted) < 1e-14
-    assert relative(estimate.of(bound.tape(case.batch()).local_step(1)), wanted) < 1e-14
+    assert relative(estimate.of(bound.tape(case.batch()).recurrence), wanted) < 1e-14
+    assert relative(estimate.of(bound.tape(case.batch()).local_step(1).recurrence), wanted) < 1e-14
 
 
 def test_as_many_types_as_cells_know_every_weight() -> None:
@@ -74,7 +74,7 @@ def test_as_many_types_as_cells_know_every_weight() -> None:
     case = typed(SPARSE, (5, 4, 3, 2, 1, 0))
     tape = learner(case, tca.Rule(Direct(), Leak())).tape(case.batch())
     for estimate in (SynapseMean(), BlockMean()):
-        assert relative(estimate.of(tape), tape.recurrent) < 1e-15
+        assert relative(estimate.of(tape.recurrence), tape.recurrent) < 1e-15
     means = TypeMeans.of(tape.recurrent, torch.tensor([0, 2, 0, 2, 0, 2]))
     assert means.weights.shape == (3, 3)
     assert not means.weights[1].any()

@@ -31,7 +31,7 @@ def readout_only(net: Any) -> torch.optim.Optimizer:
 
 def inputs_of(bound: tca.Learner, batch: tca.Batch) -> Tensor:
     """Return ``[zbar_t, 1]`` of every step, the rates filtered here."""
-    rates, leak = bound.tape(batch).readout_links[0].pre, bound.net.readout_leak
+    rates, leak = bound.tape(batch).readout.links[0].pre, bound.net.readout_leak
     value, found = torch.zeros_like(rates[0]), []
     for rate in rates:
         value = leak * value + (1 - leak) * rate
@@ -120,7 +120,7 @@ def test_it_goes_with_rewards_and_layers() -> None:
     bound = tca.Learner(net, tca.Rule(RecursiveLeastSquares(ridge=RIDGE), Leak()))
     optimizer, start = torch.optim.SGD([net.w_out, net.b_out], lr=1.0), joint(net)
     bound.backward(batch)
-    rows = bound.tape(batch).readout_links[0].pre
+    rows = bound.tape(batch).readout.links[0].pre
     rows = torch.cat([rows, torch.ones_like(rows[..., :1])], -1)
     optimizer.step()
     assert relative(joint(net), ridge_regression(rows, batch.targets, batch.weights / batch.trials, start)) < 1e-12
