@@ -11,7 +11,7 @@ from tca.nets.feedforward.layers import ConvLayer, DenseLayer, LocalLayer
 from tca.nets.feedforward.networks import CNN, MLP, Feedforward, LocalNet
 from tca.nets.leaky.leaky_population import LeakyLayer
 from tca.nets.leaky.leaky_rnn import LeakyRNN
-from tca.nets.modules.cell_network import from_module
+from tca.nets.modules.wrapped_cell import from_module
 from tca.nets.modules.wrapped_model import wrap
 from tca.nets.network import Network
 from tca.nets.presets import PRESETS

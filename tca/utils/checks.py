@@ -138,7 +138,8 @@ def check(argument: str, value: object, kind: Any) -> Any:
         return value  # nearly every part of a rule: without pydantic, which `import tca` then does not need
     from pydantic_core import ValidationError
 
-    from tca.utils.schemas import refusal, validator
+    from tca.utils.argument_errors import refusal
+    from tca.utils.schemas import validator
 
     try:
         return validator(kind).validate_python(value)

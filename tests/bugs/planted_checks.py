@@ -21,7 +21,7 @@ BUGS = [
     Bug(STRICT, "a string is a sequence of strings", "NOT_SEQUENCES = (str, bytes,", "NOT_SEQUENCES = (bytes,", CHECKS),
     Bug(STRICT, "complex tensors are taken", "isinstance(value, torch.Tensor) and not value.is_complex()",
         "isinstance(value, torch.Tensor)", CHECKS),
-    Bug(STRICT, "the whole is blamed for its entry", "path = max(paths, key=len)",
+    Bug("tca/utils/argument_errors.py", "the whole is blamed for its entry", "path = max(paths, key=len)",
         "path = min(paths, key=len)", CHECKS),
     Bug(STRICT, "integers become numbers", "        return number  # an integer stays",
         "        return kind(number)  # an integer stays",
