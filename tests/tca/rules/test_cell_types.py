@@ -328,7 +328,7 @@ def test_traces_by_type_are_small_where_the_leak_is_on_the_potential() -> None:
     assert trace.own.shape == (case.trials, 2, 30)
     assert trace.spread.shape == (case.trials, 2, 2, 30)
     assert trace.dense().shape == (case.trials, 30, 30, 30)
-    propagator = torch.eye(30, dtype=torch.float64) * 0.6 + 0.4 * 0.3 * BlockMean().of(tape)
+    propagator = torch.eye(30, dtype=torch.float64) * 0.6 + 0.4 * 0.3 * BlockMean().of(tape.recurrence)
     influence = torch.zeros(case.trials, 30, 30, 30, dtype=torch.float64)
     for t in range(1, case.steps + 1):
         step = tape.local_step(t)
