@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from tca.experiments.config.run import Run
     from tca.experiments.records.result import Result
     from tca.experiments.training.train import train
-    from tca.learner import Info, Learner
+    from tca.info import Info
+    from tca.learner import Learner
     from tca.losses import expansions
     from tca.losses.loss_check import check_loss
     from tca.rule import Rule
@@ -70,7 +71,7 @@ _HOMES = {
     "RULES": "tca.rules:RULES",
     "Agent": "tca.experiments.config.agent:Agent",
     "Batch": "tca.batch:Batch",
-    "Info": "tca.learner:Info",
+    "Info": "tca.info:Info",
     "Learner": "tca.learner:Learner",
     "NetworkConfig": "tca.experiments.config.network_config:NetworkConfig",
     "Optimizer": "tca.experiments.config.components:Optimizer",

@@ -12,16 +12,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from tca.batch_checks import check_fit, check_parts
 from tca.losses import Loss
 from tca.losses.loss import foreign
 from tca.utils.checks import Count, Device, DType, checked, quick_counts, quick_instance, settle
-from tca.utils.names import shorten
 from tca.utils.numerics import kept, mark_of
 from tca.utils.trial_info import joined_info, selected_info, trial_info
 
 __all__ = ["Batch"]
-
-FIRST = "; of batch-first arrays make trials by tasks.from_arrays(..., batch_first=True), or use transpose(0, 1)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,44 +75,7 @@ class Batch:
     _padded: ClassVar[tuple[object, ...] | None] = None  # whether a trial is padded
 
     def __post_init__(self) -> None:
-        for name in ("inputs", "targets", "weights"):
-            if not isinstance(getattr(self, name), Tensor):
-                raise TypeError(f"{name} must be a tensor, got {type(getattr(self, name)).__name__}")
-        if self.decisions is not None and not isinstance(self.decisions, Tensor):
-            raise TypeError(f"decisions must be a tensor or None, got {type(self.decisions).__name__}")
-        if not isinstance(self.loss, Loss):
-            raise TypeError(f"loss must be a loss, for example tca.losses.MSE(), got {self.loss!r}")
-        if self.inputs.ndim != 3:
-            raise ValueError(f"inputs must have shape (T, B, I), got {tuple(self.inputs.shape)}")
-        if 0 in self.inputs.shape:
-            raise ValueError(
-                f"inputs must hold at least one step, trial and channel, got shape {tuple(self.inputs.shape)}"
-            )
-        grid = tuple(self.inputs.shape[:2])
-        for name in ("targets", "weights", "decisions"):
-            part = getattr(self, name)
-            if part is not None and tuple(part.shape[:2]) != grid:
-                raise ValueError(
-                    f"{name} must start with the shape (T, B) = {grid} of the inputs, got {tuple(part.shape)}"
-                    + (FIRST if tuple(part.shape[:2]) == grid[::-1] else "")
-                )
-        if self.weights.ndim != 2:
-            raise ValueError(f"weights must have shape (T, B) = {grid}, got {tuple(self.weights.shape)}")
-        if self.decisions is not None and (self.decisions.dtype != torch.bool or self.decisions.ndim != 2):
-            raise TypeError(
-                f"decisions must be boolean with shape (T, B) = {grid}, "
-                f"got {self.decisions.dtype} {tuple(self.decisions.shape)}"
-            )
-        for name, each in {"lengths": self.lengths, **self.info}.items() if isinstance(self.info, Mapping) else ():
-            if self.steps != self.trials and getattr(each, "shape", None) == (self.steps,):
-                raise ValueError(
-                    f"inputs must have shape (T, B, I), but {name} has one value for each of the {self.steps} first "
-                    f"entries of their shape {tuple(self.inputs.shape)}" + FIRST
-                )
-        if self.lengths is not None:
-            _check_lengths(self.lengths, self.steps, self.trials)
-        if self.start is not None:
-            _check_start(self.start, self.trials)
+        check_parts(self)
         settle(self, info=trial_info(self.info, self.trials))
 
     def __repr__(self) -> str:
@@ -174,25 +135,7 @@ class Batch:
         mark = self._marked()
         if mark is not None and self._fits == (n_in, n_out, *mark):
             return
-        if self.inputs.shape[2] != n_in:
-            raise ValueError(f"inputs must have {n_in} channels as the network does, got {self.inputs.shape[2]}")
-        for name in ("inputs", "weights"):
-            if not getattr(self, name).is_floating_point():
-                raise TypeError(f"{name} must be real numbers, got dtype {getattr(self, name).dtype}")
-        for name in ("targets", "weights", "decisions"):
-            part = self.weights if getattr(self, name) is None else getattr(self, name)
-            dtype = self.inputs.dtype if part.is_floating_point() else part.dtype
-            if (part.dtype, part.device) != (dtype, self.inputs.device):
-                raise TypeError(
-                    f"{name} must be {dtype} on {self.inputs.device} as the inputs are, "
-                    f"got {part.dtype} on {part.device}"
-                )
-        if not torch.isfinite(self.inputs).all():
-            raise ValueError("inputs must be finite, got NaN or infinity")
-        if not torch.isfinite(self.weights).all() or (self.weights < 0).any():
-            raise ValueError("weights must be finite and not negative")
-        if self.lengths is not None and (self.weights * ~self.inside).any():
-            raise ValueError("weights must be zero after the lengths of the trials, got a weight after the end of one")
+        check_fit(self, n_in)
         self.loss.check((self.steps, self.trials, n_out), self.targets)
         settle(self, _fits=None if mark is None else (n_in, n_out, *mark))
 
@@ -305,26 +248,4 @@ class Batch:
             decisions=None if self.decisions is None else move(self.decisions),
             lengths=None if self.lengths is None else move(self.lengths),
             start=None if self.start is None else move(self.start),
-        )
-
-
-def _check_start(start: object, trials: int) -> None:
-    if isinstance(start, Tensor) and start.is_floating_point() and start.shape[:1] == (trials,):
-        return
-    got = f"{start.dtype} {tuple(start.shape)}" if isinstance(start, Tensor) else shorten(start)
-    raise ValueError(f"start must be a real tensor of one state for each of the {trials} trials, got {got}")
-
-
-def _check_lengths(lengths: object, steps: int, trials: int) -> None:
-    """Raise unless lengths are integers between 0 and the number of steps."""
-    if not isinstance(lengths, Tensor):
-        raise TypeError(f"lengths must be a tensor of integers, got {lengths!r}")
-    if lengths.dtype.is_floating_point or lengths.dtype.is_complex or lengths.dtype == torch.bool:
-        raise TypeError(f"lengths must be integers, got dtype {lengths.dtype}")
-    if tuple(lengths.shape) != (trials,):
-        raise ValueError(f"lengths must have shape (B,) = ({trials},), got {tuple(lengths.shape)}")
-    if lengths.min() < 0 or lengths.max() > steps:
-        raise ValueError(
-            f"lengths must lie between 0 and the {steps} steps of the batch, "
-            f"got {int(lengths.min())} to {int(lengths.max())}"
         )

@@ -6,72 +6,35 @@ Shapes: T time, B batch, N cells, O outputs.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
 from tca.batch import Batch
 from tca.eligibilities.perturbations import Perturbation
 from tca.execution import EXECUTIONS, Execution, Gradients, level_buffers, whole_signals
+from tca.info import Info
 from tca.losses import Loss
 from tca.losses.loss import foreign
 from tca.losses.loss_check import check_at
 from tca.nets import Network
 from tca.rule import Rule
-from tca.signals.cell_type_check import warn_if_typeless
-from tca.signals.module_check import check_module
+from tca.rule_state import RuleState
 from tca.signals.signal import Buffers
 from tca.tape.tape import Tape
-from tca.utils.checks import Seed, checked, quick_instance, whole
+from tca.utils.checks import Seed, checked, quick_instance
 from tca.utils.names import lookup
-from tca.utils.numerics import Lasting, Workspace, kept, lasting
+from tca.utils.numerics import Workspace, kept, lasting
 
 if TYPE_CHECKING:
     from tca.online import Stream
 
-__all__ = ["Info", "Learner"]
-
-APART = 0x9E3779B97F4A7C15  # separates the random numbers of a rule from those of the weights
-
-
-@dataclass(frozen=True, eq=False)
-class Info:
-    """Batch, outputs and loss of one update.
-
-    Attributes:
-        batch: The batch.
-        outputs: Outputs of the network before the update, shape ``(T, B, O)``.
-    """
-
-    batch: Batch
-    outputs: Tensor
-
-    @cached_property
-    def loss(self) -> Tensor:
-        """Loss on the batch before the update, a scalar without a graph."""
-        return self.batch.loss.mean(self.outputs, self.batch.targets, self.batch.weights)
-
-    @property
-    def witness(self) -> Tensor:
-        """A scalar that is not finite if the loss is not, in less time than the loss.
-
-        With ``Loss.bounded_by_error`` it may be finite where a gradient of the readout is not.
-        """
-        stated = vars(type(self.batch.loss))  # by the class itself, not inherited
-        if "bounded_by_outputs" in stated or "bounded_by_error" in stated:
-            size: Tensor = torch.linalg.vector_norm(self.outputs)
-            return size
-        value = self.batch.loss.value(self.outputs, self.batch.targets)
-        return torch.dot(self.batch.weights.flatten(), value.flatten())
+__all__ = ["Learner"]
 
 
 @checked
-class Learner(Lasting):
+class Learner(RuleState):
     """A rule bound to a network; ``backward`` replaces ``loss.backward()``.
 
     Args:
@@ -100,25 +63,7 @@ class Learner(Lasting):
     """
 
     def __init__(self, net: Network, rule: Rule, seed: Seed = 0) -> None:
-        if not isinstance(rule, Rule):
-            raise TypeError(f"rule must be a Rule, for example tca.RULES['eprop'], got {rule!r}")
-        if not isinstance(net, Network):
-            raise TypeError(f"net must be a network of tca.nets, got {type(net).__name__}")
-        _check_ownership(net)
-        net.check_numbers()
-        self.net, self.rule = net, rule
-        generator = torch.Generator().manual_seed((whole("seed", seed, 0) + APART) % 2**63)
-        self.buffers: Buffers = {}
-        for population in net.populations():
-            check_module(rule.signal, rule.eligibility, population)
-            rule.check_form(population.form, population.title)
-            rule.signal.check(population)
-            rule.eligibility.check(population)
-            prefix = f"{population.name}." if population.name else ""
-            with torch.no_grad():
-                own = rule.signal.buffers(population, generator) | rule.eligibility.buffers(population, generator)
-            self.buffers |= {prefix + name: each for name, each in own.items()}
-        warn_if_typeless(rule, net.typed_weights())
+        super().__init__(net, rule, seed)
         self._by_default = EXECUTIONS[rule.executions[0]]
         self._workspace = Workspace()
         self._own: Loss | None = None  # the last loss of the library, and the last other one that was checked
@@ -346,40 +291,3 @@ class Learner(Lasting):
         from tca.online import Stream
 
         return Stream(self, trials, steps)
-
-    @lasting
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return the state of the rule; together with the network's it resumes learning exactly."""
-        return {name: buffer.clone() for name, buffer in self.buffers.items()}
-
-    @lasting
-    @checked
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Load the state of the rule.
-
-        Args:
-            state: A result of ``state_dict``.
-
-        Raises:
-            ValueError: The names or shapes are not those of this learner.
-        """
-        if {name: each.shape for name, each in state.items()} != {
-            name: each.shape for name, each in self.buffers.items()
-        }:
-            raise ValueError(f"state must hold {_shapes(self.buffers)}, got {_shapes(state)}")
-        for name, buffer in self.buffers.items():
-            buffer.copy_(state[name])
-
-
-def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(each.shape) for name, each in state.items()}
-
-
-def _check_ownership(net: Network) -> None:
-    owned = [id(connection.weight) for connection in net.connections()]
-    for name, parameter in net.named_parameters():
-        if owned.count(id(parameter)) != 1:
-            raise ValueError(
-                f"parameter {name!r} belongs to {owned.count(id(parameter))} connections; "
-                "each must belong to exactly one"
-            )

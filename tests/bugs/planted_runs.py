@@ -170,7 +170,7 @@ BUGS = [
         TYPES,
     ),
     Bug(
-        "tca/learner.py",
+        "tca/rule_state.py",
         "rules that are e-prop bound without a word",
         "        warn_if_typeless(rule, net.typed_weights())\n",
         "",
@@ -241,7 +241,7 @@ BUGS = [
         FORM,
     ),
     Bug(
-        "tca/learner.py",
+        "tca/rule_state.py",
         "a rule bound to cells of any form",
         "rule.check_form(population.form, population.title)",
         "pass",

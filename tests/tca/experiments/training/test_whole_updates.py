@@ -185,7 +185,7 @@ def test_the_witness_is_finite_where_the_loss_is(loss: Any) -> None:
         outputs = torch.randn(3, 2, 4, generator=generator) * scale
         real = torch.rand(3, 2, 4, generator=generator)
         targets = real.argmax(-1) if isinstance(loss, tca.losses.CrossEntropy) else real
-        info = tca.learner.Info(tca.Batch(torch.zeros(3, 2, 1), targets, torch.ones(3, 2), loss), outputs)
+        info = tca.Info(tca.Batch(torch.zeros(3, 2, 1), targets, torch.ones(3, 2), loss), outputs)
         assert info.loss.isfinite() or not info.witness.isfinite(), scale
         assert info.witness.isfinite() or scale != 1, scale
 
@@ -218,5 +218,5 @@ def test_losses_that_only_inherit_a_bound_are_computed() -> None:
             return super().value(outputs, targets) / 0.0
 
     batch = tca.Batch(torch.zeros(3, 2, 1), torch.zeros(3, 2, dtype=torch.int64), torch.ones(3, 2), Broken())
-    info = tca.learner.Info(batch, torch.zeros(3, 2, 4))
+    info = tca.Info(batch, torch.zeros(3, 2, 4))
     assert not info.witness.isfinite()
