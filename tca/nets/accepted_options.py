@@ -24,10 +24,9 @@ def options_of(kind: type[Network], fixed: Sequence[str] = ()) -> dict[str, Any]
     found = {name: each.default for name, each in inspect.signature(kind.__init__).parameters.items()}
     if kind.layer is not None:
         found |= kind.layer.options()
-    elif "options" in found:
-        for base in _bases(kind)[1:]:
-            taken = inspect.signature(vars(base)["__init__"]).parameters
-            found = {name: each.default for name, each in taken.items() if each.default is not each.empty} | found
+    for base in _bases(kind)[1:] if "options" in found else ():
+        taken = inspect.signature(vars(base)["__init__"]).parameters
+        found = {name: each.default for name, each in taken.items() if each.default is not each.empty} | found
     return {name: default for name, default in found.items() if name not in ("self", "options", *fixed)}
 
 

@@ -6,13 +6,11 @@ import dataclasses
 import functools
 from typing import Any
 
-import torch
-
 from tca.cells import CELLS
 from tca.cells.cell import Cell
 from tca.nets.cell_rnn.cell_population import CellLayer
 from tca.nets.cell_rnn.cell_rnn import CellRNN
-from tca.utils.checks import Device, DType, Mask, Positive, Seed, Size, checked
+from tca.utils.checks import Size, checked
 
 __all__ = ["CELL_LAYERS", "CELL_NETWORKS", "layer_of_cell", "network_of_cell"]
 
@@ -39,30 +37,9 @@ def network_of_cell(kind: type[Cell]) -> type[CellRNN]:
     class NamedCellRNN(CellRNN):
         layer = layer_of_cell(kind)
 
-        def __init__(
-            self,
-            n_in: Size,
-            n_rec: Size,
-            n_out: Size,
-            *,
-            dt: Positive = 10.0,
-            readout_tau: Positive | None = None,
-            mask_out: Mask | None = None,
-            skip: bool = False,
-            seed: Seed = 0,
-            device: Device | None = None,
-            dtype: DType = torch.float32,
-            **options: Any,
-        ) -> None:
+        def __init__(self, n_in: Size, n_rec: Size, n_out: Size, **options: Any) -> None:
             own = {each.name: options.pop(each.name) for each in dataclasses.fields(kind) if each.name in options}
-            given: dict[str, Any] = {
-                "dt": dt,
-                "readout_tau": readout_tau,
-                "mask_out": mask_out,
-                "skip": skip,
-                "seed": seed,
-            }
-            super().__init__(kind(**own), n_in, n_rec, n_out, device=device, dtype=dtype, **given, **options)
+            super().__init__(kind(**own), n_in, n_rec, n_out, **options)
 
     NamedCellRNN.__name__ = NamedCellRNN.__qualname__ = f"{kind.__name__}Network"
     NamedCellRNN.__doc__ = CellRNN.__doc__
