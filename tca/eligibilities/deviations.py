@@ -8,6 +8,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -46,9 +47,7 @@ class Injected(Deviation):
     Review X 13:021006.
     """
 
-    @property
-    def equation(self) -> str:
-        return "xi_t"
+    equation: ClassVar[str] = "xi_t"
 
     def of(self, xi: ByPopulation, size: float, noisy: Tape, against: Tape) -> tuple[ByPopulation, float]:
         return xi, size

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -79,9 +80,7 @@ class FeedbackAlignment(BackwardWeights):
     Paper: Lillicrap et al. (2016), Nature Communications 7:13276.
     """
 
-    @property
-    def equation(self) -> str:
-        return "G_p = A_p^T (gain L)_{p+1}, A random and fixed"
+    equation: ClassVar[str] = "G_p = A_p^T (gain L)_{p+1}, A random and fixed"
 
     def backward(self, weight: Tensor, drawn: Tensor) -> Tensor:
         return drawn

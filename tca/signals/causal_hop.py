@@ -46,11 +46,7 @@ class CausalHop(DelayedSignal):
 
     weights: WeightEstimate = field(default_factory=SynapseMean)
     local: ClassVar[bool] = False
-
-    @property
-    def horizon(self) -> int:
-        """One: the error of a step multiplies the previous step's trace."""
-        return 1
+    horizon: ClassVar[int] = 1
 
     @property
     def equation(self) -> str:

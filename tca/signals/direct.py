@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -25,9 +26,7 @@ class Direct(CausalSignal):
     (1986), Nature 323:533 (through populations).
     """
 
-    @property
-    def equation(self) -> str:
-        return "G_t = W_o^T score_t"
+    equation: ClassVar[str] = "G_t = W_o^T score_t"
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function to ``slope_t * G_t``, also backpropagated to lower populations."""

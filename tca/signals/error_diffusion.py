@@ -160,11 +160,7 @@ class ErrorDiffusion(CustomSignal):
     gate_outputs: bool = True
     grow_only: bool = False
     local: ClassVar[bool] = True
-
-    @property
-    def horizon(self) -> int:
-        """Zero: no later error is needed."""
-        return 0
+    horizon: ClassVar[int] = 0
 
     @property
     def equation(self) -> str:

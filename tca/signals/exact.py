@@ -33,14 +33,8 @@ class Exact(Signal):
 
     local: ClassVar[bool] = False
     unfilters: ClassVar[bool] = True
-
-    @property
-    def horizon(self) -> None:
-        return None
-
-    @property
-    def equation(self) -> str:
-        return "mu_t = l_t + (J - D)_{t+1}^T lambda_{t+1}"
+    horizon: ClassVar[None] = None
+    equation: ClassVar[str] = "mu_t = l_t + (J - D)_{t+1}^T lambda_{t+1}"
 
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         """Return a function from windows of steps to ``mu``."""
@@ -76,15 +70,11 @@ class Horizon(Signal):
 
     steps: Whole = 10
     local: ClassVar[bool] = False
+    fitted: ClassVar[bool] = True
 
     @property
     def horizon(self) -> int:
         return self.steps
-
-    @property
-    def fitted(self) -> bool:
-        """True: the truncated part depends on one propagator."""
-        return True
 
     @property
     def equation(self) -> str:

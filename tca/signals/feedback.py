@@ -8,6 +8,7 @@ from __future__ import annotations
 import abc
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -50,9 +51,7 @@ class Random(_Feedback):
     Nature Communications 11:3625.
     """
 
-    @property
-    def equation(self) -> str:
-        return "G_t = F score_t, F random and fixed"
+    equation: ClassVar[str] = "G_t = F score_t, F random and fixed"
 
 
 @checked
@@ -74,10 +73,7 @@ class Adaptive(_Feedback):
     """
 
     decay: Kept = 1e-3
-
-    @property
-    def equation(self) -> str:
-        return "G_t = F score_t, F follows W_o^T"
+    equation: ClassVar[str] = "G_t = F score_t, F follows W_o^T"
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
         return {**super().buffers(population, generator), "readout_seen": population.readout.clone()}

@@ -113,13 +113,11 @@ class Frozen(FeedbackWeights):
     Paper: Barretto-Bittar et al. (2026), arXiv:2603.08949.
     """
 
+    follows: ClassVar[bool] = False
+
     @property
     def equation(self) -> str:
         return f"F {self.fraction:.0%} of W_o^T at the start"
-
-    @property
-    def follows(self) -> bool:
-        return False
 
     def draw(self, readout: Tensor, generator: torch.Generator) -> Tensor:
         return readout.t() * _readout_synapses(self, readout, generator)
@@ -139,13 +137,11 @@ class Tracked(FeedbackWeights):
         fraction: Fraction of the N O weights that exist, default 0.1, in (0, 1].
     """
 
+    follows: ClassVar[bool] = True
+
     @property
     def equation(self) -> str:
         return f"F {self.fraction:.0%} of W_o^T"
-
-    @property
-    def follows(self) -> bool:
-        return True
 
     def draw(self, readout: Tensor, generator: torch.Generator) -> Tensor:
         return _readout_synapses(self, readout, generator)
@@ -169,6 +165,7 @@ class Drawn(FeedbackWeights):
 
     scale: Positive = 1.0
     reads: ClassVar[bool] = False
+    follows: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -176,10 +173,6 @@ class Drawn(FeedbackWeights):
     @property
     def equation(self) -> str:
         return f"F random and fixed, {self.fraction:.0%} of it"
-
-    @property
-    def follows(self) -> bool:
-        return False
 
     def draw(self, readout: Tensor, generator: torch.Generator) -> Tensor:
         n_out, n_cells = readout.shape

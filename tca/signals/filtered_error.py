@@ -6,6 +6,7 @@ Shapes: T time, B batch, O outputs.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -49,11 +50,7 @@ class FilteredError(Wrapped):
     signal: Signal = field(default_factory=Direct)
     rise: Kept = 0.8
     decay: Kept = 0.9
-
-    @property
-    def horizon(self) -> None:
-        """The rest of the trial: traces that are filtered in the paper are not, errors are filtered backwards."""
-        return None
+    horizon: ClassVar[None] = None
 
     @property
     def equation(self) -> str:

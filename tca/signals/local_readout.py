@@ -39,15 +39,8 @@ class LocalReadout(Signal):
 
     scale: Positive = 1.0
     local: ClassVar[bool] = True
-
-    @property
-    def horizon(self) -> int:
-        """Zero: no later error is needed."""
-        return 0
-
-    @property
-    def equation(self) -> str:
-        return "G_t = R^T dloss/dy_t, y_t = R z_t, R random and fixed"
+    horizon: ClassVar[int] = 0
+    equation: ClassVar[str] = "G_t = R^T dloss/dy_t, y_t = R z_t, R random and fixed"
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
         """Draw the local readout."""

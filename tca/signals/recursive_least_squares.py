@@ -6,6 +6,7 @@ Shapes: M samples (steps and trials), J inputs of the readout, O outputs, G one 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -52,16 +53,12 @@ class RecursiveLeastSquares(Wrapped):
 
     signal: Signal = field(default_factory=Direct)
     ridge: Positive = 1.0
+    couples_trials: ClassVar[bool] = True
 
     @property
     def needs_reward(self) -> bool:  # type: ignore[override]
         """Whether the signal for the cells is a reward."""
         return self.signal.needs_reward
-
-    @property
-    def couples_trials(self) -> bool:
-        """Always: the readout's inputs of all trials are correlated."""
-        return True
 
     @property
     def equation(self) -> str:

@@ -52,11 +52,7 @@ class SyntheticGradient(Signal):
     rate: NotNegative = 0.01
     local: ClassVar[bool] = False
     unfilters: ClassVar[bool] = True
-
-    @property
-    def horizon(self) -> None:
-        """The rest of the trial, from which the synthetic gradient learns."""
-        return None
+    horizon: ClassVar[None] = None
 
     @property
     def couples_trials(self) -> bool:

@@ -6,6 +6,7 @@ Shapes: M samples of noise, I postsynaptic cells, J presynaptic.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -51,10 +52,7 @@ class WeightMirror(BackwardWeights):
     decay: Kept = 0.01
     samples: Count = 32
     noise: NoiseDistribution = field(default_factory=Normal)
-
-    @property
-    def equation(self) -> str:
-        return "G_p = B_p^T (gain L)_{p+1}, B_p learned from noise through W_p"
+    equation: ClassVar[str] = "G_p = B_p^T (gain L)_{p+1}, B_p learned from noise through W_p"
 
     def backward(self, weight: Tensor, drawn: Tensor) -> Tensor:
         return drawn

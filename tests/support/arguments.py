@@ -57,6 +57,7 @@ RESULTS = (
     "Swept",
     "Estimate",
     "Correlation",
+    "Recurrence",
     "TypeMeans",
     "Seen",
     "spike",

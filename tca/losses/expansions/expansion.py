@@ -136,10 +136,7 @@ class Plain(Expansion):
 
     admissibility: ClassVar[Admissibility] = Admissibility(True, "no channels are appended")
     needs: ClassVar[tuple[str, ...]] = ()
-
-    @property
-    def equation(self) -> str:
-        return "s"
+    equation: ClassVar[str] = "s"
 
     def further_channels(self, n_out: int) -> int:
         return 0

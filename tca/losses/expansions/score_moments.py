@@ -49,10 +49,7 @@ class Bartlett(Expansion):
         True, "the covariance under the likelihood is subtracted, exact if targets follow the likelihood"
     )
     needs: ClassVar[tuple[str, ...]] = ("outputs", "loss")
-
-    @property
-    def equation(self) -> str:
-        return "[s; vec(s s^T - E[s s^T | y])]"
+    equation: ClassVar[str] = "[s; vec(s s^T - E[s s^T | y])]"
 
     def further_channels(self, n_out: int) -> int:
         return n_out**2

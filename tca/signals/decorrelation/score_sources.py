@@ -8,6 +8,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -175,14 +176,8 @@ class OutputError(Source):
     Paper: Erdogan et al. (2025), arXiv:2504.11558.
     """
 
-    @property
-    def equation(self) -> str:
-        return "s = prediction - target"
-
-    @property
-    def plain(self) -> bool:
-        """False: the error differs from the score in general."""
-        return False
+    equation: ClassVar[str] = "s = prediction - target"
+    plain: ClassVar[bool] = False
 
     def channels(self, n_out: int) -> int:
         return n_out

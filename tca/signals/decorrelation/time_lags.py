@@ -13,7 +13,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -56,9 +56,7 @@ class Reach(abc.ABC):
 class SameStep(Reach):
     """``x_t = s_t``: activity and score of the same step, without memory."""
 
-    @property
-    def equation(self) -> str:
-        return "x_t = s_t"
+    equation: ClassVar[str] = "x_t = s_t"
 
     def channels(self, channels: int) -> int:
         return channels

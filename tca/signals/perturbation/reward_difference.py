@@ -27,11 +27,7 @@ class RewardSignal(Signal, abc.ABC):
 
     local: ClassVar[bool] = True
     needs_reward: ClassVar[bool] = True
-
-    @property
-    def horizon(self) -> int:
-        """Zero: the reward signal is given at the last step."""
-        return 0
+    horizon: ClassVar[int] = 0
 
     @abc.abstractmethod
     def worth(self, tape: Tape, buffers: Buffers) -> Tensor:
@@ -69,10 +65,7 @@ class RewardDifference(RewardSignal):
     """
 
     reward: Reward = field(default_factory=MinusLoss)
-
-    @property
-    def equation(self) -> str:
-        return "L_T = -(R(xi) - R(0)) / sigma, the same for all cells"
+    equation: ClassVar[str] = "L_T = -(R(xi) - R(0)) / sigma, the same for all cells"
 
     def worth(self, tape: Tape, buffers: Buffers) -> Tensor:
         """Return the directional derivative."""

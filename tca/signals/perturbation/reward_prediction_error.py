@@ -6,6 +6,7 @@ Shapes: T time, B batch, O outputs, K kinds of trials.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -47,14 +48,11 @@ class RewardPredictionError(CustomSignal, RewardSignal):
     reward: Reward = field(default_factory=MinusLoss)
     keep: float = 0.75
     readout_learns: bool = False
+    equation: ClassVar[str] = "L_T = Ebar (E - Ebar), the same for all cells"
 
     def __post_init__(self) -> None:
         if not 0 <= self.keep < 1:
             raise ValueError(f"keep of the expected error must lie in [0, 1), got {self.keep}")
-
-    @property
-    def equation(self) -> str:
-        return "L_T = Ebar (E - Ebar), the same for all cells"
 
     def buffers(self, population: Population, generator: torch.Generator) -> Buffers:
         """Start all means at zero."""
