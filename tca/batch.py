@@ -131,10 +131,10 @@ class Batch:
         Raises:
             ValueError: Sizes differ, or inputs, targets or weights hold a value that is not allowed.
         """
-        quick_counts(n_in=n_in, n_out=n_out)
         mark = self._marked()
         if mark is not None and self._fits == (n_in, n_out, *mark):
             return
+        quick_counts(n_in=n_in, n_out=n_out)
         check_fit(self, n_in)
         self.loss.check((self.steps, self.trials, n_out), self.targets)
         settle(self, _fits=None if mark is None else (n_in, n_out, *mark))

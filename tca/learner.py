@@ -21,9 +21,9 @@ from tca.losses.loss_check import check_at
 from tca.nets import Network
 from tca.rule import Rule
 from tca.rule_state import RuleState
-from tca.signals.signal import Buffers
+from tca.signals.signal import Buffers, Signal
 from tca.tape.tape import Tape
-from tca.utils.checks import Seed, checked, quick_instance
+from tca.utils.checks import Seed, check, checked
 from tca.utils.names import lookup
 from tca.utils.numerics import Workspace, kept, lasting
 
@@ -65,6 +65,7 @@ class Learner(RuleState):
     def __init__(self, net: Network, rule: Rule, seed: Seed = 0) -> None:
         super().__init__(net, rule, seed)
         self._by_default = EXECUTIONS[rule.executions[0]]
+        self._learns = type(rule.signal).update_statistics_ is not Signal.update_statistics_
         self._workspace = Workspace()
         self._own: Loss | None = None  # the last loss of the library, and the last other one that was checked
         self._checked: Loss | None = None
@@ -199,7 +200,8 @@ class Learner(RuleState):
 
     def _check(self, batch: Batch, noise: Tensor | None) -> None:
         """Raise unless batch, noise, network and state fit."""
-        quick_instance("batch", batch, Batch, Batch)
+        if type(batch) is not Batch:
+            check("batch", batch, Batch)
         if batch.start is not None and self.rule.eligibility.perturbs:
             raise ValueError("start must be None with a perturbation eligibility, which runs trials again")
         self.net.check(batch.inputs, noise)
@@ -270,7 +272,7 @@ class Learner(RuleState):
         if isinstance(eligibility, Perturbation):
             replay = self.net.replay(tape.trials_shown, None if noise is None else kept(noise))
             tape = tape.changed(perturbed_pass=eligibility.perturbed_pass(tape, replay, buffers))
-        for level in tape.levels if buffers else ():
+        for level in tape.levels if self._learns else ():
             self.rule.signal.update_statistics_(level, level_buffers(level.population, buffers))
         return tape
 

@@ -359,7 +359,8 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         It is drawn from the network's own generator, whose state is part of ``state_dict``; on another device than
         the CPU from one there that this one seeds.
         """
-        quick_counts(steps=steps, trials=trials)
+        if not all(type(each) is int and 0 < each < 2**63 for each in (steps, trials)):
+            quick_counts(steps=steps, trials=trials)
         if self.noise_state is None:
             return None
         with drawing(self.noise_state) as generator:

@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
-from tca.utils.checks import FLOATS, quick_instance
+from tca.utils.checks import FLOATS, check
 
 __all__ = [
     "FLOATS",
@@ -182,8 +182,9 @@ class NumericModule(Lasting, nn.Module, abc.ABC):
             ValueError: A shape, type or device differs; the network has no use for noise; noise is not finite; or the
                 network cannot compute as it is, see ``check_numbers``.
         """
-        quick_instance("inputs", inputs, Tensor, Tensor)
-        quick_instance("noise", noise, Tensor | None, Tensor, type(None))
+        if type(inputs) is not Tensor or not (noise is None or type(noise) is Tensor):
+            check("inputs", inputs, Tensor)
+            check("noise", noise, Tensor | None)
         if inputs.ndim != 3 or inputs.shape[2] != self.n_in or 0 in inputs.shape:
             raise ValueError(f"inputs must have shape (T, B, {self.n_in}), none of them 0, got {tuple(inputs.shape)}")
         like = self.check_numbers()

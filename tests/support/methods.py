@@ -38,6 +38,7 @@ PARTS = (
     "tca.signals.perturbation.trial_reward.Reward",
     "tca.signals.regularisers.activity_regularisers.Regulariser",
     "tca.signals.signal.Signal",
+    "tca.tape.weight_estimates.Recurrence",
     "tca.tape.weight_estimates.TypeMeans",
     "tca.tape.weight_estimates.WeightEstimate",
     "tca.utils.noise.NoiseDistribution",

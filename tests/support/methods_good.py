@@ -67,7 +67,7 @@ METHODS: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "Learner.advance_": BATCH,
     "Learner.backward": BATCH,
     "Learner.grads": {**BATCH, "execution": lambda: "forward"},
-    "Learner.load_state_dict": {"state": lambda: learner().state_dict()},
+    "RuleState.load_state_dict": {"state": lambda: learner().state_dict()},
     "Learner.signal": BATCH,
     "Learner.signals": BATCH,
     "Learner.stream": {"trials": lambda: 2, "steps": lambda: 3},
