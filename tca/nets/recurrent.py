@@ -19,8 +19,8 @@ from tca.nets.deep_r import RewiredPopulation
 from tca.nets.network import Network
 from tca.nets.options import check_mask, check_signs, check_types, drawing, normal_by_steps, with_signs
 from tca.nets.recurrent_layer import RecurrentWiring
-from tca.tape.links import Readout
 from tca.tape.population import Population
+from tca.tape.projections import Readout
 from tca.tape.tape import Tape, filtered
 from tca.utils.checks import Count, quick_counts, whole
 from tca.utils.numerics import Workspace

@@ -18,8 +18,8 @@ from tca.nets.network import Network
 from tca.nets.options import check_mask, drawing, normal_by_steps
 from tca.nets.recurrent import RecurrentPopulation
 from tca.nets.recurrent_layer import RecurrentLayer
-from tca.tape.links import Afferent, Readout
 from tca.tape.population import Population
+from tca.tape.projections import Afferent, Readout
 from tca.tape.tape import Tape, filtered
 from tca.utils.checks import Count, Device, DType, Mask, Positive, Seed, Size, checked, positive, quick_counts, whole
 from tca.utils.numerics import Workspace

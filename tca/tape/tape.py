@@ -19,8 +19,8 @@ from torch.nn import functional
 
 from tca.batch import Batch
 from tca.connections.connection import ConnectionInput, Initial
-from tca.tape.links import Afferent, Readout
 from tca.tape.population import Population
+from tca.tape.projections import Afferent, Readout
 from tca.tape.step_derivatives import StepDerivatives
 from tca.tape.weight_estimates import Recurrence
 

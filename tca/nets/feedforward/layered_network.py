@@ -23,9 +23,9 @@ from tca.nets.feedforward.layers import Maker
 from tca.nets.network import Network
 from tca.nets.options import drawing
 from tca.tape.leaky_tape import LeakyTape
-from tca.tape.links import Afferent, Back, Readout
 from tca.tape.perturbed_pass import ByPopulation
 from tca.tape.population import Population
+from tca.tape.projections import Afferent, Back, Readout
 from tca.tape.tape import Tape
 from tca.tape.weight_estimates import Recurrence
 from tca.utils.checks import Count, quick_counts

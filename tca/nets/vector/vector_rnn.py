@@ -18,8 +18,8 @@ from tca.connections.vector_weights import InputVectors, VectorBias, Vectors
 from tca.nets.network import Network
 from tca.nets.vector.vector_gates import Gates
 from tca.nets.vector.vector_start import SIGNS
-from tca.tape.links import Readout
 from tca.tape.population import Population
+from tca.tape.projections import Readout
 from tca.tape.tape import Tape
 from tca.tape.vector_tape import VectorTape
 from tca.tape.weight_estimates import Recurrence
