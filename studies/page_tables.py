@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean
 
 from analysis.statistics.intervals import paired_difference
-from studies import cosines, recurrent_broadcasts, step_control
+from studies import cosines, recurrent_broadcasts, step_control, student_teacher
 from studies.broadcast import grid_tables
 from studies.claims import (
     Claim,
@@ -77,6 +77,7 @@ def tables(docs: Path) -> dict[str, Callable[[], Table]]:
         | gap_page.tables(figures)
         | grid_tables.tables(data / "broadcast_runs.csv")
         | cosines.tables(data / "cosines.csv")
+        | student_teacher.tables(data / "student_teacher.csv")
         | step_control.tables(data / "step_control_digits.csv")
     )
 

@@ -59,7 +59,7 @@ def test_claims_follow_the_published_order_of_every_task(tmp_path: Path) -> None
     table = tables(path)["cosines_claims"]()
     verdicts = {row[0]: row[-1] for row in table.rows if cosines.START in row[0]}
     assert len(verdicts) == 12
-    assert verdicts[f"rotation, {cosines.START}: KF-RTRL above SnAp-1"] == "**holds**"
+    assert verdicts.get(f"rotation, {cosines.START}: KF-RTRL above SnAp-1") == "**holds**"
     assert {verdict for name, verdict in verdicts.items() if not name.startswith("copy")} == {"**holds**"}
     assert {verdict for name, verdict in verdicts.items() if name.startswith("copy")} == {"**reversed**"}
 

@@ -24,9 +24,12 @@ PAGES, MADE = (
 GRID = ("studies/tests/test_study_broadcast.py",)
 COSINES = ("studies/tests/test_cosines.py",)
 STEPS = ("studies/tests/test_step_control.py",)
+STUDENT = ("studies/tests/test_student_teacher.py",)
 TABULATED = ("studies/tests/test_study_generalization.py",)
 
 BUGS = [
+    Bug("studies/student_teacher.py", "a readout that learns beside a fixed feedback", 'if job.readout == FIXED else ("w_rec", "w_out")',
+        'if job.readout != FIXED else ("w_rec", "w_out")', STUDENT),
     Bug("studies/step_control.py", "short steps stopped early", "math.ceil(setting.steps / min(1.0, arm.lr))",
         "setting.steps", STEPS),
     Bug("studies/step_control.py", "the slope upside down", "np.polyfit(kept[:, 0], kept[:, 1], 1)",
