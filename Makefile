@@ -17,6 +17,9 @@ PYTHONS_INSTALLED := $(foreach v,3.11 3.12 3.13,.venv-py$(v)/.installed)
 export PYTHONDONTWRITEBYTECODE :=
 # One thread a process: tests and comparisons run as several processes instead.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+# Each process begins with tests of its own half of the files, so that what a file prepares is prepared once, and takes over others'
+# at the end.
+AT_ONCE := -n auto --maxprocesses 4 --dist worksteal
 
 # The first figure: three rules on a task, half a minute.
 demo: $(INSTALLED)
@@ -30,7 +33,7 @@ compare-digits: $(INSTALLED)
 	$(ONE_THREAD) $(PY) -m tca compare --config compare_digits.yaml --folder runs/compare_digits
 
 test: lint
-	$(ONE_THREAD) $(PY) -m pytest -n auto --maxprocesses 4 -q
+	$(ONE_THREAD) $(PY) -m pytest $(AT_ONCE) -q
 
 lint: $(INSTALLED)
 	$(PY) -m ruff check .
@@ -92,7 +95,7 @@ test-pythons:
 			[ "$$("$$c" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = $$v ] && p=$$c && break; done; \
 		[ -n "$$p" ] || { outcome="$$outcome; Python $$v not found"; continue; }; \
 		if $(MAKE) --no-print-directory PYTHON="$$p" .venv-py$$v/.installed && \
-			$(ONE_THREAD) .venv-py$$v/bin/python -m pytest -n auto --maxprocesses 4 -q $(TESTS); \
+			$(ONE_THREAD) .venv-py$$v/bin/python -m pytest $(AT_ONCE) -q $(TESTS); \
 		then outcome="$$outcome; Python $$v passed"; else outcome="$$outcome; Python $$v FAILED"; fi; \
 	done; echo "$${outcome#; }"; case "$$outcome" in *FAILED*) exit 1;; *passed*) ;; *) exit 1;; esac
 
@@ -112,7 +115,7 @@ test-slow: $(INSTALLED)
 
 # The studies: their examples, settings, tables and pages.
 test-studies: $(INSTALLED)
-	$(ONE_THREAD) $(PY) -m pytest -n auto --maxprocesses 4 -q studies
+	$(ONE_THREAD) $(PY) -m pytest $(AT_ONCE) -q studies
 
 # Broadcast rules in feedforward and recurrent networks of every kind: ten seeds in half an hour; `--plan` lists the cells.
 study-broadcast: $(INSTALLED)

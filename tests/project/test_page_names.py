@@ -54,14 +54,23 @@ class Names:
             module = path.parent.name if path.stem == "__init__" else path.stem
             typed = [each for node in tree.body if isinstance(node, ast.If) for each in node.body]  # TYPE_CHECKING
             self.members[module].update(name for node in [*tree.body, *typed] for name in defined(node))
-            for kind in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
-                self.members[kind.name].update(name for node in ast.walk(kind) for name in defined(node))
+            for kind in (node for node in statements(tree) if isinstance(node, ast.ClassDef)):
+                self.members[kind.name].update(name for node in statements(kind) for name in defined(node))
                 self.bases[kind.name].update(re.findall(r"\w+", " ".join(map(ast.unparse, kind.bases))))
 
     def has(self, owner: str, name: str, seen: tuple[str, ...] = ()) -> bool:
         return name in self.members.get(owner, ()) or any(
             self.has(base, name, (*seen, owner)) for base in self.bases.get(owner, ()) if base not in (*seen, owner)
         )
+
+
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the statements within a statement, which alone define names: a tenth of the nodes of a tree."""
+    for part in ("body", "orelse", "finalbody", "handlers"):
+        within = getattr(node, part, ())
+        for each in within if isinstance(within, list) else ():
+            yield each
+            yield from statements(each)
 
 
 def defined(node: ast.AST) -> Iterator[str]:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from tests.support.oracle import Model, Problem, Weights, direct_errors, outputs, states
+from tests.support.remembered import remembered
 
 Propagator = Callable[[Model, Tensor], Tensor]
 
@@ -29,6 +30,7 @@ PROPAGATORS: dict[str, Propagator] = {
 }
 
 
+@remembered
 def jacobians(model: Model, weights: Weights, inputs: Tensor) -> tuple[Tensor, Tensor]:
     """``J (T, B, N, N)`` and ``gain (T, B, N)``: derivatives of each step by the state before it and by the bias."""
     trail = torch.stack(states(model, weights, inputs)[:-1])
@@ -44,6 +46,7 @@ def jacobians(model: Model, weights: Weights, inputs: Tensor) -> tuple[Tensor, T
     return jacobian, gain
 
 
+@remembered
 def direct_signal(model: Model, weights: Weights, problem: Problem, feedback: Tensor | None = None) -> Tensor:
     """``l_t``: the errors that reach each state through the readout alone, ``(T + 1, B, N)``."""
     trail = torch.stack(states(model, weights, problem.inputs)).detach().requires_grad_()
@@ -59,6 +62,7 @@ def reverse_filter(signal: Tensor, propagator: Tensor) -> Tensor:
     return filtered
 
 
+@remembered
 def exact_signal(
     model: Model, weights: Weights, problem: Problem, propagator: Tensor, horizon: int | None = None
 ) -> Tensor:
@@ -86,35 +90,47 @@ def _presynaptic(model: Model, weights: Weights, inputs: Tensor) -> dict[str, Te
     return {"w_rec": rates, "w_in": inputs, "b": torch.ones_like(inputs[..., :1])}
 
 
-def _finish(model: Model, weights: Weights, problem: Problem, found: Weights) -> Weights:
-    """Add the readout's gradient, which is exact under every rule, and close masked synapses."""
+@remembered
+def _readout_gradient(model: Model, weights: Weights, problem: Problem) -> Weights:
     leaves = {name: weights[name].clone().requires_grad_() for name in ("w_out", "b_out")}
     loss = problem.value(outputs(model, weights | leaves, problem.inputs))
-    found |= dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
+    return dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
+
+
+def _finish(model: Model, weights: Weights, problem: Problem, found: Weights) -> Weights:
+    """Add the readout's gradient, which is exact under every rule, and close masked synapses."""
+    found |= _readout_gradient(model, weights, problem)
     found["b"] = found["b"].squeeze(-1)
     return {name: model.weight(found, name) for name in weights}
 
 
-def dense_gradient(model: Model, weights: Weights, problem: Problem, signal: Tensor, propagator: Tensor) -> Weights:
-    """``sum_t L_t . e_t``, with ``e[b, l, i, j]`` the influence of synapse ij on cell l, for any propagator."""
-    _, gain = jacobians(model, weights, problem.inputs)
-    found: Weights = {}
-    for name, pre in _presynaptic(model, weights, problem.inputs).items():
-        steps, trials, cells = gain.shape
+@remembered
+def dense_traces(model: Model, weights: Weights, inputs: Tensor, propagator: Tensor) -> dict[str, Tensor]:
+    """The traces of every step for any propagator: ``e[b, l, i, j]`` is the influence of synapse ij on cell l."""
+    _, gain = jacobians(model, weights, inputs)
+    steps, trials, cells = gain.shape
+    found: dict[str, list[Tensor]] = {}
+    for name, pre in _presynaptic(model, weights, inputs).items():
         trace = gain.new_zeros(trials, cells, cells, pre.shape[-1])
-        total = gain.new_zeros(cells, pre.shape[-1])
+        found[name] = []
         for t in range(steps):
             trace = torch.einsum("blm,bmij->blij", propagator[t], trace)
             for i in range(cells):
                 trace[:, i, i] += gain[t, :, i, None] * pre[t]
-            total += torch.einsum("bl,blij->ij", signal[t + 1], trace)
-        found[name] = total
+            found[name].append(trace)
     if "s_0" in weights:
-        trace = torch.eye(gain.shape[-1], dtype=gain.dtype).expand(gain.shape[1], -1, -1)
-        found["s_0"] = torch.einsum("bl,bli->i", signal[0], trace)
-        for t in range(len(gain)):
-            trace = propagator[t] @ trace
-            found["s_0"] = found["s_0"] + torch.einsum("bl,bli->i", signal[t + 1], trace)
+        found["s_0"] = [torch.eye(cells, dtype=gain.dtype).expand(trials, -1, -1)]
+        for t in range(steps):
+            found["s_0"].append(propagator[t] @ found["s_0"][-1])
+    return {name: torch.stack(traces) for name, traces in found.items()}
+
+
+def dense_gradient(model: Model, weights: Weights, problem: Problem, signal: Tensor, propagator: Tensor) -> Weights:
+    """``sum_t L_t . e_t``; the trace of the initial state has one entry more, at time zero."""
+    found: Weights = {}
+    for name, traces in dense_traces(model, weights, problem.inputs, propagator).items():
+        first = len(signal) - len(traces)
+        found[name] = torch.einsum("tbl,tbl...->...", signal[first:], traces)
     return _finish(model, weights, problem, found)
 
 
