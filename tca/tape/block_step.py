@@ -14,8 +14,9 @@ from torch import Tensor
 
 from tca.connections.connection import Connection
 from tca.tape.local_step import LocalStep
+from tca.tape.weight_estimates import Recurrence
 
-__all__ = ["BlockStep"]
+__all__ = ["BlockStep", "block_step"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -124,3 +125,48 @@ class BlockStep(LocalStep):
             return torch.zeros_like(states)
         drives = self.emitted(states) @ self.recurrent.t()
         return self.driven(torch.unflatten(drives, -1, (len(self.reached), self.cells)))
+
+
+def block_step(
+    tables: tuple[Tensor, Tensor],
+    slopes: tuple[Tensor, Tensor],
+    *,
+    pres: tuple[Tensor, ...],
+    recurrence: Recurrence,
+    reached: tuple[int, ...],
+    starts: bool,
+    to_go: int | Tensor | None,
+) -> BlockStep:
+    """Return the local quantities of one step of general cells.
+
+    Args:
+        tables: Leak ``(B, S, S, N)`` and gain ``(B, S, G, N)`` of the step.
+        slopes: Slopes of the step before and of the step, broadcastable to ``(1, B, S, Q, N)``.
+        pres: Presynaptic activity of every link into the population.
+        recurrence: The recurrent synapses, weights of shape ``(R N, N)``.
+        reached: The recurrent drives.
+        starts: Whether the initial state is learned, whose components are drives without gain.
+        to_go: Number of later steps; ``None`` if unknown.
+    """
+    leak, gain = tables
+    components = gain.shape[1]
+    if starts:
+        gain = torch.cat([gain, gain.new_zeros(*gain.shape[:2], components, gain.shape[-1])], 2)
+    before, now = (each[0] if each.ndim == 5 else each.unsqueeze(0) for each in slopes)
+    if now.shape[2] == 1:
+        before, now = before.squeeze(2), now.squeeze(2)
+        before, now = (before.squeeze(1), now.squeeze(1)) if components == 1 else (before, now)
+    return BlockStep(
+        components=components,
+        drives=gain.shape[2],
+        pres=pres,
+        cells=gain.shape[-1],
+        leak=leak[:, 0, 0] if components == 1 else leak,
+        gain=gain,
+        slope=now,
+        slope_before=before,
+        constant_gain=gain,
+        recurrence=recurrence,
+        reached=reached,
+        to_go=to_go,
+    )

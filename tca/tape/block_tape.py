@@ -19,11 +19,10 @@ from torch import Tensor
 from tca.cells.cell import Cell, Entry
 from tca.cells.local_derivatives import Blocks, blocks_of, slope_of
 from tca.connections.connection import Connection, ConnectionInput, Initial
-from tca.tape.block_step import BlockStep
+from tca.tape.block_step import BlockStep, block_step
 from tca.tape.tape import WINDOW_BYTES, Tape
-from tca.tape.weight_estimates import Recurrence
 
-__all__ = ["BlockTape", "block_step", "runs", "with_autapses"]
+__all__ = ["BlockTape", "runs", "with_autapses"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -264,51 +263,6 @@ class BlockTape(Tape):
     @cached_property
     def _constant_slope(self) -> Tensor:
         return slope_of(self.cell, self.state[0], self.passed)
-
-
-def block_step(
-    tables: tuple[Tensor, Tensor],
-    slopes: tuple[Tensor, Tensor],
-    *,
-    pres: tuple[Tensor, ...],
-    recurrence: Recurrence,
-    reached: tuple[int, ...],
-    starts: bool,
-    to_go: int | Tensor | None,
-) -> BlockStep:
-    """Return the local quantities of one step of general cells.
-
-    Args:
-        tables: Leak ``(B, S, S, N)`` and gain ``(B, S, G, N)`` of the step.
-        slopes: Slopes of the step before and of the step, broadcastable to ``(1, B, S, Q, N)``.
-        pres: Presynaptic activity of every link into the population.
-        recurrence: The recurrent synapses, weights of shape ``(R N, N)``.
-        reached: The recurrent drives.
-        starts: Whether the initial state is learned, whose components are drives without gain.
-        to_go: Number of later steps; ``None`` if unknown.
-    """
-    leak, gain = tables
-    components = gain.shape[1]
-    if starts:
-        gain = torch.cat([gain, gain.new_zeros(*gain.shape[:2], components, gain.shape[-1])], 2)
-    before, now = (each[0] if each.ndim == 5 else each.unsqueeze(0) for each in slopes)
-    if now.shape[2] == 1:
-        before, now = before.squeeze(2), now.squeeze(2)
-        before, now = (before.squeeze(1), now.squeeze(1)) if components == 1 else (before, now)
-    return BlockStep(
-        components=components,
-        drives=gain.shape[2],
-        pres=pres,
-        cells=gain.shape[-1],
-        leak=leak[:, 0, 0] if components == 1 else leak,
-        gain=gain,
-        slope=now,
-        slope_before=before,
-        constant_gain=gain,
-        recurrence=recurrence,
-        reached=reached,
-        to_go=to_go,
-    )
 
 
 def with_autapses(recurrent: Tensor, autapse: float | Tensor | None) -> Tensor:

@@ -31,7 +31,7 @@ BUGS = (
         "torch.where(signs > 0, ratio, 1 / ratio)", (f"{DEFAULTS}[network leaky_rnn]",)),
     Bug("tca/utils/arrays.py", "lists in the default type", "torch.from_numpy(np.array(values))", "torch.as_tensor(values)",
         (f"{DEFAULTS}[network leaky_rnn]", *STATIC)),
-    Bug("tca/nets/recurrent.py", "in-degree of whole numbers",
+    Bug("tca/nets/wired_population.py", "in-degree of whole numbers",
         'torch.tensor([n_rec], dtype=torch.float64, device="cpu")',
         'torch.tensor([n_rec], device="cpu")', STATIC),
     Bug("tasks/native/flip_flop.py", "signs of the default type",

@@ -12,8 +12,8 @@ from tca.cells.local_derivatives import blocks_of, emitted, moved, slope_of
 from tca.connections.connection import Initial
 from tca.nets.cell_rnn.block_population import BlockPopulation
 from tca.nets.stepper import Stepper
-from tca.tape.block_step import BlockStep
-from tca.tape.block_tape import block_step, with_autapses
+from tca.tape.block_step import BlockStep, block_step
+from tca.tape.block_tape import with_autapses
 from tca.tape.weight_estimates import Recurrence
 
 __all__ = ["CellStepper"]
