@@ -50,7 +50,6 @@ def tangent_kernel(net: Network, trials: Trials | Batch, parameters: str | Seque
     The rows are all outputs at all steps that have a weight, in the order of steps, trials, outputs.
 
     Args:
-        net: The network.
         trials: A fixed set of trials, or a batch.
         parameters: Names as in `curvature`; default all.
 

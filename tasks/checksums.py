@@ -28,9 +28,5 @@ def checksum(batch: Batch) -> str:
 
 
 def first_trials(task: Task) -> dict[str, Any]:
-    """Return number and SHA-256 of the first training trials of a task, which change if its code or options do.
-
-    Args:
-        task: The task.
-    """
+    """Return number and SHA-256 of the first training trials of a task, which change if its code or options do."""
     return {"first_trials": {"count": FIRST, "sha256": checksum(task.split(FIRST, 1, seed=0)[0].batch())}}

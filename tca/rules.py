@@ -430,7 +430,6 @@ def register_rule(name: str, rule: Rule, *, summary: str | None = None, referenc
 
     Args:
         name: The name: letters, digits and underscores.
-        rule: The rule.
         summary: One line about it; ``None`` (default) for that of the rule.
         reference: Its paper; ``None`` (default) for that of the rule.
 

@@ -157,7 +157,6 @@ def _quadratures(operator: Operator, starts: Tensor, steps: int) -> list[tuple[T
     """Return nodes and weights of Lanczos iterations from several vectors, which share the passes of the operator.
 
     Args:
-        operator: The operator.
         starts: The vectors, shape ``(K, P)``, float64.
         steps: Steps, at most; fewer where vectors span all they ever will, the rest of the weights being zero.
     """

@@ -190,7 +190,6 @@ def update_jacobian(
     A rule that couples the trials of a batch (``Rule.couples_trials``) is run on all of them at once.
 
     Args:
-        net: The network.
         trials: A fixed set of trials, or a batch.
         rule: The rule by name, as ``Rule``, or as a ``Learner`` of this network, whose feedback is then used.
         parameters: A name, a prefix such as ``"layers.0"``, several of them, or ``"all"``; default see ``choose``.

@@ -53,7 +53,6 @@ def load_recording(file: Folder, name: str | None = None, axes: Sequence[str] = 
     than a gigabyte together are refused before they are read.
 
     Args:
-        file: The file.
         name: Name of the array; ``None`` (default) for the only one with three axes.
         axes: Order of its axes, default neurons, steps, conditions.
 

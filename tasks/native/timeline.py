@@ -93,7 +93,6 @@ def per_trial(values: tuple[float, ...], chosen: Tensor) -> Tensor:
     """Return the value of an option that each trial drew, in float64.
 
     Args:
-        values: The values.
         chosen: Their indices.
     """
     return torch.tensor(values, dtype=torch.float64, device="cpu")[chosen]

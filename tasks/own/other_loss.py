@@ -29,10 +29,6 @@ def with_loss(task: Task, loss: Loss) -> Task:
 
     A loss of real targets gets 1 for the right class and 0 for the others, if the targets of the task are classes.
 
-    Args:
-        task: The task.
-        loss: The loss.
-
     Raises:
         ValueError: The loss takes neither classes nor a number for each of them, and the task is one of images.
 

@@ -107,11 +107,7 @@ def is_trial_source(value: Any) -> bool:
 
 
 def data_of(task: Task) -> dict[str, Any]:
-    """Return the provenance of the data of a task for a record; of a class of the user a checksum of its first trials.
-
-    Args:
-        task: The task.
-    """
+    """Return the provenance of the data of a task for a record; of a user's class a checksum of its first trials."""
     if isinstance(task, OtherLoss):
         return data_of(task.task)
     return task.provenance or ({} if type(task).__module__.startswith("tasks.") else first_trials(task))

@@ -82,9 +82,7 @@ def moved(cell: Cell, state: State, drive: State) -> State:
     """Return the next state as a tuple.
 
     Args:
-        cell: The cell.
         state: The components of the state.
-        drive: The drives.
     """
     after = cell.step(state, drive)
     return after if isinstance(after, tuple) else (after,)
@@ -94,7 +92,6 @@ def emitted(cell: Cell, state: State) -> State:
     """Return the rates as a tuple.
 
     Args:
-        cell: The cell.
         state: The components of the state.
     """
     rates = cell.rate(state)
@@ -102,11 +99,7 @@ def emitted(cell: Cell, state: State) -> State:
 
 
 def passed_on(cell: Cell) -> tuple[int, ...] | None:
-    """Return which component each rate is, or ``None`` if a rate is a function of the state.
-
-    Args:
-        cell: The cell.
-    """
+    """Return which component each rate is, or ``None`` if a rate is a function of the state."""
     probe = tuple(torch.zeros(1, dtype=torch.float64, device="cpu") for _ in cell.components)
     places = [[index for index, each in enumerate(probe) if rate is each] for rate in emitted(cell, probe)]
     return tuple(each[0] for each in places) if all(places) else None

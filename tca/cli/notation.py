@@ -138,7 +138,6 @@ def _put(tree: Tree, keys: Sequence[str], value: Any, key: str) -> None:
     Args:
         tree: The dictionaries, changed in place.
         keys: Path of the value; empty for the whole.
-        value: The value.
         key: Key of a name at this level.
     """
     keys = [{"class_path": "class"}.get(each, each) for each in keys if each != "init_args"]

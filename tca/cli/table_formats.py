@@ -24,7 +24,6 @@ def formatted(table: TextTable, form: Format, notes: Sequence[str] = ()) -> str:
     """Return a table with its title and notes.
 
     Args:
-        table: The table.
         form: Format: ``text``, ``markdown``, ``latex`` (a ``table`` of the package booktabs) or ``html``.
         notes: Further notes, before those of the table; default none.
 

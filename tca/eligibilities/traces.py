@@ -115,7 +115,6 @@ def initial_influence(connection: Connection, step: LocalStep, trials: int) -> T
     Zero but for an initial state, of which each block of rows is a component.
 
     Args:
-        connection: The connection.
         step: The first step.
         trials: Number of trials B.
     """

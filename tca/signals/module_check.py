@@ -21,8 +21,6 @@ def check_module(signal: Signal, eligibility: Eligibility, population: Populatio
 
     Args:
         signal: The learning signal.
-        eligibility: The eligibility.
-        population: The population.
 
     Raises:
         ValueError: The rule needs parts that a module does not show.

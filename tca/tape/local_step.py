@@ -138,9 +138,6 @@ class LocalStep(abc.ABC):
         """Return the derivative of the state by the drives of a connection, ``(B, I)`` or ``(B, R, I)``.
 
         The first R components are driven.
-
-        Args:
-            connection: The connection.
         """
         return self.gain
 
@@ -152,7 +149,6 @@ class LocalStep(abc.ABC):
         """Return ``gain_t^T states``, a tensor over the drives of a connection, shape ``(B, I)``.
 
         Args:
-            connection: The connection.
             states: Tensor over the states of the step.
         """
         return self.driven_back(states)

@@ -95,7 +95,6 @@ def needs_synapses(what: str, population: Population) -> None:
 
     Args:
         what: Name of the part that needs them.
-        population: The population.
 
     Raises:
         ValueError: It has none.
@@ -109,7 +108,6 @@ def needs_rates(what: str, population: Population) -> None:
 
     Args:
         what: Name of the part that needs rates, for the message.
-        population: The population.
 
     Raises:
         ValueError: They spike, or their leak and gain are not constants.

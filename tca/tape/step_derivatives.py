@@ -201,9 +201,5 @@ class StepDerivatives(abc.ABC):
         return members * gain, weights @ members.mT
 
     def rows_of(self, connection: Connection) -> Iterable[tuple[slice, slice]]:
-        """Return rows of a connection and the drives that they reach; default all and the only one.
-
-        Args:
-            connection: The connection.
-        """
+        """Return rows of a connection and the drives that they reach; default all and the only one."""
         return ((slice(None), slice(None)),)

@@ -21,9 +21,6 @@ class UntrustedNameError(ValueError):
 def is_import_path(name: object) -> bool:
     """Return whether a name is an import path instead of a short name.
 
-    Args:
-        name: The name.
-
     >>> is_import_path("my_module.MySignal"), is_import_path("my_module:mine"), is_import_path("Random")
     (True, True, False)
     """

@@ -16,9 +16,6 @@ __all__ = ["differentiable", "evaluating", "seeded", "twice_differentiable"]
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Set a module to evaluation mode and restore the mode of each part afterwards.
 
-    Args:
-        module: The module.
-
     >>> layer = nn.Dropout()
     >>> with evaluating(layer):
     ...     layer.training
@@ -40,7 +37,6 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed the generators that modules draw from, and restore them afterwards.
 
     Args:
-        seed: The seed.
         device: Device of the module.
 
     >>> before = torch.get_rng_state()
@@ -57,11 +53,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def differentiable(module: nn.Module) -> AbstractContextManager[None]:
-    """Avoid the recurrent kernels of cuDNN, which have no derivative in evaluation mode and no second one.
-
-    Args:
-        module: The module.
-    """
+    """Avoid the recurrent kernels of cuDNN, which have no derivative in evaluation mode and no second one."""
     if any(each.is_cuda for each in module.parameters()) and any(isinstance(m, nn.RNNBase) for m in module.modules()):
         return torch.backends.cudnn.flags(enabled=False)
     return nullcontext()
@@ -69,11 +61,7 @@ def differentiable(module: nn.Module) -> AbstractContextManager[None]:
 
 @contextmanager
 def twice_differentiable(module: nn.Module) -> Iterator[None]:
-    """Choose kernels with a second derivative: fused attention and the recurrent kernels of cuDNN have none.
-
-    Args:
-        module: The module.
-    """
+    """Choose kernels with a second derivative: fused attention and the recurrent kernels of cuDNN have none."""
     fast = torch.backends.mha.get_fastpath_enabled()
     with sdpa_kernel(SDPBackend.MATH), differentiable(module):
         torch.backends.mha.set_fastpath_enabled(False)

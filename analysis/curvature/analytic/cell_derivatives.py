@@ -113,11 +113,7 @@ class Cells(abc.ABC):
         """
 
     def rows(self, values: Tensor) -> Tensor:
-        """Return a step, ``(B, V, N)``, as rows of the recurrent product, the same memory.
-
-        Args:
-            values: The values.
-        """
+        """Return a step, ``(B, V, N)``, as rows of the recurrent product, the same memory."""
         return values.view(-1, len(self.weights))
 
     def steps(self, values: Tensor) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
@@ -246,7 +242,6 @@ def distances(constants: SpikingCells, weights: Tensor, driven: Tensor, rate: Te
     """Return the distance ``v_t - beta a_t`` of known spikes, which exceeds the threshold at rest when a cell spikes.
 
     Args:
-        constants: The constants of the cells.
         weights: Recurrent weights, gain and reset folded in, shape ``(N, N)``.
         driven: Drives without the recurrent part, times the gain, shape ``(T, B, N)``; overwritten.
         rate: The spikes, shape ``(T + 1, B, N)``.
@@ -264,7 +259,6 @@ def spike_curvature(surrogate_gradient: SurrogateGradient, threshold: float, dis
     """Return the second derivative of spikes, zero where the slope is zero, as in a refractory cell.
 
     Args:
-        surrogate_gradient: The surrogate gradient.
         threshold: The threshold at rest.
         distance: The distances, shape ``(T, B, N)``.
         slope: The first derivative, same shape.

@@ -30,7 +30,6 @@ def levels_of(net: Network, tape: Tape, space: Callable[[str], Workspace]) -> li
     """Return the populations of a network, from the first to the last.
 
     Args:
-        net: The network.
         tape: The tape of its last population.
         space: Returns the memory of a population by its name.
     """

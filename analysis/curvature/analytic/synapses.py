@@ -155,7 +155,6 @@ class Synapses:
         """Add ``e' (x) z``.
 
         Args:
-            sums: The sums.
             signal: The ``e'``, shape ``(C, B, V, I)``.
             steps: The steps, counted from the initial state.
         """
@@ -170,7 +169,6 @@ class Synapses:
         """Add ``e (x) z'``.
 
         Args:
-            sums: The sums.
             adjoint: The e, shape ``(C, B, I)``.
             tangent: The ``z'``, shape ``(C, B, V, J)``.
         """
@@ -182,11 +180,7 @@ class Synapses:
             sums[1].addmm_(signal, self._rows(tangent))
 
     def finish(self, sums: tuple[Tensor, ...]) -> Tensor:
-        """Return the sums in the shape of the parameter with a leading axis of V.
-
-        Args:
-            sums: The sums.
-        """
+        """Return the sums in the shape of the parameter with a leading axis of V."""
         total = sums[0]
         if len(sums) == 2:
             post, pre = self.weights.shape

@@ -38,7 +38,6 @@ class Pair:
         """Return the Rayleigh quotients of vectors and their residuals, from one product each.
 
         Args:
-            operator: The operator.
             vectors: Vectors other than zero, as the columns of a matrix of shape ``(P, M)``.
         """
         vectors = vectors.to(torch.float64)
@@ -73,7 +72,6 @@ class Ends:
         """Return vectors in the order of their Rayleigh quotients.
 
         Args:
-            operator: The operator.
             vectors: At least k vectors, as the columns of a matrix of shape ``(P, M)``.
             k: Number of pairs at each end, default 1.
             trace: The exact trace, if known.

@@ -49,7 +49,6 @@ class Block(Operator):
         """Return the block of one parameter of a network.
 
         Args:
-            whole: The operator.
             name: Name of the parameter.
 
         Raises:
@@ -93,11 +92,7 @@ class BlockDiagonal(Operator):
     @classmethod
     @checked
     def of(cls, whole: Operator) -> BlockDiagonal:
-        """Return an operator without the blocks between different parameters of a network.
-
-        Args:
-            whole: The operator.
-        """
+        """Return an operator without the blocks between different parameters of a network."""
         blocks = cls([Block.of(whole, name) for name in whole.groups])
         blocks.groups = dict(whole.groups)
         return blocks

@@ -56,7 +56,6 @@ def choice_curve(net: Network, trials: FixedTrials) -> tuple[ChoiceCurve | None,
     threshold that is further from the levels than they are from each other: flat choices have none.
 
     Args:
-        net: The network.
         trials: Test trials.
     """
     batch = trials.batch()

@@ -37,11 +37,7 @@ class LeftOut:
 
 
 def misfits(comparison: Comparison) -> Iterator[LeftOut]:
-    """Yield the entries that do not fit their tasks.
-
-    Args:
-        comparison: The comparison.
-    """
+    """Yield the entries that do not fit their tasks."""
     drawn: set[str] = set()  # tasks of which all trials have been drawn
     for task, entry in comparison.combinations:
         try:
@@ -63,9 +59,6 @@ def misfit(run: Run) -> str:
 
     Draws the trials, builds network, rule and optimizer, and computes the gradient of one batch. Runs that learn from
     rewards are built only.
-
-    Args:
-        run: The run.
 
     >>> misfit(Run("delayed_xor", "modprop", net={"kind": "spiking_rnn", "size": 4}))[:55]
     'TypePropagation replaces the slope of every rate by one'

@@ -41,11 +41,7 @@ class CommonLoss:
 
 
 def loss_name(one: RunMeasurements) -> str:
-    """Return the name of the loss function of a run.
-
-    Args:
-        one: The run.
-    """
+    """Return the name of the loss function of a run."""
     return task_facts(one.run).loss
 
 
@@ -102,7 +98,6 @@ def crossings(
 
     Args:
         measured: All runs.
-        losses: The common losses.
     """
     found = []
     for one in measured:
@@ -117,7 +112,6 @@ def with_matched(one: RunMeasurements, there: RunMeasurements) -> RunMeasurement
     """Return the measurements of a run with those at the common loss.
 
     Args:
-        one: The run.
         there: The run measured at that loss.
     """
     matched = {f"{MATCHED}{name}": value for name, value in there.values.items()}

@@ -182,8 +182,6 @@ class Comparison:
 
         Args:
             task: Name of the task.
-            entry: The entry.
-            seed: The seed.
             lr: Learning rate, ``None`` (default) for that of the entry.
 
         Raises:

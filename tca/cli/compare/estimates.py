@@ -126,7 +126,6 @@ def used(columns: Sequence[Column], measured: Sequence[RunMeasurements], table: 
 
     Args:
         columns: Columns to choose from.
-        measured: The runs.
         table: Table that lists them, ``None`` (default) for any.
     """
     columns = [column for column in columns if table is None or table in column.tables]

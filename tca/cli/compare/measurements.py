@@ -153,7 +153,6 @@ def train_and_measure(
     Args:
         planned: Run and entry.
         folder: Folder of its record.
-        how: Settings of the measurements.
         progress: Whether to show a progress bar, default no.
         loggers: Receivers of the measurements during training, default none.
     """
@@ -180,7 +179,6 @@ def read_measured(planned: Planned, folder: Path, how: MeasurementSettings) -> R
     Args:
         planned: Run and entry.
         folder: Folder of its record.
-        how: Settings of the measurements.
 
     Raises:
         RecordError: There are no measurements with these settings, or the record is damaged.
@@ -244,9 +242,7 @@ def measure(run: Run, net: Network, how: MeasurementSettings, *, graded: bool = 
     ``size``, the number of all parameters.
 
     Args:
-        run: The run.
         net: A network of it.
-        how: Settings of the measurements.
         graded: Whether to fit the psychometric function of a task that has one, default yes.
     """
     if not all(torch.isfinite(each).all() for each in net.parameters()):

@@ -46,7 +46,6 @@ def printed(result: ComparisonResult, made: Sequence[TextTable], folder: Path, f
     """Return the tables for a terminal, with the path of the report and a line for each problem.
 
     Args:
-        result: The comparison.
         made: Its tables.
         folder: Its folder.
         form: Format; others than ``text`` (default) have the tables alone.

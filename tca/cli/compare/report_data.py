@@ -39,7 +39,6 @@ def page_data(result: ComparisonResult, results: TextTable, records: Path) -> di
     """Return entries and runs by their short names, as plain values.
 
     Args:
-        result: The comparison.
         results: The table of its results, in the order of entries.
         records: Folder of the records of the runs.
     """

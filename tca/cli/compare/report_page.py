@@ -78,7 +78,6 @@ def section(
     """Return a table with its title and notes.
 
     Args:
-        table: The table.
         notes: Further notes, default none.
         keys: Names in the data of the entries and runs that rows open, by task, entry and seed; default none.
         bars: Drawings beside the names of rows, as HTML, by their place; default none.
@@ -138,7 +137,6 @@ def figure(name: str, drawing: ReportFigure, tasks: Sequence[str]) -> str:
 
     Args:
         name: Prefix of names within it, unique on the page.
-        drawing: The figure.
         tasks: Names of the tasks: that of a panel is the longest with which its name begins.
     """
     series = multiples(drawing.series)

@@ -136,9 +136,6 @@ class Optimizer:
         choose another: the same numbers but for rounding, in a third to a half of the time. The class is a subclass of
         PyTorch's, see `tca.experiments.config.light_optimizers.light`.
 
-        Args:
-            net: The network.
-
         Raises:
             ValueError: It refuses its arguments, or the network has no parameter that a factor is for.
         """

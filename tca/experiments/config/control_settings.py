@@ -113,7 +113,6 @@ def optimizer_for(rule: Rule, net: NetworkConfig) -> Optimizer:
     """Return the optimizer of a rule in a network.
 
     Args:
-        rule: The rule.
         net: Its network.
     """
     return Optimizer(lr=3e-2 if net.kind == "dual_stream_mlp" else 1e-3, clip=0.5)

@@ -54,9 +54,6 @@ def loss_of(value: Any, *, trusted: bool = True) -> Loss:
 def loss_values(loss: Loss) -> Any:
     """Return a loss as plain values that `loss_of` reads: its name, or its class with options.
 
-    Args:
-        loss: The loss.
-
     >>> from tca.losses import Focal
     >>> loss_values(Focal()), loss_values(Focal(3.0))
     ('focal', {'class': 'Focal', 'gamma': 3.0})

@@ -132,7 +132,6 @@ class NetworkConfig:
         """Return the network with its leaky populations in a form; unchanged for ``None``.
 
         Args:
-            form: The form.
             anew: Whether also those that have a form, default ``True``.
 
         >>> NetworkConfig("stacked_rnn", layers=[{"size": 4}, {"size": 3, "form": "A"}]).in_form("B", anew=False).forms

@@ -84,9 +84,6 @@ def _kind(net: NetworkConfig) -> str:
 def in_words(optimizer: Optimizer) -> str:
     """Return an optimizer in words.
 
-    Args:
-        optimizer: The optimizer.
-
     >>> in_words(RECIPES["ebd", "mlp", MSE]), in_words(RECIPES["error_diffusion", "dual_stream_mlp", Logistic])
     ('Adam 0.001 (w_out x 3, b_out x 3), not clipped', 'SGD 15, cosine, not clipped')
     """

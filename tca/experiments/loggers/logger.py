@@ -79,7 +79,6 @@ def logged(loggers: Sequence[Logger], run: Run, folder: Path | None, before: Seq
     """Open the logs of a run; yield a function that writes a measurement to all of them.
 
     Args:
-        loggers: The loggers.
         folder: Record of the run, ``None`` without one.
         before: Measurements so far, which are written first.
     """

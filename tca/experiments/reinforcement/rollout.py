@@ -143,7 +143,6 @@ def check_minibatches(agent: Agent, steps: int, environments: int, *, instant: b
     """Raise ValueError if an agent asks for more minibatches than there are parts; see `Episode.batches`.
 
     Args:
-        agent: The agent.
         steps: Number of steps of an episode.
         environments: Number of environments side by side.
         instant: Whether every step is a trial of its own.

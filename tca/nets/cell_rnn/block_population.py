@@ -52,7 +52,6 @@ class BlockPopulation(RecurrentPopulation, abc.ABC):
         Learned constants become parameters, others that differ between cells buffers.
 
         Args:
-            cell: The cell.
             learn: Names of the constants that are learned; ``None`` for those that the cell declares.
             generator: Source of constants that are drawn.
             owners: The options that set constants, by constant, for errors; default the constants themselves.
@@ -104,7 +103,6 @@ class BlockPopulation(RecurrentPopulation, abc.ABC):
 
         Args:
             weights: Weights of the connections, missing synapses at zero.
-            into: The connections.
             inputs: Inputs, shape ``(..., J)``.
         """
         drives: list[Tensor | float] = [0.0] * self.n_drives

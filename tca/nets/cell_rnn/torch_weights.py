@@ -20,7 +20,6 @@ def cell_of(module: nn.Module, readout: nn.Module) -> Cell:
     """Return the cell of a module of torch.
 
     Args:
-        module: The module.
         readout: Its readout.
 
     Raises:
@@ -48,8 +47,6 @@ def load_(net: Any, module: nn.Module, readout: nn.Linear) -> None:
     """Copy the weights of a module and its readout into a network, in place.
 
     Args:
-        net: The network.
-        module: The module.
         readout: The readout; without a bias that of the network is zero and needs no gradient.
     """
     for name, parameter in net.named_parameters():
@@ -65,9 +62,6 @@ def load_(net: Any, module: nn.Module, readout: nn.Linear) -> None:
 @torch.no_grad()
 def to_torch(net: Any) -> tuple[nn.Module, nn.Linear]:
     """Return a module of torch and a linear readout with the weights of a network.
-
-    Args:
-        net: The network.
 
     Raises:
         TypeError: Its cell is neither GRU nor LSTM.

@@ -57,9 +57,5 @@ def _described(found: object) -> str:
 
 
 def flat(tensors: Sequence[Tensor]) -> Tensor:
-    """Return the numbers of tensors ``(B, ...)`` side by side, shape ``(B, M)``.
-
-    Args:
-        tensors: The tensors.
-    """
+    """Return the numbers of tensors ``(B, ...)`` side by side, shape ``(B, M)``."""
     return torch.cat([each.flatten(1) for each in tensors], 1)

@@ -25,7 +25,6 @@ def numbers_of(name: str, module: nn.Module) -> Tensor:
 
     Args:
         name: Name of the argument, for the message.
-        module: The module.
 
     Raises:
         TypeError: It is no module.
@@ -46,7 +45,6 @@ def copied(name: str, module: nn.Module) -> nn.Module:
 
     Args:
         name: Name of the argument, for the message.
-        module: The module.
 
     Raises:
         ValueError: It cannot be copied.
@@ -59,9 +57,6 @@ def copied(name: str, module: nn.Module) -> nn.Module:
 
 def first_line(error: Exception) -> str:
     """Return kind and message of an error in one line.
-
-    Args:
-        error: The error.
 
     >>> first_line(TypeError("a"))
     'TypeError: a'

@@ -44,8 +44,6 @@ def from_module(
     ``readout.`` with their own names.
 
     Args:
-        cell: The cell module.
-        readout: The readout.
         n_in: Number of input channels I; by default ``cell.input_size``.
         initial: State of a trial at time zero, without the batch axis, one tensor or several; a `torch.nn.Parameter` is
             learned. By default ``cell.initial_state`` if there is one, else N zeros, N the inputs of the readout.

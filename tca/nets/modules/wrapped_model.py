@@ -169,7 +169,6 @@ def wrap(model: nn.Module, inputs: Tensor | None = None, *, seed: Seed = 0) -> W
     in evaluation mode alone. Padding is part of a trial: a model that reads later steps, or is not causal, sees it.
 
     Args:
-        model: The model.
         inputs: An example batch, in the shape that the model accepts, two trials or more; only shape and type count.
             By default random trials of five steps with as many channels as the first linear or recurrent layer has.
         seed: Seed of the random numbers that the model draws in training, default 0.
