@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tca.experiments.config.network_config import NetworkConfig
     from tca.experiments.config.run import Run
     from tca.experiments.records.result import Result
+    from tca.experiments.together.train_together import train_together
     from tca.experiments.training.train import train
     from tca.info import Info
     from tca.learner import Learner
@@ -65,6 +66,7 @@ __all__ = [
     "regularisers",
     "signals",
     "train",
+    "train_together",
 ]
 
 _HOMES = {
@@ -89,6 +91,7 @@ _HOMES = {
     "register_rule": "tca.rules:register_rule",
     "regularisers": "tca.signals.regularisers",
     "train": "tca.experiments.training.train:train",
+    "train_together": "tca.experiments.together.train_together:train_together",
 }
 
 

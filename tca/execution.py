@@ -154,7 +154,7 @@ def _until_the_end(tape: Tape, read: WindowFunction) -> WindowFunction:
     def within(steps: slice) -> Tensor:
         learning_signal = read(steps)
         ended = over[steps]
-        return learning_signal.masked_fill(ended.view(*ended.shape, *[1] * (learning_signal.ndim - 2)), 0.0)
+        return learning_signal.masked_fill(ended.view(*ended.shape, *[1] * (learning_signal.ndim - ended.ndim)), 0.0)
 
     return within
 

@@ -9,7 +9,7 @@ Both forms are run two ways: ``run_`` goes through a trial in place, without a g
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -21,6 +21,8 @@ from tca.cells.time_constants import LEAKS, constants_of, durations
 from tca.utils.checks import Named, NotNegative, checked
 
 __all__ = ["FORMS", "Form", "LeakOnPotential", "LeakOnRate", "LeakyCell"]
+
+PRODUCTS: dict[int, Callable[..., Tensor]] = {2: torch.addmm, 3: torch.baddbmm}  # by the axes of the weights
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ class Form(abc.ABC):
             leak: Leak per step, a number or ``(N,)``; the gain is one minus it.
             drive: Drive of every step but for the recurrent part, made with folded weights, shape ``(T + 1, B, N)``,
                 index 0 unused; overwritten. It may be ``rate`` itself if ``slope_at_emission``.
-            recurrent: Folded recurrent weights, shape ``(N, N)``.
+            recurrent: Folded recurrent weights, shape ``(N, N)``; ``(S, N, N)`` of S networks, whose trials have the
+                shape ``(S, B, N)``.
             initial: State at time zero, broadcastable to ``(B, N)``.
             rate: Where the rates go, shape ``(T + 1, B, N)``.
         """
@@ -105,7 +108,7 @@ class LeakOnPotential(Form):
     ) -> Tensor:
         """Run a trial; only two potentials are held at a time, since the slope is read off the rate."""
         scale, write = activation.scaled(drive)
-        weights = _scaled_(scale, drive, recurrent).t()
+        weights, add_product = _scaled_(scale, drive, recurrent).mT, PRODUCTS[recurrent.ndim]
         drives, rates = drive.unbind(0), rate.unbind(0)
         before = initial.expand_as(rates[0]).clone()
         activation.into(before, rates[0])
@@ -113,7 +116,7 @@ class LeakOnPotential(Form):
         now = torch.empty_like(before)
         one_leak = isinstance(leak, float)
         for t in range(1, len(rates)):
-            torch.addmm(drives[t], rates[t - 1], weights, out=now)
+            add_product(drives[t], rates[t - 1], weights, out=now)
             if one_leak:
                 now.add_(before, alpha=leak)  # type: ignore[arg-type]
             else:
@@ -149,11 +152,11 @@ class LeakOnRate(Form):
     ) -> Tensor:
         """Run a trial; the drives turn into activities where they are, and the gain is one minus the leak."""
         scale, write = activation.scaled(drive)
-        weights = _scaled_(scale, drive, recurrent).t()
+        weights, add_product = _scaled_(scale, drive, recurrent).mT, PRODUCTS[recurrent.ndim]
         drives, rates = drive.unbind(0), rate.unbind(0)
         rates[0].copy_(initial.expand_as(rates[0]))
         for t in range(1, len(rates)):
-            activity = drives[t].addmm_(rates[t - 1], weights)
+            activity = add_product(drives[t], rates[t - 1], weights, out=drives[t])
             write(activity, activity)
             torch.lerp(activity, rates[t - 1], leak, out=rates[t])
         return drive

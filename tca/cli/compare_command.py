@@ -24,6 +24,7 @@ from tca.cli.parsers import (
 )
 from tca.experiments.config.agent import Agent
 from tca.experiments.config.control_settings import agent_for
+from tca.experiments.together.train_together import AT_ONCE
 
 __all__ = ["act", "parser"]
 
@@ -42,6 +43,15 @@ def parser() -> ArgumentParser:
     made = run_parser("tca compare [options]", "runs/compare", "folder of the records and the report")
     made.add_argument("--workers", type=int, default=2, help="Number of processes.")
     made.add_argument("--strict", action="store_true", help="Refuse entries that do not fit a task.")
+    made.add_argument(
+        "--together",
+        metavar="N",
+        nargs="?",
+        const=AT_ONCE,
+        default=1,
+        type=int,
+        help=f"Most seeds of an entry that a process trains together; {AT_ONCE} if no number is given.",
+    )
     made.add_class_arguments(Comparison, skip={"net", "optimizer", "rewards", "agent", "tune_lr", "match_loss"})
     made.add_argument(
         "--tune_lr",
@@ -71,7 +81,7 @@ def parser() -> ArgumentParser:
 
 def act(options: Namespace) -> CommandOutput:
     """Train the entries and write the report."""
-    comparison = Comparison(**run_values(options, ("workers", "strict", "agent", "format")))
+    comparison = Comparison(**run_values(options, ("workers", "strict", "together", "agent", "format")))
     if given := vars(options).get("given", {}).get("agent"):
         acting = [comparison.task(each).rewards_only for each in comparison.tasks]
         if not any(acting):
@@ -81,7 +91,7 @@ def act(options: Namespace) -> CommandOutput:
     folder = Path(options.folder)
     result = compare(
         comparison, folder, options.workers, progress=not options.quiet, strict=options.strict,
-        loggers=given_loggers(options),
+        loggers=given_loggers(options), together=options.together,
     )  # fmt: skip
     text = printed(result, write_report(result, folder), folder, options.format)
     return CommandOutput(text, 1 if result.failures else 0)

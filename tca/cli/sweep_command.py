@@ -51,6 +51,14 @@ def parser() -> ArgumentParser:
         "--retries", type=int, default=2, metavar="N", help="Number of restarts of a run after its worker died."
     )
     made.add_argument(
+        "--together",
+        type=int,
+        default=1,
+        metavar="N",
+        help="Most runs that a worker trains together, those that differ in seeds and optimizer alone; about 8 are "
+        "best on a CPU.",
+    )
+    made.add_argument(
         "--no-wait",
         action="store_true",
         help="Report runs in training by another process instead of waiting for them.",
@@ -74,6 +82,7 @@ def act(options: Namespace) -> CommandOutput:
         threads=options.threads,
         retries=options.retries,
         wait=not options.no_wait,
+        together=options.together,
         progress=not options.quiet,
         loggers=given_loggers(options),
     )
@@ -89,6 +98,7 @@ def sweep_file(
     threads: int = 1,
     retries: int = 2,
     wait: bool = True,
+    together: int = 1,
     progress: bool = True,
     loggers: Sequence[Logger] = (),
 ) -> tuple[str, bool]:
@@ -101,13 +111,14 @@ def sweep_file(
         threads: Threads of torch in each worker.
         retries: Number of restarts of a run after its worker died.
         wait: Whether to wait for runs in use by other processes.
+        together: Most runs that a worker trains together.
         progress: Whether to show a bar and a line for each run.
         loggers: Receivers of the measurements, default none.
     """
     runs, (source, function) = read_runs(target), split(target)
     found = sweep(
         runs, out, scheduler, workers, threads=threads, retries=retries, wait=wait, source=source, progress=progress,
-        loggers=loggers,
+        loggers=loggers, together=together,
     )  # fmt: skip
     by_name = {each.run.name: each for each in found}
     swept = [by_name[name] for name in dict.fromkeys(run.name for run in runs)]

@@ -13,6 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from tca.connections.ensemble import through
 from tca.signals.signal import Buffers, InstantSignal
 from tca.tape.population import Population
 from tca.utils.checks import Kept, Positive, checked
@@ -34,7 +35,7 @@ class _Feedback(InstantSignal, abc.ABC):
 
     def rate_signal(self, error: Tensor, population: Population, buffers: Buffers) -> Tensor:
         """Return ``error F^T``."""
-        return error @ buffers["feedback"].t()
+        return through(error, buffers["feedback"].mT)
 
 
 @checked

@@ -142,7 +142,7 @@ BUGS = [
     Bug(
         "tca/experiments/training/training_loop.py",
         "a rule that cannot begin called diverged",
-        "            if not self.step:  # an error of the initial weights, not a divergence\n                raise\n",
+        "        if not self.step:\n            raise error\n",
         "",
         ("tests/tca/experiments/training/test_train.py",),
     ),

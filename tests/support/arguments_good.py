@@ -162,6 +162,7 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "tca.register_rule": {"name": lambda: "own_rule"},
     "tca.Run": {"task": lambda: "delayed_xor", "rule": lambda: "eprop"},
     "tca.train": {"progress": lambda: False},
+    "tca.train_together": {"progress": lambda: False},
     "tca.losses.expansions.Seen": {"outputs": lambda: torch.ones(2, 2)},
     "tca.signals.diffusion.fields.Field": {"space": lambda: fields.Grid((4,)), "propagator": lambda: fields.Box(0.5)},
     "tca.signals.diffusion.fields.Graph": {"edges": lambda: ((0, 1, 1.0), (2, 3, 1.0), (1, 2, 1.0))},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -12,7 +13,13 @@ from tca.cli.compare.common_loss import common_losses, crossings, with_matched
 from tca.cli.compare.comparison import Comparison, Planned
 from tca.cli.compare.comparison_result import OUTCOMES_FILE, RUNS, ComparisonResult, Key, Outcomes
 from tca.cli.compare.learning_rates import Search, TriedRate
-from tca.cli.compare.measurements import MeasurementSettings, RunMeasurements, read_measured, train_and_measure
+from tca.cli.compare.measurements import (
+    MeasurementSettings,
+    RunMeasurements,
+    observer,
+    read_measured,
+    train_and_measure,
+)
 from tca.cli.compare.task_facts import task_facts
 from tca.experiments import records
 from tca.experiments.config.run import Run
@@ -24,6 +31,8 @@ from tca.experiments.sweep.jobs import one_line, threads
 from tca.experiments.sweep.processes import Processes
 from tca.experiments.sweep.progress import say, shown
 from tca.experiments.sweep.swept_run import DIED, FAILED, Swept
+from tca.experiments.together.compatibility import groups, refusal
+from tca.experiments.together.train_together import trained
 from tca.experiments.training.train import train
 from tca.utils.checks import whole
 from tca.utils.text import in_a_line
@@ -41,6 +50,7 @@ def compare(
     progress: bool = True,
     strict: bool = False,
     loggers: str | Sequence[str | Logger] = (),
+    together: int = 1,
 ) -> ComparisonResult:
     """Train and measure the runs of a comparison; read finished records.
 
@@ -54,6 +64,7 @@ def compare(
         progress: Whether to show a progress bar, default yes; each run prints a line in any case.
         strict: Whether to raise if an entry does not fit a task, default no.
         loggers: Loggers of the runs, see `tca.train`; those at a common loss and of a search are not logged.
+        together: Most seeds of an entry that a process trains together, see `tca.train_together`; default 1.
 
     Raises:
         RecordError: The folder cannot be written.
@@ -61,6 +72,7 @@ def compare(
     """
     whole("workers", workers, 1)
     senders = loggers_of(loggers)
+    whole("together", together, 1)
     left_out = list(misfits(comparison))
     if left_out and (strict or len(left_out) == len(comparison.combinations)):
         raise ValueError("; ".join(dict.fromkeys(map(str, left_out))))
@@ -76,10 +88,12 @@ def compare(
     with InProcess() if workers == 1 else Processes(workers) as executor, threads(1):
         rates = _tuned(comparison, without, folder / TUNING, executor, progress) if comparison.tune_lr else {}
         planned = comparison.runs(Outcomes(rates=rates).chosen, without)
+        _train_together(planned, folder / RUNS, executor, together, senders)
         measured = _measured(planned, folder / RUNS, settings, executor, _line, progress, senders)
         losses = {} if comparison.match_loss is None else common_losses(measured, comparison.match_loss)
         pairs = crossings(measured, losses)
         again = [each for _, each in pairs]
+        _train_together(again, folder / MATCHED_RUNS, executor, together)
         there = _measured(again, folder / MATCHED_RUNS, settings, executor, _matched_line, progress)
     failed = {one.run.name: (one.outcome, one.reason) for one in measured if not one.ended}
     outcomes = Outcomes(left_out, rates, losses, failed)
@@ -174,6 +188,28 @@ def _measured(
 
     found = dict(shown(results(), len(unique), lambda each: line(each[1]), bar=progress))
     return [_renamed(found[each.run.name], each.entry) for each in planned]
+
+
+def _train_together(
+    planned: Sequence[Planned], root: Path, executor: Executor, size: int, loggers: Sequence[Logger] = ()
+) -> None:
+    """Train runs together as far as it goes; what is left is trained, or its error found, when it is measured."""
+    if size == 1:
+        return
+    runs = {each.run.name: each.run for each in planned if not records.finished(each.run.folder(root))}
+    for reason, count in Counter(filter(None, map(refusal, runs.values()))).items():
+        say(f"{count} {'run is' if count == 1 else 'runs are'} trained singly: {reason}")
+    jobs = [each for each in groups(list(runs.values()), size) if len(each) > 1]
+    for place, group in enumerate(jobs):
+        executor.submit(
+            Job(f"together {place}", _trained_together, (group, [each.folder(root) for each in group], loggers))
+        )
+    for _ in jobs:
+        _next(executor)
+
+
+def _trained_together(group: Sequence[Run], folders: Sequence[Path], loggers: Sequence[Logger]) -> None:
+    trained(group, folders, observe=observer(group[0]), loggers=loggers)
 
 
 def _renamed(one: RunMeasurements, entry: str) -> RunMeasurements:

@@ -24,13 +24,14 @@ from tca.experiments.records.result import DIVERGED, Metrics, Result
 from tca.experiments.records.sealed_json import companions, read_json, sealed, unsealed, write_json
 from tca.experiments.reinforcement.episodes import policy_of
 from tca.experiments.sweep.swept_run import ENDED
-from tca.experiments.training.train import train
+from tca.experiments.training.train import Observer, train
 from tca.learner import Learner
 from tca.nets import Network
 from tca.utils.text import in_a_line
 
 __all__ = [
-    "MATCHED", "MeasurementSettings", "RunMeasurements", "align", "measure", "read_measured", "train_and_measure",
+    "MATCHED", "MeasurementSettings", "RunMeasurements", "align", "measure", "observer", "read_measured",
+    "train_and_measure",
 ]  # fmt: skip
 
 TOLERANCE = 1e-4  # relative, of the eigenvalues: far below their variation over seeds
@@ -157,8 +158,7 @@ def train_and_measure(
         loggers: Receivers of the measurements during training, default none.
     """
     run = planned.run
-    observe = None if run.agent is not None or run.snapshot_losses else align
-    result = train(run, folder, progress=progress, observe=observe, loggers=loggers)
+    result = train(run, folder, progress=progress, observe=observer(run), loggers=loggers)
     known = _known(run, folder, how)
     if known is None:
         try:
@@ -171,6 +171,11 @@ def train_and_measure(
             make_folder(folder)
             write_json(folder / "measured.json", sealed(run.name, said))
     return _from_json(planned, result, known)
+
+
+def observer(run: Run) -> Observer | None:
+    """Return the observer of a run in training: the alignment with BPTT, where there are training trials."""
+    return None if run.agent is not None or run.snapshot_losses else align
 
 
 def read_measured(planned: Planned, folder: Path, how: MeasurementSettings) -> RunMeasurements:

@@ -65,6 +65,7 @@ class Record:
         sizes: ``n_in``, ``n_out`` and ``dt`` of its task, from which its network can be rebuilt.
         measure: Name of the score of the task, such as accuracy, default ``"score"``.
         data: Provenance of the data (``Task.provenance``), default none.
+        together: Whether passes take several networks, default no.
 
     Attributes:
         ended: Whether the folder already holds a finished record, for example by another process.
@@ -80,14 +81,20 @@ class Record:
     """
 
     def __init__(
-        self, folder: Path | None, run: Run, sizes: Sizes, measure: str = "score", data: Mapping[str, Any] | None = None
+        self,
+        folder: Path | None,
+        run: Run,
+        sizes: Sizes,
+        measure: str = "score",
+        data: Mapping[str, Any] | None = None,
+        together: bool = False,
     ) -> None:
         self.folder, self.run, self.sizes, self.measure, self.data = folder, run, sizes, measure, dict(data or {})
         self.ended = False
         self.metrics: list[Metrics] = []
         self.checkpoint: Any = None
         self.kept: dict[float, Any] = {}
-        self._made_with = [environment()]
+        self._made_with = [environment(together)]
         self._companions: Companions = {}
         self._lines, self._written = hashlib.sha256(), 0
         self._lock: IO[bytes] | None = None

@@ -32,13 +32,17 @@ def versions() -> dict[str, str]:
     }
 
 
-def environment() -> dict[str, Any]:
-    """Return the versions, the commit of this source, the number of threads and the kernels."""
+def environment(together: bool = False) -> dict[str, Any]:
+    """Return the versions, the commit of this source, the number of threads and the kernels.
+
+    Args:
+        together: Whether passes take several networks, default no.
+    """
     return {
         "versions": versions(),
         "commit": commit(),
         "threads": torch.get_num_threads(),
-        "kernels": in_use(),
+        "kernels": f"{in_use()}, several networks a pass" if together else in_use(),
     }
 
 

@@ -18,10 +18,11 @@ from tca.experiments.sweep.devices import placed
 from tca.experiments.sweep.progress import plain_lock
 from tca.experiments.sweep.sweep_files import load
 from tca.experiments.sweep.swept_run import DIED, FAILED, IN_USE, Swept
+from tca.experiments.together.train_together import trained
 from tca.experiments.training.train import train
 from tca.utils.text import in_a_line
 
-__all__ = ["Attempts", "ending", "one_line", "perform", "threads"]
+__all__ = ["Attempts", "ending", "one_line", "perform", "perform_together", "threads"]
 
 
 def perform(
@@ -56,6 +57,30 @@ def perform(
         # The error of a locked record has the refused lock as its context.
         held = isinstance(error, RecordError) and isinstance(error.__context__, BlockingIOError)
         return ending(IN_USE, str(error)) if held else ending(FAILED, one_line(error))
+
+
+def perform_together(
+    runs: Sequence[Mapping[str, Any]],
+    folders: Sequence[Path],
+    thread_count: int,
+    source: str,
+    loggers: Sequence[Logger] = (),
+) -> None:
+    """Train runs together as far as it goes; `perform` then finds a finished record, resumes or reports the error.
+
+    Args:
+        runs: The runs, as in ``Run.to_json``.
+        folders: Their records.
+        source: Python file to load first, empty for none.
+        loggers: Receivers of the measurements, default none.
+    """
+    plain_lock()
+    with contextlib.suppress(Exception, SystemExit):
+        if source:
+            load(Path(source))
+        its = [Run.from_json(each, trusted=True) for each in runs]
+        with threads(thread_count), placed(its[0].device):
+            trained(its, folders, loggers=loggers)
 
 
 class Attempts:

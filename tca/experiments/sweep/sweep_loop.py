@@ -42,6 +42,7 @@ def sweep(
     retries: Whole = 2,
     wait: bool = True,
     source: Folder | None = None,
+    together: Count = 1,
     progress: bool = True,
     loggers: str | Sequence[str | Logger] = (),
 ) -> Iterator[Swept]:
@@ -66,6 +67,8 @@ def sweep(
         wait: Whether to wait for runs in use by another process (default), or to report them as in use.
         source: Python file that workers load first, for parts of rules that it defines, at the same path for all
             workers; default none.
+        together: Most runs that a worker trains together, see `tca.train_together`: runs that differ in seeds and
+            optimizer alone. The others are trained singly. Default 1.
         progress: Whether to show a bar and a line for every run on stderr, default yes.
         loggers: Names or objects of loggers of every run that is trained, see `tca.train`; default none.
 
@@ -92,7 +95,7 @@ def sweep(
         root.mkdir(parents=True, exist_ok=True)
     loaded = "" if source is None else str(Path(source).absolute())
     options = {"threads": threads, "retries": retries, "wait": wait, "source": loaded, "loggers": senders}
-    return _results(unique, root, start, progress, **options)
+    return _results(unique, root, start, progress, together=together, **options)
 
 
 def _unique(runs: Iterable[Run]) -> list[Run]:

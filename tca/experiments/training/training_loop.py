@@ -7,7 +7,7 @@ import itertools
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, Self
 
 import torch
@@ -128,6 +128,13 @@ class TrainingLoop:
             made()
         return ""
 
+    def advance(self, updates: int, made: Callable[[], object]) -> str:
+        """Make the updates of ``block``; an error of weights that have diverged is a reason as well."""
+        try:
+            return self.block(updates, made)
+        except DivergenceError as error:
+            return self._diverged(error)
+
     def update(self) -> str:
         """Make one update; return the reason if a number is not finite, then without an update, else ``""``."""
         begun = time.perf_counter()
@@ -218,15 +225,38 @@ class TrainingLoop:
             progress: Whether to show a progress bar.
             write: Callback with every new measurement.
         """
+        self.resume(record)
+        title = f"{self.run.task}, {self.run.rule_title}, seed {self.run.seeds.net}"
+        shown = {"initial": self.step, "disable": not progress, "unit": self.unit, "desc": title}
+        with tqdm(total=self.run.steps, **shown) as bar:
+            course = self.course(record, write, bar)
+            try:
+                updates = next(course)
+                while True:
+                    updates = course.send(self.advance(updates, bar.update))
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+
+    def resume(self, record: Record) -> None:
+        """Go on from the record's checkpoint, if it has one."""
         if record.checkpoint is not None:
             with record.restoring():
                 self.restore(record.checkpoint)
+
+    def course(self, record: Record, write: Callable[[Metrics], None], bar: Any = None) -> Generator[int, str, Result]:
+        """Yield the number of updates to the next measurement, until the run ends, and return its result.
+
+        Whoever drives the run makes the updates and sends the reason if a number is not finite, else ``""``.
+
+        Args:
+            write: Callback with every new measurement.
+            bar: Progress bar beside which measurements are shown, default none.
+        """
         try:
-            outcome, reason = self._train(record, progress, write)
+            outcome, reason = yield from self._train(record, write, bar)
         except DivergenceError as error:
-            if not self.step:  # an error of the initial weights, not a divergence
-                raise
-            outcome, reason = DIVERGED, f"{error}, after {self.unit} {self.step}"
+            outcome, reason = DIVERGED, self._diverged(error)
         found = tuple(record.metrics)
         crossings, normalisation = record.crossings(), self.normalisation
         result = Result(
@@ -235,35 +265,41 @@ class TrainingLoop:
         record.finish(result)
         return result
 
-    def _train(self, record: Record, progress: bool, write: Callable[[Metrics], None]) -> tuple[str, str]:
-        """Train to an outcome and return it with its reason."""
+    def _diverged(self, error: DivergenceError) -> str:
+        """Return the reason of a divergence; an error of the initial weights is none, and is raised."""
+        if not self.step:
+            raise error
+        return f"{error}, after {self.unit} {self.step}"
+
+    def _train(
+        self, record: Record, write: Callable[[Metrics], None], bar: Any
+    ) -> Generator[int, str, tuple[str, str]]:
+        """Yield the updates to the next measurement until there is an outcome, and return it with its reason."""
         run = self.run
         before: Mapping[str, Any] = {}
-        title = f"{run.task}, {run.rule_title}, seed {run.seeds.net}"
-        shown = {"initial": self.step, "disable": not progress, "unit": self.unit, "desc": title}
-        with tqdm(total=run.steps, **shown) as bar:
-            while True:
-                if trouble := self._overflow():
-                    return DIVERGED, trouble
-                if not record.metrics or record.metrics[-1].step < self.step:
-                    record.add(self.measure())
-                    write(record.metrics[-1])
-                    self._keep(record, before)
-                    record.save(self.state())
-                last = record.metrics[-1]
-                if trouble := self._reason(
-                    f"{name} is {loss}" for name, loss in self._losses(last) if not math.isfinite(loss)
-                ):
-                    return DIVERGED, trouble
+        while True:
+            if trouble := self._overflow():
+                return DIVERGED, trouble
+            if not record.metrics or record.metrics[-1].step < self.step:
+                record.add(self.measure())
+                write(record.metrics[-1])
+                self._keep(record, before)
+                record.save(self.state())
+            last = record.metrics[-1]
+            if trouble := self._reason(
+                f"{name} is {loss}" for name, loss in self._losses(last) if not math.isfinite(loss)
+            ):
+                return DIVERGED, trouble
+            if bar is not None:
                 bar.set_postfix(self._shown(last))
-                if run.stop_loss is not None and last.train_loss <= run.stop_loss:
-                    return REACHED_LOSS, ""
-                if self.step >= run.steps:
-                    return COMPLETED, ""
-                if run.snapshot_losses:
-                    before = copy.deepcopy(self.state())
-                if trouble := self.block(min(run.evaluate_every, run.steps - self.step), bar.update):
-                    return DIVERGED, trouble
+            if run.stop_loss is not None and last.train_loss <= run.stop_loss:
+                return REACHED_LOSS, ""
+            if self.step >= run.steps:
+                return COMPLETED, ""
+            if run.snapshot_losses:
+                before = copy.deepcopy(self.state())
+            if trouble := (yield min(run.evaluate_every, run.steps - self.step)):
+                return DIVERGED, trouble
 
     def _losses(self, last: Metrics) -> tuple[tuple[str, float], ...]:
         """Return the losses that must be finite; while acting no episode may have ended."""

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from tca.batch import Batch
 from tca.experiments.config.components import Optimizer
 from tca.experiments.config.step_controls import MatchedStepSize
-from tca.learner import Learner
+from tca.learner import Info, Learner
 from tca.nets.constraints import project_
 from tca.rules import RULES
 
@@ -54,8 +54,23 @@ class Updates:
             each.grad = None
         with self._ascended(batch):
             info = self.learner.backward(batch)
-        gradients = [each.grad for each in self.parameters if each.grad is not None]
-        witness, *norms = torch.stack([info.witness, *torch._foreach_norm(gradients)]).tolist()  # the only wait
+        sizes = torch.stack([info.witness, *torch._foreach_norm(self.gradients)]).tolist()  # the only wait
+        return self.take(info, sizes, step)
+
+    @property
+    def gradients(self) -> list[Tensor]:
+        """Gradients of the parameters that have one."""
+        return [each.grad for each in self.parameters if each.grad is not None]
+
+    def take(self, info: Info, sizes: Sequence[float], step: int) -> str:
+        """Make the update of gradients that are there, or return the reason why not, see ``make``.
+
+        Args:
+            info: Batch and outputs.
+            sizes: The witness of ``info`` and the norm of each gradient.
+            step: Number of the update, from 0.
+        """
+        gradients, (witness, *norms) = self.gradients, sizes
         norm = math.sqrt(sum(each * each for each in norms))
         if not math.isfinite(witness + norm):
             for name, value in (("loss", info.loss.item()), ("gradient norm", norm)):

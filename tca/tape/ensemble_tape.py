@@ -1,0 +1,73 @@
+"""The tape of an ensemble of leaky networks: one forward pass of several networks, each through its own trials.
+
+Shapes: S networks, T time, B batch, N cells, O outputs, C consecutive steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from tca.tape.leaky_tape import LeakyTape
+
+__all__ = ["EnsembleTape"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EnsembleTape(LeakyTape):
+    """One forward pass of S leaky networks with the same constants.
+
+    Tensors have an axis of networks before that of trials: rates ``(T + 1, S, B, N)``, output errors
+    ``(T + 1, S, B, O)``, lengths ``(S, B)``, weights ``(S, N, N)``. In memory networks come first, so that each has a
+    contiguous tape of its own, and products and compiled passes take all of them without copies.
+
+    Attributes:
+        network: Returns the tape of one network, a view, by its number.
+    """
+
+    network: Callable[[EnsembleTape, int], LeakyTape]
+
+    @cached_property
+    def networks(self) -> tuple[LeakyTape, ...]:
+        """The tapes of the networks."""
+        return tuple(self.network(self, index) for index in range(self.rate.shape[1]))
+
+    @cached_property
+    def over(self) -> Tensor | None:
+        """Steps after the end of their trial, boolean, shape ``(T + 1, S, B)``; ``None`` if no trial is padded."""
+        if self.lengths is None:
+            return None
+        return torch.arange(self.steps + 1, device=self.lengths.device).view(-1, 1, 1) > self.lengths
+
+    def windows(self) -> Iterator[slice]:
+        """Yield windows in which the steps of one network fit the cache, since products go network by network."""
+        return self.network(self, 0).windows()
+
+    def transmit_(self, t: int, into: Tensor, later: Tensor) -> None:
+        before, now = self._activities[t - 1], self._activities[t]
+        self._return_(before, now, into, later, torch.bmm, self.transmission, self._scratch)
+
+    def scale_gain_(self, gradient: Tensor) -> None:
+        gain = self.gain
+        gradient.mul_(gain.view(-1, *[1] * (gradient.ndim - 2)) if isinstance(gain, Tensor) else gain)
+
+    def filter_leak_(self, signal: Tensor, later: Tensor | None) -> bool:
+        if self.passes is None:
+            return False
+        self.passes.filter_(signal.transpose(0, 1), later)
+        return True
+
+    def filter_jacobian_(self, signal: Tensor, steps: slice, later: Tensor | None) -> bool:
+        if self.passes is None:
+            return False
+        activity = self.activity[steps.start :].transpose(0, 1)
+        self.passes.adjoint_(self.recurrent, activity, signal.transpose(0, 1), later)
+        return True
+
+    @cached_property
+    def _own_transmission(self) -> Tensor:
+        return self.transmission.diagonal(dim1=1, dim2=2).unsqueeze(1)

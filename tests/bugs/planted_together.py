@@ -1,0 +1,41 @@
+"""Bugs of runs that are trained together."""
+
+from __future__ import annotations
+
+from tests.bugs.bug import Bug
+
+FILE = "tests/tca/experiments/together/test_train_together.py"
+EQUAL = tuple(f"{FILE}::test_every_run_equals_its_single_run_after_100_updates[{case}]"
+              for case in ("eager-Direct-A", "eager-Exact-B", "compiled-Random-A", "compiled-Decorrelation-A"))  # fmt: skip
+RULES = (f"{FILE}::test_every_rule_that_is_accepted",)
+OPTIMIZERS = (f"{FILE}::test_optimizers_may_differ",)
+RESUMED = (f"{FILE}::test_a_killed_group_resumes_and_finished_records_are_read",)
+DIVERGED = (f"{FILE}::test_a_run_that_diverges_leaves_the_others",)
+SWEPT = ("tests/tca/experiments/sweep/test_sweep_together.py",)
+CONNECTIONS, TAPE, NETS = "tca/connections/ensemble.py", "tca/tape/ensemble_tape.py", "tca/nets/leaky/leaky_ensemble.py"
+FOLDER = "tca/experiments/together"
+
+BUGS = [
+    Bug(CONNECTIONS, "the weights of another network", "torch.bmm(rows(values), weights)",
+        "torch.bmm(rows(values), weights.flip(0))", EQUAL),
+    Bug(TAPE, "gain of all cells forgotten", "if isinstance(gain, Tensor) else gain)", "if isinstance(gain, Tensor) else 1.0)",
+        RULES),
+    Bug(TAPE, "autapses of the first rows for the diagonal", ".diagonal(dim1=1, dim2=2)", "[:, 0]", RULES),
+    Bug(TAPE, "lengths of trials ignored", "view(-1, 1, 1) > self.lengths", "view(-1, 1, 1) > self.lengths.amax()",
+        (f"{FILE}::test_every_run_equals_its_single_run_after_100_updates[eager-Diffusion-A]",)),
+    Bug(NETS, "the mask of the first network for all", "torch.stack(masks) if masks", "torch.stack(masks[:1] * len(masks)) if masks",
+        EQUAL),
+    Bug(NETS, "noise without the gain of form A", "self._fold(torch.ones_like(b[0]), 0)", "torch.ones_like(b[0])", EQUAL),
+    Bug(f"{FOLDER}/learner_ensemble.py", "errors divided by the trials of all networks",
+        "error.mul_(joined.weights.unsqueeze(-1) / trials)", "error.mul_(joined.weights.unsqueeze(-1) / joined.trials)", EQUAL),
+    Bug(f"{FOLDER}/learner_ensemble.py", "statistics of the signal forgotten",
+        "self.rule.signal.update_statistics_(one, learner.buffers)", "one.outputs", EQUAL),
+    Bug(f"{FOLDER}/group.py", "norms of the first run for all", "first = len(loops) + place * each_has", "first = len(loops)",
+        OPTIMIZERS),
+    Bug(f"{FOLDER}/group.py", "runs ahead go on by themselves", "least = min(self", "least = max(self", RESUMED),
+    Bug(f"{FOLDER}/group.py", "one divergence ends all", "if place not in troubles}", "if not troubles}", DIVERGED),
+    Bug(f"{FOLDER}/compatibility.py", "runs of other batches in a group", 'FREE = ("seeds", "optimizer")',
+        'FREE = ("seeds", "optimizer", "batch_size")', (f"{FILE}::test_runs_that_differ_in_more_are_refused_and_grouped",)),
+    Bug("tca/experiments/sweep/schedule.py", "groups larger than asked for", "found = groups(list(self.open.values()), size)",
+        "found = groups(list(self.open.values()), size + 1)", SWEPT),
+]  # fmt: skip
