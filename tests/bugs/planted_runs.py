@@ -49,7 +49,13 @@ BUGS = [
         "metrics.step > log",
         LOGS,
     ),
-    Bug("tca/experiments/sweep/jobs.py", "workers without loggers", "progress=False, loggers=loggers)", "progress=False, loggers=())", LOGS),
+    Bug(
+        "tca/experiments/sweep/jobs.py",
+        "workers without loggers",
+        "progress=False, loggers=loggers)",
+        "progress=False, loggers=())",
+        LOGS,
+    ),
     Bug(
         "tca/cli/record_names.py",
         "the first of several records that begin like this",
