@@ -22,7 +22,7 @@ class EnsembleTape(LeakyTape):
     """One forward pass of S leaky networks with the same constants.
 
     Tensors have an axis of networks before that of trials: rates ``(T + 1, S, B, N)``, output errors
-    ``(T + 1, S, B, O)``, lengths ``(S, B)``, weights ``(S, N, N)``. In memory networks come first, so that each has a
+    ``(T + 1, S, B, O)``, weights ``(S, N, N)``. In memory networks come first, so that each has a
     contiguous tape of its own, and products and compiled passes take all of them without copies.
 
     Attributes:
@@ -35,6 +35,13 @@ class EnsembleTape(LeakyTape):
     def networks(self) -> tuple[LeakyTape, ...]:
         """The tapes of the networks."""
         return tuple(self.network(self, index) for index in range(self.rate.shape[1]))
+
+    @cached_property
+    def lengths(self) -> Tensor | None:
+        """Steps of every trial without padding, shape ``(S, B)``; ``None`` if no trial is padded."""
+        if self.batch is None or not self.batch.padded:
+            return None
+        return self.batch.trial_lengths.view(self.rate.shape[1:3])
 
     @cached_property
     def over(self) -> Tensor | None:
@@ -55,18 +62,18 @@ class EnsembleTape(LeakyTape):
         gain = self.gain
         gradient.mul_(gain.view(-1, *[1] * (gradient.ndim - 2)) if isinstance(gain, Tensor) else gain)
 
-    def filter_leak_(self, signal: Tensor, later: Tensor | None) -> bool:
+    def filter_leak_(self, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
         if self.passes is None:
-            return False
+            return super().filter_leak_(signal, steps, later)
         self.passes.filter_(signal.transpose(0, 1), later)
-        return True
+        return signal[0].clone()
 
-    def filter_jacobian_(self, signal: Tensor, steps: slice, later: Tensor | None) -> bool:
+    def filter_jacobian_(self, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
         if self.passes is None:
-            return False
+            return super().filter_jacobian_(signal, steps, later)
         activity = self.activity[steps.start :].transpose(0, 1)
         self.passes.adjoint_(self.recurrent, activity, signal.transpose(0, 1), later)
-        return True
+        return signal[0].clone()
 
     @cached_property
     def _own_transmission(self) -> Tensor:

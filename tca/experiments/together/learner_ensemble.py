@@ -16,7 +16,8 @@ from torch.nn import functional
 from tca.batch import Batch
 from tca.eligibilities.eligibility import Eligibility
 from tca.execution import reverse
-from tca.learner import Info, Learner
+from tca.info import Info
+from tca.learner import Learner
 from tca.nets.leaky.leaky_ensemble import LeakyEnsemble, shared
 from tca.signals.direct import Direct
 from tca.signals.exact import Exact
@@ -137,11 +138,10 @@ def _scored(tape: EnsembleTape, batches: Sequence[Batch]) -> EnsembleTape:
     """Return the tape with its output errors."""
     steps, networks, trials, outputs = tape.outputs.shape
     joined = _joined(batches, steps)
-    lengths = joined.trial_lengths.view(networks, trials) if joined.padded else None
     error = joined.loss.output_error(tape.outputs.flatten(1, 2), joined.targets)
     error.mul_(joined.weights.unsqueeze(-1) / trials)
     raw = functional.pad(error, (0, 0, 0, 0, 1, 0)).view(steps + 1, networks, trials, outputs)
-    scored = tape.changed(batch=joined, lengths=lengths, output_error=raw)
+    scored = tape.changed(batch=joined, output_error=raw)
     if scored.over is not None:
         raw.masked_fill_(scored.over.unsqueeze(-1), 0.0)
     return scored

@@ -15,7 +15,8 @@ from torch import Tensor
 from tca.batch import Batch
 from tca.experiments.config.components import Optimizer
 from tca.experiments.config.step_controls import MatchedStepSize
-from tca.learner import Info, Learner
+from tca.info import Info
+from tca.learner import Learner
 from tca.nets.constraints import project_
 from tca.rules import RULES
 

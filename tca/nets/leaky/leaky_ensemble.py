@@ -13,12 +13,13 @@ from torch import Tensor
 
 from tca.connections.connection import Bias, Connection, ConnectionInput, Initial
 from tca.connections.ensemble import EnsembleBias, EnsembleDense, EnsembleInitial, through
-from tca.kernels.choice import choose
 from tca.nets.leaky.leaky_population import WIDEST
 from tca.nets.leaky.leaky_rnn import LeakyRNN
 from tca.tape.ensemble_tape import EnsembleTape
 from tca.tape.leaky_tape import LeakyTape
+from tca.tape.projections import Readout
 from tca.tape.tape import filtered
+from tca.tape.weight_estimates import Recurrence
 from tca.utils.numerics import Lasting, Workspace
 
 __all__ = ["LeakyEnsemble", "shared"]
@@ -93,7 +94,7 @@ class LeakyEnsemble(Lasting):
         in_place = first.form.slope_at_emission
         activity = rate if in_place else space.empty("drive", shape, recurrent)
         start = initial[0].effective() if initial else rate.new_zeros(networks, first.n_rec)
-        passes = choose(first.activation, not in_place, first.leak, first.gain, recurrent[0])
+        passes = first._passes()
         fused = passes is not None and noise is None and first.n_pre <= WIDEST
         if not fused:
             self._drive_(activity, w_in.effective(), b.effective(), inputs, noise)
@@ -120,16 +121,12 @@ class LeakyEnsemble(Lasting):
             rate=rate_first,
             activity=activity_first,
             activation=first.activation,
-            slope_at_emission=in_place,
             leak=first.leak,
             gain=first.gain,
             links=tuple(map(ConnectionInput, self.into, pres)),
-            recurrent=recurrent,
+            recurrence=Recurrence(recurrent, w_rec.mask, first.types),
             passes=passes,
-            recurrent_mask=w_rec.mask,
-            types=first.types,
-            readout_links=(ConnectionInput(w_out, rates), ConnectionInput(b_out, one)),
-            readout_leak=first.readout_leak,
+            readout=Readout((ConnectionInput(w_out, rates), ConnectionInput(b_out, one)), first.readout_leak),
             outputs=outputs,
             network=self._network,
         )
@@ -153,20 +150,15 @@ class LeakyEnsemble(Lasting):
             rate=tape.rate[:, index],
             activity=tape.activity[:, index],
             activation=tape.activation,
-            slope_at_emission=tape.slope_at_emission,
             leak=tape.leak,
             gain=tape.gain,
             links=links(tape.links),
-            recurrent=tape.recurrent[index],
+            recurrence=Recurrence(tape.recurrent[index], net.mask_rec, net.types),
             passes=passes,
-            recurrent_mask=net.mask_rec,
-            types=net.types,
-            readout_links=links(tape.readout_links),
-            readout_leak=tape.readout_leak,
+            readout=Readout(links(tape.readout.links), tape.readout.leak),
             outputs=tape.outputs[:, index],
             output_error=tape.output_error[:, index],
             batch=tape.trials_shown.select(trials),
-            lengths=None if tape.lengths is None else tape.lengths[index],
         )
 
     def _drive_(self, drive: Tensor, w_in: Tensor, b: Tensor, inputs: Tensor, noise: Tensor | None) -> None:
