@@ -73,7 +73,8 @@ test-bugs: $(INSTALLED)
 
 # The pages: their code, their commands on what `make compare` writes, their links and tables.
 test-docs: $(INSTALLED)
-	$(ONE_THREAD) $(PY) -m pytest -q -m 'slow or not slow' tests/project/test_pages.py tests/project/test_readme.py
+	$(ONE_THREAD) $(PY) -m pytest -q -m 'slow or not slow' tests/project/test_pages.py tests/project/test_page_commands.py \
+		tests/project/test_readme.py
 
 # The site in headless Chromium: errors, requests, widths, equations, light and dark.
 test-site: docs

@@ -9,6 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 import tasks
 from tca.cli.bibliography import entries_of_name, entries_of_run, software
 from tca.cli.commands import CommandOutput
+from tca.cli.record_names import RECORDS
 from tca.cli.summary import record_folders
 from tca.experiments.records.reader import read_description
 from tca.nets import NETWORKS
@@ -46,7 +47,7 @@ def _of(name: str) -> list[str]:
     if name in {*RULES, *NETWORKS, *tasks.list()}:
         return entries_of_name(name)
     if Path(name).is_dir():
-        folders = list(record_folders(Path(name)))
+        folders = list(record_folders(Path(name))) or list(record_folders(Path(name) / RECORDS))  # of a comparison
         if not folders:
             raise ValueError(f"{name} contains no record of a run")
         return [text for folder in folders for text in entries_of_run(read_description(folder)["run"])]

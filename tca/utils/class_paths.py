@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 from pathlib import Path
@@ -96,7 +97,9 @@ def resolved(path: str, what: str, *, trusted: bool) -> Any:
         found = _imported(module, what, path)
     for part in name.split("."):
         if not hasattr(found, part):
-            raise ValueError(f"{what} {path!r} does not exist: {module} has no {name!r}")
+            near = difflib.get_close_matches(part, dir(found), n=1)
+            hint = f", did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"{what} {path!r} does not exist: {module} has no {name!r}{hint}")
         found = getattr(found, part)
     return found
 

@@ -62,6 +62,9 @@ def test_names_and_runs_are_cited_once_each(capsys: pytest.CaptureFixture[str], 
     run = tca.Run("delayed_xor", "mdgl", net={"size": 4}, steps=1, n_train=8, n_test=8)
     tca.train(run, tmp_path / "one", progress=False)
     assert cited(capsys, str(tmp_path)) == ["tca", "liu2021", "kim2019"]
+    (tmp_path / "compared" / "runs").mkdir(parents=True)  # where a comparison has its records
+    (tmp_path / "one").rename(tmp_path / "compared" / "runs" / "one")
+    assert cited(capsys, str(tmp_path / "compared")) == ["tca", "liu2021", "kim2019"]
 
 
 def test_a_registered_rule_is_cited_by_its_reference(

@@ -136,7 +136,7 @@ def test_names_of_torch_are_one_optimizer() -> None:
     [
         (f"{PARTS}:gru", "must be a class of torch.optim.Optimizer"),
         (f"{PARTS}:WithClosure", "its step needs a closure"),
-        (f"{PARTS}:Smooth", "has no 'Smooth'"),
+        (f"{PARTS}:Smooth", "has no 'Smooth', did you mean 'Smoothed'"),
         ("LBFGS", "it evaluates the loss several times a step"),
         ("Adan", "did you mean 'Adam'"),
         (int, "must be a class of torch.optim.Optimizer"),
