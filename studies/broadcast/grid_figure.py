@@ -72,7 +72,7 @@ def grid_figure(rows: Rows) -> Figure:
         for panel, task in zip(axes, tasks, strict=True):
             values = np.full((len(rules), len(networks[task])), np.nan)
             for (its, network, rule), (each, p) in found.items():
-                if its == task:
+                if its == task and math.isfinite(each.value):
                     y, x = rules.index(rule), networks[task].index(network)
                     values[y, x] = np.clip(units(each), -MOST, MOST)
                     decided = verdict(each, p) != "undecided"
@@ -91,7 +91,10 @@ def grid_figure(rows: Rows) -> Figure:
         axes[0].set_yticks(range(len(rules)), rules)
         assert image is not None, "a grid has tasks"
         seeds = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
-        label = f"accuracy minus BP or BPTT\nin half widths of its 95 % interval\n(number: the difference; n = {seeds})"
+        label = (
+            "accuracy minus BP or BPTT\nin half widths of its 95 % interval\n"
+            f"(number: the difference, bold where decided; n = {seeds})"
+        )
         figure.colorbar(image, ax=list(axes), label=label, shrink=0.9)
     return figure
 

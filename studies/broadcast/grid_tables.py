@@ -132,7 +132,7 @@ def left_feedforward(rows: Rows) -> Table:
     for (network, rule), (recurrent, other) in LEAVING:
         first, second = (ROWS, recurrent, other), (ONCE, network, rule)
         if _there(rows, first, second):
-            text = f"{other} in the {recurrent} less BPTT, above {rule} in the {network} less BP"
+            text = f"{other} minus BPTT in the {recurrent} above {rule} minus BP in the {network}"
             stated.append(Claim(text, _lost(rows, first), _lost(rows, second)))
     return claims(stated)
 
@@ -163,13 +163,13 @@ def other_cells(rows: Rows) -> Table:
         for task in names:
             first, second = (task, *own), (task, *random)
             if _there(rows, first, second):
-                text = f"{task}: {own[1]} in the {own[0]}, less its control, above {random[1]} in the {random[0]}"
-                stated.append(Claim(f"{text}, less its own", _lost(rows, first), _lost(rows, second)))
+                texts = (f"{rule} minus its control in the {network}" for network, rule in (own, random))
+                stated.append(Claim(f"{task}: {' above '.join(texts)}", _lost(rows, first), _lost(rows, second)))
     return claims(stated)
 
 
 def with_gap(rows: Rows) -> Table:
-    """Return whether flatness goes with the gap: rank correlations at equal loss, rules of a network as arms.
+    """Return rank correlations of the largest eigenvalue and the gaps at equal loss, rules of a network as arms.
 
     Args:
         rows: The runs.
@@ -184,7 +184,7 @@ def with_gap(rows: Rows) -> Table:
             values = [_number(row, gap) for row in here]
             cells += [str(rank_correlation(largest, values, seeds, arms, within=within)) for within in (False, True)]
         found.append((f"{task}, {network}", *cells))
-    head = ("task, network", "largest eigenvalue and clean gap", "within rules", "and noisy gap", "within rules ")
+    head = ("task, network", *(f"{gap} gap{how}" for gap in ("clean", "noisy") for how in ("", ", within rules")))
     return Table(head, tuple(found))
 
 

@@ -129,7 +129,7 @@ def test_leaving_the_feedforward_network_is_a_difference_of_differences() -> Non
     at_once = known["digits at once", "DFA"] - known["digits at once", "BP"]
     test = scipy.stats.ttest_rel(by_rows, at_once)
     first = table.rows[0]
-    assert first[0] == "e-prop random in the leaky RNN less BPTT, above DFA in the MLP less BP"
+    assert first[0] == "e-prop random minus BPTT in the leaky RNN above DFA minus BP in the MLP"
     assert first[1:4] == ("8", f"{np.mean(by_rows - at_once):+.3f} [{test.confidence_interval().low:+.3f}, "
                           f"{test.confidence_interval().high:+.3f}]", f"{test.pvalue:.2g}")  # fmt: skip
     assert len(table.rows) == 2, "SBD too; the others are not there"
@@ -186,3 +186,12 @@ def test_the_plan_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit):
         command.main([f"--out={tmp_path}", "--tasks", "digits at onec"], GRID, TINY)
     assert "digits at onec" in capsys.readouterr().err
+
+
+def test_a_cell_whose_runs_have_all_diverged_is_empty() -> None:
+    rows, _ = drawn()
+    rows = [
+        {**row, "test_accuracy": ""} if (row["task"], row["rule"]) == ("digits at once", "SBD") else row for row in rows
+    ]
+    shown = [text.get_text() for text in grid_figure(rows).axes[0].texts]
+    assert len(shown) == 1, "DFA alone"
