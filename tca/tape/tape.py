@@ -64,8 +64,8 @@ class Tape(StepDerivatives, abc.ABC):
         recurrence: Recurrent weights, their mask and the types of the cells.
         readout: Connections into the outputs, for the last population, and the filter of the readout.
         outputs: Outputs, shape ``(T, B, O)``.
-        output_error: Output error, ``dL/dy``, shape ``(T + 1, B, O)``; empty before ``scored``.
-        batch: The trials, their targets, weights and loss; ``None`` before ``scored``.
+        output_error: Output error, ``dL/dy``, shape ``(T + 1, B, O)``; empty before ``with_error``.
+        batch: The trials, their targets, weights and loss; ``None`` before ``with_error``.
         perturbed_pass: A perturbed pass over the same trials; ``None`` without one.
         afferent: Connection from the population below; ``None`` for the first.
         lower: The tapes of the populations below, from the next one down to the first; empty in each of them.
@@ -186,14 +186,14 @@ class Tape(StepDerivatives, abc.ABC):
             raise ValueError("the tape has no perturbed pass: the signal needs a perturbation eligibility")
         return self.perturbed_pass
 
-    def scored(self, score_TBO: Tensor, batch: Batch | None = None) -> Tape:
+    def with_error(self, error_TBO: Tensor, batch: Batch | None = None) -> Tape:
         """Return the tape with its output error.
 
         Args:
-            score_TBO: Output error ``dL/dy`` of the steps 1 to T, shape ``(T, B, O)``.
+            error_TBO: Output error ``dL/dy`` of the steps 1 to T, shape ``(T, B, O)``.
             batch: The trials.
         """
-        raw = functional.pad(score_TBO, (0, 0, 0, 0, 1, 0))
+        raw = functional.pad(error_TBO, (0, 0, 0, 0, 1, 0))
         tape = self.changed(batch=batch, output_error=raw)
         if tape.over is not None:  # padding: the error of an infinite output may be infinite there
             raw.masked_fill_(tape.over.unsqueeze(-1), 0.0)

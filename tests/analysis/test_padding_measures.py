@@ -64,7 +64,7 @@ MEASURES: dict[str, Callable[[LeakyRNN, tca.Batch], Any]] = {
     "cka": lambda net, batch: analysis.cka(analysis.rates(net, batch), analysis.rates(net_and_trials(2)[0], batch)),
     "curvature": lambda net, batch: analysis.curvature(net, batch),
     "gap": lambda net, batch: analysis.generalization_gap(
-        net, tasks.make("flip_flop", bits=2), batch, batch.select([3, 1, 0]), input_noise=0.1
+        net, tasks.make("flip_flop", bits=2), batch, batch.select(torch.tensor([3, 1, 0])), input_noise=0.1
     ),
     "match": lambda net, batch: analysis.match_cells(net, net_and_trials(2)[0], batch),
     "operators": lambda net, batch: [
@@ -106,7 +106,7 @@ def test_rates_are_those_of_the_steps_of_trials() -> None:
     assert torch.equal(analysis.rates(net, together), net.run(together.inputs).rate[1:10])
     assert analysis.rates(net, batch.inputs).shape == (14, 4, 4)
     with pytest.raises(ValueError, match="trials must have a step with a weight, got none"):
-        analysis.rates(net, batch.select([2]))  # type: ignore[arg-type]
+        analysis.rates(net, batch.select(torch.tensor([2])))
 
 
 def test_numbers_of_activity_are_those_of_the_steps_of_trials() -> None:

@@ -132,7 +132,7 @@ def test_what_a_rule_remembers_is_not_changed(name: str) -> None:
     for steps in (0, 7):
         net, batch = problem(name)
         bound = tca.Learner(net, tca.RULES[name], seed=17)
-        for each in (batch, batch.select([2, 1, 0, 3])):  # type: ignore[arg-type]
+        for each in (batch, batch.select(torch.tensor([2, 1, 0, 3]))):
             bound.backward(appended(each, steps) if steps else each)
         bound.follow_weights_()
         found.append({key: each.grad.clone() for key, each in net.named_parameters()} | bound.state_dict())
@@ -244,7 +244,7 @@ def test_a_trial_without_steps_is_of_no_kind() -> None:
         rule = tca.Rule(RewardPredictionError(reward), tca.RULES["miconi"].eligibility)
         whole, shown = tca.Learner(net, rule), tca.Learner(net, rule)
         whole.backward(batch)
-        shown.backward(batch.select([0, 1, 3]))  # type: ignore[arg-type]
+        shown.backward(batch.select(torch.tensor([0, 1, 3])))
         assert float(whole.buffers["met"].sum()) == 3
         assert torch.equal(whole.buffers["met"], shown.buffers["met"])
 

@@ -130,7 +130,7 @@ def test_every_path_has_the_sign_of_the_stream(outputs: int) -> None:
                 learning_signal = torch.zeros(2, 5, outputs, dtype=F64)
                 learning_signal[1, :, output] = 1.0
                 windowed_signal = tca.Learner(net, tca.RULES["backprop"]).rule.signal.windowed_signal
-                for level in tape.scored(learning_signal[1:]).levels:
+                for level in tape.with_error(learning_signal[1:]).levels:
                     lifted = windowed_signal(level, {}, Instant())(slice(1, 2))[0]
                     signs.append((lifted * level.population.signs > 0).double().mean())
         right[wiring] = float(torch.stack(signs).mean())

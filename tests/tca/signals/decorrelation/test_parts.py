@@ -150,6 +150,6 @@ def test_what_a_batch_shows_can_be_refused() -> None:
     with pytest.raises(ValueError, match="needs a negative log likelihood as loss"):
         tca.Learner(net, tca.Rule(Decorrelation(source=Score(Bartlett())), Instant())).backward(smooth)
     with pytest.raises(ValueError, match="does not know its trials"):
-        Decorrelation().update_statistics_(net.run(batch.inputs).scored(torch.zeros(7, 4, 2)), {})
+        Decorrelation().update_statistics_(net.run(batch.inputs).with_error(torch.zeros(7, 4, 2)), {})
     with pytest.raises(ValueError, match="needs later errors"):
         tca.Learner(net, tca.RULES["sbd"]).stream(1)
