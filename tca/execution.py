@@ -42,17 +42,17 @@ def reverse(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
     """
     gradients = _no_gradients(tape)
     output_signal, gather = _output_signal(signal, tape, buffers), _gather(signal)
-    readers = _windowed_signals(signal, eligibility, tape, buffers)
+    signals = _windowed_signals(signal, eligibility, tape, buffers)
     later: dict[int, Tensor] = {}
     for steps in tape.windows():
-        for index, (level, read) in enumerate(readers):
-            filtered = read(steps)
-            later[index] = eligibility.filter_(level, filtered, steps, later.get(index))
+        for index, (level, learning_signal) in enumerate(signals):
+            nu = learning_signal(steps)  # L_t
+            later[index] = eligibility.filter_(level, nu, steps, later.get(index))  # nu_t = L_t + D_{t+1}^T nu_{t+1}
             if eligibility.joint:
-                level.send_back(filtered)
-            _gather_population(eligibility, gather, level, filtered, steps, gradients)
+                level.send_back(nu)
+            _gather_population(eligibility, gather, level, nu, steps, gradients)  # sum_t nu_t (gain_t (x) pre_t)
         _gather_readout(gather, tape, output_signal, gradients, steps)
-    for level, _ in readers:
+    for level, _ in signals:
         _scale(eligibility, level, gradients)
     return _finish(signal, tape, gradients, buffers)
 
@@ -88,11 +88,11 @@ def whole_signals(signal: Signal, eligibility: Eligibility, tape: Tape, buffers:
         eligibility: The eligibility, for signals that depend on its propagator.
         tape: The forward pass with its output errors.
     """
-    readers = _windowed_signals(signal, eligibility, tape, buffers)
-    windows: list[list[Tensor]] = [[] for _ in readers]
+    signals = _windowed_signals(signal, eligibility, tape, buffers)
+    windows: list[list[Tensor]] = [[] for _ in signals]
     later: dict[int, Tensor] = {}
     for steps in tape.windows():
-        for index, (level, read) in enumerate(readers):
+        for index, (level, read) in enumerate(signals):
             learning_signal = read(steps)
             windows[index].append(learning_signal.clone())
             if eligibility.joint and tape.lower:
