@@ -96,6 +96,11 @@ class ControlTask(Task):
         return self._facts.components
 
     @property
+    def continuous(self) -> bool:
+        """Whether actions are real numbers."""
+        return self.n_out != self.components
+
+    @property
     def time_limit(self) -> int:
         """Steps after which an episode is truncated."""
         return self._facts.time_limit

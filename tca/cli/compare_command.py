@@ -81,12 +81,14 @@ def parser() -> ArgumentParser:
 
 def act(options: Namespace) -> CommandOutput:
     """Train the entries and write the report."""
-    comparison = Comparison(**run_values(options, ("workers", "strict", "together", "agent", "format")))
-    if given := vars(options).get("given", {}).get("agent"):
+    comparison = Comparison(**run_values(options, ("workers", "strict", "together", "algorithm", "agent", "format")))
+    given = vars(options).get("given", {}).get("agent")
+    if given or options.algorithm:
         acting = [comparison.task(each).rewards_only for each in comparison.tasks]
-        if not any(acting):
+        if not any(acting) or (options.algorithm and not all(acting)):
             check_agent(options, [each.rule for each in comparison.entries])
-        agent = agent_for("", given) if all(acting) else Agent(**options.agent.as_dict())
+        only = comparison.task(comparison.tasks[0]) if len(comparison.tasks) == 1 else None
+        agent = agent_for("", given, only, options.algorithm) if all(acting) else Agent(**options.agent.as_dict())
         comparison = dataclasses.replace(comparison, agent=agent)
     folder = Path(options.folder)
     result = compare(

@@ -14,6 +14,7 @@ from tca.cli.record_names import record_path
 from tca.cli.table_formats import Format
 from tca.experiments.config.agent import REWARD_RULES, Agent
 from tca.experiments.config.components import Optimizer
+from tca.experiments.config.control_settings import ALGORITHMS
 from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.loggers.logger import Logger, loggers_of
 from tca.rule import Rule
@@ -57,6 +58,10 @@ HELP = {
 REWARDS = (
     "Learn from rewards by acting in an environment of neurogym with discrete actions, with any rule; implied by "
     "reward_eprop. Updates are then episodes of a batch of environments."
+)
+ALGORITHM = (
+    "Algorithm where a task gives rewards only, by default ppo, or actor_critic for reward_eprop; --agent.NAME VALUE "
+    "changes its options."
 )
 # Types of the options of a leaky network whose default is None.
 LEAKY: dict[str, Any] = {
@@ -119,6 +124,7 @@ def given_loggers(options: Namespace) -> tuple[Logger, ...]:
 def add_agent(parser: ArgumentParser) -> None:
     """Add the options of learning from rewards."""
     parser.add_argument("--rewards", action="store_true", help=REWARDS)
+    parser.add_argument("--algorithm", choices=list(ALGORITHMS), help=ALGORITHM)
     parser.add_class_arguments(Agent, "agent", instantiate=False)
 
 
@@ -147,6 +153,11 @@ def check_agent(options: Namespace, rules: Sequence[str | Rule]) -> bool:
     Raises:
         ValueError: The options of the agent are of no use.
     """
+    if options.algorithm is not None:
+        raise ValueError(
+            f"algorithm must not be given where tasks have right answers, got {options.algorithm!r}: give --rewards "
+            "and, for PPO, --agent.clip 0.2"
+        )
     acts = bool(options.rewards or set(rules) & set(REWARD_RULES))
     if vars(options).get("given", {}).get("agent") and not acts:
         raise ValueError(

@@ -60,7 +60,7 @@ def chosen_run(options: Namespace) -> Run:
     rule, loss = (json.loads(each) if (each or "").startswith("{") else each for each in (options.rule, options.loss))
     rule = rule_of(rule)
     agent = chosen_agent(options, rule)
-    values = run_values(options, ("rewards", "agent", "rule", "loss", "threads", "force"))
+    values = run_values(options, ("rewards", "algorithm", "agent", "rule", "loss", "threads", "force"))
     return Run(**values, rule=rule, agent=agent, loss=loss)
 
 
@@ -71,8 +71,9 @@ def chosen_agent(options: Namespace, rule: str | Rule) -> Agent | None:
         options: Parsed options.
         rule: Rule of the run.
     """
-    if tasks.make(options.task, **(options.task_options or {})).rewards_only:
-        return agent_for(rule, vars(options).get("given", {}).get("agent"))
+    task = tasks.make(options.task, **(options.task_options or {}))
+    if task.rewards_only:
+        return agent_for(rule, vars(options).get("given", {}).get("agent"), task, options.algorithm)
     return Agent(**options.agent.as_dict()) if check_agent(options, [rule]) else None
 
 

@@ -24,6 +24,27 @@ BUGS = [
         ("tests/tca/experiments/reinforcement/test_ppo.py",),
     ),
     Bug(
+        "tca/nets/feedforward/interlayer.py",
+        "the mean square a constant",
+        "return (signal - normalised * (signal * normalised).mean(-1, keepdim=True)) * inverse",
+        "return signal * inverse",
+        STREAMS,
+    ),
+    Bug(
+        "tca/experiments/reinforcement/rollout.py",
+        "returns without a critic completed by a value",
+        "values = self.values if agent.critic else torch.zeros_like(self.values)",
+        "values = self.values",
+        ("tests/tca/experiments/reinforcement/test_ppo.py",),
+    ),
+    Bug(
+        "tca/experiments/config/control_settings.py",
+        "one discount for all tasks",
+        "discount=DISCOUNTS.get(task.name, base.discount), ",
+        "",
+        RUNS,
+    ),
+    Bug(
         "tca/nets/dual_stream/dual_stream_networks.py",
         "two streams without the operations between them",
         "[DenseLayer(size, then or ()) for size in sizes]",

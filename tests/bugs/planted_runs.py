@@ -403,8 +403,8 @@ BUGS = [
     Bug(
         "tca/experiments/reinforcement/rollout.py",
         "old value in the place of the old log probability",
-        "columns = [self.policy.log_probability(self.outputs[..., :-1], self.actions), self.values[:-1], *columns]",
-        "columns = [self.values[:-1], self.values[:-1], *columns]",
+        "columns = [self.policy.log_probability(self.outputs[..., :-1], self.actions), values[:-1], *columns]",
+        "columns = [values[:-1], values[:-1], *columns]",
         PPO,
     ),
     Bug(

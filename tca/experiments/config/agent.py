@@ -16,7 +16,7 @@ REWARD_RULES = ("reward_eprop",)  # rules published for rewards; every other rul
 @checked
 @dataclass(frozen=True)
 class Agent:
-    """An advantage actor-critic, or with a clip proximal policy optimisation (PPO), with eligibility traces.
+    """An advantage actor-critic, with a clip proximal policy optimisation (PPO), without a critic REINFORCE.
 
     Args:
         steps: Steps of an episode, default 100; the network starts each at its initial state, the environments go on.
@@ -33,12 +33,14 @@ class Agent:
         normalize_observations: Whether observations have running mean zero and variance one, default no.
         normalize_rewards: Whether rewards are divided by the running deviation of returns, default no.
         test_episodes: Episodes in which the policy is tested where a task gives rewards only, default 20.
+        critic: Whether the value is learned, subtracted from returns, and stands for the rewards that follow a block or
+            a time limit, default yes. Without one returns end there, and the output of the value is not used.
 
     Raises:
         ValueError: A number is not allowed, or several updates of an episode, or a value clip, have no clip.
 
-    Papers: Mnih et al. (2016), arXiv:1602.01783; Schulman et al. (2016), ICLR, arXiv:1506.02438;
-    Schulman et al. (2017), arXiv:1707.06347.
+    Papers: Williams (1992), Machine Learning 8:229; Mnih et al. (2016), arXiv:1602.01783; Schulman et al. (2016), ICLR,
+    arXiv:1506.02438; Schulman et al. (2017), arXiv:1707.06347.
     """
 
     steps: Count = 100
@@ -54,6 +56,7 @@ class Agent:
     normalize_observations: bool = False
     normalize_rewards: bool = False
     test_episodes: Count = 20
+    critic: bool = True
 
     def __post_init__(self) -> None:
         """Check that several updates of an episode are clipped."""

@@ -1,6 +1,6 @@
 """Settings of runs in environments that give rewards only: agent, network, rule and optimizer.
 
-They were tried on CartPole-v1 with one seed and are untuned elsewhere, see docs/reinforcement.md.
+Tried with one seed by backpropagation on CartPole-v1, Pendulum-v1 and InvertedPendulum-v4, see docs/reinforcement.md.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from tca.learner import Learner
 from tca.rule import Rule
 from tca.rules import RULES
 from tca.signals.error_diffusion import ErrorDiffusion, ModuloRouting, NoCentre, PolicyRouting
+from tca.utils.names import lookup
 from tca.utils.text import in_a_line
 
-__all__ = ["PPO_AGENT", "agent_for", "network_for", "optimizer_for", "rule_for"]
+__all__ = ["ALGORITHMS", "PPO_AGENT", "agent_for", "network_for", "optimizer_for", "rule_for"]
 
 PPO_AGENT = Agent(
     steps=32,
@@ -37,26 +38,53 @@ PPO_AGENT = Agent(
     normalize_observations=True,
     normalize_rewards=True,
 )
+ALGORITHMS = {
+    "ppo": PPO_AGENT,
+    "actor_critic": dataclasses.replace(PPO_AGENT, clip=None, epochs=1, minibatches=1),
+    "reinforce": Agent(
+        steps=200, trace_decay=1.0, entropy=0.0, standardize_advantages=True, normalize_observations=True, critic=False
+    ),
+}
+CONTINUOUS: dict[str, Any] = {"steps": 64, "epochs": 8, "minibatches": 4}  # of PPO with continuous actions
+DISCOUNTS = {"Pendulum-v1": 0.95}  # others 0.99
 FEEDFORWARD = {
     "mlp": NetworkConfig("mlp", sizes=[64, 64], activation="tanh"),
     "vector_mlp": NetworkConfig("vector_mlp", sizes=[64, 64]),
-    "dual_stream_mlp": NetworkConfig("dual_stream_mlp", sizes=[64]),
+    "dual_stream_mlp": NetworkConfig("dual_stream_mlp", sizes=[64], activation="relu", then=["rms_norm"]),
 }
 RECURRENT = {"leaky_rnn": NetworkConfig(size=64)}
 THROUGH_TIME = ("bptt", "tbptt_future")  # recurrent rules without a trace
 
 
-def agent_for(rule: str | Rule, given: Mapping[str, Any] | None = None) -> Agent:
-    """Return the agent of a run: PPO, or an advantage actor-critic for a rule published for rewards.
+def agent_for(
+    rule: str | Rule,
+    given: Mapping[str, Any] | None = None,
+    task: Task | None = None,
+    algorithm: str | None = None,
+) -> Agent:
+    """Return the agent of a run.
 
     Args:
         rule: Rule or its name.
         given: Values that replace those of the agent, default none.
+        task: Task that gives rewards only; ``None`` (default) for settings of no task.
+        algorithm: A name in `ALGORITHMS`; ``None`` (default) for PPO, or an advantage actor-critic for a rule
+            published for rewards and without a clip.
+
+    Raises:
+        ValueError: The algorithm is unknown, or a value is not allowed.
+
+    >>> agent_for("backprop", {"steps": 100}, algorithm="reinforce").critic
+    False
     """
-    base = PPO_AGENT
-    if rule in REWARD_RULES or (given or {}).get("clip", 0.0) is None:
-        base = dataclasses.replace(base, clip=None, epochs=1, minibatches=1)
-    return dataclasses.replace(base, **(given or {}))
+    values = dict(given or {})
+    if algorithm is None:
+        algorithm = "actor_critic" if rule in REWARD_RULES or values.get("clip", 0.0) is None else "ppo"
+    base = lookup(ALGORITHMS, algorithm, "algorithm")
+    if isinstance(task, ControlTask):
+        own: dict[str, Any] = CONTINUOUS if algorithm == "ppo" and task.continuous else {}
+        base = dataclasses.replace(base, discount=DISCOUNTS.get(task.name, base.discount), **own)
+    return dataclasses.replace(base, **values)
 
 
 def rule_for(rule: str | Rule, task: Task) -> str | Rule:
@@ -109,10 +137,12 @@ def network_for(rule: str | Rule, task: Task) -> NetworkConfig:
     raise ValueError(f"the rule fits no network that acts: {'; '.join(reasons)}")
 
 
-def optimizer_for(rule: Rule, net: NetworkConfig) -> Optimizer:
-    """Return the optimizer of a rule in a network.
+def optimizer_for(rule: Rule, net: NetworkConfig, agent: Agent) -> Optimizer:
+    """Return the optimizer of a rule in a network: Adam, faster in two streams or with one update a block.
 
     Args:
         net: Its network.
+        agent: Its agent.
     """
-    return Optimizer(lr=3e-2 if net.kind == "dual_stream_mlp" else 1e-3, clip=0.5)
+    rate = 1e-2 if net.kind == "dual_stream_mlp" or agent.clip is None else 3e-3
+    return Optimizer(lr=rate, clip=0.5)

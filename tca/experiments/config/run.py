@@ -151,7 +151,7 @@ class Run:
 
     def _settle_control(self, task: tasks.Task) -> None:
         """Choose agent, rule and network of a task that gives rewards only, where they are not given."""
-        settle(self, agent=agent_for(self.rule) if self.agent is None else self.agent)
+        settle(self, agent=agent_for(self.rule, task=task) if self.agent is None else self.agent)
         settle(self, rule=rule_for(self.rule, task))
         settle(self, net=network_for(self.rule, task) if self.net is None else self.net)
         if self.snapshot_losses:
@@ -197,7 +197,8 @@ class Run:
         """The optimizer recommended for the rule in this network and with this loss."""
         task = self.make_task()
         if task.rewards_only:
-            return optimizer_for(self.the_rule, self.net)
+            assert self.agent is not None
+            return optimizer_for(self.the_rule, self.net, self.agent)
         return recommended(self.the_rule, self.net, task.loss)
 
     @functools.cached_property

@@ -20,10 +20,11 @@ __all__ = ["Episode", "check_minibatches", "loss_of"]
 
 
 def loss_of(agent: Agent, policy: Policy) -> ActorCritic:
-    """Return the loss of an agent: `PPO` with a clip, else `ActorCritic`."""
+    """Return the loss of an agent: `PPO` with a clip, else `ActorCritic`; the value weighs zero without a critic."""
+    value_weight = agent.value_weight if agent.critic else 0.0
     if agent.clip is None:
-        return ActorCritic(agent.value_weight, agent.entropy, policy)
-    return PPO(agent.value_weight, agent.entropy, policy, agent.clip, agent.value_clip)
+        return ActorCritic(value_weight, agent.entropy, policy)
+    return PPO(value_weight, agent.entropy, policy, agent.clip, agent.value_clip)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,18 +85,19 @@ class Episode:
         Args:
             agent: Discount, trace decay and loss.
         """
+        values = self.values if agent.critic else torch.zeros_like(self.values)
         advantage = advantages(
             self.rewards if self.scaled_rewards is None else self.scaled_rewards,
-            self.values,
+            values,
             self.terminated,
             agent.discount,
             agent.trace_decay,
             truncated=self.truncated,
-            final_values=self.final_values,
+            final_values=self.final_values if agent.critic else torch.zeros_like(self.final_values),
         )
-        columns = [advantage, advantage + self.values[:-1]]
+        columns = [advantage, advantage + values[:-1]]
         if agent.clip is not None:
-            columns = [self.policy.log_probability(self.outputs[..., :-1], self.actions), self.values[:-1], *columns]
+            columns = [self.policy.log_probability(self.outputs[..., :-1], self.actions), values[:-1], *columns]
         targets = torch.cat([self.actions.to(advantage), torch.stack(columns, -1)], -1)
         weights, loss = torch.full_like(advantage, 1 / len(advantage)), loss_of(agent, self.policy)
         return Batch(self.inputs, targets, weights, loss, start=self.start)

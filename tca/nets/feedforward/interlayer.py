@@ -185,4 +185,13 @@ class RMSNorm(InterlayerOperation):
         return shape
 
     def through(self, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
-        return rate * (rate.square().mean(-1, keepdim=True) + self.eps).rsqrt()
+        return rate * self._inverse(rate)
+
+    def back(self, signal: Tensor, rate: Tensor, shape: Shape, drawn: Tensor | None) -> Tensor:
+        """Return ``(G - y mean(G y)) / rms`` with the normalised rates y."""
+        inverse = self._inverse(rate)
+        normalised = rate * inverse
+        return (signal - normalised * (signal * normalised).mean(-1, keepdim=True)) * inverse
+
+    def _inverse(self, rate: Tensor) -> Tensor:
+        return (rate.square().mean(-1, keepdim=True) + self.eps).rsqrt()

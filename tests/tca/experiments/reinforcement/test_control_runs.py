@@ -19,7 +19,7 @@ import tasks
 import tca
 from tca.__main__ import main
 from tca.experiments import records
-from tca.experiments.config.control_settings import PPO_AGENT
+from tca.experiments.config.control_settings import ALGORITHMS, PPO_AGENT, agent_for
 from tca.experiments.records.result import Result
 from tca.experiments.reinforcement.actor import Actor
 from tca.experiments.reinforcement.trained_policy import TrainedPolicy
@@ -172,6 +172,43 @@ def test_settings_belong_to_the_identity_of_a_run() -> None:
     assert tca.Run("CartPole-v1", "reward_eprop").agent == replace(PPO_AGENT, clip=None, epochs=1, minibatches=1)
     assert tca.Run.from_json(json.loads(json.dumps(run.to_json()))) == run
     assert replace(CART, agent=replace(SMALL, test_episodes=4)).name != CART.name
+    assert run.agent is not None
+    assert "critic" not in run.agent.to_json(), "runs keep the names that they had without the option"
+
+
+def test_algorithms_are_found_by_name_and_fit_the_actions() -> None:
+    cart, pendulum = (tasks.make(name) for name in ("CartPole-v1", "Pendulum-v1"))
+    assert agent_for("dfa", task=cart) == PPO_AGENT
+    longer = replace(PPO_AGENT, discount=0.95, steps=64, epochs=8, minibatches=4)
+    assert agent_for("dfa", task=pendulum) == tca.Run("Pendulum-v1", "dfa").agent == longer
+    named = {name: agent_for("dfa", {"steps": 7}, cart, name) for name in ALGORITHMS}
+    assert {name: (each.clip, each.epochs, each.critic, each.steps) for name, each in named.items()} == {
+        "ppo": (0.2, 4, True, 7), "actor_critic": (None, 1, True, 7), "reinforce": (None, 1, False, 7)
+    }  # fmt: skip
+    assert agent_for("dfa", task=pendulum, algorithm="reinforce").discount == 0.95
+    with pytest.raises(ValueError, match="unknown algorithm 'reinforced', did you mean 'reinforce'"):
+        agent_for("dfa", algorithm="reinforced")
+
+
+def test_the_command_trains_by_reinforce(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--rule=backprop", "--algorithm=reinforce", *WORDS[:4], *WORDS[5:]]
+    assert main(["train", "--task=CartPole-v1", *words, f"--folder={tmp_path}"]) == 0
+    (folder,) = tmp_path.iterdir()
+    assert records.read(folder).run.agent == replace(ALGORITHMS["reinforce"], steps=4, test_episodes=2)
+    assert main(["train", "--task=delayed_xor", "--algorithm=reinforce", f"--folder={tmp_path}"]) == 2
+    assert "algorithm must not be given where tasks have right answers" in capsys.readouterr().err
+    words = [
+        "compare",
+        "--tasks=Pendulum-v1",
+        "--rules=backprop",
+        "--workers=1",
+        "--seeds=1",
+        "--algorithm=actor_critic",
+    ]
+    assert main([*words, *WORDS[:4], *WORDS[5:], f"--folder={tmp_path / 'compared'}"]) == 0
+    (compared,) = (tmp_path / "compared" / "runs").iterdir()
+    agent = records.read(compared).run.agent
+    assert agent == replace(ALGORITHMS["actor_critic"], steps=4, test_episodes=2, discount=0.95)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +285,7 @@ def test_the_commands_train_show_and_list(tmp_path: Path, capsys: pytest.Capture
     assert main(words) == 0
     (other,) = (tmp_path / "other").iterdir()
     assert records.read(other).run.agent == replace(
-        PPO_AGENT, steps=4, clip=None, epochs=1, minibatches=1, test_episodes=2
+        PPO_AGENT, steps=4, discount=0.95, clip=None, epochs=1, minibatches=1, test_episodes=2
     )
     (swept,) = sweep([run], tmp_path / "swept", scheduler="processes", workers=1, progress=False)
     same(swept.result(), records.read(folder))

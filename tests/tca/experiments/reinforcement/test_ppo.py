@@ -180,6 +180,36 @@ def test_the_gradient_of_a_minibatch_is_that_of_autograd(kind: str) -> None:
             assert relative(found[name], wanted) < 1e-12, name
 
 
+def test_without_a_critic_it_is_reinforce() -> None:
+    """``-sum_t G_t grad log pi(a_t)``, returns summed reward by reward to the end of trial, block or time limit."""
+    net = networks()["backprop"]
+    episode = lived(net)
+    ends = torch.zeros(6, 5, dtype=torch.bool)
+    ends[2, :3], ends[4, 2:] = True, True
+    cut = ends & (torch.arange(5) % 2 == 0)
+    episode = replace(
+        episode, terminated=ends & ~cut, truncated=cut, final_values=torch.where(cut, 9.0, 0.0).double(),
+        rewards=numbers(6, 5, seed=3), scaled_rewards=None,
+    )  # fmt: skip
+    agent = Agent(6, discount=0.9, entropy=0.0, critic=False)
+    (batch,) = episode.batches(agent, torch.Generator(), instant=True)
+    returns = torch.zeros(6, 5, dtype=F64)
+    for t in range(6):
+        for b in range(5):
+            for later in range(t, 6):
+                returns[t, b] += 0.9 ** (later - t) * episode.rewards[later, b]
+                if ends[later, b]:
+                    break
+    parameters = {name: each.detach().clone().requires_grad_() for name, each in net.named_parameters()}
+    outputs = net.functional(parameters, episode.inputs)
+    log_probability = torch.log_softmax(outputs[..., :-1], -1).gather(-1, episode.actions.long()).squeeze(-1)
+    loss = -(returns * log_probability).mean()
+    found = tca.Learner(net, tca.RULES["backprop"]).grads(batch)[0]
+    for name, wanted in zip(parameters, torch.autograd.grad(loss, list(parameters.values())), strict=True):
+        assert relative(found[name], wanted) < 1e-12, name
+    assert not found["w_out"][-1].any(), "the value is not learned"
+
+
 @pytest.mark.parametrize(("policy", "components"), [(CategoricalPolicy(), 3), (GaussianPolicy(), 2)])
 def test_error_diffusion_of_a_policy_is_the_score_by_component_and_the_value_for_all(
     policy: Policy, components: int
