@@ -19,7 +19,7 @@ from typing import Any
 import analysis
 import tasks
 import tca
-from benchmarks import launches, results
+from benchmarks import launches, result_figure, results
 from tca.nets import NETWORKS
 from tca.rule import LEAKS, Rule
 
@@ -204,12 +204,14 @@ def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def main() -> None:
-    """Rewrite every page below ``docs/`` whose tables differ from the code."""
+    """Rewrite every page below ``docs/`` whose tables differ from the code, and the figure of the benchmarks."""
     for page in sorted(DOCS.rglob("*.md")):
         text = page.read_text(encoding="utf-8")
         if (new := rewritten(text)) != text:
             page.write_text(new, encoding="utf-8")
             print(f"wrote {page.relative_to(DOCS.parent)}")
+    if result_figure.draw():
+        print("wrote the figure of the benchmarks")
 
 
 if __name__ == "__main__":

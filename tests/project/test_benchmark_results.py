@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from benchmarks import code_versions, results
+from benchmarks import code_versions, result_figure, results
 from benchmarks.results import Bound, Result, Row
 from tools import pages
 
@@ -118,3 +120,31 @@ def test_every_saved_result_has_its_table_in_the_page() -> None:
     assert saved
     assert saved <= set(pages.TABLES)
     assert [name for name in saved if f"<!-- table {name} -->" not in text] == []
+
+
+def test_the_figure_of_the_benchmarks_holds_the_saved_results() -> None:
+    """Its numbers are the times of the files, by JSON alone, divided by those of the reference."""
+    expected = {}
+    for path in results.FOLDER.glob("*.json"):
+        given = json.loads(path.read_text(encoding="utf-8"))
+        seconds = {name: row["seconds"] for name, row in given["rows"].items()}
+        for name, row in seconds.items():
+            for column in row.keys() & seconds[given["reference"]].keys():
+                expected[given["name"], name, column] = row[column] / seconds[given["reference"]][column]
+    lines = (PAGE.parent / "figures/benchmarks.csv").read_text(encoding="utf-8").splitlines()
+    found = {(row["benchmark"], row["row"], row["column"]): float(row["ratio"]) for row in csv.DictReader(lines)}
+    assert found == pytest.approx(expected), "run: python -m tools.pages"
+
+
+def test_the_figure_is_drawn_again_only_where_results_have_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(result_figure, "saved", lambda: [result({})])
+    path = tmp_path / "figure"
+    assert result_figure.draw(path)
+    assert not result_figure.draw(path)
+    assert path.with_suffix(".csv").read_text().splitlines()[1:3] == ["x,loop,N = 8,1.0", "x,loop,N = 16,1.0"]
+    figure = result_figure.figure_of([result({})])
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["ours", "peer"]
+    assert sorted(x for line in axes.lines[:-1] for x in line.get_xdata()) == pytest.approx([0.5, 0.9, 15.0])
