@@ -158,7 +158,6 @@ class LeakyMap(StateMap):
         return self.form.start(self.activation, states)
 
     def step(self, states: Tensor, inputs: Tensor) -> Tensor:
-        """Return the states one step later."""
         drive = self._drive(states, inputs)
         return self.form.advance(self.activation, self.leak, self.gain, states, drive)[0]
 

@@ -67,7 +67,6 @@ class FixedTask(Task):
 
     @property
     def n_in(self) -> int:
-        """Number of input channels."""
         return self._first.inputs.shape[2]
 
     @functools.cached_property
@@ -80,12 +79,10 @@ class FixedTask(Task):
 
     @property
     def loss(self) -> Loss:
-        """The loss of a step."""
         return self.trials.loss
 
     @property
     def measure(self) -> str:
-        """``"accuracy"`` for classes, ``"R2"`` for real targets."""
         return "R2" if self._first.targets.is_floating_point() else "accuracy"
 
     @functools.cached_property

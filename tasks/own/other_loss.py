@@ -55,32 +55,26 @@ class OtherLoss(Task):
 
     @property
     def loss(self) -> Loss:
-        """The loss of a step."""
         return self.chosen
 
     @property
     def dt(self) -> float:
-        """Time step in ms."""
         return self.task.dt
 
     @property
     def n_in(self) -> int:
-        """Number of input channels."""
         return self.task.n_in
 
     @property
     def n_out(self) -> int:
-        """Number of outputs."""
         return self.task.n_out
 
     @property
     def chance(self) -> float:
-        """The best accuracy of a constant answer; 0 for ``"R2"``."""
         return self.task.chance
 
     @property
     def measure(self) -> str:
-        """``"accuracy"`` for classes, ``"R2"`` for real targets."""
         return self.task.measure
 
     @property

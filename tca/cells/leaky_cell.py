@@ -22,6 +22,8 @@ from tca.utils.checks import Named, NotNegative, checked
 
 __all__ = ["FORMS", "Form", "LeakOnPotential", "LeakOnRate", "LeakyCell"]
 
+Number = Tensor | float  # the same for all cells, or one for each
+
 PRODUCTS: dict[int, Callable[..., Tensor]] = {2: torch.addmm, 3: torch.baddbmm}  # by the axes of the weights
 
 
@@ -41,7 +43,7 @@ class Form(abc.ABC):
         """
         return activation(initial) if self.slope_at_emission else initial
 
-    def fold(self, gain: Tensor | float, weight: Tensor) -> Tensor:
+    def fold(self, gain: Number, weight: Tensor) -> Tensor:
         """Return a weight for ``run_``: times the gain in form A, where the gain is a constant factor of the drive.
 
         Args:
@@ -54,13 +56,7 @@ class Form(abc.ABC):
 
     @abc.abstractmethod
     def run_(
-        self,
-        activation: Activation,
-        leak: Tensor | float,
-        drive: Tensor,
-        recurrent: Tensor,
-        initial: Tensor,
-        rate: Tensor,
+        self, activation: Activation, leak: Number, drive: Tensor, recurrent: Tensor, initial: Tensor, rate: Tensor
     ) -> Tensor:
         """Run a trial in place and return the activity, shape ``(T + 1, B, N)``.
 
@@ -77,7 +73,7 @@ class Form(abc.ABC):
 
     @abc.abstractmethod
     def advance(
-        self, activation: Activation, leak: Tensor | float, gain: Tensor | float, state: Tensor, drive: Tensor
+        self, activation: Activation, leak: Number, gain: Number, state: Tensor, drive: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the next state, its rate and the value of the activation function, each ``(B, N)``.
 
@@ -98,13 +94,7 @@ class LeakOnPotential(Form):
     slope_at_emission: ClassVar[bool] = True
 
     def run_(
-        self,
-        activation: Activation,
-        leak: Tensor | float,
-        drive: Tensor,
-        recurrent: Tensor,
-        initial: Tensor,
-        rate: Tensor,
+        self, activation: Activation, leak: Number, drive: Tensor, recurrent: Tensor, initial: Tensor, rate: Tensor
     ) -> Tensor:
         """Run a trial; only two potentials are held at a time, since the slope is read off the rate."""
         scale, write = activation.scaled(drive)
@@ -126,7 +116,7 @@ class LeakOnPotential(Form):
         return rate
 
     def advance(
-        self, activation: Activation, leak: Tensor | float, gain: Tensor | float, state: Tensor, drive: Tensor
+        self, activation: Activation, leak: Number, gain: Number, state: Tensor, drive: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return ``v_t``, ``f(v_t)`` and ``f(v_t)``."""
         potential = leak * state + gain * drive
@@ -142,13 +132,7 @@ class LeakOnRate(Form):
     slope_at_emission: ClassVar[bool] = False
 
     def run_(
-        self,
-        activation: Activation,
-        leak: Tensor | float,
-        drive: Tensor,
-        recurrent: Tensor,
-        initial: Tensor,
-        rate: Tensor,
+        self, activation: Activation, leak: Number, drive: Tensor, recurrent: Tensor, initial: Tensor, rate: Tensor
     ) -> Tensor:
         """Run a trial; the drives turn into activities where they are, and the gain is one minus the leak."""
         scale, write = activation.scaled(drive)
@@ -162,7 +146,7 @@ class LeakOnRate(Form):
         return drive
 
     def advance(
-        self, activation: Activation, leak: Tensor | float, gain: Tensor | float, state: Tensor, drive: Tensor
+        self, activation: Activation, leak: Number, gain: Number, state: Tensor, drive: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return ``r_t``, ``r_t`` and ``f(u_t)``."""
         activity = activation(drive)

@@ -75,7 +75,6 @@ class AdaptationTrace(Trace):
         return torch.stack([potential, adaptation], 1)
 
     def gradient(self, signal: Tensor) -> Tensor:
-        """Return ``sum_b L_b e_b``, shape ``(I, J)``."""
         result = self.potential.gradient(signal[:, 0])
         adaptive = signal[:, 1, self.adaptive]
         return result.index_add_(0, self.adaptive, torch.einsum("bi,bij->ij", adaptive, self.value))

@@ -248,7 +248,6 @@ class InfluenceTrace(Trace):
         own.add_(gain.unsqueeze(-1) * pre.reshape(-1, *[1] * (own.ndim - 2), pre.shape[-1]))
 
     def dense(self) -> Tensor:
-        """Return the trace, shape ``(B, S, L, I, J)``."""
         if self.components == 1:
             return self.value
         return self.value.view(len(self.value), self.components, self.cells, *self.value.shape[2:])

@@ -63,7 +63,6 @@ class TypeTrace(Trace):
         self.own.addcmul_(gain.unsqueeze(-1), pre.unsqueeze(-2))
 
     def dense(self) -> Tensor:
-        """Return the dense trace, shape ``(B, L, I, J)``."""
         dense = self.spread[:, self.group][:, :, self.source]
         dense.diagonal(dim1=1, dim2=2).add_(self.own[:, self.source].transpose(-1, -2))
         return dense

@@ -72,13 +72,11 @@ class BlockStep(LocalStep):
         return (arriving.unsqueeze(2) * slope).flatten(2)
 
     def kept(self, states: Tensor) -> Tensor:
-        """Return ``leak_t states``."""
         if self.components == 1:
             return self.leak * states
         return (self.leak * states.unsqueeze(1)).sum(2)
 
     def kept_back(self, states: Tensor) -> Tensor:
-        """Return ``leak_t^T states``."""
         if self.components == 1:
             return self.leak * states
         return (self.leak * states.unsqueeze(2)).sum(1)
@@ -88,7 +86,6 @@ class BlockStep(LocalStep):
         return self.slope_before * states if self.components == 1 else (self.slope_before * states).sum(1)
 
     def emitted_back(self, rates: Tensor) -> Tensor:
-        """Return ``slope_{t-1}^T rates``."""
         return self.slope_before * (rates if self.components == 1 else rates.unsqueeze(1))
 
     def lifted(self, rates: Tensor) -> Tensor:
@@ -115,12 +112,10 @@ class BlockStep(LocalStep):
         return (slope.unsqueeze(2) * gain).sum(1).flatten(1)
 
     def credit(self, connection: Connection, states: Tensor) -> Tensor:
-        """Return ``gain_t^T states`` over the drives of a connection, shape ``(B, I)``."""
         apart = states.unsqueeze(1) if self.components == 1 else states
         return (self.gain[:, :, connection.drives or ()] * apart.unsqueeze(2)).sum(1).flatten(1)
 
     def transmitted(self, states: Tensor) -> Tensor:
-        """Return ``(J_t - leak) states``."""
         if not self.recurrent.numel():
             return torch.zeros_like(states)
         drives = self.emitted(states) @ self.recurrent.t()

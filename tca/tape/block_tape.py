@@ -135,7 +135,6 @@ class BlockTape(Tape):
         return super().rows_of(connection) if connection.drives is None else runs(connection.drives, self.cells)
 
     def backproject(self, steps: slice, weight: Tensor | None = None) -> Tensor:
-        """Backproject the stored state signal to the rates of the population below."""
         if self.afferent is None:
             raise ValueError(f"{self.population.title} has no population below it")
         driven = self.drive(self._sent_back["signal"], steps)
@@ -144,18 +143,15 @@ class BlockTape(Tape):
         return returned if self.afferent.back is None else self.afferent.back(returned, steps)
 
     def leak_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add ``leak_t^T later`` to ``into`` in place."""
         many = later.ndim > self._axes
         blocks = self.blocks(slice(t, t + len(later))) if many else self.blocks_at(t)
         self._keep_(blocks, into, blocks.whole(self._parts(later)))
 
     def transmit_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add ``(J_t - leak)^T later``, the recurrent part, to ``into`` in place."""
         blocks = self.blocks_at(t)
         self._transmit_(t, blocks, into, blocks.whole(self._parts(later)))
 
     def return_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add ``J_t^T later``, through leak and recurrent synapses, to ``into`` in place."""
         blocks = self.blocks_at(t)
         parts = blocks.whole(self._parts(later))
         self._keep_(blocks, into, parts)
@@ -175,7 +171,6 @@ class BlockTape(Tape):
             self._emit_back_(slice(t - 1, t), into, driven.flatten(-2) @ self.synapses)
 
     def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
-        """Add ``(J_t - leak)^T later_t`` to ``into_{t-1}`` in place for many steps at once."""
         if self.reached and len(later):
             blocks = self.blocks(slice(first, first + len(later)))
             driven = self._gained(blocks, blocks.whole(self._parts(later)), self.reached)
@@ -194,7 +189,6 @@ class BlockTape(Tape):
         return self.local_step(t).response()
 
     def local_step(self, t: int) -> BlockStep:
-        """Return the local quantities of step t."""
         slopes = tuple(self.slopes(slice(at, at + 1)) for at in (t - 1, t))
         return block_step(
             self.blocks_at(t).tables(self.state[t]),

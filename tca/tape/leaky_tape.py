@@ -41,33 +41,28 @@ class LeakyTape(Tape):
     passes: Passes | None = None
 
     def lift(self, signal: Tensor, steps: slice) -> Tensor:
-        """Return a rate signal as a state signal, times the slope ``dz/ds``; overwrites the signal."""
         if self.slope_at_emission:
             self.activation.times_slope_(signal, self.activity[steps])
         return signal
 
     def drive(self, signal: Tensor, steps: slice) -> Tensor:
-        """Return a state signal as a drive signal, without the constant gain; overwrites the signal."""
         if not self.slope_at_emission:
             self.activation.times_slope_(signal, self.activity[steps])
         return signal
 
     def leak_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add ``leak_t^T later`` to ``into`` in place."""
         if isinstance(self.leak, float):
             into.add_(later, alpha=self.leak)
         else:
             into.addcmul_(later, self.leak)
 
     def transmit_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add ``(J_t - leak)^T later``, the recurrent part, to ``into`` in place."""
         if not self.population.recurrent:
             return
         before, now = self._activities[t - 1], self._activities[t]
         self._return_(before, now, into, later, torch.mm, self.transmission, self._scratch)
 
     def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
-        """Add ``(J_t - leak)^T later_t`` to ``into_{t-1}`` in place for many steps at once."""
         if not self.population.recurrent:
             return
         steps = slice(first, first + len(later))
@@ -88,7 +83,6 @@ class LeakyTape(Tape):
         return self.activation.slope(self.activity[t])
 
     def local_step(self, t: int) -> LeakyStep:
-        """Return the local quantities of step t."""
         like = self.rate
 
         def tensor(value: Tensor | float) -> Tensor:

@@ -136,7 +136,6 @@ class DenseTape(ModuleTape):
             into.add_(later @ self.jacobian(t))
 
     def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
-        """Add ``J_t^T later_t`` to ``into_{t-1}`` in place for many steps at once."""
         x, s = self._before(slice(first, first + len(later)))
         into.add_(self._pull_state(x, s, later.flatten(0, 1)).view_as(later))
 

@@ -74,11 +74,9 @@ class SpikingStep(LocalStep):
         return _matrix(torch.stack([arriving, torch.zeros_like(arriving)], 1))
 
     def kept(self, states: Tensor) -> Tensor:
-        """Return ``leak_t states``."""
         return (self.leak * states.unsqueeze(1)).sum(2)
 
     def kept_back(self, states: Tensor) -> Tensor:
-        """Return ``leak_t^T states``."""
         return (self.leak * states.unsqueeze(2)).sum(1)
 
     def emitted(self, states: Tensor) -> Tensor:
@@ -86,7 +84,6 @@ class SpikingStep(LocalStep):
         return (self.slope_before * states).sum(1)
 
     def emitted_back(self, rates: Tensor) -> Tensor:
-        """Return ``slope_{t-1}^T rates``."""
         return self.slope_before * rates.unsqueeze(1)
 
     def lifted(self, rates: Tensor) -> Tensor:

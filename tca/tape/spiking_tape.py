@@ -48,7 +48,6 @@ class SpikingTape(Tape):
         link.connection.outer_(gradient, driven, pre)
 
     def leak_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add ``leak_t^T later`` to ``into`` in place."""
         cells = self.cells
         into.addcmul_(later, cells.decay)
         if cells.reset_in_trace:
@@ -62,7 +61,6 @@ class SpikingTape(Tape):
         self._emit_back_(t, into, later[..., 0, :] @ self.transmission)
 
     def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
-        """Add ``(J_t - leak)^T later_t`` to ``into_{t-1}`` in place for many steps at once."""
         self._emit_back_(first, into, later[..., 0, :] @ self.transmission)
 
     def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
@@ -74,7 +72,6 @@ class SpikingTape(Tape):
         return self.slope[t]
 
     def local_step(self, t: int) -> SpikingStep:
-        """Return the local quantities of step t."""
         pres = tuple(link.at(slice(t, t + 1))[0] for link in self.links)
         slopes = self.slope[t - 1], self.slope[t]
         synapses = self.recurrence._replace(weights=self.synapses)

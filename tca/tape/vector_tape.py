@@ -67,11 +67,9 @@ class VectorTape(Tape):
         return signal
 
     def leak_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add ``leak later`` to ``into`` in place."""
         into.add_(later, alpha=self.leak)
 
     def transmit_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add ``(J_t - leak)^T later``, the recurrent part, to ``into`` in place."""
         self.transmit_all_(into, later, t)
 
     def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
@@ -80,7 +78,6 @@ class VectorTape(Tape):
             self._return_(into, self._apart(later) @ self.shared, first)
 
     def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
-        """Add the part of ``(J_t - leak)^T later`` within each cell to ``into`` in place."""
         if self.population.recurrent:
             self._return_(into, self._apart(later) * self.shared.diagonal(), t)
 
@@ -89,7 +86,6 @@ class VectorTape(Tape):
         return self.gates[t].repeat(1, self.components)
 
     def local_step(self, t: int) -> LeakyStep:
-        """Return the local quantities of step t."""
         leak, gain = self.rate.new_full((1,), self.leak), self.rate.new_full((1,), self.gain)
         return LeakyStep(
             pres=tuple(link.at(slice(t, t + 1))[0] for link in self.links),

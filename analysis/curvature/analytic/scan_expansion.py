@@ -46,7 +46,6 @@ class ScanExpansion(LossExpansion):
 
     @property
     def gradient(self) -> Tensor:
-        """Its share in the gradient."""
         return self._gradient
 
     def second(self, vectors: Tensor) -> Tensor:

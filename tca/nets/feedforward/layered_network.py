@@ -149,7 +149,6 @@ class Layered(Network, abc.ABC):
 
     @torch.no_grad()
     def perturbed(self, inputs: Tensor, noise: Tensor | None, extra: ByPopulation) -> Tape:
-        """Return the tape of a pass with perturbations added to the drives."""
         net = copy.copy(self)
         net.hidden_layers = [
             each._replace(record=_perturbed(each.record, extra[each.name])) for each in self.hidden_layers
