@@ -111,7 +111,7 @@ BUGS = [
         STREAMS,
     ),
     Bug(
-        "tca/signals/diffusion/fields/propagators.py",
+        "tca/signals/diffusion/fields/physical_propagators.py",
         "implicit step a hundredth short",
         "1 / (1 + self.dt * self.loss(eigenvalues))",
         "1 / (1 + 0.99 * self.dt * self.loss(eigenvalues))",

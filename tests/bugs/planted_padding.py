@@ -44,7 +44,7 @@ BUGS = [
         "if False:", PADDING),
     Bug("tca/signals/decorrelation/decorrelation.py", "a mean over trials that are over", "runs = ~over.unsqueeze(-1)",
         "runs = torch.ones_like(over).unsqueeze(-1)", PADDING),
-    Bug("tca/signals/diffusion/neuromodulator.py", "a field that comes back from after the trial", "if tape.over is not None:",
+    Bug("tca/signals/diffusion/field_pass.py", "a field that comes back from after the trial", "if tape.over is not None:",
         "if False:", PADDING),
     Bug(DIFFUSED, "a warning that padding silences", "torch.where(counts, classes, classes.max())", "classes",
         PADDING),

@@ -1,15 +1,8 @@
 """Fields: concentrations that are released, spread, decay and are read."""
 
 from tca.signals.diffusion.fields.field import Field
-from tca.signals.diffusion.fields.propagators import (
-    Box,
-    Explicit,
-    Exponential,
-    Implicit,
-    Propagator,
-    Quasistatic,
-    Stepping,
-)
+from tca.signals.diffusion.fields.physical_propagators import Explicit, Exponential, Implicit, Quasistatic
+from tca.signals.diffusion.fields.propagators import Box, Propagator, Stepping
 from tca.signals.diffusion.fields.spaces import Graph, Grid, Space
 
 __all__ = [

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from tca.signals.diffusion.fields.laplacian_modes import AxisModes, FourierModes, Modes
-from tca.signals.diffusion.fields.propagators import Box, Explicit, Stepping
+from tca.signals.diffusion.fields.physical_propagators import Explicit
+from tca.signals.diffusion.fields.propagators import Box, Stepping
 from tca.signals.diffusion.fields.spaces import Grid, Space
 
 __all__ = ["AtSites", "FieldRun", "InModes", "Shuffled", "cheapest", "modes_of"]
