@@ -135,7 +135,8 @@ class Batch:
         if mark is not None and self._fits == (n_in, n_out, *mark):
             return
         quick_counts(n_in=n_in, n_out=n_out)
-        check_fit(self, n_in)
+        padded = check_fit(self, n_in)
+        settle(self, _padded=(padded, *(mark_of(self.weights, self.lengths) or ())))
         self.loss.check((self.steps, self.trials, n_out), self.targets)
         settle(self, _fits=None if mark is None else (n_in, n_out, *mark))
 

@@ -69,8 +69,8 @@ def check_parts(batch: Batch) -> None:
         _check_start(batch.start, batch.trials)
 
 
-def check_fit(batch: Batch, n_in: int) -> None:
-    """Raise unless inputs, weights and types of a batch fit a network.
+def check_fit(batch: Batch, n_in: int) -> bool:
+    """Raise unless inputs, weights and types of a batch fit a network; return whether a trial is padded.
 
     Args:
         n_in: Number of input channels of the network.
@@ -91,12 +91,19 @@ def check_fit(batch: Batch, n_in: int) -> None:
             raise TypeError(
                 f"{name} must be {dtype} on {batch.inputs.device} as the inputs are, got {part.dtype} on {part.device}"
             )
-    if not torch.isfinite(batch.inputs).all():
+    weights, lengths = batch.weights, batch.lengths
+    late = weights[:0] if lengths is None else weights * ~batch.inside
+    short = weights[-1] == 0 if lengths is None else lengths.to(weights.device) < batch.steps
+    wrong = ~(weights.isfinite() & (weights >= 0))
+    flags = [each.any() for each in (~batch.inputs.isfinite(), wrong, late, short)]
+    endless, unweighable, ended, padded = torch.stack(flags).tolist()  # the host reads once
+    if endless:
         raise ValueError("inputs must be finite, got NaN or infinity")
-    if not torch.isfinite(batch.weights).all() or (batch.weights < 0).any():
+    if unweighable:
         raise ValueError("weights must be finite and not negative")
-    if batch.lengths is not None and (batch.weights * ~batch.inside).any():
+    if ended:
         raise ValueError("weights must be zero after the lengths of the trials, got a weight after the end of one")
+    return bool(padded)
 
 
 def _check_start(start: object, trials: int) -> None:

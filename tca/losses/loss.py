@@ -159,7 +159,7 @@ def check_between(
     """
     if not targets.numel():
         return
-    low, high = (float(edge) for edge in targets.aminmax())
+    low, high = torch.stack(targets.aminmax()).tolist()
     if low < least or (without_least and low == least) or (most is not None and high > most):
         above = f"be {'greater than ' if without_least else 'at least '}{least:g}"
         allowed = above if most is None else f"lie in {'(' if without_least else '['}{least:g}, {most:g}]"
@@ -183,7 +183,7 @@ def check_classes(name: str, outputs_shape: tuple[int, ...], targets: Tensor) ->
         raise ValueError(
             f"targets must have shape (T, B) = {tuple(outputs_shape[:-1])} for {name}, got {tuple(targets.shape)}"
         )
-    low, high = (int(edge) for edge in targets.aminmax())
+    low, high = torch.stack(targets.aminmax()).tolist()
     if low < 0 or high >= outputs_shape[-1]:
         raise ValueError(f"targets must be classes 0 to {outputs_shape[-1] - 1}, got values from {low} to {high}")
 

@@ -16,6 +16,8 @@ TRIALS, REWARD, DIFFUSED = (
 )
 
 BUGS = [
+    Bug("tca/batch.py", "padding forgotten by the check of values", "_padded=(padded,", "_padded=(False,",
+        ("tests/tca/test_conformance.py::test_padding_changes_nothing[tbptt-reverse]",)),
     Bug(BATCH, "a trial that ends at its first weight", "torch.where(self.weights != 0, steps, 0).amax(0)",
         "torch.where(self.weights != 0, steps, self.steps).amin(0)", PADDING),
     Bug(BATCH, "a delay without weight taken for padding", "torch.where(self.weights != 0, steps, 0).amax(0)",

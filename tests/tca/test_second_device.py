@@ -15,7 +15,7 @@ from tca.utils.host_values import device_generator, host_value
 
 OFTEN = ("bptt", "eprop", "eprop_random", "backprop")  # in every kind of network daily; all rules under -m slow
 READS_A_VALUE = {"modprop", "error_diffusion"}  # of each population: does the filter diverge, is there a single class?
-MOST_IN_AN_UPDATE = 5
+MOST_IN_AN_UPDATE = 2  # of a batch that was not checked: its values, and those of its targets
 SAVED = launches.saved()
 
 

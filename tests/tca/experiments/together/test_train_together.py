@@ -164,6 +164,7 @@ def test_optimizers_may_differ() -> None:
         {"snapshot_losses": (0.69,)},
         {"net": NetworkConfig(size=7, cell_types=[0.5, 0.5], dale=[1, -1], autapses=False)},
         {"net": NetworkConfig(size=7, activation="softplus")},
+        {"rule": Rule(SIGNALS["Diffusion"], eligibilities.Leak())},  # a field lasts beyond the end of a trial
     ],
 )
 def test_other_settings(changes: dict[str, Any]) -> None:
@@ -286,8 +287,8 @@ def test_what_cannot_be_trained_together_is_refused(changes: dict[str, Any], rea
 
 
 def test_runs_that_differ_in_more_are_refused_and_grouped() -> None:
-    runs = [*alike(BASE), *alike(dataclasses.replace(BASE, batch_size=4))]
-    with pytest.raises(ValueError, match=r"runs\[3\] has batch_size = 4 and runs\[0\] 5"):
+    runs = [*alike(BASE), *alike(dataclasses.replace(BASE, steps=8))]
+    with pytest.raises(ValueError, match=r"runs\[3\] has steps = 8 and runs\[0\] 12"):
         train_together(runs, progress=False)
     assert [len(each) for each in groups(runs, 2)] == [2, 1, 2, 1]
     assert [len(each) for each in groups(runs, 8)] == [3, 3]
