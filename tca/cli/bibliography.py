@@ -1,4 +1,4 @@
-"""BibTeX entries of rules, tasks and networks, from ``references.bib`` beside this file."""
+"""BibTeX entries of rules, tasks, networks, losses and image sets, from ``references.bib`` beside this file."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from tasks.images.catalogue import DIGITS
+from tca.losses import LOSSES
 from tca.nets import NETWORKS
 from tca.rules import RULES
 
 __all__ = ["Citation", "entries", "entries_of_name", "entries_of_run", "software"]
 
+IMAGES = ("images", "sequential_images")
 FIELD = re.compile(r", (?=\w+ = \{)")
 
 
@@ -24,7 +27,7 @@ class Citation:
     Args:
         key: Its key.
         text: BibTeX, a field a line.
-        uses: Rules, tasks and networks that it belongs to, each ``"rule eprop"`` and the like.
+        uses: Rules, tasks, networks, losses and image sets that it belongs to, each ``"rule eprop"`` and the like.
     """
 
     key: str
@@ -60,25 +63,26 @@ def software() -> str:
 
 
 def entries_of_name(name: str) -> list[str]:
-    """Return the entries of a rule, a task or a network of this name, empty without any.
+    """Return the entries of a rule, task, network, loss or image set of this name, empty without any.
 
     A registered rule without an entry has its ``reference`` as a note.
 
     >>> [text.splitlines()[0] for text in entries_of_name("rflo")]
     ['@article{murray2019,']
     """
-    return _texts({f"rule {name}", f"network {name}", *_task(name)}) or _registered(name)
+    uses = {f"{kind} {name}" for kind in ("rule", "network", "loss", "image")}
+    return _texts(uses | _task(name)) or _registered(name)
 
 
 def entries_of_run(run: dict[str, Any]) -> list[str]:
-    """Return the entries of rule, task and network of a recorded run, and of the library.
+    """Return the entries of rule, task, network, loss and images of a recorded run, and of the library.
 
     Args:
         run: The run as in ``run.json``; parts that are not named, such as tasks of one's own, have no entry.
     """
     rule, task, net = run.get("rule"), run.get("task"), run.get("net", {})
     kind = net.get("kind") if isinstance(net, dict) else None
-    names = {f"rule {rule}", f"network {kind}", *(_task(task) if isinstance(task, str) else ())}
+    names = {f"rule {rule}", f"network {kind}", *(_task(task) if isinstance(task, str) else ()), *_data(run)}
     return [software(), *_texts(names), *(_registered(rule) if isinstance(rule, str) else [])]
 
 
@@ -88,6 +92,16 @@ def _texts(uses: set[str]) -> list[str]:
 
 def _task(name: str) -> set[str]:
     return {f"task {name}", *(["task neurogym"] if name.endswith("-v0") else [])}
+
+
+def _data(run: dict[str, Any]) -> set[str]:
+    """Return the uses of the loss and the image set of a recorded run."""
+    given = run.get("task_options")
+    options = given if isinstance(given, dict) else {}
+    loss = run.get("loss") or options.get("loss")
+    names = {type(each).__name__: name for name, each in LOSSES.items()}
+    found = {f"loss {names.get(str(loss.get('class'))) if isinstance(loss, dict) else loss}"}
+    return found | ({f"image {options.get('name', DIGITS)}"} if run.get("task") in IMAGES else set())
 
 
 def _registered(name: str) -> list[str]:

@@ -7,11 +7,13 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 import tasks
+from tasks.images.catalogue import DIGITS, KNOWN
 from tca.cli.bibliography import entries_of_name, entries_of_run, software
 from tca.cli.commands import CommandOutput
 from tca.cli.record_names import RECORDS
 from tca.cli.summary import record_folders
 from tca.experiments.records.reader import read_description
+from tca.losses import LOSSES
 from tca.nets import NETWORKS
 from tca.rules import RULES
 from tca.utils.names import lookup
@@ -25,8 +27,10 @@ def parser() -> ArgumentParser:
     made.add_argument(
         "names",
         nargs="*",
+        default=[],
         metavar="NAME_OR_FOLDER",
-        help="Names of rules, tasks and networks, records of runs, or folders of records; without any, this library.",
+        help="Names of rules, tasks, networks, losses and image sets, records of runs, or folders of records; without "
+        "any, this library.",
     )
     return made
 
@@ -35,7 +39,7 @@ def act(options: Namespace) -> CommandOutput:
     """Print the entries, each once.
 
     Raises:
-        ValueError: A name is neither that of a rule, a task or a network nor a folder with records.
+        ValueError: A name is unknown, and no folder with records.
     """
     found: dict[str, None] = {} if options.names else {software(): None}
     for name in options.names:
@@ -44,12 +48,13 @@ def act(options: Namespace) -> CommandOutput:
 
 
 def _of(name: str) -> list[str]:
-    if name in {*RULES, *NETWORKS, *tasks.list()}:
+    known = [*RULES, *NETWORKS, *tasks.list(), *LOSSES, DIGITS, *KNOWN]
+    if name in known:
         return entries_of_name(name)
     if Path(name).is_dir():
         folders = list(record_folders(Path(name))) or list(record_folders(Path(name) / RECORDS))  # of a comparison
         if not folders:
             raise ValueError(f"{name} contains no record of a run")
         return [text for folder in folders for text in entries_of_run(read_description(folder)["run"])]
-    lookup(dict.fromkeys([*RULES, *NETWORKS, *tasks.list()]), name, "rule, task, network or folder")
+    lookup(dict.fromkeys(known), name, "rule, task, network, loss, image set or folder")
     return []

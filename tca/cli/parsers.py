@@ -108,7 +108,7 @@ def add_format(parser: ArgumentParser) -> None:
 def add_logger(parser: ArgumentParser) -> None:
     """Add the option that names loggers."""
     text = "Loggers of the measurements, comma-separated: tensorboard, wandb, or the import path of one."
-    parser.add_argument("--logger", metavar="NAMES", default="", help=text)
+    parser.add_argument("--logger", metavar="NAMES", help=text)
 
 
 def given_loggers(options: Namespace) -> tuple[Logger, ...]:

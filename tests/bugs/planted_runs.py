@@ -22,6 +22,13 @@ NAMES, BEGINNINGS = ("tests/tca/experiments/config/test_run_name.py",), ("tests/
 
 BUGS = [
     Bug(
+        "tca/cli/bibliography.py",
+        "losses with options not cited",
+        "loss.get('class')",
+        "loss.get('name')",
+        ("tests/tca/cli/test_cite.py",),
+    ),
+    Bug(
         "tca/experiments/config/run.py",
         "older records not found",
         "os.path.lexists(older) and not",

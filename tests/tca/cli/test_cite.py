@@ -9,8 +9,9 @@ import pytest
 
 import tasks
 import tca
+from tasks.images.catalogue import DIGITS, KNOWN
 from tca.__main__ import main
-from tca.cli.bibliography import entries
+from tca.cli.bibliography import entries, entries_of_run
 from tca.nets import NETWORKS
 
 YEAR = re.compile(r"\((\d{4})\)")
@@ -26,6 +27,7 @@ def test_every_use_of_an_entry_exists_and_every_key_is_one_entry() -> None:
     assert len(keys) == len(set(keys)) > 50
     known = {f"rule {name}" for name in tca.RULES} | {f"network {name}" for name in NETWORKS}
     known |= {f"task {name}" for name in tasks.NATIVE} | {"task neurogym"}
+    known |= {f"loss {name}" for name in tca.losses.LOSSES} | {f"image {name}" for name in (DIGITS, *KNOWN)}
     assert [use for each in entries() for use in each.uses if use not in known] == []
 
 
@@ -59,12 +61,26 @@ def test_names_and_runs_are_cited_once_each(capsys: pytest.CaptureFixture[str], 
     assert cited(capsys, "eprop", "global_broadcast") == ["bellec2020"]
     assert cited(capsys, "PerceptualDecisionMaking-v0") == ["molanomazon2022"]
     assert cited(capsys) == ["tca"]
+    assert cited(capsys, "mnist", "focal", "cifar10", "cifar100") == ["lecun1998", "lin2017", "krizhevsky2009"]
     run = tca.Run("delayed_xor", "mdgl", net={"size": 4}, steps=1, n_train=8, n_test=8)
     tca.train(run, tmp_path / "one", progress=False)
     assert cited(capsys, str(tmp_path)) == ["tca", "liu2021", "kim2019"]
     (tmp_path / "compared" / "runs").mkdir(parents=True)  # where a comparison has its records
     (tmp_path / "one").rename(tmp_path / "compared" / "runs" / "one")
     assert cited(capsys, str(tmp_path / "compared")) == ["tca", "liu2021", "kim2019"]
+
+
+def test_loss_and_images_of_a_run_are_cited() -> None:
+    """A loss by its name or with options; the digits without their name."""
+    cases: list[tuple[tca.Run, set[str]]] = [
+        (tca.Run("images", "backprop", task_options={"name": "mnist"}, loss="focal"), {"lecun1998", "lin2017"}),
+        (tca.Run("images", "backprop", loss=tca.losses.Focal(3.0)), {"alpaydin1998", "lin2017"}),
+        (tca.Run("delayed_xor", "eprop"), set()),
+    ]
+    data = {each.key for each in entries() if any(use.startswith(("loss", "image")) for use in each.uses)}
+    for run, keys in cases:
+        text = "".join(entries_of_run(run.to_json()))
+        assert {key for key in data if f"{{{key}," in text} == keys
 
 
 def test_a_registered_rule_is_cited_by_its_reference(
