@@ -20,6 +20,8 @@ BUGS = [
         PASSES),
     Bug(TENSORS, "slope of the wrong step in the adjoint, form B", "activity[:, 1:] if self.on_rate else activity",
         "activity", PASSES),
+    Bug("tca/kernels/choice.py", "passes chosen at every pass", "@functools.lru_cache(maxsize=64)", "@functools.lru_cache(maxsize=0)",
+        CHOICE),
     Bug("tca/eligibilities/leak.py", "a subclass filtered by the leak",
         "if type(self).propagate_back_ is not Leak.propagate_back_:", "if False:", PASSES),
     Bug(BUILD, "a library of another processor taken from the cache", "|{_processor()}", "", CHOICE),

@@ -56,6 +56,21 @@ def test_the_choice_goes_by_size_type_and_activation_function(monkeypatch: pytes
     assert choice.in_use() == "eager"
 
 
+def test_passes_of_a_network_are_chosen_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And again for another choice, number format or leak."""
+    monkeypatch.setenv(choice.VARIABLE, "auto")
+    net, inputs = tca.nets.LeakyRNN(2, 4, 1, tau=[20.0, 30.0, 40.0, 50.0]), torch.zeros(3, 1, 2)
+    first, again = (net.run(inputs).passes for _ in range(2))  # type: ignore[attr-defined]
+    assert first is again
+    assert first.leak[0].tolist() == net.leak.tolist()  # type: ignore[union-attr]
+    use("eager")
+    assert net.run(inputs).passes is None  # type: ignore[attr-defined]
+    use("auto")
+    other = net.double().run(inputs.double()).passes  # type: ignore[attr-defined]
+    assert other is not first
+    assert other.leak.dtype == torch.float64
+
+
 def test_an_unknown_choice_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"unknown kernels 'fast'.* auto, compiled, eager"):
         use("fast")
