@@ -6,6 +6,7 @@ MathML needs neither fonts nor scripts from the network, and every current brows
 from __future__ import annotations
 
 import re
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 
+from tools import equations
 from tools.equations import Run, runs
 
 __all__ = ["Equations", "equation_lines", "inline_equation", "setup"]
@@ -150,4 +152,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_transform(Equations)
     app.add_html_math_renderer("mathml", (_inline, None), (_display, None))
     app.connect("source-read", _links)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    sources = b"".join(path.read_bytes() for path in (Path(__file__), Path(str(equations.__file__))))
+    # Pages are read again, and their equations made anew, when this code has changed.
+    return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": zlib.crc32(sources)}

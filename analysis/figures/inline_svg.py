@@ -32,7 +32,7 @@ def inline_svg(figure: Figure, name: str, title: str) -> str:
 
     >>> from analysis.figures import Series, learning_curves
     >>> drawn = inline_svg(learning_curves([Series("xor", "bptt", 0, [0, 1], [0.5, 1.0])]), "a", "curve")
-    >>> 'data-series="bptt"' in drawn, "var(--c0)" in drawn, "#000000" in drawn
+    >>> 'data-series="bptt"' in drawn, 'fill="var(--c0)"' in drawn, "#000000" in drawn
     (True, True, False)
     """
     for patch in (figure.patch, *(axes.patch for axes in figure.axes)):
@@ -49,6 +49,7 @@ def inline_svg(figure: Figure, name: str, title: str) -> str:
         each.text, each.tail = (text if text and text.strip() else None for text in (each.text, each.tail))
     width, height = root.get("viewBox", "").split()[2:]
     root.attrib = {"viewBox": f"0 0 {width} {height}", "role": "img", "aria-label": title}
+    root.set("fill", "var(--c0)")  # matplotlib leaves out the fill of black markers
     return ElementTree.tostring(root, encoding="unicode")
 
 

@@ -160,6 +160,9 @@ def test_text_and_lines_are_readable(chromium: Browser, report: Path, scheme: st
     assert contrast(page, ".panel svg text", "fill") > 7
     for series in ("bptt", "eprop", "rflo"):
         assert contrast(page, f"#learning-curves [data-series={series}] path", "stroke") > 3, series
+        marker = f"#gap-against-curvature .panel [data-series={series}] use"
+        assert page.evaluate(f"document.querySelectorAll('{marker}').length") > 0
+        assert contrast(page, marker, "fill") > 3, series
     page.click("#theme")
     page.click("#theme")
     assert luminance(page.evaluate("getComputedStyle(document.body).backgroundColor")) < 0.05  # dark
