@@ -95,7 +95,7 @@ def choose(
         return None
     with torch.inference_mode(False):
         constants = (
-            torch.full((1, cells), each, dtype=dtype) if isinstance(each, float) else each.unsqueeze(0)
+            torch.full((1, cells), each, dtype=dtype, device="cpu") if isinstance(each, float) else each.unsqueeze(0)
             for each in (leak, gain)
         )
         return Passes(library, activation, on_rate, *constants)

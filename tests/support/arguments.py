@@ -28,7 +28,6 @@ from tca.utils.checks import Missing
 MODULES = (
     "tca.cells.activations",
     "tca.experiments.reinforcement.actor_critic",
-    "tca.online",
     "tca.tape.weight_estimates",
     "tca.signals.regularisers.firing_rate",
     "tca.nets.masks",

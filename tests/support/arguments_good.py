@@ -197,6 +197,8 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
         "outputs": lambda: torch.zeros(5, 6, 2, dtype=torch.float64), "needed_by": lambda: "a test"
     },
     "tca.signals.feedback_weights.check_fraction": {"argument": lambda: "fraction", "value": lambda: 0.5},
+    "tca.experiments.loggers.logged": {"loggers": lambda: (), "folder": lambda: None, "before": lambda: ()},
+    "tca.experiments.loggers.loggers_of": {"loggers": lambda: ()},
     "tca.experiments.sweep.Swept": {"folder": lambda: FILE, "outcome": lambda: "open"},
     "tca.experiments.sweep.grid": {"axes": lambda: {"seeds.net": [0, 1]}},
     "tca.experiments.sweep.read_runs": {"target": lambda: "tests/support/arguments_good.py:swept"},
@@ -211,7 +213,6 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
         "trace_decay": lambda: 0.9,
     },
     "tca.tape.weight_estimates.TypeMeans": {"members": lambda: torch.ones(2, 1), "weights": lambda: torch.ones(1, 1)},
-    "tca.online.Stream": {"trials": lambda: 2},
     "tca.nets.masks.mask_of": {"described": lambda: {"sparse": {"density": 0.5}}},
     "tca.nets.masks.filled_mask": {"described": lambda: {"sparse": {"density": 0.5}}},
     "tca.nets.masks.torus_chance": {"side": lambda: 3},

@@ -48,6 +48,7 @@ PARTS = (
 # The same of classes that users call as well, by method.
 HOOKS: Mapping[str, tuple[str, ...]] = {
     "tca.experiments.config.callbacks.Watcher": ("restore",),
+    "tca.experiments.loggers.logger.Logger": ("writing",),
     "tca.experiments.records.result.Result": ("later",),
     "tca.experiments.sweep.swept_run.Swept": ("of", "from_json"),
     "tca.learner.Learner": ("check_loss",),
@@ -63,6 +64,7 @@ HOOKS: Mapping[str, tuple[str, ...]] = {
     "tasks.task.DrawnTask": ("draw",),
     "tasks.trials.FixedTrials": ("part", "lesson", "chosen"),
 }
+RETURNED = ("tca.online.Stream",)  # classes of what methods return, in no package's list
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def owners() -> dict[str, type]:
             kind = getattr(names, each)
             if isinstance(kind, type) and _own(kind) and kind not in found.values():
                 found[f"{module}.{each}"] = kind
-    return found
+    return found | {each: of_path(each) for each in RETURNED}
 
 
 def _own(value: Any) -> bool:

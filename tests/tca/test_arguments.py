@@ -26,6 +26,7 @@ FREE: dict[tuple[str, str], str] = {
     },
     ("tca.Rule", "name"): "also an import path",
     ("analysis.statistics.verdict", "sign"): "a sign may be negative",
+    ("tca.experiments.loggers.WandB", "project"): "any name of a project",
     ("tca.experiments.sweep.read_runs", "target"): "the file that is not there is named",
     ("tasks.images.Images", "data_dir"): "an empty word is the folder one is in",
     ("tasks.images.Images", "cache_dir"): "an empty word is the folder one is in",
@@ -35,7 +36,9 @@ FREE: dict[tuple[str, str], str] = {
         for each in ("x_name", "y_name", "needed_by", "argument", "option", "image", "test_split")
     },
 }
-UNCALLED = ("tasks.images.fetch", "tca.register_rule")  # which ask a server, and add to the table of rules
+# Which ask a server, need a package that is not installed here, or add to the table of rules.
+LOGGERS = ("tca.experiments.loggers.TensorBoard", "tca.experiments.loggers.WandB")
+UNCALLED = ("tasks.images.fetch", "tca.register_rule", *LOGGERS)
 WORDS = ("no such name", "")  # which free text may be
 PATHS = ("folder", "path", "root", "source")  # where any word may lead to
 

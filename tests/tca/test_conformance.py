@@ -42,7 +42,6 @@ from tests.support.rows import (
 
 each_case = pytest.mark.parametrize("case", CASES, ids=str)
 each_rule = pytest.mark.parametrize("name", ROWS)
-each_signal = pytest.mark.parametrize("signal", SIGNALS, ids=repr)
 each_eligibility = pytest.mark.parametrize("eligibility", ELIGIBILITIES, ids=repr)
 TANH = [replace(F1, steps=14), replace(F2, steps=14)]
 APART = {"cell_types": torch.tensor([0, 1, 1, 0, 1, 0, 0, 1, 0, 1]), "dale": (1, -1), "mask_rec": mask(11, 10, 10)}
@@ -50,6 +49,17 @@ LONG = [
     replace(each, name=f"long-{each.form}", sizes=(3, 10, 2), steps=30, leak=0.9, options=dict(each.options) | APART)
     for each in (F1, F2)
 ]
+
+
+def in_turn(*groups: list[Case]) -> pytest.MarkDecorator:
+    """Pair every signal with every eligibility on one case of each group, so that every part meets every case."""
+    pairs = [
+        pytest.param(case, signal, eligibility, id=f"{eligibility!r}-{signal!r}-{case}")
+        for one, eligibility in enumerate(ELIGIBILITIES)
+        for other, signal in enumerate(SIGNALS)
+        for case in (cases[(one + other) % len(cases)] for cases in groups)
+    ]
+    return pytest.mark.parametrize(("case", "signal", "eligibility"), pairs)
 
 
 def concrete(module: Any, base: type) -> set[type]:
@@ -96,9 +106,7 @@ def test_rule_equals_its_surgery(case: Case, name: str) -> None:
     assert relative(info.loss, case.problem().value(outputs)) < 1e-13
 
 
-@pytest.mark.parametrize("case", [CASES[1], CASES[2], CASES[3], CASES[6], CASES[7]], ids=str)
-@each_signal
-@each_eligibility
+@in_turn([CASES[1], CASES[2], CASES[3]], [CASES[6], CASES[7]])
 def test_recombination_equals_its_traces(case: Case, signal: Signal, eligibility: Eligibility) -> None:
     """Every signal with every eligibility, named or not, is ``sum_t L_t e_t`` with the oracle's signal and traces."""
     bound = composed(case, signal, eligibility)
@@ -137,9 +145,7 @@ def test_every_eligibility_has_an_exact_signal(case: Case, kind: Eligibility | s
     assert_same(bound.grads(case.batch(), execution="forward")[0], true_gradient(case), 3e-12)
 
 
-@pytest.mark.parametrize("case", [CASES[4], CASES[8]], ids=str)
-@each_signal
-@each_eligibility
+@in_turn([CASES[4], CASES[8]])
 def test_windows_of_the_cache_leave_no_seam(
     case: Case, signal: Signal, eligibility: Eligibility, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from tca.experiments.config.run import Run
 from tca.experiments.records.result import Metrics
+from tca.utils.checks import checked
 from tca.utils.class_paths import is_import_path, resolved
 from tca.utils.names import Table, lookup, shorten
 
@@ -46,11 +47,12 @@ class Logger(abc.ABC):
         """
 
 
-def loggers_of(value: str | Sequence[str | Logger]) -> tuple[Logger, ...]:
+@checked
+def loggers_of(loggers: str | Sequence[str | Logger]) -> tuple[Logger, ...]:
     """Return loggers from their names in `LOGGERS` or import paths.
 
     Args:
-        value: Names separated by commas, or a sequence of names and loggers.
+        loggers: Names separated by commas, or a sequence of names and loggers.
 
     Raises:
         ValueError: A name is unknown, or no module or name is at an import path.
@@ -60,7 +62,7 @@ def loggers_of(value: str | Sequence[str | Logger]) -> tuple[Logger, ...]:
     >>> loggers_of(())
     ()
     """
-    names = [each.strip() for each in value.split(",")] if isinstance(value, str) else value
+    names = [each.strip() for each in loggers.split(",")] if isinstance(loggers, str) else loggers
     return tuple(_logger_of(each) for each in names)
 
 
@@ -74,6 +76,7 @@ def _logger_of(value: Any) -> Logger:
     return value
 
 
+@checked
 @contextlib.contextmanager
 def logged(loggers: Sequence[Logger], run: Run, folder: Path | None, before: Sequence[Metrics]) -> Iterator[Writer]:
     """Open the logs of a run; yield a function that writes a measurement to all of them.

@@ -128,7 +128,7 @@ class Episode:
             if agent.minibatches > 1:
                 order = torch.randperm(whole.trials, generator=generator, device="cpu")
                 shuffled = whole.select(order.to(whole.inputs.device))
-            parts = torch.arange(whole.trials).tensor_split(agent.minibatches)
+            parts = torch.arange(whole.trials, device="cpu").tensor_split(agent.minibatches)
             cuts = [slice(int(part[0]), int(part[-1]) + 1) for part in parts]
             if agent.standardize_advantages:
                 shuffled = _standardised(shuffled, cuts)

@@ -74,14 +74,14 @@ def test_a_generator_makes_no_empty_stack() -> None:
 
 
 def test_public_callables_are_checked() -> None:
-    """Every one that takes something, but for batches and streams, which check themselves."""
+    """Every one that takes something, but for batches, which check themselves."""
     bare = [
         name
         for name, call in public().items()
         if inspect.signature(call).parameters
         and not hasattr(call.__init__ if isinstance(call, type) else call, "__wrapped__")
     ]
-    assert bare == ["tca.Batch", "tca.online.Stream"]
+    assert bare == ["tca.Batch"]
 
 
 def test_nothing_is_checked_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
