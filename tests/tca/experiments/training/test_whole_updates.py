@@ -200,7 +200,7 @@ def test_a_loss_of_rewards_that_is_not_finite_shows_in_outputs_or_their_errors(p
             actions = torch.randint(4, (4, 50, 1), generator=generator) if policy == CategoricalPolicy() else (
                 torch.randn(4, 50, 2, generator=generator))  # fmt: skip
             targets = torch.cat([actions, torch.randn(4, 50, len(loss.columns), generator=generator)], -1)
-            info = tca.learner.Info(tca.Batch(torch.zeros(4, 50, 1), targets, torch.ones(4, 50), loss), outputs)
+            info = tca.Info(tca.Batch(torch.zeros(4, 50, 1), targets, torch.ones(4, 50), loss), outputs)
             shown = info.witness.isfinite() and loss.output_error(outputs, targets).isfinite().all()
             assert info.loss.isfinite() or not shown, (loss, scale)
             assert shown or scale != 1, loss
