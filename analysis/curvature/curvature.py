@@ -108,6 +108,7 @@ def curvature(
     engine: str = "auto",
     tolerance: float = 1e-6,
     only_largest: bool = False,
+    of_values: bool = False,
     products: Count = 2000,
     probes: Whole = 32,
     estimator: Annotated[str, Named(ESTIMATORS)] = "hutchinson",
@@ -139,6 +140,10 @@ def curvature(
             of an isolated eigenvalue, as the largest one often is, in a fraction of the time.
         only_largest: Whether Lanczos iteration stops when the largest eigenvalue has converged, default ``False``; the
             smallest is then an estimate with its residual.
+        of_values: Whether the tolerance is for the errors of the two values, default ``False``. Lanczos iteration then
+            stops by the estimate ``residual^2 / gap``, with the gap to the nearest other eigenvalue found, or by the
+            residual where that gap is not resolved: six digits of both ends take up to a third fewer products. At
+            tolerances above 1e-3 estimates may be several times too small.
         products: Hessian-vector products after which to stop looking for eigenvalues, default 2000: for the two ends
             together with Lanczos, for each with PyHessian. The estimates of then are returned, not converged.
         probes: Probes of the trace, default 32; 0 for no trace. The dense engine computes the trace. With few large
@@ -174,7 +179,14 @@ def curvature(
     problem = problem_of(net, trials, parameters, loss=loss, chunk=chunk, memory=memory, dtype=dtype)
     operator = hessian(problem, l2=l2)
     ends = spectrum(
-        operator, 1, engine=engine, tolerance=tolerance, products=products, seed=seed, only_largest=only_largest
+        operator,
+        1,
+        engine=engine,
+        tolerance=tolerance,
+        products=products,
+        seed=seed,
+        only_largest=only_largest,
+        of_values=of_values,
     )
     known = None if ends.trace is None else TraceEstimate(ends.trace, 0.0, 0, "exact")
     estimated = trace(operator, estimator, probes=probes, seed=seed) if probes and known is None else None

@@ -27,12 +27,16 @@ class Eigenvalue:
     Attributes:
         value: The eigenvalue with its sign, ``lambda = v . A v``.
         residual: ``|A v - lambda v|`` of the unit vector: an eigenvalue lies within this distance of ``value``.
-        converged: Whether the residual is at most the tolerance times the largest modulus of the spectrum.
+        converged: Whether the residual, or the error if values were asked for, is at most the tolerance times the
+            largest modulus of the spectrum.
+        error: Estimate of the error of the value: ``residual^2 / gap``, with the gap to the other eigenvalues estimated
+            by Lanczos iteration; the residual, a bound, where the gap is not known.
     """
 
     value: float
     residual: float
     converged: bool
+    error: float
 
     def __str__(self) -> str:
         """Return the value and its residual in one line."""
@@ -92,6 +96,7 @@ def spectrum(
     products: Count = 2000,
     seed: Seed = 0,
     only_largest: bool = False,
+    of_values: bool = False,
 ) -> Spectrum:
     """Return the k largest and the k smallest algebraic eigenvalues of a symmetric operator with their vectors.
 
@@ -110,6 +115,8 @@ def spectrum(
         only_largest: Whether Lanczos iteration stops when the largest have converged, default ``False``; the smallest
             are then estimates with a residual. It takes at most the products of power iteration, and a fraction where
             the smallest are close together.
+        of_values: Whether the tolerance is for the estimated errors of the values instead of the residuals of the
+            vectors, default ``False``: Lanczos iteration then takes a fraction of the products.
 
     Raises:
         ValueError: A name is unknown, a number is out of range, or the operator is not symmetric.
@@ -131,12 +138,13 @@ def spectrum(
     if engine == "auto":
         engine = "dense" if operator.size <= AUTO_DENSE else "lanczos"
     if engine == "lanczos":
-        ends = lanczos.ends(operator, tolerance, products, seed, k, only_largest=only_largest)
+        ends = lanczos.ends(operator, tolerance, products, seed, k, only_largest=only_largest, of_values=of_values)
     else:
         ends = ENGINES[engine](operator, tolerance, products, seed, k)
 
     def judged(pair: Pair) -> Eigenvalue:
-        return Eigenvalue(pair.value, pair.residual, pair.residual <= tolerance * ends.magnitude)
+        missing = pair.error if of_values else pair.residual
+        return Eigenvalue(pair.value, pair.residual, missing <= tolerance * ends.magnitude, pair.error)
 
     return Spectrum(
         largest=tuple(map(judged, ends.tops)),

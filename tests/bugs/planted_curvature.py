@@ -33,6 +33,8 @@ LANCZOS, PAIR = "analysis/curvature/eigensolvers/lanczos.py", "analysis/curvatur
 STATISTICS = "analysis/statistics/intervals.py"
 
 BUGS = [
+    Bug("analysis/curvature/eigensolvers/lanczos.py", "errors of values without the gap", "residuals.square() / gaps, residuals)",
+        "residuals.square(), residuals)", ("tests/analysis/curvature/test_accuracy_asked_for.py",)),
     Bug(CELLS, "leak of potentials forgotten on the way back", "add_leak(here, later, out=here)", "here.add_(later)",
         PRODUCTS),
     Bug(CELLS, "second order without what the leak of rates returns", "factors.scale_(t, state)",

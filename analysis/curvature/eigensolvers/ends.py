@@ -26,11 +26,18 @@ class Pair:
         value: Rayleigh quotient ``lambda = v . A v`` of the vector.
         vector: Unit vector v, float64, shape ``(P,)``.
         residual: ``|A v - lambda v|``: some eigenvalue lies within this distance of the value.
+        gap: Estimate of the distance to all other eigenvalues; 0 (default) if it is unknown.
     """
 
     value: float
     vector: Tensor
     residual: float
+    gap: float = 0.0
+
+    @property
+    def error(self) -> float:
+        """Estimate of the error of the value, ``residual^2 / gap``, at most the residual (Kato and Temple)."""
+        return self.residual * min(1.0, self.residual / self.gap) if self.gap > 0 else self.residual
 
     @classmethod
     @checked

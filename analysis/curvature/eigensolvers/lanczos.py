@@ -5,6 +5,9 @@ Shapes: P parameters, M vectors of the basis.
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -18,7 +21,14 @@ EXHAUSTED = 1e-13  # length of a new direction relative to the operator below wh
 
 
 def ends(
-    operator: Operator, tolerance: float, products: int, seed: int, k: int = 1, *, only_largest: bool = False
+    operator: Operator,
+    tolerance: float,
+    products: int,
+    seed: int,
+    k: int = 1,
+    *,
+    only_largest: bool = False,
+    of_values: bool = False,
 ) -> Ends:
     """Return eigenvectors at each end of the spectrum.
 
@@ -40,6 +50,8 @@ def ends(
         products: Bound of the products of the iteration; 2 k are made in any case.
         seed: Seed of the starting vector.
         k: Number of eigenvalues at each end, default 1.
+        of_values: Stop when the errors of the values are estimated to be that small, not the residuals, default
+            ``False``: the square of the residual over the gap, an estimate from the Ritz values and their residuals.
         only_largest: Stop when the largest have converged, default ``False``: the smallest are then Ritz values and not
             judged by products.
 
@@ -63,7 +75,9 @@ def ends(
         length, size = rest.norm(), values.abs().amax()
         exhausted = bool(length <= EXHAUSTED * size)
         residuals = torch.zeros_like(values) if exhausted else length * turns[-1].abs()
-        outer = residuals[-k:] if only_largest else torch.cat([residuals[:k], residuals[-k:]])
+        gaps = _gaps(values, residuals)
+        errors = torch.where(gaps > residuals, residuals.square() / gaps, residuals) if of_values else residuals
+        outer = errors[-k:] if only_largest else torch.cat([errors[:k], errors[-k:]])
         if last + 1 == operator.size:
             break
         if step >= least and bool((outer <= tolerance * size).all()):
@@ -81,10 +95,32 @@ def ends(
         basis[last] = _direction(basis[:last], generator) if exhausted else rest / length
     vectors = (turns[:, _outermost(len(values), k)].mT @ basis[: len(values)]).mT
     if not only_largest or len(values) <= 2 * k:
-        return Ends.of(operator, vectors, k)
-    tops = sorted(Pair.of(operator, vectors[:, -k:]), key=lambda pair: -pair.value)
-    bottoms = [Pair(values[index].item(), vectors[:, index], residuals[index].item()) for index in range(k)]
-    return Ends(tuple(tops), tuple(bottoms))
+        found = Ends.of(operator, vectors, k)
+    else:
+        tops = sorted(Pair.of(operator, vectors[:, -k:]), key=lambda pair: -pair.value)
+        bottoms = [Pair(values[index].item(), vectors[:, index], residuals[index].item()) for index in range(k)]
+        found = Ends(tuple(tops), tuple(bottoms))
+    return _with_gaps(found, gaps.tolist())
+
+
+def _gaps(values: Tensor, residuals: Tensor) -> Tensor:
+    """Return how far every Ritz value is from the intervals of its neighbours, 0 where they may overlap.
+
+    Args:
+        values: The Ritz values, rising.
+        residuals: Their residuals: an eigenvalue is within this distance of each.
+    """
+    far = values.new_full((1,), torch.inf)
+    apart = values.diff()
+    below, above = apart - residuals[:-1], apart - residuals[1:]
+    return torch.minimum(torch.cat([far, below]), torch.cat([above, far])).clamp(min=0.0)
+
+
+def _with_gaps(found: Ends, gaps: list[float]) -> Ends:
+    known = [each if math.isfinite(each) else 0.0 for each in gaps]  # infinite beside no other value
+    tops = (replace(pair, gap=gap) for pair, gap in zip(found.tops, reversed(known), strict=False))
+    bottoms = (replace(pair, gap=gap) for pair, gap in zip(found.bottoms, known, strict=False))
+    return replace(found, tops=tuple(tops), bottoms=tuple(bottoms))
 
 
 def _outermost(count: int, each: int) -> Tensor:

@@ -39,6 +39,46 @@ def test_six_digits_of_an_isolated_eigenvalue_need_three_of_the_residual() -> No
     assert top.largest[0].value == pytest.approx(5.0, rel=1e-6)
 
 
+SPECTRA = {
+    "crowded": crowded(),
+    "isolated": torch.cat([torch.tensor([-3.0, 5.0]), torch.linspace(-1.0, 1.0, 300)]).double(),
+    "falling": torch.cat([-(2.0 ** -torch.arange(20.0)), torch.zeros(250), 3.0 * 1.3 ** -torch.arange(40.0)]).double(),
+    "double": torch.cat([torch.tensor([5.0, 5.0, -2.0]), torch.linspace(-1.0, 1.0, 200)]).double(),
+    "no gap": torch.linspace(0.0, 1.0, 400).square().double(),
+}
+
+
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-4, 1e-6, 1e-8])
+@pytest.mark.parametrize("name", SPECTRA)
+def test_values_are_right_to_the_tolerance_in_fewer_products_than_vectors(name: str, tolerance: float) -> None:
+    values, scale = SPECTRA[name], SPECTRA[name].abs().max().item()
+    by_values, by_vectors = diagonal(values), diagonal(values)
+    found = analysis.spectrum(by_values, 1, engine="lanczos", tolerance=tolerance, of_values=True)
+    analysis.spectrum(by_vectors, 1, engine="lanczos", tolerance=tolerance)
+    assert found.converged
+    for each, true in ((found.largest[0], values.max().item()), (found.smallest[0], values.min().item())):
+        assert abs(each.value - true) <= tolerance * scale
+        assert each.error <= min(each.residual, tolerance * scale)
+    assert by_values.products <= by_vectors.products
+
+
+def test_values_of_isolated_eigenvalues_take_a_fraction_of_the_products() -> None:
+    values = SPECTRA["isolated"]
+    by_values, by_vectors = diagonal(values), diagonal(values)
+    analysis.spectrum(by_values, 1, engine="lanczos", tolerance=1e-8, of_values=True)
+    analysis.spectrum(by_vectors, 1, engine="lanczos", tolerance=1e-8)
+    assert by_values.products < 0.7 * by_vectors.products
+
+
+def test_an_error_is_the_square_of_the_residual_over_the_gap() -> None:
+    found = analysis.spectrum(diagonal(SPECTRA["isolated"]), 1, engine="lanczos", tolerance=1e-4)
+    top = found.largest[0]
+    gap = 5.0 - 1.0
+    assert top.error == pytest.approx(top.residual**2 / gap, rel=0.05)
+    dense = analysis.spectrum(diagonal(torch.arange(1.0, 9.0).double()), 1, engine="dense", tolerance=1e-4)
+    assert dense.largest[0].error == dense.largest[0].residual
+
+
 @pytest.mark.parametrize("estimator", ["hutchinson", "hutch++", "xtrace"])
 def test_a_trace_stops_by_its_own_standard_error(estimator: str) -> None:
     generator = torch.Generator().manual_seed(3)
