@@ -95,12 +95,12 @@ def ends(
         basis[last] = _direction(basis[:last], generator) if exhausted else rest / length
     vectors = (turns[:, _outermost(len(values), k)].mT @ basis[: len(values)]).mT
     if not only_largest or len(values) <= 2 * k:
-        found = Ends.of(operator, vectors, k)
+        ends_found = Ends.of(operator, vectors, k)
     else:
         tops = sorted(Pair.of(operator, vectors[:, -k:]), key=lambda pair: -pair.value)
         bottoms = [Pair(values[index].item(), vectors[:, index], residuals[index].item()) for index in range(k)]
-        found = Ends(tuple(tops), tuple(bottoms))
-    return _with_gaps(found, gaps.tolist())
+        ends_found = Ends(tuple(tops), tuple(bottoms))
+    return _with_gaps(ends_found, gaps.tolist())
 
 
 def _gaps(values: Tensor, residuals: Tensor) -> Tensor:
