@@ -27,7 +27,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from analysis.figures.plots import Series, curves, legend, panels, save, summary
-from studies.tables import Table
+from analysis.statistics.intervals import paired_difference
+from studies.claims import Claim, claims
+from studies.tables import COMPARED, Table, differences, mean_and_spread
 from studies.workloads import Learned, command, learn, options_of
 from tca.eligibilities import Instant
 from tca.experiments.config.agent import Agent
@@ -38,11 +40,14 @@ from tca.rule import Rule
 from tca.signals.error_diffusion import BatchCentre, ErrorDiffusion, NoCentre, PolicyRouting
 from tca.utils.checks import whole
 
-__all__ = ["CASES", "Case", "main"]
+__all__ = ["CASES", "Case", "claims_table", "main", "returns_table"]
 
 SEEDS = 10
 TUNED = (1000, 1001)  # seeds on which rates are chosen
 FACTORS = (1 / 3, 1.0, 3.0)  # of the rate of a network
+BASELINE = "backprop"
+CLAIMED = ((BASELINE, "DFA"), (BASELINE, "e-prop"), (BASELINE, "ED"), ("DFA", "ED"), ("ED", "ED, centred"))
+Runs = Mapping[tuple[str, ...], Mapping[int, float]]
 SIDE, BLOCK = 8, 64  # environments side by side, and steps of a block in each
 AGENT = Agent(
     steps=BLOCK,
@@ -204,6 +209,46 @@ def runs_table(series: Sequence[Series], rates: Mapping[tuple[str, str], float])
         for each in series
     ]  # fmt: skip
     return Table(("environment", "rule", "rate", "seed", "return_at_the_end", "return_over_training"), tuple(rows))
+
+
+def returns_table(training: Runs, end: Runs) -> Table:
+    """Return mean and spread of the returns of every rule, and how far they are above those of backpropagation.
+
+    Args:
+        training: Returns over training by seed, of every environment, rule and its rate.
+        end: Returns at the end.
+    """
+    base = {environment: runs for (environment, rule, _), runs in training.items() if rule == BASELINE}
+    above = differences([
+        None if rule == BASELINE else paired_difference(runs, base[environment])
+        for (environment, rule, _), runs in training.items()
+    ])  # fmt: skip
+    rows = [
+        (
+            *key,
+            str(len(runs)),
+            mean_and_spread(list(runs.values()), 1),
+            mean_and_spread(list(end[key].values()), 1),
+            text,
+        )
+        for (key, runs), text in zip(training.items(), above, strict=True)
+    ]
+    head = ("environment", "rule", "rate", "seeds", "return over training", "return at the end")
+    return Table((*head, f"over training, minus {BASELINE}, {COMPARED}"), tuple(rows))
+
+
+def claims_table(training: Runs) -> Table:
+    """Return what is claimed of returns over training, one family of tests over all environments.
+
+    Args:
+        training: Returns over training by seed, of every environment, rule and its rate.
+    """
+    found = {(environment, rule): runs for (environment, rule, _), runs in training.items()}
+    return claims([
+        Claim(f"{environment}: {first} above {second}", found[environment, first], found[environment, second])
+        for environment in dict.fromkeys(environment for environment, _ in found)
+        for first, second in CLAIMED
+    ], 1)  # fmt: skip
 
 
 def main(words: Sequence[str] | None = None, cases: Sequence[Case] = CASES) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean
 
 from analysis.statistics.intervals import paired_difference
-from studies import cosines, recurrent_broadcasts, step_control, student_teacher
+from studies import control, cosines, recurrent_broadcasts, step_control, student_teacher
 from studies.broadcast import grid_tables
 from studies.claims import (
     Claim,
@@ -59,6 +59,8 @@ def tables(docs: Path) -> dict[str, Callable[[], Table]]:
         "published_spiking_delayed_match_published": partial(_as_published, figures),
         "at_once_or_by_rows": partial(_at_once, figures / "at_once_or_by_rows_accuracy.csv"),
         "recurrent_broadcasts": partial(_recurrent, data / "recurrent_broadcasts_runs.csv"),
+        "control_returns": partial(_control_returns, data / "control_runs.csv"),
+        "control_claims": partial(_control_claims, data / "control_runs.csv"),
         "published_vision": partial(_published_vision, data / "published_vision.csv"),
         "vision_claims": partial(_vision_claims, figures),
         "scaling": partial(_scaling, figures),
@@ -186,6 +188,17 @@ def _at_once(path: Path) -> Table:
 
 def _recurrent(path: Path) -> Table:
     return recurrent_broadcasts.table(_column(_rows(path), "test_accuracy", "network", "rule", "rate"))
+
+
+def _control_returns(path: Path) -> Table:
+    rows, groups = _rows(path), ("environment", "rule", "rate")
+    return control.returns_table(
+        *(_column(rows, f"return_{when}", *groups) for when in ("over_training", "at_the_end"))
+    )
+
+
+def _control_claims(path: Path) -> Table:
+    return control.claims_table(_column(_rows(path), "return_over_training", "environment", "rule", "rate"))
 
 
 def _as_written(path: Path) -> Table:

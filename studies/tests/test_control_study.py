@@ -6,11 +6,14 @@ import csv
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
 import pytest
+import scipy.stats
 
 import tasks
 from studies import control
-from studies.control import CASES, FACTORS, Case, diffusion
+from studies.control import CASES, CLAIMED, FACTORS, Case, diffusion
+from studies.page_tables import tables
 from tca.experiments.training.training_loop import TrainingLoop
 from tca.nets.dual_stream.dual_stream_networks import DualStreamMLP
 
@@ -39,6 +42,34 @@ def test_every_rule_has_the_same_steps_and_measurements(case: Case) -> None:
     assert isinstance(net, DualStreamMLP)
     assert str(net.hidden_layers[0].activation) == "ReLU()"
     assert diffusion(2, centred=True) != diffusion(2)
+
+
+def test_the_tables_of_the_page_are_those_of_the_file(tmp_path: Path) -> None:
+    """Means, differences from backpropagation paired by seed, and claims with the p values of SciPy."""
+    source, lines = np.random.default_rng(0), ["environment,rule,rate,seed,return_at_the_end,return_over_training"]
+    values: dict[tuple[str, str], list[float]] = {}
+    for environment in ("CartPole-v1", "Pendulum-v1"):
+        for place, rule in enumerate(TINY.arms):
+            values[environment, rule] = [round(each, 3) for each in 100 + 20 * place + 5 * source.normal(size=6)]
+            lines += [f'{environment},"{rule}",0.003,{seed},{2 * value:.3f},{value:.3f}'
+                      for seed, value in enumerate(values[environment, rule])]  # fmt: skip
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "control_runs.csv").write_text("\n".join(lines) + "\n")
+    made = tables(tmp_path)
+    returns, claimed = made["control_returns"](), made["control_claims"]()
+    for row, ((environment, rule), own) in zip(returns.rows, values.items(), strict=True):
+        assert row[:4] == (environment, rule, "0.003", "6")
+        assert row[4] == f"{np.mean(own):.1f} ± {np.std(own, ddof=1):.1f}"
+        assert row[5] == f"{2 * np.mean(own):.1f} ± {2 * np.std(own, ddof=1):.1f}"
+        difference = np.mean(own) - np.mean(values[environment, "backprop"])
+        assert row[6].startswith(f"{difference:+.3f} ± ") if rule != "backprop" else row[6] == ""
+    assert len(claimed.rows) == 2 * len(CLAIMED)
+    for row, (first, second) in zip(claimed.rows, CLAIMED, strict=False):
+        one, two = values["CartPole-v1", first], values["CartPole-v1", second]
+        assert row[0] == f"CartPole-v1: {first} above {second}"
+        assert row[2].startswith(f"{np.mean(one) - np.mean(two):+.1f} [")
+        assert row[3] == f"{scipy.stats.ttest_rel(one, two).pvalue:.2g}"
+        assert row[5] == "**reversed**"
 
 
 def test_the_files_hold_every_run_at_the_best_of_its_rates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

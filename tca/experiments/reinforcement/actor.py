@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import math
-import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -136,10 +135,12 @@ class Actor(Lasting):
             if any(cut):
                 seen = self.normaliser.shown(_rows([observed for observed, *_ in results])).to(like)
                 last[cut] = copy.copy(cells).advance(seen, noises[t + 1])[cut, -1]
-            scaled = self.normaliser.earned(_rows(rewards), _flags([*map(operator.or_, over, cut)]))
-            if self.carry and (restarted := [*map(operator.or_, over, cut)]) and any(restarted):
+            earned, flags = _rows(rewards), torch.tensor([over, cut], dtype=torch.bool, device="cpu")
+            restarted = flags.any(0)
+            scaled = self.normaliser.earned(earned, restarted)
+            if self.carry and ended:
                 cells.restart(restarted)
-            rows.append((observation, actions, outputs, last, _rows(rewards), scaled, _flags(over), _flags(cut)))
+            rows.append((observation, actions, outputs, last, earned, scaled, *flags))
             self.observation = self.normaliser.observed(
                 _rows(
                     [
@@ -252,10 +253,6 @@ def _rows(numbers: Sequence[Any]) -> Tensor:
     return torch.from_numpy(rows.reshape(len(rows), -1) if rows.ndim > 2 else rows)
 
 
-def _flags(values: Sequence[bool]) -> Tensor:
-    return torch.tensor(values, dtype=torch.bool, device="cpu")
-
-
 class _Cells:
     """A network between two steps, and its readout."""
 
@@ -279,9 +276,13 @@ class _Cells:
         """Continue from a state of the cells, of a network without a filtered readout."""
         self.stepper.start_from(memory)
 
-    def restart(self, places: Sequence[bool]) -> None:
-        """Set the cells of some trials to the initial state, which is zero, of a network that starts anywhere."""
-        self.restore(self.memory.masked_fill(_flags(places).to(self.memory.device).unsqueeze(-1), 0.0))
+    def restart(self, places: Tensor) -> None:
+        """Set the cells of some trials to the initial state, which is zero, of a network that starts anywhere.
+
+        Args:
+            places: Whether each trial restarts, boolean, shape ``(B,)``.
+        """
+        self.restore(self.memory.masked_fill(places.to(self.memory.device).unsqueeze(-1), 0.0))
 
     def advance(self, observation: Tensor, noise: Tensor | None) -> Tensor:
         """Return the outputs after an observation, shape ``(B, O)``."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -112,7 +113,11 @@ class _Filmed:
         return made
 
     def _film(self) -> None:
+        bare = self.environment.made.unwrapped
+        if isinstance(getattr(bare, "last_u", None), np.floating):  # of Pendulum-v1; pygame takes no float32
+            bare.last_u = float(bare.last_u)
         try:
             self.frames.append(self.environment.made.render())
         except Exception as error:  # a renderer may fail in any way, above all without a display
-            raise ValueError(f"the environment cannot be drawn here: {in_a_line(error)}") from error
+            hint = "; without a display MuJoCo needs MUJOCO_GL=egl" if "mujoco" in type(bare).__module__ else ""
+            raise ValueError(f"the environment cannot be drawn here: {in_a_line(error)}{hint}") from error

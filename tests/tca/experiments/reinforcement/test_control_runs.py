@@ -349,6 +349,29 @@ def test_a_rollout_is_an_animation(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "rollout must be a file that ends in .gif" in capsys.readouterr().err
 
 
+def test_a_pendulum_is_drawn_with_its_torque() -> None:
+    pytest.importorskip("pygame")
+    run = tca.Run("Pendulum-v1", "backprop", steps=1, batch_size=2, agent=SMALL, task_options={"time_limit": 5})
+    policy = TrainedPolicy(train(run, progress=False))
+    drawn = policy.rollout(1, render=True)
+    assert len(drawn.frames) == 6
+    assert drawn.total == policy.rollout(1).total
+    assert not np.array_equal(drawn.frames[0], drawn.frames[-1])
+
+
+def test_a_picture_that_fails_without_a_display_names_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mujoco")
+    run = tca.Run("InvertedPendulum-v4", "backprop", steps=1, batch_size=2, agent=replace(SMALL, test_episodes=1))
+    policy = TrainedPolicy(train(run, progress=False))
+
+    def refused(_: Any) -> None:
+        raise RuntimeError("no context")
+
+    monkeypatch.setattr(gymnasium.envs.mujoco.mujoco_env.MujocoEnv, "render", refused)
+    with pytest.raises(ValueError, match="cannot be drawn here: no context; without a display MuJoCo needs MUJOCO_GL"):
+        policy.rollout(1, render=True)
+
+
 @pytest.mark.parametrize("name", ["InvertedPendulum-v4", "HalfCheetah-v4", "Ant-v4"])
 def test_environments_of_mujoco_are_tasks(name: str) -> None:
     """Their versions are recorded and equal seeds give equal steps."""
