@@ -49,7 +49,7 @@ BUGS = [
         "two streams without the operations between them",
         "[DenseLayer(size, then or ()) for size in sizes]",
         "[DenseLayer(size) for size in sizes]",
-        STREAMS,
+        ("tests/tca/nets/dual_stream/test_relays.py",),
     ),
     Bug(
         "tasks/control/seeded_environment.py",

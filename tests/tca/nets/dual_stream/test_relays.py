@@ -15,9 +15,10 @@ from torch import Tensor
 import tca
 from tca.connections.signed import Signed
 from tca.losses import Logistic
-from tca.nets import MLP, AvgPool, ConvLayer, DenseLayer, DualStreamCNN, DualStreamMLP, DualStreamRNN, relayed
+from tca.nets import MLP, AvgPool, ConvLayer, DenseLayer, DualStreamCNN, DualStreamMLP, DualStreamRNN, RMSNorm, relayed
 from tca.rule import Rule
 from tca.signals import ErrorDiffusion
+from tca.utils.numerics import Workspace
 from tests.tca.signals.test_error_diffusion import rattled
 
 F64 = torch.float64
@@ -124,6 +125,19 @@ def test_cells_without_relays_have_both_signs(build: Callable[[], Any]) -> None:
         assert float(ratio[0]) > 0
         assert mixed_cells(wanted) == (0 if name == "w_out" else wanted.shape[1])
         assert bool((cells * relays == 0).all())
+
+
+def test_rates_of_both_streams_are_normalised_together() -> None:
+    """Outputs without biases, divided by the root mean square of the rates that a network without operations has."""
+    bare, normalised = (
+        DualStreamMLP(6, [5], 3, activation="relu", then=then, seed=1, dtype=F64) for then in (None, (RMSNorm(),))
+    )
+    inputs = inputs_of(bare)
+    with torch.no_grad():
+        rates = bare.record(inputs, None, Workspace()).rate[1:]
+    assert rates.shape[-1] == 10
+    expected = bare(inputs) / (rates.square().mean(-1, keepdim=True) + 1e-8).sqrt()
+    torch.testing.assert_close(normalised(inputs), expected)
 
 
 def test_a_negative_magnitude_is_seen() -> None:
