@@ -49,9 +49,7 @@ class PotentialLeak(Leak):
             return
         driven = torch.zeros_like(later)
         driven.select(-2, 0).copy_(later.select(-2, 0))
-        returned = torch.zeros_like(into)
-        super().propagate_back_(tape, t, returned, driven)
-        into.select(-2, 0).add_(returned.select(-2, 0))
+        super().propagate_back_(tape, t, into, driven)  # no connection drives the other components: they are not read
 
     def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
         if step.components == 1:

@@ -30,8 +30,6 @@ BUGS = [
     Bug(MIRROR, "feedback where there is no synapse", "add_(onwards.masked(learned),", "add_(learned,", MIRRORS),
     Bug(POTENTIAL, "memory of the adaptation", "driven.select(-2, 0).copy_(later.select(-2, 0))", "driven.copy_(later)",
         ONLINE),
-    Bug(POTENTIAL, "a trace that enters the adaptation", "into.select(-2, 0).add_(returned.select(-2, 0))",
-        "into.add_(returned)", ("tests/tca/nets/spiking/test_spiking.py",)),
     Bug("tca/eligibilities/population_jacobian.py", "paths through the memory of other layers",
         "joint: ClassVar[bool] = False", "joint: ClassVar[bool] = True", ONLINE),
     Bug(FILTERED, "traces that are not filtered", "back = filtered(filtered(seen.flip(0), self.rise), self.decay).flip(0)",

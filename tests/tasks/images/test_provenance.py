@@ -61,6 +61,7 @@ def test_the_default_background_counts_and_renumbered_classes_are_recorded_and_s
 ) -> None:
     """Counted by hand: 8 training and 2 test images are seen through; picture 1 comes 3 times, it and 3 are tested."""
     run, data = trained(tmp_path)
+    assert "decoded" in data
     decoded = data.pop("decoded")
     assert (decoded["count"], len(decoded["sha256"])) == (12, 64)
     assert data == {
