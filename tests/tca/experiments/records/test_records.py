@@ -385,6 +385,7 @@ def test_a_run_describes_any_network() -> None:
     """The kind and its options come back from JSON; an unknown option and a value that is no network are named."""
     run = tca.Run("images", net=tca.NetworkConfig("mlp", {"sizes": [8, 4]}), steps=2, n_train=40, n_test=20)
     assert tca.Run.from_json(json.loads(json.dumps(run.to_json()))) == run
+    assert not {"n_in", "n_out", "dt", "seed", "device", "dtype"} & run.net.options.keys()
     assert tca.train(run, progress=False).step == 2
     layers = [{"conv": 3, "kernel": 2, "then": ["max_pool"]}, {"dense": 5, "then": [{"dropout": {"share": 0.2}}]}]
     found = tca.NetworkConfig("cnn", {"layers": layers}).build(3 * 8 * 8, 4, dt=1.0, seed=7)
