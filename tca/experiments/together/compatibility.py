@@ -65,6 +65,7 @@ def groups(runs: Sequence[Run], size: int) -> list[list[Run]]:
     Args:
         size: Most runs of a group.
 
+    >>> from tca import Seeds
     >>> runs = [Run("delayed_xor", rule, seeds=Seeds(net=seed)) for seed in range(3) for rule in ("eprop", "bptt")]
     >>> [[(each.rule, each.seeds.net) for each in group] for group in groups(runs, 2)]
     [[('eprop', 0), ('eprop', 1)], [('bptt', 0), ('bptt', 1)], [('eprop', 2)], [('bptt', 2)]]

@@ -58,6 +58,7 @@ def train_together(
         RecordError: A folder cannot be written, is in use by another process, or holds another run. Other runs of the
             group are trained to their end first.
 
+    >>> from tca import Seeds
     >>> runs = [Run("delayed_xor", "eprop", steps=2, n_train=8, n_test=8, seeds=Seeds(net=seed)) for seed in range(3)]
     >>> [(each.run.seeds.net, each.step) for each in train_together(runs, progress=False)]
     [(0, 2), (1, 2), (2, 2)]

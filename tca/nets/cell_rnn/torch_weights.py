@@ -16,21 +16,19 @@ MODULES: dict[type[Cell], type[nn.Module]] = {GRU: nn.GRU, LSTM: nn.LSTM}
 NAMES = {"w_in": "weight_ih_l0", "w_rec": "weight_hh_l0", "b": "bias_ih_l0", "b_rec": "bias_hh_l0"}
 
 
-def cell_of(module: nn.Module, readout: nn.Module) -> Cell:
+def cell_of(module: nn.Module, readout: nn.Linear) -> Cell:
     """Return the cell of a module of torch.
 
     Args:
         readout: Its readout.
 
     Raises:
-        TypeError: The module is neither a GRU nor an LSTM, or the readout is not linear.
+        TypeError: The module is neither a GRU nor an LSTM.
         ValueError: The module has several layers or directions, or a projection, or the readout another size.
     """
     found = [cell for cell, kind in MODULES.items() if isinstance(module, kind)]
     if not found:
         raise TypeError(f"module must be torch.nn.GRU or torch.nn.LSTM, got {type(module).__name__}")
-    if not isinstance(readout, nn.Linear):
-        raise TypeError(f"readout must be torch.nn.Linear, got {type(readout).__name__}")
     for name, allowed in {"num_layers": 1, "bidirectional": False, "proj_size": 0}.items():
         if getattr(module, name) != allowed:
             raise ValueError(

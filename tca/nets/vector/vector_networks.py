@@ -191,6 +191,7 @@ class _VectorMapNet(VectorNet):
 class VectorCNN(_VectorMapNet):
     """A convolutional network of vectors: arguments of `tca.nets.CNN`, options of `VectorNet`.
 
+    >>> from tca.nets import AvgPool
     >>> VectorCNN((1, 8, 8), [ConvLayer(4, then=(AvgPool(),)), DenseLayer(16)], 10).w_1.shape
     torch.Size([10, 4, 1, 3, 3])
     """

@@ -91,6 +91,7 @@ class Explicit(_Timed):
 
         It is ``1 / (kappa + D degree)``.
 
+        >>> from tca.signals.diffusion.fields.spaces import Grid
         >>> Explicit(diffusion=1.0, decay=1.0).longest_step(Grid((8, 8)))
         0.2
         """

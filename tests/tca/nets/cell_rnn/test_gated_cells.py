@@ -187,7 +187,7 @@ def test_noise_in_weights_gives_the_derivative_along_it(name: str) -> None:
         (nn.GRU(3, 5, bidirectional=True), nn.Linear(5, 2), "bidirectional=False"),
         (nn.LSTM(3, 5, proj_size=2), nn.Linear(2, 2), "proj_size=0"),
         (nn.GRU(3, 5), nn.Linear(4, 2), "5 inputs, got 4"),
-        (nn.GRU(3, 5), nn.ReLU(), "torch.nn.Linear, got ReLU"),
+        (nn.GRU(3, 5), nn.ReLU(), "readout must be a Linear, got ReLU"),
     ],
 )
 def test_other_modules_are_refused(module: Any, readout: Any, words: str) -> None:
