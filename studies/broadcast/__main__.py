@@ -69,7 +69,7 @@ def main(words: Sequence[str] | None = None, grid: tuple[GridTask, ...] = TASKS,
         for each in searched
         for one in each.tried
     ]
-    head = ("task", "network", "rule", "rate", "held_out_score", "held_out_loss", "chosen")
+    head = ("task", "network", "rule", "rate", "held_out_score", "held_out_loss", "train_loss", "chosen")
     Table(head, tuple(tried)).write_csv(options.out / "broadcast_rates")
     rows = rows_of(searched, setting, seeds, options.out / "runs", options.workers)
     made = Table(COLUMNS, tuple(tuple(_cell(row.get(name, "")) for name in COLUMNS) for row in rows))

@@ -72,14 +72,14 @@ class Kind:
         rules: Names of the rules, the control first.
         optimizer: Optimizer with the rate that the search begins with.
         loss: Loss of the kind, ``None`` (default) for that of the task.
-        matched: Training loss at which runs are compared, ``None`` (default) for that of the task.
+        expected: Training loss saved in the search, ``None`` (default) for that of the task.
     """
 
     net: NetworkConfig
     rules: tuple[str, ...]
     optimizer: Optimizer = ADAM[3e-3]
     loss: str | None = None
-    matched: float | None = None
+    expected: float | None = None
 
 
 LAYERS: list[dict[str, Any]] = [{"conv": 8, "kernel": 3, "stride": 2}, {"dense": 32}]
@@ -87,11 +87,11 @@ DESCENT = Optimizer("SGD", lr=10.0, clip=None)  # the plain descent of two strea
 FEEDFORWARD: dict[str, Kind] = {
     "MLP": Kind(NetworkConfig("mlp", {"sizes": [32, 32]}), (FEEDFORWARD_EXACT, "DFA", "feedback alignment", "SBD")),
     f"MLP, {SQUARED}": Kind(
-        NetworkConfig("mlp", {"sizes": [32, 32]}), (FEEDFORWARD_EXACT, "DFA", "EBD"), loss="mse", matched=0.3
+        NetworkConfig("mlp", {"sizes": [32, 32]}), (FEEDFORWARD_EXACT, "DFA", "EBD"), loss="mse", expected=0.3
     ),
     "CNN": Kind(NetworkConfig("cnn", {"layers": LAYERS}), (FEEDFORWARD_EXACT, "DFA", "feedback alignment", "SBD")),
     f"CNN, {SQUARED}": Kind(
-        NetworkConfig("cnn", {"layers": LAYERS}), (FEEDFORWARD_EXACT, "DFA", "EBD"), loss="mse", matched=0.3
+        NetworkConfig("cnn", {"layers": LAYERS}), (FEEDFORWARD_EXACT, "DFA", "EBD"), loss="mse", expected=0.3
     ),
     "vector MLP": Kind(NetworkConfig("vector_mlp", {"sizes": [32]}), (FEEDFORWARD_EXACT, "DFA", "GEVB")),
     "vector CNN": Kind(
@@ -151,7 +151,7 @@ class GridTask:
         task: Name of the task.
         options: Its options.
         kinds: Kinds of networks.
-        matched: Training loss at which runs are compared.
+        expected: Training loss saved in the search; runs are compared at it where no rule solves the task.
         n_train: Training trials.
         n_test: Test trials.
         updates: Updates of a training.
@@ -161,16 +161,16 @@ class GridTask:
     task: str
     options: Mapping[str, Any] = field(hash=False)
     kinds: Mapping[str, Kind] = field(hash=False)
-    matched: float
+    expected: float
     n_train: int = 400
     n_test: int = 500
     updates: int = 300
 
 
-def _with_ebd(matched: float) -> dict[str, Kind]:
+def _with_ebd(expected: float) -> dict[str, Kind]:
     """Return the recurrent kinds and, for EBD, a leaky network with squared error and a control of its own."""
     leaky = SHORT["leaky RNN"]
-    ebd = replace(leaky, rules=(EXACT, "DFA", "EBD"), loss="mse", matched=matched)
+    ebd = replace(leaky, rules=(EXACT, "DFA", "EBD"), loss="mse", expected=expected)
     return {**SHORT, f"leaky RNN, {SQUARED}": ebd}
 
 
@@ -183,19 +183,19 @@ def _native_ebd() -> dict[str, Kind]:
 AT_ONCE, BY_ROWS = "at once", "by rows"
 
 
-def images(name: str, matched: tuple[float, float], squared: float, **sizes: int) -> tuple[GridTask, GridTask]:
+def images(name: str, expected: tuple[float, float], squared: float, **sizes: int) -> tuple[GridTask, GridTask]:
     """Return a set of images at once, for feedforward networks, and by rows, for recurrent ones.
 
     Args:
         name: Name of the set.
-        matched: Training loss at once and by rows.
+        expected: Expected training loss at once and by rows.
         squared: The squared error by rows.
         sizes: Training and test images, updates; default those of `GridTask`.
     """
     options, title = {"name": name}, name.replace("_", " ")
     return (
-        GridTask(f"{title} {AT_ONCE}", "images", options, FEEDFORWARD, matched[0], **sizes),
-        GridTask(f"{title} {BY_ROWS}", "sequential_images", options, _with_ebd(squared), matched[1], **sizes),
+        GridTask(f"{title} {AT_ONCE}", "images", options, FEEDFORWARD, expected[0], **sizes),
+        GridTask(f"{title} {BY_ROWS}", "sequential_images", options, _with_ebd(squared), expected[1], **sizes),
     )
 
 
@@ -252,28 +252,29 @@ class Cell:
         return self.kind.rules[0]
 
     @property
-    def matched(self) -> float:
-        """Training loss at which runs are compared."""
-        return self.kind.matched or self.task.matched
+    def expected(self) -> float:
+        """Training loss that the search saves networks at."""
+        return self.kind.expected or self.task.expected
 
     def __str__(self) -> str:
         return f"{self.task.title}, {self.network}, {self.rule}"
 
-    def run(self, setting: Setting, seed: int, rate: float | None = None) -> Run:
+    def run(self, setting: Setting, seed: int, rate: float | None = None, loss: float | None = None) -> Run:
         """Return a training.
 
         Args:
             setting: What cells have in common.
             seed: The seed.
             rate: Learning rate, ``None`` (default) for the one that the search begins with.
+            loss: Training loss at which runs are compared, ``None`` (default) in the search.
         """
         task, first = self.task, self.kind.optimizer
         updates = max(1, round(setting.longer * task.updates))
-        loss = {} if self.kind.loss is None else {"loss": self.kind.loss}
+        options = {} if self.kind.loss is None else {"loss": self.kind.loss}
         return Run(
             task.task,
             renewing(LABELS[self.rule], updates),
-            task_options={**task.options, **loss},
+            task_options={**task.options, **options},
             net=self.kind.net,
             optimizer=replace(first, lr=rate or first.lr),
             batch_size=min(setting.batch_size, task.n_train),
@@ -281,7 +282,7 @@ class Cell:
             n_train=task.n_train,
             n_test=task.n_test,
             evaluate_every=max(1, updates // setting.measured),
-            snapshot_losses=(self.matched,),
+            snapshot_losses=(loss or self.expected,),
             seeds=Seeds(seed, seed, seed, seed),
         )
 

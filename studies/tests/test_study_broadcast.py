@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from analysis.statistics import intervals as statistics
 from studies.broadcast import __main__ as command
 from studies.broadcast.grid import CONTROLS, LABELS, TASKS, Cell, GridTask, Setting, cells
 from studies.broadcast.grid_figure import grid_figure, units
-from studies.broadcast.grid_runs import search
+from studies.broadcast.grid_runs import Searched, matched_losses, search
 from studies.broadcast.grid_tables import Rows, left_feedforward, read, results, with_gap, with_trace
 from tca.experiments.training.training_loop import TrainingLoop
 from tca.signals import Decorrelation
@@ -26,8 +27,8 @@ TINY = Setting(batch_size=8, measured=2, budget=2)
 
 
 def small(task: GridTask, *networks: str) -> GridTask:
-    kinds = {name: replace(task.kinds[name], matched=None) for name in networks}
-    return replace(task, kinds=kinds, n_train=24, n_test=40, updates=12, matched=2.2)
+    kinds = {name: replace(task.kinds[name], expected=None) for name in networks}
+    return replace(task, kinds=kinds, n_train=24, n_test=40, updates=12, expected=2.2)
 
 
 GRID = (small(TASKS[0], "MLP"), small(TASKS[1], "leaky RNN"))
@@ -71,6 +72,29 @@ def test_rates_are_searched_on_held_out_trials_with_one_budget(tmp_path: Path) -
     assert [rate for rate, *_ in found.tried] == pytest.approx([3e-3, 9.49e-3])
     assert found.best == max(found.tried, key=lambda each: (each[1], -each[2]))[0]
     assert cell.run(TINY, 0).held_out == 0
+    run = cell.run(TINY, 0, found.best)
+    (folder,) = tmp_path.glob(f"*{replace(run, held_out=run.n_train // 5).name}*")
+    assert found.ended[1] == json.loads((folder / "result.json").read_text())["last"]["train_loss"]
+
+
+def test_rules_of_a_network_are_compared_at_the_loss_that_those_which_solve_the_task_reach() -> None:
+    """Chance is about .1, so that a score of .55 solves; a quarter more than .4 and .0505, in two digits, rounded up."""
+    grid = (small(TASKS[0], "MLP", "CNN"), small(TASKS[1], "leaky RNN"))
+    ends = {
+        ("MLP", "BP"): (0.9, 0.1),
+        ("MLP", "DFA"): (0.6, 0.4),
+        ("MLP", "SBD"): (0.5, 0.7),
+        ("CNN", "BP"): (0.9, 0.0505),
+    }
+    searched = []
+    for cell, _ in cells(TINY, grid):
+        score, loss = ends.get((cell.network, cell.rule), (0.3, 2.0))
+        tried = ((1e-3, score, 1.0, 3.0), (3e-3, score, 0.9, loss), (1e-2, math.nan, math.nan, math.nan))
+        searched.append(Searched(cell, tried, 3e-3))
+    found: dict[str, set[float]] = {}
+    for each, loss in zip(searched, matched_losses(searched, TINY), strict=True):
+        found.setdefault(each.cell.network, set()).add(loss)
+    assert found == {"MLP": {0.5}, "CNN": {0.064}, "leaky RNN": {2.2}}
 
 
 def test_a_tiny_grid_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,6 +107,7 @@ def test_a_tiny_grid_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with (tmp_path / "broadcast_rates.csv").open() as file:
         tried = list(csv.DictReader(file))
     assert len(tried) == TINY.budget * count
+    assert {row["seed"] for row in rows} == {"1", "2"}, "the seed of the search is none of the runs"
     best = {(row["task"], row["network"], row["rule"]): float(row["rate"]) for row in tried if row["chosen"] == "True"}
     assert all(float(row["rate"]) == best[row["task"], row["network"], row["rule"]] for row in rows)
     for row in rows:
