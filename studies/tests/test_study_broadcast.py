@@ -78,7 +78,7 @@ def test_rates_are_searched_on_held_out_trials_with_one_budget(tmp_path: Path) -
 
 
 def test_rules_of_a_network_are_compared_at_the_loss_that_those_which_solve_the_task_reach() -> None:
-    """Chance is about .1, so that a score of .55 solves; a quarter more than .4 and .0505, in two digits, rounded up."""
+    """Chance is about .1, so that .55 solves; a quarter more than .4 and .0505, in two digits, rounded up."""
     grid = (small(TASKS[0], "MLP", "CNN"), small(TASKS[1], "leaky RNN"))
     ends = {
         ("MLP", "BP"): (0.9, 0.1),
