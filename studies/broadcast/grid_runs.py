@@ -127,7 +127,8 @@ def _rounded_up(value: float) -> float:
     (0.031, 1.2, 13.0)
     """
     digits = 1 - math.floor(math.log10(value))
-    return math.ceil(round(value * 10**digits, 9)) / 10**digits
+    scale = 10.0**digits
+    return math.ceil(round(value * scale, 9)) / scale
 
 
 def work(job: Job, setting: Setting, folder: Path) -> Row:
