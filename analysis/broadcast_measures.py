@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from tca.signals import CollapseWarning, Decorrelation, Regularised, Signal
 from tca.signals.decorrelation.averages import warn_if_fast
 from tca.tape.tape import Tape
 from tca.utils.checks import Count, checked
+from tca.utils.tables import Tabular, columns_of, row_of
 
 __all__ = ["Broadcasting", "CollapseWarning", "PopulationDiagnostics", "broadcasting", "effective_rank"]
 
@@ -50,7 +52,7 @@ class PopulationDiagnostics:
 
 
 @dataclass(frozen=True)
-class Broadcasting:
+class Broadcasting(Tabular):
     """Result of `broadcasting`.
 
     Attributes:
@@ -60,6 +62,10 @@ class Broadcasting:
 
     layers: tuple[PopulationDiagnostics, ...]
     loss: float
+
+    def _columns(self) -> dict[str, Any]:
+        """Return a row for each population."""
+        return columns_of(row_of(each) for each in self.layers)
 
     def __str__(self) -> str:
         head = ["population", "|R|", "left of |R_0|", "rms", "dead", "rank", "cosine", "norm ratio"]

@@ -19,12 +19,13 @@ from analysis.stability.jacobians import output_jacobian
 from tca.batch import Batch
 from tca.nets import Network
 from tca.utils.checks import checked
+from tca.utils.tables import Tabular
 
 __all__ = ["LearningRegime", "learning_regime", "tangent_kernel"]
 
 
 @dataclass(frozen=True)
-class LearningRegime:
+class LearningRegime(Tabular):
     """Changes from one state of a network to another; all near zero in the lazy regime, large in the rich one.
 
     Attributes:

@@ -21,6 +21,7 @@ from tca.batch import Batch
 from tca.experiments.training.evaluation import outputs_of
 from tca.utils.checks import Named, Probability, Whole, checked
 from tca.utils.names import lookup
+from tca.utils.tables import Tabular
 from tca.utils.trial_info import missing
 
 __all__ = ["Psychometric", "choices", "psychometric", "psychometric_by"]
@@ -30,7 +31,7 @@ Rate = float | Literal["free"]
 
 
 @dataclass(frozen=True)
-class Psychometric:
+class Psychometric(Tabular):
     """A psychometric function, fitted to choices.
 
     Attributes:
@@ -46,6 +47,12 @@ class Psychometric:
     form: str
     counts: Counts
     fit: Fit
+
+    def _columns(self) -> dict[str, Any]:
+        """Return a row for each level: choices with Wilson's interval, and the fit; ``fit`` has a table of its own."""
+        low, high = self.intervals().T
+        counted = {**self.counts._asdict(), "proportion": self.proportions, "low": low, "high": high}
+        return {**counted, "fitted": self(self.counts.levels)}
 
     @property
     def threshold(self) -> Estimate:

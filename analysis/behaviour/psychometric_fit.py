@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.optimize
@@ -17,6 +17,7 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from analysis.statistics.intervals import Estimate
+from tca.utils.tables import Tabular, columns_of, row_of
 
 __all__ = ["FORMS", "LARGEST_ASYMPTOTE", "Asymptotes", "Counts", "CurveForm", "Fit", "fit"]
 
@@ -76,7 +77,7 @@ class Asymptotes(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Fit:
+class Fit(Tabular):
     """Estimates with intervals, and the log likelihood with that of the saturated model.
 
     Attributes:
@@ -94,6 +95,11 @@ class Fit:
     lapse: Estimate
     log_likelihood: float
     deviance: float
+
+    def _columns(self) -> dict[str, Any]:
+        """Return a row for each parameter, with its interval."""
+        names = ("threshold", "slope", "guess", "lapse")
+        return columns_of({"parameter": name, **row_of(getattr(self, name))} for name in names)
 
 
 @dataclass(frozen=True)

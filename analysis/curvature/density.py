@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from analysis.curvature.operators import Operator
 from tca.utils.checks import Count, Kept, Seed, checked
+from tca.utils.tables import Tabular
 
 __all__ = ["Density", "density"]
 
@@ -24,7 +25,7 @@ BASES = 2**30  # bytes for the vectors of iterations that share their passes
 
 
 @dataclass(frozen=True, eq=False)
-class Density:
+class Density(Tabular):
     """A spectrum as nodes and weights, one quadrature per probe; where it is exact, one row of all eigenvalues.
 
     Attributes:
@@ -38,6 +39,11 @@ class Density:
     weights: Tensor
     size: int
     exact: bool
+
+    def _columns(self) -> dict[str, Any]:
+        """Return a row for each node of each probe."""
+        probes = torch.arange(len(self.nodes)).repeat_interleave(self.nodes.shape[1])
+        return {"probe": probes, "node": self.nodes.flatten(), "weight": self.weights.flatten()}
 
     def mean(self, values: Tensor) -> tuple[float, float]:
         """Return the mean over all eigenvalues of a function of them, and its error over probes.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +18,13 @@ from analysis.curvature.spectrum import spectrum
 from analysis.fixed_data import Data
 from analysis.samples import Criterion
 from tca.utils.checks import Count, Kept, Seed, checked
+from tca.utils.tables import Tabular
 
 __all__ = ["GradientShare", "gradient_share"]
 
 
 @dataclass(frozen=True, eq=False)
-class GradientShare:
+class GradientShare(Tabular):
     """The result of ``gradient_share``.
 
     Attributes:
@@ -34,6 +36,10 @@ class GradientShare:
     shares: Tensor
     eigenvalues: tuple[float, ...]
     chance: float
+
+    def _columns(self) -> dict[str, Any]:
+        """Return a row for each eigenvector."""
+        return {"eigenvalue": self.eigenvalues, "share": self.shares}
 
     @property
     def share(self) -> float:

@@ -19,12 +19,13 @@ from analysis.curvature.problem import Problem, problem_of
 from analysis.fixed_data import Data
 from analysis.samples import Criterion
 from tca.utils.checks import Count, DType, NotNegative, Positive, checked
+from tca.utils.tables import Tabular
 
 __all__ = ["Sharpness", "sharpness"]
 
 
 @dataclass(frozen=True)
-class Sharpness:
+class Sharpness(Tabular):
     """The result of ``sharpness``.
 
     Attributes:

@@ -22,6 +22,7 @@ from analysis.fixed_data import Data
 from analysis.samples import Criterion
 from analysis.statistics.intervals import Estimate, mean
 from tca.utils.checks import Count, DType, Positive, Seed, checked
+from tca.utils.tables import Tabular
 
 __all__ = ["RandomSharpness", "random_sharpness"]
 
@@ -30,7 +31,7 @@ HUGE = 1e300  # the rise where the loss is no number
 
 
 @dataclass(frozen=True)
-class RandomSharpness:
+class RandomSharpness(Tabular):
     """The result of ``random_sharpness``.
 
     Attributes:

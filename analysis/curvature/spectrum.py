@@ -6,6 +6,7 @@ Shapes: P parameters, k eigenvalues.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from analysis.curvature.eigensolvers import ENGINES, Pair, lanczos
 from analysis.curvature.operators import Operator
 from tca.utils.checks import Count, Kept, Seed, checked
 from tca.utils.names import lookup
+from tca.utils.tables import Tabular, columns_of, row_of
 
 __all__ = ["AUTO_DENSE", "Eigenvalue", "Spectrum", "spectrum"]
 
@@ -44,7 +46,7 @@ class Eigenvalue:
 
 
 @dataclass(frozen=True, eq=False)
-class Spectrum:
+class Spectrum(Tabular):
     """The result of ``spectrum``.
 
     Attributes:
@@ -67,6 +69,11 @@ class Spectrum:
     engine: str
     tolerance: float
     trace: float | None
+
+    def _columns(self) -> dict[str, Any]:
+        """Return a row for each eigenvalue."""
+        ends = {"largest": self.largest, "smallest": self.smallest}
+        return columns_of({"end": end, **row_of(each)} for end, values in ends.items() for each in values)
 
     @property
     def largest_magnitude(self) -> Eigenvalue:

@@ -16,6 +16,7 @@ from torch.nn import functional
 from analysis.curvature.operators import Operator
 from tca.utils.checks import Count, Positive, Seed, checked
 from tca.utils.names import lookup
+from tca.utils.tables import Tabular
 
 __all__ = ["ESTIMATORS", "TraceEstimate", "trace"]
 
@@ -23,7 +24,7 @@ NEGLIGIBLE = 1e-10  # singular values of a sketch below this fraction of the lar
 
 
 @dataclass(frozen=True)
-class TraceEstimate:
+class TraceEstimate(Tabular):
     """An estimate of a trace.
 
     Attributes:

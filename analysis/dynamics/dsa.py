@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,12 +19,13 @@ from analysis.representations.rotations import Matrix, closest, distance
 from analysis.statistics.ties import check_cut
 from tca.utils.arrays import tensor_of
 from tca.utils.checks import Count, NotNegative, Seed, Whole, checked
+from tca.utils.tables import Tabular
 
 __all__ = ["LinearDynamics", "dsa", "linear_dynamics", "vector_field_distance"]
 
 
 @dataclass(frozen=True, eq=False)
-class LinearDynamics:
+class LinearDynamics(Tabular):
     """A linear map that carries activity from one step to the next.
 
     Attributes:
@@ -35,6 +37,10 @@ class LinearDynamics:
     matrix: Tensor
     explained: float
     persistence: float
+
+    def _columns(self) -> dict[str, Any]:
+        """Return a row for each eigenvalue."""
+        return {"eigenvalue": self.eigenvalues, "modulus": self.eigenvalues.abs()}
 
     @property
     def rank(self) -> int:

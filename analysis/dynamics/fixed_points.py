@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from analysis.dynamics.state_map import SIZED, StateMap, state_map
 from tca.utils.checks import Count, NotNegative, Positive, Seed, checked, positive
+from tca.utils.tables import Tabular
 
 __all__ = ["FixedPoints", "fixed_points", "rest", "sampled_states"]
 
@@ -23,7 +25,7 @@ STILL = 1e-7  # gradient of the speed relative to the residual at which the spee
 
 
 @dataclass(frozen=True, eq=False)
-class FixedPoints:
+class FixedPoints(Tabular):
     """Fixed and slow points, slowest first.
 
     Attributes:
@@ -46,6 +48,11 @@ class FixedPoints:
     eigenvalues: Tensor
     starts: int
     unfinished: int
+
+    def _columns(self) -> dict[str, Any]:
+        """Return a row for each point."""
+        numbers = {"residual": self.residuals, "radius": self.radius, "unstable_directions": self.unstable_directions()}
+        return {"kind": self.kinds(), **numbers, "found": self.found}
 
     def __len__(self) -> int:
         return len(self.states)

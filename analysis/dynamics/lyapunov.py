@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch import Tensor
 from tca.eligibilities import Full
 from tca.nets import Network
 from tca.utils.checks import Count, Seed, Whole, checked
+from tca.utils.tables import Tabular
 
 __all__ = ["LyapunovSpectrum", "lyapunov"]
 
@@ -22,7 +24,7 @@ BLOCKS = 10  # blocks of steps whose means give the standard error
 
 
 @dataclass(frozen=True, eq=False)
-class LyapunovSpectrum:
+class LyapunovSpectrum(Tabular):
     """Lyapunov exponents per step, falling; see `lyapunov`.
 
     Attributes:
@@ -36,6 +38,10 @@ class LyapunovSpectrum:
     errors: Tensor
     states: int
     steps: int
+
+    def _columns(self) -> dict[str, Any]:
+        """Return a row for each exponent."""
+        return {"exponent": self.exponents, "error": self.errors}
 
     @property
     def largest(self) -> float:

@@ -27,6 +27,7 @@ from tca.experiments.training.evaluation import TRIALS_AT_ONCE, Measure, evaluat
 from tca.losses import CrossEntropy, Logistic
 from tca.nets import Network
 from tca.utils.checks import Count, NotNegative, Probability, Seed, checked
+from tca.utils.tables import Tabular, columns_of, row_of
 
 __all__ = ["Gap", "Generalization", "Performance", "gap_intervals", "generalization_gap", "sizes"]
 
@@ -60,7 +61,7 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Generalization:
+class Generalization(Tabular):
     """Result of `generalization_gap`; every gap is positive where the network does worse on the test set.
 
     Attributes:
@@ -77,6 +78,15 @@ class Generalization:
     input_noise: float | None
     under: Mapping[str, Performance] = field(default_factory=dict)
 
+    def _columns(self) -> dict[str, Any]:
+        """Return a row for each set of trials, with its gap to the training trials."""
+        scores = {"train": self.train, **self._tested}
+        gaps = {name: self.gap(score) for name, score in scores.items()}
+        return columns_of(
+            {"set": name, **row_of(score), "loss_gap": gaps[name].loss, "accuracy_gap": gaps[name].accuracy}
+            for name, score in scores.items()
+        )
+
     def gap(self, score: Performance) -> Gap:
         """Return how much worse a score is than that on the training trials."""
         return Gap(score.loss - self.train.loss, self.train.accuracy - score.accuracy)
@@ -84,8 +94,12 @@ class Generalization:
     @property
     def gaps(self) -> dict[str, Gap]:
         """Every gap by name: ``test``, ``noisy`` if there is one, and those under further conditions."""
+        return {name: self.gap(score) for name, score in self._tested.items()}
+
+    @property
+    def _tested(self) -> dict[str, Performance]:
         noisy = {} if self.noisy_test is None else {"noisy": self.noisy_test}
-        return {name: self.gap(score) for name, score in {"test": self.test, **noisy, **self.under}.items()}
+        return {"test": self.test, **noisy, **self.under}
 
     @property
     def loss_gap(self) -> float:

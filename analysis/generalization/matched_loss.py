@@ -9,15 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from analysis.statistics.intervals import Estimate, mean
 from tca.experiments.records.result import Result, Snapshot
+from tca.utils.tables import Tabular
 
 __all__ = ["Matched", "at_loss", "matched"]
 
 
 @dataclass(frozen=True)
-class Matched:
+class Matched(Tabular):
     """Measurements of several runs at one training loss.
 
     Attributes:
@@ -27,6 +29,11 @@ class Matched:
 
     loss: float
     rows: Mapping[int, Mapping[str, float] | None]
+
+    def _columns(self) -> dict[str, Any]:
+        """Return a row for each seed, NaN where the run never reached the loss."""
+        names = dict.fromkeys(name for row in self.rows.values() for name in row or ())
+        return {"seed": list(self.rows), **{name: list(self.column(name).values()) for name in names}}
 
     @property
     def asked(self) -> int:

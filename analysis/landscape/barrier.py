@@ -6,7 +6,7 @@ Shapes: P parameters, S positions, N cells.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge
@@ -20,12 +20,13 @@ from analysis.samples import Criterion
 from tca.batch import Batch
 from tca.nets import Network
 from tca.utils.checks import Count, DType, Named, checked
+from tca.utils.tables import Tabular
 
 __all__ = ["Barrier", "barrier"]
 
 
 @dataclass(frozen=True, eq=False)
-class Barrier:
+class Barrier(Tabular):
     """The loss on the straight line between two networks.
 
     Attributes:
@@ -39,6 +40,10 @@ class Barrier:
     losses: Tensor
     order: Tensor | None
     distance: float
+
+    def _columns(self) -> dict[str, Any]:
+        """Return a row for each position."""
+        return {"position": self.positions, "loss": self.losses, "chord": self.chord}
 
     @property
     def chord(self) -> Tensor:

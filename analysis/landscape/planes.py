@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge
@@ -23,6 +23,7 @@ from analysis.fixed_data import Data
 from analysis.samples import Criterion
 from tca.utils.checks import Count, DType, Positive, Seed, checked
 from tca.utils.names import lookup
+from tca.utils.tables import Tabular
 
 __all__ = ["Landscape", "filter_normalised", "landscape"]
 
@@ -32,7 +33,7 @@ ROUNDED = 1e-6  # sine of the angle between two spans that is round-off
 
 
 @dataclass(frozen=True, eq=False)
-class Landscape:
+class Landscape(Tabular):
     """The loss on a line or a plane through the parameters of a network.
 
     Attributes:
@@ -53,6 +54,13 @@ class Landscape:
     curvatures: Tensor
     slopes: Tensor
     loss: float
+
+    def _columns(self) -> dict[str, Any]:
+        """Return a row for each position, on a line with the parabola."""
+        if self.losses.ndim == 1:
+            return {"position": self.positions, "loss": self.losses, "parabola": self.parabola}
+        first, second = torch.meshgrid(self.positions, self.second, indexing="ij")
+        return {"position": first.flatten(), "second": second.flatten(), "loss": self.losses.flatten()}
 
     @property
     def parabola(self) -> Tensor:

@@ -17,6 +17,7 @@ from analysis.representations.similarity import procrustes_distance
 from analysis.statistics.ties import round_off
 from tca.utils.arrays import tensor_of
 from tca.utils.checks import Count, Seed, checked
+from tca.utils.tables import Tabular
 
 __all__ = ["NoiseCeiling", "conditions_averaged", "noise_ceiling", "reliability", "spearman_brown"]
 
@@ -98,7 +99,7 @@ def reliability(repeats: Activity, *, splits: Count = 100, seed: Seed = 0) -> Te
 
 
 @dataclass(frozen=True)
-class NoiseCeiling:
+class NoiseCeiling(Tabular):
     """How close to the mean of all repeats a perfect model can come, by a measure of similarity.
 
     Attributes:

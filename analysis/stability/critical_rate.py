@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,6 +28,7 @@ from tca.batch import Batch
 from tca.nets import Network
 from tca.utils.checks import Seed, checked
 from tca.utils.names import lookup
+from tca.utils.tables import Tabular, columns_of
 
 __all__ = ["RuleStability", "Stability", "critical_rate", "critical_rates", "stability"]
 
@@ -61,7 +63,7 @@ class RuleStability:
 
 
 @dataclass(frozen=True, eq=False)
-class Stability:
+class Stability(Tabular):
     """Result of `stability`.
 
     Attributes:
@@ -76,6 +78,15 @@ class Stability:
     eigenvalues: Tensor
     error: float
     parameters: tuple[str, ...]
+
+    def _columns(self) -> dict[str, Any]:
+        """Return a row for each rule."""
+        names = ("rho", "gradient_rho", "critical_rate")
+        return columns_of(
+            {"rule": each.name, "largest_real_mu": each.eigenvalues.real.max().item()}
+            | {name: getattr(each, name) for name in names}
+            for each in self.rules
+        )
 
     @property
     def largest(self) -> float:

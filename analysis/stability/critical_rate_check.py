@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,12 +23,13 @@ from tca.learner import Learner
 from tca.nets import Network
 from tca.rule import Rule
 from tca.utils.checks import Count, Kept, NotNegative, Seed, checked
+from tca.utils.tables import Tabular, columns_of
 
 __all__ = ["Check", "Iteration", "check_stability", "iterate"]
 
 
 @dataclass(frozen=True, eq=False)
-class Iteration:
+class Iteration(Tabular):
     """A rule's update map run for some steps from close to a place.
 
     Attributes:
@@ -40,6 +42,10 @@ class Iteration:
     errors: Tensor
     predicted: float
 
+    def _columns(self) -> dict[str, Any]:
+        """Return a row for each step."""
+        return {"step": range(len(self.errors)), "error": self.errors}
+
     @property
     def ratio(self) -> float:
         """Last error divided by the first."""
@@ -47,7 +53,7 @@ class Iteration:
 
 
 @dataclass(frozen=True, eq=False)
-class Check:
+class Check(Tabular):
     """A rule's map just below and just above its critical rate.
 
     Attributes:
@@ -59,6 +65,12 @@ class Check:
     critical_rate: float
     lower: Iteration
     upper: Iteration
+
+    def _columns(self) -> dict[str, Any]:
+        """Return a row for each of the two rates."""
+        names = ("rate", "ratio", "predicted")
+        runs = {"below": self.lower, "above": self.upper}
+        return columns_of({"side": side, **{name: getattr(run, name) for name in names}} for side, run in runs.items())
 
     @property
     def holds(self) -> bool:

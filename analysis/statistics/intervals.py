@@ -17,6 +17,7 @@ import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 
 from tca.utils.checks import Count, Measured, Named, Probability, Seed, checked
+from tca.utils.tables import Tabular
 
 __all__ = ["DECIDING", "RESAMPLES", "Estimate", "Number", "bootstrap", "holm", "mean",
            "paired_difference", "verdict"]  # fmt: skip
@@ -28,7 +29,7 @@ DECIDING = 5  # values below which no interval decides a claim
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Tabular):
     """A number with its interval.
 
     Attributes:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from analysis.statistics.intervals import DECIDING, RESAMPLES, Number
 from tca.utils.checks import Count, Probability, Seed, checked
+from tca.utils.tables import Tabular
 
 __all__ = ["Correlation", "rank_correlation"]
 
@@ -21,7 +22,7 @@ FEWEST = 3  # runs without which there is no correlation, and seeds without whic
 
 
 @dataclass(frozen=True)
-class Correlation:
+class Correlation(Tabular):
     """A rank correlation with its bootstrap interval.
 
     Attributes:

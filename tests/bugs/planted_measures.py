@@ -6,9 +6,24 @@ from tests.bugs.bug import Bug
 
 FOREIGN = "tests/analysis/curvature/test_any_model.py::"
 MODULES = "tests/analysis/test_any_module.py::"
+TABLES = "tests/tca/utils/test_tables.py::"
 TIES = ("tests/analysis/representations/test_ties.py",)
 
 BUGS = [
+    Bug(
+        "tca/utils/tables.py",
+        "intervals without the name of their number",
+        'f"{name}_{inner}"',
+        "inner",
+        (f"{TABLES}test_measures_of_curvature_have_tables",),
+    ),
+    Bug(
+        "analysis/landscape/planes.py",
+        "a plane's table with its axes exchanged",
+        'indexing="ij"',
+        'indexing="xy"',
+        (f"{TABLES}test_gaps_and_landscapes_have_tables",),
+    ),
     Bug(
         "analysis/generalization/gap.py",
         "a module scored in training mode",

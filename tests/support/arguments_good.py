@@ -201,7 +201,7 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "tca.experiments.loggers.loggers_of": {"loggers": lambda: ()},
     "tca.experiments.sweep.Swept": {"folder": lambda: FILE, "outcome": lambda: "open"},
     "tca.experiments.sweep.grid": {"axes": lambda: {"seeds.net": [0, 1]}},
-    "tca.experiments.sweep.read_runs": {"target": lambda: "tests/support/arguments_good.py:swept"},
+    "tca.experiments.sweep.read_runs": {"target": lambda: f"{__file__}:swept"},
     "analysis.load": {"folder": lambda: tempfile.mkdtemp()},
     "analysis.load_curves": {"runs": lambda: []},
     "tca.experiments.sweep.sweep": {"folder": lambda: FILE, "runs": lambda: [], "progress": lambda: False},

@@ -8,6 +8,7 @@ import re
 import signal
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,6 +94,12 @@ def free(name: str, parameter: str, value: Any) -> bool:
 
 def _signature(call: Callable[..., Any]) -> str:
     return str(inspect.signature(call))
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any word may be the folder of a record that is written."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("name", [each for each in PUBLIC if each not in UNCALLED])
