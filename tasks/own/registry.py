@@ -15,7 +15,7 @@ from tasks.own.fixed_task import FixedTask
 from tasks.own.other_loss import OtherLoss
 from tasks.task import Task
 from tasks.trials import FixedTrials
-from tca.utils.class_paths import import_path
+from tca.utils.class_paths import check_concrete, import_path
 from tca.utils.names import shorten, unknown
 
 __all__ = ["REGISTERED", "as_task", "data_of", "is_trial_source", "path_of", "registered_as"]
@@ -71,7 +71,7 @@ def as_task(source: Any, options: Mapping[str, Any], what: str) -> Task:
         what: Name of the source, for the message.
 
     Raises:
-        ValueError: An option is unknown.
+        ValueError: An option is unknown, or a class lacks methods.
         TypeError: The source yields no trials.
     """
     if isinstance(source, Task):
@@ -89,6 +89,8 @@ def as_task(source: Any, options: Mapping[str, Any], what: str) -> Task:
                 raise unknown(option, ("dt", "classes"), f"option of {what}")
         return FixedTask(*sets, **options)
     if callable(source):
+        if isinstance(source, type):
+            check_concrete(source, "task")
         allowed = inspect.signature(source).parameters
         if not any(each.kind is each.VAR_KEYWORD for each in allowed.values()):
             for option in options:

@@ -9,6 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 import tasks
 from tasks.images.catalogue import DIGITS, KNOWN
 from tca.cli.bibliography import entries_of_name, entries_of_run, software
+from tca.cli.command_parser import command_parser
 from tca.cli.commands import CommandOutput
 from tca.cli.record_names import RECORDS
 from tca.cli.summary import record_folders
@@ -23,7 +24,7 @@ __all__ = ["act", "parser"]
 
 def parser() -> ArgumentParser:
     """Return the parser."""
-    made = ArgumentParser(usage="tca cite NAME_OR_FOLDER...", exit_on_error=False, allow_abbrev=False)
+    made = command_parser("tca cite NAME_OR_FOLDER...")
     made.add_argument(
         "names",
         nargs="*",

@@ -28,6 +28,10 @@ from tca.experiments.together.train_together import AT_ONCE
 
 __all__ = ["act", "parser"]
 
+DESCRIPTION = (
+    "Train several rules on the same trials and write tables, figures and the page report.html. Rules with networks, "
+    "optimizers or rates of their own are entries of a file: tca compare --config FILE."
+)
 RATES = 5  # learning rates of --tune-lr without a number
 HELP = {
     "rules": "Names of rules, comma-separated, see `tca list rules`; in a file also mappings with a rule and its own "
@@ -40,7 +44,7 @@ HELP = {
 
 def parser() -> ArgumentParser:
     """Return the parser."""
-    made = run_parser("tca compare [options]", "runs/compare", "folder of the records and the report")
+    made = run_parser("tca compare [options]", DESCRIPTION, "runs/compare", "folder of the records and the report")
     made.add_argument("--workers", type=int, default=2, help="Number of processes.")
     made.add_argument("--strict", action="store_true", help="Refuse entries that do not fit a task.")
     made.add_argument(

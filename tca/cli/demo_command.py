@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
+from tca.cli.command_parser import command_parser
 from tca.cli.commands import CommandOutput
 from tca.cli.compare.comparison import Comparison
 from tca.cli.compare.comparison_loop import compare
@@ -41,7 +42,7 @@ def comparison() -> Comparison:
 
 def parser() -> ArgumentParser:
     """Return the parser."""
-    made = ArgumentParser(usage="tca demo [options]", description=DESCRIPTION, exit_on_error=False, allow_abbrev=False)
+    made = command_parser("tca demo [options]", DESCRIPTION)
     made.add_argument("--folder", default="runs/demo", help="Folder of the records, the figures and the report.")
     made.add_argument("--workers", type=int, default=2, help="Number of processes.")
     made.add_argument("--quiet", action="store_true", help="Hide the progress bar.")

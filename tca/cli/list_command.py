@@ -11,6 +11,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 import tasks
+from tca.cli.command_parser import command_parser
 from tca.cli.commands import CommandOutput
 from tca.losses import LOSSES
 from tca.nets import NETWORKS
@@ -43,7 +44,7 @@ class Chapter:
 
 def parser() -> ArgumentParser:
     """Return the parser."""
-    made = ArgumentParser(usage=f"tca list [{'|'.join(CHAPTERS)}]", exit_on_error=False, allow_abbrev=False)
+    made = command_parser(f"tca list [{'|'.join(CHAPTERS)}]")
     made.add_argument(
         "chapter",
         nargs="?",
@@ -85,7 +86,7 @@ def _short(chapter: Chapter) -> str:
 def _whole(chapter: Chapter) -> str:
     entries = []
     for name in chapter.names():
-        details = [_wrapped(each) for each in chapter.details(name)]
+        details = [_wrapped(each) for each in chapter.details(name) if each]
         entries.append("\n".join([f"  {name}", _wrapped(chapter.line(name)), *details]))
     return "\n\n".join([_head(chapter), *entries])
 
@@ -151,7 +152,7 @@ CHAPTERS: dict[str, Chapter] = {
         "Rules",
         '--rule NAME, or tca.RULES["NAME"]',
         lambda: list(RULES),
-        lambda name: RULES[name].summary,
+        lambda name: RULES[name].summary or repr(RULES[name]),
         _rule_details,
     ),
     "tasks": Chapter(
@@ -164,15 +165,14 @@ CHAPTERS: dict[str, Chapter] = {
     ),
     "nets": Chapter(
         "Networks",
-        "in Python by the class; on the command line --net.OPTION VALUE for a leaky_rnn, and for any kind --network "
-        '\'{"kind": "mlp", "options": {"sizes": [32]}}\'',
+        "--net NAME --net.OPTION VALUE, such as --net mlp --net.sizes [32], by default leaky_rnn; in Python the class",
         lambda: list(NETWORKS),
         lambda name: _described(NETWORKS[name], "tca.nets"),
         lambda name: _options(NETWORKS[name]),
     ),
     "losses": Chapter(
         "Losses",
-        "set by the task; in Python, a batch takes any of tca.losses",
+        "that of the task, or --loss NAME; in Python, a batch takes any of tca.losses",
         lambda: list(LOSSES),
         lambda name: _described(type(LOSSES[name]), "tca.losses"),
         lambda name: [],

@@ -7,6 +7,7 @@ Rules and networks have parts and options of their own, which depend on their cl
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import re
@@ -24,7 +25,7 @@ from tca.experiments.config.part_config import merged, normal
 from tca.experiments.records.files import read_bytes
 from tca.nets import NETWORKS
 from tca.rules import RULES
-from tca.utils.class_paths import is_import_path
+from tca.utils.class_paths import canonical_path, is_import_path
 from tca.utils.names import lookup
 from tca.utils.text import in_a_line
 
@@ -34,6 +35,7 @@ __all__ = ["plain_words"]
 TREES = {"rule": "name", "net": "kind", "loss": "class"}
 SEEDS = ("data", "net", "rule", "batches")
 OPTIMIZER = tuple(Optimizer.__dataclass_fields__)
+NAMED = "--optimizer.name="
 Tree = dict[str, Any]
 
 
@@ -55,7 +57,7 @@ def plain_words(words: Sequence[str], several: bool = False) -> list[str]:
      '--network={"kind": "leaky_rnn", "options": {"size": 8}}']
     """
     trees = ("net",) if several else tuple(TREES)
-    files: list[str] = []
+    files: list[str | Tree] = []
     seeds: list[str] = []
     others: list[str] = []
     described: Tree = {}
@@ -67,9 +69,12 @@ def plain_words(words: Sequence[str], several: bool = False) -> list[str]:
     while waiting:
         word = waiting.pop(0)
         option, sign, value = word.removeprefix("--").partition("=")
+        if option.startswith("optimizer."):
+            option = _optimizer_option(option)
+            word = f"--{option}{sign}{value}"
         name, *keys = option.split(".")
         if not word.startswith("--") or (
-            name not in (*trees, "network") and option not in ("config", "optimizer", "task", "seed")
+            name not in (*trees, "network") and option not in ("config", "optimizer", "optimizer.name", "task", "seed")
         ):
             others.append(word)
             continue
@@ -81,8 +86,7 @@ def plain_words(words: Sequence[str], several: bool = False) -> list[str]:
             values = _configured(value, several, trusted="--trust" in words)
             if values is not None:
                 described |= {each: values.pop(each) for each in trees if each in values}
-                value = json.dumps(values)
-            files.append(f"--config={value}")
+            files.append(value if values is None else values)
         elif option == "seed" and not several:
             seeds += [f"--seeds.{each}={value}" for each in SEEDS]
         elif name in trees:
@@ -93,7 +97,11 @@ def plain_words(words: Sequence[str], several: bool = False) -> list[str]:
             others += _named(option, value)
     for name in trees:
         others += _tree(name, described.get(name), flags.get(name))
-    return [*files, *seeds, *others]
+    for chosen in (word.removeprefix(NAMED) for word in others if word.startswith(NAMED)):
+        for optimizer in (each.get("optimizer") for each in files if isinstance(each, dict)):
+            if optimizer and Optimizer(optimizer.get("name", Optimizer.name)).name != Optimizer(chosen).name:
+                optimizer.pop("options", None)  # those of another class
+    return [*(f"--config={_text(each)}" for each in files), *seeds, *others]
 
 
 def _first(word: str) -> list[str]:
@@ -116,6 +124,13 @@ def _named(option: str, value: str) -> list[str]:
     if option == "optimizer" and isinstance(found, Mapping):
         return [f"--optimizer={_text(_optimizer(found))}"]
     return [f"--{option}={value}"]
+
+
+def _optimizer_option(option: str) -> str:
+    """Return an option of the optimizer in the notation of the parser: arguments of its class among its options."""
+    keys = [{"class_path": "name"}.get(each, each) for each in option.split(".")[1:] if each != "init_args"]
+    own = not keys or keys[0] in (*OPTIMIZER, "help") or difflib.get_close_matches(keys[0], OPTIMIZER, cutoff=0.75)
+    return ".".join(["optimizer", *(keys if own else ["options", *keys])])
 
 
 def _tree(name: str, described: Any, flags: Tree | None) -> list[str]:
@@ -182,6 +197,7 @@ def _task(value: Mapping[str, Any]) -> Tree:
     """Return name and options of a task in Lightning's notation."""
     tree = dict(normal(value))
     name = tree.pop("class", None) or tree.pop("name", None)
+    name = canonical_path(name) if is_import_path(name) and name not in tasks.list() else name
     return {"task": name, **({"task_options": tree} if tree else {})}
 
 

@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 from jsonargparse import ArgumentParser, Namespace
 
+from tca.cli.command_parser import command_parser
 from tca.cli.record_names import record_path
 from tca.cli.table_formats import Format
 from tca.experiments.config.agent import REWARD_RULES, Agent
@@ -27,11 +28,12 @@ __all__ = [
 # Help texts that replace descriptions written for Python.
 FILE = "YAML or JSON file with values of the options below."
 HELP = {
-    "task": "Name of the task, see `tca list tasks`.",
+    "task": "Name of the task, see `tca list tasks`, or import path of one's own, such as my_module:MyTask.",
     "task_options": "Options of the task, each as --task_options.NAME VALUE, see `tca list tasks`.",
     "tasks": "Names of tasks, comma-separated, see `tca list tasks`.",
     "rules": "Names of rules, comma-separated, see `tca list rules`.",
-    "net": FILE,
+    "net": "Kind of the network, see `tca list nets`, or import path of one's own, with --net.OPTION VALUE; or a "
+    f"{FILE}",
     "net.size": "Number of recurrent cells.",
     "net.form": "Where the leak acts: A on the potential, B on the rate; by default as the rule has it, or A.",
     "net.activation": "One of tanh, relu, softplus, rectified_tanh and linear.",
@@ -44,11 +46,13 @@ HELP = {
     "net.gain_rec": "Standard deviation of the initial recurrent weights times the square root of the in-degree.",
     "net.cell_types": "Fractions of the cell types, such as [0.8,0.2], or the type of every cell; by default one type.",
     "net.dale": "Sign of the outgoing recurrent synapses of each type, such as [1,-1]; 0 for both signs.",
-    "optimizer": FILE,
-    "optimizer.name": "Name of an optimizer of torch.optim, such as Adam, AdamW, SGD or RMSprop. If no option of "
-    "the optimizer is given, the one recommended for the rule.",
-    "optimizer.options": "Further arguments of the optimizer, each as --optimizer.options.NAME VALUE.",
-    "seeds": FILE,
+    "optimizer": f"Name of an optimizer, with --optimizer.OPTION VALUE; or a {FILE}",
+    "optimizer.name": "Name of an optimizer of torch.optim, such as Adam, AdamW or SGD, or import path of one's own. "
+    "If no option of the optimizer is given, the one recommended for the rule.",
+    "optimizer.options": "Further arguments of the optimizer, each as --optimizer.NAME VALUE, such as "
+    "--optimizer.momentum 0.9.",
+    "seeds": f"{FILE} --seed N sets all of them.",
+    "agent": FILE,
     "seeds.data": "Seed of the trials.",
     "seeds.net": "Seed of the initial weights and the private noise.",
     "seeds.rule": "Seed of the rule, for example of random feedback weights.",
@@ -63,6 +67,7 @@ ALGORITHM = (
     "Algorithm where a task gives rewards only, by default ppo, or actor_critic for reward_eprop; --agent.NAME VALUE "
     "changes its options."
 )
+LEAKY_NET = "The network, by default a leaky one (leaky_rnn), whose options are these"
 # Types of the options of a leaky network whose default is None.
 LEAKY: dict[str, Any] = {
     "form": Optional[str],  # noqa: UP045
@@ -73,13 +78,11 @@ LEAKY: dict[str, Any] = {
 DEFAULT = re.compile(r"[,;]\s+default\b([^.;,]|\.\d)*(?=[.;,]|$)")
 
 
-def run_parser(usage: str, folder: str, contents: str) -> ArgumentParser:
+def run_parser(usage: str, description: str, folder: str, contents: str) -> ArgumentParser:
     """Return a parser with the options for configuration, folder and progress."""
-    parser = ArgumentParser(usage=usage, exit_on_error=False, allow_abbrev=False)
+    parser = command_parser(usage, description)
     parser.add_argument("--config", action="config", help=FILE)
-    parser.add_argument(
-        "--trust", action="store_true", help="Import modules that a record given as --config names, default no."
-    )
+    parser.add_argument("--trust", action="store_true", help="Import modules that a record given as --config names.")
     parser.add_argument("--folder", default=folder, help=f"{contents[0].upper()}{contents[1:]}.")
     parser.add_argument("--quiet", action="store_true", help="Hide the progress bar.")
     add_logger(parser)
@@ -90,12 +93,13 @@ def add_network(parser: ArgumentParser) -> None:
     """Add the options of the optimizer, of a leaky network, and the option for other networks."""
     parser.add_class_arguments(Optimizer, "optimizer")
     options = [(name, LEAKY.get(name, type(value)), value) for name, value in NetworkConfig().options.items()]
-    parser.add_class_arguments(dataclasses.make_dataclass("leaky_rnn", options), "net")
+    leaky = dataclasses.make_dataclass("leaky_rnn", options, namespace={"__doc__": LEAKY_NET})
+    parser.add_class_arguments(leaky, "net")
     parser.add_argument(
         "--network",
         type=Optional[dict[str, Any]],  # noqa: UP045 - jsonargparse formats this form correctly in its help
-        help="Network of another kind, instead of the options of net: kind and options, such as "
-        '{"kind": "mlp", "options": {"sizes": [256, 128]}}; `tca list nets` shows the kinds.',
+        help="The network in one value instead of the options of net: kind and options, such as "
+        '{"kind": "mlp", "options": {"sizes": [256, 128]}}.',
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jsonargparse import ArgumentParser, Namespace
 
+from tca.cli.command_parser import command_parser
 from tca.cli.commands import CommandOutput
 from tca.cli.parsers import add_folder, add_format, given_folder
 from tca.cli.summary import report
@@ -13,7 +14,7 @@ __all__ = ["act", "parser"]
 
 def parser() -> ArgumentParser:
     """Return the parser."""
-    made = ArgumentParser(usage="tca report FOLDER [--format FORMAT]", exit_on_error=False, allow_abbrev=False)
+    made = command_parser("tca report FOLDER [--format FORMAT]")
     add_folder(made, "Record, folder of records, or comparison.")
     add_format(made)
     return made

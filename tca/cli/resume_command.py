@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
+from tca.cli.command_parser import command_parser
 from tca.cli.commands import CommandOutput
 from tca.cli.compare.comparison_loop import compare, read_comparison
 from tca.cli.compare.report import printed, write_report
@@ -25,9 +26,9 @@ __all__ = ["act", "parser"]
 
 def parser() -> ArgumentParser:
     """Return the parser."""
-    made = ArgumentParser(usage="tca resume FOLDER [options]", exit_on_error=False, allow_abbrev=False)
+    made = command_parser("tca resume FOLDER [options]")
     add_folder(made, "Record of a run, folder of records, or folder of a comparison.")
-    made.add_argument("--trust", action="store_true", help="Import modules that the records name, default no.")
+    made.add_argument("--trust", action="store_true", help="Import modules that the records name.")
     made.add_argument("--workers", type=int, default=2, help="Number of processes of a comparison.")
     made.add_argument("--quiet", action="store_true", help="Hide the progress bar.")
     add_logger(made)
@@ -37,8 +38,10 @@ def parser() -> ArgumentParser:
 def act(options: Namespace) -> CommandOutput:
     """Train to the end; finished runs are read.
 
+    Of several records, those that are damaged or name a module that may not be imported are a line each, with status 1.
+
     Raises:
-        RecordError: There is no record, or one is damaged or names a module that may not be imported.
+        RecordError: There is no record, or the only one cannot go on.
     """
     folder = given_folder(options)
     if os.path.lexists(folder / "comparison.json"):
@@ -51,7 +54,16 @@ def act(options: Namespace) -> CommandOutput:
     folders = list(record_folders(folder))
     if not folders:
         raise RecordError(f"{in_a_line(folder)} contains neither a comparison nor the record of a run")
-    return CommandOutput("\n\n".join(_resumed(each, options) for each in folders))
+    if len(folders) == 1:
+        return CommandOutput(_resumed(folders[0], options))
+    texts, refused = [], 0
+    for each in folders:
+        try:
+            texts.append(_resumed(each, options))
+        except (RecordError, ValueError) as error:  # the others go on
+            refused += 1
+            texts.append(f"not resumed: {in_a_line(error)}")
+    return CommandOutput("\n\n".join(texts), int(refused > 0))
 
 
 def _resumed(folder: Path, options: Namespace) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 from jsonargparse import ArgumentParser, Namespace
 
+from tca.cli.command_parser import command_parser
 from tca.cli.commands import CommandOutput
 from tca.cli.parsers import add_folder, given_folder
 from tca.cli.record_names import RECORDS
@@ -28,8 +29,8 @@ FORMATS = ("table", "csv")
 
 def parser() -> ArgumentParser:
     """Return the parser."""
-    made = ArgumentParser(usage="tca runs [FOLDER] [options]", exit_on_error=False, allow_abbrev=False)
-    add_folder(made, "Folder of records, also in folders within it; default runs.")
+    made = command_parser("tca runs [FOLDER] [options]")
+    add_folder(made, "Folder of records, also in folders within it, by default runs.")
     for name in SAME:
         made.add_argument(f"--{name}", metavar="NAME", help=f"Runs with this {name} only; several, comma-separated.")
     made.add_argument("--seed", type=Optional[int], help="Runs with this seed of the network only.")  # noqa: UP045

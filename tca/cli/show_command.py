@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
+from tca.cli.command_parser import command_parser
 from tca.cli.commands import CommandOutput
 from tca.cli.parsers import add_folder, given_folder
 from tca.cli.summary import show
@@ -22,7 +23,7 @@ ROLLOUT = (
 
 def parser() -> ArgumentParser:
     """Return the parser."""
-    made = ArgumentParser(usage="tca show RUN_FOLDER [--rollout FILE.gif]", exit_on_error=False, allow_abbrev=False)
+    made = command_parser("tca show FOLDER [--rollout FILE.gif]")
     add_folder(made, "Record of a finished or unfinished run.")
     made.add_argument("--rollout", metavar="FILE.gif", help=ROLLOUT)
     made.add_argument("--seed", type=int, default=0, help="Seed of the environment of --rollout.")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
+from tca.cli.command_parser import command_parser
 from tca.cli.commands import CommandOutput
 from tca.cli.parsers import add_logger, given_loggers
 from tca.cli.text_table import TextTable, csv_text
@@ -27,7 +28,7 @@ MEASURED = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "elaps
 
 def parser() -> ArgumentParser:
     """Return the parser."""
-    made = ArgumentParser(usage="tca sweep FILE.py[:FUNCTION] [options]", exit_on_error=False, allow_abbrev=False)
+    made = command_parser("tca sweep FILE.py[:FUNCTION] [options]")
     made.add_argument(
         "target",
         metavar="FILE.py[:FUNCTION]",

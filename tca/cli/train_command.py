@@ -24,6 +24,10 @@ from tca.utils.checks import Count, check
 
 __all__ = ["act", "chosen_run", "parser"]
 
+DESCRIPTION = (
+    "Train one network and record it. TASK is the name of a task, an import path, or a YAML or JSON file of options. "
+    "Rules, networks, losses and optimizers may be one's own, by import path."
+)
 RULE = (
     "Name or import path of the rule, see `tca list rules`; --rule.signal.NAME VALUE and --rule.eligibility.NAME VALUE "
     "change options of its parts, --rule.signal CLASS and --rule.eligibility CLASS its parts."
@@ -35,12 +39,12 @@ LOSS = (
     "that of the task."
 )
 
-THREADS = f"Threads of torch, default 1 for networks of up to {WIDEST} cells a layer, else those of torch."
+THREADS = f"Threads of torch; 1 if not given for networks of up to {WIDEST} cells a layer, else its own number."
 
 
 def parser() -> ArgumentParser:
     """Return the parser."""
-    made = run_parser("tca train TASK [options]", "runs", "folder of the records")
+    made = run_parser("tca train TASK [options]", DESCRIPTION, "runs", "folder of the records")
     made.add_argument("--rule", default="bptt", help=RULE)
     made.add_argument("--loss", help=LOSS)
     made.add_class_arguments(Run, skip={"rule", "net", "optimizer", "agent", "loss"})

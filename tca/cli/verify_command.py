@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jsonargparse import ArgumentParser, Namespace
 
+from tca.cli.command_parser import command_parser
 from tca.cli.commands import CommandOutput
 from tca.cli.parsers import add_folder, given_folder
 from tca.experiments.training.verification import MOST, verify
@@ -14,9 +15,9 @@ __all__ = ["act", "parser"]
 
 def parser() -> ArgumentParser:
     """Return the parser."""
-    made = ArgumentParser(usage="tca verify RUN_FOLDER [options]", exit_on_error=False, allow_abbrev=False)
+    made = command_parser("tca verify FOLDER [options]")
     add_folder(made, "Record of a finished run.")
-    made.add_argument("--trust", action="store_true", help="Import modules that the record names, default no.")
+    made.add_argument("--trust", action="store_true", help="Import modules that the record names.")
     made.add_argument("--quiet", action="store_true", help="Hide the progress bar.")
     return made
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import sys
 from pathlib import Path
 from typing import Any
 
 from tca.utils.names import shorten
 
-__all__ = ["UntrustedNameError", "canonical_path", "import_path", "is_import_path", "resolved"]
+__all__ = ["UntrustedNameError", "canonical_path", "check_concrete", "import_path", "is_import_path", "resolved"]
 
 OWN = ("tca", "tasks", "analysis")
 
@@ -64,6 +65,26 @@ def canonical_path(path: Any) -> str:
         return str(path)
     module, _, name = path.rpartition(".")
     return f"{module}:{name}"
+
+
+def check_concrete(kind: type, what: str) -> None:
+    """Raise if a class cannot be instantiated since methods are missing.
+
+    Args:
+        kind: The class.
+        what: The argument that names it, for the message.
+
+    Raises:
+        ValueError: Abstract methods are missing.
+
+    >>> from collections.abc import Sized
+    >>> check_concrete(type("Bag", (Sized,), {}), "loss")
+    Traceback (most recent call last):
+    ValueError: loss must be a class with all methods, got 'Bag', which lacks __len__
+    """
+    if inspect.isabstract(kind):
+        missing = ", ".join(sorted(getattr(kind, "__abstractmethods__", ())))
+        raise ValueError(f"{what} must be a class with all methods, got {kind.__name__!r}, which lacks {missing}")
 
 
 def resolved(path: str, what: str, *, trusted: bool) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tca.experiments.config.part_config import built, described, merged, normal
 from tca.losses import LOSSES, Loss
-from tca.utils.class_paths import is_import_path, resolved
+from tca.utils.class_paths import check_concrete, is_import_path, resolved
 from tca.utils.names import lookup, shorten
 
 __all__ = ["loss_of", "loss_values"]
@@ -34,6 +34,7 @@ def loss_of(value: Any, *, trusted: bool = True) -> Loss:
     if isinstance(value, Loss):
         return value
     if isinstance(value, type) and issubclass(value, Loss):
+        check_concrete(value, "loss")
         return value()
     given = {"class": value} if isinstance(value, str) else normal(value)
     if not isinstance(given, Mapping) or not isinstance(given.get("class"), str):

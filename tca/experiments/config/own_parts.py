@@ -17,7 +17,7 @@ from tca.nets import Network, wrap
 from tca.nets.cell_rnn.cell_population import CellLayer
 from tca.nets.cell_rnn.named_cells import layer_of_cell
 from tca.rules import RULES
-from tca.utils.class_paths import is_import_path, resolved
+from tca.utils.class_paths import check_concrete, is_import_path, resolved
 from tca.utils.module_contexts import seeded
 from tca.utils.names import lookup, shorten
 
@@ -83,11 +83,12 @@ def own_network(path: str) -> type[Cell] | NetworkFunction:
         path: The import path.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There is none, or the class lacks methods.
         TypeError: It is neither.
     """
     found = resolved(path, "network", trusted=True)
     if isinstance(found, type) and issubclass(found, Cell):
+        check_concrete(found, "network")
         return found
     if isinstance(found, nn.Module) or not callable(found):
         raise TypeError(
@@ -103,12 +104,13 @@ def cell_layer(path: str) -> type[CellLayer]:
         path: The import path.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There is none, or the class lacks methods.
         TypeError: It is no class of a cell.
     """
     found = resolved(path, "cell", trusted=True)
     if not isinstance(found, type) or not issubclass(found, Cell):
         raise TypeError(f"cell {path!r} must be a class of tca.cells.Cell, got {shorten(found)}")
+    check_concrete(found, "cell")
     return layer_of_cell(found)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tca.utils.checks import check
-from tca.utils.class_paths import import_path, is_import_path, resolved
+from tca.utils.class_paths import check_concrete, import_path, is_import_path, resolved
 from tca.utils.names import lookup, shorten
 
 __all__ = ["built", "described", "merged", "normal"]
@@ -125,6 +125,7 @@ def _class(name: Any, classes: list[type], what: str, *, trusted: bool) -> type:
     if not isinstance(found, type) or not dataclasses.is_dataclass(found) or not issubclass(found, tuple(classes)):
         bases = " or ".join(each.__name__ for each in classes) or "another value"
         raise ValueError(f"{what} must be a class of {bases}, got {name!r}")
+    check_concrete(found, what)
     return found
 
 

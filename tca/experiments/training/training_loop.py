@@ -310,7 +310,7 @@ class TrainingLoop:
         """Return the numbers beside the progress bar."""
         if self.task.rewards_only:
             return {"return": f"{last.test_accuracy:.1f}", "acting": f"{last.train_accuracy:.1f}"}
-        return {"loss": f"{last.train_loss:.4f}", "accuracy": f"{last.test_accuracy:.3f}"}
+        return {"loss": f"{last.train_loss:.4f}", self.task.measure: f"{last.test_accuracy:.3f}"}
 
     def _keep(self, record: Record, before: Mapping[str, Any]) -> None:
         """Save the network at each loss of the run crossed since the previous measurement."""

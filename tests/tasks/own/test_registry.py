@@ -158,6 +158,7 @@ def test_a_resume_with_changed_data_is_refused(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
+        (lambda: tasks.make("tasks.task:DrawnTask"), ValueError, "must be a class with all methods, got 'DrawnTask'"),
         (lambda: tasks.make("no_module:task"), ValueError, "task 'no_module:task' does not exist"),
         (lambda: tasks.make(f"{HERE}:Missing"), ValueError, "has no 'Missing'"),
         (lambda: tasks.make(f"{HERE}:np.pi"), TypeError, "task must be a name, an import path, a Task"),

@@ -149,6 +149,15 @@ def test_list_names_everything_in_a_line(capsys: pytest.CaptureFixture[str]) -> 
     assert all(len(line.split()) > 3 for line in lines)
 
 
+def test_a_rule_without_a_summary_is_listed_by_its_parts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tca.Rule(tca.signals.Random(), tca.eligibilities.Diagonal(), name="own")
+    monkeypatch.setitem(tca.RULES, "own", own)
+    assert re.search(r"^  own +Rule\(signal=Random\(scale=1.0\), eli", listed(capsys, "list"), re.MULTILINE)
+    assert "\n\n" not in listed(capsys, "list", "rules").rpartition("  own\n")[2]
+
+
 def test_a_chapter_of_the_list_tells_all_that_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
     """Of each rule its equations, form and paper; of each native task its measure and its options."""
     rules = listed(capsys, "list", "rules")
@@ -184,8 +193,20 @@ def test_help_tells_every_option(capsys: pytest.CaptureFixture[str], command: st
     assert "``" not in text
     assert "tasks.list()" not in text
     entries = dict(re.findall(r"^  --([\w.]+)\b(?:,[^\n]*)?((?:.*\n)(?: {20,}.*\n)*)", text, re.MULTILINE))
+    assert "null" not in re.sub(r"\(type: [^()]*\)", "", " ".join(text.split()))
+    for word in ("--net.OPTION VALUE", "--optimizer.momentum 0.9", "--seed N"):
+        assert word in " ".join(text.split()) or (word, command) == ("--seed N", "compare")
     for name in described(value):
         assert len(entries[name].split()) > 4, (name, entries[name])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_begins_with_its_purpose(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    usage, purpose, *_ = capsys.readouterr().out.split("\n\n")
+    assert usage.startswith(f"usage: tca {command}")
+    assert purpose.lower().startswith(COMMANDS[command].purpose.split()[0])
 
 
 def test_help_of_the_program_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -112,6 +112,18 @@ def test_an_optimizer_by_its_name() -> None:
     )
 
 
+def test_arguments_of_an_optimizer_stand_beside_those_of_its_update(tmp_path: Path) -> None:
+    """As users of Lightning write them, and as they are recorded."""
+    wanted = tca.Optimizer("SGD", lr=0.5, options={"momentum": 0.9})
+    for form in ("momentum", "init_args.momentum", "options.momentum"):
+        for chosen in ("--optimizer=SGD", "--optimizer.name=SGD", "--optimizer.class_path=torch.optim.SGD"):
+            words = ["delayed_xor", chosen, "--optimizer.lr", "0.5", f"--optimizer.{form}", "0.9"]
+            assert run_of(*words).optimizer == wanted, words
+    file = written(tmp_path, "task: delayed_xor\noptimizer: {name: AdamW, lr: 0.5, options: {weight_decay: 0.1}}\n")
+    assert run_of(file, "--optimizer.momentum=0.9", "--optimizer", "torch.optim.SGD").optimizer == wanted
+    assert run_of(file, "--optimizer", "torch.optim.AdamW").optimizer.options == {"weight_decay": 0.1}
+
+
 RUN = tca.Run(
     "delayed_xor",
     tca.Rule(Sparse(Drawn(0.3)), Leak()),
@@ -168,6 +180,13 @@ def test_names_in_a_file_are_imported_and_those_in_a_record_only_with_trust(
     words = ["--rule.signal=own_signals.Own", "--rule.signal.scale=2.0", "--rule.eligibility=Leak"]
     assert trusted.name == own.name == run_of("delayed_xor", *words).name
     del sys.modules["own_signals"]
+
+
+def test_a_task_by_its_class_path_is_that_by_its_import_path(tmp_path: Path) -> None:
+    """Its record is the same."""
+    file = written(tmp_path, "task: {class_path: tasks.native.delayed_xor.DelayedXor, init_args: {delay: 400.0}}\n")
+    by_path = run_of("tasks.native.delayed_xor:DelayedXor", "--task_options.delay", "400.0")
+    assert run_of(file).name == by_path.name
 
 
 @pytest.mark.parametrize(

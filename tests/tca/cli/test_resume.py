@@ -147,6 +147,13 @@ def test_resume_imports_modules_of_a_record_only_with_trust(
     assert main(["resume", str(tmp_path / "record")]) == 2
     assert "'own_resumed.Own' is not imported, as a record names it" in capsys.readouterr().err
     assert "finished before" in shown(capsys, "resume", str(tmp_path / "record"), "--trust")
+    monkeypatch.delitem(sys.modules, "own_resumed")
+    known = tca.Run("delayed_xor", net=RUN.net, steps=1, n_train=4)
+    tca.train(known, tmp_path / "z", progress=False)
+    assert main(["resume", str(tmp_path)]) == 1
+    first, second = capsys.readouterr().out.split("\n\n")
+    assert first.startswith(f"not resumed: the record in {tmp_path / 'record'} cannot be read: class")
+    assert "finished before" in second
 
 
 @pytest.mark.parametrize(

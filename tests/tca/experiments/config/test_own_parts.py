@@ -99,6 +99,14 @@ def test_the_loss_of_the_task_is_no_other_run() -> None:
         ({"loss": "Focall"}, "did you mean 'Focal'"),
         ({"loss": f"{PARTS}:gru"}, "loss must be a class of Loss"),
         ({"loss": {"class": "Focal", "gama": 2}}, "unknown option of Focal 'gama', did you mean 'gamma'"),
+        (
+            {"loss": "tca.losses.loss:Loss"},
+            "loss must be a class with all methods, got 'Loss', which lacks check, output_",
+        ),
+        (
+            {"loss": tca.losses.Loss},
+            "loss must be a class with all methods, got 'Loss', which lacks check, output_error",
+        ),
         ({"loss": 3}, "loss must be a Loss, a name, an import path or a mapping with class_path, got 3"),
         ({"loss": f"{PARTS}:Uphill"}, "output_error of Uphill"),
         ({"task": "flip_flop", "loss": "cross_entropy"}, "does not fit the targets of FlipFlop"),
@@ -223,6 +231,8 @@ def test_a_cell_of_the_user_is_a_network_and_a_layer() -> None:
         (f"{PARTS}:too_wide", {}, "must have n_out = 1 as the task has, got 2"),
         (lambda n_in: None, {}, "must be defined at the top of a module"),
         ("stacked_rnn", {"layers": [{"cells": f"{PARTS}:gru", "size": 3}]}, "must be a class of tca.cells.Cell"),
+        ("tca.cells.cell:Cell", {}, "network must be a class with all methods, got 'Cell', which lacks rate, step"),
+        ("stacked_rnn", {"layers": [{"cells": "tca.cells.cell:Cell", "size": 3}]}, "cell must be a class with all met"),
         ("leaky_rn", {}, "did you mean 'leaky_rnn'"),
     ],
 )  # fmt: skip

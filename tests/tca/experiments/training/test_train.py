@@ -174,6 +174,8 @@ def test_progress_shows_loss_and_accuracy(capsys: pytest.CaptureFixture[str]) ->
     shown = capsys.readouterr().err
     assert f"loss={result.last.train_loss:.4f}" in shown
     assert f"accuracy={result.last.test_accuracy:.3f}" in shown
+    result = train(dataclasses.replace(SMALL, task="rotation"), progress=True)
+    assert f"R2={result.last.test_accuracy:.3f}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
