@@ -15,11 +15,12 @@ import tca
 from analysis import alignment, curvature, operator, stability, update_jacobian
 from analysis.landscape.barrier import barrier
 from analysis.landscape.permutation_alignment import permuted
+from benchmarks.launches import KINDS
 from tca.connections.vector_products import Products
 from tca.eligibilities import Full, Leak, NetworkKernel
 from tca.experiments.training.evaluation import evaluate
 from tca.losses import MSE
-from tca.nets import LeakyRNN, StackedRNN, VectorRNN
+from tca.nets import CellRNN, LeakyRNN, SpikingRNN, VectorRNN
 from tca.signals import GlobalVector, Regularised
 from tca.signals.regularisers.activity_regularisers import Power
 from tests.analysis.curvature.test_eigensolvers import ENGINES, inside, quadratic
@@ -93,10 +94,14 @@ def test_only_filters_that_are_numbers_are_gathered_as_products(
     assert bool(gathered) == factored
 
 
-@pytest.mark.parametrize("net", [StackedRNN(3, [4, 4], 2), VectorRNN(3, 6, 4)], ids=lambda net: type(net).__name__)
-def test_stacks_and_vectors_do_not_run_online(net: tca.nets.Network) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_single_populations_of_scalars_run_online(kind: str) -> None:
+    net = KINDS[kind]()
+    if type(net) in (LeakyRNN, SpikingRNN, CellRNN):
+        tca.Learner(net, tca.RULES["eprop"]).stream(1)
+        return
     with pytest.raises(ValueError, match=f"^{type(net).__name__} runs through whole trials, not step by step"):
-        tca.Learner(net, tca.RULES["gevb_local" if isinstance(net, VectorRNN) else "eprop"]).stream(1)
+        tca.Learner(net, tca.RULES["eprop"]).stream(1)
 
 
 def test_a_single_precision_hessian_is_not_exact() -> None:
@@ -107,12 +112,13 @@ def test_a_single_precision_hessian_is_not_exact() -> None:
     assert 1e-9 < abs(own - double) / abs(double) < 1e-6
 
 
-def test_private_noise_is_left_out_of_alignment_and_evaluation() -> None:
+def test_private_noise_is_left_out_of_measurements() -> None:
     task = tasks.make("delayed_xor")
     quiet, noisy = (LeakyRNN(task.n_in, 5, task.n_out, noise=noise) for noise in (0.0, 0.5))
     batch = task.split(6, 4, seed=0)[0].batch()
     assert alignment(quiet, batch, ["eprop"])["eprop"] == alignment(noisy, batch, ["eprop"])["eprop"]
     assert evaluate(quiet, task, batch) == evaluate(noisy, task, batch)
+    assert torch.equal(*(operator(net, batch, "w_rec").matrix() for net in (quiet, noisy)))
     tca.Learner(noisy, tca.RULES["eprop"]).backward(batch)
     tca.Learner(quiet, tca.RULES["eprop"]).backward(batch)
     assert not torch.equal(noisy.w_rec.grad, quiet.w_rec.grad), "control: training draws it"

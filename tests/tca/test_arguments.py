@@ -44,6 +44,12 @@ WORDS = ("no such name", "")  # which free text may be
 PATHS = ("folder", "path", "root", "source")  # where any word may lead to
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run in an empty folder: some words name one, to which records are written."""
+    monkeypatch.chdir(tmp_path)
+
+
 def _give_up(*_: object) -> None:
     raise RuntimeError("still at it")
 

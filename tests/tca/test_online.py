@@ -40,6 +40,10 @@ ONLINE = {
     for name, rule in tca.RULES.items()
     if name in ROWS and isinstance(rule.signal, CausalSignal) and name != "weight_mirror"
 }  # learns at every step
+WHOLE_TRIALS = (
+    *("bptt", "tbptt_future", "one_hop", "two_hops", "mdgl_exact", "mdgl", "nl_mdgl", "mdgl_one_hop"),
+    *("dni", "superspike", "decolle", "ebd", "sbd", "sbd_expansion", "sbd_filtered", "sbd_lagged"),
+)
 
 
 @each_case
@@ -131,9 +135,10 @@ def test_online_hops_give_the_change_of_the_trial(case: Case) -> None:
 
 def test_what_cannot_stream_says_so() -> None:
     """Rules with later errors, windows without an end, and steps beyond the end are refused."""
-    for name in (each for each in ROWS if tca.RULES[each].signal.online() is None):
+    for name in WHOLE_TRIALS:
         with pytest.raises(ValueError, match=r"needs later errors|is made from whole trials only"):
             learner(F1, tca.RULES[name]).stream(F1.trials)
+    assert {name for name in ROWS if tca.RULES[name].signal.online() is None} <= set(WHOLE_TRIALS)
     with pytest.raises(ValueError, match="give the number of steps"):
         run(learner(F1, tca.RULES["tbptt"]).stream(F1.trials), F1.batch())
     stream = learner(F1, tca.RULES["eprop"]).stream(F1.trials, steps=F1.steps - 1)

@@ -15,7 +15,7 @@ from tca.utils.host_values import device_generator, host_value
 
 OFTEN = ("bptt", "eprop", "eprop_random", "backprop")  # in every kind of network daily; all rules under -m slow
 READS_A_VALUE = {"modprop", "error_diffusion"}  # of each population: does the filter diverge, is there a single class?
-MOST_IN_AN_UPDATE = 2  # of a batch that was not checked: its values, and those of its targets
+WAITS_OF_AN_UPDATE = 2  # of a batch that was not checked: its values, and those of its targets
 SAVED = launches.saved()
 
 
@@ -34,7 +34,7 @@ def check(rule: str, kind: str) -> None:
     counts, step = found
     assert not counts.mixed
     populations = len(KINDS[kind]().populations())
-    assert counts.waits.total() <= (populations if rule in READS_A_VALUE else 0), counts.waits
+    assert counts.waits.total() == (populations if rule in READS_A_VALUE else 0), counts.waits
     assert step == SAVED[rule, kind], "run `python -m benchmarks.launches --save`, then `make pages`"
 
 
@@ -71,7 +71,7 @@ def test_an_update_waits_for_its_checks_alone(kind: str) -> None:
     found = counted(rule, kind, lambda learner, batch: learner.backward(batch))
     assert found is not None
     assert not found[0].mixed
-    assert 0 < found[0].waits.total() <= MOST_IN_AN_UPDATE, found[0].waits
+    assert found[0].waits.total() == WAITS_OF_AN_UPDATE, found[0].waits
 
 
 def test_what_is_counted() -> None:

@@ -227,6 +227,7 @@ def test_a_stream_goes_through_the_whole_pool_and_resumes() -> None:
     for epoch in range(3):
         assert sorted(seen[23 * epoch : 23 * epoch + 23]) == task._pools["train"].tolist()
     assert seen[:23] != seen[23:46]
+    assert {*numbers(task.split(20, 10, seed=0)[0].batch())} <= {*seen[:23]}, "images of a set too"
     augmented = task_of(task.data.train, task.data.test, validation=10, augment=[Noise(0.1)], distort=[Noise(0.2)])
     noisy = list(itertools.islice(augmented.stream(7, seed=2), 10))
     for start in (0, 3, 8):

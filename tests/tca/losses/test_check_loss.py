@@ -42,6 +42,13 @@ class Quartic(Loss):
         MSE().check(outputs_shape, targets)
 
 
+class RightHandSlope(AbsoluteError):  # noqa: N818
+    """The absolute error with its right-hand derivative on the kink, where autograd has zero."""
+
+    def output_error(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return torch.where(outputs < targets, -torch.ones_like(outputs), torch.ones_like(outputs))
+
+
 class Lenient(Quartic):
     """The same, which accepts everything."""
 
@@ -128,6 +135,7 @@ def test_losses_that_are_right_pass_whatever_they_accept() -> None:
         assert check_loss(loss)
     outputs, targets = torch.zeros(4, 2, 3, dtype=F64), torch.zeros(4, 2, 3)
     assert check_loss(AbsoluteError(), outputs, targets)  # all of it on the kink
+    assert check_loss(RightHandSlope(), outputs, targets)  # with another value there than autograd has
     actions = torch.stack([torch.ones(4, 2), torch.randn(4, 2), torch.randn(4, 2)], -1)
     assert check_loss(ActorCritic(), outputs, actions)
 

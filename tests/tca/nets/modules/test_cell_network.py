@@ -276,6 +276,7 @@ def test_other_rules_are_refused_with_the_reason(rule: str, words: str) -> None:
 
 
 def test_traces_beyond_the_limit_are_refused_with_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert module_tape.TRACE_BYTES == 1024**3
     case = made("gru")
     learner = tca.Learner(case.net, tca.RULES["rtrl"])
     wanted = 3 * 4 * (4 + 2 * sum(each.numel() for each in case.net.cell.parameters())) * 8
