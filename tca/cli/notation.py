@@ -22,11 +22,10 @@ from tca.cli.configs import GROUPS, LARGEST, check_files
 from tca.experiments.config.components import Optimizer
 from tca.experiments.config.own_parts import import_parts
 from tca.experiments.config.part_config import merged, normal
+from tca.experiments.config.part_notation import Tree, network_values, optimizer_values
 from tca.experiments.records.files import read_bytes
-from tca.nets import NETWORKS
 from tca.rules import RULES
 from tca.utils.class_paths import canonical_path, is_import_path
-from tca.utils.names import lookup
 from tca.utils.text import in_a_line
 
 __all__ = ["plain_words"]
@@ -36,7 +35,6 @@ TREES = {"rule": "name", "net": "kind", "loss": "class"}
 SEEDS = ("data", "net", "rule", "batches")
 OPTIMIZER = tuple(Optimizer.__dataclass_fields__)
 NAMED = "--optimizer.name="
-Tree = dict[str, Any]
 
 
 def plain_words(words: Sequence[str], several: bool = False) -> list[str]:
@@ -92,7 +90,7 @@ def plain_words(words: Sequence[str], several: bool = False) -> list[str]:
         elif name in trees:
             _put(flags.setdefault(name, {}), keys, _value(value), TREES[name])
         elif name == "network":
-            flags.setdefault("net", {}).update(_net(_value(value)))
+            flags.setdefault("net", {}).update(network_values(_value(value)))
         else:
             others += _named(option, value)
     for name in trees:
@@ -122,7 +120,7 @@ def _named(option: str, value: str) -> list[str]:
     if option == "task" and isinstance(found, Mapping):
         return [f"--{name}={_text(each)}" for name, each in _task(found).items()]
     if option == "optimizer" and isinstance(found, Mapping):
-        return [f"--optimizer={_text(_optimizer(found))}"]
+        return [f"--optimizer={_text(optimizer_values(found))}"]
     return [f"--{option}={value}"]
 
 
@@ -172,25 +170,7 @@ def _put(tree: Tree, keys: Sequence[str], value: Any, key: str) -> None:
 def _whole(value: Any, key: str) -> Tree:
     if not isinstance(value, Mapping):
         raise ValueError(f"a name or a mapping was expected, got {in_a_line(value)}")
-    return _net(value) if key == "kind" else dict(normal(value))
-
-
-def _net(value: Any) -> Tree:
-    """Return kind and options of a network in one dictionary, from any notation."""
-    if isinstance(value, str):
-        return {"kind": value}
-    tree = dict(normal(value))
-    options = tree.pop("options", {})
-    if "class" in tree:
-        tree["kind"] = _kind(tree.pop("class"))
-    return {**tree, **options}
-
-
-def _kind(name: str) -> str:
-    """Return the kind of network of a class path."""
-    kinds = {each: each for each in NETWORKS} | {each.__name__: kind for kind, each in NETWORKS.items()}
-    name = name.removeprefix("tca.nets.")
-    return name if is_import_path(name) else lookup(kinds, name, "class of network")
+    return network_values(value) if key == "kind" else dict(normal(value))
 
 
 def _task(value: Mapping[str, Any]) -> Tree:
@@ -199,16 +179,6 @@ def _task(value: Mapping[str, Any]) -> Tree:
     name = tree.pop("class", None) or tree.pop("name", None)
     name = canonical_path(name) if is_import_path(name) and name not in tasks.list() else name
     return {"task": name, **({"task_options": tree} if tree else {})}
-
-
-def _optimizer(value: Mapping[str, Any]) -> Tree:
-    """Return the fields of `Optimizer` from Lightning's notation, in which all arguments stand side by side."""
-    if "class_path" not in value and "class" not in value:
-        return dict(value)
-    tree = dict(normal(value))
-    name = str(tree.pop("class")).removeprefix("torch.optim.")
-    own = {each: tree.pop(each) for each in OPTIMIZER if each in tree}
-    return {"name": name, **own, **({"options": {**tree, **own.pop("options", {})}} if tree else {})}
 
 
 def _configured(value: str, several: bool, *, trusted: bool) -> Tree | None:
@@ -237,14 +207,12 @@ def _configured(value: str, several: bool, *, trusted: bool) -> Tree | None:
         if isinstance(name := tree.get(group), str) and (path.parent / name).is_file():
             tree[group] = _read(path.parent / name)
     if "net" in tree or "network" in tree:
-        tree["net"] = {**_net(tree.get("net") or {}), **_net(tree.pop("network", None) or {})}
+        tree["net"] = {**network_values(tree.get("net") or {}), **network_values(tree.pop("network", None) or {})}
     if isinstance(tree.get("task"), Mapping):
         task = _task(tree.pop("task"))
         tree = {**tree, **task, "task_options": {**tree.get("task_options", {}), **task.get("task_options", {})}}
-    if isinstance(tree.get("optimizer"), str):
-        tree["optimizer"] = {"name": tree["optimizer"]}
-    if isinstance(tree.get("optimizer"), Mapping):
-        tree["optimizer"] = _optimizer(tree["optimizer"])
+    if isinstance(tree.get("optimizer"), str | Mapping):
+        tree["optimizer"] = optimizer_values(tree["optimizer"])
     if not several and "agent" in tree:
         tree |= {"rewards": True} if tree["agent"] is not None else {}
         tree = {name: each for name, each in tree.items() if (name, each) != ("agent", None)}

@@ -14,13 +14,14 @@ __all__ = ["act", "parser"]
 
 def parser() -> ArgumentParser:
     """Return the parser."""
-    made = command_parser("tca report FOLDER [--format FORMAT]")
+    made = command_parser("tca report FOLDER [options]")
     add_folder(made, "Record, folder of records, or comparison.")
+    made.add_argument("--trust", action="store_true", help="Import modules that a comparison names.")
     add_format(made)
     return made
 
 
 def act(options: Namespace) -> CommandOutput:
     """Summarise the records."""
-    summary = report(given_folder(options), options.format)
+    summary = report(given_folder(options), options.format, trusted=options.trust)
     return CommandOutput(summary.text, 1 if summary.damaged else 0)

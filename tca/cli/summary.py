@@ -39,20 +39,21 @@ class Report:
     damaged: int
 
 
-def report(folder: Path, form: Format = "text") -> Report:
+def report(folder: Path, form: Format = "text", *, trusted: bool = False) -> Report:
     """Summarise a comparison, after rewriting its report, a record, or a folder of records.
 
     A damaged record is reported in one line with its path.
 
     Args:
         form: Format of the tables of a comparison, default text.
+        trusted: Whether modules that a comparison names may be imported, default no.
 
     Raises:
         RecordError: The folder contains no record.
         ValueError: Another format is asked for and the folder has no comparison.
     """
     if os.path.lexists(folder / "comparison.json"):
-        return _compared(folder, form)
+        return _compared(folder, form, trusted)
     if form != "text":
         raise ValueError(f"format must be text for records outside of a comparison, which have no tables, got {form}")
     entries, damaged = [], []
@@ -195,6 +196,6 @@ def _aligned(entries: Mapping[str, str]) -> str:
     return "\n".join(f"  {name.ljust(width)}  {text}" for name, text in lines.items())
 
 
-def _compared(folder: Path, form: Format) -> Report:
-    result = read_result(folder)
+def _compared(folder: Path, form: Format, trusted: bool) -> Report:
+    result = read_result(folder, trusted=trusted)
     return Report(printed(result, write_report(result, folder), folder, form), len(result.failures))

@@ -22,6 +22,13 @@ NAMES, BEGINNINGS = ("tests/tca/experiments/config/test_run_name.py",), ("tests/
 
 BUGS = [
     Bug(
+        "tca/cli/compare/entry.py",
+        "an optimizer of a comparison imported before trust is asked for",
+        'given["optimizer"] = optimizer_values(given["optimizer"])',
+        'given["optimizer"] = Optimizer(**optimizer_values(given["optimizer"]))',
+        OWN,
+    ),
+    Bug(
         "tca/utils/class_paths.py",
         "missing methods found when a class is used",
         "if inspect.isabstract(kind):",

@@ -116,14 +116,16 @@ def read_comparison(folder: Path, *, trusted: bool = False) -> Comparison:
         raise RecordError(f"{in_a_line(path)} cannot be read: {in_a_line(error)}") from error
 
 
-def read_result(folder: Path) -> ComparisonResult:
+def read_result(folder: Path, *, trusted: bool = False) -> ComparisonResult:
     """Read a finished comparison from its folder, without training; damaged records are failed runs.
+
+    Names of modules are as in `tca.Run.from_json`.
 
     Raises:
         RecordError: The comparison is unfinished or damaged.
     """
-    comparison = read_comparison(folder)
-    again = f"resume with: tca compare --config {in_a_line(folder / 'comparison.json')} --folder {in_a_line(folder)}"
+    comparison = read_comparison(folder, trusted=trusted)
+    again = f"resume with: tca resume {in_a_line(folder)}"
     if not os.path.lexists(folder / OUTCOMES_FILE):
         raise RecordError(f"the comparison in {in_a_line(folder)} is unfinished; {again}")
     outcomes = Outcomes.read(comparison, folder)

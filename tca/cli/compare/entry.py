@@ -11,6 +11,7 @@ from tca.experiments.config.components import Optimizer, plain
 from tca.experiments.config.loss_config import loss_of, loss_values
 from tca.experiments.config.network_config import SIZE, NetworkConfig
 from tca.experiments.config.own_parts import import_parts
+from tca.experiments.config.part_notation import network_values, optimizer_values
 from tca.experiments.config.rule_config import rule_of, rule_values
 from tca.utils.checks import Count, Made, Positive, checked, settle
 from tca.utils.names import lookup
@@ -21,11 +22,15 @@ __all__ = ["RuleEntry", "entries_of"]
 def _net(given: str | Mapping[str, Any]) -> NetworkConfig:
     """Return a network from its kind, or from its options with its kind among them."""
     if not isinstance(given, str):
-        return NetworkConfig(**given)
+        return NetworkConfig(**network_values(given))
     try:
         return NetworkConfig(given)
     except ValueError:  # it needs a size
         return NetworkConfig(given, size=SIZE)
+
+
+def _optimizer(given: str | Mapping[str, Any]) -> Optimizer:
+    return Optimizer(**optimizer_values(given))
 
 
 @checked
@@ -39,7 +44,9 @@ class RuleEntry:
         name: Name in tables and figures; default the rule, with the kind of its network if it has its own.
         net: Network, as its kind (128 cells where it has no size of its own) or as a mapping of kind and options;
             default that of the comparison.
-        optimizer: Optimizer; default that of the comparison, which is by default the one recommended for the rule.
+        optimizer: Optimizer, also as its name or a mapping, see
+            `tca.experiments.config.part_notation.optimizer_values`; default that of the comparison, which is by default
+            the one recommended for the rule.
         lr: Learning rate of the optimizer, default its own.
         seeds: Number of seeds, the first of the comparison's, default all of them.
         tasks: Names of tasks, default all of the comparison's.
@@ -57,7 +64,7 @@ class RuleEntry:
     rule: Any
     name: str = ""
     net: Annotated[NetworkConfig, Made(_net, str | Mapping)] | None = None
-    optimizer: Annotated[Optimizer, Made(Optimizer, spread=True)] | None = None
+    optimizer: Annotated[Optimizer, Made(_optimizer, str | Mapping)] | None = None
     lr: Positive | None = None
     seeds: Count | None = None
     tasks: tuple[str, ...] | None = None
@@ -124,5 +131,10 @@ def _entry(given: str | Mapping[str, Any] | RuleEntry, trusted: bool) -> RuleEnt
         lookup(fields, name, "key of an entry of rules")
     if "rule" not in given:
         raise ValueError(f"an entry of rules must have the key 'rule', got {sorted(given)}")
+    given = dict(given)
+    if isinstance(given.get("net"), Mapping):
+        given["net"] = network_values(given["net"])
+    if isinstance(given.get("optimizer"), str | Mapping):
+        given["optimizer"] = optimizer_values(given["optimizer"])
     import_parts(given, trusted=trusted)
     return RuleEntry(**{**given, "rule": rule_of(given["rule"], trusted=trusted)})

@@ -105,6 +105,19 @@ def test_careless_entries_are_refused(rules: list[Any], message: str) -> None:
     assert message in str(error.value)
 
 
+def test_networks_and_optimizers_of_entries_in_every_notation() -> None:
+    """Those of Lightning, of records, and names."""
+    sgd = Optimizer("SGD", lr=0.1, options={"momentum": 0.9})
+    for given in (
+        {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1, "momentum": 0.9}},
+        {"name": "SGD", "lr": 0.1, "options": {"momentum": 0.9}},
+    ):
+        assert entries_of([{"rule": "bptt", "optimizer": given}])[0].optimizer == sgd
+    assert entries_of([{"rule": "bptt", "optimizer": "SGD", "lr": 0.1}])[0].optimizer == Optimizer("SGD")
+    net = {"class_path": "tca.nets.LeakyRNN", "init_args": {"size": 6}}
+    assert entries_of([{"rule": "bptt", "net": net}])[0].net == NetworkConfig(size=6)
+
+
 def test_equal_entries_are_one() -> None:
     assert entries_of("bptt, bptt rflo") == (RuleEntry("bptt"), RuleEntry("rflo"))
 

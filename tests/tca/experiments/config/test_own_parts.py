@@ -17,6 +17,8 @@ import tasks
 import tca
 from tca.__main__ import main
 from tca.cli.compare.comparison_loop import read_comparison
+from tca.cli.compare.entry import entries_of
+from tca.cli.summary import report
 from tca.experiments import records
 from tca.experiments.config.loss_config import loss_of, loss_values
 from tca.losses import LOSSES, MSE, CrossEntropy, Focal
@@ -280,8 +282,16 @@ def test_a_record_imports_with_trust_alone(
 def test_a_comparison_imports_its_tasks_with_trust_alone(tmp_path: Path) -> None:
     comparison = {"tasks": ["unheard_of:task"], "net": NET.to_json(), "rules": ["bptt"]}
     (tmp_path / "comparison.json").write_text(json.dumps(comparison))
-    with pytest.raises(records.RecordError, match=r"task 'unheard_of:task' is not imported, as a record names it"):
-        read_comparison(tmp_path)
+    refused = r"task 'unheard_of:task' is not imported, as a record names it"
+    for read in (read_comparison, report):
+        with pytest.raises(records.RecordError, match=refused):
+            read(tmp_path)
+    with pytest.raises(records.RecordError, match="there is no module 'unheard_of'"):
+        report(tmp_path, trusted=True)
+    for part in ("net", "optimizer"):  # in either notation
+        for given in ("unheard_of.Own", {"class_path": "unheard_of.Own"}):
+            with pytest.raises(ValueError, match=r"'unheard_of.Own' is not imported, as a record names it"):
+                entries_of([{"rule": "bptt", part: given}], trusted=False)
 
 
 def test_own_parts_from_the_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
