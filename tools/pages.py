@@ -140,7 +140,7 @@ def _needs(rule: Rule) -> tuple[str, ...]:
     later = "rest of the trial" if horizon is None else f"{horizon} step{'s' * (horizon > 1)}" if horizon else "none"
     if rule.signal.needs_reward:
         later = "one reward a trial"
-    online = "forward" in rule.executions and rule.signal.online() is not None
+    online = any(_streams(rule, kind) for kind in launches.KINDS)
     also = [
         f"leak on the {LEAKS[rule.form]}" if rule.form else "",
         "the trials of a batch together" if rule.couples_trials else "",
@@ -148,6 +148,14 @@ def _needs(rule: Rule) -> tuple[str, ...]:
     ]
     reads = "no" if rule.local else "yes"
     return later, reads, "yes" if online else "no", ", ".join(filter(None, also))
+
+
+def _streams(rule: Rule, kind: str) -> bool:
+    """Return whether a rule runs online in a kind of network."""
+    try:
+        return bool(tca.Learner(launches.KINDS[kind](), rule).stream(1, steps=2))
+    except ValueError:
+        return False
 
 
 def _opening(text: str, title: str) -> str:
