@@ -26,6 +26,8 @@ class Series:
         seed: Number of the repetition.
         x: Horizontal positions.
         y: Vertical positions, as many; those that are NaN are left out.
+        among: Labels among which this one has its look, so that it is the same in several figures; default those of the
+            figure.
     """
 
     panel: str
@@ -33,6 +35,7 @@ class Series:
     seed: Seed
     x: Sequence[Measured]
     y: Sequence[Measured]
+    among: tuple[str, ...] = ()
 
 
 def looks(series: Sequence[Series]) -> dict[str, Look]:
@@ -41,7 +44,8 @@ def looks(series: Sequence[Series]) -> dict[str, Look]:
     >>> [look.colour for look in looks([Series("", "bptt", 0, [], []), Series("", "eprop", 0, [], [])]).values()]
     ['#000000', '#0072B2']
     """
-    return looks_of(each.label for each in series)
+    found = looks_of(label for each in series for label in (*each.among, each.label))
+    return {label: found[label] for label in dict.fromkeys(each.label for each in series)}
 
 
 def multiples(series: Sequence[Series]) -> list[Series]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from matplotlib.figure import Figure
@@ -172,12 +172,13 @@ DRAWINGS = (
 
 
 def report_figures(result: ComparisonResult) -> Iterator[tuple[str, ReportFigure]]:
-    """Yield the figures with any point, by name."""
+    """Yield the figures with any point, by name; an entry has one look in all of them."""
+    entries = tuple(dict.fromkeys(one.entry for one in result.measured))
     if any(one.metrics for one in result.measured):
         for draw in DRAWINGS:
             drawn = draw(result)
             if any(len(each.x) for each in drawn.series):
-                yield draw.__name__, drawn
+                yield draw.__name__, replace(drawn, series=[replace(each, among=entries) for each in drawn.series])
 
 
 def _summary(series: Sequence[Series]) -> str:

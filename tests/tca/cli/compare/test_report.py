@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from analysis.figures.looks import COLOURS, looks_of
 from tca.cli.compare.comparison_table import runs_table, tables
 from tca.cli.compare.estimates import at_chance
 from tca.cli.compare.report import write_report
 from tca.cli.compare.report_data import score_bars
 from tca.cli.compare.report_figures import report_figures
+from tca.cli.compare.report_page import figure
 from tca.cli.compare.task_facts import TaskFacts
 from tests.support.compared import synthetic
 
@@ -147,6 +149,22 @@ def test_figures_hold_a_panel_for_each_task_and_name_n(written: Path) -> None:
     drawn = "".join(re.findall(r'<div class="panel".*?</div>', text))
     assert not re.findall(r"#[0-9a-f]{6}\b", drawn)  # colours are variables of the page
     assert {f"var(--c{place})" for place in (0, 1, 2)} <= set(re.findall(r"var\(--c\d\)", drawn))
+
+
+def test_an_entry_has_one_look_on_the_page() -> None:
+    """In panels and figures without some of the others, too: names that are no rules take the colours that are free."""
+    result = synthetic(("first", "second", "third", "fourth"), TASKS, 1)
+    kept = {TASKS[0]: ("first", "third", "fourth"), TASKS[1]: ("second", "third", "fourth")}
+    measured = [one for one in result.measured if one.entry in kept[one.run.task]]
+    drawings = dict(report_figures(dataclasses.replace(result, measured=measured)))
+    names = list(dict.fromkeys(one.entry for one in measured))
+    wanted = {name: {f"--c{COLOURS.index(look.colour)}"} for name, look in looks_of(names).items()}
+    for name, absent in (("learning_curves", set()), ("differences_from_reference", {"first", "second"})):
+        colours: dict[str, set[str]] = {}
+        text = figure(name, drawings[name], TASKS)
+        for entry, drawn in re.findall(r'data-series="([^"]*)"[^>]*>(.*?)</(?:g|button)>', text, re.DOTALL):
+            colours.setdefault(entry, set()).update(re.findall(r"var\((--c\d)\)", drawn))
+        assert colours == {entry: each for entry, each in wanted.items() if entry not in absent}
 
 
 def test_runs_that_part_have_the_fraction_that_solved_the_task() -> None:
