@@ -37,8 +37,9 @@ def import_path(kind: type) -> str:
     Args:
         kind: The class.
 
-    >>> import_path(Path), import_path(UntrustedNameError)
-    ('pathlib.Path', 'tca.utils.class_paths.UntrustedNameError')
+    >>> from fractions import Fraction
+    >>> import_path(Fraction), import_path(UntrustedNameError)
+    ('fractions.Fraction', 'tca.utils.class_paths.UntrustedNameError')
     """
     if "<locals>" in kind.__qualname__:
         return kind.__name__
@@ -54,8 +55,9 @@ def canonical_path(path: Any) -> str:
     Raises:
         ValueError: Other processes cannot import it, since it is defined within a function.
 
-    >>> canonical_path("my_module.MyCell"), canonical_path("my_module:MyCell"), canonical_path(Path)
-    ('my_module:MyCell', 'my_module:MyCell', 'pathlib:Path')
+    >>> from fractions import Fraction
+    >>> canonical_path("my_module.MyCell"), canonical_path("my_module:MyCell"), canonical_path(Fraction)
+    ('my_module:MyCell', 'my_module:MyCell', 'fractions:Fraction')
     """
     if not isinstance(path, str):
         given, path = path, import_path(path)

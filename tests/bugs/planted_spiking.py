@@ -53,7 +53,7 @@ BUGS = [
     Bug(ACTIVE, "rows out of order", "_rows_added(signal, rows[order], edges", "_rows_added(signal, rows, edges",
         PRODUCTS),
     Bug(EXECUTIONS, "silence of the outputs judged by time zero", "and not each[steps].any():", "and not each[:1].any():",
-        SURGERY),
+        SEAMS),
     Bug(
         "tca/tape/spiking_tape.py",
         "a product of active cells gathered twice",

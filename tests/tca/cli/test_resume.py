@@ -96,6 +96,7 @@ def test_force_trains_anew_and_touches_no_other_file(tmp_path: Path, capsys: pyt
     assert os.stat(folder / "result.json").st_mtime_ns == first
     assert "finished before" not in shown(capsys, *words, "--force")
     assert os.stat(folder / "result.json").st_mtime_ns != first
+    assert (folder / "notes.txt").exists()
     assert (folder / "notes.txt").read_text() == "mine"
     (folder / "metrics.jsonl").write_text("damaged")
     assert main(words) == 2
