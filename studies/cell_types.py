@@ -34,6 +34,7 @@ from analysis.figures.plots import Series, save
 from analysis.statistics.intervals import Estimate, paired_difference
 from studies.cell_type_cases import CASES, Case, Published
 from studies.every_rule import seeded
+from studies.solved import save_solved
 from studies.tables import COMPARED, Table, differences, mean_and_spread
 from studies.workloads import Learned, command, learn, options_of
 from tca.experiments.config.run import Run
@@ -226,6 +227,7 @@ def main(words: Sequence[str] | None = None, cases: Sequence[Case] = CASES) -> i
         save(
             learning_curves(series, chance=chance), series, options.out / f"{name}_learning", "updates", "test_accuracy"
         )
+        save_solved(series, chance, options.out / f"{name}_solved")
     return 0
 
 

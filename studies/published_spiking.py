@@ -33,6 +33,7 @@ from analysis.figures.curve_figures import learning_curves
 from analysis.figures.plots import Series, save
 from analysis.representations.activity import rates
 from analysis.statistics.intervals import Estimate, paired_difference
+from studies.solved import save_solved
 from studies.spiking_settings import SETTINGS, Arm, Setting
 from studies.tables import COMPARED, Table, differences, mean_and_spread
 from studies.workloads import Learned, learn
@@ -198,6 +199,7 @@ def figure(setting: Setting, found: Outcome, path: Path) -> None:
     if setting.memorised:
         drawn.axes[0].set_ylabel(f"{task.measure}, trials trained on")
     save(drawn, series, path, "updates", f"{'train' if setting.memorised else 'test'}_accuracy")
+    save_solved(series, chance or {}, path.with_name(path.name.replace("learning", "solved")))
 
 
 def _scores(setting: Setting, one: Learned) -> list[float]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from analysis.figures import Series, learning_curves
-from analysis.figures.curve_figures import over_epochs
+from analysis.figures.curve_figures import fraction_solved, over_epochs
 from analysis.figures.plots import rendered
 from analysis.figures.point_figures import paired_differences
 from analysis.statistics.intervals import Estimate, mean
@@ -116,6 +116,7 @@ DRAWINGS: Mapping[str, Callable[[Sequence[Series]], Figure]] = {
     "rules/*": _page,
     "studies/published_spiking_pattern_generation_*": _pattern,
     "studies/*_learning": _learning,
+    "studies/*_solved": fraction_solved,
     "studies/sparse_feedback_difference": lambda series: paired_differences(
         series, "final accuracy minus that of sparse e-prop"
     ),

@@ -26,6 +26,7 @@ from analysis.figures.curve_figures import learning_curves
 from analysis.figures.plots import Series, save
 from analysis.figures.point_figures import paired_differences
 from analysis.statistics.intervals import Estimate, paired_difference, verdict
+from studies.solved import save_solved
 from studies.tables import COMPARED, Table, differences, mean_and_spread
 from studies.torus import Measured, Setting, Trial, train
 from studies.workloads import command, options_of, spread
@@ -237,6 +238,7 @@ def figures(found: Sequence[Outcome], setting: Setting, folder: Path) -> None:
     chance = tasks.make(setting.task, **setting.task_options).chance
     drawn = learning_curves(curves, chance={each.panel: chance for each in curves})
     save(drawn, curves, folder / "sparse_feedback_learning", "updates", "test_accuracy")
+    save_solved(curves, {each.panel: chance for each in curves}, folder / "sparse_feedback_solved")
     baselines = {one.fraction: one.measured for one in found if one.label == BASELINE}
     differences = [
         Series(_panel(one), one.label, seed, [run[-1].accuracy - baselines[one.fraction][seed][-1].accuracy], [seed])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -25,7 +27,9 @@ from analysis.figures.plots import (
 )
 from tca.utils.checks import checked
 
-__all__ = ["alignment_by_parameter", "alignment_over_training", "fraction_solved", "learning_curves", "over_epochs"]
+__all__ = [
+    "alignment_by_parameter", "alignment_over_training", "fraction_solved", "learning_curves", "over_epochs", "solved",
+]  # fmt: skip
 
 PERFECT = 0.99  # scores from here on count as perfect
 
@@ -74,8 +78,38 @@ def _perfect_controls(series: Sequence[Series]) -> list[str]:
 
 
 @checked
+def solved(series: Sequence[Series], chance: Mapping[str, float]) -> list[Series]:
+    """Return where runs have solved their task, for `fraction_solved`: a score half way from chance to 1, once.
+
+    Runs of which some solve a task and others do not have no meaningful mean. The result is empty unless such runs share
+    a panel and a label.
+
+    Args:
+        series: Updates made (x) and test scores (y) of every run.
+        chance: Score of the best constant answer by panel; panels without one are left out.
+
+    >>> runs = [Series("xor", "bptt", seed, [0, 10, 20], [0.5, end, 0.6]) for seed, end in enumerate((0.8, 0.6))]
+    >>> [list(one.y) for one in solved(runs, {"xor": 0.5})]
+    [[0.0, 1.0, 1.0], [0.0, 0.0, 0.0]]
+    >>> solved(runs[:1], {"xor": 0.5})
+    []
+    """
+    found: list[Series] = []
+    ends: dict[tuple[str, str], set[float]] = {}
+    for one in series:
+        level = (1 + chance.get(one.panel, math.nan)) / 2
+        if len(one.y) and math.isfinite(level):
+            reached = [float(max(one.y[: place + 1]) >= level) for place in range(len(one.y))]
+            found.append(replace(one, y=reached))
+            ends.setdefault((one.panel, one.label), set()).add(reached[-1])
+    return found if any(len(each) > 1 for each in ends.values()) else []
+
+
+@checked
 def fraction_solved(series: Sequence[Series]) -> Figure:
     """Return the fraction of runs that have solved their task against updates, for runs that solve it or do not.
+
+    Later labels have thinner lines, since fractions of few runs coincide.
 
     Args:
         series: Updates made (x), and 1 from where a run has solved the task, 0 before (y); panels are tasks, labels
@@ -88,15 +122,16 @@ def fraction_solved(series: Sequence[Series]) -> Figure:
     split = multiples(series)
     figure, axes = panels(split, "updates", "fraction of runs that solved it")
     for name, each in axes.items():
-        for label, look in looks(series).items():
+        drawn = looks(series)
+        for place, (label, look) in enumerate(drawn.items()):
             members = [one for one in split if (one.panel, one.label) == (name, label) and len(one.x)]
             steps = sorted({x for one in members for x in one.x})
             if members:  # a run that has ended keeps its last state
                 shares = np.mean(
                     [[one.y[max(0, bisect_right(one.x, x) - 1)] for x in steps] for one in members], axis=0
                 )
-                each.step(steps, shares, where="post", color=look.colour, linestyle=look.dash, linewidth=1.8,
-                          label=label, gid=f"series:{label}")  # fmt: skip
+                each.step(steps, shares, where="post", color=look.colour, linestyle=look.dash, label=label,
+                          linewidth=1.5 + 0.5 * (len(drawn) - 1 - place), gid=f"series:{label}")  # fmt: skip
         each.set_ylim(-0.03, 1.03)
     legend(figure, counted(series))
     return figure

@@ -109,6 +109,8 @@ BUGS = [
         "values.std().item()", TRACES),
     Bug("analysis/curvature/sharpness.py", "scale of each parameter taken once", "return radius * scale * direction",
         "return radius * direction", SHARP),
+    Bug("analysis/figures/curve_figures.py", "runs that lose a solution again", "float(max(one.y[: place + 1]) >= level)",
+        "float(one.y[place] >= level)", ("tests/analysis/figures/test_figures.py::test_runs_part_where_some_solve_their_task",)),
     Bug("analysis/broadcast_measures.py", "entropy of squares", "shares = sizes / total", "shares = sizes.square() / total",
         BROADCAST),
     Bug("analysis/broadcast_measures.py", "what remains after one update", "lam**updates * first", "lam * first", BROADCAST),

@@ -60,20 +60,10 @@ def _chance(tasks: Mapping[str, TaskFacts]) -> dict[str, float]:
 
 def fraction_solved(result: ComparisonResult) -> ReportFigure:
     """Draw the fraction of runs that solved their task, where some runs of an entry end solved and others do not."""
-    series: list[Series] = []
-    ends: dict[tuple[str, str], set[float]] = {}
-    for one in result.measured:
-        level = (1 + task_facts(one.run).chance) / 2
-        if math.isnan(level):  # returns have no chance
-            continue
-        scores = [each.test_accuracy for each in one.metrics]
-        solved = [float(any(score >= level for score in scores[: place + 1])) for place in range(len(scores))]
-        seed, steps = one.run.seeds.net, [float(each.step) for each in one.metrics]
-        series.append(Series(one.run.task, one.entry, seed, steps, solved))
-        if solved:
-            ends.setdefault((one.run.task, one.entry), set()).add(solved[-1])
-    if not any(len(each) > 1 for each in ends.values()):
-        series = []
+    tasks = {one.run.task: task_facts(one.run) for one in result.measured}
+    series = curve_figures.solved(
+        [_course(one, lambda each: each.test_accuracy) for one in result.measured], _chance(tasks)
+    )
     caption = (
         f"Fraction of runs whose test score has been at least half way from chance to 1, {counted(series)}: runs of an "
         "entry that part into those that solve a task and those that do not have no meaningful mean."

@@ -16,6 +16,7 @@ import torch
 from analysis.dynamics.fixed_points import fixed_points, sampled_states
 from analysis.figures import Series, alignment_over_training, gap_against_curvature, learning_curves
 from analysis.figures.command import command, recorded, training_trials
+from analysis.figures.curve_figures import solved
 from analysis.figures.plots import curves, panels
 from analysis.landscape.barrier import barrier
 from analysis.landscape.planes import landscape
@@ -216,3 +217,14 @@ def _global_generator_is_left_alone() -> Iterator[None]:
     state = torch.get_rng_state()
     yield
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_runs_part_where_some_solve_their_task() -> None:
+    """A score of .75 once is enough where chance is .5; a panel whose runs agree is shown beside one that parts."""
+    scores = {("xor", 0): [0.5, 0.8, 0.6], ("xor", 1): [0.5, 0.74, 0.74], ("match", 0): [0.9, 0.5, 0.5]}
+    runs = [Series(panel, "bptt", seed, [0, 10, 20], values) for (panel, seed), values in scores.items()]
+    found = solved(runs, {"xor": 0.5, "match": 0.5})
+    assert [list(each.y) for each in found] == [[0, 1, 1], [0, 0, 0], [1, 1, 1]]
+    assert [list(each.x) for each in found] == [[0, 10, 20]] * 3
+    assert solved([runs[0], runs[2]], {"xor": 0.5, "match": 0.5}) == []
+    assert solved(runs, {"match": 0.5}) == []
