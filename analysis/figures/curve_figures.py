@@ -81,8 +81,8 @@ def _perfect_controls(series: Sequence[Series]) -> list[str]:
 def solved(series: Sequence[Series], chance: Mapping[str, float]) -> list[Series]:
     """Return where runs have solved their task, for `fraction_solved`: a score half way from chance to 1, once.
 
-    Runs of which some solve a task and others do not have no meaningful mean. The result is empty unless such runs share
-    a panel and a label.
+    Runs of which some solve a task and others do not have no meaningful mean. The result is empty unless such runs
+    share a panel and a label.
 
     Args:
         series: Updates made (x) and test scores (y) of every run.
