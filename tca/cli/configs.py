@@ -1,4 +1,4 @@
-"""Checks of configuration files before they are parsed: regular, small, shallow, without aliases."""
+"""Checks of configuration files before they are parsed: regular, small, shallow, without aliases and repeated keys."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def check_files(words: Sequence[str]) -> None:
 
     Raises:
         RecordError: A file is not a regular file or is too large.
-        ValueError: A file has YAML aliases, which can expand beyond memory, or is nested too deeply.
+        ValueError: A file has YAML aliases, which can expand beyond memory, repeats a key, is nested too deeply, or is
+            no text.
     """
     seen: set[Path] = set()
     waiting = [Path(value) for value in _values(words)]
@@ -68,9 +69,25 @@ def _named(path: Path) -> list[str]:
                 found.append(event.value)
             if depth > DEEPEST:
                 raise ValueError(f"{in_a_line(path)} must be nested at most {DEEPEST} deep")
+        for key in _repeated(yaml.compose(text, Loader=_LOADER)):
+            raise ValueError(f"{in_a_line(path)} must name each option once, got {in_a_line(repr(key))} twice")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{in_a_line(path)} must be text in UTF-8, got other bytes: {error.reason}") from error
     except yaml.YAMLError:
         return []  # the parser stops here as well and reports the error
     return [value for name, value in pairwise(found) if name in GROUPS]
+
+
+def _repeated(node: Any) -> Iterator[str]:
+    """Yield the keys that a mapping of a file holds more than once, of which the parser would keep the last."""
+    if isinstance(node, yaml.MappingNode):
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        yield from (name for number, name in enumerate(names) if name in names[:number])
+        for _, value in node.value:
+            yield from _repeated(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for each in node.value:
+            yield from _repeated(each)
 
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

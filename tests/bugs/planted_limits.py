@@ -91,4 +91,11 @@ BUGS: tuple[Bug, ...] = (
         "TOLERANCE = 0.2",
         ("tests/tca/test_precision.py::test_a_leak_that_rounds_to_another_is_refused_by_name",),
     ),
+    Bug(
+        "tca/cli/configs.py",
+        "repeated options of a file pass within a group",
+        "            yield from _repeated(value)",
+        "            pass",
+        ("tests/tca/experiments/sweep/test_sweep_robust.py::test_files_of_options_are_regular_small_and_shallow",),
+    ),
 )

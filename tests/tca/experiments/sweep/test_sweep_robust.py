@@ -157,6 +157,9 @@ BOMB = "a: &a [x, x]\nb: &b [*a, *a]\ntask: delayed_xor\n"
         (lambda path: path.write_bytes(b"#" * (1 << 22) + b"#"), "more than 4194304 bytes"),
         (lambda path: path.write_text(BOMB), r"must have no aliases, got \*a"),
         (lambda path: path.write_text("task: " + "[" * 1000), "nested at most 64 deep"),
+        (lambda path: path.write_text("size: 4\nsize: 5\n"), "f.yaml must name each option once, got 'size' twice"),
+        (lambda path: path.write_text("optimizer: {lr: 0.1, lr: 0.2}\n"), "must name each option once, got 'lr' twice"),
+        (lambda path: path.write_bytes(b"\xff\xfe\x00"), "f.yaml must be text in UTF-8, got other bytes"),
         (lambda path: (os.mkfifo(path.with_name("p")), path.write_text("net: p\n")), "p cannot be read: it is no reg"),
     ],
 )
