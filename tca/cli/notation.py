@@ -52,7 +52,7 @@ def plain_words(words: Sequence[str], several: bool = False) -> list[str]:
     >>> plain_words(["flip_flop", "--rule", "rflo", "--rule.signal.scale", "2", "--net.size", "8"])
     ... # doctest: +NORMALIZE_WHITESPACE
     ['--task=flip_flop', '--rule={"name": "rflo", "signal": {"scale": 2}}',
-     '--network={"kind": "leaky_rnn", "options": {"size": 8}}']
+     '--network={"options": {"size": 8}}']
     """
     trees = ("net",) if several else tuple(TREES)
     files: list[str | Tree] = []
@@ -140,8 +140,8 @@ def _tree(name: str, described: Any, flags: Tree | None) -> list[str]:
     changes = normal(flags) or {}
     tree = changes if key in changes else merged(given, changes)
     if name == "net":
-        kind = tree.get("kind", "leaky_rnn")
-        return [f"--network={_text({'kind': kind, 'options': {k: v for k, v in tree.items() if k != 'kind'}})}"]
+        kind = {"kind": tree.pop("kind")} if "kind" in tree else {}
+        return [f"--network={_text({**kind, 'options': tree})}"]
     return [f"--{name}={tree[key] if set(tree) == {key} else _text(tree)}"]
 
 

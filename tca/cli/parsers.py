@@ -105,7 +105,7 @@ def add_network(parser: ArgumentParser) -> None:
 
 def add_format(parser: ArgumentParser) -> None:
     """Add the option of the format of printed tables."""
-    text = "Format of printed tables; others than text print the tables alone."
+    text = "Format of printed tables; others than text print the tables alone, latex for the package booktabs."
     parser.add_argument("--format", type=Format, default="text", help=text)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Optional
 
 from jsonargparse import ArgumentParser, Namespace
@@ -13,9 +15,9 @@ from tca.cli.parsers import add_folder, given_folder
 from tca.cli.record_names import RECORDS
 from tca.cli.text_table import TextTable, csv_text
 from tca.experiments.records.run_filters import RunCondition
-from tca.experiments.records.run_index import Row, list_runs
+from tca.experiments.records.run_index import Row, list_runs, setting_names
 from tca.experiments.records.run_rows import COLUMNS, DAMAGED, SEEDS
-from tca.utils.names import lookup
+from tca.utils.names import lookup, unknown
 from tca.utils.text import in_a_line
 
 __all__ = ["act", "parser"]
@@ -67,7 +69,20 @@ def act(options: Namespace) -> CommandOutput:
     status = int(any(row["outcome"] == DAMAGED for row in rows))
     if options.format == "csv":
         return CommandOutput(csv_text([*COLUMNS], ([*_spelled(row).values()] for row in rows)).rstrip(), status)
-    return CommandOutput(str(_table(rows, count)) if rows else f"{count} runs in {in_a_line(folder)}", status)
+    if rows:
+        return CommandOutput(str(_table(rows, count)), status)
+    return CommandOutput(
+        "\n".join([f"{count} runs in {in_a_line(folder)}", *_without(folder, _conditions(options))]), status
+    )
+
+
+def _without(folder: Path, conditions: list[RunCondition]) -> Iterator[str]:
+    """Yield a line for each condition on a setting that no run has."""
+    named = [each.name for each in conditions if each.name not in COLUMNS]
+    known = dict.fromkeys(setting_names(folder) if named else ())
+    for name in named:
+        if known and name not in known:
+            yield f"no run has the setting: {unknown(name, known, 'setting')}"
 
 
 def _conditions(options: Namespace) -> list[RunCondition]:

@@ -14,7 +14,7 @@ from tca.experiments import records
 from tca.experiments.config.agent import Agent
 from tca.experiments.config.control_settings import agent_for
 from tca.experiments.config.rule_config import rule_of
-from tca.experiments.config.run import Run
+from tca.experiments.config.run import Run, fitted_network
 from tca.experiments.records.remnants import discard
 from tca.experiments.sweep.jobs import threads
 from tca.experiments.training.thread_choice import WIDEST, threads_for
@@ -65,6 +65,9 @@ def chosen_run(options: Namespace) -> Run:
     rule = rule_of(rule)
     agent = chosen_agent(options, rule)
     values = run_values(options, ("rewards", "algorithm", "agent", "rule", "loss", "threads", "force"))
+    if options.network and "kind" not in options.network:
+        task = tasks.make(options.task, **(options.task_options or {}))
+        values["net"] = fitted_network(values["net"], task, rule)
     return Run(**values, rule=rule, agent=agent, loss=loss)
 
 

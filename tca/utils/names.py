@@ -84,7 +84,7 @@ def unknown(name: object, allowed: Iterable[str], what: str) -> UnknownNameError
     lowered = {each.lower(): each for each in names}
     near = difflib.get_close_matches(shorten(name).strip("'").lower(), lowered, n=1)
     hint = f", did you mean {lowered[near[0]]!r}?" if near else "."
-    return UnknownNameError(f"unknown {what} {shorten(name)}{hint} Allowed: {nearest(name, names)}")
+    return UnknownNameError(f"unknown {what} {shorten(name)}{hint} Allowed: {nearest(name, names) or 'none'}")
 
 
 def lookup(table: Mapping[str, Entry], name: str, what: str) -> Entry:

@@ -22,6 +22,20 @@ NAMES, BEGINNINGS = ("tests/tca/experiments/config/test_run_name.py",), ("tests/
 
 BUGS = [
     Bug(
+        "tca/experiments/config/run.py",
+        "any leaky network replaced where images are shown at once",
+        'plain = net.kind == "leaky_rnn" and net == NetworkConfig(size=net.size)',
+        'plain = net.kind == "leaky_rnn"',
+        ("tests/tca/cli/compare/test_entries.py", "tests/tca/cli/test_notation.py"),
+    ),
+    Bug(
+        "tca/cli/runs_command.py",
+        "settings that runs have named as unknown",
+        "if known and name not in known:",
+        "if known:",
+        LIST,
+    ),
+    Bug(
         "tca/cli/compare/entry.py",
         "an optimizer of a comparison imported before trust is asked for",
         'given["optimizer"] = optimizer_values(given["optimizer"])',

@@ -62,7 +62,7 @@ BUGS = [
         "for name in os.listdir(folder) if NAMES.fullmatch(name) or name in OWN or _is_remnant(name)]",
         "for name in os.listdir(folder)]", RESUMED),
     Bug("tca/experiments/config/run.py", "rules with a form on a perceptron by default",
-        "if isinstance(task, Images) and not self.the_rule.form else", "if isinstance(task, Images) else", RESUMED),
+        "if plain and isinstance(task, Images) and not formed else", "if plain and isinstance(task, Images) else", RESUMED),
     Bug("tca/conformance/properties.py", "targets within the horizon taken for those beyond it",
         "changed(t, slice(last, None))", "changed(t, slice(last, last))", CHECKED),
     Bug("tca/conformance/rule_check.py", "locality checked in no execution", "assert not (it.rule.local and reads)",

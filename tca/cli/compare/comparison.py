@@ -14,7 +14,7 @@ from tca.experiments.config.agent import REWARD_RULES, Agent
 from tca.experiments.config.components import Optimizer, Seeds, plain
 from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.own_parts import import_parts
-from tca.experiments.config.run import Run
+from tca.experiments.config.run import Run, fitted_network
 from tca.utils.checks import check, not_negative, settle, whole
 from tca.utils.names import lookup
 
@@ -57,7 +57,8 @@ class Comparison:
         reference: Name of the entry that the others are compared with, default the first of each task.
         seeds: Number of seeds for each entry and task, default 3.
         task_options: Options of tasks, by name of the task, default none.
-        net: Network of entries without one of their own.
+        net: Network of entries without one of their own, by default a leaky network of 128 cells; images at once have a
+            perceptron where no other option than ``size`` is given, as in `tca.Run`.
         optimizer: Optimizer of entries without one of their own; default the one recommended for each rule.
         tune_lr: Number of learning rates to try for each entry and task on held-out training trials; 0 (default) to
             take the rates as they are, see `tca.cli.compare.learning_rates`.
@@ -188,9 +189,11 @@ class Comparison:
             ValueError: The entry does not fit the task.
             TypeError: A value is of the wrong type.
         """
-        control = self.task(task).rewards_only
+        made = self.task(task)
+        control = made.rewards_only
         acts = control or self.rewards or entry.rule in REWARD_RULES
-        net = entry.net or (None if control and self.net == NetworkConfig() else self.net)
+        fitting = fitted_network(self.net, made, entry.rule)
+        net = entry.net or (None if control and self.net == NetworkConfig() else fitting)
         run = Run(
             task,
             entry.rule,

@@ -21,7 +21,7 @@ from tca.experiments.config.callbacks import Callback
 from tca.experiments.config.components import Optimizer, Seeds, plain
 from tca.experiments.config.control_settings import agent_for, network_for, optimizer_for, rule_for
 from tca.experiments.config.loss_config import loss_of, loss_values
-from tca.experiments.config.network_config import SIZE, NetworkConfig
+from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.own_parts import import_parts
 from tca.experiments.config.recipes import recommended
 from tca.experiments.config.rule_config import rule_of, rule_values
@@ -31,15 +31,27 @@ from tca.rules import RULES
 from tca.utils.checks import DEVICE, Count, Folder, Made, Named, Whole, checked, settle
 from tca.utils.names import lookup
 
-__all__ = ["Callback", "NetworkConfig", "Optimizer", "Run", "Seeds"]
+__all__ = ["Callback", "NetworkConfig", "Optimizer", "Run", "Seeds", "fitted_network"]
 
-STATIC = NetworkConfig("mlp", size=SIZE)  # network of a task of one step
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # Fields, by part, that are written only if used, so that other runs keep their names.
 ADDED = {
     "": ("held_out", "snapshot_losses", "callbacks", "agent", "loss"),
     "optimizer": ("schedule", "matched", "sam", "reset_momentum_on_projection", "lr_multipliers"),
 }
+
+
+def fitted_network(net: NetworkConfig, task: tasks.Task, rule: str | Rule) -> NetworkConfig:
+    """Return a perceptron where the default network has no option but a size and cannot use its memory.
+
+    Args:
+        net: The network; others stay.
+        task: The task, of one step if it shows images at once.
+        rule: The rule; those that are defined on leaky cells keep them.
+    """
+    plain = net.kind == "leaky_rnn" and net == NetworkConfig(size=net.size)
+    formed = (rule if isinstance(rule, Rule) else RULES[rule]).form
+    return NetworkConfig("mlp", size=net.size) if plain and isinstance(task, Images) and not formed else net
 
 
 @checked
@@ -130,7 +142,7 @@ class Run:
         task = task if self.loss is None else self._with_loss()
         self._check_rewards(task)
         if self.net is None:
-            settle(self, net=STATIC if isinstance(task, Images) and not self.the_rule.form else NetworkConfig())
+            settle(self, net=fitted_network(NetworkConfig(), task, self.rule))
         settle(self, net=self.net.in_form(self.the_rule.form or "A", anew=False))
         for form in self.net.forms:
             self.the_rule.check_form(form, "the network")

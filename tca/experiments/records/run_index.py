@@ -22,7 +22,7 @@ from tca.experiments.records.run_filters import RunCondition
 from tca.experiments.records.run_rows import COLUMNS, row_of
 from tca.utils.text import in_a_line
 
-__all__ = ["Row", "index_path", "list_runs"]
+__all__ = ["Row", "index_path", "list_runs", "setting_names"]
 
 Answer = TypeVar("Answer")
 Row = dict[str, Any]
@@ -83,6 +83,16 @@ def list_runs(
 
     found, count = _asked(path, root, query)
     return [dict(zip(COLUMNS, each, strict=True)) for each in found], count
+
+
+def setting_names(folder: str | Path) -> list[str]:
+    """Return the names of all settings that a run below a folder has, with dots.
+
+    Args:
+        folder: The folder.
+    """
+    root, text = Path(folder), "SELECT DISTINCT key FROM runs, json_each(runs.settings) ORDER BY key"
+    return _asked(index_path(root), root, lambda index: [str(name) for (name,) in index.execute(text)])
 
 
 def index_path(root: Path) -> Path:

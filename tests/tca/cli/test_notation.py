@@ -102,6 +102,21 @@ def test_options_of_networks_of_every_kind(tmp_path: Path) -> None:
         assert run_of(*([] if words[0].endswith("run.yaml") else ["delayed_xor"]), *words).net == wanted, words
 
 
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        (["--net.size=5"], "mlp"),
+        (["--net=leaky_rnn", "--net.size=5"], "leaky_rnn"),
+        (["--net.size=5", "--net.tau=20"], "leaky_rnn"),
+        (["--net.size=5", "--rule=rflo"], "leaky_rnn"),
+    ],
+)
+def test_a_size_alone_keeps_the_kind_of_network_of_the_task(words: list[str], kind: str) -> None:
+    net = run_of("images", *words).net
+    assert net.kind == kind
+    assert net.size == 5 if kind == "leaky_rnn" else net.sizes == [5]
+
+
 def test_one_seed_for_all_and_others_beside_it() -> None:
     assert run_of("delayed_xor", "--seeds.net=5", "--seed", "3").seeds == tca.Seeds(3, 5, 3, 3)
 

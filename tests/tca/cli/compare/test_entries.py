@@ -48,13 +48,23 @@ def test_entries_have_what_is_their_own_and_share_the_rest() -> None:
         "images", "ebd", task_options={**images, "loss": "mse"}, net=NetworkConfig("mlp", sizes=[6]), **shared
     )
     assert runs["images", "SGD", 1] == Run(
-        "images", "bptt", task_options=images, net=NetworkConfig(size=4), **shared,
+        "images", "bptt", task_options=images, net=NetworkConfig("mlp", size=4), **shared,
         optimizer=Optimizer("SGD", lr=0.1, options={"momentum": 0.9}),
     )  # fmt: skip
     slow = runs["sequential_digits", "slow", 0]
     assert (slow.net.size, slow.optimizer) == (5, Optimizer(lr=1e-4))
     ebd = runs["images", "ebd, mlp", 0]
     assert ebd.optimizer == ebd.recommended != Optimizer()
+
+
+def test_images_at_once_have_perceptrons_unless_another_network_is_meant() -> None:
+    def kinds(**options: Any) -> dict[tuple[str, str], str]:
+        runs = mixed(rules=["backprop", "rflo"], seeds=1, net=NetworkConfig(**options)).runs()
+        return {(each.run.task, each.entry): each.run.net.kind for each in runs}
+
+    leaky = {(task, entry): "leaky_rnn" for task in ("images", "sequential_digits") for entry in ("backprop", "rflo")}
+    assert kinds(size=6) == kinds() == leaky | {("images", "backprop"): "mlp"}
+    assert kinds(size=6, tau=20.0) == leaky
 
 
 def test_a_rate_of_an_entry_keeps_the_rest_of_the_recommended_optimizer() -> None:

@@ -283,6 +283,14 @@ def test_the_command(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert message in capsys.readouterr().err
 
 
+def test_a_setting_that_no_run_has_is_named(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for condition, hint in (("net.siz = 4", "'net.siz', did you mean 'net.size'?"), ("net.size = 5", "")):
+        assert main(["runs", str(trained), "--where", condition]) == 0
+        first, *others = capsys.readouterr().out.splitlines()
+        assert first == f"0 runs in {trained}"
+        assert [hint in each for each in others] == [True] * bool(hint)
+
+
 def test_a_table_of_pandas_has_types_and_curves_on_demand(trained: Path) -> None:
     pandas = pytest.importorskip("pandas")
     frame = analysis.load(trained)
