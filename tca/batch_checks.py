@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["check_fit", "check_parts"]
 
 FIRST = "; of batch-first arrays make trials by tasks.from_arrays(..., batch_first=True), or use transpose(0, 1)"
+ONE = "; tasks.from_arrays takes one target a trial"
 
 
 def check_parts(batch: Batch) -> None:
@@ -48,7 +49,7 @@ def check_parts(batch: Batch) -> None:
         if part is not None and tuple(part.shape[:2]) != grid:
             raise ValueError(
                 f"{name} must start with the shape (T, B) = {grid} of the inputs, got {tuple(part.shape)}"
-                + (FIRST if tuple(part.shape[:2]) == grid[::-1] else "")
+                + (ONE if part.shape == grid[1:] else FIRST if part.shape[:2] in (grid[::-1], grid[:1]) else "")
             )
     if batch.weights.ndim != 2:
         raise ValueError(f"weights must have shape (T, B) = {grid}, got {tuple(batch.weights.shape)}")

@@ -18,6 +18,7 @@ from tca.utils.text import in_a_line
 
 __all__ = ["act", "comparison", "parser"]
 
+NEXT = "bptt,snap1,three_factor"  # rules of the network of the demo
 DESCRIPTION = "Train BPTT, e-prop and RFLO on a delayed match to sample, three seeds each; draw a figure and a report."
 
 
@@ -60,7 +61,7 @@ def act(options: Namespace) -> CommandOutput:
         str(results).rstrip(),
         f"figure: {in_a_line(folder / 'learning_curves.png')}",
         f"report: {in_a_line(folder / 'report.html')}, for a browser",
-        f"next:   tca compare --config {in_a_line(folder / 'comparison.json')} --rules bptt,snap1,eprop_random, "
+        f"next:   tca compare --config {in_a_line(folder / 'comparison.json')} --rules {NEXT}, "
         "with other rules of `tca list rules`",
     ]
     return CommandOutput("\n\n".join(lines[:2]) + "\n\n" + "\n".join(lines[2:]), 1 if result.failures else 0)

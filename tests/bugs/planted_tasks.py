@@ -13,6 +13,13 @@ INFO = ("tests/tasks/test_trial_info.py",)
 
 BUGS: tuple[Bug, ...] = (
     Bug(
+        "tca/batch_checks.py",
+        "one target a trial of batch-first arrays without a remedy",
+        "(grid[::-1], grid[:1])",
+        "(grid[::-1],)",
+        OWN,
+    ),
+    Bug(
         "tasks/native/context_decision.py", "twice the coherence", "[picked_B2] / 200 *", "[picked_B2] / 100 *", NATIVE
     ),
     Bug("tasks/native/context_decision.py", "sides exchanged", "* (1 - 2 * sides_B2)", "* (2 * sides_B2 - 1)", NATIVE),

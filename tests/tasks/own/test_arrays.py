@@ -88,6 +88,11 @@ def test_batch_first_tensors_that_reach_a_batch_are_refused_with_the_remedy() ->
     ):
         with pytest.raises(ValueError, match=r"tasks.from_arrays\(..., batch_first=True\)"):
             tca.Batch(x, loss=CrossEntropy(), **given)
+    one = torch.zeros(3, dtype=torch.long)
+    with pytest.raises(ValueError, match=r"tasks.from_arrays\(..., batch_first=True\)"):
+        tca.Batch(x, one, w, CrossEntropy())
+    with pytest.raises(ValueError, match=r"got \(3,\); tasks.from_arrays takes one target a trial"):
+        tca.Batch(x.transpose(0, 1), one, w, CrossEntropy())
 
 
 def test_trials_of_different_lengths_in_a_list() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tca.__main__ import main
 from tca.cli import demo_command
+from tca.cli.compare.combinations import misfits
 
 TINY = {"seeds": 1, "steps": 2, "n_train": 8, "n_test": 20, "batch_size": 4, "evaluate_every": 1, "curvature_trials": 2}
 
@@ -26,4 +27,8 @@ def test_it_says_where_figure_and_report_are(
         assert Path(path).stat().st_size > 1000
     assert all(name in shown for name in ("bptt", "eprop", "rflo", "chance"))
     (command,) = re.findall(r"tca (compare --config .*?),? with", shown)
-    assert "rules" in command
+    assert command.endswith(f"--rules {demo_command.NEXT}")
+
+
+def test_the_next_comparison_leaves_out_no_rule() -> None:
+    assert list(misfits(dataclasses.replace(demo_command.comparison(), rules=demo_command.NEXT, **TINY))) == []
