@@ -26,7 +26,7 @@ from studies.vision.published import CELLS, EBD_TABLE, GEVB_TABLE, LAYERS
 from studies.vision.vision_cells import SIZES, Scale
 from studies.vision.vision_measurements import Job, angles, work
 from studies.vision.vision_plan import ARMS, BASELINE, MNIST, PANELS, Arm, Panel, arms_of, missing
-from tca.experiments.config.network_config import KINDS, layer_of
+from tca.experiments.config.network_kinds import KINDS, layer_of
 from tca.experiments.config.run import Run
 from tca.experiments.training.training_loop import TrainingLoop
 from tca.learner import Learner

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from studies.vision.questions import opened
 from tasks.images.catalogue import KNOWN
 from tca.experiments.config.components import Optimizer, Seeds
-from tca.experiments.config.network_config import KINDS
+from tca.experiments.config.network_kinds import KINDS
 from tca.experiments.config.run import NetworkConfig, Run
 from tca.experiments.config.schedules import ExponentialDecay
 from tca.rule import Rule

@@ -9,7 +9,7 @@ from typing import Any
 
 from tca.eligibilities import Instant
 from tca.experiments.config.components import Optimizer, Seeds
-from tca.experiments.config.network_config import KINDS
+from tca.experiments.config.network_kinds import KINDS
 from tca.experiments.config.run import NetworkConfig, Run
 from tca.experiments.config.schedules import Cosine
 from tca.rule import Rule

@@ -31,7 +31,7 @@ MAPS, SIGNED, PROJECTION, NETS = (
     "tca/connections/convolution.py",
     "tca/connections/signed.py",
     "tca/nets/constraints.py",
-    "tca/experiments/config/network_config.py",
+    "tca/experiments/config/network_kinds.py",
 )
 BOUND = ("tests/tca/rules/test_error_diffusion_facts.py::test_the_bound_of_loops_is_where_it_should_be",)
 WINDOWS = ("tests/tca/signals/test_global_vector.py::test_the_kernel_filters_across_windows",)
@@ -193,7 +193,7 @@ BUGS = [
         "torch.cat([magnitude * factor, magnitude * 0], 1)", RELAYED),
     Bug("tca/nets/dual_stream/dual_stream_rnn.py", "a floor above the bound", "self.floor * (2 * n_rec - 1)",
         "self.floor * (n_rec - 1)", ("tests/tca/nets/test_network_arguments.py",)),
-    Bug("tca/experiments/config/network_config.py", "every preset with the same weights", 'for name in ("seed", "device", "dtype")',
+    Bug("tca/experiments/config/network_kinds.py", "every preset with the same weights", 'for name in ("seed", "device", "dtype")',
         'for name in ("device", "dtype")', ("tests/tca/experiments/config/test_network_config.py",)),
     Bug("tca/eligibilities/network_kernel.py", "a root that is not the network's",
         "root = kept if self.perron_root is None else self.perron_root", "root = 0.9 if self.perron_root is None else self.perron_root",

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from tca.experiments.config.components import Optimizer, plain
 from tca.experiments.config.loss_config import loss_of, loss_values
-from tca.experiments.config.network_config import SIZE, NetworkConfig
+from tca.experiments.config.network_config import NetworkConfig
+from tca.experiments.config.network_kinds import SIZE
 from tca.experiments.config.own_parts import import_parts
 from tca.experiments.config.part_notation import network_values, optimizer_values
 from tca.experiments.config.rule_config import rule_of, rule_values

@@ -11,7 +11,8 @@ import torch
 
 import tca
 from tca.cells import CELLS
-from tca.experiments.config.network_config import KINDS, NetworkConfig
+from tca.experiments.config.network_config import NetworkConfig
+from tca.experiments.config.network_kinds import KINDS
 from tca.experiments.config.run import Run
 from tca.nets import NETWORKS, PRESETS, Network, RMSNorm
 from tca.nets.presets import Preset
