@@ -14,8 +14,9 @@ from analysis.curvature.sharpness_random import random_sharpness
 from analysis.curvature.spectrum import spectrum
 from analysis.curvature.trace import trace
 from analysis.dynamics.dsa import dsa, linear_dynamics
-from analysis.dynamics.fixed_points import fixed_points, sampled_states
+from analysis.dynamics.fixed_points import fixed_points
 from analysis.dynamics.lyapunov import lyapunov
+from analysis.dynamics.visited_states import sampled_states
 from analysis.generalization.gap import generalization_gap
 from analysis.landscape.barrier import barrier
 from analysis.landscape.permutation_alignment import match_cells, permuted

@@ -20,8 +20,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from analysis.dynamics.fixed_points import FixedPoints, fixed_points, sampled_states
+from analysis.dynamics.fixed_points import FixedPoints, fixed_points
 from analysis.dynamics.state_map import state_map
+from analysis.dynamics.visited_states import sampled_states
 from analysis.figures.command import command, options, recorded, training_trials
 from analysis.figures.looks import COLOURS
 from analysis.figures.plots import SETTINGS, write

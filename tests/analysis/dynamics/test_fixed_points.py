@@ -10,8 +10,9 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from analysis.dynamics.fixed_points import fixed_points, rest, sampled_states
+from analysis.dynamics.fixed_points import fixed_points, rest
 from analysis.dynamics.state_map import state_map
+from analysis.dynamics.visited_states import sampled_states
 from tca.nets import MLP, DualStreamRNN, LeakyLayer, LeakyRNN, SpikingRNN, StackedRNN, VectorRNN
 
 FORMS = ("A", "B")

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.dynamics.fixed_points import fixed_points, sampled_states
+from analysis.dynamics.fixed_points import fixed_points
+from analysis.dynamics.visited_states import sampled_states
 from analysis.figures import Series, alignment_over_training, gap_against_curvature, learning_curves
 from analysis.figures.command import command, recorded, training_trials
 from analysis.figures.curve_figures import solved
