@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -19,10 +19,12 @@ from statistics import fmean
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 
 import analysis
 import tasks
 import tca
+from analysis.figures.plots import Series, dots, legend, level, panels, save
 from studies.claims import Claim, claims
 from studies.tables import Table, mean_and_spread
 from studies.workloads import command, options_of, spread
@@ -60,6 +62,7 @@ PUBLISHED = {
 }
 START, LEARNT = "at the start", "after BPTT"
 ONE, MEAN = "one trial", "batch"
+REPORTED = "published"
 
 
 @dataclass(frozen=True)
@@ -167,9 +170,13 @@ def tables(path: Path) -> dict[str, Callable[[], Table]]:
     """
     if not path.exists():
         return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = _read(path)
     return {"cosines": partial(_table, rows), "cosines_claims": partial(_claims, rows)}
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _table(rows: Sequence[dict[str, str]]) -> Table:
@@ -210,6 +217,39 @@ def _claims(rows: Sequence[dict[str, str]]) -> Table:
     return claims(stated)
 
 
+def points(rows: Sequence[Mapping[str, str]]) -> list[Series]:
+    """Return the cosines of single trials and those published, a task a panel.
+
+    Args:
+        rows: A row for every cosine.
+    """
+    places, aside = {rule: place for place, rule in enumerate(ARMS)}, {START: -0.15, LEARNT: 0.15}
+    own = [Series(row["task"], row["when"], int(row["seed"]), [places[row["rule"]] + aside[row["when"]]],
+                  [float(row["cosine"])]) for row in rows if row["of"] == ONE]  # fmt: skip
+    return own + [
+        Series(task, REPORTED, 0, [places["RFLO, own weights" if rule == "RFLO" else rule]], [cosine])
+        for task, known in PUBLISHED.items()
+        for rule, cosine in known.items()
+    ]
+
+
+def drawn(series: Sequence[Series]) -> Figure:
+    """Return the cosines by rule, every network a point, a task a panel.
+
+    Args:
+        series: What `points` has returned.
+    """
+    figure, axes = panels(series, "", "cosine with exact RTRL, one trial", size=(1.8, 0.6, 2.7, 3.2))
+    for name, each in axes.items():
+        level(each, 0.0)
+        dots(each, series, name)
+        each.set_xticks(range(len(ARMS)), ARMS, rotation=45, ha="right", rotation_mode="anchor")
+        each.set_ylim(-0.25, 1.03)
+    seeds = {each.seed for each in series if each.label != REPORTED}
+    legend(figure, f"a point a network,\nn = {len(seeds)} of each task")
+    return figure
+
+
 def main(words: Sequence[str] | None = None, setting: Setting | None = None) -> int:
     """Run the study.
 
@@ -227,6 +267,8 @@ def main(words: Sequence[str] | None = None, setting: Setting | None = None) -> 
     rows = tuple((one.job.task, one.rule, str(one.job.seed), one.when, one.of, f"{one.cosine:.5f}") for one in found)
     path = options.out / "cosines_rows"
     Table(("task", "rule", "seed", "when", "of", "cosine"), rows).write_csv(path)
+    series = points(_read(path.with_suffix(".csv")))
+    save(drawn(series), series, options.out / "cosines", "rule", "cosine")
     for table in tables(path.with_suffix(".csv")).values():
         print(table())
     return 0

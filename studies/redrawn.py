@@ -25,7 +25,7 @@ from analysis.figures.point_figures import paired_differences
 from analysis.statistics.intervals import Estimate, mean
 from analysis.statistics.rank_correlation import Correlation, rank_correlation
 from benchmarks.scaling_figure import HIGHLIGHTED, scaling
-from studies import control, copy_task, gated_alignment
+from studies import control, copy_task, cosines, gated_alignment, step_control
 from studies.generalization.curvature_against_bound import curvature_against_bound
 from studies.generalization.curvature_over_training import curvature_over_training
 from studies.generalization.gap_at_matched_loss import gap_at_matched_loss
@@ -129,6 +129,8 @@ DRAWINGS: Mapping[str, Callable[[Sequence[Series]], Figure]] = {
     "studies/gated_alignment": gated_alignment.cosines_of,
     "studies/*_accuracy": _accuracy,
     "studies/vision_*_angle_*": _angle,
+    "studies/cosines": cosines.drawn,
+    "studies/step_control_*": step_control.over_lengths,
     "studies/control_returns": control.figure,
     "studies/scaling": lambda series: scaling(series, HIGHLIGHTED, {"cells": 2.0, "steps": 1.0}),
 }

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.figures.plots import Series, curves, legend, logarithmic, panels, save, summary
+from analysis.figures.plots import Series, curves, legend, logarithmic, looks, panels, save, summary
 from analysis.statistics.intervals import mean
 from analysis.statistics.rank_correlation import rank_correlation
 from studies.claims import Claim, claims
@@ -178,6 +178,11 @@ def over_lengths(series: Sequence[Series]) -> Figure:
     for name, each in axes.items():
         curves(each, series, name, markers=True)
         here = [one for one in series if one.panel == name]
+        for arm in UPHILL:  # a band over one position has no width
+            found = [y for one in here if one.label == arm.name for y in one.y]
+            if len(found) > 1:
+                each.errorbar(1.0, float(np.mean(found)), float(np.std(found, ddof=1)), capsize=3, linewidth=1,
+                              color=looks(series)[arm.name].colour)  # fmt: skip
         logarithmic(each, "x", [x for one in here for x in one.x])
         if name == "largest eigenvalue":
             logarithmic(each, "y", [y for one in here for y in one.y])

@@ -73,3 +73,14 @@ def test_a_tiny_study_from_end_to_end(tmp_path: Path, monkeypatch: pytest.Monkey
     published = {row[0]: row[1] for row in made.rows}
     assert published["adding, RFLO, own weights"] == "0.622"
     assert tables(tmp_path / "absent.csv") == {}
+
+
+def test_the_figure_shows_single_trials_beside_what_is_published() -> None:
+    rows = [{"task": "copy", "rule": rule, "seed": str(seed), "when": when, "of": of, "cosine": f"{seed / 10}"}
+            for rule in cosines.ARMS for seed in (1, 2) for when in (cosines.START, cosines.LEARNT)
+            for of in (cosines.ONE, cosines.MEAN)]  # fmt: skip
+    found = cosines.points(rows)
+    assert sum(each.label == cosines.START for each in found) == 2 * len(cosines.ARMS)
+    reported = {each.x[0]: each.y[0] for each in found if (each.panel, each.label) == ("copy", cosines.REPORTED)}
+    assert reported == {1: 0.413, 2: 0.743, 3: 0.479, 4: 0.051}, "RFLO's stands where the readout's own weights are"
+    assert "n = 2 of each task" in str(cosines.drawn(found).legends[0].get_title().get_text())
