@@ -6,9 +6,11 @@ import itertools
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import tasks
 import tca
@@ -183,3 +185,25 @@ def test_records_need_posix_locks() -> None:
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
     assert ran.returncode == 1
     assert "import of fcntl halted" in ran.stderr
+
+
+class AddedProducts(TorchDispatchMode):
+    """Notes layout and shape of the matrix of every product that is added to a drive."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.matrices: list[tuple[torch.layout, tuple[int, ...]]] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function.overloadpacket is torch.ops.aten.addmm:
+            self.matrices.append((args[2].layout, tuple(args[2].shape)))
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_network_of_few_synapses_takes_dense_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TCA_KERNELS", "eager")
+    mask = (torch.rand(512, 512, dtype=F64, generator=torch.Generator().manual_seed(0)) < 0.1).double()
+    net = LeakyRNN(2, 512, 1, mask_rec=mask, dtype=F64)
+    with AddedProducts() as seen, torch.no_grad():
+        tca.Learner(net, tca.RULES["eprop"]).grads(batch_of(net, 3, 2))
+    assert seen.matrices.count((torch.strided, (512, 512))) == 3  # one a step
