@@ -98,7 +98,7 @@ def _learn(run: Run, folder: Path, observe: Observer | None) -> Learned:
 
 
 def _title(run: Run) -> str:
-    return f"{run.task}, {run.rule_title}, seed {run.seeds.net}"
+    return run.label
 
 
 def command(name: str, description: str, short: str, full: str) -> argparse.ArgumentParser:

@@ -25,7 +25,7 @@ from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.own_parts import import_parts
 from tca.experiments.config.recipes import recommended
 from tca.experiments.config.rule_config import rule_of, rule_values
-from tca.experiments.config.run_name import folder_name, name_of
+from tca.experiments.config.run_name import label_of, name_of
 from tca.rule import Rule
 from tca.rules import RULES
 from tca.utils.checks import DEVICE, Count, Folder, Made, Named, Whole, checked, settle
@@ -252,12 +252,13 @@ class Run:
         >>> Run("delayed_xor", "eprop").folder("runs").name.rpartition("_")[0]
         'delayed_xor_eprop_s0'
         """
-        there, older = Path(root) / self._folder_name, Path(root) / self.name
+        there, older = Path(root) / f"{self.label}_{self.name}", Path(root) / self.name
         return older if os.path.lexists(older) and not os.path.lexists(there) else there
 
     @functools.cached_property
-    def _folder_name(self) -> str:
-        return folder_name(self.to_json(), self.name)
+    def label(self) -> str:
+        """Task, rule and seed of the network, such as ``"delayed_match_eprop_s0"``, the same for all other values."""
+        return label_of(self.to_json())
 
     def make_task(self) -> tasks.Task:
         """Return the task.

@@ -1,4 +1,4 @@
-"""The name of a run, a hash of its values, and the readable name of its folder."""
+"""The name of a run, a hash of its values, and its readable label."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["folder_name", "name_of"]
+__all__ = ["label_of", "name_of"]
 
 LONGEST = 40  # characters of a task or rule, so that names fit every file system
 UNSAFE = re.compile(r"[^A-Za-z0-9_.+]+")
@@ -29,25 +29,23 @@ def name_of(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def folder_name(values: Mapping[str, Any], name: str) -> str:
-    """Return the name of the folder of a run: task, rule, seed of the network and the name of the run.
+def label_of(values: Mapping[str, Any]) -> str:
+    """Return task, rule and seed of the network of a run, as its folder begins.
 
-    It depends on the run alone, so that every process finds the same folder. Characters other than letters and digits
-    of ASCII and ``_.+-`` are replaced, and of long names the end is kept; the hash makes the whole unique.
+    Characters other than letters and digits of ASCII and ``_.+-`` are replaced, and of long names the end is kept.
 
     Args:
         values: Value of ``Run.to_json``.
-        name: ``Run.name`` of these values.
 
     >>> from tca.experiments.config.run import Run
-    >>> folder_name(Run("delayed_match", "eprop").to_json(), "3f2a91c0d4e5f678")
-    'delayed_match_eprop_s0_3f2a91c0d4e5f678'
+    >>> label_of(Run("delayed_match", "eprop").to_json())
+    'delayed_match_eprop_s0'
     """
     rule = values["rule"]
     if not isinstance(rule, str):
         parts = (rule[part]["class"].rpartition(".")[2] for part in ("signal", "eligibility"))
         rule = rule.get("name") or "-".join(parts)
-    return "_".join([_safe(values["task"]), _safe(rule), f"s{values['seeds']['net']}", name])
+    return "_".join([_safe(values["task"]), _safe(rule), f"s{values['seeds']['net']}"])
 
 
 def _safe(text: str) -> str:

@@ -226,8 +226,7 @@ class TrainingLoop:
             write: Callback with every new measurement.
         """
         self.resume(record)
-        title = f"{self.run.task}, {self.run.rule_title}, seed {self.run.seeds.net}"
-        shown = {"initial": self.step, "disable": not progress, "unit": self.unit, "desc": title}
+        shown = {"initial": self.step, "disable": not progress, "unit": self.unit, "desc": self.run.label}
         with tqdm(total=self.run.steps, **shown) as bar:
             course = self.course(record, write, bar)
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -36,6 +37,12 @@ def test_folders_are_named_after_task_rule_and_seed(run: tca.Run, start: str) ->
     folder = run.folder("place")
     assert folder == Path("place") / f"{start}{run.name}"
     assert tca.Run.from_json(json.loads(json.dumps(run.to_json()))).folder("place") == folder
+    assert start == f"{run.label}_"
+
+
+def test_progress_names_the_run_in_few_words(capsys: pytest.CaptureFixture[str]) -> None:
+    tca.train(dataclasses.replace(SMALL, rule=tca.Rule(**PARTS)), progress=True)
+    assert capsys.readouterr().err.lstrip().startswith("delayed_xor_Random-Diagonal_s0:")
 
 
 def test_a_task_of_the_user_has_one_folder_registered_or_not() -> None:
