@@ -12,10 +12,10 @@ from torch import Tensor
 
 from tca.batch import Batch
 from tca.connections.connection import Initial
-from tca.eligibilities.traces import ReadoutFilteredTrace, Trace
+from tca.eligibilities.traces import LeakyFilters, ReadoutFilteredTrace, Trace
 from tca.losses import Loss
 from tca.nets.recurrent import RecurrentNetwork
-from tca.signals.signal import CustomSignal, DelayedSignal
+from tca.signals.signal import CustomSignal, DelayedSignal, StateSignal
 from tca.tape.local_step import LocalStep
 from tca.utils.checks import Count, check, quick_instance, whole
 from tca.utils.numerics import Lasting, kept, lasting
@@ -72,12 +72,19 @@ class Stream(Lasting):
         self.read = torch.zeros_like(self.cells.rate)  # the input of the readout: the rate, filtered or not
         self.traces: tuple[Trace | ReadoutFilteredTrace, ...] = ()
         population = self.net.populations()[0]
-        self.output_signal = self.signal.online_signal(population, self.learner.buffers)
+        leak, kernel = self.net.readout_leak, self.learner.rule.signal.kernel()
+        self.leaks = (*[leak] * (leak > 0), *kernel)  # of the filters that traces pass
+        self.seen, self.ones, self.missed, self.skipped = (LeakyFilters(kernel) for _ in range(4))
+        self.output_signal, self.state_signal = None, None
+        if isinstance(self.signal, StateSignal):
+            self.leaks, self.state_signal = (), self.signal.state_signal(population, self.learner.buffers, leak)
+        else:
+            self.output_signal = self.signal.online_signal(population, self.learner.buffers)
         self.report = None
         if isinstance(self.signal, DelayedSignal):
             if any(isinstance(each, Initial) for each in self.net.hidden_connections()):
                 raise ValueError(f"{type(self.signal).__name__} cannot teach a learned initial state online")
-            self.report = self.signal.delayed_signal(population, self.net.readout_leak)
+            self.report = self.signal.delayed_signal(population, leak)
 
     @lasting
     def step(self, inputs: Tensor, targets: Tensor, weights: Tensor, loss: Loss, noise: Tensor | None = None) -> Tensor:
@@ -116,7 +123,10 @@ class Stream(Lasting):
         self.learner.check_loss(batch, outputs.unsqueeze(0))
         weights = weights / self.trials
         error = loss.output_error(outputs.unsqueeze(0), batch.targets)[0] * weights.unsqueeze(-1)
-        self._learn(step, error, weights)
+        error, inputs = self.missed.advance(error), self.skipped.advance(inputs)
+        if isinstance(self.steps, Tensor):
+            error = error.masked_fill((self.time > self.steps).unsqueeze(-1), 0.0)
+        self._learn(step, error, weights, batch)
         for each in self.net.skip_connections():
             _accumulate(each.weight, each.fold(error.t() @ inputs))
         return outputs
@@ -128,18 +138,25 @@ class Stream(Lasting):
         self.read = torch.lerp(rate, self.read, keep) if keep else rate
         return step
 
-    def _learn(self, step: LocalStep, error: Tensor, weights: Tensor) -> None:
-        learning_signal = self.output_signal(error)
+    def _learn(self, step: LocalStep, error: Tensor, weights: Tensor, batch: Batch) -> None:
+        seen, ones = self.seen.advance(self.read), self.ones.advance(torch.ones_like(error))
+        filtered = len(self.leaks) > 0
+        if self.state_signal is not None:
+            learning_signal = self.state_signal(step, self.cells.rate, error, batch)
+        elif self.output_signal is not None:
+            learning_signal = self.output_signal(error)
         if isinstance(self.steps, Tensor):
-            learning_signal = learning_signal.masked_fill((self.time > self.steps).unsqueeze(-1), 0.0)
-        filtered = self.net.readout_leak > 0
-        learning_signal = learning_signal if filtered else step.lifted(learning_signal)
+            over = (self.time > self.steps).view(-1, *[1] * (learning_signal.ndim - 1))
+            learning_signal = learning_signal.masked_fill(over, 0.0)
+        if self.state_signal is None and not filtered:
+            learning_signal = step.lifted(learning_signal)
         hidden = self.net.hidden_connections()
         if not self.traces:
-            fresh = self.learner.rule.eligibility.traces(hidden, step, self.trials, self.learner.buffers)
-            self.traces = tuple(
-                ReadoutFilteredTrace(each, step, self.net.readout_leak) if filtered else each for each in fresh
-            )
+            eligibility = self.learner.rule.eligibility
+            if isinstance(self.signal, StateSignal):
+                eligibility = self.signal.online_eligibility(eligibility)
+            fresh = eligibility.traces(hidden, step, self.trials, self.learner.buffers)
+            self.traces = tuple(ReadoutFilteredTrace(each, step, *self.leaks) if filtered else each for each in fresh)
         late = None if self.report is None else self.report(step, error)
         if late is not None and not filtered:
             late = step.emitted_back(late)
@@ -149,7 +166,7 @@ class Stream(Lasting):
             trace.advance(step, pre)
             _accumulate(connection.weight, connection.fold(trace.gradient(learning_signal)))
         w_out, b_out = self.net.readout_connections()
-        changes = w_out.fold(error.t() @ self.read), error.sum(0)
+        changes = w_out.fold(error.t() @ seen), (error * ones).sum(0)
         if isinstance(rule_signal := self.learner.rule.signal, CustomSignal):
             rule_signal.observe_readout_(w_out, self.read, weights, self.learner.buffers)
             rule_signal.condition_readout_(*changes, self.learner.buffers)

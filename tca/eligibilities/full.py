@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 from typing import ClassVar
 
 import torch
@@ -15,7 +16,7 @@ from tca.tape.local_step import LocalStep
 from tca.tape.tape import Tape
 from tca.utils.checks import Count, checked
 
-__all__ = ["Full", "Windowed"]
+__all__ = ["Full", "Restarted", "Windowed"]
 
 
 @dataclass(frozen=True)
@@ -110,3 +111,25 @@ class Windowed(Eligibility):
         if isinstance(cut, Tensor):
             return torch.where(cut.view(-1, 1, 1), kept, leak + step.transmission())
         return kept if cut else leak + step.transmission()
+
+
+@checked
+@dataclass(frozen=True)
+class Restarted(Full):
+    """``D_t = J_t``, and 0 after every ``steps`` steps counted from the start of the trial; forwards alone.
+
+    Args:
+        steps: Length of a window, default 10, at least 1.
+    """
+
+    steps: Count = 10
+    executions: ClassVar[tuple[str, ...]] = ("forward",)
+
+    def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
+        times = count()
+
+        def propagator(now: LocalStep) -> Tensor:
+            whole, t = now.leak_matrix() + now.transmission(), next(times)
+            return torch.zeros_like(whole) if t and t % self.steps == 0 else whole
+
+        return InfluenceTrace(connection, trials, propagator, step.components)

@@ -11,7 +11,7 @@ otherwise.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from tca.tape.local_step import LocalStep
 __all__ = [
     "InfluenceTrace",
     "InstantTrace",
+    "LeakyFilters",
     "PresynapticTrace",
     "ReadoutFilteredTrace",
     "SynapticTrace",
@@ -258,26 +259,46 @@ class InfluenceTrace(Trace):
         return apart.diagonal(dim1=2, dim2=4).transpose(-1, -2)
 
 
+class LeakyFilters:
+    """``y_t = k y_{t-1} + (1 - k) x_t`` for filters in series, all zero at the start; none returns ``x_t``.
+
+    >>> filters = LeakyFilters((0.5, 0.5))
+    >>> [filters.advance(torch.ones(1)).item() for _ in range(2)]
+    [0.25, 0.5]
+    """
+
+    def __init__(self, leaks: Sequence[float]) -> None:
+        """Start at zero."""
+        self.leaks, self.values = tuple(leaks), list[Tensor]()
+
+    def advance(self, value: Tensor) -> Tensor:
+        """Return the value after all filters, which is overwritten by the next step."""
+        self.values = self.values or [torch.zeros_like(value) for _ in self.leaks]
+        for leak, kept in zip(self.leaks, self.values, strict=True):
+            value = kept.mul_(leak).add_(value, alpha=1 - leak)
+        return value
+
+
 class ReadoutFilteredTrace:
-    """``ebar_t = k ebar_{t-1} + (1 - k) slope_t e_t``: the trace filtered by a leaky readout.
+    """``ebar_t = k ebar_{t-1} + (1 - k) slope_t e_t``: the trace filtered by a leaky readout, or by filters in series.
 
     It pairs with rate signals: surrogate gradient and components are contracted.
     """
 
-    def __init__(self, trace: Trace, step: LocalStep, leak: float) -> None:
-        """Start the filter at zero.
+    def __init__(self, trace: Trace, step: LocalStep, *leaks: float) -> None:
+        """Start the filters at zero.
 
         Args:
-            leak: Leak of the readout per step, in [0, 1).
+            leaks: Leak of each filter per step, in [0, 1).
         """
-        self.trace, self.leak = trace, leak
+        self.trace, self.filter = trace, LeakyFilters(leaks)
         self.cells, self.several = step.cells, step.slope.ndim == 4
         self.value = torch.zeros_like(self._emitted(step))
 
     def advance(self, step: LocalStep, pre: Tensor) -> None:
-        """Advance the trace and its filter by one step."""
+        """Advance the trace and its filters by one step."""
         self.trace.advance(step, pre)
-        self.value.mul_(self.leak).add_(self._emitted(step), alpha=1 - self.leak)
+        self.value = self.filter.advance(self._emitted(step))
 
     def _emitted(self, step: LocalStep) -> Tensor:
         """Return ``slope_t e_t``, with an axis of rates if cells emit several."""

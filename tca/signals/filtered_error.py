@@ -11,8 +11,10 @@ from typing import ClassVar
 from torch import Tensor
 
 from tca.eligibilities.eligibility import Eligibility
+from tca.signals.broadcast import Sparse
 from tca.signals.direct import Direct
-from tca.signals.signal import Buffers, Signal, WindowFunction
+from tca.signals.feedback import Adaptive, Random
+from tca.signals.signal import Buffers, CausalSignal, Signal, WindowFunction
 from tca.signals.wrapped import Wrapped
 from tca.tape.population import Population
 from tca.tape.tape import Tape, filtered
@@ -36,6 +38,9 @@ class FilteredError(Wrapped):
             ``Broadcast(uniform=True)`` are the other two feedbacks of the paper.
         rise: Leak per step of the first filter, ``exp(-dt / tau_rise)``, default 0.8, in [0, 1).
         decay: Leak per step of the second, ``exp(-dt / tau_decay)``, default 0.9, in [0, 1).
+
+    Online, errors and traces both pass ``alpha``, two more numbers per synapse and trial; the signal inside is then one
+    of ``Direct``, ``Random``, ``Adaptive`` and ``Sparse``.
 
     Raises:
         ValueError: The network has several populations.
@@ -73,8 +78,15 @@ class FilteredError(Wrapped):
     def output_signal(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
         return super().output_signal(self._filtered(tape), buffers)
 
-    def online(self) -> None:
-        """Return none: the traces of a stream are not filtered by the kernel."""
+    def online(self) -> CausalSignal | None:
+        """Return the signal inside if it is linear and has no memory, for errors and traces that both pass the kernel.
+
+        Only then is the signal of a filtered error the filtered signal.
+        """
+        return self.signal if isinstance(self.signal, Direct | Random | Adaptive | Sparse) else None
+
+    def kernel(self) -> tuple[float, ...]:
+        return (self.rise, self.decay)
 
     def _filtered(self, tape: Tape) -> Tape:
         """Return the tape with errors filtered forwards, cut at the end of each trial, and filtered backwards."""

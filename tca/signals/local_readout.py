@@ -12,8 +12,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from tca.batch import Batch
 from tca.eligibilities.eligibility import Eligibility
-from tca.signals.signal import Buffers, Signal, WindowFunction
+from tca.signals.signal import Buffers, StateFunction, StateSignal, WindowFunction
+from tca.tape.local_step import LocalStep
 from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import Positive, checked
@@ -23,7 +25,7 @@ __all__ = ["LocalReadout"]
 
 @checked
 @dataclass(frozen=True)
-class LocalReadout(Signal):
+class LocalReadout(StateSignal):
     """``G_t = R^T dloss/dy_t`` at the local outputs ``y_t = R z_t`` of the population, ``R`` random and fixed.
 
     Every population has its own readout and the loss of the batch, with the batch's targets and weights; no error
@@ -57,8 +59,21 @@ class LocalReadout(Signal):
             if steps.start == 0:
                 return tape.lift(torch.zeros_like(rates), steps)
             shown = slice(steps.start - 1, steps.stop - 1)
-            error = batch.loss.output_error(rates @ readout.t(), batch.targets[shown])
-            error.mul_(batch.weights[shown].unsqueeze(-1) / batch.trials)
-            return tape.lift(error @ readout, steps)
+            return tape.lift(_local_error(readout, rates, batch, shown) @ readout, steps)
 
         return read
+
+    def state_signal(self, population: Population, buffers: Buffers, readout_leak: float) -> StateFunction:
+        readout = buffers["local_readout"]
+
+        def read(step: LocalStep, rate: Tensor, error: Tensor, batch: Batch) -> Tensor:
+            local = _local_error(readout, rate.unsqueeze(0), batch, slice(0, 1))
+            return step.lifted(local[0] @ readout)
+
+        return read
+
+
+def _local_error(readout: Tensor, rates: Tensor, batch: Batch, shown: slice) -> Tensor:
+    """Return the error of the local outputs of some steps, shape ``(C, B, O)``."""
+    error = batch.loss.output_error(rates @ readout.t(), batch.targets[shown])
+    return error.mul_(batch.weights[shown].unsqueeze(-1) / batch.trials)

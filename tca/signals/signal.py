@@ -17,6 +17,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from tca.batch import Batch
 from tca.connections.connection import Connection, ConnectionInput
 from tca.eligibilities.eligibility import Eligibility
 from tca.tape.local_step import LocalStep
@@ -32,6 +33,8 @@ __all__ = [
     "InstantSignal",
     "OnlineFunction",
     "Signal",
+    "StateFunction",
+    "StateSignal",
     "WindowFunction",
 ]
 
@@ -39,6 +42,7 @@ Buffers = dict[str, Tensor]
 WindowFunction = Callable[[slice], Tensor]
 OnlineFunction = Callable[[Tensor], Tensor]
 DelayFunction = Callable[[LocalStep, Tensor], Tensor]
+StateFunction = Callable[[LocalStep, Tensor, Tensor, Batch], Tensor]
 
 
 @dataclass(frozen=True)
@@ -119,9 +123,13 @@ class Signal(abc.ABC):
             buffers: The signal's state, changed in place.
         """
 
-    def online(self) -> CausalSignal | DelayedSignal | None:
+    def online(self) -> CausalSignal | DelayedSignal | StateSignal | None:
         """Return the signal that runs online; ``None`` (default) if there is none."""
         return None
+
+    def kernel(self) -> tuple[float, ...]:
+        """Return leaks of filters in series that output errors and traces pass online; default none."""
+        return ()
 
 
 @dataclass(frozen=True)
@@ -221,6 +229,38 @@ class DelayedSignal(Signal):
         The function takes the local quantities of a step and its output error, shape ``(B, O)``.
 
         Args:
+            readout_leak: Leak per step of the readout filter, 0 without one.
+
+        Raises:
+            ValueError: The signal is not available online in this population.
+        """
+
+
+@dataclass(frozen=True)
+class StateSignal(Signal):
+    """An online signal that addresses states and meets unfiltered traces."""
+
+    def online(self) -> StateSignal:
+        return self
+
+    def online_eligibility(self, eligibility: Eligibility) -> Eligibility:
+        """Return the eligibility whose traces the signal meets online; default the same.
+
+        Args:
+            eligibility: The eligibility of the rule.
+        """
+        return eligibility
+
+    @abc.abstractmethod
+    def state_signal(self, population: Population, buffers: Buffers, readout_leak: float) -> StateFunction:
+        """Return a function to state signals, called once a step in the order of time.
+
+        It takes the local quantities of the step, its rates ``(B, N)``, its output error ``(B, O)`` and its trials, a
+        batch of one step.
+
+        Args:
+            population: The population; its readout weights may change in place between the steps.
+            buffers: The signal's state; the function may change it in place.
             readout_leak: Leak per step of the readout filter, 0 without one.
 
         Raises:

@@ -11,11 +11,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from tca.batch import Batch
 from tca.eligibilities.eligibility import Eligibility
-from tca.eligibilities.full import Full
+from tca.eligibilities.full import Full, Restarted
 from tca.eligibilities.inverse_filter import unfilter
 from tca.signals.direct import Direct
-from tca.signals.signal import Buffers, Signal, WindowFunction
+from tca.signals.signal import Buffers, StateFunction, StateSignal, WindowFunction
+from tca.tape.local_step import LocalStep
 from tca.tape.population import Population, needs_synapses
 from tca.tape.tape import Tape
 from tca.utils.checks import Count, NotNegative, checked
@@ -25,7 +27,7 @@ __all__ = ["SyntheticGradient"]
 
 @checked
 @dataclass(frozen=True)
-class SyntheticGradient(Signal):
+class SyntheticGradient(StateSignal):
     """The adjoint of windows of ``window`` steps, which end in ``(A z_t + c) / B`` instead of later errors.
 
     ``lambda_t = l_t + J_{t+1}^T lambda_{t+1}`` within a window, ``lambda_t = l_t + (A z_t + c) / B`` at its last step
@@ -36,6 +38,9 @@ class SyntheticGradient(Signal):
     of ``A z_t + c`` and its target ``B J_{t+1}^T lambda_{t+1}``, the error that the next window returns, its own
     synthetic gradient included (bootstrapping). They start at zero, where the rule is truncated backpropagation, and
     are the buffers ``synthetic`` (N, N) and ``synthetic_bias`` (N,).
+
+    Online the traces are those of every path within a window, for any eligibility, since the sum over a trial is
+    the same for all of them; ``A`` and ``c`` learn at the end of the trials.
 
     Args:
         window: Steps of a window, default 10, at least 1.
@@ -107,6 +112,17 @@ class SyntheticGradient(Signal):
 
         return read
 
+    def online_eligibility(self, eligibility: Eligibility) -> Eligibility:
+        return Restarted(self.window)
+
+    def state_signal(self, population: Population, buffers: Buffers, readout_leak: float) -> StateFunction:
+        if readout_leak:
+            raise ValueError(
+                "SyntheticGradient runs online on readouts without a filter, through which errors of all later windows "
+                f"would reach its estimate, got readout leak {readout_leak:.3g}: use Learner.backward"
+            )
+        return _OnlineEstimate(self, population, buffers).signal
+
     def _ends(self, tape: Tape) -> list[int]:
         """Return the last steps of the windows before the last."""
         return list(range(self.window, tape.steps, self.window))
@@ -128,3 +144,67 @@ def _goes_on(tape: Tape, t: int) -> Tensor:
     """Return one for every trial that has steps after t, else zero, shape ``(B, 1)``."""
     ended = torch.zeros_like(tape.rate[0, :, 0], dtype=torch.bool) if tape.over is None else tape.over[t + 1]
     return (~ended).to(tape.rate).unsqueeze(1)
+
+
+class _OnlineEstimate:
+    """The estimate of one run of trials: its use at the ends of windows, and its errors, carried forwards.
+
+    The error that the next window returns is ``sum_s M_s^T L_s`` with ``M_s = J_s M_{s-1}`` from the identity.
+    """
+
+    def __init__(self, rule: SyntheticGradient, population: Population, buffers: Buffers) -> None:
+        self.rule, self.buffers, self.readout = rule, buffers, population
+        self.time, self.counted = 0, population.like.new_zeros(())
+        self.change = [torch.zeros_like(buffers[name]) for name in ("synthetic", "synthetic_bias")]
+        self.window: tuple[Tensor, Tensor] | None = None  # rates at the last end of a window, trials that go on
+        self.passed = self.returned = population.like.new_zeros(())
+
+    def signal(self, step: LocalStep, rate: Tensor, error: Tensor, batch: Batch) -> Tensor:
+        """Return the state signal of the step, and learn at the end of the trials."""
+        if step.to_go is None:
+            raise ValueError(
+                "SyntheticGradient adds no estimate at the end of the trial: give the number of steps to stream()"
+            )
+        self.time += 1
+        trials, to_go = len(rate), step.to_go
+        signal = step.lifted(error @ self.readout.readout)
+        running = to_go > 0 if isinstance(to_go, Tensor) else torch.full_like(rate[:, 0], to_go > 0)
+        running = running.to(rate).unsqueeze(1)
+        end = self.time % self.rule.window == 0
+        if end:
+            synthetic = rate @ self.buffers["synthetic"].t() + self.buffers["synthetic_bias"]
+            signal = signal + synthetic * running / trials
+        if not self.rule.rate:
+            return signal
+        if self.window is not None:
+            self.passed = (step.leak_matrix() + step.transmission()) @ self.passed
+            self.returned = self.returned + torch.einsum("bij,bi->bj", self.passed, signal)
+        over = not running.any()
+        if end or over:
+            self._compare(trials)
+            self.window = rate, running
+            self.passed = torch.eye(rate.shape[1], dtype=rate.dtype, device=rate.device).expand(trials, -1, -1)
+            self.returned = torch.zeros_like(rate)
+        if over:
+            self._learn()
+        return signal
+
+    def _compare(self, trials: int) -> None:
+        """Add the window's errors of the estimate."""
+        if self.window is None:
+            return
+        rate, going_on = self.window
+        estimate = rate @ self.buffers["synthetic"].t() + self.buffers["synthetic_bias"]
+        missed = (estimate - trials * self.returned) * going_on
+        self.counted = self.counted + going_on.sum()
+        self.change[0] += missed.t() @ rate
+        self.change[1] += missed.sum(0)
+
+    def _learn(self) -> None:
+        """Take the step of gradient descent, once a run of trials."""
+        scale = self.rule.rate / self.counted.clamp(min=1)
+        for name, change in zip(("synthetic", "synthetic_bias"), self.change, strict=True):
+            self.buffers[name].sub_(change * scale)
+            change.zero_()
+        self.counted = torch.zeros_like(self.counted)
+        self.window = None

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tca.connections.connection import Connection, ConnectionInput
 from tca.eligibilities.eligibility import Eligibility
-from tca.signals.signal import Buffers, CausalSignal, CustomSignal, DelayedSignal, Signal, WindowFunction
+from tca.signals.signal import Buffers, CausalSignal, CustomSignal, DelayedSignal, Signal, StateSignal, WindowFunction
 from tca.tape.population import Population
 from tca.tape.tape import Tape
 
@@ -74,9 +74,12 @@ class Wrapped(CustomSignal, abc.ABC):
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         return self.signal.windowed_signal(tape, buffers, eligibility)
 
-    def online(self) -> CausalSignal | DelayedSignal | None:
+    def online(self) -> CausalSignal | DelayedSignal | StateSignal | None:
         """Return the signal inside if it runs online."""
         return self.signal.online()
+
+    def kernel(self) -> tuple[float, ...]:
+        return self.signal.kernel()
 
     def output_signal(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
         if not isinstance(self.signal, CustomSignal):

@@ -148,7 +148,7 @@ BUGS = [
     Bug(STREAM, "score not averaged over trials", "weights = weights / self.trials", "weights = 1.0 * weights", ONLINE),
     Bug(STREAM, "change of the step replaces that of the others", "else parameter.grad.add_(change)", "else change",
         ONLINE),
-    Bug(STREAM, "rate signal taken for a state signal", "learning_signal if filtered else step.lifted(learning_signal)", "learning_signal", ONLINE),
+    Bug(STREAM, "rate signal taken for a state signal", "learning_signal = step.lifted(learning_signal)", "pass", ONLINE),
     Bug(STREAM, "a noisy network streams without noise",
         "noise = None if drawn is None else drawn[0]", "noise = None", ONLINE),
     Bug(STREAM, "feedback does not follow inside a trial", "        self.learner.follow_weights_()\n", "", ONLINE),

@@ -17,7 +17,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         "tca/online.py",
         "a filtered readout without traces of synapses",
-        "ReadoutFilteredTrace(each, step, self.net.readout_leak) if filtered else each for each in fresh",
+        "ReadoutFilteredTrace(each, step, *self.leaks) if filtered else each for each in fresh",
         "each for each in fresh",
         (f"{PINNED}test_a_filtered_readout_online_takes_a_number_for_each_synapse_and_trial",),
     ),

@@ -42,7 +42,7 @@ ONLINE = {
 }  # learns at every step
 WHOLE_TRIALS = (
     *("bptt", "tbptt_future", "one_hop", "two_hops", "mdgl_exact", "mdgl", "nl_mdgl", "mdgl_one_hop"),
-    *("dni", "superspike", "decolle", "ebd", "sbd", "sbd_expansion", "sbd_filtered", "sbd_lagged"),
+    *("ebd", "sbd", "sbd_expansion", "sbd_filtered", "sbd_lagged"),
 )
 
 

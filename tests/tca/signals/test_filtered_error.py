@@ -11,11 +11,12 @@ from torch import Tensor
 import tca
 from tca.eligibilities import Leak, PotentialLeak
 from tca.nets import LeakyLayer, StackedRNN
-from tca.signals import Direct, FilteredError, Random
+from tca.signals import Adaptive, Broadcast, Direct, Exact, FilteredError, Random, Sparse
 from tests.support import oracle_spiking as oracle
-from tests.support.cases import F1, weights_of
+from tests.support.cases import CASES, F1, Case, weights_of
 from tests.support.rows import assert_same, learner, put, relative
 from tests.support.spiking_cases import SpikingCase
+from tests.tca.test_online import gathered, run
 
 RISE, DECAY = 0.6, 0.85
 LIF = SpikingCase("superspike", seed=3, beta=0.0, surrogate_gradient="fast_sigmoid", steps=30)
@@ -92,11 +93,52 @@ def test_random_feedback_with_the_weights_of_the_readout_is_symmetric() -> None:
     assert_same(bound.grads(F1.batch())[0], symmetric)
 
 
+@pytest.mark.parametrize("case", [*CASES, replace(F1, readout_leak=0.4)], ids=str)
+@pytest.mark.parametrize(
+    "inside",
+    [Direct(), Random(), Adaptive(), Sparse()],
+    ids=lambda each: type(each).__name__,
+)
+def test_online_it_sums_to_the_trial(case: Case, inside: tca.signals.Signal) -> None:
+    """Errors, traces and the input of the readout pass the kernel forwards; twice, after a reset."""
+    bound, batch = learner(case, tca.Rule(FilteredError(inside, RISE, DECAY), Leak())), case.batch()
+    wanted = bound.grads(batch)[0]
+    stream = bound.stream(case.trials, steps=case.steps)
+    for _ in range(2):
+        run(stream, batch)
+        assert_same(gathered(bound.net), wanted)
+        bound.net.zero_grad()
+        stream.reset()
+
+
+def test_online_trials_of_different_lengths() -> None:
+    """The errors that the kernel still holds after the end of a trial reach neither cells nor readout."""
+    lengths = torch.tensor([F1.steps - 4, *[F1.steps] * (F1.trials - 1)])
+    full = F1.batch()
+    weights = full.weights.masked_fill(torch.arange(F1.steps)[:, None] >= lengths, 0.0)
+    batch, bound = replace(full, weights=weights, lengths=lengths), learner(F1, RULE)
+    run(bound.stream(F1.trials, steps=lengths), batch)
+    wanted = bound.grads(batch)[0]
+    assert_same(gathered(bound.net), wanted)
+    endless = replace(batch, lengths=torch.full_like(lengths, F1.steps))
+    assert relative(bound.grads(endless)[0]["w_out"], wanted["w_out"]) > 1e-6
+
+
+def test_spiking_cells_online() -> None:
+    """The rule of the paper, trained one step at a time."""
+    net, batch = LIF.net(), LIF.batch()
+    bound = tca.Learner(net, RULE)
+    run(bound.stream(batch.trials), batch)
+    assert_same(gathered(net), bound.grads(batch)[0])
+
+
 def test_what_it_cannot_do_is_refused() -> None:
-    """Stacks, streams and bad kernels."""
+    """Stacks, signals of later errors online, and bad kernels."""
     with pytest.raises(ValueError, match="is one of several"):
         tca.Learner(StackedRNN(3, [LeakyLayer(4), LeakyLayer(3)], 2), RULE)
     with pytest.raises(ValueError, match="needs later errors"):
-        learner(F1, RULE).stream(2)
+        learner(F1, tca.Rule(FilteredError(Exact(), RISE, DECAY), Leak())).stream(2)
+    with pytest.raises(ValueError, match="needs later errors"):
+        learner(F1, tca.Rule(FilteredError(Broadcast(), RISE, DECAY), Leak())).stream(2)
     with pytest.raises(ValueError, match="decay"):
         FilteredError(decay=1.0)

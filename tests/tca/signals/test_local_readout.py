@@ -15,10 +15,12 @@ from tca.losses import CrossEntropy
 from tca.nets import MLP
 from tca.signals import LocalReadout
 from tests.support import oracle_spiking as oracle
-from tests.support.cases import F1
+from tests.support.cases import CASES, F1
 from tests.support.rows import assert_same, learner, relative
+from tests.support.spiking_cases import SPIKING
 from tests.tca.nets.spiking.test_stacks import EXACT, batch_of
 from tests.tca.rules.test_online_spiking import layers_of, stack
+from tests.tca.test_online import gathered, run
 
 F64 = torch.float64
 
@@ -93,7 +95,9 @@ def test_local_readouts_are_fixed_and_drawn_with_their_scale() -> None:
     assert torch.equal(bound.buffers["local_readout"], before)
 
 
-def test_it_runs_on_no_stream() -> None:
-    """A stream hands out the errors of the readout alone."""
-    with pytest.raises(ValueError, match="LocalReadout is made from whole trials only"):
-        learner(F1, tca.RULES["decolle"]).stream(2)
+@pytest.mark.parametrize("case", [*CASES, *SPIKING], ids=str)
+def test_online_it_sums_to_the_trial(case: Any) -> None:
+    """The local readout reads rates without the filter of the network's readout, online as in a whole trial."""
+    bound, batch = tca.Learner(case.net(), tca.RULES["decolle"]), case.batch()
+    run(bound.stream(case.trials), batch)
+    assert_same(gathered(bound.net), bound.grads(batch)[0])

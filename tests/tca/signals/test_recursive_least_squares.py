@@ -153,3 +153,40 @@ def test_it_resumes_and_is_refused_where_the_readout_is_not_dense() -> None:
         RecursiveLeastSquares(ridge=0.0)
     with pytest.raises(TypeError, match="signal"):
         RecursiveLeastSquares("direct")  # type: ignore[arg-type]
+
+
+def test_outputs_fed_back_are_force_as_published() -> None:
+    """A chaotic network whose output returns as an input: the paper's loop, and afterwards it runs by itself."""
+    source = torch.Generator().manual_seed(2)
+    net = tca.nets.LeakyRNN(1, 100, 1, tau=10.0, dt=1.0, activation="tanh", dtype=F64, seed=0)
+    drawn = torch.randn(100, 101, dtype=F64, generator=source)
+    with torch.no_grad():
+        net.w_rec.copy_(1.5 / 100**0.5 * drawn[:, :100])
+        net.w_in.copy_(2 * torch.rand(100, 1, dtype=F64, generator=source) - 1)
+        net.b.zero_()
+        net.w_out.zero_()
+        net.b_out.zero_()
+    optimizer = readout_only(net)
+    stream = tca.Learner(net, tca.Rule(RecursiveLeastSquares(Direct(), ridge=0.1), Leak())).stream(trials=1)
+    w, inverse, v = torch.zeros(101, dtype=F64), 10 * torch.eye(101, dtype=F64), torch.zeros(100, dtype=F64)
+    target = torch.sin(torch.arange(1800, dtype=F64) * 2 * torch.pi / 60)
+    keep, returned, z = net.leak, torch.zeros(1, 1, dtype=F64), torch.zeros((), dtype=F64)
+    errors, one, loss = [], torch.ones(1, dtype=F64), tca.losses.MSE()
+    for t, wanted in enumerate(target):
+        learns = t < 1500
+        returned = stream.step(returned, wanted.view(1, 1), one if learns else 0 * one, loss)
+        if learns:
+            optimizer.step()
+        optimizer.zero_grad()
+        if t < 60:  # the equations of the paper, with a bias as one more input of the readout
+            drive = net.w_rec.detach() @ v.tanh() + net.w_in.detach()[:, 0] * z
+            v = keep * v + (1 - keep) * drive
+            r = torch.cat([v.tanh(), one])
+            z = w @ r
+            inverse = inverse - torch.outer(inverse @ r, inverse @ r) / (1 + r @ inverse @ r)
+            w = w - (z - wanted) * (inverse @ r)
+            assert abs(z - returned.item()) < 1e-9
+            assert relative(net.w_out.detach()[0], w[:-1]) < 1e-8
+        errors.append((returned - wanted).abs().item())
+    assert max(errors[1500:]) < 0.1
+    assert max(errors[:30]) > 0.3

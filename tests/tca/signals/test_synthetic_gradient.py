@@ -16,6 +16,7 @@ from tca.nets import CellRNN, LeakyLayer, SpikingRNN, StackedRNN
 from tca.signals import Direct, SyntheticGradient
 from tests.support.cases import F1, Case, mask
 from tests.support.rows import assert_same, changes, cosine, learner, put, relative
+from tests.tca.test_online import gathered, run
 
 F64 = torch.float64
 LINEAR = Case("linear", activation="linear", leak=0.5, sizes=(2, 4, 2), steps=12, trials=5, seed=51, plain=True)
@@ -123,14 +124,48 @@ def test_masked_networks_keep_their_mask_and_state_resumes() -> None:
     assert not found["w_rec"][case.options["mask_rec"] == 0].any()
 
 
+@pytest.mark.parametrize("form", ["A", "B"])
+@pytest.mark.parametrize("window", [1, 4, 12])
+@pytest.mark.parametrize("padded", [False, True])
+def test_online_it_sums_to_the_trial_and_learns_the_same(form: str, window: int, padded: bool) -> None:
+    """Gradients of the estimate as it was; afterwards the estimate as a whole trial changes it."""
+    case = replace(F1, form=form, options={"learn_initial": True})
+    batch = case.batch()
+    lengths = torch.tensor([F1.steps - 5, *[F1.steps] * (F1.trials - 1)]) if padded else None
+    if lengths is not None:
+        weights = batch.weights.masked_fill(torch.arange(F1.steps)[:, None] >= lengths, 0.0)
+        batch = replace(batch, weights=weights, lengths=lengths)
+    online, whole = (learner(case, tca.Rule(SyntheticGradient(window, rate=0.3), Leak())) for _ in range(2))
+    source = torch.Generator().manual_seed(3)
+    for name in ("synthetic", "synthetic_bias"):
+        drawn = torch.randn(whole.buffers[name].shape, generator=source, dtype=F64)
+        for bound in (online, whole):
+            bound.buffers[name].copy_(drawn)
+    held = tca.Learner(whole.net, tca.Rule(SyntheticGradient(window, rate=0.0), Leak()))
+    held.load_state_dict(whole.buffers)
+    stream = online.stream(F1.trials, steps=F1.steps if lengths is None else lengths)
+    for _ in range(2):
+        wanted = held.grads(batch)[0]
+        run(stream, batch)
+        assert_same(gathered(online.net), wanted)
+        whole.rule.signal.update_statistics_(whole.tape(batch), whole.buffers)
+        assert_same(online.buffers, whole.buffers)
+        assert (window < F1.steps) == bool(relative(held.buffers["synthetic"], whole.buffers["synthetic"]) > 1e-6)
+        held.load_state_dict(whole.buffers)
+        online.net.zero_grad()
+        stream.reset()
+
+
 def test_what_it_cannot_do_is_refused() -> None:
-    """Spiking cells, stacks, streams and bad constants."""
+    """Spiking cells, stacks, filtered readouts and unknown ends online, and bad constants."""
     for net, words in ((SpikingRNN(3, 4, 2), "spikes"), (CellRNN(LSTM(), 3, 4, 2), "has states of 2 numbers")):
         with pytest.raises(ValueError, match=words):
             tca.Learner(net, tca.RULES["dni"])
     with pytest.raises(ValueError, match="is one of several"):
         tca.Learner(StackedRNN(3, [LeakyLayer(4), LeakyLayer(3)], 2), tca.RULES["dni"])
-    with pytest.raises(ValueError, match="needs later errors"):
-        learner(F1, tca.RULES["dni"]).stream(2)
+    with pytest.raises(ValueError, match="readouts without a filter"):
+        learner(replace(F1, readout_leak=0.5), tca.RULES["dni"]).stream(2)
+    with pytest.raises(ValueError, match="give the number of steps"):
+        run(learner(F1, tca.RULES["dni"]).stream(F1.trials), F1.batch())
     with pytest.raises(ValueError, match="window"):
         SyntheticGradient(0)
