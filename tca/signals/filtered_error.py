@@ -11,7 +11,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from tca.eligibilities.eligibility import Eligibility
-from tca.signals.broadcast import Sparse
+from tca.signals.broadcast import Broadcast, Sparse
 from tca.signals.direct import Direct
 from tca.signals.feedback import Adaptive, Random
 from tca.signals.signal import Buffers, CausalSignal, Signal, WindowFunction
@@ -40,7 +40,7 @@ class FilteredError(Wrapped):
         decay: Leak per step of the second, ``exp(-dt / tau_decay)``, default 0.9, in [0, 1).
 
     Online, errors and traces both pass ``alpha``, two more numbers per synapse and trial; the signal inside is then one
-    of ``Direct``, ``Random``, ``Adaptive`` and ``Sparse``.
+    of ``Direct``, ``Random``, ``Adaptive``, ``Sparse`` and ``Broadcast``.
 
     Raises:
         ValueError: The network has several populations.
@@ -83,7 +83,7 @@ class FilteredError(Wrapped):
 
         Only then is the signal of a filtered error the filtered signal.
         """
-        return self.signal if isinstance(self.signal, Direct | Random | Adaptive | Sparse) else None
+        return self.signal if isinstance(self.signal, Direct | Random | Adaptive | Sparse | Broadcast) else None
 
     def kernel(self) -> tuple[float, ...]:
         return (self.rise, self.decay)

@@ -96,7 +96,7 @@ def test_random_feedback_with_the_weights_of_the_readout_is_symmetric() -> None:
 @pytest.mark.parametrize("case", [*CASES, replace(F1, readout_leak=0.4)], ids=str)
 @pytest.mark.parametrize(
     "inside",
-    [Direct(), Random(), Adaptive(), Sparse()],
+    [Direct(), Random(), Adaptive(), Sparse(), Broadcast()],
     ids=lambda each: type(each).__name__,
 )
 def test_online_it_sums_to_the_trial(case: Case, inside: tca.signals.Signal) -> None:
@@ -138,7 +138,5 @@ def test_what_it_cannot_do_is_refused() -> None:
         tca.Learner(StackedRNN(3, [LeakyLayer(4), LeakyLayer(3)], 2), RULE)
     with pytest.raises(ValueError, match="needs later errors"):
         learner(F1, tca.Rule(FilteredError(Exact(), RISE, DECAY), Leak())).stream(2)
-    with pytest.raises(ValueError, match="needs later errors"):
-        learner(F1, tca.Rule(FilteredError(Broadcast(), RISE, DECAY), Leak())).stream(2)
     with pytest.raises(ValueError, match="decay"):
         FilteredError(decay=1.0)
