@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from tasks.images.cache import cache_root, entry, sha256
 from tasks.images.catalogue import DIGITS
@@ -20,6 +19,7 @@ from tasks.images.folders import Located, locate
 from tasks.images.image_classes import numbered
 from tasks.images.parquet import shards
 from tasks.images.pixels import Colour, ImageData, Pixels, originals
+from tca.utils.progress_bar import ProgressBar
 
 __all__ = ["PixelFormat", "digits", "load"]
 
@@ -132,7 +132,7 @@ def _decode(located: Located, folder: Path, form: PixelFormat) -> Mapping[str, A
         # Written one after the other: a process that fills mapped memory is killed by a full disk.
         with open(folder / f"{split}.images", "wb") as file:
             title = f"decoding {located.title}"
-            for pixels in tqdm(images, title, counts[split], disable=None, unit=" images", leave=False):
+            for pixels in ProgressBar(images, title, counts[split], disable=None, unit=" images", leave=False):
                 file.write(pixels.tobytes())
         (folder / f"{split}.labels").write_bytes(classes.labels[split].astype("<i8").tobytes())
     shape = decoder.shape or ()

@@ -18,6 +18,7 @@ OWN = ("tests/tca/experiments/config/test_own_parts.py",)
 LIST, SHOW = ("tests/tca/experiments/records/test_run_list.py",), ("tests/tca/cli/test_show_command.py",)
 
 LOGS = ("tests/tca/experiments/loggers/test_loggers.py",)
+BARS = ("tests/tca/utils/test_progress_bar.py",)
 NAMES, BEGINNINGS = ("tests/tca/experiments/config/test_run_name.py",), ("tests/tca/cli/test_record_names.py",)
 
 BUGS = [
@@ -62,6 +63,13 @@ BUGS = [
         "os.path.lexists(older) and not",
         "not os.path.lexists(older) and",
         NAMES,
+    ),
+    Bug(
+        "tca/utils/progress_bar.py",
+        "a lock held by no thread of a fork",
+        "ProgressBar.set_lock(threading.RLock())",
+        "pass",
+        BARS,
     ),
     Bug(
         "tca/experiments/config/run_name.py",

@@ -15,7 +15,6 @@ from tca.experiments.config.run import Run
 from tca.experiments.loggers.logger import Logger
 from tca.experiments.records.files import RecordError, append, explained, make_folder
 from tca.experiments.sweep.devices import placed
-from tca.experiments.sweep.progress import plain_lock
 from tca.experiments.sweep.sweep_files import load
 from tca.experiments.sweep.swept_run import DIED, FAILED, IN_USE, Swept
 from tca.experiments.together.train_together import trained
@@ -42,7 +41,6 @@ def perform(
         source: Python file to load first, for parts of rules that it defines; empty for none.
         loggers: Receivers of the measurements, default none.
     """
-    plain_lock()
     attempts = Attempts(folder, sweep)
     if attempts.begun > retries:
         return ending(DIED, attempts.reason())
@@ -74,7 +72,6 @@ def perform_together(
         source: Python file to load first, empty for none.
         loggers: Receivers of the measurements, default none.
     """
-    plain_lock()
     with contextlib.suppress(Exception, SystemExit):
         if source:
             load(Path(source))

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 
 from tca.experiments.sweep.executors import Executor, ExecutorError, Job, WorkerDiedError
-from tca.experiments.sweep.progress import plain_lock
 
 __all__ = ["Processes"]
 
@@ -132,7 +131,6 @@ def _prepare_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    plain_lock()
 
 
 def _end_with_parent() -> None:

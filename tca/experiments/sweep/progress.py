@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from tqdm.auto import tqdm
-
+from tca.utils.progress_bar import ProgressBar
 from tca.utils.text import printable
 
-__all__ = ["RunsBar", "plain_lock", "say", "shown", "updates_made"]
+__all__ = ["RunsBar", "say", "shown", "updates_made"]
 
 Item = TypeVar("Item")
 MOST_LOOKED_AT, MOST_NAMED = 100, 3  # runs in training
@@ -29,7 +26,7 @@ def shown(items: Iterable[Item], total: int, line: Callable[[Item], str], *, bar
         line: Function from an item to its line, empty for none.
         bar: Whether to show the bar if there are items, default yes.
     """
-    with tqdm(total=total, disable=not (bar and total), unit="run", file=sys.stderr) as filling:
+    with ProgressBar(total=total, disable=not (bar and total), unit="run", file=sys.stderr) as filling:
         for item in items:
             if text := line(item):
                 say(text)
@@ -53,7 +50,7 @@ class RunsBar:
         self, runs: Mapping[str, int], folder: Callable[[str], Path], label: Callable[[str], str], *, bar: bool
     ) -> None:
         self._runs, self._folder, self._label, self._ended = dict(runs), folder, label, 0
-        self.bar = tqdm(total=sum(runs.values()), disable=not bar, unit="update", file=sys.stderr)
+        self.bar = ProgressBar(total=sum(runs.values()), disable=not bar, unit="update", file=sys.stderr)
 
     def look(self, names: Sequence[str]) -> None:
         """Show the updates made by runs in training.
@@ -93,10 +90,4 @@ def updates_made(folder: Path) -> int | None:
 
 def say(text: str) -> None:
     """Write a line to stderr, above the bar if any."""
-    tqdm.write(printable(text), file=sys.stderr)
-
-
-def plain_lock() -> None:
-    """Use a lock of threads for bars in a worker: a killed worker would never release one of processes."""
-    if multiprocessing.parent_process() is not None:
-        tqdm.set_lock(threading.RLock())
+    ProgressBar.write(printable(text), file=sys.stderr)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm.auto import tqdm
 
 from tasks.own.registry import data_of
 from tca.experiments import records
@@ -21,6 +20,7 @@ from tca.experiments.together.compatibility import difference, refusal
 from tca.experiments.together.group import Group
 from tca.experiments.training.training_loop import Observer, TrainingLoop
 from tca.utils.checks import Count, Folder, checked
+from tca.utils.progress_bar import ProgressBar
 
 __all__ = ["AT_ONCE", "train_together", "trained"]
 
@@ -68,7 +68,7 @@ def train_together(
     keys = [each.name if root is not None else str(place) for place, each in enumerate(runs)]  # a record is made once
     unique = dict(zip(keys, runs, strict=True))
     found: dict[str, Any] = {}
-    with tqdm(total=sum(each.steps for each in unique.values()), disable=not progress, unit="step") as bar:
+    with ProgressBar(total=sum(each.steps for each in unique.values()), disable=not progress, unit="step") as bar:
         for names in batched(unique, at_once):
             group = [unique[name] for name in names]
             folders = [None if root is None else each.folder(root) for each in group]

@@ -12,7 +12,6 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from tasks.trials import FixedTrials, TrialSet
 from tca.batch import Batch
@@ -27,6 +26,7 @@ from tca.experiments.training.update import Updates
 from tca.learner import Learner
 from tca.nets.network import Network
 from tca.utils.checks import DivergenceError
+from tca.utils.progress_bar import ProgressBar
 
 __all__ = ["Observer", "TrainingLoop"]
 
@@ -227,7 +227,7 @@ class TrainingLoop:
         """
         self.resume(record)
         shown = {"initial": self.step, "disable": not progress, "unit": self.unit, "desc": self.run.label}
-        with tqdm(total=self.run.steps, **shown) as bar:
+        with ProgressBar(total=self.run.steps, **shown) as bar:
             course = self.course(record, write, bar)
             try:
                 updates = next(course)
