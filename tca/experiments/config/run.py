@@ -252,13 +252,18 @@ class Run:
         >>> Run("delayed_xor", "eprop").folder("runs").name.rpartition("_")[0]
         'delayed_xor_eprop_s0'
         """
-        there, older = Path(root) / f"{self.label}_{self.name}", Path(root) / self.name
+        there, older = Path(root) / f"{self._label(self.to_json()['task'])}_{self.name}", Path(root) / self.name
         return older if os.path.lexists(older) and not os.path.lexists(there) else there
 
-    @functools.cached_property
+    @property
     def label(self) -> str:
         """Task, rule and seed of the network, such as ``"delayed_match_eprop_s0"``, the same for all other values."""
-        return label_of(self.to_json())
+        return self._label(str(self.task))
+
+    def _label(self, task: str) -> str:
+        rule = self.the_rule
+        parts = f"{type(rule.signal).__name__}-{type(rule.eligibility).__name__}"
+        return label_of(task, self.rule if isinstance(self.rule, str) else rule.name or parts, self.seeds.net)
 
     def make_task(self) -> tasks.Task:
         """Return the task.

@@ -29,23 +29,20 @@ def name_of(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def label_of(values: Mapping[str, Any]) -> str:
+def label_of(task: str, rule: str, seed: int) -> str:
     """Return task, rule and seed of the network of a run, as its folder begins.
 
     Characters other than letters and digits of ASCII and ``_.+-`` are replaced, and of long names the end is kept.
 
     Args:
-        values: Value of ``Run.to_json``.
+        task: Name of the task.
+        rule: Name of the rule.
+        seed: Seed of the network.
 
-    >>> from tca.experiments.config.run import Run
-    >>> label_of(Run("delayed_match", "eprop").to_json())
+    >>> label_of("delayed_match", "eprop", 0)
     'delayed_match_eprop_s0'
     """
-    rule = values["rule"]
-    if not isinstance(rule, str):
-        parts = (rule[part]["class"].rpartition(".")[2] for part in ("signal", "eligibility"))
-        rule = rule.get("name") or "-".join(parts)
-    return "_".join([_safe(values["task"]), _safe(rule), f"s{values['seeds']['net']}"])
+    return f"{_safe(task)}_{_safe(rule)}_s{seed}"
 
 
 def _safe(text: str) -> str:
