@@ -139,7 +139,9 @@ class Stream(Lasting):
         return step
 
     def _learn(self, step: LocalStep, error: Tensor, weights: Tensor, batch: Batch) -> None:
-        seen, ones = self.seen.advance(self.read), self.ones.advance(torch.ones_like(error))
+        seen, bias = self.seen.advance(self.read), error.sum(0)
+        if self.ones.leaks:
+            bias = bias * self.ones.advance(torch.ones_like(bias))
         filtered = len(self.leaks) > 0
         if self.state_signal is not None:
             learning_signal = self.state_signal(step, self.cells.rate, error, batch)
@@ -166,7 +168,7 @@ class Stream(Lasting):
             trace.advance(step, pre)
             _accumulate(connection.weight, connection.fold(trace.gradient(learning_signal)))
         w_out, b_out = self.net.readout_connections()
-        changes = w_out.fold(error.t() @ seen), (error * ones).sum(0)
+        changes = w_out.fold(error.t() @ seen), bias
         if isinstance(rule_signal := self.learner.rule.signal, CustomSignal):
             rule_signal.observe_readout_(w_out, self.read, weights, self.learner.buffers)
             rule_signal.condition_readout_(*changes, self.learner.buffers)

@@ -42,7 +42,7 @@ class Density(Tabular):
 
     def _columns(self) -> dict[str, Any]:
         """Return a row for each node of each probe."""
-        probes = torch.arange(len(self.nodes), device="cpu").repeat_interleave(self.nodes.shape[1])
+        probes = torch.arange(len(self.nodes), device=self.nodes.device).repeat_interleave(self.nodes.shape[1])
         return {"probe": probes, "node": self.nodes.flatten(), "weight": self.weights.flatten()}
 
     def mean(self, values: Tensor) -> tuple[float, float]:

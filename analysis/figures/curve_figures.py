@@ -7,6 +7,7 @@ import statistics
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -99,7 +100,7 @@ def solved(series: Sequence[Series], chance: Mapping[str, float]) -> list[Series
     for one in series:
         level = (1 + chance.get(one.panel, math.nan)) / 2
         if len(one.y) and math.isfinite(level):
-            reached = [float(max(one.y[: place + 1]) >= level) for place in range(len(one.y))]
+            reached = list(accumulate((float(score >= level) for score in one.y), max))
             found.append(replace(one, y=reached))
             ends.setdefault((one.panel, one.label), set()).add(reached[-1])
     return found if any(len(each) > 1 for each in ends.values()) else []

@@ -229,3 +229,6 @@ def test_runs_part_where_some_solve_their_task() -> None:
     assert [list(each.x) for each in found] == [[0, 10, 20]] * 3
     assert solved([runs[0], runs[2]], {"xor": 0.5, "match": 0.5}) == []
     assert solved(runs, {"match": 0.5}) == []
+    late = dataclasses.replace(runs[0], y=[math.nan, *[1.0] * (len(runs[0].y) - 1)])
+    found = solved([late, *runs[1:]], {"xor": 0.5})
+    assert list(found[0].y) == [0.0, *[1.0] * (len(late.y) - 1)]  # a score that is no number is none that solves it

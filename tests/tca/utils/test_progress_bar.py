@@ -12,7 +12,7 @@ from tca.utils.progress_bar import ProgressBar
 
 
 def forked(work: str) -> str:
-    """Return what a process prints that forks a child, which does something and is killed, and then shows progress."""
+    """Fork a child that is killed after some work, show progress in the parent, and return its output."""
     lines = [
         "import os, signal",
         "from tca.utils.progress_bar import ProgressBar",
