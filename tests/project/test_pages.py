@@ -46,7 +46,7 @@ SMALLER = {  # sizes that a test can afford; each must stand in some page
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("[0-9]*.md"))
 CELL = re.compile(r"```\{code-cell\} python\n(.*?)```", re.DOTALL)
 RECORD_COMMAND = re.compile(r"^ {4}(python -m analysis\.figures\.\w+ runs/compare.*?)(?: +#.*)?$", re.MULTILINE)
-MODULE = re.compile(r"python -m ((?:analysis|benchmarks|tasks|tools)[\w.]*)((?: [^\n`#)]*)?)")
+MODULE = re.compile(r"python -m ((?:analysis|benchmarks|studies|tasks|tests|tools)[\w.]*)((?: [^\n`#)]*)?)")
 
 
 def name_of(page: Path) -> str:
@@ -123,17 +123,18 @@ def test_every_target_that_a_page_names_exists() -> None:
 
 
 def modules() -> dict[str, set[str]]:
-    """Return the modules that pages run, each with the flags that it is given there."""
+    """Return the modules that pages run, each with the word after it if any and the flags that it is given there."""
     found: dict[str, set[str]] = {}
     for page in [*DOCS, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]:
         text = page.read_text(encoding="utf-8").replace("\\\n", " ").replace("`python -m\n", "`python -m ")
         for module, words in MODULE.findall(text):
-            found.setdefault(module.rstrip("."), set()).update(re.findall(r"(?<!\S)--[a-z][\w-]*", words))
+            command = " ".join([module.rstrip("."), *re.findall(r"^ *([a-z]+)\b", words)])
+            found.setdefault(command, set()).update(re.findall(r"(?<!\S)--[a-z][\w-]*", words))
     return found
 
 
 def test_every_module_that_a_page_runs_exists() -> None:
-    for module in modules():
+    for module in {each.split()[0] for each in modules()}:
         found = importlib.util.find_spec(module)
         assert found is not None, module
         if found.submodule_search_locations:
@@ -141,12 +142,12 @@ def test_every_module_that_a_page_runs_exists() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", sorted(modules()))
-def test_every_flag_that_a_page_gives_is_known(module: str) -> None:
-    flags = modules()[module]
+@pytest.mark.parametrize("command", sorted(modules()))
+def test_every_flag_that_a_page_gives_is_known(command: str) -> None:
+    flags = modules()[command]
     if not flags:
         return
-    says = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True)
+    says = subprocess.run([sys.executable, "-m", *command.split(), "--help"], cwd=ROOT, capture_output=True, text=True)
     assert says.returncode == 0, says.stderr
     assert [flag for flag in flags if flag not in says.stdout] == []
 
