@@ -21,7 +21,9 @@ from tca.connections.connection import ConnectionInput, Initial
 from tca.eligibilities import Eligibility
 from tca.eligibilities.perturbations import Gather, Perturbation
 from tca.signals import Signal
+from tca.signals.one_pass import gradients_in_one_pass
 from tca.signals.signal import Buffers, CustomSignal, WindowFunction
+from tca.tape.leaky_tape import LeakyTape
 from tca.tape.population import Population
 from tca.tape.tape import Tape
 
@@ -35,11 +37,15 @@ def reverse(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
     """Return the gradients of all parameters by filtering the learning signal backwards.
 
     The trial is processed in windows that fit into the cache, and within a window the populations from the last to the
-    first.
+    first; or as a whole by a compiled pass, see `tca.signals.one_pass`.
 
     Args:
         tape: The forward pass with its output errors.
     """
+    if isinstance(tape, LeakyTape) and tape.passes is not None:
+        compiled = gradients_in_one_pass(signal, eligibility, tape, buffers)
+        if compiled is not None:
+            return compiled
     gradients = _no_gradients(tape)
     output_signal, gather = _output_signal(signal, tape, buffers), _gather(signal)
     signals = _windowed_signals(signal, eligibility, tape, buffers)

@@ -25,6 +25,7 @@ SIGNATURES = {
     "forward": [*[SIZE] * 5, FLAG, FLAG, *[DATA] * 10, SIZE],
     "adjoint": [*[SIZE] * 4, FLAG, FLAG, *[DATA] * 4, SIZE, DATA, DATA, SIZE],
     "filter": [*[SIZE] * 4, *[DATA] * 3],
+    "gradients": [*[SIZE] * 6, FLAG, FLAG, *[DATA] * 14, SIZE],
     "activate": [FLAG, DATA, SIZE],
     "times_slope": [FLAG, DATA, DATA, SIZE],
 }
@@ -83,7 +84,8 @@ class Library:
 class Passes:
     """The passes of S networks of leaky cells with the same constants of size, form and activation function.
 
-    They equal PyTorch's to round-off; a trial has the same bits in every batch and with any number of threads.
+    They equal PyTorch's to round-off; a trial has the same bits in every batch and with any number of threads. The axis
+    of networks may be left out if there is one.
 
     Attributes:
         library: The compiled library.
@@ -120,11 +122,11 @@ class Passes:
             rate: Where the rates go, shape ``(S, T + 1, B, N)``.
             activity: Where the values go, index 0 unused; ``rate`` itself in form A.
         """
-        networks, times, trials, n = rate.shape
+        times, trials, n = rate.shape[-3:]
         w_in, w_rec, bias = (each.contiguous() for each in weights)
         inputs, initial = None if inputs is None else inputs.contiguous(), initial.contiguous()
         self.library.call(
-            "forward", rate.dtype, networks, times - 1, trials, n, 0 if inputs is None else inputs.shape[-1],
+            "forward", rate.dtype, len(self.leak), times - 1, trials, n, 0 if inputs is None else inputs.shape[-1],
             FUNCTIONS[type(self.activation)], self.on_rate, self.leak, self.gain, w_in, w_rec, bias, inputs, external,
             initial, rate, activity, torch.get_num_threads(),
         )  # fmt: skip
@@ -137,7 +139,7 @@ class Passes:
             later: Filtered signal of the step after, shape ``(S, B, N)``; ``None`` at the end of the trial.
         """
         whole, later = signal.contiguous(), None if later is None else later.contiguous()
-        self.library.call("filter", signal.dtype, *signal.shape, self.leak, whole, later)
+        self.library.call("filter", signal.dtype, len(self.leak), *signal.shape[-3:], self.leak, whole, later)
         if whole is not signal:
             signal.copy_(whole)
 
@@ -152,10 +154,47 @@ class Passes:
             later: Filtered signal of the step after, shape ``(S, B, N)``; ``None`` at the end of the trial.
         """
         whole, later = signal.contiguous(), None if later is None else later.contiguous()
-        acting = activity[:, 1:] if self.on_rate else activity  # where slopes act: in form B before the synapses
+        acting = activity[..., 1:, :, :] if self.on_rate else activity  # in form B slopes act before the synapses
+        apart = acting.stride(0) if len(self.leak) > 1 else 0  # networks
         self.library.call(
-            "adjoint", signal.dtype, *signal.shape, FUNCTIONS[type(self.activation)], self.on_rate, self.leak,
-            self.gain, recurrent.contiguous(), acting, acting.stride(0), whole, later, torch.get_num_threads(),
+            "adjoint", signal.dtype, len(self.leak), *signal.shape[-3:], FUNCTIONS[type(self.activation)], self.on_rate,
+            self.leak, self.gain, recurrent.contiguous(), acting, apart, whole, later, torch.get_num_threads(),
         )  # fmt: skip
         if whole is not signal:
             signal.copy_(whole)
+
+    def gradients_(
+        self,
+        gradients: tuple[Tensor, ...],
+        leak: bool,
+        recurrent: Tensor | None,
+        feedback: Tensor,
+        inputs: Tensor,
+        rate: Tensor,
+        activity: Tensor,
+        filtered_error: Tensor,
+        output_error: Tensor,
+    ) -> None:
+        """Write the gradients of all weights.
+
+        The learning signal is ``F^T err_t`` times the slope; the propagator of its filter is zero, the leak or ``J``.
+
+        Args:
+            gradients: Where they go, contiguous: those of input weights, recurrent weights, biases, readout weights and
+                readout biases, shapes ``(S, N, J)``, ``(S, N, N)``, ``(S, N)``, ``(S, O, N)`` and ``(S, O)``.
+            leak: Whether the propagator contains the leak.
+            recurrent: Recurrent weights, shape ``(S, N, N)``, if it contains them, else ``None``.
+            feedback: Feedback weights F, shape ``(S, O, N)``.
+            inputs: Inputs, shape ``(S, T, B, J)``.
+            rate: Rates, shape ``(S, T + 1, B, N)``, contiguous.
+            activity: Values of the activation function, same shape, contiguous; ``rate`` itself in form A.
+            filtered_error: Output error before the filter of the readout, shape ``(S, T + 1, B, O)``.
+            output_error: Output error, same shape.
+        """
+        times, trials, cells = rate.shape[-3:]
+        given = (self.leak if leak else None, self.gain, recurrent, feedback, inputs, rate, activity)
+        arrays = (each if each is None else each.contiguous() for each in (*given, filtered_error, output_error))
+        self.library.call(
+            "gradients", rate.dtype, len(self.leak), times - 1, trials, cells, inputs.shape[-1], feedback.shape[-2],
+            FUNCTIONS[type(self.activation)], self.on_rate, *arrays, *gradients, torch.get_num_threads(),
+        )  # fmt: skip

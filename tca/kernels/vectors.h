@@ -154,39 +154,51 @@ INLINE void vectors(int64_t count, Body body) {  // `body(first, lanes in use)` 
     for (int64_t i = 0; i < count; i += LANES<T>) body(i, int(count - i < LANES<T> ? count - i : LANES<T>));
 }
 
+// Call `work` with the activation function f of vectors.
+template <class T, class Work>
+INLINE void with_activation(int function, Work work) {
+    switch (function) {
+        case TANH: return work([](Vector<T> u) { return hyperbolic_tangent<T>(u); });
+        case RELU: return work([](Vector<T> u) { return at_least<T>(u, T(0)); });
+        case SOFTPLUS: return work([](Vector<T> u) { return softplus<T>(u); });
+        case RECTIFIED_TANH: return work([](Vector<T> u) { return at_least<T>(hyperbolic_tangent<T>(u), T(0)); });
+        default: return work([](Vector<T> u) { return u; });
+    }
+}
+
+// Call `work` with the product of signals and f'(u), given the activity a = f(u).
+template <class T, class Work>
+INLINE void with_slope(int function, Work work) {
+    const Vector<T> zero{};
+    switch (function) {
+        case TANH: return work([](Vector<T> s, Vector<T> a) { return s * (T(1) - a * a); });
+        case RELU: return work([=](Vector<T> s, Vector<T> a) { return a <= T(0) ? zero : s; });
+        case SOFTPLUS:
+            return work([](Vector<T> s, Vector<T> a) {
+                return s * -Exponential<T>(-at_most<T>(a, Format<T>::SATURATED)).minus_one();
+            });
+        case RECTIFIED_TANH:
+            return work([=](Vector<T> s, Vector<T> a) { return a <= T(0) ? zero : s * (T(1) - a * a); });
+        default: return work([](Vector<T> s, Vector<T>) { return s; });
+    }
+}
+
 // Replace values by f(u).
 template <class T>
 void activate(int function, T* values, int64_t count) {
-    const auto change = [&](auto f) {
+    with_activation<T>(function, [=](auto f) {
         vectors<T>(count, [&](int64_t i, int lanes) { store(values + i, f(load(values + i, lanes)), lanes); });
-    };
-    switch (function) {
-        case TANH: return change([](Vector<T> u) { return hyperbolic_tangent<T>(u); });
-        case RELU: return change([](Vector<T> u) { return at_least<T>(u, T(0)); });
-        case SOFTPLUS: return change([](Vector<T> u) { return softplus<T>(u); });
-        case RECTIFIED_TANH: return change([](Vector<T> u) { return at_least<T>(hyperbolic_tangent<T>(u), T(0)); });
-    }
+    });
 }
 
 // Multiply signals by f'(u), given the activity a = f(u).
 template <class T>
 void times_slope(int function, T* signal, const T* activity, int64_t count) {
-    const auto change = [&](auto sloped) {
+    with_slope<T>(function, [=](auto sloped) {
         vectors<T>(count, [&](int64_t i, int lanes) {
             store(signal + i, sloped(load(signal + i, lanes), load(activity + i, lanes)), lanes);
         });
-    };
-    const Vector<T> zero{};
-    switch (function) {
-        case TANH: return change([](Vector<T> s, Vector<T> a) { return s * (T(1) - a * a); });
-        case RELU: return change([=](Vector<T> s, Vector<T> a) { return a <= T(0) ? zero : s; });
-        case SOFTPLUS:
-            return change([](Vector<T> s, Vector<T> a) {
-                return s * -Exponential<T>(-at_most<T>(a, Format<T>::SATURATED)).minus_one();
-            });
-        case RECTIFIED_TANH:
-            return change([=](Vector<T> s, Vector<T> a) { return a <= T(0) ? zero : s * (T(1) - a * a); });
-    }
+    });
 }
 
 }  // namespace

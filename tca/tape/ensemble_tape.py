@@ -62,18 +62,8 @@ class EnsembleTape(LeakyTape):
         gain = self.gain
         gradient.mul_(gain.view(-1, *[1] * (gradient.ndim - 2)) if isinstance(gain, Tensor) else gain)
 
-    def filter_leak_(self, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
-        if self.passes is None:
-            return super().filter_leak_(signal, steps, later)
-        self.passes.filter_(signal.transpose(0, 1), later)
-        return signal[0].clone()
-
-    def filter_jacobian_(self, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
-        if self.passes is None:
-            return super().filter_jacobian_(signal, steps, later)
-        activity = self.activity[steps.start :].transpose(0, 1)
-        self.passes.adjoint_(self.recurrent, activity, signal.transpose(0, 1), later)
-        return signal[0].clone()
+    def _networks_first(self, values: Tensor) -> Tensor:
+        return values.transpose(0, 1)
 
     @cached_property
     def _own_transmission(self) -> Tensor:

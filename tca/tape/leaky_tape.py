@@ -17,11 +17,19 @@ import torch
 from torch import Tensor
 
 from tca.cells.activations import Activation
+from tca.connections.connection import Bias, Dense
+from tca.connections.ensemble import EnsembleBias, EnsembleDense
 from tca.kernels.compiled import Passes
 from tca.tape.local_step import LeakyStep
 from tca.tape.tape import Tape
 
 __all__ = ["LeakyTape"]
+
+# Kinds of connections whose gradients are one compiled pass: from inputs, from cells, biases, readout and its biases.
+ONE_PASS = (
+    (Dense, Dense, Bias, Dense, Bias),
+    (EnsembleDense, EnsembleDense, EnsembleBias, EnsembleDense, EnsembleBias),
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -105,7 +113,7 @@ class LeakyTape(Tape):
     def filter_leak_(self, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
         """Filter ``nu_t = L_t + leak nu_{t+1}`` in place, by a compiled pass if there is one; return the first step."""
         if self.passes is not None:
-            self.passes.filter_(signal.unsqueeze(0), None if later is None else later.unsqueeze(0))
+            self.passes.filter_(self._networks_first(signal), later)
             return signal[0].clone()
         for t, entry in zip(reversed(range(steps.start, steps.stop)), reversed(signal.unbind(0)), strict=True):
             if later is not None:
@@ -116,9 +124,38 @@ class LeakyTape(Tape):
     def filter_jacobian_(self, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:
         if self.passes is None:
             return super().filter_jacobian_(signal, steps, later)
-        activity, after = self.activity[steps.start :].unsqueeze(0), None if later is None else later.unsqueeze(0)
-        self.passes.adjoint_(self.recurrent.unsqueeze(0), activity, signal.unsqueeze(0), after)
+        activity, filtered = map(self._networks_first, (self.activity[steps.start :], signal))
+        self.passes.adjoint_(self.recurrent, activity, filtered, later)
         return signal[0].clone()
+
+    def gradients(self, feedback: Tensor | None, leak: bool, synapses: bool) -> dict[str, Tensor] | None:
+        """Return the gradients of all connections by one compiled pass, ``None`` if the population has no such pass.
+
+        The learning signal is the output error through feedback weights, times the slope.
+
+        Args:
+            feedback: Feedback weights, shape ``(O, N)``; ``None`` for those of the readout.
+            leak: Whether the propagator contains the leak.
+            synapses: Whether it contains the recurrent synapses.
+        """
+        links = (*self.links, *self.readout.links)
+        connections = [each.connection for each in links]
+        if self.passes is None or tuple(map(type, connections)) not in ONE_PASS or self.readout.back is not None:
+            return None
+        gradients = tuple(each.weight.new_empty(each.weight.shape) for each in connections)
+        timed = (links[0].pre, self.rate, self.activity, self.filtered_error, self.output_error)
+        self.passes.gradients_(
+            gradients,
+            leak,
+            self.recurrent if synapses else None,
+            self.readout.links[0].connection.effective() if feedback is None else feedback,
+            *map(self._networks_first, timed),
+        )
+        return {one.name: one.finish(gradient) for one, gradient in zip(connections, gradients, strict=True)}
+
+    def _networks_first(self, values: Tensor) -> Tensor:
+        """Return values of several steps with the axis of networks first, if there are several."""
+        return values
 
     @property
     def synapses(self) -> Tensor:

@@ -7,18 +7,26 @@ from tests.bugs.bug import Bug
 PASSES = ("tests/tca/kernels/test_passes.py",)
 CHOICE = ("tests/tca/kernels/test_choice.py",)
 SOURCE, TENSORS, BUILD = "tca/kernels/leaky.cpp", "tca/kernels/compiled.py", "tca/kernels/build.py"
+TILES, GRADIENT = "tca/kernels/tiles.h", "tca/kernels/gradient.h"
 
 BUGS = [
     Bug(SOURCE, "state at time zero taken for its rate, form A",
         "if (!this->on_rate) activate(this->function, first, rows * N);", "", PASSES),
-    Bug(SOURCE, "gain of the presynaptic cell in the adjoint", "= gain[s * N + i] * w_rec",
-        "= gain[s * N + first + c] * w_rec", PASSES),
-    Bug(SOURCE, "trials left over by equal blocks", "(block + 1) * trials / blocks - b", "trials / blocks", PASSES),
+    Bug(SOURCE, "gain of the presynaptic cell in the adjoint", "{ return gain[s * N + i] * w_rec",
+        "{ return gain[s * N + j] * w_rec", PASSES),
+    Bug(TILES, "trials left over by equal blocks", "return first(block + 1) - first(block);", "return trials / count;", PASSES),
+    Bug(GRADIENT, "last steps of a trial left out by windows", "stop > 1; stop -= some", "stop > some; stop -= some", PASSES),
+    Bug(GRADIENT, "rates of the step itself with recurrent signals", "(window.first - 1 + t)", "(window.first + t)", PASSES),
+    Bug(GRADIENT, "readout biases from the filtered error", "part += raw[", "part += error[", PASSES),
+    Bug(GRADIENT, "parts of trials not summed", "for (int64_t part = 1; part < parts; part++)", "for (int64_t part = 1; part < 1; part++)",
+        PASSES),
+    Bug("tca/signals/one_pass.py", "the exact signal filtered by the leak alone", "leak=True, synapses=True", "leak=True, synapses=False",
+        PASSES),
     Bug(SOURCE, "reverse filter not carried between windows", "for (int64_t t = C - (later ? 1 : 2)",
         "for (int64_t t = C - 2", PASSES),
     Bug("tca/kernels/vectors.h", "NaN clamped", "return x > bound ? splat<T>(bound) : x;", "return x < bound ? x : splat<T>(bound);",
         PASSES),
-    Bug(TENSORS, "slope of the wrong step in the adjoint, form B", "activity[:, 1:] if self.on_rate else activity",
+    Bug(TENSORS, "slope of the wrong step in the adjoint, form B", "activity[..., 1:, :, :] if self.on_rate else activity",
         "activity", PASSES),
     Bug("tca/kernels/choice.py", "passes chosen at every pass", "@functools.lru_cache(maxsize=64)", "@functools.lru_cache(maxsize=0)",
         CHOICE),

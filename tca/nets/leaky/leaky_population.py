@@ -125,12 +125,12 @@ class LeakyPopulation(BlockPopulation):
         else:
             bias = b.effective() if fused else rate.new_zeros(self.n_rec)  # else in the drive
             passes.forward_(
-                (w_in.matrix().unsqueeze(0), recurrent.unsqueeze(0), bias.unsqueeze(0)),
-                inputs.unsqueeze(0) if fused else None,
-                None if fused else drive.unsqueeze(0),
-                start.expand_as(rate[0]).unsqueeze(0),
-                rate.unsqueeze(0),
-                drive.unsqueeze(0),
+                (w_in.matrix(), recurrent, bias),
+                inputs if fused else None,
+                None if fused else drive,
+                start.expand_as(rate[0]),
+                rate,
+                drive,
             )
         return LeakyTape(
             population=population,

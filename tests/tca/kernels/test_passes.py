@@ -13,7 +13,7 @@ from torch import Tensor
 
 import tca
 from tca.cells.activations import ACTIVATIONS, Activation, Linear, Softplus, Tanh
-from tca.eligibilities import Full, Leak
+from tca.eligibilities import Full, Instant, Leak, PotentialLeak
 from tca.kernels import choice
 from tca.kernels.compiled import FUNCTIONS, Passes
 
@@ -76,7 +76,7 @@ def test_gradients_equal_those_of_pytorch(
             3, cells, 2, form=form, activation=activation, dtype=dtype, dt=20, **(own if index % 2 else {})
         )
         if net.s_0 is not None:
-            torch.nn.init.normal_(net.s_0, std=0.3)
+            torch.nn.init.normal_(net.s_0, std=0.3, generator=torch.Generator().manual_seed(3))
         for rule in (LEAKY, tca.RULES["bptt"]):
             expected, got = both(monkeypatch, learn(net, rule, batch_of(net, trials, 4)))
             assert_same(expected, got, DTYPES[dtype])
@@ -87,13 +87,53 @@ def test_padding_noise_wide_inputs_and_windows(form: str, monkeypatch: pytest.Mo
     monkeypatch.setattr("tca.tape.tape.WINDOW_BYTES", 3 * 7 * 9 * 8)  # of three steps
     for n_in, noisy, padded in itertools.product((3, 200), (False, True), (False, True)):
         net = tca.nets.LeakyRNN(n_in, 9, 2, form=form, noise=0.1, learn_initial=True, dt=20, dtype=torch.float64)
-        torch.nn.init.normal_(net.s_0, std=0.3)
+        torch.nn.init.normal_(net.s_0, std=0.3, generator=torch.Generator().manual_seed(3))
         lengths = torch.tensor([11, 3, 1, 7, 8, 11, 5]) if padded else None
         batch = batch_of(net, 7, 11, lengths)
         noise = torch.randn(11, 7, 9, dtype=torch.float64) if noisy else None
         for rule in (LEAKY, tca.RULES["bptt"]):
             expected, got = both(monkeypatch, learn(net, rule, batch, noise))
             assert_same(expected, got, 1e-13)
+
+
+SIGNALS = (tca.signals.Direct(), tca.signals.Random(), tca.signals.Adaptive(), tca.signals.Exact())
+
+
+@pytest.mark.parametrize("form", ["A", "B"])
+def test_gradients_in_one_pass_equal_those_of_windows(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every pair that has the pass; trials longer than a block keeps, padding, filtered readouts, masks, own leaks."""
+    used = []
+    pass_ = Passes.gradients_
+    monkeypatch.setattr(Passes, "gradients_", lambda *given: (used.append(1), pass_(*given))[1])
+    masks = {f"mask_{name}": torch.rand(shape, generator=torch.Generator().manual_seed(2)) < 0.7 for name, shape in
+             {"in": (9, 3), "rec": (9, 9), "out": (2, 9)}.items()}  # fmt: skip
+    given: tuple[dict[str, Any], ...] = (
+        {"readout_tau": 30.0, "tau": torch.linspace(20, 200, 9).tolist()},
+        {**masks, "noise": 0.1, "activation": "softplus"},
+    )
+    for signal, eligibility, options in itertools.product(SIGNALS, (Instant(), Leak(), PotentialLeak(), Full()), given):
+        if isinstance(signal, tca.signals.Exact) and not isinstance(eligibility, Instant):
+            continue
+        net = tca.nets.LeakyRNN(3, 9, 2, form=form, dt=20, dtype=torch.float64, **options)
+        batch = batch_of(net, 7, 60, torch.tensor([60, 3, 1, 47, 8, 11, 59]))
+        noise = torch.randn(60, 7, 9, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+        rule, before = tca.Rule(signal, eligibility), len(used)
+        expected, got = both(monkeypatch, learn(net, rule, batch, noise if net.noise else None))
+        assert len(used) == before + 1
+        assert_same(expected, got, 1e-12)
+
+
+def test_sums_of_many_trials_have_the_same_bits_on_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = tca.nets.LeakyRNN(2, 64, 1, dt=20, dtype=torch.float64)
+    compute = learn(net, tca.RULES["bptt"], batch_of(net, 500, 40))  # 80 million multiplications, in parts
+    expected, got = both(monkeypatch, compute)
+    assert_same(expected, got, 1e-12)
+    torch.set_num_threads(3)
+    try:
+        threaded = compute()
+    finally:
+        torch.set_num_threads(1)
+    assert all(torch.equal(threaded[name], each) for name, each in got.items())
 
 
 def leaky_rules() -> list[str]:

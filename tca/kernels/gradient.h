@@ -1,0 +1,177 @@
+// Gradients of a leaky network in one pass over its trials, from the last step to the first.
+//
+//     form A:  nu_t = f'(v_t) (F^T err_t + W^T nu_{t+1}) + leak nu_{t+1},  driven_t = nu_t
+//     form B:  nu_t = F^T err_t + W^T driven_{t+1} + leak nu_{t+1},        driven_t = f'(u_t) nu_t
+//     sum_t driven_t (x) (z_{t-1}, x_t, 1)  of the weights into the cells, times the gain
+//     sum_t err_t (x) z_t                   of the readout
+//
+// with the gain in W, and without W where the propagator has no synapses. A block of trials keeps driven signals and
+// presynaptic activity of some steps in the first caches and adds their products to its sums at once.
+
+#pragma once
+
+#include "tiles.h"
+
+namespace {
+
+constexpr int64_t KEPT = 12288;  // bytes of presynaptic activity of a block, which stay in the first cache
+
+template <class T>
+struct Gradient : Pass<T> {
+    int64_t inputs, outputs;
+    const T *input, *rate, *activity, *error;  // (T, B, J), (T + 1, B, N) twice, (T + 1, B, O)
+    Panels<T> feedback, transmission;          // without sources if there is no path through synapses
+    std::vector<T> leak;
+
+    int64_t whole() const { return int64_t(leak.size()); }
+    int64_t sources() const { return this->cells + inputs + 1; }      // rates, inputs and one
+    int64_t size() const { return (sources() + outputs) * whole(); }  // of the sums
+
+    struct Window {  // steps of a block that are kept
+        int64_t first, steps, b, rows;
+    };
+
+    // Add the sums of a block, transposed: of (z, x, 1) and then of errors, with a number for each cell.
+
+    void block(int64_t b, int64_t rows, T* sums) const {
+        const int64_t most = KEPT / int64_t(sizeof(T)) / (sources() * rows), some = most < 1 ? 1 : most;
+        std::vector<T> pre(size_t((some + 1) * rows * sources() + WIDTH<T>)), driven(size_t(some * rows * whole()));
+        std::vector<T> errors(size_t(some * rows * outputs)), nu(size_t(rows * whole()));
+        std::vector<T> sent(size_t(2 * rows * this->cells));
+        for (int64_t stop = this->steps + 1; stop > 1; stop -= some) {
+            const int64_t first = stop - some > 1 ? stop - some : 1;
+            const Window window{first, stop - first, b, rows};
+            gather(window, pre.data(), errors.data());
+            for (int64_t t = stop - 1; t >= first; t--)
+                for (int64_t p = 0; p < feedback.count(); p++)
+                    step(t, p, window, nu.data(), sent.data() + t % 2 * rows * this->cells,
+                         sent.data() + (t + 1) % 2 * rows * this->cells, driven.data());
+            add(window, pre.data(), errors.data(), driven.data(), sums);
+        }
+    }
+
+    // Copy rates of the step before the window and of its steps, each with the inputs of the next step and one.
+    void gather(const Window& window, T* pre, T* errors) const {
+        const int64_t N = this->cells, J = inputs, O = outputs;
+        for (int64_t t = 0; t <= window.steps; t++)
+            for (int64_t r = 0; r < window.rows; r++, pre += sources()) {
+                const int64_t trial = (window.first - 1 + t) * this->trials + window.b + r;
+                T* const own = errors + ((t - 1) * window.rows + r) * O;
+                std::memcpy(pre, rate + trial * N, size_t(N) * sizeof(T));
+                if (t < window.steps) std::memcpy(pre + N, input + trial * J, size_t(J) * sizeof(T));
+                pre[N + J] = T(1);
+                if (t > 0) std::memcpy(own, error + trial * O, size_t(O) * sizeof(T));
+            }
+    }
+
+    void step(int64_t t, int64_t p, const Window& window, T* nu, T* now, const T* after, T* driven) const {
+        const int64_t N = this->cells, rows = window.rows;
+        const Sources<T> sources[2] = {
+            feedback.times(error + (t * this->trials + window.b) * outputs, p),
+            transmission.times(after, p),
+        };
+        T* const own = driven + (p * window.steps + t - window.first) * rows * WIDTH<T>;
+        product(rows, sources, transmission.sources && t < this->steps ? 2 : 1, own);
+        const int64_t width = whole();
+        const bool on_rate = this->on_rate;
+        const T *const acting = activity + this->row(t, window.b), *const decay = leak.data();
+        with_slope<T>(this->function, [=](auto sloped) {
+            tile<T>(rows, N, p, [=](int64_t r, int64_t i, int lanes, int64_t place) {
+                const Vector<T> active = load(acting + r * N + i, lanes), found = load(own + place);
+                const Vector<T> leaking = load(decay + i) * load(nu + r * width + i);
+                const Vector<T> filtered = (on_rate ? found : sloped(found, active)) + leaking;
+                const Vector<T> drives = on_rate ? sloped(filtered, active) : filtered;
+                store(nu + r * width + i, filtered, LANES<T>);
+                store(own + place, drives, LANES<T>);
+                store(now + r * N + i, drives, lanes);
+            });
+        });
+    }
+
+    void add(const Window& window, const T* pre, const T* errors, const T* driven, T* sums) const {
+        const int64_t count = window.steps * window.rows, P = sources();
+        for (int64_t p = 0; p < feedback.count(); p++) {
+            T* const columns = sums + p * WIDTH<T>;
+            add_outer(count, P, pre, driven + p * count * WIDTH<T>, WIDTH<T>, columns);
+            add_outer(count, outputs, errors, pre + window.rows * P + p * WIDTH<T>, P, columns + P * whole());
+        }
+    }
+
+    // Add `sum_m left_ml right_mi` to columns of the sums, shape (lefts, WIDTH); right rows are `width` apart.
+    void add_outer(int64_t count, int64_t lefts, const T* left, const T* right, int64_t width, T* columns) const {
+        T products[ROWS * WIDTH<T>];
+        for (int64_t l = 0; l < lefts; l += ROWS) {
+            const int64_t rows = lefts - l < ROWS ? lefts - l : ROWS;
+            const Sources<T> sources{left + l, 1, lefts, count, right, width};
+            product(rows, &sources, 1, products);
+            for (int64_t r = 0; r < rows; r++) {
+                T* const to = columns + (l + r) * whole();
+                vectors<T>(WIDTH<T>, [&](int64_t i, int lanes) {
+                    store(to + i, load(to + i) + load(products + r * WIDTH<T> + i), lanes);
+                });
+            }
+        }
+    }
+};
+
+template <class T>
+struct Gradients {  // of all networks
+    T *input, *recurrent, *bias, *readout, *output_bias;
+};
+
+template <class T>
+void gradients(int64_t networks, int64_t steps, int64_t B, int64_t N, int64_t J, int64_t O, int function, bool on_rate,
+               const T* leak, const T* gain, const T* w_rec, const T* feedback, const T* input, const T* rate,
+               const T* activity, const T* error, const T* raw, const Gradients<T>& found, int64_t threads) {
+    std::vector<Gradient<T>> works;
+    works.reserve(size_t(networks));
+    const std::vector<T> none(size_t(N), T(0));
+    for (int64_t s = 0; s < networks; s++) {
+        const int64_t states = s * (steps + 1) * B * N;
+        works.push_back({{steps, B, N, function, on_rate}, J, O, input + s * steps * B * J, rate + states,
+                         activity + states, error + s * (steps + 1) * B * O, Panels<T>(N, O),
+                         Panels<T>(N, w_rec ? N : 0), padded(leak ? leak + s * N : none.data(), N)});
+        works.back().feedback.fill([&](int64_t o, int64_t i) { return feedback[(s * O + o) * N + i]; });
+        if (w_rec)
+            works.back().transmission.fill(
+                [&](int64_t i, int64_t j) { return gain[s * N + i] * w_rec[(s * N + i) * N + j]; });
+    }
+    // Trials are summed in parts whose number depends on the sizes alone, so that threads change no bit.
+    const Blocks blocks(B);
+    const int64_t size = works[0].size(), whole = works[0].whole();
+    const double multiplications = works[0].multiplications();
+    const int64_t paying = int64_t(multiplications / WORTH), most = paying < blocks.count ? paying : blocks.count;
+    const int64_t parts = most < 1 ? 1 : most;
+    std::vector<T> sums(size_t(networks * parts * size), T(0));
+    share(networks * parts, double(networks) * multiplications, threads, [&](int64_t first, int64_t last) {
+        for (int64_t index = first; index < last; index++) {
+            const int64_t part = index % parts, end = (part + 1) * blocks.count / parts;
+            for (int64_t each = part * blocks.count / parts; each < end; each++)
+                works[size_t(index / parts)].block(blocks.first(each), blocks.size(each), &sums[size_t(index * size)]);
+        }
+    });
+    for (int64_t s = 0; s < networks; s++) {
+        T* const total = &sums[size_t(s * parts * size)];
+        for (int64_t part = 1; part < parts; part++)
+            for (int64_t k = 0; k < size; k++) total[k] += total[part * size + k];
+        for (int64_t i = 0; i < N; i++) {
+            const T* const own = total + i;
+            const T factor = gain[s * N + i];
+            for (int64_t j = 0; j < N; j++) found.recurrent[(s * N + i) * N + j] = factor * own[j * whole];
+            for (int64_t j = 0; j < J; j++) found.input[(s * N + i) * J + j] = factor * own[(N + j) * whole];
+            found.bias[s * N + i] = factor * own[(N + J) * whole];
+            for (int64_t o = 0; o < O; o++) found.readout[(s * O + o) * N + i] = own[(N + J + 1 + o) * whole];
+        }
+        for (int64_t o = 0; o < O; o++) {
+            T sum = 0;
+            for (int64_t t = 1; t <= steps; t++) {
+                T part = 0;
+                for (int64_t b = 0; b < B; b++) part += raw[((s * (steps + 1) + t) * B + b) * O + o];
+                sum += part;
+            }
+            found.output_bias[s * O + o] = sum;
+        }
+    }
+}
+
+}  // namespace
