@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.bugs.bug import Bug
 
 CELL, MODEL = ("tests/tca/nets/modules/test_cell_network.py",), ("tests/tca/nets/modules/test_wrapped_model.py",)
-TAPE, PROBES = "tca/tape/module_tape.py", "tca/nets/modules/probes.py"
+TAPE, PROBES = "tca/tape/dense_tape.py", "tca/nets/modules/probes.py"
 NETWORK, WRAPPED = "tca/nets/modules/cell_network.py", "tca/nets/modules/wrapped_model.py"
 
 LYAPUNOV, RANKS, REGIME, SHARE = (
@@ -23,7 +23,7 @@ BUGS = (
     Bug(TAPE, "products with J at the next inputs", "self._pull_state(self.inputs[t - 1], self.states[t - 1], later)",
         "self._pull_state(self.inputs[t - 2], self.states[t - 1], later)", CELL),
     Bug(TAPE, "the diagonal left out", "into.addcmul_(later, own if", "into.addcmul_(later, 0 * own if", CELL),
-    Bug(TAPE, "a gradient of the window before is kept", 'if self._pulled.get("signal") is not driven:',
+    Bug("tca/tape/module_tape.py", "a gradient of the window before is kept", 'if self._pulled.get("signal") is not driven:',
         'if "signal" not in self._pulled:', ("tests/tca/nets/modules/test_cell_network.py::test_windows_of_the_cache",)),
     Bug(TAPE, "traces may take twice the limit", "if size > TRACE_BYTES:", "if size > 2 * TRACE_BYTES:", CELL),
     Bug(NETWORK, "the learned part of the state lies elsewhere",

@@ -18,7 +18,7 @@ from tca.connections.connection import Bias, Connection, ConnectionInput, Dense
 from tca.connections.module_parameter import InitialPart, ModuleParameter
 from tca.nets.modules.cell_state import flat, returned
 from tca.nets.network import Network
-from tca.tape.module_tape import DenseTape, trace_bytes
+from tca.tape.dense_tape import DenseTape, trace_bytes
 from tca.tape.population import Population
 from tca.tape.projections import Readout
 from tca.tape.weight_estimates import Recurrence

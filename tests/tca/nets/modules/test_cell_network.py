@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import tca
 from tca.eligibilities import Diagonal, Full, Instant, Leak, Windowed
 from tca.signals import Adaptive, Broadcast, Direct, Exact, Horizon, Random, Sparse
-from tca.tape import module_tape
+from tca.tape import dense_tape
 from tca.tape import tape as tape_module
 from tca.tape.tape import Tape
 from tests.tca.nets.modules.cells import CELLS, F64, INPUTS, Deep, Made, batch, made, oracle, relative, steps_of
@@ -276,18 +276,18 @@ def test_other_rules_are_refused_with_the_reason(rule: str, words: str) -> None:
 
 
 def test_traces_beyond_the_limit_are_refused_with_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert module_tape.TRACE_BYTES == 1024**3
+    assert dense_tape.TRACE_BYTES == 1024**3
     case = made("gru")
     learner = tca.Learner(case.net, tca.RULES["rtrl"])
     wanted = 3 * 4 * (4 + 2 * sum(each.numel() for each in case.net.cell.parameters())) * 8
     assert case.net.trace_bytes(3) == wanted
-    monkeypatch.setattr(module_tape, "TRACE_BYTES", wanted)
+    monkeypatch.setattr(dense_tape, "TRACE_BYTES", wanted)
     learner.grads(batch(), "forward")
-    monkeypatch.setattr(module_tape, "TRACE_BYTES", wanted - 1)
+    monkeypatch.setattr(dense_tape, "TRACE_BYTES", wanted - 1)
     with pytest.raises(ValueError, match=r"traces of 3 trials, 4 states and 108 parameters would take .* GiB"):
         learner.grads(batch(), "forward")
     learner.grads(batch(), "reverse")
-    monkeypatch.setattr(module_tape, "TRACE_BYTES", 3 * 4 * 4 * 8 - 1)
+    monkeypatch.setattr(dense_tape, "TRACE_BYTES", 3 * 4 * 4 * 8 - 1)
     with pytest.raises(ValueError, match="the Jacobian of a step would take"):
         tca.Learner(case.net, tca.RULES["snap1"]).grads(batch())
 
