@@ -5,7 +5,7 @@ Shapes: B batch, I inputs, N cells, O outputs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,7 +14,6 @@ from tca.batch import Batch
 from tca.connections.connection import Initial
 from tca.eligibilities.traces import LeakyFilters, ReadoutFilteredTrace, Trace
 from tca.losses import Loss
-from tca.nets.recurrent import RecurrentNetwork
 from tca.signals.signal import CustomSignal, DelayedSignal, StateSignal
 from tca.tape.local_step import LocalStep
 from tca.utils.checks import Count, check, quick_instance, whole
@@ -59,7 +58,7 @@ class Stream(Lasting):
         if signal is None:
             why = "is made from whole trials only" if rule_signal.horizon == 0 else "needs later errors"
             raise ValueError(f"{type(rule_signal).__name__} {why} and cannot run online; use Learner.backward")
-        self.learner, self.net, self.signal = learner, cast(RecurrentNetwork, learner.net), signal
+        self.learner, self.net, self.signal = learner, learner.net, signal
         self.steps = _numbers_of_steps(steps, trials)
         self.longest = int(self.steps.max()) if isinstance(self.steps, Tensor) else self.steps
         self.reset()
@@ -167,13 +166,14 @@ class Stream(Lasting):
                 _accumulate(connection.weight, connection.fold(trace.gradient(late)))
             trace.advance(step, pre)
             _accumulate(connection.weight, connection.fold(trace.gradient(learning_signal)))
-        w_out, b_out = self.net.readout_connections()
-        changes = w_out.fold(error.t() @ seen), bias
+        w_out, *b_out = self.net.readout_connections()
+        weight = w_out.fold(error.t() @ seen)
         if isinstance(rule_signal := self.learner.rule.signal, CustomSignal):
             rule_signal.observe_readout_(w_out, self.read, weights, self.learner.buffers)
-            rule_signal.condition_readout_(*changes, self.learner.buffers)
-        _accumulate(w_out.weight, changes[0])
-        _accumulate(b_out.weight, changes[1])
+            rule_signal.condition_readout_(weight, bias, self.learner.buffers)
+        _accumulate(w_out.weight, weight)
+        for each in b_out:
+            _accumulate(each.weight, bias)
 
 
 def _numbers_of_steps(steps: int | Tensor | None, trials: int) -> int | Tensor | None:

@@ -58,6 +58,9 @@ class InitialPart(Initial):
 
     offset: int = 0
 
+    def fold(self, per_pair: Tensor) -> Tensor:
+        return self.finish(per_pair.reshape(self.weight.shape))
+
     def part(self, states: Tensor) -> Tensor:
         """Return this part of states, shape ``(..., n)``.
 

@@ -19,7 +19,9 @@ import torch
 from torch import Tensor
 
 from tca.connections.connection import Connection
+from tca.eligibilities.dense_trace import dense_traces
 from tca.eligibilities.traces import Trace
+from tca.tape.dense_step import DenseStep
 from tca.tape.local_step import LocalStep
 from tca.tape.population import Population
 from tca.tape.tape import Tape
@@ -96,6 +98,8 @@ class Eligibility(abc.ABC):
             step: The first step, which states the constants.
             buffers: The eligibility's state; may be changed in place while the traces advance.
         """
+        if isinstance(step, DenseStep):
+            return dense_traces(connections, step, trials, self.propagate_back_)
         return [self.trace(connection, step, trials) for connection in connections]
 
     def filter_(self, tape: Tape, signal: Tensor, steps: slice, later: Tensor | None) -> Tensor:

@@ -32,14 +32,16 @@ class Network(NumericModule, abc.ABC):
 
     Attributes:
         n_out: Number of outputs O.
+        readout_leak: Leak per step of the filter of the readout, 0 without one.
     """
 
     layer: ClassVar[type[RecurrentLayer] | None] = None  # the layer that further options of the constructor describe
     n_out: int
+    readout_leak: float = 0.0
 
     def connections(self) -> tuple[Connection, ...]:
         """Return every connection of the network; each parameter belongs to one."""
-        return (*self.hidden_connections(), *self.readout_connections())
+        return (*self.hidden_connections(), *self.readout_connections(), *self.skip_connections())
 
     @abc.abstractmethod
     def hidden_connections(self) -> tuple[Connection, ...]:
@@ -48,6 +50,10 @@ class Network(NumericModule, abc.ABC):
     @abc.abstractmethod
     def readout_connections(self) -> tuple[Connection, ...]:
         """Return the connections into the outputs: weights and bias."""
+
+    def skip_connections(self) -> tuple[Connection, ...]:
+        """Return connections from the inputs to the outputs within the step; default none."""
+        return ()
 
     def default_parameters(self) -> tuple[str, ...]:
         """Return the names of the parameters measured by default: recurrent weights, or all where there are none."""
@@ -154,6 +160,21 @@ class Network(NumericModule, abc.ABC):
             ValueError: The network runs whole trials only.
         """
         raise ValueError(f"{type(self).__name__} runs through whole trials, not step by step; use Learner.backward")
+
+    def read_out(self, read: Tensor, inputs: Tensor) -> Tensor:
+        """Return the outputs of a step, shape ``(B, O)``, without a graph.
+
+        Args:
+            read: Rates of the step, filtered if the readout is, shape ``(B, N)``.
+            inputs: Inputs of the step, shape ``(B, I)``.
+        """
+        weights, *bias = self.readout_connections()
+        outputs = weights.drive(read)
+        for each in bias:
+            outputs = outputs + each.effective()
+        for each in self.skip_connections():
+            outputs = outputs + each.drive(inputs)
+        return outputs
 
     @abc.abstractmethod
     def draw_noise(self, steps: Count, trials: Count) -> Tensor | None:

@@ -136,7 +136,6 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
 
     mask_out: Tensor | None
     noise_state: Tensor | None
-    readout_leak: float
     w_out: nn.Parameter
     b_out: nn.Parameter
 
@@ -182,26 +181,6 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
     def readout_connections(self) -> tuple[Any, ...]:
         weights = self.reused(self.synapses_out, "w_out", self.w_out, self.mask_out)
         return weights, self.reused(Bias, "b_out", self.b_out)
-
-    def skip_connections(self) -> tuple[Connection, ...]:
-        """Return connections from the inputs to the outputs within the step; default none."""
-        return ()
-
-    def connections(self) -> tuple[Connection, ...]:
-        return (*super().connections(), *self.skip_connections())
-
-    def read_out(self, read: Tensor, inputs: Tensor) -> Tensor:
-        """Return the outputs of a step, shape ``(B, O)``, without a graph.
-
-        Args:
-            read: Rates of the step, filtered if the readout is, shape ``(B, N)``.
-            inputs: Inputs of the step, shape ``(B, I)``.
-        """
-        weights, bias = self.readout_connections()
-        outputs: Tensor = weights.drive(read) + bias.effective()
-        for each in self.skip_connections():
-            outputs = outputs + each.drive(inputs)
-        return outputs
 
     @property
     def n_noise(self) -> int:

@@ -12,40 +12,17 @@ activity but a direct derivative ``G_t = dF/dtheta``, (M, P). With these the two
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import jacrev, vmap
 
 from tca.connections.module_parameter import InitialPart
+from tca.tape.dense_step import DenseStep, StepFunction, read_back
 from tca.tape.module_tape import ModuleTape
-from tca.tape.step_derivatives import Propagate
 
-__all__ = ["TRACE_BYTES", "DenseTape", "StepFunction", "trace_bytes"]
-
-TRACE_BYTES = 2**30  # largest size of traces or Jacobians of a step, 1 GiB
-
-StepFunction = Callable[[Mapping[str, Tensor] | None, Tensor, Tensor], Tensor]
-
-
-def trace_bytes(trials: int, states: int, parameters: int, element: int) -> int:
-    """Return the memory of real-time recurrent learning in bytes, ``B M (M + 2 P)`` numbers.
-
-    They are the Jacobian of a step, its direct derivatives, and the traces.
-
-    Args:
-        trials: Number of trials B.
-        states: Numbers M in the state of a trial.
-        parameters: Number of parameters P.
-        element: Bytes of a number.
-
-    >>> trace_bytes(2, 10, 100, 8)
-    33600
-    """
-    return trials * states * (states + 2 * parameters) * element
+__all__ = ["DenseTape"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -58,24 +35,38 @@ class DenseTape(ModuleTape):
         step: The function ``F(theta, x, s)`` of parameters by name (``None`` for the module's own), inputs ``(B, I)``
             and states ``(B, M)``.
         parameters: The parameters by name.
+        to_follow: Steps of the trial after those of the tape, one number or one for each trial; ``None`` if unknown.
     """
 
     states: Tensor
     inputs: Tensor
     step: StepFunction
     parameters: Mapping[str, Tensor]
+    to_follow: int | Tensor | None = 0
+
+    def to_go(self, t: int) -> int | Tensor:
+        """Return the number of later steps, one for each trial, ``(B,)``, if they end at different steps.
+
+        Args:
+            t: The step, 1 to T; the number is negative after the end of a trial.
+
+        Raises:
+            ValueError: The end of the trial is not known.
+        """
+        if self.to_follow is None:
+            raise ValueError("windows are counted from the end of the trial: give the number of steps to stream()")
+        return super().to_go(t) + self.to_follow
 
     def lift(self, signal: Tensor, steps: slice) -> Tensor:
         """Return a rate signal as a state signal: zero for numbers that the readout does not read."""
-        rest = self.states.shape[-1] - signal.shape[-1]
-        return torch.nn.functional.pad(signal, (0, rest)) if rest else signal
+        return read_back(signal, self.states.shape[-1])
 
     def transmit_(self, t: int, into: Tensor, later: Tensor) -> None:
         """Add ``J_t^T later`` to ``into`` in place; of shape ``(B, M)`` or ``(B, K, M)``, K signals a trial."""
         if later.ndim == 2:
             into.add_(self._pull_state(self.inputs[t - 1], self.states[t - 1], later))
         else:
-            into.add_(later @ self.jacobian(t))
+            into.add_(later @ self.local_step(t).jacobian)
 
     def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
         x, s = self._before(slice(first, first + len(later)))
@@ -83,7 +74,7 @@ class DenseTape(ModuleTape):
 
     def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
         """Add ``diag(J_t) later`` to ``into`` in place."""
-        own = self.jacobian(t).diagonal(dim1=-2, dim2=-1)
+        own = self.local_step(t).diagonal()
         into.addcmul_(later, own if later.ndim == 2 else own.unsqueeze(1))
 
     def pull(self, signal: Tensor, steps: slice) -> dict[str, Tensor]:
@@ -97,72 +88,25 @@ class DenseTape(ModuleTape):
             )
         return dict(zip(use, found, strict=True))
 
-    def jacobian(self, t: int) -> Tensor:
-        """Return ``J_t = ds_t / ds_{t-1}``, shape ``(B, M, M)``.
-
-        Args:
-            t: The step, 1 to T.
-
-        Raises:
-            ValueError: It would need more than 1 GiB, or the cell cannot be differentiated trial by trial.
-        """
-        trials, states = self.states.shape[1:]
-        self._check_size("the Jacobian of a step", trace_bytes(trials, states, 0, self.states.element_size()))
-        x, s = self.inputs[t - 1], self.states[t - 1]
-        jacobian: Tensor = self._each_trial(jacrev(lambda s, x: self._one(self.parameters, x, s)), s, x)
-        return jacobian
-
-    def direct(self, t: int) -> dict[str, Tensor]:
-        """Return ``G_t = ds_t / dtheta`` of every parameter, shape ``(B, M, P)`` each.
-
-        Args:
-            t: The step, 1 to T.
-        """
-        x, s = self.inputs[t - 1], self.states[t - 1]
-        use = {name: each.detach() for name, each in self.parameters.items()}
-        derivative = jacrev(self._one)
-        found = self._each_trial(lambda s, x: derivative(use, x, s), s, x)
-        return {name: each.flatten(2) if use[name].ndim else each.unsqueeze(2) for name, each in found.items()}
-
-    def propagator(self, propagate_back_: Propagate, t: int) -> Tensor:
-        """Return ``D_t`` of an eligibility, shape ``(B, M, M)``: its reverse filter applied to unit signals.
-
-        Args:
-            propagate_back_: Adds ``D_t^T later`` to a signal in place, from t, the signal and ``later``.
-            t: The step, 1 to T.
-        """
-        trials, states = self.states.shape[1:]
-        unit = torch.eye(states, dtype=self.states.dtype, device=self.states.device).expand(trials, -1, -1)
-        rows = torch.zeros_like(unit, memory_format=torch.contiguous_format)
-        propagate_back_(t, rows, unit)
-        return rows
-
-    def carry_(self, propagate_back_: Propagate, signal: Tensor, gradients: dict[str, Tensor]) -> bool:
-        """Add ``sum_t L_t e_t`` with ``e_t = D_t e_{t-1} + G_t``: real-time recurrent learning if ``D = J``.
-
-        Raises:
-            ValueError: The traces would need more than 1 GiB, or the cell cannot be differentiated trial by trial.
-        """
-        trials, states = self.states.shape[1:]
-        numbers = sum(link.connection.weight.numel() for link in self.links)
-        size = trace_bytes(trials, states, numbers, self.states.element_size())
-        self._check_size(f"the traces of {trials} trials, {states} states and {numbers} parameters", size)
-        traces = {}
-        for link in self.links:
-            trace = self.states.new_zeros(trials, states, link.connection.weight.numel())
-            if isinstance(link.connection, InitialPart):
-                link.connection.part(trace.mT).diagonal(dim1=-2, dim2=-1).fill_(1.0)
-            traces[link.connection.name] = trace
-        for t in range(self.steps + 1):
-            if t:
-                propagator, direct = self.propagator(propagate_back_, t), self.direct(t)
-                for name, trace in traces.items():
-                    traces[name] = propagator @ trace
-                    if name in direct:
-                        traces[name] += direct[name]
-            for name, trace in traces.items():
-                gradients[name].add_(torch.einsum("bm,bmp->p", signal[t], trace).view_as(gradients[name]))
-        return True
+    def local_step(self, t: int) -> DenseStep:
+        one = self.states.new_ones(1, 1)
+        return DenseStep(
+            pres=tuple(one * (not isinstance(link.connection, InitialPart)) for link in self.links),
+            cells=self.rate.shape[-1],
+            leak=0 * one,
+            gain=one,
+            slope=one,
+            slope_before=one,
+            constant_gain=one,
+            recurrence=self.recurrence,
+            to_go=None if self.to_follow is None else self.to_go(t),
+            tape=self,
+            t=t,
+            x=self.inputs[t - 1],
+            s=self.states[t - 1],
+            function=self.step,
+            parameters=self.parameters,
+        )
 
     def _before(self, steps: slice) -> tuple[Tensor, Tensor]:
         """Return inputs and previous states of some steps, all trials of all steps along one axis."""
@@ -175,23 +119,3 @@ class DenseTape(ModuleTape):
             states = self.step(None, x, s)
             (found,) = torch.autograd.grad(states, s, later, allow_unused=True, materialize_grads=True)
         return found
-
-    def _one(self, use: Mapping[str, Tensor], x: Tensor, s: Tensor) -> Tensor:
-        """Return the step of one trial, shape ``(M,)``."""
-        return self.step(use, x.unsqueeze(0), s.unsqueeze(0))[0]
-
-    def _each_trial(self, function: Callable[..., Any], s: Tensor, x: Tensor) -> Any:
-        try:
-            return vmap(function)(s, x)
-        except RuntimeError as error:
-            raise ValueError(
-                f"the cell cannot be differentiated trial by trial with torch.func ({str(error).splitlines()[0]}): use "
-                "a rule that needs no Jacobian matrix, such as bptt or tbptt in reverse execution"
-            ) from error
-
-    def _check_size(self, owner: str, size: int) -> None:
-        if size > TRACE_BYTES:
-            raise ValueError(
-                f"{owner} would take {size / 2**30:.3g} GiB, and at most {TRACE_BYTES / 2**30:.3g} GiB are allowed: "
-                "use fewer trials, a smaller cell, or bptt, tbptt or rtrl in reverse execution, without matrices"
-            )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from tca.tape.local_step import LocalStep
 from tca.tape.module_tape import ModuleTape
 from tca.tape.step_derivatives import Propagate
 
@@ -50,6 +51,10 @@ class ModelTape(ModuleTape):
     def lift(self, signal: Tensor, steps: slice) -> Tensor:
         """Return a signal as it is: rates, states and outputs are the same."""
         return signal
+
+    def local_step(self, t: int) -> LocalStep:
+        """Raise: a model shows no step."""
+        self._refuse("steps")
 
     def transmit_(self, t: int, into: Tensor, later: Tensor) -> None:
         """Leave ``into`` as it is: the memory of a model is inside of it."""

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from tca.connections.connection import ConnectionInput
 from tca.connections.module_parameter import InitialPart, ModuleParameter
-from tca.tape.local_step import LocalStep
 from tca.tape.tape import Tape
 
 __all__ = ["ModuleTape"]
@@ -58,10 +57,6 @@ class ModuleTape(Tape, abc.ABC):
     def derivative(self, t: int) -> Tensor:
         """Raise: a module has no activation function of its own."""
         self._refuse("slopes")
-
-    def local_step(self, t: int) -> LocalStep:
-        """Raise: a module has no local quantities."""
-        self._refuse("local quantities")
 
     @property
     def synapses(self) -> Tensor:

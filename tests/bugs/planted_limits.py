@@ -71,7 +71,7 @@ BUGS: tuple[Bug, ...] = (
         ("tests/tca/losses/test_check_loss.py::test_losses_that_are_right_pass_whatever_they_accept",),
     ),
     Bug(
-        "tca/tape/dense_tape.py",
+        "tca/tape/dense_step.py",
         "traces of a cell module of two GiB",
         "TRACE_BYTES = 2**30",
         "TRACE_BYTES = 2**31",

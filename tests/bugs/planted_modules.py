@@ -6,6 +6,8 @@ from tests.bugs.bug import Bug
 
 CELL, MODEL = ("tests/tca/nets/modules/test_cell_network.py",), ("tests/tca/nets/modules/test_wrapped_model.py",)
 TAPE, PROBES = "tca/tape/dense_tape.py", "tca/nets/modules/probes.py"
+STEP, DENSE = "tca/tape/dense_step.py", "tca/eligibilities/dense_trace.py"
+STREAM = ("tests/tca/nets/modules/test_cell_stream.py",)
 NETWORK, WRAPPED = "tca/nets/modules/cell_network.py", "tca/nets/modules/wrapped_model.py"
 
 LYAPUNOV, RANKS, REGIME, SHARE = (
@@ -16,16 +18,24 @@ OF_RANKS, OF_REGIMES = ("tests/analysis/test_ranks.py",), ("tests/analysis/test_
 OF_SHARES = ("tests/analysis/curvature/test_gradient_share.py",)
 
 BUGS = (
-    Bug(TAPE, "the Jacobian of the step before", "x, s = self.inputs[t - 1], self.states[t - 1]\n        jacobian",
-        "x, s = self.inputs[t - 1], self.states[t]\n        jacobian", CELL),
-    Bug(TAPE, "the propagator transposed", "        return rows\n", "        return rows.mT\n", CELL),
-    Bug(TAPE, "traces are not propagated by D", "traces[name] = propagator @ trace", "traces[name] = trace.clone()", CELL),
+    Bug(TAPE, "the Jacobian of the step before", "            s=self.states[t - 1],", "            s=self.states[t],", CELL),
+    Bug(STEP, "the propagator transposed", "        return rows\n", "        return rows.mT\n", CELL),
+    Bug(DENSE, "traces are not propagated by D", "self.value = self.propagator(step) @ self.value", "self.value = self.value.clone()",
+        CELL),
+    Bug(DENSE, "propagator of the first step at every step", "lambda now: now.propagator(propagate_back_)", "lambda now: step.propagator(propagate_back_)",
+        STREAM),
+    Bug(NETWORK, "a stream that stays at its initial state", "        self.start_from(tape.states[1])\n",
+        "        self.start_from(tape.states[0])\n", STREAM),
+    Bug(NETWORK, "a stream whose windows end at each step", "Workspace(), to_go)", "Workspace())", STREAM),
+    Bug(TAPE, "windows online counted without the steps that follow", "return super().to_go(t) + self.to_follow",
+        "return super().to_go(t)", STREAM),
+    Bug("tca/online.py", "a stream without the readout's bias", "        for each in b_out:\n", "        for each in b_out[1:]:\n", STREAM),
     Bug(TAPE, "products with J at the next inputs", "self._pull_state(self.inputs[t - 1], self.states[t - 1], later)",
         "self._pull_state(self.inputs[t - 2], self.states[t - 1], later)", CELL),
     Bug(TAPE, "the diagonal left out", "into.addcmul_(later, own if", "into.addcmul_(later, 0 * own if", CELL),
     Bug("tca/tape/module_tape.py", "a gradient of the window before is kept", 'if self._pulled.get("signal") is not driven:',
         'if "signal" not in self._pulled:', ("tests/tca/nets/modules/test_cell_network.py::test_windows_of_the_cache",)),
-    Bug(TAPE, "traces may take twice the limit", "if size > TRACE_BYTES:", "if size > 2 * TRACE_BYTES:", CELL),
+    Bug(STEP, "traces may take twice the limit", "if size > TRACE_BYTES:", "if size > 2 * TRACE_BYTES:", CELL),
     Bug(NETWORK, "the learned part of the state lies elsewhere",
         "        offset = self.emits * self.readout.in_features\n", "        offset = 1\n", CELL),
     Bug(NETWORK, "dropout acts within a cell", "        with evaluating(self.cell):\n            return self._step(use, x, s)",

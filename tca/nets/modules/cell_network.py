@@ -18,15 +18,17 @@ from tca.connections.connection import Bias, Connection, ConnectionInput, Dense
 from tca.connections.module_parameter import InitialPart, ModuleParameter
 from tca.nets.modules.cell_state import flat, returned
 from tca.nets.network import Network
-from tca.tape.dense_tape import DenseTape, trace_bytes
+from tca.nets.stepper import Stepper
+from tca.tape.dense_step import DenseStep, trace_bytes
+from tca.tape.dense_tape import DenseTape
 from tca.tape.population import Population
 from tca.tape.projections import Readout
 from tca.tape.weight_estimates import Recurrence
-from tca.utils.checks import Count, quick_counts
+from tca.utils.checks import Count, checked, quick_counts
 from tca.utils.module_contexts import evaluating
 from tca.utils.numerics import Workspace
 
-__all__ = ["CellNetwork"]
+__all__ = ["CellNetwork", "ModuleStepper"]
 
 
 class CellNetwork(Network):
@@ -107,11 +109,32 @@ class CellNetwork(Network):
 
     def record(self, inputs: Tensor, noise: Tensor | None, space: Workspace) -> DenseTape:
         """Return the tape with the states of all steps."""
+        return self.record_steps(self.initial_states(inputs.shape[1]), inputs, space)
+
+    def initial_states(self, trials: int) -> Tensor:
+        """Return the states at time zero, shape ``(B, M)``, without a graph.
+
+        Args:
+            trials: Number of trials B.
+        """
+        with torch.no_grad():
+            return self._initial(dict(self.named_parameters()), trials)
+
+    def record_steps(
+        self, start: Tensor, inputs: Tensor, space: Workspace, to_follow: int | Tensor | None = 0
+    ) -> DenseTape:
+        """Return the tape of some steps of a trial.
+
+        Args:
+            start: States before the first of them, shape ``(B, M)``.
+            inputs: Inputs, shape ``(T, B, I)``.
+            space: Memory to reuse.
+            to_follow: Number of steps of the trial after these, or one for each trial; ``None`` if unknown. Default 0.
+        """
         steps, trials = inputs.shape[:2]
-        use = dict(self.named_parameters())
         states = space.empty("states", (steps + 1, trials, self.n_states), inputs)
         with torch.no_grad(), evaluating(self.cell):
-            states[0] = self._initial(use, trials)
+            states[0] = start
             for t in range(steps):
                 states[t + 1] = self._step(None, inputs[t], states[t])
         rate = states[..., : self.readout.in_features]
@@ -133,7 +156,17 @@ class CellNetwork(Network):
             inputs=inputs,
             step=self._evaluated,
             parameters={each.name: each.weight for each in self._parameters_of_cell()},
+            to_follow=to_follow,
         )
+
+    @checked
+    def stepper(self, trials: Count) -> ModuleStepper:
+        """Return the network for online runs, one step at a time, at its initial state.
+
+        Args:
+            trials: Number of trials B.
+        """
+        return ModuleStepper(self, trials)
 
     def advance(self, inputs: Tensor, states: Tensor) -> Tensor:
         """Return the states one step later, shape ``(B, M)``, differentiable in the states.
@@ -193,6 +226,27 @@ class CellNetwork(Network):
             own = {name.removeprefix("cell."): each for name, each in use.items() if name.startswith("cell.")}
             found = functional_call(self.cell, own, given)
         return flat(returned(found, self.shapes, len(s))[0])
+
+
+class ModuleStepper(Stepper):
+    """A cell module online."""
+
+    def __init__(self, net: CellNetwork, trials: int) -> None:
+        self.net = net
+        self.start_from(net.initial_states(trials))
+
+    @property
+    def memory(self) -> Tensor:
+        return self.states
+
+    def start_from(self, memory: Tensor) -> None:
+        self.states = memory
+        self.rate = memory[:, : self.net.readout.in_features]
+
+    def advance(self, inputs: Tensor, noise: Tensor | None, to_go: int | Tensor | None) -> DenseStep:
+        tape = self.net.record_steps(self.states, inputs.unsqueeze(0), Workspace(), to_go)
+        self.start_from(tape.states[1])
+        return tape.local_step(1)
 
 
 def _detached(bias: Tensor | None) -> Tensor | None:

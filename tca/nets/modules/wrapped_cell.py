@@ -37,7 +37,8 @@ def from_module(
     - ``rtrl``, ``tbptt`` in forward execution: ``J_t`` and ``ds_t / dtheta`` by `torch.func`, ``trace_bytes``, at most
       1 GiB;
     - ``snap1``, the diagonal of ``J_t``, and ``three_factor``, no memory at all;
-    - the same eligibilities with direct, exact, random, adaptive, sparse or broadcast signals.
+    - the same eligibilities with direct, exact, random, adaptive, sparse or broadcast signals;
+    - online (`tca.Learner.stream`) those of them that need no later error, with the memory of forward execution.
 
     Every other rule is refused with the reason, for a leak, synapses or cell types that a module does not have. Cells
     run in evaluation mode and without noise. The network shares the modules' parameters, named ``cell.`` and

@@ -123,20 +123,47 @@ def batch(steps: int = 6, trials: int = 3, dtype: torch.dtype = F64) -> tca.Batc
 Cut = Callable[[int, Tensor], Tensor]
 
 
+def called(case: Made, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Return what the readout reads and the state of one step."""
+    found = case.net.cell(x, state if len(state) > 1 else state[0])
+    if case.net.emits:
+        rate, found = found
+    state = found if isinstance(found, tuple) else (found,)
+    return rate if case.net.emits else state[0], state
+
+
 def steps_of(case: Made, inputs: Tensor, cut: Cut) -> tuple[list[Tensor], list[tuple[Tensor, ...]]]:
     """Return what the readout reads and the states of every step, ``cut`` applied to each state before step t."""
-    cell, trials = case.net.cell, inputs.shape[1]
+    trials = inputs.shape[1]
     state = tuple(each.expand(trials, *each.shape) for each in case.start)
     rates, states = [], []
     for t, x in enumerate(inputs, 1):
         state = tuple(cut(t, each) for each in state)
-        found = cell(x, state if len(state) > 1 else state[0])
-        if case.net.emits:
-            rate, found = found
-        state = found if isinstance(found, tuple) else (found,)
-        rates.append(rate if case.net.emits else state[0])
+        rate, state = called(case, x, state)
+        rates.append(rate)
         states.append(state)
     return rates, states
+
+
+def derivatives_of_step(case: Made, x: Tensor, before: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return ``J_t`` (B, M, M) and ``G_t`` (B, M, P) by name, a trial and a row at a time."""
+    net, trials = case.net, len(x)
+    cell = [(name, each) for name, each in net.named_parameters() if not name.startswith("readout")]
+    jac = torch.zeros(trials, net.n_states, net.n_states, dtype=F64)
+    direct = {name: torch.zeros(trials, net.n_states, each.numel(), dtype=F64) for name, each in cell}
+    for b in range(trials):
+        one = tuple(each[b : b + 1].detach().clone().requires_grad_() for each in before)
+        rate, state = called(case, x[b : b + 1], one)
+        flat = torch.cat([each.flatten() for each in ((rate, *state) if net.emits else state)])
+        for row, entry in enumerate(flat):
+            got = torch.autograd.grad(entry, [*one, *(each for _, each in cell)], retain_graph=True, allow_unused=True)
+            parts_of_state = [torch.zeros_like(each) if g is None else g for g, each in zip(got, one, strict=False)]
+            own = torch.cat([each.flatten() for each in parts_of_state])
+            jac[b, row, net.n_states - len(own) :] = own
+            for (name, _), g in zip(cell, got[len(one) :], strict=True):
+                if g is not None:
+                    direct[name][b, row] = g.flatten()
+    return jac, direct
 
 
 def oracle(case: Made, given: tca.Batch, cut: Cut, feedback: Tensor | None = None) -> dict[str, Tensor]:

@@ -13,10 +13,22 @@ from torch import Tensor, nn
 import tca
 from tca.eligibilities import Diagonal, Full, Instant, Leak, Windowed
 from tca.signals import Adaptive, Broadcast, Direct, Exact, Horizon, Random, Sparse
-from tca.tape import dense_tape
+from tca.tape import dense_step
 from tca.tape import tape as tape_module
 from tca.tape.tape import Tape
-from tests.tca.nets.modules.cells import CELLS, F64, INPUTS, Deep, Made, batch, made, oracle, relative, steps_of
+from tests.tca.nets.modules.cells import (
+    CELLS,
+    F64,
+    INPUTS,
+    Deep,
+    Made,
+    batch,
+    derivatives_of_step,
+    made,
+    oracle,
+    relative,
+    steps_of,
+)
 
 each_cell = pytest.mark.parametrize("name", CELLS)
 EXECUTIONS = ("reverse", "forward")
@@ -81,30 +93,13 @@ def test_random_feedback_is_autograd_of_its_own_objective(
 
 def jacobians(case: Made, given: tca.Batch) -> tuple[Tensor, dict[str, Tensor], Tensor]:
     """Return ``J_t`` (T, B, M, M), ``G_t`` (T, B, M, P) and the start of the traces, a trial and a row at a time."""
-    net = case.net
-    cell = [(name, each) for name, each in net.named_parameters() if not name.startswith("readout")]
-    steps, trials = given.inputs.shape[:2]
-    jac = torch.zeros(steps, trials, net.n_states, net.n_states, dtype=F64)
-    direct = {name: torch.zeros(steps, trials, net.n_states, each.numel(), dtype=F64) for name, each in cell}
+    trials = given.trials
     _, states = steps_of(case, given.inputs, drop)
     before = [tuple(each.detach().expand(trials, *each.shape) for each in case.start), *states[:-1]]
-    for t in range(steps):
-        for b in range(trials):
-            one = tuple(each[b : b + 1].detach().clone().requires_grad_() for each in before[t])
-            found = net.cell(given.inputs[t, b : b + 1], one if len(one) > 1 else one[0])
-            parts = (found[0], found[1]) if net.emits else found if isinstance(found, tuple) else (found,)
-            flat = torch.cat([each.flatten() for each in parts])
-            for row, entry in enumerate(flat):
-                got = torch.autograd.grad(
-                    entry, [*one, *(each for _, each in cell)], retain_graph=True, allow_unused=True
-                )
-                parts_of_state = [torch.zeros_like(each) if g is None else g for g, each in zip(got, one, strict=False)]
-                own = torch.cat([each.flatten() for each in parts_of_state])
-                jac[t, b, row, net.n_states - len(own) :] = own
-                for (name, _), g in zip(cell, got[len(one) :], strict=True):
-                    if g is not None:
-                        direct[name][t, b, row] = g.flatten()
-    return jac, direct, torch.stack([torch.cat([each.flatten() for each in case.start])] * trials)
+    found = [derivatives_of_step(case, x, state) for x, state in zip(given.inputs, before, strict=True)]
+    direct = {name: torch.stack([each[name] for _, each in found]) for name in found[0][1]}
+    start = torch.stack([torch.cat([each.flatten() for each in case.start])] * trials)
+    return torch.stack([jac for jac, _ in found]), direct, start
 
 
 @each_cell
@@ -276,18 +271,18 @@ def test_other_rules_are_refused_with_the_reason(rule: str, words: str) -> None:
 
 
 def test_traces_beyond_the_limit_are_refused_with_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert dense_tape.TRACE_BYTES == 1024**3
+    assert dense_step.TRACE_BYTES == 1024**3
     case = made("gru")
     learner = tca.Learner(case.net, tca.RULES["rtrl"])
     wanted = 3 * 4 * (4 + 2 * sum(each.numel() for each in case.net.cell.parameters())) * 8
     assert case.net.trace_bytes(3) == wanted
-    monkeypatch.setattr(dense_tape, "TRACE_BYTES", wanted)
+    monkeypatch.setattr(dense_step, "TRACE_BYTES", wanted)
     learner.grads(batch(), "forward")
-    monkeypatch.setattr(dense_tape, "TRACE_BYTES", wanted - 1)
+    monkeypatch.setattr(dense_step, "TRACE_BYTES", wanted - 1)
     with pytest.raises(ValueError, match=r"traces of 3 trials, 4 states and 108 parameters would take .* GiB"):
         learner.grads(batch(), "forward")
     learner.grads(batch(), "reverse")
-    monkeypatch.setattr(dense_tape, "TRACE_BYTES", 3 * 4 * 4 * 8 - 1)
+    monkeypatch.setattr(dense_step, "TRACE_BYTES", 3 * 4 * 4 * 8 - 1)
     with pytest.raises(ValueError, match="the Jacobian of a step would take"):
         tca.Learner(case.net, tca.RULES["snap1"]).grads(batch())
 
@@ -349,8 +344,6 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
         tca.nets.from_module(nn.Identity(), nn.Linear(4, 1), n_in=3)
     with pytest.raises(ValueError, match=r"cell\.initial_state must be read at time zero alone"):
         tca.nets.from_module(ReadsStart(), nn.Linear(4, 1), n_in=INPUTS)
-    with pytest.raises(ValueError, match="runs through whole trials, not step by step"):
-        tca.Learner(made("gru").net, tca.RULES["rtrl"]).stream(1)
 
 
 class ReadsStart(Deep):
@@ -377,7 +370,15 @@ def test_a_cell_without_batching_rules_trains_by_products_alone() -> None:
 def test_a_tape_of_a_cell_has_no_parts_of_other_cells() -> None:
     case = made("gru")
     tape: Tape = tca.Learner(case.net, tca.RULES["bptt"]).tape(batch())
-    for part in (lambda: tape.synapses, lambda: tape.local_step(1), lambda: tape.derivative(1)):
+    step, states = tape.local_step(1), torch.ones(3, 4, dtype=F64)
+    parts: tuple[Callable[[], Any], ...] = (
+        lambda: tape.synapses,
+        lambda: tape.derivative(1),
+        lambda: step.driven(states),
+        lambda: step.driven_back(states),
+        step.gain_blocks,
+    )
+    for part in parts:
         with pytest.raises(ValueError, match="the population is a module, which has no"):
             part()
     with pytest.raises(ValueError, match="Leak"):
