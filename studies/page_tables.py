@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean
 
 from analysis.statistics.intervals import paired_difference
-from studies import control, cosines, recurrent_broadcasts, step_control, student_teacher
+from studies import control, cosines, reaching, recurrent_broadcasts, step_control, student_teacher
 from studies.broadcast import grid_tables
 from studies.claims import (
     Claim,
@@ -76,9 +76,10 @@ def tables(docs: Path) -> dict[str, Callable[[], Table]]:
     }
     return (
         made
-        | gap_page.tables(figures)
+        | gap_page.tables(figures, data / "generalization_digits.csv")
         | grid_tables.tables(data / "broadcast_runs.csv")
         | cosines.tables(data / "cosines.csv")
+        | reaching.tables(data / "reaching.csv")
         | student_teacher.tables(data / "student_teacher.csv")
         | step_control.tables(data / "step_control_digits.csv")
     )

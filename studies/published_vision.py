@@ -22,8 +22,10 @@ from pathlib import Path
 
 import torch
 
+from analysis.figures.plots import save
 from studies.tables import Table, mean_and_spread
 from studies.vision.published import CELLS
+from studies.vision.published_figure import drawn, points
 from studies.vision.questions import count, folder, look_in, opened, rate
 from studies.vision.vision_cells import Cell, Scale
 from studies.workloads import spread
@@ -121,9 +123,18 @@ def table(found: Sequence[Outcome]) -> Table:
     return Table(head, tuple(rows))
 
 
+def _number(name: str) -> float:
+    return CELLS[name].published if name in CELLS else math.nan
+
+
 def _published(name: str) -> str:
-    number = CELLS[name].published if name in CELLS else math.nan
-    return "-" if math.isnan(number) else f"{number:g}"
+    return "-" if math.isnan(_number(name)) else f"{_number(name):g}"
+
+
+def _draw(found: Sequence[Outcome], path: Path) -> None:
+    series = points((each.cell, _number(each.cell), each.seed, each.accuracy, each.short) for each in found)
+    if series:
+        save(drawn(series), series, path, "test_accuracy", "published")
 
 
 def _listed() -> Table:
@@ -176,9 +187,11 @@ def main(words: Sequence[str] | None = None) -> int:
             parser.error(str(error))
         torch.set_num_threads(1)
         spread(partial(_work, folder=options.out), jobs, options.workers)
-    made = table(outcomes(options.out))
+    found = outcomes(options.out)
+    made = table(found)
     if options.out.exists():
         made.write(options.out / "published_vision")
+        _draw(found, options.out / "published_vision_figure")
     print(made)
     return 0
 

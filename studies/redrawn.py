@@ -25,12 +25,13 @@ from analysis.figures.point_figures import paired_differences
 from analysis.statistics.intervals import Estimate, mean
 from analysis.statistics.rank_correlation import Correlation, rank_correlation
 from benchmarks.scaling_figure import HIGHLIGHTED, scaling
-from studies import control, copy_task, cosines, gated_alignment, step_control
+from studies import control, copy_task, cosines, gated_alignment, reaching, step_control, student_teacher
 from studies.generalization.curvature_against_bound import curvature_against_bound
 from studies.generalization.curvature_over_training import curvature_over_training
 from studies.generalization.gap_at_matched_loss import gap_at_matched_loss
 from studies.generalization.gap_over_sizes import gap_over_sizes
 from studies.generalization.intervals_by_arm import intervals_by_arm
+from studies.vision import published_figure
 from tca.experiments.records.files import write_whole
 
 __all__ = ["main", "read_series", "redraw"]
@@ -130,7 +131,10 @@ DRAWINGS: Mapping[str, Callable[[Sequence[Series]], Figure]] = {
     "studies/*_accuracy": _accuracy,
     "studies/vision_*_angle_*": _angle,
     "studies/cosines": cosines.drawn,
+    "studies/published_vision": published_figure.drawn,
+    "studies/reaching": reaching.drawn,
     "studies/step_control_*": step_control.over_lengths,
+    "studies/student_teacher": student_teacher.drawn,
     "studies/control_returns": control.figure,
     "studies/scaling": lambda series: scaling(series, HIGHLIGHTED, {"cells": 2.0, "steps": 1.0}),
 }

@@ -12,27 +12,32 @@ from __future__ import annotations
 import csv
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import scipy.stats
 import torch
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 import tca
+from analysis.figures.plots import Series, dots, legend, panels, save
 from analysis.ranks import ranks
 from studies.tables import Table, mean_and_spread
 from studies.workloads import command, options_of, spread
 from tca.losses import MSE
 from tca.rules import RULES
 
-__all__ = ["RULES_COMPARED", "Job", "Learnt", "Setting", "main", "tables", "work"]
+__all__ = ["RULES_COMPARED", "Job", "Learnt", "Setting", "drawn", "main", "points", "tables", "work"]
 
 SEEDS, FULL_SEEDS = 20, 100
 RULES_COMPARED = {"BPTT": "bptt", "e-prop": "eprop", "e-prop, no trace": "three_factor", "RFLO": "rflo"}
 FIXED, LEARNS = "fixed", "learns"
+LOSS, RANK = "loss", "rank"  # columns of the file
+DIVERGED = 1.0  # height at which students that diverged are drawn
 BOUND = 1e6  # of weights, beyond which a training has diverged
 TEACHER, FEEDBACK = 1_000_003, 2_000_003  # added to a seed, so that teacher, student and feedback are drawn apart
 
@@ -184,6 +189,56 @@ def _share(count: int, total: int) -> str:
     return f"{count}/{total} [{found.low:.2f}, {found.high:.2f}]"
 
 
+def points(rows: Sequence[Mapping[str, str]]) -> list[Series]:
+    """Return the final loss of every student, NaN after divergence, and the rank of its change otherwise, by rule.
+
+    Args:
+        rows: A row a student.
+    """
+    places = {rule: place for place, rule in enumerate(dict.fromkeys(row["rule"] for row in rows))}
+    seeds = 1 + max(int(row["seed"]) for row in rows)
+    found = []
+    for measure in (LOSS, RANK):
+        for row in rows:
+            value, seed = float(row[measure]), int(row["seed"])
+            value = value if math.isfinite(value) else math.nan
+            aside = 0.6 * (seed / seeds - 0.5)  # students side by side
+            if value >= 0 or measure == LOSS:
+                panel = f"readout {row['readout']}: {measure}"
+                found.append(Series(panel, row["rule"], seed, [places[row["rule"]] + aside], [value]))
+    return found
+
+
+def drawn(series: Sequence[Series], learnt: float = Setting.learnt) -> Figure:
+    """Return final loss and rank of the change, a point a student; those that diverged are above the line.
+
+    Args:
+        series: What `points` has returned.
+        learnt: Part of the first loss below which a student has learnt its teacher, drawn as a line.
+    """
+    rules = list(dict.fromkeys(each.label for each in series))
+    figure, axes = panels(series, "", "", shared=False, columns=2, size=(2.0, 0.3, 3.2, 2.7))
+    lost = [replace(each, y=[y if math.isfinite(y) else DIVERGED for y in each.y]) for each in series]
+    for panel, each in axes.items():
+        dots(each, lost, panel)
+        each.set_xticks(range(len(rules)), rules, rotation=20, ha="right", rotation_mode="anchor")
+        if panel.endswith(LOSS):
+            each.set_yscale("log")
+            each.axhline(learnt, color="0.45", linestyle=":", linewidth=1.0)
+            each.set_yticks([1e-4, 1e-3, 1e-2, 1e-1, DIVERGED], ["0.0001", "0.001", "0.01", "0.1", "diverged"])
+            each.set_yticks([], minor=True)
+            each.set_ylim(3e-5, 3 * DIVERGED)
+            each.set_ylabel("loss, part of the first")
+        else:
+            each.yaxis.set_major_locator(MaxNLocator(integer=True))
+            each.set_ylim(bottom=0)
+            each.set_ylabel("rank of the change")
+        each.set_title(panel.rpartition(":")[0])
+    seeds = {each.seed for each in series}
+    legend(figure, f"a point a student,\nn = {len(seeds)} of each rule;\ndotted: learnt below")
+    return figure
+
+
 def main(words: Sequence[str] | None = None, setting: Setting | None = None) -> int:
     """Run the study.
 
@@ -204,6 +259,9 @@ def main(words: Sequence[str] | None = None, setting: Setting | None = None) -> 
     rows = ((one.job.readout, one.job.rule, str(one.job.seed), f"{one.loss:.6g}", str(one.rank)) for one in found)
     path = options.out / "student_teacher"
     Table(("readout", "rule", "seed", "loss", "rank"), tuple(rows)).write_csv(path)
+    with path.with_suffix(".csv").open(encoding="utf-8", newline="") as file:
+        series = points(list(csv.DictReader(file)))
+    save(drawn(series, setting.learnt), series, options.out / "student_teacher_figure", "rule", "value")
     for table in tables(path.with_suffix(".csv"), setting.learnt).values():
         print(table())
     return 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,19 +14,66 @@ from studies.tables import Table, mean_and_spread
 
 __all__ = ["tables"]
 
+Rows = Sequence[Mapping[str, str]]
+
 LOSSES = ("0.2", "0.1", "0.05")
+DECIDED = ("0.2", "0.1")  # matched losses that claims are about: fewer runs reach the last one
+MEASURED = {"log₁₀ λ₁": "log_lambda_1", "clean gap": "test_gap", "noisy gap": "noisy_gap"}
 UNMATCHED = "verdict, loss not matched"  # of measurements at the first loss below
 
 
-def tables(figures: Path) -> dict[str, Callable[[], Table]]:
+def tables(figures: Path, matched: Path) -> dict[str, Callable[[], Table]]:
     """Return what makes every table of the page, by name.
 
     Args:
         figures: The folder of the figures.
+        matched: The file with a row a run and loss, of runs measured at matched loss; without it their tables are left
+            out.
     """
     made = {"digits": _digits, "claims": _generalization_claims, "sizes": _sizes, "bound": _bound,
             "correlations": _correlations, "match": _match}  # fmt: skip
-    return {f"generalization_{name}": partial(make, figures) for name, make in made.items()}
+    found: dict[str, Callable[[], Table]] = {f"generalization_{name}": partial(make, figures)
+                                             for name, make in made.items()}  # fmt: skip
+    if matched.exists():
+        with matched.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        found |= {"generalization_matched": partial(_matched, rows),
+                  "generalization_matched_claims": partial(_matched_claims, rows)}  # fmt: skip
+    return found
+
+
+def _numbers(rows: Rows, loss: str, name: str) -> Arms:
+    """Return a number of every run at a loss by arm and seed, NaN where the run did not reach it."""
+    found: Arms = {}
+    for row in rows:
+        if row["loss"] == loss:
+            found.setdefault(row["arm"], {})[int(row["seed"])] = float(row[name]) if row[name] else math.nan
+    return found
+
+
+def _matched(rows: Rows) -> Table:
+    """Return curvature and both gaps of every arm where its training loss crossed each loss."""
+    made = []
+    for loss in dict.fromkeys(row["loss"] for row in rows):
+        columns = [_numbers(rows, loss, name) for name in ("train_loss", *MEASURED.values())]
+        for arm, runs in columns[0].items():
+            reached = sum(math.isfinite(each) for each in runs.values())
+            cells = (mean_and_spread(list(column[arm].values())) for column in columns)
+            made.append((f"{loss}, {arm}", str(len(runs)), f"{reached}/{len(runs)}", *cells))
+    return Table(("loss, arm", "seeds", "reached", "training loss", *MEASURED), tuple(made))
+
+
+def _matched_claims(rows: Rows) -> Table:
+    """Return what differs between arms at the same training loss, one family."""
+    three, slow = "three-factor", "BPTT, step x 1/5"
+    pairs = ((three, "BPTT"), ("MDGL", "BPTT"), ("ModProp", "BPTT"), (three, "MDGL"), (slow, "BPTT"))
+    stated = []
+    for loss in DECIDED:
+        for heading, name in MEASURED.items():
+            arms = _numbers(rows, loss, name)
+            stated += [Claim(f"{heading} at {loss}: {first} above {second}", arms[first], arms[second])
+                       for first, second in pairs]  # fmt: skip
+    return claims(stated)
 
 
 def _panel(loss: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from studies import student_teacher
-from studies.student_teacher import FIXED, LEARNS, Job, Setting, tables, work
+from studies.student_teacher import FIXED, LEARNS, Job, Setting, points, tables, work
 
 TINY = Setting(cells=6, inputs=3, outputs=2, steps=8, trials=8, updates=20, rate=0.1)
 
@@ -46,3 +46,14 @@ def test_a_tiny_study_from_end_to_end(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "/4 [" in made["readout fixed, RFLO"][3]
     assert made["readout fixed, RFLO"][4] == "1/4"
     assert tables(tmp_path / "absent.csv") == {}
+    drawn = list(csv.DictReader((tmp_path / "student_teacher_figure.csv").read_text().splitlines()))
+    assert len(drawn) == 32
+    assert {row["value"] for row in drawn if "fixed: rank" in row["panel"] and row["label"] == "RFLO"} == {"2.0"}
+    series = points(list(csv.DictReader(path.read_text().splitlines())))
+    lost = [each for each in series if (each.label, each.seed) == ("RFLO", 2)]
+    assert [each.panel for each in lost] == ["readout fixed: loss"]
+    assert math.isnan(lost[0].y[0])
+    (axes,) = (each for each in student_teacher.drawn(series).axes if each.get_title() == "readout fixed"
+               and each.get_ylabel().startswith("loss"))  # fmt: skip
+    heights = [float(point[1]) for each in axes.collections for point in each.get_offsets()]
+    assert heights.count(student_teacher.DIVERGED) == 1

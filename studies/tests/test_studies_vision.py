@@ -385,6 +385,11 @@ def test_a_short_run_says_so_beside_the_published_number(
     assert [(each["cell"], each["published, %"], each["seeds"], each["short"]) for each in found] == [
         (cell.name, "98.7", "2", "epochs 2")
     ]
+    drawn = rows_of(tmp_path / "published_vision_figure.csv")
+    assert [(each["panel"], each["label"], each["published"]) for each in drawn] == 2 * [
+        ("MNIST", "BP, MLP of EBD", "98.7")
+    ]
+    assert (tmp_path / "published_vision_figure.svg").read_text().count("98.7") == 1
     assert small.run(0).optimizer.schedule.every == 2  # type: ignore[union-attr]
     capsys.readouterr()
     assert published_vision.main(["table", f"--out={tmp_path}"]) == 0

@@ -25,9 +25,16 @@ GRID = "studies/tests/test_study_broadcast.py"
 COSINES = ("studies/tests/test_cosines.py",)
 STEPS = ("studies/tests/test_step_control.py",)
 STUDENT = ("studies/tests/test_student_teacher.py",)
+REACHING, REACHED = "studies/reaching.py", "studies/tests/test_reaching.py::test_"
 TABULATED = ("studies/tests/test_study_generalization.py",)
 
 BUGS = [
+    Bug(REACHING, "a probe that ends early", "onset + round(AFTER / task.dt)", "onset", (f"{REACHED}the_probe_has_the_times_of_the_recording_and_a_trial_of_every_target",)),
+    Bug(REACHING, "another start that is the same", "(one.seed + 1) % count", "one.seed % count",
+        (f"{REACHED}activity_is_compared_with_its_own_start_and_the_other_rule_at_the_same_error",)),
+    Bug(REACHING, "claims about the untrained network", 'of("e-prop", error, RECORDING)', 'of("e-prop", UNTRAINED, RECORDING)',
+        (f"{REACHED}claims_compare_rules_at_the_same_error_by_seed",)),
+    Bug("studies/student_teacher.py", "ranks of students that diverged", "if value >= 0 or measure == LOSS:", "if True:", STUDENT),
     Bug("studies/student_teacher.py", "a readout that learns beside a fixed feedback", 'if job.readout == FIXED else ("w_rec", "w_out")',
         'if job.readout != FIXED else ("w_rec", "w_out")', STUDENT),
     Bug("studies/step_control.py", "short steps stopped early", "math.ceil(setting.steps / min(1.0, arm.lr))",
