@@ -249,7 +249,8 @@ def points(rows: Rows) -> list[Series]:
                 values = {error: _of(rows, rule, error, to, measure) for error in THRESHOLDS}
                 for seed in sorted({seed for each in values.values() for seed in each}):
                     here = [(error, each[seed]) for error, each in values.items() if seed in each]
-                    found.append(Series(panel, label, seed, *map(list, zip(*here, strict=True))))
+                    xs, ys = zip(*here, strict=True)
+                    found.append(Series(panel, label, seed, xs, ys))
             if place == "to the recording":
                 levels = {"untrained": _of(rows, "BPTT", UNTRAINED, RECORDING, measure),
                           **{name: _of(rows, name, None, RECORDING, measure) for name in (AVERAGED, HALF)}}  # fmt: skip
