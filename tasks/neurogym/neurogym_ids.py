@@ -56,6 +56,7 @@ SUPERVISED: dict[str, str] = {
 }
 
 _FIXATION = "the fixation input is on in the first period only, the right action is to fixate until the decision"
+_STAYS = "the fixation input stays on while an answer is asked for"
 _YANG = (
     "ctxdlydm1", "ctxdlydm2", "ctxdm1", "ctxdm2", "dlydm1", "dlydm2", "dm1", "dm2", "dms", "dnms", "multidlydm",
     "multidm",
@@ -65,16 +66,36 @@ _BOUNDARY = "; a stimulus at pi is of the first category as sample and of the se
 CAVEATS: dict[str, str] = {
     "ContextDecisionMaking-v0": f"{_FIXATION}; the context never changes, or is shown from the first step to the last "
     "with use_expl_context=True",
+    "DelayMatchCategory-v0": "the two inputs of the default, cosines of the angle to 0 and to pi, are alike in both "
+    "categories, so that the answer is not in them; dim_ring above 2 shows it",
+    "DelayMatchSampleDistractor1D-v0": f"{_FIXATION}; the option sigma adds no noise",
+    "DelayPairedAssociation-v0": "the option sigma adds no noise",
+    "DualDelayMatchSample-v0": _STAYS,
+    "HierarchicalReasoning-v0": f"{_STAYS}; the delay that is shown and the interval that is judged are drawn apart, "
+    "so that the answer is not in the inputs; the threshold is the second of the intervals and not their median",
+    "IntervalDiscrimination-v0": "of two equally long stimuli, a quarter of the trials by default, the second counts "
+    "as the longer",
+    "MotorTiming-v0": "the signal of 50 ms is not shown at steps above 50 ms, such as the default of 80 ms; both "
+    "intervals are produced by one action",
+    "MultiSensoryIntegration-v0": "both modalities always point to the same answer",
+    "OneTwoThreeGo-v0": _STAYS,
+    "PostDecisionWager-v0": "rewards contradict the ground truth: where the second answer is right the first is paid, "
+    "where the first is right neither is",
+    "ProbabilisticReasoning-v0": "no delays separate the shapes, and each stays on until the last has been shown",
+    "ReadySetGo-v0": "the right step is one signal late: its interval begins where the second signal ends, and both "
+    "the measured interval and the rewarded one are from onset to onset",
+    "SpatialSuppressMotion-v0": "probabilities of directions across the motion fall to -.015; there are no rewards",
+    "ToneDetection-v0": "there are no rewards",
     **dict.fromkeys(
         (
-            "DelayMatchSampleDistractor1D-v0",
             "PerceptualDecisionMaking-v0",
             "perceptualdecisionmaking.ibl20-v0",
-            "perceptualdecisionmaking.roitman02-v0",
             *(f"yang19.{name}-v0" for name in _YANG),
         ),
         _FIXATION,
     ),
+    "perceptualdecisionmaking.roitman02-v0": f"{_FIXATION}; it is PerceptualDecisionMaking-v0, with a decision period "
+    "and without reaction times",
     **dict.fromkeys(("yang19.dmc-v0", "yang19.dnmc-v0"), _FIXATION + _BOUNDARY),
 }
-"""Where inputs or ground truth of an id of neurogym 2.3.1 differ from the description of its task."""
+"""Where inputs, ground truth or rewards of an id of neurogym 2.3.1 differ from the description of its task."""

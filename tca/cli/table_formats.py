@@ -18,13 +18,16 @@ LATEX = {
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "±": r"$\pm$",
     "−": "$-$", "λ": r"$\lambda$", "·": r"$\cdot$", "×": r"$\times$",
 }  # fmt: skip
+MINUS = re.compile(r"(?<![\w.])-(?=\d)")
+PAGE, GAP, WRAPPED = 80, 2, 30  # characters of a line in small print, between columns, and of a text that is wrapped
 
 
 def formatted(table: TextTable, form: Format, notes: Sequence[str] = ()) -> str:
     """Return a table with its title and notes.
 
     Args:
-        form: Format: ``text``, ``markdown``, ``latex`` (a ``table`` of the package booktabs) or ``html``.
+        form: Format: ``text``, ``markdown``, ``latex`` (a ``table`` of the package booktabs, or
+            several with a part of the columns each, as wide as a page allows) or ``html``.
         notes: Further notes, before those of the table; default none.
 
     >>> print(formatted(TextTable(("rule", "loss"), [("my_rule", "0.1")], left=1), "markdown"))
@@ -56,24 +59,66 @@ def _plain(text: str) -> str:
 
 
 def _latex(table: TextTable, notes: Sequence[str]) -> str:
-    columns = "l" * table.left + "r" * (len(table.head) - table.left)
-    lines, group = [], None
+    """Return tables of columns that fit the width of a page; each begins with the first column."""
+    parts, title = _parts(table), table.title
+    made = []
+    for number, places in enumerate(parts, 1):
+        name = f"{title} ({number} of {len(parts)})" if len(parts) > 1 else title
+        caption = " ".join([*([f"{name}."] if title else []), *(notes if number == 1 else ())])
+        made.append("\n".join([
+            r"\begin{table}", r"\centering\footnotesize\setlength{\tabcolsep}{4pt}", f"\\caption{{{_tex(caption)}}}",
+            f"\\begin{{tabular}}{{{''.join(_column(table, place) for place in places)}}}", r"\toprule",
+            _line([_tex(table.head[place]) for place in places]), r"\midrule", *_lines(table, places),
+            r"\bottomrule", r"\end{tabular}", r"\end{table}",
+        ]))  # fmt: skip
+    return "\n\n".join(made)
+
+
+def _parts(table: TextTable) -> list[list[int]]:
+    """Return the columns of each table."""
+    first, *others = table.places
+    parts = [[first]]
+    for place in others:
+        if len(parts[-1]) > 1 and sum(_width(table, each) for each in (*parts[-1], place)) > PAGE:
+            parts.append([first])
+        parts[-1].append(place)
+    return parts
+
+
+def _width(table: TextTable, place: int) -> int:
+    """Return the width of a column with its gap, in characters."""
+    longest = max(len(cells[place]) for cells in (table.head, *table.rows))
+    return GAP + (min(longest, WRAPPED) if place < table.left else longest)
+
+
+def _column(table: TextTable, place: int) -> str:
+    if place >= table.left:
+        return "r"
+    width = _width(table, place) - GAP
+    return f"p{{{width / 2:g}em}}" if width == WRAPPED else "l"
+
+
+def _lines(table: TextTable, places: Sequence[int]) -> list[str]:
+    """Return the rows, below a line for each group."""
+    lines, before = [], ("", "")
     for row in table.rows:
-        if table.grouped and group is not None and row[0] != group:
-            lines.append(r"\addlinespace")
-        lines.append(f"{' & '.join(map(_tex, row))} \\\\")
-        group = row[0]
-    caption = " ".join([*([f"{table.title}."] if table.title else []), *notes])
-    return "\n".join([
-        r"\begin{table}", r"\centering", f"\\caption{{{_tex(caption)}}}",
-        f"\\begin{{tabular}}{{{columns}}}", r"\toprule",
-        f"{' & '.join(map(_tex, table.head))} \\\\", r"\midrule", *lines, r"\bottomrule", r"\end{tabular}",
-        r"\end{table}",
-    ])  # fmt: skip
+        heading = table.heading(row)
+        if heading != before:
+            space = [r"\addlinespace"] if lines else []
+            group, shared = map(_tex, heading)
+            lines += [*space, f"\\multicolumn{{{len(places)}}}{{l}}{{\\textbf{{{group}}}{shared}}} \\tabularnewline"]
+            before = heading
+        looks = [r"\raggedright " if _column(table, place)[0] == "p" else "" for place in places]
+        lines.append(_line([look + _tex(row[place]) for look, place in zip(looks, places, strict=True)]))
+    return lines
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"{' & '.join(cells)} \\tabularnewline"
 
 
 def _tex(text: str) -> str:
-    return "".join(LATEX.get(each, each) for each in text)
+    return "".join(LATEX.get(each, each) for each in MINUS.sub("−", text))
 
 
 def _html(table: TextTable, notes: Sequence[str]) -> str:

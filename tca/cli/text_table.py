@@ -51,6 +51,18 @@ class TextTable:
         width = max(80, *map(len, lines))
         return "\n".join([*lines, "", *(textwrap.fill(note, width) for note in self.notes)])
 
+    @property
+    def places(self) -> list[int]:
+        """Columns that are no heading of groups: the first column and shared ones of a grouped table are."""
+        hidden = {self.head[0], *self.shared} if self.grouped else set()
+        return [place for place, name in enumerate(self.head) if name not in hidden]
+
+    def heading(self, row: Sequence[str]) -> tuple[str, str]:
+        """Return the heading of the group of a row and its shared columns, two empty texts without groups."""
+        if not self.grouped:
+            return "", ""
+        return row[0], "".join(f" · {name} {row[self.head.index(name)]}" for name in self.shared)
+
     def csv(self) -> str:
         """Return the table as comma-separated values."""
         return csv_text(self.head, self.rows)

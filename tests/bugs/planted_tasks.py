@@ -8,6 +8,7 @@ NATIVE = ("tests/tasks/native/test_values.py", "tests/tasks/native/test_solvers.
 SPIKES = ("tests/tasks/native/test_spikes.py",)
 BENCHMARKS = ("tests/tasks/native/test_benchmarks.py",)
 OWN = ("tests/tasks/own/test_arrays.py",)
+REWARDS = ("tests/tasks/neurogym/test_reward_environments.py",)
 INFO = ("tests/tasks/test_trial_info.py",)
 
 
@@ -398,5 +399,19 @@ BUGS: tuple[Bug, ...] = (
         "digest.update(array.tobytes())",
         "digest.update(b'')",
         ("tests/tasks/own/test_registry.py::test_a_resume_with_changed_data_is_refused",),
+    ),
+    Bug(
+        "tasks/neurogym/neurogym_rewards.py",
+        "the first observation of the environment that has ended",
+        "observation = bare.ob[0]",
+        "pass",
+        REWARDS,
+    ),
+    Bug(
+        "tasks/neurogym/neurogym_rewards.py",
+        "a schedule of environments left out",
+        "_make(name, options)._top",
+        "_make(name, options)",
+        REWARDS,
     ),
 )

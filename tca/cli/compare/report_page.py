@@ -91,9 +91,8 @@ def section(
 
 
 def _html(table: TextTable, keys: Keys, bars: Mapping[int, str]) -> str:
-    """Return a table; the first column and shared ones of a grouped table are headings of the groups."""
-    hidden = {table.head[0], *table.shared} if table.grouped else set()
-    places = [place for place, name in enumerate(table.head) if name not in hidden]
+    """Return a table."""
+    places = table.places
     longest = [max(map(len, column)) for column in zip(table.head, *table.rows, strict=True)]
     marks = {place: _mark(place == places[0], place < table.left, longest[place] > LONG_TEXT) for place in places}
     head = "".join(
@@ -106,12 +105,11 @@ def _html(table: TextTable, keys: Keys, bars: Mapping[int, str]) -> str:
         head = f'{first_head}</th><th scope="col" class="plain">interval</th>{rest}'
     bodies: dict[str, list[str]] = {}
     for number, row in enumerate(table.rows):
-        group = row[0] if hidden else ""
+        group, shared = table.heading(row)
         if group not in bodies:
-            shared = "".join(f" · {name} {row[table.head.index(name)]}" for name in table.shared)
             title = f"<b>{escape(group)}</b>{escape(shared)}"
             heading = f'<tr class="group"><th scope="colgroup" colspan="{len(places)}"><span>{title}</span></th></tr>'
-            bodies[group] = [heading] if hidden else []
+            bodies[group] = [heading] if table.grouped else []
         key = next((found for size in (3, 2) if (found := keys.get(row[:size]))), "")
         mark = table.marked.get(number, "")
         first, *others = [escape(row[place]) for place in places]

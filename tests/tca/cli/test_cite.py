@@ -50,6 +50,13 @@ def test_every_native_task_has_an_entry(name: str) -> None:
     assert [each for each in entries() if f"task {name}" in each.uses]
 
 
+def test_every_author_has_a_first_name_and_every_entry_a_title() -> None:
+    for each in entries():
+        authors = re.search(r"author = \{(.*)\}", each.text)[1].split(" and ")
+        assert [author for author in authors if not re.fullmatch(r"[^,]+, [^,]+", author)] == [], each.key
+        assert "title = {" in each.text, each.key
+
+
 def test_an_entry_is_balanced_bibtex() -> None:
     for each in entries():
         assert each.text.count("{") == each.text.count("}"), each.key
