@@ -100,7 +100,8 @@ def _column(table: TextTable, place: int) -> str:
 
 def _lines(table: TextTable, places: Sequence[int]) -> list[str]:
     """Return the rows, below a line for each group."""
-    lines, before = [], ("", "")
+    lines: list[str] = []
+    before = ("", "")
     for row in table.rows:
         heading = table.heading(row)
         if heading != before:
