@@ -1,9 +1,10 @@
 """Which returns do rules reach as the gradient of proximal policy optimisation?
 
 Backpropagation, direct feedback alignment, e-prop in a recurrent network, and error diffusion in two streams, without
-and with centring of its errors over the minibatch, in environments of gymnasium. A rule gets, in every environment, the
-one of three rates of Adam that was best on seeds that are not reported; every rule has the same rates, relative to that
-of its network, and the same number of steps.
+and with centring of its errors over the minibatch, in environments of gymnasium; backpropagation in the two streams
+parts the rule from its network. A rule gets, in every environment, the one of three rates of Adam that was best on
+seeds that are not reported; every rule has the same rates, relative to that of its network, and the same number of
+steps.
 
     python -m studies.control --out runs/control
     python -m studies.control --out runs/control --cases CartPole-v1 Pendulum-v1 --seeds 5
@@ -45,8 +46,15 @@ __all__ = ["CASES", "Case", "claims_table", "main", "returns_table"]
 SEEDS = 10
 TUNED = (1000, 1001)  # seeds on which rates are chosen
 FACTORS = (1 / 3, 1.0, 3.0)  # of the rate of a network
-BASELINE = "backprop"
-CLAIMED = ((BASELINE, "DFA"), (BASELINE, "e-prop"), (BASELINE, "ED"), ("DFA", "ED"), ("ED", "ED, centred"))
+BASELINE, CONTROL = "backprop", "backprop, two streams"
+CLAIMED = (
+    (BASELINE, "DFA"),
+    (BASELINE, "e-prop"),
+    (BASELINE, "ED"),
+    (CONTROL, "ED"),
+    ("DFA", "ED"),
+    ("ED", "ED, centred"),
+)
 Runs = Mapping[tuple[str, ...], Mapping[int, float]]
 SIDE, BLOCK = 8, 64  # environments side by side, and steps of a block in each
 AGENT = Agent(
@@ -92,6 +100,7 @@ class Case:
             "backprop": ("backprop", PERCEPTRON, 3e-3),
             "DFA": ("dfa", PERCEPTRON, 3e-3),
             "e-prop": ("eprop", RECURRENT, 3e-3),
+            CONTROL: ("backprop", STREAMS, 1e-2),
             "ED": (diffusion(self.components), STREAMS, 1e-2),
             "ED, centred": (diffusion(self.components, centred=True), STREAMS, 1e-2),
         }

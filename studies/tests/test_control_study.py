@@ -12,7 +12,7 @@ import scipy.stats
 
 import tasks
 from studies import control
-from studies.control import CASES, CLAIMED, FACTORS, Case, diffusion
+from studies.control import CASES, CLAIMED, CONTROL, FACTORS, Case, diffusion
 from studies.page_tables import tables
 from tca.experiments.training.training_loop import TrainingLoop
 from tca.nets.dual_stream.dual_stream_networks import DualStreamMLP
@@ -38,7 +38,10 @@ def test_every_rule_has_the_same_steps_and_measurements(case: Case) -> None:
         assert run.seeds.net == run.seeds.data == 3
         assert run.agent.discount == case.discount
     assert not set(case.tuned) & set(range(case.seeds))
-    net = case.run("ED", 1.0, 0).net.build(task.n_in, task.n_out + 1, dt=task.dt, seed=0)
+    rule, control = case.run("ED", 1.0, 0), case.run(CONTROL, 1.0, 0)
+    assert control.rule == "backprop"
+    assert (control.net, control.optimizer) == (rule.net, rule.optimizer), "the control differs by the rule alone"
+    net = rule.net.build(task.n_in, task.n_out + 1, dt=task.dt, seed=0)
     assert isinstance(net, DualStreamMLP)
     assert str(net.hidden_layers[0].activation) == "ReLU()"
     assert diffusion(2, centred=True) != diffusion(2)
