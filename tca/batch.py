@@ -48,7 +48,7 @@ class Batch:
             They become arrays of shape ``(B,)``, in which a missing value is NaN or the empty text.
         start: State of the cells at time zero, ``(B, M)``, a constant, of a network that can start there
             (``Network.starts_anywhere``): N potentials or rates of leaky cells, all components of others, one after
-            another; ``None`` (default) for its initial state.
+            another, then the N filtered rates of a filtered readout; ``None`` (default) for its initial state.
 
     Raises:
         ValueError: A shape does not fit the others, a value is not finite, or a weight is negative.

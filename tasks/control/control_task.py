@@ -5,10 +5,14 @@ from __future__ import annotations
 import functools
 import json
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from types import SimpleNamespace
 from typing import Any, NoReturn
+
+import numpy as np
 
 from tasks.control.seeded_environment import SeededEnvironment, quiet
 from tasks.task import Task
@@ -217,11 +221,13 @@ def _made(name: str, given: dict[str, Any]) -> tuple[Any, int]:
     limit = given.get("time_limit") or spec.max_episode_steps or USUAL_LIMIT
     try:
         with quiet():
-            return gymnasium.make(name, max_episode_steps=limit, disable_env_checker=True, **options), limit
+            made = gymnasium.make(name, max_episode_steps=limit, disable_env_checker=True, **options)
+        _rename(sys.modules[type(made.unwrapped).__module__])
+        return made, limit
     except (DependencyNotInstalled, ImportError) as error:
-        raise ImportError(
-            f"{name} needs a library that is not installed ({error}): pip install 'temporal-credit-assignment[control]'"
-        ) from error
+        ours = ("mujoco" in str(error) and "mujoco_py" not in str(error)) or "pygame" in str(error)
+        way = ": pip install 'temporal-credit-assignment[control]'" if ours else ""
+        raise ImportError(f"{name} needs a library that is not installed ({error}){way}") from error
     except TypeError as error:
         wrong = next((key for key in options if f"'{key}'" in str(error)), None)
         if wrong is None:
@@ -229,6 +235,12 @@ def _made(name: str, given: dict[str, Any]) -> tuple[Any, int]:
         raise unknown(wrong, _arguments(spec), f"option of {name}") from error
     except Exception as error:  # the environment's own code may fail in any way
         raise ValueError(f"{name} refuses the options {options}: {error}") from error
+
+
+def _rename(module: Any) -> None:
+    """Give Acrobot-v1 of gymnasium 0.29 the name ``np.float_``, which NumPy 2 has no longer."""
+    if module.__name__ == "gymnasium.envs.classic_control.acrobot" and not hasattr(np, "float_"):
+        module.np = SimpleNamespace(**vars(np), float_=np.float64)
 
 
 def _arguments(spec: Any) -> list[str]:

@@ -89,7 +89,7 @@ class Network(NumericModule, abc.ABC):
         """Return the tape of ``record`` for trials that start at given states.
 
         Args:
-            start: State of the cells at time zero, ``(B, M)``.
+            start: State at time zero, ``(B, M)``, see `tca.Batch`.
             inputs: Inputs, shape ``(T, B, I)``.
             noise: Noise, shape ``(T, B, n_noise)``; ``None`` for none.
 

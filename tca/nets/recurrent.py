@@ -202,21 +202,28 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
 
     @property
     def starts_anywhere(self) -> bool:
-        """Yes, unless the initial state is learned or the readout filtered, whose memory is no state of the cells."""
-        return self.s_0 is None and not self.readout_leak
+        """Yes, unless the initial state is learned."""
+        return self.s_0 is None
 
     def record_from(self, start: Tensor, inputs: Tensor, noise: Tensor | None, space: Workspace) -> Tape:
         if not self.starts_anywhere:
             return super().record_from(start, inputs, noise, space)
-        if (found := tuple(start.shape)) != (wanted := (inputs.shape[1], self.n_memory)):
+        sizes = [self.n_memory, self.n_rates if self.readout_leak else 0]
+        if (found := tuple(start.shape)) != (wanted := (inputs.shape[1], sum(sizes))):
             raise ValueError(f"start must have shape (B, M) = {wanted}, got {found}")
-        return self._recorded(inputs, noise, space, start=start.to(self.w_out))
+        cells, read = start.to(self.w_out).split(sizes, -1)
+        return self._recorded(inputs, noise, space, read if self.readout_leak else None, start=cells)
 
-    def _recorded(self, inputs: Tensor, noise: Tensor | None, space: Workspace, **options: Any) -> Tape:
+    def _recorded(
+        self, inputs: Tensor, noise: Tensor | None, space: Workspace, read: Tensor | None = None, **options: Any
+    ) -> Tape:
         w_out, b_out = self.readout_connections()
         readout = w_out.matrix()
         tape = self.run_cells(self._place(readout), inputs, noise, space, **options)
         rates = tape.rate[1:]
+        if read is not None:  # filtered rates at time zero: the same as k / (1 - k) of them at the first step
+            rates = rates.clone()
+            rates[0].add_(read, alpha=self.readout_leak / (1 - self.readout_leak))
         outputs = filtered(rates @ readout.t(), self.readout_leak) + b_out.effective()
         links = [ConnectionInput(w_out, rates), ConnectionInput(b_out, rates.new_ones(1, 1, 1))]
         for each in self.skip_connections():

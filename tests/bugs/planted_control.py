@@ -3,6 +3,7 @@
 from tests.bugs.bug import Bug
 
 RUNS = ("tests/tca/experiments/reinforcement/test_control_runs.py",)
+FILM = ("tests/tca/cli/test_film.py",)
 CARRIED = ("tests/tca/experiments/reinforcement/test_carried_state.py",)
 
 WITNESS = ("tests/tca/experiments/training/test_whole_updates.py",)
@@ -108,10 +109,46 @@ BUGS = [
         CARRIED,
     ),
     Bug(
+        "tca/nets/recurrent.py",
+        "the memory of a filtered readout in the step after",
+        "alpha=self.readout_leak / (1 - self.readout_leak))",
+        "alpha=self.readout_leak)",
+        CARRIED,
+    ),
+    Bug(
+        "tca/experiments/reinforcement/actor.py",
+        "a filtered readout that goes on from an episode to the next",
+        "self.read = memory[:, cells:].to(self.stepper.rate)",
+        "pass",
+        CARRIED,
+    ),
+    Bug(
         "tca/experiments/reinforcement/actor.py",
         "the value after a segment advances the network",
         "following = copy.copy(cells).advance(",
         "following = cells.advance(",
         CARRIED,
+    ),
+    Bug(
+        "tca/cli/film.py",
+        "durations rounded one by one",
+        "10 * (later - earlier) for earlier, later in pairwise(ticks)",
+        "10 * round(100 * (later - earlier)) for earlier, later in pairwise((*times, times[-1] + HOLD))",
+        FILM,
+    ),
+    Bug("tca/cli/film.py", "dithered images", "dither=Image.Dither.NONE", "dither=Image.Dither.FLOYDSTEINBERG", FILM),
+    Bug(
+        "tca/experiments/reinforcement/trained_policy.py",
+        "a film without the last state",
+        "if self.state % self.every == 0 or made[2] or made[3]:",
+        "if self.state % self.every == 0:",
+        RUNS,
+    ),
+    Bug(
+        "tasks/control/control_task.py",
+        "the extra for any missing library",
+        "if ours else",
+        "if True else",
+        RUNS,
     ),
 ]

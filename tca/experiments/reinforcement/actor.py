@@ -268,16 +268,19 @@ class _Cells:
 
     @property
     def memory(self) -> Tensor:
-        """State of the cells of a network that starts anywhere, shape ``(B, M)``."""
+        """State of a network that starts anywhere, as `tca.Batch.start` has it, shape ``(B, M)``."""
         memory: Tensor = self.stepper.memory
-        return memory
+        return torch.cat([memory, self.read], -1) if self.read is not None and self.net.readout_leak else memory
 
     def restore(self, memory: Tensor) -> None:
-        """Continue from a state of the cells, of a network without a filtered readout."""
-        self.stepper.start_from(memory)
+        """Continue from a value of ``memory``."""
+        cells = self.net.n_memory
+        self.stepper.start_from(memory[:, :cells])
+        if self.net.readout_leak:
+            self.read = memory[:, cells:].to(self.stepper.rate)
 
     def restart(self, places: Tensor) -> None:
-        """Set the cells of some trials to the initial state, which is zero, of a network that starts anywhere.
+        """Set some trials to the initial state, which is zero, of a network that starts anywhere.
 
         Args:
             places: Whether each trial restarts, boolean, shape ``(B,)``.

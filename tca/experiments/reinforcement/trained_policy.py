@@ -5,7 +5,8 @@ Shapes: B environments side by side, I inputs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import math
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,12 @@ from tca.experiments.config.agent import Agent
 from tca.experiments.records.result import Result
 from tca.experiments.reinforcement.actor import Actor
 from tca.experiments.reinforcement.episodes import frozen
+from tca.utils.checks import Positive, Seed, checked
 from tca.utils.text import in_a_line
 
 __all__ = ["Rollout", "TrainedPolicy"]
+
+FPS = 30  # states a second of an environment that does not name them
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,14 +33,15 @@ class Rollout:
         seed: Seed of the environment.
         total: Sum of the rewards.
         steps: Number of steps.
-        frames: Images of the environment before each action and after the last, ``(height, width, 3)``; none unless
-            rendered.
+        frames: Images of the environment, ``(height, width, 3)``; none unless rendered.
+        times: Time of each image in s, from the start of the episode.
     """
 
     seed: int
     total: float
     steps: int
     frames: list[Any] = field(default_factory=list, repr=False)
+    times: list[float] = field(default_factory=list, repr=False)
 
 
 class TrainedPolicy:
@@ -73,32 +78,42 @@ class TrainedPolicy:
             outputs: Tensor = net(self.normaliser.shown(observations).to(net.w_out.dtype).unsqueeze(0))[0]  # type: ignore[arg-type]
         return outputs
 
-    def rollout(self, seed: int = 0, *, render: bool = False) -> Rollout:
+    @checked
+    def rollout(self, seed: Seed = 0, *, render: bool = False, rate: Positive | None = None) -> Rollout:
         """Return an episode in an environment with a seed.
 
         Args:
             seed: Seed of the environment, default 0.
-            render: Whether to keep the image of every step, default no.
+            render: Whether to keep images of the environment, default no.
+            rate: Most images a second of the environment's own time, beside that of its last state; ``None`` (default)
+                for one of every state.
 
         Raises:
             ValueError: The environment cannot be drawn here; the reason is given.
         """
         (environment,) = self.task.environments(1, seed, **({"render_mode": "rgb_array"} if render else {}))
-        frames: list[Any] = []
+        filmed = _Filmed(environment, rate)
         try:
-            actor = Actor(self.result.learner, [_Filmed(environment, frames) if render else environment], None,
-                          self.normaliser)  # fmt: skip
+            actor = Actor(self.result.learner, [filmed if render else environment], None, self.normaliser)
             (total,), (steps,) = actor.episodes()
         finally:
             environment.close()
-        return replace(Rollout(seed, total, steps), frames=frames)
+        return Rollout(seed, total, steps, filmed.frames, [state / filmed.fps for state in filmed.states])
 
 
 class _Filmed:
-    """An environment that keeps an image of every state."""
+    """An environment that keeps images of its states: the first, every n-th after it, and the last.
 
-    def __init__(self, environment: Any, frames: list[Any]) -> None:
-        self.environment, self.frames, self.action_space = environment, frames, environment.action_space
+    Attributes:
+        fps: States a second.
+        states: Number of the state in each image.
+    """
+
+    def __init__(self, environment: Any, rate: float | None) -> None:
+        self.environment, self.action_space = environment, environment.action_space
+        self.fps = float(environment.made.metadata.get("render_fps") or FPS)
+        self.every = 1 if rate is None else math.ceil(self.fps / rate)
+        self.state, self.frames, self.states = 0, list[Any](), list[int]()
 
     def reset(self) -> tuple[Any, dict[str, Any]]:
         """Start an episode, as the environment does."""
@@ -109,10 +124,13 @@ class _Filmed:
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Make a step, as the environment does."""
         made: tuple[Any, float, bool, bool, dict[str, Any]] = self.environment.step(action)
-        self._film()
+        self.state += 1
+        if self.state % self.every == 0 or made[2] or made[3]:
+            self._film()
         return made
 
     def _film(self) -> None:
+        self.states.append(self.state)
         bare = self.environment.made.unwrapped
         if isinstance(getattr(bare, "last_u", None), np.floating):  # of Pendulum-v1; pygame takes no float32
             bare.last_u = float(bare.last_u)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -24,35 +25,39 @@ def numbers(*shape: int, seed: int) -> Tensor:
     return torch.randn(*shape, dtype=F64, generator=torch.Generator().manual_seed(seed))
 
 
-def network(form: str) -> Any:
-    return tca.nets.LeakyRNN(3, N, 2, form=form, tau=20.0, seed=1, dtype=F64)
+def network(form: str, readout_tau: float | None = None) -> Any:
+    return tca.nets.LeakyRNN(3, N, 2, form=form, tau=20.0, readout_tau=readout_tau, seed=1, dtype=F64)
 
 
-def started() -> tca.Batch:
+def started(filtered: bool = False) -> tca.Batch:
     return tca.Batch(
         numbers(T, B, 3, seed=2), numbers(T, B, 2, seed=3), torch.rand(T, B, dtype=F64), tca.losses.MSE(),
-        start=numbers(B, N, seed=4),
+        start=numbers(B, 2 * N if filtered else N, seed=4),
     )  # fmt: skip
 
 
-def by_hand(form: str, weights: dict[str, Tensor], leak: float, batch: tca.Batch) -> Tensor:
-    """Return the outputs of the equations of the network, from the start of the batch."""
-    state = batch.start
-    assert state is not None
-    outputs = []
-    for x in batch.inputs:
-        rate = torch.tanh(state) if form == "A" else state
+def by_hand(net: Any, weights: dict[str, Tensor], inputs: Tensor, start: Tensor, ends: Tensor | None = None) -> Tensor:
+    """Return the outputs of the equations of a leaky network from a state, set to zero after each end."""
+    read_leak = math.exp(-net.dt / 30) if net.readout_leak else 0.0
+    state, read, outputs = start[:, :N], start[:, N:] if net.readout_leak else start * 0, []
+    for t, x in enumerate(inputs):
+        if ends is not None and t:
+            state, read = (each * ~ends[t - 1].unsqueeze(-1) for each in (state, read))
+        rate = torch.tanh(state) if net.form.name == "A" else state
         drive = rate @ weights["w_rec"].t() + x @ weights["w_in"].t() + weights["b"]
-        state = leak * state + (1 - leak) * (drive if form == "A" else torch.tanh(drive))
-        outputs.append((torch.tanh(state) if form == "A" else state) @ weights["w_out"].t() + weights["b_out"])
+        state = net.leak * state + (1 - net.leak) * (drive if net.form.name == "A" else torch.tanh(drive))
+        read = read_leak * read + (1 - read_leak) * (torch.tanh(state) if net.form.name == "A" else state)
+        outputs.append(read @ weights["w_out"].t() + weights["b_out"])
     return torch.stack(outputs)
 
 
+@pytest.mark.parametrize("readout_tau", [None, 30.0])
 @pytest.mark.parametrize("form", ["A", "B"])
-def test_bptt_from_a_given_state_is_autograd(form: str) -> None:
-    net, batch = network(form), started()
+def test_bptt_from_a_given_state_is_autograd(form: str, readout_tau: float | None) -> None:
+    net, batch = network(form, readout_tau), started(readout_tau is not None)
+    assert batch.start is not None
     weights = {name: each.detach().clone().requires_grad_() for name, each in net.named_parameters()}
-    outputs = by_hand(form, weights, net.leak, batch)
+    outputs = by_hand(net, weights, batch.inputs, batch.start)
     loss = (((outputs - batch.targets) ** 2).sum(-1) / 2 * batch.weights).sum() / B
     found, info = tca.Learner(net, tca.RULES["bptt"]).grads(batch)
     assert relative(info.outputs, outputs.detach()) < 1e-13
@@ -111,6 +116,11 @@ KINDS: dict[str, Any] = {
     ),
     "gru": lambda: tca.nets.CellRNN(tca.cells.GRU(), 4, N, 3, seed=1, dtype=F64),
     "lstm": lambda: tca.nets.CellRNN(tca.cells.LSTM(), 4, N, 3, seed=1, dtype=F64),
+    "leaky, filtered readout": lambda: tca.nets.LeakyRNN(4, N, 3, tau=40.0, readout_tau=30.0, seed=1, dtype=F64),
+    "spiking, filtered readout": lambda: tca.nets.SpikingRNN(
+        4, 20, 3, readout_tau=30.0, threshold=0.1, beta=0.5, bias=True, seed=1, dtype=F64
+    ),
+    "gru, filtered readout": lambda: tca.nets.CellRNN(tca.cells.GRU(), 4, N, 3, readout_tau=30.0, seed=1, dtype=F64),
 }
 LONG = Agent(30, clip=0.2, epochs=1, minibatches=2)
 
@@ -152,23 +162,48 @@ def test_trials_that_end_within_a_segment_are_learned_apart(kind: str) -> None:
     assert len(seen) == B + int(episode.ends[:-1].sum())
 
 
-def test_the_gradient_with_ends_is_that_of_cells_set_back_there() -> None:
+@pytest.mark.parametrize("kind", ["leaky", "leaky, filtered readout"])
+def test_the_gradient_with_ends_is_that_of_cells_set_back_there(kind: str) -> None:
     """By autograd through the equations of a leaky network, whose state is multiplied by zero after an end."""
-    net = KINDS["leaky"]()
+    net = KINDS[kind]()
     episode, agent = acted(net), replace(LONG, minibatches=1)
     (batch,) = episode.batches(agent, torch.Generator())
     weights = {name: each.detach().clone().requires_grad_() for name, each in net.named_parameters()}
-    state, outputs = episode.start, []
-    for t, x in enumerate(episode.inputs):
-        if t:
-            state = state * ~episode.ends[t - 1].unsqueeze(-1)
-        drive = torch.tanh(state) @ weights["w_rec"].t() + x @ weights["w_in"].t() + weights["b"]
-        state = net.leak * state + (1 - net.leak) * drive
-        outputs.append(torch.tanh(state) @ weights["w_out"].t() + weights["b_out"])
-    loss = batch.loss.value(torch.stack(outputs), episode.batch(agent).targets).mean()
+    outputs = by_hand(net, weights, episode.inputs, episode.start, episode.ends)
+    loss = batch.loss.value(outputs, episode.batch(agent).targets).mean()
     found = tca.Learner(net, tca.RULES["bptt"]).grads(batch)[0]
     for name, wanted in zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True):
         assert relative(found[name], wanted) < 1e-12, name
+
+
+@pytest.mark.parametrize("kind", ["leaky, filtered readout", "spiking, filtered readout", "gru, filtered readout"])
+def test_segments_of_a_filtered_readout_are_the_whole_episode(kind: str) -> None:
+    """Outputs, and the gradient of the readout, which needs no later errors; both executions of e-prop."""
+    net = KINDS[kind]()
+    environments = tasks.make("CartPole-v1").environments(B, 0)
+    learner = tca.Learner(net, tca.RULES["eprop"])
+    actor = Actor(learner, environments, torch.Generator().manual_seed(0), carry=True)
+    first, second = actor.act(T, None), actor.act(T, None)
+    assert first.start is not None
+    assert second.start is not None
+    assert not torch.cat([first.ends, second.ends]).any()
+    assert not first.start.any()
+    targets, ones = numbers(2 * T, B, 3, seed=3), torch.ones(2 * T, B, dtype=F64)
+    whole = tca.Batch(torch.cat([first.inputs, second.inputs]), targets, ones, tca.losses.MSE())
+    parts = [
+        tca.Batch(each.inputs, some, ones[:T], tca.losses.MSE(), start=each.start)
+        for each, some in zip((first, second), targets.split(T), strict=True)
+    ]
+    gradients, info = learner.grads(whole)
+    made = [learner.grads(each) for each in parts]
+    assert relative(torch.cat([its.outputs for _, its in made]), info.outputs) < 1e-12
+    assert relative(torch.cat([first.outputs, second.outputs]), info.outputs) < 1e-12
+    for name in ("w_out", "b_out"):
+        assert relative(made[0][0][name] + made[1][0][name], gradients[name]) < 1e-12, name
+    cells = learner.grads(replace(parts[1], start=torch.zeros_like(second.start)))[0]
+    assert relative(cells["w_out"], made[1][0]["w_out"]) > 1e-2, "control: the segment from zero"
+    forward = learner.grads(parts[1], "forward")[0]
+    assert all(relative(forward[name], each) < 1e-12 for name, each in made[1][0].items())
 
 
 @pytest.mark.parametrize("kind", ["gru", "lstm"])
@@ -226,10 +261,11 @@ def test_spiking_cells_from_a_given_state_learn_as_autograd_says() -> None:
 
 
 def test_what_cannot_start_anywhere_begins_anew() -> None:
-    """Filtered readouts, learned initial states, other networks, and rules that run trials again."""
-    for options in ({"readout_tau": 20.0}, {"learn_initial": True}):
-        assert not tca.nets.LeakyRNN(3, N, 2, **options).starts_anywhere  # type: ignore[arg-type]
+    """Learned initial states, other networks, and rules that run trials again."""
+    assert not tca.nets.LeakyRNN(3, N, 2, learn_initial=True).starts_anywhere
     batch = started()
+    with pytest.raises(ValueError, match="start must be None in this StackedRNN, which begins at its initial state"):
+        tca.Learner(tca.nets.StackedRNN(3, [N, N], 2, dtype=F64), tca.RULES["bptt"]).grads(batch)
     mlp = tca.nets.MLP(3, [4], 2, dtype=F64)
     with pytest.raises(ValueError, match="start must be None in this MLP, which begins at its initial state"):
         tca.Learner(mlp, tca.RULES["backprop"]).grads(batch)
@@ -237,6 +273,8 @@ def test_what_cannot_start_anywhere_begins_anew() -> None:
         tca.Learner(network("A"), tca.RULES["node_perturbation"]).grads(batch)
     with pytest.raises(ValueError, match=r"start must have shape \(B, M\) = \(4, 5\), got \(4, 3\)"):
         tca.Learner(network("A"), tca.RULES["bptt"]).grads(replace(batch, start=numbers(B, 3, seed=0)))
+    with pytest.raises(ValueError, match=r"start must have shape \(B, M\) = \(4, 10\), got \(4, 5\)"):
+        tca.Learner(network("A", 30.0), tca.RULES["bptt"]).grads(batch)
     with pytest.raises(ValueError, match="start must be a real tensor of one state for each of the 4 trials"):
         replace(batch, start=numbers(3, N, seed=0))
     environments = tasks.make("CartPole-v1").environments(1, 0)
