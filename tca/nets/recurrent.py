@@ -229,7 +229,8 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         for each in self.skip_connections():
             outputs.add_(each.drive(inputs))
             links.append(ConnectionInput(each, inputs))
-        return tape.changed(readout=Readout(tuple(links), self.readout_leak), outputs=outputs)
+        into_outputs = Readout(tuple(links), self.readout_leak, carried=read is not None)
+        return tape.changed(readout=into_outputs, outputs=outputs)
 
     def draw_noise(self, steps: Count, trials: Count) -> Tensor | None:
         """Draw private noise for a trial, ``(T, B, N)``; ``None`` if the network has none.

@@ -140,7 +140,9 @@ class LeakyTape(Tape):
         """
         links = (*self.links, *self.readout.links)
         connections = [each.connection for each in links]
-        if self.passes is None or tuple(map(type, connections)) not in ONE_PASS or self.readout.back is not None:
+        if self.passes is None or tuple(map(type, connections)) not in ONE_PASS:
+            return None
+        if self.readout.back is not None or self.readout.carried:  # outputs of more than the rates
             return None
         gradients = tuple(each.weight.new_empty(each.weight.shape) for each in connections)
         timed = (links[0].pre, self.rate, self.activity, self.filtered_error, self.output_error)

@@ -38,8 +38,11 @@ class Readout(NamedTuple):
         leak: Leak per step of the filter of the readout, 0 (default) without one.
         back: Function from a signal to the readout's input to one to the rates; ``None`` (default) if they are
             the same.
+        carried: Whether the first presynaptic activity of the weights is not the rates alone, but holds those filtered
+            before, too; default ``False``.
     """
 
     links: tuple[ConnectionInput, ...] = ()
     leak: float = 0.0
     back: Back | None = None
+    carried: bool = False

@@ -116,6 +116,13 @@ BUGS = [
         CARRIED,
     ),
     Bug(
+        "tca/tape/leaky_tape.py",
+        "a carried readout in a compiled pass over the rates alone",
+        "if self.readout.back is not None or self.readout.carried:",
+        "if self.readout.back is not None:",
+        CARRIED,
+    ),
+    Bug(
         "tca/experiments/reinforcement/actor.py",
         "a filtered readout that goes on from an episode to the next",
         "self.read = memory[:, cells:].to(self.stepper.rate)",
