@@ -211,7 +211,7 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         sizes = [self.n_memory, self.n_rates if self.readout_leak else 0]
         if (found := tuple(start.shape)) != (wanted := (inputs.shape[1], sum(sizes))):
             raise ValueError(f"start must have shape (B, M) = {wanted}, got {found}")
-        cells, read = start.to(self.w_out).split(sizes, -1)
+        cells, read = torch.split(start.to(self.w_out), sizes, -1)
         return self._recorded(inputs, noise, space, read if self.readout_leak else None, start=cells)
 
     def _recorded(
