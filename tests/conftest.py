@@ -39,3 +39,9 @@ def image_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TCA_DATA", raising=False)
     monkeypatch.setenv("TCA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the figures of comparisons, which take longer than small runs, where a test does not look at them."""
+    monkeypatch.setattr("tca.cli.compare.report.report_figures", lambda _: ())

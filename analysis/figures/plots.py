@@ -127,7 +127,8 @@ def curves(
 
 def _quartiles(table: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return lower quartile, median and upper quartile of the columns."""
-    found: NDArray[np.float64] = np.nanquantile(table, (0.25, 0.5, 0.75), axis=0)
+    quantile = np.nanquantile if np.isnan(table).any() else np.quantile  # which takes all columns at once
+    found: NDArray[np.float64] = quantile(table, (0.25, 0.5, 0.75), axis=0)
     return found
 
 
@@ -214,9 +215,15 @@ def rendered(figure: Figure, form: str) -> bytes:
     """
     for text in figure.findobj(Text):
         text.set_parse_math(False)
-    drawn = io.BytesIO()
+    drawn, layout = io.BytesIO(), figure.get_layout_engine()
     with matplotlib.rc_context(SETTINGS):
-        figure.savefig(drawn, format=form, metadata={"Date": None} if form == "svg" else None)
+        if layout is not None:
+            layout.execute(figure)
+            figure.set_layout_engine(None)  # with one, matplotlib draws everything once more beforehand
+        try:
+            figure.savefig(drawn, format=form, metadata={"Date": None} if form == "svg" else None)
+        finally:
+            figure.set_layout_engine(layout)
     return drawn.getvalue()
 
 

@@ -115,6 +115,13 @@ BUGS = [
     ),
     Bug(
         "tca/experiments/records/run_index.py",
+        "an index that another process made meanwhile dropped",
+        "            if _version(index) != VERSION:",
+        "            if True:",
+        LIST,
+    ),
+    Bug(
+        "tca/experiments/records/run_index.py",
         "a record that changed at once not read again",
         "    fresh = time",
         "    fresh = 0 * time",

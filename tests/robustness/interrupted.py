@@ -1,13 +1,15 @@
 """Trains a run in child processes that are killed, until one of them gets to the end.
 
 ``python -m tests.robustness.interrupted FOLDER RUN.json random SEED`` kills at random moments;
-``python -m tests.robustness.interrupted FOLDER RUN.json writes`` kills at every write and rename in turn, each in a
-record of its own below FOLDER, and lets the next child go on undisturbed. Prints how many children were killed.
+``python -m tests.robustness.interrupted FOLDER RUN.json writes STEP`` kills at every write and rename in turn, or at
+every STEP-th, each in a record of its own below FOLDER, and lets the next child go on undisturbed. Prints how many
+children were killed.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 import random
@@ -72,10 +74,9 @@ def at_random(folder: Path, run: Run, seed: int) -> int:
     return killed
 
 
-def at_every_write(folder: Path, run: Run) -> int:
+def at_every_write(folder: Path, run: Run, step: int) -> int:
     """Kill at the first write or rename, at the second in a new record, and so on until nothing is left to kill."""
-    moment = 1
-    while True:
+    for moment in itertools.count(1, step):
         record = folder / str(moment)
 
         def doomed(record: Path = record, moment: int = moment) -> None:
@@ -83,9 +84,8 @@ def at_every_write(folder: Path, run: Run) -> int:
             train(run, record, progress=False)
 
         if not child(doomed):
-            return moment - 1
+            return (moment - 1) // step
         child(lambda record=record: void(train(run, record, progress=False)))
-        moment += 1
 
 
 def void(_: object) -> None:
@@ -96,4 +96,5 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     place, asked = Path(sys.argv[1]), Run.from_json(json.loads(Path(sys.argv[2]).read_text()))
     train(dataclasses.replace(asked, steps=1), progress=False)  # what comes first is slow: not once for every child
-    print(at_random(place, asked, int(sys.argv[4])) if sys.argv[3] == "random" else at_every_write(place, asked))
+    kill = {"random": at_random, "writes": at_every_write}[sys.argv[3]]
+    print(kill(place, asked, int(sys.argv[4])))

@@ -6,10 +6,11 @@ Shapes: T time, B batch, N recurrent units, O outputs. Everything is float64 unl
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -174,6 +175,15 @@ CASES = [
     Case("A-tiny", sizes=(1, 1, 1), steps=1, trials=1, seed=10, options={"learn_initial": True}),
     Case("B-tiny", form="B", sizes=(1, 1, 1), steps=1, trials=1, seed=11, readout_leak=0.5),
 ]  # fmt: skip
+
+
+def some_cases(parts: Iterable[Any], count: int) -> pytest.MarkDecorator:
+    """Give each part ``count`` cases apart from one another, and the next part those beside them: each case in turn."""
+    apart = len(CASES) // count
+    places = [(part, (place + step * apart) % len(CASES)) for place, part in enumerate(parts) for step in range(count)]
+    pairs = [pytest.param(CASES[place], part, id=f"{part}-{CASES[place]}") for part, place in places]
+    return pytest.mark.parametrize(("case", "part"), pairs)
+
 
 LOSS_CASES = [
     Case(f"{name}-{form}", form=form, loss=name, sizes=(2, 4, 4), steps=5, trials=2, seed=20 + seed,

@@ -171,7 +171,7 @@ def _hessian() -> Any:
 
 
 def _minimum(net: Network, batch: tca.Batch) -> Network:
-    return analysis.minimum(net, batch.select(slice(0, 2)), "all", tolerance=1e-12)
+    return analysis.minimum(net, batch.select(slice(0, 1)), "all", factor=0.8, tolerance=1e-12)
 
 
 def _recorded() -> Tensor:
@@ -197,7 +197,7 @@ MEASURES: Mapping[str, Callable[[Network, tca.Batch], Any]] = {
     "broadcasting": lambda net, batch: analysis.broadcasting(tca.Learner(net, tca.RULES["sbd"]), batch),
     "cca": lambda net, batch: analysis.cca(numbers(3), numbers(4), 2),
     "check_stability": lambda net, batch: analysis.check_stability(
-        _minimum(net, batch), batch.select(slice(0, 2)), ["bptt"], "all", steps=20
+        _minimum(net, batch), batch.select(slice(0, 1)), ["bptt"], "all", steps=20
     ),
     "cka": lambda net, batch: [analysis.cka(numbers(3), numbers(4), debiased=each) for each in (False, True)],
     "cka_distance": lambda net, batch: analysis.cka_distance(numbers(3), numbers(4)),
@@ -211,7 +211,7 @@ MEASURES: Mapping[str, Callable[[Network, tca.Batch], Any]] = {
     ),
     "gradient_share": lambda net, batch: analysis.gradient_share(net, batch, 2),
     "iterate": lambda net, batch: analysis.iterate(
-        _minimum(net, batch), batch.select(slice(0, 2)), "bptt", 0.1, "all", steps=5
+        _minimum(net, batch), batch.select(slice(0, 1)), "bptt", 0.1, "all", steps=5
     ),
     "landscape": lambda net, batch: [analysis.landscape(net, batch, directions=each, points=5, dimensions=2)
                                      for each in ("sharpest", "random")],
@@ -229,7 +229,7 @@ MEASURES: Mapping[str, Callable[[Network, tca.Batch], Any]] = {
     ),
     "procrustes_distance": lambda net, batch: analysis.procrustes_distance(numbers(3), np.linspace(0, 1, 30)[:, None]),
     "load_recording": lambda net, batch: _recorded(),
-    "psychometric": lambda net, batch: analysis.psychometric(*_judged()),
+    "psychometric": lambda net, batch: analysis.psychometric(*_judged(), lapse=0.0),
     "psychometric_by": lambda net, batch: analysis.psychometric_by(*_judged(), by="context", lapse=0.0),
     "random_sharpness": lambda net, batch: analysis.random_sharpness(net, batch, pairs=2, probes=2, allowed=0.5),
     "ranks": lambda net, batch: analysis.ranks(tca.Learner(net, tca.RULES["eprop"]).grads(batch)[0]),
@@ -246,7 +246,7 @@ MEASURES: Mapping[str, Callable[[Network, tca.Batch], Any]] = {
     "tangent_kernel": lambda net, batch: analysis.tangent_kernel(net, batch),
     "trace": lambda net, batch: [analysis.trace(_hessian(), each, probes=6)
                                  for each in ("hutchinson", "hutch++", "xtrace")],
-    "update_jacobian": lambda net, batch: [analysis.update_jacobian(net, batch, each).matrix()
+    "update_jacobian": lambda net, batch: [analysis.update_jacobian(net, batch.select(slice(0, 2)), each).matrix()
                                            for each in ("eprop", "eprop_adaptive", "sbd", "kernl")],
     "weight_changes": lambda net, batch: analysis.weight_changes(net, LeakyRNN(3, 4, 2, seed=4)),
 }  # fmt: skip

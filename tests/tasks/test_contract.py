@@ -42,16 +42,16 @@ def fingerprint(*batches: Batch) -> str:
 @pytest.mark.parametrize("name", NAMES)
 def test_same_seed_same_bits_and_other_seeds_others(name: str) -> None:
     task = made(name)
-    train, test = task.split(20, 30, seed=3)
-    fresh = list(itertools.islice(task.stream(8, seed=3), 3))
+    train, test = task.split(12, 10, seed=3)
+    fresh = list(itertools.islice(task.stream(5, seed=3), 3))
     first = fingerprint(train.batch(), test.batch(), *fresh)
     task.split(7, 5, seed=4)
     anew = again(name)
-    train, test = anew.split(20, 30, seed=3)
-    assert fingerprint(train.batch(), test.batch(), *itertools.islice(anew.stream(8, seed=3), 3)) == first
-    assert fingerprint(next(iter(anew.stream(8, seed=3, start=2)))) == fingerprint(fresh[2]), "a stream can be resumed"
-    others = [batch.batch() for batch in anew.split(20, 20, seed=4)] + [train.subset(20).batch()]
-    others += [next(iter(task.stream(8, seed=seed))) for seed in (3, 4)]
+    train, test = anew.split(12, 10, seed=3)
+    assert fingerprint(train.batch(), test.batch(), *itertools.islice(anew.stream(5, seed=3), 3)) == first
+    assert fingerprint(next(iter(anew.stream(5, seed=3, start=2)))) == fingerprint(fresh[2]), "a stream can be resumed"
+    others = [batch.batch() for batch in anew.split(12, 12, seed=4)] + [train.subset(12).batch()]
+    others += [next(iter(task.stream(5, seed=seed))) for seed in (3, 4)]
     assert len({fingerprint(batch) for batch in others}) == len(others)
     for numbers in (train.batch().inputs, train.batch().weights):
         assert numbers.dtype == torch.float32
@@ -60,7 +60,7 @@ def test_same_seed_same_bits_and_other_seeds_others(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_trials_fit_the_task_and_weights_sum_to_one(name: str) -> None:
     task = made(name)
-    for batch in (task.split(60, 1, seed=0)[0].batch(), next(iter(task.stream(16, seed=0)))):
+    for batch in (task.split(40, 1, seed=0)[0].batch(), next(iter(task.stream(8, seed=0)))):
         batch.check(task.n_in, task.n_out)
         assert type(batch.loss) is type(task.loss)
         torch.testing.assert_close(batch.weights.sum(0), torch.ones(batch.trials), atol=1e-6, rtol=0)

@@ -16,7 +16,7 @@ from tca.eligibilities import Eligibility, Instant, Leak
 from tca.execution import EXECUTIONS
 from tca.signals import Direct, Exact, Horizon, InstantSignal, Signal
 from tests.support import oracle
-from tests.support.cases import CASES, F1, F2, LOSS_CASES, Case, mask, tau, weights_of
+from tests.support.cases import CASES, F1, F2, LOSS_CASES, Case, mask, some_cases, tau, weights_of
 from tests.support.padding import alone, appended, problem
 from tests.support.rows import (
     COUPLED,
@@ -42,7 +42,6 @@ from tests.support.rows import (
 
 each_case = pytest.mark.parametrize("case", CASES, ids=str)
 each_rule = pytest.mark.parametrize("name", ROWS)
-each_eligibility = pytest.mark.parametrize("eligibility", ELIGIBILITIES, ids=repr)
 TANH = [replace(F1, steps=14), replace(F2, steps=14)]
 APART = {"cell_types": torch.tensor([0, 1, 1, 0, 1, 0, 0, 1, 0, 1]), "dale": (1, -1), "mask_rec": mask(11, 10, 10)}
 LONG = [
@@ -122,13 +121,13 @@ def test_recombination_equals_its_traces(case: Case, signal: Signal, eligibility
     assert_same(bound.grads(case.batch(), execution="forward")[0], wanted)
 
 
-@each_case
-@pytest.mark.parametrize("signal", [each for each in SIGNALS if isinstance(each, (InstantSignal, Direct))], ids=repr)
-@each_eligibility
-def test_instant_signals_equal_surgery(case: Case, signal: Signal, eligibility: Eligibility) -> None:
+@some_cases(
+    [tca.Rule(one, other) for other in ELIGIBILITIES for one in SIGNALS if isinstance(one, (InstantSignal, Direct))], 4
+)
+def test_instant_signals_equal_surgery(case: Case, part: tca.Rule) -> None:
     """A signal without later error is a detached path per eligibility and a swapped backward pass of the readout."""
-    bound = learner(case, tca.Rule(signal, eligibility))
-    answer = surgery(ELIGIBILITIES[eligibility], feedback=True)
+    bound = learner(case, part)
+    answer = surgery(ELIGIBILITIES[part.eligibility], feedback=True)
     wanted = answer(case.model(), weights_of(bound.net), case.problem(), matrix_of(bound))
     assert_same(bound.grads(case.batch())[0], wanted)
 
@@ -231,12 +230,11 @@ def test_same_seed_same_bits(name: str) -> None:
     assert torch.equal(other["w_out"], first["w_out"])
 
 
-@each_case
-@each_rule
-def test_single_precision_is_close(case: Case, name: str) -> None:
+@some_cases(ROWS, 4)
+def test_single_precision_is_close(case: Case, part: str) -> None:
     """Float32 gives what float64 gives, to its own precision."""
-    exact = learner(case, tca.RULES[name]).grads(case.batch())[0]
-    bound, batch = learner(case, tca.RULES[name], dtype=torch.float32), case.batch().to(dtype=torch.float32)
+    exact = learner(case, tca.RULES[part]).grads(case.batch())[0]
+    bound, batch = learner(case, tca.RULES[part], dtype=torch.float32), case.batch().to(dtype=torch.float32)
     for execution in EXECUTIONS:
         found = bound.grads(batch, execution=execution)[0]
         assert all(value.dtype == torch.float32 for value in found.values())

@@ -128,17 +128,23 @@ def _opened(path: Path | None) -> sqlite3.Connection:
     index = sqlite3.connect(":memory:" if path is None else path, timeout=SECONDS_TO_WAIT, isolation_level=None)
     try:
         index.execute("PRAGMA trusted_schema = OFF")
-        if index.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+        if _version(index) != VERSION:
             columns = ", ".join(f"{name} {TYPES[kind]}" for name, kind in COLUMNS.items())
             index.execute("BEGIN IMMEDIATE")
-            index.execute("DROP TABLE IF EXISTS runs")
-            index.execute(f"CREATE TABLE runs ({columns}, stamp TEXT, PRIMARY KEY (folder))")
-            index.execute(f"PRAGMA user_version = {VERSION}")
+            if _version(index) != VERSION:  # another process may have made it meanwhile
+                index.execute("DROP TABLE IF EXISTS runs")
+                index.execute(f"CREATE TABLE runs ({columns}, stamp TEXT, PRIMARY KEY (folder))")
+                index.execute(f"PRAGMA user_version = {VERSION}")
             index.execute("COMMIT")
     except BaseException:
         index.close()
         raise
     return index
+
+
+def _version(index: sqlite3.Connection) -> int:
+    version: int = index.execute("PRAGMA user_version").fetchone()[0]
+    return version
 
 
 def _remove(path: Path) -> None:

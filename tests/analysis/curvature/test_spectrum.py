@@ -12,6 +12,7 @@ from scipy.stats import norm
 from torch import Tensor
 
 from analysis import curvature, density, operator, spectrum, trace
+from analysis.curvature.density import Density
 from analysis.curvature.operators import Hessian, Operator
 from tests.support.cases import F1, Case, weights_of
 from tests.support.dense import jacobian, output_hessian, outputs
@@ -117,8 +118,7 @@ def over_seeds(made: Operator, estimator: str, probes: int) -> tuple[Tensor, Ten
 
 
 @pytest.mark.parametrize("estimator", ["hutchinson", "hutch++", "xtrace"])
-@pytest.mark.parametrize("power", [0.5, 2.0])
-@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("power", "sign"), [(0.5, -1), (2.0, 1), (2.0, -1)])
 def test_traces_are_unbiased_and_know_their_errors(estimator: str, power: float, sign: int) -> None:
     values = falling(80, power)
     values[::3] *= sign  # definite, or with both signs
@@ -185,7 +185,7 @@ def test_two_standard_errors_of_a_trace_hold_nineteen_times_in_twenty(network_he
     assert halved < 0.85 or estimator == "xtrace"
 
 
-@pytest.mark.parametrize("probes", [2, 8])
+@pytest.mark.parametrize("probes", [2, 5])
 def test_two_standard_errors_of_a_density_hold_nineteen_times_in_twenty(network_hessian: Written, probes: int) -> None:
     values = torch.linalg.eigvalsh(network_hessian.written)
     exact = torch.tensor([values.mean(), values.clamp(max=0).abs().sum() / values.abs().sum()])
@@ -233,6 +233,13 @@ def test_the_density_is_that_of_the_spectrum() -> None:
     assert torch.allclose(found.weights.sum(1), torch.ones(29).double())
 
 
+@pytest.fixture(scope="module")
+def densities() -> tuple[Tensor, list[Density]]:
+    """Eigenvalues, and sixty densities that are estimated from them."""
+    values = torch.cat([torch.linspace(-0.8, 1, 150), torch.tensor([3.0, 2.5, -1.5])]).double()
+    return values, [density(rotated(values), probes=5, steps=25, seed=seed) for seed in range(60)]
+
+
 @pytest.mark.parametrize(
     ("of", "measure"),
     [
@@ -247,11 +254,12 @@ def test_the_density_is_that_of_the_spectrum() -> None:
     ids=["mean", "square", "negative mass", "negative fraction"],
 )
 def test_what_a_density_says_is_within_its_stated_error(
-    of: Callable[[Tensor], Tensor], measure: Callable[..., tuple[float, float]]
+    of: Callable[[Tensor], Tensor],
+    measure: Callable[[Density], tuple[float, float]],
+    densities: tuple[Tensor, list[Density]],
 ) -> None:
-    values = torch.cat([torch.linspace(-0.8, 1, 150), torch.tensor([3.0, 2.5, -1.5])]).double()
-    made, exact = rotated(values), of(values).item()
-    found = torch.tensor([measure(density(made, probes=5, steps=25, seed=seed)) for seed in range(60)])
+    exact = of(densities[0]).item()
+    found = torch.tensor([measure(each) for each in densities[1]])
     errors, claimed = (found[:, 0] - exact).double(), found[:, 1].double()
     assert abs(errors.mean()) < 4 * errors.std() / math.sqrt(60) + 0.01 * abs(exact)
     few = scipy.stats.t.ppf(0.975, 4) / scipy.stats.norm.ppf(0.975)

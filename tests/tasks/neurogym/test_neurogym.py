@@ -30,10 +30,7 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", IDS)
 def test_every_id_is_listed_and_works_or_is_refused_with_the_reason(name: str) -> None:
     if name in SUPERVISED:
-        task = tasks.make(name)
-        train, test = task.split(10, 5, seed=0)
-        assert (len(train), len(test)) == (10, 5)
-        assert name in tasks.list()
+        assert name in tasks.list()  # and therefore among those of test_contract.py
     else:
         with pytest.raises(UnsupervisableError, match=f"^{name} can not be supervised: .+"):
             tasks.make(name)

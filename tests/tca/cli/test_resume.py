@@ -72,6 +72,7 @@ def test_resume_trains_what_is_unfinished_to_the_same_bits(tmp_path: Path, capsy
     assert records.finished(record)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_resume_finishes_a_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--tasks=delayed_xor", "--rules=bptt,eprop", "--seeds=1", "--net.size=4", "--steps=2", "--n_train=6",
              "--n_test=5", "--curvature_trials=5", "--workers=1", "--quiet"]  # fmt: skip

@@ -35,6 +35,7 @@ def text_of(name: str) -> str:
         (PAGE.name, {"mlp", "leaky_rnn"}, {"table.csv", "runs.csv", "differences.csv", "report.html"}),
     ],
 )
+@pytest.mark.usefixtures("no_figures")
 def test_every_entry_of_a_file_fits_and_is_measured(
     name: str, networks: set[str], files: set[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

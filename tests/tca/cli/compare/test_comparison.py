@@ -144,6 +144,7 @@ def test_the_report_needs_no_other_file(compared: Path) -> None:
     assert "Murray (2019)" in text
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_its_configuration_makes_the_same_comparison_again(compared: Path, tmp_path: Path) -> None:
     text = (compared / "report.html").read_text()
     configuration = re.search(r"<pre>({.*?})</pre>", text, re.DOTALL)
@@ -213,6 +214,7 @@ def test_a_run_whose_process_dies_is_a_row(tmp_path: Path, monkeypatch: pytest.M
     assert "1, 1 died" in tables(result)[0].rows[0]
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_run_that_fails_in_the_middle_is_a_row_and_the_report_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -251,6 +253,7 @@ def test_other_settings_of_measuring_measure_again(compared: Path, tmp_path: Pat
     assert "noisy score" not in tables(clean)[0].head
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_divergence_is_a_row_of_the_table_and_not_a_crash(tmp_path: Path) -> None:
     hot = Comparison(
         tasks="delayed_xor",

@@ -157,6 +157,7 @@ def test_what_fits_has_no_reason_and_warns_of_nothing() -> None:
         assert list(misfits(mixed())) == []
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_entries_that_do_not_fit_are_left_out_with_the_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

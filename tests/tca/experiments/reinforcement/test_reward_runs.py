@@ -312,6 +312,7 @@ def test_the_commands_refuse_what_does_not_fit(tmp_path: Path, capsys: pytest.Ca
     assert not list(tmp_path.iterdir()), "nothing has been begun"
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_comparison_sets_rewards_beside_right_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The policy is tested on the same trials and its curvature is taken; a second time nothing is trained."""
     words = ["compare", *(each.replace("--task=", "--tasks=") for each in WORDS), "--rules=bptt,reward_eprop",
@@ -324,6 +325,7 @@ def test_a_comparison_sets_rewards_beside_right_answers(tmp_path: Path, capsys: 
     assert row == re.findall(rf"{NAME} +reward_eprop .*", capsys.readouterr().out)[0]
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_all_rules_of_a_comparison_act_if_it_says_so(tmp_path: Path) -> None:
     words = ["compare", *(each.replace("--task=", "--tasks=") for each in WORDS), "--rules=bptt,eprop", "--seeds=1",
              "--curvature_trials=4", "--workers=1", f"--folder={tmp_path}", "--rewards", "--agent.steps=7"]  # fmt: skip
@@ -338,6 +340,7 @@ def test_sweeps_learn_from_rewards(tmp_path: Path) -> None:
     same(swept.result(), train(run, progress=False))
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_rules_that_draw_or_try_are_compared_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """They have no signal of their own to take apart, which must not keep them from being measured."""
     rules = ["uoro", "kf_rtrl", "r_kf_rtrl", "kernl", "node_perturbation", "weight_perturbation", "miconi"]

@@ -174,6 +174,7 @@ def test_files_of_options_are_regular_small_and_shallow(
     assert __import__("re").search(message, error)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_comparison_goes_on_without_a_damaged_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["compare", "--rules=bptt,eprop", "--seeds=1", "--net.size=4", "--steps=2", "--n_train=8", "--n_test=6",
              "--batch_size=4", f"--folder={tmp_path}", "--workers=1", "--quiet"]  # fmt: skip
