@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -60,6 +61,7 @@ def _digest(path: Path) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
+@functools.cache
 def _statements(text: str) -> list[str]:
     """Return the lines of a module without docstrings, comments on lines of their own and empty lines."""
     left_out: set[int] = set()

@@ -54,10 +54,10 @@ def needs() -> str:
 
 def exactness() -> str:
     """Return the table of exactness and cost of every page of rules: the first sentence of each section."""
-    rows = []
-    for page in dict.fromkeys(_pages()[name] for name in tca.RULES):
+    rows, pages = [], _pages()
+    for page in dict.fromkeys(pages[name] for name in tca.RULES):
         text = (DOCS / "rules" / page).read_text(encoding="utf-8")
-        names = ", ".join(f"`{name}`" for name in tca.RULES if _pages()[name] == page)
+        names = ", ".join(f"`{name}`" for name in tca.RULES if pages[name] == page)
         rows.append((f"[{names}]({page})", _opening(text, "When (?:it is|they are) exact"), _opening(text, "Cost")))
     return _table(("rules", "exact", "cost"), rows)
 

@@ -53,7 +53,7 @@ MEASURES: dict[str, Callable[[Any, tca.Batch], Any]] = {
     "gradient_share": lambda net, given: analysis.gradient_share(net, given, 2),
     "landscape": lambda net, given: analysis.landscape(net, given),
     "learning_regime": lambda net, given: analysis.learning_regime(net, moved(net), given),
-    "random_sharpness": lambda net, given: analysis.random_sharpness(net, given),
+    "random_sharpness": lambda net, given: analysis.random_sharpness(net, given, pairs=3, probes=4),
     "rates": lambda net, given: analysis.rates(net, given),
     "sharpness": lambda net, given: analysis.sharpness(net, given),
     "spectrum": lambda net, given: analysis.spectrum(analysis.operator(net, given), 2),

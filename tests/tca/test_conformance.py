@@ -105,7 +105,7 @@ def test_rule_equals_its_surgery(case: Case, name: str) -> None:
     assert relative(info.loss, case.problem().value(outputs)) < 1e-13
 
 
-@in_turn([CASES[1], CASES[2], CASES[3]], [CASES[6], CASES[7]])
+@in_turn([CASES[1], CASES[6], CASES[2], CASES[7], CASES[3]])
 def test_recombination_equals_its_traces(case: Case, signal: Signal, eligibility: Eligibility) -> None:
     """Every signal with every eligibility, named or not, is ``sum_t L_t e_t`` with the oracle's signal and traces."""
     bound = composed(case, signal, eligibility)
@@ -151,7 +151,7 @@ def test_windows_of_the_cache_leave_no_seam(
     """The reverse execution goes through a trial in pieces, whose length must not matter."""
     bound = composed(case, signal, eligibility)
     whole, learning_signal = bound.grads(case.batch())[0], bound.signal(case.batch())
-    for length in (1, 3, 5):
+    for length in (1, 5):
         monkeypatch.setattr("tca.tape.tape.WINDOW_BYTES", length * case.trials * case.sizes[1] * 8)
         assert len(list(bound.tape(case.batch()).windows())) == -(-case.steps // length) + 1
         assert_same(bound.grads(case.batch())[0], whole)
