@@ -8,6 +8,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 import tasks
 from tasks.images.catalogue import DIGITS, KNOWN
+from tca.cells import CELLS
 from tca.cli.bibliography import entries_of_name, entries_of_run, software
 from tca.cli.command_parser import command_parser
 from tca.cli.commands import CommandOutput
@@ -49,7 +50,7 @@ def act(options: Namespace) -> CommandOutput:
 
 
 def _of(name: str) -> list[str]:
-    known = [*RULES, *NETWORKS, *tasks.list(), *LOSSES, DIGITS, *KNOWN]
+    known = [*RULES, *NETWORKS, *CELLS, *tasks.list(), *LOSSES, DIGITS, *KNOWN]
     if name in known:
         return entries_of_name(name)
     if Path(name).is_dir():

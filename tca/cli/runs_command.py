@@ -104,8 +104,9 @@ def _spelled(row: Row) -> Row:
 
 def _table(rows: list[Row], count: int) -> TextTable:
     outcomes = Counter(row["outcome"] for row in rows)
-    notes = [f"{count} runs" + (f", {len(rows)} shown (--limit 0 for all)" if len(rows) < count else "") + ": "
-             + ", ".join(f"{number} {name}" for name, number in outcomes.items()) + "."]  # fmt: skip
+    shown_of = f", {len(rows)} shown (--limit 0 for all)" if len(rows) < count else ""
+    ends = ", ".join(f"{number} {name}" for name, number in outcomes.items())
+    notes = [f"{count} {'run' if count == 1 else 'runs'}{shown_of}: {ends}."]
     notes += [f"{DAMAGED}: {in_a_line(row['folder'])}: {in_a_line(row['reason'])}"
               for row in rows if row["outcome"] == DAMAGED]  # fmt: skip
     shown = [(*_cells(row), in_a_line(row["folder"])) for row in rows]

@@ -75,11 +75,17 @@ def _latex(table: TextTable, notes: Sequence[str]) -> str:
 
 
 def _parts(table: TextTable) -> list[list[int]]:
-    """Return the columns of each table."""
+    """Return the columns of each table: as few tables as fit the page, about equally wide."""
+    count = len(_filled(table, PAGE))
+    return next(parts for width in range(1, PAGE + 1) if len(parts := _filled(table, width)) == count)
+
+
+def _filled(table: TextTable, width: int) -> list[list[int]]:
+    """Return the columns of tables up to a width, each with the first column and at least one more."""
     first, *others = table.places
     parts = [[first]]
     for place in others:
-        if len(parts[-1]) > 1 and sum(_width(table, each) for each in (*parts[-1], place)) > PAGE:
+        if len(parts[-1]) > 1 and sum(_width(table, each) for each in (*parts[-1], place)) > width:
             parts.append([first])
         parts[-1].append(place)
     return parts

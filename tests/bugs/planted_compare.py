@@ -41,7 +41,7 @@ BUGS = [
     Bug(COMPARE + "report_page.py", "names that end the data", 'for sign in "<>&":', 'for sign in "&":', REPORT[1:2]),
     Bug(COMPARE + "report_data.py", "runs of another entry", '"owner": keys[one.run.task, one.entry],',
         '"owner": next(iter(entries)),', REPORT[2:3]),
-    Bug("tca/cli/table_formats.py", "tables wider than a page", "(*parts[-1], place)) > PAGE", "parts[-1]) > PAGE", TABLES),
+    Bug("tca/cli/table_formats.py", "tables wider than a page", "(*parts[-1], place)) > width", "parts[-1]) > width", TABLES),
     Bug("tca/cli/table_formats.py", "later columns without their entry", "            parts.append([first])\n",
         "            parts.append([])\n", TABLES),
     Bug("tca/cli/table_formats.py", "names that are formulas", '"$": r"\\$", ', "", TABLES),

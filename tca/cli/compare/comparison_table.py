@@ -237,8 +237,10 @@ def notes(result: ComparisonResult) -> Iterator[str]:
         "Mean ± half of the 95 % interval over seeds (Student's t); with one seed the value. For a given seed all "
         "entries have the same trials in the same order, and entries with the same network the same initial weights."
     )
-    if any(len(members) < DECIDING for members in grouped(measured).values()):
-        yield f"Fewer than {DECIDING} seeds: intervals are wide, and no difference is decided."
+    groups = grouped(measured)
+    if few := dict.fromkeys(entry for (_, entry), members in groups.items() if len(members) < DECIDING):
+        whose = "" if len(few) == len({entry for _, entry in groups}) else f" of {'; '.join(few)}"
+        yield f"Fewer than {DECIDING} seeds{whose}: intervals are wide, and no difference is decided."
     forms = {one.run.net.form for one in measured if one.run.net.form}
     if len(forms) > 1:
         papers = {f"{one.run.rule} ({one.run.the_rule.reference})": None for one in measured if one.run.the_rule.form}

@@ -11,6 +11,7 @@ import tasks
 import tca
 from tasks.images.catalogue import DIGITS, KNOWN
 from tca.__main__ import main
+from tca.cells import CELLS
 from tca.cli.bibliography import entries, entries_of_run
 from tca.nets import NETWORKS
 
@@ -25,7 +26,7 @@ def cited(capsys: pytest.CaptureFixture[str], *names: str) -> list[str]:
 def test_every_use_of_an_entry_exists_and_every_key_is_one_entry() -> None:
     keys = [each.key for each in entries()]
     assert len(keys) == len(set(keys)) > 50
-    known = {f"rule {name}" for name in tca.RULES} | {f"network {name}" for name in NETWORKS}
+    known = {f"rule {name}" for name in tca.RULES} | {f"network {name}" for name in (*NETWORKS, *CELLS)}
     known |= {f"task {name}" for name in tasks.NATIVE} | {"task neurogym"}
     known |= {f"loss {name}" for name in tca.losses.LOSSES} | {f"image {name}" for name in (DIGITS, *KNOWN)}
     assert [use for each in entries() for use in each.uses if use not in known] == []
@@ -57,6 +58,12 @@ def test_every_author_has_a_first_name_and_every_entry_a_title() -> None:
         assert "title = {" in each.text, each.key
 
 
+@pytest.mark.parametrize("name", sorted({*CELLS} - {"leaky_cell"}))
+def test_every_published_cell_has_an_entry(name: str) -> None:
+    (paper,) = [each for each in entries() if f"network {name}" in each.uses]
+    assert paper.text in entries_of_run({"rule": "bptt", "task": "delayed_xor", "net": {"kind": name}})
+
+
 def test_an_entry_is_balanced_bibtex() -> None:
     for each in entries():
         assert each.text.count("{") == each.text.count("}"), each.key
@@ -66,6 +73,7 @@ def test_an_entry_is_balanced_bibtex() -> None:
 def test_names_and_runs_are_cited_once_each(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert cited(capsys, "rflo") == ["murray2019"]
     assert cited(capsys, "eprop", "global_broadcast") == ["bellec2020"]
+    assert cited(capsys, "gru", "alif") == ["cho2014", "bellec2018"]
     assert cited(capsys, "PerceptualDecisionMaking-v0") == ["molanomazon2022"]
     assert cited(capsys) == ["tca"]
     assert cited(capsys, "mnist", "focal", "cifar10", "cifar100") == ["lecun1998", "lin2017", "krizhevsky2009"]

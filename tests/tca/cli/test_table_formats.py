@@ -63,6 +63,7 @@ def test_tables_of_latex_are_no_wider_than_a_line_and_lose_no_cell() -> None:
         text = formatted(table, "latex")
         parts = re.findall(r"\\begin\{tabular\}\{((?:[lr]|p\{[^}]*\})*)\}\n(.*?)\\end\{tabular\}", text, re.DOTALL)
         assert text.count("begin{table}") == len(parts)
+        assert len({columns.count("r") for columns, _ in parts}) <= 2, "parts of about one width"
         seen: dict[str, set[str]] = {}
         for columns, body in parts:
             kinds = re.findall(r"[lr]|p\{([^}]*)em\}", columns)

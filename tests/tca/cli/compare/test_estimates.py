@@ -19,7 +19,7 @@ from tca.cli.compare.choices import choice_curve
 from tca.cli.compare.comparison import Comparison
 from tca.cli.compare.comparison_files import csv_files
 from tca.cli.compare.comparison_result import ComparisonResult
-from tca.cli.compare.comparison_table import tables
+from tca.cli.compare.comparison_table import notes, tables
 from tca.cli.compare.estimates import COMPARED, differences, estimate, grouped, reference_of
 from tca.cli.compare.measurements import Measured, RunMeasurements
 from tca.cli.compare.report import printed
@@ -81,6 +81,10 @@ def test_fewer_than_five_pairs_decide_no_difference() -> None:
     made = {table.title: table for table in tables(result)}["Differences"]
     assert not any("*" in cell for row in made.rows for cell in row)
     assert "Here there are at most 4: no difference is decided." in made.notes[0]
+    assert "Fewer than 5 seeds: intervals are wide, and no difference is decided." in notes(result)
+    mixed = ComparisonResult(Comparison(rules="bptt", seeds=5), runs("a", BASE) + runs("b", far))
+    assert "Fewer than 5 seeds of b: intervals are wide, and no difference is decided." in notes(mixed)
+    assert not any("Fewer" in note for note in notes(ComparisonResult(mixed.comparison, runs("a", BASE))))
 
 
 def test_a_reference_of_ones_own_and_missing_values() -> None:

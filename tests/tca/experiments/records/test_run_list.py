@@ -291,6 +291,8 @@ def test_the_command(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert float(row["test_loss"]) == records.read(RUNS[1].folder(trained)).last.test_loss
     assert main(["runs", str(trained), "--limit=1"]) == 0
     assert "4 runs, 1 shown (--limit 0 for all)" in capsys.readouterr().out
+    assert main(["runs", str(RUNS[1].folder(trained))]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "1 run: 1 completed."
     assert main(["runs", str(trained), "--task=none_such"]) == 0
     assert capsys.readouterr().out.startswith("0 runs in ")
     for words, message in (
