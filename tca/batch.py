@@ -154,7 +154,7 @@ class Batch:
             raise TypeError(f"trials must be integer indices or a mask, got dtype {trials.dtype}")
         listed = isinstance(trials, Tensor) and trials.dtype == torch.int64 and trials.ndim == 1
         listed = listed and trials.is_cpu and self.inputs.is_cpu  # type: ignore[union-attr]
-        quick = listed and len(trials) > 0 and bool(trials.min() >= 0)  # type: ignore[union-attr, arg-type]
+        quick = listed and len(trials) > 0 and trials.numpy().min() >= 0  # type: ignore[union-attr, arg-type]
 
         def of(part: Tensor) -> Tensor:
             return part.index_select(1, trials) if quick else part[:, trials]  # type: ignore[arg-type]

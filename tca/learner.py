@@ -258,8 +258,8 @@ class Learner(RuleState):
 
     def _check_moved(self) -> None:
         """Raise if the network was moved or converted after the learner was made."""
-        like = next(self.net.parameters())
         for name, each in self.buffers.items():
+            like = next(self.net.parameters())
             if each.is_floating_point() and (each.dtype, each.device) != (like.dtype, like.device):
                 raise ValueError(
                     f"the network is {like.dtype} on {like.device}, and {name!r} of its rule {each.dtype} on "

@@ -9,6 +9,7 @@ the weights, and ``outer_``, which accumulates ``sum_m signal_mi pre_mj`` in the
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
@@ -16,7 +17,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Bias", "Connection", "ConnectionInput", "Dense", "Initial", "Reused"]
+__all__ = ["Bias", "Connection", "ConnectionInput", "Dense", "Initial", "Reused", "constant_input"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,6 +228,22 @@ class Reused:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Reused, ()
+
+
+def constant_input(value: float, like: Tensor) -> Tensor:
+    """Return presynaptic activity that is the same at all steps, shape ``(1, 1, 1)``; not to be changed.
+
+    Args:
+        value: One for a bias, zero for an initial state.
+        like: A tensor of the type and on the device of the network.
+    """
+    return _constant(value, like.dtype, like.device)
+
+
+@functools.cache
+def _constant(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):
+        return torch.full((1, 1, 1), value, dtype=dtype, device=device)
 
 
 class ConnectionInput(NamedTuple):

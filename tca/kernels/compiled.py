@@ -22,7 +22,7 @@ FUNCTIONS: dict[type[Activation], int] = {Tanh: 0, ReLU: 1, Softplus: 2, Rectifi
 FORMATS = {torch.float32: "float32", torch.float64: "float64"}
 SIZE, FLAG, DATA = ctypes.c_int64, ctypes.c_int, ctypes.c_void_p
 SIGNATURES = {
-    "forward": [*[SIZE] * 5, FLAG, FLAG, *[DATA] * 10, SIZE],
+    "forward": [*[SIZE] * 6, FLAG, FLAG, *[DATA] * 12, SIZE],
     "adjoint": [*[SIZE] * 4, FLAG, FLAG, *[DATA] * 4, SIZE, DATA, DATA, SIZE],
     "filter": [*[SIZE] * 4, *[DATA] * 3],
     "gradients": [*[SIZE] * 6, FLAG, FLAG, *[DATA] * 14, SIZE],
@@ -103,32 +103,36 @@ class Passes:
 
     def forward_(
         self,
-        weights: tuple[Tensor, Tensor, Tensor],
+        weights: tuple[Tensor, ...],
         inputs: Tensor | None,
         external: Tensor | None,
-        initial: Tensor,
+        initial: Tensor | None,
         rate: Tensor,
         activity: Tensor,
+        delivered: Tensor | None = None,
     ) -> None:
-        """Run trials and write rates and values of the activation function.
+        """Run trials and write rates, values of the activation function and values delivered to the outputs.
 
         Args:
-            weights: Input weights ``(S, N, J)``, recurrent weights ``(S, N, N)`` and biases ``(S, N)``, missing
-                synapses at zero.
+            weights: Input weights ``(S, N, J)``, recurrent weights ``(S, N, N)``, biases ``(S, N)`` and readout weights
+                ``(S, O, N)``, missing synapses at zero.
             inputs: Inputs, shape ``(S, T, B, J)``; ``None`` if their drive is in ``external``.
             external: Further drive, in form A times the gain, ``(S, T + 1, B, N)``, index 0 unused; ``None`` for none.
                 It may be ``activity`` itself.
-            initial: State at time zero, shape ``(S, B, N)``.
+            initial: State at time zero, shape ``(S, B, N)``; ``None`` for zero.
             rate: Where the rates go, shape ``(S, T + 1, B, N)``.
             activity: Where the values go, index 0 unused; ``rate`` itself in form A.
+            delivered: Where ``W_o z_t`` goes, shape ``(S, T, B, O)``; ``None`` (default) for nowhere, without readout
+                weights.
         """
         times, trials, n = rate.shape[-3:]
-        w_in, w_rec, bias = (each.contiguous() for each in weights)
-        inputs, initial = None if inputs is None else inputs.contiguous(), initial.contiguous()
+        n_in, n_out = 0 if inputs is None else inputs.shape[-1], 0 if delivered is None else delivered.shape[-1]
+        w_in, w_rec, bias, w_out = (*(each.contiguous() for each in weights), None)[:4]
+        inputs, initial = (each if each is None else each.contiguous() for each in (inputs, initial))
         self.library.call(
-            "forward", rate.dtype, len(self.leak), times - 1, trials, n, 0 if inputs is None else inputs.shape[-1],
-            FUNCTIONS[type(self.activation)], self.on_rate, self.leak, self.gain, w_in, w_rec, bias, inputs, external,
-            initial, rate, activity, torch.get_num_threads(),
+            "forward", rate.dtype, len(self.leak), times - 1, trials, n, n_in, n_out, FUNCTIONS[type(self.activation)],
+            self.on_rate, self.leak, self.gain, w_in, w_rec, bias, w_out, inputs, external, initial, rate, activity,
+            delivered, torch.get_num_threads(),
         )  # fmt: skip
 
     def filter_(self, signal: Tensor, later: Tensor | None) -> None:

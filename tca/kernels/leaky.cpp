@@ -15,20 +15,36 @@ template <class T>
 struct Forward : Pass<T> {
     int64_t inputs;             // J, zero if `external` holds their drive
     const T *input, *external;  // (T, B, J), (T + 1, B, N) or null; external may be `activity`
-    const T* initial;           // (B, N)
+    const T* initial;           // (B, N) or null for zero
     T *rate, *activity;         // (T + 1, B, N), the same in form A
-    Panels<T> from_inputs, recurrent;
+    T* delivered;               // (T, B, O) or null
+    Panels<T> from_inputs, recurrent, readout;
     std::vector<T> bias, leak, gain;
 
     void block(int64_t b, int64_t rows) const {
         const int64_t N = this->cells, whole = int64_t(leak.size());
         std::vector<T> states(size_t(rows * whole), T(0));  // potentials in form A, rates in form B
-        for (int64_t r = 0; r < rows; r++) std::memcpy(&states[size_t(r * whole)], initial + (b + r) * N, size_t(N) * sizeof(T));
         T* const first = rate + this->row(0, b);
-        std::memcpy(first, initial + b * N, size_t(rows * N) * sizeof(T));
+        for (int64_t r = 0; r < rows; r++) {
+            if (initial) std::memcpy(&states[size_t(r * whole)], initial + (b + r) * N, size_t(N) * sizeof(T));
+            std::memcpy(first + r * N, &states[size_t(r * whole)], size_t(N) * sizeof(T));
+        }
         if (!this->on_rate) activate(this->function, first, rows * N);
-        for (int64_t t = 1; t <= this->steps; t++)
+        for (int64_t t = 1; t <= this->steps; t++) {
             for (int64_t p = 0; p < recurrent.count(); p++) step(t, p, b, rows, states.data());
+            if (delivered) deliver(rate + this->row(t, b), rows, delivered + ((t - 1) * this->trials + b) * readout.cells);
+        }
+    }
+
+    void deliver(const T* rates, int64_t rows, T* to) const {
+        T values[ROWS * WIDTH<T>];
+        for (int64_t p = 0; p < readout.count(); p++) {
+            const Sources<T> sources = readout.times(rates, p);
+            product(rows, &sources, 1, values);
+            tile<T>(rows, readout.cells, p, [=, &values](int64_t r, int64_t o, int lanes, int64_t place) {
+                store(to + r * readout.cells + o, load(values + place), lanes);
+            });
+        }
     }
 
     void step(int64_t t, int64_t p, int64_t b, int64_t rows, T* states) const {
@@ -111,23 +127,24 @@ struct Adjoint : Pass<T> {
 };
 
 template <class T>
-void forward(int64_t networks, int64_t steps, int64_t B, int64_t N, int64_t J, int function, bool on_rate, const T* leak,
-             const T* gain, const T* w_in, const T* w_rec, const T* bias, const T* input, const T* external,
-             const T* initial, T* rate, T* activity, int64_t threads) {
+void forward(int64_t networks, int64_t steps, int64_t B, int64_t N, int64_t J, int64_t O, int function, bool on_rate,
+             const T* leak, const T* gain, const T* w_in, const T* w_rec, const T* bias, const T* w_out, const T* input,
+             const T* external, const T* initial, T* rate, T* activity, T* delivered, int64_t threads) {
     std::vector<Forward<T>> works;
     works.reserve(size_t(networks));
     for (int64_t s = 0; s < networks; s++) {
         const int64_t states = s * (steps + 1) * B * N;
         const T* const own_gain = gain + s * N;
         works.push_back({{steps, B, N, function, on_rate}, J, input + s * steps * B * J,
-                         external ? external + states : nullptr, initial + s * B * N, rate + states, activity + states,
-                         Panels<T>(N, J), Panels<T>(N, N), padded(bias + s * N, N), padded(leak + s * N, N),
-                         padded(own_gain, N)});
+                         external ? external + states : nullptr, initial ? initial + s * B * N : nullptr, rate + states, activity + states,
+                         delivered ? delivered + s * steps * B * O : nullptr, Panels<T>(N, J), Panels<T>(N, N),
+                         Panels<T>(O, N), padded(bias + s * N, N), padded(leak + s * N, N), padded(own_gain, N)});
         Forward<T>& work = works.back();
         const auto folded = [&](int64_t i) { return on_rate ? T(1) : own_gain[i]; };  // in form A of the whole drive
         for (int64_t i = 0; i < N; i++) work.bias[size_t(i)] *= folded(i);
         work.from_inputs.fill([&](int64_t j, int64_t i) { return folded(i) * w_in[(s * N + i) * J + j]; });
         work.recurrent.fill([&](int64_t j, int64_t i) { return folded(i) * w_rec[(s * N + i) * N + j]; });
+        work.readout.fill([&](int64_t i, int64_t o) { return w_out[(s * O + o) * N + i]; });
     }
     run(works, threads);
 }
@@ -168,12 +185,13 @@ void filter(int64_t networks, int64_t C, int64_t B, int64_t N, const T* leak, T*
 
 #define PASSES(T, NAME)                                                                                              \
     extern "C" int forward_##NAME(int64_t networks, int64_t steps, int64_t trials, int64_t cells, int64_t inputs,    \
-                                  int function, int on_rate, const T* leak, const T* gain, const T* w_in,            \
-                                  const T* w_rec, const T* bias, const T* input, const T* external,                  \
-                                  const T* initial, T* rate, T* activity, int64_t threads) {                         \
+                                  int64_t outputs, int function, int on_rate, const T* leak, const T* gain,          \
+                                  const T* w_in, const T* w_rec, const T* bias, const T* w_out, const T* input,      \
+                                  const T* external, const T* initial, T* rate, T* activity, T* delivered,           \
+                                  int64_t threads) {                                                                 \
         return guarded([&] {                                                                                         \
-            forward<T>(networks, steps, trials, cells, inputs, function, on_rate != 0, leak, gain, w_in, w_rec,      \
-                       bias, input, external, initial, rate, activity, threads);                                     \
+            forward<T>(networks, steps, trials, cells, inputs, outputs, function, on_rate != 0, leak, gain, w_in,    \
+                       w_rec, bias, w_out, input, external, initial, rate, activity, delivered, threads);            \
         });                                                                                                          \
     }                                                                                                                \
     extern "C" int adjoint_##NAME(int64_t networks, int64_t steps, int64_t trials, int64_t cells, int function,      \

@@ -30,8 +30,7 @@ def take_from_target_(values: Tensor, targets: Tensor, amount: float) -> Tensor:
         values: One value a class, shape ``(T, B, O)``.
         targets: Class indices, shape ``(T, B)``.
     """
-    less = values.new_full((), -amount).expand(*targets.shape, 1)
-    return values.scatter_add_(-1, targets.unsqueeze(-1), less)
+    return values.scatter_(-1, targets.unsqueeze(-1), -amount, reduce="add")
 
 
 def others(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tca.cells.time_constants import Constant
-from tca.connections.connection import Bias, Connection, ConnectionInput, Dense, Initial, Reused
+from tca.connections.connection import Bias, Connection, ConnectionInput, Dense, Initial, Reused, constant_input
 from tca.nets.network import Network
 from tca.nets.options import check_mask, drawing, normal_by_steps
 from tca.nets.wired_population import WiredPopulation
@@ -22,7 +22,7 @@ from tca.tape.population import Population
 from tca.tape.projections import Readout
 from tca.tape.tape import Tape, filtered
 from tca.utils.checks import Count, quick_counts
-from tca.utils.numerics import Workspace
+from tca.utils.numerics import Workspace, lasting
 
 __all__ = ["RecurrentNetwork", "RecurrentPopulation"]
 
@@ -86,8 +86,7 @@ class RecurrentPopulation(WiredPopulation, abc.ABC):
 
     def _links(self, into: Sequence[Connection], inputs: Tensor, rate: Tensor) -> tuple[ConnectionInput, ...]:
         """Return connections with inputs, rates of the step before, one for biases and zero for an initial state."""
-        one = rate.new_ones(1, 1, 1)
-        rest = (one * (not isinstance(each, Initial)) for each in into[2:])
+        rest = (constant_input(float(not isinstance(each, Initial)), rate) for each in into[2:])
         return tuple(map(ConnectionInput, into, (inputs, rate[:-1], *rest)))
 
     @abc.abstractmethod
@@ -221,11 +220,14 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         readout = w_out.matrix()
         tape = self.run_cells(self._place(readout), inputs, noise, space, **options)
         rates = tape.rate[1:]
-        if read is not None:  # filtered rates at time zero: the same as k / (1 - k) of them at the first step
+        if read is None:
+            delivered = tape.deliver(readout)
+        else:  # filtered rates at time zero: the same as k / (1 - k) of them at the first step
             rates = rates.clone()
             rates[0].add_(read, alpha=self.readout_leak / (1 - self.readout_leak))
-        outputs = filtered(rates @ readout.t(), self.readout_leak) + b_out.effective()
-        links = [ConnectionInput(w_out, rates), ConnectionInput(b_out, rates.new_ones(1, 1, 1))]
+            delivered = rates @ readout.t()
+        outputs = filtered(delivered, self.readout_leak).add_(b_out.effective())
+        links = [ConnectionInput(w_out, rates), ConnectionInput(b_out, constant_input(1.0, rates))]
         for each in self.skip_connections():
             outputs.add_(each.drive(inputs))
             links.append(ConnectionInput(each, inputs))
@@ -245,7 +247,7 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         with drawing(self.noise_state) as generator:
             return self.cell_noise(normal_by_steps(steps, trials, self.n_noise, generator, self.w_out.device))
 
-    @torch.no_grad()
+    @lasting
     def project_(self) -> None:
         """Set missing synapses and weights of the wrong sign to zero, readout included."""
         self.project_cells_()
@@ -257,7 +259,7 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
             "",
             (self.n_rates,),
             self.n_out,
-            self.w_out.detach(),
+            readout,
             readout,
             self.readout_connections()[0],
             alone=True,

@@ -17,6 +17,7 @@ from tca.nets.deep_r import RewiredPopulation
 from tca.nets.options import check_mask, check_signs, check_types, with_signs
 from tca.nets.recurrent_layer import RecurrentWiring
 from tca.utils.checks import whole
+from tca.utils.numerics import lasting
 
 __all__ = ["WiredPopulation"]
 
@@ -113,7 +114,7 @@ class WiredPopulation(RewiredPopulation, abc.ABC):
             (block, mask, self.types) for block, mask in zip(torch.split(weights, self.n_rec), masks, strict=False)
         )
 
-    @torch.no_grad()
+    @lasting
     def project_cells_(self) -> None:
         """Rewire, and set missing synapses and weights of the wrong sign to zero."""
         self.rewire_()

@@ -42,11 +42,16 @@ class LeakyTape(Tape):
         activation: The activation function. Its derivative is the slope of the rate if ``slope_at_emission`` (leak on
             the potential), else a part of the gain (leak on the rate).
         passes: The compiled passes of the population; ``None`` (default) for PyTorch's operations.
+        delivered: Values that the readout weights deliver, shape ``(T, B, O)``; ``None`` (default) if not computed yet.
     """
 
     activity: Tensor
     activation: Activation
     passes: Passes | None = None
+    delivered: Tensor | None = None
+
+    def deliver(self, weights: Tensor) -> Tensor:
+        return super().deliver(weights) if self.delivered is None else self.delivered
 
     def lift(self, signal: Tensor, steps: slice) -> Tensor:
         if self.slope_at_emission:
@@ -140,7 +145,7 @@ class LeakyTape(Tape):
         """
         links = (*self.links, *self.readout.links)
         connections = [each.connection for each in links]
-        if self.passes is None or tuple(map(type, connections)) not in ONE_PASS:
+        if self.passes is None or self.lower or tuple(map(type, connections)) not in ONE_PASS:
             return None
         if self.readout.back is not None or self.readout.carried:  # outputs of more than the rates
             return None

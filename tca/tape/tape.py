@@ -216,6 +216,14 @@ class Tape(StepDerivatives, abc.ABC):
             entries[t].add_(entries[t + 1], alpha=self.readout.leak)
         return filtered
 
+    def deliver(self, weights: Tensor) -> Tensor:
+        """Return the values that the readout weights deliver, ``W_o z_t``, a new tensor ``(T, B, O)``.
+
+        Args:
+            weights: Readout weights of the forward pass, shape ``(O, N)``.
+        """
+        return self.rate[1:] @ weights.t()
+
     def windows(self) -> Iterator[slice]:
         """Yield windows of steps from the last to the first, sized to the cache of a CPU core.
 

@@ -95,6 +95,8 @@ def lasting(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def run(*args: P.args, **options: P.kwargs) -> R:
+        if not (torch.is_grad_enabled() or torch.is_inference_mode_enabled()):
+            return function(*args, **options)
         with torch.inference_mode(False), torch.no_grad():  # in this order: leaving inference mode enables gradients
             return function(*args, **options)
 

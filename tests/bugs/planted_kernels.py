@@ -10,6 +10,8 @@ SOURCE, TENSORS, BUILD = "tca/kernels/leaky.cpp", "tca/kernels/compiled.py", "tc
 TILES, GRADIENT = "tca/kernels/tiles.h", "tca/kernels/gradient.h"
 
 BUGS = [
+    Bug(SOURCE, "outputs of the step before", "deliver(rate + this->row(t, b), rows,", "deliver(rate + this->row(t - 1, b), rows,", PASSES),
+    Bug("tca/kernels/vectors.h", "tanh above one", "at_most<float>(above * x / below, 1)", "above * x / below", PASSES),
     Bug(SOURCE, "state at time zero taken for its rate, form A",
         "if (!this->on_rate) activate(this->function, first, rows * N);", "", PASSES),
     Bug(SOURCE, "gain of the presynaptic cell in the adjoint", "{ return gain[s * N + i] * w_rec",
@@ -20,6 +22,7 @@ BUGS = [
     Bug(GRADIENT, "readout biases from the filtered error", "part += raw[", "part += error[", PASSES),
     Bug(GRADIENT, "parts of trials not summed", "for (int64_t part = 1; part < parts; part++)", "for (int64_t part = 1; part < 1; part++)",
         PASSES),
+    Bug("tca/tape/leaky_tape.py", "the last population of a stack taken for all", "self.passes is None or self.lower or", "self.passes is None or", PASSES),
     Bug("tca/signals/one_pass.py", "the exact signal filtered by the leak alone", "leak=True, synapses=True", "leak=True, synapses=False",
         PASSES),
     Bug(SOURCE, "reverse filter not carried between windows", "for (int64_t t = C - (later ? 1 : 2)",

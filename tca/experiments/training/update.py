@@ -19,6 +19,7 @@ from tca.info import Info
 from tca.learner import Learner
 from tca.nets.constraints import project_
 from tca.rules import RULES
+from tca.utils.numerics import lasting
 
 __all__ = ["Updates"]
 
@@ -43,6 +44,7 @@ class Updates:
         self.recurrent = [self.net.get_parameter(each.name) for each in self.net.hidden_connections()]
         self.length = None if chosen.matched is None else Length(chosen.matched, learner, seed)
 
+    @lasting
     def make(self, batch: Batch, step: int) -> str:
         """Make one update; return the reason if a number is not finite, then without an update, else ``""``.
 
@@ -63,6 +65,7 @@ class Updates:
         """Gradients of the parameters that have one."""
         return [each.grad for each in self.parameters if each.grad is not None]
 
+    @lasting
     def take(self, info: Info, sizes: Sequence[float], step: int) -> str:
         """Make the update of gradients that are there, or return the reason why not, see ``make``.
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tca.connections.connection import Bias, Connection, ConnectionInput, Initial
+from tca.connections.connection import Bias, Connection, ConnectionInput, Initial, constant_input
 from tca.connections.ensemble import EnsembleBias, EnsembleDense, EnsembleInitial, through
 from tca.nets.leaky.leaky_population import WIDEST
 from tca.nets.leaky.leaky_rnn import LeakyRNN
@@ -93,16 +93,16 @@ class LeakyEnsemble(Lasting):
         rate = space.empty("rate", shape, recurrent)
         in_place = first.form.slope_at_emission
         activity = rate if in_place else space.empty("drive", shape, recurrent)
-        start = initial[0].effective() if initial else rate.new_zeros(networks, first.n_rec)
         passes = first._passes()
         fused = passes is not None and noise is None and first.n_pre <= WIDEST
         if not fused:
             self._drive_(activity, w_in.effective(), b.effective(), inputs, noise)
-        start = start.unsqueeze(1).expand(rate[:, 0].shape)
+        start = initial[0].effective().unsqueeze(1).expand(rate[:, 0].shape) if initial else None
         rate_first, activity_first = rate.transpose(0, 1), activity.transpose(0, 1)
         if passes is None:
             folded = self._fold(recurrent, 1)
-            first.form.run_(first.activation, first.leak, activity_first, folded, start, rate_first)
+            begin = rate.new_zeros(()) if start is None else start
+            first.form.run_(first.activation, first.leak, activity_first, folded, begin, rate_first)
         else:
             leak, gain = (each.expand(networks, -1).contiguous() for each in (passes.leak, passes.gain))
             passes = dataclasses.replace(passes, leak=leak, gain=gain)
@@ -114,8 +114,8 @@ class LeakyEnsemble(Lasting):
         rates = rate_first[1:]
         delivered = through(rates, self.population.readout.mT)
         outputs = filtered(delivered, first.readout_leak) + b_out.effective().unsqueeze(1)
-        one = rate.new_ones(1, 1, 1)
-        pres = (inputs.transpose(0, 1), rate_first[:-1], one, 0.0 * one)
+        one = constant_input(1.0, rate)
+        pres = (inputs.transpose(0, 1), rate_first[:-1], one, constant_input(0.0, rate))
         return EnsembleTape(
             population=self.population,
             rate=rate_first,

@@ -113,24 +113,28 @@ class LeakyPopulation(BlockPopulation):
         drive = rate if in_place else space.empty(f"{prefix}drive", tuple(rate.shape), self.w_rec)
         w_in, w_rec, b, *initial = into = self.into_cells(prefix)
         recurrent = w_rec.matrix()
-        if start is None:
-            start = initial[0].effective() if initial else rate.new_zeros(())
-        passes = self._passes()
+        if start is None and initial:
+            start = initial[0].effective()
+        passes, delivered = self._passes(), None
         fused = passes is not None and noise is None and self.n_pre <= WIDEST
         if not fused:
             self._drive_(drive, w_in, b, inputs, noise)
         if passes is None:
             fold = partial(self.form.fold, self.gain)
-            self.form.run_(self.activation, self.leak, drive, fold(recurrent), start, rate)
+            begin = rate.new_zeros(()) if start is None else start
+            self.form.run_(self.activation, self.leak, drive, fold(recurrent), begin, rate)
         else:
             bias = b.effective() if fused else rate.new_zeros(self.n_rec)  # else in the drive
+            if population.alone:
+                delivered = rate.new_empty(steps, trials, population.n_out)
             passes.forward_(
-                (w_in.matrix(), recurrent, bias),
+                (w_in.matrix(), recurrent, bias, *([population.readout] if population.alone else [])),
                 inputs if fused else None,
                 None if fused else drive,
-                start.expand_as(rate[0]),
+                None if start is None else start.expand_as(rate[0]),
                 rate,
                 drive,
+                delivered,
             )
         return LeakyTape(
             population=population,
@@ -142,6 +146,7 @@ class LeakyPopulation(BlockPopulation):
             links=self._links(into, inputs, rate),
             recurrence=Recurrence(recurrent, self.mask_rec, self.types),
             passes=passes,
+            delivered=delivered,
             **rest,
         )
 

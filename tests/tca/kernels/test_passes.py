@@ -18,14 +18,14 @@ from tca.kernels import choice
 from tca.kernels.compiled import FUNCTIONS, Passes
 
 CELLS, TRIALS = (1, 3, 7, 16, 33, 64, 100, 128), (1, 5, 6, 7, 32)
-DTYPES = {torch.float32: 3e-5, torch.float64: 1e-12}  # with their tolerances
+DTYPES = {torch.float32: 1e-4, torch.float64: 1e-12}  # with their tolerances
 LEAKY = tca.Rule(tca.signals.Direct(), Leak())  # e-prop, and in form B RFLO with symmetric feedback
 Gradients = dict[str, Tensor]
 
 
 def batch_of(net: Any, trials: int, steps: int, lengths: Tensor | None = None) -> tca.Batch:
     source = torch.Generator().manual_seed(1)
-    like = net.w_rec
+    like = net.w_out
     inputs, targets = (
         torch.randn(steps, trials, n, generator=source, dtype=torch.float64).to(like) for n in (net.n_in, net.n_out)
     )
@@ -121,6 +121,13 @@ def test_gradients_in_one_pass_equal_those_of_windows(form: str, monkeypatch: py
         expected, got = both(monkeypatch, learn(net, rule, batch, noise if net.noise else None))
         assert len(used) == before + 1
         assert_same(expected, got, 1e-12)
+
+
+@pytest.mark.parametrize("rule", ["eprop", "bptt", "backprop"])
+def test_stacks_have_the_gradients_of_pytorch(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = tca.nets.StackedRNN(3, [7, 5], 2, dt=20, dtype=torch.float64)
+    expected, got = both(monkeypatch, learn(net, tca.RULES[rule], batch_of(net, 7, 11)))
+    assert_same(expected, got, 1e-12)
 
 
 def test_sums_of_many_trials_have_the_same_bits_on_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,7 +267,7 @@ ROUNDED: dict[type[Activation], Callable[[Any], Any]] = {
 @pytest.mark.parametrize("longer", [torch.float32, torch.float64])
 @pytest.mark.parametrize("function", ROUNDED)
 def test_activation_functions_are_accurate(function: type[Activation], longer: torch.dtype) -> None:
-    """Within 2 ulp for tanh and 4 for softplus, also next to zero and where they saturate."""
+    """Within 2 ulp for tanh, 5 in single precision, and 4 for softplus, also next to zero and where they saturate."""
     if longer is torch.float64 and np.finfo(np.longdouble).nmant <= 52:
         pytest.skip("no longer type to compare with")
     source = np.random.default_rng(0)
@@ -270,7 +277,9 @@ def test_activation_functions_are_accurate(function: type[Activation], longer: t
     )
     exact = ROUNDED[function](u.numpy().astype(np.longdouble if longer is torch.float64 else np.float64))
     choice._library().activate_(function(), u)
-    assert ulps(u, exact) <= (2.0 if function is Tanh else 4.0)
+    exactly = {(Tanh, torch.float32): 5.0, (Tanh, torch.float64): 2.0}.get((function, longer), 4.0)
+    assert ulps(u, exact) <= exactly
+    assert function is not Tanh or (u.abs() <= 1).all()
 
 
 @pytest.mark.parametrize("function", [type(each) for each in ACTIVATIONS.values()])
