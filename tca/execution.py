@@ -42,8 +42,8 @@ def reverse(signal: Signal, eligibility: Eligibility, tape: Tape, buffers: Buffe
     Args:
         tape: The forward pass with its output errors.
     """
-    if isinstance(tape, LeakyTape) and tape.passes is not None:
-        compiled = gradients_in_one_pass(signal, eligibility, tape, buffers)
+    if isinstance(tape, LeakyTape) and tape.passes is not None and not tape.lower:
+        compiled = gradients_in_one_pass(signal, eligibility, tape, level_buffers(tape.population, buffers))
         if compiled is not None:
             return compiled
     gradients = _no_gradients(tape)

@@ -134,7 +134,9 @@ class LeakyTape(Tape):
         return signal[0].clone()
 
     def gradients(self, feedback: Tensor | None, leak: bool, synapses: bool) -> dict[str, Tensor] | None:
-        """Return the gradients of all connections by one compiled pass, ``None`` if the population has no such pass.
+        """Return the gradients of all connections by one compiled pass, ``None`` if the network has no such pass.
+
+        The population must be the only one.
 
         The learning signal is the output error through feedback weights, times the slope.
 
@@ -145,7 +147,7 @@ class LeakyTape(Tape):
         """
         links = (*self.links, *self.readout.links)
         connections = [each.connection for each in links]
-        if self.passes is None or self.lower or tuple(map(type, connections)) not in ONE_PASS:
+        if self.passes is None or tuple(map(type, connections)) not in ONE_PASS:
             return None
         if self.readout.back is not None or self.readout.carried:  # outputs of more than the rates
             return None

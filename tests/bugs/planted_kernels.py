@@ -22,7 +22,7 @@ BUGS = [
     Bug(GRADIENT, "readout biases from the filtered error", "part += raw[", "part += error[", PASSES),
     Bug(GRADIENT, "parts of trials not summed", "for (int64_t part = 1; part < parts; part++)", "for (int64_t part = 1; part < 1; part++)",
         PASSES),
-    Bug("tca/tape/leaky_tape.py", "the last population of a stack taken for all", "self.passes is None or self.lower or", "self.passes is None or", PASSES),
+    Bug("tca/execution.py", "the last population of a stack taken for all", "is not None and not tape.lower:", "is not None:", PASSES),
     Bug("tca/signals/one_pass.py", "the exact signal filtered by the leak alone", "leak=True, synapses=True", "leak=True, synapses=False",
         PASSES),
     Bug(SOURCE, "reverse filter not carried between windows", "for (int64_t t = C - (later ? 1 : 2)",
