@@ -122,8 +122,7 @@ class Passes:
             initial: State at time zero, shape ``(S, B, N)``; ``None`` for zero.
             rate: Where the rates go, shape ``(S, T + 1, B, N)``.
             activity: Where the values go, index 0 unused; ``rate`` itself in form A.
-            delivered: Where ``W_o z_t`` goes, shape ``(S, T, B, O)``; ``None`` (default) for nowhere, without readout
-                weights.
+            delivered: Where ``W_o z_t`` goes, shape ``(S, T, B, O)``; ``None`` (default) without readout weights.
         """
         times, trials, n = rate.shape[-3:]
         n_in, n_out = 0 if inputs is None else inputs.shape[-1], 0 if delivered is None else delivered.shape[-1]
