@@ -159,10 +159,9 @@ class Setting:
         rules: Names of the rules that belong here.
         exact: Name of the rule that is the true gradient here, default bptt.
         short: What that is called, default BPTT.
-        limits: Of the vertical axis, the same for all rules of the setting.
         own: What a rule has in the place of the common values, by the name of the rule, or `SILENT` for the readout.
         beside: Relatives that have no name of their own, by label, beside the rule of that name.
-        observe: What else to measure.
+        observe: What else to measure, default how the gradient matches the true one; ``None`` where rewards are learnt.
     """
 
     title: str
@@ -170,10 +169,9 @@ class Setting:
     rules: tuple[str, ...]
     exact: str = "bptt"
     short: str = "BPTT"
-    limits: tuple[float, float] = (0.35, 1.03)
     own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     beside: Mapping[str, Mapping[str, Rule]] = field(default_factory=dict)
-    observe: Observer | None = None
+    observe: Observer | None = observe_own
 
     def run(self, rule: str | Rule) -> Run:
         """Return the run of a rule.
@@ -198,13 +196,13 @@ LAYERS = Run(
     evaluate_every=20,
 )
 SMALL = replace(COMMON, net=NetworkConfig(size=32, tau=100.0), steps=300, evaluate_every=15)
-OF_IMAGES: dict[str, Any] = {"exact": "backprop", "short": "BP", "limits": (0.0, 1.03)}
+OF_IMAGES: dict[str, Any] = {"exact": "backprop", "short": "BP"}
 DESCENT = {rate: Optimizer("SGD", lr=rate, clip=None) for rate in (1.0, 10.0, 30.0)}
 ENVIRONMENT = "PerceptualDecisionMaking-v0"
 BRIEF = {"fixation": 100, "stimulus": 300, "delay": 0, "decision": 200}
 
 SETTINGS = (
-    Setting(COMMON.task, COMMON, TEMPORAL, observe=observe_own),
+    Setting(COMMON.task, COMMON, TEMPORAL),
     Setting(
         f"{COMMON.task}, {SMALL.net.size} cells",
         SMALL,
@@ -246,7 +244,6 @@ SETTINGS = (
             evaluate_every=4,
         ),
         ("force",),
-        limits=(-0.4, 1.03),
         own={
             "force": {
                 "optimizer": Optimizer("SGD", lr=1e-2, clip=None, lr_multipliers={"w_out": 100.0, "b_out": 100.0})
@@ -263,7 +260,6 @@ SETTINGS = (
             evaluate_every=30,
         ),
         ("miconi",),
-        limits=(0.0, 1.03),
     ),
     Setting(
         "digits, perceptron",
@@ -331,6 +327,6 @@ SETTINGS = (
             agent=Agent(steps=30, discount=0.9),
         ),
         ("reward_eprop",),
-        limits=(0.0, 1.03),
+        observe=None,
     ),
 )

@@ -31,6 +31,7 @@ from studies.generalization.curvature_over_training import curvature_over_traini
 from studies.generalization.gap_at_matched_loss import gap_at_matched_loss
 from studies.generalization.gap_over_sizes import gap_over_sizes
 from studies.generalization.intervals_by_arm import intervals_by_arm
+from studies.rule_figure import page_figure
 from studies.vision import published_figure
 from tca.experiments.records.files import write_whole
 
@@ -55,19 +56,6 @@ def read_series(path: Path) -> list[Series]:
 
 def _learning(series: Sequence[Series]) -> Figure:
     return learning_curves(series, chance=dict.fromkeys((each.panel for each in series), 0.5))
-
-
-def _page(series: Sequence[Series]) -> Figure:
-    """Return the figure of a page of a rule; digits have ten classes, decisions two."""
-    panels = dict.fromkeys(each.panel for each in series)
-    figure = learning_curves(series, chance={each: _chance(each) for each in panels})
-    figure.set_size_inches(2.4 + 3.8 * len(panels), 2.9)
-    return figure
-
-
-def _chance(panel: str) -> float:
-    """Return the accuracy of an answer that does not depend on the inputs; zero of patterns, whose measure is R2."""
-    return CHANCE if panel.startswith("digits") else 0.0 if panel.startswith("pattern") else 0.5
 
 
 def _gaps(series: Sequence[Series]) -> Figure:
@@ -114,7 +102,7 @@ def _pattern(series: Sequence[Series]) -> Figure:
 
 
 DRAWINGS: Mapping[str, Callable[[Sequence[Series]], Figure]] = {
-    "rules/*": _page,
+    "rules/*": page_figure,
     "studies/published_spiking_pattern_generation_*": _pattern,
     "studies/*_learning": _learning,
     "studies/*_solved": fraction_solved,

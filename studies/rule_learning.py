@@ -1,4 +1,4 @@
-"""How every rule learns what it belongs to, a figure for each page about rules.
+"""How every rule learns what it belongs to, and how near to the true gradient: a figure for each page about rules.
 
     python -m studies.rule_learning --out docs/figures/rules
 
@@ -9,25 +9,32 @@ Beside the rules of a page stand the true gradient and the readout alone, in the
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from matplotlib.figure import Figure
 
-from analysis.figures.curve_figures import learning_curves
 from analysis.figures.plots import Series, save
 from studies.every_rule import READOUT_ONLY, SEEDS, SETTINGS, SILENT, Setting, seeded
+from studies.rule_figure import COSINE, DROPPED, LEARNING, page_figure, panel_of
 from studies.workloads import Learned, learn
 from tca.experiments.config.run import Run
+from tca.experiments.records.result import Metrics
 from tca.rule import Rule
 
-__all__ = ["curves", "main", "page_figure", "pages_of", "trained"]
+__all__ = ["curves", "main", "pages_of", "trained"]
 
 Pages = Mapping[str, Sequence[str]]
+MEASURES: Mapping[str, Callable[[Metrics], float]] = {
+    LEARNING: lambda each: each.test_accuracy,
+    COSINE: lambda each: each.observed.get("cosine/recurrent", math.nan),
+    DROPPED: lambda each: each.observed.get("dropped", math.nan),
+}
+REFERENCES = 2  # runs of a panel beside its rules: the true gradient and the readout alone
 Panel = tuple[Setting, str, dict[str, Run]]  # a setting, what it is called, and the runs of a seed by label
 
 
@@ -90,7 +97,7 @@ def trained(pages: Pages, settings: Sequence[Setting], seeds: int, folder: Path,
 def curves(
     learned: Mapping[Run, Learned], rules: Sequence[str], settings: Sequence[Setting], seeds: int
 ) -> list[Series]:
-    """Return the test accuracy of the rules of a page in the course of learning.
+    """Return what the figure of a page shows, over updates: test accuracy, cosine with BPTT, and the dropped part.
 
     Args:
         learned: What `trained` has returned.
@@ -98,28 +105,19 @@ def curves(
         settings: The settings.
         seeds: How many seeds.
     """
-    return [
-        Series(title, label, seed, [each.step for each in one.metrics], [each.test_accuracy for each in one.metrics])
-        for _, title, runs in panels_of(rules, settings)
-        for label, run in runs.items()
-        for seed in range(seeds)
-        for one in [learned[seeded(run, seed)]]
-    ]
-
-
-def page_figure(series: Sequence[Series], rules: Sequence[str], settings: Sequence[Setting]) -> Figure:
-    """Return the learning curves of the rules of a page, between those of the true gradient and of the readout alone.
-
-    Args:
-        series: What `curves` has returned.
-        rules: Names of the rules.
-        settings: The settings.
-    """
-    panels = panels_of(rules, settings)
-    figure = learning_curves(series, chance={title: each.base.make_task().chance for each, title, _ in panels})
-    figure.axes[0].set_ylim(min(each.limits[0] for each, *_ in panels), max(each.limits[1] for each, *_ in panels))
-    figure.set_size_inches(1.8 + 3.8 * len(panels), 2.9)
-    return figure
+    found = []
+    for _, title, runs in panels_of(rules, settings):
+        members = [(label, seed, learned[seeded(run, seed)]) for label, run in runs.items() for seed in range(seeds)]
+        own = list(runs)[REFERENCES:] or list(runs)
+        for measure, value in MEASURES.items():
+            here = []
+            for label, seed, one in members:
+                points = [(each.step, y) for each in one.metrics if math.isfinite(y := value(each))]
+                if points:  # signals of zero have no direction, traces that are drawn no exact signal
+                    steps, values = zip(*points, strict=True)
+                    here.append(Series(panel_of(title, measure), label, seed, steps, values))
+            found += here if any(each.label in own for each in here) else []
+    return found
 
 
 def main(words: Sequence[str] | None = None, settings: Sequence[Setting] = SETTINGS, pages: Pages | None = None) -> int:
@@ -143,7 +141,7 @@ def main(words: Sequence[str] | None = None, settings: Sequence[Setting] = SETTI
     learned = trained(chosen, settings, SEEDS, options.runs, options.workers)
     for page, rules in chosen.items():
         series = curves(learned, rules, settings, SEEDS)
-        save(page_figure(series, rules, settings), series, options.out / page, "updates", "accuracy")
+        save(page_figure(series), series, options.out / page, "updates", "value")
     return 0
 
 

@@ -29,7 +29,8 @@ from analysis.figures.plots import (
 from tca.utils.checks import checked
 
 __all__ = [
-    "alignment_by_parameter", "alignment_over_training", "fraction_solved", "learning_curves", "over_epochs", "solved",
+    "alignment_by_parameter", "alignment_over_training", "fraction_solved", "learning_curves", "over_epochs",
+    "perfect_controls", "solved",
 ]  # fmt: skip
 
 PERFECT = 0.99  # scores from here on count as perfect
@@ -61,12 +62,16 @@ def learning_curves(
     low = min((each.dataLim.y0 for each in axes.values()), default=0.0)
     for each in axes.values():
         each.set_ylim(low - 0.03, 1.03)  # a perfect score is 1
-    legend(figure, "\n".join([summary(series, bounded=True), *_perfect_controls(series)]))
+    legend(figure, "\n".join([summary(series, bounded=True), *perfect_controls(series)]))
     return figure
 
 
-def _perfect_controls(series: Sequence[Series]) -> list[str]:
-    """Return a line for each control whose runs, by their median, end at a perfect score in a panel."""
+def perfect_controls(series: Sequence[Series]) -> list[str]:
+    """Return a line for each control whose runs, by their median, end at a perfect score in a panel.
+
+    Args:
+        series: Updates made (x) and test scores (y) of every run.
+    """
     found: dict[str, dict[str, list[float]]] = {}
     for one in series:
         if rule_of_label(one.label) in CONTROLS and len(one.y):

@@ -45,7 +45,7 @@ def paired_differences(series: Sequence[Series], name: str) -> Figure:
     [[0.5, 0.0], [1.0, 0.0]]
     """
     rows = list(dict.fromkeys(each.label for each in series))
-    figure, axes = panels(series, name, "", size=(2.6, 0.3, 3.4, 0.6 + 0.36 * len(rows)))
+    figure, axes = panels(series, name, "", size=(4.4, 0.3, 3.4, 0.6 + 0.36 * len(rows)))
     for each in figure.axes[1:]:
         each.sharex(figure.axes[0])
     for panel, each in axes.items():
@@ -62,4 +62,5 @@ def paired_differences(series: Sequence[Series], name: str) -> Figure:
         each.grid(axis="y", visible=False)
     figure.axes[0].set_yticks(range(len(rows)), rows)
     figure.axes[0].invert_yaxis()
+    legend(figure, "dots: runs; diamond: mean;\nline: 95 % interval (t)")
     return figure

@@ -23,6 +23,7 @@ def curvature_against_bound(series: Sequence[Series]) -> Figure:
     >>> figure.axes[0].collections[0].get_offsets().tolist()
     [[40.0, 24.0]]
     """
+    runs = sum(bool(len(one.x)) for one in series)
     series = multiples(series)
     figure, axes = panels(series, "bound 2 / (η ρ)", "largest eigenvalue of the Hessian", columns=3)
     for name, each in axes.items():
@@ -34,5 +35,5 @@ def curvature_against_bound(series: Sequence[Series]) -> Figure:
         if ends:
             each.plot([min(ends), max(ends)], [min(ends), max(ends)], color="0.45", linestyle=":", linewidth=1.2,
                       label="λ₁ = 2 / (η ρ)", zorder=1)  # fmt: skip
-    legend(figure, "one point a run")
+    legend(figure, f"one point a run,\n{runs} at all losses")
     return figure

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 import tca
+from analysis.figures.plots import Series
 from studies import rule_learning
 from studies.every_rule import READOUT_ONLY, SETTINGS, SILENT, Setting, seeded
+from studies.rule_figure import COSINE, DROPPED, LEARNING, page_figure, panel_of
 from tca.eligibilities import NodeNoise
 from tca.eligibilities.deviations import Displaced
 from tca.experiments.config.run import Run
@@ -129,10 +131,49 @@ def test_learning_is_drawn_beside_the_gradient_and_the_readout(tmp_path: Path) -
     assert rule_learning.main([*words, "--only", "streams"], QUICK, pages) == 0
     assert len(list((tmp_path / "runs").iterdir())) == trained, "records are read"
     learned = rule_learning.trained({"two": pages["two"]}, QUICK, 1, tmp_path / "runs", 1)
-    series = rule_learning.curves(learned, pages["two"], QUICK, 1)
-    figure = rule_learning.page_figure(series, pages["two"], QUICK)
+    figure = page_figure(rule_learning.curves(learned, pages["two"], QUICK, 1))
     others = ("_", "chance")
-    shown = [
-        {line.get_label() for line in axes.lines if not line.get_label().startswith(others)} for axes in figure.axes
-    ]
-    assert shown == [{"BP, BPTT", SILENT, "gevb"}, {"BP, BPTT", SILENT, "gevb_local"}]
+    shown = {
+        (axes.get_title(), axes.get_ylabel()): {
+            line.get_label() for line in axes.lines if not line.get_label().startswith(others)
+        }
+        for axes in figure.axes
+    }
+    assert shown["digits, perceptron of vectors", "test accuracy"] == {"BP, BPTT", SILENT, "gevb"}
+    assert shown["delayed_xor, 32 vectors", "test accuracy"] == {"BP, BPTT", SILENT, "gevb_local"}
+    assert shown["", COSINE] == {"BP, BPTT", "gevb_local"}
+    assert shown["", DROPPED] == {"BP, BPTT", SILENT, "gevb_local"}
+
+
+def test_a_setting_that_lacks_a_measure_leaves_its_place_empty() -> None:
+    panels = [("one", LEARNING), ("one", DROPPED), ("two", LEARNING), ("two", COSINE), ("two", DROPPED)]
+    figure = page_figure([Series(panel_of(*each), "eprop", 0, [0, 1], [0.5, 0.6]) for each in panels])
+    columns = {(axes.get_subplotspec().rowspan.start, axes.get_subplotspec().colspan.start): axes.get_ylabel()
+               for axes in figure.axes}  # fmt: skip
+    assert columns == {
+        (0, 0): "test accuracy",
+        (0, 2): DROPPED,
+        (1, 0): "test accuracy",
+        (1, 1): COSINE,
+        (1, 2): DROPPED,
+    }
+
+
+def test_beside_learning_stand_the_cosine_and_the_dropped_part_of_each_measurement(tmp_path: Path) -> None:
+    """BPTT is its own gradient and drops nothing; the readout alone has no direction and drops all."""
+    learned = rule_learning.trained({"eprop": ["eprop"]}, QUICK, 1, tmp_path, 1)
+    found = {(each.panel.rpartition(": ")[2], each.label): each.y for each in
+             rule_learning.curves(learned, ["eprop"], QUICK, 1)}  # fmt: skip
+    assert found[COSINE, "BPTT"] == pytest.approx([1.0] * 3, abs=1e-6)
+    assert found[DROPPED, "BPTT"] == pytest.approx([0.0] * 3, abs=1e-6)
+    assert found[DROPPED, SILENT] == pytest.approx([1.0] * 3, abs=1e-6)
+    assert (COSINE, SILENT) not in found
+    (run,) = (each for each in learned if each.rule == "eprop")
+    assert found[COSINE, "eprop"] == tuple(each.observed["cosine/recurrent"] for each in learned[run].metrics)
+    assert all(value < 0.999 for value in found[COSINE, "eprop"])
+
+
+def test_rules_without_a_propagator_have_no_panel_of_the_dropped_part(tmp_path: Path) -> None:
+    learned = rule_learning.trained({"uoro": ["uoro"]}, QUICK, 1, tmp_path, 1)
+    found = rule_learning.curves(learned, ["uoro"], QUICK, 1)
+    assert {each.panel.rpartition(": ")[2] for each in found} == {LEARNING, COSINE}

@@ -109,6 +109,8 @@ BUGS = [
         "values.std().item()", TRACES),
     Bug("analysis/curvature/sharpness.py", "scale of each parameter taken once", "return radius * scale * direction",
         "return radius * direction", SHARP),
+    Bug("analysis/figures/point_figures.py", "half of an interval", "[found.low, found.high], [place] * 2", "[found.value, found.high], [place] * 2",
+        ("tests/analysis/figures/test_figures.py::test_differences_say_their_number_and_their_interval_in_the_colour_of_the_rule",)),
     Bug("analysis/figures/curve_figures.py", "runs that lose a solution again", "list(accumulate((float(score >= level) for score in one.y), max))",
         "[float(score >= level) for score in one.y]", ("tests/analysis/figures/test_figures.py::test_runs_part_where_some_solve_their_task",)),
     Bug("analysis/broadcast_measures.py", "entropy of squares", "shares = sizes / total", "shares = sizes.square() / total",

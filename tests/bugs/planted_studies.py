@@ -25,6 +25,7 @@ GRID = "studies/tests/test_study_broadcast.py"
 COSINES = ("studies/tests/test_cosines.py",)
 STEPS = ("studies/tests/test_step_control.py",)
 STUDENT = ("studies/tests/test_student_teacher.py",)
+LEARNING = "studies/tests/test_rule_learning.py::test_"
 REACHING, REACHED = "studies/reaching.py", "studies/tests/test_reaching.py::test_"
 TABULATED = ("studies/tests/test_study_generalization.py",)
 
@@ -34,6 +35,10 @@ BUGS = [
         (f"{REACHED}activity_is_compared_with_its_own_start_and_the_other_rule_at_the_same_error",)),
     Bug(REACHING, "claims about the untrained network", 'of("e-prop", error, RECORDING)', 'of("e-prop", UNTRAINED, RECORDING)',
         (f"{REACHED}claims_compare_rules_at_the_same_error_by_seed",)),
+    Bug("studies/rule_learning.py", "references alone in a panel", "found += here if any(each.label in own for each in here) else []",
+        "found += here", (f"{LEARNING}rules_without_a_propagator_have_no_panel_of_the_dropped_part",)),
+    Bug("studies/rule_figure.py", "panels that move up", 'places = [(setting, measure) for setting in settings for measure in measures]',
+        "places = list(dict.fromkeys(_parts(each.panel) for each in series))", (f"{LEARNING}a_setting_that_lacks_a_measure_leaves_its_place_empty",)),
     Bug("studies/student_teacher.py", "ranks of students that diverged", "if value >= 0 or measure == LOSS:", "if True:", STUDENT),
     Bug("studies/student_teacher.py", "a readout that learns beside a fixed feedback", 'if job.readout == FIXED else ("w_rec", "w_out")',
         'if job.readout != FIXED else ("w_rec", "w_out")', STUDENT),

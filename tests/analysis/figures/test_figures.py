@@ -19,6 +19,7 @@ from analysis.figures import Series, alignment_over_training, gap_against_curvat
 from analysis.figures.command import command, recorded, training_trials
 from analysis.figures.curve_figures import solved
 from analysis.figures.plots import curves, panels
+from analysis.figures.point_figures import paired_differences
 from analysis.landscape.barrier import barrier
 from analysis.landscape.planes import landscape
 from analysis.representations.activity import rates
@@ -188,6 +189,17 @@ def test_nothing_is_drawn_beyond_the_bounds_of_a_measure(runs: int) -> None:
         assert "quartiles" in note
         edges = axes.collections[0].get_paths()[0].vertices[:, 1]
         assert (edges.min(), edges.max()) == (0.5, 1.0)
+
+
+def test_differences_say_their_number_and_their_interval_in_the_colour_of_the_rule() -> None:
+    """The interval is Student's t: half a width of 4.303 standard errors with three values."""
+    series = [Series("xor", "e-prop", seed, [x], [0.0]) for seed, x in enumerate((0.1, 0.2, 0.3))]
+    figure = paired_differences(series, "gain")
+    assert "95 % interval" in figure.legends[0].get_title().get_text()
+    (axes,) = figure.axes
+    assert axes.texts[0].get_text() == "n = 3"
+    line = next(each for each in axes.lines if len(each.get_xdata()) == 2 and each.get_color() == "#0072B2")
+    assert line.get_xdata() == pytest.approx([0.2 - 4.3027 * 0.1 / 3**0.5, 0.2 + 4.3027 * 0.1 / 3**0.5], abs=1e-5)
 
 
 def test_fuller_panels_are_split_and_keep_their_chance() -> None:
