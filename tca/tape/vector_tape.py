@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from tca.connections.vector_products import Products
@@ -111,4 +112,4 @@ class VectorTape(Tape):
         into.add_((returned * before.unsqueeze(-2)).flatten(-2), alpha=self.gain)
 
     def _apart(self, values: Tensor) -> Tensor:
-        return values.view(*values.shape[:-1], self.components, -1)
+        return torch.unflatten(values, -1, (self.components, -1))
