@@ -66,10 +66,12 @@ class GRU(Cell):
 
     @staticmethod
     def _derivatives(n: Tensor, r: Tensor, z: Tensor, m: Tensor, h: Tensor) -> Derivatives:
-        by_n = (1 - z).mul_(1 - n * n)
+        fresh = 1 - z
+        by_n = torch.addcmul(fresh, fresh * n, n, value=-1)
         by_m = by_n * r
-        by_r = (1 - r).mul_(by_m).mul_(m)
-        return Derivatives(((z,),), ((by_n, by_r, (h - n).mul_(z).mul_(1 - z), by_m),))
+        by_r, by_z = by_m * m, (h - n).mul_(z)
+        by_r.addcmul_(by_r, r, value=-1)
+        return Derivatives(((z,),), ((by_n, by_r, by_z.addcmul_(by_z, z, value=-1), by_m),))
 
 
 @dataclass(frozen=True)
@@ -122,9 +124,11 @@ class LSTM(Cell):
     def gate_derivatives(self, gates: State, before: State, after: State) -> Derivatives:
         """Return the derivatives of c', those of h' by the gate o, and ``dh'/dc' = o (1 - tanh(c')^2)``."""
         (i, f, g, o), h = gates, after[1]
-        by_i, by_f = (1 - i).mul_(i).mul_(g), (1 - f).mul_(f).mul_(before[0])
-        by_g, by_o = (1 - g * g).mul_(i), (1 - o).mul_(h)
-        by_c = o - h.square().div_(o.clamp(min=torch.finfo(o.dtype).tiny))  # o tanh(c') is h'
+        by_i, by_f = i * g, f * before[0]  # times 1 - i and 1 - f below
+        by_g, by_o = torch.addcmul(i, by_i, g, value=-1), torch.addcmul(h, o, h, value=-1)
+        by_i.addcmul_(by_i, i, value=-1)
+        by_f.addcmul_(by_f, f, value=-1)
+        by_c = torch.addcdiv(o, h.square(), o.clamp(min=torch.finfo(o.dtype).tiny), value=-1)  # o tanh(c') is h'
         return Derivatives(
             ((f, 0.0), (0.0, 0.0)), ((by_i, by_f, by_g, 0.0), (0.0, 0.0, 0.0, by_o)), within=((), (by_c,))
         )

@@ -20,7 +20,7 @@ from tca.cells.cell import Cell, Entry
 from tca.cells.local_derivatives import Blocks, blocks_of, slope_of
 from tca.connections.connection import Connection, ConnectionInput, Initial
 from tca.tape.block_step import BlockStep, block_step
-from tca.tape.tape import WINDOW_BYTES, Tape
+from tca.tape.tape import Tape
 
 __all__ = ["BlockTape", "runs", "with_autapses"]
 
@@ -41,6 +41,8 @@ class BlockTape(Tape):
         autapse: Weight of the autapse of each cell that is part of it and not of ``recurrent``; ``None`` (default) for
             none.
     """
+
+    window_factor = 2  # fewer windows of many small operations outweigh the cache
 
     cell: Cell
     state: Tensor
@@ -90,8 +92,7 @@ class BlockTape(Tape):
             if window.start <= t < window.stop:
                 found: Blocks = apart[t - window.start]
                 return found
-        on_cpu = self.state.device.type == "cpu"
-        size = max(1, WINDOW_BYTES // (self.rate[0].numel() * self.rate.element_size())) if on_cpu else self.steps
+        size = self.window_steps
         last = self.steps - (self.steps - t) // size * size
         self.blocks(slice(max(1, last - size + 1), last + 1))
         return self.blocks_at(t)

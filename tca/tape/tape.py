@@ -72,6 +72,8 @@ class Tape(StepDerivatives, abc.ABC):
         upper: The tape of the population above; ``None`` for the last.
     """
 
+    window_factor = 1  # size of a window in units of `WINDOW_BYTES`
+
     population: Population
     rate: Tensor
     leak: Tensor | float
@@ -224,14 +226,20 @@ class Tape(StepDerivatives, abc.ABC):
         """
         return self.rate[1:] @ weights.t()
 
+    @property
+    def window_steps(self) -> int:
+        """Steps of a window of the reverse pass, sized to the cache of a CPU core."""
+        if self.rate.device.type != "cpu":
+            return self.steps
+        widest = max(tape.rate[0].numel() for tape in (self, *self.lower))
+        return max(1, self.window_factor * WINDOW_BYTES // (widest * self.rate.element_size()))
+
     def windows(self) -> Iterator[slice]:
         """Yield windows of steps from the last to the first, sized to the cache of a CPU core.
 
         Time zero comes last, by itself, if the initial state is learned.
         """
-        on_cpu = self.rate.device.type == "cpu"
-        widest = max(tape.rate[0].numel() for tape in (self, *self.lower))
-        size = max(1, WINDOW_BYTES // (widest * self.rate.element_size())) if on_cpu else self.steps
+        size = self.window_steps
         for stop in range(self.steps + 1, 1, -size):
             yield slice(max(1, stop - size), stop)
         if self.learns_initial:

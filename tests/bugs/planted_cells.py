@@ -14,7 +14,7 @@ LEARNED = ("tests/tca/nets/test_learned_constants.py",)
 
 BUGS = [
     Bug(CELLS, "candidate of a GRU without its reset gate", "by_m = by_n * r", "by_m = by_n", GATED),
-    Bug(CELLS, "update gate of a GRU the wrong way", "(h - n).mul_(z).mul_(1 - z)", "(n - h).mul_(z).mul_(1 - z)", GATED),
+    Bug(CELLS, "update gate of a GRU the wrong way", "(h - n).mul_(z)", "(n - h).mul_(z)", GATED),
     Bug(CELLS, "hidden state of an LSTM that misses its memory", "within=((), (by_c,))",
         "within=((), (0.0,))", GATED),
     Bug(BLOCK_TAPE, "rows of a block reversed", "for entry, part in zip(row, own, strict=True):",
@@ -44,7 +44,7 @@ BUGS = [
         "own[:, 0, component] += connection.impulse", USERS),
     Bug("tca/execution.py", "inputs to the outputs behind the filter", "(weights, bias, bias)", "(weights, bias, 0 * bias)", USERS),
     Bug(CELLS, "gates in place of an LSTM that squash too little", "g.add_(g).sub_(1.0)", "g.sub_(0.5)", GATED),
-    Bug(CELLS, "derivative by the output gate without it", "(1 - o).mul_(h)", "(1 - o)", GATED),
+    Bug(CELLS, "derivative by the output gate without it", "torch.addcmul(h, o, h, value=-1)", "torch.addcmul(torch.ones_like(o), o, o, value=-1)", GATED),
     Bug(CELLS, "candidate in place without its reset gate", "n.addcmul_(r, m).tanh_()", "n.add_(m).tanh_()", GATED),
     Bug(BLOCK_TAPE, "leak left out of the Jacobian", "        self._keep_(blocks, into, parts)\n        self._transmit_(",
         "        self._transmit_(", GATED),

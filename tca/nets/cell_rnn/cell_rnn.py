@@ -118,8 +118,9 @@ class CellRNN(CellPopulation, RecurrentNetwork):
             options: Further options of the network.
 
         Raises:
-            TypeError: The module is neither of them, or the readout is not linear.
-            ValueError: The module has several layers, directions or a projection, or the readout another size.
+            TypeError: The module is neither of them, or one with another forward, or the readout is not linear.
+            ValueError: The module has several layers, directions, a projection or computed weights, or the readout
+                another size, type or device.
 
         >>> net = CellRNN.from_torch(nn.GRU(3, 5), nn.Linear(5, 2))
         >>> net.w_in.shape, net.cell

@@ -23,12 +23,16 @@ def cell_of(module: nn.Module, readout: nn.Linear) -> Cell:
         readout: Its readout.
 
     Raises:
-        TypeError: The module is neither a GRU nor an LSTM.
-        ValueError: The module has several layers or directions, or a projection, or the readout another size.
+        TypeError: The module is neither a GRU nor an LSTM, or one with another forward.
+        ValueError: The module has several layers or directions, a projection or computed weights, or the readout
+            another size, type or device.
     """
     found = [cell for cell, kind in MODULES.items() if isinstance(module, kind)]
-    if not found:
-        raise TypeError(f"module must be torch.nn.GRU or torch.nn.LSTM, got {type(module).__name__}")
+    if not found or type(module).forward is not MODULES[found[0]].forward:
+        raise TypeError(
+            f"module must be torch.nn.GRU or torch.nn.LSTM with torch's own forward, got {type(module).__name__}: use "
+            "tca.nets.wrap for another module"
+        )
     for name, allowed in {"num_layers": 1, "bidirectional": False, "proj_size": 0}.items():
         if getattr(module, name) != allowed:
             raise ValueError(
@@ -37,6 +41,16 @@ def cell_of(module: nn.Module, readout: nn.Linear) -> Cell:
             )
     if readout.in_features != module.hidden_size:
         raise ValueError(f"readout must have {module.hidden_size} inputs, got {readout.in_features}")
+    own, wanted = dict(module.named_parameters()), readout.weight
+    for name in NAMES.values():
+        if hasattr(module, name) and name not in own:
+            raise ValueError(f"module must hold {name} as a parameter, and it computes it: remove its parametrization")
+    for name, each in own.items():
+        if (each.dtype, each.device) != (wanted.dtype, wanted.device):
+            raise ValueError(
+                f"module must be {wanted.dtype} on {wanted.device} as readout is, got {each.dtype} on {each.device} in "
+                f"{name}"
+            )
     return found[0]()
 
 

@@ -10,7 +10,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["flat", "returned"]
+__all__ = ["ReturnError", "flat", "returned"]
+
+
+class ReturnError(ValueError):
+    """A cell returned something else than its next state, or a pair of an output and that state."""
 
 
 def returned(found: object, shapes: Sequence[torch.Size], trials: int) -> tuple[tuple[Tensor, ...], bool]:
@@ -22,7 +26,7 @@ def returned(found: object, shapes: Sequence[torch.Size], trials: int) -> tuple[
         trials: Number of trials B.
 
     Raises:
-        ValueError: A cell returned something else.
+        ReturnError: A cell returned something else.
     """
     state = found
     emits = isinstance(found, tuple) and len(found) == 2 and _fits(found[1], shapes, trials)
@@ -32,7 +36,7 @@ def returned(found: object, shapes: Sequence[torch.Size], trials: int) -> tuple[
     if _fits(state, shapes, trials):
         return (state if isinstance(state, tuple) else (state,)), False
     wanted = " and ".join(str((trials, *shape)) for shape in shapes)
-    raise ValueError(
+    raise ReturnError(
         f"cell must return the next state, {wanted} as it was given, or a pair of an output and that state, got "
         f"{_described(found)}: give the state at time zero as initial"
     )

@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from tca.nets.modules.cell_state import ReturnError
 from tca.utils.module_contexts import seeded
+from tca.utils.numerics import check_dtype
 
 __all__ = ["check_function", "copied", "draws", "first_line", "numbers_of"]
 
@@ -28,7 +30,8 @@ def numbers_of(name: str, module: nn.Module) -> Tensor:
 
     Raises:
         TypeError: It is no module.
-        ValueError: It has no parameters, or one without a shape.
+        ValueError: It has no parameters, one without a shape or numbers, or its numbers are of a type in which networks
+            do not compute.
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"{name} must be a torch.nn.Module, got {module!r}")
@@ -37,6 +40,9 @@ def numbers_of(name: str, module: nn.Module) -> Tensor:
         raise ValueError(f"{name} must have parameters to train, got {type(module).__name__} without any")
     if any(isinstance(each, nn.UninitializedParameter) for each in module.parameters()):
         raise ValueError(f"{name} must have been run once, got a parameter without a shape")
+    if any(each.is_meta for each in module.parameters()):
+        raise ValueError(f"{name} must hold numbers, got a parameter on the meta device")
+    check_dtype(like.dtype)
     return like
 
 
@@ -104,7 +110,9 @@ def check_function(name: str, module: nn.Module, call: Function, given: Sequence
     try:
         views = tuple(each * 1.0 for each in inputs)  # no leaves, so that a change in place is no error of autograd
         first = run(views)
-    except (RuntimeError, TypeError, IndexError, AttributeError, AssertionError) as error:
+    except ReturnError:
+        raise
+    except Exception as error:  # a module of the user may raise any
         shapes = " and ".join(str(tuple(each.shape)) for each in given)
         raise ValueError(
             f"{name} must accept inputs of shape {shapes}, as given by {sizes}; it raised: {first_line(error)}"

@@ -73,6 +73,8 @@ def from_module(
         each if isinstance(each, nn.Parameter) else each.detach().to(like)
         for each in ([given] if isinstance(given, Tensor) else given)
     )
+    if not all(each.isfinite().all() for each in start):
+        raise ValueError("initial must be finite, got NaN or infinity")
     source = torch.Generator().manual_seed(0)
     x = torch.randn(3, n_in, generator=source, dtype=torch.float64, device="cpu").to(like)
     shapes = tuple(each.shape for each in start)

@@ -190,13 +190,13 @@ def wrap(model: nn.Module, inputs: Tensor | None = None, *, seed: Seed = 0) -> W
     given = (_example(model) if inputs is None else inputs).to(like)
     if given.ndim < 2 or 0 in given.shape:
         raise ValueError(f"inputs must have shape (T, B, I) or (B, ...), none of them 0, got {tuple(given.shape)}")
-    if not given.any():  # zeros say too little about a model
+    if not given.any() or not given.isfinite().all():  # zeros say too little about a model
         given = torch.linspace(-1, 1, given.numel(), dtype=like.dtype, device=like.device).view(given.shape)
     probed = copied("model", model).eval()
     with torch.no_grad(), seeded(0, like.device):
         try:
             outputs = probed(given)
-        except (RuntimeError, TypeError, IndexError, AssertionError) as error:
+        except Exception as error:  # a module of the user may raise any
             raise ValueError(
                 f"model must accept inputs of shape {tuple(given.shape)}: give an example batch, wrap(model, inputs); "
                 f"it raised: {first_line(error)}"

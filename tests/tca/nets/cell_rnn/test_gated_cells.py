@@ -182,7 +182,7 @@ def test_noise_in_weights_gives_the_derivative_along_it(name: str) -> None:
 @pytest.mark.parametrize(
     ("module", "readout", "words"),
     [
-        (nn.RNN(3, 5), nn.Linear(5, 2), "torch.nn.GRU or torch.nn.LSTM, got RNN"),
+        (nn.RNN(3, 5), nn.Linear(5, 2), "torch.nn.GRU or torch.nn.LSTM with torch's own forward, got RNN"),
         (nn.GRU(3, 5, num_layers=2), nn.Linear(5, 2), "num_layers=1, got 2"),
         (nn.GRU(3, 5, bidirectional=True), nn.Linear(5, 2), "bidirectional=False"),
         (nn.LSTM(3, 5, proj_size=2), nn.Linear(2, 2), "proj_size=0"),

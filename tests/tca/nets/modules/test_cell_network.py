@@ -302,13 +302,18 @@ def _both(x: Tensor, s: Tensor) -> Tensor:
     return torch.cat([x, s], 1)
 
 
+def _raising(layer: nn.Linear, x: Tensor, s: Tensor) -> Tensor:
+    raise KeyError("gate")
+
+
 DEFECTS: dict[str, tuple[Callable[[nn.Linear, Tensor, Tensor], Any], str]] = {
-    "shape": (lambda f, x, s: f(_both(x, s))[:, :3], r"must return the next state, \(3, 4\) as it was given"),
+    "shape": (lambda f, x, s: f(_both(x, s))[:, :3], r"^cell must return the next state, \(3, 4\) as it was given"),
     "list": (lambda f, x, s: [f(_both(x, s))], r"got \(\(3, 4\)\)"),
     "raises": (
         lambda f, x, s: f(s),
         r"cell must accept inputs of shape \(3, 3\) and \(3, 4\), as given by n_in and initial; it raised",
     ),
+    "own error": (_raising, r"as given by n_in and initial; it raised: KeyError: 'gate'$"),
     "in place": (lambda f, x, s: f(_both(x, s.mul_(2))), "must not change its inputs or its state in place"),
     "detached": (lambda f, x, s: f(_both(x, s)).detach(), "no derivative reaches them"),
     "nan": (lambda f, x, s: f(_both(x, s)) / 0.0 * 0.0, "must return finite numbers"),
@@ -327,7 +332,7 @@ def test_cells_that_cannot_be_trained_are_refused(defect: str) -> None:
     cell, readout = Bad(step), nn.Linear(4, 1)
     state = torch.get_rng_state()
     with pytest.raises(ValueError, match=words):
-        tca.nets.from_module(cell, readout, n_in=INPUTS)
+        tca.nets.from_module(cell, readout, n_in=INPUTS, initial=torch.full((4,), 0.3))
     assert torch.equal(state, torch.get_rng_state())
 
 
@@ -340,6 +345,12 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
         tca.nets.from_module(Deep(), Deep(), n_in=INPUTS)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="as given by n_in and initial; it raised"):
         tca.nets.from_module(nn.LSTMCell(3, 4), nn.Linear(4, 1))
+    with pytest.raises(ValueError, match="initial must be finite, got NaN or infinity"):
+        tca.nets.from_module(nn.GRUCell(3, 4), nn.Linear(4, 1), initial=torch.tensor([0.0, 1.0, float("nan"), 0.0]))
+    with pytest.raises(ValueError, match="cell must hold numbers, got a parameter on the meta device"):
+        tca.nets.from_module(nn.GRUCell(3, 4, device="meta"), nn.Linear(4, 1))
+    with pytest.raises(ValueError, match=r"dtype must be torch\.float32 or torch\.float64, got torch\.bfloat16"):
+        tca.nets.from_module(nn.GRUCell(3, 4, dtype=torch.bfloat16), nn.Linear(4, 1, dtype=torch.bfloat16))
     with pytest.raises(ValueError, match="cell must have parameters"):
         tca.nets.from_module(nn.Identity(), nn.Linear(4, 1), n_in=3)
     with pytest.raises(ValueError, match=r"cell\.initial_state must be read at time zero alone"):

@@ -243,6 +243,16 @@ def _uncopied(model: Any) -> nn.Module:
     return model  # type: ignore[no-any-return]
 
 
+class Refusing(nn.Linear):
+    """Raises an error of its own, of two lines."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise ValueError("two lines\nof a user")
+
+
 class Partly(nn.Module):
     """One of two outputs depends on the mean over trials."""
 
@@ -253,6 +263,17 @@ class Partly(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         first, second = self.layer(x).unbind(-1)
         return torch.stack([first, second - second.mean(1, keepdim=True)], -1)
+
+
+class Neighbours(nn.Linear):
+    """Outputs of a trial depend on the trial behind it."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        return torch.cat([y[:, :-1] + y[:, 1:], y[:, -1:]], 1)
 
 
 class Normalized(nn.Module):
@@ -273,10 +294,17 @@ class Normalized(nn.Module):
         (lambda: Recurrent(nn.GRU, batch_first=True), "must treat trials apart"),
         (Normalized, "must treat trials apart.*batch normalization in evaluation mode"),
         (Partly, "must treat trials apart"),
+        (Neighbours, "must treat trials apart"),
         (Counting, "keeps a state between calls"),
         (lambda: nn.LazyLinear(2), "model must have been run once"),
         (lambda: _uncopied(nn.Linear(3, 2)), r"model must be a module that copy\.deepcopy copies, got: RuntimeError"),
         (nn.Identity, "model must have parameters to train"),
+        (lambda: nn.Linear(3, 2, device="meta"), "model must hold numbers, got a parameter on the meta device"),
+        (
+            lambda: nn.Linear(3, 2, dtype=torch.complex64),
+            "dtype must be torch.float32 or torch.float64, got torch.complex",
+        ),
+        (Refusing, r"give an example batch, wrap\(model, inputs\); it raised: ValueError: two lines$"),
         (lambda: nn.Conv2d(1, 2, 3), "the number of inputs of model cannot be inferred"),
         (lambda: nn.Sequential(nn.Linear(3, 2), nn.Linear(5, 2)), r"give an example batch, wrap\(model, inputs\)"),
         (lambda: nn.Sequential(nn.Linear(3, 2), nn.Flatten(0)), r"must return \(T, B, O\) for \(T, B, I\)"),
