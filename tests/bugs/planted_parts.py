@@ -227,13 +227,6 @@ BUGS: tuple[Bug, ...] = (
     ),
     Bug(
         "tca/tape/vector_tape.py",
-        "trials of one step refused",
-        "torch.unflatten(values, -1, (self.components, -1))",
-        "values.view(*values.shape[:-1], self.components, -1)",
-        ("tests/tca/test_small_batches.py",),
-    ),
-    Bug(
-        "tca/tape/vector_tape.py",
         "vectors through closed gates",
         "self._apart(signal).mul_(self.gates[steps].unsqueeze(-2))",
         "self._apart(signal).mul_(1.0)",

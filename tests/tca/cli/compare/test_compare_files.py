@@ -27,10 +27,11 @@ def text_of(name: str) -> str:
 @pytest.mark.parametrize(
     ("name", "networks", "files"),
     [
-        (
+        pytest.param(
             "compare_digits.yaml",
             {"mlp", "cnn", "vector_mlp", "dual_stream_mlp", "leaky_rnn", "stacked_rnn", "spiking_rnn", "gru"},
             {"table.csv", "runs.csv", "report.html"},
+            marks=pytest.mark.slow,
         ),
         (PAGE.name, {"mlp", "leaky_rnn"}, {"table.csv", "runs.csv", "differences.csv", "report.html"}),
     ],

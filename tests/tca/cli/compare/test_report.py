@@ -204,6 +204,7 @@ def test_returns_have_no_tick_of_chance(monkeypatch: pytest.MonkeyPatch) -> None
     assert places[0] > places[2]
 
 
+@pytest.mark.slow
 def test_forty_runs_stay_below_a_megabyte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And therefore two hundred below five, since a page grows in proportion to its runs."""
     monkeypatch.setattr("tca.cli.compare.report.save", lambda *_: None)  # the files beside the page

@@ -84,6 +84,7 @@ RICH = dataclasses.replace(
 )  # fmt: skip
 
 
+@pytest.mark.slow  # as are a thousand kills of `make test-kills`
 def test_killed_at_random_moments_gives_the_same_bits(tmp_path: Path) -> None:
     run = dataclasses.replace(SMALL, steps=120, evaluate_every=2)
     train(run, tmp_path / "whole", progress=False)
