@@ -72,7 +72,7 @@ def _matched_claims(rows: Rows) -> Table:
         for heading, name in MEASURED.items():
             arms = _numbers(rows, loss, name)
             stated += [Claim(f"{heading} at {loss}: {first} above {second}", arms[first], arms[second])
-                       for first, second in pairs]  # fmt: skip
+                       for first, second in pairs if {first, second} <= set(arms)]  # fmt: skip
     return claims(stated)
 
 

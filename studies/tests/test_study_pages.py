@@ -14,6 +14,7 @@ import scipy.stats
 
 from studies import pages
 from studies.claims import Claim, arms_of, at_end, by_arm, claims, curves, over_training
+from studies.generalization import gap_page
 from studies.page_tables import tables
 from studies.pages import MARK, render
 
@@ -89,6 +90,38 @@ def test_claims_are_those_of_an_independent_computation() -> None:
     ):
         assert row[2].startswith(f"{difference:+.3f} [")
         assert row[3:5] == [f"{single:.2g}", f"{holm:.2g}"]
+
+
+def test_claims_at_matched_loss_pair_the_runs_that_reached_it(tmp_path: Path) -> None:
+    """Six seeds, one of which MDGL does not reach the loss with: five pairs, and SciPy's paired t test."""
+    source, rows = (
+        np.random.default_rng(2),
+        [["arm", "seed", "loss", "train_loss", "log_lambda_1", "test_gap", "noisy_gap"]],
+    )
+    gaps: dict[str, list[float]] = {"BPTT": [], "MDGL": []}
+    for arm, shift in (("BPTT", 0.0), ("MDGL", 0.03)):
+        for seed in range(6):
+            gap = 0.05 + shift + 0.01 * source.normal()
+            reached = (arm, seed) != ("MDGL", 2)
+            gaps[arm].append(gap if seed != 2 else math.nan)
+            rows.append(
+                [arm, str(seed), "0.1", *((repr(each) for each in (0.1, 1.5, gap, 0.2)) if reached else [""] * 4)]
+            )
+            rows.append([arm, str(seed), "0.2", "0.2", "1.4", "9.0", "9.0"])
+    path = tmp_path / "matched.csv"
+    path.write_text("\n".join(",".join(row) for row in rows))
+    made = gap_page.tables(DOCS / "figures" / "studies", path)
+    assert [row[:3] for row in made["generalization_matched"]().rows][:2] == [
+        ("0.1, BPTT", "6", "6/6"),
+        ("0.1, MDGL", "6", "5/6"),
+    ]
+    found = {row[0]: row for row in made["generalization_matched_claims"]().rows}["clean gap at 0.1: MDGL above BPTT"]
+    one, two = (np.array(gaps[arm]) for arm in ("MDGL", "BPTT"))
+    p = scipy.stats.ttest_rel(one, two, nan_policy="omit").pvalue
+    assert found[1] == "5"
+    assert found[2].startswith(f"{np.nanmean(one - two):+.3f} [")
+    assert found[3] == f"{p:.2g}"
+    assert "generalization_matched" not in gap_page.tables(DOCS / "figures" / "studies", tmp_path / "absent.csv")
 
 
 def test_the_bound_is_counted_over_the_rows_of_the_file() -> None:
