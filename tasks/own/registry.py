@@ -71,7 +71,7 @@ def as_task(source: Any, options: Mapping[str, Any], what: str) -> Task:
         what: Name of the source, for the message.
 
     Raises:
-        ValueError: An option is unknown, or a class lacks methods.
+        ValueError: An option is unknown or missing, or a class lacks methods.
         TypeError: The source yields no trials.
     """
     if isinstance(source, Task):
@@ -88,7 +88,7 @@ def as_task(source: Any, options: Mapping[str, Any], what: str) -> Task:
             if option not in ("dt", "classes"):
                 raise unknown(option, ("dt", "classes"), f"option of {what}")
         return FixedTask(*sets, **options)
-    if callable(source):
+    if issubclass(source, (Task, Dataset, tuple)) if isinstance(source, type) else callable(source):
         if isinstance(source, type):
             check_concrete(source, "task")
         allowed = inspect.signature(source).parameters
@@ -96,6 +96,10 @@ def as_task(source: Any, options: Mapping[str, Any], what: str) -> Task:
             for option in options:
                 if option not in allowed:
                     raise unknown(option, allowed, f"option of {what}")
+        for name, each in allowed.items():
+            required = each.default is each.empty and each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
+            if required and name not in options:
+                raise ValueError(f"{what} needs the option {name!r}, got {sorted(options)}")
         return as_task(source(**options), {}, what)
     raise TypeError(
         "task must be a name, an import path, a Task, a set of trials, a dataset or an environment, "

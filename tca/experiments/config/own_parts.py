@@ -77,22 +77,24 @@ def _paths(what: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def own_network(path: str) -> type[Cell] | NetworkFunction:
-    """Return the cell, or the function that returns a network, at an import path.
+    """Return the class of a cell, or the class or function that makes a network, at an import path.
 
     Args:
         path: The import path.
 
     Raises:
         ValueError: There is none, or the class lacks methods.
-        TypeError: It is neither.
+        TypeError: It is none of these.
     """
     found = resolved(path, "network", trusted=True)
     if isinstance(found, type) and issubclass(found, Cell):
         check_concrete(found, "network")
         return found
-    if isinstance(found, nn.Module) or not callable(found):
+    function = callable(found) and not isinstance(found, nn.Module)
+    if not (issubclass(found, nn.Module) if isinstance(found, type) else function):
         raise TypeError(
-            f"network {path!r} must be a class of a cell or a function that returns a network, got {shorten(found)}"
+            f"network {path!r} must be a class of cells or modules, or a function that returns a network, got "
+            f"{shorten(found)}"
         )
     return NetworkFunction(path, found)
 
