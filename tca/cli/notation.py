@@ -71,8 +71,10 @@ def plain_words(words: Sequence[str], several: bool = False) -> list[str]:
             option = _optimizer_option(option)
             word = f"--{option}{sign}{value}"
         name, *keys = option.split(".")
+        if name == "network":
+            name, keys = "net", keys[keys[:1] == ["options"] :]
         if not word.startswith("--") or (
-            name not in (*trees, "network") and option not in ("config", "optimizer", "optimizer.name", "task", "seed")
+            name not in trees and option not in ("config", "optimizer", "optimizer.name", "task", "seed")
         ):
             others.append(word)
             continue
@@ -89,8 +91,6 @@ def plain_words(words: Sequence[str], several: bool = False) -> list[str]:
             seeds += [f"--seeds.{each}={value}" for each in SEEDS]
         elif name in trees:
             _put(flags.setdefault(name, {}), keys, _value(value), TREES[name])
-        elif name == "network":
-            flags.setdefault("net", {}).update(network_values(_value(value)))
         else:
             others += _named(option, value)
     for name in trees:

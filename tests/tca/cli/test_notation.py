@@ -95,6 +95,7 @@ def test_options_of_networks_of_every_kind(tmp_path: Path) -> None:
         ["--net", "spiking_rnn", "--net.size", "7", "--net.beta", "1.5"],
         ["--net.kind=spiking_rnn", "--net.init_args.size=7", "--net.beta=1.5"],
         ["--network", '{"kind": "spiking_rnn", "options": {"size": 7, "beta": 1.5}}'],
+        ["--network", "spiking_rnn", "--network.size", "7", "--network.options.beta=1.5"],
         ["--net", "{class_path: tca.nets.SpikingRNN, init_args: {n_rec: 7, beta: 1.5}}"],
         ["--net", other],
         [written(tmp_path, "task: delayed_xor\nnet: net.yaml\n")],
