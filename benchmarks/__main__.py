@@ -11,6 +11,7 @@ BENCHMARKS = {
     "kernels": "gain of compiled passes of leaky networks",
     "feedforward": "cost of a gradient of a feedforward network, against autograd and steps by hand",
     "together": "updates of several runs, one by one and together",
+    "threads": "updates by one thread and by two, on the clock",
     "updates": "cost of a whole update, against updates of PyTorch and JAX by hand",
     "curvature": "cost of a Hessian-vector product and the top eigenvalue",
     "any_model": "cost of curvature of models of PyTorch, beside PyHessian and curvlinops",

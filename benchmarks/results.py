@@ -14,6 +14,7 @@ import json
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.code_versions import ROOT, changed, executed
-from benchmarks.timing import race
+from benchmarks.timing import Clock, race
 
 __all__ = ["Bound", "Result", "Row", "add_options", "finish", "machine", "measure", "table"]
 
@@ -94,13 +95,16 @@ def add_options(parser: argparse.ArgumentParser, rounds: int = 5, longest: float
     parser.add_argument("--save", action="store_true", help="write the result below benchmarks/results/")
 
 
-def measure(columns: Mapping[str, Callable[[], Works]], rounds: int, longest: float) -> dict[str, Row]:
+def measure(
+    columns: Mapping[str, Callable[[], Works]], rounds: int, longest: float, clock: Clock = time.process_time
+) -> dict[str, Row]:
     """Time contestants, all of a column in turns.
 
     Args:
         columns: What makes the contestants of a column, by its name; contestants are run once before they are timed.
         rounds: Number of rounds.
         longest: Seconds that one contestant may spend in a column.
+        clock: The clock, by default that of the process.
     """
     rows: dict[str, Row] = {}
     for column, make in columns.items():
@@ -108,7 +112,7 @@ def measure(columns: Mapping[str, Callable[[], Works]], rounds: int, longest: fl
         for name, work in works.items():
             work()
             rows.setdefault(name, Row({}, {})).code.update(executed(work))
-        for name, seconds in race(works, rounds, longest).items():
+        for name, seconds in race(works, rounds, longest, clock).items():
             rows[name].seconds[column] = seconds
     return rows
 

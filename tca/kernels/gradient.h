@@ -14,7 +14,7 @@
 
 namespace {
 
-constexpr int64_t KEPT = 12288;  // bytes of presynaptic activity of a block, which stay in the first cache
+constexpr int64_t KEPT = 32768;  // bytes of presynaptic activity of a block that are kept, as many as a first cache holds
 
 template <class T>
 struct Gradient : Pass<T> {

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tca.nets.options import drawing
 from tca.utils.checks import Made, NotNegative, Seed, checked
+from tca.utils.numerics import lasting
 
 __all__ = ["DeepR", "RewiredPopulation", "Rewiring"]
 
@@ -91,7 +92,7 @@ class RewiredPopulation(nn.Module):
             self.register_buffer(f"mask_{name}", self.get_buffer(f"mask_{name}").clone())  # changes, unlike the user's
         self.register_buffer(GENERATOR, generator.get_state())
 
-    @torch.no_grad()
+    @lasting
     def rewire_(self) -> None:
         """Remove synapses whose weight has crossed zero and grow as many, of weight zero."""
 
@@ -108,7 +109,7 @@ class RewiredPopulation(nn.Module):
 
         self._each(rewire)
 
-    @torch.no_grad()
+    @lasting
     def walk_(self) -> None:
         """Shrink the magnitudes of the synapses and move them at random."""
         rewiring = self.rewiring

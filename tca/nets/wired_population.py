@@ -120,9 +120,10 @@ class WiredPopulation(RewiredPopulation, abc.ABC):
         self.rewire_()
         if self.signs is not None:
             self.w_rec.copy_(torch.where(self.w_rec * self.signs < 0, 0.0, self.w_rec))
-        for connection in self.into_cells():
-            if connection.mask is not None:
-                connection.weight.mul_(connection.mask)
+        if self.mask_in is not None:
+            self.w_in.mul_(self.mask_in)
+        if self.mask_rec is not None:
+            self.w_rec.mul_(self.mask_rec)
 
     def _constant(self, name: str, value: Tensor | float) -> Tensor | float:
         """Register a constant that differs between cells as a buffer, so that it follows device and dtype."""

@@ -64,7 +64,7 @@ BUGS = [
     Bug(LEAKY, "noise of the wrong size", "((1 + leak) / (1 - leak)).sqrt()", "((1 + leak) / (1 - leak))", NETWORKS),
     Bug(OPTIONS, "the same noise at every trial", "    state.copy_(generator.get_state())\n", "", NETWORKS),
     Bug("tca/nets/wired_population.py", "no-autapse option ignored", "if not wiring.autapses:", "if False:", RULES),
-    Bug("tca/nets/wired_population.py", "missing synapses grow back", "connection.weight.mul_(connection.mask)", "pass", NETWORKS),
+    Bug("tca/nets/wired_population.py", "missing synapses grow back", "self.w_rec.mul_(self.mask_rec)", "pass", NETWORKS),
     Bug("tca/nets/wired_population.py", "wrong signs left after an update", "if self.signs is not None:\n            self.w_rec.copy_",
         "if False:\n            self.w_rec.copy_", TYPES),
     Bug(LEAK, "exponential and Euler leak swapped", "lambda ratio: (torch.exp(-ratio), -torch.expm1(-ratio))",

@@ -24,7 +24,7 @@ from tca.tape.tape import Tape
 from tca.tape.weight_estimates import Recurrence
 from tca.utils.arrays import tensor_of
 from tca.utils.names import lookup
-from tca.utils.numerics import Workspace
+from tca.utils.numerics import Workspace, lasting
 
 __all__ = ["BlockPopulation"]
 
@@ -221,7 +221,7 @@ class BlockPopulation(RecurrentPopulation, abc.ABC):
             **rest,
         )
 
-    @torch.no_grad()
+    @lasting
     def project_cells_(self) -> None:
         """Restore masks and signs, and the bounds of learned constants."""
         super().project_cells_()

@@ -103,16 +103,18 @@ class LeakyEnsemble(Lasting):
             folded = self._fold(recurrent, 1)
             begin = rate.new_zeros(()) if start is None else start
             first.form.run_(first.activation, first.leak, activity_first, folded, begin, rate_first)
+            delivered = through(rate_first[1:], self.population.readout.mT)
         else:
             leak, gain = (each.expand(networks, -1).contiguous() for each in (passes.leak, passes.gain))
             passes = dataclasses.replace(passes, leak=leak, gain=gain)
             bias = b.effective() if fused else torch.zeros_like(leak)  # else in the drive
-            weights = (w_in.effective(), recurrent, bias)
+            weights = (w_in.effective(), recurrent, bias, self.population.readout)
             external = None if fused else activity
-            passes.forward_(weights, inputs if fused else None, external, start, rate, activity)
+            out = rate.new_empty(networks, steps, trials, first.n_out)
+            passes.forward_(weights, inputs if fused else None, external, start, rate, activity, out)
+            delivered = out.transpose(0, 1)
         w_out, b_out = self.readout
         rates = rate_first[1:]
-        delivered = through(rates, self.population.readout.mT)
         outputs = filtered(delivered, first.readout_leak) + b_out.effective().unsqueeze(1)
         one = constant_input(1.0, rate)
         pres = (inputs.transpose(0, 1), rate_first[:-1], one, constant_input(0.0, rate))
