@@ -48,6 +48,17 @@ class Psychometric(Tabular):
     counts: Counts
     fit: Fit
 
+    def __str__(self) -> str:
+        counts = self.counts
+        lines = [
+            f"{self.form} function of {self.variable}, choices of {self.response}: {counts.trials.sum():.0f} trials at "
+            f"{len(counts.levels)} levels"
+        ]
+        for name in ("threshold", "slope", "guess", "lapse"):
+            found: Estimate = getattr(self.fit, name)
+            lines.append(f"  {name:<10} {found.value:.4g} ({found.low:.4g} to {found.high:.4g})")
+        return "\n".join(lines)
+
     def _columns(self) -> dict[str, Any]:
         """Return a row for each level: choices with Wilson's interval, and the fit; ``fit`` has a table of its own."""
         low, high = self.intervals().T

@@ -80,7 +80,8 @@ class FixedPoints(Tabular):
         return positive("dt", dt) / self.eigenvalues.abs().log().abs()
 
     def __str__(self) -> str:
-        lines = [f"{len(self)} points from {self.starts} starts, {self.unfinished} of which have not converged"]
+        name = "point" if len(self) == 1 else "points"
+        lines = [f"{len(self)} {name} from {self.starts} starts, {self.unfinished} of which have not converged"]
         lines += [
             f"  {kind:<14} residual {residual:.1e}  |lambda| {radius:.6f}  unstable {directions}  from {count} starts"
             for kind, residual, radius, directions, count in zip(

@@ -52,6 +52,10 @@ def test_a_line_through_two_levels_in_closed_form(share: tuple[int, int]) -> Non
     assert curve.threshold.value == pytest.approx(3.0 - logit[0] / slope, rel=1e-6)
     np.testing.assert_allclose(curve([3.0, 8.0]), np.array(share) / 10, rtol=1e-6)
     assert curve.fit.deviance == pytest.approx(0, abs=1e-8)
+    first, *lines = str(curve).splitlines()
+    assert first == "logistic function of evidence, choices of 1: 20 trials at 2 levels"
+    assert [line.split()[0] for line in lines] == ["threshold", "slope", "guess", "lapse"]
+    assert lines[1].split()[1] == f"{slope:.4g}"
 
 
 def test_weibull_through_two_levels_in_closed_form() -> None:

@@ -195,6 +195,7 @@ def test_slow_points_are_not_fixed_points() -> None:
         found = rest(step, lambda h: torch.diag_embed(1 + 2 * h), torch.tensor([[0.4], [-0.3]]), tolerance=1e-9)
         assert len(found) == 1
         assert found.kinds() == [kind]
+        assert str(found).startswith("1 point from 2 starts, 0 of which")
         assert found.states.item() == pytest.approx(0.0, abs=1e-4)
         assert found.residuals.item() == pytest.approx(gap, abs=1e-8)
         assert not found.stable.any()
