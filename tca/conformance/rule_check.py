@@ -22,6 +22,7 @@ from tca.conformance.properties import (
     reads_other_synapses,
     uneven,
 )
+from tca.eligibilities.factors import StochasticEligibility
 from tca.learner import Learner
 from tca.losses import MSE, CrossEntropy, Logistic, Loss
 from tca.nets import LeakyRNN, Network
@@ -223,7 +224,7 @@ def _locality(it: Setting) -> str:
 def _order(it: Setting) -> str:
     if it.reordered is None:
         raise SkippedCheckError("checked in leaky networks only: leave out net")
-    if "reverse" not in it.rule.executions or it.rule.eligibility.perturbs:
+    if isinstance(it.rule.eligibility, StochasticEligibility) or it.rule.eligibility.perturbs:
         raise SkippedCheckError("the rule draws random numbers cell by cell")
     net, order = it.reordered
     learner, other = it.learner(), it.learner(net=net)

@@ -13,6 +13,7 @@ from tca.eligibilities.network_kernel import NetworkKernel
 from tca.eligibilities.perturbations import NodeNoise, WeightNoise
 from tca.eligibilities.population_jacobian import PopulationJacobian
 from tca.eligibilities.potential_leak import PotentialLeak
+from tca.eligibilities.sketch import Sketch
 from tca.eligibilities.snap import SnAp
 from tca.eligibilities.type_propagation import TypePropagation
 from tca.eligibilities.uoro import UORO
@@ -33,6 +34,7 @@ __all__ = [
     "PopulationJacobian",
     "PotentialLeak",
     "ReverseKFRTRL",
+    "Sketch",
     "SnAp",
     "TypePropagation",
     "WeightNoise",

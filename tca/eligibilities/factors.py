@@ -1,4 +1,4 @@
-"""Stochastic low-rank influence matrices: products of random factors.
+"""Low-rank influence matrices: products of factors, random or not.
 
 Shapes: B batch, I = N postsynaptic cells, J presynaptic, S components of a cell's state, M = S N.
 
@@ -26,7 +26,17 @@ from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.noise import NoiseDistribution, source
 
-__all__ = ["FactorTrace", "Factored", "Factors", "StochasticEligibility", "balance", "length"]
+__all__ = [
+    "FactorTrace",
+    "Factored",
+    "Factors",
+    "ForwardEligibility",
+    "RandomFactors",
+    "StochasticEligibility",
+    "balance",
+    "check_alone",
+    "length",
+]
 
 GUARD = 1e-12  # keeps the quotient of two lengths finite where one of them is zero
 
@@ -38,21 +48,11 @@ class Factors(abc.ABC):
         connections: The connections into the population.
         step: The first step.
         trials: Number of trials B.
-        noise: Distribution of the numbers drawn at every step.
-        generator: Source of random numbers.
     """
 
-    def __init__(
-        self,
-        connections: Sequence[Connection],
-        step: LocalStep,
-        trials: int,
-        noise: NoiseDistribution,
-        generator: torch.Generator,
-    ) -> None:
+    def __init__(self, connections: Sequence[Connection], step: LocalStep, trials: int) -> None:
         self.trials, self.cells, self.components, self.drives = trials, step.cells, step.components, step.drives
         self.connections = connections
-        self.noise, self.generator = noise, generator
         self.like = connections[0].weight.detach()
         self.impulses = [each.impulse for each in connections]
         self.widths = [each.n_pre for each in connections]
@@ -68,14 +68,6 @@ class Factors(abc.ABC):
         if step is not self.step:
             self.step = step
             self.advance(step, [pre.expand(self.trials, -1) for pre in step.pres])
-
-    def draw(self, *shape: int) -> Tensor:
-        """Return fresh noise.
-
-        Args:
-            shape: Shape of the noise, trials first.
-        """
-        return self.noise.draw(shape, self.generator).to(self.like)
 
     def rows(self, index: int) -> Tensor | slice:
         """Return the rows of a connection among those of all drives.
@@ -125,6 +117,37 @@ class Factors(abc.ABC):
         """
 
 
+class RandomFactors(Factors):
+    """Factors that draw numbers at every step.
+
+    Args:
+        connections: The connections into the population.
+        step: The first step.
+        trials: Number of trials B.
+        noise: Distribution of the numbers.
+        generator: Source of random numbers.
+    """
+
+    def __init__(
+        self,
+        connections: Sequence[Connection],
+        step: LocalStep,
+        trials: int,
+        noise: NoiseDistribution,
+        generator: torch.Generator,
+    ) -> None:
+        self.noise, self.generator = noise, generator
+        super().__init__(connections, step, trials)
+
+    def draw(self, *shape: int) -> Tensor:
+        """Return fresh noise.
+
+        Args:
+            shape: Shape of the noise, trials first.
+        """
+        return self.noise.draw(shape, self.generator).to(self.like)
+
+
 class FactorTrace(Trace):
     """The eligibility trace of one connection, from its population's factors."""
 
@@ -147,23 +170,12 @@ class FactorTrace(Trace):
 
 
 @dataclass(frozen=True)
-class StochasticEligibility(Eligibility, abc.ABC):
-    """Random traces that are carried forwards only, without a propagator.
-
-    The seed of a batch is in the buffer ``draws`` and advances with every batch.
-    """
+class ForwardEligibility(Eligibility, abc.ABC):
+    """Traces that are carried forwards only, without a propagator, and that share their factors."""
 
     shared: ClassVar[bool] = False
-    couples_trials: ClassVar[bool] = True  # one generator draws for all trials of a batch
     executions: ClassVar[tuple[str, ...]] = ("forward",)
     why_not: ClassVar[str] = "no propagator gives its traces, so that no signal can be filtered backwards"
-
-    def buffers(self, population: Population, generator: torch.Generator) -> dict[str, Tensor]:
-        return fresh(generator)
-
-    def follow_weights_(self, population: Population, buffers: dict[str, Tensor]) -> None:
-        """Advance to fresh noise."""
-        move_on_(buffers)
 
     def propagate_back_(self, tape: Tape, t: int, into: Tensor, later: Tensor) -> None:
         """Refuse."""
@@ -175,6 +187,20 @@ class StochasticEligibility(Eligibility, abc.ABC):
 
 
 @dataclass(frozen=True)
+class StochasticEligibility(ForwardEligibility, abc.ABC):
+    """Random traces; the seed of a batch is in the buffer ``draws`` and advances with every batch."""
+
+    couples_trials: ClassVar[bool] = True  # one generator draws for all trials of a batch
+
+    def buffers(self, population: Population, generator: torch.Generator) -> dict[str, Tensor]:
+        return fresh(generator)
+
+    def follow_weights_(self, population: Population, buffers: dict[str, Tensor]) -> None:
+        """Advance to fresh noise."""
+        move_on_(buffers)
+
+
+@dataclass(frozen=True)
 class Factored(StochasticEligibility, abc.ABC):
     """Random traces as products of factors, unbiased estimates of RTRL."""
 
@@ -182,12 +208,7 @@ class Factored(StochasticEligibility, abc.ABC):
 
     def check(self, population: Population) -> None:
         """Refuse populations whose influence passes through other populations."""
-        if not (population.alone and population.recurrent):
-            raise ValueError(
-                f"{type(self).__name__} keeps the influence of one recurrent population on itself, which "
-                f"{population.title} "
-                "is not: paths that lead through another population would be missing, and the mean no gradient"
-            )
+        check_alone(type(self).__name__, population)
 
     @abc.abstractmethod
     def factors(
@@ -201,6 +222,23 @@ class Factored(StochasticEligibility, abc.ABC):
         """Return the traces of all connections, which share the factors."""
         factors = self.factors(connections, step, trials, source(buffers[DRAWS]))
         return [FactorTrace(factors, index) for index in range(len(connections))]
+
+
+def check_alone(owner: str, population: Population) -> None:
+    """Raise unless a population is recurrent and the only one.
+
+    Args:
+        owner: Name of the eligibility, for the message.
+        population: The population.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not (population.alone and population.recurrent):
+        raise ValueError(
+            f"{owner} keeps the influence of one recurrent population on itself, which {population.title} "
+            "is not: paths that lead through another population would be missing, and the mean no gradient"
+        )
 
 
 def length(*parts: Tensor) -> Tensor:

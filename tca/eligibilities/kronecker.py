@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tca.connections.connection import Connection
-from tca.eligibilities.factors import Factored, Factors, balance, length
+from tca.eligibilities.factors import Factored, Factors, RandomFactors, balance, length
 from tca.tape.local_step import LocalStep
 from tca.utils.checks import checked
 from tca.utils.noise import NoiseDistribution, Signs
@@ -69,7 +69,7 @@ class ReverseKFRTRL(Factored):
         return _ReverseKFRTRL(connections, step, trials, self.noise, generator)
 
 
-class _KFRTRL(Factors):
+class _KFRTRL(RandomFactors):
     """``A`` (B, J) over the presynaptic cells of every connection, ``C`` (B, M, G N) from drives to states."""
 
     def start(self) -> None:
@@ -110,7 +110,7 @@ class _KFRTRL(Factors):
         return apart.diagonal(dim1=2, dim2=4)
 
 
-class _ReverseKFRTRL(Factors):
+class _ReverseKFRTRL(RandomFactors):
     """``A`` (B, G N) over the drives of cells, ``C`` (B, M, J) for every connection."""
 
     def start(self) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from tca.connections.connection import Connection
-from tca.eligibilities.factors import Factored, Factors, balance, length
+from tca.eligibilities.factors import Factored, Factors, RandomFactors, balance, length
 from tca.tape.local_step import LocalStep
 from tca.utils.checks import checked
 from tca.utils.noise import NoiseDistribution, Signs
@@ -46,7 +46,7 @@ class UORO(Factored):
         return _UORO(connections, step, trials, self.noise, generator)
 
 
-class _UORO(Factors):
+class _UORO(RandomFactors):
     """``A`` (B, N) or (B, S, N) over states, ``C`` (B, I, J) over the synapses of every connection."""
 
     def start(self) -> None:

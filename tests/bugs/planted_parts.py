@@ -9,6 +9,7 @@ MOMENTS = ("tests/tca/losses/test_admissible.py", "tests/tca/losses/expansions/t
 CARELESS = ("tests/tca/losses/test_losses.py", "tests/tca/losses/test_bregman.py", "tests/tca/test_careless_input.py")
 STOCHASTIC = ("tests/tca/eligibilities/test_stochastic.py", "tests/tca/rules/test_stochastic_facts.py")
 LENGTHS = ("tests/tca/eligibilities/test_stochastic.py", "tests/tca/rules/test_stochastic_facts.py")
+SKETCH, SKETCHED = "tca/eligibilities/sketch.py", ("tests/tca/eligibilities/test_sketch.py",)
 NOISES = ("tests/tca/utils/test_noises.py",)
 SPIKING = ("tests/tca/nets/spiking/test_spiking.py",)
 VECTORS = ("tests/tca/nets/vector/test_vector_networks.py", "tests/tca/signals/test_global_vector.py")
@@ -111,6 +112,29 @@ BUGS: tuple[Bug, ...] = (
         "return -inner.sum(-1)",
         LOSSES,
     ),
+    Bug(
+        SKETCH,
+        "a certificate without the first truncation",
+        "size * self.bound + lost + values",
+        "size * self.bound + values",
+        SKETCHED,
+    ),
+    Bug(SKETCH, "a certificate that forgets", "size * self.bound + lost", "self.bound + lost", SKETCHED),
+    Bug(
+        SKETCH,
+        "a sketch that is not propagated",
+        "torch.cat([jacobian @ self.left, new], 2)",
+        "torch.cat([self.left, new], 2)",
+        SKETCHED,
+    ),
+    Bug(
+        SKETCH,
+        "blocks of SnAp-1 left in the sketch",
+        "away.diagonal(dim1=2, dim2=4).sub_(within)",
+        "away.diagonal(dim1=2, dim2=4).sub_(0)",
+        SKETCHED,
+    ),
+    Bug(SKETCH, "parameters of another drive", ".transpose(-3, -2).flatten(-3, -2)", ".flatten(-3, -2)", SKETCHED),
     Bug(
         "tca/eligibilities/uoro.py",
         "noise that does not reach the state",
