@@ -38,8 +38,8 @@ class Sketch(ForwardEligibility):
     gradient of a step is wrong by at most ``e_t`` times the norm of its learning signal. It is `SketchFactors.bound`,
     one number a trial, ``stream.traces[0].factors.bound`` of a `tca.online.Stream`.
 
-    A step costs two singular value decompositions, of M rows, and ``M N P`` for the products with the Jacobian, where
-    RTRL has ``M^2 N P``.
+    A step costs of the order of ``M^3`` for singular values and ``N P K^2`` for the K columns of the sketch, where RTRL
+    has ``M^2 N P``.
 
     Args:
         rank: Rank of the sketch, default 16, not negative.

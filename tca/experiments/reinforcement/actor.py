@@ -109,12 +109,11 @@ class Actor(Lasting):
         Raises:
             DivergenceError: The parameters of the policy are not finite.
         """
-        self.net.check_numbers()
+        like = self.net.check_numbers().detach()
         if not self.carry:
             self.cells = _Cells(self.net, len(self.environments))
         cells, start = self.cells, self.cells.memory if self.carry else None
         noises = [None] * (steps + 1) if noise is None else [*noise, None]
-        like = self.net.w_out.detach()
         rows: list[tuple[Tensor, ...]] = []
         performance: list[float] = []
         returns: list[float] = []
@@ -197,7 +196,7 @@ class Actor(Lasting):
         going = [True] * len(self.environments)
         seen: list[Any] = [None] * len(self.environments)
         while any(going):
-            outputs = cells.advance(self.observation.to(self.net.w_out), None)
+            outputs = cells.advance(self.observation.to(next(self.net.parameters())), None)
             for place, action in enumerate(self._taken(self._actions(outputs[:, :-1]))):
                 if not going[place]:
                     continue

@@ -75,7 +75,8 @@ class TrainedPolicy:
         """
         net = self.result.net
         with torch.no_grad():
-            outputs: Tensor = net(self.normaliser.shown(observations).to(net.w_out.dtype).unsqueeze(0))[0]  # type: ignore[arg-type]
+            shown = self.normaliser.shown(observations).to(next(net.parameters()).dtype)
+            outputs: Tensor = net(shown.unsqueeze(0))[0]
         return outputs
 
     @checked

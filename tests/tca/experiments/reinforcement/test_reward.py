@@ -176,6 +176,19 @@ def test_what_is_learned_from_is_what_was_done(kind: str) -> None:
     assert 0 < episode.reward_per_trial < 2.01
 
 
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_module_learns_from_rewards(bias: bool) -> None:
+    """A cell module steps through environments as other networks do, with a bias of its readout or without."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        net = tca.nets.from_module(torch.nn.GRUCell(2, 12), torch.nn.Linear(12, 3, bias=bias))
+    optimizer = torch.optim.Adam(net.parameters(), 0.02)
+    environments = [Levers(seed) for seed in range(8)]
+    episodes = acting(tca.Learner(net, tca.RULES["bptt"]), environments, optimizer, 40, Agent(20, discount=0.5))
+    assert sum(each.rewards.mean() for each in episodes[:2]) / 2 < 0.75
+    assert sum(each.rewards.mean() for each in episodes[-5:]) / 5 > 0.8
+
+
 def test_environments_that_are_over_begin_anew() -> None:
     net = tca.nets.LeakyRNN(2, 4, 3)
     environments = [Levers(0, over=True), Levers(1)]
