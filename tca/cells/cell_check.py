@@ -16,6 +16,7 @@ from tca.cells.cell import Cell, State
 from tca.cells.local_derivatives import blocks_of, slope_of
 from tca.utils.check_report import CheckReport, SkippedCheckError, checked_line
 from tca.utils.checks import checked
+from tca.utils.text import in_a_line
 
 __all__ = ["check_cell", "check_learned"]
 
@@ -97,10 +98,14 @@ def _shapes(cell: Cell) -> str:
         state, drive = _drawn(cell, *lead)
         shape = state[0].shape
         bound = _bound(cell)
-        for method, results, names in (
-            ("step", bound.step(state, drive), cell.components),
-            ("rate", bound.rate(state), cell.rates),
+        for method, call, names in (
+            ("step", partial(bound.step, state, drive), cell.components),
+            ("rate", partial(bound.rate, state), cell.rates),
         ):
+            try:
+                results: object = call()
+            except Exception as error:  # a cell of the user may raise any
+                raise ValueError(f"{method}: raised {type(error).__name__}: {in_a_line(error)}") from error
             each = results if isinstance(results, tuple) else (results,)
             if isinstance(results, list) or len(each) != len(names):
                 raise ValueError(

@@ -297,7 +297,8 @@ BAD = {
         ),
         gate_derivatives=lambda self, gates, s, after: cells.Derivatives(((0.1,),), ((1.0,),)),
     ),
-    "AttributeError": bad(step=lambda self, s, u: (s[0] + self.missing,)),
+    "step: raised AttributeError": bad(step=lambda self, s, u: (s[0] + self.missing,)),
+    "rate: raised ZeroDivisionError: division by zero": bad(rate=lambda self, s: s[0] + 1 / 0),
 }
 
 
