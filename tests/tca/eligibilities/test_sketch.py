@@ -18,6 +18,7 @@ F64 = torch.float64
 NETS: dict[str, Callable[[], Any]] = {
     "form A": lambda: nets.LeakyRNN(3, 6, 2, form="A", dtype=F64, learn_initial=True),
     "form B": lambda: nets.LeakyRNN(3, 6, 2, form="B", dtype=F64),
+    "growing": lambda: nets.LeakyRNN(3, 6, 2, form="B", activation="relu", tau=10.0, gain_rec=6.0, dtype=F64),
     "learned leak": lambda: nets.LeakyRNN(3, 6, 2, learn=("tau",), dtype=F64),
     "spiking": lambda: nets.SpikingRNN(3, 6, 2, beta=1.8, adaptive=0.5, dtype=F64, readout_tau=None),
     "GRU": lambda: nets.CellRNN(cells.GRU(), 3, 6, 2, dtype=F64, learn_initial=True),
@@ -89,7 +90,7 @@ def test_the_certificate_bounds_the_error_at_every_step(name: str, rank: int) ->
     first = True
     for (stream, _), (found, exact) in influences(network(name), Sketch(rank), Full()):
         error, bound = (found - exact).flatten(1).norm(dim=1), stream.traces[0].factors.bound
-        assert (error <= bound + 1e-12).all()
+        assert (error <= bound + 1e-12 * (1 + exact.flatten(1).norm(dim=1))).all()
         if first and bound.min() > 1e-9 and rank == 0:
             torch.testing.assert_close(bound, error, rtol=1e-9, atol=0)
             first = False
