@@ -1,7 +1,7 @@
 """What a field costs: gradients with a diffusing error against e-prop without a field, at one core and one thread.
 
 Run ``python -m benchmarks.diffusion`` from the root. Every rule has the trace of e-prop and 10 percent of the feedback
-weights; they differ in the field. A ratio of 1 is a field for nothing. The second table times a step of the field
+weights; they differ in the field. A ratio of 1 is a field for nothing. The last table times a step of the field
 alone, in nanoseconds per site and trial, in every way to run it: what the choice in
 ``tca/signals/diffusion/fields/solvers.py`` rests on.
 """
@@ -11,12 +11,14 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
 import tca
 from benchmarks.problem import TRIALS, make_problem
+from benchmarks.results import Bound, Result, add_options, finish, measure
 from benchmarks.timing import one_core, race
 from tca.eligibilities import Leak
 from tca.signals import Diffusion, Sparse, StationaryDiffusion
@@ -45,24 +47,11 @@ def rules(cells: int) -> dict[str, tca.Rule]:
     return {name: tca.Rule(signal, Leak()) for name, signal in signals.items()}
 
 
-def print_gradients(cells: int, steps: int, rounds: int, longest: float) -> None:
-    """Time a gradient with every field."""
+def gradients(cells: int, steps: int) -> dict[str, Callable[[], object]]:
+    """Return a gradient with every field."""
     problem = make_problem(cells, steps)
     learners = {name: tca.Learner(problem.nets["A"], rule) for name, rule in rules(cells).items()}
-    works: dict[str, Callable[[], object]] = {}
-    for name, learner in learners.items():
-        learner.grads(problem.batch)
-        works[name] = lambda learner=learner: learner.grads(problem.batch)
-    times = race(works, rounds, longest)
-    reference = times[REFERENCE]
-    print(f"N = {cells} cells, T = {steps} steps, B = {TRIALS} trials, float32\n")
-    print("| field | ms a step | times e-prop | target |")
-    print("| --- | ---: | ---: | --- |")
-    for name, seconds in times.items():
-        ratio, bounded = seconds / reference, cells >= 1000 and name in BOUNDED
-        verdict = f"at most {MOST}: {'pass' if ratio <= MOST else '**miss**'}" if bounded else ""
-        print(f"| {name} | {1e3 * seconds / steps:.3f} | {ratio:.3f} | {verdict} |")
-    print(flush=True)
+    return {name: partial(learner.grads, problem.batch) for name, learner in learners.items()}
 
 
 def print_steps(shapes: list[tuple[int, ...]], rounds: int) -> None:
@@ -113,12 +102,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=int, nargs="+", default=[100, 400, 1000], help="(default: %(default)s)")
     parser.add_argument("--steps", type=int, default=100, help="(default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=7, help="of which the fastest counts (default: %(default)s)")
-    parser.add_argument("--longest", type=float, default=60.0, help="seconds per rule (default: %(default)s)")
+    add_options(parser, rounds=7, longest=60.0)
     options = parser.parse_args()
     one_core()
     for cells in options.cells:
-        print_gradients(cells, options.steps, options.rounds, options.longest)
+        rows = measure({f"{cells} cells": partial(gradients, cells, options.steps)}, options.rounds, options.longest)
+        bounds = [Bound(name, REFERENCE, MOST) for name in BOUNDED if cells >= 1000]
+        question = (
+            f"Gradients with errors through a field, {cells} cells, {options.steps} steps, {TRIALS} trials, float32"
+        )
+        finish(Result(f"diffusion_{cells}", question, REFERENCE, rows, bounds), options.save)
     print_steps([(10, 10), (20, 20), (32, 32), (64, 64), (100, 100), (1000,), (10, 10, 10)], options.rounds)
 
 

@@ -13,16 +13,19 @@ import gc
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 import tca
 from benchmarks.memory import RESET, measurable, resident
-from benchmarks.timing import one_core, race
+from benchmarks.results import Result, add_options, finish, measure
+from benchmarks.timing import one_core
 
 STEPS, TRIALS = 100, 32
 RULES = ("bptt", "tbptt", "three_factor")
+LOOP = "autograd through a loop over steps"
 
 
 class Loop(nn.Module):
@@ -56,7 +59,7 @@ def contestants(cells: int) -> dict[str, Callable[[], object]]:
         f"from_module, {rule}": tca.Learner(tca.nets.from_module(cell, readout), tca.RULES[rule]) for rule in RULES
     }
     learners["wrap, bptt"] = tca.Learner(tca.nets.wrap(loop), tca.RULES["bptt"])
-    found: dict[str, Callable[[], object]] = {"autograd": autograd}
+    found: dict[str, Callable[[], object]] = {LOOP: autograd}
     return found | {name: lambda each=each: each.backward(batch) for name, each in learners.items()}
 
 
@@ -80,22 +83,22 @@ def _measured(name: str, cells: int) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.own_cell", description=__doc__)
     parser.add_argument("--cells", type=int, nargs="+", default=[128, 256], help="numbers of cells (128 256)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds in which all take turns (5)")
     parser.add_argument("--of", help="print the memory of one contestant in bytes")
+    add_options(parser, longest=20.0)
     given = parser.parse_args()
     one_core()
     if given.of is not None:
         print(_peak(given.of, given.cells[0]))
         return
-    print("| cells | gradient | ms | of autograd | MiB |\n| --- | --- | ---: | ---: | ---: |")
-    for cells in given.cells:
-        works = contestants(cells)
-        for work in works.values():
-            work()
-        seconds = race(works, given.rounds, 20.0)
-        for name, least in seconds.items():
-            memory = f"{_measured(name, cells) / 2**20:.0f}" if measurable() else ""
-            print(f"| {cells} | {name} | {1e3 * least:.1f} | {least / seconds['autograd']:.2f} | {memory} |")
+    columns = {f"{cells} cells": partial(contestants, cells) for cells in given.cells}
+    rows = measure(columns, given.rounds, given.longest)
+    question = f"Gradients of a GRU cell of PyTorch, {STEPS} steps, {TRIALS} trials, float32"
+    finish(Result("own_cell", question, LOOP, rows), given.save)
+    if measurable():
+        print("| cells | gradient | MiB |\n| --- | --- | ---: |")
+        for cells in given.cells:
+            for name in rows:
+                print(f"| {cells} | {name} | {_measured(name, cells) / 2**20:.0f} |")
 
 
 if __name__ == "__main__":

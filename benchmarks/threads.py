@@ -46,14 +46,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="of the second contestant (default: %(default)s)")
     add_options(parser, rounds=20, longest=3.0)
     options = parser.parse_args()
-    columns = {
-        f"{title}, N = {cells}": partial(works, rule, cells, options.threads)
-        for title, rule in RULES.items()
-        for cells in options.cells
-    }
-    rows = measure(columns, options.rounds, options.longest, time.perf_counter)
-    question = f"Updates of `tca.train` on the clock, {STEPS} steps, {TRIALS} trials, float32"
-    finish(Result("threads", question, "1 thread", rows), options.save)
+    for title, rule in RULES.items():
+        columns = {f"{cells} cells": partial(works, rule, cells, options.threads) for cells in options.cells}
+        rows = measure(columns, options.rounds, options.longest, time.perf_counter)
+        question = f"Updates of `tca.train` on the clock, {title}, {STEPS} steps, {TRIALS} trials, float32"
+        finish(Result(f"threads_{rule}", question, "1 thread", rows), options.save)
 
 
 if __name__ == "__main__":
