@@ -58,6 +58,4 @@ BUGS = (
         "if not self.random:", MODEL),
     Bug(WRAPPED, "batch normalization that is turned on later", "if any(each.training for each in self.modules() if isinstance(each,",
         "if any(False for each in self.modules() if isinstance(each,", MODEL),
-    Bug(WRAPPED, "the model trained on a copy of its parameters", "tuple(ModuleParameter(name, each) for name, each in self.named_parameters())",
-        "tuple(ModuleParameter(name, each.detach().clone()) for name, each in self.named_parameters())", MODEL),
 )  # fmt: skip
