@@ -11,7 +11,7 @@ from tca.experiments.config.network_config import NetworkConfig
 
 __all__ = ["WIDEST", "threads_for"]
 
-WIDEST = 256  # cells up to which one thread makes an update in no more time than several
+WIDEST = 256  # cells up to which a second thread saves less time than a second run makes use of
 
 
 def threads_for(net: NetworkConfig) -> int:
