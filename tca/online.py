@@ -126,7 +126,7 @@ class Stream(Lasting):
         if isinstance(self.steps, Tensor):
             error = error.masked_fill((self.time > self.steps).unsqueeze(-1), 0.0)
         self._learn(step, error, weights, batch)
-        for each in self.net.skip_connections():
+        for each in self.net.skip_connections:
             _accumulate(each.weight, each.fold(error.t() @ inputs))
         return outputs
 

@@ -33,15 +33,17 @@ class Network(NumericModule, abc.ABC):
     Attributes:
         n_out: Number of outputs O.
         readout_leak: Leak per step of the filter of the readout, 0 without one.
+        skip_connections: Connections from the inputs to the outputs within the step, default none.
     """
 
     layer: ClassVar[type[RecurrentLayer] | None] = None  # the layer that further options of the constructor describe
     n_out: int
     readout_leak: float = 0.0
+    skip_connections: tuple[Connection, ...] = ()
 
     def connections(self) -> tuple[Connection, ...]:
         """Return every connection of the network; each parameter belongs to one."""
-        return (*self.hidden_connections(), *self.readout_connections(), *self.skip_connections())
+        return (*self.hidden_connections(), *self.readout_connections(), *self.skip_connections)
 
     @abc.abstractmethod
     def hidden_connections(self) -> tuple[Connection, ...]:
@@ -50,10 +52,6 @@ class Network(NumericModule, abc.ABC):
     @abc.abstractmethod
     def readout_connections(self) -> tuple[Connection, ...]:
         """Return the connections into the outputs: weights and bias."""
-
-    def skip_connections(self) -> tuple[Connection, ...]:
-        """Return connections from the inputs to the outputs within the step; default none."""
-        return ()
 
     def default_parameters(self) -> tuple[str, ...]:
         """Return the names of the parameters measured by default: recurrent weights, or all where there are none."""
@@ -172,7 +170,7 @@ class Network(NumericModule, abc.ABC):
         outputs = weights.drive(read)
         for each in bias:
             outputs = outputs + each.effective()
-        for each in self.skip_connections():
+        for each in self.skip_connections:
             outputs = outputs + each.drive(inputs)
         return outputs
 

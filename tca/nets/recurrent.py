@@ -191,7 +191,7 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
         w_out, b_out = self.readout_connections()
         delivered = w_out.apply(w_out.masked(use[w_out.name]), self.cell_rates(use, inputs, noise))
         outputs = filtered(delivered, self.readout_leak) + use[b_out.name]
-        for each in self.skip_connections():
+        for each in self.skip_connections:
             outputs = outputs + each.apply(each.masked(use[each.name]), inputs)
         return outputs
 
@@ -228,7 +228,7 @@ class RecurrentNetwork(RecurrentPopulation, Network, abc.ABC):
             delivered = rates @ readout.t()
         outputs = filtered(delivered, self.readout_leak).add_(b_out.effective())
         links = [ConnectionInput(w_out, rates), ConnectionInput(b_out, constant_input(1.0, rates))]
-        for each in self.skip_connections():
+        for each in self.skip_connections:
             outputs.add_(each.drive(inputs))
             links.append(ConnectionInput(each, inputs))
         into_outputs = Readout(tuple(links), self.readout_leak, carried=read is not None)

@@ -101,8 +101,9 @@ class CellRNN(CellPopulation, RecurrentNetwork):
         self.w_skip = self._draw("skip", (n_out, n_in), 1 / math.sqrt(n_in), None, generator) if skip else None
         self._convert(device, dtype)
 
-    def skip_connections(self) -> tuple[Connection, ...]:
-        """Return the connection from the inputs to the outputs, if there is one."""
+    @property
+    def skip_connections(self) -> tuple[Connection, ...]:  # type: ignore[override]
+        """The connection from the inputs to the outputs, if there is one."""
         return () if self.w_skip is None else (Dense("w_skip", self.w_skip),)
 
     @classmethod
