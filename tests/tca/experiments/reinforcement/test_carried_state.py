@@ -14,6 +14,7 @@ import tasks
 import tca
 from tca.experiments.config.agent import Agent
 from tca.experiments.reinforcement.actor import Actor
+from tca.kernels.choice import VARIABLE
 from tests.support.rows import relative
 
 F64 = torch.float64
@@ -53,7 +54,11 @@ def by_hand(net: Any, weights: dict[str, Tensor], inputs: Tensor, start: Tensor,
 
 @pytest.mark.parametrize("readout_tau", [None, 30.0])
 @pytest.mark.parametrize("form", ["A", "B"])
-def test_bptt_from_a_given_state_is_autograd(form: str, readout_tau: float | None) -> None:
+def test_bptt_from_a_given_state_is_autograd(
+    form: str, readout_tau: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With compiled passes, where there is a compiler."""
+    monkeypatch.setenv(VARIABLE, "auto")
     net, batch = network(form, readout_tau), started(readout_tau is not None)
     assert batch.start is not None
     weights = {name: each.detach().clone().requires_grad_() for name, each in net.named_parameters()}
