@@ -30,7 +30,8 @@ def take_from_target_(values: Tensor, targets: Tensor, amount: float) -> Tensor:
         values: One value a class, shape ``(T, B, O)``.
         targets: Class indices, shape ``(T, B)``.
     """
-    return values.scatter_(-1, targets.unsqueeze(-1), -amount, reduce="add")
+    less = values.new_full((), -amount).expand(*targets.shape, 1)  # `scatter_` that adds a number has no derivative
+    return values.scatter_add_(-1, targets.unsqueeze(-1), less)
 
 
 def others(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ HOOKS: Mapping[str, tuple[str, ...]] = {
     "tca.learner.Learner": ("check_loss",),
     "tca.losses.loss.Likelihood": ("score_covariance", "score_moment"),
     "tca.losses.loss.Loss": ("value", "output_error", "check", "actor", "actor_slope", "critic", "critic_slope"),
-    "tca.nets.network.Network": ("record", "record_from", "outputs", "perturbed", "replay"),
+    "tca.nets.network.Network": ("record", "record_from", "outputs", "perturbed", "read_out", "replay"),
     "tca.nets.deep_r.RewiredPopulation": ("declare_rewiring",),
     "tca.nets.recurrent.RecurrentPopulation": (
         *("advance", "start", "bound_cell", "cell_noise", "cell_rates", "declare_", "external_drive", "into_cells"),

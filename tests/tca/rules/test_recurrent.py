@@ -82,9 +82,9 @@ def test_diagonal_synapses_are_seen_by_snap1_only(case: Case) -> None:
 
 @both_forms
 def test_snap1_is_eprop_if_and_only_if_no_cell_excites_itself(case: Case) -> None:
-    """Without autapses the two agree bit for bit, with them they do not."""
+    """Without autapses the two agree to round-off, with them they do not."""
     without, zero = (changes(case, name, autapses=False) for name in ("snap1", "eprop"))
-    assert all(torch.equal(without[name], zero[name]) for name in zero)
+    assert all(relative(without[name], zero[name]) < 1e-14 for name in zero)
     assert relative(changes(case, "snap1")["w_rec"], changes(case, "eprop")["w_rec"]) > 0.01
 
 
