@@ -6,7 +6,7 @@ from tests.bugs.bug import Bug
 
 FILE = "tests/tca/experiments/together/test_train_together.py"
 EQUAL = tuple(f"{FILE}::test_every_run_equals_its_single_run_after_100_updates[{case}]"
-              for case in ("eager-Direct-A", "eager-Exact-B", "compiled-Random-A", "compiled-Decorrelation-A"))  # fmt: skip
+              for case in ("Direct-B-eager", "Exact-A-eager", "Random-B-compiled", "Decorrelation-A-compiled"))  # fmt: skip
 RULES = (f"{FILE}::test_every_rule_that_is_accepted",)
 OPTIMIZERS = (f"{FILE}::test_optimizers_may_differ",)
 RESUMED = (f"{FILE}::test_a_killed_group_resumes_and_finished_records_are_read",)
