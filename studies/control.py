@@ -247,7 +247,7 @@ def returns_table(training: Runs, end: Runs) -> Table:
 
 
 def claims_table(training: Runs) -> Table:
-    """Return what is claimed of returns over training, one family of tests over all environments and their rules.
+    """Return the claims about returns over training, one family of tests over all environments and their rules.
 
     Args:
         training: Returns over training by seed, of every environment, rule and its rate.

@@ -1,4 +1,4 @@
-"""How every rule learns what it belongs to, and how near to the true gradient: a figure for each page about rules.
+"""Learning curves of every rule and its cosine with the true gradient: a figure for each page about rules.
 
     python -m studies.rule_learning --out docs/figures/rules
 

@@ -1,4 +1,4 @@
-"""Reaching beside recorded neurons: times of the probe, what is compared with what, and a tiny study."""
+"""Reaching beside recorded neurons: times of the probe, pairs that are compared, and a tiny study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Films as animated GIFs: what they show, for how long, and how much memory they take."""
+"""Films as animated GIFs: their images, their duration and their size."""
 
 from __future__ import annotations
 
