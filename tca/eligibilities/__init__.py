@@ -10,6 +10,7 @@ from tca.eligibilities.kernel import LearnedKernel
 from tca.eligibilities.kronecker import KFRTRL, ReverseKFRTRL
 from tca.eligibilities.leak import Leak
 from tca.eligibilities.network_kernel import NetworkKernel
+from tca.eligibilities.paths import Paths
 from tca.eligibilities.perturbations import NodeNoise, WeightNoise
 from tca.eligibilities.population_jacobian import PopulationJacobian
 from tca.eligibilities.potential_leak import PotentialLeak
@@ -31,6 +32,7 @@ __all__ = [
     "LearnedKernel",
     "NetworkKernel",
     "NodeNoise",
+    "Paths",
     "PopulationJacobian",
     "PotentialLeak",
     "ReverseKFRTRL",

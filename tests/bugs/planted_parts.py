@@ -9,6 +9,7 @@ MOMENTS = ("tests/tca/losses/test_admissible.py", "tests/tca/losses/expansions/t
 CARELESS = ("tests/tca/losses/test_losses.py", "tests/tca/losses/test_bregman.py", "tests/tca/test_careless_input.py")
 STOCHASTIC = ("tests/tca/eligibilities/test_stochastic.py", "tests/tca/rules/test_stochastic_facts.py")
 LENGTHS = ("tests/tca/eligibilities/test_stochastic.py", "tests/tca/rules/test_stochastic_facts.py")
+PATHS, ALONG = "tca/eligibilities/paths.py", ("tests/tca/eligibilities/test_paths.py",)
 SKETCH, SKETCHED = "tca/eligibilities/sketch.py", ("tests/tca/eligibilities/test_sketch.py",)
 NOISES = ("tests/tca/utils/test_noises.py",)
 SPIKING = ("tests/tca/nets/spiking/test_spiking.py",)
@@ -119,6 +120,16 @@ BUGS: tuple[Bug, ...] = (
         "size * self.bound + values",
         SKETCHED,
     ),
+    Bug(PATHS, "as many paths of a cell as asked for and one more", "(first < self.paths)", "(first <= self.paths)", ALONG),
+    Bug(PATHS, "missing synapses drawn as paths", "_rank(order + exists, 1)", "_rank(order, 1)", ALONG),
+    Bug(PATHS, "rows drawn as columns", "_rank(order[:, :1], 0)", "_rank(order[:1], 1)", ALONG),
+    Bug(PATHS, "all cells draw the same inputs", "_rank(order + exists, 1)", "_rank(order[:1] + exists, 1)", ALONG),
+    Bug(PATHS, "one mask whatever the seed", "manual_seed(seed)", "manual_seed(0)", ALONG),
+    Bug(PATHS, "traces along all synapses", "weights = step.recurrent - self._dropped(step.recurrent, step.recurrence.mask)",
+        "weights = step.recurrent", ALONG),
+    Bug(PATHS, "a reset that is no path", "torch.maximum(mask.to(synapses), synapses.ne(0))", "mask.to(synapses)", ALONG),
+    Bug(PATHS, "the adjoint along all synapses",
+        "tape.with_recurrent(tape.recurrent - self._dropped(tape.synapses, tape.recurrence.mask))", "tape", ALONG),
     Bug(SKETCH, "a certificate that forgets", "size * self.bound + lost", "self.bound + lost", SKETCHED),
     Bug(
         SKETCH,

@@ -95,6 +95,21 @@ def share_of_paths(
     return oracle._grad(_read(model, leaves, problem, trail, feedback), leaves)
 
 
+def some_synapses(
+    model: Model, weights: Weights, problem: Problem, kept: Tensor, feedback: Tensor | None = None
+) -> Weights:
+    """Gradient with ``W stop(z) + (stop(W) o M)(z - stop(z))`` in the recurrent product."""
+    leaves, gain = oracle._leaves(weights), 1 - model.leak
+    trail = [oracle.start(leaves, model, problem.inputs.shape[1])]
+    for x in problem.inputs:
+        rate, recurrent = model.rate(trail[-1]), model.weight(leaves, "w_rec")
+        drive = rate.detach() @ recurrent.T + _credit(rate) @ (kept * recurrent.detach()).T
+        drive = drive + x @ model.weight(leaves, "w_in").T + leaves["b"]
+        drive = drive if model.form == "A" else oracle.ACTIVATIONS[model.activation](drive)
+        trail.append(model.leak * trail[-1] + gain * drive)
+    return oracle._grad(_read(model, leaves, problem, trail, feedback), leaves)
+
+
 def spread_by_type(
     model: Model,
     weights: Weights,

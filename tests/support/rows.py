@@ -30,6 +30,7 @@ from tca.eligibilities import (
     LearnedKernel,
     NetworkKernel,
     NodeNoise,
+    Paths,
     PopulationJacobian,
     PotentialLeak,
     ReverseKFRTRL,
@@ -119,6 +120,18 @@ def share(size: float) -> Cut:
     return lambda model, weights, problem, feedback: oracle_types.share_of_paths(
         model, weights, problem, size, feedback
     )
+
+
+def along(paths: Paths) -> Cut:
+    """Return the gradient along some of the recurrent synapses."""
+    return lambda model, weights, problem, feedback: oracle_types.some_synapses(
+        model, weights, problem, paths.kept(existing(model, weights)), feedback
+    )
+
+
+def existing(model: Model, weights: Weights) -> Tensor:
+    """Return which recurrent synapses exist."""
+    return model.masks.get("w_rec", torch.ones_like(weights["w_rec"]))
 
 
 def by_type(slope: float) -> Cut:
@@ -351,6 +364,9 @@ ELIGIBILITIES: dict[Eligibility, Cut] = {
     Windowed(5): oracle.windows(5),
     Windowed(5, keep_leak=True): oracle.rate_windows(5),
     Homotopy(0.4): share(0.4),
+    Paths(3, seed=1): along(Paths(3, seed=1)),
+    Paths(2, of="rows", seed=2): along(Paths(2, of="rows", seed=2)),
+    Paths(2, of="columns"): along(Paths(2, of="columns")),
     TypePropagation(0.3): by_type(0.3),
     SnAp(2): reachable(2),
 }
@@ -380,6 +396,8 @@ def propagator_of(eligibility: Eligibility, model: Model, weights: Weights, jaco
         return eligibility.propagator
     if isinstance(eligibility, Homotopy):
         return leak + eligibility.share * (jacobian - leak)
+    if isinstance(eligibility, Paths):
+        return leak + eligibility.kept(existing(model, weights)) * (jacobian - leak)
     if isinstance(eligibility, TypePropagation):
         gain = (1 - model.leak) * torch.ones(jacobian.shape[-1], dtype=jacobian.dtype)
         return leak + eligibility.slope * gain[:, None] * oracle_types.block_mean(model, weights)

@@ -19,6 +19,7 @@ from tca.eligibilities import (
     Homotopy,
     Instant,
     Leak,
+    Paths,
     PopulationJacobian,
     PotentialLeak,
     SnAp,
@@ -140,6 +141,7 @@ ELIGIBILITIES: dict[Eligibility, Surgery | None] = {
     Windowed(7, keep_leak=True): oracle.rate_windows(7),
     Homotopy(0.3): oracle.share(0.3),
     SnAp(2): None,
+    Paths(3, seed=1): None,
 }
 
 
@@ -149,6 +151,9 @@ def propagator_of(eligibility: Eligibility, model: Model, weights: Weights, inpu
     steps, cells = len(whole), len(model.kappa)
     if isinstance(eligibility, Homotopy):
         return leak + eligibility.share * (whole - leak)
+    if isinstance(eligibility, Paths):
+        exists = model.masks.get("w_rec", torch.ones_like(weights["w_rec"]))
+        return leak + eligibility.kept(exists).repeat(2, 2) * (whole - leak)
     if isinstance(eligibility, Windowed):
         at_cut = leak if eligibility.keep_leak else torch.zeros_like(leak)
         closed = [(steps - t + 1) % eligibility.steps == 0 for t in range(1, steps + 1)]
