@@ -40,8 +40,7 @@ class Paths(Eligibility):
         of: What is drawn: ``"inputs"`` (default) of each cell, ``"rows"`` or ``"columns"`` of the Jacobian.
         seed: Seed of the mask, default 0.
 
-    Paper: Shalev-Merin (2026), arXiv:2603.15195, whose abstract says that a random k = 4 of n = 64 paths are
-    propagated, and not which of the three these are.
+    Paper: Shalev-Merin (2026), arXiv:2603.15195, k = 4 of n = 64; its abstract leaves open which of the three it takes.
 
     >>> Paths(1, of="rows", seed=3).kept(torch.ones(2, 2)).sum(1).sort().values.tolist()
     [0.0, 2.0]
