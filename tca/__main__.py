@@ -93,11 +93,16 @@ def _output(words: list[str]) -> CommandOutput:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Let imports run without the garbage collector, which would go through all of PyTorch several times."""
+    """Let imports run without the garbage collector, which would go through all of PyTorch several times.
+
+    The command does not collect later what it has imported, either; a program that calls `main` may.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
+        if interruption.is_command():
+            gc.freeze()
     finally:
         if enabled:
             gc.enable()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import functools
+import importlib.util
 import inspect
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -124,7 +127,7 @@ def _options(made: type) -> list[str]:
 
 
 def _described(made: type, module: str) -> str:
-    return f"{_first_line(made)} [{module}.{made.__name__}]"
+    return f"{_first_line(inspect.getdoc(made))} [{module}.{made.__name__}]"
 
 
 def _plain(value: object) -> str:
@@ -136,15 +139,28 @@ def _plain(value: object) -> str:
     return "none" if value is None else str(value)
 
 
-def _first_line(of: object) -> str:
-    return (inspect.getdoc(of) or "").partition("\n")[0].replace("`", "")
+def _first_line(text: str | None) -> str:
+    return (text or "").partition("\n")[0].replace("`", "")
 
 
-def _figures() -> dict[str, Callable[..., Any]]:
-    from analysis import figures  # imports matplotlib and SciPy
+@functools.cache
+def _figures() -> dict[str, str]:
+    """Return figures and their first lines from the source: importing `analysis` takes longer than all the rest."""
+    package = importlib.util.find_spec("analysis")
+    assert package is not None
+    assert package.submodule_search_locations
+    folder, lines = Path(package.submodule_search_locations[0]), dict[str, str]()
+    for each in _parsed(folder / "figures/__init__.py"):
+        if isinstance(each, ast.ImportFrom) and str(each.module).startswith("analysis.figures"):
+            public = {name.name for name in each.names} - {"save"}
+            home = _parsed(folder.parent / f"{str(each.module).replace('.', '/')}.py")
+            figures = [line for line in home if isinstance(line, ast.FunctionDef) and line.name in public]
+            lines |= {figure.name: _first_line(ast.get_docstring(figure)) for figure in figures}
+    return dict(sorted(lines.items()))
 
-    functions = {name: getattr(figures, name) for name in figures.__all__ if name != "save"}
-    return {name: each for name, each in functions.items() if inspect.isfunction(each)}
+
+def _parsed(path: Path) -> list[ast.stmt]:
+    return ast.parse(path.read_bytes()).body
 
 
 CHAPTERS: dict[str, Chapter] = {
@@ -181,7 +197,7 @@ CHAPTERS: dict[str, Chapter] = {
         "Figures",
         "analysis.figures.NAME(...) in Python; some are in the report of tca compare",
         lambda: list(_figures()),
-        lambda name: _first_line(_figures()[name]).removeprefix("Return "),
+        lambda name: _figures()[name].removeprefix("Return "),
         lambda name: [],
     ),
 }

@@ -18,6 +18,7 @@ OWN = ("tests/tca/experiments/config/test_own_parts.py",)
 LIST, SHOW = ("tests/tca/experiments/records/test_run_list.py",), ("tests/tca/cli/test_show_command.py",)
 
 LOGS = ("tests/tca/experiments/loggers/test_loggers.py",)
+STARTUP = "tests/tca/cli/test_startup.py::"
 BARS = ("tests/tca/utils/test_progress_bar.py",)
 NAMES, BEGINNINGS = ("tests/tca/experiments/config/test_run_name.py",), ("tests/tca/cli/test_record_names.py",)
 
@@ -193,6 +194,27 @@ BUGS = [
     ),
     Bug(
         "tca/experiments/config/run.py", "the recipe of the rule before", 'changes["optimizer"] = None', "pass", RECIPE
+    ),
+    Bug(
+        "tca/__main__.py",
+        "all of PyTorch collected at the end of a command",
+        "            gc.freeze()",
+        "            pass",
+        (f"{STARTUP}test_only_the_command_exempts_what_it_imports_from_collection[True]",),
+    ),
+    Bug(
+        "tca/__main__.py",
+        "what a program holds is never collected after a call of main",
+        "        if interruption.is_command():",
+        "        if True:",
+        (f"{STARTUP}test_only_the_command_exempts_what_it_imports_from_collection[False]",),
+    ),
+    Bug(
+        "tca/cli/list_command.py",
+        "functions that are not public listed as figures",
+        "and line.name in public]",
+        "]",
+        (f"{STARTUP}test_figures_are_listed_with_the_first_lines_of_their_functions",),
     ),
     Bug(
         "tca/__main__.py", "a given rate that is the default not seen", "options.optimizer = None  #", "pass  #", RECIPE
