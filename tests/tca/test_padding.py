@@ -23,7 +23,7 @@ from tca.signals.regularisers.firing_rate import FiringRate
 from tca.signals.signal import DelayedSignal
 from tests.support.cases import CASES
 from tests.support.padding import F64, alone, appended, problem, uneven
-from tests.support.rows import SIGNALS, STOCHASTIC, assert_same, learner
+from tests.support.rows import SIGNALS, STOCHASTIC, assert_same, learner, relative
 from tests.tca.test_stacks import batch_of, plain_stack, scattered
 
 LENGTHS = (14, 9, 0, 4)
@@ -170,6 +170,24 @@ def test_online_a_trial_ends_at_its_length(case: Any, name: str) -> None:
     stream.reset()
     with pytest.raises(ValueError, match="weights must be zero after the end of a trial"):
         stream.step(batch.inputs[0], batch.targets[0], torch.ones(4, dtype=F64), batch.loss)
+
+
+@pytest.mark.parametrize("name", ["diffusing", "kernl"])
+def test_online_without_its_length_a_trial_runs_on(name: str) -> None:
+    """Fields and KeRNL then take padding for steps of the trial: their gradients are those of trials of full length."""
+    case = replace(CASES[1], steps=14, trials=4)
+    batch = appended(uneven(case.batch(), *LENGTHS), 3)
+    ahead, bound, cut = (learner(case, STREAMED[name]) for _ in range(3))
+    for each in (ahead, cut):
+        each.follow_weights_()  # as the stream does
+    wanted = ahead.grads(replace(batch, lengths=torch.full((4,), 17)))[0]
+    stream = bound.stream(4)
+    for t in range(17):
+        stream.step(batch.inputs[t], batch.targets[t], batch.weights[t], batch.loss)
+    changed = {key: each.grad for key, each in bound.net.named_parameters()}
+    assert_same(changed, wanted)
+    ended = cut.grads(batch)[0]
+    assert all(relative(changed[key], ended[key]) > 1e-3 for key in ("w_in", "w_rec"))
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,30 @@ def test_the_readout_is_the_ridge_regression_to_all_trials_so_far(readout_leak: 
     assert relative(joint(bound.net), wanted) < 1e-12
 
 
+@pytest.mark.parametrize(("loss", "rate"), [("mse", 1.0), ("mse", 0.5), ("cross_entropy", 1.0), ("poisson", 1.0)])
+def test_other_losses_and_rates_descend_along_the_inverse_correlation_and_are_no_regression(
+    loss: str, rate: float
+) -> None:
+    """The slope of loss and penalty by autograd: the step is that times ``P``, and only a regression leaves none."""
+    case = replace(FROZEN, loss=loss)
+    bound, batch = learner(case, tca.Rule(RecursiveLeastSquares(ridge=RIDGE), Leak())), case.batch()
+    optimizer, start, inputs = readout_only(bound.net), joint(bound.net), inputs_of(bound, batch)
+    optimizer.param_groups[0]["lr"] = rate
+
+    def slope(readout: Tensor) -> Tensor:
+        leaf = readout.clone().requires_grad_()
+        cost = batch.loss.mean(inputs @ leaf.t(), batch.targets, batch.weights)
+        return torch.autograd.grad(cost + RIDGE / 2 * (leaf - start).square().sum(), leaf)[0]
+
+    bound.backward(batch)
+    optimizer.step()
+    rows = ((batch.weights / case.trials).sqrt().unsqueeze(-1) * inputs).flatten(0, 1)
+    inverse = torch.linalg.inv(RIDGE * torch.eye(rows.shape[1], dtype=F64) + rows.t() @ rows)
+    assert relative(joint(bound.net), start - rate * slope(start) @ inverse) < 1e-12
+    left = float(slope(joint(bound.net)).norm() / slope(start).norm())
+    assert left < 1e-12 if (loss, rate) == ("mse", 1.0) else left > 0.05
+
+
 def test_a_step_at_a_time_it_is_force_and_ends_at_the_same_readout() -> None:
     """Online, ``e_+(t) = e_-(t) (1 - x^T P(t) x)``, as the paper states; the last readout is the ridge regression."""
     case = replace(FROZEN, trials=1, readout_leak=0.6, plain=True)
