@@ -12,7 +12,8 @@ from torch import Tensor
 
 from tca.batch import Batch
 from tca.connections.connection import Initial
-from tca.eligibilities.traces import LeakyFilters, ReadoutFilteredTrace, Trace
+from tca.eligibilities.filtered_traces import LeakyFilters, ReadoutFilteredTrace
+from tca.eligibilities.traces import Trace
 from tca.losses import Loss
 from tca.signals.signal import CustomSignal, DelayedSignal, StateSignal
 from tca.tape.local_step import LocalStep

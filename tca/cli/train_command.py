@@ -13,8 +13,9 @@ from tca.cli.summary import again, chosen, describe
 from tca.experiments import records
 from tca.experiments.config.agent import Agent
 from tca.experiments.config.control_settings import agent_for
+from tca.experiments.config.recipes import fitted_network
 from tca.experiments.config.rule_config import rule_of
-from tca.experiments.config.run import Run, fitted_network
+from tca.experiments.config.run import Run
 from tca.experiments.records.remnants import discard
 from tca.experiments.sweep.jobs import threads
 from tca.experiments.training.thread_choice import WIDEST, threads_for

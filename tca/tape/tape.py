@@ -95,11 +95,7 @@ class Tape(StepDerivatives, abc.ABC):
         return self.rate.shape[0] - 1
 
     def with_recurrent(self, weights: Tensor) -> Self:
-        """Return the tape with other recurrent weights, the activity being the same.
-
-        Args:
-            weights: Weights in the shape of the tape's own.
-        """
+        """Return the tape with other recurrent weights of the same shape, the activity being the same."""
         return self.changed(recurrence=self.recurrence._replace(weights=weights))
 
     @property
@@ -121,17 +117,9 @@ class Tape(StepDerivatives, abc.ABC):
     def levels(self) -> tuple[Tape, ...]:
         """The tapes of all populations, from the last to the first, all with the same output error."""
         chain = [self]
+        same = {name: getattr(self, name) for name in ("outputs", "batch", "perturbed_pass", "output_error")}
         for each in self.lower:
-            chain.append(
-                each.changed(
-                    upper=chain[-1],
-                    outputs=self.outputs,
-                    batch=self.batch,
-                    perturbed_pass=self.perturbed_pass,
-                    output_error=self.output_error,
-                    readout=Readout(leak=self.readout.leak),
-                )
-            )
+            chain.append(each.changed(upper=chain[-1], readout=Readout(leak=self.readout.leak), **same))
         return tuple(chain)
 
     def changed(self, **values: object) -> Self:
@@ -168,22 +156,14 @@ class Tape(StepDerivatives, abc.ABC):
 
     @property
     def trials_shown(self) -> Batch:
-        """The trials.
-
-        Raises:
-            ValueError: The tape has no output error.
-        """
+        """The trials; an error if the tape has no output error."""
         if self.batch is None:
             raise ValueError("the tape does not know its trials: use Learner.tape")
         return self.batch
 
     @property
     def perturbed(self) -> PerturbedPass:
-        """The perturbed pass.
-
-        Raises:
-            ValueError: There is none.
-        """
+        """The perturbed pass; without one, an error."""
         if self.perturbed_pass is None:
             raise ValueError("the tape has no perturbed pass: the signal needs a perturbation eligibility")
         return self.perturbed_pass

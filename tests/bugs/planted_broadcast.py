@@ -140,9 +140,9 @@ BUGS = [
     ),
     Bug("tca/signals/causal_hop.py", "errors of no readout reported", "        _ = population.readout\n", "", CARELESS),
     Bug(
-        "tca/experiments/training/training_loop.py",
+        "tca/experiments/training/outcome.py",
         "a rule that cannot begin called diverged",
-        "        if not self.step:\n            raise error\n",
+        "    if not loop.step:\n        raise error\n",
         "",
         ("tests/tca/experiments/training/test_train.py",),
     ),

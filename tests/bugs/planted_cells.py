@@ -57,5 +57,5 @@ BUGS = [
     Bug("tca/tape/block_tape.py", "reset left out of transmission", "return with_autapses(self.recurrent, self.autapse)",
         "return self.recurrent", LEARNED),
     Bug(CHECK, "neurons that may see one another", "if (step, trial, neuron) != one:", "if False:", USERS),
-    Bug(CHECK, "closed forms taken on trust", "if not error < TOLERANCE:", "if False:", USERS),
+    Bug("tca/cells/cell_derivative_check.py", "closed forms taken on trust", "if not error < TOLERANCE:", "if False:", USERS),
 ]  # fmt: skip

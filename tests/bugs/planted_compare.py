@@ -61,7 +61,7 @@ BUGS = [
         "1.001 * min(low for", LOSSES),
     Bug(COMPARE + "common_loss.py", "runs that diverged count", "one.outcome in (COMPLETED, REACHED_LOSS) and", "",
         LOSSES),
-    Bug(COMPARE + "measurements.py", "measured at the end instead of the crossing", "result.crossings[0].net",
+    Bug(COMPARE + "measured_runs.py", "measured at the end instead of the crossing", "result.crossings[0].net",
         "result.net", LOSSES),
     Bug(COMPARE + "estimates.py", "p values without a correction", "corrected = holm([each.p for *_, each in rows])",
         "corrected = [each.p for *_, each in rows]", STATISTICS),

@@ -14,6 +14,7 @@ BACK = ("tests/tca/signals/test_feedback_alignment.py",)
 
 STEP, EXECUTION, INVERSE = "tca/tape/step_derivatives.py", "tca/execution.py", "tca/eligibilities/inverse_filter.py"
 TRACES, FULL = "tca/eligibilities/traces.py", "tca/eligibilities/full.py"
+FILTERED = "tca/eligibilities/filtered_traces.py"
 LEAK = "tca/eligibilities/leak.py"
 DIAGONAL = "tca/eligibilities/diagonal.py"
 INSTANT = "tca/eligibilities/instant.py"
@@ -70,8 +71,8 @@ BUGS = [
         RULES),
     Bug(TRACES, "trials averaged over instead of summed", "return (signal * self.gain).t() @ self.pre",
         "return (signal * self.gain).t() @ self.pre / len(signal)", POPULATIONS),
-    Bug(TRACES, "filtered trace without the slope", "if paired else slope * dense", "if paired else dense", ONLINE),
-    Bug(TRACES, "filtered trace 1 % short", "kept.mul_(leak).add_(value",
+    Bug(FILTERED, "filtered trace without the slope", "if paired else slope * dense", "if paired else dense", ONLINE),
+    Bug(FILTERED, "filtered trace 1 % short", "kept.mul_(leak).add_(value",
         "kept.mul_(0.99 * leak).add_(value", ONLINE),
     Bug(HOMOTOPY, "share taken twice", "self.share * later", "self.share**2 * later", PATHS),
     Bug(HOMOTOPY, "share of the leak as well", "return leak + self.share *", "return self.share * leak + self.share *",

@@ -61,7 +61,7 @@ BUGS = [
     Bug("tca/experiments/records/remnants.py", "every file of a folder removed with its record",
         "for name in os.listdir(folder) if NAMES.fullmatch(name) or name in OWN or _is_remnant(name)]",
         "for name in os.listdir(folder)]", RESUMED),
-    Bug("tca/experiments/config/run.py", "rules with a form on a perceptron by default",
+    Bug("tca/experiments/config/recipes.py", "rules with a form on a perceptron by default",
         "if plain and isinstance(task, Images) and not formed else", "if plain and isinstance(task, Images) else", RESUMED),
     Bug("tca/conformance/properties.py", "targets within the horizon taken for those beyond it",
         "changed(t, slice(last, None))", "changed(t, slice(last, last))", CHECKED),

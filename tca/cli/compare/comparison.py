@@ -14,7 +14,8 @@ from tca.experiments.config.agent import REWARD_RULES, Agent
 from tca.experiments.config.components import Optimizer, Seeds, plain
 from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.own_parts import import_parts
-from tca.experiments.config.run import Run, fitted_network
+from tca.experiments.config.recipes import fitted_network
+from tca.experiments.config.run import Run
 from tca.utils.checks import check, not_negative, settle, whole
 from tca.utils.names import lookup
 

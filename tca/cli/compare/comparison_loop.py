@@ -13,13 +13,8 @@ from tca.cli.compare.common_loss import common_losses, crossings, with_matched
 from tca.cli.compare.comparison import Comparison, Planned
 from tca.cli.compare.comparison_result import OUTCOMES_FILE, RUNS, ComparisonResult, Key, Outcomes
 from tca.cli.compare.learning_rates import Search, TriedRate
-from tca.cli.compare.measurements import (
-    MeasurementSettings,
-    RunMeasurements,
-    observer,
-    read_measured,
-    train_and_measure,
-)
+from tca.cli.compare.measured_runs import read_measured, train_and_measure
+from tca.cli.compare.measurements import MeasurementSettings, RunMeasurements, observer
 from tca.cli.compare.task_facts import task_facts
 from tca.experiments import records
 from tca.experiments.config.run import Run

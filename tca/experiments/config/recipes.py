@@ -1,9 +1,14 @@
-"""Recommended optimizers of rules in image networks, tuned on held-out digits; see docs/studies/vision.md."""
+"""Default networks of tasks, and optimizers of rules in image networks tuned on held-out digits.
+
+See docs/studies/vision.md.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tasks.images import Images
+from tasks.task import Task
 from tca.experiments.config.components import Optimizer
 from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.schedules import Cosine
@@ -15,7 +20,7 @@ from tca.nets.vector.vector_networks import VectorNet
 from tca.rule import Rule
 from tca.rules import RULES
 
-__all__ = ["in_words", "recommended"]
+__all__ = ["fitted_network", "in_words", "recommended"]
 
 DEFAULT = Optimizer()
 Key = tuple[str, str, type[Loss]]  # rule, kind of network, loss
@@ -68,6 +73,19 @@ def recommended(rule: Rule, net: NetworkConfig, loss: Loss) -> Optimizer:
     kind = _kind(net)
     fitting = {key[2]: each for key, each in RECIPES.items() if key[1] == kind and RULES[key[0]] == rule}
     return fitting.get(type(loss)) or next(iter(fitting.values()), DEFAULT)
+
+
+def fitted_network(net: NetworkConfig, task: Task, rule: str | Rule) -> NetworkConfig:
+    """Return a perceptron where the default network has no option but a size and cannot use its memory.
+
+    Args:
+        net: The network; others stay.
+        task: The task, of one step if it shows images at once.
+        rule: The rule; those that are defined on leaky cells keep them.
+    """
+    plain = net.kind == "leaky_rnn" and net == NetworkConfig(size=net.size)
+    formed = (rule if isinstance(rule, Rule) else RULES[rule]).form
+    return NetworkConfig("mlp", size=net.size) if plain and isinstance(task, Images) and not formed else net
 
 
 def _kind(net: NetworkConfig) -> str:

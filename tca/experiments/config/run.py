@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal
 import torch
 
 import tasks
-from tasks.images import Images
 from tasks.own.other_loss import with_loss
 from tasks.own.registry import path_of, registered_as
 from tca.experiments.config.agent import REWARD_RULES, Agent
@@ -23,7 +22,7 @@ from tca.experiments.config.control_settings import agent_for, network_for, opti
 from tca.experiments.config.loss_config import loss_of, loss_values
 from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.own_parts import import_parts
-from tca.experiments.config.recipes import recommended
+from tca.experiments.config.recipes import fitted_network, recommended
 from tca.experiments.config.rule_config import rule_of, rule_values
 from tca.experiments.config.run_name import label_of, name_of
 from tca.rule import Rule
@@ -31,7 +30,7 @@ from tca.rules import RULES
 from tca.utils.checks import DEVICE, Count, Folder, Made, Named, Whole, checked, settle
 from tca.utils.names import lookup
 
-__all__ = ["Callback", "NetworkConfig", "Optimizer", "Run", "Seeds", "fitted_network"]
+__all__ = ["Callback", "NetworkConfig", "Optimizer", "Run", "Seeds"]
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # Fields, by part, that are written only if used, so that other runs keep their names.
@@ -39,19 +38,6 @@ ADDED = {
     "": ("held_out", "snapshot_losses", "callbacks", "agent", "loss"),
     "optimizer": ("schedule", "matched", "sam", "reset_momentum_on_projection", "lr_multipliers"),
 }
-
-
-def fitted_network(net: NetworkConfig, task: tasks.Task, rule: str | Rule) -> NetworkConfig:
-    """Return a perceptron where the default network has no option but a size and cannot use its memory.
-
-    Args:
-        net: The network; others stay.
-        task: The task, of one step if it shows images at once.
-        rule: The rule; those that are defined on leaky cells keep them.
-    """
-    plain = net.kind == "leaky_rnn" and net == NetworkConfig(size=net.size)
-    formed = (rule if isinstance(rule, Rule) else RULES[rule]).form
-    return NetworkConfig("mlp", size=net.size) if plain and isinstance(task, Images) and not formed else net
 
 
 @checked
@@ -139,7 +125,8 @@ class Run:
             self._settle_control(task)
         elif self.agent is None and self.rule in REWARD_RULES:
             settle(self, agent=Agent())
-        task = task if self.loss is None else self._with_loss()
+        if self.loss is not None:
+            self._settle_loss(task)
         self._check_rewards(task)
         if self.net is None:
             settle(self, net=fitted_network(NetworkConfig(), task, self.rule))
@@ -151,15 +138,13 @@ class Run:
         if not isinstance(self.optimizer, Optimizer):
             raise TypeError(f"optimizer must be an Optimizer, or None for the recommended one, got {self.optimizer!r}")
 
-    def _with_loss(self) -> tasks.Task:
-        """Return the task, and leave out a loss that it has anyway."""
+    def _settle_loss(self, task: tasks.Task) -> None:
+        """Leave out a loss that the task has anyway."""
         if self.agent is not None:
             raise ValueError(f"loss must be None where a network learns from rewards, got {self.loss!r}")
-        task = tasks.make(self.task, **self.task_options)
         settle(self, loss=loss_of(self.loss))
         if task.loss == self.loss:
             settle(self, loss=None)
-        return task
 
     def _settle_control(self, task: tasks.Task) -> None:
         """Choose agent, rule and network of a task that gives rewards only, where they are not given."""
@@ -277,10 +262,8 @@ class Run:
     def to_json(self) -> dict[str, Any]:
         """Return the run as numbers, strings, lists and dictionaries."""
         values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
-        values["net"] = self.net.to_json()
-        for name in ("optimizer", "seeds"):
-            values[name] = dataclasses.asdict(values[name])
-        values["callbacks"] = [dataclasses.asdict(each) for each in self.callbacks]
+        values |= {name: dataclasses.asdict(values[name]) for name in ("optimizer", "seeds")}
+        values["net"], values["callbacks"] = self.net.to_json(), [dataclasses.asdict(each) for each in self.callbacks]
         values["agent"] = None if self.agent is None else self.agent.to_json()
         values["loss"] = None if self.loss is None else loss_values(self.loss)
         for part, names in ADDED.items():

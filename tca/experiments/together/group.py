@@ -11,6 +11,7 @@ from tca.experiments.loggers.logger import Writer
 from tca.experiments.records.record import Record
 from tca.experiments.records.result import Result
 from tca.experiments.together.learner_ensemble import LearnerEnsemble
+from tca.experiments.training.outcome import course
 from tca.experiments.training.training_loop import TrainingLoop
 
 __all__ = ["Group"]
@@ -55,7 +56,7 @@ class Group:
                 wanted.pop(place, None)
 
         for place, (loop, record, write) in enumerate(zip(self.loops, self.records, self.writers, strict=True)):
-            courses[place] = loop.course(record, write)
+            courses[place] = course(loop, record, write)
             go_on(place, None)
         while wanted:
             least = min(self.loops[place].step for place in wanted)

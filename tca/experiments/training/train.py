@@ -14,6 +14,7 @@ from tca.experiments.loggers.logger import Logger, logged, loggers_of
 from tca.experiments.records.record import Record
 from tca.experiments.records.result import Result
 from tca.experiments.training.evaluation import evaluate
+from tca.experiments.training.outcome import finish
 from tca.experiments.training.training_loop import Observer, TrainingLoop
 from tca.utils.checks import Folder, checked
 
@@ -63,6 +64,6 @@ def train(
     with Record(place, run, loop.sizes, task.measure, data_of(task)) as record:
         if not record.ended:
             with logged(senders, run, place, record.metrics) as write:
-                return loop.finish(record, progress, write)
+                return finish(loop, record, progress, write)
     assert folder is not None
     return records.reread(folder, run)

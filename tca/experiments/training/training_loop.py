@@ -1,13 +1,12 @@
-"""The training loop of a run: updates, measurements, checkpoints and outcome."""
+"""The state of a run in training: its network, learner, optimizer and batches, updated and measured."""
 
 from __future__ import annotations
 
 import copy
-import itertools
 import math
 import statistics
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 import torch
@@ -17,16 +16,13 @@ from tasks.trials import FixedTrials, TrialSet
 from tca.batch import Batch
 from tca.experiments.config.run import Run
 from tca.experiments.records.record import Record
-from tca.experiments.records.result import COMPLETED, DIVERGED, REACHED_LOSS, Metrics, Result
+from tca.experiments.records.result import Metrics
 from tca.experiments.reinforcement.episodes import ContinuedEpisodes, Episodes, policy_of, returns_of
 from tca.experiments.reinforcement.learning_check import check_learns
 from tca.experiments.training.evaluation import evaluate
-from tca.experiments.training.snapshots import cross
 from tca.experiments.training.update import Updates
 from tca.learner import Learner
 from tca.nets.network import Network
-from tca.utils.checks import DivergenceError
-from tca.utils.progress_bar import ProgressBar
 
 __all__ = ["Observer", "TrainingLoop"]
 
@@ -37,7 +33,7 @@ SHOWN = 3  # names in the reason of a divergence
 
 
 class TrainingLoop:
-    """The state of a run in training, and the loop of its updates.
+    """The state of a run in training; `tca.experiments.training.outcome` trains it to its end.
 
     An update takes a batch of trials with targets, or an episode of a run that learns from rewards.
 
@@ -128,13 +124,6 @@ class TrainingLoop:
             made()
         return ""
 
-    def advance(self, updates: int, made: Callable[[], object]) -> str:
-        """Make the updates of ``block``; an error of weights that have diverged is a reason as well."""
-        try:
-            return self.block(updates, made)
-        except DivergenceError as error:
-            return self._diverged(error)
-
     def update(self) -> str:
         """Make one update; return the reason if a number is not finite, then without an update, else ``""``."""
         begun = time.perf_counter()
@@ -218,124 +207,11 @@ class TrainingLoop:
             watcher.restore(its)
         self.batches = self._batches(state.get("episodes"))
 
-    def finish(self, record: Record, progress: bool, write: Callable[[Metrics], None]) -> Result:
-        """Train from the record's checkpoint, if it has one, to the end, and return the result.
-
-        Args:
-            progress: Whether to show a progress bar.
-            write: Callback with every new measurement.
-        """
-        self.resume(record)
-        shown = {"initial": self.step, "disable": not progress, "unit": self.unit, "desc": self.run.label}
-        with ProgressBar(total=self.run.steps, **shown) as bar:
-            course = self.course(record, write, bar)
-            try:
-                updates = next(course)
-                while True:
-                    updates = course.send(self.advance(updates, bar.update))
-            except StopIteration as end:
-                result: Result = end.value
-                return result
-
     def resume(self, record: Record) -> None:
         """Go on from the record's checkpoint, if it has one."""
         if record.checkpoint is not None:
             with record.restoring():
                 self.restore(record.checkpoint)
-
-    def course(self, record: Record, write: Callable[[Metrics], None], bar: Any = None) -> Generator[int, str, Result]:
-        """Yield the number of updates to the next measurement, until the run ends, and return its result.
-
-        Whoever drives the run makes the updates and sends the reason if a number is not finite, else ``""``.
-
-        Args:
-            write: Callback with every new measurement.
-            bar: Progress bar beside which measurements are shown, default none.
-        """
-        try:
-            outcome, reason = yield from self._train(record, write, bar)
-        except DivergenceError as error:
-            outcome, reason = DIVERGED, self._diverged(error)
-        found = tuple(record.metrics)
-        crossings, normalisation = record.crossings(), self.normalisation
-        result = Result(
-            self.run, outcome, self.step, reason, found, self.net, self.learner, crossings, normalisation
-        )  # fmt: skip
-        record.finish(result)
-        return result
-
-    def _diverged(self, error: DivergenceError) -> str:
-        """Return the reason of a divergence; an error of the initial weights is none, and is raised."""
-        if not self.step:
-            raise error
-        return f"{error}, after {self.unit} {self.step}"
-
-    def _train(
-        self, record: Record, write: Callable[[Metrics], None], bar: Any
-    ) -> Generator[int, str, tuple[str, str]]:
-        """Yield the updates to the next measurement until there is an outcome, and return it with its reason."""
-        run = self.run
-        before: Mapping[str, Any] = {}
-        while True:
-            if trouble := self._overflow():
-                return DIVERGED, trouble
-            if not record.metrics or record.metrics[-1].step < self.step:
-                record.add(self.measure())
-                write(record.metrics[-1])
-                self._keep(record, before)
-                record.save(self.state())
-            last = record.metrics[-1]
-            if trouble := self._reason(
-                f"{name} is {loss}" for name, loss in self._losses(last) if not math.isfinite(loss)
-            ):
-                return DIVERGED, trouble
-            if bar is not None:
-                bar.set_postfix(self._shown(last))
-            if run.stop_loss is not None and last.train_loss <= run.stop_loss:
-                return REACHED_LOSS, ""
-            if self.step >= run.steps:
-                return COMPLETED, ""
-            if run.snapshot_losses:
-                before = copy.deepcopy(self.state())
-            if trouble := (yield min(run.evaluate_every, run.steps - self.step)):
-                return DIVERGED, trouble
-
-    def _losses(self, last: Metrics) -> tuple[tuple[str, float], ...]:
-        """Return the losses that must be finite; while acting no episode may have ended."""
-        test = ("test loss", last.test_loss)
-        return (test,) if self.task.rewards_only else (("training loss", last.train_loss), test)
-
-    def _shown(self, last: Metrics) -> dict[str, str]:
-        """Return the numbers beside the progress bar."""
-        if self.task.rewards_only:
-            return {"return": f"{last.test_accuracy:.1f}", "acting": f"{last.train_accuracy:.1f}"}
-        return {"loss": f"{last.train_loss:.4f}", self.task.measure: f"{last.test_accuracy:.3f}"}
-
-    def _keep(self, record: Record, before: Mapping[str, Any]) -> None:
-        """Save the network at each loss of the run crossed since the previous measurement."""
-        for loss in record.reached():
-            found = cross(self, before, record.metrics[-1], loss)
-            record.keep(loss, found.metrics, found.net, found.learner)
-
-    def _overflow(self) -> str:
-        """Return which weights or states are not finite after the last update, ``""`` if none."""
-        numbers = self._numbers()
-        return self._reason(f"{name} is not finite" for name, each in numbers if not torch.isfinite(each).all())
-
-    def _reason(self, found: Iterable[str]) -> str:
-        named = list(itertools.islice(found, SHOWN))
-        return f"{', '.join(named)} after {self.unit} {self.step}" if named else ""
-
-    def _numbers(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield every tensor that updates change, by name."""
-        yield from self.net.named_parameters()
-        for name, each in self.learner.buffers.items():
-            yield f"{name} of the rule", each
-        names = {parameter: name for name, parameter in self.net.named_parameters()}
-        for parameter, state in self.updates.optimizer.state.items():
-            for name, each in state.items():
-                if isinstance(each, Tensor):
-                    yield f"{name} of the optimizer for {names[parameter]}", each
 
 
 def student_t(degrees: int) -> float:

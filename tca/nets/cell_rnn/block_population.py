@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tca.cells.cell import Bounds, Cell
-from tca.cells.cell_check import check_learned
+from tca.cells.cell_derivative_check import check_learned
 from tca.cells.local_derivatives import emitted, moved, passed_on
 from tca.connections.connection import Bias, Connection, ConnectionInput, Dense, Initial
 from tca.nets.recurrent import RecurrentPopulation

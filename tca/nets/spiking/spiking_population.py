@@ -178,10 +178,6 @@ class SpikingPopulation(BlockPopulation):
         """Return the spikes, shape ``(T, B, N)``, differentiable through the surrogate gradient.
 
         As often as it has derivatives itself.
-
-        Args:
-            noise: Noise in the drive of every step, shape ``(T, B, N)``; ``None`` (default) for none.
-            prefix: Prefix of the parameters' names, default empty.
         """
         if self.cell is not None:
             return super().cell_rates(use, inputs, noise, prefix)

@@ -9,7 +9,8 @@ import tasks
 import tca
 from analysis import generalization_gap
 from analysis.generalization.conditions import Changed, Clean, FreshTrials, InputNoise, Longer, PixelNoise, changed_task
-from analysis.generalization.gap import gap_intervals, sizes
+from analysis.generalization.gap import sizes
+from analysis.generalization.gap_bootstrap import gap_intervals
 from tca.losses import MSE
 
 TASK = tasks.make("delayed_match")

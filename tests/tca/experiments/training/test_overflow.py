@@ -15,6 +15,7 @@ from tca.experiments import records
 from tca.experiments.config.components import Optimizer
 from tca.experiments.config.network_config import NetworkConfig
 from tca.experiments.config.run import Run
+from tca.experiments.training import outcome
 from tca.experiments.training.train import train
 from tca.experiments.training.training_loop import TrainingLoop
 
@@ -102,7 +103,7 @@ def test_a_resumed_run_finds_the_same(tmp_path: Path, monkeypatch: pytest.Monkey
             raise KeyboardInterrupt
         return ""
 
-    monkeypatch.setattr(TrainingLoop, "_reason", interrupt)
+    monkeypatch.setattr(outcome, "_reason", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train(run, tmp_path, progress=False)
     monkeypatch.undo()
