@@ -74,7 +74,7 @@ class SeededEnvironment:
             self.step(int(action) if np.ndim(action) == 0 else action.astype(kind))
 
     def close(self) -> None:
-        """Release what the environment holds, such as a window."""
+        """Close the environment and its window."""
         self.made.close()
 
     def _flat(self, observed: Any) -> NDArray[np.float64]:
