@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean
 
 from analysis.statistics.intervals import paired_difference
-from studies import control, cosines, reaching, recurrent_broadcasts, step_control, student_teacher
+from studies import control, cosines, reaching, recurrent_broadcasts, sparse_paths, step_control, student_teacher
 from studies.broadcast import grid_tables
 from studies.claims import (
     Claim,
@@ -81,6 +81,7 @@ def tables(docs: Path) -> dict[str, Callable[[], Table]]:
         | cosines.tables(data / "cosines.csv")
         | reaching.tables(data / "reaching.csv")
         | student_teacher.tables(data / "student_teacher.csv")
+        | sparse_paths.tables(data / "sparse_paths.csv")
         | step_control.tables(data / "step_control_digits.csv")
     )
 

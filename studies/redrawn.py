@@ -25,7 +25,7 @@ from analysis.figures.point_figures import paired_differences
 from analysis.statistics.intervals import Estimate, mean
 from analysis.statistics.rank_correlation import Correlation, rank_correlation
 from benchmarks.scaling_figure import HIGHLIGHTED, scaling
-from studies import control, copy_task, cosines, gated_alignment, reaching, step_control, student_teacher
+from studies import control, copy_task, cosines, gated_alignment, reaching, sparse_paths, step_control, student_teacher
 from studies.generalization.curvature_against_bound import curvature_against_bound
 from studies.generalization.curvature_over_training import curvature_over_training
 from studies.generalization.gap_at_matched_loss import gap_at_matched_loss
@@ -122,6 +122,7 @@ DRAWINGS: Mapping[str, Callable[[Sequence[Series]], Figure]] = {
     "studies/published_vision": published_figure.drawn,
     "studies/reaching": reaching.drawn,
     "studies/step_control_*": step_control.over_lengths,
+    "studies/sparse_paths": sparse_paths.drawn,
     "studies/student_teacher": student_teacher.drawn,
     "studies/control_returns": control.figure,
     "studies/scaling": lambda series: scaling(series, HIGHLIGHTED, {"cells": 2.0, "steps": 1.0}),

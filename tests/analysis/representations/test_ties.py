@@ -15,6 +15,7 @@ from analysis import cca, cka, dsa, linear_dynamics, match_cells, procrustes_dis
 from analysis.curvature.operators import Hessian
 from analysis.dynamics.dsa import vector_field_distance
 from analysis.landscape.planes import _KINDS
+from analysis.representations.rotations import _starts, distance
 from analysis.representations.similarity import canonical_correlations
 from analysis.stability.critical_rate import _along
 from analysis.statistics.ties import kept_apart, tied_ranks
@@ -185,6 +186,15 @@ def test_a_field_in_other_coordinates_is_the_same(a: Tensor) -> None:
     for seed in range(2):
         turned = rotation(len(a), 20 + seed)
         assert vector_field_distance(a, turned @ a @ turned.T, starts=0) < 1e-9
+
+
+def test_signs_of_frames_are_right_before_any_search() -> None:
+    """One of the starts from frames brings a field and itself in other coordinates together, whatever LAPACK's signs."""
+    for seed in range(10):
+        a, q = torch.randn(2, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+        turn = torch.linalg.qr(q)[0]
+        field, turned = a.numpy(), (turn @ a @ turn.T).numpy()
+        assert min(distance(field, turned, each) for each in _starts(field, turned, 0, 0)) < 1e-10
 
 
 def test_the_distance_of_fields_does_not_depend_on_their_order() -> None:
