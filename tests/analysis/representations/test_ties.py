@@ -189,7 +189,7 @@ def test_a_field_in_other_coordinates_is_the_same(a: Tensor) -> None:
 
 
 def test_signs_of_frames_are_right_before_any_search() -> None:
-    """One of the starts from frames brings a field and itself in other coordinates together, whatever LAPACK's signs."""
+    """A start from frames brings a field and itself in other coordinates together, whatever signs LAPACK has."""
     for seed in range(10):
         a, q = torch.randn(2, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
         turn = torch.linalg.qr(q)[0]
