@@ -105,7 +105,7 @@ def ours(net: nn.Module, inputs: Tensor, classes: Tensor) -> Contestant:
 
     def top(tolerance: float, seed: int) -> tuple[float, int]:
         before = operator.products
-        found = analysis.spectrum(operator, 1, engine="lanczos", tolerance=tolerance, seed=seed, only_largest=True)
+        found = analysis.spectrum(operator, k=1, engine="lanczos", tolerance=tolerance, seed=seed, only_largest=True)
         return found.largest[0].value, operator.products - before
 
     return Contestant(operator.product, top, lambda: analysis.trace(operator, probes=PROBES).value)

@@ -180,7 +180,7 @@ def curvature(
     operator = hessian(problem, l2=l2)
     ends = spectrum(
         operator,
-        1,
+        k=1,
         engine=engine,
         tolerance=tolerance,
         products=products,
@@ -189,7 +189,7 @@ def curvature(
         of_values=of_values,
     )
     known = None if ends.trace is None else TraceEstimate(ends.trace, 0.0, 0, "exact")
-    estimated = trace(operator, estimator, probes=probes, seed=seed) if probes and known is None else None
+    estimated = trace(operator, estimator=estimator, probes=probes, seed=seed) if probes and known is None else None
     return Curvature(
         largest=ends.largest[0],
         smallest=ends.smallest[0],

@@ -6,6 +6,7 @@ Shapes: P parameters, K probes, M Lanczos steps, X points of a grid.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -13,10 +14,13 @@ import torch
 from annotated_types import Ge
 from scipy.stats import norm as normal
 from scipy.stats import t as student
-from torch import Tensor
+from torch import Tensor, nn
 
+from analysis.curvature.measured_operator import measured_operator
 from analysis.curvature.operators import Operator
-from tca.utils.checks import Count, Kept, Seed, checked
+from analysis.fixed_data import Data
+from analysis.samples import Criterion
+from tca.utils.checks import Count, DType, Kept, NotNegative, Positive, Seed, checked
 from tca.utils.tables import Tabular
 
 __all__ = ["Density", "density"]
@@ -105,8 +109,24 @@ class Density(Tabular):
 
 
 @checked
-def density(operator: Operator, *, probes: Annotated[int, Ge(2)] = 8, steps: Count = 80, seed: Seed = 0) -> Density:
-    """Return the density of the spectrum of a symmetric operator.
+def density(
+    net: nn.Module | Operator,
+    trials: Data | None = None,
+    parameters: str | Sequence[str] | None = None,
+    kind: str = "hessian",
+    *,
+    probes: Annotated[int, Ge(2)] = 8,
+    steps: Count = 80,
+    seed: Seed = 0,
+    loss: Criterion | None = None,
+    l2: NotNegative = 0.0,
+    chunk: Count | None = None,
+    memory: Positive = 2048.0,
+    dtype: DType | None = torch.float64,
+) -> Density:
+    """Return the density of the spectrum of a symmetric matrix.
+
+    The matrix is the Hessian of a model on fixed trials, another of its matrices, or a symmetric operator.
 
     Lanczos iteration from a random vector z yields a tridiagonal matrix whose eigenvalues, weighted by the squared
     first components of its eigenvectors, are the Gauss quadrature of ``sum_i (v_i . z)^2 delta(lambda - lambda_i)``,
@@ -117,14 +137,23 @@ def density(operator: Operator, *, probes: Annotated[int, Ge(2)] = 8, steps: Cou
     eigenvalues are exact.
 
     Args:
-        operator: The operator, such as one from ``analysis.operator``.
+        net: A network of the library, any module, or an operator, such as one from ``analysis.operator``.
+        trials: Trials or samples of the model, as in `curvature`; none for an operator.
+        parameters: Parameters of the model, as in `curvature`.
+        kind: Which matrix of the model, as in ``analysis.operator``, default ``"hessian"``.
         probes: Random vectors K, default 8, at least 2.
         steps: Lanczos steps M a vector, default 80, each one product; memory for M vectors is needed, and for several
             times as many, up to 1 GiB, where the operator takes several vectors at once.
         seed: Seed of the vectors.
+        loss: The loss of inputs and targets; ``None`` (default) for that of the trials.
+        l2: Coefficient of an L2 penalty, default 0.
+        chunk: Trials differentiated together; ``None`` (default) for as many as fit into ``memory``.
+        memory: Memory for derivatives in MB, default 2048; an estimate.
+        dtype: Type in which derivatives are computed, default ``torch.float64``; ``None`` for the network's own.
 
     Raises:
-        ValueError: A number is too small, or the operator is not symmetric.
+        ValueError: A number is too small, the operator is not symmetric, or as for `curvature`.
+        TypeError: A model comes without data, or an operator with data.
 
     Papers: Ubaru, Chen and Saad (2017), SIAM Journal on Matrix Analysis and Applications 38:1075; Ghorbani, Krishnan
     and Xiao (2019), ICML, arXiv:1901.10159, for networks.
@@ -135,6 +164,9 @@ def density(operator: Operator, *, probes: Annotated[int, Ge(2)] = 8, steps: Cou
     >>> result.nodes.tolist(), round(result.negative_mass()[0], 4)
     ([[-2.0, 2.0, 2.0]], 0.3333)
     """
+    operator = measured_operator(
+        net, trials, parameters=parameters, kind=kind, loss=loss, l2=l2, chunk=chunk, memory=memory, dtype=dtype
+    )
     if not operator.symmetric:
         raise ValueError(f"operator must be symmetric to have a density, got {type(operator).__name__}")
     if operator.size <= probes * steps:

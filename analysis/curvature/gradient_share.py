@@ -101,7 +101,7 @@ def gradient_share(
     direction = direction.detach().double().cpu()
     if not direction.any():
         raise ValueError(f"{'the gradient' if update is None else 'update'} must not be zero: it has no direction")
-    found = spectrum(curved, k, tolerance=tolerance, seed=seed)
+    found = spectrum(curved, k=k, tolerance=tolerance, seed=seed)
     if not all(each.converged for each in found.largest):
         raise ValueError(f"eigenvectors of the Hessian must converge, to a residual of {tolerance:g}: raise tolerance")
     shares = (found.largest_vectors.mT @ direction).square() / direction.square().sum()

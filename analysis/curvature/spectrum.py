@@ -1,19 +1,23 @@
-"""Both ends of the spectrum of an operator.
+"""Both ends of the spectrum of an operator or of a model.
 
 Shapes: P parameters, k eigenvalues.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from analysis.curvature.eigensolvers import ENGINES, Pair, lanczos
+from analysis.curvature.measured_operator import measured_operator
 from analysis.curvature.operators import Operator
-from tca.utils.checks import Count, Kept, Seed, checked
+from analysis.fixed_data import Data
+from analysis.samples import Criterion
+from tca.utils.checks import Count, DType, Kept, NotNegative, Positive, Seed, checked
 from tca.utils.names import lookup
 from tca.utils.tables import Tabular, columns_of, row_of
 
@@ -95,24 +99,37 @@ class Spectrum(Tabular):
 
 @checked
 def spectrum(
-    operator: Operator,
-    k: Count = 5,
+    net: nn.Module | Operator,
+    trials: Data | None = None,
+    parameters: str | Sequence[str] | None = None,
+    kind: str = "hessian",
     *,
+    k: Count = 5,
     engine: str = "auto",
     tolerance: Kept = 1e-6,
     products: Count = 2000,
     seed: Seed = 0,
     only_largest: bool = False,
     of_values: bool = False,
+    loss: Criterion | None = None,
+    l2: NotNegative = 0.0,
+    chunk: Count | None = None,
+    memory: Positive = 2048.0,
+    dtype: DType | None = torch.float64,
 ) -> Spectrum:
-    """Return the k largest and the k smallest algebraic eigenvalues of a symmetric operator with their vectors.
+    """Return the k largest and k smallest eigenvalues with their vectors.
+
+    The matrix is the Hessian of a model on fixed trials, another of its matrices, or a symmetric operator.
 
     ``A v = lambda v``. Every value comes with the residual of its vector, so that values that have not converged are
     marked. Lanczos iteration may miss copies of a value that occurs several times, and then takes the next ones for the
     outermost; the dense engine counts right.
 
     Args:
-        operator: The operator, such as one from ``analysis.operator``.
+        net: A network of the library, any module, or an operator, such as one from ``analysis.operator``.
+        trials: Trials or samples of the model, as in `curvature`; none for an operator.
+        parameters: Parameters of the model, as in `curvature`.
+        kind: Which matrix of the model, as in ``analysis.operator``, default ``"hessian"``.
         k: How many at each end, default 5.
         engine: ``"lanczos"``; ``"dense"``, for up to 2,000 parameters; of a Hessian also ``"pyhessian"``, for one
             eigenvalue at each end; or ``"auto"`` (default), dense for up to 100 parameters and Lanczos for more.
@@ -124,17 +141,26 @@ def spectrum(
             the smallest are close together.
         of_values: Whether the tolerance is for the estimated errors of the values instead of the residuals of the
             vectors, default ``False``: Lanczos iteration then takes a fraction of the products.
+        loss: The loss of inputs and targets; ``None`` (default) for that of the trials.
+        l2: Coefficient of an L2 penalty, default 0.
+        chunk: Trials differentiated together; ``None`` (default) for as many as fit into ``memory``.
+        memory: Memory for derivatives in MB, default 2048; an estimate.
+        dtype: Type in which derivatives are computed, default ``torch.float64``; ``None`` for the network's own.
 
     Raises:
-        ValueError: A name is unknown, a number is out of range, or the operator is not symmetric.
+        ValueError: A name is unknown, a number is out of range, the operator is not symmetric, or as for `curvature`.
+        TypeError: A model comes without data, or an operator with data.
 
     >>> from analysis.curvature.operators import Hessian
     >>> bowl = Hessian([lambda theta: (theta.square() * torch.arange(1.0, 5.0)).sum() / 2], torch.zeros(4))
-    >>> result = spectrum(bowl, 2)
+    >>> result = spectrum(bowl, k=2)
     >>> [each.value for each in result.largest], [each.value for each in result.smallest], result.converged
     ([4.0, 3.0], [1.0, 2.0], True)
     """
     lookup({**ENGINES, "auto": None}, engine, "engine")
+    operator = measured_operator(
+        net, trials, parameters=parameters, kind=kind, loss=loss, l2=l2, chunk=chunk, memory=memory, dtype=dtype
+    )
     if k > operator.size:
         raise ValueError(f"k must be at most the number of parameters, {operator.size}, got {k}")
     if not operator.symmetric:

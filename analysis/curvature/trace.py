@@ -1,4 +1,4 @@
-"""The trace of an operator, estimated from its products with random vectors.
+"""The trace of an operator or of a model, estimated from its products with random vectors.
 
 Shapes: P parameters, K probes.
 """
@@ -6,15 +6,18 @@ Shapes: P parameters, K probes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from analysis.curvature.measured_operator import measured_operator
 from analysis.curvature.operators import Operator
-from tca.utils.checks import Count, Positive, Seed, checked
+from analysis.fixed_data import Data
+from analysis.samples import Criterion
+from tca.utils.checks import Count, DType, NotNegative, Positive, Seed, checked
 from tca.utils.names import lookup
 from tca.utils.tables import Tabular
 
@@ -48,15 +51,25 @@ class TraceEstimate(Tabular):
 
 @checked
 def trace(
-    operator: Operator,
-    estimator: str = "hutchinson",
+    net: nn.Module | Operator,
+    trials: Data | None = None,
+    parameters: str | Sequence[str] | None = None,
+    kind: str = "hessian",
     *,
+    estimator: str = "hutchinson",
     probes: Count = 32,
     rtol: Positive | None = None,
     most: Count = 10_000,
     seed: Seed = 0,
+    loss: Criterion | None = None,
+    l2: NotNegative = 0.0,
+    chunk: Count | None = None,
+    memory: Positive = 2048.0,
+    dtype: DType | None = torch.float64,
 ) -> TraceEstimate:
-    """Return an unbiased estimate of the trace of an operator with its standard error, or the trace itself.
+    """Return an unbiased estimate of a trace with its standard error, or the trace.
+
+    The matrix is the Hessian of a model on fixed trials, another of its matrices, or any operator, symmetric or not.
 
     With vectors z of random signs:
 
@@ -71,7 +84,10 @@ def trace(
     Where there are as many probes as parameters, the matrix is written out and its trace is exact.
 
     Args:
-        operator: The operator, symmetric or not.
+        net: A network of the library, any module, or an operator, such as one from ``analysis.operator``.
+        trials: Trials or samples of the model, as in `curvature`; none for an operator.
+        parameters: Parameters of the model, as in `curvature`.
+        kind: Which matrix of the model, as in ``analysis.operator``, default ``"hessian"``.
         estimator: Which, default ``"hutchinson"``.
         probes: Products to spend, default 32: at least 2, for Hutch++ 6 and for XTrace 4; a remainder is not spent. The
             standard error shows what they are worth: where few eigenvalues are large, half the trace with Hutchinson.
@@ -79,9 +95,15 @@ def trace(
             it is reached, the number of probes doubles: Hutchinson goes on, the others begin anew.
         most: Probes after which to stop short of ``rtol``, default 10,000.
         seed: Seed of the vectors.
+        loss: The loss of inputs and targets; ``None`` (default) for that of the trials.
+        l2: Coefficient of an L2 penalty, default 0.
+        chunk: Trials differentiated together; ``None`` (default) for as many as fit into ``memory``.
+        memory: Memory for derivatives in MB, default 2048; an estimate.
+        dtype: Type in which derivatives are computed, default ``torch.float64``; ``None`` for the network's own.
 
     Raises:
-        ValueError: The name is unknown or there are too few probes.
+        ValueError: The name is unknown, there are too few probes, or as for `curvature`.
+        TypeError: A model comes without data, or an operator with data.
 
     Papers: Hutchinson (1990), Communications in Statistics 19:433; Meyer, Musco, Musco and Woodruff (2021), SOSA, for
     Hutch++; Epperly, Tropp and Webber (2024), SIAM Journal on Matrix Analysis and Applications 45:1, for XTrace; Efron
@@ -89,13 +111,16 @@ def trace(
 
     >>> from analysis.curvature.operators import Hessian
     >>> valley = Hessian([lambda theta: theta.sum() ** 2 / 2], torch.zeros(100))  # one eigenvalue, 100
-    >>> [round(trace(valley, name, probes=18).value, 3) for name in ("hutchinson", "hutch++", "xtrace")]
+    >>> [round(trace(valley, estimator=name, probes=18).value, 3) for name in ("hutchinson", "hutch++", "xtrace")]
     [95.111, 100.0, 100.0]
     """
     estimate, least = lookup(ESTIMATORS, estimator, "estimator")
-    generator, kept, before = torch.Generator().manual_seed(seed), list[Tensor](), operator.products
     if probes < least:
         raise ValueError(f"probes must be at least {least} for {estimator!r} to have a standard error, got {probes}")
+    operator = measured_operator(
+        net, trials, parameters=parameters, kind=kind, loss=loss, l2=l2, chunk=chunk, memory=memory, dtype=dtype
+    )
+    generator, kept, before = torch.Generator().manual_seed(seed), list[Tensor](), operator.products
     while probes < operator.size:
         value, error = estimate(operator, probes, generator, kept)
         if rtol is None or error <= rtol * abs(value) or probes >= most:

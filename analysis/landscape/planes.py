@@ -227,7 +227,7 @@ def _outermost(kind: str, curved: Operator, count: int, seed: int) -> Tensor:
 
 
 def _end(kind: str, curved: Operator, count: int, seed: int) -> tuple[Sequence[Eigenvalue], Tensor]:
-    found = spectrum(curved, count, tolerance=1e-4, seed=seed)
+    found = spectrum(curved, k=count, tolerance=1e-4, seed=seed)
     if kind == "sharpest":
         return found.largest, found.largest_vectors
     return found.smallest, found.smallest_vectors

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from tca.cells.cell import Cell, State
 from tca.cells.cell_derivative_check import check_closed_forms, check_derivatives, check_in_place
-from tca.cells.cell_samples import CELLS, STEPS, TRIALS, all_of, bound_sample, drawn_sample, first_bad
+from tca.cells.cell_samples import CELLS, STEPS, TRIALS, all_of, at_rest, bound_sample, drawn_sample, first_bad
+from tca.cells.value_reads import check_reads
 from tca.utils.check_report import CheckReport, checked_line
 from tca.utils.checks import checked
 from tca.utils.text import in_a_line
@@ -47,6 +48,7 @@ def check_cell(cell: Cell) -> CheckReport:
         "constants": _constants,
         "shapes": _shapes,
         "state left as it was": _unchanged,
+        "function of the state": _function,
         "numbers": _numbers,
         "elementwise": _elementwise,
         "derivatives": check_derivatives,
@@ -143,6 +145,14 @@ def _unchanged(cell: Cell) -> str:
         for name, one, other in zip((*cell.components, *cell.drives), (*state, *drive), before, strict=True):
             if not torch.equal(one, other):
                 raise ValueError(f"{method}: changes {name} in place; return new tensors instead")
+    return "step and rate"
+
+
+def _function(cell: Cell) -> str:
+    bound = bound_sample(cell)
+    for state, drive in (at_rest(cell), drawn_sample(cell, TRIALS)):
+        check_reads("step", partial(bound.step, state, drive))
+        check_reads("rate", partial(bound.rate, state))
     return "step and rate"
 
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import functools
 import os
 import warnings
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from tca.cells.activations import Activation
+from tca.cells.cell import Cell
 from tca.kernels.build import BuildError, build
 from tca.kernels.compiled import FORMATS, Library, Passes
+from tca.kernels.gated import GATED, GatedPasses
 from tca.utils.checks import checked
 from tca.utils.names import lookup, unknown
 
-__all__ = ["CHOICES", "VARIABLE", "KernelsWarning", "choose", "in_use", "use"]
+__all__ = ["CHOICES", "VARIABLE", "KernelsWarning", "choose", "choose_gated", "in_use", "use"]
 
 VARIABLE = "TCA_KERNELS"
 CHOICES = {
@@ -32,7 +35,7 @@ class KernelsWarning(UserWarning):
 
 @checked
 def use(name: str) -> str:
-    """Choose the passes of leaky networks in this process and those it starts; return the previous choice.
+    """Choose the passes of leaky and gated networks in this process and those it starts; return the previous choice.
 
     Equals setting the environment variable ``TCA_KERNELS``. Choose before training: the passes agree to round-off, not
     in the last bits.
@@ -85,12 +88,7 @@ def choose(
     Warns:
         KernelsWarning: It is ``"auto"``, and they cannot be built; once a process.
     """
-    chosen = _checked(chosen)
-    if chosen == "eager" or device.type != "cpu" or dtype not in FORMATS:
-        return None
-    if chosen == "auto" and cells > LARGEST:
-        return None
-    library = _library() if chosen == "compiled" else _if_built()
+    library = None if _checked(chosen) != "compiled" and cells > LARGEST else _library_for(chosen, dtype, device)
     if library is None:
         return None
     with torch.inference_mode(False):
@@ -101,8 +99,32 @@ def choose(
         return Passes(library, activation, on_rate, *constants)
 
 
+def choose_gated(
+    chosen: str | None, cell: Cell, learned: Sequence[str], dtype: torch.dtype, device: torch.device
+) -> GatedPasses | None:
+    """Return the compiled steps of a cell at any number of cells, or ``None`` for PyTorch's operations.
+
+    Args:
+        chosen: Value of ``TCA_KERNELS``; ``None`` if it is not set.
+        cell: The cell; one of exactly the classes in `tca.kernels.gated.GATED` has such steps.
+        learned: Names of learned constants, which compiled steps do not have.
+        dtype: Floating-point type of the network.
+        device: Its device.
+
+    Raises:
+        ValueError: ``TCA_KERNELS`` is none of the choices.
+        BuildError: It is ``"compiled"``, and they cannot be built.
+
+    Warns:
+        KernelsWarning: It is ``"auto"``, and they cannot be built; once a process.
+    """
+    number = GATED.get(type(cell))
+    library = None if number is None or learned else _library_for(chosen, dtype, device)
+    return None if number is None or library is None else GatedPasses(library, number)
+
+
 def in_use() -> str:
-    """Return the passes of leaky networks for a record: ``"eager"``, or ``"compiled"`` with the compiler."""
+    """Return the passes of networks for a record: ``"eager"``, or ``"compiled"`` with the compiler."""
     if _chosen() == "eager":
         return "eager"
     library = _library() if _chosen() == "compiled" else _if_built()
@@ -111,6 +133,14 @@ def in_use() -> str:
 
 def _chosen() -> str:
     return _checked(os.environ.get(VARIABLE))
+
+
+def _library_for(given: str | None, dtype: torch.dtype, device: torch.device) -> Library | None:
+    """Return the library of a network of a type on a device, unless PyTorch's operations are chosen."""
+    chosen = _checked(given)
+    if chosen == "eager" or device.type != "cpu" or dtype not in FORMATS:
+        return None
+    return _library() if chosen == "compiled" else _if_built()
 
 
 def _checked(given: str | None) -> str:
@@ -131,7 +161,7 @@ def _if_built() -> Library | None:
         return _library()
     except BuildError as error:
         warnings.warn(
-            f"passes of leaky networks are not compiled, training is slower: {error}; {VARIABLE}=eager is silent",
+            f"passes of networks are not compiled, training is slower: {error}; {VARIABLE}=eager is silent",
             KernelsWarning,
             stacklevel=2,
         )

@@ -26,10 +26,12 @@ SIGNATURES = {
     "adjoint": [*[SIZE] * 4, FLAG, FLAG, *[DATA] * 4, SIZE, DATA, DATA, SIZE],
     "filter": [*[SIZE] * 4, *[DATA] * 3],
     "gradients": [*[SIZE] * 6, FLAG, FLAG, *[DATA] * 14, SIZE],
+    "gated_advance": [FLAG, SIZE, SIZE, *[DATA] * 3],
+    "gated_back": [FLAG, SIZE, SIZE, *[DATA] * 6],
     "activate": [FLAG, DATA, SIZE],
     "times_slope": [FLAG, DATA, DATA, SIZE],
 }
-ELEMENTWISE = ("activate", "times_slope")
+ELEMENTWISE = ("gated_advance", "gated_back", "activate", "times_slope")
 
 
 @dataclass(frozen=True, eq=False)

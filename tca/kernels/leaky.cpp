@@ -1,4 +1,5 @@
-// Passes of leaky networks over whole trials: forward, reverse filter, adjoint and, in gradient.h, all gradients.
+// Passes of leaky networks over whole trials: forward, reverse filter, adjoint and, in gradient.h, all gradients; in
+// gated.h steps of gated cells.
 //
 // Arrays are row-major with a leading axis of S networks: trials (S, T, B, N), weights (S, N, J), constants (S, N).
 // Trials are independent of each other. A block of a few trials therefore goes through all steps by itself, so that
@@ -6,6 +7,7 @@
 // drive, leak and activation function are applied to it there. The order of every sum depends neither on the block of
 // a trial nor on the thread, so that a trial has the same bits in every batch.
 
+#include "gated.h"
 #include "gradient.h"
 #include "tiles.h"
 
@@ -224,3 +226,5 @@ void filter(int64_t networks, int64_t C, int64_t B, int64_t N, const T* leak, T*
 
 PASSES(float, float32)
 PASSES(double, float64)
+GATED_PASSES(float, float32)
+GATED_PASSES(double, float64)

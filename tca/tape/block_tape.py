@@ -119,8 +119,8 @@ class BlockTape(Tape):
 
     def drive(self, signal: Tensor, steps: slice) -> Tensor:
         """Return a state signal as a drive signal, shape ``(C, B, (G + P) N)``; constants come last."""
-        places, blocks = range(self.driven_by.shape[-2] + len(self.learned)), self.blocks(steps)
-        return self._gained(blocks, blocks.whole(self._parts(signal)), places).flatten(-2)
+        places = range(self.driven_by.shape[-2] + len(self.learned))
+        return self._driven(steps, signal, places).flatten(-2)
 
     def gather_(self, link: ConnectionInput, gradient: Tensor, driven: Tensor, steps: slice) -> None:
         """Add ``sum_t driven_t (x) pre_t`` over the drives that the connection reaches."""
@@ -145,43 +145,26 @@ class BlockTape(Tape):
 
     def leak_(self, t: int, into: Tensor, later: Tensor) -> None:
         many = later.ndim > self._axes
-        blocks = self.blocks(slice(t, t + len(later))) if many else self.blocks_at(t)
-        self._keep_(blocks, into, blocks.whole(self._parts(later)))
+        self._driven(slice(t, t + len(later)) if many else t, later, (), into)
 
     def transmit_(self, t: int, into: Tensor, later: Tensor) -> None:
-        blocks = self.blocks_at(t)
-        self._transmit_(t, blocks, into, blocks.whole(self._parts(later)))
+        if self.reached:
+            self._emit_back_(slice(t - 1, t), into, self._driven(t, later, self.reached).flatten(-2) @ self.synapses)
 
     def return_(self, t: int, into: Tensor, later: Tensor) -> None:
-        blocks = self.blocks_at(t)
-        parts = blocks.whole(self._parts(later))
-        self._keep_(blocks, into, parts)
-        self._transmit_(t, blocks, into, parts)
-
-    def _keep_(self, blocks: Blocks, into: Tensor, parts: Sequence[Tensor]) -> None:
-        """Add ``leak^T signal``, of whole parts, in place."""
-        own = self._parts(into)
-        for row, each in zip(blocks.leak, parts, strict=True):
-            for entry, part in zip(row, own, strict=True):
-                _add_product_(part, entry, each)
-
-    def _transmit_(self, t: int, blocks: Blocks, into: Tensor, parts: Sequence[Tensor]) -> None:
-        """Add what whole parts of a signal return through recurrent synapses, in place."""
+        driven = self._driven(t, later, self.reached, into)
         if self.reached:
-            driven = self._gained(blocks, parts, self.reached)
             self._emit_back_(slice(t - 1, t), into, driven.flatten(-2) @ self.synapses)
 
     def transmit_all_(self, into: Tensor, later: Tensor, first: int = 1) -> None:
         if self.reached and len(later):
-            blocks = self.blocks(slice(first, first + len(later)))
-            driven = self._gained(blocks, blocks.whole(self._parts(later)), self.reached)
+            driven = self._driven(slice(first, first + len(later)), later, self.reached)
             self._emit_back_(slice(first - 1, first - 1 + len(later)), into, driven.flatten(-2) @ self.synapses)
 
     def transmit_own_(self, t: int, into: Tensor, later: Tensor) -> None:
         """Add the part of ``(J_t - leak)^T later`` within each cell, that of autapses, to ``into`` in place."""
         if self.reached:
-            blocks = self.blocks_at(t)
-            driven = self._gained(blocks, blocks.whole(self._parts(later)), self.reached)
+            driven = self._driven(t, later, self.reached)
             own = torch.unflatten(self.synapses, 0, (len(self.reached), self.cells)).diagonal(dim1=1, dim2=2)
             self._emit_back_(slice(t - 1, t), into, (driven * own).sum(-2))
 
@@ -214,6 +197,25 @@ class BlockTape(Tape):
     def _parts(self, signal: Tensor) -> tuple[Tensor, ...]:
         """Return a state signal component by component, views."""
         return (signal,) if self.components == 1 else signal.unbind(-2)
+
+    def _driven(self, steps: slice | int, signal: Tensor, places: Sequence[int], into: Tensor | None = None) -> Tensor:
+        """Return ``gain^T signal`` of some drives, shape ``(..., drives, N)``, and add ``leak^T signal`` to ``into``.
+
+        Args:
+            places: The drives, none of them for the leak alone.
+        """
+        blocks = self.blocks_at(steps) if isinstance(steps, int) else self.blocks(steps)
+        parts = blocks.whole(self._parts(signal))
+        if into is not None:
+            self._keep_(blocks, into, parts)
+        return self._gained(blocks, parts, places)
+
+    def _keep_(self, blocks: Blocks, into: Tensor, parts: Sequence[Tensor]) -> None:
+        """Add ``leak^T signal``, of whole parts, in place."""
+        own = self._parts(into)
+        for row, each in zip(blocks.leak, parts, strict=True):
+            for entry, part in zip(row, own, strict=True):
+                _add_product_(part, entry, each)
 
     def _gained(self, blocks: Blocks, parts: Sequence[Tensor], places: Sequence[int]) -> Tensor:
         """Return ``gain^T signal`` of some drives, shape ``(..., drives, N)``, of whole parts of a signal."""

@@ -46,8 +46,7 @@ BUGS = [
     Bug(CELLS, "gates in place of an LSTM that squash too little", "g.add_(g).sub_(1.0)", "g.sub_(0.5)", GATED),
     Bug(CELLS, "derivative by the output gate without it", "torch.addcmul(h, o, h, value=-1)", "torch.addcmul(torch.ones_like(o), o, o, value=-1)", GATED),
     Bug(CELLS, "candidate in place without its reset gate", "n.addcmul_(r, m).tanh_()", "n.add_(m).tanh_()", GATED),
-    Bug(BLOCK_TAPE, "leak left out of the Jacobian", "        self._keep_(blocks, into, parts)\n        self._transmit_(",
-        "        self._transmit_(", GATED),
+    Bug(BLOCK_TAPE, "leak left out of the Jacobian", "            self._keep_(blocks, into, parts)", "            pass", GATED),
     Bug("tca/cells/learned_cells.py", "reset that learns with the leak", "entering = entering + self.threshold / self._gain * z",
         "entering = entering", LEARNED),
     Bug("tca/cells/learned_cells.py", "slope of refractory cells", "psi = psi * self._ready(state) / self.threshold if",
@@ -58,4 +57,6 @@ BUGS = [
         "return self.recurrent", LEARNED),
     Bug(CHECK, "neurons that may see one another", "if (step, trial, neuron) != one:", "if False:", USERS),
     Bug("tca/cells/cell_derivative_check.py", "closed forms taken on trust", "if not error < TOLERANCE:", "if False:", USERS),
+    Bug("tca/cells/value_reads.py", "cells that may branch on values", "if func in READS:", "if False:", USERS),
+    Bug("tca/cells/value_reads.py", "cells that may draw now and then", "if _generators() != before:", "if False:", USERS),
 ]  # fmt: skip

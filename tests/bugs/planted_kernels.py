@@ -1,4 +1,4 @@
-"""Bugs of the compiled passes of leaky networks."""
+"""Bugs of the compiled passes of leaky and gated networks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from tests.bugs.bug import Bug
 PASSES = ("tests/tca/kernels/test_passes.py",)
 CHOICE = ("tests/tca/kernels/test_choice.py",)
 SOURCE, TENSORS, BUILD = "tca/kernels/leaky.cpp", "tca/kernels/compiled.py", "tca/kernels/build.py"
+GATED = ("tests/tca/kernels/test_gated_passes.py",)
+STEPS = "tca/kernels/gated.h"
 TILES, GRADIENT = "tca/kernels/tiles.h", "tca/kernels/gradient.h"
 
 BUGS = [
@@ -35,5 +37,20 @@ BUGS = [
         CHOICE),
     Bug("tca/eligibilities/leak.py", "a subclass filtered by the leak",
         "if type(self).propagate_back_ is not Leak.propagate_back_:", "if False:", PASSES),
+    Bug(STEPS, "memory of an LSTM that misses what the hidden state returns", "signal[0] + (gate[O] - h * h / open) * signal[1]",
+        "signal[0]", GATED),
+    Bug(STEPS, "squashing of the memory left out of its slope", "(gate[O] - h * h / open) * signal[1]", "gate[O] * signal[1]", GATED),
+    Bug(STEPS, "forgetting by the memory after the step", "whole * before[0] * gate[F]", "whole * after[0] * gate[F]", GATED),
+    Bug(STEPS, "reset gate of a GRU by its own candidate", "driven[M] * gate[M] * (T(1) - gate[R])", "driven[N] * gate[M] * (T(1) - gate[R])",
+        GATED),
+    Bug(STEPS, "signals kept written over", "sum[k] += own[k]", "sum[k] = own[k]", GATED),
+    Bug(STEPS, "gates that are shut lose their digits", "u < T(0) ? y * share : share", "u < T(0) ? T(1) - share : share", GATED),
+    Bug("tca/tape/gated_tape.py", "states after the step taken for those before", "slice(steps.start - 1, steps.stop - 1) if",
+        "steps if", GATED),
+    Bug("tca/tape/gated_tape.py", "drives of the first neighbours", "driven[..., places[0] : places[-1] + 1, :]", "driven[..., : len(places), :]",
+        GATED),
+    Bug("tca/kernels/gated.py", "a signal kept in a copy", "kept.copy_(total)", "pass", GATED),
+    Bug("tca/kernels/choice.py", "a user's cell taken for that of the library", "number = GATED.get(type(cell))",
+        "number = next((each for kind, each in GATED.items() if isinstance(cell, kind)), None)", GATED),
     Bug(BUILD, "a library of another processor taken from the cache", "|{_processor()}", "", CHOICE),
 ]  # fmt: skip

@@ -239,12 +239,12 @@ MEASURES: Mapping[str, Callable[[Network, tca.Batch], Any]] = {
     "rsa": lambda net, batch: analysis.rsa(numbers(3), numbers(4)),
     "sampled_states": lambda net, batch: analysis.sampled_states(net, batch.inputs, 3),
     "sharpness": lambda net, batch: analysis.sharpness(net, batch, steps=2),
-    "spectrum": lambda net, batch: [analysis.spectrum(_hessian(), k, engine=each)
+    "spectrum": lambda net, batch: [analysis.spectrum(_hessian(), k=k, engine=each)
                                     for k, each in ((2, "lanczos"), (2, "auto"))],
     "stability": lambda net, batch: analysis.stability(net, batch, ["bptt", "eprop"]),
     "svcca": lambda net, batch: analysis.svcca(numbers(3), numbers(4)),
     "tangent_kernel": lambda net, batch: analysis.tangent_kernel(net, batch),
-    "trace": lambda net, batch: [analysis.trace(_hessian(), each, probes=6)
+    "trace": lambda net, batch: [analysis.trace(_hessian(), estimator=each, probes=6)
                                  for each in ("hutchinson", "hutch++", "xtrace")],
     "update_jacobian": lambda net, batch: [analysis.update_jacobian(net, batch.select(slice(0, 2)), each).matrix()
                                            for each in ("eprop", "eprop_adaptive", "sbd", "kernl")],

@@ -6,6 +6,7 @@ Shapes: T time, B batch, J presynaptic cells or inputs, N cells, S components, G
 from __future__ import annotations
 
 import abc
+import os
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -17,8 +18,10 @@ from tca.cells.cell import Bounds, Cell
 from tca.cells.cell_derivative_check import check_learned
 from tca.cells.local_derivatives import emitted, moved, passed_on
 from tca.connections.connection import Bias, Connection, ConnectionInput, Dense, Initial
+from tca.kernels.choice import VARIABLE, choose_gated
 from tca.nets.recurrent import RecurrentPopulation
 from tca.tape.block_tape import BlockTape, runs, with_autapses
+from tca.tape.gated_tape import GatedTape
 from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.tape.weight_estimates import Recurrence
@@ -189,11 +192,15 @@ class BlockPopulation(RecurrentPopulation, abc.ABC):
         weights = [(drive[..., places].unbind(0), arriving[rows].t()) for rows, places in runs(self.reached, size)]
         rates, all_states, gates = rate.unbind(0), apart.unbind(0), torch.unflatten(drive, -1, (-1, size)).unbind(0)
         self._emit_(cell, all_states[0].unbind(-2), rates[0])
-        in_place = False
+        passes = choose_gated(os.environ.get(VARIABLE), cell, self.learned, inputs.dtype, inputs.device)
+        in_place = passes is not None
         for t in range(1, steps + 1):
             for driven, weight in weights:
                 driven[t].addmm_(rates[t - 1], weight)
-            in_place = cell.advance_(gates[t], all_states[t - 1], all_states[t])
+            if passes is not None:
+                passes.advance_(gates[t], all_states[t - 1], all_states[t])
+            else:
+                in_place = cell.advance_(gates[t], all_states[t - 1], all_states[t])
             if not in_place:
                 state = moved(cell, all_states[t - 1].unbind(-2), gates[t].unbind(-2))
                 for into_state, each in zip(all_states[t].unbind(-2), state, strict=True):
@@ -202,7 +209,9 @@ class BlockPopulation(RecurrentPopulation, abc.ABC):
         one, zero = rate.new_ones(1, 1, 1), rate.new_zeros(1, 1, 1)
         pres = [inputs, *[rate[:-1]] * bool(self.reached)]
         constant = [zero if isinstance(each, Initial) else one for each in into[len(pres) :]]
-        return BlockTape(
+        if passes is not None:
+            rest |= {"passes": passes}
+        return (BlockTape if passes is None else GatedTape)(
             population=population,
             rate=rate,
             leak=0.0,

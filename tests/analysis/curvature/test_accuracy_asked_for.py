@@ -21,8 +21,8 @@ def crowded() -> Tensor:
 
 def test_the_largest_alone_takes_a_fraction_of_the_products() -> None:
     both, one = diagonal(crowded()), diagonal(crowded())
-    whole = analysis.spectrum(both, 1, engine="lanczos", tolerance=1e-5)
-    top = analysis.spectrum(one, 1, engine="lanczos", tolerance=1e-5, only_largest=True)
+    whole = analysis.spectrum(both, k=1, engine="lanczos", tolerance=1e-5)
+    top = analysis.spectrum(one, k=1, engine="lanczos", tolerance=1e-5, only_largest=True)
     assert whole.converged
     assert top.largest[0].converged
     assert not top.smallest[0].converged
@@ -34,7 +34,7 @@ def test_the_largest_alone_takes_a_fraction_of_the_products() -> None:
 
 
 def test_six_digits_of_an_isolated_eigenvalue_need_three_of_the_residual() -> None:
-    top = analysis.spectrum(diagonal(crowded()), 1, engine="lanczos", tolerance=1e-3, only_largest=True)
+    top = analysis.spectrum(diagonal(crowded()), k=1, engine="lanczos", tolerance=1e-3, only_largest=True)
     assert top.largest[0].converged
     assert top.largest[0].value == pytest.approx(5.0, rel=1e-6)
 
@@ -53,8 +53,8 @@ SPECTRA = {
 def test_values_are_right_to_the_tolerance_in_fewer_products_than_vectors(name: str, tolerance: float) -> None:
     values, scale = SPECTRA[name], SPECTRA[name].abs().max().item()
     by_values, by_vectors = diagonal(values), diagonal(values)
-    found = analysis.spectrum(by_values, 1, engine="lanczos", tolerance=tolerance, of_values=True)
-    analysis.spectrum(by_vectors, 1, engine="lanczos", tolerance=tolerance)
+    found = analysis.spectrum(by_values, k=1, engine="lanczos", tolerance=tolerance, of_values=True)
+    analysis.spectrum(by_vectors, k=1, engine="lanczos", tolerance=tolerance)
     assert found.converged
     for each, true in ((found.largest[0], values.max().item()), (found.smallest[0], values.min().item())):
         assert abs(each.value - true) <= tolerance * scale
@@ -65,17 +65,17 @@ def test_values_are_right_to_the_tolerance_in_fewer_products_than_vectors(name: 
 def test_values_of_isolated_eigenvalues_take_a_fraction_of_the_products() -> None:
     values = SPECTRA["isolated"]
     by_values, by_vectors = diagonal(values), diagonal(values)
-    analysis.spectrum(by_values, 1, engine="lanczos", tolerance=1e-8, of_values=True)
-    analysis.spectrum(by_vectors, 1, engine="lanczos", tolerance=1e-8)
+    analysis.spectrum(by_values, k=1, engine="lanczos", tolerance=1e-8, of_values=True)
+    analysis.spectrum(by_vectors, k=1, engine="lanczos", tolerance=1e-8)
     assert by_values.products < 0.7 * by_vectors.products
 
 
 def test_an_error_is_the_square_of_the_residual_over_the_gap() -> None:
-    found = analysis.spectrum(diagonal(SPECTRA["isolated"]), 1, engine="lanczos", tolerance=1e-4)
+    found = analysis.spectrum(diagonal(SPECTRA["isolated"]), k=1, engine="lanczos", tolerance=1e-4)
     top = found.largest[0]
     gap = 5.0 - 1.0
     assert top.error == pytest.approx(top.residual**2 / gap, rel=0.05)
-    dense = analysis.spectrum(diagonal(torch.arange(1.0, 9.0).double()), 1, engine="dense", tolerance=1e-4)
+    dense = analysis.spectrum(diagonal(torch.arange(1.0, 9.0).double()), k=1, engine="dense", tolerance=1e-4)
     assert dense.largest[0].error == dense.largest[0].residual
 
 
@@ -85,13 +85,13 @@ def test_a_trace_stops_by_its_own_standard_error(estimator: str) -> None:
     root = torch.randn(400, 400, generator=generator, dtype=torch.float64) / 20
     matrix = root @ root.t() + 20 * torch.outer(root[0], root[0])
     operator = Hessian([lambda theta: theta @ matrix @ theta / 2], torch.zeros(400, dtype=torch.float64))
-    first = analysis.trace(operator, estimator, probes=8)
+    first = analysis.trace(operator, estimator=estimator, probes=8)
     rtol = first.standard_error / first.value / 1.5
-    found = analysis.trace(operator, estimator, probes=8, rtol=rtol)
+    found = analysis.trace(operator, estimator=estimator, probes=8, rtol=rtol)
     assert 0 < found.standard_error <= rtol * found.value
     assert found.probes > first.probes
     assert abs(found.value - matrix.trace().item()) < 6 * found.standard_error
-    assert analysis.trace(operator, estimator, probes=8, rtol=10.0) == first
+    assert analysis.trace(operator, estimator=estimator, probes=8, rtol=10.0) == first
 
 
 def test_hutchinson_goes_on_instead_of_beginning_anew() -> None:

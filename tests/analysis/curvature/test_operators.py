@@ -188,7 +188,7 @@ def test_scipy_takes_an_unsymmetric_one_without_its_adjoint() -> None:
     with pytest.raises(NotImplementedError):
         built_operator.linear_operator().rmatvec(np.ones(36))
     with pytest.raises(ValueError, match="operator must be symmetric, got UpdateJacobian"):
-        spectrum(built_operator, 1)
+        spectrum(built_operator, k=1)
 
 
 class Redrawing:

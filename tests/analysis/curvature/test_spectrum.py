@@ -50,7 +50,7 @@ def test_both_ends_with_vectors_and_residuals(engine: str, kind: str, k: int) ->
     rows = jacobian(MANY, weights_of(MANY.net()))
     exact = rows.T @ output_hessian(MANY, outputs(MANY)) @ rows if kind == "gauss_newton" else made.matrix()
     values = torch.linalg.eigvalsh(exact)
-    found = spectrum(made, k, engine=engine, tolerance=1e-8)
+    found = spectrum(made, k=k, engine=engine, tolerance=1e-8)
     close = 1e-9 * values.abs().max().item()
     assert [each.value for each in found.largest] == pytest.approx(values.flip(0)[:k].tolist(), abs=close)
     assert [each.value for each in found.smallest] == pytest.approx(values[:k].tolist(), abs=close)
@@ -67,7 +67,7 @@ def test_both_ends_with_vectors_and_residuals(engine: str, kind: str, k: int) ->
 
 
 def test_lanczos_may_miss_copies_but_returns_eigenvalues_only() -> None:
-    found = spectrum(operator(MANY.net(), MANY.batch(), kind="gauss_newton"), 7, engine="lanczos", tolerance=1e-8)
+    found = spectrum(operator(MANY.net(), MANY.batch(), kind="gauss_newton"), k=7, engine="lanczos", tolerance=1e-8)
     exact = torch.linalg.eigvalsh(operator(MANY.net(), MANY.batch(), kind="gauss_newton").matrix())
     assert [each.value for each in found.largest] == pytest.approx(exact.flip(0)[:7].tolist(), rel=1e-9)
     assert exact[:100].abs().max() < 1e-12  # hundreds of zeros
@@ -78,41 +78,41 @@ def test_lanczos_may_miss_copies_but_returns_eigenvalues_only() -> None:
 
 
 def test_ends_may_meet() -> None:
-    found = spectrum(rotated(torch.tensor([3.0, -1.0, 2.0])), 3)
+    found = spectrum(rotated(torch.tensor([3.0, -1.0, 2.0])), k=3)
     assert [each.value for each in found.largest] == pytest.approx([3.0, 2.0, -1.0])
     assert [each.value for each in found.smallest] == pytest.approx([-1.0, 2.0, 3.0])
     assert found.largest_magnitude == found.largest[0]
     assert found.trace == pytest.approx(4.0)
-    negative = spectrum(rotated(torch.tensor([-3.0, -1.0, 2.0])), 1)
+    negative = spectrum(rotated(torch.tensor([-3.0, -1.0, 2.0])), k=1)
     assert negative.largest_magnitude.value == pytest.approx(-3.0)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-7, -1.0])
 def test_scaling_scales_and_turning_turns(scale: float) -> None:
     values = torch.cat([torch.tensor([5.0, 4.0, 3.0, -2.0, -1.5]), torch.linspace(-1, 1, 200)]) * scale
-    found = spectrum(rotated(values), 3, engine="lanczos")
+    found = spectrum(rotated(values), k=3, engine="lanczos")
     rising = values.double().sort().values
     assert [each.value for each in found.smallest] == pytest.approx(rising[:3].tolist(), rel=1e-9)
     assert [each.value for each in found.largest] == pytest.approx(rising.flip(0)[:3].tolist(), rel=1e-9)
 
 
 def test_giving_up_is_admitted() -> None:
-    hurried = spectrum(rotated(torch.linspace(-1, 1, 400)), 3, engine="lanczos", products=1, tolerance=1e-12)
+    hurried = spectrum(rotated(torch.linspace(-1, 1, 400)), k=3, engine="lanczos", products=1, tolerance=1e-12)
     assert not hurried.converged
     assert "NOT CONVERGED" in str(hurried)
     assert len(str(hurried).splitlines()) == 7
 
 
 def test_flat_operators_have_no_curvature() -> None:
-    found = spectrum(Written(torch.zeros(60, 60)), 4, engine="lanczos")
+    found = spectrum(Written(torch.zeros(60, 60)), k=4, engine="lanczos")
     assert all(each.value == 0.0 and each.converged for each in (*found.largest, *found.smallest))
     flat = density(Written(torch.zeros(60, 60)), probes=2, steps=5)
     assert flat.negative_mass() == (0.0, 0.0)
-    assert trace(Written(torch.zeros(60, 60)), "xtrace", probes=8).value == 0.0
+    assert trace(Written(torch.zeros(60, 60)), estimator="xtrace", probes=8).value == 0.0
 
 
 def over_seeds(made: Operator, estimator: str, probes: int) -> tuple[Tensor, Tensor]:
-    found = [trace(made, estimator, probes=probes, seed=seed) for seed in range(SEEDS)]
+    found = [trace(made, estimator=estimator, probes=probes, seed=seed) for seed in range(SEEDS)]
     assert {each.probes <= probes for each in found} == {True}
     return torch.tensor([each.value for each in found]).double(), torch.tensor([each.standard_error for each in found])
 
@@ -144,21 +144,21 @@ def test_sketches_are_exact_for_low_rank(estimator: str, symmetric: bool) -> Non
     generator = torch.Generator().manual_seed(3)
     left, right = (torch.randn(90, 4, generator=generator, dtype=torch.float64) for _ in range(2))
     matrix = left @ (left if symmetric else right).T
-    found = trace(Written(matrix, symmetric), estimator, probes=24)
+    found = trace(Written(matrix, symmetric), estimator=estimator, probes=24)
     assert found.value == pytest.approx(matrix.trace().item(), rel=1e-10)
     assert found.standard_error < 1e-9 * left.square().sum()
-    assert trace(Written(matrix, symmetric), "hutchinson", probes=24).standard_error > 1.0
+    assert trace(Written(matrix, symmetric), estimator="hutchinson", probes=24).standard_error > 1.0
 
 
 @pytest.mark.parametrize("estimator", ["hutchinson", "hutch++", "xtrace"])
 def test_the_trace_of_a_network(estimator: str) -> None:
     made = operator(MANY.net(), MANY.batch())
-    found = trace(made, estimator, probes=48, seed=1)
+    found = trace(made, estimator=estimator, probes=48, seed=1)
     assert abs(found.value - made.matrix().trace().item()) < 4 * found.standard_error
     assert made.products == 48 + 576
     assert f"({estimator}, 48 probes)" in str(found)
     assert curvature(F1.net(), F1.batch(), engine="lanczos", probes=12, estimator=estimator).trace == trace(
-        operator(F1.net(), F1.batch()), estimator, probes=12
+        operator(F1.net(), F1.batch()), estimator=estimator, probes=12
     )
 
 
@@ -207,7 +207,7 @@ def test_vectors_that_share_their_passes_give_the_same_density(network_hessian: 
     assert torch.allclose(one.nodes, other.nodes, atol=1e-10)
     assert torch.allclose(one.weights, other.weights, atol=1e-8)
     for estimator in ("hutchinson", "hutch++", "xtrace"):
-        alone, together = (trace(each, estimator, probes=20, seed=2) for each in (network_hessian, shared))
+        alone, together = (trace(each, estimator=estimator, probes=20, seed=2) for each in (network_hessian, shared))
         assert alone.value == pytest.approx(together.value, rel=1e-10)
         assert alone.probes == together.probes
 
@@ -314,19 +314,19 @@ def test_equal_seeds_give_equal_numbers() -> None:
     assert torch.equal(one.nodes, again.nodes)
     assert not torch.equal(one.nodes, other.nodes)
     for estimator in ("hutchinson", "hutch++", "xtrace"):
-        first, second, third = (trace(made, estimator, probes=12, seed=seed) for seed in (1, 1, 2))
+        first, second, third = (trace(made, estimator=estimator, probes=12, seed=seed) for seed in (1, 1, 2))
         assert first == second != third
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda made: spectrum(made, 0), "k must be at least 1, got 0"),
-        (lambda made: spectrum(made, 9), "k must be at most the number of parameters, 8, got 9"),
-        (lambda made: spectrum(made, 2, engine="pyhessian"), "engine 'pyhessian' takes the Hessian only"),
+        (lambda made: spectrum(made, k=0), "k must be at least 1, got 0"),
+        (lambda made: spectrum(made, k=9), "k must be at most the number of parameters, 8, got 9"),
+        (lambda made: spectrum(made, k=2, engine="pyhessian"), "engine 'pyhessian' takes the Hessian only"),
         (lambda made: spectrum(made, engine="denze"), r"unknown engine 'denze', did you mean 'dense'\?"),
-        (lambda made: trace(made, "hutch+"), r"unknown estimator 'hutch\+', did you mean 'hutch\+\+'\?"),
-        (lambda made: trace(made, "hutch++", probes=5), r"at least 6 for 'hutch\+\+'"),
+        (lambda made: trace(made, estimator="hutch+"), r"unknown estimator 'hutch\+', did you mean 'hutch\+\+'\?"),
+        (lambda made: trace(made, estimator="hutch++", probes=5), r"at least 6 for 'hutch\+\+'"),
         (lambda made: trace(made, probes=1), "at least 2 for 'hutchinson'"),
         (lambda made: density(made, probes=1), "probes must be at least 2"),
         (lambda made: density(made, steps=0), "steps must be at least 1"),
@@ -334,7 +334,9 @@ def test_equal_seeds_give_equal_numbers() -> None:
         (lambda made: density(made).negative_fraction(-1), "floor must be 0 or greater"),
         (lambda made: density(Written(made.written, symmetric=False)), "operator must be symmetric to have a density"),
         (
-            lambda made: spectrum(Hessian([lambda theta: theta.square().sum()], torch.ones(8)), 2, engine="pyhessian"),
+            lambda made: spectrum(
+                Hessian([lambda theta: theta.square().sum()], torch.ones(8)), k=2, engine="pyhessian"
+            ),
             "finds one eigenvalue at each end, got k = 2",
         ),
     ],

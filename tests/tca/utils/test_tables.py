@@ -75,7 +75,7 @@ def batch() -> tca.Batch:
 
 def test_measures_of_curvature_have_tables(batch: tca.Batch) -> None:
     operator = analysis.operator(NET, batch, "w_rec")
-    spectrum = analysis.spectrum(operator, 2)
+    spectrum = analysis.spectrum(operator, k=2)
     frame = spectrum.to_frame()
     assert frame["end"].tolist() == ["largest"] * 2 + ["smallest"] * 2
     assert frame["value"].tolist() == [each.value for each in (*spectrum.largest, *spectrum.smallest)]

@@ -12,6 +12,7 @@ import tca
 from tca import cells, nets
 from tca.cells.local_derivatives import blocks_of
 from tca.eligibilities import KFRTRL, UORO, ReverseKFRTRL
+from tca.kernels.choice import VARIABLE
 from tca.signals import Direct, Exact
 from tca.utils.noise import Signs
 from tests.support import oracle_cells
@@ -46,6 +47,13 @@ def trials(steps: int = 13, count: int = 3, sizes: tuple[int, int, int] = SIZES)
     return tca.Batch(inputs, targets, weights, tca.losses.MSE())
 
 
+@pytest.fixture(params=["eager", "auto"])
+def kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take PyTorch's operations, and compiled steps where there are any."""
+    monkeypatch.setenv(VARIABLE, request.param)
+
+
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM])
 @pytest.mark.parametrize("bias", [True, False])
 def test_bptt_equals_the_backward_pass_of_torch(kind: Any, bias: bool) -> None:
@@ -69,6 +77,7 @@ def test_bptt_equals_the_backward_pass_of_torch(kind: Any, bias: bool) -> None:
     assert torch.equal(linear(again(batch.inputs)[0]), readout(module(batch.inputs)[0]))
 
 
+@pytest.mark.usefixtures("kernels")
 @each_cell
 @pytest.mark.parametrize("rule", oracle_cells.SURGERIES)
 @pytest.mark.parametrize("options", [{}, {"learn_initial": True}], ids=["", "initial"])
@@ -93,6 +102,7 @@ def test_streams_equal_trials(name: str, rule: str, readout_tau: float | None) -
     assert_same(gathered(net), wanted)
 
 
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("name", ["GRU", "LSTM", "MGU"])
 @pytest.mark.parametrize("rule", ["eprop", "snap1", "snap2", "three_factor", "homotopy", "tbptt_rate_cut"])
 def test_every_eligibility_has_an_exact_signal(name: str, rule: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import random
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -258,6 +260,7 @@ def bad(**methods: Any) -> Cell:
     return dataclass(frozen=True)(type("Bad", (Good,), methods))()  # type: ignore[no-any-return]
 
 
+CALLS = itertools.count()
 BAD = {
     "step: must return a tuple of 1 tensors": bad(step=lambda self, s, u: (s[0], s[0])),
     "step: v must have the shape": bad(step=lambda self, s, u: (s[0].sum(-1),)),
@@ -274,7 +277,11 @@ BAD = {
     "step: must be finite": bad(step=lambda self, s, u: (u[0] / s[0],)),
     "step: derivatives must be finite": bad(step=lambda self, s, u: (s[0].abs().sqrt() + u[0],)),
     "step: must return torch.float32 for torch.float32": bad(step=lambda self, s, u: ((s[0] + u[0]).double(),)),
-    "step: must return the same values": bad(step=lambda self, s, u: (s[0] + u[0] + torch.rand(()),)),
+    "step: must return the same values": bad(step=lambda self, s, u: (s[0] + u[0] + next(CALLS),)),
+    "step: draws random numbers": bad(step=lambda self, s, u: (s[0] + u[0] + (random.random() < 1e-3),)),
+    "rate: draws random numbers": bad(rate=lambda self, s: s[0] + 0 * torch.rand(())),
+    "step: reads values in Python": bad(step=lambda self, s, u: (s[0] + u[0],) if (u[0] < 99).all() else (u[0],)),
+    "rate: reads values in Python": bad(rate=lambda self, s: s[0] * min(float(s[0].max()), 1e9)),
     "components must be a tuple of names": bad(components=[]),
     "drives must be different names": bad(drives=("u", "u")),
     "input_drives must be names of drives": bad(input_drives=("w",)),
