@@ -9,24 +9,40 @@ on the way of backpropagation, where all rules see the same networks and feedbac
 
 from __future__ import annotations
 
+import csv
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
+from matplotlib.figure import Figure
+
 from analysis.figures.curve_figures import alignment_by_parameter
 from analysis.figures.plots import Series, save
+from analysis.statistics.rank_correlation import rank_correlation
 from studies.every_rule import ALIGNED, COMMON, FULL, SEEDS, observe_all, observe_own, seeded
 from studies.tables import Table, mean_and_spread
 from studies.workloads import Learned, command, learn, options_of
 from tca.experiments.config.run import Run
 
-__all__ = ["OWN", "SHARED", "drawn", "main", "study", "table"]
+__all__ = ["OWN", "SHARED", "drawn", "figure", "main", "rows_of", "study", "tables"]
 
 OWN, SHARED = "own way", "way of BPTT"
 DROPPED = "dropped"
+ACCURACY = f"{OWN}: accuracy"
+COLUMNS = {
+    "cosine, w_rec": f"{OWN}: cosine/w_rec",
+    "w_in": f"{OWN}: cosine/w_in",
+    "b": f"{OWN}: cosine/b",
+    "norm ratio, w_rec": f"{OWN}: ratio/w_rec",
+    "dropped": f"{OWN}: {DROPPED}",
+    "cosine, w_rec, way of BPTT": f"{SHARED}: cosine/w_rec",
+    "dropped, way of BPTT": f"{SHARED}: {DROPPED}",
+}
+TRAINING, END = "accuracy over training", "accuracy at the end"
 LAST = 5  # measurements over which the end of training is averaged
 LINES = {f"{OWN}: cosine/{name}": f"cosine, {name}" for name in ("w_rec", "w_in", "b")}
 
@@ -60,7 +76,7 @@ def _own(learned: Sequence[Learned]) -> Iterator[Series]:
             yield _series(one, str(one.run.rule), OWN, name, name)
         yield Series(
             str(one.run.rule),
-            f"{OWN}: accuracy",
+            ACCURACY,
             one.run.seeds.net,
             [each.step for each in one.metrics],
             [each.test_accuracy for each in one.metrics],
@@ -90,41 +106,72 @@ def drawn(found: Sequence[Series]) -> list[Series]:
     return [replace(each, label=label) for name, label in lines.items() for each in found if each.label == name]
 
 
-def table(found: Sequence[Series]) -> Table:
-    """Return the table: means over training, mean and standard deviation over seeds.
+def figure(series: Sequence[Series]) -> Figure:
+    """Return cosines and the dropped part over training, a panel a rule.
+
+    Args:
+        series: What `drawn` has returned.
+    """
+    return alignment_by_parameter(series, "cosine with BPTT, or part of the signal")
+
+
+def rows_of(found: Sequence[Series]) -> Table:
+    """Return a row a run: means over training, the accuracy over training and at its end; empty where there is none.
 
     Args:
         found: What `study` has returned.
     """
-    columns = {
-        "cosine, w_rec": f"{OWN}: cosine/w_rec",
-        "w_in": f"{OWN}: cosine/w_in",
-        "b": f"{OWN}: cosine/b",
-        "norm ratio, w_rec": f"{OWN}: ratio/w_rec",
-        "dropped": f"{OWN}: {DROPPED}",
-        "cosine, w_rec, way of BPTT": f"{SHARED}: cosine/w_rec",
-        "dropped, way of BPTT": f"{SHARED}: {DROPPED}",
-    }
-    rules = list(dict.fromkeys(each.panel for each in found))
-    rows = [
-        (
-            rule,
-            *(mean_and_spread(_over_training(found, rule, label), 2) for label in columns.values()),
-            mean_and_spread([fmean(each.y[-LAST:]) for each in _of(found, rule, f"{OWN}: accuracy")], 2),
-        )
-        for rule in rules
-    ]
-    return Table(("rule", *columns, "accuracy at the end"), tuple(rows))
+    runs = dict.fromkeys((each.panel, each.seed) for each in found)
+    known = {(each.panel, each.seed, each.label): each.y for each in found}
+    made = []
+    for rule, seed in runs:
+        means = [_mean(known.get((rule, seed, label), ())) for label in COLUMNS.values()]
+        accuracy = known[rule, seed, ACCURACY]
+        made.append((rule, str(seed), *map(_text, [*means, fmean(accuracy), fmean(accuracy[-LAST:])])))
+    return Table(("rule", "seed", *COLUMNS, TRAINING, END), tuple(made))
 
 
-def _of(found: Sequence[Series], rule: str, label: str) -> list[Series]:
-    return [each for each in found if (each.panel, each.label) == (rule, label)]
+def _mean(values: Sequence[float]) -> float:
+    """Return the mean over the measurements that are finite, NaN without any."""
+    kept = [value for value in values if math.isfinite(value)]
+    return fmean(kept) if kept else math.nan
 
 
-def _over_training(found: Sequence[Series], rule: str, label: str) -> list[float]:
-    """Return the mean over training for every seed, over the measurements that are finite."""
-    kept = ([y for y in each.y if math.isfinite(y)] for each in _of(found, rule, label))
-    return [sum(ys) / len(ys) for ys in kept if ys]
+def _text(value: float) -> str:
+    return f"{value:.6g}" if math.isfinite(value) else ""
+
+
+def tables(path: Path) -> dict[str, Callable[[], Table]]:
+    """Return what makes every table of the page, by name; none where there is no file yet.
+
+    Args:
+        path: The file with a row a run.
+    """
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {"alignment": partial(_by_rule, rows), "alignment_learning": partial(_learning, rows)}
+
+
+def _by_rule(rows: Sequence[Mapping[str, str]]) -> Table:
+    """Return mean and standard deviation over seeds of every rule."""
+    made = []
+    for rule in dict.fromkeys(row["rule"] for row in rows):
+        mine = [row for row in rows if row["rule"] == rule]
+        cells = (mean_and_spread([float(row[name] or math.nan) for row in mine], 2) for name in (*COLUMNS, END))
+        made.append((rule, str(len(mine)), *cells))
+    return Table(("rule", "seeds", *COLUMNS, END), tuple(made))
+
+
+def _learning(rows: Sequence[Mapping[str, str]]) -> Table:
+    """Return whether rules that point nearer to the gradient learn sooner: rank correlations over rules and seeds."""
+    made = []
+    for name in COLUMNS:
+        x, y = ([float(row[each] or math.nan) for row in rows] for each in (name, TRAINING))
+        seeds, rules = [row["seed"] for row in rows], [row["rule"] for row in rows]
+        made.append((name, str(rank_correlation(x, y, seeds, rules))))
+    return Table(("mean over training", f"rank correlation with the {TRAINING}"), tuple(made))
 
 
 def main(words: Sequence[str] | None = None, base: Run | None = None) -> int:
@@ -146,10 +193,12 @@ def main(words: Sequence[str] | None = None, base: Run | None = None) -> int:
     options = options_of(parser, words)
     chosen, seeds = (FULL, 2 * SEEDS) if options.full else (COMMON, SEEDS)
     found = study(base or chosen, options.rules, options.seeds or seeds, options.out / "runs", options.workers)
-    print(table(found))
-    table(found).write(options.out / "alignment_table")
-    figure = alignment_by_parameter(drawn(found), "cosine with BPTT, or part of the signal")
-    save(figure, found, options.out / "alignment", "updates", "value")
+    path = options.out / "alignment_runs"
+    rows_of(found).write_csv(path)
+    for table in tables(path.with_suffix(".csv")).values():
+        print(f"{table()}\n")
+    series = drawn(found)
+    save(figure(series), series, options.out / "alignment", "updates", "value")
     return 0
 
 

@@ -139,9 +139,7 @@ CASES = (
         "xor_published",
         "exclusive or at the last step",
         NEAR_PUBLISHED,
-        replace(NEAR_PUBLISHED, task_options={"dt": 10.0, **NEAR, "decision": 10.0}, steps=600),
+        replace(NEAR_PUBLISHED, task_options={"dt": 10.0, **NEAR, "decision": 10.0}, evaluate_every=60),
         MODPROP_AUTHORS,
-        MORE,
-        (5e-4, 1e-3, 2e-3),
     ),
 )

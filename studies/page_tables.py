@@ -13,7 +13,17 @@ from pathlib import Path
 from statistics import fmean
 
 from analysis.statistics.intervals import paired_difference
-from studies import control, cosines, reaching, recurrent_broadcasts, sparse_paths, step_control, student_teacher
+from studies import (
+    alignment_study,
+    context,
+    control,
+    cosines,
+    reaching,
+    recurrent_broadcasts,
+    sparse_paths,
+    step_control,
+    student_teacher,
+)
 from studies.broadcast import grid_tables
 from studies.claims import (
     Claim,
@@ -27,11 +37,15 @@ from studies.claims import (
     over_training,
 )
 from studies.generalization import gap_page
+from studies.solved import solved_claims, solved_table
+from studies.spiking_fields import fields_claims, fields_table
 from studies.tables import COMPARED, Table, differences, mean_and_spread
 
 __all__ = ["tables"]
 
 LEARNT = 0.9
+TWO_CLASSES = 0.5  # score of the best constant answer
+ORDER = (("bptt", "mdgl"), ("mdgl", "eprop"))
 CELL_TYPES = {
     "sparse": "sparse readout and synapses",
     "evidence": "all synapses",
@@ -66,7 +80,14 @@ def tables(docs: Path) -> dict[str, Callable[[], Table]]:
         "scaling": partial(_scaling, figures),
         "alignment": partial(_as_written, figures / "alignment.csv"),
     }
+    fields = figures / "published_spiking_delayed_match_short_fields.csv"
+    if fields.exists():
+        made |= {"published_spiking_fields": partial(fields_table, fields),
+                 "published_spiking_fields_claims": partial(fields_claims, fields)}  # fmt: skip
     made |= {f"cell_types_{case}": partial(_cell_types, figures, case) for case in CELL_TYPES}
+    for case in (each for each in CELL_TYPES if each.startswith("xor")):
+        made |= {f"cell_types_{case}_solved": partial(_solved, figures, case),
+                 f"cell_types_{case}_solved_claims": partial(_solved_claims, figures, case)}  # fmt: skip
     made |= {f"published_spiking_{name}": partial(_spiking, figures, name) for name in SPIKING}
     made |= {f"sparse_feedback_{share}": partial(_sparse_feedback, figures, f"{share}% of the readout's synapses")
              for share in (3, 10)}  # fmt: skip
@@ -76,7 +97,9 @@ def tables(docs: Path) -> dict[str, Callable[[], Table]]:
     }
     return (
         made
-        | gap_page.tables(figures, data / "generalization_digits.csv")
+        | gap_page.tables(data)
+        | context.tables(data / "context.csv")
+        | alignment_study.tables(data / "alignment.csv")
         | grid_tables.tables(data / "broadcast_runs.csv")
         | cosines.tables(data / "cosines.csv")
         | reaching.tables(data / "reaching.csv")
@@ -115,8 +138,18 @@ def _cell_type_claims(figures: Path) -> Table:
         (panel,) = {panel for panel, _ in found}
         arms = arms_of(found, panel, over_training)
         stated += [Claim(f"{title}: {first} above {second}", arms[first], arms[second])
-                   for first, second in (("bptt", "mdgl"), ("mdgl", "eprop"))]  # fmt: skip
+                   for first, second in ORDER]  # fmt: skip
     return claims(stated)
+
+
+def _solved(figures: Path, case: str) -> Table:
+    found = curves(figures / f"cell_types_{case}_learning.csv")
+    return solved_table({rule: runs for (_, rule), runs in found.items()}, TWO_CLASSES)
+
+
+def _solved_claims(figures: Path, case: str) -> Table:
+    found = curves(figures / f"cell_types_{case}_learning.csv")
+    return solved_claims({rule: runs for (_, rule), runs in found.items()}, ORDER, TWO_CLASSES)
 
 
 def _spiking(figures: Path, name: str) -> Table:

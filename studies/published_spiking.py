@@ -33,6 +33,7 @@ from analysis.figures.curve_figures import learning_curves
 from analysis.figures.plots import Series, save
 from analysis.representations.activity import rates
 from analysis.statistics.intervals import Estimate, paired_difference
+from studies import spiking_fields
 from studies.solved import save_solved
 from studies.spiking_settings import SETTINGS, Arm, Setting
 from studies.tables import COMPARED, Table, differences, mean_and_spread
@@ -49,13 +50,14 @@ Outcome = Mapping[Arm, Sequence[Learned]]
 
 
 def observe(learner: Learner, batch: Batch) -> Mapping[str, float]:
-    """Return the mean firing rate of the cells in Hz.
+    """Return the mean firing rate of the cells in Hz, and cosines of fields with BPTT where feedback is sparse.
 
     Args:
         learner: The learner.
         batch: The trials.
     """
-    return {"rate": float(rates(learner.net, batch).mean()) * 1000 / float(learner.net.dt)}  # type: ignore[arg-type]
+    rate = float(rates(learner.net, batch).mean()) * 1000 / float(learner.net.dt)  # type: ignore[arg-type]
+    return {"rate": rate, **spiking_fields.cosines(learner, batch)}
 
 
 def catalogue(settings: Mapping[str, Setting] = SETTINGS) -> Table:
@@ -200,6 +202,18 @@ def figure(setting: Setting, found: Outcome, path: Path) -> None:
         drawn.axes[0].set_ylabel(f"{task.measure}, trials trained on")
     save(drawn, series, path, "updates", f"{'train' if setting.memorised else 'test'}_accuracy")
     save_solved(series, chance or {}, path.with_name(path.name.replace("learning", "solved")))
+    fields = [
+        each
+        for arm, runs in found.items()
+        if arm.weight == setting.weight
+        for one in runs
+        for each in spiking_fields.series_of(
+            arm.label, one.run.seeds.net, [each.step for each in one.metrics], [each.observed for each in one.metrics]
+        )
+    ]
+    if fields:
+        save(spiking_fields.drawn(fields), fields, path.with_name(path.name.replace("learning", "fields")),
+             "updates", "cosine")  # fmt: skip
 
 
 def _scores(setting: Setting, one: Learned) -> list[float]:
@@ -230,7 +244,8 @@ def main(words: Sequence[str] | None = None, settings: Mapping[str, Setting] = S
     setting = settings[options.name]
     seeds = options.seeds or (SEEDS if options.short else FULL_SEEDS)
     found: dict[Arm, list[Learned]] = {}
-    for arm in setting.arms(tuple(options.rules or ())):
+    arms = setting.arms(tuple(options.rules or ()))
+    for arm in (each for each in arms if not options.equal or each.weight == setting.weight):
         runs = setting.runs(arm, seeds, options.short, options.device)
         if options.command == "table":
             runs = [each for each in runs if records.finished(each.folder(options.out / "runs"))]
@@ -262,6 +277,7 @@ def _parser(settings: Mapping[str, Setting]) -> argparse.ArgumentParser:
         one.add_argument("--short", action="store_true", help="the shortened version: shorter trials, fewer updates")
         one.add_argument("--seeds", type=_count, help=f"default {SEEDS} of the shortened version, else {FULL_SEEDS}")
         one.add_argument("--rules", nargs="+", metavar="RULE", help="some rules, default all")
+        one.add_argument("--equal", action="store_true", help="all rules at equal c_reg alone, not also as published")
         one.add_argument("--device", default="cpu", help="where to train, default cpu")
         one.add_argument("--workers", type=_count, default=1, help="processes that train at the same time")
         one.add_argument("--out", type=Path, default=Path("runs") / "published_spiking", help="folder of the results")

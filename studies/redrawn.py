@@ -25,7 +25,19 @@ from analysis.figures.point_figures import paired_differences
 from analysis.statistics.intervals import Estimate, mean
 from analysis.statistics.rank_correlation import Correlation, rank_correlation
 from benchmarks.scaling_figure import HIGHLIGHTED, scaling
-from studies import control, copy_task, cosines, gated_alignment, reaching, sparse_paths, step_control, student_teacher
+from studies import (
+    alignment_study,
+    context,
+    control,
+    copy_task,
+    cosines,
+    gated_alignment,
+    reaching,
+    spiking_fields,
+    sparse_paths,
+    step_control,
+    student_teacher,
+)
 from studies.generalization.curvature_against_bound import curvature_against_bound
 from studies.generalization.curvature_over_training import curvature_over_training
 from studies.generalization.gap_at_matched_loss import gap_at_matched_loss
@@ -104,6 +116,9 @@ def _pattern(series: Sequence[Series]) -> Figure:
 DRAWINGS: Mapping[str, Callable[[Sequence[Series]], Figure]] = {
     "rules/*": page_figure,
     "studies/published_spiking_pattern_generation_*": _pattern,
+    "studies/published_spiking_*_fields": spiking_fields.drawn,
+    "studies/alignment": alignment_study.figure,
+    "studies/context": context.drawn,
     "studies/*_learning": _learning,
     "studies/*_solved": fraction_solved,
     "studies/sparse_feedback_difference": lambda series: paired_differences(

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
+
+import scipy.stats
 
 from analysis.figures.curve_figures import fraction_solved, solved
 from analysis.figures.plots import Series, save
+from analysis.statistics.intervals import holm
+from studies.claims import Points
+from studies.tables import Table, share
 
-__all__ = ["save_solved"]
+__all__ = ["save_solved", "solved_claims", "solved_table"]
+
+FEWEST = 5  # pairs that decide a claim
+LEVEL = 0.05
+Runs = Mapping[str, Mapping[int, Points]]  # by rule and seed
 
 
 def save_solved(series: Sequence[Series], chance: Mapping[str, float], path: Path) -> bool:
@@ -23,3 +34,51 @@ def save_solved(series: Sequence[Series], chance: Mapping[str, float], path: Pat
     if parted:
         save(fraction_solved(parted), parted, path, "updates", "solved")
     return bool(parted)
+
+
+def _updates(points: Points, chance: float) -> float:
+    """Return the updates after which a score was half way from chance to 1 first; infinity if never."""
+    return next((x for x, y in points if y >= (1 + chance) / 2), math.inf)
+
+
+def solved_table(runs: Runs, chance: float) -> Table:
+    """Return how many runs of every rule solved their task, and after how many updates.
+
+    Args:
+        runs: Updates made and test scores.
+        chance: Score of the best constant answer.
+
+    >>> runs = {"bptt": {0: [(0, 0.5), (20, 0.9)], 1: [(0, 0.5), (20, 0.6)]}}
+    >>> solved_table(runs, 0.5).rows
+    (('bptt', '2', '1/2 [0.01, 0.99]', '20'),)
+    """
+    made = []
+    for rule, by_seed in runs.items():
+        soon = [at for points in by_seed.values() if math.isfinite(at := _updates(points, chance))]
+        made.append((rule, str(len(by_seed)), share(len(soon), len(by_seed)), f"{median(soon):.0f}" if soon else "-"))
+    return Table(("rule", "seeds", "solved [95 %]", "updates of those, median"), tuple(made))
+
+
+def solved_claims(runs: Runs, pairs: Sequence[tuple[str, str]], chance: float) -> Table:
+    """Return whether more runs of one rule solved their task than of another: McNemar's exact test, paired by seed.
+
+    Args:
+        runs: Updates made and test scores, by rule and seed.
+        pairs: Rules compared, the one that should solve more first; one family for Holm's correction.
+        chance: Score of the best constant answer.
+    """
+    counts = []
+    for pair in pairs:
+        one, two = ({seed: math.isfinite(_updates(points, chance)) for seed, points in runs[rule].items()}
+                    for rule in pair)  # fmt: skip
+        both = [(one[seed], two[seed]) for seed in one if seed in two]
+        counts.append((len(both), both.count((True, False)), both.count((False, True))))
+    p = [scipy.stats.binomtest(first, first + second).pvalue if first + second else 1.0 for _, first, second in counts]
+    made = []
+    for (rule, other), (total, first, second), single, corrected in zip(pairs, counts, p, holm(p), strict=True):
+        decided = total >= FEWEST and corrected < LEVEL
+        verdict = ("holds" if first > second else "reversed") if decided else "undecided"
+        made.append((f"{rule} solves it more often than {other}", str(total), str(first), str(second),
+                     f"{single:.2g}", f"{corrected:.2g}", f"**{verdict}**"))  # fmt: skip
+    head = ("claim", "pairs", "the first alone", "the second alone", "p, McNemar", "p, Holm", "verdict")
+    return Table(head, tuple(made))

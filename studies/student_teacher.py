@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import scipy.stats
 import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -26,7 +25,7 @@ from torch import Tensor
 import tca
 from analysis.figures.plots import Series, dots, legend, panels, save
 from analysis.ranks import ranks
-from studies.tables import Table, mean_and_spread
+from studies.tables import Table, mean_and_spread, share
 from studies.workloads import command, options_of, spread
 from tca.losses import MSE
 from tca.rules import RULES
@@ -172,21 +171,11 @@ def _table(rows: Sequence[dict[str, str]], learnt: float) -> Table:
         found = [int(row["rank"]) for row in kept]
         span = " to ".join(map(str, sorted({min(found), max(found)}))) if found else "-"
         losses = [float(row["loss"]) for row in kept]
-        solved = _share(sum(each < learnt for each in losses), len(here))
+        solved = share(sum(each < learnt for each in losses), len(here))
         diverged = f"{len(here) - len(kept)}/{len(here)}"
         made.append((f"readout {readout}, {rule}", str(len(here)), span, solved, diverged, mean_and_spread(losses)))
     head = ("readout, rule", "seeds", "rank of the change", "learnt [95 %]", "diverged", "loss, part of the first")
     return Table(head, tuple(made))
-
-
-def _share(count: int, total: int) -> str:
-    """Return a count with the interval of Clopper and Pearson for its share.
-
-    >>> _share(17, 20)
-    '17/20 [0.62, 0.97]'
-    """
-    found = scipy.stats.binomtest(count, total).proportion_ci(method="exact")
-    return f"{count}/{total} [{found.low:.2f}, {found.high:.2f}]"
 
 
 def points(rows: Sequence[Mapping[str, str]]) -> list[Series]:

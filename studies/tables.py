@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import scipy.stats
+
 from analysis.statistics.intervals import Estimate, holm, verdict
 from tca.cli.text_table import csv_text
 from tca.experiments.records.files import write_whole
 
-__all__ = ["COMPARED", "SIDES", "Table", "differences", "mean_and_spread"]
+__all__ = ["COMPARED", "SIDES", "Table", "differences", "mean_and_spread", "share"]
 
 COMPARED = "± s.e.m. [95 %], p, p after Holm"  # what a cell of a difference holds
 SIDES = {"holds": "above", "reversed": "below", "undecided": "undecided"}
@@ -103,3 +105,17 @@ def mean_and_spread(values: Sequence[float], digits: int = 3) -> str:
         return "-"
     spread = f" ± {statistics.stdev(kept):.{digits}f}" if len(kept) > 1 else ""
     return f"{statistics.fmean(kept):.{digits}f}{spread}"
+
+
+def share(count: int, total: int) -> str:
+    """Return a count with the interval of Clopper and Pearson for its share.
+
+    Args:
+        count: How many.
+        total: Of how many.
+
+    >>> share(17, 20)
+    '17/20 [0.62, 0.97]'
+    """
+    found = scipy.stats.binomtest(count, total).proportion_ci(method="exact")
+    return f"{count}/{total} [{found.low:.2f}, {found.high:.2f}]"

@@ -8,10 +8,12 @@ import math
 import re
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 import pytest
 import torch
+from scipy.stats import spearmanr
 
 import tca
 from studies import alignment_study, cell_types, every_rule, sparse_feedback, torus
@@ -245,14 +247,14 @@ def test_every_rule_gets_the_rate_at_which_it_does_best_on_other_seeds(
 
 
 def test_the_shortened_version_has_the_published_periods_and_cells() -> None:
-    """Only the step, the number of updates and the learning rate differ; answers at the last step stay there."""
+    """Step, updates, learning rate and how often is measured may differ; answers at the last step stay there."""
     for case in CASES:
         published, short = case.published, case.short
         last = {"decision": short.task_options["dt"]} if published.task_options["decision"] == 1.0 else {}
         assert {**published.task_options, "dt": short.task_options["dt"], **last} == short.task_options
         assert published.task_options["dt"] == 1.0
-        same = replace(short, task_options=published.task_options, steps=published.steps, optimizer=published.optimizer)
-        assert same == published
+        names = ("task_options", "steps", "optimizer", "evaluate_every")
+        assert replace(short, **{name: getattr(published, name) for name in names}) == published
         net = published.net.build(4, 2, dt=25.0, seed=0)
         assert net.types.bincount().tolist() == [0.8 * net.n_rec, 0.2 * net.n_rec]
         assert bool((net.w_rec * torch.tensor([1.0, -1.0])[net.types] >= 0).all())
@@ -291,17 +293,29 @@ def test_the_study_of_alignment_runs(tmp_path: Path) -> None:
     """BPTT is aligned with itself and drops nothing; approximate rules are not, on both ways."""
     rules = ("bptt", "eprop", "rflo", "snap2", "uoro", "node_perturbation")
     assert alignment_study.main([f"--out={tmp_path}", "--seeds=2", "--rules", *rules], QUICK) == 0
-    found = {each["rule"]: each for each in rows_of(tmp_path / "alignment_table.csv")}
-    assert tuple(found) == rules
-    for name in ("cosine, w_rec", "w_in", "b", "cosine, w_rec, way of BPTT"):
-        assert found["bptt"][name].startswith("1.00")
-        assert float(found["eprop"][name].split()[0]) < 0.999
-    assert found["bptt"]["dropped"].startswith("0.00")
-    assert float(found["eprop"]["dropped, way of BPTT"].split()[0]) > 0.01
-    for name in ("uoro", "node_perturbation"):
-        assert not found[name]["dropped"].strip("-")
-        assert -1 < float(found[name]["cosine, w_rec"].split()[0]) < 0.999
+    rows = rows_of(tmp_path / "alignment_runs.csv")
+    assert {(each["rule"], each["seed"]) for each in rows} == {(rule, seed) for rule in rules for seed in "01"}
+    for each in rows:
+        for name in ("cosine, w_rec", "w_in", "b", "cosine, w_rec, way of BPTT"):
+            assert (float(each[name]) == pytest.approx(1.0, abs=1e-5)) is (each["rule"] in ("bptt", "snap2")), each
+        if each["rule"] in ("uoro", "node_perturbation"):
+            assert not each["dropped"]
+        else:
+            assert (float(each["dropped"]) > 0.01) is (each["rule"] not in ("bptt", "snap2"))
+    points = rows_of(tmp_path / "alignment.csv")
+    for rule, seed in (("eprop", "1"), ("uoro", "0")):
+        (row,) = (each for each in rows if (each["rule"], each["seed"]) == (rule, seed))
+        own = [float(each["value"]) for each in points
+               if (each["panel"], each["label"], each["seed"]) == (rule, "cosine, w_rec", seed)]  # fmt: skip
+        assert float(row["cosine, w_rec"]) == pytest.approx(fmean(own), abs=1e-5)
     written(tmp_path, "alignment")
+    made = alignment_study.tables(tmp_path / "alignment_runs.csv")
+    (line,) = (each for each in made["alignment"]().rows if each[0] == "eprop")
+    two = [float(each["cosine, w_rec"]) for each in rows if each["rule"] == "eprop"]
+    assert line[1:3] == ("2", f"{fmean(two):.2f} ± {stdev(two):.2f}")
+    x, y = ([float(each[name]) for each in rows] for name in ("cosine, w_rec", "accuracy over training"))
+    assert made["alignment_learning"]().rows[0][1].startswith(f"{spearmanr(x, y).statistic:.2f} ")
+    assert alignment_study.tables(tmp_path / "absent.csv") == {}
 
 
 def test_series_of_the_shared_way_belong_to_the_form_of_the_rule(tmp_path: Path) -> None:

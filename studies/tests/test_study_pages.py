@@ -96,7 +96,7 @@ def test_claims_at_matched_loss_pair_the_runs_that_reached_it(tmp_path: Path) ->
     """Six seeds, one of which MDGL does not reach the loss with: five pairs, and SciPy's paired t test."""
     source, rows = (
         np.random.default_rng(2),
-        [["arm", "seed", "loss", "train_loss", "log_lambda_1", "test_gap", "noisy_gap"]],
+        [["arm", "n_train", "seed", "loss", "train_loss", "log_lambda_1", "test_gap", "noisy_gap", "ratio"]],
     )
     gaps: dict[str, list[float]] = {"BPTT": [], "MDGL": []}
     for arm, shift in (("BPTT", 0.0), ("MDGL", 0.03)):
@@ -104,31 +104,60 @@ def test_claims_at_matched_loss_pair_the_runs_that_reached_it(tmp_path: Path) ->
             gap = 0.05 + shift + 0.01 * source.normal()
             reached = (arm, seed) != ("MDGL", 2)
             gaps[arm].append(gap if seed != 2 else math.nan)
-            rows.append(
-                [arm, str(seed), "0.1", *((repr(each) for each in (0.1, 1.5, gap, 0.2)) if reached else [""] * 4)]
-            )
-            rows.append([arm, str(seed), "0.2", "0.2", "1.4", "9.0", "9.0"])
-    path = tmp_path / "matched.csv"
-    path.write_text("\n".join(",".join(row) for row in rows))
-    made = gap_page.tables(DOCS / "figures" / "studies", path)
-    assert [row[:3] for row in made["generalization_matched"]().rows][:2] == [
+            values = (0.1, 1.5, gap, 0.2, 0.5 + 0.1 * seed)
+            rows.append([arm, "600", str(seed), "0.1", *(map(repr, values) if reached else [""] * 5)])
+            rows.append([arm, "600", str(seed), "0.2", "0.2", "1.4", "9.0", "9.0", "1.0"])
+            rows.append([arm, "200", str(seed), "0.1", "0.1", "9.0", repr(2 * gap), "9.0", "9.0"])
+    (tmp_path / "generalization_digits.csv").write_text("\n".join(",".join(row) for row in rows))
+    made = gap_page.tables(tmp_path)
+    assert [row[:3] for row in made["generalization_digits"]().rows][2:4] == [
         ("0.1, BPTT", "6", "6/6"),
         ("0.1, MDGL", "6", "5/6"),
     ]
-    found = {row[0]: row for row in made["generalization_matched_claims"]().rows}["clean gap at 0.1: MDGL above BPTT"]
+    found = {row[0]: row for row in made["generalization_mdgl"]().rows}["clean gap at 0.1: MDGL above BPTT"]
     one, two = (np.array(gaps[arm]) for arm in ("MDGL", "BPTT"))
     p = scipy.stats.ttest_rel(one, two, nan_policy="omit").pvalue
     assert found[1] == "5"
     assert found[2].startswith(f"{np.nanmean(one - two):+.3f} [")
     assert found[3] == f"{p:.2g}"
-    assert "generalization_matched" not in gap_page.tables(DOCS / "figures" / "studies", tmp_path / "absent.csv")
+    bound = [row[1:3] for row in made["generalization_bound"]().rows]
+    assert bound == [("12", "0"), ("11", "9"), ("0", "0"), ("23", "9")]
+    sizes = {row[:2]: row[2:4] for row in made["generalization_sizes"]().rows}
+    assert sizes["0.1, MDGL", "600"] == ("5/6", f"{np.nanmean(one):.3f} ± {np.nanstd(one, ddof=1):.3f}")
+    assert sizes["0.1, BPTT", "200"][0] == "6/6"
+    assert gap_page.tables(tmp_path / "absent") == {}
+
+
+def generalization(setting: str) -> list[dict[str, str]]:
+    """Return the rows of a setting whose training set has its usual size."""
+    with (DOCS / "studies" / f"generalization_{setting}.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    usual = {"digits": "600", "match": "60", "pattern": "30"}[setting]
+    return [row for row in rows if row["n_train"] == usual]
 
 
 def test_the_bound_is_counted_over_the_rows_of_the_file() -> None:
-    found = numbers("generalization_curvature_against_bound")
-    lower = sum(float(row["lambda_1"]) < float(row["bound"]) for row in found)
-    last = rows_of((DOCS / "studies" / "generalization.md").read_text(), "generalization_bound")[-1]
-    assert last[:3] == ["all", str(len(found)), str(lower)]
+    """From the eigenvalue and the step along the gradient, not from the ratio in the file."""
+    rows = [row for row in generalization("digits") if row["lambda_1"] and row["pull"]]
+    lower = sum(float(row["lambda_1"]) < 2 / float(row["pull"]) for row in rows)
+    text = (DOCS / "studies" / "generalization.md").read_text()
+    (last,) = (row for row in rows_of(text, "generalization_bound") if row[0] == "digits, all")
+    assert last[1:3] == [str(len(rows)), str(lower)]
+
+
+def test_correlations_are_those_of_scipy_over_the_rules() -> None:
+    """Ten seeds of every rule and step length, pooled."""
+    rules = ("BPTT", "BPTT, step x 1/5", "MDGL", "ModProp", "three-factor", "three-factor, step x 3 early", "diffusion",
+             "SBD")  # fmt: skip
+    text = (DOCS / "studies" / "generalization.md").read_text()
+    for row in rows_of(text, "generalization_correlations"):
+        setting, loss, gap = row[0].split(", ")
+        name = {"clean gap": "test_gap", "noisy gap": "noisy_gap"}[gap]
+        chosen = (each for each in generalization(setting) if each["arm"] in rules and int(each["seed"]) < 10)
+        points = [(float(each["lambda_1"]), float(each[name])) for each in chosen
+                  if each["loss"] == loss and each["lambda_1"]]  # fmt: skip
+        known = scipy.stats.spearmanr(points).statistic
+        assert row[1].startswith(f"{known:.2f} [")
 
 
 def test_accuracies_are_the_last_ones_of_the_files() -> None:
