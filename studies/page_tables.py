@@ -36,7 +36,7 @@ from studies.claims import (
     curves,
     over_training,
 )
-from studies.generalization import gap_page
+from studies.generalization import gap_first_below, gap_page
 from studies.solved import solved_claims, solved_table
 from studies.spiking_fields import fields_claims, fields_table
 from studies.tables import COMPARED, Table, differences, mean_and_spread
@@ -98,6 +98,7 @@ def tables(docs: Path) -> dict[str, Callable[[], Table]]:
     return (
         made
         | gap_page.tables(data)
+        | gap_first_below.tables(figures)
         | context.tables(data / "context.csv")
         | alignment_study.tables(data / "alignment.csv")
         | grid_tables.tables(data / "broadcast_runs.csv")

@@ -43,7 +43,9 @@ def test_the_own_cosine_is_that_of_the_alignment_without_the_term_of_firing_rate
     bare = Learner(learner.net, rule(label, 0.0), seed=5)
     bare.load_state_dict({name: learner.buffers[name] for name in bare.buffers})
     known = analysis.alignment(learner.net, trials(), bare).rules[0].recurrent.cosine
-    assert cosines(learner, trials())[PREFIX + label] == pytest.approx(known, abs=1e-12)
+    found = cosines(learner, trials())
+    assert list(found) == [PREFIX + each for each in FIELDS]
+    assert found[PREFIX + label] == pytest.approx(known, abs=1e-12)
     assert 0 < abs(known) < 0.999
 
 

@@ -27,6 +27,10 @@ STEPS = ("studies/tests/test_step_control.py",)
 STUDENT = ("studies/tests/test_student_teacher.py",)
 LEARNING = "studies/tests/test_rule_learning.py::test_"
 REACHING, REACHED = "studies/reaching.py", "studies/tests/test_reaching.py::test_"
+SOLVED = ("studies/tests/test_solved.py",)
+FIELDS = ("studies/tests/test_spiking_fields.py",)
+CONTEXT = ("studies/tests/test_context.py",)
+ALIGNED = ("studies/tests/test_studies.py::test_the_study_of_alignment_runs",)
 TABULATED = ("studies/tests/test_study_generalization.py",)
 
 BUGS = [
@@ -66,6 +70,18 @@ BUGS = [
     Bug(PAGES, "panels in one", "in found.items() if where == panel}", "in found.items()}", MADE),
     Bug("studies/generalization/gap_page.py", "a loss of others", 'if row["loss"] == loss:', "if True:",
         ("studies/tests/test_study_pages.py::test_claims_at_matched_loss_pair_the_runs_that_reached_it",)),
+    Bug("studies/generalization/gap_page.py", "training sets of every size in one",
+        'if int(row["n_train"]) == SETTINGS[setting].n_train', 'if int(row["n_train"])',
+        ("studies/tests/test_study_pages.py::test_claims_at_matched_loss_pair_the_runs_that_reached_it",)),
+    Bug("studies/solved.py", "pairs that both solve the task", "both.count((True, False))", "both.count((True, True))", SOLVED),
+    Bug("studies/solved.py", "chance for half way", "if y >= (1 + chance) / 2", "if y >= chance", SOLVED),
+    Bug("studies/spiking_fields.py", "feedback of the readout as it is", "own = learner.buffers.get(",
+        'own = None if name == "feedback" else learner.buffers.get(', FIELDS),
+    Bug("studies/spiking_fields.py", "rates in the gradient", "rule(label, 0.0) for label in FIELDS", "rule(label, 0.01) for label in FIELDS",
+        FIELDS),
+    Bug("studies/context.py", "decisions that count most", "torch.full_like(batch.weights, 1 / batch.steps)", "batch.weights", CONTEXT),
+    Bug("studies/context.py", "inputs of any length", "functional.normalize(torch.cat((fixation, shares, context * fixation, order), -1), dim=-1)", "torch.cat((fixation, shares, context * fixation, order), -1)", CONTEXT),
+    Bug("studies/alignment_study.py", "learning by its end", "for each in (name, TRAINING))", "for each in (name, END))", ALIGNED),
     Bug("studies/generalization/gap_tables.py", "verdicts before the correction",
         "verdict(each, corrected, claim.sign)", "verdict(each, None, claim.sign)", TABULATED),
     Bug("studies/generalization/gap_tables.py", "noisy gaps for clean ones", '("clean", "test_gap")',
