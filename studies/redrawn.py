@@ -33,8 +33,8 @@ from studies import (
     cosines,
     gated_alignment,
     reaching,
-    spiking_fields,
     sparse_paths,
+    spiking_fields,
     step_control,
     student_teacher,
 )
