@@ -17,8 +17,7 @@ import pytest
 
 from tca.experiments import records
 from tca.experiments.training.train import train
-from tests.tca.experiments.records.test_records import content
-from tests.tca.experiments.sweep.test_sweep import (
+from tests.support.sweeps import (
     DEADLY,
     GRID,
     ROOT,
@@ -29,6 +28,7 @@ from tests.tca.experiments.sweep.test_sweep import (
     quiet,
     wait_for,
 )
+from tests.tca.experiments.records.test_records import content
 
 pytest.importorskip("distributed", reason="the extra `scale` is missing")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")]
@@ -122,7 +122,7 @@ def test_workers_of_a_cluster_that_die_are_replaced_and_a_run_that_kills_is_give
     file.write_text(DEADLY)
     program = (
         "from pathlib import Path\nfrom tca.experiments.sweep import read_runs\n"
-        "from tests.tca.experiments.sweep.test_sweep import assert_bounded, quiet\n"
+        "from tests.support.sweeps import assert_bounded, quiet\n"
         "if __name__ == '__main__':\n"
         f"    out, file = Path({str(tmp_path / 'out')!r}), {str(file)!r}\n"
         "    assert_bounded(quiet(read_runs(file), out, 'dask', workers=2, source=file), out)\n"

@@ -25,8 +25,8 @@ from tca.experiments.sweep.devices import held_number
 from tca.experiments.sweep.executors import Job
 from tca.experiments.sweep.processes import Processes, _prepare_worker
 from tca.experiments.training.train import train
+from tests.support.sweeps import ROOT, quiet
 from tests.tca.experiments.records.test_records import SMALL, StopError, content, raise_at_step
-from tests.tca.experiments.sweep.test_sweep import ROOT, quiet
 
 
 def die_at_first(mark: Path) -> None:
