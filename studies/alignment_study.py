@@ -20,10 +20,10 @@ from statistics import fmean
 
 from matplotlib.figure import Figure
 
-from analysis.figures.curve_figures import alignment_by_parameter
 from analysis.figures.plots import Series, save
 from analysis.statistics.rank_correlation import rank_correlation
 from studies.every_rule import ALIGNED, COMMON, FULL, SEEDS, observe_all, observe_own, seeded
+from studies.study_figures import alignment_by_parameter
 from studies.tables import Table, mean_and_spread
 from studies.workloads import Learned, command, learn, options_of
 from tca.experiments.config.run import Run

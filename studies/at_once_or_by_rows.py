@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import tasks
-from analysis.figures.curve_figures import over_epochs
 from analysis.figures.plots import Series, save
 from analysis.statistics.intervals import Estimate, paired_difference
+from studies.study_figures import over_epochs
 from studies.tables import COMPARED, Table, differences, mean_and_spread
 from studies.workloads import Learned, command, learn, options_of
 from tca.eligibilities import Full, Instant, Leak

@@ -22,8 +22,8 @@ from matplotlib.figure import Figure
 
 import tasks
 import tca
-from analysis.figures.curve_figures import over_epochs
 from analysis.figures.plots import Series, save
+from studies.study_figures import over_epochs
 from studies.tables import Table, mean_and_spread
 from studies.workloads import command, options_of, spread
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from analysis.figures import Series, learning_curves
-from analysis.figures.curve_figures import fraction_solved, over_epochs
+from analysis.figures.curve_figures import fraction_solved
 from analysis.figures.plots import rendered
 from analysis.figures.point_figures import paired_differences
 from analysis.statistics.intervals import Estimate, mean
@@ -44,6 +44,7 @@ from studies.generalization.gap_at_matched_loss import gap_at_matched_loss
 from studies.generalization.gap_over_sizes import gap_over_sizes
 from studies.generalization.intervals_by_arm import intervals_by_arm
 from studies.rule_figure import page_figure
+from studies.study_figures import over_epochs
 from studies.vision import published_figure
 from tca.experiments.records.files import write_whole
 

@@ -69,7 +69,7 @@ class Curvature(Tabular):
         return self.largest.converged and self.smallest.converged
 
     def _columns(self) -> dict[str, list[object]]:
-        """Return one row: ends of the spectrum, trace with its standard error, matrix and parameters."""
+        """Return one row: ends of the spectrum, trace with its standard error, data and parameters."""
         trace = self.trace
         values = {
             "largest": self.largest.value,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-__all__ = ["COLOURS", "CONTROLS", "FAMILIES", "Look", "family_of", "looks_of", "rule_of_label"]
+__all__ = ["COLOURS", "CONTROLS", "FAMILIES", "Look", "looks_of", "rule_of_label"]
 
 # Okabe and Ito (2008), Color Universal Design: distinct with every kind of colour vision. Dashes and markers repeat the
 # distinction for print without colour. Grey is for controls.
@@ -99,11 +99,6 @@ def rule_of_label(label: str) -> str | None:
     name = re.sub(r"[\s-]+", "_", label.split(",")[0].strip().lower())
     name = ALIASES.get(name, name)
     return name if name in OF_RULES else None
-
-
-def family_of(rule: str) -> str | None:
-    """Return the name of the family of a rule, ``None`` for rules that are not in the table."""
-    return next((family for family, (_, members) in FAMILIES.items() if rule in members), None)
 
 
 def looks_of(labels: Iterable[str]) -> dict[str, Look]:

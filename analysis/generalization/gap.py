@@ -5,7 +5,6 @@ Shapes: T time, B batch, I inputs, O outputs.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,14 +19,13 @@ from analysis.generalization.conditions import Condition, InputNoise
 from analysis.models import run, separate_copy
 from analysis.samples import Criterion, Samples, joined
 from tca.batch import Batch
-from tca.experiments.config.run import Run
 from tca.experiments.training.evaluation import TRIALS_AT_ONCE, Measure, evaluate
 from tca.losses import CrossEntropy, Logistic
 from tca.nets import Network
 from tca.utils.checks import NotNegative, Seed, checked
 from tca.utils.tables import Tabular, columns_of, row_of
 
-__all__ = ["Gap", "Generalization", "Performance", "generalization_gap", "sizes"]
+__all__ = ["Gap", "Generalization", "Performance", "generalization_gap"]
 
 
 @dataclass(frozen=True)
@@ -198,20 +196,6 @@ def generalization_gap(
         input_noise=input_noise,
         under=_under(net, task, new, conditions or {}),
     )
-
-
-def sizes(run: Run, n_train: tuple[int, ...]) -> list[Run]:
-    """Return the same run with training sets of other sizes, so that gaps can be followed over them.
-
-    For native tasks a smaller set is not in general a part of a larger one.
-
-    Raises:
-        ValueError: A size is below 1.
-
-    >>> [run.n_train for run in sizes(Run("delayed_xor"), (50, 100, 200))]
-    [50, 100, 200]
-    """
-    return [dataclasses.replace(run, n_train=each) for each in n_train]
 
 
 def _score(net: nn.Module, task: Measure | Callable[[Any, Any], float] | None, data: Batch | Samples) -> Performance:

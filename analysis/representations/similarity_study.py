@@ -35,7 +35,6 @@ __all__ = [
     "Sample",
     "constant_loss",
     "distances_at",
-    "normalised_error",
     "sample",
 ]
 
@@ -96,29 +95,6 @@ def constant_loss(batch: Batch, outputs: int) -> float:
 
     search.step(loss)  # type: ignore[no-untyped-call]
     return loss().item()
-
-
-def normalised_error(outputs: Tensor, batch: Batch) -> float:
-    """Return the loss of outputs as a fraction of that of the best constant answer, 0 for a perfect network.
-
-    For the squared error it is ``sum w (y - t)^2 / sum w (mean(t) - t)^2``, one less the explained variance.
-
-    Args:
-        outputs: Outputs of a network, shape ``(T, B, O)``.
-
-    Raises:
-        ValueError: A constant answer is perfect already.
-
-    >>> from tca.losses import MSE
-    >>> targets = torch.tensor([[[1.0]], [[3.0]]])
-    >>> batch = Batch(torch.zeros(2, 1, 1), targets, torch.full((2, 1), 0.5), MSE())
-    >>> round(normalised_error(targets - 0.5, batch), 9)
-    0.25
-    """
-    least = constant_loss(batch, outputs.shape[-1])
-    if least <= 1e-12:
-        raise ValueError("targets must vary for an error to be normalised, got a task that a constant answer solves")
-    return batch.loss.mean(outputs, batch.targets, batch.weights).item() / least
 
 
 def sample(

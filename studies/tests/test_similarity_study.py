@@ -18,7 +18,6 @@ from analysis.representations.similarity_study import (
     Sample,
     constant_loss,
     distances_at,
-    normalised_error,
     sample,
 )
 from tasks.measures import r_squared
@@ -59,14 +58,12 @@ def test_the_best_constant_answer_in_closed_form() -> None:
     assert constant_loss(coin, 2) == pytest.approx(entropy, rel=1e-10)
 
 
-def test_the_normalised_error_is_what_is_left_to_explain() -> None:
+def test_a_loss_beside_that_of_the_best_constant_is_what_is_left_to_explain() -> None:
     targets = normal(0, 7, 4, 2)
     batch = Batch(torch.zeros(7, 4, 1).double(), targets, torch.full((7, 4), 1 / 7).double(), MSE())
     outputs = targets + 0.3 * normal(1, 7, 4, 2)
-    assert normalised_error(outputs, batch) == pytest.approx(1 - r_squared(outputs, batch), rel=1e-9)
-    assert normalised_error(targets, batch) == 0
-    with pytest.raises(ValueError, match="a constant answer solves"):
-        normalised_error(outputs, Batch(batch.inputs, torch.ones(7, 4, 2).double(), batch.weights, MSE()))
+    error = batch.loss.mean(outputs, batch.targets, batch.weights).item() / constant_loss(batch, 2)
+    assert error == pytest.approx(1 - r_squared(outputs, batch), rel=1e-9)
 
 
 def test_samples_are_taken_where_each_threshold_is_crossed(tmp_path: Path) -> None:
@@ -84,7 +81,8 @@ def test_samples_are_taken_where_each_threshold_is_crossed(tmp_path: Path) -> No
     assert found[0].error == pytest.approx(result.metrics[0].train_loss / least, rel=1e-12)
     for one, crossing in zip(found[1:], result.crossings, strict=True):
         assert one.error == pytest.approx(one.threshold, rel=0.01)
-        assert one.error == pytest.approx(normalised_error(crossing.net(trials.inputs), trials), rel=1e-6)
+        loss = trials.loss.mean(crossing.net(trials.inputs), trials.targets, trials.weights).item()
+        assert one.error == pytest.approx(loss / least, rel=1e-6)
         assert crossing.metrics.step == one.step
         assert torch.equal(one.activity, rates(crossing.net, probe))
     again = sample(SMALL, probe, (0.9, 0.6), tmp_path, progress=False)  # from the file

@@ -15,11 +15,11 @@ import torch
 
 import tasks
 import tca
-from analysis.figures.curve_figures import over_epochs
 from analysis.figures.plots import Series
 from studies import at_once_or_by_rows, published_vision
 from studies.at_once_or_by_rows import Setting
 from studies.published_vision import Outcome, chosen
+from studies.study_figures import over_epochs
 from studies.vision import search
 from studies.vision.__main__ import main
 from studies.vision.published import CELLS, EBD_TABLE, GEVB_TABLE, LAYERS

@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import fmean
 
 import tasks
-from analysis.figures.curve_figures import over_epochs
 from analysis.figures.plots import Series, save
+from studies.study_figures import over_epochs
 from studies.tables import Table, mean_and_spread
 from studies.vision.vision_measurements import Entry
 from studies.vision.vision_plan import BASELINE

@@ -57,7 +57,6 @@ __all__ = [
     "whole",
 ]
 
-Item = TypeVar("Item")
 Checked = TypeVar("Checked", bound=Callable[..., Any])
 
 

@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from tca.cli.compare.combinations import misfits
 from tca.cli.compare.common_loss import common_losses, crossings, with_matched
@@ -35,7 +34,6 @@ from tca.utils.text import in_a_line
 __all__ = ["compare", "read_comparison", "read_result"]
 
 TUNING, MATCHED_RUNS = "tuning", "matched"  # folders of records beside RUNS
-Value = TypeVar("Value")
 
 
 def compare(

@@ -29,7 +29,6 @@ __all__ = ["Observer", "TrainingLoop"]
 Observer = Callable[[Learner, Batch], Mapping[str, float]]
 
 CONFIDENCE = 0.95
-SHOWN = 3  # names in the reason of a divergence
 
 
 class TrainingLoop:

@@ -9,9 +9,6 @@ import tasks
 import tca
 from analysis import generalization_gap
 from analysis.generalization.conditions import Changed, Clean, FreshTrials, InputNoise, Longer, PixelNoise, changed_task
-from analysis.generalization.gap import sizes
-from analysis.generalization.gap_bootstrap import gap_intervals
-from tca.losses import MSE
 
 TASK = tasks.make("delayed_match")
 TEST = TASK.split(4, 30, seed=0)[1].batch()
@@ -115,39 +112,6 @@ def test_a_condition_needs_a_task() -> None:
         generalization_gap(net, Blind(), TEST, TEST, conditions={"clean": Clean()})
 
 
-def test_intervals_over_trials_have_the_width_of_the_standard_error() -> None:
-    """A network that answers zero: the loss of a trial is its target's square, and the interval is 1.96 errors wide."""
-
-    class Near:
-        def accuracy(self, outputs: torch.Tensor, batch: tca.Batch) -> float:
-            return (outputs - batch.targets).abs().lt(1.0).double().mean().item()
-
-    def trials(count: int, seed: int) -> tca.Batch:
-        source = torch.Generator().manual_seed(seed)
-        targets = torch.randn(1, count, 1, generator=source, dtype=torch.float64)
-        return tca.Batch(torch.zeros(1, count, 1).double(), targets, torch.ones(1, count).double(), MSE())
-
-    net = tca.nets.LeakyRNN(1, 2, 1, dtype=torch.float64)
-    train, test = trials(2000, 0), trials(500, 1)
-    found = gap_intervals(net, Near(), train, test, resamples=400)
-    plain = generalization_gap(net, Near(), train, test)
-    losses = [0.5 * each.targets.square().flatten() for each in (train, test)]
-    error = sum(each.var() / len(each) for each in losses).sqrt().item()
-    assert (found["loss"][1] - found["loss"][0]) / 2 == pytest.approx(1.96 * error, rel=0.15)
-    assert found["loss"][0] < plain.loss_gap < found["loss"][1]
-    shares = [each.targets.abs().lt(1.0).double().mean().item() for each in (train, test)]
-    spread = sum(share * (1 - share) / count for share, count in zip(shares, (2000, 500), strict=True)) ** 0.5
-    assert (found["accuracy"][1] - found["accuracy"][0]) / 2 == pytest.approx(1.96 * spread, rel=0.15)
-    assert found == gap_intervals(net, Near(), train, test, resamples=400)
-
-
-def test_sizes_change_nothing_but_the_size() -> None:
-    run = tca.Run("delayed_xor", "eprop", steps=7)
-    swept = sizes(run, (10, 20))
-    assert [each.n_train for each in swept] == [10, 20]
-    assert all({**each.to_json(), "n_train": run.n_train} == run.to_json() for each in swept)
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -160,7 +124,6 @@ def test_sizes_change_nothing_but_the_size() -> None:
         (lambda: Longer("delai").batch(TASK, TEST), "'delai', did you mean 'delay'"),
         (lambda: Longer(factor=0.0), "factor must be greater than 0, got 0"),
         (lambda: FreshTrials(-1), "seed must be at least 0, got -1"),
-        (lambda: gap_intervals(tca.nets.LeakyRNN(2, 3, 1), TASK, TEST, TEST, confidence=2.0), "confidence must be"),
     ],
 )
 def test_mistakes_are_named(make, message: str) -> None:  # type: ignore[no-untyped-def]
