@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from tests.bugs.bug import Bug
 
-RECURRENT = ("tests/tca/signals/test_global_vector.py",)
-VECTORS = ("tests/tca/nets/vector/test_vector_networks.py",)
+RECURRENT = (
+    "tests/tca/signals/test_global_vector.py",
+    "tests/tca/signals/test_recurrent_global_vector.py",
+)
+VECTORS = (
+    "tests/tca/nets/vector/test_vector_networks.py",
+    "tests/tca/nets/vector/test_vector_start.py",
+)
 STREAMS = ("tests/tca/signals/test_error_diffusion.py",)
 DIFFUSED = ("tests/tca/rules/test_error_diffusion_facts.py",)
 CARELESS = ("tests/tca/test_learner_arguments.py",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.bugs.bug import Bug
 
 FOREIGN = "tests/analysis/curvature/test_any_model.py::"
+REFUSED = "tests/analysis/curvature/test_refused_models.py::"
 MODULES = "tests/analysis/test_any_module.py::"
 TABLES = "tests/tca/utils/test_tables.py::"
 TIES = ("tests/analysis/representations/test_ties.py",)
@@ -71,14 +72,14 @@ BUGS = [
         "an augmenting loader let through",
         "if _digest(pairs) != _digest(loader):",
         "if False:",
-        (f"{FOREIGN}test_a_loader_that_augments_is_refused",),
+        (f"{REFUSED}test_a_loader_that_augments_is_refused",),
     ),
     Bug(
         "analysis/fixed_data.py",
         "a shuffling loader let through",
         "isinstance(loader.sampler, SHUFFLING)",
         "False",
-        (f"{FOREIGN}test_a_loader_that_shuffles_or_has_no_pairs_is_refused",),
+        (f"{REFUSED}test_a_loader_that_shuffles_or_has_no_pairs_is_refused",),
     ),
     Bug(
         "analysis/fixed_data.py",
@@ -92,14 +93,14 @@ BUGS = [
         "a detached backward pass let through",
         "AGREE * product.norm() + noise",
         "2 * slope.norm() + noise",
-        (f"{FOREIGN}test_models_without_a_hessian_are_refused_in_one_line",),
+        (f"{REFUSED}test_models_without_a_hessian_are_refused_in_one_line",),
     ),
     Bug(
         "analysis/curvature/problem_checks.py",
         "samples that see each other taken apart",
         "if any(a.shape != b.shape or _differ(a, b) for a, b in zip(alone, beside, strict=True)):",
         "if False:",
-        (f"{FOREIGN}test_models_without_a_hessian_are_refused_in_one_line",),
+        (f"{REFUSED}test_models_without_a_hessian_are_refused_in_one_line",),
     ),
     Bug(
         "analysis/curvature/operators/output_metrics.py",

@@ -34,7 +34,7 @@ MAPS, SIGNED, PROJECTION, NETS = (
     "tca/experiments/config/network_kinds.py",
 )
 BOUND = ("tests/tca/rules/test_error_diffusion_facts.py::test_the_bound_of_loops_is_where_it_should_be",)
-WINDOWS = ("tests/tca/signals/test_global_vector.py::test_the_kernel_filters_across_windows",)
+WINDOWS = ("tests/tca/signals/test_recurrent_global_vector.py::test_the_kernel_filters_across_windows",)
 SMOOTHED = ("tests/tca/signals/test_broadcast_arguments.py::test_the_error_of_smoothed_classes_is_their_score",)
 DIFFUSED, CENTRES = "tca/signals/error_diffusion.py", "tca/signals/error_centres.py"
 
@@ -197,7 +197,7 @@ BUGS = [
         'for name in ("device", "dtype")', ("tests/tca/experiments/config/test_network_config.py",)),
     Bug("tca/eligibilities/network_kernel.py", "a root that is not the network's",
         "root = kept if self.perron_root is None else self.perron_root", "root = 0.9 if self.perron_root is None else self.perron_root",
-        ("tests/tca/signals/test_global_vector.py",)),
+        ("tests/tca/signals/test_global_vector.py", "tests/tca/signals/test_recurrent_global_vector.py",)),
     Bug("tca/eligibilities/network_kernel.py", "scores that keep all of themselves from window to window",
         "entries[-1].add_(scores, alpha=decay)", "entries[-1].add_(scores, alpha=1)", WINDOWS),
     Bug("tca/eligibilities/network_kernel.py", "scores that keep all of themselves within a window",

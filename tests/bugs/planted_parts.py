@@ -13,7 +13,12 @@ PATHS, ALONG = "tca/eligibilities/paths.py", ("tests/tca/eligibilities/test_path
 SKETCH, SKETCHED = "tca/eligibilities/sketch.py", ("tests/tca/eligibilities/test_sketch.py",)
 NOISES = ("tests/tca/utils/test_noises.py",)
 SPIKING = ("tests/tca/nets/spiking/test_spiking.py",)
-VECTORS = ("tests/tca/nets/vector/test_vector_networks.py", "tests/tca/signals/test_global_vector.py")
+VECTORS = (
+    "tests/tca/nets/vector/test_vector_networks.py",
+    "tests/tca/nets/vector/test_vector_start.py",
+    "tests/tca/signals/test_global_vector.py",
+    "tests/tca/signals/test_recurrent_global_vector.py",
+)
 OPERATORS = ("tests/analysis/curvature/test_operators.py",)
 PRODUCTS = ("tests/analysis/curvature/test_network_products.py", "tests/analysis/curvature/test_leaky_products.py")
 RIDGE = ("tests/analysis/curvature/test_operators.py", "tests/analysis/curvature/test_curvature.py")
