@@ -25,7 +25,7 @@ import importlib
 import itertools
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -41,6 +41,8 @@ from analysis.curvature.eigensolvers import ENGINES
 from analysis.curvature.eigensolvers.power_iteration import LossModule
 from analysis.curvature.operators import Hessian, Operator
 from analysis.curvature.problem import problem_of
+from benchmarks.code_versions import executed
+from benchmarks.results import Bound, Result, Row, add_options, finish, measure
 from benchmarks.timing import one_core, race
 from tca import nets
 from tca.losses import CrossEntropy
@@ -52,6 +54,9 @@ SEEDS = range(3)
 SOLVED = ["leaky, A", "stack", "spiking"]
 MOST_GRADIENTS = 2.5  # what a product may cost
 LEAST_SPEEDUP = 3.0  # over PyHessian
+GRADIENT, PRODUCT, ALL = "gradient, all parameters", "product, recurrent weights", "product, all parameters"
+BLOCKED = f"product, {BLOCK} vectors at once, each"
+LANCZOS, PYHESSIAN = "Lanczos, both ends", "PyHessian, one end"
 
 
 def _stack(cells: int, dtype: torch.dtype) -> Network:
@@ -92,15 +97,10 @@ def recurrent(net: Network) -> list[str]:
     return [each.name for each in net.hidden_connections() if each.name.endswith("w_rec")]
 
 
-def print_products(kind: str, cells: int, steps: int, trials: int, dtype: torch.dtype, rounds: int) -> None:
-    """Print the times of gradients and products."""
+def products(kind: str, cells: int, steps: int, trials: int, dtype: torch.dtype) -> dict[str, Callable[[], object]]:
+    """Return gradients and products of a network."""
     net, batch = problem(kind, cells, steps, trials, dtype, 0)
     learner, names = tca.Learner(net, tca.RULES["bptt"]), recurrent(net)
-    weights = {name: net.get_parameter(name) for name in names}
-
-    def autograd() -> tuple[Tensor, ...]:
-        outputs = net.functional(weights, batch.inputs)
-        return torch.autograd.grad(batch.loss.mean(outputs, batch.targets, batch.weights), list(weights.values()))
 
     def made(matrix: str, of: str | list[str]) -> Operator:
         return network_operators.OPERATORS[matrix](problem_of(net, batch, of, dtype=dtype, memory=1e6))
@@ -111,31 +111,17 @@ def print_products(kind: str, cells: int, steps: int, trials: int, dtype: torch.
     own, everything, newton = made("hessian", names), made("hessian", "all"), made("gauss_newton", names)
     losses = problem_of(net, batch, names, dtype=dtype, memory=1e6).losses()
     kept, rebuilt = (Hessian(losses, own.theta, keep=keep) for keep in (True, False))
-    works: dict[str, Callable[[], object]] = {
-        "gradient, autograd": autograd,
-        "gradient, tca (all parameters)": lambda: learner.grads(batch),
-    }
+    works: dict[str, Callable[[], object]] = {GRADIENT: lambda: learner.grads(batch)}
     for name, operator, count in (
-        ("product", own, 1),
-        ("product, all parameters", everything, 1),
-        (f"product, {BLOCK} vectors at once", own, BLOCK),
+        (PRODUCT, own, 1),
+        (ALL, everything, 1),
+        (BLOCKED, own, BLOCK),
         ("Gauss-Newton product", newton, 1),
         ("product by autograd, graph kept", kept, 1),
         ("product by autograd, graph rebuilt", rebuilt, 1),
     ):
         works[name] = partial(operator.__matmul__, columns(operator, count))
-    for work in works.values():
-        work()
-    times = race(works, rounds, math.inf)
-    times[f"product, {BLOCK} vectors at once"] /= BLOCK
-    judged = {"product", "product, all parameters"}
-    base, ours = (times[name] for name in list(works)[:2])
-    for name, spent in times.items():
-        verdict = f"   at most {MOST_GRADIENTS}: {'pass' if spent <= MOST_GRADIENTS * ours else 'MISS'}"
-        print(
-            f"{kind:<12}{cells:>5}{steps:>6}{trials:>5}  {str(dtype)[6:]:<9}{name:<36}{1e3 * spent:>9.1f}"
-            f"{spent / base:>12.2f}{spent / ours:>8.2f}{verdict if name in judged else ''}"
-        )
+    return works
 
 
 @dataclass(frozen=True)
@@ -211,37 +197,47 @@ def lanczos(hessian: Hessian) -> Solve:
     return solve
 
 
-def print_solvers(kind: str, cells: int, steps: int, trials: int, updates: int, accuracy: float, repeats: int) -> None:
-    """Print what each solver needs for the top eigenvalue."""
-    net, batch = problem(kind, cells, steps, trials, torch.float64, updates)
+def solved(kind: str, updates: int, given: argparse.Namespace) -> dict[str, Row]:
+    """Return the time that each solver needs for the top eigenvalue, and print its tolerance and products."""
+    column = f"{kind}, {updates} updates"
+    net, batch = problem(kind, given.solver_cells, given.solver_steps, given.trials, torch.float64, updates)
     hessian = network_operators.hessian(problem_of(net, batch, recurrent(net), memory=1e6))
     start = np.random.default_rng(0).standard_normal(hessian.size)
     (exact,) = eigsh(hessian.linear_operator(), 1, which="LA", v0=start, tol=1e-12, return_eigenvectors=False)
-    print(f"{kind}, {cells} cells after {updates} updates, loss {hessian.loss:.3g}: largest {exact:.6g}")
+    print(f"{column}, loss {hessian.loss:.3g}: largest {exact:.6g}")
     solvers = {
-        "lanczos (both ends)": (lanczos(hessian), [10.0 ** (-k / 2) for k in range(2, 21)]),
-        "PyHessian (one end)": (power_iteration(hessian), [10.0**-k for k in range(2, 15)]),
+        LANCZOS: (lanczos(hessian), [10.0 ** (-k / 2) for k in range(2, 21)]),
+        PYHESSIAN: (power_iteration(hessian), [10.0**-k for k in range(2, 15)]),
     }
-    spent: dict[str, float] = {}
+    rows: dict[str, Row] = {}
     for name, (solve, tolerances) in solvers.items():
-        found = first_accurate(solve, float(exact), accuracy, tolerances, repeats)
+        found = first_accurate(solve, float(exact), given.accuracy, tolerances, given.rounds)
         if found is None:
-            print(f"  {name:<22}not accurate to {accuracy:g} at any tolerance")
+            print(f"  {name:<22}not accurate to {given.accuracy:g} at any tolerance")
             continue
-        spent[name] = found.spent
+        rows[name] = Row({column: found.spent}, executed(partial(solve, found.tolerance, 0)))
         print(
-            f"  {name:<22}tolerance {found.tolerance:7.0e}{found.products:>7} products{found.spent:>9.3f} s"
-            f"   relative error {found.error:.1e}"
+            f"  {name:<22}tolerance {found.tolerance:7.0e}{found.products:>7} products"
+            f"   relative error {found.error:.1e}",
+            flush=True,
         )
-    if len(spent) == 2:
-        ours, theirs = spent.values()
-        verdict = "pass" if theirs >= LEAST_SPEEDUP * ours else "MISS"
-        print(f"  PyHessian takes {theirs / ours:.1f} times as long   at least {LEAST_SPEEDUP:g}: {verdict}")
+    return rows
+
+
+def joined(parts: Iterable[dict[str, Row]]) -> dict[str, Row]:
+    """Return the rows of several columns as those of one table."""
+    rows: dict[str, Row] = {}
+    for part in parts:
+        for name, row in part.items():
+            whole = rows.setdefault(name, Row({}, {}))
+            whole.seconds.update(row.seconds)
+            whole.code.update(row.code)
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cells", type=int, nargs="+", default=[128], help="numbers of cells (default: %(default)s)")
+    parser.add_argument("--cells", type=int, default=128, help="cells of a population (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=100, help="steps of a trial (default: %(default)s)")
     parser.add_argument("--trials", type=int, default=64, help="trials (default: %(default)s)")
     parser.add_argument(
@@ -250,24 +246,35 @@ def main() -> None:
     parser.add_argument(
         "--solved", nargs="*", default=SOLVED, choices=NETWORKS, help="for the top eigenvalue (default: %(default)s)"
     )
+    parser.add_argument("--solver-cells", type=int, default=64, help="cells there (default: %(default)s)")
+    parser.add_argument("--solver-steps", type=int, default=50, help="steps there (default: %(default)s)")
     parser.add_argument("--updates", type=int, nargs="+", default=[0, 100], help="steps of Adam (default: %(default)s)")
     parser.add_argument("--accuracy", type=float, default=1e-5, help="of the top eigenvalue (default: %(default)s)")
-    parser.add_argument(
-        "--repeats", type=int, default=3, help="runs of which the fastest counts (default: %(default)s)"
-    )
-    options = parser.parse_args()
+    add_options(parser, rounds=3, longest=10.0)
+    given = parser.parse_args()
     one_core()
-
-    print(f"{'network':<12}{'N':>5}{'T':>6}{'B':>5}  {'dtype':<9}{'':<36}{'ms':>9}{'/ autograd':>12}{'/ tca':>8}")
-    for cells in options.cells:
-        for kind in options.networks:
-            for dtype in (torch.float32, torch.float64):
-                print_products(kind, cells, options.steps, options.trials, dtype, 2 * options.repeats)
-    size = f"{options.steps} steps, {options.trials} trials"
-    print(f"\ntop eigenvalue to a relative accuracy of {options.accuracy:g}, float64, {size}, {len(SEEDS)} seeds")
-    for cells in options.cells:
-        for kind, updates in itertools.product(options.solved, options.updates):
-            print_solvers(kind, cells, options.steps, options.trials, updates, options.accuracy, options.repeats)
+    for dtype in (torch.float32, torch.float64):
+        columns = {
+            kind: partial(products, kind, given.cells, given.steps, given.trials, dtype) for kind in given.networks
+        }
+        rows = measure(columns, given.rounds, given.longest)
+        each = {name: spent / BLOCK for name, spent in rows[BLOCKED].seconds.items()}
+        rows[BLOCKED] = Row(each, rows[BLOCKED].code)
+        name = str(dtype)[6:]
+        question = (
+            f"Products with the Hessian, {given.cells} cells a population, {given.steps} steps, {given.trials} trials, "
+            f"{name}"
+        )
+        bounds = [Bound(PRODUCT, GRADIENT, MOST_GRADIENTS), Bound(ALL, GRADIENT, MOST_GRADIENTS)]
+        finish(Result(f"curvature_{name}", question, GRADIENT, rows, bounds), given.save)
+    rows = joined(solved(kind, updates, given) for kind, updates in itertools.product(given.solved, given.updates))
+    question = (
+        f"Top eigenvalue to a relative accuracy of {given.accuracy:g}, {given.solver_cells} cells a population, "
+        f"{given.solver_steps} steps, {given.trials} trials, {len(SEEDS)} seeds, float64"
+    )
+    bounds = [Bound(PYHESSIAN, LANCZOS, LEAST_SPEEDUP, at_least=True)]
+    if rows:
+        finish(Result("curvature_eigenvalue", question, LANCZOS, rows, bounds), given.save)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Run ``python -m benchmarks.diffusion`` from the root. Every rule has the trace of e-prop and 10 percent of the feedback
 weights; they differ in the field. A ratio of 1 is a field for nothing. The last table times a step of the field
-alone, in nanoseconds per site and trial, in every way to run it: what the choice in
+alone in every way to run it: what the choice in
 ``tca/signals/diffusion/fields/solvers.py`` rests on.
 """
 
@@ -19,7 +19,7 @@ from torch import Tensor
 import tca
 from benchmarks.problem import TRIALS, make_problem
 from benchmarks.results import Bound, Result, add_options, finish, measure
-from benchmarks.timing import one_core, race
+from benchmarks.timing import one_core
 from tca.eligibilities import Leak
 from tca.signals import Diffusion, Sparse, StationaryDiffusion
 from tca.signals.diffusion.fields import Box, Exponential, Grid
@@ -28,7 +28,7 @@ from tca.signals.diffusion.fields.solvers import FieldRun, InModes, cheapest
 from tca.signals.diffusion.release import PerError
 
 MOST = 1.10  # times the cost of sparse e-prop at a thousand cells
-REFERENCE = "sparse feedback, no field"
+REFERENCE, CHOSEN = "sparse feedback, no field", "the way that is chosen"
 BOUNDED = ("settled box", "box, k = 0.75", "box without flux", "exact, D = 1/3")
 
 
@@ -54,31 +54,22 @@ def gradients(cells: int, steps: int) -> dict[str, Callable[[], object]]:
     return {name: partial(learner.grads, problem.batch) for name, learner in learners.items()}
 
 
-def print_steps(shapes: list[tuple[int, ...]], rounds: int) -> None:
-    """Time one step of a box field, read at the sites, in every way to run it."""
-    print("| grid | dense | stencil | modes of the axes | Fourier modes | chosen |")
-    print("| --- | ---: | ---: | ---: | ---: | --- |")
-    for shape in shapes:
-        space, like = Grid(shape), torch.zeros(())
-        before = torch.randn(TRIALS, space.sites, generator=torch.Generator().manual_seed(0))
-        ways: dict[str, Callable[[], object]] = {}
-        if space.sites <= 1200:
-            matrix = Box().matrix(space).float()
-            ways["dense"] = lambda before=before, matrix=matrix: before @ matrix
-        runs = {
-            "stencil": cheapest(space, Box(), like, at_sites=True),
-            "axes": InModes(AxisModes(space, like), Box()),
-            "fourier": InModes(FourierModes(space, like), Box()),
-        }
-        for name, run in runs.items():
-            ways[name] = stepping(run, run.enter(before).clone())
-        repeat = max(1, 400_000 // space.sites)
-        times = race({name: repeated(way, repeat) for name, way in ways.items()}, rounds, math.inf)
-        each = {name: f"{1e9 * seconds / repeat / before.numel():.2f}" for name, seconds in times.items()}
-        chosen = cheapest(space, Box(), like)
-        how = type(chosen.modes).__name__ if isinstance(chosen, InModes) else "stencil"
-        cells = (each.get(name, "") for name in ("dense", "stencil", "axes", "fourier"))
-        print(f"| {' x '.join(map(str, shape))} | {' | '.join(cells)} | {how} |", flush=True)
+def steps_of_a_field(shape: tuple[int, ...]) -> dict[str, Callable[[], object]]:
+    """Return many steps of a box field, read at the sites, in every way to run it, the chosen one first."""
+    space, like = Grid(shape), torch.zeros(())
+    before = torch.randn(TRIALS, space.sites, generator=torch.Generator().manual_seed(0))
+    runs: dict[str, FieldRun] = {
+        CHOSEN: cheapest(space, Box(), like),
+        "stencil": cheapest(space, Box(), like, at_sites=True),
+        "modes of the axes": InModes(AxisModes(space, like), Box()),
+        "Fourier modes": InModes(FourierModes(space, like), Box()),
+    }
+    ways = {name: stepping(run, run.enter(before).clone()) for name, run in runs.items()}
+    if space.sites <= 1200:
+        matrix = Box().matrix(space).float()
+        ways["dense matrix"] = lambda: before @ matrix
+    repeat = max(1, 400_000 // space.sites)
+    return {name: repeated(way, repeat) for name, way in ways.items()}
 
 
 def stepping(run: FieldRun, before: Tensor) -> Callable[[], object]:
@@ -112,7 +103,11 @@ def main() -> None:
             f"Gradients with errors through a field, {cells} cells, {options.steps} steps, {TRIALS} trials, float32"
         )
         finish(Result(f"diffusion_{cells}", question, REFERENCE, rows, bounds), options.save)
-    print_steps([(10, 10), (20, 20), (32, 32), (64, 64), (100, 100), (1000,), (10, 10, 10)], options.rounds)
+    shapes = [(10, 10), (20, 20), (32, 32), (64, 64), (100, 100), (1000,), (10, 10, 10)]
+    columns = {" x ".join(map(str, shape)): partial(steps_of_a_field, shape) for shape in shapes}
+    rows = measure(columns, options.rounds, min(options.longest, 2.0))
+    question = f"A step of a box field on grids, {TRIALS} trials, float32"
+    finish(Result("field_steps", question, CHOSEN, rows), options.save)
 
 
 if __name__ == "__main__":

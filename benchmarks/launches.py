@@ -29,10 +29,12 @@ from torch.utils._pytree import tree_leaves
 
 import tca
 from tca import nets
+from tca.experiments.training.update import Updates
 from tca.nets import Network
+from tca.utils.deferred_checks import deferred
 from tca.utils.numerics import Workspace
 
-__all__ = ["KINDS", "Counts", "SecondDevice", "counted", "launches_table", "one_pass", "saved"]
+__all__ = ["KINDS", "Counts", "SecondDevice", "checked", "counted", "launches_table", "one_pass", "one_update", "saved"]
 
 ROOT = Path(__file__).parents[1]
 PATH = Path(__file__).parent / "results" / "launches.csv"
@@ -156,16 +158,33 @@ def one_pass(learner: tca.Learner, batch: tca.Batch) -> None:
     tape = learner.net.record(batch.inputs, learner.net.draw_noise(batch.steps, batch.trials), Workspace())
     error = batch.loss.output_error(tape.outputs, batch.targets)
     tape = tape.with_error(error.mul_(batch.weights.unsqueeze(-1) / batch.trials), batch)
-    learner._execute(learner._by_default, tape, learner.buffers, None)
+    with deferred():  # as in an update, which reads their flags with its norms
+        learner._execute(learner._by_default, tape, learner.buffers, None)
 
 
-def counted(rule: str, kind: str, work: Callable[[tca.Learner, tca.Batch], object]) -> tuple[Counts, int] | None:
+def one_update(learner: tca.Learner, batch: tca.Batch) -> None:
+    """Make an update of a run: the pass, norms and their bound, the optimizer, constraints."""
+    Updates(learner, tca.Optimizer(), 1, 0).make(batch, 0)
+
+
+def checked(learner: tca.Learner, batch: tca.Batch) -> None:
+    """Check a batch as its set is checked, once."""
+    batch.check(learner.net.n_in, learner.net.n_out)
+
+
+def counted(
+    rule: str,
+    kind: str,
+    work: Callable[[tca.Learner, tca.Batch], object],
+    before: Callable[[tca.Learner, tca.Batch], object] = lambda _, batch: batch.padded,
+) -> tuple[Counts, int] | None:
     """Return the counts of a pass and the launches of a step, or of a pass without time; ``None`` if a rule fits not.
 
     Args:
         rule: Name of the rule.
         kind: Kind of network.
         work: From a learner and a batch to a gradient.
+        before: Reads of the batch before, by default whether a trial is padded; its waits do not count.
     """
     learner = learner_there(rule, kind)
     if learner is None:
@@ -174,7 +193,7 @@ def counted(rule: str, kind: str, work: Callable[[tca.Learner, tca.Batch], objec
     for steps in (1, 1) if kind in LAYERED else (STEPS - 1, STEPS - 1, STEPS):
         batch = batch_there(learner, steps)
         with SecondDevice() as mode:
-            _ = batch.padded  # read with the checks of an update
+            before(learner, batch)
             mode.counts.waits.clear()
             work(learner, batch)
         found.append(mode.counts)  # the first pass builds what later ones reuse
@@ -203,12 +222,12 @@ def launches_table(launches: Mapping[tuple[str, str], int]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--waits", action="store_true", help="print the lines that wait, instead of launches")
+    parser.add_argument("--waits", action="store_true", help="print the lines of an update that wait instead")
     parser.add_argument("--save", action="store_true", help="write the table of docs/benchmarks.md")
     options = parser.parse_args()
     if options.waits:
         for rule, kind in itertools.product(tca.RULES, KINDS):
-            both = counted(rule, kind, one_pass)
+            both = counted(rule, kind, one_update, checked)
             if both is not None and both[0].waits:
                 print(f"{rule}, {kind}: {', '.join(f'{line} ({count})' for line, count in both[0].waits.items())}")
         return

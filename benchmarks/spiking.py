@@ -12,14 +12,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
 import tca
-from benchmarks.timing import one_core, race
+from benchmarks.results import Bound, Result, add_options, finish, measure
+from benchmarks.timing import one_core
 
 CHANNELS, OUTPUTS, WINDOW = 40, 2, 50
+EPROP, BPTT, AUTOGRAD = "tca e-prop", "tca BPTT", "BPTT by autograd"
+WRITTEN, IN_PLACE = "traces as written", "traces in place"
 
 
 def network(cells: int) -> tca.nets.SpikingRNN:
@@ -108,12 +112,12 @@ def contestants(net: tca.nets.SpikingRNN, batch: tca.Batch) -> dict[str, Callabl
         return {key: each.grad for key, each in net.named_parameters()}
 
     return {
-        "pass": alone,
-        "e-prop": rule("eprop"),
-        "BPTT": rule("bptt"),
-        "traces": lambda: traces(net, batch, written),
-        "in place": lambda: traces(net, batch, in_place),
-        "autograd": autograd,
+        "forward pass alone": alone,
+        EPROP: rule("eprop"),
+        WRITTEN: lambda: traces(net, batch, written),
+        IN_PLACE: lambda: traces(net, batch, in_place),
+        BPTT: rule("bptt"),
+        AUTOGRAD: autograd,
     }
 
 
@@ -122,35 +126,33 @@ def error(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> float:
     return max(float((found[key] - wanted[key]).norm() / wanted[key].norm()) for key in ("w_in", "w_rec", "w_out"))
 
 
+def checked(cells: int, count: int, steps: int) -> dict[str, Callable[[], dict[str, Tensor]]]:
+    """Return everyone for N cells, after a check that they compute the same."""
+    net, batch = network(cells), trials(count, steps)
+    everyone = contestants(net, batch)
+    for one, other in ((EPROP, WRITTEN), (EPROP, IN_PLACE), (BPTT, AUTOGRAD)):
+        found = {key: each.clone() for key, each in everyone[one]().items() if each is not None}
+        apart = error(found, everyone[other]())
+        if apart > 1e-3:
+            raise RuntimeError(f"{one} and {other} differ by {apart:.1e}: one of them is wrong")
+    hertz = 1000 * float(net.run(batch.inputs).rate[1:].mean())
+    print(f"{cells} cells fire at {hertz:.1f} Hz", flush=True)
+    return everyone
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.spiking", description=__doc__)
     parser.add_argument("--cells", type=int, nargs="+", default=[64, 256], help="numbers of cells (default: 64 256)")
     parser.add_argument("--steps", type=int, default=1000, help="steps of a trial (default: 1000)")
     parser.add_argument("--trials", type=int, default=32, help="trials of a batch (default: 32)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds (default: 3)")
+    add_options(parser, rounds=3, longest=20.0)
     given = parser.parse_args()
     one_core()
-    print(f"Milliseconds of one core for a gradient, {given.trials} trials of {given.steps} steps, float32.\n")
-    print("| cells | rate, Hz | pass | e-prop | traces | traces in place | BPTT | autograd BPTT |")
-    print("|---|---|---|---|---|---|---|---|")
-    for cells in given.cells:
-        net, batch = network(cells), trials(given.trials, given.steps)
-        everyone = contestants(net, batch)
-        found: dict[str, dict[str, Tensor]] = {}
-        for one, other in (("e-prop", "traces"), ("e-prop", "in place"), ("BPTT", "autograd")):
-            found[one] = {key: each.clone() for key, each in everyone[one]().items() if each is not None}
-            apart = error(found[one], everyone[other]())
-            if apart > 1e-3:
-                raise RuntimeError(f"{one} and {other} differ by {apart:.1e}: one of them is wrong")
-        hertz = 1000 * float(net.run(batch.inputs).rate[1:].mean())
-        took = {name: 1000 * seconds for name, seconds in race(everyone, given.rounds, 60.0).items()}
-        print(
-            f"| {cells} | {hertz:.1f} | {took['pass']:.0f} | {took['e-prop']:.0f} "
-            f"| {took['traces']:.0f} ({took['traces'] / took['e-prop']:.1f} x) "
-            f"| {took['in place']:.0f} ({took['in place'] / took['e-prop']:.1f} x) "
-            f"| {took['BPTT']:.0f} | {took['autograd']:.0f} ({took['autograd'] / took['BPTT']:.1f} x) |",
-            flush=True,
-        )
+    columns = {f"{cells} cells": partial(checked, cells, given.trials, given.steps) for cells in given.cells}
+    rows = measure(columns, given.rounds, given.longest)
+    question = f"Gradients of spiking networks, {given.trials} trials of {given.steps} steps, float32"
+    bounds = [Bound(WRITTEN, EPROP, 10, at_least=True), Bound(IN_PLACE, EPROP, 10, at_least=True)]
+    finish(Result("spiking", question, EPROP, rows, bounds), given.save)
 
 
 if __name__ == "__main__":

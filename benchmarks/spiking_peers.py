@@ -12,14 +12,16 @@ from __future__ import annotations
 import argparse
 import importlib.util
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 import tca
+from benchmarks.results import Result, add_options, finish, measure
 from benchmarks.spiking import network, trials
-from benchmarks.timing import one_core, race
+from benchmarks.timing import one_core
 
 Gradients = dict[str, Tensor]
 TRIALS = 32
@@ -116,31 +118,32 @@ def _cell(net: tca.nets.SpikingRNN, parameters: dict[str, Any]) -> Any:
     return AdaptiveCell()
 
 
+def checked(cells: int, steps: int) -> dict[str, Callable[[], Gradients]]:
+    """Return both for N cells, after a check that they compute the same."""
+    net, batch = network(cells), trials(TRIALS, steps)
+    works = {"tca": ours(net, batch), "braintrace": theirs(net, batch)}
+    wanted, found = works["tca"](), works["braintrace"]()
+    found["w_rec"] = found["w_rec"] * (1 - torch.eye(cells))
+    apart = max(float((found[name] - wanted[name]).norm() / wanted[name].norm()) for name in found)
+    if apart > 1e-3:
+        raise RuntimeError(f"tca and braintrace differ by {apart:.1e}: one of them is wrong")
+    return works
+
+
 def main() -> None:
-    """Print a row for every size."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.spiking_peers", description=__doc__)
     parser.add_argument("--cells", type=int, nargs="+", default=[64, 128], help="numbers of cells (default: 64 128)")
     parser.add_argument("--steps", type=int, default=100, help="steps of a trial (default: 100)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds (default: 3)")
+    add_options(parser, rounds=3, longest=20.0)
     given = parser.parse_args()
     if not installed():
         print("braintrace is not installed: make bench-peers")
         return
     one_core()
-    print(f"Milliseconds of one core for e-prop, {TRIALS} trials of {given.steps} steps, float32.\n")
-    print("| cells | tca | braintrace | ratio | difference of the gradients |")
-    print("| ---: | ---: | ---: | ---: | ---: |")
-    for cells in given.cells:
-        net, batch = network(cells), trials(TRIALS, given.steps)
-        works = {"tca": ours(net, batch), "braintrace": theirs(net, batch)}
-        wanted, found = works["tca"](), works["braintrace"]()
-        found["w_rec"] = found["w_rec"] * (1 - torch.eye(cells))
-        apart = max(float((found[name] - wanted[name]).norm() / wanted[name].norm()) for name in found)
-        if apart > 1e-3:
-            raise RuntimeError(f"tca and braintrace differ by {apart:.1e}: one of them is wrong")
-        took = {name: 1000 * seconds for name, seconds in race(works, given.rounds, 60.0).items()}
-        ratio = took["braintrace"] / took["tca"]
-        print(f"| {cells} | {took['tca']:.1f} | {took['braintrace']:.0f} | {ratio:.0f} x | {apart:.0e} |", flush=True)
+    columns = {f"{cells} cells": partial(checked, cells, given.steps) for cells in given.cells}
+    rows = measure(columns, given.rounds, given.longest)
+    question = f"E-prop of spiking networks, {TRIALS} trials of {given.steps} steps, float32"
+    finish(Result("spiking_peers", question, "tca", rows), given.save)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ Works = dict[str, Callable[[], object]]
 
 
 def loops(rule: str, cells: int, count: int) -> tuple[TrainingLoop, ...]:
-    """Return the training of runs that differ in seeds, before their first update."""
+    """Return the training of runs that differ in seeds, before their first update, each with trials of its own."""
     given, net, optimizer = trials(STEPS, 3, 3), tca.NetworkConfig(size=cells), tca.Optimizer(lr=RATE, clip=BOUND)
     sizes = {"batch_size": TRIALS, "steps": 10**6, "n_train": SET - 1, "n_test": 1}
     return tuple(

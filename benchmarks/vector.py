@@ -13,22 +13,25 @@ each or at the last alone, it is everything from a batch to gradients.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import nn
 
 import tca
-from benchmarks.timing import one_core, race
+from benchmarks.results import Bound, Result, add_options, finish, measure
+from benchmarks.timing import one_core
 from tca.experiments.config.components import Optimizer
 from tca.experiments.training.update import Updates
 from tca.nets import MLP, Network, VectorMLP, VectorRNN
 
-REFERENCE, PLAIN = "MLP, backprop", "MLP, PyTorch, default Adam"
+REFERENCE, PLAIN, GEVB = "perceptron, tca backprop", "perceptron of PyTorch", "vectors, gevb"
 SIZES = (784, [1024, 512], 10)
 FORWARD = "forward pass"
 STEPS, INPUTS, CELLS, OUTPUTS = 20, 6, 256, 10
+WHEN = {"every step": 0, "the last step": STEPS - 1}  # first step with an error
 
 
 def step(net: Network, rule: str, batch: tca.Batch, **options: bool) -> Callable[[], object]:
@@ -64,22 +67,22 @@ def plain(batch: tca.Batch, **options: bool) -> Callable[[], None]:
     return work
 
 
-def recurrent(trials: int) -> dict[str, Callable[[], object]]:
-    """Return the forward pass of a recurrent network of vectors, and passes of several rules.
+def recurrent(trials: int, first: int) -> dict[str, Callable[[], object]]:
+    """Return the forward pass of a recurrent network of vectors, and gradients of several rules.
 
     Args:
         trials: Number of trials.
+        first: First step with an error, from 0.
     """
     net, generator = VectorRNN(INPUTS, CELLS, OUTPUTS), torch.Generator().manual_seed(0)
     inputs = torch.randn(STEPS, trials, INPUTS, generator=generator)
     targets = torch.randint(OUTPUTS, (STEPS, trials), generator=generator)
     works: dict[str, Callable[[], object]] = {FORWARD: lambda: net.run(inputs)}
+    weights = torch.zeros(STEPS, trials)
+    weights[first:] = 1
+    batch = tca.Batch(inputs, targets, weights, tca.losses.CrossEntropy())
     for rule in ("gevb", "gevb_local", "gevb_network", "bptt"):
-        for when, first in (("every step", 0), ("the last step", STEPS - 1)):
-            weights = torch.zeros(STEPS, trials)
-            weights[first:] = 1
-            batch = tca.Batch(inputs, targets, weights, tca.losses.CrossEntropy())
-            works[f"{rule}, {when}"] = passes(tca.Learner(net, tca.RULES[rule]), batch)
+        works[rule] = passes(tca.Learner(net, tca.RULES[rule]), batch)
     return works
 
 
@@ -98,48 +101,42 @@ def passes(learner: tca.Learner, batch: tca.Batch) -> Callable[[], None]:
     return work
 
 
-def report(title: str, works: dict[str, Callable[[], object]], references: Sequence[str], rounds: int) -> None:
-    """Time some contestants and print what they took.
+def steps_of_training(trials: int) -> dict[str, Callable[[], object]]:
+    """Return updates of perceptrons and of networks of vectors.
 
     Args:
-        title: What they do.
-        works: The contestants.
-        references: Whose times the others are divided by, a column for each.
-        rounds: Number of rounds.
+        trials: Number of trials.
     """
-    for work in works.values():
-        work()
-    least = race(works, rounds, 30.0)
-    print(f"{title}: ms, then as a multiple of {' and of '.join(references)}")
-    for name, seconds in least.items():
-        ratios = " ".join(f"{seconds / least[each]:6.2f}" for each in references)
-        print(f"{name:28s} {1e3 * seconds:8.1f} {ratios}")
-
-
-def main() -> None:
-    """Time and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=128, help="trials in a batch, default 128")
-    parser.add_argument("--rounds", type=int, default=15, help="rounds, default 15")
-    options = parser.parse_args()
-    one_core()
-    generator = torch.Generator().manual_seed(0)
-    shape = (1, options.trials)
+    generator, shape = torch.Generator().manual_seed(0), (1, trials)
     inputs, targets = torch.randn(*shape, 784, generator=generator), torch.randint(10, shape, generator=generator)
     batch = tca.Batch(inputs, targets, torch.ones(*shape), tca.losses.CrossEntropy())
-    works: dict[str, Callable[[], object]] = {
+    return {
         REFERENCE: step(MLP(*SIZES), "backprop", batch),
         PLAIN: plain(batch),
-        "MLP, PyTorch, fused Adam": plain(batch, fused=True),
-        "MLP, backprop, default Adam": step(MLP(*SIZES), "backprop", batch, fused=False),
-        "vectors, gevb": step(VectorMLP(*SIZES), "gevb", batch),
+        "perceptron of PyTorch, fused Adam": plain(batch, fused=True),
+        "perceptron, tca backprop, default Adam": step(MLP(*SIZES), "backprop", batch, fused=False),
+        GEVB: step(VectorMLP(*SIZES), "gevb", batch),
         "vectors, gevb, default Adam": step(VectorMLP(*SIZES), "gevb", batch, fused=False),
         "vectors, backprop": step(VectorMLP(*SIZES), "backprop", batch),
         "vectors, dfa": step(VectorMLP(*SIZES), "dfa", batch),
     }
-    report(f"784-1024-512-10, {options.trials} trials, a step of training", works, (REFERENCE, PLAIN), options.rounds)
-    title = f"{CELLS} recurrent cells, {OUTPUTS} components, {STEPS} steps, {options.trials} trials, gradients"
-    report(title, recurrent(options.trials), (FORWARD,), options.rounds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=128, help="trials in a batch (default: %(default)s)")
+    add_options(parser, rounds=9, longest=5.0)
+    options = parser.parse_args()
+    one_core()
+    width = "784-1024-512-10"
+    rows = measure({width: partial(steps_of_training, options.trials)}, options.rounds, options.longest)
+    question = f"A step of training, {options.trials} trials, networks of vectors with {OUTPUTS} components, float32"
+    bounds = [Bound(GEVB, REFERENCE, 6), Bound(GEVB, PLAIN, 6)]
+    finish(Result("vector", question, REFERENCE, rows, bounds), options.save)
+    columns = {f"errors at {when}": partial(recurrent, options.trials, first) for when, first in WHEN.items()}
+    rows = measure(columns, options.rounds, options.longest)
+    question = f"Gradients of {CELLS} recurrent cells with {OUTPUTS} components, {STEPS} steps, {options.trials} trials"
+    finish(Result("vector_recurrent", question, FORWARD, rows), options.save)
 
 
 if __name__ == "__main__":

@@ -233,6 +233,8 @@ class Batch:
     def to(self, device: Device | None = None, dtype: DType | None = None) -> Batch:
         """Return the batch on a device and in a floating-point type; class indices keep theirs.
 
+        A batch that was checked needs no further check there.
+
         Args:
             device: The device; ``None`` keeps it.
             dtype: Floating-point type of inputs, weights and real targets; ``None`` keeps it.
@@ -241,7 +243,7 @@ class Batch:
         def move(part: Tensor) -> Tensor:
             return part.to(device=device, dtype=dtype if part.is_floating_point() else None)
 
-        return replace(
+        moved = replace(
             self,
             inputs=move(self.inputs),
             targets=move(self.targets),
@@ -250,3 +252,10 @@ class Batch:
             lengths=None if self.lengths is None else move(self.lengths),
             start=None if self.start is None else move(self.start),
         )
+        fits, mark = self._fits, moved._marked()
+        wide = dtype is None or torch.finfo(dtype).max >= torch.finfo(self.inputs.dtype).max  # finite numbers stay so
+        if fits is not None and mark is not None and wide and self._marked() == fits[2:] and not foreign(self.loss):
+            settle(
+                moved, _fits=(*fits[:2], *mark), _padded=(self.padded, *(mark_of(moved.weights, moved.lengths) or ()))
+            )
+        return moved

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from tca.batch import Batch
+from tca.losses import Loss
 
-__all__ = ["Info"]
+__all__ = ["Info", "bounded"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +40,19 @@ class Info:
 
         With ``Loss.bounded_by_error`` it may be finite where a gradient of the readout is not.
         """
-        stated = vars(type(self.batch.loss))  # by the class itself, not inherited
-        if "bounded_by_outputs" in stated or "bounded_by_error" in stated:
+        if bounded(self.batch.loss):
             size: Tensor = torch.linalg.vector_norm(self.outputs)
             return size
         value = self.batch.loss.value(self.outputs, self.batch.targets)
         return torch.dot(self.batch.weights.flatten(), value.flatten())
+
+
+def bounded(loss: Loss) -> bool:
+    """Return whether a loss is finite where its outputs, and their errors, are.
+
+    >>> from tca.losses import MSE, CrossEntropy
+    >>> bounded(CrossEntropy()), bounded(MSE())
+    (True, False)
+    """
+    stated = vars(type(loss))  # by the class itself, not inherited
+    return "bounded_by_outputs" in stated or "bounded_by_error" in stated

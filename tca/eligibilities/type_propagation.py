@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -21,6 +22,7 @@ from tca.tape.population import Population, needs_rates, needs_synapses
 from tca.tape.tape import Tape
 from tca.tape.weight_estimates import TypeMeans
 from tca.utils.checks import DivergenceError, checked
+from tca.utils.deferred_checks import act_if
 
 __all__ = ["TypePropagation", "check_stable"]
 
@@ -156,8 +158,12 @@ def check_stable(means: TypeMeans, leak: Tensor | float, gain: Tensor | float, s
     )
     cells = members.sum(0)
     bound = leaks + slope * gains * (members @ (weights.abs() @ cells))
-    if bool((bound < 1).all()):  # no row adds up to one, so no eigenvalue does
-        return
+    # where no row adds up to one, no eigenvalue does
+    act_if((~(bound < 1)).any(), partial(_check_radius, members, weights, leaks, gains, cells, slope))
+
+
+def _check_radius(members: Tensor, weights: Tensor, leaks: Tensor, gains: Tensor, cells: Tensor, slope: float) -> None:
+    """Raise unless the spectral radius is below one, computed on the host."""
     members, weights, leaks, gains, cells = (each.cpu() for each in (members, weights, leaks, gains, cells))
     kinds = members.argmax(1).double()
     groups, group = torch.unique(torch.stack([leaks, gains, kinds], 1), dim=0, return_inverse=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tca.nets import Network
 
-__all__ = ["project_"]
+__all__ = ["project_", "project_and_reset_"]
 
 MEANS = ("exp_avg", "momentum_buffer")  # names of the running mean in Adam and its variants, and in SGD and RMSprop
 
@@ -36,15 +36,25 @@ def project_(net: Network, optimizer: torch.optim.Optimizer) -> int:
     >>> project_(net, optimizer), optimizer.state[net.w_rec]["exp_avg"].abs().sum().item()
     (4, 0.0)
     """
+    return int(project_and_reset_(net, optimizer))
+
+
+@torch.no_grad()
+def project_and_reset_(net: Network, optimizer: torch.optim.Optimizer) -> Tensor:
+    """Project as ``project_`` does; return the number of projected values as a scalar that has not been read.
+
+    Args:
+        net: The network.
+        optimizer: Its optimizer.
+    """
     before = {name: each.clone() for name, each in net.named_parameters()}
     net.project_()
-    count = 0
+    counts = []
     for name, parameter in net.named_parameters():
         moved = parameter != before[name]
-        if moved.any():
-            count += int(moved.sum())
-            for mean in MEANS:
-                value = optimizer.state[parameter].get(mean)
-                if isinstance(value, Tensor):
-                    value.masked_fill_(moved, 0.0)
-    return count
+        counts.append(moved.sum())
+        for mean in MEANS:
+            value = optimizer.state[parameter].get(mean)
+            if isinstance(value, Tensor):
+                value.masked_fill_(moved, 0.0)
+    return torch.stack(counts).sum()

@@ -26,6 +26,7 @@ from tca.signals.signal import Buffers, CustomSignal, WindowFunction
 from tca.tape.population import Population
 from tca.tape.tape import Tape
 from tca.utils.checks import Count, Positive, checked
+from tca.utils.deferred_checks import act_if
 
 __all__ = [
     "BatchCentre",
@@ -192,12 +193,8 @@ class ErrorDiffusion(CustomSignal):
             mean = _mean(_errors(tape), batch.weights)
             buffers["before"].copy_(buffers["mean"])
             buffers["mean"].copy_(self.centring.followed(mean, (batch.weights > 0).any(1), buffers["before"])[-1])
-        elif isinstance(self.centring, BatchCentre) and batch.trials > 1 and _one_class(tape):
-            warnings.warn(
-                "a batch holds a single class, so that centred errors teach differences within it only",
-                SingleClassWarning,
-                stacklevel=2,
-            )
+        elif isinstance(self.centring, BatchCentre) and batch.trials > 1 and tape.upper is None:
+            act_if(_one_class(tape), _warn_of_one_class)
 
     def output_signal(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
         """Return minus the centred error, gated for logistic outputs, twice."""
@@ -264,7 +261,15 @@ def _mean(errors: Tensor, weights: Tensor) -> Tensor:
     return (errors * counts).sum(1, keepdim=True) / counts.sum(1, keepdim=True).clamp(min=1)
 
 
-def _one_class(tape: Tape) -> bool:
+def _warn_of_one_class() -> None:
+    warnings.warn(
+        "a batch holds a single class, so that centred errors teach differences within it only",
+        SingleClassWarning,
+        stacklevel=2,
+    )
+
+
+def _one_class(tape: Tape) -> Tensor:
     """Return whether all weighted targets of each step are the same class."""
     batch = tape.trials_shown
     if not batch.targets.is_floating_point():
@@ -272,9 +277,9 @@ def _one_class(tape: Tape) -> bool:
     elif isinstance(batch.loss, Logistic) and batch.targets.shape[-1] > 1:
         classes = batch.targets.argmax(-1)
     else:
-        return False
+        return torch.zeros((), dtype=torch.bool, device="cpu")  # there are no classes
     counts = batch.weights > 0
     several = counts.sum(1) > 1
     lowest = torch.where(counts, classes, classes.max()).amin(1)
     highest = torch.where(counts, classes, classes.min()).amax(1)
-    return bool(several.any() & ((lowest == highest) | ~several).all())
+    return several.any() & ~(several & (lowest != highest)).any()

@@ -83,8 +83,8 @@ class Adaptive(_Feedback):
         """Add the readout's last change to the feedback and decay both."""
         readout = population.readout
         change = readout - buffers["readout_seen"]
-        if not change.any():
-            return
-        buffers["feedback"].add_(change.t()).mul_(1 - self.decay)
-        readout.mul_(1 - self.decay)
+        unchanged = change.new_ones(())
+        kept = torch.where(change.any(), (1 - self.decay) * unchanged, unchanged)  # not read: a device would stall
+        buffers["feedback"].add_(change.t()).mul_(kept)
+        readout.mul_(kept)
         buffers["readout_seen"].copy_(readout)

@@ -12,6 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from tca.batch import Batch
 from tca.tape.leaky_tape import LeakyTape
 
 __all__ = ["EnsembleTape"]
@@ -27,9 +28,11 @@ class EnsembleTape(LeakyTape):
 
     Attributes:
         network: Returns the tape of one network, a view, by its number.
+        batches: The trials of every network, of as many steps as the tape; none before the errors.
     """
 
     network: Callable[[EnsembleTape, int], LeakyTape]
+    batches: tuple[Batch, ...] = ()
 
     @cached_property
     def networks(self) -> tuple[LeakyTape, ...]:
@@ -39,9 +42,9 @@ class EnsembleTape(LeakyTape):
     @cached_property
     def lengths(self) -> Tensor | None:
         """Steps of every trial without padding, shape ``(S, B)``; ``None`` if no trial is padded."""
-        if self.batch is None or not self.batch.padded:
+        if not any(each.padded for each in self.batches):
             return None
-        return self.batch.trial_lengths.view(self.rate.shape[1:3])
+        return torch.stack([each.trial_lengths for each in self.batches])
 
     @cached_property
     def over(self) -> Tensor | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-__all__ = ["device_generator", "host_value"]
+__all__ = ["device_generator", "host_numbers", "host_value"]
 
 R = TypeVar("R")
 Reads = dict[Callable[[Tensor], Any], tuple[int, Any]]
@@ -35,6 +35,21 @@ def host_value(tensor: Tensor, read: Callable[[Tensor], R]) -> R:
         value = read(tensor)
         reads[read] = tensor._version, value
     return value  # type: ignore[no-any-return]
+
+
+def host_numbers(*groups: Sequence[Tensor]) -> list[list[float]]:
+    """Return the values of scalars of one device, group by group, in a single read.
+
+    Args:
+        groups: Real or boolean scalars; boolean ones become 0 and 1.
+
+    >>> host_numbers([torch.tensor(0.5), torch.tensor(2.0)], [torch.tensor(True)], [])
+    [[0.5, 2.0], [1.0], []]
+    """
+    scalars = [each for group in groups for each in group]
+    alike = len({each.dtype for each in scalars}) == 1
+    numbers = iter(torch.stack(scalars if alike else [each.double() for each in scalars]).tolist())
+    return [[next(numbers) for _ in group] for group in groups]
 
 
 def device_generator(generator: torch.Generator, device: torch.device) -> torch.Generator:

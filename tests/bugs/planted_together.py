@@ -11,6 +11,7 @@ RULES = (f"{FILE}::test_every_rule_that_is_accepted",)
 OPTIMIZERS = (f"{FILE}::test_optimizers_may_differ",)
 RESUMED = (f"{FILE}::test_a_killed_group_resumes_and_finished_records_are_read",)
 DIVERGED = (f"{FILE}::test_a_run_that_diverges_leaves_the_others",)
+LEFT = (f"{FILE}::test_a_run_that_is_left_counts_its_own_steps",)
 SWEPT = ("tests/tca/experiments/sweep/test_sweep_together.py",)
 CONNECTIONS, TAPE, NETS = "tca/connections/ensemble.py", "tca/tape/ensemble_tape.py", "tca/nets/leaky/leaky_ensemble.py"
 FOLDER = "tca/experiments/together"
@@ -27,11 +28,18 @@ BUGS = [
         EQUAL),
     Bug(NETS, "noise without the gain of form A", "self._fold(torch.ones_like(b[0]), 0)", "torch.ones_like(b[0])", EQUAL),
     Bug(f"{FOLDER}/learner_ensemble.py", "errors divided by the trials of all networks",
-        "error.mul_(joined.weights.unsqueeze(-1) / trials)", "error.mul_(joined.weights.unsqueeze(-1) / joined.trials)", EQUAL),
+        "(trials.weights / count).unsqueeze(-1)", "(trials.weights / count / networks).unsqueeze(-1)", EQUAL),
     Bug(f"{FOLDER}/learner_ensemble.py", "statistics of the signal forgotten",
         "self.rule.signal.update_statistics_(one, learner.buffers)", "one.outputs", EQUAL),
-    Bug(f"{FOLDER}/group.py", "norms of the first run for all", "first = len(loops) + place * each_has", "first = len(loops)",
-        OPTIMIZERS),
+    Bug(f"{FOLDER}/joint_updates.py", "all clipped as the first run", "witnesses.new_tensor(factors)",
+        "witnesses.new_tensor(factors[:1] * len(factors))", OPTIMIZERS),
+    Bug(f"{FOLDER}/joint_updates.py", "rates of the first run for all", "key=_settings)", "key=lambda each: each.chosen.name)", OPTIMIZERS),
+    Bug(f"{FOLDER}/joint_updates.py", "an optimizer that forgets what a run has been through",
+        "            if states[0]:\n", "            if not states:\n", RESUMED),
+    Bug(f"{FOLDER}/joint_updates.py", "state that stays with the other runs", "if self._linked:\n            self._hand_out(torch.clone)",
+        "if False:\n            self._hand_out(torch.clone)", LEFT),
+    Bug(f"{FOLDER}/train_together.py", "the trials of the first run for all", "drawn.get(run.seeds.data)",
+        "next(iter(drawn.values()), None)", RULES),
     Bug(f"{FOLDER}/group.py", "runs ahead go on by themselves", "least = min(self", "least = max(self", RESUMED),
     Bug(f"{FOLDER}/group.py", "one divergence ends all", "if place not in troubles}", "if not troubles}", DIVERGED),
     Bug(f"{FOLDER}/compatibility.py", "runs of other lengths in a group", 'FREE = ("seeds", "optimizer")',

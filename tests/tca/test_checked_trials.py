@@ -129,3 +129,21 @@ def test_memory_shared_with_an_array_changes_unseen() -> None:
     tca.Learner(net, tca.RULES["bptt"]).backward(batch)
     assert net.w_rec.grad is not None
     assert not net.w_rec.grad.isfinite().all()
+
+
+def test_checked_trials_that_are_moved_are_checked_where_their_numbers_may_not_fit_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tca.losses.loss.OWN", (Counted.__module__,))
+    batch = batch_of(Counted())
+    assert checks_of(batch.to(dtype=torch.float64)) == 1  # not checked before
+    batch.check(3, 3)
+    wide = batch.to(dtype=torch.float64)
+    assert [checks_of(wide), checks_of(wide, 4), checks_of(batch.to("cpu"))] == [0, 1, 0]
+    wide.inputs[0, 0, 0] = 1e300
+    wide.check(3, 3)
+    with pytest.raises(ValueError, match="inputs must be finite"):
+        wide.to(dtype=torch.float32).check(3, 3)
+    batch.inputs[0, 0, 0] = torch.nan
+    with pytest.raises(ValueError, match="inputs must be finite"):
+        batch.to(dtype=torch.float64).check(3, 3)

@@ -10,11 +10,11 @@ import torch
 
 import tca
 from benchmarks import launches
-from benchmarks.launches import KINDS, SecondDevice, counted, one_pass
+from benchmarks.launches import KINDS, SecondDevice, checked, counted, one_pass, one_update
+from tca.utils.deferred_checks import DeferredChecks
 from tca.utils.host_values import device_generator, host_value
 
 OFTEN = ("bptt", "eprop", "eprop_random", "backprop")  # in every kind of network daily; all rules under -m slow
-READS_A_VALUE = {"modprop", "error_diffusion"}  # of each population: does the filter diverge, is there a single class?
 WAITS_OF_AN_UPDATE = 2  # of a batch that was not checked: its values, and those of its targets
 SAVED = launches.saved()
 
@@ -33,8 +33,7 @@ def check(rule: str, kind: str) -> None:
     assert found is not None
     counts, step = found
     assert not counts.mixed
-    populations = len(KINDS[kind]().populations())
-    assert counts.waits.total() == (populations if rule in READS_A_VALUE else 0), counts.waits
+    assert not counts.waits
     assert step == SAVED[rule, kind], "run `python -m benchmarks.launches --save`, then `make pages`"
 
 
@@ -63,6 +62,44 @@ def test_every_rule_that_fits_a_kind_of_network_is_counted() -> None:
                 fits.add((rule, kind))
     assert fits == set(SAVED)
     assert {rule for rule, _ in fits} == set(tca.RULES)
+
+
+def check_update(rule: str, kind: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        found = counted(rule, kind, one_update, checked)
+    assert found is not None
+    assert not found[0].mixed
+    assert found[0].waits.total() == 1, found[0].waits
+
+
+@pytest.mark.parametrize(("rule", "kind"), [each for each in DAILY if each == first_fit(each[0])])
+def test_an_update_waits_once(rule: str, kind: str) -> None:
+    check_update(rule, kind)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rule", "kind"), [each for each in sorted(SAVED) if each != first_fit(each[0])])
+def test_every_update_waits_once(rule: str, kind: str) -> None:
+    check_update(rule, kind)
+
+
+@pytest.mark.parametrize("rule", ["modprop", "error_diffusion"])
+def test_an_update_reads_flags_with_its_norms_and_a_pass_by_itself_reads_them(
+    rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the filter of each population diverges, and whether the batch holds a single class."""
+    kind = first_fit(rule)[1]
+    flags = len(KINDS[kind]().populations()) if rule == "modprop" else 1
+    read: list[list[float]] = []
+    monkeypatch.setattr(DeferredChecks, "act", lambda self, values: read.append(list(values)))
+    assert counted(rule, kind, one_update, checked) is not None
+    assert read == [[0.0] * flags] * 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        alone = counted(rule, kind, lambda learner, batch: learner.backward(batch), checked)
+    assert alone is not None
+    assert alone[0].waits.total() == flags
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

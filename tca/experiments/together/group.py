@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 
-import torch
-
 from tca.experiments.loggers.logger import Writer
 from tca.experiments.records.record import Record
 from tca.experiments.records.result import Result
+from tca.experiments.together.joint_updates import JointUpdates
 from tca.experiments.together.learner_ensemble import LearnerEnsemble
 from tca.experiments.training.outcome import course
 from tca.experiments.training.training_loop import TrainingLoop
+from tca.utils.deferred_checks import deferred
 
 __all__ = ["Group"]
 
@@ -35,8 +35,12 @@ class Group:
         made: Callable[[int], object] = lambda _: None,
     ) -> None:
         self.loops, self.records, self.writers, self.made = tuple(loops), tuple(records), tuple(writers), made
+        chosen = [each.run.optimizer for each in self.loops]
+        self._order = sorted(
+            range(len(self.loops)), key=lambda place: chosen.index(chosen[place])
+        )  # equal ones together
         self._members: tuple[TrainingLoop, ...] = ()
-        self._ensemble: LearnerEnsemble | None = None
+        self._held: tuple[LearnerEnsemble, JointUpdates] | None = None
 
     def results(self) -> dict[int, Result | Exception]:
         """Train all runs to their end and return the result of each by its place, or the error that it raised."""
@@ -60,7 +64,9 @@ class Group:
             go_on(place, None)
         while wanted:
             least = min(self.loops[place].step for place in wanted)
-            now = {place: self.loops[place] for place in wanted if self.loops[place].step == least}
+            now = {
+                place: self.loops[place] for place in self._order if place in wanted and self.loops[place].step == least
+            }
             troubles = self._block(now, min(wanted[place] for place in now))
             for place in now:
                 go_on(place, troubles.get(place, ""))
@@ -70,9 +76,11 @@ class Group:
     def _block(self, loops: dict[int, TrainingLoop], updates: int) -> dict[int, str]:
         """Make the updates of runs up to their next measurement; return the reasons of those that diverged."""
         troubles: dict[int, str] = {}
+        if self._held is not None:
+            self._held[0].checked = False  # callbacks of the last measurement may have changed a network
         for _ in range(updates):
             going = {place: each for place, each in loops.items() if place not in troubles}
-            found = self.update(tuple(going.values())) if len(going) > 1 else [each.update() for each in going.values()]
+            found = self.update(tuple(going.values()))
             troubles |= {place: trouble for place, trouble in zip(going, found, strict=True) if trouble}
             self.made(len(going))
         return troubles
@@ -83,30 +91,29 @@ class Group:
         Args:
             loops: Runs that have made the same number of updates.
         """
-        ensemble = self._hold(loops if len(loops) > 1 else ())
-        if ensemble is None:
+        held = self._hold(loops if len(loops) > 1 else ())
+        if held is None:
             return [each.update() for each in loops]
+        ensemble, joint = held
         batches = [next(each.batches) for each in loops]
         begun = time.perf_counter()
-        infos = ensemble.backward(batches)  # type: ignore[arg-type]
-        witnesses = [each.witness for each in infos]
-        norms = torch._foreach_norm([gradient for each in loops for gradient in each.updates.gradients])
-        sizes = torch.stack([*witnesses, *norms]).tolist()  # the only wait
-        each_has, found = len(norms) // len(loops), []
-        for place, (loop, info) in enumerate(zip(loops, infos, strict=True)):
-            first = len(loops) + place * each_has
-            found.append(loop.updates.take(info, [sizes[place], *sizes[first : first + each_has]], loop.step))
-            loop.step += not found[-1]
+        with deferred() as checks:
+            gradients, infos = ensemble.gradients(batches)  # type: ignore[arg-type]
+        found = joint.take(gradients, infos, ensemble.witnesses(infos), checks, loops[0].step)
+        for loop, trouble in zip(loops, found, strict=True):
+            loop.step += not trouble
         taken = (time.perf_counter() - begun) / len(loops)
         for loop, trouble in zip(loops, found, strict=True):
             loop.elapsed += 0.0 if trouble else taken
         return found
 
-    def _hold(self, loops: tuple[TrainingLoop, ...]) -> LearnerEnsemble | None:
-        """Return the learners of runs as an ensemble, the same as long as the runs are the same."""
+    def _hold(self, loops: tuple[TrainingLoop, ...]) -> tuple[LearnerEnsemble, JointUpdates] | None:
+        """Return the learners and the updates of runs together, the same as long as the runs are the same."""
         if loops != self._members:
-            if self._ensemble is not None:
-                self._ensemble.release()
-            self._members = loops
-            self._ensemble = LearnerEnsemble([each.learner for each in loops]) if loops else None
-        return self._ensemble
+            for each in self._held or ():
+                each.release()
+            self._members, self._held = loops, None
+            if loops:
+                ensemble = LearnerEnsemble([each.learner for each in loops])
+                self._held = ensemble, JointUpdates([each.updates for each in loops], ensemble.nets.parameters)
+        return self._held

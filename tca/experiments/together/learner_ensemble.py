@@ -6,17 +6,16 @@ Shapes: S networks, T time, B batch, N cells, O outputs, C consecutive steps.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from tca.batch import Batch
 from tca.eligibilities.eligibility import Eligibility
-from tca.execution import reverse
-from tca.info import Info
+from tca.execution import Gradients, reverse
+from tca.experiments.together.joint_trials import JointTrials, padded, stacked
+from tca.info import Info, bounded
 from tca.learner import Learner
 from tca.nets.leaky.leaky_ensemble import LeakyEnsemble, shared
 from tca.signals.direct import Direct
@@ -40,22 +39,33 @@ class LearnerEnsemble(Lasting):
     Args:
         learners: The learners, of one rule, on leaky networks of one architecture; see
             `tca.experiments.together.compatibility`.
+
+    Attributes:
+        parameters: The stacked parameters that learn, by name.
+        checked: Whether networks and states are those that the last update checked; set it to ``False`` where others
+            may have changed them.
     """
 
     def __init__(self, learners: Sequence[Learner]) -> None:
         self.learners = tuple(learners)
         self.rule, nets = learners[0].rule, [each.net for each in learners]
         self.nets = LeakyEnsemble(nets)  # type: ignore[arg-type]
-        self.names = [[(name, each) for name, each in net.named_parameters() if each.requires_grad] for net in nets]
+        learned = [name for name, each in nets[0].named_parameters() if each.requires_grad]
+        self.parameters = {name: self.nets.parameters[name] for name in learned}
         whole = type(self.rule.signal) in WHOLE
         own = [each.buffers for each in learners]
         self.buffers: Buffers = {name: shared([each[name] for each in own]) for name in own[0]} if whole else {}
         self.signal = self.rule.signal if whole else ByNetwork(self.rule.signal, tuple(own))
+        self.learns = type(self.rule.signal).update_statistics_ is not Signal.update_statistics_
+        self.noisy = self.nets.nets[0].noise_state is not None
         self.space = Workspace()
+        self.checked = False
 
     @lasting
-    def backward(self, batches: Sequence[Batch]) -> list[Info]:
-        """Set ``.grad`` of all parameters as `Learner.backward` of each learner would; return what it returns.
+    def gradients(self, batches: Sequence[Batch]) -> tuple[Gradients, list[Info]]:
+        """Return the gradients of all networks, stacked, and the result of `Learner.backward` of each learner.
+
+        The next call overwrites the outputs.
 
         Args:
             batches: A batch for each learner, with as many trials as the others.
@@ -63,31 +73,60 @@ class LearnerEnsemble(Lasting):
         Raises:
             ValueError: A batch does not fit its network, or holds values that are not allowed.
         """
-        noises = []
         for learner, batch in zip(self.learners, batches, strict=True):
-            learner._check(batch, None)
-            noises.append(learner._drawn(batch))
-            learner._follow_weights_()
-        batches = [each.kept() for each in batches]
-        steps = max(each.steps for each in batches)
-        noise = None if noises[0] is None else _stacked(noises, steps)
-        tape = self.nets.record(_stacked([each.inputs for each in batches], steps), noise, self.space)
+            self._check(learner, batch)
+            if learner.buffers:
+                learner._follow_weights_()
+        self.checked = True
+        trials = stacked([each.kept() for each in batches])
+        tape = self.nets.record(trials.inputs, self._drawn(batches, trials), self.space)
         infos = [Info(each, tape.outputs[: each.steps, s]) for s, each in enumerate(batches)]
         for learner, info in zip(self.learners, infos, strict=True):
             learner.check_loss(info.batch, info.outputs)
-        tape = _scored(tape, batches)
+        tape = self._scored(tape, trials)
         for learner, one in zip(self.learners, tape.networks if self.learns else (), strict=False):
             self.rule.signal.update_statistics_(one, learner.buffers)
-        gradients = reverse(self.signal, self.rule.eligibility, tape, self.buffers)
-        for s, its in enumerate(self.names):
-            for name, parameter in its:
-                parameter.grad = gradients[name][s]
-        return infos
+        found = reverse(self.signal, self.rule.eligibility, tape, self.buffers)
+        return {name: found[name] for name in self.parameters}, infos
 
-    @property
-    def learns(self) -> bool:
-        """Whether the signal has statistics of its batches."""
-        return type(self.rule.signal).update_statistics_ is not Signal.update_statistics_
+    def _check(self, learner: Learner, batch: Batch) -> None:
+        """Raise unless batch, network and state fit; networks and states are as they were at the last update."""
+        inputs, like = batch.inputs, self.nets.parameters["w_in"]
+        alike = inputs.shape[2] == learner.net.n_in and (inputs.dtype, inputs.device) == (like.dtype, like.device)
+        if self.checked and alike and batch.start is None:
+            batch.check(learner.net.n_in, learner.net.n_out)
+        else:
+            learner._check(batch, None)
+
+    def _drawn(self, batches: Sequence[Batch], trials: JointTrials) -> Tensor | None:
+        """Draw the private noise of every network, shape ``(S, T, B, N)``; ``None`` if they have none."""
+        if not self.noisy:
+            return None
+        drawn = (learner._drawn(batch) for learner, batch in zip(self.learners, batches, strict=True))
+        return torch.stack([padded(each, trials.inputs.shape[1]) for each in drawn if each is not None])
+
+    def _scored(self, tape: EnsembleTape, trials: JointTrials) -> EnsembleTape:
+        """Return the tape with its output errors; to a loss, networks are further steps."""
+        outputs, shape = tape.outputs.transpose(0, 1), trials.inputs.shape[:3]
+        error = trials.loss.output_error(outputs.flatten(0, 1), trials.targets.flatten(0, 1)).view(*shape, -1)
+        networks, steps, count = shape
+        raw = self.space.empty("error", (networks, steps + 1, count, outputs.shape[-1]), outputs)
+        raw[:, 0] = 0.0
+        torch.mul(error, (trials.weights / count).unsqueeze(-1), out=raw[:, 1:])
+        scored = tape.changed(batches=trials.batches, output_error=raw.transpose(0, 1))
+        if scored.over is not None:  # padding: the error of an infinite output may be infinite there
+            raw.masked_fill_(scored.over.transpose(0, 1).unsqueeze(-1), 0.0)
+        return scored
+
+    def witnesses(self, infos: Sequence[Info]) -> Tensor:
+        """Return `Info.witness` of every network, shape ``(S,)``.
+
+        Args:
+            infos: The last result of ``gradients``.
+        """
+        if bounded(infos[0].batch.loss):
+            return torch.stack(torch._foreach_norm([each.outputs for each in infos]))
+        return torch.stack([each.witness for each in infos])
 
     def release(self) -> None:
         """Let every learner and its network own their tensors again."""
@@ -132,42 +171,3 @@ class ByNetwork(CustomSignal):
         pairs = zip(tape.networks, self.states, strict=True)
         weights, biases = zip(*(self.signal.output_signal(each, state) for each, state in pairs), strict=True)
         return torch.stack(weights, 1), torch.stack(biases, 1)
-
-
-def _scored(tape: EnsembleTape, batches: Sequence[Batch]) -> EnsembleTape:
-    """Return the tape with its output errors."""
-    steps, networks, trials, outputs = tape.outputs.shape
-    joined = _joined(batches, steps)
-    error = joined.loss.output_error(tape.outputs.flatten(1, 2), joined.targets)
-    error.mul_(joined.weights.unsqueeze(-1) / trials)
-    raw = functional.pad(error, (0, 0, 0, 0, 1, 0)).view(steps + 1, networks, trials, outputs)
-    scored = tape.changed(batch=joined, output_error=raw)
-    if scored.over is not None:
-        raw.masked_fill_(scored.over.unsqueeze(-1), 0.0)
-    return scored
-
-
-def _joined(batches: Sequence[Batch], steps: int) -> Batch:
-    """Return the trials of all batches side by side, without their information."""
-    short = any(each.padded or each.steps < steps for each in batches)
-
-    def together(parts: Iterator[Tensor]) -> Tensor:
-        return torch.cat([_padded(each, steps) for each in parts], 1)
-
-    return Batch(
-        together(each.inputs for each in batches),
-        together(each.targets for each in batches),
-        together(each.weights for each in batches),
-        batches[0].loss,
-        lengths=torch.cat([each.trial_lengths for each in batches]) if short else None,
-    )
-
-
-def _stacked(parts: Sequence[Any], steps: int) -> Tensor:
-    """Return values of all networks, padded by zeros to a number of steps, shape ``(S, T, B, N)``."""
-    return torch.stack([_padded(each, steps) for each in parts])
-
-
-def _padded(part: Tensor, steps: int) -> Tensor:
-    missing = steps - len(part)
-    return part if not missing else functional.pad(part, [*[0, 0] * (part.ndim - 1), 0, missing])

@@ -96,6 +96,7 @@ def trained(
     """
     ended: dict[int, Result | Exception] = {}
     loops: dict[int, TrainingLoop] = {}
+    drawn: dict[int, TrainingLoop] = {}  # by the seed of their trials, which are all the same otherwise
     its_records: list[Record] = []
     writers: list[Writer] = []
     with contextlib.ExitStack() as stack:
@@ -104,7 +105,8 @@ def trained(
                 if folder is not None and records.finished(folder):
                     ended[place] = records.reread(folder, run)
                     continue
-                loop = TrainingLoop(run, observe)
+                loop = TrainingLoop(run, observe, drawn.get(run.seeds.data))
+                drawn[run.seeds.data] = loop
                 about = loop.sizes, loop.task.measure, data_of(loop.task)
                 record = stack.enter_context(Record(folder, run, *about, together=len(runs) > 1))
                 if record.ended and folder is not None:  # by another process, meanwhile

@@ -39,6 +39,7 @@ class TrainingLoop:
     Args:
         run: The run.
         observe: Further measurements; see `tca.train`.
+        like: The loop of a run with the same trials, to share them; ``None`` (default) for trials of its own.
 
     Raises:
         ValueError: The device does not exist, or measurements of training trials are asked for where there are none.
@@ -48,14 +49,14 @@ class TrainingLoop:
             `tca.signals.decorrelation.averages.warn_if_fast`.
     """
 
-    def __init__(self, run: Run, observe: Observer | None = None) -> None:
+    def __init__(self, run: Run, observe: Observer | None = None, like: TrainingLoop | None = None) -> None:
         if torch.device(run.device).type == "cuda" and not torch.cuda.is_available():
             raise ValueError(f"device {run.device!r} was asked for, but there is no CUDA device here")
         if observe is not None and run.agent is not None:
             raise ValueError("observe must be None where a network learns from rewards: there are no training trials")
         self.run, self.observe, self.task = run, observe, run.make_task()
         if not self.task.rewards_only:
-            self.train_set, self.test_set = self._sets()
+            self.train_set, self.test_set = self._sets() if like is None else like.sets
         n_out = self.task.n_out + (run.agent is not None)  # and the value
         self.sizes: dict[str, Any] = {"n_in": self.task.n_in, "n_out": n_out, "dt": self.task.dt}
         self.unit = "step" if run.agent is None else "episode"
@@ -68,6 +69,11 @@ class TrainingLoop:
             check_learns(self.learner, run, self.task)
         if run.loss is not None:
             self._check_loss()
+
+    @property
+    def sets(self) -> list[FixedTrials]:
+        """The trials to train and to test on."""
+        return [self.train_set, self.test_set]
 
     @torch.no_grad()
     def _check_loss(self) -> None:
@@ -107,7 +113,12 @@ class TrainingLoop:
         if not run.fresh:
             return self.train_set.batches(run.batch_size, seed, start=self.step)
         stream = self.task.stream(run.batch_size, seed, start=self.step)
-        return (batch.to(run.device, run.torch_dtype) for batch in stream)
+        return (self._moved(batch) for batch in stream)
+
+    def _moved(self, batch: Batch) -> Batch:
+        """Return a fresh batch on the device of the run, checked where it was drawn."""
+        batch.check(self.sizes["n_in"], self.sizes["n_out"])
+        return batch.to(self.run.device, self.run.torch_dtype)
 
     def copied(self) -> Self:
         """Return a loop of the same run before its first update, which shares only the trials."""

@@ -17,8 +17,10 @@ from tca.experiments.config.components import Optimizer
 from tca.experiments.config.step_controls import MatchedStepSize
 from tca.info import Info
 from tca.learner import Learner
-from tca.nets.constraints import project_
+from tca.nets.constraints import project_and_reset_
 from tca.rules import RULES
+from tca.utils.deferred_checks import deferred
+from tca.utils.host_values import host_numbers
 from tca.utils.numerics import lasting
 
 __all__ = ["Updates"]
@@ -51,14 +53,18 @@ class Updates:
         Args:
             step: Number of the update, from 0.
         """
+        with deferred() as checks:
+            products = [] if self.length is None else self.length.look(batch)
+            for each in self.parameters:
+                each.grad = None
+            with self._ascended(batch):
+                info = self.learner.backward(batch)
+        sizes = [info.witness, *torch._foreach_norm(self.gradients)]
+        read = host_numbers(sizes, checks.flags, products)  # the only wait
+        checks.act(read[1])
         if self.length is not None:
-            self.length.look(batch)
-        for each in self.parameters:
-            each.grad = None
-        with self._ascended(batch):
-            info = self.learner.backward(batch)
-        sizes = torch.stack([info.witness, *torch._foreach_norm(self.gradients)]).tolist()  # the only wait
-        return self.take(info, sizes, step)
+            self.length.follow(*read[2])
+        return self.take(info, read[0], step)
 
     @property
     def gradients(self) -> list[Tensor]:
@@ -74,29 +80,61 @@ class Updates:
             sizes: The witness of ``info`` and the norm of each gradient.
             step: Number of the update, from 0.
         """
-        gradients, (witness, *norms) = self.gradients, sizes
-        norm = math.sqrt(sum(each * each for each in norms))
-        if not math.isfinite(witness + norm):
-            for name, value in (("loss", info.loss.item()), ("gradient norm", norm)):
-                if not math.isfinite(value):
-                    return f"{name} became {value} in step {step + 1}"
-        if self.chosen.clip is not None and norm > self.chosen.clip:
-            torch._foreach_mul_(gradients, self.chosen.clip / (norm + SMALL))
-        if self.chosen.schedule is not None:
-            for rate, group in zip(self.rates, self.optimizer.param_groups, strict=True):
-                group["lr"] = rate * self.chosen.schedule.at(step, self.steps)
+        if trouble := self.trouble(info, sizes, step):
+            return trouble
+        if (factor := self.clipped(sizes)) != 1.0:
+            torch._foreach_mul_(self.gradients, factor)
+        self.schedule_(step)
         before = None if self.length is None else self._copied()
         self.optimizer.step()
         if before is not None and self.length is not None:
             scaled = zip(before, self.recurrent, strict=True)
             self._assign([torch.lerp(old, new.detach(), self.length.factor) for old, new in scaled])
         self.net.walk_weights_()
+        self.settle_()
+        return ""
+
+    def trouble(self, info: Info, sizes: Sequence[float], step: int) -> str:
+        """Return the reason why gradients cannot be followed, ``""`` if they can.
+
+        Args:
+            info: Batch and outputs.
+            sizes: The witness of ``info`` and the norm of each gradient.
+            step: Number of the update, from 0.
+        """
+        norm = _norm(sizes)
+        if not math.isfinite(sizes[0] + norm):
+            for name, value in (("loss", info.loss.item()), ("gradient norm", norm)):
+                if not math.isfinite(value):
+                    return f"{name} became {value} in step {step + 1}"
+        return ""
+
+    def clipped(self, sizes: Sequence[float]) -> float:
+        """Return the factor that clips the gradients, 1 if they are short enough.
+
+        Args:
+            sizes: The witness, which is not used, and the norm of each gradient.
+        """
+        norm, most = _norm(sizes), self.chosen.clip
+        return 1.0 if most is None or norm <= most else most / (norm + SMALL)
+
+    def schedule_(self, step: int) -> None:
+        """Set the learning rates of an update.
+
+        Args:
+            step: Its number, from 0.
+        """
+        if self.chosen.schedule is not None:
+            for rate, group in zip(self.rates, self.optimizer.param_groups, strict=True):
+                group["lr"] = rate * self.chosen.schedule.at(step, self.steps)
+
+    def settle_(self) -> None:
+        """Project the changed parameters onto their constraints, and let the rule follow them."""
         if self.chosen.reset_momentum_on_projection:
-            project_(self.net, self.optimizer)
+            project_and_reset_(self.net, self.optimizer)
         else:
             self.net.project_()
         self.learner.follow_weights_()
-        return ""
 
     def state(self) -> dict[str, Any]:
         """Return the state to resume from, without those of network and learner."""
@@ -134,8 +172,8 @@ class Updates:
         before, found = self._copied(), self.learner.grads(batch)[0]
         gradients = [found[each.name] for each in self.net.hidden_connections()]
         norm = torch.stack([each.norm() for each in gradients]).norm()
-        if norm > 0:
-            self._assign([old + each * (sam.radius / norm) for old, each in zip(before, gradients, strict=True)])
+        both = zip(before, gradients, strict=True)
+        self._assign([torch.where(norm > 0, old + each * (sam.radius / norm), old) for old, each in both])
         try:
             yield
         finally:
@@ -150,6 +188,11 @@ class Updates:
         """Set the parameters of the recurrent population."""
         for each, value in zip(self.recurrent, values, strict=True):
             each.copy_(value)
+
+
+def _norm(sizes: Sequence[float]) -> float:
+    """Return the norm of a gradient from the norms of its parts, which follow the first number."""
+    return math.sqrt(sum(each * each for each in sizes[1:]))
 
 
 class Length:
@@ -171,16 +214,25 @@ class Length:
         self.hidden = [each.name for each in net.hidden_connections()]
         self.inner, self.square = 0.0, 0.0
 
-    def look(self, batch: Batch) -> None:
-        """Add the gradients of a batch before its update."""
+    def look(self, batch: Batch) -> list[Tensor]:
+        """Return ``<gh, g>`` and ``|g|^2`` on a batch before its update, scalars that have not been read."""
         self.measured.net.load_state_dict(self.learner.net.state_dict())
         if self.chosen.rule is None:
             self.measured.load_state_dict(self.learner.buffers)
         gh = self._joined(self.measured.advance_(batch)[0])
         g = self._joined(self.true.grads(batch)[0])
+        return [gh @ g, g @ g]
+
+    def follow(self, inner: float, square: float) -> None:
+        """Add the products of a batch to the running means.
+
+        Args:
+            inner: Product ``<gh, g>``.
+            square: Product ``|g|^2``.
+        """
         past = self.chosen.smoothing
-        self.inner = past * self.inner + (1 - past) * float(gh @ g)
-        self.square = past * self.square + (1 - past) * float(g @ g)
+        self.inner = past * self.inner + (1 - past) * inner
+        self.square = past * self.square + (1 - past) * square
 
     @property
     def factor(self) -> float:

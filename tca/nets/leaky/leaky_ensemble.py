@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tca.connections.connection import Bias, Connection, ConnectionInput, Initial, constant_input
 from tca.connections.ensemble import EnsembleBias, EnsembleDense, EnsembleInitial, through
+from tca.kernels.compiled import Passes
 from tca.nets.leaky.leaky_population import WIDEST
 from tca.nets.leaky.leaky_rnn import LeakyRNN
 from tca.tape.ensemble_tape import EnsembleTape
@@ -64,6 +65,7 @@ class LeakyEnsemble(Lasting):
         self.readout = tuple(map(self._together, zip(*(each.readout_connections() for each in self.nets), strict=True)))
         place = first._place(self.readout[0].effective())
         self.population = dataclasses.replace(place, weights=self.parameters["w_out"])
+        self._passes: tuple[Passes | None, Passes | None] = None, None  # of one network, and of all
 
     def _together(self, connections: Sequence[Connection]) -> Connection:
         """Return a connection of all networks."""
@@ -84,7 +86,7 @@ class LeakyEnsemble(Lasting):
         Args:
             inputs: Inputs, shape ``(S, T, B, J)``, contiguous.
             noise: Private noise in the drive of every step, shape ``(S, T, B, N)``; ``None`` for none.
-            space: Memory to reuse; the next run with it overwrites the tape.
+            space: Memory to reuse; the next run with it overwrites the tape, its outputs included.
         """
         first = self.nets[0]
         networks, steps, trials, _ = inputs.shape
@@ -93,7 +95,7 @@ class LeakyEnsemble(Lasting):
         rate = space.empty("rate", shape, recurrent)
         in_place = first.form.slope_at_emission
         activity = rate if in_place else space.empty("drive", shape, recurrent)
-        passes = first._passes()
+        passes = self._of_all(first._passes())
         fused = passes is not None and noise is None and first.n_pre <= WIDEST
         if not fused:
             self._drive_(activity, w_in.effective(), b.effective(), inputs, noise)
@@ -105,17 +107,15 @@ class LeakyEnsemble(Lasting):
             first.form.run_(first.activation, first.leak, activity_first, folded, begin, rate_first)
             delivered = through(rate_first[1:], self.population.readout.mT)
         else:
-            leak, gain = (each.expand(networks, -1).contiguous() for each in (passes.leak, passes.gain))
-            passes = dataclasses.replace(passes, leak=leak, gain=gain)
-            bias = b.effective() if fused else torch.zeros_like(leak)  # else in the drive
+            bias = b.effective() if fused else torch.zeros_like(passes.leak)  # else in the drive
             weights = (w_in.effective(), recurrent, bias, self.population.readout)
             external = None if fused else activity
-            out = rate.new_empty(networks, steps, trials, first.n_out)
+            out = space.empty("outputs", (networks, steps, trials, first.n_out), rate)
             passes.forward_(weights, inputs if fused else None, external, start, rate, activity, out)
             delivered = out.transpose(0, 1)
         w_out, b_out = self.readout
         rates = rate_first[1:]
-        outputs = filtered(delivered, first.readout_leak) + b_out.effective().unsqueeze(1)
+        outputs = filtered(delivered, first.readout_leak).add_(b_out.effective().unsqueeze(1))
         one = constant_input(1.0, rate)
         pres = (inputs.transpose(0, 1), rate_first[:-1], one, constant_input(0.0, rate))
         return EnsembleTape(
@@ -133,6 +133,16 @@ class LeakyEnsemble(Lasting):
             network=self._network,
         )
 
+    def _of_all(self, passes: Passes | None) -> Passes | None:
+        """Return the passes of all networks, given those of one."""
+        if passes is not self._passes[0]:
+            together = None
+            if passes is not None:
+                leak, gain = (each.expand(len(self.nets), -1).contiguous() for each in (passes.leak, passes.gain))
+                together = dataclasses.replace(passes, leak=leak, gain=gain)
+            self._passes = passes, together
+        return self._passes[1]
+
     def _network(self, tape: EnsembleTape, index: int) -> LeakyTape:
         """Return the tape of one network, a view of that of all."""
         net, passes = self.nets[index], tape.passes
@@ -141,7 +151,6 @@ class LeakyEnsemble(Lasting):
         if passes is not None:
             one = slice(index, index + 1)
             passes = dataclasses.replace(passes, leak=passes.leak[one], gain=passes.gain[one])
-        trials = slice(index * tape.rate.shape[2], (index + 1) * tape.rate.shape[2])
 
         def links(given: tuple[ConnectionInput, ...]) -> tuple[ConnectionInput, ...]:
             pres = (each.pre if each.pre.ndim == 3 else each.pre[:, index] for each in given)
@@ -160,7 +169,7 @@ class LeakyEnsemble(Lasting):
             readout=Readout(links(tape.readout.links), tape.readout.leak),
             outputs=tape.outputs[:, index],
             output_error=tape.output_error[:, index],
-            batch=tape.trials_shown.select(trials),
+            batch=tape.batches[index],
         )
 
     def _drive_(self, drive: Tensor, w_in: Tensor, b: Tensor, inputs: Tensor, noise: Tensor | None) -> None:

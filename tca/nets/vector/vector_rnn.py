@@ -47,20 +47,31 @@ def perron_root(weights: Tensor, sweeps: int = 200, tolerance: float = 1e-9) -> 
     >>> abs(low - 3) < 1e-6, abs(high - 3) < 1e-6
     (True, True)
     """
+    low, high = perron_bounds(weights, sweeps, tolerance).tolist()
+    return low, high
+
+
+def perron_bounds(weights: Tensor, sweeps: int, tolerance: float) -> Tensor:
+    """Return both bounds of ``perron_root`` as a tensor; on other devices than the CPU the host does not wait for it.
+
+    Args:
+        weights: Nonnegative matrix, shape ``(I, I)``.
+        sweeps: Most steps of the iteration.
+        tolerance: Relative distance of the bounds at which they stay as they are.
+    """
     matrix = weights.detach().double()
-    lift = LIFT * float(matrix.sum(1).mean())
-    if lift == 0:
-        return 0.0, 0.0
-    vector = torch.ones_like(matrix[0])
-    low = high = 0.0
+    lift = LIFT * matrix.sum(1).mean()
+    vector, bounds, settled = torch.ones_like(matrix[0]), matrix.new_zeros(2), lift == 0
     for _ in range(sweeps):
+        if settled.is_cpu and settled:
+            break
         product = matrix @ vector + lift * vector
         ratios = product / vector
-        low, high = float(ratios.min()), float(ratios.max())
-        if high - low <= tolerance * high:
-            break
+        found = torch.stack([ratios.min(), ratios.max()])
+        bounds = torch.where(settled, bounds, found)
+        settled = settled | (found[1] - found[0] <= tolerance * found[1])
         vector = (product / product.max()).clamp(min=1e-250)
-    return max(low - lift, 0.0), high - lift
+    return (bounds - lift).clamp(min=0)
 
 
 @checked
@@ -242,9 +253,8 @@ class VectorRNN(Network):
             return
         self.w_out.clamp_(min=0)
         self.w_rec.clamp_(min=0)
-        high = perron_root(self.w_rec, sweeps=50, tolerance=1e-4)[1]
-        if high > 2 * self.perron_root_bound:
-            self.w_rec.mul_(2 * self.perron_root_bound / high)
+        high, most = perron_bounds(self.w_rec, sweeps=50, tolerance=1e-4)[1], 2 * self.perron_root_bound
+        self.w_rec.mul_(torch.where(high > most, most / high, 1.0))
 
     def extra_repr(self) -> str:
         """Return the sizes in one line."""

@@ -24,8 +24,10 @@ from tca.experiments.records.files import RecordError
 from tca.experiments.records.record import Record
 from tca.experiments.records.result import COMPLETED, DIVERGED, REACHED_LOSS, Result
 from tca.experiments.together.compatibility import groups, refusal
+from tca.experiments.together.group import Group
 from tca.experiments.together.train_together import train_together
 from tca.experiments.training.train import train
+from tca.experiments.training.training_loop import TrainingLoop
 from tca.kernels import use
 from tca.nets.leaky.leaky_ensemble import LeakyEnsemble
 from tca.rule import Rule
@@ -152,15 +154,58 @@ def test_the_lengths_of_trials_differ_between_the_runs() -> None:
     assert len(steps) > 1
 
 
-def test_optimizers_may_differ() -> None:
-    optimizers = [
+OPTIMIZERS = {
+    "different": [
         Optimizer("SGD", lr=0.1, clip=None, options={"momentum": 0.9}),
         Optimizer("AdamW", lr=0.01, clip=0.05, schedule={"kind": "cosine"}),
         Optimizer("RMSprop", lr=0.01, lr_multipliers={"w_out": 3.0, "w_in": 0.0}),
-    ]
-    runs = [dataclasses.replace(run, optimizer=each) for run, each in zip(alike(BASE), optimizers, strict=True)]
+    ],
+    "rates": [Optimizer(lr=0.01, clip=0.02), Optimizer(lr=0.03, clip=0.02), Optimizer(lr=0.01, clip=0.02)],
+    "schedule": [Optimizer(lr=0.01, schedule={"kind": "cosine"})] * 3,
+    "multipliers": [Optimizer("AdamW", lr=0.01, clip=None, lr_multipliers={"w_out": 3.0, "w_in": 0.0})] * 3,
+    "projected": [Optimizer(lr=0.1, reset_momentum_on_projection=True)] * 3,
+    "amsgrad": [Optimizer(lr=0.01, options={"amsgrad": True, "weight_decay": 0.1})] * 3,
+    "not by numbers": [Optimizer("Adafactor", lr=0.01)] * 3,
+} | {
+    name: [Optimizer(name, lr=0.01)] * 3
+    for name in ("Adadelta", "Adagrad", "Adamax", "NAdam", "RAdam", "RMSprop", "SGD")
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("optimizers", OPTIMIZERS.values(), ids=list(OPTIMIZERS))
+def test_optimizers_may_differ(optimizers: list[Optimizer]) -> None:
+    net = NetworkConfig(size=7, cell_types=[0.5, 0.5], dale=[1, -1])
+    base = dataclasses.replace(BASE, net=net, steps=8)
+    runs = [dataclasses.replace(run, optimizer=each) for run, each in zip(alike(base), optimizers, strict=True)]
     for run, result in zip(runs, train_together(runs, progress=False), strict=True):
         same(result, train(run, progress=False))
+
+
+def test_a_run_that_is_left_counts_its_own_steps() -> None:
+    given = [TrainingLoop(dataclasses.replace(run, optimizer=Optimizer(lr=0.01))) for run in alike(BASE)]
+    group = Group(given, (), ())
+    for _ in range(3):
+        assert group.update(tuple(given)) == [""] * 3
+    for each in given:
+        assert group.update((each,)) == [""]
+    counts = [float(state["step"]) for each in given for state in each.updates.optimizer.state.values()]
+    assert counts == [4.0] * len(counts)
+    assert len(counts) == 3 * len(list(given[0].net.parameters()))
+    owned = [state["exp_avg"] for each in given for state in each.updates.optimizer.state.values()]
+    assert all(each.untyped_storage().nbytes() == each.numel() * 8 for each in owned)
+
+
+def test_runs_with_one_seed_of_trials_share_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, sets = [0], TrainingLoop._sets
+
+    def counted(self: TrainingLoop) -> Any:
+        made[0] += 1
+        return sets(self)
+
+    monkeypatch.setattr(TrainingLoop, "_sets", counted)
+    seeds = [Seeds(data=data, net=net) for data in (0, 1) for net in (0, 1)]
+    train_together([dataclasses.replace(BASE, steps=1, seeds=each) for each in seeds], progress=False)
+    assert made == [2]
 
 
 @pytest.mark.parametrize(
