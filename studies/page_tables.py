@@ -20,7 +20,9 @@ from studies import (
     cosines,
     reaching,
     recurrent_broadcasts,
+    solved,
     sparse_paths,
+    spiking_fields,
     step_control,
     student_teacher,
 )
@@ -37,8 +39,6 @@ from studies.claims import (
     over_training,
 )
 from studies.generalization import gap_first_below, gap_page
-from studies.solved import solved_claims, solved_table
-from studies.spiking_fields import fields_claims, fields_table
 from studies.tables import COMPARED, Table, differences, mean_and_spread
 
 __all__ = ["tables"]
@@ -80,14 +80,9 @@ def tables(docs: Path) -> dict[str, Callable[[], Table]]:
         "scaling": partial(_scaling, figures),
         "alignment": partial(_as_written, figures / "alignment.csv"),
     }
-    fields = figures / "published_spiking_delayed_match_short_fields.csv"
-    if fields.exists():
-        made |= {"published_spiking_fields": partial(fields_table, fields),
-                 "published_spiking_fields_claims": partial(fields_claims, fields)}  # fmt: skip
     made |= {f"cell_types_{case}": partial(_cell_types, figures, case) for case in CELL_TYPES}
     for case in (each for each in CELL_TYPES if each.startswith("xor")):
-        made |= {f"cell_types_{case}_solved": partial(_solved, figures, case),
-                 f"cell_types_{case}_solved_claims": partial(_solved_claims, figures, case)}  # fmt: skip
+        made |= solved.tables(f"cell_types_{case}", figures / f"cell_types_{case}_learning.csv", ORDER, TWO_CLASSES)
     made |= {f"published_spiking_{name}": partial(_spiking, figures, name) for name in SPIKING}
     made |= {f"sparse_feedback_{share}": partial(_sparse_feedback, figures, f"{share}% of the readout's synapses")
              for share in (3, 10)}  # fmt: skip
@@ -97,6 +92,7 @@ def tables(docs: Path) -> dict[str, Callable[[], Table]]:
     }
     return (
         made
+        | spiking_fields.tables(figures / "published_spiking_delayed_match_short_fields.csv")
         | gap_page.tables(data)
         | gap_first_below.tables(figures)
         | context.tables(data / "context.csv")
@@ -141,16 +137,6 @@ def _cell_type_claims(figures: Path) -> Table:
         stated += [Claim(f"{title}: {first} above {second}", arms[first], arms[second])
                    for first, second in ORDER]  # fmt: skip
     return claims(stated)
-
-
-def _solved(figures: Path, case: str) -> Table:
-    found = curves(figures / f"cell_types_{case}_learning.csv")
-    return solved_table({rule: runs for (_, rule), runs in found.items()}, TWO_CLASSES)
-
-
-def _solved_claims(figures: Path, case: str) -> Table:
-    found = curves(figures / f"cell_types_{case}_learning.csv")
-    return solved_claims({rule: runs for (_, rule), runs in found.items()}, ORDER, TWO_CLASSES)
 
 
 def _spiking(figures: Path, name: str) -> Table:

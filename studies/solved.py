@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -12,10 +13,10 @@ import scipy.stats
 from analysis.figures.curve_figures import fraction_solved, solved
 from analysis.figures.plots import Series, save
 from analysis.statistics.intervals import holm
-from studies.claims import Points
+from studies.claims import Points, curves
 from studies.tables import Table, share
 
-__all__ = ["save_solved", "solved_claims", "solved_table"]
+__all__ = ["save_solved", "solved_claims", "solved_table", "tables"]
 
 FEWEST = 5  # pairs that decide a claim
 LEVEL = 0.05
@@ -39,6 +40,22 @@ def save_solved(series: Sequence[Series], chance: Mapping[str, float], path: Pat
 def _updates(points: Points, chance: float) -> float:
     """Return the updates after which a score was half way from chance to 1 first; infinity if never."""
     return next((x for x, y in points if y >= (1 + chance) / 2), math.inf)
+
+
+def tables(
+    name: str, path: Path, pairs: Sequence[tuple[str, str]], chance: float
+) -> dict[str, Callable[[], Table]]:  # fmt: skip
+    """Return what makes the tables of a figure's runs, by name.
+
+    Args:
+        name: Name of the figure.
+        path: Its file, of one panel.
+        pairs: Rules compared, the one that should solve the task more often first.
+        chance: Score of the best constant answer.
+    """
+    runs = {rule: by_seed for (_, rule), by_seed in curves(path).items()}
+    return {f"{name}_solved": partial(solved_table, runs, chance),
+            f"{name}_solved_claims": partial(solved_claims, runs, pairs, chance)}  # fmt: skip
 
 
 def solved_table(runs: Runs, chance: float) -> Table:

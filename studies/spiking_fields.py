@@ -7,7 +7,8 @@ spread in another order, that order is one drawn for all networks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,7 +26,7 @@ from tca.learner import Learner
 from tca.rules import RULES
 from tca.signals import Regularised
 
-__all__ = ["ALIGNED", "FIELDS", "SHUFFLED", "cosines", "drawn", "fields_claims", "fields_table", "series_of"]
+__all__ = ["ALIGNED", "FIELDS", "SHUFFLED", "cosines", "drawn", "fields_claims", "fields_table", "series_of", "tables"]
 
 ALIGNED, SHUFFLED, NONE = "diffusion", "diffusion, shuffled once", "sparse e-prop"
 FIELDS = (ALIGNED, SHUFFLED, NONE)
@@ -96,6 +97,18 @@ def drawn(series: Sequence[Series]) -> Figure:
 def _ends(path: Path, trained: str) -> Arms:
     """Return the cosines at the end of training by field and seed."""
     return arms_of(read(path), f"trained with {trained}", at_end(LAST))
+
+
+def tables(path: Path) -> dict[str, Callable[[], Table]]:
+    """Return what makes every table of the fields, by name; none where there is no file yet.
+
+    Args:
+        path: The file of the figure.
+    """
+    if not path.exists():
+        return {}
+    return {"published_spiking_fields": partial(fields_table, path),
+            "published_spiking_fields_claims": partial(fields_claims, path)}  # fmt: skip
 
 
 def fields_table(path: Path) -> Table:
