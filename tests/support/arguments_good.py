@@ -256,6 +256,7 @@ SPECIAL: Mapping[str, Mapping[str, Callable[[], Any]]] = {
     "analysis.rates": {"inputs": lambda: _batch().inputs},
     "analysis.reliability": {"repeats": lambda: torch.stack([_cube(), _cube() + 0.1 * _cube().flip(0)])},
     "analysis.sampled_states": {"inputs": lambda: _batch().inputs, "count": lambda: 3},
+    **{f"analysis.{each}": {"trials": _batch} for each in ("density", "spectrum", "trace")},
     "analysis.update_jacobian": {"rule": lambda: "eprop"},
     "analysis.curvature.eigensolvers.Ends": {"tops": lambda: (_pair(),), "bottoms": lambda: (_pair(),)},
     "analysis.curvature.eigensolvers.Pair": {
