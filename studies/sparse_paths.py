@@ -193,12 +193,12 @@ def drawn(series: Sequence[Series]) -> Figure:
         series: What `points` has returned.
     """
     arms = list(dict.fromkeys(each.label for each in series))
-    figure, axes = panels(series, "", "", shared=False, columns=2, size=(2.2, 0.3, 3.4, 3.4))
+    figure, axes = panels(series, "", "", shared=False, columns=2, size=(2.2, 0.3, 3.4, 3.7))
     for panel, each in axes.items():
         dots(each, series, panel)
         each.set_xticks(range(len(arms)), arms, rotation=35, ha="right", rotation_mode="anchor")
         each.set_title("")
-        each.set_ylabel("mean squared error after the change" if panel == "error" else "part of RTRL's gain kept")
+        each.set_ylabel("squared error after the change" if panel == "error" else "part of RTRL's gain kept")
     level(axes["kept"], PUBLISHED)
     axes["error"].set_ylim(bottom=0)
     seeds = {each.seed for each in series}

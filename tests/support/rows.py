@@ -365,8 +365,6 @@ ELIGIBILITIES: dict[Eligibility, Cut] = {
     Windowed(5, keep_leak=True): oracle.rate_windows(5),
     Homotopy(0.4): share(0.4),
     Paths(3, seed=1): along(Paths(3, seed=1)),
-    Paths(2, of="rows", seed=2): along(Paths(2, of="rows", seed=2)),
-    Paths(2, of="columns"): along(Paths(2, of="columns")),
     TypePropagation(0.3): by_type(0.3),
     SnAp(2): reachable(2),
 }
