@@ -38,6 +38,8 @@ BUGS = [
         "            if states[0]:\n", "            if not states:\n", RESUMED),
     Bug(f"{FOLDER}/joint_updates.py", "state that stays with the other runs", "if self._linked:\n            self._hand_out(torch.clone)",
         "if False:\n            self._hand_out(torch.clone)", LEFT),
+    Bug(f"{FOLDER}/group.py", "the reason of a signal that diverges is lost", "ensemble.errors.get(place, trouble)", "trouble",
+        (f"{FILE}::test_a_signal_that_diverges_in_one_run_leaves_the_others",)),
     Bug(f"{FOLDER}/train_together.py", "the trials of the first run for all", "drawn.get(run.seeds.data)",
         "next(iter(drawn.values()), None)", RULES),
     Bug(f"{FOLDER}/group.py", "runs ahead go on by themselves", "least = min(self", "least = max(self", RESUMED),

@@ -12,6 +12,7 @@ from tca.experiments.together.joint_updates import JointUpdates
 from tca.experiments.together.learner_ensemble import LearnerEnsemble
 from tca.experiments.training.outcome import course
 from tca.experiments.training.training_loop import TrainingLoop
+from tca.utils.checks import DivergenceError
 from tca.utils.deferred_checks import deferred
 
 __all__ = ["Group"]
@@ -48,10 +49,14 @@ class Group:
         wanted: dict[int, int] = {}
         ended: dict[int, Result | Exception] = {}
 
-        def go_on(place: int, trouble: str | None) -> None:
+        def go_on(place: int, trouble: str | DivergenceError | None) -> None:
             """Let a run measure and record; note how many updates it wants, or how it ended."""
+            going = courses[place]
             try:
-                wanted[place] = next(courses[place]) if trouble is None else courses[place].send(trouble)
+                if isinstance(trouble, DivergenceError):
+                    wanted[place] = going.throw(trouble)
+                else:
+                    wanted[place] = next(going) if trouble is None else going.send(trouble)
             except StopIteration as end:
                 ended[place] = end.value
             except Exception as error:
@@ -73,9 +78,9 @@ class Group:
         self._hold(())
         return ended
 
-    def _block(self, loops: dict[int, TrainingLoop], updates: int) -> dict[int, str]:
+    def _block(self, loops: dict[int, TrainingLoop], updates: int) -> dict[int, str | DivergenceError]:
         """Make the updates of runs up to their next measurement; return the reasons of those that diverged."""
-        troubles: dict[int, str] = {}
+        troubles: dict[int, str | DivergenceError] = {}
         if self._held is not None:
             self._held[0].checked = False  # callbacks of the last measurement may have changed a network
         for _ in range(updates):
@@ -85,21 +90,24 @@ class Group:
             self.made(len(going))
         return troubles
 
-    def update(self, loops: tuple[TrainingLoop, ...]) -> list[str]:
+    def update(self, loops: tuple[TrainingLoop, ...]) -> list[str | DivergenceError]:
         """Make an update of each run; return the reasons of those whose numbers are not finite, else ``""``.
+
+        The reason is an error where the rule has noticed that its numbers would not be.
 
         Args:
             loops: Runs that have made the same number of updates.
         """
         held = self._hold(loops if len(loops) > 1 else ())
         if held is None:
-            return [each.update() for each in loops]
+            return [_updated(each) for each in loops]
         ensemble, joint = held
         batches = [next(each.batches) for each in loops]
         begun = time.perf_counter()
         with deferred() as checks:
             gradients, infos = ensemble.gradients(batches)  # type: ignore[arg-type]
-        found = joint.take(gradients, infos, ensemble.witnesses(infos), checks, loops[0].step)
+        taken_up = joint.take(gradients, infos, ensemble.witnesses(infos), checks, loops[0].step)
+        found = [ensemble.errors.get(place, trouble) for place, trouble in enumerate(taken_up)]
         for loop, trouble in zip(loops, found, strict=True):
             loop.step += not trouble
         taken = (time.perf_counter() - begun) / len(loops)
@@ -117,3 +125,11 @@ class Group:
                 ensemble = LearnerEnsemble([each.learner for each in loops])
                 self._held = ensemble, JointUpdates([each.updates for each in loops], ensemble.nets.parameters)
         return self._held
+
+
+def _updated(loop: TrainingLoop) -> str | DivergenceError:
+    """Make an update of one run; return the reason if its numbers are not finite, else ``""``."""
+    try:
+        return loop.update()
+    except DivergenceError as error:
+        return error

@@ -6,6 +6,7 @@ Shapes: S networks, T time, B batch, N cells, O outputs, C consecutive steps.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import torch
@@ -24,6 +25,7 @@ from tca.signals.feedback import Adaptive, Random
 from tca.signals.signal import Buffers, CustomSignal, Signal, WindowFunction
 from tca.tape.ensemble_tape import EnsembleTape
 from tca.tape.tape import Tape
+from tca.utils.checks import DivergenceError
 from tca.utils.numerics import Lasting, Workspace, lasting
 
 __all__ = ["LearnerEnsemble"]
@@ -44,6 +46,7 @@ class LearnerEnsemble(Lasting):
         parameters: The stacked parameters that learn, by name.
         checked: Whether networks and states are those that the last update checked; set it to ``False`` where others
             may have changed them.
+        errors: Errors of signals in the last gradients, by the place of the network, whose gradient is then NaN.
     """
 
     def __init__(self, learners: Sequence[Learner]) -> None:
@@ -55,7 +58,8 @@ class LearnerEnsemble(Lasting):
         whole = type(self.rule.signal) in WHOLE
         own = [each.buffers for each in learners]
         self.buffers: Buffers = {name: shared([each[name] for each in own]) for name in own[0]} if whole else {}
-        self.signal = self.rule.signal if whole else ByNetwork(self.rule.signal, tuple(own))
+        self.errors: dict[int, DivergenceError] = {}
+        self.signal = self.rule.signal if whole else ByNetwork(self.rule.signal, tuple(own), self.errors)
         self.learns = type(self.rule.signal).update_statistics_ is not Signal.update_statistics_
         self.noisy = self.nets.nets[0].noise_state is not None
         self.space = Workspace()
@@ -78,6 +82,7 @@ class LearnerEnsemble(Lasting):
             if learner.buffers:
                 learner._follow_weights_()
         self.checked = True
+        self.errors.clear()
         trials = stacked([each.kept() for each in batches])
         tape = self.nets.record(trials.inputs, self._drawn(batches, trials), self.space)
         infos = [Info(each, tape.outputs[: each.steps, s]) for s, each in enumerate(batches)]
@@ -143,10 +148,12 @@ class ByNetwork(CustomSignal):
     Args:
         signal: The signal.
         states: Its state in each network.
+        errors: Where to keep the error of a signal that diverges in one network; the signal is NaN there.
     """
 
     signal: Signal
     states: tuple[Buffers, ...]
+    errors: dict[int, DivergenceError]
 
     @property
     def horizon(self) -> int | None:
@@ -159,10 +166,18 @@ class ByNetwork(CustomSignal):
     def windowed_signal(self, tape: Tape, buffers: Buffers, eligibility: Eligibility) -> WindowFunction:
         assert isinstance(tape, EnsembleTape)
         readers = [
-            self.signal.windowed_signal(each, state, eligibility)
-            for each, state in zip(tape.networks, self.states, strict=True)
+            self._reader(place, each, state, eligibility)
+            for place, (each, state) in enumerate(zip(tape.networks, self.states, strict=True))
         ]
         return lambda steps: torch.stack([read(steps) for read in readers]).transpose(0, 1)
+
+    def _reader(self, place: int, tape: Tape, state: Buffers, eligibility: Eligibility) -> WindowFunction:
+        """Return a function from a window of steps to the signal in one network."""
+        try:
+            return self.signal.windowed_signal(tape, state, eligibility)
+        except DivergenceError as error:
+            self.errors[place] = error
+            return lambda steps: torch.full_like(tape.rate[steps], math.nan)
 
     def output_signal(self, tape: Tape, buffers: Buffers) -> tuple[Tensor, Tensor]:
         if not isinstance(self.signal, CustomSignal):

@@ -254,6 +254,22 @@ def test_a_run_that_diverges_leaves_the_others(seen: list[int]) -> None:
             same(result, single)
 
 
+def test_a_signal_that_diverges_in_one_run_leaves_the_others(seen: list[int]) -> None:
+    """The mean weight of a pair of types grows beyond what the sum over later errors can bear, as in the single run."""
+    rule = Rule(signals.TypeReturn(0.25), eligibilities.Leak())
+    runs = alike(dataclasses.replace(BASE, rule=rule, steps=6, evaluate_every=3))
+    runs[1] = dataclasses.replace(runs[1], optimizer=Optimizer("SGD", lr=3e4, clip=None))
+    found = train_together(runs, progress=False)
+    assert [each.outcome for each in found] == [COMPLETED, DIVERGED, COMPLETED]
+    assert {3, 2} <= set(seen)
+    for run, result in zip(runs, found, strict=True):
+        single = train(run, progress=False)
+        assert (result.outcome, result.step, result.reason) == (single.outcome, single.step, single.reason)
+        if result.outcome == COMPLETED:
+            same(result, single)
+    assert "propagation by cell type diverges" in found[1].reason
+
+
 def test_a_killed_group_resumes_and_finished_records_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: list[int]
 ) -> None:
