@@ -289,6 +289,21 @@ def test_with_a_sparse_readout_eprop_tells_the_cells_that_are_read_and_mdgl_thos
     assert min(dense) > 0.5
 
 
+def test_alignment_is_compared_with_the_accuracy_over_training(tmp_path: Path) -> None:
+    """Rules that point nearer to the gradient learn sooner and end lower: the correlation is one, not minus one."""
+    head = ("rule", "seed", *alignment_study.COLUMNS, alignment_study.TRAINING, alignment_study.END)
+    lines = [",".join(head)]
+    for place in range(6):
+        for seed in range(5):
+            value = place + seed / 10
+            lines.append(
+                ",".join([f"rule{place}", str(seed), *[str(value)] * (len(head) - 4), str(value), str(-value)])
+            )
+    path = tmp_path / "alignment_runs.csv"
+    path.write_text("\n".join(lines))
+    assert all(row[1].startswith("1.00 ") for row in alignment_study.tables(path)["alignment_learning"]().rows)
+
+
 def test_the_study_of_alignment_runs(tmp_path: Path) -> None:
     """BPTT is aligned with itself and drops nothing; approximate rules are not, on both ways."""
     rules = ("bptt", "eprop", "rflo", "snap2", "uoro", "node_perturbation")
