@@ -292,7 +292,7 @@ def test_with_a_sparse_readout_eprop_tells_the_cells_that_are_read_and_mdgl_thos
 def test_alignment_is_compared_with_the_accuracy_over_training(tmp_path: Path) -> None:
     """Rules that point nearer to the gradient learn sooner and end lower: the correlation is one, not minus one."""
     head = ("rule", "seed", *alignment_study.COLUMNS, alignment_study.TRAINING, alignment_study.END)
-    lines = [",".join(head)]
+    lines = [",".join(f'"{name}"' for name in head)]
     for place in range(6):
         for seed in range(5):
             value = place + seed / 10
