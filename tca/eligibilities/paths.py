@@ -82,22 +82,24 @@ class Paths(Eligibility):
         return self._along(tape).filter_jacobian_(signal, steps, later)
 
     def trace(self, connection: Connection, step: LocalStep, trials: int) -> Trace:
-        return InfluenceTrace(connection, trials, self._propagator, step.components)
+        kept = self._kept(step.recurrent, step.recurrence.mask)  # drawn once, not at every step
+
+        def propagator(now: LocalStep) -> Tensor:
+            along = replace(now, recurrence=now.recurrence._replace(weights=now.recurrent * kept))
+            return now.leak_matrix() + along.transmission()
+
+        return InfluenceTrace(connection, trials, propagator, step.components)
 
     def _along(self, tape: Tape) -> Tape:
         """Return the tape without the synapses that no credit crosses."""
-        return tape.with_recurrent(tape.recurrent - self._dropped(tape.synapses, tape.recurrence.mask))
+        synapses = tape.synapses
+        return tape.with_recurrent(tape.recurrent - synapses * (1 - self._kept(synapses, tape.recurrence.mask)))
 
-    def _propagator(self, step: LocalStep) -> Tensor:
-        weights = step.recurrent - self._dropped(step.recurrent, step.recurrence.mask)
-        along = replace(step, recurrence=step.recurrence._replace(weights=weights))
-        return step.leak_matrix() + along.transmission()
-
-    def _dropped(self, synapses: Tensor, mask: Tensor | None) -> Tensor:
-        """Return the weights that no credit crosses, the others zero, ``(R N, N)``; a reset counts as a synapse."""
+    def _kept(self, synapses: Tensor, mask: Tensor | None) -> Tensor:
+        """Return one where credit passes and zero elsewhere, ``(R N, N)``; a reset counts as a synapse."""
         exists = torch.ones_like(synapses) if mask is None else torch.maximum(mask.to(synapses), synapses.ne(0))
         drives = torch.unflatten(exists, 0, (-1, exists.shape[1]))
-        return synapses * (1 - self.kept(drives.amax(0)).repeat(len(drives), 1))
+        return self.kept(drives.amax(0)).repeat(len(drives), 1)
 
 
 @lru_cache(maxsize=16)

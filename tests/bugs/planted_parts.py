@@ -139,8 +139,8 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         PATHS,
         "traces along all synapses",
-        "weights = step.recurrent - self._dropped(step.recurrent, step.recurrence.mask)",
-        "weights = step.recurrent",
+        "weights=now.recurrent * kept",
+        "weights=now.recurrent",
         ALONG,
     ),
     Bug(
@@ -149,7 +149,7 @@ BUGS: tuple[Bug, ...] = (
     Bug(
         PATHS,
         "the adjoint along all synapses",
-        "tape.with_recurrent(tape.recurrent - self._dropped(tape.synapses, tape.recurrence.mask))",
+        "tape.with_recurrent(tape.recurrent - synapses * (1 - self._kept(synapses, tape.recurrence.mask)))",
         "tape",
         ALONG,
     ),
