@@ -185,7 +185,7 @@ def test_two_standard_errors_of_a_trace_hold_nineteen_times_in_twenty(network_he
     assert halved < 0.85 or estimator == "xtrace"
 
 
-@pytest.mark.parametrize("probes", [2, 5])
+@pytest.mark.parametrize("probes", [2, pytest.param(5, marks=pytest.mark.slow)])
 def test_two_standard_errors_of_a_density_hold_nineteen_times_in_twenty(network_hessian: Written, probes: int) -> None:
     values = torch.linalg.eigvalsh(network_hessian.written)
     exact = torch.tensor([values.mean(), values.clamp(max=0).abs().sum() / values.abs().sum()])

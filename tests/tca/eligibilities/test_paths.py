@@ -2,50 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import pytest
 import torch
 
 import tca
-from tca import cells, nets
+from tca import nets
 from tca.eligibilities import Leak, Paths, PopulationJacobian
 from tca.signals import Direct
+from tests.support import small_networks
 from tests.support.rows import assert_same
+from tests.support.small_networks import F64, disturbed, trials
 
-F64 = torch.float64
 WAYS: tuple[Literal["inputs", "rows", "columns"], ...] = ("inputs", "rows", "columns")
-NETS: dict[str, Callable[[], Any]] = {
-    "form A": lambda: nets.LeakyRNN(3, 6, 2, form="A", dtype=F64, learn_initial=True),
-    "form B": lambda: nets.LeakyRNN(3, 6, 2, form="B", dtype=F64),
+NETS = small_networks.NETS | {
     "masked": lambda: nets.LeakyRNN(3, 6, 2, mask_rec=torch.eye(6).roll(1, 0) + torch.eye(6).roll(2, 0), dtype=F64),
-    "learned leak": lambda: nets.LeakyRNN(3, 6, 2, learn=("tau",), dtype=F64),
-    "spiking": lambda: nets.SpikingRNN(3, 6, 2, beta=1.8, adaptive=0.5, dtype=F64, readout_tau=None),
-    "GRU": lambda: nets.CellRNN(cells.GRU(), 3, 6, 2, dtype=F64, learn_initial=True),
-    "LSTM": lambda: nets.CellRNN(cells.LSTM(), 3, 6, 2, dtype=F64),
     "stack": lambda: nets.StackedRNN(3, [nets.LeakyLayer(6), nets.LeakyLayer(6, tau=15.0)], 2, dtype=F64),
 }
 each_net = pytest.mark.parametrize("name", NETS)
 
 
 def network(name: str) -> Any:
-    """Return a network with every weight away from zero."""
-    net = NETS[name]()
-    source = torch.Generator().manual_seed(4)
-    with torch.no_grad():
-        for each in net.parameters():
-            each += 0.3 * torch.randn(each.shape, dtype=F64, generator=source)
-    net.project_()
-    return net
-
-
-def trials() -> tca.Batch:
-    source = torch.Generator().manual_seed(5)
-    inputs, targets = (torch.randn(9, 3, each, dtype=F64, generator=source) for each in (3, 2))
-    weights = torch.rand(9, 3, dtype=F64, generator=source)
-    weights[7:, 1] = 0.0
-    return tca.Batch(inputs, targets, weights, tca.losses.MSE())
+    return disturbed(NETS[name]())
 
 
 def gradient(net: Any, eligibility: tca.eligibilities.Eligibility, execution: str = "reverse") -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,38 +12,18 @@ import tca
 from tca import cells, nets
 from tca.eligibilities import Diagonal, Eligibility, Full, Sketch
 from tca.signals import Direct
+from tests.support import small_networks
+from tests.support.small_networks import F64, disturbed, trials
 
-F64 = torch.float64
-NETS: dict[str, Callable[[], Any]] = {
-    "form A": lambda: nets.LeakyRNN(3, 6, 2, form="A", dtype=F64, learn_initial=True),
-    "form B": lambda: nets.LeakyRNN(3, 6, 2, form="B", dtype=F64),
+NETS = small_networks.NETS | {
     "growing": lambda: nets.LeakyRNN(3, 6, 2, form="B", activation="relu", tau=10.0, gain_rec=6.0, dtype=F64),
-    "learned leak": lambda: nets.LeakyRNN(3, 6, 2, learn=("tau",), dtype=F64),
-    "spiking": lambda: nets.SpikingRNN(3, 6, 2, beta=1.8, adaptive=0.5, dtype=F64, readout_tau=None),
-    "GRU": lambda: nets.CellRNN(cells.GRU(), 3, 6, 2, dtype=F64, learn_initial=True),
     "MGU": lambda: nets.CellRNN(cells.MGU(), 3, 6, 2, dtype=F64),
-    "LSTM": lambda: nets.CellRNN(cells.LSTM(), 3, 6, 2, dtype=F64, learn_initial=True),
 }
 each_net = pytest.mark.parametrize("name", NETS)
 
 
 def network(name: str) -> Any:
-    """Return a network with every weight away from zero."""
-    net = NETS[name]()
-    source = torch.Generator().manual_seed(4)
-    with torch.no_grad():
-        for each in net.parameters():
-            each += 0.3 * torch.randn(each.shape, dtype=F64, generator=source)
-    net.project_()
-    return net
-
-
-def trials(steps: int = 9) -> tca.Batch:
-    source = torch.Generator().manual_seed(5)
-    inputs, targets = (torch.randn(steps, 3, each, dtype=F64, generator=source) for each in (3, 2))
-    weights = torch.rand(steps, 3, dtype=F64, generator=source)
-    weights[steps - 2 :, 1] = 0.0
-    return tca.Batch(inputs, targets, weights, tca.losses.MSE())
+    return disturbed(NETS[name]())
 
 
 def gradient(net: Any, eligibility: Eligibility) -> dict[str, Tensor]:

@@ -138,6 +138,7 @@ def accuracy(
     return sum(right[-30:]) / 30
 
 
+@pytest.mark.slow
 def test_two_stimuli_are_compared() -> None:
     """The local kernel learns to compare a stimulus with one held over a delay; the readout alone does not."""
     assert accuracy(match, "gevb_local", 230) >= 0.97

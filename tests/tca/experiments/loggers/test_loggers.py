@@ -115,6 +115,7 @@ def test_tensorboard_has_the_numbers_of_the_record(tmp_path: Path) -> None:
     assert [step for step, _ in found["three"]] == [2, 3, 4]
 
 
+@pytest.mark.slow  # starts a service
 def test_wandb_offline_has_the_numbers_of_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The package itself in offline mode, in a process of its own, whose file is read back."""
     pytest.importorskip("wandb")

@@ -324,7 +324,7 @@ def test_a_comparison_shows_returns_with_intervals(tmp_path: Path, capsys: pytes
     assert main(["report", str(tmp_path)]) == 0
 
 
-@pytest.mark.parametrize("rule", ["backprop", "error_diffusion"])
+@pytest.mark.parametrize("rule", [pytest.param("backprop", marks=pytest.mark.slow), "error_diffusion"])
 def test_agents_learn(rule: str) -> None:
     """Episodes of the acting policy become several times as long within a few updates."""
     agent = replace(PPO_AGENT, minibatches=4, test_episodes=5)

@@ -113,9 +113,11 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 @pytest.mark.parametrize(
     ("signal", "form", "passes"),
     [
-        (signal, "AB"[(place + step) % 2], passes)
+        pytest.param(signal, "AB"[(place + step) % 2], passes, marks=[pytest.mark.slow] * (signal in others))
+        for step, (passes, others) in enumerate(
+            {"compiled": ("Direct", "Exact", "Diffusion"), "eager": ("Random", "Adaptive", "Decorrelation")}.items()
+        )
         for place, signal in enumerate(SIGNALS)
-        for step, passes in enumerate(["compiled", "eager"])
     ],
     indirect=["passes"],
 )
