@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import csv
 import io
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from analysis.figures.looks import COLOURS
+from analysis.figures.looks import looks_of, rule_of_label
 from analysis.figures.plots import SETTINGS, logarithmic, write
 from benchmarks.results import FOLDER, Result, read
 
@@ -25,7 +28,9 @@ __all__ = ["HEAD", "draw", "figure_of", "main", "ratios", "saved"]
 PATH = Path(__file__).resolve().parents[1] / "docs" / "figures" / "benchmarks"
 HEAD = ("benchmark", "row", "column", "ratio")
 ACROSS = 2  # panels in a row
+WIDE = 64  # characters of a title
 MARKERS = "osD^vPX<"
+NO_RULE = "0.5"
 Ratio = tuple[str, str, str, float]  # as in the head
 
 
@@ -53,12 +58,14 @@ def ratios(results: Sequence[Result]) -> list[Ratio]:
 def figure_of(results: Sequence[Result]) -> Figure:
     """Return a panel for every result: rows of contestants, a mark for every column, on a logarithmic axis.
 
+    Colours are those of the rules, as in all figures; grey where none is meant.
+
     Args:
         results: The results.
     """
     results = sorted(results, key=lambda result: -_lines(result))
     places = [results[place : place + ACROSS] for place in range(0, len(results), ACROSS)]
-    heights = [_lines(row[0]) + 3.0 for row in places]
+    heights = [_lines(row[0]) + 4.0 for row in places]
     with matplotlib.rc_context({**SETTINGS, "font.size": 8}):
         figure = Figure(figsize=(12.0, 0.2 * sum(heights)), layout="constrained")
         grid = figure.subplots(len(places), ACROSS, squeeze=False, height_ratios=heights)
@@ -74,23 +81,39 @@ def _lines(result: Result) -> int:
     return max(len(result.rows) - 1, len(result.columns))
 
 
+def _rule(result: Result, row: str, column: str) -> str | None:
+    """Return the rule that its column, its row or the benchmark names."""
+    return rule_of_label(", ".join((column, row.removeprefix("tca "), *result.name.split("_"))))
+
+
+def _without_rule(column: str) -> str:
+    """Return what a column is beside the rule that it names, such as a size."""
+    return ", ".join(each for each in column.split(", ") if not rule_of_label(each))
+
+
 def _panel(axes: Axes, result: Result) -> None:
     names = [name for name in result.rows if name != result.reference]
+    sizes = list(dict.fromkeys(map(_without_rule, result.columns)))
     found = [each for each in ratios([result]) if each[1] != result.reference]
-    for place, column in enumerate(result.columns):
-        mine = [(ratio, names.index(name)) for _, name, its, ratio in found if its == column]
-        axes.plot(*zip(*mine, strict=True), MARKERS[place % len(MARKERS)], color=COLOURS[(place + 1) % len(COLOURS)],
-                  markersize=5, alpha=0.8, label=column)  # fmt: skip
+    for _, name, column, ratio in found:
+        axes.plot([ratio], [names.index(name)], markersize=5, alpha=0.8, **_mark(result, name, column, sizes))
     axes.axvline(1.0, color="0.45", linestyle=":", linewidth=1.0)
     logarithmic(axes, "x", [ratio for *_, ratio in found] + [1.0])
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="x", color="0.92")
-    axes.set_title(
-        f"{result.question.replace('`', '')}\ntimes as multiples of {result.reference}", loc="left", fontsize=8
-    )
+    question = textwrap.fill(result.question.replace("`", ""), WIDE)
+    axes.set_title(f"{question}\ntimes as multiples of {result.reference}", loc="left", fontsize=8)
     if len(result.columns) > 1:
-        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7, frameon=False)
+        marks = [Line2D([], [], label=column, **_mark(result, "", column, sizes)) for column in result.columns]
+        axes.legend(handles=marks, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7, frameon=False)
+
+
+def _mark(result: Result, row: str, column: str, sizes: Sequence[str]) -> dict[str, Any]:
+    """Return the colour of the rule and the marker of the size that a time is about."""
+    rule = _rule(result, row, column)
+    colour = NO_RULE if rule is None else looks_of([rule])[rule].colour
+    return {"color": colour, "marker": MARKERS[sizes.index(_without_rule(column)) % len(MARKERS)], "linestyle": "none"}
 
 
 def draw(path: Path = PATH) -> bool:

@@ -9,7 +9,6 @@ on the way of backpropagation, where all rules see the same networks and feedbac
 
 from __future__ import annotations
 
-import csv
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,11 +23,11 @@ from analysis.figures.plots import Series, save
 from analysis.statistics.rank_correlation import rank_correlation
 from studies.every_rule import ALIGNED, COMMON, FULL, SEEDS, observe_all, observe_own, seeded
 from studies.study_figures import alignment_by_parameter
-from studies.tables import Table, mean_and_spread
+from studies.tables import Table, mean_and_spread, rows_of
 from studies.workloads import Learned, command, learn, options_of
 from tca.experiments.config.run import Run
 
-__all__ = ["OWN", "SHARED", "drawn", "figure", "main", "rows_of", "study", "tables"]
+__all__ = ["OWN", "SHARED", "drawn", "figure", "main", "runs_table", "study", "tables"]
 
 OWN, SHARED = "own way", "way of BPTT"
 DROPPED = "dropped"
@@ -115,7 +114,7 @@ def figure(series: Sequence[Series]) -> Figure:
     return alignment_by_parameter(series, "cosine with BPTT, or part of the signal")
 
 
-def rows_of(found: Sequence[Series]) -> Table:
+def runs_table(found: Sequence[Series]) -> Table:
     """Return a row a run: means over training, the accuracy over training and at its end; empty where there is none.
 
     Args:
@@ -149,8 +148,7 @@ def tables(path: Path) -> dict[str, Callable[[], Table]]:
     """
     if not path.exists():
         return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(path)
     return {"alignment": partial(_by_rule, rows), "alignment_learning": partial(_learning, rows)}
 
 
@@ -194,7 +192,7 @@ def main(words: Sequence[str] | None = None, base: Run | None = None) -> int:
     chosen, seeds = (FULL, 2 * SEEDS) if options.full else (COMMON, SEEDS)
     found = study(base or chosen, options.rules, options.seeds or seeds, options.out / "runs", options.workers)
     path = options.out / "alignment_runs"
-    rows_of(found).write_csv(path)
+    runs_table(found).write_csv(path)
     for table in tables(path.with_suffix(".csv")).values():
         print(f"{table()}\n")
     series = drawn(found)

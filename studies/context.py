@@ -11,7 +11,6 @@ code and result files.
 
 from __future__ import annotations
 
-import csv
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +26,7 @@ from torch.nn import functional
 import tca
 from analysis.figures.plots import Series, curves, legend, level, panels, save, summary
 from studies.claims import Claim, claims
-from studies.tables import Table, mean_and_spread
+from studies.tables import Table, mean_and_spread, rows_of
 from studies.workloads import Learned, command, learn, options_of
 from tasks.native.context_integration import ContextIntegration
 from tca.batch import Batch
@@ -92,7 +91,7 @@ def _first(metrics: Sequence[Metrics], error: float) -> float:
     return next((float(each.step) for each in metrics if each.train_loss <= error), math.nan)
 
 
-def rows_of(learned: Sequence[Learned]) -> Table:
+def runs_table(learned: Sequence[Learned]) -> Table:
     """Return a row a run: updates to every error, empty where it was not reached, and the accuracy at the end.
 
     Args:
@@ -115,8 +114,7 @@ def tables(path: Path) -> dict[str, Callable[[], Table]]:
     """
     if not path.exists():
         return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(path)
     return {"context": partial(_updates, rows), "context_claims": partial(_claims, rows)}
 
 
@@ -171,7 +169,7 @@ def main(words: Sequence[str] | None = None, base: Run | None = None) -> int:
     runs = [replace((base or BASE).with_rule(rule), seeds=tca.Seeds(seed, seed, seed, seed))
             for seed in seeds for rule in RULES.values()]  # fmt: skip
     learned = learn(runs, options.out / "runs", options.workers)
-    rows_of(learned).write_csv(options.out / "context_runs")
+    runs_table(learned).write_csv(options.out / "context_runs")
     names = {value: name for name, value in RULES.items()}
     series = [Series("context integration, 400 cells", names[str(one.run.rule)], one.run.seeds.net,
                      [each.step for each in one.metrics], [each.train_loss for each in one.metrics])

@@ -8,7 +8,6 @@ for one trial at a time and for the mean over a batch, at the start and after so
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +25,7 @@ import tasks
 import tca
 from analysis.figures.plots import Series, dots, legend, level, panels, save
 from studies.claims import Claim, claims
-from studies.tables import Table, mean_and_spread
+from studies.tables import Table, mean_and_spread, rows_of
 from studies.workloads import command, options_of, spread
 from tasks.trials import FixedTrials
 from tca.eligibilities import Leak
@@ -170,13 +169,8 @@ def tables(path: Path) -> dict[str, Callable[[], Table]]:
     """
     if not path.exists():
         return {}
-    rows = _read(path)
+    rows = rows_of(path)
     return {"cosines": partial(_table, rows), "cosines_claims": partial(_claims, rows)}
-
-
-def _read(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def _table(rows: Sequence[dict[str, str]]) -> Table:
@@ -267,7 +261,7 @@ def main(words: Sequence[str] | None = None, setting: Setting | None = None) -> 
     rows = tuple((one.job.task, one.rule, str(one.job.seed), one.when, one.of, f"{one.cosine:.5f}") for one in found)
     path = options.out / "cosines_rows"
     Table(("task", "rule", "seed", "when", "of", "cosine"), rows).write_csv(path)
-    series = points(_read(path.with_suffix(".csv")))
+    series = points(rows_of(path.with_suffix(".csv")))
     save(drawn(series), series, options.out / "cosines", "rule", "cosine")
     for table in tables(path.with_suffix(".csv")).values():
         print(table())

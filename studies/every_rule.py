@@ -218,7 +218,9 @@ SETTINGS = (
             "weight_mirror",
             "dni",
         ),
-        beside={"node_perturbation": {"by activity": Rule(RewardDifference(), NodeNoise(by=Displaced()))}},
+        beside={
+            "node_perturbation": {"node_perturbation, by activity": Rule(RewardDifference(), NodeNoise(by=Displaced()))}
+        },
     ),
     Setting(
         f"{COMMON.task}, 32 spiking cells",

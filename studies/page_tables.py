@@ -39,7 +39,7 @@ from studies.claims import (
     over_training,
 )
 from studies.generalization import gap_first_below, gap_page
-from studies.tables import COMPARED, Table, differences, mean_and_spread
+from studies.tables import COMPARED, Table, differences, mean_and_spread, rows_of
 
 __all__ = ["tables"]
 
@@ -172,11 +172,6 @@ def _sparse_feedback(figures: Path, panel: str) -> Table:
     return Table(("rule", "seeds", f"final accuracy, minus sparse e-prop, {COMPARED}"), rows)
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def _column(rows: list[dict[str, str]], name: str, *groups: str) -> dict[tuple[str, ...], dict[int, float]]:
     """Return a column by the values of some others and by seed."""
     found: dict[tuple[str, ...], dict[int, float]] = {}
@@ -209,18 +204,18 @@ def _at_once(path: Path) -> Table:
 
 
 def _recurrent(path: Path) -> Table:
-    return recurrent_broadcasts.table(_column(_rows(path), "test_accuracy", "network", "rule", "rate"))
+    return recurrent_broadcasts.table(_column(rows_of(path), "test_accuracy", "network", "rule", "rate"))
 
 
 def _control_returns(path: Path) -> Table:
-    rows, groups = _rows(path), ("environment", "rule", "rate")
+    rows, groups = rows_of(path), ("environment", "rule", "rate")
     return control.returns_table(
         *(_column(rows, f"return_{when}", *groups) for when in ("over_training", "at_the_end"))
     )
 
 
 def _control_claims(path: Path) -> Table:
-    return control.claims_table(_column(_rows(path), "return_over_training", "environment", "rule", "rate"))
+    return control.claims_table(_column(rows_of(path), "return_over_training", "environment", "rule", "rate"))
 
 
 def _as_written(path: Path) -> Table:
@@ -232,7 +227,7 @@ def _as_written(path: Path) -> Table:
 
 def _published_vision(path: Path) -> Table:
     groups = ("cell", "published", "short")
-    reached = _column(_rows(path), "test_accuracy", *groups)
+    reached = _column(rows_of(path), "test_accuracy", *groups)
     rows = ((cell, known or "-", mean_and_spread(list(runs.values()), 1), str(len(runs)), short)
             for (cell, known, short), runs in reached.items())  # fmt: skip
     return Table(("cell", "published, %", "ours, %", "seeds", "short"), tuple(rows))

@@ -9,7 +9,6 @@ motor cortex of a monkey that reaches for the same targets, with the other rule'
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +27,7 @@ from analysis.representations.recordings import load_recording
 from analysis.representations.similarity_distances import DISTANCES
 from analysis.representations.similarity_study import THRESHOLDS, UNTRAINED, Sample, sample
 from studies.claims import Claim, claims
-from studies.tables import Table, mean_and_spread
+from studies.tables import Table, mean_and_spread, rows_of
 from studies.workloads import command, options_of, spread
 from tasks.native.center_out_reach import CenterOutReach
 from tca.experiments.config.run import Run
@@ -162,18 +161,13 @@ def tables(path: Path) -> dict[str, Callable[[], Table]]:
     """
     if not path.exists():
         return {}
-    rows = _read(path)
+    rows = rows_of(path)
     return {
         "reaching_updates": partial(_updates, rows),
         "reaching_recording": partial(_to_recording, rows),
         "reaching_others": partial(_to_others, rows),
         "reaching_claims": partial(_claims, rows),
     }
-
-
-def _read(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def _of(rows: Rows, rule: str, error: float | None, to: str, measure: str) -> dict[int, float]:
@@ -308,7 +302,7 @@ def main(words: Sequence[str] | None = None, base: Run | None = None) -> int:
     found = spread(partial(work, base=base, folder=options.out / "activity"), jobs, options.workers)
     path = options.out / "reaching_rows"
     Table(HEAD, tuple(compared([one for each in found for one in each], recorded))).write_csv(path)
-    rows = _read(path.with_suffix(".csv"))
+    rows = rows_of(path.with_suffix(".csv"))
     series = points(rows)
     save(drawn(series), series, options.out / "reaching", "error", "distance")
     for table in tables(path.with_suffix(".csv")).values():

@@ -8,7 +8,6 @@ error after that change is compared between RTRL, RTRL over a few recurrent path
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from matplotlib.figure import Figure
 import tca
 from analysis.figures.plots import Series, dots, legend, level, panels, save
 from analysis.statistics.intervals import mean, paired_difference
-from studies.tables import COMPARED, Table, differences, mean_and_spread
+from studies.tables import COMPARED, Table, differences, mean_and_spread, rows_of
 from studies.workloads import command, options_of, spread
 from tca.eligibilities import Eligibility, Leak, Paths, PopulationJacobian
 from tca.losses import MSE
@@ -132,8 +131,7 @@ def tables(path: Path) -> dict[str, Callable[[], Table]]:
     """
     if not path.exists():
         return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(path)
     return {"sparse_paths": partial(_errors, rows), "sparse_paths_claims": partial(_claims, rows)}
 
 
@@ -231,8 +229,7 @@ def main(words: Sequence[str] | None = None, setting: Setting | None = None) -> 
         rows = ((one.job.arm, f"{one.job.rate:g}", str(one.job.seed), *_numbers(one)) for one in each)
         Table(("arm", "rate", "seed", "before", "after", "end"), tuple(rows)).write_csv(options.out / name)
     path = options.out / "sparse_paths.csv"
-    with path.open(encoding="utf-8", newline="") as file:
-        series = points(list(csv.DictReader(file)))
+    series = points(rows_of(path))
     save(drawn(series), series, options.out / "sparse_paths_figure", "credit", "value")
     for table in tables(path).values():
         print(table())

@@ -9,7 +9,6 @@ the gap against the logarithm of the largest eigenvalue is taken over the arms o
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import sys
@@ -28,7 +27,7 @@ from studies.claims import Claim, claims
 from studies.generalization.gap_measurements import Job, work
 from studies.generalization.gap_plan import IMAGES, SETTINGS, Arm, Setting
 from studies.generalization.gap_tables import runs_table
-from studies.tables import COMPARED, Table, differences, mean_and_spread
+from studies.tables import COMPARED, Table, differences, mean_and_spread, rows_of
 from studies.workloads import command, options_of, spread
 from tca.experiments.config.step_controls import SAM
 
@@ -73,8 +72,7 @@ def tables(path: Path) -> dict[str, Callable[[], Table]]:
     """
     if not path.exists():
         return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(path)
     return {
         "step_control_arms": partial(_arms, rows),
         "step_control_claims": partial(_claims, rows),
@@ -213,8 +211,7 @@ def main(words: Sequence[str] | None = None, setting: Setting | None = None) -> 
     for name, table in tables(path.with_suffix(".csv")).items():
         table().write(options.out / name)
         print(f"{table()}\n")
-    with path.with_suffix(".csv").open(encoding="utf-8", newline="") as file:
-        draw(list(csv.DictReader(file)), options.out / f"{path.name}_figure")
+    draw(rows_of(path.with_suffix(".csv")), options.out / f"{path.name}_figure")
     return 0
 
 

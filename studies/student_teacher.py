@@ -9,7 +9,6 @@ rank is at most the number of outputs, whatever the trace. BPTT changes all dire
 
 from __future__ import annotations
 
-import csv
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +24,7 @@ from torch import Tensor
 import tca
 from analysis.figures.plots import Series, dots, legend, panels, save
 from analysis.ranks import ranks
-from studies.tables import Table, mean_and_spread, share
+from studies.tables import Table, mean_and_spread, rows_of, share
 from studies.workloads import command, options_of, spread
 from tca.losses import MSE
 from tca.rules import RULES
@@ -157,8 +156,7 @@ def tables(path: Path, learnt: float = Setting.learnt) -> dict[str, Callable[[],
     """
     if not path.exists():
         return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(path)
     return {"student_teacher": partial(_table, rows, learnt)}
 
 
@@ -248,8 +246,7 @@ def main(words: Sequence[str] | None = None, setting: Setting | None = None) -> 
     rows = ((one.job.readout, one.job.rule, str(one.job.seed), f"{one.loss:.6g}", str(one.rank)) for one in found)
     path = options.out / "student_teacher"
     Table(("readout", "rule", "seed", "loss", "rank"), tuple(rows)).write_csv(path)
-    with path.with_suffix(".csv").open(encoding="utf-8", newline="") as file:
-        series = points(list(csv.DictReader(file)))
+    series = points(rows_of(path.with_suffix(".csv")))
     save(drawn(series, setting.learnt), series, options.out / "student_teacher_figure", "rule", "value")
     for table in tables(path.with_suffix(".csv"), setting.learnt).values():
         print(table())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import statistics
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from analysis.statistics.intervals import Estimate, holm, verdict
 from tca.cli.text_table import csv_text
 from tca.experiments.records.files import write_whole
 
-__all__ = ["COMPARED", "SIDES", "Table", "differences", "mean_and_spread", "share"]
+__all__ = ["COMPARED", "SIDES", "Table", "differences", "mean_and_spread", "rows_of", "share"]
 
 COMPARED = "± s.e.m. [95 %], p, p after Holm"  # what a cell of a difference holds
 SIDES = {"holds": "above", "reversed": "below", "undecided": "undecided"}
@@ -58,6 +59,16 @@ class Table:
             path: Where to, without a suffix.
         """
         write_whole(path.with_suffix(".csv"), csv_text(self.head, self.rows).encode())
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a file of comma-separated values, each by the names of its columns.
+
+    Args:
+        path: The file.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def differences(found: Sequence[Estimate | None]) -> list[str]:

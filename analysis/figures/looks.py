@@ -69,7 +69,9 @@ FAMILIES: dict[str, tuple[Dash, dict[str, int]]] = {
 ALIASES = {
     "bp": "backprop", "fa": "feedback_alignment", "ed": "error_diffusion", "e_prop": "eprop",
     "sparse_e_prop": "eprop_sparse", "dense_random": "eprop_random", "sbd_+_expansion": "sbd_expansion",
-    "kf": "kf_rtrl", "snap_1": "snap1", "snap_2": "snap2", "symmetric": "eprop",
+    "kf": "kf_rtrl", "snap_1": "snap1", "snap_2": "snap2", "symmetric": "eprop", "e_prop_online": "eprop",
+    "own_weights": "eprop", "random_weights": "eprop_random", "decorrelation": "sbd", "diffusion_in_time": "diffusion",
+    "diffusion_of_random_feedback": "diffusion",
 }  # fmt: skip
 
 CONTROLS = ("readout_only",)  # no learning of the recurrent or hidden weights
@@ -91,14 +93,14 @@ OF_RULES = {
 
 
 def rule_of_label(label: str) -> str | None:
-    """Return the rule that a label names, before its first comma; ``None`` if it names none of the table.
+    """Return the first rule that a label names between commas or in parentheses, if any.
 
-    >>> rule_of_label("e-prop"), rule_of_label("BPTT, step x 1/5"), rule_of_label("w_rec")
-    ('eprop', 'bptt', None)
+    >>> [rule_of_label(each) for each in ("e-prop", "BPTT, step x 1/5", "all paths (RTRL)", "w_rec")]
+    ['eprop', 'bptt', 'rtrl', None]
     """
-    name = re.sub(r"[\s-]+", "_", label.split(",")[0].strip().lower())
-    name = ALIASES.get(name, name)
-    return name if name in OF_RULES else None
+    parts = (re.sub(r"[\s-]+", "_", part.strip().lower()) for part in re.split("[,()]", label))
+    names = (ALIASES.get(part, part) for part in parts)
+    return next((name for name in names if name in OF_RULES), None)
 
 
 def looks_of(labels: Iterable[str]) -> dict[str, Look]:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from studies.broadcast.grid import TASKS, Cell, GridTask, Setting, cells, images
 from studies.broadcast.grid_figure import draw
-from studies.broadcast.grid_runs import COLUMNS, rates_of, rows_of
-from studies.broadcast.grid_tables import read, tables
-from studies.tables import Table
+from studies.broadcast.grid_runs import COLUMNS, rates_of, runs_of
+from studies.broadcast.grid_tables import tables
+from studies.tables import Table, rows_of
 from studies.workloads import command, options_of
 from tca.experiments.training.training_loop import TrainingLoop
 from tca.utils.names import lookup
@@ -71,7 +71,7 @@ def main(words: Sequence[str] | None = None, grid: tuple[GridTask, ...] = TASKS,
     ]
     head = ("task", "network", "rule", "rate", "held_out_score", "held_out_loss", "train_loss", "chosen")
     Table(head, tuple(tried)).write_csv(options.out / "broadcast_rates")
-    rows = rows_of(searched, setting, seeds, options.out / "runs", options.workers)
+    rows = runs_of(searched, setting, seeds, options.out / "runs", options.workers)
     made = Table(COLUMNS, tuple(tuple(_cell(row.get(name, "")) for name in COLUMNS) for row in rows))
     made.write_csv(options.out / "broadcast_runs")
     report(options.out)
@@ -87,7 +87,7 @@ def report(folder: Path) -> None:
     path = folder / "broadcast_runs.csv"
     for name, table in tables(path).items():
         table().write(folder / name)
-    draw(read(path), folder / "broadcast_grid")
+    draw(rows_of(path), folder / "broadcast_grid")
 
 
 def _cell(value: str | float) -> str:

@@ -26,7 +26,7 @@ from tca.experiments.records.result import DIVERGED, Result
 from tca.experiments.sweep.swept_run import Swept
 from tca.experiments.training.train import train
 
-__all__ = ["COLUMNS", "SEARCHED", "Job", "Searched", "matched_losses", "rates_of", "rows_of", "search", "work"]
+__all__ = ["COLUMNS", "SEARCHED", "Job", "Searched", "matched_losses", "rates_of", "runs_of", "search", "work"]
 
 HOW = MeasurementSettings(input_noise=0.2, curvature_trials=100, curvature_probes=8)
 MATCHED = ("train_loss", "test_accuracy", "accuracy_gap", "loss_gap", "noisy_accuracy_gap", "noisy_loss_gap",
@@ -188,7 +188,7 @@ def rates_of(cells: Sequence[Cell], setting: Setting, folder: Path, workers: int
     return spread(partial(search, setting=setting, folder=folder), cells, workers)
 
 
-def rows_of(
+def runs_of(
     searched: Sequence[Searched], setting: Setting, seeds: int, folder: Path, workers: int
 ) -> list[Mapping[str, str | float]]:
     """Return the rows of all runs, seed by seed, so that what is done of them is a whole number of seeds.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -11,14 +10,13 @@ from pathlib import Path
 from analysis.statistics.intervals import Estimate, paired_difference
 from analysis.statistics.rank_correlation import rank_correlation
 from studies.claims import Claim, claims
-from studies.tables import COMPARED, Table, differences, mean_and_spread
+from studies.tables import COMPARED, Table, differences, mean_and_spread, rows_of
 
 __all__ = [
     "Rows",
     "difference_of",
     "left_feedforward",
     "other_cells",
-    "read",
     "results",
     "tables",
     "with_gap",
@@ -53,16 +51,6 @@ OTHERS = (
 )  # fmt: skip
 
 
-def read(path: Path) -> list[dict[str, str]]:
-    """Return the rows of the file of the grid.
-
-    Args:
-        path: The file.
-    """
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def tables(path: Path) -> dict[str, Callable[[], Table]]:
     """Return what makes every table of the page, by name; none where there is no file yet.
 
@@ -71,7 +59,7 @@ def tables(path: Path) -> dict[str, Callable[[], Table]]:
     """
     if not path.exists():
         return {}
-    rows = read(path)
+    rows = rows_of(path)
     made: dict[str, Callable[[], Table]] = {
         "broadcast_leaving": partial(left_feedforward, rows),
         "broadcast_trace": partial(with_trace, rows),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from analysis.figures.plots import Series, curves, legend, panels, summary
+from analysis.figures.plots import Series, curves, legend, panels
 
 __all__ = ["gap_over_sizes"]
 
@@ -30,5 +31,7 @@ def gap_over_sizes(series: Sequence[Series], gap: str) -> Figure:
         each.xaxis.set_major_locator(FixedLocator(sorted({x for one in series for x in one.x})))
         each.xaxis.set_minor_locator(NullLocator())
         each.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    legend(figure, summary(series))
+    counts = Counter((one.panel, one.label, x) for one in series for x in one.x).values()
+    span = " to ".join(map(str, sorted({min(counts), max(counts)})))
+    legend(figure, f"mean of n = {span} runs,\nband: ± SD")
     return figure

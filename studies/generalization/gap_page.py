@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -11,7 +10,7 @@ from pathlib import Path
 from analysis.statistics.rank_correlation import rank_correlation
 from studies.claims import Arms, Claim, claims
 from studies.generalization.gap_plan import BPTT, MATCHED, MDGL, MODPROP, RULES_COMPARED, SETTINGS, SLOW, THREE
-from studies.tables import Table, mean_and_spread
+from studies.tables import Table, mean_and_spread, rows_of
 
 __all__ = ["tables"]
 
@@ -35,7 +34,7 @@ def tables(data: Path) -> dict[str, Callable[[], Table]]:
     for setting in SETTINGS:
         path = data / f"generalization_{setting}.csv"
         if path.exists():
-            known[setting] = rows = _read(path)
+            known[setting] = rows = rows_of(path)
             pairs = PAIRS if setting == "digits" else ((MDGL, BPTT), *PAIRS)
             found |= {f"generalization_{setting}": partial(_arms, rows, setting),
                       f"generalization_{setting}_claims": partial(_claims, rows, setting, pairs)}  # fmt: skip
@@ -46,11 +45,6 @@ def tables(data: Path) -> dict[str, Callable[[], Table]]:
         found |= {"generalization_bound": partial(_bound, known),
                   "generalization_correlations": partial(_correlations, known)}  # fmt: skip
     return found
-
-
-def _read(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def _own(rows: Rows, setting: str) -> Rows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from dataclasses import replace
@@ -17,7 +16,8 @@ from studies.broadcast import __main__ as command
 from studies.broadcast.grid import CONTROLS, LABELS, TASKS, Cell, GridTask, Setting, cells
 from studies.broadcast.grid_figure import grid_figure, units
 from studies.broadcast.grid_runs import Searched, matched_losses, search
-from studies.broadcast.grid_tables import Rows, left_feedforward, read, results, with_gap, with_trace
+from studies.broadcast.grid_tables import Rows, left_feedforward, results, with_gap, with_trace
+from studies.tables import rows_of
 from tca.experiments.training.training_loop import TrainingLoop
 from tca.signals import Decorrelation
 
@@ -101,11 +101,10 @@ def test_a_tiny_grid_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """Two tasks, two seeds: a row a run, rates, tables and a figure; a second call trains nothing and says the same."""
     words = [f"--out={tmp_path}", "--seeds=2"]
     assert command.main(words, GRID, TINY) == 0
-    rows = read(tmp_path / "broadcast_runs.csv")
+    rows = rows_of(tmp_path / "broadcast_runs.csv")
     count = sum(len(kind.rules) for task in GRID for kind in task.kinds.values())
     assert len(rows) == 2 * count
-    with (tmp_path / "broadcast_rates.csv").open() as file:
-        tried = list(csv.DictReader(file))
+    tried = rows_of(tmp_path / "broadcast_rates.csv")
     assert len(tried) == TINY.budget * count
     assert {row["seed"] for row in rows} == {"1", "2"}, "the seed of the search is none of the runs"
     best = {(row["task"], row["network"], row["rule"]): float(row["rate"]) for row in tried if row["chosen"] == "True"}

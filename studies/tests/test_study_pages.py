@@ -43,6 +43,11 @@ def test_the_tables_of_a_page_are_those_of_its_files(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", STUDIES, ids=lambda page: page.stem)
+def test_a_page_says_when_and_at_which_commit_its_numbers_were_measured(page: Path) -> None:
+    assert re.search(r"\d{4}-\d\d-\d\d at\s+commit [0-9a-f]{7}", page.read_text())
+
+
+@pytest.mark.parametrize("page", STUDIES, ids=lambda page: page.stem)
 def test_results_stand_in_tables_that_are_made_from_files(page: Path) -> None:
     """No table of results, interval or spread is written by hand, but for what authors of papers report."""
     text = MARK.sub("", page.read_text())

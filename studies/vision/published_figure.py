@@ -69,7 +69,7 @@ def drawn(series: Sequence[Series]) -> Figure:
     rows = {name: list(dict.fromkeys(one.label for one in series if one.panel == name))
             for name in dict.fromkeys(each.panel for each in series)}  # fmt: skip
     most = max(map(len, rows.values()))
-    figure, axes = panels(series, "ours − published, points", "", shared=False, size=(1.2, 0.6, 5.2, 0.5 + 0.27 * most))
+    figure, axes = panels(series, "ours − published, points", "", shared=False, size=(1.2, 0.6, 7.4, 0.5 + 0.27 * most))
     for panel, each in axes.items():
         each.axvline(0.0, color="0.45", linestyle=":", linewidth=1.0)
         for place, label in enumerate(rows[panel]):

@@ -46,6 +46,8 @@ BUGS = [
     Bug("studies/sparse_paths.py", "the gain of RTRL over no path divided by the wrong difference",
         "(none[seed] - here[seed]) / (none[seed] - every[seed])", "(none[seed] - here[seed]) / none[seed]",
         ("studies/tests/test_sparse_paths.py",)),
+    Bug("benchmarks/result_figure.py", "colours of columns", "(column, row.removeprefix", "(row.removeprefix",
+        ("tests/project/test_benchmark_results.py::test_marks_have_the_colour_of_the_rule_and_a_marker_for_the_size",)),
     Bug("studies/sparse_paths.py", "rates chosen by the largest error", "arm: min(RATES", "arm: max(RATES",
         ("studies/tests/test_sparse_paths.py",)),
     Bug("studies/student_teacher.py", "ranks of students that diverged", "if value >= 0 or measure == LOSS:", "if True:", STUDENT),

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,18 @@ def test_the_figure_is_drawn_again_only_where_results_have_changed(
     (axes,) = figure.axes
     assert [text.get_text() for text in axes.get_yticklabels()] == ["ours", "peer"]
     assert sorted(x for line in axes.lines[:-1] for x in line.get_xdata()) == pytest.approx([0.5, 0.9, 15.0])
+
+
+def test_marks_have_the_colour_of_the_rule_and_a_marker_for_the_size() -> None:
+    """The rule is named by the column, the row or the benchmark; other marks are grey."""
+    blue, black, green, grey = "#0072B2", "#000000", "#009E73", "0.5"
+    given = [
+        ("kernels", "ours", {"e-prop, N = 8": (blue, "o"), "BPTT, N = 8": (black, "o"), "BPTT, N = 9": (black, "s")}),
+        ("updates", "tca three_factor, by hand", {"N = 8": (green, "o"), "N = 9": (green, "s")}),
+        ("threads_eprop", "2 threads", {"N = 8": (blue, "o")}),
+        ("startup", "import tca", {"time": (grey, "o")}),
+    ]
+    for name, row, looks in given:
+        rows = {each: Row(dict.fromkeys(looks, 1.0), {}) for each in ("loop", row)}
+        (axes,) = result_figure.figure_of([replace(result({}), name=name, rows=rows)]).axes
+        assert [(line.get_color(), line.get_marker()) for line in axes.lines[:-1]] == list(looks.values()), name

@@ -32,6 +32,9 @@ def test_names_of_papers_and_variants_have_the_colour_of_the_rule() -> None:
     assert [rule_of_label(each) for each in ("three-factor", "BP", "SBD + expansion", "readout only", "all")] == [
         "three_factor", "backprop", "sbd_expansion", "readout_only", None
     ]  # fmt: skip
+    assert [rule_of_label(each) for each in ("leaky, BPTT", "no path (e-prop)", "mean (n = 3), fast")] == [
+        "bptt", "eprop", None
+    ]  # fmt: skip
     found = looks_of(["EBD, fast", "EBD, slow", "ebd"])
     assert found["ebd"] == OF_RULES["ebd"]
     assert {look.colour for look in found.values()} == {OF_RULES["ebd"].colour}
