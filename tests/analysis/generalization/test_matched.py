@@ -11,11 +11,15 @@ import tca
 from analysis.generalization.matched_loss import Matched, at_loss, matched
 from tca.experiments.config.components import Seeds
 from tca.experiments.config.network_config import NetworkConfig
-from tca.experiments.records.result import Snapshot
+from tca.experiments.records.result import Result, Snapshot
 
 RUN = tca.Run("delayed_xor", net=NetworkConfig(size=8), steps=30, evaluate_every=2, n_train=40, n_test=4,
               optimizer=tca.Optimizer(lr=0.02), snapshot_losses=(0.6, 0.5, 0.0))  # fmt: skip
-RESULTS = [tca.train(dataclasses.replace(RUN, seeds=Seeds(net=seed)), progress=False) for seed in range(4)]
+
+
+@pytest.fixture(scope="module")
+def results() -> list[Result]:
+    return [tca.train(dataclasses.replace(RUN, seeds=Seeds(net=seed)), progress=False) for seed in range(4)]
 
 
 def step(crossing: Snapshot) -> dict[str, float]:
@@ -23,9 +27,9 @@ def step(crossing: Snapshot) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("loss", [0.6, 0.5, 0.0])
-def test_each_run_is_measured_where_it_first_crossed_the_loss(loss: float) -> None:
-    found = matched(RESULTS, loss, step)
-    for result in RESULTS:
+def test_each_run_is_measured_where_it_first_crossed_the_loss(loss: float, results: list[Result]) -> None:
+    found = matched(results, loss, step)
+    for result in results:
         lower = [each for each in result.metrics if each.train_loss <= loss]
         row = found.rows[result.run.seeds.net]
         assert (row is not None) == bool(lower)
@@ -35,8 +39,8 @@ def test_each_run_is_measured_where_it_first_crossed_the_loss(loss: float) -> No
     assert (found.asked, found.reached) == (4, sum(row is not None for row in found.rows.values()))
 
 
-def test_losses_that_nobody_reaches_leave_only_counts() -> None:
-    found = matched(RESULTS, 0.0, step)
+def test_losses_that_nobody_reaches_leave_only_counts(results: list[Result]) -> None:
+    found = matched(results, 0.0, step)
     estimate = found.estimate("step")
     assert (found.reached, estimate.count, estimate.asked) == (0, 0, 4)
     assert math.isnan(estimate.value)
@@ -49,8 +53,8 @@ def test_means_are_over_those_that_reached_it() -> None:
     assert (estimate.value, estimate.count, estimate.asked, found.reached) == (2.0, 2, 4, 3)
 
 
-def test_mistakes_are_named() -> None:
+def test_mistakes_are_named(results: list[Result]) -> None:
     with pytest.raises(ValueError, match=r"loss must be one of snapshot_losses, \(0.6, 0.5, 0.0\), got 0.3"):
-        at_loss(RESULTS[0], 0.3)
+        at_loss(results[0], 0.3)
     with pytest.raises(ValueError, match="results must have different seeds of the weights, got 0 twice"):
-        matched(RESULTS[:1] * 2, 0.6, step)
+        matched(results[:1] * 2, 0.6, step)
