@@ -18,6 +18,7 @@ BENCHMARKS = {
     "own_cell": "cost of a gradient of a user's cell module, beside a loop of autograd",
     "vector": "cost of a step of a network of vectors, against a perceptron",
     "cells": "cost of a gradient of a GRU and an LSTM, beside the modules of PyTorch",
+    "gru_peers": "gradients of a GRU by the online rules of braintrace, and their cost",
     "spiking": "cost of a gradient of a spiking network, against traces carried forwards",
     "spiking_peers": "cost of e-prop of adaptive spiking cells, against braintrace",
     "diffusion": "cost of a diffusing error, against e-prop without a field",

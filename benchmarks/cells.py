@@ -11,17 +11,20 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 import tca
-from benchmarks.timing import one_core, race
+from benchmarks.results import Result, add_options, finish, measure
+from benchmarks.timing import one_core
 from tca import cells
 
 CHANNELS, OUTPUTS = 3, 2
 RULES = ("bptt", "eprop", "three_factor")
+REFERENCE = "the module of PyTorch"
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,12 @@ def trials(steps: int, count: int) -> tca.Batch:
     return tca.Batch(inputs, targets, torch.full((steps, count), 1 / steps), tca.losses.MSE())
 
 
-def works(kind: type[nn.Module], n_rec: int, batch: tca.Batch) -> dict[str, Callable[[], object]]:
-    """Return the contestants by name, warm."""
-    torch.manual_seed(0)
-    module: Any = kind(CHANNELS, n_rec)
-    readout = nn.Linear(n_rec, OUTPUTS)
+def contestants(kind: type[nn.Module], n_rec: int, batch: tca.Batch) -> dict[str, Callable[[], object]]:
+    """Return the contestants by name."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module: Any = kind(CHANNELS, n_rec)
+        readout = nn.Linear(n_rec, OUTPUTS)
 
     def theirs() -> None:
         module.zero_grad()
@@ -79,11 +83,8 @@ def works(kind: type[nn.Module], n_rec: int, batch: tca.Batch) -> dict[str, Call
     net = tca.nets.CellRNN.from_torch(module, readout)
     automatic = tca.nets.CellRNN(AUTOMATIC[kind], CHANNELS, n_rec, OUTPUTS)
     automatic.load_state_dict(net.state_dict())
-    found = {"torch": theirs, **{rule: ours(net, rule) for rule in RULES}}
-    found |= {f"{rule}, automatic": ours(automatic, rule) for rule in ("bptt", "eprop")}
-    for work in found.values():
-        work()
-    return found
+    found = {REFERENCE: theirs, **{rule: ours(net, rule) for rule in RULES}}
+    return found | {f"{rule}, automatic": ours(automatic, rule) for rule in ("bptt", "eprop")}
 
 
 def main() -> None:
@@ -91,19 +92,17 @@ def main() -> None:
     parser.add_argument("--cells", type=int, nargs="+", default=[128, 256], help="numbers of cells N")
     parser.add_argument("--steps", type=int, default=100, help="steps T of a trial")
     parser.add_argument("--trials", type=int, default=32, help="trials B of a batch")
-    parser.add_argument("--rounds", type=int, default=9, help="rounds in which all take turns")
+    add_options(parser, rounds=9, longest=60.0)
     options = parser.parse_args()
     one_core()
     batch = trials(options.steps, options.trials)
-    names = ["torch", *RULES, *(f"{rule}, automatic" for rule in ("bptt", "eprop"))]
-    print(f"ms of process time and, in brackets, ratio to torch; T = {options.steps}, B = {options.trials}\n")
-    print("| module, N | " + " | ".join(names) + " |")
-    print("| --- |" + " ---: |" * len(names))
-    for kind in AUTOMATIC:
-        for n_rec in options.cells:
-            times = race(works(kind, n_rec, batch), options.rounds, 60.0)
-            ratios = [f"{1e3 * times[name]:.1f} ({times[name] / times['torch']:.2f})" for name in names]
-            print(f"| `torch.nn.{kind.__name__}`, {n_rec} | " + " | ".join(ratios) + " |", flush=True)
+    columns = {
+        f"{kind.__name__}, {n_rec} cells": partial(contestants, kind, n_rec, batch)
+        for kind in AUTOMATIC
+        for n_rec in options.cells
+    }
+    question = f"Gradients of gated networks, {options.steps} steps, {options.trials} trials, float32"
+    finish(Result("cells", question, REFERENCE, measure(columns, options.rounds, options.longest)), options.save)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 import tca
+from benchmarks.spiking_peers import installed
 from benchmarks.timing import one_core, race
 from tca import cells
 
@@ -123,6 +124,9 @@ def main() -> None:
     parser.add_argument("--gain", type=float, default=1.0, help="factor of the recurrent weights")
     parser.add_argument("--rounds", type=int, default=3, help="rounds in which all take turns")
     options = parser.parse_args()
+    if not installed():
+        print("braintrace is not installed: make bench-peers")
+        return
     one_core()
     net, batch = problem(options.cells, options.steps, options.trials, options.gain)
     mine = {rule: tca.Learner(net, tca.RULES[rule]) for rule in RULES}

@@ -166,13 +166,14 @@ def fixed_points(
 ) -> FixedPoints:
     """Return the fixed and slow points of a recurrent network while its input stays the same.
 
-    Solutions of ``F(h, x) = h`` for the state h: the potentials in form A, the rates in form B, ``[h, c]`` of an LSTM.
-    See ``rest`` for how they are sought and ``sampled_states`` for where to start. Points that no start leads to are
-    not found.
+    Solutions of ``F(h, x) = h`` for the state h, see `state_map`: potentials in form A, rates in form B, ``[h, c]`` of
+    ``nn.LSTM``. See ``rest`` for how they are sought and ``sampled_states`` for where to start. Points that no start
+    leads to are not found.
 
     Args:
-        net: A recurrent network or population of the library, ``nn.RNN``, ``nn.GRU``, ``nn.LSTM`` or one of their
-            cells, or any ``cell(inputs, states)`` that returns states, see ``state_map``.
+        net: A recurrent network or population of the library that does not spike; ``nn.RNN``, ``nn.GRU``, ``nn.LSTM``
+            or one of their cells, or a model with one of them that receives the inputs; or any ``cell(inputs, states)``
+            that returns states.
         inputs: The constant input x, shape ``(I,)``: for a population of a stack the rates below it, held.
         starts: States to start from, shape ``(M, N)``.
         tolerance: Residual, relative to ``1 + |h|``, up to which a point counts as fixed, default 1e-9.
@@ -181,7 +182,7 @@ def fixed_points(
 
     Raises:
         TypeError: The network is not recurrent.
-        ValueError: It has several populations, a shape does not fit, or a number is out of range.
+        ValueError: It spikes, a shape does not fit, or a number is out of range.
 
     Paper: Sussillo and Barak (2013), Neural Computation 25:626.
 

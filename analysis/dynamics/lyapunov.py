@@ -13,8 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from analysis.dynamics.spiking import SPIKES, spikes
 from tca.eligibilities import Full
 from tca.nets import Network
+from tca.nets.cell_rnn.block_population import BlockPopulation
 from tca.utils.checks import Count, Seed, Whole, checked
 from tca.utils.tables import Tabular
 
@@ -110,6 +112,8 @@ def lyapunov(
     if steps - 2 * left_out < BLOCKS:
         raise ValueError(f"inputs must have at least {BLOCKS} steps beside {2 * left_out} left out, got {steps}")
     net = copy.deepcopy(net).to(torch.float64)
+    if isinstance(net, BlockPopulation) and net.cell is not None and spikes(net.bound_cell(), net.n_rec):
+        raise ValueError(SPIKES)
     given = inputs.to(next(net.parameters()))
     shape = _state_shape(net, given[:1])
     states = math.prod(shape)
@@ -142,9 +146,7 @@ def _check_states(net: Network) -> None:
     if not population.recurrent:
         raise ValueError(f"net must have a state that a step leads to the next one, got {type(net).__name__}")
     if population.spiking:
-        raise ValueError(
-            "net must not spike: the derivative of a spike is zero or infinite, and a surrogate is none of its own"
-        )
+        raise ValueError(SPIKES)
 
 
 def _state_shape(net: Network, inputs: Tensor) -> tuple[int, ...]:

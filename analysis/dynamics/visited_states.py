@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from analysis.dynamics.state_map import StateMap, state_map
+from analysis.dynamics.state_map import state_map
+from analysis.dynamics.step_map import StateMap
 from tca.utils.checks import Count, NotNegative, Seed, checked
 
 __all__ = ["sampled_states"]

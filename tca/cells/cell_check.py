@@ -151,8 +151,8 @@ def _unchanged(cell: Cell) -> str:
 def _function(cell: Cell) -> str:
     bound = bound_sample(cell)
     for state, drive in (at_rest(cell), drawn_sample(cell, TRIALS)):
-        check_reads("step", partial(bound.step, state, drive))
-        check_reads("rate", partial(bound.rate, state))
+        check_reads("step", partial(bound.step, state, drive), bound)
+        check_reads("rate", partial(bound.rate, state), bound)
     return "step and rate"
 
 

@@ -19,9 +19,9 @@ def bound_sample(cell: Cell, dtype: torch.dtype = torch.float64) -> Cell:
     """Return the cell with drawn constants, and one number per neuron for each."""
     drawn = cell.draw(CELLS, torch.Generator().manual_seed(0))
     values = {name: drawn.get(name, getattr(cell, name)) for name in cell.bounds()}
-    return cell.bound(
-        {name: torch.as_tensor(each, dtype=dtype, device="cpu").expand(CELLS).clone() for name, each in values.items()}
-    )
+    some = torch.arange(CELLS, device="cpu")  # constants of any number of neurons, in turn
+    found = {name: torch.as_tensor(each, dtype=dtype, device="cpu").flatten() for name, each in values.items()}
+    return cell.bound({name: each[some % len(each)] for name, each in found.items()})
 
 
 def drawn_sample(cell: Cell, *lead: int, dtype: torch.dtype = torch.float64) -> tuple[State, State]:

@@ -28,10 +28,11 @@ SIGNATURES = {
     "gradients": [*[SIZE] * 6, FLAG, FLAG, *[DATA] * 14, SIZE],
     "gated_advance": [FLAG, SIZE, SIZE, *[DATA] * 3],
     "gated_back": [FLAG, SIZE, SIZE, *[DATA] * 6],
+    "gated_filter_leak": [FLAG, SIZE, SIZE, SIZE, *[DATA] * 5],
     "activate": [FLAG, DATA, SIZE],
     "times_slope": [FLAG, DATA, DATA, SIZE],
 }
-ELEMENTWISE = ("gated_advance", "gated_back", "activate", "times_slope")
+ELEMENTWISE = ("gated_advance", "gated_back", "gated_filter_leak", "activate", "times_slope")
 
 
 @dataclass(frozen=True, eq=False)

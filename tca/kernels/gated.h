@@ -37,12 +37,12 @@ struct Gru {
         after[0] = gate[N] + gate[Z] * (before[0] - gate[N]);
     }
 
-    static INLINE void back(const V* gate, const V* before, const V*, const V* signal, V* driven, V* kept) {
+    static INLINE void back(const V* gate, const V* before, const V*, const V* signal, V* driven, V& kept) {
         driven[N] = signal[0] * (T(1) - gate[Z]) * (T(1) - gate[N] * gate[N]);
         driven[M] = driven[N] * gate[R];
         driven[R] = driven[M] * gate[M] * (T(1) - gate[R]);
         driven[Z] = signal[0] * (before[0] - gate[N]) * gate[Z] * (T(1) - gate[Z]);
-        kept[0] = gate[Z] * signal[0];
+        kept = gate[Z] * signal[0];
     }
 };
 
@@ -60,15 +60,14 @@ struct Lstm {
         after[1] = gate[O] * hyperbolic_tangent<T>(after[0]);
     }
 
-    static INLINE void back(const V* gate, const V* before, const V* after, const V* signal, V* driven, V* kept) {
+    static INLINE void back(const V* gate, const V* before, const V* after, const V* signal, V* driven, V& kept) {
         const V h = after[1], open = at_least<T>(gate[O], std::numeric_limits<T>::min());
         const V whole = signal[0] + (gate[O] - h * h / open) * signal[1];
         driven[I] = whole * gate[G] * gate[I] * (T(1) - gate[I]);
         driven[F] = whole * before[0] * gate[F] * (T(1) - gate[F]);
         driven[G] = whole * gate[I] * (T(1) - gate[G] * gate[G]);
         driven[O] = signal[1] * h * (T(1) - gate[O]);
-        kept[0] = gate[F] * whole;
-        kept[1] = V{};
+        kept = gate[F] * whole;
     }
 };
 
@@ -102,7 +101,7 @@ void back(int64_t rows, int64_t N, const T* gates, const T* before, const T* aft
     constexpr int S = Cell::STATES;
     for (int64_t r = 0; r < rows; r++)
         vectors<T>(N, [&](int64_t i, int lanes) {
-            Vector<T> gate[GATES], old[S], now[S], given[S], drive[GATES], own[S], sum[S];
+            Vector<T> gate[GATES], old[S], now[S], given[S], drive[GATES], own;
             load_all<T, GATES>(gate, gates + r * GATES * N + i, N, lanes);
             load_all<T, S>(old, before + r * S * N + i, N, lanes);
             load_all<T, S>(now, after + r * S * N + i, N, lanes);
@@ -110,10 +109,19 @@ void back(int64_t rows, int64_t N, const T* gates, const T* before, const T* aft
             Cell::back(gate, old, now, given, drive, own);
             if (driven) store_all<T, GATES>(driven + r * GATES * N + i, drive, N, lanes);
             if (!kept) return;
-            load_all<T, S>(sum, kept + r * S * N + i, N, lanes);
-            for (int k = 0; k < S; k++) sum[k] += own[k];
-            store_all<T, S>(kept + r * S * N + i, sum, N, lanes);
+            T* const into = kept + r * S * N + i;  // the first component, which alone is kept
+            store(into, load(into, lanes) + own, lanes);
         });
+}
+
+// Filter nu_t = L_t + leak_{t+1}^T nu_{t+1} in place over consecutive steps and write gain_t^T nu_t to `driven`.
+template <class T, class Cell>
+void filter_leak(int64_t steps, int64_t trials, int64_t N, const T* gates, const T* before, const T* after, T* signal,
+                 T* driven) {
+    const int64_t G = trials * GATES * N, S = trials * Cell::STATES * N;
+    for (int64_t t = steps - 1; t >= 0; t--)
+        back<T, Cell>(trials, N, gates + t * G, before + t * S, after + t * S, signal + t * S, driven + t * G,
+                      t ? signal + (t - 1) * S : nullptr);
 }
 
 }  // namespace
@@ -125,4 +133,9 @@ void back(int64_t rows, int64_t N, const T* gates, const T* before, const T* aft
     extern "C" void gated_back_##NAME(int cell, int64_t rows, int64_t cells, const T* gates, const T* before,          \
                                       const T* after, const T* signal, T* driven, T* kept) {                           \
         (cell == GRU ? back<T, Gru<T>> : back<T, Lstm<T>>)(rows, cells, gates, before, after, signal, driven, kept);   \
+    }                                                                                                                  \
+    extern "C" void gated_filter_leak_##NAME(int cell, int64_t steps, int64_t trials, int64_t cells, const T* gates,   \
+                                             const T* before, const T* after, T* signal, T* driven) {                  \
+        (cell == GRU ? filter_leak<T, Gru<T>> : filter_leak<T, Lstm<T>>)(steps, trials, cells, gates, before, after,   \
+                                                                        signal, driven);                               \
     }

@@ -64,3 +64,18 @@ class GatedPasses:
         )
         if kept is not None and total is not None and total is not kept:
             kept.copy_(total)
+
+    def filter_leak_(self, gates: Tensor, before: Tensor, after: Tensor, signal: Tensor, driven: Tensor) -> None:
+        """Filter ``nu_t = L_t + leak_{t+1}^T nu_{t+1}`` in place over consecutive steps, and write ``gain_t^T nu_t``.
+
+        Args:
+            gates: Gate values, shape ``(C, B, G, N)``, contiguous.
+            before: States before the steps, shape ``(C, B, S, N)``, contiguous.
+            after: States after them, same shape, contiguous.
+            signal: State signal, as many numbers, contiguous.
+            driven: Memory of the drive signal, shape ``(C, B, G, N)``, contiguous.
+        """
+        steps, trials, _, cells = gates.shape
+        self.library.call(
+            "gated_filter_leak", gates.dtype, self.cell, steps, trials, cells, gates, before, after, signal, driven
+        )

@@ -9,7 +9,7 @@ States and drives are recorded; the blocks are computed for a window of steps at
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,11 +18,13 @@ from torch import Tensor
 
 from tca.cells.cell import Cell, Entry
 from tca.cells.local_derivatives import Blocks, blocks_of, slope_of
-from tca.connections.connection import Connection, ConnectionInput, Initial
+from tca.connections.connection import Bias, Connection, ConnectionInput, Initial
 from tca.tape.block_step import BlockStep, block_step
+from tca.tape.block_weights import runs, with_autapses
+from tca.tape.last_result import LastResult
 from tca.tape.tape import Tape
 
-__all__ = ["BlockTape", "runs", "with_autapses"]
+__all__ = ["BlockTape"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -128,6 +130,9 @@ class BlockTape(Tape):
         if isinstance(connection, Initial):
             connection.outer_(gradient, driven.flatten(2), pre)
             return
+        if isinstance(connection, Bias):  # biases share the sum over steps and trials
+            total = self._totals.of(driven)
+            driven = self._totals.keep(driven.flatten(0, -2).sum(0), driven) if total is None else total
         for rows, places in self.rows_of(connection):
             connection.outer_(gradient[rows], driven[..., places], pre)
 
@@ -258,21 +263,12 @@ class BlockTape(Tape):
         return 2 if self.components == 1 else 3
 
     @cached_property
+    def _totals(self) -> LastResult:
+        return LastResult()
+
+    @cached_property
     def _constant_slope(self) -> Tensor:
         return slope_of(self.cell, self.state[0], self.passed)
-
-
-def with_autapses(recurrent: Tensor, autapse: float | Tensor | None) -> Tensor:
-    """Return the recurrent weights of a cell with one drive plus the autapses that belong to the cell.
-
-    Args:
-        recurrent: Recurrent weights, shape ``(N, N)``; of any shape without autapses.
-        autapse: Weight of each autapse, a number or ``(N,)``; ``None`` for none.
-    """
-    if autapse is None:
-        return recurrent
-    own = torch.as_tensor(autapse, dtype=recurrent.dtype, device=recurrent.device)
-    return recurrent + torch.diag(own.expand(len(recurrent)))
 
 
 def _add_product_(into: Tensor, entry: Entry, signal: Tensor) -> None:
@@ -281,20 +277,3 @@ def _add_product_(into: Tensor, entry: Entry, signal: Tensor) -> None:
         into.addcmul_(entry, signal)
     elif entry:
         into.add_(signal, alpha=entry)
-
-
-def runs(drives: Sequence[int], cells: int) -> Iterator[tuple[slice, slice]]:
-    """Yield rows of a weight and the drives that they reach, neighbours together.
-
-    Args:
-        drives: The drives in the order of the rows.
-        cells: Number of cells N, the rows of each drive.
-
-    >>> [(rows, places) for rows, places in runs((1, 2, 0), 10)]
-    [(slice(0, 20, None), slice(10, 30, None)), (slice(20, 30, None), slice(0, 10, None))]
-    """
-    start = 0
-    for index in range(1, len(drives) + 1):
-        if index == len(drives) or drives[index] != drives[index - 1] + 1:
-            yield slice(start * cells, index * cells), slice(drives[start] * cells, (drives[index - 1] + 1) * cells)
-            start = index

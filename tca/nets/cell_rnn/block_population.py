@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import abc
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -20,7 +20,8 @@ from tca.cells.local_derivatives import emitted, moved, passed_on
 from tca.connections.connection import Bias, Connection, ConnectionInput, Dense, Initial
 from tca.kernels.choice import VARIABLE, choose_gated
 from tca.nets.recurrent import RecurrentPopulation
-from tca.tape.block_tape import BlockTape, runs, with_autapses
+from tca.tape.block_tape import BlockTape
+from tca.tape.block_weights import runs, with_autapses
 from tca.tape.gated_tape import GatedTape
 from tca.tape.population import Population
 from tca.tape.tape import Tape
@@ -30,6 +31,8 @@ from tca.utils.names import lookup
 from tca.utils.numerics import Workspace, lasting
 
 __all__ = ["BlockPopulation"]
+
+CACHED_BYTES = 2**20  # drives of several steps that fit into the cache of one core
 
 
 class BlockPopulation(RecurrentPopulation, abc.ABC):
@@ -178,9 +181,7 @@ class BlockPopulation(RecurrentPopulation, abc.ABC):
             return space.empty(f"{prefix}{name}", (steps + 1, trials, parts * size), self.w_in)
 
         drive, states = memory("drive", self.n_drives), memory("state", len(cell.components))
-        self._external_(drive[1:].flatten(0, 1), inputs.flatten(0, 1), into)
-        if noise is not None:
-            drive[1:].add_(noise)
+        write_external_ = self._external(drive[1:], inputs, noise, into)
         states[0] = start if start is not None else into[-1].effective() if self.s_0 is not None else 0.0
         apart = torch.unflatten(states, -1, (-1, size))
         if self.passed is not None and len(self.passed) == 1:
@@ -195,6 +196,7 @@ class BlockPopulation(RecurrentPopulation, abc.ABC):
         passes = choose_gated(os.environ.get(VARIABLE), cell, self.learned, inputs.dtype, inputs.device)
         in_place = passes is not None
         for t in range(1, steps + 1):
+            write_external_(t)
             for driven, weight in weights:
                 driven[t].addmm_(rates[t - 1], weight)
             if passes is not None:
@@ -237,19 +239,42 @@ class BlockPopulation(RecurrentPopulation, abc.ABC):
         for name in self.learned:
             self.get_parameter(name).copy_(self.bounds[name].clamped(self.get_parameter(name)))
 
-    def _external_(self, drive: Tensor, inputs: Tensor, into: Sequence[Connection]) -> None:
-        """Write the drives by inputs and biases, shape ``(T B, G N)``, in place."""
+    def _external(
+        self, drive: Tensor, inputs: Tensor, noise: Tensor | None, into: Sequence[Connection]
+    ) -> Callable[[int], None]:
+        """Return a function that writes the drives by inputs, biases and noise before each step, in place.
+
+        It writes as many steps at once as fit into the cache, where the recurrent product then finds them.
+
+        Args:
+            drive: Memory of the drives, shape ``(T, B, G N)``.
+            inputs: Inputs, shape ``(T, B, J)``.
+            noise: Noise in the drives, shape ``(T, B, G N)``; ``None`` for none.
+        """
         size, biases = self.n_rec, drive.new_zeros(drive.shape[-1])
         for each in into:
             if isinstance(each, Bias) and not isinstance(each, Initial) and max(each.drives or ()) < self.n_drives:
                 for rows, places in runs(each.drives or (), size):
                     biases[places] += each.effective()[rows]
-        weight = into[0].effective()
-        for rows, places in runs(self.input_places, size):
-            torch.addmm(biases[places], inputs, weight[rows].t(), out=drive[:, places])
-        for place in set(range(self.n_drives)) - set(self.input_places):
-            at = slice(place * size, (place + 1) * size)
-            drive[:, at] = biases[at]
+        weight, many = into[0].effective(), len(drive)
+        if drive.device.type == "cpu":
+            many = max(1, CACHED_BYTES // (drive[0].numel() * drive.element_size()))
+        without = set(range(self.n_drives)) - set(self.input_places)
+
+        def write_(t: int) -> None:
+            if (t - 1) % many:
+                return
+            steps = slice(t - 1, t - 1 + many)
+            part, given = drive[steps].flatten(0, 1), inputs[steps].flatten(0, 1)
+            for rows, places in runs(self.input_places, size):
+                torch.addmm(biases[places], given, weight[rows].t(), out=part[:, places])
+            for place in without:
+                at = slice(place * size, (place + 1) * size)
+                part[:, at] = biases[at]
+            if noise is not None:
+                drive[steps].add_(noise[steps])
+
+        return write_
 
     def _emit_(self, cell: Cell, state: tuple[Tensor, ...], into: Tensor) -> None:
         """Write the rates of a state, unless they are a component of it."""

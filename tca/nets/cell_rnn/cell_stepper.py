@@ -13,7 +13,7 @@ from tca.connections.connection import Initial
 from tca.nets.cell_rnn.block_population import BlockPopulation
 from tca.nets.stepper import Stepper
 from tca.tape.block_step import BlockStep, block_step
-from tca.tape.block_tape import with_autapses
+from tca.tape.block_weights import with_autapses
 from tca.tape.weight_estimates import Recurrence
 
 __all__ = ["CellStepper"]

@@ -47,7 +47,8 @@ def from_module(
     Args:
         n_in: Number of input channels I; by default ``cell.input_size``.
         initial: State of a trial at time zero, without the batch axis, one tensor or several; a `torch.nn.Parameter` is
-            learned. By default ``cell.initial_state`` if there is one, else N zeros, N the inputs of the readout.
+            learned. By default ``cell.initial_state`` if there is one, else N zeros, N the inputs of the readout, twice
+            for `torch.nn.LSTMCell`.
 
     Raises:
         TypeError: An argument is of another type.
@@ -68,7 +69,8 @@ def from_module(
             raise ValueError(f"n_in must be given, since {type(cell).__name__} has no input_size")
     given = getattr(cell, "initial_state", None) if initial is None else initial
     if given is None:
-        given = torch.zeros(readout.in_features, dtype=like.dtype, device=like.device)
+        zero = torch.zeros(readout.in_features, dtype=like.dtype, device=like.device)
+        given = (zero, zero.clone()) if isinstance(cell, nn.LSTMCell) else zero
     start = tuple(
         each if isinstance(each, nn.Parameter) else each.detach().to(like)
         for each in ([given] if isinstance(given, Tensor) else given)

@@ -13,7 +13,7 @@ from torch import Tensor
 from analysis.dynamics.fixed_points import fixed_points, rest
 from analysis.dynamics.state_map import state_map
 from analysis.dynamics.visited_states import sampled_states
-from tca.nets import MLP, DualStreamRNN, LeakyLayer, LeakyRNN, SpikingRNN, StackedRNN, VectorRNN
+from tca.nets import MLP, DualStreamRNN, LeakyLayer, LeakyRNN, SpikingRNN, StackedRNN, VectorMLP
 
 FORMS = ("A", "B")
 ACTIVATIONS = ("tanh", "relu", "softplus", "rectified_tanh", "linear")
@@ -229,9 +229,8 @@ def test_starts_are_states_of_the_steps_asked_for() -> None:
     ("call", "error", "message"),
     [
         (lambda: state_map(MLP(2, [3], 1)), TypeError, "net must be a recurrent network"),
-        (lambda: state_map(StackedRNN(2, [3, 3], 1)), TypeError, "of one population, or such a population"),
-        (lambda: state_map(VectorRNN(2, 4, 1)), TypeError, "got VectorRNN"),
-        (lambda: state_map(SpikingRNN(2, 4, 1)), TypeError, "got SpikingRNN"),
+        (lambda: state_map(VectorMLP(2, [4], 1)), TypeError, "got VectorMLP: there is no state"),
+        (lambda: state_map(SpikingRNN(2, 4, 1)), ValueError, "net must not spike"),
         (lambda: fixed_points(network(3), [0.0], normal(0, 2, 3)), ValueError, r"inputs must have shape \(2,\)"),
         (lambda: fixed_points(network(3), [0.0, 0.0], normal(0, 2, 4)), ValueError, "starts must have shape"),
         (lambda: fixed_points(network(3), [0.0, 0.0], normal(0, 2, 3) / 0), ValueError, "starts must be finite"),

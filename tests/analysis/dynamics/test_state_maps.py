@@ -135,9 +135,10 @@ def test_another_state_at_time_zero() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
+        (lambda: state_map(lambda x, h: h), ValueError, "start must be given for a cell whose size is not known"),
         (lambda: state_map(nn.GRU(2, 3, bidirectional=True)), ValueError, "got a bidirectional layer"),
-        (lambda: state_map(nn.Linear(2, 3)), ValueError, "start must be given for a cell whose size is not known"),
-        (lambda: state_map(3), TypeError, "net must be a recurrent network of one population"),
+        (lambda: state_map(nn.Linear(2, 3)), TypeError, "got Linear with none: there is no state"),
+        (lambda: state_map(3), TypeError, "net must be a recurrent network or population, got int"),
         (
             lambda: analysis.fixed_points(lambda x, h: (h, h), [0.0], normal(0, 2, 3)),
             TypeError,

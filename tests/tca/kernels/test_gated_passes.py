@@ -13,8 +13,12 @@ import tca
 from tca.cells import GRU, LSTM, MGU
 from tca.kernels import choice
 from tca.kernels.gated import GATED
+from tca.nets.cell_rnn import block_population
 from tca.tape.block_tape import BlockTape
 from tca.tape.gated_tape import GatedTape
+from tests.support import oracle_cells
+from tests.support.cases import weights_of
+from tests.support.rows import relative
 from tests.tca.kernels.test_passes import DTYPES, assert_same, batch_of, learn
 
 F32, F64 = torch.float32, torch.float64
@@ -155,3 +159,64 @@ def test_compiled_steps_are_for_the_library_s_own_cells(monkeypatch: pytest.Monk
     assert choice.choose_gated("eager", LSTM(), (), F32, cpu) is None
     with pytest.raises(ValueError, match="unknown TCA_KERNELS 'quick'"):
         choice.choose_gated("quick", GRU(), (), F32, cpu)
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+@pytest.mark.parametrize("cell", [GRU(), LSTM(), MGU(), tca.cells.LRU()], ids=repr)
+def test_drives_are_written_a_few_steps_at_a_time(
+    cell: tca.cells.Cell, noisy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outputs are those of the differentiable network, however many steps fit into the cache."""
+    net = tca.nets.CellRNN(cell, 3, 5, 2, noise=0.3, dtype=F64, seed=1)
+    with torch.no_grad():
+        net.b.normal_(generator=torch.Generator().manual_seed(2))
+    inputs = torch.randn(11, 3, 3, dtype=F64, generator=torch.Generator().manual_seed(1))
+    noise = net.draw_noise(11, 3) if noisy else None
+    wanted = net.functional({}, inputs, noise).detach()
+    for size in (1, 4 * 3 * 5 * 8 * 3, 2**20):
+        monkeypatch.setattr(block_population, "CACHED_BYTES", size)
+        assert relative(net.run(inputs, noise).outputs, wanted) < 1e-14
+
+
+@each_kind
+def test_the_drive_of_what_a_filter_has_left_is_taken_from_it(
+    kind: type[tca.cells.Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same as computed anew, and computed anew for a signal that has changed, a copy, or other steps."""
+    monkeypatch.setenv(choice.VARIABLE, "compiled")
+    net = network(kind, 7)
+    tape = tca.Learner(net, tca.RULES["eprop"]).tape(batch_of(net, 3, 9))
+    assert isinstance(tape, GatedTape)
+    steps, source = slice(4, 8), torch.Generator().manual_seed(0)
+    for filter_ in (tape.filter_leak_, tape.filter_jacobian_):
+        signal, later = (torch.randn(4, *tape.state[0].shape, dtype=F64, generator=source) for _ in range(2))
+        if tape.components == 1:
+            signal, later = signal.squeeze(-2), later.squeeze(-2)
+        whole = torch.cat([signal, later[:1]])
+        propagate = tape.leak_ if filter_ == tape.filter_leak_ else tape.return_
+        for t in range(7, 3, -1):
+            propagate(t + 1, whole[t - 4], whole[t - 3])
+        first = filter_(signal, steps, later[0])
+        assert relative(signal, whole[:-1]) < 1e-14
+        assert torch.equal(first, signal[0])
+        again = BlockTape.drive(tape, signal, steps)
+        assert relative(tape.drive(signal, steps), again) < 1e-14
+        assert torch.equal(tape.drive(signal, slice(2, 6)), BlockTape.drive(tape, signal, slice(2, 6)))
+        assert torch.equal(tape.drive(signal.clone(), steps), again)
+        signal.mul_(2.0)
+        assert relative(tape.drive(signal, steps), 2 * again) < 1e-14
+
+
+def test_biases_share_a_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an LSTM both have the same gradient, in every window; of a GRU those of r and z."""
+    monkeypatch.setattr(BlockTape, "window_steps", 4)
+    for name in ("eager", "compiled"):
+        monkeypatch.setenv(choice.VARIABLE, name)
+        for kind, shared in ((LSTM, 4), (GRU, 2)):
+            net = network(kind, 6)
+            found = tca.Learner(net, tca.RULES["eprop"]).grads(batch_of(net, 3, 9))[0]
+            assert torch.equal(found["b"][: shared * 6], found["b_rec"][: shared * 6])
+            cell, cuts = oracle_cells.CELLS[kind.__name__], oracle_cells.SURGERIES["eprop"]
+            exact = oracle_cells.gradient(cell, weights_of(net), batch_of(net, 3, 9), cuts)
+            assert relative(found["b_rec"], exact["b_rec"]) < 1e-12
+            assert relative(found["b"], exact["b"]) < 1e-12

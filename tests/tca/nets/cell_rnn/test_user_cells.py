@@ -8,6 +8,7 @@ import random
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -168,6 +169,9 @@ def test_constants_of_each_neuron() -> None:
         assert relative(net.run(batch.inputs).outputs, same.run(batch.inputs).outputs) < 1e-13
     assert learned.leak.requires_grad
     assert learned.to(torch.float32).leak.dtype == torch.float32
+    many = tuple(0.05 * (1 + each % 9) for each in range(7))  # neither the number of neurons that checks use
+    assert nets.CellRNN(user_cells.LeakyA(many), 3, 7, 2, learn=("leak",)).leak.tolist() == pytest.approx(many)
+    assert tca.check_cell(user_cells.LeakyA(many[:2]))
 
 
 @pytest.mark.parametrize("rule", ["bptt", "eprop", "snap1", "snap2", "three_factor", "mdgl_exact"])
@@ -261,6 +265,14 @@ def bad(**methods: Any) -> Cell:
 
 
 CALLS = itertools.count()
+OWN, DRAWER, OTHER, THIRD = np.random.default_rng(0), torch.Generator(), random.Random(0), np.random.RandomState(0)
+
+
+def rarely() -> float:
+    """Return a number from a generator that no method of a cell names itself."""
+    return float(THIRD.random_sample())
+
+
 BAD = {
     "step: must return a tuple of 1 tensors": bad(step=lambda self, s, u: (s[0], s[0])),
     "step: v must have the shape": bad(step=lambda self, s, u: (s[0].sum(-1),)),
@@ -280,6 +292,19 @@ BAD = {
     "step: must return the same values": bad(step=lambda self, s, u: (s[0] + u[0] + next(CALLS),)),
     "step: draws random numbers": bad(step=lambda self, s, u: (s[0] + u[0] + (random.random() < 1e-3),)),
     "rate: draws random numbers": bad(rate=lambda self, s: s[0] + 0 * torch.rand(())),
+    "step: draws random numbers; it": bad(step=lambda self, s, u: (s[0] + u[0] + (OWN.random() < 1e-3),)),
+    "rate: draws random numbers; it": bad(rate=lambda self, s: s[0] + 0 * torch.rand((), generator=DRAWER)),
+    "rate: draws random": bad(rate=lambda self, s: s[0] + (rarely() < 1e-3)),
+    "step: draws random": bad(step=lambda self, s, u: (s[0] + u[0] + (self.drawn[0].random() < 1e-3),), drawn=[OTHER]),
+    "step: takes values out of torch (tolist)": bad(
+        step=lambda self, s, u: (s[0] + u[0] + 0 * torch.tensor(s[0].tolist()).to(s[0]),)
+    ),
+    "rate: takes values out of torch (numpy)": bad(
+        rate=lambda self, s: s[0] + torch.from_numpy(np.sin(s[0].detach().numpy()))
+    ),
+    "rate: takes values out of torch (__array__)": bad(
+        rate=lambda self, s: s[0] + torch.from_numpy(np.asarray(s[0].detach()) * 1)
+    ),
     "step: reads values in Python": bad(step=lambda self, s, u: (s[0] + u[0],) if (u[0] < 99).all() else (u[0],)),
     "rate: reads values in Python": bad(rate=lambda self, s: s[0] * min(float(s[0].max()), 1e9)),
     "components must be a tuple of names": bad(components=[]),

@@ -344,7 +344,7 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
     with pytest.raises(TypeError, match="readout"):
         tca.nets.from_module(Deep(), Deep(), n_in=INPUTS)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="as given by n_in and initial; it raised"):
-        tca.nets.from_module(nn.LSTMCell(3, 4), nn.Linear(4, 1))
+        tca.nets.from_module(nn.LSTMCell(3, 4), nn.Linear(4, 1), initial=torch.zeros(4))
     with pytest.raises(ValueError, match="initial must be finite, got NaN or infinity"):
         tca.nets.from_module(nn.GRUCell(3, 4), nn.Linear(4, 1), initial=torch.tensor([0.0, 1.0, float("nan"), 0.0]))
     with pytest.raises(ValueError, match="cell must hold numbers, got a parameter on the meta device"):
