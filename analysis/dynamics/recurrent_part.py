@@ -62,6 +62,6 @@ def recurrent_part(model: nn.Module) -> nn.RNNBase | nn.RNNCellBase:
     if not any(one.shape == each.shape and torch.equal(one, each) for one in received[:1] for each in allowed):
         raise ValueError(
             f"net is a model whose recurrent layer {name!r} receives something else than the inputs: give this layer "
-            "itself, with what it receives held"
+            "itself, with its own inputs held"
         )
     return layer

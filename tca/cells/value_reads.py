@@ -87,9 +87,9 @@ def check_reads(method: str, call: Callable[[], object], owner: object = None) -
 
 
 def _held_generators(owner: object) -> Iterator[object]:
-    """Yield generators among the attributes of an object and its class, and among what its functions refer to.
+    """Yield generators among the attributes of an object and its class, and in the scope of its functions.
 
-    Functions are those of the modules in which the class and its bases are defined.
+    Functions are those of the modules that define the class and its bases.
     """
     kinds = type(owner).__mro__
     homes, seen = {kind.__module__ for kind in kinds}, set()

@@ -23,7 +23,7 @@ __all__ = ["GatedTape"]
 class GatedTape(BlockTape):
     """One forward pass of a population of gated cells; see `BlockTape` for the other attributes.
 
-    The filters compute the drive signal on their way, and ``drive`` returns it for what they have filtered.
+    The filters compute the drive signal on their way, and ``drive`` returns it for the filtered signal.
 
     Attributes:
         passes: The compiled passes of the cell that made the states.
