@@ -24,7 +24,8 @@ from matplotlib.figure import Figure
 from torch.nn import functional
 
 import tca
-from analysis.figures.plots import Series, curves, legend, level, panels, save, summary
+from analysis.figures.plots import Series, counted, legend, level, logarithmic, looks, panels, save
+from analysis.figures.series import by_label
 from studies.claims import Claim, claims
 from studies.tables import Table, mean_and_spread, rows_of
 from studies.workloads import Learned, command, learn, options_of
@@ -147,10 +148,14 @@ def drawn(series: Sequence[Series]) -> Figure:
     """
     figure, axes = panels(series, "updates", "cross-entropy over all steps", size=(2.6, 0.0, 4.0, 3.9))
     for panel, each in axes.items():
-        curves(each, series, panel)
-        each.set_yscale("log")
+        for label, runs in by_label(series, panel).items():
+            look = looks(series)[label]
+            for place, one in enumerate(runs):
+                each.plot(one.x, one.y, color=look.colour, linestyle=look.dash, linewidth=1.0, alpha=0.8,
+                          label=None if place else label, gid=f"run:{one.seed}:{label}")  # fmt: skip
+        logarithmic(each, "y", [y for one in series for y in one.y])
         level(each, AT_CHANCE, "right timing,\nanswer at chance")
-    legend(figure, summary(series))
+    legend(figure, f"{counted(series)} of each rule;\na run ends at an error of {min(ERRORS):g}")
     return figure
 
 

@@ -129,7 +129,7 @@ DRAWINGS: Mapping[str, Callable[[Sequence[Series]], Figure]] = {
     "studies/generalization_curvature_over_training": curvature_over_training,
     "studies/generalization_*gap_against_curvature": _gaps,
     "studies/generalization_gap_over_sizes": lambda series: gap_over_sizes(series, GAP),
-    "studies/generalization_gaps_by_arm": _by_arm,
+    "studies/generalization_*gaps_by_arm": _by_arm,
     "studies/copy_task": lambda series: copy_task.curves_of(series, copy_task.Setting()),
     "studies/gated_alignment": gated_alignment.cosines_of,
     "studies/*_accuracy": _accuracy,
