@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib
 import math
 import statistics
@@ -78,7 +77,6 @@ def tables(docs: Path) -> dict[str, Callable[[], Table]]:
         "published_vision": partial(_published_vision, data / "published_vision.csv"),
         "vision_claims": partial(_vision_claims, figures),
         "scaling": partial(_scaling, figures),
-        "alignment": partial(_as_written, figures / "alignment.csv"),
     }
     made |= {f"cell_types_{case}": partial(_cell_types, figures, case) for case in CELL_TYPES}
     for case in (each for each in CELL_TYPES if each.startswith("xor")):
@@ -216,13 +214,6 @@ def _control_returns(path: Path) -> Table:
 
 def _control_claims(path: Path) -> Table:
     return control.claims_table(_column(rows_of(path), "return_over_training", "environment", "rule", "rate"))
-
-
-def _as_written(path: Path) -> Table:
-    """Return a table whose file holds means alone, as those of runs measured once without their data are."""
-    with path.open(encoding="utf-8", newline="") as file:
-        head, *rows = csv.reader(file)
-    return Table(tuple(head), tuple(map(tuple, rows)))
 
 
 def _published_vision(path: Path) -> Table:
