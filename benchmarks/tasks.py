@@ -55,10 +55,9 @@ def main() -> None:
     add_options(parser, rounds=7, longest=5.0)
     options = parser.parse_args()
     one_core()
-    columns = {pair.native: partial(draws, pair, options.trials) for pair in PAIRS}
+    columns = {f"{pair.native}, {pair.neurogym}": partial(draws, pair, options.trials) for pair in PAIRS}
     rows = measure(columns, options.rounds, options.longest)
-    pairs = ", ".join(f"{pair.native} for {pair.neurogym}" for pair in PAIRS)
-    finish(Result("tasks", f"Draws of {options.trials} trials ({pairs})", NATIVE, rows), options.save)
+    finish(Result("tasks", f"Draws of {options.trials} trials", NATIVE, rows), options.save)
 
 
 if __name__ == "__main__":
